@@ -1,0 +1,2 @@
+//! `smtpload`: an SMTP load generator.
+fn main() {}

@@ -1,0 +1,1 @@
+//! smtpmock: a mock SMTP server.
