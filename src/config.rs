@@ -2,12 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::CaptureContent;
 use crate::error::ConfigError;
-use crate::logger::Logger;
+use crate::logger::{Logger, SharedLogger};
 use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind};
 
 /// Longest duration any setting takes: what the timing wheel spans, rounded down.
@@ -44,7 +43,7 @@ pub struct Config {
     pub(crate) max_records: usize,
     pub(crate) max_record_memory: usize,
     pub(crate) keep_records: bool,
-    pub(crate) logger: Option<Arc<dyn Logger>>,
+    pub(crate) logger: Option<SharedLogger>,
     pub(crate) capture: Option<PathBuf>,
     pub(crate) capture_content: CaptureContent,
     pub(crate) policy: Policy,
@@ -95,7 +94,8 @@ impl Config {
     }
 
     /// How long the server waits for the client's next command line, or within message data for the
-    /// next bytes, before it says 421 and closes. Default 30 s.
+    /// next bytes, before it says 421 and closes. Default 30 s. Zero closes every session right after
+    /// the greeting and without a word, as a negative timeout of go-smtp-mock does.
     #[must_use]
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
@@ -170,7 +170,7 @@ impl Config {
     /// formatted. [`StdLogger`](crate::StdLogger) writes go-smtp-mock's lines to standard output.
     #[must_use]
     pub fn logger(mut self, logger: impl Logger + 'static) -> Self {
-        self.logger = Some(Arc::new(logger));
+        self.logger = Some(SharedLogger::new(logger));
         self
     }
 
@@ -279,7 +279,7 @@ impl Config {
     /// The first setting with a value it can't have: its name, the value, and what would be right.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.listen_addresses()?;
-        duration("session_timeout", self.session_timeout, Duration::from_millis(1))?;
+        duration("session_timeout", self.session_timeout, Duration::ZERO)?;
         duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
         duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
         for &point in DelayPoint::ALL {

@@ -268,6 +268,7 @@ impl Session {
     fn helo<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
         self.abandon_mail(policy);
         self.record = Record::default();
+        self.has_mail = false;
         self.close_transaction();
         let verdict = check_helo(policy, line);
         self.record.helo_exchange = exchange(policy, line, verdict);
