@@ -309,18 +309,21 @@ impl Config {
             .collect()
     }
 
-    /// What the sessions' records have to hold for whoever reads them.
-    pub(crate) fn keep(&self) -> Keep {
+    /// The policy, told to write down only what somebody will read.
+    pub(crate) fn policy_for_records(&self) -> Policy {
         let captured = match (&self.capture, self.capture_content) {
             (None, _) => Keep::Nothing,
             (Some(_), CaptureContent::Envelope) => Keep::Envelope,
             (Some(_), CaptureContent::Message) => Keep::Message,
         };
-        if self.keep_records {
+        let keep = if self.keep_records {
             Keep::Message
         } else {
             captured
-        }
+        };
+        let mut policy = self.policy.clone();
+        policy.keep = keep;
+        policy
     }
 }
 

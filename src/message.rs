@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
@@ -207,6 +208,17 @@ impl Message {
         let mut content = self.trace_header().into_bytes();
         content.extend_from_slice(self.body());
         content
+    }
+
+    /// Bytes it holds in memory, its bookkeeping included.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() - size_of::<Record>() + self.record.memory()
+    }
+
+    /// The same without its text.
+    pub(crate) fn without_text(mut self) -> Self {
+        self.record.msg_request = Arc::default();
+        self
     }
 
     fn trace_header(&self) -> String {

@@ -56,7 +56,7 @@ impl<'a> Path<'a> {
     ///
     /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: no extension is advertised.
     pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, b"MAIL FROM:", rules, |path| path.is_empty())
+        Self::parse(line, b"MAIL FROM:", rules, <[u8]>::is_empty)
     }
 
     /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
@@ -110,11 +110,11 @@ fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
 
 /// `Path = "<" [ A-d-l ":" ] Mailbox ">"` (RFC 5321 section 4.1.2). The source route is ignored, as
 /// section 4.1.1.3 asks.
-fn bracketed<'a>(
-    argument: &'a [u8],
+fn bracketed(
+    argument: &[u8],
     is_special: impl Fn(&[u8]) -> bool,
     is_mailbox: impl Fn(&[u8]) -> bool,
-) -> Option<&'a [u8]> {
+) -> Option<&[u8]> {
     let path = argument.strip_prefix(b"<")?.strip_suffix(b">")?;
     if is_special(path) {
         return Some(path);

@@ -40,6 +40,8 @@ pub struct Record {
     pub data_exchange: Exchange,
     /// The message text, dots unstuffed, without the final dot's line. Cloning a record shares it.
     pub msg_request: Arc<Vec<u8>>,
+    /// Octets of the message text, kept or not.
+    pub msg_size: usize,
     /// What the final dot was answered with.
     pub msg_response: Option<Reply>,
     /// RSET.

@@ -65,6 +65,8 @@ pub struct Step<'p> {
     pub stage: Stage,
     /// The answer.
     pub reply: &'p Reply,
+    /// The command, or the message, was accepted. Unknown lines are neither; they count as refused.
+    pub accepted: bool,
     /// How long to hold it back; nothing else of this session happens meanwhile.
     pub delay: Duration,
     /// Whether the connection goes on.
@@ -108,6 +110,7 @@ pub struct Session {
     has_mail: bool,
     /// This record was filed as [`Filing::Accepted`].
     is_filed: bool,
+    last_message_size: usize,
     /// The client has sent at least one octet.
     has_spoken: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
@@ -155,6 +158,7 @@ impl Session {
         Step {
             stage: Stage::Greeting,
             reply: policy.reply(ReplyKind::Greeting),
+            accepted: true,
             delay: Duration::ZERO,
             next: Next::Continue,
             filing: Filing::Unchanged,
@@ -227,12 +231,18 @@ impl Session {
         self.has_mail && !self.record.msg
     }
 
-    /// Octets of memory the message being received takes.
+    /// Octets of message text in memory: of the message being received, and of the one in the record.
     pub fn held_memory(&self) -> usize {
-        match &self.state {
+        let incoming = match &self.state {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
-        }
+        };
+        incoming + self.record.msg_request.capacity()
+    }
+
+    /// Octets of the last message received to its end, kept or not.
+    pub fn last_message_size(&self) -> usize {
+        self.last_message_size
     }
 
     /// Sets how many octets of message text may still be taken into memory, beyond those held already. Over
@@ -383,6 +393,8 @@ impl Session {
         let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
         self.record.msg_response = response(policy, reply_kind(verdict));
         self.record.msg = verdict.is_ok();
+        self.record.msg_size = incoming.size;
+        self.last_message_size = incoming.size;
         if verdict.is_ok() && policy.keep == Keep::Message {
             self.record.msg_request = Arc::new(incoming.text);
         }
@@ -474,6 +486,7 @@ impl Session {
         Step {
             stage,
             reply: policy.reply(reply_kind(verdict)),
+            accepted: verdict.is_ok() && stage != Stage::Unknown,
             delay: point.map_or(Duration::ZERO, |point| policy.delay(point)),
             next: if verdict.is_err() && policy.fail_fast {
                 Next::Close
