@@ -1,0 +1,7 @@
+//! The one test binary: what `smtpmock` promises, checked from outside.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod architecture;
+mod transcripts_pure;
