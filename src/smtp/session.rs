@@ -181,7 +181,9 @@ impl Session {
             },
             State::Data(incoming) => {
                 let scan = incoming.take(policy, self.memory_left, input);
-                let step = scan.ended.then(|| self.end_of_data(policy));
+                // A session that is going to be closed need not hear the rest.
+                let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
+                let step = (scan.ended || is_over).then(|| self.end_of_data(policy));
                 Progress {
                     consumed: scan.consumed,
                     step,

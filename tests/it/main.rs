@@ -4,4 +4,5 @@
 mod support;
 
 mod architecture;
+mod regressions;
 mod transcripts_pure;
