@@ -98,9 +98,9 @@ pub struct Session {
     record: Record,
     /// The last record that was completed, until it is taken.
     finished: Option<Box<Record>>,
-    /// RCPTs since MAIL, refused ones included.
+    /// RCPTs since the record's MAIL, refused ones included.
     recipients: usize,
-    /// A RCPT since MAIL was answered with the text of an accepted one.
+    /// One of them was answered with the text of an accepted one.
     any_rcpt_accepted: bool,
     /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
     transaction_open: bool,
@@ -270,8 +270,7 @@ impl Session {
     fn helo<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
         self.abandon_mail(policy);
         self.record = Record::default();
-        self.has_mail = false;
-        self.close_transaction();
+        self.forget_mail();
         let verdict = check_helo(policy, line);
         self.record.helo_exchange = exchange(policy, line, verdict);
         self.record.helo = verdict.is_ok();
@@ -284,7 +283,7 @@ impl Session {
             self.finish_record();
         }
         self.record = self.record.after_helo();
-        self.close_transaction();
+        self.forget_mail();
         let verdict = self.check_mail(policy, line);
         self.record.mailfrom_exchange = exchange(policy, line, verdict);
         self.record.mailfrom = verdict.is_ok();
@@ -411,9 +410,9 @@ impl Session {
         self.abandon_mail(policy);
         if !keeps_message {
             self.record = self.record.after_helo();
-            self.has_mail = false;
+            self.forget_mail();
         }
-        self.close_transaction();
+        self.transaction_open = false;
         self.record.rset_exchange = rset;
         self.record.rset = verdict.is_ok();
         self.step(policy, Stage::Rset, Some(DelayPoint::Rset), verdict)
@@ -455,7 +454,9 @@ impl Session {
         self.is_filed = false;
     }
 
-    fn close_transaction(&mut self) {
+    /// The record has lost its MAIL and RCPTs.
+    fn forget_mail(&mut self) {
+        self.has_mail = false;
         self.transaction_open = false;
         self.recipients = 0;
         self.any_rcpt_accepted = false;

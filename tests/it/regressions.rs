@@ -30,3 +30,32 @@ fn fail_fast_waited_for_the_end_of_an_oversize_message() {
     assert!(closed);
     assert!(records[0].data && !records[0].msg);
 }
+
+/// What `multiple_message_receiving` keeps over RSET: one accepted message.
+const ACCEPTED_MESSAGE: &str = "HELO example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n\
+                                DATA\r\nx\r\n.\r\n";
+
+fn keeps_over_rset() -> Policy {
+    let mut policy = Policy::default();
+    policy.multiple_rcptto = true;
+    policy.multiple_message_receiving = true;
+    policy
+}
+
+#[test]
+fn rset_forgot_that_the_record_it_kept_has_an_accepted_rcpt() {
+    let dialogue = format!("{ACCEPTED_MESSAGE}RSET\r\nRCPT TO:<late@example.com>\r\n");
+    let (replies, records, _) = talk(&keeps_over_rset(), &dialogue);
+    assert!(replies.last().unwrap().starts_with("503 "));
+    assert_eq!(records[0].rcptto_exchanges.len(), 2);
+    assert!(records[0].rcptto && records[0].is_consistent());
+}
+
+#[test]
+fn rset_let_a_record_grow_beyond_the_limit_of_recipients() {
+    const LIMIT: usize = 10_000; // as the policy has it
+    let many = "RCPT TO:<late@example.com>\r\n".repeat(LIMIT);
+    let dialogue = format!("{ACCEPTED_MESSAGE}RSET\r\n{many}RSET\r\n{many}");
+    let (_, records, _) = talk(&keeps_over_rset(), &dialogue);
+    assert_eq!(records[0].rcptto_exchanges.len(), LIMIT);
+}
