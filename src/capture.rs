@@ -43,15 +43,10 @@ pub(crate) struct Capture {
 impl Capture {
     /// Creates the file (`-`: standard output) and starts the thread that writes it.
     pub(crate) fn start(path: &Path) -> io::Result<(Self, JoinHandle<io::Result<()>>)> {
-        let output: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(io::stdout())
-        } else {
-            Box::new(File::create(path)?)
-        };
+        let output: Box<dyn Write + Send> =
+            if path == Path::new("-") { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
         let queue = Arc::new(Outbox::new(QUEUE_LIMIT));
-        let capture = Self {
-            queue: Arc::clone(&queue),
-        };
+        let capture = Self { queue: Arc::clone(&queue) };
         let thread = thread::Builder::new()
             .name("smtpmock-capture".into())
             .spawn(move || write_lines(&queue, BufWriter::with_capacity(64 * 1024, output)))?;
@@ -99,22 +94,14 @@ impl Serialize for Line<'_> {
         let mut map = serializer.serialize_map(None)?;
         exchange(&mut map, ["helo_request", "helo_response"], &record.helo_exchange)?;
         map.serialize_entry("helo", &record.helo)?;
-        exchange(
-            &mut map,
-            ["mailfrom_request", "mailfrom_response"],
-            &record.mailfrom_exchange,
-        )?;
+        exchange(&mut map, ["mailfrom_request", "mailfrom_response"], &record.mailfrom_exchange)?;
         map.serialize_entry("mailfrom", &record.mailfrom)?;
         map.serialize_entry("rcptto_request_response", &Pairs(&record.rcptto_exchanges))?;
         map.serialize_entry("rcptto", &record.rcptto)?;
         exchange(&mut map, ["data_request", "data_response"], &record.data_exchange)?;
         map.serialize_entry("data", &record.data)?;
         text(&mut map, "msg_request", &record.msg_request)?;
-        text(
-            &mut map,
-            "msg_response",
-            record.msg_response.as_ref().map_or(b"", Reply::text),
-        )?;
+        text(&mut map, "msg_response", record.msg_response.as_ref().map_or(b"", Reply::text))?;
         map.serialize_entry("msg", &record.msg)?;
         exchange(&mut map, ["rset_request", "rset_response"], &record.rset_exchange)?;
         map.serialize_entry("rset", &record.rset)?;

@@ -67,15 +67,11 @@ impl Journal {
     /// Starts the thread that formats and logs.
     pub(crate) fn start(logger: SharedLogger) -> io::Result<(Self, JoinHandle<()>)> {
         let queue = Arc::new(Outbox::new(QUEUE_LIMIT));
-        let journal = Self {
-            queue: Arc::clone(&queue),
-        };
-        let thread = thread::Builder::new()
-            .name("smtpmock-log".into())
-            .spawn(move || {
-                let mut text = String::new();
-                queue.write_all(|batch| log_batch(&logger, &mut text, &batch));
-            })?;
+        let journal = Self { queue: Arc::clone(&queue) };
+        let thread = thread::Builder::new().name("smtpmock-log".into()).spawn(move || {
+            let mut text = String::new();
+            queue.write_all(|batch| log_batch(&logger, &mut text, &batch));
+        })?;
         Ok((journal, thread))
     }
 
@@ -87,11 +83,7 @@ impl Journal {
 
     /// Notes for one thread.
     pub(crate) fn notes(&self) -> Notes {
-        Notes {
-            journal: self.clone(),
-            entries: Vec::new(),
-            weight: 0,
-        }
+        Notes { journal: self.clone(), entries: Vec::new(), weight: 0 }
     }
 
     /// Everything posted so far is logged, then the thread ends.
@@ -110,19 +102,14 @@ impl Notes {
     /// Hands over what was noted.
     pub(crate) fn post(&mut self) {
         if !self.entries.is_empty() {
-            self.journal
-                .queue
-                .offer(&mut self.entries, std::mem::take(&mut self.weight));
+            self.journal.queue.offer(&mut self.entries, std::mem::take(&mut self.weight));
         }
     }
 }
 
 fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>) {
     if batch.dropped > 0 {
-        let lost = format!(
-            "{} log entries were dropped: the logger did not keep up",
-            batch.dropped
-        );
+        let lost = format!("{} log entries were dropped: the logger did not keep up", batch.dropped);
         let at = batch.items.first().map_or(SystemTime::UNIX_EPOCH, |(at, _)| *at);
         guard(|| logger.warning(at, &lost));
     }

@@ -87,9 +87,7 @@ impl Lines {
         let second = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
         if self.date.is_empty() || second != self.second {
             self.second = second;
-            self.date = DateTime::<Local>::from(at)
-                .format("%Y/%m/%d %H:%M:%S")
-                .to_string();
+            self.date = DateTime::<Local>::from(at).format("%Y/%m/%d %H:%M:%S").to_string();
         }
         for part in [level, ": ", &self.date, "."] {
             self.pending.extend_from_slice(part.as_bytes());

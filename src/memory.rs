@@ -19,10 +19,7 @@ pub(crate) struct Charge {
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            used: Arc::default(),
-            limit,
-        }
+        Self { used: Arc::default(), limit }
     }
 
     /// What may still be used.
@@ -32,10 +29,7 @@ impl Budget {
 
     /// Nothing used yet.
     pub(crate) fn charge(&self) -> Charge {
-        Charge {
-            budget: self.clone(),
-            bytes: 0,
-        }
+        Charge { budget: self.clone(), bytes: 0 }
     }
 }
 

@@ -48,18 +48,8 @@ pub(crate) struct Batch<T> {
 impl<T> Outbox<T> {
     /// A queue that takes items until their weight reaches `limit`.
     pub(crate) fn new(limit: usize) -> Self {
-        let queue = Queue {
-            items: Vec::new(),
-            weight: 0,
-            dropped: 0,
-            writer: Writer::Awake,
-        };
-        Self {
-            queue: Mutex::new(queue),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
-            limit,
-        }
+        let queue = Queue { items: Vec::new(), weight: 0, dropped: 0, writer: Writer::Awake };
+        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), limit }
     }
 
     /// Queues all of `items`, or when the queue is full drops and counts them. Never blocks.
@@ -104,10 +94,7 @@ impl<T> Outbox<T> {
             while let Some(batch) = self.take() {
                 write(batch);
             }
-            write(Batch {
-                items: Vec::new(),
-                dropped: 0,
-            });
+            write(Batch { items: Vec::new(), dropped: 0 });
             if !self.sleep() {
                 return;
             }

@@ -28,9 +28,7 @@ impl Records {
 
     /// Shows the record of a running session, which holds a message accepted just now.
     pub(crate) fn accept(&self, key: Option<RunningKey>, message: Message) -> Option<RunningKey> {
-        self.store
-            .as_ref()
-            .map(|store| store.accept(self.shard, key, message))
+        self.store.as_ref().map(|store| store.accept(self.shard, key, message))
     }
 
     /// Replaces the record of a running session.

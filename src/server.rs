@@ -86,13 +86,9 @@ impl Server {
             crate::net::bind(&config.listen_addresses()?, config.shards, config.backlog)?;
         let (capture, capture_thread) = start_capture(&config)?.unzip();
         let (journal, log_thread) = start_journal(&config)?.unzip();
-        let store = config.keep_records.then(|| {
-            Arc::new(Store::new(
-                config.shards,
-                config.max_records,
-                config.max_record_memory,
-            ))
-        });
+        let store = config
+            .keep_records
+            .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
         let mut server = Self {
             addresses,
             shutdown_timeout: config.shutdown_timeout,
@@ -102,11 +98,7 @@ impl Server {
             capture,
             failure: Arc::default(),
             controls: Vec::new(),
-            running: Mutex::new(Some(Running {
-                shards: Vec::new(),
-                log_thread,
-                capture_thread,
-            })),
+            running: Mutex::new(Some(Running { shards: Vec::new(), log_thread, capture_thread })),
         };
         server.start_shards(&config, sockets)?;
         server.log(Event::Started { port: server.port() });
@@ -126,18 +118,10 @@ impl Server {
             let records = Records {
                 shard: index,
                 store: self.store.clone(),
-                capture: self
-                    .capture
-                    .clone()
-                    .map(|capture| (capture, config.capture_content)),
+                capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
             };
-            let context = Context::new(
-                config,
-                Arc::clone(&policy),
-                records,
-                &budget,
-                Arc::clone(&session_ids),
-            );
+            let context =
+                Context::new(config, Arc::clone(&policy), records, &budget, Arc::clone(&session_ids));
             self.counters.push(context.counters());
             let failure = Arc::clone(&self.failure);
             let shard = Shard::start(index, sockets, context, self.journal.as_ref(), move |why| {
@@ -172,9 +156,7 @@ impl Server {
     /// running sessions that have an accepted message. A message is among them before its client
     /// reads the 250. Empty with [`Config::keep_records`] off.
     pub fn messages(&self) -> Vec<Message> {
-        self.store
-            .as_ref()
-            .map_or_else(Vec::new, |store| store.messages())
+        self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
     }
 
     /// The same, and removes them from the server. Nothing is lost: what arrives meanwhile is either
@@ -211,23 +193,12 @@ impl Server {
             Some(store) => store.wait(expected, timeout),
             None => expected == 0,
         };
-        if has_arrived {
-            Ok(())
-        } else {
-            Err(WaitError {
-                expected,
-                timeout,
-                arrived: self.messages(),
-            })
-        }
+        if has_arrived { Ok(()) } else { Err(WaitError { expected, timeout, arrived: self.messages() }) }
     }
 
     /// What the server has done so far.
     pub fn stats(&self) -> Stats {
-        Stats::sum(
-            &self.counters,
-            self.store.as_ref().map_or(0, |store| store.evicted()),
-        )
+        Stats::sum(&self.counters, self.store.as_ref().map_or(0, |store| store.evicted()))
     }
 
     /// Why the server died, if it did: a bug in one of its threads.
@@ -303,9 +274,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("addresses", &self.addresses)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
@@ -315,9 +284,7 @@ fn start_capture(config: &Config) -> Result<Option<CaptureParts>, StartError> {
     let Some(path) = &config.capture else {
         return Ok(None);
     };
-    Capture::start(path)
-        .map(Some)
-        .map_err(|error| StartError::Capture(path.clone(), error))
+    Capture::start(path).map(Some).map_err(|error| StartError::Capture(path.clone(), error))
 }
 
 fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, StartError> {
@@ -325,9 +292,7 @@ fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, S
         return Ok(None);
     };
     let started = Journal::start(logger.clone());
-    started
-        .map(Some)
-        .map_err(|error| StartError::System("starting the log thread", error))
+    started.map(Some).map_err(|error| StartError::System("starting the log thread", error))
 }
 
 type Hook = Box<dyn FnOnce(&ShardFailure) + Send>;
@@ -363,9 +328,7 @@ impl FailureReport {
 
     fn stop_others(&self) {
         if self.failure.get().is_some() {
-            lock(&self.controls)
-                .iter()
-                .for_each(|control| control.stop(Duration::ZERO));
+            lock(&self.controls).iter().for_each(|control| control.stop(Duration::ZERO));
         }
     }
 

@@ -11,8 +11,7 @@ impl Counter {
     /// Adds `amount`. Only the thread that owns the counter may call this: a load and a store cost a
     /// fraction of an atomic addition.
     pub(crate) fn add(&self, amount: u64) {
-        self.0
-            .store(self.0.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

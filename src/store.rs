@@ -83,10 +83,7 @@ impl Store {
         let mut shard = lock(&self.shards[shard]);
         let number = self.next_number();
         self.count(&message);
-        let running = Running {
-            number,
-            message: Some(message),
-        };
+        let running = Running { number, message: Some(message) };
         let (key, replaced) = match key {
             Some(key) => (key, std::mem::replace(&mut shard.running[key.0], running).message),
             None => (RunningKey(shard.running.insert(running)), None),
@@ -140,22 +137,14 @@ impl Store {
     pub(crate) fn messages(&self) -> Vec<Message> {
         let mut archive = lock(&self.archive);
         let running = self.collect(&mut archive, |running| running.message.clone());
-        archive
-            .iter()
-            .map(|numbered| numbered.message.clone())
-            .chain(running)
-            .collect()
+        archive.iter().map(|numbered| numbered.message.clone()).chain(running).collect()
     }
 
     /// Takes all records out, in the same order. What arrives meanwhile is either among them or kept.
     pub(crate) fn purge(&self) -> Vec<Message> {
         let mut archive = lock(&self.archive);
         let running = self.collect(&mut archive, |running| running.message.take());
-        let messages: Vec<_> = archive
-            .drain(..)
-            .map(|numbered| numbered.message)
-            .chain(running)
-            .collect();
+        let messages: Vec<_> = archive.drain(..).map(|numbered| numbered.message).chain(running).collect();
         messages.iter().for_each(|message| self.uncount(Some(message)));
         messages
     }
@@ -173,11 +162,7 @@ impl Store {
             if left.is_zero() {
                 break false;
             }
-            gate = self
-                .arrival
-                .wait_timeout(gate, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            gate = self.arrival.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0;
         };
         drop(gate);
         self.waiters.fetch_sub(1, Ordering::SeqCst);
@@ -197,10 +182,7 @@ impl Store {
         mut show: impl FnMut(&mut Running) -> Option<Message>,
     ) -> Vec<Message> {
         let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
-        let batches: Vec<_> = shards
-            .iter_mut()
-            .map(|shard| std::mem::take(&mut shard.finished))
-            .collect();
+        let batches: Vec<_> = shards.iter_mut().map(|shard| std::mem::take(&mut shard.finished)).collect();
         let mut running: Vec<_> = shards
             .iter_mut()
             .flat_map(|shard| shard.running.iter_mut())
@@ -219,20 +201,9 @@ impl Store {
         while self.visible.load(Ordering::Relaxed) > self.max_records
             || self.memory.load(Ordering::Relaxed) > self.max_memory
         {
-            let archived = self
-                .archive
-                .try_lock()
-                .ok()
-                .and_then(|mut archive| archive.pop_front());
-            let finished = archived
-                .or_else(|| shard.finished.pop_front())
-                .map(|numbered| numbered.message);
-            let running = || {
-                shard
-                    .running
-                    .iter_mut()
-                    .find_map(|(_, running)| running.message.take())
-            };
+            let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.pop_front());
+            let finished = archived.or_else(|| shard.finished.pop_front()).map(|numbered| numbered.message);
+            let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
             let Some(oldest) = finished.or_else(running) else {
                 return;
             };

@@ -34,10 +34,7 @@ impl Buffer {
     /// Uses up the first `count` bytes.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;
-        debug_assert!(
-            self.start <= self.bytes.len(),
-            "no more can be used up than there is"
-        );
+        debug_assert!(self.start <= self.bytes.len(), "no more can be used up than there is");
         if self.is_empty() {
             self.bytes.clear();
             self.start = 0;
@@ -55,9 +52,7 @@ impl Pool {
     /// Appends `bytes` to the buffer in `place`, which gets one if it has none.
     pub(super) fn append(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
         if !bytes.is_empty() {
-            place
-                .get_or_insert_with(|| self.spare.pop().unwrap_or_default())
-                .append(bytes);
+            place.get_or_insert_with(|| self.spare.pop().unwrap_or_default()).append(bytes);
         }
     }
 

@@ -48,9 +48,7 @@ impl Clock {
     /// Starts at tick 0.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// The tick that is running now.
@@ -85,7 +83,6 @@ impl Deadline {
     /// What is left of it.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn left(self) -> Duration {
-        self.0
-            .map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+        self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
     }
 }

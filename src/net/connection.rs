@@ -226,11 +226,7 @@ impl Connection {
     /// The client was silent too long.
     fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         context.counters.timeouts.add(1);
-        let Origin {
-            local_addr,
-            peer_addr,
-            ..
-        } = self.origin;
+        let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: i/o timeout")));
         self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing));
         // It may be sending still; see `Lingering`.
@@ -281,11 +277,7 @@ impl Connection {
     }
 
     fn fail(&mut self, resources: &mut Resources, error: io::Error) -> io::Result<()> {
-        let Origin {
-            local_addr,
-            peer_addr,
-            ..
-        } = self.origin;
+        let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
         Err(error)
     }
@@ -347,10 +339,7 @@ impl Connection {
             return;
         }
         resources.note(|| Event::Delay(step.delay));
-        self.phase = Phase::Delayed {
-            reply: step.reply.clone(),
-            next: step.next,
-        };
+        self.phase = Phase::Delayed { reply: step.reply.clone(), next: step.next };
         // The command may have come after this turn began, and no delay may be short.
         self.deadline = resources.clock.now().after(step.delay.into());
     }
@@ -410,10 +399,7 @@ impl Connection {
     /// of a line, which the session has searched already.
     fn has_more_to_do(&self) -> bool {
         self.readable
-            || self
-                .input
-                .as_ref()
-                .is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
+            || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
 
     /// Closes at once when the peer has nothing unread; otherwise sees to it that the last reply arrives.
@@ -484,9 +470,7 @@ impl Connection {
         }
         self.has_write_interest = true;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        resources
-            .registry
-            .reregister(&mut self.stream, self.token, interest)
+        resources.registry.reregister(&mut self.stream, self.token, interest)
     }
 
     /// Sees to it that the wheel has an entry not after the deadline.
@@ -506,10 +490,7 @@ impl Connection {
     fn count_message(&mut self, context: &Context, step: &Step<'_>) {
         if step.accepted {
             context.counters.messages_accepted.add(1);
-            context
-                .counters
-                .message_bytes
-                .add(self.session.last_message_size() as u64);
+            context.counters.message_bytes.add(self.session.last_message_size() as u64);
             self.accepted_at = (!context.records.are_unread()).then(wall_time);
         } else {
             context.counters.messages_refused.add(1);
@@ -556,9 +537,7 @@ impl Connection {
     fn file_finished(&mut self, context: &Context, record: Record, is_news: bool) {
         if !context.records.are_unread() {
             let message = self.message(context, record);
-            context
-                .records
-                .finish(self.running.take(), message, is_news, self.charge.take());
+            context.records.finish(self.running.take(), message, is_news, self.charge.take());
         }
     }
 

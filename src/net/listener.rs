@@ -33,18 +33,14 @@ pub(crate) fn bind(
     let bound = local_addresses(&first)?;
     let mut by_shard = vec![first];
     for _ in 1..shards {
-        let listeners = bound
-            .iter()
-            .map(|&address| listen(address, backlog, Sharing::Shared));
+        let listeners = bound.iter().map(|&address| listen(address, backlog, Sharing::Shared));
         by_shard.push(listeners.collect::<Result<_, _>>()?);
     }
     Ok((bound, by_shard))
 }
 
 fn asks_for_any(addresses: &[SocketAddr], taken: SocketAddr) -> bool {
-    addresses
-        .iter()
-        .any(|address| address.ip() == taken.ip() && address.port() == 0)
+    addresses.iter().any(|address| address.ip() == taken.ip() && address.port() == 0)
 }
 
 fn bind_first_shard(
@@ -88,11 +84,8 @@ enum Sharing {
 /// connection.
 fn listen(address: SocketAddr, backlog: u32, sharing: Sharing) -> Result<TcpListener, StartError> {
     let open = || {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking(),
-            Some(Protocol::TCP),
-        )?;
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(sharing == Sharing::Shared)?;
         if address.is_ipv6() {
@@ -115,9 +108,7 @@ fn start_error(address: SocketAddr, error: io::Error) -> StartError {
 }
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener
-        .local_addr()
-        .map_err(|error| StartError::System("asking for the bound address", error))
+    listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
 }
 
 fn local_addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, StartError> {

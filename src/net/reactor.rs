@@ -66,15 +66,9 @@ impl Reactor {
         let control = Arc::new(Control::new(Waker::new(poll.registry(), WAKER)?));
         let mut listeners = Vec::new();
         for (index, mut socket) in sockets.into_iter().enumerate() {
-            poll.registry()
-                .register(&mut socket, Token(index), Interest::READABLE)?;
+            poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
-            listeners.push(Listening {
-                socket,
-                address,
-                is_ready: false,
-                retry_at: None,
-            });
+            listeners.push(Listening { socket, address, is_ready: false, retry_at: None });
         }
         let clock = Clock::start();
         let resources = Resources {
@@ -126,14 +120,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let retries = self.listeners.iter().filter_map(|listening| listening.retry_at);
-        let next = self
-            .resources
-            .wheel
-            .next_deadline()
-            .into_iter()
-            .chain(self.stop_at)
-            .chain(retries)
-            .min();
+        let next = self.resources.wheel.next_deadline().into_iter().chain(self.stop_at).chain(retries).min();
         next.map(|tick| self.resources.clock.until(tick))
     }
 
@@ -168,11 +155,7 @@ impl Reactor {
     /// Gives a connection its turn. Events may name one that is gone by now.
     fn drive(&mut self, token: Token, turn: impl FnOnce(&mut Connection, &Context, &mut Resources) -> Fate) {
         let slot = slot_of(token);
-        let Some(connection) = self
-            .connections
-            .get_mut(slot)
-            .filter(|found| found.token() == token)
-        else {
+        let Some(connection) = self.connections.get_mut(slot).filter(|found| found.token() == token) else {
             return;
         };
         match turn(connection, &self.context, &mut self.resources) {
@@ -180,16 +163,11 @@ impl Reactor {
             Fate::Again => self.again.push(token),
             Fate::Over => self.close(slot),
         }
-        debug_assert!(
-            self.resources.replies.is_empty(),
-            "replies belong to one connection's turn"
-        );
+        debug_assert!(self.resources.replies.is_empty(), "replies belong to one connection's turn");
     }
 
     fn close(&mut self, slot: usize) {
-        self.connections
-            .remove(slot)
-            .close(&self.context, &mut self.resources);
+        self.connections.remove(slot).close(&self.context, &mut self.resources);
         // A descriptor is free now: whoever could not accept for want of one may try.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
@@ -231,23 +209,13 @@ impl Reactor {
     fn open(&mut self, mut stream: mio::net::TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr) {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
-        if self
-            .resources
-            .registry
-            .register(&mut stream, token, Interest::READABLE)
-            .is_err()
-        {
+        if self.resources.registry.register(&mut stream, token, Interest::READABLE).is_err() {
             // Out of memory or watches: this connection can't be served, the others can.
             return;
         }
         let session_id = self.context.next_session_id();
         let connected_at = wall_time();
-        let origin = Origin {
-            session_id,
-            peer_addr,
-            local_addr,
-            connected_at,
-        };
+        let origin = Origin { session_id, peer_addr, local_addr, connected_at };
         self.connections.insert(Connection::new(stream, token, origin));
         self.context.counters.sessions_opened.add(1);
         self.drive(token, Connection::open);

@@ -87,11 +87,7 @@ pub struct ShardFailure {
 
 impl fmt::Display for ShardFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a reactor thread failed, the server has stopped: {}",
-            self.reason
-        )
+        write!(f, "a reactor thread failed, the server has stopped: {}", self.reason)
     }
 }
 
@@ -106,10 +102,7 @@ pub(crate) struct Control {
 
 impl Control {
     pub(super) fn new(waker: Waker) -> Self {
-        Self {
-            stop: Mutex::default(),
-            waker,
-        }
+        Self { stop: Mutex::default(), waker }
     }
 
     /// Asks the reactor to stop within `timeout`. A reactor that is gone is not an error.
@@ -160,9 +153,7 @@ fn supervise(
 ) -> Result<Ending, ShardFailure> {
     let result = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ending)) => return Ok(ending),
-        Ok(Err(error)) => ShardFailure {
-            reason: format!("polling for events: {error}"),
-        },
+        Ok(Err(error)) => ShardFailure { reason: format!("polling for events: {error}") },
         Err(panic) => failure(&*panic),
     };
     on_failure(&result);
@@ -172,9 +163,7 @@ fn supervise(
 fn failure(panic: &(dyn Any + Send)) -> ShardFailure {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    ShardFailure {
-        reason: text.unwrap_or_else(|| "panic".into()),
-    }
+    ShardFailure { reason: text.unwrap_or_else(|| "panic".into()) }
 }
 
 #[cfg(test)]
@@ -186,10 +175,7 @@ mod tests {
         let mut reported = None;
         let result = supervise(|| panic!("boom"), |failure| reported = Some(failure.to_string()));
         assert!(result.is_err());
-        assert_eq!(
-            reported.as_deref(),
-            Some("a reactor thread failed, the server has stopped: boom")
-        );
+        assert_eq!(reported.as_deref(), Some("a reactor thread failed, the server has stopped: boom"));
     }
 
     #[test]

@@ -62,16 +62,8 @@ struct Place {
 impl<T> Wheel<T> {
     /// A wheel without timers at tick 0.
     pub(crate) fn new() -> Self {
-        let level = Level {
-            occupied: 0,
-            heads: [NIL; SLOTS],
-        };
-        Self {
-            now: 0,
-            levels: [level; LEVELS],
-            entries: Slab::new(),
-            next_stamp: 0,
-        }
+        let level = Level { occupied: 0, heads: [NIL; SLOTS] };
+        Self { now: 0, levels: [level; LEVELS], entries: Slab::new(), next_stamp: 0 }
     }
 
     /// Starts a timer. One whose deadline has passed is due at once.
@@ -79,13 +71,7 @@ impl<T> Wheel<T> {
         let deadline = deadline.get().clamp(self.now, LAST_TICK);
         let stamp = self.next_stamp;
         self.next_stamp = stamp.wrapping_add(1);
-        let key = self.entries.insert(Entry {
-            deadline,
-            stamp,
-            previous: NIL,
-            next: NIL,
-            value,
-        });
+        let key = self.entries.insert(Entry { deadline, stamp, previous: NIL, next: NIL, value });
         let index = u32::try_from(key).expect("a thread has fewer than 2^32 timers");
         self.link(index);
         Timer { index, stamp }
@@ -153,10 +139,7 @@ impl<T> Wheel<T> {
         let differing = (deadline ^ self.now) | (SLOTS as u64 - 1);
         let level = (u64::BITS - 1 - differing.leading_zeros()) / SLOT_BITS;
         let slot = (deadline >> (SLOT_BITS * level)) as usize % SLOTS;
-        Place {
-            level: level as usize,
-            slot,
-        }
+        Place { level: level as usize, slot }
     }
 
     /// Appends an entry to the ring of its slot.
