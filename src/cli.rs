@@ -113,17 +113,9 @@ fn from_environment(
         let variable = flag.variable.clone()?;
         let value = environment(&variable)
             .filter(|value| !value.is_empty() && !(flag.name == "port" && is_service_link(value)))?;
-        Some(Given {
-            kebab: flag.kebab.clone(),
-            value,
-            typed: variable,
-        })
+        Some(Given { kebab: flag.kebab.clone(), value, typed: variable })
     };
-    table
-        .iter()
-        .filter(|flag| !is_typed(flag))
-        .filter_map(from_variable)
-        .collect()
+    table.iter().filter(|flag| !is_typed(flag)).filter_map(from_variable).collect()
 }
 
 fn is_service_link(value: &OsStr) -> bool {
@@ -153,10 +145,7 @@ fn read(argv: &[OsString], given: &[Given], table: &[Flag]) -> Result<Read, Fail
 /// The failure of a value, in terms of what was typed.
 fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
     let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
-    let (argument, value) = (
-        context(ContextKind::InvalidArg),
-        context(ContextKind::InvalidValue),
-    );
+    let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
     let is_it = |given: &&Given| {
         let name = argument.trim_start_matches('-');
         name.split(['=', ' ', '[']).next() == Some(&given.kebab) && given.value.to_string_lossy() == value
@@ -164,9 +153,7 @@ fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
     match (given.iter().find(is_it), error.source()) {
         (Some(given), Some(expected)) => {
             let typed = &given.typed;
-            Failure::Usage(format!(
-                "invalid value {value:?} for {typed}: expected {expected}"
-            ))
+            Failure::Usage(format!("invalid value {value:?} for {typed}: expected {expected}"))
         }
         _ => Failure::Usage(error.to_string()),
     }
@@ -180,10 +167,8 @@ fn refusal(end: &End, table: &[Flag]) -> Option<Failure> {
             format!("bad flag syntax: {typed}: expected a name behind one or two dashes, like --port")
         }
         End::NoValue { typed, kebab } => {
-            let example = table
-                .iter()
-                .find(|flag| flag.kebab == *kebab)
-                .map_or("VALUE", |flag| flag.placeholder);
+            let example =
+                table.iter().find(|flag| flag.kebab == *kebab).map_or("VALUE", |flag| flag.placeholder);
             format!("flag needs an argument: {typed}: expected {typed} {example}")
         }
         End::Unknown(typed) => {
@@ -218,9 +203,7 @@ fn letters(name: &str) -> String {
 }
 
 fn suggested_by_clap(kebab: &str, table: &[Flag]) -> Option<String> {
-    let error = help::command(table)
-        .try_get_matches_from(["smtpmock", &format!("--{kebab}")])
-        .err()?;
+    let error = help::command(table).try_get_matches_from(["smtpmock", &format!("--{kebab}")]).err()?;
     let suggestion = error.get(ContextKind::SuggestedArg)?.to_string();
     Some(suggestion.trim_start_matches('-').to_owned())
 }
@@ -236,14 +219,8 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     })?;
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
-    config
-        .validate()
-        .map_err(|error| bad_setting(&error, given, table))?;
-    Ok(Settings {
-        config,
-        ready_line: options.ready,
-        ready_file: options.ready_file,
-    })
+    config.validate().map_err(|error| bad_setting(&error, given, table))?;
+    Ok(Settings { config, ready_line: options.ready, ready_file: options.ready_file })
 }
 
 fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {

@@ -33,11 +33,7 @@ enum Event {
 /// # Errors
 /// Why it did not start, or what failed while it ran.
 pub(crate) fn run(settings: Settings) -> Result<ExitCode, Failure> {
-    let Settings {
-        config,
-        ready_line,
-        ready_file,
-    } = settings;
+    let Settings { config, ready_line, ready_file } = settings;
     // Before the start: a signal that comes meanwhile stops what has just started.
     let (sender, events) = mpsc::channel();
     forward_signals(sender.clone())?;

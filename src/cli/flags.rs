@@ -79,10 +79,7 @@ impl Flag {
     }
 
     fn switch(name: &str, help: &str, set: fn(Options, bool) -> Options) -> Self {
-        Self {
-            arity: Arity::Switch,
-            ..Self::new(name, "BOOL", help, reading(values::boolean, set))
-        }
+        Self { arity: Arity::Switch, ..Self::new(name, "BOOL", help, reading(values::boolean, set)) }
     }
 
     fn checked_as(self, setting: &'static str) -> Self {
@@ -124,11 +121,9 @@ fn listening() -> Vec<Flag> {
             "host",
             "ADDRESS,...",
             "Addresses to listen on: IPv4, IPv6, or with a port of their own. Default 127.0.0.1",
-            reading(values::list, |options, hosts: Vec<String>| {
-                match hosts.as_slice() {
-                    [] => options,
-                    _ => options.with(|config| config.hosts(hosts)),
-                }
+            reading(values::list, |options, hosts: Vec<String>| match hosts.as_slice() {
+                [] => options,
+                _ => options.with(|config| config.hosts(hosts)),
             }),
         )
         .checked_as("hosts"),
@@ -178,11 +173,9 @@ fn timeouts() -> Vec<Flag> {
             "dataTimeout",
             "DURATION",
             "How long one message may take from the 354 to the final dot. Default 10m",
-            reading(values::positive_span, |options, span| {
-                match unless_default(span) {
-                    None => options,
-                    Some(timeout) => options.with(|config| config.data_timeout(timeout)),
-                }
+            reading(values::positive_span, |options, span| match unless_default(span) {
+                None => options,
+                Some(timeout) => options.with(|config| config.data_timeout(timeout)),
             }),
         )
         .checked_as("data_timeout"),
@@ -201,11 +194,9 @@ fn timeouts() -> Vec<Flag> {
 
 fn behaviour() -> Vec<Flag> {
     vec![
-        Flag::switch(
-            "failFast",
-            "Close the session after the first refused command",
-            |options, on| options.with(|config| config.fail_fast(on)),
-        ),
+        Flag::switch("failFast", "Close the session after the first refused command", |options, on| {
+            options.with(|config| config.fail_fast(on))
+        }),
         Flag::switch(
             "multipleRcptto",
             "Keep every recipient of a mail; without it each RCPT replaces the one before",
@@ -234,9 +225,8 @@ fn behaviour() -> Vec<Flag> {
 
 fn lists() -> Vec<Flag> {
     let list = |name, help, set: fn(Config, Vec<String>) -> Config| {
-        let read = reading(values::list, move |options: Options, list| {
-            options.with(|config| set(config, list))
-        });
+        let read =
+            reading(values::list, move |options: Options, list| options.with(|config| set(config, list)));
         Flag::new(name, "LIST", help, read)
     };
     vec![
@@ -301,10 +291,7 @@ fn records() -> Vec<Flag> {
             "WHAT",
             "What the capture holds: message (all of it) or envelope (not the message's text). Default message",
             one_of(
-                &[
-                    ("message", CaptureContent::Message),
-                    ("envelope", CaptureContent::Envelope),
-                ],
+                &[("message", CaptureContent::Message), ("envelope", CaptureContent::Envelope)],
                 Config::capture_content,
             ),
         ),
@@ -312,10 +299,7 @@ fn records() -> Vec<Flag> {
             "records",
             "UNIT",
             "What one record is: session (as go-smtp-mock has it) or message. Default session",
-            one_of(
-                &[("session", RecordMode::Session), ("message", RecordMode::Message)],
-                Config::records,
-            ),
+            one_of(&[("session", RecordMode::Session), ("message", RecordMode::Message)], Config::records),
         ),
     ]
 }
@@ -350,9 +334,7 @@ fn limit_message_size(config: Config, size: i64) -> Config {
     let kind = ReplyKind::MessageTooBig;
     match usize::try_from(size) {
         Ok(octets) => config.message_size_limit(octets),
-        Err(_) => config
-            .message_size_limit(0)
-            .reply(kind, format!("{} {size} bytes", kind.default_text())),
+        Err(_) => config.message_size_limit(0).reply(kind, format!("{} {size} bytes", kind.default_text())),
     }
 }
 
@@ -360,11 +342,9 @@ fn replies() -> Vec<Flag> {
     let policy = Policy::default();
     let reply = |&kind: &ReplyKind| {
         let text = String::from_utf8_lossy(policy.reply(kind).text());
-        let read = reading(values::verbatim, move |options: Options, text| {
-            match text.is_empty() {
-                true => options,
-                false => options.with(|config| config.reply(kind, text)),
-            }
+        let read = reading(values::verbatim, move |options: Options, text| match text.is_empty() {
+            true => options,
+            false => options.with(|config| config.reply(kind, text)),
         });
         Flag::new(kind.flag(), "TEXT", format!("Default: {text}"), read)
     };
@@ -390,15 +370,13 @@ fn program() -> Vec<Flag> {
             "readyFile",
             "PATH",
             "Write that line to this file once listening",
-            reading(values::path, |options, ready_file| Options {
-                ready_file,
-                ..options
-            }),
+            reading(values::path, |options, ready_file| Options { ready_file, ..options }),
         ),
         Flag {
             variable: None,
-            ..Flag::switch(VERSION, "Print the version and exit", |options, version| {
-                Options { version, ..options }
+            ..Flag::switch(VERSION, "Print the version and exit", |options, version| Options {
+                version,
+                ..options
             })
         },
     ]
@@ -406,10 +384,7 @@ fn program() -> Vec<Flag> {
 
 impl Options {
     fn with(self, change: impl FnOnce(Config) -> Config) -> Self {
-        Self {
-            config: change(self.config),
-            ..self
-        }
+        Self { config: change(self.config), ..self }
     }
 }
 

@@ -53,39 +53,15 @@ fn every_flag_sets_what_it_names() {
         (&["-shutdownTimeout", "5"], base().shutdown_timeout(seconds(5))),
         (&["-failFast"], base().fail_fast(true)),
         (&["-multipleRcptto"], base().multiple_rcptto(true)),
-        (
-            &["-multipleMessageReceiving"],
-            base().multiple_message_receiving(true),
-        ),
-        (
-            &["-addresses", "any"],
-            base().addresses(smtpmock::smtp::AddressRules::Any),
-        ),
-        (
-            &["-blacklistedHeloDomains", "a"],
-            base().blacklisted_helo_domains(["a"]),
-        ),
-        (
-            &["-blacklistedMailfromEmails", "a"],
-            base().blacklisted_mailfrom_emails(["a"]),
-        ),
-        (
-            &["-blacklistedRcpttoEmails", "a"],
-            base().blacklisted_rcptto_emails(["a"]),
-        ),
-        (
-            &["-notRegisteredEmails", "a"],
-            base().not_registered_emails(["a"]),
-        ),
+        (&["-multipleMessageReceiving"], base().multiple_message_receiving(true)),
+        (&["-addresses", "any"], base().addresses(smtpmock::smtp::AddressRules::Any)),
+        (&["-blacklistedHeloDomains", "a"], base().blacklisted_helo_domains(["a"])),
+        (&["-blacklistedMailfromEmails", "a"], base().blacklisted_mailfrom_emails(["a"])),
+        (&["-blacklistedRcpttoEmails", "a"], base().blacklisted_rcptto_emails(["a"])),
+        (&["-notRegisteredEmails", "a"], base().not_registered_emails(["a"])),
         (&["-capture", "-"], base().capture("-")),
-        (
-            &["-captureContent", "envelope"],
-            base().capture_content(smtpmock::CaptureContent::Envelope),
-        ),
-        (
-            &["-records", "message"],
-            base().records(smtpmock::smtp::RecordMode::Message),
-        ),
+        (&["-captureContent", "envelope"], base().capture_content(smtpmock::CaptureContent::Envelope)),
+        (&["-records", "message"], base().records(smtpmock::smtp::RecordMode::Message)),
         (&["-msgSizeLimit", "1KiB"], base().message_size_limit(1024)),
         (&["-maxMessageMemory", "1KiB"], base().max_message_memory(1024)),
         (&["-log"], base().logger(smtpmock::StdLogger::new())),
@@ -101,11 +77,7 @@ fn every_flag_sets_what_it_names() {
     }
     for &kind in ReplyKind::ALL {
         let flag = format!("-{}", kind.flag());
-        assert_eq!(
-            config(&[&flag, "999 x"]),
-            shown(&base().reply(kind, "999 x")),
-            "{flag}"
-        );
+        assert_eq!(config(&[&flag, "999 x"]), shown(&base().reply(kind, "999 x")), "{flag}");
     }
 }
 
@@ -125,43 +97,28 @@ fn empty_texts_and_zeros_ask_for_the_default() {
 #[test]
 fn the_last_of_a_repeated_flag_counts() {
     let expected = shown(&base().port(3).hosts(["::1"]));
-    assert_eq!(
-        config(&["-port", "1", "--host=::1", "--port=2", "-port=3"]),
-        expected
-    );
+    assert_eq!(config(&["-port", "1", "--host=::1", "--port=2", "-port=3"]), expected);
     assert_eq!(config(&["-host", "::1", "-host", ""]), shown(&base()));
     assert_eq!(config(&["-failFast", "-failFast=false"]), shown(&base()));
 }
 
 #[test]
 fn negative_values_mean_what_they_mean_to_the_reference() {
-    assert_eq!(
-        config(&["-sessionTimeout", "-1"]),
-        shown(&base().session_timeout(Duration::ZERO))
-    );
-    assert_eq!(
-        config(&["-shutdownTimeout=-1"]),
-        shown(&base().shutdown_timeout(Duration::ZERO))
-    );
+    assert_eq!(config(&["-sessionTimeout", "-1"]), shown(&base().session_timeout(Duration::ZERO)));
+    assert_eq!(config(&["-shutdownTimeout=-1"]), shown(&base().shutdown_timeout(Duration::ZERO)));
     assert_eq!(config(&["-responseDelayHelo", "-1"]), shown(&base()));
-    let limit = base().message_size_limit(0).reply(
-        ReplyKind::MessageTooBig,
-        "552 Message exceeded max size of -5 bytes",
-    );
+    let limit = base()
+        .message_size_limit(0)
+        .reply(ReplyKind::MessageTooBig, "552 Message exceeded max size of -5 bytes");
     assert_eq!(config(&["-msgSizeLimit", "-5"]), shown(&limit));
 }
 
 #[test]
 fn the_size_limit_leaves_a_configured_reply_alone() {
-    let expected = shown(
-        &base()
-            .message_size_limit(9)
-            .reply(ReplyKind::MessageTooBig, "552 no"),
-    );
-    for arguments in [
-        ["-msgSizeLimit=9", "-msgMsgSizeIsTooBig=552 no"],
-        ["-msgMsgSizeIsTooBig=552 no", "-msgSizeLimit=9"],
-    ] {
+    let expected = shown(&base().message_size_limit(9).reply(ReplyKind::MessageTooBig, "552 no"));
+    for arguments in
+        [["-msgSizeLimit=9", "-msgMsgSizeIsTooBig=552 no"], ["-msgMsgSizeIsTooBig=552 no", "-msgSizeLimit=9"]]
+    {
         assert_eq!(config(&arguments), expected);
     }
 }
@@ -179,16 +136,10 @@ fn the_environment_sets_what_no_flag_does() {
         ("SMTPMOCK_MSG_GREETING", "220 hi"),
         ("SMTPMOCK_HOST", ""),
     ];
-    let expected = base()
-        .port(2525)
-        .fail_fast(true)
-        .reply(ReplyKind::Greeting, "220 hi");
+    let expected = base().port(2525).fail_fast(true).reply(ReplyKind::Greeting, "220 hi");
     assert_eq!(config_with(&[], &environment), shown(&expected));
     let expected = expected.port(1).fail_fast(false);
-    assert_eq!(
-        config_with(&["-port", "1", "-failFast=0"], &environment),
-        shown(&expected)
-    );
+    assert_eq!(config_with(&["-port", "1", "-failFast=0"], &environment), shown(&expected));
 }
 
 #[test]
@@ -234,14 +185,8 @@ fn arguments_are_judged_from_left_to_right() {
     assert!(matches!(parsed(&["-v"], &[]), Ok(Action::Print(text)) if text.starts_with("smtpmock: ")));
     assert!(matches!(parsed(&["-v=false"], &[]), Ok(Action::Run(_))));
     assert!(matches!(parsed(&["-v", "-h"], &[]), Ok(Action::Print(text)) if text.contains("Usage")));
-    assert!(matches!(
-        parsed(&["-h", "-port", "abc"], &[]),
-        Ok(Action::Print(_))
-    ));
-    assert!(matches!(
-        parsed(&["-v", "-port", "99999", "-host", "x"], &[]),
-        Ok(Action::Print(_))
-    ));
+    assert!(matches!(parsed(&["-h", "-port", "abc"], &[]), Ok(Action::Print(_))));
+    assert!(matches!(parsed(&["-v", "-port", "99999", "-host", "x"], &[]), Ok(Action::Print(_))));
     usage(&["-v", "-port", "abc"], &[]);
     usage(&["-port", "abc", "-h"], &[]);
     assert!(usage(&["-port", "abc", "-nosuch"], &[]).contains("abc"));
@@ -259,10 +204,7 @@ fn a_bad_value_is_told_with_the_flag_as_it_was_typed() {
         (["--log=abc", "x"], "--log"),
     ] {
         let text = usage(&arguments, &[]);
-        assert!(
-            text.starts_with(&format!("invalid value \"abc\" for {flag}: expected ")),
-            "{text}"
-        );
+        assert!(text.starts_with(&format!("invalid value \"abc\" for {flag}: expected ")), "{text}");
     }
     assert!(usage(&["-port=", "-port=1"], &[]).starts_with("invalid value \"\" for -port"));
 }
@@ -282,10 +224,7 @@ fn an_unknown_flag_gets_the_nearest_in_the_same_style() {
         ("-blacklistedRcptoEmails=x", "-blacklistedRcpttoEmails"),
     ] {
         let text = usage(&[typed], &[]);
-        assert!(
-            text.ends_with(&format!("did you mean {nearest}?")),
-            "{typed}: {text}"
-        );
+        assert!(text.ends_with(&format!("did you mean {nearest}?")), "{typed}: {text}");
     }
     assert_eq!(usage(&["-xyzzy"], &[]), "unknown flag -xyzzy");
 }
@@ -297,9 +236,6 @@ fn ports_and_hosts_that_can_not_be_are_failures_of_the_start() {
         let Err(Failure::Server(text)) = outcome else {
             panic!("{outcome:?}");
         };
-        assert!(
-            text.contains(arguments[0]) && text.contains(arguments[1]),
-            "{text}"
-        );
+        assert!(text.contains(arguments[0]) && text.contains(arguments[1]), "{text}");
     }
 }

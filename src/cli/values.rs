@@ -88,10 +88,7 @@ pub(super) fn count(raw: &OsStr) -> Result<usize, Expected> {
 pub(super) fn span(raw: &OsStr) -> Result<Span, Expected> {
     let text = raw.to_str().ok_or(Expected::new(A_DURATION))?;
     match go_integer(text) {
-        Ok(seconds) => Ok(Span::new(
-            seconds < 0,
-            Duration::from_secs(seconds.unsigned_abs()),
-        )),
+        Ok(seconds) => Ok(Span::new(seconds < 0, Duration::from_secs(seconds.unsigned_abs()))),
         Err(NotAnInteger::OutOfRange) => Err(NotAnInteger::OutOfRange.expected(A_DURATION)),
         Err(NotAnInteger::Malformed) => {
             let (is_negative, text) = split_sign(text);
@@ -150,14 +147,10 @@ pub(super) fn choice<T: Copy>(raw: &OsStr, choices: &[(&str, T)]) -> Result<Opti
     if raw.is_empty() {
         return Ok(None);
     }
-    choices
-        .iter()
-        .find(|(word, _)| raw == *word)
-        .map(|&(_, value)| Some(value))
-        .ok_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|&(word, _)| word).collect();
-            Expected::new(words.join(" or "))
-        })
+    choices.iter().find(|(word, _)| raw == *word).map(|&(_, value)| Some(value)).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|&(word, _)| word).collect();
+        Expected::new(words.join(" or "))
+    })
 }
 
 /// Longest suffix first where one ends with the other.
@@ -174,10 +167,8 @@ const SIZE_UNITS: &[(&str, i64)] = &[
 /// not come with a unit: `0x1KB` reads as neither.
 fn without_suffix<'a>(text: &'a str, unit: &str) -> Option<&'a str> {
     let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
-    let is_decimal = number
-        .trim_start_matches(['+', '-'])
-        .bytes()
-        .all(|octet| octet.is_ascii_digit() || octet == b'_');
+    let is_decimal =
+        number.trim_start_matches(['+', '-']).bytes().all(|octet| octet.is_ascii_digit() || octet == b'_');
     (suffix.eq_ignore_ascii_case(unit) && is_decimal).then_some(number)
 }
 
@@ -281,11 +272,7 @@ fn times(number: &str, unit: u64) -> Option<Duration> {
         return None;
     }
     let parse = |digits: &str| {
-        if digits.is_empty() {
-            Some(0)
-        } else {
-            digits.parse::<u64>().ok()
-        }
+        if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok() }
     };
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let whole = u128::from(parse(whole)?) * u128::from(unit);

@@ -4,10 +4,8 @@ use super::super::flags;
 
 fn normalised(arguments: &[&str]) -> (Vec<(String, String)>, End) {
     let (given, end) = normalise(arguments.iter().map(OsString::from), &flags::table());
-    let pairs = given
-        .into_iter()
-        .map(|given| (given.kebab, given.value.into_string().expect("UTF-8")))
-        .collect();
+    let pairs =
+        given.into_iter().map(|given| (given.kebab, given.value.into_string().expect("UTF-8"))).collect();
     (pairs, end)
 }
 
@@ -32,11 +30,7 @@ fn every_spelling_of_every_flag_is_the_same_flag() {
                     Arity::Value => "-x",
                     Arity::Switch => "--ready",
                 };
-                assert_eq!(
-                    normalised(&[&apart, behind]),
-                    (expected, End::Complete),
-                    "{apart}"
-                );
+                assert_eq!(normalised(&[&apart, behind]), (expected, End::Complete), "{apart}");
             }
         }
     }
@@ -74,13 +68,7 @@ fn every_flag_of_the_reference_is_there() {
     for name in recorded.split_whitespace() {
         assert!(table.iter().any(|flag| flag.is_called(name)), "{name}");
     }
-    let switches = [
-        "failFast",
-        "log",
-        "multipleMessageReceiving",
-        "multipleRcptto",
-        "v",
-    ];
+    let switches = ["failFast", "log", "multipleMessageReceiving", "multipleRcptto", "v"];
     for name in recorded.split_whitespace() {
         let flag = table.iter().find(|flag| flag.is_called(name)).expect(name);
         assert_eq!(flag.arity == Arity::Switch, switches.contains(&name), "{name}");
@@ -107,36 +95,22 @@ fn flags_end_at_the_first_argument_that_is_none() {
 fn a_value_is_taken_as_it_stands() {
     for value in ["--", "-", "-port", "", " x ", "\\r\\n"] {
         let (given, end) = normalised(&["-msgGreeting", value]);
-        assert_eq!(
-            (given, end),
-            (vec![pair("msg-greeting", value)], End::Complete),
-            "{value:?}"
-        );
+        assert_eq!((given, end), (vec![pair("msg-greeting", value)], End::Complete), "{value:?}");
     }
 }
 
 #[test]
 fn reading_ends_at_help_and_at_what_is_wrong() {
     for help in ["-h", "-help", "--help", "--h", "-help=x"] {
-        assert_eq!(
-            normalised(&["-v", help, "-nosuch"]),
-            (vec![pair("version", "true")], End::Help)
-        );
+        assert_eq!(normalised(&["-v", help, "-nosuch"]), (vec![pair("version", "true")], End::Help));
     }
     for bad in ["---", "-=1", "--=1", "----port"] {
         assert_eq!(normalised(&[bad]).1, End::NoName(bad.to_owned()));
     }
     let typed = "--session-timeout".to_owned();
     let kebab = "session-timeout".to_owned();
-    assert_eq!(
-        normalised(&["--session-timeout"]).1,
-        End::NoValue { typed, kebab }
-    );
-    for (bad, dashes, name) in [
-        ("-foo", "-", "foo"),
-        ("--foo=1", "--", "foo"),
-        ("-Port=1", "-", "Port"),
-    ] {
+    assert_eq!(normalised(&["--session-timeout"]).1, End::NoValue { typed, kebab });
+    for (bad, dashes, name) in [("-foo", "-", "foo"), ("--foo=1", "--", "foo"), ("-Port=1", "-", "Port")] {
         let name = name.to_owned();
         assert_eq!(normalised(&[bad]).1, End::Unknown(Typed { dashes, name }));
     }

@@ -159,9 +159,7 @@ fn sizes_are_bytes_or_have_units() {
     for (text, bytes) in good {
         assert_eq!(size(os(text)), Ok(bytes), "{text}");
     }
-    for text in [
-        "", "MiB", "10M", "1.5MiB", "10 MiB", "10MiBs", "0x1KB", "KB1", "é",
-    ] {
+    for text in ["", "MiB", "10M", "1.5MiB", "10 MiB", "10MiBs", "0x1KB", "KB1", "é"] {
         assert_eq!(size(os(text)), Err(Expected::new(A_SIZE)), "{text:?}");
     }
     assert!(size(os("9223372036854775807KB")).is_err());
@@ -171,10 +169,7 @@ fn sizes_are_bytes_or_have_units() {
 #[test]
 fn lists_are_split_at_every_comma_and_not_trimmed() {
     assert_eq!(list(os("")), Ok(vec![]));
-    assert_eq!(
-        list(os("a, b,")),
-        Ok(vec!["a".into(), " b".into(), String::new()])
-    );
+    assert_eq!(list(os("a, b,")), Ok(vec!["a".into(), " b".into(), String::new()]));
     assert!(list(OsStr::from_bytes(b"\xff")).is_err());
 }
 
