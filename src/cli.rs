@@ -41,12 +41,12 @@ pub(crate) struct Settings {
     pub(crate) ready_file: Option<PathBuf>,
 }
 
-/// Why the program ends before it has begun. Displays as one line, the program's name in front.
+/// Why the program fails. Displays as one line, the program's name in front.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// It was called the wrong way.
     Usage(String),
-    /// It was called the right way, and the server can.t start or go on.
+    /// It was called the right way, and the server can't start or can't go on.
     Server(String),
 }
 
