@@ -1,5 +1,7 @@
 //! Reading one command line, and the address in it.
 
+#![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
+
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -4,6 +4,8 @@
 //!
 //! Needs valgrind and `cargo install gungraun-runner` of the version in `Cargo.lock`.
 
+#![allow(missing_docs, reason = "the modules without documentation are made by macros")]
+
 use std::hint::black_box;
 
 use gungraun::{

@@ -1,6 +1,8 @@
 //! Whole mail transactions over a loopback socket with a client that waits for each reply. What is
 //! measured is mostly the kernel and the client; it shows that nothing got in between.
 
+#![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 

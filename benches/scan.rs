@@ -1,5 +1,7 @@
 //! Finding the end of message data: the scanner beside a bare memchr and a memcpy over the same bytes.
 
+#![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -1,6 +1,8 @@
 //! One whole mail transaction through the session, without I/O: 1 KiB and 64 KiB, keeping nothing and
 //! keeping everything.
 
+#![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -1,5 +1,7 @@
 //! The timing wheel with few and with very many timers waiting: the cost of a timer must not depend on it.
 
+#![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
+
 // The wheel is no part of the public interface: its sources are compiled in here.
 #[allow(dead_code, reason = "the benchmark uses less of it than the reactor")]
 #[path = "../src/net/clock.rs"]
