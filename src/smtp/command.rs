@@ -76,13 +76,14 @@ fn is_long_s_rset(line: &[u8]) -> bool {
 }
 
 fn names_a_command(line: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [
+    const NAMES: [&[u8]; 9] = [
         b"mail from:",
         b"rcpt to:",
         b"helo",
         b"ehlo",
         b"data",
         b"rset",
+        RSET_LONG_S.as_bytes(),
         b"noop",
         b"quit",
     ];

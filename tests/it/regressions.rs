@@ -59,3 +59,9 @@ fn rset_let_a_record_grow_beyond_the_limit_of_recipients() {
     let (_, records, _) = talk(&keeps_over_rset(), &dialogue);
     assert_eq!(records[0].rcptto_exchanges.len(), LIMIT);
 }
+
+#[test]
+fn mail_alone_was_no_command_beside_a_reset_with_a_long_s() {
+    let (replies, ..) = talk(&Policy::default(), "MAIL r\u{17f}et\r\n");
+    assert!(replies[1].starts_with("503 "), "{replies:?}");
+}
