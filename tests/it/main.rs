@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod architecture;
+mod chunking;
 mod regressions;
+mod scanners;
 mod transcripts_pure;
