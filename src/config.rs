@@ -287,12 +287,7 @@ impl Config {
         }
         within("shards", self.shards, 1, MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
-        within(
-            "message_size_limit",
-            self.policy.message_size_limit,
-            1,
-            usize::MAX,
-        )?;
+        within("message_size_limit", self.policy.message_size_limit, 1, usize::MAX)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
         within("max_records", self.max_records, 1, usize::MAX)?;
         within("max_record_memory", self.max_record_memory, 1, usize::MAX)
@@ -303,24 +298,20 @@ impl Config {
         if self.hosts.is_empty() {
             return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
         }
-        self.hosts
-            .iter()
-            .map(|host| listen_address(host, self.port))
-            .collect()
+        self.hosts.iter().map(|host| listen_address(host, self.port)).collect()
     }
 
-    /// What the sessions' records have to hold for whoever reads them.
-    pub(crate) fn keep(&self) -> Keep {
+    /// The policy, told to write down only what somebody will read.
+    pub(crate) fn policy_for_records(&self) -> Policy {
         let captured = match (&self.capture, self.capture_content) {
             (None, _) => Keep::Nothing,
             (Some(_), CaptureContent::Envelope) => Keep::Envelope,
             (Some(_), CaptureContent::Message) => Keep::Message,
         };
-        if self.keep_records {
-            Keep::Message
-        } else {
-            captured
-        }
+        let keep = if self.keep_records { Keep::Message } else { captured };
+        let mut policy = self.policy.clone();
+        policy.keep = keep;
+        policy
     }
 }
 
@@ -332,23 +323,14 @@ fn listen_address(host: &str, port: u16) -> Result<SocketAddr, ConfigError> {
         return Ok(address);
     }
     let (named, port) = match named.strip_prefix("localhost:") {
-        Some(own) => (
-            "localhost",
-            own.parse()
-                .map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?,
-        ),
+        Some(own) => ("localhost", own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?),
         None => (named, port),
     };
     if named.eq_ignore_ascii_case("localhost") {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
-    let bare = named
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(named);
-    let ip: IpAddr = bare
-        .parse()
-        .map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
+    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
+    let ip: IpAddr = bare.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
     Ok(SocketAddr::from((ip, port)))
 }
 
@@ -360,21 +342,14 @@ fn duration(setting: &'static str, value: Duration, least: Duration) -> Result<(
     if (least..=MAX_DURATION).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::new(
-        setting,
-        format!("{value:?}"),
-        format!("a duration from {least:?} to 365 days"),
-    ))
+    Err(ConfigError::new(setting, format!("{value:?}"), format!("a duration from {least:?} to 365 days")))
 }
 
 fn within(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    let range = if most == usize::MAX {
-        format!("at least {least}")
-    } else {
-        format!("from {least} to {most}")
-    };
+    let range =
+        if most == usize::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
     Err(ConfigError::new(setting, value, format!("a number {range}")))
 }

@@ -21,21 +21,13 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(setting: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
-        Self {
-            setting,
-            value: value.to_string(),
-            expected: expected.into(),
-        }
+        Self { setting, value: value.to_string(), expected: expected.into() }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invalid value {:?} for {}: expected {}",
-            self.value, self.setting, self.expected
-        )
+        write!(f, "invalid value {:?} for {}: expected {}", self.value, self.setting, self.expected)
     }
 }
 
@@ -64,22 +56,13 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::AddressInUse(address) => {
-                write!(
-                    f,
-                    "{address} is in use: choose another port, or port 0 for any free one"
-                )
+                write!(f, "{address} is in use: choose another port, or port 0 for any free one")
             }
             Self::BadAddress(address, error) => {
-                write!(
-                    f,
-                    "can't listen on {address}: {error}: choose an address and port of this machine"
-                )
+                write!(f, "can't listen on {address}: {error}: choose an address and port of this machine")
             }
             Self::OutOfDescriptors(error) => {
-                write!(
-                    f,
-                    "no file descriptor left to listen with: {error}: raise `ulimit -n`"
-                )
+                write!(f, "no file descriptor left to listen with: {error}: raise `ulimit -n`")
             }
             Self::Capture(path, error) => write!(f, "can't write the capture to {}: {error}", path.display()),
             Self::System(doing, error) => write!(f, "{doing}: {error}"),
@@ -119,16 +102,8 @@ pub struct WaitError {
 
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            expected,
-            timeout,
-            arrived,
-        } = self;
-        write!(
-            f,
-            "timeout waiting for {expected} messages: got {} within {timeout:?}",
-            arrived.len()
-        )
+        let Self { expected, timeout, arrived } = self;
+        write!(f, "timeout waiting for {expected} messages: got {} within {timeout:?}", arrived.len())
     }
 }
 

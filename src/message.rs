@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
@@ -66,9 +67,7 @@ impl Message {
     /// Each RCPT line and the reply to it; without `multiple_rcptto` only the last.
     pub fn rcptto_request_response(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
         let pairs = self.record.rcptto_exchanges.iter();
-        pairs
-            .map(|exchange| (text(&exchange.request), response(exchange)))
-            .collect()
+        pairs.map(|exchange| (text(&exchange.request), response(exchange))).collect()
     }
 
     /// A RCPT was accepted: the last, or with `multiple_rcptto` any.
@@ -167,11 +166,7 @@ impl Message {
 
     /// The accepted recipients, without angle brackets, in order.
     pub fn forward_paths(&self) -> Vec<Cow<'_, str>> {
-        let accepted = self
-            .record
-            .rcptto_exchanges
-            .iter()
-            .filter(|exchange| exchange.is_accepted());
+        let accepted = self.record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted());
         accepted
             .filter_map(|exchange| smtp::Path::parse_forward(&exchange.request, self.addresses))
             .map(|path| text(path.mailbox()))
@@ -209,14 +204,21 @@ impl Message {
         content
     }
 
+    /// Bytes it holds in memory, its bookkeeping included.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() - size_of::<Record>() + self.record.memory()
+    }
+
+    /// The same without its text.
+    pub(crate) fn without_text(mut self) -> Self {
+        self.record.msg_request = Arc::default();
+        self
+    }
+
     fn trace_header(&self) -> String {
         let reverse_path = self.reverse_path().unwrap_or_default();
         let helo = self.helo_name().unwrap_or(Cow::Borrowed("unknown"));
-        let with = if is_ehlo(&self.record.helo_exchange.request) {
-            "ESMTP"
-        } else {
-            "SMTP"
-        };
+        let with = if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" };
         let forward_paths = self.forward_paths();
         // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
         let for_clause = match forward_paths.as_slice() {
@@ -236,8 +238,7 @@ impl Message {
 }
 
 fn is_ehlo(line: &[u8]) -> bool {
-    line.get(..4)
-        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"EHLO"))
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"EHLO"))
 }
 
 /// RFC 5321 section 4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.

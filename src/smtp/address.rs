@@ -29,9 +29,7 @@ impl<'a> HeloName<'a> {
         let is_ehlo = starts_with_ignoring_case(line, b"EHLO");
         let name = match rules {
             AddressRules::Any => argument.trim_ascii(),
-            AddressRules::Compat => argument
-                .strip_prefix(b" ")
-                .filter(|name| is_compat_helo_name(name))?,
+            AddressRules::Compat => argument.strip_prefix(b" ").filter(|name| is_compat_helo_name(name))?,
             AddressRules::Rfc5321 => argument
                 .strip_prefix(b" ")
                 .filter(|name| is_rfc_domain(name) || (is_ehlo && is_address_literal(name)))?,
@@ -56,14 +54,12 @@ impl<'a> Path<'a> {
     ///
     /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: no extension is advertised.
     pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, b"MAIL FROM:", rules, |path| path.is_empty())
+        Self::parse(line, b"MAIL FROM:", rules, <[u8]>::is_empty)
     }
 
     /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
     pub fn parse_forward(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, b"RCPT TO:", rules, |path| {
-            path.eq_ignore_ascii_case(b"postmaster")
-        })
+        Self::parse(line, b"RCPT TO:", rules, |path| path.eq_ignore_ascii_case(b"postmaster"))
     }
 
     /// The mailbox without angle brackets and source route; empty for the null reverse-path.
@@ -79,9 +75,7 @@ impl<'a> Path<'a> {
     ) -> Option<Self> {
         if !starts_with_ignoring_case(line, command) {
             return match rules {
-                AddressRules::Any => Some(Self {
-                    mailbox: line.get(4..).unwrap_or_default().trim_ascii(),
-                }),
+                AddressRules::Any => Some(Self { mailbox: line.get(4..).unwrap_or_default().trim_ascii() }),
                 _ => None,
             };
         }
@@ -110,11 +104,11 @@ fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
 
 /// `Path = "<" [ A-d-l ":" ] Mailbox ">"` (RFC 5321 section 4.1.2). The source route is ignored, as
 /// section 4.1.1.3 asks.
-fn bracketed<'a>(
-    argument: &'a [u8],
+fn bracketed(
+    argument: &[u8],
     is_special: impl Fn(&[u8]) -> bool,
     is_mailbox: impl Fn(&[u8]) -> bool,
-) -> Option<&'a [u8]> {
+) -> Option<&[u8]> {
     let path = argument.strip_prefix(b"<")?.strip_suffix(b">")?;
     if is_special(path) {
         return Some(path);
@@ -130,9 +124,7 @@ fn without_source_route(path: &[u8]) -> Option<&[u8]> {
     let colon = memchr::memchr(b':', path)?;
     let hops = &path[..colon];
     let is_hop = |hop: &[u8]| hop.strip_prefix(b"@").is_some_and(is_rfc_domain);
-    hops.split(|&octet| octet == b',')
-        .all(is_hop)
-        .then_some(&path[colon + 1..])
+    hops.split(|&octet| octet == b',').all(is_hop).then_some(&path[colon + 1..])
 }
 
 // --- what go-smtp-mock accepts -------------------------------------------------------------------
@@ -143,10 +135,7 @@ fn is_regex_space(octet: u8) -> bool {
 }
 
 fn trim_regex_space(argument: &[u8]) -> &[u8] {
-    let start = argument
-        .iter()
-        .position(|&octet| !is_regex_space(octet))
-        .unwrap_or(argument.len());
+    let start = argument.iter().position(|&octet| !is_regex_space(octet)).unwrap_or(argument.len());
     &argument[start..]
 }
 
@@ -200,13 +189,7 @@ fn is_reference_domain(domain: &[u8]) -> bool {
     let Some((front, top)) = domain.rsplit_once('.') else {
         return domain
             .chars()
-            .map(|c| {
-                if c == '\u{17f}' {
-                    's'
-                } else {
-                    c.to_ascii_lowercase()
-                }
-            })
+            .map(|c| if c == '\u{17f}' { 's' } else { c.to_ascii_lowercase() })
             .eq("localhost".chars());
     };
     let is_top = (2..=63).contains(&top.chars().count()) && top.chars().all(is_letter);
@@ -218,10 +201,7 @@ fn is_reference_ipv4(text: &[u8]) -> bool {
     let is_octet = |part: &[u8]| {
         (1..=3).contains(&part.len())
             && part.iter().all(u8::is_ascii_digit)
-            && part
-                .iter()
-                .fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'))
-                <= 255
+            && part.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 255
     };
     text.split(|&octet| octet == b'.').count() == 4 && text.split(|&octet| octet == b'.').all(is_octet)
 }
@@ -268,9 +248,7 @@ fn split_mailbox(mailbox: &[u8]) -> Option<(&[u8], &[u8])> {
     };
     let (local, domain) = (&mailbox[..at], mailbox[at..].strip_prefix(b"@")?);
     let is_dot_string = || {
-        local
-            .split(|&octet| octet == b'.')
-            .all(|atom| !atom.is_empty() && atom.iter().all(|&o| is_atext(o)))
+        local.split(|&octet| octet == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&o| is_atext(o)))
     };
     (local.first() == Some(&b'"') || is_dot_string()).then_some((local, domain))
 }
@@ -299,9 +277,7 @@ fn is_rfc_domain(domain: &[u8]) -> bool {
     let is_sub_domain = |label: &[u8]| {
         is_edge(label.first())
             && is_edge(label.last())
-            && label
-                .iter()
-                .all(|&octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && label.iter().all(|&octet| octet.is_ascii_alphanumeric() || octet == b'-')
     };
     domain.split(|&octet| octet == b'.').all(is_sub_domain)
 }
@@ -321,9 +297,7 @@ fn is_address_literal(text: &[u8]) -> bool {
             is_rfc_domain(tag.as_bytes())
                 && !tag.contains('.')
                 && !content.is_empty()
-                && content
-                    .bytes()
-                    .all(|octet| matches!(octet, b'!'..=b'Z' | b'^'..=b'~'))
+                && content.bytes().all(|octet| matches!(octet, b'!'..=b'Z' | b'^'..=b'~'))
         }
     }
 }

@@ -32,10 +32,7 @@ impl<'a> Command<'a> {
     /// Reads a line, with or without its line end. Verbs are case-insensitive and end at a space.
     pub fn parse(line: &'a [u8]) -> Self {
         let line = trim(line);
-        Self {
-            verb: verb(line),
-            line,
-        }
+        Self { verb: verb(line), line }
     }
 
     /// The line is the verb and nothing else.
@@ -88,15 +85,11 @@ fn names_a_command(line: &[u8]) -> bool {
         b"quit",
     ];
     NAMES.iter().any(|name| starts_with_ignoring_case(line, name))
-        || NAMES.iter().any(|name| {
-            line.windows(name.len())
-                .any(|part| part.eq_ignore_ascii_case(name))
-        })
+        || NAMES.iter().any(|name| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }
 
 pub(super) fn starts_with_ignoring_case(line: &[u8], prefix: &[u8]) -> bool {
-    line.get(..prefix.len())
-        .is_some_and(|front| front.eq_ignore_ascii_case(prefix))
+    line.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix))
 }
 
 /// Removes white space (Unicode's, where the text is UTF-8) from both ends.

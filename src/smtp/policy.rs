@@ -147,10 +147,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
-            replies: ReplyKind::ALL
-                .iter()
-                .map(|kind| Reply::new(kind.default_text()))
-                .collect(),
+            replies: ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect(),
             delays: [Duration::ZERO; DelayPoint::ALL.len()],
             lists: Lists::default(),
             fail_fast: false,

@@ -40,6 +40,8 @@ pub struct Record {
     pub data_exchange: Exchange,
     /// The message text, dots unstuffed, without the final dot's line. Cloning a record shares it.
     pub msg_request: Arc<Vec<u8>>,
+    /// Octets of the message text, kept or not.
+    pub msg_size: usize,
     /// What the final dot was answered with.
     pub msg_response: Option<Reply>,
     /// RSET.
@@ -70,11 +72,7 @@ impl Record {
 
     /// The same HELO, and nothing else: what MAIL and RSET leave.
     pub(super) fn after_helo(&mut self) -> Self {
-        Self {
-            helo_exchange: std::mem::take(&mut self.helo_exchange),
-            helo: self.helo,
-            ..Self::default()
-        }
+        Self { helo_exchange: std::mem::take(&mut self.helo_exchange), helo: self.helo, ..Self::default() }
     }
 
     /// HELO and MAIL, and nothing else: what RCPT leaves.
@@ -97,16 +95,10 @@ impl Record {
 
     /// Bytes this record holds in memory, its bookkeeping included.
     pub(crate) fn memory(&self) -> usize {
-        let exchanges = [
-            &self.helo_exchange,
-            &self.mailfrom_exchange,
-            &self.data_exchange,
-            &self.rset_exchange,
-        ];
-        let lines = exchanges
-            .into_iter()
-            .chain(&self.rcptto_exchanges)
-            .map(|exchange| exchange.request.len());
+        let exchanges =
+            [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
+        let lines =
+            exchanges.into_iter().chain(&self.rcptto_exchanges).map(|exchange| exchange.request.len());
         size_of::<Self>()
             + self.rcptto_exchanges.capacity() * size_of::<Exchange>()
             + lines.sum::<usize>()

@@ -116,18 +116,12 @@ impl DataScanner {
             if self.seen == Seen::Nothing {
                 at = self.run(input, at, &mut emit);
             } else if self.step(&input[at..=at], &mut emit) {
-                return DataScan {
-                    consumed: at + 1,
-                    ended: true,
-                };
+                return DataScan { consumed: at + 1, ended: true };
             } else {
                 at += 1;
             }
         }
-        DataScan {
-            consumed: input.len(),
-            ended: false,
-        }
+        DataScan { consumed: input.len(), ended: false }
     }
 
     /// Takes a whole run up to and including the next `CRLF.`, or all that is left. Returns the index

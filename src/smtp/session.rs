@@ -65,6 +65,8 @@ pub struct Step<'p> {
     pub stage: Stage,
     /// The answer.
     pub reply: &'p Reply,
+    /// The command, or the message, was accepted. Unknown lines are neither; they count as refused.
+    pub accepted: bool,
     /// How long to hold it back; nothing else of this session happens meanwhile.
     pub delay: Duration,
     /// Whether the connection goes on.
@@ -108,6 +110,7 @@ pub struct Session {
     has_mail: bool,
     /// This record was filed as [`Filing::Accepted`].
     is_filed: bool,
+    last_message_size: usize,
     /// The client has sent at least one octet.
     has_spoken: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
@@ -155,6 +158,7 @@ impl Session {
         Step {
             stage: Stage::Greeting,
             reply: policy.reply(ReplyKind::Greeting),
+            accepted: true,
             delay: Duration::ZERO,
             next: Next::Continue,
             filing: Filing::Unchanged,
@@ -169,25 +173,18 @@ impl Session {
                 LineScan::Incomplete(consumed) => Progress { consumed, step: None },
                 LineScan::TooLong(consumed) => {
                     let step = self.step(policy, Stage::Unknown, None, Ok(ReplyKind::LineTooLong));
-                    Progress {
-                        consumed,
-                        step: Some(step),
-                    }
+                    Progress { consumed, step: Some(step) }
                 }
-                LineScan::Line(consumed) => Progress {
-                    consumed,
-                    step: Some(self.command(policy, &input[..consumed])),
-                },
+                LineScan::Line(consumed) => {
+                    Progress { consumed, step: Some(self.command(policy, &input[..consumed])) }
+                }
             },
             State::Data(incoming) => {
                 let scan = incoming.take(policy, self.memory_left, input);
                 // A session that is going to be closed need not hear the rest.
                 let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
                 let step = (scan.ended || is_over).then(|| self.end_of_data(policy));
-                Progress {
-                    consumed: scan.consumed,
-                    step,
-                }
+                Progress { consumed: scan.consumed, step }
             }
         }
     }
@@ -229,12 +226,18 @@ impl Session {
         self.has_mail && !self.record.msg
     }
 
-    /// Octets of memory the message being received takes.
+    /// Octets of message text in memory: of the message being received, and of the one in the record.
     pub fn held_memory(&self) -> usize {
-        match &self.state {
+        let incoming = match &self.state {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
-        }
+        };
+        incoming + self.record.msg_request.capacity()
+    }
+
+    /// Octets of the last message received to its end, kept or not.
+    pub fn last_message_size(&self) -> usize {
+        self.last_message_size
     }
 
     /// Sets how many octets of message text may still be taken into memory, beyond those held already. Over
@@ -254,12 +257,7 @@ impl Session {
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
             Some(Verb::Noop) => {
                 self.record.noop = true;
-                self.step(
-                    policy,
-                    Stage::Noop,
-                    Some(DelayPoint::Noop),
-                    Ok(ReplyKind::NoopReceived),
-                )
+                self.step(policy, Stage::Noop, Some(DelayPoint::Noop), Ok(ReplyKind::NoopReceived))
             }
             Some(Verb::Quit) if command.is_bare() => self.quit(policy),
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
@@ -384,6 +382,8 @@ impl Session {
         let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
         self.record.msg_response = response(policy, reply_kind(verdict));
         self.record.msg = verdict.is_ok();
+        self.record.msg_size = incoming.size;
+        self.last_message_size = incoming.size;
         if verdict.is_ok() && policy.keep == Keep::Message {
             self.record.msg_request = Arc::new(incoming.text);
         }
@@ -429,10 +429,7 @@ impl Session {
     fn quit<'p>(&mut self, policy: &'p Policy) -> Step<'p> {
         self.record.quit_sent = true;
         let step = self.step(policy, Stage::Quit, Some(DelayPoint::Quit), Ok(ReplyKind::Quit));
-        Step {
-            next: Next::Close,
-            ..step
-        }
+        Step { next: Next::Close, ..step }
     }
 
     /// With one record per mail transaction, a command that ends a transaction early completes its record.
@@ -477,12 +474,9 @@ impl Session {
         Step {
             stage,
             reply: policy.reply(reply_kind(verdict)),
+            accepted: verdict.is_ok() && stage != Stage::Unknown,
             delay: point.map_or(Duration::ZERO, |point| policy.delay(point)),
-            next: if verdict.is_err() && policy.fail_fast {
-                Next::Close
-            } else {
-                Next::Continue
-            },
+            next: if verdict.is_err() && policy.fail_fast { Next::Close } else { Next::Continue },
             filing,
         }
     }
@@ -491,12 +485,7 @@ impl Session {
 impl Incoming {
     /// Takes data up to its end. What will be refused anyway is swallowed and not held.
     fn take(&mut self, policy: &Policy, memory_left: Option<usize>, input: &[u8]) -> super::scan::DataScan {
-        let Self {
-            scanner,
-            size,
-            text,
-            refusal,
-        } = self;
+        let Self { scanner, size, text, refusal } = self;
         let ceiling = memory_left.map_or(usize::MAX, |left| text.capacity().saturating_add(left));
         scanner.scan(input, |run| {
             *size = size.saturating_add(run.len());
@@ -538,10 +527,7 @@ fn response(policy: &Policy, kind: ReplyKind) -> Option<Reply> {
 
 fn exchange(policy: &Policy, line: &[u8], verdict: Verdict) -> Exchange {
     match response(policy, reply_kind(verdict)) {
-        Some(reply) => Exchange {
-            request: line.into(),
-            response: Some(reply),
-        },
+        Some(reply) => Exchange { request: line.into(), response: Some(reply) },
         None => Exchange::default(),
     }
 }

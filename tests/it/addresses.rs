@@ -94,13 +94,9 @@ fn argument() -> impl Strategy<Value = Vec<u8>> {
     let soup = proptest::collection::vec(part, 0..9).prop_map(|parts| parts.concat());
     let local = proptest::collection::vec(select(&ADDRESS_PARTS[..]), 1..4).prop_map(|parts| parts.concat());
     let domain = proptest::collection::vec(select(&ADDRESS_PARTS[..]), 1..5).prop_map(|parts| parts.concat());
-    let shaped = (
-        select(&["<", " <", "", "x <", "<<"][..]),
-        local,
-        domain,
-        select(&[">", "", ">>", "> "][..]),
-    )
-        .prop_map(|(open, local, domain, close)| format!("{open}{local}@{domain}{close}").into_bytes());
+    let shaped =
+        (select(&["<", " <", "", "x <", "<<"][..]), local, domain, select(&[">", "", ">>", "> "][..]))
+            .prop_map(|(open, local, domain, close)| format!("{open}{local}@{domain}{close}").into_bytes());
     prop_oneof![soup, shaped]
 }
 
@@ -185,24 +181,14 @@ fn edges() -> Vec<char> {
         let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
             panic!("{hir:?} is no class");
         };
-        let ranges = class
-            .ranges()
-            .iter()
-            .map(|range| (u32::from(range.start()), u32::from(range.end())));
-        ranges
-            .flat_map(|(first, last)| [first.saturating_sub(1), first, last, last + 1])
-            .collect::<Vec<_>>()
+        let ranges = class.ranges().iter().map(|range| (u32::from(range.start()), u32::from(range.end())));
+        ranges.flat_map(|(first, last)| [first.saturating_sub(1), first, last, last + 1]).collect::<Vec<_>>()
     };
     // What Unicode has assigned since is no matter of the reference.
     let is_assigned = regex::Regex::new(r"\P{Cn}").expect("a valid pattern");
-    let codes = [r"(?i:\p{L})", r"(?i:\p{N})", r"(?i:[a-z])", r"\s"]
-        .into_iter()
-        .flat_map(edges_of)
-        .chain(0..0x250);
-    codes
-        .filter_map(char::from_u32)
-        .filter(|c| is_assigned.is_match(c.encode_utf8(&mut [0; 4])))
-        .collect()
+    let codes =
+        [r"(?i:\p{L})", r"(?i:\p{N})", r"(?i:[a-z])", r"\s"].into_iter().flat_map(edges_of).chain(0..0x250);
+    codes.filter_map(char::from_u32).filter(|c| is_assigned.is_match(c.encode_utf8(&mut [0; 4]))).collect()
 }
 
 #[test]
@@ -220,16 +206,10 @@ fn compat_sees_every_class_of_characters_as_the_reference_does() {
             let bytes = line.as_bytes();
             let (actual, expected) = if line.starts_with("HELO") {
                 let name = HeloName::parse(bytes, AddressRules::Compat);
-                (
-                    name.map(|name| name.as_bytes().to_vec()),
-                    reference::helo_name(bytes),
-                )
+                (name.map(|name| name.as_bytes().to_vec()), reference::helo_name(bytes))
             } else {
                 let path = Path::parse_reverse(bytes, AddressRules::Compat);
-                (
-                    path.map(|path| path.mailbox().to_vec()),
-                    reference::reverse_path(bytes),
-                )
+                (path.map(|path| path.mailbox().to_vec()), reference::reverse_path(bytes))
             };
             if actual != expected {
                 differing.push(format!("U+{:04X} {line:?}", u32::from(c)));
@@ -237,12 +217,7 @@ fn compat_sees_every_class_of_characters_as_the_reference_does() {
         }
     }
     assert!(edges.len() > 2000, "{} edges", edges.len());
-    assert!(
-        differing.is_empty(),
-        "{} differ: {:?}",
-        differing.len(),
-        &differing[..differing.len().min(40)]
-    );
+    assert!(differing.is_empty(), "{} differ: {:?}", differing.len(), &differing[..differing.len().min(40)]);
 }
 
 #[test]
@@ -257,23 +232,14 @@ fn rfc5321_accepts_what_the_grammar_allows() {
         "EHLO [ipv6:::ffff:192.0.2.1]",
         "EHLO [x-tag:some.content!]",
     ] {
-        assert!(
-            HeloName::parse(line.as_bytes(), AddressRules::Rfc5321).is_some(),
-            "{line}"
-        );
+        assert!(HeloName::parse(line.as_bytes(), AddressRules::Rfc5321).is_some(), "{line}");
     }
     for (path, mailbox) in [
         ("<Smith@bar.com>", "Smith@bar.com"),
         ("<a.b.c@d>", "a.b.c@d"),
-        (
-            "<!#$%&'*+-/=?^_`{|}~@example.com>",
-            "!#$%&'*+-/=?^_`{|}~@example.com",
-        ),
+        ("<!#$%&'*+-/=?^_`{|}~@example.com>", "!#$%&'*+-/=?^_`{|}~@example.com"),
         ("<\"Joe Q. Public\"@example.com>", "\"Joe Q. Public\"@example.com"),
-        (
-            "<\"a\\\"b\\\\c@d>\"@example.com>",
-            "\"a\\\"b\\\\c@d>\"@example.com",
-        ),
+        ("<\"a\\\"b\\\\c@d>\"@example.com>", "\"a\\\"b\\\\c@d>\"@example.com"),
         ("<\"\"@example.com>", "\"\"@example.com"),
         ("<user@[192.0.2.1]>", "user@[192.0.2.1]"),
         ("<user@[IPv6:2001:db8::1]>", "user@[IPv6:2001:db8::1]"),
@@ -317,10 +283,7 @@ fn rfc5321_refuses_what_the_grammar_forbids() {
         "EHLO [tag:a b]",
         "EHLO example.com extra",
     ] {
-        assert!(
-            HeloName::parse(line.as_bytes(), AddressRules::Rfc5321).is_none(),
-            "{line}"
-        );
+        assert!(HeloName::parse(line.as_bytes(), AddressRules::Rfc5321).is_none(), "{line}");
     }
     for path in [
         "",
@@ -371,12 +334,8 @@ type Parser = fn(&[u8]) -> Option<String>;
 /// MAIL's and RCPT's parsers under the RFC's grammar.
 fn parsers() -> [(&'static str, Parser); 2] {
     [
-        ("MAIL FROM:", |line| {
-            Path::parse_reverse(line, AddressRules::Rfc5321).map(mailbox)
-        }),
-        ("RCPT TO:", |line| {
-            Path::parse_forward(line, AddressRules::Rfc5321).map(mailbox)
-        }),
+        ("MAIL FROM:", |line| Path::parse_reverse(line, AddressRules::Rfc5321).map(mailbox)),
+        ("RCPT TO:", |line| Path::parse_forward(line, AddressRules::Rfc5321).map(mailbox)),
     ]
 }
 

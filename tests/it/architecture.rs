@@ -64,13 +64,11 @@ fn the_smtp_part_names_no_socket_clock_or_thread() {
     for (path, text) in sources {
         let code = code(&text);
         for word in FORBIDDEN_IN_SMTP {
-            let found = code
-                .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'))
-                .any(|name| {
-                    name == *word
-                        || name.ends_with(&format!("::{word}"))
-                        || name.starts_with(&format!("{word}::"))
-                });
+            let found = code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).any(|name| {
+                name == *word
+                    || name.ends_with(&format!("::{word}"))
+                    || name.starts_with(&format!("{word}::"))
+            });
             assert!(!found, "{} names {word}", path.display());
         }
     }
@@ -92,9 +90,7 @@ fn the_smtp_part_imports_memchr_and_the_standard_library_only() {
                 path.display()
             );
         }
-        let leaves = code
-            .match_indices("crate::")
-            .any(|(at, _)| !code[at..].starts_with("crate::smtp"));
+        let leaves = code.match_indices("crate::").any(|(at, _)| !code[at..].starts_with("crate::smtp"));
         assert!(!leaves, "{} reaches out of crate::smtp", path.display());
     }
 }

@@ -22,11 +22,7 @@ fn run<'a>(policy: &Policy, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     }
     let closed = peer.closed;
     peer.close(&mut records);
-    Outcome {
-        output: peer.output,
-        records,
-        closed,
-    }
+    Outcome { output: peer.output, records, closed }
 }
 
 fn whole(policy: &Policy, input: &[u8]) -> Outcome {
@@ -46,10 +42,7 @@ fn cut(policy: &Policy, input: &[u8], sizes: &[usize]) -> Outcome {
 #[test]
 fn every_recorded_dialogue_survives_any_cutting() {
     const CUTS: [&[usize]; 4] = [&[1], &[2, 1, 3], &[64, 1], &[1449, 3]];
-    let cases: Vec<_> = transcript::recorded()
-        .into_iter()
-        .chain(transcript::mended())
-        .collect();
+    let cases: Vec<_> = transcript::recorded().into_iter().chain(transcript::mended()).collect();
     for case in &cases {
         let policy = case.policy();
         let connections = case.steps.iter().map(|step| step.connection).max().unwrap_or(0);
@@ -58,20 +51,11 @@ fn every_recorded_dialogue_survives_any_cutting() {
             let input: Vec<u8> = steps.flat_map(|step| step.send.clone()).collect();
             let expected = whole(&policy, &input);
             for sizes in CUTS {
-                assert_eq!(
-                    cut(&policy, &input, sizes),
-                    expected,
-                    "{} cut to {sizes:?}",
-                    case.name
-                );
+                assert_eq!(cut(&policy, &input, sizes), expected, "{} cut to {sizes:?}", case.name);
             }
         }
     }
-    println!(
-        "chunking: {} dialogues, {} cuttings each",
-        cases.len(),
-        CUTS.len()
-    );
+    println!("chunking: {} dialogues, {} cuttings each", cases.len(), CUTS.len());
 }
 
 fn line() -> impl Strategy<Value = Vec<u8>> {
@@ -145,17 +129,8 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    let flags = (
-        any::<bool>(),
-        any::<bool>(),
-        proptest::bool::weighted(0.2),
-        any::<bool>(),
-    );
-    let rules = prop_oneof![
-        Just(AddressRules::Compat),
-        Just(AddressRules::Rfc5321),
-        Just(AddressRules::Any)
-    ];
+    let flags = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2), any::<bool>());
+    let rules = prop_oneof![Just(AddressRules::Compat), Just(AddressRules::Rfc5321), Just(AddressRules::Any)];
     let keep = prop_oneof![Just(Keep::Nothing), Just(Keep::Envelope), Just(Keep::Message)];
     let limit = prop_oneof![Just(10_485_760), 1..80usize];
     (flags, rules, keep, limit).prop_map(
@@ -164,18 +139,11 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy.multiple_rcptto = multiple_rcptto;
             policy.multiple_message_receiving = receiving;
             policy.fail_fast = fail_fast;
-            policy.records = if per_message {
-                RecordMode::Message
-            } else {
-                RecordMode::Session
-            };
+            policy.records = if per_message { RecordMode::Message } else { RecordMode::Session };
             policy.addresses = rules;
             policy.keep = keep;
             policy.set_message_size_limit(limit);
-            policy
-                .lists
-                .blacklisted_rcptto_emails
-                .insert(b"refused@example.com".to_vec());
+            policy.lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
             policy
         },
     )

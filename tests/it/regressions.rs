@@ -23,10 +23,7 @@ fn fail_fast_waited_for_the_end_of_an_oversize_message() {
     let dialogue = "HELO example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n\
                     longer than ten octets\r\n";
     let (replies, records, closed) = talk(&policy, dialogue);
-    assert_eq!(
-        replies.last().unwrap(),
-        "552 Message exceeded max size of 10 bytes"
-    );
+    assert_eq!(replies.last().unwrap(), "552 Message exceeded max size of 10 bytes");
     assert!(closed);
     assert!(records[0].data && !records[0].msg);
 }

@@ -68,10 +68,7 @@ fn scan_lines(input: &[u8], sizes: &[usize]) -> Vec<Line> {
                 break;
             }
         }
-        assert!(
-            buffer.len() <= LineScanner::LIMIT,
-            "an unfinished line is held beyond the limit"
-        );
+        assert!(buffer.len() <= LineScanner::LIMIT, "an unfinished line is held beyond the limit");
     }
     lines
 }

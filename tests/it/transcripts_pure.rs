@@ -14,18 +14,13 @@ const RECORDED: usize = 531;
 
 /// Sessions that sent nothing: readiness probes are no mail, so no record is kept of them. go-smtp-mock
 /// keeps an empty one.
-const SENT_NOTHING: &[&str] = &[
-    "abort-after-connect-immediately",
-    "half-close-after-connect",
-    "timeout-negative",
-];
+const SENT_NOTHING: &[&str] =
+    &["abort-after-connect-immediately", "half-close-after-connect", "timeout-negative"];
 
 #[test]
 fn every_recorded_dialogue_is_accounted_for() {
-    let mended: BTreeMap<String, Case> = transcript::mended()
-        .into_iter()
-        .map(|case| (case.name.clone(), case))
-        .collect();
+    let mended: BTreeMap<String, Case> =
+        transcript::mended().into_iter().map(|case| (case.name.clone(), case)).collect();
     let (mut exact, mut excepted, mut mended_cases, mut failures) = (0, 0, 0, Vec::new());
     for case in transcript::recorded() {
         let expected = expectation(&case, &mended);
@@ -37,12 +32,7 @@ fn every_recorded_dialogue_is_accounted_for() {
         }
     }
     println!("transcripts, pure session: {exact} exact, {mended_cases} mended, {excepted} excepted");
-    assert!(
-        failures.is_empty(),
-        "{} failures:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     assert_eq!(excepted, SENT_NOTHING.len());
     assert_eq!(mended_cases, mended.len(), "a mended dialogue that mends nothing");
     assert_eq!(exact + mended_cases + excepted, RECORDED);
@@ -51,24 +41,13 @@ fn every_recorded_dialogue_is_accounted_for() {
 /// What is right for a recorded case: itself, or its mended dialogue.
 fn expectation(case: &Case, mended: &BTreeMap<String, Case>) -> Case {
     if case.defect.is_some() {
-        let mended = mended
-            .get(&case.name)
-            .unwrap_or_else(|| panic!("{} is not mended", case.name));
-        assert_eq!(
-            (&mended.defect, &mended.config),
-            (&case.defect, &case.config),
-            "{}",
-            case.name
-        );
+        let mended = mended.get(&case.name).unwrap_or_else(|| panic!("{} is not mended", case.name));
+        assert_eq!((&mended.defect, &mended.config), (&case.defect, &case.config), "{}", case.name);
         return mended.clone();
     }
     let mut case = case.clone();
     if SENT_NOTHING.contains(&case.name.as_str()) {
-        assert!(
-            case.steps.iter().all(|step| step.send.is_empty()),
-            "{} sends something",
-            case.name
-        );
+        assert!(case.steps.iter().all(|step| step.send.is_empty()), "{} sends something", case.name);
         case.messages.clear();
     }
     case
@@ -79,18 +58,13 @@ fn check(case: &Case) -> Result<(), String> {
     let mut peers: BTreeMap<usize, Peer<'_>> = BTreeMap::new();
     let mut records = Vec::new();
     for (number, step) in case.steps.iter().enumerate() {
-        let peer = peers
-            .entry(step.connection)
-            .or_insert_with(|| Peer::connect(&policy));
+        let peer = peers.entry(step.connection).or_insert_with(|| Peer::connect(&policy));
         perform(case, step, peer, &mut records);
         compare(case, step, peer).map_err(|failure| format!("step {number}: {failure}"))?;
     }
     for peer in peers.values_mut() {
         if !peer.output.is_empty() {
-            return Err(format!(
-                "replies left over: {:?}",
-                String::from_utf8_lossy(&peer.output)
-            ));
+            return Err(format!("replies left over: {:?}", String::from_utf8_lossy(&peer.output)));
         }
         peer.close(&mut records);
     }
@@ -126,20 +100,14 @@ fn compare(case: &Case, step: &Step, peer: &mut Peer<'_>) -> Result<(), String> 
     }
     // A client that stops listening before a delayed reply hears it in a later step.
     let stops_early = step.wait.is_some() && case.steps.iter().any(|step| !step.delay.is_zero());
-    let heard = if stops_early {
-        peer.output.get(..expected.len()).unwrap_or(&peer.output)
-    } else {
-        &peer.output
-    };
+    let heard =
+        if stops_early { peer.output.get(..expected.len()).unwrap_or(&peer.output) } else { &peer.output };
     if heard != expected {
         return Err(format!("expected {:?}, got {:?}", show(&expected), show(heard)));
     }
     peer.output.drain(..expected.len());
     if peer.closed != step.server_closed && !stops_early {
-        return Err(format!(
-            "expected closed: {}, got {}",
-            step.server_closed, peer.closed
-        ));
+        return Err(format!("expected closed: {}, got {}", step.server_closed, peer.closed));
     }
     Ok(())
 }

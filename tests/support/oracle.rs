@@ -17,10 +17,7 @@ pub(crate) fn data(input: &[u8]) -> Data {
         let line = &input[start..start + length];
         start += length + 2;
         if line == b"." {
-            return Data {
-                content,
-                end: Some(start),
-            };
+            return Data { content, end: Some(start) };
         }
         content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
         content.extend_from_slice(b"\r\n");
@@ -49,11 +46,7 @@ pub(crate) fn lines(input: &[u8], limit: usize) -> Vec<Line> {
     let mut rest = input;
     while let Some(at) = rest.iter().position(|&octet| octet == b'\n') {
         let (line, after) = rest.split_at(at + 1);
-        lines.push(if line.len() > limit {
-            Line::TooLong
-        } else {
-            Line::Whole(line.to_vec())
-        });
+        lines.push(if line.len() > limit { Line::TooLong } else { Line::Whole(line.to_vec()) });
         rest = after;
     }
     lines

@@ -19,13 +19,7 @@ impl<'p> Peer<'p> {
     pub(crate) fn connect(policy: &'p Policy) -> Self {
         let session = Session::new();
         let output = session.greeting(policy).reply.wire().to_vec();
-        Self {
-            policy,
-            session,
-            input: Vec::new(),
-            output,
-            closed: false,
-        }
+        Self { policy, session, input: Vec::new(), output, closed: false }
     }
 
     /// Takes bytes of the client. Records that are complete go to `records`.
@@ -44,10 +38,7 @@ impl<'p> Peer<'p> {
             if step.filing == Filing::Finished {
                 records.push(self.session.take_finished().expect("Finished announces a record"));
             }
-            assert!(
-                self.session.take_finished().is_none(),
-                "a record without Filing::Finished"
-            );
+            assert!(self.session.take_finished().is_none(), "a record without Filing::Finished");
             if step.next == Next::Close {
                 self.close(records);
             }

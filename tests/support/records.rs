@@ -18,10 +18,7 @@ pub(crate) fn to_json(record: &Record) -> Value {
     fields.flag("rcptto", record.rcptto);
     fields.exchange("data", &record.data_exchange, record.data);
     fields.text("msgRequest", &record.msg_request);
-    fields.text(
-        "msgResponse",
-        record.msg_response.as_ref().map_or(b"", Reply::text),
-    );
+    fields.text("msgResponse", record.msg_response.as_ref().map_or(b"", Reply::text));
     fields.flag("msg", record.msg);
     fields.exchange("rset", &record.rset_exchange, record.rset);
     fields.flag("noop", record.noop);
@@ -62,10 +59,7 @@ enum Form {
 
 fn form(bytes: &[u8]) -> Form {
     if bytes.len() > LONGEST_TEXT {
-        let sha256: String = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         return Form::Digest(json!({"len": bytes.len(), "sha256": sha256}));
     }
     match std::str::from_utf8(bytes) {
@@ -86,22 +80,13 @@ fn pair(exchange: &Exchange) -> Value {
 /// The fields in which two lists of records differ, one per line; empty when they are equal.
 pub(crate) fn differences(expected: &[Value], actual: &[Value]) -> String {
     if expected.len() != actual.len() {
-        return format!(
-            "expected {} records, got {}: {actual:?}",
-            expected.len(),
-            actual.len()
-        );
+        return format!("expected {} records, got {}: {actual:?}", expected.len(), actual.len());
     }
     let mut lines = Vec::new();
     for (number, (expected, actual)) in expected.iter().zip(actual).enumerate() {
-        let (expected, actual) = (
-            expected.as_object().expect("a record"),
-            actual.as_object().expect("a record"),
-        );
-        for field in expected
-            .keys()
-            .chain(actual.keys().filter(|key| !expected.contains_key(*key)))
-        {
+        let (expected, actual) =
+            (expected.as_object().expect("a record"), actual.as_object().expect("a record"));
+        for field in expected.keys().chain(actual.keys().filter(|key| !expected.contains_key(*key))) {
             if expected.get(field) != actual.get(field) {
                 lines.push(format!(
                     "record {number}, {field}: expected {:?}, got {:?}",

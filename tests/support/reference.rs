@@ -77,10 +77,8 @@ pub(crate) mod additions {
         r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*";
 
     static HELO: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(&format!(
-            r"\A(?i:helo|ehlo) (?:{A_LABEL_DOMAIN}|{IPV4_LITERAL}|{OTHER_LITERAL})\z"
-        ))
-        .expect("a valid pattern")
+        Regex::new(&format!(r"\A(?i:helo|ehlo) (?:{A_LABEL_DOMAIN}|{IPV4_LITERAL}|{OTHER_LITERAL})\z"))
+            .expect("a valid pattern")
     });
 
     fn path(command: &str, special: &str) -> Regex {
@@ -88,10 +86,8 @@ pub(crate) mod additions {
             r"(?:{ATOM}(?:\.{ATOM})*|{QUOTED})@(?:{DOMAIN}|{A_LABEL_DOMAIN}|{IPV4_LITERAL}|{OTHER_LITERAL})"
         );
         let route = format!(r"(?:@{RFC_DOMAIN}(?:,@{RFC_DOMAIN})*:)?");
-        Regex::new(&format!(
-            r"\A(?i:{command}){SPACE}*<(?:{special}|{route}{mailbox})>\z"
-        ))
-        .expect("a valid pattern")
+        Regex::new(&format!(r"\A(?i:{command}){SPACE}*<(?:{special}|{route}{mailbox})>\z"))
+            .expect("a valid pattern")
     }
 
     static MAIL: LazyLock<Regex> = LazyLock::new(|| path("mail from:", ""));

@@ -80,26 +80,16 @@ pub(crate) fn mended() -> Vec<Case> {
 }
 
 fn read(file: &str, defect_key: &str) -> Vec<Case> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/transcripts")
-        .join(file);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines()
-        .map(|line| {
-            case(
-                &serde_json::from_str(line).expect("one JSON object per line"),
-                defect_key,
-            )
-        })
+        .map(|line| case(&serde_json::from_str(line).expect("one JSON object per line"), defect_key))
         .collect()
 }
 
 fn case(json: &Value, defect_key: &str) -> Case {
     let config = json["config"].as_object().expect("config is an object").clone();
-    let mut settings: Vec<Setting> = config
-        .iter()
-        .filter_map(|(flag, value)| setting(flag, value))
-        .collect();
+    let mut settings: Vec<Setting> = config.iter().filter_map(|(flag, value)| setting(flag, value)).collect();
     // The size limit renews the text that names it, so it comes before any text of the case's own.
     settings.sort_by_key(|setting| !matches!(setting, Setting::SizeLimit(_)));
     Case {
@@ -124,13 +114,9 @@ fn step(json: &Value) -> Step {
     }
     send.extend(json["send_suffix"].as_str().unwrap_or_default().bytes());
     Step {
-        connection: json["conn"]
-            .as_u64()
-            .map_or(0, |conn| usize::try_from(conn).expect("small")),
+        connection: json["conn"].as_u64().map_or(0, |conn| usize::try_from(conn).expect("small")),
         send,
-        split: json["split"]
-            .as_u64()
-            .map(|size| usize::try_from(size).expect("small")),
+        split: json["split"].as_u64().map(|size| usize::try_from(size).expect("small")),
         end: match (json["half_close"] == true, json["close"] == true) {
             (true, _) => ClientEnd::HalfCloses,
             (_, true) => ClientEnd::ClosesUnread,
@@ -151,10 +137,9 @@ fn setting(flag: &str, value: &Value) -> Option<Setting> {
     let list =
         |name| non_empty(value).map(|list| Setting::List(name, list.split(',').map(str::to_owned).collect()));
     match flag {
-        "msgSizeLimit" => usize::try_from(number(value))
-            .ok()
-            .filter(|&limit| limit > 0)
-            .map(Setting::SizeLimit),
+        "msgSizeLimit" => {
+            usize::try_from(number(value)).ok().filter(|&limit| limit > 0).map(Setting::SizeLimit)
+        }
         "sessionTimeout" if number(value) == 0 => None,
         "sessionTimeout" => Some(Setting::SessionTimeout(seconds(value))),
         "failFast" => (value == true).then_some(Setting::FailFast),
@@ -169,9 +154,7 @@ fn setting(flag: &str, value: &Value) -> Option<Setting> {
 }
 
 fn delay_point(flag: &str) -> DelayPoint {
-    let name = flag
-        .strip_prefix("responseDelay")
-        .unwrap_or_else(|| panic!("unknown flag {flag}"));
+    let name = flag.strip_prefix("responseDelay").unwrap_or_else(|| panic!("unknown flag {flag}"));
     *DelayPoint::ALL
         .iter()
         .find(|point| format!("{point:?}") == name)
@@ -211,20 +194,14 @@ impl Case {
 
     /// The longest pause of the dialogue, to run the slow ones first.
     pub(crate) fn slowness(&self) -> Duration {
-        self.steps
-            .iter()
-            .map(|step| step.delay.max(step.wait.unwrap_or_default()))
-            .sum()
+        self.steps.iter().map(|step| step.delay.max(step.wait.unwrap_or_default())).sum()
     }
 }
 
 impl Step {
     /// What the client receives, as bytes.
     pub(crate) fn expected(&self) -> Vec<u8> {
-        self.receive
-            .iter()
-            .flat_map(|line| [line.as_bytes(), b"\r\n"].concat())
-            .collect()
+        self.receive.iter().flat_map(|line| [line.as_bytes(), b"\r\n"].concat()).collect()
     }
 }
 
