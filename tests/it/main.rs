@@ -9,3 +9,4 @@ mod chunking;
 mod regressions;
 mod scanners;
 mod transcripts_pure;
+mod transcripts_socket;
