@@ -6,6 +6,8 @@ mod support;
 mod addresses;
 mod architecture;
 mod chunking;
+mod lifecycle;
+mod messages;
 mod regressions;
 mod scanners;
 mod transcripts_pure;

@@ -128,6 +128,11 @@ impl Client {
         }
     }
 
+    /// The same connection, for another thread.
+    pub(crate) fn try_clone(&self) -> Self {
+        Self { stream: self.stream.try_clone().expect("another descriptor") }
+    }
+
     pub(crate) fn half_close(&mut self) {
         // Fails when the server has closed already, which is as good.
         let _ = self.stream.shutdown(Shutdown::Write);
