@@ -92,8 +92,8 @@ fn argument() -> impl Strategy<Value = Vec<u8>> {
         1 => proptest::collection::vec(any::<u8>(), 1..3),
     ];
     let soup = proptest::collection::vec(part, 0..9).prop_map(|parts| parts.concat());
-    let local = proptest::collection::vec(select(&ADDRESS_PARTS[..]), 1..4).prop_map(|parts| parts.concat());
-    let domain = proptest::collection::vec(select(&ADDRESS_PARTS[..]), 1..5).prop_map(|parts| parts.concat());
+    let local = proptest::collection::vec(select(ADDRESS_PARTS), 1..4).prop_map(|parts| parts.concat());
+    let domain = proptest::collection::vec(select(ADDRESS_PARTS), 1..5).prop_map(|parts| parts.concat());
     let shaped =
         (select(&["<", " <", "", "x <", "<<"][..]), local, domain, select(&[">", "", ">>", "> "][..]))
             .prop_map(|(open, local, domain, close)| format!("{open}{local}@{domain}{close}").into_bytes());

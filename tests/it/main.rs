@@ -6,6 +6,7 @@ mod support;
 mod addresses;
 mod architecture;
 mod chunking;
+mod clients;
 mod lifecycle;
 mod messages;
 mod regressions;
