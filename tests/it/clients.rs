@@ -2,14 +2,14 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lettre::message::header::ContentType;
 use lettre::{Message, SmtpTransport, Transport};
 use smtpmock::smtp::RecordMode;
 use smtpmock::{Config, Server};
+
+use crate::support::files::TemporaryFile;
 
 fn start(config: Config) -> Server {
     Server::start(config).expect("a server on a free port")
@@ -113,7 +113,7 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="client.example"
 #[test]
 fn curl_uploads_a_message() {
     let server = start(Config::default().multiple_rcptto(true));
-    let upload = TemporaryFile::new("Subject: hi\r\n\r\n.from curl\r\n");
+    let upload = TemporaryFile::holding("Subject: hi\r\n\r\n.from curl\r\n");
     let url = format!("smtp://{}/client.example", server.local_addr());
     let ran = run(
         "curl",
@@ -129,7 +129,7 @@ fn curl_uploads_a_message() {
             "--mail-rcpt",
             "carol@example.com",
             "--upload-file",
-            upload.path(),
+            upload.text(),
         ],
         "",
     );
@@ -172,27 +172,4 @@ fn swaks_sends_a_message() {
     assert_eq!(messages.len(), 1);
     assert!(messages[0].msg_request().contains("from swaks"));
     assert!(messages[0].quit_sent() && messages[0].is_consistent());
-}
-
-/// A file that is gone when the test is over.
-struct TemporaryFile(PathBuf);
-
-impl TemporaryFile {
-    fn new(content: &str) -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("smtpmock-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, content).expect("a writable folder for temporary files");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        Path::to_str(&self.0).expect("a path in UTF-8")
-    }
-}
-
-impl Drop for TemporaryFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }

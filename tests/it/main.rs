@@ -8,6 +8,7 @@ mod architecture;
 mod chunking;
 mod clients;
 mod lifecycle;
+mod logging;
 mod messages;
 mod regressions;
 mod scanners;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use smtpmock::Server;
 
 use crate::support::expectations::{self, Basis};
+use crate::support::files::TemporaryFile;
 use crate::support::transcript::Case;
 use crate::support::{dialogue, records};
 
@@ -17,10 +18,16 @@ const ATTEMPTS: usize = 5;
 #[test]
 fn every_recorded_dialogue_is_accounted_for_over_sockets() {
     let results = perform_all(|case| {
-        let server = Server::start(case.server_config()).expect("a server on a free port");
+        let capture = TemporaryFile::absent();
+        let config = case.server_config().capture(capture.path());
+        let server = Server::start(config).expect("a server on a free port");
         dialogue::perform(case, server.local_addr())?;
         server.stop();
-        Ok(server.messages().iter().map(|message| records::to_json(message.record())).collect())
+        let records: Vec<Value> =
+            server.messages().iter().map(|message| records::to_json(message.record())).collect();
+        let captured: Vec<Value> = capture.content().lines().map(records::from_capture).collect();
+        assert_eq!(captured, records, "{}: the capture differs from the messages", case.name);
+        Ok(records)
     });
     expectations::account("server in this process", &results);
 }

@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod dialogue;
 pub(crate) mod expectations;
+pub(crate) mod files;
 pub(crate) mod oracle;
 pub(crate) mod peer;
 pub(crate) mod records;
