@@ -39,27 +39,43 @@ impl From<Duration> for Span {
 }
 
 /// A monotonic clock, started when its reactor was.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    start: Instant,
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The system's.
+    System { start: Instant },
+    /// One that a test moves, in nanoseconds since its start.
+    #[cfg(test)]
+    Virtual(std::sync::Arc<std::sync::atomic::AtomicU64>),
 }
 
 impl Clock {
-    /// Starts at tick 0.
+    /// The system's clock; starts at tick 0.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self::System { start: Instant::now() }
+    }
+
+    /// Time since the start.
+    fn elapsed(&self) -> Duration {
+        match self {
+            Self::System { start } => start.elapsed(),
+            #[cfg(test)]
+            Self::Virtual(nanoseconds) => {
+                Duration::from_nanos(nanoseconds.load(std::sync::atomic::Ordering::Relaxed))
+            }
+        }
     }
 
     /// The tick that is running now.
     pub(crate) fn now(&self) -> Tick {
-        Tick(u64::try_from(self.start.elapsed().as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX))
+        // A u64 holds 584 years of nanoseconds.
+        Tick(self.elapsed().as_nanos() as u64 / TICK.as_nanos() as u64)
     }
 
     /// How long until `tick` begins; zero when it has begun.
     pub(crate) fn until(&self, tick: Tick) -> Duration {
         let from_start = Duration::from_nanos(tick.0.saturating_mul(TICK.as_nanos() as u64));
-        from_start.saturating_sub(self.start.elapsed())
+        from_start.saturating_sub(self.elapsed())
     }
 }
 

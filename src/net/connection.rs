@@ -2,11 +2,11 @@
 //! reactor's thread; nothing here blocks.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::SystemTime;
 
+use mio::Token;
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
 use super::buffer::{Buffer, Pool};
 use super::clock::{Clock, Tick, wall_time};
@@ -41,7 +41,6 @@ pub(super) struct Resources {
     pub(super) replies: Vec<u8>,
     /// With logging off there are none.
     pub(super) notes: Option<Notes>,
-    pub(super) registry: Registry,
 }
 
 impl Resources {
@@ -55,12 +54,21 @@ impl Resources {
 /// What becomes of a connection after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It waits for an event.
+    /// It waits for an event or its timer.
     Waits,
+    /// It waits until the peer takes what was written.
+    Blocked,
     /// It has more to do, but others come first.
     Again,
     /// It is over: its socket is to be dropped.
     Over,
+}
+
+/// What an event says about a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readiness {
+    pub(super) readable: bool,
+    pub(super) peer_closed: bool,
 }
 
 #[derive(Debug)]
@@ -76,10 +84,29 @@ enum Phase {
     Lingering,
 }
 
+/// The byte stream under a session; reading and writing never block.
+pub(super) trait Transport: Read + Write {
+    /// Tells the peer that nothing more will be written.
+    fn end_output(&mut self) -> io::Result<()>;
+
+    /// The address the peer connected to.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+impl Transport for TcpStream {
+    fn end_output(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpStream::local_addr(self)
+    }
+}
+
 /// A client and its session.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<T> {
+    stream: T,
     token: Token,
     session: Session,
     phase: Phase,
@@ -87,7 +114,8 @@ pub(super) struct Connection {
     input: Option<Buffer>,
     /// Replies that the peer has not taken yet. While there are any, nothing more is read.
     output: Option<Buffer>,
-    has_write_interest: bool,
+    /// The reactor reports room in the socket.
+    watches_for_room: bool,
     /// The socket may have something to read.
     readable: bool,
     /// The peer will send nothing more than what is in the socket by now.
@@ -118,9 +146,9 @@ pub(super) struct Origin {
     pub(super) connected_at: SystemTime,
 }
 
-impl Connection {
+impl<T: Transport> Connection<T> {
     /// A connection that has been accepted and registered for reading.
-    pub(super) fn new(stream: TcpStream, token: Token, origin: Origin) -> Self {
+    pub(super) fn new(stream: T, token: Token, origin: Origin) -> Self {
         Self {
             stream,
             token,
@@ -128,7 +156,7 @@ impl Connection {
             phase: Phase::Open,
             input: None,
             output: None,
-            has_write_interest: false,
+            watches_for_room: false,
             readable: false,
             peer_closed: false,
             end_of_input: false,
@@ -147,6 +175,14 @@ impl Connection {
         self.token
     }
 
+    /// The stream, when it is to be registered for [`Fate::Blocked`] and is not yet. Most connections never
+    /// fill their socket: registering for room from the start would wake the reactor once more for
+    /// every new connection.
+    pub(super) fn stream_to_watch(&mut self) -> Option<&mut T> {
+        let is_first = !std::mem::replace(&mut self.watches_for_room, true);
+        is_first.then_some(&mut self.stream)
+    }
+
     /// Greets the client.
     pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         resources.note(|| Event::SessionStarted);
@@ -159,15 +195,15 @@ impl Connection {
         self.settle(context, resources)
     }
 
-    /// The socket has something to read, or to say.
+    /// The socket has something to read, or room to write.
     pub(super) fn on_event(
         &mut self,
-        event: &mio::event::Event,
+        readiness: Readiness,
         context: &Context,
         resources: &mut Resources,
     ) -> Fate {
-        self.readable |= event.is_readable() || event.is_read_closed();
-        self.peer_closed |= event.is_read_closed();
+        self.readable |= readiness.readable || readiness.peer_closed;
+        self.peer_closed |= readiness.peer_closed;
         self.run(context, resources)
     }
 
@@ -376,7 +412,7 @@ impl Connection {
         }
         if self.output.is_some() {
             self.arm(resources);
-            return Fate::Waits;
+            return Fate::Blocked;
         }
         let fate = match self.phase {
             Phase::Open if self.has_more_to_do() => Fate::Again,
@@ -407,7 +443,7 @@ impl Connection {
         if !self.readable || self.end_of_input || context.closes_at_once {
             return Fate::Over;
         }
-        if self.stream.shutdown(std::net::Shutdown::Write).is_err() {
+        if self.stream.end_output().is_err() {
             return Fate::Over;
         }
         self.input = None;
@@ -434,7 +470,7 @@ impl Connection {
         if written? > 0 {
             self.renew(context, resources);
         }
-        self.watch_for_room(resources)
+        Ok(())
     }
 
     /// Writes what waits from earlier turns.
@@ -462,17 +498,6 @@ impl Connection {
         }
     }
 
-    /// Most connections never fill their socket, so the interest in writing is registered by those that
-    /// do, once: registering it for all would wake the reactor once more for every new connection.
-    fn watch_for_room(&mut self, resources: &Resources) -> io::Result<()> {
-        if self.output.is_none() || self.has_write_interest {
-            return Ok(());
-        }
-        self.has_write_interest = true;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        resources.registry.reregister(&mut self.stream, self.token, interest)
-    }
-
     /// Sees to it that the wheel has an entry not after the deadline.
     fn arm(&mut self, resources: &mut Resources) {
         if let Some((timer, at)) = self.timer {
@@ -486,7 +511,7 @@ impl Connection {
 }
 
 /// The records of a connection.
-impl Connection {
+impl<T: Transport> Connection<T> {
     fn count_message(&mut self, context: &Context, step: &Step<'_>) {
         if step.accepted {
             context.counters.messages_accepted.add(1);

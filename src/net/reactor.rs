@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::buffer::Pool;
 use super::clock::{Clock, Tick, wall_time};
-use super::connection::{Connection, Fate, Origin, Resources, SCRATCH};
+use super::connection::{Connection, Fate, Origin, Readiness, Resources, SCRATCH};
 use super::listener::is_out_of_descriptors;
 use super::shard::{Context, Control, Ending};
 use super::wheel::Wheel;
@@ -34,7 +34,7 @@ const WAKER: Token = Token(u32::MAX as usize);
 pub(super) struct Reactor {
     poll: Poll,
     listeners: Vec<Listening>,
-    connections: Slab<Connection>,
+    connections: Slab<Connection<TcpStream>>,
     /// Tells a connection from those that had its place before. Never 0.
     next_generation: u32,
     /// Connections that gave way to others before they were done.
@@ -72,14 +72,13 @@ impl Reactor {
         }
         let clock = Clock::start();
         let resources = Resources {
-            clock,
             now: clock.now(),
+            clock,
             wheel: Wheel::new(),
             pool: Pool::default(),
             scratch: vec![0; SCRATCH],
             replies: Vec::new(),
             notes: journal.map(Journal::notes),
-            registry: poll.registry().try_clone()?,
         };
         let reactor = Self {
             poll,
@@ -146,24 +145,44 @@ impl Reactor {
         match event.token() {
             WAKER => self.obey(),
             Token(index) if index < self.listeners.len() => self.listeners[index].is_ready = true,
-            token => self.drive(token, |connection, context, resources| {
-                connection.on_event(event, context, resources)
-            }),
+            token => {
+                let readiness =
+                    Readiness { readable: event.is_readable(), peer_closed: event.is_read_closed() };
+                self.drive(token, |connection, context, resources| {
+                    connection.on_event(readiness, context, resources)
+                });
+            }
         }
     }
 
     /// Gives a connection its turn. Events may name one that is gone by now.
-    fn drive(&mut self, token: Token, turn: impl FnOnce(&mut Connection, &Context, &mut Resources) -> Fate) {
+    fn drive(
+        &mut self,
+        token: Token,
+        turn: impl FnOnce(&mut Connection<TcpStream>, &Context, &mut Resources) -> Fate,
+    ) {
         let slot = slot_of(token);
         let Some(connection) = self.connections.get_mut(slot).filter(|found| found.token() == token) else {
             return;
         };
         match turn(connection, &self.context, &mut self.resources) {
             Fate::Waits => {}
+            Fate::Blocked => self.watch_for_room(slot),
             Fate::Again => self.again.push(token),
             Fate::Over => self.close(slot),
         }
         debug_assert!(self.resources.replies.is_empty(), "replies belong to one connection's turn");
+    }
+
+    fn watch_for_room(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        let token = connection.token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Some(stream) = connection.stream_to_watch()
+            && self.poll.registry().reregister(stream, token, interest).is_err()
+        {
+            self.close(slot);
+        }
     }
 
     fn close(&mut self, slot: usize) {
@@ -206,10 +225,10 @@ impl Reactor {
         }
     }
 
-    fn open(&mut self, mut stream: mio::net::TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr) {
+    fn open(&mut self, mut stream: TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr) {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
-        if self.resources.registry.register(&mut stream, token, Interest::READABLE).is_err() {
+        if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_err() {
             // Out of memory or watches: this connection can't be served, the others can.
             return;
         }
