@@ -11,6 +11,7 @@ mod lifecycle;
 mod logging;
 mod messages;
 mod regressions;
+mod resources;
 mod scanners;
 mod transcripts_pure;
 mod transcripts_socket;

@@ -1,4 +1,4 @@
-//! The transcripts over real sockets, against a server in this process.
+//! The transcripts over real sockets, against a server in this process and against the program.
 
 use std::sync::Mutex;
 
@@ -7,6 +7,7 @@ use smtpmock::Server;
 
 use crate::support::expectations::{self, Basis};
 use crate::support::files::TemporaryFile;
+use crate::support::program::Program;
 use crate::support::transcript::Case;
 use crate::support::{dialogue, records};
 
@@ -30,6 +31,22 @@ fn every_recorded_dialogue_is_accounted_for_over_sockets() {
         Ok(records)
     });
     expectations::account("server in this process", &results);
+}
+
+#[test]
+fn every_recorded_dialogue_is_accounted_for_by_the_program() {
+    let results = perform_all(|case| {
+        let capture = TemporaryFile::absent();
+        let mut arguments = case.arguments();
+        arguments.extend(["--capture".to_owned(), capture.text().to_owned()]);
+        let program = Program::start(arguments);
+        dialogue::perform(case, program.address())?;
+        let ended = program.stop();
+        assert!(ended.status.success(), "{}: {ended:?}", case.name);
+        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "{}", case.name);
+        Ok(capture.content().lines().map(records::from_capture).collect())
+    });
+    expectations::account("program", &results);
 }
 
 type Results = Vec<(Basis, String, Result<(), String>)>;
