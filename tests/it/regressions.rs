@@ -62,3 +62,9 @@ fn mail_alone_was_no_command_beside_a_reset_with_a_long_s() {
     let (replies, ..) = talk(&Policy::default(), "MAIL r\u{17f}et\r\n");
     assert!(replies[1].starts_with("503 "), "{replies:?}");
 }
+
+#[test]
+fn an_address_literal_with_a_leading_zero_was_refused() {
+    let (replies, ..) = talk(&Policy::default(), "EHLO example.com\r\nMAIL FROM:<a@[192.0.2.01]>\r\n");
+    assert_eq!(replies[2], "250 Received");
+}
