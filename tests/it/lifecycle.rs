@@ -85,7 +85,6 @@ fn a_bad_setting_is_named_with_its_value_and_what_would_be_right() {
         (Config::default().hosts([""; 0]), "hosts", ""),
         (Config::default().shards(0), "shards", "0"),
         (Config::default().backlog(0), "backlog", "0"),
-        (Config::default().message_size_limit(0), "message_size_limit", "0"),
         (Config::default().data_timeout(Duration::ZERO), "data_timeout", "0ns"),
         (
             Config::default().session_timeout(Duration::MAX),
@@ -166,8 +165,8 @@ fn many_delayed_sessions_wait_at_the_same_time() {
 fn dripped_bytes_do_not_renew_the_timeout_of_a_command() {
     let timeout = Duration::from_millis(400);
     let server = start(Config::default().session_timeout(timeout));
-    let mut client = Client::greeted(server.local_addr());
     let start = now();
+    let mut client = Client::greeted(server.local_addr());
     let told = loop {
         // Each silence is a pause that would renew the timeout, if dripped bytes did.
         match client.silence(Duration::from_millis(50)) {
@@ -186,8 +185,8 @@ fn a_message_has_a_timeout_as_a_whole() {
     let timeout = Duration::from_millis(400);
     let server = start(Config::default().data_timeout(timeout));
     let mut client = Client::with_envelope(server.local_addr());
-    assert!(client.command("DATA").starts_with("354 "));
     let start = now();
+    assert!(client.command("DATA").starts_with("354 "));
     let told = loop {
         match client.silence(Duration::from_millis(50)) {
             Ok(()) => client.send(b"data\r\n"),
@@ -312,4 +311,83 @@ fn hundreds_of_sessions_are_served_at_once() {
         assert_eq!(stats.sessions_by_shard.len(), shards);
         assert_eq!(stats.sessions_by_shard.iter().sum::<u64>(), SESSIONS as u64);
     }
+}
+
+#[test]
+fn a_shared_port_is_not_shared_with_another_server() {
+    let server = start(Config::default().shards(2));
+    for shards in [1, 2] {
+        let error = Server::start(Config::default().port(server.port()).shards(shards)).unwrap_err();
+        assert!(matches!(error, StartError::AddressInUse(_)), "{shards} shards: {error:?}");
+    }
+}
+
+#[test]
+fn the_longest_durations_are_served() {
+    let longest = Duration::from_secs(365 * 24 * 3600);
+    let config = Config::default()
+        .session_timeout(longest)
+        .data_timeout(longest)
+        .shutdown_timeout(longest)
+        .delay(DelayPoint::Noop, longest);
+    let server = start(config);
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message("x\r\n");
+    assert_eq!(server.wait_for_messages(1, Duration::MAX).unwrap().len(), 1);
+    client.send(b"NOOP\r\n");
+    assert_eq!(client.silence(Duration::from_millis(20)), Ok(()));
+    drop(client);
+    server.stop_within(Duration::ZERO);
+}
+
+#[test]
+fn a_client_that_half_closes_during_a_delay_gets_its_reply() {
+    let server = start(Config::default().delay(DelayPoint::Helo, Duration::from_millis(100)));
+    let mut client = Client::greeted(server.local_addr());
+    client.send(b"HELO example.com\r\nNOOP\r\nHELO second.example\r\nNOOP");
+    client.half_close();
+    assert_eq!(client.rest(), b"250 Received\r\n250 Ok\r\n250 Received\r\n");
+    assert_eq!(server.wait_for_messages(1, PATIENCE).unwrap()[0].helo_name().unwrap(), "second.example");
+}
+
+#[test]
+fn every_address_of_the_machine_takes_ipv4_as_such() {
+    if !has_ipv6() {
+        println!("skipped: IPv6, which this machine does not have");
+        return;
+    }
+    let server = start(Config::default().hosts(["[::]"]));
+    let mut client = Client::with_envelope(SocketAddr::from(([127, 0, 0, 1], server.port())));
+    client.message("x\r\n");
+    let content = String::from_utf8(server.messages()[0].content()).unwrap();
+    assert!(content.contains("([127.0.0.1])") && content.contains("by [127.0.0.1] "), "{content}");
+}
+
+#[test]
+fn a_client_refused_in_the_middle_of_its_message_can_read_why() {
+    let server = start(Config::default().message_size_limit(100).fail_fast(true));
+    for _ in 0..20 {
+        let mut client = Client::with_envelope(server.local_addr());
+        assert!(client.command("DATA").starts_with("354 "));
+        let mut writer = client.try_clone();
+        std::thread::scope(|scope| {
+            // The server closes while this is under way, so it may fail.
+            scope.spawn(move || writer.try_send("much too long\r\n".repeat(400_000).as_bytes()));
+            assert_eq!(client.line(), "552 Message exceeded max size of 100 bytes");
+        });
+    }
+}
+
+#[test]
+fn a_client_whose_time_is_up_in_its_message_can_read_so() {
+    let server = start(Config::default().data_timeout(Duration::from_millis(50)));
+    let mut client = Client::with_envelope(server.local_addr());
+    assert!(client.command("DATA").starts_with("354 "));
+    let mut writer = client.try_clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || while writer.try_send(&[b'x'; 4096]).is_ok() {});
+        assert_eq!(client.line(), CLOSING);
+        let _ = client.try_rest();
+    });
+    assert!(!server.wait_for_messages(1, PATIENCE).unwrap()[0].msg());
 }
