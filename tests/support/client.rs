@@ -96,6 +96,7 @@ impl Client {
             match self.stream.read(&mut bytes[at..]) {
                 Ok(0) => return Err(format!("closed after {:?}", String::from_utf8_lossy(&bytes[..at]))),
                 Ok(more) => at += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Err(format!("{error} after {:?}", String::from_utf8_lossy(&bytes[..at])));
                 }
