@@ -74,7 +74,7 @@ fn scan_lines(input: &[u8], sizes: &[usize]) -> Vec<Line> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn data_is_taken_apart_as_rfc_5321_says(input in data_like(), sizes in cuts()) {
