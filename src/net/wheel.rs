@@ -182,3 +182,6 @@ impl<T> Wheel<T> {
         self.entries[next as usize].previous = previous;
     }
 }
+
+#[cfg(test)]
+mod tests;
