@@ -65,11 +65,14 @@ impl<T> Outbox<T> {
         self.wake(queue);
     }
 
-    /// Queues `item`, waiting for room as long as there is a writer.
+    /// Queues `item`, waiting for room as long as there is a writer. Without one it is dropped.
     pub(crate) fn push(&self, item: T, weight: usize) {
         let mut queue = self.lock();
         while queue.weight >= self.limit && queue.writer != Writer::Gone {
             queue = self.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queue.writer == Writer::Gone {
+            return;
         }
         queue.items.push(item);
         queue.weight += weight;
@@ -153,7 +156,13 @@ struct Gone<'a, T>(&'a Outbox<T>);
 
 impl<T> Drop for Gone<'_, T> {
     fn drop(&mut self) {
-        self.0.lock().writer = Writer::Gone;
+        let mut queue = self.0.lock();
+        queue.writer = Writer::Gone;
+        let _unwritten = std::mem::take(&mut queue.items);
+        drop(queue);
         self.0.emptied.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;
