@@ -251,7 +251,7 @@ impl Config {
         self
     }
 
-    /// Largest message, in octets. Default 10,485,760. Sets the default text of
+    /// Largest message, in octets. Default 10,485,760; zero refuses all that has any. Sets the default text of
     /// [`ReplyKind::MessageTooBig`] as well, so set a text of your own after it.
     #[must_use]
     pub fn message_size_limit(mut self, octets: usize) -> Self {
@@ -287,7 +287,6 @@ impl Config {
         }
         within("shards", self.shards, 1, MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
-        within("message_size_limit", self.policy.message_size_limit, 1, usize::MAX)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
         within("max_records", self.max_records, 1, usize::MAX)?;
         within("max_record_memory", self.max_record_memory, 1, usize::MAX)
