@@ -100,6 +100,8 @@ pub(crate) struct Session {
     taken: u16,
     /// The first refusal in the transaction that runs.
     refusal: Option<(Phase, u16)>,
+    /// Whether QUIT was sent; the state may have gone on to `Closed` since.
+    said_quit: bool,
 }
 
 impl Session {
@@ -111,6 +113,7 @@ impl Session {
             offers_pipelining: false,
             taken: 0,
             refusal: None,
+            said_quit: false,
         }
     }
 
@@ -141,9 +144,9 @@ impl Session {
         )
     }
 
-    /// Whether QUIT was sent.
-    pub(crate) fn is_quitting(&self) -> bool {
-        self.state == State::Quit
+    /// Whether QUIT was sent: the session's end is then no surprise.
+    pub(crate) fn has_said_quit(&self) -> bool {
+        self.said_quit
     }
 
     /// The TCP handshake is done.
@@ -168,6 +171,7 @@ impl Session {
     /// Ends a session that is ready; says what to send.
     pub(crate) fn quit(&mut self) -> Command {
         self.state = State::Quit;
+        self.said_quit = true;
         Command::Quit
     }
 
@@ -328,10 +332,8 @@ impl Session {
     }
 
     fn give_up(&mut self, phase: Phase, code: u16) -> (Option<Verdict>, Next) {
-        (
-            Some(Verdict::Refused { phase, code }),
-            self.send(Command::Quit, State::Quit),
-        )
+        let command = self.quit();
+        (Some(Verdict::Refused { phase, code }), Next::Send(command))
     }
 
     fn send(&mut self, command: Command, state: State) -> Next {

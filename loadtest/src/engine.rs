@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use mio::{Poll, Waker};
 
-use crate::clock::{self, Clock, Moment};
+use crate::clock::{self, Clock};
 use crate::feed::Feed;
 use crate::plan::Plan;
 use crate::reactor::{Reactor, Shared, WAKER};
@@ -27,8 +27,6 @@ pub(crate) struct Finished {
     pub(crate) intervals: Vec<Interval>,
     pub(crate) began: SystemTime,
     pub(crate) ended: SystemTime,
-    /// From the start to the end of all threads.
-    pub(crate) elapsed: Duration,
     pub(crate) interrupted: bool,
 }
 
@@ -47,7 +45,7 @@ pub(crate) fn run(
         intervals: sender,
     };
     let (threads, wakers) = spawn(&shared)?;
-    let (clock, stop) = (shared.clock, Arc::clone(&shared.stop));
+    let stop = Arc::clone(&shared.stop);
     drop(shared);
     let mut collector = Collector::new(plan.threads);
     let mut interrupted = false;
@@ -70,7 +68,6 @@ pub(crate) fn run(
         intervals: collector.finish(),
         began,
         ended: clock::wall(),
-        elapsed: clock.now().since(Moment::ZERO),
         interrupted,
     })
 }

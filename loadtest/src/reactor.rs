@@ -515,7 +515,7 @@ impl Reactor {
         }
         slot.deadline = None;
         slot.pending = Pending::Nothing;
-        if slot.begun > 0 && slot.flight.is_none() && !slot.session.is_quitting() {
+        if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_said_quit() {
             self.tally.sessions.ended_idle += 1;
             self.ready.retain(|ready| *ready != index);
         }
