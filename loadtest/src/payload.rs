@@ -167,9 +167,11 @@ fn body_of(len: usize) -> Vec<u8> {
     body
 }
 
+/// Appends a line of `len` bytes. Its text has no dot: a body cut anywhere must not begin
+/// with one, least of all with one that ends the message.
 fn push_line(body: &mut Vec<u8>, len: usize) {
     const TEXT: &[u8] =
-        b"The quick brown fox jumps over the lazy dog while the load generator counts. ";
+        b"The quick brown fox jumps over the lazy dog while the load generator counts ";
     let text = len.saturating_sub(2);
     body.extend(TEXT.iter().cycle().take(text));
     body.extend_from_slice(b"\r\n");
@@ -267,6 +269,20 @@ mod tests {
             }
             prop_assert_eq!(String::from_utf8(got).unwrap(), want);
         }
+    }
+
+    #[test]
+    fn a_size_that_cuts_the_body_anywhere_never_ends_the_message_early() {
+        for min in 2..200 {
+            check(
+                &Content::Generated {
+                    min,
+                    max: 255 + min,
+                },
+                min * 7919,
+            );
+        }
+        assert!(!body_of(500).contains(&b'.'));
     }
 
     #[test]

@@ -165,7 +165,11 @@ impl Reactor {
                     self.on_event(event)?;
                 }
             }
+            let due = now.after(timeout);
             now = self.shared.clock.now();
+            if now.since(due) > self.shared.plan.late_after {
+                self.tally.stall(now);
+            }
         }
         self.finish(now, began);
         Ok(self.tally)

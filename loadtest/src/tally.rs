@@ -113,6 +113,8 @@ pub(crate) struct Tally {
     /// Messages of this interval that were late because they waited for a connection;
     /// if the interval turns out starved, they were late because of the generator.
     waiting_late: u64,
+    /// What was due before this moment was held up by the generator standing still.
+    stalled_until: Option<Moment>,
     open_loop: bool,
     measured_from: Moment,
     late_after: Duration,
@@ -131,6 +133,7 @@ impl Tally {
             work: None,
             interval: Interval::new(0),
             waiting_late: 0,
+            stalled_until: None,
             open_loop: matches!(plan.load, crate::plan::Load::Open { .. }),
             measured_from: Moment::ZERO.after(plan.warmup),
             late_after: plan.late_after,
@@ -161,10 +164,23 @@ impl Tally {
         let own = now.since(intended.max(able_since));
         record(&mut self.metrics.lag, own);
         if own > self.late_after {
+            self.stall(now);
+        }
+        if now.since(intended) <= self.late_after {
+            return;
+        }
+        // The queue that a stall left behind is the generator's, even where it then waits
+        // for connections.
+        if self.stalled_until.is_some_and(|until| intended <= until) {
             self.punctuality.late += 1;
-        } else if now.since(intended) > self.late_after {
+        } else {
             self.waiting_late += 1;
         }
+    }
+
+    /// The generator stood still until `now`, longer than it may be late.
+    pub(crate) fn stall(&mut self, now: Moment) {
+        self.stalled_until = Some(now);
     }
 
     /// Counts the end of a message.

@@ -80,7 +80,7 @@ impl FromStr for Template {
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
-            parts.push(match name.trim() {
+            parts.push(match name {
                 "seq" => Part::Seq,
                 "rcpt" => Part::Rcpt,
                 "run" => Part::Run,
@@ -124,7 +124,7 @@ mod tests {
             "user42@example.com"
         );
         assert_eq!(
-            render("{{run}}.{{ rcpt }}@{{seq}}.test", 7, 3),
+            render("{{run}}.{{rcpt}}@{{seq}}.test", 7, 3),
             "0a1b2c3d.3@7.test"
         );
         assert_eq!(render("plain@example.com", 1, 1), "plain@example.com");
