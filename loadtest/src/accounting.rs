@@ -153,3 +153,43 @@ fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) 
         *into.entry(*key).or_default() += count;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn outcomes() -> impl Strategy<Value = Outcome> {
+        let phase = || prop::sample::select(Phase::ALL.to_vec());
+        prop_oneof![
+            Just(Outcome::Accepted),
+            (phase(), 400u16..600).prop_map(|(phase, code)| Outcome::Refused { phase, code }),
+            phase().prop_map(|phase| Outcome::Aborted {
+                phase,
+                reason: Abort::Reset
+            }),
+            phase().prop_map(|phase| Outcome::TimedOut { phase }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_holds_through_every_end_and_merge(
+            first in prop::collection::vec(outcomes(), 0..50),
+            second in prop::collection::vec(outcomes(), 0..50),
+            in_flight in 0u64..9,
+        ) {
+            let account = |ends: &[Outcome], in_flight: u64| {
+                let mut account = Accounting { started: ends.len() as u64 + in_flight, in_flight, ..Accounting::default() };
+                ends.iter().for_each(|end| account.settle(*end));
+                account
+            };
+            let mut merged = account(&first, in_flight);
+            merged.merge(&account(&second, 1));
+            prop_assert!(merged.balances());
+            prop_assert_eq!(&merged, &account(&[first, second].concat(), in_flight + 1));
+            let text = serde_json::to_string(&merged).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Accounting>(&text).unwrap(), merged);
+        }
+    }
+}

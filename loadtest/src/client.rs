@@ -359,3 +359,124 @@ fn is_keyword(text: &[u8], keyword: &[u8]) -> bool {
         .unwrap_or(text.len());
     text[..end].eq_ignore_ascii_case(keyword)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reply(session: &mut Session, code: u16) -> Result<Option<Step>, OutOfOrder> {
+        session.on_line(Line {
+            code,
+            last: true,
+            text: b"",
+        })
+    }
+
+    fn established(recipients: u16, pipelining: bool) -> Session {
+        let mut session = Session::new(recipients, pipelining);
+        session.on_connected();
+        assert_eq!(
+            reply(&mut session, 220).unwrap().unwrap().next,
+            Next::Send(Command::Ehlo)
+        );
+        let offer = Line {
+            code: 250,
+            last: false,
+            text: b"pipelining",
+        };
+        assert_eq!(session.on_line(offer), Ok(None));
+        assert_eq!(reply(&mut session, 250).unwrap().unwrap().next, Next::Ready);
+        session
+    }
+
+    fn next(session: &mut Session, code: u16) -> Next {
+        reply(session, code).unwrap().unwrap().next
+    }
+
+    #[test]
+    fn one_message_goes_step_by_step() {
+        let mut session = established(2, false);
+        assert_eq!(session.begin(), Command::Mail);
+        assert_eq!(next(&mut session, 250), Next::Send(Command::Rcpt(0)));
+        assert_eq!(next(&mut session, 250), Next::Send(Command::Rcpt(1)));
+        assert_eq!(next(&mut session, 550), Next::Send(Command::Data));
+        assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+        let step = reply(&mut session, 250).unwrap().unwrap();
+        assert_eq!(
+            (step.verdict, step.next),
+            (Some(Verdict::Accepted), Next::Ready)
+        );
+    }
+
+    #[test]
+    fn a_group_waits_for_each_of_its_replies() {
+        let mut session = established(2, true);
+        assert_eq!(session.begin(), Command::Group);
+        for _ in 0..3 {
+            assert_eq!(next(&mut session, 250), Next::Wait);
+        }
+        assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+    }
+
+    #[test]
+    fn a_refusal_is_blamed_on_the_first_that_refused() {
+        let mut session = established(1, true);
+        session.begin();
+        for code in [452, 503] {
+            assert_eq!(next(&mut session, code), Next::Wait);
+        }
+        let step = reply(&mut session, 503).unwrap().unwrap();
+        assert_eq!(
+            step.verdict,
+            Some(Verdict::Refused {
+                phase: Phase::Mail,
+                code: 452
+            })
+        );
+        assert_eq!(step.next, Next::Send(Command::Rset));
+    }
+
+    #[test]
+    fn replies_nobody_asked_for_are_out_of_order() {
+        assert_eq!(reply(&mut established(1, false), 250), Err(OutOfOrder));
+        let mut session = established(1, false);
+        session.begin();
+        assert_eq!(reply(&mut session, 354), Err(OutOfOrder));
+    }
+
+    proptest! {
+        /// Whatever a server answers: each message gets exactly one verdict, and the session
+        /// neither panics nor goes on after its end.
+        #[test]
+        fn every_message_ends_once(
+            codes in prop::collection::vec(prop::sample::select(vec![220u16, 250, 354, 421, 451, 550]), 1..60),
+            recipients in 1u16..4,
+            pipelining: bool,
+        ) {
+            let mut session = established(recipients, pipelining);
+            session.begin();
+            let mut open = true;
+            for code in codes {
+                let Ok(Some(step)) = reply(&mut session, code) else { break };
+                if step.verdict.is_some() {
+                    prop_assert!(open, "a second verdict");
+                    open = false;
+                }
+                match step.next {
+                    Next::Ready => {
+                        prop_assert!(!open, "ready again without a verdict");
+                        session.begin();
+                        open = true;
+                    }
+                    Next::Close => {
+                        prop_assert!(!open, "closed without a verdict");
+                        prop_assert_eq!(reply(&mut session, 250), Err(OutOfOrder));
+                        break;
+                    }
+                    Next::Wait | Next::Send(_) => {}
+                }
+            }
+        }
+    }
+}

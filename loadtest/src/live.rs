@@ -88,9 +88,11 @@ fn describe(interval: &Interval) -> String {
             show_ns(interval.latency.value_at_quantile(quantile))
         }
     };
+    // The last interval may be short; what it saw is then made a rate, too.
+    let length = interval.length.as_secs_f64().max(0.001);
     format!(
-        "{}/s  {} in flight  {} errors  p50 {}  p99 {}{}",
-        interval.accepted,
+        "{:.0}/s  {} in flight  {} errors  p50 {}  p99 {}{}",
+        interval.accepted as f64 / length,
         interval.in_flight,
         interval.errors,
         at(0.5),

@@ -157,6 +157,7 @@ fn merge_intervals(
 }
 
 fn add_row(into: &mut IntervalRow, row: &IntervalRow) {
+    into.length_s = into.length_s.max(row.length_s);
     into.started += row.started;
     into.accepted += row.accepted;
     into.errors += row.errors;

@@ -156,3 +156,120 @@ fn parse_line(raw: &[u8]) -> Result<Line<'_>, ReplyError> {
     };
     Ok(Line { code, last, text })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A reply line, owned, for comparing.
+    type Owned = (u16, bool, Vec<u8>);
+
+    /// Feeds the pieces one after the other and collects the lines.
+    fn parse(pieces: &[&[u8]]) -> Result<Vec<Owned>, ReplyError> {
+        let mut parser = ReplyParser::new();
+        let mut lines = Vec::new();
+        for piece in pieces {
+            parser.feed(piece, |line| -> Result<bool, ReplyError> {
+                lines.push((line.code, line.last, line.text.to_vec()));
+                Ok(true)
+            })?;
+        }
+        Ok(lines)
+    }
+
+    /// The naive way: all bytes at once, as text, with no thought of memory.
+    fn oracle(bytes: &[u8]) -> Result<Vec<Owned>, ReplyError> {
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        let mut lines: Vec<&str> = text.split('\n').collect();
+        let rest = lines.pop().unwrap_or_default();
+        let mut found: Vec<Owned> = Vec::new();
+        let (mut open, mut length) = (None, 0);
+        for line in lines {
+            if line.chars().count() + 1 > LINE_LIMIT {
+                return Err(ReplyError::LineTooLong);
+            }
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            let digits: String = line.chars().take(3).collect();
+            let code = match digits.parse::<u16>() {
+                Ok(code) if digits.len() == 3 && digits.chars().all(|c| c.is_ascii_digit()) => code,
+                _ => return Err(ReplyError::BadCode),
+            };
+            let separator = line.chars().nth(3);
+            if !(200..600).contains(&code) || !matches!(separator, None | Some(' ' | '-')) {
+                return Err(ReplyError::BadCode);
+            }
+            if open.is_some_and(|open| open != code) {
+                return Err(ReplyError::CodeChanged);
+            }
+            length += 1;
+            if length > LINES_LIMIT {
+                return Err(ReplyError::TooManyLines);
+            }
+            let last = separator != Some('-');
+            (open, length) = if last {
+                (None, 0)
+            } else {
+                (Some(code), length)
+            };
+            let text = line.chars().skip(4).map(|c| c as u8).collect();
+            found.push((code, last, text));
+        }
+        if rest.chars().count() >= LINE_LIMIT {
+            return Err(ReplyError::LineTooLong);
+        }
+        Ok(found)
+    }
+
+    /// Bytes that look like replies often enough to get past the first line.
+    fn replies() -> impl Strategy<Value = Vec<u8>> {
+        let line = prop_oneof![
+            8 => "(250|220|550)[ -][a-zA-Z .]{0,20}(\r\n|\n)",
+            1 => "[2-6][0-9]{0,3}[ -]?[a-z\u{e9}]{0,5}(\r\n|\n)?",
+            1 => "[\r\n -]{0,4}",
+            1 => Just(format!("250-{}\r\n", "x".repeat(LINE_LIMIT - 7))),
+            1 => Just(format!("250-{}\r\n", "x".repeat(LINE_LIMIT - 5))),
+            1 => Just("250-x\r\n".repeat(LINES_LIMIT - 1)),
+        ];
+        prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_what_the_naive_parser_gives(
+            bytes in prop_oneof![replies(), prop::collection::vec(any::<u8>(), 0..200)],
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.push(0);
+            at.push(bytes.len());
+            at.sort_unstable();
+            let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(parse(&pieces), oracle(&bytes));
+        }
+
+        #[test]
+        fn memory_is_bounded_whatever_comes(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
+            let mut parser = ReplyParser::new();
+            for piece in bytes.chunks(700) {
+                let fed = parser.feed(piece, |_| Ok::<bool, ReplyError>(true));
+                prop_assert!(parser.partial.len() <= LINE_LIMIT);
+                if fed.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_stops_when_the_taker_says_so() {
+        let mut parser = ReplyParser::new();
+        let mut seen = 0;
+        let fed: Result<(), ReplyError> = parser.feed(b"221 bye\r\n250 late\r\n", |_| {
+            seen += 1;
+            Ok(false)
+        });
+        assert_eq!((fed, seen), (Ok(()), 1));
+        assert!(parser.is_between_replies());
+    }
+}

@@ -27,6 +27,8 @@ pub(crate) struct Flight {
 pub(crate) struct Interval {
     /// Counted from the start of the run.
     pub(crate) index: u64,
+    /// A whole interval, but for the last.
+    pub(crate) length: Duration,
     pub(crate) started: u64,
     pub(crate) accepted: u64,
     pub(crate) errors: u64,
@@ -42,6 +44,7 @@ impl Interval {
     fn new(index: u64) -> Interval {
         Interval {
             index,
+            length: Duration::ZERO,
             started: 0,
             accepted: 0,
             errors: 0,
@@ -53,6 +56,7 @@ impl Interval {
 
     /// Adds another thread's part of the same interval.
     pub(crate) fn merge(&mut self, other: &Interval) {
+        self.length = self.length.max(other.length);
         self.started += other.started;
         self.accepted += other.accepted;
         self.errors += other.errors;
@@ -242,7 +246,12 @@ impl Tally {
     }
 
     /// Ends the interval and hands it out.
-    pub(crate) fn end_interval(&mut self, in_flight: u64, starved: Option<bool>) -> Interval {
+    pub(crate) fn end_interval(
+        &mut self,
+        length: Duration,
+        in_flight: u64,
+        starved: Option<bool>,
+    ) -> Interval {
         if let Some(starved) = starved {
             self.punctuality.judged += 1;
             self.punctuality.starved += u64::from(starved);
@@ -254,6 +263,7 @@ impl Tally {
         self.waiting_late = 0;
         let following = Interval::new(self.interval.index + 1);
         let mut ended = std::mem::replace(&mut self.interval, following);
+        ended.length = length;
         ended.in_flight = in_flight;
         ended.starved = starved;
         ended

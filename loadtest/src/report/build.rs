@@ -117,6 +117,7 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
 fn row(interval: Interval) -> IntervalRow {
     IntervalRow {
         at_s: interval.index as f64 * INTERVAL.as_secs_f64(),
+        length_s: interval.length.as_secs_f64(),
         started: interval.started,
         accepted: interval.accepted,
         errors: interval.errors,

@@ -91,12 +91,19 @@ impl From<Distribution> for View {
     }
 }
 
-fn encode(histogram: &Histogram<u64>) -> String {
-    if histogram.is_empty() {
+fn encode(given: &Histogram<u64>) -> String {
+    if given.is_empty() {
         return String::new();
     }
+    // A histogram's text also depends on how it grew; of the same samples it shall be the
+    // same text, so that reports can be compared.
+    let mut exact = histogram();
+    if let Ok(sized) = Histogram::new_with_bounds(1, given.max().max(2), given.sigfig()) {
+        exact = sized;
+    }
+    add(&mut exact, given);
     let mut bytes = Vec::new();
-    match V2DeflateSerializer::new().serialize(histogram, &mut bytes) {
+    match V2DeflateSerializer::new().serialize(&exact, &mut bytes) {
         Ok(_) => STANDARD.encode(bytes),
         Err(error) => unreachable!("a Vec takes every write: {error}"),
     }

@@ -6,7 +6,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
-use crate::reactor::INTERVAL;
 use crate::report::Report;
 
 /// Nanoseconds shown as milliseconds in the log's maximum column, as its tools expect.
@@ -34,9 +33,10 @@ fn render(report: &Report) -> Result<Vec<u8>, String> {
         .begin_log_with(&mut bytes, &mut serializer)
         .map_err(|error| error.to_string())?;
     for row in &report.intervals {
-        let at = Duration::from_secs_f64(row.at_s);
+        let at = Duration::from_secs_f64(row.at_s.max(0.0));
+        let length = Duration::from_secs_f64(row.length_s.max(0.0));
         writer
-            .write_histogram(&row.latency.0, at, INTERVAL, Tag::new("message"))
+            .write_histogram(&row.latency.0, at, length, Tag::new("message"))
             .map_err(|error| format!("{error:?}"))?;
     }
     drop(writer);

@@ -7,7 +7,7 @@ use crate::baseline::Comparison;
 use crate::phase::Phase;
 use crate::report::distribution::Distribution;
 use crate::report::plot::{Axis, Scale, Series, escape, lines};
-use crate::report::{Report, show_ns};
+use crate::report::{IntervalRow, Report, show_ns};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -177,10 +177,10 @@ fn spectrum_of(name: &str, class: &'static str, distribution: &Distribution) -> 
 }
 
 fn over_time(report: &Report, out: &mut String) {
-    let rows = &report.intervals;
+    let rows = whole_rows(report);
     let end = rows.last().map_or(1.0, |row| row.at_s + 1.0);
     let x = || Axis::from_zero(end, "seconds into the run", |at| format!("{at}"));
-    let counted = |name: &str, class, of: &dyn Fn(&crate::report::IntervalRow) -> u64| Series {
+    let counted = |name: &str, class, of: &dyn Fn(&IntervalRow) -> u64| Series {
         name: name.to_owned(),
         class,
         points: rows
@@ -219,10 +219,24 @@ fn over_time(report: &Report, out: &mut String) {
     ));
 }
 
-fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static str) -> Series {
-    let found: Vec<(f64, u64)> = report
+/// The intervals long enough to be drawn: a last one of a few milliseconds would look like
+/// a collapse.
+fn whole_rows(report: &Report) -> Vec<&IntervalRow> {
+    let rows: Vec<_> = report
         .intervals
         .iter()
+        .filter(|row| row.length_s > 0.5)
+        .collect();
+    if rows.is_empty() {
+        report.intervals.iter().collect()
+    } else {
+        rows
+    }
+}
+
+fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static str) -> Series {
+    let found: Vec<(f64, u64)> = whole_rows(report)
+        .into_iter()
         .filter_map(|row| Some((row.at_s, row.latency.at(quantile)?)))
         .collect();
     Series {

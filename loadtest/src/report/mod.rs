@@ -188,6 +188,8 @@ impl Latency {
 pub(crate) struct IntervalRow {
     /// Seconds from the start of the run to the interval's beginning.
     pub(crate) at_s: f64,
+    /// A whole second, but for the last interval.
+    pub(crate) length_s: f64,
     pub(crate) started: u64,
     pub(crate) accepted: u64,
     pub(crate) errors: u64,

@@ -4,4 +4,4 @@ pub(crate) mod program;
 pub(crate) mod sink;
 
 pub(crate) use program::{Load, Outcome};
-pub(crate) use sink::{Act, Sink, Turn, Verb};
+pub(crate) use sink::{Act, Sink, Verb};

@@ -429,3 +429,6 @@ fn fractional_duration(text: &str) -> Option<Duration> {
     };
     Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
 }
+
+#[cfg(test)]
+mod tests;
