@@ -1,0 +1,249 @@
+//! What was typed: arguments and environment to an [`Action`], or to a [`Failure`] that says what
+//! would be right.
+//!
+//! Pure: arguments and environment come in as values. Flags follow Go's conventions
+//! ([`goflags`]); the table of them is [`flags`]; clap reads the normalised arguments and writes
+//! the help.
+
+mod flags;
+mod goflags;
+mod help;
+mod values;
+
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ErrorKind};
+use smtpmock::{Config, ConfigError};
+
+use flags::{Change, Flag, Options};
+use goflags::{End, Given, Typed};
+
+/// What the program is to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Print this and exit.
+    Print(String),
+    /// Run a server.
+    Run(Settings),
+}
+
+/// A server, and how to tell that it is listening.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    /// Whether the ready line goes to standard output.
+    pub(crate) ready_line: bool,
+    /// Where else the ready line goes.
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// Why the program ends before it has begun. Displays as one line, the program's name in front.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It was called the wrong way.
+    Usage(String),
+    /// It was called the right way, and the server can.t start or go on.
+    Server(String),
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Server(_) => ExitCode::from(1),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) => write!(f, "smtpmock: {text} (smtpmock --help shows all flags)"),
+            Self::Server(text) => write!(f, "smtpmock: {text}"),
+        }
+    }
+}
+
+/// Reads the arguments (without the program's name) and, for flags not among them, the environment.
+///
+/// Arguments are judged from left to right, and `--version` acts only when all of them are good.
+///
+/// # Errors
+/// The first argument or variable that can't be read, or a value that no server can have.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Action, Failure> {
+    let table = flags::table();
+    let (mut given, end) = goflags::normalise(arguments, &table);
+    let mut argv: Vec<OsString> = given.iter().map(Given::argument).collect();
+    if end == End::Help {
+        argv.push("--help".into());
+    }
+    if let Some(error) = refusal(&end, &table) {
+        read(&argv, &given, &table)?;
+        return Err(error);
+    }
+    for given_there in from_environment(&given, &table, environment) {
+        argv.push(given_there.argument());
+        given.push(given_there);
+    }
+    match read(&argv, &given, &table)? {
+        Read::Help(text) => Ok(Action::Print(text)),
+        Read::Options(options) if options.version => Ok(Action::Print(help::version())),
+        Read::Options(options) => settle(*options, &given, &table).map(Action::Run),
+    }
+}
+
+/// The variables of all flags that were not typed.
+///
+/// An empty variable counts as none: that is how compose files and CI systems spell it. So does a
+/// port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod beside a service `smtpmock`.
+fn from_environment(
+    given: &[Given],
+    table: &[Flag],
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Vec<Given> {
+    let is_typed = |flag: &Flag| given.iter().any(|given| given.kebab == flag.kebab);
+    let from_variable = |flag: &Flag| {
+        let variable = flag.variable.clone()?;
+        let value = environment(&variable)
+            .filter(|value| !value.is_empty() && !(flag.name == "port" && is_service_link(value)))?;
+        Some(Given { kebab: flag.kebab.clone(), value, typed: variable })
+    };
+    table.iter().filter(|flag| !is_typed(flag)).filter_map(from_variable).collect()
+}
+
+fn is_service_link(value: &OsStr) -> bool {
+    value.as_encoded_bytes().starts_with(b"tcp://")
+}
+
+enum Read {
+    Help(String),
+    Options(Box<Options>),
+}
+
+/// Reads all values, and applies them in the order of the table.
+fn read(argv: &[OsString], given: &[Given], table: &[Flag]) -> Result<Read, Failure> {
+    let name = OsString::from("smtpmock");
+    let matches = match help::command(table).try_get_matches_from(std::iter::once(&name).chain(argv)) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Read::Help(error.to_string())),
+        Err(error) => return Err(bad_value(&error, given)),
+    };
+    let options = table
+        .iter()
+        .filter_map(|flag| matches.get_one::<Change>(&flag.kebab))
+        .fold(Options::default(), |options, change| change(options));
+    Ok(Read::Options(Box::new(options)))
+}
+
+/// The failure of a value, in terms of what was typed.
+fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
+    let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
+    let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
+    let is_it = |given: &&Given| {
+        let name = argument.trim_start_matches('-');
+        name.split(['=', ' ', '[']).next() == Some(&given.kebab) && given.value.to_string_lossy() == value
+    };
+    match (given.iter().find(is_it), error.source()) {
+        (Some(given), Some(expected)) => {
+            let typed = &given.typed;
+            Failure::Usage(format!("invalid value {value:?} for {typed}: expected {expected}"))
+        }
+        _ => Failure::Usage(error.to_string()),
+    }
+}
+
+/// Why reading ended, where that is an error.
+fn refusal(end: &End, table: &[Flag]) -> Option<Failure> {
+    let text = match end {
+        End::Complete | End::Help => return None,
+        End::NoName(typed) => {
+            format!("bad flag syntax: {typed}: expected a name behind one or two dashes, like --port")
+        }
+        End::NoValue { typed, kebab } => {
+            let example =
+                table.iter().find(|flag| flag.kebab == *kebab).map_or("VALUE", |flag| flag.placeholder);
+            format!("flag needs an argument: {typed}: expected {typed} {example}")
+        }
+        End::Unknown(typed) => {
+            let Typed { dashes, name } = typed;
+            match nearest(typed, table) {
+                Some(nearest) => format!("unknown flag {dashes}{name}: did you mean {nearest}?"),
+                None => format!("unknown flag {dashes}{name}"),
+            }
+        }
+    };
+    Some(Failure::Usage(text))
+}
+
+/// The flag that is most like the one typed, spelled the same way.
+fn nearest(typed: &Typed, table: &[Flag]) -> Option<String> {
+    let kebab = flags::kebab_case(&typed.name);
+    let is_same = |flag: &&Flag| letters(&flag.name) == letters(&typed.name);
+    let nearest = match table.iter().find(is_same) {
+        Some(flag) => flag.kebab.clone(),
+        None => suggested_by_clap(&kebab, table)?,
+    };
+    let is_kebab = kebab == typed.name && (typed.dashes == "--" || typed.name.contains('-'));
+    Some(match table.iter().find(|flag| flag.kebab == nearest) {
+        Some(flag) if !is_kebab => format!("{}{}", typed.dashes, flag.name),
+        _ => format!("--{nearest}"),
+    })
+}
+
+/// What remains when case, dashes and underscores are taken for slips.
+fn letters(name: &str) -> String {
+    name.replace(['-', '_'], "").to_lowercase()
+}
+
+fn suggested_by_clap(kebab: &str, table: &[Flag]) -> Option<String> {
+    let error = help::command(table).try_get_matches_from(["smtpmock", &format!("--{kebab}")]).err()?;
+    let suggestion = error.get(ContextKind::SuggestedArg)?.to_string();
+    Some(suggestion.trim_start_matches('-').to_owned())
+}
+
+/// Settings that a server takes, or why none does.
+fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings, Failure> {
+    let port = u16::try_from(options.port).map_err(|_| {
+        let typed = typed_as("port", given);
+        Failure::Server(format!(
+            "can't listen on port {}: {typed} takes a number from 0 (any free port) to 65535",
+            options.port
+        ))
+    })?;
+    // Nothing is kept that nothing can read: there is no way to ask the program for its records.
+    let config = options.config.port(port).keep_records(false);
+    config.validate().map_err(|error| bad_setting(&error, given, table))?;
+    Ok(Settings { config, ready_line: options.ready, ready_file: options.ready_file })
+}
+
+fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {
+    let Some(flag) = table.iter().find(|flag| flag.setting == error.setting) else {
+        return Failure::Usage(error.to_string());
+    };
+    let ConfigError { value, expected, .. } = error;
+    let typed = typed_as(&flag.kebab, given);
+    let text = format!("invalid value {value:?} for {typed}: expected {expected}");
+    match error.setting {
+        // go-smtp-mock only finds out when it starts.
+        "hosts" => Failure::Server(text),
+        _ => Failure::Usage(text),
+    }
+}
+
+/// How the flag was spelled the last time.
+fn typed_as(kebab: &str, given: &[Given]) -> String {
+    given
+        .iter()
+        .rfind(|given| given.kebab == kebab)
+        .map_or_else(|| format!("--{kebab}"), |given| given.typed.clone())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,443 @@
+//! The table of flags: names, heading, help, and what each value does to the settings.
+//!
+//! The only place that knows a flag. The kebab-case name and the environment variable follow from
+//! go-smtp-mock's name; flags that go-smtp-mock does not have are named in its style as well.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use smtpmock::smtp::{AddressRules, DelayPoint, Policy, RecordMode, ReplyKind};
+use smtpmock::{CaptureContent, Config, StdLogger};
+
+use super::values::{self, Expected, Span};
+
+/// What one value does to the settings.
+pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
+/// Reads a value.
+pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Change, Expected> + Send + Sync>;
+
+/// As many reactor threads as `auto` starts at most; `Config` takes no more.
+const MAX_AUTO_SHARDS: usize = 256;
+
+/// Everything that can be typed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) config: Config,
+    /// As typed: whether it is a port is only asked when the server is to start.
+    pub(super) port: i64,
+    pub(super) version: bool,
+    pub(super) ready: bool,
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+/// Whether a flag takes the following argument for its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arity {
+    /// Never: a boolean, `-log` or `-log=false`.
+    Switch,
+    Value,
+}
+
+/// One flag.
+pub(super) struct Flag {
+    /// Name in go-smtp-mock's style: `sessionTimeout`.
+    pub(super) name: String,
+    /// Name as `--help` teaches it: `session-timeout`.
+    pub(super) kebab: String,
+    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--version` has none: a variable of that
+    /// name is common in container images, and means the image.
+    pub(super) variable: Option<String>,
+    /// Name of the setting in `Config`'s errors; empty where there is none.
+    pub(super) setting: &'static str,
+    /// Group in `--help`.
+    pub(super) heading: &'static str,
+    /// Placeholder of the value in `--help`.
+    pub(super) placeholder: &'static str,
+    pub(super) help: String,
+    pub(super) arity: Arity,
+    pub(super) read: Read,
+}
+
+impl Flag {
+    fn new(name: impl Into<String>, placeholder: &'static str, help: impl Into<String>, read: Read) -> Self {
+        let name = name.into();
+        let kebab = kebab_case(&name);
+        Self {
+            variable: Some(format!("SMTPMOCK_{}", kebab.replace('-', "_").to_uppercase())),
+            name,
+            kebab,
+            setting: "",
+            heading: "",
+            placeholder,
+            help: help.into(),
+            arity: Arity::Value,
+            read,
+        }
+    }
+
+    fn switch(name: &str, help: &str, set: fn(Options, bool) -> Options) -> Self {
+        Self { arity: Arity::Switch, ..Self::new(name, "BOOL", help, reading(values::boolean, set)) }
+    }
+
+    fn checked_as(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
+    }
+
+    /// Whether this is the flag's name, in either style.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        name == self.name || name == self.kebab || (name == "v" && self.name == VERSION)
+    }
+}
+
+/// The flag that only `-v` and `--version` name.
+pub(super) const VERSION: &str = "version";
+
+/// All flags, in the order of `--help`, which is also the order in which their values are applied.
+pub(super) fn table() -> Vec<Flag> {
+    let groups = [
+        ("Listening", listening()),
+        ("Timeouts", timeouts()),
+        ("Behaviour", behaviour()),
+        ("Refused names and addresses", lists()),
+        ("Delays", delays()),
+        ("Records", records()),
+        ("Limits", limits()),
+        // Behind the limits: the size limit sets the default text of the reply that names it.
+        ("Replies (code and text, sent as they stand)", replies()),
+        ("Program", program()),
+    ];
+    groups
+        .into_iter()
+        .flat_map(|(heading, flags)| flags.into_iter().map(move |flag| Flag { heading, ..flag }))
+        .collect()
+}
+
+fn listening() -> Vec<Flag> {
+    vec![
+        Flag::new(
+            "host",
+            "ADDRESS,...",
+            "Addresses to listen on: IPv4, IPv6, or with a port of their own. Default 127.0.0.1",
+            reading(values::list, |options, hosts: Vec<String>| match hosts.as_slice() {
+                [] => options,
+                _ => options.with(|config| config.hosts(hosts)),
+            }),
+        )
+        .checked_as("hosts"),
+        Flag::new(
+            "port",
+            "PORT",
+            "Port to listen on. Default 0: any free one",
+            reading(values::integer, |options, port| Options { port, ..options }),
+        ),
+        Flag::new(
+            "backlog",
+            "N",
+            "Connections that the kernel holds until they are accepted. Default 4096",
+            reading(values::count, |options, backlog| match backlog {
+                0 => options,
+                // What does not fit is too much in any case, and refused as such.
+                _ => options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX))),
+            }),
+        )
+        .checked_as("backlog"),
+        Flag::new(
+            "shards",
+            "N|auto",
+            "Threads that serve sessions; auto: one for each CPU. Default 1",
+            reading(shards, |options, shards| match shards {
+                0 => options,
+                _ => options.with(|config| config.shards(shards)),
+            }),
+        )
+        .checked_as("shards"),
+    ]
+}
+
+fn timeouts() -> Vec<Flag> {
+    vec![
+        Flag::new(
+            "sessionTimeout",
+            "DURATION",
+            "How long to wait for the client's next line. Default 30s; negative: close after the greeting",
+            reading(values::span, |options, span| match unless_default(span) {
+                None => options,
+                Some(timeout) => options.with(|config| config.session_timeout(timeout)),
+            }),
+        )
+        .checked_as("session_timeout"),
+        Flag::new(
+            "dataTimeout",
+            "DURATION",
+            "How long one message may take from the 354 to the final dot. Default 10m",
+            reading(values::positive_span, |options, span| match unless_default(span) {
+                None => options,
+                Some(timeout) => options.with(|config| config.data_timeout(timeout)),
+            }),
+        )
+        .checked_as("data_timeout"),
+        Flag::new(
+            "shutdownTimeout",
+            "DURATION",
+            "How long a stop lets sessions finish. Default 1s; negative: not at all",
+            reading(values::span, |options, span| match unless_default(span) {
+                None => options,
+                Some(timeout) => options.with(|config| config.shutdown_timeout(timeout)),
+            }),
+        )
+        .checked_as("shutdown_timeout"),
+    ]
+}
+
+fn behaviour() -> Vec<Flag> {
+    vec![
+        Flag::switch("failFast", "Close the session after the first refused command", |options, on| {
+            options.with(|config| config.fail_fast(on))
+        }),
+        Flag::switch(
+            "multipleRcptto",
+            "Keep every recipient of a mail; without it each RCPT replaces the one before",
+            |options, on| options.with(|config| config.multiple_rcptto(on)),
+        ),
+        Flag::switch(
+            "multipleMessageReceiving",
+            "Keep every mail of a session that sends RSET between them",
+            |options, on| options.with(|config| config.multiple_message_receiving(on)),
+        ),
+        Flag::new(
+            "addresses",
+            "RULES",
+            "What counts as an address: compat (go-smtp-mock's and more), rfc5321 (strict) or any. Default compat",
+            one_of(
+                &[
+                    ("compat", AddressRules::Compat),
+                    ("rfc5321", AddressRules::Rfc5321),
+                    ("any", AddressRules::Any),
+                ],
+                Config::addresses,
+            ),
+        ),
+    ]
+}
+
+fn lists() -> Vec<Flag> {
+    let list = |name, help, set: fn(Config, Vec<String>) -> Config| {
+        let read =
+            reading(values::list, move |options: Options, list| options.with(|config| set(config, list)));
+        Flag::new(name, "LIST", help, read)
+    };
+    vec![
+        list(
+            "blacklistedHeloDomains",
+            "HELO and EHLO domains to refuse, separated by commas",
+            Config::blacklisted_helo_domains,
+        ),
+        list(
+            "blacklistedMailfromEmails",
+            "Senders to refuse, separated by commas",
+            Config::blacklisted_mailfrom_emails,
+        ),
+        list(
+            "blacklistedRcpttoEmails",
+            "Recipients to refuse, separated by commas",
+            Config::blacklisted_rcptto_emails,
+        ),
+        list(
+            "notRegisteredEmails",
+            "Recipients that do not exist, separated by commas",
+            Config::not_registered_emails,
+        ),
+    ]
+}
+
+fn delays() -> Vec<Flag> {
+    let delay = |&point: &DelayPoint| {
+        let help = format!("Hold back the reply to {}. Default: none", words(point));
+        let read = reading(values::span, move |options: Options, span| match span {
+            Span::Positive(delay) => options.with(|config| config.delay(point, delay)),
+            Span::Negative | Span::Zero => options,
+        });
+        Flag::new(format!("responseDelay{point:?}"), "DURATION", help, read)
+    };
+    DelayPoint::ALL.iter().map(delay).collect()
+}
+
+fn words(point: DelayPoint) -> String {
+    match point {
+        DelayPoint::Mailfrom => "MAIL FROM".to_owned(),
+        DelayPoint::Rcptto => "RCPT TO".to_owned(),
+        DelayPoint::Message => "the message itself".to_owned(),
+        command => format!("{command:?}").to_uppercase(),
+    }
+}
+
+fn records() -> Vec<Flag> {
+    vec![
+        Flag::new(
+            "capture",
+            "PATH",
+            "Write every finished record to this file as a JSON line; - is standard output",
+            reading(values::path, |options, path| match path {
+                None => options,
+                Some(path) => options.with(|config| config.capture(path)),
+            }),
+        )
+        .checked_as("capture"),
+        Flag::new(
+            "captureContent",
+            "WHAT",
+            "What the capture holds: message (all of it) or envelope (not the message's text). Default message",
+            one_of(
+                &[("message", CaptureContent::Message), ("envelope", CaptureContent::Envelope)],
+                Config::capture_content,
+            ),
+        ),
+        Flag::new(
+            "records",
+            "UNIT",
+            "What one record is: session (as go-smtp-mock has it) or message. Default session",
+            one_of(&[("session", RecordMode::Session), ("message", RecordMode::Message)], Config::records),
+        ),
+    ]
+}
+
+fn limits() -> Vec<Flag> {
+    vec![
+        Flag::new(
+            "msgSizeLimit",
+            "SIZE",
+            "Largest message. Default 10485760 (10MiB)",
+            reading(values::size, |options, size| match size {
+                0 => options,
+                _ => options.with(|config| limit_message_size(config, size)),
+            }),
+        )
+        .checked_as("message_size_limit"),
+        Flag::new(
+            "maxMessageMemory",
+            "SIZE",
+            "Memory for the messages of all sessions together; DATA is refused beyond it. Default 1GiB",
+            reading(values::positive_size, |options, size| match size {
+                0 => options,
+                _ => options.with(|config| config.max_message_memory(size)),
+            }),
+        )
+        .checked_as("max_message_memory"),
+    ]
+}
+
+/// A negative limit refuses every message, and the reply names it as go-smtp-mock's does.
+fn limit_message_size(config: Config, size: i64) -> Config {
+    let kind = ReplyKind::MessageTooBig;
+    match usize::try_from(size) {
+        Ok(octets) => config.message_size_limit(octets),
+        Err(_) => config.message_size_limit(0).reply(kind, format!("{} {size} bytes", kind.default_text())),
+    }
+}
+
+fn replies() -> Vec<Flag> {
+    let policy = Policy::default();
+    let reply = |&kind: &ReplyKind| {
+        let text = String::from_utf8_lossy(policy.reply(kind).text());
+        let read = reading(values::verbatim, move |options: Options, text| match text.is_empty() {
+            true => options,
+            false => options.with(|config| config.reply(kind, text)),
+        });
+        Flag::new(kind.flag(), "TEXT", format!("Default: {text}"), read)
+    };
+    ReplyKind::ALL.iter().map(reply).collect()
+}
+
+fn program() -> Vec<Flag> {
+    vec![
+        Flag::switch(
+            "log",
+            "Log what happens to standard output, errors to standard error",
+            |options, on| match on {
+                true => options.with(|config| config.logger(StdLogger::new())),
+                false => options,
+            },
+        ),
+        Flag::switch(
+            "ready",
+            "Print a line of JSON with the addresses to standard output once listening",
+            |options, ready| Options { ready, ..options },
+        ),
+        Flag::new(
+            "readyFile",
+            "PATH",
+            "Write that line to this file once listening",
+            reading(values::path, |options, ready_file| Options { ready_file, ..options }),
+        ),
+        Flag {
+            variable: None,
+            ..Flag::switch(VERSION, "Print the version and exit", |options, version| Options {
+                version,
+                ..options
+            })
+        },
+    ]
+}
+
+impl Options {
+    fn with(self, change: impl FnOnce(Config) -> Config) -> Self {
+        Self { config: change(self.config), ..self }
+    }
+}
+
+/// Reads a value with `read`, and gives it to `set`.
+fn reading<T: Clone + Send + Sync + 'static>(
+    read: impl Fn(&OsStr) -> Result<T, Expected> + Send + Sync + 'static,
+    set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
+) -> Read {
+    let set = Arc::new(set);
+    Arc::new(move |raw| {
+        let (set, value) = (Arc::clone(&set), read(raw)?);
+        Ok(Arc::new(move |options| set(options, value.clone())))
+    })
+}
+
+fn one_of<T: Copy + Send + Sync + 'static>(
+    choices: &'static [(&'static str, T)],
+    set: fn(Config, T) -> Config,
+) -> Read {
+    reading(
+        move |raw| values::choice(raw, choices),
+        move |options: Options, chosen| match chosen {
+            None => options,
+            Some(value) => options.with(|config| set(config, value)),
+        },
+    )
+}
+
+/// Zero asks for the default; what is below it is as soon as can be.
+fn unless_default(span: Span) -> Option<Duration> {
+    match span {
+        Span::Zero => None,
+        Span::Negative => Some(Duration::ZERO),
+        Span::Positive(duration) => Some(duration),
+    }
+}
+
+fn shards(raw: &OsStr) -> Result<usize, Expected> {
+    if raw == "auto" {
+        let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        return Ok(cpus.min(MAX_AUTO_SHARDS));
+    }
+    values::count(raw).map_err(|_| Expected::new("auto, or a whole number from 1 to 256"))
+}
+
+/// `sessionTimeout` to `session-timeout`.
+pub(super) fn kebab_case(name: &str) -> String {
+    let mut kebab = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(c.to_ascii_lowercase());
+    }
+    kebab
+}

@@ -1,0 +1,106 @@
+//! Go's conventions for flags (package `flag`), normalised to one spelling: `--kebab-name=value`.
+//!
+//! Pure. One dash or two, `=` or a following argument, go-smtp-mock's name or the kebab-case one;
+//! a boolean takes no following argument; the first argument that is no flag ends it all, and what
+//! stands behind it is ignored without a word.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use super::flags::{Arity, Flag};
+
+/// One value of one flag, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    /// The flag's kebab-case name.
+    pub(super) kebab: String,
+    pub(super) value: OsString,
+    /// What the user wrote: `-port`, `--port`, or `SMTPMOCK_PORT`.
+    pub(super) typed: String,
+}
+
+impl Given {
+    /// As the parser behind takes it.
+    pub(super) fn argument(&self) -> OsString {
+        let mut argument = OsString::from(format!("--{}=", self.kebab));
+        argument.push(&self.value);
+        argument
+    }
+}
+
+/// Why there is nothing more to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All of it is read, or the rest is not for us.
+    Complete,
+    /// `-h`, `-help` or `--help`.
+    Help,
+    /// A flag that does not exist, as it was typed.
+    Unknown(Typed),
+    /// A flag whose value is missing, as it was typed.
+    NoValue { typed: String, kebab: String },
+    /// Dashes without a name behind them.
+    NoName(String),
+}
+
+/// A flag as it was typed, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Typed {
+    /// `-` or `--`.
+    pub(super) dashes: &'static str,
+    pub(super) name: String,
+}
+
+/// Reads the arguments up to the first that is no flag or that can't be read.
+pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[Flag]) -> (Vec<Given>, End) {
+    let mut arguments = arguments.into_iter();
+    let mut given = Vec::new();
+    let end = loop {
+        let Some(argument) = arguments.next() else {
+            break End::Complete;
+        };
+        let Some((typed, value)) = split(&argument) else {
+            break End::Complete;
+        };
+        if typed.name.is_empty() || typed.name.starts_with('-') {
+            break End::NoName(argument.to_string_lossy().into_owned());
+        }
+        if matches!(typed.name.as_str(), "h" | "help") {
+            break End::Help;
+        }
+        let Some(flag) = flags.iter().find(|flag| flag.is_called(&typed.name)) else {
+            break End::Unknown(typed);
+        };
+        let value = match (value, flag.arity) {
+            (Some(value), _) => Some(value),
+            (None, Arity::Switch) => Some(OsString::from("true")),
+            (None, Arity::Value) => arguments.next(),
+        };
+        let (kebab, typed) = (flag.kebab.clone(), format!("{}{}", typed.dashes, typed.name));
+        let Some(value) = value else {
+            break End::NoValue { typed, kebab };
+        };
+        given.push(Given { kebab, value, typed });
+    };
+    (given, end)
+}
+
+/// Name and `=value` of an argument; `None` when it is no flag: `-`, `--`, or without a dash.
+fn split(argument: &OsStr) -> Option<(Typed, Option<OsString>)> {
+    let bytes = argument.as_bytes();
+    let rest = bytes.strip_prefix(b"-").filter(|rest| !rest.is_empty())?;
+    let (dashes, rest) = match rest.strip_prefix(b"-") {
+        Some([]) => return None,
+        Some(rest) => ("--", rest),
+        None => ("-", rest),
+    };
+    let (name, value) = match rest.iter().position(|&octet| octet == b'=') {
+        Some(at) => (&rest[..at], Some(OsStr::from_bytes(&rest[at + 1..]).to_owned())),
+        None => (rest, None),
+    };
+    let name = String::from_utf8_lossy(name).into_owned();
+    Some((Typed { dashes, name }, value))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+use super::*;
+
+use super::super::flags;
+
+fn normalised(arguments: &[&str]) -> (Vec<(String, String)>, End) {
+    let (given, end) = normalise(arguments.iter().map(OsString::from), &flags::table());
+    let pairs =
+        given.into_iter().map(|given| (given.kebab, given.value.into_string().expect("UTF-8"))).collect();
+    (pairs, end)
+}
+
+fn pair(kebab: &str, value: &str) -> (String, String) {
+    (kebab.to_owned(), value.to_owned())
+}
+
+#[test]
+fn every_spelling_of_every_flag_is_the_same_flag() {
+    for flag in flags::table() {
+        for name in [&flag.name, &flag.kebab] {
+            for dashes in ["-", "--"] {
+                let joined = format!("{dashes}{name}=a=b");
+                let expected = (vec![pair(&flag.kebab, "a=b")], End::Complete);
+                assert_eq!(normalised(&[&joined]), expected, "{joined}");
+                let apart = format!("{dashes}{name}");
+                let expected = match flag.arity {
+                    Arity::Value => vec![pair(&flag.kebab, "-x")],
+                    Arity::Switch => vec![pair(&flag.kebab, "true"), pair("ready", "true")],
+                };
+                let behind = match flag.arity {
+                    Arity::Value => "-x",
+                    Arity::Switch => "--ready",
+                };
+                assert_eq!(normalised(&[&apart, behind]), (expected, End::Complete), "{apart}");
+            }
+        }
+    }
+}
+
+#[test]
+fn names_and_variables_are_unique() {
+    let table = flags::table();
+    let mut names: Vec<_> = table.iter().map(|flag| flag.kebab.as_str()).collect();
+    let mut variables: Vec<_> = table.iter().filter_map(|flag| flag.variable.as_deref()).collect();
+    for all in [&mut names, &mut variables] {
+        let before = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), before);
+    }
+    assert_eq!(variables.len(), names.len() - 1, "all but --version have one");
+    assert!(variables.contains(&"SMTPMOCK_SESSION_TIMEOUT"));
+}
+
+/// The reference's flags as they were recorded: none may be missing, whatever the table is made of.
+#[test]
+fn every_flag_of_the_reference_is_there() {
+    let table = flags::table();
+    let recorded = "blacklistedHeloDomains blacklistedMailfromEmails blacklistedRcpttoEmails failFast host log \
+        msgDataReceived msgGreeting msgHeloBlacklistedDomain msgHeloReceived msgInvalidCmd \
+        msgInvalidCmdDataSequence msgInvalidCmdHeloArg msgInvalidCmdHeloSequence msgInvalidCmdMailfromArg \
+        msgInvalidCmdMailfromSequence msgInvalidCmdRcpttoArg msgInvalidCmdRcpttoSequence msgInvalidCmdRsetArg \
+        msgInvalidCmdRsetSequence msgMailfromBlacklistedEmail msgMailfromReceived msgMsgReceived \
+        msgMsgSizeIsTooBig msgNoopReceived msgQuitCmd msgRcpttoBlacklistedEmail msgRcpttoNotRegisteredEmail \
+        msgRcpttoReceived msgRsetReceived msgSizeLimit multipleMessageReceiving multipleRcptto \
+        notRegisteredEmails port responseDelayData responseDelayHelo responseDelayMailfrom \
+        responseDelayMessage responseDelayNoop responseDelayQuit responseDelayRcptto responseDelayRset \
+        sessionTimeout shutdownTimeout v";
+    for name in recorded.split_whitespace() {
+        assert!(table.iter().any(|flag| flag.is_called(name)), "{name}");
+    }
+    let switches = ["failFast", "log", "multipleMessageReceiving", "multipleRcptto", "v"];
+    for name in recorded.split_whitespace() {
+        let flag = table.iter().find(|flag| flag.is_called(name)).expect(name);
+        assert_eq!(flag.arity == Arity::Switch, switches.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn a_switch_takes_no_following_argument() {
+    let (given, end) = normalised(&["-log", "false", "-port", "1"]);
+    assert_eq!((given, end), (vec![pair("log", "true")], End::Complete));
+    let (given, _) = normalised(&["-log=false"]);
+    assert_eq!(given, [pair("log", "false")]);
+}
+
+#[test]
+fn flags_end_at_the_first_argument_that_is_none() {
+    for stop in ["foo", "-", "--", ""] {
+        let (given, end) = normalised(&["-port", "1", stop, "-host", "x", "-nosuch", "---"]);
+        assert_eq!((given, end), (vec![pair("port", "1")], End::Complete), "{stop:?}");
+    }
+}
+
+#[test]
+fn a_value_is_taken_as_it_stands() {
+    for value in ["--", "-", "-port", "", " x ", "\\r\\n"] {
+        let (given, end) = normalised(&["-msgGreeting", value]);
+        assert_eq!((given, end), (vec![pair("msg-greeting", value)], End::Complete), "{value:?}");
+    }
+}
+
+#[test]
+fn reading_ends_at_help_and_at_what_is_wrong() {
+    for help in ["-h", "-help", "--help", "--h", "-help=x"] {
+        assert_eq!(normalised(&["-v", help, "-nosuch"]), (vec![pair("version", "true")], End::Help));
+    }
+    for bad in ["---", "-=1", "--=1", "----port"] {
+        assert_eq!(normalised(&[bad]).1, End::NoName(bad.to_owned()));
+    }
+    let typed = "--session-timeout".to_owned();
+    let kebab = "session-timeout".to_owned();
+    assert_eq!(normalised(&["--session-timeout"]).1, End::NoValue { typed, kebab });
+    for (bad, dashes, name) in [("-foo", "-", "foo"), ("--foo=1", "--", "foo"), ("-Port=1", "-", "Port")] {
+        let name = name.to_owned();
+        assert_eq!(normalised(&[bad]).1, End::Unknown(Typed { dashes, name }));
+    }
+}

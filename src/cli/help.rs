@@ -1,0 +1,102 @@
+//! What `--help` and `--version` print, and the flags as clap knows them.
+
+use std::ffi::OsString;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, Command};
+
+use super::flags::{Arity, Flag, VERSION};
+
+/// The kebab-case flags; everything else that can be typed is normalised to them first.
+pub(super) fn command(table: &[Flag]) -> Command {
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::HelpLong)
+        .help("Print this help and exit")
+        .help_heading(table.last().map(|flag| flag.heading));
+    Command::new("smtpmock")
+        .about(ABOUT)
+        .after_help(AFTER)
+        .override_usage("smtpmock [FLAGS]")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args_override_self(true)
+        .args(table.iter().map(argument))
+        .arg(help)
+}
+
+fn argument(flag: &Flag) -> Arg {
+    let read = flag.read.clone();
+    let argument = Arg::new(flag.kebab.clone())
+        .long(flag.kebab.clone())
+        .value_name(flag.placeholder)
+        .help(flag.help.clone())
+        .help_heading(flag.heading)
+        .value_parser(OsStringValueParser::new().try_map(move |raw: OsString| read(&raw)));
+    let argument = match flag.arity {
+        Arity::Value => argument,
+        Arity::Switch => argument.num_args(0..=1).require_equals(true),
+    };
+    match flag.name.as_str() {
+        VERSION => argument.short('v'),
+        _ => argument,
+    }
+}
+
+/// The three lines of go-smtp-mock's `-v`.
+pub(super) fn version() -> String {
+    format!(
+        "smtpmock: {}\ncommit: {}\nbuilt at: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("SMTPMOCK_COMMIT").unwrap_or("unknown-commit"),
+        option_env!("SMTPMOCK_BUILD_TIME").unwrap_or("unknown-buildtime"),
+    )
+}
+
+const ABOUT: &str = "\
+A mock SMTP server: accepts mail and throws it away or shows it, and answers exactly as told.
+
+Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail; --ready tells the port.";
+
+const AFTER: &str = "\
+Values:
+  DURATION  a whole number of seconds (30), or with a unit: 250ms, 1.5s, 2m, 1h; at most 365 days
+  SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 10MiB, 1GiB
+  LIST      entries separated by commas, compared exactly
+  BOOL      may be left out for true; true or false, and Go's other spellings
+  Zero and the empty text ask for the default. Of a repeated flag the last one counts.
+
+Other spellings:
+  Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
+  --sessionTimeout=30. Flags end at the first argument without a dash.
+  Every flag but --version has an environment variable, which the flag itself overrides:
+  --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none.
+
+Signals:
+  SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout, then end with code 0.
+  A second one ends the program at once, with code 128 + its number.
+
+Exit codes:
+  0  ended by a signal, or --help, --version    1  could not start, or failed later
+  2  wrong flag or value                        128 + N  ended by a second signal
+
+Examples:
+  Accept all mail on port 2525 and log it:
+    smtpmock --port 2525 --log
+  Any free port, for a script that waits for the file:
+    smtpmock --ready-file /tmp/smtpmock.json
+  See every mail as a line of JSON:
+    smtpmock --port 2525 --records message --capture -
+  Listen on IPv4 and IPv6:
+    smtpmock --host '127.0.0.1,[::1]' --port 2525
+  Refuse some recipients, one for good and one for now:
+    smtpmock --not-registered-emails gone@example.com \\
+      --blacklisted-rcptto-emails full@example.com --msg-rcptto-blacklisted-email '452 4.2.2 Mailbox full'
+  A slow server:
+    smtpmock --response-delay-message 1.5s --response-delay-helo 250ms
+  A target for a load test:
+    smtpmock --port 2525 --shards auto --backlog 65535 --max-message-memory 4GiB
+  In a container:
+    SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
+";

@@ -1,0 +1,241 @@
+use super::*;
+
+use std::time::Duration;
+
+use smtpmock::smtp::{DelayPoint, ReplyKind};
+
+fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Action, Failure> {
+    parse(arguments.iter().map(OsString::from), |name| {
+        let found = environment.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| OsString::from(value))
+    })
+}
+
+fn config(arguments: &[&str]) -> String {
+    config_with(arguments, &[])
+}
+
+/// The settings as `Debug` shows them: all of them, and equal only when all are.
+fn config_with(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    match parsed(arguments, environment) {
+        Ok(Action::Run(settings)) => shown(&settings.config),
+        other => panic!("{arguments:?} {environment:?}: {other:?}"),
+    }
+}
+
+fn shown(config: &Config) -> String {
+    format!("{config:?}")
+}
+
+/// What the program starts from.
+fn base() -> Config {
+    Config::default().keep_records(false)
+}
+
+fn usage(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    match parsed(arguments, environment) {
+        Err(Failure::Usage(text)) => text,
+        other => panic!("{arguments:?} {environment:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_flag_sets_what_it_names() {
+    let seconds = Duration::from_secs;
+    let cases: &[(&[&str], Config)] = &[
+        (&[], base()),
+        (&["-host", "::1,127.0.0.1"], base().hosts(["::1", "127.0.0.1"])),
+        (&["-port=0x9dd"], base().port(2525)),
+        (&["-backlog", "7"], base().backlog(7)),
+        (&["-shards", "3"], base().shards(3)),
+        (&["-sessionTimeout", "5"], base().session_timeout(seconds(5))),
+        (&["-dataTimeout", "5"], base().data_timeout(seconds(5))),
+        (&["-shutdownTimeout", "5"], base().shutdown_timeout(seconds(5))),
+        (&["-failFast"], base().fail_fast(true)),
+        (&["-multipleRcptto"], base().multiple_rcptto(true)),
+        (&["-multipleMessageReceiving"], base().multiple_message_receiving(true)),
+        (&["-addresses", "any"], base().addresses(smtpmock::smtp::AddressRules::Any)),
+        (&["-blacklistedHeloDomains", "a"], base().blacklisted_helo_domains(["a"])),
+        (&["-blacklistedMailfromEmails", "a"], base().blacklisted_mailfrom_emails(["a"])),
+        (&["-blacklistedRcpttoEmails", "a"], base().blacklisted_rcptto_emails(["a"])),
+        (&["-notRegisteredEmails", "a"], base().not_registered_emails(["a"])),
+        (&["-capture", "-"], base().capture("-")),
+        (&["-captureContent", "envelope"], base().capture_content(smtpmock::CaptureContent::Envelope)),
+        (&["-records", "message"], base().records(smtpmock::smtp::RecordMode::Message)),
+        (&["-msgSizeLimit", "1KiB"], base().message_size_limit(1024)),
+        (&["-maxMessageMemory", "1KiB"], base().max_message_memory(1024)),
+        (&["-log"], base().logger(smtpmock::StdLogger::new())),
+        (&["-log=false"], base()),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(config(arguments), shown(expected), "{arguments:?}");
+    }
+    for &point in DelayPoint::ALL {
+        let flag = format!("-responseDelay{point:?}");
+        let expected = base().delay(point, Duration::from_millis(1500));
+        assert_eq!(config(&[&flag, "1.5s"]), shown(&expected), "{flag}");
+    }
+    for &kind in ReplyKind::ALL {
+        let flag = format!("-{}", kind.flag());
+        assert_eq!(config(&[&flag, "999 x"]), shown(&base().reply(kind, "999 x")), "{flag}");
+    }
+}
+
+#[test]
+fn empty_texts_and_zeros_ask_for_the_default() {
+    for flag in flags::table() {
+        let value = match (flag.placeholder, flag.arity) {
+            (_, flags::Arity::Switch) => continue,
+            ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
+            _ => "",
+        };
+        let argument = format!("-{}={value}", flag.name);
+        assert_eq!(config(&[&argument]), shown(&base()), "{argument}");
+    }
+}
+
+#[test]
+fn the_last_of_a_repeated_flag_counts() {
+    let expected = shown(&base().port(3).hosts(["::1"]));
+    assert_eq!(config(&["-port", "1", "--host=::1", "--port=2", "-port=3"]), expected);
+    assert_eq!(config(&["-host", "::1", "-host", ""]), shown(&base()));
+    assert_eq!(config(&["-failFast", "-failFast=false"]), shown(&base()));
+}
+
+#[test]
+fn negative_values_mean_what_they_mean_to_the_reference() {
+    assert_eq!(config(&["-sessionTimeout", "-1"]), shown(&base().session_timeout(Duration::ZERO)));
+    assert_eq!(config(&["-shutdownTimeout=-1"]), shown(&base().shutdown_timeout(Duration::ZERO)));
+    assert_eq!(config(&["-responseDelayHelo", "-1"]), shown(&base()));
+    let limit = base()
+        .message_size_limit(0)
+        .reply(ReplyKind::MessageTooBig, "552 Message exceeded max size of -5 bytes");
+    assert_eq!(config(&["-msgSizeLimit", "-5"]), shown(&limit));
+}
+
+#[test]
+fn the_size_limit_leaves_a_configured_reply_alone() {
+    let expected = shown(&base().message_size_limit(9).reply(ReplyKind::MessageTooBig, "552 no"));
+    for arguments in
+        [["-msgSizeLimit=9", "-msgMsgSizeIsTooBig=552 no"], ["-msgMsgSizeIsTooBig=552 no", "-msgSizeLimit=9"]]
+    {
+        assert_eq!(config(&arguments), expected);
+    }
+}
+
+#[test]
+fn auto_shards_are_a_number_that_a_server_takes() {
+    assert!(matches!(parsed(&["--shards", "auto"], &[]), Ok(Action::Run(_))));
+}
+
+#[test]
+fn the_environment_sets_what_no_flag_does() {
+    let environment = [
+        ("SMTPMOCK_PORT", "2525"),
+        ("SMTPMOCK_FAIL_FAST", "T"),
+        ("SMTPMOCK_MSG_GREETING", "220 hi"),
+        ("SMTPMOCK_HOST", ""),
+    ];
+    let expected = base().port(2525).fail_fast(true).reply(ReplyKind::Greeting, "220 hi");
+    assert_eq!(config_with(&[], &environment), shown(&expected));
+    let expected = expected.port(1).fail_fast(false);
+    assert_eq!(config_with(&["-port", "1", "-failFast=0"], &environment), shown(&expected));
+}
+
+#[test]
+fn every_flag_but_the_version_has_its_variable() {
+    for flag in flags::table() {
+        let variable = format!("SMTPMOCK_{}", flag.kebab.replace('-', "_").to_uppercase());
+        let given = [(variable.as_str(), "\u{1}")];
+        let outcome = parsed(&[], &given);
+        let is_version = flag.name == flags::VERSION;
+        match outcome {
+            Err(failure) => assert!(failure.to_string().contains(&variable), "{failure}"),
+            Ok(Action::Run(settings)) => assert!(
+                is_version || shown(&settings.config) != shown(&base()) || settings.ready_file.is_some(),
+                "{variable}"
+            ),
+            Ok(other) => panic!("{variable}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_bad_variable_is_named_and_one_that_is_overridden_is_not_read() {
+    let bad = [("SMTPMOCK_SESSION_TIMEOUT", "soon")];
+    let text = usage(&[], &bad);
+    assert!(text.contains("\"soon\" for SMTPMOCK_SESSION_TIMEOUT"), "{text}");
+    assert!(parsed(&["--session-timeout=1"], &bad).is_ok());
+    let text = usage(&[], &[("SMTPMOCK_SHARDS", "300")]);
+    assert!(text.contains("\"300\" for SMTPMOCK_SHARDS"), "{text}");
+}
+
+#[test]
+fn the_port_that_kubernetes_sets_for_a_service_is_not_ours() {
+    let links = [
+        ("SMTPMOCK_PORT", "tcp://10.3.240.10:2525"),
+        ("SMTPMOCK_SERVICE_HOST", "10.3.240.10"),
+        ("SMTPMOCK_PORT_2525_TCP", "tcp://10.3.240.10:2525"),
+    ];
+    assert_eq!(config_with(&[], &links), shown(&base()));
+}
+
+#[test]
+fn arguments_are_judged_from_left_to_right() {
+    assert!(matches!(parsed(&["-v"], &[]), Ok(Action::Print(text)) if text.starts_with("smtpmock: ")));
+    assert!(matches!(parsed(&["-v=false"], &[]), Ok(Action::Run(_))));
+    assert!(matches!(parsed(&["-v", "-h"], &[]), Ok(Action::Print(text)) if text.contains("Usage")));
+    assert!(matches!(parsed(&["-h", "-port", "abc"], &[]), Ok(Action::Print(_))));
+    assert!(matches!(parsed(&["-v", "-port", "99999", "-host", "x"], &[]), Ok(Action::Print(_))));
+    usage(&["-v", "-port", "abc"], &[]);
+    usage(&["-port", "abc", "-h"], &[]);
+    assert!(usage(&["-port", "abc", "-nosuch"], &[]).contains("abc"));
+    assert!(usage(&["-nosuch", "-port", "abc"], &[]).contains("-nosuch"));
+}
+
+#[test]
+fn a_bad_value_is_told_with_the_flag_as_it_was_typed() {
+    for (arguments, flag) in [
+        (["-port", "abc"], "-port"),
+        (["--port", "abc"], "--port"),
+        (["-sessionTimeout", "abc"], "-sessionTimeout"),
+        (["--session-timeout", "abc"], "--session-timeout"),
+        (["-log=abc", "x"], "-log"),
+        (["--log=abc", "x"], "--log"),
+    ] {
+        let text = usage(&arguments, &[]);
+        assert!(text.starts_with(&format!("invalid value \"abc\" for {flag}: expected ")), "{text}");
+    }
+    assert!(usage(&["-port=", "-port=1"], &[]).starts_with("invalid value \"\" for -port"));
+}
+
+#[test]
+fn an_unknown_flag_gets_the_nearest_in_the_same_style() {
+    for (typed, nearest) in [
+        ("-sesionTimeout", "-sessionTimeout"),
+        ("--sesionTimeout", "--sessionTimeout"),
+        ("--sesion-timeout", "--session-timeout"),
+        ("-sesion-timeout", "--session-timeout"),
+        ("-Port", "-port"),
+        ("--prt", "--port"),
+        ("-sessiontimeout", "-sessionTimeout"),
+        ("--session_timeout", "--session-timeout"),
+        ("--hlep", "--help"),
+        ("-blacklistedRcptoEmails=x", "-blacklistedRcpttoEmails"),
+    ] {
+        let text = usage(&[typed], &[]);
+        assert!(text.ends_with(&format!("did you mean {nearest}?")), "{typed}: {text}");
+    }
+    assert_eq!(usage(&["-xyzzy"], &[]), "unknown flag -xyzzy");
+}
+
+#[test]
+fn ports_and_hosts_that_can_not_be_are_failures_of_the_start() {
+    for arguments in [["-port", "99999"], ["-port", "-1"], ["-host", "nowhere.example"]] {
+        let outcome = parsed(&arguments, &[]);
+        let Err(Failure::Server(text)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(text.contains(arguments[0]) && text.contains(arguments[1]), "{text}");
+    }
+}

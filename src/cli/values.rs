@@ -1,0 +1,284 @@
+//! Values as they are typed: Go's integers and booleans, durations, sizes, lists, choices.
+//!
+//! Pure. Every reader takes the text exactly as it was given, untrimmed, and says what would have
+//! been right where it can't be read.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest duration that can be typed; longer ones count as this. It is the longest that a
+/// `Config` takes, and a session, a delay or a stop that ends after a year does not end.
+pub(super) const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Digits behind the point of a duration; beyond them nothing is left of a nanosecond.
+const MAX_FRACTION_DIGITS: usize = 18;
+
+const A_BOOLEAN: &str = "true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
+const AN_INTEGER: &str = "a whole number, like 2525 (also 0x9dd, 0o4735, 0b1001, 2_525)";
+const A_DURATION: &str =
+    "a whole number of seconds, like 30, or a number with a unit, like 250ms, 1.5s, 2m, 1h or 1m30s";
+const A_SIZE: &str =
+    "a number of bytes, like 1048576, or a whole number with a unit, like 10MB, 64KiB, 10MiB or 1GiB";
+const UTF_8: &str = "text in UTF-8";
+
+/// What would have been right, as a phrase: "a whole number, like 2525".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expected(Cow<'static, str>);
+
+impl Expected {
+    pub(super) fn new(phrase: impl Into<Cow<'static, str>>) -> Self {
+        Self(phrase.into())
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Expected {}
+
+/// A duration as typed. Zero and what is below it mean something else for each setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    Negative,
+    Zero,
+    /// From a nanosecond to [`MAX_SPAN`].
+    Positive(Duration),
+}
+
+impl Span {
+    fn new(is_negative: bool, length: Duration) -> Self {
+        match (length.is_zero(), is_negative) {
+            (true, _) => Self::Zero,
+            (false, true) => Self::Negative,
+            (false, false) => Self::Positive(length.min(MAX_SPAN)),
+        }
+    }
+}
+
+/// Go's spellings of a boolean (`strconv.ParseBool`).
+pub(super) fn boolean(raw: &OsStr) -> Result<bool, Expected> {
+    match raw.as_bytes() {
+        b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Ok(true),
+        b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Ok(false),
+        _ => Err(Expected::new(A_BOOLEAN)),
+    }
+}
+
+/// Go's integers (`strconv.ParseInt` with base 0): sign, base prefix, underscores between digits.
+pub(super) fn integer(raw: &OsStr) -> Result<i64, Expected> {
+    raw.to_str()
+        .ok_or(NotAnInteger::Malformed)
+        .and_then(go_integer)
+        .map_err(|error| error.expected(AN_INTEGER))
+}
+
+/// An integer of at least zero.
+pub(super) fn count(raw: &OsStr) -> Result<usize, Expected> {
+    usize::try_from(integer(raw)?).map_err(|_| Expected::new("a whole number of at least 0"))
+}
+
+/// A duration: an integer in seconds, or numbers with units as Go's `time.ParseDuration` takes them.
+pub(super) fn span(raw: &OsStr) -> Result<Span, Expected> {
+    let text = raw.to_str().ok_or(Expected::new(A_DURATION))?;
+    match go_integer(text) {
+        Ok(seconds) => Ok(Span::new(seconds < 0, Duration::from_secs(seconds.unsigned_abs()))),
+        Err(NotAnInteger::OutOfRange) => Err(NotAnInteger::OutOfRange.expected(A_DURATION)),
+        Err(NotAnInteger::Malformed) => {
+            let (is_negative, text) = split_sign(text);
+            let length = duration_with_units(text).ok_or(Expected::new(A_DURATION))?;
+            Ok(Span::new(is_negative, length))
+        }
+    }
+}
+
+/// A duration that is not negative.
+pub(super) fn positive_span(raw: &OsStr) -> Result<Span, Expected> {
+    match span(raw)? {
+        Span::Negative => Err(Expected::new("a duration of at least 0, like 30, 250ms or 10m")),
+        span => Ok(span),
+    }
+}
+
+/// A number of bytes, negative ones included: an integer, or a whole decimal number with a unit.
+pub(super) fn size(raw: &OsStr) -> Result<i64, Expected> {
+    let text = raw.to_str().ok_or(Expected::new(A_SIZE))?;
+    let (number, unit) = SIZE_UNITS
+        .iter()
+        .find_map(|&(unit, bytes)| Some((without_suffix(text, unit)?, bytes)))
+        .unwrap_or((text, 1));
+    go_integer(number)
+        .and_then(|number| number.checked_mul(unit).ok_or(NotAnInteger::OutOfRange))
+        .map_err(|error| error.expected(A_SIZE))
+}
+
+/// A number of bytes that is not negative.
+pub(super) fn positive_size(raw: &OsStr) -> Result<usize, Expected> {
+    usize::try_from(size(raw)?).map_err(|_| Expected::new("a number of bytes of at least 0, like 64MiB"))
+}
+
+/// Text, byte by byte as it was given.
+pub(super) fn verbatim(raw: &OsStr) -> Result<Vec<u8>, Expected> {
+    Ok(raw.as_bytes().to_vec())
+}
+
+/// A path; `None` for no text.
+pub(super) fn path(raw: &OsStr) -> Result<Option<PathBuf>, Expected> {
+    Ok((!raw.is_empty()).then(|| PathBuf::from(raw)))
+}
+
+/// The entries between the commas, untrimmed; no entry at all for no text.
+pub(super) fn list(raw: &OsStr) -> Result<Vec<String>, Expected> {
+    let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
+    match text {
+        "" => Ok(Vec::new()),
+        text => Ok(text.split(',').map(str::to_owned).collect()),
+    }
+}
+
+/// One of a few words; `None` for no text.
+pub(super) fn choice<T: Copy>(raw: &OsStr, choices: &[(&str, T)]) -> Result<Option<T>, Expected> {
+    if raw.is_empty() {
+        return Ok(None);
+    }
+    choices.iter().find(|(word, _)| raw == *word).map(|&(_, value)| Some(value)).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|&(word, _)| word).collect();
+        Expected::new(words.join(" or "))
+    })
+}
+
+/// Longest suffix first where one ends with the other.
+const SIZE_UNITS: &[(&str, i64)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+];
+
+/// The text in front of the unit, whatever its case: `10mib` can mean nothing else. A base prefix may
+/// not come with a unit: `0x1KB` reads as neither.
+fn without_suffix<'a>(text: &'a str, unit: &str) -> Option<&'a str> {
+    let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
+    let is_decimal =
+        number.trim_start_matches(['+', '-']).bytes().all(|octet| octet.is_ascii_digit() || octet == b'_');
+    (suffix.eq_ignore_ascii_case(unit) && is_decimal).then_some(number)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotAnInteger {
+    Malformed,
+    OutOfRange,
+}
+
+impl NotAnInteger {
+    fn expected(self, phrase: &'static str) -> Expected {
+        match self {
+            Self::Malformed => Expected::new(phrase),
+            Self::OutOfRange => Expected::new(format!("{phrase}; this one is out of range")),
+        }
+    }
+}
+
+fn split_sign(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
+fn go_integer(text: &str) -> Result<i64, NotAnInteger> {
+    let (is_negative, unsigned) = split_sign(text);
+    let (radix, digits, is_prefixed) = split_base_prefix(unsigned);
+    if !is_digit_run(digits, radix, is_prefixed) {
+        return Err(NotAnInteger::Malformed);
+    }
+    let magnitude = digits
+        .chars()
+        .filter_map(|c| c.to_digit(radix))
+        .try_fold(0_i128, |sum, digit| {
+            let sum = sum * i128::from(radix) + i128::from(digit);
+            (sum <= 1 << 63).then_some(sum)
+        })
+        .ok_or(NotAnInteger::OutOfRange)?;
+    i64::try_from(if is_negative { -magnitude } else { magnitude }).map_err(|_| NotAnInteger::OutOfRange)
+}
+
+/// Base, what follows the prefix, and whether there was one that counts as a digit before an underscore.
+fn split_base_prefix(unsigned: &str) -> (u32, &str, bool) {
+    let bytes = unsigned.as_bytes();
+    match bytes {
+        [b'0', b'b' | b'B', _, ..] => (2, &unsigned[2..], true),
+        [b'0', b'o' | b'O', _, ..] => (8, &unsigned[2..], true),
+        [b'0', b'x' | b'X', _, ..] => (16, &unsigned[2..], true),
+        [b'0', _, ..] => (8, &unsigned[1..], true),
+        _ => (10, unsigned, false),
+    }
+}
+
+/// Digits, with single underscores between them or right behind the prefix.
+fn is_digit_run(digits: &str, radix: u32, is_prefixed: bool) -> bool {
+    let mut after_digit = is_prefixed;
+    for c in digits.chars() {
+        match c {
+            '_' if after_digit => after_digit = false,
+            c if c.is_digit(radix) => after_digit = true,
+            _ => return false,
+        }
+    }
+    after_digit && !digits.is_empty()
+}
+
+/// One or more of `number unit`, unsigned; `None` where it is not that, or longer than 584 years.
+fn duration_with_units(mut text: &str) -> Option<Duration> {
+    let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
+    while !text.is_empty() {
+        let number_end = text.find(|c: char| !is_decimal(c))?;
+        let (number, rest) = text.split_at(number_end);
+        let (unit, rest) = rest.split_at(rest.find(is_decimal).unwrap_or(rest.len()));
+        total = total.checked_add(times(number, nanoseconds(unit)?)?)?;
+        text = rest;
+    }
+    Some(total)
+}
+
+fn is_decimal(c: char) -> bool {
+    c.is_ascii_digit() || c == '.'
+}
+
+fn nanoseconds(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    })
+}
+
+/// A decimal number of units, cut at the nanosecond.
+fn times(number: &str, unit: u64) -> Option<Duration> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.len() + fraction.len() == 0 || fraction.len() > MAX_FRACTION_DIGITS || fraction.contains('.') {
+        return None;
+    }
+    let parse = |digits: &str| {
+        if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok() }
+    };
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let whole = u128::from(parse(whole)?) * u128::from(unit);
+    let fraction = u128::from(parse(fraction)?) * u128::from(unit) / scale;
+    u64::try_from(whole + fraction).ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests;

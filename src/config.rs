@@ -1,0 +1,354 @@
+//! What a server does, as settings: chained setters, validated once when it starts.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::capture::CaptureContent;
+use crate::error::ConfigError;
+use crate::logger::{Logger, SharedLogger};
+use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind};
+
+/// Longest duration any setting takes: what the timing wheel spans, rounded down.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+/// More reactor threads than any machine this was made for has cores.
+const MAX_SHARDS: usize = 256;
+/// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
+const MAX_BACKLOG: u32 = 65_535;
+
+/// All settings of a server. Set only what is needed; the rest has go-smtp-mock's defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use smtpmock::{Config, smtp::{DelayPoint, ReplyKind}};
+///
+/// let config = Config::default()
+///     .session_timeout(Duration::from_secs(5))
+///     .multiple_rcptto(true)
+///     .blacklisted_rcptto_emails(["full@example.com"])
+///     .reply(ReplyKind::RcptBlacklisted, "452 4.2.2 Mailbox full")
+///     .delay(DelayPoint::Message, Duration::from_millis(250));
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) port: u16,
+    pub(crate) session_timeout: Duration,
+    pub(crate) data_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) shards: usize,
+    pub(crate) backlog: u32,
+    pub(crate) max_message_memory: usize,
+    pub(crate) max_records: usize,
+    pub(crate) max_record_memory: usize,
+    pub(crate) keep_records: bool,
+    pub(crate) logger: Option<SharedLogger>,
+    pub(crate) capture: Option<PathBuf>,
+    pub(crate) capture_content: CaptureContent,
+    pub(crate) policy: Policy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hosts: vec![Ipv4Addr::LOCALHOST.to_string()],
+            port: 0,
+            session_timeout: Duration::from_secs(30),
+            data_timeout: Duration::from_secs(600),
+            shutdown_timeout: Duration::from_secs(1),
+            shards: 1,
+            backlog: 4096,
+            max_message_memory: 1 << 30,
+            max_records: 1_000_000,
+            max_record_memory: 1 << 30,
+            keep_records: true,
+            logger: None,
+            capture: None,
+            capture_content: CaptureContent::default(),
+            policy: Policy::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults: a free port on 127.0.0.1, every valid message accepted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Listens on these addresses instead of 127.0.0.1: IPv4, IPv6 (brackets optional), `localhost`
+    /// (127.0.0.1), or `ADDRESS:PORT` for one with a port of its own. Names are never looked up.
+    /// `[::]` takes IPv4 as well where the system allows it.
+    #[must_use]
+    pub fn hosts<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
+        self.hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Port for every address that names none of its own; 0 (default): any free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// How long the server waits for the client's next command line, or within message data for the
+    /// next bytes, before it says 421 and closes. Default 30 s. Zero closes every session right after
+    /// the greeting and without a word, as a negative timeout of go-smtp-mock does.
+    #[must_use]
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// How long one message may take from the 354 to the final dot. Default 10 min
+    /// (RFC 5321 section 4.5.3.2.6).
+    #[must_use]
+    pub fn data_timeout(mut self, timeout: Duration) -> Self {
+        self.data_timeout = timeout;
+        self
+    }
+
+    /// How long a stop lets sessions finish before they are told 421 and closed. Default 1 s.
+    #[must_use]
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Reactor threads, each with a listening socket of its own on the shared port
+    /// (`SO_REUSEPORT`). Default 1, at most 256.
+    #[must_use]
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// Connections the kernel holds until they are accepted. Default 4096; the kernel cuts it at
+    /// `net.core.somaxconn`.
+    #[must_use]
+    pub fn backlog(mut self, backlog: u32) -> Self {
+        self.backlog = backlog;
+        self
+    }
+
+    /// Bytes of message text that all sessions together may have in memory while the messages are
+    /// being received or written to the capture. Over it DATA gets
+    /// [`ReplyKind::InsufficientStorage`]. Default 1 GiB.
+    #[must_use]
+    pub fn max_message_memory(mut self, bytes: usize) -> Self {
+        self.max_message_memory = bytes;
+        self
+    }
+
+    /// Records kept for [`Server::messages`](crate::Server::messages); beyond it the oldest is
+    /// evicted, and counted. Default 1,000,000.
+    #[must_use]
+    pub fn max_records(mut self, records: usize) -> Self {
+        self.max_records = records;
+        self
+    }
+
+    /// Bytes of the records kept, texts and bookkeeping together; beyond it the oldest is evicted,
+    /// and counted. Default 1 GiB.
+    #[must_use]
+    pub fn max_record_memory(mut self, bytes: usize) -> Self {
+        self.max_record_memory = bytes;
+        self
+    }
+
+    /// Whether records are kept for [`Server::messages`](crate::Server::messages) (default). Without
+    /// it, and without a capture, nothing of a dialogue is written down.
+    #[must_use]
+    pub fn keep_records(mut self, keep: bool) -> Self {
+        self.keep_records = keep;
+        self
+    }
+
+    /// Gives each log line to `logger`, on a thread of its own. Default: nothing is logged, or even
+    /// formatted. [`StdLogger`](crate::StdLogger) writes go-smtp-mock's lines to standard output.
+    #[must_use]
+    pub fn logger(mut self, logger: impl Logger + 'static) -> Self {
+        self.logger = Some(SharedLogger::new(logger));
+        self
+    }
+
+    /// Writes every finished record to this file as a JSON line; `-` is standard output.
+    #[must_use]
+    pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
+        self.capture = Some(path.into());
+        self
+    }
+
+    /// How much of a record the capture holds. Default: all of it.
+    #[must_use]
+    pub fn capture_content(mut self, content: CaptureContent) -> Self {
+        self.capture_content = content;
+        self
+    }
+
+    /// Text of a reply, code and words, without the final CRLF. It is sent as it stands.
+    #[must_use]
+    pub fn reply(mut self, kind: ReplyKind, text: impl AsRef<[u8]>) -> Self {
+        self.policy.set_reply(kind, text);
+        self
+    }
+
+    /// Holds back every reply at this point, refusals too. Default: none.
+    #[must_use]
+    pub fn delay(mut self, point: DelayPoint, delay: Duration) -> Self {
+        self.policy.set_delay(point, delay);
+        self
+    }
+
+    /// Closes the session after the first refused command. Default off.
+    #[must_use]
+    pub fn fail_fast(mut self, on: bool) -> Self {
+        self.policy.fail_fast = on;
+        self
+    }
+
+    /// Keeps every RCPT of a transaction; without it (default) each RCPT replaces the one before.
+    #[must_use]
+    pub fn multiple_rcptto(mut self, on: bool) -> Self {
+        self.policy.multiple_rcptto = on;
+        self
+    }
+
+    /// Starts a new record at a MAIL that follows a completed message and RSET. Default off.
+    #[must_use]
+    pub fn multiple_message_receiving(mut self, on: bool) -> Self {
+        self.policy.multiple_message_receiving = on;
+        self
+    }
+
+    /// Refuses these HELO/EHLO domains (exact comparison).
+    #[must_use]
+    pub fn blacklisted_helo_domains<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.lists.blacklisted_helo_domains = bytes_set(list);
+        self
+    }
+
+    /// Refuses these reverse-paths (exact comparison).
+    #[must_use]
+    pub fn blacklisted_mailfrom_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.lists.blacklisted_mailfrom_emails = bytes_set(list);
+        self
+    }
+
+    /// Refuses these forward-paths (exact comparison).
+    #[must_use]
+    pub fn blacklisted_rcptto_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.lists.blacklisted_rcptto_emails = bytes_set(list);
+        self
+    }
+
+    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`] (exact comparison).
+    #[must_use]
+    pub fn not_registered_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.lists.not_registered_emails = bytes_set(list);
+        self
+    }
+
+    /// Largest message, in octets. Default 10,485,760; zero refuses all that has any. Sets the default text of
+    /// [`ReplyKind::MessageTooBig`] as well, so set a text of your own after it.
+    #[must_use]
+    pub fn message_size_limit(mut self, octets: usize) -> Self {
+        self.policy.set_message_size_limit(octets);
+        self
+    }
+
+    /// What counts as an address. Default [`AddressRules::Compat`].
+    #[must_use]
+    pub fn addresses(mut self, rules: AddressRules) -> Self {
+        self.policy.addresses = rules;
+        self
+    }
+
+    /// What makes one record. Default [`RecordMode::Session`].
+    #[must_use]
+    pub fn records(mut self, mode: RecordMode) -> Self {
+        self.policy.records = mode;
+        self
+    }
+
+    /// Checks every setting, as [`Server::start`](crate::Server::start) does.
+    ///
+    /// # Errors
+    /// The first setting with a value it can't have: its name, the value, and what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.listen_addresses()?;
+        duration("session_timeout", self.session_timeout, Duration::ZERO)?;
+        duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
+        duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
+        for &point in DelayPoint::ALL {
+            duration("delay", self.policy.delay(point), Duration::ZERO)?;
+        }
+        within("shards", self.shards, 1, MAX_SHARDS)?;
+        within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
+        within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
+        within("max_records", self.max_records, 1, usize::MAX)?;
+        within("max_record_memory", self.max_record_memory, 1, usize::MAX)
+    }
+
+    /// The addresses to bind, each with its port.
+    pub(crate) fn listen_addresses(&self) -> Result<Vec<SocketAddr>, ConfigError> {
+        if self.hosts.is_empty() {
+            return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
+        }
+        self.hosts.iter().map(|host| listen_address(host, self.port)).collect()
+    }
+
+    /// The policy, told to write down only what somebody will read.
+    pub(crate) fn policy_for_records(&self) -> Policy {
+        let captured = match (&self.capture, self.capture_content) {
+            (None, _) => Keep::Nothing,
+            (Some(_), CaptureContent::Envelope) => Keep::Envelope,
+            (Some(_), CaptureContent::Message) => Keep::Message,
+        };
+        let keep = if self.keep_records { Keep::Message } else { captured };
+        let mut policy = self.policy.clone();
+        policy.keep = keep;
+        policy
+    }
+}
+
+const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
+
+fn listen_address(host: &str, port: u16) -> Result<SocketAddr, ConfigError> {
+    let named = host.trim();
+    if let Ok(address) = named.parse::<SocketAddr>() {
+        return Ok(address);
+    }
+    let (named, port) = match named.strip_prefix("localhost:") {
+        Some(own) => ("localhost", own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?),
+        None => (named, port),
+    };
+    if named.eq_ignore_ascii_case("localhost") {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
+    let ip: IpAddr = bare.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
+    Ok(SocketAddr::from((ip, port)))
+}
+
+fn bytes_set<T: Into<String>>(list: impl IntoIterator<Item = T>) -> std::collections::HashSet<Vec<u8>> {
+    list.into_iter().map(|item| item.into().into_bytes()).collect()
+}
+
+fn duration(setting: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {
+    if (least..=MAX_DURATION).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(setting, format!("{value:?}"), format!("a duration from {least:?} to 365 days")))
+}
+
+fn within(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let range =
+        if most == usize::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
+    Err(ConfigError::new(setting, value, format!("a number {range}")))
+}

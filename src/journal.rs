@@ -1,0 +1,154 @@
+//! From what happens on a reactor to lines of the log. The reactor notes events; a thread of its own makes
+//! text of them. With logging off there is no journal, and nothing is noted.
+
+use std::fmt::Write;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use crate::logger::SharedLogger;
+use crate::outbox::{Batch, Outbox};
+use crate::smtp::Reply;
+
+/// Bytes of events that may wait for the logger; beyond it they are dropped, counted, and said so.
+const QUEUE_LIMIT: usize = 32 << 20;
+
+/// What can be logged.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Started {
+        port: u16,
+    },
+    SessionStarted,
+    Request(Box<[u8]>),
+    /// Lines of message data that came in one piece.
+    DataLines(usize),
+    Delay(Duration),
+    Response(Reply),
+    /// The text of a failed read.
+    ReadFailed(String),
+    SessionFinished,
+    Stopping,
+    Stopped,
+    ForceStopped,
+    Failed(String),
+}
+
+impl Event {
+    fn weight(&self) -> usize {
+        let text = match self {
+            Self::Request(line) => line.len(),
+            Self::ReadFailed(text) | Self::Failed(text) => text.len(),
+            _ => 0,
+        };
+        size_of::<(SystemTime, Self)>() + text
+    }
+}
+
+type Entry = (SystemTime, Event);
+
+/// Where events go; shared by all shards of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    queue: Arc<Outbox<Entry>>,
+}
+
+/// One thread's events since it last posted them.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    journal: Journal,
+    entries: Vec<Entry>,
+    weight: usize,
+}
+
+impl Journal {
+    /// Starts the thread that formats and logs.
+    pub(crate) fn start(logger: SharedLogger) -> io::Result<(Self, JoinHandle<()>)> {
+        let queue = Arc::new(Outbox::new(QUEUE_LIMIT));
+        let journal = Self { queue: Arc::clone(&queue) };
+        let thread = thread::Builder::new().name("smtpmock-log".into()).spawn(move || {
+            let mut text = String::new();
+            queue.write_all(|batch| log_batch(&logger, &mut text, &batch));
+        })?;
+        Ok((journal, thread))
+    }
+
+    /// Logs one event from a thread without notes.
+    pub(crate) fn post(&self, at: SystemTime, event: Event) {
+        let weight = event.weight();
+        self.queue.offer(&mut vec![(at, event)], weight);
+    }
+
+    /// Notes for one thread.
+    pub(crate) fn notes(&self) -> Notes {
+        Notes { journal: self.clone(), entries: Vec::new(), weight: 0 }
+    }
+
+    /// Everything posted so far is logged, then the thread ends.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+    }
+}
+
+impl Notes {
+    /// Notes an event; it is logged after the next [`post`](Self::post).
+    pub(crate) fn note(&mut self, at: SystemTime, event: Event) {
+        self.weight += event.weight();
+        self.entries.push((at, event));
+    }
+
+    /// Hands over what was noted.
+    pub(crate) fn post(&mut self) {
+        if !self.entries.is_empty() {
+            self.journal.queue.offer(&mut self.entries, std::mem::take(&mut self.weight));
+        }
+    }
+}
+
+fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>) {
+    if batch.dropped > 0 {
+        let lost = format!("{} log entries were dropped: the logger did not keep up", batch.dropped);
+        let at = batch.items.first().map_or(SystemTime::UNIX_EPOCH, |(at, _)| *at);
+        guard(|| logger.warning(at, &lost));
+    }
+    for (at, event) in &batch.items {
+        guard(|| log_event(logger, text, *at, event));
+    }
+    if batch.items.is_empty() {
+        guard(|| logger.flush());
+    }
+}
+
+/// A logger that panics loses the line it panicked at, and nothing else.
+fn guard(log: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(log));
+}
+
+fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &Event) {
+    text.clear();
+    let activity = match event {
+        Event::Stopping => {
+            let warning = "SMTP mock server is in the shutdown mode and won't accept new connections";
+            return logger.warning(at, warning);
+        }
+        Event::ReadFailed(error) | Event::Failed(error) => return logger.error(at, error),
+        Event::DataLines(count) => {
+            for _ in 0..*count {
+                logger.info_activity(at, "SMTP request: message binary data portion");
+            }
+            return;
+        }
+        Event::Started { port } => write!(text, "SMTP mock server started on port: {port}"),
+        Event::SessionStarted => write!(text, "SMTP session started"),
+        Event::Request(line) => write!(text, "SMTP request: {}", String::from_utf8_lossy(line)),
+        Event::Delay(delay) => write!(text, "SMTP response delay: {} sec", delay.as_secs_f64()),
+        Event::Response(reply) => write!(text, "SMTP response: {}", String::from_utf8_lossy(reply.text())),
+        Event::SessionFinished => write!(text, "SMTP session finished"),
+        Event::Stopped => write!(text, "SMTP mock server was stopped successfully"),
+        Event::ForceStopped => write!(text, "SMTP mock server was force stopped by timeout"),
+    };
+    debug_assert!(activity.is_ok(), "writing to a String can't fail");
+    logger.info_activity(at, text);
+}

@@ -1,0 +1,250 @@
+//! The record of one session or one mail transaction, as a test reads it.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Local};
+
+use crate::smtp::{self, AddressRules, Record};
+
+/// What one session (or one mail transaction, see [`RecordMode`](smtp::RecordMode)) said and was told.
+///
+/// The getters up to [`is_consistent`](Self::is_consistent) are go-smtp-mock's, under their snake_case
+/// names. Texts that are not UTF-8 are shown with replacement characters; [`record`](Self::record) has
+/// the bytes. Copies share the message text.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub(crate) record: Record,
+    pub(crate) session_id: u64,
+    pub(crate) peer_addr: SocketAddr,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) connected_at: SystemTime,
+    pub(crate) accepted_at: Option<SystemTime>,
+    pub(crate) addresses: AddressRules,
+}
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
+    text(exchange.response_text())
+}
+
+impl Message {
+    /// The HELO or EHLO line.
+    pub fn helo_request(&self) -> Cow<'_, str> {
+        text(&self.record.helo_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn helo_response(&self) -> Cow<'_, str> {
+        response(&self.record.helo_exchange)
+    }
+
+    /// HELO was accepted.
+    pub fn helo(&self) -> bool {
+        self.record.helo
+    }
+
+    /// The MAIL line.
+    pub fn mailfrom_request(&self) -> Cow<'_, str> {
+        text(&self.record.mailfrom_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn mailfrom_response(&self) -> Cow<'_, str> {
+        response(&self.record.mailfrom_exchange)
+    }
+
+    /// MAIL was accepted.
+    pub fn mailfrom(&self) -> bool {
+        self.record.mailfrom
+    }
+
+    /// Each RCPT line and the reply to it; without `multiple_rcptto` only the last.
+    pub fn rcptto_request_response(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+        let pairs = self.record.rcptto_exchanges.iter();
+        pairs.map(|exchange| (text(&exchange.request), response(exchange))).collect()
+    }
+
+    /// A RCPT was accepted: the last, or with `multiple_rcptto` any.
+    pub fn rcptto(&self) -> bool {
+        self.record.rcptto
+    }
+
+    /// The DATA line.
+    pub fn data_request(&self) -> Cow<'_, str> {
+        text(&self.record.data_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn data_response(&self) -> Cow<'_, str> {
+        response(&self.record.data_exchange)
+    }
+
+    /// DATA was accepted.
+    pub fn data(&self) -> bool {
+        self.record.data
+    }
+
+    /// The message text: dots unstuffed, lines ended as they came. [`body`](Self::body) has its bytes.
+    pub fn msg_request(&self) -> Cow<'_, str> {
+        text(&self.record.msg_request)
+    }
+
+    /// The reply to the final dot.
+    pub fn msg_response(&self) -> Cow<'_, str> {
+        text(self.record.msg_response.as_ref().map_or(b"", smtp::Reply::text))
+    }
+
+    /// The message was accepted.
+    pub fn msg(&self) -> bool {
+        self.record.msg
+    }
+
+    /// The RSET line.
+    pub fn rset_request(&self) -> Cow<'_, str> {
+        text(&self.record.rset_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn rset_response(&self) -> Cow<'_, str> {
+        response(&self.record.rset_exchange)
+    }
+
+    /// RSET was accepted.
+    pub fn rset(&self) -> bool {
+        self.record.rset
+    }
+
+    /// NOOP was received.
+    pub fn noop(&self) -> bool {
+        self.record.noop
+    }
+
+    /// QUIT was received.
+    pub fn quit_sent(&self) -> bool {
+        self.record.quit_sent
+    }
+
+    /// A whole message was accepted: MAIL, RCPT, DATA and the message text.
+    pub fn is_consistent(&self) -> bool {
+        self.record.is_consistent()
+    }
+
+    /// Every request and response as bytes.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The message text as bytes: dots unstuffed, otherwise untouched.
+    pub fn body(&self) -> &[u8] {
+        &self.record.msg_request
+    }
+
+    /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.
+    pub fn helo_name(&self) -> Option<Cow<'_, str>> {
+        if !self.record.helo {
+            return None;
+        }
+        let name = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::Any)?;
+        Some(text(name.as_bytes()))
+    }
+
+    /// The accepted sender, without angle brackets; empty for the null reverse-path `<>`, `None` before
+    /// an accepted MAIL.
+    pub fn reverse_path(&self) -> Option<Cow<'_, str>> {
+        if !self.record.mailfrom {
+            return None;
+        }
+        let path = smtp::Path::parse_reverse(&self.record.mailfrom_exchange.request, self.addresses)?;
+        Some(text(path.mailbox()))
+    }
+
+    /// The accepted recipients, without angle brackets, in order.
+    pub fn forward_paths(&self) -> Vec<Cow<'_, str>> {
+        let accepted = self.record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted());
+        accepted
+            .filter_map(|exchange| smtp::Path::parse_forward(&exchange.request, self.addresses))
+            .map(|path| text(path.mailbox()))
+            .collect()
+    }
+
+    /// Number of the session, from 1, in the order of connection.
+    pub fn session_id(&self) -> u64 {
+        self.session_id
+    }
+
+    /// Where the client connected from.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// When the client connected.
+    pub fn connected_at(&self) -> SystemTime {
+        self.connected_at
+    }
+
+    /// When the message was accepted; `None` when it was not.
+    pub fn accepted_at(&self) -> Option<SystemTime> {
+        self.accepted_at
+    }
+
+    /// The message as a mailbox would hold it: `Return-Path:` and `Received:` (RFC 5321 section 4.4) in
+    /// front of the text as received. Empty unless the message was accepted.
+    pub fn content(&self) -> Vec<u8> {
+        if !self.record.msg {
+            return Vec::new();
+        }
+        let mut content = self.trace_header().into_bytes();
+        content.extend_from_slice(self.body());
+        content
+    }
+
+    /// Bytes it holds in memory, its bookkeeping included.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() - size_of::<Record>() + self.record.memory()
+    }
+
+    /// The same without its text.
+    pub(crate) fn without_text(mut self) -> Self {
+        self.record.msg_request = Arc::default();
+        self
+    }
+
+    fn trace_header(&self) -> String {
+        let reverse_path = self.reverse_path().unwrap_or_default();
+        let helo = self.helo_name().unwrap_or(Cow::Borrowed("unknown"));
+        let with = if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" };
+        let forward_paths = self.forward_paths();
+        // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
+        let for_clause = match forward_paths.as_slice() {
+            [only] => format!("\r\n\tfor <{only}>"),
+            _ => String::new(),
+        };
+        let date = DateTime::<Local>::from(self.accepted_at.unwrap_or(self.connected_at));
+        format!(
+            "Return-Path: <{reverse_path}>\r\n\
+             Received: from {helo} ({peer})\r\n\tby {local} with {with} id {id}{for_clause};\r\n\t{date}\r\n",
+            peer = address_literal(self.peer_addr),
+            local = address_literal(self.local_addr),
+            id = self.session_id,
+            date = date.to_rfc2822(),
+        )
+    }
+}
+
+fn is_ehlo(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"EHLO"))
+}
+
+/// RFC 5321 section 4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
+fn address_literal(address: SocketAddr) -> String {
+    match address.ip().to_canonical() {
+        std::net::IpAddr::V4(ip) => format!("[{ip}]"),
+        std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+    }
+}

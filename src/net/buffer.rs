@@ -1,0 +1,68 @@
+//! Pooled byte buffers: a session that has nothing buffered holds none.
+
+/// Buffers kept for reuse. A burst may need more; what is returned beyond this is freed.
+const POOLED: usize = 64;
+/// A buffer that has grown beyond this is freed when returned.
+const POOLED_CAPACITY: usize = 128 * 1024;
+
+/// Bytes that wait: appended at the end, used up from the front. Invariant: `start <= bytes.len()`, and
+/// an empty buffer starts at 0.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Buffer {
+    /// What waits.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        if self.start > 0 && self.bytes.len() + bytes.len() > self.bytes.capacity() {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Uses up the first `count` bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start += count;
+        debug_assert!(self.start <= self.bytes.len(), "no more can be used up than there is");
+        if self.is_empty() {
+            self.bytes.clear();
+            self.start = 0;
+        }
+    }
+}
+
+/// One thread's spare buffers.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    spare: Vec<Buffer>,
+}
+
+impl Pool {
+    /// Appends `bytes` to the buffer in `place`, which gets one if it has none.
+    pub(super) fn append(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            place.get_or_insert_with(|| self.spare.pop().unwrap_or_default()).append(bytes);
+        }
+    }
+
+    /// Takes an empty buffer back out of `place`.
+    pub(super) fn reclaim(&mut self, place: &mut Option<Buffer>) {
+        if let Some(buffer) = place.take_if(|buffer| buffer.is_empty())
+            && self.spare.len() < POOLED
+            && buffer.bytes.capacity() <= POOLED_CAPACITY
+        {
+            self.spare.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,615 @@
+//! One connection: bytes from the socket to its session, replies back, and the waits between. Runs on its
+//! reactor's thread; nothing here blocks.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::SystemTime;
+
+use mio::Token;
+use mio::net::TcpStream;
+
+use super::buffer::{Buffer, Pool};
+use super::clock::{Clock, Tick, wall_time};
+use super::shard::Context;
+use super::wheel::{Timer, Wheel};
+use crate::journal::{Event, Notes};
+use crate::memory::Charge;
+use crate::message::Message;
+use crate::smtp::{
+    Command, Expect, Filing, LineScanner, Next, Record, Reply, ReplyKind, Session, Stage, Step,
+};
+use crate::store::RunningKey;
+
+/// Bytes taken from one peer before the others have their turn.
+const BYTES_PER_TURN: usize = 4 * SCRATCH;
+/// Bytes of replies gathered before they are written. A peer that does not read them is not listened to.
+const REPLIES_PER_TURN: usize = 64 * 1024;
+/// Bytes read at once. Larger than what loopback delivers at a time, so that most reads are short and
+/// need no second one to find out that there is no more.
+pub(super) const SCRATCH: usize = 128 * 1024;
+
+/// What a connection uses that belongs to its reactor.
+pub(super) struct Resources {
+    pub(super) clock: Clock,
+    /// The time at which this turn began.
+    pub(super) now: Tick,
+    pub(super) wheel: Wheel<Token>,
+    pub(super) pool: Pool,
+    /// What `read` fills; empty only while a connection works on it.
+    pub(super) scratch: Vec<u8>,
+    /// Replies of the connection whose turn it is, until they are written.
+    pub(super) replies: Vec<u8>,
+    /// With logging off there are none.
+    pub(super) notes: Option<Notes>,
+}
+
+impl Resources {
+    fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(notes) = &mut self.notes {
+            notes.note(wall_time(), event());
+        }
+    }
+}
+
+/// What becomes of a connection after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits for an event or its timer.
+    Waits,
+    /// It waits until the peer takes what was written.
+    Blocked,
+    /// It has more to do, but others come first.
+    Again,
+    /// It is over: its socket is to be dropped.
+    Over,
+}
+
+/// What an event says about a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readiness {
+    pub(super) readable: bool,
+    pub(super) peer_closed: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Commands are answered as they come.
+    Open,
+    /// A reply is held back. Nothing else happens until its time has come.
+    Delayed { reply: Reply, next: Next },
+    /// The last reply is on its way.
+    Closing,
+    /// The last reply is out, and the peer may not have read it: closing now, with input unread, would
+    /// reset the connection and could take the reply with it. Input is read and dropped.
+    Lingering,
+}
+
+/// The byte stream under a session; reading and writing never block.
+pub(super) trait Transport: Read + Write {
+    /// Tells the peer that nothing more will be written.
+    fn end_output(&mut self) -> io::Result<()>;
+
+    /// The address the peer connected to.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+impl Transport for TcpStream {
+    fn end_output(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpStream::local_addr(self)
+    }
+}
+
+/// A client and its session.
+#[derive(Debug)]
+pub(super) struct Connection<T> {
+    stream: T,
+    token: Token,
+    session: Session,
+    phase: Phase,
+    /// Read and not taken yet: the front of a line, or what waits behind a delay.
+    input: Option<Buffer>,
+    /// Replies that the peer has not taken yet. While there are any, nothing more is read.
+    output: Option<Buffer>,
+    /// The reactor reports room in the socket.
+    watches_for_room: bool,
+    /// The socket may have something to read.
+    readable: bool,
+    /// The peer will send nothing more than what is in the socket by now.
+    peer_closed: bool,
+    /// Everything the peer sent has been read.
+    end_of_input: bool,
+    /// The entry in the wheel, and its tick. It may lie before `deadline`, never after.
+    timer: Option<(Timer, Tick)>,
+    /// When the present wait is over.
+    deadline: Tick,
+    /// When the message being received must be complete.
+    data_deadline: Tick,
+    origin: Origin,
+    accepted_at: Option<SystemTime>,
+    /// This session's record in the store.
+    running: Option<RunningKey>,
+    /// Memory of message texts this session is charged for.
+    charge: Option<Charge>,
+    is_filed: bool,
+}
+
+/// Where and when a connection came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) session_id: u64,
+    pub(super) peer_addr: SocketAddr,
+    pub(super) local_addr: SocketAddr,
+    pub(super) connected_at: SystemTime,
+}
+
+impl<T: Transport> Connection<T> {
+    /// A connection that has been accepted and registered for reading.
+    pub(super) fn new(stream: T, token: Token, origin: Origin) -> Self {
+        Self {
+            stream,
+            token,
+            session: Session::new(),
+            phase: Phase::Open,
+            input: None,
+            output: None,
+            watches_for_room: false,
+            readable: false,
+            peer_closed: false,
+            end_of_input: false,
+            timer: None,
+            deadline: Tick::default(),
+            data_deadline: Tick::default(),
+            origin,
+            accepted_at: None,
+            running: None,
+            charge: None,
+            is_filed: false,
+        }
+    }
+
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The stream, when it is to be registered for [`Fate::Blocked`] and is not yet. Most connections never
+    /// fill their socket: registering for room from the start would wake the reactor once more for
+    /// every new connection.
+    pub(super) fn stream_to_watch(&mut self) -> Option<&mut T> {
+        let is_first = !std::mem::replace(&mut self.watches_for_room, true);
+        is_first.then_some(&mut self.stream)
+    }
+
+    /// Greets the client.
+    pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        resources.note(|| Event::SessionStarted);
+        let step = self.session.greeting(&context.policy);
+        self.follow(context, resources, &step);
+        if context.closes_at_once {
+            self.finish(context);
+            self.phase = Phase::Closing;
+        }
+        self.settle(context, resources)
+    }
+
+    /// The socket has something to read, or room to write.
+    pub(super) fn on_event(
+        &mut self,
+        readiness: Readiness,
+        context: &Context,
+        resources: &mut Resources,
+    ) -> Fate {
+        self.readable |= readiness.readable || readiness.peer_closed;
+        self.peer_closed |= readiness.peer_closed;
+        self.run(context, resources)
+    }
+
+    /// Does all there is to do now: writes what waits, takes what was read before, reads on.
+    pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        if self.output.is_some() && self.drain(context, resources).is_err() {
+            return Fate::Over;
+        }
+        if self.output.is_none() {
+            self.take_buffered(context, resources);
+            if self.read_on(context, resources).is_err() {
+                return Fate::Over;
+            }
+        }
+        self.settle(context, resources)
+    }
+
+    /// The wheel's entry has expired. It may be early: deadlines move on without it.
+    pub(super) fn on_timer(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.timer = None;
+        if self.deadline > resources.now {
+            self.arm(resources);
+            return Fate::Waits;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Open) {
+            Phase::Delayed { reply, next } => {
+                self.answer(resources, &reply);
+                self.renew(context, resources);
+                self.proceed(context, next);
+                self.run(context, resources)
+            }
+            Phase::Open if self.output.is_none() => self.time_out(context, resources),
+            Phase::Open | Phase::Closing | Phase::Lingering => Fate::Over,
+        }
+    }
+
+    /// The server stops and can't wait any longer: 421, as far as the peer takes it at once.
+    pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
+        if matches!(self.phase, Phase::Open | Phase::Delayed { .. }) {
+            self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing));
+            let _ = self.write(context, resources);
+        }
+    }
+
+    /// Cleans up behind a connection that is over; its socket closes when it is dropped.
+    pub(super) fn close(mut self, context: &Context, resources: &mut Resources) {
+        self.finish(context);
+        if let Some((timer, _)) = self.timer.take() {
+            resources.wheel.cancel(timer);
+        }
+        resources.replies.clear();
+        context.counters.sessions_closed.add(1);
+        resources.note(|| Event::SessionFinished);
+    }
+
+    /// The client was silent too long.
+    fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        context.counters.timeouts.add(1);
+        let Origin { local_addr, peer_addr, .. } = self.origin;
+        resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: i/o timeout")));
+        self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing));
+        // It may be sending still; see `Lingering`.
+        self.readable |= self.session.expects() == Expect::Data || self.input.is_some();
+        self.finish(context);
+        self.phase = Phase::Closing;
+        self.settle(context, resources)
+    }
+
+    /// Takes what was read before and had to wait.
+    fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
+        if let Some(mut buffer) = self.input.take() {
+            let taken = self.take(context, resources, buffer.bytes());
+            buffer.consume(taken);
+            self.input = Some(buffer);
+            resources.pool.reclaim(&mut self.input);
+        }
+    }
+
+    /// Reads until there is nothing left, a reply is held back, or others must have their turn.
+    fn read_on(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        let mut budget = BYTES_PER_TURN;
+        while self.readable && budget > 0 && self.may_read(resources) {
+            let mut scratch = std::mem::take(&mut resources.scratch);
+            let result = self.stream.read(&mut scratch);
+            if let Ok(count) = result {
+                budget = budget.saturating_sub(count);
+                self.readable = count == scratch.len();
+                self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
+                self.take_read(context, resources, &scratch[..count]);
+            }
+            resources.scratch = scratch;
+            match result.map_err(|error| (error.kind(), error)) {
+                Ok(_) | Err((io::ErrorKind::Interrupted, _)) => {}
+                Err((io::ErrorKind::WouldBlock, _)) => self.readable = false,
+                Err((_, error)) => return self.fail(resources, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn may_read(&self, resources: &Resources) -> bool {
+        match self.phase {
+            Phase::Open => resources.replies.len() < REPLIES_PER_TURN,
+            Phase::Lingering => true,
+            Phase::Delayed { .. } | Phase::Closing => false,
+        }
+    }
+
+    fn fail(&mut self, resources: &mut Resources, error: io::Error) -> io::Result<()> {
+        let Origin { local_addr, peer_addr, .. } = self.origin;
+        resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
+        Err(error)
+    }
+
+    fn take_read(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) {
+        if let Some(mut buffer) = self.input.take() {
+            buffer.append(bytes);
+            self.input = Some(buffer);
+            self.take_buffered(context, resources);
+        } else {
+            let taken = self.take(context, resources, bytes);
+            resources.pool.append(&mut self.input, &bytes[taken..]);
+        }
+    }
+
+    /// Gives bytes to the session and follows its steps. Returns how many were used up.
+    fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
+        if matches!(self.phase, Phase::Lingering) {
+            return bytes.len();
+        }
+        let mut taken = 0;
+        while taken < bytes.len()
+            && matches!(self.phase, Phase::Open)
+            && resources.replies.len() < REPLIES_PER_TURN
+        {
+            let expected = self.session.expects();
+            self.admit_memory(context);
+            let progress = self.session.advance(&context.policy, &bytes[taken..]);
+            let used = &bytes[taken..taken + progress.consumed];
+            taken += progress.consumed;
+            if resources.notes.is_some() {
+                note_input(resources, expected, used);
+            }
+            if expected == Expect::Data {
+                self.renew(context, resources);
+            }
+            match progress.step {
+                Some(step) => self.follow(context, resources, &step),
+                None => break,
+            }
+        }
+        self.charge_memory(context);
+        taken
+    }
+
+    /// Does what a step says: the records first, then the reply.
+    fn follow(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
+        if step.stage == Stage::Message {
+            self.count_message(context, step);
+        }
+        self.file(context, step.filing);
+        if step.stage == Stage::Data && step.accepted {
+            self.data_deadline = resources.now.after(context.data_timeout);
+        }
+        if step.delay.is_zero() {
+            self.answer(resources, step.reply);
+            self.renew(context, resources);
+            self.proceed(context, step.next);
+            return;
+        }
+        resources.note(|| Event::Delay(step.delay));
+        self.phase = Phase::Delayed { reply: step.reply.clone(), next: step.next };
+        // The command may have come after this turn began, and no delay may be short.
+        self.deadline = resources.clock.now().after(step.delay.into());
+    }
+
+    fn answer(&mut self, resources: &mut Resources, reply: &Reply) {
+        resources.replies.extend_from_slice(reply.wire());
+        resources.note(|| Event::Response(reply.clone()));
+    }
+
+    fn proceed(&mut self, context: &Context, next: Next) {
+        if next == Next::Close {
+            // Whoever reads the last reply can see the whole record.
+            self.finish(context);
+            self.phase = Phase::Closing;
+        }
+    }
+
+    /// The client has done something: its time runs anew. Not while it is the server that lets it wait.
+    fn renew(&mut self, context: &Context, resources: &Resources) {
+        if matches!(self.phase, Phase::Delayed { .. }) {
+            return;
+        }
+        let deadline = resources.now.after(context.session_timeout);
+        self.deadline = match self.session.expects() {
+            Expect::Command => deadline,
+            Expect::Data => deadline.min(self.data_deadline),
+        };
+    }
+
+    /// Ends a turn: writes the replies, and decides what comes next.
+    fn settle(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        if self.write(context, resources).is_err() {
+            return Fate::Over;
+        }
+        if self.output.is_some() {
+            self.arm(resources);
+            return Fate::Blocked;
+        }
+        let fate = match self.phase {
+            Phase::Open if self.has_more_to_do() => Fate::Again,
+            Phase::Open if self.end_of_input => {
+                resources.note(|| Event::ReadFailed("EOF".into()));
+                Fate::Over
+            }
+            Phase::Closing => self.linger(context, resources),
+            Phase::Lingering if self.end_of_input => Fate::Over,
+            Phase::Lingering if self.readable => Fate::Again,
+            Phase::Open | Phase::Delayed { .. } | Phase::Lingering => Fate::Waits,
+        };
+        if fate != Fate::Over {
+            self.arm(resources);
+        }
+        fate
+    }
+
+    /// The turn ended for the others' sake. Input that waits is more to do unless it is only the front
+    /// of a line, which the session has searched already.
+    fn has_more_to_do(&self) -> bool {
+        self.readable
+            || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
+    }
+
+    /// Closes at once when the peer has nothing unread; otherwise sees to it that the last reply arrives.
+    fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        if !self.readable || self.end_of_input || context.closes_at_once {
+            return Fate::Over;
+        }
+        if self.stream.end_output().is_err() {
+            return Fate::Over;
+        }
+        self.input = None;
+        self.phase = Phase::Lingering;
+        self.deadline = resources.now.after(context.linger_timeout);
+        Fate::Again
+    }
+
+    /// Writes the replies of this turn; what the peer does not take waits.
+    fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        if resources.replies.is_empty() {
+            return Ok(());
+        }
+        let replies = std::mem::take(&mut resources.replies);
+        let written = match self.output {
+            None => self.write_some(&replies),
+            Some(_) => Ok(0),
+        };
+        if let Ok(count) = written {
+            resources.pool.append(&mut self.output, &replies[count..]);
+        }
+        resources.replies = replies;
+        resources.replies.clear();
+        if written? > 0 {
+            self.renew(context, resources);
+        }
+        Ok(())
+    }
+
+    /// Writes what waits from earlier turns.
+    fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        if let Some(mut buffer) = self.output.take() {
+            let count = self.write_some(buffer.bytes())?;
+            buffer.consume(count);
+            self.output = Some(buffer);
+            resources.pool.reclaim(&mut self.output);
+            if count > 0 {
+                self.renew(context, resources);
+            }
+        }
+        Ok(())
+    }
+
+    /// How much the socket took; 0 when it is full.
+    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                result => return result,
+            }
+        }
+    }
+
+    /// Sees to it that the wheel has an entry not after the deadline.
+    fn arm(&mut self, resources: &mut Resources) {
+        if let Some((timer, at)) = self.timer {
+            if at <= self.deadline {
+                return;
+            }
+            resources.wheel.cancel(timer);
+        }
+        self.timer = Some((resources.wheel.insert(self.deadline, self.token), self.deadline));
+    }
+}
+
+/// The records of a connection.
+impl<T: Transport> Connection<T> {
+    fn count_message(&mut self, context: &Context, step: &Step<'_>) {
+        if step.accepted {
+            context.counters.messages_accepted.add(1);
+            context.counters.message_bytes.add(self.session.last_message_size() as u64);
+            self.accepted_at = (!context.records.are_unread()).then(wall_time);
+        } else {
+            context.counters.messages_refused.add(1);
+            self.accepted_at = None;
+        }
+    }
+
+    fn file(&mut self, context: &Context, filing: Filing) {
+        match filing {
+            Filing::Unchanged => {}
+            Filing::Accepted if context.records.show_running() => {
+                let message = self.message(context, self.session.record().clone());
+                self.running = context.records.accept(self.running, message);
+            }
+            Filing::Changed => {
+                if let Some(key) = self.running {
+                    let message = self.message(context, self.session.record().clone());
+                    context.records.update(key, message);
+                }
+            }
+            Filing::Accepted => {}
+            Filing::Finished => {
+                if let Some(record) = self.session.take_finished() {
+                    self.file_finished(context, record, false);
+                }
+            }
+        }
+    }
+
+    /// Files what the session leaves. Does nothing the second time.
+    fn finish(&mut self, context: &Context) {
+        if self.is_filed {
+            return;
+        }
+        self.is_filed = true;
+        let is_news = self.session.has_newer_mail();
+        match self.session.finish(&context.policy) {
+            Some(record) => self.file_finished(context, record, is_news),
+            None => context.records.forget(self.running.take()),
+        }
+        self.charge = None;
+    }
+
+    fn file_finished(&mut self, context: &Context, record: Record, is_news: bool) {
+        if !context.records.are_unread() {
+            let message = self.message(context, record);
+            context.records.finish(self.running.take(), message, is_news, self.charge.take());
+        }
+    }
+
+    fn message(&mut self, context: &Context, record: Record) -> Message {
+        if self.origin.local_addr.ip().is_unspecified() {
+            self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
+        }
+        Message {
+            accepted_at: self.accepted_at.filter(|_| record.msg),
+            record,
+            session_id: self.origin.session_id,
+            peer_addr: self.origin.peer_addr,
+            local_addr: self.origin.local_addr,
+            connected_at: self.origin.connected_at,
+            addresses: context.policy.addresses,
+        }
+    }
+
+    /// Tells the session how much message text it may take into memory.
+    fn admit_memory(&mut self, context: &Context) {
+        if let Some(budget) = &context.budget {
+            self.session.set_memory_left(Some(budget.left()));
+        }
+    }
+
+    fn charge_memory(&mut self, context: &Context) {
+        let Some(budget) = &context.budget else { return };
+        let held = self.session.held_memory();
+        if held > 0 || self.charge.is_some() {
+            self.charge.get_or_insert_with(|| budget.charge()).set(held);
+        }
+    }
+}
+
+/// Notes what was received: a command line, or how many lines of message data.
+fn note_input(resources: &mut Resources, expected: Expect, used: &[u8]) {
+    match expected {
+        Expect::Command if used.is_empty() => {}
+        Expect::Command => {
+            let line = Command::parse(&used[..used.len().min(LineScanner::LIMIT)]).line;
+            resources.note(|| Event::Request(line.into()));
+        }
+        Expect::Data => {
+            let lines = memchr::memchr_iter(b'\n', used).count();
+            if lines > 0 {
+                resources.note(|| Event::DataLines(lines));
+            }
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The only place with sockets, time and threads. `LIFECYCLE.md` beside this file follows a connection
+//! from accept to close.
+
+mod buffer;
+pub(crate) mod clock;
+mod connection;
+mod listener;
+mod reactor;
+pub(crate) mod shard;
+mod wheel;
+
+pub(crate) use listener::bind;

@@ -1,0 +1,290 @@
+//! The event loop of one shard: accepts, dispatches events and timers, and stops when told to. Everything
+//! here runs on the shard's thread.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+
+use super::buffer::Pool;
+use super::clock::{Clock, Tick, wall_time};
+use super::connection::{Connection, Fate, Origin, Readiness, Resources, SCRATCH};
+use super::listener::is_out_of_descriptors;
+use super::shard::{Context, Control, Ending};
+use super::wheel::Wheel;
+use crate::journal::Journal;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// Connections accepted before the sessions have their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+/// How long after running out of descriptors accepting is tried again, unless a session ends before: the
+/// descriptor that gets free may be another thread's.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Wakes the reactor for its [`Control`]. Connections have generations from 1, these have generation 0.
+const WAKER: Token = Token(u32::MAX as usize);
+
+/// One shard's sockets and what it needs to serve them.
+pub(super) struct Reactor {
+    poll: Poll,
+    listeners: Vec<Listening>,
+    connections: Slab<Connection<TcpStream>>,
+    /// Tells a connection from those that had its place before. Never 0.
+    next_generation: u32,
+    /// Connections that gave way to others before they were done.
+    again: Vec<Token>,
+    resources: Resources,
+    context: Arc<Context>,
+    control: Arc<Control>,
+    /// When sessions still running are told to go; `None` while the server serves.
+    stop_at: Option<Tick>,
+}
+
+struct Listening {
+    socket: TcpListener,
+    address: SocketAddr,
+    /// The kernel may hold connections that were not accepted.
+    is_ready: bool,
+    /// When to try again after a failure.
+    retry_at: Option<Tick>,
+}
+
+impl Reactor {
+    /// Registers the listeners; connections that come from now on wait in their backlog.
+    pub(super) fn new(
+        sockets: Vec<TcpListener>,
+        context: Arc<Context>,
+        journal: Option<&Journal>,
+    ) -> io::Result<(Self, Arc<Control>)> {
+        let poll = Poll::new()?;
+        let control = Arc::new(Control::new(Waker::new(poll.registry(), WAKER)?));
+        let mut listeners = Vec::new();
+        for (index, mut socket) in sockets.into_iter().enumerate() {
+            poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
+            let address = socket.local_addr()?;
+            listeners.push(Listening { socket, address, is_ready: false, retry_at: None });
+        }
+        let clock = Clock::start();
+        let resources = Resources {
+            now: clock.now(),
+            clock,
+            wheel: Wheel::new(),
+            pool: Pool::default(),
+            scratch: vec![0; SCRATCH],
+            replies: Vec::new(),
+            notes: journal.map(Journal::notes),
+        };
+        let reactor = Self {
+            poll,
+            listeners,
+            connections: Slab::new(),
+            next_generation: 1,
+            again: Vec::new(),
+            resources,
+            context,
+            control: Arc::clone(&control),
+            stop_at: None,
+        };
+        Ok((reactor, control))
+    }
+
+    /// Serves until told to stop, and then until the last session has ended or must.
+    pub(super) fn run(mut self) -> io::Result<Ending> {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => self.turn(&events),
+            }
+            let Some(stop_at) = self.stop_at else { continue };
+            if self.connections.is_empty() {
+                return Ok(Ending::Graceful);
+            }
+            if stop_at <= self.resources.now {
+                self.dismiss_all();
+                return Ok(Ending::Forced);
+            }
+        }
+    }
+
+    /// How long to wait for events; `None`: as long as it takes.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.again.is_empty() || self.listeners.iter().any(|listening| listening.is_ready) {
+            return Some(Duration::ZERO);
+        }
+        let retries = self.listeners.iter().filter_map(|listening| listening.retry_at);
+        let next = self.resources.wheel.next_deadline().into_iter().chain(self.stop_at).chain(retries).min();
+        next.map(|tick| self.resources.clock.until(tick))
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.resources.now = self.resources.clock.now();
+        let unfinished = std::mem::take(&mut self.again);
+        for event in events {
+            self.dispatch(event);
+        }
+        for &token in &unfinished {
+            self.drive(token, Connection::run);
+        }
+        while let Some(token) = self.resources.wheel.pop(self.resources.now) {
+            self.drive(token, Connection::on_timer);
+        }
+        self.accept_all();
+        if let Some(notes) = &mut self.resources.notes {
+            notes.post();
+        }
+    }
+
+    fn dispatch(&mut self, event: &Event) {
+        match event.token() {
+            WAKER => self.obey(),
+            Token(index) if index < self.listeners.len() => self.listeners[index].is_ready = true,
+            token => {
+                let readiness =
+                    Readiness { readable: event.is_readable(), peer_closed: event.is_read_closed() };
+                self.drive(token, |connection, context, resources| {
+                    connection.on_event(readiness, context, resources)
+                });
+            }
+        }
+    }
+
+    /// Gives a connection its turn. Events may name one that is gone by now.
+    fn drive(
+        &mut self,
+        token: Token,
+        turn: impl FnOnce(&mut Connection<TcpStream>, &Context, &mut Resources) -> Fate,
+    ) {
+        let slot = slot_of(token);
+        let Some(connection) = self.connections.get_mut(slot).filter(|found| found.token() == token) else {
+            return;
+        };
+        match turn(connection, &self.context, &mut self.resources) {
+            Fate::Waits => {}
+            Fate::Blocked => self.watch_for_room(slot),
+            Fate::Again => self.again.push(token),
+            Fate::Over => self.close(slot),
+        }
+        debug_assert!(self.resources.replies.is_empty(), "replies belong to one connection's turn");
+    }
+
+    fn watch_for_room(&mut self, slot: usize) {
+        let connection = &mut self.connections[slot];
+        let token = connection.token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Some(stream) = connection.stream_to_watch()
+            && self.poll.registry().reregister(stream, token, interest).is_err()
+        {
+            self.close(slot);
+        }
+    }
+
+    fn close(&mut self, slot: usize) {
+        self.connections.remove(slot).close(&self.context, &mut self.resources);
+        // A descriptor is free now: whoever could not accept for want of one may try.
+        for listening in &mut self.listeners {
+            listening.is_ready |= listening.retry_at.take().is_some();
+        }
+    }
+
+    fn accept_all(&mut self) {
+        for index in 0..self.listeners.len() {
+            let listening = &mut self.listeners[index];
+            if listening.retry_at.is_some_and(|at| at <= self.resources.now) {
+                listening.retry_at = None;
+                listening.is_ready = true;
+            }
+            self.accept_some(index);
+        }
+    }
+
+    fn accept_some(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let listening = &mut self.listeners[index];
+            if !listening.is_ready {
+                return;
+            }
+            match listening.socket.accept() {
+                Ok((stream, peer_addr)) => {
+                    let local_addr = listening.address;
+                    self.open(stream, peer_addr, local_addr);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(_) => {
+                    listening.is_ready = false;
+                    listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, mut stream: TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr) {
+        let slot = self.connections.vacant_key();
+        let token = self.token_for(slot);
+        if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_err() {
+            // Out of memory or watches: this connection can't be served, the others can.
+            return;
+        }
+        let session_id = self.context.next_session_id();
+        let connected_at = wall_time();
+        let origin = Origin { session_id, peer_addr, local_addr, connected_at };
+        self.connections.insert(Connection::new(stream, token, origin));
+        self.context.counters.sessions_opened.add(1);
+        self.drive(token, Connection::open);
+    }
+
+    fn token_for(&mut self, slot: usize) -> Token {
+        let generation = self.next_generation;
+        self.next_generation = generation.checked_add(1).unwrap_or(1);
+        Token((generation as usize) << 32 | slot)
+    }
+
+    /// Does what the control asks for.
+    fn obey(&mut self) {
+        let Some(timeout) = self.control.stop_asked() else {
+            return;
+        };
+        // Connections the kernel has completed were promised a server: they are served.
+        self.accept_all();
+        self.listeners.clear();
+        let stop_at = self.resources.clock.now().after(timeout.into());
+        self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
+    }
+
+    fn dismiss_all(&mut self) {
+        for mut connection in std::mem::take(&mut self.connections) {
+            connection.1.dismiss(&self.context, &mut self.resources);
+            connection.1.close(&self.context, &mut self.resources);
+        }
+        if let Some(notes) = &mut self.resources.notes {
+            notes.post();
+        }
+    }
+}
+
+fn slot_of(token: Token) -> usize {
+    token.0 & u32::MAX as usize
+}
+
+/// The connection that was to be accepted failed, not accepting: the next one may be fine (`accept(2)`).
+fn is_about_one_connection(error: &io::Error) -> bool {
+    !is_out_of_descriptors(error)
+        && matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::NetworkDown
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::PermissionDenied
+        )
+}

@@ -1,0 +1,189 @@
+//! A shard: one reactor on one thread, what it is given, and how it is told to stop.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use mio::Waker;
+use mio::net::TcpListener;
+
+use super::clock::Span;
+use super::reactor::Reactor;
+use crate::config::Config;
+use crate::journal::Journal;
+use crate::memory::Budget;
+use crate::records::Records;
+use crate::smtp::{Keep, Policy};
+use crate::stats::Counters;
+
+/// How long the last reply may take to reach a client that is still sending.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a shard's connections are served by. Immutable.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(super) policy: Arc<Policy>,
+    pub(super) session_timeout: Span,
+    pub(super) data_timeout: Span,
+    pub(super) linger_timeout: Span,
+    /// Sessions are closed right after the greeting: a session timeout of zero.
+    pub(super) closes_at_once: bool,
+    pub(super) records: Records,
+    pub(super) counters: Arc<Counters>,
+    /// `None` when no message text is kept.
+    pub(super) budget: Option<Budget>,
+    session_ids: Arc<AtomicU64>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        config: &Config,
+        policy: Arc<Policy>,
+        records: Records,
+        budget: &Budget,
+        session_ids: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            session_timeout: config.session_timeout.into(),
+            data_timeout: config.data_timeout.into(),
+            linger_timeout: LINGER.into(),
+            closes_at_once: config.session_timeout.is_zero(),
+            records,
+            counters: Arc::default(),
+            budget: (policy.keep == Keep::Message).then(|| budget.clone()),
+            policy,
+            session_ids,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    pub(super) fn next_session_id(&self) -> u64 {
+        self.session_ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// How a shard's serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Every session had ended.
+    Graceful,
+    /// Sessions that were still running were told 421 and closed.
+    Forced,
+}
+
+/// A shard died of a bug. The server as a whole has stopped listening.
+#[derive(Clone, Debug)]
+pub struct ShardFailure {
+    reason: String,
+}
+
+impl fmt::Display for ShardFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a reactor thread failed, the server has stopped: {}", self.reason)
+    }
+}
+
+impl std::error::Error for ShardFailure {}
+
+/// How other threads reach a reactor.
+#[derive(Debug)]
+pub(crate) struct Control {
+    stop: Mutex<Option<Duration>>,
+    waker: Waker,
+}
+
+impl Control {
+    pub(super) fn new(waker: Waker) -> Self {
+        Self { stop: Mutex::default(), waker }
+    }
+
+    /// Asks the reactor to stop within `timeout`. A reactor that is gone is not an error.
+    pub(crate) fn stop(&self, timeout: Duration) {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(timeout);
+        let _ = self.waker.wake();
+    }
+
+    pub(super) fn stop_asked(&self) -> Option<Duration> {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running shard.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) control: Arc<Control>,
+    thread: JoinHandle<Result<Ending, ShardFailure>>,
+}
+
+impl Shard {
+    /// Starts serving on a thread of its own. `on_failure` is called there when the reactor dies.
+    pub(crate) fn start(
+        index: usize,
+        sockets: Vec<TcpListener>,
+        context: Context,
+        journal: Option<&Journal>,
+        on_failure: impl FnOnce(&ShardFailure) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (reactor, control) = Reactor::new(sockets, Arc::new(context), journal)?;
+        let thread = thread::Builder::new()
+            .name(format!("smtpmock-{index}"))
+            .spawn(move || supervise(move || reactor.run(), on_failure))?;
+        Ok(Self { control, thread })
+    }
+
+    /// Waits for the shard's end.
+    pub(crate) fn join(self) -> Result<Ending, ShardFailure> {
+        self.thread.join().unwrap_or_else(|panic| Err(failure(&*panic)))
+    }
+}
+
+/// Runs a reactor and makes a failure known: its sockets are closed by then, so nobody is left talking to
+/// a port that looks alive.
+fn supervise(
+    run: impl FnOnce() -> io::Result<Ending>,
+    on_failure: impl FnOnce(&ShardFailure),
+) -> Result<Ending, ShardFailure> {
+    let result = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(ending)) => return Ok(ending),
+        Ok(Err(error)) => ShardFailure { reason: format!("polling for events: {error}") },
+        Err(panic) => failure(&*panic),
+    };
+    on_failure(&result);
+    Err(result)
+}
+
+fn failure(panic: &(dyn Any + Send)) -> ShardFailure {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    ShardFailure { reason: text.unwrap_or_else(|| "panic".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_reactor_is_reported() {
+        let mut reported = None;
+        let result = supervise(|| panic!("boom"), |failure| reported = Some(failure.to_string()));
+        assert!(result.is_err());
+        assert_eq!(reported.as_deref(), Some("a reactor thread failed, the server has stopped: boom"));
+    }
+
+    #[test]
+    fn a_failing_poll_is_reported() {
+        let mut reported = None;
+        let run = || Err(io::Error::other("no epoll"));
+        let result = supervise(run, |failure| reported = Some(failure.to_string()));
+        assert!(result.is_err());
+        assert!(reported.is_some_and(|text| text.contains("no epoll")));
+    }
+}

@@ -1,0 +1,184 @@
+//! A hierarchical timing wheel: insert, cancel and expire in constant time, however many wait.
+//!
+//! Level 0 has a slot for each of the next 64 ticks, and each level above has slots 64 times as wide. An
+//! entry lies on the level of the highest bit (in groups of six) in which its deadline differs from now,
+//! and comes down when its slot begins. So everything on a level is due before anything on the next,
+//! and a bitmap of occupied slots gives the next deadline without a search. One thread owns a wheel.
+
+use slab::Slab;
+
+use super::clock::Tick;
+
+const SLOT_BITS: u32 = 6;
+const SLOTS: usize = 1 << SLOT_BITS;
+/// 7 levels of 6 bits span 2^42 ticks, 34 years.
+const LEVELS: usize = 7;
+/// The last tick a wheel can hold; later deadlines are held until then.
+const LAST_TICK: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
+/// No entry: the end of a list.
+const NIL: u32 = u32::MAX;
+
+/// Timers of one thread, each with a value that [`pop`](Self::pop) gives back when it is due.
+#[derive(Debug)]
+pub(crate) struct Wheel<T> {
+    /// No entry is due before this tick.
+    now: u64,
+    levels: [Level; LEVELS],
+    entries: Slab<Entry<T>>,
+    /// Distinguishes the entries that one place held in turn.
+    next_stamp: u32,
+}
+
+/// Names a timer; worthless once it has expired or was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timer {
+    index: u32,
+    stamp: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// Bit n is set when slot n is not empty.
+    occupied: u64,
+    /// First entry of each slot. Entries of a slot form a ring.
+    heads: [u32; SLOTS],
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    deadline: u64,
+    stamp: u32,
+    previous: u32,
+    next: u32,
+    value: T,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    level: usize,
+    slot: usize,
+}
+
+impl<T> Wheel<T> {
+    /// A wheel without timers at tick 0.
+    pub(crate) fn new() -> Self {
+        let level = Level { occupied: 0, heads: [NIL; SLOTS] };
+        Self { now: 0, levels: [level; LEVELS], entries: Slab::new(), next_stamp: 0 }
+    }
+
+    /// Starts a timer. One whose deadline has passed is due at once.
+    pub(crate) fn insert(&mut self, deadline: Tick, value: T) -> Timer {
+        let deadline = deadline.get().clamp(self.now, LAST_TICK);
+        let stamp = self.next_stamp;
+        self.next_stamp = stamp.wrapping_add(1);
+        let key = self.entries.insert(Entry { deadline, stamp, previous: NIL, next: NIL, value });
+        let index = u32::try_from(key).expect("a thread has fewer than 2^32 timers");
+        self.link(index);
+        Timer { index, stamp }
+    }
+
+    /// Stops a timer and gives its value back; `None` when it has expired or was cancelled already.
+    pub(crate) fn cancel(&mut self, timer: Timer) -> Option<T> {
+        let entry = self.entries.get(timer.index as usize)?;
+        if entry.stamp != timer.stamp {
+            return None;
+        }
+        self.unlink(timer.index);
+        Some(self.entries.remove(timer.index as usize).value)
+    }
+
+    /// When to look again: not after the next deadline, and not long before it.
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        self.next_place().map(|place| Tick::new(self.start_of(place)))
+    }
+
+    /// Takes one timer that is due at `now`, the earliest tick first. `None` when no more are due.
+    pub(crate) fn pop(&mut self, now: Tick) -> Option<T> {
+        let target = now.get().min(LAST_TICK);
+        while let Some(place) = self.next_place() {
+            let start = self.start_of(place);
+            if start > target {
+                break;
+            }
+            self.now = self.now.max(start);
+            if place.level == 0 {
+                let index = self.levels[0].heads[place.slot];
+                self.unlink(index);
+                return Some(self.entries.remove(index as usize).value);
+            }
+            self.cascade(place);
+        }
+        self.now = self.now.max(target);
+        None
+    }
+
+    /// Moves the entries of a slot that has begun to the levels below.
+    fn cascade(&mut self, place: Place) {
+        while self.levels[place.level].occupied & (1 << place.slot) != 0 {
+            let index = self.levels[place.level].heads[place.slot];
+            self.unlink_from(index, place);
+            self.link(index);
+        }
+    }
+
+    /// The lowest occupied level's first occupied slot.
+    fn next_place(&self) -> Option<Place> {
+        let level = self.levels.iter().position(|level| level.occupied != 0)?;
+        let slot = self.levels[level].occupied.trailing_zeros() as usize;
+        Some(Place { level, slot })
+    }
+
+    /// The tick at which a slot begins: its own bits, those above as now, those below zero.
+    fn start_of(&self, place: Place) -> u64 {
+        let shift = SLOT_BITS * place.level as u32;
+        let above = self.now >> shift >> SLOT_BITS << SLOT_BITS << shift;
+        above | (place.slot as u64) << shift
+    }
+
+    fn place_of(&self, deadline: u64) -> Place {
+        let differing = (deadline ^ self.now) | (SLOTS as u64 - 1);
+        let level = (u64::BITS - 1 - differing.leading_zeros()) / SLOT_BITS;
+        let slot = (deadline >> (SLOT_BITS * level)) as usize % SLOTS;
+        Place { level: level as usize, slot }
+    }
+
+    /// Appends an entry to the ring of its slot.
+    fn link(&mut self, index: u32) {
+        let place = self.place_of(self.entries[index as usize].deadline);
+        let head = self.levels[place.level].heads[place.slot];
+        let (previous, next) = match head {
+            NIL => (index, index),
+            head => (self.entries[head as usize].previous, head),
+        };
+        if head == NIL {
+            let level = &mut self.levels[place.level];
+            level.heads[place.slot] = index;
+            level.occupied |= 1 << place.slot;
+        } else {
+            self.entries[previous as usize].next = index;
+            self.entries[next as usize].previous = index;
+        }
+        let entry = &mut self.entries[index as usize];
+        (entry.previous, entry.next) = (previous, next);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let place = self.place_of(self.entries[index as usize].deadline);
+        self.unlink_from(index, place);
+    }
+
+    fn unlink_from(&mut self, index: u32, place: Place) {
+        let Entry { previous, next, .. } = self.entries[index as usize];
+        let level = &mut self.levels[place.level];
+        if next == index {
+            level.heads[place.slot] = NIL;
+            level.occupied &= !(1 << place.slot);
+            return;
+        }
+        if level.heads[place.slot] == index {
+            level.heads[place.slot] = next;
+        }
+        self.entries[previous as usize].next = next;
+        self.entries[next as usize].previous = previous;
+    }
+}

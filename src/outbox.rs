@@ -1,0 +1,159 @@
+//! A bounded queue from the reactors to a thread that writes. What is queued is taken in batches, and the
+//! writer is woken once per batch: waking a thread costs more than most messages do.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
+/// saves a wake-up per message.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// The queue. Weights are in bytes, as each user reckons them.
+#[derive(Debug)]
+pub(crate) struct Outbox<T> {
+    queue: Mutex<Queue<T>>,
+    filled: Condvar,
+    emptied: Condvar,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    items: Vec<T>,
+    weight: usize,
+    /// Items that found the queue full since the last batch.
+    dropped: u64,
+    writer: Writer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Asleep,
+    Awake,
+    /// Nothing more will be queued: the writer leaves when the queue is empty.
+    Leaving,
+    /// Nobody takes anything any more.
+    Gone,
+}
+
+/// What the writer is given.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    /// In the order of queueing; empty when it is time to flush.
+    pub items: Vec<T>,
+    /// How many items were lost before these because the queue was full.
+    pub dropped: u64,
+}
+
+impl<T> Outbox<T> {
+    /// A queue that takes items until their weight reaches `limit`.
+    pub(crate) fn new(limit: usize) -> Self {
+        let queue = Queue { items: Vec::new(), weight: 0, dropped: 0, writer: Writer::Awake };
+        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), limit }
+    }
+
+    /// Queues all of `items`, or when the queue is full drops and counts them. Never blocks.
+    pub(crate) fn offer(&self, items: &mut Vec<T>, weight: usize) {
+        let mut queue = self.lock();
+        if queue.weight >= self.limit || queue.writer == Writer::Gone {
+            queue.dropped += items.len() as u64;
+            items.clear();
+        } else {
+            queue.items.append(items);
+            queue.weight += weight;
+        }
+        self.wake(queue);
+    }
+
+    /// Queues `item`, waiting for room as long as there is a writer.
+    pub(crate) fn push(&self, item: T, weight: usize) {
+        let mut queue = self.lock();
+        while queue.weight >= self.limit && queue.writer != Writer::Gone {
+            queue = self.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.items.push(item);
+        queue.weight += weight;
+        self.wake(queue);
+    }
+
+    /// Tells the writer to leave once everything queued is written.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        if queue.writer != Writer::Gone {
+            queue.writer = Writer::Leaving;
+        }
+        drop(queue);
+        self.filled.notify_all();
+    }
+
+    /// The writer's loop: gives every batch to `write`, and an empty one when nothing is left to do for
+    /// now. Returns when the queue is closed and empty.
+    pub(crate) fn write_all(&self, mut write: impl FnMut(Batch<T>)) {
+        let _gone = Gone(self);
+        loop {
+            while let Some(batch) = self.take() {
+                write(batch);
+            }
+            write(Batch { items: Vec::new(), dropped: 0 });
+            if !self.sleep() {
+                return;
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Batch<T>> {
+        let mut queue = self.lock();
+        if queue.items.is_empty() && queue.dropped == 0 {
+            return None;
+        }
+        let items = std::mem::take(&mut queue.items);
+        let dropped = std::mem::take(&mut queue.dropped);
+        queue.weight = 0;
+        drop(queue);
+        self.emptied.notify_all();
+        Some(Batch { items, dropped })
+    }
+
+    /// Waits for items. False when there will be none.
+    fn sleep(&self) -> bool {
+        let mut queue = self.lock();
+        while queue.items.is_empty() && queue.dropped == 0 {
+            if queue.writer == Writer::Leaving {
+                return false;
+            }
+            queue.writer = Writer::Asleep;
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queue.writer != Writer::Leaving {
+            queue.writer = Writer::Awake;
+            drop(queue);
+            std::thread::sleep(GATHER);
+        }
+        true
+    }
+
+    fn wake(&self, mut queue: MutexGuard<'_, Queue<T>>) {
+        let is_asleep = queue.writer == Writer::Asleep;
+        if is_asleep {
+            queue.writer = Writer::Awake;
+        }
+        drop(queue);
+        if is_asleep {
+            self.filled.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However the writer leaves, nobody waits for it afterwards.
+struct Gone<'a, T>(&'a Outbox<T>);
+
+impl<T> Drop for Gone<'_, T> {
+    fn drop(&mut self) {
+        self.0.lock().writer = Writer::Gone;
+        self.0.emptied.notify_all();
+    }
+}

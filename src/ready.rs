@@ -1,0 +1,53 @@
+//! The ready line: tells scripts where the server listens, once it does.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525"],"pid":4711}`.
+pub(crate) fn line(addresses: &[SocketAddr]) -> String {
+    // An address prints as digits, colons, dots, brackets and an interface's number: nothing to escape.
+    let smtp: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    format!("{{\"smtp\":[{}],\"pid\":{}}}\n", smtp.join(","), process::id())
+}
+
+/// Removes the file of an earlier run, which would tell of a server that is gone.
+pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => fs::remove_file(path),
+        // A rename would replace the device, directory or link itself.
+        Ok(_) => Err(io::Error::other("there is something else than a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes the file so that whoever sees it sees all of it.
+pub(crate) fn publish(path: &Path, line: &str) -> io::Result<()> {
+    let unfinished = unfinished_name(path)?;
+    let written = create(&unfinished)
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+/// In the same directory: a rename is atomic only within one file system.
+fn unfinished_name(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"))?;
+    let mut unfinished = std::ffi::OsString::from(".");
+    unfinished.push(name);
+    unfinished.push(format!(".{}.tmp", process::id()));
+    Ok(path.with_file_name(unfinished))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}

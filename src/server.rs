@@ -1,0 +1,346 @@
+//! The server as its users hold it: start, addresses, messages, waits, stop.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::capture::Capture;
+use crate::config::Config;
+use crate::error::{StartError, WaitError};
+use crate::journal::{Event, Journal};
+use crate::memory::Budget;
+use crate::message::Message;
+use crate::net::clock::wall_time;
+use crate::net::shard::{Context, Control, Ending, Shard, ShardFailure};
+use crate::records::Records;
+use crate::stats::{Counters, Stats};
+use crate::store::Store;
+
+/// How a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// Every session ended by itself.
+    Graceful,
+    /// The time was up: sessions that were still running were told 421 and closed.
+    Forced,
+}
+
+/// A running mock SMTP server. Dropping it stops it.
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use smtpmock::{Config, Server};
+///
+/// let server = Server::start(Config::default())?;
+///
+/// let mut client = TcpStream::connect(server.local_addr())?;
+/// client.write_all(
+///     b"HELO client.example\r\nMAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n\
+///       DATA\r\nSubject: hi\r\n\r\nHello\r\n.\r\n",
+/// )?;
+///
+/// let messages = server.wait_for_messages(1, Duration::from_secs(5))?;
+/// assert_eq!(messages[0].reverse_path().unwrap(), "ann@example.com");
+/// assert_eq!(messages[0].forward_paths(), ["bob@example.com"]);
+/// assert_eq!(messages[0].body(), b"Subject: hi\r\n\r\nHello\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    shutdown_timeout: Duration,
+    store: Option<Arc<Store>>,
+    counters: Vec<Arc<Counters>>,
+    journal: Option<Journal>,
+    capture: Option<Capture>,
+    failure: Arc<FailureReport>,
+    controls: Vec<Arc<Control>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// The threads of a server that has not been stopped.
+struct Running {
+    shards: Vec<Shard>,
+    log_thread: Option<JoinHandle<()>>,
+    capture_thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Starts a server; it is listening when this returns.
+    ///
+    /// # Errors
+    /// A setting has a value it can't have, an address can't be listened on, or the system refuses
+    /// sockets, threads or the capture file. Nothing is left listening then.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are made for one server: start(Config::default())"
+    )]
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        config.validate()?;
+        let (addresses, sockets) =
+            crate::net::bind(&config.listen_addresses()?, config.shards, config.backlog)?;
+        let (capture, capture_thread) = start_capture(&config)?.unzip();
+        let (journal, log_thread) = start_journal(&config)?.unzip();
+        let store = config
+            .keep_records
+            .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
+        let mut server = Self {
+            addresses,
+            shutdown_timeout: config.shutdown_timeout,
+            store,
+            counters: Vec::new(),
+            journal,
+            capture,
+            failure: Arc::default(),
+            controls: Vec::new(),
+            running: Mutex::new(Some(Running { shards: Vec::new(), log_thread, capture_thread })),
+        };
+        server.start_shards(&config, sockets)?;
+        server.log(Event::Started { port: server.port() });
+        Ok(server)
+    }
+
+    /// If one can't be started, those that were are stopped by dropping the server.
+    fn start_shards(
+        &mut self,
+        config: &Config,
+        sockets: Vec<Vec<mio::net::TcpListener>>,
+    ) -> Result<(), StartError> {
+        let policy = Arc::new(config.policy_for_records());
+        let budget = Budget::new(config.max_message_memory);
+        let session_ids = Arc::new(AtomicU64::new(0));
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let records = Records {
+                shard: index,
+                store: self.store.clone(),
+                capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
+            };
+            let context =
+                Context::new(config, Arc::clone(&policy), records, &budget, Arc::clone(&session_ids));
+            self.counters.push(context.counters());
+            let failure = Arc::clone(&self.failure);
+            let shard = Shard::start(index, sockets, context, self.journal.as_ref(), move |why| {
+                failure.report(why);
+            })
+            .map_err(|error| StartError::System("starting a reactor thread", error))?;
+            self.failure.watch(&shard.control);
+            self.controls.push(Arc::clone(&shard.control));
+            if let Some(running) = &mut *lock(&self.running) {
+                running.shards.push(shard);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first address listened on, with its port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses listened on, in the order of [`Config::hosts`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The port of [`local_addr`](Self::local_addr).
+    pub fn port(&self) -> u16 {
+        self.local_addr().port()
+    }
+
+    /// Copies of the records: those of finished sessions in the order in which they finished, then those of
+    /// running sessions that have an accepted message. A message is among them before its client
+    /// reads the 250. Empty with [`Config::keep_records`] off.
+    pub fn messages(&self) -> Vec<Message> {
+        self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
+    }
+
+    /// The same, and removes them from the server. Nothing is lost: what arrives meanwhile is either
+    /// returned or kept. The session of a record taken here leaves another one only if it goes on to
+    /// another mail transaction.
+    pub fn messages_and_purge(&self) -> Vec<Message> {
+        self.store.as_ref().map_or_else(Vec::new, |store| store.purge())
+    }
+
+    /// Waits until at least `count` records can be seen and returns all there are.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did.
+    pub fn wait_for_messages(&self, count: usize, timeout: Duration) -> Result<Vec<Message>, WaitError> {
+        self.wait(count, timeout)?;
+        Ok(self.messages())
+    }
+
+    /// The same, and removes the records from the server.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
+    pub fn wait_for_messages_and_purge(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Message>, WaitError> {
+        self.wait(count, timeout)?;
+        Ok(self.messages_and_purge())
+    }
+
+    fn wait(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
+        let has_arrived = match &self.store {
+            Some(store) => store.wait(expected, timeout),
+            None => expected == 0,
+        };
+        if has_arrived { Ok(()) } else { Err(WaitError { expected, timeout, arrived: self.messages() }) }
+    }
+
+    /// What the server has done so far.
+    pub fn stats(&self) -> Stats {
+        Stats::sum(&self.counters, self.store.as_ref().map_or(0, |store| store.evicted()))
+    }
+
+    /// Why the server died, if it did: a bug in one of its threads.
+    pub fn failure(&self) -> Option<ShardFailure> {
+        self.failure.get()
+    }
+
+    /// Calls `hook` when the server dies of a bug, on the dying thread; at once if it has already.
+    pub fn on_failure(&self, hook: impl FnOnce(&ShardFailure) + Send + 'static) {
+        self.failure.set_hook(Box::new(hook));
+    }
+
+    /// Stops listening, lets sessions finish for up to [`Config::shutdown_timeout`], tells those that are
+    /// left 421 and closes them. Returns when all threads have ended and the capture is written. The
+    /// messages stay readable.
+    pub fn stop(&self) -> StopOutcome {
+        self.stop_within(self.shutdown_timeout)
+    }
+
+    /// The same with another timeout. A second stop waits for the first one, and hastens it if its own
+    /// timeout is shorter.
+    pub fn stop_within(&self, timeout: Duration) -> StopOutcome {
+        for control in &self.controls {
+            control.stop(timeout);
+        }
+        let mut running = lock(&self.running);
+        let Some(threads) = running.take() else {
+            return StopOutcome::Graceful;
+        };
+        self.log(Event::Stopping);
+        let outcome = self.join(threads);
+        drop(running);
+        outcome
+    }
+
+    fn join(&self, threads: Running) -> StopOutcome {
+        let mut outcome = StopOutcome::Graceful;
+        for shard in threads.shards {
+            // A failure was reported when it happened.
+            if shard.join().is_ok_and(|ending| ending == Ending::Forced) {
+                outcome = StopOutcome::Forced;
+            }
+        }
+        self.log(match outcome {
+            StopOutcome::Graceful => Event::Stopped,
+            StopOutcome::Forced => Event::ForceStopped,
+        });
+        if let (Some(capture), Some(thread)) = (&self.capture, threads.capture_thread) {
+            capture.close();
+            if let Ok(Err(error)) = thread.join() {
+                self.log(Event::Failed(format!("the capture is incomplete: {error}")));
+            }
+        }
+        if let (Some(journal), Some(thread)) = (&self.journal, threads.log_thread) {
+            journal.close();
+            let _ = thread.join();
+        }
+        outcome
+    }
+
+    fn log(&self, event: Event) {
+        if let Some(journal) = &self.journal {
+            journal.post(wall_time(), event);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+type CaptureParts = (Capture, JoinHandle<io::Result<()>>);
+
+fn start_capture(config: &Config) -> Result<Option<CaptureParts>, StartError> {
+    let Some(path) = &config.capture else {
+        return Ok(None);
+    };
+    Capture::start(path).map(Some).map_err(|error| StartError::Capture(path.clone(), error))
+}
+
+fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, StartError> {
+    let Some(logger) = &config.logger else {
+        return Ok(None);
+    };
+    let started = Journal::start(logger.clone());
+    started.map(Some).map_err(|error| StartError::System("starting the log thread", error))
+}
+
+type Hook = Box<dyn FnOnce(&ShardFailure) + Send>;
+
+/// The first failure of a shard: stops the others, and tells whoever wants to know.
+#[derive(Default)]
+struct FailureReport {
+    failure: OnceLock<ShardFailure>,
+    hook: Mutex<Option<Hook>>,
+    controls: Mutex<Vec<Arc<Control>>>,
+}
+
+impl FailureReport {
+    fn get(&self) -> Option<ShardFailure> {
+        self.failure.get().cloned()
+    }
+
+    fn watch(&self, control: &Arc<Control>) {
+        lock(&self.controls).push(Arc::clone(control));
+        self.stop_others();
+    }
+
+    fn set_hook(&self, hook: Hook) {
+        *lock(&self.hook) = Some(hook);
+        self.call_hook();
+    }
+
+    fn report(&self, failure: &ShardFailure) {
+        let _ = self.failure.set(failure.clone());
+        self.stop_others();
+        self.call_hook();
+    }
+
+    fn stop_others(&self) {
+        if self.failure.get().is_some() {
+            lock(&self.controls).iter().for_each(|control| control.stop(Duration::ZERO));
+        }
+    }
+
+    fn call_hook(&self) {
+        if let Some(failure) = self.failure.get()
+            && let Some(hook) = lock(&self.hook).take()
+        {
+            hook(failure);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

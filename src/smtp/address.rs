@@ -1,0 +1,303 @@
+//! HELO names and the paths of MAIL and RCPT, under three sets of rules.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::command::starts_with_ignoring_case;
+use super::letters::is_letter;
+
+/// What counts as a HELO name and as an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressRules {
+    /// What go-smtp-mock accepts, and what RFC 5321 asks of every server beside it: the null
+    /// reverse-path, `<postmaster>`, quoted local parts, address literals, source routes, A-labels.
+    #[default]
+    Compat,
+    /// The grammar of RFC 5321 section 4.1.2 to the letter.
+    Rfc5321,
+    /// No check at all.
+    Any,
+}
+
+/// The name given in HELO or EHLO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeloName<'a>(&'a [u8]);
+
+impl<'a> HeloName<'a> {
+    /// Takes the name out of a whole HELO or EHLO line, trimmed. `None` where the rules forbid it.
+    pub fn parse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
+        let argument = line.get(4..)?;
+        let is_ehlo = starts_with_ignoring_case(line, b"EHLO");
+        let name = match rules {
+            AddressRules::Any => argument.trim_ascii(),
+            AddressRules::Compat => argument.strip_prefix(b" ").filter(|name| is_compat_helo_name(name))?,
+            AddressRules::Rfc5321 => argument
+                .strip_prefix(b" ")
+                .filter(|name| is_rfc_domain(name) || (is_ehlo && is_address_literal(name)))?,
+        };
+        Some(Self(name))
+    }
+
+    /// The domain or address literal as it was given.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// A reverse-path or forward-path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path<'a> {
+    mailbox: &'a [u8],
+}
+
+impl<'a> Path<'a> {
+    /// Takes the reverse-path out of a whole MAIL line, trimmed. `None` where the rules forbid it.
+    ///
+    /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: no extension is advertised.
+    pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
+        Self::parse(line, b"MAIL FROM:", rules, <[u8]>::is_empty)
+    }
+
+    /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
+    pub fn parse_forward(line: &'a [u8], rules: AddressRules) -> Option<Self> {
+        Self::parse(line, b"RCPT TO:", rules, |path| path.eq_ignore_ascii_case(b"postmaster"))
+    }
+
+    /// The mailbox without angle brackets and source route; empty for the null reverse-path.
+    pub fn mailbox(&self) -> &'a [u8] {
+        self.mailbox
+    }
+
+    fn parse(
+        line: &'a [u8],
+        command: &[u8],
+        rules: AddressRules,
+        is_special: impl Fn(&[u8]) -> bool,
+    ) -> Option<Self> {
+        if !starts_with_ignoring_case(line, command) {
+            return match rules {
+                AddressRules::Any => Some(Self { mailbox: line.get(4..).unwrap_or_default().trim_ascii() }),
+                _ => None,
+            };
+        }
+        let argument = &line[command.len()..];
+        let mailbox = match rules {
+            AddressRules::Any => unchecked_mailbox(argument),
+            AddressRules::Compat => {
+                let strict = || bracketed(trim_regex_space(argument), is_special, is_compat_mailbox);
+                reference_mailbox(argument).or_else(strict)?
+            }
+            AddressRules::Rfc5321 => bracketed(argument, is_special, is_rfc_mailbox)?,
+        };
+        Some(Self { mailbox })
+    }
+}
+
+/// What stands between the brackets, or all there is.
+fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
+    let argument = argument.trim_ascii();
+    let inside = argument.strip_prefix(b"<").and_then(|rest| {
+        let end = memchr::memrchr(b'>', rest)?;
+        Some(&rest[..end])
+    });
+    inside.unwrap_or(argument)
+}
+
+/// `Path = "<" [ A-d-l ":" ] Mailbox ">"` (RFC 5321 section 4.1.2). The source route is ignored, as
+/// section 4.1.1.3 asks.
+fn bracketed(
+    argument: &[u8],
+    is_special: impl Fn(&[u8]) -> bool,
+    is_mailbox: impl Fn(&[u8]) -> bool,
+) -> Option<&[u8]> {
+    let path = argument.strip_prefix(b"<")?.strip_suffix(b">")?;
+    if is_special(path) {
+        return Some(path);
+    }
+    let mailbox = without_source_route(path)?;
+    is_mailbox(mailbox).then_some(mailbox)
+}
+
+fn without_source_route(path: &[u8]) -> Option<&[u8]> {
+    if path.first() != Some(&b'@') {
+        return Some(path);
+    }
+    let colon = memchr::memchr(b':', path)?;
+    let hops = &path[..colon];
+    let is_hop = |hop: &[u8]| hop.strip_prefix(b"@").is_some_and(is_rfc_domain);
+    hops.split(|&octet| octet == b',').all(is_hop).then_some(&path[colon + 1..])
+}
+
+// --- what go-smtp-mock accepts -------------------------------------------------------------------
+
+/// The white space of go-smtp-mock's patterns: no vertical tab, nothing beyond ASCII.
+fn is_regex_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\n' | b'\x0c' | b'\r')
+}
+
+fn trim_regex_space(argument: &[u8]) -> &[u8] {
+    let start = argument.iter().position(|&octet| !is_regex_space(octet)).unwrap_or(argument.len());
+    &argument[start..]
+}
+
+/// The address go-smtp-mock's pattern would capture: words, spaces and `<` in front, then
+/// `local@domain`, then any number of `>`.
+fn reference_mailbox(argument: &[u8]) -> Option<&[u8]> {
+    let end = argument.iter().rposition(|&octet| octet != b'>')? + 1;
+    let argument = &argument[..end];
+    let at = memchr::memchr(b'@', argument)?;
+    let (front, domain) = (&argument[..at], &argument[at + 1..]);
+    let start = local_part_start(front)?;
+    let before = std::str::from_utf8(&front[..start]).ok()?;
+    let is_before = |c: char| {
+        c == '<'
+            || c == '\u{345}'
+            || is_letter(c)
+            || c.is_numeric()
+            || u8::try_from(c).is_ok_and(is_regex_space)
+    };
+    (before.chars().all(is_before) && is_reference_domain(domain)).then_some(&argument[start..])
+}
+
+/// Where the longest run of local-part characters that ends `front` starts; `None` when it is empty.
+fn local_part_start(front: &[u8]) -> Option<usize> {
+    let mut start = front.len();
+    loop {
+        match &front[..start] {
+            [.., octet] if is_local_octet(*octet) => start -= 1,
+            // The two letters beyond ASCII that fold to ASCII ones: long s and the Kelvin sign.
+            [.., 0xc5, 0xbf] => start -= 2,
+            [.., 0xe2, 0x84, 0xaa] => start -= 3,
+            _ => break,
+        }
+    }
+    (start < front.len()).then_some(start)
+}
+
+fn is_local_octet(octet: u8) -> bool {
+    octet == b'.' || is_atext(octet)
+}
+
+/// Words of letters and digits joined by single dots and hyphens, the last joined by a dot and made of
+/// 2 to 63 letters; or `localhost`.
+fn is_reference_domain(domain: &[u8]) -> bool {
+    let Ok(domain) = std::str::from_utf8(domain) else {
+        return false;
+    };
+    // The pattern is case-insensitive by Unicode's rules: a long s is an s, and U+0345 folds to a letter.
+    let is_letter = |c: char| is_letter(c) || c == '\u{345}';
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| is_letter(c) || c.is_ascii_digit());
+    let Some((front, top)) = domain.rsplit_once('.') else {
+        return domain
+            .chars()
+            .map(|c| if c == '\u{17f}' { 's' } else { c.to_ascii_lowercase() })
+            .eq("localhost".chars());
+    };
+    let is_top = (2..=63).contains(&top.chars().count()) && top.chars().all(is_letter);
+    is_top && front.split(['.', '-']).all(is_word)
+}
+
+/// Dotted decimal, each number of one to three digits and at most 255; leading zeros are fine.
+fn is_reference_ipv4(text: &[u8]) -> bool {
+    let is_octet = |part: &[u8]| {
+        (1..=3).contains(&part.len())
+            && part.iter().all(u8::is_ascii_digit)
+            && part.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 255
+    };
+    text.split(|&octet| octet == b'.').count() == 4 && text.split(|&octet| octet == b'.').all(is_octet)
+}
+
+fn is_compat_helo_name(name: &[u8]) -> bool {
+    let literal = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    is_reference_domain(name)
+        || is_reference_ipv4(name)
+        || literal.is_some_and(is_reference_ipv4)
+        || is_a_label_domain(name)
+        || is_address_literal(name)
+}
+
+/// What go-smtp-mock refuses though RFC 5321 allows it, and clients need it: hyphen runs, as in the
+/// A-labels of internationalised domains. Domains without a dot and numeric top-level domains stay
+/// refused, as its users expect.
+fn is_a_label_domain(domain: &[u8]) -> bool {
+    let Some(dot) = memchr::memrchr(b'.', domain) else {
+        return false;
+    };
+    let top = &domain[dot + 1..];
+    let is_top = (2..=63).contains(&top.len()) && top.iter().all(u8::is_ascii_alphabetic);
+    is_rfc_domain(domain) && (is_top || starts_with_ignoring_case(top, b"xn--"))
+}
+
+fn is_compat_mailbox(mailbox: &[u8]) -> bool {
+    let is_domain = |domain: &[u8]| {
+        is_reference_domain(domain) || is_a_label_domain(domain) || is_address_literal(domain)
+    };
+    split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
+}
+
+// --- the grammar of RFC 5321 section 4.1.2 -------------------------------------------------------
+
+fn is_rfc_mailbox(mailbox: &[u8]) -> bool {
+    split_mailbox(mailbox).is_some_and(|(_, domain)| is_rfc_domain(domain) || is_address_literal(domain))
+}
+
+/// `Mailbox = Local-part "@" ( Domain / address-literal )`: a valid local part and what follows the @.
+fn split_mailbox(mailbox: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = match mailbox.first()? {
+        b'"' => quoted_string_length(mailbox)?,
+        _ => memchr::memchr(b'@', mailbox)?,
+    };
+    let (local, domain) = (&mailbox[..at], mailbox[at..].strip_prefix(b"@")?);
+    let is_dot_string = || {
+        local.split(|&octet| octet == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&o| is_atext(o)))
+    };
+    (local.first() == Some(&b'"') || is_dot_string()).then_some((local, domain))
+}
+
+/// `Quoted-string = DQUOTE *QcontentSMTP DQUOTE`: its length, quotes included.
+fn quoted_string_length(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match *text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' if matches!(text.get(at + 1), Some(b' '..=b'~')) => at += 2,
+            b' '..=b'[' | b']'..=b'~' => at += 1,
+            _ => return None,
+        }
+    }
+}
+
+/// `atext` of RFC 5322 section 3.2.3.
+fn is_atext(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
+}
+
+/// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`.
+fn is_rfc_domain(domain: &[u8]) -> bool {
+    let is_edge = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_alphanumeric);
+    let is_sub_domain = |label: &[u8]| {
+        is_edge(label.first())
+            && is_edge(label.last())
+            && label.iter().all(|&octet| octet.is_ascii_alphanumeric() || octet == b'-')
+    };
+    domain.split(|&octet| octet == b'.').all(is_sub_domain)
+}
+
+/// `address-literal` of RFC 5321 section 4.1.3: IPv4, IPv6 or a tag and its content.
+fn is_address_literal(text: &[u8]) -> bool {
+    let Some(inner) = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
+        return false;
+    };
+    let Ok(inner) = std::str::from_utf8(inner) else {
+        return false;
+    };
+    match inner.split_once(':') {
+        None => inner.parse::<Ipv4Addr>().is_ok(),
+        Some((tag, ip)) if tag.eq_ignore_ascii_case("IPv6") => ip.parse::<Ipv6Addr>().is_ok(),
+        Some((tag, content)) => {
+            is_rfc_domain(tag.as_bytes())
+                && !tag.contains('.')
+                && !content.is_empty()
+                && content.bytes().all(|octet| matches!(octet, b'!'..=b'Z' | b'^'..=b'~'))
+        }
+    }
+}

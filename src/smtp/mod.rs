@@ -1,0 +1,35 @@
+//! The SMTP server side as pure data: bytes in, [`Step`]s out.
+//!
+//! Nothing here knows a socket, a clock or a thread. A [`Session`] is fed with whatever
+//! bytes have arrived, in chunks of any size, and says how many it consumed and what is
+//! to be replied, how late, and whether the connection goes on. The same bytes give the
+//! same steps and the same [`Record`]s however they were cut.
+//!
+//! ```
+//! use smtpmock::smtp::{Policy, Session};
+//!
+//! let policy = Policy::default();
+//! let mut session = Session::new();
+//! assert_eq!(session.greeting(&policy).reply.text(), b"220 Welcome");
+//!
+//! let progress = session.advance(&policy, b"EHLO client.example\r\nNOOP\r\n");
+//! assert_eq!(progress.consumed, 21); // one line at a time: NOOP is still to come
+//! assert_eq!(progress.step.unwrap().reply.text(), b"250 Received");
+//! ```
+
+mod address;
+mod command;
+mod letters;
+mod policy;
+mod record;
+mod reply;
+mod scan;
+mod session;
+
+pub use address::{AddressRules, HeloName, Path};
+pub use command::{Command, Verb};
+pub use policy::{DelayPoint, Keep, Lists, Policy, RecordMode};
+pub use record::{Exchange, Record};
+pub use reply::{Reply, ReplyKind};
+pub use scan::{DataScan, DataScanner, LineScan, LineScanner};
+pub use session::{Expect, Filing, Next, Progress, Session, Stage, Step};

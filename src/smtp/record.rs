@@ -1,0 +1,107 @@
+//! The record in the making: what one session, or one mail transaction, said and was told.
+
+use std::sync::Arc;
+
+use super::reply::Reply;
+
+/// A request and the response to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// The line as received, trimmed of white space.
+    pub request: Box<[u8]>,
+    /// What was answered; `None` where nothing was.
+    pub response: Option<Reply>,
+}
+
+impl Exchange {
+    /// The reply's text without its final CRLF; empty where nothing was answered.
+    pub fn response_text(&self) -> &[u8] {
+        self.response.as_ref().map_or(b"", Reply::text)
+    }
+
+    /// Answered with a 2yz or 3yz reply (RFC 5321 section 4.2.1).
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.response_text().first(), Some(b'2' | b'3'))
+    }
+}
+
+/// The fields of go-smtp-mock's `Message`, named after its getters.
+///
+/// The flags are always right; the texts are there as far as [`Keep`](super::Keep) says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// HELO or EHLO.
+    pub helo_exchange: Exchange,
+    /// MAIL.
+    pub mailfrom_exchange: Exchange,
+    /// Each RCPT that counts, in order.
+    pub rcptto_exchanges: Vec<Exchange>,
+    /// DATA.
+    pub data_exchange: Exchange,
+    /// The message text, dots unstuffed, without the final dot's line. Cloning a record shares it.
+    pub msg_request: Arc<Vec<u8>>,
+    /// Octets of the message text, kept or not.
+    pub msg_size: usize,
+    /// What the final dot was answered with.
+    pub msg_response: Option<Reply>,
+    /// RSET.
+    pub rset_exchange: Exchange,
+    /// HELO was accepted.
+    pub helo: bool,
+    /// MAIL was accepted.
+    pub mailfrom: bool,
+    /// The last RCPT, or with `multiple_rcptto` any RCPT, was accepted.
+    pub rcptto: bool,
+    /// DATA was accepted.
+    pub data: bool,
+    /// The message was accepted.
+    pub msg: bool,
+    /// RSET was accepted.
+    pub rset: bool,
+    /// NOOP was received.
+    pub noop: bool,
+    /// QUIT was received.
+    pub quit_sent: bool,
+}
+
+impl Record {
+    /// A whole message was accepted: MAIL, RCPT, DATA and the message text.
+    pub fn is_consistent(&self) -> bool {
+        self.mailfrom && self.rcptto && self.data && self.msg
+    }
+
+    /// The same HELO, and nothing else: what MAIL and RSET leave.
+    pub(super) fn after_helo(&mut self) -> Self {
+        Self { helo_exchange: std::mem::take(&mut self.helo_exchange), helo: self.helo, ..Self::default() }
+    }
+
+    /// HELO and MAIL, and nothing else: what RCPT leaves.
+    pub(super) fn after_mail(&mut self) -> Self {
+        Self {
+            mailfrom_exchange: std::mem::take(&mut self.mailfrom_exchange),
+            mailfrom: self.mailfrom,
+            ..self.after_helo()
+        }
+    }
+
+    /// HELO, MAIL and RCPT, and nothing else: what DATA leaves.
+    pub(super) fn after_rcpt(&mut self) -> Self {
+        Self {
+            rcptto_exchanges: std::mem::take(&mut self.rcptto_exchanges),
+            rcptto: self.rcptto,
+            ..self.after_mail()
+        }
+    }
+
+    /// Bytes this record holds in memory, its bookkeeping included.
+    pub(crate) fn memory(&self) -> usize {
+        let exchanges =
+            [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
+        let lines =
+            exchanges.into_iter().chain(&self.rcptto_exchanges).map(|exchange| exchange.request.len());
+        size_of::<Self>()
+            + self.rcptto_exchanges.capacity() * size_of::<Exchange>()
+            + lines.sum::<usize>()
+            + self.msg_request.capacity()
+    }
+}

@@ -1,0 +1,169 @@
+//! Finding ends: of a command line, and of the message data. Both resume where they stopped, so bytes
+//! that arrive one by one cost no more than bytes that arrive together.
+
+use memchr::{memchr, memmem};
+
+/// What [`LineScanner::scan`] found at the front of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineScan {
+    /// A line of this many octets, its LF included.
+    Line(usize),
+    /// A line over the limit ends here; this many octets, its LF included, are to be dropped.
+    TooLong(usize),
+    /// No end yet; this many octets are to be dropped (0 unless the line is over the limit already). The
+    /// octets that are not dropped must stand at the front of the next input.
+    Incomplete(usize),
+}
+
+/// Finds the end of command lines. A bare LF ends a line too, as in go-smtp-mock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LineScanner {
+    state: LineState,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LineState {
+    /// This many octets at the front of the input are known to hold no LF.
+    Searching(usize),
+    /// The line is over the limit: everything up to its LF is dropped.
+    Skipping,
+}
+
+impl Default for LineState {
+    fn default() -> Self {
+        Self::Searching(0)
+    }
+}
+
+impl LineScanner {
+    /// Longest command line in octets, CRLF included. RFC 5321 section 4.5.3.1.4 asks for at least 512,
+    /// and extensions add to it.
+    pub const LIMIT: usize = 4096;
+
+    /// Looks for the end of the first line in `input`.
+    pub fn scan(&mut self, input: &[u8]) -> LineScan {
+        match self.state {
+            LineState::Searching(known) => self.search(input, known.min(input.len())),
+            LineState::Skipping => self.skip(input),
+        }
+    }
+
+    fn search(&mut self, input: &[u8], known: usize) -> LineScan {
+        // One octet beyond the limit is enough to tell that a line is too long.
+        let reach = input.len().min(Self::LIMIT + 1);
+        match memchr(b'\n', &input[known.min(reach)..reach]) {
+            Some(at) if known + at < Self::LIMIT => {
+                self.state = LineState::Searching(0);
+                LineScan::Line(known + at + 1)
+            }
+            None if reach <= Self::LIMIT => {
+                self.state = LineState::Searching(reach);
+                LineScan::Incomplete(0)
+            }
+            _ => self.skip(input),
+        }
+    }
+
+    fn skip(&mut self, input: &[u8]) -> LineScan {
+        if let Some(at) = memchr(b'\n', input) {
+            self.state = LineState::Searching(0);
+            return LineScan::TooLong(at + 1);
+        }
+        self.state = LineState::Skipping;
+        LineScan::Incomplete(input.len())
+    }
+}
+
+/// What [`DataScanner::scan`] did with the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataScan {
+    /// Octets used up, from the front. All of them unless the data ended.
+    pub consumed: usize,
+    /// The final `CRLF.CRLF` was among them.
+    pub ended: bool,
+}
+
+/// Takes message data apart: content with the stuffed dots removed, and its end (RFC 5321 sections
+/// 4.1.1.4 and 4.5.2).
+///
+/// Only CRLF is a line end. A bare CR or LF is content, so nothing but `CRLF.CRLF` ends the data and
+/// nothing but a dot right after CRLF is removed: what one server takes for the end of a message, and
+/// the next does not, is how messages are smuggled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DataScanner {
+    seen: Seen,
+}
+
+/// How much of `CRLF.CRLF` the octets up to now end with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    Cr,
+    /// The data starts like this: the CRLF of the DATA line counts.
+    #[default]
+    CrLf,
+    /// The dot itself is never content.
+    CrLfDot,
+    /// The CR is held back: it is content unless LF follows.
+    CrLfDotCr,
+}
+
+impl DataScanner {
+    /// Scans `input` up to the end of the data, giving the content to `emit` in runs as long as possible.
+    pub fn scan(&mut self, input: &[u8], mut emit: impl FnMut(&[u8])) -> DataScan {
+        let mut at = 0;
+        while at < input.len() {
+            if self.seen == Seen::Nothing {
+                at = self.run(input, at, &mut emit);
+            } else if self.step(&input[at..=at], &mut emit) {
+                return DataScan { consumed: at + 1, ended: true };
+            } else {
+                at += 1;
+            }
+        }
+        DataScan { consumed: input.len(), ended: false }
+    }
+
+    /// Takes a whole run up to and including the next `CRLF.`, or all that is left. Returns the index
+    /// after it.
+    fn run(&mut self, input: &[u8], at: usize, emit: &mut impl FnMut(&[u8])) -> usize {
+        let rest = &input[at..];
+        if let Some(found) = memmem::find(rest, b"\r\n.") {
+            emit(&rest[..found + 2]);
+            self.seen = Seen::CrLfDot;
+            return at + found + 3;
+        }
+        emit(rest);
+        self.seen = match rest {
+            [.., b'\r', b'\n'] => Seen::CrLf,
+            [.., b'\r'] => Seen::Cr,
+            _ => Seen::Nothing,
+        };
+        input.len()
+    }
+
+    /// Takes one octet near a line end. True when it ended the data.
+    fn step(&mut self, octet: &[u8], emit: &mut impl FnMut(&[u8])) -> bool {
+        let (seen, content): (Seen, &[u8]) = match (self.seen, octet[0]) {
+            (Seen::CrLf, b'.') => (Seen::CrLfDot, b""),
+            (Seen::CrLfDot, b'\r') => (Seen::CrLfDotCr, b""),
+            (Seen::CrLfDotCr, b'\n') => {
+                *self = Self::default();
+                return true;
+            }
+            (Seen::CrLfDotCr, b'\r') => (Seen::Cr, b"\r\r"),
+            (Seen::CrLfDotCr, _) => {
+                emit(b"\r");
+                (Seen::Nothing, octet)
+            }
+            (_, b'\r') => (Seen::Cr, octet),
+            (Seen::Cr, b'\n') => (Seen::CrLf, octet),
+            _ => (Seen::Nothing, octet),
+        };
+        self.seen = seen;
+        if !content.is_empty() {
+            emit(content);
+        }
+        false
+    }
+}

@@ -1,0 +1,244 @@
+//! Finished messages, and those of sessions still running: per shard, in one order, with waits that are
+//! woken by arrival.
+//!
+//! A shard pushes under a lock of its own, which a reader holds only to swap the finished records out
+//! (and to copy the records of running sessions). What was swapped out lies in an archive that only
+//! readers touch, except when the bound is reached: then a shard evicts the oldest record from there if
+//! no reader is at it, otherwise from its own.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::message::Message;
+use crate::net::clock::Deadline;
+
+/// All records of a server.
+#[derive(Debug)]
+pub(crate) struct Store {
+    shards: Vec<Mutex<Shard>>,
+    /// Records that readers have seen, oldest first.
+    archive: Mutex<VecDeque<Numbered>>,
+    /// Position of the next finished record in the order of all shards.
+    next_number: AtomicU64,
+    /// Records that can be seen: finished ones and accepted ones of running sessions.
+    visible: AtomicUsize,
+    memory: AtomicUsize,
+    evicted: AtomicU64,
+    max_records: usize,
+    max_memory: usize,
+    /// Threads in a wait. Arrivals look at it to learn whether anybody is to be woken.
+    waiters: AtomicUsize,
+    gate: Mutex<()>,
+    arrival: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Finished records that no reader has seen, oldest first.
+    finished: VecDeque<Numbered>,
+    /// Records of running sessions that hold an accepted message.
+    running: Slab<Running>,
+}
+
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    message: Message,
+}
+
+/// A session's record while the session runs; `None` once it was purged.
+#[derive(Debug)]
+struct Running {
+    number: u64,
+    message: Option<Message>,
+}
+
+/// Names the record of a running session within its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunningKey(usize);
+
+impl Store {
+    pub(crate) fn new(shards: usize, max_records: usize, max_memory: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            archive: Mutex::default(),
+            next_number: AtomicU64::new(0),
+            visible: AtomicUsize::new(0),
+            memory: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+            max_records,
+            max_memory,
+            waiters: AtomicUsize::new(0),
+            gate: Mutex::default(),
+            arrival: Condvar::new(),
+        }
+    }
+
+    /// Shows the record of a running session, which holds a message accepted just now.
+    pub(crate) fn accept(&self, shard: usize, key: Option<RunningKey>, message: Message) -> RunningKey {
+        let mut shard = lock(&self.shards[shard]);
+        let number = self.next_number();
+        self.count(&message);
+        let running = Running { number, message: Some(message) };
+        let (key, replaced) = match key {
+            Some(key) => (key, std::mem::replace(&mut shard.running[key.0], running).message),
+            None => (RunningKey(shard.running.insert(running)), None),
+        };
+        self.uncount(replaced.as_ref());
+        self.evict(&mut shard);
+        drop(shard);
+        self.wake();
+        key
+    }
+
+    /// Replaces the record of a running session, unless it was purged.
+    pub(crate) fn update(&self, shard: usize, key: RunningKey, message: Message) {
+        let mut shard = lock(&self.shards[shard]);
+        let shown = &mut shard.running[key.0].message;
+        if let Some(old) = shown.take() {
+            self.count(&message);
+            *shown = Some(message);
+            self.uncount(Some(&old));
+        }
+    }
+
+    /// Files the record of a session, or mail transaction, that is over. One that was purged while its
+    /// session ran is filed again only when it `is_news`.
+    pub(crate) fn finish(&self, shard: usize, key: Option<RunningKey>, message: Message, is_news: bool) {
+        let mut shard = lock(&self.shards[shard]);
+        let was_purged = key.is_some_and(|key| {
+            let running = shard.running.remove(key.0);
+            self.uncount(running.message.as_ref());
+            running.message.is_none()
+        });
+        if was_purged && !is_news {
+            return;
+        }
+        self.count(&message);
+        let number = self.next_number();
+        shard.finished.push_back(Numbered { number, message });
+        self.evict(&mut shard);
+        drop(shard);
+        self.wake();
+    }
+
+    /// Forgets the record of a running session that left none.
+    pub(crate) fn forget(&self, shard: usize, key: RunningKey) {
+        let running = lock(&self.shards[shard]).running.remove(key.0);
+        self.uncount(running.message.as_ref());
+    }
+
+    /// Copies of all records: the finished ones in the order in which they were finished, then those of
+    /// running sessions in the order in which their last message was accepted.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        let mut archive = lock(&self.archive);
+        let running = self.collect(&mut archive, |running| running.message.clone());
+        archive.iter().map(|numbered| numbered.message.clone()).chain(running).collect()
+    }
+
+    /// Takes all records out, in the same order. What arrives meanwhile is either among them or kept.
+    pub(crate) fn purge(&self) -> Vec<Message> {
+        let mut archive = lock(&self.archive);
+        let running = self.collect(&mut archive, |running| running.message.take());
+        let messages: Vec<_> = archive.drain(..).map(|numbered| numbered.message).chain(running).collect();
+        messages.iter().for_each(|message| self.uncount(Some(message)));
+        messages
+    }
+
+    /// Waits until `count` records can be seen. False when the time is up.
+    pub(crate) fn wait(&self, count: usize, timeout: Duration) -> bool {
+        let deadline = Deadline::after(timeout);
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        let mut gate = lock(&self.gate);
+        let arrived = loop {
+            if self.visible.load(Ordering::SeqCst) >= count {
+                break true;
+            }
+            let left = deadline.left();
+            if left.is_zero() {
+                break false;
+            }
+            gate = self.arrival.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(gate);
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+        arrived
+    }
+
+    /// Records evicted because the bound was reached.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Moves what the shards have finished to the archive and gives what `show` makes of the running
+    /// sessions' records. All shards are held at once, for a swap each, so that the order is whole.
+    fn collect(
+        &self,
+        archive: &mut VecDeque<Numbered>,
+        mut show: impl FnMut(&mut Running) -> Option<Message>,
+    ) -> Vec<Message> {
+        let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
+        let batches: Vec<_> = shards.iter_mut().map(|shard| std::mem::take(&mut shard.finished)).collect();
+        let mut running: Vec<_> = shards
+            .iter_mut()
+            .flat_map(|shard| shard.running.iter_mut())
+            .filter_map(|(_, running)| show(running).map(|message| (running.number, message)))
+            .collect();
+        drop(shards);
+        archive.extend(batches.into_iter().flatten());
+        archive.make_contiguous().sort_by_key(|numbered| numbered.number);
+        running.sort_by_key(|&(number, _)| number);
+        running.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Drops the oldest finished records until the bound is kept; when there are none, records of running
+    /// sessions, as if they were purged.
+    fn evict(&self, shard: &mut Shard) {
+        while self.visible.load(Ordering::Relaxed) > self.max_records
+            || self.memory.load(Ordering::Relaxed) > self.max_memory
+        {
+            let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.pop_front());
+            let finished = archived.or_else(|| shard.finished.pop_front()).map(|numbered| numbered.message);
+            let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
+            let Some(oldest) = finished.or_else(running) else {
+                return;
+            };
+            self.uncount(Some(&oldest));
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn count(&self, message: &Message) {
+        self.memory.fetch_add(message.memory(), Ordering::Relaxed);
+        self.visible.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn uncount(&self, message: Option<&Message>) {
+        if let Some(message) = message {
+            self.memory.fetch_sub(message.memory(), Ordering::Relaxed);
+            self.visible.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A waiter announces itself before it looks at the count, and an arrival counts before it looks for
+    /// waiters: one of the two sees the other.
+    fn wake(&self) {
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.gate));
+            self.arrival.notify_all();
+        }
+    }
+}
+
+/// Whoever panicked with the lock held left nothing half done: each change is a single push or swap.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,95 @@
+//! Imports point inward: the SMTP part knows nothing of sockets, clocks, threads or the server around it.
+
+use std::path::{Path, PathBuf};
+
+/// What no file of `src/smtp/` may name.
+const FORBIDDEN_IN_SMTP: &[&str] = &[
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
+    "SocketAddr",
+    "std::thread",
+    "std::fs",
+    "std::io",
+    "std::env",
+    "std::process",
+    "std::time::Instant",
+    "Instant",
+    "SystemTime",
+    "Mutex",
+    "RwLock",
+    "Condvar",
+    "mpsc",
+    "static mut",
+];
+
+/// Crates `src/smtp/` may name in a path; `crate` only as far as `crate::smtp`.
+const ALLOWED_ROOTS: &[&str] = &["std", "memchr", "super", "self", "crate"];
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("a readable source");
+            (path, text)
+        })
+        .collect()
+}
+
+/// A source without its comments: documentation may name what code may not.
+fn code(text: &str) -> String {
+    let without_comment = |line: &str| line.split("//").next().unwrap_or_default().to_owned() + "\n";
+    text.lines().map(without_comment).collect()
+}
+
+/// The first segment of every `use` path.
+fn imported_roots(code: &str) -> Vec<String> {
+    code.lines()
+        .filter_map(|line| line.trim().strip_prefix("pub(crate) ").or(Some(line.trim())))
+        .filter_map(|line| line.strip_prefix("pub ").unwrap_or(line).strip_prefix("use "))
+        .map(|path| path.split([':', ';', ' ']).next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_smtp_part_names_no_socket_clock_or_thread() {
+    let sources = sources("src/smtp");
+    assert!(sources.len() >= 8, "src/smtp/ has moved");
+    for (path, text) in sources {
+        let code = code(&text);
+        for word in FORBIDDEN_IN_SMTP {
+            let found = code.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).any(|name| {
+                name == *word
+                    || name.ends_with(&format!("::{word}"))
+                    || name.starts_with(&format!("{word}::"))
+            });
+            assert!(!found, "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_smtp_part_imports_memchr_and_the_standard_library_only() {
+    let siblings: Vec<String> = sources("src/smtp")
+        .iter()
+        .filter_map(|(path, _)| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    for (path, text) in sources("src/smtp") {
+        let code = code(&text);
+        for root in imported_roots(&code) {
+            let is_sibling = path.ends_with("mod.rs") && siblings.contains(&root);
+            assert!(
+                is_sibling || ALLOWED_ROOTS.contains(&root.as_str()),
+                "{} imports {root}",
+                path.display()
+            );
+        }
+        let leaves = code.match_indices("crate::").any(|(at, _)| !code[at..].starts_with("crate::smtp"));
+        assert!(!leaves, "{} reaches out of crate::smtp", path.display());
+    }
+}

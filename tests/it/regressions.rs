@@ -1,0 +1,58 @@
+//! One test for each mended bug, named after what went wrong.
+
+use smtpmock::smtp::{Policy, Record};
+
+use crate::support::peer::Peer;
+
+/// Sends `dialogue` and gives the replies, the records, and whether the server closed.
+fn talk(policy: &Policy, dialogue: &str) -> (Vec<String>, Vec<Record>, bool) {
+    let mut peer = Peer::connect(policy);
+    let mut records = Vec::new();
+    peer.receive(dialogue.as_bytes(), &mut records);
+    let closed = peer.closed;
+    peer.close(&mut records);
+    let output = String::from_utf8(peer.output).expect("replies are text here");
+    (output.lines().map(str::to_owned).collect(), records, closed)
+}
+
+#[test]
+fn fail_fast_waited_for_the_end_of_an_oversize_message() {
+    let mut policy = Policy::default();
+    policy.fail_fast = true;
+    policy.set_message_size_limit(10);
+    let dialogue = "HELO example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n\
+                    longer than ten octets\r\n";
+    let (replies, records, closed) = talk(&policy, dialogue);
+    assert_eq!(replies.last().unwrap(), "552 Message exceeded max size of 10 bytes");
+    assert!(closed);
+    assert!(records[0].data && !records[0].msg);
+}
+
+/// What `multiple_message_receiving` keeps over RSET: one accepted message.
+const ACCEPTED_MESSAGE: &str = "HELO example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n\
+                                DATA\r\nx\r\n.\r\n";
+
+fn keeps_over_rset() -> Policy {
+    let mut policy = Policy::default();
+    policy.multiple_rcptto = true;
+    policy.multiple_message_receiving = true;
+    policy
+}
+
+#[test]
+fn rset_forgot_that_the_record_it_kept_has_an_accepted_rcpt() {
+    let dialogue = format!("{ACCEPTED_MESSAGE}RSET\r\nRCPT TO:<late@example.com>\r\n");
+    let (replies, records, _) = talk(&keeps_over_rset(), &dialogue);
+    assert!(replies.last().unwrap().starts_with("503 "));
+    assert_eq!(records[0].rcptto_exchanges.len(), 2);
+    assert!(records[0].rcptto && records[0].is_consistent());
+}
+
+#[test]
+fn rset_let_a_record_grow_beyond_the_limit_of_recipients() {
+    const LIMIT: usize = 10_000; // as the policy has it
+    let many = "RCPT TO:<late@example.com>\r\n".repeat(LIMIT);
+    let dialogue = format!("{ACCEPTED_MESSAGE}RSET\r\n{many}RSET\r\n{many}");
+    let (_, records, _) = talk(&keeps_over_rset(), &dialogue);
+    assert_eq!(records[0].rcptto_exchanges.len(), LIMIT);
+}

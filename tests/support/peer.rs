@@ -1,0 +1,63 @@
+//! The least a server has to do around a pure [`Session`], to drive it without sockets.
+
+use smtpmock::smtp::{Filing, Next, Policy, Record, ReplyKind, Session};
+
+/// One connection's server side.
+#[derive(Debug)]
+pub(crate) struct Peer<'p> {
+    policy: &'p Policy,
+    session: Session,
+    /// Input that is not consumed yet.
+    input: Vec<u8>,
+    /// Replies that nobody has looked at yet.
+    pub(crate) output: Vec<u8>,
+    pub(crate) closed: bool,
+}
+
+impl<'p> Peer<'p> {
+    /// A new connection; its greeting is in the output.
+    pub(crate) fn connect(policy: &'p Policy) -> Self {
+        let session = Session::new();
+        let output = session.greeting(policy).reply.wire().to_vec();
+        Self { policy, session, input: Vec::new(), output, closed: false }
+    }
+
+    /// Takes bytes of the client. Records that are complete go to `records`.
+    pub(crate) fn receive(&mut self, bytes: &[u8], records: &mut Vec<Record>) {
+        if self.closed {
+            return;
+        }
+        self.input.extend_from_slice(bytes);
+        while !self.input.is_empty() {
+            let progress = self.session.advance(self.policy, &self.input);
+            assert!(progress.consumed <= self.input.len(), "consumed more than there was");
+            self.input.drain(..progress.consumed);
+            let Some(step) = progress.step else { break };
+            self.output.extend_from_slice(step.reply.wire());
+            if step.filing == Filing::Finished {
+                records.push(self.session.take_finished().expect("Finished announces a record"));
+            }
+            assert!(self.session.take_finished().is_none(), "a record without Filing::Finished");
+            if step.next == Next::Close {
+                return self.close(records);
+            }
+        }
+    }
+
+    /// The client is gone, or the connection is closed.
+    pub(crate) fn close(&mut self, records: &mut Vec<Record>) {
+        if !self.closed {
+            self.closed = true;
+            records.extend(self.session.finish(self.policy));
+        }
+    }
+
+    /// The session timeout strikes. `told` is false where the server says nothing.
+    pub(crate) fn time_out(&mut self, told: bool, records: &mut Vec<Record>) {
+        if told {
+            let reply = self.policy.reply(ReplyKind::ServiceClosing);
+            self.output.extend_from_slice(reply.wire());
+        }
+        self.close(records);
+    }
+}
