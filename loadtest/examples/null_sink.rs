@@ -27,8 +27,7 @@ fn main() -> std::io::Result<()> {
     };
     let mut listener = TcpListener::bind(std::net::SocketAddr::from(([127, 0, 0, 1], port)))?;
     let mut poll = Poll::new()?;
-    poll.registry()
-        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
     let mut peers: Vec<Option<Peer>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
@@ -63,13 +62,8 @@ fn accept(
             peers.push(None);
             peers.len() - 1
         });
-        poll.registry()
-            .register(&mut stream, Token(index), Interest::READABLE)?;
-        let mut peer = Peer {
-            stream,
-            in_data: false,
-            tail: [0; 5],
-        };
+        poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        let mut peer = Peer { stream, in_data: false, tail: [0; 5] };
         say(&mut peer, b"220 Welcome\r\n");
         peers[index] = Some(peer);
     }
@@ -102,10 +96,7 @@ fn serve(peer: &mut Peer, buffer: &mut [u8]) -> bool {
                 b'd' => {
                     peer.in_data = true;
                     peer.tail = [0; 5];
-                    say(
-                        peer,
-                        b"354 Ready for receive message. End data with <CR><LF>.<CR><LF>\r\n",
-                    );
+                    say(peer, b"354 Ready for receive message. End data with <CR><LF>.<CR><LF>\r\n");
                 }
                 b'q' => {
                     say(peer, b"221 Closing connection\r\n");

@@ -76,9 +76,7 @@ impl Accounting {
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => self.accepted += 1,
-            Outcome::Refused { phase, code } => {
-                *self.refused.entry((phase, code)).or_default() += 1
-            }
+            Outcome::Refused { phase, code } => *self.refused.entry((phase, code)).or_default() += 1,
             Outcome::Aborted { phase, reason } => {
                 *self.aborted.entry((phase, reason)).or_default() += 1;
             }
@@ -97,10 +95,7 @@ impl Accounting {
 
     /// Messages refused with a code of this class (4 or 5).
     pub(crate) fn refused_class(&self, class: u16) -> u64 {
-        let of_class = self
-            .refused
-            .iter()
-            .filter(|((_, code), _)| code / 100 == class);
+        let of_class = self.refused.iter().filter(|((_, code), _)| code / 100 == class);
         of_class.map(|(_, count)| count).sum()
     }
 
@@ -164,10 +159,7 @@ mod tests {
         prop_oneof![
             Just(Outcome::Accepted),
             (phase(), 400u16..600).prop_map(|(phase, code)| Outcome::Refused { phase, code }),
-            phase().prop_map(|phase| Outcome::Aborted {
-                phase,
-                reason: Abort::Reset
-            }),
+            phase().prop_map(|phase| Outcome::Aborted { phase, reason: Abort::Reset }),
             phase().prop_map(|phase| Outcome::TimedOut { phase }),
         ]
     }

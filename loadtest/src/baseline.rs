@@ -37,42 +37,26 @@ pub(crate) enum Comparison {
 }
 
 /// Compares two runs, metric by metric; an error says why they cannot be compared.
-pub(crate) fn compare(
-    before: &Report,
-    now: &Report,
-    max_percent: f64,
-) -> Result<Vec<Move>, String> {
+pub(crate) fn compare(before: &Report, now: &Report, max_percent: f64) -> Result<Vec<Move>, String> {
     let differences = differences(&before.settings.shape, &now.settings.shape);
     if !differences.is_empty() {
-        return Err(format!(
-            "the runs have different shapes: {}",
-            differences.join("; ")
-        ));
+        return Err(format!("the runs have different shapes: {}", differences.join("; ")));
     }
     for (name, report) in [("the baseline", before), ("this run", now)] {
         if report.generator.saturated {
-            return Err(format!(
-                "in {name} the generator was saturated: its figures are not the target's"
-            ));
+            return Err(format!("in {name} the generator was saturated: its figures are not the target's"));
         }
     }
-    let mut moves = vec![
-        rate(before, now, max_percent),
-        errors(before, now, max_percent),
-    ];
+    let mut moves = vec![rate(before, now, max_percent), errors(before, now, max_percent)];
     let earlier = before.latency.named();
     for (name, split) in now.latency.named() {
         if let Some((_, old)) = earlier.iter().find(|(known, _)| *known == name) {
             moves.extend(
-                PERCENTILES
-                    .map(|percentile| latency(name, percentile, &old.ok, &split.ok, max_percent)),
+                PERCENTILES.map(|percentile| latency(name, percentile, &old.ok, &split.ok, max_percent)),
             );
         }
     }
-    if moves
-        .iter()
-        .all(|one| one.verdict == Comparison::NotCompared)
-    {
+    if moves.iter().all(|one| one.verdict == Comparison::NotCompared) {
         return Err("the runs have nothing in common that could be compared".to_owned());
     }
     Ok(moves)
@@ -95,11 +79,7 @@ fn judge(metric: String, before: f64, now: f64, worse: f64, max: f64, detail: St
         before: Some(before),
         now: Some(now),
         worse_by_percent: Some(worse),
-        verdict: if worse > max {
-            Comparison::Regressed
-        } else {
-            Comparison::Fine
-        },
+        verdict: if worse > max { Comparison::Regressed } else { Comparison::Fine },
         detail,
     }
 }
@@ -118,10 +98,7 @@ fn refuse(metric: String, reason: String) -> Move {
 fn rate(before: &Report, now: &Report, max: f64) -> Move {
     let metric = "rate".to_owned();
     if before.settings.shape.load != "closed" {
-        return refuse(
-            metric,
-            "the rate of an open loop is what was asked for".to_owned(),
-        );
+        return refuse(metric, "the rate of an open loop is what was asked for".to_owned());
     }
     if before.rate <= 0.0 || now.rate <= 0.0 {
         return refuse(metric, "one of the runs accepted nothing".to_owned());
@@ -156,10 +133,7 @@ fn latency(
     let needed = (SAMPLES_BEYOND / (1.0 - quantile)).round() as u64;
     for (when, distribution) in [("the baseline", before), ("this run", now)] {
         if distribution.count() < needed {
-            let reason = format!(
-                "{when} has {} samples of the {needed} needed",
-                distribution.count()
-            );
+            let reason = format!("{when} has {} samples of the {needed} needed", distribution.count());
             return refuse(metric, reason);
         }
     }

@@ -9,9 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::phase::Phase;
-use crate::plan::{
-    CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts,
-};
+use crate::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
 use crate::schedule::{Arrivals, Profile};
 use crate::template::Template;
 use crate::token::SEQ_LIMIT;
@@ -27,17 +25,10 @@ const CONNECTIONS_OPEN: usize = 128;
 
 /// An SMTP load generator: as fast as asked or as steadily as asked, with honest numbers.
 #[derive(Debug, Parser)]
-#[command(
-    name = "smtpload",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
-)]
-#[command(
-    after_help = "Exit codes: 0 fine, 1 the run failed, 2 usage, 10 a gate failed, 11 a regression, \
+#[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 the run failed, 2 usage, 10 a gate failed, 11 a regression, \
     12 the generator was saturated.\nWithout --rate, --ramp or --steps the loop is closed: each \
-    session sends one message after another."
-)]
+    session sends one message after another.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Merge>,
@@ -79,13 +70,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "STEPS", value_parser = units::steps, group = "pace")]
     steps: Option<Profile>,
     /// How arrivals of an open loop lie around the rate
-    #[arg(
-        long,
-        value_name = "KIND",
-        value_enum,
-        default_value = "constant",
-        requires = "pace"
-    )]
+    #[arg(long, value_name = "KIND", value_enum, default_value = "constant", requires = "pace")]
     arrivals: ArrivalKind,
     /// Start messages for this long (default 10s, or as long as the ramp)
     #[arg(long, value_name = "TIME", value_parser = units::positive_duration)]
@@ -116,11 +101,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "smtpload@example.com")]
     from: Template,
     /// The forward-path; {{seq}}, {{rcpt}} and {{run}} are replaced
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "user{{rcpt}}@example.com"
-    )]
+    #[arg(long, value_name = "ADDRESS", default_value = "user{{rcpt}}@example.com")]
     to: Template,
     /// Size of the message's body, or a range to draw from: 1KiB, 1KiB..64KiB
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = units::sizes)]
@@ -221,16 +202,10 @@ impl RunArgs {
 
     /// Checks what was typed and makes a plan of it.
     pub(crate) fn plan(&self, draw: impl Fn() -> u64) -> Result<Plan, String> {
-        let target = self
-            .target
-            .clone()
-            .ok_or("the target HOST:PORT is missing")?;
+        let target = self.target.clone().ok_or("the target HOST:PORT is missing")?;
         let profile = self.profile();
         let limit = self.limit(profile.as_ref());
-        if limit
-            .duration
-            .is_some_and(|duration| self.warmup >= duration)
-        {
+        if limit.duration.is_some_and(|duration| self.warmup >= duration) {
             return Err("--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer".to_owned());
         }
         let (connections, threads) = self.counts(profile.is_some())?;
@@ -272,36 +247,21 @@ impl RunArgs {
     }
 
     fn limit(&self, profile: Option<&Profile>) -> Limit {
-        let scheduled = profile
-            .map(Profile::length)
-            .filter(|length| !length.is_zero());
+        let scheduled = profile.map(Profile::length).filter(|length| !length.is_zero());
         let duration = self.duration.or(scheduled);
         let unbounded = duration.is_none() && self.count.is_none();
-        Limit {
-            count: self.count,
-            duration: if unbounded {
-                Some(DURATION_DEFAULT)
-            } else {
-                duration
-            },
-        }
+        Limit { count: self.count, duration: if unbounded { Some(DURATION_DEFAULT) } else { duration } }
     }
 
     fn counts(&self, open_loop: bool) -> Result<(usize, usize), String> {
-        let fallback = if open_loop {
-            CONNECTIONS_OPEN
-        } else {
-            CONNECTIONS_CLOSED
-        };
+        let fallback = if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED };
         let threads = self.threads;
         if !(1..=THREADS_LIMIT).contains(&threads) {
             return Err(format!("--threads {threads}: must be 1 to {THREADS_LIMIT}"));
         }
         let connections = self.connections.unwrap_or(fallback.max(threads));
         if !(1..=CONNECTIONS_LIMIT).contains(&connections) {
-            return Err(format!(
-                "--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}"
-            ));
+            return Err(format!("--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}"));
         }
         if threads > connections {
             return Err(format!(
@@ -312,19 +272,12 @@ impl RunArgs {
     }
 
     fn resolve(&self, target: &str) -> Result<SocketAddr, String> {
-        let named = if has_port(target) {
-            target.to_owned()
-        } else {
-            format!("{target}:25")
-        };
+        let named = if has_port(target) { target.to_owned() } else { format!("{target}:25") };
         let found = named.to_socket_addrs().map_err(|error| {
-            format!(
-                "the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525"
-            )
+            format!("the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525")
         })?;
-        let fits = |address: &SocketAddr| {
-            (!self.ipv4 || address.is_ipv4()) && (!self.ipv6 || address.is_ipv6())
-        };
+        let fits =
+            |address: &SocketAddr| (!self.ipv4 || address.is_ipv4()) && (!self.ipv6 || address.is_ipv6());
         found.into_iter().find(fits).ok_or_else(|| {
             let family = if self.ipv4 { "IPv4" } else { "IPv6" };
             format!("the target `{target}` has no {family} address; leave out -4 and -6 or name another host")
@@ -336,18 +289,13 @@ impl RunArgs {
             if ip.is_ipv4() == address.is_ipv4() {
                 Ok(SocketAddr::new(*ip, 0))
             } else {
-                Err(format!(
-                    "--bind {ip}: the target is {address}, which is of the other IP family"
-                ))
+                Err(format!("--bind {ip}: the target is {address}, which is of the other IP family"))
             }
         };
         let sources: Vec<SocketAddr> = self.bind.iter().map(of).collect::<Result<_, _>>()?;
         for source in &sources {
             std::net::TcpListener::bind(source).map_err(|error| {
-                format!(
-                    "--bind {}: {error}; give an address of this machine",
-                    source.ip()
-                )
+                format!("--bind {}: {error}; give an address of this machine", source.ip())
             })?;
         }
         Ok(sources)
@@ -357,20 +305,14 @@ impl RunArgs {
         let Some(path) = &self.message else {
             let (min, max) = self.size;
             if min < BODY_MIN || max > BODY_MAX {
-                return Err(format!(
-                    "--size: must be {BODY_MIN} bytes to {} MiB",
-                    BODY_MAX >> 20
-                ));
+                return Err(format!("--size: must be {BODY_MIN} bytes to {} MiB", BODY_MAX >> 20));
             }
             return Ok(Content::Generated { min, max });
         };
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| format!("--message {name}: {error}"))?;
         if bytes.len() as u64 > BODY_MAX {
-            return Err(format!(
-                "--message {name}: larger than {} MiB",
-                BODY_MAX >> 20
-            ));
+            return Err(format!("--message {name}: larger than {} MiB", BODY_MAX >> 20));
         }
         Ok(Content::File { name, bytes })
     }

@@ -138,10 +138,7 @@ impl Session {
 
     /// Whether the greeting and EHLO are done.
     pub(crate) fn is_established(&self) -> bool {
-        !matches!(
-            self.state,
-            State::Connecting | State::Banner | State::Ehlo | State::Closed
-        )
+        !matches!(self.state, State::Connecting | State::Banner | State::Ehlo | State::Closed)
     }
 
     /// Whether QUIT was sent: the session's end is then no surprise.
@@ -161,11 +158,7 @@ impl Session {
         self.state = State::Mail;
         self.taken = 0;
         self.refusal = None;
-        if self.grouped() {
-            Command::Group
-        } else {
-            Command::Mail
-        }
+        if self.grouped() { Command::Group } else { Command::Mail }
     }
 
     /// Ends a session that is ready; says what to send.
@@ -180,11 +173,7 @@ impl Session {
         if self.state == State::Ehlo && is_keyword(line.text, b"PIPELINING") {
             self.offers_pipelining = true;
         }
-        if line.last {
-            self.on_reply(line.code).map(Some)
-        } else {
-            Ok(None)
-        }
+        if line.last { self.on_reply(line.code).map(Some) } else { Ok(None) }
     }
 
     fn on_reply(&mut self, code: u16) -> Result<Step, OutOfOrder> {
@@ -193,11 +182,7 @@ impl Session {
         if code == CLOSING {
             self.state = State::Closed;
             return Ok(Step {
-                answer: phase.map(|phase| Answer {
-                    phase,
-                    code,
-                    positive: false,
-                }),
+                answer: phase.map(|phase| Answer { phase, code, positive: false }),
                 verdict: phase.map(|phase| Verdict::Refused { phase, code }),
                 next: Next::Close,
             });
@@ -208,22 +193,10 @@ impl Session {
         }
         let positive = class == wanted;
         let (verdict, next) = self.advance(code, positive)?;
-        Ok(Step {
-            answer: phase.map(|phase| Answer {
-                phase,
-                code,
-                positive,
-            }),
-            verdict,
-            next,
-        })
+        Ok(Step { answer: phase.map(|phase| Answer { phase, code, positive }), verdict, next })
     }
 
-    fn advance(
-        &mut self,
-        code: u16,
-        positive: bool,
-    ) -> Result<(Option<Verdict>, Next), OutOfOrder> {
+    fn advance(&mut self, code: u16, positive: bool) -> Result<(Option<Verdict>, Next), OutOfOrder> {
         match self.state {
             State::Banner if positive => Ok((None, self.send(Command::Ehlo, State::Ehlo))),
             State::Banner => Ok(self.give_up(Phase::Banner, code)),
@@ -237,22 +210,13 @@ impl Session {
             State::Data => Ok(self.after_data(code, positive)),
             State::Body => {
                 self.state = State::Ready;
-                let verdict = if positive {
-                    Verdict::Accepted
-                } else {
-                    Verdict::Refused {
-                        phase: Phase::Dot,
-                        code,
-                    }
-                };
+                let verdict =
+                    if positive { Verdict::Accepted } else { Verdict::Refused { phase: Phase::Dot, code } };
                 Ok((Some(verdict), Next::Ready))
             }
             State::EmptyBody => {
                 self.state = State::Ready;
-                Ok((
-                    Some(refused_by(self.refusal, Phase::Dot, code)),
-                    Next::Ready,
-                ))
+                Ok((Some(refused_by(self.refusal, Phase::Dot, code)), Next::Ready))
             }
             State::Rset if positive => {
                 self.state = State::Ready;
@@ -278,13 +242,7 @@ impl Session {
             return (None, self.send(Command::Rcpt(0), State::Rcpt(0)));
         }
         self.state = State::Ready;
-        (
-            Some(Verdict::Refused {
-                phase: Phase::Mail,
-                code,
-            }),
-            Next::Ready,
-        )
+        (Some(Verdict::Refused { phase: Phase::Mail, code }), Next::Ready)
     }
 
     fn after_rcpt(&mut self, index: u16, code: u16, positive: bool) -> (Option<Verdict>, Next) {
@@ -296,11 +254,7 @@ impl Session {
         let following = index + 1;
         if following < self.recipients {
             self.state = State::Rcpt(following);
-            let next = if self.grouped() {
-                Next::Wait
-            } else {
-                Next::Send(Command::Rcpt(following))
-            };
+            let next = if self.grouped() { Next::Wait } else { Next::Send(Command::Rcpt(following)) };
             return (None, next);
         }
         if self.grouped() {
@@ -353,10 +307,7 @@ fn refused_by(first: Option<(Phase, u16)>, phase: Phase, code: u16) -> Verdict {
 
 /// Whether an EHLO line's keyword is `keyword`, whatever its case and parameters.
 fn is_keyword(text: &[u8], keyword: &[u8]) -> bool {
-    let end = text
-        .iter()
-        .position(|byte| *byte == b' ')
-        .unwrap_or(text.len());
+    let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
     text[..end].eq_ignore_ascii_case(keyword)
 }
 
@@ -366,25 +317,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn reply(session: &mut Session, code: u16) -> Result<Option<Step>, OutOfOrder> {
-        session.on_line(Line {
-            code,
-            last: true,
-            text: b"",
-        })
+        session.on_line(Line { code, last: true, text: b"" })
     }
 
     fn established(recipients: u16, pipelining: bool) -> Session {
         let mut session = Session::new(recipients, pipelining);
         session.on_connected();
-        assert_eq!(
-            reply(&mut session, 220).unwrap().unwrap().next,
-            Next::Send(Command::Ehlo)
-        );
-        let offer = Line {
-            code: 250,
-            last: false,
-            text: b"pipelining",
-        };
+        assert_eq!(reply(&mut session, 220).unwrap().unwrap().next, Next::Send(Command::Ehlo));
+        let offer = Line { code: 250, last: false, text: b"pipelining" };
         assert_eq!(session.on_line(offer), Ok(None));
         assert_eq!(reply(&mut session, 250).unwrap().unwrap().next, Next::Ready);
         session
@@ -403,10 +343,7 @@ mod tests {
         assert_eq!(next(&mut session, 550), Next::Send(Command::Data));
         assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
         let step = reply(&mut session, 250).unwrap().unwrap();
-        assert_eq!(
-            (step.verdict, step.next),
-            (Some(Verdict::Accepted), Next::Ready)
-        );
+        assert_eq!((step.verdict, step.next), (Some(Verdict::Accepted), Next::Ready));
     }
 
     #[test]
@@ -427,13 +364,7 @@ mod tests {
             assert_eq!(next(&mut session, code), Next::Wait);
         }
         let step = reply(&mut session, 503).unwrap().unwrap();
-        assert_eq!(
-            step.verdict,
-            Some(Verdict::Refused {
-                phase: Phase::Mail,
-                code: 452
-            })
-        );
+        assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Mail, code: 452 }));
         assert_eq!(step.next, Next::Send(Command::Rset));
     }
 

@@ -42,14 +42,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Starts a clock; its moments count from here.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this module is where clocks are read"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn start() -> Clock {
-        Clock {
-            origin: Instant::now(),
-        }
+        Clock { origin: Instant::now() }
     }
 
     /// The moment now.
@@ -59,10 +54,7 @@ impl Clock {
 }
 
 /// The time of day, for time stamps in reports.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this module is where clocks are read"
-)]
+#[allow(clippy::disallowed_methods, reason = "this module is where clocks are read")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }

@@ -43,13 +43,8 @@ pub fn run() -> ExitCode {
 fn execute(cli: &Cli) -> Result<Exit, Stop> {
     match &cli.command {
         Some(Merge::Merge { reports, output }) => {
-            let read = reports
-                .iter()
-                .map(|path| json::read(path))
-                .collect::<Result<_, _>>();
-            let whole = read
-                .and_then(merge::merge)
-                .map_err(|message| (Exit::Usage, message))?;
+            let read = reports.iter().map(|path| json::read(path)).collect::<Result<_, _>>();
+            let whole = read.and_then(merge::merge).map_err(|message| (Exit::Usage, message))?;
             conclude(whole, output)
         }
         None => {
@@ -71,8 +66,7 @@ fn measure(args: &RunArgs, quiet: bool) -> Result<Report, Stop> {
     let ledger = run.tally.ledger.take();
     let mut report = build::report(&plan, run);
     if let (Some(path), Some(ledger)) = (&args.verify, ledger) {
-        let found =
-            verify::verify(path, plan.run, &ledger).map_err(|message| (Exit::Failed, message))?;
+        let found = verify::verify(path, plan.run, &ledger).map_err(|message| (Exit::Failed, message))?;
         report.verification = Some(found);
     }
     Ok(report)
@@ -99,10 +93,7 @@ fn make_room(plan: &Plan) -> Result<(), String> {
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    let raised = Rlimit {
-        current: Some(needed),
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|_| {
         let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
         format!(
@@ -114,27 +105,15 @@ fn make_room(plan: &Plan) -> Result<(), String> {
 
 /// Judges a report, writes it everywhere it is wanted, and says how the program ends.
 fn conclude(mut report: Report, output: &OutputArgs) -> Result<Exit, Stop> {
-    report.gates = output
-        .fail_if
-        .iter()
-        .map(|gate| gate.judge(&report))
-        .collect();
+    report.gates = output.fail_if.iter().map(|gate| gate.judge(&report)).collect();
     let refusal = compare(&mut report, output)?;
     if !output.quiet && output.json.as_deref() != Some("-".as_ref()) {
-        drop(write!(
-            std::io::stdout().lock(),
-            "{}",
-            text::render(&report)
-        ));
+        drop(write!(std::io::stdout().lock(), "{}", text::render(&report)));
     }
     write_files(&report, output).map_err(|message| (Exit::Failed, message))?;
     let exit = judge(&report, refusal.is_some());
     if let Some(reason) = reason(&report, exit, refusal) {
-        drop(writeln!(
-            std::io::stderr().lock(),
-            "smtpload: {reason} (exit {})",
-            exit.code()
-        ));
+        drop(writeln!(std::io::stderr().lock(), "smtpload: {reason} (exit {})", exit.code()));
     }
     Ok(exit)
 }
@@ -144,8 +123,7 @@ fn compare(report: &mut Report, output: &OutputArgs) -> Result<Option<String>, S
     let Some(path) = &output.baseline else {
         return Ok(None);
     };
-    let before =
-        json::read(path).map_err(|message| (Exit::Usage, format!("--baseline {message}")))?;
+    let before = json::read(path).map_err(|message| (Exit::Usage, format!("--baseline {message}")))?;
     match baseline::compare(&before, report, output.max_regression) {
         Ok(moves) => {
             report.baseline = moves;
@@ -169,14 +147,8 @@ fn write_files(report: &Report, output: &OutputArgs) -> Result<(), String> {
 }
 
 fn judge(report: &Report, refused: bool) -> Exit {
-    let unclean = report
-        .verification
-        .as_ref()
-        .is_some_and(|found| !found.is_clean());
-    let regressed = report
-        .baseline
-        .iter()
-        .any(|one| one.verdict == Comparison::Regressed);
+    let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
+    let regressed = report.baseline.iter().any(|one| one.verdict == Comparison::Regressed);
     if report.accounting.measured.accepted == 0 {
         Exit::Failed
     } else if report.generator.saturated {
@@ -193,16 +165,19 @@ fn judge(report: &Report, refused: bool) -> Exit {
 fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String> {
     match exit {
         Exit::Fine => None,
-        Exit::Failed if report.sessions.established == 0 => Some(format!(
-            "the run failed: no session with {} was established",
-            report.settings.target
-        )),
+        Exit::Failed if report.sessions.established == 0 => {
+            Some(format!("the run failed: no session with {} was established", report.settings.target))
+        }
         Exit::Failed => Some("the run failed: no measured message was accepted".to_owned()),
         Exit::Usage => None,
-        Exit::Saturated => Some("the generator was saturated: take fewer messages per second, more --threads or more machines".to_owned()),
+        Exit::Saturated => Some(
+            "the generator was saturated: take fewer messages per second, more --threads or more machines"
+                .to_owned(),
+        ),
         Exit::Gate => {
             let failed = report.gates.iter().filter(|gate| gate.failed);
-            let mut all: Vec<String> = failed.map(|gate| format!("`{}` (found {})", gate.gate, gate.found)).collect();
+            let mut all: Vec<String> =
+                failed.map(|gate| format!("`{}` (found {})", gate.gate, gate.found)).collect();
             if report.verification.as_ref().is_some_and(|found| !found.is_clean()) {
                 all.push("the capture does not agree with what was sent".to_owned());
             }
@@ -211,7 +186,9 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
         Exit::Regression => Some(refusal.unwrap_or_else(|| {
             let worse = report.baseline.iter().filter(|one| one.verdict == Comparison::Regressed);
             let all: Vec<String> = worse
-                .map(|one| format!("{} worse by {:.1}%", one.metric, one.worse_by_percent.unwrap_or_default()))
+                .map(|one| {
+                    format!("{} worse by {:.1}%", one.metric, one.worse_by_percent.unwrap_or_default())
+                })
                 .collect();
             format!("regression: {}", all.join("; "))
         })),

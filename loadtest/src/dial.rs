@@ -20,11 +20,7 @@ pub(crate) struct Dialer {
 impl Dialer {
     /// `turn` is the source to begin with, so that threads do not all begin with the same.
     pub(crate) fn new(target: SocketAddr, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
-        Dialer {
-            target,
-            sources,
-            turn,
-        }
+        Dialer { target, sources, turn }
     }
 
     /// Starts a connection; whether it succeeds shows when the socket becomes writable.
@@ -46,8 +42,7 @@ impl Dialer {
 }
 
 fn is_in_progress(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-        || Errno::from_io_error(error) == Some(Errno::INPROGRESS)
+    error.kind() == io::ErrorKind::WouldBlock || Errno::from_io_error(error) == Some(Errno::INPROGRESS)
 }
 
 /// Which of the reports' reasons an error is.

@@ -63,13 +63,7 @@ pub(crate) fn run(
     }
     drain(&receiver, &mut collector, &mut on_interval);
     let tally = join(threads, plan)?;
-    Ok(Finished {
-        tally,
-        intervals: collector.finish(),
-        began,
-        ended: clock::wall(),
-        interrupted,
-    })
+    Ok(Finished { tally, intervals: collector.finish(), began, ended: clock::wall(), interrupted })
 }
 
 type Worker = JoinHandle<io::Result<Tally>>;
@@ -84,11 +78,7 @@ fn spawn(shared: &Shared) -> io::Result<(Vec<Worker>, Vec<Waker>)> {
         let feed = Feed::new(&shared.plan, index, &next);
         let shared = shared.clone();
         let body = move || Reactor::new(shared, index, poll, feed)?.run();
-        threads.push(
-            std::thread::Builder::new()
-                .name(format!("smtpload-{index}"))
-                .spawn(body)?,
-        );
+        threads.push(std::thread::Builder::new().name(format!("smtpload-{index}")).spawn(body)?);
     }
     Ok((threads, wakers))
 }
@@ -102,9 +92,7 @@ fn drain(from: &Receiver<Interval>, into: &mut Collector, told: &mut impl FnMut(
 fn join(threads: Vec<Worker>, plan: &Plan) -> io::Result<Tally> {
     let mut whole: Option<Tally> = None;
     for thread in threads {
-        let tally = thread
-            .join()
-            .map_err(|_| io::Error::other("a thread of the generator panicked"))??;
+        let tally = thread.join().map_err(|_| io::Error::other("a thread of the generator panicked"))??;
         match &mut whole {
             None => whole = Some(tally),
             Some(whole) => whole.merge(&tally),
@@ -124,11 +112,7 @@ struct Collector {
 
 impl Collector {
     fn new(threads: usize) -> Collector {
-        Collector {
-            threads,
-            partial: BTreeMap::new(),
-            complete: Vec::new(),
-        }
+        Collector { threads, partial: BTreeMap::new(), complete: Vec::new() }
     }
 
     fn take(&mut self, part: Interval, told: &mut impl FnMut(&Interval)) {
@@ -143,11 +127,7 @@ impl Collector {
                 whole.merge(&part);
             }
         }
-        if self
-            .partial
-            .get(&index)
-            .is_some_and(|(count, _)| *count == self.threads)
-        {
+        if self.partial.get(&index).is_some_and(|(count, _)| *count == self.threads) {
             if let Some((_, whole)) = self.partial.remove(&index) {
                 told(&whole);
                 self.complete.push(whole);
@@ -157,8 +137,7 @@ impl Collector {
 
     /// All intervals; those that threads which ended early had no part in, too.
     fn finish(mut self) -> Vec<Interval> {
-        self.complete
-            .extend(self.partial.into_values().map(|(_, whole)| whole));
+        self.complete.extend(self.partial.into_values().map(|(_, whole)| whole));
         self.complete.sort_by_key(|interval| interval.index);
         self.complete
     }

@@ -61,10 +61,7 @@ impl Deal {
             let seq = self.seq;
             self.seq += 1;
             if seq % self.threads == self.mine {
-                return Some(Arrival {
-                    seq,
-                    intended: Moment::ZERO.after(at),
-                });
+                return Some(Arrival { seq, intended: Moment::ZERO.after(at) });
             }
         }
     }
@@ -77,10 +74,7 @@ impl Feed {
             Load::Closed => Feed::Closed {
                 next: Arc::clone(next),
                 count: plan.limit.count.unwrap_or(u64::MAX),
-                end: plan
-                    .limit
-                    .duration
-                    .map(|duration| Moment::ZERO.after(duration)),
+                end: plan.limit.duration.map(|duration| Moment::ZERO.after(duration)),
             },
             Load::Open { profile, arrivals } => {
                 let schedule = Schedule::new(
@@ -90,12 +84,8 @@ impl Feed {
                     plan.limit.duration,
                     plan.limit.count,
                 );
-                let mut arrivals = Box::new(Deal {
-                    schedule,
-                    threads: plan.threads as u64,
-                    seq: 0,
-                    mine: index as u64,
-                });
+                let mut arrivals =
+                    Box::new(Deal { schedule, threads: plan.threads as u64, seq: 0, mine: index as u64 });
                 let next = arrivals.next();
                 Feed::Open { arrivals, next }
             }

@@ -33,10 +33,7 @@ impl Ledger {
 
     pub(crate) fn get(&self, seq: u64) -> Fate {
         let word = usize::try_from(seq / PER_WORD).unwrap_or(usize::MAX);
-        let bits = self
-            .words
-            .get(word)
-            .map_or(0, |word| word >> (seq % PER_WORD * 2) & 3);
+        let bits = self.words.get(word).map_or(0, |word| word >> (seq % PER_WORD * 2) & 3);
         match bits {
             1 => Fate::Accepted,
             2 => Fate::NotDelivered,

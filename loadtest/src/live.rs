@@ -43,8 +43,7 @@ impl Live {
             (None, count) => (count.unwrap_or(0), Progress::Messages),
         };
         let bar = ProgressBar::new(length);
-        let style =
-            ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent:>3}%  {msg}");
+        let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent:>3}%  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(250));
         Live::Bar { bar, seen: 0, by }
@@ -97,10 +96,6 @@ fn describe(interval: &Interval) -> String {
         interval.errors,
         at(0.5),
         at(0.99),
-        if interval.starved {
-            "  generator starved"
-        } else {
-            ""
-        }
+        if interval.starved { "  generator starved" } else { "" }
     )
 }

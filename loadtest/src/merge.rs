@@ -20,15 +20,8 @@ pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
 
 /// Merging the same run twice, or runs of different messages, would make a false report.
 fn check(whole: &Report, other: &Report) -> Result<(), String> {
-    if let Some(run) = other
-        .settings
-        .runs
-        .iter()
-        .find(|run| whole.settings.runs.contains(run))
-    {
-        return Err(format!(
-            "run {run} is in two of the reports; give each run once"
-        ));
+    if let Some(run) = other.settings.runs.iter().find(|run| whole.settings.runs.contains(run)) {
+        return Err(format!("run {run} is in two of the reports; give each run once"));
     }
     let (a, b) = (&whole.settings.shape, &other.settings.shape);
     if (a.load == "closed") != (b.load == "closed") {
@@ -38,18 +31,18 @@ fn check(whole: &Report, other: &Report) -> Result<(), String> {
         ));
     }
     if a.message != b.message || a.rcpts != b.rcpts {
-        return Err("the runs sent different messages (size or number of recipients); merge runs of one kind".to_owned());
+        return Err(
+            "the runs sent different messages (size or number of recipients); merge runs of one kind"
+                .to_owned(),
+        );
     }
     Ok(())
 }
 
 fn add(whole: &mut Report, mut other: Report) {
     let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
-    whole.intervals = merge_intervals(
-        std::mem::take(&mut whole.intervals),
-        std::mem::take(&mut other.intervals),
-        shift_s,
-    );
+    whole.intervals =
+        merge_intervals(std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals), shift_s);
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
     whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
     whole.interrupted |= other.interrupted;
@@ -75,11 +68,7 @@ fn merge_settings(whole: &mut Report, other: &Report) {
     if mine.shape.load != "closed" {
         mine.shape.load = format!("{} + {}", mine.shape.load, theirs.shape.load);
     }
-    if !mine
-        .target
-        .split(", ")
-        .any(|target| target == theirs.target)
-    {
+    if !mine.target.split(", ").any(|target| target == theirs.target) {
         mine.target = format!("{}, {}", mine.target, theirs.target);
     }
     mine.shape.connections += theirs.shape.connections;
@@ -125,22 +114,12 @@ fn merge_split(into: &mut Split, from: &Split) {
 }
 
 /// Puts two series on one clock, to the second; the earlier start becomes zero.
-fn merge_intervals(
-    mine: Vec<IntervalRow>,
-    theirs: Vec<IntervalRow>,
-    shift_s: f64,
-) -> Vec<IntervalRow> {
+fn merge_intervals(mine: Vec<IntervalRow>, theirs: Vec<IntervalRow>, shift_s: f64) -> Vec<IntervalRow> {
     let shift = shift_s.round();
-    let (my_shift, their_shift) = if shift < 0.0 {
-        (-shift, 0.0)
-    } else {
-        (0.0, shift)
-    };
+    let (my_shift, their_shift) = if shift < 0.0 { (-shift, 0.0) } else { (0.0, shift) };
     let mut by_second: BTreeMap<u64, IntervalRow> = BTreeMap::new();
-    let all = mine
-        .into_iter()
-        .map(|row| (row, my_shift))
-        .chain(theirs.into_iter().map(|row| (row, their_shift)));
+    let all =
+        mine.into_iter().map(|row| (row, my_shift)).chain(theirs.into_iter().map(|row| (row, their_shift)));
     for (mut row, shift) in all {
         row.at_s += shift;
         let second = row.at_s.round().max(0.0) as u64;
@@ -148,9 +127,7 @@ fn merge_intervals(
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(row);
             }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                add_row(entry.get_mut(), &row)
-            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => add_row(entry.get_mut(), &row),
         }
     }
     by_second.into_values().collect()

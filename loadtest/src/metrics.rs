@@ -20,14 +20,12 @@ pub(crate) fn histogram() -> Histogram<u64> {
 
 /// Records a duration; an empty one counts as one nanosecond.
 pub(crate) fn record(into: &mut Histogram<u64>, latency: Duration) {
-    into.record(nanos(latency).max(1))
-        .unwrap_or_else(|_| unreachable!("histograms resize"));
+    into.record(nanos(latency).max(1)).unwrap_or_else(|_| unreachable!("histograms resize"));
 }
 
 /// Adds `other` to `into`.
 pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
-    into.add(other)
-        .unwrap_or_else(|_| unreachable!("histograms resize"));
+    into.add(other).unwrap_or_else(|_| unreachable!("histograms resize"));
 }
 
 /// Latencies of one kind, successes and failures apart.
@@ -39,10 +37,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new() -> Pair {
-        Pair {
-            ok: histogram(),
-            failed: histogram(),
-        }
+        Pair { ok: histogram(), failed: histogram() }
     }
 
     pub(crate) fn record(&mut self, ok: bool, latency: Duration) {

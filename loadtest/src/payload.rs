@@ -59,14 +59,7 @@ impl Payload {
         wire.resize(token_at.end, b'0');
         wire.extend_from_slice(b"\r\n");
         let covered_from = wire.len();
-        let mut payload = Payload {
-            wire,
-            token_at,
-            body_at: 0,
-            variants: Vec::new(),
-            run,
-            seed,
-        };
+        let mut payload = Payload { wire, token_at, body_at: 0, variants: Vec::new(), run, seed };
         match content {
             Content::Generated { min, max } => payload.generate(covered_from, *min, *max),
             Content::File { bytes, .. } => payload.take_file(bytes),
@@ -86,26 +79,16 @@ impl Payload {
         for size in sizes(min, max) {
             let skip = body.len().saturating_sub(size);
             // A tail that begins between CR and LF would be a bare LF: take the CR too.
-            let skip = if body[skip..].starts_with(b"\n") {
-                skip - 1
-            } else {
-                skip
-            };
+            let skip = if body[skip..].starts_with(b"\n") { skip - 1 } else { skip };
             let covered = [&head, &body[skip..]].concat();
-            self.variants.push(Variant {
-                skip,
-                digest: token::content_digest(&covered),
-            });
+            self.variants.push(Variant { skip, digest: token::content_digest(&covered) });
         }
         self.wire.extend_from_slice(&body);
     }
 
     fn take_file(&mut self, bytes: &[u8]) {
         let content = with_crlf(bytes);
-        self.variants.push(Variant {
-            skip: 0,
-            digest: token::content_digest(&content),
-        });
+        self.variants.push(Variant { skip: 0, digest: token::content_digest(&content) });
         self.body_at = self.wire.len();
         stuff_dots(&content, &mut self.wire);
     }
@@ -114,19 +97,11 @@ impl Payload {
     /// written one after the other; the second is empty when the first is all of it.
     pub(crate) fn stamped(&mut self, seq: u64) -> (&[u8], &[u8]) {
         let variant = self.variant(seq);
-        token::stamp(
-            &mut self.wire[self.token_at.clone()],
-            self.run,
-            seq,
-            variant.digest,
-        );
+        token::stamp(&mut self.wire[self.token_at.clone()], self.run, seq, variant.digest);
         if variant.skip == 0 {
             (&self.wire, &[])
         } else {
-            (
-                &self.wire[..self.body_at],
-                &self.wire[self.body_at + variant.skip..],
-            )
+            (&self.wire[..self.body_at], &self.wire[self.body_at + variant.skip..])
         }
     }
 
@@ -170,8 +145,7 @@ fn body_of(len: usize) -> Vec<u8> {
 /// Appends a line of `len` bytes. Its text has no dot: a body cut anywhere must not begin
 /// with one, least of all with one that ends the message.
 fn push_line(body: &mut Vec<u8>, len: usize) {
-    const TEXT: &[u8] =
-        b"The quick brown fox jumps over the lazy dog while the load generator counts ";
+    const TEXT: &[u8] = b"The quick brown fox jumps over the lazy dog while the load generator counts ";
     let text = len.saturating_sub(2);
     body.extend(TEXT.iter().cycle().take(text));
     body.extend_from_slice(b"\r\n");
@@ -232,10 +206,7 @@ mod tests {
         let text = std::str::from_utf8(&message[token::HEADER.len()..line - 2]).unwrap();
         let found = token::Token::parse(text).unwrap();
         assert_eq!((found.run, found.seq), (7, seq));
-        assert!(
-            found.matches(&message[line..]),
-            "the digest covers the rest"
-        );
+        assert!(found.matches(&message[line..]), "the digest covers the rest");
         message[line..].to_vec()
     }
 
@@ -274,27 +245,14 @@ mod tests {
     #[test]
     fn a_size_that_cuts_the_body_anywhere_never_ends_the_message_early() {
         for min in 2..200 {
-            check(
-                &Content::Generated {
-                    min,
-                    max: 255 + min,
-                },
-                min * 7919,
-            );
+            check(&Content::Generated { min, max: 255 + min }, min * 7919);
         }
         assert!(!body_of(500).contains(&b'.'));
     }
 
     #[test]
     fn a_range_draws_both_small_and_large() {
-        let mut payload = Payload::new(
-            &Content::Generated {
-                min: 10,
-                max: 10_000,
-            },
-            1,
-            1,
-        );
+        let mut payload = Payload::new(&Content::Generated { min: 10, max: 10_000 }, 1, 1);
         let lens: Vec<usize> = (0..500)
             .map(|seq| {
                 let (head, tail) = payload.stamped(seq);

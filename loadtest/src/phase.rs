@@ -30,15 +30,8 @@ impl Phase {
     pub(crate) const COUNT: usize = 7;
 
     /// All phases in session order.
-    pub(crate) const ALL: [Phase; Phase::COUNT] = [
-        Phase::Connect,
-        Phase::Banner,
-        Phase::Ehlo,
-        Phase::Mail,
-        Phase::Rcpt,
-        Phase::Data,
-        Phase::Dot,
-    ];
+    pub(crate) const ALL: [Phase; Phase::COUNT] =
+        [Phase::Connect, Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
 
     /// The name used in flags, gates and reports.
     pub(crate) fn name(self) -> &'static str {
@@ -69,13 +62,8 @@ impl FromStr for Phase {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Phase, String> {
-        Phase::ALL
-            .into_iter()
-            .find(|phase| phase.name() == text)
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is no phase; phases are connect, banner, ehlo, mail, rcpt, data, dot"
-                )
-            })
+        Phase::ALL.into_iter().find(|phase| phase.name() == text).ok_or_else(|| {
+            format!("`{text}` is no phase; phases are connect, banner, ehlo, mail, rcpt, data, dot")
+        })
     }
 }

@@ -26,10 +26,7 @@ pub(crate) enum Load {
     /// Each session sends one message after another.
     Closed,
     /// Messages start by a schedule, whatever the target does.
-    Open {
-        profile: Profile,
-        arrivals: Arrivals,
-    },
+    Open { profile: Profile, arrivals: Arrivals },
 }
 
 /// When the run ends; at least one is set.

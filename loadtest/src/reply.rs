@@ -137,17 +137,10 @@ impl ReplyParser {
 fn parse_line(raw: &[u8]) -> Result<Line<'_>, ReplyError> {
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let [
-        first @ b'2'..=b'5',
-        second @ b'0'..=b'9',
-        third @ b'0'..=b'9',
-        rest @ ..,
-    ] = line
-    else {
+    let [first @ b'2'..=b'5', second @ b'0'..=b'9', third @ b'0'..=b'9', rest @ ..] = line else {
         return Err(ReplyError::BadCode);
     };
-    let code =
-        u16::from(first - b'0') * 100 + u16::from(second - b'0') * 10 + u16::from(third - b'0');
+    let code = u16::from(first - b'0') * 100 + u16::from(second - b'0') * 10 + u16::from(third - b'0');
     let (last, text) = match rest {
         [] => (true, rest),
         [b' ', text @ ..] => (true, text),
@@ -207,11 +200,7 @@ mod tests {
                 return Err(ReplyError::TooManyLines);
             }
             let last = separator != Some('-');
-            (open, length) = if last {
-                (None, 0)
-            } else {
-                (Some(code), length)
-            };
+            (open, length) = if last { (None, 0) } else { (Some(code), length) };
             let text = line.chars().skip(4).map(|c| c as u8).collect();
             found.push((code, last, text));
         }

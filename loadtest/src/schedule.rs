@@ -32,11 +32,7 @@ impl Segment {
     fn time_of(&self, due: f64) -> f64 {
         let slope = (self.to - self.from) / self.over.as_secs_f64();
         let root = (self.from * self.from + 2.0 * slope * due).max(0.0).sqrt();
-        if self.from + root > 0.0 {
-            2.0 * due / (self.from + root)
-        } else {
-            0.0
-        }
+        if self.from + root > 0.0 { 2.0 * due / (self.from + root) } else { 0.0 }
     }
 }
 
@@ -51,10 +47,7 @@ pub(crate) struct Profile {
 impl Profile {
     /// One rate for ever.
     pub(crate) fn constant(rate: f64) -> Profile {
-        Profile {
-            segments: Vec::new(),
-            then: rate,
-        }
+        Profile { segments: Vec::new(), then: rate }
     }
 
     /// How long the segments last.
@@ -165,26 +158,14 @@ mod tests {
     }
 
     fn ramp(from: f64, to: f64, over: u64) -> Profile {
-        Profile {
-            segments: vec![Segment {
-                from,
-                to,
-                over: seconds(over),
-            }],
-            then: to,
-        }
+        Profile { segments: vec![Segment { from, to, over: seconds(over) }], then: to }
     }
 
     #[test]
     fn a_constant_rate_is_evenly_spaced_and_exact_in_number() {
-        let all: Vec<_> = Schedule::new(
-            Profile::constant(1000.0),
-            Arrivals::Constant,
-            1,
-            Some(seconds(10)),
-            None,
-        )
-        .collect();
+        let all: Vec<_> =
+            Schedule::new(Profile::constant(1000.0), Arrivals::Constant, 1, Some(seconds(10)), None)
+                .collect();
         assert_eq!(all.len(), 10_000);
         assert_eq!(all[0], Duration::ZERO);
         assert_eq!(all[1234], Duration::from_millis(1234));
@@ -192,14 +173,8 @@ mod tests {
 
     #[test]
     fn a_ramp_holds_the_area_under_the_rate() {
-        let all: Vec<_> = Schedule::new(
-            ramp(100.0, 5000.0, 60),
-            Arrivals::Constant,
-            1,
-            Some(seconds(60)),
-            None,
-        )
-        .collect();
+        let all: Vec<_> =
+            Schedule::new(ramp(100.0, 5000.0, 60), Arrivals::Constant, 1, Some(seconds(60)), None).collect();
         assert!(all.len().abs_diff(2550 * 60) <= 1, "{}", all.len());
         let half = all.iter().filter(|at| **at < seconds(30)).count();
         // The rate at half time is 2550/s, the mean before it 1325/s.
@@ -209,34 +184,20 @@ mod tests {
     #[test]
     fn poisson_arrivals_have_the_rate_and_the_spread_of_a_poisson_process() {
         let profile = Profile::constant(2000.0);
-        let all: Vec<_> =
-            Schedule::new(profile, Arrivals::Poisson, 7, Some(seconds(50)), None).collect();
+        let all: Vec<_> = Schedule::new(profile, Arrivals::Poisson, 7, Some(seconds(50)), None).collect();
         // Mean 100,000, standard deviation 316: five of them on either side.
         assert!(all.len().abs_diff(100_000) < 1_600, "{}", all.len());
-        let gaps: Vec<f64> = all
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]).as_secs_f64())
-            .collect();
+        let gaps: Vec<f64> = all.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
         let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
         let variation = variance.sqrt() / mean;
-        assert!(
-            (0.97..1.03).contains(&variation),
-            "exponential gaps vary by 1, not {variation}"
-        );
+        assert!((0.97..1.03).contains(&variation), "exponential gaps vary by 1, not {variation}");
     }
 
     #[test]
     fn the_seed_decides_the_schedule() {
         let with = |seed| -> Vec<_> {
-            Schedule::new(
-                ramp(10.0, 90.0, 5),
-                Arrivals::Poisson,
-                seed,
-                None,
-                Some(500),
-            )
-            .collect()
+            Schedule::new(ramp(10.0, 90.0, 5), Arrivals::Poisson, seed, None, Some(500)).collect()
         };
         assert_eq!(with(1), with(1));
         assert_ne!(with(1), with(2));

@@ -92,20 +92,13 @@ impl Slot {
     }
 
     /// Writes what is left of the message. Returns whether all of it is written.
-    pub(crate) fn write_body(
-        &mut self,
-        payload: &mut Payload,
-        mut from: usize,
-    ) -> io::Result<bool> {
+    pub(crate) fn write_body(&mut self, payload: &mut Payload, mut from: usize) -> io::Result<bool> {
         let seq = self.flight.map_or(0, |flight| flight.seq);
         let (head, tail) = payload.stamped(seq);
         let whole = head.len() + tail.len();
         while from < whole {
-            let (first, second) = if from < head.len() {
-                (&head[from..], tail)
-            } else {
-                (&tail[from - head.len()..], &[][..])
-            };
+            let (first, second) =
+                if from < head.len() { (&head[from..], tail) } else { (&tail[from - head.len()..], &[][..]) };
             match self.write_some(first, second)? {
                 0 => {
                     self.pending = Pending::Body { from };

@@ -153,12 +153,7 @@ impl Tally {
         if self.open_loop {
             self.judge_start(arrival.intended, now, able_since, measured);
         }
-        Flight {
-            seq: arrival.seq,
-            intended: arrival.intended,
-            started: now,
-            measured,
-        }
+        Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured }
     }
 
     fn judge_start(&mut self, intended: Moment, now: Moment, able_since: Moment, measured: bool) {
@@ -202,9 +197,7 @@ impl Tally {
             self.last_end = now;
             self.metrics.message.record(ok, latency);
             if self.open_loop {
-                self.metrics
-                    .uncorrected
-                    .record(ok, now.since(flight.started));
+                self.metrics.uncorrected.record(ok, now.since(flight.started));
             }
         }
         self.note(flight.seq, fate_of(outcome));
@@ -214,14 +207,7 @@ impl Tally {
     pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Option<Phase>) {
         self.account(flight.measured).in_flight += 1;
         let in_doubt = phase == Some(Phase::Dot);
-        self.note(
-            flight.seq,
-            if in_doubt {
-                Fate::InDoubt
-            } else {
-                Fate::NotDelivered
-            },
-        );
+        self.note(flight.seq, if in_doubt { Fate::InDoubt } else { Fate::NotDelivered });
     }
 
     /// Counts an arrival that was due and never started; its wait is a failure's latency.
@@ -230,19 +216,13 @@ impl Tally {
         self.account(measured).unsent += 1;
         self.interval.errors += 1;
         if measured {
-            self.metrics
-                .message
-                .record(false, now.since(arrival.intended));
+            self.metrics.message.record(false, now.since(arrival.intended));
         }
     }
 
     /// The account a message belongs to.
     pub(crate) fn account(&mut self, measured: bool) -> &mut Accounting {
-        if measured {
-            &mut self.measured
-        } else {
-            &mut self.warmup
-        }
+        if measured { &mut self.measured } else { &mut self.warmup }
     }
 
     /// Ends the interval and hands it out.
@@ -280,10 +260,9 @@ impl Tally {
         self.punctuality.judged += other.punctuality.judged;
         self.last_end = self.last_end.max(other.last_end);
         self.work = match (self.work, other.work) {
-            (Some(mine), Some(theirs)) => Some(Work {
-                ran: mine.ran + theirs.ran,
-                waited: mine.waited + theirs.waited,
-            }),
+            (Some(mine), Some(theirs)) => {
+                Some(Work { ran: mine.ran + theirs.ran, waited: mine.waited + theirs.waited })
+            }
             _ => None,
         };
         if let (Some(mine), Some(theirs)) = (&mut self.ledger, &other.ledger) {
@@ -301,12 +280,7 @@ impl Tally {
 fn fate_of(outcome: Outcome) -> Fate {
     match outcome {
         Outcome::Accepted => Fate::Accepted,
-        Outcome::Aborted {
-            phase: Phase::Dot, ..
-        }
-        | Outcome::TimedOut { phase: Phase::Dot } => Fate::InDoubt,
-        Outcome::Refused { .. } | Outcome::Aborted { .. } | Outcome::TimedOut { .. } => {
-            Fate::NotDelivered
-        }
+        Outcome::Aborted { phase: Phase::Dot, .. } | Outcome::TimedOut { phase: Phase::Dot } => Fate::InDoubt,
+        Outcome::Refused { .. } | Outcome::Aborted { .. } | Outcome::TimedOut { .. } => Fate::NotDelivered,
     }
 }

@@ -65,10 +65,7 @@ impl FromStr for Template {
         if text.len() > TEMPLATE_LIMIT {
             return Err(format!("longer than {TEMPLATE_LIMIT} bytes"));
         }
-        if let Some(bad) = text
-            .chars()
-            .find(|c| c.is_control() || matches!(c, '<' | '>' | ' '))
-        {
+        if let Some(bad) = text.chars().find(|c| c.is_control() || matches!(c, '<' | '>' | ' ')) {
             return Err(format!("{bad:?} cannot stand in an address"));
         }
         let mut parts = Vec::new();
@@ -95,10 +92,7 @@ impl FromStr for Template {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        Ok(Template {
-            source: text.to_owned(),
-            parts,
-        })
+        Ok(Template { source: text.to_owned(), parts })
     }
 }
 
@@ -108,44 +102,24 @@ mod tests {
 
     fn render(text: &str, seq: u64, rcpt: u16) -> String {
         let mut out = Vec::new();
-        let values = Values {
-            seq,
-            rcpt,
-            run: "0a1b2c3d",
-        };
+        let values = Values { seq, rcpt, run: "0a1b2c3d" };
         text.parse::<Template>().unwrap().render(values, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn placeholders_are_replaced_wherever_they_stand() {
-        assert_eq!(
-            render("user{{seq}}@example.com", 42, 0),
-            "user42@example.com"
-        );
-        assert_eq!(
-            render("{{run}}.{{rcpt}}@{{seq}}.test", 7, 3),
-            "0a1b2c3d.3@7.test"
-        );
+        assert_eq!(render("user{{seq}}@example.com", 42, 0), "user42@example.com");
+        assert_eq!(render("{{run}}.{{rcpt}}@{{seq}}.test", 7, 3), "0a1b2c3d.3@7.test");
         assert_eq!(render("plain@example.com", 1, 1), "plain@example.com");
         assert_eq!(render("", 1, 1), "");
     }
 
     #[test]
     fn what_cannot_be_an_address_is_named() {
-        assert!(
-            "a{{sequence}}@b"
-                .parse::<Template>()
-                .unwrap_err()
-                .contains("{{sequence}}")
-        );
+        assert!("a{{sequence}}@b".parse::<Template>().unwrap_err().contains("{{sequence}}"));
         assert!("a{{seq@b".parse::<Template>().unwrap_err().contains("}}"));
-        assert!(
-            "a\r\nRSET@b"
-                .parse::<Template>()
-                .unwrap_err()
-                .contains("'\\r'")
-        );
+        assert!("a\r\nRSET@b".parse::<Template>().unwrap_err().contains("'\\r'"));
         assert!("<a@b>".parse::<Template>().is_err());
     }
 }

@@ -30,11 +30,7 @@ impl Timer {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let raw = fd.as_raw_fd();
-        registry.register(
-            &mut mio::unix::SourceFd(&raw),
-            token,
-            mio::Interest::READABLE,
-        )?;
+        registry.register(&mut mio::unix::SourceFd(&raw), token, mio::Interest::READABLE)?;
         Ok(Timer { fd, set: None })
     }
 
@@ -51,10 +47,7 @@ impl Timer {
             // Zero would disarm it.
             let wait = at.since(now).max(Duration::from_nanos(1));
             let spec = Itimerspec {
-                it_interval: Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                },
+                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
                 it_value: Timespec {
                     tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
                     tv_nsec: wait.subsec_nanos().into(),

@@ -51,9 +51,7 @@ pub(crate) fn sizes(text: &str) -> Result<(u64, u64), String> {
         Some((min, max)) => {
             let (min, max) = (size(min)?, size(max)?);
             if min > max {
-                return Err(
-                    "the range goes from large to small; put the smaller size first".to_owned(),
-                );
+                return Err("the range goes from large to small; put the smaller size first".to_owned());
             }
             Ok((min, max))
         }
@@ -64,29 +62,20 @@ fn size(text: &str) -> Result<u64, String> {
     text.trim()
         .parse::<bytesize::ByteSize>()
         .map(|size| size.as_u64())
-        .map_err(|_| {
-            format!(
-                "`{}` is no size; write bytes or a size like 1KiB or 64kB",
-                text.trim()
-            )
-        })
+        .map_err(|_| format!("`{}` is no size; write bytes or a size like 1KiB or 64kB", text.trim()))
 }
 
 /// Reads `100/s..5000/s over 60s`, with `in 6 steps` after it if wanted.
 pub(crate) fn ramp(text: &str) -> Result<Profile, String> {
-    const FORM: &str =
-        "write a ramp like `100/s..5000/s over 60s` or `100/s..600/s over 60s in 6 steps`";
+    const FORM: &str = "write a ramp like `100/s..5000/s over 60s` or `100/s..600/s over 60s in 6 steps`";
     let (rates, rest) = text.split_once(" over ").ok_or(FORM)?;
     let (from, to) = rates.split_once("..").ok_or(FORM)?;
     let (from, to) = (rate(from)?, rate(to)?);
     let (over, steps) = match rest.split_once(" in ") {
         None => (rest, None),
         Some((over, steps)) => {
-            let count = steps
-                .trim()
-                .strip_suffix("steps")
-                .or(steps.trim().strip_suffix("step"))
-                .ok_or(FORM)?;
+            let count =
+                steps.trim().strip_suffix("steps").or(steps.trim().strip_suffix("step")).ok_or(FORM)?;
             (over, Some(count.trim().parse::<u32>().map_err(|_| FORM)?))
         }
     };
@@ -103,11 +92,7 @@ fn stairs(from: f64, to: f64, over: Duration, steps: u32) -> Vec<Segment> {
     (0..steps)
         .map(|step| {
             let rate = from + (to - from) * f64::from(step) / f64::from(steps - 1);
-            Segment {
-                from: rate,
-                to: rate,
-                over: over / steps,
-            }
+            Segment { from: rate, to: rate, over: over / steps }
         })
         .collect()
 }
@@ -116,15 +101,11 @@ fn stairs(from: f64, to: f64, over: Duration, steps: u32) -> Vec<Segment> {
 pub(crate) fn steps(text: &str) -> Result<Profile, String> {
     let mut segments = Vec::new();
     for step in text.split(',') {
-        let (at, over) = step.split_once(':').ok_or_else(|| {
-            format!("`{step}` is no step; write steps like `100/s:10s,500/s:30s`")
-        })?;
+        let (at, over) = step
+            .split_once(':')
+            .ok_or_else(|| format!("`{step}` is no step; write steps like `100/s:10s,500/s:30s`"))?;
         let at = rate(at)?;
-        segments.push(Segment {
-            from: at,
-            to: at,
-            over: positive_duration(over)?,
-        });
+        segments.push(Segment { from: at, to: at, over: positive_duration(over)? });
     }
     let then = segments.last().map_or(1.0, |segment| segment.to);
     Ok(Profile { segments, then })
@@ -149,10 +130,7 @@ mod tests {
         let rates: Vec<f64> = stairs.segments.iter().map(|segment| segment.from).collect();
         assert_eq!(rates, [100.0, 200.0, 300.0, 400.0, 500.0, 600.0]);
         assert_eq!(stairs.length(), Duration::from_secs(60));
-        assert_eq!(
-            steps("100/s:10s,500/s:5s").unwrap().length(),
-            Duration::from_secs(15)
-        );
+        assert_eq!(steps("100/s:10s,500/s:5s").unwrap().length(), Duration::from_secs(15));
     }
 
     #[test]
@@ -161,18 +139,10 @@ mod tests {
         assert!(rate("5/d").unwrap_err().contains("/s, /m or /h"));
         assert!(rate("0/s").unwrap_err().contains("above 0"));
         assert!(rate("NaN").is_err() && rate("inf").is_err() && rate("-1").is_err());
-        assert!(
-            sizes("64KiB..1KiB")
-                .unwrap_err()
-                .contains("smaller size first")
-        );
+        assert!(sizes("64KiB..1KiB").unwrap_err().contains("smaller size first"));
         assert!(sizes("big").unwrap_err().contains("1KiB"));
         assert!(ramp("100..200").unwrap_err().contains("over 60s"));
-        assert!(
-            ramp("100/s..200/s over 10s in 1 steps")
-                .unwrap_err()
-                .contains("2 to")
-        );
+        assert!(ramp("100/s..200/s over 10s in 1 steps").unwrap_err().contains("2 to"));
         assert!(duration("5 parsecs").unwrap_err().contains("500ms"));
         assert!(positive_duration("0s").is_err());
     }

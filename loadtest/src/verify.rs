@@ -72,12 +72,7 @@ impl Named {
 impl Verification {
     /// Whether every message is where it belongs, once and whole.
     pub(crate) fn is_clean(&self) -> bool {
-        let wrong = [
-            &self.lost,
-            &self.duplicated,
-            &self.altered,
-            &self.unexpected,
-        ];
+        let wrong = [&self.lost, &self.duplicated, &self.altered, &self.unexpected];
         wrong.iter().all(|named| named.count == 0) && self.unreadable_lines == 0
     }
 }
@@ -115,16 +110,13 @@ struct Capture {
 /// still being written, until every accepted message is in it.
 pub(crate) fn verify(path: &Path, run: u32, ledger: &Ledger) -> Result<Verification, String> {
     let name = path.display();
-    let file = File::open(path).map_err(|error| {
-        format!("--verify {name}: {error}; start the server with --capture {name}")
-    })?;
+    let file = File::open(path)
+        .map_err(|error| format!("--verify {name}: {error}; start the server with --capture {name}"))?;
     let mut reader = BufReader::new(file);
     let mut capture = Capture::default();
     let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
     for _ in 0..=looks {
-        capture
-            .read(&mut reader, run)
-            .map_err(|error| format!("--verify {name}: {error}"))?;
+        capture.read(&mut reader, run).map_err(|error| format!("--verify {name}: {error}"))?;
         if capture.partial.is_empty() && capture.has_all(ledger) {
             break;
         }
@@ -139,15 +131,9 @@ impl Capture {
         loop {
             let left = LINE_LIMIT.saturating_sub(self.partial.len() as u64);
             if left == 0 {
-                return Err(std::io::Error::new(
-                    ErrorKind::InvalidData,
-                    "a line is longer than any record",
-                ));
+                return Err(std::io::Error::new(ErrorKind::InvalidData, "a line is longer than any record"));
             }
-            reader
-                .by_ref()
-                .take(left)
-                .read_until(b'\n', &mut self.partial)?;
+            reader.by_ref().take(left).read_until(b'\n', &mut self.partial)?;
             if !self.partial.ends_with(b"\n") {
                 if (self.partial.len() as u64) < LINE_LIMIT {
                     return Ok(());
@@ -197,8 +183,7 @@ impl Capture {
     }
 
     fn has_all(&self, ledger: &Ledger) -> bool {
-        (0..ledger.end())
-            .all(|seq| ledger.get(seq) != Fate::Accepted || self.seen.contains_key(&seq))
+        (0..ledger.end()).all(|seq| ledger.get(seq) != Fate::Accepted || self.seen.contains_key(&seq))
     }
 
     fn compare(self, run: u32, ledger: &Ledger) -> Verification {
@@ -253,16 +238,8 @@ fn find_token(message: &[u8]) -> Option<Found<'_>> {
         if let Some(value) = text.strip_prefix(HEADER.as_bytes()) {
             let token = Token::parse(std::str::from_utf8(value.get(..LEN)?).ok()?)?;
             // What is put on the token's own line counts as what follows it.
-            let end = if value.len() == LEN {
-                at + line.len()
-            } else {
-                at + HEADER.len() + LEN
-            };
-            return Some(Found {
-                token,
-                before: &message[..at],
-                after: &message[end..],
-            });
+            let end = if value.len() == LEN { at + line.len() } else { at + HEADER.len() + LEN };
+            return Some(Found { token, before: &message[..at], after: &message[end..] });
         }
         at += line.len();
     }

@@ -48,27 +48,13 @@ impl Renderer {
 
     fn mail(&self, seq: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"MAIL FROM:<");
-        self.from.render(
-            Values {
-                seq,
-                rcpt: 0,
-                run: &self.run,
-            },
-            out,
-        );
+        self.from.render(Values { seq, rcpt: 0, run: &self.run }, out);
         out.extend_from_slice(b">\r\n");
     }
 
     fn rcpt(&self, seq: u64, index: u16, out: &mut Vec<u8>) {
         out.extend_from_slice(b"RCPT TO:<");
-        self.to.render(
-            Values {
-                seq,
-                rcpt: index,
-                run: &self.run,
-            },
-            out,
-        );
+        self.to.render(Values { seq, rcpt: index, run: &self.run }, out);
         out.extend_from_slice(b">\r\n");
     }
 }

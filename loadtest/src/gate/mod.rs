@@ -38,15 +38,8 @@ pub(crate) struct Gate {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Metric {
-    Latency {
-        stat: Stat,
-        name: String,
-        failed: bool,
-    },
-    Samples {
-        name: String,
-        failed: bool,
-    },
+    Latency { stat: Stat, name: String, failed: bool },
+    Samples { name: String, failed: bool },
     Count(Count),
     Rate,
 }
@@ -85,18 +78,8 @@ const COUNTS: [(&str, Count); 9] = [
     ("late", Count::Late),
 ];
 
-const LATENCIES: [&str; 10] = [
-    "connect",
-    "banner",
-    "ehlo",
-    "mail",
-    "rcpt",
-    "data",
-    "dot",
-    "message",
-    "uncorrected",
-    "lag",
-];
+const LATENCIES: [&str; 10] =
+    ["connect", "banner", "ehlo", "mail", "rcpt", "data", "dot", "message", "uncorrected", "lag"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Op {
@@ -141,11 +124,7 @@ impl Gate {
             None => (true, "no sample, which never passes".to_owned()),
             Some((left, found)) => (self.op.holds(left, self.right()), found),
         };
-        Judgement {
-            gate: self.source.clone(),
-            failed,
-            found,
-        }
+        Judgement { gate: self.source.clone(), failed, found }
     }
 
     fn right(&self) -> f64 {
@@ -180,11 +159,7 @@ impl Gate {
         }
         let number = count.of(report);
         let percent = number as f64 * 100.0 / owed as f64;
-        let value = if matches!(self.value, Value::Percent(_)) {
-            percent
-        } else {
-            number as f64
-        };
+        let value = if matches!(self.value, Value::Percent(_)) { percent } else { number as f64 };
         Some((value, format!("{number} of {owed}, {percent:.3}%")))
     }
 }
@@ -193,11 +168,7 @@ fn distribution<'a>(report: &'a Report, name: &str, failed: bool) -> Option<&'a 
     if name == "lag" {
         return Some(&report.generator.lag);
     }
-    let (_, split) = report
-        .latency
-        .named()
-        .into_iter()
-        .find(|(known, _)| *known == name)?;
+    let (_, split) = report.latency.named().into_iter().find(|(known, _)| *known == name)?;
     Some(if failed { &split.failed } else { &split.ok })
 }
 
@@ -270,12 +241,7 @@ impl FromStr for Gate {
         let metric = cursor.metric()?;
         let op = cursor.op()?;
         let value = cursor.value(&metric)?;
-        Ok(Gate {
-            source: source.to_owned(),
-            metric,
-            op,
-            value,
-        })
+        Ok(Gate { source: source.to_owned(), metric, op, value })
     }
 }
 
@@ -288,11 +254,7 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn error<T>(&self, at: usize, message: impl Into<String>) -> Result<T, GateError> {
-        Err(GateError {
-            source: self.source.to_owned(),
-            at,
-            message: message.into(),
-        })
+        Err(GateError { source: self.source.to_owned(), at, message: message.into() })
     }
 
     fn rest(&self) -> &'a str {
@@ -307,9 +269,7 @@ impl<'a> Cursor<'a> {
     fn word(&mut self) -> (usize, &'a str) {
         self.skip_blanks();
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !(c.is_alphanumeric() || "._".contains(c)))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || "._".contains(c))).unwrap_or(rest.len());
         let start = self.at;
         self.at += end;
         (start, &rest[..end])
@@ -343,10 +303,7 @@ impl<'a> Cursor<'a> {
             Some(_) => return self.error(name_at, "after the name may stand .ok or .failed"),
         };
         if !LATENCIES.contains(&name) {
-            return self.error(
-                name_at,
-                format!("one of {} is wanted", LATENCIES.join(", ")),
-            );
+            return self.error(name_at, format!("one of {} is wanted", LATENCIES.join(", ")));
         }
         self.expect(')')?;
         let name = name.to_owned();
@@ -383,18 +340,11 @@ impl<'a> Cursor<'a> {
             _ => (text, false),
         };
         match number.trim_end().replace('_', "").parse::<f64>() {
-            Ok(number) if number.is_finite() && number >= 0.0 => Ok(if percent {
-                Value::Percent(number)
-            } else {
-                Value::Number(number)
-            }),
-            _ if matches!(metric, Metric::Rate) => {
-                self.error(at, "a rate is wanted, like 10000 or 10000/s")
+            Ok(number) if number.is_finite() && number >= 0.0 => {
+                Ok(if percent { Value::Percent(number) } else { Value::Number(number) })
             }
-            _ => self.error(
-                at,
-                "a number is wanted, or for counts a percentage like 0.1%",
-            ),
+            _ if matches!(metric, Metric::Rate) => self.error(at, "a rate is wanted, like 10000 or 10000/s"),
+            _ => self.error(at, "a number is wanted, or for counts a percentage like 0.1%"),
         }
     }
 }
@@ -408,9 +358,7 @@ fn stat(word: &str) -> Option<Option<Stat>> {
         "max" => Some(Some(Stat::Max)),
         _ => {
             let percent: f64 = word.strip_prefix('p')?.parse().ok()?;
-            (0.0..=100.0)
-                .contains(&percent)
-                .then_some(Some(Stat::Quantile(percent / 100.0)))
+            (0.0..=100.0).contains(&percent).then_some(Some(Stat::Quantile(percent / 100.0)))
         }
     }
 }

@@ -126,9 +126,7 @@ impl Reactor {
             self.note_phase(index, answer.phase, answer.positive, now);
             if answer.phase == Phase::Rcpt {
                 if let Some(flight) = self.slots[index].flight {
-                    self.tally
-                        .account(flight.measured)
-                        .recipient(answer.positive, answer.code);
+                    self.tally.account(flight.measured).recipient(answer.positive, answer.code);
                 }
             }
         }
@@ -263,9 +261,7 @@ impl Reactor {
         }
         let rests = lost_early && slot.begun == 0 && matches!(self.shared.plan.load, Load::Closed);
         if rests {
-            let pause = BACKOFF_FIRST
-                .saturating_mul(1 << slot.failures.min(16))
-                .min(BACKOFF_LONGEST);
+            let pause = BACKOFF_FIRST.saturating_mul(1 << slot.failures.min(16)).min(BACKOFF_LONGEST);
             slot.failures += 1;
             self.resting.push((now.after(pause), index));
         } else {

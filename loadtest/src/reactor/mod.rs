@@ -114,9 +114,7 @@ impl Reactor {
     pub(crate) fn new(shared: Shared, index: usize, poll: Poll, feed: Feed) -> io::Result<Reactor> {
         let plan = Arc::clone(&shared.plan);
         let count = plan.connections_of(index);
-        let slots = (0..count)
-            .map(|_| Slot::new(Session::new(plan.recipients, plan.pipelining)))
-            .collect();
+        let slots = (0..count).map(|_| Slot::new(Session::new(plan.recipients, plan.pipelining))).collect();
         Ok(Reactor {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
@@ -183,8 +181,7 @@ impl Reactor {
         }
         let end = self.interval_end();
         let tally = &mut self.tally;
-        self.feed
-            .stop(now, |arrival| tally.leave_unsent(arrival, now));
+        self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         let length = INTERVAL.saturating_sub(end.since(now));
         let last = tally.end_interval(length, self.in_flight, None);
         // Nobody listening means the run is being torn down.
@@ -224,9 +221,7 @@ impl Reactor {
     }
 
     fn start(&mut self, arrival: Arrival, now: Moment) -> io::Result<()> {
-        let flight = self
-            .tally
-            .start(arrival, now, self.able_since.unwrap_or(now));
+        let flight = self.tally.start(arrival, now, self.able_since.unwrap_or(now));
         self.in_flight += 1;
         if let Some(index) = self.ready.pop() {
             self.slots[index].flight = Some(flight);
@@ -248,9 +243,7 @@ impl Reactor {
     /// The end of a run that is bounded in time.
     fn last_moment(&self) -> Option<Moment> {
         let plan = &self.shared.plan;
-        plan.limit
-            .duration
-            .map(|duration| Moment::ZERO.after(duration + plan.grace))
+        plan.limit.duration.map(|duration| Moment::ZERO.after(duration + plan.grace))
     }
 
     fn connect(&mut self, index: usize, now: Moment) -> io::Result<()> {
@@ -267,9 +260,7 @@ impl Reactor {
         };
         let token = self.slots[index].token(index);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(&mut stream, token, interest)?;
+        self.poll.registry().register(&mut stream, token, interest)?;
         let slot = &mut self.slots[index];
         slot.stream = Some(stream);
         slot.deadline = Some(now.after(plan.timeouts.of(Phase::Connect)));
@@ -292,11 +283,7 @@ impl Reactor {
 
     fn sleep_limit(&mut self, now: Moment) -> io::Result<Duration> {
         let mut limit = self.interval_end().min(self.next_sweep).since(now);
-        if let Feed::Open {
-            next: Some(arrival),
-            ..
-        } = &self.feed
-        {
+        if let Feed::Open { next: Some(arrival), .. } = &self.feed {
             if self.stage == Stage::Running && self.is_able() {
                 limit = limit.min(self.timer.wake_at(arrival.intended, now)?);
             }

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{
-    BACKOFF_FIRST, GIVE_UP_AFTER, GIVE_UP_TRIES, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT,
-    Stage,
+    BACKOFF_FIRST, GIVE_UP_AFTER, GIVE_UP_TRIES, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage,
 };
 use crate::clock::Moment;
 use crate::load;
@@ -55,10 +54,7 @@ impl Reactor {
     /// this cheaper than keeping a timer per command.
     fn sweep(&mut self, now: Moment) {
         for index in 0..self.slots.len() {
-            if self.slots[index]
-                .deadline
-                .is_some_and(|deadline| deadline <= now)
-            {
+            if self.slots[index].deadline.is_some_and(|deadline| deadline <= now) {
                 self.time_out(index, now);
             }
         }
@@ -76,11 +72,7 @@ impl Reactor {
     /// A twentieth of the shortest timeout, within bounds that keep it cheap and useful.
     fn sweep_every(&self) -> Duration {
         let shortest = self.shared.plan.timeouts.shortest().min(QUIT_TIMEOUT);
-        let longest = if self.resting.is_empty() {
-            Duration::from_millis(50)
-        } else {
-            BACKOFF_FIRST
-        };
+        let longest = if self.resting.is_empty() { Duration::from_millis(50) } else { BACKOFF_FIRST };
         (shortest / 20).clamp(Duration::from_millis(1), longest)
     }
 
@@ -97,8 +89,7 @@ impl Reactor {
         if hopeless {
             self.stop(now, now);
         }
-        if let (Some(duration), Some(until)) = (self.shared.plan.limit.duration, self.last_moment())
-        {
+        if let (Some(duration), Some(until)) = (self.shared.plan.limit.duration, self.last_moment()) {
             if now >= until {
                 self.stop(now, until);
             } else if now.elapsed() >= duration && !self.feed.is_behind(now) {
@@ -109,8 +100,7 @@ impl Reactor {
 
     fn stop(&mut self, now: Moment, until: Moment) {
         let tally = &mut self.tally;
-        self.feed
-            .stop(now, |arrival| tally.leave_unsent(arrival, now));
+        self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         self.drain(Some(until));
     }
 }

@@ -63,36 +63,22 @@ impl Serialize for Accounting {
             recipients_refused: self
                 .recipients_refused
                 .iter()
-                .map(|(code, count)| ByCode {
-                    code: *code,
-                    count: *count,
-                })
+                .map(|(code, count)| ByCode { code: *code, count: *count })
                 .collect(),
             refused_by: self
                 .refused
                 .iter()
-                .map(|((phase, code), count)| ByReply {
-                    phase: *phase,
-                    code: *code,
-                    count: *count,
-                })
+                .map(|((phase, code), count)| ByReply { phase: *phase, code: *code, count: *count })
                 .collect(),
             aborted_by: self
                 .aborted
                 .iter()
-                .map(|((phase, reason), count)| ByReason {
-                    phase: *phase,
-                    reason: *reason,
-                    count: *count,
-                })
+                .map(|((phase, reason), count)| ByReason { phase: *phase, reason: *reason, count: *count })
                 .collect(),
             timed_out_by: self
                 .timed_out
                 .iter()
-                .map(|(phase, count)| ByPhase {
-                    phase: *phase,
-                    count: *count,
-                })
+                .map(|(phase, count)| ByPhase { phase: *phase, count: *count })
                 .collect(),
         };
         view.serialize(serializer)
@@ -105,29 +91,13 @@ impl<'de> Deserialize<'de> for Accounting {
         let account = Accounting {
             started: view.started,
             accepted: view.accepted,
-            refused: view
-                .refused_by
-                .iter()
-                .map(|row| ((row.phase, row.code), row.count))
-                .collect(),
-            aborted: view
-                .aborted_by
-                .iter()
-                .map(|row| ((row.phase, row.reason), row.count))
-                .collect(),
-            timed_out: view
-                .timed_out_by
-                .iter()
-                .map(|row| (row.phase, row.count))
-                .collect(),
+            refused: view.refused_by.iter().map(|row| ((row.phase, row.code), row.count)).collect(),
+            aborted: view.aborted_by.iter().map(|row| ((row.phase, row.reason), row.count)).collect(),
+            timed_out: view.timed_out_by.iter().map(|row| (row.phase, row.count)).collect(),
             in_flight: view.in_flight,
             unsent: view.unsent,
             recipients_accepted: view.recipients_accepted,
-            recipients_refused: view
-                .recipients_refused
-                .iter()
-                .map(|row| (row.code, row.count))
-                .collect(),
+            recipients_refused: view.recipients_refused.iter().map(|row| (row.code, row.count)).collect(),
         };
         if account.balances() {
             Ok(account)

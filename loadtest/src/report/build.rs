@@ -10,8 +10,7 @@ use crate::plan::{Load, Plan};
 use crate::reactor::INTERVAL;
 use crate::report::distribution::Distribution;
 use crate::report::{
-    Accounts, Generator, IntervalRow, Latency, Machine, Report, SCHEMA, SessionCounts, Settings,
-    Shape, Split,
+    Accounts, Generator, IntervalRow, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape, Split,
 };
 use crate::schedule::{Arrivals, Profile};
 use crate::tally::{Interval, Tally};
@@ -26,12 +25,7 @@ const BOUND_PERCENT: u64 = 50;
 
 /// Makes the report of a run.
 pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
-    let measured = run
-        .tally
-        .last_end
-        .elapsed()
-        .saturating_sub(plan.warmup)
-        .as_secs_f64();
+    let measured = run.tally.last_end.elapsed().saturating_sub(plan.warmup).as_secs_f64();
     let accepted = run.tally.measured.accepted;
     let tally = run.tally;
     Report {
@@ -51,16 +45,9 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             most_open: tally.sessions.most_open,
         },
         measured_s: measured,
-        rate: if measured > 0.0 {
-            accepted as f64 / measured
-        } else {
-            0.0
-        },
+        rate: if measured > 0.0 { accepted as f64 / measured } else { 0.0 },
         latency: latency(plan, &tally),
-        accounting: Accounts {
-            measured: tally.measured,
-            warmup: tally.warmup,
-        },
+        accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
         intervals: run.intervals.into_iter().map(row).collect(),
         verification: None,
         gates: Vec::new(),
@@ -92,10 +79,7 @@ fn generator(plan: &Plan, tally: &Tally) -> Generator {
 }
 
 fn split(pair: &Pair) -> Split {
-    Split {
-        ok: Distribution(pair.ok.clone()),
-        failed: Distribution(pair.failed.clone()),
-    }
+    Split { ok: Distribution(pair.ok.clone()), failed: Distribution(pair.failed.clone()) }
 }
 
 fn latency(plan: &Plan, tally: &Tally) -> Latency {
@@ -109,8 +93,7 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
         data: phase(Phase::Data),
         dot: phase(Phase::Dot),
         message: split(&tally.metrics.message),
-        uncorrected: matches!(plan.load, Load::Open { .. })
-            .then(|| split(&tally.metrics.uncorrected)),
+        uncorrected: matches!(plan.load, Load::Open { .. }).then(|| split(&tally.metrics.uncorrected)),
     }
 }
 
@@ -142,17 +125,10 @@ fn settings(plan: &Plan) -> Settings {
         duration_s: plan.limit.duration.map(|duration| duration.as_secs_f64()),
         warmup_s: plan.warmup.as_secs_f64(),
         grace_s: plan.grace.as_secs_f64(),
-        timeouts_s: Phase::ALL
-            .iter()
-            .map(|phase| (*phase, plan.timeouts.of(*phase).as_secs_f64()))
-            .collect(),
+        timeouts_s: Phase::ALL.iter().map(|phase| (*phase, plan.timeouts.of(*phase).as_secs_f64())).collect(),
         late_after_ms: plan.late_after.as_secs_f64() * 1e3,
         threads: plan.threads,
-        sources: plan
-            .sources
-            .iter()
-            .map(|source| source.ip().to_string())
-            .collect(),
+        sources: plan.sources.iter().map(|source| source.ip().to_string()).collect(),
         helo: plan.helo.clone(),
         from: plan.from.source().to_owned(),
         to: plan.to.source().to_owned(),
@@ -198,11 +174,7 @@ fn content_text(content: &Content) -> String {
 }
 
 fn machine() -> Machine {
-    let line = |path: &str| {
-        std::fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim().to_owned())
-    };
+    let line = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let cpu_model = line("/proc/cpuinfo").and_then(|text| {
         let model = text.lines().find(|line| line.starts_with("model name"))?;
         Some(model.split_once(':')?.1.trim().to_owned())

@@ -117,9 +117,7 @@ impl TryFrom<View> for Distribution {
             return Ok(Distribution::empty());
         }
         if view.histogram.len() > TEXT_LIMIT {
-            return Err(format!(
-                "a histogram's text is longer than {TEXT_LIMIT} bytes"
-            ));
+            return Err(format!("a histogram's text is longer than {TEXT_LIMIT} bytes"));
         }
         let bytes = STANDARD
             .decode(view.histogram.as_bytes())
@@ -128,9 +126,7 @@ impl TryFrom<View> for Distribution {
             .deserialize(&mut bytes.as_slice())
             .map_err(|error| format!("a histogram is not in the V2 form: {error}"))?;
         let mut grown = histogram();
-        grown
-            .add(&read)
-            .map_err(|error| format!("a histogram cannot be taken over: {error}"))?;
+        grown.add(&read).map_err(|error| format!("a histogram cannot be taken over: {error}"))?;
         if grown.len() != view.count {
             return Err(format!(
                 "a histogram holds {} samples where its count says {}",

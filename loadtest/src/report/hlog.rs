@@ -22,10 +22,7 @@ fn render(report: &Report) -> Result<Vec<u8>, String> {
     let mut serializer = V2DeflateSerializer::new();
     let start = UNIX_EPOCH + Duration::from_millis(report.started_at_ms);
     let mut writer = IntervalLogWriterBuilder::new()
-        .add_comment(&format!(
-            "smtpload {}, target {}",
-            report.version, report.settings.target
-        ))
+        .add_comment(&format!("smtpload {}, target {}", report.version, report.settings.target))
         .add_comment("latencies of accepted messages from their intended start, in nanoseconds")
         .with_start_time(start)
         .with_base_time(start)

@@ -68,9 +68,7 @@ fn head(report: &Report, out: &mut String) {
         out.push_str("<div class=\"banner\">The generator used all of its processor time: the rate may be its own limit, not the target&rsquo;s.</div>\n");
     }
     if report.interrupted {
-        out.push_str(
-            "<div class=\"banner\">Interrupted: this is what was measured until then.</div>\n",
-        );
+        out.push_str("<div class=\"banner\">Interrupted: this is what was measured until then.</div>\n");
     }
 }
 
@@ -89,18 +87,13 @@ fn tiles(report: &Report, out: &mut String) {
     out.push_str("<div class=\"tiles\">");
     for (name, value, bad) in tiles {
         let class = if bad { "tile bad" } else { "tile" };
-        put!(
-            out,
-            "<div class=\"{class}\"><b>{value}</b><span>{name}</span></div>"
-        );
+        put!(out, "<div class=\"{class}\"><b>{value}</b><span>{name}</span></div>");
     }
     out.push_str("</div>\n");
 }
 
 fn show_nanos(nanos: f64) -> String {
-    show_ns(nanos.round().max(0.0) as u64)
-        .replace(".00 ", " ")
-        .replace(".0 ", " ")
+    show_ns(nanos.round().max(0.0) as u64).replace(".00 ", " ").replace(".0 ", " ")
 }
 
 /// Latency over the percentile, which goes by nines: each nine has the same width.
@@ -112,12 +105,7 @@ fn spectrum(report: &Report, out: &mut String) {
         .filter(|((_, split), _)| split.ok.count() > 0)
         .map(|((name, split), class)| spectrum_of(name, class, &split.ok))
         .collect();
-    let most = named
-        .iter()
-        .map(|(_, split)| split.ok.count())
-        .max()
-        .unwrap_or(0)
-        .max(10);
+    let most = named.iter().map(|(_, split)| split.ok.count()).max().unwrap_or(0).max(10);
     let nines = (most as f64).log10();
     let ticks = [
         (0.0, "0%"),
@@ -140,16 +128,9 @@ fn spectrum(report: &Report, out: &mut String) {
             .collect(),
         title: "percentile".to_owned(),
     };
-    let values = series
-        .iter()
-        .flat_map(|one| one.points.iter().map(|(_, y)| *y));
+    let values = series.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
     let y = Axis::log(values, "latency", show_nanos);
-    out.push_str(&lines(
-        "Percentile spectrum by phase, accepted only",
-        &x,
-        &y,
-        &series,
-    ));
+    out.push_str(&lines("Percentile spectrum by phase, accepted only", &x, &y, &series));
 }
 
 fn spectrum_of(name: &str, class: &'static str, distribution: &Distribution) -> Series {
@@ -159,21 +140,11 @@ fn spectrum_of(name: &str, class: &'static str, distribution: &Distribution) -> 
         let quantile = 1.0 - 10f64.powf(-nine);
         distribution.at(quantile).map(|value| (nine, value as f64))
     };
-    let mut points: Vec<(f64, f64)> = (0..steps)
-        .filter_map(|step| at(f64::from(step) / f64::from(POINTS_PER_DECADE)))
-        .collect();
+    let mut points: Vec<(f64, f64)> =
+        (0..steps).filter_map(|step| at(f64::from(step) / f64::from(POINTS_PER_DECADE))).collect();
     points.extend(distribution.max().map(|max| (nines, max as f64)));
-    let title = if name == "uncorrected" {
-        "message, uncorrected"
-    } else {
-        name
-    };
-    Series {
-        name: title.to_owned(),
-        class,
-        points,
-        hints: Vec::new(),
-    }
+    let title = if name == "uncorrected" { "message, uncorrected" } else { name };
+    Series { name: title.to_owned(), class, points, hints: Vec::new() }
 }
 
 fn over_time(report: &Report, out: &mut String) {
@@ -183,55 +154,30 @@ fn over_time(report: &Report, out: &mut String) {
     let counted = |name: &str, class, of: &dyn Fn(&IntervalRow) -> u64| Series {
         name: name.to_owned(),
         class,
-        points: rows
-            .iter()
-            .map(|row| (row.at_s + 0.5, of(row) as f64))
-            .collect(),
-        hints: rows
-            .iter()
-            .map(|row| format!("{name} {}, second {}", of(row), row.at_s))
-            .collect(),
+        points: rows.iter().map(|row| (row.at_s + 0.5, of(row) as f64)).collect(),
+        hints: rows.iter().map(|row| format!("{name} {}, second {}", of(row), row.at_s)).collect(),
     };
     let rate = [
         counted("accepted", "s1", &|row| row.accepted),
         counted("errors", "s5", &|row| row.errors),
         counted("in flight", "s8", &|row| row.in_flight),
     ];
-    let highest = rate
-        .iter()
-        .flat_map(|one| one.points.iter().map(|(_, y)| *y))
-        .fold(1.0, f64::max);
+    let highest = rate.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y)).fold(1.0, f64::max);
     let y = Axis::from_zero(highest, "messages", |at| format!("{at}"));
     out.push_str(&lines("Messages per second", &x(), &y, &rate));
     let quantiles = [("p50", 0.5, "s0"), ("p99", 0.99, "s4"), ("max", 1.0, "s2")];
-    let latency: Vec<Series> = quantiles
-        .map(|(name, quantile, class)| latency_over_time(report, name, quantile, class))
-        .into();
-    let values = latency
-        .iter()
-        .flat_map(|one| one.points.iter().map(|(_, y)| *y));
+    let latency: Vec<Series> =
+        quantiles.map(|(name, quantile, class)| latency_over_time(report, name, quantile, class)).into();
+    let values = latency.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
     let y = Axis::log(values, "latency", show_nanos);
-    out.push_str(&lines(
-        "Latency of accepted messages, second by second",
-        &x(),
-        &y,
-        &latency,
-    ));
+    out.push_str(&lines("Latency of accepted messages, second by second", &x(), &y, &latency));
 }
 
 /// The intervals long enough to be drawn: a last one of a few milliseconds would look like
 /// a collapse.
 fn whole_rows(report: &Report) -> Vec<&IntervalRow> {
-    let rows: Vec<_> = report
-        .intervals
-        .iter()
-        .filter(|row| row.length_s > 0.5)
-        .collect();
-    if rows.is_empty() {
-        report.intervals.iter().collect()
-    } else {
-        rows
-    }
+    let rows: Vec<_> = report.intervals.iter().filter(|row| row.length_s > 0.5).collect();
+    if rows.is_empty() { report.intervals.iter().collect() } else { rows }
 }
 
 fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static str) -> Series {
@@ -242,14 +188,8 @@ fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static
     Series {
         name: name.to_owned(),
         class,
-        points: found
-            .iter()
-            .map(|(at, value)| (at + 0.5, *value as f64))
-            .collect(),
-        hints: found
-            .iter()
-            .map(|(at, value)| format!("{name} {}, second {at}", show_ns(*value)))
-            .collect(),
+        points: found.iter().map(|(at, value)| (at + 0.5, *value as f64)).collect(),
+        hints: found.iter().map(|(at, value)| format!("{name} {}, second {at}", show_ns(*value))).collect(),
     }
 }
 
@@ -263,17 +203,9 @@ fn latency_table(report: &Report, out: &mut String) {
             if distribution.count() == 0 {
                 continue;
             }
-            put!(
-                out,
-                "<tr><td>{name}{label}</td><td>{}</td>",
-                distribution.count()
-            );
+            put!(out, "<tr><td>{name}{label}</td><td>{}</td>", distribution.count());
             for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
-                put!(
-                    out,
-                    "<td>{}</td>",
-                    distribution.at(quantile).map_or_else(String::new, show_ns)
-                );
+                put!(out, "<td>{}</td>", distribution.at(quantile).map_or_else(String::new, show_ns));
             }
             out.push_str("</tr>");
         }
@@ -286,49 +218,25 @@ fn account_table(report: &Report, out: &mut String) {
     let rows = [
         ("started", measured.started, warmup.started),
         ("accepted", measured.accepted, warmup.accepted),
-        (
-            "refused, 4xx",
-            measured.refused_class(4),
-            warmup.refused_class(4),
-        ),
-        (
-            "refused, 5xx",
-            measured.refused_class(5),
-            warmup.refused_class(5),
-        ),
+        ("refused, 4xx", measured.refused_class(4), warmup.refused_class(4)),
+        ("refused, 5xx", measured.refused_class(5), warmup.refused_class(5)),
         ("aborted", measured.aborted_total(), warmup.aborted_total()),
-        (
-            "timed out",
-            measured.timed_out_total(),
-            warmup.timed_out_total(),
-        ),
+        ("timed out", measured.timed_out_total(), warmup.timed_out_total()),
         ("in flight at the end", measured.in_flight, warmup.in_flight),
         ("due, never started", measured.unsent, warmup.unsent),
     ];
     out.push_str("<h2>What became of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");
     for (name, measured, warmup) in rows {
-        put!(
-            out,
-            "<tr><td>{name}</td><td>{measured}</td><td>{warmup}</td></tr>"
-        );
+        put!(out, "<tr><td>{name}</td><td>{measured}</td><td>{warmup}</td></tr>");
     }
     for ((phase, code), count) in &measured.refused {
-        put!(
-            out,
-            "<tr><td>{phase}: reply {code}</td><td>{count}</td><td></td></tr>"
-        );
+        put!(out, "<tr><td>{phase}: reply {code}</td><td>{count}</td><td></td></tr>");
     }
     for ((phase, reason), count) in &measured.aborted {
-        put!(
-            out,
-            "<tr><td>{phase}: {reason}</td><td>{count}</td><td></td></tr>"
-        );
+        put!(out, "<tr><td>{phase}: {reason}</td><td>{count}</td><td></td></tr>");
     }
     for (phase, count) in &measured.timed_out {
-        put!(
-            out,
-            "<tr><td>{phase}: no reply in time</td><td>{count}</td><td></td></tr>"
-        );
+        put!(out, "<tr><td>{phase}: no reply in time</td><td>{count}</td><td></td></tr>");
     }
     out.push_str("</tbody></table></div>\n");
 }
@@ -339,11 +247,7 @@ fn verdicts(report: &Report, out: &mut String) {
     }
     out.push_str("<h2>Verdicts</h2><div class=\"table\"><table><tbody>");
     for gate in &report.gates {
-        let (class, word) = if gate.failed {
-            ("bad", "failed")
-        } else {
-            ("ok", "passed")
-        };
+        let (class, word) = if gate.failed { ("bad", "failed") } else { ("ok", "passed") };
         put!(
             out,
             "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
@@ -357,9 +261,7 @@ fn verdicts(report: &Report, out: &mut String) {
             Comparison::Regressed => ("bad", "regressed"),
             Comparison::NotCompared => ("", "not compared"),
         };
-        let by = one
-            .worse_by_percent
-            .map_or_else(String::new, |percent| format!(" ({percent:+.1}%)"));
+        let by = one.worse_by_percent.map_or_else(String::new, |percent| format!(" ({percent:+.1}%)"));
         put!(
             out,
             "<tr><td>{}</td><td>{}{by}</td><td class=\"{class}\">{word}</td></tr>",
@@ -368,11 +270,7 @@ fn verdicts(report: &Report, out: &mut String) {
         );
     }
     if let Some(found) = &report.verification {
-        let (class, word) = if found.is_clean() {
-            ("ok", "agrees")
-        } else {
-            ("bad", "does not agree")
-        };
+        let (class, word) = if found.is_clean() { ("ok", "agrees") } else { ("bad", "does not agree") };
         put!(
             out,
             "<tr><td>capture</td><td>{} captured, {} lost, {} duplicated, {} altered, {} unexpected</td><td class=\"{class}\">{word}</td></tr>",

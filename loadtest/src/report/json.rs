@@ -10,8 +10,7 @@ const FILE_LIMIT: u64 = 512 << 20;
 
 /// Writes a report; `-` is the standard output.
 pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
-    let mut text =
-        serde_json::to_string_pretty(report).map_err(|error| format!("--json: {error}"))?;
+    let mut text = serde_json::to_string_pretty(report).map_err(|error| format!("--json: {error}"))?;
     text.push('\n');
     super::json::put("--json", path, text.as_bytes())
 }
@@ -29,14 +28,9 @@ pub(crate) fn put(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), String> {
 /// Reads a report back.
 pub(crate) fn read(path: &Path) -> Result<Report, String> {
     let name = path.display();
-    let len = std::fs::metadata(path)
-        .map_err(|error| format!("{name}: {error}"))?
-        .len();
+    let len = std::fs::metadata(path).map_err(|error| format!("{name}: {error}"))?.len();
     if len > FILE_LIMIT {
-        return Err(format!(
-            "{name}: larger than {} MiB, which no report is",
-            FILE_LIMIT >> 20
-        ));
+        return Err(format!("{name}: larger than {} MiB, which no report is", FILE_LIMIT >> 20));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
     let value: serde_json::Value =
@@ -44,9 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<Report, String> {
     match value.get("schema").and_then(serde_json::Value::as_str) {
         Some(SCHEMA) => {}
         Some(other) => {
-            return Err(format!(
-                "{name}: its schema is {other}; this program reads {SCHEMA}"
-            ));
+            return Err(format!("{name}: its schema is {other}; this program reads {SCHEMA}"));
         }
         None => return Err(format!("{name}: no report of smtpload: it has no `schema`")),
     }

@@ -173,9 +173,7 @@ impl Latency {
 
     /// Every kind of latency with its name: the phases, `message`, `uncorrected`.
     pub(crate) fn named(&self) -> Vec<(&'static str, &Split)> {
-        let phases = Phase::ALL
-            .into_iter()
-            .map(|phase| (phase.name(), self.phase(phase)));
+        let phases = Phase::ALL.into_iter().map(|phase| (phase.name(), self.phase(phase)));
         let mut all: Vec<_> = phases.collect();
         all.push(("message", &self.message));
         all.extend(self.uncorrected.iter().map(|split| ("uncorrected", split)));

@@ -48,25 +48,12 @@ impl Axis {
     pub(crate) fn from_zero(highest: f64, title: &str, show: impl Fn(f64) -> String) -> Axis {
         let step = round_step(highest.max(1e-9) / 4.0);
         let count = (highest / step).ceil().max(1.0);
-        let ticks = (0..=count as u32)
-            .map(|n| f64::from(n) * step)
-            .map(|at| (at, show(at)))
-            .collect();
-        Axis {
-            scale: Scale::Linear,
-            low: 0.0,
-            high: count * step,
-            ticks,
-            title: title.to_owned(),
-        }
+        let ticks = (0..=count as u32).map(|n| f64::from(n) * step).map(|at| (at, show(at))).collect();
+        Axis { scale: Scale::Linear, low: 0.0, high: count * step, ticks, title: title.to_owned() }
     }
 
     /// A logarithmic axis over all of `values`, ended at ticks.
-    pub(crate) fn log(
-        values: impl Iterator<Item = f64>,
-        title: &str,
-        show: impl Fn(f64) -> String,
-    ) -> Axis {
+    pub(crate) fn log(values: impl Iterator<Item = f64>, title: &str, show: impl Fn(f64) -> String) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
         for value in values.filter(|value| *value > 0.0) {
             low = low.min(value);
@@ -76,28 +63,10 @@ impl Axis {
             (low, high) = (1.0, 10.0);
         }
         let all = candidates(low, high);
-        let low = all
-            .iter()
-            .copied()
-            .rfind(|tick| *tick <= low)
-            .unwrap_or(low);
-        let high = all
-            .iter()
-            .copied()
-            .find(|tick| *tick >= high && *tick > low)
-            .unwrap_or(high);
-        let ticks = all
-            .into_iter()
-            .filter(|at| (low..=high).contains(at))
-            .map(|at| (at, show(at)))
-            .collect();
-        Axis {
-            scale: Scale::Log,
-            low,
-            high,
-            ticks,
-            title: title.to_owned(),
-        }
+        let low = all.iter().copied().rfind(|tick| *tick <= low).unwrap_or(low);
+        let high = all.iter().copied().find(|tick| *tick >= high && *tick > low).unwrap_or(high);
+        let ticks = all.into_iter().filter(|at| (low..=high).contains(at)).map(|at| (at, show(at))).collect();
+        Axis { scale: Scale::Log, low, high, ticks, title: title.to_owned() }
     }
 
     /// Where `value` lies, from 0 to 1; what is beyond the ends lies at them.
@@ -106,36 +75,24 @@ impl Axis {
             Scale::Linear => (value - self.low) / (self.high - self.low),
             Scale::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
         };
-        if place.is_finite() {
-            place.clamp(0.0, 1.0)
-        } else {
-            0.0
-        }
+        if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 }
     }
 }
 
 /// 1, 2 or 5 times a power of ten, at or above `least`.
 fn round_step(least: f64) -> f64 {
     let power = 10f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .find(|factor| factor * power >= least * 0.999);
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= least * 0.999);
     step.unwrap_or(10.0) * power
 }
 
 /// Ticks of a logarithmic axis: powers of ten, with 2 and 5 between them on short ranges.
 fn candidates(low: f64, high: f64) -> Vec<f64> {
     let decades = (high / low).log10();
-    let factors: &[f64] = if decades > 3.0 {
-        &[1.0]
-    } else {
-        &[1.0, 2.0, 5.0]
-    };
+    let factors: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     let first = low.log10().floor() as i32 - 1;
     let last = high.log10().ceil() as i32 + 1;
-    (first..=last)
-        .flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power)))
-        .collect()
+    (first..=last).flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power))).collect()
 }
 
 /// Appends text; a String takes every write.
@@ -146,24 +103,11 @@ macro_rules! put {
 /// Draws lines over common axes, with a legend.
 pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let mut out = String::new();
-    put!(
-        out,
-        "<figure><figcaption>{}</figcaption><div class=\"legend\">",
-        escape(title)
-    );
+    put!(out, "<figure><figcaption>{}</figcaption><div class=\"legend\">", escape(title));
     for one in series {
-        put!(
-            out,
-            "<span><i class=\"{}\"></i>{}</span>",
-            one.class,
-            escape(&one.name)
-        );
+        put!(out, "<span><i class=\"{}\"></i>{}</span>", one.class, escape(&one.name));
     }
-    put!(
-        out,
-        "</div><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
-        escape(title)
-    );
+    put!(out, "</div><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(title));
     grid(x, y, &mut out);
     for one in series {
         line(one, x, y, &mut out);
@@ -184,10 +128,7 @@ fn grid(x: &Axis, y: &Axis, out: &mut String) {
     let (right, base) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
     for (value, text) in &y.ticks {
         let at = at_y(y, *value);
-        put!(
-            out,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>"
-        );
+        put!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>");
         put!(
             out,
             "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
@@ -198,10 +139,7 @@ fn grid(x: &Axis, y: &Axis, out: &mut String) {
     }
     for (value, text) in &x.ticks {
         let at = at_x(x, *value);
-        put!(
-            out,
-            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{base}\"/>"
-        );
+        put!(out, "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{base}\"/>");
         put!(
             out,
             "<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
@@ -209,10 +147,7 @@ fn grid(x: &Axis, y: &Axis, out: &mut String) {
             escape(text)
         );
     }
-    put!(
-        out,
-        "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{base}\" y2=\"{base}\"/>"
-    );
+    put!(out, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{base}\" y2=\"{base}\"/>");
     let middle = f64::midpoint(LEFT, right);
     put!(
         out,
@@ -229,11 +164,7 @@ fn grid(x: &Axis, y: &Axis, out: &mut String) {
 }
 
 fn line(series: &Series, x: &Axis, y: &Axis, out: &mut String) {
-    let places: Vec<(f64, f64)> = series
-        .points
-        .iter()
-        .map(|(px, py)| (at_x(x, *px), at_y(y, *py)))
-        .collect();
+    let places: Vec<(f64, f64)> = series.points.iter().map(|(px, py)| (at_x(x, *px), at_y(y, *py))).collect();
     put!(out, "<polyline class=\"{}\" points=\"", series.class);
     for (px, py) in &places {
         put!(out, "{px:.1},{py:.1} ");
@@ -253,10 +184,7 @@ fn line(series: &Series, x: &Axis, y: &Axis, out: &mut String) {
 
 /// Text made safe for HTML.
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -285,12 +213,7 @@ mod tests {
     fn nothing_to_draw_is_drawn_as_nothing() {
         let y = Axis::log(std::iter::empty(), "y", |v| v.to_string());
         let x = Axis::from_zero(0.0, "x", |v| v.to_string());
-        let empty = Series {
-            name: "<none>".into(),
-            class: "s0",
-            points: vec![],
-            hints: vec![],
-        };
+        let empty = Series { name: "<none>".into(), class: "s0", points: vec![], hints: vec![] };
         let drawn = lines("a & b", &x, &y, &[empty]);
         assert!(drawn.contains("a &amp; b") && drawn.contains("&lt;none&gt;"));
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");

@@ -29,11 +29,7 @@ macro_rules! line {
 
 fn head(report: &Report, out: &mut String) {
     let shape = &report.settings.shape;
-    let interrupted = if report.interrupted {
-        "  (interrupted)"
-    } else {
-        ""
-    };
+    let interrupted = if report.interrupted { "  (interrupted)" } else { "" };
     line!(out, "target      {}{interrupted}", report.settings.target);
     line!(
         out,
@@ -89,40 +85,17 @@ fn accounts(report: &Report, out: &mut String) {
 fn account_lines(account: &Accounting, out: &mut String) {
     line!(out, "  started     {}", account.started);
     line!(out, "  accepted    {}", account.accepted);
-    line!(
-        out,
-        "  4xx         {}{}",
-        account.refused_class(4),
-        replies(account, 4)
-    );
-    line!(
-        out,
-        "  5xx         {}{}",
-        account.refused_class(5),
-        replies(account, 5)
-    );
+    line!(out, "  4xx         {}{}", account.refused_class(4), replies(account, 4));
+    line!(out, "  5xx         {}{}", account.refused_class(5), replies(account, 5));
     let aborted: Vec<String> = account
         .aborted
         .iter()
         .map(|((phase, reason), count)| format!("{phase}: {reason} x{count}"))
         .collect();
-    line!(
-        out,
-        "  aborted     {}{}",
-        account.aborted_total(),
-        listed(&aborted)
-    );
-    let timed_out: Vec<String> = account
-        .timed_out
-        .iter()
-        .map(|(phase, count)| format!("{phase} x{count}"))
-        .collect();
-    line!(
-        out,
-        "  timed out   {}{}",
-        account.timed_out_total(),
-        listed(&timed_out)
-    );
+    line!(out, "  aborted     {}{}", account.aborted_total(), listed(&aborted));
+    let timed_out: Vec<String> =
+        account.timed_out.iter().map(|(phase, count)| format!("{phase} x{count}")).collect();
+    line!(out, "  timed out   {}{}", account.timed_out_total(), listed(&timed_out));
     line!(out, "  in flight   {}", account.in_flight);
     if account.unsent > 0 {
         line!(
@@ -133,11 +106,8 @@ fn account_lines(account: &Accounting, out: &mut String) {
     }
     let refused: u64 = account.recipients_refused.values().sum();
     if refused > 0 {
-        let codes: Vec<String> = account
-            .recipients_refused
-            .iter()
-            .map(|(code, count)| format!("{code} x{count}"))
-            .collect();
+        let codes: Vec<String> =
+            account.recipients_refused.iter().map(|(code, count)| format!("{code} x{count}")).collect();
         line!(
             out,
             "  recipients  {} accepted, {refused} refused{}",
@@ -145,11 +115,7 @@ fn account_lines(account: &Accounting, out: &mut String) {
             listed(&codes)
         );
     }
-    if account
-        .aborted
-        .keys()
-        .any(|(_, reason)| *reason == crate::accounting::Abort::PortExhausted)
-    {
+    if account.aborted.keys().any(|(_, reason)| *reason == crate::accounting::Abort::PortExhausted) {
         line!(
             out,
             "  the local ports ran out: give more source addresses with --bind, reuse sessions, or widen net.ipv4.ip_local_port_range"
@@ -168,11 +134,7 @@ fn replies(account: &Accounting, class: u16) -> String {
 }
 
 fn listed(rows: &[String]) -> String {
-    if rows.is_empty() {
-        String::new()
-    } else {
-        format!("   ({})", rows.join(", "))
-    }
+    if rows.is_empty() { String::new() } else { format!("   ({})", rows.join(", ")) }
 }
 
 fn latencies(report: &Report, out: &mut String) {
@@ -194,10 +156,7 @@ fn latencies(report: &Report, out: &mut String) {
 }
 
 fn latency_rows(name: &str, split: &Split, out: &mut String) {
-    for (label, distribution) in [
-        (name.to_owned(), &split.ok),
-        (format!("{name}, failed"), &split.failed),
-    ] {
+    for (label, distribution) in [(name.to_owned(), &split.ok), (format!("{name}, failed"), &split.failed)] {
         if distribution.count() == 0 {
             continue;
         }
@@ -222,10 +181,7 @@ fn generator(report: &Report, out: &mut String) {
     if let Some(cpu) = generator.cpu_s {
         let all = report.accounting.measured.started + report.accounting.warmup.started;
         let each = if all > 0 { cpu * 1e6 / all as f64 } else { 0.0 };
-        line!(
-            out,
-            "generator   {cpu:.2} s of processor time, {each:.1} µs per message"
-        );
+        line!(out, "generator   {cpu:.2} s of processor time, {each:.1} µs per message");
     } else {
         line!(
             out,
@@ -274,11 +230,7 @@ fn verify(verification: &Verification, out: &mut String) {
         named_line(name, named, out);
     }
     if verification.unreadable_lines > 0 {
-        line!(
-            out,
-            "  {} lines are no records",
-            verification.unreadable_lines
-        );
+        line!(out, "  {} lines are no records", verification.unreadable_lines);
     }
 }
 
@@ -287,17 +239,8 @@ fn named_line(name: &str, named: &Named, out: &mut String) {
         return;
     }
     let more = named.count - named.tokens.len() as u64;
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    line!(
-        out,
-        "  {name:<11} {}: {}{rest}",
-        named.count,
-        named.tokens.join(" ")
-    );
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    line!(out, "  {name:<11} {}: {}{rest}", named.count, named.tokens.join(" "));
 }
 
 fn gates(report: &Report, out: &mut String) {
@@ -306,12 +249,7 @@ fn gates(report: &Report, out: &mut String) {
     }
     for judgement in &report.gates {
         let word = if judgement.failed { "FAILED" } else { "passed" };
-        line!(
-            out,
-            "gate {word}  {}  (found {})",
-            judgement.gate,
-            judgement.found
-        );
+        line!(out, "gate {word}  {}  (found {})", judgement.gate, judgement.found);
     }
 }
 
@@ -332,11 +270,6 @@ fn baseline(report: &Report, out: &mut String) {
                 format!("better by {:.1}%: ", -worse)
             }
         });
-        line!(
-            out,
-            "baseline {word:<12}  {:<20} {by}{}",
-            one.metric,
-            one.detail
-        );
+        line!(out, "baseline {word:<12}  {:<20} {by}{}", one.metric, one.detail);
     }
 }

@@ -10,10 +10,7 @@ use crate::support::{Act, Load, Outcome, Sink, Verb};
 #[test]
 fn a_closed_loop_sends_exactly_what_was_asked_for() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink)
-        .with("-c 7 --count 1000 --threads 2")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("-c 7 --count 1000 --threads 2").run().expect(0);
     assert_eq!(outcome.count("accepted"), 1000);
     assert_eq!(sink.seen().messages.len(), 1000);
     assert_eq!(sink.sessions(), 7, "sessions are reused");
@@ -39,10 +36,7 @@ fn an_open_loop_sends_what_the_schedule_says_whatever_the_threads() {
 #[test]
 fn a_session_ends_after_its_messages() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink)
-        .with("-c 2 --count 30 --messages-per-session 3")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("-c 2 --count 30 --messages-per-session 3").run().expect(0);
     assert_eq!(outcome.count("accepted"), 30);
     assert_eq!(sink.sessions(), 10);
     assert_eq!(outcome.number("/latency/connect/ok/count"), 10);
@@ -58,18 +52,13 @@ fn refusals_are_counted_by_code_and_phase() {
         _ => Act::Usual,
     });
     let outcome = Load::on(&sink).with("-c 3 --count 500").run().expect(0);
-    let refused = outcome
-        .report
-        .pointer("/accounting/measured/refused_by")
-        .and_then(|rows| rows.as_array())
-        .cloned();
+    let refused =
+        outcome.report.pointer("/accounting/measured/refused_by").and_then(|rows| rows.as_array()).cloned();
     let refused = refused.expect("a list");
     let total: u64 = refused.iter().filter_map(|row| row["count"].as_u64()).sum();
     assert_eq!(total + outcome.count("accepted"), 500);
     for (phase, code) in [("mail", 451), ("rcpt", 550), ("data", 554), ("dot", 552)] {
-        let row = refused
-            .iter()
-            .find(|row| row["phase"] == phase && row["code"] == code);
+        let row = refused.iter().find(|row| row["phase"] == phase && row["code"] == code);
         let count = row.and_then(|row| row["count"].as_u64()).unwrap_or(0);
         assert!(count > 20, "{phase} {code}: {count}");
     }
@@ -90,11 +79,7 @@ fn dropped_connections_are_aborted_messages_and_new_sessions() {
     assert!(outcome.count("refused_4xx") > 20, "421 is a 4xx reply");
     assert!(outcome.count("aborted") > 40);
     assert_eq!(outcome.count("accepted"), sink.seen().messages.len() as u64);
-    assert!(
-        sink.sessions() > 60,
-        "each loss is followed by a reconnection: {}",
-        sink.sessions()
-    );
+    assert!(sink.sessions() > 60, "each loss is followed by a reconnection: {}", sink.sessions());
 }
 
 #[test]
@@ -120,16 +105,10 @@ fn recipients_are_counted_one_by_one_and_one_is_enough() {
         Verb::Rcpt if turn.line.contains("user1@") => Act::Say("550 unknown\r\n"),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 2 --count 50 --rcpts 3")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("-c 2 --count 50 --rcpts 3").run().expect(0);
     assert_eq!(outcome.count("accepted"), 50);
     assert_eq!(outcome.count("recipients_accepted"), 100);
-    assert_eq!(
-        outcome.number("/accounting/measured/recipients_refused/0/count"),
-        50
-    );
+    assert_eq!(outcome.number("/accounting/measured/recipients_refused/0/count"), 50);
 }
 
 #[test]
@@ -138,15 +117,8 @@ fn an_interrupted_run_reports_what_it_has_and_what_is_in_flight() {
         Verb::Dot if turn.nth >= 100 => Act::Silence,
         _ => Act::Usual,
     });
-    let mut child = Load::on(&sink)
-        .with("-c 5 --duration 60s --grace 100ms")
-        .spawn();
-    wait_until(|| {
-        sink.seen()
-            .verbs
-            .get(&Verb::Dot)
-            .is_some_and(|count| *count >= 105)
-    });
+    let mut child = Load::on(&sink).with("-c 5 --duration 60s --grace 100ms").spawn();
+    wait_until(|| sink.seen().verbs.get(&Verb::Dot).is_some_and(|count| *count >= 105));
     kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
     let outcome = finish(&mut child);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
@@ -158,16 +130,8 @@ fn an_interrupted_run_reports_what_it_has_and_what_is_in_flight() {
 
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
-    let sink = Sink::start(|turn| {
-        if turn.verb == Verb::Dot {
-            Act::Silence
-        } else {
-            Act::Usual
-        }
-    });
-    let mut child = Load::on(&sink)
-        .with("-c 1 --duration 60s --grace 60s")
-        .spawn();
+    let sink = Sink::start(|turn| if turn.verb == Verb::Dot { Act::Silence } else { Act::Usual });
+    let mut child = Load::on(&sink).with("-c 1 --duration 60s --grace 60s").spawn();
     wait_until(|| sink.seen().verbs.contains_key(&Verb::Dot));
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::INT).expect("a signal is sent");
@@ -181,25 +145,13 @@ fn a_second_signal_ends_the_program_at_once() {
 
 #[test]
 fn what_was_due_and_never_started_is_not_forgotten() {
-    let sink = Sink::start(|turn| {
-        if turn.verb == Verb::Dot {
-            Act::Silence
-        } else {
-            Act::Usual
-        }
-    });
-    let outcome = Load::on(&sink)
-        .with("--rate 100/s --duration 1s -c 2 --grace 0s --late-after 5s")
-        .run()
-        .expect(1);
+    let sink = Sink::start(|turn| if turn.verb == Verb::Dot { Act::Silence } else { Act::Usual });
+    let outcome =
+        Load::on(&sink).with("--rate 100/s --duration 1s -c 2 --grace 0s --late-after 5s").run().expect(1);
     assert_eq!(outcome.count("started"), 2);
     assert_eq!(outcome.count("in_flight"), 2);
     assert_eq!(outcome.count("unsent"), 98);
-    assert_eq!(
-        outcome.number("/latency/message/failed/count"),
-        98,
-        "their wait is measured as a failure's"
-    );
+    assert_eq!(outcome.number("/latency/message/failed/count"), 98, "their wait is measured as a failure's");
 }
 
 #[test]
@@ -223,24 +175,10 @@ fn finish(child: &mut std::process::Child) -> Outcome {
         bytes
     };
     let _ = Stdio::piped();
-    let stdout = read(
-        child
-            .stdout
-            .as_mut()
-            .map(|out| out as &mut dyn std::io::Read),
-    );
-    let stderr = read(
-        child
-            .stderr
-            .as_mut()
-            .map(|out| out as &mut dyn std::io::Read),
-    );
+    let stdout = read(child.stdout.as_mut().map(|out| out as &mut dyn std::io::Read));
+    let stderr = read(child.stderr.as_mut().map(|out| out as &mut dyn std::io::Read));
     let status = child.wait().expect("the program ends");
-    Outcome::of(&std::process::Output {
-        status,
-        stdout,
-        stderr,
-    })
+    Outcome::of(&std::process::Output { status, stdout, stderr })
 }
 
 /// Looks until something is so; a test that waits in vain is ended by its runner.

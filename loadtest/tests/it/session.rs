@@ -11,10 +11,7 @@ fn replies_of_many_lines_in_many_packets_are_one_reply() {
         Verb::Dot => Act::Say("250\r\n"),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 2 --count 20 --messages-per-session 5")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("-c 2 --count 20 --messages-per-session 5").run().expect(0);
     assert_eq!(outcome.count("accepted"), 20);
 }
 
@@ -24,16 +21,10 @@ fn a_pipelined_group_is_answered_one_by_one() {
         Verb::Rcpt if turn.nth % 3 == 1 => Act::Say("550 no\r\n"),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 1 --count 20 --rcpts 3 --pipelining")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("-c 1 --count 20 --rcpts 3 --pipelining").run().expect(0);
     assert_eq!(outcome.count("accepted"), 20);
     assert_eq!(outcome.count("recipients_accepted"), 40);
-    assert_eq!(
-        outcome.number("/accounting/measured/recipients_refused/0/count"),
-        20
-    );
+    assert_eq!(outcome.number("/accounting/measured/recipients_refused/0/count"), 20);
     assert_eq!(outcome.number("/latency/rcpt/ok/count"), 40);
     assert_eq!(outcome.number("/latency/mail/ok/count"), 20);
 }
@@ -46,16 +37,10 @@ fn a_group_without_a_recipient_is_ended_by_a_lone_dot_when_data_was_taken() {
         Verb::Dot => Act::Say("554 no valid recipients\r\n"),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 1 --count 5 --pipelining")
-        .run()
-        .expect(1);
+    let outcome = Load::on(&sink).with("-c 1 --count 5 --pipelining").run().expect(1);
     assert_eq!(outcome.count("refused_5xx"), 5);
     let row = &outcome.report["accounting"]["measured"]["refused_by"][0];
-    assert_eq!(
-        (row["phase"].as_str(), row["code"].as_u64()),
-        (Some("rcpt"), Some(550))
-    );
+    assert_eq!((row["phase"].as_str(), row["code"].as_u64()), (Some("rcpt"), Some(550)));
     assert_eq!(sink.sessions(), 1, "the session stays in step");
 }
 
@@ -65,14 +50,8 @@ fn a_group_refused_at_data_is_reset_and_the_session_goes_on() {
         Verb::Data if turn.nth % 2 == 0 => Act::Say("452 later\r\n"),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 1 --count 10 --pipelining")
-        .run()
-        .expect(0);
-    assert_eq!(
-        (outcome.count("accepted"), outcome.count("refused_4xx")),
-        (5, 5)
-    );
+    let outcome = Load::on(&sink).with("-c 1 --count 10 --pipelining").run().expect(0);
+    assert_eq!((outcome.count("accepted"), outcome.count("refused_4xx")), (5, 5));
     assert_eq!(sink.seen().verbs[&Verb::Rset], 5);
     assert_eq!(sink.sessions(), 1);
 }
@@ -83,10 +62,7 @@ fn pipelining_is_left_when_the_server_does_not_offer_it() {
         Verb::Ehlo => Act::Say("250 plain\r\n"),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 2 --count 10 --pipelining")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("-c 2 --count 10 --pipelining").run().expect(0);
     assert_eq!(outcome.count("accepted"), 10);
     assert_eq!(outcome.number("/sessions/without_pipelining"), 2);
 }
@@ -100,14 +76,8 @@ fn what_is_no_reply_aborts_the_message_and_nothing_else() {
         _ => Act::Usual,
     });
     let outcome = Load::on(&sink).with("-c 2 --count 80").run().expect(0);
-    let rows = outcome.report["accounting"]["measured"]["aborted_by"]
-        .as_array()
-        .cloned()
-        .expect("a list");
-    assert!(
-        rows.iter().all(|row| row["reason"] == "protocol"),
-        "{rows:?}"
-    );
+    let rows = outcome.report["accounting"]["measured"]["aborted_by"].as_array().cloned().expect("a list");
+    assert!(rows.iter().all(|row| row["reason"] == "protocol"), "{rows:?}");
     assert_eq!(rows.len(), 3, "mail, rcpt, data: {rows:?}");
     assert_eq!(outcome.count("accepted"), sink.seen().messages.len() as u64);
 }
@@ -115,16 +85,11 @@ fn what_is_no_reply_aborts_the_message_and_nothing_else() {
 #[test]
 fn an_endless_reply_is_cut_off() {
     let sink = Sink::start(|turn| match turn.verb {
-        Verb::Banner => Act::Say(Box::leak(
-            format!("220-{}", "x".repeat(1 << 20)).into_boxed_str(),
-        )),
+        Verb::Banner => Act::Say(Box::leak(format!("220-{}", "x".repeat(1 << 20)).into_boxed_str())),
         _ => Act::Usual,
     });
     let outcome = Load::on(&sink).with("-c 1 --count 1").run().expect(1);
-    assert_eq!(
-        outcome.report["accounting"]["measured"]["aborted_by"][0]["reason"],
-        "protocol"
-    );
+    assert_eq!(outcome.report["accounting"]["measured"]["aborted_by"][0]["reason"], "protocol");
 }
 
 #[test]
@@ -138,13 +103,7 @@ fn addresses_come_from_their_templates() {
     let seen = sink.seen();
     assert_eq!(seen.lines[0], "EHLO load.example.net");
     assert_eq!(seen.messages[1].from, "MAIL FROM:<bounce-1@example.net>");
-    assert_eq!(
-        seen.messages[1].to,
-        [
-            "RCPT TO:<user1.0@example.com>",
-            "RCPT TO:<user1.1@example.com>"
-        ]
-    );
+    assert_eq!(seen.messages[1].to, ["RCPT TO:<user1.0@example.com>", "RCPT TO:<user1.1@example.com>"]);
 }
 
 #[test]
@@ -153,11 +112,7 @@ fn a_message_from_a_file_arrives_with_dots_and_line_ends_put_right() {
     let file = folder.path().join("message.eml");
     std::fs::write(&file, "Subject: dots\n\n.\n..two\r\nend").expect("a file");
     let sink = Sink::usual();
-    Load::on(&sink)
-        .with("--count 1 -c 1 --message")
-        .arg(file.to_str().expect("a path"))
-        .run()
-        .expect(0);
+    Load::on(&sink).with("--count 1 -c 1 --message").arg(file.to_str().expect("a path")).run().expect(0);
     let seen = sink.seen();
     let (token, rest) = seen.messages[0].text.split_once("\r\n").expect("a line");
     assert!(token.starts_with("X-Smtpload-Token: "), "{token}");
@@ -167,10 +122,7 @@ fn a_message_from_a_file_arrives_with_dots_and_line_ends_put_right() {
 #[test]
 fn sizes_are_of_the_body_and_a_range_is_drawn_from() {
     let sink = Sink::usual();
-    Load::on(&sink)
-        .with("--count 60 -c 2 --size 1KiB..200KiB --seed 5")
-        .run()
-        .expect(0);
+    Load::on(&sink).with("--count 60 -c 2 --size 1KiB..200KiB --seed 5").run().expect(0);
     let seen = sink.seen();
     let sizes: Vec<usize> = seen
         .messages
@@ -178,34 +130,19 @@ fn sizes_are_of_the_body_and_a_range_is_drawn_from() {
         .filter_map(|message| Some(message.text.split_once("\r\n\r\n")?.1.len()))
         .collect();
     assert_eq!(sizes.len(), 60);
-    assert!(
-        sizes
-            .iter()
-            .all(|size| (1024..=200 * 1024 + 1).contains(size)),
-        "{sizes:?}"
-    );
+    assert!(sizes.iter().all(|size| (1024..=200 * 1024 + 1).contains(size)), "{sizes:?}");
     assert!(sizes.iter().max() > sizes.iter().min().map(|min| min * 3).as_ref());
 }
 
 #[test]
 fn a_source_address_is_bound_and_ipv6_is_spoken() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink)
-        .with("--count 4 -c 2 --bind 127.0.0.2,127.0.0.3")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("--count 4 -c 2 --bind 127.0.0.2,127.0.0.3").run().expect(0);
     assert_eq!(outcome.count("accepted"), 4);
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         println!("skipped: this machine has no IPv6");
         return;
     }
     let sink = Sink::listen("[::1]:0", |_| Act::Usual);
-    assert_eq!(
-        Load::on(&sink)
-            .with("--count 4 -c 2")
-            .run()
-            .expect(0)
-            .count("accepted"),
-        4
-    );
+    assert_eq!(Load::on(&sink).with("--count 4 -c 2").run().expect(0).count("accepted"), 4);
 }

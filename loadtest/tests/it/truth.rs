@@ -23,24 +23,15 @@ fn freezing_after(messages: usize) -> Sink {
 #[test]
 fn a_second_of_silence_shows_in_the_corrected_histogram_and_not_in_the_other() {
     let sink = freezing_after(4000);
-    let outcome = Load::on(&sink)
-        .with("--rate 1000/s --duration 10s -c 8 --late-after 5s")
-        .run()
-        .expect(0);
+    let outcome = Load::on(&sink).with("--rate 1000/s --duration 10s -c 8 --late-after 5s").run().expect(0);
     assert_eq!(outcome.count("started"), 10_000);
     assert_eq!(outcome.count("accepted"), 10_000);
     let corrected = outcome.millis("message", "ok", "p99");
     let uncorrected = outcome.millis("uncorrected", "ok", "p99");
     // A thousand of the ten thousand messages were due in the frozen second, the hundred
     // slowest of them waited at least nine tenths of it.
-    assert!(
-        (850.0..2000.0).contains(&corrected),
-        "corrected p99 {corrected} ms"
-    );
-    assert!(
-        uncorrected < corrected / 4.0,
-        "uncorrected p99 {uncorrected} ms of {corrected} ms"
-    );
+    assert!((850.0..2000.0).contains(&corrected), "corrected p99 {corrected} ms");
+    assert!(uncorrected < corrected / 4.0, "uncorrected p99 {uncorrected} ms of {corrected} ms");
     // Both know the worst: the eight sessions were caught by it.
     assert!(outcome.millis("uncorrected", "ok", "max") >= 900.0);
 }
@@ -57,37 +48,19 @@ fn every_phase_shows_the_delay_the_server_makes() {
         Verb::Rset | Verb::Quit => 0,
     };
     let sink = Sink::start(move |turn| Act::After(Duration::from_millis(delay(turn.verb))));
-    let outcome = Load::on(&sink)
-        .with("-c 4 --count 80 --messages-per-session 1")
-        .run()
-        .expect(0);
-    let phases = [
-        ("banner", 12.0),
-        ("ehlo", 16.0),
-        ("mail", 20.0),
-        ("rcpt", 24.0),
-        ("data", 28.0),
-        ("dot", 32.0),
-    ];
+    let outcome = Load::on(&sink).with("-c 4 --count 80 --messages-per-session 1").run().expect(0);
+    let phases =
+        [("banner", 12.0), ("ehlo", 16.0), ("mail", 20.0), ("rcpt", 24.0), ("data", 28.0), ("dot", 32.0)];
     for (phase, delay) in phases {
         let p50 = outcome.millis(phase, "ok", "p50");
         println!("{phase}: {p50} ms for {delay} ms");
         // Never less, but for the histogram's three digits; hardly more: on a quiet machine
         // it is within 1 ms, which the README states with its figures.
-        assert!(
-            p50 >= delay * 0.999,
-            "{phase}: {p50} ms is less than {delay} ms"
-        );
-        assert!(
-            p50 < delay + 4.0,
-            "{phase}: {p50} ms is far from {delay} ms"
-        );
+        assert!(p50 >= delay * 0.999, "{phase}: {p50} ms is less than {delay} ms");
+        assert!(p50 < delay + 4.0, "{phase}: {p50} ms is far from {delay} ms");
     }
     let whole = outcome.millis("message", "ok", "p50");
-    assert!(
-        whole >= 132.0 * 0.999,
-        "the whole is the sum, connection included: {whole} ms"
-    );
+    assert!(whole >= 132.0 * 0.999, "the whole is the sum, connection included: {whole} ms");
 }
 
 #[test]
@@ -104,10 +77,7 @@ fn failures_do_not_mix_with_successes() {
     assert_eq!(outcome.number("/latency/dot/failed/count"), 50);
     // Each refusal takes at least 20 ms; half of the messages would drag p90 there.
     assert!(outcome.millis("dot", "failed", "p50") >= 19.9);
-    let (ok, failed) = (
-        outcome.millis("dot", "ok", "p50"),
-        outcome.millis("dot", "failed", "p50"),
-    );
+    let (ok, failed) = (outcome.millis("dot", "ok", "p50"), outcome.millis("dot", "failed", "p50"));
     assert!(ok < failed / 2.0, "{ok} ms accepted, {failed} ms refused");
 }
 
@@ -118,10 +88,8 @@ fn the_warm_up_is_left_out_of_the_figures_and_counted_apart() {
         Verb::Banner => Act::After(Duration::from_millis(300)),
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink)
-        .with("-c 4 --rate 100/s --duration 2s --warmup 1s --late-after 5s")
-        .run()
-        .expect(0);
+    let outcome =
+        Load::on(&sink).with("-c 4 --rate 100/s --duration 2s --warmup 1s --late-after 5s").run().expect(0);
     assert_eq!(outcome.number("/accounting/warmup/started"), 100);
     assert_eq!(outcome.count("started"), 100);
     assert_eq!(outcome.number("/latency/message/ok/count"), 100);

@@ -13,11 +13,7 @@ fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcom
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("capture.jsonl");
     std::fs::write(&file, "").expect("a file");
-    let child = Load::on(sink)
-        .with(args)
-        .arg("--verify")
-        .arg(file.to_str().expect("a path"))
-        .spawn();
+    let child = Load::on(sink).with(args).arg("--verify").arg(file.to_str().expect("a path")).spawn();
     // QUIT is the last that is sent: everything has been accepted by then.
     while !sink.seen().verbs.contains_key(&Verb::Quit) {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -30,10 +26,7 @@ fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcom
         .collect();
     records.push(json!({ "msg": false, "mailfrom_request": "MAIL FROM:<>" }));
     edit(&mut records);
-    let mut out = std::fs::OpenOptions::new()
-        .append(true)
-        .open(&file)
-        .expect("a file");
+    let mut out = std::fs::OpenOptions::new().append(true).open(&file).expect("a file");
     for record in records {
         writeln!(out, "{record}").expect("a line");
     }
@@ -83,9 +76,7 @@ fn lost_duplicated_and_altered_messages_are_named() {
         records[8]["msg_request"] = format!("X-Added: 1\r\n{text}").into();
         let twice = records[20].clone();
         records.push(twice);
-        records.push(
-            json!({ "msg": true, "msg_request": "Subject: from elsewhere\r\n\r\nhello\r\n" }),
-        );
+        records.push(json!({ "msg": true, "msg_request": "Subject: from elsewhere\r\n\r\nhello\r\n" }));
         records.remove(33);
     })
     .expect(10);
@@ -93,25 +84,17 @@ fn lost_duplicated_and_altered_messages_are_named() {
     assert_eq!(named(&outcome, "duplicated"), (1, vec![20]));
     assert_eq!(named(&outcome, "lost"), (1, vec![33]));
     assert_eq!(outcome.number("/verification/foreign"), 1);
-    assert!(
-        outcome.stderr.contains("capture does not agree"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("capture does not agree"), "{}", outcome.stderr);
 }
 
 #[test]
 fn a_token_exchanged_between_messages_is_an_alteration() {
     let sink = Sink::usual();
-    let outcome = verify(
-        &sink,
-        "-c 1 --count 5 --size 100..5000 --seed 3",
-        |records| {
-            let text = records[2]["msg_request"].as_str().expect("text");
-            let other = text.replacen("-000000000002-", "-000000000004-", 1);
-            records[2]["msg_request"] = other.into();
-        },
-    )
+    let outcome = verify(&sink, "-c 1 --count 5 --size 100..5000 --seed 3", |records| {
+        let text = records[2]["msg_request"].as_str().expect("text");
+        let other = text.replacen("-000000000002-", "-000000000004-", 1);
+        records[2]["msg_request"] = other.into();
+    })
     .expect(10);
     assert_eq!(named(&outcome, "lost").1, [2]);
     assert_eq!(named(&outcome, "altered").1, [4]);
@@ -155,15 +138,7 @@ fn what_was_refused_must_not_be_there_and_what_is_in_doubt_may() {
 #[test]
 fn a_capture_that_is_not_there_is_named() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink)
-        .with("-c 1 --count 1 --verify /nonexistent/capture.jsonl")
-        .run();
+    let outcome = Load::on(&sink).with("-c 1 --count 1 --verify /nonexistent/capture.jsonl").run();
     assert_eq!(outcome.code, 1);
-    assert!(
-        outcome
-            .stderr
-            .contains("--verify /nonexistent/capture.jsonl"),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("--verify /nonexistent/capture.jsonl"), "{}", outcome.stderr);
 }

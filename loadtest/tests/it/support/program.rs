@@ -24,10 +24,7 @@ pub(crate) struct Outcome {
 /// The program itself, without arguments.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtpload"));
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -90,10 +87,7 @@ impl Outcome {
     pub(crate) fn number(&self, pointer: &str) -> u64 {
         let found = self.report.pointer(pointer).and_then(Value::as_u64);
         found.unwrap_or_else(|| {
-            panic!(
-                "no number at {pointer}; the program said {}{}",
-                self.stdout, self.stderr
-            )
+            panic!("no number at {pointer}; the program said {}{}", self.stdout, self.stderr)
         })
     }
 
@@ -120,14 +114,7 @@ impl Outcome {
 
     /// The sum that always holds, from the report's own figures.
     pub(crate) fn check_sum(&self) {
-        let ends = [
-            "accepted",
-            "refused_4xx",
-            "refused_5xx",
-            "aborted",
-            "timed_out",
-            "in_flight",
-        ];
+        let ends = ["accepted", "refused_4xx", "refused_5xx", "aborted", "timed_out", "in_flight"];
         let sum: u64 = ends.iter().map(|end| self.count(end)).sum();
         assert_eq!(self.count("started"), sum, "{}", self.report["accounting"]);
     }

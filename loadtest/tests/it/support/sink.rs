@@ -119,10 +119,7 @@ impl Sink {
     }
 
     pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.inner
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn sessions(&self) -> usize {
@@ -140,16 +137,8 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let number = inner.sessions.fetch_add(1, Ordering::SeqCst);
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut session = Session {
-        inner,
-        stream,
-        number,
-    };
-    let mut message = Message {
-        from: String::new(),
-        to: Vec::new(),
-        text: String::new(),
-    };
+    let mut session = Session { inner, stream, number };
+    let mut message = Message { from: String::new(), to: Vec::new(), text: String::new() };
     if !session.answer(Verb::Banner, "")? {
         return Ok(());
     }
@@ -184,12 +173,7 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
 }
 
 fn verb_of(line: &str) -> Verb {
-    match line
-        .get(..4)
-        .unwrap_or_default()
-        .to_ascii_uppercase()
-        .as_str()
-    {
+    match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
         "EHLO" => Verb::Ehlo,
         "MAIL" => Verb::Mail,
         "RCPT" => Verb::Rcpt,
@@ -227,11 +211,7 @@ fn usual(verb: Verb) -> &'static str {
 impl Session<'_> {
     fn act(&self, verb: Verb, line: &str) -> Act {
         let nth = {
-            let mut seen = self
-                .inner
-                .seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if !line.is_empty() {
                 seen.lines.push(line.to_owned());
             }
@@ -239,12 +219,7 @@ impl Session<'_> {
             *count += 1;
             *count - 1
         };
-        let turn = Turn {
-            verb,
-            session: self.number,
-            nth,
-            line: line.to_owned(),
-        };
+        let turn = Turn { verb, session: self.number, nth, line: line.to_owned() };
         (self.inner.script)(&turn)
     }
 
@@ -284,9 +259,7 @@ impl Session<'_> {
     /// Whether a message follows; `None` when the session is over.
     fn begin_data(&mut self, line: &str) -> std::io::Result<Option<bool>> {
         let act = self.act(Verb::Data, line);
-        Ok(self
-            .perform(Verb::Data, &act)?
-            .map(|said| said.starts_with('3')))
+        Ok(self.perform(Verb::Data, &act)?.map(|said| said.starts_with('3')))
     }
 
     /// Answers the final dot. What is answered with 250 is kept before it is answered.
@@ -299,12 +272,7 @@ impl Session<'_> {
             Act::Close | Act::Silence => false,
         };
         if accepts {
-            self.inner
-                .seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .messages
-                .push(message.clone());
+            self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).messages.push(message.clone());
         }
         Ok(self.perform(Verb::Dot, &act)?.is_some())
     }
