@@ -40,11 +40,11 @@ fn main() -> std::io::Result<()> {
         for event in &events {
             if event.token() == LISTENER {
                 accept(&listener, &poll, &mut peers, &mut free)?;
-            } else if let Some(place) = peers.get_mut(event.token().0) {
-                if place.as_mut().is_some_and(|peer| !serve(peer, &mut buffer)) {
-                    *place = None;
-                    free.push(event.token().0);
-                }
+            } else if let Some(place) = peers.get_mut(event.token().0)
+                && place.as_mut().is_some_and(|peer| !serve(peer, &mut buffer))
+            {
+                *place = None;
+                free.push(event.token().0);
             }
         }
     }

@@ -42,7 +42,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Starts a clock; its moments count from here.
-    #[allow(clippy::disallowed_methods, reason = "this module is where clocks are read")]
+    #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn start() -> Clock {
         Clock { origin: Instant::now() }
     }
@@ -54,7 +54,7 @@ impl Clock {
 }
 
 /// The time of day, for time stamps in reports.
-#[allow(clippy::disallowed_methods, reason = "this module is where clocks are read")]
+#[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }

@@ -127,11 +127,11 @@ impl Collector {
                 whole.merge(&part);
             }
         }
-        if self.partial.get(&index).is_some_and(|(count, _)| *count == self.threads) {
-            if let Some((_, whole)) = self.partial.remove(&index) {
-                told(&whole);
-                self.complete.push(whole);
-            }
+        if self.partial.get(&index).is_some_and(|(count, _)| *count == self.threads)
+            && let Some((_, whole)) = self.partial.remove(&index)
+        {
+            told(&whole);
+            self.complete.push(whole);
         }
     }
 

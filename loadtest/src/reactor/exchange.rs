@@ -124,10 +124,10 @@ impl Reactor {
     fn apply(&mut self, index: usize, step: Step, now: Moment) -> io::Result<()> {
         if let Some(answer) = step.answer {
             self.note_phase(index, answer.phase, answer.positive, now);
-            if answer.phase == Phase::Rcpt {
-                if let Some(flight) = self.slots[index].flight {
-                    self.tally.account(flight.measured).recipient(answer.positive, answer.code);
-                }
+            if answer.phase == Phase::Rcpt
+                && let Some(flight) = self.slots[index].flight
+            {
+                self.tally.account(flight.measured).recipient(answer.positive, answer.code);
             }
         }
         if let Some(verdict) = step.verdict {

@@ -283,10 +283,11 @@ impl Reactor {
 
     fn sleep_limit(&mut self, now: Moment) -> io::Result<Duration> {
         let mut limit = self.interval_end().min(self.next_sweep).since(now);
-        if let Feed::Open { next: Some(arrival), .. } = &self.feed {
-            if self.stage == Stage::Running && self.is_able() {
-                limit = limit.min(self.timer.wake_at(arrival.intended, now)?);
-            }
+        if let Feed::Open { next: Some(arrival), .. } = &self.feed
+            && self.stage == Stage::Running
+            && self.is_able()
+        {
+            limit = limit.min(self.timer.wake_at(arrival.intended, now)?);
         }
         Ok(limit)
     }

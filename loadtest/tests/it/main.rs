@@ -2,6 +2,7 @@
 
 mod accounting;
 mod exit_codes;
+mod mock;
 mod output;
 mod session;
 mod support;
