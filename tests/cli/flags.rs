@@ -1,10 +1,10 @@
 //! Flags and variables, seen in what the server then does.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::program::Running;
+use crate::program::{Client, Running};
 
 #[test]
 fn every_spelling_of_a_flag_sets_it() {
@@ -113,4 +113,25 @@ fn a_negative_session_timeout_closes_after_the_greeting() {
     let mut client = program.client();
     assert_eq!(client.greeting, "220 Welcome");
     assert_eq!(client.reply(), "");
+}
+
+#[test]
+fn both_wildcards_can_be_listened_on_together() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    let program = Running::start(&["--host", "0.0.0.0,[::]"]);
+    let port = program.addresses()[0].port();
+    for address in [SocketAddr::from(([127, 0, 0, 1], port)), format!("[::1]:{port}").parse().expect("IPv6")]
+    {
+        assert!(Client::connect(address).send("QUIT").starts_with("221"));
+    }
+}
+
+#[test]
+fn an_address_with_port_0_of_its_own_gets_its_own() {
+    let program = Running::start(&["--host", "127.0.0.1:0,127.0.0.1"]);
+    let addresses = program.addresses();
+    assert_ne!(addresses[0].port(), addresses[1].port());
 }

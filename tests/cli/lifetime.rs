@@ -67,6 +67,15 @@ fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost
 }
 
 #[test]
+fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log() {
+    let program = Running::start(&["--capture", "/dev/full"]);
+    assert!(program.client().send("QUIT").starts_with("221"));
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    assert!(ended.complaint().contains("the capture is incomplete"), "{ended:?}");
+}
+
+#[test]
 fn the_capture_has_a_line_for_each_record() {
     let program = Running::start(&["--capture", "-", "--records", "message"]);
     let mut client = program.client();

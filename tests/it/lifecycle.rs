@@ -42,7 +42,11 @@ fn every_host_is_listened_on() {
             assert_eq!(messages.len(), index + 1);
             assert_eq!(messages[index].peer_addr().ip().is_ipv6(), address.is_ipv6());
             let literal = if address.is_ipv6() { "[IPv6:::1]" } else { "[127.0.0." };
-            assert!(String::from_utf8(messages[index].content()).unwrap().contains(&format!("by {literal}")));
+            assert!(
+                String::from_utf8(messages[index].content())
+                    .unwrap()
+                    .contains(&format!("by smtpmock ({literal}"))
+            );
         }
     }
 }
@@ -360,7 +364,7 @@ fn every_address_of_the_machine_takes_ipv4_as_such() {
     let mut client = Client::with_envelope(SocketAddr::from(([127, 0, 0, 1], server.port())));
     client.message("x\r\n");
     let content = String::from_utf8(server.messages()[0].content()).unwrap();
-    assert!(content.contains("([127.0.0.1])") && content.contains("by [127.0.0.1] "), "{content}");
+    assert!(content.contains("([127.0.0.1])") && content.contains("by smtpmock ([127.0.0.1]) "), "{content}");
 }
 
 #[test]

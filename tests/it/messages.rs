@@ -215,7 +215,7 @@ fn content_has_a_return_path_and_a_received_header() {
     let content = String::from_utf8(message.content()).unwrap();
     let pattern = r"(?x)\A Return-Path:\ <ann@example\.com>\r\n
         Received:\ from\ client\.example\ \(\[127\.0\.0\.1\]\)\r\n
-        \tby\ \[127\.0\.0\.1\]\ with\ ESMTP\ id\ [0-9]+\r\n
+        \tby\ smtpmock\ \(\[127\.0\.0\.1\]\)\ with\ ESMTP\ id\ [0-9]+\r\n
         \tfor\ <bob@example\.com>;\r\n
         \t(\w{3},\ \d{1,2}\ \w{3}\ \d{4}\ \d\d:\d\d:\d\d\ [+-]\d{4})\r\n
         Subject:\ hi\r\n\r\nHello\r\n\z";
