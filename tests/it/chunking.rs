@@ -1,7 +1,7 @@
 //! The same bytes give the same replies and records, however they were cut, and no bytes do harm.
 
 use proptest::prelude::*;
-use smtpmock::smtp::{AddressRules, Keep, Policy, Record, RecordMode};
+use smtpmock::smtp::{AddressRules, Keep, Policy, Record, RecordMode, ReplyKind, Session};
 
 use crate::support::peer::Peer;
 use crate::support::transcript;
@@ -188,7 +188,7 @@ proptest! {
     fn records_per_message_hold_every_accepted_message(input in dialogue(), policy in policy()) {
         let mut per_message = policy;
         per_message.records = RecordMode::Message;
-        per_message.set_reply(smtpmock::smtp::ReplyKind::MessageReceived, "250 Message accepted");
+        per_message.set_reply(ReplyKind::MessageReceived, "250 Message accepted");
         let outcome = whole(&per_message, &input);
         let output = String::from_utf8_lossy(&outcome.output).into_owned();
         let accepted = output.matches("250 Message accepted\r\n").count();
@@ -229,5 +229,57 @@ proptest! {
         prop_assert_eq!(&record.msg_request[..], if record.msg { &content[..] } else { b"" });
         prop_assert!(record.noop, "the rest of a refused message was taken for commands");
         prop_assert_eq!(replies(&outcome), 7);
+    }
+}
+
+/// A session that waits for message data.
+fn in_data(policy: &Policy) -> Session {
+    let mut session = Session::new();
+    let mut input: &[u8] = b"HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n";
+    while !input.is_empty() {
+        input = &input[session.advance(policy, input).consumed..];
+    }
+    session
+}
+
+#[test]
+fn text_that_will_be_refused_is_not_held() {
+    let mut policy = Policy::default();
+    policy.set_message_size_limit(10_000);
+    let mut session = in_data(&policy);
+    for received in (1000..=20_000).step_by(1000) {
+        session.advance(&policy, &[b'x'; 1000]);
+        assert_eq!(session.held_memory() == 0, received > 10_000, "after {received}");
+    }
+    let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
+    assert_eq!(step.reply, policy.reply(ReplyKind::MessageTooBig));
+}
+
+#[test]
+fn text_beyond_the_memory_left_is_refused_and_not_held() {
+    let policy = Policy::default();
+    let mut session = in_data(&policy);
+    session.set_memory_left(Some(5000));
+    session.advance(&policy, &[b'x'; 5000]);
+    assert!(session.held_memory() >= 5000);
+    session.set_memory_left(Some(0));
+    session.advance(&policy, &vec![b'x'; session.held_memory()]);
+    assert_eq!(session.held_memory(), 0);
+    let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
+    assert_eq!(step.reply, policy.reply(ReplyKind::InsufficientStorage));
+    assert!(!session.record().msg);
+}
+
+#[test]
+fn text_that_nobody_keeps_is_not_held() {
+    for keep in [Keep::Nothing, Keep::Envelope] {
+        let mut policy = Policy::default();
+        policy.keep = keep;
+        let mut session = in_data(&policy);
+        session.advance(&policy, &[b'x'; 100_000]);
+        assert_eq!(session.held_memory(), 0);
+        let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
+        assert_eq!(step.reply, policy.reply(ReplyKind::MessageReceived));
+        assert_eq!(session.record().msg_size, 100_002);
     }
 }

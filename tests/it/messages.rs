@@ -58,7 +58,7 @@ fn a_record_is_whole_as_soon_as_the_221_is_read() {
 #[test]
 fn a_wait_is_woken_by_an_arrival() {
     let server = start(Config::default());
-    let waiting = Barrier::new(2);
+    let (waiting, start) = (Barrier::new(2), now());
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             waiting.wait();
@@ -69,6 +69,7 @@ fn a_wait_is_woken_by_an_arrival() {
         assert!(!waiter.is_finished(), "one message is not two");
         send(&server, "two\r\n");
         assert_eq!(texts(&waiter.join().unwrap().unwrap()), ["one\r\n", "two\r\n"]);
+        assert!(start.elapsed() < PATIENCE, "nobody woke the waiter");
     });
 }
 

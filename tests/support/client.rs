@@ -139,6 +139,12 @@ impl Client {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Leaves without reading what is there to read.
+    pub(crate) fn leave(self) {
+        // Dropping alone shows late where another process has a copy of the socket.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.stream.local_addr().expect("a connected socket")
     }

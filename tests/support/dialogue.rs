@@ -71,7 +71,7 @@ fn perform_step(step: &Step, line: &mut Line) -> Result<(), String> {
         ClientEnd::StaysOpen => {}
         ClientEnd::HalfCloses => client.half_close(),
         ClientEnd::ClosesUnread => {
-            line.client = None;
+            line.client.take().into_iter().for_each(Client::leave);
             return Ok(());
         }
     }

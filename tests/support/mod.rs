@@ -7,6 +7,7 @@ pub(crate) mod expectations;
 pub(crate) mod files;
 pub(crate) mod oracle;
 pub(crate) mod peer;
+pub(crate) mod performance;
 pub(crate) mod program;
 pub(crate) mod records;
 pub(crate) mod reference;
