@@ -169,11 +169,11 @@ fn text<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M:
     }
 }
 
-struct Pairs<'a>(&'a [Exchange]);
+struct Pairs<'a>(&'a [Arc<Exchange>]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Pair))
+        serializer.collect_seq(self.0.iter().map(|exchange| Pair(exchange)))
     }
 }
 

@@ -325,7 +325,7 @@ impl Session {
 
     fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
         if policy.keep != Keep::Nothing {
-            self.record.rcptto_exchanges.push(exchange);
+            self.record.rcptto_exchanges.push(Arc::new(exchange));
         }
     }
 
