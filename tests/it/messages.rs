@@ -313,3 +313,42 @@ fn stats_count_what_happened() {
     assert_eq!((stats.messages_accepted, stats.messages_refused, stats.message_bytes), (1, 1, 7));
     assert_eq!(stats.sessions_by_shard, [2]);
 }
+
+#[test]
+fn a_wait_that_purges_never_comes_back_with_less_than_it_waited_for() {
+    for _ in 0..100 {
+        let server = start(Config::default());
+        std::thread::scope(|scope| {
+            let wait = || scope.spawn(|| server.wait_for_messages_and_purge(1, PATIENCE));
+            let waits = [wait(), wait()];
+            send(&server, "one\r\n");
+            send(&server, "two\r\n");
+            let counts = waits.map(|wait| wait.join().unwrap().unwrap().len());
+            assert_eq!(counts, [1, 1]);
+        });
+    }
+}
+
+#[test]
+fn commands_after_a_message_with_many_recipients_cost_no_more_than_before() {
+    const RECIPIENTS: usize = 5_000;
+    let server = start(Config::default().multiple_rcptto(true));
+    let mut client = Client::with_envelope(server.local_addr());
+    let recipients = "RCPT TO:<carol@example.com>\r\n".repeat(RECIPIENTS);
+    let mut time = |lines: &str, count: usize| {
+        let start = now();
+        let mut writer = client.try_clone();
+        std::thread::scope(|scope| {
+            scope.spawn(move || writer.send(lines.as_bytes()));
+            for _ in 0..count {
+                client.line();
+            }
+        });
+        start.elapsed()
+    };
+    let before = time(&recipients, RECIPIENTS);
+    time("DATA\r\nx\r\n.\r\n", 2);
+    let after = time(&"NOOP\r\n".repeat(RECIPIENTS), RECIPIENTS);
+    println!("{RECIPIENTS} RCPTs: {before:?}, then {RECIPIENTS} NOOPs: {after:?}");
+    assert!(after < before * 20, "{after:?} after {before:?}");
+}
