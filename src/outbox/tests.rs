@@ -4,8 +4,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use super::{Batch, Outbox, Writer};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pushes what there must be room for sooner or later.
+fn push<T>(outbox: &Outbox<T>, item: T, weight: usize) {
+    assert!(outbox.push(item, weight, PATIENCE), "there is a writer, and room");
+}
 
 /// Everything the writer is given until the queue is closed, and how much was lost.
 fn write_into(outbox: &Outbox<(usize, usize)>) -> (Vec<(usize, usize)>, u64) {
@@ -27,7 +36,7 @@ fn each_thread_s_items_keep_their_order() {
         let pushers: Vec<_> = (0..PUSHERS)
             .map(|pusher| {
                 let outbox = &outbox;
-                scope.spawn(move || (0..ITEMS).for_each(|item| outbox.push((pusher, item), 1)))
+                scope.spawn(move || (0..ITEMS).for_each(|item| push(outbox, (pusher, item), 1)))
             })
             .collect();
         pushers.into_iter().for_each(|pusher| pusher.join().expect("a pusher ends"));
@@ -81,7 +90,7 @@ fn a_push_waits_for_room() {
     thread::scope(|scope| {
         let pusher = scope.spawn(|| {
             for item in 0..10 {
-                outbox.push((0, item), 1);
+                push(&outbox, (0, item), 1);
                 pushed.fetch_add(1, Ordering::SeqCst);
             }
             outbox.close();
@@ -101,7 +110,7 @@ fn a_push_waits_for_room() {
 #[test]
 fn closing_drains_and_flushes() {
     let outbox = Outbox::new(100);
-    (0..5).for_each(|item| outbox.push((0, item), 1));
+    (0..5).for_each(|item| push(&outbox, (0, item), 1));
     outbox.close();
     let mut calls = Vec::new();
     outbox.write_all(|Batch { items, .. }| calls.push(items.len()));
@@ -116,7 +125,7 @@ fn a_sleeping_writer_is_woken_by_an_item_and_by_the_close() {
         scope.spawn(|| outbox.write_all(|batch| sender.send(batch.items).expect("a receiver")));
         assert!(receiver.recv().expect("the first flush").is_empty());
         for item in 0..20 {
-            outbox.push((0, item), 1);
+            push(&outbox, (0, item), 1);
             assert_eq!(receiver.recv().expect("the item"), [(0, item)]);
             assert!(receiver.recv().expect("a flush").is_empty());
         }
@@ -128,10 +137,10 @@ fn a_sleeping_writer_is_woken_by_an_item_and_by_the_close() {
 fn a_panicking_writer_frees_those_who_push() {
     let outbox = Outbox::new(1);
     thread::scope(|scope| {
-        let pusher = scope.spawn(|| (0..100).for_each(|item| outbox.push((0, item), 1)));
+        let pusher = scope.spawn(|| (0..100).filter(|&item| !outbox.push((0, item), 1, PATIENCE)).count());
         let write = || outbox.write_all(|batch| assert!(batch.items.is_empty(), "the writer's bug"));
         assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
-        pusher.join().expect("the pusher ends");
+        assert!(pusher.join().expect("the pusher ends") > 0, "it is told what is lost");
     });
     assert_eq!(outbox.lock().writer, Writer::Gone);
 }
@@ -143,8 +152,27 @@ fn a_queue_without_a_writer_grew_without_bound() {
     outbox.close();
     assert_eq!(write_into(&outbox), (vec![], 0));
     for item in 0..1000 {
-        outbox.push((0, item), 1);
+        assert!(!outbox.push((0, item), 1, PATIENCE));
         outbox.offer(&mut vec![(0, item)], 1);
     }
     assert!(outbox.lock().items.is_empty());
+}
+
+#[test]
+fn a_push_gives_up_when_there_is_no_room_for_too_long() {
+    let outbox = Outbox::new(1);
+    push(&outbox, (0, 0), 1);
+    assert!(!outbox.push((0, 1), 1, Duration::from_millis(5)));
+}
+
+#[test]
+fn an_abandoned_queue_keeps_nobody_waiting() {
+    let outbox = Outbox::new(1);
+    push(&outbox, (0, 0), 1);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| outbox.push((0, 1), 1, PATIENCE));
+        outbox.abandon();
+        assert!(!pusher.join().expect("the pusher ends"));
+    });
+    assert!(outbox.wait_until_gone(PATIENCE));
 }

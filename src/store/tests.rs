@@ -100,7 +100,7 @@ fn a_forgotten_record_is_gone_and_its_place_free() {
     let key = store.accept(0, None, message(1, ""));
     store.forget(0, key);
     assert!(store.messages().is_empty());
-    assert!(!store.wait(1, Duration::ZERO));
+    assert!(store.wait_and_copy(1, Duration::ZERO).is_none());
     assert_eq!(store.accept(0, None, message(2, "")), key);
 }
 
@@ -145,7 +145,8 @@ fn a_wait_is_woken_by_arrivals_on_any_shard() {
     let store = store(2);
     thread::scope(|scope| {
         let store = &store;
-        let waits: Vec<_> = (1..=4).map(|count| scope.spawn(move || store.wait(count, LONG))).collect();
+        let waits: Vec<_> =
+            (1..=4).map(|count| scope.spawn(move || store.wait_and_copy(count, LONG).is_some())).collect();
         finish(store, 0, 1);
         store.accept(1, None, message(2, ""));
         finish(store, 1, 3);
@@ -154,8 +155,8 @@ fn a_wait_is_woken_by_arrivals_on_any_shard() {
             assert!(wait.join().expect("a wait"));
         }
     });
-    assert!(store.wait(0, Duration::ZERO));
-    assert!(!store.wait(5, Duration::from_millis(20)));
+    assert!(store.wait_and_copy(0, Duration::ZERO).is_some());
+    assert!(store.wait_and_copy(5, Duration::from_millis(20)).is_none());
 }
 
 /// Shards push, finish and forget while a reader purges: each record comes out exactly once, and those of
@@ -179,7 +180,7 @@ fn purges_lose_nothing_that_arrives_meanwhile() {
             let mut purged = Vec::new();
             while !done.load(Ordering::SeqCst) {
                 purged.push(store.purge());
-                store.wait(50, Duration::from_millis(1));
+                let _ = store.wait_and_copy(50, Duration::from_millis(1));
             }
             purged
         });
@@ -195,7 +196,7 @@ fn purges_lose_nothing_that_arrives_meanwhile() {
         let expected = (0..SESSIONS).map(|session| session * SHARDS as u64 + shard);
         assert!(own.into_iter().eq(expected), "records of shard {shard} are lost or came twice");
     }
-    assert!(!store.wait(1, Duration::ZERO), "the count of records is off");
+    assert!(store.wait_and_copy(1, Duration::ZERO).is_none(), "the count of records is off");
 }
 
 /// A third of the sessions are seen while they run.
