@@ -234,6 +234,8 @@ impl<T: Transport> Connection<T> {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed { reply, next } => {
                 self.answer(resources, &reply);
+                // Only the reply to DATA can be held back while data are expected.
+                self.start_data(context, resources);
                 self.renew(context, resources);
                 self.proceed(context, next);
                 self.run(context, resources)
@@ -368,11 +370,11 @@ impl<T: Transport> Connection<T> {
             self.count_message(context, step);
         }
         self.file(context, step.filing);
-        if step.stage == Stage::Data && step.accepted {
-            self.data_deadline = resources.now.after(context.data_timeout);
-        }
         if step.delay.is_zero() {
             self.answer(resources, step.reply);
+            if step.stage == Stage::Data {
+                self.start_data(context, resources);
+            }
             self.renew(context, resources);
             self.proceed(context, step.next);
             return;
@@ -386,6 +388,11 @@ impl<T: Transport> Connection<T> {
     fn answer(&mut self, resources: &mut Resources, reply: &Reply) {
         resources.replies.extend_from_slice(reply.wire());
         resources.note(|| Event::Response(reply.clone()));
+    }
+
+    /// The client has been asked for message data: its time for the whole message runs from now.
+    fn start_data(&mut self, context: &Context, resources: &Resources) {
+        self.data_deadline = resources.now.after(context.data_timeout);
     }
 
     fn proceed(&mut self, context: &Context, next: Next) {
