@@ -42,7 +42,10 @@ fn a_second_of_silence_shows_in_the_corrected_histogram_and_not_in_the_other() {
 pub(crate) fn check_delay(outcome: &Outcome, phase: &str, delay: f64) {
     let (min, p50) = (outcome.millis(phase, "ok", "min"), outcome.millis(phase, "ok", "p50"));
     println!("{phase}: p50 {p50} ms, min {min} ms for {delay} ms");
-    assert!(min >= delay * 0.999, "{phase}: {min} ms is less than {delay} ms");
+    // The server's delay of its greeting begins when it accepts, which may be before the
+    // program has been told that the connection is made.
+    let head_start = if phase == "banner" { outcome.millis("connect", "ok", "max") } else { 0.0 };
+    assert!(min + head_start >= delay * 0.999, "{phase}: {min} ms is less than {delay} ms");
     assert!(min < delay + 4.0, "{phase}: {min} ms at best is far from {delay} ms");
     assert!(p50 < delay + 50.0, "{phase}: {p50} ms is far from {delay} ms");
 }
