@@ -1,17 +1,19 @@
 //! The capture: every finished record as a JSON line, written on a thread of its own.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use crate::failure::{FailureReport, ServerFailure};
 use crate::memory::Charge;
 use crate::message::Message;
 use crate::outbox::{Batch, Outbox};
@@ -27,64 +29,97 @@ pub enum CaptureContent {
     Envelope,
 }
 
-/// Bytes of records that may wait to be written; a reactor that finds the queue full waits, so that
-/// nothing is missing from a capture.
+/// Bytes of records that may wait to be written.
 const QUEUE_LIMIT: usize = 64 << 20;
+/// How long the queue may stay full, and how long a stop waits for it to be written. A capture whose
+/// reader takes nothing for so long has failed: it must not hold up the sessions, or a stop, forever.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Lines are gathered up to this many bytes before they are written.
+const WRITE_AT: usize = 64 * 1024;
 
 /// A record on its way to the file, with the memory its text is charged for.
 type Item = (Message, Option<Charge>);
 
 /// Where finished records go; shared by all shards of a server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Capture {
     queue: Arc<Outbox<Item>>,
+    failure: Arc<FailureReport>,
 }
 
 impl Capture {
-    /// Creates the file (`-`: standard output) and starts the thread that writes it.
-    pub(crate) fn start(path: &Path) -> io::Result<(Self, JoinHandle<io::Result<()>>)> {
+    /// Creates the file (`-`: standard output) and starts the thread that writes it. What goes wrong later
+    /// is reported to `failure`.
+    pub(crate) fn start(path: &Path, failure: Arc<FailureReport>) -> io::Result<Self> {
         let output: Box<dyn Write + Send> =
             if path == Path::new("-") { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
-        let queue = Arc::new(Outbox::new(QUEUE_LIMIT));
-        let capture = Self { queue: Arc::clone(&queue) };
-        let thread = thread::Builder::new()
-            .name("smtpmock-capture".into())
-            .spawn(move || write_lines(&queue, BufWriter::with_capacity(64 * 1024, output)))?;
-        Ok((capture, thread))
+        let capture = Self { queue: Arc::new(Outbox::new(QUEUE_LIMIT)), failure };
+        let writer = capture.clone();
+        thread::Builder::new().name("smtpmock-capture".into()).spawn(move || writer.write_lines(output))?;
+        Ok(capture)
     }
 
-    /// Queues a finished record; waits when the queue is full.
+    /// Queues a finished record. When the queue is full this waits: nothing is to be missing from a capture.
     pub(crate) fn push(&self, message: Message, charge: Option<Charge>) {
         let weight = message.memory();
-        self.queue.push((message, charge), weight);
-    }
-
-    /// Everything pushed so far is written, then the thread ends.
-    pub(crate) fn close(&self) {
-        self.queue.close();
-    }
-}
-
-fn write_lines(queue: &Outbox<Item>, mut output: impl Write) -> io::Result<()> {
-    let mut result = Ok(());
-    queue.write_all(|Batch { items, .. }| {
-        // After the first failure the queue is still emptied: the sessions must not hang on a full disk.
-        if result.is_ok() {
-            result = write_batch(&mut output, &items);
+        if !self.queue.push((message, charge), weight, PATIENCE) {
+            self.give_up();
         }
-    });
-    result
-}
-
-fn write_batch(output: &mut impl Write, items: &[Item]) -> io::Result<()> {
-    for (message, _) in items {
-        serde_json::to_writer(&mut *output, &Line(message))?;
-        output.write_all(b"\n")?;
     }
-    if items.is_empty() { output.flush() } else { Ok(()) }
+
+    /// Waits until everything pushed so far is written.
+    pub(crate) fn finish(&self) {
+        self.queue.close();
+        if !self.queue.wait_until_gone(PATIENCE) {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&self) {
+        self.queue.abandon();
+        self.failure.report(ServerFailure::Capture(format!("its reader took nothing for {PATIENCE:?}")));
+    }
+
+    fn write_lines(&self, mut output: impl Write) {
+        let mut lines = Vec::new();
+        let mut result = Ok(());
+        self.queue.write_all(|Batch { items, .. }| {
+            // After a failure the queue is still emptied: the sessions must not wait for a full disk.
+            if result.is_ok() {
+                result = write_batch(&mut output, &mut lines, &items);
+                if let Err(error) = &result {
+                    self.failure.report(ServerFailure::capture(error));
+                }
+            }
+        });
+    }
 }
 
-/// One line of the capture. `finished_at` is not in it: a record is written as it was when it was finished.
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Capture")
+    }
+}
+
+/// Writes whole lines at a time: others may write to the same output. An empty batch asks to flush.
+fn write_batch(output: &mut impl Write, lines: &mut Vec<u8>, items: &[Item]) -> io::Result<()> {
+    for (message, _) in items {
+        serde_json::to_writer(&mut *lines, &Line(message))?;
+        lines.push(b'\n');
+        if lines.len() >= WRITE_AT {
+            output.write_all(lines)?;
+            lines.clear();
+        }
+    }
+    if items.is_empty() {
+        output.write_all(lines)?;
+        lines.clear();
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// One line of the capture.
 struct Line<'a>(&'a Message);
 
 impl Serialize for Line<'_> {
@@ -134,11 +169,11 @@ fn text<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M:
     }
 }
 
-struct Pairs<'a>(&'a [Exchange]);
+struct Pairs<'a>(&'a [Arc<Exchange>]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Pair))
+        serializer.collect_seq(self.0.iter().map(|exchange| Pair(exchange)))
     }
 }
 

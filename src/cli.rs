@@ -28,7 +28,7 @@ pub(crate) enum Action {
     /// Print this and exit.
     Print(String),
     /// Run a server.
-    Run(Settings),
+    Run(Box<Settings>),
 }
 
 /// A server, and how to tell that it is listening.
@@ -41,12 +41,12 @@ pub(crate) struct Settings {
     pub(crate) ready_file: Option<PathBuf>,
 }
 
-/// Why the program ends before it has begun. Displays as one line, the program's name in front.
+/// Why the program fails. Displays as one line, the program's name in front.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// It was called the wrong way.
     Usage(String),
-    /// It was called the right way, and the server can.t start or go on.
+    /// It was called the right way, and the server can't start or can't go on.
     Server(String),
 }
 
@@ -88,21 +88,20 @@ pub(crate) fn parse(
         read(&argv, &given, &table)?;
         return Err(error);
     }
-    for given_there in from_environment(&given, &table, environment) {
-        argv.push(given_there.argument());
-        given.push(given_there);
+    for variable in from_environment(&given, &table, environment) {
+        argv.push(variable.argument());
+        given.push(variable);
     }
     match read(&argv, &given, &table)? {
         Read::Help(text) => Ok(Action::Print(text)),
         Read::Options(options) if options.version => Ok(Action::Print(help::version())),
-        Read::Options(options) => settle(*options, &given, &table).map(Action::Run),
+        Read::Options(options) => {
+            settle(*options, &given, &table).map(|settings| Action::Run(Box::new(settings)))
+        }
     }
 }
 
 /// The variables of all flags that were not typed.
-///
-/// An empty variable counts as none: that is how compose files and CI systems spell it. So does a
-/// port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod beside a service `smtpmock`.
 fn from_environment(
     given: &[Given],
     table: &[Flag],
@@ -111,15 +110,17 @@ fn from_environment(
     let is_typed = |flag: &Flag| given.iter().any(|given| given.kebab == flag.kebab);
     let from_variable = |flag: &Flag| {
         let variable = flag.variable.clone()?;
-        let value = environment(&variable)
-            .filter(|value| !value.is_empty() && !(flag.name == "port" && is_service_link(value)))?;
+        let value = environment(&variable).filter(|value| is_meant(flag, value))?;
         Some(Given { kebab: flag.kebab.clone(), value, typed: variable })
     };
     table.iter().filter(|flag| !is_typed(flag)).filter_map(from_variable).collect()
 }
 
-fn is_service_link(value: &OsStr) -> bool {
-    value.as_encoded_bytes().starts_with(b"tcp://")
+/// An empty variable counts as none: that is how compose files and CI systems spell it. So does a
+/// port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod beside a service `smtpmock`.
+fn is_meant(flag: &Flag, value: &OsStr) -> bool {
+    let is_service_link = flag.name == "port" && value.as_encoded_bytes().starts_with(b"tcp://");
+    !value.is_empty() && !is_service_link
 }
 
 enum Read {

@@ -78,8 +78,8 @@ impl Config {
     }
 
     /// Listens on these addresses instead of 127.0.0.1: IPv4, IPv6 (brackets optional), `localhost`
-    /// (127.0.0.1), or `ADDRESS:PORT` for one with a port of its own. Names are never looked up.
-    /// `[::]` takes IPv4 as well where the system allows it.
+    /// (127.0.0.1), or `ADDRESS:PORT` for one with a port of its own (0: any free one). Names are never
+    /// looked up. `[::]` takes IPv4 as well where the system allows it, unless `0.0.0.0` is listed too.
     #[must_use]
     pub fn hosts<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
         self.hosts = hosts.into_iter().map(Into::into).collect();
@@ -292,12 +292,20 @@ impl Config {
         within("max_record_memory", self.max_record_memory, 1, usize::MAX)
     }
 
-    /// The addresses to bind, each with its port.
-    pub(crate) fn listen_addresses(&self) -> Result<Vec<SocketAddr>, ConfigError> {
+    /// The addresses to bind, each once.
+    pub(crate) fn listen_addresses(&self) -> Result<Vec<Listen>, ConfigError> {
         if self.hosts.is_empty() {
             return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
         }
-        self.hosts.iter().map(|host| listen_address(host, self.port)).collect()
+        let mut addresses = Vec::<Listen>::new();
+        for host in &self.hosts {
+            let listen = listen_address(host, self.port)?;
+            if addresses.contains(&listen) {
+                return Err(ConfigError::new("hosts", host, "each address once"));
+            }
+            addresses.push(listen);
+        }
+        Ok(addresses)
     }
 
     /// The policy, told to write down only what somebody will read.
@@ -316,21 +324,30 @@ impl Config {
 
 const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
 
-fn listen_address(host: &str, port: u16) -> Result<SocketAddr, ConfigError> {
+/// An address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) address: SocketAddr,
+    /// Its port is the setting's, as for all addresses that name none; otherwise its own.
+    pub(crate) takes_common_port: bool,
+}
+
+fn listen_address(host: &str, port: u16) -> Result<Listen, ConfigError> {
+    let refused = |_| ConfigError::new("hosts", host, EXPECTED_HOST);
     let named = host.trim();
     if let Ok(address) = named.parse::<SocketAddr>() {
-        return Ok(address);
+        return Ok(Listen { address, takes_common_port: false });
     }
-    let (named, port) = match named.strip_prefix("localhost:") {
-        Some(own) => ("localhost", own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?),
-        None => (named, port),
-    };
-    if named.eq_ignore_ascii_case("localhost") {
-        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    if let Some(own) = named.strip_prefix("localhost:") {
+        let own: u16 = own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
+        return Ok(Listen { address: (Ipv4Addr::LOCALHOST, own).into(), takes_common_port: false });
     }
     let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
-    let ip: IpAddr = bare.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-    Ok(SocketAddr::from((ip, port)))
+    let ip = match named.eq_ignore_ascii_case("localhost") {
+        true => Ipv4Addr::LOCALHOST.into(),
+        false => bare.parse::<IpAddr>().map_err(refused)?,
+    };
+    Ok(Listen { address: (ip, port).into(), takes_common_port: true })
 }
 
 fn bytes_set<T: Into<String>>(list: impl IntoIterator<Item = T>) -> std::collections::HashSet<Vec<u8>> {

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
                 let _ = io::stdout().write_all(text.as_bytes());
                 Ok(ExitCode::SUCCESS)
             }
-            Action::Run(settings) => lifetime::run(settings),
+            Action::Run(settings) => lifetime::run(*settings),
         });
     outcome.unwrap_or_else(|failure| {
         // Without a standard error there is nobody to tell but the exit code.

@@ -65,15 +65,41 @@ impl<T> Outbox<T> {
         self.wake(queue);
     }
 
-    /// Queues `item`, waiting for room as long as there is a writer.
-    pub(crate) fn push(&self, item: T, weight: usize) {
-        let mut queue = self.lock();
-        while queue.weight >= self.limit && queue.writer != Writer::Gone {
-            queue = self.emptied.wait(queue).unwrap_or_else(PoisonError::into_inner);
+    /// Queues `item`, waiting up to `patience` for room. False when there was none: the item is lost.
+    pub(crate) fn push(&self, item: T, weight: usize, patience: Duration) -> bool {
+        let is_full = |queue: &mut Queue<T>| queue.weight >= self.limit && queue.writer != Writer::Gone;
+        let mut queue = self.wait_while(patience, is_full);
+        if queue.weight >= self.limit || queue.writer == Writer::Gone {
+            return false;
         }
         queue.items.push(item);
         queue.weight += weight;
         self.wake(queue);
+        true
+    }
+
+    /// Gives the writer up: what is queued is lost, and nobody waits for it any more.
+    pub(crate) fn abandon(&self) {
+        let mut queue = self.lock();
+        queue.writer = Writer::Gone;
+        queue.items.clear();
+        drop(queue);
+        self.emptied.notify_all();
+        self.filled.notify_all();
+    }
+
+    /// Waits up to `patience` for the writer to leave. False when it is still there.
+    pub(crate) fn wait_until_gone(&self, patience: Duration) -> bool {
+        self.wait_while(patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
+    }
+
+    fn wait_while(
+        &self,
+        patience: Duration,
+        condition: impl FnMut(&mut Queue<T>) -> bool,
+    ) -> MutexGuard<'_, Queue<T>> {
+        let waited = self.emptied.wait_timeout_while(self.lock(), patience, condition);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Tells the writer to leave once everything queued is written.
@@ -118,14 +144,13 @@ impl<T> Outbox<T> {
     fn sleep(&self) -> bool {
         let mut queue = self.lock();
         while queue.items.is_empty() && queue.dropped == 0 {
-            if queue.writer == Writer::Leaving {
+            if matches!(queue.writer, Writer::Leaving | Writer::Gone) {
                 return false;
             }
             queue.writer = Writer::Asleep;
             queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        if queue.writer != Writer::Leaving {
-            queue.writer = Writer::Awake;
+        if queue.writer == Writer::Awake {
             drop(queue);
             std::thread::sleep(GATHER);
         }
@@ -153,7 +178,13 @@ struct Gone<'a, T>(&'a Outbox<T>);
 
 impl<T> Drop for Gone<'_, T> {
     fn drop(&mut self) {
-        self.0.lock().writer = Writer::Gone;
+        let mut queue = self.0.lock();
+        queue.writer = Writer::Gone;
+        let _unwritten = std::mem::take(&mut queue.items);
+        drop(queue);
         self.0.emptied.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

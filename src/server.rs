@@ -1,21 +1,21 @@
 //! The server as its users hold it: start, addresses, messages, waits, stop.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::capture::Capture;
 use crate::config::Config;
 use crate::error::{StartError, WaitError};
+use crate::failure::{FailureReport, ServerFailure};
 use crate::journal::{Event, Journal};
 use crate::memory::Budget;
 use crate::message::Message;
 use crate::net::clock::wall_time;
-use crate::net::shard::{Context, Control, Ending, Shard, ShardFailure};
+use crate::net::shard::{Context, Control, Ending, Shard};
 use crate::records::Records;
 use crate::stats::{Counters, Stats};
 use crate::store::Store;
@@ -60,14 +60,19 @@ pub struct Server {
     capture: Option<Capture>,
     failure: Arc<FailureReport>,
     controls: Vec<Arc<Control>>,
-    running: Mutex<Option<Running>>,
+    life: Mutex<Life>,
+}
+
+enum Life {
+    Running(Threads),
+    Stopped(StopOutcome),
 }
 
 /// The threads of a server that has not been stopped.
-struct Running {
+#[derive(Default)]
+struct Threads {
     shards: Vec<Shard>,
     log_thread: Option<JoinHandle<()>>,
-    capture_thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Server {
@@ -84,7 +89,8 @@ impl Server {
         config.validate()?;
         let (addresses, sockets) =
             crate::net::bind(&config.listen_addresses()?, config.shards, config.backlog)?;
-        let (capture, capture_thread) = start_capture(&config)?.unzip();
+        let failure = Arc::<FailureReport>::default();
+        let capture = start_capture(&config, &failure)?;
         let (journal, log_thread) = start_journal(&config)?.unzip();
         let store = config
             .keep_records
@@ -96,9 +102,9 @@ impl Server {
             counters: Vec::new(),
             journal,
             capture,
-            failure: Arc::default(),
+            failure,
             controls: Vec::new(),
-            running: Mutex::new(Some(Running { shards: Vec::new(), log_thread, capture_thread })),
+            life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log_thread })),
         };
         server.start_shards(&config, sockets)?;
         server.log(Event::Started { port: server.port() });
@@ -125,13 +131,13 @@ impl Server {
             self.counters.push(context.counters());
             let failure = Arc::clone(&self.failure);
             let shard = Shard::start(index, sockets, context, self.journal.as_ref(), move |why| {
-                failure.report(why);
+                failure.report(why.clone());
             })
             .map_err(|error| StartError::System("starting a reactor thread", error))?;
             self.failure.watch(&shard.control);
             self.controls.push(Arc::clone(&shard.control));
-            if let Some(running) = &mut *lock(&self.running) {
-                running.shards.push(shard);
+            if let Life::Running(threads) = &mut *lock(&self.life) {
+                threads.shards.push(shard);
             }
         }
         Ok(())
@@ -171,8 +177,7 @@ impl Server {
     /// # Errors
     /// Fewer arrived in time; the error carries those that did.
     pub fn wait_for_messages(&self, count: usize, timeout: Duration) -> Result<Vec<Message>, WaitError> {
-        self.wait(count, timeout)?;
-        Ok(self.messages())
+        self.wait(count, timeout, Store::wait_and_copy)
     }
 
     /// The same, and removes the records from the server.
@@ -184,16 +189,20 @@ impl Server {
         count: usize,
         timeout: Duration,
     ) -> Result<Vec<Message>, WaitError> {
-        self.wait(count, timeout)?;
-        Ok(self.messages_and_purge())
+        self.wait(count, timeout, Store::wait_and_take)
     }
 
-    fn wait(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
-        let has_arrived = match &self.store {
-            Some(store) => store.wait(expected, timeout),
-            None => expected == 0,
+    fn wait(
+        &self,
+        expected: usize,
+        timeout: Duration,
+        wait: impl FnOnce(&Store, usize, Duration) -> Option<Vec<Message>>,
+    ) -> Result<Vec<Message>, WaitError> {
+        let arrived = match &self.store {
+            Some(store) => wait(store, expected, timeout),
+            None => (expected == 0).then(Vec::new),
         };
-        if has_arrived { Ok(()) } else { Err(WaitError { expected, timeout, arrived: self.messages() }) }
+        arrived.ok_or_else(|| WaitError { expected, timeout, arrived: self.messages() })
     }
 
     /// What the server has done so far.
@@ -201,19 +210,20 @@ impl Server {
         Stats::sum(&self.counters, self.store.as_ref().map_or(0, |store| store.evicted()))
     }
 
-    /// Why the server died, if it did: a bug in one of its threads.
-    pub fn failure(&self) -> Option<ShardFailure> {
+    /// Why the server failed, if it did: a bug in one of its threads, or a capture that can't be written.
+    pub fn failure(&self) -> Option<ServerFailure> {
         self.failure.get()
     }
 
-    /// Calls `hook` when the server dies of a bug, on the dying thread; at once if it has already.
-    pub fn on_failure(&self, hook: impl FnOnce(&ShardFailure) + Send + 'static) {
+    /// Calls `hook` when the server fails, on the failing thread; at once if it has already. The hook must
+    /// not stop the server itself: a stop waits for that thread.
+    pub fn on_failure(&self, hook: impl FnOnce(&ServerFailure) + Send + 'static) {
         self.failure.set_hook(Box::new(hook));
     }
 
     /// Stops listening, lets sessions finish for up to [`Config::shutdown_timeout`], tells those that are
-    /// left 421 and closes them. Returns when all threads have ended and the capture is written. The
-    /// messages stay readable.
+    /// left 421 and closes them. Returns when all threads have ended and the capture is written (or has
+    /// [failed](Self::failure)). The messages stay readable.
     pub fn stop(&self) -> StopOutcome {
         self.stop_within(self.shutdown_timeout)
     }
@@ -224,17 +234,18 @@ impl Server {
         for control in &self.controls {
             control.stop(timeout);
         }
-        let mut running = lock(&self.running);
-        let Some(threads) = running.take() else {
-            return StopOutcome::Graceful;
+        let mut life = lock(&self.life);
+        let threads = match &mut *life {
+            Life::Stopped(outcome) => return *outcome,
+            Life::Running(threads) => std::mem::take(threads),
         };
         self.log(Event::Stopping);
         let outcome = self.join(threads);
-        drop(running);
+        *life = Life::Stopped(outcome);
         outcome
     }
 
-    fn join(&self, threads: Running) -> StopOutcome {
+    fn join(&self, threads: Threads) -> StopOutcome {
         let mut outcome = StopOutcome::Graceful;
         for shard in threads.shards {
             // A failure was reported when it happened.
@@ -246,11 +257,11 @@ impl Server {
             StopOutcome::Graceful => Event::Stopped,
             StopOutcome::Forced => Event::ForceStopped,
         });
-        if let (Some(capture), Some(thread)) = (&self.capture, threads.capture_thread) {
-            capture.close();
-            if let Ok(Err(error)) = thread.join() {
-                self.log(Event::Failed(format!("the capture is incomplete: {error}")));
-            }
+        if let Some(capture) = &self.capture {
+            capture.finish();
+        }
+        if let Some(failure) = self.failure.get() {
+            self.log(Event::Failed(failure.to_string()));
         }
         if let (Some(journal), Some(thread)) = (&self.journal, threads.log_thread) {
             journal.close();
@@ -278,13 +289,10 @@ impl fmt::Debug for Server {
     }
 }
 
-type CaptureParts = (Capture, JoinHandle<io::Result<()>>);
-
-fn start_capture(config: &Config) -> Result<Option<CaptureParts>, StartError> {
-    let Some(path) = &config.capture else {
-        return Ok(None);
-    };
-    Capture::start(path).map(Some).map_err(|error| StartError::Capture(path.clone(), error))
+fn start_capture(config: &Config, failure: &Arc<FailureReport>) -> Result<Option<Capture>, StartError> {
+    let Some(path) = &config.capture else { return Ok(None) };
+    let started = Capture::start(path, Arc::clone(failure));
+    started.map(Some).map_err(|error| StartError::Capture(path.clone(), error))
 }
 
 fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, StartError> {
@@ -293,52 +301,6 @@ fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, S
     };
     let started = Journal::start(logger.clone());
     started.map(Some).map_err(|error| StartError::System("starting the log thread", error))
-}
-
-type Hook = Box<dyn FnOnce(&ShardFailure) + Send>;
-
-/// The first failure of a shard: stops the others, and tells whoever wants to know.
-#[derive(Default)]
-struct FailureReport {
-    failure: OnceLock<ShardFailure>,
-    hook: Mutex<Option<Hook>>,
-    controls: Mutex<Vec<Arc<Control>>>,
-}
-
-impl FailureReport {
-    fn get(&self) -> Option<ShardFailure> {
-        self.failure.get().cloned()
-    }
-
-    fn watch(&self, control: &Arc<Control>) {
-        lock(&self.controls).push(Arc::clone(control));
-        self.stop_others();
-    }
-
-    fn set_hook(&self, hook: Hook) {
-        *lock(&self.hook) = Some(hook);
-        self.call_hook();
-    }
-
-    fn report(&self, failure: &ShardFailure) {
-        let _ = self.failure.set(failure.clone());
-        self.stop_others();
-        self.call_hook();
-    }
-
-    fn stop_others(&self) {
-        if self.failure.get().is_some() {
-            lock(&self.controls).iter().for_each(|control| control.stop(Duration::ZERO));
-        }
-    }
-
-    fn call_hook(&self) {
-        if let Some(failure) = self.failure.get()
-            && let Some(hook) = lock(&self.hook).take()
-        {
-            hook(failure);
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -20,7 +20,7 @@ struct Peer {
     tail: [u8; 5],
 }
 
-fn main() -> std::io::Result<()> {
+pub(crate) fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).and_then(|text| text.parse().ok());
     let Some(port) = port else {
         return Err(std::io::Error::other("usage: null_sink PORT"));

@@ -132,6 +132,8 @@ pub(super) struct Connection<T> {
     accepted_at: Option<SystemTime>,
     /// This session's record in the store.
     running: Option<RunningKey>,
+    /// The session's record has changed since the store was given it. Told once a turn: it is copied whole.
+    is_shown_stale: bool,
     /// Memory of message texts this session is charged for.
     charge: Option<Charge>,
     is_filed: bool,
@@ -166,6 +168,7 @@ impl<T: Transport> Connection<T> {
             origin,
             accepted_at: None,
             running: None,
+            is_shown_stale: false,
             charge: None,
             is_filed: false,
         }
@@ -405,8 +408,9 @@ impl<T: Transport> Connection<T> {
         };
     }
 
-    /// Ends a turn: writes the replies, and decides what comes next.
+    /// Ends a turn: shows the record, writes the replies, and decides what comes next.
     fn settle(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.update_shown(context);
         if self.write(context, resources).is_err() {
             return Fate::Over;
         }
@@ -530,18 +534,23 @@ impl<T: Transport> Connection<T> {
                 let message = self.message(context, self.session.record().clone());
                 self.running = context.records.accept(self.running, message);
             }
-            Filing::Changed => {
-                if let Some(key) = self.running {
-                    let message = self.message(context, self.session.record().clone());
-                    context.records.update(key, message);
-                }
-            }
+            Filing::Changed => self.is_shown_stale = true,
             Filing::Accepted => {}
             Filing::Finished => {
                 if let Some(record) = self.session.take_finished() {
                     self.file_finished(context, record, false);
                 }
             }
+        }
+    }
+
+    /// Shows what has changed in a record that can be seen already.
+    fn update_shown(&mut self, context: &Context) {
+        if std::mem::take(&mut self.is_shown_stale)
+            && let Some(key) = self.running
+        {
+            let message = self.message(context, self.session.record().clone());
+            context.records.update(key, message);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Listening sockets: bound before any thread starts, so that a failure is the caller's to see.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::config::Listen;
 use crate::error::StartError;
 
 /// How often a free port is looked for anew when it is taken on the other addresses.
@@ -13,53 +14,57 @@ const PORT_ATTEMPTS: usize = 16;
 
 /// Binds every address once per shard. The outer list is by shard.
 ///
-/// Port 0 means one free port for all addresses that ask for it.
+/// Port 0 means one free port for all addresses that take the common port, and any free one for an
+/// address that names it itself.
 pub(crate) fn bind(
-    addresses: &[SocketAddr],
+    addresses: &[Listen],
     shards: usize,
     backlog: u32,
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<TcpListener>>), StartError> {
+    let plan = Plan { backlog, is_shared: shards > 1, has_ipv4_wildcard: has_ipv4_wildcard(addresses) };
+    let wants_any = addresses.iter().any(|listen| listen.takes_common_port && listen.address.port() == 0);
     let mut attempt = 1;
     let first = loop {
-        match bind_first_shard(addresses, shards, backlog) {
-            Err(StartError::AddressInUse(taken))
-                if attempt < PORT_ATTEMPTS && asks_for_any(addresses, taken) =>
-            {
-                attempt += 1;
-            }
+        match bind_first_shard(addresses, &plan) {
+            Err(StartError::AddressInUse(_)) if wants_any && attempt < PORT_ATTEMPTS => attempt += 1,
             result => break result?,
         }
     };
-    let bound = local_addresses(&first)?;
+    let bound = first.iter().map(local_address).collect::<Result<Vec<_>, _>>()?;
     let mut by_shard = vec![first];
     for _ in 1..shards {
-        let listeners = bound.iter().map(|&address| listen(address, backlog, Sharing::Shared));
+        let listeners = bound.iter().map(|&address| listen(address, &plan, Sharing::Shared));
         by_shard.push(listeners.collect::<Result<_, _>>()?);
     }
     Ok((bound, by_shard))
 }
 
-fn asks_for_any(addresses: &[SocketAddr], taken: SocketAddr) -> bool {
-    addresses.iter().any(|address| address.ip() == taken.ip() && address.port() == 0)
+/// What all listening sockets of a server have in common.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    backlog: u32,
+    is_shared: bool,
+    has_ipv4_wildcard: bool,
 }
 
-fn bind_first_shard(
-    addresses: &[SocketAddr],
-    shards: usize,
-    backlog: u32,
-) -> Result<Vec<TcpListener>, StartError> {
-    let mut free_port = None;
+fn has_ipv4_wildcard(addresses: &[Listen]) -> bool {
+    addresses.iter().any(|listen| listen.address.ip() == IpAddr::from(Ipv4Addr::UNSPECIFIED))
+}
+
+fn bind_first_shard(addresses: &[Listen], plan: &Plan) -> Result<Vec<TcpListener>, StartError> {
+    let mut common_port = None;
     let mut listeners = Vec::new();
-    for &(mut address) in addresses {
-        if address.port() == 0 {
-            address.set_port(free_port.unwrap_or(0));
+    for &Listen { mut address, takes_common_port } in addresses {
+        if takes_common_port {
+            address.set_port(common_port.unwrap_or(address.port()));
         }
-        let listener = match shards {
-            1 => listen(address, backlog, Sharing::Exclusive)?,
-            _ => listen_shared(address, backlog)?,
+        let listener = match plan.is_shared {
+            false => listen(address, plan, Sharing::Exclusive)?,
+            true => listen_shared(address, plan)?,
         };
-        let port = local_address(&listener)?.port();
-        free_port = free_port.or(Some(port));
+        if takes_common_port {
+            common_port = Some(local_address(&listener)?.port());
+        }
         listeners.push(listener);
     }
     Ok(listeners)
@@ -67,11 +72,11 @@ fn bind_first_shard(
 
 /// A shared port would be shared with any other server of this user too: one that is taken must be
 /// found out first.
-fn listen_shared(address: SocketAddr, backlog: u32) -> Result<TcpListener, StartError> {
-    let probe = listen(address, backlog, Sharing::Exclusive)?;
+fn listen_shared(address: SocketAddr, plan: &Plan) -> Result<TcpListener, StartError> {
+    let probe = listen(address, plan, Sharing::Exclusive)?;
     let bound = local_address(&probe)?;
     drop(probe);
-    listen(bound, backlog, Sharing::Shared)
+    listen(bound, plan, Sharing::Shared)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,18 +87,18 @@ enum Sharing {
 
 /// Options are set on the listening socket where accepted ones inherit them: a system call saved per
 /// connection.
-fn listen(address: SocketAddr, backlog: u32, sharing: Sharing) -> Result<TcpListener, StartError> {
+fn listen(address: SocketAddr, plan: &Plan, sharing: Sharing) -> Result<TcpListener, StartError> {
     let open = || {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(sharing == Sharing::Shared)?;
         if address.is_ipv6() {
-            socket.set_only_v6(!address.ip().is_unspecified())?;
+            socket.set_only_v6(!address.ip().is_unspecified() || plan.has_ipv4_wildcard)?;
         }
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        socket.listen(i32::try_from(plan.backlog).unwrap_or(i32::MAX))?;
         Ok(TcpListener::from_std(socket.into()))
     };
     open().map_err(|error| start_error(address, error))
@@ -109,10 +114,6 @@ fn start_error(address: SocketAddr, error: io::Error) -> StartError {
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
-}
-
-fn local_addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, StartError> {
-    listeners.iter().map(local_address).collect()
 }
 
 /// EMFILE (the process) or ENFILE (the system). The numbers are the same on every Unix.

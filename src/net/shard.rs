@@ -1,7 +1,6 @@
 //! A shard: one reactor on one thread, what it is given, and how it is told to stop.
 
 use std::any::Any;
-use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +14,7 @@ use mio::net::TcpListener;
 use super::clock::Span;
 use super::reactor::Reactor;
 use crate::config::Config;
+use crate::failure::ServerFailure;
 use crate::journal::Journal;
 use crate::memory::Budget;
 use crate::records::Records;
@@ -79,20 +79,6 @@ pub(crate) enum Ending {
     Forced,
 }
 
-/// A shard died of a bug. The server as a whole has stopped listening.
-#[derive(Clone, Debug)]
-pub struct ShardFailure {
-    reason: String,
-}
-
-impl fmt::Display for ShardFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a reactor thread failed, the server has stopped: {}", self.reason)
-    }
-}
-
-impl std::error::Error for ShardFailure {}
-
 /// How other threads reach a reactor.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -120,7 +106,7 @@ impl Control {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) control: Arc<Control>,
-    thread: JoinHandle<Result<Ending, ShardFailure>>,
+    thread: JoinHandle<Result<Ending, ServerFailure>>,
 }
 
 impl Shard {
@@ -130,7 +116,7 @@ impl Shard {
         sockets: Vec<TcpListener>,
         context: Context,
         journal: Option<&Journal>,
-        on_failure: impl FnOnce(&ShardFailure) + Send + 'static,
+        on_failure: impl FnOnce(&ServerFailure) + Send + 'static,
     ) -> io::Result<Self> {
         let (reactor, control) = Reactor::new(sockets, Arc::new(context), journal)?;
         let thread = thread::Builder::new()
@@ -140,7 +126,7 @@ impl Shard {
     }
 
     /// Waits for the shard's end.
-    pub(crate) fn join(self) -> Result<Ending, ShardFailure> {
+    pub(crate) fn join(self) -> Result<Ending, ServerFailure> {
         self.thread.join().unwrap_or_else(|panic| Err(failure(&*panic)))
     }
 }
@@ -149,21 +135,21 @@ impl Shard {
 /// a port that looks alive.
 fn supervise(
     run: impl FnOnce() -> io::Result<Ending>,
-    on_failure: impl FnOnce(&ShardFailure),
-) -> Result<Ending, ShardFailure> {
+    on_failure: impl FnOnce(&ServerFailure),
+) -> Result<Ending, ServerFailure> {
     let result = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ending)) => return Ok(ending),
-        Ok(Err(error)) => ShardFailure { reason: format!("polling for events: {error}") },
+        Ok(Err(error)) => ServerFailure::Shard(format!("polling for events: {error}")),
         Err(panic) => failure(&*panic),
     };
     on_failure(&result);
     Err(result)
 }
 
-fn failure(panic: &(dyn Any + Send)) -> ShardFailure {
+fn failure(panic: &(dyn Any + Send)) -> ServerFailure {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    ShardFailure { reason: text.unwrap_or_else(|| "panic".into()) }
+    ServerFailure::Shard(text.unwrap_or_else(|| "panic".into()))
 }
 
 #[cfg(test)]

@@ -34,8 +34,8 @@ pub struct Record {
     pub helo_exchange: Exchange,
     /// MAIL.
     pub mailfrom_exchange: Exchange,
-    /// Each RCPT that counts, in order.
-    pub rcptto_exchanges: Vec<Exchange>,
+    /// Each RCPT that counts, in order. Cloning a record shares them.
+    pub rcptto_exchanges: Vec<Arc<Exchange>>,
     /// DATA.
     pub data_exchange: Exchange,
     /// The message text, dots unstuffed, without the final dot's line. Cloning a record shares it.
@@ -97,11 +97,13 @@ impl Record {
     pub(crate) fn memory(&self) -> usize {
         let exchanges =
             [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
-        let lines =
-            exchanges.into_iter().chain(&self.rcptto_exchanges).map(|exchange| exchange.request.len());
+        let lines = exchanges.iter().map(|exchange| exchange.request.len());
+        let recipients = self.rcptto_exchanges.iter();
+        let recipients = recipients.map(|exchange| size_of::<Exchange>() + exchange.request.len());
         size_of::<Self>()
-            + self.rcptto_exchanges.capacity() * size_of::<Exchange>()
             + lines.sum::<usize>()
+            + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
+            + recipients.sum::<usize>()
             + self.msg_request.capacity()
     }
 }

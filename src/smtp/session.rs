@@ -181,8 +181,12 @@ impl Session {
             },
             State::Data(incoming) => {
                 let scan = incoming.take(policy, self.memory_left, input);
-                // A session that is going to be closed need not hear the rest.
+                // A session that is going to be closed need not hear the rest. How much of it has come is
+                // chance, so its size is the least that is too big.
                 let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
+                if is_over {
+                    incoming.size = policy.message_size_limit.saturating_add(1);
+                }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(policy));
                 Progress { consumed: scan.consumed, step }
             }
@@ -321,7 +325,7 @@ impl Session {
 
     fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
         if policy.keep != Keep::Nothing {
-            self.record.rcptto_exchanges.push(exchange);
+            self.record.rcptto_exchanges.push(Arc::new(exchange));
         }
     }
 

@@ -1,1 +1,8 @@
-//! The program, run as its users run it.
+//! The program, run as its users run it: arguments and variables in, output, exit code and SMTP out.
+
+mod failures;
+mod flags;
+mod lifetime;
+mod output;
+mod program;
+mod readiness;

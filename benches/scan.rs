@@ -1,0 +1,45 @@
+//! Finding the end of message data: the scanner beside a bare memchr and a memcpy over the same bytes.
+
+#![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use smtpmock::smtp::DataScanner;
+
+const SIZES: [usize; 2] = [64 * 1024, 10 * 1024 * 1024];
+
+/// Message data of about `size` octets, without its final dot.
+fn shapes(size: usize) -> [(&'static str, Vec<u8>); 4] {
+    let line = b"The quick brown fox jumps over the lazy dog. 0123456789 and so on, 76 columns.\r\n";
+    [
+        ("text lines", line.iter().copied().cycle().take(size).collect()),
+        ("one endless line", vec![b'x'; size]),
+        ("all dots", vec![b'.'; size]),
+        ("all LFs", vec![b'\n'; size]),
+    ]
+}
+
+fn scan(criterion: &mut Criterion) {
+    for size in SIZES {
+        for (name, bytes) in shapes(size) {
+            let mut group = criterion.benchmark_group(format!("end of data, {name}"));
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_with_input(BenchmarkId::new("scanner", size), &bytes, |bencher, bytes| {
+                bencher.iter(|| DataScanner::default().scan(black_box(bytes), |run| _ = black_box(run)));
+            });
+            // An octet that is not there: memchr has to see every one, as the scanner has.
+            group.bench_with_input(BenchmarkId::new("memchr", size), &bytes, |bencher, bytes| {
+                bencher.iter(|| memchr::memchr(0, black_box(bytes)));
+            });
+            let mut copy = vec![0; size];
+            group.bench_with_input(BenchmarkId::new("memcpy", size), &bytes, |bencher, bytes| {
+                bencher.iter(|| copy.copy_from_slice(black_box(bytes)));
+            });
+            group.finish();
+        }
+    }
+}
+
+criterion_group!(benches, scan);
+criterion_main!(benches);

@@ -1,0 +1,94 @@
+//! What the program says to wrong flags and values, and when it can't start.
+
+use std::net::TcpListener;
+
+use crate::program::{command, finish, run};
+
+#[test]
+fn a_wrong_flag_is_told_with_the_nearest_right_one() {
+    for (arguments, words) in [
+        (&["-sesionTimeout", "3"][..], &["-sesionTimeout", "did you mean -sessionTimeout?"][..]),
+        (&["--sesion-timeout=3"], &["--sesion-timeout", "did you mean --session-timeout?"]),
+        (&["-log", "-prt=1"], &["-prt", "did you mean -port?"]),
+        (&["---"], &["bad flag syntax: ---"]),
+        (&["-=1"], &["bad flag syntax: -=1"]),
+        (&["-host"], &["flag needs an argument: -host"]),
+    ] {
+        let ended = run(arguments);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        for word in words {
+            assert!(ended.complaint().contains(word), "{arguments:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
+    for (arguments, words) in [
+        (&["-port", "abc"][..], &["\"abc\" for -port", "like 2525"][..]),
+        (&["--port="], &["\"\" for --port", "a whole number"]),
+        (&["-port", "1.5"], &["\"1.5\" for -port"]),
+        (&["-port", "9223372036854775808"], &["for -port", "out of range"]),
+        (&["-log=maybe"], &["\"maybe\" for -log", "true or false"]),
+        (&["--session-timeout", "soon"], &["for --session-timeout", "250ms"]),
+        (&["--msg-size-limit", "10XB"], &["for --msg-size-limit", "10MiB"]),
+        (&["--records", "all"], &["for --records", "session or message"]),
+        (&["--shards", "300"], &["\"300\" for --shards", "256"]),
+        (&["--capture-content", "x"], &["for --capture-content", "message or envelope"]),
+        (&["--addresses", "x"], &["for --addresses", "compat or rfc5321 or any"]),
+    ] {
+        let ended = run(arguments);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        for word in words {
+            assert!(ended.complaint().contains(word), "{arguments:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let mut program = command::<&str>(&[]);
+    program.env("SMTPMOCK_RESPONSE_DELAY_HELO", "soon");
+    let ended = finish(program);
+    assert_eq!(ended.code(), Some(2));
+    assert!(ended.complaint().contains("\"soon\" for SMTPMOCK_RESPONSE_DELAY_HELO"));
+}
+
+#[test]
+fn a_port_in_use_is_told_and_the_exit_code_is_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address");
+    let port = address.port().to_string();
+    for arguments in [&["-port", &port][..], &["-log", "-port", &port], &["-shards=2", "-port", &port]] {
+        let ended = run(arguments);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        let complaint = ended.complaint();
+        assert!(complaint.contains(&address.to_string()) && complaint.contains("in use"), "{complaint}");
+    }
+}
+
+#[test]
+fn what_can_not_be_listened_on_is_told_and_the_exit_code_is_1() {
+    // 192.0.2.0/24 is kept for documentation: no machine has it.
+    for arguments in [
+        ["-port", "99999"],
+        ["-port", "-1"],
+        ["-host", "192.0.2.1"],
+        ["-host", "nowhere.example.com"],
+        ["-host", "127.0.0.1,"],
+    ] {
+        let ended = run(&arguments);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{arguments:?}");
+        assert!(!ended.complaint().is_empty());
+    }
+}
+
+#[test]
+fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
+    for flag in ["--capture", "--ready-file"] {
+        let path = "/nonexistent-directory/file";
+        let ended = run(&[flag, path]);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{flag}");
+        assert!(ended.complaint().contains(path), "{ended:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Signals, exit codes, and what is written until the end.
+
+use std::fs;
+
+use crate::program::{Running, signal_of};
+
+#[test]
+fn a_signal_stops_it_in_silence() {
+    for signal in ["INT", "TERM", "QUIT"] {
+        let program = Running::start::<&str>(&[]);
+        program.signal(signal);
+        let ended = program.ended();
+        assert_eq!(ended.code(), Some(0), "{signal}: {ended:?}");
+        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "{signal}");
+    }
+}
+
+#[test]
+fn a_hangup_ends_it_as_it_ends_any_program() {
+    let program = Running::start::<&str>(&[]);
+    program.signal("HUP");
+    assert_eq!(signal_of(&program.ended()), Some(1));
+}
+
+#[test]
+fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
+    let program = Running::start(&["--shutdown-timeout", "10ms"]);
+    let mut client = program.client();
+    let ended = program.stopped();
+    assert!(client.reply().starts_with("421"));
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_the_capture_is_whole() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("capture.jsonl");
+    let capture = path.to_str().expect("UTF-8");
+    let program = Running::start(&["--shutdown-timeout", "1h", "--capture", capture]);
+    let mut client = program.client();
+    client.mail();
+    // The session is open and would hold up the stop for an hour.
+    program.signal("TERM");
+    program.signal("INT");
+    let ended = program.ended();
+    // Both may be pending at once, and then either may be the second.
+    assert!(matches!(ended.code(), Some(130 | 143)), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+    let captured = fs::read_to_string(&path).expect("a capture");
+    assert_eq!(captured.lines().count(), 1, "{captured}");
+}
+
+/// More than any pipe holds.
+const FAR_TOO_MUCH: usize = 4 * 1024 * 1024;
+
+#[test]
+fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost() {
+    let program = Running::start(&["--capture", "-"]);
+    let mut client = program.client();
+    client.mail_with(&"x".repeat(FAR_TOO_MUCH));
+    client.send("QUIT");
+    program.signal("TERM");
+    program.signal("INT");
+    let ended = program.ended_unread();
+    assert!(matches!(ended.code(), Some(130 | 143)), "{:?}", ended.status);
+    assert!(ended.complaint().contains("missing from the capture"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log() {
+    let program = Running::start(&["--capture", "/dev/full"]);
+    assert!(program.client().send("QUIT").starts_with("221"));
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    assert!(ended.complaint().contains("the capture is incomplete"), "{ended:?}");
+}
+
+#[test]
+fn the_capture_has_a_line_for_each_record() {
+    let program = Running::start(&["--capture", "-", "--records", "message"]);
+    let mut client = program.client();
+    client.mail();
+    client.mail();
+    client.send("QUIT");
+    let ended = program.stopped();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
+    let records: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(records.len(), 2, "{}", ended.stdout);
+    for record in records {
+        assert_eq!(record["mailfrom_request"], "MAIL FROM:<ann@example.com>");
+        assert_eq!(record["is_consistent"], true);
+    }
+}
+
+#[test]
+fn the_envelope_leaves_the_message_out() {
+    let program = Running::start(&["--capture=-", "--capture-content=envelope"]);
+    let mut client = program.client();
+    client.mail();
+    client.send("QUIT");
+    let ended = program.stopped();
+    assert_eq!(ended.stdout.lines().count(), 1);
+    assert!(ended.stdout.contains("ann@example.com") && !ended.stdout.contains("Hello"), "{}", ended.stdout);
+}
+
+#[test]
+fn the_log_goes_to_standard_output_and_only_with_log() {
+    let dialogue = |arguments: &[&str]| {
+        let program = Running::start(arguments);
+        program.client().send("QUIT");
+        program.stopped()
+    };
+    let silent = dialogue(&["--log=false"]);
+    assert_eq!((silent.stdout.as_str(), silent.stderr.as_str()), ("", ""));
+    let logged = dialogue(&["-log"]);
+    assert_eq!(logged.code(), Some(0));
+    for text in ["SMTP request: QUIT", "SMTP response: 221 Closing connection"] {
+        let line = logged.stdout.lines().find(|line| line.ends_with(text));
+        assert!(line.is_some_and(|line| line.starts_with("INFO: ")), "{text}: {}", logged.stdout);
+    }
+}

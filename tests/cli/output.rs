@@ -1,0 +1,88 @@
+//! Help and version.
+
+use smtpmock::smtp::{DelayPoint, ReplyKind};
+
+use crate::program::run;
+
+#[test]
+fn the_version_is_three_lines() {
+    for arguments in [&["-v"][..], &["--version"], &["-v=true", "-port", "1"], &["-v", "-host", "nowhere"]] {
+        let ended = run(arguments);
+        assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        let lines: Vec<_> = ended.stdout.lines().collect();
+        assert_eq!(lines.len(), 3, "{ended:?}");
+        assert_eq!(lines[0], "smtpmock: 3.0.0");
+        assert!(lines[1].strip_prefix("commit: ").is_some_and(|commit| !commit.is_empty()));
+        assert!(lines[2].strip_prefix("built at: ").is_some_and(|time| !time.is_empty()));
+    }
+}
+
+#[test]
+fn the_version_comes_after_all_arguments_were_judged() {
+    assert_eq!(run(&["-v", "-port", "abc"]).code(), Some(2));
+    assert!(run(&["-v", "-h"]).stdout.contains("Usage: smtpmock"));
+}
+
+#[test]
+fn help_is_on_standard_output_and_names_every_flag() {
+    let help = run(&["--help"]);
+    assert_eq!((help.code(), help.stderr.as_str()), (Some(0), ""));
+    for other in ["-h", "-help"] {
+        assert_eq!(run(&[other]).stdout, help.stdout);
+    }
+    let mut names: Vec<String> =
+        "host port log session-timeout shutdown-timeout data-timeout fail-fast multiple-rcptto \
+        multiple-message-receiving blacklisted-helo-domains blacklisted-mailfrom-emails \
+        blacklisted-rcptto-emails not-registered-emails msg-size-limit version help ready ready-file capture \
+        capture-content records shards backlog max-message-memory addresses"
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+    names.extend(ReplyKind::ALL.iter().map(|kind| kebab(kind.flag())));
+    names.extend(DelayPoint::ALL.iter().map(|point| kebab(&format!("responseDelay{point:?}"))));
+    for name in names {
+        let taught = help.stdout.lines().any(|line| {
+            let line = line.trim_start();
+            let flag = line.find("--").map_or("", |at| &line[at + 2..]);
+            flag.split([' ', '[', '=']).next() == Some(&name) && line.starts_with('-')
+        });
+        assert!(taught, "--{name} in {}", help.stdout);
+    }
+    for part in ["Listening:", "Delays:", "Examples:", "SMTPMOCK_SESSION_TIMEOUT", "-sessionTimeout 30"] {
+        assert!(help.stdout.contains(part), "{part}");
+    }
+}
+
+/// The examples are what people copy: each must be a command line that is understood.
+#[test]
+fn every_example_in_the_help_is_understood() {
+    let help = run(&["--help"]).stdout.replace("\\\n", "");
+    let examples: Vec<_> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ").filter(|line| line.contains("smtpmock")))
+        .collect();
+    assert!(examples.len() >= 6, "{examples:?}");
+    for example in examples {
+        let binary = env!("CARGO_BIN_EXE_smtpmock");
+        // With -v in front all of it is judged, and nothing is started.
+        let script = example.replacen("smtpmock --", "smtpmock -v --", 1).replacen("smtpmock", "\"$0\"", 1);
+        let script = match example.starts_with("SMTPMOCK_") {
+            true => format!("{script} -v"),
+            false => script,
+        };
+        let ended = std::process::Command::new("sh").args(["-c", &script, binary]).output().expect("sh runs");
+        let output = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && output.starts_with("smtpmock: "), "{script}: {ended:?}");
+    }
+}
+
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            kebab.push('-');
+        }
+        kebab.push(c.to_ascii_lowercase());
+    }
+    kebab
+}
