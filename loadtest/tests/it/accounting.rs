@@ -36,7 +36,7 @@ fn an_open_loop_sends_what_the_schedule_says_whatever_the_threads() {
 #[test]
 fn a_session_ends_after_its_messages() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink).with("-c 2 --count 30 --messages-per-session 3").run().expect(0);
+    let outcome = Load::on(&sink).with("-c 1 --count 30 --messages-per-session 3").run().expect(0);
     assert_eq!(outcome.count("accepted"), 30);
     assert_eq!(sink.sessions(), 10);
     assert_eq!(outcome.number("/latency/connect/ok/count"), 10);
