@@ -23,6 +23,9 @@ use crate::journal::Journal;
 const EVENTS: usize = 1024;
 /// Connections accepted before the sessions have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
+/// Connections accepted when the server stops: more than a backlog holds by default. New ones may come faster
+/// than they are accepted.
+const ACCEPTS_AT_STOP: usize = 8192;
 /// How long after running out of descriptors accepting is tried again, unless a session ends before: the
 /// descriptor that gets free may be another thread's.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -246,13 +249,23 @@ impl Reactor {
         Token((generation as usize) << 32 | slot)
     }
 
+    /// Connections the kernel has completed were promised a server: they are served. There may be some that
+    /// no event has told of yet.
+    fn accept_waiting(&mut self) {
+        for listening in &mut self.listeners {
+            listening.is_ready = true;
+        }
+        for _ in 0..ACCEPTS_AT_STOP / ACCEPTS_PER_TURN {
+            self.accept_all();
+        }
+    }
+
     /// Does what the control asks for.
     fn obey(&mut self) {
         let Some(timeout) = self.control.stop_asked() else {
             return;
         };
-        // Connections the kernel has completed were promised a server: they are served.
-        self.accept_all();
+        self.accept_waiting();
         self.listeners.clear();
         let stop_at = self.resources.clock.now().after(timeout.into());
         self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
