@@ -128,7 +128,10 @@ impl Reactor {
 
     fn turn(&mut self, events: &Events) {
         self.resources.now = self.resources.clock.now();
-        let unfinished = std::mem::take(&mut self.again);
+        let mut unfinished = std::mem::take(&mut self.again);
+        // One that had an event too has put itself down twice, and has no right to more than the others.
+        unfinished.sort_unstable();
+        unfinished.dedup();
         for event in events {
             self.dispatch(event);
         }
@@ -300,4 +303,60 @@ fn is_about_one_connection(error: &io::Error) -> bool {
                 | io::ErrorKind::TimedOut
                 | io::ErrorKind::PermissionDenied
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::memory::Budget;
+    use crate::net::bind;
+    use crate::records::Records;
+    use crate::smtp::{Keep, Policy};
+
+    /// Turns that are watched.
+    const TURNS: usize = 100;
+
+    fn reactor() -> (Reactor, SocketAddr) {
+        let config = Config::default();
+        let (addresses, mut sockets) =
+            bind(&config.listen_addresses().expect("valid"), 1, 16).expect("a listener");
+        let mut policy = Policy::default();
+        policy.keep = Keep::Nothing;
+        let records = Records { shard: 0, store: None, capture: None };
+        let context =
+            Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default());
+        let (reactor, _) = Reactor::new(sockets.remove(0), Arc::new(context), None).expect("a reactor");
+        (reactor, addresses[0])
+    }
+
+    /// Sends message data until nobody takes them any more.
+    fn flood(mut stream: TcpStream) {
+        let opening = b"EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n";
+        let chunk = vec![b'x'; 1 << 20];
+        let mut result = stream.write_all(opening);
+        while result.is_ok() {
+            result = stream.write_all(&chunk);
+        }
+    }
+
+    #[test]
+    fn a_client_that_sends_without_pause_had_ever_more_turns() {
+        let (mut reactor, address) = reactor();
+        let stream = TcpStream::connect(address).expect("a connection");
+        let flooding = std::thread::spawn(move || flood(stream));
+        let mut events = Events::with_capacity(EVENTS);
+        let mut most = 0;
+        for _ in 0..TURNS {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+            most = most.max(reactor.again.len());
+        }
+        drop(reactor);
+        flooding.join().expect("the flood ends");
+        assert!((1..=2).contains(&most), "{most} turns at once");
+    }
 }
