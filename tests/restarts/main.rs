@@ -29,12 +29,12 @@ fn a_thousand_starts_and_stops_leak_no_thread_and_no_descriptor() {
 /// Some stop before anybody came, some with a session open, some with two shards, a log and a capture.
 fn round(number: usize) {
     let mut config = Config::default().shutdown_timeout(std::time::Duration::ZERO);
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         config = config.shards(2).logger(Silent).capture("/dev/null");
     }
     let server = Server::start(config).expect("a server");
-    let client = (number % 3 != 0).then(|| greet(&server));
-    if number % 2 == 0 {
+    let client = (!number.is_multiple_of(3)).then(|| greet(&server));
+    if number.is_multiple_of(2) {
         server.stop();
     }
     drop(server);
