@@ -135,7 +135,7 @@ impl Serialize for Line<'_> {
         map.serialize_entry("rcptto", &record.rcptto)?;
         exchange(&mut map, ["data_request", "data_response"], &record.data_exchange)?;
         map.serialize_entry("data", &record.data)?;
-        text(&mut map, "msg_request", &record.msg_request)?;
+        text(&mut map, "msg_request", record.msg_text())?;
         text(&mut map, "msg_response", record.msg_response.as_ref().map_or(b"", Reply::text))?;
         map.serialize_entry("msg", &record.msg)?;
         exchange(&mut map, ["rset_request", "rset_response"], &record.rset_exchange)?;

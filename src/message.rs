@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
@@ -92,7 +91,7 @@ impl Message {
 
     /// The message text: dots unstuffed, lines ended as they came. [`body`](Self::body) has its bytes.
     pub fn msg_request(&self) -> Cow<'_, str> {
-        text(&self.record.msg_request)
+        text(self.record.msg_text())
     }
 
     /// The reply to the final dot.
@@ -142,7 +141,7 @@ impl Message {
 
     /// The message text as bytes: dots unstuffed, otherwise untouched.
     pub fn body(&self) -> &[u8] {
-        &self.record.msg_request
+        self.record.msg_text()
     }
 
     /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.
@@ -211,7 +210,7 @@ impl Message {
 
     /// The same without its text.
     pub(crate) fn without_text(mut self) -> Self {
-        self.record.msg_request = Arc::default();
+        self.record.msg_request = None;
         self
     }
 

@@ -18,6 +18,9 @@ use crate::units;
 /// How long a run lasts when neither --duration, --count, --ramp nor --steps says.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
+/// How long a phase may take when --timeout does not say.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
 /// Connections when -c does not say: few in a closed loop, where each is kept busy; more
 /// in an open loop, where they are opened only when needed.
 const CONNECTIONS_CLOSED: usize = 16;
@@ -109,8 +112,8 @@ pub(crate) struct RunArgs {
     /// Send this message instead; dots are stuffed and line ends put right
     #[arg(long, value_name = "FILE", conflicts_with = "size")]
     message: Option<PathBuf>,
-    /// How long a phase may take: 30s for all, or like connect=5s,dot=60s; repeatable
-    #[arg(long, value_name = "[PHASE=]TIME", default_value = "30s", value_delimiter = ',', value_parser = timeout)]
+    /// How long a phase may take: 30s (the default) for all, or like connect=5s,dot=60s; repeatable
+    #[arg(long, value_name = "[PHASE=]TIME", value_delimiter = ',', value_parser = timeout)]
     timeout: Vec<(Option<Phase>, Duration)>,
     /// Seed of arrivals and sizes (default: drawn, and reported)
     #[arg(long, value_name = "N")]
@@ -317,12 +320,13 @@ impl RunArgs {
         Ok(Content::File { name, bytes })
     }
 
+    /// A time without a phase is for all of them, wherever it stands among the others.
     fn timeouts(&self) -> Timeouts {
-        let mut all = [Duration::from_secs(30); Phase::COUNT];
+        let general = self.timeout.iter().rev().find(|(phase, _)| phase.is_none());
+        let mut all = [general.map_or(TIMEOUT_DEFAULT, |(_, time)| *time); Phase::COUNT];
         for (phase, time) in &self.timeout {
-            match phase {
-                None => all = [*time; Phase::COUNT],
-                Some(phase) => all[phase.index()] = *time,
+            if let Some(phase) = phase {
+                all[phase.index()] = *time;
             }
         }
         Timeouts(all)

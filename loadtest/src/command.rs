@@ -45,11 +45,13 @@ fn execute(cli: &Cli) -> Result<Exit, Stop> {
         Some(Merge::Merge { reports, output }) => {
             let read = reports.iter().map(|path| json::read(path)).collect::<Result<_, _>>();
             let whole = read.and_then(merge::merge).map_err(|message| (Exit::Usage, message))?;
-            conclude(whole, output)
+            conclude(whole, baseline_of(output)?.as_ref(), output)
         }
         None => {
+            // Read first: a missing file should not be found out after the run.
+            let before = baseline_of(&cli.output)?;
             let report = measure(&cli.run, cli.output.quiet)?;
-            conclude(report, &cli.output)
+            conclude(report, before.as_ref(), &cli.output)
         }
     }
 }
@@ -104,9 +106,9 @@ fn make_room(plan: &Plan) -> Result<(), String> {
 }
 
 /// Judges a report, writes it everywhere it is wanted, and says how the program ends.
-fn conclude(mut report: Report, output: &OutputArgs) -> Result<Exit, Stop> {
+fn conclude(mut report: Report, before: Option<&Report>, output: &OutputArgs) -> Result<Exit, Stop> {
     report.gates = output.fail_if.iter().map(|gate| gate.judge(&report)).collect();
-    let refusal = compare(&mut report, output)?;
+    let refusal = before.and_then(|before| compare(&mut report, before, output.max_regression));
     if !output.quiet && output.json.as_deref() != Some("-".as_ref()) {
         drop(write!(std::io::stdout().lock(), "{}", text::render(&report)));
     }
@@ -118,18 +120,19 @@ fn conclude(mut report: Report, output: &OutputArgs) -> Result<Exit, Stop> {
     Ok(exit)
 }
 
+fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
+    let read = output.baseline.as_ref().map(|path| json::read(path)).transpose();
+    read.map_err(|message| (Exit::Usage, format!("--baseline {message}")))
+}
+
 /// Compares with the baseline; the result says why that could not be done.
-fn compare(report: &mut Report, output: &OutputArgs) -> Result<Option<String>, Stop> {
-    let Some(path) = &output.baseline else {
-        return Ok(None);
-    };
-    let before = json::read(path).map_err(|message| (Exit::Usage, format!("--baseline {message}")))?;
-    match baseline::compare(&before, report, output.max_regression) {
+fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<String> {
+    match baseline::compare(before, report, max_percent) {
         Ok(moves) => {
             report.baseline = moves;
-            Ok(None)
+            None
         }
-        Err(reason) => Ok(Some(format!("--baseline {}: {reason}", path.display()))),
+        Err(reason) => Some(format!("--baseline: {reason}")),
     }
 }
 

@@ -284,3 +284,55 @@ fn fate_of(outcome: Outcome) -> Fate {
         Outcome::Refused { .. } | Outcome::Aborted { .. } | Outcome::TimedOut { .. } => Fate::NotDelivered,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn open_loop() -> Tally {
+        let typed = ["smtpload", "127.0.0.1:1", "--rate", "10/s", "--late-after", "10ms"];
+        let cli = crate::cli::Cli::try_parse_from(typed).unwrap();
+        Tally::new(&cli.run.plan(|| 1).unwrap())
+    }
+
+    fn at(ms: u64) -> Moment {
+        Moment::ZERO.after(Duration::from_millis(ms))
+    }
+
+    fn start(tally: &mut Tally, intended: u64, now: u64, able_since: u64) {
+        tally.start(Arrival { seq: 0, intended: at(intended) }, at(now), at(able_since));
+    }
+
+    #[test]
+    fn waiting_for_a_session_is_the_targets_doing() {
+        let mut tally = open_loop();
+        start(&mut tally, 100, 900, 900);
+        tally.end_interval(Duration::from_secs(1), 1, Some(false));
+        assert_eq!(tally.punctuality.late, 0);
+    }
+
+    #[test]
+    fn waiting_for_a_session_while_the_thread_starves_is_the_generators() {
+        let mut tally = open_loop();
+        start(&mut tally, 100, 900, 900);
+        start(&mut tally, 895, 900, 900);
+        tally.end_interval(Duration::from_secs(1), 1, Some(true));
+        assert_eq!(tally.punctuality.late, 1, "the second was in time");
+        start(&mut tally, 1100, 1900, 1900);
+        tally.end_interval(Duration::from_secs(1), 1, Some(false));
+        assert_eq!(tally.punctuality.late, 1, "each interval is judged by itself");
+    }
+
+    #[test]
+    fn the_queue_a_stall_leaves_behind_is_the_generators() {
+        let mut tally = open_loop();
+        // Able all the time, and 400 ms late: the loop stood still.
+        start(&mut tally, 100, 500, 0);
+        // Due during the stall, started when a session was free again.
+        start(&mut tally, 200, 600, 600);
+        // Due after it.
+        start(&mut tally, 550, 700, 700);
+        assert_eq!(tally.punctuality.late, 2);
+    }
+}

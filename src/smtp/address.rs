@@ -96,7 +96,7 @@ impl<'a> Path<'a> {
 fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
     let argument = argument.trim_ascii();
     let inside = argument.strip_prefix(b"<").and_then(|rest| {
-        let end = memchr::memrchr(b'>', rest)?;
+        let end = memchr::memchr(b'>', rest)?;
         Some(&rest[..end])
     });
     inside.unwrap_or(argument)
@@ -283,7 +283,8 @@ fn is_rfc_domain(domain: &[u8]) -> bool {
     domain.split(|&octet| octet == b'.').all(is_sub_domain)
 }
 
-/// `address-literal` of RFC 5321 section 4.1.3: IPv4, IPv6 or a tag and its content.
+/// `address-literal` of RFC 5321 section 4.1.3: IPv4, or IPv6, which is the only tag registered for the
+/// general form.
 fn is_address_literal(text: &[u8]) -> bool {
     let Some(inner) = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
         return false;
@@ -293,12 +294,6 @@ fn is_address_literal(text: &[u8]) -> bool {
     };
     match inner.split_once(':') {
         None => is_dotted_decimal(inner.as_bytes()),
-        Some((tag, ip)) if tag.eq_ignore_ascii_case("IPv6") => ip.parse::<Ipv6Addr>().is_ok(),
-        Some((tag, content)) => {
-            is_rfc_domain(tag.as_bytes())
-                && !tag.contains('.')
-                && !content.is_empty()
-                && content.bytes().all(|octet| matches!(octet, b'!'..=b'Z' | b'^'..=b'~'))
-        }
+        Some((tag, ip)) => tag.eq_ignore_ascii_case("IPv6") && ip.parse::<Ipv6Addr>().is_ok(),
     }
 }

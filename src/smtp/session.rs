@@ -236,7 +236,7 @@ impl Session {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
         };
-        incoming + self.record.msg_request.capacity()
+        incoming + self.record.msg_memory()
     }
 
     /// Octets of the last message received to its end, kept or not.
@@ -284,7 +284,7 @@ impl Session {
         if policy.multiple_message_receiving && self.record.rset && self.record.is_consistent() {
             self.finish_record();
         }
-        self.record = self.record.after_helo();
+        self.record.keep_helo();
         self.forget_mail();
         let verdict = self.check_mail(policy, line);
         self.record.mailfrom_exchange = exchange(policy, line, verdict);
@@ -308,7 +308,7 @@ impl Session {
     fn rcpt<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
         let keeps_all = keeps_every_rcpt(policy);
         if !keeps_all {
-            self.record = self.record.after_mail();
+            self.record.keep_mail();
             self.any_rcpt_accepted = false;
         }
         let verdict = self.check_rcpt(policy, line);
@@ -352,7 +352,7 @@ impl Session {
     }
 
     fn data<'p>(&mut self, policy: &'p Policy, command: &Command<'_>) -> Step<'p> {
-        self.record = self.record.after_rcpt();
+        self.record.keep_rcpt();
         let verdict = self.check_data(policy, command);
         self.record.data_exchange = exchange(policy, command.line, verdict);
         self.record.data = verdict.is_ok();
@@ -389,7 +389,7 @@ impl Session {
         self.record.msg_size = incoming.size;
         self.last_message_size = incoming.size;
         if verdict.is_ok() && policy.keep == Keep::Message {
-            self.record.msg_request = Arc::new(incoming.text);
+            self.record.msg_request = Some(Arc::new(incoming.text));
         }
         self.transaction_open = false;
         if policy.records == RecordMode::Message {
@@ -413,7 +413,7 @@ impl Session {
         }
         self.abandon_mail(policy);
         if !keeps_message {
-            self.record = self.record.after_helo();
+            self.record.keep_helo();
             self.forget_mail();
         }
         self.transaction_open = false;

@@ -13,7 +13,8 @@ use crate::smtp::{AddressRules, Record};
 const LONG: Duration = Duration::from_secs(60);
 
 fn message(session_id: u64, text: &str) -> Message {
-    let record = Record { msg_request: Arc::new(text.as_bytes().to_vec()), msg: true, ..Record::default() };
+    let record =
+        Record { msg_request: Some(Arc::new(text.as_bytes().to_vec())), msg: true, ..Record::default() };
     let nowhere = ([127, 0, 0, 1], 0).into();
     Message {
         record,

@@ -15,11 +15,11 @@ pub(crate) fn to_json(record: &Record) -> Value {
     let mut fields = Fields::default();
     fields.exchange("helo", &record.helo_exchange, record.helo);
     fields.exchange("mailfrom", &record.mailfrom_exchange, record.mailfrom);
-    let pairs: Vec<Value> = record.rcptto_exchanges.iter().map(pair).collect();
+    let pairs: Vec<Value> = record.rcptto_exchanges.iter().map(|exchange| pair(exchange)).collect();
     fields.0.insert("rcpttoRequestResponse".into(), pairs.into());
     fields.flag("rcptto", record.rcptto);
     fields.exchange("data", &record.data_exchange, record.data);
-    fields.text("msgRequest", &record.msg_request);
+    fields.text("msgRequest", record.msg_text());
     fields.text("msgResponse", record.msg_response.as_ref().map_or(b"", Reply::text));
     fields.flag("msg", record.msg);
     fields.exchange("rset", &record.rset_exchange, record.rset);

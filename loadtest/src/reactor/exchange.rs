@@ -31,7 +31,7 @@ impl Reactor {
             self.on_writable(index, self.latest);
         }
         if event.is_readable() && self.slots[index].stream.is_some() {
-            self.on_readable(index)?;
+            self.on_readable(index, event.is_read_closed())?;
         }
         self.dispatch(self.latest)
     }
@@ -69,14 +69,16 @@ impl Reactor {
         }
     }
 
-    fn on_readable(&mut self, index: usize) -> io::Result<()> {
+    fn on_readable(&mut self, index: usize, closed: bool) -> io::Result<()> {
         let mut input = std::mem::take(&mut self.input);
-        let result = self.read_all(index, &mut input);
+        let result = self.read_all(index, closed, &mut input);
         self.input = input;
         result
     }
 
-    fn read_all(&mut self, index: usize, input: &mut [u8]) -> io::Result<()> {
+    /// Reads until a short read. When the server has closed its side, to the very end: no
+    /// other event will tell of it.
+    fn read_all(&mut self, index: usize, closed: bool, input: &mut [u8]) -> io::Result<()> {
         while let Some(stream) = &mut self.slots[index].stream {
             match stream.read(input) {
                 Ok(0) => {
@@ -85,7 +87,7 @@ impl Reactor {
                 }
                 Ok(count) => {
                     self.on_bytes(index, &input[..count])?;
-                    if count < input.len() {
+                    if count < input.len() && !closed {
                         return Ok(());
                     }
                 }

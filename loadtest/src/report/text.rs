@@ -191,7 +191,7 @@ fn generator(report: &Report, out: &mut String) {
     if let (Some(p99), Some(max)) = (generator.lag.at(0.99), generator.lag.max()) {
         line!(
             out,
-            "            own lateness p99 {}, max {}; {} messages late",
+            "            with a session free, messages started p99 {}, max {} after they were due; {} late by its own doing",
             show_ns(p99),
             show_ns(max),
             generator.late

@@ -146,3 +146,16 @@ fn a_source_address_is_bound_and_ipv6_is_spoken() {
     let sink = Sink::listen("[::1]:0", |_| Act::Usual);
     assert_eq!(Load::on(&sink).with("--count 4 -c 2").run().expect(0).count("accepted"), 4);
 }
+
+#[test]
+fn a_close_that_comes_with_the_last_reply_costs_no_message() {
+    // The reply and the end of the connection arrive together, as one event.
+    let sink = Sink::start(|turn| match turn.verb {
+        Verb::Dot => Act::SayAndClose("250 taken, and good bye\r\n"),
+        _ => Act::Usual,
+    });
+    let outcome = Load::on(&sink).with("--rate 50/s --count 50 -c 4 --late-after 10s").run().expect(0);
+    assert_eq!(outcome.count("accepted"), 50);
+    assert_eq!(outcome.count("aborted"), 0);
+    assert!(outcome.number("/sessions/ended_idle") >= 40);
+}

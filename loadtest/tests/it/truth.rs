@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::{Act, Load, Sink, Verb};
+use crate::support::{Act, Load, Outcome, Sink, Verb};
 
 /// A server that answers nobody for one second, once, in the middle of the run.
 fn freezing_after(messages: usize) -> Sink {
@@ -36,6 +36,20 @@ fn a_second_of_silence_shows_in_the_corrected_histogram_and_not_in_the_other() {
     assert!(outcome.millis("uncorrected", "ok", "max") >= 900.0);
 }
 
+/// Never less than the delay, but for the histogram's three digits; on a quiet machine the
+/// p50 is within 1 ms of it, which the README states with its figures. Here the quickest
+/// sample shows that the program adds next to nothing, whoever else uses the machine.
+pub(crate) fn check_delay(outcome: &Outcome, phase: &str, delay: f64) {
+    let (min, p50) = (outcome.millis(phase, "ok", "min"), outcome.millis(phase, "ok", "p50"));
+    println!("{phase}: p50 {p50} ms, min {min} ms for {delay} ms");
+    // The server's delay of its greeting begins when it accepts, which may be before the
+    // program has been told that the connection is made.
+    let head_start = if phase == "banner" { outcome.millis("connect", "ok", "max") } else { 0.0 };
+    assert!(min + head_start >= delay * 0.999, "{phase}: {min} ms is less than {delay} ms");
+    assert!(min < delay + 4.0, "{phase}: {min} ms at best is far from {delay} ms");
+    assert!(p50 < delay + 50.0, "{phase}: {p50} ms is far from {delay} ms");
+}
+
 #[test]
 fn every_phase_shows_the_delay_the_server_makes() {
     let delay = |verb| match verb {
@@ -52,12 +66,7 @@ fn every_phase_shows_the_delay_the_server_makes() {
     let phases =
         [("banner", 12.0), ("ehlo", 16.0), ("mail", 20.0), ("rcpt", 24.0), ("data", 28.0), ("dot", 32.0)];
     for (phase, delay) in phases {
-        let p50 = outcome.millis(phase, "ok", "p50");
-        println!("{phase}: {p50} ms for {delay} ms");
-        // Never less, but for the histogram's three digits; hardly more: on a quiet machine
-        // it is within 1 ms, which the README states with its figures.
-        assert!(p50 >= delay * 0.999, "{phase}: {p50} ms is less than {delay} ms");
-        assert!(p50 < delay + 4.0, "{phase}: {p50} ms is far from {delay} ms");
+        check_delay(&outcome, phase, delay);
     }
     let whole = outcome.millis("message", "ok", "p50");
     assert!(whole >= 132.0 * 0.999, "the whole is the sum, connection included: {whole} ms");

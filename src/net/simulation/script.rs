@@ -53,7 +53,7 @@ impl Model {
             model.output.extend_from_slice(step.reply.wire());
             let (delay, next) = (step.delay, step.next);
             if let Some(record) = session.take_finished().filter(|record| record.msg) {
-                model.messages.push(record.msg_request.to_vec());
+                model.messages.push(record.msg_text().to_vec());
                 model.acceptances.push(output_start);
             }
             model.answers.push(Answer {
