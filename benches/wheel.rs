@@ -6,7 +6,12 @@
 #[allow(dead_code, reason = "the benchmark uses less of it than the reactor")]
 #[path = "../src/net/clock.rs"]
 mod clock;
-#[allow(dead_code, unreachable_pub, reason = "the benchmark uses less of it than the reactor")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the benchmark uses less of it than the reactor"
+)]
 #[path = "../src/net/wheel.rs"]
 mod wheel;
 

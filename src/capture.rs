@@ -135,7 +135,7 @@ impl Serialize for Line<'_> {
         map.serialize_entry("rcptto", &record.rcptto)?;
         exchange(&mut map, ["data_request", "data_response"], &record.data_exchange)?;
         map.serialize_entry("data", &record.data)?;
-        text(&mut map, "msg_request", &record.msg_request)?;
+        text(&mut map, "msg_request", record.msg_text())?;
         text(&mut map, "msg_response", record.msg_response.as_ref().map_or(b"", Reply::text))?;
         map.serialize_entry("msg", &record.msg)?;
         exchange(&mut map, ["rset_request", "rset_response"], &record.rset_exchange)?;
@@ -169,11 +169,11 @@ fn text<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M:
     }
 }
 
-struct Pairs<'a>(&'a [Exchange]);
+struct Pairs<'a>(&'a [Arc<Exchange>]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Pair))
+        serializer.collect_seq(self.0.iter().map(|exchange| Pair(exchange)))
     }
 }
 

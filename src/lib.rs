@@ -60,3 +60,8 @@ pub use logger::{Logger, StdLogger};
 pub use message::Message;
 pub use server::{Server, StopOutcome};
 pub use stats::{Delays, Durations, RuleStats, Stats};
+
+/// The README's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

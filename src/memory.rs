@@ -50,3 +50,53 @@ impl Drop for Charge {
         self.set(0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charges_take_from_one_budget_and_give_back() {
+        let budget = Budget::new(100);
+        let mut first = budget.charge();
+        let mut second = budget.charge();
+        assert_eq!(budget.left(), 100);
+        first.set(30);
+        second.set(50);
+        assert_eq!(budget.left(), 20);
+        first.set(10);
+        assert_eq!(budget.left(), 40);
+        drop(second);
+        assert_eq!(budget.left(), 90);
+        first.set(0);
+        assert_eq!(budget.left(), 100);
+    }
+
+    #[test]
+    fn a_budget_that_is_overdrawn_has_nothing_left() {
+        let budget = Budget::new(100);
+        let mut charge = budget.charge();
+        charge.set(250);
+        assert_eq!(budget.left(), 0);
+        charge.set(99);
+        assert_eq!(budget.left(), 1);
+    }
+
+    #[test]
+    fn threads_that_charge_at_once_leave_nothing_behind() {
+        let budget = Budget::new(1_000_000);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let budget = budget.clone();
+                scope.spawn(move || {
+                    for bytes in 0..1000 {
+                        let mut charge = budget.charge();
+                        charge.set(bytes);
+                        charge.set(bytes * thread % 77);
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.left(), 1_000_000);
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
@@ -92,7 +91,7 @@ impl Message {
 
     /// The message text: dots unstuffed, lines ended as they came. [`body`](Self::body) has its bytes.
     pub fn msg_request(&self) -> Cow<'_, str> {
-        text(&self.record.msg_request)
+        text(self.record.msg_text())
     }
 
     /// The reply to the final dot.
@@ -142,7 +141,7 @@ impl Message {
 
     /// The message text as bytes: dots unstuffed, otherwise untouched.
     pub fn body(&self) -> &[u8] {
-        &self.record.msg_request
+        self.record.msg_text()
     }
 
     /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.
@@ -211,13 +210,16 @@ impl Message {
 
     /// The same without its text.
     pub(crate) fn without_text(mut self) -> Self {
-        self.record.msg_request = Arc::default();
+        self.record.msg_request = None;
         self
     }
 
     fn trace_header(&self) -> String {
         let reverse_path = self.reverse_path().unwrap_or_default();
-        let helo = self.helo_name().unwrap_or(Cow::Borrowed("unknown"));
+        let peer = address_literal(self.peer_addr);
+        // With AddressRules::Any the client may have given any name; the header stays valid.
+        let helo = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::Compat);
+        let helo = helo.map_or(peer.as_str().into(), |name| text(name.as_bytes()));
         let with = if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" };
         let forward_paths = self.forward_paths();
         // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
@@ -228,8 +230,8 @@ impl Message {
         let date = DateTime::<Local>::from(self.accepted_at.unwrap_or(self.connected_at));
         format!(
             "Return-Path: <{reverse_path}>\r\n\
-             Received: from {helo} ({peer})\r\n\tby {local} with {with} id {id}{for_clause};\r\n\t{date}\r\n",
-            peer = address_literal(self.peer_addr),
+             Received: from {helo} ({peer})\r\n\tby smtpmock ({local}) with {with} id {id}{for_clause};\r\n\t\
+             {date}\r\n",
             local = address_literal(self.local_addr),
             id = self.session_id,
             date = date.to_rfc2822(),

@@ -178,7 +178,13 @@ struct Gone<'a, T>(&'a Outbox<T>);
 
 impl<T> Drop for Gone<'_, T> {
     fn drop(&mut self) {
-        self.0.lock().writer = Writer::Gone;
+        let mut queue = self.0.lock();
+        queue.writer = Writer::Gone;
+        let _unwritten = std::mem::take(&mut queue.items);
+        drop(queue);
         self.0.emptied.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

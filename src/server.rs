@@ -190,8 +190,7 @@ impl Server {
     /// # Errors
     /// Fewer arrived in time; the error carries those that did.
     pub fn wait_for_messages(&self, count: usize, timeout: Duration) -> Result<Vec<Message>, WaitError> {
-        self.wait(count, timeout)?;
-        Ok(self.messages())
+        self.wait(count, timeout, Store::wait_and_copy)
     }
 
     /// The same, and removes the records from the server.
@@ -203,16 +202,20 @@ impl Server {
         count: usize,
         timeout: Duration,
     ) -> Result<Vec<Message>, WaitError> {
-        self.wait(count, timeout)?;
-        Ok(self.messages_and_purge())
+        self.wait(count, timeout, Store::wait_and_take)
     }
 
-    fn wait(&self, expected: usize, timeout: Duration) -> Result<(), WaitError> {
-        let has_arrived = match &self.store {
-            Some(store) => store.wait(expected, timeout),
-            None => expected == 0,
+    fn wait(
+        &self,
+        expected: usize,
+        timeout: Duration,
+        wait: impl FnOnce(&Store, usize, Duration) -> Option<Vec<Message>>,
+    ) -> Result<Vec<Message>, WaitError> {
+        let arrived = match &self.store {
+            Some(store) => wait(store, expected, timeout),
+            None => (expected == 0).then(Vec::new),
         };
-        if has_arrived { Ok(()) } else { Err(WaitError { expected, timeout, arrived: self.messages() }) }
+        arrived.ok_or_else(|| WaitError { expected, timeout, arrived: self.messages() })
     }
 
     /// What the server has done so far.

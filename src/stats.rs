@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::smtp::Policy;
-use crate::smtp::behaviour::State;
+use crate::smtp::behaviour::{MAX_DURATION, State};
 
 /// Digits kept of every duration: 1 in 1000.
 const PRECISION: u8 = 3;
@@ -90,8 +90,8 @@ impl Durations {
     }
 
     fn add(&mut self, duration: Duration) {
-        // It grows to whatever a u64 holds.
-        self.0.saturating_record(microseconds(duration));
+        // It grows as needed; what is longer than any delay can be counts as that.
+        let _ = self.0.record(microseconds(duration.min(MAX_DURATION)));
     }
 
     fn merge(&mut self, other: &Self) {

@@ -135,23 +135,44 @@ impl Store {
     /// Copies of all records: the finished ones in the order in which they were finished, then those of
     /// running sessions in the order in which their last message was accepted.
     pub(crate) fn messages(&self) -> Vec<Message> {
-        let mut archive = lock(&self.archive);
-        let running = self.collect(&mut archive, |running| running.message.clone());
-        archive.iter().map(|numbered| numbered.message.clone()).chain(running).collect()
+        self.copy_all(&mut lock(&self.archive))
     }
 
     /// Takes all records out, in the same order. What arrives meanwhile is either among them or kept.
     pub(crate) fn purge(&self) -> Vec<Message> {
-        let mut archive = lock(&self.archive);
-        let running = self.collect(&mut archive, |running| running.message.take());
-        let messages: Vec<_> = archive.drain(..).map(|numbered| numbered.message).chain(running).collect();
-        messages.iter().for_each(|message| self.uncount(Some(message)));
-        messages
+        self.take_all(&mut lock(&self.archive))
+    }
+
+    /// Waits until `count` records can be seen and copies all there are. `None` when the time is up.
+    pub(crate) fn wait_and_copy(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
+        self.wait_and(count, timeout, |archive| self.copy_all(archive))
+    }
+
+    /// Waits until `count` records can be seen and takes all there are. `None` when the time is up.
+    pub(crate) fn wait_and_take(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
+        self.wait_and(count, timeout, |archive| self.take_all(archive))
+    }
+
+    /// Whoever purges holds the archive: what is counted while it is held is there for the caller, and not
+    /// for another who waited for the same records.
+    fn wait_and(
+        &self,
+        count: usize,
+        timeout: Duration,
+        read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
+    ) -> Option<Vec<Message>> {
+        let deadline = Deadline::after(timeout);
+        while self.wait_until(count, deadline) {
+            let mut archive = lock(&self.archive);
+            if self.visible.load(Ordering::SeqCst) >= count {
+                return Some(read(&mut archive));
+            }
+        }
+        None
     }
 
     /// Waits until `count` records can be seen. False when the time is up.
-    pub(crate) fn wait(&self, count: usize, timeout: Duration) -> bool {
-        let deadline = Deadline::after(timeout);
+    fn wait_until(&self, count: usize, deadline: Deadline) -> bool {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         let mut gate = lock(&self.gate);
         let arrived = loop {
@@ -167,6 +188,18 @@ impl Store {
         drop(gate);
         self.waiters.fetch_sub(1, Ordering::SeqCst);
         arrived
+    }
+
+    fn copy_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
+        let running = self.collect(archive, |running| running.message.clone());
+        archive.iter().map(|numbered| numbered.message.clone()).chain(running).collect()
+    }
+
+    fn take_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
+        let running = self.collect(archive, |running| running.message.take());
+        let messages: Vec<_> = archive.drain(..).map(|numbered| numbered.message).chain(running).collect();
+        messages.iter().for_each(|message| self.uncount(Some(message)));
+        messages
     }
 
     /// Records evicted because the bound was reached.
@@ -242,3 +275,6 @@ impl Store {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,2 +1,7 @@
 //! `smtpload`: an SMTP load generator.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    smtpload::run()
+}

@@ -66,3 +66,6 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

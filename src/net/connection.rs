@@ -163,6 +163,8 @@ pub(super) struct Connection<T> {
     accepted_at: Option<SystemTime>,
     /// This session's record in the store.
     running: Option<RunningKey>,
+    /// The session's record has changed since the store was given it. Told once a turn: it is copied whole.
+    is_shown_stale: bool,
     /// Memory of message texts this session is charged for.
     charge: Option<Charge>,
     is_filed: bool,
@@ -199,6 +201,7 @@ impl<T: Transport> Connection<T> {
             origin,
             accepted_at: None,
             running: None,
+            is_shown_stale: false,
             charge: None,
             is_filed: false,
             pace: None,
@@ -329,7 +332,7 @@ impl<T: Transport> Connection<T> {
         let mut budget = BYTES_PER_TURN;
         while self.readable && budget > 0 && self.may_read(resources) {
             let mut scratch = std::mem::take(&mut resources.scratch);
-            let room = self.room_to_read();
+            let room = self.room_to_read().min(scratch.len());
             let result = self.stream.read(&mut scratch[..room]);
             if let Ok(count) = result {
                 budget = budget.saturating_sub(count);
@@ -411,9 +414,6 @@ impl<T: Transport> Connection<T> {
             self.count_message(context, step);
         }
         self.file(context, step.filing);
-        if step.stage == Stage::Data && step.accepted {
-            self.data_deadline = resources.now.after(context.data_timeout);
-        }
         if step.delay.is_zero() {
             self.act(context, resources, step.reply, step.portion, step.next);
             return;
@@ -437,6 +437,10 @@ impl<T: Transport> Connection<T> {
         next: Next,
     ) {
         self.answer(resources, reply, portion);
+        if self.session.expects() == Expect::Data {
+            // Only the reply to DATA is due while data are expected: the time for all of it runs from now.
+            self.data_deadline = resources.now.after(context.data_timeout);
+        }
         self.renew(context, resources);
         match next {
             Next::Continue => {}
@@ -474,8 +478,9 @@ impl<T: Transport> Connection<T> {
         };
     }
 
-    /// Ends a turn: writes the replies, and decides what comes next.
+    /// Ends a turn: shows the record, writes the replies, and decides what comes next.
     fn settle(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.update_shown(context);
         if self.write(context, resources).is_err() {
             return Fate::Over;
         }

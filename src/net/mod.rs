@@ -7,6 +7,8 @@ mod connection;
 mod listener;
 mod reactor;
 pub(crate) mod shard;
+#[cfg(test)]
+mod simulation;
 mod wheel;
 
 pub(crate) use listener::bind;

@@ -182,3 +182,8 @@ impl<T> Wheel<T> {
         self.entries[next as usize].previous = previous;
     }
 }
+
+// The path is spelled out for the benchmark, which compiles this file in elsewhere.
+#[cfg(test)]
+#[path = "wheel/tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! HELO names and the paths of MAIL and RCPT, under three sets of rules.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::command::starts_with_ignoring_case;
 use super::letters::is_letter;
@@ -96,7 +96,7 @@ impl<'a> Path<'a> {
 fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
     let argument = argument.trim_ascii();
     let inside = argument.strip_prefix(b"<").and_then(|rest| {
-        let end = memchr::memrchr(b'>', rest)?;
+        let end = memchr::memchr(b'>', rest)?;
         Some(&rest[..end])
     });
     inside.unwrap_or(argument)
@@ -196,8 +196,9 @@ fn is_reference_domain(domain: &[u8]) -> bool {
     is_top && front.split(['.', '-']).all(is_word)
 }
 
-/// Dotted decimal, each number of one to three digits and at most 255; leading zeros are fine.
-fn is_reference_ipv4(text: &[u8]) -> bool {
+/// Dotted decimal, each number of one to three digits and at most 255; leading zeros are fine, for
+/// go-smtp-mock as for RFC 5321 (`Snum` in section 4.1.3).
+fn is_dotted_decimal(text: &[u8]) -> bool {
     let is_octet = |part: &[u8]| {
         (1..=3).contains(&part.len())
             && part.iter().all(u8::is_ascii_digit)
@@ -209,8 +210,8 @@ fn is_reference_ipv4(text: &[u8]) -> bool {
 fn is_compat_helo_name(name: &[u8]) -> bool {
     let literal = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     is_reference_domain(name)
-        || is_reference_ipv4(name)
-        || literal.is_some_and(is_reference_ipv4)
+        || is_dotted_decimal(name)
+        || literal.is_some_and(is_dotted_decimal)
         || is_a_label_domain(name)
         || is_address_literal(name)
 }
@@ -282,7 +283,8 @@ fn is_rfc_domain(domain: &[u8]) -> bool {
     domain.split(|&octet| octet == b'.').all(is_sub_domain)
 }
 
-/// `address-literal` of RFC 5321 section 4.1.3: IPv4, IPv6 or a tag and its content.
+/// `address-literal` of RFC 5321 section 4.1.3: IPv4, or IPv6, which is the only tag registered for the
+/// general form.
 fn is_address_literal(text: &[u8]) -> bool {
     let Some(inner) = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
         return false;
@@ -291,13 +293,7 @@ fn is_address_literal(text: &[u8]) -> bool {
         return false;
     };
     match inner.split_once(':') {
-        None => inner.parse::<Ipv4Addr>().is_ok(),
-        Some((tag, ip)) if tag.eq_ignore_ascii_case("IPv6") => ip.parse::<Ipv6Addr>().is_ok(),
-        Some((tag, content)) => {
-            is_rfc_domain(tag.as_bytes())
-                && !tag.contains('.')
-                && !content.is_empty()
-                && content.bytes().all(|octet| matches!(octet, b'!'..=b'Z' | b'^'..=b'~'))
-        }
+        None => is_dotted_decimal(inner.as_bytes()),
+        Some((tag, ip)) => tag.eq_ignore_ascii_case("IPv6") && ip.parse::<Ipv6Addr>().is_ok(),
     }
 }

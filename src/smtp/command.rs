@@ -73,8 +73,17 @@ fn is_long_s_rset(line: &[u8]) -> bool {
 }
 
 fn names_a_command(line: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] =
-        [b"mail from:", b"rcpt to:", b"helo", b"ehlo", b"data", b"rset", b"noop", b"quit"];
+    const NAMES: [&[u8]; 9] = [
+        b"mail from:",
+        b"rcpt to:",
+        b"helo",
+        b"ehlo",
+        b"data",
+        b"rset",
+        RSET_LONG_S.as_bytes(),
+        b"noop",
+        b"quit",
+    ];
     NAMES.iter().any(|name| starts_with_ignoring_case(line, name))
         || NAMES.iter().any(|name| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }

@@ -127,3 +127,24 @@ const NON_ASCII_LETTERS: &[(u32, u32)] = &[
     (0x20000, 0x2a6df), (0x2a700, 0x2b739), (0x2b740, 0x2b81d), (0x2b820, 0x2cea1), (0x2ceb0, 0x2ebe0), (0x2ebf0, 0x2ee5d),
     (0x2f800, 0x2fa1d), (0x30000, 0x3134a), (0x31350, 0x323af),
 ];
+
+#[cfg(test)]
+mod tests {
+    use regex_syntax::hir::{Class, HirKind};
+
+    use super::is_letter;
+
+    #[test]
+    fn letters_are_unicode_category_l() {
+        let hir = regex_syntax::parse(r"\p{L}").expect("a valid pattern");
+        let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
+            panic!("{hir:?} is no class");
+        };
+        let mut ranges = class.ranges().iter().peekable();
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            while ranges.next_if(|range| range.end() < c).is_some() {}
+            let expected = ranges.peek().is_some_and(|range| range.start() <= c);
+            assert_eq!(is_letter(c), expected, "U+{:04X}", u32::from(c));
+        }
+    }
+}

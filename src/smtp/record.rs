@@ -34,12 +34,13 @@ pub struct Record {
     pub helo_exchange: Exchange,
     /// MAIL.
     pub mailfrom_exchange: Exchange,
-    /// Each RCPT that counts, in order.
-    pub rcptto_exchanges: Vec<Exchange>,
+    /// Each RCPT that counts, in order. Cloning a record shares them.
+    pub rcptto_exchanges: Vec<Arc<Exchange>>,
     /// DATA.
     pub data_exchange: Exchange,
-    /// The message text, dots unstuffed, without the final dot's line. Cloning a record shares it.
-    pub msg_request: Arc<Vec<u8>>,
+    /// The message text, dots unstuffed, without the final dot's line; see [`msg_text`](Self::msg_text).
+    /// Cloning a record shares it.
+    pub msg_request: Option<Arc<Vec<u8>>>,
     /// Octets of the message text, kept or not.
     pub msg_size: usize,
     /// What the final dot was answered with.
@@ -70,38 +71,55 @@ impl Record {
         self.mailfrom && self.rcptto && self.data && self.msg
     }
 
-    /// The same HELO, and nothing else: what MAIL and RSET leave.
-    pub(super) fn after_helo(&mut self) -> Self {
-        Self { helo_exchange: std::mem::take(&mut self.helo_exchange), helo: self.helo, ..Self::default() }
+    /// The message text; empty where there is none.
+    pub fn msg_text(&self) -> &[u8] {
+        self.msg_request.as_deref().map_or(b"", Vec::as_slice)
     }
 
-    /// HELO and MAIL, and nothing else: what RCPT leaves.
-    pub(super) fn after_mail(&mut self) -> Self {
-        Self {
-            mailfrom_exchange: std::mem::take(&mut self.mailfrom_exchange),
-            mailfrom: self.mailfrom,
-            ..self.after_helo()
-        }
+    /// Erases all but HELO, as MAIL and RSET do.
+    pub(super) fn keep_helo(&mut self) {
+        self.mailfrom_exchange = Exchange::default();
+        self.mailfrom = false;
+        self.keep_mail();
     }
 
-    /// HELO, MAIL and RCPT, and nothing else: what DATA leaves.
-    pub(super) fn after_rcpt(&mut self) -> Self {
-        Self {
-            rcptto_exchanges: std::mem::take(&mut self.rcptto_exchanges),
-            rcptto: self.rcptto,
-            ..self.after_mail()
-        }
+    /// Erases all but HELO and MAIL, as RCPT does.
+    pub(super) fn keep_mail(&mut self) {
+        self.rcptto_exchanges.clear();
+        self.rcptto = false;
+        self.keep_rcpt();
+    }
+
+    /// Erases all but HELO, MAIL and RCPT, as DATA does.
+    pub(super) fn keep_rcpt(&mut self) {
+        self.data_exchange = Exchange::default();
+        self.data = false;
+        self.msg_request = None;
+        self.msg_response = None;
+        self.msg_size = 0;
+        self.msg = false;
+        self.rset_exchange = Exchange::default();
+        self.rset = false;
+        self.noop = false;
+        self.quit_sent = false;
     }
 
     /// Bytes this record holds in memory, its bookkeeping included.
     pub(crate) fn memory(&self) -> usize {
         let exchanges =
             [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
-        let lines =
-            exchanges.into_iter().chain(&self.rcptto_exchanges).map(|exchange| exchange.request.len());
+        let lines = exchanges.iter().map(|exchange| exchange.request.len());
+        let recipients = self.rcptto_exchanges.iter();
+        let recipients = recipients.map(|exchange| size_of::<Exchange>() + exchange.request.len());
         size_of::<Self>()
-            + self.rcptto_exchanges.capacity() * size_of::<Exchange>()
             + lines.sum::<usize>()
-            + self.msg_request.capacity()
+            + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
+            + recipients.sum::<usize>()
+            + self.msg_memory()
+    }
+
+    /// Bytes of the message text in memory.
+    pub(super) fn msg_memory(&self) -> usize {
+        self.msg_request.as_ref().map_or(0, |text| text.capacity())
     }
 }

@@ -113,8 +113,12 @@ impl Session {
             },
             State::Data(incoming) => {
                 let scan = incoming.take(policy, self.memory_left, input);
-                // A session that is going to be closed need not hear the rest.
+                // A session that is going to be closed need not hear the rest. How much of it has come is
+                // chance, so its size is the least that is too big.
                 let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
+                if is_over {
+                    incoming.size = policy.message_size_limit.saturating_add(1);
+                }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(policy, environment));
                 Progress { consumed: scan.consumed, step }
             }
@@ -164,7 +168,7 @@ impl Session {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
         };
-        incoming + self.record.msg_request.capacity()
+        incoming + self.record.msg_memory()
     }
 
     /// Octets of the last message received to its end, kept or not.
@@ -234,7 +238,7 @@ impl Session {
         if policy.multiple_message_receiving && self.record.rset && self.record.is_consistent() {
             self.finish_record();
         }
-        self.record = self.record.after_helo();
+        self.record.keep_helo();
         self.forget_mail();
         let path = Path::parse_reverse(line, policy.addresses);
         let mailbox = path.as_ref().map(Path::mailbox);
@@ -256,7 +260,7 @@ impl Session {
     fn rcpt<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
         let keeps_all = keeps_every_rcpt(policy);
         if !keeps_all {
-            self.record = self.record.after_mail();
+            self.record.keep_mail();
             self.any_rcpt_accepted = false;
         }
         let path = Path::parse_forward(line, policy.addresses);
@@ -285,7 +289,7 @@ impl Session {
 
     fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
         if policy.keep != Keep::Nothing {
-            self.record.rcptto_exchanges.push(exchange);
+            self.record.rcptto_exchanges.push(Arc::new(exchange));
         }
     }
 
@@ -307,7 +311,7 @@ impl Session {
         environment: &mut Environment<'_>,
         command: &Command<'_>,
     ) -> Step<'p> {
-        self.record = self.record.after_rcpt();
+        self.record.keep_rcpt();
         let verdict = self.check_data(policy, command);
         let asked = Asked::at(Stage::Data, DelayPoint::Data);
         let answer = self.answer(policy, environment, asked, verdict);
@@ -348,7 +352,7 @@ impl Session {
         self.record.msg_size = incoming.size;
         self.last_message_size = incoming.size;
         if answer.accepted && policy.keep == Keep::Message {
-            self.record.msg_request = Arc::new(incoming.text);
+            self.record.msg_request = Some(Arc::new(incoming.text));
         }
         self.messages = self.messages.saturating_add(u32::from(answer.accepted));
         self.transaction_open = false;
@@ -380,7 +384,7 @@ impl Session {
         }
         self.abandon_mail(policy);
         if !keeps_message {
-            self.record = self.record.after_helo();
+            self.record.keep_helo();
             self.forget_mail();
         }
         self.transaction_open = false;

@@ -83,6 +83,13 @@ pub enum Next {
     Hold,
 }
 
+impl Next {
+    /// The connection is over.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Close | Self::Reset)
+    }
+}
+
 /// What a step means for whoever keeps the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filing {

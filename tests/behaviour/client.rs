@@ -1,7 +1,7 @@
 //! A client that says what it is told to and hears what comes.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Longer than anything these tests wait for.
@@ -17,6 +17,8 @@ pub(crate) enum End {
 pub(crate) struct Client {
     stream: TcpStream,
     heard: Vec<u8>,
+    /// A write failed: whoever is told of a reset there is not told again.
+    was_reset: bool,
 }
 
 impl Client {
@@ -25,7 +27,7 @@ impl Client {
         let stream = TcpStream::connect(address).expect("a server");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("a socket");
-        Self { stream, heard: Vec::new() }
+        Self { stream, heard: Vec::new(), was_reset: false }
     }
 
     /// Connects and takes the greeting.
@@ -37,6 +39,16 @@ impl Client {
 
     pub(crate) fn say(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).expect("an open connection");
+    }
+
+    /// The same on a connection that may have ended.
+    pub(crate) fn try_say(&mut self, text: &str) {
+        self.was_reset |= self.stream.write_all(text.as_bytes()).is_err();
+    }
+
+    /// Says that nothing more will be said.
+    pub(crate) fn finish_saying(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Says a line and hears the reply to it.
@@ -83,6 +95,7 @@ impl Client {
     pub(crate) fn end(&mut self) -> (String, End) {
         let end = loop {
             match self.read() {
+                Ok(0) if self.was_reset => break End::Reset,
                 Ok(0) => break End::Fin,
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break End::Reset,

@@ -2,5 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "a client's clock is the only witness of a delay")]
 
+mod actions;
+mod chance;
 mod client;
+mod conditions;
+mod limits;
+mod properties;
+mod recipes;
 mod rules;

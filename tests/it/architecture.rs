@@ -49,8 +49,9 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     sources
 }
 
-/// A source without its comments: documentation may name what code may not.
+/// A source without its comments and unit tests: they may name what its code may not.
 fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     let without_comment = |line: &str| line.split("//").next().unwrap_or_default().to_owned() + "\n";
     text.lines().map(without_comment).collect()
 }

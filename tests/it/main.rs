@@ -1,8 +1,17 @@
-//! The one test binary: what `smtpmock` promises, checked from outside.
+//! What `smtpmock` promises, checked from outside: the bare session, and a server in this process over
+//! real sockets.
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addresses;
 mod architecture;
+mod chunking;
+mod junk;
+mod lifecycle;
+mod logging;
+mod messages;
 mod regressions;
+mod scanners;
 mod transcripts_pure;
+mod transcripts_socket;

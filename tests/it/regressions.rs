@@ -56,3 +56,27 @@ fn rset_let_a_record_grow_beyond_the_limit_of_recipients() {
     let (_, records, _) = talk(&keeps_over_rset(), &dialogue);
     assert_eq!(records[0].rcptto_exchanges.len(), LIMIT);
 }
+
+#[test]
+fn mail_alone_was_no_command_beside_a_reset_with_a_long_s() {
+    let (replies, ..) = talk(&Policy::default(), "MAIL r\u{17f}et\r\n");
+    assert!(replies[1].starts_with("503 "), "{replies:?}");
+}
+
+#[test]
+fn an_address_literal_with_a_leading_zero_was_refused() {
+    let (replies, ..) = talk(&Policy::default(), "EHLO example.com\r\nMAIL FROM:<a@[192.0.2.01]>\r\n");
+    assert_eq!(replies[2], "250 Received");
+}
+
+#[test]
+fn the_size_of_a_message_refused_under_fail_fast_depended_on_how_it_was_cut() {
+    let mut policy = Policy::default();
+    policy.fail_fast = true;
+    policy.set_message_size_limit(10);
+    for length in [11, 500] {
+        let envelope = "HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n";
+        let (_, records, _) = talk(&policy, &format!("{envelope}{}", "x".repeat(length)));
+        assert_eq!(records[0].msg_size, 11);
+    }
+}

@@ -5,52 +5,17 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use smtpmock::smtp::Record;
 
+use crate::support::expectations;
 use crate::support::peer::Peer;
 use crate::support::records;
-use crate::support::transcript::{self, Case, ClientEnd, Step};
-
-/// Recorded dialogues.
-const RECORDED: usize = 531;
-
-/// Sessions that sent nothing: readiness probes are no mail, so no record is kept of them. go-smtp-mock
-/// keeps an empty one.
-const SENT_NOTHING: &[&str] =
-    &["abort-after-connect-immediately", "half-close-after-connect", "timeout-negative"];
+use crate::support::transcript::{Case, ClientEnd, Step};
 
 #[test]
 fn every_recorded_dialogue_is_accounted_for() {
-    let mended: BTreeMap<String, Case> =
-        transcript::mended().into_iter().map(|case| (case.name.clone(), case)).collect();
-    let (mut exact, mut excepted, mut mended_cases, mut failures) = (0, 0, 0, Vec::new());
-    for case in transcript::recorded() {
-        let expected = expectation(&case, &mended);
-        match check(&expected) {
-            Err(failure) => failures.push(format!("{}: {failure}", case.name)),
-            Ok(()) if case.defect.is_some() => mended_cases += 1,
-            Ok(()) if SENT_NOTHING.contains(&case.name.as_str()) => excepted += 1,
-            Ok(()) => exact += 1,
-        }
-    }
-    println!("transcripts, pure session: {exact} exact, {mended_cases} mended, {excepted} excepted");
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-    assert_eq!(excepted, SENT_NOTHING.len());
-    assert_eq!(mended_cases, mended.len(), "a mended dialogue that mends nothing");
-    assert_eq!(exact + mended_cases + excepted, RECORDED);
-}
-
-/// What is right for a recorded case: itself, or its mended dialogue.
-fn expectation(case: &Case, mended: &BTreeMap<String, Case>) -> Case {
-    if case.defect.is_some() {
-        let mended = mended.get(&case.name).unwrap_or_else(|| panic!("{} is not mended", case.name));
-        assert_eq!((&mended.defect, &mended.config), (&case.defect, &case.config), "{}", case.name);
-        return mended.clone();
-    }
-    let mut case = case.clone();
-    if SENT_NOTHING.contains(&case.name.as_str()) {
-        assert!(case.steps.iter().all(|step| step.send.is_empty()), "{} sends something", case.name);
-        case.messages.clear();
-    }
-    case
+    let cases = expectations::all();
+    let results: Vec<_> =
+        cases.iter().map(|(basis, case)| (*basis, case.name.clone(), check(case))).collect();
+    expectations::account("pure session", &results);
 }
 
 fn check(case: &Case) -> Result<(), String> {

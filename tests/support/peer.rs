@@ -28,10 +28,11 @@ impl<'p> Peer<'p> {
             return;
         }
         self.input.extend_from_slice(bytes);
-        while !self.input.is_empty() {
-            let progress = self.session.advance(self.policy, &self.input);
-            assert!(progress.consumed <= self.input.len(), "consumed more than there was");
-            self.input.drain(..progress.consumed);
+        let mut input = std::mem::take(&mut self.input);
+        let mut at = 0;
+        while at < input.len() && !self.closed {
+            let progress = self.session.advance(self.policy, &input[at..]);
+            at += progress.consumed;
             let Some(step) = progress.step else { break };
             self.output.extend_from_slice(step.reply.wire());
             if step.filing == Filing::Finished {
@@ -39,9 +40,11 @@ impl<'p> Peer<'p> {
             }
             assert!(self.session.take_finished().is_none(), "a record without Filing::Finished");
             if step.next == Next::Close {
-                return self.close(records);
+                self.close(records);
             }
         }
+        input.drain(..at);
+        self.input = input;
     }
 
     /// The client is gone, or the connection is closed.

@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use smtpmock::smtp::{Exchange, Record, Reply};
 
+use super::transcript::decode;
+
 /// Longer texts stand in the transcripts as their length and digest.
 const LONGEST_TEXT: usize = 4096;
 
@@ -13,11 +15,11 @@ pub(crate) fn to_json(record: &Record) -> Value {
     let mut fields = Fields::default();
     fields.exchange("helo", &record.helo_exchange, record.helo);
     fields.exchange("mailfrom", &record.mailfrom_exchange, record.mailfrom);
-    let pairs: Vec<Value> = record.rcptto_exchanges.iter().map(pair).collect();
+    let pairs: Vec<Value> = record.rcptto_exchanges.iter().map(|exchange| pair(exchange)).collect();
     fields.0.insert("rcpttoRequestResponse".into(), pairs.into());
     fields.flag("rcptto", record.rcptto);
     fields.exchange("data", &record.data_exchange, record.data);
-    fields.text("msgRequest", &record.msg_request);
+    fields.text("msgRequest", record.msg_text());
     fields.text("msgResponse", record.msg_response.as_ref().map_or(b"", Reply::text));
     fields.flag("msg", record.msg);
     fields.exchange("rset", &record.rset_exchange, record.rset);
@@ -69,12 +71,53 @@ fn form(bytes: &[u8]) -> Form {
 }
 
 fn pair(exchange: &Exchange) -> Value {
-    let half = |bytes: &[u8]| match form(bytes) {
+    json!([half_form(&exchange.request), half_form(exchange.response_text())])
+}
+
+fn half_form(bytes: &[u8]) -> Value {
+    match form(bytes) {
         Form::Text(text) => Value::String(text),
         Form::Base64(encoded) => json!({"b64": encoded}),
         Form::Digest(digest) => digest,
-    };
-    json!([half(&exchange.request), half(exchange.response_text())])
+    }
+}
+
+/// A line of a capture as the transcripts would write it, without the fields that are not go-smtp-mock's.
+pub(crate) fn from_capture(line: &str) -> Value {
+    let json: Value = serde_json::from_str(line).expect("a line of JSON");
+    let captured = json.as_object().expect("an object");
+    let mut fields = Fields::default();
+    for (name, value) in captured {
+        if OWN_FIELDS.contains(&name.as_str()) {
+            continue;
+        }
+        match value {
+            Value::String(text) => match name.strip_suffix("_base64") {
+                Some(name) => fields.text(&camel_case(name), &decode(text)),
+                None => fields.text(&camel_case(name), text.as_bytes()),
+            },
+            Value::Array(pairs) => {
+                let half = |half: &Value| match &half["base64"] {
+                    Value::String(encoded) => half_form(&decode(encoded)),
+                    _ => half_form(half.as_str().expect("a text").as_bytes()),
+                };
+                let pairs: Vec<Value> =
+                    pairs.iter().map(|pair| json!([half(&pair[0]), half(&pair[1])])).collect();
+                fields.0.insert(camel_case(name), pairs.into());
+            }
+            flag => fields.flag(&camel_case(name), flag.as_bool().expect("a flag")),
+        }
+    }
+    Value::Object(fields.0)
+}
+
+/// Fields of a capture that go-smtp-mock's `Message` does not have.
+const OWN_FIELDS: &[&str] = &["session", "peer_addr", "connected_at", "accepted_at", "msg_size"];
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
 }
 
 /// The fields in which two lists of records differ, one per line; empty when they are equal.

@@ -26,18 +26,23 @@ impl<T: Transport> Connection<T> {
                 let message = self.message(context, self.session.record().clone());
                 self.running = context.records.accept(self.running, message);
             }
-            Filing::Changed => {
-                if let Some(key) = self.running {
-                    let message = self.message(context, self.session.record().clone());
-                    context.records.update(key, message);
-                }
-            }
+            Filing::Changed => self.is_shown_stale = true,
             Filing::Accepted => {}
             Filing::Finished => {
                 if let Some(record) = self.session.take_finished() {
                     self.file_finished(context, record, false);
                 }
             }
+        }
+    }
+
+    /// Shows what has changed in a record that can be seen already.
+    pub(super) fn update_shown(&mut self, context: &Context) {
+        if std::mem::take(&mut self.is_shown_stale)
+            && let Some(key) = self.running
+        {
+            let message = self.message(context, self.session.record().clone());
+            context.records.update(key, message);
         }
     }
 

@@ -391,4 +391,4 @@ impl<'t> Reader<'t> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

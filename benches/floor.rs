@@ -1,0 +1,190 @@
+//! The guard: server CPU per message of `smtpmock` and of the floor, a null sink that does not even parse,
+//! driven in turn by the same client. Both are processes of their own, and what the kernel says they used
+//! is compared, round by round, so that the machine's drift cancels.
+//!
+//! Fails when the median ratio of a shape is above [`ALARM`], which noise does not reach: a change that
+//! trips it has made something much more expensive. Linux only; `FLOOR_ROUNDS` sets the number of rounds.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+#[path = "../loadtest/examples/null_sink.rs"]
+mod null_sink;
+
+/// Above this the guard fails. Seen on a busy two-core machine: medians up to 1.15.
+const ALARM: f64 = 1.4;
+const CLIENTS: usize = 16;
+/// Set for the process that is to be the null sink.
+const SINK: &str = "SMTPMOCK_BENCH_NULL_SINK";
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// One way to send messages.
+struct Shape {
+    name: &'static str,
+    size: usize,
+    reuses_session: bool,
+    /// Messages that each client sends in one round.
+    messages: usize,
+}
+
+const SHAPES: [Shape; 3] = [
+    Shape { name: "1 KiB, session reused", size: 1024, reuses_session: true, messages: 1000 },
+    Shape { name: "1 KiB, session per message", size: 1024, reuses_session: false, messages: 300 },
+    Shape { name: "64 KiB, session reused", size: 64 * 1024, reuses_session: true, messages: 500 },
+];
+
+fn main() -> ExitCode {
+    if std::env::var_os(SINK).is_some() {
+        return null_sink::main().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    match compare() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("FAILED: more than {ALARM} times the floor");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True when every shape stays below the alarm.
+fn compare() -> Result<bool> {
+    let rounds: usize = std::env::var("FLOOR_ROUNDS").map_or(Ok(5), |text| text.parse())?;
+    let mut is_fine = true;
+    for shape in &SHAPES {
+        let mut floor = Vec::new();
+        let mut mock = Vec::new();
+        for _ in 0..rounds {
+            floor.push(Server::null_sink()?.cpu_per_message(shape)?);
+            mock.push(Server::smtpmock()?.cpu_per_message(shape)?);
+        }
+        let ratio = median(mock.iter().zip(&floor).map(|(mock, floor)| mock / floor).collect());
+        is_fine &= ratio <= ALARM;
+        println!(
+            "{:27} floor {:6.1} us  smtpmock {:6.1} us  ratio {ratio:.2}",
+            shape.name,
+            median(floor),
+            median(mock),
+        );
+    }
+    Ok(is_fine)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A server process, ended when dropped.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn null_sink() -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(SINK, "1");
+        Self::start(command, |port| port.to_string())
+    }
+
+    fn smtpmock() -> Result<Self> {
+        Self::start(Command::new(env!("CARGO_BIN_EXE_smtpmock")), |port| format!("--port={port}"))
+    }
+
+    fn start(mut command: Command, port_argument: impl Fn(u16) -> String) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let process = command.arg(port_argument(address.port())).stdout(Stdio::null()).spawn()?;
+        let server = Self { process, address };
+        for _ in 0..500 {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(server);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("the server does not listen".into())
+    }
+
+    /// Microseconds of CPU, user and system, that the server spent on each message.
+    fn cpu_per_message(self, shape: &Shape) -> Result<f64> {
+        let before = self.cpu()?;
+        send_all(self.address, shape)?;
+        let used = self.cpu()? - before;
+        Ok(used.as_secs_f64() * 1e6 / (CLIENTS * shape.messages) as f64)
+    }
+
+    /// What all threads of the process have used, to the nanosecond.
+    fn cpu(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let statistics = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+            let on_cpu = statistics.split(' ').next().ok_or("an empty schedstat")?;
+            nanoseconds += on_cpu.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended; there is nothing to be saved in either case.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// All clients take each step together: first all write, then all read.
+fn send_all(address: SocketAddr, shape: &Shape) -> Result<()> {
+    let mut data = b"x".repeat(shape.size);
+    data.extend_from_slice(b"\r\n.\r\n");
+    let transaction: [(&[u8], &[u8]); 4] = [
+        (b"MAIL FROM:<sender@example.com>\r\n", b"250"),
+        (b"RCPT TO:<recipient@example.com>\r\n", b"250"),
+        (b"DATA\r\n", b"354"),
+        (&data, b"250"),
+    ];
+    let (sessions, messages) = if shape.reuses_session { (1, shape.messages) } else { (shape.messages, 1) };
+    for _ in 0..sessions {
+        let mut clients = connect(address)?;
+        step(&mut clients, b"", b"220")?;
+        step(&mut clients, b"HELO client.example.com\r\n", b"250")?;
+        for _ in 0..messages {
+            for (request, code) in transaction {
+                step(&mut clients, request, code)?;
+            }
+        }
+        step(&mut clients, b"QUIT\r\n", b"221")?;
+    }
+    Ok(())
+}
+
+fn connect(address: SocketAddr) -> Result<Vec<TcpStream>> {
+    let connect = |_| {
+        let client = TcpStream::connect(address)?;
+        client.set_nodelay(true)?;
+        client.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(client)
+    };
+    (0..CLIENTS).map(connect).collect()
+}
+
+fn step(clients: &mut [TcpStream], request: &[u8], code: &[u8]) -> Result<()> {
+    for client in &mut *clients {
+        client.write_all(request)?;
+    }
+    let mut reply = [0; 512];
+    for client in clients {
+        let length = client.read(&mut reply)?;
+        if !reply[..length].starts_with(code) {
+            return Err(format!("got {:?}", String::from_utf8_lossy(&reply[..length])).into());
+        }
+    }
+    Ok(())
+}

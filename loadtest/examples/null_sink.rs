@@ -1,0 +1,112 @@
+//! The floor: the least work a single-threaded event loop can do as an SMTP sink.
+//!
+//! One read and one write per command, no parsing past the first byte and the final dot, no
+//! timers, no storage. It is a measuring stick, not a server: it trusts its client and does
+//! not do PIPELINING. Usage: `null_sink PORT` (listens on 127.0.0.1 until it is ended).
+
+use std::io::{ErrorKind, Read as _, Write as _};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+const LISTENER: Token = Token(usize::MAX);
+const READ_BUFFER: usize = 64 * 1024;
+const END: &[u8; 5] = b"\r\n.\r\n";
+
+/// A connection: whether it is inside a message, and that message's last bytes.
+struct Peer {
+    stream: TcpStream,
+    in_data: bool,
+    tail: [u8; 5],
+}
+
+pub(crate) fn main() -> std::io::Result<()> {
+    let port = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let Some(port) = port else {
+        return Err(std::io::Error::other("usage: null_sink PORT"));
+    };
+    let mut listener = TcpListener::bind(std::net::SocketAddr::from(([127, 0, 0, 1], port)))?;
+    let mut poll = Poll::new()?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut events = Events::with_capacity(1024);
+    let mut peers: Vec<Option<Peer>> = Vec::new();
+    let mut free: Vec<usize> = Vec::new();
+    let mut buffer = vec![0; READ_BUFFER];
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                accept(&listener, &poll, &mut peers, &mut free)?;
+            } else if let Some(place) = peers.get_mut(event.token().0)
+                && place.as_mut().is_some_and(|peer| !serve(peer, &mut buffer))
+            {
+                *place = None;
+                free.push(event.token().0);
+            }
+        }
+    }
+}
+
+fn accept(
+    listener: &TcpListener,
+    poll: &Poll,
+    peers: &mut Vec<Option<Peer>>,
+    free: &mut Vec<usize>,
+) -> std::io::Result<()> {
+    while let Ok((mut stream, _)) = listener.accept() {
+        stream.set_nodelay(true)?;
+        let index = free.pop().unwrap_or_else(|| {
+            peers.push(None);
+            peers.len() - 1
+        });
+        poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        let mut peer = Peer { stream, in_data: false, tail: [0; 5] };
+        say(&mut peer, b"220 Welcome\r\n");
+        peers[index] = Some(peer);
+    }
+    Ok(())
+}
+
+/// Replies are short: a socket that does not take one is given up with its client.
+fn say(peer: &mut Peer, reply: &[u8]) {
+    drop(peer.stream.write(reply));
+}
+
+/// Serves what has arrived; says whether the connection goes on.
+fn serve(peer: &mut Peer, buffer: &mut [u8]) -> bool {
+    loop {
+        let count = match peer.stream.read(buffer) {
+            Ok(0) => return false,
+            Ok(count) => count,
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        };
+        if peer.in_data {
+            let kept = &buffer[count.saturating_sub(END.len())..count];
+            peer.tail.rotate_left(kept.len());
+            peer.tail[END.len() - kept.len()..].copy_from_slice(kept);
+            if peer.tail == *END {
+                peer.in_data = false;
+                say(peer, b"250 Received\r\n");
+            }
+        } else {
+            match buffer[0] | 32 {
+                b'd' => {
+                    peer.in_data = true;
+                    peer.tail = [0; 5];
+                    say(peer, b"354 Ready for receive message. End data with <CR><LF>.<CR><LF>\r\n");
+                }
+                b'q' => {
+                    say(peer, b"221 Closing connection\r\n");
+                    return false;
+                }
+                _ => say(peer, b"250 Received\r\n"),
+            }
+        }
+        if count < buffer.len() {
+            return true;
+        }
+    }
+}

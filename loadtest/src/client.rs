@@ -1,0 +1,413 @@
+//! The SMTP client as a state machine. Pure: no sockets, no clocks.
+//!
+//! The reactor tells it what arrived ([`Session::on_connected`], [`Session::on_line`]) and
+//! does what the returned [`Step`] says. With PIPELINING (RFC 2920) MAIL, every RCPT and
+//! DATA leave as one group, and the replies are matched to the commands one by one, in
+//! the order the commands were sent.
+
+use crate::phase::Phase;
+use crate::reply::Line;
+
+/// The reply code with which a server ends the session (RFC 5321 section 3.8).
+const CLOSING: u16 = 421;
+
+/// What the client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Ehlo,
+    Mail,
+    /// RCPT for the recipient with this index.
+    Rcpt(u16),
+    Data,
+    /// MAIL, every RCPT and DATA in one write.
+    Group,
+    /// The message and its final dot.
+    Body,
+    /// A lone dot: DATA was accepted though no recipient was (RFC 2920 section 3.1).
+    EmptyBody,
+    Rset,
+    Quit,
+}
+
+/// How a message ended, as the server said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    Refused { phase: Phase, code: u16 },
+}
+
+/// What to do after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// More replies are on their way.
+    Wait,
+    Send(Command),
+    /// The session is ready for its next message.
+    Ready,
+    Close,
+}
+
+/// A reply that was awaited has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) phase: Phase,
+    pub(crate) code: u16,
+    /// Whether the code is what the phase hopes for.
+    pub(crate) positive: bool,
+}
+
+/// The outcome of one complete reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// The phase that ended, when it is one that is timed.
+    pub(crate) answer: Option<Answer>,
+    /// Set when the message in flight has ended.
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) next: Next,
+}
+
+/// The reply makes no sense where it came (a 250 to DATA, a reply nobody asked for).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutOfOrder;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Banner,
+    Ehlo,
+    Ready,
+    Mail,
+    Rcpt(u16),
+    Data,
+    Body,
+    /// The lone dot of a group whose recipients were all refused.
+    EmptyBody,
+    Rset,
+    Quit,
+    Closed,
+}
+
+/// One session, from the connection to its end.
+#[derive(Debug)]
+pub(crate) struct Session {
+    state: State,
+    /// Recipients of every message; at least one.
+    recipients: u16,
+    /// Whether grouping is wanted; it is done only when EHLO offered it too.
+    wants_pipelining: bool,
+    offers_pipelining: bool,
+    /// Recipients the server took in the transaction that runs.
+    taken: u16,
+    /// The first refusal in the transaction that runs.
+    refusal: Option<(Phase, u16)>,
+    /// Whether QUIT was sent; the state may have gone on to `Closed` since.
+    said_quit: bool,
+}
+
+impl Session {
+    pub(crate) fn new(recipients: u16, wants_pipelining: bool) -> Session {
+        Session {
+            state: State::Connecting,
+            recipients,
+            wants_pipelining,
+            offers_pipelining: false,
+            taken: 0,
+            refusal: None,
+            said_quit: false,
+        }
+    }
+
+    /// The timed phase the session is in; `None` when idle, resetting or quitting.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        match self.state {
+            State::Connecting => Some(Phase::Connect),
+            State::Banner => Some(Phase::Banner),
+            State::Ehlo => Some(Phase::Ehlo),
+            State::Mail => Some(Phase::Mail),
+            State::Rcpt(_) => Some(Phase::Rcpt),
+            State::Data => Some(Phase::Data),
+            State::Body | State::EmptyBody => Some(Phase::Dot),
+            State::Ready | State::Rset | State::Quit | State::Closed => None,
+        }
+    }
+
+    /// Whether EHLO listed PIPELINING.
+    pub(crate) fn offers_pipelining(&self) -> bool {
+        self.offers_pipelining
+    }
+
+    /// Whether the greeting and EHLO are done.
+    pub(crate) fn is_established(&self) -> bool {
+        !matches!(self.state, State::Connecting | State::Banner | State::Ehlo | State::Closed)
+    }
+
+    /// Whether QUIT was sent: the session's end is then no surprise.
+    pub(crate) fn has_said_quit(&self) -> bool {
+        self.said_quit
+    }
+
+    /// The TCP handshake is done.
+    pub(crate) fn on_connected(&mut self) {
+        debug_assert_eq!(self.state, State::Connecting);
+        self.state = State::Banner;
+    }
+
+    /// Starts a mail transaction on a session that is ready; says what to send.
+    pub(crate) fn begin(&mut self) -> Command {
+        debug_assert_eq!(self.state, State::Ready);
+        self.state = State::Mail;
+        self.taken = 0;
+        self.refusal = None;
+        if self.grouped() { Command::Group } else { Command::Mail }
+    }
+
+    /// Ends a session that is ready; says what to send.
+    pub(crate) fn quit(&mut self) -> Command {
+        self.state = State::Quit;
+        self.said_quit = true;
+        Command::Quit
+    }
+
+    /// Takes one line of a reply; a step comes with the last one.
+    pub(crate) fn on_line(&mut self, line: Line<'_>) -> Result<Option<Step>, OutOfOrder> {
+        if self.state == State::Ehlo && is_keyword(line.text, b"PIPELINING") {
+            self.offers_pipelining = true;
+        }
+        if line.last { self.on_reply(line.code).map(Some) } else { Ok(None) }
+    }
+
+    fn on_reply(&mut self, code: u16) -> Result<Step, OutOfOrder> {
+        let class = code / 100;
+        let phase = self.phase();
+        if code == CLOSING {
+            self.state = State::Closed;
+            return Ok(Step {
+                answer: phase.map(|phase| Answer { phase, code, positive: false }),
+                verdict: phase.map(|phase| Verdict::Refused { phase, code }),
+                next: Next::Close,
+            });
+        }
+        let wanted = if self.state == State::Data { 3 } else { 2 };
+        if class != wanted && class < 4 {
+            return Err(OutOfOrder);
+        }
+        let positive = class == wanted;
+        let (verdict, next) = self.advance(code, positive)?;
+        Ok(Step { answer: phase.map(|phase| Answer { phase, code, positive }), verdict, next })
+    }
+
+    fn advance(&mut self, code: u16, positive: bool) -> Result<(Option<Verdict>, Next), OutOfOrder> {
+        match self.state {
+            State::Banner if positive => Ok((None, self.send(Command::Ehlo, State::Ehlo))),
+            State::Banner => Ok(self.give_up(Phase::Banner, code)),
+            State::Ehlo if positive => {
+                self.state = State::Ready;
+                Ok((None, Next::Ready))
+            }
+            State::Ehlo => Ok(self.give_up(Phase::Ehlo, code)),
+            State::Mail => Ok(self.after_mail(code, positive)),
+            State::Rcpt(index) => Ok(self.after_rcpt(index, code, positive)),
+            State::Data => Ok(self.after_data(code, positive)),
+            State::Body => {
+                self.state = State::Ready;
+                let verdict =
+                    if positive { Verdict::Accepted } else { Verdict::Refused { phase: Phase::Dot, code } };
+                Ok((Some(verdict), Next::Ready))
+            }
+            State::EmptyBody => {
+                self.state = State::Ready;
+                Ok((Some(refused_by(self.refusal, Phase::Dot, code)), Next::Ready))
+            }
+            State::Rset if positive => {
+                self.state = State::Ready;
+                Ok((None, Next::Ready))
+            }
+            State::Rset | State::Quit => {
+                self.state = State::Closed;
+                Ok((None, Next::Close))
+            }
+            State::Connecting | State::Ready | State::Closed => Err(OutOfOrder),
+        }
+    }
+
+    fn after_mail(&mut self, code: u16, positive: bool) -> (Option<Verdict>, Next) {
+        if !positive {
+            self.refusal = Some((Phase::Mail, code));
+        }
+        if self.grouped() {
+            self.state = State::Rcpt(0);
+            return (None, Next::Wait);
+        }
+        if positive {
+            return (None, self.send(Command::Rcpt(0), State::Rcpt(0)));
+        }
+        self.state = State::Ready;
+        (Some(Verdict::Refused { phase: Phase::Mail, code }), Next::Ready)
+    }
+
+    fn after_rcpt(&mut self, index: u16, code: u16, positive: bool) -> (Option<Verdict>, Next) {
+        if positive {
+            self.taken += 1;
+        } else {
+            self.refusal.get_or_insert((Phase::Rcpt, code));
+        }
+        let following = index + 1;
+        if following < self.recipients {
+            self.state = State::Rcpt(following);
+            let next = if self.grouped() { Next::Wait } else { Next::Send(Command::Rcpt(following)) };
+            return (None, next);
+        }
+        if self.grouped() {
+            self.state = State::Data;
+            return (None, Next::Wait);
+        }
+        if self.taken > 0 {
+            return (None, self.send(Command::Data, State::Data));
+        }
+        self.reset(Phase::Rcpt, code)
+    }
+
+    fn after_data(&mut self, code: u16, positive: bool) -> (Option<Verdict>, Next) {
+        if !positive {
+            return self.reset(Phase::Data, code);
+        }
+        if self.taken > 0 {
+            (None, self.send(Command::Body, State::Body))
+        } else {
+            (None, self.send(Command::EmptyBody, State::EmptyBody))
+        }
+    }
+
+    /// Ends the transaction that runs without a message; the first refusal is its reason.
+    fn reset(&mut self, phase: Phase, code: u16) -> (Option<Verdict>, Next) {
+        let reason = if self.taken > 0 { None } else { self.refusal };
+        let verdict = refused_by(reason, phase, code);
+        (Some(verdict), self.send(Command::Rset, State::Rset))
+    }
+
+    fn give_up(&mut self, phase: Phase, code: u16) -> (Option<Verdict>, Next) {
+        let command = self.quit();
+        (Some(Verdict::Refused { phase, code }), Next::Send(command))
+    }
+
+    fn send(&mut self, command: Command, state: State) -> Next {
+        self.state = state;
+        Next::Send(command)
+    }
+
+    fn grouped(&self) -> bool {
+        self.wants_pipelining && self.offers_pipelining
+    }
+}
+
+fn refused_by(first: Option<(Phase, u16)>, phase: Phase, code: u16) -> Verdict {
+    let (phase, code) = first.unwrap_or((phase, code));
+    Verdict::Refused { phase, code }
+}
+
+/// Whether an EHLO line's keyword is `keyword`, whatever its case and parameters.
+fn is_keyword(text: &[u8], keyword: &[u8]) -> bool {
+    let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+    text[..end].eq_ignore_ascii_case(keyword)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reply(session: &mut Session, code: u16) -> Result<Option<Step>, OutOfOrder> {
+        session.on_line(Line { code, last: true, text: b"" })
+    }
+
+    fn established(recipients: u16, pipelining: bool) -> Session {
+        let mut session = Session::new(recipients, pipelining);
+        session.on_connected();
+        assert_eq!(reply(&mut session, 220).unwrap().unwrap().next, Next::Send(Command::Ehlo));
+        let offer = Line { code: 250, last: false, text: b"pipelining" };
+        assert_eq!(session.on_line(offer), Ok(None));
+        assert_eq!(reply(&mut session, 250).unwrap().unwrap().next, Next::Ready);
+        session
+    }
+
+    fn next(session: &mut Session, code: u16) -> Next {
+        reply(session, code).unwrap().unwrap().next
+    }
+
+    #[test]
+    fn one_message_goes_step_by_step() {
+        let mut session = established(2, false);
+        assert_eq!(session.begin(), Command::Mail);
+        assert_eq!(next(&mut session, 250), Next::Send(Command::Rcpt(0)));
+        assert_eq!(next(&mut session, 250), Next::Send(Command::Rcpt(1)));
+        assert_eq!(next(&mut session, 550), Next::Send(Command::Data));
+        assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+        let step = reply(&mut session, 250).unwrap().unwrap();
+        assert_eq!((step.verdict, step.next), (Some(Verdict::Accepted), Next::Ready));
+    }
+
+    #[test]
+    fn a_group_waits_for_each_of_its_replies() {
+        let mut session = established(2, true);
+        assert_eq!(session.begin(), Command::Group);
+        for _ in 0..3 {
+            assert_eq!(next(&mut session, 250), Next::Wait);
+        }
+        assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+    }
+
+    #[test]
+    fn a_refusal_is_blamed_on_the_first_that_refused() {
+        let mut session = established(1, true);
+        session.begin();
+        for code in [452, 503] {
+            assert_eq!(next(&mut session, code), Next::Wait);
+        }
+        let step = reply(&mut session, 503).unwrap().unwrap();
+        assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Mail, code: 452 }));
+        assert_eq!(step.next, Next::Send(Command::Rset));
+    }
+
+    #[test]
+    fn replies_nobody_asked_for_are_out_of_order() {
+        assert_eq!(reply(&mut established(1, false), 250), Err(OutOfOrder));
+        let mut session = established(1, false);
+        session.begin();
+        assert_eq!(reply(&mut session, 354), Err(OutOfOrder));
+    }
+
+    proptest! {
+        /// Whatever a server answers: each message gets exactly one verdict, and the session
+        /// neither panics nor goes on after its end.
+        #[test]
+        fn every_message_ends_once(
+            codes in prop::collection::vec(prop::sample::select(vec![220u16, 250, 354, 421, 451, 550]), 1..60),
+            recipients in 1u16..4,
+            pipelining: bool,
+        ) {
+            let mut session = established(recipients, pipelining);
+            session.begin();
+            let mut open = true;
+            for code in codes {
+                let Ok(Some(step)) = reply(&mut session, code) else { break };
+                if step.verdict.is_some() {
+                    prop_assert!(open, "a second verdict");
+                    open = false;
+                }
+                match step.next {
+                    Next::Ready => {
+                        prop_assert!(!open, "ready again without a verdict");
+                        session.begin();
+                        open = true;
+                    }
+                    Next::Close => {
+                        prop_assert!(!open, "closed without a verdict");
+                        prop_assert_eq!(reply(&mut session, 250), Err(OutOfOrder));
+                        break;
+                    }
+                    Next::Wait | Next::Send(_) => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The only place where clocks are read.
+//!
+//! Every thread of a run shares one [`Clock`] (it is `Copy`), so moments taken on
+//! different threads can be compared.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// A point in time: nanoseconds since the run's clock was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    /// The moment the clock was started.
+    pub(crate) const ZERO: Moment = Moment(0);
+
+    /// The time that has passed since `earlier`; zero when `earlier` is later.
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This moment moved forward, saturating at the end of time.
+    pub(crate) fn after(self, by: Duration) -> Moment {
+        Moment(self.0.saturating_add(nanos(by)))
+    }
+
+    /// The time since the clock was started.
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
+/// Whole nanoseconds of `duration`, saturating (584 years fit).
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The monotonic clock of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    /// Starts a clock; its moments count from here.
+    #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
+    pub(crate) fn start() -> Clock {
+        Clock { origin: Instant::now() }
+    }
+
+    /// The moment now.
+    pub(crate) fn now(&self) -> Moment {
+        Moment(nanos(self.origin.elapsed()))
+    }
+}
+
+/// The time of day, for time stamps in reports.
+#[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,59 @@
+//! What became of each single message, two bits per message, for `--verify`.
+
+/// What is known of a message after the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Never started.
+    Unsent = 0,
+    /// The server took it: it must be in the capture once.
+    Accepted = 1,
+    /// The server refused it, or its final dot was never sent: it must not be there.
+    NotDelivered = 2,
+    /// The reply to its final dot was never seen: it may be there or not.
+    InDoubt = 3,
+}
+
+/// Fates by sequence number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    words: Vec<u64>,
+}
+
+const PER_WORD: u64 = 32;
+
+impl Ledger {
+    /// Sets the fate of a message, once.
+    pub(crate) fn set(&mut self, seq: u64, fate: Fate) {
+        let word = usize::try_from(seq / PER_WORD).unwrap_or(usize::MAX);
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= (fate as u64) << (seq % PER_WORD * 2);
+    }
+
+    pub(crate) fn get(&self, seq: u64) -> Fate {
+        let word = usize::try_from(seq / PER_WORD).unwrap_or(usize::MAX);
+        let bits = self.words.get(word).map_or(0, |word| word >> (seq % PER_WORD * 2) & 3);
+        match bits {
+            1 => Fate::Accepted,
+            2 => Fate::NotDelivered,
+            3 => Fate::InDoubt,
+            _ => Fate::Unsent,
+        }
+    }
+
+    /// One past the largest sequence number that may have a fate.
+    pub(crate) fn end(&self) -> u64 {
+        self.words.len() as u64 * PER_WORD
+    }
+
+    /// Takes over what another thread knows; no message belongs to two threads.
+    pub(crate) fn merge(&mut self, other: &Ledger) {
+        if other.words.len() > self.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        for (mine, theirs) in self.words.iter_mut().zip(&other.words) {
+            *mine |= theirs;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `smtpload`: an SMTP load generator that does not lie.
+//!
+//! The program is [`run`]; [`reply`] is public for fuzzing. One thread per event loop
+//! (`reactor`), each with its own sockets, counts and histograms (`tally`); the main thread
+//! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`).
+//! `client`, `reply`, `schedule`, `payload`, `template`, `gate`, `baseline` and `accounting`
+//! are pure: no sockets, no clocks.
+
+mod accounting;
+mod baseline;
+mod cli;
+mod client;
+mod clock;
+mod command;
+mod dial;
+mod engine;
+mod exit;
+mod feed;
+mod gate;
+mod ledger;
+mod live;
+mod load;
+mod merge;
+mod metrics;
+mod payload;
+mod phase;
+mod plan;
+mod reactor;
+pub mod reply;
+mod report;
+mod schedule;
+mod slot;
+mod tally;
+mod template;
+mod timer;
+mod token;
+mod units;
+mod verify;
+mod wire;
+
+pub use command::run;

@@ -1,0 +1,144 @@
+//! Putting the reports of several machines together.
+
+use std::collections::BTreeMap;
+
+use crate::report::{Generator, IntervalRow, Latency, Report, Split};
+
+/// Merges reports; the first gives the target and the load's kind.
+pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
+    let mut reports = reports.into_iter();
+    let mut whole = reports.next().ok_or("there is no report to merge")?;
+    whole.verification = None;
+    whole.gates.clear();
+    whole.baseline.clear();
+    for other in reports {
+        check(&whole, &other)?;
+        add(&mut whole, other);
+    }
+    Ok(whole)
+}
+
+/// Merging the same run twice, or runs of different messages, would make a false report.
+fn check(whole: &Report, other: &Report) -> Result<(), String> {
+    if let Some(run) = other.settings.runs.iter().find(|run| whole.settings.runs.contains(run)) {
+        return Err(format!("run {run} is in two of the reports; give each run once"));
+    }
+    let (a, b) = (&whole.settings.shape, &other.settings.shape);
+    if (a.load == "closed") != (b.load == "closed") {
+        return Err(format!(
+            "`{}` and `{}` cannot be merged: one loop is closed, the other open",
+            a.load, b.load
+        ));
+    }
+    if a.message != b.message || a.rcpts != b.rcpts {
+        return Err(
+            "the runs sent different messages (size or number of recipients); merge runs of one kind"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn add(whole: &mut Report, mut other: Report) {
+    let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
+    whole.intervals =
+        merge_intervals(std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals), shift_s);
+    whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
+    whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
+    whole.interrupted |= other.interrupted;
+    merge_settings(whole, &other);
+    whole.machines.extend(other.machines);
+    merge_generator(&mut whole.generator, &other.generator);
+    let (mine, theirs) = (&mut whole.sessions, &other.sessions);
+    mine.dialed += theirs.dialed;
+    mine.established += theirs.established;
+    mine.ended_idle += theirs.ended_idle;
+    mine.without_pipelining += theirs.without_pipelining;
+    mine.most_open += theirs.most_open;
+    whole.accounting.measured.merge(&other.accounting.measured);
+    whole.accounting.warmup.merge(&other.accounting.warmup);
+    // Machines start together only roughly; each one's rate is of its own time.
+    whole.rate += other.rate;
+    whole.measured_s = whole.measured_s.max(other.measured_s);
+    merge_latency(&mut whole.latency, &other.latency);
+}
+
+fn merge_settings(whole: &mut Report, other: &Report) {
+    let (mine, theirs) = (&mut whole.settings, &other.settings);
+    if mine.shape.load != "closed" {
+        mine.shape.load = format!("{} + {}", mine.shape.load, theirs.shape.load);
+    }
+    if !mine.target.split(", ").any(|target| target == theirs.target) {
+        mine.target = format!("{}, {}", mine.target, theirs.target);
+    }
+    mine.shape.connections += theirs.shape.connections;
+    mine.threads += theirs.threads;
+    mine.count = mine.count.zip(theirs.count).map(|(a, b)| a + b);
+    mine.runs.extend(theirs.runs.iter().cloned());
+    mine.sources.extend(theirs.sources.iter().cloned());
+}
+
+fn merge_generator(mine: &mut Generator, theirs: &Generator) {
+    mine.saturated |= theirs.saturated;
+    mine.cpu_bound |= theirs.cpu_bound;
+    mine.late += theirs.late;
+    mine.starved_intervals += theirs.starved_intervals;
+    mine.judged_intervals += theirs.judged_intervals;
+    mine.cpu_s = mine.cpu_s.zip(theirs.cpu_s).map(|(a, b)| a + b);
+    mine.cpu_wait_s = mine.cpu_wait_s.zip(theirs.cpu_wait_s).map(|(a, b)| a + b);
+    mine.lag.merge(&theirs.lag);
+}
+
+fn merge_latency(mine: &mut Latency, theirs: &Latency) {
+    let pairs = [
+        (&mut mine.connect, &theirs.connect),
+        (&mut mine.banner, &theirs.banner),
+        (&mut mine.ehlo, &theirs.ehlo),
+        (&mut mine.mail, &theirs.mail),
+        (&mut mine.rcpt, &theirs.rcpt),
+        (&mut mine.data, &theirs.data),
+        (&mut mine.dot, &theirs.dot),
+        (&mut mine.message, &theirs.message),
+    ];
+    for (into, from) in pairs {
+        merge_split(into, from);
+    }
+    if let (Some(into), Some(from)) = (&mut mine.uncorrected, &theirs.uncorrected) {
+        merge_split(into, from);
+    }
+}
+
+fn merge_split(into: &mut Split, from: &Split) {
+    into.ok.merge(&from.ok);
+    into.failed.merge(&from.failed);
+}
+
+/// Puts two series on one clock, to the second; the earlier start becomes zero.
+fn merge_intervals(mine: Vec<IntervalRow>, theirs: Vec<IntervalRow>, shift_s: f64) -> Vec<IntervalRow> {
+    let shift = shift_s.round();
+    let (my_shift, their_shift) = if shift < 0.0 { (-shift, 0.0) } else { (0.0, shift) };
+    let mut by_second: BTreeMap<u64, IntervalRow> = BTreeMap::new();
+    let all =
+        mine.into_iter().map(|row| (row, my_shift)).chain(theirs.into_iter().map(|row| (row, their_shift)));
+    for (mut row, shift) in all {
+        row.at_s += shift;
+        let second = row.at_s.round().max(0.0) as u64;
+        match by_second.entry(second) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(row);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => add_row(entry.get_mut(), &row),
+        }
+    }
+    by_second.into_values().collect()
+}
+
+fn add_row(into: &mut IntervalRow, row: &IntervalRow) {
+    into.length_s = into.length_s.max(row.length_s);
+    into.started += row.started;
+    into.accepted += row.accepted;
+    into.errors += row.errors;
+    into.in_flight += row.in_flight;
+    into.starved |= row.starved;
+    into.latency.merge(&row.latency);
+}

@@ -1,0 +1,69 @@
+//! The phases of an SMTP session, in their order.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What the client is waiting for (RFC 5321 section 4.5.3.2 names the same steps).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// The TCP handshake.
+    Connect,
+    /// The server's greeting after the handshake.
+    Banner,
+    /// The reply to EHLO.
+    Ehlo,
+    /// The reply to MAIL.
+    Mail,
+    /// The reply to one RCPT.
+    Rcpt,
+    /// The reply to DATA.
+    Data,
+    /// The reply to the final dot, from the moment the dot was handed to the kernel.
+    Dot,
+}
+
+impl Phase {
+    /// How many phases there are.
+    pub(crate) const COUNT: usize = 7;
+
+    /// All phases in session order.
+    pub(crate) const ALL: [Phase; Phase::COUNT] =
+        [Phase::Connect, Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
+
+    /// The name used in flags, gates and reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Connect => "connect",
+            Phase::Banner => "banner",
+            Phase::Ehlo => "ehlo",
+            Phase::Mail => "mail",
+            Phase::Rcpt => "rcpt",
+            Phase::Data => "data",
+            Phase::Dot => "dot",
+        }
+    }
+
+    /// The position in [`Phase::ALL`].
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Phase {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Phase, String> {
+        Phase::ALL.into_iter().find(|phase| phase.name() == text).ok_or_else(|| {
+            format!("`{text}` is no phase; phases are connect, banner, ehlo, mail, rcpt, data, dot")
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! What the reactor does with its sockets' events: reading replies, writing commands.
+
+use std::io::{self, Read as _};
+
+use mio::event::Event;
+
+use super::{BACKOFF_FIRST, BACKOFF_LONGEST, QUIT_TIMEOUT, Reactor};
+use crate::accounting::{Abort, Outcome};
+use crate::client::{Command, Next, OutOfOrder, Step, Verdict};
+use crate::clock::Moment;
+use crate::dial::reason_of;
+use crate::phase::Phase;
+use crate::plan::Load;
+use crate::reply::ReplyError;
+use crate::slot::{Pending, Slot};
+
+impl Reactor {
+    pub(super) fn on_event(&mut self, event: &Event) -> io::Result<()> {
+        let index = Slot::index_of(event.token());
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Ok(());
+        };
+        if slot.stream.is_none() || slot.token(index) != event.token() {
+            return Ok(());
+        }
+        if self.slots[index].session.phase() == Some(Phase::Connect) {
+            self.latest = self.shared.clock.now();
+            self.on_connect_event(index, event, self.latest);
+        } else if event.is_writable() && !matches!(self.slots[index].pending, Pending::Nothing) {
+            self.latest = self.shared.clock.now();
+            self.on_writable(index, self.latest);
+        }
+        if event.is_readable() && self.slots[index].stream.is_some() {
+            self.on_readable(index, event.is_read_closed())?;
+        }
+        self.dispatch(self.latest)
+    }
+
+    fn on_connect_event(&mut self, index: usize, event: &Event, now: Moment) {
+        let Some(stream) = &self.slots[index].stream else {
+            return;
+        };
+        if event.is_error() || event.is_write_closed() {
+            let reason = match stream.take_error() {
+                Ok(Some(error)) | Err(error) => reason_of(&error),
+                Ok(None) => Abort::Closed,
+            };
+            self.fail(index, reason, now);
+            return;
+        }
+        self.connecting -= 1;
+        self.note_phase(index, Phase::Connect, true, now);
+        let slot = &mut self.slots[index];
+        slot.session.on_connected();
+        slot.since = now;
+        slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
+    }
+
+    fn on_writable(&mut self, index: usize, now: Moment) {
+        let slot = &mut self.slots[index];
+        match slot.write_pending(&mut self.payload) {
+            Ok(done) => {
+                if done {
+                    slot.since = now;
+                }
+                self.extend_deadline(index, now);
+            }
+            Err(error) => self.fail(index, reason_of(&error), now),
+        }
+    }
+
+    fn on_readable(&mut self, index: usize, closed: bool) -> io::Result<()> {
+        let mut input = std::mem::take(&mut self.input);
+        let result = self.read_all(index, closed, &mut input);
+        self.input = input;
+        result
+    }
+
+    /// Reads until a short read. When the server has closed its side, to the very end: no
+    /// other event will tell of it.
+    fn read_all(&mut self, index: usize, closed: bool, input: &mut [u8]) -> io::Result<()> {
+        while let Some(stream) = &mut self.slots[index].stream {
+            match stream.read(input) {
+                Ok(0) => {
+                    self.on_closed(index);
+                    return Ok(());
+                }
+                Ok(count) => {
+                    self.on_bytes(index, &input[..count])?;
+                    if count < input.len() && !closed {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => {
+                    self.fail(index, reason_of(&error), self.shared.clock.now());
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_bytes(&mut self, index: usize, bytes: &[u8]) -> io::Result<()> {
+        let now = self.shared.clock.now();
+        self.latest = now;
+        let mut parser = std::mem::take(&mut self.slots[index].parser);
+        let result = parser.feed(bytes, |line| -> Result<bool, Broken> {
+            if let Some(step) = self.slots[index].session.on_line(line)? {
+                self.apply(index, step, now)?;
+            }
+            Ok(self.slots[index].stream.is_some())
+        });
+        self.slots[index].parser = parser;
+        match result {
+            Ok(()) => Ok(()),
+            Err(Broken::Peer) => {
+                self.fail(index, Abort::Protocol, now);
+                Ok(())
+            }
+            Err(Broken::System(error)) => Err(error),
+        }
+    }
+
+    fn apply(&mut self, index: usize, step: Step, now: Moment) -> io::Result<()> {
+        if let Some(answer) = step.answer {
+            self.note_phase(index, answer.phase, answer.positive, now);
+            if answer.phase == Phase::Rcpt
+                && let Some(flight) = self.slots[index].flight
+            {
+                self.tally.account(flight.measured).recipient(answer.positive, answer.code);
+            }
+        }
+        if let Some(verdict) = step.verdict {
+            let outcome = match verdict {
+                Verdict::Accepted => Outcome::Accepted,
+                Verdict::Refused { phase, code } => Outcome::Refused { phase, code },
+            };
+            self.settle(index, outcome, now);
+        }
+        // A verdict on a message that was not written to its end leaves bytes owed: the
+        // session is out of step and cannot go on.
+        let torn = step.verdict.is_some() && !matches!(self.slots[index].pending, Pending::Nothing);
+        match step.next {
+            _ if torn => self.close(index, now),
+            Next::Wait => self.extend_deadline(index, now),
+            Next::Send(command) => self.send(index, command, now),
+            Next::Ready => self.on_ready(index, now)?,
+            Next::Close => self.close(index, now),
+        }
+        Ok(())
+    }
+
+    fn on_ready(&mut self, index: usize, now: Moment) -> io::Result<()> {
+        let limit = self.shared.plan.messages_per_session;
+        let slot = &mut self.slots[index];
+        if slot.begun == 0 {
+            self.tally.sessions.established += 1;
+            let declined = self.shared.plan.pipelining && !slot.session.offers_pipelining();
+            self.tally.sessions.without_pipelining += u64::from(declined);
+            slot.failures = 0;
+        }
+        if slot.flight.is_some() {
+            return self.begin(index, now);
+        }
+        if limit.is_some_and(|limit| slot.begun >= limit.get()) {
+            return self.quit(index, now);
+        }
+        slot.deadline = None;
+        self.ready.push(index);
+        Ok(())
+    }
+
+    pub(super) fn begin(&mut self, index: usize, now: Moment) -> io::Result<()> {
+        self.slots[index].begun += 1;
+        let command = self.slots[index].session.begin();
+        self.send(index, command, now);
+        Ok(())
+    }
+
+    pub(super) fn quit(&mut self, index: usize, now: Moment) -> io::Result<()> {
+        let command = self.slots[index].session.quit();
+        self.send(index, command, now);
+        Ok(())
+    }
+
+    fn send(&mut self, index: usize, command: Command, now: Moment) {
+        let slot = &mut self.slots[index];
+        slot.since = now;
+        let written = if command == Command::Body {
+            slot.write_body(&mut self.payload, 0).map(|_| ())
+        } else {
+            self.output.clear();
+            let seq = slot.flight.map_or(0, |flight| flight.seq);
+            self.renderer.render(command, seq, &mut self.output);
+            slot.write_command(&self.output)
+        };
+        match written {
+            Ok(()) => self.extend_deadline(index, now),
+            Err(error) => self.fail(index, reason_of(&error), now),
+        }
+    }
+
+    fn extend_deadline(&mut self, index: usize, now: Moment) {
+        let slot = &mut self.slots[index];
+        let wait = match slot.session.phase() {
+            Some(phase) => self.shared.plan.timeouts.of(phase),
+            None => QUIT_TIMEOUT,
+        };
+        slot.deadline = Some(now.after(wait));
+    }
+
+    fn note_phase(&mut self, index: usize, phase: Phase, ok: bool, now: Moment) {
+        let slot = &self.slots[index];
+        if slot.flight.is_some_and(|flight| flight.measured) {
+            self.tally.metrics.phase(phase, ok, now.since(slot.since));
+        }
+    }
+
+    fn settle(&mut self, index: usize, outcome: Outcome, now: Moment) {
+        if let Some(flight) = self.slots[index].flight.take() {
+            self.in_flight -= 1;
+            self.tally.settle(flight, outcome, now);
+        }
+    }
+
+    fn on_closed(&mut self, index: usize) {
+        let now = self.shared.clock.now();
+        self.fail(index, Abort::Closed, now);
+    }
+
+    /// The connection is lost, or was never made.
+    pub(super) fn fail(&mut self, index: usize, reason: Abort, now: Moment) {
+        if let Some(phase) = self.slots[index].session.phase() {
+            self.note_phase(index, phase, false, now);
+            self.settle(index, Outcome::Aborted { phase, reason }, now);
+        }
+        self.close(index, now);
+    }
+
+    pub(super) fn time_out(&mut self, index: usize, now: Moment) {
+        if let Some(phase) = self.slots[index].session.phase() {
+            self.note_phase(index, phase, false, now);
+            self.settle(index, Outcome::TimedOut { phase }, now);
+        }
+        self.close(index, now);
+    }
+
+    /// Gives up the slot's connection, whatever its state, and frees the slot.
+    fn close(&mut self, index: usize, now: Moment) {
+        let slot = &mut self.slots[index];
+        let lost_early = !slot.session.is_established();
+        if slot.stream.take().is_some() {
+            self.open -= 1;
+            self.connecting -= usize::from(slot.session.phase() == Some(Phase::Connect));
+        }
+        slot.deadline = None;
+        slot.pending = Pending::Nothing;
+        if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_said_quit() {
+            self.tally.sessions.ended_idle += 1;
+            self.ready.retain(|ready| *ready != index);
+        }
+        let rests = lost_early && slot.begun == 0 && matches!(self.shared.plan.load, Load::Closed);
+        if rests {
+            let pause = BACKOFF_FIRST.saturating_mul(1 << slot.failures.min(16)).min(BACKOFF_LONGEST);
+            slot.failures += 1;
+            self.resting.push((now.after(pause), index));
+        } else {
+            self.cold.push(index);
+        }
+    }
+}
+
+/// Why reading replies stopped.
+enum Broken {
+    /// The server does not speak SMTP as it should.
+    Peer,
+    System(io::Error),
+}
+
+impl From<ReplyError> for Broken {
+    fn from(_: ReplyError) -> Broken {
+        Broken::Peer
+    }
+}
+
+impl From<OutOfOrder> for Broken {
+    fn from(_: OutOfOrder) -> Broken {
+        Broken::Peer
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        Broken::System(error)
+    }
+}

@@ -1,0 +1,106 @@
+//! What the reactor does by the clock: intervals, timeouts, pauses, the end of the run.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{
+    BACKOFF_FIRST, GIVE_UP_AFTER, GIVE_UP_TRIES, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage,
+};
+use crate::clock::Moment;
+use crate::load;
+use crate::plan::Load;
+
+impl Reactor {
+    /// What is to be done by the clock: intervals, timeouts, pauses, the end.
+    pub(super) fn turn(&mut self, now: Moment) -> io::Result<()> {
+        self.turn_intervals(now);
+        if self.shared.stop.load(Ordering::Relaxed) {
+            let until = now.after(self.shared.plan.grace);
+            match self.stage {
+                Stage::Running => self.stop(now, until),
+                Stage::Draining { until: None } => self.drain(Some(until)),
+                Stage::Draining { until: Some(_) } => {}
+            }
+        }
+        if now < self.next_sweep {
+            return Ok(());
+        }
+        self.next_sweep = now.after(self.sweep_every());
+        self.sweep(now);
+        self.check_end(now);
+        self.dispatch(now)
+    }
+
+    fn turn_intervals(&mut self, now: Moment) {
+        while now >= self.interval_end() {
+            let work = load::of_this_thread();
+            let starved = work.zip(self.work).map(|(work, before)| {
+                let busy = (work.ran + work.waited).saturating_sub(before.ran + before.waited);
+                busy.as_nanos() * 100 >= INTERVAL.as_nanos() * STARVED_PERCENT
+            });
+            self.work = work;
+            let ended = self.tally.end_interval(INTERVAL, self.in_flight, starved);
+            let _ = self.shared.intervals.send(ended);
+        }
+    }
+
+    pub(super) fn interval_end(&self) -> Moment {
+        let ended = u32::try_from(self.tally.interval.index + 1).unwrap_or(u32::MAX);
+        Moment::ZERO.after(INTERVAL * ended)
+    }
+
+    /// Looks at all deadlines. Timeouts are long against the sweep's period, which makes
+    /// this cheaper than keeping a timer per command.
+    fn sweep(&mut self, now: Moment) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].deadline.is_some_and(|deadline| deadline <= now) {
+                self.time_out(index, now);
+            }
+        }
+        let mut resting = std::mem::take(&mut self.resting);
+        resting.retain(|(until, index)| {
+            let over = *until <= now;
+            if over {
+                self.cold.push(*index);
+            }
+            !over
+        });
+        self.resting = resting;
+    }
+
+    /// A twentieth of the shortest timeout, within bounds that keep it cheap and useful.
+    fn sweep_every(&self) -> Duration {
+        let shortest = self.shared.plan.timeouts.shortest().min(QUIT_TIMEOUT);
+        let longest = if self.resting.is_empty() { Duration::from_millis(50) } else { BACKOFF_FIRST };
+        (shortest / 20).clamp(Duration::from_millis(1), longest)
+    }
+
+    fn check_end(&mut self, now: Moment) {
+        if self.stage != Stage::Running {
+            return;
+        }
+        let sessions = &self.tally.sessions;
+        let hopeless = sessions.established == 0
+            && sessions.dialed >= GIVE_UP_TRIES
+            && self.resting.len() + self.cold.len() == self.slots.len()
+            && now.elapsed() >= GIVE_UP_AFTER
+            && matches!(self.shared.plan.load, Load::Closed);
+        if hopeless {
+            self.stop(now, now);
+        }
+        if let (Some(duration), Some(until)) = (self.shared.plan.limit.duration, self.last_moment()) {
+            if now >= until {
+                self.stop(now, until);
+            } else if now.elapsed() >= duration && !self.feed.is_behind(now) {
+                self.drain(Some(until));
+            }
+        }
+    }
+
+    fn stop(&mut self, now: Moment, until: Moment) {
+        let tally = &mut self.tally;
+        self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
+        self.drain(Some(until));
+    }
+}

@@ -1,0 +1,110 @@
+//! How an [`Accounting`] stands in JSON: totals, and a row per cause.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::accounting::{Abort, Accounting};
+use crate::phase::Phase;
+
+#[derive(Serialize, Deserialize)]
+struct View {
+    started: u64,
+    accepted: u64,
+    refused_4xx: u64,
+    refused_5xx: u64,
+    aborted: u64,
+    timed_out: u64,
+    in_flight: u64,
+    unsent: u64,
+    recipients_accepted: u64,
+    recipients_refused: Vec<ByCode>,
+    refused_by: Vec<ByReply>,
+    aborted_by: Vec<ByReason>,
+    timed_out_by: Vec<ByPhase>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ByCode {
+    code: u16,
+    count: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ByReply {
+    phase: Phase,
+    code: u16,
+    count: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ByReason {
+    phase: Phase,
+    reason: Abort,
+    count: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ByPhase {
+    phase: Phase,
+    count: u64,
+}
+
+impl Serialize for Accounting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let view = View {
+            started: self.started,
+            accepted: self.accepted,
+            refused_4xx: self.refused_class(4),
+            refused_5xx: self.refused_class(5),
+            aborted: self.aborted_total(),
+            timed_out: self.timed_out_total(),
+            in_flight: self.in_flight,
+            unsent: self.unsent,
+            recipients_accepted: self.recipients_accepted,
+            recipients_refused: self
+                .recipients_refused
+                .iter()
+                .map(|(code, count)| ByCode { code: *code, count: *count })
+                .collect(),
+            refused_by: self
+                .refused
+                .iter()
+                .map(|((phase, code), count)| ByReply { phase: *phase, code: *code, count: *count })
+                .collect(),
+            aborted_by: self
+                .aborted
+                .iter()
+                .map(|((phase, reason), count)| ByReason { phase: *phase, reason: *reason, count: *count })
+                .collect(),
+            timed_out_by: self
+                .timed_out
+                .iter()
+                .map(|(phase, count)| ByPhase { phase: *phase, count: *count })
+                .collect(),
+        };
+        view.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Accounting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Accounting, D::Error> {
+        let view = View::deserialize(deserializer)?;
+        let account = Accounting {
+            started: view.started,
+            accepted: view.accepted,
+            refused: view.refused_by.iter().map(|row| ((row.phase, row.code), row.count)).collect(),
+            aborted: view.aborted_by.iter().map(|row| ((row.phase, row.reason), row.count)).collect(),
+            timed_out: view.timed_out_by.iter().map(|row| (row.phase, row.count)).collect(),
+            in_flight: view.in_flight,
+            unsent: view.unsent,
+            recipients_accepted: view.recipients_accepted,
+            recipients_refused: view.recipients_refused.iter().map(|row| (row.code, row.count)).collect(),
+        };
+        if account.balances() {
+            Ok(account)
+        } else {
+            Err(D::Error::custom(
+                "the account does not add up: started is not the sum of what became of the messages",
+            ))
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! From what a run counted to its report.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::engine::Finished;
+use crate::metrics::Pair;
+use crate::payload::Content;
+use crate::phase::Phase;
+use crate::plan::{Load, Plan};
+use crate::reactor::INTERVAL;
+use crate::report::distribution::Distribution;
+use crate::report::{
+    Accounts, Generator, IntervalRow, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape, Split,
+};
+use crate::schedule::{Arrivals, Profile};
+use crate::tally::{Interval, Tally};
+
+/// The share of messages, in percent, that may start late by the generator's own doing.
+/// With more, the 99th percentile would show the generator instead of the target.
+const LATE_PERCENT: u64 = 1;
+
+/// The share of intervals, in percent, without processor time left, from which on the
+/// rate of a closed loop is taken for the generator's own.
+const BOUND_PERCENT: u64 = 50;
+
+/// Makes the report of a run.
+pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
+    let measured = run.tally.last_end.elapsed().saturating_sub(plan.warmup).as_secs_f64();
+    let accepted = run.tally.measured.accepted;
+    let tally = run.tally;
+    Report {
+        schema: SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: unix_ms(run.began),
+        ended_at_ms: unix_ms(run.ended),
+        interrupted: run.interrupted,
+        settings: settings(plan),
+        machines: vec![machine()],
+        generator: generator(plan, &tally),
+        sessions: SessionCounts {
+            dialed: tally.sessions.dialed,
+            established: tally.sessions.established,
+            ended_idle: tally.sessions.ended_idle,
+            without_pipelining: tally.sessions.without_pipelining,
+            most_open: tally.sessions.most_open,
+        },
+        measured_s: measured,
+        rate: if measured > 0.0 { accepted as f64 / measured } else { 0.0 },
+        latency: latency(plan, &tally),
+        accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
+        intervals: run.intervals.into_iter().map(row).collect(),
+        verification: None,
+        gates: Vec::new(),
+        baseline: Vec::new(),
+    }
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn generator(plan: &Plan, tally: &Tally) -> Generator {
+    let punctuality = tally.punctuality;
+    let open_loop = matches!(plan.load, Load::Open { .. });
+    let started = tally.measured.started;
+    Generator {
+        saturated: open_loop && punctuality.late * 100 > started * LATE_PERCENT,
+        cpu_bound: !open_loop
+            && punctuality.judged > 0
+            && punctuality.starved * 100 >= punctuality.judged * BOUND_PERCENT,
+        late: punctuality.late,
+        starved_intervals: punctuality.starved,
+        judged_intervals: punctuality.judged,
+        cpu_s: tally.work.map(|work| work.ran.as_secs_f64()),
+        cpu_wait_s: tally.work.map(|work| work.waited.as_secs_f64()),
+        lag: Distribution(tally.metrics.lag.clone()),
+    }
+}
+
+fn split(pair: &Pair) -> Split {
+    Split { ok: Distribution(pair.ok.clone()), failed: Distribution(pair.failed.clone()) }
+}
+
+fn latency(plan: &Plan, tally: &Tally) -> Latency {
+    let phase = |phase: Phase| split(&tally.metrics.phases[phase.index()]);
+    Latency {
+        connect: phase(Phase::Connect),
+        banner: phase(Phase::Banner),
+        ehlo: phase(Phase::Ehlo),
+        mail: phase(Phase::Mail),
+        rcpt: phase(Phase::Rcpt),
+        data: phase(Phase::Data),
+        dot: phase(Phase::Dot),
+        message: split(&tally.metrics.message),
+        uncorrected: matches!(plan.load, Load::Open { .. }).then(|| split(&tally.metrics.uncorrected)),
+    }
+}
+
+fn row(interval: Interval) -> IntervalRow {
+    IntervalRow {
+        at_s: interval.index as f64 * INTERVAL.as_secs_f64(),
+        length_s: interval.length.as_secs_f64(),
+        started: interval.started,
+        accepted: interval.accepted,
+        errors: interval.errors,
+        in_flight: interval.in_flight,
+        starved: interval.starved,
+        latency: Distribution(interval.latency),
+    }
+}
+
+fn settings(plan: &Plan) -> Settings {
+    Settings {
+        target: plan.target.clone(),
+        shape: Shape {
+            load: load_text(&plan.load),
+            connections: plan.connections,
+            messages_per_session: plan.messages_per_session.map(Into::into),
+            rcpts: plan.recipients,
+            pipelining: plan.pipelining,
+            message: content_text(&plan.content),
+        },
+        count: plan.limit.count,
+        duration_s: plan.limit.duration.map(|duration| duration.as_secs_f64()),
+        warmup_s: plan.warmup.as_secs_f64(),
+        grace_s: plan.grace.as_secs_f64(),
+        timeouts_s: Phase::ALL.iter().map(|phase| (*phase, plan.timeouts.of(*phase).as_secs_f64())).collect(),
+        late_after_ms: plan.late_after.as_secs_f64() * 1e3,
+        threads: plan.threads,
+        sources: plan.sources.iter().map(|source| source.ip().to_string()).collect(),
+        helo: plan.helo.clone(),
+        from: plan.from.source().to_owned(),
+        to: plan.to.source().to_owned(),
+        seed: plan.seed,
+        runs: vec![format!("{:08x}", plan.run)],
+    }
+}
+
+fn load_text(load: &Load) -> String {
+    let Load::Open { profile, arrivals } = load else {
+        return "closed".to_owned();
+    };
+    let kind = match arrivals {
+        Arrivals::Constant => "constant",
+        Arrivals::Poisson => "poisson",
+    };
+    format!("open {} {kind}", profile_text(profile))
+}
+
+fn profile_text(profile: &Profile) -> String {
+    let mut parts: Vec<String> = profile
+        .segments
+        .iter()
+        .map(|segment| {
+            let over = segment.over.as_secs_f64();
+            if segment.from == segment.to {
+                format!("{}/s:{over}s", segment.from)
+            } else {
+                format!("{}/s..{}/s:{over}s", segment.from, segment.to)
+            }
+        })
+        .collect();
+    parts.push(format!("{}/s", profile.then));
+    parts.join(",")
+}
+
+fn content_text(content: &Content) -> String {
+    match content {
+        Content::Generated { min, max } if min == max => min.to_string(),
+        Content::Generated { min, max } => format!("{min}..{max}"),
+        Content::File { name, bytes } => format!("file {name} ({} bytes)", bytes.len()),
+    }
+}
+
+fn machine() -> Machine {
+    let line = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let cpu_model = line("/proc/cpuinfo").and_then(|text| {
+        let model = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(model.split_once(':')?.1.trim().to_owned())
+    });
+    Machine {
+        os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        kernel: line("/proc/sys/kernel/osrelease"),
+        cpu_model,
+    }
+}

@@ -1,0 +1,285 @@
+//! One self-contained page with plots. It fetches nothing and runs no script.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::baseline::Comparison;
+use crate::phase::Phase;
+use crate::report::distribution::Distribution;
+use crate::report::plot::{Axis, Scale, Series, escape, lines};
+use crate::report::{IntervalRow, Report, show_ns};
+
+const STYLE: &str = include_str!("page.css");
+
+/// Points per tenfold step of the percentile spectrum.
+const POINTS_PER_DECADE: u32 = 24;
+
+/// The colours of the phases, then of the whole and of the uncorrected whole.
+const CLASSES: [&str; Phase::COUNT + 2] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
+
+/// Appends text; a String takes every write.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
+}
+
+/// Writes the page.
+pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
+    super::json::put("--html", path, render(report).as_bytes())
+}
+
+fn render(report: &Report) -> String {
+    let target = escape(&report.settings.target);
+    let mut out = String::new();
+    put!(
+        out,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>smtpload: {target}</title><style>{STYLE}</style></head><body><main>\n"
+    );
+    head(report, &mut out);
+    tiles(report, &mut out);
+    spectrum(report, &mut out);
+    over_time(report, &mut out);
+    latency_table(report, &mut out);
+    account_table(report, &mut out);
+    verdicts(report, &mut out);
+    out.push_str("</main></body></html>\n");
+    out
+}
+
+fn head(report: &Report, out: &mut String) {
+    let shape = &report.settings.shape;
+    put!(out, "<h1>{}</h1>\n", escape(&report.settings.target));
+    put!(
+        out,
+        "<p class=\"sub\">{}, {} connections, message {}, {} recipient(s){} &middot; seed {} &middot; smtpload {}</p>\n",
+        escape(&shape.load),
+        shape.connections,
+        escape(&shape.message),
+        shape.rcpts,
+        if shape.pipelining { ", pipelining" } else { "" },
+        report.settings.seed,
+        escape(&report.version)
+    );
+    if report.generator.saturated {
+        out.push_str("<div class=\"banner\">Generator saturated: it could not keep its own schedule. The latencies are not the target&rsquo;s alone.</div>\n");
+    }
+    if report.generator.cpu_bound {
+        out.push_str("<div class=\"banner\">The generator used all of its processor time: the rate may be its own limit, not the target&rsquo;s.</div>\n");
+    }
+    if report.interrupted {
+        out.push_str("<div class=\"banner\">Interrupted: this is what was measured until then.</div>\n");
+    }
+}
+
+fn tiles(report: &Report, out: &mut String) {
+    let account = &report.accounting.measured;
+    let message = &report.latency.message.ok;
+    let at = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), show_ns);
+    let tiles = [
+        ("accepted per second", format!("{:.0}", report.rate), false),
+        ("accepted", account.accepted.to_string(), false),
+        ("errors", account.errors().to_string(), account.errors() > 0),
+        ("p50 of the message", at(message.at(0.5)), false),
+        ("p99 of the message", at(message.at(0.99)), false),
+        ("longest message", at(message.max()), false),
+    ];
+    out.push_str("<div class=\"tiles\">");
+    for (name, value, bad) in tiles {
+        let class = if bad { "tile bad" } else { "tile" };
+        put!(out, "<div class=\"{class}\"><b>{value}</b><span>{name}</span></div>");
+    }
+    out.push_str("</div>\n");
+}
+
+fn show_nanos(nanos: f64) -> String {
+    show_ns(nanos.round().max(0.0) as u64).replace(".00 ", " ").replace(".0 ", " ")
+}
+
+/// Latency over the percentile, which goes by nines: each nine has the same width.
+fn spectrum(report: &Report, out: &mut String) {
+    let named = report.latency.named();
+    let series: Vec<Series> = named
+        .iter()
+        .zip(CLASSES)
+        .filter(|((_, split), _)| split.ok.count() > 0)
+        .map(|((name, split), class)| spectrum_of(name, class, &split.ok))
+        .collect();
+    let most = named.iter().map(|(_, split)| split.ok.count()).max().unwrap_or(0).max(10);
+    let nines = (most as f64).log10();
+    let ticks = [
+        (0.0, "0%"),
+        (0.301, "50%"),
+        (1.0, "90%"),
+        (2.0, "99%"),
+        (3.0, "99.9%"),
+        (4.0, "99.99%"),
+        (5.0, "99.999%"),
+        (6.0, "99.9999%"),
+    ];
+    let x = Axis {
+        scale: Scale::Linear,
+        low: 0.0,
+        high: nines,
+        ticks: ticks
+            .iter()
+            .filter(|(at, _)| *at <= nines)
+            .map(|(at, text)| (*at, (*text).to_owned()))
+            .collect(),
+        title: "percentile".to_owned(),
+    };
+    let values = series.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
+    let y = Axis::log(values, "latency", show_nanos);
+    out.push_str(&lines("Percentile spectrum by phase, accepted only", &x, &y, &series));
+}
+
+fn spectrum_of(name: &str, class: &'static str, distribution: &Distribution) -> Series {
+    let nines = (distribution.count() as f64).log10();
+    let steps = (nines * f64::from(POINTS_PER_DECADE)).ceil() as u32;
+    let at = |nine: f64| {
+        let quantile = 1.0 - 10f64.powf(-nine);
+        distribution.at(quantile).map(|value| (nine, value as f64))
+    };
+    let mut points: Vec<(f64, f64)> =
+        (0..steps).filter_map(|step| at(f64::from(step) / f64::from(POINTS_PER_DECADE))).collect();
+    points.extend(distribution.max().map(|max| (nines, max as f64)));
+    let title = if name == "uncorrected" { "message, uncorrected" } else { name };
+    Series { name: title.to_owned(), class, points, hints: Vec::new() }
+}
+
+fn over_time(report: &Report, out: &mut String) {
+    let rows = whole_rows(report);
+    let end = rows.last().map_or(1.0, |row| row.at_s + 1.0);
+    let x = || Axis::from_zero(end, "seconds into the run", |at| format!("{at}"));
+    let counted = |name: &str, class, of: &dyn Fn(&IntervalRow) -> u64| Series {
+        name: name.to_owned(),
+        class,
+        points: rows.iter().map(|row| (row.at_s + 0.5, of(row) as f64)).collect(),
+        hints: rows.iter().map(|row| format!("{name} {}, second {}", of(row), row.at_s)).collect(),
+    };
+    let rate = [
+        counted("accepted", "s1", &|row| row.accepted),
+        counted("errors", "s5", &|row| row.errors),
+        counted("in flight", "s8", &|row| row.in_flight),
+    ];
+    let highest = rate.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y)).fold(1.0, f64::max);
+    let y = Axis::from_zero(highest, "messages", |at| format!("{at}"));
+    out.push_str(&lines("Messages per second", &x(), &y, &rate));
+    let quantiles = [("p50", 0.5, "s0"), ("p99", 0.99, "s4"), ("max", 1.0, "s2")];
+    let latency: Vec<Series> =
+        quantiles.map(|(name, quantile, class)| latency_over_time(report, name, quantile, class)).into();
+    let values = latency.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
+    let y = Axis::log(values, "latency", show_nanos);
+    out.push_str(&lines("Latency of accepted messages, second by second", &x(), &y, &latency));
+}
+
+/// The intervals long enough to be drawn: a last one of a few milliseconds would look like
+/// a collapse.
+fn whole_rows(report: &Report) -> Vec<&IntervalRow> {
+    let rows: Vec<_> = report.intervals.iter().filter(|row| row.length_s > 0.5).collect();
+    if rows.is_empty() { report.intervals.iter().collect() } else { rows }
+}
+
+fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static str) -> Series {
+    let found: Vec<(f64, u64)> = whole_rows(report)
+        .into_iter()
+        .filter_map(|row| Some((row.at_s, row.latency.at(quantile)?)))
+        .collect();
+    Series {
+        name: name.to_owned(),
+        class,
+        points: found.iter().map(|(at, value)| (at + 0.5, *value as f64)).collect(),
+        hints: found.iter().map(|(at, value)| format!("{name} {}, second {at}", show_ns(*value))).collect(),
+    }
+}
+
+fn latency_table(report: &Report, out: &mut String) {
+    out.push_str(
+        "<h2>Latency</h2><div class=\"table\"><table><thead><tr><th></th><th>samples</th><th>p50</th><th>p90</th>\
+         <th>p99</th><th>p99.9</th><th>p99.99</th><th>max</th></tr></thead><tbody>",
+    );
+    for (name, split) in report.latency.named() {
+        for (label, distribution) in [("", &split.ok), (", failed", &split.failed)] {
+            if distribution.count() == 0 {
+                continue;
+            }
+            put!(out, "<tr><td>{name}{label}</td><td>{}</td>", distribution.count());
+            for quantile in [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
+                put!(out, "<td>{}</td>", distribution.at(quantile).map_or_else(String::new, show_ns));
+            }
+            out.push_str("</tr>");
+        }
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
+fn account_table(report: &Report, out: &mut String) {
+    let (measured, warmup) = (&report.accounting.measured, &report.accounting.warmup);
+    let rows = [
+        ("started", measured.started, warmup.started),
+        ("accepted", measured.accepted, warmup.accepted),
+        ("refused, 4xx", measured.refused_class(4), warmup.refused_class(4)),
+        ("refused, 5xx", measured.refused_class(5), warmup.refused_class(5)),
+        ("aborted", measured.aborted_total(), warmup.aborted_total()),
+        ("timed out", measured.timed_out_total(), warmup.timed_out_total()),
+        ("in flight at the end", measured.in_flight, warmup.in_flight),
+        ("due, never started", measured.unsent, warmup.unsent),
+    ];
+    out.push_str("<h2>What became of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");
+    for (name, measured, warmup) in rows {
+        put!(out, "<tr><td>{name}</td><td>{measured}</td><td>{warmup}</td></tr>");
+    }
+    for ((phase, code), count) in &measured.refused {
+        put!(out, "<tr><td>{phase}: reply {code}</td><td>{count}</td><td></td></tr>");
+    }
+    for ((phase, reason), count) in &measured.aborted {
+        put!(out, "<tr><td>{phase}: {reason}</td><td>{count}</td><td></td></tr>");
+    }
+    for (phase, count) in &measured.timed_out {
+        put!(out, "<tr><td>{phase}: no reply in time</td><td>{count}</td><td></td></tr>");
+    }
+    out.push_str("</tbody></table></div>\n");
+}
+
+fn verdicts(report: &Report, out: &mut String) {
+    if report.gates.is_empty() && report.baseline.is_empty() && report.verification.is_none() {
+        return;
+    }
+    out.push_str("<h2>Verdicts</h2><div class=\"table\"><table><tbody>");
+    for gate in &report.gates {
+        let (class, word) = if gate.failed { ("bad", "failed") } else { ("ok", "passed") };
+        put!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            escape(&gate.gate),
+            escape(&gate.found)
+        );
+    }
+    for one in &report.baseline {
+        let (class, word) = match one.verdict {
+            Comparison::Fine => ("ok", "fine"),
+            Comparison::Regressed => ("bad", "regressed"),
+            Comparison::NotCompared => ("", "not compared"),
+        };
+        let by = one.worse_by_percent.map_or_else(String::new, |percent| format!(" ({percent:+.1}%)"));
+        put!(
+            out,
+            "<tr><td>{}</td><td>{}{by}</td><td class=\"{class}\">{word}</td></tr>",
+            escape(&one.metric),
+            escape(&one.detail)
+        );
+    }
+    if let Some(found) = &report.verification {
+        let (class, word) = if found.is_clean() { ("ok", "agrees") } else { ("bad", "does not agree") };
+        put!(
+            out,
+            "<tr><td>capture</td><td>{} captured, {} lost, {} duplicated, {} altered, {} unexpected</td><td class=\"{class}\">{word}</td></tr>",
+            found.captured,
+            found.lost.count,
+            found.duplicated.count,
+            found.altered.count,
+            found.unexpected.count
+        );
+    }
+    out.push_str("</tbody></table></div>\n");
+}

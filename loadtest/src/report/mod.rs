@@ -1,0 +1,220 @@
+//! The report of a run: what JSON holds, and what every other output is made from.
+
+pub(crate) mod accounts;
+pub(crate) mod build;
+pub(crate) mod distribution;
+pub(crate) mod hlog;
+pub(crate) mod html;
+pub(crate) mod json;
+pub(crate) mod plot;
+pub(crate) mod text;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::accounting::Accounting;
+use crate::baseline::Move;
+use crate::gate::Judgement;
+use crate::phase::Phase;
+use crate::report::distribution::Distribution;
+use crate::verify::Verification;
+
+/// The schema's name and version; a change that breaks readers raises the number.
+pub(crate) const SCHEMA: &str = "smtpload-report/1";
+
+/// A run, or several merged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) schema: String,
+    pub(crate) version: String,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(crate) started_at_ms: u64,
+    pub(crate) ended_at_ms: u64,
+    /// Whether the run was ended by a signal.
+    pub(crate) interrupted: bool,
+    pub(crate) settings: Settings,
+    /// One entry per machine that took part.
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) generator: Generator,
+    pub(crate) sessions: SessionCounts,
+    pub(crate) accounting: Accounts,
+    /// Seconds from the end of the warm-up to the end of the last measured message.
+    pub(crate) measured_s: f64,
+    /// Messages accepted per second of `measured_s`.
+    pub(crate) rate: f64,
+    pub(crate) latency: Latency,
+    pub(crate) intervals: Vec<IntervalRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) verification: Option<Verification>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gates: Vec<Judgement>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) baseline: Vec<Move>,
+}
+
+/// What was asked for. Runs whose `shape` differs cannot be compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) target: String,
+    pub(crate) shape: Shape,
+    pub(crate) count: Option<u64>,
+    pub(crate) duration_s: Option<f64>,
+    pub(crate) warmup_s: f64,
+    pub(crate) grace_s: f64,
+    pub(crate) timeouts_s: Vec<(Phase, f64)>,
+    pub(crate) late_after_ms: f64,
+    pub(crate) threads: usize,
+    pub(crate) sources: Vec<String>,
+    pub(crate) helo: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) seed: u64,
+    /// The runs' names in their tokens.
+    pub(crate) runs: Vec<String>,
+}
+
+/// What makes two runs the same kind of load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    /// `closed`, or the rate of an open loop, like `open 5000/s constant`.
+    pub(crate) load: String,
+    pub(crate) connections: usize,
+    pub(crate) messages_per_session: Option<u64>,
+    pub(crate) rcpts: u16,
+    pub(crate) pipelining: bool,
+    /// `1024`, `1024..65536` or `file NAME (N bytes)`.
+    pub(crate) message: String,
+}
+
+/// Where the load came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) os: String,
+    pub(crate) arch: String,
+    pub(crate) cpus: usize,
+    pub(crate) kernel: Option<String>,
+    pub(crate) cpu_model: Option<String>,
+}
+
+/// How the generator itself fared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Generator {
+    /// The schedule could not be kept because of the generator: the latencies are not the
+    /// target's alone.
+    pub(crate) saturated: bool,
+    /// A closed loop used all of its processor time: the rate may be the generator's limit.
+    pub(crate) cpu_bound: bool,
+    /// Messages started late by the generator's own doing.
+    pub(crate) late: u64,
+    /// Thread intervals without processor time left, of those judged. Zero judged: the
+    /// system does not tell, or the run was shorter than an interval.
+    pub(crate) starved_intervals: u64,
+    pub(crate) judged_intervals: u64,
+    /// Processor seconds of the generator's event loops; `None` where not told.
+    pub(crate) cpu_s: Option<f64>,
+    pub(crate) cpu_wait_s: Option<f64>,
+    /// How late messages were started by the generator's own doing.
+    pub(crate) lag: Distribution,
+}
+
+/// Counts of connections.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SessionCounts {
+    pub(crate) dialed: u64,
+    pub(crate) established: u64,
+    pub(crate) ended_idle: u64,
+    pub(crate) without_pipelining: u64,
+    pub(crate) most_open: u64,
+}
+
+/// Measured part and warm-up, each with a sum that holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Accounts {
+    pub(crate) measured: Accounting,
+    pub(crate) warmup: Accounting,
+}
+
+/// Successes and failures apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Split {
+    pub(crate) ok: Distribution,
+    pub(crate) failed: Distribution,
+}
+
+/// All latencies, in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Latency {
+    pub(crate) connect: Split,
+    pub(crate) banner: Split,
+    pub(crate) ehlo: Split,
+    pub(crate) mail: Split,
+    pub(crate) rcpt: Split,
+    pub(crate) data: Split,
+    pub(crate) dot: Split,
+    /// The whole, from the intended start to the last reply.
+    pub(crate) message: Split,
+    /// The whole, from the actual start; open loop only.
+    pub(crate) uncorrected: Option<Split>,
+}
+
+impl Latency {
+    pub(crate) fn phase(&self, phase: Phase) -> &Split {
+        match phase {
+            Phase::Connect => &self.connect,
+            Phase::Banner => &self.banner,
+            Phase::Ehlo => &self.ehlo,
+            Phase::Mail => &self.mail,
+            Phase::Rcpt => &self.rcpt,
+            Phase::Data => &self.data,
+            Phase::Dot => &self.dot,
+        }
+    }
+
+    /// Every kind of latency with its name: the phases, `message`, `uncorrected`.
+    pub(crate) fn named(&self) -> Vec<(&'static str, &Split)> {
+        let phases = Phase::ALL.into_iter().map(|phase| (phase.name(), self.phase(phase)));
+        let mut all: Vec<_> = phases.collect();
+        all.push(("message", &self.message));
+        all.extend(self.uncorrected.iter().map(|split| ("uncorrected", split)));
+        all
+    }
+}
+
+/// One interval of the series; the warm-up's are there too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct IntervalRow {
+    /// Seconds from the start of the run to the interval's beginning.
+    pub(crate) at_s: f64,
+    /// A whole second, but for the last interval.
+    pub(crate) length_s: f64,
+    pub(crate) started: u64,
+    pub(crate) accepted: u64,
+    pub(crate) errors: u64,
+    pub(crate) in_flight: u64,
+    /// A thread had no processor time left.
+    pub(crate) starved: bool,
+    /// Messages accepted in the interval.
+    pub(crate) latency: Distribution,
+}
+
+/// Shows a duration with three or four figures and a fitting unit.
+pub(crate) fn show(duration: Duration) -> String {
+    let nanos = duration.as_nanos() as f64;
+    let (value, unit) = match nanos {
+        n if n < 1e3 => return format!("{n:.0} ns"),
+        n if n < 1e6 => (n / 1e3, "µs"),
+        n if n < 1e9 => (n / 1e6, "ms"),
+        n => (n / 1e9, "s"),
+    };
+    match value {
+        v if v < 10.0 => format!("{v:.2} {unit}"),
+        v if v < 100.0 => format!("{v:.1} {unit}"),
+        v => format!("{v:.0} {unit}"),
+    }
+}
+
+/// Shows nanoseconds like [`show`].
+pub(crate) fn show_ns(nanos: u64) -> String {
+    show(Duration::from_nanos(nanos))
+}

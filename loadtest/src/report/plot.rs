@@ -1,0 +1,221 @@
+//! Plots as inline SVG, drawn without scripts. Pure.
+//!
+//! Colours are CSS classes (`s0` to `s8`), so that the page's light and dark themes decide.
+
+use std::fmt::Write as _;
+
+const WIDTH: f64 = 960.0;
+const HEIGHT: f64 = 320.0;
+const LEFT: f64 = 72.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 14.0;
+const BOTTOM: f64 = 44.0;
+
+/// Points beyond which none is marked: marks would cover the line.
+const MARKS_LIMIT: usize = 120;
+
+/// How values lie along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Linear,
+    /// By powers of ten; values are positive.
+    Log,
+}
+
+/// An axis: its range, and where to put which text.
+#[derive(Clone, Debug)]
+pub(crate) struct Axis {
+    pub(crate) scale: Scale,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) ticks: Vec<(f64, String)>,
+    pub(crate) title: String,
+}
+
+/// A line.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// The CSS class that colours it.
+    pub(crate) class: &'static str,
+    pub(crate) points: Vec<(f64, f64)>,
+    /// What is shown when a point is hovered, one per point; may be empty.
+    pub(crate) hints: Vec<String>,
+}
+
+impl Axis {
+    /// A linear axis from zero to a round number at or above `highest`.
+    pub(crate) fn from_zero(highest: f64, title: &str, show: impl Fn(f64) -> String) -> Axis {
+        let step = round_step(highest.max(1e-9) / 4.0);
+        let count = (highest / step).ceil().max(1.0);
+        let ticks = (0..=count as u32).map(|n| f64::from(n) * step).map(|at| (at, show(at))).collect();
+        Axis { scale: Scale::Linear, low: 0.0, high: count * step, ticks, title: title.to_owned() }
+    }
+
+    /// A logarithmic axis over all of `values`, ended at ticks.
+    pub(crate) fn log(values: impl Iterator<Item = f64>, title: &str, show: impl Fn(f64) -> String) -> Axis {
+        let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
+        for value in values.filter(|value| *value > 0.0) {
+            low = low.min(value);
+            high = high.max(value);
+        }
+        if high == 0.0 {
+            (low, high) = (1.0, 10.0);
+        }
+        let all = candidates(low, high);
+        let low = all.iter().copied().rfind(|tick| *tick <= low).unwrap_or(low);
+        let high = all.iter().copied().find(|tick| *tick >= high && *tick > low).unwrap_or(high);
+        let ticks = all.into_iter().filter(|at| (low..=high).contains(at)).map(|at| (at, show(at))).collect();
+        Axis { scale: Scale::Log, low, high, ticks, title: title.to_owned() }
+    }
+
+    /// Where `value` lies, from 0 to 1; what is beyond the ends lies at them.
+    fn place(&self, value: f64) -> f64 {
+        let place = match self.scale {
+            Scale::Linear => (value - self.low) / (self.high - self.low),
+            Scale::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+        };
+        if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 }
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, at or above `least`.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= least * 0.999);
+    step.unwrap_or(10.0) * power
+}
+
+/// Ticks of a logarithmic axis: powers of ten, with 2 and 5 between them on short ranges.
+fn candidates(low: f64, high: f64) -> Vec<f64> {
+    let decades = (high / low).log10();
+    let factors: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let first = low.log10().floor() as i32 - 1;
+    let last = high.log10().ceil() as i32 + 1;
+    (first..=last).flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power))).collect()
+}
+
+/// Appends text; a String takes every write.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
+}
+
+/// Draws lines over common axes, with a legend.
+pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
+    let mut out = String::new();
+    put!(out, "<figure><figcaption>{}</figcaption><div class=\"legend\">", escape(title));
+    for one in series {
+        put!(out, "<span><i class=\"{}\"></i>{}</span>", one.class, escape(&one.name));
+    }
+    put!(out, "</div><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(title));
+    grid(x, y, &mut out);
+    for one in series {
+        line(one, x, y, &mut out);
+    }
+    out.push_str("</svg></figure>\n");
+    out
+}
+
+fn at_x(x: &Axis, value: f64) -> f64 {
+    LEFT + x.place(value) * (WIDTH - LEFT - RIGHT)
+}
+
+fn at_y(y: &Axis, value: f64) -> f64 {
+    HEIGHT - BOTTOM - y.place(value) * (HEIGHT - TOP - BOTTOM)
+}
+
+fn grid(x: &Axis, y: &Axis, out: &mut String) {
+    let (right, base) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+    for (value, text) in &y.ticks {
+        let at = at_y(y, *value);
+        put!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>");
+        put!(
+            out,
+            "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 8.0,
+            at + 4.0,
+            escape(text)
+        );
+    }
+    for (value, text) in &x.ticks {
+        let at = at_x(x, *value);
+        put!(out, "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{base}\"/>");
+        put!(
+            out,
+            "<text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            base + 18.0,
+            escape(text)
+        );
+    }
+    put!(out, "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{base}\" y2=\"{base}\"/>");
+    let middle = f64::midpoint(LEFT, right);
+    put!(
+        out,
+        "<text class=\"title\" x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        HEIGHT - 6.0,
+        escape(&x.title)
+    );
+    let half = f64::midpoint(TOP, base);
+    put!(
+        out,
+        "<text class=\"title\" x=\"14\" y=\"{half}\" text-anchor=\"middle\" transform=\"rotate(-90 14 {half})\">{}</text>",
+        escape(&y.title)
+    );
+}
+
+fn line(series: &Series, x: &Axis, y: &Axis, out: &mut String) {
+    let places: Vec<(f64, f64)> = series.points.iter().map(|(px, py)| (at_x(x, *px), at_y(y, *py))).collect();
+    put!(out, "<polyline class=\"{}\" points=\"", series.class);
+    for (px, py) in &places {
+        put!(out, "{px:.1},{py:.1} ");
+    }
+    out.push_str("\"/>");
+    let marks = places.len() <= MARKS_LIMIT;
+    for ((px, py), hint) in places.iter().zip(&series.hints) {
+        let shown = if marks { "mark" } else { "mark bare" };
+        put!(
+            out,
+            "<circle class=\"{} {shown}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\"><title>{}</title></circle>",
+            series.class,
+            escape(hint)
+        );
+    }
+}
+
+/// Text made safe for HTML.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn axes_hold_every_value_and_their_ticks_are_finite(values in prop::collection::vec(1u32..4_000_000_000, 1..20)) {
+            let values: Vec<f64> = values.into_iter().map(f64::from).collect();
+            let highest = values.iter().copied().fold(0.0, f64::max);
+            let log = Axis::log(values.iter().copied(), "", |v| v.to_string());
+            let linear = Axis::from_zero(highest, "", |v| v.to_string());
+            for axis in [&log, &linear] {
+                prop_assert!(axis.ticks.len() >= 2 && axis.ticks.len() <= 40, "{:?}", axis.ticks);
+                for value in &values {
+                    prop_assert!((axis.low * 0.999..=axis.high * 1.001).contains(value), "{value} in {axis:?}");
+                    prop_assert!((0.0..=1.0).contains(&axis.place(*value)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_draw_is_drawn_as_nothing() {
+        let y = Axis::log(std::iter::empty(), "y", |v| v.to_string());
+        let x = Axis::from_zero(0.0, "x", |v| v.to_string());
+        let empty = Series { name: "<none>".into(), class: "s0", points: vec![], hints: vec![] };
+        let drawn = lines("a & b", &x, &y, &[empty]);
+        assert!(drawn.contains("a &amp; b") && drawn.contains("&lt;none&gt;"));
+        assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+    }
+}

@@ -1,0 +1,275 @@
+//! The report for people: a table.
+
+use std::fmt::Write as _;
+
+use crate::accounting::Accounting;
+use crate::baseline::Comparison;
+use crate::report::{Report, Split, show_ns};
+use crate::verify::{Named, Verification};
+
+/// Renders a report.
+pub(crate) fn render(report: &Report) -> String {
+    let mut out = String::new();
+    head(report, &mut out);
+    accounts(report, &mut out);
+    latencies(report, &mut out);
+    generator(report, &mut out);
+    if let Some(verification) = &report.verification {
+        verify(verification, &mut out);
+    }
+    gates(report, &mut out);
+    baseline(report, &mut out);
+    out
+}
+
+/// Appends one line; a String takes every write.
+macro_rules! line {
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+fn head(report: &Report, out: &mut String) {
+    let shape = &report.settings.shape;
+    let interrupted = if report.interrupted { "  (interrupted)" } else { "" };
+    line!(out, "target      {}{interrupted}", report.settings.target);
+    line!(
+        out,
+        "load        {}, {} connections, message {}, {} recipient(s){}",
+        shape.load,
+        shape.connections,
+        shape.message,
+        shape.rcpts,
+        if shape.pipelining { ", pipelining" } else { "" }
+    );
+    line!(
+        out,
+        "rate        {:.1}/s accepted over {:.2} s  (seed {}, run {})",
+        report.rate,
+        report.measured_s,
+        report.settings.seed,
+        report.settings.runs.join(" ")
+    );
+    let sessions = &report.sessions;
+    line!(
+        out,
+        "sessions    {} dialed, {} established, {} open at most, {} ended by the server while idle",
+        sessions.dialed,
+        sessions.established,
+        sessions.most_open,
+        sessions.ended_idle
+    );
+    if sessions.without_pipelining > 0 {
+        line!(
+            out,
+            "note        {} sessions went without --pipelining: the server did not offer it",
+            sessions.without_pipelining
+        );
+    }
+}
+
+fn accounts(report: &Report, out: &mut String) {
+    let account = &report.accounting.measured;
+    line!(out, "\nmessages");
+    account_lines(account, out);
+    let warmup = &report.accounting.warmup;
+    if warmup.owed() > 0 {
+        line!(
+            out,
+            "  warm-up     {} started, {} accepted, {} errors (not in the figures here)",
+            warmup.started,
+            warmup.accepted,
+            warmup.errors()
+        );
+    }
+}
+
+fn account_lines(account: &Accounting, out: &mut String) {
+    line!(out, "  started     {}", account.started);
+    line!(out, "  accepted    {}", account.accepted);
+    line!(out, "  4xx         {}{}", account.refused_class(4), replies(account, 4));
+    line!(out, "  5xx         {}{}", account.refused_class(5), replies(account, 5));
+    let aborted: Vec<String> = account
+        .aborted
+        .iter()
+        .map(|((phase, reason), count)| format!("{phase}: {reason} x{count}"))
+        .collect();
+    line!(out, "  aborted     {}{}", account.aborted_total(), listed(&aborted));
+    let timed_out: Vec<String> =
+        account.timed_out.iter().map(|(phase, count)| format!("{phase} x{count}")).collect();
+    line!(out, "  timed out   {}{}", account.timed_out_total(), listed(&timed_out));
+    line!(out, "  in flight   {}", account.in_flight);
+    if account.unsent > 0 {
+        line!(
+            out,
+            "  unsent      {}   (due, and never started: every connection was busy to the end)",
+            account.unsent
+        );
+    }
+    let refused: u64 = account.recipients_refused.values().sum();
+    if refused > 0 {
+        let codes: Vec<String> =
+            account.recipients_refused.iter().map(|(code, count)| format!("{code} x{count}")).collect();
+        line!(
+            out,
+            "  recipients  {} accepted, {refused} refused{}",
+            account.recipients_accepted,
+            listed(&codes)
+        );
+    }
+    if account.aborted.keys().any(|(_, reason)| *reason == crate::accounting::Abort::PortExhausted) {
+        line!(
+            out,
+            "  the local ports ran out: give more source addresses with --bind, reuse sessions, or widen net.ipv4.ip_local_port_range"
+        );
+    }
+}
+
+fn replies(account: &Accounting, class: u16) -> String {
+    let rows: Vec<String> = account
+        .refused
+        .iter()
+        .filter(|((_, code), _)| code / 100 == class)
+        .map(|((phase, code), count)| format!("{phase}: {code} x{count}"))
+        .collect();
+    listed(&rows)
+}
+
+fn listed(rows: &[String]) -> String {
+    if rows.is_empty() { String::new() } else { format!("   ({})", rows.join(", ")) }
+}
+
+fn latencies(report: &Report, out: &mut String) {
+    line!(
+        out,
+        "\n{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "latency",
+        "samples",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "p99.99",
+        "max"
+    );
+    for (name, split) in report.latency.named() {
+        latency_rows(name, split, out);
+    }
+}
+
+fn latency_rows(name: &str, split: &Split, out: &mut String) {
+    for (label, distribution) in [(name.to_owned(), &split.ok), (format!("{name}, failed"), &split.failed)] {
+        if distribution.count() == 0 {
+            continue;
+        }
+        let at = |quantile| distribution.at(quantile).map_or_else(String::new, show_ns);
+        line!(
+            out,
+            "{label:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            distribution.count(),
+            at(0.5),
+            at(0.9),
+            at(0.99),
+            at(0.999),
+            at(0.9999),
+            distribution.max().map_or_else(String::new, show_ns)
+        );
+    }
+}
+
+fn generator(report: &Report, out: &mut String) {
+    let generator = &report.generator;
+    line!(out, "");
+    if let Some(cpu) = generator.cpu_s {
+        let all = report.accounting.measured.started + report.accounting.warmup.started;
+        let each = if all > 0 { cpu * 1e6 / all as f64 } else { 0.0 };
+        line!(out, "generator   {cpu:.2} s of processor time, {each:.1} µs per message");
+    } else {
+        line!(
+            out,
+            "generator   processor time is not told by this system: starving threads would go unnoticed"
+        );
+    }
+    if let (Some(p99), Some(max)) = (generator.lag.at(0.99), generator.lag.max()) {
+        line!(
+            out,
+            "            with a session free, messages started p99 {}, max {} after they were due; {} late by its own doing",
+            show_ns(p99),
+            show_ns(max),
+            generator.late
+        );
+    }
+    if generator.saturated {
+        line!(
+            out,
+            "GENERATOR SATURATED: it could not keep its own schedule; the latencies are not the target's alone."
+        );
+    }
+    if generator.cpu_bound {
+        line!(
+            out,
+            "            it used all of its processor time: the rate may be the generator's limit, not the target's"
+        );
+    }
+}
+
+fn verify(verification: &Verification, out: &mut String) {
+    line!(
+        out,
+        "\ncapture     {} messages of this run, {} intact; {} of others; {} in doubt",
+        verification.captured,
+        verification.intact,
+        verification.foreign,
+        verification.in_doubt
+    );
+    let lists = [
+        ("lost", &verification.lost),
+        ("duplicated", &verification.duplicated),
+        ("altered", &verification.altered),
+        ("unexpected", &verification.unexpected),
+    ];
+    for (name, named) in lists {
+        named_line(name, named, out);
+    }
+    if verification.unreadable_lines > 0 {
+        line!(out, "  {} lines are no records", verification.unreadable_lines);
+    }
+}
+
+fn named_line(name: &str, named: &Named, out: &mut String) {
+    if named.count == 0 {
+        return;
+    }
+    let more = named.count - named.tokens.len() as u64;
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    line!(out, "  {name:<11} {}: {}{rest}", named.count, named.tokens.join(" "));
+}
+
+fn gates(report: &Report, out: &mut String) {
+    if !report.gates.is_empty() {
+        line!(out, "");
+    }
+    for judgement in &report.gates {
+        let word = if judgement.failed { "FAILED" } else { "passed" };
+        line!(out, "gate {word}  {}  (found {})", judgement.gate, judgement.found);
+    }
+}
+
+fn baseline(report: &Report, out: &mut String) {
+    if !report.baseline.is_empty() {
+        line!(out, "");
+    }
+    for one in &report.baseline {
+        let word = match one.verdict {
+            Comparison::Fine => "fine",
+            Comparison::Regressed => "REGRESSED",
+            Comparison::NotCompared => "not compared",
+        };
+        let by = one.worse_by_percent.map_or_else(String::new, |worse| {
+            if worse > 0.0 {
+                format!("worse by {worse:.1}%: ")
+            } else {
+                format!("better by {:.1}%: ", -worse)
+            }
+        });
+        line!(out, "baseline {word:<12}  {:<20} {by}{}", one.metric, one.detail);
+    }
+}

@@ -1,0 +1,231 @@
+//! When messages are due: arrivals fixed before the run. Pure.
+//!
+//! A [`Profile`] says which rate holds when; a [`Schedule`] walks it, arrival by arrival,
+//! from a seed. The same profile, kind and seed give the same schedule, however many
+//! threads share it.
+
+use std::time::Duration;
+
+use oorandom::Rand64;
+
+/// The highest rate, in messages per second: one per microsecond and machine.
+pub(crate) const RATE_LIMIT: f64 = 1_000_000.0;
+
+/// A stretch of time over which the rate changes evenly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Segment {
+    /// Messages per second at the beginning.
+    pub(crate) from: f64,
+    /// Messages per second at the end.
+    pub(crate) to: f64,
+    pub(crate) over: Duration,
+}
+
+impl Segment {
+    /// Arrivals in the whole segment.
+    fn arrivals(&self) -> f64 {
+        f64::midpoint(self.from, self.to) * self.over.as_secs_f64()
+    }
+
+    /// Seconds into the segment at which `due` arrivals have come; solves
+    /// `from * t + slope / 2 * t^2 = due` in the form that is stable for small slopes.
+    fn time_of(&self, due: f64) -> f64 {
+        let slope = (self.to - self.from) / self.over.as_secs_f64();
+        let root = (self.from * self.from + 2.0 * slope * due).max(0.0).sqrt();
+        if self.from + root > 0.0 { 2.0 * due / (self.from + root) } else { 0.0 }
+    }
+}
+
+/// The rate over time: segments one after the other; the last rate then holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Profile {
+    pub(crate) segments: Vec<Segment>,
+    /// Messages per second after the last segment.
+    pub(crate) then: f64,
+}
+
+impl Profile {
+    /// One rate for ever.
+    pub(crate) fn constant(rate: f64) -> Profile {
+        Profile { segments: Vec::new(), then: rate }
+    }
+
+    /// How long the segments last.
+    pub(crate) fn length(&self) -> Duration {
+        self.segments.iter().map(|segment| segment.over).sum()
+    }
+}
+
+/// How arrivals lie around the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrivals {
+    /// Evenly.
+    Constant,
+    /// Independently of each other, as a Poisson process.
+    Poisson,
+}
+
+/// The arrivals of a run, in order; ends at the duration or the count.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    profile: Profile,
+    arrivals: Arrivals,
+    random: Rand64,
+    /// Arrivals that should have come by the next one, were the rate followed exactly.
+    due: f64,
+    /// The segment the walk is in, the time it begins (seconds) and arrivals before it.
+    segment: usize,
+    begins: f64,
+    before: f64,
+    end: Option<Duration>,
+    left: u64,
+}
+
+impl Schedule {
+    pub(crate) fn new(
+        profile: Profile,
+        arrivals: Arrivals,
+        seed: u64,
+        end: Option<Duration>,
+        count: Option<u64>,
+    ) -> Schedule {
+        let mut schedule = Schedule {
+            profile,
+            arrivals,
+            random: Rand64::new(u128::from(seed)),
+            due: 0.0,
+            segment: 0,
+            begins: 0.0,
+            before: 0.0,
+            end,
+            left: count.unwrap_or(u64::MAX),
+        };
+        if arrivals == Arrivals::Poisson {
+            schedule.due = schedule.gap();
+        }
+        schedule
+    }
+
+    /// The distance to the next arrival, in arrivals at the rate that holds.
+    fn gap(&mut self) -> f64 {
+        match self.arrivals {
+            Arrivals::Constant => 1.0,
+            // 1 - u is in (0, 1], so the logarithm is finite.
+            Arrivals::Poisson => -(1.0 - self.random.rand_float()).ln(),
+        }
+    }
+
+    fn time_of_due(&mut self) -> f64 {
+        while let Some(segment) = self.profile.segments.get(self.segment) {
+            let arrivals = segment.arrivals();
+            if self.due - self.before < arrivals {
+                return self.begins + segment.time_of(self.due - self.before);
+            }
+            self.before += arrivals;
+            self.begins += segment.over.as_secs_f64();
+            self.segment += 1;
+        }
+        self.begins + (self.due - self.before) / self.profile.then
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Duration;
+
+    /// The intended start of the next message, from the start of the run.
+    fn next(&mut self) -> Option<Duration> {
+        if self.left == 0 {
+            return None;
+        }
+        let time = Duration::try_from_secs_f64(self.time_of_due()).ok()?;
+        if self.end.is_some_and(|end| time >= end) {
+            self.left = 0;
+            return None;
+        }
+        self.left -= 1;
+        self.due += self.gap();
+        Some(time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn ramp(from: f64, to: f64, over: u64) -> Profile {
+        Profile { segments: vec![Segment { from, to, over: seconds(over) }], then: to }
+    }
+
+    #[test]
+    fn a_constant_rate_is_evenly_spaced_and_exact_in_number() {
+        let all: Vec<_> =
+            Schedule::new(Profile::constant(1000.0), Arrivals::Constant, 1, Some(seconds(10)), None)
+                .collect();
+        assert_eq!(all.len(), 10_000);
+        assert_eq!(all[0], Duration::ZERO);
+        assert_eq!(all[1234], Duration::from_millis(1234));
+    }
+
+    #[test]
+    fn a_ramp_holds_the_area_under_the_rate() {
+        let all: Vec<_> =
+            Schedule::new(ramp(100.0, 5000.0, 60), Arrivals::Constant, 1, Some(seconds(60)), None).collect();
+        assert!(all.len().abs_diff(2550 * 60) <= 1, "{}", all.len());
+        let half = all.iter().filter(|at| **at < seconds(30)).count();
+        // The rate at half time is 2550/s, the mean before it 1325/s.
+        assert!(half.abs_diff(1325 * 30) <= 1, "{half}");
+    }
+
+    #[test]
+    fn poisson_arrivals_have_the_rate_and_the_spread_of_a_poisson_process() {
+        let profile = Profile::constant(2000.0);
+        let all: Vec<_> = Schedule::new(profile, Arrivals::Poisson, 7, Some(seconds(50)), None).collect();
+        // Mean 100,000, standard deviation 316: five of them on either side.
+        assert!(all.len().abs_diff(100_000) < 1_600, "{}", all.len());
+        let gaps: Vec<f64> = all.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        let variation = variance.sqrt() / mean;
+        assert!((0.97..1.03).contains(&variation), "exponential gaps vary by 1, not {variation}");
+    }
+
+    #[test]
+    fn the_seed_decides_the_schedule() {
+        let with = |seed| -> Vec<_> {
+            Schedule::new(ramp(10.0, 90.0, 5), Arrivals::Poisson, seed, None, Some(500)).collect()
+        };
+        assert_eq!(with(1), with(1));
+        assert_ne!(with(1), with(2));
+        assert_eq!(with(1).len(), 500);
+    }
+
+    proptest! {
+        #[test]
+        fn arrivals_never_go_back_and_follow_the_profile(
+            rates in prop::collection::vec((0u32..2000, 0u32..2000, 1u64..5), 1..5),
+            then in 1u32..2000,
+            poisson: bool,
+            seed: u64,
+        ) {
+            let segments: Vec<_> = rates.iter().map(|(from, to, over)| Segment {
+                from: f64::from(*from), to: f64::from(*to), over: seconds(*over),
+            }).collect();
+            let profile = Profile { segments: segments.clone(), then: f64::from(then) };
+            let length = profile.length();
+            let kind = if poisson { Arrivals::Poisson } else { Arrivals::Constant };
+            let all: Vec<_> = Schedule::new(profile, kind, seed, Some(length), Some(50_000)).collect();
+            prop_assert!(all.windows(2).all(|pair| pair[0] <= pair[1]));
+            prop_assert!(all.iter().all(|at| *at < length));
+            // The oracle: the trapezoids' area.
+            let area: f64 = segments.iter().map(|s| (s.from + s.to) / 2.0 * s.over.as_secs_f64()).sum();
+            if !poisson {
+                prop_assert!((all.len() as f64 - area).abs() <= 1.0 + 1e-6 * area, "{} {area}", all.len());
+            }
+        }
+    }
+}

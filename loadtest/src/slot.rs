@@ -1,0 +1,144 @@
+//! One of a thread's places for a connection, and what the connection is doing.
+
+use std::io::{self, IoSlice, Write as _};
+
+use mio::Token;
+use mio::net::TcpStream;
+
+use crate::client::Session;
+use crate::clock::Moment;
+use crate::payload::Payload;
+use crate::reply::ReplyParser;
+use crate::tally::Flight;
+
+/// Bits of a token that hold the slot's index; the generation is above them.
+const INDEX_BITS: u32 = 24;
+
+/// What a slot has still to write.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Nothing,
+    /// The end of a command that the socket did not take.
+    Command(Vec<u8>),
+    /// The message from this byte on. It is stamped anew for every write, because other
+    /// connections stamp the same buffer in between.
+    Body {
+        from: usize,
+    },
+}
+
+/// A place for one connection at a time.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) stream: Option<TcpStream>,
+    /// Raised with every connection, so that a late event cannot reach the next one.
+    generation: u32,
+    pub(crate) session: Session,
+    pub(crate) parser: ReplyParser,
+    pub(crate) pending: Pending,
+    pub(crate) flight: Option<Flight>,
+    /// When the phase that runs began.
+    pub(crate) since: Moment,
+    /// When waiting is given up; `None` while nothing is awaited.
+    pub(crate) deadline: Option<Moment>,
+    /// Messages begun in this session.
+    pub(crate) begun: u64,
+    /// Connections lost in a row before EHLO was answered.
+    pub(crate) failures: u32,
+}
+
+impl Slot {
+    pub(crate) fn new(session: Session) -> Slot {
+        Slot {
+            stream: None,
+            generation: 0,
+            session,
+            parser: ReplyParser::new(),
+            pending: Pending::Nothing,
+            flight: None,
+            since: Moment::ZERO,
+            deadline: None,
+            begun: 0,
+            failures: 0,
+        }
+    }
+
+    /// Puts a new connection into the slot.
+    pub(crate) fn open(&mut self, session: Session) {
+        self.generation = self.generation.wrapping_add(1);
+        self.session = session;
+        self.parser.reset();
+        self.pending = Pending::Nothing;
+        self.begun = 0;
+    }
+
+    /// The token of the connection in this slot, which is at `index`.
+    pub(crate) fn token(&self, index: usize) -> Token {
+        Token(index | (self.generation as usize) << INDEX_BITS)
+    }
+
+    /// The slot an event is for.
+    pub(crate) fn index_of(token: Token) -> usize {
+        token.0 & ((1 << INDEX_BITS) - 1)
+    }
+
+    /// Writes `bytes`; what the socket does not take stays pending.
+    pub(crate) fn write_command(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.write_some(bytes, &[])?;
+        if written < bytes.len() {
+            self.pending = Pending::Command(bytes[written..].to_vec());
+        }
+        Ok(())
+    }
+
+    /// Writes what is left of the message. Returns whether all of it is written.
+    pub(crate) fn write_body(&mut self, payload: &mut Payload, mut from: usize) -> io::Result<bool> {
+        let seq = self.flight.map_or(0, |flight| flight.seq);
+        let (head, tail) = payload.stamped(seq);
+        let whole = head.len() + tail.len();
+        while from < whole {
+            let (first, second) =
+                if from < head.len() { (&head[from..], tail) } else { (&tail[from - head.len()..], &[][..]) };
+            match self.write_some(first, second)? {
+                0 => {
+                    self.pending = Pending::Body { from };
+                    return Ok(false);
+                }
+                written => from += written,
+            }
+        }
+        self.pending = Pending::Nothing;
+        Ok(true)
+    }
+
+    /// Writes what is pending. Returns whether nothing is any more.
+    pub(crate) fn write_pending(&mut self, payload: &mut Payload) -> io::Result<bool> {
+        match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Nothing => Ok(true),
+            Pending::Command(bytes) => {
+                self.write_command(&bytes)?;
+                Ok(matches!(self.pending, Pending::Nothing))
+            }
+            Pending::Body { from } => self.write_body(payload, from),
+        }
+    }
+
+    /// One write of both parts; zero when the socket takes nothing now.
+    fn write_some(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let Some(stream) = &mut self.stream else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        loop {
+            let written = if second.is_empty() {
+                stream.write(first)
+            } else {
+                stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                other => return other,
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Address templates: `user{{seq}}@example.com`.
+//!
+//! Parsed once; rendering appends to a buffer and allocates nothing.
+
+use std::io::Write as _;
+use std::str::FromStr;
+
+/// The longest path a template may be, in bytes: RFC 5321 section 4.5.3.1.3 allows 256
+/// for the rendered path, and placeholders are longer than what they stand for.
+const TEMPLATE_LIMIT: usize = 512;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// The message's sequence number, from 0.
+    Seq,
+    /// The recipient's index in its message, from 0.
+    Rcpt,
+    /// The run's identity, eight hexadecimal digits.
+    Run,
+}
+
+/// A text with placeholders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    source: String,
+    parts: Vec<Part>,
+}
+
+/// What the placeholders stand for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Values<'a> {
+    pub(crate) seq: u64,
+    pub(crate) rcpt: u16,
+    pub(crate) run: &'a str,
+}
+
+impl Template {
+    /// The text the template was made from.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Appends the text with `values` in place.
+    pub(crate) fn render(&self, values: Values<'_>, out: &mut Vec<u8>) {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Seq => write_number(out, values.seq),
+                Part::Rcpt => write_number(out, u64::from(values.rcpt)),
+                Part::Run => out.extend_from_slice(values.run.as_bytes()),
+            }
+        }
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, number: u64) {
+    write!(out, "{number}").unwrap_or_else(|_| unreachable!("a Vec takes every write"));
+}
+
+impl FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Template, String> {
+        if text.len() > TEMPLATE_LIMIT {
+            return Err(format!("longer than {TEMPLATE_LIMIT} bytes"));
+        }
+        if let Some(bad) = text.chars().find(|c| c.is_control() || matches!(c, '<' | '>' | ' ')) {
+            return Err(format!("{bad:?} cannot stand in an address"));
+        }
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let Some((name, after)) = after.split_once("}}") else {
+                return Err("`{{` has no `}}`".to_owned());
+            };
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_owned()));
+            }
+            parts.push(match name {
+                "seq" => Part::Seq,
+                "rcpt" => Part::Rcpt,
+                "run" => Part::Run,
+                other => {
+                    return Err(format!(
+                        "`{{{{{other}}}}}` is unknown; use {{{{seq}}}}, {{{{rcpt}}}} or {{{{run}}}}"
+                    ));
+                }
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Template { source: text.to_owned(), parts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(text: &str, seq: u64, rcpt: u16) -> String {
+        let mut out = Vec::new();
+        let values = Values { seq, rcpt, run: "0a1b2c3d" };
+        text.parse::<Template>().unwrap().render(values, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_replaced_wherever_they_stand() {
+        assert_eq!(render("user{{seq}}@example.com", 42, 0), "user42@example.com");
+        assert_eq!(render("{{run}}.{{rcpt}}@{{seq}}.test", 7, 3), "0a1b2c3d.3@7.test");
+        assert_eq!(render("plain@example.com", 1, 1), "plain@example.com");
+        assert_eq!(render("", 1, 1), "");
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_is_named() {
+        assert!("a{{sequence}}@b".parse::<Template>().unwrap_err().contains("{{sequence}}"));
+        assert!("a{{seq@b".parse::<Template>().unwrap_err().contains("}}"));
+        assert!("a\r\nRSET@b".parse::<Template>().unwrap_err().contains("'\\r'"));
+        assert!("<a@b>".parse::<Template>().is_err());
+    }
+}

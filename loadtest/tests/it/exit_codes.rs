@@ -1,0 +1,185 @@
+//! Exit codes, gates, baselines, and errors that name the flag.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::program::plain;
+use crate::support::{Act, Load, Outcome, Sink, Verb};
+
+#[test]
+fn zero_when_all_is_well_and_gates_hold() {
+    let sink = Sink::usual();
+    let outcome = Load::on(&sink)
+        .with("-c 2 --count 100")
+        .arg("--fail-if=p99(message) > 60s")
+        .arg("--fail-if=errors > 0.1%")
+        .arg("--fail-if=rate < 1")
+        .run()
+        .expect(0);
+    let gates = outcome.report["gates"].as_array().cloned().expect("gates");
+    assert_eq!(gates.len(), 3);
+    assert!(gates.iter().all(|gate| gate["failed"] == false), "{gates:?}");
+}
+
+#[test]
+fn one_when_nobody_listens() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let outcome = Load::at(&free.to_string()).with("-c 2 --count 4").run().expect(1);
+    assert_eq!(outcome.count("aborted"), 4);
+    assert!(outcome.stderr.contains("no session with"), "{}", outcome.stderr);
+    assert_eq!(outcome.report["accounting"]["measured"]["aborted_by"][0]["reason"], "refused");
+}
+
+#[test]
+fn one_when_nothing_was_accepted_whatever_the_gates() {
+    let sink = Sink::start(|turn| if turn.verb == Verb::Mail { Act::Say("550 no\r\n") } else { Act::Usual });
+    let outcome = Load::on(&sink).with("-c 1 --count 10").arg("--fail-if=p99(message) > 1h").run();
+    assert_eq!(outcome.code, 2, "an hour is no unit of a gate: {}", outcome.stderr);
+    let outcome =
+        Load::on(&sink).with("-c 1 --count 10").arg("--fail-if=p99(message) > 100s").run().expect(1);
+    assert_eq!(outcome.report["gates"][0]["failed"], true, "no sample never passes");
+}
+
+#[test]
+fn ten_when_a_gate_fails() {
+    let sink = Sink::start(|turn| match turn.verb {
+        Verb::Dot if turn.nth % 10 == 0 => Act::Say("451 later\r\n"),
+        _ => Act::Usual,
+    });
+    let outcome = Load::on(&sink).with("-c 1 --count 100").arg("--fail-if=errors > 1%").run().expect(10);
+    assert!(outcome.stderr.contains("errors > 1%"), "{}", outcome.stderr);
+    assert!(outcome.report["gates"][0]["found"].as_str().is_some_and(|found| found.contains("10 of 100")));
+    Load::on(&sink).with("-c 1 --count 100").arg("--fail-if=4xx > 10%").run().expect(0);
+    Load::on(&sink).with("-c 1 --count 100").arg("--fail-if=4xx >= 10%").run().expect(10);
+    Load::on(&sink).with("-c 1 --count 100").arg("--fail-if=p50(rcpt) > 1ns").run().expect(10);
+}
+
+#[test]
+fn a_gate_without_a_sample_fails() {
+    let sink = Sink::usual();
+    // A closed loop has no uncorrected histogram, and nothing was refused.
+    for gate in ["p99(uncorrected) > 10s", "max(message.failed) > 10s"] {
+        let outcome = Load::on(&sink).with("-c 1 --count 10 --fail-if").arg(gate).run().expect(10);
+        assert!(outcome.stderr.contains("no sample"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn eleven_when_it_got_slower_than_the_baseline_allows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = folder.path().join("base.json");
+    let base = base.to_str().expect("a path");
+    let fast = Sink::usual();
+    assert_eq!(Load::into_file(&fast, base).with("-c 1 --count 100").run().code, 0);
+    let slow = Sink::start(|turn| match turn.verb {
+        Verb::Dot => Act::After(Duration::from_millis(20)),
+        _ => Act::Usual,
+    });
+    let outcome =
+        Load::on(&slow).with("-c 1 --count 100 --max-regression 50% --baseline").arg(base).run().expect(11);
+    let moves = outcome.report["baseline"].as_array().cloned().expect("moves");
+    let of = |metric: &str| moves.iter().find(|one| one["metric"] == metric).cloned().expect("a metric");
+    assert_eq!(of("p50(dot)")["verdict"], "regressed");
+    assert!(of("p50(dot)")["worse_by_percent"].as_f64().is_some_and(|percent| percent > 100.0));
+    assert_eq!(of("rate")["verdict"], "regressed");
+    assert_eq!(of("p99.9(message)")["verdict"], "not-compared", "100 messages say nothing of it");
+    assert!(outcome.stderr.contains("p50(dot) worse by"), "{}", outcome.stderr);
+    // Nothing is worse by a million percent.
+    Load::on(&slow).with("-c 1 --count 100 --max-regression 1000000% --baseline").arg(base).run().expect(0);
+}
+
+#[test]
+fn runs_of_different_shape_are_not_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = folder.path().join("base.json");
+    let base = base.to_str().expect("a path");
+    let sink = Sink::usual();
+    Load::into_file(&sink, base).with("-c 1 --count 50").run();
+    let outcome = Load::on(&sink).with("-c 2 --count 50 --size 2KiB --baseline").arg(base).run().expect(11);
+    assert!(outcome.stderr.contains("connections was 1 and is 2"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("message was \"1024\" and is \"2048\""), "{}", outcome.stderr);
+}
+
+#[test]
+fn twelve_when_the_generator_itself_was_late() {
+    let sink = Sink::usual();
+    let child =
+        Load::on(&sink).with("--rate 200/s --duration 2s -c 4 --fail-if").arg("errors > 100%").spawn();
+    while sink.seen().messages.len() < 100 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The generator is held still; the server would have answered.
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::STOP).expect("a signal is sent");
+    std::thread::sleep(Duration::from_millis(400));
+    kill_process(pid, Signal::CONT).expect("a signal is sent");
+    let outcome = Outcome::of(&child.wait_with_output().expect("the program ends")).expect(12);
+    assert_eq!(outcome.report["generator"]["saturated"], true);
+    assert!(outcome.number("/generator/late") >= 40, "80 messages were due meanwhile");
+    assert!(outcome.stderr.contains("saturated"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_slow_target_is_not_taken_for_a_saturated_generator() {
+    let sink = Sink::start(|turn| match turn.verb {
+        Verb::Dot => Act::After(Duration::from_millis(50)),
+        _ => Act::Usual,
+    });
+    // Two sessions take 40 messages per second of the 100 that are due.
+    let outcome =
+        Load::on(&sink).with("--rate 100/s --duration 2s -c 2 --grace 20s --late-after 1s").run().expect(0);
+    assert_eq!(outcome.count("accepted"), 200);
+    assert_eq!(outcome.report["generator"]["saturated"], false);
+    assert!(outcome.millis("message", "ok", "max") >= 2000.0, "the wait is the target's latency");
+    assert!(outcome.millis("uncorrected", "ok", "p50") < 1000.0);
+}
+
+#[test]
+fn bad_input_is_a_usage_error_that_names_the_flag() {
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["127.0.0.1:1", "--rate", "fast"], &["--rate", "5000/s"]),
+        (&["127.0.0.1:1", "--ramp", "1/s..2/s"], &["--ramp", "over 60s"]),
+        (&["127.0.0.1:1", "--rate", "5/s", "--ramp", "1/s..2/s over 3s"], &["--rate", "--ramp"]),
+        (&["127.0.0.1:1", "--size", "1KiB..1"], &["--size", "smaller size first"]),
+        (&["127.0.0.1:1", "--size", "1"], &["--size", "2 bytes"]),
+        (&["127.0.0.1:1", "--to", "user{{nr}}@example.com"], &["--to", "{{seq}}"]),
+        (&["127.0.0.1:1", "--message", "/nonexistent.eml"], &["--message", "/nonexistent.eml"]),
+        (&["127.0.0.1:1", "--timeout", "dots=5s"], &["--timeout", "dot"]),
+        (&["127.0.0.1:1", "--threads", "9", "-c", "3"], &["--threads 9", "--connections 3"]),
+        (&["127.0.0.1:1", "-c", "0"], &["--connections 0", "1 to"]),
+        (&["127.0.0.1:1", "--bind", "::1"], &["--bind ::1", "family"]),
+        (&["127.0.0.1:1", "--bind", "192.0.2.77"], &["--bind 192.0.2.77", "this machine"]),
+        (&["127.0.0.1:1", "--warmup", "20s"], &["--warmup", "--duration"]),
+        (&["127.0.0.1:1", "--rcpts", "0"], &["--rcpts"]),
+        (&["127.0.0.1:1", "--arrivals", "poisson"], &["--rate"]),
+        (&["127.0.0.1:1", "--max-regression", "5%"], &["--baseline"]),
+        (
+            &["127.0.0.1:1", "--baseline", "/nonexistent.json", "--count", "1"],
+            &["--baseline", "/nonexistent.json"],
+        ),
+        (&["no.such.host.invalid:25"], &["no.such.host.invalid", "HOST:PORT"]),
+        (&[], &["HOST"]),
+        (&["merge"], &["REPORTS"]),
+        (&["merge", "/nonexistent.json"], &["/nonexistent.json"]),
+    ];
+    for (args, wanted) in cases {
+        let outcome = plain(args);
+        assert_eq!(outcome.code, 2, "{args:?}: {}", outcome.stderr);
+        for text in *wanted {
+            assert!(outcome.stderr.contains(text), "{args:?} should say {text:?}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_bad_gate_is_shown_with_a_caret_under_the_place() {
+    let outcome = plain(&["127.0.0.1:1", "--fail-if", "p99(massage) > 5ms"]);
+    assert_eq!(outcome.code, 2);
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let shown = lines.iter().position(|line| line.ends_with("p99(massage) > 5ms")).expect("the expression");
+    let caret = lines[shown + 1].find('^').expect("a caret");
+    assert_eq!(Some(caret), lines[shown].find("massage"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--fail-if"), "{}", outcome.stderr);
+}

@@ -1,0 +1,10 @@
+//! Behaviour of the program `smtpload`, through real sockets and its exit codes.
+
+mod accounting;
+mod exit_codes;
+mod mock;
+mod output;
+mod session;
+mod support;
+mod truth;
+mod verify;

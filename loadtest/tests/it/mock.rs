@@ -1,0 +1,181 @@
+//! End to end with the server of this repository, as separate programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::support::{Load, Outcome};
+use crate::truth::check_delay;
+
+/// Builds `smtpmock` beside the program under test, once per test process.
+fn smtpmock() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let beside = Path::new(env!("CARGO_BIN_EXE_smtpload")).parent().expect("a folder");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "smtpmock", "--bin", "smtpmock", "--manifest-path"]);
+        build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+        build.arg("--target-dir").arg(beside.parent().expect("a target folder"));
+        if beside.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "smtpmock does not build");
+        beside.join(format!("smtpmock{}", std::env::consts::EXE_SUFFIX))
+    })
+}
+
+/// A running server; ended when dropped.
+struct Mock {
+    child: Child,
+    folder: tempfile::TempDir,
+    address: String,
+}
+
+impl Mock {
+    fn start(args: &[&str]) -> Mock {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ready = folder.path().join("ready.json");
+        let child = Command::new(smtpmock())
+            .args(["--records", "message", "--capture"])
+            .arg(folder.path().join("capture.jsonl"))
+            .arg("--ready-file")
+            .arg(&ready)
+            .args(args)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut mock = Mock { child, folder, address: String::new() };
+        while !ready.exists() {
+            assert!(mock.child.try_wait().expect("a child").is_none(), "the server ended");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let line: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&ready).expect("a file")).expect("JSON");
+        mock.address = line["smtp"][0].as_str().expect("an address").to_owned();
+        mock
+    }
+
+    fn capture(&self) -> String {
+        self.folder.path().join("capture.jsonl").to_str().expect("a path").to_owned()
+    }
+
+    fn captured(&self, fits: impl Fn(&serde_json::Value) -> bool) -> u64 {
+        let text = std::fs::read_to_string(self.capture()).expect("a capture");
+        let records = text.lines().map(|line| serde_json::from_str(line).expect("a record"));
+        records.filter(|record| fits(record)).count() as u64
+    }
+
+    fn load(&self, args: &str) -> Outcome {
+        Load::at(&self.address).with(args).arg("--verify").arg(&self.capture()).run()
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn both_sides_agree_to_the_message() {
+    let mock = Mock::start(&[]);
+    let outcome = mock.load("-c 8 --count 3000 --size 10..20KiB --threads 2").expect(0);
+    assert_eq!(outcome.count("accepted"), 3000);
+    assert_eq!(outcome.number("/verification/captured"), 3000);
+    assert_eq!(outcome.number("/verification/intact"), 3000);
+    assert_eq!(mock.captured(|record| record["msg"] == true), 3000);
+}
+
+#[test]
+fn both_sides_agree_under_an_open_loop_with_a_session_per_message() {
+    let mock = Mock::start(&[]);
+    let outcome = mock
+        .load("--rate 300/s --arrivals poisson --count 600 --messages-per-session 1 --late-after 10s")
+        .expect(0);
+    assert_eq!(outcome.count("accepted"), 600);
+    assert_eq!(mock.captured(|record| record["msg"] == true), 600);
+    assert_eq!(outcome.number("/latency/connect/ok/count"), outcome.number("/sessions/dialed"));
+}
+
+#[test]
+fn both_sides_agree_on_what_was_refused() {
+    let refused = "user3@example.com,user5@example.com,user77@example.com";
+    let mock = Mock::start(&["--not-registered-emails", refused]);
+    let outcome = mock.load("-c 3 --count 200 --to user{{seq}}@example.com").expect(0);
+    assert_eq!(outcome.count("refused_5xx"), 3);
+    assert_eq!(outcome.count("accepted"), 197);
+    assert_eq!(mock.captured(|record| record["msg"] == true), 197);
+    assert_eq!(outcome.number("/verification/unexpected/count"), 0);
+}
+
+#[test]
+fn the_delays_of_the_server_are_what_the_phases_show() {
+    let delays = ["helo", "mailfrom", "rcptto", "data", "message"];
+    let flags: Vec<String> = delays
+        .iter()
+        .zip([10, 15, 20, 25, 30])
+        .map(|(of, ms)| format!("--response-delay-{of}={ms}ms"))
+        .collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let mock = Mock::start(&flags);
+    let outcome = mock.load("-c 4 --count 40 --messages-per-session 1").expect(0);
+    for (phase, delay) in [("ehlo", 10.0), ("mail", 15.0), ("rcpt", 20.0), ("data", 25.0), ("dot", 30.0)] {
+        check_delay(&outcome, phase, delay);
+    }
+}
+
+/// The steps of the job in the README, by name, with what each runs.
+fn steps_of_the_readme() -> Vec<(String, String)> {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("```yaml\n").expect("a job");
+    let (job, _) = after.split_once("```").expect("the job's end");
+    let mut steps: Vec<(String, String)> = Vec::new();
+    for part in job.split("- name: ").skip(1) {
+        let (name, rest) = part.split_once('\n').expect("a name");
+        let (_, run) = rest.split_once("run: ").expect("a step runs something");
+        let run = run.strip_prefix("|\n").unwrap_or(run);
+        steps.push((name.trim().to_owned(), run.to_owned()));
+    }
+    steps
+}
+
+#[test]
+fn the_job_in_the_readme_does_what_it_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let programs = smtpmock().parent().expect("a folder");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let steps = steps_of_the_readme();
+    let names: Vec<&str> = steps.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["Install", "Start the server", "Send", "Agree on the number", "Compare with the baseline"]
+    );
+    for (name, run) in &steps {
+        if name == "Install" {
+            println!("not run: {name}; the programs are those just built");
+            continue;
+        }
+        let output = Command::new("bash")
+            .args(["-eu", "-o", "pipefail", "-c", run])
+            .current_dir(folder.path())
+            .env("PATH", &path)
+            .env("MAX_REGRESSION", "0%")
+            // The server outlives its step; its streams must not keep this test waiting.
+            .stdout(std::fs::File::create(folder.path().join("out")).expect("a file"))
+            .stderr(std::fs::File::create(folder.path().join("err")).expect("a file"))
+            .status()
+            .expect("bash runs");
+        let said = std::fs::read_to_string(folder.path().join("err")).expect("a file");
+        assert!(output.success(), "{name}: {said}");
+    }
+    for file in ["run.json", "run.html", "run.hlog", "ci/smtp-baseline.json"] {
+        assert!(folder.path().join(file).exists(), "{file}");
+    }
+    let ready: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("smtpmock.json")).expect("a file"))
+            .expect("JSON");
+    let pid = ready["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server is there");
+}

@@ -1,0 +1,121 @@
+//! Runs the program and reads its report.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::Sink;
+
+/// A run of the program to be made.
+pub(crate) struct Load {
+    command: Command,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    /// The JSON report; null when there was none.
+    pub(crate) report: Value,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The program itself, without arguments.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smtpload"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs with exactly these arguments.
+pub(crate) fn plain(args: &[&str]) -> Outcome {
+    Outcome::of(&program().args(args).output().expect("the program starts"))
+}
+
+impl Load {
+    /// A load on `sink` whose report comes as JSON.
+    pub(crate) fn on(sink: &Sink) -> Load {
+        Load::at(&sink.address())
+    }
+
+    pub(crate) fn at(target: &str) -> Load {
+        let mut command = program();
+        command.args([target, "--json", "-"]);
+        Load { command }
+    }
+
+    /// A load on `sink` that says nothing and leaves its report in a file.
+    pub(crate) fn into_file(sink: &Sink, file: &str) -> Load {
+        let mut command = program();
+        command.args([&sink.address(), "--quiet", "--json", file]);
+        Load { command }
+    }
+
+    /// Adds arguments, separated by blanks.
+    pub(crate) fn with(mut self, args: &str) -> Load {
+        self.command.args(args.split_ascii_whitespace());
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: &str) -> Load {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn spawn(mut self) -> Child {
+        self.command.spawn().expect("the program starts")
+    }
+
+    pub(crate) fn run(self) -> Outcome {
+        Outcome::of(&self.spawn().wait_with_output().expect("the program ends"))
+    }
+}
+
+impl Outcome {
+    pub(crate) fn of(output: &Output) -> Outcome {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        Outcome {
+            code: output.status.code().unwrap_or(-1),
+            report: serde_json::from_str(&stdout).unwrap_or(Value::Null),
+            stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The number at a JSON pointer.
+    pub(crate) fn number(&self, pointer: &str) -> u64 {
+        let found = self.report.pointer(pointer).and_then(Value::as_u64);
+        found.unwrap_or_else(|| {
+            panic!("no number at {pointer}; the program said {}{}", self.stdout, self.stderr)
+        })
+    }
+
+    /// A count of the measured messages.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.number(&format!("/accounting/measured/{name}"))
+    }
+
+    /// A percentile in milliseconds, like `at("message", "ok", "p99")`.
+    pub(crate) fn millis(&self, latency: &str, outcome: &str, percentile: &str) -> f64 {
+        self.number(&format!("/latency/{latency}/{outcome}/{percentile}_ns")) as f64 / 1e6
+    }
+
+    /// Fails unless the code is `code` and the account adds up.
+    pub(crate) fn expect(self, code: i32) -> Outcome {
+        assert_eq!(
+            self.code, code,
+            "{}{}{}",
+            self.stderr, self.report["accounting"], self.report["generator"]
+        );
+        self.check_sum();
+        self
+    }
+
+    /// The sum that always holds, from the report's own figures.
+    pub(crate) fn check_sum(&self) {
+        let ends = ["accepted", "refused_4xx", "refused_5xx", "aborted", "timed_out", "in_flight"];
+        let sum: u64 = ends.iter().map(|end| self.count(end)).sum();
+        assert_eq!(self.count("started"), sum, "{}", self.report["accounting"]);
+    }
+}

@@ -1,0 +1,279 @@
+//! An SMTP server that does what a test's script says, one blocking thread per session.
+//!
+//! It shares no code with what it tests: lines are read by the standard library.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What the server is about to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Verb {
+    Banner,
+    Ehlo,
+    Mail,
+    Rcpt,
+    Data,
+    Dot,
+    Rset,
+    Quit,
+}
+
+/// One answer to be given.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) verb: Verb,
+    /// Which session it is, from 0.
+    pub(crate) session: usize,
+    /// How often this verb was met before, over all sessions.
+    pub(crate) nth: usize,
+    pub(crate) line: String,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// What every server says.
+    Usual,
+    /// These bytes, in one write.
+    Say(&'static str),
+    /// These bytes, each piece in its own packet.
+    Pieces(&'static [&'static str]),
+    /// The usual after a delay.
+    After(Duration),
+    /// This, and then the end of the connection.
+    SayAndClose(&'static str),
+    Close,
+    /// Never an answer.
+    Silence,
+}
+
+/// What the server has seen.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Accepted messages, dots unstuffed, with the envelope.
+    pub(crate) messages: Vec<Message>,
+    pub(crate) verbs: HashMap<Verb, usize>,
+    /// Command lines in order of arrival.
+    pub(crate) lines: Vec<String>,
+}
+
+/// One accepted message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) text: String,
+}
+
+type Script = dyn Fn(&Turn) -> Act + Send + Sync;
+
+struct Inner {
+    script: Box<Script>,
+    seen: Mutex<Seen>,
+    sessions: AtomicUsize,
+}
+
+/// A running server; its threads end with the test's process.
+pub(crate) struct Sink {
+    address: SocketAddr,
+    inner: Arc<Inner>,
+}
+
+impl Sink {
+    /// A server that takes everything.
+    pub(crate) fn usual() -> Sink {
+        Sink::start(|_| Act::Usual)
+    }
+
+    pub(crate) fn start(script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
+        Sink::listen("127.0.0.1:0", script)
+    }
+
+    pub(crate) fn listen(on: &str, script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
+        let listener = TcpListener::bind(on).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let inner = Arc::new(Inner {
+            script: Box::new(script),
+            seen: Mutex::new(Seen::default()),
+            sessions: AtomicUsize::new(0),
+        });
+        let shared = Arc::clone(&inner);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let inner = Arc::clone(&shared);
+                std::thread::spawn(move || {
+                    // A client that goes away is no error of the server.
+                    let _ = serve(&inner, stream);
+                });
+            }
+        });
+        Sink { address, inner }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.inner.sessions.load(Ordering::SeqCst)
+    }
+}
+
+struct Session<'a> {
+    inner: &'a Inner,
+    stream: TcpStream,
+    number: usize,
+}
+
+fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let number = inner.sessions.fetch_add(1, Ordering::SeqCst);
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut session = Session { inner, stream, number };
+    let mut message = Message { from: String::new(), to: Vec::new(), text: String::new() };
+    if !session.answer(Verb::Banner, "")? {
+        return Ok(());
+    }
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let line = line.trim_end().to_owned();
+        let verb = verb_of(&line);
+        if verb == Verb::Mail {
+            message.from.clone_from(&line);
+            message.to.clear();
+        }
+        if verb == Verb::Rcpt {
+            message.to.push(line.clone());
+        }
+        if verb == Verb::Data {
+            let begun = session.begin_data(&line)?;
+            if begun == Some(true) {
+                message.text = read_message(&mut reader)?;
+                if !session.end_data(&message)? {
+                    return Ok(());
+                }
+            } else if begun.is_none() {
+                return Ok(());
+            }
+        } else if !session.answer(verb, &line)? || verb == Verb::Quit {
+            return Ok(());
+        }
+    }
+}
+
+fn verb_of(line: &str) -> Verb {
+    match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
+        "EHLO" => Verb::Ehlo,
+        "MAIL" => Verb::Mail,
+        "RCPT" => Verb::Rcpt,
+        "DATA" => Verb::Data,
+        "RSET" => Verb::Rset,
+        "QUIT" => Verb::Quit,
+        _ => panic!("the client sent {line:?}"),
+    }
+}
+
+fn read_message(reader: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    let mut text = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        if reader.read_until(b'\n', &mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if line == b".\r\n" {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+        text.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+    }
+}
+
+fn usual(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Banner => "220 sink ready\r\n",
+        Verb::Ehlo => "250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+        Verb::Data => "354 go on\r\n",
+        Verb::Quit => "221 bye\r\n",
+        _ => "250 ok\r\n",
+    }
+}
+
+impl Session<'_> {
+    fn act(&self, verb: Verb, line: &str) -> Act {
+        let nth = {
+            let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if !line.is_empty() {
+                seen.lines.push(line.to_owned());
+            }
+            let count = seen.verbs.entry(verb).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let turn = Turn { verb, session: self.number, nth, line: line.to_owned() };
+        (self.inner.script)(&turn)
+    }
+
+    /// Does what the script says; the text that was said, `None` when the session is over.
+    fn perform(&mut self, verb: Verb, act: &Act) -> std::io::Result<Option<String>> {
+        let (text, goes_on) = match act {
+            Act::Usual => (usual(verb), true),
+            Act::After(delay) => {
+                std::thread::sleep(*delay);
+                (usual(verb), true)
+            }
+            Act::Say(text) => (*text, true),
+            Act::Pieces(pieces) => {
+                for piece in *pieces {
+                    self.stream.write_all(piece.as_bytes())?;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                return Ok(Some(pieces.concat()));
+            }
+            Act::SayAndClose(text) => (*text, false),
+            Act::Close => ("", false),
+            Act::Silence => return Ok(Some(String::new())),
+        };
+        self.stream.write_all(text.as_bytes())?;
+        if goes_on {
+            return Ok(Some(text.to_owned()));
+        }
+        self.stream.shutdown(Shutdown::Both)?;
+        Ok(None)
+    }
+
+    fn answer(&mut self, verb: Verb, line: &str) -> std::io::Result<bool> {
+        let act = self.act(verb, line);
+        Ok(self.perform(verb, &act)?.is_some())
+    }
+
+    /// Whether a message follows; `None` when the session is over.
+    fn begin_data(&mut self, line: &str) -> std::io::Result<Option<bool>> {
+        let act = self.act(Verb::Data, line);
+        Ok(self.perform(Verb::Data, &act)?.map(|said| said.starts_with('3')))
+    }
+
+    /// Answers the final dot. What is answered with 250 is kept before it is answered.
+    fn end_data(&mut self, message: &Message) -> std::io::Result<bool> {
+        let act = self.act(Verb::Dot, "");
+        let accepts = match &act {
+            Act::Usual | Act::After(_) => true,
+            Act::Say(text) | Act::SayAndClose(text) => text.starts_with('2'),
+            Act::Pieces(pieces) => pieces.concat().starts_with('2'),
+            Act::Close | Act::Silence => false,
+        };
+        if accepts {
+            self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).messages.push(message.clone());
+        }
+        Ok(self.perform(Verb::Dot, &act)?.is_some())
+    }
+}

@@ -1,0 +1,262 @@
+//! A byte stream between a client and its connection, with little room on the way and a memory of when
+//! each byte passed.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::message::Message;
+use crate::net::connection::{Readiness, Transport};
+use crate::store::Store;
+
+/// When the stream had reached which length.
+#[derive(Debug, Default)]
+pub(super) struct Log(Vec<(usize, Duration)>);
+
+impl Log {
+    fn note(&mut self, length: usize, at: Duration) {
+        self.0.push((length, at));
+    }
+
+    /// When the byte before `offset` passed. Nothing had to pass for offset 0.
+    pub(super) fn time_of(&self, offset: usize) -> Option<Duration> {
+        let found = self.0.partition_point(|&(length, _)| length < offset);
+        self.0.get(found).map(|&(_, at)| at)
+    }
+
+    pub(super) fn last(&self) -> Option<Duration> {
+        self.0.last().map(|&(_, at)| at)
+    }
+}
+
+/// The records of all sessions, taken out of the store as they come.
+#[derive(Debug)]
+pub(super) struct Mailroom {
+    pub(super) store: Arc<Store>,
+    /// Texts of the accepted messages, by session.
+    pub(super) filed: Vec<Vec<Vec<u8>>>,
+}
+
+impl Mailroom {
+    pub(super) fn collect(&mut self) {
+        let accepted = self.store.purge().into_iter().filter(Message::msg);
+        for message in accepted {
+            let session = usize::try_from(message.session_id()).expect("a small number") - 1;
+            self.filed[session].push(message.body().to_vec());
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    clock: Arc<AtomicU64>,
+    capacity: usize,
+    to_server: VecDeque<u8>,
+    to_client: VecDeque<u8>,
+    /// Everything the server ever wrote.
+    pub(super) written: Vec<u8>,
+    pub(super) writes: Log,
+    /// How many bytes the client ever sent.
+    pub(super) sent: usize,
+    pub(super) arrivals: Log,
+    /// Where in the output each acceptance of a message begins.
+    acceptances: Vec<usize>,
+    pub(super) session: usize,
+    mailroom: Rc<RefCell<Mailroom>>,
+    client_finished: bool,
+    is_reset: bool,
+    server_finished: bool,
+    /// The server has let go of it.
+    pub(super) closed_at: Option<Duration>,
+    /// It did while there was something unread: a real socket would have been reset.
+    pub(super) closed_on_unread: bool,
+    news: bool,
+    /// A write found no room, and the server wants to know when there is some.
+    wants_room: bool,
+    watches_for_room: bool,
+    room: bool,
+}
+
+impl Wire {
+    pub(super) fn new(
+        clock: &Arc<AtomicU64>,
+        capacity: usize,
+        acceptances: Vec<usize>,
+        session: usize,
+        mailroom: &Rc<RefCell<Mailroom>>,
+    ) -> Self {
+        Self {
+            clock: Arc::clone(clock),
+            capacity,
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+            written: Vec::new(),
+            writes: Log::default(),
+            sent: 0,
+            arrivals: Log::default(),
+            acceptances,
+            session,
+            mailroom: Rc::clone(mailroom),
+            client_finished: false,
+            is_reset: false,
+            server_finished: false,
+            closed_at: None,
+            closed_on_unread: false,
+            news: false,
+            wants_room: false,
+            watches_for_room: false,
+            room: false,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// The client sends as much as there is room for.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> usize {
+        if self.closed_at.is_some() || self.client_finished {
+            return bytes.len(); // into the void
+        }
+        let count = bytes.len().min(self.capacity - self.to_server.len());
+        if count > 0 {
+            self.to_server.extend(&bytes[..count]);
+            self.sent += count;
+            self.arrivals.note(self.sent, self.now());
+            self.news = true;
+        }
+        count
+    }
+
+    pub(super) fn receive(&mut self, most: usize) -> Vec<u8> {
+        let count = most.min(self.to_client.len());
+        let bytes: Vec<u8> = self.to_client.drain(..count).collect();
+        if count > 0 && std::mem::take(&mut self.wants_room) {
+            self.room |= self.watches_for_room;
+        }
+        bytes
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !self.to_client.is_empty()
+    }
+
+    /// The client has read everything there will ever be.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.to_client.is_empty() && (self.server_finished || self.closed_at.is_some())
+    }
+
+    /// The client sends nothing more.
+    pub(super) fn finish(&mut self) {
+        self.news |= !self.client_finished;
+        self.client_finished = true;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.news |= !self.is_reset;
+        self.is_reset = true;
+    }
+
+    /// The server wants to be told of room. The kernel tells at once when there is some.
+    pub(super) fn watch_for_room(&mut self) {
+        self.watches_for_room = true;
+        self.room = self.to_client.len() < self.capacity;
+    }
+
+    /// What the kernel would report since it was asked before.
+    pub(super) fn event(&mut self) -> Option<Readiness> {
+        let happened = std::mem::take(&mut self.news) | std::mem::take(&mut self.room);
+        happened.then(|| self.readiness())
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        let peer_closed = self.client_finished || self.is_reset;
+        Readiness { readable: !self.to_server.is_empty() || peer_closed, peer_closed }
+    }
+
+    /// A message is in the store before the client can read that it was accepted.
+    fn check_filed(&self) {
+        let mut mailroom = self.mailroom.borrow_mut();
+        // A session that timed out has 421 in the place of an acceptance.
+        let is_told = |start: &usize| self.written.get(*start) == Some(&b'2');
+        let told = self.acceptances.partition_point(is_told);
+        if mailroom.filed[self.session].len() < told {
+            mailroom.collect();
+        }
+        let filed = mailroom.filed[self.session].len();
+        assert!(filed >= told, "session {}: told of {told} messages, filed {filed}", self.session);
+    }
+}
+
+/// The server's end.
+#[derive(Debug)]
+pub(super) struct ServerEnd(pub(super) Rc<RefCell<Wire>>);
+
+impl Read for ServerEnd {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        if wire.is_reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if wire.to_server.is_empty() && !wire.client_finished {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // As the kernel does: less than was asked for only when that is all there is.
+        wire.to_server.make_contiguous();
+        wire.to_server.read(buffer)
+    }
+}
+
+impl Write for ServerEnd {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        assert!(!wire.server_finished, "written after the end of output");
+        if wire.is_reset {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let count = bytes.len().min(wire.capacity - wire.to_client.len());
+        wire.wants_room = count < bytes.len();
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = wire.written.len() + count;
+        wire.to_client.extend(&bytes[..count]);
+        wire.written.extend(&bytes[..count]);
+        wire.check_filed();
+        let now = wire.now();
+        wire.writes.note(length, now);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for ServerEnd {
+    fn end_output(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().server_finished = true;
+        Ok(())
+    }
+
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(([127, 0, 0, 1], 25).into())
+    }
+}
+
+impl Drop for ServerEnd {
+    fn drop(&mut self) {
+        let mut wire = self.0.borrow_mut();
+        wire.closed_at = Some(wire.now());
+        wire.closed_on_unread = !wire.to_server.is_empty();
+    }
+}

@@ -1,0 +1,214 @@
+//! What readers see of the records, whatever the shards do meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::{RunningKey, Store};
+use crate::message::Message;
+use crate::smtp::{AddressRules, Record};
+
+/// Longer than any wait that is to succeed, on however busy a machine.
+const LONG: Duration = Duration::from_secs(60);
+
+fn message(session_id: u64, text: &str) -> Message {
+    let record =
+        Record { msg_request: Some(Arc::new(text.as_bytes().to_vec())), msg: true, ..Record::default() };
+    let nowhere = ([127, 0, 0, 1], 0).into();
+    Message {
+        record,
+        session_id,
+        peer_addr: nowhere,
+        local_addr: nowhere,
+        connected_at: SystemTime::UNIX_EPOCH,
+        accepted_at: None,
+        addresses: AddressRules::default(),
+    }
+}
+
+fn store(shards: usize) -> Store {
+    Store::new(shards, usize::MAX, usize::MAX)
+}
+
+fn ids(messages: &[Message]) -> Vec<u64> {
+    messages.iter().map(Message::session_id).collect()
+}
+
+fn finish(store: &Store, shard: usize, id: u64) {
+    store.finish(shard, None, message(id, ""), false);
+}
+
+#[test]
+fn records_of_all_shards_have_one_order() {
+    let store = store(3);
+    for id in 0..30 {
+        finish(&store, (id * 7 % 3) as usize, id);
+        if id == 10 {
+            assert_eq!(ids(&store.messages()).len(), 11); // moves what there is to the archive
+        }
+    }
+    assert!(ids(&store.messages()).into_iter().eq(0..30));
+    assert!(ids(&store.purge()).into_iter().eq(0..30));
+    assert!(store.messages().is_empty());
+}
+
+#[test]
+fn running_records_follow_the_finished_ones_in_the_order_of_acceptance() {
+    let store = store(2);
+    let first = store.accept(0, None, message(1, "one"));
+    store.accept(1, None, message(2, "two"));
+    finish(&store, 1, 3);
+    assert_eq!(ids(&store.messages()), [3, 1, 2]);
+    let same = store.accept(0, Some(first), message(1, "again"));
+    assert_eq!(same, first);
+    assert_eq!(ids(&store.messages()), [3, 2, 1]);
+    store.finish(0, Some(first), message(1, "again"), false);
+    assert_eq!(ids(&store.messages()), [3, 1, 2]);
+}
+
+#[test]
+fn an_update_is_seen_unless_the_record_was_purged() {
+    let store = store(1);
+    let key = store.accept(0, None, message(1, "as accepted"));
+    store.update(0, key, message(1, "after NOOP"));
+    assert_eq!(store.messages()[0].body(), b"after NOOP");
+    assert_eq!(store.purge().len(), 1);
+    store.update(0, key, message(1, "after QUIT"));
+    assert!(store.messages().is_empty());
+}
+
+#[test]
+fn a_purged_record_returns_only_as_news() {
+    let store = store(1);
+    let finish_after_purge = |is_news| {
+        let key = store.accept(0, None, message(1, ""));
+        assert_eq!(store.purge().len(), 1);
+        store.finish(0, Some(key), message(1, ""), is_news);
+        store.purge().len()
+    };
+    assert_eq!(finish_after_purge(false), 0);
+    assert_eq!(finish_after_purge(true), 1);
+    let key = store.accept(0, None, message(1, "first"));
+    assert_eq!(store.purge().len(), 1);
+    store.accept(0, Some(key), message(1, "second"));
+    assert_eq!(store.purge()[0].body(), b"second");
+}
+
+#[test]
+fn a_forgotten_record_is_gone_and_its_place_free() {
+    let store = store(1);
+    let key = store.accept(0, None, message(1, ""));
+    store.forget(0, key);
+    assert!(store.messages().is_empty());
+    assert!(store.wait_and_copy(1, Duration::ZERO).is_none());
+    assert_eq!(store.accept(0, None, message(2, "")), key);
+}
+
+#[test]
+fn the_oldest_records_are_evicted_by_count_whether_read_or_not() {
+    let store = Store::new(1, 5, usize::MAX);
+    (0..4).for_each(|id| finish(&store, 0, id));
+    assert_eq!(store.messages().len(), 4); // these lie in the archive now
+    (4..12).for_each(|id| finish(&store, 0, id));
+    assert_eq!(ids(&store.messages()), [7, 8, 9, 10, 11]);
+    assert_eq!(store.evicted(), 7);
+}
+
+#[test]
+fn the_oldest_records_are_evicted_by_bytes() {
+    let text = "x".repeat(10_000);
+    let store = Store::new(1, usize::MAX, 45_000);
+    (0..10).for_each(|id| store.finish(0, None, message(id, &text), false));
+    assert_eq!(ids(&store.messages()), [6, 7, 8, 9]);
+    assert_eq!(store.evicted(), 6);
+    // One that is larger than all together leaves nothing.
+    store.finish(0, None, message(10, &text.repeat(5)), false);
+    assert!(store.messages().is_empty());
+    assert_eq!(store.evicted(), 11);
+    finish(&store, 0, 11);
+    assert_eq!(ids(&store.messages()), [11], "an evicted record gives its bytes back");
+}
+
+#[test]
+fn running_records_are_evicted_when_no_finished_one_is_left() {
+    let store = Store::new(1, 2, usize::MAX);
+    let keys: Vec<RunningKey> = (0..3).map(|id| store.accept(0, None, message(id, ""))).collect();
+    assert_eq!(ids(&store.messages()), [1, 2]);
+    assert_eq!(store.evicted(), 1);
+    // As if it had been purged: the end of its session does not bring it back.
+    store.finish(0, Some(keys[0]), message(0, ""), false);
+    assert_eq!(ids(&store.messages()), [1, 2]);
+}
+
+#[test]
+fn a_wait_is_woken_by_arrivals_on_any_shard() {
+    let store = store(2);
+    thread::scope(|scope| {
+        let store = &store;
+        let waits: Vec<_> =
+            (1..=4).map(|count| scope.spawn(move || store.wait_and_copy(count, LONG).is_some())).collect();
+        finish(store, 0, 1);
+        store.accept(1, None, message(2, ""));
+        finish(store, 1, 3);
+        store.accept(0, None, message(4, ""));
+        for wait in waits {
+            assert!(wait.join().expect("a wait"));
+        }
+    });
+    assert!(store.wait_and_copy(0, Duration::ZERO).is_some());
+    assert!(store.wait_and_copy(5, Duration::from_millis(20)).is_none());
+}
+
+/// Shards push, finish and forget while a reader purges: each record comes out exactly once, and those of
+/// one shard in order.
+#[test]
+fn purges_lose_nothing_that_arrives_meanwhile() {
+    const SHARDS: usize = 3;
+    const SESSIONS: u64 = 3000;
+    let store = store(SHARDS);
+    let done = AtomicBool::new(false);
+    let mut purged: Vec<Vec<Message>> = Vec::new();
+    thread::scope(|scope| {
+        let pushers: Vec<_> = (0..SHARDS)
+            .map(|shard| {
+                let store = &store;
+                scope.spawn(move || run_sessions(store, shard, SESSIONS))
+            })
+            .collect();
+        let (store, done) = (&store, &done);
+        let reader = scope.spawn(move || {
+            let mut purged = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                purged.push(store.purge());
+                let _ = store.wait_and_copy(50, Duration::from_millis(1));
+            }
+            purged
+        });
+        pushers.into_iter().for_each(|pusher| pusher.join().expect("a pusher ends"));
+        done.store(true, Ordering::SeqCst);
+        purged = reader.join().expect("the reader ends");
+    });
+    purged.push(store.purge());
+    let all: Vec<u64> = ids(&purged.concat());
+    for shard in 0..SHARDS as u64 {
+        let mut own: Vec<u64> = all.iter().copied().filter(|id| id % SHARDS as u64 == shard).collect();
+        own.sort_unstable();
+        let expected = (0..SESSIONS).map(|session| session * SHARDS as u64 + shard);
+        assert!(own.into_iter().eq(expected), "records of shard {shard} are lost or came twice");
+    }
+    assert!(store.wait_and_copy(1, Duration::ZERO).is_none(), "the count of records is off");
+}
+
+/// A third of the sessions are seen while they run.
+fn run_sessions(store: &Store, shard: usize, sessions: u64) {
+    for session in 0..sessions {
+        let id = session * store.shards.len() as u64 + shard as u64;
+        let key = (session % 3 == 0).then(|| {
+            let key = store.accept(shard, None, message(id, "running"));
+            store.update(shard, key, message(id, "changed"));
+            key
+        });
+        store.finish(shard, key, message(id, "finished"), false);
+    }
+}

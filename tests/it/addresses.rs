@@ -1,0 +1,348 @@
+//! HELO names and paths: `Compat` equals go-smtp-mock's patterns and the documented additions, `Rfc5321`
+//! the grammar's own examples.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use regex_syntax::hir::{Class, HirKind};
+use smtpmock::smtp::{AddressRules, Command, HeloName, Path, Verb};
+
+use crate::support::reference::{self, additions};
+
+const ADDRESS_PARTS: &[&str] = &[
+    "a",
+    "Z",
+    "9",
+    "user",
+    "example",
+    "com",
+    "xn--p1ai",
+    "localhost",
+    "LOCALHOST",
+    "local",
+    "@",
+    "@",
+    "@",
+    ".",
+    ".",
+    ".",
+    "-",
+    "--",
+    "<",
+    "<",
+    ">",
+    ">",
+    " ",
+    "\t",
+    "\u{b}",
+    "\n",
+    "[",
+    "]",
+    "127.0.0.1",
+    "255",
+    "256",
+    "01",
+    "IPv6:",
+    "::1",
+    "2001:db8::1",
+    "IPv6:::1",
+    "tag:",
+    ":",
+    ",",
+    "\"",
+    "\\",
+    "\"a b\"",
+    "!",
+    "#",
+    "+",
+    "=",
+    "_",
+    "`",
+    "{",
+    "~",
+    "%",
+    "é",
+    "ß",
+    "ж",
+    "рф",
+    "٣",
+    "²",
+    "Ⅷ",
+    "ſ",
+    "\u{212a}",
+    "\u{345}",
+    "\u{0}",
+    "\u{7f}",
+    "\u{a0}",
+    "\u{fffd}",
+    "postmaster",
+    "SIZE=1",
+    "café.example",
+    "a.b",
+    "user@example.com",
+    "@relay.example:",
+    "@relay.example,@b.example:",
+    "example.com",
+    "[127.0.0.1]",
+    "[IPv6:::1]",
+];
+
+fn argument() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        30 => select(ADDRESS_PARTS).prop_map(|part| part.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 1..3),
+    ];
+    let soup = proptest::collection::vec(part, 0..9).prop_map(|parts| parts.concat());
+    let local = proptest::collection::vec(select(ADDRESS_PARTS), 1..4).prop_map(|parts| parts.concat());
+    let domain = proptest::collection::vec(select(ADDRESS_PARTS), 1..5).prop_map(|parts| parts.concat());
+    let shaped =
+        (select(&["<", " <", "", "x <", "<<"][..]), local, domain, select(&[">", "", ">>", "> "][..]))
+            .prop_map(|(open, local, domain, close)| format!("{open}{local}@{domain}{close}").into_bytes());
+    prop_oneof![soup, shaped]
+}
+
+fn line(commands: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+    (select(commands), argument()).prop_map(|(command, argument)| [command.as_bytes(), &argument].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn compat_helo_equals_the_reference_and_the_additions(line in line(&["HELO ", "ehlo ", "EHLO  ", "HELO", "EHLO\t"])) {
+        let name = HeloName::parse(&line, AddressRules::Compat).map(|name| name.as_bytes().to_vec());
+        let expected = reference::helo_name(&line);
+        prop_assert_eq!(name.is_some(), expected.is_some() || additions::helo(&line));
+        if expected.is_some() {
+            prop_assert_eq!(name, expected);
+        }
+    }
+
+    #[test]
+    fn compat_mail_equals_the_reference_and_the_additions(line in line(&["MAIL FROM:", "mail from:", "MAIL FROM: ", "MAIL FROM"])) {
+        let mailbox = Path::parse_reverse(&line, AddressRules::Compat).map(|path| path.mailbox().to_vec());
+        let expected = reference::reverse_path(&line);
+        prop_assert_eq!(mailbox.is_some(), expected.is_some() || additions::mail(&line));
+        if expected.is_some() {
+            prop_assert_eq!(mailbox, expected);
+        }
+    }
+
+    #[test]
+    fn compat_rcpt_equals_the_reference_and_the_additions(line in line(&["RCPT TO:", "rcpt to:", "RCPT TO:\t", "RCPT"])) {
+        let mailbox = Path::parse_forward(&line, AddressRules::Compat).map(|path| path.mailbox().to_vec());
+        let expected = reference::forward_path(&line);
+        prop_assert_eq!(mailbox.is_some(), expected.is_some() || additions::rcpt(&line));
+        if expected.is_some() {
+            prop_assert_eq!(mailbox, expected);
+        }
+    }
+
+    #[test]
+    fn what_rfc5321_accepts_any_accepts_with_the_same_mailbox(line in line(&["MAIL FROM:"])) {
+        let strict = Path::parse_reverse(&line, AddressRules::Rfc5321);
+        let any = Path::parse_reverse(&line, AddressRules::Any).map(|path| path.mailbox());
+        prop_assert!(any.is_some());
+        if let Some(strict) = strict && !line.contains(&b':') {
+            prop_assert_eq!(Some(strict.mailbox()), any);
+        }
+    }
+
+    #[test]
+    fn commands_are_told_apart_as_the_reference_does(
+        words in proptest::collection::vec(
+            select(&["HELO", "ehlo", "MAIL", "mail FROM:", "RCPT", "rcpt to:", "DATA", "RSET", "r\u{17f}et", "NOOP", "QUIT", " ", " ", "\t",
+                     "x", "from:", "to:", "HELP", "é", "\u{a0}", "\u{b}", ":", "database"][..]), 0..5),
+    ) {
+        let line = words.concat();
+        let expected = reference::handler(line.trim());
+        let command = Command::parse(line.as_bytes());
+        prop_assert_eq!(command.verb, expected.map(verb), "{:?}", expected);
+        prop_assert_eq!(command.line, line.trim().as_bytes());
+    }
+}
+
+fn verb(handler: &str) -> Verb {
+    match handler {
+        "HELO" | "EHLO" => Verb::Helo,
+        "MAIL" => Verb::Mail,
+        "RCPT" => Verb::Rcpt,
+        "DATA" => Verb::Data,
+        "RSET" => Verb::Rset,
+        "NOOP" => Verb::Noop,
+        "QUIT" => Verb::Quit,
+        other => unreachable!("{other} is no handler"),
+    }
+}
+
+/// The characters at the edges of the classes that the reference's patterns name, inside and outside.
+fn edges() -> Vec<char> {
+    let edges_of = |class: &str| {
+        let hir = regex_syntax::parse(class).expect("a valid pattern");
+        let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
+            panic!("{hir:?} is no class");
+        };
+        let ranges = class.ranges().iter().map(|range| (u32::from(range.start()), u32::from(range.end())));
+        ranges.flat_map(|(first, last)| [first.saturating_sub(1), first, last, last + 1]).collect::<Vec<_>>()
+    };
+    // What Unicode has assigned since is no matter of the reference.
+    let is_assigned = regex::Regex::new(r"\P{Cn}").expect("a valid pattern");
+    let codes =
+        [r"(?i:\p{L})", r"(?i:\p{N})", r"(?i:[a-z])", r"\s"].into_iter().flat_map(edges_of).chain(0..0x250);
+    codes.filter_map(char::from_u32).filter(|c| is_assigned.is_match(c.encode_utf8(&mut [0; 4]))).collect()
+}
+
+#[test]
+fn compat_sees_every_class_of_characters_as_the_reference_does() {
+    let edges = edges();
+    let mut differing = Vec::new();
+    for &c in &edges {
+        for line in [
+            format!("HELO {c}1.{c}{c}"),
+            format!("HELO a{c}b.com"),
+            format!("MAIL FROM:{c}<a@example.com>"),
+            format!("MAIL FROM:<{c}@example.com>"),
+            format!("MAIL FROM:<a@local{c}host>"),
+        ] {
+            let bytes = line.as_bytes();
+            let (actual, expected) = if line.starts_with("HELO") {
+                let name = HeloName::parse(bytes, AddressRules::Compat);
+                (name.map(|name| name.as_bytes().to_vec()), reference::helo_name(bytes))
+            } else {
+                let path = Path::parse_reverse(bytes, AddressRules::Compat);
+                (path.map(|path| path.mailbox().to_vec()), reference::reverse_path(bytes))
+            };
+            if actual != expected {
+                differing.push(format!("U+{:04X} {line:?}", u32::from(c)));
+            }
+        }
+    }
+    assert!(edges.len() > 2000, "{} edges", edges.len());
+    assert!(differing.is_empty(), "{} differ: {:?}", differing.len(), &differing[..differing.len().min(40)]);
+}
+
+#[test]
+fn rfc5321_accepts_what_the_grammar_allows() {
+    for line in [
+        "EHLO example.com",
+        "HELO localhost",
+        "ehlo a",
+        "EHLO 1-2--3.4",
+        "EHLO [192.0.2.1]",
+        "EHLO [192.000.02.001]",
+        "EHLO [IPv6:2001:db8::1]",
+        "EHLO [ipv6:::ffff:192.0.2.1]",
+    ] {
+        assert!(HeloName::parse(line.as_bytes(), AddressRules::Rfc5321).is_some(), "{line}");
+    }
+    for (path, mailbox) in [
+        ("<Smith@bar.com>", "Smith@bar.com"),
+        ("<a.b.c@d>", "a.b.c@d"),
+        ("<!#$%&'*+-/=?^_`{|}~@example.com>", "!#$%&'*+-/=?^_`{|}~@example.com"),
+        ("<\"Joe Q. Public\"@example.com>", "\"Joe Q. Public\"@example.com"),
+        ("<\"a\\\"b\\\\c@d>\"@example.com>", "\"a\\\"b\\\\c@d>\"@example.com"),
+        ("<\"\"@example.com>", "\"\"@example.com"),
+        ("<user@[192.0.2.1]>", "user@[192.0.2.1]"),
+        ("<user@[192.0.2.01]>", "user@[192.0.2.01]"),
+        ("<user@[IPv6:2001:db8::1]>", "user@[IPv6:2001:db8::1]"),
+        ("<@hosta.int,@jkl.org:userc@d.bar.org>", "userc@d.bar.org"),
+        ("<postmaster@example.com>", "postmaster@example.com"),
+        ("<user@xn--bcher-kva.example>", "user@xn--bcher-kva.example"),
+    ] {
+        for (command, parse) in parsers() {
+            let line = format!("{command}{path}");
+            let parsed = parse(line.as_bytes());
+            assert_eq!(parsed.as_deref(), Some(mailbox), "{line}");
+        }
+    }
+    assert!(
+        Path::parse_reverse(b"MAIL FROM:<>", AddressRules::Rfc5321)
+            .is_some_and(|path| path.mailbox().is_empty())
+    );
+    assert!(Path::parse_forward(b"RCPT TO:<PostMaster>", AddressRules::Rfc5321).is_some());
+}
+
+#[test]
+fn rfc5321_refuses_what_the_grammar_forbids() {
+    for line in [
+        "EHLO",
+        "EHLO ",
+        "EHLO  example.com",
+        "HELO [192.0.2.1]",
+        "EHLO -a.com",
+        "EHLO a-.com",
+        "EHLO a..b",
+        "EHLO .a",
+        "EHLO a.",
+        "EHLO a_b.com",
+        "EHLO пример.рф",
+        "EHLO [256.0.0.1]",
+        "EHLO [192.0.2]",
+        "EHLO [192.0.2.1",
+        // "IPv6" is the only registered tag (RFC 5321 section 4.1.3).
+        "EHLO [x-tag:some.content!]",
+        "EHLO [2001:db8::1]",
+        "EHLO [IPv6:]",
+        "EHLO [IPv6:2001:db8:::1]",
+        "EHLO [tag:]",
+        "EHLO [tag:a b]",
+        "EHLO example.com extra",
+    ] {
+        assert!(HeloName::parse(line.as_bytes(), AddressRules::Rfc5321).is_none(), "{line}");
+    }
+    for path in [
+        "",
+        "user@example.com",
+        " <user@example.com>",
+        "<user@example.com",
+        "user@example.com>",
+        "<<user@example.com>>",
+        "<user@example.com>>",
+        "<user@example.com> ",
+        "<user@example.com> SIZE=1",
+        "<user>",
+        "<@example.com>",
+        "<user@>",
+        "<.user@example.com>",
+        "<user.@example.com>",
+        "<us..er@example.com>",
+        "<us er@example.com>",
+        "<us\"er@example.com>",
+        "<\"user@example.com>",
+        "<\"us\ner\"@example.com>",
+        "<\"user\"x@example.com>",
+        "<\"us\\\"@example.com>",
+        "<usér@example.com>",
+        "<user@exämple.com>",
+        "<user@-example.com>",
+        "<user@example..com>",
+        "<user@[192.0.2.1>",
+        "<user@[300.0.2.1]>",
+        "<user@[IPv6:1:2]>",
+        "<a@b@example.com>",
+        "<@hosta.int,userc@d.bar.org>",
+        "<@hosta.int:>",
+        "<@:userc@d.bar.org>",
+        "<hosta.int:userc@d.bar.org>",
+    ] {
+        for (command, parse) in parsers() {
+            let line = format!("{command}{path}");
+            assert_eq!(parse(line.as_bytes()), None, "{line}");
+        }
+    }
+    assert!(Path::parse_reverse(b"MAIL FROM:<postmaster>", AddressRules::Rfc5321).is_none());
+    assert!(Path::parse_forward(b"RCPT TO:<>", AddressRules::Rfc5321).is_none());
+}
+
+type Parser = fn(&[u8]) -> Option<String>;
+
+/// MAIL's and RCPT's parsers under the RFC's grammar.
+fn parsers() -> [(&'static str, Parser); 2] {
+    [
+        ("MAIL FROM:", |line| Path::parse_reverse(line, AddressRules::Rfc5321).map(mailbox)),
+        ("RCPT TO:", |line| Path::parse_forward(line, AddressRules::Rfc5321).map(mailbox)),
+    ]
+}
+
+fn mailbox(path: Path<'_>) -> String {
+    String::from_utf8(path.mailbox().to_vec()).expect("ASCII")
+}

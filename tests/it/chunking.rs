@@ -1,0 +1,285 @@
+//! The same bytes give the same replies and records, however they were cut, and no bytes do harm.
+
+use proptest::prelude::*;
+use smtpmock::smtp::{AddressRules, Keep, Policy, Record, RecordMode, ReplyKind, Session};
+
+use crate::support::peer::Peer;
+use crate::support::transcript;
+
+/// All that a dialogue leaves.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    output: Vec<u8>,
+    records: Vec<Record>,
+    closed: bool,
+}
+
+fn run<'a>(policy: &Policy, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
+    let mut peer = Peer::connect(policy);
+    let mut records = Vec::new();
+    for piece in pieces {
+        peer.receive(piece, &mut records);
+    }
+    let closed = peer.closed;
+    peer.close(&mut records);
+    Outcome { output: peer.output, records, closed }
+}
+
+fn whole(policy: &Policy, input: &[u8]) -> Outcome {
+    run(policy, std::iter::once(input))
+}
+
+fn cut(policy: &Policy, input: &[u8], sizes: &[usize]) -> Outcome {
+    let mut rest = input;
+    let pieces = sizes.iter().cycle().map_while(move |&size| {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    });
+    run(policy, pieces)
+}
+
+#[test]
+fn every_recorded_dialogue_survives_any_cutting() {
+    /// The last of these are for long inputs too, which take too long in small pieces.
+    const CUTS: [&[usize]; 5] = [&[1], &[2, 1, 3], &[64, 1], &[1449, 3], &[65_536, 1, 2]];
+    const LONG: usize = 50_000;
+    let cases: Vec<_> = transcript::recorded().into_iter().chain(transcript::mended()).collect();
+    for case in &cases {
+        let policy = case.policy();
+        let connections = case.steps.iter().map(|step| step.connection).max().unwrap_or(0);
+        for connection in 0..=connections {
+            let steps = case.steps.iter().filter(|step| step.connection == connection);
+            let input: Vec<u8> = steps.flat_map(|step| step.send.clone()).collect();
+            let expected = whole(&policy, &input);
+            let cuts = if input.len() < LONG { &CUTS[..] } else { &CUTS[3..] };
+            for sizes in cuts {
+                assert_eq!(cut(&policy, &input, sizes), expected, "{} cut to {sizes:?}", case.name);
+            }
+        }
+    }
+    println!("chunking: {} dialogues, up to {} cuttings each", cases.len(), CUTS.len());
+}
+
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    let known = prop_oneof![
+        Just("EHLO example.com"),
+        Just("helo localhost"),
+        Just("EHLO [IPv6:::1]"),
+        Just("HELO -bad-"),
+        Just("MAIL FROM:<a@example.com>"),
+        Just("MAIL FROM:<>"),
+        Just("mail from:<bad"),
+        Just("MAIL"),
+        Just("RCPT TO:<b@example.com>"),
+        Just("RCPT TO:<refused@example.com>"),
+        Just("rcpt to:<Postmaster>"),
+        Just("RCPT TO:<c@example.com> NOTIFY=NEVER"),
+        Just("DATA"),
+        Just("data x"),
+        Just("RSET"),
+        Just("RSET x"),
+        Just("NOOP"),
+        Just("NOOP whatever"),
+        Just("QUIT now"),
+        Just("XDATA"),
+        Just(""),
+        Just("."),
+    ];
+    prop_oneof![
+        12 => known.prop_map(|line| line.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..40),
+        1 => (4085..4105usize).prop_map(|length| vec![b'N'; length]),
+    ]
+}
+
+fn line_end() -> impl Strategy<Value = &'static [u8]> {
+    prop_oneof![
+        12 => Just(b"\r\n".as_slice()),
+        1 => Just(b"\n".as_slice()),
+        1 => Just(b"\r".as_slice()),
+        1 => Just(b"\r\r\n".as_slice()),
+        1 => Just(b"\0\r\n".as_slice()),
+    ]
+}
+
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just(b"text\r\n".to_vec()),
+        Just(b"..stuffed\r\n".to_vec()),
+        Just(b".single\r\n".to_vec()),
+        Just(b"\n.\n".to_vec()),
+        Just(b"\r.\r".to_vec()),
+        Just(b"\n.\r\n".to_vec()),
+        Just(b"\0\xff".to_vec()),
+        Just(b"\r\n".to_vec()),
+        proptest::collection::vec(any::<u8>(), 0..60),
+    ];
+    let transaction = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n";
+    proptest::collection::vec(piece, 0..8)
+        .prop_map(move |pieces| [transaction.as_slice(), &pieces.concat(), b"\r\n.\r\n"].concat())
+}
+
+fn dialogue() -> impl Strategy<Value = Vec<u8>> {
+    let turn = prop_oneof![
+        4 => (line(), line_end()).prop_map(|(line, end)| [line.as_slice(), end].concat()),
+        1 => message(),
+    ];
+    (any::<bool>(), proptest::collection::vec(turn, 0..25)).prop_map(|(greets, turns)| {
+        let start: &[u8] = if greets { b"EHLO example.com\r\n" } else { b"" };
+        [start, &turns.concat()].concat()
+    })
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let flags = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2), any::<bool>());
+    let rules = prop_oneof![Just(AddressRules::Compat), Just(AddressRules::Rfc5321), Just(AddressRules::Any)];
+    let keep = prop_oneof![Just(Keep::Nothing), Just(Keep::Envelope), Just(Keep::Message)];
+    let limit = prop_oneof![Just(10_485_760), 1..80usize];
+    (flags, rules, keep, limit).prop_map(
+        |((multiple_rcptto, receiving, fail_fast, per_message), rules, keep, limit)| {
+            let mut policy = Policy::default();
+            policy.multiple_rcptto = multiple_rcptto;
+            policy.multiple_message_receiving = receiving;
+            policy.fail_fast = fail_fast;
+            policy.records = if per_message { RecordMode::Message } else { RecordMode::Session };
+            policy.addresses = rules;
+            policy.keep = keep;
+            policy.set_message_size_limit(limit);
+            policy.lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
+            policy
+        },
+    )
+}
+
+/// Lines in the output: each reply is one line with the default texts.
+fn replies(outcome: &Outcome) -> usize {
+    outcome.output.iter().filter(|&&octet| octet == b'\n').count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_dialogue_survives_any_cutting(
+        input in dialogue(),
+        policy in policy(),
+        sizes in proptest::collection::vec(prop_oneof![3 => 1..20usize, 1 => 1..3000usize], 1..12),
+    ) {
+        prop_assert_eq!(cut(&policy, &input, &sizes), whole(&policy, &input));
+    }
+
+    #[test]
+    fn what_is_kept_changes_no_reply(input in dialogue(), policy in policy()) {
+        let mut everything = policy.clone();
+        everything.keep = Keep::Message;
+        let mut nothing = policy;
+        nothing.keep = Keep::Nothing;
+        let (everything, nothing) = (whole(&everything, &input), whole(&nothing, &input));
+        prop_assert_eq!(&nothing.output, &everything.output);
+        prop_assert_eq!(nothing.records.len(), everything.records.len());
+        for (nothing, everything) in nothing.records.iter().zip(&everything.records) {
+            prop_assert_eq!(nothing.is_consistent(), everything.is_consistent());
+            prop_assert!(nothing.msg_request.is_none() && nothing.rcptto_exchanges.is_empty());
+        }
+    }
+
+    #[test]
+    fn records_per_message_hold_every_accepted_message(input in dialogue(), policy in policy()) {
+        let mut per_message = policy;
+        per_message.records = RecordMode::Message;
+        per_message.set_reply(ReplyKind::MessageReceived, "250 Message accepted");
+        let outcome = whole(&per_message, &input);
+        let output = String::from_utf8_lossy(&outcome.output).into_owned();
+        let accepted = output.matches("250 Message accepted\r\n").count();
+        prop_assert_eq!(outcome.records.iter().filter(|record| record.is_consistent()).count(), accepted);
+    }
+
+    #[test]
+    fn any_bytes_are_answered_and_do_no_harm(input in proptest::collection::vec(any::<u8>(), 0..4000)) {
+        let policy = Policy::default();
+        let outcome = whole(&policy, &input);
+        // The greeting, and one reply for each line (random bytes do not reach DATA).
+        let lines = input.iter().filter(|&&octet| octet == b'\n').count();
+        prop_assert_eq!(replies(&outcome), 1 + lines);
+        prop_assert_eq!(outcome.records.len(), usize::from(!input.is_empty()));
+    }
+
+    #[test]
+    fn a_message_is_accepted_up_to_the_size_limit_and_not_beyond(
+        limit in 1..200usize,
+        excess in -3i64..4,
+        sizes in proptest::collection::vec(1..40usize, 1..8),
+        dots in any::<bool>(),
+    ) {
+        let mut policy = Policy::default();
+        policy.set_message_size_limit(limit);
+        // Content ends with CRLF; each line's stuffed dot does not count.
+        let length = usize::try_from(i64::try_from(limit).unwrap() + excess).unwrap_or(0).max(2);
+        let first = if dots && length > 2 { b'.' } else { b'x' };
+        let mut content = vec![b'x'; length];
+        content[0] = first;
+        content[length - 2..].copy_from_slice(b"\r\n");
+        let stuffing: &[u8] = if content[0] == b'.' { b"." } else { b"" };
+        let envelope = b"HELO example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n";
+        let input = [envelope, stuffing, &content, b".\r\nNOOP\r\n"].concat();
+        let outcome = cut(&policy, &input, &sizes);
+        let record = &outcome.records[0];
+        prop_assert_eq!(record.msg, length <= limit, "{} of {}", length, limit);
+        prop_assert_eq!(record.msg_text(), if record.msg { &content[..] } else { b"" });
+        prop_assert!(record.noop, "the rest of a refused message was taken for commands");
+        prop_assert_eq!(replies(&outcome), 7);
+    }
+}
+
+/// A session that waits for message data.
+fn in_data(policy: &Policy) -> Session {
+    let mut session = Session::new();
+    let mut input: &[u8] = b"HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n";
+    while !input.is_empty() {
+        input = &input[session.advance(policy, input).consumed..];
+    }
+    session
+}
+
+#[test]
+fn text_that_will_be_refused_is_not_held() {
+    let mut policy = Policy::default();
+    policy.set_message_size_limit(10_000);
+    let mut session = in_data(&policy);
+    for received in (1000..=20_000).step_by(1000) {
+        session.advance(&policy, &[b'x'; 1000]);
+        assert_eq!(session.held_memory() == 0, received > 10_000, "after {received}");
+    }
+    let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
+    assert_eq!(step.reply, policy.reply(ReplyKind::MessageTooBig));
+}
+
+#[test]
+fn text_beyond_the_memory_left_is_refused_and_not_held() {
+    let policy = Policy::default();
+    let mut session = in_data(&policy);
+    session.set_memory_left(Some(5000));
+    session.advance(&policy, &[b'x'; 5000]);
+    assert!(session.held_memory() >= 5000);
+    session.set_memory_left(Some(0));
+    session.advance(&policy, &vec![b'x'; session.held_memory()]);
+    assert_eq!(session.held_memory(), 0);
+    let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
+    assert_eq!(step.reply, policy.reply(ReplyKind::InsufficientStorage));
+    assert!(!session.record().msg);
+}
+
+#[test]
+fn text_that_nobody_keeps_is_not_held() {
+    for keep in [Keep::Nothing, Keep::Envelope] {
+        let mut policy = Policy::default();
+        policy.keep = keep;
+        let mut session = in_data(&policy);
+        session.advance(&policy, &[b'x'; 100_000]);
+        assert_eq!(session.held_memory(), 0);
+        let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
+        assert_eq!(step.reply, policy.reply(ReplyKind::MessageReceived));
+        assert_eq!(session.record().msg_size, 100_002);
+    }
+}

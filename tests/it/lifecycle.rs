@@ -1,0 +1,397 @@
+//! Starting, listening, delays, timeouts and stopping.
+
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use smtpmock::smtp::DelayPoint;
+use smtpmock::{Config, Server, StartError, StopOutcome};
+
+use crate::support::client::{Client, PATIENCE, now};
+
+const CLOSING: &str = "421 Service closing transmission channel";
+
+fn start(config: Config) -> Server {
+    Server::start(config).expect("a server on a free port")
+}
+
+fn is_refused(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+#[test]
+fn every_host_is_listened_on() {
+    let mut hosts = vec!["127.0.0.1", "127.0.0.2"];
+    if has_ipv6() {
+        hosts.push("[::1]");
+    } else {
+        println!("skipped: IPv6, which this machine does not have");
+    }
+    for shards in [1, 2] {
+        let server = start(Config::default().hosts(hosts.clone()).shards(shards));
+        assert_eq!(server.local_addrs().len(), hosts.len());
+        for (index, address) in server.local_addrs().iter().enumerate() {
+            let mut client = Client::with_envelope(*address);
+            client.message("x\r\n");
+            client.quit();
+            let messages = server.messages();
+            assert_eq!(messages.len(), index + 1);
+            assert_eq!(messages[index].peer_addr().ip().is_ipv6(), address.is_ipv6());
+            let literal = if address.is_ipv6() { "[IPv6:::1]" } else { "[127.0.0." };
+            assert!(
+                String::from_utf8(messages[index].content())
+                    .unwrap()
+                    .contains(&format!("by smtpmock ({literal}"))
+            );
+        }
+    }
+}
+
+#[test]
+fn one_port_is_used_on_every_host() {
+    let server = start(Config::default());
+    let port = server.port();
+    server.stop();
+    let server = start(Config::default().hosts(["127.0.0.1", "127.0.0.2"]).port(port));
+    assert!(server.local_addrs().iter().all(|address| address.port() == port));
+    assert_eq!(server.port(), port);
+}
+
+#[test]
+fn a_taken_address_is_named() {
+    let server = start(Config::default());
+    let error = Server::start(Config::default().port(server.port())).unwrap_err();
+    assert!(
+        matches!(error, StartError::AddressInUse(address) if address == server.local_addr()),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("in use"), "{error}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_named_and_nothing_is_left_listening() {
+    let free = start(Config::default());
+    let port = free.port();
+    free.stop();
+    let error = Server::start(Config::default().hosts(["127.0.0.1", "192.0.2.1"]).port(port)).unwrap_err();
+    assert!(matches!(&error, StartError::BadAddress(address, _) if address.ip().to_string() == "192.0.2.1"));
+    assert!(is_refused(SocketAddr::from(([127, 0, 0, 1], port))));
+}
+
+#[test]
+fn a_bad_setting_is_named_with_its_value_and_what_would_be_right() {
+    for (config, setting, value) in [
+        (Config::default().hosts(["mail.example.com"]), "hosts", "mail.example.com"),
+        (Config::default().hosts([""; 0]), "hosts", ""),
+        (Config::default().shards(0), "shards", "0"),
+        (Config::default().backlog(0), "backlog", "0"),
+        (Config::default().data_timeout(Duration::ZERO), "data_timeout", "0ns"),
+        (
+            Config::default().session_timeout(Duration::MAX),
+            "session_timeout",
+            "18446744073709551615.999999999s",
+        ),
+    ] {
+        let Err(StartError::Config(error)) = Server::start(config) else {
+            panic!("{setting} = {value} was accepted");
+        };
+        assert_eq!((error.setting, error.value.as_str()), (setting, value));
+        assert!(!error.expected.is_empty());
+    }
+}
+
+#[test]
+fn a_capture_that_cannot_be_written_is_an_error_of_the_start() {
+    let error = Server::start(Config::default().capture("/nonexistent/folder/capture")).unwrap_err();
+    assert!(matches!(&error, StartError::Capture(path, _) if path.ends_with("capture")), "{error:?}");
+}
+
+#[test]
+fn delays_are_never_short_and_replies_stay_in_order() {
+    let delay = Duration::from_millis(60);
+    let server = start(Config::default().delay(DelayPoint::Noop, delay).delay(DelayPoint::Rset, delay));
+    let mut client = Client::greeted(server.local_addr());
+    let start = now();
+    client.send(b"NOOP\r\nHELO example.com\r\nRSET\r\nFOO\r\nNOOP\r\nQUIT\r\n");
+    for (reply, earliest) in [("250 Ok", 1), ("250 Received", 1), ("250 Ok", 2)] {
+        assert_eq!(client.line(), reply);
+        assert!(start.elapsed() >= delay * earliest, "{reply} came after {:?}", start.elapsed());
+    }
+    assert!(client.line().starts_with("502 "));
+    assert_eq!(client.line(), "250 Ok");
+    assert!(start.elapsed() >= delay * 3);
+    assert_eq!(client.line(), "221 Closing connection");
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn a_delay_holds_up_its_own_session_only() {
+    let delay = Duration::from_secs(1);
+    let server = start(Config::default().delay(DelayPoint::Helo, delay));
+    let mut delayed = Client::greeted(server.local_addr());
+    let start = now();
+    delayed.send(b"HELO example.com\r\n");
+    let mut other = Client::greeted(server.local_addr());
+    for _ in 0..100 {
+        other.expect("NOOP", "250 Ok");
+    }
+    other.quit();
+    let is_early = start.elapsed() < delay / 2;
+    let silence = delayed.silence(Duration::from_millis(1));
+    assert!(!is_early || silence.is_ok(), "the delayed reply was not delayed: {silence:?}");
+    assert!(is_early, "the other session waited for the delay, or this machine is very slow");
+    assert_eq!(delayed.line(), "250 Received");
+    assert!(start.elapsed() >= delay);
+}
+
+#[test]
+fn many_delayed_sessions_wait_at_the_same_time() {
+    const SESSIONS: u32 = 100;
+    let delay = Duration::from_millis(300);
+    let server = start(Config::default().delay(DelayPoint::Helo, delay));
+    let start = now();
+    let mut clients: Vec<_> = (0..SESSIONS).map(|_| Client::greeted(server.local_addr())).collect();
+    for client in &mut clients {
+        client.send(b"HELO example.com\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.line(), "250 Received");
+    }
+    assert!(start.elapsed() >= delay);
+    assert!(start.elapsed() < delay * SESSIONS / 2, "the delays were served one after another");
+}
+
+#[test]
+fn dripped_bytes_do_not_renew_the_timeout_of_a_command() {
+    let timeout = Duration::from_millis(400);
+    let server = start(Config::default().session_timeout(timeout));
+    let start = now();
+    let mut client = Client::greeted(server.local_addr());
+    let told = loop {
+        // Each silence is a pause that would renew the timeout, if dripped bytes did.
+        match client.silence(Duration::from_millis(50)) {
+            Ok(()) => client.send(b"N"),
+            Err(what) => break what,
+        }
+        assert!(start.elapsed() < PATIENCE, "the session never timed out");
+    };
+    assert!(told.contains(CLOSING), "{told}");
+    assert!(start.elapsed() >= timeout);
+    assert_eq!(server.stats().timeouts, 1);
+}
+
+#[test]
+fn a_message_has_a_timeout_as_a_whole() {
+    let timeout = Duration::from_millis(400);
+    let server = start(Config::default().data_timeout(timeout));
+    let mut client = Client::with_envelope(server.local_addr());
+    let start = now();
+    assert!(client.command("DATA").starts_with("354 "));
+    let told = loop {
+        match client.silence(Duration::from_millis(50)) {
+            Ok(()) => client.send(b"data\r\n"),
+            Err(what) => break what,
+        }
+        assert!(start.elapsed() < PATIENCE, "the message never timed out");
+    };
+    assert!(told.contains(CLOSING), "{told}");
+    assert!(start.elapsed() >= timeout);
+}
+
+#[test]
+fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
+    let timeout = Duration::from_millis(200);
+    let server = start(Config::default().shutdown_timeout(timeout));
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("HELO example.com", "250 Received");
+    let start = now();
+    assert_eq!(server.stop(), StopOutcome::Forced);
+    assert!(start.elapsed() >= timeout, "the session got no time");
+    assert_eq!(client.line(), CLOSING);
+    assert_eq!(client.rest(), b"");
+    assert_eq!(server.messages().len(), 1, "the records stay readable");
+    assert!(is_refused(server.local_addr()));
+}
+
+#[test]
+fn a_stop_lets_sessions_finish() {
+    let server = start(Config::default().shutdown_timeout(PATIENCE));
+    let mut client = Client::with_envelope(server.local_addr());
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| server.stop());
+        while !is_refused(server.local_addr()) {
+            assert!(!stopping.is_finished(), "stopped with a session running");
+            std::thread::yield_now();
+        }
+        client.message("sent while the server stops\r\n");
+        client.quit();
+        assert_eq!(stopping.join().unwrap(), StopOutcome::Graceful);
+    });
+    assert_eq!(server.messages()[0].msg_request(), "sent while the server stops\r\n");
+}
+
+#[test]
+fn a_stop_without_sessions_does_not_wait() {
+    let server = start(Config::default().shutdown_timeout(PATIENCE * 10));
+    let start = now();
+    assert_eq!(server.stop(), StopOutcome::Graceful);
+    assert!(start.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_delay_does_not_hold_up_a_stop() {
+    let config = Config::default()
+        .delay(DelayPoint::Helo, PATIENCE * 100)
+        .shutdown_timeout(Duration::from_millis(100));
+    let server = start(config);
+    let mut client = Client::greeted(server.local_addr());
+    client.send(b"HELO example.com\r\n");
+    let start = now();
+    assert_eq!(server.stop(), StopOutcome::Forced);
+    assert!(start.elapsed() < PATIENCE);
+    assert_eq!(client.line(), CLOSING);
+}
+
+#[test]
+fn a_second_stop_hastens_the_first() {
+    let server = start(Config::default().shutdown_timeout(PATIENCE * 10));
+    let mut client = Client::greeted(server.local_addr());
+    let start = now();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| server.stop());
+        while !is_refused(server.local_addr()) {
+            std::thread::yield_now();
+        }
+        server.stop_within(Duration::ZERO);
+        assert_eq!(first.join().unwrap(), StopOutcome::Forced);
+    });
+    assert!(start.elapsed() < PATIENCE);
+    assert_eq!(client.line(), CLOSING);
+}
+
+#[test]
+fn dropping_the_server_stops_it() {
+    let server = start(Config::default().shutdown_timeout(Duration::ZERO));
+    let address = server.local_addr();
+    let mut client = Client::greeted(address);
+    drop(server);
+    assert!(is_refused(address));
+    assert_eq!(client.line(), CLOSING);
+}
+
+#[test]
+fn a_client_that_does_not_read_gets_all_its_replies_in_the_end() {
+    const COMMANDS: usize = 200_000;
+    let server = start(Config::default());
+    let mut client = Client::greeted(server.local_addr());
+    let mut writer = client.try_clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || writer.send("NOOP\r\n".repeat(COMMANDS).as_bytes()));
+        let expected = "250 Ok\r\n".repeat(COMMANDS);
+        let replies = client.exactly(expected.len()).unwrap();
+        assert!(replies == expected.as_bytes(), "a reply was lost or reordered");
+    });
+    client.quit();
+}
+
+#[test]
+fn hundreds_of_sessions_are_served_at_once() {
+    const SESSIONS: usize = 300;
+    for shards in [1, 3] {
+        let server = start(Config::default().shards(shards));
+        let mut clients: Vec<_> = (0..SESSIONS).map(|_| Client::with_envelope(server.local_addr())).collect();
+        for client in &mut clients {
+            client.message("x\r\n");
+        }
+        assert_eq!(server.messages().len(), SESSIONS);
+        clients.into_iter().for_each(Client::quit);
+        server.stop();
+        assert_eq!(server.messages().len(), SESSIONS);
+        let stats = server.stats();
+        assert_eq!(stats.sessions_by_shard.len(), shards);
+        assert_eq!(stats.sessions_by_shard.iter().sum::<u64>(), SESSIONS as u64);
+    }
+}
+
+#[test]
+fn a_shared_port_is_not_shared_with_another_server() {
+    let server = start(Config::default().shards(2));
+    for shards in [1, 2] {
+        let error = Server::start(Config::default().port(server.port()).shards(shards)).unwrap_err();
+        assert!(matches!(error, StartError::AddressInUse(_)), "{shards} shards: {error:?}");
+    }
+}
+
+#[test]
+fn the_longest_durations_are_served() {
+    let longest = Duration::from_secs(365 * 24 * 3600);
+    let config = Config::default()
+        .session_timeout(longest)
+        .data_timeout(longest)
+        .shutdown_timeout(longest)
+        .delay(DelayPoint::Noop, longest);
+    let server = start(config);
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message("x\r\n");
+    assert_eq!(server.wait_for_messages(1, Duration::MAX).unwrap().len(), 1);
+    client.send(b"NOOP\r\n");
+    assert_eq!(client.silence(Duration::from_millis(20)), Ok(()));
+    drop(client);
+    server.stop_within(Duration::ZERO);
+}
+
+#[test]
+fn a_client_that_half_closes_during_a_delay_gets_its_reply() {
+    let server = start(Config::default().delay(DelayPoint::Helo, Duration::from_millis(100)));
+    let mut client = Client::greeted(server.local_addr());
+    client.send(b"HELO example.com\r\nNOOP\r\nHELO second.example\r\nNOOP");
+    client.half_close();
+    assert_eq!(client.rest(), b"250 Received\r\n250 Ok\r\n250 Received\r\n");
+    assert_eq!(server.wait_for_messages(1, PATIENCE).unwrap()[0].helo_name().unwrap(), "second.example");
+}
+
+#[test]
+fn every_address_of_the_machine_takes_ipv4_as_such() {
+    if !has_ipv6() {
+        println!("skipped: IPv6, which this machine does not have");
+        return;
+    }
+    let server = start(Config::default().hosts(["[::]"]));
+    let mut client = Client::with_envelope(SocketAddr::from(([127, 0, 0, 1], server.port())));
+    client.message("x\r\n");
+    let content = String::from_utf8(server.messages()[0].content()).unwrap();
+    assert!(content.contains("([127.0.0.1])") && content.contains("by smtpmock ([127.0.0.1]) "), "{content}");
+}
+
+#[test]
+fn a_client_refused_in_the_middle_of_its_message_can_read_why() {
+    let server = start(Config::default().message_size_limit(100).fail_fast(true));
+    for _ in 0..20 {
+        let mut client = Client::with_envelope(server.local_addr());
+        assert!(client.command("DATA").starts_with("354 "));
+        let mut writer = client.try_clone();
+        std::thread::scope(|scope| {
+            // The server closes while this is under way, so it may fail.
+            scope.spawn(move || writer.try_send("much too long\r\n".repeat(400_000).as_bytes()));
+            assert_eq!(client.line(), "552 Message exceeded max size of 100 bytes");
+        });
+    }
+}
+
+#[test]
+fn a_client_whose_time_is_up_in_its_message_can_read_so() {
+    let server = start(Config::default().data_timeout(Duration::from_millis(50)));
+    let mut client = Client::with_envelope(server.local_addr());
+    assert!(client.command("DATA").starts_with("354 "));
+    let mut writer = client.try_clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || while writer.try_send(&[b'x'; 4096]).is_ok() {});
+        assert_eq!(client.line(), CLOSING);
+        let _ = client.try_rest();
+    });
+    assert!(!server.wait_for_messages(1, PATIENCE).unwrap()[0].msg());
+}

@@ -1,0 +1,354 @@
+//! What a test reads from a server: which messages are there, when, and what stands in them.
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use regex::Regex;
+use smtpmock::smtp::{RecordMode, ReplyKind};
+use smtpmock::{Config, Server};
+
+use crate::support::client::{Client, PATIENCE, now};
+
+fn start(config: Config) -> Server {
+    Server::start(config).expect("a server on a free port")
+}
+
+/// Sends one message with this text over a connection of its own.
+fn send(server: &Server, text: &str) {
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message(text);
+    client.quit();
+}
+
+fn texts(messages: &[smtpmock::Message]) -> Vec<String> {
+    messages.iter().map(|message| message.msg_request().into_owned()).collect()
+}
+
+#[test]
+fn a_message_is_visible_as_soon_as_its_250_is_read() {
+    for shards in [1, 2] {
+        let server = start(Config::default().shards(shards));
+        for number in 1..=50 {
+            let text = format!("message {number}\r\n");
+            let mut client = Client::with_envelope(server.local_addr());
+            client.message(&text);
+            let messages = server.messages();
+            assert_eq!(messages.len(), number);
+            assert_eq!(messages[number - 1].msg_request(), text);
+            assert!(messages[number - 1].is_consistent());
+            client.quit();
+        }
+    }
+}
+
+#[test]
+fn a_record_is_whole_as_soon_as_the_221_is_read() {
+    let server = start(Config::default());
+    for number in 1..=50 {
+        let mut client = Client::with_envelope(server.local_addr());
+        client.message("x\r\n");
+        client.expect("NOOP", "250 Ok");
+        assert!(server.messages()[number - 1].noop(), "a later command updates the record");
+        client.expect("QUIT", "221 Closing connection");
+        assert!(server.messages()[number - 1].quit_sent());
+    }
+}
+
+#[test]
+fn a_wait_is_woken_by_an_arrival() {
+    let server = start(Config::default());
+    let (waiting, start) = (Barrier::new(2), now());
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            waiting.wait();
+            server.wait_for_messages(2, PATIENCE)
+        });
+        waiting.wait();
+        send(&server, "one\r\n");
+        assert!(!waiter.is_finished(), "one message is not two");
+        send(&server, "two\r\n");
+        assert_eq!(texts(&waiter.join().unwrap().unwrap()), ["one\r\n", "two\r\n"]);
+        assert!(start.elapsed() < PATIENCE, "nobody woke the waiter");
+    });
+}
+
+#[test]
+fn a_wait_for_what_is_there_returns_at_once_even_without_time() {
+    let server = start(Config::default());
+    send(&server, "one\r\n");
+    assert_eq!(server.wait_for_messages(1, Duration::ZERO).unwrap().len(), 1);
+    assert_eq!(server.wait_for_messages(0, Duration::ZERO).unwrap().len(), 1);
+    assert_eq!(server.wait_for_messages_and_purge(1, Duration::ZERO).unwrap().len(), 1);
+    assert!(server.messages().is_empty());
+}
+
+#[test]
+fn a_wait_that_fails_says_what_did_arrive_and_leaves_it() {
+    let server = start(Config::default());
+    send(&server, "one\r\n");
+    let timeout = Duration::from_millis(50);
+    for wait in [Server::wait_for_messages, Server::wait_for_messages_and_purge] {
+        let start = now();
+        let error = wait(&server, 3, timeout).unwrap_err();
+        assert!(start.elapsed() >= timeout, "gave up early");
+        assert_eq!((error.expected, error.timeout), (3, timeout));
+        assert_eq!(texts(&error.arrived), ["one\r\n"]);
+        assert_eq!(error.to_string(), "timeout waiting for 3 messages: got 1 within 50ms");
+    }
+    assert_eq!(server.messages().len(), 1);
+}
+
+#[test]
+fn purging_loses_nothing_and_repeats_nothing() {
+    const SENDERS: usize = 6;
+    const MESSAGES: usize = 40;
+    for mode in [RecordMode::Session, RecordMode::Message] {
+        let server = start(Config::default().shards(2).records(mode));
+        let mut seen = Vec::new();
+        std::thread::scope(|scope| {
+            let senders: Vec<_> = (0..SENDERS)
+                .map(|sender| {
+                    let server = &server;
+                    scope.spawn(move || {
+                        for number in 0..MESSAGES {
+                            send(server, &format!("{sender}-{number}\r\n"));
+                        }
+                    })
+                })
+                .collect();
+            while senders.iter().any(|sender| !sender.is_finished()) {
+                seen.extend(texts(&server.messages_and_purge()));
+            }
+        });
+        seen.extend(texts(&server.messages_and_purge()));
+        assert_eq!(seen.len(), SENDERS * MESSAGES, "{mode:?}");
+        assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), SENDERS * MESSAGES, "{mode:?}");
+        assert!(server.messages().is_empty());
+    }
+}
+
+#[test]
+fn two_purges_at_once_share_the_messages() {
+    let server = start(Config::default());
+    for number in 0..20 {
+        send(&server, &format!("{number}\r\n"));
+    }
+    let (left, right) = std::thread::scope(|scope| {
+        let left = scope.spawn(|| server.messages_and_purge().len());
+        let right = scope.spawn(|| server.messages_and_purge().len());
+        (left.join().unwrap(), right.join().unwrap())
+    });
+    assert_eq!(left + right, 20);
+}
+
+#[test]
+fn records_per_message_keep_what_was_accepted() {
+    let server = start(Config::default().records(RecordMode::Message));
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message("one\r\n");
+    client.expect("RSET", "250 Ok");
+    client.envelope("ann@example.com", "bob@example.com");
+    client.message("two\r\n");
+    client.expect("EHLO again.example", "250 Received");
+    client.envelope("ann@example.com", "bob@example.com");
+    client.message("three\r\n");
+    client.envelope("ann@example.com", "bob@example.com");
+    client.expect("MAIL FROM:<abandons@example.com>", "250 Received");
+    client.quit();
+    let messages = server.messages();
+    assert_eq!(texts(&messages), ["one\r\n", "two\r\n", "three\r\n", "", ""]);
+    assert!(messages[..3].iter().all(smtpmock::Message::is_consistent));
+    assert_eq!(messages[1].helo_name().unwrap(), "client.example");
+    assert_eq!(messages[2].helo_name().unwrap(), "again.example");
+    assert_eq!(messages[4].reverse_path().unwrap(), "abandons@example.com");
+}
+
+#[test]
+fn records_per_session_are_overwritten_by_the_next_mail() {
+    let server = start(Config::default());
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message("one\r\n");
+    client.envelope("second@example.com", "bob@example.com");
+    client.message("two\r\n");
+    client.quit();
+    let messages = server.messages();
+    assert_eq!(texts(&messages), ["two\r\n"]);
+    assert_eq!(messages[0].reverse_path().unwrap(), "second@example.com");
+}
+
+#[test]
+fn a_readiness_probe_leaves_no_record() {
+    let server = start(Config::default());
+    drop(Client::connect(server.local_addr()));
+    drop(Client::greeted(server.local_addr()));
+    let mut half_closed = Client::greeted(server.local_addr());
+    half_closed.half_close();
+    assert_eq!(half_closed.rest(), b"");
+    send(&server, "one\r\n");
+    server.stop();
+    assert_eq!(texts(&server.messages()), ["one\r\n"]);
+}
+
+#[test]
+fn a_large_message_arrives_as_it_was_sent() {
+    let line = "..a line that starts with a dot, and \0 and \u{7f} and ü in it\r\n";
+    let sent = line.repeat(50_000) + "\n\r\rno line ends, these\r\n";
+    let server = start(Config::default());
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message(&sent);
+    client.quit();
+    let expected = sent.replace("\r\n..", "\r\n.");
+    assert!(server.messages()[0].body() == &expected.as_bytes()[1..], "the body differs");
+}
+
+#[test]
+fn content_has_a_return_path_and_a_received_header() {
+    let server = start(Config::default().multiple_rcptto(true));
+    let mut client = Client::with_envelope(server.local_addr());
+    client.message("Subject: hi\r\n\r\nHello\r\n");
+    let peer = client.local_addr();
+    client.quit();
+    let message = &server.messages()[0];
+    assert_eq!(message.peer_addr(), peer);
+    assert!(message.accepted_at().unwrap() >= message.connected_at());
+    let content = String::from_utf8(message.content()).unwrap();
+    let pattern = r"(?x)\A Return-Path:\ <ann@example\.com>\r\n
+        Received:\ from\ client\.example\ \(\[127\.0\.0\.1\]\)\r\n
+        \tby\ smtpmock\ \(\[127\.0\.0\.1\]\)\ with\ ESMTP\ id\ [0-9]+\r\n
+        \tfor\ <bob@example\.com>;\r\n
+        \t(\w{3},\ \d{1,2}\ \w{3}\ \d{4}\ \d\d:\d\d:\d\d\ [+-]\d{4})\r\n
+        Subject:\ hi\r\n\r\nHello\r\n\z";
+    let captures = Regex::new(pattern).unwrap().captures(&content).unwrap_or_else(|| panic!("{content}"));
+    assert!(chrono::DateTime::parse_from_rfc2822(&captures[1]).is_ok(), "{}", &captures[1]);
+}
+
+#[test]
+fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such() {
+    let server = start(Config::default().multiple_rcptto(true));
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("HELO client.example", "250 Received");
+    client.expect("MAIL FROM:<>", "250 Received");
+    client.expect("RCPT TO:<bob@example.com>", "250 Received");
+    client.expect("RCPT TO:<postmaster>", "250 Received");
+    client.message("x\r\n");
+    let message = &server.messages()[0];
+    assert_eq!(message.reverse_path().unwrap(), "");
+    assert_eq!(message.forward_paths(), ["bob@example.com", "postmaster"]);
+    let content = String::from_utf8(message.content()).unwrap();
+    assert!(content.starts_with("Return-Path: <>\r\n"), "{content}");
+    assert!(content.contains(" with SMTP id ") && !content.contains("for <"), "{content}");
+}
+
+#[test]
+fn a_refused_message_has_no_content() {
+    let server = start(Config::default().message_size_limit(5));
+    let mut client = Client::with_envelope(server.local_addr());
+    assert!(client.command("DATA").starts_with("354 "));
+    client.send(b"longer than five\r\n.\r\n");
+    assert_eq!(client.line(), "552 Message exceeded max size of 5 bytes");
+    client.quit();
+    let message = &server.messages()[0];
+    assert!(message.content().is_empty() && message.body().is_empty() && message.accepted_at().is_none());
+}
+
+#[test]
+fn records_beyond_the_bound_are_evicted_oldest_first_and_counted() {
+    let server = start(Config::default().max_records(3));
+    for number in 1..=5 {
+        send(&server, &format!("{number}\r\n"));
+    }
+    assert_eq!(texts(&server.messages()), ["3\r\n", "4\r\n", "5\r\n"]);
+    assert_eq!(server.stats().records_evicted, 2);
+}
+
+#[test]
+fn memory_for_messages_is_bounded_over_all_sessions() {
+    let server = start(Config::default().max_message_memory(64 * 1024));
+    let mut first = Client::with_envelope(server.local_addr());
+    assert!(first.command("DATA").starts_with("354 "));
+    first.send("x".repeat(65_000).as_bytes());
+    // The first session's text is in memory once its session has taken it: until then DATA is accepted.
+    let refusal = (0..1000).find_map(|_| {
+        let mut second = Client::with_envelope(server.local_addr());
+        let reply = second.command("DATA");
+        let reply = if reply.starts_with("354 ") {
+            second.send(("y".repeat(10_000) + "\r\n.\r\n").as_bytes());
+            second.line()
+        } else {
+            reply
+        };
+        reply.starts_with("452 ").then_some(reply)
+    });
+    assert_eq!(refusal.as_deref(), Some(ReplyKind::InsufficientStorage.default_text()));
+    first.send(b"\r\n.\r\n");
+    assert_eq!(first.line(), "250 Received");
+    // A session holds the text of its record as long as it runs.
+    first.quit();
+    send(&server, "there is room again\r\n");
+}
+
+#[test]
+fn nothing_is_kept_when_records_are_off() {
+    let server = start(Config::default().keep_records(false));
+    send(&server, "one\r\n");
+    assert!(server.messages().is_empty());
+    let stats = server.stats();
+    assert_eq!((stats.messages_accepted, stats.message_bytes), (1, 5));
+    assert!(server.wait_for_messages(1, Duration::from_millis(1)).is_err());
+}
+
+#[test]
+fn stats_count_what_happened() {
+    let server = start(Config::default().message_size_limit(10));
+    send(&server, "short\r\n");
+    let mut client = Client::with_envelope(server.local_addr());
+    assert!(client.command("DATA").starts_with("354 "));
+    client.send(b"this is too long\r\n.\r\n");
+    assert!(client.line().starts_with("552 "));
+    client.quit();
+    server.stop();
+    let stats = server.stats();
+    assert_eq!((stats.sessions_opened, stats.sessions_closed), (2, 2));
+    assert_eq!((stats.messages_accepted, stats.messages_refused, stats.message_bytes), (1, 1, 7));
+    assert_eq!(stats.sessions_by_shard, [2]);
+}
+
+#[test]
+fn a_wait_that_purges_never_comes_back_with_less_than_it_waited_for() {
+    for _ in 0..100 {
+        let server = start(Config::default());
+        std::thread::scope(|scope| {
+            let wait = || scope.spawn(|| server.wait_for_messages_and_purge(1, PATIENCE));
+            let waits = [wait(), wait()];
+            send(&server, "one\r\n");
+            send(&server, "two\r\n");
+            let counts = waits.map(|wait| wait.join().unwrap().unwrap().len());
+            assert_eq!(counts, [1, 1]);
+        });
+    }
+}
+
+#[test]
+fn commands_after_a_message_with_many_recipients_cost_no_more_than_before() {
+    const RECIPIENTS: usize = 5_000;
+    let server = start(Config::default().multiple_rcptto(true));
+    let mut client = Client::with_envelope(server.local_addr());
+    let recipients = "RCPT TO:<carol@example.com>\r\n".repeat(RECIPIENTS);
+    let mut time = |lines: &str, count: usize| {
+        let start = now();
+        let mut writer = client.try_clone();
+        std::thread::scope(|scope| {
+            scope.spawn(move || writer.send(lines.as_bytes()));
+            for _ in 0..count {
+                client.line();
+            }
+        });
+        start.elapsed()
+    };
+    let before = time(&recipients, RECIPIENTS);
+    time("DATA\r\nx\r\n.\r\n", 2);
+    let after = time(&"NOOP\r\n".repeat(RECIPIENTS), RECIPIENTS);
+    println!("{RECIPIENTS} RCPTs: {before:?}, then {RECIPIENTS} NOOPs: {after:?}");
+    assert!(after < before * 20, "{after:?} after {before:?}");
+}

@@ -1,0 +1,123 @@
+//! The scanners against naive oracles, under any chunking.
+
+use proptest::prelude::*;
+use smtpmock::smtp::{DataScanner, LineScan, LineScanner};
+
+use crate::support::oracle::{self, Line};
+
+/// Data made of what matters near its end.
+fn data_like() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => Just(b"\r\n".to_vec()),
+        3 => Just(b".".to_vec()),
+        2 => Just(b"\r".to_vec()),
+        2 => Just(b"\n".to_vec()),
+        2 => Just(b"\r\n.".to_vec()),
+        1 => Just(b"\r\n.\r\n".to_vec()),
+        1 => Just(b"\0".to_vec()),
+        2 => proptest::collection::vec(any::<u8>(), 0..9),
+    ];
+    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(1..9usize, 1..12)
+}
+
+/// Cuts `input` into pieces of these sizes, over and over.
+fn pieces<'a>(input: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = input;
+    sizes.iter().cycle().map_while(move |&size| {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// What the scanner under test makes of `input` in pieces: the content, and where the end was.
+fn scan_data(input: &[u8], sizes: &[usize]) -> (Vec<u8>, Option<usize>) {
+    let (mut scanner, mut content, mut consumed) = (DataScanner::default(), Vec::new(), 0);
+    for piece in pieces(input, sizes) {
+        let scan = scanner.scan(piece, |run| {
+            assert!(!run.is_empty(), "an empty run");
+            content.extend_from_slice(run);
+        });
+        consumed += scan.consumed;
+        if scan.ended {
+            return (content, Some(consumed));
+        }
+        assert_eq!(scan.consumed, piece.len(), "data that goes on is consumed whole");
+    }
+    (content, None)
+}
+
+fn scan_lines(input: &[u8], sizes: &[usize]) -> Vec<Line> {
+    let (mut scanner, mut buffer, mut lines) = (LineScanner::default(), Vec::new(), Vec::new());
+    for piece in pieces(input, sizes) {
+        buffer.extend_from_slice(piece);
+        loop {
+            let (consumed, line) = match scanner.scan(&buffer) {
+                LineScan::Line(length) => (length, Some(Line::Whole(buffer[..length].to_vec()))),
+                LineScan::TooLong(length) => (length, Some(Line::TooLong)),
+                LineScan::Incomplete(length) => (length, None),
+            };
+            buffer.drain(..consumed);
+            let is_incomplete = line.is_none();
+            lines.extend(line);
+            if is_incomplete {
+                break;
+            }
+        }
+        assert!(buffer.len() <= LineScanner::LIMIT, "an unfinished line is held beyond the limit");
+    }
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn data_is_taken_apart_as_rfc_5321_says(input in data_like(), sizes in cuts()) {
+        let expected = oracle::data(&input);
+        let (content, end) = scan_data(&input, &sizes);
+        prop_assert_eq!(end, expected.end);
+        if end.is_some() {
+            prop_assert_eq!(content, expected.content);
+        } else {
+            // A CR after a dot at the start of a line is content or not, depending on what follows.
+            let held_back = expected.content.strip_prefix(&content[..]);
+            let may_be_held = input.ends_with(b".\r");
+            prop_assert!(held_back == Some(b"") || (may_be_held && held_back == Some(b"\r")), "{:?}", held_back);
+        }
+    }
+
+    #[test]
+    fn data_after_the_end_belongs_to_the_next_command(content in data_like(), rest in data_like()) {
+        let stuffed = content.split_inclusive(|&octet| octet == b'\n').flat_map(|line| {
+            [if line.starts_with(b".") { b".".as_slice() } else { b"" }, line].concat()
+        });
+        let mut input: Vec<u8> = stuffed.collect();
+        input.extend_from_slice(b"\r\n.\r\n");
+        let length = oracle::data(&input).end;
+        input.extend_from_slice(&rest);
+        prop_assert_eq!(scan_data(&input, &[usize::MAX]).1, length);
+    }
+
+    #[test]
+    fn lines_end_at_lf_and_are_limited(input in data_like(), sizes in cuts()) {
+        prop_assert_eq!(scan_lines(&input, &sizes), oracle::lines(&input, LineScanner::LIMIT));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lines_near_the_limit_are_told_apart(
+        lengths in proptest::collection::vec(prop_oneof![0..3usize, 4090..4100usize, 8000..9000usize], 1..5),
+        sizes in proptest::collection::vec(1..5000usize, 1..6),
+    ) {
+        let input: Vec<u8> = lengths.iter().flat_map(|&length| [vec![b'x'; length], b"\n".to_vec()].concat()).collect();
+        prop_assert_eq!(scan_lines(&input, &sizes), oracle::lines(&input, LineScanner::LIMIT));
+    }
+}

@@ -1,0 +1,175 @@
+//! Real clients: lettre, Python's smtplib, curl and swaks, where the machine has them.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Output, Stdio};
+
+use lettre::message::header::ContentType;
+use lettre::{Message, SmtpTransport, Transport};
+use smtpmock::smtp::RecordMode;
+use smtpmock::{Config, Server};
+
+use crate::support::files::TemporaryFile;
+
+fn start(config: Config) -> Server {
+    Server::start(config).expect("a server on a free port")
+}
+
+/// Runs a program; `None`, and a line that says so, where the machine does not have it.
+fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
+    let spawned = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        Err(error) => {
+            // Written past the capture of test output: a skipped part must be seen.
+            let _ =
+                writeln!(std::io::stderr(), "skipped: {program}, which this machine does not have ({error})");
+            return None;
+        }
+    };
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("the program reads");
+    let output = child.wait_with_output().expect("the program ends");
+    assert!(output.status.success(), "{program}: {output:?}");
+    Some(output)
+}
+
+fn lettre_client(address: SocketAddr) -> SmtpTransport {
+    SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build()
+}
+
+fn lettre_message(to: &[&str], body: &str) -> Message {
+    let builder = Message::builder().from("Ann <ann@example.com>".parse().unwrap()).subject("Größe");
+    let builder = to.iter().fold(builder, |builder, to| builder.to(to.parse().unwrap()));
+    builder.header(ContentType::TEXT_PLAIN).body(body.to_owned()).unwrap()
+}
+
+#[test]
+fn lettre_sends_messages() {
+    let server = start(Config::default().records(RecordMode::Message));
+    let client = lettre_client(server.local_addr());
+    for number in 0..3 {
+        let message =
+            lettre_message(&["bob@example.com", "carol@example.com"], &format!(".{number}\r\n..\r\n."));
+        let response = client.send(&message).unwrap();
+        assert!(response.is_positive());
+        // lettre ends the data with CRLF.CRLF, whatever the message ends with.
+        let sent = String::from_utf8(message.formatted()).unwrap() + "\r\n";
+        let received = &server.messages()[number];
+        assert_eq!(received.msg_request(), sent);
+        assert_eq!(received.forward_paths(), ["bob@example.com", "carol@example.com"]);
+        assert_eq!(received.reverse_path().unwrap(), "ann@example.com");
+    }
+}
+
+#[test]
+fn lettre_is_told_of_a_refused_recipient() {
+    let server = start(Config::default().not_registered_emails(["gone@example.com"]));
+    let error =
+        lettre_client(server.local_addr()).send(&lettre_message(&["gone@example.com"], "x")).unwrap_err();
+    assert!(error.is_permanent(), "{error}");
+    assert!(
+        error.to_string().contains("550") || error.status().is_some_and(|code| code.to_string() == "550")
+    );
+}
+
+#[test]
+fn python_smtplib_sends_a_message() {
+    const SCRIPT: &str = r#"
+import smtplib, sys
+from email.message import EmailMessage
+message = EmailMessage()
+message["From"], message["To"], message["Subject"] = "ann@example.com", "bob@example.com", "hi"
+message.set_content(".dots\n..at the start\n.\nend\n")
+with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="client.example") as client:
+    client.send_message(message)
+    client.noop()
+    client.rset()
+    client.sendmail("", ["postmaster"], b"bounce\r\n")
+    try:
+        client.docmd("VRFY", "bob")
+        client.sendmail("not an address", ["bob@example.com"], "x")
+        sys.exit("a bad address was accepted")
+    except smtplib.SMTPSenderRefused as error:
+        assert error.smtp_code == 501, error
+"#;
+    let server = start(Config::default().records(RecordMode::Message));
+    let port = server.port().to_string();
+    if run("python3", &["-c", SCRIPT, "127.0.0.1", &port], "").is_none() {
+        return;
+    }
+    let messages = server.messages();
+    assert!(messages[0].msg_request().ends_with("\r\n\r\n.dots\r\n..at the start\r\n.\r\nend\r\n"));
+    assert_eq!(messages[0].helo_name().unwrap(), "client.example");
+    assert_eq!(messages[1].reverse_path().unwrap(), "");
+    assert_eq!(messages[1].forward_paths(), ["postmaster"]);
+    assert_eq!(messages[1].body(), b"bounce\r\n");
+}
+
+#[test]
+fn curl_uploads_a_message() {
+    let server = start(Config::default().multiple_rcptto(true));
+    let upload = TemporaryFile::holding("Subject: hi\r\n\r\n.from curl\r\n");
+    let url = format!("smtp://{}/client.example", server.local_addr());
+    let ran = run(
+        "curl",
+        &[
+            "--silent",
+            "--show-error",
+            "--url",
+            &url,
+            "--mail-from",
+            "ann@example.com",
+            "--mail-rcpt",
+            "bob@example.com",
+            "--mail-rcpt",
+            "carol@example.com",
+            "--upload-file",
+            upload.text(),
+        ],
+        "",
+    );
+    if ran.is_none() {
+        return;
+    }
+    let messages = server.messages();
+    assert_eq!(messages.len(), 1);
+    assert_eq!(messages[0].body(), b"Subject: hi\r\n\r\n.from curl\r\n");
+    assert_eq!(messages[0].forward_paths(), ["bob@example.com", "carol@example.com"]);
+    assert!(messages[0].is_consistent());
+}
+
+#[test]
+fn swaks_sends_a_message() {
+    let server = start(Config::default());
+    let address = server.local_addr().to_string();
+    let ran = run(
+        "swaks",
+        &[
+            "--server",
+            &address,
+            "--helo",
+            "client.example",
+            "--from",
+            "ann@example.com",
+            "--to",
+            "bob@example.com",
+            "--body",
+            "from swaks",
+            "--silent",
+            "2",
+        ],
+        "",
+    );
+    if ran.is_none() {
+        return;
+    }
+    let messages = server.messages();
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].msg_request().contains("from swaks"));
+    assert!(messages[0].quit_sent() && messages[0].is_consistent());
+}

@@ -1,0 +1,53 @@
+//! Naive oracles: the rules written down the plainest way, over whole inputs, with no thought of speed.
+
+/// Message data taken apart after RFC 5321 sections 4.1.1.4 and 4.5.2.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Data {
+    pub(crate) content: Vec<u8>,
+    /// Octets up to and including the final dot's CRLF; `None` when it is not there.
+    pub(crate) end: Option<usize>,
+}
+
+/// Reads line by line, where only CRLF ends a line: a line that is one dot ends the data, from any other
+/// line that starts with a dot that dot is removed.
+pub(crate) fn data(input: &[u8]) -> Data {
+    let mut content = Vec::new();
+    let mut start = 0;
+    while let Some(length) = find(&input[start..], b"\r\n") {
+        let line = &input[start..start + length];
+        start += length + 2;
+        if line == b"." {
+            return Data { content, end: Some(start) };
+        }
+        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+        content.extend_from_slice(b"\r\n");
+    }
+    let rest = &input[start..];
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
+    content.extend_from_slice(rest);
+    Data { content, end: None }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+/// One command line as it ends at its LF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// With its LF.
+    Whole(Vec<u8>),
+    TooLong,
+}
+
+/// Splits at every LF; a line of more than `limit` octets, LF included, is too long.
+pub(crate) fn lines(input: &[u8], limit: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut rest = input;
+    while let Some(at) = rest.iter().position(|&octet| octet == b'\n') {
+        let (line, after) = rest.split_at(at + 1);
+        lines.push(if line.len() > limit { Line::TooLong } else { Line::Whole(line.to_vec()) });
+        rest = after;
+    }
+    lines
+}
