@@ -5,6 +5,7 @@
 //! ([`goflags`]); the table of them is [`flags`]; clap reads the normalised arguments and writes
 //! the help.
 
+mod file;
 mod flags;
 mod goflags;
 mod help;
@@ -13,7 +14,8 @@ mod values;
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
@@ -62,13 +64,17 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Usage(text) if text.contains('\n') => {
+                write!(f, "smtpmock: {text}\n(smtpmock --help shows all flags)")
+            }
             Self::Usage(text) => write!(f, "smtpmock: {text} (smtpmock --help shows all flags)"),
             Self::Server(text) => write!(f, "smtpmock: {text}"),
         }
     }
 }
 
-/// Reads the arguments (without the program's name) and, for flags not among them, the environment.
+/// Reads the arguments (without the program's name), for flags not among them the environment, and for
+/// what is left the file that `--config` names.
 ///
 /// Arguments are judged from left to right, and `--version` acts only when all of them are good.
 ///
@@ -77,6 +83,7 @@ impl fmt::Display for Failure {
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<OsString>,
+    read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Action, Failure> {
     let table = flags::table();
     let (mut given, end) = goflags::normalise(arguments, &table);
@@ -92,9 +99,17 @@ pub(crate) fn parse(
         argv.push(variable.argument());
         given.push(variable);
     }
+    for setting in from_file(&given, &table, read_file)? {
+        argv.push(setting.argument());
+        given.push(setting);
+    }
     match read(&argv, &given, &table)? {
         Read::Help(text) => Ok(Action::Print(text)),
         Read::Options(options) if options.version => Ok(Action::Print(help::version())),
+        Read::Options(options) if options.print_config => {
+            settle(*options, &given, &table)?;
+            Ok(Action::Print(file::print(&given, &table)))
+        }
         Read::Options(options) => {
             settle(*options, &given, &table).map(|settings| Action::Run(Box::new(settings)))
         }
@@ -123,6 +138,26 @@ fn is_meant(flag: &Flag, value: &OsStr) -> bool {
     !value.is_empty() && !is_service_link
 }
 
+/// The settings of the file named by `--config` that are neither typed nor in the environment.
+fn from_file(
+    given: &[Given],
+    table: &[Flag],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Vec<Given>, Failure> {
+    let is_config = |given: &&Given| given.kebab == flags::CONFIG;
+    let Some(named) = given.iter().rfind(is_config).filter(|given| !given.value.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let path = Path::new(&named.value);
+    let text = read_file(path).map_err(|error| {
+        let typed = &named.typed;
+        Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
+    })?;
+    let mut settings = file::read(&path.display().to_string(), &text, table).map_err(Failure::Usage)?;
+    settings.retain(|setting| !given.iter().any(|given| given.kebab == setting.kebab));
+    Ok(settings)
+}
+
 enum Read {
     Help(String),
     Options(Box<Options>),
@@ -138,7 +173,8 @@ fn read(argv: &[OsString], given: &[Given], table: &[Flag]) -> Result<Read, Fail
     };
     let options = table
         .iter()
-        .filter_map(|flag| matches.get_one::<Change>(&flag.kebab))
+        .filter_map(|flag| matches.get_many::<Change>(&flag.kebab))
+        .flatten()
         .fold(Options::default(), |options, change| change(options));
     Ok(Read::Options(Box::new(options)))
 }
@@ -154,7 +190,7 @@ fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
     match (given.iter().find(is_it), error.source()) {
         (Some(given), Some(expected)) => {
             let typed = &given.typed;
-            Failure::Usage(format!("invalid value {value:?} for {typed}: expected {expected}"))
+            Failure::Usage(format!("invalid value {value:?} for {typed}: {expected}"))
         }
         _ => Failure::Usage(error.to_string()),
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::capture::CaptureContent;
 use crate::error::ConfigError;
 use crate::logger::{Logger, SharedLogger};
-use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind};
+use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
+use crate::smtp::{AddressRules, DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode, ReplyKind};
 
 /// Longest duration any setting takes: what the timing wheel spans, rounded down.
-const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+const MAX_DURATION: Duration = crate::smtp::behaviour::MAX_DURATION;
 /// More reactor threads than any machine this was made for has cores.
 const MAX_SHARDS: usize = 256;
 /// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
@@ -47,6 +48,20 @@ pub struct Config {
     pub(crate) capture: Option<PathBuf>,
     pub(crate) capture_content: CaptureContent,
     pub(crate) policy: Policy,
+    pub(crate) seed: Option<u64>,
+    pub(crate) drip: Option<ByteRate>,
+    pub(crate) read_rate: Option<ByteRate>,
+    pub(crate) over_limit: OverLimit,
+}
+
+/// What becomes of connections beyond [`Config::max_sessions`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverLimit {
+    /// They are told [`ReplyKind::TooManySessions`] and closed.
+    #[default]
+    Refuse,
+    /// They stay unaccepted in the kernel's backlog until a session has ended.
+    Backlog,
 }
 
 impl Default for Config {
@@ -67,6 +82,10 @@ impl Default for Config {
             capture: None,
             capture_content: CaptureContent::default(),
             policy: Policy::default(),
+            seed: None,
+            drip: None,
+            read_rate: None,
+            over_limit: OverLimit::default(),
         }
     }
 }
@@ -195,10 +214,85 @@ impl Config {
         self
     }
 
-    /// Holds back every reply at this point, refusals too. Default: none.
+    /// Holds back every reply at this point, refusals too. Default: none. A [`Duration`] is always the same;
+    /// a [`Delay`] may be drawn anew each time.
     #[must_use]
-    pub fn delay(mut self, point: DelayPoint, delay: Duration) -> Self {
+    pub fn delay(mut self, point: DelayPoint, delay: impl Into<Delay>) -> Self {
         self.policy.set_delay(point, delay);
+        self
+    }
+
+    /// Adds a rule behind those that are there; at each stage the first that fires decides. Rules are asked
+    /// before the lists below. See [`behaviour`](crate::smtp::behaviour).
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.policy.add_rule(rule);
+        self
+    }
+
+    /// What all chance follows from. Default: a random one, see [`Server::seed`](crate::Server::seed).
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Writes every reply in pieces, at this rate per connection. Default: at once.
+    #[must_use]
+    pub fn drip(mut self, rate: ByteRate) -> Self {
+        self.drip = Some(rate);
+        self
+    }
+
+    /// Reads from every connection at this rate, so that the sender feels back pressure. Default: at once.
+    #[must_use]
+    pub fn read_rate(mut self, rate: ByteRate) -> Self {
+        self.read_rate = Some(rate);
+        self
+    }
+
+    /// Sessions at a time, of all shards together. Default: any number.
+    #[must_use]
+    pub fn max_sessions(mut self, sessions: u64) -> Self {
+        self.policy.limits.max_sessions = Some(sessions);
+        self
+    }
+
+    /// What becomes of connections beyond [`max_sessions`](Self::max_sessions). Default: they are refused.
+    #[must_use]
+    pub fn over_limit(mut self, what: OverLimit) -> Self {
+        self.over_limit = what;
+        self
+    }
+
+    /// Sessions at a time from one client address; one more is told [`ReplyKind::TooManySessions`] and
+    /// closed. Default: any number.
+    #[must_use]
+    pub fn max_sessions_per_ip(mut self, sessions: u64) -> Self {
+        self.policy.limits.max_sessions_per_ip = Some(sessions);
+        self
+    }
+
+    /// Messages accepted in one session; MAIL for one more is told [`ReplyKind::TooManyMessages`], and the
+    /// session is closed. Default: any number.
+    #[must_use]
+    pub fn max_messages_per_session(mut self, messages: u64) -> Self {
+        self.policy.limits.max_messages_per_session = Some(messages);
+        self
+    }
+
+    /// RCPTs that one mail transaction may have; the next is told [`ReplyKind::TooManyRecipients`]. Default
+    /// and at most 10,000.
+    #[must_use]
+    pub fn max_rcpts(mut self, recipients: usize) -> Self {
+        self.policy.max_recipients = recipients;
+        self
+    }
+
+    /// How many connections or mail transactions there may be in a time. Default: any number.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.policy.limits.rate = Some(limit);
         self
     }
 
@@ -283,13 +377,38 @@ impl Config {
         duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
         duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
         for &point in DelayPoint::ALL {
-            duration("delay", self.policy.delay(point), Duration::ZERO)?;
+            duration("delay", self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
+        self.validate_behaviour()?;
         within("shards", self.shards, 1, MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
         within("max_records", self.max_records, 1, usize::MAX)?;
         within("max_record_memory", self.max_record_memory, 1, usize::MAX)
+    }
+
+    fn validate_behaviour(&self) -> Result<(), ConfigError> {
+        for rule in self.policy.rules() {
+            if let Some(reason) = rule.contradiction() {
+                return Err(ConfigError::new("rule", rule, without_expected(reason)));
+            }
+        }
+        let limits = &self.policy.limits;
+        within("max_rcpts", self.policy.max_recipients, 1, MAX_RECIPIENTS)?;
+        let counts = [
+            ("max_sessions", limits.max_sessions),
+            ("max_sessions_per_ip", limits.max_sessions_per_ip),
+            ("max_messages_per_session", limits.max_messages_per_session),
+        ];
+        for (setting, count) in counts {
+            if count == Some(0) {
+                return Err(ConfigError::new(setting, 0, "a number of at least 1"));
+            }
+        }
+        match limits.rate.as_ref().and_then(|rate| Some((rate, rate.contradiction()?))) {
+            Some((rate, reason)) => Err(ConfigError::new("rate_limit", rate, without_expected(reason))),
+            None => Ok(()),
+        }
     }
 
     /// The addresses to bind, each once.
@@ -348,6 +467,11 @@ fn listen_address(host: &str, port: u16) -> Result<Listen, ConfigError> {
         false => bare.parse::<IpAddr>().map_err(refused)?,
     };
     Ok(Listen { address: (ip, port).into(), takes_common_port: true })
+}
+
+/// The error says "expected" itself.
+fn without_expected(reason: &str) -> &str {
+    reason.strip_prefix("expected ").unwrap_or(reason)
 }
 
 fn bytes_set<T: Into<String>>(list: impl IntoIterator<Item = T>) -> std::collections::HashSet<Vec<u8>> {

@@ -53,13 +53,13 @@ mod stats;
 mod store;
 
 pub use capture::CaptureContent;
-pub use config::Config;
+pub use config::{Config, OverLimit};
 pub use error::{ConfigError, StartError, WaitError};
 pub use failure::ServerFailure;
 pub use logger::{Logger, StdLogger};
 pub use message::Message;
 pub use server::{Server, StopOutcome};
-pub use stats::Stats;
+pub use stats::{Delays, Durations, RuleStats, Stats};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

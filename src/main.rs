@@ -5,6 +5,7 @@ mod lifetime;
 mod ready;
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -12,14 +13,15 @@ use cli::Action;
 
 fn main() -> ExitCode {
     let outcome =
-        cli::parse(env::args_os().skip(1), |name| env::var_os(name)).and_then(|action| match action {
-            Action::Print(text) => {
-                // Whoever closed the pipe has read enough.
-                let _ = io::stdout().write_all(text.as_bytes());
-                Ok(ExitCode::SUCCESS)
-            }
-            Action::Run(settings) => lifetime::run(*settings),
-        });
+        cli::parse(env::args_os().skip(1), |name| env::var_os(name), |path| fs::read_to_string(path))
+            .and_then(|action| match action {
+                Action::Print(text) => {
+                    // Whoever closed the pipe has read enough.
+                    let _ = io::stdout().write_all(text.as_bytes());
+                    Ok(ExitCode::SUCCESS)
+                }
+                Action::Run(settings) => lifetime::run(*settings),
+            });
     outcome.unwrap_or_else(|failure| {
         // Without a standard error there is nobody to tell but the exit code.
         let _ = writeln!(io::stderr(), "{failure}");

@@ -1,11 +1,15 @@
 //! The server as its users hold it: start, addresses, messages, waits, stop.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 
 use crate::capture::Capture;
 use crate::config::Config;
@@ -17,7 +21,7 @@ use crate::message::Message;
 use crate::net::clock::wall_time;
 use crate::net::shard::{Context, Control, Ending, Shard};
 use crate::records::Records;
-use crate::stats::{Counters, Stats};
+use crate::stats::{Behaviour, Counters, Stats};
 use crate::store::Store;
 
 /// How a server stopped.
@@ -61,6 +65,7 @@ pub struct Server {
     failure: Arc<FailureReport>,
     controls: Vec<Arc<Control>>,
     life: Mutex<Life>,
+    behaviour: Behaviour,
 }
 
 enum Life {
@@ -95,6 +100,7 @@ impl Server {
         let store = config
             .keep_records
             .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
+        let behaviour = behaviour(&config)?;
         let mut server = Self {
             addresses,
             shutdown_timeout: config.shutdown_timeout,
@@ -105,6 +111,7 @@ impl Server {
             failure,
             controls: Vec::new(),
             life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log_thread })),
+            behaviour,
         };
         server.start_shards(&config, sockets)?;
         server.log(Event::Started { port: server.port() });
@@ -117,7 +124,6 @@ impl Server {
         config: &Config,
         sockets: Vec<Vec<mio::net::TcpListener>>,
     ) -> Result<(), StartError> {
-        let policy = Arc::new(config.policy_for_records());
         let budget = Budget::new(config.max_message_memory);
         let session_ids = Arc::new(AtomicU64::new(0));
         for (index, sockets) in sockets.into_iter().enumerate() {
@@ -126,8 +132,15 @@ impl Server {
                 store: self.store.clone(),
                 capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
             };
-            let context =
-                Context::new(config, Arc::clone(&policy), records, &budget, Arc::clone(&session_ids));
+            let Behaviour { policy, state } = &self.behaviour;
+            let context = Context::new(
+                config,
+                Arc::clone(policy),
+                records,
+                &budget,
+                Arc::clone(&session_ids),
+                state.clone(),
+            );
             self.counters.push(context.counters());
             let failure = Arc::clone(&self.failure);
             let shard = Shard::start(index, sockets, context, self.journal.as_ref(), move |why| {
@@ -207,7 +220,13 @@ impl Server {
 
     /// What the server has done so far.
     pub fn stats(&self) -> Stats {
-        Stats::sum(&self.counters, self.store.as_ref().map_or(0, |store| store.evicted()))
+        Stats::sum(&self.counters, self.store.as_ref().map_or(0, |store| store.evicted()), &self.behaviour)
+    }
+
+    /// What all chance in this server follows from: [`Config::seed`], or a random one without it. With the
+    /// same seed, rules and dialogues, and one shard, the same happens again.
+    pub fn seed(&self) -> u64 {
+        self.behaviour.policy.seed
     }
 
     /// Why the server failed, if it did: a bug in one of its threads, or a capture that can't be written.
@@ -287,6 +306,18 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
     }
+}
+
+fn behaviour(config: &Config) -> Result<Behaviour, StartError> {
+    let mut policy = config.policy_for_records();
+    policy.seed = match config.seed {
+        Some(seed) => seed,
+        None => SysRng
+            .try_next_u64()
+            .map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?,
+    };
+    let state = policy.needs_state().then(Arc::default);
+    Ok(Behaviour { policy: Arc::new(policy), state })
 }
 
 fn start_capture(config: &Config, failure: &Arc<FailureReport>) -> Result<Option<Capture>, StartError> {

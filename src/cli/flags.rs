@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use smtpmock::smtp::{AddressRules, DelayPoint, Policy, RecordMode, ReplyKind};
+use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, Config, StdLogger};
 
 use super::values::{self, Expected, Span};
+
+mod impairments;
 
 /// What one value does to the settings.
 pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
@@ -31,6 +33,7 @@ pub(super) struct Options {
     pub(super) version: bool,
     pub(super) ready: bool,
     pub(super) ready_file: Option<PathBuf>,
+    pub(super) print_config: bool,
 }
 
 /// Whether a flag takes the following argument for its value.
@@ -39,6 +42,8 @@ pub(super) enum Arity {
     /// Never: a boolean, `-log` or `-log=false`.
     Switch,
     Value,
+    /// Always, and each counts.
+    Repeated,
 }
 
 /// One flag.
@@ -86,6 +91,11 @@ impl Flag {
         Self { setting, ..self }
     }
 
+    /// Whether the value is a list of entries separated by commas.
+    pub(super) fn takes_list(&self) -> bool {
+        matches!(self.placeholder, "LIST" | "ADDRESS,...")
+    }
+
     /// Whether this is the flag's name, in either style.
     pub(super) fn is_called(&self, name: &str) -> bool {
         name == self.name || name == self.kebab || (name == "v" && self.name == VERSION)
@@ -95,6 +105,10 @@ impl Flag {
 /// The flag that only `-v` and `--version` name.
 pub(super) const VERSION: &str = "version";
 
+/// The flag that names a file of settings, and the one that prints them; neither can stand in such a file.
+pub(super) const CONFIG: &str = "config";
+pub(super) const PRINT_CONFIG: &str = "print-config";
+
 /// All flags, in the order of `--help`, which is also the order in which their values are applied.
 pub(super) fn table() -> Vec<Flag> {
     let groups = [
@@ -102,9 +116,10 @@ pub(super) fn table() -> Vec<Flag> {
         ("Timeouts", timeouts()),
         ("Behaviour", behaviour()),
         ("Refused names and addresses", lists()),
-        ("Delays", delays()),
+        ("Delays", impairments::delays()),
+        ("Rules and slow links", impairments::rules()),
         ("Records", records()),
-        ("Limits", limits()),
+        ("Limits", limits().into_iter().chain(impairments::limits()).collect()),
         // Behind the limits: the size limit sets the default text of the reply that names it.
         ("Replies (code and text, sent as they stand)", replies()),
         ("Program", program()),
@@ -253,27 +268,6 @@ fn lists() -> Vec<Flag> {
     ]
 }
 
-fn delays() -> Vec<Flag> {
-    let delay = |&point: &DelayPoint| {
-        let help = format!("Hold back the reply to {}. Default: none", words(point));
-        let read = reading(values::span, move |options: Options, span| match span {
-            Span::Positive(delay) => options.with(|config| config.delay(point, delay)),
-            Span::Negative | Span::Zero => options,
-        });
-        Flag::new(format!("responseDelay{point:?}"), "DURATION", help, read)
-    };
-    DelayPoint::ALL.iter().map(delay).collect()
-}
-
-fn words(point: DelayPoint) -> String {
-    match point {
-        DelayPoint::Mailfrom => "MAIL FROM".to_owned(),
-        DelayPoint::Rcptto => "RCPT TO".to_owned(),
-        DelayPoint::Message => "the message itself".to_owned(),
-        command => format!("{command:?}").to_uppercase(),
-    }
-}
-
 fn records() -> Vec<Flag> {
     vec![
         Flag::new(
@@ -371,6 +365,17 @@ fn program() -> Vec<Flag> {
             "PATH",
             "Write that line to this file once listening",
             reading(values::path, |options, ready_file| Options { ready_file, ..options }),
+        ),
+        Flag::new(
+            "config",
+            "PATH",
+            "Read settings from this TOML file: all flags but this one, like session-timeout = \"30s\"",
+            reading(values::path, |options, _| options),
+        ),
+        Flag::switch(
+            "printConfig",
+            "Print the settings in effect as such a file, with defaults as comments, and exit",
+            |options, print_config| Options { print_config, ..options },
         ),
         Flag {
             variable: None,

@@ -74,7 +74,7 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
         let value = match (value, flag.arity) {
             (Some(value), _) => Some(value),
             (None, Arity::Switch) => Some(OsString::from("true")),
-            (None, Arity::Value) => arguments.next(),
+            (None, Arity::Value | Arity::Repeated) => arguments.next(),
         };
         let (kebab, typed) = (flag.kebab.clone(), format!("{}{}", typed.dashes, typed.name));
         let Some(value) = value else {

@@ -36,6 +36,7 @@ fn argument(flag: &Flag) -> Arg {
         .value_parser(OsStringValueParser::new().try_map(move |raw: OsString| read(&raw)));
     let argument = match flag.arity {
         Arity::Value => argument,
+        Arity::Repeated => argument.action(ArgAction::Append),
         Arity::Switch => argument.num_args(0..=1).require_equals(true),
     };
     match flag.name.as_str() {
@@ -62,16 +63,31 @@ Without flags it listens on a free port of 127.0.0.1 and accepts every valid mai
 const AFTER: &str = "\
 Values:
   DURATION  a whole number of seconds (30), or with a unit: 250ms, 1.5s, 2m, 1h; at most 365 days
+  DELAY     a DURATION, or drawn: 50ms..200ms, exp(80ms), normal(100ms,20ms),
+            lognormal(p50=80ms,p99=400ms), percentiles(50=20ms,99=300ms,100=2s); behind it perhaps
+            max=2s (at most that) and @5% (only that often)
+  RULE      STAGE CONDITIONS ACTIONS, like 'rcpt to=*@slow.example times=3 delay=2s'; of several
+            the first that fires at a stage decides
+            stages: connect, helo, mail, rcpt, data, message, rset, noop, quit, unknown, any
+            conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8, session=3.. nth=3 every=10
+            times=3 (counted per=session+sender+recipient+ip), odds=5%, size>=1MiB,
+            after=10s until=20s period=30s
+            actions: reply=\"451 4.7.1 later\" delay=DELAY accept close silent stall cut=N
+            drop=fin|rst (in place of the reply) drop=fin-after|rst-after (after it)
+  RATE      bytes per second: 100B/s, 10KiB/s
+  LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain, at=mail|connect: 100/s per=ip
   SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 10MiB, 1GiB
   LIST      entries separated by commas, compared exactly
   BOOL      may be left out for true; true or false, and Go's other spellings
-  Zero and the empty text ask for the default. Of a repeated flag the last one counts.
+  Zero and the empty text ask for the default. Of a repeated flag the last one counts,
+  except for --rule: each adds one, and its variable takes one in each line.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
   --sessionTimeout=30. Flags end at the first argument without a dash.
   Every flag but --version has an environment variable, which the flag itself overrides:
   --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none.
+  In the file of --config it is session-timeout = \"30s\"; variables and flags override the file.
 
 Signals:
   SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout, then end with code 0.
@@ -95,6 +111,11 @@ Examples:
       --blacklisted-rcptto-emails full@example.com --msg-rcptto-blacklisted-email '452 4.2.2 Mailbox full'
   A slow server:
     smtpmock --response-delay-message 1.5s --response-delay-helo 250ms
+  A recipient that works at the third attempt, and 5 % of connections reset:
+    smtpmock --rule 'rcpt to=bob@example.com times=2 reply=\"451 4.3.0 later\"' \\
+      --rule 'connect odds=5% drop=rst'
+  Settings from a file, and what they come to:
+    smtpmock --config mock.toml --print-config
   A target for a load test:
     smtpmock --port 2525 --shards auto --backlog 65535 --max-message-memory 4GiB
   In a container:

@@ -4,11 +4,29 @@ use std::time::Duration;
 
 use smtpmock::smtp::{DelayPoint, ReplyKind};
 
+mod behaviour;
+
+/// The files there are.
+const FILES: &[(&str, &str)] = &[
+    ("good.toml", behaviour::GOOD),
+    ("typo.toml", "port = 2525\nsesion-timeout = 5\n"),
+    ("broken.toml", "port = \n"),
+    ("value.toml", "# a comment\nport = \"abc\"\n"),
+    ("rule.toml", "rule = [\"rcpt dely=2s\"]\n"),
+    ("nested.toml", "config = \"good.toml\"\n"),
+    ("table.toml", "[delays]\nhelo = 1\n"),
+];
+
 fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Action, Failure> {
-    parse(arguments.iter().map(OsString::from), |name| {
+    let environment = |name: &str| {
         let found = environment.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| OsString::from(value))
-    })
+    };
+    let files = |path: &Path| {
+        let found = FILES.iter().find(|(name, _)| Path::new(name) == path);
+        found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
+    };
+    parse(arguments.iter().map(OsString::from), environment, files)
 }
 
 fn config(arguments: &[&str]) -> String {

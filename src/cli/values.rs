@@ -8,7 +8,10 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+
+use smtpmock::smtp::behaviour::{Delay, GrammarError};
 
 /// Longest duration that can be typed; longer ones count as this. It is the longest that a
 /// `Config` takes, and a session, a delay or a stop that ends after a year does not end.
@@ -25,13 +28,20 @@ const A_SIZE: &str =
     "a number of bytes, like 1048576, or a whole number with a unit, like 10MB, 64KiB, 10MiB or 1GiB";
 const UTF_8: &str = "text in UTF-8";
 
-/// What would have been right, as a phrase: "a whole number, like 2525".
+/// What would have been right: "expected a whole number, like 2525".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected(Cow<'static, str>);
 
 impl Expected {
+    /// A phrase like "a whole number, like 2525".
     pub(super) fn new(phrase: impl Into<Cow<'static, str>>) -> Self {
-        Self(phrase.into())
+        Self(format!("expected {}", phrase.into()).into())
+    }
+}
+
+impl From<GrammarError> for Expected {
+    fn from(error: GrammarError) -> Self {
+        Self(error.to_string().into())
     }
 }
 
@@ -95,6 +105,42 @@ pub(super) fn span(raw: &OsStr) -> Result<Span, Expected> {
             let length = duration_with_units(text).ok_or(Expected::new(A_DURATION))?;
             Ok(Span::new(is_negative, length))
         }
+    }
+}
+
+/// A delay: what [`span`] takes, or a distribution. Nothing below zero is held back.
+pub(super) fn delay(raw: &OsStr) -> Result<Delay, Expected> {
+    match (span(raw), raw.to_str()) {
+        (Ok(Span::Positive(delay)), _) => Ok(delay.into()),
+        (Ok(Span::Negative | Span::Zero), _) | (_, Some("")) => Ok(Delay::NONE),
+        (Err(_), Some(text)) => Ok(text.parse::<Delay>()?),
+        (Err(_), None) => Err(Expected::new(UTF_8)),
+    }
+}
+
+/// A value with a grammar of its own; `None` for no text.
+pub(super) fn parsed<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Option<T>, Expected> {
+    match raw.to_str().ok_or(Expected::new(UTF_8))?.trim() {
+        "" => Ok(None),
+        text => Ok(Some(text.parse::<T>()?)),
+    }
+}
+
+/// Values with a grammar of their own, one in each line.
+pub(super) fn lines<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T>, Expected> {
+    let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| line.parse::<T>().map_err(Expected::from)).collect()
+}
+
+/// A seed; `None` for no text.
+pub(super) fn seed(raw: &OsStr) -> Result<Option<u64>, Expected> {
+    match raw.to_str() {
+        Some("") => Ok(None),
+        text => text
+            .and_then(|text| text.parse().ok())
+            .map(Some)
+            .ok_or(Expected::new("a whole number from 0 to 18446744073709551615")),
     }
 }
 

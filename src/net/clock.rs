@@ -21,6 +21,11 @@ impl Tick {
         self.0
     }
 
+    /// Time from the start of the clock to the beginning of this tick.
+    pub(crate) fn since_start(self) -> Duration {
+        Duration::from_nanos(self.0.saturating_mul(TICK.as_nanos() as u64))
+    }
+
     /// The first tick that is surely not before `span` from any moment in this one: one more, because
     /// this tick has begun already.
     pub(crate) fn after(self, span: Span) -> Self {
@@ -56,7 +61,7 @@ impl Clock {
     }
 
     /// Time since the start.
-    fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         match self {
             Self::System { start } => start.elapsed(),
             #[cfg(test)]

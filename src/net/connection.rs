@@ -1,12 +1,16 @@
 //! One connection: bytes from the socket to its session, replies back, and the waits between. Runs on its
 //! reactor's thread; nothing here blocks.
 
+mod filing;
+mod pacing;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use mio::Token;
 use mio::net::TcpStream;
+use socket2::SockRef;
 
 use super::buffer::{Buffer, Pool};
 use super::clock::{Clock, Tick, wall_time};
@@ -14,11 +18,10 @@ use super::shard::Context;
 use super::wheel::{Timer, Wheel};
 use crate::journal::{Event, Notes};
 use crate::memory::Charge;
-use crate::message::Message;
-use crate::smtp::{
-    Command, Expect, Filing, LineScanner, Next, Record, Reply, ReplyKind, Session, Stage, Step,
-};
+use crate::smtp::behaviour::Environment;
+use crate::smtp::{Command, Expect, LineScanner, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
 use crate::store::RunningKey;
+use pacing::Pace;
 
 /// Bytes taken from one peer before the others have their turn.
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
@@ -76,18 +79,42 @@ enum Phase {
     /// Commands are answered as they come.
     Open,
     /// A reply is held back. Nothing else happens until its time has come.
-    Delayed { reply: Reply, next: Next },
+    Delayed(Box<Delayed>),
+    /// A rule holds the connection: nothing more happens on it.
+    Held,
     /// The last reply is on its way.
-    Closing,
+    Closing(Manner),
     /// The last reply is out, and the peer may not have read it: closing now, with input unread, would
     /// reset the connection and could take the reply with it. Input is read and dropped.
     Lingering,
+}
+
+/// What happens when a delay is over.
+#[derive(Debug)]
+struct Delayed {
+    reply: Reply,
+    portion: Portion,
+    next: Next,
+    /// How long it was to be held back.
+    told: Duration,
+    /// Time on the clock when that began.
+    since: Duration,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Orderly,
+    Reset,
 }
 
 /// The byte stream under a session; reading and writing never block.
 pub(super) trait Transport: Read + Write {
     /// Tells the peer that nothing more will be written.
     fn end_output(&mut self) -> io::Result<()>;
+
+    /// Makes the end of this stream a reset, whatever was not read or written.
+    fn reset_at_end(&mut self) -> io::Result<()>;
 
     /// The address the peer connected to.
     fn local_addr(&self) -> io::Result<SocketAddr>;
@@ -96,6 +123,10 @@ pub(super) trait Transport: Read + Write {
 impl Transport for TcpStream {
     fn end_output(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        SockRef::from(&*self).set_linger(Some(Duration::ZERO))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -137,6 +168,8 @@ pub(super) struct Connection<T> {
     /// Memory of message texts this session is charged for.
     charge: Option<Charge>,
     is_filed: bool,
+    /// When the next bytes may be written or read; `None` where that does not matter.
+    pace: Option<Box<Pace>>,
 }
 
 /// Where and when a connection came in.
@@ -171,6 +204,7 @@ impl<T: Transport> Connection<T> {
             is_shown_stale: false,
             charge: None,
             is_filed: false,
+            pace: None,
         }
     }
 
@@ -189,12 +223,14 @@ impl<T: Transport> Connection<T> {
     /// Greets the client.
     pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         resources.note(|| Event::SessionStarted);
-        let step = self.session.greeting(&context.policy);
-        self.follow(context, resources, &step);
-        if context.closes_at_once {
-            self.finish(context);
-            self.phase = Phase::Closing;
+        self.pace = Pace::new(context.drip, context.read_rate, resources.now);
+        let mut step = self.environ(context, resources.now, |session, environment| {
+            session.greeting_in(&context.policy, environment)
+        });
+        if context.closes_at_once && step.next == Next::Continue {
+            step.next = Next::Close;
         }
+        self.follow(context, resources, &step);
         self.settle(context, resources)
     }
 
@@ -227,28 +263,31 @@ impl<T: Transport> Connection<T> {
     /// The wheel's entry has expired. It may be early: deadlines move on without it.
     pub(super) fn on_timer(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.timer = None;
+        if self.paced_until().is_some_and(|at| at <= resources.now) {
+            return self.run(context, resources);
+        }
         if self.deadline > resources.now {
             self.arm(resources);
             return Fate::Waits;
         }
         match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Delayed { reply, next } => {
-                self.answer(resources, &reply);
-                // Only the reply to DATA can be held back while data are expected.
-                self.start_data(context, resources);
-                self.renew(context, resources);
-                self.proceed(context, next);
+            Phase::Delayed(delayed) => {
+                let Delayed { reply, portion, next, told, since } = *delayed;
+                context.counters.note_delay(told, resources.clock.elapsed().saturating_sub(since));
+                self.act(context, resources, &reply, portion, next);
                 self.run(context, resources)
             }
             Phase::Open if self.output.is_none() => self.time_out(context, resources),
-            Phase::Open | Phase::Closing | Phase::Lingering => Fate::Over,
+            Phase::Open | Phase::Held | Phase::Closing(_) | Phase::Lingering => Fate::Over,
         }
     }
 
     /// The server stops and can't wait any longer: 421, as far as the peer takes it at once.
     pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
-        if matches!(self.phase, Phase::Open | Phase::Delayed { .. }) {
-            self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing));
+        if matches!(self.phase, Phase::Open | Phase::Delayed(_)) {
+            self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
+            // The last words are not dripped: there is no time.
+            self.pace = None;
             let _ = self.write(context, resources);
         }
     }
@@ -260,6 +299,7 @@ impl<T: Transport> Connection<T> {
             resources.wheel.cancel(timer);
         }
         resources.replies.clear();
+        context.note_disconnected(self.origin.peer_addr.ip());
         context.counters.sessions_closed.add(1);
         resources.note(|| Event::SessionFinished);
     }
@@ -269,11 +309,11 @@ impl<T: Transport> Connection<T> {
         context.counters.timeouts.add(1);
         let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: i/o timeout")));
-        self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing));
+        self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
         // It may be sending still; see `Lingering`.
         self.readable |= self.session.expects() == Expect::Data || self.input.is_some();
         self.finish(context);
-        self.phase = Phase::Closing;
+        self.phase = Phase::Closing(Manner::Orderly);
         self.settle(context, resources)
     }
 
@@ -292,10 +332,12 @@ impl<T: Transport> Connection<T> {
         let mut budget = BYTES_PER_TURN;
         while self.readable && budget > 0 && self.may_read(resources) {
             let mut scratch = std::mem::take(&mut resources.scratch);
-            let result = self.stream.read(&mut scratch);
+            let room = self.room_to_read().min(scratch.len());
+            let result = self.stream.read(&mut scratch[..room]);
             if let Ok(count) = result {
                 budget = budget.saturating_sub(count);
-                self.readable = count == scratch.len();
+                self.note_read(resources.now, count);
+                self.readable = count == room;
                 self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
                 self.take_read(context, resources, &scratch[..count]);
             }
@@ -311,9 +353,9 @@ impl<T: Transport> Connection<T> {
 
     fn may_read(&self, resources: &Resources) -> bool {
         match self.phase {
-            Phase::Open => resources.replies.len() < REPLIES_PER_TURN,
+            Phase::Open => resources.replies.len() < REPLIES_PER_TURN && self.may_read_by(resources.now),
             Phase::Lingering => true,
-            Phase::Delayed { .. } | Phase::Closing => false,
+            Phase::Delayed(_) | Phase::Held | Phase::Closing(_) => false,
         }
     }
 
@@ -346,7 +388,9 @@ impl<T: Transport> Connection<T> {
         {
             let expected = self.session.expects();
             self.admit_memory(context);
-            let progress = self.session.advance(&context.policy, &bytes[taken..]);
+            let progress = self.environ(context, resources.now, |session, environment| {
+                session.advance_in(&context.policy, environment, &bytes[taken..])
+            });
             let used = &bytes[taken..taken + progress.consumed];
             taken += progress.consumed;
             if resources.notes.is_some() {
@@ -371,41 +415,60 @@ impl<T: Transport> Connection<T> {
         }
         self.file(context, step.filing);
         if step.delay.is_zero() {
-            self.answer(resources, step.reply);
-            if step.stage == Stage::Data {
-                self.start_data(context, resources);
-            }
-            self.renew(context, resources);
-            self.proceed(context, step.next);
+            self.act(context, resources, step.reply, step.portion, step.next);
             return;
         }
         resources.note(|| Event::Delay(step.delay));
-        self.phase = Phase::Delayed { reply: step.reply.clone(), next: step.next };
+        let since = resources.clock.elapsed();
+        let Step { reply, portion, next, delay: told, .. } = *step;
+        let delayed = Delayed { reply: reply.clone(), portion, next, told, since };
+        self.phase = Phase::Delayed(Box::new(delayed));
         // The command may have come after this turn began, and no delay may be short.
-        self.deadline = resources.clock.now().after(step.delay.into());
+        self.deadline = resources.clock.now().after(told.into());
     }
 
-    fn answer(&mut self, resources: &mut Resources, reply: &Reply) {
-        resources.replies.extend_from_slice(reply.wire());
-        resources.note(|| Event::Response(reply.clone()));
+    /// Says what is to be said, and goes on as told.
+    fn act(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        reply: &Reply,
+        portion: Portion,
+        next: Next,
+    ) {
+        self.answer(resources, reply, portion);
+        if self.session.expects() == Expect::Data {
+            // Only the reply to DATA is due while data are expected: the time for all of it runs from now.
+            self.data_deadline = resources.now.after(context.data_timeout);
+        }
+        self.renew(context, resources);
+        match next {
+            Next::Continue => {}
+            Next::Close => self.begin_end(context, Manner::Orderly),
+            Next::Reset => self.begin_end(context, Manner::Reset),
+            Next::Hold => {
+                self.phase = Phase::Held;
+                self.deadline = resources.now.after(context.hold_limit);
+            }
+        }
     }
 
-    /// The client has been asked for message data: its time for the whole message runs from now.
-    fn start_data(&mut self, context: &Context, resources: &Resources) {
-        self.data_deadline = resources.now.after(context.data_timeout);
+    /// Whoever reads the last reply can see the whole record.
+    fn begin_end(&mut self, context: &Context, manner: Manner) {
+        self.finish(context);
+        self.phase = Phase::Closing(manner);
     }
 
-    fn proceed(&mut self, context: &Context, next: Next) {
-        if next == Next::Close {
-            // Whoever reads the last reply can see the whole record.
-            self.finish(context);
-            self.phase = Phase::Closing;
+    fn answer(&mut self, resources: &mut Resources, reply: &Reply, portion: Portion) {
+        if portion != Portion::Nothing {
+            resources.replies.extend_from_slice(portion.of(reply));
+            resources.note(|| Event::Response(reply.clone()));
         }
     }
 
     /// The client has done something: its time runs anew. Not while it is the server that lets it wait.
     fn renew(&mut self, context: &Context, resources: &Resources) {
-        if matches!(self.phase, Phase::Delayed { .. }) {
+        if matches!(self.phase, Phase::Delayed(_) | Phase::Held) {
             return;
         }
         let deadline = resources.now.after(context.session_timeout);
@@ -422,19 +485,26 @@ impl<T: Transport> Connection<T> {
             return Fate::Over;
         }
         if self.output.is_some() {
+            let is_dripping = self.paced_until().is_some();
             self.arm(resources);
-            return Fate::Blocked;
+            return if is_dripping { Fate::Waits } else { Fate::Blocked };
         }
         let fate = match self.phase {
-            Phase::Open if self.has_more_to_do() => Fate::Again,
+            Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
             Phase::Open if self.end_of_input => {
                 resources.note(|| Event::ReadFailed("EOF".into()));
                 Fate::Over
             }
-            Phase::Closing => self.linger(context, resources),
+            Phase::Closing(Manner::Orderly) => self.linger(context, resources),
+            Phase::Closing(Manner::Reset) => {
+                // Only fails when the peer is gone already.
+                let _ = self.stream.reset_at_end();
+                Fate::Over
+            }
+            Phase::Held if self.peer_closed => Fate::Over,
             Phase::Lingering if self.end_of_input => Fate::Over,
             Phase::Lingering if self.readable => Fate::Again,
-            Phase::Open | Phase::Delayed { .. } | Phase::Lingering => Fate::Waits,
+            Phase::Open | Phase::Delayed(_) | Phase::Held | Phase::Lingering => Fate::Waits,
         };
         if fate != Fate::Over {
             self.arm(resources);
@@ -444,8 +514,8 @@ impl<T: Transport> Connection<T> {
 
     /// The turn ended for the others' sake. Input that waits is more to do unless it is only the front
     /// of a line, which the session has searched already.
-    fn has_more_to_do(&self) -> bool {
-        self.readable
+    fn has_more_to_do(&self, now: Tick) -> bool {
+        (self.readable && self.may_read_by(now))
             || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
 
@@ -470,6 +540,10 @@ impl<T: Transport> Connection<T> {
         }
         let replies = std::mem::take(&mut resources.replies);
         let written = match self.output {
+            None if self.is_dripping() => {
+                self.begin_drip(resources.now);
+                Ok(0)
+            }
             None => self.write_some(&replies),
             Some(_) => Ok(0),
         };
@@ -487,7 +561,10 @@ impl<T: Transport> Connection<T> {
     /// Writes what waits from earlier turns.
     fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if let Some(mut buffer) = self.output.take() {
-            let count = self.write_some(buffer.bytes())?;
+            let count = match self.is_dripping() {
+                true => self.drip(resources.now, buffer.bytes())?,
+                false => self.write_some(buffer.bytes())?,
+            };
             buffer.consume(count);
             self.output = Some(buffer);
             resources.pool.reclaim(&mut self.output);
@@ -511,105 +588,29 @@ impl<T: Transport> Connection<T> {
 
     /// Sees to it that the wheel has an entry not after the deadline.
     fn arm(&mut self, resources: &mut Resources) {
+        let wake_at = self.paced_until().map_or(self.deadline, |at| at.min(self.deadline));
         if let Some((timer, at)) = self.timer {
-            if at <= self.deadline {
+            if at <= wake_at {
                 return;
             }
             resources.wheel.cancel(timer);
         }
-        self.timer = Some((resources.wheel.insert(self.deadline, self.token), self.deadline));
-    }
-}
-
-/// The records of a connection.
-impl<T: Transport> Connection<T> {
-    fn count_message(&mut self, context: &Context, step: &Step<'_>) {
-        if step.accepted {
-            context.counters.messages_accepted.add(1);
-            context.counters.message_bytes.add(self.session.last_message_size() as u64);
-            self.accepted_at = (!context.records.are_unread()).then(wall_time);
-        } else {
-            context.counters.messages_refused.add(1);
-            self.accepted_at = None;
-        }
+        self.timer = Some((resources.wheel.insert(wake_at, self.token), wake_at));
     }
 
-    fn file(&mut self, context: &Context, filing: Filing) {
-        match filing {
-            Filing::Unchanged => {}
-            Filing::Accepted if context.records.show_running() => {
-                let message = self.message(context, self.session.record().clone());
-                self.running = context.records.accept(self.running, message);
-            }
-            Filing::Changed => self.is_shown_stale = true,
-            Filing::Accepted => {}
-            Filing::Finished => {
-                if let Some(record) = self.session.take_finished() {
-                    self.file_finished(context, record, false);
-                }
-            }
-        }
-    }
-
-    /// Shows what has changed in a record that can be seen already.
-    fn update_shown(&mut self, context: &Context) {
-        if std::mem::take(&mut self.is_shown_stale)
-            && let Some(key) = self.running
-        {
-            let message = self.message(context, self.session.record().clone());
-            context.records.update(key, message);
-        }
-    }
-
-    /// Files what the session leaves. Does nothing the second time.
-    fn finish(&mut self, context: &Context) {
-        if self.is_filed {
-            return;
-        }
-        self.is_filed = true;
-        let is_news = self.session.has_newer_mail();
-        match self.session.finish(&context.policy) {
-            Some(record) => self.file_finished(context, record, is_news),
-            None => context.records.forget(self.running.take()),
-        }
-        self.charge = None;
-    }
-
-    fn file_finished(&mut self, context: &Context, record: Record, is_news: bool) {
-        if !context.records.are_unread() {
-            let message = self.message(context, record);
-            context.records.finish(self.running.take(), message, is_news, self.charge.take());
-        }
-    }
-
-    fn message(&mut self, context: &Context, record: Record) -> Message {
-        if self.origin.local_addr.ip().is_unspecified() {
-            self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
-        }
-        Message {
-            accepted_at: self.accepted_at.filter(|_| record.msg),
-            record,
-            session_id: self.origin.session_id,
-            peer_addr: self.origin.peer_addr,
-            local_addr: self.origin.local_addr,
-            connected_at: self.origin.connected_at,
-            addresses: context.policy.addresses,
-        }
-    }
-
-    /// Tells the session how much message text it may take into memory.
-    fn admit_memory(&mut self, context: &Context) {
-        if let Some(budget) = &context.budget {
-            self.session.set_memory_left(Some(budget.left()));
-        }
-    }
-
-    fn charge_memory(&mut self, context: &Context) {
-        let Some(budget) = &context.budget else { return };
-        let held = self.session.held_memory();
-        if held > 0 || self.charge.is_some() {
-            self.charge.get_or_insert_with(|| budget.charge()).set(held);
-        }
+    /// Gives the session what rules may ask for.
+    fn environ<R>(
+        &mut self,
+        context: &Context,
+        now: Tick,
+        ask: impl FnOnce(&mut Session, &mut Environment<'_>) -> R,
+    ) -> R {
+        let Origin { session_id, peer_addr, .. } = self.origin;
+        let session = &mut self.session;
+        context.with_state(|state| {
+            let now = now.since_start();
+            ask(session, &mut Environment { now, session: session_id, peer: peer_addr.ip(), state })
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
+use socket2::SockRef;
 
 use super::buffer::Pool;
 use super::clock::{Clock, Tick, wall_time};
@@ -26,9 +27,12 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// Connections accepted when the server stops: more than a backlog holds by default. New ones may come faster
 /// than they are accepted.
 const ACCEPTS_AT_STOP: usize = 8192;
-/// How long after running out of descriptors accepting is tried again, unless a session ends before: the
-/// descriptor that gets free may be another thread's.
+/// How long after running out of descriptors, or of sessions that there may be, accepting is tried again,
+/// unless a session ends before: the one that ends may be another thread's.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Receive buffer of a connection that is read slowly: small, so that the sender feels it soon.
+const THROTTLED_RECV_BUFFER: usize = 4096;
 
 /// Wakes the reactor for its [`Control`]. Connections have generations from 1, these have generation 0.
 const WAKER: Token = Token(u32::MAX as usize);
@@ -216,6 +220,11 @@ impl Reactor {
             if !listening.is_ready {
                 return;
             }
+            if self.context.is_full() {
+                listening.is_ready = false;
+                listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
+                return;
+            }
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
                     let local_addr = listening.address;
@@ -238,6 +247,11 @@ impl Reactor {
             // Out of memory or watches: this connection can't be served, the others can.
             return;
         }
+        if self.context.read_rate.is_some() {
+            // Without it the kernel would take megabytes at full speed. If it fails, reads are slow all the same.
+            let _ = SockRef::from(&stream).set_recv_buffer_size(THROTTLED_RECV_BUFFER);
+        }
+        self.context.note_connected(peer_addr.ip());
         let session_id = self.context.next_session_id();
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,24 +14,38 @@ use mio::net::TcpListener;
 
 use super::clock::Span;
 use super::reactor::Reactor;
-use crate::config::Config;
+use crate::config::{Config, OverLimit};
 use crate::failure::ServerFailure;
 use crate::journal::Journal;
 use crate::memory::Budget;
 use crate::records::Records;
+use crate::smtp::behaviour::{ByteRate, State};
 use crate::smtp::{Keep, Policy};
 use crate::stats::Counters;
 
 /// How long the last reply may take to reach a client that is still sending.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What a shard's connections are served by. Immutable.
+/// How long a rule may hold a connection: longer than any client waits (RFC 5321 section 4.5.3.2 asks for 10
+/// minutes at most), and not forever.
+const HOLD_LIMIT: Duration = Duration::from_secs(3600);
+
+/// What a shard's connections are served by. Immutable, but for what rules remember.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(super) policy: Arc<Policy>,
     pub(super) session_timeout: Span,
     pub(super) data_timeout: Span,
     pub(super) linger_timeout: Span,
+    pub(super) hold_limit: Span,
+    pub(super) drip: Option<ByteRate>,
+    pub(super) read_rate: Option<ByteRate>,
+    /// Sessions are counted.
+    counts_sessions: bool,
+    /// Connections beyond so many sessions stay unaccepted.
+    backlog_beyond: Option<u64>,
+    /// What rules remember, for all shards together; `None` where there is nothing to remember.
+    state: Option<Arc<Mutex<State>>>,
     /// Sessions are closed right after the greeting: a session timeout of zero.
     pub(super) closes_at_once: bool,
     pub(super) records: Records,
@@ -47,8 +62,16 @@ impl Context {
         records: Records,
         budget: &Budget,
         session_ids: Arc<AtomicU64>,
+        state: Option<Arc<Mutex<State>>>,
     ) -> Self {
+        let limits = &config.policy.limits;
         Self {
+            hold_limit: HOLD_LIMIT.into(),
+            drip: config.drip,
+            read_rate: config.read_rate,
+            counts_sessions: limits.max_sessions.is_some() || limits.max_sessions_per_ip.is_some(),
+            backlog_beyond: limits.max_sessions.filter(|_| config.over_limit == OverLimit::Backlog),
+            state,
             session_timeout: config.session_timeout.into(),
             data_timeout: config.data_timeout.into(),
             linger_timeout: LINGER.into(),
@@ -63,6 +86,31 @@ impl Context {
 
     pub(crate) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// Lends what rules remember. Where there is nothing to remember it is made anew each time.
+    pub(super) fn with_state<R>(&self, ask: impl FnOnce(&mut State) -> R) -> R {
+        match &self.state {
+            Some(state) => ask(&mut state.lock().unwrap_or_else(PoisonError::into_inner)),
+            None => ask(&mut State::default()),
+        }
+    }
+
+    /// Whether connections are to be left in the backlog for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.backlog_beyond.is_some_and(|limit| self.with_state(|state| state.open_sessions() >= limit))
+    }
+
+    pub(super) fn note_connected(&self, peer: IpAddr) {
+        if self.counts_sessions {
+            self.with_state(|state| state.connected(peer));
+        }
+    }
+
+    pub(super) fn note_disconnected(&self, peer: IpAddr) {
+        if self.counts_sessions {
+            self.with_state(|state| state.disconnected(peer));
+        }
     }
 
     pub(super) fn next_session_id(&self) -> u64 {

@@ -17,19 +17,26 @@
 //! assert_eq!(progress.step.unwrap().reply.text(), b"250 Received");
 //! ```
 
+pub mod behaviour;
+
 mod address;
+mod answer;
 mod command;
+mod known;
 mod letters;
 mod policy;
 mod record;
 mod reply;
 mod scan;
 mod session;
+mod step;
 
 pub use address::{AddressRules, HeloName, Path};
 pub use command::{Command, Verb};
-pub use policy::{DelayPoint, Keep, Lists, Policy, RecordMode};
+pub(crate) use policy::MAX_RECIPIENTS;
+pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
 pub use record::{Exchange, Record};
 pub use reply::{Reply, ReplyKind};
 pub use scan::{DataScan, DataScanner, LineScan, LineScanner};
-pub use session::{Expect, Filing, Next, Progress, Session, Stage, Step};
+pub use session::Session;
+pub use step::{Expect, Filing, Next, Portion, Progress, Stage, Step};

@@ -4,6 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::address::AddressRules;
+use super::behaviour::{
+    Delay, Impairment, Moment, RateLimit, Rule, RuleBook, State, Tally, needs_state, tallies,
+};
 use super::reply::{Reply, ReplyKind};
 
 /// Largest message by default: 10 MiB, as in go-smtp-mock.
@@ -13,10 +16,12 @@ pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
 /// section 4.5.3.1.8 asks for at least 100; the bound keeps a client from growing a record forever.
 pub(crate) const MAX_RECIPIENTS: usize = 10_000;
 
-/// Where a configured delay applies: before the reply to one command, whatever the reply says.
+/// Where a configured delay applies: before the greeting or the reply to one command, whatever it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum DelayPoint {
+    /// The new connection.
+    Greeting,
     /// HELO and EHLO.
     Helo,
     /// MAIL.
@@ -36,8 +41,9 @@ pub enum DelayPoint {
 }
 
 impl DelayPoint {
-    /// All points, in the order of go-smtp-mock's flags.
+    /// All points, the greeting's first, then in the order of go-smtp-mock's flags.
     pub const ALL: &'static [Self] = &[
+        Self::Greeting,
         Self::Helo,
         Self::Mailfrom,
         Self::Rcptto,
@@ -84,13 +90,37 @@ pub struct Lists {
     pub not_registered_emails: HashSet<Vec<u8>>,
 }
 
+/// How much of something there may be; `None`: any number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at a time; one more is told [`ReplyKind::TooManySessions`] and closed.
+    pub max_sessions: Option<u64>,
+    /// The same for each client address.
+    pub max_sessions_per_ip: Option<u64>,
+    /// Messages accepted in one session; MAIL for one more is told [`ReplyKind::TooManyMessages`], and the
+    /// session is closed.
+    pub max_messages_per_session: Option<u64>,
+    /// How many connections or mail transactions there may be in a time; see
+    /// [`ReplyKind::ConnectRateExceeded`] and [`ReplyKind::MailRateExceeded`].
+    pub rate: Option<RateLimit>,
+}
+
 /// Everything a [`Session`](super::Session) decides by.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Indexed by [`ReplyKind`].
     replies: Vec<Reply>,
     /// Indexed by [`DelayPoint`].
-    delays: [Duration; DelayPoint::ALL.len()],
+    delays: [Delay; DelayPoint::ALL.len()],
+    /// What it was told to do.
+    pub(super) book: RuleBook,
+    /// What all chance follows from.
+    pub seed: u64,
+    /// How much there may be.
+    pub limits: Limits,
+    /// RCPTs that one mail transaction may have, refused ones included; the next is told
+    /// [`ReplyKind::TooManyRecipients`].
+    pub max_recipients: usize,
     /// Names and addresses to refuse.
     pub lists: Lists,
     /// Close the connection after the first refused command.
@@ -121,13 +151,45 @@ impl Policy {
     }
 
     /// How long replies at this point are held back.
-    pub fn delay(&self, point: DelayPoint) -> Duration {
-        self.delays[point as usize]
+    pub fn delay(&self, point: DelayPoint) -> &Delay {
+        &self.delays[point as usize]
     }
 
     /// Holds back every reply at this point.
-    pub fn set_delay(&mut self, point: DelayPoint, delay: Duration) {
-        self.delays[point as usize] = delay;
+    pub fn set_delay(&mut self, point: DelayPoint, delay: impl Into<Delay>) {
+        self.delays[point as usize] = delay.into();
+    }
+
+    /// Adds a rule behind those that are there. It must not contradict itself; see
+    /// [`Config::validate`](crate::Config::validate).
+    pub fn add_rule(&mut self, rule: Rule) {
+        self.book.push(rule);
+    }
+
+    /// The rules, in order.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.book.rules()
+    }
+
+    /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
+    /// that share no [`State`] are no less right without it, except for these.
+    pub fn needs_state(&self) -> bool {
+        needs_state(self)
+    }
+
+    /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
+    /// `fail_fast`, as far as they are set, by their settings' names.
+    pub fn tallies(&self, state: &State) -> Vec<(String, Tally)> {
+        tallies(self, state)
+    }
+
+    /// Draws the delay of a point.
+    pub(super) fn draw_delay(&self, point: DelayPoint, moment: Moment) -> Duration {
+        let delay = self.delay(point);
+        delay.as_constant().unwrap_or_else(|| {
+            let name = Impairment::named("point", point as u64);
+            delay.sample(&mut moment.stream(name))
+        })
     }
 
     /// Sets the size limit, and with it the default text of the reply that names it.
@@ -137,10 +199,15 @@ impl Policy {
         self.set_reply(kind, format!("{} {octets} bytes", kind.default_text()));
     }
 
-    /// True when this refusal is worded exactly as the acceptance of a RCPT. go-smtp-mock tells
+    /// Rules were added.
+    pub(super) fn has_rules(&self) -> bool {
+        !self.book.is_empty()
+    }
+
+    /// True when this reply is worded exactly as the acceptance of a RCPT. go-smtp-mock tells
     /// accepted recipients by the text of the reply, and configurations rely on it.
-    pub(super) fn reads_as_accepted_rcpt(&self, kind: ReplyKind) -> bool {
-        self.reply(kind) == self.reply(ReplyKind::RcptReceived)
+    pub(super) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
+        reply == self.reply(ReplyKind::RcptReceived)
     }
 }
 
@@ -148,7 +215,11 @@ impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
             replies: ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect(),
-            delays: [Duration::ZERO; DelayPoint::ALL.len()],
+            delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
+            book: RuleBook::default(),
+            seed: 0,
+            limits: Limits::default(),
+            max_recipients: MAX_RECIPIENTS,
             lists: Lists::default(),
             fail_fast: false,
             multiple_rcptto: false,

@@ -122,6 +122,14 @@ reply_kinds! {
     LineTooLong, "msgLineTooLong", "500 Line too long";
     /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
     TooManyRecipients, "msgTooManyRecipients", "452 4.5.3 Too many recipients";
+    /// A connection beyond the number of sessions, in all or from one address (RFC 5321 section 3.1).
+    TooManySessions, "msgTooManySessions", "421 4.7.0 Too many sessions";
+    /// A connection beyond the rate.
+    ConnectRateExceeded, "msgConnectRateExceeded", "421 4.7.0 Too many connections, try again later";
+    /// MAIL beyond the number of messages of one session.
+    TooManyMessages, "msgTooManyMessages", "421 4.7.0 Too many messages in this session";
+    /// MAIL beyond the rate.
+    MailRateExceeded, "msgMailRateExceeded", "451 4.7.1 Too many messages, try again later";
     /// No memory left for another message (RFC 3463 X.3.1).
     InsufficientStorage, "msgInsufficientStorage", "452 4.3.1 Insufficient system storage";
     /// The session timed out or the server is being stopped (RFC 5321 section 3.8).

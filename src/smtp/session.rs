@@ -2,96 +2,17 @@
 //! where it breaks RFC 5321 the code says so, and the README's table of differences too.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::address::{HeloName, Path};
+use super::answer::{Answer, Asked, Verdict};
+use super::behaviour::{self, Environment};
 use super::command::{Command, Verb};
+use super::known::Known;
 use super::policy::{DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use super::record::{Exchange, Record};
-use super::reply::{Reply, ReplyKind};
+use super::reply::ReplyKind;
 use super::scan::{DataScanner, LineScan, LineScanner};
-
-/// What a step answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// The new connection.
-    Greeting,
-    /// A line that is no known command, or is too long.
-    Unknown,
-    /// HELO or EHLO.
-    Helo,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// DATA.
-    Data,
-    /// The final dot.
-    Message,
-    /// RSET.
-    Rset,
-    /// NOOP.
-    Noop,
-    /// QUIT.
-    Quit,
-}
-
-/// What becomes of the connection after a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The session goes on.
-    Continue,
-    /// The connection is to be closed once the reply is written.
-    Close,
-}
-
-/// What a step means for whoever keeps the records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filing {
-    /// Nothing.
-    Unchanged,
-    /// [`Session::record`] holds a message accepted just now: it is to be seen before the reply is.
-    Accepted,
-    /// [`Session::record`] was seen before and has changed.
-    Changed,
-    /// [`Session::take_finished`] has a record that is complete and will not change.
-    Finished,
-}
-
-/// One reply and what goes with it.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'p> {
-    /// What is answered.
-    pub stage: Stage,
-    /// The answer.
-    pub reply: &'p Reply,
-    /// The command, or the message, was accepted. Unknown lines are neither; they count as refused.
-    pub accepted: bool,
-    /// How long to hold it back; nothing else of this session happens meanwhile.
-    pub delay: Duration,
-    /// Whether the connection goes on.
-    pub next: Next,
-    /// What it means for the records.
-    pub filing: Filing,
-}
-
-/// What [`Session::advance`] did with the input.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'p> {
-    /// Octets used up, from the front. The rest must stand at the front of the next input.
-    pub consumed: usize,
-    /// What is to be done; `None` when more input is needed.
-    pub step: Option<Step<'p>>,
-}
-
-/// What the server waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// A command line.
-    Command,
-    /// Message data, up to its final dot.
-    Data,
-}
+use super::step::{Expect, Filing, Next, Progress, Stage, Step};
 
 /// The server's side of one SMTP session.
 #[derive(Debug, Default)]
@@ -115,6 +36,12 @@ pub struct Session {
     has_spoken: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
     memory_left: Option<usize>,
+    /// Steps so far, the greeting included.
+    pub(super) steps: u32,
+    /// Messages accepted so far.
+    pub(super) messages: u32,
+    /// What rules may ask for later; `None` without rules.
+    pub(super) known: Option<Box<Known>>,
 }
 
 #[derive(Debug)]
@@ -140,43 +67,48 @@ struct Incoming {
     refusal: Option<ReplyKind>,
 }
 
-/// The reply to an accepted command, or to a refused one.
-type Verdict = Result<ReplyKind, ReplyKind>;
-
-fn reply_kind(verdict: Verdict) -> ReplyKind {
-    verdict.unwrap_or_else(|refusal| refusal)
-}
-
 impl Session {
     /// A session before its greeting.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What a new connection is told first.
+    /// What a new connection is told first. Rules are asked as in [`advance`](Self::advance).
     pub fn greeting<'p>(&self, policy: &'p Policy) -> Step<'p> {
-        Step {
-            stage: Stage::Greeting,
-            reply: policy.reply(ReplyKind::Greeting),
-            accepted: true,
-            delay: Duration::ZERO,
-            next: Next::Continue,
-            filing: Filing::Unchanged,
-        }
+        Self::new().greeting_in(policy, &mut Environment::alone(&mut behaviour::State::default()))
     }
 
-    /// Takes what can be taken from the front of `input`, up to one reply.
+    /// The same, in an environment.
+    pub fn greeting_in<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>) -> Step<'p> {
+        let asked = Asked::at(Stage::Greeting, DelayPoint::Greeting);
+        let answer = self.answer(policy, environment, asked, Ok(ReplyKind::Greeting));
+        self.step(Stage::Greeting, answer)
+    }
+
+    /// Takes what can be taken from the front of `input`, up to one reply. Rules are asked as in a session
+    /// of its own: they remember nothing from one call to the next.
     pub fn advance<'p>(&mut self, policy: &'p Policy, input: &[u8]) -> Progress<'p> {
+        self.advance_in(policy, &mut Environment::alone(&mut behaviour::State::default()), input)
+    }
+
+    /// The same, in an environment.
+    pub fn advance_in<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        input: &[u8],
+    ) -> Progress<'p> {
         self.has_spoken |= !input.is_empty();
         match &mut self.state {
             State::Commands(scanner) => match scanner.scan(input) {
                 LineScan::Incomplete(consumed) => Progress { consumed, step: None },
                 LineScan::TooLong(consumed) => {
-                    let step = self.step(policy, Stage::Unknown, None, Ok(ReplyKind::LineTooLong));
+                    let step = self.unknown(policy, environment, ReplyKind::LineTooLong);
                     Progress { consumed, step: Some(step) }
                 }
                 LineScan::Line(consumed) => {
-                    Progress { consumed, step: Some(self.command(policy, &input[..consumed])) }
+                    let step = self.command(policy, environment, &input[..consumed]);
+                    Progress { consumed, step: Some(step) }
                 }
             },
             State::Data(incoming) => {
@@ -187,7 +119,7 @@ impl Session {
                 if is_over {
                     incoming.size = policy.message_size_limit.saturating_add(1);
                 }
-                let step = (scan.ended || is_over).then(|| self.end_of_data(policy));
+                let step = (scan.ended || is_over).then(|| self.end_of_data(policy, environment));
                 Progress { consumed: scan.consumed, step }
             }
         }
@@ -250,77 +182,109 @@ impl Session {
         self.memory_left = octets;
     }
 
-    fn command<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
+    fn command<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        line: &[u8],
+    ) -> Step<'p> {
         let command = Command::parse(line);
         match command.verb {
-            Some(Verb::Helo) => self.helo(policy, command.line),
-            Some(Verb::Mail) => self.mail(policy, command.line),
-            Some(Verb::Rcpt) => self.rcpt(policy, command.line),
-            Some(Verb::Data) => self.data(policy, &command),
-            Some(Verb::Rset) => self.rset(policy, &command),
+            Some(Verb::Helo) => self.helo(policy, environment, command.line),
+            Some(Verb::Mail) => self.mail(policy, environment, command.line),
+            Some(Verb::Rcpt) => self.rcpt(policy, environment, command.line),
+            Some(Verb::Data) => self.data(policy, environment, &command),
+            Some(Verb::Rset) => self.rset(policy, environment, &command),
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
             Some(Verb::Noop) => {
                 self.record.noop = true;
-                self.step(policy, Stage::Noop, Some(DelayPoint::Noop), Ok(ReplyKind::NoopReceived))
+                let asked = Asked::at(Stage::Noop, DelayPoint::Noop);
+                let answer = self.answer(policy, environment, asked, Ok(ReplyKind::NoopReceived));
+                self.step(Stage::Noop, answer)
             }
-            Some(Verb::Quit) if command.is_bare() => self.quit(policy),
+            Some(Verb::Quit) if command.is_bare() => self.quit(policy, environment),
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
-            Some(Verb::Quit) | None => self.step(policy, Stage::Unknown, None, Ok(ReplyKind::InvalidCommand)),
+            Some(Verb::Quit) | None => self.unknown(policy, environment, ReplyKind::InvalidCommand),
         }
     }
 
-    fn helo<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
+    fn unknown<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        kind: ReplyKind,
+    ) -> Step<'p> {
+        let answer = self.answer(policy, environment, Asked::unknown(), Ok(kind));
+        self.step(Stage::Unknown, Answer { accepted: false, ..answer })
+    }
+
+    fn helo<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
         self.abandon_mail(policy);
         self.record = Record::default();
         self.forget_mail();
-        let verdict = check_helo(policy, line);
-        self.record.helo_exchange = exchange(policy, line, verdict);
-        self.record.helo = verdict.is_ok();
-        self.step(policy, Stage::Helo, Some(DelayPoint::Helo), verdict)
+        let name = HeloName::parse(line, policy.addresses);
+        let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(ReplyKind::HeloReceived));
+        let name = name.as_ref().map(HeloName::as_bytes);
+        let asked = Asked::about(Stage::Helo, DelayPoint::Helo, name);
+        let answer = self.answer(policy, environment, asked, verdict);
+        self.know(policy, |known| known.note_helo(name));
+        self.record.helo_exchange = exchange(policy, line, &answer);
+        self.record.helo = answer.accepted;
+        self.step(Stage::Helo, answer)
     }
 
-    fn mail<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
+    fn mail<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
         self.abandon_mail(policy);
         if policy.multiple_message_receiving && self.record.rset && self.record.is_consistent() {
             self.finish_record();
         }
         self.record.keep_helo();
         self.forget_mail();
-        let verdict = self.check_mail(policy, line);
-        self.record.mailfrom_exchange = exchange(policy, line, verdict);
-        self.record.mailfrom = verdict.is_ok();
+        let path = Path::parse_reverse(line, policy.addresses);
+        let mailbox = path.as_ref().map(Path::mailbox);
+        let verdict = match (self.record.helo, mailbox) {
+            (false, _) => Err(ReplyKind::InvalidMailSequence),
+            (true, None) => Err(ReplyKind::InvalidMailArgument),
+            (true, Some(_)) => Ok(ReplyKind::MailReceived),
+        };
+        self.know(policy, |known| known.note_sender(mailbox));
+        let asked = Asked::about(Stage::Mail, DelayPoint::Mailfrom, mailbox);
+        let answer = self.answer(policy, environment, asked, verdict);
+        self.record.mailfrom_exchange = exchange(policy, line, &answer);
+        self.record.mailfrom = answer.accepted;
         self.has_mail = true;
-        self.transaction_open = verdict.is_ok();
-        self.step(policy, Stage::Mail, Some(DelayPoint::Mailfrom), verdict)
+        self.transaction_open = answer.accepted;
+        self.step(Stage::Mail, answer)
     }
 
-    fn check_mail(&self, policy: &Policy, line: &[u8]) -> Verdict {
-        if !self.record.helo {
-            return Err(ReplyKind::InvalidMailSequence);
-        }
-        let path = Path::parse_reverse(line, policy.addresses).ok_or(ReplyKind::InvalidMailArgument)?;
-        if contains(&policy.lists.blacklisted_mailfrom_emails, path.mailbox()) {
-            return Err(ReplyKind::MailBlacklisted);
-        }
-        Ok(ReplyKind::MailReceived)
-    }
-
-    fn rcpt<'p>(&mut self, policy: &'p Policy, line: &[u8]) -> Step<'p> {
+    fn rcpt<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
         let keeps_all = keeps_every_rcpt(policy);
         if !keeps_all {
             self.record.keep_mail();
             self.any_rcpt_accepted = false;
         }
-        let verdict = self.check_rcpt(policy, line);
-        let kind = reply_kind(verdict);
+        let path = Path::parse_forward(line, policy.addresses);
+        let mailbox = path.as_ref().map(Path::mailbox);
+        let is_in_sequence = self.record.helo && self.record.mailfrom;
+        let verdict = match (is_in_sequence, mailbox) {
+            (false, _) => Err(ReplyKind::InvalidRcptSequence),
+            (true, None) => Err(ReplyKind::InvalidRcptArgument),
+            (true, Some(_)) => Ok(()),
+        };
+        let asked =
+            Asked { is_valid: verdict.is_ok(), ..Asked::about(Stage::Rcpt, DelayPoint::Rcptto, mailbox) };
+        // The lists are asked before there is found to be no room: an answer they give overrides this one.
+        let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
+        let answer = self.answer_asked(policy, environment, asked, verdict);
+        self.know(policy, |known| known.note_recipient(mailbox, answer.accepted));
         // go-smtp-mock tells an accepted RCPT by the text of its reply.
-        self.any_rcpt_accepted |= policy.reads_as_accepted_rcpt(kind);
-        self.record.rcptto = verdict.is_ok() || (keeps_all && self.any_rcpt_accepted);
+        self.any_rcpt_accepted |= answer.is_told() && policy.reads_as_accepted_rcpt(answer.reply);
+        self.record.rcptto = answer.accepted || (keeps_all && self.any_rcpt_accepted);
         if self.recipients < MAX_RECIPIENTS {
             self.recipients += 1;
-            self.note_rcpt(policy, exchange(policy, line, verdict));
+            self.note_rcpt(policy, exchange(policy, line, &answer));
         }
-        self.step(policy, Stage::Rcpt, Some(DelayPoint::Rcptto), verdict)
+        self.step(Stage::Rcpt, answer)
     }
 
     fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
@@ -329,37 +293,34 @@ impl Session {
         }
     }
 
-    fn check_rcpt(&self, policy: &Policy, line: &[u8]) -> Verdict {
-        if !(self.record.helo && self.record.mailfrom) {
-            return Err(ReplyKind::InvalidRcptSequence);
-        }
-        let path = Path::parse_forward(line, policy.addresses).ok_or(ReplyKind::InvalidRcptArgument)?;
-        if contains(&policy.lists.blacklisted_rcptto_emails, path.mailbox()) {
-            return Err(ReplyKind::RcptBlacklisted);
-        }
-        if contains(&policy.lists.not_registered_emails, path.mailbox()) {
-            return Err(ReplyKind::RcptNotRegistered);
-        }
+    fn room_for_rcpt(&self, policy: &Policy) -> Verdict {
         // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
         // (go-smtp-mock leaves it in place.)
         if !self.transaction_open {
             return Err(ReplyKind::InvalidRcptSequence);
         }
-        if self.recipients >= MAX_RECIPIENTS {
+        if self.recipients >= policy.max_recipients.min(MAX_RECIPIENTS) {
             return Err(ReplyKind::TooManyRecipients);
         }
         Ok(ReplyKind::RcptReceived)
     }
 
-    fn data<'p>(&mut self, policy: &'p Policy, command: &Command<'_>) -> Step<'p> {
+    fn data<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        command: &Command<'_>,
+    ) -> Step<'p> {
         self.record.keep_rcpt();
         let verdict = self.check_data(policy, command);
-        self.record.data_exchange = exchange(policy, command.line, verdict);
-        self.record.data = verdict.is_ok();
-        if verdict.is_ok() {
+        let asked = Asked::at(Stage::Data, DelayPoint::Data);
+        let answer = self.answer(policy, environment, asked, verdict);
+        self.record.data_exchange = exchange(policy, command.line, &answer);
+        self.record.data = answer.accepted;
+        if answer.accepted {
             self.state = State::Data(Incoming::default());
         }
-        self.step(policy, Stage::Data, Some(DelayPoint::Data), verdict)
+        self.step(Stage::Data, answer)
     }
 
     fn check_data(&self, policy: &Policy, command: &Command<'_>) -> Verdict {
@@ -379,37 +340,47 @@ impl Session {
         Ok(ReplyKind::DataReceived)
     }
 
-    fn end_of_data<'p>(&mut self, policy: &'p Policy) -> Step<'p> {
+    fn end_of_data<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>) -> Step<'p> {
         let State::Data(incoming) = std::mem::take(&mut self.state) else {
             unreachable!("the end of data is only found in data")
         };
         let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
-        self.record.msg_response = response(policy, reply_kind(verdict));
-        self.record.msg = verdict.is_ok();
+        let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message, DelayPoint::Message) };
+        let answer = self.answer(policy, environment, asked, verdict);
+        self.record.msg_response = answer.kept_reply(policy);
+        self.record.msg = answer.accepted;
         self.record.msg_size = incoming.size;
         self.last_message_size = incoming.size;
-        if verdict.is_ok() && policy.keep == Keep::Message {
+        if answer.accepted && policy.keep == Keep::Message {
             self.record.msg_request = Some(Arc::new(incoming.text));
         }
+        self.messages = self.messages.saturating_add(u32::from(answer.accepted));
         self.transaction_open = false;
         if policy.records == RecordMode::Message {
             self.finish_record();
         }
-        let mut step = self.step(policy, Stage::Message, Some(DelayPoint::Message), verdict);
-        if verdict.is_ok() && policy.records == RecordMode::Session {
+        let mut step = self.step(Stage::Message, answer);
+        if answer.accepted && policy.records == RecordMode::Session {
             self.is_filed = true;
             step.filing = Filing::Accepted;
         }
         step
     }
 
-    fn rset<'p>(&mut self, policy: &'p Policy, command: &Command<'_>) -> Step<'p> {
+    fn rset<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        command: &Command<'_>,
+    ) -> Step<'p> {
         let keeps_message = policy.multiple_message_receiving && self.record.is_consistent();
         let verdict = self.check_rset(command);
-        let rset = exchange(policy, command.line, verdict);
+        let asked = Asked::at(Stage::Rset, DelayPoint::Rset);
+        let answer = self.answer(policy, environment, asked, verdict);
+        let rset = exchange(policy, command.line, &answer);
         if policy.records == RecordMode::Message && self.has_mail {
             self.record.rset_exchange = rset.clone();
-            self.record.rset = verdict.is_ok();
+            self.record.rset = answer.accepted;
         }
         self.abandon_mail(policy);
         if !keeps_message {
@@ -418,8 +389,8 @@ impl Session {
         }
         self.transaction_open = false;
         self.record.rset_exchange = rset;
-        self.record.rset = verdict.is_ok();
-        self.step(policy, Stage::Rset, Some(DelayPoint::Rset), verdict)
+        self.record.rset = answer.accepted;
+        self.step(Stage::Rset, answer)
     }
 
     fn check_rset(&self, command: &Command<'_>) -> Verdict {
@@ -430,10 +401,12 @@ impl Session {
         }
     }
 
-    fn quit<'p>(&mut self, policy: &'p Policy) -> Step<'p> {
+    fn quit<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>) -> Step<'p> {
         self.record.quit_sent = true;
-        let step = self.step(policy, Stage::Quit, Some(DelayPoint::Quit), Ok(ReplyKind::Quit));
-        Step { next: Next::Close, ..step }
+        let asked = Asked::at(Stage::Quit, DelayPoint::Quit);
+        let answer = self.answer(policy, environment, asked, Ok(ReplyKind::Quit));
+        let next = if answer.next == Next::Continue { Next::Close } else { answer.next };
+        self.step(Stage::Quit, Answer { next, ..answer })
     }
 
     /// With one record per mail transaction, a command that ends a transaction early completes its record.
@@ -463,26 +436,14 @@ impl Session {
         self.any_rcpt_accepted = false;
     }
 
-    fn step<'p>(
-        &self,
-        policy: &'p Policy,
-        stage: Stage,
-        point: Option<DelayPoint>,
-        verdict: Verdict,
-    ) -> Step<'p> {
+    fn step<'p>(&self, stage: Stage, answer: Answer<'p>) -> Step<'p> {
         let filing = match (&self.finished, self.is_filed) {
             (Some(_), _) => Filing::Finished,
             (None, true) => Filing::Changed,
             (None, false) => Filing::Unchanged,
         };
-        Step {
-            stage,
-            reply: policy.reply(reply_kind(verdict)),
-            accepted: verdict.is_ok() && stage != Stage::Unknown,
-            delay: point.map_or(Duration::ZERO, |point| policy.delay(point)),
-            next: if verdict.is_err() && policy.fail_fast { Next::Close } else { Next::Continue },
-            filing,
-        }
+        let Answer { reply, portion, accepted, delay, next } = answer;
+        Step { stage, reply, portion, accepted, delay, next, filing }
     }
 }
 
@@ -512,26 +473,11 @@ fn keeps_every_rcpt(policy: &Policy) -> bool {
     policy.multiple_rcptto || policy.records == RecordMode::Message
 }
 
-fn check_helo(policy: &Policy, line: &[u8]) -> Verdict {
-    let name = HeloName::parse(line, policy.addresses).ok_or(ReplyKind::InvalidHeloArgument)?;
-    if contains(&policy.lists.blacklisted_helo_domains, name.as_bytes()) {
-        return Err(ReplyKind::HeloBlacklisted);
-    }
-    Ok(ReplyKind::HeloReceived)
-}
-
-/// Most lists are empty, and hashing is not free.
-fn contains(list: &std::collections::HashSet<Vec<u8>>, item: &[u8]) -> bool {
-    !list.is_empty() && list.contains(item)
-}
-
-fn response(policy: &Policy, kind: ReplyKind) -> Option<Reply> {
-    (policy.keep != Keep::Nothing).then(|| policy.reply(kind).clone())
-}
-
-fn exchange(policy: &Policy, line: &[u8], verdict: Verdict) -> Exchange {
-    match response(policy, reply_kind(verdict)) {
-        Some(reply) => Exchange { request: line.into(), response: Some(reply) },
-        None => Exchange::default(),
+fn exchange(policy: &Policy, line: &[u8], answer: &Answer<'_>) -> Exchange {
+    match policy.keep {
+        Keep::Nothing => Exchange::default(),
+        Keep::Envelope | Keep::Message => {
+            Exchange { request: line.into(), response: answer.kept_reply(policy) }
+        }
     }
 }

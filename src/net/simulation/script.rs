@@ -34,9 +34,10 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(policy: &Policy, input: &[u8]) -> Self {
         let mut session = Session::new();
-        let output = session.greeting(policy).reply.wire().to_vec();
-        let greeting =
-            Answer { input_end: 0, output_end: output.len(), delay: Duration::ZERO, opens_data: false };
+        let greeting = session.greeting(policy);
+        let output = greeting.reply.wire().to_vec();
+        let delay = greeting.delay;
+        let greeting = Answer { input_end: 0, output_end: output.len(), delay, opens_data: false };
         let mut model = Self {
             output,
             answers: vec![greeting],

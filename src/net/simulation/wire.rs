@@ -244,6 +244,10 @@ impl Transport for ServerEnd {
         Ok(())
     }
 
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(([127, 0, 0, 1], 25).into())
     }

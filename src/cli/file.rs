@@ -1,0 +1,146 @@
+//! The file of `--config`: the same settings as the flags, by the same names, in TOML.
+//!
+//! Pure: the text comes in as a value. What is read from it is judged where the flags are; only what TOML or
+//! the names get wrong is found here.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::flags::{Arity, CONFIG, Flag, PRINT_CONFIG, VERSION};
+use super::goflags::Given;
+use super::letters;
+
+/// Reads the settings of a file. The name is for errors.
+///
+/// # Errors
+/// The first thing in it that is wrong: file, line, what it is and what would be right.
+pub(super) fn read(name: &str, text: &str, table: &[Flag]) -> Result<Vec<Given>, String> {
+    let file = File { name, text };
+    let settings = DeTable::parse(text).map_err(|error| {
+        file.complain(error.span().unwrap_or(0..0), &format!("no valid TOML: {}", error.message()))
+    })?;
+    let mut settings: Vec<_> = settings.get_ref().iter().collect();
+    // In the order of the file, so that the first mistake is told first.
+    settings.sort_by_key(|(key, _)| key.span().start);
+    let mut given: Vec<Given> = Vec::new();
+    for (key, value) in settings {
+        let flag = find(key.get_ref(), table).map_err(|reason| file.complain(key.span(), &reason))?;
+        if given.iter().any(|given| given.kebab == flag.kebab) {
+            return Err(file.complain(key.span(), &format!("{} is there already", flag.kebab)));
+        }
+        let typed = format!("{} in {name}, line {}", key.get_ref(), file.line(&key.span()));
+        for value in texts(value, flag).map_err(|reason| file.complain(value.span(), &reason))? {
+            given.push(Given { kebab: flag.kebab.clone(), value: value.into(), typed: typed.clone() });
+        }
+    }
+    Ok(given)
+}
+
+struct File<'f> {
+    name: &'f str,
+    text: &'f str,
+}
+
+impl File<'_> {
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.text[..span.start.min(self.text.len())].matches('\n').count() + 1
+    }
+
+    /// An error with the line it is about, and a caret under the place.
+    fn complain(&self, span: Range<usize>, reason: &str) -> String {
+        let start = span.start.min(self.text.len());
+        let line_start = self.text[..start].rfind('\n').map_or(0, |end| end + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or_default();
+        let indent = " ".repeat(self.text[line_start..start].chars().count());
+        let marked = self.text.get(start..span.end.min(line_start + line.len())).unwrap_or_default();
+        let carets = "^".repeat(marked.chars().count().max(1));
+        format!("{}, line {}: {reason}\n  {line}\n  {indent}{carets}", self.name, self.line(&span))
+    }
+}
+
+fn find<'t>(key: &str, table: &'t [Flag]) -> Result<&'t Flag, String> {
+    match table.iter().find(|flag| flag.is_called(key)) {
+        Some(flag) if !may_stand_in_file(flag) => Err(format!("{key} can only be a flag")),
+        Some(flag) => Ok(flag),
+        None => {
+            let is_same = |flag: &&Flag| letters(&flag.name) == letters(key);
+            let nearest = table.iter().find(is_same).map(|flag| flag.kebab.clone());
+            match nearest.or_else(|| super::suggested_by_clap(key, table)) {
+                Some(nearest) => Err(format!("unknown setting {key}: did you mean {nearest}?")),
+                None => Err(format!("unknown setting {key}: expected the name of a flag")),
+            }
+        }
+    }
+}
+
+fn may_stand_in_file(flag: &Flag) -> bool {
+    ![CONFIG, PRINT_CONFIG, VERSION].contains(&flag.kebab.as_str())
+}
+
+/// The value as it would be typed; several where the flag may be repeated.
+fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, String> {
+    const TEXTS: &str = "a text or an array of texts";
+    match value.get_ref() {
+        DeValue::Array(items) if flag.arity == Arity::Repeated || flag.takes_list() => {
+            let texts = items.iter().map(|item| text(item.get_ref(), TEXTS));
+            let texts = texts.collect::<Result<Vec<_>, _>>()?;
+            Ok(if flag.arity == Arity::Repeated { texts } else { vec![texts.join(",")] })
+        }
+        value if flag.arity == Arity::Repeated || flag.takes_list() => Ok(vec![text(value, TEXTS)?]),
+        value => Ok(vec![text(value, "a text, a whole number, true or false")?]),
+    }
+}
+
+fn text(value: &DeValue<'_>, expected: &str) -> Result<String, String> {
+    match value {
+        DeValue::String(text) => Ok(text.clone().into_owned()),
+        DeValue::Boolean(on) => Ok(on.to_string()),
+        DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+            .map(|number| number.to_string())
+            .map_err(|_| "expected a smaller number".to_owned()),
+        _ => Err(format!("expected {expected}")),
+    }
+}
+
+/// The settings in effect as such a file: what is not given stands there as a comment.
+pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
+    let mut text = String::from("# The settings in effect. Comments tell the defaults of those not set.\n");
+    let mut heading = "";
+    for flag in table.iter().filter(|flag| may_stand_in_file(flag)) {
+        if heading != flag.heading {
+            heading = flag.heading;
+            text += &format!("\n# {heading}\n");
+        }
+        let values = given.iter().filter(|given| given.kebab == flag.kebab);
+        let values: Vec<_> = values.map(|given| literal(flag, &given.value)).collect();
+        text += &match (values.as_slice(), flag.arity) {
+            ([], _) => format!("# {}: {}\n", flag.kebab, flag.help),
+            (values, Arity::Repeated) => format!("{} = [\n  {},\n]\n", flag.kebab, values.join(",\n  ")),
+            ([.., last], _) => format!("{} = {last}\n", flag.kebab),
+        };
+    }
+    text
+}
+
+/// A value as TOML writes it: switches as booleans, all else as a basic string, which every setting takes.
+fn literal(flag: &Flag, value: &OsString) -> String {
+    let value = value.to_string_lossy();
+    if flag.arity == Arity::Switch {
+        return if value.starts_with(['1', 't', 'T']) { "true" } else { "false" }.to_owned();
+    }
+    let mut text = String::from('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(text, "\\u{:04X}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text + "\""
+}

@@ -1,0 +1,99 @@
+//! What a connection leaves: counts, records, and the memory it is charged for.
+
+use super::{Connection, Transport};
+use crate::message::Message;
+use crate::net::clock::wall_time;
+use crate::net::shard::Context;
+use crate::smtp::{Filing, Record, Step};
+
+/// The records of a connection.
+impl<T: Transport> Connection<T> {
+    pub(super) fn count_message(&mut self, context: &Context, step: &Step<'_>) {
+        if step.accepted {
+            context.counters.messages_accepted.add(1);
+            context.counters.message_bytes.add(self.session.last_message_size() as u64);
+            self.accepted_at = (!context.records.are_unread()).then(wall_time);
+        } else {
+            context.counters.messages_refused.add(1);
+            self.accepted_at = None;
+        }
+    }
+
+    pub(super) fn file(&mut self, context: &Context, filing: Filing) {
+        match filing {
+            Filing::Unchanged => {}
+            Filing::Accepted if context.records.show_running() => {
+                let message = self.message(context, self.session.record().clone());
+                self.running = context.records.accept(self.running, message);
+            }
+            Filing::Changed => self.is_shown_stale = true,
+            Filing::Accepted => {}
+            Filing::Finished => {
+                if let Some(record) = self.session.take_finished() {
+                    self.file_finished(context, record, false);
+                }
+            }
+        }
+    }
+
+    /// Shows what has changed in a record that can be seen already.
+    pub(super) fn update_shown(&mut self, context: &Context) {
+        if std::mem::take(&mut self.is_shown_stale)
+            && let Some(key) = self.running
+        {
+            let message = self.message(context, self.session.record().clone());
+            context.records.update(key, message);
+        }
+    }
+
+    /// Files what the session leaves. Does nothing the second time.
+    pub(super) fn finish(&mut self, context: &Context) {
+        if self.is_filed {
+            return;
+        }
+        self.is_filed = true;
+        let is_news = self.session.has_newer_mail();
+        match self.session.finish(&context.policy) {
+            Some(record) => self.file_finished(context, record, is_news),
+            None => context.records.forget(self.running.take()),
+        }
+        self.charge = None;
+    }
+
+    fn file_finished(&mut self, context: &Context, record: Record, is_news: bool) {
+        if !context.records.are_unread() {
+            let message = self.message(context, record);
+            context.records.finish(self.running.take(), message, is_news, self.charge.take());
+        }
+    }
+
+    fn message(&mut self, context: &Context, record: Record) -> Message {
+        if self.origin.local_addr.ip().is_unspecified() {
+            self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
+        }
+        Message {
+            accepted_at: self.accepted_at.filter(|_| record.msg),
+            record,
+            session_id: self.origin.session_id,
+            peer_addr: self.origin.peer_addr,
+            local_addr: self.origin.local_addr,
+            connected_at: self.origin.connected_at,
+            addresses: context.policy.addresses,
+        }
+    }
+
+    /// Tells the session how much message text it may take into memory.
+    pub(super) fn admit_memory(&mut self, context: &Context) {
+        if let Some(budget) = &context.budget {
+            self.session.set_memory_left(Some(budget.left()));
+        }
+    }
+
+    pub(super) fn charge_memory(&mut self, context: &Context) {
+        let Some(budget) = &context.budget else { return };
+        let held = self.session.held_memory();
+        if held > 0 || self.charge.is_some() {
+            self.charge.get_or_insert_with(|| budget.charge()).set(held);
+        }
+    }
+}

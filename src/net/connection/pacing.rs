@@ -1,0 +1,111 @@
+//! Slow links: replies that drip, and reads that are throttled. Both keep to a schedule: what was late is made
+//! up for, and at no time has more passed than the rate allows.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Connection, Phase, SCRATCH, Transport};
+use crate::net::clock::Tick;
+use crate::smtp::behaviour::ByteRate;
+
+/// How much time's worth of bytes is written at once, where that is more than one byte: a reader sees pieces,
+/// and a fast drip does not cost a system call per byte.
+const DRIP: Duration = Duration::from_millis(10);
+/// The same for reads.
+const GULP: Duration = Duration::from_millis(50);
+
+/// How long a peer that takes nothing is left alone.
+const STUCK: Duration = Duration::from_millis(50);
+
+/// What a paced connection keeps to. Boxed: most connections have none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    drip: Option<ByteRate>,
+    read_rate: Option<ByteRate>,
+    /// When the replies that wait began to drip, and bytes written since.
+    drip_start: Tick,
+    dripped: usize,
+    /// The peer took nothing: not before then is it tried again.
+    stuck_until: Option<Tick>,
+    /// Nothing is read before.
+    read_at: Tick,
+}
+
+impl Pace {
+    /// `None` when both go at full speed.
+    pub(super) fn new(drip: Option<ByteRate>, read_rate: Option<ByteRate>, now: Tick) -> Option<Box<Self>> {
+        let pace = Self { drip, read_rate, drip_start: now, dripped: 0, stuck_until: None, read_at: now };
+        (drip.is_some() || read_rate.is_some()).then(|| Box::new(pace))
+    }
+
+    /// When the next piece of what waits is due.
+    fn write_at(&self, rate: ByteRate, waiting: usize) -> Tick {
+        let next = self.dripped + piece(rate, DRIP, waiting.max(1));
+        self.stuck_until.unwrap_or_else(|| self.drip_start.after(rate.time_for(next).into()))
+    }
+}
+
+/// Bytes that pass in a time, but at least one and at most `most`.
+fn piece(rate: ByteRate, time: Duration, most: usize) -> usize {
+    let bytes = u128::from(rate.bytes_per_second()) * time.as_nanos() / 1_000_000_000;
+    usize::try_from(bytes).unwrap_or(most).clamp(1, most)
+}
+
+impl<T: Transport> Connection<T> {
+    /// When to go on; `None` when nothing waits for its pace.
+    pub(super) fn paced_until(&self) -> Option<Tick> {
+        let pace = self.pace.as_deref()?;
+        match (&self.output, pace.drip) {
+            (Some(output), Some(rate)) => Some(pace.write_at(rate, output.bytes().len())),
+            (None, _) if self.readable && matches!(self.phase, Phase::Open) => Some(pace.read_at),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_dripping(&self) -> bool {
+        self.pace.as_deref().is_some_and(|pace| pace.drip.is_some())
+    }
+
+    /// Replies are about to wait for their pace.
+    pub(super) fn begin_drip(&mut self, now: Tick) {
+        if let Some(pace) = self.pace.as_deref_mut() {
+            (pace.drip_start, pace.dripped, pace.stuck_until) = (now, 0, None);
+        }
+    }
+
+    /// Writes what is due of `bytes`; gives how much the socket took.
+    pub(super) fn drip(&mut self, now: Tick, bytes: &[u8]) -> io::Result<usize> {
+        let Some((pace, rate)) = self.pace.as_deref().and_then(|pace| Some((*pace, pace.drip?))) else {
+            return self.write_some(bytes);
+        };
+        if now < pace.write_at(rate, bytes.len()) {
+            return Ok(0);
+        }
+        let elapsed = now.since_start().saturating_sub(pace.drip_start.since_start());
+        let due = piece(rate, elapsed, usize::MAX).saturating_sub(pace.dripped).clamp(1, bytes.len());
+        let count = self.write_some(&bytes[..due])?;
+        if let Some(pace) = self.pace.as_deref_mut() {
+            pace.dripped += count;
+            pace.stuck_until = (count == 0).then(|| now.after(STUCK.into()));
+        }
+        Ok(count)
+    }
+
+    /// How many bytes may be read at once.
+    pub(super) fn room_to_read(&self) -> usize {
+        let rate = self.pace.as_deref().and_then(|pace| pace.read_rate);
+        rate.map_or(SCRATCH, |rate| piece(rate, GULP, SCRATCH))
+    }
+
+    pub(super) fn may_read_by(&self, now: Tick) -> bool {
+        self.pace.as_deref().is_none_or(|pace| pace.read_at <= now)
+    }
+
+    pub(super) fn note_read(&mut self, now: Tick, count: usize) {
+        if let Some(pace) = self.pace.as_deref_mut()
+            && let Some(rate) = pace.read_rate
+        {
+            pace.read_at = now.after(rate.time_for(count).into());
+        }
+    }
+}

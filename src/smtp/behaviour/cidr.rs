@@ -1,0 +1,105 @@
+//! Networks in CIDR notation (RFC 4632, RFC 4291 section 2.3).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::grammar::GrammarError;
+
+const A_NETWORK: &str = "an IP address or network, like 127.0.0.1, 10.0.0.0/8 or fd00::/8";
+
+/// Addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cidr {
+    network: IpAddr,
+    /// At most 32 for IPv4, 128 for IPv6.
+    bits: u8,
+}
+
+impl Cidr {
+    /// The addresses whose first `bits` are those of `network`. `None` when it has fewer.
+    pub fn new(network: IpAddr, bits: u8) -> Option<Self> {
+        (bits <= width(network)).then_some(Self { network, bits })
+    }
+
+    /// Whether `ip` is one of them. An IPv4 address mapped into IPv6 counts as the IPv4 address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let (network, ip) = (self.network, ip.to_canonical());
+        let shift = u32::from(width(network) - self.bits);
+        match (network, ip) {
+            (IpAddr::V4(network), IpAddr::V4(ip)) => {
+                let differing = u32::from(network) ^ u32::from(ip);
+                differing.checked_shr(shift).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(ip)) => {
+                let differing = u128::from(network) ^ u128::from(ip);
+                differing.checked_shr(shift).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+fn width(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { 32 } else { 128 }
+}
+
+impl From<IpAddr> for Cidr {
+    fn from(ip: IpAddr) -> Self {
+        Self { network: ip, bits: width(ip) }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = GrammarError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || GrammarError::new(text, 0..text.len(), format!("expected {A_NETWORK}"));
+        let (ip, bits) = match text.split_once('/') {
+            Some((ip, bits)) => (ip, Some(bits)),
+            None => (text, None),
+        };
+        let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
+        match bits {
+            None => Ok(ip.into()),
+            Some(bits) => bits.parse().ok().and_then(|bits| Self::new(ip, bits)).ok_or_else(wrong),
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bits == width(self.network) {
+            true => self.network.fmt(f),
+            false => write!(f, "{}/{}", self.network, self.bits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contains_what_begins_alike() {
+        let cases = [
+            ("10.0.0.0/8", "10.255.1.2", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("127.0.0.0/8", "::ffff:127.0.0.1", true),
+            ("::/0", "fd00::1", true),
+            ("::/0", "10.0.0.1", false),
+            ("fd00::/8", "fdff::1", true),
+        ];
+        for (network, ip, is_in) in cases {
+            let network: Cidr = network.parse().unwrap();
+            assert_eq!(network.contains(ip.parse().unwrap()), is_in, "{network} {ip}");
+            assert_eq!(network.to_string().parse(), Ok(network));
+        }
+        for wrong in ["10.0.0.0/33", "::/129", "10.0.0", "", "10.0.0.0/", "localhost"] {
+            assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Patterns for names and addresses.
+
+use std::fmt;
+
+/// A pattern: `*` stands for any octets, `?` for one, everything else for itself in either case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glob {
+    /// Lower case, without angle brackets around it, and without runs of `*`.
+    pattern: Box<str>,
+}
+
+impl Glob {
+    /// Any text is a pattern. Angle brackets around it are left out: `<>` is the null reverse-path.
+    pub fn new(pattern: &str) -> Self {
+        let bare = pattern.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(pattern);
+        let mut pattern = bare.to_ascii_lowercase();
+        while pattern.contains("**") {
+            pattern = pattern.replace("**", "*");
+        }
+        Self { pattern: pattern.into() }
+    }
+
+    /// The whole of `text` follows the pattern.
+    pub fn matches(&self, text: &[u8]) -> bool {
+        let pattern = self.pattern.as_bytes();
+        let (mut at, mut in_text) = (0, 0);
+        // Where to go on when the last `*` has to take one octet more.
+        let mut star: Option<(usize, usize)> = None;
+        while in_text < text.len() {
+            match pattern.get(at) {
+                Some(b'*') => {
+                    star = Some((at + 1, in_text));
+                    at += 1;
+                }
+                Some(&octet) if octet == b'?' || octet == text[in_text].to_ascii_lowercase() => {
+                    at += 1;
+                    in_text += 1;
+                }
+                _ => {
+                    let Some((behind, taken)) = star else { return false };
+                    (at, in_text) = (behind, taken + 1);
+                    star = Some((behind, taken + 1));
+                }
+            }
+        }
+        pattern[at..].iter().all(|&octet| octet == b'*')
+    }
+}
+
+impl From<&str> for Glob {
+    fn from(pattern: &str) -> Self {
+        Self::new(pattern)
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.pattern)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By the definition, as slow as it gets.
+    fn naive(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], text) => text.is_empty(),
+            ([b'*', rest @ ..], text) => (0..=text.len()).any(|taken| naive(rest, &text[taken..])),
+            ([_, ..], []) => false,
+            ([octet, rest @ ..], [first, behind @ ..]) => {
+                (*octet == b'?' || octet.eq_ignore_ascii_case(first)) && naive(rest, behind)
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matches_as_defined(pattern in "[ab*?]{0,8}", text in "[abAB]{0,8}") {
+            prop_assert_eq!(Glob::new(&pattern).matches(text.as_bytes()), naive(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn the_null_path_is_two_brackets() {
+        assert!(Glob::new("<>").matches(b""));
+        assert!(!Glob::new("<>").matches(b"a@b.example"));
+    }
+
+    #[test]
+    fn many_stars_take_no_exponential_time() {
+        let pattern = "a*".repeat(200) + "b";
+        assert!(!Glob::new(&pattern).matches(&b"a".repeat(2000)));
+    }
+}

@@ -1,0 +1,35 @@
+//! Behaviour: delays, rules and limits, as told and as precisely as told.
+//!
+//! Pure, like all of [`smtp`](super). A [`Session`](super::Session) asks the rules of its
+//! [`Policy`](super::Policy) at every stage; what they may know beside the dialogue comes in as an
+//! [`Environment`], what they remember is a [`State`], and chance comes from streams that follow from the
+//! policy's seed, the session's number and the step's.
+#![doc = include_str!("RULES.md")]
+
+mod bucket;
+mod cidr;
+mod delay;
+mod engine;
+mod glob;
+mod grammar;
+mod rule;
+mod state;
+mod stream;
+mod text;
+mod units;
+
+pub use bucket::{RateLimit, RatePoint, RateScope};
+pub use cidr::Cidr;
+pub use delay::Delay;
+pub use engine::Environment;
+pub use glob::Glob;
+pub use grammar::GrammarError;
+pub use rule::{Drop, Key, Ordinals, Rule};
+pub use state::{State, Tally};
+pub use units::{ByteRate, Chance};
+
+pub(super) use engine::{
+    Decision, Question, RuleBook, Ruling, after_refusal, asks_at, judge, needs_state, tallies,
+};
+pub(super) use stream::{Impairment, Moment};
+pub(crate) use units::MAX_DURATION;

@@ -1,0 +1,141 @@
+//! What rules remember: how often each was reached and fired, by which key, and who is connected.
+//!
+//! One per server: whoever runs several sessions at a time on several threads sees to it that one of them
+//! has it at a time.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::bucket::{Bucket, RateLimit};
+
+/// Keys a rule counts by at once. Beyond it the oldest is forgotten, and counts from zero if it comes again:
+/// 65,536 of them take about 3 MiB.
+pub(super) const MAX_KEYS: usize = 65_536;
+
+/// Without a random key, so that an empty one costs nothing to make: sessions without rules make many.
+type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// How often a rule was asked and did something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Its stage was reached, and all conditions held that do not count or draw.
+    pub reached: u64,
+    /// It fired.
+    pub fired: u64,
+}
+
+/// The memory of all rules of a server.
+#[derive(Debug, Default)]
+pub struct State {
+    totals: Vec<Tally>,
+    /// Of the rules that count by a key.
+    by_key: HashMap<usize, Bounded<Tally>>,
+    rates: Bounded<Bucket>,
+    open_sessions: u64,
+    /// No entry is zero.
+    open_by_ip: HashMap<IpAddr, u64>,
+}
+
+impl State {
+    /// The counts of a rule.
+    pub(super) fn total(&self, rule: usize) -> Tally {
+        self.totals.get(rule).copied().unwrap_or_default()
+    }
+
+    pub(super) fn total_mut(&mut self, rule: usize) -> &mut Tally {
+        if self.totals.len() <= rule {
+            self.totals.resize(rule + 1, Tally::default());
+        }
+        &mut self.totals[rule]
+    }
+
+    pub(super) fn by_key_mut(&mut self, rule: usize, key: u64) -> &mut Tally {
+        self.by_key.entry(rule).or_default().get_mut(key)
+    }
+
+    pub(super) fn take_token(&mut self, key: u64, now: Duration, limit: &RateLimit) -> bool {
+        self.rates.get_mut(key).take(now, limit)
+    }
+
+    /// A client has connected. Every call must be followed by one of [`disconnected`](Self::disconnected).
+    pub fn connected(&mut self, peer: IpAddr) {
+        self.open_sessions += 1;
+        *self.open_by_ip.entry(peer).or_default() += 1;
+    }
+
+    /// It is gone.
+    pub fn disconnected(&mut self, peer: IpAddr) {
+        self.open_sessions = self.open_sessions.saturating_sub(1);
+        if let Some(open) = self.open_by_ip.get_mut(&peer) {
+            *open -= 1;
+            if *open == 0 {
+                self.open_by_ip.remove(&peer);
+            }
+        }
+    }
+
+    /// Clients that are connected.
+    pub fn open_sessions(&self) -> u64 {
+        self.open_sessions
+    }
+
+    pub(super) fn open_sessions_of(&self, peer: IpAddr) -> u64 {
+        self.open_by_ip.get(&peer).copied().unwrap_or(0)
+    }
+}
+
+/// Values by key, the oldest forgotten beyond [`MAX_KEYS`]. Keys are hashes of 64 bits: that two of so few
+/// are the same by accident happens once in some ten billion runs.
+#[derive(Debug, Default)]
+struct Bounded<T> {
+    values: HashMap<u64, T>,
+    /// The keys, oldest first; as many as there are values.
+    order: VecDeque<u64>,
+}
+
+impl<T: Default> Bounded<T> {
+    fn get_mut(&mut self, key: u64) -> &mut T {
+        if !self.values.contains_key(&key) {
+            if self.order.len() >= MAX_KEYS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.values.remove(&oldest);
+            }
+            self.order.push_back(key);
+        }
+        self.values.entry(key).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_bounded_and_the_oldest_goes_first() {
+        let mut state = State::default();
+        for key in 0..=MAX_KEYS as u64 {
+            state.by_key_mut(0, key).fired += 1;
+        }
+        assert_eq!(state.by_key[&0].values.len(), MAX_KEYS);
+        assert_eq!(state.by_key[&0].order.len(), MAX_KEYS);
+        assert_eq!(state.by_key_mut(0, MAX_KEYS as u64).fired, 1);
+        assert_eq!(state.by_key_mut(0, 0).fired, 0, "key 0 was forgotten");
+    }
+
+    #[test]
+    fn sessions_are_counted_by_address() {
+        let (mut state, one, other) =
+            (State::default(), IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        state.connected(one);
+        state.connected(one);
+        state.connected(other);
+        assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (3, 2));
+        state.disconnected(one);
+        state.disconnected(one);
+        assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (1, 0));
+        assert_eq!(state.open_by_ip.len(), 1);
+    }
+}

@@ -1,0 +1,141 @@
+//! What is printed reads back as the same rule, and errors point at the place.
+
+use proptest::prelude::*;
+
+use super::super::delay::tests::any_delay;
+use super::*;
+
+fn ordinals_strategy() -> impl Strategy<Value = Ordinals> {
+    (1..50_u64, prop::option::of(0..50_u64))
+        .prop_map(|(first, more)| Ordinals { first, last: more.map(|more| first + more) })
+}
+
+fn duration_strategy() -> impl Strategy<Value = Duration> {
+    (1..1_000_000_u64).prop_map(Duration::from_micros)
+}
+
+/// A rule that may contradict itself.
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let glob = || prop::option::of(r#"[a-zA-Z0-9*?@. "\\<>=-]{0,12}"#.prop_map(|text| Glob::new(&text)));
+    let stage = prop::option::of(prop::sample::select(Stage::ALL));
+    let ip = prop::option::of(
+        (any::<std::net::IpAddr>(), 0..=32_u8).prop_map(|(ip, bits)| Cidr::new(ip, bits).unwrap()),
+    );
+    let chance = (1..=1_000_000_u32).prop_map(|parts| Chance::percent(f64::from(parts) / 10_000.0).unwrap());
+    let ending = prop_oneof![
+        Just(Ending::Accept),
+        Just(Ending::Close),
+        Just(Ending::Silent),
+        Just(Ending::Stall),
+        (0..100_usize).prop_map(Ending::Cut),
+        prop::sample::select(DROPS).prop_map(|drop| drop.1),
+    ];
+    let names = (stage, glob(), glob(), glob(), ip);
+    let counts = (
+        prop::option::of(ordinals_strategy()),
+        prop::option::of(ordinals_strategy()),
+        prop::option::of(1..20_u64),
+        prop::option::of(chance),
+        prop::option::of(1..20_u64),
+        prop::collection::vec(prop::sample::select(&Key::ALL[..]), 0..4),
+    );
+    let times = (
+        prop::option::of(duration_strategy()),
+        prop::option::of(duration_strategy()),
+        prop::option::of(duration_strategy()),
+        prop::option::of(0..10_000_000_usize),
+    );
+    let actions =
+        (prop::option::of(any_delay()), prop::option::of("[ -~\r\n\té]{1,20}"), prop::option::of(ending));
+    (names, counts, times, actions).prop_map(|(names, counts, times, (delay, reply, ending))| {
+        let (stage, from, to, helo, ip) = names;
+        let (session, nth, every, odds, count, keys) = counts;
+        let (after, until, period, size) = times;
+        let mut rule =
+            Rule { stage, delay, ending, ..Rule::anywhere() }.per(keys.into_iter().map(|key| key.0));
+        rule.when.from = from;
+        rule.when.to = to;
+        rule.when.helo = helo;
+        rule.when.ip = ip;
+        rule.when.session = session;
+        rule.when.size = size;
+        rule.when.after = after;
+        rule.when.until = until;
+        rule.when.period = period;
+        rule.when.nth = nth;
+        rule.when.every = every;
+        rule.when.odds = odds;
+        rule.when.times = count;
+        match reply {
+            Some(text) => rule.reply(&text),
+            None => rule,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_rule_prints_as_it_is_read(rule in any_rule()) {
+        prop_assume!(rule.contradiction().is_none());
+        let text = rule.to_string();
+        prop_assert_eq!(text.parse::<Rule>(), Ok(rule), "{}", text);
+    }
+
+    /// The library and the text refuse the same rules. ("reply, then drop" is how the text says it.)
+    #[test]
+    fn a_contradiction_is_one_in_words_too(rule in any_rule()) {
+        let is_reworded = rule.reply.is_some() && matches!(rule.ending, Some(Ending::DropBefore(_)));
+        prop_assume!(rule.contradiction().is_some() && !is_reworded);
+        prop_assert!(rule.to_string().parse::<Rule>().is_err(), "{}", rule);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in r#"(rcpt|any|x)( (to|reply|delay|nth|per|ip|é)?(=|>=)?["\\a-z0-9.*%+ ]{0,6}){0,4}"#) {
+        if let Err(error) = text.parse::<Rule>() {
+            prop_assert!(error.span().end <= text.len(), "{:?}", error);
+            prop_assert!(text.is_char_boundary(error.span().start), "{:?}", error);
+            let _ = error.to_string();
+        }
+    }
+}
+
+#[test]
+fn errors_point_at_the_place() {
+    for (text, place, hint) in [
+        ("", 0..0, "expected a stage"),
+        ("rpct delay=2s", 0..4, "did you mean rcpt?"),
+        ("rcpt", 4..4, "something to do"),
+        ("rcpt to=*", 9..9, "something to do"),
+        ("rcpt rpely=x", 5..11, "did you mean reply=?"),
+        ("rcpt delay=2x", 11..13, "a delay, like"),
+        ("rcpt delay=expo(2s)", 11..15, "did you mean exp?"),
+        ("rcpt delay=2s delay=3s", 14..22, "once is enough"),
+        ("rcpt silent close", 12..17, "only one of"),
+        ("rcpt silent reply=\"250 ok\"", 12..26, "either a reply, or none"),
+        ("rcpt reply=\"451 x", 17..17, "closing quote"),
+        ("rcpt reply=\"451 \\x\"", 16..18, "expected \\\""),
+        ("rcpt reply=\"451\"x", 16..16, "expected a space"),
+        ("rcpt size>=1MiB silent", 5..15, "the stage message"),
+        ("helo to=x silent", 5..9, "no recipient"),
+        ("rcpt nth=0 silent", 9..10, "an ordinal from 1"),
+        ("rcpt nth=3..2 silent", 9..13, "an ordinal from 1"),
+        ("rcpt times=x silent", 11..12, "a whole number from 1"),
+        ("rcpt per=session silent", 5..16, "nothing to count"),
+        ("rcpt times=1 per=sesion silent", 17..23, "did you mean session?"),
+        ("rcpt odds=0% silent", 10..12, "a percentage"),
+        ("rcpt ip=10.0.0.0/40 silent", 8..19, "an IP address or network"),
+        ("rcpt after=10s until=5s silent", 15..23, "end behind the beginning"),
+        ("rcpt drop=fni", 10..13, "did you mean fin?"),
+    ] {
+        let error = text.parse::<Rule>().unwrap_err();
+        assert_eq!(error.span(), place, "{text}: {error}");
+        assert!(error.reason().contains(hint), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_reply_may_have_several_lines() {
+    let rule: Rule = r#"rcpt reply="451-one\n451 \"two\"""#.parse().unwrap();
+    assert_eq!(rule.reply.as_ref().unwrap().text(), b"451-one\r\n451 \"two\"");
+    assert_eq!(rule.to_string(), r#"rcpt reply="451-one\n451 \"two\"""#);
+}

@@ -1,0 +1,184 @@
+//! Durations, sizes, chances and rates as text: each prints so that it reads back as the same.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Longest duration of a behaviour: what the timing wheel of the server spans, rounded down.
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Digits behind a point; beyond them nothing is left of a nanosecond.
+const MAX_FRACTION_DIGITS: usize = 18;
+
+pub(super) const A_DURATION: &str = "a number of seconds, like 2, or with a unit, like 250ms, 1.5s or 2m";
+pub(super) const A_SIZE: &str = "a number of bytes, like 1048576, or with a unit, like 64KiB or 1MiB";
+pub(super) const A_CHANCE: &str = "a percentage from 0.0001% to 100%, like 5%";
+const A_RATE: &str = "a size per second, like 100B/s or 10KiB/s";
+
+const DURATION_UNITS: &[(&str, u64)] = &[
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+const SIZE_UNITS: &[(&str, usize)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+/// A duration of at most [`MAX_DURATION`]: whole seconds without a unit, or numbers with units.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
+        return text.parse().ok().map(Duration::from_secs).filter(|&span| span <= MAX_DURATION);
+    }
+    let mut rest = text;
+    let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
+    while !rest.is_empty() {
+        let (number, behind) = rest.split_at(rest.find(|c| !is_decimal(c))?);
+        let (unit, behind) = behind.split_at(behind.find(is_decimal).unwrap_or(behind.len()));
+        let nanoseconds = DURATION_UNITS.iter().find(|(name, _)| *name == unit)?.1;
+        total = total.checked_add(Duration::from_nanos(times(number, nanoseconds)?))?;
+        rest = behind;
+    }
+    (total <= MAX_DURATION).then_some(total)
+}
+
+fn is_decimal(c: char) -> bool {
+    c.is_ascii_digit() || c == '.'
+}
+
+/// A decimal number of units, cut at the smallest.
+fn times(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
+    if whole.len() + fraction.len() == 0 || fraction.len() > MAX_FRACTION_DIGITS || !digits(fraction) {
+        return None;
+    }
+    let value = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let whole = u128::from(value(whole)?) * u128::from(unit);
+    u64::try_from(whole + u128::from(value(fraction)?) * u128::from(unit) / scale).ok()
+}
+
+/// Prints a duration in the largest unit that keeps it whole.
+pub(super) struct Span(pub(super) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanoseconds = self.0.as_nanos();
+        let fits = |unit: u128| nanoseconds % unit == 0;
+        match () {
+            () if nanoseconds == 0 => f.write_str("0s"),
+            () if fits(1_000_000_000) => write!(f, "{}s", nanoseconds / 1_000_000_000),
+            () if fits(1_000_000) => write!(f, "{}ms", nanoseconds / 1_000_000),
+            () if fits(1_000) => write!(f, "{}us", nanoseconds / 1_000),
+            () => write!(f, "{nanoseconds}ns"),
+        }
+    }
+}
+
+pub(super) fn parse_size(text: &str) -> Option<usize> {
+    let with_unit = SIZE_UNITS.iter().find_map(|&(unit, octets)| {
+        let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
+        suffix.eq_ignore_ascii_case(unit).then_some((number, octets))
+    });
+    let (number, octets) = with_unit.unwrap_or((text, 1));
+    let is_number = !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit());
+    number.parse::<usize>().ok().filter(|_| is_number)?.checked_mul(octets)
+}
+
+/// Prints a size in the largest binary unit that keeps it whole.
+pub(super) struct Size(pub(super) usize);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("GiB", 1_usize << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match units.iter().find(|(_, octets)| self.0 > 0 && self.0 % octets == 0) {
+            Some((unit, octets)) => write!(f, "{}{unit}", self.0 / octets),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// How likely something is, in parts per million: exact as text, and never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Chance(u32);
+
+/// All of them.
+const WHOLE: u32 = 1_000_000;
+
+impl Chance {
+    /// From a percentage; `None` beyond 100, and for what rounds to nothing.
+    pub fn percent(percent: f64) -> Option<Self> {
+        let parts = (percent * 10_000.0).round();
+        (1.0..=f64::from(WHOLE)).contains(&parts).then_some(Self(parts as u32))
+    }
+
+    /// From 0 to 1.
+    pub fn probability(self) -> f64 {
+        f64::from(self.0) / f64::from(WHOLE)
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let parts = times(text.strip_suffix('%')?, 10_000)?;
+        u32::try_from(parts).ok().filter(|parts| (1..=WHOLE).contains(parts)).map(Self)
+    }
+}
+
+impl fmt::Display for Chance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, fraction) = (self.0 / 10_000, format!("{:04}", self.0 % 10_000));
+        match fraction.trim_end_matches('0') {
+            "" => write!(f, "{whole}%"),
+            digits => write!(f, "{whole}.{digits}%"),
+        }
+    }
+}
+
+/// Bytes per second, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRate(u64);
+
+impl ByteRate {
+    /// `None` for zero: nothing would ever arrive.
+    pub fn per_second(bytes: u64) -> Option<Self> {
+        (bytes > 0).then_some(Self(bytes))
+    }
+
+    /// Bytes in one second.
+    pub fn bytes_per_second(self) -> u64 {
+        self.0
+    }
+
+    /// How long this many bytes take.
+    pub fn time_for(self, bytes: usize) -> Duration {
+        let nanoseconds = (bytes as u128 * 1_000_000_000).div_ceil(u128::from(self.0));
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)).min(MAX_DURATION)
+    }
+}
+
+impl std::str::FromStr for ByteRate {
+    type Err = super::GrammarError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = text.trim().strip_suffix("/s").and_then(parse_size);
+        bytes
+            .and_then(|bytes| Self::per_second(bytes as u64))
+            .ok_or_else(|| super::GrammarError::new(text, 0..text.len(), format!("expected {A_RATE}")))
+    }
+}
+
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = Size(usize::try_from(self.0).unwrap_or(usize::MAX)).to_string();
+        let unit = if text.ends_with('B') { "" } else { "B" };
+        write!(f, "{text}{unit}/s")
+    }
+}

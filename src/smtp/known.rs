@@ -1,0 +1,30 @@
+//! What a session remembers of its dialogue for rules to ask: kept only where there are rules.
+
+/// Names and paths of the dialogue so far.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) helo: Option<Box<[u8]>>,
+    /// Of the last MAIL, accepted or not.
+    pub(super) from: Option<Box<[u8]>>,
+    /// Of the last RCPT behind it, accepted or not.
+    pub(super) to: Option<Box<[u8]>>,
+    /// All accepted ones behind it; bounded as the recipients of a mail transaction are.
+    pub(super) recipients: Vec<Box<[u8]>>,
+}
+
+impl Known {
+    pub(super) fn note_helo(&mut self, name: Option<&[u8]>) {
+        *self = Self { helo: name.map(Into::into), ..Self::default() };
+    }
+
+    pub(super) fn note_sender(&mut self, mailbox: Option<&[u8]>) {
+        *self = Self { helo: self.helo.take(), from: mailbox.map(Into::into), ..Self::default() };
+    }
+
+    pub(super) fn note_recipient(&mut self, mailbox: Option<&[u8]>, is_accepted: bool) {
+        self.to = mailbox.map(Into::into);
+        if is_accepted {
+            self.recipients.extend(self.to.clone());
+        }
+    }
+}

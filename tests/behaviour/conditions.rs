@@ -1,0 +1,147 @@
+//! Each condition over real sockets.
+
+use std::time::Duration;
+
+use smtpmock::Config;
+
+use crate::client::Client;
+use crate::rules::{server, start};
+
+/// The replies to these lines, in a session that has said HELO and MAIL.
+fn replies(rules: &[&str], lines: &[&str]) -> Vec<String> {
+    let server = server(rules);
+    let mut client = Client::greeted(server.local_addr());
+    client.begin("ann@example.com");
+    lines.iter().map(|line| client.ask(line)[..3].to_owned()).collect()
+}
+
+#[test]
+fn names_are_globs_in_either_case() {
+    let to = ["RCPT TO:<x@A.example>", "RCPT TO:<x@b.example>"];
+    assert_eq!(replies(&[r#"rcpt to=*@a.example reply="451 x""#], &to), ["451", "250"]);
+    assert_eq!(replies(&[r#"rcpt to=?@?.example reply="451 x""#], &to), ["451", "451"]);
+    assert_eq!(replies(&[r#"rcpt from=ANN@* reply="451 x""#], &to), ["451", "451"]);
+    assert_eq!(replies(&[r#"rcpt from=<> reply="451 x""#], &to), ["250", "250"]);
+    assert_eq!(replies(&[r#"rcpt helo=client.* reply="451 x""#], &to), ["451", "451"]);
+    assert_eq!(replies(&[r#"rcpt helo=other.* reply="451 x""#], &to), ["250", "250"]);
+}
+
+#[test]
+fn the_null_reverse_path_is_matched_by_brackets() {
+    let server = server(&[r#"mail from=<> reply="550 no bounces""#]);
+    let mut client = Client::greeted(server.local_addr());
+    client.ask("HELO client.example");
+    assert_eq!(client.ask("MAIL FROM:<>"), "550 no bounces");
+    assert_eq!(client.ask("MAIL FROM:<a@example.com>"), "250 Received");
+}
+
+#[test]
+fn data_and_message_look_at_the_accepted_recipients() {
+    let server = server(&[r#"rcpt to=no@* reply="550 no""#, r#"message to=*@b.example reply="451 later""#]);
+    let mut client = Client::greeted(server.local_addr());
+    client.ask("HELO client.example");
+    assert_eq!(client.send("a@example.com", "x@a.example", "hi"), "250 Received");
+    assert_eq!(client.send("a@example.com", "x@b.example", "hi"), "451 later");
+    client.ask("MAIL FROM:<a@example.com>");
+    assert_eq!(client.ask("RCPT TO:<x@a.example>"), "250 Received");
+    assert_eq!(client.ask("RCPT TO:<no@b.example>"), "550 no");
+    let messages = server.messages();
+    assert!(messages.iter().all(|message| message.body() != b"later"), "{messages:?}");
+}
+
+#[test]
+fn networks_choose_clients() {
+    let lines = ["NOOP"];
+    assert_eq!(replies(&[r#"noop ip=127.0.0.0/8 reply="451 x""#], &lines), ["451"]);
+    assert_eq!(replies(&[r#"noop ip=10.0.0.0/8 reply="451 x""#], &lines), ["250"]);
+}
+
+#[test]
+fn counts_choose_times() {
+    let lines = ["NOOP"; 6];
+    assert_eq!(replies(&[r#"noop nth=2 reply="451 x""#], &lines), ["250", "451", "250", "250", "250", "250"]);
+    assert_eq!(
+        replies(&[r#"noop nth=5.. reply="451 x""#], &lines),
+        ["250", "250", "250", "250", "451", "451"]
+    );
+    assert_eq!(
+        replies(&[r#"noop every=3 reply="451 x""#], &lines),
+        ["250", "250", "451", "250", "250", "451"]
+    );
+    assert_eq!(
+        replies(&[r#"noop times=2 reply="451 x""#], &lines),
+        ["451", "451", "250", "250", "250", "250"]
+    );
+    assert_eq!(
+        replies(&[r#"noop times=1 reply="451 x""#, r#"noop times=1 reply="452 y""#], &lines[..3]),
+        ["451", "452", "250"],
+        "a rule that does not fire lets the next try"
+    );
+}
+
+#[test]
+fn sessions_have_ordinals() {
+    let server = server(&[r#"connect session=2..3 reply="421 not you" close"#]);
+    let greetings: Vec<_> = (0..4).map(|_| Client::connect(server.local_addr()).reply()).collect();
+    assert_eq!(greetings, ["220 Welcome", "421 not you", "421 not you", "220 Welcome"]);
+}
+
+#[test]
+fn counts_are_kept_by_key() {
+    let rule = |key: &str| format!(r#"rcpt times=1 per={key} reply="451 x""#);
+    let ask = |server: &smtpmock::Server, from: &str, to: &[&str]| {
+        let mut client = Client::greeted(server.local_addr());
+        client.begin(from);
+        let ask = |to: &&str| client.ask(&format!("RCPT TO:<{to}>"))[..3].to_owned();
+        to.iter().map(ask).collect::<Vec<_>>()
+    };
+    let by_session = server(&[&rule("session")]);
+    assert_eq!(ask(&by_session, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
+    assert_eq!(ask(&by_session, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
+    let by_recipient = server(&[&rule("recipient")]);
+    assert_eq!(ask(&by_recipient, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "451"]);
+    assert_eq!(ask(&by_recipient, "b@example.com", &["X@a.example", "z@a.example"]), ["250", "451"]);
+    let by_sender = server(&[&rule("sender")]);
+    assert_eq!(ask(&by_sender, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
+    assert_eq!(ask(&by_sender, "b@example.com", &["x@a.example"]), ["451"]);
+    let by_ip = server(&[&rule("ip")]);
+    assert_eq!(ask(&by_ip, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
+    assert_eq!(ask(&by_ip, "b@example.com", &["z@a.example"]), ["250"]);
+}
+
+#[test]
+fn odds_are_about_kept() {
+    let server = start(&[r#"noop odds=25% reply="451 x""#], Config::default().seed(3));
+    let mut client = Client::greeted(server.local_addr());
+    client.say(&"NOOP\r\n".repeat(1000));
+    let fired = (0..1000).filter(|_| client.reply() == "451 x").count();
+    // Five standard deviations.
+    assert!((182..=318).contains(&fired), "{fired}");
+    let stats = server.stats();
+    assert_eq!((stats.rules[0].reached, stats.rules[0].fired), (1000, fired as u64));
+}
+
+#[test]
+fn a_window_opens_and_closes() {
+    let server = server(&[r#"connect until=600ms reply="421 not yet" close"#]);
+    let start = std::time::Instant::now();
+    let mut refused = 0;
+    while Client::connect(server.local_addr()).reply() == "421 not yet" {
+        refused += 1;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(refused > 0, "nobody was refused");
+    assert!(start.elapsed() > Duration::from_millis(300), "the window closed after {:?}", start.elapsed());
+    assert_eq!(Client::connect(server.local_addr()).reply(), "220 Welcome");
+}
+
+#[test]
+fn sizes_count_at_the_end_of_the_message() {
+    let server = server(&[r#"message size>=1KiB reply="552 5.3.4 too big""#]);
+    let mut client = Client::greeted(server.local_addr());
+    client.ask("HELO client.example");
+    assert_eq!(client.send("a@example.com", "b@example.com", "small"), "250 Received");
+    assert_eq!(client.send("a@example.com", "b@example.com", &"x".repeat(1024)), "552 5.3.4 too big");
+    assert_eq!(server.stats().messages_accepted, 1);
+    assert_eq!(server.stats().messages_refused, 1);
+}

@@ -1,0 +1,142 @@
+//! Whatever the rules: every line read is answered, held or dropped as told, and none is lost under pipelining.
+
+use proptest::prelude::*;
+use smtpmock::Config;
+use smtpmock::smtp::behaviour::{Environment, Rule, State};
+use smtpmock::smtp::{Next, Policy, Portion, Session, Stage};
+
+use crate::client::{Client, End};
+use crate::rules::start;
+
+fn stage() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "unknown", "any",
+    ])
+}
+
+/// Rules as text.
+fn rules() -> impl Strategy<Value = Vec<String>> {
+    let condition = prop::sample::select(vec![
+        "",
+        "nth=2",
+        "every=2",
+        "times=1",
+        "times=2 per=session",
+        "odds=50%",
+        "session=1",
+        "ip=127.0.0.1",
+        "nth=3..",
+    ]);
+    let action = prop::sample::select(vec![
+        r#"reply="451 told""#,
+        r#"reply="250-told\n250 told""#,
+        "delay=1ms",
+        "delay=1ms..3ms@50%",
+        "drop=fin",
+        "drop=rst",
+        "drop=fin-after",
+        "drop=rst-after",
+        "silent",
+        "stall",
+        "cut=2",
+        "close",
+        "accept",
+        r#"reply="421 told" close delay=1ms"#,
+    ]);
+    let rule = (stage(), condition, action)
+        .prop_map(|(stage, condition, action)| format!("{stage} {condition} {action}"));
+    prop::collection::vec(rule, 0..5)
+}
+
+/// Whole lines of a dialogue, in any order.
+fn lines() -> impl Strategy<Value = Vec<&'static str>> {
+    let line = prop::sample::select(vec![
+        "HELO client.example\r\n",
+        "MAIL FROM:<a@example.com>\r\n",
+        "RCPT TO:<b@example.com>\r\n",
+        "DATA\r\n",
+        "text\r\n.\r\n",
+        "RSET\r\n",
+        "NOOP\r\n",
+        "rubbish\r\n",
+        "QUIT\r\n",
+        "HELO x.example\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nhi\r\n.\r\n",
+    ]);
+    prop::collection::vec(line, 0..12)
+}
+
+/// What a session says by itself: octets, and how it goes on.
+fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
+    let mut policy = Policy::default();
+    policy.seed = 7;
+    rules.iter().for_each(|rule| policy.add_rule(rule.clone()));
+    let mut state = State::default();
+    let mut environment = Environment { peer: [127, 0, 0, 1].into(), ..Environment::alone(&mut state) };
+    let mut session = Session::new();
+    let greeting = session.greeting_in(&policy, &mut environment);
+    let mut said = greeting.portion.of(greeting.reply).to_vec();
+    let mut next = greeting.next;
+    let (mut taken, mut given) = (0, 0);
+    while next == Next::Continue && taken < input.len() {
+        given = (given + cut).max(taken + 1).min(input.len());
+        let progress = session.advance_in(&policy, &mut environment, &input[taken..given]);
+        taken += progress.consumed;
+        if let Some(step) = progress.step {
+            said.extend(step.portion.of(step.reply));
+            assert!(step.portion == Portion::Whole || !step.accepted, "accepted what is not told");
+            assert!(
+                step.portion == Portion::Whole || step.next != Next::Continue,
+                "a line without an answer"
+            );
+            assert!(step.stage != Stage::Greeting);
+            next = step.next;
+        } else if given == input.len() && progress.consumed == 0 {
+            break;
+        }
+    }
+    (said, next)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// The same bytes give the same answers however they are cut.
+    #[test]
+    fn cuts_do_not_matter(rules in rules(), lines in lines(), cut in 1..40_usize) {
+        let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        let input = lines.concat();
+        let whole = by_itself(&rules, input.as_bytes(), input.len().max(1));
+        prop_assert_eq!(by_itself(&rules, input.as_bytes(), cut), whole);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// A client that pipelines everything hears over the socket what the session says by itself, and the
+    /// connection ends as it says.
+    #[test]
+    fn nothing_is_lost_under_pipelining(rules in rules(), lines in lines()) {
+        let input = lines.concat();
+        let texts: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let parsed: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        let (expected, next) = by_itself(&parsed, input.as_bytes(), input.len().max(1));
+        let server = start(&texts, Config::default().seed(7));
+        let mut client = Client::connect(server.local_addr());
+        // What is sent to a connection that has ended is answered with a reset, and proves nothing.
+        if !by_itself(&parsed, b"", 1).1.is_end() {
+            client.try_say(&input);
+        }
+        if next == Next::Continue || next == Next::Hold {
+            client.finish_saying();
+        }
+        let (heard, end) = client.end();
+        prop_assert_eq!(heard.as_bytes(), &expected[..]);
+        match next {
+            Next::Continue | Next::Close => prop_assert_eq!(end, End::Fin),
+            Next::Reset => prop_assert_eq!(end, End::Reset),
+            // Whoever holds a connection lets go when the client does; unread input makes that a reset.
+            Next::Hold => {}
+        }
+    }
+}
