@@ -342,7 +342,7 @@ mod tests {
         policy.keep = Keep::Nothing;
         let records = Records { shard: 0, store: None, capture: None };
         let context =
-            Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default());
+            Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None);
         let (reactor, _) = Reactor::new(sockets.remove(0), Arc::new(context), None).expect("a reactor");
         (reactor, addresses[0])
     }
