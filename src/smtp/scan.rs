@@ -48,6 +48,11 @@ impl LineScanner {
         }
     }
 
+    /// The last input ended within a line.
+    pub fn is_mid_line(&self) -> bool {
+        !matches!(self.state, LineState::Searching(0))
+    }
+
     fn search(&mut self, input: &[u8], known: usize) -> LineScan {
         // One octet beyond the limit is enough to tell that a line is too long.
         let reach = input.len().min(Self::LIMIT + 1);

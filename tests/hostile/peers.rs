@@ -138,5 +138,6 @@ fn a_peer_that_never_reads_is_paused_and_ended() {
     assert!(sent < MOST, "the server took {sent} bytes of NOOPs from a peer that reads nothing");
     bystander.leave(&server);
     eventually("the deaf session's end", || server.stats().sessions_closed == server.stats().sessions_opened);
+    assert_eq!(server.stats().timeouts, 1);
     drop(client);
 }
