@@ -73,7 +73,7 @@ pub(super) struct Span(pub(super) Duration);
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanoseconds = self.0.as_nanos();
-        let fits = |unit: u128| nanoseconds % unit == 0;
+        let fits = |unit: u128| nanoseconds.is_multiple_of(unit);
         match () {
             () if nanoseconds == 0 => f.write_str("0s"),
             () if fits(1_000_000_000) => write!(f, "{}s", nanoseconds / 1_000_000_000),
@@ -100,7 +100,7 @@ pub(super) struct Size(pub(super) usize);
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [("GiB", 1_usize << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        match units.iter().find(|(_, octets)| self.0 > 0 && self.0 % octets == 0) {
+        match units.iter().find(|(_, octets)| self.0 > 0 && self.0.is_multiple_of(*octets)) {
             Some((unit, octets)) => write!(f, "{}{unit}", self.0 / octets),
             None => write!(f, "{}", self.0),
         }
