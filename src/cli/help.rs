@@ -114,8 +114,8 @@ Examples:
   A recipient that works at the third attempt, and 5 % of connections reset:
     smtpmock --rule 'rcpt to=bob@example.com times=2 reply=\"451 4.3.0 later\"' \\
       --rule 'connect odds=5% drop=rst'
-  Settings from a file, and what they come to:
-    smtpmock --config mock.toml --print-config
+  Settings as a file for --config, printed from flags:
+    smtpmock --port 2525 --fail-fast --print-config
   A target for a load test:
     smtpmock --port 2525 --shards auto --backlog 65535 --max-message-memory 4GiB
   In a container:

@@ -41,7 +41,9 @@ impl Expected {
 
 impl From<GrammarError> for Expected {
     fn from(error: GrammarError) -> Self {
-        Self(error.to_string().into())
+        // Where all of it is wrong there is no place to point at.
+        let is_all_wrong = error.span() == (0..error.text().len());
+        Self(if is_all_wrong { error.reason().to_owned() } else { error.to_string() }.into())
     }
 }
 

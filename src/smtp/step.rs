@@ -95,11 +95,11 @@ impl Next {
 pub enum Filing {
     /// Nothing.
     Unchanged,
-    /// [`Session::record`] holds a message accepted just now: it is to be seen before the reply is.
+    /// [`Session::record`](super::Session::record) holds a message accepted just now: it is to be seen before the reply is.
     Accepted,
-    /// [`Session::record`] was seen before and has changed.
+    /// [`Session::record`](super::Session::record) was seen before and has changed.
     Changed,
-    /// [`Session::take_finished`] has a record that is complete and will not change.
+    /// [`Session::take_finished`](super::Session::take_finished) has a record that is complete and will not change.
     Finished,
 }
 
@@ -123,7 +123,7 @@ pub struct Step<'p> {
     pub filing: Filing,
 }
 
-/// What [`Session::advance`] did with the input.
+/// What [`Session::advance`](super::Session::advance) did with the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'p> {
     /// Octets used up, from the front. The rest must stand at the front of the next input.

@@ -18,6 +18,11 @@ impl GrammarError {
         Self { text: text.to_owned(), span, reason: reason.into() }
     }
 
+    /// The text that was read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What is wrong and what would be right, in one line.
     pub fn reason(&self) -> &str {
         &self.reason
