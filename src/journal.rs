@@ -14,6 +14,9 @@ use crate::smtp::Reply;
 
 /// Bytes of events that may wait for the logger; beyond it they are dropped, counted, and said so.
 const QUEUE_LIMIT: usize = 32 << 20;
+/// Bytes of events that one thread notes before it hands them over: a turn may bring any number of them,
+/// and only what is handed over is bounded.
+const NOTES_LIMIT: usize = 256 << 10;
 
 /// What can be logged.
 #[derive(Clone, Debug)]
@@ -97,6 +100,9 @@ impl Notes {
     pub(crate) fn note(&mut self, at: SystemTime, event: Event) {
         self.weight += event.weight();
         self.entries.push((at, event));
+        if self.weight >= NOTES_LIMIT {
+            self.post();
+        }
     }
 
     /// Hands over what was noted.
@@ -136,7 +142,7 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
         Event::ReadFailed(error) | Event::Failed(error) => return logger.error(at, error),
         Event::DataLines(count) => {
             for _ in 0..*count {
-                logger.info_activity(at, "SMTP request: message binary data portion");
+                guard(|| logger.info_activity(at, "SMTP request: message binary data portion"));
             }
             return;
         }
@@ -151,4 +157,62 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
     };
     debug_assert!(activity.is_ok(), "writing to a String can't fail");
     logger.info_activity(at, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::logger::Logger;
+
+    #[test]
+    fn what_one_turn_noted_grew_without_bound() {
+        let journal = Journal { queue: Arc::new(Outbox::new(QUEUE_LIMIT)) };
+        let mut notes = journal.notes();
+        let line = Event::Request(vec![b'x'; 1000].into());
+        let mut most = 0;
+        // Nobody takes anything out of the queue: what is over its limit is dropped.
+        for _ in 0..2 * QUEUE_LIMIT / line.weight() {
+            notes.note(SystemTime::UNIX_EPOCH, line.clone());
+            most = most.max(notes.entries.iter().map(|(_, event)| event.weight()).sum());
+        }
+        notes.post();
+        assert!(most <= NOTES_LIMIT);
+        journal.close();
+        let (mut weight, mut lost) = (0, 0);
+        journal.queue.write_all(|batch| {
+            weight += batch.items.iter().map(|(_, event)| event.weight()).sum::<usize>();
+            lost += batch.dropped;
+        });
+        assert!(weight <= QUEUE_LIMIT + NOTES_LIMIT + line.weight(), "{weight} bytes were queued");
+        assert!(lost > 0);
+    }
+
+    /// Panics at the first line.
+    #[derive(Default)]
+    struct StumblesOnce(Mutex<usize>);
+
+    impl Logger for StumblesOnce {
+        fn info_activity(&self, _: SystemTime, _: &str) {
+            let mut lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *lines += 1;
+            assert!(*lines > 1, "a bug of the logger's");
+        }
+
+        fn info(&self, _: SystemTime, _: &str) {}
+
+        fn warning(&self, _: SystemTime, text: &str) {
+            assert_eq!(text, self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).to_string());
+        }
+
+        fn error(&self, _: SystemTime, _: &str) {}
+    }
+
+    #[test]
+    fn a_logger_that_panicked_at_one_data_line_missed_the_others_of_its_piece() {
+        let logger = SharedLogger::new(StumblesOnce::default());
+        log_event(&logger, &mut String::new(), SystemTime::UNIX_EPOCH, &Event::DataLines(5));
+        logger.warning(SystemTime::UNIX_EPOCH, "5");
+    }
 }

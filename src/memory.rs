@@ -36,7 +36,10 @@ impl Budget {
 impl Charge {
     /// Sets how many bytes are used. It is not refused: the user asked [`Budget::left`] before.
     pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes >= self.bytes {
+        if bytes == self.bytes {
+            return;
+        }
+        if bytes > self.bytes {
             self.budget.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         } else {
             self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);

@@ -235,13 +235,25 @@ impl Store {
             || self.memory.load(Ordering::Relaxed) > self.max_memory
         {
             let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.pop_front());
-            let finished = archived.or_else(|| shard.finished.pop_front()).map(|numbered| numbered.message);
+            let finished = archived.or_else(|| self.pop_oldest(shard)).map(|numbered| numbered.message);
             let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
             let Some(oldest) = finished.or_else(running) else {
                 return;
             };
             self.uncount(Some(&oldest));
             self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The oldest finished record that no reader has seen: the given shard's, or that of another one which is
+    /// not busy just now.
+    fn pop_oldest(&self, shard: &mut Shard) -> Option<Numbered> {
+        let first = |shard: &Shard| shard.finished.front().map_or(u64::MAX, |numbered| numbered.number);
+        // The given shard is locked, so this passes it over.
+        let others = self.shards.iter().filter_map(|other| other.try_lock().ok());
+        match others.min_by_key(|other| first(other)) {
+            Some(mut other) if first(&other) < first(shard) => other.finished.pop_front(),
+            _ => shard.finished.pop_front(),
         }
     }
 

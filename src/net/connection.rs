@@ -29,7 +29,9 @@ use pacing::Pace;
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
 /// Bytes of replies gathered before they are written. A peer that does not read them is not listened to.
 const REPLIES_PER_TURN: usize = 64 * 1024;
-/// Bytes read at once. Larger than what loopback delivers at a time, so that most reads are short and
+/// Bytes read at once while commands are expected: what a client may send ahead of a reply that is held back.
+const COMMANDS: usize = 16 * 1024;
+/// Bytes read at once in message data. Larger than what loopback delivers at a time, so that most reads are short and
 /// need no second one to find out that there is no more.
 pub(super) const SCRATCH: usize = 128 * 1024;
 
@@ -280,7 +282,11 @@ impl<T: Transport> Connection<T> {
                 self.run(context, resources)
             }
             Phase::Open if self.output.is_none() => self.time_out(context, resources),
-            Phase::Open | Phase::Held | Phase::Closing(_) | Phase::Lingering => Fate::Over,
+            Phase::Open => {
+                self.note_timeout(context, resources, "write");
+                Fate::Over
+            }
+            Phase::Held | Phase::Closing(_) | Phase::Lingering => Fate::Over,
         }
     }
 
@@ -308,15 +314,19 @@ impl<T: Transport> Connection<T> {
 
     /// The client was silent too long.
     fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        context.counters.timeouts.add(1);
-        let Origin { local_addr, peer_addr, .. } = self.origin;
-        resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: i/o timeout")));
+        self.note_timeout(context, resources, "read");
         self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
         // It may be sending still; see `Lingering`.
-        self.readable |= self.session.expects() == Expect::Data || self.input.is_some();
+        self.readable |= self.session.expects() == Expect::Data || self.session.is_mid_line();
         self.finish(context);
         self.phase = Phase::Closing(Manner::Orderly);
         self.settle(context, resources)
+    }
+
+    fn note_timeout(&self, context: &Context, resources: &mut Resources, doing: &str) {
+        context.counters.timeouts.add(1);
+        let Origin { local_addr, peer_addr, .. } = self.origin;
+        resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
 
     /// Does what a step says: the records first, then the reply.

@@ -24,6 +24,9 @@ use crate::journal::Journal;
 const EVENTS: usize = 1024;
 /// Connections accepted before the sessions have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
+/// Connections accepted when the server stops: more than a backlog holds by default. New ones may come faster
+/// than they are accepted.
+const ACCEPTS_AT_STOP: usize = 8192;
 /// How long after running out of descriptors, or of sessions that there may be, accepting is tried again,
 /// unless a session ends before: the one that ends may be another thread's.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -129,7 +132,10 @@ impl Reactor {
 
     fn turn(&mut self, events: &Events) {
         self.resources.now = self.resources.clock.now();
-        let unfinished = std::mem::take(&mut self.again);
+        let mut unfinished = std::mem::take(&mut self.again);
+        // One that had an event too has put itself down twice, and has no right to more than the others.
+        unfinished.sort_unstable();
+        unfinished.dedup();
         for event in events {
             self.dispatch(event);
         }
@@ -260,13 +266,23 @@ impl Reactor {
         Token((generation as usize) << 32 | slot)
     }
 
+    /// Connections the kernel has completed were promised a server: they are served. There may be some that
+    /// no event has told of yet.
+    fn accept_waiting(&mut self) {
+        for listening in &mut self.listeners {
+            listening.is_ready = true;
+        }
+        for _ in 0..ACCEPTS_AT_STOP / ACCEPTS_PER_TURN {
+            self.accept_all();
+        }
+    }
+
     /// Does what the control asks for.
     fn obey(&mut self) {
         let Some(timeout) = self.control.stop_asked() else {
             return;
         };
-        // Connections the kernel has completed were promised a server: they are served.
-        self.accept_all();
+        self.accept_waiting();
         self.listeners.clear();
         let stop_at = self.resources.clock.now().after(timeout.into());
         self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
@@ -301,4 +317,60 @@ fn is_about_one_connection(error: &io::Error) -> bool {
                 | io::ErrorKind::TimedOut
                 | io::ErrorKind::PermissionDenied
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::memory::Budget;
+    use crate::net::bind;
+    use crate::records::Records;
+    use crate::smtp::{Keep, Policy};
+
+    /// Turns that are watched.
+    const TURNS: usize = 100;
+
+    fn reactor() -> (Reactor, SocketAddr) {
+        let config = Config::default();
+        let (addresses, mut sockets) =
+            bind(&config.listen_addresses().expect("valid"), 1, 16).expect("a listener");
+        let mut policy = Policy::default();
+        policy.keep = Keep::Nothing;
+        let records = Records { shard: 0, store: None, capture: None };
+        let context =
+            Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None);
+        let (reactor, _) = Reactor::new(sockets.remove(0), Arc::new(context), None).expect("a reactor");
+        (reactor, addresses[0])
+    }
+
+    /// Sends message data until nobody takes them any more.
+    fn flood(mut stream: TcpStream) {
+        let opening = b"EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n";
+        let chunk = vec![b'x'; 1 << 20];
+        let mut result = stream.write_all(opening);
+        while result.is_ok() {
+            result = stream.write_all(&chunk);
+        }
+    }
+
+    #[test]
+    fn a_client_that_sends_without_pause_had_ever_more_turns() {
+        let (mut reactor, address) = reactor();
+        let stream = TcpStream::connect(address).expect("a connection");
+        let flooding = std::thread::spawn(move || flood(stream));
+        let mut events = Events::with_capacity(EVENTS);
+        let mut most = 0;
+        for _ in 0..TURNS {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+            most = most.max(reactor.again.len());
+        }
+        drop(reactor);
+        flooding.join().expect("the flood ends");
+        assert!((1..=2).contains(&most), "{most} turns at once");
+    }
 }

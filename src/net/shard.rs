@@ -50,7 +50,7 @@ pub(crate) struct Context {
     pub(super) closes_at_once: bool,
     pub(super) records: Records,
     pub(super) counters: Arc<Counters>,
-    /// `None` when no message text is kept.
+    /// `None` when nothing is kept.
     pub(super) budget: Option<Budget>,
     session_ids: Arc<AtomicU64>,
 }
@@ -78,7 +78,7 @@ impl Context {
             closes_at_once: config.session_timeout.is_zero(),
             records,
             counters: Arc::default(),
-            budget: (policy.keep == Keep::Message).then(|| budget.clone()),
+            budget: (policy.keep != Keep::Nothing).then(|| budget.clone()),
             policy,
             session_ids,
         }

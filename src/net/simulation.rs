@@ -4,6 +4,7 @@
 //! `SMTPMOCK_SEED=n` runs one seed only.
 
 mod client;
+mod jump;
 mod script;
 mod wire;
 

@@ -23,6 +23,8 @@ pub struct Session {
     finished: Option<Box<Record>>,
     /// RCPTs since the record's MAIL, refused ones included.
     recipients: usize,
+    /// Octets of the RCPT lines in the record.
+    recipient_octets: usize,
     /// One of them was answered with the text of an accepted one.
     any_rcpt_accepted: bool,
     /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
@@ -162,13 +164,19 @@ impl Session {
         self.has_mail && !self.record.msg
     }
 
-    /// Octets of message text in memory: of the message being received, and of the one in the record.
+    /// Octets in memory of what a client can make long: the message being received, the one in the record,
+    /// and the RCPT lines.
     pub fn held_memory(&self) -> usize {
         let incoming = match &self.state {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
         };
-        incoming + self.record.msg_memory()
+        incoming + self.record.msg_memory() + self.recipient_octets
+    }
+
+    /// The client has sent the front of a command line and owes the rest.
+    pub fn is_mid_line(&self) -> bool {
+        matches!(&self.state, State::Commands(scanner) if scanner.is_mid_line())
     }
 
     /// Octets of the last message received to its end, kept or not.
@@ -176,8 +184,8 @@ impl Session {
         self.last_message_size
     }
 
-    /// Sets how many octets of message text may still be taken into memory, beyond those held already. Over
-    /// it messages are refused with [`ReplyKind::InsufficientStorage`].
+    /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.
+    /// Over it recipients and messages are refused with [`ReplyKind::InsufficientStorage`].
     pub fn set_memory_left(&mut self, octets: Option<usize>) {
         self.memory_left = octets;
     }
@@ -262,6 +270,7 @@ impl Session {
         if !keeps_all {
             self.record.keep_mail();
             self.any_rcpt_accepted = false;
+            self.recipient_octets = 0;
         }
         let path = Path::parse_forward(line, policy.addresses);
         let mailbox = path.as_ref().map(Path::mailbox);
@@ -280,7 +289,7 @@ impl Session {
         // go-smtp-mock tells an accepted RCPT by the text of its reply.
         self.any_rcpt_accepted |= answer.is_told() && policy.reads_as_accepted_rcpt(answer.reply);
         self.record.rcptto = answer.accepted || (keeps_all && self.any_rcpt_accepted);
-        if self.recipients < MAX_RECIPIENTS {
+        if self.recipients < MAX_RECIPIENTS && self.has_memory_left() {
             self.recipients += 1;
             self.note_rcpt(policy, exchange(policy, line, &answer));
         }
@@ -289,8 +298,13 @@ impl Session {
 
     fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
         if policy.keep != Keep::Nothing {
+            self.recipient_octets += exchange.request.len();
             self.record.rcptto_exchanges.push(Arc::new(exchange));
         }
+    }
+
+    fn has_memory_left(&self) -> bool {
+        self.memory_left != Some(0)
     }
 
     fn room_for_rcpt(&self, policy: &Policy) -> Verdict {
@@ -301,6 +315,9 @@ impl Session {
         }
         if self.recipients >= policy.max_recipients.min(MAX_RECIPIENTS) {
             return Err(ReplyKind::TooManyRecipients);
+        }
+        if !self.has_memory_left() {
+            return Err(ReplyKind::InsufficientStorage);
         }
         Ok(ReplyKind::RcptReceived)
     }
@@ -334,7 +351,7 @@ impl Session {
         if !self.transaction_open {
             return Err(ReplyKind::InvalidDataSequence);
         }
-        if policy.keep == Keep::Message && self.memory_left == Some(0) {
+        if policy.keep == Keep::Message && !self.has_memory_left() {
             return Err(ReplyKind::InsufficientStorage);
         }
         Ok(ReplyKind::DataReceived)
@@ -433,6 +450,7 @@ impl Session {
         self.has_mail = false;
         self.transaction_open = false;
         self.recipients = 0;
+        self.recipient_octets = 0;
         self.any_rcpt_accepted = false;
     }
 

@@ -115,6 +115,15 @@ fn the_oldest_records_are_evicted_by_count_whether_read_or_not() {
     assert_eq!(store.evicted(), 7);
 }
 
+/// A shard that has nothing old of its own evicted the record that it had just filed.
+#[test]
+fn a_shard_with_nothing_old_evicted_its_newest_record() {
+    let store = Store::new(2, 3, usize::MAX);
+    (0..3).for_each(|id| finish(&store, 0, id));
+    finish(&store, 1, 3);
+    assert_eq!(ids(&store.messages()), [1, 2, 3]);
+}
+
 #[test]
 fn the_oldest_records_are_evicted_by_bytes() {
     let text = "x".repeat(10_000);

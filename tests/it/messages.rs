@@ -289,6 +289,26 @@ fn memory_for_messages_is_bounded_over_all_sessions() {
 }
 
 #[test]
+fn memory_for_recipients_is_bounded_over_all_sessions() {
+    let server = start(Config::default().multiple_rcptto(true).max_message_memory(40_000));
+    let rcpt = format!("RCPT TO: {}<bob@example.com>", "x".repeat(3_900));
+    let replies = |client: &mut Client| -> Vec<String> { (0..20).map(|_| client.command(&rcpt)).collect() };
+
+    let mut second = Client::with_envelope(server.local_addr());
+    let mut first = Client::with_envelope(server.local_addr());
+    let replies_of_first = replies(&mut first);
+    let refusal = ReplyKind::InsufficientStorage.default_text();
+    assert_eq!(replies_of_first[5], "250 Received");
+    assert_eq!(replies_of_first[15], refusal);
+    assert_eq!(second.command("RCPT TO:<bob@example.com>"), refusal);
+
+    first.command("RSET");
+    assert_eq!(second.command("RCPT TO:<bob@example.com>"), "250 Received");
+    let kept = server.messages_and_purge();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[test]
 fn nothing_is_kept_when_records_are_off() {
     let server = start(Config::default().keep_records(false));
     send(&server, "one\r\n");

@@ -1,6 +1,6 @@
 //! The sum always holds, and both sides agree.
 
-use std::process::Stdio;
+use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,7 +36,7 @@ fn an_open_loop_sends_what_the_schedule_says_whatever_the_threads() {
 #[test]
 fn a_session_ends_after_its_messages() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink).with("-c 2 --count 30 --messages-per-session 3").run().expect(0);
+    let outcome = Load::on(&sink).with("-c 1 --count 30 --messages-per-session 3").run().expect(0);
     assert_eq!(outcome.count("accepted"), 30);
     assert_eq!(sink.sessions(), 10);
     assert_eq!(outcome.number("/latency/connect/ok/count"), 10);
@@ -117,10 +117,10 @@ fn an_interrupted_run_reports_what_it_has_and_what_is_in_flight() {
         Verb::Dot if turn.nth >= 100 => Act::Silence,
         _ => Act::Usual,
     });
-    let mut child = Load::on(&sink).with("-c 5 --duration 60s --grace 100ms").spawn();
+    let child = Load::on(&sink).with("-c 5 --duration 60s --grace 100ms").spawn();
     wait_until(|| sink.seen().verbs.get(&Verb::Dot).is_some_and(|count| *count >= 105));
     kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
-    let outcome = finish(&mut child);
+    let outcome = finish(child);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     outcome.check_sum();
     assert_eq!(outcome.count("accepted"), 100);
@@ -140,7 +140,7 @@ fn a_second_signal_ends_the_program_at_once() {
         let _ = kill_process(pid, Signal::INT);
         child.try_wait().expect("a child").is_some()
     });
-    assert_eq!(finish(&mut child).code, 130);
+    assert_eq!(finish(child).code, 130);
 }
 
 #[test]
@@ -166,19 +166,8 @@ fn hundreds_of_sessions_are_held_at_once() {
     assert_eq!(sink.sessions(), 400);
 }
 
-fn finish(child: &mut std::process::Child) -> Outcome {
-    let read = |from: Option<&mut dyn std::io::Read>| {
-        let mut bytes = Vec::new();
-        if let Some(from) = from {
-            from.read_to_end(&mut bytes).expect("output");
-        }
-        bytes
-    };
-    let _ = Stdio::piped();
-    let stdout = read(child.stdout.as_mut().map(|out| out as &mut dyn std::io::Read));
-    let stderr = read(child.stderr.as_mut().map(|out| out as &mut dyn std::io::Read));
-    let status = child.wait().expect("the program ends");
-    Outcome::of(&std::process::Output { status, stdout, stderr })
+fn finish(child: Child) -> Outcome {
+    Outcome::of(&child.wait_with_output().expect("the program ends"))
 }
 
 /// Looks until something is so; a test that waits in vain is ended by its runner.

@@ -4,8 +4,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Connection, Phase, SCRATCH, Transport};
+use super::{COMMANDS, Connection, Phase, SCRATCH, Transport};
 use crate::net::clock::Tick;
+use crate::smtp::Expect;
 use crate::smtp::behaviour::ByteRate;
 
 /// How much time's worth of bytes is written at once, where that is more than one byte: a reader sees pieces,
@@ -93,8 +94,12 @@ impl<T: Transport> Connection<T> {
 
     /// How many bytes may be read at once.
     pub(super) fn room_to_read(&self) -> usize {
+        let room = match self.session.expects() {
+            Expect::Command => COMMANDS,
+            Expect::Data => SCRATCH,
+        };
         let rate = self.pace.as_deref().and_then(|pace| pace.read_rate);
-        rate.map_or(SCRATCH, |rate| piece(rate, GULP, SCRATCH))
+        rate.map_or(room, |rate| piece(rate, GULP, room))
     }
 
     pub(super) fn may_read_by(&self, now: Tick) -> bool {

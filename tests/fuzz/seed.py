@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Fills corpus/ with the dialogues of tests/transcripts: python3 tests/fuzz/seed.py"""
+
+import base64
+import hashlib
+import json
+import pathlib
+
+HERE = pathlib.Path(__file__).resolve().parent
+LONGEST = 16 * 1024  # longer inputs make a fuzzer slow and find nothing more
+
+
+def sent(step):
+    if "send_b64" in step:
+        data = base64.b64decode(step["send_b64"])
+    else:
+        data = step.get("send", "").encode("utf-8", "surrogateescape")
+    repeat = step.get("send_repeat")
+    if repeat:
+        data += repeat["unit"].encode() * repeat["count"]
+    return data + step.get("send_suffix", "").encode()
+
+
+def dialogues():
+    for path in sorted((HERE.parent / "transcripts").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            if not line:
+                continue
+            yield b"".join(sent(step) for step in json.loads(line)["steps"])
+
+
+def write(target, data):
+    if 0 < len(data) <= LONGEST:
+        folder = HERE / "corpus" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+
+
+def main():
+    for number, dialogue in enumerate(dialogues()):
+        choice = number % 128
+        write("session", bytes([choice, number % 40]) + dialogue)
+        for line in dialogue.splitlines(keepends=True):
+            write("command", line)
+        _, found, data = dialogue.partition(b"DATA\r\n")
+        if found:
+            write("data_scanner", bytes([number % 40]) + data)
+    for target in ("session", "command", "data_scanner"):
+        count = len(list((HERE / "corpus" / target).iterdir()))
+        print(f"corpus/{target}: {count} inputs")
+
+
+if __name__ == "__main__":
+    main()

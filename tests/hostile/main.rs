@@ -1,0 +1,13 @@
+//! Clients that mean harm, or behave as if they did, over real sockets. Other sessions are served
+//! meanwhile, and nothing of theirs is lost.
+
+mod client;
+
+mod bounds;
+mod delays;
+mod descriptors;
+mod input;
+mod logging;
+mod peers;
+mod program;
+mod stop;

@@ -1,0 +1,143 @@
+//! Peers that connect and go, go half-way, or never listen.
+
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
+
+use smtpmock::smtp::DelayPoint;
+use socket2::SockRef;
+
+use crate::client::{Bystander, Client, config, eventually, start};
+
+#[test]
+fn ten_thousand_connects_and_resets() {
+    const EACH: usize = 5000;
+    let server = start(config());
+    let bystander = Bystander::at(server.local_addr());
+    let address = server.local_addr();
+    let attackers =
+        [0, 1].map(|_| thread::spawn(move || (0..EACH).for_each(|_| Client::rush(address).reset())));
+    attackers.into_iter().for_each(|attacker| attacker.join().expect("all connected"));
+    bystander.leave(&server);
+    eventually("all sessions to end", || server.stats().sessions_closed == server.stats().sessions_opened);
+    // Those that were reset in the backlog are never accepted.
+    println!("sessions opened: {}", server.stats().sessions_opened);
+    Client::connect(address).deliver("served afterwards");
+}
+
+#[test]
+fn a_half_close_after_everything_still_gets_every_reply() {
+    let server = start(config().delay(DelayPoint::Message, Duration::from_millis(50)));
+    let mut client = Client::connect(server.local_addr());
+    client.send(
+        "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n",
+    );
+    client.half_close();
+    let rest = client.rest();
+    let codes: Vec<&str> = rest.lines().map(|line| &line[..3]).collect();
+    assert_eq!(codes, ["250", "250", "250", "354", "250", "250"]);
+    assert_eq!(server.messages()[0].body(), b"x\r\n");
+}
+
+#[test]
+fn a_half_close_after_data_leaves_no_message() {
+    let server = start(config());
+    let mut client = Client::connect(server.local_addr());
+    client.open_data();
+    client.send("unfinished\r\n");
+    client.half_close();
+    assert_eq!(client.rest(), "");
+    eventually("the session's end", || server.stats().sessions_closed == 1);
+    assert!(server.messages().iter().all(|message| !message.msg()));
+    assert_eq!(server.stats().messages_accepted, 0);
+}
+
+#[test]
+fn a_reset_in_every_state() {
+    const ROUNDS: usize = 20;
+    let states: [&str; 10] = [
+        "",
+        "EHLO",
+        "EHLO a.example\r\n",
+        "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\n",
+        "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\n",
+        "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n",
+        "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nunfinished",
+        "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\n",
+        "NOOP\r\nNOOP\r\n", // held back
+        "EHLO a.example\r\nQUIT\r\n",
+    ];
+    let server = start(config().delay(DelayPoint::Noop, Duration::from_millis(20)));
+    let bystander = Bystander::at(server.local_addr());
+    for round in 0..ROUNDS {
+        for state in states {
+            let mut client = Client::connect(server.local_addr());
+            client.send(state);
+            if round % 2 == 0 && state.starts_with("EHLO ") {
+                assert_eq!(client.reply(), "250 Received");
+            }
+            client.reset();
+        }
+    }
+    bystander.leave(&server);
+    eventually("all sessions to end", || server.stats().sessions_closed == server.stats().sessions_opened);
+    // Each whole message was either taken or never read; none came twice.
+    let taken = server.messages().iter().filter(|message| message.body() == b"x\r\n").count();
+    assert!(taken <= ROUNDS, "{taken} messages of {ROUNDS}");
+}
+
+#[test]
+fn a_message_whose_acceptance_was_read_survives_the_reset() {
+    let server = start(config());
+    for number in 0..50 {
+        let mut client = Client::connect(server.local_addr());
+        client.deliver(&format!("{number}"));
+        client.reset();
+        assert_eq!(server.messages().iter().filter(|message| message.msg()).count(), number + 1);
+    }
+}
+
+/// Sockets with little room, so that unread replies press back soon.
+fn deaf_client(server: &smtpmock::Server) -> Client {
+    let client = Client::connect(server.local_addr());
+    SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("a small buffer");
+    client.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    client
+}
+
+const NOOP: &[u8] = b"NOOP\r\n";
+const MILLION: usize = 1_000_000;
+/// Far more bytes than the sockets of both sides hold.
+const MOST: usize = 256 << 20;
+
+#[test]
+fn a_million_noops_read_later_get_a_million_replies() {
+    let server = start(config());
+    let bystander = Bystander::at(server.local_addr());
+    let mut client = Client::connect(server.local_addr());
+    // The replies are more than the sockets hold: the server is paused before the first one is read.
+    let noops = NOOP.repeat(MILLION);
+    let sent = client.stream.write(&noops).expect("the server reads");
+    let mut writer = client.stream.try_clone().expect("a second handle");
+    let rest = noops[sent..].to_vec();
+    let writing = thread::spawn(move || writer.write_all(&rest));
+    let mut replies = vec![0; MILLION * b"250 Ok\r\n".len()];
+    client.reader().read_exact(&mut replies).expect("all replies");
+    assert!(replies.chunks(8).all(|reply| reply == b"250 Ok\r\n"));
+    writing.join().expect("a writer").expect("the server reads");
+    assert_eq!(client.ask("QUIT"), "221 Closing connection");
+    bystander.leave(&server);
+}
+
+#[test]
+fn a_peer_that_never_reads_is_paused_and_ended() {
+    let server = start(config().session_timeout(Duration::from_secs(1)));
+    let bystander = Bystander::at(server.local_addr());
+    let mut client = deaf_client(&server);
+    let sent = client.flood(&NOOP.repeat(MILLION), MOST);
+    assert!(sent < MOST, "the server took {sent} bytes of NOOPs from a peer that reads nothing");
+    bystander.leave(&server);
+    eventually("the deaf session's end", || server.stats().sessions_closed == server.stats().sessions_opened);
+    assert_eq!(server.stats().timeouts, 1);
+    drop(client);
+}
