@@ -2,6 +2,8 @@
 //! reactor's thread; nothing here blocks.
 
 mod filing;
+mod input;
+mod output;
 mod pacing;
 
 use std::io::{self, Read, Write};
@@ -19,7 +21,7 @@ use super::wheel::{Timer, Wheel};
 use crate::journal::{Event, Notes};
 use crate::memory::Charge;
 use crate::smtp::behaviour::Environment;
-use crate::smtp::{Command, Expect, LineScanner, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
+use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
 use crate::store::RunningKey;
 use pacing::Pace;
 
@@ -327,97 +329,6 @@ impl<T: Transport> Connection<T> {
         resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
 
-    /// Takes what was read before and had to wait.
-    fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
-        if let Some(mut buffer) = self.input.take() {
-            let taken = self.take(context, resources, buffer.bytes());
-            buffer.consume(taken);
-            self.input = Some(buffer);
-            resources.pool.reclaim(&mut self.input);
-        }
-    }
-
-    /// Reads until there is nothing left, a reply is held back, or others must have their turn.
-    fn read_on(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
-        let mut budget = BYTES_PER_TURN;
-        while self.readable && budget > 0 && self.may_read(resources) {
-            let mut scratch = std::mem::take(&mut resources.scratch);
-            let room = self.room_to_read().min(scratch.len());
-            let result = self.stream.read(&mut scratch[..room]);
-            if let Ok(count) = result {
-                budget = budget.saturating_sub(count);
-                self.note_read(resources.now, count);
-                self.readable = count == room;
-                self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
-                self.take_read(context, resources, &scratch[..count]);
-            }
-            resources.scratch = scratch;
-            match result.map_err(|error| (error.kind(), error)) {
-                Ok(_) | Err((io::ErrorKind::Interrupted, _)) => {}
-                Err((io::ErrorKind::WouldBlock, _)) => self.readable = false,
-                Err((_, error)) => return self.fail(resources, error),
-            }
-        }
-        Ok(())
-    }
-
-    fn may_read(&self, resources: &Resources) -> bool {
-        match self.phase {
-            Phase::Open => resources.replies.len() < REPLIES_PER_TURN && self.may_read_by(resources.now),
-            Phase::Lingering => true,
-            Phase::Delayed(_) | Phase::Held | Phase::Closing(_) => false,
-        }
-    }
-
-    fn fail(&mut self, resources: &mut Resources, error: io::Error) -> io::Result<()> {
-        let Origin { local_addr, peer_addr, .. } = self.origin;
-        resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
-        Err(error)
-    }
-
-    fn take_read(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) {
-        if let Some(mut buffer) = self.input.take() {
-            buffer.append(bytes);
-            self.input = Some(buffer);
-            self.take_buffered(context, resources);
-        } else {
-            let taken = self.take(context, resources, bytes);
-            resources.pool.append(&mut self.input, &bytes[taken..]);
-        }
-    }
-
-    /// Gives bytes to the session and follows its steps. Returns how many were used up.
-    fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
-        if matches!(self.phase, Phase::Lingering) {
-            return bytes.len();
-        }
-        let mut taken = 0;
-        while taken < bytes.len()
-            && matches!(self.phase, Phase::Open)
-            && resources.replies.len() < REPLIES_PER_TURN
-        {
-            let expected = self.session.expects();
-            self.admit_memory(context);
-            let progress = self.environ(context, resources.now, |session, environment| {
-                session.advance_in(&context.policy, environment, &bytes[taken..])
-            });
-            let used = &bytes[taken..taken + progress.consumed];
-            taken += progress.consumed;
-            if resources.notes.is_some() {
-                note_input(resources, expected, used);
-            }
-            if expected == Expect::Data {
-                self.renew(context, resources);
-            }
-            match progress.step {
-                Some(step) => self.follow(context, resources, &step),
-                None => break,
-            }
-        }
-        self.charge_memory(context);
-        taken
-    }
-
     /// Does what a step says: the records first, then the reply.
     fn follow(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
         if step.stage == Stage::Message {
@@ -529,73 +440,6 @@ impl<T: Transport> Connection<T> {
             || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
 
-    /// Closes at once when the peer has nothing unread; otherwise sees to it that the last reply arrives.
-    fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        if !self.readable || self.end_of_input || context.closes_at_once {
-            return Fate::Over;
-        }
-        if self.stream.end_output().is_err() {
-            return Fate::Over;
-        }
-        self.input = None;
-        self.phase = Phase::Lingering;
-        self.deadline = resources.now.after(context.linger_timeout);
-        Fate::Again
-    }
-
-    /// Writes the replies of this turn; what the peer does not take waits.
-    fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
-        if resources.replies.is_empty() {
-            return Ok(());
-        }
-        let replies = std::mem::take(&mut resources.replies);
-        let written = match self.output {
-            None if self.is_dripping() => {
-                self.begin_drip(resources.now);
-                Ok(0)
-            }
-            None => self.write_some(&replies),
-            Some(_) => Ok(0),
-        };
-        if let Ok(count) = written {
-            resources.pool.append(&mut self.output, &replies[count..]);
-        }
-        resources.replies = replies;
-        resources.replies.clear();
-        if written? > 0 {
-            self.renew(context, resources);
-        }
-        Ok(())
-    }
-
-    /// Writes what waits from earlier turns.
-    fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
-        if let Some(mut buffer) = self.output.take() {
-            let count = match self.is_dripping() {
-                true => self.drip(resources.now, buffer.bytes())?,
-                false => self.write_some(buffer.bytes())?,
-            };
-            buffer.consume(count);
-            self.output = Some(buffer);
-            resources.pool.reclaim(&mut self.output);
-            if count > 0 {
-                self.renew(context, resources);
-            }
-        }
-        Ok(())
-    }
-
-    /// How much the socket took; 0 when it is full.
-    fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.stream.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-                result => return result,
-            }
-        }
-    }
-
     /// Sees to it that the wheel has an entry not after the deadline.
     fn arm(&mut self, resources: &mut Resources) {
         let wake_at = self.paced_until().map_or(self.deadline, |at| at.min(self.deadline));
@@ -621,22 +465,5 @@ impl<T: Transport> Connection<T> {
             let now = now.since_start();
             ask(session, &mut Environment { now, session: session_id, peer: peer_addr.ip(), state })
         })
-    }
-}
-
-/// Notes what was received: a command line, or how many lines of message data.
-fn note_input(resources: &mut Resources, expected: Expect, used: &[u8]) {
-    match expected {
-        Expect::Command if used.is_empty() => {}
-        Expect::Command => {
-            let line = Command::parse(&used[..used.len().min(LineScanner::LIMIT)]).line;
-            resources.note(|| Event::Request(line.into()));
-        }
-        Expect::Data => {
-            let lines = memchr::memchr_iter(b'\n', used).count();
-            if lines > 0 {
-                resources.note(|| Event::DataLines(lines));
-            }
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smtpmock::smtp::Stage;
+use smtpmock::smtp::behaviour::Rule;
 use smtpmock::{Config, Server};
 
 use crate::client::{Client, End};
@@ -46,4 +48,27 @@ fn a_reply_is_held_back_as_long_as_told() {
     assert!(took >= Duration::from_millis(150), "{took:?}");
     assert_eq!(server.stats().delays.early, 0);
     assert_eq!(server.stats().delays.told.count(), 1);
+}
+
+#[test]
+fn a_rule_that_contradicts_itself_does_not_start() {
+    let contradictory = [
+        (Rule::at(Stage::Helo).to("x@example.com").silent(), "no recipient"),
+        (Rule::at(Stage::Rcpt).times(3), "something to do"),
+        (Rule::at(Stage::Rcpt).reply("250 ok").silent(), "either a reply, or none"),
+        (Rule::anywhere().nth(0).close(), "ordinals from 1"),
+    ];
+    for (rule, hint) in contradictory {
+        let error = Config::default().rule(rule).validate().expect_err("a contradiction");
+        assert_eq!(error.setting, "rule");
+        assert!(error.to_string().contains(hint), "{error}");
+    }
+    assert!(Config::default().max_sessions(0).validate().is_err());
+    assert!(Config::default().max_rcpts(10_001).validate().is_err());
+}
+
+#[test]
+fn a_rule_can_be_built_or_read() {
+    let built = Rule::at(Stage::Rcpt).to("*@slow.example").times(3).delay(Duration::from_secs(2));
+    assert_eq!("rcpt to=*@slow.example times=3 delay=2".parse(), Ok(built));
 }

@@ -1,0 +1,118 @@
+//! The way in: bytes from the socket to the session, as much at a time as others can wait for.
+
+use std::io;
+
+use super::{BYTES_PER_TURN, Connection, Origin, Phase, REPLIES_PER_TURN, Resources, Transport};
+use crate::journal::Event;
+use crate::net::shard::Context;
+use crate::smtp::{Command, Expect, LineScanner};
+
+impl<T: Transport> Connection<T> {
+    /// Takes what was read before and had to wait.
+    pub(super) fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
+        if let Some(mut buffer) = self.input.take() {
+            let taken = self.take(context, resources, buffer.bytes());
+            buffer.consume(taken);
+            self.input = Some(buffer);
+            resources.pool.reclaim(&mut self.input);
+        }
+    }
+
+    /// Reads until there is nothing left, a reply is held back, or others must have their turn.
+    pub(super) fn read_on(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        let mut budget = BYTES_PER_TURN;
+        while self.readable && budget > 0 && self.may_read(resources) {
+            let mut scratch = std::mem::take(&mut resources.scratch);
+            let room = self.room_to_read().min(scratch.len());
+            let result = self.stream.read(&mut scratch[..room]);
+            if let Ok(count) = result {
+                budget = budget.saturating_sub(count);
+                self.note_read(resources.now, count);
+                self.readable = count == room;
+                self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
+                self.take_read(context, resources, &scratch[..count]);
+            }
+            resources.scratch = scratch;
+            match result.map_err(|error| (error.kind(), error)) {
+                Ok(_) | Err((io::ErrorKind::Interrupted, _)) => {}
+                Err((io::ErrorKind::WouldBlock, _)) => self.readable = false,
+                Err((_, error)) => return self.fail(resources, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn may_read(&self, resources: &Resources) -> bool {
+        match self.phase {
+            Phase::Open => resources.replies.len() < REPLIES_PER_TURN && self.may_read_by(resources.now),
+            Phase::Lingering => true,
+            Phase::Delayed(_) | Phase::Held | Phase::Closing(_) => false,
+        }
+    }
+
+    fn fail(&mut self, resources: &mut Resources, error: io::Error) -> io::Result<()> {
+        let Origin { local_addr, peer_addr, .. } = self.origin;
+        resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
+        Err(error)
+    }
+
+    fn take_read(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) {
+        if let Some(mut buffer) = self.input.take() {
+            buffer.append(bytes);
+            self.input = Some(buffer);
+            self.take_buffered(context, resources);
+        } else {
+            let taken = self.take(context, resources, bytes);
+            resources.pool.append(&mut self.input, &bytes[taken..]);
+        }
+    }
+
+    /// Gives bytes to the session and follows its steps. Returns how many were used up.
+    fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
+        if matches!(self.phase, Phase::Lingering) {
+            return bytes.len();
+        }
+        let mut taken = 0;
+        while taken < bytes.len()
+            && matches!(self.phase, Phase::Open)
+            && resources.replies.len() < REPLIES_PER_TURN
+        {
+            let expected = self.session.expects();
+            self.admit_memory(context);
+            let progress = self.environ(context, resources.now, |session, environment| {
+                session.advance_in(&context.policy, environment, &bytes[taken..])
+            });
+            let used = &bytes[taken..taken + progress.consumed];
+            taken += progress.consumed;
+            if resources.notes.is_some() {
+                note_input(resources, expected, used);
+            }
+            if expected == Expect::Data {
+                self.renew(context, resources);
+            }
+            match progress.step {
+                Some(step) => self.follow(context, resources, &step),
+                None => break,
+            }
+        }
+        self.charge_memory(context);
+        taken
+    }
+}
+
+/// Notes what was received: a command line, or how many lines of message data.
+fn note_input(resources: &mut Resources, expected: Expect, used: &[u8]) {
+    match expected {
+        Expect::Command if used.is_empty() => {}
+        Expect::Command => {
+            let line = Command::parse(&used[..used.len().min(LineScanner::LIMIT)]).line;
+            resources.note(|| Event::Request(line.into()));
+        }
+        Expect::Data => {
+            let lines = memchr::memchr_iter(b'\n', used).count();
+            if lines > 0 {
+                resources.note(|| Event::DataLines(lines));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The way out: replies to the socket, what waits for room or for its pace, and the last ones.
+
+use std::io;
+
+use super::{Connection, Fate, Phase, Resources, Transport};
+use crate::net::shard::Context;
+
+impl<T: Transport> Connection<T> {
+    /// Closes at once when the peer has nothing unread; otherwise sees to it that the last reply arrives.
+    pub(super) fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        if !self.readable || self.end_of_input || context.closes_at_once {
+            return Fate::Over;
+        }
+        if self.stream.end_output().is_err() {
+            return Fate::Over;
+        }
+        self.input = None;
+        self.phase = Phase::Lingering;
+        self.deadline = resources.now.after(context.linger_timeout);
+        Fate::Again
+    }
+
+    /// Writes the replies of this turn; what the peer does not take waits.
+    pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        if resources.replies.is_empty() {
+            return Ok(());
+        }
+        let replies = std::mem::take(&mut resources.replies);
+        let written = match self.output {
+            None if self.is_dripping() => {
+                self.begin_drip(resources.now);
+                Ok(0)
+            }
+            None => self.write_some(&replies),
+            Some(_) => Ok(0),
+        };
+        if let Ok(count) = written {
+            resources.pool.append(&mut self.output, &replies[count..]);
+        }
+        resources.replies = replies;
+        resources.replies.clear();
+        if written? > 0 {
+            self.renew(context, resources);
+        }
+        Ok(())
+    }
+
+    /// Writes what waits from earlier turns.
+    pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        if let Some(mut buffer) = self.output.take() {
+            let count = match self.is_dripping() {
+                true => self.drip(resources.now, buffer.bytes())?,
+                false => self.write_some(buffer.bytes())?,
+            };
+            buffer.consume(count);
+            self.output = Some(buffer);
+            resources.pool.reclaim(&mut self.output);
+            if count > 0 {
+                self.renew(context, resources);
+            }
+        }
+        Ok(())
+    }
+
+    /// How much the socket took; 0 when it is full.
+    pub(super) fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                result => return result,
+            }
+        }
+    }
+}
