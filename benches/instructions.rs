@@ -31,7 +31,7 @@ fn text_lines() -> Vec<u8> {
         .collect()
 }
 
-#[library_benchmark(config = limit(40_000))]
+#[library_benchmark(config = limit(29_583))]
 #[bench::text(text_lines())]
 fn scan_data(bytes: Vec<u8>) -> usize {
     let mut content = 0;
@@ -39,17 +39,17 @@ fn scan_data(bytes: Vec<u8>) -> usize {
     content
 }
 
-#[library_benchmark(config = limit(1_000))]
+#[library_benchmark(config = limit(436))]
 fn scan_line() -> smtpmock::smtp::LineScan {
     black_box(LineScanner::default()).scan(black_box(b"MAIL FROM:<sender@example.com>\r\n"))
 }
 
-#[library_benchmark(config = limit(1_000))]
+#[library_benchmark(config = limit(235))]
 fn parse_command() -> Option<Verb> {
     black_box(Command::parse(black_box(b"MAIL FROM:<sender@example.com>\r\n"))).verb
 }
 
-#[library_benchmark(config = limit(2_000))]
+#[library_benchmark(config = limit(1_533))]
 fn parse_address() -> usize {
     let path = Path::parse_forward(black_box(b"RCPT TO:<recipient@example.com>"), AddressRules::Compat);
     path.map_or(0, |path| path.mailbox().len())
@@ -78,9 +78,9 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
     replies
 }
 
-#[library_benchmark(config = limit(10_000))]
-#[bench::keeping_nothing(warm(Keep::Nothing))]
-#[bench::keeping_everything(warm(Keep::Message))]
+#[library_benchmark]
+#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(9_677))]
+#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(10_884))]
 fn one_transaction((policy, mut session, input): (Policy, Session, Vec<u8>)) -> (Session, usize) {
     let replies = run(black_box(&policy), &mut session, black_box(&input));
     (session, replies)

@@ -57,7 +57,7 @@ pub(crate) enum Merge {
 /// The load.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The server: HOST:PORT, 192.0.2.1:25 or [2001:db8::1]:25; the port is 25 if left out
+    /// The server: `HOST:PORT`, `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 25 if left out
     #[arg(value_name = "HOST[:PORT]", required = true)]
     target: Option<String>,
     /// Sessions held (closed loop, default 16), or the most that may be open (open loop, default 128)
