@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
 /// saves a wake-up per message.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// The queue. Weights are in bytes, as each user reckons them.
 #[derive(Debug)]
