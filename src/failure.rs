@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::lock::lock;
 use crate::net::shard::Control;
 
 /// Why a running server failed. It has stopped listening: nobody is left talking to a port that looks
@@ -84,8 +85,4 @@ impl FailureReport {
             hook(failure);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -42,6 +42,7 @@ mod config;
 mod error;
 mod failure;
 mod journal;
+mod lock;
 mod logger;
 mod memory;
 mod message;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
+
+use crate::lock::lock;
 
 /// Receives log lines, on one thread of its own and one at a time, in the order of the events.
 ///
@@ -73,7 +75,7 @@ impl StdLogger {
     }
 
     fn write(&self, level: &str, at: SystemTime, text: &str) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.lines);
         lines.append(level, at, text);
         if lines.pending.len() >= WRITE_AT {
             lines.flush();
@@ -132,7 +134,7 @@ impl Logger for StdLogger {
     }
 
     fn flush(&self) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).flush();
+        lock(&self.lines).flush();
     }
 }
 

@@ -4,6 +4,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::lock::lock;
+
 /// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
 /// saves a wake-up per message.
 const GATHER: Duration = Duration::from_millis(5);
@@ -169,7 +171,7 @@ impl<T> Outbox<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
     }
 }
 

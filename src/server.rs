@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::error::{StartError, WaitError};
 use crate::failure::{FailureReport, ServerFailure};
 use crate::journal::{Event, Journal};
+use crate::lock::lock;
 use crate::memory::Budget;
 use crate::message::Message;
 use crate::net::clock::wall_time;
@@ -332,8 +333,4 @@ fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, S
     };
     let started = Journal::start(logger.clone());
     started.map(Some).map_err(|error| StartError::System("starting the log thread", error))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,11 +8,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use slab::Slab;
 
+use crate::lock::lock;
 use crate::message::Message;
 use crate::net::clock::Deadline;
 
@@ -281,11 +282,6 @@ impl Store {
             self.arrival.notify_all();
         }
     }
-}
-
-/// Whoever panicked with the lock held left nothing half done: each change is a single push or swap.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

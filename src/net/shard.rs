@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::reactor::Reactor;
 use crate::config::{Config, OverLimit};
 use crate::failure::ServerFailure;
 use crate::journal::Journal;
+use crate::lock::lock;
 use crate::memory::Budget;
 use crate::records::Records;
 use crate::smtp::behaviour::{ByteRate, State};
@@ -91,7 +92,7 @@ impl Context {
     /// Lends what rules remember. Where there is nothing to remember it is made anew each time.
     pub(super) fn with_state<R>(&self, ask: impl FnOnce(&mut State) -> R) -> R {
         match &self.state {
-            Some(state) => ask(&mut state.lock().unwrap_or_else(PoisonError::into_inner)),
+            Some(state) => ask(&mut lock(state)),
             None => ask(&mut State::default()),
         }
     }
@@ -141,12 +142,12 @@ impl Control {
 
     /// Asks the reactor to stop within `timeout`. A reactor that is gone is not an error.
     pub(crate) fn stop(&self, timeout: Duration) {
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(timeout);
+        *lock(&self.stop) = Some(timeout);
         let _ = self.waker.wake();
     }
 
     pub(super) fn stop_asked(&self) -> Option<Duration> {
-        *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.stop)
     }
 }
 
