@@ -51,6 +51,7 @@ mod net;
 mod outbox;
 mod reading;
 mod records;
+pub mod report;
 mod server;
 pub mod stats;
 mod store;

@@ -4,6 +4,7 @@
 //! it up (`net::readings`).
 
 mod catalogue;
+mod findings;
 mod health;
 mod numbers;
 mod timeline;
@@ -15,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::smtp::Stage;
 
 pub use catalogue::Metric;
+pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};
 pub use timeline::{Interval, Timeline};
