@@ -109,10 +109,10 @@ impl Probe {
         }
         self.recipients += u32::from(stage == Stage::Rcpt && step.accepted);
         self.is_in_data |= stage == Stage::Data && step.accepted;
-        if stage == Stage::Quit && step.accepted {
-            self.end(Ending::Quit);
+        if stage == Stage::Quit {
+            self.end(stats, Ending::Quit);
         } else if step.next != Next::Continue && step.next != Next::Hold {
-            self.end(Ending::Dismissed);
+            self.end(stats, Ending::Dismissed);
         }
     }
 
@@ -214,15 +214,29 @@ impl Probe {
         self.was_reset = true;
     }
 
-    /// The server ends the session. Only the first reason counts.
-    pub(crate) fn end(&mut self, ending: Ending) {
-        self.ending.get_or_insert(ending);
+    /// The server ends the session. Only the first reason counts, and none if a client that was owed a reply has
+    /// left before.
+    pub(crate) fn end(&mut self, stats: &mut Stats, ending: Ending) {
+        let has_left = self.gave_up.is_some() && matches!(ending, Ending::Dismissed | Ending::Stopped);
+        if has_left || self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(ending);
+        let sessions = &mut stats.sessions;
+        *match ending {
+            Ending::Quit => &mut sessions.quit,
+            Ending::TimedOut => &mut sessions.timed_out,
+            Ending::Dismissed => &mut sessions.dismissed,
+            Ending::Stopped => &mut sessions.stopped,
+        } += 1;
     }
 
     /// The session is over.
     pub(crate) fn close(&mut self, stats: &mut Stats, now: Stamp) {
         self.end_group(stats);
-        self.count_ending(stats, now);
+        if self.ending.is_none() {
+            self.note_leaving(stats, now);
+        }
         let sessions = &mut stats.sessions;
         sessions.closed += 1;
         sessions.silent += u64::from(self.commands == 0);
@@ -234,23 +248,16 @@ impl Probe {
         stats.timeline.at(now.since_start()).closed += 1;
     }
 
-    fn count_ending(&self, stats: &mut Stats, now: Stamp) {
-        let sessions = &mut stats.sessions;
-        match (self.ending, self.gave_up) {
-            (Some(Ending::Quit), _) => sessions.quit += 1,
-            (Some(Ending::TimedOut), _) => sessions.timed_out += 1,
-            (_, Some((stage, waited))) => {
-                sessions.gave_up += 1;
-                stats.stages[stage].gave_up.add(waited);
-            }
-            (Some(Ending::Dismissed), None) => sessions.dismissed += 1,
-            (Some(Ending::Stopped), None) => sessions.stopped += 1,
-            (None, None) => {
-                sessions.left += 1;
-                let stage = if self.is_in_data { Stage::Message } else { self.last_stage };
-                let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
-                stats.stages[stage].left.add(now.since(since));
-            }
+    /// The client has ended the session.
+    fn note_leaving(&self, stats: &mut Stats, now: Stamp) {
+        if let Some((stage, waited)) = self.gave_up {
+            stats.sessions.gave_up += 1;
+            stats.stages[stage].gave_up.add(waited);
+        } else {
+            stats.sessions.left += 1;
+            let stage = if self.is_in_data { Stage::Message } else { self.last_stage };
+            let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
+            stats.stages[stage].left.add(now.since(since));
         }
     }
 }

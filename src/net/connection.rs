@@ -335,7 +335,7 @@ impl<T: Transport> Connection<T> {
 
     /// The server stops and can't wait any longer: 421, as far as the peer takes it at once.
     pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
-        self.probe.end(Ending::Stopped);
+        self.probe.end(&mut resources.gathering.stats, Ending::Stopped);
         if matches!(self.phase, Phase::Open | Phase::Delayed(_)) {
             self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
             // The last words are not dripped: there is no time.
@@ -370,7 +370,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
-        self.probe.end(Ending::TimedOut);
+        self.probe.end(&mut resources.gathering.stats, Ending::TimedOut);
         let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
