@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -56,6 +57,8 @@ type Entry = (SystemTime, Event);
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     queue: Arc<Outbox<Entry>>,
+    /// Entries that found the queue full.
+    dropped: Arc<AtomicU64>,
 }
 
 /// One thread's events since it last posted them.
@@ -70,10 +73,14 @@ impl Journal {
     /// Starts the thread that formats and logs.
     pub(crate) fn start(logger: SharedLogger) -> io::Result<(Self, JoinHandle<()>)> {
         let queue = Arc::new(Outbox::new(QUEUE_LIMIT));
-        let journal = Self { queue: Arc::clone(&queue) };
+        let dropped = Arc::<AtomicU64>::default();
+        let journal = Self { queue: Arc::clone(&queue), dropped: Arc::clone(&dropped) };
         let thread = thread::Builder::new().name("smtpmock-log".into()).spawn(move || {
             let mut text = String::new();
-            queue.write_all(|batch| log_batch(&logger, &mut text, &batch));
+            queue.write_all(|batch| {
+                dropped.fetch_add(batch.dropped, Ordering::Relaxed);
+                log_batch(&logger, &mut text, &batch);
+            });
         })?;
         Ok((journal, thread))
     }
@@ -87,6 +94,11 @@ impl Journal {
     /// Notes for one thread.
     pub(crate) fn notes(&self) -> Notes {
         Notes { journal: self.clone(), entries: Vec::new(), weight: 0 }
+    }
+
+    /// How many entries were lost so far because the logger did not keep up.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Everything posted so far is logged, then the thread ends.
@@ -168,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_one_turn_noted_grew_without_bound() {
-        let journal = Journal { queue: Arc::new(Outbox::new(QUEUE_LIMIT)) };
+        let journal = Journal { queue: Arc::new(Outbox::new(QUEUE_LIMIT)), dropped: Arc::default() };
         let mut notes = journal.notes();
         let line = Event::Request(vec![b'x'; 1000].into());
         let mut most = 0;

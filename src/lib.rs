@@ -44,13 +44,16 @@ mod failure;
 mod journal;
 mod lock;
 mod logger;
+mod measure;
 mod memory;
 mod message;
 mod net;
 mod outbox;
+mod reading;
 mod records;
+pub mod report;
 mod server;
-mod stats;
+pub mod stats;
 mod store;
 
 pub use capture::CaptureContent;
@@ -60,7 +63,7 @@ pub use failure::ServerFailure;
 pub use logger::{Logger, StdLogger};
 pub use message::Message;
 pub use server::{Server, StopOutcome};
-pub use stats::{Delays, Durations, RuleStats, Stats};
+pub use stats::Stats;
 
 /// The README's examples are tests.
 #[cfg(doctest)]

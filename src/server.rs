@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,10 +18,12 @@ use crate::journal::{Event, Journal};
 use crate::lock::lock;
 use crate::memory::Budget;
 use crate::message::Message;
+use crate::net::census::Census;
 use crate::net::clock::wall_time;
 use crate::net::shard::{Context, Control, Ending, Shard};
+use crate::reading::{Behaviour, Totals};
 use crate::records::Records;
-use crate::stats::{Behaviour, Counters, Stats};
+use crate::stats::Stats;
 use crate::store::Store;
 
 /// How a server stopped.
@@ -60,13 +61,13 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     shutdown_timeout: Duration,
     store: Option<Arc<Store>>,
-    counters: Vec<Arc<Counters>>,
     journal: Option<Journal>,
     capture: Option<Capture>,
     failure: Arc<FailureReport>,
     controls: Vec<Arc<Control>>,
     life: Mutex<Life>,
     behaviour: Behaviour,
+    totals: Totals,
 }
 
 enum Life {
@@ -106,13 +107,13 @@ impl Server {
             addresses,
             shutdown_timeout: config.shutdown_timeout,
             store,
-            counters: Vec::new(),
             journal,
             capture,
             failure,
             controls: Vec::new(),
             life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log_thread })),
             behaviour,
+            totals: Totals::new(),
         };
         server.start_shards(&config, sockets)?;
         server.log(Event::Started { port: server.port() });
@@ -126,7 +127,7 @@ impl Server {
         sockets: Vec<Vec<mio::net::TcpListener>>,
     ) -> Result<(), StartError> {
         let budget = Budget::new(config.max_message_memory);
-        let session_ids = Arc::new(AtomicU64::new(0));
+        let census = Arc::<Census>::default();
         for (index, sockets) in sockets.into_iter().enumerate() {
             let records = Records {
                 shard: index,
@@ -139,12 +140,12 @@ impl Server {
                 Arc::clone(policy),
                 records,
                 &budget,
-                Arc::clone(&session_ids),
+                Arc::clone(&census),
                 state.clone(),
             );
-            self.counters.push(context.counters());
             let failure = Arc::clone(&self.failure);
-            let shard = Shard::start(index, sockets, context, self.journal.as_ref(), move |why| {
+            let clock = self.totals.clock();
+            let shard = Shard::start(index, sockets, context, clock, self.journal.as_ref(), move |why| {
                 failure.report(why.clone());
             })
             .map_err(|error| StartError::System("starting a reactor thread", error))?;
@@ -219,9 +220,13 @@ impl Server {
         arrived.ok_or_else(|| WaitError { expected, timeout, arrived: self.messages() })
     }
 
-    /// What the server has done so far.
+    /// What the server has measured so far. Each shard is woken to hand over what it has; a shard that waits
+    /// for a capture that does not keep up does so when it goes on.
     pub fn stats(&self) -> Stats {
-        Stats::sum(&self.counters, self.store.as_ref().map_or(0, |store| store.evicted()), &self.behaviour)
+        let mut stats = self.totals.read(&self.controls, &self.behaviour);
+        stats.health.records_evicted = self.store.as_ref().map_or(0, |store| store.evicted());
+        stats.health.log_entries_dropped = self.journal.as_ref().map_or(0, Journal::dropped);
+        stats
     }
 
     /// What all chance in this server follows from: [`Config::seed`], or a random one without it. With the

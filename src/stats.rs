@@ -1,126 +1,311 @@
-//! Counters of what the server did: one set per shard, added up when read.
+//! What a server measured: how its clients behaved, what it answered, and how well it did itself.
+//!
+//! Each shard fills a [`Stats`] of its own, without a lock; whoever reads them takes what has gathered and adds
+//! it up (`net::readings`).
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+mod catalogue;
+mod findings;
+mod health;
+mod numbers;
+mod timeline;
 
-use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+use std::time::{Duration, SystemTime};
 
-use crate::smtp::Policy;
-use crate::smtp::behaviour::{MAX_DURATION, State};
+use crate::smtp::Stage;
 
-/// Digits kept of every duration: 1 in 1000.
-const PRECISION: u8 = 3;
+pub use catalogue::Metric;
+pub use findings::Finding;
+pub use health::Health;
+pub use numbers::{Durations, Numbers};
+pub use timeline::{Interval, Timeline};
 
-/// A number that one thread counts up and any thread reads.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+/// What adds up: over shards, and over time.
+pub(crate) trait Additive {
+    /// Adds what another one measured.
+    fn merge(&mut self, other: &Self);
 
-impl Counter {
-    /// Adds `amount`. Only the thread that owns the counter may call this: a load and a store cost a
-    /// fraction of an atomic addition.
-    pub(crate) fn add(&self, amount: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
+    /// Leaves what was measured after an earlier reading of the same.
+    fn subtract(&mut self, earlier: &Self);
 }
 
-/// What one shard counts.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) sessions_opened: Counter,
-    pub(crate) sessions_closed: Counter,
-    pub(crate) messages_accepted: Counter,
-    pub(crate) messages_refused: Counter,
-    pub(crate) message_bytes: Counter,
-    pub(crate) timeouts: Counter,
-    /// Locked by its shard only when a delay is over, and by readers.
-    delays: Mutex<Delays>,
-}
-
-impl Counters {
-    /// A reply was told to be held back, and was.
-    pub(crate) fn note_delay(&self, told: Duration, achieved: Duration) {
-        let mut delays = self.delays();
-        delays.told.add(told);
-        delays.achieved.add(achieved);
-        delays.lateness.add(achieved.saturating_sub(told));
-        delays.early += u64::from(achieved < told);
-    }
-
-    fn delays(&self) -> MutexGuard<'_, Delays> {
-        self.delays.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Durations that were measured, as a histogram: to the microsecond, and to 3 digits.
-#[derive(Clone)]
-pub struct Durations(Histogram<u64>);
-
-impl Default for Durations {
-    fn default() -> Self {
-        Self(Histogram::new(PRECISION).expect("a precision that exists"))
-    }
-}
-
-impl Durations {
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// The shortest that this share of them (0 to 1) does not exceed. Zero where there are none.
-    pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(share))
-    }
-
-    /// The share of them (0 to 1) that is not longer than this. 1 where there are none.
-    pub fn share_within(&self, limit: Duration) -> f64 {
-        let within = self.0.count_between(0, microseconds(limit));
-        if self.0.is_empty() { 1.0 } else { within as f64 / self.0.len() as f64 }
-    }
-
-    /// The longest.
-    pub fn max(&self) -> Duration {
-        Duration::from_micros(self.0.max())
-    }
-
-    fn add(&mut self, duration: Duration) {
-        // It grows as needed; what is longer than any delay can be counts as that.
-        let _ = self.0.record(microseconds(duration.min(MAX_DURATION)));
-    }
-
+impl Additive for u64 {
     fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("a histogram that grows takes any other");
+        *self += other;
+    }
+
+    fn subtract(&mut self, earlier: &Self) {
+        *self = self.saturating_sub(*earlier);
     }
 }
 
-fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
+/// Adds up a struct by its fields.
+macro_rules! by_fields {
+    ($type:ty: $($field:ident),+) => {
+        impl $crate::stats::Additive for $type {
+            fn merge(&mut self, other: &Self) {
+                $($crate::stats::Additive::merge(&mut self.$field, &other.$field);)+
+            }
 
-impl PartialEq for Durations {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+            fn subtract(&mut self, earlier: &Self) {
+                $($crate::stats::Additive::subtract(&mut self.$field, &earlier.$field);)+
+            }
+        }
+    };
+}
+pub(crate) use by_fields;
+
+/// The highest value seen. Differences keep it: when it was seen is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Peak(u64);
+
+impl Peak {
+    /// The highest value.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn see(&mut self, value: u64) {
+        self.0 = self.0.max(value);
     }
 }
 
-impl Eq for Durations {}
+impl Additive for Peak {
+    fn merge(&mut self, other: &Self) {
+        self.see(other.0);
+    }
 
-impl fmt::Debug for Durations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quantiles = [0.5, 0.9, 0.99].map(|share| self.quantile(share));
-        f.debug_struct("Durations")
-            .field("count", &self.count())
-            .field("p50_p90_p99", &quantiles)
-            .field("max", &self.max())
-            .finish()
+    fn subtract(&mut self, _earlier: &Self) {}
+}
+
+impl Additive for BTreeMap<u16, u64> {
+    fn merge(&mut self, other: &Self) {
+        for (code, count) in other {
+            *self.entry(*code).or_default() += count;
+        }
+    }
+
+    fn subtract(&mut self, earlier: &Self) {
+        for (code, count) in earlier {
+            if let Some(own) = self.get_mut(code) {
+                own.subtract(count);
+            }
+        }
+        self.retain(|_, count| *count > 0);
     }
 }
+
+/// What a server did and saw since it started, or between two readings.
+///
+/// Times are the server's: a client's think time is what lies between the end of the system call that sent our
+/// reply and the wake-up that brought its next command, so it has the way through the network in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// When the server started; `None` in a part that no server has completed.
+    pub started_at: Option<SystemTime>,
+    /// How long after the start this begins: zero, or for [`since`](Self::since) when the earlier was read.
+    pub begins: Duration,
+    /// How long after the start this was read.
+    pub ends: Duration,
+    /// What all chance followed from: with it, and one shard, the same run can be had again.
+    pub seed: u64,
+    /// Every rule: those that were told in their order, then lists, limits and `fail_fast` where they are set.
+    pub rules: Vec<RuleStats>,
+    /// Sessions that each shard has accepted, by shard. The kernel spreads connections over the shards by a
+    /// hash of the addresses, so with few connections these differ widely.
+    pub sessions_by_shard: Vec<u64>,
+    /// Connections, from accept to close.
+    pub sessions: SessionStats,
+    /// Mail transactions and message data.
+    pub messages: MessageStats,
+    /// What happened at each stage of a session.
+    pub stages: Stages,
+    /// Commands that did not wait for the reply to the one before (RFC 2920).
+    pub pipelining: PipelineStats,
+    /// What was tried again after a 4yz reply.
+    pub retries: RetryStats,
+    /// The delays that are over.
+    pub delays: Delays,
+    /// How well the server itself did.
+    pub health: Health,
+    /// Sessions and messages over time.
+    pub timeline: Timeline,
+}
+
+/// Connections, from accept to close.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Connections accepted.
+    pub opened: u64,
+    /// Greeted with a 4yz or 5yz reply.
+    pub refused: u64,
+    /// Sessions that are over.
+    pub closed: u64,
+    /// Most open at a time, over all shards.
+    pub peak: Peak,
+    /// Clients that connected and sent nothing: readiness probes, port scans.
+    pub silent: u64,
+    /// Ended by QUIT.
+    pub quit: u64,
+    /// Ended by the client without QUIT while it was owed no reply; see [`StageStats::left`].
+    pub left: u64,
+    /// Ended by the client while it was owed a reply; see [`StageStats::gave_up`].
+    pub gave_up: u64,
+    /// Ended by the session timeout: the client was silent too long.
+    pub timed_out: u64,
+    /// Ended by the server because a rule, a limit or `fail_fast` says so.
+    pub dismissed: u64,
+    /// Still running when the time for a stop was up.
+    pub stopped: u64,
+    /// Connections reset by the client, however the session ended.
+    pub resets: u64,
+    /// Sessions in which the client went on after a 421 (RFC 5321 section 3.8: it should close).
+    pub went_on_after_421: u64,
+    /// Sessions in which the client sent before it was greeted (RFC 5321 section 3.1).
+    pub early_talkers: u64,
+    /// From accept to close.
+    pub duration: Durations,
+    /// Messages accepted in a session.
+    pub messages: Numbers,
+    /// Commands in a session.
+    pub commands: Numbers,
+    /// From accept to the first MAIL.
+    pub first_mail: Durations,
+    /// Between one connection and the next, over all shards.
+    pub inter_arrival: Durations,
+}
+
+by_fields!(SessionStats: opened, refused, closed, peak, silent, quit, left, gave_up, timed_out, dismissed, stopped,
+    resets, went_on_after_421, early_talkers, duration, messages, commands, first_mail, inter_arrival);
+
+/// Mail transactions and message data.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct MessageStats {
+    /// Messages answered with an acceptance of the final dot.
+    pub accepted: u64,
+    /// Messages received to the final dot and refused.
+    pub refused: u64,
+    /// Messages whose session ended before their final dot.
+    pub aborted: u64,
+    /// Octets of accepted message texts.
+    pub bytes: u64,
+    /// From the 354 to the final dot. Not of messages that did not wait for the 354.
+    pub data_time: Durations,
+    /// Octets a second in that time.
+    pub data_rate: Numbers,
+    /// Of each message that came in more than one read, the longest time between two.
+    pub longest_gap: Durations,
+    /// RCPTs accepted, per message.
+    pub recipients: Numbers,
+    /// Messages whose lines were looked at: the first of each session, and then every 16th.
+    pub inspected: u64,
+    /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it).
+    pub with_bare_lf: u64,
+    /// Those of them with a line of more than 998 octets (RFC 5322 section 2.1.1).
+    pub with_long_lines: u64,
+}
+
+by_fields!(MessageStats: accepted, refused, aborted, bytes, data_time, data_rate, longest_gap, recipients,
+    inspected, with_bare_lf, with_long_lines);
+
+/// What happened at one stage.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct StageStats {
+    /// Commands, greetings or messages.
+    pub count: u64,
+    /// Those answered with a 4yz or 5yz reply, by its code.
+    pub refused: BTreeMap<u16, u64>,
+    /// From our reply leaving to this command arriving; at [`Stage::Message`] from the 354 to the first octets.
+    /// Not of commands that did not wait for the reply before.
+    pub think: Durations,
+    /// From the command being readable to its reply written, without the time it was told to be held back.
+    pub service: Durations,
+    /// How long clients waited for our reply that then closed the connection: their own timeout, measured.
+    pub gave_up: Durations,
+    /// How long after our reply to this clients closed without QUIT; at [`Stage::Message`] in the middle of
+    /// the data too.
+    pub left: Durations,
+}
+
+by_fields!(StageStats: count, refused, think, service, gave_up, left);
+
+/// What happened, by stage.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stages([StageStats; Stage::ALL.len()]);
+
+impl Stages {
+    /// All of them, in the order of [`Stage::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Stage, &StageStats)> {
+        Stage::ALL.iter().copied().zip(&self.0)
+    }
+}
+
+impl Index<Stage> for Stages {
+    type Output = StageStats;
+
+    fn index(&self, stage: Stage) -> &StageStats {
+        &self.0[stage as usize]
+    }
+}
+
+impl IndexMut<Stage> for Stages {
+    fn index_mut(&mut self, stage: Stage) -> &mut StageStats {
+        &mut self.0[stage as usize]
+    }
+}
+
+impl Additive for Stages {
+    fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, other)| own.merge(other));
+    }
+
+    fn subtract(&mut self, earlier: &Self) {
+        self.0.iter_mut().zip(&earlier.0).for_each(|(own, earlier)| own.subtract(earlier));
+    }
+}
+
+/// Commands that did not wait for the reply to the one before.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct PipelineStats {
+    /// The reply to EHLO offers PIPELINING (RFC 2920). Set by configuration only: without it, none is offered.
+    pub offered: bool,
+    /// Commands sent together, two or more, by their number. A final dot counts as a command.
+    pub groups: Numbers,
+}
+
+impl Additive for PipelineStats {
+    fn merge(&mut self, other: &Self) {
+        self.offered |= other.offered;
+        self.groups.merge(&other.groups);
+    }
+
+    fn subtract(&mut self, earlier: &Self) {
+        self.groups.subtract(&earlier.groups);
+    }
+}
+
+/// What was tried again after a 4yz reply: the same reverse-path and forward-path, and where the message had been
+/// sent, the same Message-ID.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct RetryStats {
+    /// Recipients that were put off with a 4yz reply, once each.
+    pub deferred: u64,
+    /// Those that were tried again, however often.
+    pub retried: u64,
+    /// From the 4yz reply to the next try.
+    pub after: Durations,
+    /// Recipients that were put off and then forgotten for want of room: their retries are not counted.
+    pub forgotten: u64,
+}
+
+by_fields!(RetryStats: deferred, retried, after, forgotten);
 
 /// The delays that are over: what was told and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,12 +313,24 @@ impl fmt::Debug for Durations {
 pub struct Delays {
     /// As configured, and drawn where that leaves it to chance.
     pub told: Durations,
-    /// From the moment the command was read to the moment its reply was written.
+    /// From the moment the command was read to the moment its reply was due and about to be written.
     pub achieved: Durations,
     /// The difference.
     pub lateness: Durations,
     /// How many were shorter than told: none, unless there is a bug.
     pub early: u64,
+}
+
+by_fields!(Delays: told, achieved, lateness, early);
+
+impl Delays {
+    /// A reply was told to be held back, and was.
+    pub(crate) fn note(&mut self, told: Duration, achieved: Duration) {
+        self.told.add(told);
+        self.achieved.add(achieved);
+        self.lateness.add(achieved.saturating_sub(told));
+        self.early += u64::from(achieved < told);
+    }
 }
 
 /// A rule and how often it came into play.
@@ -148,84 +345,44 @@ pub struct RuleStats {
     pub fired: u64,
 }
 
-/// What the server did since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections accepted.
-    pub sessions_opened: u64,
-    /// Sessions that are over.
-    pub sessions_closed: u64,
-    /// Sessions that each shard has accepted, by shard. The kernel spreads connections over the shards by a
-    /// hash of the addresses, so with few connections these differ widely.
-    pub sessions_by_shard: Vec<u64>,
-    /// Messages answered with an acceptance of the final dot.
-    pub messages_accepted: u64,
-    /// Messages received to the final dot and refused.
-    pub messages_refused: u64,
-    /// Octets of accepted message texts.
-    pub message_bytes: u64,
-    /// Sessions ended because the client was silent too long.
-    pub timeouts: u64,
-    /// Records no longer kept because [`Config::max_records`](crate::Config::max_records) or
-    /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
-    pub records_evicted: u64,
-    /// What all chance followed from: with it, and one shard, the same run can be had again.
-    pub seed: u64,
-    /// Every rule: those that were told in their order, then lists, limits and `fail_fast` where they are set.
-    pub rules: Vec<RuleStats>,
-    /// The delays that are over.
-    pub delays: Delays,
-}
-
-/// What rules are, and what they remember.
-#[derive(Debug)]
-pub(crate) struct Behaviour {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) state: Option<Arc<Mutex<State>>>,
-}
-
-impl Behaviour {
-    fn rules(&self) -> Vec<RuleStats> {
-        let Some(state) = &self.state else { return Vec::new() };
-        let tallies = self.policy.tallies(&state.lock().unwrap_or_else(PoisonError::into_inner));
-        let stats = |(rule, tally): (String, crate::smtp::behaviour::Tally)| RuleStats {
-            rule,
-            reached: tally.reached,
-            fired: tally.fired,
-        };
-        tallies.into_iter().map(stats).collect()
-    }
-}
+// What a shard fills. The rest is the server's, and is set when it is read.
+by_fields!(Stats: sessions, messages, stages, pipelining, retries, delays, health, timeline);
 
 impl Stats {
-    /// Adds up what the shards have counted so far.
-    pub(crate) fn sum(shards: &[Arc<Counters>], records_evicted: u64, behaviour: &Behaviour) -> Self {
-        let sum = |of: fn(&Counters) -> &Counter| shards.iter().map(|shard| of(shard).get()).sum();
-        Self {
-            sessions_opened: sum(|shard| &shard.sessions_opened),
-            sessions_closed: sum(|shard| &shard.sessions_closed),
-            sessions_by_shard: shards.iter().map(|shard| shard.sessions_opened.get()).collect(),
-            messages_accepted: sum(|shard| &shard.messages_accepted),
-            messages_refused: sum(|shard| &shard.messages_refused),
-            message_bytes: sum(|shard| &shard.message_bytes),
-            timeouts: sum(|shard| &shard.timeouts),
-            records_evicted,
-            seed: behaviour.policy.seed,
-            rules: behaviour.rules(),
-            delays: sum_delays(shards),
+    /// What was measured after `earlier`, a reading of the same server. Peaks, and what there is only one of (the
+    /// seed, settings), are those of the later reading.
+    ///
+    /// ```
+    /// # use smtpmock::{Config, Server};
+    /// let server = Server::start(Config::default())?;
+    /// let before = server.stats();
+    /// // … send
+    /// let phase = server.stats().since(&before);
+    /// assert_eq!(phase.messages.accepted, 0);
+    /// # Ok::<(), smtpmock::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut difference = self.clone();
+        difference.subtract(earlier);
+        difference.begins = earlier.ends;
+        for (own, earlier) in difference.sessions_by_shard.iter_mut().zip(&earlier.sessions_by_shard) {
+            own.subtract(earlier);
         }
+        for (own, earlier) in difference.rules.iter_mut().zip(&earlier.rules) {
+            own.reached.subtract(&earlier.reached);
+            own.fired.subtract(&earlier.fired);
+        }
+        difference
     }
-}
 
-fn sum_delays(shards: &[Arc<Counters>]) -> Delays {
-    let mut sum = Delays::default();
-    for shard in shards {
-        let delays = shard.delays();
-        sum.told.merge(&delays.told);
-        sum.achieved.merge(&delays.achieved);
-        sum.lateness.merge(&delays.lateness);
-        sum.early += delays.early;
+    /// How long it was measured.
+    pub fn length(&self) -> Duration {
+        self.ends.saturating_sub(self.begins)
     }
-    sum
+
+    /// Sessions that are open.
+    pub fn sessions_open(&self) -> u64 {
+        self.sessions.opened.saturating_sub(self.sessions.closed)
+    }
 }

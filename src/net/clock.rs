@@ -11,6 +11,12 @@ pub(crate) const TICK: Duration = Duration::from_micros(250);
 pub(crate) struct Tick(u64);
 
 impl Tick {
+    /// The tick that is running so long after the start.
+    pub(crate) fn at(since_start: Duration) -> Self {
+        // A u64 holds 584 years of nanoseconds.
+        Self(since_start.as_nanos() as u64 / TICK.as_nanos() as u64)
+    }
+
     /// The tick of this number.
     pub(crate) const fn new(number: u64) -> Self {
         Self(number)
@@ -73,8 +79,7 @@ impl Clock {
 
     /// The tick that is running now.
     pub(crate) fn now(&self) -> Tick {
-        // A u64 holds 584 years of nanoseconds.
-        Tick(self.elapsed().as_nanos() as u64 / TICK.as_nanos() as u64)
+        Tick::at(self.elapsed())
     }
 
     /// How long until `tick` begins; zero when it has begun.

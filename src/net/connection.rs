@@ -3,6 +3,7 @@
 
 mod filing;
 mod input;
+mod measuring;
 mod output;
 mod pacing;
 
@@ -15,13 +16,17 @@ use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::buffer::{Buffer, Pool};
+use super::census::{Arrival, Census};
 use super::clock::{Clock, Tick, wall_time};
+use super::readings::Gathering;
 use super::shard::Context;
 use super::wheel::{Timer, Wheel};
 use crate::journal::{Event, Notes};
+use crate::measure::{Asked, Ending, Probe, Stamp};
 use crate::memory::Charge;
 use crate::smtp::behaviour::Environment;
 use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
+use crate::stats::Stats;
 use crate::store::RunningKey;
 use pacing::Pace;
 
@@ -40,17 +45,48 @@ pub(super) struct Resources {
     pub(super) clock: Clock,
     /// The time at which this turn began.
     pub(super) now: Tick,
+    /// The same, for measuring. What is read in a turn had arrived by then.
+    pub(super) woken: Stamp,
     pub(super) wheel: Wheel<Token>,
     pub(super) pool: Pool,
     /// What `read` fills; empty only while a connection works on it.
     pub(super) scratch: Vec<u8>,
     /// Replies of the connection whose turn it is, until they are written.
     pub(super) replies: Vec<u8>,
+    /// What they answer.
+    pub(super) asked: Vec<Asked>,
+    pub(super) gathering: Gathering,
     /// With logging off there are none.
     pub(super) notes: Option<Notes>,
 }
 
 impl Resources {
+    /// Another turn begins.
+    pub(super) fn begin_turn(&mut self) {
+        let since_start = self.clock.elapsed();
+        self.now = Tick::at(since_start);
+        self.woken = Stamp::at(since_start);
+    }
+
+    /// The turn is over: the reactor waits again.
+    pub(super) fn end_turn(&mut self) {
+        let length = Stamp::at(self.clock.elapsed()).since(self.woken);
+        self.gathering.stats.health.turns.add(length);
+    }
+
+    /// A client has connected. Returns its session's number.
+    pub(super) fn note_arrival(&mut self, census: &Census) -> u64 {
+        let Arrival { session_id, open, after } = census.note_arrival(self.woken);
+        let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
+        sessions.opened += 1;
+        sessions.peak.see(open);
+        if let Some(after) = after {
+            sessions.inter_arrival.add(after);
+        }
+        timeline.at(self.woken.since_start()).opened += 1;
+        session_id
+    }
+
     fn note(&mut self, event: impl FnOnce() -> Event) {
         if let Some(notes) = &mut self.notes {
             notes.note(wall_time(), event());
@@ -84,8 +120,8 @@ enum Phase {
     Open,
     /// A reply is held back. Nothing else happens until its time has come.
     Delayed(Box<Delayed>),
-    /// A rule holds the connection: nothing more happens on it.
-    Held,
+    /// A rule holds the connection: nothing more happens on it. The client waits for an answer to this.
+    Held(Stage, Stamp),
     /// The last reply is on its way.
     Closing(Manner),
     /// The last reply is out, and the peer may not have read it: closing now, with input unread, would
@@ -96,6 +132,7 @@ enum Phase {
 /// What happens when a delay is over.
 #[derive(Debug)]
 struct Delayed {
+    asked: Asked,
     reply: Reply,
     portion: Portion,
     next: Next,
@@ -174,6 +211,7 @@ pub(super) struct Connection<T> {
     is_filed: bool,
     /// When the next bytes may be written or read; `None` where that does not matter.
     pace: Option<Box<Pace>>,
+    probe: Probe,
 }
 
 /// Where and when a connection came in.
@@ -187,7 +225,7 @@ pub(super) struct Origin {
 
 impl<T: Transport> Connection<T> {
     /// A connection that has been accepted and registered for reading.
-    pub(super) fn new(stream: T, token: Token, origin: Origin) -> Self {
+    pub(super) fn new(stream: T, token: Token, origin: Origin, now: Stamp) -> Self {
         Self {
             stream,
             token,
@@ -209,6 +247,7 @@ impl<T: Transport> Connection<T> {
             charge: None,
             is_filed: false,
             pace: None,
+            probe: Probe::new(now),
         }
     }
 
@@ -246,7 +285,9 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
     ) -> Fate {
         self.readable |= readiness.readable || readiness.peer_closed;
-        self.peer_closed |= readiness.peer_closed;
+        if readiness.peer_closed && !std::mem::replace(&mut self.peer_closed, true) {
+            self.note_peer_closed(resources.woken);
+        }
         self.run(context, resources)
     }
 
@@ -276,22 +317,25 @@ impl<T: Transport> Connection<T> {
         }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {
-                let Delayed { reply, portion, next, told, since } = *delayed;
-                context.counters.note_delay(told, resources.clock.elapsed().saturating_sub(since));
-                self.act(context, resources, &reply, portion, next);
+                let Delayed { mut asked, reply, portion, next, told, since } = *delayed;
+                let achieved = resources.clock.elapsed().saturating_sub(since);
+                resources.gathering.stats.delays.note(told, achieved);
+                asked.since = asked.since.after(achieved);
+                self.act(context, resources, asked, &reply, portion, next);
                 self.run(context, resources)
             }
             Phase::Open if self.output.is_none() => self.time_out(context, resources),
             Phase::Open => {
-                self.note_timeout(context, resources, "write");
+                self.note_timeout(resources, "write");
                 Fate::Over
             }
-            Phase::Held | Phase::Closing(_) | Phase::Lingering => Fate::Over,
+            Phase::Held(..) | Phase::Closing(_) | Phase::Lingering => Fate::Over,
         }
     }
 
     /// The server stops and can't wait any longer: 421, as far as the peer takes it at once.
     pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
+        self.probe.end(&mut resources.gathering.stats, Ending::Stopped);
         if matches!(self.phase, Phase::Open | Phase::Delayed(_)) {
             self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
             // The last words are not dripped: there is no time.
@@ -307,14 +351,16 @@ impl<T: Transport> Connection<T> {
             resources.wheel.cancel(timer);
         }
         resources.replies.clear();
+        resources.asked.clear();
         context.note_disconnected(self.origin.peer_addr.ip());
-        context.counters.sessions_closed.add(1);
+        context.census.note_leaving();
+        self.measure_end(resources);
         resources.note(|| Event::SessionFinished);
     }
 
     /// The client was silent too long.
     fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.note_timeout(context, resources, "read");
+        self.note_timeout(resources, "read");
         self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
         // It may be sending still; see `Lingering`.
         self.readable |= self.session.expects() == Expect::Data || self.session.is_mid_line();
@@ -323,8 +369,8 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    fn note_timeout(&self, context: &Context, resources: &mut Resources, doing: &str) {
-        context.counters.timeouts.add(1);
+    fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
+        self.probe.end(&mut resources.gathering.stats, Ending::TimedOut);
         let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
@@ -332,17 +378,19 @@ impl<T: Transport> Connection<T> {
     /// Does what a step says: the records first, then the reply.
     fn follow(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
         if step.stage == Stage::Message {
-            self.count_message(context, step);
+            self.date_message(context, step);
         }
+        self.measure_step(resources, step);
         self.file(context, step.filing);
+        let asked = Asked { stage: step.stage, since: resources.woken, accepted: step.accepted };
         if step.delay.is_zero() {
-            self.act(context, resources, step.reply, step.portion, step.next);
+            self.act(context, resources, asked, step.reply, step.portion, step.next);
             return;
         }
         resources.note(|| Event::Delay(step.delay));
         let since = resources.clock.elapsed();
         let Step { reply, portion, next, delay: told, .. } = *step;
-        let delayed = Delayed { reply: reply.clone(), portion, next, told, since };
+        let delayed = Delayed { asked, reply: reply.clone(), portion, next, told, since };
         self.phase = Phase::Delayed(Box::new(delayed));
         // The command may have come after this turn began, and no delay may be short.
         self.deadline = resources.clock.now().after(told.into());
@@ -353,11 +401,15 @@ impl<T: Transport> Connection<T> {
         &mut self,
         context: &Context,
         resources: &mut Resources,
+        asked: Asked,
         reply: &Reply,
         portion: Portion,
         next: Next,
     ) {
         self.answer(resources, reply, portion);
+        if portion != Portion::Nothing {
+            resources.asked.push(asked);
+        }
         if self.session.expects() == Expect::Data {
             // Only the reply to DATA is due while data are expected: the time for all of it runs from now.
             self.data_deadline = resources.now.after(context.data_timeout);
@@ -368,7 +420,7 @@ impl<T: Transport> Connection<T> {
             Next::Close => self.begin_end(context, Manner::Orderly),
             Next::Reset => self.begin_end(context, Manner::Reset),
             Next::Hold => {
-                self.phase = Phase::Held;
+                self.phase = self.held(resources.woken, asked, portion);
                 self.deadline = resources.now.after(context.hold_limit);
             }
         }
@@ -389,7 +441,7 @@ impl<T: Transport> Connection<T> {
 
     /// The client has done something: its time runs anew. Not while it is the server that lets it wait.
     fn renew(&mut self, context: &Context, resources: &Resources) {
-        if matches!(self.phase, Phase::Delayed(_) | Phase::Held) {
+        if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
             return;
         }
         let deadline = resources.now.after(context.session_timeout);
@@ -422,10 +474,10 @@ impl<T: Transport> Connection<T> {
                 let _ = self.stream.reset_at_end();
                 Fate::Over
             }
-            Phase::Held if self.peer_closed => Fate::Over,
+            Phase::Held(..) if self.peer_closed => Fate::Over,
             Phase::Lingering if self.end_of_input => Fate::Over,
             Phase::Lingering if self.readable => Fate::Again,
-            Phase::Open | Phase::Delayed(_) | Phase::Held | Phase::Lingering => Fate::Waits,
+            Phase::Open | Phase::Delayed(_) | Phase::Held(..) | Phase::Lingering => Fate::Waits,
         };
         if fate != Fate::Over {
             self.arm(resources);

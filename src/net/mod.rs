@@ -2,10 +2,13 @@
 //! from accept to close.
 
 mod buffer;
+pub(crate) mod census;
 pub(crate) mod clock;
 mod connection;
 mod listener;
+pub(crate) mod overflow;
 mod reactor;
+mod readings;
 pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;

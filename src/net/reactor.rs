@@ -16,9 +16,11 @@ use super::buffer::Pool;
 use super::clock::{Clock, Tick, wall_time};
 use super::connection::{Connection, Fate, Origin, Readiness, Resources, SCRATCH};
 use super::listener::is_out_of_descriptors;
+use super::readings::Gathering;
 use super::shard::{Context, Control, Ending};
 use super::wheel::Wheel;
 use crate::journal::Journal;
+use crate::measure::Stamp;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -67,6 +69,7 @@ impl Reactor {
     pub(super) fn new(
         sockets: Vec<TcpListener>,
         context: Arc<Context>,
+        clock: Clock,
         journal: Option<&Journal>,
     ) -> io::Result<(Self, Arc<Control>)> {
         let poll = Poll::new()?;
@@ -77,14 +80,17 @@ impl Reactor {
             let address = socket.local_addr()?;
             listeners.push(Listening { socket, address, is_ready: false, retry_at: None });
         }
-        let clock = Clock::start();
+        let since_start = clock.elapsed();
         let resources = Resources {
-            now: clock.now(),
+            now: Tick::at(since_start),
+            woken: Stamp::at(since_start),
             clock,
             wheel: Wheel::new(),
             pool: Pool::default(),
             scratch: vec![0; SCRATCH],
             replies: Vec::new(),
+            asked: Vec::new(),
+            gathering: Gathering::new(control.readings()),
             notes: journal.map(Journal::notes),
         };
         let reactor = Self {
@@ -131,7 +137,7 @@ impl Reactor {
     }
 
     fn turn(&mut self, events: &Events) {
-        self.resources.now = self.resources.clock.now();
+        self.resources.begin_turn();
         let mut unfinished = std::mem::take(&mut self.again);
         // One that had an event too has put itself down twice, and has no right to more than the others.
         unfinished.sort_unstable();
@@ -149,6 +155,7 @@ impl Reactor {
         if let Some(notes) = &mut self.resources.notes {
             notes.post();
         }
+        self.resources.end_turn();
     }
 
     fn dispatch(&mut self, event: &Event) {
@@ -252,11 +259,10 @@ impl Reactor {
             let _ = SockRef::from(&stream).set_recv_buffer_size(THROTTLED_RECV_BUFFER);
         }
         self.context.note_connected(peer_addr.ip());
-        let session_id = self.context.next_session_id();
+        let session_id = self.resources.note_arrival(&self.context.census);
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
-        self.connections.insert(Connection::new(stream, token, origin));
-        self.context.counters.sessions_opened.add(1);
+        self.connections.insert(Connection::new(stream, token, origin, self.resources.woken));
         self.drive(token, Connection::open);
     }
 
@@ -279,6 +285,7 @@ impl Reactor {
 
     /// Does what the control asks for.
     fn obey(&mut self) {
+        self.resources.gathering.give_if_asked();
         let Some(timeout) = self.control.stop_asked() else {
             return;
         };
@@ -343,7 +350,8 @@ mod tests {
         let records = Records { shard: 0, store: None, capture: None };
         let context =
             Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None);
-        let (reactor, _) = Reactor::new(sockets.remove(0), Arc::new(context), None).expect("a reactor");
+        let (reactor, _) =
+            Reactor::new(sockets.remove(0), Arc::new(context), Clock::start(), None).expect("a reactor");
         (reactor, addresses[0])
     }
 

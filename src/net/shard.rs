@@ -4,7 +4,6 @@ use std::any::Any;
 use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,8 +11,10 @@ use std::time::Duration;
 use mio::Waker;
 use mio::net::TcpListener;
 
-use super::clock::Span;
+use super::census::Census;
+use super::clock::{Clock, Span};
 use super::reactor::Reactor;
+use super::readings::Readings;
 use crate::config::{Config, OverLimit};
 use crate::failure::ServerFailure;
 use crate::journal::Journal;
@@ -22,7 +23,7 @@ use crate::memory::Budget;
 use crate::records::Records;
 use crate::smtp::behaviour::{ByteRate, State};
 use crate::smtp::{Keep, Policy};
-use crate::stats::Counters;
+use crate::stats::Stats;
 
 /// How long the last reply may take to reach a client that is still sending.
 const LINGER: Duration = Duration::from_secs(2);
@@ -50,10 +51,9 @@ pub(crate) struct Context {
     /// Sessions are closed right after the greeting: a session timeout of zero.
     pub(super) closes_at_once: bool,
     pub(super) records: Records,
-    pub(super) counters: Arc<Counters>,
     /// `None` when nothing is kept.
     pub(super) budget: Option<Budget>,
-    session_ids: Arc<AtomicU64>,
+    pub(super) census: Arc<Census>,
 }
 
 impl Context {
@@ -62,7 +62,7 @@ impl Context {
         policy: Arc<Policy>,
         records: Records,
         budget: &Budget,
-        session_ids: Arc<AtomicU64>,
+        census: Arc<Census>,
         state: Option<Arc<Mutex<State>>>,
     ) -> Self {
         let limits = config.policy.limits();
@@ -78,15 +78,10 @@ impl Context {
             linger_timeout: LINGER.into(),
             closes_at_once: config.session_timeout.is_zero(),
             records,
-            counters: Arc::default(),
             budget: (policy.keep != Keep::Nothing).then(|| budget.clone()),
             policy,
-            session_ids,
+            census,
         }
-    }
-
-    pub(crate) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
     }
 
     /// Lends what rules remember; `None` where there is nothing to remember.
@@ -115,10 +110,6 @@ impl Context {
             state.disconnected(peer);
         }
     }
-
-    pub(super) fn next_session_id(&self) -> u64 {
-        self.session_ids.fetch_add(1, Ordering::Relaxed) + 1
-    }
 }
 
 /// How a shard's serving ended.
@@ -134,18 +125,30 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct Control {
     stop: Mutex<Option<Duration>>,
+    readings: Arc<Readings>,
     waker: Waker,
 }
 
 impl Control {
     pub(super) fn new(waker: Waker) -> Self {
-        Self { stop: Mutex::default(), waker }
+        Self { stop: Mutex::default(), readings: Arc::default(), waker }
     }
 
     /// Asks the reactor to stop within `timeout`. A reactor that is gone is not an error.
     pub(crate) fn stop(&self, timeout: Duration) {
         *lock(&self.stop) = Some(timeout);
         let _ = self.waker.wake();
+    }
+
+    /// What the shard has measured since the last call; `None` when it has ended and all was taken. One caller
+    /// at a time.
+    pub(crate) fn take_stats(&self) -> Option<Box<Stats>> {
+        // A waker that fails is one whose reactor is gone, and has given its last.
+        self.readings.take(|| drop(self.waker.wake()))
+    }
+
+    pub(super) fn readings(&self) -> Arc<Readings> {
+        Arc::clone(&self.readings)
     }
 
     pub(super) fn stop_asked(&self) -> Option<Duration> {
@@ -166,10 +169,11 @@ impl Shard {
         index: usize,
         sockets: Vec<TcpListener>,
         context: Context,
+        clock: Clock,
         journal: Option<&Journal>,
         on_failure: impl FnOnce(&ServerFailure) + Send + 'static,
     ) -> io::Result<Self> {
-        let (reactor, control) = Reactor::new(sockets, Arc::new(context), journal)?;
+        let (reactor, control) = Reactor::new(sockets, Arc::new(context), clock, journal)?;
         let thread = thread::Builder::new()
             .name(format!("smtpmock-{index}"))
             .spawn(move || supervise(move || reactor.run(), on_failure))?;

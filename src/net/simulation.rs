@@ -22,11 +22,13 @@ use self::client::{Client, Leaving, Reading};
 use self::script::Model;
 use self::wire::{Mailroom, ServerEnd, Wire};
 use super::buffer::Pool;
-use super::clock::{Clock, TICK};
+use super::clock::{Clock, TICK, Tick};
 use super::connection::{Connection, Fate, Origin, Resources};
+use super::readings::Gathering;
 use super::shard::Context;
 use super::wheel::Wheel;
 use crate::config::Config;
+use crate::measure::Stamp;
 use crate::memory::Budget;
 use crate::records::Records;
 use crate::smtp::{Policy, ReplyKind};
@@ -227,15 +229,16 @@ impl World {
             let peer = &mut self.peers[index];
             if !peer.is_open && peer.client.starts_at <= now {
                 peer.is_open = true;
+                self.resources.begin_turn();
+                let session_id = self.resources.note_arrival(&self.context.census);
                 let origin = Origin {
-                    session_id: self.context.next_session_id(),
+                    session_id,
                     peer_addr: ([127, 0, 0, 1], 1).into(),
                     local_addr: ([127, 0, 0, 1], 25).into(),
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
                 let stream = ServerEnd(Rc::clone(&peer.wire));
-                peer.connection = Some(Connection::new(stream, Token(index), origin));
-                self.resources.now = self.resources.clock.now();
+                peer.connection = Some(Connection::new(stream, Token(index), origin, self.resources.woken));
                 self.drive(index, Connection::open);
                 opened = true;
             }
@@ -254,7 +257,7 @@ impl World {
 
     /// One turn of the reactor. False when there was nothing to do.
     fn turn(&mut self) -> bool {
-        self.resources.now = self.resources.clock.now();
+        self.resources.begin_turn();
         let unfinished = std::mem::take(&mut self.again);
         let mut did = !unfinished.is_empty();
         let first = self.rng.random_range(0..self.peers.len());
@@ -462,13 +465,17 @@ fn context(policy: Policy, session_timeout: Duration, data_timeout: Duration, st
 
 fn resources(clock: &Arc<AtomicU64>, scratch: usize) -> Resources {
     let clock = Clock::Virtual(Arc::clone(clock));
+    let since_start = clock.elapsed();
     Resources {
-        now: clock.now(),
+        now: Tick::at(since_start),
+        woken: Stamp::at(since_start),
         clock,
         wheel: Wheel::new(),
         pool: Pool::default(),
         scratch: vec![0; scratch],
         replies: Vec::new(),
+        asked: Vec::new(),
+        gathering: Gathering::new(Arc::default()),
         notes: None,
     }
 }

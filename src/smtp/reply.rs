@@ -28,6 +28,15 @@ impl Reply {
         &self.wire
     }
 
+    /// The code of the reply; `None` where its text does not begin with three digits.
+    pub fn code(&self) -> Option<u16> {
+        let digits = self.wire.first_chunk::<3>()?;
+        digits.iter().try_fold(0, |code, digit| match digit {
+            b'0'..=b'9' => Some(code * 10 + u16::from(digit - b'0')),
+            _ => None,
+        })
+    }
+
     /// The reply without its final CRLF.
     pub fn text(&self) -> &[u8] {
         &self.wire[..self.wire.len() - 2]

@@ -61,6 +61,22 @@ impl Stage {
             Self::Quit => DelayPoint::Quit,
         })
     }
+
+    /// Its name in rules, reports and the names of figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Greeting => "connect",
+            Self::Unknown => "unknown",
+            Self::Helo => "helo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Message => "message",
+            Self::Rset => "rset",
+            Self::Noop => "noop",
+            Self::Quit => "quit",
+        }
+    }
 }
 
 /// How much of a reply is sent.

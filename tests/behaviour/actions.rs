@@ -60,7 +60,7 @@ fn silence_outlasts_the_session_timeout() {
     client.say("NOOP\r\n");
     assert!(client.is_held(Duration::from_millis(400)));
     drop(client);
-    while server.stats().sessions_closed == 0 {
+    while server.stats().sessions.closed == 0 {
         std::thread::yield_now();
     }
 }
@@ -74,7 +74,7 @@ fn a_stall_behind_the_354_holds_the_connection() {
     assert!(client.ask("DATA").starts_with("354"));
     client.say("hello\r\n.\r\n");
     assert!(client.is_held(A_WHILE));
-    assert_eq!(server.stats().messages_accepted, 0);
+    assert_eq!(server.stats().messages.accepted, 0);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_message_that_is_not_acknowledged_is_not_accepted() {
         client.ask("DATA");
         client.say("hello\r\n.\r\n");
         client.end();
-        assert_eq!(server.stats().messages_accepted, accepted, "{rule}");
+        assert_eq!(server.stats().messages.accepted, accepted, "{rule}");
     }
 }
 
@@ -177,5 +177,5 @@ fn reads_are_throttled() {
     assert_eq!(reply, "250 Received");
     // 100 KB at 200 KB a second, less the piece that is read at once.
     assert!(took >= Duration::from_millis(400), "{took:?}");
-    assert_eq!(server.stats().message_bytes, 100_000);
+    assert_eq!(server.stats().messages.bytes, 100_000);
 }

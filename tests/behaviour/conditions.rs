@@ -142,6 +142,6 @@ fn sizes_count_at_the_end_of_the_message() {
     client.ask("HELO client.example");
     assert_eq!(client.send("a@example.com", "b@example.com", "small"), "250 Received");
     assert_eq!(client.send("a@example.com", "b@example.com", &"x".repeat(1024)), "552 5.3.4 too big");
-    assert_eq!(server.stats().messages_accepted, 1);
-    assert_eq!(server.stats().messages_refused, 1);
+    assert_eq!(server.stats().messages.accepted, 1);
+    assert_eq!(server.stats().messages.refused, 1);
 }

@@ -16,7 +16,7 @@ fn one_session_too_many_is_refused_until_one_has_ended() {
         let third = Client::connect(server.local_addr()).end();
         assert_eq!(third, ("421 4.7.0 Too many sessions\r\n".to_owned(), End::Fin));
         drop(first);
-        while server.stats().sessions_closed < 2 {
+        while server.stats().sessions.closed < 2 {
             std::thread::yield_now();
         }
         Client::greeted(server.local_addr());
@@ -32,7 +32,7 @@ fn one_session_too_many_waits_in_the_backlog() {
     assert!(second.is_held(Duration::from_millis(150)));
     drop(first);
     assert_eq!(second.reply(), "220 Welcome");
-    assert_eq!(server.stats().sessions_opened, 2);
+    assert_eq!(server.stats().sessions.opened, 2);
 }
 
 #[test]

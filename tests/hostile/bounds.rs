@@ -54,7 +54,7 @@ fn a_client_that_breaks_off_gives_its_memory_back() {
         client.send("x".repeat(MEMORY_LIMIT / 2));
         client.reset();
     }
-    eventually("the broken sessions' end", || server.stats().sessions_closed == 20);
+    eventually("the broken sessions' end", || server.stats().sessions.closed == 20);
     Client::connect(server.local_addr()).deliver(&"x".repeat(MEMORY_LIMIT / 2));
 }
 
@@ -66,7 +66,7 @@ fn the_oldest_records_go_when_there_are_too_many() {
     let texts: Vec<String> =
         server.messages().iter().map(|message| message.msg_request().trim_end().to_owned()).collect();
     assert!(texts.into_iter().eq((15..25).map(|number| number.to_string())));
-    assert_eq!(server.stats().records_evicted, 15);
+    assert_eq!(server.stats().health.records_evicted, 15);
 }
 
 #[test]
@@ -77,5 +77,5 @@ fn the_oldest_records_go_when_they_are_too_large() {
     let messages = server.messages();
     assert!((1..=5).contains(&messages.len()), "{} records of 20,000 bytes", messages.len());
     assert!(messages.last().expect("a record").body().starts_with(b"24 "));
-    assert_eq!(server.stats().records_evicted as usize + messages.len(), 25);
+    assert_eq!(server.stats().health.records_evicted as usize + messages.len(), 25);
 }

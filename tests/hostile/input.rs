@@ -25,7 +25,7 @@ fn a_command_line_without_end_is_timed_out() {
     let server = start(config().session_timeout(SHORT));
     let mut client = Client::connect(server.local_addr());
     client.flood(&vec![b'x'; MIB], usize::MAX);
-    assert_eq!(server.stats().timeouts, 1);
+    assert_eq!(server.stats().sessions.timed_out, 1);
     Client::connect(server.local_addr()).deliver("served afterwards");
 }
 
@@ -48,7 +48,7 @@ fn a_message_without_end_is_timed_out() {
     let mut client = Client::connect(server.local_addr());
     client.open_data();
     client.flood(&vec![b'x'; MIB], usize::MAX);
-    assert_eq!(server.stats().timeouts, 1);
+    assert_eq!(server.stats().sessions.timed_out, 1);
     assert!(server.messages().iter().all(|message| !message.msg()));
     Client::connect(server.local_addr()).deliver("served afterwards");
 }
@@ -85,7 +85,7 @@ fn dripped_bytes_of_a_command_do_not_renew_its_time() {
     let server = start(config().session_timeout(SHORT));
     let mut client = Client::connect(server.local_addr());
     assert_eq!(drip_until_told(&mut client), "421 Service closing transmission channel");
-    assert_eq!(server.stats().timeouts, 1);
+    assert_eq!(server.stats().sessions.timed_out, 1);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn dripped_data_end_with_the_data_timeout() {
     let mut client = Client::connect(server.local_addr());
     client.open_data();
     assert_eq!(drip_until_told(&mut client), "421 Service closing transmission channel");
-    assert_eq!(server.stats().timeouts, 1);
+    assert_eq!(server.stats().sessions.timed_out, 1);
 }
 
 /// Named after the bug.

@@ -74,7 +74,7 @@ fn a_stop_under_load_keeps_what_was_accepted() {
     let accepted: usize = clients.into_iter().map(|client| client.join().expect("a client")).sum();
     let kept = server.messages().iter().filter(|message| message.msg()).count();
     assert!(kept >= accepted, "{accepted} messages were accepted, {kept} are there");
-    assert_eq!(server.stats().sessions_closed, server.stats().sessions_opened);
+    assert_eq!(server.stats().sessions.closed, server.stats().sessions.opened);
 }
 
 /// Counts the acceptances it could read.

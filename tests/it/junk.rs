@@ -49,6 +49,6 @@ fn junk_and_aborts_do_not_hurt_other_sessions() {
     let intact = server.messages().iter().filter(|message| message.msg_request() == "among junk\r\n").count();
     assert_eq!(intact, 50);
     let stats = server.stats();
-    assert_eq!(stats.sessions_opened, CLIENTS * ROUNDS + 50);
-    assert_eq!(stats.sessions_closed, stats.sessions_opened);
+    assert_eq!(stats.sessions.opened, CLIENTS * ROUNDS + 50);
+    assert_eq!(stats.sessions.closed, stats.sessions.opened);
 }

@@ -181,7 +181,7 @@ fn dripped_bytes_do_not_renew_the_timeout_of_a_command() {
     };
     assert!(told.contains(CLOSING), "{told}");
     assert!(start.elapsed() >= timeout);
-    assert_eq!(server.stats().timeouts, 1);
+    assert_eq!(server.stats().sessions.timed_out, 1);
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn records_beyond_the_bound_are_evicted_oldest_first_and_counted() {
         send(&server, &format!("{number}\r\n"));
     }
     assert_eq!(texts(&server.messages()), ["3\r\n", "4\r\n", "5\r\n"]);
-    assert_eq!(server.stats().records_evicted, 2);
+    assert_eq!(server.stats().health.records_evicted, 2);
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn nothing_is_kept_when_records_are_off() {
     send(&server, "one\r\n");
     assert!(server.messages().is_empty());
     let stats = server.stats();
-    assert_eq!((stats.messages_accepted, stats.message_bytes), (1, 5));
+    assert_eq!((stats.messages.accepted, stats.messages.bytes), (1, 5));
     assert!(server.wait_for_messages(1, Duration::from_millis(1)).is_err());
 }
 
@@ -329,8 +329,8 @@ fn stats_count_what_happened() {
     client.quit();
     server.stop();
     let stats = server.stats();
-    assert_eq!((stats.sessions_opened, stats.sessions_closed), (2, 2));
-    assert_eq!((stats.messages_accepted, stats.messages_refused, stats.message_bytes), (1, 1, 7));
+    assert_eq!((stats.sessions.opened, stats.sessions.closed), (2, 2));
+    assert_eq!((stats.messages.accepted, stats.messages.refused, stats.messages.bytes), (1, 1, 7));
     assert_eq!(stats.sessions_by_shard, [2]);
 }
 

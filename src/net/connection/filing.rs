@@ -1,4 +1,4 @@
-//! What a connection leaves: counts, records, and the memory it is charged for.
+//! What a connection leaves: records, and the memory it is charged for.
 
 use super::{Connection, Transport};
 use crate::message::Message;
@@ -8,15 +8,9 @@ use crate::smtp::{Filing, Record, Step};
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {
-    pub(super) fn count_message(&mut self, context: &Context, step: &Step<'_>) {
-        if step.accepted {
-            context.counters.messages_accepted.add(1);
-            context.counters.message_bytes.add(self.session.last_message_size() as u64);
-            self.accepted_at = (!context.records.are_unread()).then(wall_time);
-        } else {
-            context.counters.messages_refused.add(1);
-            self.accepted_at = None;
-        }
+    /// A message was judged: its record tells when.
+    pub(super) fn date_message(&mut self, context: &Context, step: &Step<'_>) {
+        self.accepted_at = (step.accepted && !context.records.are_unread()).then(wall_time);
     }
 
     pub(super) fn file(&mut self, context: &Context, filing: Filing) {

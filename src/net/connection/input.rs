@@ -28,6 +28,7 @@ impl<T: Transport> Connection<T> {
             if let Ok(count) = result {
                 budget = budget.saturating_sub(count);
                 self.note_read(resources.now, count);
+                self.measure_read(resources, count);
                 self.readable = count == room;
                 self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
                 self.take_read(context, resources, &scratch[..count]);
@@ -46,11 +47,14 @@ impl<T: Transport> Connection<T> {
         match self.phase {
             Phase::Open => resources.replies.len() < REPLIES_PER_TURN && self.may_read_by(resources.now),
             Phase::Lingering => true,
-            Phase::Delayed(_) | Phase::Held | Phase::Closing(_) => false,
+            Phase::Delayed(_) | Phase::Held(..) | Phase::Closing(_) => false,
         }
     }
 
     fn fail(&mut self, resources: &mut Resources, error: io::Error) -> io::Result<()> {
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            self.probe.note_reset();
+        }
         let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
         Err(error)
@@ -70,6 +74,7 @@ impl<T: Transport> Connection<T> {
     /// Gives bytes to the session and follows its steps. Returns how many were used up.
     fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
         if matches!(self.phase, Phase::Lingering) {
+            self.probe.note_going_on(&mut resources.gathering.stats);
             return bytes.len();
         }
         let mut taken = 0;

@@ -23,6 +23,7 @@ impl<T: Transport> Connection<T> {
     /// Writes the replies of this turn; what the peer does not take waits.
     pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if resources.replies.is_empty() {
+            resources.asked.clear();
             return Ok(());
         }
         let replies = std::mem::take(&mut resources.replies);
@@ -39,6 +40,7 @@ impl<T: Transport> Connection<T> {
         }
         resources.replies = replies;
         resources.replies.clear();
+        self.measure_replies(resources);
         if written? > 0 {
             self.renew(context, resources);
         }

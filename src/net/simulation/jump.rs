@@ -10,6 +10,7 @@ use mio::Token;
 
 use super::wire::{Mailroom, ServerEnd, Wire};
 use super::{ROUNDING, context, resources};
+use crate::measure::Stamp;
 use crate::net::connection::{Connection, Fate, Origin};
 use crate::smtp::{DelayPoint, Policy};
 use crate::store::Store;
@@ -38,7 +39,7 @@ fn a_clock_that_jumps_a_year() {
     };
     let [mut delayed, mut idle] = [0, 1].map(|index| {
         let stream = ServerEnd(Rc::clone(&wires[index]));
-        Connection::new(stream, Token(index), origin)
+        Connection::new(stream, Token(index), origin, Stamp::at(Duration::ZERO))
     });
     assert_eq!(delayed.open(&context, &mut resources), Fate::Waits);
     assert_eq!(idle.open(&context, &mut resources), Fate::Waits);
@@ -47,7 +48,7 @@ fn a_clock_that_jumps_a_year() {
     assert_eq!(delayed.on_event(event, &context, &mut resources), Fate::Waits);
 
     clock.store(YEAR.as_nanos() as u64, Ordering::Relaxed);
-    resources.now = resources.clock.now();
+    resources.begin_turn();
     let mut fates = Vec::new();
     while let Some(Token(index)) = resources.wheel.pop(resources.now) {
         let connection = if index == 0 { &mut delayed } else { &mut idle };

@@ -17,19 +17,8 @@ use crate::smtp::step::Stage;
 /// Longest text of a rule, in octets: more than anybody writes by hand.
 const MAX_TEXT: usize = 16 * 1024;
 
-const STAGES: &[(&str, Option<Stage>)] = &[
-    ("connect", Some(Stage::Greeting)),
-    ("helo", Some(Stage::Helo)),
-    ("mail", Some(Stage::Mail)),
-    ("rcpt", Some(Stage::Rcpt)),
-    ("data", Some(Stage::Data)),
-    ("message", Some(Stage::Message)),
-    ("rset", Some(Stage::Rset)),
-    ("noop", Some(Stage::Noop)),
-    ("quit", Some(Stage::Quit)),
-    ("unknown", Some(Stage::Unknown)),
-    ("any", None),
-];
+/// What stands for every stage.
+const ANY: &str = "any";
 
 const TERMS: &[&str] = &[
     "from=", "to=", "helo=", "ip=", "session=", "nth=", "every=", "odds=", "times=", "per=", "after=",
@@ -191,11 +180,15 @@ fn unquote(text: &str, start: usize) -> Result<(String, usize), GrammarError> {
 
 fn read_stage(text: &str, term: &Term<'_>) -> Result<Option<Stage>, GrammarError> {
     let word = &text[term.span.clone()];
-    let found = STAGES.iter().find(|(name, _)| *name == word);
-    found.map(|&(_, stage)| stage).ok_or_else(|| {
-        let names: Vec<_> = STAGES.iter().map(|&(name, _)| name).collect();
-        GrammarError::new(text, term.span.clone(), unknown("stage", word, &names))
-    })
+    let found = Stage::ALL.iter().find(|stage| stage.name() == word);
+    match found {
+        Some(stage) => Ok(Some(*stage)),
+        None if word == ANY => Ok(None),
+        None => {
+            let names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).chain([ANY]).collect();
+            Err(GrammarError::new(text, term.span.clone(), unknown("stage", word, &names)))
+        }
+    }
 }
 
 fn apply(rule: &mut Rule, term: &Term<'_>) -> Result<(), Wrong> {
@@ -279,7 +272,7 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stage, when, delay, reply, ending } = self;
-        f.write_str(stage.map_or("any", stage_name))?;
+        f.write_str(stage.map_or(ANY, Stage::name))?;
         for (name, glob) in [("from", &when.from), ("to", &when.to), ("helo", &when.helo)] {
             if let Some(glob) = glob {
                 write!(f, " {name}={}", Quoted(&glob.to_string()))?;
@@ -317,10 +310,6 @@ impl fmt::Display for Rule {
             }
         }
     }
-}
-
-fn stage_name(stage: Stage) -> &'static str {
-    STAGES.iter().find(|(_, other)| *other == Some(stage)).map_or("any", |found| found.0)
 }
 
 fn write_some(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&impl fmt::Display>) -> fmt::Result {

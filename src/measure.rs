@@ -1,0 +1,269 @@
+//! The measuring of one session: what happened to it, step by step, becomes figures in its shard's [`Stats`].
+//!
+//! Pure: moments come in as values. Everything runs on the shard's thread.
+
+mod stamp;
+
+use std::time::Duration;
+
+use crate::smtp::{Next, Portion, Stage, Step};
+use crate::stats::Stats;
+
+pub(crate) use stamp::Stamp;
+
+/// A command whose reply is not written yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) stage: Stage,
+    /// When it was there to be read; later by as long as its reply was held back.
+    pub(crate) since: Stamp,
+    pub(crate) accepted: bool,
+}
+
+/// How a session ended, as far as that was the server's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// After QUIT.
+    Quit,
+    /// The client was silent too long.
+    TimedOut,
+    /// A rule, a limit or `fail_fast`.
+    Dismissed,
+    /// The time for a stop was up.
+    Stopped,
+}
+
+/// What is remembered of a session to measure it.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    opened: Stamp,
+    /// When our last reply left; `None` while the client has no reason to wait.
+    replied: Option<Stamp>,
+    /// What it was a reply to.
+    last_stage: Stage,
+    commands: u32,
+    messages: u32,
+    /// Commands since the client last waited for a reply.
+    group: u32,
+    /// RCPTs accepted since MAIL.
+    recipients: u32,
+    has_sent_mail: bool,
+    /// DATA was accepted, and its final dot has not come.
+    is_in_data: bool,
+    was_told_to_go: bool,
+    has_gone_on: bool,
+    was_reset: bool,
+    ending: Option<Ending>,
+    /// The client closed while it was owed a reply to this, for which it had waited so long.
+    gave_up: Option<(Stage, Duration)>,
+    data: DataProbe,
+}
+
+/// The message that is being received.
+#[derive(Clone, Copy, Debug, Default)]
+struct DataProbe {
+    /// When the 354 left; `None` when the client did not wait for it, or there is none.
+    since: Option<Stamp>,
+    last_read: Option<Stamp>,
+    reads: u32,
+    longest_gap: Duration,
+}
+
+impl Probe {
+    /// A client has connected.
+    pub(crate) fn new(now: Stamp) -> Self {
+        Self {
+            opened: now,
+            replied: None,
+            last_stage: Stage::Greeting,
+            commands: 0,
+            messages: 0,
+            group: 0,
+            recipients: 0,
+            has_sent_mail: false,
+            is_in_data: false,
+            was_told_to_go: false,
+            has_gone_on: false,
+            was_reset: false,
+            ending: None,
+            gave_up: None,
+            data: DataProbe::default(),
+        }
+    }
+
+    /// A step was taken, on what had come by `now`. The size is that of the last message.
+    pub(crate) fn note_step(&mut self, stats: &mut Stats, now: Stamp, step: &Step<'_>, size: usize) {
+        let stage = step.stage;
+        match stage {
+            Stage::Greeting => stats.sessions.refused += u64::from(!step.accepted),
+            Stage::Message => self.note_message(stats, now, step.accepted, size as u64),
+            _ => self.note_command(stats, now, stage),
+        }
+        let code = step.reply.code().filter(|code| *code >= 400 && step.portion == Portion::Whole);
+        let own = &mut stats.stages[stage];
+        own.count += 1;
+        if let Some(code) = code {
+            *own.refused.entry(code).or_default() += 1;
+            stats.timeline.at(now.since_start()).refused += 1;
+            self.was_told_to_go |= code == 421;
+        }
+        self.recipients += u32::from(stage == Stage::Rcpt && step.accepted);
+        self.is_in_data |= stage == Stage::Data && step.accepted;
+        if stage == Stage::Quit {
+            self.end(stats, Ending::Quit);
+        } else if step.next != Next::Continue && step.next != Next::Hold {
+            self.end(stats, Ending::Dismissed);
+        }
+    }
+
+    fn note_command(&mut self, stats: &mut Stats, now: Stamp, stage: Stage) {
+        match self.replied.take() {
+            Some(replied) => {
+                stats.stages[stage].think.add(now.since(replied));
+                self.end_group(stats);
+            }
+            None => stats.sessions.early_talkers += u64::from(self.commands == 0),
+        }
+        self.group += 1;
+        self.commands = self.commands.saturating_add(1);
+        self.note_going_on(stats);
+        if stage == Stage::Mail {
+            if !self.has_sent_mail {
+                self.has_sent_mail = true;
+                stats.sessions.first_mail.add(now.since(self.opened));
+            }
+            self.recipients = 0;
+        }
+    }
+
+    /// The client goes on, though it may have been told to go.
+    pub(crate) fn note_going_on(&mut self, stats: &mut Stats) {
+        if self.was_told_to_go && !std::mem::replace(&mut self.has_gone_on, true) {
+            stats.sessions.went_on_after_421 += 1;
+        }
+    }
+
+    /// Message data were read.
+    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp) {
+        if let Some(replied) = self.replied.take() {
+            stats.stages[Stage::Message].think.add(now.since(replied));
+            self.end_group(stats);
+        }
+        let data = &mut self.data;
+        data.reads = data.reads.saturating_add(1);
+        if let Some(last) = data.last_read.replace(now) {
+            data.longest_gap = data.longest_gap.max(now.since(last));
+        }
+    }
+
+    fn note_message(&mut self, stats: &mut Stats, now: Stamp, accepted: bool, size: u64) {
+        let data = std::mem::take(&mut self.data);
+        self.is_in_data = false;
+        if let Some(since) = data.since {
+            let time = now.since(since);
+            stats.messages.data_time.add(time);
+            stats.messages.data_rate.add(per_second(size, time));
+        }
+        if data.reads > 1 {
+            stats.messages.longest_gap.add(data.longest_gap);
+        }
+        stats.messages.recipients.add(u64::from(self.recipients));
+        self.recipients = 0;
+        // What follows the final dot without waiting for its reply is a group with it.
+        self.group += 1;
+        if accepted {
+            self.messages = self.messages.saturating_add(1);
+            stats.messages.accepted += 1;
+            stats.messages.bytes += size;
+            stats.timeline.at(now.since_start()).messages += 1;
+        } else {
+            stats.messages.refused += 1;
+        }
+    }
+
+    fn end_group(&mut self, stats: &mut Stats) {
+        if self.group > 1 {
+            stats.pipelining.groups.add(u64::from(self.group));
+        }
+        self.group = 0;
+    }
+
+    /// Replies have left.
+    pub(crate) fn note_replies(&mut self, stats: &mut Stats, now: Stamp, asked: &[Asked]) {
+        for asked in asked {
+            stats.stages[asked.stage].service.add(now.since(asked.since));
+            self.last_stage = asked.stage;
+        }
+    }
+
+    /// All there was to answer is answered: the client's turn.
+    pub(crate) fn note_waiting(&mut self, now: Stamp) {
+        self.replied = Some(now);
+        if self.is_in_data && self.data.reads == 0 {
+            self.data.since.get_or_insert(now);
+        }
+    }
+
+    /// The client closed, or reset, the connection while it was owed a reply.
+    pub(crate) fn note_giving_up(&mut self, stage: Stage, waited: Duration) {
+        self.gave_up.get_or_insert((stage, waited));
+    }
+
+    /// The client reset the connection.
+    pub(crate) fn note_reset(&mut self) {
+        self.was_reset = true;
+    }
+
+    /// The server ends the session. Only the first reason counts, and none if a client that was owed a reply has
+    /// left before.
+    pub(crate) fn end(&mut self, stats: &mut Stats, ending: Ending) {
+        let has_left = self.gave_up.is_some() && matches!(ending, Ending::Dismissed | Ending::Stopped);
+        if has_left || self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(ending);
+        let sessions = &mut stats.sessions;
+        *match ending {
+            Ending::Quit => &mut sessions.quit,
+            Ending::TimedOut => &mut sessions.timed_out,
+            Ending::Dismissed => &mut sessions.dismissed,
+            Ending::Stopped => &mut sessions.stopped,
+        } += 1;
+    }
+
+    /// The session is over.
+    pub(crate) fn close(&mut self, stats: &mut Stats, now: Stamp) {
+        self.end_group(stats);
+        if self.ending.is_none() {
+            self.note_leaving(stats, now);
+        }
+        let sessions = &mut stats.sessions;
+        sessions.closed += 1;
+        sessions.silent += u64::from(self.commands == 0);
+        sessions.resets += u64::from(self.was_reset);
+        sessions.duration.add(now.since(self.opened));
+        sessions.messages.add(u64::from(self.messages));
+        sessions.commands.add(u64::from(self.commands));
+        stats.messages.aborted += u64::from(self.is_in_data);
+        stats.timeline.at(now.since_start()).closed += 1;
+    }
+
+    /// The client has ended the session.
+    fn note_leaving(&self, stats: &mut Stats, now: Stamp) {
+        if let Some((stage, waited)) = self.gave_up {
+            stats.sessions.gave_up += 1;
+            stats.stages[stage].gave_up.add(waited);
+        } else {
+            stats.sessions.left += 1;
+            let stage = if self.is_in_data { Stage::Message } else { self.last_stage };
+            let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
+            stats.stages[stage].left.add(now.since(since));
+        }
+    }
+}
+
+/// Octets a second; what took no time that can be measured took a microsecond.
+fn per_second(octets: u64, time: Duration) -> u64 {
+    let microseconds = time.as_micros().max(1);
+    u64::try_from(u128::from(octets) * 1_000_000 / microseconds).unwrap_or(u64::MAX)
+}

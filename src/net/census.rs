@@ -1,0 +1,45 @@
+//! What all shards count together: who has come, and how many are there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::measure::Stamp;
+
+/// Counts of all shards.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    sessions: AtomicU64,
+    open: AtomicU64,
+    /// When the last connection came, in nanoseconds since the start.
+    last_arrival: AtomicU64,
+}
+
+/// A client that has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// The session's number; the first is 1.
+    pub(super) session_id: u64,
+    /// Sessions that are open now, this one included.
+    pub(super) open: u64,
+    /// Since the one before; `None` for the first.
+    pub(super) after: Option<Duration>,
+}
+
+impl Census {
+    pub(super) fn note_arrival(&self, now: Stamp) -> Arrival {
+        let session_id = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = now.since_start();
+        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let before = Duration::from_nanos(self.last_arrival.swap(nanoseconds, Ordering::Relaxed));
+        Arrival {
+            session_id,
+            open: self.open.fetch_add(1, Ordering::Relaxed) + 1,
+            // Another shard's turn may have begun later and accepted earlier.
+            after: (session_id > 1).then(|| now.saturating_sub(before)),
+        }
+    }
+
+    pub(super) fn note_leaving(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,56 @@
+//! What a connection tells its probe, and when.
+
+use super::{Connection, Phase, Resources, Transport};
+use crate::measure::{Asked, Stamp};
+use crate::smtp::{Expect, Portion, Stage, Step};
+
+impl<T: Transport> Connection<T> {
+    pub(super) fn measure_step(&mut self, resources: &mut Resources, step: &Step<'_>) {
+        let size = self.session.last_message_size();
+        self.probe.note_step(&mut resources.gathering.stats, resources.woken, step, size);
+    }
+
+    /// Bytes were read. Commands are measured when they are whole, message data as they come.
+    pub(super) fn measure_read(&mut self, resources: &mut Resources, count: usize) {
+        if count > 0 && self.session.expects() == Expect::Data {
+            self.probe.note_data(&mut resources.gathering.stats, resources.woken);
+        }
+    }
+
+    /// The replies of this turn have left, as far as the socket took them.
+    pub(super) fn measure_replies(&mut self, resources: &mut Resources) {
+        let now = Stamp::at(resources.clock.elapsed());
+        self.probe.note_replies(&mut resources.gathering.stats, now, &resources.asked);
+        resources.asked.clear();
+        if matches!(self.phase, Phase::Open | Phase::Held(..)) && !self.has_more_to_do(resources.now) {
+            self.probe.note_waiting(now);
+        }
+    }
+
+    /// What a client that is held waits for: the reply it was not given, or after that an answer to what it
+    /// sends next.
+    pub(super) fn held(&self, now: Stamp, asked: Asked, portion: Portion) -> Phase {
+        match (portion, self.session.expects()) {
+            (Portion::Nothing, _) => Phase::Held(asked.stage, asked.since),
+            (_, Expect::Data) => Phase::Held(Stage::Message, now),
+            (_, Expect::Command) => Phase::Held(asked.stage, now),
+        }
+    }
+
+    /// The client has closed, or half of it. If it is owed a reply it has given up on it: a client that only
+    /// closes its half and still sends QUIT before that is seen to in the end.
+    pub(super) fn note_peer_closed(&mut self, now: Stamp) {
+        match &self.phase {
+            Phase::Delayed(delayed) => {
+                let asked = delayed.asked;
+                self.probe.note_giving_up(asked.stage, now.since(asked.since));
+            }
+            Phase::Held(stage, since) => self.probe.note_giving_up(*stage, now.since(*since)),
+            Phase::Open | Phase::Closing(_) | Phase::Lingering => {}
+        }
+    }
+
+    pub(super) fn measure_end(&mut self, resources: &mut Resources) {
+        self.probe.close(&mut resources.gathering.stats, resources.woken);
+    }
+}

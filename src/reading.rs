@@ -1,0 +1,87 @@
+//! Reading what the shards have measured, and completing it with what only the server knows.
+
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use crate::lock::lock;
+use crate::net::clock::{Clock, wall_time};
+use crate::net::overflow::accept_queue_overflows;
+use crate::net::shard::Control;
+use crate::smtp::behaviour::{State, Tally};
+use crate::smtp::{Policy, ReplyKind};
+use crate::stats::{Additive, RuleStats, Stats};
+
+/// Rules, and what they remember.
+#[derive(Debug)]
+pub(crate) struct Behaviour {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) state: Option<Arc<Mutex<State>>>,
+}
+
+impl Behaviour {
+    fn rules(&self) -> Vec<RuleStats> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let tallies = self.policy.tallies(&lock(state));
+        let stats =
+            |(rule, tally): (String, Tally)| RuleStats { rule, reached: tally.reached, fired: tally.fired };
+        tallies.into_iter().map(stats).collect()
+    }
+
+    fn offers_pipelining(&self) -> bool {
+        let reply = self.policy.reply(ReplyKind::HeloReceived).text();
+        let keyword = |line: &[u8]| {
+            line.get(4..).is_some_and(|word| word.trim_ascii().eq_ignore_ascii_case(b"PIPELINING"))
+        };
+        reply.split(|octet| *octet == b'\n').any(keyword)
+    }
+}
+
+/// What was read so far, by shard.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    clock: Clock,
+    started_at: SystemTime,
+    /// At the start: the system counts from its own.
+    overflows: Option<u64>,
+    /// Locked by readers only.
+    by_shard: Mutex<Vec<Stats>>,
+}
+
+impl Totals {
+    /// Of a server that starts now.
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: Clock::start(),
+            started_at: wall_time(),
+            overflows: accept_queue_overflows(),
+            by_shard: Mutex::default(),
+        }
+    }
+
+    /// The clock of the server and all its shards.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    /// Everything up to now.
+    pub(crate) fn read(&self, shards: &[Arc<Control>], behaviour: &Behaviour) -> Stats {
+        let mut by_shard = lock(&self.by_shard);
+        by_shard.resize_with(shards.len(), Stats::default);
+        let mut stats = Stats::default();
+        for (total, shard) in by_shard.iter_mut().zip(shards) {
+            if let Some(news) = shard.take_stats() {
+                total.merge(&news);
+            }
+            stats.merge(total);
+            stats.sessions_by_shard.push(total.sessions.opened);
+        }
+        stats.started_at = Some(self.started_at);
+        stats.ends = self.clock.elapsed();
+        stats.seed = behaviour.policy.seed;
+        stats.rules = behaviour.rules();
+        stats.pipelining.offered = behaviour.offers_pipelining();
+        stats.health.accept_queue_overflows =
+            self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));
+        stats
+    }
+}

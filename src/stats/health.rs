@@ -1,0 +1,74 @@
+//! How well the server itself did: whether what it measured can be relied on.
+
+use std::time::Duration;
+
+use super::{Additive, Durations, Stats, by_fields};
+
+/// A turn of the event loop longer than that delays all sessions of its shard noticeably.
+const LONG_TURN: Duration = Duration::from_millis(20);
+/// A delay later than that is late; see [`MOST_LATE`].
+const LATE: Duration = Duration::from_millis(2);
+/// The share of delays that may be late.
+const MOST_LATE: f64 = 0.01;
+
+/// How well the server itself did.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Health {
+    /// Turns of the event loops: from waking up to waiting again.
+    pub turns: Durations,
+    /// Connections that the system dropped because an accept queue was full, of all programs in the same
+    /// network namespace; `None` where the system does not tell.
+    pub accept_queue_overflows: Option<u64>,
+    /// Records no longer kept because [`Config::max_records`](crate::Config::max_records) or
+    /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
+    pub records_evicted: u64,
+    /// Log entries dropped because the logger did not keep up.
+    pub log_entries_dropped: u64,
+}
+
+by_fields!(Health: turns, accept_queue_overflows, records_evicted, log_entries_dropped);
+
+impl Additive for Option<u64> {
+    fn merge(&mut self, other: &Self) {
+        *self = match (*self, *other) {
+            (Some(own), Some(other)) => Some(own + other),
+            (own, other) => own.or(other),
+        };
+    }
+
+    fn subtract(&mut self, earlier: &Self) {
+        if let (Some(own), Some(earlier)) = (self.as_mut(), earlier) {
+            own.subtract(earlier);
+        }
+    }
+}
+
+impl Stats {
+    /// Why the run is degraded: what the server itself did worse than its measurements need, each with its
+    /// figures. Empty when all is well.
+    pub fn degraded(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let Health { turns, accept_queue_overflows, records_evicted, log_entries_dropped } = &self.health;
+        if turns.max() > LONG_TURN {
+            reasons.push(format!("the event loop was busy for {:?} without a break", turns.max()));
+        }
+        let late = 1.0 - self.delays.lateness.share_within(LATE);
+        if late > MOST_LATE {
+            reasons.push(format!("{:.1} % of the delays were more than {LATE:?} late", late * 100.0));
+        }
+        if self.delays.early > 0 {
+            reasons.push(format!("{} delays were short", self.delays.early));
+        }
+        if let Some(overflows) = accept_queue_overflows.filter(|overflows| *overflows > 0) {
+            reasons.push(format!("the system dropped {overflows} connections: an accept queue was full"));
+        }
+        if *records_evicted > 0 {
+            reasons.push(format!("{records_evicted} records were evicted"));
+        }
+        if *log_entries_dropped > 0 {
+            reasons.push(format!("{log_entries_dropped} log entries were dropped"));
+        }
+        reasons
+    }
+}

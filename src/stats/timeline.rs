@@ -1,0 +1,156 @@
+//! What happened when: counts per interval, at most so many of them however long a server runs.
+
+use std::time::Duration;
+
+use super::{Additive, by_fields};
+
+/// Intervals kept; one more, and two become one.
+const INTERVALS: usize = 512;
+/// The first intervals are that long.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Counts of one interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interval {
+    /// Sessions accepted.
+    pub opened: u64,
+    /// Sessions that ended.
+    pub closed: u64,
+    /// Messages accepted.
+    pub messages: u64,
+    /// Commands and messages answered with a 4yz or 5yz reply.
+    pub refused: u64,
+}
+
+by_fields!(Interval: opened, closed, messages, refused);
+
+/// Counts over time since the server's start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// How many of [`SHORTEST`] make an interval: a power of two.
+    scale: u32,
+    /// The intervals before this one were empty.
+    first: usize,
+    intervals: Vec<Interval>,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self { scale: 1, first: 0, intervals: Vec::new() }
+    }
+}
+
+impl Timeline {
+    /// The length of an interval: a second, or more on a long run.
+    pub fn interval(&self) -> Duration {
+        SHORTEST * self.scale
+    }
+
+    /// The intervals that something happened in, and those between them, with their starts since the
+    /// server's.
+    pub fn intervals(&self) -> impl Iterator<Item = (Duration, &Interval)> {
+        let length = self.interval();
+        let starts =
+            (self.first..).map(move |index| length.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX)));
+        starts.zip(&self.intervals)
+    }
+
+    /// The interval of a moment since the server's start.
+    pub(crate) fn at(&mut self, moment: Duration) -> &mut Interval {
+        let mut index = self.index_of(moment);
+        if self.intervals.is_empty() {
+            self.first = index;
+        }
+        while index.max(self.end().saturating_sub(1)) >= self.first.min(index) + INTERVALS {
+            self.coarsen();
+            index = self.index_of(moment);
+        }
+        if index < self.first {
+            let missing = self.first - index;
+            self.intervals.splice(0..0, std::iter::repeat_n(Interval::default(), missing));
+            self.first = index;
+        }
+        if index >= self.end() {
+            self.intervals.resize(index + 1 - self.first, Interval::default());
+        }
+        &mut self.intervals[index - self.first]
+    }
+
+    fn end(&self) -> usize {
+        self.first + self.intervals.len()
+    }
+
+    fn index_of(&self, moment: Duration) -> usize {
+        let index = moment.as_secs() / (SHORTEST.as_secs() * u64::from(self.scale));
+        usize::try_from(index).unwrap_or(usize::MAX)
+    }
+
+    /// Makes one of two.
+    fn coarsen(&mut self) {
+        let mut merged = Vec::new();
+        for (index, interval) in (self.first..).zip(&self.intervals) {
+            let place = index / 2 - self.first / 2;
+            merged.resize(place + 1, Interval::default());
+            merged[place].merge(interval);
+        }
+        self.first /= 2;
+        self.intervals = merged;
+        self.scale = self.scale.saturating_mul(2);
+    }
+
+    fn coarsened_to(&self, scale: u32) -> Self {
+        let mut coarse = self.clone();
+        while coarse.scale < scale {
+            coarse.coarsen();
+        }
+        coarse
+    }
+}
+
+impl Additive for Timeline {
+    fn merge(&mut self, other: &Self) {
+        while self.scale < other.scale {
+            self.coarsen();
+        }
+        for (start, interval) in other.coarsened_to(self.scale).intervals() {
+            self.at(start).merge(interval);
+        }
+    }
+
+    fn subtract(&mut self, earlier: &Self) {
+        let earlier = earlier.coarsened_to(self.scale);
+        for (index, interval) in (earlier.first..).zip(&earlier.intervals) {
+            let place = index.checked_sub(self.first);
+            if let Some(own) = place.and_then(|place| self.intervals.get_mut(place)) {
+                own.subtract(interval);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_it_stays_bounded(moments in prop::collection::vec(0u64..40_000, 1..200), split in 0usize..200) {
+            let mut whole = Timeline::default();
+            let mut parts = [Timeline::default(), Timeline::default()];
+            for (index, moment) in moments.iter().map(|&seconds| Duration::from_secs(seconds)).enumerate() {
+                whole.at(moment).messages += 1;
+                parts[usize::from(index >= split)].at(moment).messages += 1;
+            }
+            let [mut merged, second] = parts;
+            merged.merge(&second);
+            prop_assert!(whole.intervals.len() <= INTERVALS);
+            prop_assert_eq!(whole.intervals().map(|(_, interval)| interval.messages).sum::<u64>(), moments.len() as u64);
+            prop_assert_eq!(&merged, &whole);
+            merged.subtract(&second);
+            let left = merged.intervals().map(|(_, interval)| interval.messages).sum::<u64>();
+            prop_assert_eq!(left, moments.len().min(split) as u64);
+        }
+    }
+}
