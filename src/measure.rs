@@ -121,12 +121,15 @@ impl Probe {
             Some(replied) => {
                 stats.stages[stage].think.add(now.since(replied));
                 self.end_group(stats);
+                // What was sent without waiting was sent without knowing. QUIT is no going on.
+                if stage != Stage::Quit {
+                    self.note_going_on(stats);
+                }
             }
             None => stats.sessions.early_talkers += u64::from(self.commands == 0),
         }
         self.group += 1;
         self.commands = self.commands.saturating_add(1);
-        self.note_going_on(stats);
         if stage == Stage::Mail {
             if !self.has_sent_mail {
                 self.has_sent_mail = true;

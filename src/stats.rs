@@ -162,9 +162,9 @@ pub struct SessionStats {
     pub stopped: u64,
     /// Connections reset by the client, however the session ended.
     pub resets: u64,
-    /// Sessions in which the client went on after a 421 (RFC 5321 section 3.8: it should close).
+    /// Sessions in which the client, having been told 421, sent something other than QUIT (RFC 5321 section 3.8).
     pub went_on_after_421: u64,
-    /// Sessions in which the client sent before it was greeted (RFC 5321 section 3.1).
+    /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
     pub early_talkers: u64,
     /// From accept to close.
     pub duration: Durations,
