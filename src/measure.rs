@@ -140,7 +140,7 @@ impl Probe {
     }
 
     /// The client goes on, though it may have been told to go.
-    pub(crate) fn note_going_on(&mut self, stats: &mut Stats) {
+    fn note_going_on(&mut self, stats: &mut Stats) {
         if self.was_told_to_go && !std::mem::replace(&mut self.has_gone_on, true) {
             stats.sessions.went_on_after_421 += 1;
         }

@@ -163,6 +163,7 @@ pub struct SessionStats {
     /// Connections reset by the client, however the session ended.
     pub resets: u64,
     /// Sessions in which the client, having been told 421, sent something other than QUIT (RFC 5321 section 3.8).
+    /// Not those that the server closed with it.
     pub went_on_after_421: u64,
     /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
     pub early_talkers: u64,

@@ -2,7 +2,7 @@
 
 use super::{Connection, Phase, Resources, Transport};
 use crate::measure::{Asked, Stamp};
-use crate::smtp::{Command, Expect, LineScanner, Portion, Stage, Step, Verb};
+use crate::smtp::{Expect, Portion, Stage, Step};
 
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, resources: &mut Resources, step: &Step<'_>) {
@@ -14,14 +14,6 @@ impl<T: Transport> Connection<T> {
     pub(super) fn measure_read(&mut self, resources: &mut Resources, count: usize) {
         if count > 0 && self.session.expects() == Expect::Data {
             self.probe.note_data(&mut resources.gathering.stats, resources.woken);
-        }
-    }
-
-    /// Bytes were read behind the session's end, and are dropped.
-    pub(super) fn measure_dropped(&mut self, resources: &mut Resources, bytes: &[u8]) {
-        let line = &bytes[..bytes.len().min(LineScanner::LIMIT)];
-        if Command::parse(line).verb != Some(Verb::Quit) {
-            self.probe.note_going_on(&mut resources.gathering.stats);
         }
     }
 
