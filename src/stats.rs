@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::time::{Duration, SystemTime};
 
-use crate::smtp::Stage;
+use crate::smtp::{Lines, Stage};
 
 pub use catalogue::Metric;
 pub use findings::Finding;
@@ -212,6 +212,17 @@ pub struct MessageStats {
 
 by_fields!(MessageStats: accepted, refused, aborted, bytes, data_time, data_rate, longest_gap, recipients,
     inspected, with_bare_lf, with_long_lines);
+
+impl MessageStats {
+    /// A message has come to its end, with these lines if they were looked at.
+    pub(crate) fn note_lines(&mut self, lines: Option<Lines>) {
+        if let Some(lines) = lines {
+            self.inspected += 1;
+            self.with_bare_lf += u64::from(lines.has_bare_lf);
+            self.with_long_lines += u64::from(lines.has_long_line);
+        }
+    }
+}
 
 /// What happened at one stage.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -24,6 +24,7 @@ mod answer;
 mod command;
 mod known;
 mod letters;
+mod lines;
 mod policy;
 mod record;
 mod reply;
@@ -33,6 +34,7 @@ mod step;
 
 pub use address::{AddressRules, HeloName, Path};
 pub use command::{Command, Verb};
+pub use lines::Lines;
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
 pub use record::{Exchange, Record};

@@ -8,11 +8,15 @@ use super::answer::{Answer, Asked, Verdict};
 use super::behaviour::{self, Environment};
 use super::command::{Command, Verb};
 use super::known::Known;
+use super::lines::{LineInspector, Lines};
 use super::policy::{DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use super::record::{Exchange, Record};
 use super::reply::ReplyKind;
 use super::scan::{DataScanner, LineScan, LineScanner};
 use super::step::{Expect, Filing, Next, Progress, Stage, Step};
+
+/// The lines of the first message of a session are looked at, and then of every such: it costs time.
+const INSPECT_EVERY: u32 = 16;
 
 /// The server's side of one SMTP session.
 #[derive(Debug, Default)]
@@ -34,6 +38,9 @@ pub struct Session {
     /// This record was filed as [`Filing::Accepted`].
     is_filed: bool,
     last_message_size: usize,
+    last_message_lines: Option<Lines>,
+    /// Messages whose data were begun.
+    data_begun: u32,
     /// The client has sent at least one octet.
     has_spoken: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
@@ -67,6 +74,8 @@ struct Incoming {
     /// Empty unless the policy keeps messages; given up as soon as the message can't be accepted.
     text: Vec<u8>,
     refusal: Option<ReplyKind>,
+    /// `None` where the lines are not looked at.
+    lines: Option<LineInspector>,
 }
 
 impl Session {
@@ -182,6 +191,12 @@ impl Session {
     /// Octets of the last message received to its end, kept or not.
     pub fn last_message_size(&self) -> usize {
         self.last_message_size
+    }
+
+    /// What was seen in its lines; `None` where they were not looked at. They are in the first message of a
+    /// session, and then in every 16th.
+    pub fn last_message_lines(&self) -> Option<Lines> {
+        self.last_message_lines
     }
 
     /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.
@@ -335,7 +350,9 @@ impl Session {
         self.record.data_exchange = exchange(policy, command.line, &answer);
         self.record.data = answer.accepted;
         if answer.accepted {
-            self.state = State::Data(Incoming::default());
+            let lines = self.data_begun.is_multiple_of(INSPECT_EVERY).then(LineInspector::default);
+            self.data_begun = self.data_begun.wrapping_add(1);
+            self.state = State::Data(Incoming { lines, ..Incoming::default() });
         }
         self.step(Stage::Data, answer)
     }
@@ -368,6 +385,7 @@ impl Session {
         self.record.msg = answer.accepted;
         self.record.msg_size = incoming.size;
         self.last_message_size = incoming.size;
+        self.last_message_lines = incoming.lines.map(LineInspector::finish);
         if answer.accepted && policy.keep == Keep::Message {
             self.record.msg_request = Some(Arc::new(incoming.text));
         }
@@ -468,10 +486,13 @@ impl Session {
 impl Incoming {
     /// Takes data up to its end. What will be refused anyway is swallowed and not held.
     fn take(&mut self, policy: &Policy, memory_left: Option<usize>, input: &[u8]) -> super::scan::DataScan {
-        let Self { scanner, size, text, refusal } = self;
+        let Self { scanner, size, text, refusal, lines } = self;
         let ceiling = memory_left.map_or(usize::MAX, |left| text.capacity().saturating_add(left));
         scanner.scan(input, |run| {
             *size = size.saturating_add(run.len());
+            if let Some(lines) = lines {
+                lines.inspect(run);
+            }
             if *size > policy.message_size_limit {
                 *refusal = Some(ReplyKind::MessageTooBig);
             } else if policy.keep == Keep::Message && *size > ceiling {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod content;
 mod dialogue;
 mod endings;
 mod pace;

@@ -7,7 +7,11 @@ use crate::smtp::{Expect, Portion, Stage, Step};
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, resources: &mut Resources, step: &Step<'_>) {
         let size = self.session.last_message_size();
-        self.probe.note_step(&mut resources.gathering.stats, resources.woken, step, size);
+        let stats = &mut resources.gathering.stats;
+        self.probe.note_step(stats, resources.woken, step, size);
+        if step.stage == Stage::Message {
+            stats.messages.note_lines(self.session.last_message_lines());
+        }
     }
 
     /// Bytes were read. Commands are measured when they are whole, message data as they come.
