@@ -254,7 +254,7 @@ impl Config {
     /// Sessions at a time, of all shards together. Default: any number.
     #[must_use]
     pub fn max_sessions(mut self, sessions: u64) -> Self {
-        self.policy.limits.max_sessions = Some(sessions);
+        self.policy.change_limits(|limits| limits.max_sessions = Some(sessions));
         self
     }
 
@@ -269,7 +269,7 @@ impl Config {
     /// closed. Default: any number.
     #[must_use]
     pub fn max_sessions_per_ip(mut self, sessions: u64) -> Self {
-        self.policy.limits.max_sessions_per_ip = Some(sessions);
+        self.policy.change_limits(|limits| limits.max_sessions_per_ip = Some(sessions));
         self
     }
 
@@ -277,7 +277,7 @@ impl Config {
     /// session is closed. Default: any number.
     #[must_use]
     pub fn max_messages_per_session(mut self, messages: u64) -> Self {
-        self.policy.limits.max_messages_per_session = Some(messages);
+        self.policy.change_limits(|limits| limits.max_messages_per_session = Some(messages));
         self
     }
 
@@ -292,7 +292,7 @@ impl Config {
     /// How many connections or mail transactions there may be in a time. Default: any number.
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
-        self.policy.limits.rate = Some(limit);
+        self.policy.change_limits(|limits| limits.rate = Some(limit));
         self
     }
 
@@ -320,28 +320,28 @@ impl Config {
     /// Refuses these HELO/EHLO domains (exact comparison).
     #[must_use]
     pub fn blacklisted_helo_domains<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.lists.blacklisted_helo_domains = bytes_set(list);
+        self.policy.change_lists(|lists| lists.blacklisted_helo_domains = bytes_set(list));
         self
     }
 
     /// Refuses these reverse-paths (exact comparison).
     #[must_use]
     pub fn blacklisted_mailfrom_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.lists.blacklisted_mailfrom_emails = bytes_set(list);
+        self.policy.change_lists(|lists| lists.blacklisted_mailfrom_emails = bytes_set(list));
         self
     }
 
     /// Refuses these forward-paths (exact comparison).
     #[must_use]
     pub fn blacklisted_rcptto_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.lists.blacklisted_rcptto_emails = bytes_set(list);
+        self.policy.change_lists(|lists| lists.blacklisted_rcptto_emails = bytes_set(list));
         self
     }
 
     /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`] (exact comparison).
     #[must_use]
     pub fn not_registered_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.lists.not_registered_emails = bytes_set(list);
+        self.policy.change_lists(|lists| lists.not_registered_emails = bytes_set(list));
         self
     }
 
@@ -393,7 +393,7 @@ impl Config {
                 return Err(ConfigError::new("rule", rule, without_expected(reason)));
             }
         }
-        let limits = &self.policy.limits;
+        let limits = self.policy.limits();
         within("max_rcpts", self.policy.max_recipients, 1, MAX_RECIPIENTS)?;
         let counts = [
             ("max_sessions", limits.max_sessions),

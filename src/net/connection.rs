@@ -512,10 +512,8 @@ impl<T: Transport> Connection<T> {
         ask: impl FnOnce(&mut Session, &mut Environment<'_>) -> R,
     ) -> R {
         let Origin { session_id, peer_addr, .. } = self.origin;
-        let session = &mut self.session;
-        context.with_state(|state| {
-            let now = now.since_start();
-            ask(session, &mut Environment { now, session: session_id, peer: peer_addr.ip(), state })
-        })
+        let mut state = context.state();
+        let (now, peer, state) = (now.since_start(), peer_addr.ip(), state.as_deref_mut());
+        ask(&mut self.session, &mut Environment { now, session: session_id, peer, state })
     }
 }

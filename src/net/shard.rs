@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Context {
         census: Arc<Census>,
         state: Option<Arc<Mutex<State>>>,
     ) -> Self {
-        let limits = &config.policy.limits;
+        let limits = config.policy.limits();
         Self {
             hold_limit: HOLD_LIMIT.into(),
             drip: config.drip,
@@ -84,28 +84,30 @@ impl Context {
         }
     }
 
-    /// Lends what rules remember. Where there is nothing to remember it is made anew each time.
-    pub(super) fn with_state<R>(&self, ask: impl FnOnce(&mut State) -> R) -> R {
-        match &self.state {
-            Some(state) => ask(&mut lock(state)),
-            None => ask(&mut State::default()),
-        }
+    /// Lends what rules remember; `None` where there is nothing to remember.
+    pub(super) fn state(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.as_deref().map(lock)
     }
 
     /// Whether connections are to be left in the backlog for now.
     pub(super) fn is_full(&self) -> bool {
-        self.backlog_beyond.is_some_and(|limit| self.with_state(|state| state.open_sessions() >= limit))
+        let is_reached = |limit| self.state().is_some_and(|state| state.open_sessions() >= limit);
+        self.backlog_beyond.is_some_and(is_reached)
     }
 
     pub(super) fn note_connected(&self, peer: IpAddr) {
-        if self.counts_sessions {
-            self.with_state(|state| state.connected(peer));
+        if self.counts_sessions
+            && let Some(mut state) = self.state()
+        {
+            state.connected(peer);
         }
     }
 
     pub(super) fn note_disconnected(&self, peer: IpAddr) {
-        if self.counts_sessions {
-            self.with_state(|state| state.disconnected(peer));
+        if self.counts_sessions
+            && let Some(mut state) = self.state()
+        {
+            state.disconnected(peer);
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::behaviour::{Decision, Environment, Moment, Question, Ruling, after_refusal, asks_at, judge};
+use super::behaviour::{Decision, Environment, Moment, Question, Ruling, State, after_refusal, judge};
 use super::known::Known;
-use super::policy::{DelayPoint, Keep, Policy};
+use super::policy::{Keep, Policy};
 use super::reply::{Reply, ReplyKind};
 use super::session::Session;
 use super::step::{Next, Portion, Stage};
@@ -39,8 +39,6 @@ impl Answer<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'l> {
     pub(super) stage: Stage,
-    /// `None` where no delay can be configured.
-    pub(super) point: Option<DelayPoint>,
     /// The name or path in the command.
     pub(super) name: Option<&'l [u8]>,
     /// Of the message.
@@ -50,16 +48,12 @@ pub(super) struct Asked<'l> {
 }
 
 impl<'l> Asked<'l> {
-    pub(super) fn at(stage: Stage, point: DelayPoint) -> Self {
-        Self { stage, point: Some(point), name: None, size: None, is_valid: true }
+    pub(super) fn at(stage: Stage) -> Self {
+        Self { stage, name: None, size: None, is_valid: true }
     }
 
-    pub(super) fn about(stage: Stage, point: DelayPoint, name: Option<&'l [u8]>) -> Self {
-        Self { name, ..Self::at(stage, point) }
-    }
-
-    pub(super) fn unknown() -> Self {
-        Self { point: None, ..Self::at(Stage::Unknown, DelayPoint::Noop) }
+    pub(super) fn about(stage: Stage, name: Option<&'l [u8]>) -> Self {
+        Self { name, ..Self::at(stage) }
     }
 }
 
@@ -83,19 +77,35 @@ impl Session {
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
-        let moment = Moment { seed: policy.seed, session: environment.session, step: self.steps };
-        self.steps = self.steps.wrapping_add(1);
-        let Ruling { delay, decision } = match asks_at(policy, asked.stage) {
-            true => judge(policy, environment, &self.question(asked, moment)),
-            false => Ruling::default(),
+        let answer = match policy.plan().is_eventful(asked.stage) {
+            true => self.ruled_answer(policy, environment, asked, verdict),
+            false => {
+                let state = environment.state.as_deref_mut();
+                own_answer(policy, state, verdict, Next::Continue, Duration::ZERO)
+            }
         };
-        let delay = delay.unwrap_or_else(|| match asked.point {
-            Some(point) => policy.draw_delay(point, moment),
+        self.steps = self.steps.wrapping_add(1);
+        answer
+    }
+
+    fn ruled_answer<'p>(
+        &self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        asked: Asked<'_>,
+        verdict: Verdict,
+    ) -> Answer<'p> {
+        let question = self.question(policy, environment, asked);
+        let mut forgotten = State::default();
+        let state = environment.state.as_deref_mut().unwrap_or(&mut forgotten);
+        let Ruling { delay, decision } = judge(policy, state, &question);
+        let delay = delay.unwrap_or_else(|| match asked.stage.delay_point() {
+            Some(point) => policy.draw_delay(point, question.moment),
             None => Duration::ZERO,
         });
         let (reply, portion, accepted, next) = match decision {
-            Decision::Own => return own_answer(policy, environment, verdict, Next::Continue, delay),
-            Decision::Refuse(kind, next) => return own_answer(policy, environment, Err(kind), next, delay),
+            Decision::Own => return own_answer(policy, Some(state), verdict, Next::Continue, delay),
+            Decision::Refuse(kind, next) => return own_answer(policy, Some(state), Err(kind), next, delay),
             Decision::Told { reply: None, portion, next } => {
                 let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
                 (reply, portion, verdict.is_ok(), next)
@@ -106,21 +116,29 @@ impl Session {
         };
         let is_refused = !accepted && portion == Portion::Whole && asked.stage != Stage::Unknown;
         let next = match next {
-            Next::Continue if is_refused => after_refusal(policy, environment),
+            Next::Continue if is_refused => after_refusal(policy, Some(state)),
             next => next,
         };
         Answer { reply, portion, accepted: accepted && portion == Portion::Whole, delay, next }
     }
 
-    fn question<'q>(&'q self, asked: Asked<'q>, moment: Moment) -> Question<'q> {
-        let Asked { stage, name, size, is_valid, .. } = asked;
+    fn question<'q>(
+        &'q self,
+        policy: &Policy,
+        environment: &Environment<'_>,
+        asked: Asked<'q>,
+    ) -> Question<'q> {
+        let Asked { stage, name, size, is_valid } = asked;
+        let &Environment { now, session, peer, .. } = environment;
         let known: Option<&Known> = self.known.as_deref();
         let named = |at: Stage, of: fn(&Known) -> Option<&[u8]>| {
             if stage == at { name } else { known.and_then(of) }
         };
         Question {
             stage,
-            moment,
+            moment: Moment { seed: policy.seed, session, step: self.steps },
+            now,
+            peer,
             is_valid,
             helo: named(Stage::Helo, |known| known.helo.as_deref()),
             from: named(Stage::Mail, |known| known.from.as_deref()),
@@ -141,13 +159,13 @@ impl Session {
 
 fn own_answer<'p>(
     policy: &'p Policy,
-    environment: &mut Environment<'_>,
+    state: Option<&mut State>,
     verdict: Verdict,
     next: Next,
     delay: Duration,
 ) -> Answer<'p> {
     let next = match (verdict, next) {
-        (Err(_), Next::Continue) => after_refusal(policy, environment),
+        (Err(_), Next::Continue) => after_refusal(policy, state),
         (_, next) => next,
     };
     let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));

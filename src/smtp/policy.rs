@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address::AddressRules;
 use super::behaviour::{
-    Delay, Impairment, Moment, RateLimit, Rule, RuleBook, State, Tally, needs_state, tallies,
+    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, State, Tally, needs_state, tallies,
 };
 use super::reply::{Reply, ReplyKind};
 
@@ -114,15 +114,15 @@ pub struct Policy {
     delays: [Delay; DelayPoint::ALL.len()],
     /// What it was told to do.
     pub(super) book: RuleBook,
+    limits: Limits,
+    lists: Lists,
+    /// Follows from all of the above.
+    plan: Plan,
     /// What all chance follows from.
     pub seed: u64,
-    /// How much there may be.
-    pub limits: Limits,
     /// RCPTs that one mail transaction may have, refused ones included; the next is told
     /// [`ReplyKind::TooManyRecipients`].
     pub max_recipients: usize,
-    /// Names and addresses to refuse.
-    pub lists: Lists,
     /// Close the connection after the first refused command.
     pub fail_fast: bool,
     /// Keep every RCPT of a transaction; without it each RCPT replaces the one before.
@@ -148,6 +148,7 @@ impl Policy {
     /// Sets the text of a reply (without the final CRLF).
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
         self.replies[kind as usize] = Reply::new(text);
+        self.plan = Plan::of(self);
     }
 
     /// How long replies at this point are held back.
@@ -158,17 +159,48 @@ impl Policy {
     /// Holds back every reply at this point.
     pub fn set_delay(&mut self, point: DelayPoint, delay: impl Into<Delay>) {
         self.delays[point as usize] = delay.into();
+        self.plan = Plan::of(self);
     }
 
     /// Adds a rule behind those that are there. It must not contradict itself; see
     /// [`Config::validate`](crate::Config::validate).
     pub fn add_rule(&mut self, rule: Rule) {
         self.book.push(rule);
+        self.plan = Plan::of(self);
     }
 
     /// The rules, in order.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.book.rules()
+    }
+
+    /// Names and addresses to refuse.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// Changes the lists.
+    pub fn change_lists(&mut self, change: impl FnOnce(&mut Lists)) {
+        change(&mut self.lists);
+        self.plan = Plan::of(self);
+    }
+
+    /// How much there may be.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Changes the limits.
+    pub fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) {
+        change(&mut self.limits);
+        self.plan = Plan::of(self);
+    }
+
+    /// By what is configured, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come again with
+    /// the same message. Replies that tell a lack of room do not count.
+    #[allow(dead_code, reason = "for what follows a client's retries")]
+    pub(crate) fn may_defer(&self) -> bool {
+        self.plan.may_defer()
     }
 
     /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
@@ -181,6 +213,11 @@ impl Policy {
     /// `fail_fast`, as far as they are set, by their settings' names.
     pub fn tallies(&self, state: &State) -> Vec<(String, Tally)> {
         tallies(self, state)
+    }
+
+    /// What is to be asked at each stage.
+    pub(super) fn plan(&self) -> Plan {
+        self.plan
     }
 
     /// Draws the delay of a point.
@@ -217,10 +254,11 @@ impl Default for Policy {
             replies: ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect(),
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
-            seed: 0,
             limits: Limits::default(),
-            max_recipients: MAX_RECIPIENTS,
             lists: Lists::default(),
+            plan: Plan::default(),
+            seed: 0,
+            max_recipients: MAX_RECIPIENTS,
             fail_fast: false,
             multiple_rcptto: false,
             multiple_message_receiving: false,

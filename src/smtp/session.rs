@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::address::{HeloName, Path};
 use super::answer::{Answer, Asked, Verdict};
-use super::behaviour::{self, Environment};
+use super::behaviour::Environment;
 use super::command::{Command, Verb};
 use super::known::Known;
 use super::lines::{LineInspector, Lines};
-use super::policy::{DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode};
+use super::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use super::record::{Exchange, Record};
 use super::reply::ReplyKind;
 use super::scan::{DataScanner, LineScan, LineScanner};
@@ -86,12 +86,12 @@ impl Session {
 
     /// What a new connection is told first. Rules are asked as in [`advance`](Self::advance).
     pub fn greeting<'p>(&self, policy: &'p Policy) -> Step<'p> {
-        Self::new().greeting_in(policy, &mut Environment::alone(&mut behaviour::State::default()))
+        Self::new().greeting_in(policy, &mut Environment::alone())
     }
 
     /// The same, in an environment.
     pub fn greeting_in<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>) -> Step<'p> {
-        let asked = Asked::at(Stage::Greeting, DelayPoint::Greeting);
+        let asked = Asked::at(Stage::Greeting);
         let answer = self.answer(policy, environment, asked, Ok(ReplyKind::Greeting));
         self.step(Stage::Greeting, answer)
     }
@@ -99,7 +99,7 @@ impl Session {
     /// Takes what can be taken from the front of `input`, up to one reply. Rules are asked as in a session
     /// of its own: they remember nothing from one call to the next.
     pub fn advance<'p>(&mut self, policy: &'p Policy, input: &[u8]) -> Progress<'p> {
-        self.advance_in(policy, &mut Environment::alone(&mut behaviour::State::default()), input)
+        self.advance_in(policy, &mut Environment::alone(), input)
     }
 
     /// The same, in an environment.
@@ -221,7 +221,7 @@ impl Session {
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
             Some(Verb::Noop) => {
                 self.record.noop = true;
-                let asked = Asked::at(Stage::Noop, DelayPoint::Noop);
+                let asked = Asked::at(Stage::Noop);
                 let answer = self.answer(policy, environment, asked, Ok(ReplyKind::NoopReceived));
                 self.step(Stage::Noop, answer)
             }
@@ -237,7 +237,7 @@ impl Session {
         environment: &mut Environment<'_>,
         kind: ReplyKind,
     ) -> Step<'p> {
-        let answer = self.answer(policy, environment, Asked::unknown(), Ok(kind));
+        let answer = self.answer(policy, environment, Asked::at(Stage::Unknown), Ok(kind));
         self.step(Stage::Unknown, Answer { accepted: false, ..answer })
     }
 
@@ -248,7 +248,7 @@ impl Session {
         let name = HeloName::parse(line, policy.addresses);
         let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(ReplyKind::HeloReceived));
         let name = name.as_ref().map(HeloName::as_bytes);
-        let asked = Asked::about(Stage::Helo, DelayPoint::Helo, name);
+        let asked = Asked::about(Stage::Helo, name);
         let answer = self.answer(policy, environment, asked, verdict);
         self.know(policy, |known| known.note_helo(name));
         self.record.helo_exchange = exchange(policy, line, &answer);
@@ -271,7 +271,7 @@ impl Session {
             (true, Some(_)) => Ok(ReplyKind::MailReceived),
         };
         self.know(policy, |known| known.note_sender(mailbox));
-        let asked = Asked::about(Stage::Mail, DelayPoint::Mailfrom, mailbox);
+        let asked = Asked::about(Stage::Mail, mailbox);
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.mailfrom_exchange = exchange(policy, line, &answer);
         self.record.mailfrom = answer.accepted;
@@ -295,8 +295,7 @@ impl Session {
             (true, None) => Err(ReplyKind::InvalidRcptArgument),
             (true, Some(_)) => Ok(()),
         };
-        let asked =
-            Asked { is_valid: verdict.is_ok(), ..Asked::about(Stage::Rcpt, DelayPoint::Rcptto, mailbox) };
+        let asked = Asked { is_valid: verdict.is_ok(), ..Asked::about(Stage::Rcpt, mailbox) };
         // The lists are asked before there is found to be no room: an answer they give overrides this one.
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(policy, environment, asked, verdict);
@@ -345,7 +344,7 @@ impl Session {
     ) -> Step<'p> {
         self.record.keep_rcpt();
         let verdict = self.check_data(policy, command);
-        let asked = Asked::at(Stage::Data, DelayPoint::Data);
+        let asked = Asked::at(Stage::Data);
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.data_exchange = exchange(policy, command.line, &answer);
         self.record.data = answer.accepted;
@@ -379,7 +378,7 @@ impl Session {
             unreachable!("the end of data is only found in data")
         };
         let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
-        let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message, DelayPoint::Message) };
+        let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message) };
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.msg_response = answer.kept_reply(policy);
         self.record.msg = answer.accepted;
@@ -410,7 +409,7 @@ impl Session {
     ) -> Step<'p> {
         let keeps_message = policy.multiple_message_receiving && self.record.is_consistent();
         let verdict = self.check_rset(command);
-        let asked = Asked::at(Stage::Rset, DelayPoint::Rset);
+        let asked = Asked::at(Stage::Rset);
         let answer = self.answer(policy, environment, asked, verdict);
         let rset = exchange(policy, command.line, &answer);
         if policy.records == RecordMode::Message && self.has_mail {
@@ -438,7 +437,7 @@ impl Session {
 
     fn quit<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>) -> Step<'p> {
         self.record.quit_sent = true;
-        let asked = Asked::at(Stage::Quit, DelayPoint::Quit);
+        let asked = Asked::at(Stage::Quit);
         let answer = self.answer(policy, environment, asked, Ok(ReplyKind::Quit));
         let next = if answer.next == Next::Continue { Next::Close } else { answer.next };
         self.step(Stage::Quit, Answer { next, ..answer })

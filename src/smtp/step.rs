@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::policy::DelayPoint;
 use super::reply::Reply;
 
 /// What a step answers.
@@ -44,6 +45,22 @@ impl Stage {
         Self::Noop,
         Self::Quit,
     ];
+
+    /// Where a delay of its own can be configured.
+    pub(super) fn delay_point(self) -> Option<DelayPoint> {
+        Some(match self {
+            Self::Greeting => DelayPoint::Greeting,
+            Self::Unknown => return None,
+            Self::Helo => DelayPoint::Helo,
+            Self::Mail => DelayPoint::Mailfrom,
+            Self::Rcpt => DelayPoint::Rcptto,
+            Self::Data => DelayPoint::Data,
+            Self::Message => DelayPoint::Message,
+            Self::Rset => DelayPoint::Rset,
+            Self::Noop => DelayPoint::Noop,
+            Self::Quit => DelayPoint::Quit,
+        })
+    }
 
     /// Its name in rules, reports and the names of figures.
     pub const fn name(self) -> &'static str {

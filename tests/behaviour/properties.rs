@@ -71,7 +71,8 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
     policy.seed = 7;
     rules.iter().for_each(|rule| policy.add_rule(rule.clone()));
     let mut state = State::default();
-    let mut environment = Environment { peer: [127, 0, 0, 1].into(), ..Environment::alone(&mut state) };
+    let mut environment =
+        Environment { peer: [127, 0, 0, 1].into(), state: Some(&mut state), ..Environment::alone() };
     let mut session = Session::new();
     let greeting = session.greeting_in(&policy, &mut environment);
     let mut said = greeting.portion.of(greeting.reply).to_vec();

@@ -146,7 +146,9 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy.addresses = rules;
             policy.keep = keep;
             policy.set_message_size_limit(limit);
-            policy.lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
+            policy.change_lists(|lists| {
+                lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
+            });
             policy
         },
     )

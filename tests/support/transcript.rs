@@ -210,15 +210,15 @@ fn apply(policy: &mut Policy, setting: &Setting) {
         Setting::SizeLimit(octets) => policy.set_message_size_limit(*octets),
         Setting::Reply(kind, text) => policy.set_reply(*kind, text),
         Setting::Delay(point, delay) => policy.set_delay(*point, *delay),
-        Setting::List(name, items) => {
+        Setting::List(name, items) => policy.change_lists(|lists| {
             let list = match name {
-                ListName::HeloDomains => &mut policy.lists.blacklisted_helo_domains,
-                ListName::MailfromEmails => &mut policy.lists.blacklisted_mailfrom_emails,
-                ListName::RcpttoEmails => &mut policy.lists.blacklisted_rcptto_emails,
-                ListName::NotRegistered => &mut policy.lists.not_registered_emails,
+                ListName::HeloDomains => &mut lists.blacklisted_helo_domains,
+                ListName::MailfromEmails => &mut lists.blacklisted_mailfrom_emails,
+                ListName::RcpttoEmails => &mut lists.blacklisted_rcptto_emails,
+                ListName::NotRegistered => &mut lists.not_registered_emails,
             };
             *list = items.iter().map(|item| item.clone().into_bytes()).collect();
-        }
+        }),
         Setting::FailFast => policy.fail_fast = true,
         Setting::MultipleRcptto => policy.multiple_rcptto = true,
         Setting::MultipleMessageReceiving => policy.multiple_message_receiving = true,

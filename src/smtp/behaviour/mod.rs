@@ -7,11 +7,13 @@
 #![doc = include_str!("RULES.md")]
 
 mod bucket;
+mod built_in;
 mod cidr;
 mod delay;
 mod engine;
 mod glob;
 mod grammar;
+mod plan;
 mod rule;
 mod state;
 mod stream;
@@ -28,8 +30,7 @@ pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{State, Tally};
 pub use units::{ByteRate, Chance};
 
-pub(super) use engine::{
-    Decision, Question, RuleBook, Ruling, after_refusal, asks_at, judge, needs_state, tallies,
-};
+pub(super) use engine::{Decision, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies};
+pub(super) use plan::Plan;
 pub(super) use stream::{Impairment, Moment};
 pub(crate) use units::MAX_DURATION;

@@ -14,7 +14,8 @@ use super::bucket::{Bucket, RateLimit};
 /// 65,536 of them take about 3 MiB.
 pub(super) const MAX_KEYS: usize = 65_536;
 
-/// Without a random key, so that an empty one costs nothing to make: sessions without rules make many.
+/// Without a random key, so that an empty one costs nothing to make: a session that remembers nothing makes one
+/// for each answer.
 type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// How often a rule was asked and did something.
@@ -26,12 +27,9 @@ pub struct Tally {
     pub fired: u64,
 }
 
-/// The memory of all rules of a server. An empty one is a single word: sessions without rules make many.
+/// The memory of all rules of a server.
 #[derive(Debug, Default)]
-pub struct State(Option<Box<Memory>>);
-
-#[derive(Debug, Default)]
-struct Memory {
+pub struct State {
     totals: Vec<Tally>,
     /// Of the rules that count by a key.
     by_key: HashMap<usize, Bounded<Tally>>,
@@ -42,58 +40,50 @@ struct Memory {
 }
 
 impl State {
-    fn memory(&mut self) -> &mut Memory {
-        self.0.get_or_insert_default()
-    }
-
     /// The counts of a rule.
     pub(super) fn total(&self, rule: usize) -> Tally {
-        self.0.as_ref().and_then(|memory| memory.totals.get(rule)).copied().unwrap_or_default()
+        self.totals.get(rule).copied().unwrap_or_default()
     }
 
     pub(super) fn total_mut(&mut self, rule: usize) -> &mut Tally {
-        let totals = &mut self.memory().totals;
-        if totals.len() <= rule {
-            totals.resize(rule + 1, Tally::default());
+        if self.totals.len() <= rule {
+            self.totals.resize(rule + 1, Tally::default());
         }
-        &mut totals[rule]
+        &mut self.totals[rule]
     }
 
     pub(super) fn by_key_mut(&mut self, rule: usize, key: u64) -> &mut Tally {
-        self.memory().by_key.entry(rule).or_default().get_mut(key)
+        self.by_key.entry(rule).or_default().get_mut(key)
     }
 
     pub(super) fn take_token(&mut self, key: u64, now: Duration, limit: &RateLimit) -> bool {
-        self.memory().rates.get_mut(key).take(now, limit)
+        self.rates.get_mut(key).take(now, limit)
     }
 
     /// A client has connected. Every call must be followed by one of [`disconnected`](Self::disconnected).
     pub fn connected(&mut self, peer: IpAddr) {
-        let memory = self.memory();
-        memory.open_sessions += 1;
-        *memory.open_by_ip.entry(peer).or_default() += 1;
+        self.open_sessions += 1;
+        *self.open_by_ip.entry(peer).or_default() += 1;
     }
 
     /// It is gone.
     pub fn disconnected(&mut self, peer: IpAddr) {
-        let memory = self.memory();
-        memory.open_sessions = memory.open_sessions.saturating_sub(1);
-        if let Some(open) = memory.open_by_ip.get_mut(&peer) {
+        self.open_sessions = self.open_sessions.saturating_sub(1);
+        if let Some(open) = self.open_by_ip.get_mut(&peer) {
             *open -= 1;
             if *open == 0 {
-                memory.open_by_ip.remove(&peer);
+                self.open_by_ip.remove(&peer);
             }
         }
     }
 
     /// Clients that are connected.
     pub fn open_sessions(&self) -> u64 {
-        self.0.as_ref().map_or(0, |memory| memory.open_sessions)
+        self.open_sessions
     }
 
     pub(super) fn open_sessions_of(&self, peer: IpAddr) -> u64 {
-        let open = self.0.as_ref().and_then(|memory| memory.open_by_ip.get(&peer));
-        open.copied().unwrap_or(0)
+        self.open_by_ip.get(&peer).copied().unwrap_or(0)
     }
 }
 
@@ -130,8 +120,8 @@ mod tests {
         for key in 0..=MAX_KEYS as u64 {
             state.by_key_mut(0, key).fired += 1;
         }
-        assert_eq!(state.memory().by_key[&0].values.len(), MAX_KEYS);
-        assert_eq!(state.memory().by_key[&0].order.len(), MAX_KEYS);
+        assert_eq!(state.by_key[&0].values.len(), MAX_KEYS);
+        assert_eq!(state.by_key[&0].order.len(), MAX_KEYS);
         assert_eq!(state.by_key_mut(0, MAX_KEYS as u64).fired, 1);
         assert_eq!(state.by_key_mut(0, 0).fired, 0, "key 0 was forgotten");
     }
@@ -147,6 +137,6 @@ mod tests {
         state.disconnected(one);
         state.disconnected(one);
         assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (1, 0));
-        assert_eq!(state.memory().open_by_ip.len(), 1);
+        assert_eq!(state.open_by_ip.len(), 1);
     }
 }
