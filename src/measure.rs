@@ -2,6 +2,7 @@
 //!
 //! Pure: moments come in as values. Everything runs on the shard's thread.
 
+mod retries;
 mod stamp;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::smtp::{Next, Portion, Stage, Step};
 use crate::stats::Stats;
 
+pub(crate) use retries::Retries;
 pub(crate) use stamp::Stamp;
 
 /// A command whose reply is not written yet.

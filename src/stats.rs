@@ -302,18 +302,23 @@ impl Additive for PipelineStats {
     }
 }
 
-/// What was tried again after a 4yz reply: the same reverse-path and forward-path, and where the message had been
-/// sent, the same Message-ID.
+/// What was tried again after a 4yz reply to MAIL, RCPT, DATA or the final dot: the same reverse-path and
+/// forward-path, behind a final dot the same Message-ID too, on whatever connection. To MAIL it is the reverse-path
+/// alone; only the first 100 recipients of a mail transaction are followed.
+///
+/// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
+/// text of a reply.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RetryStats {
-    /// Recipients that were put off with a 4yz reply, once each.
+    /// Recipients that were put off with a 4yz reply, once each until something else is replied to them.
     pub deferred: u64,
     /// Those that were tried again, however often.
     pub retried: u64,
-    /// From the 4yz reply to the next try.
+    /// From each 4yz reply to the next try.
     pub after: Durations,
-    /// Recipients that were put off and then forgotten for want of room: their retries are not counted.
+    /// Recipients that were put off and then forgotten, because 65,536 others were put off since: their retries are
+    /// not counted.
     pub forgotten: u64,
 }
 

@@ -21,10 +21,13 @@ pub mod behaviour;
 
 mod address;
 mod answer;
+mod attempt;
 mod command;
+mod incoming;
 mod known;
 mod letters;
 mod lines;
+mod message_id;
 mod policy;
 mod record;
 mod reply;
