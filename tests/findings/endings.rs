@@ -48,7 +48,7 @@ fn quit_and_what_was_sent_before_it_could_be_read_is_no_going_on() {
     polite.expect("MAIL FROM:<ann@example.com>", "421 4.3.2 Closing");
     polite.quit();
     let mut pipelining = client(&server);
-    pipelining.send(b"MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\nNOOP\r\n");
+    pipelining.send(b"MAIL FROM:<another@example.com>\r\nRCPT TO:<bob@example.com>\r\nNOOP\r\n");
     assert_eq!([pipelining.line(), pipelining.line()].map(|line| line[..3].to_owned()), ["421", "503"]);
     assert_eq!(pipelining.line(), "250 Ok");
     pipelining.quit();

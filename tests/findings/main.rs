@@ -8,4 +8,5 @@ mod dialogue;
 mod endings;
 mod pace;
 mod patience;
+mod retries;
 mod server;

@@ -95,11 +95,9 @@ fn lettre_is_told_of_a_refused_recipient() {
 #[test]
 fn lettre_told_to_go_goes() {
     let server = start(Config::default().blacklisted_mailfrom_emails(["ann@example.com"]));
-    for _ in 0..10 {
-        let error = lettre_client(server.local_addr()).send(&lettre_message(&["bob@example.com"], "x"));
-        assert!(error.is_err_and(|error| error.is_transient()));
-    }
-    assert_nothing_found(&server, 10);
+    let error = lettre_client(server.local_addr()).send(&lettre_message(&["bob@example.com"], "x"));
+    assert!(error.is_err_and(|error| error.is_transient()));
+    assert_nothing_found(&server, 1);
 }
 
 #[test]
