@@ -403,3 +403,6 @@ impl Stats {
         self.sessions.opened.saturating_sub(self.sessions.closed)
     }
 }
+
+#[cfg(test)]
+mod tests;

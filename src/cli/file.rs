@@ -106,32 +106,56 @@ fn text(value: &DeValue<'_>, expected: &str) -> Result<String, String> {
     }
 }
 
-/// The settings in effect as such a file: what is not given stands there as a comment.
+/// The settings in effect as such a file. What has no value unless it is given stands there as a comment.
 pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
-    let mut text = String::from("# The settings in effect. Comments tell the defaults of those not set.\n");
+    let mut text = String::from(
+        "# The settings in effect. Comments tell of those that have no value unless they are set.\n",
+    );
     let mut heading = "";
     for flag in table.iter().filter(|flag| may_stand_in_file(flag)) {
         if heading != flag.heading {
             heading = flag.heading;
             text += &format!("\n# {heading}\n");
         }
-        let values = given.iter().filter(|given| given.kebab == flag.kebab);
-        let values: Vec<_> = values.map(|given| literal(flag, &given.value)).collect();
-        text += &match (values.as_slice(), flag.arity) {
+        let literals: Vec<_> = effective(flag, given).iter().map(|value| literal(flag, value)).collect();
+        text += &match (literals.as_slice(), flag.arity) {
             ([], _) => format!("# {}: {}\n", flag.kebab, flag.help),
-            (values, Arity::Repeated) => format!("{} = [\n  {},\n]\n", flag.kebab, values.join(",\n  ")),
+            (all, Arity::Repeated) => format!("{} = [\n  {},\n]\n", flag.kebab, all.join(",\n  ")),
             ([.., last], _) => format!("{} = {last}\n", flag.kebab),
         };
     }
     text
 }
 
-/// A value as TOML writes it: switches as booleans, all else as a basic string, which every setting takes.
+/// What counts of a flag: all that was given where it may be repeated, otherwise the last, or the default.
+fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
+    let mut values = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| given.value.clone());
+    if flag.arity == Arity::Repeated {
+        return values.filter(|value| !value.is_empty()).collect();
+    }
+    let default = flag.default.as_ref().map(OsString::from);
+    let is_meant =
+        |value: &OsString| !value.is_empty() && (default.is_none() || !flag.asks_for_default(value));
+    values.next_back().filter(is_meant).or(default).into_iter().collect()
+}
+
+/// A value as TOML writes it: switches as booleans, lists as arrays, all else as a basic string, which every
+/// setting takes.
 fn literal(flag: &Flag, value: &OsString) -> String {
     let value = value.to_string_lossy();
-    if flag.arity == Arity::Switch {
-        return if value.starts_with(['1', 't', 'T']) { "true" } else { "false" }.to_owned();
+    match flag.arity {
+        Arity::Switch if value.starts_with(['1', 't', 'T']) => "true".to_owned(),
+        Arity::Switch => "false".to_owned(),
+        _ if flag.takes_list() && value.is_empty() => "[]".to_owned(),
+        _ if flag.takes_list() => {
+            let entries: Vec<_> = value.split(',').map(quoted).collect();
+            format!("[{}]", entries.join(", "))
+        }
+        _ => quoted(&value),
     }
+}
+
+fn quoted(value: &str) -> String {
     let mut text = String::from('"');
     for c in value.chars() {
         match c {

@@ -62,6 +62,9 @@ pub(super) struct Flag {
     /// Placeholder of the value in `--help`.
     pub(super) placeholder: &'static str,
     pub(super) help: String,
+    /// What not to set the flag means, as it would be typed. `None` where nothing typed means it, or where it
+    /// follows from another setting.
+    pub(super) default: Option<String>,
     pub(super) arity: Arity,
     pub(super) read: Read,
 }
@@ -78,17 +81,33 @@ impl Flag {
             heading: "",
             placeholder,
             help: help.into(),
+            default: None,
             arity: Arity::Value,
             read,
         }
     }
 
     fn switch(name: &str, help: &str, set: fn(Options, bool) -> Options) -> Self {
-        Self { arity: Arity::Switch, ..Self::new(name, "BOOL", help, reading(values::boolean, set)) }
+        Self {
+            arity: Arity::Switch,
+            default: Some("false".to_owned()),
+            ..Self::new(name, "BOOL", help, reading(values::boolean, set))
+        }
     }
 
     fn checked_as(self, setting: &'static str) -> Self {
         Self { setting, ..self }
+    }
+
+    fn defaults_to(self, default: &str) -> Self {
+        Self { help: format!("{}. Default {default}", self.help), default: Some(default.to_owned()), ..self }
+    }
+
+    /// A value that changes nothing: the default itself, or what asks for it.
+    pub(super) fn asks_for_default(&self, value: &OsStr) -> bool {
+        let untouched = Options::default();
+        let shown = format!("{untouched:?}");
+        (self.read)(value).is_ok_and(|change| format!("{:?}", change(untouched)) == shown)
     }
 
     /// Whether the value is a list of entries separated by commas.
@@ -135,39 +154,43 @@ fn listening() -> Vec<Flag> {
         Flag::new(
             "host",
             "ADDRESS,...",
-            "Addresses to listen on: IPv4, IPv6, or with a port of their own. Default 127.0.0.1",
+            "Addresses to listen on: IPv4, IPv6, or with a port of their own",
             reading(values::list, |options, hosts: Vec<String>| match hosts.as_slice() {
                 [] => options,
                 _ => options.with(|config| config.hosts(hosts)),
             }),
         )
+        .defaults_to("127.0.0.1")
         .checked_as("hosts"),
         Flag::new(
             "port",
             "PORT",
-            "Port to listen on. Default 0: any free one",
+            "Port to listen on; 0: any free one",
             reading(values::integer, |options, port| Options { port, ..options }),
-        ),
+        )
+        .defaults_to("0"),
         Flag::new(
             "backlog",
             "N",
-            "Connections that the kernel holds until they are accepted. Default 4096",
+            "Connections that the kernel holds until they are accepted",
             reading(values::count, |options, backlog| match backlog {
                 0 => options,
                 // What does not fit is too much in any case, and refused as such.
                 _ => options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX))),
             }),
         )
+        .defaults_to("4096")
         .checked_as("backlog"),
         Flag::new(
             "shards",
             "N|auto",
-            "Threads that serve sessions; auto: one for each CPU. Default 1",
+            "Threads that serve sessions; auto: one for each CPU",
             reading(shards, |options, shards| match shards {
                 0 => options,
                 _ => options.with(|config| config.shards(shards)),
             }),
         )
+        .defaults_to("1")
         .checked_as("shards"),
     ]
 }
@@ -177,32 +200,35 @@ fn timeouts() -> Vec<Flag> {
         Flag::new(
             "sessionTimeout",
             "DURATION",
-            "How long to wait for the client's next line. Default 30s; negative: close after the greeting",
+            "How long to wait for the client's next line; negative: close after the greeting",
             reading(values::span, |options, span| match unless_default(span) {
                 None => options,
                 Some(timeout) => options.with(|config| config.session_timeout(timeout)),
             }),
         )
+        .defaults_to("30s")
         .checked_as("session_timeout"),
         Flag::new(
             "dataTimeout",
             "DURATION",
-            "How long one message may take from the 354 to the final dot. Default 10m",
+            "How long one message may take from the 354 to the final dot",
             reading(values::positive_span, |options, span| match unless_default(span) {
                 None => options,
                 Some(timeout) => options.with(|config| config.data_timeout(timeout)),
             }),
         )
+        .defaults_to("10m")
         .checked_as("data_timeout"),
         Flag::new(
             "shutdownTimeout",
             "DURATION",
-            "How long a stop lets sessions finish. Default 1s; negative: not at all",
+            "How long a stop lets sessions finish; negative: not at all",
             reading(values::span, |options, span| match unless_default(span) {
                 None => options,
                 Some(timeout) => options.with(|config| config.shutdown_timeout(timeout)),
             }),
         )
+        .defaults_to("1s")
         .checked_as("shutdown_timeout"),
     ]
 }
@@ -225,7 +251,7 @@ fn behaviour() -> Vec<Flag> {
         Flag::new(
             "addresses",
             "RULES",
-            "What counts as an address: compat (go-smtp-mock's and more), rfc5321 (strict) or any. Default compat",
+            "What counts as an address: compat (go-smtp-mock's and more), rfc5321 (strict) or any",
             one_of(
                 &[
                     ("compat", AddressRules::Compat),
@@ -234,7 +260,8 @@ fn behaviour() -> Vec<Flag> {
                 ],
                 Config::addresses,
             ),
-        ),
+        )
+        .defaults_to("compat"),
     ]
 }
 
@@ -242,7 +269,7 @@ fn lists() -> Vec<Flag> {
     let list = |name, help, set: fn(Config, Vec<String>) -> Config| {
         let read =
             reading(values::list, move |options: Options, list| options.with(|config| set(config, list)));
-        Flag::new(name, "LIST", help, read)
+        Flag { default: Some(String::new()), ..Flag::new(name, "LIST", help, read) }
     };
     vec![
         list(
@@ -283,18 +310,20 @@ fn records() -> Vec<Flag> {
         Flag::new(
             "captureContent",
             "WHAT",
-            "What the capture holds: message (all of it) or envelope (not the message's text). Default message",
+            "What the capture holds: message (all of it) or envelope (not the message's text)",
             one_of(
                 &[("message", CaptureContent::Message), ("envelope", CaptureContent::Envelope)],
                 Config::capture_content,
             ),
-        ),
+        )
+        .defaults_to("message"),
         Flag::new(
             "records",
             "UNIT",
-            "What one record is: session (as go-smtp-mock has it) or message. Default session",
+            "What one record is: session (as go-smtp-mock has it) or message",
             one_of(&[("session", RecordMode::Session), ("message", RecordMode::Message)], Config::records),
-        ),
+        )
+        .defaults_to("session"),
     ]
 }
 
@@ -303,22 +332,24 @@ fn limits() -> Vec<Flag> {
         Flag::new(
             "msgSizeLimit",
             "SIZE",
-            "Largest message. Default 10485760 (10MiB)",
+            "Largest message",
             reading(values::size, |options, size| match size {
                 0 => options,
                 _ => options.with(|config| limit_message_size(config, size)),
             }),
         )
+        .defaults_to("10MiB")
         .checked_as("message_size_limit"),
         Flag::new(
             "maxMessageMemory",
             "SIZE",
-            "Memory for the messages of all sessions together; DATA is refused beyond it. Default 1GiB",
+            "Memory for the messages of all sessions together; DATA is refused beyond it",
             reading(values::positive_size, |options, size| match size {
                 0 => options,
                 _ => options.with(|config| config.max_message_memory(size)),
             }),
         )
+        .defaults_to("1GiB")
         .checked_as("max_message_memory"),
     ]
 }
@@ -340,7 +371,10 @@ fn replies() -> Vec<Flag> {
             true => options,
             false => options.with(|config| config.reply(kind, text)),
         });
-        Flag::new(kind.flag(), "TEXT", format!("Default: {text}"), read)
+        let help = format!("Default: {text}");
+        // The text of the one that names the size limit follows from that.
+        let default = (kind != ReplyKind::MessageTooBig).then(|| text.into_owned());
+        Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read) }
     };
     ReplyKind::ALL.iter().map(reply).collect()
 }
@@ -374,7 +408,7 @@ fn program() -> Vec<Flag> {
         ),
         Flag::switch(
             "printConfig",
-            "Print the settings in effect as such a file, with defaults as comments, and exit",
+            "Print the settings in effect as such a file, defaults included, and exit",
             |options, print_config| Options { print_config, ..options },
         ),
         Flag {

@@ -18,12 +18,20 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 fn parsed(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Action, Failure> {
+    parsed_beside(FILES, arguments, environment)
+}
+
+fn parsed_beside(
+    files: &[(&str, &str)],
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Action, Failure> {
     let environment = |name: &str| {
         let found = environment.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| OsString::from(value))
     };
     let files = |path: &Path| {
-        let found = FILES.iter().find(|(name, _)| Path::new(name) == path);
+        let found = files.iter().find(|(name, _)| Path::new(name) == path);
         found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
     };
     parse(arguments.iter().map(OsString::from), environment, files)

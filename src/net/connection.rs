@@ -112,6 +112,8 @@ pub(super) enum Fate {
 pub(super) struct Readiness {
     pub(super) readable: bool,
     pub(super) peer_closed: bool,
+    /// The peer has reset the connection: nothing written from now on reaches it.
+    pub(super) is_reset: bool,
 }
 
 #[derive(Debug)]
@@ -287,6 +289,13 @@ impl<T: Transport> Connection<T> {
         self.readable |= readiness.readable || readiness.peer_closed;
         if readiness.peer_closed && !std::mem::replace(&mut self.peer_closed, true) {
             self.note_peer_closed(resources.woken);
+        }
+        if readiness.is_reset {
+            self.probe.note_reset();
+            if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
+                // Nobody is left to hear the reply that is held back.
+                return Fate::Over;
+            }
         }
         self.run(context, resources)
     }

@@ -163,8 +163,11 @@ impl Reactor {
             WAKER => self.obey(),
             Token(index) if index < self.listeners.len() => self.listeners[index].is_ready = true,
             token => {
-                let readiness =
-                    Readiness { readable: event.is_readable(), peer_closed: event.is_read_closed() };
+                let readiness = Readiness {
+                    readable: event.is_readable(),
+                    peer_closed: event.is_read_closed(),
+                    is_reset: event.is_error(),
+                };
                 self.drive(token, |connection, context, resources| {
                     connection.on_event(readiness, context, resources)
                 });

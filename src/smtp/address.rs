@@ -180,20 +180,35 @@ fn is_local_octet(octet: u8) -> bool {
 /// Words of letters and digits joined by single dots and hyphens, the last joined by a dot and made of
 /// 2 to 63 letters; or `localhost`.
 fn is_reference_domain(domain: &[u8]) -> bool {
-    let Ok(domain) = std::str::from_utf8(domain) else {
-        return false;
+    let Some(dot) = memchr::memrchr(b'.', domain) else {
+        return is_reference_localhost(domain);
     };
-    // The pattern is case-insensitive by Unicode's rules: a long s is an s, and U+0345 folds to a letter.
-    let is_letter = |c: char| is_letter(c) || c == '\u{345}';
-    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| is_letter(c) || c.is_ascii_digit());
-    let Some((front, top)) = domain.rsplit_once('.') else {
-        return domain
-            .chars()
-            .map(|c| if c == '\u{17f}' { 's' } else { c.to_ascii_lowercase() })
-            .eq("localhost".chars());
+    let is_word =
+        |word: &[u8]| count_reference_letters(word, u8::is_ascii_digit).is_some_and(|count| count > 0);
+    let top = count_reference_letters(&domain[dot + 1..], |_| false);
+    top.is_some_and(|count| (2..=63).contains(&count))
+        && domain[..dot].split(|&octet| matches!(octet, b'.' | b'-')).all(is_word)
+}
+
+/// How many characters `text` has; `None` unless all are letters, or ASCII that `is_too` takes.
+fn count_reference_letters(text: &[u8], is_too: impl Fn(&u8) -> bool) -> Option<usize> {
+    if text.iter().all(|octet| octet.is_ascii_alphabetic() || is_too(octet)) {
+        return Some(text.len());
+    }
+    // The pattern is case-insensitive by Unicode's rules: U+0345 folds to a letter.
+    let is_one = |c: char| {
+        is_letter(c)
+            || c == '\u{345}'
+            || u8::try_from(c).is_ok_and(|octet| octet.is_ascii() && is_too(&octet))
     };
-    let is_top = (2..=63).contains(&top.chars().count()) && top.chars().all(is_letter);
-    is_top && front.split(['.', '-']).all(is_word)
+    let text = std::str::from_utf8(text).ok()?;
+    text.chars().all(is_one).then(|| text.chars().count())
+}
+
+/// `localhost` in any case; by Unicode's rules a long s is an s.
+fn is_reference_localhost(domain: &[u8]) -> bool {
+    let fold = |c: char| if c == '\u{17f}' { 's' } else { c.to_ascii_lowercase() };
+    std::str::from_utf8(domain).is_ok_and(|domain| domain.chars().map(fold).eq("localhost".chars()))
 }
 
 /// Dotted decimal, each number of one to three digits and at most 255; leading zeros are fine, for
@@ -269,7 +284,11 @@ fn quoted_string_length(text: &[u8]) -> Option<usize> {
 
 /// `atext` of RFC 5322 section 3.2.3.
 fn is_atext(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet)
+    octet.is_ascii_alphanumeric()
+        || matches!(
+            octet,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~'
+        )
 }
 
 /// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`.

@@ -70,6 +70,7 @@ impl Session {
     }
 
     /// The same, where lists and limits are asked as `asked` says.
+    #[inline]
     pub(super) fn answer_asked<'p>(
         &mut self,
         policy: &'p Policy,
@@ -88,6 +89,8 @@ impl Session {
         answer
     }
 
+    /// Apart from the short way, so that it can be built into each command.
+    #[inline(never)]
     fn ruled_answer<'p>(
         &self,
         policy: &'p Policy,
@@ -157,6 +160,7 @@ impl Session {
     }
 }
 
+#[inline]
 fn own_answer<'p>(
     policy: &'p Policy,
     state: Option<&mut State>,

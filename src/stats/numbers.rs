@@ -82,8 +82,17 @@ impl Additive for Numbers {
 
     fn subtract(&mut self, earlier: &Self) {
         let Some(earlier) = earlier.histogram() else { return };
+        let Some(own) = self.0.as_deref_mut() else { return };
         // Of another server, or not earlier: there is no difference to be had, so nothing is taken off.
-        let _ = self.filled().subtract(earlier);
+        if own.subtract(earlier).is_err() {
+            return;
+        }
+        // A histogram remembers its extremes from before the subtraction.
+        let mut left = Self::default();
+        for value in self.histogram().into_iter().flat_map(Histogram::iter_recorded) {
+            let _ = left.filled().record_n(value.value_iterated_to(), value.count_at_value());
+        }
+        *self = left;
     }
 }
 

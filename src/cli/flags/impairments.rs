@@ -9,11 +9,11 @@ use crate::cli::values;
 
 pub(super) fn delays() -> Vec<Flag> {
     let delay = |&point: &DelayPoint| {
-        let help = format!("Hold back {}. Default: none", words(point));
+        let help = format!("Hold back {}", words(point));
         let read = reading(values::delay, move |options: Options, delay| {
             options.with(|config| config.delay(point, delay))
         });
-        Flag::new(format!("responseDelay{point:?}"), "DELAY", help, read)
+        Flag::new(format!("responseDelay{point:?}"), "DELAY", help, read).defaults_to("0s")
     };
     DelayPoint::ALL.iter().map(delay).collect()
 }
@@ -85,9 +85,10 @@ pub(super) fn limits() -> Vec<Flag> {
         Flag::new(
             "overLimit",
             "WHAT",
-            "Connections beyond --max-sessions: refuse (421 and close) or backlog (not accepted). Default refuse",
+            "Connections beyond --max-sessions: refuse (421 and close) or backlog (not accepted)",
             one_of(&[("refuse", OverLimit::Refuse), ("backlog", OverLimit::Backlog)], Config::over_limit),
-        ),
+        )
+        .defaults_to("refuse"),
         count(
             "maxSessionsPerIp",
             "max_sessions_per_ip",
@@ -100,12 +101,10 @@ pub(super) fn limits() -> Vec<Flag> {
             "Messages of one session; MAIL gets 421 beyond it. Default: any number",
             Config::max_messages_per_session,
         ),
-        count(
-            "maxRcpts",
-            "max_rcpts",
-            "Recipients of one mail; RCPT gets 452 beyond it. Default 10000",
-            |config, count| config.max_rcpts(usize::try_from(count).unwrap_or(usize::MAX)),
-        ),
+        count("maxRcpts", "max_rcpts", "Recipients of one mail; RCPT gets 452 beyond it", |config, count| {
+            config.max_rcpts(usize::try_from(count).unwrap_or(usize::MAX))
+        })
+        .defaults_to("10000"),
         Flag::new(
             "rateLimit",
             "LIMIT",

@@ -90,20 +90,69 @@ fn a_file_takes_every_setting_and_flags_override_it() {
 
 #[test]
 fn what_is_printed_reads_back_as_the_same() {
-    let Ok(Action::Print(text)) = parsed(&["--config", "good.toml", "-backlog", "7", "--print-config"], &[])
-    else {
-        panic!("expected the settings");
-    };
-    let table = flags::table();
-    let given = file::read("printed", &text, &table).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let arguments: Vec<_> = given.iter().map(|given| given.argument().into_string().unwrap()).collect();
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    assert_eq!(config(&arguments), shown(&good().backlog(7)), "{text}");
-    for flag in
-        table.iter().filter(|flag| !["config", "print-config", "version"].contains(&flag.kebab.as_str()))
-    {
-        assert!(text.contains(&flag.kebab), "{} is missing:\n{text}", flag.kebab);
+    let text = printed(FILES, &["--config", "good.toml", "-backlog", "7"]);
+    match parsed_beside(&[("printed.toml", &text)], &["--config", "printed.toml"], &[]) {
+        Ok(Action::Run(settings)) => assert_eq!(shown(&settings.config), shown(&good().backlog(7)), "{text}"),
+        other => panic!("{other:?}\n{text}"),
     }
+}
+
+fn printed(files: &[(&str, &str)], arguments: &[&str]) -> String {
+    let arguments = [arguments, &["--print-config"]].concat();
+    match parsed_beside(files, &arguments, &[]) {
+        Ok(Action::Print(text)) => text,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+/// The settings without a value of their own unless they are given.
+const VALUELESS: &[&str] = &[
+    "rule",
+    "seed",
+    "drip",
+    "read-rate",
+    "capture",
+    "max-sessions",
+    "max-sessions-per-ip",
+    "max-messages-per-session",
+    "rate-limit",
+    "msg-msg-size-is-too-big",
+    "ready-file",
+];
+
+#[test]
+fn every_setting_that_has_a_default_is_printed_with_it() {
+    let text = printed(FILES, &[]);
+    for flag in
+        flags::table().iter().filter(|flag| !["config", "print-config", "version"].contains(&&*flag.kebab))
+    {
+        let is_set = text.contains(&format!("\n{} = ", flag.kebab));
+        assert_eq!(is_set, !VALUELESS.contains(&&*flag.kebab), "{}:\n{text}", flag.kebab);
+        let Some(default) = &flag.default else { continue };
+        let typed = format!("--{}={default}", flag.kebab);
+        assert_eq!(config(&[&typed]), config(&[]), "{typed} is not the default");
+        let is_told = default.is_empty() || default == "false" || flag.help.contains(default);
+        assert!(is_told, "{}: {}", flag.kebab, flag.help);
+    }
+}
+
+#[test]
+fn what_is_printed_and_read_prints_as_the_same() {
+    let many = [
+        "--config=good.toml",
+        "--log",
+        "--msg-size-limit=5MiB",
+        "--capture=a \"b\"\\c.jsonl",
+        "--not-registered-emails=a@example.com,b@example.com",
+        "--shards=auto",
+        "--msg-quit-cmd=221-a\r\n221 b",
+    ];
+    for arguments in [&[][..], &many] {
+        let text = printed(FILES, arguments);
+        assert_eq!(printed(&[("printed.toml", &text)], &["--config=printed.toml"]), text, "{arguments:?}");
+    }
+    let asking = ["--backlog=0", "--addresses=", "--rule=", "--log=false", "--data-timeout=600"];
+    assert_eq!(printed(FILES, &asking), printed(FILES, &[]), "all of these ask for the default");
 }
 
 #[test]
