@@ -389,7 +389,7 @@ impl<T: Transport> Connection<T> {
         if step.stage == Stage::Message {
             self.date_message(context, step);
         }
-        self.measure_step(resources, step);
+        self.measure_step(context, resources, step);
         self.file(context, step.filing);
         let asked = Asked { stage: step.stage, since: resources.woken, accepted: step.accepted };
         if step.delay.is_zero() {

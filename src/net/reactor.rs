@@ -351,8 +351,15 @@ mod tests {
         let mut policy = Policy::default();
         policy.keep = Keep::Nothing;
         let records = Records { shard: 0, store: None, capture: None };
-        let context =
-            Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None);
+        let context = Context::new(
+            &config,
+            Arc::new(policy),
+            records,
+            &Budget::new(usize::MAX),
+            Arc::default(),
+            None,
+            None,
+        );
         let (reactor, _) =
             Reactor::new(sockets.remove(0), Arc::new(context), Clock::start(), None).expect("a reactor");
         (reactor, addresses[0])
