@@ -11,6 +11,7 @@ mod junk;
 mod lifecycle;
 mod logging;
 mod messages;
+mod milestones;
 mod regressions;
 mod scanners;
 mod transcripts_pure;

@@ -2,6 +2,7 @@
 
 use super::{Connection, Phase, Resources, Transport};
 use crate::measure::{Asked, Stamp};
+use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step};
 
 impl<T: Transport> Connection<T> {
@@ -24,6 +25,13 @@ impl<T: Transport> Connection<T> {
         resources.asked.clear();
         if matches!(self.phase, Phase::Open | Phase::Held(..)) && !self.has_more_to_do(resources.now) {
             self.probe.note_waiting(now);
+        }
+    }
+
+    /// All replies there are have left.
+    pub(super) fn note_answered(&mut self, context: &Context) {
+        if !matches!(self.phase, Phase::Delayed(_)) {
+            context.census.note_answered(|| self.probe.take_answered());
         }
     }
 
