@@ -11,12 +11,12 @@ mod cidr;
 mod delay;
 mod engine;
 mod glob;
-mod grammar;
+pub(crate) mod grammar;
 mod rule;
 mod state;
 mod stream;
 mod text;
-mod units;
+pub(crate) mod units;
 
 pub use bucket::{RateLimit, RatePoint, RateScope};
 pub use cidr::Cidr;
