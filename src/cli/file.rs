@@ -106,6 +106,24 @@ fn text(value: &DeValue<'_>, expected: &str) -> Result<String, String> {
     }
 }
 
+/// The values of a flag that count: of a repeated one all, else the last.
+fn values<'g>(flag: &Flag, given: &'g [Given]) -> Vec<&'g OsString> {
+    let all = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| &given.value);
+    match flag.arity {
+        Arity::Repeated => all.collect(),
+        Arity::Switch | Arity::Value => all.last().into_iter().collect(),
+    }
+}
+
+/// The settings in effect that are not left to their defaults, in the order of the table.
+pub(super) fn effective(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
+    let flags = table.iter().filter(|flag| may_stand_in_file(flag));
+    flags
+        .flat_map(|flag| values(flag, given).into_iter().map(|value| (flag.kebab.clone(), value)))
+        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+        .collect()
+}
+
 /// The settings in effect as such a file: what is not given stands there as a comment.
 pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
     let mut text = String::from("# The settings in effect. Comments tell the defaults of those not set.\n");
@@ -115,12 +133,11 @@ pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
             heading = flag.heading;
             text += &format!("\n# {heading}\n");
         }
-        let values = given.iter().filter(|given| given.kebab == flag.kebab);
-        let values: Vec<_> = values.map(|given| literal(flag, &given.value)).collect();
+        let values: Vec<_> = values(flag, given).into_iter().map(|value| literal(flag, value)).collect();
         text += &match (values.as_slice(), flag.arity) {
             ([], _) => format!("# {}: {}\n", flag.kebab, flag.help),
             (values, Arity::Repeated) => format!("{} = [\n  {},\n]\n", flag.kebab, values.join(",\n  ")),
-            ([.., last], _) => format!("{} = {last}\n", flag.kebab),
+            (values, _) => format!("{} = {}\n", flag.kebab, values.concat()),
         };
     }
     text

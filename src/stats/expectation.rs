@@ -29,7 +29,7 @@ use super::{Metric, Numbers, Stats};
 /// // … send
 /// let expectation: Expectation = "messages == 0".parse()?;
 /// let verdict = expectation.judge(&server.stats());
-/// assert!(verdict.is_kept, "{verdict}");
+/// assert!(verdict.kept, "{verdict}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -47,20 +47,19 @@ pub struct Expectation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// The expectation, as it was written.
+    /// The expectation, as it was written: `p99(think.mail) < 50ms`.
     pub expectation: String,
-    /// Whether it is true.
-    pub is_kept: bool,
-    /// The figure, with its unit; `None` where there is none: a distribution without samples.
-    pub figure: Option<String>,
+    /// What there was, with its unit.
+    pub found: String,
+    /// The expectation is true.
+    pub kept: bool,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expectation, is_kept, figure } = self;
-        let verdict = if *is_kept { "kept" } else { "not kept" };
-        let figure = figure.as_deref().unwrap_or("no samples");
-        write!(f, "expected {expectation}: {verdict}, {figure}")
+        let Self { expectation, found, kept } = self;
+        let verdict = if *kept { "kept" } else { "not kept" };
+        write!(f, "expected {expectation}: {verdict}, {found}")
     }
 }
 
@@ -107,12 +106,10 @@ impl Expectation {
     /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
     /// no expectation, but for one of its `count`.
     pub fn judge(&self, stats: &Stats) -> Verdict {
-        let found = self.measure(stats);
-        Verdict {
-            expectation: self.text.clone(),
-            is_kept: found.as_ref().is_some_and(|(figure, _)| self.op.holds(*figure, self.limit)),
-            figure: found.map(|(_, shown)| shown),
-        }
+        let figure = self.measure(stats);
+        let kept = figure.as_ref().is_some_and(|(figure, _)| self.op.holds(*figure, self.limit));
+        let found = figure.map_or_else(|| "no samples".to_owned(), |(_, shown)| shown);
+        Verdict { expectation: self.text.clone(), found, kept }
     }
 
     /// The figure, and how it is shown.

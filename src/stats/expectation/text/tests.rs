@@ -30,7 +30,7 @@ fn run() -> Stats {
 }
 
 #[test]
-fn what_is_true_is_kept_and_what_is_not_is_not() {
+fn what_is_true_kept_and_what_is_not_is_not() {
     let stats = run();
     for (text, figure) in [
         ("messages == 100", "100"),
@@ -55,12 +55,12 @@ fn what_is_true_is_kept_and_what_is_not_is_not() {
     ] {
         let expectation = parsed(text);
         let verdict = expectation.judge(&stats);
-        assert!(verdict.is_kept, "{verdict}");
-        assert_eq!(verdict.figure.as_deref(), Some(figure), "{text}");
+        assert!(verdict.kept, "{verdict}");
+        assert_eq!(verdict.found, figure, "{text}");
         let opposites = [("==", "!="), ("!=", "=="), ("<=", ">"), (">=", "<"), ("<", ">="), (">", "<=")];
         let (op, opposite) = opposites.iter().find(|(op, _)| text.contains(op)).expect("an operator");
         let verdict = parsed(&text.replacen(op, opposite, 1)).judge(&stats);
-        assert!(!verdict.is_kept, "{verdict}");
+        assert!(!verdict.kept, "{verdict}");
         assert!(verdict.to_string().ends_with(&format!(": not kept, {figure}")), "{verdict}");
     }
 }
@@ -69,10 +69,10 @@ fn what_is_true_is_kept_and_what_is_not_is_not() {
 fn no_samples_keep_no_expectation() {
     for op in ["==", "!=", "<", "<=", ">", ">="] {
         let verdict = parsed(&format!("p99(retries.after) {op} 1s")).judge(&run());
-        assert_eq!((verdict.is_kept, &verdict.figure), (false, &None));
+        assert_eq!((verdict.kept, verdict.found.as_str()), (false, "no samples"));
         assert!(verdict.to_string().ends_with("not kept, no samples"), "{verdict}");
         // Nor does a rate over no time.
-        assert!(!parsed(&format!("rate(messages) {op} 1")).judge(&Stats::default()).is_kept);
+        assert!(!parsed(&format!("rate(messages) {op} 1")).judge(&Stats::default()).kept);
     }
 }
 
@@ -126,7 +126,7 @@ fn every_figure_can_be_expected_something_of() {
             Metric::Durations(_) => format!("p99({name}) < 1s"),
             Metric::Numbers(_) => format!("p99({name}) < 1"),
         };
-        assert_eq!(parsed(&text).judge(&stats).is_kept, matches!(metric, Metric::Count(_)), "{text}");
+        assert_eq!(parsed(&text).judge(&stats).kept, matches!(metric, Metric::Count(_)), "{text}");
     }
 }
 
