@@ -1,5 +1,7 @@
 //! What is told of a run: reports in the end and on demand, progress, interval logs.
 
+use std::process::Command;
+
 use crate::program::Running;
 
 #[test]
@@ -21,6 +23,21 @@ fn progress_is_a_line_on_standard_error_while_it_runs() {
     let line = program.wait_for_error("1 messages");
     assert!(!line.contains(['\r', '\x1b']), "{line:?}");
     assert_eq!(program.stopped().code(), Some(0));
+}
+
+#[test]
+fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
+    let on_terminal = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
+    if !on_terminal("true").is_ok_and(|output| output.status.success()) {
+        println!("skipped: this machine has no script(1) that runs a command on a terminal");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_smtpmock");
+    let ended = on_terminal(&format!("{program} --progress --exit-after=10ms --expect messages==0"));
+    let shown = String::from_utf8(ended.expect("script runs").stdout).expect("UTF-8");
+    let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
+    assert!(lines.starts_with('\r') && lines.trim_end().ends_with("\x1b[K"), "{shown:?}");
+    assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
 }
 
 #[test]
