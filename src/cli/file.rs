@@ -108,10 +108,10 @@ fn text(value: &DeValue<'_>, expected: &str) -> Result<String, String> {
 
 /// The values of a flag that count: of a repeated one all, else the last.
 fn values<'g>(flag: &Flag, given: &'g [Given]) -> Vec<&'g OsString> {
-    let all = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| &given.value);
+    let mut all = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| &given.value);
     match flag.arity {
         Arity::Repeated => all.collect(),
-        Arity::Switch | Arity::Value => all.last().into_iter().collect(),
+        Arity::Switch | Arity::Value => all.next_back().into_iter().collect(),
     }
 }
 
