@@ -115,13 +115,15 @@ fn values<'g>(flag: &Flag, given: &'g [Given]) -> Vec<&'g OsString> {
     }
 }
 
-/// The settings in effect that are not left to their defaults, in the order of the table.
+/// The settings in effect that are not left to their defaults, in the order of the table; the values of a repeated
+/// flag as in its variable, one in each line.
 pub(super) fn effective(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
-    let flags = table.iter().filter(|flag| may_stand_in_file(flag));
-    flags
-        .flat_map(|flag| values(flag, given).into_iter().map(|value| (flag.kebab.clone(), value)))
-        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
-        .collect()
+    let line = |value: &OsString| value.to_string_lossy().into_owned();
+    let setting = |flag: &Flag| {
+        let values: Vec<_> = values(flag, given).into_iter().map(line).collect();
+        (!values.is_empty()).then(|| (flag.kebab.clone(), values.join("\n")))
+    };
+    table.iter().filter(|flag| may_stand_in_file(flag)).filter_map(setting).collect()
 }
 
 /// The settings in effect as such a file: what is not given stands there as a comment.

@@ -58,10 +58,8 @@ fn a_file_takes_them_and_what_is_in_effect_is_listed() {
         ("backlog", "7"),
         ("report", "true"),
         ("hlog", "mine.hlog"),
-        ("exit-after", "10_000messages"),
-        ("exit-after", "5m"),
-        ("expect", "messages == 10000"),
-        ("expect", "p99(think.mail) < 50ms"),
+        ("exit-after", "10_000messages\n5m"),
+        ("expect", "messages == 10000\np99(think.mail) < 50ms"),
     ];
     assert_eq!(settings.effective, effective.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
