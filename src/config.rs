@@ -1,6 +1,8 @@
 //! What a server does, as settings: chained setters, validated once when it starts.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod listen;
+
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use crate::logger::{Logger, SharedLogger};
 use crate::milestone::{Goal, Milestone};
 use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
 use crate::smtp::{AddressRules, DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode, ReplyKind};
+
+pub(crate) use listen::Listen;
 
 /// Longest duration any setting takes: what the timing wheel spans, rounded down.
 const MAX_DURATION: Duration = crate::smtp::behaviour::MAX_DURATION;
@@ -439,22 +443,6 @@ impl Config {
         }
     }
 
-    /// The addresses to bind, each once.
-    pub(crate) fn listen_addresses(&self) -> Result<Vec<Listen>, ConfigError> {
-        if self.hosts.is_empty() {
-            return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
-        }
-        let mut addresses = Vec::<Listen>::new();
-        for host in &self.hosts {
-            let listen = listen_address(host, self.port)?;
-            if addresses.contains(&listen) {
-                return Err(ConfigError::new("hosts", host, "each address once"));
-            }
-            addresses.push(listen);
-        }
-        Ok(addresses)
-    }
-
     /// The policy, told to write down only what somebody will read.
     pub(crate) fn policy_for_records(&self) -> Policy {
         let captured = match (&self.capture, self.capture_content) {
@@ -467,34 +455,6 @@ impl Config {
         policy.keep = keep;
         policy
     }
-}
-
-const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
-
-/// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub(crate) address: SocketAddr,
-    /// Its port is the setting's, as for all addresses that name none; otherwise its own.
-    pub(crate) takes_common_port: bool,
-}
-
-fn listen_address(host: &str, port: u16) -> Result<Listen, ConfigError> {
-    let refused = |_| ConfigError::new("hosts", host, EXPECTED_HOST);
-    let named = host.trim();
-    if let Ok(address) = named.parse::<SocketAddr>() {
-        return Ok(Listen { address, takes_common_port: false });
-    }
-    if let Some(own) = named.strip_prefix("localhost:") {
-        let own: u16 = own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-        return Ok(Listen { address: (Ipv4Addr::LOCALHOST, own).into(), takes_common_port: false });
-    }
-    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
-    let ip = match named.eq_ignore_ascii_case("localhost") {
-        true => Ipv4Addr::LOCALHOST.into(),
-        false => bare.parse::<IpAddr>().map_err(refused)?,
-    };
-    Ok(Listen { address: (ip, port).into(), takes_common_port: true })
 }
 
 /// The error says "expected" itself.

@@ -52,6 +52,7 @@ mod net;
 mod outbox;
 mod reading;
 mod records;
+#[cfg(feature = "report")]
 pub mod report;
 mod server;
 pub mod stats;
