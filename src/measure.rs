@@ -2,6 +2,7 @@
 //!
 //! Pure: moments come in as values. Everything runs on the shard's thread.
 
+mod retries;
 mod stamp;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::smtp::{Next, Portion, Stage, Step};
 use crate::stats::Stats;
 
+pub(crate) use retries::Retries;
 pub(crate) use stamp::Stamp;
 
 /// A command whose reply is not written yet.
@@ -121,12 +123,15 @@ impl Probe {
             Some(replied) => {
                 stats.stages[stage].think.add(now.since(replied));
                 self.end_group(stats);
+                // What was sent without waiting was sent without knowing. QUIT is no going on.
+                if stage != Stage::Quit {
+                    self.note_going_on(stats);
+                }
             }
             None => stats.sessions.early_talkers += u64::from(self.commands == 0),
         }
         self.group += 1;
         self.commands = self.commands.saturating_add(1);
-        self.note_going_on(stats);
         if stage == Stage::Mail {
             if !self.has_sent_mail {
                 self.has_sent_mail = true;
@@ -137,7 +142,7 @@ impl Probe {
     }
 
     /// The client goes on, though it may have been told to go.
-    pub(crate) fn note_going_on(&mut self, stats: &mut Stats) {
+    fn note_going_on(&mut self, stats: &mut Stats) {
         if self.was_told_to_go && !std::mem::replace(&mut self.has_gone_on, true) {
             stats.sessions.went_on_after_421 += 1;
         }

@@ -4,18 +4,21 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use crate::lock::lock;
+use crate::measure::Retries;
 use crate::net::clock::{Clock, wall_time};
 use crate::net::overflow::accept_queue_overflows;
 use crate::net::shard::Control;
 use crate::smtp::behaviour::{State, Tally};
 use crate::smtp::{Policy, ReplyKind};
-use crate::stats::{Additive, RuleStats, Stats};
+use crate::stats::{Additive, RetryStats, RuleStats, Stats};
 
-/// Rules, and what they remember.
+/// Rules, what they remember, and what they put off.
 #[derive(Debug)]
 pub(crate) struct Behaviour {
     pub(crate) policy: Arc<Policy>,
     pub(crate) state: Option<Arc<Mutex<State>>>,
+    /// `None` where nothing can be put off.
+    pub(crate) retries: Option<Arc<Mutex<Retries>>>,
 }
 
 impl Behaviour {
@@ -25,6 +28,10 @@ impl Behaviour {
         let stats =
             |(rule, tally): (String, Tally)| RuleStats { rule, reached: tally.reached, fired: tally.fired };
         tallies.into_iter().map(stats).collect()
+    }
+
+    fn retries(&self) -> RetryStats {
+        self.retries.as_ref().map_or_else(RetryStats::default, |retries| lock(retries).stats())
     }
 
     fn offers_pipelining(&self) -> bool {
@@ -79,6 +86,7 @@ impl Totals {
         stats.ends = self.clock.elapsed();
         stats.seed = behaviour.policy.seed;
         stats.rules = behaviour.rules();
+        stats.retries = behaviour.retries();
         stats.pipelining.offered = behaviour.offers_pipelining();
         stats.health.accept_queue_overflows =
             self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));

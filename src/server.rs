@@ -134,7 +134,7 @@ impl Server {
                 store: self.store.clone(),
                 capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
             };
-            let Behaviour { policy, state } = &self.behaviour;
+            let Behaviour { policy, state, retries } = &self.behaviour;
             let context = Context::new(
                 config,
                 Arc::clone(policy),
@@ -142,6 +142,7 @@ impl Server {
                 &budget,
                 Arc::clone(&census),
                 state.clone(),
+                retries.clone(),
             );
             let failure = Arc::clone(&self.failure);
             let clock = self.totals.clock();
@@ -323,7 +324,8 @@ fn behaviour(config: &Config) -> Result<Behaviour, StartError> {
             .map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?,
     };
     let state = policy.needs_state().then(Arc::default);
-    Ok(Behaviour { policy: Arc::new(policy), state })
+    let retries = policy.may_defer().then(Arc::default);
+    Ok(Behaviour { policy: Arc::new(policy), state, retries })
 }
 
 fn start_capture(config: &Config, failure: &Arc<FailureReport>) -> Result<Option<Capture>, StartError> {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::time::{Duration, SystemTime};
 
-use crate::smtp::Stage;
+use crate::smtp::{Lines, Stage};
 
 pub use catalogue::Metric;
 pub use findings::Finding;
@@ -162,9 +162,10 @@ pub struct SessionStats {
     pub stopped: u64,
     /// Connections reset by the client, however the session ended.
     pub resets: u64,
-    /// Sessions in which the client went on after a 421 (RFC 5321 section 3.8: it should close).
+    /// Sessions in which the client, having been told 421, sent something other than QUIT (RFC 5321 section 3.8).
+    /// Not those that the server closed with it.
     pub went_on_after_421: u64,
-    /// Sessions in which the client sent before it was greeted (RFC 5321 section 3.1).
+    /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
     pub early_talkers: u64,
     /// From accept to close.
     pub duration: Durations,
@@ -211,6 +212,17 @@ pub struct MessageStats {
 
 by_fields!(MessageStats: accepted, refused, aborted, bytes, data_time, data_rate, longest_gap, recipients,
     inspected, with_bare_lf, with_long_lines);
+
+impl MessageStats {
+    /// A message has come to its end, with these lines if they were looked at.
+    pub(crate) fn note_lines(&mut self, lines: Option<Lines>) {
+        if let Some(lines) = lines {
+            self.inspected += 1;
+            self.with_bare_lf += u64::from(lines.has_bare_lf);
+            self.with_long_lines += u64::from(lines.has_long_line);
+        }
+    }
+}
 
 /// What happened at one stage.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -290,18 +302,23 @@ impl Additive for PipelineStats {
     }
 }
 
-/// What was tried again after a 4yz reply: the same reverse-path and forward-path, and where the message had been
-/// sent, the same Message-ID.
+/// What was tried again after a 4yz reply to MAIL, RCPT, DATA or the final dot: the same reverse-path and
+/// forward-path, behind a final dot the same Message-ID too, on whatever connection. To MAIL it is the reverse-path
+/// alone; only the first 100 recipients of a mail transaction are followed.
+///
+/// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
+/// text of a reply.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RetryStats {
-    /// Recipients that were put off with a 4yz reply, once each.
+    /// Recipients that were put off with a 4yz reply, once each until something else is replied to them.
     pub deferred: u64,
     /// Those that were tried again, however often.
     pub retried: u64,
-    /// From the 4yz reply to the next try.
+    /// From each 4yz reply to the next try.
     pub after: Durations,
-    /// Recipients that were put off and then forgotten for want of room: their retries are not counted.
+    /// Recipients that were put off and then forgotten, because 65,536 others were put off since: their retries are
+    /// not counted.
     pub forgotten: u64,
 }
 
@@ -386,3 +403,6 @@ impl Stats {
         self.sessions.opened.saturating_sub(self.sessions.closed)
     }
 }
+
+#[cfg(test)]
+mod tests;

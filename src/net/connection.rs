@@ -112,6 +112,8 @@ pub(super) enum Fate {
 pub(super) struct Readiness {
     pub(super) readable: bool,
     pub(super) peer_closed: bool,
+    /// The peer has reset the connection: nothing written from now on reaches it.
+    pub(super) is_reset: bool,
 }
 
 #[derive(Debug)]
@@ -288,6 +290,13 @@ impl<T: Transport> Connection<T> {
         if readiness.peer_closed && !std::mem::replace(&mut self.peer_closed, true) {
             self.note_peer_closed(resources.woken);
         }
+        if readiness.is_reset {
+            self.probe.note_reset();
+            if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
+                // Nobody is left to hear the reply that is held back.
+                return Fate::Over;
+            }
+        }
         self.run(context, resources)
     }
 
@@ -380,7 +389,7 @@ impl<T: Transport> Connection<T> {
         if step.stage == Stage::Message {
             self.date_message(context, step);
         }
-        self.measure_step(resources, step);
+        self.measure_step(context, resources, step);
         self.file(context, step.filing);
         let asked = Asked { stage: step.stage, since: resources.woken, accepted: step.accepted };
         if step.delay.is_zero() {

@@ -163,8 +163,11 @@ impl Reactor {
             WAKER => self.obey(),
             Token(index) if index < self.listeners.len() => self.listeners[index].is_ready = true,
             token => {
-                let readiness =
-                    Readiness { readable: event.is_readable(), peer_closed: event.is_read_closed() };
+                let readiness = Readiness {
+                    readable: event.is_readable(),
+                    peer_closed: event.is_read_closed(),
+                    is_reset: event.is_error(),
+                };
                 self.drive(token, |connection, context, resources| {
                     connection.on_event(readiness, context, resources)
                 });
@@ -348,8 +351,15 @@ mod tests {
         let mut policy = Policy::default();
         policy.keep = Keep::Nothing;
         let records = Records { shard: 0, store: None, capture: None };
-        let context =
-            Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None);
+        let context = Context::new(
+            &config,
+            Arc::new(policy),
+            records,
+            &Budget::new(usize::MAX),
+            Arc::default(),
+            None,
+            None,
+        );
         let (reactor, _) =
             Reactor::new(sockets.remove(0), Arc::new(context), Clock::start(), None).expect("a reactor");
         (reactor, addresses[0])

@@ -19,6 +19,7 @@ use crate::config::{Config, OverLimit};
 use crate::failure::ServerFailure;
 use crate::journal::Journal;
 use crate::lock::lock;
+use crate::measure::Retries;
 use crate::memory::Budget;
 use crate::records::Records;
 use crate::smtp::behaviour::{ByteRate, State};
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     backlog_beyond: Option<u64>,
     /// What rules remember, for all shards together; `None` where there is nothing to remember.
     state: Option<Arc<Mutex<State>>>,
+    /// What was put off, for all shards together; `None` where nothing can be.
+    retries: Option<Arc<Mutex<Retries>>>,
     /// Sessions are closed right after the greeting: a session timeout of zero.
     pub(super) closes_at_once: bool,
     pub(super) records: Records,
@@ -64,6 +67,7 @@ impl Context {
         budget: &Budget,
         census: Arc<Census>,
         state: Option<Arc<Mutex<State>>>,
+        retries: Option<Arc<Mutex<Retries>>>,
     ) -> Self {
         let limits = config.policy.limits();
         Self {
@@ -73,6 +77,7 @@ impl Context {
             counts_sessions: limits.max_sessions.is_some() || limits.max_sessions_per_ip.is_some(),
             backlog_beyond: limits.max_sessions.filter(|_| config.over_limit == OverLimit::Backlog),
             state,
+            retries,
             session_timeout: config.session_timeout.into(),
             data_timeout: config.data_timeout.into(),
             linger_timeout: LINGER.into(),
@@ -87,6 +92,11 @@ impl Context {
     /// Lends what rules remember; `None` where there is nothing to remember.
     pub(super) fn state(&self) -> Option<MutexGuard<'_, State>> {
         self.state.as_deref().map(lock)
+    }
+
+    /// Lends what was put off; `None` where nothing can be.
+    pub(super) fn retries(&self) -> Option<MutexGuard<'_, Retries>> {
+        self.retries.as_deref().map(lock)
     }
 
     /// Whether connections are to be left in the backlog for now.

@@ -460,7 +460,7 @@ fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
 fn context(policy: Policy, session_timeout: Duration, data_timeout: Duration, store: &Arc<Store>) -> Context {
     let config = Config::default().session_timeout(session_timeout).data_timeout(data_timeout);
     let records = Records { shard: 0, store: Some(Arc::clone(store)), capture: None };
-    Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None)
+    Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None, None)
 }
 
 fn resources(clock: &Arc<AtomicU64>, scratch: usize) -> Resources {

@@ -21,9 +21,13 @@ pub mod behaviour;
 
 mod address;
 mod answer;
+mod attempt;
 mod command;
+mod incoming;
 mod known;
 mod letters;
+mod lines;
+mod message_id;
 mod policy;
 mod record;
 mod reply;
@@ -33,6 +37,7 @@ mod step;
 
 pub use address::{AddressRules, HeloName, Path};
 pub use command::{Command, Verb};
+pub use lines::Lines;
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
 pub use record::{Exchange, Record};

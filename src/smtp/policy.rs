@@ -198,7 +198,6 @@ impl Policy {
 
     /// By what is configured, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come again with
     /// the same message. Replies that tell a lack of room do not count.
-    #[allow(dead_code, reason = "for what follows a client's retries")]
     pub(crate) fn may_defer(&self) -> bool {
         self.plan.may_defer()
     }

@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 use super::address::{HeloName, Path};
 use super::answer::{Answer, Asked, Verdict};
+use super::attempt::Attempt;
 use super::behaviour::Environment;
 use super::command::{Command, Verb};
+use super::incoming::Incoming;
 use super::known::Known;
+use super::lines::Lines;
 use super::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use super::record::{Exchange, Record};
 use super::reply::ReplyKind;
-use super::scan::{DataScanner, LineScan, LineScanner};
+use super::scan::{LineScan, LineScanner};
 use super::step::{Expect, Filing, Next, Progress, Stage, Step};
+
+/// The lines of the first message of a session are looked at, and then of every such: it costs time.
+const INSPECT_EVERY: u32 = 16;
 
 /// The server's side of one SMTP session.
 #[derive(Debug, Default)]
@@ -34,6 +40,9 @@ pub struct Session {
     /// This record was filed as [`Filing::Accepted`].
     is_filed: bool,
     last_message_size: usize,
+    last_message_lines: Option<Lines>,
+    /// Messages whose data were begun.
+    data_begun: u32,
     /// The client has sent at least one octet.
     has_spoken: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
@@ -44,6 +53,8 @@ pub struct Session {
     pub(super) messages: u32,
     /// What rules may ask for later; `None` without rules.
     pub(super) known: Option<Box<Known>>,
+    /// What is tried; `None` where nothing can be put off.
+    attempt: Option<Box<Attempt>>,
 }
 
 #[derive(Debug)]
@@ -56,17 +67,6 @@ impl Default for State {
     fn default() -> Self {
         Self::Commands(LineScanner::default())
     }
-}
-
-/// Message data on its way in.
-#[derive(Debug, Default)]
-struct Incoming {
-    scanner: DataScanner,
-    /// Octets of content so far, kept or not.
-    size: usize,
-    /// Empty unless the policy keeps messages; given up as soon as the message can't be accepted.
-    text: Vec<u8>,
-    refusal: Option<ReplyKind>,
 }
 
 impl Session {
@@ -114,7 +114,7 @@ impl Session {
                 }
             },
             State::Data(incoming) => {
-                let scan = incoming.take(policy, self.memory_left, input);
+                let scan = incoming.take(policy, self.memory_left, self.attempt.as_deref_mut(), input);
                 // A session that is going to be closed need not hear the rest. How much of it has come is
                 // chance, so its size is the least that is too big.
                 let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
@@ -182,6 +182,18 @@ impl Session {
     /// Octets of the last message received to its end, kept or not.
     pub fn last_message_size(&self) -> usize {
         self.last_message_size
+    }
+
+    /// What was seen in its lines; `None` where they were not looked at. They are in the first message of a
+    /// session, and then in every 16th.
+    pub fn last_message_lines(&self) -> Option<Lines> {
+        self.last_message_lines
+    }
+
+    /// What the last MAIL, RCPT, DATA or final dot tried to get accepted, as hashes: the same tried again gives the
+    /// same. Empty where nothing can be put off.
+    pub(crate) fn tried(&self) -> &[u64] {
+        self.attempt.as_ref().map_or(&[], |attempt| attempt.tried())
     }
 
     /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.
@@ -256,6 +268,8 @@ impl Session {
             (true, Some(_)) => Ok(ReplyKind::MailReceived),
         };
         self.know(policy, |known| known.note_sender(mailbox));
+        let sender = mailbox.filter(|_| verdict.is_ok());
+        self.attempt(policy, |attempt| attempt.try_mail(sender));
         let asked = Asked::about(Stage::Mail, mailbox);
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.mailfrom_exchange = exchange(policy, line, &answer);
@@ -285,6 +299,8 @@ impl Session {
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(policy, environment, asked, verdict);
         self.know(policy, |known| known.note_recipient(mailbox, answer.accepted));
+        let recipient = mailbox.filter(|_| self.transaction_open);
+        self.attempt(policy, |attempt| attempt.try_rcpt(recipient, answer.accepted));
         // go-smtp-mock tells an accepted RCPT by the text of its reply.
         self.any_rcpt_accepted |= answer.is_told() && policy.reads_as_accepted_rcpt(answer.reply);
         self.record.rcptto = answer.accepted || (keeps_all && self.any_rcpt_accepted);
@@ -333,8 +349,12 @@ impl Session {
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.data_exchange = exchange(policy, command.line, &answer);
         self.record.data = answer.accepted;
+        let is_in_transaction = self.transaction_open;
+        self.attempt(policy, |attempt| attempt.try_data(is_in_transaction));
         if answer.accepted {
-            self.state = State::Data(Incoming::default());
+            let looks_at_lines = self.data_begun.is_multiple_of(INSPECT_EVERY);
+            self.data_begun = self.data_begun.wrapping_add(1);
+            self.state = State::Data(Incoming::new(looks_at_lines));
         }
         self.step(Stage::Data, answer)
     }
@@ -367,6 +387,8 @@ impl Session {
         self.record.msg = answer.accepted;
         self.record.msg_size = incoming.size;
         self.last_message_size = incoming.size;
+        self.last_message_lines = incoming.lines();
+        self.attempt(policy, Attempt::try_message);
         if answer.accepted && policy.keep == Keep::Message {
             self.record.msg_request = Some(Arc::new(incoming.text));
         }
@@ -453,6 +475,13 @@ impl Session {
         self.any_rcpt_accepted = false;
     }
 
+    /// Notes what is tried, where it may be put off.
+    fn attempt(&mut self, policy: &Policy, note: impl FnOnce(&mut Attempt)) {
+        if policy.may_defer() {
+            note(self.attempt.get_or_insert_default());
+        }
+    }
+
     fn step<'p>(&self, stage: Stage, answer: Answer<'p>) -> Step<'p> {
         let filing = match (&self.finished, self.is_filed) {
             (Some(_), _) => Filing::Finished,
@@ -461,27 +490,6 @@ impl Session {
         };
         let Answer { reply, portion, accepted, delay, next } = answer;
         Step { stage, reply, portion, accepted, delay, next, filing }
-    }
-}
-
-impl Incoming {
-    /// Takes data up to its end. What will be refused anyway is swallowed and not held.
-    fn take(&mut self, policy: &Policy, memory_left: Option<usize>, input: &[u8]) -> super::scan::DataScan {
-        let Self { scanner, size, text, refusal } = self;
-        let ceiling = memory_left.map_or(usize::MAX, |left| text.capacity().saturating_add(left));
-        scanner.scan(input, |run| {
-            *size = size.saturating_add(run.len());
-            if *size > policy.message_size_limit {
-                *refusal = Some(ReplyKind::MessageTooBig);
-            } else if policy.keep == Keep::Message && *size > ceiling {
-                refusal.get_or_insert(ReplyKind::InsufficientStorage);
-            }
-            if refusal.is_some() {
-                *text = Vec::new();
-            } else if policy.keep == Keep::Message {
-                text.extend_from_slice(run);
-            }
-        })
     }
 }
 

@@ -31,9 +31,15 @@ impl Numbers {
 
     /// The share of them (0 to 1) that is not above this. 1 where there are none.
     pub fn share_within(&self, limit: u64) -> f64 {
-        let of =
-            |histogram: &Histogram<u64>| histogram.count_between(0, limit) as f64 / histogram.len() as f64;
-        self.0.as_deref().filter(|histogram| !histogram.is_empty()).map_or(1.0, of)
+        match self.count() {
+            0 => 1.0,
+            count => self.count_within(limit) as f64 / count as f64,
+        }
+    }
+
+    /// How many of them are not above this.
+    pub(super) fn count_within(&self, limit: u64) -> u64 {
+        self.0.as_ref().map_or(0, |histogram| histogram.count_between(0, limit))
     }
 
     /// The smallest; zero where there are none.
@@ -76,8 +82,17 @@ impl Additive for Numbers {
 
     fn subtract(&mut self, earlier: &Self) {
         let Some(earlier) = earlier.histogram() else { return };
+        let Some(own) = self.0.as_deref_mut() else { return };
         // Of another server, or not earlier: there is no difference to be had, so nothing is taken off.
-        let _ = self.filled().subtract(earlier);
+        if own.subtract(earlier).is_err() {
+            return;
+        }
+        // A histogram remembers its extremes from before the subtraction.
+        let mut left = Self::default();
+        for value in self.histogram().into_iter().flat_map(Histogram::iter_recorded) {
+            let _ = left.filled().record_n(value.value_iterated_to(), value.count_at_value());
+        }
+        *self = left;
     }
 }
 
@@ -118,6 +133,11 @@ impl Durations {
     /// The share of them (0 to 1) that is not longer than this. 1 where there are none.
     pub fn share_within(&self, limit: Duration) -> f64 {
         self.0.share_within(microseconds(limit))
+    }
+
+    /// How many of them are not longer than this.
+    pub(super) fn count_within(&self, limit: Duration) -> u64 {
+        self.0.count_within(microseconds(limit))
     }
 
     /// The shortest; zero where there are none.

@@ -10,6 +10,7 @@ mod chunking;
 mod junk;
 mod lifecycle;
 mod logging;
+mod measuring;
 mod messages;
 mod regressions;
 mod scanners;

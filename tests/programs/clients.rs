@@ -38,6 +38,18 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     Some(output)
 }
 
+/// These are clients as they should be, whatever they are told.
+fn assert_nothing_found(server: &Server, sessions: u64) {
+    let stats = loop {
+        let stats = server.stats();
+        if stats.sessions.closed >= sessions {
+            break stats;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(stats.findings(), [], "{stats:?}");
+}
+
 fn lettre_client(address: SocketAddr) -> SmtpTransport {
     SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build()
 }
@@ -64,6 +76,7 @@ fn lettre_sends_messages() {
         assert_eq!(received.forward_paths(), ["bob@example.com", "carol@example.com"]);
         assert_eq!(received.reverse_path().unwrap(), "ann@example.com");
     }
+    assert_nothing_found(&server, 3);
 }
 
 #[test]
@@ -75,6 +88,16 @@ fn lettre_is_told_of_a_refused_recipient() {
     assert!(
         error.to_string().contains("550") || error.status().is_some_and(|code| code.to_string() == "550")
     );
+    assert_nothing_found(&server, 1);
+}
+
+/// It sends QUIT behind a 421, and that is no going on.
+#[test]
+fn lettre_told_to_go_goes() {
+    let server = start(Config::default().blacklisted_mailfrom_emails(["ann@example.com"]));
+    let error = lettre_client(server.local_addr()).send(&lettre_message(&["bob@example.com"], "x"));
+    assert!(error.is_err_and(|error| error.is_transient()));
+    assert_nothing_found(&server, 1);
 }
 
 #[test]
@@ -108,6 +131,24 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="client.example"
     assert_eq!(messages[1].reverse_path().unwrap(), "");
     assert_eq!(messages[1].forward_paths(), ["postmaster"]);
     assert_eq!(messages[1].body(), b"bounce\r\n");
+    assert_nothing_found(&server, 1);
+}
+
+#[test]
+fn a_load_of_python_smtplib_is_nothing_to_complain_of() {
+    const SCRIPT: &str = r#"
+import smtplib, sys
+for session in range(6):
+    with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="client.example") as client:
+        for number in range(20):
+            client.sendmail("ann@example.com", ["bob@example.com"], b"hi\r\n" * 10_000)
+"#;
+    let server = start(Config::default());
+    let port = server.port().to_string();
+    if run("python3", &["-c", SCRIPT, "127.0.0.1", &port], "").is_some() {
+        assert_eq!(server.stats().messages.accepted, 120);
+        assert_nothing_found(&server, 6);
+    }
 }
 
 #[test]
@@ -141,6 +182,7 @@ fn curl_uploads_a_message() {
     assert_eq!(messages[0].body(), b"Subject: hi\r\n\r\n.from curl\r\n");
     assert_eq!(messages[0].forward_paths(), ["bob@example.com", "carol@example.com"]);
     assert!(messages[0].is_consistent());
+    assert_nothing_found(&server, 1);
 }
 
 #[test]
@@ -172,4 +214,5 @@ fn swaks_sends_a_message() {
     assert_eq!(messages.len(), 1);
     assert!(messages[0].msg_request().contains("from swaks"));
     assert!(messages[0].quit_sent() && messages[0].is_consistent());
+    assert_nothing_found(&server, 1);
 }

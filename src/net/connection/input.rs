@@ -74,7 +74,6 @@ impl<T: Transport> Connection<T> {
     /// Gives bytes to the session and follows its steps. Returns how many were used up.
     fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
         if matches!(self.phase, Phase::Lingering) {
-            self.probe.note_going_on(&mut resources.gathering.stats);
             return bytes.len();
         }
         let mut taken = 0;

@@ -2,12 +2,29 @@
 
 use super::{Connection, Phase, Resources, Transport};
 use crate::measure::{Asked, Stamp};
+use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step};
 
 impl<T: Transport> Connection<T> {
-    pub(super) fn measure_step(&mut self, resources: &mut Resources, step: &Step<'_>) {
+    pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
         let size = self.session.last_message_size();
-        self.probe.note_step(&mut resources.gathering.stats, resources.woken, step, size);
+        let stats = &mut resources.gathering.stats;
+        self.probe.note_step(stats, resources.woken, step, size);
+        if step.stage == Stage::Message {
+            stats.messages.note_lines(self.session.last_message_lines());
+        }
+        self.measure_try(context, resources.woken, step);
+    }
+
+    /// What the step decides may have been put off before, or is now.
+    fn measure_try(&self, context: &Context, now: Stamp, step: &Step<'_>) {
+        if !matches!(step.stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message) {
+            return;
+        }
+        if let Some(mut retries) = context.retries() {
+            let is_put_off = step.portion == Portion::Whole && matches!(step.reply.code(), Some(400..500));
+            retries.note(now, self.session.tried(), is_put_off.then(|| now.after(step.delay)));
+        }
     }
 
     /// Bytes were read. Commands are measured when they are whole, message data as they come.

@@ -176,7 +176,8 @@ impl Wire {
 
     pub(super) fn readiness(&self) -> Readiness {
         let peer_closed = self.client_finished || self.is_reset;
-        Readiness { readable: !self.to_server.is_empty() || peer_closed, peer_closed }
+        let readable = !self.to_server.is_empty() || peer_closed;
+        Readiness { readable, peer_closed, is_reset: self.is_reset }
     }
 
     /// A message is in the store before the client can read that it was accepted.

@@ -1,0 +1,63 @@
+//! Message data on its way in.
+
+use super::attempt::Attempt;
+use super::lines::{LineInspector, Lines};
+use super::policy::{Keep, Policy};
+use super::reply::ReplyKind;
+use super::scan::{DataScan, DataScanner};
+
+/// The message that is being received.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    scanner: DataScanner,
+    /// Octets of content so far, kept or not.
+    pub(super) size: usize,
+    /// Empty unless the policy keeps messages; given up as soon as the message can't be accepted.
+    pub(super) text: Vec<u8>,
+    pub(super) refusal: Option<ReplyKind>,
+    /// `None` where the lines are not looked at.
+    lines: Option<LineInspector>,
+}
+
+impl Incoming {
+    /// Before its first octet.
+    pub(super) fn new(looks_at_lines: bool) -> Self {
+        Self { lines: looks_at_lines.then(LineInspector::default), ..Self::default() }
+    }
+
+    /// Takes data up to its end. What will be refused anyway is swallowed and not held.
+    pub(super) fn take(
+        &mut self,
+        policy: &Policy,
+        memory_left: Option<usize>,
+        mut attempt: Option<&mut Attempt>,
+        input: &[u8],
+    ) -> DataScan {
+        let Self { scanner, size, text, refusal, lines } = self;
+        let ceiling = memory_left.map_or(usize::MAX, |left| text.capacity().saturating_add(left));
+        scanner.scan(input, |run| {
+            *size = size.saturating_add(run.len());
+            if let Some(lines) = lines {
+                lines.inspect(run);
+            }
+            if let Some(attempt) = &mut attempt {
+                attempt.note_text(run);
+            }
+            if *size > policy.message_size_limit {
+                *refusal = Some(ReplyKind::MessageTooBig);
+            } else if policy.keep == Keep::Message && *size > ceiling {
+                refusal.get_or_insert(ReplyKind::InsufficientStorage);
+            }
+            if refusal.is_some() {
+                *text = Vec::new();
+            } else if policy.keep == Keep::Message {
+                text.extend_from_slice(run);
+            }
+        })
+    }
+
+    /// What was seen in its lines, if they were looked at.
+    pub(super) fn lines(&self) -> Option<Lines> {
+        self.lines.map(LineInspector::finish)
+    }
+}

@@ -1,0 +1,53 @@
+//! What clients say that they need not, or not yet.
+
+use super::{Finding, words};
+use crate::smtp::Stage;
+use crate::stats::Stats;
+
+/// Fewer unknown commands may have been typed by hand, or tried once to see what is there.
+const UNKNOWN: u64 = 5;
+/// The share of all commands from which they are a habit.
+const UNKNOWN_SHARE: f64 = 0.01;
+/// Fewer NOOPs or RSETs cost nothing worth telling.
+const NEEDLESS: u64 = 100;
+/// A careful client sends one before or behind each message, or both.
+const PER_MESSAGE: u64 = 3;
+
+pub(super) fn early_talkers(stats: &Stats) -> Option<Finding> {
+    let sessions = stats.sessions.early_talkers;
+    (sessions > 0).then(|| Finding {
+        name: "talked-before-greeting",
+        text: format!("sent commands before the greeting in {}", words::count(sessions, "session")),
+        reference: "RFC 5321 section 4.3.1",
+    })
+}
+
+pub(super) fn unknown_commands(stats: &Stats) -> Option<Finding> {
+    let is_command = |stage: &Stage| !matches!(stage, Stage::Greeting | Stage::Message);
+    let commands = stats.stages.iter().filter(|(stage, _)| is_command(stage));
+    let all = commands.fold(0_u64, |sum, (_, stage)| sum.saturating_add(stage.count));
+    let unknown = stats.stages[Stage::Unknown].count;
+    if unknown < UNKNOWN || (unknown as f64) < all as f64 * UNKNOWN_SHARE {
+        return None;
+    }
+    let text = format!("sent {unknown} lines of {all} that are no command that this server has or offers");
+    Some(Finding { name: "unknown-commands", text, reference: "RFC 5321 section 4.2.4" })
+}
+
+pub(super) fn needless_noop(stats: &Stats) -> Option<Finding> {
+    needless(stats, Stage::Noop, "needless-noop", "RFC 5321 section 4.1.1.9")
+}
+
+pub(super) fn needless_rset(stats: &Stats) -> Option<Finding> {
+    needless(stats, Stage::Rset, "needless-rset", "RFC 5321 section 4.1.1.5")
+}
+
+fn needless(stats: &Stats, stage: Stage, name: &'static str, reference: &'static str) -> Option<Finding> {
+    let (count, messages) = (stats.stages[stage].count, stats.stages[Stage::Message].count);
+    let text = || {
+        let command = stage.name().to_uppercase();
+        format!("sent {command} {count} times for {}", words::count(messages, "message"))
+    };
+    let is_needless = count >= NEEDLESS && count > messages.saturating_mul(PER_MESSAGE);
+    is_needless.then(|| Finding { name, text: text(), reference })
+}

@@ -1,0 +1,91 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Something to measure, as a shard might.
+fn record(stats: &mut Stats, sample: (usize, u64)) {
+    let (stage, microseconds) = sample;
+    let stage = Stage::ALL[stage % Stage::ALL.len()];
+    let duration = Duration::from_micros(microseconds);
+    let own = &mut stats.stages[stage];
+    own.count += 1;
+    own.think.add(duration);
+    own.gave_up.add(duration / 2);
+    *own.refused.entry(450 + u16::try_from(microseconds % 5).unwrap()).or_default() += 1;
+    stats.sessions.opened += 1;
+    stats.sessions.messages.add(microseconds % 100);
+    stats.messages.data_rate.add(microseconds);
+    stats.delays.note(duration, duration + Duration::from_micros(microseconds % 3000));
+    stats.health.turns.add(duration);
+    stats.timeline.at(duration).messages += 1;
+}
+
+fn recorded(samples: &[(usize, u64)]) -> Stats {
+    let mut stats = Stats::default();
+    samples.iter().for_each(|sample| record(&mut stats, *sample));
+    stats
+}
+
+fn samples() -> impl Strategy<Value = Vec<(usize, u64)>> {
+    prop::collection::vec((0usize..20, prop_oneof![0u64..5000, 0u64..100_000_000]), 0..30)
+}
+
+proptest! {
+    #[test]
+    fn what_shards_measured_adds_up_to_what_one_would_have(all in samples(), shards in 1usize..5) {
+        let mut merged = Stats::default();
+        for shard in 0..shards {
+            let own: Vec<_> = all.iter().copied().skip(shard).step_by(shards).collect();
+            merged.merge(&recorded(&own));
+        }
+        prop_assert_eq!(merged, recorded(&all));
+    }
+
+    #[test]
+    fn the_difference_is_what_was_measured_in_between(first in samples(), second in samples()) {
+        let earlier = recorded(&first);
+        let mut later = earlier.clone();
+        later.merge(&recorded(&second));
+        let difference = later.since(&earlier);
+        let alone = recorded(&second);
+        prop_assert_eq!(&difference.stages, &alone.stages);
+        prop_assert_eq!(&difference.sessions, &alone.sessions);
+        prop_assert_eq!(&difference.messages, &alone.messages);
+        prop_assert_eq!(&difference.delays, &alone.delays);
+        let messages = |stats: &Stats| stats.timeline.intervals().map(|(_, interval)| interval.messages).sum::<u64>();
+        prop_assert_eq!(messages(&difference), messages(&alone));
+    }
+
+    #[test]
+    fn a_distribution_keeps_three_digits(values in prop::collection::vec(0u64..1 << 40, 1..50)) {
+        let mut numbers = Numbers::default();
+        values.iter().for_each(|value| numbers.add(*value));
+        let mut sorted = values.clone();
+        sorted.sort_unstable();
+        let exact = sorted[(sorted.len() - 1) / 2];
+        let found = numbers.quantile(0.5);
+        prop_assert!(found.abs_diff(exact) <= exact / 1000 + 1, "{} for {}", found, exact);
+        prop_assert_eq!(numbers.count(), values.len() as u64);
+    }
+}
+
+#[test]
+fn names_of_figures_are_unique_and_find_theirs() {
+    let stats = recorded(&[(3, 7), (4, 9)]);
+    let metrics = stats.metrics();
+    for (name, metric) in &metrics {
+        assert_eq!(metrics.iter().filter(|(other, _)| other == name).count(), 1, "{name}");
+        assert_eq!(stats.metric(name).as_ref(), Some(metric));
+    }
+    assert_eq!(stats.metric("think.everything"), None);
+}
+
+#[test]
+fn a_peak_is_not_added_up() {
+    let mut one = Peak::default();
+    one.see(5);
+    let mut other = Peak::default();
+    other.see(3);
+    one.merge(&other);
+    assert_eq!(one.get(), 5);
+}

@@ -1,0 +1,64 @@
+//! What need not be said, or not yet.
+
+use crate::server::{client, names, only, send, with_rule};
+use crate::support::client::Client;
+
+#[test]
+fn talking_before_the_greeting_is_found() {
+    let server = with_rule("connect delay=200ms");
+    let mut client = Client::connect(server.local_addr());
+    client.send(b"HELO client.example\r\n");
+    assert_eq!(client.line(), "220 Welcome");
+    client.line();
+    client.quit();
+    assert_eq!(only(&server, 1, "talked-before-greeting"), "sent commands before the greeting in 1 session");
+}
+
+#[test]
+fn waiting_for_a_late_greeting_is_not() {
+    let server = with_rule("connect delay=200ms");
+    client(&server).quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+#[test]
+fn unknown_commands_are_found_when_they_are_a_habit() {
+    let server = with_rule("");
+    let mut client = client(&server);
+    for _ in 0..4 {
+        client.command("STARTTLS");
+    }
+    assert_eq!(names(&server, 0), [""; 0]);
+    client.command("AUTH PLAIN");
+    client.quit();
+    let text = only(&server, 1, "unknown-commands");
+    assert_eq!(text, "sent 5 lines of 7 that are no command that this server has or offers");
+}
+
+#[test]
+fn commands_without_need_are_found() {
+    for command in ["NOOP", "RSET"] {
+        let server = with_rule("");
+        let mut client = client(&server);
+        send(&mut client, "hi\r\n");
+        for _ in 0..100 {
+            client.command(command);
+        }
+        client.quit();
+        let name = format!("needless-{}", command.to_lowercase());
+        assert_eq!(only(&server, 1, &name), format!("sent {command} 100 times for 1 message"));
+    }
+}
+
+#[test]
+fn a_noop_and_a_rset_with_each_message_are_not() {
+    let server = with_rule("");
+    let mut client = client(&server);
+    for _ in 0..100 {
+        client.command("NOOP");
+        send(&mut client, "hi\r\n");
+        client.command("RSET");
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}

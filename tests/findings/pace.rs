@@ -1,0 +1,111 @@
+//! Slower than need be.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use smtpmock::smtp::ReplyKind;
+use smtpmock::{Config, Server};
+
+use crate::server::{client, findings, names, only, send, start, with_rule};
+
+/// Messages of the patient and the impatient alike.
+const MESSAGES: usize = 10;
+
+#[test]
+fn connections_for_a_message_each_are_found() {
+    let server = with_rule("");
+    for number in 1..=50 {
+        let mut client = client(&server);
+        send(&mut client, "hi\r\n");
+        client.quit();
+        assert_eq!(findings(&server, number).len(), usize::from(number == 50), "{number} connections");
+    }
+    let text = only(&server, 50, "connections-not-reused");
+    assert_eq!(text, "opened 50 connections for a message each and reused none");
+}
+
+#[test]
+fn a_connection_that_is_reused_is_not() {
+    let server = with_rule("");
+    let mut client = client(&server);
+    for _ in 0..60 {
+        send(&mut client, "hi\r\n");
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+#[test]
+fn connections_that_the_server_ends_are_not() {
+    let server = with_rule(r#"message reply="250 That is all" close"#);
+    for _ in 0..60 {
+        let mut client = client(&server);
+        client.envelope("ann@example.com", "bob@example.com");
+        client.command("DATA");
+        assert_eq!(client.command("hi\r\n."), "250 That is all");
+    }
+    assert_eq!(names(&server, 60), [""; 0]);
+}
+
+fn offering_pipelining() -> Server {
+    start("", Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\r\n250 PIPELINING"))
+}
+
+#[test]
+fn pipelining_offered_and_never_used_is_found() {
+    let server = offering_pipelining();
+    let mut client = client(&server);
+    client.line();
+    for _ in 0..MESSAGES {
+        send(&mut client, "hi\r\n");
+    }
+    client.quit();
+    let text = only(&server, 1, "never-pipelined");
+    assert_eq!(text, "never pipelined in 10 messages, although it was offered");
+}
+
+#[test]
+fn pipelining_that_is_used_is_not() {
+    let server = offering_pipelining();
+    let mut client = client(&server);
+    client.line();
+    for _ in 0..MESSAGES {
+        client.send(b"MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n");
+        (0..3).for_each(|_| drop(client.line()));
+        client.command("hi\r\n.");
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+/// Messages in pieces with this time between them.
+fn in_pieces(server: &Server, gap: Duration) {
+    let mut client = client(server);
+    for _ in 0..MESSAGES {
+        client.envelope("ann@example.com", "bob@example.com");
+        client.command("DATA");
+        client.send(b"Subject: hi\r\n\r\n");
+        sleep(gap);
+        client.command("Hello\r\n.");
+    }
+    client.quit();
+}
+
+#[test]
+fn pieces_40_ms_apart_are_found() {
+    let server = with_rule("");
+    // A busy machine sleeps longer: what it measured then says nothing.
+    let found = (0..10).any(|_| {
+        let before = server.stats();
+        in_pieces(&server, Duration::from_millis(40));
+        server.stats().since(&before).findings().iter().any(|finding| finding.name == "nagle-delay")
+    });
+    assert!(found, "{:?}", server.stats().messages.longest_gap);
+}
+
+#[test]
+fn pieces_further_apart_are_not() {
+    let server = with_rule("");
+    in_pieces(&server, Duration::from_millis(65));
+    assert_eq!(names(&server, 1), [""; 0]);
+}

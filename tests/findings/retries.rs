@@ -1,0 +1,182 @@
+//! What was put off and is tried again.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use smtpmock::smtp::ReplyKind;
+use smtpmock::stats::RetryStats;
+use smtpmock::{Config, Server};
+
+use crate::server::{client, findings, names, only, start, with_rule};
+
+const GREYLIST: &str = r#"rcpt per=sender+recipient times=1 reply="451 4.7.1 Greylisted""#;
+
+/// Deferred, retried, times, forgotten.
+fn counts(server: &Server) -> [u64; 4] {
+    let RetryStats { deferred, retried, after, forgotten, .. } = server.stats().retries;
+    [deferred, retried, after.count(), forgotten]
+}
+
+/// Tries these recipients in a session, and gives the codes of the replies.
+fn try_rcpts(server: &Server, sender: &str, recipients: &[&str]) -> Vec<String> {
+    let mut client = client(server);
+    client.command(&format!("MAIL FROM:<{sender}>"));
+    let mut ask = |recipient: &&str| client.command(&format!("RCPT TO:<{recipient}>"))[..3].to_owned();
+    let codes = recipients.iter().map(&mut ask).collect();
+    client.quit();
+    codes
+}
+
+/// Sends a message with this Message-ID, and gives the code of the reply to it.
+fn try_message(server: &Server, recipient: &str, id: &str) -> String {
+    let mut client = client(server);
+    client.envelope("ann@example.com", recipient);
+    client.command("DATA");
+    let code = client.command(&format!("Subject: hi\r\nmessage-id: {id}\r\n\r\nHello\r\n."))[..3].to_owned();
+    client.quit();
+    code
+}
+
+#[test]
+fn recipients_that_were_greylisted_are_followed_one_by_one() {
+    let server = with_rule(GREYLIST);
+    let all = ["b@example.com", "c@example.com", "d@example.com"];
+    assert_eq!(try_rcpts(&server, "ann@example.com", &all), ["451"; 3]);
+    assert_eq!(counts(&server), [3, 0, 0, 0]);
+    assert_eq!(try_rcpts(&server, "ann@example.com", &all[..2]), ["250"; 2]);
+    assert_eq!(counts(&server), [3, 2, 2, 0]);
+    assert_eq!(try_rcpts(&server, "another@example.com", &all[2..]), ["451"], "no retry");
+    assert_eq!(counts(&server), [4, 2, 2, 0]);
+}
+
+#[test]
+fn what_is_put_off_again_is_one_recipient_with_more_times() {
+    let server = with_rule(r#"rcpt times=3 reply="451 4.7.1 Later""#);
+    for (code, expected) in
+        [("451", [1, 0, 0, 0]), ("451", [1, 1, 1, 0]), ("451", [1, 1, 2, 0]), ("250", [1, 1, 3, 0])]
+    {
+        assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), [code]);
+        assert_eq!(counts(&server), expected);
+    }
+    try_rcpts(&server, "ann@example.com", &["b@example.com"]);
+    assert_eq!(counts(&server), [1, 1, 3, 0], "what was accepted is no longer waited for");
+}
+
+#[test]
+fn retries_are_seen_over_all_shards() {
+    let server = start(GREYLIST, Config::default().shards(2));
+    let recipients: Vec<String> = (0..40).map(|number| format!("b{number}@example.com")).collect();
+    for code in ["451", "250"] {
+        for recipient in &recipients {
+            assert_eq!(try_rcpts(&server, "ann@example.com", &[recipient]), [code]);
+        }
+    }
+    assert_eq!(counts(&server), [40, 40, 40, 0]);
+    assert!(server.stats().sessions_by_shard.iter().all(|sessions| *sessions > 0));
+}
+
+#[test]
+fn a_sender_is_followed_where_mail_is_put_off() {
+    let server = with_rule(r#"mail times=1 reply="450 4.7.1 Later""#);
+    assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), ["503"]);
+    assert_eq!(counts(&server), [1, 0, 0, 0]);
+    assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), ["250"]);
+    assert_eq!(counts(&server), [1, 1, 1, 0]);
+}
+
+#[test]
+fn a_message_that_was_put_off_is_known_by_its_id() {
+    for keeps_records in [true, false] {
+        let config = Config::default().keep_records(keeps_records);
+        let server = start(r#"message times=2 reply="451 4.3.0 Later""#, config);
+        assert_eq!(try_message(&server, "b@example.com", "<1@a.example>"), "451");
+        assert_eq!(try_message(&server, "b@example.com", "<2@a.example>"), "451");
+        assert_eq!(counts(&server), [2, 0, 0, 0]);
+        assert_eq!(try_message(&server, "c@example.com", "<1@a.example>"), "250");
+        assert_eq!(counts(&server), [2, 0, 0, 0], "another recipient");
+        assert_eq!(try_message(&server, "b@example.com", "\r\n <1@a.example>"), "250");
+        assert_eq!(counts(&server), [2, 1, 1, 0], "the same, folded");
+    }
+}
+
+#[test]
+fn data_that_were_put_off_count_for_each_accepted_recipient_once() {
+    let server = with_rule(r#"data times=1 reply="451 4.3.0 Later""#);
+    for expected in [[2, 0, 0, 0], [2, 2, 2, 0]] {
+        let mut client = client(&server);
+        client.envelope("ann@example.com", "b@example.com");
+        client.command("RCPT TO:<c@example.com>");
+        client.command("RCPT TO:<c@example.com>");
+        client.command("RCPT TO:<nobody>");
+        if client.command("DATA").starts_with("354") {
+            client.command("hi\r\n.");
+        }
+        client.quit();
+        assert_eq!(counts(&server), expected);
+    }
+}
+
+#[test]
+fn the_first_100_recipients_are_followed() {
+    let server = with_rule(r#"message reply="451 4.3.0 Later""#);
+    for expected in [[100, 0, 0, 0], [100, 100, 100, 0]] {
+        let mut client = client(&server);
+        client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+        for number in 0..120 {
+            client.expect(&format!("RCPT TO:<b{number}@example.com>"), "250 Received");
+        }
+        client.command("DATA");
+        client.expect("hi\r\n.", "451 4.3.0 Later");
+        client.quit();
+        assert_eq!(counts(&server), expected);
+    }
+}
+
+#[test]
+fn replies_that_were_configured_put_off_too() {
+    let config = Config::default()
+        .blacklisted_mailfrom_emails(["ann@example.com"])
+        .reply(ReplyKind::MailBlacklisted, "450 4.7.1 Later");
+    let server = start("", config);
+    try_rcpts(&server, "ann@example.com", &[]);
+    try_rcpts(&server, "ann@example.com", &[]);
+    assert_eq!(counts(&server), [1, 1, 1, 0]);
+}
+
+#[test]
+fn a_reply_that_is_held_back_is_the_start_of_the_wait() {
+    let server = with_rule(r#"rcpt times=1 delay=300ms reply="451 4.7.1 Later""#);
+    let mut client = client(&server);
+    client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+    assert!(client.command("RCPT TO:<b@example.com>").starts_with("451"));
+    client.expect("RCPT TO:<b@example.com>", "250 Received");
+    client.quit();
+    let total = server.stats().sessions.duration.max();
+    let after = server.stats().retries.after.max();
+    assert!(after <= total.saturating_sub(Duration::from_millis(300)), "{after:?} of {total:?}");
+}
+
+#[test]
+fn retrying_at_once_is_found() {
+    let server = with_rule(GREYLIST);
+    let found = (0..10).any(|number| {
+        let recipient = format!("b{number}@example.com");
+        try_rcpts(&server, "ann@example.com", &[&recipient]);
+        try_rcpts(&server, "ann@example.com", &[&recipient]);
+        // Only a machine that is very busy takes longer than a second.
+        !findings(&server, 0).is_empty()
+    });
+    assert!(found);
+    let text = only(&server, 0, "retried-at-once");
+    assert!(text.starts_with("tried again within 1 s of a 4yz reply 1 of "), "{text}");
+}
+
+#[test]
+fn retrying_later_is_not() {
+    let server = with_rule(GREYLIST);
+    try_rcpts(&server, "ann@example.com", &["b@example.com"]);
+    sleep(Duration::from_millis(1010));
+    try_rcpts(&server, "ann@example.com", &["b@example.com"]);
+    assert_eq!(counts(&server), [1, 1, 1, 0]);
+    assert_eq!(names(&server, 2), [""; 0]);
+}

@@ -1,0 +1,58 @@
+//! A server, and what it found.
+
+use smtpmock::stats::Finding;
+use smtpmock::{Config, Server};
+
+use crate::support::client::{Client, PATIENCE, now};
+
+/// A server with one rule; none where it is empty.
+pub(crate) fn with_rule(rule: &str) -> Server {
+    start(rule, Config::default())
+}
+
+pub(crate) fn start(rule: &str, config: Config) -> Server {
+    let config = match rule {
+        "" => config,
+        rule => config.rule(rule.parse().unwrap_or_else(|error| panic!("{rule}: {error}"))),
+    };
+    Server::start(config).expect("a server")
+}
+
+/// A client behind the reply to HELO.
+pub(crate) fn client(server: &Server) -> Client {
+    let mut client = Client::greeted(server.local_addr());
+    client.command("HELO client.example");
+    client
+}
+
+/// Sends a message whose text ends with CRLF, on a connection behind HELO.
+pub(crate) fn send(client: &mut Client, text: &str) {
+    client.envelope("ann@example.com", "bob@example.com");
+    client.message(text);
+}
+
+/// What was found once so many sessions are over.
+pub(crate) fn findings(server: &Server, sessions: u64) -> Vec<Finding> {
+    let start = now();
+    loop {
+        let stats = server.stats();
+        if stats.sessions.closed >= sessions {
+            return stats.findings();
+        }
+        assert!(start.elapsed() < PATIENCE, "sessions that do not end: {stats:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// The names of what was found.
+pub(crate) fn names(server: &Server, sessions: u64) -> Vec<&'static str> {
+    findings(server, sessions).iter().map(|finding| finding.name).collect()
+}
+
+/// The text of the only thing that was found.
+pub(crate) fn only(server: &Server, sessions: u64, name: &str) -> String {
+    let found = findings(server, sessions);
+    let [finding] = &found[..] else { panic!("not {name} alone: {found:?}") };
+    assert_eq!(finding.name, name);
+    finding.text.clone()
+}
