@@ -408,7 +408,7 @@ impl Config {
         duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
         duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
         for &point in DelayPoint::ALL {
-            duration("delay", self.policy.delay(point).longest_named(), Duration::ZERO)?;
+            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
         self.validate_behaviour()?;
         self.goals.iter().try_for_each(Goal::validate)?;
@@ -454,6 +454,21 @@ impl Config {
         let mut policy = self.policy.clone();
         policy.keep = keep;
         policy
+    }
+}
+
+/// How the setter of a delay is called.
+fn delay_setting(point: DelayPoint) -> &'static str {
+    match point {
+        DelayPoint::Greeting => "delay(DelayPoint::Greeting)",
+        DelayPoint::Helo => "delay(DelayPoint::Helo)",
+        DelayPoint::Mailfrom => "delay(DelayPoint::Mailfrom)",
+        DelayPoint::Rcptto => "delay(DelayPoint::Rcptto)",
+        DelayPoint::Data => "delay(DelayPoint::Data)",
+        DelayPoint::Message => "delay(DelayPoint::Message)",
+        DelayPoint::Rset => "delay(DelayPoint::Rset)",
+        DelayPoint::Noop => "delay(DelayPoint::Noop)",
+        DelayPoint::Quit => "delay(DelayPoint::Quit)",
     }
 }
 
