@@ -19,7 +19,6 @@ pub(crate) struct Asked {
     pub(crate) stage: Stage,
     /// When it was there to be read; later by as long as its reply was held back.
     pub(crate) since: Stamp,
-    pub(crate) accepted: bool,
 }
 
 /// How a session ended, as far as that was the server's doing.

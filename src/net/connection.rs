@@ -391,7 +391,7 @@ impl<T: Transport> Connection<T> {
         }
         self.measure_step(context, resources, step);
         self.file(context, step.filing);
-        let asked = Asked { stage: step.stage, since: resources.woken, accepted: step.accepted };
+        let asked = Asked { stage: step.stage, since: resources.woken };
         if step.delay.is_zero() {
             self.act(context, resources, asked, step.reply, step.portion, step.next);
             return;
