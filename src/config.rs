@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::capture::CaptureContent;
 use crate::error::ConfigError;
 use crate::logger::{Logger, SharedLogger};
+use crate::milestone::{Goal, Milestone};
 use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
 use crate::smtp::{AddressRules, DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode, ReplyKind};
 
@@ -52,6 +53,7 @@ pub struct Config {
     pub(crate) drip: Option<ByteRate>,
     pub(crate) read_rate: Option<ByteRate>,
     pub(crate) over_limit: OverLimit,
+    pub(crate) goals: Vec<Goal>,
 }
 
 /// What becomes of connections beyond [`Config::max_sessions`].
@@ -86,6 +88,7 @@ impl Default for Config {
             drip: None,
             read_rate: None,
             over_limit: OverLimit::default(),
+            goals: Vec::new(),
         }
     }
 }
@@ -367,6 +370,30 @@ impl Config {
         self
     }
 
+    /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop the
+    /// server or read its [`stats`](crate::Server::stats) itself, which wait for that thread. May be told
+    /// several times.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use smtpmock::{Config, Milestone, Server};
+    ///
+    /// let (sender, reached) = mpsc::channel();
+    /// let server = Server::start(Config::default().on_reaching(Milestone::Sessions(1), move || {
+    ///     let _ = sender.send(());
+    /// }))?;
+    /// # drop(std::net::TcpStream::connect(server.local_addr())?);
+    /// // … send, and when all is done:
+    /// reached.recv()?;
+    /// server.stop();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn on_reaching(mut self, milestone: Milestone, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.goals.push(Goal::new(milestone, hook));
+        self
+    }
+
     /// Checks every setting, as [`Server::start`](crate::Server::start) does.
     ///
     /// # Errors
@@ -380,6 +407,7 @@ impl Config {
             duration("delay", self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
         self.validate_behaviour()?;
+        self.goals.iter().try_for_each(Goal::validate)?;
         within("shards", self.shards, 1, MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;

@@ -47,6 +47,7 @@ mod logger;
 mod measure;
 mod memory;
 mod message;
+mod milestone;
 mod net;
 mod outbox;
 mod reading;
@@ -62,6 +63,7 @@ pub use error::{ConfigError, StartError, WaitError};
 pub use failure::ServerFailure;
 pub use logger::{Logger, StdLogger};
 pub use message::Message;
+pub use milestone::Milestone;
 pub use server::{Server, StopOutcome};
 pub use stats::Stats;
 

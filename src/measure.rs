@@ -44,6 +44,8 @@ pub(crate) struct Probe {
     last_stage: Stage,
     commands: u32,
     messages: u32,
+    /// Those of them that nothing more is to be said about.
+    answered: u32,
     /// Commands since the client last waited for a reply.
     group: u32,
     /// RCPTs accepted since MAIL.
@@ -79,6 +81,7 @@ impl Probe {
             last_stage: Stage::Greeting,
             commands: 0,
             messages: 0,
+            answered: 0,
             group: 0,
             recipients: 0,
             has_sent_mail: false,
@@ -206,6 +209,12 @@ impl Probe {
         if self.is_in_data && self.data.reads == 0 {
             self.data.since.get_or_insert(now);
         }
+    }
+
+    /// Messages accepted that nothing more is to be said about, since the last time.
+    pub(crate) fn take_answered(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.answered, self.messages);
+        u64::from(self.messages - before)
     }
 
     /// The client closed, or reset, the connection while it was owed a reply.

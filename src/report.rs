@@ -2,24 +2,39 @@
 
 use crate::stats::Stats;
 
+pub mod hlog;
+
+/// One line for whoever watches.
+pub fn progress(difference: &Stats, total: &Stats) -> String {
+    format!("{:?} {} of {}", total.ends, difference.messages.accepted, total.messages.accepted)
+}
+
 /// A run to be told about.
 #[derive(Clone, Debug)]
 pub struct Report<'s> {
     stats: &'s Stats,
     /// Names and values, as the run was configured.
     settings: Vec<(String, String)>,
+    verdicts: Vec<crate::stats::Verdict>,
 }
 
 impl<'s> Report<'s> {
     /// Of these figures.
     pub fn new(stats: &'s Stats) -> Self {
-        Self { stats, settings: Vec::new() }
+        Self { stats, settings: Vec::new(), verdicts: Vec::new() }
     }
 
     /// Says how the run was configured, too.
     #[must_use]
     pub fn settings(mut self, settings: impl IntoIterator<Item = (String, String)>) -> Self {
         self.settings = settings.into_iter().collect();
+        self
+    }
+
+    /// Says what became of what was expected, too.
+    #[must_use]
+    pub fn verdicts(mut self, verdicts: impl IntoIterator<Item = crate::stats::Verdict>) -> Self {
+        self.verdicts = verdicts.into_iter().collect();
         self
     }
 

@@ -4,6 +4,7 @@
 //! it up (`net::readings`).
 
 mod catalogue;
+mod expectation;
 mod findings;
 mod health;
 mod numbers;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use crate::smtp::{Lines, Stage};
 
 pub use catalogue::Metric;
+pub use expectation::{Expectation, Verdict};
 pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};

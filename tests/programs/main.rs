@@ -9,3 +9,4 @@ mod support;
 mod clients;
 mod descriptors;
 mod transcripts;
+mod witness;

@@ -44,6 +44,13 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// All replies there are have left.
+    pub(super) fn note_answered(&mut self, context: &Context) {
+        if !matches!(self.phase, Phase::Delayed(_)) {
+            context.census.note_answered(|| self.probe.take_answered());
+        }
+    }
+
     /// What a client that is held waits for: the reply it was not given, or after that an answer to what it
     /// sends next.
     pub(super) fn held(&self, now: Stamp, asked: Asked, portion: Portion) -> Phase {

@@ -1,0 +1,167 @@
+//! What a run is expected to have kept, like `messages == 10000` or `p99(think.mail) < 50ms`.
+//!
+//! The grammar, blanks free:
+//!
+//! ```text
+//! expectation  = subject op value
+//! subject      = count | "rate(" count ")" | statistic "(" distribution ")"
+//! statistic    = "p" percentage | "min" | "mean" | "max" | "count"
+//! op           = "==" | "!=" | "<" | "<=" | ">" | ">="
+//! value        = number | duration with a unit | size, each where it fits, "/s" behind a rate
+//! ```
+//!
+//! Counts and distributions are those of [`Stats::metrics`], by their names; `findings` and `degraded` count
+//! what [`Stats::findings`] and [`Stats::degraded`] say.
+
+mod text;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Metric, Numbers, Stats};
+
+/// A condition on a run's figures that is to be true.
+///
+/// ```
+/// use smtpmock::{Config, Server, stats::Expectation};
+///
+/// let server = Server::start(Config::default())?;
+/// // … send
+/// let expectation: Expectation = "messages == 0".parse()?;
+/// let verdict = expectation.judge(&server.stats());
+/// assert!(verdict.kept, "{verdict}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// As it was written.
+    text: String,
+    name: String,
+    view: View,
+    op: Op,
+    /// In microseconds, octets, or how many.
+    limit: f64,
+}
+
+/// What became of an expectation. Displays as one line, the figure included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// The expectation, as it was written: `p99(think.mail) < 50ms`.
+    pub expectation: String,
+    /// What there was, with its unit.
+    pub found: String,
+    /// The expectation is true.
+    pub kept: bool,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expectation, found, kept } = self;
+        let verdict = if *kept { "kept" } else { "not kept" };
+        write!(f, "expected {expectation}: {verdict}, {found}")
+    }
+}
+
+/// What is looked at of a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum View {
+    /// A count itself.
+    Count,
+    /// A count for each second.
+    Rate,
+    /// Of a distribution, the value that this share (0 to 1) does not exceed.
+    Quantile(f64),
+    Min,
+    Mean,
+    Max,
+    /// How much a distribution has.
+    Samples,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Equal,
+    Unequal,
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+}
+
+impl Op {
+    fn holds(self, figure: f64, limit: f64) -> bool {
+        match self {
+            Self::Equal => figure == limit,
+            Self::Unequal => figure != limit,
+            Self::Below => figure < limit,
+            Self::AtMost => figure <= limit,
+            Self::Above => figure > limit,
+            Self::AtLeast => figure >= limit,
+        }
+    }
+}
+
+impl Expectation {
+    /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
+    /// no expectation, but for one of its `count`.
+    pub fn judge(&self, stats: &Stats) -> Verdict {
+        let figure = self.measure(stats);
+        let kept = figure.as_ref().is_some_and(|(figure, _)| self.op.holds(*figure, self.limit));
+        let found = figure.map_or_else(|| "no samples".to_owned(), |(_, shown)| shown);
+        Verdict { expectation: self.text.clone(), found, kept }
+    }
+
+    /// The figure, and how it is shown.
+    fn measure(&self, stats: &Stats) -> Option<(f64, String)> {
+        if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.name) {
+            let entries = list(stats);
+            return Some((entries.len() as f64, show_list(&entries)));
+        }
+        match stats.metric(&self.name)? {
+            Metric::Count(count) if self.view == View::Rate => {
+                let seconds = stats.length().as_secs_f64();
+                let rate = (seconds > 0.0).then(|| count as f64 / seconds)?;
+                Some((rate, format!("{rate:.1}/s")))
+            }
+            Metric::Count(count) => Some((count as f64, count.to_string())),
+            Metric::Durations(durations) => self.look_at(durations.as_numbers(), |microseconds| {
+                format!("{:?}", Duration::from_micros(microseconds.round() as u64))
+            }),
+            Metric::Numbers(numbers) => self.look_at(numbers, |number| {
+                // Means have fractions, and a few digits of them are enough.
+                format!("{}", (number * 1e3).round() / 1e3)
+            }),
+        }
+    }
+
+    fn look_at(&self, numbers: &Numbers, show: impl Fn(f64) -> String) -> Option<(f64, String)> {
+        let of = |share| numbers.quantile(share) as f64;
+        let figure = match self.view {
+            View::Samples => return Some((numbers.count() as f64, numbers.count().to_string())),
+            _ if numbers.count() == 0 => return None,
+            View::Quantile(share) => of(share),
+            View::Mean => numbers.mean(),
+            View::Max => numbers.max() as f64,
+            // The others are of counts, which are refused here when an expectation is read.
+            View::Min | View::Count | View::Rate => numbers.min() as f64,
+        };
+        Some((figure, show(figure)))
+    }
+}
+
+type List = fn(&Stats) -> Vec<String>;
+
+/// What is no figure and can be counted all the same.
+const LISTS: &[(&str, List)] = &[
+    ("findings", |stats| stats.findings().into_iter().map(|finding| finding.name.to_owned()).collect()),
+    ("degraded", Stats::degraded),
+];
+
+/// How many, and which.
+fn show_list(entries: &[String]) -> String {
+    match entries {
+        [] => "0".to_owned(),
+        _ => format!("{} ({})", entries.len(), entries.join("; ")),
+    }
+}
