@@ -24,7 +24,8 @@
 //! ```
 //!
 //! A shard owns its connections; nothing of a session is shared. What shards share are counters, the memory
-//! budget and the store, where each has a part of its own that readers only swap out.
+//! budget, what rules remember and what was put off, and the store, where each has a part of its own that readers
+//! only swap out.
 //!
 //! # The way of a byte
 //!

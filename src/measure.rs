@@ -69,7 +69,8 @@ struct DataProbe {
     since: Option<Stamp>,
     last_read: Option<Stamp>,
     reads: u32,
-    longest_gap: Duration,
+    /// `None` while there was none, or none that was the client's doing.
+    longest_gap: Option<Duration>,
 }
 
 impl Probe {
@@ -150,17 +151,16 @@ impl Probe {
         }
     }
 
-    /// Message data were read.
-    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp) {
+    /// Message data were read; `at_once` unless the server takes its time to read.
+    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp, at_once: bool) {
         if let Some(replied) = self.replied.take() {
             stats.stages[Stage::Message].think.add(now.since(replied));
             self.end_group(stats);
         }
         let data = &mut self.data;
         data.reads = data.reads.saturating_add(1);
-        if let Some(last) = data.last_read.replace(now) {
-            data.longest_gap = data.longest_gap.max(now.since(last));
-        }
+        let gap = data.last_read.replace(now).map(|last| now.since(last));
+        data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
     }
 
     fn note_message(&mut self, stats: &mut Stats, now: Stamp, accepted: bool, size: u64) {
@@ -171,8 +171,8 @@ impl Probe {
             stats.messages.data_time.add(time);
             stats.messages.data_rate.add(per_second(size, time));
         }
-        if data.reads > 1 {
-            stats.messages.longest_gap.add(data.longest_gap);
+        if let Some(gap) = data.longest_gap {
+            stats.messages.longest_gap.add(gap);
         }
         stats.messages.recipients.add(u64::from(self.recipients));
         self.recipients = 0;

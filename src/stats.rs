@@ -202,7 +202,8 @@ pub struct MessageStats {
     pub data_time: Durations,
     /// Octets a second in that time.
     pub data_rate: Numbers,
-    /// Of each message that came in more than one read, the longest time between two.
+    /// Of each message that came in more than one read, the longest time between two. Not where reads are
+    /// throttled ([`Config::read_rate`](crate::Config::read_rate)): it would be the server's doing.
     pub longest_gap: Durations,
     /// RCPTs accepted, per message.
     pub recipients: Numbers,
