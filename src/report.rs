@@ -17,7 +17,9 @@
 pub mod encoding;
 pub mod hlog;
 mod json;
+mod merge;
 mod progress;
+mod read;
 mod tables;
 mod text;
 pub mod units;
@@ -26,6 +28,8 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::stats::{Stats, Verdict};
+
+pub use read::ReadError;
 
 /// A run to be told about, or the sum of several.
 #[derive(Clone, Debug)]
@@ -81,6 +85,26 @@ impl<'s> Report<'s> {
         self
     }
 
+    /// From its JSON.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is wrong, and what would be right.
+    pub fn read(json: &str) -> Result<Report<'static>, ReadError> {
+        read::read(json)
+    }
+
+    /// The sum with another: counts and distributions add up, of peaks the higher is kept, and findings are those
+    /// of the sum. Times are told by one clock that starts with the earliest server, to the second. Verdicts are
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// When both have figures of the same run and the same time.
+    pub fn merge(self, other: &Report<'_>) -> Result<Report<'static>, ReadError> {
+        merge::add(self, other)
+    }
+
     /// The figures.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -107,8 +131,28 @@ impl<'s> Report<'s> {
     }
 }
 
+/// The [sum](Report::merge) of reports in JSON, as JSON.
+///
+/// # Errors
+///
+/// Says which report is wrong, counted from 1, which field of it, and what would be right.
+pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
+    let mut whole: Option<Report<'static>> = None;
+    for (index, text) in reports.iter().enumerate() {
+        let sum = Report::read(text).and_then(|report| match whole.take() {
+            None => Ok(report),
+            Some(whole) => whole.merge(&report),
+        });
+        whole = Some(sum.map_err(|error| error.of_report(index))?);
+    }
+    whole.map(|whole| whole.json()).ok_or_else(|| ReadError::new("", "there is no report to add up"))
+}
+
 /// One line to show while a run goes on: the time, messages a second and in all, sessions open, replies of refusal,
 /// the think time of clients and the service time of the server over all stages, and whether the run is degraded.
 pub fn progress(difference: &Stats, total: &Stats) -> String {
     progress::line(difference, total)
 }
+
+#[cfg(test)]
+mod tests;
