@@ -40,6 +40,8 @@ impl Mock {
             .arg(folder.path().join("capture.jsonl"))
             .arg("--ready-file")
             .arg(&ready)
+            .arg("--report-json")
+            .arg(folder.path().join("report.json"))
             .args(args)
             .stdout(Stdio::null())
             .spawn()
@@ -63,6 +65,16 @@ impl Mock {
         let text = std::fs::read_to_string(self.capture()).expect("a capture");
         let records = text.lines().map(|line| serde_json::from_str(line).expect("a record"));
         records.filter(|record| fits(record)).count() as u64
+    }
+
+    /// Stops the server and reads its report.
+    fn report(mut self) -> serde_json::Value {
+        let pid =
+            i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server is there");
+        assert!(self.child.wait().expect("an end").success());
+        let text = std::fs::read(self.folder.path().join("report.json")).expect("a report");
+        serde_json::from_slice(&text).expect("JSON")
     }
 
     fn load(&self, args: &str) -> Outcome {
@@ -107,6 +119,42 @@ fn both_sides_agree_on_what_was_refused() {
     assert_eq!(outcome.count("accepted"), 197);
     assert_eq!(mock.captured(|record| record["msg"] == true), 197);
     assert_eq!(outcome.number("/verification/unexpected/count"), 0);
+}
+
+#[test]
+fn what_the_server_measured_is_what_the_sender_says() {
+    let rules = [
+        "connect odds=3% drop=rst",
+        "mail odds=3% drop=fin",
+        "rcpt odds=8% reply=\"450 4.2.1 Busy\"",
+        "rcpt odds=4% reply=\"550 5.1.1 Nobody\"",
+        "data odds=2% reply=\"421 4.3.2 Going\" drop=fin-after",
+        "message odds=5% reply=\"451 4.3.0 Later\"",
+        "message odds=3% drop=rst",
+    ];
+    let mut args = vec!["--seed=7"];
+    rules.iter().for_each(|rule| args.extend(["--rule", rule]));
+    let mock = Mock::start(&args);
+    let outcome = mock.load("-c 8 --count 2000 --messages-per-session 10").expect(0);
+    let report = mock.report();
+    let measured =
+        |name: &str| report["metrics"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {report}"));
+    let fired = |rule: usize| report["rules"][rule]["fired"].as_u64().expect("a number");
+    let refused = |stage: &str| {
+        let codes = report["refused"][stage].as_object().cloned().unwrap_or_default();
+        codes.values().filter_map(serde_json::Value::as_u64).sum::<u64>()
+    };
+    assert_eq!(measured("messages"), outcome.count("accepted"));
+    assert_eq!(measured("sessions"), outcome.number("/sessions/dialed"));
+    let refusals = refused("rcpt") + refused("data") + refused("message");
+    assert_eq!(refusals, outcome.count("refused_4xx") + outcome.count("refused_5xx"));
+    assert_eq!(report["refused"]["rcpt"]["550"].as_u64(), Some(outcome.count("refused_5xx")));
+    assert_eq!(fired(0) + fired(1) + fired(6), outcome.count("aborted"));
+    assert_eq!(measured("messages.refused"), fired(5) + fired(6));
+    for stage in ["rcpt", "data", "message"] {
+        assert!(refused(stage) > 0, "the rules at {stage} never fired");
+    }
+    assert!(fired(0) > 0 && fired(1) > 0 && fired(6) > 0, "{report}");
 }
 
 #[test]
