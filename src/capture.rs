@@ -152,7 +152,8 @@ impl Serialize for Line<'_> {
     }
 }
 
-fn timestamp(at: SystemTime) -> String {
+/// RFC 3339, to the microsecond, in UTC.
+pub(crate) fn timestamp(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 

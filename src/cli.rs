@@ -22,6 +22,7 @@ use clap::error::{ContextKind, ErrorKind};
 use smtpmock::{Config, ConfigError};
 
 use flags::{Change, Flag, Options};
+pub(crate) use flags::{Limit, Reporting};
 use goflags::{End, Given, Typed};
 
 /// What the program is to do.
@@ -41,6 +42,11 @@ pub(crate) struct Settings {
     pub(crate) ready_line: bool,
     /// Where else the ready line goes.
     pub(crate) ready_file: Option<PathBuf>,
+    pub(crate) reporting: Reporting,
+    /// It stops at the first of these that it comes to.
+    pub(crate) exit_after: Vec<Limit>,
+    /// What was set, by the names of the flags.
+    pub(crate) effective: Vec<(String, String)>,
 }
 
 /// Why the program fails. Displays as one line, the program's name in front.
@@ -257,7 +263,9 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
     config.validate().map_err(|error| bad_setting(&error, given, table))?;
-    Ok(Settings { config, ready_line: options.ready, ready_file: options.ready_file })
+    let Options { ready, ready_file, reporting, exit_after, .. } = options;
+    let effective = file::given_settings(given, table);
+    Ok(Settings { config, ready_line: ready, ready_file, reporting, exit_after, effective })
 }
 
 fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {

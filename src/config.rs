@@ -1,14 +1,19 @@
 //! What a server does, as settings: chained setters, validated once when it starts.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod listen;
+
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::capture::CaptureContent;
 use crate::error::ConfigError;
 use crate::logger::{Logger, SharedLogger};
+use crate::milestone::{Goal, Milestone};
 use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
 use crate::smtp::{AddressRules, DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode, ReplyKind};
+
+pub(crate) use listen::Listen;
 
 /// Longest duration any setting takes: what the timing wheel spans, rounded down.
 const MAX_DURATION: Duration = crate::smtp::behaviour::MAX_DURATION;
@@ -52,6 +57,7 @@ pub struct Config {
     pub(crate) drip: Option<ByteRate>,
     pub(crate) read_rate: Option<ByteRate>,
     pub(crate) over_limit: OverLimit,
+    pub(crate) goals: Vec<Goal>,
 }
 
 /// What becomes of connections beyond [`Config::max_sessions`].
@@ -86,6 +92,7 @@ impl Default for Config {
             drip: None,
             read_rate: None,
             over_limit: OverLimit::default(),
+            goals: Vec::new(),
         }
     }
 }
@@ -367,6 +374,30 @@ impl Config {
         self
     }
 
+    /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop the
+    /// server or read its [`stats`](crate::Server::stats) itself, which wait for that thread. May be told
+    /// several times.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use smtpmock::{Config, Milestone, Server};
+    ///
+    /// let (sender, reached) = mpsc::channel();
+    /// let server = Server::start(Config::default().on_reaching(Milestone::Sessions(1), move || {
+    ///     let _ = sender.send(());
+    /// }))?;
+    /// # drop(std::net::TcpStream::connect(server.local_addr())?);
+    /// // … send, and when all is done:
+    /// reached.recv()?;
+    /// server.stop();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn on_reaching(mut self, milestone: Milestone, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.goals.push(Goal::new(milestone, hook));
+        self
+    }
+
     /// Checks every setting, as [`Server::start`](crate::Server::start) does.
     ///
     /// # Errors
@@ -380,6 +411,7 @@ impl Config {
             duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
         self.validate_behaviour()?;
+        self.goals.iter().try_for_each(Goal::validate)?;
         within("shards", self.shards, 1, MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
@@ -411,22 +443,6 @@ impl Config {
         }
     }
 
-    /// The addresses to bind, each once.
-    pub(crate) fn listen_addresses(&self) -> Result<Vec<Listen>, ConfigError> {
-        if self.hosts.is_empty() {
-            return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
-        }
-        let mut addresses = Vec::<Listen>::new();
-        for host in &self.hosts {
-            let listen = listen_address(host, self.port)?;
-            if addresses.contains(&listen) {
-                return Err(ConfigError::new("hosts", host, "each address once"));
-            }
-            addresses.push(listen);
-        }
-        Ok(addresses)
-    }
-
     /// The policy, told to write down only what somebody will read.
     pub(crate) fn policy_for_records(&self) -> Policy {
         let captured = match (&self.capture, self.capture_content) {
@@ -439,34 +455,6 @@ impl Config {
         policy.keep = keep;
         policy
     }
-}
-
-const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
-
-/// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub(crate) address: SocketAddr,
-    /// Its port is the setting's, as for all addresses that name none; otherwise its own.
-    pub(crate) takes_common_port: bool,
-}
-
-fn listen_address(host: &str, port: u16) -> Result<Listen, ConfigError> {
-    let refused = |_| ConfigError::new("hosts", host, EXPECTED_HOST);
-    let named = host.trim();
-    if let Ok(address) = named.parse::<SocketAddr>() {
-        return Ok(Listen { address, takes_common_port: false });
-    }
-    if let Some(own) = named.strip_prefix("localhost:") {
-        let own: u16 = own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-        return Ok(Listen { address: (Ipv4Addr::LOCALHOST, own).into(), takes_common_port: false });
-    }
-    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
-    let ip = match named.eq_ignore_ascii_case("localhost") {
-        true => Ipv4Addr::LOCALHOST.into(),
-        false => bare.parse::<IpAddr>().map_err(refused)?,
-    };
-    Ok(Listen { address: (ip, port).into(), takes_common_port: true })
 }
 
 /// How the setter of a delay is called.

@@ -24,7 +24,8 @@
 //! ```
 //!
 //! A shard owns its connections; nothing of a session is shared. What shards share are counters, the memory
-//! budget and the store, where each has a part of its own that readers only swap out.
+//! budget, what rules remember and what was put off, and the store, where each has a part of its own that readers
+//! only swap out.
 //!
 //! # The way of a byte
 //!
@@ -47,10 +48,12 @@ mod logger;
 mod measure;
 mod memory;
 mod message;
+mod milestone;
 mod net;
 mod outbox;
 mod reading;
 mod records;
+#[cfg(feature = "report")]
 pub mod report;
 mod server;
 pub mod stats;
@@ -62,6 +65,7 @@ pub use error::{ConfigError, StartError, WaitError};
 pub use failure::ServerFailure;
 pub use logger::{Logger, StdLogger};
 pub use message::Message;
+pub use milestone::Milestone;
 pub use server::{Server, StopOutcome};
 pub use stats::Stats;
 

@@ -2,7 +2,9 @@
 
 mod cli;
 mod lifetime;
+mod output;
 mod ready;
+mod teller;
 
 use std::env;
 use std::fs;

@@ -19,7 +19,6 @@ pub(crate) struct Asked {
     pub(crate) stage: Stage,
     /// When it was there to be read; later by as long as its reply was held back.
     pub(crate) since: Stamp,
-    pub(crate) accepted: bool,
 }
 
 /// How a session ended, as far as that was the server's doing.
@@ -45,6 +44,8 @@ pub(crate) struct Probe {
     last_stage: Stage,
     commands: u32,
     messages: u32,
+    /// Those of them that nothing more is to be said about.
+    answered: u32,
     /// Commands since the client last waited for a reply.
     group: u32,
     /// RCPTs accepted since MAIL.
@@ -68,7 +69,8 @@ struct DataProbe {
     since: Option<Stamp>,
     last_read: Option<Stamp>,
     reads: u32,
-    longest_gap: Duration,
+    /// `None` while there was none, or none that was the client's doing.
+    longest_gap: Option<Duration>,
 }
 
 impl Probe {
@@ -80,6 +82,7 @@ impl Probe {
             last_stage: Stage::Greeting,
             commands: 0,
             messages: 0,
+            answered: 0,
             group: 0,
             recipients: 0,
             has_sent_mail: false,
@@ -148,17 +151,16 @@ impl Probe {
         }
     }
 
-    /// Message data were read.
-    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp) {
+    /// Message data were read; `at_once` unless the server takes its time to read.
+    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp, at_once: bool) {
         if let Some(replied) = self.replied.take() {
             stats.stages[Stage::Message].think.add(now.since(replied));
             self.end_group(stats);
         }
         let data = &mut self.data;
         data.reads = data.reads.saturating_add(1);
-        if let Some(last) = data.last_read.replace(now) {
-            data.longest_gap = data.longest_gap.max(now.since(last));
-        }
+        let gap = data.last_read.replace(now).map(|last| now.since(last));
+        data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
     }
 
     fn note_message(&mut self, stats: &mut Stats, now: Stamp, accepted: bool, size: u64) {
@@ -169,8 +171,8 @@ impl Probe {
             stats.messages.data_time.add(time);
             stats.messages.data_rate.add(per_second(size, time));
         }
-        if data.reads > 1 {
-            stats.messages.longest_gap.add(data.longest_gap);
+        if let Some(gap) = data.longest_gap {
+            stats.messages.longest_gap.add(gap);
         }
         stats.messages.recipients.add(u64::from(self.recipients));
         self.recipients = 0;
@@ -207,6 +209,12 @@ impl Probe {
         if self.is_in_data && self.data.reads == 0 {
             self.data.since.get_or_insert(now);
         }
+    }
+
+    /// Messages accepted that nothing more is to be said about, since the last time.
+    pub(crate) fn take_answered(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.answered, self.messages);
+        u64::from(self.messages - before)
     }
 
     /// The client closed, or reset, the connection while it was owed a reply.

@@ -127,7 +127,7 @@ impl Server {
         sockets: Vec<Vec<mio::net::TcpListener>>,
     ) -> Result<(), StartError> {
         let budget = Budget::new(config.max_message_memory);
-        let census = Arc::<Census>::default();
+        let census = Arc::new(Census::new(&config.goals));
         for (index, sockets) in sockets.into_iter().enumerate() {
             let records = Records {
                 shard: index,

@@ -4,6 +4,7 @@
 //! it up (`net::readings`).
 
 mod catalogue;
+mod expectation;
 mod findings;
 mod health;
 mod numbers;
@@ -15,7 +16,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::smtp::{Lines, Stage};
 
-pub use catalogue::Metric;
+#[cfg(feature = "report")]
+pub(crate) use catalogue::Slot;
+pub use catalogue::{Figure, Metric, Unit};
+pub use expectation::{Expectation, Verdict};
 pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};
@@ -198,7 +202,8 @@ pub struct MessageStats {
     pub data_time: Durations,
     /// Octets a second in that time.
     pub data_rate: Numbers,
-    /// Of each message that came in more than one read, the longest time between two.
+    /// Of each message that came in more than one read, the longest time between two. Not where reads are
+    /// throttled ([`Config::read_rate`](crate::Config::read_rate)): it would be the server's doing.
     pub longest_gap: Durations,
     /// RCPTs accepted, per message.
     pub recipients: Numbers,

@@ -15,6 +15,9 @@ use smtpmock::{CaptureContent, Config, StdLogger};
 use super::values::{self, Expected, Span};
 
 mod impairments;
+mod reporting;
+
+pub(crate) use reporting::{Limit, Reporting};
 
 /// What one value does to the settings.
 pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
@@ -34,6 +37,8 @@ pub(super) struct Options {
     pub(super) ready: bool,
     pub(super) ready_file: Option<PathBuf>,
     pub(super) print_config: bool,
+    pub(super) reporting: Reporting,
+    pub(super) exit_after: Vec<Limit>,
 }
 
 /// Whether a flag takes the following argument for its value.
@@ -141,6 +146,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Limits", limits().into_iter().chain(impairments::limits()).collect()),
         // Behind the limits: the size limit sets the default text of the reply that names it.
         ("Replies (code and text, sent as they stand)", replies()),
+        ("What the sender did", reporting::reporting()),
         ("Program", program()),
     ];
     groups

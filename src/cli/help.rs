@@ -76,11 +76,17 @@ Values:
             drop=fin|rst (in place of the reply) drop=fin-after|rst-after (after it)
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain, at=mail|connect: 100/s per=ip
+  AMOUNT    10000messages, 500sessions, or a DURATION with its unit
+  EXPECTATION
+            FIGURE OP VALUE, like 'messages == 10000', 'p99(think.mail) < 50ms', 'findings == 0'
+            figures: the counts of the report, rate(COUNT), and of its distributions p50(NAME) (any
+            percentile), min(NAME), mean(NAME), max(NAME), count(NAME); OP: == != < <= > >=
   SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 10MiB, 1GiB
   LIST      entries separated by commas, compared exactly
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one counts,
-  except for --rule: each adds one, and its variable takes one in each line.
+  except for --rule, --exit-after and --expect: each adds one, and the variable takes one in each
+  line.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
@@ -92,10 +98,12 @@ Other spellings:
 Signals:
   SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout, then end with code 0.
   A second one ends the program at once, with code 128 + its number.
+  SIGUSR1: print the report so far to standard output, and go on.
 
 Exit codes:
-  0  ended by a signal, or --help, --version    1  could not start, or failed later
-  2  wrong flag or value                        128 + N  ended by a second signal
+  0  ended by a signal or --exit-after, or --help, --version
+  1  could not start, or failed later           2  wrong flag or value
+  10  something --expect asks for is not kept   128 + N  ended by a second signal
 
 Examples:
   Accept all mail on port 2525 and log it:
@@ -114,6 +122,9 @@ Examples:
   A recipient that works at the third attempt, and 5 % of connections reset:
     smtpmock --rule 'rcpt to=bob@example.com times=2 reply=\"451 4.3.0 later\"' \\
       --rule 'connect odds=5% drop=rst'
+  What a sender did, in numbers; for a CI job, the exit code says whether all is as it should be:
+    smtpmock --port 2525 --exit-after 10000messages --exit-after 5m --report \\
+      --expect 'messages == 10000' --expect 'p99(think.mail) < 50ms' --expect 'findings == 0'
   Settings as a file for --config, printed from flags:
     smtpmock --port 2525 --fail-fast --print-config
   A target for a load test:

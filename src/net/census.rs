@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::measure::Stamp;
+use crate::milestone::{Goal, Milestones};
 
 /// Counts of all shards.
 #[derive(Debug, Default)]
@@ -12,6 +13,7 @@ pub(crate) struct Census {
     open: AtomicU64,
     /// When the last connection came, in nanoseconds since the start.
     last_arrival: AtomicU64,
+    milestones: Option<Box<Milestones>>,
 }
 
 /// A client that has come.
@@ -26,6 +28,11 @@ pub(super) struct Arrival {
 }
 
 impl Census {
+    /// A census that tells when it comes so far.
+    pub(crate) fn new(goals: &[Goal]) -> Self {
+        Self { milestones: Milestones::new(goals), ..Self::default() }
+    }
+
     pub(super) fn note_arrival(&self, now: Stamp) -> Arrival {
         let session_id = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let now = now.since_start();
@@ -41,5 +48,16 @@ impl Census {
 
     pub(super) fn note_leaving(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(milestones) = &self.milestones {
+            milestones.note_session();
+        }
+    }
+
+    /// Messages were accepted, and nothing more is to be said about them. How many is only asked where somebody
+    /// wants to know.
+    pub(super) fn note_answered(&self, messages: impl FnOnce() -> u64) {
+        if let Some(milestones) = &self.milestones {
+            milestones.note_messages(messages());
+        }
     }
 }

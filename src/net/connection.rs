@@ -362,8 +362,9 @@ impl<T: Transport> Connection<T> {
         resources.replies.clear();
         resources.asked.clear();
         context.note_disconnected(self.origin.peer_addr.ip());
-        context.census.note_leaving();
         self.measure_end(resources);
+        context.census.note_answered(|| self.probe.take_answered());
+        context.census.note_leaving();
         resources.note(|| Event::SessionFinished);
     }
 
@@ -391,7 +392,7 @@ impl<T: Transport> Connection<T> {
         }
         self.measure_step(context, resources, step);
         self.file(context, step.filing);
-        let asked = Asked { stage: step.stage, since: resources.woken, accepted: step.accepted };
+        let asked = Asked { stage: step.stage, since: resources.woken };
         if step.delay.is_zero() {
             self.act(context, resources, asked, step.reply, step.portion, step.next);
             return;
@@ -471,6 +472,7 @@ impl<T: Transport> Connection<T> {
             self.arm(resources);
             return if is_dripping { Fate::Waits } else { Fate::Blocked };
         }
+        self.note_answered(context);
         let fate = match self.phase {
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
             Phase::Open if self.end_of_input => {

@@ -77,3 +77,52 @@ fn hash(of: impl Hash) -> u64 {
     of.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::smtp::{Policy, Session};
+
+    /// What a session has tried at the end of each line.
+    fn tried(policy: &Policy, lines: &str) -> Vec<Vec<u64>> {
+        let mut session = Session::new();
+        let mut try_line = |line: &str| {
+            session.advance(policy, line.as_bytes());
+            session.tried().to_vec()
+        };
+        lines.split_inclusive("\r\n").map(&mut try_line).collect()
+    }
+
+    fn deferring() -> Policy {
+        let mut policy = Policy::default();
+        policy.add_rule("message reply=\"451 later\"".parse().expect("a rule"));
+        policy
+    }
+
+    const MAIL: &str = "HELO c.example\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n\
+                        RCPT TO:<c@example.com>\r\nDATA\r\nMessage-ID: <1>\r\n\r\n.\r\n";
+
+    #[test]
+    fn each_stage_tries_something_of_its_own_and_the_same_again() {
+        let policy = deferring();
+        let counts: Vec<usize> = tried(&policy, MAIL).iter().map(Vec::len).collect();
+        assert_eq!(counts, [0, 1, 1, 1, 2, 2, 2, 2]);
+        assert_eq!(tried(&policy, MAIL), tried(&policy, MAIL));
+        let mut all = tried(&policy, MAIL).concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 1 + 2 + 2 + 2);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_nothing_can_be_put_off() {
+        assert!(tried(&Policy::default(), MAIL).concat().is_empty());
+    }
+
+    #[test]
+    fn what_is_out_of_sequence_is_no_try() {
+        let lines = "RCPT TO:<b@example.com>\r\nDATA\r\nMAIL FROM:<a@example.com>\r\n";
+        assert!(tried(&deferring(), lines).concat().is_empty());
+        let behind = format!("{MAIL}RCPT TO:<b@example.com>\r\nDATA\r\n");
+        assert!(tried(&deferring(), &behind)[8..].concat().is_empty());
+    }
+}

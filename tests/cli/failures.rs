@@ -85,7 +85,7 @@ fn what_can_not_be_listened_on_is_told_and_the_exit_code_is_1() {
 
 #[test]
 fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
-    for flag in ["--capture", "--ready-file"] {
+    for flag in ["--capture", "--ready-file", "--report-json", "--report-html", "--hlog"] {
         let path = "/nonexistent-directory/file";
         let ended = run(&[flag, path]);
         assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{flag}");

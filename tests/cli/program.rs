@@ -104,6 +104,22 @@ impl Running {
         Client::connect(self.addresses()[0])
     }
 
+    /// Waits for a line on standard output that has this in it.
+    pub(crate) fn wait_for_output(&mut self, text: &'static str) -> String {
+        let output = self.output.take().expect("running");
+        let (output, line) = within_patience(move || find_line(output, text));
+        self.output = Some(output);
+        line
+    }
+
+    /// Waits for a line on standard error that has this in it. What the pipe brought with it is lost.
+    pub(crate) fn wait_for_error(&mut self, text: &'static str) -> String {
+        let errors = self.child.as_mut().and_then(|child| child.stderr.take()).expect("running");
+        let (errors, line) = within_patience(move || find_line(BufReader::new(errors), text));
+        self.child.as_mut().expect("running").stderr = Some(errors.into_inner());
+        line
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("sh")
             .args(["-c", &format!("kill -{name} {}", self.pid())])
@@ -157,6 +173,16 @@ fn read_ready_line(output: ChildStdout) -> (BufReader<ChildStdout>, String) {
         line.clear();
     }
     (output, line)
+}
+
+/// Reads up to a line that has this in it.
+fn find_line<T: Read>(mut input: BufReader<T>, text: &str) -> (BufReader<T>, String) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(input.read_line(&mut line).expect("UTF-8") > 0, "it ended without {text:?}");
+    }
+    (input, line)
 }
 
 fn wait(mut child: Child, mut output: BufReader<ChildStdout>, mut errors: ChildStderr) -> Ended {

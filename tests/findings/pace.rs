@@ -104,6 +104,19 @@ fn pieces_40_ms_apart_are_found() {
 }
 
 #[test]
+fn pieces_that_the_server_reads_slowly_are_not() {
+    let server = start("", Config::default().read_rate("40KiB/s".parse().expect("a rate")));
+    let mut client = client(&server);
+    for _ in 0..6 {
+        send(&mut client, &"0123456789\r\n".repeat(400));
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+    let messages = server.stats().messages;
+    assert!(messages.data_time.min() > Duration::from_millis(50), "in several reads: {messages:?}");
+}
+
+#[test]
 fn pieces_further_apart_are_not() {
     let server = with_rule("");
     in_pieces(&server, Duration::from_millis(65));

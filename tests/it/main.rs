@@ -12,6 +12,7 @@ mod lifecycle;
 mod logging;
 mod measuring;
 mod messages;
+mod milestones;
 mod regressions;
 mod scanners;
 mod transcripts_pure;

@@ -118,6 +118,11 @@ const VALUELESS: &[&str] = &[
     "rate-limit",
     "msg-msg-size-is-too-big",
     "ready-file",
+    "report-json",
+    "report-html",
+    "hlog",
+    "exit-after",
+    "expect",
 ];
 
 #[test]

@@ -30,7 +30,8 @@ impl<T: Transport> Connection<T> {
     /// Bytes were read. Commands are measured when they are whole, message data as they come.
     pub(super) fn measure_read(&mut self, resources: &mut Resources, count: usize) {
         if count > 0 && self.session.expects() == Expect::Data {
-            self.probe.note_data(&mut resources.gathering.stats, resources.woken);
+            let at_once = !self.is_throttled();
+            self.probe.note_data(&mut resources.gathering.stats, resources.woken, at_once);
         }
     }
 
@@ -41,6 +42,13 @@ impl<T: Transport> Connection<T> {
         resources.asked.clear();
         if matches!(self.phase, Phase::Open | Phase::Held(..)) && !self.has_more_to_do(resources.now) {
             self.probe.note_waiting(now);
+        }
+    }
+
+    /// All replies there are have left.
+    pub(super) fn note_answered(&mut self, context: &Context) {
+        if !matches!(self.phase, Phase::Delayed(_)) {
+            context.census.note_answered(|| self.probe.take_answered());
         }
     }
 

@@ -67,6 +67,11 @@ impl<T: Transport> Connection<T> {
         self.pace.as_deref().is_some_and(|pace| pace.drip.is_some())
     }
 
+    /// Reads wait for their pace.
+    pub(super) fn is_throttled(&self) -> bool {
+        self.pace.as_deref().is_some_and(|pace| pace.read_rate.is_some())
+    }
+
     /// Replies are about to wait for their pace.
     pub(super) fn begin_drip(&mut self, now: Tick) {
         if let Some(pace) = self.pace.as_deref_mut() {

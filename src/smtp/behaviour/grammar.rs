@@ -14,7 +14,7 @@ pub struct GrammarError {
 }
 
 impl GrammarError {
-    pub(super) fn new(text: &str, span: Range<usize>, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(text: &str, span: Range<usize>, reason: impl Into<String>) -> Self {
         Self { text: text.to_owned(), span, reason: reason.into() }
     }
 

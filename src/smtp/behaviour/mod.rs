@@ -12,13 +12,13 @@ mod cidr;
 mod delay;
 mod engine;
 mod glob;
-mod grammar;
+pub(crate) mod grammar;
 mod plan;
 mod rule;
 mod state;
 mod stream;
 mod text;
-mod units;
+pub(crate) mod units;
 
 pub use bucket::{RateLimit, RatePoint, RateScope};
 pub use cidr::Cidr;

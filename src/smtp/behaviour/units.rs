@@ -9,7 +9,7 @@ pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
 const MAX_FRACTION_DIGITS: usize = 18;
 
 pub(super) const A_DURATION: &str = "a number of seconds, like 2, or with a unit, like 250ms, 1.5s or 2m";
-pub(super) const A_SIZE: &str = "a number of bytes, like 1048576, or with a unit, like 64KiB or 1MiB";
+pub(crate) const A_SIZE: &str = "a number of bytes, like 1048576, or with a unit, like 64KiB or 1MiB";
 pub(super) const A_CHANCE: &str = "a percentage from 0.0001% to 100%, like 5%";
 const A_RATE: &str = "a size per second, like 100B/s or 10KiB/s";
 
@@ -36,7 +36,7 @@ const SIZE_UNITS: &[(&str, usize)] = &[
 ];
 
 /// A duration of at most [`MAX_DURATION`]: whole seconds without a unit, or numbers with units.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs).filter(|&span| span <= MAX_DURATION);
     }

@@ -1,0 +1,176 @@
+//! What a run is expected to have kept, like `messages == 10000` or `p99(think.mail) < 50ms`.
+//!
+//! The grammar, blanks free:
+//!
+//! ```text
+//! expectation  = subject op value
+//! subject      = count | "rate(" count ")" | statistic "(" distribution ")"
+//! statistic    = "p" percentage | "min" | "mean" | "max" | "count"
+//! op           = "==" | "!=" | "<" | "<=" | ">" | ">="
+//! value        = number | duration with a unit | size, each where it fits, "/s" behind a rate
+//! ```
+//!
+//! Counts and distributions are those of [`Stats::figures`], by their names; `findings` and `degraded` count
+//! what [`Stats::findings`] and [`Stats::degraded`] say.
+
+mod text;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Figure, Metric, Numbers, Stats};
+
+/// A condition on a run's figures that is to be true.
+///
+/// ```
+/// use smtpmock::{Config, Server, stats::Expectation};
+///
+/// let server = Server::start(Config::default())?;
+/// // … send
+/// let expectation: Expectation = "messages == 0".parse()?;
+/// let verdict = expectation.judge(&server.stats());
+/// assert!(verdict.kept, "{verdict}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// As it was written.
+    text: String,
+    name: String,
+    view: View,
+    op: Op,
+    /// In microseconds, octets, or how many.
+    limit: f64,
+}
+
+/// What became of an expectation. Displays as one line, the figure included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// The expectation, as it was written: `p99(think.mail) < 50ms`.
+    pub expectation: String,
+    /// What there was, with its unit, or why there was nothing.
+    pub found: String,
+    /// The expectation is true.
+    pub kept: bool,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expectation, found, kept } = self;
+        let verdict = if *kept { "kept" } else { "not kept" };
+        write!(f, "expected {expectation}: {verdict}, {found}")
+    }
+}
+
+/// What is looked at of a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum View {
+    /// A count itself.
+    Count,
+    /// A count for each second.
+    Rate,
+    /// Of a distribution, the value that this share (0 to 1) does not exceed.
+    Quantile(f64),
+    Min,
+    Mean,
+    Max,
+    /// How much a distribution has.
+    Samples,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Equal,
+    Unequal,
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+}
+
+impl Op {
+    fn holds(self, figure: f64, limit: f64) -> bool {
+        match self {
+            Self::Equal => figure == limit,
+            Self::Unequal => figure != limit,
+            Self::Below => figure < limit,
+            Self::AtMost => figure <= limit,
+            Self::Above => figure > limit,
+            Self::AtLeast => figure >= limit,
+        }
+    }
+}
+
+impl Expectation {
+    /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
+    /// no expectation, but for one of its `count`.
+    pub fn judge(&self, stats: &Stats) -> Verdict {
+        let found = self.measure(stats);
+        Verdict {
+            expectation: self.text.clone(),
+            kept: found.as_ref().is_ok_and(|(figure, _)| self.op.holds(*figure, self.limit)),
+            found: found.map_or_else(str::to_owned, |(_, shown)| shown),
+        }
+    }
+
+    /// The figure and how it is shown, or why there is none.
+    fn measure(&self, stats: &Stats) -> Result<(f64, String), &'static str> {
+        if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.name) {
+            let entries = list(stats);
+            return Ok((entries.len() as f64, show_list(&entries)));
+        }
+        match figure(stats, &self.name).and_then(|figure| figure.value).ok_or("the system does not tell")? {
+            Metric::Count(count) if self.view == View::Rate => {
+                let seconds = stats.length().as_secs_f64();
+                let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
+                Ok((rate, format!("{rate:.1}/s")))
+            }
+            Metric::Count(count) => Ok((count as f64, count.to_string())),
+            Metric::Durations(durations) => self.look_at(durations.as_numbers(), |microseconds| {
+                format!("{:?}", Duration::from_micros(microseconds.round() as u64))
+            }),
+            Metric::Numbers(numbers) => self.look_at(numbers, |number| {
+                // Means have fractions, and a few digits of them are enough.
+                format!("{}", (number * 1e3).round() / 1e3)
+            }),
+        }
+    }
+
+    fn look_at(
+        &self,
+        numbers: &Numbers,
+        show: impl Fn(f64) -> String,
+    ) -> Result<(f64, String), &'static str> {
+        let figure = match self.view {
+            View::Samples => return Ok((numbers.count() as f64, numbers.count().to_string())),
+            _ if numbers.count() == 0 => return Err("no samples"),
+            View::Quantile(share) => numbers.quantile(share) as f64,
+            View::Mean => numbers.mean(),
+            View::Max => numbers.max() as f64,
+            // The others are of counts, which are refused here when an expectation is read.
+            View::Min | View::Count | View::Rate => numbers.min() as f64,
+        };
+        Ok((figure, show(figure)))
+    }
+}
+
+fn figure<'s>(stats: &'s Stats, name: &str) -> Option<Figure<'s>> {
+    stats.figures().into_iter().find(|figure| figure.name == name)
+}
+
+type List = fn(&Stats) -> Vec<String>;
+
+/// What is no figure and can be counted all the same.
+const LISTS: &[(&str, List)] = &[
+    ("findings", |stats| stats.findings().into_iter().map(|finding| finding.name.to_owned()).collect()),
+    ("degraded", Stats::degraded),
+];
+
+/// How many, and which.
+fn show_list(entries: &[String]) -> String {
+    match entries {
+        [] => "0".to_owned(),
+        _ => format!("{} ({})", entries.len(), entries.join("; ")),
+    }
+}

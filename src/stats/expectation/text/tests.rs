@@ -1,0 +1,152 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::smtp::Stage;
+
+fn parsed(text: &str) -> Expectation {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Where the caret begins, and what stands above it.
+fn refused(text: &str) -> (usize, String) {
+    let error = text.parse::<Expectation>().expect_err(text);
+    assert!(error.marked().contains('^'), "{error}");
+    (error.span().start, error.reason().to_owned())
+}
+
+/// A run of 2 s: 100 messages of 1 KiB each, think times from 1 ms to 100 ms.
+fn run() -> Stats {
+    let mut stats = Stats { ends: Duration::from_secs(2), ..Stats::default() };
+    stats.messages.accepted = 100;
+    stats.messages.bytes = 100 << 10;
+    for milliseconds in 1..=100 {
+        stats.stages[Stage::Mail].think.add(Duration::from_millis(milliseconds));
+        stats.sessions.messages.add(milliseconds % 2 + 1);
+        stats.messages.data_rate.add(milliseconds << 10);
+    }
+    stats
+}
+
+#[test]
+fn what_is_true_kept_and_what_is_not_is_not() {
+    let stats = run();
+    for (text, figure) in [
+        ("messages == 100", "100"),
+        ("messages >= 1_00", "100"),
+        ("messages!=99", "100"),
+        ("messages.bytes <= 100KiB", "102400"),
+        ("rate(messages) > 49.5/s", "50.0/s"),
+        ("rate( messages ) < 50.5", "50.0/s"),
+        ("rate(messages.bytes) < 1MiB/s", "51200.0/s"),
+        ("p50(think.mail) < 51ms", "50.015ms"),
+        ("p100(think.mail) <= 101ms", "100.031ms"),
+        ("max(think.mail) > 99.5ms", "100.031ms"),
+        ("min(think.mail) == 1ms", "1ms"),
+        ("mean(think.mail) < 0.1s", "50.504ms"),
+        ("count(think.mail) == 100", "100"),
+        ("count(think.rcpt) == 0", "0"),
+        ("mean(session.messages) == 1.5", "1.5"),
+        ("p99.9(data.rate) < 1MiB/s", "102463"),
+        ("findings == 0", "0"),
+        (" degraded == 0 ", "0"),
+        ("sessions.open < 1", "0"),
+    ] {
+        let expectation = parsed(text);
+        let verdict = expectation.judge(&stats);
+        assert!(verdict.kept, "{verdict}");
+        assert_eq!(verdict.found, figure, "{text}");
+        let opposites = [("==", "!="), ("!=", "=="), ("<=", ">"), (">=", "<"), ("<", ">="), (">", "<=")];
+        let (op, opposite) = opposites.iter().find(|(op, _)| text.contains(op)).expect("an operator");
+        let verdict = parsed(&text.replacen(op, opposite, 1)).judge(&stats);
+        assert!(!verdict.kept, "{verdict}");
+        assert!(verdict.to_string().ends_with(&format!(": not kept, {figure}")), "{verdict}");
+    }
+}
+
+#[test]
+fn no_samples_keep_no_expectation() {
+    for op in ["==", "!=", "<", "<=", ">", ">="] {
+        let verdict = parsed(&format!("p99(retries.after) {op} 1s")).judge(&run());
+        assert_eq!((verdict.kept, verdict.found.as_str()), (false, "no samples"));
+        assert!(verdict.to_string().ends_with("not kept, no samples"), "{verdict}");
+        // Nor does a rate over no time.
+        assert!(!parsed(&format!("rate(messages) {op} 1")).judge(&Stats::default()).kept);
+    }
+}
+
+#[test]
+fn a_degraded_run_says_why() {
+    let mut stats = run();
+    stats.health.records_evicted = 7;
+    let verdict = parsed("degraded == 0").judge(&stats);
+    assert_eq!(verdict.to_string(), "expected degraded == 0: not kept, 1 (7 records were evicted)");
+}
+
+#[test]
+fn the_caret_stands_where_it_went_wrong() {
+    for (text, at, words) in [
+        ("", 0, "a figure, like messages"),
+        ("mesages == 1", 0, "did you mean messages?"),
+        ("xyzzy == 1", 0, "unknown figure \"xyzzy\": expected a figure"),
+        ("finding == 0", 0, "did you mean findings?"),
+        ("p99(think.mial) < 5ms", 4, "did you mean think.mail?"),
+        ("p99() < 5ms", 4, "a figure, like messages"),
+        ("p101(think.mail) < 5ms", 0, "percentile"),
+        ("q99(think.mail) < 5ms", 0, "percentile"),
+        ("p99(think.mail < 5ms", 15, "a closing parenthesis"),
+        ("think.mail < 5ms", 0, "expected p99(think.mail)"),
+        ("rate(think.mail) < 5", 5, "expected p99(think.mail)"),
+        ("p99(messages) < 5", 4, "expected messages alone, or rate(messages)"),
+        ("rate(degraded) < 5", 5, "expected degraded alone"),
+        ("messages", 8, "== != < <= > >="),
+        ("messages = 5", 9, "== != < <= > >="),
+        ("p99(think.mail) < 50", 18, "like 50ms"),
+        ("p99(think.mail) < 5KiB", 18, "like 50ms"),
+        ("messages == 5ms", 12, "a number"),
+        ("messages == 5/s", 12, "a number"),
+        ("messages == -5", 12, "a number"),
+        ("messages == 5 6", 12, "a number"),
+        ("rate(messages) > fast", 17, "with /s"),
+        ("messages.bytes > 5ms", 17, "64KiB"),
+        ("messages ==", 11, "a number"),
+    ] {
+        let (caret, reason) = refused(text);
+        assert!(caret == at && reason.contains(words), "{text}: {caret} {reason}");
+    }
+}
+
+#[test]
+fn every_figure_can_be_expected_something_of() {
+    let stats = Stats::default();
+    for figure in stats.figures() {
+        let name = figure.name;
+        let text = match figure.value {
+            None | Some(Metric::Count(_)) => format!("{name} == 0"),
+            Some(Metric::Durations(_)) => format!("p99({name}) < 1s"),
+            Some(Metric::Numbers(_)) => format!("p99({name}) < 1"),
+        };
+        // Of what the system does not tell nothing can be kept.
+        let kept = matches!(figure.value, Some(Metric::Count(_)));
+        assert_eq!(parsed(&text).judge(&stats).kept, kept, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_an_expectation_or_an_error_that_points_into_it(
+        text in "\\PC{0,30}|(p99|messages|rate)[(a-z.) ]{0,12}[<>=!]{0,2} ?[0-9a-zA-Z/._é]{0,6}",
+    ) {
+        match text.parse::<Expectation>() {
+            Ok(expectation) => {
+                prop_assert_eq!(expectation.to_string(), text.trim());
+                expectation.judge(&Stats::default());
+            }
+            Err(error) => {
+                let span = error.span();
+                prop_assert!(text.get(span).is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Ends by itself, and with an exit code that says whether the run was as expected.
+
+use crate::program::{Running, run};
+
+#[test]
+fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
+    let program = Running::start(&["--exit-after", "3messages", "--shutdown-timeout", "10ms"]);
+    let mut clients = [program.client(), program.client()];
+    // Each reads the reply to its final dot.
+    clients[0].mail();
+    clients[1].mail();
+    clients[0].mail();
+    let ended = program.ended();
+    assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+    for client in &mut clients {
+        assert!(client.reply().starts_with("421"));
+    }
+}
+
+#[test]
+fn it_ends_after_so_many_sessions() {
+    let program = Running::start(&["-exitAfter", "2sessions"]);
+    assert!(program.client().send("QUIT").starts_with("221"));
+    assert!(program.client().send("QUIT").starts_with("221"));
+    assert_eq!(program.ended().code(), Some(0));
+}
+
+#[test]
+fn it_ends_after_so_long_and_of_several_limits_the_first_counts() {
+    let program = Running::start(&["--exit-after=1h", "--exit-after=10ms", "--exit-after=1message"]);
+    assert_eq!(program.ended().code(), Some(0));
+    let program = Running::start_with::<&str>(&[], &[("SMTPMOCK_EXIT_AFTER", "1h\n1 message\n")]);
+    program.client().mail();
+    assert_eq!(program.ended().code(), Some(0));
+}
+
+#[test]
+fn a_session_that_goes_on_when_the_limit_is_reached_may_finish() {
+    let program = Running::start(&["--exit-after", "1message", "--shutdown-timeout", "1h"]);
+    let mut client = program.client();
+    client.mail();
+    client.mail();
+    assert!(client.send("QUIT").starts_with("221"));
+    assert_eq!(program.ended().code(), Some(0));
+}
+
+#[test]
+fn what_is_kept_is_told_and_the_exit_code_is_0() {
+    let expectations =
+        ["--expect", "messages == 2", "--expect", "p99(think.mail) < 1h", "--expect=sessions>0"];
+    let program = Running::start(&[&["--exit-after=2messages"], &expectations[..]].concat());
+    let mut client = program.client();
+    client.mail();
+    client.mail();
+    drop(client);
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{ended:?}");
+    assert_eq!(lines[0], "smtpmock: expected messages == 2: kept, 2");
+    assert!(lines[1].starts_with("smtpmock: expected p99(think.mail) < 1h: kept, "), "{ended:?}");
+    assert_eq!(lines[2], "smtpmock: expected sessions>0: kept, 1");
+}
+
+#[test]
+fn what_is_not_kept_is_told_with_its_figure_and_the_exit_code_is_10() {
+    let variables = [("SMTPMOCK_EXPECT", "messages == 3\nsessions.quit == 1\np99(retries.after) < 1s")];
+    let program = Running::start_with::<&str>(&[], &variables);
+    let mut client = program.client();
+    client.mail();
+    client.mail();
+    assert!(client.send("QUIT").starts_with("221"));
+    let ended = program.stopped();
+    assert_eq!(ended.code(), Some(10), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        "smtpmock: expected messages == 3: not kept, 2\n\
+         smtpmock: expected sessions.quit == 1: kept, 1\n\
+         smtpmock: expected p99(retries.after) < 1s: not kept, no samples\n"
+    );
+}
+
+#[test]
+fn expectations_that_can_not_be_are_refused_with_a_caret_before_anything_starts() {
+    for (expectation, caret, words) in [
+        ("mesages == 1", "  ^^^^^^^", "unknown figure \"mesages\": did you mean messages?"),
+        ("p99(think.mail) < 50", "                    ^^", "expected a duration with its unit, like 50ms"),
+        ("messages", "          ^", "expected one of == != < <= > >="),
+    ] {
+        let ended = run(&["--expect", "messages == 1", "--expect", expectation]);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+        assert!(ended.stderr.contains(words), "{ended:?}");
+        assert!(ended.stderr.lines().any(|line| line == caret), "{ended:?}");
+    }
+}
+
+#[test]
+fn limits_that_can_not_be_are_refused() {
+    for limit in ["10000", "0messages", "-1sessions", "5mails", "messages", "0s", "-1s", "soon"] {
+        let ended = run(&["--exit-after", limit]);
+        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+        assert!(ended.complaint().contains("like 10000messages, 500sessions or 60s"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_failure_while_running_goes_before_what_is_not_kept() {
+    let program = Running::start(&["--capture", "/dev/full", "--expect", "messages == 5"]);
+    assert!(program.client().send("QUIT").starts_with("221"));
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("expected messages == 5: not kept, 0"), "{ended:?}");
+    assert!(ended.stderr.contains("the capture is incomplete"), "{ended:?}");
+}

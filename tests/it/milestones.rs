@@ -1,0 +1,72 @@
+//! A server tells when it has come so far: after the last reply, once, whatever the shards.
+
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use smtpmock::smtp::DelayPoint;
+use smtpmock::{Config, Milestone, Server};
+
+use crate::support::client::{Client, PATIENCE};
+
+/// A server, and what hears of its milestones.
+fn server(config: Config, milestones: &[Milestone]) -> (Server, Receiver<Milestone>) {
+    let (sender, heard) = mpsc::channel();
+    let config = milestones.iter().fold(config, |config, &milestone| {
+        let sender = sender.clone();
+        config.on_reaching(milestone, move || sender.send(milestone).expect("a listener"))
+    });
+    (Server::start(config).expect("a server"), heard)
+}
+
+#[test]
+fn messages_are_told_of_once_and_on_all_shards_together() {
+    let (server, heard) =
+        server(Config::default().shards(2), &[Milestone::Messages(5), Milestone::Messages(8)]);
+    let mut clients: Vec<_> = (0..4).map(|_| Client::with_envelope(server.local_addr())).collect();
+    clients.iter_mut().for_each(|client| client.message("one\r\n"));
+    assert!(heard.try_recv().is_err(), "four are not five");
+    for client in &mut clients {
+        client.envelope("ann@example.com", "bob@example.com");
+        client.message("two\r\n");
+    }
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(Milestone::Messages(5)));
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(Milestone::Messages(8)));
+    clients.into_iter().for_each(Client::quit);
+    server.stop();
+    assert!(heard.try_recv().is_err(), "each is told once");
+}
+
+#[test]
+fn a_message_counts_when_its_reply_has_left_or_never_will() {
+    let late = Config::default().delay(DelayPoint::Message, Duration::from_secs(3600));
+    let (server, heard) = server(late, &[Milestone::Messages(1), Milestone::Sessions(1)]);
+    let mut client = Client::with_envelope(server.local_addr());
+    assert!(client.command("DATA").starts_with("354 "));
+    client.send(b"hi\r\n.\r\n");
+    server.wait_for_messages(1, PATIENCE).expect("a message");
+    // The figures are given between two turns: that of the message is over.
+    assert_eq!(server.stats().messages.accepted, 1);
+    assert!(heard.try_recv().is_err(), "its reply is held back");
+    server.stop_within(Duration::ZERO);
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [Milestone::Messages(1), Milestone::Sessions(1)]);
+}
+
+#[test]
+fn sessions_are_told_of_when_they_have_ended() {
+    let (server, heard) = server(Config::default(), &[Milestone::Sessions(2)]);
+    let first = Client::greeted(server.local_addr());
+    let second = Client::greeted(server.local_addr());
+    first.quit();
+    assert!(heard.try_recv().is_err(), "one is open");
+    second.quit();
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(Milestone::Sessions(2)));
+    assert_eq!(server.stats().sessions.closed, 2);
+}
+
+#[test]
+fn what_is_reached_before_it_begins_is_no_milestone() {
+    for milestone in [Milestone::Messages(0), Milestone::Sessions(0)] {
+        let error = Server::start(Config::default().on_reaching(milestone, || {})).expect_err("refused");
+        assert!(error.to_string().contains("at least 1"), "{error}");
+    }
+}
