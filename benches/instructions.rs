@@ -49,7 +49,7 @@ fn parse_command() -> Option<Verb> {
     black_box(Command::parse(black_box(b"MAIL FROM:<sender@example.com>\r\n"))).verb
 }
 
-#[library_benchmark(config = limit(1_079))]
+#[library_benchmark(config = limit(1_030))]
 fn parse_address() -> usize {
     let path = Path::parse_forward(black_box(b"RCPT TO:<recipient@example.com>"), AddressRules::Compat);
     path.map_or(0, |path| path.mailbox().len())
@@ -90,8 +90,8 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 }
 
 #[library_benchmark]
-#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_937))]
-#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_869))]
+#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_959))]
+#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_899))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;
     let replies = run(black_box(policy), session, black_box(input));

@@ -31,7 +31,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a rule may hold a connection: longer than any client waits (RFC 5321 section 4.5.3.2 asks for 10
 /// minutes at most), and not forever.
-const HOLD_LIMIT: Duration = Duration::from_secs(3600);
+pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(3600);
 
 /// What a shard's connections are served by. Immutable, but for what rules remember.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! A seeded simulation: many clients with random dialogues, paces and manners against real connections,
-//! on a virtual clock. What must hold is said in [`World::check`].
+//! on a virtual clock, and the server does what random rules say. What must hold is said in [`World::check`].
 //!
 //! `SMTPMOCK_SEED=n` runs one seed only.
 
 mod client;
 mod jump;
+mod outcome;
 mod script;
 mod wire;
 
@@ -18,7 +19,8 @@ use mio::Token;
 use proptest::prelude::RngExt;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use self::client::{Client, Leaving, Reading};
+use self::client::Client;
+use self::outcome::Seen;
 use self::script::Model;
 use self::wire::{Mailroom, ServerEnd, Wire};
 use super::buffer::Pool;
@@ -31,7 +33,7 @@ use crate::config::Config;
 use crate::measure::Stamp;
 use crate::memory::Budget;
 use crate::records::Records;
-use crate::smtp::{Policy, ReplyKind};
+use crate::smtp::Policy;
 use crate::store::Store;
 
 /// Seeds of one test run.
@@ -68,39 +70,6 @@ fn many_clients_under_a_virtual_clock() {
     println!("simulated: {seen:?}");
     let is_whole = seeds.count() as u64 == SEEDS;
     assert!(!is_whole || seen.has_everything(), "the simulation no longer reaches everything: {seen:?}");
-}
-
-/// How often something was seen: a check that never applies checks nothing.
-#[derive(Debug, Default)]
-struct Seen {
-    clients: u64,
-    replies: u64,
-    delayed: u64,
-    messages: u64,
-    told_to_go: u64,
-    unread: u64,
-    reset: u64,
-    dismissed: u64,
-}
-
-impl Seen {
-    fn add(&mut self, other: &Self) {
-        self.clients += other.clients;
-        self.replies += other.replies;
-        self.delayed += other.delayed;
-        self.messages += other.messages;
-        self.told_to_go += other.told_to_go;
-        self.unread += other.unread;
-        self.reset += other.reset;
-        self.dismissed += other.dismissed;
-    }
-
-    fn has_everything(&self) -> bool {
-        let Self { clients, replies, delayed, messages, told_to_go, unread, reset, dismissed } = *self;
-        [clients, replies, delayed, messages, told_to_go, unread, reset, dismissed]
-            .into_iter()
-            .all(|count| count > 30)
-    }
 }
 
 /// A client and what belongs to it. Its index is its token, and its session's number less one.
@@ -171,14 +140,14 @@ impl World {
         let patience = self.session_timeout.min(self.data_timeout);
         let mut client = Client::new(&mut self.rng, input, patience);
         client.shift(self.now());
-        let model = Model::new(&self.context.policy, &client.input);
         let mailroom = &self.mailroom;
         let wire = Rc::new(RefCell::new(Wire::new(&self.clock, 1, Vec::new(), 0, mailroom)));
-        self.peers.push(Peer { client, model, wire, connection: None, is_open: false });
+        self.peers.push(Peer { client, model: Model::default(), wire, connection: None, is_open: false });
     }
 
     fn connect_wires(&mut self) {
         for (session, peer) in self.peers.iter_mut().enumerate() {
+            peer.model = Model::new(&self.context.policy, session as u64 + 1, &peer.client.input);
             let capacity = [11, 200, 5000, 100_000][self.rng.random_range(0..4)];
             let acceptances = peer.model.acceptances.clone();
             let wire = Wire::new(&self.clock, capacity, acceptances, session, &self.mailroom);
@@ -233,7 +202,7 @@ impl World {
                 let session_id = self.resources.note_arrival(&self.context.census);
                 let origin = Origin {
                     session_id,
-                    peer_addr: ([127, 0, 0, 1], 1).into(),
+                    peer_addr: (script::PEER, 1).into(),
                     local_addr: ([127, 0, 0, 1], 25).into(),
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
@@ -321,146 +290,13 @@ impl World {
     fn is_stopped(&self) -> bool {
         self.stops_at.is_some_and(|at| at <= self.now())
     }
-
-    /// Nothing is left behind, and each client had its due.
-    fn check(mut self) -> Seen {
-        assert_eq!(self.resources.wheel.next_deadline(), None, "a timer is left");
-        self.mailroom.borrow_mut().collect();
-        let mut seen = Seen::default();
-        for peer in std::mem::take(&mut self.peers) {
-            if peer.is_open {
-                self.check_peer(&peer, &mut seen);
-            }
-        }
-        seen
-    }
-
-    fn check_peer(&self, peer: &Peer, seen: &mut Seen) {
-        let Peer { client, model, wire, .. } = peer;
-        assert!(peer.connection.is_none(), "{client:?} is never ended");
-        let wire = wire.borrow();
-        seen.clients += 1;
-        assert!(wire.written.starts_with(&client.received));
-        let told = told(&wire.written, model, &self.context.policy);
-        let filed = &self.mailroom.borrow().filed[wire.session];
-        assert!(model.messages.starts_with(filed), "messages of {client:?}");
-        seen.messages += filed.len() as u64;
-        self.check_times(peer, told, seen);
-        let is_reset = matches!(client.leaving, Leaving::Resets { .. });
-        if is_reset || self.is_stopped() {
-            seen.reset += u64::from(is_reset && told.answers < model.answers.len());
-            seen.dismissed += u64::from(self.is_stopped() && told.goodbye);
-            return;
-        }
-        if client.reading == Reading::Never && told.answers < model.answers.len() {
-            seen.unread += 1;
-            return self.check_unread(peer);
-        }
-        assert_eq!(client.received.len(), told.reads_all(client, &wire), "not everything was read");
-        let in_time = told.answers == model.answers.len();
-        assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {told:?}");
-        assert!(!in_time || filed.len() == model.messages.len(), "{client:?} lost messages");
-        assert!(!wire.closed_on_unread, "{client:?} would have been reset");
-    }
-
-    /// A peer that does not read is ended a timeout after the last thing that went either way.
-    fn check_unread(&self, peer: &Peer) {
-        let wire = peer.wire.borrow();
-        let last = wire.writes.last().max(wire.arrivals.last()).expect("a greeting");
-        let delays = peer.model.answers.iter().map(|answer| answer.delay).max().expect("a greeting");
-        let latest = last + delays + self.session_timeout + 3 * (ROUNDING + self.lateness);
-        assert!(wire.closed_at.expect("an end") <= latest, "{:?} was kept too long", peer.client);
-    }
-
-    /// Each reply came when its delay was over, and not much later where the client reads.
-    fn check_times(&self, peer: &Peer, told: Told, seen: &mut Seen) {
-        let Peer { client, model, wire, .. } = peer;
-        let wire = wire.borrow();
-        let mut before = client.starts_at;
-        let mut opened_data = None;
-        for answer in &model.answers[..told.answers] {
-            let at = wire.writes.time_of(answer.output_end).expect("a written reply");
-            let came = match answer.input_end {
-                0 => client.starts_at,
-                end => wire.arrivals.time_of(end).expect("a command that was answered"),
-            };
-            let due = before.max(came) + answer.delay;
-            assert!(at >= due, "{client:?}: early by {:?}: {answer:?}", due - at);
-            let grace = if answer.delay.is_zero() { Duration::ZERO } else { ROUNDING + self.lateness };
-            let is_prompt = client.reading == Reading::Eager;
-            assert!(!is_prompt || at <= due + grace, "{client:?}: late by {:?}: {answer:?}", at - due);
-            seen.replies += 1;
-            seen.delayed += u64::from(!answer.delay.is_zero());
-            // Of one that reads late it is not known when its last reply was ready to be read.
-            before = if is_prompt { at } else { due };
-            opened_data = answer.opens_data.then_some(before);
-        }
-        if told.goodbye && !self.is_stopped() {
-            seen.told_to_go += 1;
-            let last = &model.answers[told.answers - 1];
-            let last = wire.writes.time_of(last.output_end).expect("a written reply");
-            self.check_goodbye(peer, last, opened_data);
-        }
-    }
-
-    /// 421 comes when the client was silent for the session timeout, or took longer than the data timeout.
-    fn check_goodbye(&self, peer: &Peer, last_reply: Duration, opened_data: Option<Duration>) {
-        let wire = peer.wire.borrow();
-        let idle_since = match opened_data {
-            Some(_) => wire.arrivals.last().expect("a DATA command").max(last_reply),
-            None => last_reply,
-        };
-        let mut due = idle_since + self.session_timeout;
-        if let Some(opened) = opened_data {
-            due = due.min(opened + self.data_timeout);
-        }
-        let at = wire.writes.last().expect("a 421");
-        assert!(at >= due, "{:?}: 421 early by {:?}", peer.client, due - at);
-        let is_prompt = peer.client.reading == Reading::Eager;
-        let latest = due + ROUNDING + self.lateness;
-        assert!(!is_prompt || at <= latest, "{:?}: 421 late by {:?}", peer.client, at - due);
-    }
-}
-
-/// What a client was told.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    /// How many whole answers of the model.
-    answers: usize,
-    /// 421 came after them.
-    goodbye: bool,
-    length: usize,
-}
-
-impl Told {
-    /// What a client that reads has read in the end.
-    fn reads_all(self, client: &Client, wire: &Wire) -> usize {
-        if client.reading == Reading::Never { 0 } else { wire.written.len().max(self.length) }
-    }
-}
-
-/// Compares what was written with the model: it is a part of its answers from the front on, in order, with
-/// a 421 after the last one where the server ended the session.
-fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
-    let answers = model.answers.partition_point(|answer| {
-        written.len() >= answer.output_end && written.starts_with(&model.output[..answer.output_end])
-    });
-    let whole = model.answers[..answers].last().map_or(0, |answer| answer.output_end);
-    let rest = &written[whole..];
-    let goodbye = policy.reply(ReplyKind::ServiceClosing).wire();
-    let is_goodbye = !rest.is_empty() && rest == goodbye;
-    let show = String::from_utf8_lossy(rest);
-    assert!(
-        is_goodbye || goodbye.starts_with(rest) || model.output[whole..].starts_with(rest),
-        "unexpected after {answers} answers: {show:?}"
-    );
-    Told { answers, goodbye: is_goodbye, length: written.len() }
 }
 
 fn context(policy: Policy, session_timeout: Duration, data_timeout: Duration, store: &Arc<Store>) -> Context {
     let config = Config::default().session_timeout(session_timeout).data_timeout(data_timeout);
     let records = Records { shard: 0, store: Some(Arc::clone(store)), capture: None };
-    Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), None, None)
+    let state = policy.needs_state().then(Arc::default);
+    Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), state, None)
 }
 
 fn resources(clock: &Arc<AtomicU64>, scratch: usize) -> Resources {

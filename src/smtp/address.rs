@@ -147,15 +147,19 @@ fn reference_mailbox(argument: &[u8]) -> Option<&[u8]> {
     let at = memchr::memchr(b'@', argument)?;
     let (front, domain) = (&argument[..at], &argument[at + 1..]);
     let start = local_part_start(front)?;
-    let before = std::str::from_utf8(&front[..start]).ok()?;
-    let is_before = |c: char| {
-        c == '<'
-            || c == '\u{345}'
-            || is_letter(c)
+    (may_stand_before(&front[..start]) && is_reference_domain(domain)).then_some(&argument[start..])
+}
+
+/// White space, `<`, letters and digits of any script.
+fn may_stand_before(text: &[u8]) -> bool {
+    let is_ascii_one = |octet: &u8| *octet == b'<' || octet.is_ascii_alphanumeric() || is_regex_space(*octet);
+    let is_one = |c: char| {
+        is_letter(c)
             || c.is_numeric()
-            || u8::try_from(c).is_ok_and(is_regex_space)
+            || c == '\u{345}'
+            || u8::try_from(c).is_ok_and(|octet| is_ascii_one(&octet))
     };
-    (before.chars().all(is_before) && is_reference_domain(domain)).then_some(&argument[start..])
+    text.iter().all(is_ascii_one) || std::str::from_utf8(text).is_ok_and(|text| text.chars().all(is_one))
 }
 
 /// Where the longest run of local-part characters that ends `front` starts; `None` when it is empty.

@@ -1,11 +1,13 @@
 //! What clients say, and what the pure session answers to the whole of it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
-use crate::smtp::{DelayPoint, Expect, Next, Policy, RecordMode, Session};
+use crate::smtp::behaviour::{Environment, Rule, State};
+use crate::smtp::{DelayPoint, Expect, Next, Policy, RecordMode, Session, Step};
 
 /// One reply and what it follows from.
 #[derive(Debug)]
@@ -18,64 +20,85 @@ pub(super) struct Answer {
     pub(super) opens_data: bool,
 }
 
+/// How a session ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// How much of the input must have come.
+    pub(super) input_end: usize,
+    /// Before it; none where an answer goes before, which has a delay of its own.
+    pub(super) delay: Duration,
+    pub(super) next: Next,
+    /// Less than the whole reply is sent.
+    pub(super) is_cut: bool,
+}
+
 /// What the pure session makes of an input that comes all at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) output: Vec<u8>,
+    /// Those of which the client hears at least an octet.
     pub(super) answers: Vec<Answer>,
     /// Texts of the accepted messages.
     pub(super) messages: Vec<Vec<u8>>,
     /// Where in the output the acceptance of each begins.
     pub(super) acceptances: Vec<usize>,
-    /// The session closes by itself.
-    pub(super) closes: bool,
+    pub(super) end: Option<End>,
 }
 
 impl Model {
-    pub(super) fn new(policy: &Policy, input: &[u8]) -> Self {
-        let mut session = Session::new();
-        let greeting = session.greeting(policy);
-        let output = greeting.reply.wire().to_vec();
-        let delay = greeting.delay;
-        let greeting = Answer { input_end: 0, output_end: output.len(), delay, opens_data: false };
-        let mut model = Self {
-            output,
-            answers: vec![greeting],
-            messages: Vec::new(),
-            acceptances: Vec::new(),
-            closes: false,
-        };
+    /// Rules count for each session alone (see [`rules`]), so what others do changes nothing.
+    pub(super) fn new(policy: &Policy, number: u64, input: &[u8]) -> Self {
+        let (mut session, mut state, mut model) = (Session::new(), State::default(), Self::default());
+        let mut environment =
+            Environment { session: number, peer: PEER, state: Some(&mut state), ..Environment::alone() };
+        let greeting = session.greeting_in(policy, &mut environment);
+        model.note(&session, &greeting, 0);
         let mut taken = 0;
-        while taken < input.len() && !model.closes {
-            let progress = session.advance(policy, &input[taken..]);
+        while taken < input.len() && model.end.is_none() {
+            let progress = session.advance_in(policy, &mut environment, &input[taken..]);
             taken += progress.consumed;
             let Some(step) = progress.step else { break };
-            let output_start = model.output.len();
-            model.output.extend_from_slice(step.reply.wire());
-            let (delay, next) = (step.delay, step.next);
             if let Some(record) = session.take_finished().filter(|record| record.msg) {
                 model.messages.push(record.msg_text().to_vec());
-                model.acceptances.push(output_start);
+                model.acceptances.push(model.output.len());
             }
-            model.answers.push(Answer {
-                input_end: taken,
-                output_end: model.output.len(),
-                delay,
-                opens_data: session.expects() == Expect::Data,
-            });
-            model.closes = next == Next::Close;
+            model.note(&session, &step, taken);
         }
         model
+    }
+
+    fn note(&mut self, session: &Session, step: &Step<'_>, input_end: usize) {
+        let said = step.portion.of(step.reply);
+        let mut delay = step.delay;
+        if !said.is_empty() {
+            self.output.extend_from_slice(said);
+            let (output_end, opens_data) = (self.output.len(), session.expects() == Expect::Data);
+            self.answers.push(Answer { input_end, output_end, delay, opens_data });
+            delay = Duration::ZERO;
+        }
+        assert!(!said.is_empty() || step.next != Next::Continue, "a line without an answer");
+        if step.next != Next::Continue {
+            let is_cut = said != step.reply.wire();
+            self.end = Some(End { input_end, delay, next: step.next, is_cut });
+        }
+    }
+
+    /// A rule holds the connection in the end.
+    pub(super) fn is_held(&self) -> bool {
+        self.end.is_some_and(|end| end.next == Next::Hold)
     }
 
     /// How much a client has read that has heard all there is to hear after `sent` bytes.
     pub(super) fn output_after(&self, sent: usize) -> usize {
         let known = self.answers.partition_point(|answer| answer.input_end <= sent);
-        self.answers[known - 1].output_end
+        self.answers[..known].last().map_or(0, |answer| answer.output_end)
     }
 }
 
-/// Some delays, some limits; one record per message, so that none is overwritten.
+/// Where every client comes from.
+pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Some delays, some limits, some rules; one record per message, so that none is overwritten.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
     let mut policy = Policy::default();
     policy.records = RecordMode::Message;
@@ -92,7 +115,50 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
         1 => policy.set_message_size_limit(rng.random_range(1..3000)),
         _ => {}
     }
+    policy.seed = rng.random();
+    if rng.random_bool(0.8) {
+        (0..rng.random_range(1..5)).for_each(|_| policy.add_rule(rule(rng)));
+    }
     policy
+}
+
+/// A rule whose firing follows from its session alone: chance comes from a stream of its own, and what counts
+/// counts by session. Those that end a session leave others their turn.
+fn rule(rng: &mut TestRng) -> Rule {
+    const STAGES: &[&str] =
+        &["connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "unknown", "any"];
+    const GOES_ON: &[&str] = &[
+        "delay=3ms..90ms",
+        "delay=exp(200ms),max=2s@50%",
+        "delay=1s reply=\"451 4.3.0 later\"",
+        "reply=\"250-two\\n250 lines\"",
+        "reply=\"354 go on\"",
+        "reply=\"550 5.7.1 no\"",
+        "accept",
+    ];
+    const ENDS: &[&str] = &[
+        "close",
+        "drop=fin",
+        "cut=0",
+        "drop=rst",
+        "drop=fin-after delay=5ms",
+        "drop=rst-after",
+        "cut=1",
+        "cut=7 delay=10ms..2s",
+        "silent",
+        "silent delay=700ms",
+        "stall",
+        "reply=\"421 4.3.2 going down\" close",
+    ];
+    const CONDITIONS: &[&str] =
+        &["", "times=2 per=session", "nth=2 per=session", "every=3 per=session", "session=2..5"];
+    let mut any = |choices: &[&'static str]| choices[rng.random_range(0..choices.len())];
+    let (stage, condition, goes_on, end) = (any(STAGES), any(CONDITIONS), any(GOES_ON), any(ENDS));
+    let text = match rng.random_bool(0.5) {
+        true => format!("{stage} {condition} odds=50% {end}"),
+        false => format!("{stage} {condition} odds=70% {goes_on}"),
+    };
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A dialogue's input: transactions, loose commands and junk.

@@ -68,9 +68,11 @@ pub(super) struct Wire {
     acceptances: Vec<usize>,
     pub(super) session: usize,
     mailroom: Rc<RefCell<Mailroom>>,
-    client_finished: bool,
+    pub(super) client_finished: bool,
     is_reset: bool,
     server_finished: bool,
+    /// The server wants a reset to be the end.
+    pub(super) ends_by_reset: bool,
     /// The server has let go of it.
     pub(super) closed_at: Option<Duration>,
     /// It did while there was something unread: a real socket would have been reset.
@@ -105,6 +107,7 @@ impl Wire {
             client_finished: false,
             is_reset: false,
             server_finished: false,
+            ends_by_reset: false,
             closed_at: None,
             closed_on_unread: false,
             news: false,
@@ -184,7 +187,7 @@ impl Wire {
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
         // A session that timed out has 421 in the place of an acceptance.
-        let is_told = |start: &usize| self.written.get(*start) == Some(&b'2');
+        let is_told = |start: &usize| matches!(self.written.get(*start), Some(b'2' | b'3'));
         let told = self.acceptances.partition_point(is_told);
         if mailroom.filed[self.session].len() < told {
             mailroom.collect();
@@ -246,6 +249,7 @@ impl Transport for ServerEnd {
     }
 
     fn reset_at_end(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().ends_by_reset = true;
         Ok(())
     }
 

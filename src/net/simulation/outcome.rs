@@ -1,0 +1,233 @@
+//! What must hold when a simulated world is over: nothing is left behind, and each client had its due.
+
+use std::time::Duration;
+
+use super::client::{Client, Leaving, Reading};
+use super::script::{End, Model};
+use super::wire::Wire;
+use super::{Peer, ROUNDING, World};
+use crate::net::shard::HOLD_LIMIT;
+use crate::smtp::{Next, Policy, ReplyKind};
+
+/// How often something was seen: a check that never applies checks nothing.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    clients: u64,
+    replies: u64,
+    delayed: u64,
+    messages: u64,
+    told_to_go: u64,
+    unread: u64,
+    reset: u64,
+    dismissed: u64,
+    cut: u64,
+    held: u64,
+    reset_by_server: u64,
+}
+
+impl Seen {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.clients += other.clients;
+        self.replies += other.replies;
+        self.delayed += other.delayed;
+        self.messages += other.messages;
+        self.told_to_go += other.told_to_go;
+        self.unread += other.unread;
+        self.reset += other.reset;
+        self.dismissed += other.dismissed;
+        self.cut += other.cut;
+        self.held += other.held;
+        self.reset_by_server += other.reset_by_server;
+    }
+
+    pub(super) fn has_everything(&self) -> bool {
+        let Self { clients, replies, delayed, messages, told_to_go, unread, reset, dismissed, .. } = *self;
+        let Self { cut, held, reset_by_server, .. } = *self;
+        [
+            clients,
+            replies,
+            delayed,
+            messages,
+            told_to_go,
+            unread,
+            reset,
+            dismissed,
+            cut,
+            held,
+            reset_by_server,
+        ]
+        .into_iter()
+        .all(|count| count > 30)
+    }
+}
+
+impl World {
+    /// Nothing is left behind, and each client had its due.
+    pub(super) fn check(mut self) -> Seen {
+        assert_eq!(self.resources.wheel.next_deadline(), None, "a timer is left");
+        self.mailroom.borrow_mut().collect();
+        let mut seen = Seen::default();
+        for peer in std::mem::take(&mut self.peers) {
+            if peer.is_open {
+                self.check_peer(&peer, &mut seen);
+            }
+        }
+        seen
+    }
+
+    fn check_peer(&self, peer: &Peer, seen: &mut Seen) {
+        let Peer { client, model, wire, .. } = peer;
+        assert!(peer.connection.is_none(), "{client:?} is never ended");
+        let wire = wire.borrow();
+        seen.clients += 1;
+        assert!(wire.written.starts_with(&client.received));
+        let told = told(&wire.written, model, &self.context.policy);
+        let filed = &self.mailroom.borrow().filed[wire.session];
+        assert!(model.messages.starts_with(filed), "messages of {client:?}");
+        seen.messages += filed.len() as u64;
+        let before = self.check_times(peer, told, seen);
+        let is_reset = matches!(client.leaving, Leaving::Resets { .. });
+        if is_reset || self.is_stopped() {
+            seen.reset += u64::from(is_reset && told.answers < model.answers.len());
+            seen.dismissed += u64::from(self.is_stopped() && told.goodbye);
+            return;
+        }
+        if client.reading == Reading::Never && told.answers < model.answers.len() {
+            seen.unread += 1;
+            return self.check_unread(peer);
+        }
+        assert_eq!(client.received.len(), told.reads_all(client, &wire), "not everything was read");
+        let in_time = told.answers == model.answers.len();
+        assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {told:?}");
+        assert!(!in_time || filed.len() == model.messages.len(), "{client:?} lost messages");
+        let is_orderly = model.end.is_none_or(|end| end.next == Next::Close);
+        assert!(!is_orderly || !wire.closed_on_unread, "{client:?} would have been reset");
+        match model.end {
+            Some(end) if in_time && !told.goodbye => self.check_end(peer, end, before, seen),
+            _ => assert!(!wire.ends_by_reset, "{client:?} was reset"),
+        }
+    }
+
+    /// The session ended by itself, as told: not before its time, by a reset only where that was told, and held
+    /// as long as the client waits, or the limit says.
+    fn check_end(&self, peer: &Peer, end: End, before: Duration, seen: &mut Seen) {
+        let Peer { client, wire, .. } = peer;
+        let wire = wire.borrow();
+        let came = match end.input_end {
+            0 => client.starts_at,
+            sent => wire.arrivals.time_of(sent).expect("the line that ended it"),
+        };
+        let (due, closed_at) = (before.max(came) + end.delay, wire.closed_at.expect("an end"));
+        assert!(closed_at >= due, "{client:?}: {end:?} early by {:?}", due - closed_at);
+        assert_eq!(wire.ends_by_reset, end.next == Next::Reset, "{client:?}: {end:?}");
+        let grace = 2 * (ROUNDING + self.lateness);
+        let is_prompt = client.reading == Reading::Eager;
+        let longest = match end.next {
+            Next::Hold => HOLD_LIMIT,
+            _ => Duration::ZERO,
+        };
+        let is_late = is_prompt && end.next != Next::Close && closed_at > due + longest + grace;
+        assert!(!is_late, "{client:?}: {end:?} late by {:?}", closed_at - due);
+        let waits = end.next == Next::Hold && client.leaving == Leaving::Waits;
+        assert!(!waits || closed_at >= due + longest, "{client:?}: {end:?} held too short");
+        seen.cut += u64::from(end.is_cut);
+        seen.held += u64::from(end.next == Next::Hold);
+        seen.reset_by_server += u64::from(end.next == Next::Reset);
+    }
+
+    /// A peer that does not read is ended a timeout after the last thing that went either way.
+    fn check_unread(&self, peer: &Peer) {
+        let wire = peer.wire.borrow();
+        let last = wire.writes.last().max(wire.arrivals.last()).expect("a greeting");
+        let delays = peer.model.answers.iter().map(|answer| answer.delay).max().expect("a greeting");
+        let held = if peer.model.is_held() { HOLD_LIMIT } else { Duration::ZERO };
+        let latest = last + delays + held + self.session_timeout + 3 * (ROUNDING + self.lateness);
+        assert!(wire.closed_at.expect("an end") <= latest, "{:?} was kept too long", peer.client);
+    }
+
+    /// Each reply came when its delay was over, and not much later where the client reads. Returns when what follows
+    /// the last could begin.
+    fn check_times(&self, peer: &Peer, told: Told, seen: &mut Seen) -> Duration {
+        let Peer { client, model, wire, .. } = peer;
+        let wire = wire.borrow();
+        let mut before = client.starts_at;
+        let mut opened_data = None;
+        for answer in &model.answers[..told.answers] {
+            let at = wire.writes.time_of(answer.output_end).expect("a written reply");
+            let came = match answer.input_end {
+                0 => client.starts_at,
+                end => wire.arrivals.time_of(end).expect("a command that was answered"),
+            };
+            let due = before.max(came) + answer.delay;
+            assert!(at >= due, "{client:?}: early by {:?}: {answer:?}", due - at);
+            let grace = if answer.delay.is_zero() { Duration::ZERO } else { ROUNDING + self.lateness };
+            let is_prompt = client.reading == Reading::Eager;
+            assert!(!is_prompt || at <= due + grace, "{client:?}: late by {:?}: {answer:?}", at - due);
+            seen.replies += 1;
+            seen.delayed += u64::from(!answer.delay.is_zero());
+            // Of one that reads late it is not known when its last reply was ready to be read.
+            before = if is_prompt { at } else { due };
+            opened_data = answer.opens_data.then_some(before);
+        }
+        if told.goodbye && !self.is_stopped() {
+            seen.told_to_go += 1;
+            let last = &model.answers[told.answers - 1];
+            let last = wire.writes.time_of(last.output_end).expect("a written reply");
+            self.check_goodbye(peer, last, opened_data);
+        }
+        before
+    }
+
+    /// 421 comes when the client was silent for the session timeout, or took longer than the data timeout.
+    fn check_goodbye(&self, peer: &Peer, last_reply: Duration, opened_data: Option<Duration>) {
+        let wire = peer.wire.borrow();
+        let idle_since = match opened_data {
+            Some(_) => wire.arrivals.last().expect("a DATA command").max(last_reply),
+            None => last_reply,
+        };
+        let mut due = idle_since + self.session_timeout;
+        if let Some(opened) = opened_data {
+            due = due.min(opened + self.data_timeout);
+        }
+        let at = wire.writes.last().expect("a 421");
+        assert!(at >= due, "{:?}: 421 early by {:?}", peer.client, due - at);
+        let is_prompt = peer.client.reading == Reading::Eager;
+        let latest = due + ROUNDING + self.lateness;
+        assert!(!is_prompt || at <= latest, "{:?}: 421 late by {:?}", peer.client, at - due);
+    }
+}
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// How many whole answers of the model.
+    answers: usize,
+    /// 421 came after them.
+    goodbye: bool,
+    length: usize,
+}
+
+impl Told {
+    /// What a client that reads has read in the end.
+    fn reads_all(self, client: &Client, wire: &Wire) -> usize {
+        if client.reading == Reading::Never { 0 } else { wire.written.len().max(self.length) }
+    }
+}
+
+/// Compares what was written with the model: it is a part of its answers from the front on, in order, with
+/// a 421 after the last one where the server ended the session.
+fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
+    let answers = model.answers.partition_point(|answer| {
+        written.len() >= answer.output_end && written.starts_with(&model.output[..answer.output_end])
+    });
+    let whole = model.answers[..answers].last().map_or(0, |answer| answer.output_end);
+    let rest = &written[whole..];
+    let goodbye = policy.reply(ReplyKind::ServiceClosing).wire();
+    let is_goodbye = !rest.is_empty() && rest == goodbye;
+    let show = String::from_utf8_lossy(rest);
+    assert!(
+        is_goodbye || goodbye.starts_with(rest) || model.output[whole..].starts_with(rest),
+        "unexpected after {answers} answers: {show:?}"
+    );
+    Told { answers, goodbye: is_goodbye, length: written.len() }
+}
