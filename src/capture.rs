@@ -36,6 +36,8 @@ const QUEUE_LIMIT: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Lines are gathered up to this many bytes before they are written.
 const WRITE_AT: usize = 64 * 1024;
+/// A long line is written in pieces of so many bytes, each of which is progress.
+const PIECE: usize = 4 * WRITE_AT;
 
 /// A record on its way to the file, with the memory its text is charged for.
 type Item = (Message, Option<Charge>);
@@ -86,12 +88,37 @@ impl Capture {
         self.queue.write_all(|Batch { items, .. }| {
             // After a failure the queue is still emptied: the sessions must not wait for a full disk.
             if result.is_ok() {
-                result = write_batch(&mut output, &mut lines, &items);
+                result = self.write_batch(&mut output, &mut lines, &items);
                 if let Err(error) = &result {
                     self.failure.report(ServerFailure::capture(error));
                 }
             }
         });
+    }
+
+    /// Writes whole lines at a time: others may write to the same output. An empty batch asks to flush.
+    fn write_batch(&self, output: &mut impl Write, lines: &mut Vec<u8>, items: &[Item]) -> io::Result<()> {
+        for (message, _) in items {
+            serde_json::to_writer(Gathering { lines, queue: &self.queue }, &Line(message))?;
+            lines.push(b'\n');
+            if lines.len() >= WRITE_AT {
+                self.write(output, lines)?;
+            }
+        }
+        if items.is_empty() {
+            self.write(output, lines)?;
+            output.flush()?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, output: &mut impl Write, lines: &mut Vec<u8>) -> io::Result<()> {
+        for piece in lines.chunks(PIECE) {
+            output.write_all(piece)?;
+            self.queue.note_progress();
+        }
+        lines.clear();
+        Ok(())
     }
 }
 
@@ -101,22 +128,22 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// Writes whole lines at a time: others may write to the same output. An empty batch asks to flush.
-fn write_batch(output: &mut impl Write, lines: &mut Vec<u8>, items: &[Item]) -> io::Result<()> {
-    for (message, _) in items {
-        serde_json::to_writer(&mut *lines, &Line(message))?;
-        lines.push(b'\n');
-        if lines.len() >= WRITE_AT {
-            output.write_all(lines)?;
-            lines.clear();
-        }
+/// Lines in the making: a long one takes its time, which is progress all the same.
+struct Gathering<'a> {
+    lines: &'a mut Vec<u8>,
+    queue: &'a Outbox<Item>,
+}
+
+impl Write for Gathering<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lines.extend_from_slice(bytes);
+        self.queue.note_progress();
+        Ok(bytes.len())
     }
-    if items.is_empty() {
-        output.write_all(lines)?;
-        lines.clear();
-        output.flush()?;
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
-    Ok(())
 }
 
 /// One line of the capture.
@@ -152,7 +179,8 @@ impl Serialize for Line<'_> {
     }
 }
 
-fn timestamp(at: SystemTime) -> String {
+/// RFC 3339, to the microsecond, in UTC.
+pub(crate) fn timestamp(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 

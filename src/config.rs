@@ -1,6 +1,8 @@
 //! What a server does, as settings: chained setters, validated once when it starts.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod listen;
+
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use crate::logger::{Logger, SharedLogger};
 use crate::milestone::{Goal, Milestone};
 use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
 use crate::smtp::{AddressRules, DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode, ReplyKind};
+
+pub(crate) use listen::Listen;
 
 /// Longest duration any setting takes: what the timing wheel spans, rounded down.
 const MAX_DURATION: Duration = crate::smtp::behaviour::MAX_DURATION;
@@ -404,7 +408,7 @@ impl Config {
         duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
         duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
         for &point in DelayPoint::ALL {
-            duration("delay", self.policy.delay(point).longest_named(), Duration::ZERO)?;
+            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
         self.validate_behaviour()?;
         self.goals.iter().try_for_each(Goal::validate)?;
@@ -439,22 +443,6 @@ impl Config {
         }
     }
 
-    /// The addresses to bind, each once.
-    pub(crate) fn listen_addresses(&self) -> Result<Vec<Listen>, ConfigError> {
-        if self.hosts.is_empty() {
-            return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
-        }
-        let mut addresses = Vec::<Listen>::new();
-        for host in &self.hosts {
-            let listen = listen_address(host, self.port)?;
-            if addresses.contains(&listen) {
-                return Err(ConfigError::new("hosts", host, "each address once"));
-            }
-            addresses.push(listen);
-        }
-        Ok(addresses)
-    }
-
     /// The policy, told to write down only what somebody will read.
     pub(crate) fn policy_for_records(&self) -> Policy {
         let captured = match (&self.capture, self.capture_content) {
@@ -469,32 +457,19 @@ impl Config {
     }
 }
 
-const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
-
-/// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listen {
-    pub(crate) address: SocketAddr,
-    /// Its port is the setting's, as for all addresses that name none; otherwise its own.
-    pub(crate) takes_common_port: bool,
-}
-
-fn listen_address(host: &str, port: u16) -> Result<Listen, ConfigError> {
-    let refused = |_| ConfigError::new("hosts", host, EXPECTED_HOST);
-    let named = host.trim();
-    if let Ok(address) = named.parse::<SocketAddr>() {
-        return Ok(Listen { address, takes_common_port: false });
+/// How the setter of a delay is called.
+fn delay_setting(point: DelayPoint) -> &'static str {
+    match point {
+        DelayPoint::Greeting => "delay(DelayPoint::Greeting)",
+        DelayPoint::Helo => "delay(DelayPoint::Helo)",
+        DelayPoint::Mailfrom => "delay(DelayPoint::Mailfrom)",
+        DelayPoint::Rcptto => "delay(DelayPoint::Rcptto)",
+        DelayPoint::Data => "delay(DelayPoint::Data)",
+        DelayPoint::Message => "delay(DelayPoint::Message)",
+        DelayPoint::Rset => "delay(DelayPoint::Rset)",
+        DelayPoint::Noop => "delay(DelayPoint::Noop)",
+        DelayPoint::Quit => "delay(DelayPoint::Quit)",
     }
-    if let Some(own) = named.strip_prefix("localhost:") {
-        let own: u16 = own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-        return Ok(Listen { address: (Ipv4Addr::LOCALHOST, own).into(), takes_common_port: false });
-    }
-    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
-    let ip = match named.eq_ignore_ascii_case("localhost") {
-        true => Ipv4Addr::LOCALHOST.into(),
-        false => bare.parse::<IpAddr>().map_err(refused)?,
-    };
-    Ok(Listen { address: (ip, port).into(), takes_common_port: true })
 }
 
 /// The error says "expected" itself.

@@ -53,6 +53,7 @@ mod net;
 mod outbox;
 mod reading;
 mod records;
+#[cfg(feature = "report")]
 pub mod report;
 mod server;
 pub mod stats;

@@ -1,6 +1,7 @@
 //! A bounded queue from the reactors to a thread that writes. What is queued is taken in batches, and the
 //! writer is woken once per batch: waking a thread costs more than most messages do.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(crate) struct Outbox<T> {
     filled: Condvar,
     emptied: Condvar,
     limit: usize,
+    /// Pieces of work the writer has done: as long as this moves, patience begins anew.
+    progress: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,13 @@ impl<T> Outbox<T> {
     /// A queue that takes items until their weight reaches `limit`.
     pub(crate) fn new(limit: usize) -> Self {
         let queue = Queue { items: Vec::new(), weight: 0, dropped: 0, writer: Writer::Awake };
-        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), limit }
+        Self {
+            queue: Mutex::new(queue),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            limit,
+            progress: AtomicU64::new(0),
+        }
     }
 
     /// Queues all of `items`, or when the queue is full drops and counts them. Never blocks.
@@ -67,7 +76,8 @@ impl<T> Outbox<T> {
         self.wake(queue);
     }
 
-    /// Queues `item`, waiting up to `patience` for room. False when there was none: the item is lost.
+    /// Queues `item`, waiting for room as long as the writer makes progress within each `patience`. False when
+    /// there was none: the item is lost.
     pub(crate) fn push(&self, item: T, weight: usize, patience: Duration) -> bool {
         let is_full = |queue: &mut Queue<T>| queue.weight >= self.limit && queue.writer != Writer::Gone;
         let mut queue = self.wait_while(patience, is_full);
@@ -90,7 +100,14 @@ impl<T> Outbox<T> {
         self.filled.notify_all();
     }
 
-    /// Waits up to `patience` for the writer to leave. False when it is still there.
+    /// The writer has done something: it is slow, but not stuck.
+    pub(crate) fn note_progress(&self) {
+        // Only the writer writes it.
+        self.progress.store(self.progress.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Waits for the writer to leave as long as it makes progress within each `patience`. False when it is
+    /// still there.
     pub(crate) fn wait_until_gone(&self, patience: Duration) -> bool {
         self.wait_while(patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
     }
@@ -98,10 +115,18 @@ impl<T> Outbox<T> {
     fn wait_while(
         &self,
         patience: Duration,
-        condition: impl FnMut(&mut Queue<T>) -> bool,
+        mut condition: impl FnMut(&mut Queue<T>) -> bool,
     ) -> MutexGuard<'_, Queue<T>> {
-        let waited = self.emptied.wait_timeout_while(self.lock(), patience, condition);
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut queue = self.lock();
+        loop {
+            let before = self.progress.load(Ordering::Relaxed);
+            let waited = self.emptied.wait_timeout_while(queue, patience, &mut condition);
+            let (waited, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if !timeout.timed_out() || self.progress.load(Ordering::Relaxed) == before {
+                return waited;
+            }
+            queue = waited;
+        }
     }
 
     /// Tells the writer to leave once everything queued is written.

@@ -1,51 +1,128 @@
-//! What a run measured, told: for people as text and as a page, for programs as JSON.
+//! What a run measured, told: for people as [text](Report::text) and as a [page](Report::html), for programs as
+//! [JSON](Report::json), which is read back and added up.
+//!
+//! ```
+//! use smtpmock::{Config, Server, report::Report};
+//!
+//! let server = Server::start(Config::default())?;
+//! // … send
+//! let stats = server.stats();
+//! println!("{}", Report::new(&stats).text());
+//! # Ok::<(), smtpmock::StartError>(())
+//! ```
+//!
+//! Everything here is pure: it takes no time and opens no file. The parts that draw and encode are public, as the
+//! load generator's reports are made of them too.
 
-use crate::stats::Stats;
-
+pub mod encoding;
 pub mod hlog;
+mod json;
+mod merge;
+mod progress;
+mod read;
+mod tables;
+mod text;
+pub mod units;
 
-/// One line for whoever watches.
-pub fn progress(difference: &Stats, total: &Stats) -> String {
-    format!("{:?} {} of {}", total.ends, difference.messages.accepted, total.messages.accepted)
-}
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
 
-/// A run to be told about.
+use crate::stats::{Stats, Verdict};
+
+pub use read::ReadError;
+
+/// A run to be told about, or the sum of several.
 #[derive(Clone, Debug)]
 pub struct Report<'s> {
-    stats: &'s Stats,
-    /// Names and values, as the run was configured.
-    settings: Vec<(String, String)>,
-    verdicts: Vec<crate::stats::Verdict>,
+    stats: Cow<'s, Stats>,
+    runs: Vec<Run>,
+    verdicts: Vec<Verdict>,
+}
+
+/// One run of a server, or a part of it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Run {
+    /// The version of the program.
+    pub version: String,
+    /// When the server started.
+    pub started_at: Option<SystemTime>,
+    /// How long after its start this begins.
+    pub begins: Duration,
+    /// How long after its start this ends.
+    pub ends: Duration,
+    /// What all chance followed from.
+    pub seed: u64,
+    /// Names and values, as it was configured.
+    pub settings: Vec<(String, String)>,
 }
 
 impl<'s> Report<'s> {
     /// Of these figures.
     pub fn new(stats: &'s Stats) -> Self {
-        Self { stats, settings: Vec::new(), verdicts: Vec::new() }
+        let run = Run {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: stats.started_at,
+            begins: stats.begins,
+            ends: stats.ends,
+            seed: stats.seed,
+            settings: Vec::new(),
+        };
+        Self { stats: Cow::Borrowed(stats), runs: vec![run], verdicts: Vec::new() }
     }
 
     /// Says how the run was configured, too.
     #[must_use]
     pub fn settings(mut self, settings: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.settings = settings.into_iter().collect();
+        self.runs[0].settings = settings.into_iter().collect();
         self
     }
 
-    /// Says what became of what was expected, too.
+    /// Says what was expected, too.
     #[must_use]
-    pub fn verdicts(mut self, verdicts: impl IntoIterator<Item = crate::stats::Verdict>) -> Self {
+    pub fn verdicts(mut self, verdicts: impl IntoIterator<Item = Verdict>) -> Self {
         self.verdicts = verdicts.into_iter().collect();
         self
     }
 
-    /// For people: tables and findings.
-    pub fn text(&self) -> String {
-        format!("{:?} {:?}\n", self.stats, self.settings)
+    /// From its JSON.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is wrong, and what would be right.
+    pub fn read(json: &str) -> Result<Report<'static>, ReadError> {
+        read::read(json)
     }
 
-    /// For programs.
+    /// The sum with another: counts and distributions add up, of peaks the higher is kept, and findings are those
+    /// of the sum. Times are told by one clock that starts with the earliest server, to the second. Verdicts are
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// When both have figures of the same run and the same time.
+    pub fn merge(self, other: &Report<'_>) -> Result<Report<'static>, ReadError> {
+        merge::add(self, other)
+    }
+
+    /// The figures.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whose figures they are.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// For people: tables and findings, at most about 100 columns wide.
+    pub fn text(&self) -> String {
+        text::render(self)
+    }
+
+    /// For programs: `SCHEMA.md` beside this module says what is where.
     pub fn json(&self) -> String {
-        String::new()
+        json::render(self)
     }
 
     /// For people: one page with plots.
@@ -53,3 +130,29 @@ impl<'s> Report<'s> {
         String::new()
     }
 }
+
+/// The [sum](Report::merge) of reports in JSON, as JSON.
+///
+/// # Errors
+///
+/// Says which report is wrong, counted from 1, which field of it, and what would be right.
+pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
+    let mut whole: Option<Report<'static>> = None;
+    for (index, text) in reports.iter().enumerate() {
+        let sum = Report::read(text).and_then(|report| match whole.take() {
+            None => Ok(report),
+            Some(whole) => whole.merge(&report),
+        });
+        whole = Some(sum.map_err(|error| error.of_report(index))?);
+    }
+    whole.map(|whole| whole.json()).ok_or_else(|| ReadError::new("", "there is no report to add up"))
+}
+
+/// One line to show while a run goes on: the time, messages a second and in all, sessions open, replies of refusal,
+/// the think time of clients and the service time of the server over all stages, and whether the run is degraded.
+pub fn progress(difference: &Stats, total: &Stats) -> String {
+    progress::line(difference, total)
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::smtp::{Lines, Stage};
 
-pub use catalogue::Metric;
+#[cfg(feature = "report")]
+pub(crate) use catalogue::Slot;
+pub use catalogue::{Figure, Metric, Unit};
 pub use expectation::{Expectation, Verdict};
 pub use findings::Finding;
 pub use health::Health;

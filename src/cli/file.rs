@@ -106,14 +106,16 @@ fn text(value: &DeValue<'_>, expected: &str) -> Result<String, String> {
     }
 }
 
-/// The settings that were given, in the order of the table.
+/// The settings that were given, in the order of the table; the values of a repeated flag as in its variable, one
+/// in each line.
 pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
     let is_given = |flag: &&Flag| given.iter().any(|given| given.kebab == flag.kebab);
-    let flags = table.iter().filter(|flag| may_stand_in_file(flag)).filter(is_given);
-    flags
-        .flat_map(|flag| effective(flag, given).into_iter().map(|value| (flag.kebab.clone(), value)))
-        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
-        .collect()
+    let setting = |flag: &Flag| {
+        let values = effective(flag, given);
+        let lines: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
+        (!lines.is_empty()).then(|| (flag.kebab.clone(), lines.join("\n")))
+    };
+    table.iter().filter(|flag| may_stand_in_file(flag)).filter(is_given).filter_map(setting).collect()
 }
 
 /// The settings in effect as such a file. What has no value unless it is given stands there as a comment.

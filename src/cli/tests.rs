@@ -5,10 +5,12 @@ use std::time::Duration;
 use smtpmock::smtp::{DelayPoint, ReplyKind};
 
 mod behaviour;
+mod reporting;
 
 /// The files there are.
 const FILES: &[(&str, &str)] = &[
     ("good.toml", behaviour::GOOD),
+    ("report.toml", reporting::FILE),
     ("typo.toml", "port = 2525\nsesion-timeout = 5\n"),
     ("broken.toml", "port = \n"),
     ("value.toml", "# a comment\nport = \"abc\"\n"),

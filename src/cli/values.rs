@@ -11,14 +11,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use smtpmock::smtp::behaviour::{Delay, GrammarError};
+use smtpmock::smtp::behaviour::{Delay, GrammarError, duration_with_units, parse_size};
 
 /// Longest duration that can be typed; longer ones count as this. It is the longest that a
 /// `Config` takes, and a session, a delay or a stop that ends after a year does not end.
 pub(super) const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Digits behind the point of a duration; beyond them nothing is left of a nanosecond.
-const MAX_FRACTION_DIGITS: usize = 18;
 
 const A_BOOLEAN: &str = "true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
 const AN_INTEGER: &str = "a whole number, like 2525 (also 0x9dd, 0o4735, 0b1001, 2_525)";
@@ -157,13 +154,16 @@ pub(super) fn positive_span(raw: &OsStr) -> Result<Span, Expected> {
 /// A number of bytes, negative ones included: an integer, or a whole decimal number with a unit.
 pub(super) fn size(raw: &OsStr) -> Result<i64, Expected> {
     let text = raw.to_str().ok_or(Expected::new(A_SIZE))?;
-    let (number, unit) = SIZE_UNITS
-        .iter()
-        .find_map(|&(unit, bytes)| Some((without_suffix(text, unit)?, bytes)))
-        .unwrap_or((text, 1));
-    go_integer(number)
-        .and_then(|number| number.checked_mul(unit).ok_or(NotAnInteger::OutOfRange))
-        .map_err(|error| error.expected(A_SIZE))
+    match go_integer(text) {
+        Ok(bytes) => Ok(bytes),
+        Err(NotAnInteger::OutOfRange) => Err(NotAnInteger::OutOfRange.expected(A_SIZE)),
+        Err(NotAnInteger::Malformed) => {
+            let (is_negative, text) = split_sign(text);
+            let bytes = parse_size(text).and_then(|bytes| i64::try_from(bytes).ok());
+            let bytes = bytes.ok_or(Expected::new(A_SIZE))?;
+            Ok(if is_negative { -bytes } else { bytes })
+        }
+    }
 }
 
 /// A number of bytes that is not negative.
@@ -199,25 +199,6 @@ pub(super) fn choice<T: Copy>(raw: &OsStr, choices: &[(&str, T)]) -> Result<Opti
         let words: Vec<_> = choices.iter().map(|&(word, _)| word).collect();
         Expected::new(words.join(" or "))
     })
-}
-
-/// Longest suffix first where one ends with the other.
-const SIZE_UNITS: &[(&str, i64)] = &[
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("KB", 1_000),
-    ("MB", 1_000_000),
-    ("GB", 1_000_000_000),
-];
-
-/// The text in front of the unit, whatever its case: `10mib` can mean nothing else. A base prefix may
-/// not come with a unit: `0x1KB` reads as neither.
-fn without_suffix<'a>(text: &'a str, unit: &str) -> Option<&'a str> {
-    let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
-    let is_decimal =
-        number.trim_start_matches(['+', '-']).bytes().all(|octet| octet.is_ascii_digit() || octet == b'_');
-    (suffix.eq_ignore_ascii_case(unit) && is_decimal).then_some(number)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,50 +263,6 @@ fn is_digit_run(digits: &str, radix: u32, is_prefixed: bool) -> bool {
         }
     }
     after_digit && !digits.is_empty()
-}
-
-/// One or more of `number unit`, unsigned; `None` where it is not that, or longer than 584 years.
-fn duration_with_units(mut text: &str) -> Option<Duration> {
-    let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
-    while !text.is_empty() {
-        let number_end = text.find(|c: char| !is_decimal(c))?;
-        let (number, rest) = text.split_at(number_end);
-        let (unit, rest) = rest.split_at(rest.find(is_decimal).unwrap_or(rest.len()));
-        total = total.checked_add(times(number, nanoseconds(unit)?)?)?;
-        text = rest;
-    }
-    Some(total)
-}
-
-fn is_decimal(c: char) -> bool {
-    c.is_ascii_digit() || c == '.'
-}
-
-fn nanoseconds(unit: &str) -> Option<u64> {
-    Some(match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return None,
-    })
-}
-
-/// A decimal number of units, cut at the nanosecond.
-fn times(number: &str, unit: u64) -> Option<Duration> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.len() + fraction.len() == 0 || fraction.len() > MAX_FRACTION_DIGITS || fraction.contains('.') {
-        return None;
-    }
-    let parse = |digits: &str| {
-        if digits.is_empty() { Some(0) } else { digits.parse::<u64>().ok() }
-    };
-    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let whole = u128::from(parse(whole)?) * u128::from(unit);
-    let fraction = u128::from(parse(fraction)?) * u128::from(unit) / scale;
-    u64::try_from(whole + fraction).ok().map(Duration::from_nanos)
 }
 
 #[cfg(test)]

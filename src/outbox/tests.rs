@@ -176,3 +176,20 @@ fn an_abandoned_queue_keeps_nobody_waiting() {
     });
     assert!(outbox.wait_until_gone(PATIENCE));
 }
+
+#[test]
+fn a_writer_that_was_slow_and_not_stuck_was_given_up() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let outbox = Outbox::new(1);
+    push(&outbox, (0, 0), 1);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| outbox.push((0, 1), 1, PATIENCE));
+        // Far longer than the patience, but never still for so long.
+        for _ in 0..50 {
+            thread::sleep(PATIENCE / 40);
+            outbox.note_progress();
+        }
+        assert_eq!(outbox.take().map(|batch| batch.items), Some(vec![(0, 0)]));
+        assert!(pusher.join().expect("the pusher ends"), "there is room now");
+    });
+}

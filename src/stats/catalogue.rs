@@ -1,6 +1,11 @@
 //! Every figure by its name: one list for reports, for files, and for what a run is expected to keep.
 
+mod figures;
+
 use super::{Durations, Numbers, Stats};
+
+#[cfg(feature = "report")]
+pub(crate) use figures::Slot;
 
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,12 +18,55 @@ pub enum Metric<'s> {
     Numbers(&'s Numbers),
 }
 
+/// What the value of a figure, or each value of a distribution, counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Number,
+    /// Octets.
+    Octets,
+    /// Octets in a second.
+    OctetsPerSecond,
+    /// Time.
+    Microseconds,
+}
+
+impl Unit {
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Octets => "octets",
+            Self::OctetsPerSecond => "octets/s",
+            Self::Microseconds => "µs",
+        }
+    }
+}
+
+/// A figure with what there is to know about it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Figure<'s> {
+    /// Its name. Those of a stage have the stage's at their end: `think.mail`, `refused.rcpt`.
+    pub name: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it says, in a line.
+    pub meaning: &'static str,
+    /// Its value; `None` where the system does not tell.
+    pub value: Option<Metric<'s>>,
+}
+
 impl Stats {
-    /// All figures with their names, in the order of reports. Those of a stage have its name at their end:
-    /// `think.mail`, `refused.rcpt`.
+    /// All figures, in the order of reports.
+    pub fn figures(&self) -> Vec<Figure<'_>> {
+        figures::all(self)
+    }
+
+    /// All figures with their names, in the order of reports. Counts that the system does not tell are zero.
     pub fn metrics(&self) -> Vec<(String, Metric<'_>)> {
-        let plain = self.plain_metrics().into_iter().map(|(name, metric)| (name.to_owned(), metric));
-        plain.chain(self.stage_metrics()).collect()
+        let figures = self.figures().into_iter();
+        figures.map(|figure| (figure.name, figure.value.unwrap_or(Metric::Count(0)))).collect()
     }
 
     /// The figure of this name.
@@ -26,69 +74,9 @@ impl Stats {
         self.metrics().into_iter().find_map(|(own, metric)| (own == name).then_some(metric))
     }
 
-    fn plain_metrics(&self) -> Vec<(&'static str, Metric<'_>)> {
-        use Metric::{Count, Durations, Numbers};
-        let Self { sessions, messages, pipelining, retries, delays, health, .. } = self;
-        vec![
-            ("sessions", Count(sessions.opened)),
-            ("sessions.refused", Count(sessions.refused)),
-            ("sessions.open", Count(self.sessions_open())),
-            ("sessions.closed", Count(sessions.closed)),
-            ("sessions.peak", Count(sessions.peak.get())),
-            ("sessions.silent", Count(sessions.silent)),
-            ("sessions.quit", Count(sessions.quit)),
-            ("sessions.left", Count(sessions.left)),
-            ("sessions.gave_up", Count(sessions.gave_up)),
-            ("sessions.timed_out", Count(sessions.timed_out)),
-            ("sessions.dismissed", Count(sessions.dismissed)),
-            ("sessions.stopped", Count(sessions.stopped)),
-            ("sessions.resets", Count(sessions.resets)),
-            ("sessions.went_on_after_421", Count(sessions.went_on_after_421)),
-            ("sessions.early_talkers", Count(sessions.early_talkers)),
-            ("session.duration", Durations(&sessions.duration)),
-            ("session.messages", Numbers(&sessions.messages)),
-            ("session.commands", Numbers(&sessions.commands)),
-            ("session.first_mail", Durations(&sessions.first_mail)),
-            ("session.inter_arrival", Durations(&sessions.inter_arrival)),
-            ("messages", Count(messages.accepted)),
-            ("messages.refused", Count(messages.refused)),
-            ("messages.aborted", Count(messages.aborted)),
-            ("messages.bytes", Count(messages.bytes)),
-            ("messages.inspected", Count(messages.inspected)),
-            ("messages.with_bare_lf", Count(messages.with_bare_lf)),
-            ("messages.with_long_lines", Count(messages.with_long_lines)),
-            ("message.recipients", Numbers(&messages.recipients)),
-            ("data.time", Durations(&messages.data_time)),
-            ("data.rate", Numbers(&messages.data_rate)),
-            ("data.longest_gap", Durations(&messages.longest_gap)),
-            ("pipelining.groups", Numbers(&pipelining.groups)),
-            ("retries.deferred", Count(retries.deferred)),
-            ("retries.retried", Count(retries.retried)),
-            ("retries.forgotten", Count(retries.forgotten)),
-            ("retries.after", Durations(&retries.after)),
-            ("delay.told", Durations(&delays.told)),
-            ("delay.achieved", Durations(&delays.achieved)),
-            ("delay.lateness", Durations(&delays.lateness)),
-            ("delay.early", Count(delays.early)),
-            ("loop.turns", Durations(&health.turns)),
-            ("loop.accept_queue_overflows", Count(health.accept_queue_overflows.unwrap_or(0))),
-            ("records.evicted", Count(health.records_evicted)),
-            ("log.dropped", Count(health.log_entries_dropped)),
-        ]
-    }
-
-    fn stage_metrics(&self) -> impl Iterator<Item = (String, Metric<'_>)> {
-        use Metric::{Count, Durations};
-        self.stages.iter().flat_map(|(stage, stats)| {
-            let figures = [
-                ("count", Count(stats.count)),
-                ("refused", Count(stats.refused.values().sum())),
-                ("think", Durations(&stats.think)),
-                ("service", Durations(&stats.service)),
-                ("gave_up", Durations(&stats.gave_up)),
-                ("left", Durations(&stats.left)),
-            ];
-            figures.map(|(name, metric)| (format!("{name}.{}", stage.name()), metric))
-        })
+    /// Where the figure of this name is kept.
+    #[cfg(feature = "report")]
+    pub(crate) fn slot(&mut self, name: &str) -> Option<Slot<'_>> {
+        figures::slot(self, name)
     }
 }

@@ -10,7 +10,7 @@
 //! value        = number | duration with a unit | size, each where it fits, "/s" behind a rate
 //! ```
 //!
-//! Counts and distributions are those of [`Stats::metrics`], by their names; `findings` and `degraded` count
+//! Counts and distributions are those of [`Stats::figures`], by their names; `findings` and `degraded` count
 //! what [`Stats::findings`] and [`Stats::degraded`] say.
 
 mod text;
@@ -18,7 +18,7 @@ mod text;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Metric, Numbers, Stats};
+use super::{Figure, Metric, Numbers, Stats};
 
 /// A condition on a run's figures that is to be true.
 ///
@@ -49,7 +49,7 @@ pub struct Expectation {
 pub struct Verdict {
     /// The expectation, as it was written: `p99(think.mail) < 50ms`.
     pub expectation: String,
-    /// What there was, with its unit.
+    /// What there was, with its unit, or why there was nothing.
     pub found: String,
     /// The expectation is true.
     pub kept: bool,
@@ -106,25 +106,27 @@ impl Expectation {
     /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
     /// no expectation, but for one of its `count`.
     pub fn judge(&self, stats: &Stats) -> Verdict {
-        let figure = self.measure(stats);
-        let kept = figure.as_ref().is_some_and(|(figure, _)| self.op.holds(*figure, self.limit));
-        let found = figure.map_or_else(|| "no samples".to_owned(), |(_, shown)| shown);
-        Verdict { expectation: self.text.clone(), found, kept }
+        let found = self.measure(stats);
+        Verdict {
+            expectation: self.text.clone(),
+            kept: found.as_ref().is_ok_and(|(figure, _)| self.op.holds(*figure, self.limit)),
+            found: found.map_or_else(str::to_owned, |(_, shown)| shown),
+        }
     }
 
-    /// The figure, and how it is shown.
-    fn measure(&self, stats: &Stats) -> Option<(f64, String)> {
+    /// The figure and how it is shown, or why there is none.
+    fn measure(&self, stats: &Stats) -> Result<(f64, String), &'static str> {
         if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.name) {
             let entries = list(stats);
-            return Some((entries.len() as f64, show_list(&entries)));
+            return Ok((entries.len() as f64, show_list(&entries)));
         }
-        match stats.metric(&self.name)? {
+        match figure(stats, &self.name).and_then(|figure| figure.value).ok_or("the system does not tell")? {
             Metric::Count(count) if self.view == View::Rate => {
                 let seconds = stats.length().as_secs_f64();
-                let rate = (seconds > 0.0).then(|| count as f64 / seconds)?;
-                Some((rate, format!("{rate:.1}/s")))
+                let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
+                Ok((rate, format!("{rate:.1}/s")))
             }
-            Metric::Count(count) => Some((count as f64, count.to_string())),
+            Metric::Count(count) => Ok((count as f64, count.to_string())),
             Metric::Durations(durations) => self.look_at(durations.as_numbers(), |microseconds| {
                 format!("{:?}", Duration::from_micros(microseconds.round() as u64))
             }),
@@ -135,19 +137,26 @@ impl Expectation {
         }
     }
 
-    fn look_at(&self, numbers: &Numbers, show: impl Fn(f64) -> String) -> Option<(f64, String)> {
-        let of = |share| numbers.quantile(share) as f64;
+    fn look_at(
+        &self,
+        numbers: &Numbers,
+        show: impl Fn(f64) -> String,
+    ) -> Result<(f64, String), &'static str> {
         let figure = match self.view {
-            View::Samples => return Some((numbers.count() as f64, numbers.count().to_string())),
-            _ if numbers.count() == 0 => return None,
-            View::Quantile(share) => of(share),
+            View::Samples => return Ok((numbers.count() as f64, numbers.count().to_string())),
+            _ if numbers.count() == 0 => return Err("no samples"),
+            View::Quantile(share) => numbers.quantile(share) as f64,
             View::Mean => numbers.mean(),
             View::Max => numbers.max() as f64,
             // The others are of counts, which are refused here when an expectation is read.
             View::Min | View::Count | View::Rate => numbers.min() as f64,
         };
-        Some((figure, show(figure)))
+        Ok((figure, show(figure)))
     }
+}
+
+fn figure<'s>(stats: &'s Stats, name: &str) -> Option<Figure<'s>> {
+    stats.figures().into_iter().find(|figure| figure.name == name)
 }
 
 type List = fn(&Stats) -> Vec<String>;

@@ -62,6 +62,14 @@ impl Numbers {
         self.0.as_deref().filter(|histogram| !histogram.is_empty())
     }
 
+    /// Of what was read from a file; it grows as if it had been measured here.
+    #[cfg(feature = "report")]
+    pub(crate) fn from_histogram(histogram: &Histogram<u64>) -> Self {
+        let mut numbers = Self::default();
+        numbers.filled().add(histogram).expect("a histogram that grows takes any other");
+        numbers
+    }
+
     pub(crate) fn add(&mut self, number: u64) {
         // It grows as needed, and no number is too large for it.
         let _ = self.filled().record(number.min(LARGEST));
@@ -158,6 +166,12 @@ impl Durations {
     /// In microseconds.
     pub fn as_numbers(&self) -> &Numbers {
         &self.0
+    }
+
+    /// Of microseconds.
+    #[cfg(feature = "report")]
+    pub(crate) fn from_numbers(microseconds: Numbers) -> Self {
+        Self(microseconds)
     }
 
     pub(crate) fn add(&mut self, duration: Duration) {

@@ -31,6 +31,8 @@ fn samples() -> impl Strategy<Value = Vec<(usize, u64)>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_shards_measured_adds_up_to_what_one_would_have(all in samples(), shards in 1usize..5) {
         let mut merged = Stats::default();

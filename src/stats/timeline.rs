@@ -56,6 +56,24 @@ impl Timeline {
         starts.zip(&self.intervals)
     }
 
+    /// Of intervals that long, which were read from a file; `None` for a length that none has.
+    #[cfg(feature = "report")]
+    pub(crate) fn with_interval(length: Duration) -> Option<Self> {
+        let scale = u32::try_from(length.as_secs() / SHORTEST.as_secs()).ok()?;
+        let exists = scale.is_power_of_two() && SHORTEST * scale == length;
+        exists.then_some(Self { scale, ..Self::default() })
+    }
+
+    /// The same for a clock that started so much earlier, to the second.
+    #[cfg(feature = "report")]
+    pub(crate) fn shifted(&self, by: Duration) -> Self {
+        let mut shifted = Self { scale: self.scale, ..Self::default() };
+        for (start, interval) in self.intervals() {
+            shifted.at(start.saturating_add(by)).merge(interval);
+        }
+        shifted
+    }
+
     /// The interval of a moment since the server's start.
     pub(crate) fn at(&mut self, moment: Duration) -> &mut Interval {
         let mut index = self.index_of(moment);

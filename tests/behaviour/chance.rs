@@ -9,6 +9,7 @@ use std::time::Duration;
 use smtpmock::{Config, Server};
 
 use crate::client::Client;
+use crate::normal::normal;
 use crate::rules::start;
 
 const ODDS: &str = r#"noop odds=30% reply="451 by chance""#;
@@ -102,24 +103,6 @@ fn a_lognormal_stays_lognormal_over_the_wire() {
     assert_follows("lognormal(p50=30ms,p99=150ms)", 0.015, |x| {
         if x <= 0.0 { 0.0 } else { normal((x / 0.03).ln() / sigma) }
     });
-}
-
-/// The standard normal distribution function, by Simpson's rule.
-fn normal(z: f64) -> f64 {
-    let steps = 100;
-    let width = z / f64::from(steps);
-    let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let weight = |step: i32| {
-        if step == 0 || step == steps {
-            1.0
-        } else if step % 2 == 1 {
-            4.0
-        } else {
-            2.0
-        }
-    };
-    let sum: f64 = (0..=steps).map(|step| weight(step) * density(f64::from(step) * width)).sum();
-    0.5 + sum * width / 3.0
 }
 
 /// Connects, asks each session for a NOOP, and hears all replies.

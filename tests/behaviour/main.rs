@@ -7,6 +7,8 @@ mod chance;
 mod client;
 mod conditions;
 mod limits;
+#[path = "../support/normal.rs"]
+mod normal;
 mod properties;
 mod recipes;
 mod rules;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use smtpmock::smtp::Stage;
 use smtpmock::smtp::behaviour::Rule;
+use smtpmock::smtp::{DelayPoint, Stage};
 use smtpmock::{Config, Server};
 
 use crate::client::{Client, End};
@@ -71,4 +71,13 @@ fn a_rule_that_contradicts_itself_does_not_start() {
 fn a_rule_can_be_built_or_read() {
     let built = Rule::at(Stage::Rcpt).to("*@slow.example").times(3).delay(Duration::from_secs(2));
     assert_eq!("rcpt to=*@slow.example times=3 delay=2".parse(), Ok(built));
+}
+
+#[test]
+fn a_delay_that_is_too_long_is_told_with_its_point() {
+    for &point in DelayPoint::ALL {
+        let error = Config::default().delay(point, Duration::MAX).validate().expect_err("too long");
+        assert_eq!(error.setting, format!("delay(DelayPoint::{point:?})"));
+        assert!(error.to_string().ends_with("365 days"), "{error}");
+    }
 }

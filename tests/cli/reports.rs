@@ -1,26 +1,172 @@
 //! What is told of a run: reports in the end and on demand, progress, interval logs.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use lettre::{Message, SmtpTransport, Transport as _};
+use serde_json::{Value, json};
+
 use crate::program::Running;
+
+/// Sends with lettre, each over a connection of its own.
+fn send(program: &Running, count: u64) {
+    let address = program.addresses()[0];
+    let transport = SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build();
+    let message = Message::builder()
+        .from("ann@example.com".parse().expect("an address"))
+        .to("bob@example.com".parse().expect("an address"))
+        .body("Hello".to_owned())
+        .expect("a message");
+    for _ in 0..count {
+        transport.send(&message).expect("accepted");
+    }
+}
+
+/// The figure of this name in a report for people.
+fn figure<'r>(report: &'r str, name: &str) -> Option<&'r str> {
+    let mut lines = report.lines().map(|line| line.split_whitespace());
+    lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()).flatten())
+}
+
+#[test]
+fn the_report_counts_what_was_sent() {
+    let program = Running::start(&["--report", "--expect", "messages == 3"]);
+    send(&program, 3);
+    let ended = program.stopped();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let count = |name| figure(&ended.stdout, name);
+    assert_eq!(
+        (count("messages"), count("think.mail"), count("sessions")),
+        (Some("3"), Some("3"), Some("3"))
+    );
+    assert!(ended.stdout.contains("messages == 3"), "{ended:?}");
+}
+
+#[test]
+fn without_report_nothing_is_printed() {
+    let program = Running::start::<&str>(&[]);
+    send(&program, 1);
+    let ended = program.stopped();
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn the_json_report_has_the_same_counts_the_settings_and_the_verdicts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("report.json");
+    let flag = format!("--report-json={}", path.display());
+    let expectations = ["--expect=messages == 3", "--expect=sessions == 2"];
+    let program = Running::start(&[&flag, "--seed=7", expectations[0], expectations[1]]);
+    assert_eq!(fs::read_to_string(&path).expect("it is created at the start"), "");
+    send(&program, 3);
+    let ended = program.stopped();
+    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(10), ""), "{ended:?}");
+    let report: Value = serde_json::from_str(&fs::read_to_string(&path).expect("a report")).expect("JSON");
+    assert_eq!(report["metrics"]["messages"], 3);
+    assert_eq!(report["metrics"]["sessions"], 3);
+    let encoded = report["metrics"]["think.rcpt"]["histogram"].as_str().expect("a histogram");
+    let decoded = BASE64.decode(encoded).expect("base64");
+    let histogram: Histogram<u64> =
+        Deserializer::new().deserialize(&mut decoded.as_slice()).expect("HdrHistogram's form");
+    assert_eq!(histogram.len(), 3);
+    let settings = &report["runs"][0]["settings"];
+    assert_eq!(
+        (&settings["seed"], &settings["expect"]),
+        (&json!("7"), &json!("messages == 3\nsessions == 2"))
+    );
+    let verdicts = json!([
+        {"expectation": "messages == 3", "found": "3", "kept": true},
+        {"expectation": "sessions == 2", "found": "3", "kept": false},
+    ]);
+    assert_eq!(report["verdicts"], verdicts);
+}
+
+#[test]
+fn the_json_report_goes_to_standard_output_too() {
+    let program = Running::start(&["--report-json=-", "--exit-after=1message"]);
+    send(&program, 1);
+    let report: Value = serde_json::from_str(&program.ended().stdout).expect("JSON and nothing else");
+    assert_eq!(report["metrics"]["messages"], 1);
+}
+
+#[test]
+fn the_html_report_is_one_page() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("report.html");
+    let program = Running::start(&[format!("--report-html={}", path.display())]);
+    send(&program, 1);
+    assert_eq!(program.stopped().code(), Some(0));
+    let page = fs::read_to_string(&path).expect("a page");
+    assert!(page.contains("<html") && page.contains("</html>") && page.contains("think.mail"), "{page}");
+}
+
+#[test]
+fn the_interval_log_is_read_back_and_nothing_is_missing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("run.hlog");
+    let mut program = Running::start(&[format!("--hlog={}", path.display()), "--progress".to_owned()]);
+    send(&program, 2);
+    // The next are another interval's.
+    program.wait_for_error("2 messages");
+    send(&program, 3);
+    assert_eq!(program.stopped().code(), Some(0));
+    let log = fs::read(&path).expect("a log");
+    let (mut counts, mut starts) = (BTreeMap::<String, u64>::new(), Vec::new());
+    for entry in IntervalLogIterator::new(&log) {
+        let LogEntry::Interval(interval) = entry.expect("HdrHistogram's form") else { continue };
+        let encoded = BASE64.decode(interval.encoded_histogram()).expect("base64");
+        let histogram: Histogram<u64> =
+            Deserializer::new().deserialize(&mut encoded.as_slice()).expect("a histogram");
+        let tag = interval.tag().expect("a tag").as_str();
+        *counts.entry(tag.to_owned()).or_default() += histogram.len();
+        if tag == "think.mail" {
+            starts.push(interval.start_timestamp());
+        }
+    }
+    assert_eq!((counts["think.mail"], counts["service.message"]), (5, 5), "{counts:?}");
+    assert!(starts.len() >= 2 && starts.is_sorted(), "{starts:?}");
+}
 
 #[test]
 fn a_report_so_far_is_printed_on_demand_and_the_run_goes_on() {
     let mut program = Running::start::<&str>(&[]);
-    program.client().mail();
+    send(&program, 1);
     program.signal("USR1");
-    program.wait_for_output("messages");
-    program.client().mail();
+    program.wait_for_output("1 messages accepted");
+    send(&program, 2);
     program.signal("USR1");
-    program.wait_for_output("messages");
+    program.wait_for_output("3 messages accepted");
     assert_eq!(program.stopped().code(), Some(0));
 }
 
 #[test]
 fn progress_is_a_line_on_standard_error_while_it_runs() {
     let mut program = Running::start(&["--progress"]);
-    program.client().mail();
+    send(&program, 1);
     let line = program.wait_for_error("1 messages");
     assert!(!line.contains(['\r', '\x1b']), "{line:?}");
     assert_eq!(program.stopped().code(), Some(0));
+}
+
+#[test]
+fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
+    let on_terminal = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
+    if !on_terminal("true").is_ok_and(|output| output.status.success()) {
+        println!("skipped: this machine has no script(1) that runs a command on a terminal");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_smtpmock");
+    let ended = on_terminal(&format!("{program} --progress --exit-after=10ms --expect messages==0"));
+    let shown = String::from_utf8(ended.expect("script runs").stdout).expect("UTF-8");
+    let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
+    assert!(lines.starts_with('\r') && lines.trim_end().ends_with("\x1b[K"), "{shown:?}");
+    assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
 }
 
 #[test]

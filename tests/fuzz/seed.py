@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Fills corpus/ with the dialogues of tests/transcripts: python3 tests/fuzz/seed.py"""
+"""Fills corpus/ with the dialogues of tests/transcripts, and with the examples of the rules' documentation:
+python3 tests/fuzz/seed.py"""
 
 import base64
 import hashlib
 import json
 import pathlib
+import re
 
 HERE = pathlib.Path(__file__).resolve().parent
 LONGEST = 16 * 1024  # longer inputs make a fuzzer slow and find nothing more
@@ -29,6 +31,12 @@ def dialogues():
             yield b"".join(sent(step) for step in json.loads(line)["steps"])
 
 
+def examples():
+    """Everything between backticks in RULES.md: rules, delays, and pieces of both."""
+    text = (HERE.parents[1] / "src/smtp/behaviour/RULES.md").read_text(encoding="utf-8")
+    return re.findall(r"`([^`\n]+)`", text)
+
+
 def write(target, data):
     if 0 < len(data) <= LONGEST:
         folder = HERE / "corpus" / target
@@ -45,7 +53,11 @@ def main():
         _, found, data = dialogue.partition(b"DATA\r\n")
         if found:
             write("data_scanner", bytes([number % 40]) + data)
-    for target in ("session", "command", "data_scanner"):
+    for example in examples():
+        write("rule", example.encode())
+        write("rule", f"rcpt {example} silent".encode())
+        write("delay", example.encode())
+    for target in ("session", "command", "data_scanner", "rule", "delay"):
         count = len(list((HERE / "corpus" / target).iterdir()))
         print(f"corpus/{target}: {count} inputs")
 

@@ -89,7 +89,8 @@ fn durations_are_seconds_or_have_units() {
         ("1h0.5m", 3_630_000_000_000),
         ("+010s", 10_000_000_000),
         ("100us", 100_000),
-        ("100µs", 100_000),
+        ("100\u{b5}s", 100_000),
+        ("100\u{3bc}s", 100_000),
         ("7ns", 7),
     ];
     for (text, nanoseconds) in good {
@@ -155,11 +156,15 @@ fn sizes_are_bytes_or_have_units() {
         ("10mib", 10_485_760),
         ("-1KiB", -1024),
         ("1_000KB", 1_000_000),
+        ("100B", 100),
+        ("010KiB", 10_240),
     ];
     for (text, bytes) in good {
         assert_eq!(size(os(text)), Ok(bytes), "{text}");
     }
-    for text in ["", "MiB", "10M", "1.5MiB", "10 MiB", "10MiBs", "0x1KB", "KB1", "é"] {
+    for text in
+        ["", "MiB", "10M", "1.5MiB", "10 MiB", "10MiBs", "0x1KB", "KB1", "1__0KB", "_1KB", "--1KB", "é"]
+    {
         assert_eq!(size(os(text)), Err(Expected::new(A_SIZE)), "{text:?}");
     }
     assert!(size(os("9223372036854775807KB")).is_err());

@@ -16,7 +16,9 @@ const A_RATE: &str = "a size per second, like 100B/s or 10KiB/s";
 const DURATION_UNITS: &[(&str, u64)] = &[
     ("ns", 1),
     ("us", 1_000),
-    ("µs", 1_000),
+    // The micro sign, and the Greek letter.
+    ("\u{b5}s", 1_000),
+    ("\u{3bc}s", 1_000),
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
     ("m", 60_000_000_000),
@@ -38,6 +40,13 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs).filter(|&span| span <= MAX_DURATION);
     }
+    duration_with_units(text).filter(|&span| span <= MAX_DURATION)
+}
+
+/// A duration as Go's `time.ParseDuration` reads it, without a sign: one or more numbers, each with a unit, like
+/// `250ms`, `1.5s` or `1m30s`. What is less than a nanosecond is cut off. `None` for what is none, and for more
+/// than 584 years.
+pub fn duration_with_units(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
     while !rest.is_empty() {
@@ -47,7 +56,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
         total = total.checked_add(Duration::from_nanos(times(number, nanoseconds)?))?;
         rest = behind;
     }
-    (total <= MAX_DURATION).then_some(total)
+    Some(total)
 }
 
 fn is_decimal(c: char) -> bool {
@@ -84,14 +93,21 @@ impl fmt::Display for Span {
     }
 }
 
-pub(crate) fn parse_size(text: &str) -> Option<usize> {
+/// A number of octets, alone or with a unit in either case: `1048576`, `1_000KB`, `10MiB`. `None` for what is
+/// none, or fits into no `usize`.
+pub fn parse_size(text: &str) -> Option<usize> {
     let with_unit = SIZE_UNITS.iter().find_map(|&(unit, octets)| {
         let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
         suffix.eq_ignore_ascii_case(unit).then_some((number, octets))
     });
     let (number, octets) = with_unit.unwrap_or((text, 1));
-    let is_number = !number.is_empty() && number.bytes().all(|octet| octet.is_ascii_digit());
-    number.parse::<usize>().ok().filter(|_| is_number)?.checked_mul(octets)
+    whole_number(number)?.checked_mul(octets)
+}
+
+/// Decimal digits, with single underscores between them where they are many.
+fn whole_number(text: &str) -> Option<usize> {
+    let is_run = |digits: &str| !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
+    if text.split('_').all(is_run) { text.replace('_', "").parse().ok() } else { None }
 }
 
 /// Prints a size in the largest binary unit that keeps it whole.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::{Expectation, LISTS, Op, View};
+use super::{Expectation, LISTS, Op, View, figure};
 use crate::smtp::behaviour::grammar::{GrammarError, nearest};
 use crate::smtp::behaviour::units::{A_SIZE, parse_duration, parse_size};
-use crate::stats::{Metric, Stats};
+use crate::stats::{Metric, Stats, Unit};
 
 /// The longer ones first where one begins with the other.
 const OPS: &[(&str, Op)] = &[
@@ -24,14 +24,6 @@ const AN_OP: &str = "expected one of == != < <= > >=";
 const A_VIEW: &str = "expected p50, p99.9 or another percentile, min, mean, max, count or rate";
 const A_DURATION: &str = "expected a duration with its unit, like 50ms or 1.5s";
 const A_NUMBER: &str = "expected a number, like 10000 or 1.5";
-
-/// What a value is told in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Time,
-    Octets,
-    Number,
-}
 
 impl FromStr for Expectation {
     type Err = GrammarError;
@@ -108,23 +100,22 @@ impl<'t> Cursor<'t> {
             };
         }
         let stats = Stats::default();
-        let Some(metric) = stats.metric(name) else { return self.error(place, unknown(name, &stats)) };
-        let is_of_counts = matches!(view, View::Count | View::Rate);
-        match (metric, view) {
-            (Metric::Count(_), _) if !is_of_counts => {
+        let Some(figure) = figure(&stats, name) else { return self.error(place, unknown(name, &stats)) };
+        let is_distribution = matches!(figure.value, Some(Metric::Durations(_) | Metric::Numbers(_)));
+        match (is_distribution, view) {
+            (false, View::Count | View::Rate) => Ok(figure.unit),
+            (false, _) => {
                 self.error(place, format!("{name} is a count: expected {name} alone, or rate({name})"))
             }
-            (Metric::Durations(_) | Metric::Numbers(_), _) if is_of_counts => self.error(
+            (true, View::Count | View::Rate) => self.error(
                 place,
                 format!(
                     "{name} is a distribution: expected p99({name}), min({name}), mean({name}), max({name}) or \
                      count({name})"
                 ),
             ),
-            (_, View::Samples) => Ok(Unit::Number),
-            (Metric::Durations(_), _) => Ok(Unit::Time),
-            _ if ["messages.bytes", "data.rate"].contains(&name) => Ok(Unit::Octets),
-            _ => Ok(Unit::Number),
+            (true, View::Samples) => Ok(Unit::Number),
+            (true, _) => Ok(figure.unit),
         }
     }
 
@@ -140,20 +131,17 @@ impl<'t> Cursor<'t> {
         self.skip_blanks();
         let text = self.text[self.at..].trim_end();
         let place = self.at..self.at + text.len();
-        let is_rate = view == View::Rate || (unit == Unit::Octets && view != View::Count);
+        let is_rate = view == View::Rate || unit == Unit::OctetsPerSecond;
         let plain = text.strip_suffix("/s").filter(|_| is_rate).unwrap_or(text).trim_end();
         let per_second = if is_rate { ", perhaps with /s behind it" } else { "" };
-        match unit {
-            Unit::Time => duration(text).map_or_else(|| self.error(place, A_DURATION), Ok),
-            Unit::Octets => match parse_size(plain) {
-                Some(octets) => Ok(octets as f64),
-                None => self.error(place, format!("expected {A_SIZE}{per_second}")),
-            },
-            Unit::Number => match number(plain) {
-                Some(number) => Ok(number),
-                None => self.error(place, format!("{A_NUMBER}{per_second}")),
-            },
-        }
+        let (value, expected) = match unit {
+            Unit::Microseconds => (duration(text), A_DURATION.to_owned()),
+            Unit::Octets | Unit::OctetsPerSecond => {
+                (parse_size(plain).map(|octets| octets as f64), format!("expected {A_SIZE}{per_second}"))
+            }
+            Unit::Number => (number(plain), format!("{A_NUMBER}{per_second}")),
+        };
+        value.map_or_else(|| self.error(place, expected), Ok)
     }
 }
 
@@ -172,8 +160,9 @@ fn view(word: &str) -> Option<View> {
 }
 
 fn unknown(name: &str, stats: &Stats) -> String {
-    let metrics = stats.metrics();
-    let names = metrics.iter().map(|(name, _)| name.as_str()).chain(LISTS.iter().map(|&(name, _)| name));
+    let figures = stats.figures();
+    let names = figures.iter().map(|figure| figure.name.as_str());
+    let names = names.chain(LISTS.iter().map(|&(name, _)| name));
     match nearest(name, names) {
         _ if name.is_empty() => A_SUBJECT.to_owned(),
         Some(nearest) => format!("unknown figure {name:?}: did you mean {nearest}?"),

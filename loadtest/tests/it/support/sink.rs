@@ -243,6 +243,11 @@ impl Session<'_> {
             Act::Close => ("", false),
             Act::Silence => return Ok(Some(String::new())),
         };
+        #[cfg(target_os = "linux")]
+        if !goes_on {
+            // In one packet with the end: the client sees both in one event.
+            socket2::SockRef::from(&self.stream).set_tcp_cork(true)?;
+        }
         self.stream.write_all(text.as_bytes())?;
         if goes_on {
             return Ok(Some(text.to_owned()));

@@ -6,6 +6,10 @@ use rand::rngs::ChaCha8Rng;
 
 use super::*;
 
+#[path = "../../../../tests/support/normal.rs"]
+mod normal;
+use self::normal::normal;
+
 const SAMPLES: usize = 20_000;
 
 fn duration() -> impl Strategy<Value = Duration> {
@@ -110,24 +114,6 @@ fn assert_follows(text: &str, distribution: impl Fn(f64) -> f64) {
         most.max((share - index / count).abs()).max(((index + 1.0) / count - share).abs())
     });
     assert!(distance < 1.63 / count.sqrt(), "{text}: {distance}");
-}
-
-/// The standard normal distribution function, by Simpson's rule.
-fn normal(z: f64) -> f64 {
-    let steps = 200;
-    let width = z / f64::from(steps);
-    let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let weight = |step: i32| {
-        if step == 0 || step == steps {
-            1.0
-        } else if step % 2 == 1 {
-            4.0
-        } else {
-            2.0
-        }
-    };
-    let sum: f64 = (0..=steps).map(|step| weight(step) * density(f64::from(step) * width)).sum();
-    0.5 + sum * width / 3.0
 }
 
 #[test]

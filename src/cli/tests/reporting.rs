@@ -1,0 +1,65 @@
+//! Reports, limits and expectations as flags, and in a file.
+
+use smtpmock::Milestone;
+
+use super::*;
+
+pub(super) const FILE: &str = r#"
+report = true
+hlog = "run.hlog"
+exit-after = ["10_000messages", "5m"]
+expect = ["messages == 10000", "p99(think.mail) < 50ms"]
+"#;
+
+fn settings(arguments: &[&str]) -> Settings {
+    match parsed(arguments, &[]) {
+        Ok(Action::Run(settings)) => *settings,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn flags_of_reports_set_what_they_name() {
+    let Reporting { text, json, html, progress, interval_log, .. } =
+        settings(&["-report", "-reportJson=j", "-reportHtml=h", "-progress", "-hlog=l"]).reporting;
+    assert!(text && progress);
+    assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
+    let Reporting { text, json, html, progress, interval_log, expectations } =
+        settings(&["-report", "-report=false", "-reportJson=j", "-reportJson="]).reporting;
+    assert!(!text && !progress && expectations.is_empty());
+    assert_eq!([json, html, interval_log], [None, None, None]);
+}
+
+#[test]
+fn limits_are_read_with_their_units() {
+    for (typed, limit) in [
+        ("10000messages", Limit::Milestone(Milestone::Messages(10_000))),
+        ("10_000 messages", Limit::Milestone(Milestone::Messages(10_000))),
+        ("1session", Limit::Milestone(Milestone::Sessions(1))),
+        ("60s", Limit::Time(Duration::from_secs(60))),
+        ("1m30s", Limit::Time(Duration::from_secs(90))),
+        ("2m", Limit::Time(Duration::from_secs(120))),
+    ] {
+        assert_eq!(settings(&["-exitAfter", typed]).exit_after, [limit], "{typed}");
+    }
+}
+
+#[test]
+fn a_file_takes_them_and_what_is_in_effect_is_listed() {
+    let settings =
+        settings(&["--config", "report.toml", "--backlog=5", "--backlog=7", "--hlog", "mine.hlog"]);
+    assert!(settings.reporting.text);
+    assert_eq!(settings.reporting.interval_log, Some("mine.hlog".into()));
+    let expectations: Vec<_> = settings.reporting.expectations.iter().map(ToString::to_string).collect();
+    assert_eq!(expectations, ["messages == 10000", "p99(think.mail) < 50ms"]);
+    let limits = [Limit::Milestone(Milestone::Messages(10_000)), Limit::Time(Duration::from_secs(300))];
+    assert_eq!(settings.exit_after, limits);
+    let effective = [
+        ("backlog", "7"),
+        ("report", "true"),
+        ("hlog", "mine.hlog"),
+        ("exit-after", "10_000messages\n5m"),
+        ("expect", "messages == 10000\np99(think.mail) < 50ms"),
+    ];
+    assert_eq!(settings.effective, effective.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}

@@ -1,0 +1,223 @@
+//! The report for programs. `SCHEMA.md` says what is where.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::encoding::encode;
+use super::{Report, Run};
+use crate::capture::timestamp;
+use crate::stats::{Figure, Metric, Numbers, Stats};
+
+/// The form of these files; a change that breaks readers raises it.
+pub(super) const SCHEMA: u64 = 1;
+
+/// Renders a report.
+pub(super) fn render(report: &Report<'_>) -> String {
+    let stats = report.stats();
+    let document = Document {
+        schema: SCHEMA,
+        program: "smtpmock",
+        version: env!("CARGO_PKG_VERSION"),
+        runs: report.runs().iter().map(RunView::new).collect(),
+        metrics: Metrics(stats.figures()),
+        refused: refused(stats),
+        pipelining_offered: stats.pipelining.offered,
+        sessions_by_shard: &stats.sessions_by_shard,
+        rules: stats
+            .rules
+            .iter()
+            .map(|of| RuleView { rule: &of.rule, reached: of.reached, fired: of.fired })
+            .collect(),
+        timeline: TimelineView::new(stats),
+        degraded: stats.degraded(),
+        findings: findings(stats),
+        verdicts: verdicts(report),
+    };
+    let mut text = serde_json::to_string_pretty(&document).expect("all its maps have texts for keys");
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+struct Document<'r> {
+    schema: u64,
+    program: &'static str,
+    version: &'static str,
+    runs: Vec<RunView<'r>>,
+    metrics: Metrics<'r>,
+    refused: BTreeMap<&'static str, &'r BTreeMap<u16, u64>>,
+    pipelining_offered: bool,
+    sessions_by_shard: &'r [u64],
+    rules: Vec<RuleView<'r>>,
+    timeline: TimelineView,
+    degraded: Vec<String>,
+    findings: Vec<FindingView>,
+    verdicts: Vec<VerdictView<'r>>,
+}
+
+#[derive(Serialize)]
+struct RunView<'r> {
+    version: &'r str,
+    started_at: Option<String>,
+    begins_s: f64,
+    ends_s: f64,
+    begins_at: Option<String>,
+    ends_at: Option<String>,
+    seed: u64,
+    #[serde(serialize_with = "pairs")]
+    settings: &'r [(String, String)],
+}
+
+impl<'r> RunView<'r> {
+    fn new(run: &'r Run) -> Self {
+        let at = |after: Duration| run.started_at.and_then(|at| at.checked_add(after)).map(timestamp);
+        Self {
+            version: &run.version,
+            started_at: at(Duration::ZERO),
+            begins_s: run.begins.as_secs_f64(),
+            ends_s: run.ends.as_secs_f64(),
+            begins_at: at(run.begins),
+            ends_at: at(run.ends),
+            seed: run.seed,
+            settings: &run.settings,
+        }
+    }
+}
+
+fn pairs<S: Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+}
+
+struct Metrics<'s>(Vec<Figure<'s>>);
+
+impl Serialize for Metrics<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|figure| (&figure.name, View::new(figure))))
+    }
+}
+
+/// A figure: a number, null where the system does not tell it, or a distribution.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum View {
+    Count(Option<u64>),
+    Distribution(Distribution),
+}
+
+impl View {
+    fn new(figure: &Figure<'_>) -> Self {
+        let distribution = |numbers| Self::Distribution(Distribution::new(numbers, figure.unit.name()));
+        match figure.value {
+            None => Self::Count(None),
+            Some(Metric::Count(count)) => Self::Count(Some(count)),
+            Some(Metric::Durations(durations)) => distribution(durations.as_numbers()),
+            Some(Metric::Numbers(numbers)) => distribution(numbers),
+        }
+    }
+}
+
+/// Where nothing was measured, all but the count is null.
+#[derive(Serialize)]
+struct Distribution {
+    unit: &'static str,
+    count: u64,
+    min: Option<u64>,
+    mean: Option<f64>,
+    p50: Option<u64>,
+    p90: Option<u64>,
+    p99: Option<u64>,
+    #[serde(rename = "p99.9")]
+    p99_9: Option<u64>,
+    max: Option<u64>,
+    histogram: Option<String>,
+}
+
+impl Distribution {
+    fn new(numbers: &Numbers, unit: &'static str) -> Self {
+        let histogram = numbers.histogram();
+        let at = |share| histogram.map(|_| numbers.quantile(share));
+        Self {
+            unit,
+            count: numbers.count(),
+            min: histogram.map(|_| numbers.min()),
+            mean: histogram.map(|_| numbers.mean()),
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: histogram.map(|_| numbers.max()),
+            histogram: histogram.map(encode),
+        }
+    }
+}
+
+fn refused(stats: &Stats) -> BTreeMap<&'static str, &BTreeMap<u16, u64>> {
+    let stages = stats.stages.iter().filter(|(_, own)| !own.refused.is_empty());
+    stages.map(|(stage, own)| (stage.name(), &own.refused)).collect()
+}
+
+#[derive(Serialize)]
+struct RuleView<'r> {
+    rule: &'r str,
+    reached: u64,
+    fired: u64,
+}
+
+#[derive(Serialize)]
+struct TimelineView {
+    interval_s: u64,
+    intervals: Vec<IntervalView>,
+}
+
+#[derive(Serialize)]
+struct IntervalView {
+    at_s: u64,
+    opened: u64,
+    closed: u64,
+    messages: u64,
+    refused: u64,
+}
+
+impl TimelineView {
+    fn new(stats: &Stats) -> Self {
+        let view = |(start, of): (Duration, &crate::stats::Interval)| IntervalView {
+            at_s: start.as_secs(),
+            opened: of.opened,
+            closed: of.closed,
+            messages: of.messages,
+            refused: of.refused,
+        };
+        let timeline = &stats.timeline;
+        Self {
+            interval_s: timeline.interval().as_secs(),
+            intervals: timeline.intervals().map(view).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    name: &'static str,
+    text: String,
+    reference: &'static str,
+}
+
+fn findings(stats: &Stats) -> Vec<FindingView> {
+    let view =
+        |of: crate::stats::Finding| FindingView { name: of.name, text: of.text, reference: of.reference };
+    stats.findings().into_iter().map(view).collect()
+}
+
+#[derive(Serialize)]
+struct VerdictView<'r> {
+    expectation: &'r str,
+    found: &'r str,
+    kept: bool,
+}
+
+fn verdicts<'r>(report: &'r Report<'_>) -> Vec<VerdictView<'r>> {
+    let verdicts = report.verdicts.iter();
+    verdicts.map(|of| VerdictView { expectation: &of.expectation, found: &of.found, kept: of.kept }).collect()
+}

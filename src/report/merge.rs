@@ -1,0 +1,86 @@
+//! The sum of several runs.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use super::read::ReadError;
+use super::{Report, Run};
+use crate::stats::{Additive, RuleStats, Stats};
+
+/// Adds a run to others. Their clocks become one, which starts with the earliest.
+pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'static>, ReadError> {
+    check_apart(&whole.runs, &other.runs)?;
+    let Report { stats, mut runs, .. } = whole;
+    let mut stats = stats.into_owned();
+    let start = stats.started_at.into_iter().chain(other.stats.started_at).min();
+    start_at(&mut stats, start);
+    let mut others = other.stats.clone().into_owned();
+    start_at(&mut others, start);
+    stats.merge(&others);
+    stats.begins = stats.begins.min(others.begins);
+    stats.ends = stats.ends.max(others.ends);
+    stats.sessions_by_shard.extend(&others.sessions_by_shard);
+    add_rules(&mut stats.rules, &others.rules);
+    runs.extend_from_slice(&other.runs);
+    // What was expected was expected of one run.
+    Ok(Report { stats: Cow::Owned(stats), runs, verdicts: Vec::new() })
+}
+
+/// When the earliest server started, and from when to when after that there are figures.
+pub(super) fn span(runs: &[Run]) -> (Option<SystemTime>, Duration, Duration) {
+    let start = runs.iter().filter_map(|run| run.started_at).min();
+    let later = |run: &Run| later(run.started_at, start);
+    let begins = runs.iter().map(|run| run.begins.saturating_add(later(run))).min();
+    let ends = runs.iter().map(|run| run.ends.saturating_add(later(run))).max();
+    (start, begins.unwrap_or_default(), ends.unwrap_or_default())
+}
+
+fn later(started_at: Option<SystemTime>, start: Option<SystemTime>) -> Duration {
+    started_at.zip(start).and_then(|(own, start)| own.duration_since(start).ok()).unwrap_or_default()
+}
+
+/// Tells all times by a clock that started earlier.
+fn start_at(stats: &mut Stats, start: Option<SystemTime>) {
+    let by = later(stats.started_at, start);
+    if !by.is_zero() {
+        stats.begins = stats.begins.saturating_add(by);
+        stats.ends = stats.ends.saturating_add(by);
+        stats.timeline = stats.timeline.shifted(by);
+    }
+    stats.started_at = start;
+}
+
+/// The same run twice would be a false sum; two parts of a run that follow each other are fine.
+fn check_apart(own: &[Run], others: &[Run]) -> Result<(), ReadError> {
+    let pairs = own.iter().flat_map(|one| others.iter().map(move |other| (one, other)));
+    for (one, other) in pairs {
+        let is_same =
+            one.started_at.is_some() && (one.started_at, one.seed) == (other.started_at, other.seed);
+        if is_same && one.begins < other.ends && other.begins < one.ends {
+            let run = super::text::of_run(other);
+            return Err(ReadError::new(
+                "runs",
+                format!("`{run}` was in a report before; give each run once"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Rules with the same text are the same rule, each time it stands there.
+fn add_rules(own: &mut Vec<RuleStats>, others: &[RuleStats]) {
+    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, rule) in own.iter().enumerate().rev() {
+        places.entry(rule.rule.clone()).or_default().push(index);
+    }
+    for other in others {
+        match places.get_mut(&other.rule).and_then(Vec::pop) {
+            Some(index) => {
+                own[index].reached.merge(&other.reached);
+                own[index].fired.merge(&other.fired);
+            }
+            None => own.push(other.clone()),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! One line while a run goes on.
+
+use super::tables::rate;
+use super::units::duration;
+use crate::stats::{Additive, Durations, StageStats, Stats};
+
+/// What happened since the last line, and in all, without a line end.
+pub(super) fn line(difference: &Stats, total: &Stats) -> String {
+    let think = over_stages(difference, |stage| &stage.think);
+    let service = over_stages(difference, |stage| &stage.service);
+    let at = |durations: &Durations, share| match durations.count() {
+        0 => "-".to_owned(),
+        _ => duration(durations.quantile(share)),
+    };
+    let refused: u64 = total.stages.iter().flat_map(|(_, stage)| stage.refused.values()).sum();
+    let state = if total.degraded().is_empty() { "" } else { "  DEGRADED" };
+    format!(
+        "{:>5} s  {:>6}/s  {} messages  {} open  {refused} refused  think p50 {} p99 {}  service p99 {}{state}",
+        total.ends.as_secs(),
+        rate(difference),
+        total.messages.accepted,
+        total.sessions_open(),
+        at(&think, 0.5),
+        at(&think, 0.99),
+        at(&service, 0.99),
+    )
+}
+
+fn over_stages(stats: &Stats, of: impl Fn(&StageStats) -> &Durations) -> Durations {
+    let mut all = Durations::default();
+    stats.stages.iter().for_each(|(_, stage)| all.merge(of(stage)));
+    all
+}

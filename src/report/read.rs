@@ -1,0 +1,198 @@
+//! A report from its JSON. What follows from other fields (quantiles, findings, …) is not read but worked out anew.
+
+mod place;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::encoding::decode;
+use super::json::SCHEMA;
+use super::{Report, Run, Verdict, merge};
+use crate::smtp::Stage;
+use crate::stats::{Additive, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
+
+use place::Place;
+
+/// Why a text is no report, or why reports can't be added up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadError {
+    /// Which text of several, from 1.
+    report: Option<usize>,
+    /// Where in it; empty for all of it.
+    field: String,
+    problem: String,
+}
+
+impl ReadError {
+    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { report: None, field: field.into(), problem: problem.into() }
+    }
+
+    /// The same, of this text of several.
+    pub(super) fn of_report(self, index: usize) -> Self {
+        Self { report: Some(index + 1), ..self }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(report) = self.report {
+            write!(f, "report {report}: ")?;
+        }
+        let colon = if self.field.is_empty() { "" } else { ": " };
+        write!(f, "{}{colon}{}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// Reads a report.
+pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
+    let document: Value =
+        serde_json::from_str(text).map_err(|error| ReadError::new("", format!("not JSON: {error}")))?;
+    let document = Place::of(&document);
+    check_form(&document)?;
+    let runs = document.field("runs")?.each(run)?;
+    let mut stats = Stats::default();
+    metrics(&document.field("metrics")?, &mut stats)?;
+    refused(&document.field("refused")?, &mut stats)?;
+    stats.pipelining.offered = document.field("pipelining_offered")?.bool()?;
+    stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Place::count)?;
+    stats.rules = document.field("rules")?.each(rule)?;
+    stats.timeline = timeline(&document.field("timeline")?)?;
+    let first =
+        runs.first().ok_or_else(|| ReadError::new("runs", "is empty; a report is of a run at least"))?;
+    stats.seed = first.seed;
+    (stats.started_at, stats.begins, stats.ends) = merge::span(&runs);
+    let verdicts = document.field("verdicts")?.each(verdict)?;
+    Ok(Report { stats: Cow::Owned(stats), runs, verdicts })
+}
+
+fn check_form(document: &Place<'_>) -> Result<(), ReadError> {
+    if document.get("program").and_then(|place| place.text().ok()) != Some("smtpmock") {
+        return Err(ReadError::new(
+            "program",
+            "no report of smtpmock, which says `\"program\": \"smtpmock\"`",
+        ));
+    }
+    let schema = document.field("schema")?;
+    match schema.count()? {
+        SCHEMA => Ok(()),
+        other => Err(schema.error(format!("is {other}; this program reads {SCHEMA}"))),
+    }
+}
+
+fn run(place: &Place<'_>) -> Result<Run, ReadError> {
+    let run = Run {
+        version: place.field("version")?.text()?.to_owned(),
+        started_at: place.field("started_at")?.or_null(Place::timestamp)?,
+        begins: place.field("begins_s")?.seconds()?,
+        ends: place.field("ends_s")?.seconds()?,
+        seed: place.field("seed")?.number()?,
+        settings: place
+            .field("settings")?
+            .entries(|name, value| Ok((name.to_owned(), value.text()?.to_owned())))?,
+    };
+    if run.begins > run.ends {
+        return Err(place.error("ends before it begins"));
+    }
+    Ok(run)
+}
+
+fn metrics(place: &Place<'_>, stats: &mut Stats) -> Result<(), ReadError> {
+    let units: std::collections::BTreeMap<String, Unit> =
+        Stats::default().figures().into_iter().map(|figure| (figure.name, figure.unit)).collect();
+    place.entries(|name, value| {
+        let (Some(slot), Some(unit)) = (stats.slot(name), units.get(name)) else {
+            let version = env!("CARGO_PKG_VERSION");
+            return Err(value
+                .error(format!("smtpmock {version} knows no such figure; use the version that wrote it")));
+        };
+        metric(value, slot, *unit)
+    })?;
+    Ok(())
+}
+
+fn metric(place: &Place<'_>, slot: Slot<'_>, unit: Unit) -> Result<(), ReadError> {
+    match slot {
+        Slot::Derived => {}
+        Slot::Count(count) => *count = place.count()?,
+        Slot::Peak(peak) => peak.see(place.count()?),
+        Slot::Told(count) => *count = place.or_null(Place::count)?,
+        Slot::Numbers(numbers) => *numbers = distribution(place, unit)?,
+        Slot::Durations(durations) => *durations = Durations::from_numbers(distribution(place, unit)?),
+    }
+    Ok(())
+}
+
+fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
+    let named = place.field("unit")?;
+    if named.text()? != unit.name() {
+        return Err(named.error(format!("is not {}", unit.name())));
+    }
+    let text = place.field("histogram")?;
+    let numbers = match text.or_null(Place::text)? {
+        None => Numbers::default(),
+        Some(encoded) => Numbers::from_histogram(&decode(encoded).map_err(|problem| text.error(problem))?),
+    };
+    let count = place.field("count")?;
+    if count.count()? != numbers.count() {
+        return Err(count.error(format!("is not that of the histogram, which has {}", numbers.count())));
+    }
+    Ok(numbers)
+}
+
+fn refused(place: &Place<'_>, stats: &mut Stats) -> Result<(), ReadError> {
+    place.entries(|name, codes| {
+        let stage = Stage::ALL.iter().copied().find(|stage| stage.name() == name);
+        let stage = stage.ok_or_else(|| {
+            let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
+            codes.error(format!("is no stage; they are {}", names.join(", ")))
+        })?;
+        codes.entries(|code, count| {
+            let code = code.parse().ok().filter(|code| (400..600).contains(code));
+            let code = code.ok_or_else(|| count.error("is no code of a refusal, 400 to 599"))?;
+            stats.stages[stage].refused.insert(code, count.count()?);
+            Ok(())
+        })
+    })?;
+    Ok(())
+}
+
+fn rule(place: &Place<'_>) -> Result<RuleStats, ReadError> {
+    Ok(RuleStats {
+        rule: place.field("rule")?.text()?.to_owned(),
+        reached: place.field("reached")?.count()?,
+        fired: place.field("fired")?.count()?,
+    })
+}
+
+fn verdict(place: &Place<'_>) -> Result<Verdict, ReadError> {
+    Ok(Verdict {
+        expectation: place.field("expectation")?.text()?.to_owned(),
+        found: place.field("found")?.text()?.to_owned(),
+        kept: place.field("kept")?.bool()?,
+    })
+}
+
+fn timeline(place: &Place<'_>) -> Result<Timeline, ReadError> {
+    let length = place.field("interval_s")?;
+    let mut timeline = Timeline::with_interval(Duration::from_secs(length.count()?))
+        .ok_or_else(|| length.error("is no length of an interval: 1, 2, 4, 8, …"))?;
+    let intervals = place.field("intervals")?.each(|row| {
+        let interval = Interval {
+            opened: row.field("opened")?.count()?,
+            closed: row.field("closed")?.count()?,
+            messages: row.field("messages")?.count()?,
+            refused: row.field("refused")?.count()?,
+        };
+        Ok((row.field("at_s")?.seconds()?, interval))
+    })?;
+    for (start, interval) in intervals {
+        timeline.at(start).merge(&interval);
+    }
+    Ok(timeline)
+}

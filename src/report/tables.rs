@@ -1,0 +1,171 @@
+//! The tables of a report, as data: text and page show the same.
+
+use super::units::{decimal, duration, octets};
+use super::{Report, Run};
+use crate::stats::{Durations, Figure, Metric, Numbers, Stats, Unit, Verdict};
+
+/// The quantiles that are shown.
+pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+
+/// A table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table {
+    /// What its rows have in common.
+    pub(super) title: &'static str,
+    pub(super) columns: Vec<Column>,
+    /// As many cells as columns.
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// How a column is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) head: &'static str,
+    pub(super) is_number: bool,
+}
+
+const fn words(head: &'static str) -> Column {
+    Column { head, is_number: false }
+}
+
+const fn number(head: &'static str) -> Column {
+    Column { head, is_number: true }
+}
+
+/// Distributions, by the beginning of their names.
+const SECTIONS: &[(&str, &str)] = &[
+    ("think.", "think time: from our reply to this command of the client"),
+    ("service.", "service time: from this command to our reply, injected delay taken off"),
+    ("gave_up.", "gave up: waited for the reply to this, then closed the connection"),
+    ("left.", "left: closed without QUIT so long after the reply to this"),
+    ("session.", "sessions"),
+    ("data.", "message data"),
+    ("message.", "messages"),
+    ("pipelining.", "commands sent together"),
+    ("retries.", "retries after a 4yz reply"),
+    ("delay.", "delays of replies: as configured, what came of them, the difference"),
+    ("loop.", "turns of the server's event loops"),
+];
+
+/// All tables that have rows, in their order.
+pub(super) fn tables(report: &Report<'_>) -> Vec<Table> {
+    let stats = report.stats();
+    let figures = stats.figures();
+    let mut tables = vec![verdicts(report), counts(&figures), stages(stats), rules(stats)];
+    tables.extend(SECTIONS.iter().map(|(prefix, title)| distributions(prefix, title, &figures)));
+    tables.push(settings(report.runs()));
+    tables.retain(|table| !table.rows.is_empty());
+    tables
+}
+
+fn distributions(prefix: &str, title: &'static str, figures: &[Figure<'_>]) -> Table {
+    let mut columns = vec![words(""), number("count")];
+    columns.extend(QUANTILES.map(|(name, _)| number(name)));
+    columns.push(number("max"));
+    let rows = figures.iter().filter(|figure| figure.name.starts_with(prefix));
+    Table { title, columns, rows: rows.filter_map(distribution).collect() }
+}
+
+fn distribution(figure: &Figure<'_>) -> Option<Vec<String>> {
+    let cells = match figure.value? {
+        Metric::Count(_) => None,
+        Metric::Durations(durations) => durations_row(durations),
+        Metric::Numbers(numbers) => numbers_row(numbers, figure.unit),
+    };
+    let mut row = vec![figure.name.clone()];
+    row.extend(cells?);
+    Some(row)
+}
+
+fn durations_row(durations: &Durations) -> Option<Vec<String>> {
+    let mut row = vec![durations.count().to_string()];
+    row.extend(QUANTILES.map(|(_, share)| duration(durations.quantile(share))));
+    row.push(duration(durations.max()));
+    (durations.count() > 0).then_some(row)
+}
+
+fn numbers_row(numbers: &Numbers, unit: Unit) -> Option<Vec<String>> {
+    let mut row = vec![numbers.count().to_string()];
+    row.extend(QUANTILES.map(|(_, share)| show(numbers.quantile(share), unit)));
+    row.push(show(numbers.max(), unit));
+    (numbers.count() > 0).then_some(row)
+}
+
+/// A value in its unit.
+pub(super) fn show(value: u64, unit: Unit) -> String {
+    match unit {
+        Unit::Number => value.to_string(),
+        Unit::Octets => octets(value),
+        Unit::OctetsPerSecond => format!("{}/s", octets(value)),
+        Unit::Microseconds => duration(std::time::Duration::from_micros(value)),
+    }
+}
+
+fn counts(figures: &[Figure<'_>]) -> Table {
+    // Those of the stages have a table of their own.
+    let is_plain =
+        |figure: &&Figure<'_>| !figure.name.starts_with("count.") && !figure.name.starts_with("refused.");
+    let row = |figure: &Figure<'_>| match figure.value? {
+        Metric::Count(count) if count > 0 => {
+            Some(vec![figure.name.clone(), show(count, figure.unit), figure.meaning.to_owned()])
+        }
+        _ => None,
+    };
+    Table {
+        title: "counts",
+        columns: vec![words(""), number(""), words("")],
+        rows: figures.iter().filter(is_plain).filter_map(row).collect(),
+    }
+}
+
+fn stages(stats: &Stats) -> Table {
+    let rows = stats.stages.iter().filter(|(_, own)| own.count > 0).map(|(stage, own)| {
+        let codes: Vec<String> = own.refused.iter().map(|(code, count)| format!("{code} x{count}")).collect();
+        let refused = own.refused.values().sum::<u64>();
+        vec![stage.name().to_owned(), own.count.to_string(), refused.to_string(), codes.join(", ")]
+    });
+    Table {
+        title: "stages: commands, greetings and messages, and how many were refused with which codes",
+        columns: vec![words(""), number("count"), number("refused"), words("")],
+        rows: rows.collect(),
+    }
+}
+
+fn rules(stats: &Stats) -> Table {
+    let row = |rule: &crate::stats::RuleStats| {
+        vec![rule.reached.to_string(), rule.fired.to_string(), rule.rule.clone()]
+    };
+    Table {
+        title: "rules",
+        columns: vec![number("reached"), number("fired"), words("rule")],
+        rows: stats.rules.iter().map(row).collect(),
+    }
+}
+
+fn verdicts(report: &Report<'_>) -> Table {
+    let row = |verdict: &Verdict| {
+        let word = if verdict.kept { "kept" } else { "NOT KEPT" };
+        vec![word.to_owned(), verdict.expectation.clone(), verdict.found.clone()]
+    };
+    Table {
+        title: "expectations",
+        columns: vec![words(""), words(""), words("found")],
+        rows: report.verdicts.iter().map(row).collect(),
+    }
+}
+
+fn settings(runs: &[Run]) -> Table {
+    let settings = runs.iter().flat_map(|run| &run.settings);
+    // A value of several lines is a list.
+    let rows = settings.flat_map(|(name, value)| {
+        let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
+        names.zip(value.lines()).map(|(name, line)| vec![name.to_owned(), line.to_owned()])
+    });
+    Table { title: "settings", columns: vec![words(""), words("")], rows: rows.collect() }
+}
+
+/// Messages a second, over all of the time.
+pub(super) fn rate(stats: &Stats) -> String {
+    let seconds = stats.length().as_secs_f64();
+    decimal(if seconds > 0.0 { stats.messages.accepted as f64 / seconds } else { 0.0 })
+}

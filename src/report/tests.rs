@@ -1,0 +1,255 @@
+//! Reports as data: what is written reads back, and sums are sums.
+
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Report, Verdict, merge};
+use crate::smtp::Stage;
+use crate::stats::{Additive, Metric, RuleStats, Slot, Stats};
+
+/// Measures something of each count, and of some distributions: to write and read all of them takes long.
+fn fill(stats: &mut Stats, values: &[u64]) {
+    let names: Vec<String> = stats.metrics().into_iter().map(|(name, _)| name).collect();
+    for (index, name) in names.iter().enumerate() {
+        let value = values.first().map_or(0, |value| value.rotate_right(index as u32 % 7) % (1 << 50));
+        let mut values = values.iter().filter(|value| (**value + index as u64).is_multiple_of(16)).copied();
+        match stats.slot(name).expect("a figure that has a name") {
+            Slot::Derived => {}
+            Slot::Count(count) => *count = value,
+            Slot::Peak(peak) => peak.see(value),
+            Slot::Told(count) => *count = Some(value).filter(|value| value % 2 == 0),
+            Slot::Numbers(numbers) => values.for_each(|value| numbers.add(value)),
+            Slot::Durations(durations) => {
+                values.for_each(|value| durations.add(Duration::from_micros(value)))
+            }
+        }
+    }
+    for value in values {
+        let stage = Stage::ALL[*value as usize % Stage::ALL.len()];
+        *stats.stages[stage].refused.entry(400 + (value % 160) as u16).or_default() += value % 1000 + 1;
+        let interval = stats.timeline.at(Duration::from_secs(value % 400));
+        interval.messages += value % 50;
+        interval.opened += 1;
+    }
+    let rule =
+        |value: &u64| RuleStats { rule: format!("rule {}", value % 3), reached: value % 9, fired: value % 5 };
+    stats.rules = values.iter().map(rule).collect();
+    stats.sessions_by_shard = values.iter().map(|value| value % 100).collect();
+}
+
+prop_compose! {
+    fn any_stats()(
+        values in prop::collection::vec(prop_oneof![9 => 0u64..1 << 16, 1 => 0u64..1 << 50], 0..12),
+        started in 0u64..300,
+        begins in 0u64..100_000_000_000,
+        length in 0u64..1_000_000_000_000,
+        seed: u64,
+        offered: bool,
+    ) -> Stats {
+        let mut stats = Stats::default();
+        fill(&mut stats, &values);
+        stats.started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_389_338 + started));
+        stats.begins = Duration::from_nanos(begins);
+        stats.ends = stats.begins + Duration::from_nanos(length);
+        stats.seed = seed;
+        stats.pipelining.offered = offered;
+        stats
+    }
+}
+
+fn value(json: &str) -> Value {
+    serde_json::from_str(json).expect("JSON")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn what_is_written_reads_back(stats in any_stats(), kept: bool) {
+        let verdict = Verdict { expectation: "messages == 3".into(), found: "4".into(), kept };
+        let report = Report::new(&stats).settings([("port".to_owned(), "25".to_owned())]).verdicts([verdict.clone()]);
+        let read = Report::read(&report.json()).expect("a report");
+        prop_assert_eq!(read.stats(), &stats);
+        prop_assert_eq!(read.runs(), report.runs());
+        prop_assert_eq!(&read.verdicts, &[verdict]);
+        prop_assert_eq!(read.json(), report.json());
+        prop_assert_eq!(read.text(), report.text());
+    }
+
+    #[test]
+    fn the_merge_of_reports_is_the_report_of_the_sum(first in any_stats(), mut second in any_stats()) {
+        // On one clock, so that nothing is to be moved.
+        second.started_at = first.started_at;
+        let merged = merge(&[&Report::new(&first).json(), &Report::new(&second).json()]);
+        let apart = first.seed != second.seed || first.begins >= second.ends || second.begins >= first.ends;
+        prop_assert_eq!(merged.is_ok(), apart);
+        let Ok(merged) = merged else { return Ok(()) };
+        let mut sum = first.clone();
+        sum.merge(&second);
+        let (merged, sum) = (value(&merged), value(&Report::new(&sum).json()));
+        for field in ["metrics", "refused", "pipelining_offered", "timeline", "degraded", "findings"] {
+            prop_assert_eq!(&merged[field], &sum[field], "{}", field);
+        }
+        prop_assert_eq!(merged["runs"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn reports_add_up_in_any_order(mut all in prop::array::uniform3(any_stats())) {
+        (0..).zip(&mut all).for_each(|(seed, stats)| stats.seed = seed);
+        let texts = all.each_ref().map(|stats| Report::new(stats).json());
+        let [a, b, c] = texts.each_ref().map(String::as_str);
+        let left = merge(&[&merge(&[a, b]).expect("a sum"), c]).expect("a sum");
+        prop_assert_eq!(&left, &merge(&[a, b, c]).expect("a sum"));
+        let (left, right) = (value(&left), value(&merge(&[c, b, a]).expect("a sum")));
+        for field in ["metrics", "refused", "timeline", "degraded", "findings"] {
+            prop_assert_eq!(&left[field], &right[field], "{}", field);
+        }
+        let of_rules = |stats: &Stats| stats.rules.iter().map(|rule| rule.reached).sum::<u64>();
+        let sum = Report::read(&left.to_string()).expect("a report");
+        prop_assert_eq!(of_rules(sum.stats()), all.iter().map(of_rules).sum::<u64>());
+    }
+}
+
+#[test]
+fn clocks_become_one_that_starts_with_the_earliest_server() {
+    let run = |after: u64, seed| {
+        let mut stats = Stats::default();
+        stats.started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + after));
+        stats.ends = Duration::from_secs(10);
+        stats.seed = seed;
+        stats.timeline.at(Duration::from_secs(3)).messages = 1;
+        Report::new(&stats).json()
+    };
+    let (early, late) = (run(0, 1), run(7, 2));
+    for order in [[&early, &late], [&late, &early]] {
+        let merged = merge(&order.map(String::as_str)).expect("a sum");
+        let report = Report::read(&merged).expect("a report");
+        assert_eq!(report.stats().length(), Duration::from_secs(17));
+        let rows: Vec<_> =
+            report.stats().timeline.intervals().map(|(start, row)| (start.as_secs(), row.messages)).collect();
+        assert_eq!((rows.first(), rows.last(), rows.len()), (Some(&(3, 1)), Some(&(10, 1)), 8));
+    }
+}
+
+#[test]
+fn rules_of_the_same_text_are_told_apart_by_their_place() {
+    let with = |rules: &[(&str, u64)], seed| {
+        let mut stats = Stats::default();
+        stats.seed = seed;
+        stats.rules = rules
+            .iter()
+            .map(|(rule, fired)| RuleStats { rule: (*rule).into(), reached: 9, fired: *fired })
+            .collect();
+        Report::new(&stats).json()
+    };
+    let merged =
+        merge(&[&with(&[("a", 1), ("b", 2), ("a", 3)], 1), &with(&[("a", 10), ("a", 30), ("c", 5)], 2)]);
+    let rules = value(&merged.expect("a sum"))["rules"].clone();
+    let fired: Vec<_> = rules
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|rule| (rule["rule"].clone(), rule["fired"].clone()))
+        .collect();
+    assert_eq!(
+        fired,
+        [("a", 11), ("b", 2), ("a", 33), ("c", 5)].map(|(rule, fired)| (json!(rule), json!(fired)))
+    );
+}
+
+/// A report with something in it, whose field at this pointer is something else.
+fn tampered(pointer: &str, other: Value) -> String {
+    let mut stats = Stats::default();
+    fill(&mut stats, &[7, 1_000_003, 5_500_000]);
+    stats.stages[Stage::Mail].think.add(Duration::from_millis(7));
+    stats.stages[Stage::Mail].think.add(Duration::from_millis(9));
+    let mut report = value(&Report::new(&stats).json());
+    *report.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is in a report")) = other;
+    report.to_string()
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
+    let cases = [
+        ("/schema", json!(2), "schema: is 2; this program reads 1"),
+        ("/program", json!("smtpload"), "program: no report of smtpmock"),
+        ("/metrics/sessions", json!(-1), "metrics.sessions: -1 is not a count: a whole number from 0"),
+        ("/metrics/sessions", json!(1u64 << 60), "is not a count"),
+        (
+            "/metrics/think.mail/count",
+            json!(17),
+            "metrics.think.mail.count: is not that of the histogram, which has 2",
+        ),
+        ("/metrics/think.mail/unit", json!("ms"), "metrics.think.mail.unit: is not µs"),
+        (
+            "/metrics/think.mail/histogram",
+            json!("HISTF%"),
+            "think.mail.histogram: the histogram is not base64",
+        ),
+        ("/metrics/think.mail/histogram", json!("AAAA"), "the histogram is not in HdrHistogram's V2 form"),
+        ("/metrics", json!({"sessions.lost": 1}), "metrics.sessions.lost: smtpmock 3"),
+        ("/refused", json!({"mali": {"550": 1}}), "refused.mali: is no stage; they are connect,"),
+        ("/refused", json!({"mail": {"250": 1}}), "refused.mail.250: is no code of a refusal, 400 to 599"),
+        ("/runs", json!([]), "runs: is empty"),
+        (
+            "/runs/0/started_at",
+            json!("yesterday"),
+            "runs.0.started_at: \"yesterday\" is not a time since 1970",
+        ),
+        ("/runs/0/begins_s", json!(5), "runs.0: ends before it begins"),
+        ("/timeline/interval_s", json!(3), "timeline.interval_s: is no length of an interval: 1, 2, 4"),
+        ("/timeline/intervals/0", json!({"at_s": 1}), "timeline.intervals.0.opened: is missing"),
+        ("/pipelining_offered", json!(1), "pipelining_offered: 1 is not true or false"),
+    ];
+    let good = Report::new(&Stats::default()).json();
+    for (pointer, other, message) in cases {
+        let error = merge(&[&good, &tampered(pointer, other)]).expect_err(pointer).to_string();
+        assert!(error.starts_with("report 2: ") && error.contains(message), "{error} instead of {message}");
+    }
+    assert!(merge(&["{"]).expect_err("not JSON").to_string().starts_with("report 1: not JSON: "));
+    assert_eq!(merge(&[]).expect_err("nothing").to_string(), "there is no report to add up");
+}
+
+#[test]
+fn far_apart_and_full_of_the_largest_counts_they_still_add_up() {
+    let mut far = value(&tampered("/metrics/sessions", json!(1u64 << 53)));
+    let at = |text: &str, seed: u64| {
+        let mut report = far.clone();
+        report["runs"][0]["started_at"] = json!(text);
+        report["runs"][0]["seed"] = json!(seed);
+        report.to_string()
+    };
+    let (early, late) = (at("1970-01-01T00:00:00Z", 1), at("9999-12-31T23:59:59Z", 2));
+    let merged = value(&merge(&[&early, &late]).expect("a sum"));
+    assert_eq!(merged["metrics"]["sessions"], json!(1u64 << 54));
+    far["runs"][0]["started_at"] = json!("+10000-01-01T00:00:00Z");
+    assert!(merge(&[&far.to_string()]).is_err());
+}
+
+#[test]
+fn the_schema_lists_every_figure() {
+    let schema = include_str!("SCHEMA.md");
+    let (_, table) = schema.split_once("## Figures").expect("a part about figures");
+    let stats = Stats::default();
+    let mut wanted: Vec<String> = Vec::new();
+    for figure in stats.figures() {
+        let (kind, unit) = match figure.value {
+            Some(Metric::Durations(_) | Metric::Numbers(_)) => ("distribution", figure.unit.name()),
+            _ => ("count", figure.unit.name()),
+        };
+        let of_stage =
+            Stage::ALL.iter().find_map(|stage| figure.name.strip_suffix(&format!(".{}", stage.name())));
+        let name = match of_stage {
+            Some(name) if stats.metric(&format!("{name}.unknown")).is_some() => format!("{name}.STAGE"),
+            _ => figure.name,
+        };
+        let row = format!("| `{name}` | {kind} | {unit} | {} |", figure.meaning);
+        if wanted.last() != Some(&row) {
+            wanted.push(row);
+        }
+    }
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows, wanted, "SCHEMA.md should have:\n{}", wanted.join("\n"));
+}

@@ -1,0 +1,142 @@
+//! The report for people, on a terminal.
+
+use std::fmt::Write as _;
+
+use super::tables::{Column, Table, rate, tables};
+use super::units::{duration, octets};
+use super::{Report, Run};
+use crate::capture::timestamp;
+use crate::stats::Finding;
+
+/// Lines of running text are broken here, in characters.
+const WIDTH: usize = 96;
+/// What is longer is not padded to, in characters: one long name would push all else off the screen.
+const WIDEST_CELL: usize = 40;
+
+/// Appends a line; a String takes every write.
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+/// Renders a report.
+pub(super) fn render(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    head(report, &mut out);
+    degraded(report, &mut out);
+    findings(&report.stats().findings(), &mut out);
+    for one in tables(report) {
+        table(&one, &mut out);
+    }
+    out
+}
+
+fn head(report: &Report<'_>, out: &mut String) {
+    let stats = report.stats();
+    for run in report.runs() {
+        line!(out, "{}", of_run(run));
+    }
+    let (messages, sessions) = (&stats.messages, &stats.sessions);
+    line!(
+        out,
+        "{} messages accepted ({}/s, {}), {} refused, {} aborted",
+        messages.accepted,
+        rate(stats),
+        octets(messages.bytes),
+        messages.refused,
+        messages.aborted
+    );
+    line!(
+        out,
+        "{} sessions, {} open, at most {} at a time",
+        sessions.opened,
+        stats.sessions_open(),
+        sessions.peak.get()
+    );
+}
+
+/// `smtpmock 3.0.0, started 2026-11-22T22:45:24.000000Z, 12.3 s, seed 42`.
+pub(super) fn of_run(run: &Run) -> String {
+    let started = run.started_at.map_or_else(String::new, |at| format!(", started {}", timestamp(at)));
+    let span = match run.begins {
+        begins if begins.is_zero() => duration(run.ends),
+        begins => format!("from {} to {}", duration(begins), duration(run.ends)),
+    };
+    format!("smtpmock {}{started}, {span}, seed {}", run.version, run.seed)
+}
+
+fn degraded(report: &Report<'_>, out: &mut String) {
+    let reasons = report.stats().degraded();
+    if !reasons.is_empty() {
+        line!(out, "\nDEGRADED: the server itself did worse than its measurements need");
+    }
+    for reason in reasons {
+        paragraph("  * ", &reason, out);
+    }
+}
+
+fn findings(findings: &[Finding], out: &mut String) {
+    if !findings.is_empty() {
+        line!(out, "\nfindings");
+    }
+    for finding in findings {
+        paragraph("  * ", &format!("{} ({}, {})", finding.text, finding.name, finding.reference), out);
+    }
+}
+
+/// Text in lines of at most [`WIDTH`], the first with a mark.
+fn paragraph(mark: &str, text: &str, out: &mut String) {
+    let mut used = mark.chars().count();
+    out.push_str(mark);
+    for (index, word) in text.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if index > 0 && used + 1 + length > WIDTH {
+            line!(out);
+            out.extend(std::iter::repeat_n(' ', mark.chars().count()));
+            used = mark.chars().count();
+        } else if index > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += length;
+    }
+    line!(out);
+}
+
+fn table(table: &Table, out: &mut String) {
+    line!(out, "\n{}", table.title);
+    let widths: Vec<usize> = (0..table.columns.len()).map(|index| width(table, index)).collect();
+    if table.columns.iter().any(|column| !column.head.is_empty()) {
+        row(table, &widths, table.columns.iter().map(|column| column.head), out);
+    }
+    for cells in &table.rows {
+        row(table, &widths, cells.iter().map(String::as_str), out);
+    }
+}
+
+/// Numbers in all tables have the same width, so that they stand below each other.
+fn width(table: &Table, column: usize) -> usize {
+    let Column { head, is_number } = table.columns[column];
+    let cells = table.rows.iter().map(|row| row[column].chars().count());
+    let least = if is_number {
+        8
+    } else if column == 0 {
+        20
+    } else {
+        0
+    };
+    let fitting = cells.filter(|width| *width <= WIDEST_CELL).max().unwrap_or(0);
+    fitting.max(head.chars().count()).max(least)
+}
+
+fn row<'t>(table: &Table, widths: &[usize], cells: impl Iterator<Item = &'t str>, out: &mut String) {
+    let mut text = String::new();
+    for ((cell, width), column) in cells.zip(widths).zip(&table.columns) {
+        let _ = match column.is_number {
+            true => write!(text, "  {cell:>width$}"),
+            false => write!(text, "  {cell:<width$}"),
+        };
+    }
+    line!(out, "{}", text.trim_end());
+}

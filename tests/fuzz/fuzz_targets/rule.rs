@@ -1,0 +1,9 @@
+//! Rules as text: never a panic, and each prints so that it reads back as the same.
+#![no_main]
+
+mod round_trip;
+
+use libfuzzer_sys::fuzz_target;
+use smtpmock::smtp::behaviour::Rule;
+
+fuzz_target!(|data: &[u8]| round_trip::check::<Rule>(data));
