@@ -476,10 +476,17 @@ impl Session {
     }
 
     /// Notes what is tried, where it may be put off.
+    #[inline]
     fn attempt(&mut self, policy: &Policy, note: impl FnOnce(&mut Attempt)) {
         if policy.may_defer() {
-            note(self.attempt.get_or_insert_default());
+            self.attempt_with(note);
         }
+    }
+
+    /// Apart, so that a step that can't be put off carries nothing of it.
+    #[inline(never)]
+    fn attempt_with(&mut self, note: impl FnOnce(&mut Attempt)) {
+        note(self.attempt.get_or_insert_default());
     }
 
     fn step<'p>(&self, stage: Stage, answer: Answer<'p>) -> Step<'p> {

@@ -15,10 +15,26 @@ mod words;
 use super::Stats;
 
 /// A conclusion about the clients that were seen.
+///
+/// | name | what they did |
+/// |---|---|
+/// | `gave-up-early` | closed while they waited for a reply, sooner than RFC 5321 asks for; one for each stage |
+/// | `data-broken-off` | closed in the middle of message data |
+/// | `went-on-after-421` | sent anything but QUIT after a 421 |
+/// | `retried-at-once` | tried again within a second of a 4yz reply |
+/// | `bare-lf`, `long-lines` | sent a LF without CR, a line of more than 998 octets |
+/// | `many-recipients` | named more than 100 recipients in a message |
+/// | `talked-before-greeting` | did not wait for the greeting |
+/// | `unknown-commands` | made a habit of commands that the server has not |
+/// | `left-without-quit`, `left-to-time-out` | ended many sessions without QUIT, or not at all |
+/// | `connections-not-reused` | opened a connection for each of many messages |
+/// | `nagle-delay` | waited about 40 ms in most messages that came in pieces |
+/// | `never-pipelined` | waited for each reply, though PIPELINING was offered |
+/// | `needless-noop`, `needless-rset` | sent far more of them than messages |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// A short name that stays the same: `gave-up-early`. There may be one such finding for each stage.
+    /// A short name that stays the same.
     pub name: &'static str,
     /// What the clients did, with its figures: `gave up on the reply to the final dot after 30.0 s in 12 sessions;
     /// RFC 5321 section 4.5.3.2.6 asks for 10 minutes`.
