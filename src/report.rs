@@ -16,8 +16,11 @@
 
 pub mod encoding;
 pub mod hlog;
+mod html;
 mod json;
 mod merge;
+pub mod page;
+pub mod plot;
 mod progress;
 mod read;
 mod tables;
@@ -27,7 +30,7 @@ pub mod units;
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use crate::stats::{Stats, Verdict};
+use crate::stats::{Additive, Durations, StageStats, Stats, Verdict};
 
 pub use read::ReadError;
 
@@ -127,7 +130,7 @@ impl<'s> Report<'s> {
 
     /// For people: one page with plots.
     pub fn html(&self) -> String {
-        String::new()
+        html::render(self)
     }
 }
 
@@ -152,6 +155,13 @@ pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
 /// the think time of clients and the service time of the server over all stages, and whether the run is degraded.
 pub fn progress(difference: &Stats, total: &Stats) -> String {
     progress::line(difference, total)
+}
+
+/// The same distribution of all stages.
+fn over_stages(stats: &Stats, of: impl Fn(&StageStats) -> &Durations) -> Durations {
+    let mut all = Durations::default();
+    stats.stages.iter().for_each(|(_, stage)| all.merge(of(stage)));
+    all
 }
 
 #[cfg(test)]

@@ -121,7 +121,9 @@ impl Story {
             let told = match self.next(orders) {
                 Ok(Order::Report) => self.print_report_so_far(),
                 Err(RecvTimeoutError::Timeout) => self.tell_interval(),
-                Ok(Order::Finish) | Err(RecvTimeoutError::Disconnected) => return self.finish(),
+                Ok(Order::Finish) => return self.finish(),
+                // The start failed behind the teller's own: there is no run to tell of.
+                Err(RecvTimeoutError::Disconnected) => return Ok(true),
             };
             if let Err(why) = told {
                 on_failure(why);
@@ -177,11 +179,11 @@ impl Story {
         let stats = &self.told;
         let verdicts: Vec<_> = self.expectations.iter().map(|expectation| expectation.judge(stats)).collect();
         let is_kept = verdicts.iter().all(|verdict| verdict.kept);
-        show(&verdicts);
-        let report = self.report(stats).verdicts(verdicts);
+        let report = self.report(stats).verdicts(verdicts.iter().cloned());
         let printed = if self.prints_report { print_report(&report) } else { Ok(()) };
         let json = put(self.json.as_mut(), || report.json());
         let html = put(self.html.as_mut(), || report.html());
+        show(&verdicts);
         last_interval.and(printed).and(json).and(html).map(|()| is_kept)
     }
 }

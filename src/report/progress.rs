@@ -1,8 +1,9 @@
 //! One line while a run goes on.
 
+use super::over_stages;
 use super::tables::rate;
 use super::units::duration;
-use crate::stats::{Additive, Durations, StageStats, Stats};
+use crate::stats::{Durations, Stats};
 
 /// What happened since the last line, and in all, without a line end.
 pub(super) fn line(difference: &Stats, total: &Stats) -> String {
@@ -24,10 +25,4 @@ pub(super) fn line(difference: &Stats, total: &Stats) -> String {
         at(&think, 0.99),
         at(&service, 0.99),
     )
-}
-
-fn over_stages(stats: &Stats, of: impl Fn(&StageStats) -> &Durations) -> Durations {
-    let mut all = Durations::default();
-    stats.stages.iter().for_each(|(_, stage)| all.merge(of(stage)));
-    all
 }

@@ -15,6 +15,8 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// As many cells as columns.
     pub(super) rows: Vec<Vec<String>>,
+    /// It is for looking something up, and stays folded where that can be.
+    pub(super) is_folded: bool,
 }
 
 /// How a column is set.
@@ -63,7 +65,7 @@ fn distributions(prefix: &str, title: &'static str, figures: &[Figure<'_>]) -> T
     columns.extend(QUANTILES.map(|(name, _)| number(name)));
     columns.push(number("max"));
     let rows = figures.iter().filter(|figure| figure.name.starts_with(prefix));
-    Table { title, columns, rows: rows.filter_map(distribution).collect() }
+    Table { title, columns, rows: rows.filter_map(distribution).collect(), ..Table::default() }
 }
 
 fn distribution(figure: &Figure<'_>) -> Option<Vec<String>> {
@@ -115,6 +117,7 @@ fn counts(figures: &[Figure<'_>]) -> Table {
         title: "counts",
         columns: vec![words(""), number(""), words("")],
         rows: figures.iter().filter(is_plain).filter_map(row).collect(),
+        ..Table::default()
     }
 }
 
@@ -128,6 +131,7 @@ fn stages(stats: &Stats) -> Table {
         title: "stages: commands, greetings and messages, and how many were refused with which codes",
         columns: vec![words(""), number("count"), number("refused"), words("")],
         rows: rows.collect(),
+        ..Table::default()
     }
 }
 
@@ -139,6 +143,7 @@ fn rules(stats: &Stats) -> Table {
         title: "rules",
         columns: vec![number("reached"), number("fired"), words("rule")],
         rows: stats.rules.iter().map(row).collect(),
+        ..Table::default()
     }
 }
 
@@ -151,6 +156,7 @@ fn verdicts(report: &Report<'_>) -> Table {
         title: "expectations",
         columns: vec![words(""), words(""), words("found")],
         rows: report.verdicts.iter().map(row).collect(),
+        ..Table::default()
     }
 }
 
@@ -161,7 +167,7 @@ fn settings(runs: &[Run]) -> Table {
         let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
         names.zip(value.lines()).map(|(name, line)| vec![name.to_owned(), line.to_owned()])
     });
-    Table { title: "settings", columns: vec![words(""), words("")], rows: rows.collect() }
+    Table { title: "settings", columns: vec![words(""), words("")], rows: rows.collect(), is_folded: true }
 }
 
 /// Messages a second, over all of the time.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Report, Verdict, merge};
+use super::{Report, Verdict, merge, progress};
 use crate::smtp::Stage;
 use crate::stats::{Additive, Metric, RuleStats, Slot, Stats};
 
@@ -14,7 +14,7 @@ fn fill(stats: &mut Stats, values: &[u64]) {
     let names: Vec<String> = stats.metrics().into_iter().map(|(name, _)| name).collect();
     for (index, name) in names.iter().enumerate() {
         let value = values.first().map_or(0, |value| value.rotate_right(index as u32 % 7) % (1 << 50));
-        let mut values = values.iter().filter(|value| (**value + index as u64).is_multiple_of(16)).copied();
+        let values = values.iter().filter(|value| (**value + index as u64).is_multiple_of(16)).copied();
         match stats.slot(name).expect("a figure that has a name") {
             Slot::Derived => {}
             Slot::Count(count) => *count = value,
@@ -22,7 +22,7 @@ fn fill(stats: &mut Stats, values: &[u64]) {
             Slot::Told(count) => *count = Some(value).filter(|value| value % 2 == 0),
             Slot::Numbers(numbers) => values.for_each(|value| numbers.add(value)),
             Slot::Durations(durations) => {
-                values.for_each(|value| durations.add(Duration::from_micros(value)))
+                values.for_each(|value| durations.add(Duration::from_micros(value)));
             }
         }
     }
@@ -96,6 +96,28 @@ proptest! {
     }
 
     #[test]
+    fn whatever_was_measured_can_be_shown(stats in any_stats()) {
+        let report = Report::new(&stats);
+        let page = report.html();
+        let (_, body) = page.split_once("</style>").expect("a style in front of the body");
+        for bad in ["NaN", "\"inf", ",inf", "\"-", ",-"] {
+            prop_assert!(!body.contains(bad), "{} in {}", bad, body);
+        }
+        let text = report.text();
+        for figure in stats.figures() {
+            let is_empty = match figure.value {
+                Some(Metric::Durations(durations)) => durations.count() == 0,
+                Some(Metric::Numbers(numbers)) => numbers.count() == 0,
+                _ => continue,
+            };
+            let is_shown = text.lines().any(|line| line.split_whitespace().next() == Some(&figure.name));
+            prop_assert_eq!(is_shown, !is_empty, "{} in {}", figure.name, text);
+        }
+        let line = progress(&stats, &stats);
+        prop_assert!(!line.contains('\n'), "{}", line);
+    }
+
+    #[test]
     fn reports_add_up_in_any_order(mut all in prop::array::uniform3(any_stats())) {
         (0..).zip(&mut all).for_each(|(seed, stats)| stats.seed = seed);
         let texts = all.each_ref().map(|stats| Report::new(stats).json());
@@ -115,10 +137,8 @@ proptest! {
 #[test]
 fn clocks_become_one_that_starts_with_the_earliest_server() {
     let run = |after: u64, seed| {
-        let mut stats = Stats::default();
-        stats.started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + after));
-        stats.ends = Duration::from_secs(10);
-        stats.seed = seed;
+        let started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + after));
+        let mut stats = Stats { started_at, ends: Duration::from_secs(10), seed, ..Stats::default() };
         stats.timeline.at(Duration::from_secs(3)).messages = 1;
         Report::new(&stats).json()
     };
@@ -136,12 +156,11 @@ fn clocks_become_one_that_starts_with_the_earliest_server() {
 #[test]
 fn rules_of_the_same_text_are_told_apart_by_their_place() {
     let with = |rules: &[(&str, u64)], seed| {
-        let mut stats = Stats::default();
-        stats.seed = seed;
-        stats.rules = rules
+        let rules = rules
             .iter()
             .map(|(rule, fired)| RuleStats { rule: (*rule).into(), reached: 9, fired: *fired })
             .collect();
+        let stats = Stats { seed, rules, ..Stats::default() };
         Report::new(&stats).json()
     };
     let merged =

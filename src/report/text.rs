@@ -80,8 +80,14 @@ fn findings(findings: &[Finding], out: &mut String) {
         line!(out, "\nfindings");
     }
     for finding in findings {
-        paragraph("  * ", &format!("{} ({}, {})", finding.text, finding.name, finding.reference), out);
+        paragraph("  * ", &format!("{} ({})", finding.text, source(finding)), out);
     }
+}
+
+/// A finding's name, and where it is written what would be right, if its text does not say so.
+pub(super) fn source(finding: &Finding) -> String {
+    let Finding { name, text, reference } = finding;
+    if text.contains(reference) { (*name).to_owned() } else { format!("{name}, {reference}") }
 }
 
 /// Text in lines of at most [`WIDTH`], the first with a mark.

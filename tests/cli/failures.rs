@@ -92,3 +92,11 @@ fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
         assert!(ended.complaint().contains(path), "{ended:?}");
     }
 }
+
+#[test]
+fn a_start_that_fails_tells_of_no_run() {
+    let ended =
+        run(&["--ready-file", "/nonexistent-directory/file", "--report", "--expect", "messages == 1"]);
+    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+    assert!(ended.complaint().contains("/nonexistent-directory/file"), "{ended:?}");
+}

@@ -1,8 +1,9 @@
 //! What is told of a run: reports in the end and on demand, progress, interval logs.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::process::Command;
+use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +13,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use lettre::{Message, SmtpTransport, Transport as _};
 use serde_json::{Value, json};
 
-use crate::program::Running;
+use crate::program::{Running, run};
 
 /// Sends with lettre, each over a connection of its own.
 fn send(program: &Running, count: u64) {
@@ -170,10 +171,26 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
 }
 
 #[test]
-fn an_output_that_can_not_be_written_any_more_is_a_failure() {
+fn an_output_that_can_not_be_written_is_a_failure() {
     for flag in ["--report-json=/dev/full", "--report-html=/dev/full", "--hlog=/dev/full"] {
-        let ended = Running::start(&[flag, "--exit-after=10ms"]).ended();
+        let ended = run(&[flag, "--exit-after=10ms"]);
         assert_eq!(ended.code(), Some(1), "{flag}: {ended:?}");
         assert!(ended.complaint().contains("to /dev/full: "), "{flag}: {ended:?}");
     }
+}
+
+#[test]
+fn an_interval_log_that_can_not_be_written_any_more_ends_the_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    let reader = thread::spawn({
+        let path = path.clone();
+        move || File::open(path)
+    });
+    let program = Running::start(&[format!("--hlog={}", path.display())]);
+    drop(reader.join().expect("a thread"));
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    assert!(ended.complaint().contains(&format!("can't write the interval log to {}", path.display())));
 }

@@ -14,6 +14,8 @@ mod measuring;
 mod messages;
 mod milestones;
 mod regressions;
+#[cfg(feature = "report")]
+mod report;
 mod scanners;
 mod transcripts_pure;
 mod transcripts_socket;

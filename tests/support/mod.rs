@@ -1,6 +1,7 @@
 //! What several tests share. A test binary takes it with `#[path = "../support/mod.rs"] mod support;`.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dialogue;
 pub(crate) mod expectations;

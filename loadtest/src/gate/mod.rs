@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::nanos;
 use crate::report::distribution::Distribution;
-use crate::report::{Report, show};
+use crate::report::{Report, show_ns};
 
 /// A parsed gate.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,7 +138,7 @@ impl Gate {
         match &self.metric {
             Metric::Latency { stat, name, failed } => {
                 let value = stat.of(distribution(report, name, *failed)?)?;
-                Some((value, show(Duration::from_nanos(value as u64))))
+                Some((value, show_ns(value as u64)))
             }
             Metric::Samples { name, failed } => {
                 let count = distribution(report, name, *failed).map_or(0, Distribution::count);

@@ -1,17 +1,11 @@
 //! A histogram as reports hold it: the usual figures for people and scripts, and the
 //! whole in HdrHistogram's base64 V2 form, from which it is read back.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
+use smtpmock::report::encoding::{decode, encode};
 
 use crate::metrics::{add, histogram};
-
-/// The largest base64 text taken for a histogram, in bytes; three digits over a lifetime
-/// of nanoseconds need less.
-const TEXT_LIMIT: usize = 4 << 20;
 
 /// A histogram of nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,26 +80,8 @@ impl From<Distribution> for View {
             p99_9_ns: from.at(0.999),
             p99_99_ns: from.at(0.9999),
             max_ns: from.max(),
-            histogram: encode(&from.0),
+            histogram: if from.0.is_empty() { String::new() } else { encode(&from.0) },
         }
-    }
-}
-
-fn encode(given: &Histogram<u64>) -> String {
-    if given.is_empty() {
-        return String::new();
-    }
-    // A histogram's text also depends on how it grew; of the same samples it shall be the
-    // same text, so that reports can be compared.
-    let mut exact = histogram();
-    if let Ok(sized) = Histogram::new_with_bounds(1, given.max().max(2), given.sigfig()) {
-        exact = sized;
-    }
-    add(&mut exact, given);
-    let mut bytes = Vec::new();
-    match V2DeflateSerializer::new().serialize(&exact, &mut bytes) {
-        Ok(_) => STANDARD.encode(bytes),
-        Err(error) => unreachable!("a Vec takes every write: {error}"),
     }
 }
 
@@ -116,17 +92,7 @@ impl TryFrom<View> for Distribution {
         if view.histogram.is_empty() && view.count == 0 {
             return Ok(Distribution::empty());
         }
-        if view.histogram.len() > TEXT_LIMIT {
-            return Err(format!("a histogram's text is longer than {TEXT_LIMIT} bytes"));
-        }
-        let bytes = STANDARD
-            .decode(view.histogram.as_bytes())
-            .map_err(|error| format!("a histogram is not base64: {error}"))?;
-        let read: Histogram<u64> = Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|error| format!("a histogram is not in the V2 form: {error}"))?;
-        let mut grown = histogram();
-        grown.add(&read).map_err(|error| format!("a histogram cannot be taken over: {error}"))?;
+        let grown = decode(&view.histogram)?;
         if grown.len() != view.count {
             return Err(format!(
                 "a histogram holds {} samples where its count says {}",

@@ -3,16 +3,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use smtpmock::report::page::{Tile, banner, document, escape, tiles};
+use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
+
 use crate::baseline::Comparison;
 use crate::phase::Phase;
-use crate::report::distribution::Distribution;
-use crate::report::plot::{Axis, Scale, Series, escape, lines};
 use crate::report::{IntervalRow, Report, show_ns};
-
-const STYLE: &str = include_str!("page.css");
-
-/// Points per tenfold step of the percentile spectrum.
-const POINTS_PER_DECADE: u32 = 24;
 
 /// The colours of the phases, then of the whole and of the uncorrected whole.
 const CLASSES: [&str; Phase::COUNT + 2] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
@@ -28,23 +24,15 @@ pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
 }
 
 fn render(report: &Report) -> String {
-    let target = escape(&report.settings.target);
     let mut out = String::new();
-    put!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>smtpload: {target}</title><style>{STYLE}</style></head><body><main>\n"
-    );
     head(report, &mut out);
-    tiles(report, &mut out);
-    spectrum(report, &mut out);
+    out.push_str(&tiles(&figures(report)));
+    out.push_str(&latencies(report));
     over_time(report, &mut out);
     latency_table(report, &mut out);
     account_table(report, &mut out);
     verdicts(report, &mut out);
-    out.push_str("</main></body></html>\n");
-    out
+    document(&format!("smtpload: {}", report.settings.target), &out)
 }
 
 fn head(report: &Report, out: &mut String) {
@@ -61,96 +49,60 @@ fn head(report: &Report, out: &mut String) {
         report.settings.seed,
         escape(&report.version)
     );
-    if report.generator.saturated {
-        out.push_str("<div class=\"banner\">Generator saturated: it could not keep its own schedule. The latencies are not the target&rsquo;s alone.</div>\n");
-    }
-    if report.generator.cpu_bound {
-        out.push_str("<div class=\"banner\">The generator used all of its processor time: the rate may be its own limit, not the target&rsquo;s.</div>\n");
-    }
-    if report.interrupted {
-        out.push_str("<div class=\"banner\">Interrupted: this is what was measured until then.</div>\n");
+    let banners = [
+        (
+            report.generator.saturated,
+            "Generator saturated: it could not keep its own schedule. The latencies are not the target’s alone.",
+        ),
+        (
+            report.generator.cpu_bound,
+            "The generator used all of its processor time: the rate may be its own limit, not the target’s.",
+        ),
+        (report.interrupted, "Interrupted: this is what was measured until then."),
+    ];
+    for (_, text) in banners.iter().filter(|(holds, _)| *holds) {
+        out.push_str(&banner(text));
     }
 }
 
-fn tiles(report: &Report, out: &mut String) {
+fn figures(report: &Report) -> [Tile; 6] {
     let account = &report.accounting.measured;
     let message = &report.latency.message.ok;
     let at = |value: Option<u64>| value.map_or_else(|| "–".to_owned(), show_ns);
-    let tiles = [
-        ("accepted per second", format!("{:.0}", report.rate), false),
-        ("accepted", account.accepted.to_string(), false),
-        ("errors", account.errors().to_string(), account.errors() > 0),
-        ("p50 of the message", at(message.at(0.5)), false),
-        ("p99 of the message", at(message.at(0.99)), false),
-        ("longest message", at(message.max()), false),
-    ];
-    out.push_str("<div class=\"tiles\">");
-    for (name, value, bad) in tiles {
-        let class = if bad { "tile bad" } else { "tile" };
-        put!(out, "<div class=\"{class}\"><b>{value}</b><span>{name}</span></div>");
-    }
-    out.push_str("</div>\n");
+    let tile = |name, value, is_bad| Tile { name, value, is_bad };
+    [
+        tile("accepted per second", format!("{:.0}", report.rate), false),
+        tile("accepted", account.accepted.to_string(), false),
+        tile("errors", account.errors().to_string(), account.errors() > 0),
+        tile("p50 of the message", at(message.at(0.5)), false),
+        tile("p99 of the message", at(message.at(0.99)), false),
+        tile("longest message", at(message.max()), false),
+    ]
 }
 
 fn show_nanos(nanos: f64) -> String {
     show_ns(nanos.round().max(0.0) as u64).replace(".00 ", " ").replace(".0 ", " ")
 }
 
-/// Latency over the percentile, which goes by nines: each nine has the same width.
-fn spectrum(report: &Report, out: &mut String) {
+fn latencies(report: &Report) -> String {
     let named = report.latency.named();
-    let series: Vec<Series> = named
+    let curves: Vec<Curve<'_>> = named
         .iter()
         .zip(CLASSES)
         .filter(|((_, split), _)| split.ok.count() > 0)
-        .map(|((name, split), class)| spectrum_of(name, class, &split.ok))
+        .map(|((name, split), class)| Curve { name: title(name), class, histogram: &split.ok.0 })
         .collect();
-    let most = named.iter().map(|(_, split)| split.ok.count()).max().unwrap_or(0).max(10);
-    let nines = (most as f64).log10();
-    let ticks = [
-        (0.0, "0%"),
-        (0.301, "50%"),
-        (1.0, "90%"),
-        (2.0, "99%"),
-        (3.0, "99.9%"),
-        (4.0, "99.99%"),
-        (5.0, "99.999%"),
-        (6.0, "99.9999%"),
-    ];
-    let x = Axis {
-        scale: Scale::Linear,
-        low: 0.0,
-        high: nines,
-        ticks: ticks
-            .iter()
-            .filter(|(at, _)| *at <= nines)
-            .map(|(at, text)| (*at, (*text).to_owned()))
-            .collect(),
-        title: "percentile".to_owned(),
-    };
-    let values = series.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
-    let y = Axis::log(values, "latency", show_nanos);
-    out.push_str(&lines("Percentile spectrum by phase, accepted only", &x, &y, &series));
+    spectrum("Percentile spectrum by phase, accepted only", "latency", &curves, show_nanos)
 }
 
-fn spectrum_of(name: &str, class: &'static str, distribution: &Distribution) -> Series {
-    let nines = (distribution.count() as f64).log10();
-    let steps = (nines * f64::from(POINTS_PER_DECADE)).ceil() as u32;
-    let at = |nine: f64| {
-        let quantile = 1.0 - 10f64.powf(-nine);
-        distribution.at(quantile).map(|value| (nine, value as f64))
-    };
-    let mut points: Vec<(f64, f64)> =
-        (0..steps).filter_map(|step| at(f64::from(step) / f64::from(POINTS_PER_DECADE))).collect();
-    points.extend(distribution.max().map(|max| (nines, max as f64)));
-    let title = if name == "uncorrected" { "message, uncorrected" } else { name };
-    Series { name: title.to_owned(), class, points, hints: Vec::new() }
+fn title(name: &str) -> &str {
+    if name == "uncorrected" { "message, uncorrected" } else { name }
 }
 
 fn over_time(report: &Report, out: &mut String) {
     let rows = whole_rows(report);
     let end = rows.last().map_or(1.0, |row| row.at_s + 1.0);
-    let x = || Axis::from_zero(end, "seconds into the run", |at| format!("{at}"));
+    let x = || Axis::from_zero(end, "seconds into the run", |at| format!("{at}")).ended_at(end);
     let counted = |name: &str, class, of: &dyn Fn(&IntervalRow) -> u64| Series {
         name: name.to_owned(),
         class,

@@ -6,12 +6,12 @@ pub(crate) mod distribution;
 pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod json;
-pub(crate) mod plot;
 pub(crate) mod text;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smtpmock::report::units::duration;
 
 use crate::accounting::Accounting;
 use crate::baseline::Move;
@@ -198,23 +198,7 @@ pub(crate) struct IntervalRow {
     pub(crate) latency: Distribution,
 }
 
-/// Shows a duration with three or four figures and a fitting unit.
-pub(crate) fn show(duration: Duration) -> String {
-    let nanos = duration.as_nanos() as f64;
-    let (value, unit) = match nanos {
-        n if n < 1e3 => return format!("{n:.0} ns"),
-        n if n < 1e6 => (n / 1e3, "µs"),
-        n if n < 1e9 => (n / 1e6, "ms"),
-        n => (n / 1e9, "s"),
-    };
-    match value {
-        v if v < 10.0 => format!("{v:.2} {unit}"),
-        v if v < 100.0 => format!("{v:.1} {unit}"),
-        v => format!("{v:.0} {unit}"),
-    }
-}
-
-/// Shows nanoseconds like [`show`].
+/// Shows nanoseconds with a fitting unit.
 pub(crate) fn show_ns(nanos: u64) -> String {
-    show(Duration::from_nanos(nanos))
+    duration(Duration::from_nanos(nanos))
 }

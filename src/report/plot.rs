@@ -1,8 +1,13 @@
-//! Plots as inline SVG, drawn without scripts. Pure.
+//! Plots as inline SVG, drawn without scripts.
 //!
-//! Colours are CSS classes (`s0` to `s8`), so that the page's light and dark themes decide.
+//! Colours are CSS classes (`s0` to `s9`), so that the page's light and dark themes decide: [`page`](super::page)
+//! has them. `s7` is the strongest and `s8` is dashed.
 
 use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+
+use super::page::escape;
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
@@ -13,10 +18,24 @@ const BOTTOM: f64 = 44.0;
 
 /// Points beyond which none is marked: marks would cover the line.
 const MARKS_LIMIT: usize = 120;
+/// Points per tenfold step of a percentile spectrum.
+const POINTS_PER_DECADE: u32 = 24;
+/// Where a percentile spectrum has ticks, in nines.
+const PERCENTILES: [(f64, &str); 8] = [
+    (0.0, "0%"),
+    (0.301, "50%"),
+    (1.0, "90%"),
+    (2.0, "99%"),
+    (3.0, "99.9%"),
+    (4.0, "99.99%"),
+    (5.0, "99.999%"),
+    (6.0, "99.9999%"),
+];
 
 /// How values lie along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scale {
+pub enum Scale {
+    /// Evenly.
     Linear,
     /// By powers of ten; values are positive.
     Log,
@@ -24,36 +43,51 @@ pub(crate) enum Scale {
 
 /// An axis: its range, and where to put which text.
 #[derive(Clone, Debug)]
-pub(crate) struct Axis {
-    pub(crate) scale: Scale,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
-    pub(crate) ticks: Vec<(f64, String)>,
-    pub(crate) title: String,
+pub struct Axis {
+    /// How values lie along it.
+    pub scale: Scale,
+    /// The value at its beginning.
+    pub low: f64,
+    /// The value at its end.
+    pub high: f64,
+    /// Where to put which text.
+    pub ticks: Vec<(f64, String)>,
+    /// What its values are.
+    pub title: String,
 }
 
 /// A line.
 #[derive(Clone, Debug)]
-pub(crate) struct Series {
-    pub(crate) name: String,
+pub struct Series {
+    /// What the legend says.
+    pub name: String,
     /// The CSS class that colours it.
-    pub(crate) class: &'static str,
-    pub(crate) points: Vec<(f64, f64)>,
+    pub class: &'static str,
+    /// Along both axes.
+    pub points: Vec<(f64, f64)>,
     /// What is shown when a point is hovered, one per point; may be empty.
-    pub(crate) hints: Vec<String>,
+    pub hints: Vec<String>,
 }
 
 impl Axis {
     /// A linear axis from zero to a round number at or above `highest`.
-    pub(crate) fn from_zero(highest: f64, title: &str, show: impl Fn(f64) -> String) -> Axis {
+    pub fn from_zero(highest: f64, title: &str, show: impl Fn(f64) -> String) -> Axis {
         let step = round_step(highest.max(1e-9) / 4.0);
         let count = (highest / step).ceil().max(1.0);
         let ticks = (0..=count as u32).map(|n| f64::from(n) * step).map(|at| (at, show(at))).collect();
         Axis { scale: Scale::Linear, low: 0.0, high: count * step, ticks, title: title.to_owned() }
     }
 
+    /// The same up to here, where no tick need be: for time, of which there is no more.
+    #[must_use]
+    pub fn ended_at(mut self, high: f64) -> Axis {
+        self.ticks.retain(|(at, _)| *at <= high);
+        self.high = high;
+        self
+    }
+
     /// A logarithmic axis over all of `values`, ended at ticks.
-    pub(crate) fn log(values: impl Iterator<Item = f64>, title: &str, show: impl Fn(f64) -> String) -> Axis {
+    pub fn log(values: impl Iterator<Item = f64>, title: &str, show: impl Fn(f64) -> String) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
         for value in values.filter(|value| *value > 0.0) {
             low = low.min(value);
@@ -101,7 +135,7 @@ macro_rules! put {
 }
 
 /// Draws lines over common axes, with a legend.
-pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
+pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let mut out = String::new();
     put!(out, "<figure><figcaption>{}</figcaption><div class=\"legend\">", escape(title));
     for one in series {
@@ -114,6 +148,47 @@ pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> Strin
     }
     out.push_str("</svg></figure>\n");
     out
+}
+
+/// A distribution, to be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Curve<'h> {
+    /// What the legend says.
+    pub name: &'h str,
+    /// The CSS class that colours it.
+    pub class: &'static str,
+    /// Its values.
+    pub histogram: &'h Histogram<u64>,
+}
+
+/// Draws distributions over the percentile, which goes by nines: each nine has the same width. `show` makes text
+/// of their values, which are `values`.
+pub fn spectrum(title: &str, values: &str, curves: &[Curve<'_>], show: impl Fn(f64) -> String) -> String {
+    let most = curves.iter().map(|curve| curve.histogram.len()).max().unwrap_or(0).max(10);
+    let nines = (most as f64).log10();
+    let ticks = PERCENTILES.iter().filter(|(at, _)| *at <= nines);
+    let x = Axis {
+        scale: Scale::Linear,
+        low: 0.0,
+        high: nines,
+        ticks: ticks.map(|(at, text)| (*at, (*text).to_owned())).collect(),
+        title: "percentile".to_owned(),
+    };
+    let series: Vec<Series> = curves.iter().map(spectrum_of).collect();
+    let heights = series.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
+    let y = Axis::log(heights, values, show);
+    lines(title, &x, &y, &series)
+}
+
+fn spectrum_of(curve: &Curve<'_>) -> Series {
+    let Curve { name, class, histogram } = *curve;
+    let nines = (histogram.len().max(1) as f64).log10();
+    let steps = (nines * f64::from(POINTS_PER_DECADE)).ceil() as u32;
+    let at = |nine: f64| (nine, histogram.value_at_quantile(1.0 - 10f64.powf(-nine)) as f64);
+    let mut points: Vec<(f64, f64)> =
+        (0..steps).map(|step| at(f64::from(step) / f64::from(POINTS_PER_DECADE))).collect();
+    points.push((nines, histogram.max() as f64));
+    Series { name: name.to_owned(), class, points, hints: Vec::new() }
 }
 
 fn at_x(x: &Axis, value: f64) -> f64 {
@@ -170,6 +245,10 @@ fn line(series: &Series, x: &Axis, y: &Axis, out: &mut String) {
         put!(out, "{px:.1},{py:.1} ");
     }
     out.push_str("\"/>");
+    if let [(px, py)] = places[..] {
+        // A line of one point is none.
+        put!(out, "<circle class=\"{} mark\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\"/>", series.class);
+    }
     let marks = places.len() <= MARKS_LIMIT;
     for ((px, py), hint) in places.iter().zip(&series.hints) {
         let shown = if marks { "mark" } else { "mark bare" };
@@ -180,11 +259,6 @@ fn line(series: &Series, x: &Axis, y: &Axis, out: &mut String) {
             escape(hint)
         );
     }
-}
-
-/// Text made safe for HTML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -1,0 +1,84 @@
+//! A page in a browser, if there is one: whether it can be read as it was meant.
+
+use std::process::{Command, Stdio};
+
+use super::files::TemporaryFile;
+
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// Looks at the page as a reader does: nothing sticks out, lines have colours, nothing was fetched. What it finds
+/// replaces the page.
+const INSPECTION: &str = r#"<script>
+addEventListener("load", () => {
+  const found = [];
+  const check = (holds, problem) => { if (!holds) found.push(problem); };
+  check(document.documentElement.scrollWidth <= innerWidth, "the page is wider than its window");
+  check(performance.getEntriesByType("resource").length === 0, "something was fetched");
+  const card = getComputedStyle(document.querySelector("figure")).backgroundColor;
+  for (const svg of document.querySelectorAll("svg")) {
+    const box = svg.parentElement.getBoundingClientRect();
+    check(box.width > 300 && box.height > 100, "a plot is too small to be read");
+    for (const part of svg.querySelectorAll("text, polyline, circle")) {
+      const own = part.getBoundingClientRect();
+      const inside = own.left >= box.left && own.right <= box.right && own.top >= box.top && own.bottom <= box.bottom;
+      check(inside, part.outerHTML.slice(0, 90) + " sticks out of its plot");
+      const style = getComputedStyle(part);
+      const ink = part.tagName === "polyline" ? style.stroke : style.fill;
+      check(ink !== "none" && ink !== card, part.outerHTML.slice(0, 90) + " can't be seen");
+    }
+  }
+  const seen = [document.querySelectorAll("svg polyline").length, document.querySelectorAll("tbody tr").length];
+  const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  document.body.innerText = ["INSPECTED", theme, ...seen, ...found].join("|") + "|";
+});
+</script></body>"#;
+
+/// What a browser made of a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) is_dark: bool,
+    pub(crate) lines: usize,
+    pub(crate) rows: usize,
+    pub(crate) problems: Vec<String>,
+}
+
+/// The first browser on the `PATH`.
+pub(crate) fn installed() -> Option<&'static str> {
+    let runs = |name: &&str| {
+        let status = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    NAMES.into_iter().find(runs)
+}
+
+/// Opens the page in a window so many pixels wide.
+pub(crate) fn look(browser: &str, page: &str, width: u32, is_dark: bool) -> Seen {
+    let (folder, file) = (TemporaryFile::absent(), TemporaryFile::absent());
+    let path = format!("{}.html", file.text());
+    std::fs::write(&path, page.replace("</body>", INSPECTION))
+        .expect("a writable folder for temporary files");
+    // Its children outlive a browser that is killed alone; `timeout` ends all of them.
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", "100", browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.text()))
+        .arg(format!("--window-size={width},2000"))
+        .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!is_dark)))
+        .arg(format!("file://{path}"))
+        .output()
+        .expect("a browser that was there before");
+    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_dir_all(folder.path());
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    seen(&dom).unwrap_or_else(|| panic!("{browser} did not inspect the page: {output:?}"))
+}
+
+fn seen(dom: &str) -> Option<Seen> {
+    let (_, found) = dom.split_once("INSPECTED|")?;
+    let mut parts = found.split('|');
+    let is_dark = parts.next()? == "dark";
+    let (lines, rows) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let mut problems: Vec<String> = parts.map(str::to_owned).collect();
+    // Behind the last bar is the end of the document.
+    problems.pop();
+    Some(Seen { is_dark, lines, rows, problems })
+}
