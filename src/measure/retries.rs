@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::Stamp;
 use crate::stats::RetryStats;
 
-/// What is waited for at once. Beyond it the oldest is forgotten: so many take about 7 MiB.
+/// What is waited for at once. Beyond it the oldest is forgotten: so many take about 6 MiB.
 const MOST: usize = 65_536;
 
 /// What was put off and has not been tried again, by hashes that are the same for the same.

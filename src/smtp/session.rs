@@ -17,7 +17,7 @@ use super::reply::ReplyKind;
 use super::scan::{LineScan, LineScanner};
 use super::step::{Expect, Filing, Next, Progress, Stage, Step};
 
-/// The lines of the first message of a session are looked at, and then of every such: it costs time.
+/// Of so many messages of a session the lines of the first are looked at: it costs time.
 const INSPECT_EVERY: u32 = 16;
 
 /// The server's side of one SMTP session.
