@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
-use crate::stats::{Metric, Stats};
+use crate::stats::{Numbers, Stats};
 
 /// A log that is written as a run goes on.
 ///
@@ -74,12 +74,7 @@ impl<W: Write> IntervalLog<W> {
     /// Those of the writer.
     pub fn write(&mut self, difference: &Stats) -> io::Result<()> {
         for (name, metric) in difference.metrics() {
-            let numbers = match metric {
-                Metric::Count(_) => continue,
-                Metric::Durations(durations) => durations.as_numbers(),
-                Metric::Numbers(numbers) => numbers,
-            };
-            if let Some(histogram) = numbers.histogram() {
+            if let Some(histogram) = metric.as_numbers().and_then(Numbers::histogram) {
                 self.write_histogram(&name, histogram, difference.begins, difference.length())?;
             }
         }

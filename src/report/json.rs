@@ -108,12 +108,10 @@ enum View {
 
 impl View {
     fn new(figure: &Figure<'_>) -> Self {
-        let distribution = |numbers| Self::Distribution(Distribution::new(numbers, figure.unit.name()));
-        match figure.value {
-            None => Self::Count(None),
-            Some(Metric::Count(count)) => Self::Count(Some(count)),
-            Some(Metric::Durations(durations)) => distribution(durations.as_numbers()),
-            Some(Metric::Numbers(numbers)) => distribution(numbers),
+        match (figure.value, figure.value.and_then(Metric::as_numbers)) {
+            (_, Some(numbers)) => Self::Distribution(Distribution::new(numbers, figure.unit.name())),
+            (Some(Metric::Count(count)), None) => Self::Count(Some(count)),
+            (_, None) => Self::Count(None),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The tables of a report, as data: text and page show the same.
 
+use std::time::Duration;
+
 use super::units::{decimal, duration, octets};
 use super::{Report, Run};
-use crate::stats::{Durations, Figure, Metric, Numbers, Stats, Unit, Verdict};
+use crate::stats::{Figure, Metric, RuleStats, Stats, Unit, Verdict};
 
 /// The quantiles that are shown.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -69,28 +71,11 @@ fn distributions(prefix: &str, title: &'static str, figures: &[Figure<'_>]) -> T
 }
 
 fn distribution(figure: &Figure<'_>) -> Option<Vec<String>> {
-    let cells = match figure.value? {
-        Metric::Count(_) => None,
-        Metric::Durations(durations) => durations_row(durations),
-        Metric::Numbers(numbers) => numbers_row(numbers, figure.unit),
-    };
-    let mut row = vec![figure.name.clone()];
-    row.extend(cells?);
+    let numbers = figure.value?.as_numbers().filter(|numbers| numbers.count() > 0)?;
+    let mut row = vec![figure.name.clone(), numbers.count().to_string()];
+    row.extend(QUANTILES.map(|(_, share)| show(numbers.quantile(share), figure.unit)));
+    row.push(show(numbers.max(), figure.unit));
     Some(row)
-}
-
-fn durations_row(durations: &Durations) -> Option<Vec<String>> {
-    let mut row = vec![durations.count().to_string()];
-    row.extend(QUANTILES.map(|(_, share)| duration(durations.quantile(share))));
-    row.push(duration(durations.max()));
-    (durations.count() > 0).then_some(row)
-}
-
-fn numbers_row(numbers: &Numbers, unit: Unit) -> Option<Vec<String>> {
-    let mut row = vec![numbers.count().to_string()];
-    row.extend(QUANTILES.map(|(_, share)| show(numbers.quantile(share), unit)));
-    row.push(show(numbers.max(), unit));
-    (numbers.count() > 0).then_some(row)
 }
 
 /// A value in its unit.
@@ -99,7 +84,7 @@ pub(super) fn show(value: u64, unit: Unit) -> String {
         Unit::Number => value.to_string(),
         Unit::Octets => octets(value),
         Unit::OctetsPerSecond => format!("{}/s", octets(value)),
-        Unit::Microseconds => duration(std::time::Duration::from_micros(value)),
+        Unit::Microseconds => duration(Duration::from_micros(value)),
     }
 }
 
@@ -136,9 +121,7 @@ fn stages(stats: &Stats) -> Table {
 }
 
 fn rules(stats: &Stats) -> Table {
-    let row = |rule: &crate::stats::RuleStats| {
-        vec![rule.reached.to_string(), rule.fired.to_string(), rule.rule.clone()]
-    };
+    let row = |rule: &RuleStats| vec![rule.reached.to_string(), rule.fired.to_string(), rule.rule.clone()];
     Table {
         title: "rules",
         columns: vec![number("reached"), number("fired"), words("rule")],

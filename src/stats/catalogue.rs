@@ -18,6 +18,17 @@ pub enum Metric<'s> {
     Numbers(&'s Numbers),
 }
 
+impl<'s> Metric<'s> {
+    /// The values of a distribution, durations in microseconds; `None` of a count.
+    pub fn as_numbers(self) -> Option<&'s Numbers> {
+        match self {
+            Self::Count(_) => None,
+            Self::Durations(durations) => Some(durations.as_numbers()),
+            Self::Numbers(numbers) => Some(numbers),
+        }
+    }
+}
+
 /// What the value of a figure, or each value of a distribution, counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
