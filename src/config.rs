@@ -377,6 +377,7 @@ impl Config {
     /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop the
     /// server or read its [`stats`](crate::Server::stats) itself, which wait for that thread. May be told
     /// several times.
+    /// A hook that panics takes the server down, as a bug of its own would.
     ///
     /// ```
     /// use std::sync::mpsc;

@@ -6,6 +6,7 @@ mod client;
 mod bounds;
 mod delays;
 mod descriptors;
+mod failure;
 mod input;
 mod logging;
 mod peers;
