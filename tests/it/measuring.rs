@@ -90,6 +90,23 @@ fn data_are_timed_from_the_354_to_the_final_dot() {
 }
 
 #[test]
+fn data_that_do_not_wait_for_the_354_were_timed_from_it() {
+    for delay in [Duration::ZERO, PAUSE] {
+        let server = start(Config::default().delay(DelayPoint::Data, delay));
+        let mut client = Client::with_envelope(server.local_addr());
+        client.send(b"DATA\r\nSubject: early\r\n");
+        assert!(client.line().starts_with("354 "));
+        client.expect("\r\nHello\r\n.", "250 Received");
+        client.quit();
+        let stats = after_sessions(&server, 1);
+        let message = &stats.stages[Stage::Message];
+        assert_eq!((message.count, message.think.count()), (1, 0), "{delay:?}");
+        assert_eq!((stats.messages.data_time.count(), stats.messages.data_rate.count()), (0, 0), "{delay:?}");
+        assert_eq!((stats.pipelining.groups.count(), stats.pipelining.groups.max()), (1, 2), "{delay:?}");
+    }
+}
+
+#[test]
 fn a_client_that_gives_up_tells_its_own_timeout() {
     let server = start(Config::default().delay(DelayPoint::Message, PATIENCE));
     let mut client = Client::with_envelope(server.local_addr());

@@ -28,7 +28,6 @@ impl<T: Transport> Connection<T> {
             if let Ok(count) = result {
                 budget = budget.saturating_sub(count);
                 self.note_read(resources.now, count);
-                self.measure_read(resources, count);
                 self.readable = count == room;
                 self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
                 self.take_read(context, resources, &scratch[..count]);
@@ -93,6 +92,7 @@ impl<T: Transport> Connection<T> {
             }
             if expected == Expect::Data {
                 self.renew(context, resources);
+                self.measure_data(resources, progress.consumed);
             }
             match progress.step {
                 Some(step) => self.follow(context, resources, &step),

@@ -27,9 +27,9 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Bytes were read. Commands are measured when they are whole, message data as they come.
-    pub(super) fn measure_read(&mut self, resources: &mut Resources, count: usize) {
-        if count > 0 && self.session.expects() == Expect::Data {
+    /// Message data were taken. Commands are measured when they are whole, data as they come.
+    pub(super) fn measure_data(&mut self, resources: &mut Resources, count: usize) {
+        if count > 0 {
             let at_once = !self.is_throttled();
             self.probe.note_data(&mut resources.gathering.stats, resources.woken, at_once);
         }
