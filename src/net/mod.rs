@@ -9,6 +9,7 @@ mod listener;
 pub(crate) mod overflow;
 mod reactor;
 mod readings;
+mod resources;
 pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;

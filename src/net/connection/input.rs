@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::{BYTES_PER_TURN, Connection, Origin, Phase, REPLIES_PER_TURN, Resources, Transport};
+use super::{BYTES_PER_TURN, Connection, Origin, Phase, REPLIES_PER_TURN, Transport};
 use crate::journal::Event;
+use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Command, Expect, LineScanner};
 

@@ -1,7 +1,8 @@
 //! What a connection tells its probe, and when.
 
-use super::{Connection, Phase, Resources, Transport};
+use super::{Connection, Phase, Transport};
 use crate::measure::{Asked, Stamp};
+use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step};
 
