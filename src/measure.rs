@@ -67,8 +67,8 @@ pub(crate) struct Probe {
 struct DataProbe {
     /// When the 354 left; `None` when the client did not wait for it, or there is none.
     since: Option<Stamp>,
+    /// `None` while nothing of it has come.
     last_read: Option<Stamp>,
-    reads: u32,
     /// `None` while there was none, or none that was the client's doing.
     longest_gap: Option<Duration>,
 }
@@ -158,7 +158,6 @@ impl Probe {
             self.end_group(stats);
         }
         let data = &mut self.data;
-        data.reads = data.reads.saturating_add(1);
         let gap = data.last_read.replace(now).map(|last| now.since(last));
         data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
     }
@@ -203,10 +202,13 @@ impl Probe {
         }
     }
 
-    /// All there was to answer is answered: the client's turn.
+    /// All there was to answer is answered: the client's turn. One in the middle of its data waits for nothing.
     pub(crate) fn note_waiting(&mut self, now: Stamp) {
+        if self.is_in_data && self.data.last_read.is_some() {
+            return;
+        }
         self.replied = Some(now);
-        if self.is_in_data && self.data.reads == 0 {
+        if self.is_in_data {
             self.data.since.get_or_insert(now);
         }
     }

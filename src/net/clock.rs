@@ -49,7 +49,7 @@ impl From<Duration> for Span {
     }
 }
 
-/// A monotonic clock, started when its reactor was.
+/// A monotonic clock, started with its server: all shards share one.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     /// The system's.
@@ -84,8 +84,7 @@ impl Clock {
 
     /// How long until `tick` begins; zero when it has begun.
     pub(crate) fn until(&self, tick: Tick) -> Duration {
-        let from_start = Duration::from_nanos(tick.0.saturating_mul(TICK.as_nanos() as u64));
-        from_start.saturating_sub(self.elapsed())
+        tick.since_start().saturating_sub(self.elapsed())
     }
 }
 

@@ -6,29 +6,26 @@ mod input;
 mod measuring;
 mod output;
 mod pacing;
+mod transport;
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use mio::Token;
-use mio::net::TcpStream;
-use socket2::SockRef;
 
-use super::buffer::{Buffer, Pool};
-use super::census::{Arrival, Census};
-use super::clock::{Clock, Tick, wall_time};
-use super::readings::Gathering;
+use super::buffer::Buffer;
+use super::clock::Tick;
+use super::resources::Resources;
 use super::shard::Context;
-use super::wheel::{Timer, Wheel};
-use crate::journal::{Event, Notes};
+use super::wheel::Timer;
+use crate::journal::Event;
 use crate::measure::{Asked, Ending, Probe, Stamp};
 use crate::memory::Charge;
 use crate::smtp::behaviour::Environment;
 use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
-use crate::stats::Stats;
 use crate::store::RunningKey;
 use pacing::Pace;
+pub(super) use transport::Transport;
 
 /// Bytes taken from one peer before the others have their turn.
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
@@ -39,60 +36,6 @@ const COMMANDS: usize = 16 * 1024;
 /// Bytes read at once in message data. Larger than what loopback delivers at a time, so that most reads are short and
 /// need no second one to find out that there is no more.
 pub(super) const SCRATCH: usize = 128 * 1024;
-
-/// What a connection uses that belongs to its reactor.
-pub(super) struct Resources {
-    pub(super) clock: Clock,
-    /// The time at which this turn began.
-    pub(super) now: Tick,
-    /// The same, for measuring. What is read in a turn had arrived by then.
-    pub(super) woken: Stamp,
-    pub(super) wheel: Wheel<Token>,
-    pub(super) pool: Pool,
-    /// What `read` fills; empty only while a connection works on it.
-    pub(super) scratch: Vec<u8>,
-    /// Replies of the connection whose turn it is, until they are written.
-    pub(super) replies: Vec<u8>,
-    /// What they answer.
-    pub(super) asked: Vec<Asked>,
-    pub(super) gathering: Gathering,
-    /// With logging off there are none.
-    pub(super) notes: Option<Notes>,
-}
-
-impl Resources {
-    /// Another turn begins.
-    pub(super) fn begin_turn(&mut self) {
-        let since_start = self.clock.elapsed();
-        self.now = Tick::at(since_start);
-        self.woken = Stamp::at(since_start);
-    }
-
-    /// The turn is over: the reactor waits again.
-    pub(super) fn end_turn(&mut self) {
-        let length = Stamp::at(self.clock.elapsed()).since(self.woken);
-        self.gathering.stats.health.turns.add(length);
-    }
-
-    /// A client has connected. Returns its session's number.
-    pub(super) fn note_arrival(&mut self, census: &Census) -> u64 {
-        let Arrival { session_id, open, after } = census.note_arrival(self.woken);
-        let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
-        sessions.opened += 1;
-        sessions.peak.see(open);
-        if let Some(after) = after {
-            sessions.inter_arrival.add(after);
-        }
-        timeline.at(self.woken.since_start()).opened += 1;
-        session_id
-    }
-
-    fn note(&mut self, event: impl FnOnce() -> Event) {
-        if let Some(notes) = &mut self.notes {
-            notes.note(wall_time(), event());
-        }
-    }
-}
 
 /// What becomes of a connection after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,32 +92,6 @@ struct Delayed {
 enum Manner {
     Orderly,
     Reset,
-}
-
-/// The byte stream under a session; reading and writing never block.
-pub(super) trait Transport: Read + Write {
-    /// Tells the peer that nothing more will be written.
-    fn end_output(&mut self) -> io::Result<()>;
-
-    /// Makes the end of this stream a reset, whatever was not read or written.
-    fn reset_at_end(&mut self) -> io::Result<()>;
-
-    /// The address the peer connected to.
-    fn local_addr(&self) -> io::Result<SocketAddr>;
-}
-
-impl Transport for TcpStream {
-    fn end_output(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn reset_at_end(&mut self) -> io::Result<()> {
-        SockRef::from(&*self).set_linger(Some(Duration::ZERO))
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        TcpStream::local_addr(self)
-    }
 }
 
 /// A client and its session.

@@ -1,4 +1,4 @@
-//! The only place with sockets, time and threads. `LIFECYCLE.md` beside this file follows a connection
+//! The only place with sockets and clocks, and the threads that serve. `LIFECYCLE.md` beside this file follows a connection
 //! from accept to close.
 
 mod buffer;
@@ -9,6 +9,7 @@ mod listener;
 pub(crate) mod overflow;
 mod reactor;
 mod readings;
+mod resources;
 pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;

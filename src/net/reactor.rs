@@ -12,15 +12,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use socket2::SockRef;
 
-use super::buffer::Pool;
 use super::clock::{Clock, Tick, wall_time};
-use super::connection::{Connection, Fate, Origin, Readiness, Resources, SCRATCH};
+use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
 use super::listener::is_out_of_descriptors;
-use super::readings::Gathering;
+use super::resources::Resources;
 use super::shard::{Context, Control, Ending};
-use super::wheel::Wheel;
 use crate::journal::Journal;
-use crate::measure::Stamp;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -80,19 +77,8 @@ impl Reactor {
             let address = socket.local_addr()?;
             listeners.push(Listening { socket, address, is_ready: false, retry_at: None });
         }
-        let since_start = clock.elapsed();
-        let resources = Resources {
-            now: Tick::at(since_start),
-            woken: Stamp::at(since_start),
-            clock,
-            wheel: Wheel::new(),
-            pool: Pool::default(),
-            scratch: vec![0; SCRATCH],
-            replies: Vec::new(),
-            asked: Vec::new(),
-            gathering: Gathering::new(control.readings()),
-            notes: journal.map(Journal::notes),
-        };
+        let notes = journal.map(Journal::notes);
+        let resources = Resources::new(clock, SCRATCH, control.readings(), notes);
         let reactor = Self {
             poll,
             listeners,

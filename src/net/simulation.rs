@@ -23,14 +23,11 @@ use self::client::Client;
 use self::outcome::Seen;
 use self::script::Model;
 use self::wire::{Mailroom, ServerEnd, Wire};
-use super::buffer::Pool;
-use super::clock::{Clock, TICK, Tick};
-use super::connection::{Connection, Fate, Origin, Resources};
-use super::readings::Gathering;
+use super::clock::{Clock, TICK};
+use super::connection::{Connection, Fate, Origin};
+use super::resources::Resources;
 use super::shard::Context;
-use super::wheel::Wheel;
 use crate::config::Config;
-use crate::measure::Stamp;
 use crate::memory::Budget;
 use crate::records::Records;
 use crate::smtp::Policy;
@@ -300,18 +297,5 @@ fn context(policy: Policy, session_timeout: Duration, data_timeout: Duration, st
 }
 
 fn resources(clock: &Arc<AtomicU64>, scratch: usize) -> Resources {
-    let clock = Clock::Virtual(Arc::clone(clock));
-    let since_start = clock.elapsed();
-    Resources {
-        now: Tick::at(since_start),
-        woken: Stamp::at(since_start),
-        clock,
-        wheel: Wheel::new(),
-        pool: Pool::default(),
-        scratch: vec![0; scratch],
-        replies: Vec::new(),
-        asked: Vec::new(),
-        gathering: Gathering::new(Arc::default()),
-        notes: None,
-    }
+    Resources::new(Clock::Virtual(Arc::clone(clock)), scratch, Arc::default(), None)
 }

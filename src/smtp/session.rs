@@ -1,8 +1,11 @@
 //! One session: bytes in, steps out. The order rules, erasing rules and records are go-smtp-mock's;
 //! where it breaks RFC 5321 the code says so, and the README's table of differences too.
 
+mod recording;
+
 use std::sync::Arc;
 
+use self::recording::{exchange, keeps_every_rcpt};
 use super::address::{HeloName, Path};
 use super::answer::{Answer, Asked, Verdict};
 use super::attempt::Attempt;
@@ -12,7 +15,7 @@ use super::incoming::Incoming;
 use super::known::Known;
 use super::lines::Lines;
 use super::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
-use super::record::{Exchange, Record};
+use super::record::Record;
 use super::reply::ReplyKind;
 use super::scan::{LineScan, LineScanner};
 use super::step::{Expect, Filing, Next, Progress, Stage, Step};
@@ -311,13 +314,6 @@ impl Session {
         self.step(Stage::Rcpt, answer)
     }
 
-    fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
-        if policy.keep != Keep::Nothing {
-            self.recipient_octets += exchange.request.len();
-            self.record.rcptto_exchanges.push(Arc::new(exchange));
-        }
-    }
-
     fn has_memory_left(&self) -> bool {
         self.memory_left != Some(0)
     }
@@ -447,34 +443,6 @@ impl Session {
         self.step(Stage::Quit, Answer { next, ..answer })
     }
 
-    /// With one record per mail transaction, a command that ends a transaction early completes its record.
-    fn abandon_mail(&mut self, policy: &Policy) {
-        if policy.records == RecordMode::Message && self.has_mail {
-            self.finish_record();
-        }
-    }
-
-    /// Completes the record; the next one starts with the same HELO.
-    fn finish_record(&mut self) {
-        let next = Record {
-            helo_exchange: self.record.helo_exchange.clone(),
-            helo: self.record.helo,
-            ..Record::default()
-        };
-        self.finished = Some(Box::new(std::mem::replace(&mut self.record, next)));
-        self.has_mail = false;
-        self.is_filed = false;
-    }
-
-    /// The record has lost its MAIL and RCPTs.
-    fn forget_mail(&mut self) {
-        self.has_mail = false;
-        self.transaction_open = false;
-        self.recipients = 0;
-        self.recipient_octets = 0;
-        self.any_rcpt_accepted = false;
-    }
-
     /// Notes what is tried, where it may be put off.
     #[inline]
     fn attempt(&mut self, policy: &Policy, note: impl FnOnce(&mut Attempt)) {
@@ -497,19 +465,5 @@ impl Session {
         };
         let Answer { reply, portion, accepted, delay, next } = answer;
         Step { stage, reply, portion, accepted, delay, next, filing }
-    }
-}
-
-/// With one record per mail transaction every RCPT counts: nothing that was accepted is erased.
-fn keeps_every_rcpt(policy: &Policy) -> bool {
-    policy.multiple_rcptto || policy.records == RecordMode::Message
-}
-
-fn exchange(policy: &Policy, line: &[u8], answer: &Answer<'_>) -> Exchange {
-    match policy.keep {
-        Keep::Nothing => Exchange::default(),
-        Keep::Envelope | Keep::Message => {
-            Exchange { request: line.into(), response: answer.kept_reply(policy) }
-        }
     }
 }

@@ -3,7 +3,8 @@
 use smtpmock::stats::Finding;
 use smtpmock::{Config, Server};
 
-use crate::support::client::{Client, PATIENCE, now};
+use crate::support::client::Client;
+use crate::support::figures::after_sessions;
 
 /// A server with one rule; none where it is empty.
 pub(crate) fn with_rule(rule: &str) -> Server {
@@ -33,15 +34,7 @@ pub(crate) fn send(client: &mut Client, text: &str) {
 
 /// What was found once so many sessions are over.
 pub(crate) fn findings(server: &Server, sessions: u64) -> Vec<Finding> {
-    let start = now();
-    loop {
-        let stats = server.stats();
-        if stats.sessions.closed >= sessions {
-            return stats.findings();
-        }
-        assert!(start.elapsed() < PATIENCE, "sessions that do not end: {stats:?}");
-        std::thread::yield_now();
-    }
+    after_sessions(server, sessions).findings()
 }
 
 /// The names of what was found.

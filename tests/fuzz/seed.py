@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fills corpus/ with the dialogues of tests/transcripts, and with the examples of the rules' documentation:
+"""Fills corpus/ with the dialogues of tests/transcripts, and with the examples of the documentation:
 python3 tests/fuzz/seed.py"""
 
 import base64
@@ -31,10 +31,9 @@ def dialogues():
             yield b"".join(sent(step) for step in json.loads(line)["steps"])
 
 
-def examples():
-    """Everything between backticks in RULES.md: rules, delays, and pieces of both."""
-    text = (HERE.parents[1] / "src/smtp/behaviour/RULES.md").read_text(encoding="utf-8")
-    return re.findall(r"`([^`\n]+)`", text)
+def examples(document):
+    """Everything between backticks: rules, delays, expectations, and pieces of them."""
+    return re.findall(r"`([^`\n]+)`", (HERE.parents[1] / document).read_text(encoding="utf-8"))
 
 
 def write(target, data):
@@ -46,18 +45,25 @@ def write(target, data):
 
 def main():
     for number, dialogue in enumerate(dialogues()):
-        choice = number % 128
+        choice = number % 256
         write("session", bytes([choice, number % 40]) + dialogue)
         for line in dialogue.splitlines(keepends=True):
             write("command", line)
         _, found, data = dialogue.partition(b"DATA\r\n")
         if found:
             write("data_scanner", bytes([number % 40]) + data)
-    for example in examples():
+    for example in examples("src/smtp/behaviour/RULES.md"):
         write("rule", example.encode())
         write("rule", f"rcpt {example} silent".encode())
         write("delay", example.encode())
-    for target in ("session", "command", "data_scanner", "rule", "delay"):
+    for example in examples("README.md"):
+        write("expectation", example.encode())
+    for example in examples("src/report/SCHEMA.md"):
+        write("expectation", f"{example} == 1".encode())
+        write("expectation", f"p99({example}) < 5ms".encode())
+    for number, value in enumerate(("null", "[]", "{}", "1e9", '"2026-11-22T22:45:24Z"', '[{"at_s": 7}]')):
+        write("report", bytes([number, 0, 0, 4]) + value.encode())
+    for target in sorted(folder.name for folder in (HERE / "corpus").iterdir()):
         count = len(list((HERE / "corpus" / target).iterdir()))
         print(f"corpus/{target}: {count} inputs")
 

@@ -10,7 +10,8 @@ use smtpmock::report::{Report, merge, progress};
 use smtpmock::{Config, Server, Stats};
 
 use crate::support::browser;
-use crate::support::client::{Client, PATIENCE, now};
+use crate::support::client::Client;
+use crate::support::figures::{after_sessions, once};
 
 /// Rules whose text would break a page that does not escape it.
 const RULES: [&str; 2] = ["rcpt to=gone@* reply=\"550 <b>Gone</b> & lost\"", "rcpt to=slow@* delay=3s"];
@@ -42,17 +43,9 @@ fn busy() -> (Server, Stats) {
     send(&server, 5);
     let mut client = Client::with_envelope(server.local_addr());
     client.send(b"RCPT TO:<slow@example.com>\r\n");
-    let start = now();
-    while server.stats().rules[1].fired == 0 {
-        assert!(start.elapsed() < PATIENCE, "the rule does not fire");
-        std::thread::yield_now();
-    }
+    once(&server, |stats| stats.rules[1].fired > 0);
     client.leave();
-    while server.stats().sessions.closed < 2 {
-        assert!(start.elapsed() < PATIENCE, "the session does not end");
-        std::thread::yield_now();
-    }
-    let stats = server.stats();
+    let stats = after_sessions(&server, 2);
     (server, stats)
 }
 

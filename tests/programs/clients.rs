@@ -9,6 +9,7 @@ use lettre::{Message, SmtpTransport, Transport};
 use smtpmock::smtp::RecordMode;
 use smtpmock::{Config, Server};
 
+use crate::support::figures::after_sessions;
 use crate::support::files::TemporaryFile;
 
 fn start(config: Config) -> Server {
@@ -40,13 +41,7 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
 
 /// These are clients as they should be, whatever they are told.
 fn assert_nothing_found(server: &Server, sessions: u64) {
-    let stats = loop {
-        let stats = server.stats();
-        if stats.sessions.closed >= sessions {
-            break stats;
-        }
-        std::thread::yield_now();
-    };
+    let stats = after_sessions(server, sessions);
     assert_eq!(stats.findings(), [], "{stats:?}");
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod dialogue;
 pub(crate) mod expectations;
+pub(crate) mod figures;
 pub(crate) mod files;
 pub(crate) mod oracle;
 pub(crate) mod peer;

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::{BYTES_PER_TURN, Connection, Origin, Phase, REPLIES_PER_TURN, Resources, Transport};
+use super::{BYTES_PER_TURN, Connection, Origin, Phase, REPLIES_PER_TURN, Transport};
 use crate::journal::Event;
+use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Command, Expect, LineScanner};
 
@@ -28,7 +29,6 @@ impl<T: Transport> Connection<T> {
             if let Ok(count) = result {
                 budget = budget.saturating_sub(count);
                 self.note_read(resources.now, count);
-                self.measure_read(resources, count);
                 self.readable = count == room;
                 self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
                 self.take_read(context, resources, &scratch[..count]);
@@ -93,6 +93,7 @@ impl<T: Transport> Connection<T> {
             }
             if expected == Expect::Data {
                 self.renew(context, resources);
+                self.measure_data(resources, progress.consumed);
             }
             match progress.step {
                 Some(step) => self.follow(context, resources, &step),

@@ -1,7 +1,8 @@
 //! What a connection tells its probe, and when.
 
-use super::{Connection, Phase, Resources, Transport};
+use super::{Connection, Phase, Transport};
 use crate::measure::{Asked, Stamp};
+use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step};
 
@@ -27,9 +28,9 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Bytes were read. Commands are measured when they are whole, message data as they come.
-    pub(super) fn measure_read(&mut self, resources: &mut Resources, count: usize) {
-        if count > 0 && self.session.expects() == Expect::Data {
+    /// Message data were taken. Commands are measured when they are whole, data as they come.
+    pub(super) fn measure_data(&mut self, resources: &mut Resources, count: usize) {
+        if count > 0 {
             let at_once = !self.is_throttled();
             self.probe.note_data(&mut resources.gathering.stats, resources.woken, at_once);
         }

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Connection, Fate, Phase, Resources, Transport};
+use super::{Connection, Fate, Phase, Transport};
+use crate::net::resources::Resources;
 use crate::net::shard::Context;
 
 impl<T: Transport> Connection<T> {

@@ -1,18 +1,33 @@
-//! A whole session: however its input is cut, it gives the same replies and records, stays within its
-//! limits, and never panics.
+//! A whole session: however its input is cut, it gives the same replies and records, sees the same in its messages,
+//! stays within its limits, and never panics.
 //!
 //! The first two bytes choose the policy and how the input is cut; the rest is what the client sends.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smtpmock::smtp::{AddressRules, Filing, LineScanner, Next, Policy, Record, RecordMode, Session};
+use smtpmock::smtp::behaviour::{Environment, State};
+use smtpmock::smtp::{
+    AddressRules, Filing, LineScanner, Lines, Next, Policy, Record, RecordMode, Session, Stage, Step,
+};
+
+/// Rules that put off, so that what is tried is followed, and refuse, hold back, cut and end.
+const RULES: &[&str] = &[
+    "rcpt per=sender+recipient times=1 reply=\"451 4.7.1 Greylisted\"",
+    "message every=2 reply=\"452 4.3.1 Later\"",
+    "data every=3 delay=1ms..2ms reply=\"451 4.3.0 Later\"",
+    "mail from=*x* times=2 reply=\"450 4.7.1 Later\"",
+    "noop every=4 cut=5",
+    "rset every=5 silent",
+];
 
 /// What a session came to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     output: Vec<u8>,
     records: Vec<Record>,
-    closed: bool,
+    /// Of each message its size, and what was seen in its lines.
+    messages: Vec<(usize, Option<Lines>)>,
+    is_over: bool,
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -35,6 +50,9 @@ fn policy(choice: u8) -> Policy {
     if choice & 16 != 0 {
         policy.records = RecordMode::Message;
     }
+    if choice & 128 != 0 {
+        RULES.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
+    }
     policy.addresses = match choice >> 5 & 3 {
         0 => AddressRules::Compat,
         1 => AddressRules::Rfc5321,
@@ -45,14 +63,14 @@ fn policy(choice: u8) -> Policy {
 
 /// Feeds the input in pieces of `size`, as a connection does.
 fn talk(policy: &Policy, input: &[u8], size: usize) -> Outcome {
-    let mut session = Session::new();
-    let mut outcome = Outcome { output: Vec::new(), records: Vec::new(), closed: false };
+    let (mut session, mut state) = (Session::new(), State::default());
+    let mut outcome = Outcome::default();
     let mut waiting = Vec::new();
     for piece in input.chunks(size) {
         waiting.extend_from_slice(piece);
-        take(policy, &mut session, &mut waiting, &mut outcome);
-        assert!(outcome.closed || waiting.len() <= LineScanner::LIMIT, "more waits than one line");
-        if outcome.closed {
+        take(policy, &mut session, &mut state, &mut waiting, &mut outcome);
+        assert!(outcome.is_over || waiting.len() <= LineScanner::LIMIT, "more waits than one line");
+        if outcome.is_over {
             break;
         }
     }
@@ -60,15 +78,31 @@ fn talk(policy: &Policy, input: &[u8], size: usize) -> Outcome {
     outcome
 }
 
-fn take(policy: &Policy, session: &mut Session, waiting: &mut Vec<u8>, outcome: &mut Outcome) {
-    while !waiting.is_empty() && !outcome.closed {
-        let progress = session.advance(policy, waiting);
+fn take(
+    policy: &Policy,
+    session: &mut Session,
+    state: &mut State,
+    waiting: &mut Vec<u8>,
+    outcome: &mut Outcome,
+) {
+    while !waiting.is_empty() && !outcome.is_over {
+        let mut environment = Environment { state: Some(state), ..Environment::alone() };
+        let progress = session.advance_in(policy, &mut environment, waiting);
         waiting.drain(..progress.consumed);
         let Some(step) = progress.step else { return };
-        outcome.output.extend_from_slice(step.reply.wire());
-        outcome.closed = step.next == Next::Close;
+        outcome.note(session, &step);
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, session: &mut Session, step: &Step<'_>) {
+        self.output.extend_from_slice(step.portion.of(step.reply));
+        self.is_over = step.next != Next::Continue;
+        if step.stage == Stage::Message {
+            self.messages.push((session.last_message_size(), session.last_message_lines()));
+        }
         if step.filing == Filing::Finished {
-            outcome.records.extend(session.take_finished());
+            self.records.extend(session.take_finished());
         }
     }
 }

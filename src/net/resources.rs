@@ -1,0 +1,86 @@
+//! What all connections of a reactor use in turn: the time, the wheel, buffers, and where figures and log lines go.
+
+use std::sync::Arc;
+
+use mio::Token;
+
+use super::buffer::Pool;
+use super::census::{Arrival, Census};
+use super::clock::{Clock, Tick, wall_time};
+use super::readings::{Gathering, Readings};
+use super::wheel::Wheel;
+use crate::journal::{Event, Notes};
+use crate::measure::{Asked, Stamp};
+use crate::stats::Stats;
+
+/// What a connection uses that belongs to its reactor.
+pub(super) struct Resources {
+    pub(super) clock: Clock,
+    /// The time at which this turn began.
+    pub(super) now: Tick,
+    /// The same, for measuring. What is read in a turn had arrived by then.
+    pub(super) woken: Stamp,
+    pub(super) wheel: Wheel<Token>,
+    pub(super) pool: Pool,
+    /// What `read` fills; empty only while a connection works on it.
+    pub(super) scratch: Vec<u8>,
+    /// Replies of the connection whose turn it is, until they are written.
+    pub(super) replies: Vec<u8>,
+    /// What they answer.
+    pub(super) asked: Vec<Asked>,
+    pub(super) gathering: Gathering,
+    /// With logging off there are none.
+    pub(super) notes: Option<Notes>,
+}
+
+impl Resources {
+    /// Before the first turn, with room to read so many bytes at once.
+    pub(super) fn new(clock: Clock, scratch: usize, readings: Arc<Readings>, notes: Option<Notes>) -> Self {
+        let since_start = clock.elapsed();
+        Self {
+            now: Tick::at(since_start),
+            woken: Stamp::at(since_start),
+            clock,
+            wheel: Wheel::new(),
+            pool: Pool::default(),
+            scratch: vec![0; scratch],
+            replies: Vec::new(),
+            asked: Vec::new(),
+            gathering: Gathering::new(readings),
+            notes,
+        }
+    }
+
+    /// Another turn begins.
+    pub(super) fn begin_turn(&mut self) {
+        let since_start = self.clock.elapsed();
+        self.now = Tick::at(since_start);
+        self.woken = Stamp::at(since_start);
+    }
+
+    /// The turn is over: the reactor waits again.
+    pub(super) fn end_turn(&mut self) {
+        let length = Stamp::at(self.clock.elapsed()).since(self.woken);
+        self.gathering.stats.health.turns.add(length);
+    }
+
+    /// A client has connected. Returns its session's number.
+    pub(super) fn note_arrival(&mut self, census: &Census) -> u64 {
+        let Arrival { session_id, open, after } = census.note_arrival(self.woken);
+        let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
+        sessions.opened += 1;
+        sessions.peak.see(open);
+        if let Some(after) = after {
+            sessions.inter_arrival.add(after);
+        }
+        timeline.at(self.woken.since_start()).opened += 1;
+        session_id
+    }
+
+    /// Notes something for the log, if there is one.
+    pub(super) fn note(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(notes) = &mut self.notes {
+            notes.note(wall_time(), event());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How a session keeps its record: what is written into it, what erases it, and what completes it.
+
+use std::sync::Arc;
+
+use super::Session;
+use crate::smtp::answer::Answer;
+use crate::smtp::policy::{Keep, Policy, RecordMode};
+use crate::smtp::record::{Exchange, Record};
+
+impl Session {
+    pub(super) fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
+        if policy.keep != Keep::Nothing {
+            self.recipient_octets += exchange.request.len();
+            self.record.rcptto_exchanges.push(Arc::new(exchange));
+        }
+    }
+
+    /// With one record per mail transaction, a command that ends a transaction early completes its record.
+    pub(super) fn abandon_mail(&mut self, policy: &Policy) {
+        if policy.records == RecordMode::Message && self.has_mail {
+            self.finish_record();
+        }
+    }
+
+    /// Completes the record; the next one starts with the same HELO.
+    pub(super) fn finish_record(&mut self) {
+        let next = Record {
+            helo_exchange: self.record.helo_exchange.clone(),
+            helo: self.record.helo,
+            ..Record::default()
+        };
+        self.finished = Some(Box::new(std::mem::replace(&mut self.record, next)));
+        self.has_mail = false;
+        self.is_filed = false;
+    }
+
+    /// The record has lost its MAIL and RCPTs.
+    pub(super) fn forget_mail(&mut self) {
+        self.has_mail = false;
+        self.transaction_open = false;
+        self.recipients = 0;
+        self.recipient_octets = 0;
+        self.any_rcpt_accepted = false;
+    }
+}
+
+/// With one record per mail transaction every RCPT counts: nothing that was accepted is erased.
+pub(super) fn keeps_every_rcpt(policy: &Policy) -> bool {
+    policy.multiple_rcptto || policy.records == RecordMode::Message
+}
+
+pub(super) fn exchange(policy: &Policy, line: &[u8], answer: &Answer<'_>) -> Exchange {
+    match policy.keep {
+        Keep::Nothing => Exchange::default(),
+        Keep::Envelope | Keep::Message => {
+            Exchange { request: line.into(), response: answer.kept_reply(policy) }
+        }
+    }
+}
