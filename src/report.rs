@@ -25,7 +25,6 @@ mod progress;
 mod read;
 mod tables;
 mod text;
-pub mod units;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};

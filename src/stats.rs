@@ -144,7 +144,7 @@ pub struct Stats {
 pub struct SessionStats {
     /// Connections accepted.
     pub opened: u64,
-    /// Greeted with a 4yz or 5yz reply.
+    /// Not welcomed: greeted with a 4yz or 5yz reply, or dropped or left waiting by a rule in place of a greeting.
     pub refused: u64,
     /// Sessions that are over.
     pub closed: u64,

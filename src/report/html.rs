@@ -7,10 +7,10 @@ use super::page::{Tile, banner, document, escape, tiles};
 use super::plot::{Axis, Curve, Series, lines, spectrum};
 use super::tables::{Table, rate, show, tables};
 use super::text::{of_run, source};
-use super::units::{decimal, duration};
 use super::{Report, over_stages};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Interval, StageStats, Stats, Unit};
+use crate::units::{decimal, duration};
 
 /// Of the last interval, so much must be over for it to be drawn: a short one would look like a collapse.
 const WHOLE: f64 = 0.5;

@@ -136,7 +136,12 @@ fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
     let text = place.field("histogram")?;
     let numbers = match text.or_null(Place::text)? {
         None => Numbers::default(),
-        Some(encoded) => Numbers::from_histogram(&decode(encoded).map_err(|problem| text.error(problem))?),
+        Some(encoded) => {
+            let histogram = decode(encoded).map_err(|problem| text.error(problem))?;
+            let [min, max] = [place.field("min")?.count()?, place.field("max")?.count()?];
+            Numbers::from_histogram(&histogram, min, max)
+                .ok_or_else(|| place.error("has a min or a max that is not that of the histogram"))?
+        }
     };
     let count = place.field("count")?;
     if count.count()? != numbers.count() {
