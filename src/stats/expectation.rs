@@ -121,12 +121,13 @@ impl Expectation {
             let entries = list(stats);
             return Ok((entries.len() as f64, show_list(&entries)));
         }
-        let found = figure(stats, &self.name);
-        let is_octets = found.as_ref().is_some_and(|figure| figure.unit == Unit::Octets);
-        match found.and_then(|figure| figure.value).ok_or("the system does not tell")? {
+        let figure = figure(stats, &self.name);
+        let unit = figure.as_ref().map_or(Unit::Number, |figure| figure.unit);
+        match figure.and_then(|figure| figure.value).ok_or("the system does not tell")? {
             Metric::Count(count) if self.view == View::Rate => {
                 let seconds = stats.length().as_secs_f64();
                 let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
+                let is_octets = unit == Unit::Octets;
                 let shown = if is_octets { octets(rate as u64) } else { format!("{rate:.1}") };
                 Ok((rate, format!("{shown}/s")))
             }
@@ -134,9 +135,10 @@ impl Expectation {
             Metric::Durations(durations) => self.look_at(durations.as_numbers(), |microseconds| {
                 exact_duration(Duration::from_micros(microseconds.round() as u64))
             }),
-            Metric::Numbers(numbers) => self.look_at(numbers, |number| {
+            Metric::Numbers(numbers) => self.look_at(numbers, |number| match unit {
+                Unit::OctetsPerSecond => format!("{}/s", octets(number as u64)),
                 // Means have fractions, and a few digits of them are enough.
-                format!("{}", (number * 1e3).round() / 1e3)
+                _ => format!("{}", (number * 1e3).round() / 1e3),
             }),
         }
     }
