@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
+use smtpmock::report::Report;
 use smtpmock::{Config, ConfigError};
 
 use flags::{Change, Flag, Options};
@@ -30,6 +31,8 @@ use goflags::{End, Given, Typed};
 pub(crate) enum Action {
     /// Print this and exit.
     Print(String),
+    /// Tell of the sum of reports, and exit.
+    Tell(Box<Report<'static>>, Reporting),
     /// Run a server.
     Run(Box<Settings>),
 }
@@ -105,7 +108,7 @@ pub(crate) fn parse(
         argv.push(variable.argument());
         given.push(variable);
     }
-    for setting in from_file(&given, &table, read_file)? {
+    for setting in from_file(&given, &table, &read_file)? {
         argv.push(setting.argument());
         given.push(setting);
     }
@@ -116,6 +119,7 @@ pub(crate) fn parse(
             settle(*options, &given, &table)?;
             Ok(Action::Print(file::print(&given, &table)))
         }
+        Read::Options(options) if !options.merged.is_empty() => tell_sum(*options, &read_file),
         Read::Options(options) => {
             settle(*options, &given, &table).map(|settings| Action::Run(Box::new(settings)))
         }
@@ -162,6 +166,27 @@ fn from_file(
     let mut settings = file::read(&path.display().to_string(), &text, table).map_err(Failure::Usage)?;
     settings.retain(|setting| !given.iter().any(|given| given.kebab == setting.kebab));
     Ok(settings)
+}
+
+/// The sum of reports, told as people read it where nothing else is asked for.
+fn tell_sum(options: Options, read_file: impl Fn(&Path) -> io::Result<String>) -> Result<Action, Failure> {
+    let Options { merged, mut reporting, .. } = options;
+    let mut whole: Option<Report<'static>> = None;
+    for path in &merged {
+        let failure = |expected, error: &dyn fmt::Display| {
+            let flag = flags::MERGE_REPORTS;
+            Failure::Usage(format!("invalid value {path:?} for --{flag}: expected {expected}: {error}"))
+        };
+        let text = read_file(path).map_err(|error| failure("a readable file", &error))?;
+        let report = Report::read(&text).map_err(|error| failure("a report in JSON", &error))?;
+        whole = Some(match whole {
+            None => report,
+            Some(whole) => whole.merge(&report).map_err(|error| failure("another run", &error))?,
+        });
+    }
+    reporting.text |= reporting.json.is_none() && reporting.html.is_none();
+    let whole = whole.ok_or_else(|| Failure::Usage("there is no report to add up".to_owned()))?;
+    Ok(Action::Tell(Box::new(whole), reporting))
 }
 
 enum Read {

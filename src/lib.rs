@@ -64,6 +64,7 @@ pub mod report;
 mod server;
 pub mod stats;
 mod store;
+pub mod units;
 
 pub use capture::CaptureContent;
 pub use config::{Config, OverLimit};

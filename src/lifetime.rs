@@ -17,13 +17,11 @@ use smtpmock::{Config, Server};
 
 use crate::cli::{Failure, Limit, Settings};
 use crate::ready;
-use crate::teller::{Teller, Told};
+use crate::reports::{self, Told};
+use crate::teller::Teller;
 
 /// How long an end at once leaves for the records of cut sessions to reach the capture, and for the reports.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// What was expected of the run is not kept.
-const NOT_KEPT: u8 = 10;
 
 enum Event {
     Signal(i32),
@@ -51,7 +49,7 @@ pub(crate) fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let server = Server::start(config).map_err(|error| Failure::Server(error.to_string()))?;
     let server = Arc::new(server);
     forward_failure(&server, sender.clone());
-    let teller = Teller::start(Arc::clone(&server), reporting, effective, forward_untold(sender.clone()))
+    let teller = Teller::start(Arc::clone(&server), &reporting, effective, forward_untold(sender.clone()))
         .map_err(Failure::Server)?;
 
     let line = ready::line(server.local_addrs());
@@ -115,7 +113,7 @@ impl Run {
         loop {
             match self.next() {
                 Event::Stopped(Ok(is_kept)) => {
-                    return Ok(if is_kept { ExitCode::SUCCESS } else { ExitCode::from(NOT_KEPT) });
+                    return Ok(reports::exit_code(is_kept));
                 }
                 Event::Stopped(Err(why)) => return Err(Failure::Server(why)),
                 Event::Failed(why) => {

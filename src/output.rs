@@ -72,10 +72,13 @@ impl Progress {
     }
 
     pub(crate) fn show(&self, line: &str) {
-        const ERASE_THE_REST: &str = "\x1b[K";
+        const ERASE: &str = "\x1b[K";
+        // A line that goes on in the next row could not be rewritten.
+        const CUT: &str = "\x1b[?7l";
+        const WRAP: &str = "\x1b[?7h";
         let _ = match self {
             Self::Lines => writeln!(io::stderr(), "{line}"),
-            Self::Terminal => write!(io::stderr(), "\r{line}{ERASE_THE_REST}"),
+            Self::Terminal => write!(io::stderr(), "\r{ERASE}{CUT}{line}{WRAP}"),
         };
     }
 

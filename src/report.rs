@@ -25,7 +25,6 @@ mod progress;
 mod read;
 mod tables;
 mod text;
-pub mod units;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -54,6 +53,8 @@ pub struct Run {
     pub begins: Duration,
     /// How long after its start this ends.
     pub ends: Duration,
+    /// Sessions that were open when this begins.
+    pub open_before: u64,
     /// What all chance followed from.
     pub seed: u64,
     /// Names and values, as it was configured.
@@ -68,6 +69,7 @@ impl<'s> Report<'s> {
             started_at: stats.started_at,
             begins: stats.begins,
             ends: stats.ends,
+            open_before: stats.open_before,
             seed: stats.seed,
             settings: Vec::new(),
         };

@@ -113,6 +113,8 @@ pub struct Stats {
     pub begins: Duration,
     /// How long after the start this was read.
     pub ends: Duration,
+    /// Sessions that were open when this begins.
+    pub open_before: u64,
     /// What all chance followed from: with it, and one shard, the same run can be had again.
     pub seed: u64,
     /// Every rule: those that were told in their order, then lists, limits and `fail_fast` where they are set.
@@ -144,7 +146,7 @@ pub struct Stats {
 pub struct SessionStats {
     /// Connections accepted.
     pub opened: u64,
-    /// Greeted with a 4yz or 5yz reply.
+    /// Not welcomed: greeted with a 4yz or 5yz reply, or dropped or left waiting by a rule in place of a greeting.
     pub refused: u64,
     /// Sessions that are over.
     pub closed: u64,
@@ -388,6 +390,7 @@ impl Stats {
         let mut difference = self.clone();
         difference.subtract(earlier);
         difference.begins = earlier.ends;
+        difference.open_before = earlier.sessions_open();
         for (own, earlier) in difference.sessions_by_shard.iter_mut().zip(&earlier.sessions_by_shard) {
             own.subtract(earlier);
         }
@@ -403,9 +406,9 @@ impl Stats {
         self.ends.saturating_sub(self.begins)
     }
 
-    /// Sessions that are open.
+    /// Sessions that are open in the end.
     pub fn sessions_open(&self) -> u64 {
-        self.sessions.opened.saturating_sub(self.sessions.closed)
+        self.open_before.saturating_add(self.sessions.opened).saturating_sub(self.sessions.closed)
     }
 }
 

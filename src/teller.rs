@@ -2,8 +2,6 @@
 //!
 //! All of it on a thread of its own: an output that nobody reads holds up no signal.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -12,16 +10,14 @@ use std::time::{Duration, SystemTime};
 use smtpmock::Server;
 use smtpmock::report::hlog::IntervalLog;
 use smtpmock::report::{self, Report};
-use smtpmock::stats::{Expectation, Stats, Verdict};
+use smtpmock::stats::Stats;
 
 use crate::cli::Reporting;
 use crate::output::{Output, Place, Progress};
+use crate::reports::{Reports, Told, print_report};
 
 /// Progress and interval logs are told of at the full seconds of the server's clock.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Whether the run kept what was expected of it, or why not all could be told.
-pub(crate) type Told = Result<bool, String>;
 
 enum Order {
     /// The report so far.
@@ -43,7 +39,7 @@ impl Teller {
     /// A file can't be created, or the system gives no thread.
     pub(crate) fn start(
         server: Arc<Server>,
-        reporting: Reporting,
+        reporting: &Reporting,
         settings: Vec<(String, String)>,
         on_failure: impl Fn(String) + Send + 'static,
     ) -> Result<Self, String> {
@@ -74,10 +70,7 @@ impl Teller {
 struct Story {
     server: Arc<Server>,
     settings: Vec<(String, String)>,
-    expectations: Vec<Expectation>,
-    prints_report: bool,
-    json: Option<Output>,
-    html: Option<Output>,
+    reports: Reports,
     interval_log: Option<(IntervalLog<Output>, Place)>,
     progress: Option<Progress>,
     /// Up to where the intervals were told.
@@ -89,13 +82,12 @@ struct Story {
 impl Story {
     fn begin(
         server: Arc<Server>,
-        reporting: Reporting,
+        reporting: &Reporting,
         settings: Vec<(String, String)>,
     ) -> Result<Self, String> {
-        let Reporting { text, json, html, progress, interval_log, expectations } = reporting;
         let told = server.stats();
-        let create = |what, path: Option<PathBuf>| path.map(|path| Output::create(what, &path)).transpose();
-        let log = create("the interval log", interval_log)?;
+        let log = reporting.interval_log.as_deref().map(|path| Output::create("the interval log", path));
+        let log = log.transpose()?;
         let started_at = told.started_at.unwrap_or(SystemTime::UNIX_EPOCH);
         let begin_log = |output: Output| {
             let place = output.place.clone();
@@ -104,12 +96,9 @@ impl Story {
         };
         Ok(Self {
             settings,
-            expectations,
-            prints_report: text,
-            json: create("the JSON report", json)?,
-            html: create("the HTML report", html)?,
+            reports: Reports::create(reporting)?,
             interval_log: log.map(begin_log).transpose()?,
-            progress: progress.then(Progress::new),
+            progress: reporting.progress.then(Progress::new),
             now: told.ends,
             told,
             server,
@@ -163,11 +152,10 @@ impl Story {
 
     fn print_report_so_far(&mut self) -> Result<(), String> {
         let stats = self.look();
-        print_report(&self.report(&stats))
-    }
-
-    fn report<'s>(&self, stats: &'s Stats) -> Report<'s> {
-        Report::new(stats).settings(self.settings.clone())
+        if let Some(progress) = &self.progress {
+            progress.end();
+        }
+        print_report(&Report::new(&stats).settings(self.settings.clone()))
     }
 
     /// As much as can be told, whatever of it can not.
@@ -176,28 +164,7 @@ impl Story {
         if let Some(progress) = &self.progress {
             progress.end();
         }
-        let stats = &self.told;
-        let verdicts: Vec<_> = self.expectations.iter().map(|expectation| expectation.judge(stats)).collect();
-        let is_kept = verdicts.iter().all(|verdict| verdict.kept);
-        let report = self.report(stats).verdicts(verdicts.iter().cloned());
-        let printed = if self.prints_report { print_report(&report) } else { Ok(()) };
-        let json = put(self.json.as_mut(), || report.json());
-        let html = put(self.html.as_mut(), || report.html());
-        show(&verdicts);
-        last_interval.and(printed).and(json).and(html).map(|()| is_kept)
+        let told = self.reports.tell(Report::new(&self.told).settings(self.settings));
+        last_interval.and(told)
     }
-}
-
-fn put(output: Option<&mut Output>, render: impl FnOnce() -> String) -> Result<(), String> {
-    output.map_or(Ok(()), |output| output.put(&render()))
-}
-
-fn print_report(report: &Report<'_>) -> Result<(), String> {
-    Output::create("the report", Path::new("-"))?.put(&report.text())
-}
-
-/// Each verdict on a line. Without a standard error there is nobody to tell but the exit code.
-fn show(verdicts: &[Verdict]) {
-    let lines: String = verdicts.iter().map(|verdict| format!("smtpmock: {verdict}\n")).collect();
-    let _ = io::stderr().write_all(lines.as_bytes());
 }

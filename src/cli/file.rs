@@ -10,7 +10,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::flags::{Arity, CONFIG, Flag, PRINT_CONFIG, VERSION};
+use super::flags::{Arity, CONFIG, Flag, MERGE_REPORTS, PRINT_CONFIG, VERSION};
 use super::goflags::Given;
 use super::letters;
 
@@ -78,7 +78,7 @@ fn find<'t>(key: &str, table: &'t [Flag]) -> Result<&'t Flag, String> {
 }
 
 fn may_stand_in_file(flag: &Flag) -> bool {
-    ![CONFIG, PRINT_CONFIG, VERSION].contains(&flag.kebab.as_str())
+    ![CONFIG, PRINT_CONFIG, MERGE_REPORTS, VERSION].contains(&flag.kebab.as_str())
 }
 
 /// The value as it would be typed; several where the flag may be repeated.

@@ -39,6 +39,8 @@ pub(super) struct Options {
     pub(super) print_config: bool,
     pub(super) reporting: Reporting,
     pub(super) exit_after: Vec<Limit>,
+    /// Reports to be added up, in place of a run.
+    pub(super) merged: Vec<PathBuf>,
 }
 
 /// Whether a flag takes the following argument for its value.
@@ -57,8 +59,9 @@ pub(super) struct Flag {
     pub(super) name: String,
     /// Name as `--help` teaches it: `session-timeout`.
     pub(super) kebab: String,
-    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--version` has none: a variable of that
-    /// name is common in container images, and means the image.
+    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, as no server is to be kept
+    /// from starting by it, nor has `--version`: a variable of that name is common in container images, and means
+    /// the image.
     pub(super) variable: Option<String>,
     /// Name of the setting in `Config`'s errors; empty where there is none.
     pub(super) setting: &'static str,
@@ -132,6 +135,9 @@ pub(super) const VERSION: &str = "version";
 /// The flag that names a file of settings, and the one that prints them; neither can stand in such a file.
 pub(super) const CONFIG: &str = "config";
 pub(super) const PRINT_CONFIG: &str = "print-config";
+
+/// The flag that has reports added up. It stands in no file: that would be a server's.
+pub(super) const MERGE_REPORTS: &str = "merge-reports";
 
 /// All flags, in the order of `--help`, which is also the order in which their values are applied.
 pub(super) fn table() -> Vec<Flag> {

@@ -85,13 +85,13 @@ Values:
   LIST      entries separated by commas, compared exactly
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one counts,
-  except for --rule, --exit-after and --expect: each adds one, and the variable takes one in each
-  line.
+  except for --rule, --exit-after, --expect and --merge-reports: each adds one, and a variable
+  takes one in each line.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
   --sessionTimeout=30. Flags end at the first argument without a dash.
-  Every flag but --version has an environment variable, which the flag itself overrides:
+  Every flag but --version and --merge-reports has an environment variable, which the flag overrides:
   --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none.
   In the file of --config it is session-timeout = \"30s\"; variables and flags override the file.
 
@@ -125,6 +125,9 @@ Examples:
   What a sender did, in numbers; for a CI job, the exit code says whether all is as it should be:
     smtpmock --port 2525 --exit-after 10000messages --exit-after 5m --report \\
       --expect 'messages == 10000' --expect 'p99(think.mail) < 50ms' --expect 'findings == 0'
+  The sum of two runs, as a page, and a verdict on it:
+    smtpmock --merge-reports monday.json --merge-reports tuesday.json --report-html both.html \\
+      --expect 'sessions.gave_up == 0'
   Settings as a file for --config, printed from flags:
     smtpmock --port 2525 --fail-fast --print-config
   A target for a load test:

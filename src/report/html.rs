@@ -7,10 +7,10 @@ use super::page::{Tile, banner, document, escape, tiles};
 use super::plot::{Axis, Curve, Series, lines, spectrum};
 use super::tables::{Table, rate, show, tables};
 use super::text::{of_run, source};
-use super::units::{decimal, duration};
 use super::{Report, over_stages};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Interval, StageStats, Stats, Unit};
+use crate::units::{decimal, duration};
 
 /// Of the last interval, so much must be over for it to be drawn: a short one would look like a collapse.
 const WHOLE: f64 = 0.5;
@@ -160,10 +160,10 @@ fn over_time(stats: &Stats, out: &mut String) {
 /// The intervals that are long enough to be drawn, and how many sessions were open at their ends.
 fn points(stats: &Stats, size: f64) -> Vec<Point<'_>> {
     let length = stats.timeline.interval();
-    let mut open = 0u64;
+    let mut open = stats.open_before;
     let mut points = Vec::new();
     for (start, counts) in stats.timeline.intervals() {
-        open = (open + counts.opened).saturating_sub(counts.closed);
+        open = open.saturating_add(counts.opened).saturating_sub(counts.closed);
         let (from, to) = (start.max(stats.begins), (start + length).min(stats.ends));
         let seconds = to.saturating_sub(from).as_secs_f64();
         let into = |moment: Duration| moment.saturating_sub(stats.begins).as_secs_f64();

@@ -65,6 +65,7 @@ struct RunView<'r> {
     ends_s: f64,
     begins_at: Option<String>,
     ends_at: Option<String>,
+    open_before: u64,
     seed: u64,
     #[serde(serialize_with = "pairs")]
     settings: &'r [(String, String)],
@@ -80,6 +81,7 @@ impl<'r> RunView<'r> {
             ends_s: run.ends.as_secs_f64(),
             begins_at: at(run.begins),
             ends_at: at(run.ends),
+            open_before: run.open_before,
             seed: run.seed,
             settings: &run.settings,
         }

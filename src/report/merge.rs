@@ -23,6 +23,7 @@ pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'stati
     stats.sessions_by_shard.extend(&others.sessions_by_shard);
     add_rules(&mut stats.rules, &others.rules);
     runs.extend_from_slice(&other.runs);
+    stats.open_before = open_before(&runs);
     // What was expected was expected of one run.
     Ok(Report { stats: Cow::Owned(stats), runs, verdicts: Vec::new() })
 }
@@ -34,6 +35,18 @@ pub(super) fn span(runs: &[Run]) -> (Option<SystemTime>, Duration, Duration) {
     let begins = runs.iter().map(|run| run.begins.saturating_add(later(run))).min();
     let ends = runs.iter().map(|run| run.ends.saturating_add(later(run))).max();
     (start, begins.unwrap_or_default(), ends.unwrap_or_default())
+}
+
+/// Sessions that were open before the first part of each run; those before later parts are of the parts in front.
+pub(super) fn open_before(runs: &[Run]) -> u64 {
+    let is_after =
+        |run: &Run, other: &Run| is_same(run, other) && (other.begins, other.ends) < (run.begins, run.ends);
+    let firsts = runs.iter().filter(|run| !runs.iter().any(|other| is_after(run, other)));
+    firsts.fold(0, |sum, run| run.open_before.saturating_add(sum))
+}
+
+fn is_same(one: &Run, other: &Run) -> bool {
+    one.started_at.is_some() && (one.started_at, one.seed) == (other.started_at, other.seed)
 }
 
 fn later(started_at: Option<SystemTime>, start: Option<SystemTime>) -> Duration {
@@ -55,9 +68,7 @@ fn start_at(stats: &mut Stats, start: Option<SystemTime>) {
 fn check_apart(own: &[Run], others: &[Run]) -> Result<(), ReadError> {
     let pairs = own.iter().flat_map(|one| others.iter().map(move |other| (one, other)));
     for (one, other) in pairs {
-        let is_same =
-            one.started_at.is_some() && (one.started_at, one.seed) == (other.started_at, other.seed);
-        if is_same && one.begins < other.ends && other.begins < one.ends {
+        if is_same(one, other) && one.begins < other.ends && other.begins < one.ends {
             let run = super::text::of_run(other);
             return Err(ReadError::new(
                 "runs",

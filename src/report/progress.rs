@@ -2,8 +2,8 @@
 
 use super::over_stages;
 use super::tables::rate;
-use super::units::duration;
 use crate::stats::{Durations, Stats};
+use crate::units::duration;
 
 /// What happened since the last line, and in all, without a line end.
 pub(super) fn line(difference: &Stats, total: &Stats) -> String {

@@ -67,6 +67,7 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
         runs.first().ok_or_else(|| ReadError::new("runs", "is empty; a report is of a run at least"))?;
     stats.seed = first.seed;
     (stats.started_at, stats.begins, stats.ends) = merge::span(&runs);
+    stats.open_before = merge::open_before(&runs);
     let verdicts = document.field("verdicts")?.each(verdict)?;
     Ok(Report { stats: Cow::Owned(stats), runs, verdicts })
 }
@@ -91,6 +92,7 @@ fn run(place: &Place<'_>) -> Result<Run, ReadError> {
         started_at: place.field("started_at")?.or_null(Place::timestamp)?,
         begins: place.field("begins_s")?.seconds()?,
         ends: place.field("ends_s")?.seconds()?,
+        open_before: place.get("open_before").map_or(Ok(0), |place| place.count())?,
         seed: place.field("seed")?.number()?,
         settings: place
             .field("settings")?
@@ -136,7 +138,12 @@ fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
     let text = place.field("histogram")?;
     let numbers = match text.or_null(Place::text)? {
         None => Numbers::default(),
-        Some(encoded) => Numbers::from_histogram(&decode(encoded).map_err(|problem| text.error(problem))?),
+        Some(encoded) => {
+            let histogram = decode(encoded).map_err(|problem| text.error(problem))?;
+            let [min, max] = [place.field("min")?.count()?, place.field("max")?.count()?];
+            Numbers::from_histogram(&histogram, min, max)
+                .ok_or_else(|| place.error("has a min or a max that is not that of the histogram"))?
+        }
     };
     let count = place.field("count")?;
     if count.count()? != numbers.count() {

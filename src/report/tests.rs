@@ -131,6 +131,26 @@ proptest! {
 }
 
 #[test]
+fn sessions_that_were_open_before_a_part_are_open_in_it() {
+    let mut earlier = Stats { started_at: Some(SystemTime::UNIX_EPOCH), seed: 1, ..Stats::default() };
+    earlier.ends = Duration::from_secs(2);
+    earlier.sessions.opened = 5;
+    earlier.timeline.at(Duration::from_secs(1)).opened = 5;
+    let mut later = earlier.clone();
+    later.ends = Duration::from_secs(5);
+    later.sessions.closed = 2;
+    later.timeline.at(Duration::from_secs(4)).closed = 2;
+    let part = later.since(&earlier);
+    assert_eq!((part.open_before, part.sessions_open()), (5, 3));
+    let page = Report::new(&part).html();
+    assert!(page.contains("open 3.00, 4 s to 5 s"), "{page}");
+    let parts = [&earlier, &part].map(|part| Report::new(part).json());
+    let sum = merge(&[&parts[1], &parts[0]]).expect("two parts of a run");
+    let sum = Report::read(&sum).expect("a report");
+    assert_eq!((sum.stats().open_before, sum.stats().sessions_open()), (0, 3));
+}
+
+#[test]
 fn clocks_become_one_that_starts_with_the_earliest_server() {
     let run = |after: u64, seed| {
         let started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + after));

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::tables::{Column, Table, rate, tables};
-use super::units::{duration, octets};
 use super::{Report, Run};
 use crate::capture::timestamp;
 use crate::stats::Finding;
+use crate::units::{duration, octets};
 
 /// Lines of running text are broken here, in characters.
 const WIDTH: usize = 96;

@@ -18,7 +18,8 @@ mod text;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Figure, Metric, Numbers, Stats};
+use super::{Figure, Metric, Numbers, Stats, Unit};
+use crate::units::{exact_duration, octets};
 
 /// A condition on a run's figures that is to be true.
 ///
@@ -120,19 +121,24 @@ impl Expectation {
             let entries = list(stats);
             return Ok((entries.len() as f64, show_list(&entries)));
         }
-        match figure(stats, &self.name).and_then(|figure| figure.value).ok_or("the system does not tell")? {
+        let figure = figure(stats, &self.name);
+        let unit = figure.as_ref().map_or(Unit::Number, |figure| figure.unit);
+        match figure.and_then(|figure| figure.value).ok_or("the system does not tell")? {
             Metric::Count(count) if self.view == View::Rate => {
                 let seconds = stats.length().as_secs_f64();
                 let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
-                Ok((rate, format!("{rate:.1}/s")))
+                let is_octets = unit == Unit::Octets;
+                let shown = if is_octets { octets(rate as u64) } else { format!("{rate:.1}") };
+                Ok((rate, format!("{shown}/s")))
             }
             Metric::Count(count) => Ok((count as f64, count.to_string())),
             Metric::Durations(durations) => self.look_at(durations.as_numbers(), |microseconds| {
-                format!("{:?}", Duration::from_micros(microseconds.round() as u64))
+                exact_duration(Duration::from_micros(microseconds.round() as u64))
             }),
-            Metric::Numbers(numbers) => self.look_at(numbers, |number| {
+            Metric::Numbers(numbers) => self.look_at(numbers, |number| match unit {
+                Unit::OctetsPerSecond => format!("{}/s", octets(number as u64)),
                 // Means have fractions, and a few digits of them are enough.
-                format!("{}", (number * 1e3).round() / 1e3)
+                _ => format!("{}", (number * 1e3).round() / 1e3),
             }),
         }
     }

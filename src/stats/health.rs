@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Additive, Durations, Stats, by_fields};
+use crate::units::duration;
 
 /// A turn of the event loop longer than that delays all sessions of its shard noticeably.
 const LONG_TURN: Duration = Duration::from_millis(20);
@@ -51,11 +52,12 @@ impl Stats {
         let mut reasons = Vec::new();
         let Health { turns, accept_queue_overflows, records_evicted, log_entries_dropped } = &self.health;
         if turns.max() > LONG_TURN {
-            reasons.push(format!("the event loop was busy for {:?} without a break", turns.max()));
+            reasons.push(format!("the event loop was busy for {} without a break", duration(turns.max())));
         }
         let late = 1.0 - self.delays.lateness.share_within(LATE);
         if late > MOST_LATE {
-            reasons.push(format!("{:.1} % of the delays were more than {LATE:?} late", late * 100.0));
+            let (percent, limit) = (late * 100.0, duration(LATE));
+            reasons.push(format!("{percent:.1} % of the delays were more than {limit} late"));
         }
         if self.delays.early > 0 {
             reasons.push(format!("{} delays were short", self.delays.early));

@@ -14,19 +14,24 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// What is larger counts as this: it bounds the memory of one distribution to some 300 KiB.
 const LARGEST: u64 = 1 << 40;
 
-/// Numbers that were measured, to 3 digits.
+/// Numbers that were measured, to 3 digits; the smallest and the largest of them exactly.
 #[derive(Clone, Default)]
-pub struct Numbers(Option<Box<Histogram<u64>>>);
+pub struct Numbers {
+    histogram: Option<Box<Histogram<u64>>>,
+    /// Mean nothing while there is nothing in the histogram.
+    min: u64,
+    max: u64,
+}
 
 impl Numbers {
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.len())
+        self.histogram.as_ref().map_or(0, |histogram| histogram.len())
     }
 
     /// The smallest that this share of them (0 to 1) does not exceed. Zero where there are none.
     pub fn quantile(&self, share: f64) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(share))
+        self.histogram().map_or(0, |histogram| histogram.value_at_quantile(share).clamp(self.min, self.max))
     }
 
     /// The share of them (0 to 1) that is not above this. 1 where there are none.
@@ -39,66 +44,86 @@ impl Numbers {
 
     /// How many of them are not above this.
     pub(super) fn count_within(&self, limit: u64) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.count_between(0, limit))
+        self.histogram.as_ref().map_or(0, |histogram| histogram.count_between(0, limit))
     }
 
-    /// The smallest; zero where there are none.
+    /// The smallest; zero where there are none. Exact, but for a [difference](super::Stats::since) in which it was
+    /// no new smallest: then it has 3 digits.
     pub fn min(&self) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.min())
+        self.histogram().map_or(0, |_| self.min)
     }
 
-    /// The largest.
+    /// The largest; as exact as [`min`](Self::min).
     pub fn max(&self) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.max())
+        self.histogram().map_or(0, |_| self.max)
     }
 
     /// The mean; zero where there are none.
     pub fn mean(&self) -> f64 {
-        self.0.as_deref().filter(|histogram| !histogram.is_empty()).map_or(0.0, Histogram::mean)
+        self.histogram().map_or(0.0, |histogram| histogram.mean().clamp(self.min as f64, self.max as f64))
     }
 
     /// The whole of it; `None` where nothing was measured.
     pub fn histogram(&self) -> Option<&Histogram<u64>> {
-        self.0.as_deref().filter(|histogram| !histogram.is_empty())
+        self.histogram.as_deref().filter(|histogram| !histogram.is_empty())
     }
 
-    /// Of what was read from a file; it grows as if it had been measured here.
+    /// Of what was read from a file; it grows as if it had been measured here. `None` where the extremes are not
+    /// those of the histogram.
     #[cfg(feature = "report")]
-    pub(crate) fn from_histogram(histogram: &Histogram<u64>) -> Self {
-        let mut numbers = Self::default();
+    pub(crate) fn from_histogram(histogram: &Histogram<u64>, min: u64, max: u64) -> Option<Self> {
+        let is_it = histogram.equivalent(min, histogram.min()) && histogram.equivalent(max, histogram.max());
+        let mut numbers = Self { min, max, ..Self::default() };
         numbers.filled().add(histogram).expect("a histogram that grows takes any other");
-        numbers
+        is_it.then_some(numbers)
     }
 
     pub(crate) fn add(&mut self, number: u64) {
+        let number = number.min(LARGEST);
+        self.widen(number, number);
         // It grows as needed, and no number is too large for it.
-        let _ = self.filled().record(number.min(LARGEST));
+        let _ = self.filled().record(number);
+    }
+
+    /// Before what is between these is added.
+    fn widen(&mut self, min: u64, max: u64) {
+        let is_first = self.histogram().is_none();
+        self.min = if is_first { min } else { self.min.min(min) };
+        self.max = if is_first { max } else { self.max.max(max) };
     }
 
     /// What is measured first makes the histogram.
     fn filled(&mut self) -> &mut Histogram<u64> {
-        self.0.get_or_insert_with(|| Box::new(Histogram::new(DIGITS).expect("a precision that exists")))
+        self.histogram
+            .get_or_insert_with(|| Box::new(Histogram::new(DIGITS).expect("a precision that exists")))
     }
 }
 
 impl Additive for Numbers {
     fn merge(&mut self, other: &Self) {
-        if let Some(other) = other.histogram() {
-            self.filled().add(other).expect("a histogram that grows takes any other");
+        if let Some(histogram) = other.histogram() {
+            self.widen(other.min, other.max);
+            self.filled().add(histogram).expect("a histogram that grows takes any other");
         }
     }
 
     fn subtract(&mut self, earlier: &Self) {
-        let Some(earlier) = earlier.histogram() else { return };
-        let Some(own) = self.0.as_deref_mut() else { return };
+        let Some(taken) = earlier.histogram() else { return };
+        let Some(own) = self.histogram.as_deref_mut() else { return };
         // Of another server, or not earlier: there is no difference to be had, so nothing is taken off.
-        if own.subtract(earlier).is_err() {
+        if own.subtract(taken).is_err() {
             return;
         }
         // A histogram remembers its extremes from before the subtraction.
         let mut left = Self::default();
-        for value in self.histogram().into_iter().flat_map(Histogram::iter_recorded) {
+        for value in own.iter_recorded() {
             let _ = left.filled().record_n(value.value_iterated_to(), value.count_at_value());
+        }
+        if let Some(histogram) = left.histogram() {
+            // Only an extreme that was none before is known to be of what is left.
+            let (min, max) = (histogram.min(), histogram.max());
+            left.min = if self.min < earlier.min { self.min } else { min };
+            left.max = if self.max > earlier.max { self.max } else { max };
         }
         *self = left;
     }

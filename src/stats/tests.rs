@@ -71,6 +71,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn the_largest_and_the_smallest_are_exact(values in prop::collection::vec(0u64..1 << 40, 1..50), split in 0usize..50) {
+        let (first, second) = values.split_at(split.min(values.len()));
+        let of = |values: &[u64]| values.iter().fold(Numbers::default(), |mut numbers, value| {
+            numbers.add(*value);
+            numbers
+        });
+        let mut numbers = of(first);
+        numbers.merge(&of(second));
+        let extremes = (values.iter().min().copied(), values.iter().max().copied());
+        prop_assert_eq!((Some(numbers.min()), Some(numbers.max())), extremes);
+        prop_assert!(numbers.quantile(0.0) >= numbers.min() && numbers.quantile(1.0) <= numbers.max());
+        numbers.subtract(&of(first));
+        let near = |found: u64, exact: Option<&u64>| exact.is_none_or(|exact| found.abs_diff(*exact) <= exact / 1000 + 1);
+        prop_assert!(near(numbers.min(), second.iter().min()) && near(numbers.max(), second.iter().max()));
+        prop_assert_eq!(numbers.count(), second.len() as u64);
+    }
+}
+
+#[test]
+fn a_longest_of_exactly_100_ms_is_not_more_than_100_ms() {
+    let mut stats = Stats::default();
+    stats.sessions.duration.add(Duration::from_millis(100));
+    for text in [
+        "max(session.duration) <= 100ms",
+        "p100(session.duration) == 100ms",
+        "mean(session.duration) == 100ms",
+    ] {
+        let verdict = text.parse::<Expectation>().expect("an expectation").judge(&stats);
+        assert_eq!(verdict.to_string(), format!("expected {text}: kept, 100 ms"));
+    }
+}
+
 #[test]
 fn names_of_figures_are_unique_and_find_theirs() {
     let stats = recorded(&[(3, 7), (4, 9)]);

@@ -97,6 +97,25 @@ fn the_json_report_goes_to_standard_output_too() {
 }
 
 #[test]
+fn reports_of_several_runs_are_added_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    for (name, count) in [("a", 1), ("b", 2)] {
+        let program = Running::start(&[format!("--report-json={}", path(name))]);
+        send(&program, count);
+        assert_eq!(program.stopped().code(), Some(0));
+    }
+    let [a, b] = ["a", "b"].map(|name| format!("--merge-reports={}", path(name)));
+    let ended = run(&[&a, &b]);
+    assert_eq!((ended.code(), figure(&ended.stdout, "messages")), (Some(0), Some("3")), "{ended:?}");
+    let ended = run(&[&a, &b, "--report-json=-", "--expect=messages == 4"]);
+    let report: Value = serde_json::from_str(&ended.stdout).expect("JSON and nothing else");
+    assert_eq!((ended.code(), &report["metrics"]["messages"]), (Some(10), &json!(3)), "{ended:?}");
+    assert_eq!(run(&[&a, &a]).code(), Some(2), "the same run twice");
+    assert_eq!(run(&[&a, "--merge-reports=/nonexistent"]).code(), Some(2));
+}
+
+#[test]
 fn the_html_report_is_one_page() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("report.html");
@@ -166,8 +185,29 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
     let ended = on_terminal(&format!("{program} --progress --exit-after=10ms --expect messages==0"));
     let shown = String::from_utf8(ended.expect("script runs").stdout).expect("UTF-8");
     let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
-    assert!(lines.starts_with('\r') && lines.trim_end().ends_with("\x1b[K"), "{shown:?}");
+    assert!(lines.starts_with("\r\x1b[K\x1b[?7l") && lines.trim_end().ends_with("\x1b[?7h"), "{shown:?}");
     assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
+}
+
+#[test]
+fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
+    let on_terminal = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
+    if !on_terminal("true").is_ok_and(|output| output.status.success()) {
+        println!("skipped: this machine has no script(1) that runs a command on a terminal");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_smtpmock");
+    let directory = tempfile::tempdir().expect("a directory");
+    let ready = directory.path().join("ready").display().to_string();
+    // Before it is ready it would not know the signal.
+    let command = format!(
+        "{program} --progress --ready-file {ready} --exit-after 1s & until [ -e {ready} ]; do sleep 0.02; done; \
+         kill -USR1 $!; wait $!"
+    );
+    let ended = on_terminal(&command);
+    let shown = String::from_utf8(ended.expect("script runs").stdout).expect("UTF-8");
+    let report = shown.find("smtpmock 3").expect("a report");
+    assert!(shown[..report].ends_with('\n'), "{shown:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(crate) mod text;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use smtpmock::report::units::duration;
+use smtpmock::units::duration;
 
 use crate::accounting::Accounting;
 use crate::baseline::Move;

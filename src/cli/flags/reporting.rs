@@ -75,6 +75,18 @@ pub(super) fn reporting() -> Vec<Flag> {
                 options.reporting(|reporting| reporting.expectations.extend(expectations))
             }),
         ),
+        Flag {
+            variable: None,
+            ..repeated(
+                "mergeReports",
+                "PATH",
+                "Start no server: tell of the sum of these JSON reports, and exit; may be repeated",
+                reading(values::path, |mut options: Options, path| {
+                    options.merged.extend(path);
+                    options
+                }),
+            )
+        },
     ]
 }
 

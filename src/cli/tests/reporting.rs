@@ -31,6 +31,41 @@ fn flags_of_reports_set_what_they_name() {
 }
 
 #[test]
+fn reports_are_added_up_in_place_of_a_run() {
+    let told =
+        |arguments: &[&str]| parsed_beside(&[("a.json", &report(1)), ("b.json", &report(2))], arguments, &[]);
+    match told(&["--merge-reports", "a.json", "-mergeReports=b.json", "--expect=messages == 0"]) {
+        Ok(Action::Tell(sum, reporting)) => {
+            assert_eq!((sum.runs().len(), reporting.text, reporting.expectations.len()), (2, true, 1));
+        }
+        other => panic!("{other:?}"),
+    }
+    match told(&["--merge-reports=a.json", "--report-html=page"]) {
+        Ok(Action::Tell(_, reporting)) => assert!(!reporting.text && reporting.html.is_some()),
+        other => panic!("{other:?}"),
+    }
+    for (second, reason) in [
+        ("none.json", "\"none.json\" for --merge-reports: expected a readable file: "),
+        ("a.json", "\"a.json\" for --merge-reports: expected another run: "),
+    ] {
+        match told(&["--merge-reports=a.json", "--merge-reports", second]) {
+            Err(Failure::Usage(text)) => assert!(text.contains(reason), "{text}"),
+            other => panic!("{second}: {other:?}"),
+        }
+    }
+    let no_report = parsed(&["--merge-reports=good.toml"], &[]);
+    assert!(matches!(no_report, Err(Failure::Usage(text)) if text.contains("expected a report in JSON: ")));
+}
+
+/// A report in JSON, of a run with this seed.
+fn report(seed: u64) -> String {
+    let mut stats = smtpmock::Stats::default();
+    (stats.started_at, stats.seed) = (Some(std::time::SystemTime::UNIX_EPOCH), seed);
+    stats.ends = Duration::from_secs(1);
+    Report::new(&stats).json()
+}
+
+#[test]
 fn limits_are_read_with_their_units() {
     for (typed, limit) in [
         ("10000messages", Limit::Milestone(Milestone::Messages(10_000))),

@@ -99,7 +99,12 @@ macro_rules! derived {
 
 static PLAIN: &[Line<Stats>] = &[
     line!("sessions", Number, sessions.opened, "connections accepted"),
-    line!("sessions.refused", Number, sessions.refused, "greeted with a 4yz or 5yz reply"),
+    line!(
+        "sessions.refused",
+        Number,
+        sessions.refused,
+        "greeted with 4yz or 5yz, or dropped or held instead"
+    ),
     derived!("sessions.open", stats => stats.sessions_open(), "sessions that are open"),
     line!("sessions.closed", Number, sessions.closed, "sessions that are over"),
     line!("sessions.peak", Number, sessions.peak, "most open at a time"),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Finding, words};
+use super::Finding;
 use crate::smtp::Stage;
 use crate::stats::Stats;
+use crate::units::duration;
 
 /// Fewer connections with a message each may be as many senders, each with one mail.
 const CONNECTIONS: u64 = 50;
@@ -58,10 +59,11 @@ pub(super) fn retried_at_once(stats: &Stats) -> Option<Finding> {
     let after = &stats.retries.after;
     let (soon, all) = (after.count_within(AT_ONCE), after.count());
     let text = || {
-        let soonest = words::time(after.min());
+        let soonest = duration(after.min());
         format!(
             "tried again within 1 s of a 4yz reply {soon} of {all} times, the soonest after {soonest}; RFC 5321 \
-             section 4.5.4.1 asks for 30 minutes in general"
+             section 4.5.4.1 asks for 30 minutes in general (the same reverse-path, \
+             and forward-path where one was named; where no Message-ID was known it may have been another message)"
         )
     };
     (soon > 0).then(|| Finding {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Finding, words};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Stats};
+use crate::units::duration;
 
 /// How long a client should wait for something.
 struct Patience {
@@ -120,7 +121,7 @@ impl Patience {
 
 fn span(short: Duration, long: Duration) -> String {
     if long <= short.mul_f64(STEADY) {
-        return words::time(long);
+        return duration(long);
     }
-    format!("{} to {}", words::time(short), words::time(long))
+    format!("{} to {}", duration(short), duration(long))
 }

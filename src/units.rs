@@ -16,6 +16,12 @@ pub fn duration(duration: Duration) -> String {
     scaled(duration.as_nanos() as f64, DURATIONS)
 }
 
+/// `7.295 ms`, `100.031 ms`, `45 s`: to the microsecond, for what is compared with a limit.
+pub fn exact_duration(duration: Duration) -> String {
+    let (number, unit) = fitting(duration.as_nanos() as f64, DURATIONS);
+    format!("{} {unit}", (number * 1e6).round() / 1e6)
+}
+
 /// `512 B`, `1.50 KiB`, `10 MiB`.
 pub fn octets(octets: u64) -> String {
     scaled(octets as f64, OCTETS)
@@ -30,12 +36,17 @@ pub fn decimal(value: f64) -> String {
     }
 }
 
-/// In the largest unit that leaves 1 or more. What is whole has no fraction.
-fn scaled(value: f64, units: &[(f64, &str)]) -> String {
+/// What is whole has no fraction.
+fn scaled(value: f64, units: &[(f64, &'static str)]) -> String {
+    let (scaled, unit) = fitting(value, units);
+    if scaled.fract() == 0.0 { format!("{scaled} {unit}") } else { format!("{} {unit}", decimal(scaled)) }
+}
+
+/// In the largest unit that leaves 1 or more.
+fn fitting(value: f64, units: &[(f64, &'static str)]) -> (f64, &'static str) {
     let fits = |(size, _): &&(f64, &str)| value / size >= 0.9995;
     let (size, unit) = units.iter().rev().find(fits).unwrap_or(&units[0]);
-    let scaled = value / size;
-    if scaled.fract() == 0.0 { format!("{scaled} {unit}") } else { format!("{} {unit}", decimal(scaled)) }
+    (value / size, unit)
 }
 
 #[cfg(test)]
@@ -57,6 +68,11 @@ mod tests {
         assert_eq!(
             [0, 1023, 1024, 1536, 10 << 20].map(octets),
             ["0 B", "1023 B", "1 KiB", "1.50 KiB", "10 MiB"]
+        );
+        let exact = |microseconds| exact_duration(Duration::from_micros(microseconds));
+        assert_eq!(
+            [0, 7, 7_295, 100_031, 999_700, 45_000_000, 1_000_001].map(exact),
+            ["0 ns", "7 µs", "7.295 ms", "100.031 ms", "0.9997 s", "45 s", "1.000001 s"]
         );
         assert_eq!([0.0, 9.99, 12.34, 813.2].map(decimal), ["0.00", "9.99", "12.3", "813"]);
     }
