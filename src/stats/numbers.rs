@@ -72,7 +72,8 @@ impl Numbers {
     /// those of the histogram.
     #[cfg(feature = "report")]
     pub(crate) fn from_histogram(histogram: &Histogram<u64>, min: u64, max: u64) -> Option<Self> {
-        let is_it = histogram.equivalent(min, histogram.min()) && histogram.equivalent(max, histogram.max());
+        let (lowest, highest) = (histogram.min(), histogram.max());
+        let is_it = min <= max && histogram.equivalent(min, lowest) && histogram.equivalent(max, highest);
         let mut numbers = Self { min, max, ..Self::default() };
         numbers.filled().add(histogram).expect("a histogram that grows takes any other");
         is_it.then_some(numbers)

@@ -105,6 +105,28 @@ fn a_longest_of_exactly_100_ms_is_not_more_than_100_ms() {
     }
 }
 
+#[cfg(feature = "report")]
+#[test]
+fn a_smallest_above_the_largest_is_no_distribution() {
+    let mut numbers = Numbers::default();
+    numbers.add(100_000);
+    let histogram = numbers.histogram().expect("a number");
+    assert!(Numbers::from_histogram(histogram, 99_990, 100_010).is_some(), "the same to three digits");
+    assert!(Numbers::from_histogram(histogram, 100_010, 99_990).is_none());
+}
+
+#[test]
+fn a_degraded_server_words_its_times_as_reports_do() {
+    let mut stats = Stats::default();
+    stats.health.turns.add(Duration::from_micros(30_543));
+    stats.delays.note(Duration::ZERO, Duration::from_millis(3));
+    let reasons = [
+        "the event loop was busy for 30.5 ms without a break",
+        "100.0 % of the delays were more than 2 ms late",
+    ];
+    assert_eq!(stats.degraded(), reasons);
+}
+
 #[test]
 fn names_of_figures_are_unique_and_find_theirs() {
     let stats = recorded(&[(3, 7), (4, 9)]);

@@ -169,6 +169,7 @@ fn retrying_at_once_is_found() {
     assert!(found);
     let text = only(&server, 0, "retried-at-once");
     assert!(text.starts_with("tried again within 1 s of a 4yz reply 1 of "), "{text}");
+    assert!(text.contains("where no Message-ID was known it may have been another message"), "{text}");
 }
 
 #[test]

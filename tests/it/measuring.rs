@@ -227,6 +227,17 @@ fn a_phase_can_be_measured_alone() {
 }
 
 #[test]
+fn sessions_that_go_on_are_open_in_a_phase() {
+    let server = start(Config::default());
+    let mut first = Client::greeted(server.local_addr());
+    let _second = Client::greeted(server.local_addr());
+    let before = server.stats();
+    first.expect("QUIT", "221 Closing connection");
+    let phase = after_sessions(&server, 1).since(&before);
+    assert_eq!((phase.open_before, phase.sessions.opened, phase.sessions_open()), (2, 0, 1));
+}
+
+#[test]
 fn figures_stay_when_the_server_is_stopped() {
     let server = start(Config::default().shards(2));
     for _ in 0..10 {
