@@ -147,10 +147,13 @@ fn two_parts_of_a_run_add_up_to_the_whole() {
     let whole = server.stats();
     let parts = [&first, &whole.since(&first)].map(|stats| Report::new(stats).json());
     let sum = Report::read(&merge(&parts.each_ref().map(String::as_str)).expect("a sum")).expect("a report");
-    for field in ["metrics", "refused", "timeline"] {
-        assert_eq!(value(&sum.json())[field], value(&Report::new(&whole).json())[field], "{field}");
-    }
-    assert_eq!((sum.stats().begins, sum.stats().ends), (whole.begins, whole.ends));
+    // Not as JSON: a part knows its largest and smallest to three digits only.
+    let sum = sum.stats();
+    assert_eq!((&sum.stages, &sum.sessions), (&whole.stages, &whole.sessions));
+    assert_eq!((&sum.messages, &sum.delays), (&whole.messages, &whole.delays));
+    assert_eq!((&sum.pipelining, &sum.retries), (&whole.pipelining, &whole.retries));
+    assert_eq!((&sum.health, &sum.timeline), (&whole.health, &whole.timeline));
+    assert_eq!((sum.begins, sum.ends), (whole.begins, whole.ends));
 }
 
 #[test]
