@@ -27,6 +27,9 @@ pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Change, Expected> + Send + S
 /// As many reactor threads as `auto` starts at most; `Config` takes no more.
 const MAX_AUTO_SHARDS: usize = 256;
 
+/// The flags that name what is written.
+pub(super) const OUTPUTS: &[&str] = &["capture", "report-json", "report-html", "hlog", "ready-file"];
+
 /// Everything that can be typed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {

@@ -98,3 +98,11 @@ fn a_file_takes_them_and_what_is_in_effect_is_listed() {
     ];
     assert_eq!(settings.effective, effective.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
+
+#[test]
+fn two_outputs_in_one_file_overwrote_each_other() {
+    let text = usage(&["--report-json=run", "-reportHtml", "run"], &[]);
+    assert_eq!(text, "-reportHtml and --report-json both write to \"run\": expected a file for each");
+    usage(&["--hlog=x"], &[("SMTPMOCK_CAPTURE", "x")]);
+    config(&["--report-json=run.json", "--report-html=run.html", "--capture=", "--hlog="]);
+}
