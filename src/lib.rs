@@ -57,13 +57,13 @@ mod message;
 mod milestone;
 mod net;
 mod outbox;
-mod reading;
 mod records;
 #[cfg(feature = "report")]
 pub mod report;
 mod server;
 pub mod stats;
 mod store;
+mod totals;
 pub mod units;
 
 pub use capture::CaptureContent;

@@ -16,8 +16,8 @@ use signal_hook::iterator::Signals;
 use smtpmock::{Config, Server};
 
 use crate::cli::{Failure, Limit, Settings};
+use crate::outcome::{self, Told};
 use crate::ready;
-use crate::reports::{self, Told};
 use crate::teller::Teller;
 
 /// How long an end at once leaves for the records of cut sessions to reach the capture, and for the reports.
@@ -113,7 +113,7 @@ impl Run {
         loop {
             match self.next() {
                 Event::Stopped(Ok(is_kept)) => {
-                    return Ok(reports::exit_code(is_kept));
+                    return Ok(outcome::exit_code(is_kept));
                 }
                 Event::Stopped(Err(why)) => return Err(Failure::Server(why)),
                 Event::Failed(why) => {

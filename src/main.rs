@@ -2,9 +2,9 @@
 
 mod cli;
 mod lifetime;
+mod outcome;
 mod output;
 mod ready;
-mod reports;
 mod teller;
 
 use std::env;
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
                     let _ = io::stdout().write_all(text.as_bytes());
                     Ok(ExitCode::SUCCESS)
                 }
-                Action::Tell(report, reporting) => reports::tell(&report, &reporting),
+                Action::Tell(report, reporting) => outcome::tell(&report, &reporting),
                 Action::Run(settings) => lifetime::run(*settings),
             });
     outcome.unwrap_or_else(|failure| {

@@ -21,10 +21,10 @@ use crate::message::Message;
 use crate::net::census::Census;
 use crate::net::clock::wall_time;
 use crate::net::shard::{Context, Control, Ending, Shard};
-use crate::reading::{Behaviour, Totals};
 use crate::records::Records;
 use crate::stats::Stats;
 use crate::store::Store;
+use crate::totals::{Behaviour, Totals};
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use smtpmock::report::{self, Report};
 use smtpmock::stats::Stats;
 
 use crate::cli::Reporting;
+use crate::outcome::{Reports, Told, print_report};
 use crate::output::{Output, Place, Progress};
-use crate::reports::{Reports, Told, print_report};
 
 /// Progress and interval logs are told of at the full seconds of the server's clock.
 const INTERVAL: Duration = Duration::from_secs(1);
