@@ -82,7 +82,12 @@ impl Stats {
 
     /// The figure of this name.
     pub fn metric(&self, name: &str) -> Option<Metric<'_>> {
-        self.metrics().into_iter().find_map(|(own, metric)| (own == name).then_some(metric))
+        self.figure(name).map(|figure| figure.value.unwrap_or(Metric::Count(0)))
+    }
+
+    /// All that there is to know about the figure of this name.
+    pub(super) fn figure(&self, name: &str) -> Option<Figure<'_>> {
+        self.figures().into_iter().find(|figure| figure.name == name)
     }
 
     /// Where the figure of this name is kept.

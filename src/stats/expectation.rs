@@ -18,7 +18,7 @@ mod text;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Figure, Metric, Numbers, Stats, Unit};
+use super::{Metric, Numbers, Stats, Unit};
 use crate::units::{exact_duration, octets};
 
 /// A condition on a run's figures that is to be true.
@@ -121,7 +121,7 @@ impl Expectation {
             let entries = list(stats);
             return Ok((entries.len() as f64, show_list(&entries)));
         }
-        let figure = figure(stats, &self.name);
+        let figure = stats.figure(&self.name);
         let unit = figure.as_ref().map_or(Unit::Number, |figure| figure.unit);
         match figure.and_then(|figure| figure.value).ok_or("the system does not tell")? {
             Metric::Count(count) if self.view == View::Rate => {
@@ -159,10 +159,6 @@ impl Expectation {
         };
         Ok((figure, show(figure)))
     }
-}
-
-fn figure<'s>(stats: &'s Stats, name: &str) -> Option<Figure<'s>> {
-    stats.figures().into_iter().find(|figure| figure.name == name)
 }
 
 type List = fn(&Stats) -> Vec<String>;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::{Expectation, LISTS, Op, View, figure};
+use super::{Expectation, LISTS, Op, View};
 use crate::smtp::behaviour::grammar::{GrammarError, nearest};
 use crate::smtp::behaviour::units::{A_SIZE, parse_duration, parse_size};
 use crate::stats::{Metric, Stats, Unit};
@@ -100,7 +100,7 @@ impl<'t> Cursor<'t> {
             };
         }
         let stats = Stats::default();
-        let Some(figure) = figure(&stats, name) else { return self.error(place, unknown(name, &stats)) };
+        let Some(figure) = stats.figure(name) else { return self.error(place, unknown(name, &stats)) };
         let is_distribution = matches!(figure.value, Some(Metric::Durations(_) | Metric::Numbers(_)));
         match (is_distribution, view) {
             (false, View::Count | View::Rate) => Ok(figure.unit),
