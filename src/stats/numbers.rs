@@ -140,13 +140,22 @@ impl Eq for Numbers {}
 
 impl fmt::Debug for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quantiles = [0.5, 0.9, 0.99].map(|share| self.quantile(share));
-        f.debug_struct("Numbers")
-            .field("count", &self.count())
-            .field("p50_p90_p99", &quantiles)
-            .field("max", &self.max())
-            .finish()
+        debug(self, "Numbers", |value| value, f)
     }
+}
+
+/// The usual figures, each value as `show` has it.
+fn debug<V: fmt::Debug>(
+    numbers: &Numbers,
+    name: &str,
+    show: impl Fn(u64) -> V,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    f.debug_struct(name)
+        .field("count", &numbers.count())
+        .field("p50_p90_p99", &[0.5, 0.9, 0.99].map(|share| show(numbers.quantile(share))))
+        .field("max", &show(numbers.max()))
+        .finish()
 }
 
 /// Durations that were measured: to the microsecond, and to 3 digits.
@@ -221,11 +230,6 @@ fn microseconds(duration: Duration) -> u64 {
 
 impl fmt::Debug for Durations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quantiles = [0.5, 0.9, 0.99].map(|share| self.quantile(share));
-        f.debug_struct("Durations")
-            .field("count", &self.count())
-            .field("p50_p90_p99", &quantiles)
-            .field("max", &self.max())
-            .finish()
+        debug(&self.0, "Durations", Duration::from_micros, f)
     }
 }
