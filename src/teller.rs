@@ -122,11 +122,15 @@ impl Story {
 
     /// The next order, or that the interval is over.
     fn next(&self, orders: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
-        if self.interval_log.is_none() && self.progress.is_none() {
+        if !self.tells_intervals() {
             return orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }
         let passed = Duration::from_nanos(self.now.subsec_nanos().into());
         orders.recv_timeout(INTERVAL - passed)
+    }
+
+    fn tells_intervals(&self) -> bool {
+        self.interval_log.is_some() || self.progress.is_some()
     }
 
     fn look(&mut self) -> Stats {
@@ -137,6 +141,11 @@ impl Story {
 
     fn tell_interval(&mut self) -> Result<(), String> {
         let stats = self.look();
+        if !self.tells_intervals() {
+            // What nobody is told need not be worked out.
+            self.told = stats;
+            return Ok(());
+        }
         let difference = stats.since(&self.told);
         if let Some(progress) = &self.progress {
             progress.show(&report::progress(&difference, &stats));
