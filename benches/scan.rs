@@ -10,13 +10,15 @@ use smtpmock::smtp::DataScanner;
 const SIZES: [usize; 2] = [64 * 1024, 10 * 1024 * 1024];
 
 /// Message data of about `size` octets, without its final dot.
-fn shapes(size: usize) -> [(&'static str, Vec<u8>); 4] {
+fn shapes(size: usize) -> [(&'static str, Vec<u8>); 5] {
     let line = b"The quick brown fox jumps over the lazy dog. 0123456789 and so on, 76 columns.\r\n";
     [
         ("text lines", line.iter().copied().cycle().take(size).collect()),
         ("one endless line", vec![b'x'; size]),
         ("all dots", vec![b'.'; size]),
         ("all LFs", vec![b'\n'; size]),
+        // All of the end but its CR, over and over.
+        ("LF and dot", b"\n.".iter().copied().cycle().take(size).collect()),
     ]
 }
 

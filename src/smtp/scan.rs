@@ -1,7 +1,11 @@
 //! Finding ends: of a command line, and of the message data. Both resume where they stopped, so bytes
 //! that arrive one by one cost no more than bytes that arrive together.
 
-use memchr::{memchr, memmem};
+mod crlf_dot;
+
+use memchr::memchr;
+
+use self::crlf_dot::find_crlf_dot;
 
 /// What [`LineScanner::scan`] found at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +137,7 @@ impl DataScanner {
     /// after it.
     fn run(&mut self, input: &[u8], at: usize, emit: &mut impl FnMut(&[u8])) -> usize {
         let rest = &input[at..];
-        if let Some(found) = find_dotted_line(rest) {
+        if let Some(found) = find_crlf_dot(rest) {
             emit(&rest[..found + 2]);
             self.seen = Seen::CrLfDot;
             return at + found + 3;
@@ -171,33 +175,4 @@ impl DataScanner {
         }
         false
     }
-}
-
-/// Octets looked at together by [`may_hold_lf_dot`].
-const BLOCK: usize = 256;
-
-/// Where the first `CRLF.` starts.
-///
-/// It is rare in any message, and so is LF before a dot. A loop that only asks for that pair, without
-/// saying where it is, compiles to a few vector instructions for 16 octets and has no input that makes it
-/// slow; a search for one octet has: a message made of it.
-fn find_dotted_line(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    // One octet more than the block: the pair may begin with the block's last.
-    while let Some(block) = text.get(at..=at + BLOCK) {
-        if may_hold_lf_dot(block) {
-            let from = at.saturating_sub(1);
-            if let Some(found) = memmem::find(&text[from..=at + BLOCK], b"\r\n.") {
-                return Some(from + found);
-            }
-        }
-        at += BLOCK;
-    }
-    let from = at.saturating_sub(1);
-    memmem::find(&text[from..], b"\r\n.").map(|found| from + found)
-}
-
-fn may_hold_lf_dot(block: &[u8]) -> bool {
-    let pairs = block.iter().zip(&block[1..]);
-    pairs.fold(false, |held, (&first, &second)| held | ((first == b'\n') & (second == b'.')))
 }
