@@ -97,11 +97,22 @@ fn listen(address: SocketAddr, plan: &Plan, sharing: Sharing) -> Result<TcpListe
             socket.set_only_v6(!address.ip().is_unspecified() || plan.has_ipv4_wildcard)?;
         }
         socket.set_tcp_nodelay(true)?;
+        choose_congestion_control(&socket);
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(plan.backlog).unwrap_or(i32::MAX))?;
         Ok(TcpListener::from_std(socket.into()))
     };
     open().map_err(|error| start_error(address, error))
+}
+
+/// Replies are far smaller than any window: what paces and models the path, like BBR, costs time at every segment and
+/// can't change when one leaves. Reno is the least there is, and in every Linux kernel; where it can't be chosen the
+/// system's own does.
+fn choose_congestion_control(socket: &Socket) {
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    let _ = socket.set_tcp_congestion(b"reno");
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    let _ = socket;
 }
 
 fn start_error(address: SocketAddr, error: io::Error) -> StartError {
