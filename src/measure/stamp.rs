@@ -10,9 +10,8 @@ pub(crate) struct Stamp(NonZeroU64);
 impl Stamp {
     /// The moment so long after the start.
     pub(crate) fn at(since_start: Duration) -> Self {
-        // A u64 holds 584 years of nanoseconds. One more than there are, so that an `Option` takes no more room.
-        let nanoseconds = u64::try_from(since_start.as_nanos()).unwrap_or(u64::MAX - 1);
-        Self(NonZeroU64::MIN.saturating_add(nanoseconds))
+        // One more than there are, so that an `Option` takes no more room.
+        Self(NonZeroU64::MIN.saturating_add(nanoseconds(since_start)))
     }
 
     /// How long after the start.
@@ -27,7 +26,11 @@ impl Stamp {
 
     /// So much later.
     pub(crate) fn after(self, duration: Duration) -> Self {
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanoseconds))
+        Self(self.0.saturating_add(nanoseconds(duration)))
     }
+}
+
+/// A u64 holds 584 years of them; what is longer counts as that.
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into())
 }

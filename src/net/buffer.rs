@@ -50,10 +50,17 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Appends `bytes` to the buffer in `place`, which gets one if it has none.
+    #[inline]
     pub(super) fn append(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
         if !bytes.is_empty() {
-            place.get_or_insert_with(|| self.spare.pop().unwrap_or_default()).append(bytes);
+            self.append_some(place, bytes);
         }
+    }
+
+    /// Apart: mostly there is nothing to append.
+    #[cold]
+    fn append_some(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
+        place.get_or_insert_with(|| self.spare.pop().unwrap_or_default()).append(bytes);
     }
 
     /// Takes an empty buffer back out of `place`.

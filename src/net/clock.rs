@@ -32,6 +32,12 @@ impl Tick {
         Duration::from_nanos(self.0.saturating_mul(TICK.as_nanos() as u64))
     }
 
+    /// How long it is from a moment, so long after the start of the clock, until this tick begins; zero when it has
+    /// begun.
+    pub(crate) fn after_moment(self, since_start: Duration) -> Duration {
+        self.since_start().saturating_sub(since_start)
+    }
+
     /// The first tick that is surely not before `span` from any moment in this one: one more, because
     /// this tick has begun already.
     pub(crate) fn after(self, span: Span) -> Self {
@@ -80,11 +86,6 @@ impl Clock {
     /// The tick that is running now.
     pub(crate) fn now(&self) -> Tick {
         Tick::at(self.elapsed())
-    }
-
-    /// How long until `tick` begins; zero when it has begun.
-    pub(crate) fn until(&self, tick: Tick) -> Duration {
-        tick.since_start().saturating_sub(self.elapsed())
     }
 }
 

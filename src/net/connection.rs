@@ -421,6 +421,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Sees to it that the wheel has an entry not after the deadline.
+    #[inline]
     fn arm(&mut self, resources: &mut Resources) {
         let wake_at = self.paced_until().map_or(self.deadline, |at| at.min(self.deadline));
         if let Some((timer, at)) = self.timer {

@@ -119,7 +119,7 @@ impl Reactor {
         }
         let retries = self.listeners.iter().filter_map(|listening| listening.retry_at);
         let next = self.resources.wheel.next_deadline().into_iter().chain(self.stop_at).chain(retries).min();
-        next.map(|tick| self.resources.clock.until(tick))
+        next.map(|tick| tick.after_moment(self.resources.rested))
     }
 
     fn turn(&mut self, events: &Events) {

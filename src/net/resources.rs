@@ -1,6 +1,7 @@
 //! What all connections of a reactor use in turn: the time, the wheel, buffers, and where figures and log lines go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::Token;
 
@@ -20,6 +21,8 @@ pub(super) struct Resources {
     pub(super) now: Tick,
     /// The same, for measuring. What is read in a turn had arrived by then.
     pub(super) woken: Stamp,
+    /// When the last turn ended, since the start of the clock.
+    pub(super) rested: Duration,
     pub(super) wheel: Wheel<Token>,
     pub(super) pool: Pool,
     /// What `read` fills; empty only while a connection works on it.
@@ -40,6 +43,7 @@ impl Resources {
         Self {
             now: Tick::at(since_start),
             woken: Stamp::at(since_start),
+            rested: since_start,
             clock,
             wheel: Wheel::new(),
             pool: Pool::default(),
@@ -60,8 +64,8 @@ impl Resources {
 
     /// The turn is over: the reactor waits again.
     pub(super) fn end_turn(&mut self) {
-        let length = Stamp::at(self.clock.elapsed()).since(self.woken);
-        self.gathering.stats.health.turns.add(length);
+        self.rested = self.clock.elapsed();
+        self.gathering.stats.health.turns.add(Stamp::at(self.rested).since(self.woken));
     }
 
     /// A client has connected. Returns its session's number.

@@ -184,7 +184,7 @@ impl World {
         let clients = clients.chain(self.stops_at).min();
         let lateness = self.lateness.mul_f64(self.rng.random_range(0.0..=1.0));
         let wheel = self.resources.wheel.next_deadline();
-        let wheel = wheel.map(|tick| now + self.resources.clock.until(tick) + lateness);
+        let wheel = wheel.map(|tick| now + tick.after_moment(self.resources.clock.elapsed()) + lateness);
         clients.into_iter().chain(wheel).min()
     }
 

@@ -5,6 +5,39 @@ use std::net::Ipv6Addr;
 use super::command::starts_with_ignoring_case;
 use super::letters::is_letter;
 
+const LETTER: u8 = 1;
+const DIGIT: u8 = 2;
+const DOT: u8 = 4;
+const HYPHEN: u8 = 8;
+/// RFC 5322 section 3.2.3.
+const ATEXT: u8 = 16;
+
+/// What each octet may be, worked out once: addresses are read octet by octet, for every message.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut octet = 0;
+    while octet < classes.len() {
+        classes[octet] = classify(octet as u8);
+        octet += 1;
+    }
+    classes
+};
+
+const fn classify(octet: u8) -> u8 {
+    match octet {
+        b'A'..=b'Z' | b'a'..=b'z' => LETTER | ATEXT,
+        b'0'..=b'9' => DIGIT | ATEXT,
+        b'.' => DOT,
+        b'-' => HYPHEN | ATEXT,
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' => ATEXT,
+        _ => 0,
+    }
+}
+
+fn class_of(octet: u8) -> u8 {
+    CLASSES[usize::from(octet)]
+}
+
 /// What counts as a HELO name and as an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressRules {
@@ -178,12 +211,36 @@ fn local_part_start(front: &[u8]) -> Option<usize> {
 }
 
 fn is_local_octet(octet: u8) -> bool {
-    octet == b'.' || is_atext(octet)
+    class_of(octet) & (DOT | ATEXT) != 0
 }
 
 /// Words of letters and digits joined by single dots and hyphens, the last joined by a dot and made of
 /// 2 to 63 letters; or `localhost`.
 fn is_reference_domain(domain: &[u8]) -> bool {
+    is_plain_domain(domain) || is_unusual_domain(domain)
+}
+
+/// The same without `localhost` and letters beyond ASCII, in one go.
+fn is_plain_domain(domain: &[u8]) -> bool {
+    // What is known of the label, and the word in it, that the last octet belongs to.
+    let (mut has_dot, mut is_all_letters, mut word) = (false, true, 0);
+    for &octet in domain {
+        let class = class_of(octet);
+        if class & (LETTER | DIGIT) != 0 {
+            word += 1;
+            is_all_letters &= class & LETTER != 0;
+        } else if class & (DOT | HYPHEN) != 0 && word > 0 {
+            word = 0;
+            has_dot |= class & DOT != 0;
+            is_all_letters = class & DOT != 0;
+        } else {
+            return false;
+        }
+    }
+    has_dot && is_all_letters && (2..=63).contains(&word)
+}
+
+fn is_unusual_domain(domain: &[u8]) -> bool {
     let Some(dot) = memchr::memrchr(b'.', domain) else {
         return is_reference_localhost(domain);
     };
@@ -288,11 +345,7 @@ fn quoted_string_length(text: &[u8]) -> Option<usize> {
 
 /// `atext` of RFC 5322 section 3.2.3.
 fn is_atext(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(
-            octet,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~'
-        )
+    class_of(octet) & ATEXT != 0
 }
 
 /// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`.

@@ -43,6 +43,8 @@ impl<'a> Command<'a> {
 
 /// Every verb has four letters.
 const VERB_LENGTH: usize = 4;
+/// In each of the four, the bit that is set in a small letter of ASCII.
+const CASE: u32 = 0x2020_2020;
 
 /// U+017F folds to S, and go-smtp-mock folds by Unicode's rules.
 const RSET_LONG_S: &str = "r\u{17f}et";
@@ -53,12 +55,15 @@ fn verb(line: &[u8]) -> Option<Verb> {
         return is_long_s_rset(line).then_some(Verb::Rset);
     }
     let word: [u8; VERB_LENGTH] = word.try_into().ok()?;
-    match &word.map(|octet| octet.to_ascii_uppercase()) {
+    // Without the bit that tells small letters from capitals; nothing but a letter becomes one by that.
+    match &(u32::from_ne_bytes(word) & !CASE).to_ne_bytes() {
         b"HELO" | b"EHLO" => Some(Verb::Helo),
         // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only when
         // the name of some command stands in it somewhere, which go-smtp-mock's users see as 501 or 502.
-        b"MAIL" => names_a_command(line).then_some(Verb::Mail),
-        b"RCPT" => names_a_command(line).then_some(Verb::Rcpt),
+        b"MAIL" => {
+            (starts_with_ignoring_case(rest, b" from:") || names_a_command(line)).then_some(Verb::Mail)
+        }
+        b"RCPT" => (starts_with_ignoring_case(rest, b" to:") || names_a_command(line)).then_some(Verb::Rcpt),
         b"DATA" => Some(Verb::Data),
         b"RSET" => Some(Verb::Rset),
         b"NOOP" => Some(Verb::Noop),
@@ -84,8 +89,7 @@ fn names_a_command(line: &[u8]) -> bool {
         b"noop",
         b"quit",
     ];
-    NAMES.iter().any(|name| starts_with_ignoring_case(line, name))
-        || NAMES.iter().any(|name| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
+    NAMES.iter().any(|name| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name)))
 }
 
 pub(super) fn starts_with_ignoring_case(line: &[u8], prefix: &[u8]) -> bool {

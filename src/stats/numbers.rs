@@ -9,18 +9,25 @@ use super::Additive;
 
 /// Digits kept of every value: 1 in 1000.
 const DIGITS: u8 = 3;
-/// What is longer counts as this: a day.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// What is longer counts as this, in microseconds: a day.
+const LONGEST: u64 = 24 * 3600 * 1_000_000;
 /// What is larger counts as this: it bounds the memory of one distribution to some 300 KiB.
 const LARGEST: u64 = 1 << 40;
 
 /// Numbers that were measured, to 3 digits; the smallest and the largest of them exactly.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Numbers {
     histogram: Option<Box<Histogram<u64>>>,
-    /// Mean nothing while there is nothing in the histogram.
+    /// The largest number there is while there is nothing in the histogram.
     min: u64,
+    /// Zero while there is nothing in the histogram.
     max: u64,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { histogram: None, min: u64::MAX, max: 0 }
+    }
 }
 
 impl Numbers {
@@ -74,8 +81,11 @@ impl Numbers {
     pub(crate) fn from_histogram(histogram: &Histogram<u64>, min: u64, max: u64) -> Option<Self> {
         let (lowest, highest) = (histogram.min(), histogram.max());
         let is_it = min <= max && histogram.equivalent(min, lowest) && histogram.equivalent(max, highest);
-        let mut numbers = Self { min, max, ..Self::default() };
-        numbers.filled().add(histogram).expect("a histogram that grows takes any other");
+        let mut numbers = Self::default();
+        if !histogram.is_empty() {
+            numbers.widen(min, max);
+            numbers.filled().add(histogram).expect("a histogram that grows takes any other");
+        }
         is_it.then_some(numbers)
     }
 
@@ -86,18 +96,23 @@ impl Numbers {
         let _ = self.filled().record(number);
     }
 
-    /// Before what is between these is added.
+    /// What is added lies between these.
     fn widen(&mut self, min: u64, max: u64) {
-        let is_first = self.histogram().is_none();
-        self.min = if is_first { min } else { self.min.min(min) };
-        self.max = if is_first { max } else { self.max.max(max) };
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
     }
 
     /// What is measured first makes the histogram.
+    #[inline]
     fn filled(&mut self) -> &mut Histogram<u64> {
-        self.histogram
-            .get_or_insert_with(|| Box::new(Histogram::new(DIGITS).expect("a precision that exists")))
+        self.histogram.get_or_insert_with(new_histogram)
     }
+}
+
+/// Apart, so that what is measured often carries nothing of it.
+#[cold]
+fn new_histogram() -> Box<Histogram<u64>> {
+    Box::new(Histogram::new(DIGITS).expect("a precision that exists"))
 }
 
 impl Additive for Numbers {
@@ -210,7 +225,7 @@ impl Durations {
     }
 
     pub(crate) fn add(&mut self, duration: Duration) {
-        self.0.add(microseconds(duration.min(LONGEST)));
+        self.0.add(microseconds(duration).min(LONGEST));
     }
 }
 
@@ -225,7 +240,7 @@ impl Additive for Durations {
 }
 
 fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into())
 }
 
 impl fmt::Debug for Durations {

@@ -10,6 +10,7 @@ use crate::smtp::{Command, Expect, LineScanner};
 
 impl<T: Transport> Connection<T> {
     /// Takes what was read before and had to wait.
+    #[inline]
     pub(super) fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
         if let Some(mut buffer) = self.input.take() {
             let taken = self.take(context, resources, buffer.bytes());

@@ -54,6 +54,7 @@ fn piece(rate: ByteRate, time: Duration, most: usize) -> usize {
 
 impl<T: Transport> Connection<T> {
     /// When to go on; `None` when nothing waits for its pace.
+    #[inline]
     pub(super) fn paced_until(&self) -> Option<Tick> {
         let pace = self.pace.as_deref()?;
         match (&self.output, pace.drip) {
