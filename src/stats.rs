@@ -4,6 +4,7 @@
 //! it up (`net::readings`).
 
 mod catalogue;
+pub mod comparison;
 mod expectation;
 mod findings;
 mod health;

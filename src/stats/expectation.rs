@@ -1,24 +1,16 @@
-//! What a run is expected to have kept, like `messages == 10000` or `p99(think.mail) < 50ms`.
-//!
-//! The grammar, blanks free:
-//!
-//! ```text
-//! expectation  = subject op value
-//! subject      = count | "rate(" count ")" | statistic "(" distribution ")"
-//! statistic    = "p" percentage | "min" | "mean" | "max" | "count"
-//! op           = "==" | "!=" | "<" | "<=" | ">" | ">="
-//! value        = number | duration with a unit | size, each where it fits, "/s" behind a rate
-//! ```
+//! What a run is expected to have kept: [comparisons](super::comparison) that are to be true, like
+//! `messages == 10000` or `p99(think.mail) < 50ms`.
 //!
 //! Counts and distributions are those of [`Stats::figures`], by their names; `findings` and `degraded` count
 //! what [`Stats::findings`] and [`Stats::degraded`] say.
 
-mod text;
-
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Metric, Numbers, Stats, Unit};
+use super::comparison::{Comparison, Form, Subject, View};
+use super::{Figure, Metric, Numbers, Stats, Unit};
+use crate::smtp::behaviour::GrammarError;
 use crate::units::{exact_duration, octets};
 
 /// A condition on a run's figures that is to be true.
@@ -34,15 +26,7 @@ use crate::units::{exact_duration, octets};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expectation {
-    /// As it was written.
-    text: String,
-    name: String,
-    view: View,
-    op: Op,
-    /// In microseconds, octets, or how many.
-    limit: f64,
-}
+pub struct Expectation(Comparison);
 
 /// What became of an expectation. Displays as one line, the figure included.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,43 +48,30 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What is looked at of a figure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum View {
-    /// A count itself.
-    Count,
-    /// A count for each second.
-    Rate,
-    /// Of a distribution, the value that this share (0 to 1) does not exceed.
-    Quantile(f64),
-    Min,
-    Mean,
-    Max,
-    /// How much a distribution has.
-    Samples,
-}
+const A_SUBJECT: &str = "a figure, like messages, rate(messages) or p99(think.mail)";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
-    Equal,
-    Unequal,
-    Below,
-    AtMost,
-    Above,
-    AtLeast,
-}
+impl FromStr for Expectation {
+    type Err = GrammarError;
 
-impl Op {
-    fn holds(self, figure: f64, limit: f64) -> bool {
-        match self {
-            Self::Equal => figure == limit,
-            Self::Unequal => figure != limit,
-            Self::Below => figure < limit,
-            Self::AtMost => figure <= limit,
-            Self::Above => figure > limit,
-            Self::AtLeast => figure >= limit,
-        }
+    fn from_str(text: &str) -> Result<Self, GrammarError> {
+        Comparison::read(text, &subjects(), A_SUBJECT).map(Self)
     }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn subjects() -> Vec<Subject> {
+    let stats = Stats::default();
+    let lists = LISTS.iter().map(|&(name, _)| Subject::new(name, Unit::Number, Form::Single));
+    let figures = stats.figures().into_iter().map(|Figure { name, unit, value, .. }| {
+        let is_distribution = value.is_some_and(|metric| metric.as_numbers().is_some());
+        Subject::new(name, unit, if is_distribution { Form::Distribution } else { Form::Count })
+    });
+    lists.chain(figures).collect()
 }
 
 impl Expectation {
@@ -109,22 +80,22 @@ impl Expectation {
     pub fn judge(&self, stats: &Stats) -> Verdict {
         let found = self.measure(stats);
         Verdict {
-            expectation: self.text.clone(),
-            kept: found.as_ref().is_ok_and(|(figure, _)| self.op.holds(*figure, self.limit)),
+            expectation: self.to_string(),
+            kept: found.as_ref().is_ok_and(|(figure, _)| self.0.holds(*figure)),
             found: found.map_or_else(str::to_owned, |(_, shown)| shown),
         }
     }
 
     /// The figure and how it is shown, or why there is none.
     fn measure(&self, stats: &Stats) -> Result<(f64, String), &'static str> {
-        if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.name) {
+        if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.0.name()) {
             let entries = list(stats);
             return Ok((entries.len() as f64, show_list(&entries)));
         }
-        let figure = stats.figure(&self.name);
+        let figure = stats.figure(self.0.name());
         let unit = figure.as_ref().map_or(Unit::Number, |figure| figure.unit);
         match figure.and_then(|figure| figure.value).ok_or("the system does not tell")? {
-            Metric::Count(count) if self.view == View::Rate => {
+            Metric::Count(count) if self.0.view() == View::Rate => {
                 let seconds = stats.length().as_secs_f64();
                 let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
                 let is_octets = unit == Unit::Octets;
@@ -148,14 +119,14 @@ impl Expectation {
         numbers: &Numbers,
         show: impl Fn(f64) -> String,
     ) -> Result<(f64, String), &'static str> {
-        let figure = match self.view {
+        let figure = match self.0.view() {
             View::Samples => return Ok((numbers.count() as f64, numbers.count().to_string())),
             _ if numbers.count() == 0 => return Err("no samples"),
             View::Quantile(share) => numbers.quantile(share) as f64,
             View::Mean => numbers.mean(),
             View::Max => numbers.max() as f64,
             // The others are of counts, which are refused here when an expectation is read.
-            View::Min | View::Count | View::Rate => numbers.min() as f64,
+            View::Min | View::Itself | View::Percentage | View::Rate => numbers.min() as f64,
         };
         Ok((figure, show(figure)))
     }
@@ -176,3 +147,6 @@ fn show_list(entries: &[String]) -> String {
         _ => format!("{} ({})", entries.len(), entries.join("; ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

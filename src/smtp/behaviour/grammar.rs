@@ -35,7 +35,7 @@ impl GrammarError {
 
     /// The text, and the caret under the wrong place: two lines, indented alike.
     pub fn marked(&self) -> String {
-        let line = |part: &str| part.replace(['\r', '\n', '\t'], " ");
+        let line = |part: &str| part.replace(char::is_control, " ");
         let columns = |range: Range<usize>| self.text.get(range).map_or(0, |part| part.chars().count());
         let indent = columns(0..self.span.start);
         let carets = columns(self.span.clone()).max(1);

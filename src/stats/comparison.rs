@@ -1,0 +1,145 @@
+//! Comparisons of a figure with a limit, like `p99(think.mail) < 50ms`.
+//!
+//! The grammar, blanks free:
+//!
+//! ```text
+//! comparison  = subject operator limit
+//! subject     = name | "rate(" name ")" | statistic "(" name ")"
+//! statistic   = "p" percentage | "min" | "mean" | "max" | "count"
+//! operator    = "==" | "!=" | "<" | "<=" | ">" | ">="
+//! limit       = number | number "%" | duration with a unit | size, each where it fits, "/s" behind a rate
+//! ```
+//!
+//! It is public as the load generator reads its gates with it too. Which figures there are is the caller's, and
+//! what it means that a comparison holds: an [`Expectation`](super::Expectation) is kept then, and a gate has
+//! failed.
+
+mod text;
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use super::Unit;
+
+/// A figure, an operator and a limit. Displays as it was written.
+///
+/// ```
+/// use smtpmock::stats::Unit;
+/// use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
+///
+/// let subjects = [Subject::new("dot", Unit::Microseconds, Form::Distribution)];
+/// let slow = Comparison::read("p99(dot) > 1.5ms", &subjects, "a figure, like p99(dot)")?;
+/// assert_eq!((slow.name(), slow.view()), ("dot", View::Quantile(0.99)));
+/// assert!(slow.holds(1_501.0) && !slow.holds(1_500.0));
+///
+/// let error = Comparison::read("p99(dto) > 1.5ms", &subjects, "a figure, like p99(dot)").unwrap_err();
+/// assert_eq!(error.to_string(), r#"unknown figure "dto": did you mean dot?
+///   p99(dto) > 1.5ms
+///       ^^^"#);
+/// # Ok::<(), smtpmock::smtp::behaviour::GrammarError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// As it was written.
+    text: String,
+    name: String,
+    view: View,
+    operator: &'static Operator,
+    /// In the unit of the figure, or in percent.
+    limit: f64,
+}
+
+impl Comparison {
+    /// The name of the figure.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is looked at of the figure.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Whether it is true of this figure, which counts what its subject's unit says; in a
+    /// [percentage](View::Percentage) it is from 0 to 100.
+    pub fn holds(&self, figure: f64) -> bool {
+        let ordering = figure.partial_cmp(&self.limit);
+        ordering.is_some_and(|ordering| self.operator.accepts.contains(&ordering))
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A figure that can be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    name: String,
+    unit: Unit,
+    form: Form,
+}
+
+impl Subject {
+    /// A name is made of letters, digits, points and underscores.
+    pub fn new(name: impl Into<String>, unit: Unit, form: Form) -> Self {
+        Self { name: name.into(), unit, form }
+    }
+}
+
+/// What a figure is, and so what can be looked at of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A count that no time and no whole belongs to: itself alone.
+    Single,
+    /// A count over a time: itself, or how many for each second.
+    Count,
+    /// A count of parts of a whole: itself, or its percentage.
+    Part,
+    /// How many for each second: itself alone.
+    Rate,
+    /// A distribution: a percentile, its minimum, mean or maximum, or how much it has.
+    Distribution,
+}
+
+/// What is looked at of a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum View {
+    /// The figure itself.
+    Itself,
+    /// A count as a percentage of its whole: its limit was written with `%`.
+    Percentage,
+    /// A count for each second.
+    Rate,
+    /// Of a distribution, the value that this share (0 to 1) does not exceed.
+    Quantile(f64),
+    /// The smallest of a distribution.
+    Min,
+    /// The mean of a distribution.
+    Mean,
+    /// The largest of a distribution.
+    Max,
+    /// How much a distribution has.
+    Samples,
+}
+
+/// How a figure may lie to its limit.
+#[derive(Debug, PartialEq)]
+struct Operator {
+    spelling: &'static str,
+    accepts: &'static [Ordering],
+}
+
+static OPERATORS: &[Operator] = &[
+    Operator { spelling: "==", accepts: &[Ordering::Equal] },
+    Operator { spelling: "!=", accepts: &[Ordering::Less, Ordering::Greater] },
+    Operator { spelling: "<", accepts: &[Ordering::Less] },
+    Operator { spelling: "<=", accepts: &[Ordering::Less, Ordering::Equal] },
+    Operator { spelling: ">", accepts: &[Ordering::Greater] },
+    Operator { spelling: ">=", accepts: &[Ordering::Greater, Ordering::Equal] },
+];
+
+#[cfg(test)]
+mod tests;

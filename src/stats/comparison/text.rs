@@ -1,0 +1,221 @@
+//! Comparisons as text: read from left to right, with a caret under what is wrong.
+
+use std::ops::Range;
+
+use super::{Comparison, Form, OPERATORS, Operator, Subject, View};
+use crate::smtp::behaviour::grammar::{GrammarError, nearest};
+use crate::smtp::behaviour::units::{A_SIZE, duration_with_units, parse_size};
+use crate::stats::Unit;
+
+const A_STATISTIC: &str = "expected p50, p99.9 or another percentile, min, mean, max";
+const A_DURATION: &str = "expected a duration with its unit, like 50ms, 1.5s or 800us";
+const A_NUMBER: &str = "expected a number, like 10000 or 1.5";
+
+impl Comparison {
+    /// Reads a comparison of one of these figures. `a_subject` says what can stand in front of the operator, like
+    /// "a figure, like messages or p99(think.mail)".
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, its place, and what would be right.
+    pub fn read(text: &str, subjects: &[Subject], a_subject: &str) -> Result<Self, GrammarError> {
+        let mut cursor = Cursor { text, at: 0, subjects, a_subject };
+        let (subject, view) = cursor.subject()?;
+        let operator = cursor.operator()?;
+        let (limit, view) = cursor.limit(subject, view)?;
+        Ok(Self { text: text.trim().to_owned(), name: subject.name.clone(), view, operator, limit })
+    }
+}
+
+struct Cursor<'t> {
+    text: &'t str,
+    /// In octets; on a character's boundary.
+    at: usize,
+    subjects: &'t [Subject],
+    a_subject: &'t str,
+}
+
+impl<'t> Cursor<'t> {
+    fn error<T>(&self, place: Range<usize>, reason: impl Into<String>) -> Result<T, GrammarError> {
+        Err(GrammarError::new(self.text, place, reason))
+    }
+
+    fn rest(&mut self) -> &'t str {
+        let rest = self.text[self.at..].trim_start();
+        self.at = self.text.len() - rest.len();
+        rest
+    }
+
+    /// The letters, digits, points and underscores from here on; may be none.
+    fn word(&mut self) -> (Range<usize>, &'t str) {
+        let rest = self.rest();
+        let length = rest.find(|c: char| !(c.is_alphanumeric() || "._".contains(c))).unwrap_or(rest.len());
+        let place = self.at..self.at + length;
+        self.at = place.end;
+        (place, &rest[..length])
+    }
+
+    fn takes(&mut self, sign: &str) -> bool {
+        let is_here = self.rest().starts_with(sign);
+        self.at += if is_here { sign.len() } else { 0 };
+        is_here
+    }
+
+    /// The figure and what is looked at of it.
+    fn subject(&mut self) -> Result<(&'t Subject, View), GrammarError> {
+        let (place, word) = self.word();
+        if self.takes("(") {
+            return self.viewed(place, word);
+        }
+        if self.find(word).is_none() && view(word).is_some() {
+            return self.error(self.at..self.at, "expected an opening parenthesis, and a figure behind it");
+        }
+        let subject = self.named(place.clone(), word)?;
+        match subject.form {
+            Form::Distribution => self.error(place, misfit(subject)),
+            _ => Ok((subject, View::Itself)),
+        }
+    }
+
+    /// The figure in parentheses.
+    fn viewed(&mut self, place: Range<usize>, word: &str) -> Result<(&'t Subject, View), GrammarError> {
+        let Some(view) = view(word) else { return self.error(place, self.a_view()) };
+        let (place, name) = self.word();
+        let subject = self.named(place.clone(), name)?;
+        match (subject.form, view) {
+            (Form::Count, View::Rate) => {}
+            (Form::Distribution, view) if view != View::Rate => {}
+            _ => return self.error(place, misfit(subject)),
+        }
+        if !self.takes(")") {
+            return self.error(self.at..self.at, "expected a closing parenthesis");
+        }
+        Ok((subject, view))
+    }
+
+    fn find(&self, name: &str) -> Option<&'t Subject> {
+        self.subjects.iter().find(|subject| subject.name == name)
+    }
+
+    fn named(&self, place: Range<usize>, name: &str) -> Result<&'t Subject, GrammarError> {
+        match self.find(name) {
+            Some(subject) => Ok(subject),
+            None => self.error(place, self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let a_subject = self.a_subject;
+        match nearest(name, self.subjects.iter().map(|subject| subject.name.as_str())) {
+            _ if name.is_empty() => format!("expected {a_subject}"),
+            Some(nearest) => format!("unknown figure {name:?}: did you mean {nearest}?"),
+            None => format!("unknown figure {name:?}: expected {a_subject}"),
+        }
+    }
+
+    /// Rates are only spoken of where there are counts to have one.
+    fn a_view(&self) -> String {
+        let has_rates = self.subjects.iter().any(|subject| subject.form == Form::Count);
+        format!("{A_STATISTIC}{}", if has_rates { ", count or rate" } else { " or count" })
+    }
+
+    fn operator(&mut self) -> Result<&'static Operator, GrammarError> {
+        let rest = self.rest();
+        let fitting = OPERATORS.iter().filter(|operator| rest.starts_with(operator.spelling));
+        // `<=` begins with `<`.
+        let Some(operator) = fitting.max_by_key(|operator| operator.spelling.len()) else {
+            let spellings: Vec<_> = OPERATORS.iter().map(|operator| operator.spelling).collect();
+            return self.error(self.at..self.at, format!("expected one of {}", spellings.join(" ")));
+        };
+        self.at += operator.spelling.len();
+        Ok(operator)
+    }
+
+    /// All the rest: the limit, and the view that its own unit asks for.
+    fn limit(&mut self, subject: &Subject, view: View) -> Result<(f64, View), GrammarError> {
+        let text = self.rest().trim_end();
+        let place = self.at..self.at + text.len();
+        let unit = if view == View::Samples { Unit::Number } else { subject.unit };
+        let is_rate = view == View::Rate || subject.form == Form::Rate || unit == Unit::OctetsPerSecond;
+        let limit = match text.strip_suffix('%') {
+            Some(percentage) if subject.form == Form::Part => {
+                number(percentage.trim_end()).map(|limit| (limit, View::Percentage))
+            }
+            _ => {
+                let plain = text.strip_suffix("/s").filter(|_| is_rate).unwrap_or(text).trim_end();
+                amount(plain, unit).map(|limit| (limit, view))
+            }
+        };
+        limit.map_or_else(|| self.error(place, a_limit(unit, subject.form, is_rate)), Ok)
+    }
+}
+
+/// In its unit.
+fn amount(text: &str, unit: Unit) -> Option<f64> {
+    match unit {
+        Unit::Microseconds => duration(text),
+        Unit::Octets | Unit::OctetsPerSecond => parse_size(&closed_up(text)).map(|octets| octets as f64),
+        Unit::Number => number(text),
+    }
+}
+
+fn a_limit(unit: Unit, form: Form, is_rate: bool) -> String {
+    let expected = match unit {
+        Unit::Microseconds => A_DURATION.to_owned(),
+        Unit::Octets | Unit::OctetsPerSecond => format!("expected {A_SIZE}"),
+        Unit::Number => A_NUMBER.to_owned(),
+    };
+    match (is_rate, form) {
+        (true, _) => format!("{expected}, perhaps with /s behind it"),
+        (false, Form::Part) => format!("{expected}, or a percentage, like 0.1%"),
+        (false, _) => expected,
+    }
+}
+
+/// Why a figure has not the view that is asked for.
+fn misfit(subject: &Subject) -> String {
+    let Subject { name, form, .. } = subject;
+    match form {
+        Form::Single | Form::Part => format!("{name} is a count: expected {name} alone"),
+        Form::Count => format!("{name} is a count: expected {name} alone, or rate({name})"),
+        Form::Rate => format!("{name} is a rate: expected {name} alone"),
+        Form::Distribution => format!(
+            "{name} is a distribution: expected p99({name}), min({name}), mean({name}), max({name}) or count({name})"
+        ),
+    }
+}
+
+fn view(word: &str) -> Option<View> {
+    match word {
+        "count" => Some(View::Samples),
+        "rate" => Some(View::Rate),
+        "min" => Some(View::Min),
+        "mean" => Some(View::Mean),
+        "max" => Some(View::Max),
+        _ => {
+            let percentage = number(word.strip_prefix('p')?)?;
+            (percentage <= 100.0).then_some(View::Quantile(percentage / 100.0))
+        }
+    }
+}
+
+/// In microseconds. Its unit is asked for: a number alone would be taken for milliseconds by some.
+fn duration(text: &str) -> Option<f64> {
+    let text = closed_up(text);
+    // The units of Go do not have it.
+    let minutes = text.strip_suffix("min").map(|number| format!("{number}m"));
+    let duration = duration_with_units(&minutes.unwrap_or(text))?;
+    Some(duration.as_nanos() as f64 / 1e3)
+}
+
+/// Without the blanks between a number and its unit.
+fn closed_up(text: &str) -> String {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || "._".contains(c));
+    format!("{}{}", &text[..text.len() - unit.len()], unit.trim_start())
+}
+
+/// Of at least zero; with underscores between digits where there are many, and an exponent perhaps.
+fn number(text: &str) -> Option<f64> {
+    let number: f64 = text.replace('_', "").parse().ok()?;
+    (number.is_finite() && number >= 0.0).then_some(number)
+}
