@@ -193,8 +193,9 @@ fn view(word: &str) -> Option<View> {
         "mean" => Some(View::Mean),
         "max" => Some(View::Max),
         _ => {
-            let percentage = number(word.strip_prefix('p')?)?;
-            (percentage <= 100.0).then_some(View::Quantile(percentage / 100.0))
+            // Divided by 100, 99.9 would be a little more than 0.999, and of 1000 values one too far.
+            let share = number(&format!("{}e-2", word.strip_prefix('p')?))?;
+            (share <= 1.0).then_some(View::Quantile(share))
         }
     }
 }

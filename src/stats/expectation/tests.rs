@@ -63,6 +63,14 @@ fn what_is_true_kept_and_what_is_not_is_not() {
 }
 
 #[test]
+fn the_thousandth_of_a_thousand_was_taken_for_their_99_9th_percentile() {
+    let mut stats = Stats::default();
+    (1..=1000).for_each(|milliseconds| stats.delays.told.add(Duration::from_millis(milliseconds)));
+    let verdict = parsed("p99.9(delay.told) < 1s").judge(&stats);
+    assert!(verdict.kept && stats.delays.told.quantile(0.999) < Duration::from_secs(1), "{verdict}");
+}
+
+#[test]
 fn no_samples_keep_no_expectation() {
     for op in ["==", "!=", "<", "<=", ">", ">="] {
         let verdict = parsed(&format!("p99(retries.after) {op} 1s")).judge(&run());
