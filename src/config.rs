@@ -1,26 +1,19 @@
 //! What a server does, as settings: chained setters, validated once when it starts.
 
 mod listen;
+mod validation;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::capture::CaptureContent;
-use crate::error::ConfigError;
 use crate::logger::{Logger, SharedLogger};
 use crate::milestone::{Goal, Milestone};
 use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
-use crate::smtp::{AddressRules, DelayPoint, Keep, MAX_RECIPIENTS, Policy, RecordMode, ReplyKind};
+use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind};
 
 pub(crate) use listen::Listen;
-
-/// Longest duration any setting takes: what the timing wheel spans, rounded down.
-const MAX_DURATION: Duration = crate::smtp::behaviour::MAX_DURATION;
-/// More reactor threads than any machine this was made for has cores.
-const MAX_SHARDS: usize = 256;
-/// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
-const MAX_BACKLOG: u32 = 65_535;
 
 /// All settings of a server. Set only what is needed; the rest has go-smtp-mock's defaults.
 ///
@@ -399,51 +392,6 @@ impl Config {
         self
     }
 
-    /// Checks every setting, as [`Server::start`](crate::Server::start) does.
-    ///
-    /// # Errors
-    /// The first setting with a value it can't have: its name, the value, and what would be right.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.listen_addresses()?;
-        duration("session_timeout", self.session_timeout, Duration::ZERO)?;
-        duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
-        duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
-        for &point in DelayPoint::ALL {
-            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
-        }
-        self.validate_behaviour()?;
-        self.goals.iter().try_for_each(Goal::validate)?;
-        within("shards", self.shards, 1, MAX_SHARDS)?;
-        within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
-        within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
-        within("max_records", self.max_records, 1, usize::MAX)?;
-        within("max_record_memory", self.max_record_memory, 1, usize::MAX)
-    }
-
-    fn validate_behaviour(&self) -> Result<(), ConfigError> {
-        for rule in self.policy.rules() {
-            if let Some(reason) = rule.contradiction() {
-                return Err(ConfigError::new("rule", rule, without_expected(reason)));
-            }
-        }
-        let limits = self.policy.limits();
-        within("max_rcpts", self.policy.max_recipients, 1, MAX_RECIPIENTS)?;
-        let counts = [
-            ("max_sessions", limits.max_sessions),
-            ("max_sessions_per_ip", limits.max_sessions_per_ip),
-            ("max_messages_per_session", limits.max_messages_per_session),
-        ];
-        for (setting, count) in counts {
-            if count == Some(0) {
-                return Err(ConfigError::new(setting, 0, "a number of at least 1"));
-            }
-        }
-        match limits.rate.as_ref().and_then(|rate| Some((rate, rate.contradiction()?))) {
-            Some((rate, reason)) => Err(ConfigError::new("rate_limit", rate, without_expected(reason))),
-            None => Ok(()),
-        }
-    }
-
     /// The policy, told to write down only what somebody will read.
     pub(crate) fn policy_for_records(&self) -> Policy {
         let captured = match (&self.capture, self.capture_content) {
@@ -458,42 +406,6 @@ impl Config {
     }
 }
 
-/// How the setter of a delay is called.
-fn delay_setting(point: DelayPoint) -> &'static str {
-    match point {
-        DelayPoint::Greeting => "delay(DelayPoint::Greeting)",
-        DelayPoint::Helo => "delay(DelayPoint::Helo)",
-        DelayPoint::Mailfrom => "delay(DelayPoint::Mailfrom)",
-        DelayPoint::Rcptto => "delay(DelayPoint::Rcptto)",
-        DelayPoint::Data => "delay(DelayPoint::Data)",
-        DelayPoint::Message => "delay(DelayPoint::Message)",
-        DelayPoint::Rset => "delay(DelayPoint::Rset)",
-        DelayPoint::Noop => "delay(DelayPoint::Noop)",
-        DelayPoint::Quit => "delay(DelayPoint::Quit)",
-    }
-}
-
-/// The error says "expected" itself.
-fn without_expected(reason: &str) -> &str {
-    reason.strip_prefix("expected ").unwrap_or(reason)
-}
-
 fn bytes_set<T: Into<String>>(list: impl IntoIterator<Item = T>) -> std::collections::HashSet<Vec<u8>> {
     list.into_iter().map(|item| item.into().into_bytes()).collect()
-}
-
-fn duration(setting: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {
-    if (least..=MAX_DURATION).contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::new(setting, format!("{value:?}"), format!("a duration from {least:?} to 365 days")))
-}
-
-fn within(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    let range =
-        if most == usize::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
-    Err(ConfigError::new(setting, value, format!("a number {range}")))
 }

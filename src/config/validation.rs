@@ -1,0 +1,98 @@
+//! Which values a setting can have.
+
+use std::time::Duration;
+
+use super::Config;
+use crate::error::ConfigError;
+use crate::milestone::Goal;
+use crate::smtp::behaviour::MAX_DURATION;
+use crate::smtp::{DelayPoint, MAX_RECIPIENTS};
+
+/// More reactor threads than any machine this was made for has cores.
+const MAX_SHARDS: usize = 256;
+/// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
+const MAX_BACKLOG: u32 = 65_535;
+
+impl Config {
+    /// Checks every setting, as [`Server::start`](crate::Server::start) does.
+    ///
+    /// # Errors
+    /// The first setting with a value it can't have: its name, the value, and what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.listen_addresses()?;
+        duration("session_timeout", self.session_timeout, Duration::ZERO)?;
+        duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
+        duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
+        for &point in DelayPoint::ALL {
+            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
+        }
+        self.validate_behaviour()?;
+        self.goals.iter().try_for_each(Goal::validate)?;
+        within("shards", self.shards, 1, MAX_SHARDS)?;
+        within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
+        within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
+        within("max_records", self.max_records, 1, usize::MAX)?;
+        within("max_record_memory", self.max_record_memory, 1, usize::MAX)
+    }
+
+    fn validate_behaviour(&self) -> Result<(), ConfigError> {
+        for rule in self.policy.rules() {
+            if let Some(reason) = rule.contradiction() {
+                return Err(ConfigError::new("rule", rule, without_expected(reason)));
+            }
+        }
+        let limits = self.policy.limits();
+        within("max_rcpts", self.policy.max_recipients, 1, MAX_RECIPIENTS)?;
+        let counts = [
+            ("max_sessions", limits.max_sessions),
+            ("max_sessions_per_ip", limits.max_sessions_per_ip),
+            ("max_messages_per_session", limits.max_messages_per_session),
+        ];
+        for (setting, count) in counts {
+            if count == Some(0) {
+                return Err(ConfigError::new(setting, 0, "a number of at least 1"));
+            }
+        }
+        match limits.rate.as_ref().and_then(|rate| Some((rate, rate.contradiction()?))) {
+            Some((rate, reason)) => Err(ConfigError::new("rate_limit", rate, without_expected(reason))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How the setter of a delay is called.
+fn delay_setting(point: DelayPoint) -> &'static str {
+    match point {
+        DelayPoint::Greeting => "delay(DelayPoint::Greeting)",
+        DelayPoint::Helo => "delay(DelayPoint::Helo)",
+        DelayPoint::Mailfrom => "delay(DelayPoint::Mailfrom)",
+        DelayPoint::Rcptto => "delay(DelayPoint::Rcptto)",
+        DelayPoint::Data => "delay(DelayPoint::Data)",
+        DelayPoint::Message => "delay(DelayPoint::Message)",
+        DelayPoint::Rset => "delay(DelayPoint::Rset)",
+        DelayPoint::Noop => "delay(DelayPoint::Noop)",
+        DelayPoint::Quit => "delay(DelayPoint::Quit)",
+    }
+}
+
+/// The error says "expected" itself.
+fn without_expected(reason: &str) -> &str {
+    reason.strip_prefix("expected ").unwrap_or(reason)
+}
+
+fn duration(setting: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {
+    if (least..=MAX_DURATION).contains(&value) {
+        return Ok(());
+    }
+    let days = MAX_DURATION.as_secs() / (24 * 3600);
+    Err(ConfigError::new(setting, format!("{value:?}"), format!("a duration from {least:?} to {days} days")))
+}
+
+fn within(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let range =
+        if most == usize::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
+    Err(ConfigError::new(setting, value, format!("a number {range}")))
+}
