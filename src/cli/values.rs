@@ -11,11 +11,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use smtpmock::smtp::behaviour::{Delay, GrammarError, duration_with_units, parse_size};
-
-/// Longest duration that can be typed; longer ones count as this. It is the longest that a
-/// `Config` takes, and a session, a delay or a stop that ends after a year does not end.
-pub(super) const MAX_SPAN: Duration = Duration::from_secs(365 * 24 * 3600);
+use smtpmock::smtp::behaviour::{Delay, GrammarError, MAX_DURATION, duration_with_units, parse_size};
 
 const A_BOOLEAN: &str = "true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
 const AN_INTEGER: &str = "a whole number, like 2525 (also 0x9dd, 0o4735, 0b1001, 2_525)";
@@ -57,7 +53,8 @@ impl std::error::Error for Expected {}
 pub(super) enum Span {
     Negative,
     Zero,
-    /// From a nanosecond to [`MAX_SPAN`].
+    /// From a nanosecond to [`MAX_DURATION`]; longer ones count as this. A session, a delay or a stop that ends
+    /// after a year does not end.
     Positive(Duration),
 }
 
@@ -66,7 +63,7 @@ impl Span {
         match (length.is_zero(), is_negative) {
             (true, _) => Self::Zero,
             (false, true) => Self::Negative,
-            (false, false) => Self::Positive(length.min(MAX_SPAN)),
+            (false, false) => Self::Positive(length.min(MAX_DURATION)),
         }
     }
 }

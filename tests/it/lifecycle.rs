@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use smtpmock::smtp::DelayPoint;
+use smtpmock::smtp::behaviour::MAX_DURATION;
 use smtpmock::{Config, Server, StartError, StopOutcome};
 
 use crate::support::client::{Client, PATIENCE, now};
@@ -328,12 +329,11 @@ fn a_shared_port_is_not_shared_with_another_server() {
 
 #[test]
 fn the_longest_durations_are_served() {
-    let longest = Duration::from_secs(365 * 24 * 3600);
     let config = Config::default()
-        .session_timeout(longest)
-        .data_timeout(longest)
-        .shutdown_timeout(longest)
-        .delay(DelayPoint::Noop, longest);
+        .session_timeout(MAX_DURATION)
+        .data_timeout(MAX_DURATION)
+        .shutdown_timeout(MAX_DURATION)
+        .delay(DelayPoint::Noop, MAX_DURATION);
     let server = start(config);
     let mut client = Client::with_envelope(server.local_addr());
     client.message("x\r\n");

@@ -28,9 +28,8 @@ pub use glob::Glob;
 pub use grammar::GrammarError;
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{State, Tally};
-pub use units::{ByteRate, Chance, duration_with_units, parse_size};
+pub use units::{ByteRate, Chance, MAX_DURATION, duration_with_units, parse_size};
 
 pub(super) use engine::{Decision, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies};
 pub(super) use plan::Plan;
 pub(super) use stream::{Impairment, Moment};
-pub(crate) use units::MAX_DURATION;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Longest duration of a behaviour: what the timing wheel of the server spans, rounded down.
-pub(crate) const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longest duration of a behaviour or setting, 365 days: what the timing wheel of the server spans, rounded down.
+pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Digits behind a point; beyond them nothing is left of a nanosecond.
 const MAX_FRACTION_DIGITS: usize = 18;
 
