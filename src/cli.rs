@@ -6,6 +6,7 @@
 //! the help.
 
 mod file;
+mod flag;
 mod flags;
 mod goflags;
 mod help;
@@ -22,7 +23,8 @@ use clap::error::{ContextKind, ErrorKind};
 use smtpmock::report::Report;
 use smtpmock::{Config, ConfigError};
 
-use flags::{Change, Flag, Options};
+use flag::{Change, Flag};
+use flags::Options;
 pub(crate) use flags::{Limit, Reporting};
 use goflags::{End, Given, Typed};
 
@@ -252,7 +254,7 @@ fn refusal(end: &End, table: &[Flag]) -> Option<Failure> {
 
 /// The flag that is most like the one typed, spelled the same way.
 fn nearest(typed: &Typed, table: &[Flag]) -> Option<String> {
-    let kebab = flags::kebab_case(&typed.name);
+    let kebab = flag::kebab_case(&typed.name);
     let is_same = |flag: &&Flag| letters(&flag.name) == letters(&typed.name);
     let nearest = match table.iter().find(is_same) {
         Some(flag) => flag.kebab.clone(),

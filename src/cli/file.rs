@@ -10,7 +10,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::flags::{Arity, CONFIG, Flag, MERGE_REPORTS, PRINT_CONFIG, VERSION};
+use super::flag::{Arity, Flag};
+use super::flags::{CONFIG, MERGE_REPORTS, PRINT_CONFIG, VERSION};
 use super::goflags::Given;
 use super::letters;
 

@@ -1,28 +1,23 @@
-//! The table of flags: names, heading, help, and what each value does to the settings.
+//! The table of flags, and all that can be typed.
 //!
 //! The only place that knows a flag. The kebab-case name and the environment variable follow from
 //! go-smtp-mock's name; flags that go-smtp-mock does not have are named in its style as well.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, Config, StdLogger};
 
+use super::flag::{Flag, one_of, reading};
 use super::values::{self, Expected, Span};
 
 mod impairments;
 mod reporting;
 
 pub(crate) use reporting::{Limit, Reporting};
-
-/// What one value does to the settings.
-pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
-/// Reads a value.
-pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Change, Expected> + Send + Sync>;
 
 /// As many reactor threads as `auto` starts at most; `Config` takes no more.
 const MAX_AUTO_SHARDS: usize = 256;
@@ -44,92 +39,6 @@ pub(super) struct Options {
     pub(super) exit_after: Vec<Limit>,
     /// Reports to be added up, in place of a run.
     pub(super) merged: Vec<PathBuf>,
-}
-
-/// Whether a flag takes the following argument for its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arity {
-    /// Never: a boolean, `-log` or `-log=false`.
-    Switch,
-    Value,
-    /// Always, and each counts.
-    Repeated,
-}
-
-/// One flag.
-pub(super) struct Flag {
-    /// Name in go-smtp-mock's style: `sessionTimeout`.
-    pub(super) name: String,
-    /// Name as `--help` teaches it: `session-timeout`.
-    pub(super) kebab: String,
-    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, as no server is to be kept
-    /// from starting by it, nor has `--version`: a variable of that name is common in container images, and means
-    /// the image.
-    pub(super) variable: Option<String>,
-    /// Name of the setting in `Config`'s errors; empty where there is none.
-    pub(super) setting: &'static str,
-    /// Group in `--help`.
-    pub(super) heading: &'static str,
-    /// Placeholder of the value in `--help`.
-    pub(super) placeholder: &'static str,
-    pub(super) help: String,
-    /// What not to set the flag means, as it would be typed. `None` where nothing typed means it, or where it
-    /// follows from another setting.
-    pub(super) default: Option<String>,
-    pub(super) arity: Arity,
-    pub(super) read: Read,
-}
-
-impl Flag {
-    fn new(name: impl Into<String>, placeholder: &'static str, help: impl Into<String>, read: Read) -> Self {
-        let name = name.into();
-        let kebab = kebab_case(&name);
-        Self {
-            variable: Some(format!("SMTPMOCK_{}", kebab.replace('-', "_").to_uppercase())),
-            name,
-            kebab,
-            setting: "",
-            heading: "",
-            placeholder,
-            help: help.into(),
-            default: None,
-            arity: Arity::Value,
-            read,
-        }
-    }
-
-    fn switch(name: &str, help: &str, set: fn(Options, bool) -> Options) -> Self {
-        Self {
-            arity: Arity::Switch,
-            default: Some("false".to_owned()),
-            ..Self::new(name, "BOOL", help, reading(values::boolean, set))
-        }
-    }
-
-    fn checked_as(self, setting: &'static str) -> Self {
-        Self { setting, ..self }
-    }
-
-    fn defaults_to(self, default: &str) -> Self {
-        Self { help: format!("{}. Default {default}", self.help), default: Some(default.to_owned()), ..self }
-    }
-
-    /// A value that changes nothing: the default itself, or what asks for it.
-    pub(super) fn asks_for_default(&self, value: &OsStr) -> bool {
-        let untouched = Options::default();
-        let shown = format!("{untouched:?}");
-        (self.read)(value).is_ok_and(|change| format!("{:?}", change(untouched)) == shown)
-    }
-
-    /// Whether the value is a list of entries separated by commas.
-    pub(super) fn takes_list(&self) -> bool {
-        matches!(self.placeholder, "LIST" | "ADDRESS,...")
-    }
-
-    /// Whether this is the flag's name, in either style.
-    pub(super) fn is_called(&self, name: &str) -> bool {
-        name == self.name || name == self.kebab || (name == "v" && self.name == VERSION)
-    }
 }
 
 /// The flag that only `-v` and `--version` name.
@@ -437,34 +346,9 @@ fn program() -> Vec<Flag> {
 }
 
 impl Options {
-    fn with(self, change: impl FnOnce(Config) -> Config) -> Self {
+    pub(super) fn with(self, change: impl FnOnce(Config) -> Config) -> Self {
         Self { config: change(self.config), ..self }
     }
-}
-
-/// Reads a value with `read`, and gives it to `set`.
-fn reading<T: Clone + Send + Sync + 'static>(
-    read: impl Fn(&OsStr) -> Result<T, Expected> + Send + Sync + 'static,
-    set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
-) -> Read {
-    let set = Arc::new(set);
-    Arc::new(move |raw| {
-        let (set, value) = (Arc::clone(&set), read(raw)?);
-        Ok(Arc::new(move |options| set(options, value.clone())))
-    })
-}
-
-fn one_of<T: Copy + Send + Sync + 'static>(
-    choices: &'static [(&'static str, T)],
-    set: fn(Config, T) -> Config,
-) -> Read {
-    reading(
-        move |raw| values::choice(raw, choices),
-        move |options: Options, chosen| match chosen {
-            None => options,
-            Some(value) => options.with(|config| set(config, value)),
-        },
-    )
 }
 
 /// Zero asks for the default; what is below it is as soon as can be.
@@ -482,16 +366,4 @@ fn shards(raw: &OsStr) -> Result<usize, Expected> {
         return Ok(cpus.min(MAX_AUTO_SHARDS));
     }
     values::count(raw).map_err(|_| Expected::new("auto, or a whole number from 1 to 256"))
-}
-
-/// `sessionTimeout` to `session-timeout`.
-pub(super) fn kebab_case(name: &str) -> String {
-    let mut kebab = String::with_capacity(name.len() + 8);
-    for c in name.chars() {
-        if c.is_ascii_uppercase() && !kebab.is_empty() {
-            kebab.push('-');
-        }
-        kebab.push(c.to_ascii_lowercase());
-    }
-    kebab
 }

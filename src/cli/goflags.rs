@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use super::flags::{Arity, Flag};
+use super::flag::{Arity, Flag};
 
 /// One value of one flag, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

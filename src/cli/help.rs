@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command};
 
-use super::flags::{Arity, Flag, VERSION};
+use super::flag::{Arity, Flag};
+use super::flags::VERSION;
 
 /// The kebab-case flags; everything else that can be typed is normalised to them first.
 pub(super) fn command(table: &[Flag]) -> Command {

@@ -113,7 +113,7 @@ fn every_flag_sets_what_it_names() {
 fn empty_texts_and_zeros_ask_for_the_default() {
     for flag in flags::table() {
         let value = match (flag.placeholder, flag.arity) {
-            (_, flags::Arity::Switch) => continue,
+            (_, flag::Arity::Switch) => continue,
             ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
             _ => "",
         };

@@ -4,7 +4,8 @@ use smtpmock::smtp::DelayPoint;
 use smtpmock::smtp::behaviour::{ByteRate, RateLimit, Rule};
 use smtpmock::{Config, OverLimit};
 
-use super::{Arity, Flag, Options, one_of, reading};
+use super::Options;
+use crate::cli::flag::{Arity, Flag, one_of, reading};
 use crate::cli::values;
 
 pub(super) fn delays() -> Vec<Flag> {

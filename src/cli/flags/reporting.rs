@@ -7,7 +7,8 @@ use std::time::Duration;
 use smtpmock::Milestone;
 use smtpmock::stats::Expectation;
 
-use super::{Arity, Flag, Options, reading};
+use super::Options;
+use crate::cli::flag::{Arity, Flag, Read, reading};
 use crate::cli::values::{self, Expected, Span};
 
 const A_LIMIT: &str =
@@ -90,7 +91,7 @@ pub(super) fn reporting() -> Vec<Flag> {
     ]
 }
 
-fn repeated(name: &str, placeholder: &'static str, help: &str, read: super::Read) -> Flag {
+fn repeated(name: &str, placeholder: &'static str, help: &str, read: Read) -> Flag {
     Flag { arity: Arity::Repeated, ..Flag::new(name, placeholder, help, read) }
 }
 

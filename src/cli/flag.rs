@@ -1,0 +1,143 @@
+//! What a flag is: its names, its help, and what a value of it does to the settings.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use smtpmock::Config;
+
+use super::flags::{Options, VERSION};
+use super::values::{self, Expected};
+
+/// What one value does to the settings.
+pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
+/// Reads a value.
+pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Change, Expected> + Send + Sync>;
+
+/// Whether a flag takes the following argument for its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arity {
+    /// Never: a boolean, `-log` or `-log=false`.
+    Switch,
+    Value,
+    /// Always, and each counts.
+    Repeated,
+}
+
+/// One flag.
+pub(super) struct Flag {
+    /// Name in go-smtp-mock's style: `sessionTimeout`.
+    pub(super) name: String,
+    /// Name as `--help` teaches it: `session-timeout`.
+    pub(super) kebab: String,
+    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, as no server is to be kept
+    /// from starting by it, nor has `--version`: a variable of that name is common in container images, and means
+    /// the image.
+    pub(super) variable: Option<String>,
+    /// Name of the setting in `Config`'s errors; empty where there is none.
+    pub(super) setting: &'static str,
+    /// Group in `--help`.
+    pub(super) heading: &'static str,
+    /// Placeholder of the value in `--help`.
+    pub(super) placeholder: &'static str,
+    pub(super) help: String,
+    /// What not to set the flag means, as it would be typed. `None` where nothing typed means it, or where it
+    /// follows from another setting.
+    pub(super) default: Option<String>,
+    pub(super) arity: Arity,
+    pub(super) read: Read,
+}
+
+impl Flag {
+    pub(super) fn new(
+        name: impl Into<String>,
+        placeholder: &'static str,
+        help: impl Into<String>,
+        read: Read,
+    ) -> Self {
+        let name = name.into();
+        let kebab = kebab_case(&name);
+        Self {
+            variable: Some(format!("SMTPMOCK_{}", kebab.replace('-', "_").to_uppercase())),
+            name,
+            kebab,
+            setting: "",
+            heading: "",
+            placeholder,
+            help: help.into(),
+            default: None,
+            arity: Arity::Value,
+            read,
+        }
+    }
+
+    pub(super) fn switch(name: &str, help: &str, set: fn(Options, bool) -> Options) -> Self {
+        Self {
+            arity: Arity::Switch,
+            default: Some("false".to_owned()),
+            ..Self::new(name, "BOOL", help, reading(values::boolean, set))
+        }
+    }
+
+    pub(super) fn checked_as(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
+    }
+
+    pub(super) fn defaults_to(self, default: &str) -> Self {
+        Self { help: format!("{}. Default {default}", self.help), default: Some(default.to_owned()), ..self }
+    }
+
+    /// A value that changes nothing: the default itself, or what asks for it.
+    pub(super) fn asks_for_default(&self, value: &OsStr) -> bool {
+        let untouched = Options::default();
+        let shown = format!("{untouched:?}");
+        (self.read)(value).is_ok_and(|change| format!("{:?}", change(untouched)) == shown)
+    }
+
+    /// Whether the value is a list of entries separated by commas.
+    pub(super) fn takes_list(&self) -> bool {
+        matches!(self.placeholder, "LIST" | "ADDRESS,...")
+    }
+
+    /// Whether this is the flag's name, in either style.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        name == self.name || name == self.kebab || (name == "v" && self.name == VERSION)
+    }
+}
+
+/// Reads a value with `read`, and gives it to `set`.
+pub(super) fn reading<T: Clone + Send + Sync + 'static>(
+    read: impl Fn(&OsStr) -> Result<T, Expected> + Send + Sync + 'static,
+    set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
+) -> Read {
+    let set = Arc::new(set);
+    Arc::new(move |raw| {
+        let (set, value) = (Arc::clone(&set), read(raw)?);
+        Ok(Arc::new(move |options| set(options, value.clone())))
+    })
+}
+
+/// One of a few words; no text asks for the default.
+pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
+    choices: &'static [(&'static str, T)],
+    set: fn(Config, T) -> Config,
+) -> Read {
+    reading(
+        move |raw| values::choice(raw, choices),
+        move |options: Options, chosen| match chosen {
+            None => options,
+            Some(value) => options.with(|config| set(config, value)),
+        },
+    )
+}
+
+/// `sessionTimeout` to `session-timeout`.
+pub(super) fn kebab_case(name: &str) -> String {
+    let mut kebab = String::with_capacity(name.len() + 8);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(c.to_ascii_lowercase());
+    }
+    kebab
+}
