@@ -10,6 +10,7 @@ mod flag;
 mod flags;
 mod goflags;
 mod help;
+mod outputs;
 mod values;
 
 use std::error::Error as _;
@@ -290,25 +291,10 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
     config.validate().map_err(|error| bad_setting(&error, given, table))?;
-    check_outputs(given)?;
+    outputs::check(given)?;
     let Options { ready, ready_file, reporting, exit_after, .. } = options;
     let effective = file::given_settings(given, table);
     Ok(Settings { config, ready_line: ready, ready_file, reporting, exit_after, effective })
-}
-
-/// Each output needs a place of its own: of two in one file the last would overwrite the other.
-fn check_outputs(given: &[Given]) -> Result<(), Failure> {
-    let place = |kebab: &&str| given.iter().rfind(|given| given.kebab == **kebab).map(|given| &given.value);
-    for (index, kebab) in flags::OUTPUTS.iter().enumerate() {
-        let Some(own) = place(kebab).filter(|place| !place.is_empty()) else { continue };
-        if let Some(other) = flags::OUTPUTS[..index].iter().find(|other| place(other) == Some(own)) {
-            let (typed, other, place) =
-                (typed_as(kebab, given), typed_as(other, given), own.to_string_lossy());
-            let text = format!("{typed} and {other} both write to {place:?}: expected a file for each");
-            return Err(Failure::Usage(text));
-        }
-    }
-    Ok(())
 }
 
 fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {

@@ -22,9 +22,6 @@ pub(crate) use reporting::{Limit, Reporting};
 /// As many reactor threads as `auto` starts at most; `Config` takes no more.
 const MAX_AUTO_SHARDS: usize = 256;
 
-/// The flags that name what is written.
-pub(super) const OUTPUTS: &[&str] = &["capture", "report-json", "report-html", "hlog", "ready-file"];
-
 /// Everything that can be typed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
@@ -50,6 +47,12 @@ pub(super) const PRINT_CONFIG: &str = "print-config";
 
 /// The flag that has reports added up. It stands in no file: that would be a server's.
 pub(super) const MERGE_REPORTS: &str = "merge-reports";
+
+/// The flag that prints the report.
+pub(super) const REPORT: &str = "report";
+
+/// The flags that say what is written, and where.
+pub(super) const OUTPUTS: &[&str] = &[REPORT, "capture", "report-json", "report-html", "hlog", "ready-file"];
 
 /// All flags, in the order of `--help`, which is also the order in which their values are applied.
 pub(super) fn table() -> Vec<Flag> {

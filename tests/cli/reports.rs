@@ -97,6 +97,13 @@ fn the_json_report_goes_to_standard_output_too() {
 }
 
 #[test]
+fn the_json_report_mixed_with_the_other_on_standard_output() {
+    let ended = run(&["--report", "--report-json=-", "--exit-after=10ms"]);
+    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+    assert!(ended.complaint().contains("--report-json and --report both write to standard output: "));
+}
+
+#[test]
 fn reports_of_several_runs_are_added_up() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).display().to_string();

@@ -100,9 +100,16 @@ fn a_file_takes_them_and_what_is_in_effect_is_listed() {
 }
 
 #[test]
-fn two_outputs_in_one_file_overwrote_each_other() {
+fn two_outputs_in_one_place_overwrote_each_other_or_mixed() {
     let text = usage(&["--report-json=run", "-reportHtml", "run"], &[]);
     assert_eq!(text, "-reportHtml and --report-json both write to \"run\": expected a file for each");
     usage(&["--hlog=x"], &[("SMTPMOCK_CAPTURE", "x")]);
+    let text = usage(&["-report", "--report-json=-"], &[]);
+    let reason = "--report-json and -report both write to standard output: expected a file for --report-json";
+    assert_eq!(text, reason);
+    usage(&["--capture=-"], &[("SMTPMOCK_REPORT", "1")]);
+    usage(&["--report-html=-", "--report-json=-"], &[]);
     config(&["--report-json=run.json", "--report-html=run.html", "--capture=", "--hlog="]);
+    config(&["--report", "--report=false", "--report-json=-"]);
+    config(&["--report", "--report-json=run.json"]);
 }
