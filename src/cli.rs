@@ -11,6 +11,7 @@ mod flags;
 mod goflags;
 mod help;
 mod outputs;
+mod sum;
 mod values;
 
 use std::error::Error as _;
@@ -107,6 +108,7 @@ pub(crate) fn parse(
         read(&argv, &given, &table)?;
         return Err(error);
     }
+    let typed = given.len();
     for variable in from_environment(&given, &table, environment) {
         argv.push(variable.argument());
         given.push(variable);
@@ -118,11 +120,13 @@ pub(crate) fn parse(
     match read(&argv, &given, &table)? {
         Read::Help(text) => Ok(Action::Print(text)),
         Read::Options(options) if options.version => Ok(Action::Print(help::version())),
+        Read::Options(options) if !options.merged.is_empty() => {
+            sum::tell(*options, &given[..typed], &given, &read_file)
+        }
         Read::Options(options) if options.print_config => {
             settle(*options, &given, &table)?;
             Ok(Action::Print(file::print(&given, &table)))
         }
-        Read::Options(options) if !options.merged.is_empty() => tell_sum(*options, &read_file),
         Read::Options(options) => {
             settle(*options, &given, &table).map(|settings| Action::Run(Box::new(settings)))
         }
@@ -169,27 +173,6 @@ fn from_file(
     let mut settings = file::read(&path.display().to_string(), &text, table).map_err(Failure::Usage)?;
     settings.retain(|setting| !given.iter().any(|given| given.kebab == setting.kebab));
     Ok(settings)
-}
-
-/// The sum of reports, told as people read it where nothing else is asked for.
-fn tell_sum(options: Options, read_file: impl Fn(&Path) -> io::Result<String>) -> Result<Action, Failure> {
-    let Options { merged, mut reporting, .. } = options;
-    let mut whole: Option<Report<'static>> = None;
-    for path in &merged {
-        let failure = |expected, error: &dyn fmt::Display| {
-            let flag = flags::MERGE_REPORTS;
-            Failure::Usage(format!("invalid value {path:?} for --{flag}: expected {expected}: {error}"))
-        };
-        let text = read_file(path).map_err(|error| failure("a readable file", &error))?;
-        let report = Report::read(&text).map_err(|error| failure("a report in JSON", &error))?;
-        whole = Some(match whole {
-            None => report,
-            Some(whole) => whole.merge(&report).map_err(|error| failure("another run", &error))?,
-        });
-    }
-    reporting.text |= reporting.json.is_none() && reporting.html.is_none();
-    let whole = whole.ok_or_else(|| Failure::Usage("there is no report to add up".to_owned()))?;
-    Ok(Action::Tell(Box::new(whole), reporting))
 }
 
 enum Read {

@@ -118,6 +118,10 @@ fn reports_of_several_runs_are_added_up() {
     let ended = run(&[&a, &b, "--report-json=-", "--expect=messages == 4"]);
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON and nothing else");
     assert_eq!((ended.code(), &report["metrics"]["messages"]), (Some(10), &json!(3)), "{ended:?}");
+    let ended = run(&[&a, &b, "--port=2525"]);
+    let reason =
+        "--merge-reports starts no server: --port has no effect with it, expected nothing but --report, ";
+    assert!(ended.code() == Some(2) && ended.complaint().contains(reason), "{ended:?}");
     assert_eq!(run(&[&a, &a]).code(), Some(2), "the same run twice");
     assert_eq!(run(&[&a, "--merge-reports=/nonexistent"]).code(), Some(2));
 }

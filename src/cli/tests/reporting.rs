@@ -100,6 +100,39 @@ fn a_file_takes_them_and_what_is_in_effect_is_listed() {
 }
 
 #[test]
+fn flags_of_a_server_are_refused_where_reports_are_added_up() {
+    let reports = [("a.json", &*report(1)), ("report.toml", FILE)];
+    for flag in flags::table().iter().filter(|flag| flag.kebab != flags::VERSION) {
+        let value = match (flag.placeholder, flag.arity) {
+            ("PATH", _) if flag.kebab == flags::CONFIG => "report.toml",
+            ("PATH", _) if flag.kebab == flags::MERGE_REPORTS => "",
+            (_, flag::Arity::Switch) => "true",
+            ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
+            _ => "",
+        };
+        let typed = format!("-{}", flag.name);
+        let told = parsed_beside(&reports, &["-mergeReports=a.json", &format!("{typed}={value}")], &[]);
+        match (told, flags::OF_REPORTS.contains(&flag.kebab.as_str())) {
+            (Ok(Action::Tell(..)), true) => {}
+            (Err(Failure::Usage(text)), false) => {
+                let reason =
+                    format!("-mergeReports starts no server: {typed} has no effect with it, expected ");
+                assert!(text.starts_with(&reason), "{text}");
+            }
+            (other, _) => panic!("{typed}={value}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_in_variables_and_files_keeps_no_report_from_being_added_up() {
+    let reports = [("a.json", &*report(1)), ("server.toml", "port = 2525\nreport-json = \"both\"\n")];
+    let variables = [("SMTPMOCK_CAPTURE", "both"), ("SMTPMOCK_PROGRESS", "true")];
+    let told = parsed_beside(&reports, &["--merge-reports=a.json", "--config=server.toml"], &variables);
+    assert!(matches!(told, Ok(Action::Tell(_, reporting)) if reporting.json == Some("both".into())));
+}
+
+#[test]
 fn two_outputs_in_one_place_overwrote_each_other_or_mixed() {
     let text = usage(&["--report-json=run", "-reportHtml", "run"], &[]);
     assert_eq!(text, "-reportHtml and --report-json both write to \"run\": expected a file for each");
@@ -112,4 +145,21 @@ fn two_outputs_in_one_place_overwrote_each_other_or_mixed() {
     config(&["--report-json=run.json", "--report-html=run.html", "--capture=", "--hlog="]);
     config(&["--report", "--report=false", "--report-json=-"]);
     config(&["--report", "--report-json=run.json"]);
+}
+
+#[test]
+fn the_outputs_of_a_sum_have_places_of_their_own_too() {
+    let reports = [("a.json", &*report(1))];
+    for outputs in [["--report-json=x", "--report-html=x"], ["--report", "--report-html=-"]] {
+        let told = parsed_beside(&reports, &["--merge-reports=a.json", outputs[0], outputs[1]], &[]);
+        assert!(matches!(&told, Err(Failure::Usage(text)) if text.contains(" both write to ")), "{told:?}");
+    }
+}
+
+#[test]
+fn lists_of_flags_name_flags() {
+    let table = flags::table();
+    for kebab in flags::OUTPUTS.iter().chain(flags::OF_REPORTS) {
+        assert!(table.iter().any(|flag| flag.kebab == *kebab), "{kebab}");
+    }
 }

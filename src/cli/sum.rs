@@ -1,0 +1,63 @@
+//! The sum of reports, in place of a run.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use smtpmock::report::Report;
+
+use super::flags::{MERGE_REPORTS, OF_REPORTS, Options};
+use super::goflags::Given;
+use super::{Action, Failure, outputs, typed_as};
+
+/// The sum, told as people read it where nothing else is asked for. Variables and files may tell of a server: what
+/// they say of it is left aside.
+///
+/// # Errors
+/// One of the flags that were typed is a server's, two outputs have the same place, or a report can't be read or
+/// added.
+pub(super) fn tell(
+    options: Options,
+    typed: &[Given],
+    given: &[Given],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Action, Failure> {
+    refuse_flags_of_servers(typed)?;
+    let of_reports: Vec<Given> = given.iter().filter(|given| is_of_reports(given)).cloned().collect();
+    outputs::check(&of_reports)?;
+    let Options { merged, mut reporting, .. } = options;
+    let mut whole: Option<Report<'static>> = None;
+    for path in &merged {
+        let failure = |expected, error: &dyn fmt::Display| {
+            Failure::Usage(format!(
+                "invalid value {path:?} for --{MERGE_REPORTS}: expected {expected}: {error}"
+            ))
+        };
+        let text = read_file(path).map_err(|error| failure("a readable file", &error))?;
+        let report = Report::read(&text).map_err(|error| failure("a report in JSON", &error))?;
+        whole = Some(match whole {
+            None => report,
+            Some(whole) => whole.merge(&report).map_err(|error| failure("another run", &error))?,
+        });
+    }
+    reporting.text |= reporting.json.is_none() && reporting.html.is_none();
+    let whole = whole.ok_or_else(|| Failure::Usage("there is no report to add up".to_owned()))?;
+    Ok(Action::Tell(Box::new(whole), reporting))
+}
+
+fn is_of_reports(given: &Given) -> bool {
+    OF_REPORTS.contains(&given.kebab.as_str())
+}
+
+/// They would be without effect, and nobody would know.
+fn refuse_flags_of_servers(typed: &[Given]) -> Result<(), Failure> {
+    let Some(of_server) = typed.iter().find(|given| !is_of_reports(given)) else { return Ok(()) };
+    let others = OF_REPORTS.iter().filter(|&&kebab| kebab != MERGE_REPORTS);
+    let others: Vec<_> = others.map(|kebab| format!("--{kebab}")).collect();
+    Err(Failure::Usage(format!(
+        "{} starts no server: {} has no effect with it, expected nothing but {} beside it",
+        typed_as(MERGE_REPORTS, typed),
+        of_server.typed,
+        others.join(", "),
+    )))
+}
