@@ -3,10 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use socket2::SockRef;
-
-use crate::client::Client;
 use crate::program::Program;
+use crate::support::client::Client;
 
 const DESCRIPTORS: usize = 64;
 const STORM: usize = 300;
@@ -17,7 +15,7 @@ fn a_storm_at_the_descriptor_limit_passes() {
     let mut served = Vec::new();
     let mut waiting = Vec::new();
     for number in 0..STORM {
-        let mut client = Client::rush(program.address);
+        let mut client = Client::connect(program.address);
         // The kernel completes connections that the server has no descriptor for.
         if number < DESCRIPTORS / 2 {
             assert_eq!(client.reply(), "220 Welcome");
@@ -28,15 +26,15 @@ fn a_storm_at_the_descriptor_limit_passes() {
     }
     check_that_it_rests(&program);
     // Those that are served are served on meanwhile.
-    served.iter_mut().for_each(|client| client.deliver("at the limit"));
+    served.iter_mut().for_each(|client| client.deliver("at the limit\r\n"));
     drop(served);
     // Each that leaves makes room for the next.
     for mut client in waiting {
         assert_eq!(client.reply(), "220 Welcome");
-        client.deliver("after the wait");
-        assert_eq!(client.ask("QUIT"), "221 Closing connection");
+        client.deliver("after the wait\r\n");
+        client.quit();
     }
-    Client::connect(program.address).deliver("afterwards");
+    Client::greeted(program.address).deliver("afterwards\r\n");
     check_that_it_rests(&program);
 }
 
@@ -55,14 +53,12 @@ fn check_that_it_rests(program: &Program) {
 fn unread_replies_take_bounded_memory() {
     const PEERS: usize = 20;
     let program = Program::start(1024, &["--session-timeout", "30s"]);
-    Client::connect(program.address).deliver("warm");
+    Client::greeted(program.address).deliver("warm\r\n");
     let before = program.resident_kib();
     let noops = b"NOOP\r\n".repeat(200_000);
     let peers: Vec<Client> = (0..PEERS)
         .map(|_| {
-            let mut client = Client::connect(program.address);
-            SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("a small buffer");
-            client.stream.set_write_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+            let mut client = Client::deaf(program.address, Duration::from_millis(50));
             client.flood(&noops, usize::MAX);
             client
         })
@@ -71,7 +67,7 @@ fn unread_replies_take_bounded_memory() {
     println!("{PEERS} peers that never read: {grown} KiB more");
     // Per peer: input of one read (128 KiB) and replies of one turn (64 KiB), twice for growth.
     assert!(grown <= PEERS as u64 * 2 * 192, "{grown} KiB for {PEERS} peers");
-    Client::connect(program.address).deliver("served meanwhile");
+    Client::greeted(program.address).deliver("served meanwhile\r\n");
     drop(peers);
 }
 
@@ -79,18 +75,18 @@ fn unread_replies_take_bounded_memory() {
 #[test]
 fn endless_lines_and_messages_take_bounded_memory() {
     let program = Program::start(1024, &["--msg-size-limit", "1MiB"]);
-    Client::connect(program.address).deliver("warm");
+    Client::greeted(program.address).deliver("warm\r\n");
     let before = program.resident_kib();
     let chunk = vec![b'x'; 1 << 20];
-    let mut line = Client::connect(program.address);
-    let mut message = Client::connect(program.address);
-    message.open_data();
+    let mut line = Client::greeted(program.address);
+    let mut message = Client::with_envelope(program.address);
+    message.data();
     for _ in 0..64 {
         line.send(&chunk);
         message.send(&chunk);
     }
-    assert_eq!(line.ask(""), "500 Line too long");
-    assert!(message.ask("\r\n.").starts_with("552 "));
+    assert_eq!(line.command(""), "500 Line too long");
+    assert!(message.command("\r\n.").starts_with("552 "));
     let grown = program.resident_kib().saturating_sub(before);
     println!("64 MiB of line and 64 MiB of message: {grown} KiB more");
     assert!(grown <= 8 * 1024, "{grown} KiB");

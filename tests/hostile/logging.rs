@@ -5,7 +5,10 @@ use std::time::SystemTime;
 
 use smtpmock::Logger;
 
-use crate::client::{Bystander, Client, PATIENCE, config, start};
+use crate::bystander::{Bystander, config};
+use crate::support::client::Client;
+use crate::support::server::start;
+use crate::support::waiting::PATIENCE;
 
 /// Keeps its lines; panics at each that holds the word.
 #[derive(Clone, Default)]
@@ -51,9 +54,9 @@ impl Logger for Moody {
 fn a_panicking_logger_loses_the_line_it_panicked_at_and_nothing_else() {
     let logger = Moody { panics_at: "MAIL FROM", ..Moody::default() };
     let server = start(config().logger(logger.clone()));
-    let mut client = Client::connect(server.local_addr());
-    (0..10).for_each(|_| client.deliver("x"));
-    assert_eq!(client.ask("QUIT"), "221 Closing connection");
+    let mut client = Client::greeted(server.local_addr());
+    (0..10).for_each(|_| client.deliver("x\r\n"));
+    client.quit();
     server.stop();
     assert_eq!(logger.count("MAIL FROM"), 0);
     for (part, count) in [("RCPT TO", 10), ("request: DATA", 10), ("request: QUIT", 1), ("stopped", 1)] {
@@ -106,7 +109,7 @@ fn a_stuck_logger_stops_no_session_and_what_it_missed_is_said() {
     let logger = Stuck::default();
     let server = start(config().logger(logger.clone()));
     let bystander = Bystander::at(server.local_addr());
-    let mut client = Client::connect(server.local_addr());
+    let mut client = Client::greeted(server.local_addr());
     let line = format!("NOOP {}\r\n", "x".repeat(4000)).repeat(100);
     for _ in 0..120 {
         client.send(&line);

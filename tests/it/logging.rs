@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use smtpmock::smtp::DelayPoint;
-use smtpmock::{Config, Logger, Server};
+use smtpmock::{Config, Logger};
 
 use crate::support::client::Client;
+use crate::support::server::start;
 
 /// Keeps lines as `LEVEL: text`.
 #[derive(Clone, Default)]
@@ -45,7 +46,7 @@ fn a_session_is_logged_in_the_words_of_the_reference() {
     let log = Recorder::default();
     let delay = Duration::from_secs(1);
     let config = Config::default().logger(log.clone()).delay(DelayPoint::Noop, delay);
-    let server = Server::start(config).unwrap();
+    let server = start(config);
     let mut client = Client::with_envelope(server.local_addr());
     client.message("one\r\ntwo\r\n");
     client.expect("  NOOP  ", "250 Ok");
@@ -89,11 +90,10 @@ fn a_session_is_logged_in_the_words_of_the_reference() {
 #[test]
 fn a_client_that_leaves_is_logged_as_an_error_and_a_forced_stop_as_such() {
     let log = Recorder::default();
-    let server =
-        Server::start(Config::default().logger(log.clone()).shutdown_timeout(Duration::ZERO)).unwrap();
+    let server = start(Config::default().logger(log.clone()).shutdown_timeout(Duration::ZERO));
     let mut leaving = Client::greeted(server.local_addr());
     leaving.half_close();
-    assert_eq!(leaving.rest(), b"");
+    assert_eq!(leaving.rest(), "");
     let _idle = Client::greeted(server.local_addr());
     server.stop();
     let lines = log.lines();
@@ -126,7 +126,7 @@ impl Logger for Panicking {
 #[test]
 fn a_logger_that_panics_loses_its_line_and_nothing_else() {
     let log = Recorder::default();
-    let server = Server::start(Config::default().logger(Panicking(log.clone()))).unwrap();
+    let server = start(Config::default().logger(Panicking(log.clone())));
     let mut client = Client::greeted(server.local_addr());
     assert!(client.command("FAIL").starts_with("502 "));
     client.expect("NOOP", "250 Ok");

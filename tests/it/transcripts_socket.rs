@@ -1,9 +1,9 @@
 //! The transcripts over real sockets, against a server in this process.
 
 use serde_json::Value;
-use smtpmock::Server;
 
 use crate::support::files::TemporaryFile;
+use crate::support::server::start;
 use crate::support::{dialogue, expectations, performance, records};
 
 #[test]
@@ -11,7 +11,7 @@ fn every_recorded_dialogue_is_accounted_for_over_sockets() {
     let results = performance::of_all(|case| {
         let capture = TemporaryFile::absent();
         let config = case.server_config().capture(capture.path());
-        let server = Server::start(config).expect("a server on a free port");
+        let server = start(config);
         dialogue::perform(case, server.local_addr())?;
         server.stop();
         let records: Vec<Value> =

@@ -11,10 +11,7 @@ use smtpmock::{Config, Server};
 
 use crate::support::figures::after_sessions;
 use crate::support::files::TemporaryFile;
-
-fn start(config: Config) -> Server {
-    Server::start(config).expect("a server on a free port")
-}
+use crate::support::server::start;
 
 /// Runs a program; `None`, and a line that says so, where the machine does not have it.
 fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {

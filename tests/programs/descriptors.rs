@@ -26,7 +26,7 @@ fn a_server_without_descriptors_goes_on_when_one_is_free() {
     assert!(spent < Duration::from_millis(50), "spins while it can't accept: {spent:?} in 300 ms");
     drop(greeted);
     for mut client in waiting {
-        assert_eq!(client.line(), "220 Welcome");
+        assert_eq!(client.reply(), "220 Welcome");
         client.quit();
     }
     assert!(program.stop().status.success());
