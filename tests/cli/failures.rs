@@ -2,7 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::program::{command, finish, run};
+use crate::support::process::Ended;
+use crate::support::program::{command, run};
 
 #[test]
 fn a_wrong_flag_is_told_with_the_nearest_right_one() {
@@ -47,9 +48,7 @@ fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
 
 #[test]
 fn a_wrong_variable_is_named() {
-    let mut program = command::<&str>(&[]);
-    program.env("SMTPMOCK_RESPONSE_DELAY_HELO", "soon");
-    let ended = finish(program);
+    let ended = Ended::of(command([""; 0]).env("SMTPMOCK_RESPONSE_DELAY_HELO", "soon"));
     assert_eq!(ended.code(), Some(2));
     assert!(ended.complaint().contains("\"soon\" for SMTPMOCK_RESPONSE_DELAY_HELO"));
 }
@@ -77,7 +76,7 @@ fn what_can_not_be_listened_on_is_told_and_the_exit_code_is_1() {
         ["-host", "nowhere.example.com"],
         ["-host", "127.0.0.1,"],
     ] {
-        let ended = run(&arguments);
+        let ended = run(arguments);
         assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{arguments:?}");
         assert!(!ended.complaint().is_empty());
     }
@@ -87,7 +86,7 @@ fn what_can_not_be_listened_on_is_told_and_the_exit_code_is_1() {
 fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
     for flag in ["--capture", "--ready-file", "--report-json", "--report-html", "--hlog"] {
         let path = "/nonexistent-directory/file";
-        let ended = run(&[flag, path]);
+        let ended = run([flag, path]);
         assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{flag}");
         assert!(ended.complaint().contains(path), "{ended:?}");
     }
@@ -95,8 +94,7 @@ fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
 
 #[test]
 fn a_start_that_fails_tells_of_no_run() {
-    let ended =
-        run(&["--ready-file", "/nonexistent-directory/file", "--report", "--expect", "messages == 1"]);
+    let ended = run(["--ready-file", "/nonexistent-directory/file", "--report", "--expect", "messages == 1"]);
     assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     assert!(ended.complaint().contains("/nonexistent-directory/file"), "{ended:?}");
 }

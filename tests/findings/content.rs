@@ -22,7 +22,7 @@ fn a_bare_lf_is_found_where_the_octets_come_one_by_one() {
     client.envelope("ann@example.com", "bob@example.com");
     client.data();
     for octet in b"a\r\nb\r\n\n.\r\n\r\n." {
-        client.send(&[*octet]);
+        client.send([*octet]);
     }
     client.command("");
     client.quit();

@@ -12,5 +12,4 @@ mod failure;
 mod input;
 mod logging;
 mod peers;
-mod program;
 mod stop;

@@ -9,7 +9,7 @@ use regex::Regex;
 use smtpmock::smtp::{RecordMode, ReplyKind};
 use smtpmock::{Config, Server};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, MESSAGE};
 use crate::support::server::start;
 use crate::support::waiting::{PATIENCE, now};
 
@@ -205,7 +205,7 @@ fn a_large_message_arrives_as_it_was_sent() {
 fn content_has_a_return_path_and_a_received_header() {
     let server = start(Config::default().multiple_rcptto(true));
     let mut client = Client::with_envelope(server.local_addr());
-    client.message("Subject: hi\r\n\r\nHello\r\n");
+    client.message(MESSAGE);
     let peer = client.local_addr();
     client.quit();
     let message = &server.messages()[0];

@@ -10,7 +10,7 @@ use smtpmock::report::{Report, merge, progress};
 use smtpmock::{Config, Server, Stats};
 
 use crate::support::browser;
-use crate::support::client::Client;
+use crate::support::client::{Client, MESSAGE};
 use crate::support::figures::{after_sessions, once};
 use crate::support::server::{ruled, start};
 
@@ -30,7 +30,7 @@ fn send(server: &Server, messages: usize) {
         if number == 0 {
             client.expect("RCPT TO:<gone@example.com>", "550 <b>Gone</b> & lost");
         }
-        client.message("Subject: hi\r\n\r\nHello\r\n");
+        client.message(MESSAGE);
     }
     client.quit();
 }

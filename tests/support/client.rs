@@ -12,6 +12,9 @@ use super::waiting::{PATIENCE, now};
 const SENDER: &str = "ann@example.com";
 const RECIPIENT: &str = "bob@example.com";
 
+/// What is mailed where it does not matter.
+pub(crate) const MESSAGE: &str = "Subject: hi\r\n\r\nHello\r\n";
+
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
