@@ -6,6 +6,7 @@ use std::fs;
 use smtpmock::Config;
 
 use support::client::Client;
+use support::logger::{Silent, To};
 use support::server::start;
 
 #[path = "../support/mod.rs"]
@@ -34,7 +35,7 @@ fn a_thousand_starts_and_stops_leak_no_thread_and_no_descriptor() {
 fn round(number: usize) {
     let mut config = Config::default().shutdown_timeout(std::time::Duration::ZERO);
     if number.is_multiple_of(4) {
-        config = config.shards(2).logger(Silent).capture("/dev/null");
+        config = config.shards(2).logger(To(Silent)).capture("/dev/null");
     }
     let server = start(config);
     let mut client = (!number.is_multiple_of(3)).then(|| Client::greeted(server.local_addr()));
@@ -46,13 +47,4 @@ fn round(number: usize) {
     }
     drop(server);
     drop(client);
-}
-
-struct Silent;
-
-impl smtpmock::Logger for Silent {
-    fn info_activity(&self, _: std::time::SystemTime, _: &str) {}
-    fn info(&self, _: std::time::SystemTime, _: &str) {}
-    fn warning(&self, _: std::time::SystemTime, _: &str) {}
-    fn error(&self, _: std::time::SystemTime, _: &str) {}
 }

@@ -4,6 +4,7 @@
 // A server in this process, the SMTP client, and what to wait for.
 pub(crate) mod client; // an SMTP client on a blocking socket
 pub(crate) mod figures; // a server's figures, once they are so far
+pub(crate) mod logger; // loggers that keep their lines, or do what a test says with each
 pub(crate) mod server; // a server on a free port, with rules or without
 pub(crate) mod waiting; // the client's clock, its patience, waiting without an event
 
