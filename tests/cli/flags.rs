@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::support::client::Client;
 use crate::support::program::{command, start, start_command};
+use crate::support::server::has_ipv6;
 
 #[test]
 fn every_spelling_of_a_flag_sets_it() {
@@ -117,8 +118,7 @@ fn a_negative_session_timeout_closes_after_the_greeting() {
 
 #[test]
 fn both_wildcards_can_be_listened_on_together() {
-    if TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped: this machine has no IPv6");
+    if !has_ipv6() {
         return;
     }
     let program = start(["--host", "0.0.0.0,[::]"]);

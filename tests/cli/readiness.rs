@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::support::client::Client;
 use crate::support::program::{run, start};
+use crate::support::server::has_ipv6;
 
 #[test]
 fn the_ready_line_names_the_address_that_accepts_connections() {
@@ -56,8 +57,7 @@ fn what_is_no_file_is_not_replaced_by_the_ready_file() {
 
 #[test]
 fn several_hosts_are_listened_on_at_once() {
-    if TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped the IPv6 half: this machine has no ::1");
+    if !has_ipv6() {
         let program = start(["--host", "127.0.0.1,127.0.0.2"]);
         assert_eq!(program.addresses().len(), 2);
         return;

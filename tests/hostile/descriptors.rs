@@ -25,6 +25,8 @@ fn a_storm_at_the_descriptor_limit_passes() {
             waiting.push(client);
         }
     }
+    let unserved = waiting.last_mut().expect("a waiting client");
+    assert_eq!(unserved.silence(Duration::from_millis(100)), Ok(()), "the limit was not reached");
     check_that_it_rests(&program);
     // Those that are served are served on meanwhile.
     served.iter_mut().for_each(|client| client.deliver("at the limit\r\n"));
@@ -37,6 +39,7 @@ fn a_storm_at_the_descriptor_limit_passes() {
     }
     Client::greeted(program.address()).deliver("afterwards\r\n");
     check_that_it_rests(&program);
+    assert_eq!(program.stopped().code(), Some(0));
 }
 
 /// Being out of descriptors must cost next to nothing: at most a tenth of a processor.

@@ -1,14 +1,11 @@
 //! A shard that dies must not leave a port that looks alive. What the server itself does wrong nobody can
 //! provoke, but a milestone's hook runs on a shard's thread, and may panic.
 
-use std::io::ErrorKind;
-use std::net::TcpStream;
-
 use smtpmock::{Milestone, ServerFailure};
 
 use crate::bystander::config;
 use crate::support::client::Client;
-use crate::support::server::start;
+use crate::support::server::{is_refused, start};
 use crate::support::waiting::eventually;
 
 #[test]
@@ -23,8 +20,7 @@ fn a_dying_shard_takes_the_port_with_it_and_says_why() {
         client.send("x\r\n.\r\n");
         eventually("the failure to be known", || server.failure().is_some());
         assert_eq!(server.failure(), Some(ServerFailure::Shard("a bad hook".into())));
-        let refused = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
-        eventually("the port to close", || TcpStream::connect(address).is_err_and(refused));
+        eventually("the port to close", || is_refused(address));
         for bystander in &mut bystanders {
             bystander.end();
         }

@@ -69,37 +69,6 @@ fn a_session_of_single_bytes_is_served() {
     assert_eq!(server.messages()[0].body(), b"one\r\n.two\r\n");
 }
 
-/// Drips bytes until the server says something.
-fn drip_until_told(mut client: Client) -> String {
-    let mut writer = client.writer();
-    let dripping = thread::spawn(move || {
-        while writer.write_all(b"x").is_ok() {
-            thread::sleep(Duration::from_millis(10));
-        }
-    });
-    let told = client.reply();
-    client.leave();
-    dripping.join().expect("the dripping ends");
-    told
-}
-
-#[test]
-fn dripped_bytes_of_a_command_do_not_renew_its_time() {
-    let server = start(config().session_timeout(SHORT));
-    let client = Client::greeted(server.local_addr());
-    assert_eq!(drip_until_told(client), "421 Service closing transmission channel");
-    assert_eq!(server.stats().sessions.timed_out, 1);
-}
-
-#[test]
-fn dripped_data_end_with_the_data_timeout() {
-    let server = start(config().data_timeout(SHORT));
-    let mut client = Client::with_envelope(server.local_addr());
-    client.data();
-    assert_eq!(drip_until_told(client), "421 Service closing transmission channel");
-    assert_eq!(server.stats().sessions.timed_out, 1);
-}
-
 /// Named after the bug.
 #[test]
 fn the_data_timeout_ran_while_the_354_was_held_back() {

@@ -1,6 +1,5 @@
 //! Stops at every moment.
 
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use smtpmock::smtp::DelayPoint;
 
 use crate::bystander::config;
 use crate::support::client::Client;
-use crate::support::server::start;
+use crate::support::server::{is_refused, start};
 use crate::support::waiting::{PATIENCE, now};
 
 /// A delay that no test waits for.
@@ -40,27 +39,9 @@ fn a_stop_in_each_phase_of_a_session() {
         assert_eq!(server.stop_within(Duration::from_millis(20)), StopOutcome::Forced, "{phase}");
         assert!(began.elapsed() < PATIENCE, "{phase}");
         assert_eq!(client.end().0, GOODBYE, "{phase}");
-        assert!(TcpStream::connect(server.local_addr()).is_err(), "{phase}: still listening");
+        assert!(is_refused(server.local_addr()), "{phase}: still listening");
         assert!(server.messages().iter().all(|message| !message.msg()), "{phase}");
     }
-}
-
-#[test]
-fn a_stop_lets_a_session_finish() {
-    let server = start(config().shutdown_timeout(PATIENCE));
-    let mut client = Client::with_envelope(server.local_addr());
-    client.data();
-    let outcome = thread::scope(|scope| {
-        let stop = scope.spawn(|| server.stop());
-        while TcpStream::connect(server.local_addr()).is_ok() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(client.command("x\r\n."), "250 Received");
-        client.quit();
-        stop.join().expect("a stop")
-    });
-    assert_eq!(outcome, StopOutcome::Graceful);
-    assert_eq!(server.messages()[0].body(), b"x\r\n");
 }
 
 #[test]

@@ -252,42 +252,6 @@ fn a_refused_message_has_no_content() {
 }
 
 #[test]
-fn records_beyond_the_bound_are_evicted_oldest_first_and_counted() {
-    let server = start(Config::default().max_records(3));
-    for number in 1..=5 {
-        send(&server, &format!("{number}\r\n"));
-    }
-    assert_eq!(texts(&server.messages()), ["3\r\n", "4\r\n", "5\r\n"]);
-    assert_eq!(server.stats().health.records_evicted, 2);
-}
-
-#[test]
-fn memory_for_messages_is_bounded_over_all_sessions() {
-    let server = start(Config::default().max_message_memory(64 * 1024));
-    let mut first = Client::with_envelope(server.local_addr());
-    first.data();
-    first.send("x".repeat(65_000).as_bytes());
-    // The first session's text is in memory once its session has taken it: until then DATA is accepted.
-    let refusal = (0..1000).find_map(|_| {
-        let mut second = Client::with_envelope(server.local_addr());
-        let reply = second.command("DATA");
-        let reply = if reply.starts_with("354 ") {
-            second.send(("y".repeat(10_000) + "\r\n.\r\n").as_bytes());
-            second.reply()
-        } else {
-            reply
-        };
-        reply.starts_with("452 ").then_some(reply)
-    });
-    assert_eq!(refusal.as_deref(), Some(ReplyKind::InsufficientStorage.default_text()));
-    first.send(b"\r\n.\r\n");
-    assert_eq!(first.reply(), "250 Received");
-    // A session holds the text of its record as long as it runs.
-    first.quit();
-    send(&server, "there is room again\r\n");
-}
-
-#[test]
 fn memory_for_recipients_is_bounded_over_all_sessions() {
     let server = start(Config::default().multiple_rcptto(true).max_message_memory(40_000));
     let rcpt = format!("RCPT TO: {}<bob@example.com>", "x".repeat(3_900));

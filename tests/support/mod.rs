@@ -5,7 +5,7 @@
 pub(crate) mod client; // an SMTP client on a blocking socket
 pub(crate) mod figures; // a server's figures, once they are so far
 pub(crate) mod logger; // loggers that keep their lines, or do what a test says with each
-pub(crate) mod server; // a server on a free port, with rules or without
+pub(crate) mod server; // a server on a free port, with rules or without, and whether an address is listened on
 pub(crate) mod waiting; // the client's clock, its patience, waiting without an event
 
 // The programs.
