@@ -10,7 +10,6 @@ pub(crate) mod waiting; // the client's clock, its patience, waiting without an 
 
 // The programs.
 pub(crate) mod browser; // looks at a page with an installed browser
-pub(crate) mod files; // files for the time of a test
 pub(crate) mod process; // a process: waited for, asked to end, looked at from outside
 pub(crate) mod program; // the built `smtpmock`: run to its end, or started until it listens
 
