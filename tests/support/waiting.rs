@@ -20,7 +20,8 @@ pub(crate) fn until<T, E: Debug>(mut look: impl FnMut() -> Result<T, E>) -> T {
             Ok(found) => return found,
             Err(seen) => assert!(start.elapsed() < PATIENCE, "still waiting: {seen:?}"),
         }
-        std::thread::yield_now();
+        // What is looked at has no event; looking all the time would take the processor from it.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
