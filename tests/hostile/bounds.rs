@@ -2,6 +2,7 @@
 
 use crate::bystander::config;
 use crate::support::client::Client;
+use crate::support::figures::after_sessions;
 use crate::support::server::start;
 use crate::support::waiting::eventually;
 
@@ -54,7 +55,7 @@ fn a_client_that_breaks_off_gives_its_memory_back() {
         client.send("x".repeat(MEMORY_LIMIT / 2));
         client.reset();
     }
-    eventually("the broken sessions' end", || server.stats().sessions.closed == 20);
+    after_sessions(&server, 20);
     Client::greeted(server.local_addr()).deliver(&("x".repeat(MEMORY_LIMIT / 2) + "\r\n"));
 }
 

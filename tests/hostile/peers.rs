@@ -8,8 +8,8 @@ use smtpmock::smtp::DelayPoint;
 
 use crate::bystander::{Bystander, config};
 use crate::support::client::Client;
+use crate::support::figures::{after_all_sessions, after_sessions};
 use crate::support::server::start;
-use crate::support::waiting::eventually;
 
 #[test]
 fn ten_thousand_connects_and_resets() {
@@ -21,9 +21,9 @@ fn ten_thousand_connects_and_resets() {
         [0, 1].map(|_| thread::spawn(move || (0..EACH).for_each(|_| Client::connect(address).reset())));
     attackers.into_iter().for_each(|attacker| attacker.join().expect("all connected"));
     bystander.leave(&server);
-    eventually("all sessions to end", || server.stats().sessions.closed == server.stats().sessions.opened);
+    let stats = after_all_sessions(&server);
     // Those that were reset in the backlog are never accepted.
-    println!("sessions opened: {}", server.stats().sessions.opened);
+    println!("sessions opened: {}", stats.sessions.opened);
     Client::greeted(address).deliver("served afterwards\r\n");
 }
 
@@ -49,9 +49,9 @@ fn a_half_close_after_data_leaves_no_message() {
     client.send("unfinished\r\n");
     client.half_close();
     assert_eq!(client.rest(), "");
-    eventually("the session's end", || server.stats().sessions.closed == 1);
+    let stats = after_sessions(&server, 1);
     assert!(server.messages().iter().all(|message| !message.msg()));
-    assert_eq!(server.stats().messages.accepted, 0);
+    assert_eq!(stats.messages.accepted, 0);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_reset_in_every_state() {
         }
     }
     bystander.leave(&server);
-    eventually("all sessions to end", || server.stats().sessions.closed == server.stats().sessions.opened);
+    after_all_sessions(&server);
     // Each whole message was either taken or never read; none came twice.
     let taken = server.messages().iter().filter(|message| message.body() == b"x\r\n").count();
     assert!(taken <= ROUNDS, "{taken} messages of {ROUNDS}");
@@ -130,7 +130,6 @@ fn a_peer_that_never_reads_is_paused_and_ended() {
     let sent = client.flood(&NOOP.repeat(MILLION), MOST);
     assert!(sent < MOST, "the server took {sent} bytes of NOOPs from a peer that reads nothing");
     bystander.leave(&server);
-    eventually("the deaf session's end", || server.stats().sessions.closed == server.stats().sessions.opened);
-    assert_eq!(server.stats().sessions.timed_out, 1);
+    assert_eq!(after_all_sessions(&server).sessions.timed_out, 1);
     drop(client);
 }

@@ -13,6 +13,11 @@ pub(crate) fn once(server: &Server, is_so_far: impl Fn(&Stats) -> bool) -> Stats
     })
 }
 
+/// The figures once all sessions that there were are over.
+pub(crate) fn after_all_sessions(server: &Server) -> Stats {
+    once(server, |stats| stats.sessions.closed == stats.sessions.opened)
+}
+
 /// The figures once so many sessions are over.
 pub(crate) fn after_sessions(server: &Server, count: u64) -> Stats {
     once(server, |stats| stats.sessions.closed >= count)
