@@ -6,11 +6,12 @@
 //! trips it has made something much more expensive. Linux only; `FLOOR_ROUNDS` sets the number of rounds.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+mod mail;
 #[path = "../loadtest/examples/null_sink.rs"]
 mod null_sink;
 
@@ -142,23 +143,17 @@ impl Drop for Server {
 
 /// All clients take each step together: first all write, then all read.
 fn send_all(address: SocketAddr, shape: &Shape) -> Result<()> {
-    let mut data = b"x".repeat(shape.size);
-    data.extend_from_slice(b"\r\n.\r\n");
-    let transaction: [(&[u8], &[u8]); 4] = [
-        (b"MAIL FROM:<sender@example.com>\r\n", b"250"),
-        (b"RCPT TO:<recipient@example.com>\r\n", b"250"),
-        (b"DATA\r\n", b"354"),
-        (&data, b"250"),
-    ];
+    let data = mail::data(&b"x".repeat(shape.size));
     let (sessions, messages) = if shape.reuses_session { (1, shape.messages) } else { (shape.messages, 1) };
     for _ in 0..sessions {
         let mut clients = connect(address)?;
         step(&mut clients, b"", b"220")?;
         step(&mut clients, b"HELO client.example.com\r\n", b"250")?;
         for _ in 0..messages {
-            for (request, code) in transaction {
+            for (request, code) in mail::ENVELOPE {
                 step(&mut clients, request, code)?;
             }
+            step(&mut clients, &data, b"250")?;
         }
         step(&mut clients, b"QUIT\r\n", b"221")?;
     }
@@ -179,12 +174,5 @@ fn step(clients: &mut [TcpStream], request: &[u8], code: &[u8]) -> Result<()> {
     for client in &mut *clients {
         client.write_all(request)?;
     }
-    let mut reply = [0; 512];
-    for client in clients {
-        let length = client.read(&mut reply)?;
-        if !reply[..length].starts_with(code) {
-            return Err(format!("got {:?}", String::from_utf8_lossy(&reply[..length])).into());
-        }
-    }
-    Ok(())
+    clients.iter_mut().try_for_each(|client| mail::expect(client, code))
 }

@@ -13,6 +13,8 @@ use gungraun::{
 };
 use smtpmock::smtp::{AddressRules, Command, DataScanner, Keep, LineScanner, Path, Policy, Session, Verb};
 
+mod mail;
+
 /// Octets of message data that are scanned.
 const DATA: usize = 64 * 1024;
 
@@ -22,18 +24,9 @@ fn limit(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-fn text_lines() -> Vec<u8> {
-    b"The quick brown fox jumps over the lazy dog. 0123456789 and so on, 76 columns.\r\n"
-        .iter()
-        .copied()
-        .cycle()
-        .take(DATA)
-        .collect()
-}
-
 /// What the processor can do is found out once, before.
 fn scanned_before() -> Vec<u8> {
-    let bytes = text_lines();
+    let bytes = mail::text_lines(DATA);
     DataScanner::default().scan(&bytes, |_| ());
     bytes
 }
@@ -75,11 +68,10 @@ struct Warm {
 fn warm(keep: Keep) -> Box<Warm> {
     let mut policy = Policy::default();
     policy.keep = keep;
-    let mut input = b"MAIL FROM:<sender@example.com>\r\nRCPT TO:<recipient@example.com>\r\nDATA\r\n".to_vec();
-    input.extend_from_slice(&text_lines()[..1024]);
-    input.extend_from_slice(b"\r\n.\r\n");
+    let mut input = mail::ENVELOPE.map(|(command, _)| command).concat();
+    input.extend(mail::data(&mail::text_lines(1024)));
     let mut session = Session::new();
-    session.advance(&policy, b"EHLO client.example.com\r\n");
+    session.advance(&policy, mail::EHLO);
     for _ in 0..WARM_UPS {
         run(&policy, &mut session, &input);
     }

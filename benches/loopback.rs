@@ -3,35 +3,34 @@
 
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use smtpmock::{Config, Server};
 
+mod mail;
+
 fn exchange(client: &mut TcpStream, request: &[u8], code: &[u8]) {
     client.write_all(request).expect("the server reads");
-    let mut reply = [0; 512];
-    let length = client.read(&mut reply).expect("the server replies");
-    assert!(reply[..length].starts_with(code), "{:?}", String::from_utf8_lossy(&reply[..length]));
+    mail::expect(client, code).expect("the server replies");
 }
 
 fn loopback(criterion: &mut Criterion) {
     let server = Server::start(Config::default().keep_records(false)).expect("a free port");
     let mut group = criterion.benchmark_group("loopback transaction");
     for size in [1024, 64 * 1024] {
-        let mut data = b"x".repeat(size);
-        data.extend_from_slice(b"\r\n.\r\n");
+        let data = mail::data(&b"x".repeat(size));
         let mut client = TcpStream::connect(server.local_addr()).expect("the server listens");
         client.set_nodelay(true).expect("TCP");
         exchange(&mut client, b"", b"220");
-        exchange(&mut client, b"EHLO client.example.com\r\n", b"250");
+        exchange(&mut client, mail::EHLO, b"250");
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             bencher.iter(|| {
-                exchange(&mut client, b"MAIL FROM:<sender@example.com>\r\n", b"250");
-                exchange(&mut client, b"RCPT TO:<recipient@example.com>\r\n", b"250");
-                exchange(&mut client, b"DATA\r\n", b"354");
+                for (request, code) in mail::ENVELOPE {
+                    exchange(&mut client, request, code);
+                }
                 exchange(&mut client, &data, b"250");
             });
         });

@@ -7,13 +7,14 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use smtpmock::smtp::DataScanner;
 
+mod mail;
+
 const SIZES: [usize; 2] = [64 * 1024, 10 * 1024 * 1024];
 
 /// Message data of about `size` octets, without its final dot.
 fn shapes(size: usize) -> [(&'static str, Vec<u8>); 5] {
-    let line = b"The quick brown fox jumps over the lazy dog. 0123456789 and so on, 76 columns.\r\n";
     [
-        ("text lines", line.iter().copied().cycle().take(size).collect()),
+        ("text lines", mail::text_lines(size)),
         ("one endless line", vec![b'x'; size]),
         ("all dots", vec![b'.'; size]),
         ("all LFs", vec![b'\n'; size]),

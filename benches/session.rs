@@ -8,18 +8,12 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use smtpmock::smtp::{Keep, Policy, Session};
 
+mod mail;
+
 /// MAIL to the final dot, as a client sends it that waits for each reply.
-fn transaction(size: usize) -> [Vec<u8>; 4] {
-    let mut data = b"x".repeat(76);
-    data.extend_from_slice(b"\r\n");
-    let mut data = data.repeat(size / data.len());
-    data.extend_from_slice(b".\r\n");
-    [
-        b"MAIL FROM:<sender@example.com>\r\n".to_vec(),
-        b"RCPT TO:<recipient@example.com>\r\n".to_vec(),
-        b"DATA\r\n".to_vec(),
-        data,
-    ]
+fn transaction(size: usize) -> Vec<Vec<u8>> {
+    let commands = mail::ENVELOPE.iter().map(|(command, _)| command.to_vec());
+    commands.chain([mail::data(&mail::text_lines(size))]).collect()
 }
 
 fn session(criterion: &mut Criterion) {
@@ -29,7 +23,7 @@ fn session(criterion: &mut Criterion) {
         policy.keep = keep;
         for size in [1024, 64 * 1024] {
             let mut session = Session::new();
-            session.advance(&policy, b"EHLO client.example.com\r\n");
+            session.advance(&policy, mail::EHLO);
             let pieces = transaction(size);
             group.throughput(Throughput::Bytes(size as u64));
             group.bench_with_input(BenchmarkId::new(keeps, size), &pieces, |bencher, pieces| {

@@ -26,56 +26,56 @@ const WAITING: [u64; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 const SPREAD: u64 = 10 * 60 * 4000;
 
 /// The same scattered deadlines each time.
-fn deadlines() -> impl FnMut() -> u64 {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % SPREAD + 1
+struct Deadlines(u64);
+
+impl Deadlines {
+    fn new() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % SPREAD + 1
     }
 }
 
-fn filled(waiting: u64) -> Wheel<u64> {
-    let mut wheel = Wheel::new();
-    let mut deadline = deadlines();
-    for value in 0..waiting {
-        wheel.insert(Tick::new(deadline()), value);
-    }
-    wheel
-}
-
-fn insert_and_cancel(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("wheel, insert and cancel");
+/// Does a thing to wheels in which ever more timers wait.
+fn with_waiting<R>(
+    criterion: &mut Criterion,
+    name: &str,
+    step: impl Fn(&mut Wheel<u64>, &mut Deadlines) -> R,
+) {
+    let mut group = criterion.benchmark_group(name);
     for waiting in WAITING {
-        let mut wheel = filled(waiting);
-        let mut deadline = deadlines();
+        let (mut wheel, mut filling) = (Wheel::new(), Deadlines::new());
+        for value in 0..waiting {
+            wheel.insert(Tick::new(filling.next()), value);
+        }
+        let mut deadlines = Deadlines::new();
         group.bench_with_input(BenchmarkId::from_parameter(waiting), &waiting, |bencher, _| {
-            bencher.iter(|| {
-                let timer = wheel.insert(Tick::new(black_box(deadline())), 0);
-                wheel.cancel(timer)
-            });
+            bencher.iter(|| step(&mut wheel, &mut deadlines));
         });
     }
     group.finish();
+}
+
+fn insert_and_cancel(criterion: &mut Criterion) {
+    with_waiting(criterion, "wheel, insert and cancel", |wheel, deadlines| {
+        let timer = wheel.insert(Tick::new(black_box(deadlines.next())), 0);
+        wheel.cancel(timer)
+    });
 }
 
 /// Each expired timer is started anew, so that as many wait afterwards.
 fn expire_and_restart(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("wheel, expire and restart");
-    for waiting in WAITING {
-        let mut wheel = filled(waiting);
-        let mut deadline = deadlines();
-        group.bench_with_input(BenchmarkId::from_parameter(waiting), &waiting, |bencher, _| {
-            bencher.iter(|| {
-                let next = wheel.next_deadline().expect("timers wait");
-                while let Some(value) = wheel.pop(next) {
-                    wheel.insert(Tick::new(next.get() + deadline()), value);
-                }
-            });
-        });
-    }
-    group.finish();
+    with_waiting(criterion, "wheel, expire and restart", |wheel, deadlines| {
+        let next = wheel.next_deadline().expect("timers wait");
+        while let Some(value) = wheel.pop(next) {
+            wheel.insert(Tick::new(next.get() + deadlines.next()), value);
+        }
+    });
 }
 
 criterion_group!(benches, insert_and_cancel, expire_and_restart);

@@ -1,20 +1,22 @@
 //! Each action over real sockets, alone and in the middle of a pipeline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smtpmock::Config;
 
-use crate::client::{Client, End};
-use crate::rules::{server, start};
+use crate::support::client::{Client, End};
+use crate::support::figures::after_sessions;
+use crate::support::server::{ruled, start, with_rules};
+use crate::support::waiting::now;
 
 /// Long enough to see that nothing comes, where nothing must.
 const A_WHILE: Duration = Duration::from_millis(150);
 
 /// What is heard of this pipeline, and how the connection ends.
 fn pipelined(rule: &str, lines: &str) -> (String, End) {
-    let server = server(&[rule]);
+    let server = with_rules(&[rule]);
     let mut client = Client::greeted(server.local_addr());
-    client.say(lines);
+    client.send(lines);
     client.end()
 }
 
@@ -38,42 +40,40 @@ fn drops_come_before_or_after_the_reply_and_keep_the_replies_before() {
 #[test]
 fn a_connection_is_dropped_before_its_greeting() {
     for (rule, end) in [("connect drop=fin", End::Fin), ("connect drop=rst", End::Reset)] {
-        let server = server(&[rule]);
+        let server = with_rules(&[rule]);
         assert_eq!(Client::connect(server.local_addr()).end(), (String::new(), end), "{rule}");
     }
 }
 
 #[test]
 fn silence_holds_the_connection() {
-    let server = server(&["noop silent"]);
+    let server = with_rules(&["noop silent"]);
     let mut client = Client::greeted(server.local_addr());
-    client.say("HELO client.example\r\nNOOP\r\nRSET\r\n");
+    client.send("HELO client.example\r\nNOOP\r\nRSET\r\n");
     assert_eq!(client.reply(), "250 Received");
-    assert!(client.is_held(A_WHILE));
+    assert_eq!(client.silence(A_WHILE), Ok(()));
 }
 
 #[test]
 fn silence_outlasts_the_session_timeout() {
     let config = Config::default().session_timeout(Duration::from_millis(100));
-    let server = start(&["noop silent"], config);
+    let server = start(ruled(config, &["noop silent"]));
     let mut client = Client::greeted(server.local_addr());
-    client.say("NOOP\r\n");
-    assert!(client.is_held(Duration::from_millis(400)));
+    client.send("NOOP\r\n");
+    assert_eq!(client.silence(Duration::from_millis(400)), Ok(()));
     drop(client);
-    while server.stats().sessions.closed == 0 {
-        std::thread::yield_now();
-    }
+    after_sessions(&server, 1);
 }
 
 #[test]
 fn a_stall_behind_the_354_holds_the_connection() {
-    let server = server(&["data stall"]);
+    let server = with_rules(&["data stall"]);
     let mut client = Client::greeted(server.local_addr());
-    client.begin("a@example.com");
-    client.ask("RCPT TO:<b@example.com>");
-    assert!(client.ask("DATA").starts_with("354"));
-    client.say("hello\r\n.\r\n");
-    assert!(client.is_held(A_WHILE));
+    client.ehlo();
+    client.envelope("a@example.com", "b@example.com");
+    client.data();
+    client.send("hello\r\n.\r\n");
+    assert_eq!(client.silence(A_WHILE), Ok(()));
     assert_eq!(server.stats().messages.accepted, 0);
 }
 
@@ -81,21 +81,23 @@ fn a_stall_behind_the_354_holds_the_connection() {
 fn accept_spares_from_later_rules_and_lists() {
     let config = Config::default().not_registered_emails(["vip@example.com", "gone@example.com"]);
     let rules = ["rcpt to=vip@* accept", r#"rcpt to=*@slow.example reply="451 x""#];
-    let server = start(&rules, config);
+    let server = start(ruled(config, &rules));
     let mut client = Client::greeted(server.local_addr());
-    client.begin("a@example.com");
-    assert_eq!(client.ask("RCPT TO:<vip@example.com>"), "250 Received");
-    assert_eq!(client.ask("RCPT TO:<vip@slow.example>"), "250 Received");
-    assert_eq!(client.ask("RCPT TO:<gone@example.com>"), "550 User not found");
-    assert_eq!(client.ask("RCPT TO:<a@slow.example>"), "451 x");
+    client.ehlo();
+    client.mail("a@example.com");
+    client.rcpt("vip@example.com");
+    client.rcpt("vip@slow.example");
+    assert_eq!(client.command("RCPT TO:<gone@example.com>"), "550 User not found");
+    assert_eq!(client.command("RCPT TO:<a@slow.example>"), "451 x");
 }
 
 #[test]
 fn a_delay_alone_leaves_the_answer_to_the_lists() {
     let config = Config::default().not_registered_emails(["gone@example.com"]);
-    let server = start(&["rcpt delay=50ms"], config);
+    let server = start(ruled(config, &["rcpt delay=50ms"]));
     let mut client = Client::greeted(server.local_addr());
-    client.begin("a@example.com");
+    client.ehlo();
+    client.mail("a@example.com");
     let (reply, took) = client.timed("RCPT TO:<gone@example.com>");
     assert_eq!(reply, "550 User not found");
     assert!(took >= Duration::from_millis(50), "{took:?}");
@@ -106,18 +108,18 @@ fn a_delay_alone_leaves_the_answer_to_the_lists() {
 
 #[test]
 fn what_a_rule_refuses_is_refused() {
-    let server = server(&[r#"mail reply="451 later""#]);
+    let server = with_rules(&[r#"mail reply="451 later""#]);
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    assert_eq!(client.ask("MAIL FROM:<a@example.com>"), "451 later");
-    assert!(client.ask("RCPT TO:<b@example.com>").starts_with("503"));
+    client.ehlo();
+    assert_eq!(client.command("MAIL FROM:<a@example.com>"), "451 later");
+    assert!(client.command("RCPT TO:<b@example.com>").starts_with("503"));
 }
 
 #[test]
 fn fail_fast_closes_after_a_refusal_by_a_rule() {
-    let server = start(&[r#"mail reply="451 later""#], Config::default().fail_fast(true));
+    let server = start(ruled(Config::default().fail_fast(true), &[r#"mail reply="451 later""#]));
     let mut client = Client::greeted(server.local_addr());
-    client.say("HELO client.example\r\nMAIL FROM:<a@example.com>\r\nNOOP\r\n");
+    client.send("HELO client.example\r\nMAIL FROM:<a@example.com>\r\nNOOP\r\n");
     assert_eq!(client.end(), ("250 Received\r\n451 later\r\n".to_owned(), End::Fin));
     let stats = server.stats();
     assert_eq!(stats.rules.iter().find(|rule| rule.rule == "failFast").expect("failFast").fired, 1);
@@ -126,12 +128,13 @@ fn fail_fast_closes_after_a_refusal_by_a_rule() {
 #[test]
 fn a_message_that_is_not_acknowledged_is_not_accepted() {
     for (rule, accepted) in [("message drop=rst", 0), ("message cut=3", 0), ("message drop=rst-after", 1)] {
-        let server = server(&[rule]);
+        let server = with_rules(&[rule]);
         let mut client = Client::greeted(server.local_addr());
-        client.begin("a@example.com");
-        client.ask("RCPT TO:<b@example.com>");
-        client.ask("DATA");
-        client.say("hello\r\n.\r\n");
+        client.ehlo();
+        client.mail("a@example.com");
+        client.command("RCPT TO:<b@example.com>");
+        client.data();
+        client.send("hello\r\n.\r\n");
         client.end();
         assert_eq!(server.stats().messages.accepted, accepted, "{rule}");
     }
@@ -140,10 +143,10 @@ fn a_message_that_is_not_acknowledged_is_not_accepted() {
 #[test]
 fn the_greeting_can_be_late() {
     let server =
-        start(&[], Config::default().delay(smtpmock::smtp::DelayPoint::Greeting, Duration::from_millis(100)));
-    let start = Instant::now();
+        start(Config::default().delay(smtpmock::smtp::DelayPoint::Greeting, Duration::from_millis(100)));
+    let start = now();
     let mut client = Client::connect(server.local_addr());
-    client.say("HELO client.example\r\n");
+    client.send("HELO client.example\r\n");
     assert_eq!(client.reply(), "220 Welcome");
     assert!(start.elapsed() >= Duration::from_millis(100));
     assert_eq!(client.reply(), "250 Received");
@@ -152,13 +155,14 @@ fn the_greeting_can_be_late() {
 #[test]
 fn replies_drip() {
     let rate = "100B/s".parse().expect("a rate");
-    let server = start(&[r#"noop reply="250 0123456789012345678901234567""#], Config::default().drip(rate));
+    let server =
+        start(ruled(Config::default().drip(rate), &[r#"noop reply="250 0123456789012345678901234567""#]));
     let mut client = Client::greeted(server.local_addr());
     let (reply, took) = client.timed("NOOP");
     assert_eq!(reply.len(), 32);
     // 34 octets at 100 a second.
     assert!(took >= Duration::from_millis(340), "{took:?}");
-    client.say("NOOP\r\nQUIT\r\n");
+    client.send("NOOP\r\nQUIT\r\n");
     let (heard, end) = client.end();
     assert!(heard.ends_with("221 Closing connection\r\n"), "{heard}");
     assert_eq!(end, End::Fin);
@@ -167,11 +171,11 @@ fn replies_drip() {
 #[test]
 fn reads_are_throttled() {
     let rate = "200KB/s".parse().expect("a rate");
-    let server = start(&[], Config::default().read_rate(rate));
+    let server = start(Config::default().read_rate(rate));
     let mut client = Client::greeted(server.local_addr());
-    client.begin("a@example.com");
-    client.ask("RCPT TO:<b@example.com>");
-    client.ask("DATA");
+    client.ehlo();
+    client.envelope("a@example.com", "b@example.com");
+    client.data();
     let text = "x".repeat(998) + "\r\n";
     let (reply, took) = client.timed(&(text.repeat(100) + "."));
     assert_eq!(reply, "250 Received");

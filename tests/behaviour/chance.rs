@@ -1,28 +1,27 @@
 //! Determinism per seed, distributions as the client sees them, and how late delays are.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use smtpmock::{Config, Server};
 
-use crate::client::Client;
-use crate::normal::normal;
-use crate::rules::start;
+use crate::support::client::Client;
+use crate::support::normal::normal;
+use crate::support::server::{ruled, start};
 
 const ODDS: &str = r#"noop odds=30% reply="451 by chance""#;
 const ANOTHER: &str = r#"rset odds=50% reply="452 another""#;
 
 /// What some sessions hear.
 fn run(rules: &[&str], seed: u64) -> Vec<String> {
-    let server = start(rules, Config::default().seed(seed));
+    let server = start(ruled(Config::default().seed(seed), rules));
     assert_eq!((server.seed(), server.stats().seed), (seed, seed));
     let session = |_| {
         let mut client = Client::greeted(server.local_addr());
-        client.ask("HELO client.example");
-        (0..10).map(|n| client.ask(if n % 3 == 2 { "RSET" } else { "NOOP" })).collect::<Vec<_>>()
+        client.ehlo();
+        (0..10).map(|n| client.command(if n % 3 == 2 { "RSET" } else { "NOOP" })).collect::<Vec<_>>()
     };
     (0..10).flat_map(session).collect()
 }
@@ -48,7 +47,7 @@ fn a_rule_that_is_added_shifts_no_other() {
 
 #[test]
 fn without_a_seed_there_is_a_random_one() {
-    let seeds: Vec<_> = (0..2).map(|_| start(&[], Config::default()).seed()).collect();
+    let seeds: Vec<_> = (0..2).map(|_| start(Config::default()).seed()).collect();
     assert_ne!(seeds[0], seeds[1]);
 }
 
@@ -56,7 +55,7 @@ fn without_a_seed_there_is_a_random_one() {
 /// work, so that it does not take as long as the sum.
 fn delays_over_the_wire(delay: &str, count: usize) -> Vec<f64> {
     const CLIENTS: usize = 10;
-    let server = start(&[&format!("noop delay={delay}")], Config::default().seed(9));
+    let server = start(ruled(Config::default().seed(9), &[&format!("noop delay={delay}")]));
     let address = server.local_addr();
     let client = |_| {
         thread::spawn(move || {
@@ -108,24 +107,18 @@ fn a_lognormal_stays_lognormal_over_the_wire() {
 /// Connects, asks each session for a NOOP, and hears all replies.
 fn wait_together(address: SocketAddr, sessions: usize) {
     let connect = |_| {
-        let mut client = TcpStream::connect(address).expect("a server");
-        client.write_all(b"NOOP\r\n").expect("a connection");
+        let mut client = Client::connect(address);
+        client.send("NOOP\r\n");
         client
     };
     let mut clients: Vec<_> = (0..sessions).map(connect).collect();
     for client in &mut clients {
-        let mut heard = Vec::new();
-        while heard != b"220 Welcome\r\n250 Ok\r\n" {
-            let mut bytes = [0; 64];
-            let count = client.read(&mut bytes).expect("a reply");
-            assert!(count > 0, "closed");
-            heard.extend_from_slice(&bytes[..count]);
-        }
+        assert_eq!((client.reply(), client.reply()), ("220 Welcome".into(), "250 Ok".into()));
     }
 }
 
 fn waiting_server(delay: &str) -> Server {
-    start(&[&format!("noop delay={delay}")], Config::default().seed(1).keep_records(false))
+    start(ruled(Config::default().seed(1).keep_records(false), &[&format!("noop delay={delay}")]))
 }
 
 #[test]

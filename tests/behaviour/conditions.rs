@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use smtpmock::Config;
 
-use crate::client::Client;
-use crate::rules::{server, start};
+use crate::support::client::Client;
+use crate::support::server::{ruled, start, with_rules};
+use crate::support::waiting::now;
 
 /// The replies to these lines, in a session that has said HELO and MAIL.
 fn replies(rules: &[&str], lines: &[&str]) -> Vec<String> {
-    let server = server(rules);
+    let server = with_rules(rules);
     let mut client = Client::greeted(server.local_addr());
-    client.begin("ann@example.com");
-    lines.iter().map(|line| client.ask(line)[..3].to_owned()).collect()
+    client.ehlo();
+    client.mail("ann@example.com");
+    lines.iter().map(|line| client.command(line)[..3].to_owned()).collect()
 }
 
 #[test]
@@ -28,23 +30,24 @@ fn names_are_globs_in_either_case() {
 
 #[test]
 fn the_null_reverse_path_is_matched_by_brackets() {
-    let server = server(&[r#"mail from=<> reply="550 no bounces""#]);
+    let server = with_rules(&[r#"mail from=<> reply="550 no bounces""#]);
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    assert_eq!(client.ask("MAIL FROM:<>"), "550 no bounces");
-    assert_eq!(client.ask("MAIL FROM:<a@example.com>"), "250 Received");
+    client.ehlo();
+    assert_eq!(client.command("MAIL FROM:<>"), "550 no bounces");
+    client.mail("a@example.com");
 }
 
 #[test]
 fn data_and_message_look_at_the_accepted_recipients() {
-    let server = server(&[r#"rcpt to=no@* reply="550 no""#, r#"message to=*@b.example reply="451 later""#]);
+    let server =
+        with_rules(&[r#"rcpt to=no@* reply="550 no""#, r#"message to=*@b.example reply="451 later""#]);
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    assert_eq!(client.send("a@example.com", "x@a.example", "hi"), "250 Received");
-    assert_eq!(client.send("a@example.com", "x@b.example", "hi"), "451 later");
-    client.ask("MAIL FROM:<a@example.com>");
-    assert_eq!(client.ask("RCPT TO:<x@a.example>"), "250 Received");
-    assert_eq!(client.ask("RCPT TO:<no@b.example>"), "550 no");
+    client.ehlo();
+    assert_eq!(client.transaction("a@example.com", "x@a.example", "hi\r\n"), "250 Received");
+    assert_eq!(client.transaction("a@example.com", "x@b.example", "hi\r\n"), "451 later");
+    client.command("MAIL FROM:<a@example.com>");
+    client.rcpt("x@a.example");
+    assert_eq!(client.command("RCPT TO:<no@b.example>"), "550 no");
     let messages = server.messages();
     assert!(messages.iter().all(|message| message.body() != b"later"), "{messages:?}");
 }
@@ -81,7 +84,7 @@ fn counts_choose_times() {
 
 #[test]
 fn sessions_have_ordinals() {
-    let server = server(&[r#"connect session=2..3 reply="421 not you" close"#]);
+    let server = with_rules(&[r#"connect session=2..3 reply="421 not you" close"#]);
     let greetings: Vec<_> = (0..4).map(|_| Client::connect(server.local_addr()).reply()).collect();
     assert_eq!(greetings, ["220 Welcome", "421 not you", "421 not you", "220 Welcome"]);
 }
@@ -91,29 +94,30 @@ fn counts_are_kept_by_key() {
     let rule = |key: &str| format!(r#"rcpt times=1 per={key} reply="451 x""#);
     let ask = |server: &smtpmock::Server, from: &str, to: &[&str]| {
         let mut client = Client::greeted(server.local_addr());
-        client.begin(from);
-        let ask = |to: &&str| client.ask(&format!("RCPT TO:<{to}>"))[..3].to_owned();
+        client.ehlo();
+        client.mail(from);
+        let ask = |to: &&str| client.command(&format!("RCPT TO:<{to}>"))[..3].to_owned();
         to.iter().map(ask).collect::<Vec<_>>()
     };
-    let by_session = server(&[&rule("session")]);
+    let by_session = with_rules(&[&rule("session")]);
     assert_eq!(ask(&by_session, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
     assert_eq!(ask(&by_session, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
-    let by_recipient = server(&[&rule("recipient")]);
+    let by_recipient = with_rules(&[&rule("recipient")]);
     assert_eq!(ask(&by_recipient, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "451"]);
     assert_eq!(ask(&by_recipient, "b@example.com", &["X@a.example", "z@a.example"]), ["250", "451"]);
-    let by_sender = server(&[&rule("sender")]);
+    let by_sender = with_rules(&[&rule("sender")]);
     assert_eq!(ask(&by_sender, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
     assert_eq!(ask(&by_sender, "b@example.com", &["x@a.example"]), ["451"]);
-    let by_ip = server(&[&rule("ip")]);
+    let by_ip = with_rules(&[&rule("ip")]);
     assert_eq!(ask(&by_ip, "a@example.com", &["x@a.example", "y@a.example"]), ["451", "250"]);
     assert_eq!(ask(&by_ip, "b@example.com", &["z@a.example"]), ["250"]);
 }
 
 #[test]
 fn odds_are_about_kept() {
-    let server = start(&[r#"noop odds=25% reply="451 x""#], Config::default().seed(3));
+    let server = start(ruled(Config::default().seed(3), &[r#"noop odds=25% reply="451 x""#]));
     let mut client = Client::greeted(server.local_addr());
-    client.say(&"NOOP\r\n".repeat(1000));
+    client.send("NOOP\r\n".repeat(1000));
     let fired = (0..1000).filter(|_| client.reply() == "451 x").count();
     // Five standard deviations.
     assert!((182..=318).contains(&fired), "{fired}");
@@ -123,8 +127,8 @@ fn odds_are_about_kept() {
 
 #[test]
 fn a_window_opens_and_closes() {
-    let server = server(&[r#"connect until=600ms reply="421 not yet" close"#]);
-    let start = std::time::Instant::now();
+    let server = with_rules(&[r#"connect until=600ms reply="421 not yet" close"#]);
+    let start = now();
     let mut refused = 0;
     while Client::connect(server.local_addr()).reply() == "421 not yet" {
         refused += 1;
@@ -137,11 +141,14 @@ fn a_window_opens_and_closes() {
 
 #[test]
 fn sizes_count_at_the_end_of_the_message() {
-    let server = server(&[r#"message size>=1KiB reply="552 5.3.4 too big""#]);
+    let server = with_rules(&[r#"message size>=1KiB reply="552 5.3.4 too big""#]);
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    assert_eq!(client.send("a@example.com", "b@example.com", "small"), "250 Received");
-    assert_eq!(client.send("a@example.com", "b@example.com", &"x".repeat(1024)), "552 5.3.4 too big");
+    client.ehlo();
+    assert_eq!(client.transaction("a@example.com", "b@example.com", "small\r\n"), "250 Received");
+    assert_eq!(
+        client.transaction("a@example.com", "b@example.com", &("x".repeat(1024) + "\r\n")),
+        "552 5.3.4 too big"
+    );
     assert_eq!(server.stats().messages.accepted, 1);
     assert_eq!(server.stats().messages.refused, 1);
 }

@@ -4,21 +4,20 @@ use std::time::Duration;
 
 use smtpmock::{Config, OverLimit};
 
-use crate::client::{Client, End};
-use crate::rules::start;
+use crate::support::client::{Client, End};
+use crate::support::figures::after_sessions;
+use crate::support::server::{ruled, start};
 
 #[test]
 fn one_session_too_many_is_refused_until_one_has_ended() {
     for config in [Config::default().max_sessions(2), Config::default().max_sessions_per_ip(2)] {
-        let server = start(&[], config);
+        let server = start(config);
         let first = Client::greeted(server.local_addr());
         let _second = Client::greeted(server.local_addr());
         let third = Client::connect(server.local_addr()).end();
         assert_eq!(third, ("421 4.7.0 Too many sessions\r\n".to_owned(), End::Fin));
         drop(first);
-        while server.stats().sessions.closed < 2 {
-            std::thread::yield_now();
-        }
+        after_sessions(&server, 2);
         Client::greeted(server.local_addr());
         assert!(server.stats().rules[0].fired == 1, "{:?}", server.stats().rules);
     }
@@ -26,10 +25,10 @@ fn one_session_too_many_is_refused_until_one_has_ended() {
 
 #[test]
 fn one_session_too_many_waits_in_the_backlog() {
-    let server = start(&[], Config::default().max_sessions(1).over_limit(OverLimit::Backlog));
+    let server = start(Config::default().max_sessions(1).over_limit(OverLimit::Backlog));
     let first = Client::greeted(server.local_addr());
     let mut second = Client::connect(server.local_addr());
-    assert!(second.is_held(Duration::from_millis(150)));
+    assert_eq!(second.silence(Duration::from_millis(150)), Ok(()));
     drop(first);
     assert_eq!(second.reply(), "220 Welcome");
     assert_eq!(server.stats().sessions.opened, 2);
@@ -37,30 +36,31 @@ fn one_session_too_many_waits_in_the_backlog() {
 
 #[test]
 fn messages_of_a_session_are_limited() {
-    let server = start(&[], Config::default().max_messages_per_session(2));
+    let server = start(Config::default().max_messages_per_session(2));
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    client.send("a@example.com", "b@example.com", "one");
-    client.send("a@example.com", "b@example.com", "two");
-    client.say("MAIL FROM:<a@example.com>\r\n");
+    client.ehlo();
+    client.transaction("a@example.com", "b@example.com", "one\r\n");
+    client.transaction("a@example.com", "b@example.com", "two\r\n");
+    client.send("MAIL FROM:<a@example.com>\r\n");
     assert_eq!(client.end(), ("421 4.7.0 Too many messages in this session\r\n".to_owned(), End::Fin));
 }
 
 #[test]
 fn recipients_of_a_mail_are_limited() {
-    let server = start(&[], Config::default().max_rcpts(2));
+    let server = start(Config::default().max_rcpts(2));
     let mut client = Client::greeted(server.local_addr());
-    client.begin("a@example.com");
-    let replies: Vec<_> = (0..3).map(|n| client.ask(&format!("RCPT TO:<b{n}@example.com>"))).collect();
+    client.ehlo();
+    client.mail("a@example.com");
+    let replies: Vec<_> = (0..3).map(|n| client.command(&format!("RCPT TO:<b{n}@example.com>"))).collect();
     assert_eq!(replies, ["250 Received", "250 Received", "452 4.5.3 Too many recipients"]);
 }
 
 #[test]
 fn rates_are_limited_at_mail_and_by_domain() {
-    let server = start(&[], Config::default().rate_limit("2/h per=domain".parse().expect("a limit")));
+    let server = start(Config::default().rate_limit("2/h per=domain".parse().expect("a limit")));
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    let mut ask = |from: &str| client.ask(&format!("MAIL FROM:<{from}>"))[..3].to_owned();
+    client.ehlo();
+    let mut ask = |from: &str| client.command(&format!("MAIL FROM:<{from}>"))[..3].to_owned();
     let senders = ["x@a.example", "y@A.example", "z@a.example", "x@b.example"];
     assert_eq!(senders.map(&mut ask), ["250", "250", "451", "250"]);
 }
@@ -69,7 +69,7 @@ fn rates_are_limited_at_mail_and_by_domain() {
 fn rates_are_limited_at_connect() {
     for per in ["total", "ip"] {
         let limit = format!("2/h per={per} at=connect").parse().expect("a limit");
-        let server = start(&[], Config::default().rate_limit(limit));
+        let server = start(Config::default().rate_limit(limit));
         let greetings: Vec<_> =
             (0..3).map(|_| Client::connect(server.local_addr()).reply()[..3].to_owned()).collect();
         assert_eq!(greetings, ["220", "220", "421"], "{per}");
@@ -78,9 +78,11 @@ fn rates_are_limited_at_connect() {
 
 #[test]
 fn limits_hold_over_all_shards() {
-    let server = start(&[r#"noop times=5 reply="451 x""#], Config::default().shards(4).max_sessions(8));
+    let server =
+        start(ruled(Config::default().shards(4).max_sessions(8), &[r#"noop times=5 reply="451 x""#]));
     let mut clients: Vec<_> = (0..8).map(|_| Client::greeted(server.local_addr())).collect();
-    let fired = clients.iter_mut().map(|client| client.ask("NOOP")).filter(|reply| reply == "451 x").count();
+    let fired =
+        clients.iter_mut().map(|client| client.command("NOOP")).filter(|reply| reply == "451 x").count();
     assert_eq!(fired, 5, "a count is kept for the server, not for each shard");
     assert!(Client::connect(server.local_addr()).reply().starts_with("421"));
 }

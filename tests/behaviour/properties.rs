@@ -5,8 +5,8 @@ use smtpmock::Config;
 use smtpmock::smtp::behaviour::{Environment, Rule, State};
 use smtpmock::smtp::{Next, Policy, Portion, Session, Stage};
 
-use crate::client::{Client, End};
-use crate::rules::start;
+use crate::support::client::{Client, End};
+use crate::support::server::{ruled, start};
 
 fn stage() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
@@ -122,14 +122,14 @@ proptest! {
         let texts: Vec<&str> = rules.iter().map(String::as_str).collect();
         let parsed: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         let (expected, next) = by_itself(&parsed, input.as_bytes(), input.len().max(1));
-        let server = start(&texts, Config::default().seed(7));
+        let server = start(ruled(Config::default().seed(7), &texts));
         let mut client = Client::connect(server.local_addr());
         // What is sent to a connection that has ended is answered with a reset, and proves nothing.
         if !by_itself(&parsed, b"", 1).1.is_end() {
-            client.try_say(&input);
+            let _ = client.try_send(&input);
         }
         if next == Next::Continue || next == Next::Hold {
-            client.finish_saying();
+            client.half_close();
         }
         let (heard, end) = client.end();
         prop_assert_eq!(heard.as_bytes(), &expected[..]);

@@ -1,12 +1,13 @@
 //! The recipes of `RULES.md`, each as it stands there; where one takes long, with shorter times.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use smtpmock::smtp::behaviour::Rule;
 use smtpmock::{Config, Server};
 
-use crate::client::{Client, End};
-use crate::rules::{server, start};
+use crate::support::client::{Client, End};
+use crate::support::server::{ruled, start, with_rules};
+use crate::support::waiting::now;
 
 const DOCUMENT: &str = include_str!("../../src/smtp/behaviour/RULES.md");
 
@@ -19,8 +20,9 @@ fn recipe(what: &str) -> String {
 
 fn rcpt(server: &Server, sender: &str, recipient: &str) -> String {
     let mut client = Client::greeted(server.local_addr());
-    client.begin(sender);
-    client.ask(&format!("RCPT TO:<{recipient}>"))
+    client.ehlo();
+    client.mail(sender);
+    client.command(&format!("RCPT TO:<{recipient}>"))
 }
 
 #[test]
@@ -35,7 +37,7 @@ fn every_recipe_is_a_rule() {
 
 #[test]
 fn greylisting() {
-    let server = server(&[&recipe("Greylisting")]);
+    let server = with_rules(&[&recipe("Greylisting")]);
     for (sender, recipient, code) in [
         ("a@example.com", "x@example.com", "451"),
         ("a@example.com", "y@example.com", "451"),
@@ -50,7 +52,7 @@ fn greylisting() {
 
 #[test]
 fn a_hard_bouncing_domain_and_a_full_mailbox() {
-    let server = server(&[&recipe("A domain that bounces hard"), &recipe("A full mailbox")]);
+    let server = with_rules(&[&recipe("A domain that bounces hard"), &recipe("A full mailbox")]);
     assert_eq!(rcpt(&server, "a@example.com", "anybody@gone.example"), "550 5.1.1 No such user");
     assert_eq!(rcpt(&server, "a@example.com", "full@example.com"), "452 4.2.2 Mailbox full");
     assert_eq!(rcpt(&server, "a@example.com", "empty@example.com"), "250 Received");
@@ -60,14 +62,14 @@ fn a_hard_bouncing_domain_and_a_full_mailbox() {
 fn a_flapping_server() {
     // Ten times as fast, and then some.
     let rule = recipe("A flapping server").replace("10s", "400ms").replace("15s", "600ms");
-    let server = server(&[&rule]);
-    let start = Instant::now();
+    let server = with_rules(&[&rule]);
+    let start = now();
     let mut changes = Vec::new();
     while start.elapsed() < Duration::from_secs(3) {
         let (heard, _) = {
             let mut client = Client::connect(server.local_addr());
             // A client that is reset may find out while it speaks.
-            client.try_say("QUIT\r\n");
+            let _ = client.try_send("QUIT\r\n");
             client.end()
         };
         let is_up = heard.starts_with("220");
@@ -82,10 +84,10 @@ fn a_flapping_server() {
 
 #[test]
 fn a_tarpit() {
-    let server = server(&[&recipe("A tarpit").replace("5s", "100ms")]);
-    let start = Instant::now();
+    let server = with_rules(&[&recipe("A tarpit").replace("5s", "100ms")]);
+    let start = now();
     let mut client = Client::greeted(server.local_addr());
-    client.say("HELO client.example\r\nRUBBISH\r\nMAIL FROM:<a@example.com>\r\nQUIT\r\n");
+    client.send("HELO client.example\r\nRUBBISH\r\nMAIL FROM:<a@example.com>\r\nQUIT\r\n");
     let (heard, end) = client.end();
     assert_eq!((heard.lines().count(), end), (4, End::Fin), "{heard}");
     assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
@@ -93,11 +95,11 @@ fn a_tarpit() {
 
 #[test]
 fn resets_of_some_connections() {
-    let server = start(&[&recipe("5 % of connections reset")], Config::default().seed(1));
+    let server = start(ruled(Config::default().seed(1), &[&recipe("5 % of connections reset")]));
     let is_reset = |_: &i32| {
         let mut client = Client::connect(server.local_addr());
         // A client that is reset may find out while it speaks.
-        client.try_say("QUIT\r\n");
+        let _ = client.try_send("QUIT\r\n");
         client.end().1 == End::Reset
     };
     let resets = (0..1000).filter(is_reset).count();
@@ -110,10 +112,10 @@ fn resets_of_some_connections() {
 fn an_overloaded_server() {
     // Ten times as fast.
     let rule = recipe("An overloaded server").replace("200ms", "20ms").replace("2s", "200ms");
-    let server = start(&[&rule], Config::default().seed(5));
+    let server = start(ruled(Config::default().seed(5), &[&rule]));
     let clients: Vec<_> = (0..40).map(|_| Client::connect(server.local_addr())).collect();
     for mut client in clients {
-        client.say(&"NOOP\r\n".repeat(4));
+        client.send("NOOP\r\n".repeat(4));
         (0..5).for_each(|_| drop(client.reply()));
     }
     let delays = server.stats().delays;
@@ -126,13 +128,14 @@ fn an_overloaded_server() {
 #[test]
 fn the_third_attempt_and_the_tenth_message() {
     let tenth = recipe("The tenth message").replace("nth=10", "nth=3");
-    let server = server(&[&recipe("A recipient that works at the third"), &tenth]);
+    let server = with_rules(&[&recipe("A recipient that works at the third"), &tenth]);
     let attempts: Vec<_> =
         (0..3).map(|_| rcpt(&server, "a@example.com", "bob@example.com")[..3].to_owned()).collect();
     assert_eq!(attempts, ["451", "451", "250"]);
     let mut client = Client::greeted(server.local_addr());
-    client.ask("HELO client.example");
-    let replies: Vec<_> = (0..3).map(|_| client.send("a@example.com", "b@example.com", "hi")).collect();
+    client.ehlo();
+    let replies: Vec<_> =
+        (0..3).map(|_| client.transaction("a@example.com", "b@example.com", "hi\r\n")).collect();
     assert_eq!(replies, ["250 Received", "250 Received", "421 4.7.0 Enough"]);
     assert_eq!(client.end().1, End::Fin);
 }

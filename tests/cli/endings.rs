@@ -1,15 +1,16 @@
 //! Ends by itself, and with an exit code that says whether the run was as expected.
 
-use crate::program::{Running, run};
+use crate::support::client::{Client, MESSAGE};
+use crate::support::program::{command, run, start, start_command};
 
 #[test]
 fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
-    let program = Running::start(&["--exit-after", "3messages", "--shutdown-timeout", "10ms"]);
-    let mut clients = [program.client(), program.client()];
+    let program = start(["--exit-after", "3messages", "--shutdown-timeout", "10ms"]);
+    let mut clients = [Client::greeted(program.address()), Client::greeted(program.address())];
     // Each reads the reply to its final dot.
-    clients[0].mail();
-    clients[1].mail();
-    clients[0].mail();
+    clients[0].deliver(MESSAGE);
+    clients[1].deliver(MESSAGE);
+    clients[0].deliver(MESSAGE);
     let ended = program.ended();
     assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
     for client in &mut clients {
@@ -19,28 +20,28 @@ fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
 
 #[test]
 fn it_ends_after_so_many_sessions() {
-    let program = Running::start(&["-exitAfter", "2sessions"]);
-    assert!(program.client().send("QUIT").starts_with("221"));
-    assert!(program.client().send("QUIT").starts_with("221"));
+    let program = start(["-exitAfter", "2sessions"]);
+    Client::greeted(program.address()).quit();
+    Client::greeted(program.address()).quit();
     assert_eq!(program.ended().code(), Some(0));
 }
 
 #[test]
 fn it_ends_after_so_long_and_of_several_limits_the_first_counts() {
-    let program = Running::start(&["--exit-after=1h", "--exit-after=10ms", "--exit-after=1message"]);
+    let program = start(["--exit-after=1h", "--exit-after=10ms", "--exit-after=1message"]);
     assert_eq!(program.ended().code(), Some(0));
-    let program = Running::start_with::<&str>(&[], &[("SMTPMOCK_EXIT_AFTER", "1h\n1 message\n")]);
-    program.client().mail();
+    let program = start_command(command([""; 0]).env("SMTPMOCK_EXIT_AFTER", "1h\n1 message\n"));
+    Client::greeted(program.address()).deliver(MESSAGE);
     assert_eq!(program.ended().code(), Some(0));
 }
 
 #[test]
 fn a_session_that_goes_on_when_the_limit_is_reached_may_finish() {
-    let program = Running::start(&["--exit-after", "1message", "--shutdown-timeout", "1h"]);
-    let mut client = program.client();
-    client.mail();
-    client.mail();
-    assert!(client.send("QUIT").starts_with("221"));
+    let program = start(["--exit-after", "1message", "--shutdown-timeout", "1h"]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    client.deliver(MESSAGE);
+    client.quit();
     assert_eq!(program.ended().code(), Some(0));
 }
 
@@ -48,10 +49,10 @@ fn a_session_that_goes_on_when_the_limit_is_reached_may_finish() {
 fn what_is_kept_is_told_and_the_exit_code_is_0() {
     let expectations =
         ["--expect", "messages == 2", "--expect", "p99(think.mail) < 1h", "--expect=sessions>0"];
-    let program = Running::start(&[&["--exit-after=2messages"], &expectations[..]].concat());
-    let mut client = program.client();
-    client.mail();
-    client.mail();
+    let program = start([&["--exit-after=2messages"], &expectations[..]].concat());
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    client.deliver(MESSAGE);
     drop(client);
     let ended = program.ended();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
@@ -65,11 +66,11 @@ fn what_is_kept_is_told_and_the_exit_code_is_0() {
 #[test]
 fn what_is_not_kept_is_told_with_its_figure_and_the_exit_code_is_10() {
     let variables = [("SMTPMOCK_EXPECT", "messages == 3\nsessions.quit == 1\np99(retries.after) < 1s")];
-    let program = Running::start_with::<&str>(&[], &variables);
-    let mut client = program.client();
-    client.mail();
-    client.mail();
-    assert!(client.send("QUIT").starts_with("221"));
+    let program = start_command(command([""; 0]).envs(variables));
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    client.deliver(MESSAGE);
+    client.quit();
     let ended = program.stopped();
     assert_eq!(ended.code(), Some(10), "{ended:?}");
     assert_eq!(
@@ -87,7 +88,7 @@ fn expectations_that_can_not_be_are_refused_with_a_caret_before_anything_starts(
         ("p99(think.mail) < 50", "                    ^^", "expected a duration with its unit, like 50ms"),
         ("messages", "          ^", "expected one of == != < <= > >="),
     ] {
-        let ended = run(&["--expect", "messages == 1", "--expect", expectation]);
+        let ended = run(["--expect", "messages == 1", "--expect", expectation]);
         assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
         assert!(ended.stderr.contains(words), "{ended:?}");
         assert!(ended.stderr.lines().any(|line| line == caret), "{ended:?}");
@@ -97,7 +98,7 @@ fn expectations_that_can_not_be_are_refused_with_a_caret_before_anything_starts(
 #[test]
 fn limits_that_can_not_be_are_refused() {
     for limit in ["10000", "0messages", "-1sessions", "5mails", "messages", "0s", "-1s", "soon"] {
-        let ended = run(&["--exit-after", limit]);
+        let ended = run(["--exit-after", limit]);
         assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
         assert!(ended.complaint().contains("like 10000messages, 500sessions or 60s"), "{ended:?}");
     }
@@ -105,8 +106,8 @@ fn limits_that_can_not_be_are_refused() {
 
 #[test]
 fn a_failure_while_running_goes_before_what_is_not_kept() {
-    let program = Running::start(&["--capture", "/dev/full", "--expect", "messages == 5"]);
-    assert!(program.client().send("QUIT").starts_with("221"));
+    let program = start(["--capture", "/dev/full", "--expect", "messages == 5"]);
+    Client::greeted(program.address()).quit();
     let ended = program.ended();
     assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("expected messages == 5: not kept, 0"), "{ended:?}");

@@ -2,7 +2,17 @@
 
 use std::net::TcpListener;
 
-use crate::program::{command, finish, run};
+use crate::support::process::Ended;
+use crate::support::program::{command, run};
+
+/// It starts nothing, and says why in one line that has these words.
+fn complains(arguments: &[&str], code: i32, words: &[&str]) {
+    let ended = run(arguments);
+    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(code), ""), "{arguments:?}: {ended:?}");
+    for word in words {
+        assert!(ended.complaint().contains(word), "{arguments:?}: {ended:?}");
+    }
+}
 
 #[test]
 fn a_wrong_flag_is_told_with_the_nearest_right_one() {
@@ -14,11 +24,7 @@ fn a_wrong_flag_is_told_with_the_nearest_right_one() {
         (&["-=1"], &["bad flag syntax: -=1"]),
         (&["-host"], &["flag needs an argument: -host"]),
     ] {
-        let ended = run(arguments);
-        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{arguments:?}");
-        for word in words {
-            assert!(ended.complaint().contains(word), "{arguments:?}: {ended:?}");
-        }
+        complains(arguments, 2, words);
     }
 }
 
@@ -37,19 +43,13 @@ fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
         (&["--capture-content", "x"], &["for --capture-content", "message or envelope"]),
         (&["--addresses", "x"], &["for --addresses", "compat or rfc5321 or any"]),
     ] {
-        let ended = run(arguments);
-        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{arguments:?}");
-        for word in words {
-            assert!(ended.complaint().contains(word), "{arguments:?}: {ended:?}");
-        }
+        complains(arguments, 2, words);
     }
 }
 
 #[test]
 fn a_wrong_variable_is_named() {
-    let mut program = command::<&str>(&[]);
-    program.env("SMTPMOCK_RESPONSE_DELAY_HELO", "soon");
-    let ended = finish(program);
+    let ended = Ended::of(command([""; 0]).env("SMTPMOCK_RESPONSE_DELAY_HELO", "soon"));
     assert_eq!(ended.code(), Some(2));
     assert!(ended.complaint().contains("\"soon\" for SMTPMOCK_RESPONSE_DELAY_HELO"));
 }
@@ -60,10 +60,7 @@ fn a_port_in_use_is_told_and_the_exit_code_is_1() {
     let address = taken.local_addr().expect("an address");
     let port = address.port().to_string();
     for arguments in [&["-port", &port][..], &["-log", "-port", &port], &["-shards=2", "-port", &port]] {
-        let ended = run(arguments);
-        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{arguments:?}");
-        let complaint = ended.complaint();
-        assert!(complaint.contains(&address.to_string()) && complaint.contains("in use"), "{complaint}");
+        complains(arguments, 1, &[&address.to_string(), "in use"]);
     }
 }
 
@@ -77,26 +74,21 @@ fn what_can_not_be_listened_on_is_told_and_the_exit_code_is_1() {
         ["-host", "nowhere.example.com"],
         ["-host", "127.0.0.1,"],
     ] {
-        let ended = run(&arguments);
-        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{arguments:?}");
-        assert!(!ended.complaint().is_empty());
+        complains(&arguments, 1, &[arguments[1]]);
     }
 }
+
+/// A file that cannot be created.
+const MISSING: &str = "/nonexistent-directory/file";
 
 #[test]
 fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
     for flag in ["--capture", "--ready-file", "--report-json", "--report-html", "--hlog"] {
-        let path = "/nonexistent-directory/file";
-        let ended = run(&[flag, path]);
-        assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{flag}");
-        assert!(ended.complaint().contains(path), "{ended:?}");
+        complains(&[flag, MISSING], 1, &[MISSING]);
     }
 }
 
 #[test]
 fn a_start_that_fails_tells_of_no_run() {
-    let ended =
-        run(&["--ready-file", "/nonexistent-directory/file", "--report", "--expect", "messages == 1"]);
-    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
-    assert!(ended.complaint().contains("/nonexistent-directory/file"), "{ended:?}");
+    complains(&["--ready-file", MISSING, "--report", "--expect", "messages == 1"], 1, &[MISSING]);
 }

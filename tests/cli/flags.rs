@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 
-use crate::program::{Client, Running};
+use crate::support::client::Client;
+use crate::support::program::{command, start, start_command};
+use crate::support::server::has_ipv6;
 
 #[test]
 fn every_spelling_of_a_flag_sets_it() {
@@ -19,8 +21,8 @@ fn every_spelling_of_a_flag_sets_it() {
         &["-msgGreeting", "220 no", "--msg-greeting=220 hi"],
         &["-log=F", "-failFast", "-msgGreeting", "220 hi", "false", "-msgGreeting", "220 no"],
     ] {
-        let program = Running::start(arguments);
-        assert_eq!(program.client().greeting, "220 hi", "{arguments:?}");
+        let program = start(arguments);
+        assert_eq!(Client::connect(program.address()).reply(), "220 hi", "{arguments:?}");
     }
 }
 
@@ -38,8 +40,8 @@ fn integers_are_read_as_go_reads_them() {
         format!("{port:#o}"),
         format!("{port:#b}"),
     ] {
-        let program = Running::start(&["-host", host, "-port", &spelling]);
-        assert_eq!(program.addresses()[0].port(), port, "{spelling}");
+        let program = start(["-host", host, "-port", &spelling]);
+        assert_eq!(program.address().port(), port, "{spelling}");
         assert_eq!(program.stopped().code(), Some(0));
     }
 }
@@ -49,8 +51,8 @@ fn what_stands_behind_the_flags_is_ignored() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     for stop in ["foo", "-", "--"] {
-        let program = Running::start(&[stop, "-port", &port, "-nosuch"]);
-        assert_ne!(program.addresses()[0].port().to_string(), port);
+        let program = start([stop, "-port", &port, "-nosuch"]);
+        assert_ne!(program.address().port().to_string(), port);
         assert_eq!(program.stopped().stderr, "");
     }
 }
@@ -63,75 +65,73 @@ fn variables_set_what_flags_do_not() {
         ("SMTPMOCK_SESSION_TIMEOUT", ""),
         ("SMTPMOCK_HOST", "localhost"),
     ];
-    let program = Running::start_with::<&str>(&[], &variables);
-    let mut client = program.client();
-    assert_eq!(client.greeting, "220 variable");
-    assert!(client.send("MAIL FROM:<ann@example.com>").starts_with("503"));
-    assert_eq!(client.reply(), "", "fail-fast closes");
+    let program = start_command(command([""; 0]).envs(variables));
+    let mut client = Client::connect(program.address());
+    assert_eq!(client.reply(), "220 variable");
+    assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("503"));
+    assert_eq!(client.rest(), "", "fail-fast closes");
 
-    let program = Running::start_with(&["--msg-greeting", "220 flag", "--fail-fast=false"], &variables);
-    let mut client = program.client();
-    assert_eq!(client.greeting, "220 flag");
-    assert!(client.send("MAIL FROM:<ann@example.com>").starts_with("503"));
-    assert_eq!(client.send("NOOP"), "250 Ok");
+    let program = start_command(command(["--msg-greeting", "220 flag", "--fail-fast=false"]).envs(variables));
+    let mut client = Client::connect(program.address());
+    assert_eq!(client.reply(), "220 flag");
+    assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("503"));
+    assert_eq!(client.command("NOOP"), "250 Ok");
 }
 
 #[test]
 fn reply_texts_are_sent_as_they_stand() {
     let text = OsStr::from_bytes(b"220-one\r\n220 two \\r\\n");
-    let program = Running::start(&["-msgGreeting".as_ref(), text]);
-    let mut client = program.client();
-    assert_eq!(client.greeting, "220-one");
+    let program = start(["-msgGreeting".as_ref(), text]);
+    let mut client = Client::connect(program.address());
+    assert_eq!(client.reply(), "220-one");
     assert_eq!(client.reply(), "220 two \\r\\n");
 }
 
 #[test]
 fn lists_are_compared_exactly() {
-    let program =
-        Running::start(&["--not-registered-emails=gone@example.com,lost@example.com", "--multiple-rcptto"]);
-    let mut client = program.client();
-    client.send("HELO client.example.com");
-    client.send("MAIL FROM:<ann@example.com>");
-    assert_eq!(client.send("RCPT TO:<lost@example.com>"), "550 User not found");
-    assert_eq!(client.send("RCPT TO:<Lost@example.com>"), "250 Received");
+    let program = start(["--not-registered-emails=gone@example.com,lost@example.com", "--multiple-rcptto"]);
+    let mut client = Client::greeted(program.address());
+    client.ehlo();
+    client.mail("ann@example.com");
+    assert_eq!(client.command("RCPT TO:<lost@example.com>"), "550 User not found");
+    assert_eq!(client.command("RCPT TO:<Lost@example.com>"), "250 Received");
 }
 
 #[test]
 fn a_negative_size_limit_refuses_every_message() {
-    let program = Running::start(&["-msgSizeLimit", "-5"]);
-    let mut client = program.client();
-    client.send("HELO client.example.com");
-    client.send("MAIL FROM:<ann@example.com>");
-    client.send("RCPT TO:<bob@example.com>");
-    client.send("DATA");
-    assert_eq!(client.send("x\r\n."), "552 Message exceeded max size of -5 bytes");
+    let program = start(["-msgSizeLimit", "-5"]);
+    let mut client = Client::greeted(program.address());
+    client.ehlo();
+    client.mail("ann@example.com");
+    client.rcpt("bob@example.com");
+    client.data();
+    assert_eq!(client.command("x\r\n."), "552 Message exceeded max size of -5 bytes");
 }
 
 #[test]
 fn a_negative_session_timeout_closes_after_the_greeting() {
-    let program = Running::start(&["-sessionTimeout=-1"]);
-    let mut client = program.client();
-    assert_eq!(client.greeting, "220 Welcome");
-    assert_eq!(client.reply(), "");
+    let program = start(["-sessionTimeout=-1"]);
+    let mut client = Client::connect(program.address());
+    assert_eq!(client.reply(), "220 Welcome");
+    assert_eq!(client.rest(), "");
 }
 
 #[test]
 fn both_wildcards_can_be_listened_on_together() {
-    if TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped: this machine has no IPv6");
+    if !has_ipv6() {
         return;
     }
-    let program = Running::start(&["--host", "0.0.0.0,[::]"]);
-    let port = program.addresses()[0].port();
+    let program = start(["--host", "0.0.0.0,[::]"]);
+    let port = program.address().port();
     for address in [SocketAddr::from(([127, 0, 0, 1], port)), format!("[::1]:{port}").parse().expect("IPv6")]
     {
-        assert!(Client::connect(address).send("QUIT").starts_with("221"));
+        Client::greeted(address).quit();
     }
 }
 
 #[test]
 fn an_address_with_port_0_of_its_own_gets_its_own() {
-    let program = Running::start(&["--host", "127.0.0.1:0,127.0.0.1"]);
+    let program = start(["--host", "127.0.0.1:0,127.0.0.1"]);
     let addresses = program.addresses();
     assert_ne!(addresses[0].port(), addresses[1].port());
 }

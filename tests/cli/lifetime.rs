@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use crate::program::{Running, signal_of};
+use crate::support::client::{Client, MESSAGE};
+use crate::support::program::start;
 
 #[test]
 fn a_signal_stops_it_in_silence() {
     for signal in ["INT", "TERM", "QUIT"] {
-        let program = Running::start::<&str>(&[]);
+        let program = start([""; 0]);
         program.signal(signal);
         let ended = program.ended();
         assert_eq!(ended.code(), Some(0), "{signal}: {ended:?}");
@@ -17,15 +18,15 @@ fn a_signal_stops_it_in_silence() {
 
 #[test]
 fn a_hangup_ends_it_as_it_ends_any_program() {
-    let program = Running::start::<&str>(&[]);
+    let program = start([""; 0]);
     program.signal("HUP");
-    assert_eq!(signal_of(&program.ended()), Some(1));
+    assert_eq!(program.ended().signal(), Some(1));
 }
 
 #[test]
 fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
-    let program = Running::start(&["--shutdown-timeout", "10ms"]);
-    let mut client = program.client();
+    let program = start(["--shutdown-timeout", "10ms"]);
+    let mut client = Client::greeted(program.address());
     let ended = program.stopped();
     assert!(client.reply().starts_with("421"));
     assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
@@ -36,9 +37,9 @@ fn a_second_signal_ends_it_at_once_and_the_capture_is_whole() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("capture.jsonl");
     let capture = path.to_str().expect("UTF-8");
-    let program = Running::start(&["--shutdown-timeout", "1h", "--capture", capture]);
-    let mut client = program.client();
-    client.mail();
+    let program = start(["--shutdown-timeout", "1h", "--capture", capture]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
     // The session is open and would hold up the stop for an hour.
     program.signal("TERM");
     program.signal("INT");
@@ -55,10 +56,10 @@ const FAR_TOO_MUCH: usize = 4 * 1024 * 1024;
 
 #[test]
 fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost() {
-    let program = Running::start(&["--capture", "-"]);
-    let mut client = program.client();
-    client.mail_with(&"x".repeat(FAR_TOO_MUCH));
-    client.send("QUIT");
+    let program = start(["--capture", "-"]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(&("x".repeat(FAR_TOO_MUCH) + "\r\n"));
+    client.quit();
     program.signal("TERM");
     program.signal("INT");
     let ended = program.ended_unread();
@@ -68,8 +69,8 @@ fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost
 
 #[test]
 fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log() {
-    let program = Running::start(&["--capture", "/dev/full"]);
-    assert!(program.client().send("QUIT").starts_with("221"));
+    let program = start(["--capture", "/dev/full"]);
+    Client::greeted(program.address()).quit();
     let ended = program.ended();
     assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(ended.complaint().contains("the capture is incomplete"), "{ended:?}");
@@ -77,11 +78,11 @@ fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log
 
 #[test]
 fn the_capture_has_a_line_for_each_record() {
-    let program = Running::start(&["--capture", "-", "--records", "message"]);
-    let mut client = program.client();
-    client.mail();
-    client.mail();
-    client.send("QUIT");
+    let program = start(["--capture", "-", "--records", "message"]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    client.deliver(MESSAGE);
+    client.quit();
     let ended = program.stopped();
     assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
     let records: Vec<serde_json::Value> =
@@ -95,10 +96,10 @@ fn the_capture_has_a_line_for_each_record() {
 
 #[test]
 fn the_envelope_leaves_the_message_out() {
-    let program = Running::start(&["--capture=-", "--capture-content=envelope"]);
-    let mut client = program.client();
-    client.mail();
-    client.send("QUIT");
+    let program = start(["--capture=-", "--capture-content=envelope"]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    client.quit();
     let ended = program.stopped();
     assert_eq!(ended.stdout.lines().count(), 1);
     assert!(ended.stdout.contains("ann@example.com") && !ended.stdout.contains("Hello"), "{}", ended.stdout);
@@ -107,8 +108,8 @@ fn the_envelope_leaves_the_message_out() {
 #[test]
 fn the_log_goes_to_standard_output_and_only_with_log() {
     let dialogue = |arguments: &[&str]| {
-        let program = Running::start(arguments);
-        program.client().send("QUIT");
+        let program = start(arguments);
+        Client::greeted(program.address()).quit();
         program.stopped()
     };
     let silent = dialogue(&["--log=false"]);

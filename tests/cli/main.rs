@@ -1,10 +1,12 @@
 //! The program, run as its users run it: arguments and variables in, output, exit code and SMTP out.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod endings;
 mod failures;
 mod flags;
 mod lifetime;
 mod output;
-mod program;
 mod readiness;
 mod reports;

@@ -2,7 +2,7 @@
 
 use smtpmock::smtp::{DelayPoint, ReplyKind};
 
-use crate::program::run;
+use crate::support::program::run;
 
 #[test]
 fn the_version_is_three_lines() {
@@ -19,16 +19,16 @@ fn the_version_is_three_lines() {
 
 #[test]
 fn the_version_comes_after_all_arguments_were_judged() {
-    assert_eq!(run(&["-v", "-port", "abc"]).code(), Some(2));
-    assert!(run(&["-v", "-h"]).stdout.contains("Usage: smtpmock"));
+    assert_eq!(run(["-v", "-port", "abc"]).code(), Some(2));
+    assert!(run(["-v", "-h"]).stdout.contains("Usage: smtpmock"));
 }
 
 #[test]
 fn help_is_on_standard_output_and_names_every_flag() {
-    let help = run(&["--help"]);
+    let help = run(["--help"]);
     assert_eq!((help.code(), help.stderr.as_str()), (Some(0), ""));
     for other in ["-h", "-help"] {
-        assert_eq!(run(&[other]).stdout, help.stdout);
+        assert_eq!(run([other]).stdout, help.stdout);
     }
     let mut names: Vec<String> =
         "host port log session-timeout shutdown-timeout data-timeout fail-fast multiple-rcptto \
@@ -57,7 +57,7 @@ fn help_is_on_standard_output_and_names_every_flag() {
 /// The examples are what people copy: each must be a command line that is understood.
 #[test]
 fn every_example_in_the_help_is_understood() {
-    let help = run(&["--help"]).stdout.replace("\\\n", "");
+    let help = run(["--help"]).stdout.replace("\\\n", "");
     let examples: Vec<_> = help
         .lines()
         .filter_map(|line| line.strip_prefix("    ").filter(|line| line.contains("smtpmock")))

@@ -10,23 +10,35 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use lettre::{Message, SmtpTransport, Transport as _};
 use serde_json::{Value, json};
 
-use crate::program::{Running, run};
+use crate::support::client::{Client, MESSAGE};
+use crate::support::process::Process;
+use crate::support::program::{run, start};
 
-/// Sends with lettre, each over a connection of its own.
-fn send(program: &Running, count: u64) {
-    let address = program.addresses()[0];
-    let transport = SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build();
-    let message = Message::builder()
-        .from("ann@example.com".parse().expect("an address"))
-        .to("bob@example.com".parse().expect("an address"))
-        .body("Hello".to_owned())
-        .expect("a message");
+/// Sends so many messages, each over a connection of its own.
+fn send(program: &Process, count: u64) {
     for _ in 0..count {
-        transport.send(&message).expect("accepted");
+        let mut client = Client::greeted(program.address());
+        client.deliver(MESSAGE);
+        client.quit();
     }
+}
+
+/// A histogram as reports and interval logs have it.
+fn decode(text: &str) -> Histogram<u64> {
+    let bytes = BASE64.decode(text).expect("base64");
+    Deserializer::new().deserialize(&mut bytes.as_slice()).expect("HdrHistogram's form")
+}
+
+/// What a command shows on a terminal; nothing, and a line that says so, where the machine has none for it.
+fn on_terminal(command: &str) -> Option<String> {
+    let shown = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
+    if !shown("true").is_ok_and(|output| output.status.success()) {
+        println!("skipped: this machine has no script(1) that runs a command on a terminal");
+        return None;
+    }
+    Some(String::from_utf8(shown(command).expect("script runs").stdout).expect("UTF-8"))
 }
 
 /// The figure of this name in a report for people.
@@ -37,7 +49,7 @@ fn figure<'r>(report: &'r str, name: &str) -> Option<&'r str> {
 
 #[test]
 fn the_report_counts_what_was_sent() {
-    let program = Running::start(&["--report", "--expect", "messages == 3"]);
+    let program = start(["--report", "--expect", "messages == 3"]);
     send(&program, 3);
     let ended = program.stopped();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
@@ -51,7 +63,7 @@ fn the_report_counts_what_was_sent() {
 
 #[test]
 fn without_report_nothing_is_printed() {
-    let program = Running::start::<&str>(&[]);
+    let program = start([""; 0]);
     send(&program, 1);
     let ended = program.stopped();
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
@@ -63,7 +75,7 @@ fn the_json_report_has_the_same_counts_the_settings_and_the_verdicts() {
     let path = directory.path().join("report.json");
     let flag = format!("--report-json={}", path.display());
     let expectations = ["--expect=messages == 3", "--expect=sessions == 2"];
-    let program = Running::start(&[&flag, "--seed=7", expectations[0], expectations[1]]);
+    let program = start([&flag, "--seed=7", expectations[0], expectations[1]]);
     assert_eq!(fs::read_to_string(&path).expect("it is created at the start"), "");
     send(&program, 3);
     let ended = program.stopped();
@@ -72,10 +84,7 @@ fn the_json_report_has_the_same_counts_the_settings_and_the_verdicts() {
     assert_eq!(report["metrics"]["messages"], 3);
     assert_eq!(report["metrics"]["sessions"], 3);
     let encoded = report["metrics"]["think.rcpt"]["histogram"].as_str().expect("a histogram");
-    let decoded = BASE64.decode(encoded).expect("base64");
-    let histogram: Histogram<u64> =
-        Deserializer::new().deserialize(&mut decoded.as_slice()).expect("HdrHistogram's form");
-    assert_eq!(histogram.len(), 3);
+    assert_eq!(decode(encoded).len(), 3);
     let settings = &report["runs"][0]["settings"];
     assert_eq!(
         (&settings["seed"], &settings["expect"]),
@@ -90,7 +99,7 @@ fn the_json_report_has_the_same_counts_the_settings_and_the_verdicts() {
 
 #[test]
 fn the_json_report_goes_to_standard_output_too() {
-    let program = Running::start(&["--report-json=-", "--exit-after=1message"]);
+    let program = start(["--report-json=-", "--exit-after=1message"]);
     send(&program, 1);
     let report: Value = serde_json::from_str(&program.ended().stdout).expect("JSON and nothing else");
     assert_eq!(report["metrics"]["messages"], 1);
@@ -98,7 +107,7 @@ fn the_json_report_goes_to_standard_output_too() {
 
 #[test]
 fn the_json_report_mixed_with_the_other_on_standard_output() {
-    let ended = run(&["--report", "--report-json=-", "--exit-after=10ms"]);
+    let ended = run(["--report", "--report-json=-", "--exit-after=10ms"]);
     assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
     assert!(ended.complaint().contains("--report-json and --report both write to standard output: "));
 }
@@ -108,29 +117,29 @@ fn reports_of_several_runs_are_added_up() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).display().to_string();
     for (name, count) in [("a", 1), ("b", 2)] {
-        let program = Running::start(&[format!("--report-json={}", path(name))]);
+        let program = start([format!("--report-json={}", path(name))]);
         send(&program, count);
         assert_eq!(program.stopped().code(), Some(0));
     }
     let [a, b] = ["a", "b"].map(|name| format!("--merge-reports={}", path(name)));
-    let ended = run(&[&a, &b]);
+    let ended = run([&a, &b]);
     assert_eq!((ended.code(), figure(&ended.stdout, "messages")), (Some(0), Some("3")), "{ended:?}");
-    let ended = run(&[&a, &b, "--report-json=-", "--expect=messages == 4"]);
+    let ended = run([&a, &b, "--report-json=-", "--expect=messages == 4"]);
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON and nothing else");
     assert_eq!((ended.code(), &report["metrics"]["messages"]), (Some(10), &json!(3)), "{ended:?}");
-    let ended = run(&[&a, &b, "--port=2525"]);
+    let ended = run([&a, &b, "--port=2525"]);
     let reason =
         "--merge-reports starts no server: --port has no effect with it, expected nothing but --report, ";
     assert!(ended.code() == Some(2) && ended.complaint().contains(reason), "{ended:?}");
-    assert_eq!(run(&[&a, &a]).code(), Some(2), "the same run twice");
-    assert_eq!(run(&[&a, "--merge-reports=/nonexistent"]).code(), Some(2));
+    assert_eq!(run([&a, &a]).code(), Some(2), "the same run twice");
+    assert_eq!(run([&a, "--merge-reports=/nonexistent"]).code(), Some(2));
 }
 
 #[test]
 fn the_html_report_is_one_page() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("report.html");
-    let program = Running::start(&[format!("--report-html={}", path.display())]);
+    let program = start([format!("--report-html={}", path.display())]);
     send(&program, 1);
     assert_eq!(program.stopped().code(), Some(0));
     let page = fs::read_to_string(&path).expect("a page");
@@ -141,7 +150,7 @@ fn the_html_report_is_one_page() {
 fn the_interval_log_is_read_back_and_nothing_is_missing() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("run.hlog");
-    let mut program = Running::start(&[format!("--hlog={}", path.display()), "--progress".to_owned()]);
+    let mut program = start([format!("--hlog={}", path.display()), "--progress".to_owned()]);
     send(&program, 2);
     // The next are another interval's.
     program.wait_for_error("2 messages");
@@ -151,11 +160,8 @@ fn the_interval_log_is_read_back_and_nothing_is_missing() {
     let (mut counts, mut starts) = (BTreeMap::<String, u64>::new(), Vec::new());
     for entry in IntervalLogIterator::new(&log) {
         let LogEntry::Interval(interval) = entry.expect("HdrHistogram's form") else { continue };
-        let encoded = BASE64.decode(interval.encoded_histogram()).expect("base64");
-        let histogram: Histogram<u64> =
-            Deserializer::new().deserialize(&mut encoded.as_slice()).expect("a histogram");
         let tag = interval.tag().expect("a tag").as_str();
-        *counts.entry(tag.to_owned()).or_default() += histogram.len();
+        *counts.entry(tag.to_owned()).or_default() += decode(interval.encoded_histogram()).len();
         if tag == "think.mail" {
             starts.push(interval.start_timestamp());
         }
@@ -166,7 +172,7 @@ fn the_interval_log_is_read_back_and_nothing_is_missing() {
 
 #[test]
 fn a_report_so_far_is_printed_on_demand_and_the_run_goes_on() {
-    let mut program = Running::start::<&str>(&[]);
+    let mut program = start([""; 0]);
     send(&program, 1);
     program.signal("USR1");
     program.wait_for_output("1 messages accepted");
@@ -178,7 +184,7 @@ fn a_report_so_far_is_printed_on_demand_and_the_run_goes_on() {
 
 #[test]
 fn progress_is_a_line_on_standard_error_while_it_runs() {
-    let mut program = Running::start(&["--progress"]);
+    let mut program = start(["--progress"]);
     send(&program, 1);
     let line = program.wait_for_error("1 messages");
     assert!(!line.contains(['\r', '\x1b']), "{line:?}");
@@ -187,14 +193,9 @@ fn progress_is_a_line_on_standard_error_while_it_runs() {
 
 #[test]
 fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
-    let on_terminal = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
-    if !on_terminal("true").is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine has no script(1) that runs a command on a terminal");
-        return;
-    }
     let program = env!("CARGO_BIN_EXE_smtpmock");
-    let ended = on_terminal(&format!("{program} --progress --exit-after=10ms --expect messages==0"));
-    let shown = String::from_utf8(ended.expect("script runs").stdout).expect("UTF-8");
+    let shown = on_terminal(&format!("{program} --progress --exit-after=10ms --expect messages==0"));
+    let Some(shown) = shown else { return };
     let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
     assert!(lines.starts_with("\r\x1b[K\x1b[?7l") && lines.trim_end().ends_with("\x1b[?7h"), "{shown:?}");
     assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
@@ -202,11 +203,6 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
 
 #[test]
 fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
-    let on_terminal = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
-    if !on_terminal("true").is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine has no script(1) that runs a command on a terminal");
-        return;
-    }
     let program = env!("CARGO_BIN_EXE_smtpmock");
     let directory = tempfile::tempdir().expect("a directory");
     let ready = directory.path().join("ready").display().to_string();
@@ -215,8 +211,7 @@ fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
         "{program} --progress --ready-file {ready} --exit-after 1s & until [ -e {ready} ]; do sleep 0.02; done; \
          kill -USR1 $!; wait $!"
     );
-    let ended = on_terminal(&command);
-    let shown = String::from_utf8(ended.expect("script runs").stdout).expect("UTF-8");
+    let Some(shown) = on_terminal(&command) else { return };
     let report = shown.find("smtpmock 3").expect("a report");
     assert!(shown[..report].ends_with('\n'), "{shown:?}");
 }
@@ -224,7 +219,7 @@ fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
 #[test]
 fn an_output_that_can_not_be_written_is_a_failure() {
     for flag in ["--report-json=/dev/full", "--report-html=/dev/full", "--hlog=/dev/full"] {
-        let ended = run(&[flag, "--exit-after=10ms"]);
+        let ended = run([flag, "--exit-after=10ms"]);
         assert_eq!(ended.code(), Some(1), "{flag}: {ended:?}");
         assert!(ended.complaint().contains("to /dev/full: "), "{flag}: {ended:?}");
     }
@@ -239,7 +234,7 @@ fn an_interval_log_that_can_not_be_written_any_more_ends_the_run() {
         let path = path.clone();
         move || File::open(path)
     });
-    let program = Running::start(&[format!("--hlog={}", path.display())]);
+    let program = start([format!("--hlog={}", path.display())]);
     drop(reader.join().expect("a thread"));
     let ended = program.ended();
     assert_eq!(ended.code(), Some(1), "{ended:?}");

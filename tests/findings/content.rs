@@ -1,10 +1,11 @@
 //! What messages are made of.
 
-use crate::server::{client, names, only, send, with_rule};
+use crate::found::{client, names, only, send};
+use crate::support::server::with_rules;
 
 #[test]
 fn a_bare_lf_is_found() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     send(&mut client, "Subject: hi\r\n\r\nOne\nTwo\r\n");
     client.quit();
@@ -16,12 +17,12 @@ fn a_bare_lf_is_found() {
 
 #[test]
 fn a_bare_lf_is_found_where_the_octets_come_one_by_one() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     client.envelope("ann@example.com", "bob@example.com");
-    client.command("DATA");
+    client.data();
     for octet in b"a\r\nb\r\n\n.\r\n\r\n." {
-        client.send(&[*octet]);
+        client.send([*octet]);
     }
     client.command("");
     client.quit();
@@ -30,7 +31,7 @@ fn a_bare_lf_is_found_where_the_octets_come_one_by_one() {
 
 #[test]
 fn a_long_line_is_found() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     send(&mut client, &format!("Subject: hi\r\n\r\n{}\r\n", "x".repeat(999)));
     client.quit();
@@ -42,7 +43,7 @@ fn a_long_line_is_found() {
 
 #[test]
 fn lines_as_they_should_be_are_not() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     // The dot that is doubled for transparency is not counted.
     send(&mut client, &format!("Subject: hi\r\n\r\n{}\r\n..{}\r\n", "x".repeat(998), "x".repeat(997)));
@@ -53,7 +54,7 @@ fn lines_as_they_should_be_are_not() {
 
 #[test]
 fn the_lines_of_every_16th_message_are_looked_at() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     for number in 0..33 {
         send(&mut client, if number == 16 { "bare\nLF\r\n" } else { "hi\r\n" });
@@ -65,11 +66,11 @@ fn the_lines_of_every_16th_message_are_looked_at() {
 
 /// Sends a message to so many.
 fn to_many(recipients: usize) -> Vec<&'static str> {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
-    client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+    client.mail("ann@example.com");
     for number in 0..recipients {
-        client.expect(&format!("RCPT TO:<bob{number}@example.com>"), "250 Received");
+        client.rcpt(&format!("bob{number}@example.com"));
     }
     client.message("hi\r\n");
     client.quit();

@@ -1,29 +1,30 @@
 //! What need not be said, or not yet.
 
-use crate::server::{client, names, only, send, with_rule};
+use crate::found::{client, names, only, send};
 use crate::support::client::Client;
+use crate::support::server::with_rules;
 
 #[test]
 fn talking_before_the_greeting_is_found() {
-    let server = with_rule("connect delay=200ms");
+    let server = with_rules(&["connect delay=200ms"]);
     let mut client = Client::connect(server.local_addr());
     client.send(b"HELO client.example\r\n");
-    assert_eq!(client.line(), "220 Welcome");
-    client.line();
+    assert_eq!(client.reply(), "220 Welcome");
+    client.reply();
     client.quit();
     assert_eq!(only(&server, 1, "talked-before-greeting"), "sent commands before the greeting in 1 session");
 }
 
 #[test]
 fn waiting_for_a_late_greeting_is_not() {
-    let server = with_rule("connect delay=200ms");
+    let server = with_rules(&["connect delay=200ms"]);
     client(&server).quit();
     assert_eq!(names(&server, 1), [""; 0]);
 }
 
 #[test]
 fn unknown_commands_are_found_when_they_are_a_habit() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     for _ in 0..4 {
         client.command("STARTTLS");
@@ -38,7 +39,7 @@ fn unknown_commands_are_found_when_they_are_a_habit() {
 #[test]
 fn commands_without_need_are_found() {
     for command in ["NOOP", "RSET"] {
-        let server = with_rule("");
+        let server = with_rules(&[]);
         let mut client = client(&server);
         send(&mut client, "hi\r\n");
         for _ in 0..100 {
@@ -52,7 +53,7 @@ fn commands_without_need_are_found() {
 
 #[test]
 fn a_noop_and_a_rset_with_each_message_are_not() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     for _ in 0..100 {
         client.command("NOOP");

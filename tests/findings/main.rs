@@ -6,7 +6,7 @@ mod support;
 mod content;
 mod dialogue;
 mod endings;
+mod found;
 mod pace;
 mod patience;
 mod retries;
-mod server;

@@ -6,14 +6,15 @@ use std::time::Duration;
 use smtpmock::smtp::ReplyKind;
 use smtpmock::{Config, Server};
 
-use crate::server::{client, findings, names, only, send, start, with_rule};
+use crate::found::{client, findings, names, only, send};
+use crate::support::server::{start, with_rules};
 
 /// Messages of the patient and the impatient alike.
 const MESSAGES: usize = 10;
 
 #[test]
 fn connections_for_a_message_each_are_found() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     for number in 1..=50 {
         let mut client = client(&server);
         send(&mut client, "hi\r\n");
@@ -26,7 +27,7 @@ fn connections_for_a_message_each_are_found() {
 
 #[test]
 fn a_connection_that_is_reused_is_not() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     let mut client = client(&server);
     for _ in 0..60 {
         send(&mut client, "hi\r\n");
@@ -37,25 +38,24 @@ fn a_connection_that_is_reused_is_not() {
 
 #[test]
 fn connections_that_the_server_ends_are_not() {
-    let server = with_rule(r#"message reply="250 That is all" close"#);
+    let server = with_rules(&[r#"message reply="250 That is all" close"#]);
     for _ in 0..60 {
         let mut client = client(&server);
-        client.envelope("ann@example.com", "bob@example.com");
-        client.command("DATA");
-        assert_eq!(client.command("hi\r\n."), "250 That is all");
+        let reply = client.transaction("ann@example.com", "bob@example.com", "hi\r\n");
+        assert_eq!(reply, "250 That is all");
     }
     assert_eq!(names(&server, 60), [""; 0]);
 }
 
 fn offering_pipelining() -> Server {
-    start("", Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\r\n250 PIPELINING"))
+    start(Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\r\n250 PIPELINING"))
 }
 
 #[test]
 fn pipelining_offered_and_never_used_is_found() {
     let server = offering_pipelining();
     let mut client = client(&server);
-    client.line();
+    client.reply();
     for _ in 0..MESSAGES {
         send(&mut client, "hi\r\n");
     }
@@ -68,10 +68,10 @@ fn pipelining_offered_and_never_used_is_found() {
 fn pipelining_that_is_used_is_not() {
     let server = offering_pipelining();
     let mut client = client(&server);
-    client.line();
+    client.reply();
     for _ in 0..MESSAGES {
         client.send(b"MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n");
-        (0..3).for_each(|_| drop(client.line()));
+        (0..3).for_each(|_| drop(client.reply()));
         client.command("hi\r\n.");
     }
     client.quit();
@@ -83,7 +83,7 @@ fn in_pieces(server: &Server, gap: Duration) {
     let mut client = client(server);
     for _ in 0..MESSAGES {
         client.envelope("ann@example.com", "bob@example.com");
-        client.command("DATA");
+        client.data();
         client.send(b"Subject: hi\r\n\r\n");
         sleep(gap);
         client.command("Hello\r\n.");
@@ -93,7 +93,7 @@ fn in_pieces(server: &Server, gap: Duration) {
 
 #[test]
 fn pieces_40_ms_apart_are_found() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     // A busy machine sleeps longer: what it measured then says nothing.
     let found = (0..10).any(|_| {
         let before = server.stats();
@@ -105,7 +105,7 @@ fn pieces_40_ms_apart_are_found() {
 
 #[test]
 fn pieces_that_the_server_reads_slowly_are_not() {
-    let server = start("", Config::default().read_rate("40KiB/s".parse().expect("a rate")));
+    let server = start(Config::default().read_rate("40KiB/s".parse().expect("a rate")));
     let mut client = client(&server);
     for _ in 0..6 {
         send(&mut client, &"0123456789\r\n".repeat(400));
@@ -118,7 +118,7 @@ fn pieces_that_the_server_reads_slowly_are_not() {
 
 #[test]
 fn pieces_further_apart_are_not() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     in_pieces(&server, Duration::from_millis(65));
     assert_eq!(names(&server, 1), [""; 0]);
 }

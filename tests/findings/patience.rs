@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use smtpmock::Stats;
 
-use crate::server::{client, names, only, with_rule};
+use crate::found::{client, names, only};
 use crate::support::client::Client;
 use crate::support::figures::once;
+use crate::support::server::with_rules;
 
 /// How long the impatient wait.
 const WAIT: Duration = Duration::from_millis(30);
@@ -38,7 +39,7 @@ fn asked(stats: &Stats, name: &str) -> u64 {
 #[test]
 fn whoever_leaves_before_the_reply_has_given_up() {
     for (stage, line, before, awaited) in STAGES {
-        let server = with_rule(&format!("{stage} silent"));
+        let server = with_rules(&[&format!("{stage} silent")]);
         let mut client = Client::greeted(server.local_addr());
         before.iter().for_each(|line| drop(client.command(line)));
         client.send(format!("{line}\r\n").as_bytes());
@@ -56,7 +57,7 @@ fn whoever_leaves_before_the_reply_has_given_up() {
 #[test]
 fn whoever_waits_for_a_late_reply_has_not() {
     for (stage, line, before, _) in STAGES {
-        let server = with_rule(&format!("{stage} delay=30ms"));
+        let server = with_rules(&[&format!("{stage} delay=30ms")]);
         let mut client = Client::greeted(server.local_addr());
         before.iter().for_each(|line| drop(client.command(line)));
         if client.command(line).starts_with("354") {
@@ -69,7 +70,7 @@ fn whoever_waits_for_a_late_reply_has_not() {
 
 #[test]
 fn the_greeting_is_given_up_by_those_who_waited_for_it() {
-    let server = with_rule("connect silent");
+    let server = with_rules(&["connect silent"]);
     // A probe: it only looks whether the port is open.
     Client::connect(server.local_addr()).leave();
     assert_eq!(names(&server, 1), [""; 0]);
@@ -83,7 +84,7 @@ fn the_greeting_is_given_up_by_those_who_waited_for_it() {
 
 #[test]
 fn a_client_that_has_its_replies_gives_up_on_nothing() {
-    let server = with_rule("");
+    let server = with_rules(&[]);
     client(&server).leave();
     assert_eq!(names(&server, 1), [""; 0]);
 }

@@ -7,7 +7,8 @@ use smtpmock::smtp::ReplyKind;
 use smtpmock::stats::RetryStats;
 use smtpmock::{Config, Server};
 
-use crate::server::{client, findings, names, only, start, with_rule};
+use crate::found::{client, findings, names, only};
+use crate::support::server::{ruled, start, with_rules};
 
 const GREYLIST: &str = r#"rcpt per=sender+recipient times=1 reply="451 4.7.1 Greylisted""#;
 
@@ -30,16 +31,15 @@ fn try_rcpts(server: &Server, sender: &str, recipients: &[&str]) -> Vec<String> 
 /// Sends a message with this Message-ID, and gives the code of the reply to it.
 fn try_message(server: &Server, recipient: &str, id: &str) -> String {
     let mut client = client(server);
-    client.envelope("ann@example.com", recipient);
-    client.command("DATA");
-    let code = client.command(&format!("Subject: hi\r\nmessage-id: {id}\r\n\r\nHello\r\n."))[..3].to_owned();
+    let text = format!("Subject: hi\r\nmessage-id: {id}\r\n\r\nHello\r\n");
+    let code = client.transaction("ann@example.com", recipient, &text)[..3].to_owned();
     client.quit();
     code
 }
 
 #[test]
 fn recipients_that_were_greylisted_are_followed_one_by_one() {
-    let server = with_rule(GREYLIST);
+    let server = with_rules(&[GREYLIST]);
     let all = ["b@example.com", "c@example.com", "d@example.com"];
     assert_eq!(try_rcpts(&server, "ann@example.com", &all), ["451"; 3]);
     assert_eq!(counts(&server), [3, 0, 0, 0]);
@@ -51,7 +51,7 @@ fn recipients_that_were_greylisted_are_followed_one_by_one() {
 
 #[test]
 fn what_is_put_off_again_is_one_recipient_with_more_times() {
-    let server = with_rule(r#"rcpt times=3 reply="451 4.7.1 Later""#);
+    let server = with_rules(&[r#"rcpt times=3 reply="451 4.7.1 Later""#]);
     for (code, expected) in
         [("451", [1, 0, 0, 0]), ("451", [1, 1, 1, 0]), ("451", [1, 1, 2, 0]), ("250", [1, 1, 3, 0])]
     {
@@ -64,7 +64,7 @@ fn what_is_put_off_again_is_one_recipient_with_more_times() {
 
 #[test]
 fn retries_are_seen_over_all_shards() {
-    let server = start(GREYLIST, Config::default().shards(2));
+    let server = start(ruled(Config::default().shards(2), &[GREYLIST]));
     let recipients: Vec<String> = (0..40).map(|number| format!("b{number}@example.com")).collect();
     for code in ["451", "250"] {
         for recipient in &recipients {
@@ -77,7 +77,7 @@ fn retries_are_seen_over_all_shards() {
 
 #[test]
 fn a_sender_is_followed_where_mail_is_put_off() {
-    let server = with_rule(r#"mail times=1 reply="450 4.7.1 Later""#);
+    let server = with_rules(&[r#"mail times=1 reply="450 4.7.1 Later""#]);
     assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), ["503"]);
     assert_eq!(counts(&server), [1, 0, 0, 0]);
     assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), ["250"]);
@@ -88,7 +88,7 @@ fn a_sender_is_followed_where_mail_is_put_off() {
 fn a_message_that_was_put_off_is_known_by_its_id() {
     for keeps_records in [true, false] {
         let config = Config::default().keep_records(keeps_records);
-        let server = start(r#"message times=2 reply="451 4.3.0 Later""#, config);
+        let server = start(ruled(config, &[r#"message times=2 reply="451 4.3.0 Later""#]));
         assert_eq!(try_message(&server, "b@example.com", "<1@a.example>"), "451");
         assert_eq!(try_message(&server, "b@example.com", "<2@a.example>"), "451");
         assert_eq!(counts(&server), [2, 0, 0, 0]);
@@ -101,7 +101,7 @@ fn a_message_that_was_put_off_is_known_by_its_id() {
 
 #[test]
 fn data_that_were_put_off_count_for_each_accepted_recipient_once() {
-    let server = with_rule(r#"data times=1 reply="451 4.3.0 Later""#);
+    let server = with_rules(&[r#"data times=1 reply="451 4.3.0 Later""#]);
     for expected in [[2, 0, 0, 0], [2, 2, 2, 0]] {
         let mut client = client(&server);
         client.envelope("ann@example.com", "b@example.com");
@@ -118,14 +118,14 @@ fn data_that_were_put_off_count_for_each_accepted_recipient_once() {
 
 #[test]
 fn the_first_100_recipients_are_followed() {
-    let server = with_rule(r#"message reply="451 4.3.0 Later""#);
+    let server = with_rules(&[r#"message reply="451 4.3.0 Later""#]);
     for expected in [[100, 0, 0, 0], [100, 100, 100, 0]] {
         let mut client = client(&server);
-        client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+        client.mail("ann@example.com");
         for number in 0..120 {
-            client.expect(&format!("RCPT TO:<b{number}@example.com>"), "250 Received");
+            client.rcpt(&format!("b{number}@example.com"));
         }
-        client.command("DATA");
+        client.data();
         client.expect("hi\r\n.", "451 4.3.0 Later");
         client.quit();
         assert_eq!(counts(&server), expected);
@@ -137,7 +137,7 @@ fn replies_that_were_configured_put_off_too() {
     let config = Config::default()
         .blacklisted_mailfrom_emails(["ann@example.com"])
         .reply(ReplyKind::MailBlacklisted, "450 4.7.1 Later");
-    let server = start("", config);
+    let server = start(config);
     try_rcpts(&server, "ann@example.com", &[]);
     try_rcpts(&server, "ann@example.com", &[]);
     assert_eq!(counts(&server), [1, 1, 1, 0]);
@@ -145,11 +145,11 @@ fn replies_that_were_configured_put_off_too() {
 
 #[test]
 fn a_reply_that_is_held_back_is_the_start_of_the_wait() {
-    let server = with_rule(r#"rcpt times=1 delay=300ms reply="451 4.7.1 Later""#);
+    let server = with_rules(&[r#"rcpt times=1 delay=300ms reply="451 4.7.1 Later""#]);
     let mut client = client(&server);
-    client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+    client.mail("ann@example.com");
     assert!(client.command("RCPT TO:<b@example.com>").starts_with("451"));
-    client.expect("RCPT TO:<b@example.com>", "250 Received");
+    client.rcpt("b@example.com");
     client.quit();
     let total = server.stats().sessions.duration.max();
     let after = server.stats().retries.after.max();
@@ -158,7 +158,7 @@ fn a_reply_that_is_held_back_is_the_start_of_the_wait() {
 
 #[test]
 fn retrying_at_once_is_found() {
-    let server = with_rule(GREYLIST);
+    let server = with_rules(&[GREYLIST]);
     let found = (0..10).any(|number| {
         let recipient = format!("b{number}@example.com");
         try_rcpts(&server, "ann@example.com", &[&recipient]);
@@ -174,7 +174,7 @@ fn retrying_at_once_is_found() {
 
 #[test]
 fn retrying_later_is_not() {
-    let server = with_rule(GREYLIST);
+    let server = with_rules(&[GREYLIST]);
     try_rcpts(&server, "ann@example.com", &["b@example.com"]);
     sleep(Duration::from_millis(1010));
     try_rcpts(&server, "ann@example.com", &["b@example.com"]);

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use smtpmock::smtp::DelayPoint;
 
-use crate::client::{Client, config, now, start};
+use crate::bystander::config;
+use crate::support::client::Client;
+use crate::support::server::start;
+use crate::support::waiting::now;
 
 const SESSIONS: usize = 2000;
 const DELAY: Duration = Duration::from_millis(400);
@@ -15,9 +18,8 @@ const SPREAD: Duration = Duration::from_micros(200);
 #[test]
 fn no_delayed_reply_of_a_crowd_is_early() {
     let server = start(config().delay(DelayPoint::Noop, DELAY));
-    let mut clients: Vec<Client> = (0..SESSIONS).map(|_| Client::connect(server.local_addr())).collect();
-    let writers: Vec<_> =
-        clients.iter().map(|client| client.stream.try_clone().expect("a second handle")).collect();
+    let mut clients: Vec<Client> = (0..SESSIONS).map(|_| Client::greeted(server.local_addr())).collect();
+    let writers: Vec<_> = clients.iter().map(Client::writer).collect();
     let sending = thread::spawn(move || writers.into_iter().map(send_noop).collect::<Vec<Instant>>());
     let mut arrivals = Vec::new();
     for client in &mut clients {

@@ -3,21 +3,20 @@
 use std::thread;
 use std::time::Duration;
 
-use socket2::SockRef;
-
-use crate::client::Client;
-use crate::program::Program;
+use crate::support::client::Client;
+use crate::support::process::{Process, limited};
+use crate::support::program::{command, start, start_command};
 
 const DESCRIPTORS: usize = 64;
 const STORM: usize = 300;
 
 #[test]
 fn a_storm_at_the_descriptor_limit_passes() {
-    let program = Program::start(DESCRIPTORS, &["--records", "message"]);
+    let program = start_command(&mut limited(DESCRIPTORS, &command(["--records", "message"])));
     let mut served = Vec::new();
     let mut waiting = Vec::new();
     for number in 0..STORM {
-        let mut client = Client::rush(program.address);
+        let mut client = Client::connect(program.address());
         // The kernel completes connections that the server has no descriptor for.
         if number < DESCRIPTORS / 2 {
             assert_eq!(client.reply(), "220 Welcome");
@@ -26,43 +25,44 @@ fn a_storm_at_the_descriptor_limit_passes() {
             waiting.push(client);
         }
     }
+    let unserved = waiting.last_mut().expect("a waiting client");
+    assert_eq!(unserved.silence(Duration::from_millis(100)), Ok(()), "the limit was not reached");
     check_that_it_rests(&program);
     // Those that are served are served on meanwhile.
-    served.iter_mut().for_each(|client| client.deliver("at the limit"));
+    served.iter_mut().for_each(|client| client.deliver("at the limit\r\n"));
     drop(served);
     // Each that leaves makes room for the next.
     for mut client in waiting {
         assert_eq!(client.reply(), "220 Welcome");
-        client.deliver("after the wait");
-        assert_eq!(client.ask("QUIT"), "221 Closing connection");
+        client.deliver("after the wait\r\n");
+        client.quit();
     }
-    Client::connect(program.address).deliver("afterwards");
+    Client::greeted(program.address()).deliver("afterwards\r\n");
     check_that_it_rests(&program);
+    assert_eq!(program.stopped().code(), Some(0));
 }
 
 /// Being out of descriptors must cost next to nothing: at most a tenth of a processor.
-fn check_that_it_rests(program: &Program) {
+fn check_that_it_rests(program: &Process) {
     const WATCHED: Duration = Duration::from_millis(1000);
-    let before = program.cpu_ticks();
+    let before = program.cpu_time();
     thread::sleep(WATCHED);
-    let used = program.cpu_ticks() - before;
-    println!("at rest: {used} ticks of 10 ms in {WATCHED:?}");
-    assert!(used <= 10, "{used} ticks of 10 ms in {WATCHED:?}");
+    let used = program.cpu_time() - before;
+    println!("at rest: {used:?} in {WATCHED:?}");
+    assert!(used <= WATCHED / 10, "{used:?} in {WATCHED:?}");
 }
 
 /// A peer that sends and never reads: the server stops reading and keeps a bounded amount.
 #[test]
 fn unread_replies_take_bounded_memory() {
     const PEERS: usize = 20;
-    let program = Program::start(1024, &["--session-timeout", "30s"]);
-    Client::connect(program.address).deliver("warm");
+    let program = start(["--session-timeout", "30s"]);
+    Client::greeted(program.address()).deliver("warm\r\n");
     let before = program.resident_kib();
     let noops = b"NOOP\r\n".repeat(200_000);
     let peers: Vec<Client> = (0..PEERS)
         .map(|_| {
-            let mut client = Client::connect(program.address);
-            SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("a small buffer");
-            client.stream.set_write_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+            let mut client = Client::deaf(program.address(), Duration::from_millis(50));
             client.flood(&noops, usize::MAX);
             client
         })
@@ -71,26 +71,26 @@ fn unread_replies_take_bounded_memory() {
     println!("{PEERS} peers that never read: {grown} KiB more");
     // Per peer: input of one read (128 KiB) and replies of one turn (64 KiB), twice for growth.
     assert!(grown <= PEERS as u64 * 2 * 192, "{grown} KiB for {PEERS} peers");
-    Client::connect(program.address).deliver("served meanwhile");
+    Client::greeted(program.address()).deliver("served meanwhile\r\n");
     drop(peers);
 }
 
 /// Endless input is not kept.
 #[test]
 fn endless_lines_and_messages_take_bounded_memory() {
-    let program = Program::start(1024, &["--msg-size-limit", "1MiB"]);
-    Client::connect(program.address).deliver("warm");
+    let program = start(["--msg-size-limit", "1MiB"]);
+    Client::greeted(program.address()).deliver("warm\r\n");
     let before = program.resident_kib();
     let chunk = vec![b'x'; 1 << 20];
-    let mut line = Client::connect(program.address);
-    let mut message = Client::connect(program.address);
-    message.open_data();
+    let mut line = Client::greeted(program.address());
+    let mut message = Client::with_envelope(program.address());
+    message.data();
     for _ in 0..64 {
         line.send(&chunk);
         message.send(&chunk);
     }
-    assert_eq!(line.ask(""), "500 Line too long");
-    assert!(message.ask("\r\n.").starts_with("552 "));
+    assert_eq!(line.command(""), "500 Line too long");
+    assert!(message.command("\r\n.").starts_with("552 "));
     let grown = program.resident_kib().saturating_sub(before);
     println!("64 MiB of line and 64 MiB of message: {grown} KiB more");
     assert!(grown <= 8 * 1024, "{grown} KiB");

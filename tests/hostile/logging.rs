@@ -1,63 +1,46 @@
 //! Loggers that fail their users.
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::SystemTime;
 
-use smtpmock::Logger;
+use crate::bystander::{Bystander, config};
+use crate::support::client::Client;
+use crate::support::logger::{Lines, Recorder, To};
+use crate::support::server::start;
+use crate::support::waiting::PATIENCE;
 
-use crate::client::{Bystander, Client, PATIENCE, config, start};
-
-/// Keeps its lines; panics at each that holds the word.
-#[derive(Clone, Default)]
-struct Moody {
-    panics_at: &'static str,
-    lines: Arc<Mutex<Vec<String>>>,
+/// Panics at each line that has the word in it, and where it is to write out what it has.
+struct Panicking {
+    word: &'static str,
+    inner: Recorder,
 }
 
-impl Moody {
-    fn log(&self, level: &str, text: &str) {
-        assert!(self.panics_at.is_empty() || !text.contains(self.panics_at), "a bug of the logger's");
-        self.lines.lock().expect("never poisoned").push(format!("{level} {text}"));
-    }
-
-    fn count(&self, part: &str) -> usize {
-        self.lines.lock().expect("never poisoned").iter().filter(|line| line.contains(part)).count()
-    }
-}
-
-impl Logger for Moody {
-    fn info_activity(&self, _: SystemTime, text: &str) {
-        self.log("INFO", text);
-    }
-
-    fn info(&self, _: SystemTime, text: &str) {
-        self.log("INFO", text);
-    }
-
-    fn warning(&self, _: SystemTime, text: &str) {
-        self.log("WARNING", text);
-    }
-
-    fn error(&self, _: SystemTime, text: &str) {
-        self.log("ERROR", text);
+impl Lines for Panicking {
+    fn line(&self, level: &str, text: &str) {
+        assert!(!text.contains(self.word), "a bug of the logger's");
+        self.inner.line(level, text);
     }
 
     fn flush(&self) {
-        assert!(self.panics_at.is_empty(), "a bug of the logger's");
+        panic!("a bug of the logger's");
     }
 }
 
 #[test]
 fn a_panicking_logger_loses_the_line_it_panicked_at_and_nothing_else() {
-    let logger = Moody { panics_at: "MAIL FROM", ..Moody::default() };
-    let server = start(config().logger(logger.clone()));
-    let mut client = Client::connect(server.local_addr());
-    (0..10).for_each(|_| client.deliver("x"));
-    assert_eq!(client.ask("QUIT"), "221 Closing connection");
+    let log = Recorder::default();
+    let server = start(config().logger(To(Panicking { word: "MAIL FROM", inner: log.clone() })));
+    let mut client = Client::greeted(server.local_addr());
+    (0..10).for_each(|_| client.deliver("x\r\n"));
+    client.quit();
     server.stop();
-    assert_eq!(logger.count("MAIL FROM"), 0);
-    for (part, count) in [("RCPT TO", 10), ("request: DATA", 10), ("request: QUIT", 1), ("stopped", 1)] {
-        assert_eq!(logger.count(part), count, "lines with {part:?}");
+    assert_eq!(log.count("MAIL FROM"), 0);
+    for (part, count) in [
+        ("RCPT TO", 10),
+        ("request: DATA", 10),
+        ("request: QUIT", 1),
+        ("INFO: SMTP mock server was stopped successfully", 1),
+    ] {
+        assert_eq!(log.count(part), count, "lines with {part:?}");
     }
 }
 
@@ -65,7 +48,7 @@ fn a_panicking_logger_loses_the_line_it_panicked_at_and_nothing_else() {
 #[derive(Clone, Default)]
 struct Stuck {
     gate: Arc<(Mutex<bool>, Condvar)>,
-    inner: Moody,
+    inner: Recorder,
 }
 
 impl Stuck {
@@ -81,22 +64,10 @@ impl Stuck {
     }
 }
 
-impl Logger for Stuck {
-    fn info_activity(&self, _: SystemTime, _: &str) {
+impl Lines for Stuck {
+    fn line(&self, level: &str, text: &str) {
         self.wait();
-    }
-
-    fn info(&self, _: SystemTime, _: &str) {
-        self.wait();
-    }
-
-    fn warning(&self, at: SystemTime, text: &str) {
-        self.wait();
-        self.inner.warning(at, text);
-    }
-
-    fn error(&self, _: SystemTime, _: &str) {
-        self.wait();
+        self.inner.line(level, text);
     }
 }
 
@@ -104,9 +75,9 @@ impl Logger for Stuck {
 #[test]
 fn a_stuck_logger_stops_no_session_and_what_it_missed_is_said() {
     let logger = Stuck::default();
-    let server = start(config().logger(logger.clone()));
+    let server = start(config().logger(To(logger.clone())));
     let bystander = Bystander::at(server.local_addr());
-    let mut client = Client::connect(server.local_addr());
+    let mut client = Client::greeted(server.local_addr());
     let line = format!("NOOP {}\r\n", "x".repeat(4000)).repeat(100);
     for _ in 0..120 {
         client.send(&line);

@@ -1,14 +1,15 @@
 //! Clients that mean harm, or behave as if they did, over real sockets. Other sessions are served
 //! meanwhile, and nothing of theirs is lost.
 
-mod client;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod bounds;
+mod bystander;
 mod delays;
 mod descriptors;
 mod failure;
 mod input;
 mod logging;
 mod peers;
-mod program;
 mod stop;

@@ -1,13 +1,15 @@
 //! Peers that connect and go, go half-way, or never listen.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use smtpmock::smtp::DelayPoint;
-use socket2::SockRef;
 
-use crate::client::{Bystander, Client, config, eventually, start};
+use crate::bystander::{Bystander, config};
+use crate::support::client::Client;
+use crate::support::figures::{after_all_sessions, after_sessions};
+use crate::support::server::start;
 
 #[test]
 fn ten_thousand_connects_and_resets() {
@@ -16,19 +18,19 @@ fn ten_thousand_connects_and_resets() {
     let bystander = Bystander::at(server.local_addr());
     let address = server.local_addr();
     let attackers =
-        [0, 1].map(|_| thread::spawn(move || (0..EACH).for_each(|_| Client::rush(address).reset())));
+        [0, 1].map(|_| thread::spawn(move || (0..EACH).for_each(|_| Client::connect(address).reset())));
     attackers.into_iter().for_each(|attacker| attacker.join().expect("all connected"));
     bystander.leave(&server);
-    eventually("all sessions to end", || server.stats().sessions.closed == server.stats().sessions.opened);
+    let stats = after_all_sessions(&server);
     // Those that were reset in the backlog are never accepted.
-    println!("sessions opened: {}", server.stats().sessions.opened);
-    Client::connect(address).deliver("served afterwards");
+    println!("sessions opened: {}", stats.sessions.opened);
+    Client::greeted(address).deliver("served afterwards\r\n");
 }
 
 #[test]
 fn a_half_close_after_everything_still_gets_every_reply() {
     let server = start(config().delay(DelayPoint::Message, Duration::from_millis(50)));
-    let mut client = Client::connect(server.local_addr());
+    let mut client = Client::greeted(server.local_addr());
     client.send(
         "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n",
     );
@@ -42,14 +44,14 @@ fn a_half_close_after_everything_still_gets_every_reply() {
 #[test]
 fn a_half_close_after_data_leaves_no_message() {
     let server = start(config());
-    let mut client = Client::connect(server.local_addr());
-    client.open_data();
+    let mut client = Client::with_envelope(server.local_addr());
+    client.data();
     client.send("unfinished\r\n");
     client.half_close();
     assert_eq!(client.rest(), "");
-    eventually("the session's end", || server.stats().sessions.closed == 1);
+    let stats = after_sessions(&server, 1);
     assert!(server.messages().iter().all(|message| !message.msg()));
-    assert_eq!(server.stats().messages.accepted, 0);
+    assert_eq!(stats.messages.accepted, 0);
 }
 
 #[test]
@@ -71,7 +73,7 @@ fn a_reset_in_every_state() {
     let bystander = Bystander::at(server.local_addr());
     for round in 0..ROUNDS {
         for state in states {
-            let mut client = Client::connect(server.local_addr());
+            let mut client = Client::greeted(server.local_addr());
             client.send(state);
             if round % 2 == 0 && state.starts_with("EHLO ") {
                 assert_eq!(client.reply(), "250 Received");
@@ -80,7 +82,7 @@ fn a_reset_in_every_state() {
         }
     }
     bystander.leave(&server);
-    eventually("all sessions to end", || server.stats().sessions.closed == server.stats().sessions.opened);
+    after_all_sessions(&server);
     // Each whole message was either taken or never read; none came twice.
     let taken = server.messages().iter().filter(|message| message.body() == b"x\r\n").count();
     assert!(taken <= ROUNDS, "{taken} messages of {ROUNDS}");
@@ -90,19 +92,11 @@ fn a_reset_in_every_state() {
 fn a_message_whose_acceptance_was_read_survives_the_reset() {
     let server = start(config());
     for number in 0..50 {
-        let mut client = Client::connect(server.local_addr());
-        client.deliver(&format!("{number}"));
+        let mut client = Client::greeted(server.local_addr());
+        client.deliver(&format!("{number}\r\n"));
         client.reset();
         assert_eq!(server.messages().iter().filter(|message| message.msg()).count(), number + 1);
     }
-}
-
-/// Sockets with little room, so that unread replies press back soon.
-fn deaf_client(server: &smtpmock::Server) -> Client {
-    let client = Client::connect(server.local_addr());
-    SockRef::from(&client.stream).set_recv_buffer_size(4096).expect("a small buffer");
-    client.stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    client
 }
 
 const NOOP: &[u8] = b"NOOP\r\n";
@@ -114,18 +108,17 @@ const MOST: usize = 256 << 20;
 fn a_million_noops_read_later_get_a_million_replies() {
     let server = start(config());
     let bystander = Bystander::at(server.local_addr());
-    let mut client = Client::connect(server.local_addr());
+    let mut client = Client::greeted(server.local_addr());
     // The replies are more than the sockets hold: the server is paused before the first one is read.
     let noops = NOOP.repeat(MILLION);
-    let sent = client.stream.write(&noops).expect("the server reads");
-    let mut writer = client.stream.try_clone().expect("a second handle");
+    let mut writer = client.writer();
+    let sent = writer.write(&noops).expect("the server reads");
     let rest = noops[sent..].to_vec();
     let writing = thread::spawn(move || writer.write_all(&rest));
-    let mut replies = vec![0; MILLION * b"250 Ok\r\n".len()];
-    client.reader().read_exact(&mut replies).expect("all replies");
+    let replies = client.exactly(MILLION * b"250 Ok\r\n".len()).expect("all replies");
     assert!(replies.chunks(8).all(|reply| reply == b"250 Ok\r\n"));
     writing.join().expect("a writer").expect("the server reads");
-    assert_eq!(client.ask("QUIT"), "221 Closing connection");
+    client.quit();
     bystander.leave(&server);
 }
 
@@ -133,11 +126,10 @@ fn a_million_noops_read_later_get_a_million_replies() {
 fn a_peer_that_never_reads_is_paused_and_ended() {
     let server = start(config().session_timeout(Duration::from_secs(1)));
     let bystander = Bystander::at(server.local_addr());
-    let mut client = deaf_client(&server);
+    let mut client = Client::deaf(server.local_addr(), Duration::from_millis(300));
     let sent = client.flood(&NOOP.repeat(MILLION), MOST);
     assert!(sent < MOST, "the server took {sent} bytes of NOOPs from a peer that reads nothing");
     bystander.leave(&server);
-    eventually("the deaf session's end", || server.stats().sessions.closed == server.stats().sessions.opened);
-    assert_eq!(server.stats().sessions.timed_out, 1);
+    assert_eq!(after_all_sessions(&server).sessions.timed_out, 1);
     drop(client);
 }

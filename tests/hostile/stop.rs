@@ -1,14 +1,15 @@
 //! Stops at every moment.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use smtpmock::StopOutcome;
 use smtpmock::smtp::DelayPoint;
 
-use crate::client::{Client, PATIENCE, config, now, start};
+use crate::bystander::config;
+use crate::support::client::Client;
+use crate::support::server::{is_refused, start};
+use crate::support::waiting::{PATIENCE, now};
 
 /// A delay that no test waits for.
 const ENDLESS: Duration = Duration::from_secs(3600);
@@ -28,7 +29,7 @@ fn a_stop_in_each_phase_of_a_session() {
     ];
     for (phase, input) in phases {
         let server = start(config().delay(DelayPoint::Noop, ENDLESS));
-        let mut client = Client::connect(server.local_addr());
+        let mut client = Client::greeted(server.local_addr());
         client.send(input);
         // What is answered at once has been answered before the stop.
         let answered = input.split("NOOP").next().unwrap_or_default();
@@ -37,38 +38,20 @@ fn a_stop_in_each_phase_of_a_session() {
         let began = now();
         assert_eq!(server.stop_within(Duration::from_millis(20)), StopOutcome::Forced, "{phase}");
         assert!(began.elapsed() < PATIENCE, "{phase}");
-        assert_eq!(client.rest(), GOODBYE, "{phase}");
-        assert!(TcpStream::connect(server.local_addr()).is_err(), "{phase}: still listening");
+        assert_eq!(client.end().0, GOODBYE, "{phase}");
+        assert!(is_refused(server.local_addr()), "{phase}: still listening");
         assert!(server.messages().iter().all(|message| !message.msg()), "{phase}");
     }
-}
-
-#[test]
-fn a_stop_lets_a_session_finish() {
-    let server = start(config().shutdown_timeout(PATIENCE));
-    let mut client = Client::connect(server.local_addr());
-    client.open_data();
-    let outcome = thread::scope(|scope| {
-        let stop = scope.spawn(|| server.stop());
-        while TcpStream::connect(server.local_addr()).is_ok() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        assert_eq!(client.ask("x\r\n."), "250 Received");
-        assert_eq!(client.ask("QUIT"), "221 Closing connection");
-        stop.join().expect("a stop")
-    });
-    assert_eq!(outcome, StopOutcome::Graceful);
-    assert_eq!(server.messages()[0].body(), b"x\r\n");
 }
 
 #[test]
 fn a_stop_under_load_keeps_what_was_accepted() {
     const CLIENTS: usize = 8;
     let server = start(config().shards(2));
-    let connect = |_| TcpStream::connect(server.local_addr()).expect("a connection");
-    let streams: Vec<TcpStream> = (0..CLIENTS).map(connect).collect();
-    let clients: Vec<_> =
-        streams.into_iter().map(|stream| thread::spawn(move || deliver_until_gone(stream))).collect();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| Client::connect(server.local_addr()))
+        .map(|client| thread::spawn(move || deliver_until_gone(client)))
+        .collect();
     assert!(server.wait_for_messages(200, PATIENCE).is_ok());
     server.stop_within(Duration::ZERO);
     let accepted: usize = clients.into_iter().map(|client| client.join().expect("a client")).sum();
@@ -78,27 +61,18 @@ fn a_stop_under_load_keeps_what_was_accepted() {
 }
 
 /// Counts the acceptances it could read.
-fn deliver_until_gone(mut stream: TcpStream) -> usize {
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+fn deliver_until_gone(mut client: Client) -> usize {
     let transaction =
         "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\n";
-    let replies_each = "250 Received\r\n".len() * 4
+    let replies = "250 Received\r\n".len() * 4
         + "354 Ready for receive message. End data with <CR><LF>.<CR><LF>\r\n".len();
-    let (mut heard, mut buffer) = (0, [0; 4096]);
-    let greeting = "220 Welcome\r\n".len();
-    loop {
-        let wanted = greeting + replies_each * ((heard.max(greeting) - greeting) / replies_each + 1);
-        if stream.write_all(transaction.as_bytes()).is_err() {
-            break;
-        }
-        while heard < wanted {
-            match stream.read(&mut buffer) {
-                Ok(0) | Err(_) => return (heard.max(greeting) - greeting) / replies_each,
-                Ok(count) => heard += count,
-            }
-        }
+    let mut accepted = 0;
+    let mut heard = client.exactly("220 Welcome\r\n".len());
+    while heard.is_ok() && client.try_send(transaction).is_ok() {
+        heard = client.exactly(replies);
+        accepted += usize::from(heard.is_ok());
     }
-    (heard.max(greeting) - greeting) / replies_each
+    accepted
 }
 
 /// Connections that the kernel had completed when the stop came were promised a server. Named after the bug.
@@ -106,7 +80,7 @@ fn deliver_until_gone(mut stream: TcpStream) -> usize {
 fn a_stop_reset_connections_that_waited_to_be_accepted() {
     for _ in 0..20 {
         let server = start(config());
-        let mut clients: Vec<Client> = (0..300).map(|_| Client::rush(server.local_addr())).collect();
+        let mut clients: Vec<Client> = (0..300).map(|_| Client::connect(server.local_addr())).collect();
         server.stop_within(Duration::ZERO);
         for client in &mut clients {
             assert_eq!(client.rest(), format!("220 Welcome\r\n{GOODBYE}"));

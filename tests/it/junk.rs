@@ -1,14 +1,16 @@
 //! Junk on the wire and clients that leave: no harm to the sessions beside them.
 
-use smtpmock::{Config, Server};
+use smtpmock::Config;
 
-use crate::support::client::{Client, PATIENCE, now};
+use crate::support::client::Client;
+use crate::support::server::start;
+use crate::support::waiting::{PATIENCE, now};
 
 #[test]
 fn junk_and_aborts_do_not_hurt_other_sessions() {
     const CLIENTS: u64 = 8;
     const ROUNDS: u64 = 30;
-    let server = Server::start(Config::default().shards(2)).unwrap();
+    let server = start(Config::default().shards(2));
     let start = now();
     std::thread::scope(|scope| {
         for seed in 0..CLIENTS {

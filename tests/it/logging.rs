@@ -1,51 +1,20 @@
 //! The log: the same texts, levels and order as go-smtp-mock's.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use smtpmock::Config;
 use smtpmock::smtp::DelayPoint;
-use smtpmock::{Config, Logger, Server};
 
 use crate::support::client::Client;
-
-/// Keeps lines as `LEVEL: text`.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<String>>>);
-
-impl Recorder {
-    fn push(&self, level: &str, text: &str) {
-        self.0.lock().unwrap().push(format!("{level}: {text}"));
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-impl Logger for Recorder {
-    fn info_activity(&self, _: SystemTime, text: &str) {
-        self.push("INFO", text);
-    }
-
-    fn info(&self, _: SystemTime, text: &str) {
-        self.push("INFO", text);
-    }
-
-    fn warning(&self, _: SystemTime, text: &str) {
-        self.push("WARNING", text);
-    }
-
-    fn error(&self, _: SystemTime, text: &str) {
-        self.push("ERROR", text);
-    }
-}
+use crate::support::logger::{Recorder, To};
+use crate::support::server::start;
 
 #[test]
 fn a_session_is_logged_in_the_words_of_the_reference() {
     let log = Recorder::default();
     let delay = Duration::from_secs(1);
-    let config = Config::default().logger(log.clone()).delay(DelayPoint::Noop, delay);
-    let server = Server::start(config).unwrap();
+    let config = Config::default().logger(To(log.clone())).delay(DelayPoint::Noop, delay);
+    let server = start(config);
     let mut client = Client::with_envelope(server.local_addr());
     client.message("one\r\ntwo\r\n");
     client.expect("  NOOP  ", "250 Ok");
@@ -89,50 +58,13 @@ fn a_session_is_logged_in_the_words_of_the_reference() {
 #[test]
 fn a_client_that_leaves_is_logged_as_an_error_and_a_forced_stop_as_such() {
     let log = Recorder::default();
-    let server =
-        Server::start(Config::default().logger(log.clone()).shutdown_timeout(Duration::ZERO)).unwrap();
+    let server = start(Config::default().logger(To(log.clone())).shutdown_timeout(Duration::ZERO));
     let mut leaving = Client::greeted(server.local_addr());
     leaving.half_close();
-    assert_eq!(leaving.rest(), b"");
+    assert_eq!(leaving.rest(), "");
     let _idle = Client::greeted(server.local_addr());
     server.stop();
     let lines = log.lines();
     assert!(lines.contains(&"ERROR: EOF".to_owned()), "{lines:?}");
     assert_eq!(lines.last().unwrap(), "INFO: SMTP mock server was force stopped by timeout");
-}
-
-/// Panics at every line that says so.
-struct Panicking(Recorder);
-
-impl Logger for Panicking {
-    fn info_activity(&self, at: SystemTime, text: &str) {
-        assert!(!text.contains("FAIL"), "told to");
-        self.0.info_activity(at, text);
-    }
-
-    fn info(&self, at: SystemTime, text: &str) {
-        self.0.info(at, text);
-    }
-
-    fn warning(&self, at: SystemTime, text: &str) {
-        self.0.warning(at, text);
-    }
-
-    fn error(&self, at: SystemTime, text: &str) {
-        self.0.error(at, text);
-    }
-}
-
-#[test]
-fn a_logger_that_panics_loses_its_line_and_nothing_else() {
-    let log = Recorder::default();
-    let server = Server::start(Config::default().logger(Panicking(log.clone()))).unwrap();
-    let mut client = Client::greeted(server.local_addr());
-    assert!(client.command("FAIL").starts_with("502 "));
-    client.expect("NOOP", "250 Ok");
-    client.quit();
-    server.stop();
-    let lines = log.lines();
-    assert!(lines.contains(&"INFO: SMTP request: NOOP".to_owned()), "{lines:?}");
-    assert_eq!(lines.last().unwrap(), "INFO: SMTP mock server was stopped successfully");
 }

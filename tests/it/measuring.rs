@@ -3,30 +3,27 @@
 
 use std::time::Duration;
 
+use smtpmock::Config;
 use smtpmock::smtp::{DelayPoint, ReplyKind, Stage};
-use smtpmock::{Config, Server};
-use socket2::SockRef;
 
-use crate::support::client::{Client, PATIENCE, now};
+use crate::support::client::Client;
 use crate::support::figures::{after_sessions, once};
+use crate::support::server::start;
+use crate::support::waiting::{PATIENCE, now};
 
 /// How long a client waits that is to be measured.
 const PAUSE: Duration = Duration::from_millis(60);
-
-fn start(config: Config) -> Server {
-    Server::start(config).expect("a server on a free port")
-}
 
 #[test]
 fn think_time_is_from_a_reply_to_the_next_command() {
     let server = start(Config::default());
     let mut client = Client::greeted(server.local_addr());
-    client.expect("EHLO client.example", "250 Received");
+    client.ehlo();
     let before_reply = now();
     client.expect("NOOP", "250 Ok");
     once(&server, |stats| stats.stages[Stage::Noop].service.count() == 1);
     std::thread::sleep(PAUSE);
-    client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+    client.mail("ann@example.com");
     let most = before_reply.elapsed();
     let think = &server.stats().stages[Stage::Mail].think;
     assert_eq!(think.count(), 1);
@@ -59,7 +56,7 @@ fn data_are_timed_from_the_354_to_the_final_dot() {
     let server = start(Config::default());
     let mut client = Client::with_envelope(server.local_addr());
     let start = now();
-    assert!(client.command("DATA").starts_with("354 "));
+    client.data();
     once(&server, |stats| stats.stages[Stage::Data].service.count() == 1);
     client.send(b"Subject: slow\r\n");
     once(&server, |stats| stats.stages[Stage::Message].think.count() == 1);
@@ -84,7 +81,7 @@ fn data_that_do_not_wait_for_the_354_were_timed_from_it() {
         let server = start(Config::default().delay(DelayPoint::Data, delay));
         let mut client = Client::with_envelope(server.local_addr());
         client.send(b"DATA\r\nSubject: early\r\n");
-        assert!(client.line().starts_with("354 "));
+        assert!(client.reply().starts_with("354 "));
         client.expect("\r\nHello\r\n.", "250 Received");
         client.quit();
         let stats = after_sessions(&server, 1);
@@ -99,7 +96,7 @@ fn data_that_do_not_wait_for_the_354_were_timed_from_it() {
 fn a_client_that_gives_up_tells_its_own_timeout() {
     let server = start(Config::default().delay(DelayPoint::Message, PATIENCE));
     let mut client = Client::with_envelope(server.local_addr());
-    assert!(client.command("DATA").starts_with("354 "));
+    client.data();
     let sent = now();
     client.send(b"Subject: x\r\n.\r\n");
     once(&server, |stats| stats.stages[Stage::Message].count == 1);
@@ -122,12 +119,11 @@ fn a_client_that_gives_up_tells_its_own_timeout() {
 #[test]
 fn a_client_that_resets_frees_its_session_at_once_however_long_the_delay() {
     let server = start(Config::default().delay(DelayPoint::Noop, PATIENCE));
-    let stream = std::net::TcpStream::connect(server.local_addr()).expect("a connection");
-    std::io::Write::write_all(&mut &stream, b"NOOP\r\n").expect("a command");
+    let mut resetting = Client::connect(server.local_addr());
+    resetting.send("NOOP\r\n");
     let mut client = Client::greeted(server.local_addr());
     once(&server, |stats| stats.stages[Stage::Noop].count == 1);
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("no lingering");
-    drop(stream);
+    resetting.reset();
     let stats = after_sessions(&server, 1);
     assert_eq!((stats.sessions.gave_up, stats.sessions.resets), (1, 1));
     assert_eq!(stats.stages[Stage::Noop].gave_up.count(), 1);
@@ -144,17 +140,17 @@ fn each_ending_is_counted_once_as_what_it_was() {
     Client::greeted(server.local_addr()).quit();
     Client::with_envelope(server.local_addr()).leave();
     let mut in_data = Client::with_envelope(server.local_addr());
-    assert!(in_data.command("DATA").starts_with("354 "));
+    in_data.data();
     in_data.send(b"half a mess");
     in_data.leave();
     Client::greeted(server.local_addr()).leave();
     let mut bad = Client::greeted(server.local_addr());
-    bad.expect("EHLO client.example", "250 Received");
+    bad.ehlo();
     bad.expect("MAIL FROM:<x@bad.example>", "554 5.7.1 No");
-    assert_eq!(bad.rest(), b"");
+    assert_eq!(bad.rest(), "");
     let mut silent = Client::greeted(server.local_addr());
-    assert!(silent.line().starts_with("421 "));
-    assert_eq!(silent.rest(), b"");
+    assert!(silent.reply().starts_with("421 "));
+    assert_eq!(silent.rest(), "");
     drop(silent);
     let stats = after_sessions(&server, 6);
     let sessions = &stats.sessions;
@@ -174,13 +170,13 @@ fn each_ending_is_counted_once_as_what_it_was() {
 fn commands_that_do_not_wait_are_groups() {
     let server = start(Config::default());
     let mut client = Client::greeted(server.local_addr());
-    client.expect("EHLO client.example", "250 Received");
+    client.ehlo();
     client.send(b"MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n");
     for code in ["250", "250", "354"] {
-        assert!(client.line().starts_with(code));
+        assert!(client.reply().starts_with(code));
     }
     client.send(b"x\r\n.\r\nRSET\r\n");
-    assert_eq!((client.line(), client.line()), ("250 Received".into(), "250 Ok".into()));
+    assert_eq!((client.reply(), client.reply()), ("250 Received".into(), "250 Ok".into()));
     client.expect("NOOP", "250 Ok");
     client.quit();
     let groups = after_sessions(&server, 1).pipelining.groups;
@@ -200,7 +196,7 @@ fn who_talks_too_early_or_too_long_is_seen() {
     );
     let mut client = Client::connect(server.local_addr());
     client.send(b"EHLO client.example\r\n");
-    assert_eq!((client.line(), client.line()), ("220 Welcome".into(), "250 Received".into()));
+    assert_eq!((client.reply(), client.reply()), ("220 Welcome".into(), "250 Received".into()));
     client.expect("MAIL FROM:<a@a.example>", "421 4.3.2 Come back later");
     assert_eq!(server.stats().sessions.went_on_after_421, 0);
     client.expect("NOOP", "250 Ok");

@@ -1,6 +1,7 @@
 //! What a test reads from a server: which messages are there, when, and what stands in them.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -8,11 +9,9 @@ use regex::Regex;
 use smtpmock::smtp::{RecordMode, ReplyKind};
 use smtpmock::{Config, Server};
 
-use crate::support::client::{Client, PATIENCE, now};
-
-fn start(config: Config) -> Server {
-    Server::start(config).expect("a server on a free port")
-}
+use crate::support::client::{Client, MESSAGE};
+use crate::support::server::start;
+use crate::support::waiting::{PATIENCE, now};
 
 /// Sends one message with this text over a connection of its own.
 fn send(server: &Server, text: &str) {
@@ -154,7 +153,7 @@ fn records_per_message_keep_what_was_accepted() {
     client.envelope("ann@example.com", "bob@example.com");
     client.message("three\r\n");
     client.envelope("ann@example.com", "bob@example.com");
-    client.expect("MAIL FROM:<abandons@example.com>", "250 Received");
+    client.mail("abandons@example.com");
     client.quit();
     let messages = server.messages();
     assert_eq!(texts(&messages), ["one\r\n", "two\r\n", "three\r\n", "", ""]);
@@ -184,7 +183,7 @@ fn a_readiness_probe_leaves_no_record() {
     drop(Client::greeted(server.local_addr()));
     let mut half_closed = Client::greeted(server.local_addr());
     half_closed.half_close();
-    assert_eq!(half_closed.rest(), b"");
+    assert_eq!(half_closed.rest(), "");
     send(&server, "one\r\n");
     server.stop();
     assert_eq!(texts(&server.messages()), ["one\r\n"]);
@@ -206,7 +205,7 @@ fn a_large_message_arrives_as_it_was_sent() {
 fn content_has_a_return_path_and_a_received_header() {
     let server = start(Config::default().multiple_rcptto(true));
     let mut client = Client::with_envelope(server.local_addr());
-    client.message("Subject: hi\r\n\r\nHello\r\n");
+    client.message(MESSAGE);
     let peer = client.local_addr();
     client.quit();
     let message = &server.messages()[0];
@@ -228,9 +227,9 @@ fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such
     let server = start(Config::default().multiple_rcptto(true));
     let mut client = Client::greeted(server.local_addr());
     client.expect("HELO client.example", "250 Received");
-    client.expect("MAIL FROM:<>", "250 Received");
-    client.expect("RCPT TO:<bob@example.com>", "250 Received");
-    client.expect("RCPT TO:<postmaster>", "250 Received");
+    client.mail("");
+    client.rcpt("bob@example.com");
+    client.rcpt("postmaster");
     client.message("x\r\n");
     let message = &server.messages()[0];
     assert_eq!(message.reverse_path().unwrap(), "");
@@ -244,48 +243,12 @@ fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such
 fn a_refused_message_has_no_content() {
     let server = start(Config::default().message_size_limit(5));
     let mut client = Client::with_envelope(server.local_addr());
-    assert!(client.command("DATA").starts_with("354 "));
+    client.data();
     client.send(b"longer than five\r\n.\r\n");
-    assert_eq!(client.line(), "552 Message exceeded max size of 5 bytes");
+    assert_eq!(client.reply(), "552 Message exceeded max size of 5 bytes");
     client.quit();
     let message = &server.messages()[0];
     assert!(message.content().is_empty() && message.body().is_empty() && message.accepted_at().is_none());
-}
-
-#[test]
-fn records_beyond_the_bound_are_evicted_oldest_first_and_counted() {
-    let server = start(Config::default().max_records(3));
-    for number in 1..=5 {
-        send(&server, &format!("{number}\r\n"));
-    }
-    assert_eq!(texts(&server.messages()), ["3\r\n", "4\r\n", "5\r\n"]);
-    assert_eq!(server.stats().health.records_evicted, 2);
-}
-
-#[test]
-fn memory_for_messages_is_bounded_over_all_sessions() {
-    let server = start(Config::default().max_message_memory(64 * 1024));
-    let mut first = Client::with_envelope(server.local_addr());
-    assert!(first.command("DATA").starts_with("354 "));
-    first.send("x".repeat(65_000).as_bytes());
-    // The first session's text is in memory once its session has taken it: until then DATA is accepted.
-    let refusal = (0..1000).find_map(|_| {
-        let mut second = Client::with_envelope(server.local_addr());
-        let reply = second.command("DATA");
-        let reply = if reply.starts_with("354 ") {
-            second.send(("y".repeat(10_000) + "\r\n.\r\n").as_bytes());
-            second.line()
-        } else {
-            reply
-        };
-        reply.starts_with("452 ").then_some(reply)
-    });
-    assert_eq!(refusal.as_deref(), Some(ReplyKind::InsufficientStorage.default_text()));
-    first.send(b"\r\n.\r\n");
-    assert_eq!(first.line(), "250 Received");
-    // A session holds the text of its record as long as it runs.
-    first.quit();
-    send(&server, "there is room again\r\n");
 }
 
 #[test]
@@ -323,9 +286,9 @@ fn stats_count_what_happened() {
     let server = start(Config::default().message_size_limit(10));
     send(&server, "short\r\n");
     let mut client = Client::with_envelope(server.local_addr());
-    assert!(client.command("DATA").starts_with("354 "));
+    client.data();
     client.send(b"this is too long\r\n.\r\n");
-    assert!(client.line().starts_with("552 "));
+    assert!(client.reply().starts_with("552 "));
     client.quit();
     server.stop();
     let stats = server.stats();
@@ -364,11 +327,11 @@ fn commands_after_a_message_with_many_recipients_cost_no_more_than_before() {
     let recipients = "RCPT TO:<carol@example.com>\r\n".repeat(RECIPIENTS);
     let mut time = |lines: &str, count: usize| {
         let start = now();
-        let mut writer = client.try_clone();
+        let mut writer = client.writer();
         std::thread::scope(|scope| {
-            scope.spawn(move || writer.send(lines.as_bytes()));
+            scope.spawn(move || writer.write_all(lines.as_bytes()));
             for _ in 0..count {
-                client.line();
+                client.reply();
             }
         });
         start.elapsed()

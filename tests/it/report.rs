@@ -10,29 +10,27 @@ use smtpmock::report::{Report, merge, progress};
 use smtpmock::{Config, Server, Stats};
 
 use crate::support::browser;
-use crate::support::client::Client;
+use crate::support::client::{Client, MESSAGE};
 use crate::support::figures::{after_sessions, once};
+use crate::support::server::{ruled, start};
 
 /// Rules whose text would break a page that does not escape it.
 const RULES: [&str; 2] = ["rcpt to=gone@* reply=\"550 <b>Gone</b> & lost\"", "rcpt to=slow@* delay=3s"];
 
 fn server() -> Server {
-    let config =
-        RULES.iter().fold(Config::default(), |config, rule| config.rule(rule.parse().expect("a rule")));
-    Server::start(config.multiple_rcptto(true).multiple_message_receiving(true))
-        .expect("a server on a free port")
+    start(ruled(Config::default().multiple_rcptto(true).multiple_message_receiving(true), &RULES))
 }
 
 /// Sends so many messages over one session, of which the first has a recipient that is refused.
 fn send(server: &Server, messages: usize) {
     let mut client = Client::greeted(server.local_addr());
-    client.expect("EHLO client.example", "250 Received");
+    client.ehlo();
     for number in 0..messages {
         client.envelope("ann@example.com", "bob@example.com");
         if number == 0 {
             client.expect("RCPT TO:<gone@example.com>", "550 <b>Gone</b> & lost");
         }
-        client.message("Subject: hi\r\n\r\nHello\r\n");
+        client.message(MESSAGE);
     }
     client.quit();
 }
@@ -87,7 +85,7 @@ fn the_text_has_what_was_sent_and_no_row_without_anything_in_it() {
 
 #[test]
 fn a_server_that_nobody_used_has_a_report_too() {
-    let server = Server::start(Config::default()).expect("a server on a free port");
+    let server = start(Config::default());
     let stats = server.stats();
     let report = Report::new(&stats);
     assert!(report.text().contains("0 messages accepted"), "{}", report.text());

@@ -79,16 +79,7 @@ proptest! {
     #[test]
     fn data_is_taken_apart_as_rfc_5321_says(input in data_like(), sizes in cuts()) {
         let expected = oracle::data(&input);
-        let (content, end) = scan_data(&input, &sizes);
-        prop_assert_eq!(end, expected.end);
-        if end.is_some() {
-            prop_assert_eq!(content, expected.content);
-        } else {
-            // A CR after a dot at the start of a line is content or not, depending on what follows.
-            let held_back = expected.content.strip_prefix(&content[..]);
-            let may_be_held = input.ends_with(b".\r");
-            prop_assert!(held_back == Some(b"") || (may_be_held && held_back == Some(b"\r")), "{:?}", held_back);
-        }
+        prop_assert_eq!(scan_data(&input, &sizes), (expected.content, expected.end));
     }
 
     #[test]

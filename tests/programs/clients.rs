@@ -8,13 +8,10 @@ use lettre::message::header::ContentType;
 use lettre::{Message, SmtpTransport, Transport};
 use smtpmock::smtp::RecordMode;
 use smtpmock::{Config, Server};
+use tempfile::NamedTempFile;
 
 use crate::support::figures::after_sessions;
-use crate::support::files::TemporaryFile;
-
-fn start(config: Config) -> Server {
-    Server::start(config).expect("a server on a free port")
-}
+use crate::support::server::start;
 
 /// Runs a program; `None`, and a line that says so, where the machine does not have it.
 fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
@@ -149,7 +146,8 @@ for session in range(6):
 #[test]
 fn curl_uploads_a_message() {
     let server = start(Config::default().multiple_rcptto(true));
-    let upload = TemporaryFile::holding("Subject: hi\r\n\r\n.from curl\r\n");
+    let mut upload = NamedTempFile::new().expect("a file");
+    upload.write_all(b"Subject: hi\r\n\r\n.from curl\r\n").expect("a writable file");
     let url = format!("smtp://{}/client.example", server.local_addr());
     let ran = run(
         "curl",
@@ -165,7 +163,7 @@ fn curl_uploads_a_message() {
             "--mail-rcpt",
             "carol@example.com",
             "--upload-file",
-            upload.text(),
+            upload.path().to_str().expect("a path in UTF-8"),
         ],
         "",
     );

@@ -7,6 +7,5 @@
 mod support;
 
 mod clients;
-mod descriptors;
 mod transcripts;
 mod witness;

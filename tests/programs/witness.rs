@@ -8,9 +8,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use smtpmock::Config;
 use smtpmock::smtp::{DelayPoint, Stage};
 use smtpmock::stats::Durations;
-use smtpmock::{Config, Server};
+
+use crate::support::server::{ruled, start};
 
 const SESSIONS: usize = 800;
 /// How long the reply to RCPT is held back.
@@ -115,9 +117,8 @@ fn compare(what: &str, server: &Durations, mut witness: Vec<f64>) {
 #[test]
 #[ignore = "a measurement: it asks for an idle machine, tshark and the right to record"]
 fn figures_agree_with_an_independent_witness() {
-    let slow = "message from=slow@* delay=1h".parse().expect("a rule");
-    let server =
-        Server::start(Config::default().delay(DelayPoint::Rcptto, DELAY).rule(slow)).expect("a server");
+    let config = Config::default().delay(DelayPoint::Rcptto, DELAY);
+    let server = start(ruled(config, &["message from=slow@* delay=1h"]));
     let tshark = record(server.port());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/witness.py");
     let status = Command::new("python3")

@@ -2,10 +2,15 @@
 //! and descriptors.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 
-use smtpmock::{Config, Server};
+use smtpmock::Config;
+
+use support::client::Client;
+use support::logger::{Silent, To};
+use support::server::start;
+
+#[path = "../support/mod.rs"]
+mod support;
 
 const ROUNDS: usize = 1000;
 
@@ -30,31 +35,16 @@ fn a_thousand_starts_and_stops_leak_no_thread_and_no_descriptor() {
 fn round(number: usize) {
     let mut config = Config::default().shutdown_timeout(std::time::Duration::ZERO);
     if number.is_multiple_of(4) {
-        config = config.shards(2).logger(Silent).capture("/dev/null");
+        config = config.shards(2).logger(To(Silent)).capture("/dev/null");
     }
-    let server = Server::start(config).expect("a server");
-    let client = (!number.is_multiple_of(3)).then(|| greet(&server));
+    let server = start(config);
+    let mut client = (!number.is_multiple_of(3)).then(|| Client::greeted(server.local_addr()));
+    if let Some(client) = &mut client {
+        client.send("EHLO a.example\r\n");
+    }
     if number.is_multiple_of(2) {
         server.stop();
     }
     drop(server);
     drop(client);
-}
-
-fn greet(server: &Server) -> TcpStream {
-    let mut stream = TcpStream::connect(server.local_addr()).expect("a connection");
-    let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line).expect("a greeting");
-    assert_eq!(line, "220 Welcome\r\n");
-    stream.write_all(b"EHLO a.example\r\n").expect("the server reads");
-    stream
-}
-
-struct Silent;
-
-impl smtpmock::Logger for Silent {
-    fn info_activity(&self, _: std::time::SystemTime, _: &str) {}
-    fn info(&self, _: std::time::SystemTime, _: &str) {}
-    fn warning(&self, _: std::time::SystemTime, _: &str) {}
-    fn error(&self, _: std::time::SystemTime, _: &str) {}
 }

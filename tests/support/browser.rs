@@ -2,8 +2,6 @@
 
 use std::process::{Command, Stdio};
 
-use super::files::TemporaryFile;
-
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /// Looks at the page as a reader does: nothing sticks out, lines have colours, nothing was fetched. What it finds
@@ -53,21 +51,18 @@ pub(crate) fn installed() -> Option<&'static str> {
 
 /// Opens the page in a window so many pixels wide.
 pub(crate) fn look(browser: &str, page: &str, width: u32, is_dark: bool) -> Seen {
-    let (folder, file) = (TemporaryFile::absent(), TemporaryFile::absent());
-    let path = format!("{}.html", file.text());
-    std::fs::write(&path, page.replace("</body>", INSPECTION))
-        .expect("a writable folder for temporary files");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("page.html");
+    std::fs::write(&path, page.replace("</body>", INSPECTION)).expect("a writable folder");
     // Its children outlive a browser that is killed alone; `timeout` ends all of them.
     let output = Command::new("timeout")
         .args(["--kill-after=5", "100", browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", folder.text()))
+        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
         .arg(format!("--window-size={width},2000"))
         .arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!is_dark)))
-        .arg(format!("file://{path}"))
+        .arg(format!("file://{}", path.display()))
         .output()
         .expect("a browser that was there before");
-    let _ = std::fs::remove_file(&path);
-    let _ = std::fs::remove_dir_all(folder.path());
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     seen(&dom).unwrap_or_else(|| panic!("{browser} did not inspect the page: {output:?}"))
 }

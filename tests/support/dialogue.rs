@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, now};
+use super::client::Client;
 use super::transcript::{Case, ClientEnd, Step};
+use super::waiting::now;
 
 /// A pause that took this much longer than planned makes a dialogue that depends on it void.
 const STRETCH: Duration = Duration::from_millis(150);

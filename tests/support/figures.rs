@@ -3,19 +3,19 @@
 
 use smtpmock::{Server, Stats};
 
-use super::client::{PATIENCE, now};
+use super::waiting::until;
 
 /// The figures once they are so far.
 pub(crate) fn once(server: &Server, is_so_far: impl Fn(&Stats) -> bool) -> Stats {
-    let start = now();
-    loop {
+    until(|| {
         let stats = server.stats();
-        if is_so_far(&stats) {
-            return stats;
-        }
-        assert!(start.elapsed() < PATIENCE, "{stats:?}");
-        std::thread::yield_now();
-    }
+        if is_so_far(&stats) { Ok(stats) } else { Err(Box::new(stats)) }
+    })
+}
+
+/// The figures once all sessions that there were are over.
+pub(crate) fn after_all_sessions(server: &Server) -> Stats {
+    once(server, |stats| stats.sessions.closed == stats.sessions.opened)
 }
 
 /// The figures once so many sessions are over.

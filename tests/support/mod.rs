@@ -1,16 +1,27 @@
 //! What several tests share. A test binary takes it with `#[path = "../support/mod.rs"] mod support;`.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-pub(crate) mod browser;
-pub(crate) mod client;
-pub(crate) mod dialogue;
-pub(crate) mod expectations;
-pub(crate) mod figures;
-pub(crate) mod files;
-pub(crate) mod oracle;
-pub(crate) mod peer;
-pub(crate) mod performance;
-pub(crate) mod program;
-pub(crate) mod records;
-pub(crate) mod reference;
-pub(crate) mod transcript;
+// A server in this process, the SMTP client, and what to wait for.
+pub(crate) mod client; // an SMTP client on a blocking socket
+pub(crate) mod figures; // a server's figures, once they are so far
+pub(crate) mod logger; // loggers that keep their lines, or do what a test says with each
+pub(crate) mod server; // a server on a free port, with rules or without, and whether an address is listened on
+pub(crate) mod waiting; // the client's clock, its patience, waiting without an event
+
+// The programs.
+pub(crate) mod browser; // looks at a page with an installed browser
+pub(crate) mod process; // a process: waited for, asked to end, looked at from outside
+pub(crate) mod program; // the built `smtpmock`: run to its end, or started until it listens
+
+// The recorded dialogues of `tests/transcripts/`.
+pub(crate) mod dialogue; // performs one over real sockets
+pub(crate) mod expectations; // says what is right for each, and accounts for all
+pub(crate) mod performance; // performs all of them with one server or another
+pub(crate) mod records; // records as the transcripts write them down
+pub(crate) mod transcript; // reads them into types
+
+// What is right, written down another way.
+pub(crate) mod normal; // the normal distribution function
+pub(crate) mod oracle; // message data and lines, taken apart the plainest way
+pub(crate) mod peer; // the least server around a pure session
+pub(crate) mod reference; // what go-smtp-mock accepts, as patterns

@@ -9,7 +9,7 @@ pub(crate) struct Data {
 }
 
 /// Reads line by line, where only CRLF ends a line: a line that is one dot ends the data, from any other
-/// line that starts with a dot that dot is removed.
+/// line that starts with a dot that dot is removed. Input that breaks off is content as far as that is sure.
 pub(crate) fn data(input: &[u8]) -> Data {
     let mut content = Vec::new();
     let mut start = 0;
@@ -22,9 +22,12 @@ pub(crate) fn data(input: &[u8]) -> Data {
         content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
         content.extend_from_slice(b"\r\n");
     }
-    let rest = &input[start..];
-    let rest = rest.strip_prefix(b".").unwrap_or(rest);
-    content.extend_from_slice(rest);
+    content.extend_from_slice(match &input[start..] {
+        // It may still turn out to be the end: nothing is told of it yet.
+        b".\r" => b"",
+        [b'.', unstuffed @ ..] => unstuffed,
+        line => line,
+    });
     Data { content, end: None }
 }
 

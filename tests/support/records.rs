@@ -1,5 +1,7 @@
 //! Records as the transcripts write them down.
 
+use std::path::Path;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -82,8 +84,13 @@ fn half_form(bytes: &[u8]) -> Value {
     }
 }
 
+/// The records of a capture.
+pub(crate) fn captured(path: &Path) -> Vec<Value> {
+    std::fs::read_to_string(path).expect("a capture").lines().map(from_capture).collect()
+}
+
 /// A line of a capture as the transcripts would write it, without the fields that are not go-smtp-mock's.
-pub(crate) fn from_capture(line: &str) -> Value {
+fn from_capture(line: &str) -> Value {
     let json: Value = serde_json::from_str(line).expect("a line of JSON");
     let captured = json.as_object().expect("an object");
     let mut fields = Fields::default();

@@ -1,10 +1,10 @@
 //! The sum always holds, and both sides agree.
 
-use std::process::Child;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
 #[test]
@@ -118,9 +118,9 @@ fn an_interrupted_run_reports_what_it_has_and_what_is_in_flight() {
         _ => Act::Usual,
     });
     let child = Load::on(&sink).with("-c 5 --duration 60s --grace 100ms").spawn();
-    wait_until(|| sink.seen().verbs.get(&Verb::Dot).is_some_and(|count| *count >= 105));
+    eventually("the messages", || sink.seen().verbs.get(&Verb::Dot).is_some_and(|count| *count >= 105));
     kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
-    let outcome = finish(child);
+    let outcome = Outcome::after(child);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     outcome.check_sum();
     assert_eq!(outcome.count("accepted"), 100);
@@ -130,22 +130,22 @@ fn an_interrupted_run_reports_what_it_has_and_what_is_in_flight() {
 
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
-    let sink = Sink::start(|turn| if turn.verb == Verb::Dot { Act::Silence } else { Act::Usual });
+    let sink = Sink::answering(Verb::Dot, Act::Silence);
     let mut child = Load::on(&sink).with("-c 1 --duration 60s --grace 60s").spawn();
-    wait_until(|| sink.seen().verbs.contains_key(&Verb::Dot));
+    eventually("the messages", || sink.seen().verbs.contains_key(&Verb::Dot));
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::INT).expect("a signal is sent");
     // Two signals sent at once may arrive as one: the second is sent until it is heard.
-    wait_until(|| {
+    eventually("the end", || {
         let _ = kill_process(pid, Signal::INT);
         child.try_wait().expect("a child").is_some()
     });
-    assert_eq!(finish(child).code, 130);
+    assert_eq!(Outcome::after(child).code, 130);
 }
 
 #[test]
 fn what_was_due_and_never_started_is_not_forgotten() {
-    let sink = Sink::start(|turn| if turn.verb == Verb::Dot { Act::Silence } else { Act::Usual });
+    let sink = Sink::answering(Verb::Dot, Act::Silence);
     let outcome =
         Load::on(&sink).with("--rate 100/s --duration 1s -c 2 --grace 0s --late-after 5s").run().expect(1);
     assert_eq!(outcome.count("started"), 2);
@@ -156,23 +156,9 @@ fn what_was_due_and_never_started_is_not_forgotten() {
 
 #[test]
 fn hundreds_of_sessions_are_held_at_once() {
-    let sink = Sink::start(|turn| match turn.verb {
-        Verb::Dot => Act::After(Duration::from_millis(800)),
-        _ => Act::Usual,
-    });
+    let sink = Sink::answering(Verb::Dot, Act::After(Duration::from_millis(800)));
     let outcome = Load::on(&sink).with("-c 400 --count 800").run().expect(0);
     assert_eq!(outcome.count("accepted"), 800);
     assert_eq!(outcome.number("/sessions/most_open"), 400);
     assert_eq!(sink.sessions(), 400);
-}
-
-fn finish(child: Child) -> Outcome {
-    Outcome::of(&child.wait_with_output().expect("the program ends"))
-}
-
-/// Looks until something is so; a test that waits in vain is ended by its runner.
-fn wait_until(mut so: impl FnMut() -> bool) {
-    while !so() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::files::path;
 use crate::support::program::plain;
+use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
 #[test]
@@ -34,7 +36,7 @@ fn one_when_nobody_listens() {
 
 #[test]
 fn one_when_nothing_was_accepted_whatever_the_gates() {
-    let sink = Sink::start(|turn| if turn.verb == Verb::Mail { Act::Say("550 no\r\n") } else { Act::Usual });
+    let sink = Sink::answering(Verb::Mail, Act::Say("550 no\r\n"));
     let outcome = Load::on(&sink).with("-c 1 --count 10").arg("--fail-if=p99(message) > 1h").run().expect(1);
     assert_eq!(outcome.report["gates"][0]["failed"], true, "no sample never passes");
 }
@@ -77,16 +79,12 @@ fn a_gate_without_a_sample_fails() {
 #[test]
 fn eleven_when_it_got_slower_than_the_baseline_allows() {
     let folder = tempfile::tempdir().expect("a folder");
-    let base = folder.path().join("base.json");
-    let base = base.to_str().expect("a path");
+    let base = path(&folder, "base.json");
     let fast = Sink::usual();
-    assert_eq!(Load::into_file(&fast, base).with("-c 1 --count 100").run().code, 0);
-    let slow = Sink::start(|turn| match turn.verb {
-        Verb::Dot => Act::After(Duration::from_millis(20)),
-        _ => Act::Usual,
-    });
+    assert_eq!(Load::into_file(&fast, &base).with("-c 1 --count 100").run().code, 0);
+    let slow = Sink::answering(Verb::Dot, Act::After(Duration::from_millis(20)));
     let outcome =
-        Load::on(&slow).with("-c 1 --count 100 --max-regression 50% --baseline").arg(base).run().expect(11);
+        Load::on(&slow).with("-c 1 --count 100 --max-regression 50% --baseline").arg(&base).run().expect(11);
     let moves = outcome.report["baseline"].as_array().cloned().expect("moves");
     let of = |metric: &str| moves.iter().find(|one| one["metric"] == metric).cloned().expect("a metric");
     assert_eq!(of("p50(dot)")["verdict"], "regressed");
@@ -95,17 +93,16 @@ fn eleven_when_it_got_slower_than_the_baseline_allows() {
     assert_eq!(of("p99.9(message)")["verdict"], "not-compared", "100 messages say nothing of it");
     assert!(outcome.stderr.contains("p50(dot) worse by"), "{}", outcome.stderr);
     // Nothing is worse by a million percent.
-    Load::on(&slow).with("-c 1 --count 100 --max-regression 1000000% --baseline").arg(base).run().expect(0);
+    Load::on(&slow).with("-c 1 --count 100 --max-regression 1000000% --baseline").arg(&base).run().expect(0);
 }
 
 #[test]
 fn runs_of_different_shape_are_not_compared() {
     let folder = tempfile::tempdir().expect("a folder");
-    let base = folder.path().join("base.json");
-    let base = base.to_str().expect("a path");
+    let base = path(&folder, "base.json");
     let sink = Sink::usual();
-    Load::into_file(&sink, base).with("-c 1 --count 50").run();
-    let outcome = Load::on(&sink).with("-c 2 --count 50 --size 2KiB --baseline").arg(base).run().expect(11);
+    Load::into_file(&sink, &base).with("-c 1 --count 50").run();
+    let outcome = Load::on(&sink).with("-c 2 --count 50 --size 2KiB --baseline").arg(&base).run().expect(11);
     assert!(outcome.stderr.contains("connections was 1 and is 2"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("message was \"1024\" and is \"2048\""), "{}", outcome.stderr);
 }
@@ -115,15 +112,13 @@ fn twelve_when_the_generator_itself_was_late() {
     let sink = Sink::usual();
     let child =
         Load::on(&sink).with("--rate 200/s --duration 2s -c 4 --fail-if").arg("errors > 100%").spawn();
-    while sink.seen().messages.len() < 100 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("a hundred messages", || sink.seen().messages.len() >= 100);
     // The generator is held still; the server would have answered.
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::STOP).expect("a signal is sent");
     std::thread::sleep(Duration::from_millis(400));
     kill_process(pid, Signal::CONT).expect("a signal is sent");
-    let outcome = Outcome::of(&child.wait_with_output().expect("the program ends")).expect(12);
+    let outcome = Outcome::after(child).expect(12);
     assert_eq!(outcome.report["generator"]["saturated"], true);
     assert!(outcome.number("/generator/late") >= 40, "80 messages were due meanwhile");
     assert!(outcome.stderr.contains("saturated"), "{}", outcome.stderr);
@@ -131,10 +126,7 @@ fn twelve_when_the_generator_itself_was_late() {
 
 #[test]
 fn a_slow_target_is_not_taken_for_a_saturated_generator() {
-    let sink = Sink::start(|turn| match turn.verb {
-        Verb::Dot => Act::After(Duration::from_millis(50)),
-        _ => Act::Usual,
-    });
+    let sink = Sink::answering(Verb::Dot, Act::After(Duration::from_millis(50)));
     // Two sessions take 40 messages per second of the 100 that are due.
     let outcome =
         Load::on(&sink).with("--rate 100/s --duration 2s -c 2 --grace 20s --late-after 1s").run().expect(0);

@@ -1,9 +1,14 @@
 //! End to end with the server of this repository, as separate programs.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::files::{json, path};
+use crate::support::process::Process;
 use crate::support::{Load, Outcome};
 use crate::truth::check_delay;
 
@@ -24,68 +29,39 @@ fn smtpmock() -> &'static Path {
     })
 }
 
-/// A running server; ended when dropped.
+/// A running server and the files that it writes.
 struct Mock {
-    child: Child,
-    folder: tempfile::TempDir,
-    address: String,
+    process: Process,
+    folder: TempDir,
 }
 
 impl Mock {
     fn start(args: &[&str]) -> Mock {
         let folder = tempfile::tempdir().expect("a folder");
-        let ready = folder.path().join("ready.json");
-        let child = Command::new(smtpmock())
-            .args(["--records", "message", "--capture"])
-            .arg(folder.path().join("capture.jsonl"))
-            .arg("--ready-file")
-            .arg(&ready)
-            .arg("--report-json")
-            .arg(folder.path().join("report.json"))
-            .args(args)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut mock = Mock { child, folder, address: String::new() };
-        while !ready.exists() {
-            assert!(mock.child.try_wait().expect("a child").is_none(), "the server ended");
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        let line: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(&ready).expect("a file")).expect("JSON");
-        mock.address = line["smtp"][0].as_str().expect("an address").to_owned();
-        mock
+        let mut command = Command::new(smtpmock());
+        command.args(["--ready", "--records", "message", "--capture", &path(&folder, "capture.jsonl")]);
+        command.args(["--report-json", &path(&folder, "report.json")]).args(args);
+        Mock { process: Process::start(&mut command), folder }
     }
 
     fn capture(&self) -> String {
-        self.folder.path().join("capture.jsonl").to_str().expect("a path").to_owned()
+        path(&self.folder, "capture.jsonl")
     }
 
-    fn captured(&self, fits: impl Fn(&serde_json::Value) -> bool) -> u64 {
+    fn captured(&self, fits: impl Fn(&Value) -> bool) -> u64 {
         let text = std::fs::read_to_string(self.capture()).expect("a capture");
         let records = text.lines().map(|line| serde_json::from_str(line).expect("a record"));
         records.filter(|record| fits(record)).count() as u64
     }
 
     /// Stops the server and reads its report.
-    fn report(mut self) -> serde_json::Value {
-        let pid =
-            i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server is there");
-        assert!(self.child.wait().expect("an end").success());
-        let text = std::fs::read(self.folder.path().join("report.json")).expect("a report");
-        serde_json::from_slice(&text).expect("JSON")
+    fn report(self) -> Value {
+        assert_eq!(self.process.stopped().code(), Some(0));
+        json(&path(&self.folder, "report.json"))
     }
 
     fn load(&self, args: &str) -> Outcome {
-        Load::at(&self.address).with(args).arg("--verify").arg(&self.capture()).run()
-    }
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Load::at(&self.process.address().to_string()).with(args).arg("--verify").arg(&self.capture()).run()
     }
 }
 
@@ -142,7 +118,7 @@ fn what_the_server_measured_is_what_the_sender_says() {
     let fired = |rule: usize| report["rules"][rule]["fired"].as_u64().expect("a number");
     let refused = |stage: &str| {
         let codes = report["refused"][stage].as_object().cloned().unwrap_or_default();
-        codes.values().filter_map(serde_json::Value::as_u64).sum::<u64>()
+        codes.values().filter_map(Value::as_u64).sum::<u64>()
     };
     assert_eq!(measured("messages"), outcome.count("accepted"));
     assert_eq!(measured("sessions"), outcome.number("/sessions/dialed"));
@@ -192,7 +168,7 @@ fn steps_of_the_readme() -> Vec<(String, String)> {
 fn the_job_in_the_readme_does_what_it_says() {
     let folder = tempfile::tempdir().expect("a folder");
     let programs = smtpmock().parent().expect("a folder");
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let search_path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let steps = steps_of_the_readme();
     let names: Vec<&str> = steps.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -207,7 +183,7 @@ fn the_job_in_the_readme_does_what_it_says() {
         let output = Command::new("bash")
             .args(["-eu", "-o", "pipefail", "-c", run])
             .current_dir(folder.path())
-            .env("PATH", &path)
+            .env("PATH", &search_path)
             .env("MAX_REGRESSION", "0%")
             // The server outlives its step; its streams must not keep this test waiting.
             .stdout(std::fs::File::create(folder.path().join("out")).expect("a file"))
@@ -220,9 +196,7 @@ fn the_job_in_the_readme_does_what_it_says() {
     for file in ["run.json", "run.html", "run.hlog", "ci/smtp-baseline.json"] {
         assert!(folder.path().join(file).exists(), "{file}");
     }
-    let ready: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(folder.path().join("smtpmock.json")).expect("a file"))
-            .expect("JSON");
+    let ready = json(&path(&folder, "smtpmock.json"));
     let pid = ready["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the server is there");

@@ -1,34 +1,31 @@
 //! Reports: files, their form, and merging them.
 
-use std::path::Path;
-
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
 
+use crate::support::files::{json, path};
 use crate::support::program::plain;
 use crate::support::{Load, Outcome, Sink};
-
-fn path(folder: &tempfile::TempDir, name: &str) -> String {
-    folder.path().join(name).to_str().expect("a path").to_owned()
-}
-
-fn read(file: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(Path::new(file)).expect("a file")).expect("JSON")
-}
 
 /// Runs a closed loop and leaves its report in a file.
 fn report(sink: &Sink, args: &str, file: &str) -> Value {
     assert_eq!(Load::into_file(sink, file).with(args).run().code, 0);
-    read(file)
+    json(file)
 }
 
-fn decode(distribution: &Value) -> Histogram<u64> {
-    use base64::Engine as _;
-    let text = distribution["histogram"].as_str().expect("a text");
-    let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
-    let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+/// A histogram as it was written.
+fn decode(text: &str) -> Histogram<u64> {
+    let bytes = BASE64.decode(text).expect("base64");
+    Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram")
+}
+
+/// The histogram of a distribution in a report.
+fn histogram(distribution: &Value) -> Histogram<u64> {
+    let read = decode(distribution["histogram"].as_str().expect("a text"));
     // A histogram as read has the size it was written with; it must grow to be compared.
     let mut grown = Histogram::new(3).expect("a histogram");
     grown.add(read).expect("histograms add");
@@ -40,7 +37,7 @@ fn histograms_in_json_read_back_as_what_the_figures_beside_them_say() {
     let sink = Sink::usual();
     let outcome = Load::on(&sink).with("-c 2 --count 500").run().expect(0);
     let message = &outcome.report["latency"]["message"]["ok"];
-    let histogram = decode(message);
+    let histogram = histogram(message);
     assert_eq!(histogram.len(), 500);
     assert_eq!(Some(histogram.value_at_quantile(0.99)), message["p99_ns"].as_u64());
     assert_eq!(Some(histogram.max()), message["max_ns"].as_u64());
@@ -73,13 +70,13 @@ fn merged_runs_are_the_sum_of_both() {
     let second = report(&sink, "-c 3 --count 200", &b);
     let outcome = plain(&["merge", &a, &b, "--json", &whole, "--quiet", "--fail-if", "accepted != 500"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    let merged = read(&whole);
+    let merged = json(&whole);
     assert_eq!(merged["accounting"]["measured"]["accepted"], 500);
     assert_eq!(merged["settings"]["shape"]["connections"], 5);
     assert_eq!(merged["machines"].as_array().map(Vec::len), Some(2));
-    let mut sum = decode(&first["latency"]["rcpt"]["ok"]);
-    sum.add(decode(&second["latency"]["rcpt"]["ok"])).expect("histograms add");
-    assert_eq!(decode(&merged["latency"]["rcpt"]["ok"]), sum);
+    let mut sum = histogram(&first["latency"]["rcpt"]["ok"]);
+    sum.add(histogram(&second["latency"]["rcpt"]["ok"])).expect("histograms add");
+    assert_eq!(histogram(&merged["latency"]["rcpt"]["ok"]), sum);
     let outcome = plain(&["merge", &a, &a]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("in two of the reports"), "{}", outcome.stderr);
@@ -92,7 +89,7 @@ fn a_report_merged_alone_is_the_same_report() {
     let (one, again) = (path(&folder, "one.json"), path(&folder, "again.json"));
     let before = report(&sink, "-c 2 --rate 200/s --duration 1s --late-after 5s", &one);
     assert_eq!(plain(&["merge", &one, "--json", &again, "--quiet"]).code, 0);
-    assert_eq!(read(&again), before);
+    assert_eq!(json(&again), before);
 }
 
 #[test]
@@ -124,13 +121,8 @@ fn the_interval_log_is_read_by_its_own_reader() {
     let mut samples = 0;
     for entry in IntervalLogIterator::new(&bytes) {
         if let LogEntry::Interval(interval) = entry.expect("a line of the log") {
-            use base64::Engine as _;
             assert_eq!(interval.tag().map(|tag| tag.as_str().to_owned()).as_deref(), Some("message"));
-            let raw = base64::engine::general_purpose::STANDARD
-                .decode(interval.encoded_histogram())
-                .expect("base64");
-            let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut raw.as_slice()).expect("V2");
-            samples += histogram.len();
+            samples += decode(interval.encoded_histogram()).len();
         }
     }
     assert_eq!(samples, 400);

@@ -58,10 +58,7 @@ fn a_group_refused_at_data_is_reset_and_the_session_goes_on() {
 
 #[test]
 fn pipelining_is_left_when_the_server_does_not_offer_it() {
-    let sink = Sink::start(|turn| match turn.verb {
-        Verb::Ehlo => Act::Say("250 plain\r\n"),
-        _ => Act::Usual,
-    });
+    let sink = Sink::answering(Verb::Ehlo, Act::Say("250 plain\r\n"));
     let outcome = Load::on(&sink).with("-c 2 --count 10 --pipelining").run().expect(0);
     assert_eq!(outcome.count("accepted"), 10);
     assert_eq!(outcome.number("/sessions/without_pipelining"), 2);
@@ -84,10 +81,10 @@ fn what_is_no_reply_aborts_the_message_and_nothing_else() {
 
 #[test]
 fn an_endless_reply_is_cut_off() {
-    let sink = Sink::start(|turn| match turn.verb {
-        Verb::Banner => Act::Say(Box::leak(format!("220-{}", "x".repeat(1 << 20)).into_boxed_str())),
-        _ => Act::Usual,
-    });
+    let sink = Sink::answering(
+        Verb::Banner,
+        Act::Say(Box::leak(format!("220-{}", "x".repeat(1 << 20)).into_boxed_str())),
+    );
     let outcome = Load::on(&sink).with("-c 1 --count 1").run().expect(1);
     assert_eq!(outcome.report["accounting"]["measured"]["aborted_by"][0]["reason"], "protocol");
 }
@@ -150,10 +147,7 @@ fn a_source_address_is_bound_and_ipv6_is_spoken() {
 #[test]
 fn a_close_that_comes_with_the_last_reply_costs_no_message() {
     // The reply and the end of the connection arrive together, as one event.
-    let sink = Sink::start(|turn| match turn.verb {
-        Verb::Dot => Act::SayAndClose("250 taken, and good bye\r\n"),
-        _ => Act::Usual,
-    });
+    let sink = Sink::answering(Verb::Dot, Act::SayAndClose("250 taken, and good bye\r\n"));
     let outcome = Load::on(&sink).with("--rate 50/s --count 50 -c 4 --late-after 10s").run().expect(0);
     assert_eq!(outcome.count("accepted"), 50);
     assert_eq!(outcome.count("aborted"), 0);

@@ -93,10 +93,7 @@ fn failures_do_not_mix_with_successes() {
 #[test]
 fn the_warm_up_is_left_out_of_the_figures_and_counted_apart() {
     // The first connection of each session is slow, as caches and pools are at first.
-    let sink = Sink::start(|turn| match turn.verb {
-        Verb::Banner => Act::After(Duration::from_millis(300)),
-        _ => Act::Usual,
-    });
+    let sink = Sink::answering(Verb::Banner, Act::After(Duration::from_millis(300)));
     let outcome =
         Load::on(&sink).with("-c 4 --rate 100/s --duration 2s --warmup 1s --late-after 5s").run().expect(0);
     assert_eq!(outcome.number("/accounting/warmup/started"), 100);

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use crate::support::files::path;
+use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
 /// Captures what `sink` accepted, as `smtpmock --capture` would, changed by `edit`, while
 /// the program waits for the capture to become complete.
 fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("capture.jsonl");
+    let file = path(&folder, "capture.jsonl");
     std::fs::write(&file, "").expect("a file");
-    let child = Load::on(sink).with(args).arg("--verify").arg(file.to_str().expect("a path")).spawn();
+    let child = Load::on(sink).with(args).arg("--verify").arg(&file).spawn();
     // QUIT is the last that is sent: everything has been accepted by then.
-    while !sink.seen().verbs.contains_key(&Verb::Quit) {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    eventually("QUIT", || sink.seen().verbs.contains_key(&Verb::Quit));
     let mut records: Vec<Value> = sink
         .seen()
         .messages
@@ -30,7 +30,12 @@ fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcom
     for record in records {
         writeln!(out, "{record}").expect("a line");
     }
-    Outcome::of(&child.wait_with_output().expect("the program ends"))
+    Outcome::after(child)
+}
+
+/// The message of a record.
+fn message(record: &Value) -> &str {
+    record["msg_request"].as_str().expect("text")
 }
 
 fn named(outcome: &Outcome, list: &str) -> (u64, Vec<u64>) {
@@ -53,14 +58,8 @@ fn a_whole_capture_is_clean() {
 fn a_record_may_leave_out_the_last_line_end_and_relays_may_add_trace_fields() {
     let sink = Sink::usual();
     let outcome = verify(&sink, "-c 1 --count 5", |records| {
-        let text = records[0]["msg_request"]
-            .as_str()
-            .expect("text")
-            .strip_suffix("\r\n")
-            .expect("a line end")
-            .to_owned();
-        records[0]["msg_request"] = text.into();
-        let text = records[1]["msg_request"].as_str().expect("text");
+        records[0]["msg_request"] = message(&records[0]).strip_suffix("\r\n").expect("a line end").into();
+        let text = message(&records[1]);
         records[1]["msg_request"] = format!("Received: from a\r\n\tby b; today\r\n{text}").into();
     });
     outcome.expect(0);
@@ -70,9 +69,9 @@ fn a_record_may_leave_out_the_last_line_end_and_relays_may_add_trace_fields() {
 fn lost_duplicated_and_altered_messages_are_named() {
     let sink = Sink::usual();
     let outcome = verify(&sink, "-c 1 --count 50", |records| {
-        let text = records[7]["msg_request"].as_str().expect("text");
+        let text = message(&records[7]);
         records[7]["msg_request"] = text.replacen("fox", "cow", 1).into();
-        let text = records[8]["msg_request"].as_str().expect("text");
+        let text = message(&records[8]);
         records[8]["msg_request"] = format!("X-Added: 1\r\n{text}").into();
         let twice = records[20].clone();
         records.push(twice);
@@ -91,7 +90,7 @@ fn lost_duplicated_and_altered_messages_are_named() {
 fn a_token_exchanged_between_messages_is_an_alteration() {
     let sink = Sink::usual();
     let outcome = verify(&sink, "-c 1 --count 5 --size 100..5000 --seed 3", |records| {
-        let text = records[2]["msg_request"].as_str().expect("text");
+        let text = message(&records[2]);
         let other = text.replacen("-000000000002-", "-000000000004-", 1);
         records[2]["msg_request"] = other.into();
     })
@@ -105,7 +104,7 @@ fn text_that_is_not_utf8_comes_as_base64() {
     use base64::Engine as _;
     let sink = Sink::usual();
     let outcome = verify(&sink, "-c 1 --count 3", |records| {
-        let text = records[1]["msg_request"].as_str().expect("text").to_owned();
+        let text = message(&records[1]).to_owned();
         let coded = base64::engine::general_purpose::STANDARD.encode(text);
         records[1] = json!({ "msg": true, "msg_request_base64": coded });
     });
@@ -123,7 +122,7 @@ fn what_was_refused_must_not_be_there_and_what_is_in_doubt_may() {
     });
     let note = Arc::clone(&refused);
     let outcome = verify(&sink, "-c 1 --count 10", move |records| {
-        let text = records[0]["msg_request"].as_str().expect("text").to_owned();
+        let text = message(&records[0]).to_owned();
         *note.lock().expect("a lock") = text.clone();
         // A record under the refused message's name: its digest cannot be right either.
         let forged = text.replacen("-000000000000-", "-000000000002-", 1);

@@ -1,4 +1,4 @@
-//! The scanner of message data against one that looks at each octet, however the data are cut.
+//! The scanner of message data against the plainest one there is, however the data are cut.
 //!
 //! The first byte chooses how the data are cut.
 #![no_main]
@@ -6,9 +6,14 @@
 use libfuzzer_sys::fuzz_target;
 use smtpmock::smtp::DataScanner;
 
+#[allow(dead_code, reason = "shared with the tests, which look at command lines too")]
+#[path = "../../support/oracle.rs"]
+mod oracle;
+
 fuzz_target!(|data: &[u8]| {
     let [cut, data @ ..] = data else { return };
-    let expected = naive(data);
+    let oracle::Data { content, end } = oracle::data(data);
+    let expected = (content, end);
     for size in [data.len().max(1), usize::from(*cut) + 1] {
         assert_eq!(scan(data, size), expected, "cut into pieces of {size}");
     }
@@ -28,28 +33,6 @@ fn scan(data: &[u8], size: usize) -> Found {
             return (content, Some(consumed));
         }
         assert_eq!(scan.consumed, piece.len(), "data that have not ended are consumed whole");
-    }
-    (content, None)
-}
-
-/// Line by line, where only CRLF ends a line (RFC 5321 section 4.5.2).
-fn naive(data: &[u8]) -> Found {
-    let mut content = Vec::new();
-    let mut at = 0;
-    while at < data.len() {
-        let rest = &data[at..];
-        let end = rest.windows(2).position(|pair| pair == b"\r\n").map(|position| position + 2);
-        let line = &rest[..end.unwrap_or(rest.len())];
-        if line == b".\r\n" {
-            return (content, Some(at + 3));
-        }
-        content.extend_from_slice(match line {
-            // It may still turn out to be the end: nothing is told of it yet.
-            b".\r" => b"",
-            [b'.', unstuffed @ ..] => unstuffed,
-            line => line,
-        });
-        at += line.len();
     }
     (content, None)
 }

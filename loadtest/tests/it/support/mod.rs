@@ -1,7 +1,15 @@
-//! A scriptable server and a way to run the program against it.
+//! A scriptable server, a way to run the program against it, and what is shared with the server's own tests.
 
-pub(crate) mod program;
-pub(crate) mod sink;
+pub(crate) mod files; // paths in a temporary folder, and JSON in them
+pub(crate) mod program; // `smtpload`, run with its report read
+pub(crate) mod sink; // an SMTP server that does what a test's script says
+
+#[allow(dead_code, reason = "shared with the tests of `smtpmock`, which use the rest")]
+#[path = "../../../../tests/support/process.rs"]
+pub(crate) mod process; // a server as a process of its own
+#[allow(dead_code, reason = "shared with the tests of `smtpmock`, which use the rest")]
+#[path = "../../../../tests/support/waiting.rs"]
+pub(crate) mod waiting; // patience, and waiting without an event
 
 pub(crate) use program::{Load, Outcome};
 pub(crate) use sink::{Act, Sink, Verb};

@@ -68,12 +68,17 @@ impl Load {
     }
 
     pub(crate) fn run(self) -> Outcome {
-        Outcome::of(&self.spawn().wait_with_output().expect("the program ends"))
+        Outcome::after(self.spawn())
     }
 }
 
 impl Outcome {
-    pub(crate) fn of(output: &Output) -> Outcome {
+    /// Waits for the end of a program that runs.
+    pub(crate) fn after(child: Child) -> Outcome {
+        Outcome::of(&child.wait_with_output().expect("the program ends"))
+    }
+
+    fn of(output: &Output) -> Outcome {
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         Outcome {
             code: output.status.code().unwrap_or(-1),

@@ -89,6 +89,12 @@ impl Sink {
         Sink::start(|_| Act::Usual)
     }
 
+    /// A server that takes everything but this, which it always answers so.
+    pub(crate) fn answering(verb: Verb, act: Act) -> Sink {
+        Sink::start(move |turn| if turn.verb == verb { act.clone() } else { Act::Usual })
+    }
+
+    /// A server that does what the script says.
     pub(crate) fn start(script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
         Sink::listen("127.0.0.1:0", script)
     }

@@ -1,23 +1,10 @@
-//! A server, and what it found.
+//! Clients as they all begin, and what a server found.
 
+use smtpmock::Server;
 use smtpmock::stats::Finding;
-use smtpmock::{Config, Server};
 
 use crate::support::client::Client;
 use crate::support::figures::after_sessions;
-
-/// A server with one rule; none where it is empty.
-pub(crate) fn with_rule(rule: &str) -> Server {
-    start(rule, Config::default())
-}
-
-pub(crate) fn start(rule: &str, config: Config) -> Server {
-    let config = match rule {
-        "" => config,
-        rule => config.rule(rule.parse().unwrap_or_else(|error| panic!("{rule}: {error}"))),
-    };
-    Server::start(config).expect("a server")
-}
 
 /// A client behind the reply to HELO.
 pub(crate) fn client(server: &Server) -> Client {

@@ -1,0 +1,35 @@
+//! The mail that the benchmarks send: one for all, so that their figures are about the same thing.
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
+use std::error::Error;
+use std::io::Read;
+
+pub(crate) const EHLO: &[u8] = b"EHLO client.example.com\r\n";
+
+/// The commands of a mail transaction in front of its data, each with the code of the reply to it.
+pub(crate) const ENVELOPE: [(&[u8], &[u8]); 3] = [
+    (b"MAIL FROM:<sender@example.com>\r\n", b"250"),
+    (b"RCPT TO:<recipient@example.com>\r\n", b"250"),
+    (b"DATA\r\n", b"354"),
+];
+
+/// This many octets of text in lines.
+pub(crate) fn text_lines(size: usize) -> Vec<u8> {
+    let line = b"The quick brown fox jumps over the lazy dog. 0123456789 and so on, 76 columns.\r\n";
+    line.iter().copied().cycle().take(size).collect()
+}
+
+/// Message data of this text, with their final dot.
+pub(crate) fn data(text: &[u8]) -> Vec<u8> {
+    [text, b"\r\n.\r\n"].concat()
+}
+
+/// Reads one reply and fails unless it has this code.
+pub(crate) fn expect(server: &mut impl Read, code: &[u8]) -> Result<(), Box<dyn Error>> {
+    let mut reply = [0; 512];
+    let length = server.read(&mut reply)?;
+    if reply[..length].starts_with(code) {
+        return Ok(());
+    }
+    Err(format!("got {:?}", String::from_utf8_lossy(&reply[..length])).into())
+}

@@ -1,0 +1,232 @@
+//! A program as a process of its own: waited for by what it writes, asked to end, looked at from outside.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::waiting::PATIENCE;
+
+/// What a process that has ended left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Runs a command that ends by itself.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Process::spawn(command).ended()
+    }
+
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that ended it, if one did.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// The only line on standard error.
+    pub(crate) fn complaint(&self) -> &str {
+        let (line, rest) = self.stderr.split_once('\n').expect("a line on standard error");
+        assert!(rest.is_empty() && line.starts_with("smtpmock: "), "{self:?}");
+        line
+    }
+}
+
+/// A server that runs. It is killed when this is dropped, and when whoever waits for it loses patience.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Killed,
+    output: BufReader<ChildStdout>,
+    errors: BufReader<ChildStderr>,
+    /// The line that says where it listens, as it was printed.
+    pub(crate) ready_line: String,
+}
+
+impl Process {
+    /// Starts a command that prints a ready line, and waits for it.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut process = Self::spawn(command);
+        process.ready_line = within_patience(process.pid(), || ready_line(&mut process.output));
+        if process.ready_line.is_empty() {
+            panic!("it ended before it was ready: {:?}", process.ended());
+        }
+        process
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = Killed(child.expect("the program starts"));
+        let output = BufReader::new(child.0.stdout.take().expect("piped"));
+        let errors = BufReader::new(child.0.stderr.take().expect("piped"));
+        Self { child, output, errors, ready_line: String::new() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// The addresses of the ready line.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let ready: Value = serde_json::from_str(&self.ready_line).expect("JSON");
+        let addresses = ready["smtp"].as_array().expect("an array").iter();
+        addresses.map(|address| address.as_str().expect("text").parse().expect("an address")).collect()
+    }
+
+    /// The first of its addresses.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses()[0]
+    }
+
+    /// Waits for a line on standard output that has this in it.
+    pub(crate) fn wait_for_output(&mut self, text: &str) -> String {
+        within_patience(self.pid(), || find_line(&mut self.output, text))
+    }
+
+    /// Waits for a line on standard error that has this in it.
+    pub(crate) fn wait_for_error(&mut self, text: &str) -> String {
+        within_patience(self.pid(), || find_line(&mut self.errors, text))
+    }
+
+    /// Sends a signal by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits for its end, which something else must bring about. The output is what followed that was waited for.
+    pub(crate) fn ended(mut self) -> Ended {
+        within_patience(self.pid(), || self.drain())
+    }
+
+    /// The same while nobody reads its standard output.
+    pub(crate) fn ended_unread(mut self) -> Ended {
+        within_patience(self.pid(), || {
+            self.child.0.wait().expect("a child");
+            self.drain()
+        })
+    }
+
+    /// Asks it to end and waits until it has.
+    pub(crate) fn stopped(self) -> Ended {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    fn drain(&mut self) -> Ended {
+        let Self { child, output, errors, .. } = self;
+        // Both at once: it must not wait for either to be read.
+        let (stdout, stderr) = thread::scope(|scope| {
+            let stderr = scope.spawn(|| rest(errors));
+            (rest(output), stderr.join().expect("readable"))
+        });
+        Ended { status: child.0.wait().expect("a child"), stdout, stderr }
+    }
+
+    /// Processor time that it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = self.proc_file("stat");
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().expect("fields after the name").split_whitespace().collect();
+        // proc_pid_stat(5): utime and stime are fields 14 and 15, the state after the name is field 3.
+        let ticks = [14, 15].map(|field: usize| fields[field - 3].parse::<u64>().expect("a number"));
+        // A tick is a hundredth of a second, as every Linux has them.
+        Duration::from_millis(ticks.iter().sum::<u64>() * 10)
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = self.proc_file("status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        line.split_whitespace().nth(1).expect("a size").parse().expect("a number")
+    }
+
+    fn proc_file(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.pid())).expect("a running process on Linux")
+    }
+}
+
+/// A failed test leaves no process behind.
+#[derive(Debug)]
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // One that has ended is no matter.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The same command in a process that may have this many file descriptors.
+pub(crate) fn limited(descriptors: usize, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
+    limited.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    limited
+}
+
+fn signal(pid: u32, name: &str) {
+    let script = format!("kill -{name} {pid}");
+    assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success(), "{script}");
+}
+
+/// Works with a process, which is killed when patience ends: what is waited for ends then too.
+fn within_patience<T>(pid: u32, work: impl FnOnce() -> T) -> T {
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(move |scope| {
+        let watch = scope.spawn(move || {
+            let hangs = is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+            if hangs {
+                eprintln!("process {pid} hangs");
+                signal(pid, "KILL");
+            }
+            hangs
+        });
+        let result = work();
+        drop(done);
+        assert!(!watch.join().expect("a watch"), "the program hangs");
+        result
+    })
+}
+
+/// The ready line, or nothing if the output ends without one.
+fn ready_line(output: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    // With --log the start is logged before or behind it.
+    while output.read_line(&mut line).expect("UTF-8") > 0 && !line.starts_with('{') {
+        line.clear();
+    }
+    line
+}
+
+/// Reads up to a line that has this in it.
+fn find_line(input: &mut impl BufRead, text: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(input.read_line(&mut line).expect("UTF-8") > 0, "it ended without {text:?}");
+    }
+    line
+}
+
+fn rest(input: &mut impl Read) -> String {
+    let mut text = String::new();
+    input.read_to_string(&mut text).expect("UTF-8");
+    text
+}

@@ -1,0 +1,36 @@
+//! A server in this process, and what its addresses say.
+
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+
+use smtpmock::{Config, Server};
+
+/// A server on a free port.
+pub(crate) fn start(config: Config) -> Server {
+    Server::start(config).expect("a server on a free port")
+}
+
+/// A server with these rules.
+pub(crate) fn with_rules(rules: &[&str]) -> Server {
+    start(ruled(Config::default(), rules))
+}
+
+/// The configuration with these rules behind its own.
+pub(crate) fn ruled(config: Config, rules: &[&str]) -> Config {
+    let rule = |rule: &&str| rule.parse().unwrap_or_else(|error| panic!("{error}"));
+    rules.iter().map(rule).fold(config, Config::rule)
+}
+
+/// Nobody listens there.
+pub(crate) fn is_refused(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// Where there is none, a line says that a test is cut short.
+pub(crate) fn has_ipv6() -> bool {
+    let has_it = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    if !has_it {
+        println!("skipped: IPv6, which this machine does not have");
+    }
+    has_it
+}
