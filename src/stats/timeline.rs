@@ -64,7 +64,7 @@ impl Timeline {
         exists.then_some(Self { scale, ..Self::default() })
     }
 
-    /// The same for a clock that started so much earlier, to the second.
+    /// The same for a clock that started so much earlier, to an interval: what is long past is known no closer.
     #[cfg(feature = "report")]
     pub(crate) fn shifted(&self, by: Duration) -> Self {
         let mut shifted = Self { scale: self.scale, ..Self::default() };
