@@ -30,12 +30,18 @@ struct Shape {
     reuses_session: bool,
     /// Messages that each client sends in one round.
     messages: usize,
+    /// Of either server: what two cost more than one, two of the floor cost more too.
+    threads: usize,
 }
 
-const SHAPES: [Shape; 3] = [
-    Shape { name: "1 KiB, session reused", size: 1024, reuses_session: true, messages: 1000 },
-    Shape { name: "1 KiB, session per message", size: 1024, reuses_session: false, messages: 300 },
-    Shape { name: "64 KiB, session reused", size: 64 * 1024, reuses_session: true, messages: 500 },
+const REUSED: Shape =
+    Shape { name: "1 KiB, session reused", size: 1024, reuses_session: true, messages: 1000, threads: 1 };
+
+const SHAPES: [Shape; 4] = [
+    REUSED,
+    Shape { name: "1 KiB, session per message", reuses_session: false, messages: 300, ..REUSED },
+    Shape { name: "64 KiB, session reused", size: 64 * 1024, messages: 500, ..REUSED },
+    Shape { name: "1 KiB, reused, two shards", threads: 2, ..REUSED },
 ];
 
 fn main() -> ExitCode {
@@ -63,8 +69,8 @@ fn compare() -> Result<bool> {
         let mut floor = Vec::new();
         let mut mock = Vec::new();
         for _ in 0..rounds {
-            floor.push(Server::null_sink()?.cpu_per_message(shape)?);
-            mock.push(Server::smtpmock()?.cpu_per_message(shape)?);
+            floor.push(Server::null_sink(shape.threads)?.cpu_per_message(shape)?);
+            mock.push(Server::smtpmock(shape.threads)?.cpu_per_message(shape)?);
         }
         let ratio = median(mock.iter().zip(&floor).map(|(mock, floor)| mock / floor).collect());
         is_fine &= ratio <= ALARM;
@@ -90,19 +96,20 @@ struct Server {
 }
 
 impl Server {
-    fn null_sink() -> Result<Self> {
+    fn null_sink(threads: usize) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.env(SINK, "1");
-        Self::start(command, |port| port.to_string())
+        Self::start(command, |port| [port.to_string(), threads.to_string()])
     }
 
-    fn smtpmock() -> Result<Self> {
-        Self::start(Command::new(env!("CARGO_BIN_EXE_smtpmock")), |port| format!("--port={port}"))
+    fn smtpmock(shards: usize) -> Result<Self> {
+        let command = Command::new(env!("CARGO_BIN_EXE_smtpmock"));
+        Self::start(command, |port| [format!("--port={port}"), format!("--shards={shards}")])
     }
 
-    fn start(mut command: Command, port_argument: impl Fn(u16) -> String) -> Result<Self> {
+    fn start(mut command: Command, arguments: impl Fn(u16) -> [String; 2]) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let process = command.arg(port_argument(address.port())).stdout(Stdio::null()).spawn()?;
+        let process = command.args(arguments(address.port())).stdout(Stdio::null()).spawn()?;
         let server = Self { process, address };
         for _ in 0..500 {
             if TcpStream::connect(address).is_ok() {

@@ -2,12 +2,15 @@
 //!
 //! One read and one write per command, no parsing past the first byte and the final dot, no
 //! timers, no storage. It is a measuring stick, not a server: it trusts its client and does
-//! not do PIPELINING. Usage: `null_sink PORT` (listens on 127.0.0.1 until it is ended).
+//! not do PIPELINING. Usage: `null_sink PORT [THREADS]` (listens on 127.0.0.1 until it is ended; more threads
+//! than one share the port).
 
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
 const LISTENER: Token = Token(usize::MAX);
 const READ_BUFFER: usize = 64 * 1024;
@@ -21,11 +24,28 @@ struct Peer {
 }
 
 pub(crate) fn main() -> std::io::Result<()> {
-    let port = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    let Some(port) = port else {
-        return Err(std::io::Error::other("usage: null_sink PORT"));
+    let argument = |index| std::env::args().nth(index).map(|text| text.parse::<u16>());
+    let (Some(Ok(port)), Ok(threads)) = (argument(1), argument(2).unwrap_or(Ok(1))) else {
+        return Err(std::io::Error::other("usage: null_sink PORT [THREADS]"));
     };
-    let mut listener = TcpListener::bind(std::net::SocketAddr::from(([127, 0, 0, 1], port)))?;
+    for _ in 1..threads {
+        let listener = listen(port, true)?;
+        std::thread::spawn(move || run(listener));
+    }
+    run(listen(port, threads > 1)?)
+}
+
+fn listen(port: u16, is_shared: bool) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+    socket.listen(1024)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Serves whoever connects, on this thread.
+fn run(mut listener: TcpListener) -> std::io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
