@@ -91,6 +91,9 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Most reactor threads of a server: more than any machine this was made for has cores.
+    pub const MAX_SHARDS: usize = 256;
+
     /// The defaults: a free port on 127.0.0.1, every valid message accepted.
     pub fn new() -> Self {
         Self::default()
@@ -137,7 +140,7 @@ impl Config {
     }
 
     /// Reactor threads, each with a listening socket of its own on the shared port
-    /// (`SO_REUSEPORT`). Default 1, at most 256.
+    /// (`SO_REUSEPORT`). Default 1, at most [`MAX_SHARDS`](Self::MAX_SHARDS).
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = shards;

@@ -19,9 +19,6 @@ mod reporting;
 
 pub(crate) use reporting::{Limit, Reporting};
 
-/// As many reactor threads as `auto` starts at most; `Config` takes no more.
-const MAX_AUTO_SHARDS: usize = 256;
-
 /// Everything that can be typed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
@@ -370,7 +367,8 @@ fn unless_default(span: Span) -> Option<Duration> {
 fn shards(raw: &OsStr) -> Result<usize, Expected> {
     if raw == "auto" {
         let cpus = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        return Ok(cpus.min(MAX_AUTO_SHARDS));
+        return Ok(cpus.min(Config::MAX_SHARDS));
     }
-    values::count(raw).map_err(|_| Expected::new("auto, or a whole number from 1 to 256"))
+    values::count(raw)
+        .map_err(|_| Expected::new(format!("auto, or a whole number from 1 to {}", Config::MAX_SHARDS)))
 }

@@ -8,8 +8,6 @@ use crate::milestone::Goal;
 use crate::smtp::behaviour::MAX_DURATION;
 use crate::smtp::{DelayPoint, MAX_RECIPIENTS};
 
-/// More reactor threads than any machine this was made for has cores.
-const MAX_SHARDS: usize = 256;
 /// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
 
@@ -28,7 +26,7 @@ impl Config {
         }
         self.validate_behaviour()?;
         self.goals.iter().try_for_each(Goal::validate)?;
-        within("shards", self.shards, 1, MAX_SHARDS)?;
+        within("shards", self.shards, 1, Self::MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
         within("max_records", self.max_records, 1, usize::MAX)?;
