@@ -24,14 +24,16 @@ pub(crate) struct Behaviour {
 impl Behaviour {
     fn rules(&self) -> Vec<RuleStats> {
         let Some(state) = &self.state else { return Vec::new() };
-        let tallies = self.policy.tallies(&lock(state));
+        // Sessions wait for what is locked.
+        let totals = lock(state).totals();
         let stats =
             |(rule, tally): (String, Tally)| RuleStats { rule, reached: tally.reached, fired: tally.fired };
-        tallies.into_iter().map(stats).collect()
+        self.policy.tallies(&totals).into_iter().map(stats).collect()
     }
 
-    fn retries(&self) -> RetryStats {
-        self.retries.as_ref().map_or_else(RetryStats::default, |retries| lock(retries).stats())
+    /// What was seen since the last time.
+    fn take_retries(&self) -> Option<RetryStats> {
+        Some(lock(self.retries.as_deref()?).take_stats())
     }
 
     fn offers_pipelining(&self) -> bool {
@@ -43,7 +45,7 @@ impl Behaviour {
     }
 }
 
-/// What was read so far, by shard.
+/// What was read so far.
 #[derive(Debug)]
 pub(crate) struct Totals {
     clock: Clock,
@@ -51,7 +53,13 @@ pub(crate) struct Totals {
     /// At the start: the system counts from its own.
     overflows: Option<u64>,
     /// Locked by readers only.
-    by_shard: Mutex<Vec<Stats>>,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    by_shard: Vec<Stats>,
+    retries: RetryStats,
 }
 
 impl Totals {
@@ -61,7 +69,7 @@ impl Totals {
             clock: Clock::start(),
             started_at: wall_time(),
             overflows: accept_queue_overflows(),
-            by_shard: Mutex::default(),
+            sums: Mutex::default(),
         }
     }
 
@@ -72,7 +80,8 @@ impl Totals {
 
     /// Everything up to now.
     pub(crate) fn read(&self, shards: &[Arc<Control>], behaviour: &Behaviour) -> Stats {
-        let mut by_shard = lock(&self.by_shard);
+        let mut sums = lock(&self.sums);
+        let Sums { by_shard, retries } = &mut *sums;
         by_shard.resize_with(shards.len(), Stats::default);
         let mut stats = Stats::default();
         for (total, shard) in by_shard.iter_mut().zip(shards) {
@@ -86,7 +95,10 @@ impl Totals {
         stats.ends = self.clock.elapsed();
         stats.seed = behaviour.policy.seed;
         stats.rules = behaviour.rules();
-        stats.retries = behaviour.retries();
+        if let Some(news) = behaviour.take_retries() {
+            retries.merge(&news);
+        }
+        stats.retries = retries.clone();
         stats.pipelining.offered = behaviour.offers_pipelining();
         stats.health.accept_queue_overflows =
             self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));

@@ -44,9 +44,9 @@ impl Retries {
         }
     }
 
-    /// What was seen so far.
-    pub(crate) fn stats(&self) -> RetryStats {
-        self.stats.clone()
+    /// What was seen since the last time.
+    pub(crate) fn take_stats(&mut self) -> RetryStats {
+        std::mem::take(&mut self.stats)
     }
 
     fn take(&mut self, key: u64) -> Option<Deferral> {
@@ -96,7 +96,7 @@ mod tests {
                 expected.retried += u64::from(put_off.len() == 1);
                 expected.deferred += u64::from(*is_put_off && put_off.is_empty());
             }
-            prop_assert_eq!(&retries.stats(), &expected);
+            prop_assert_eq!(&retries.take_stats(), &expected);
             prop_assert_eq!(retries.waiting.len(), retries.order.len());
         }
     }
@@ -108,7 +108,7 @@ mod tests {
         retries.note(at(0), &keys, Some(at(0)));
         assert_eq!((retries.waiting.len(), retries.order.len()), (MOST, MOST));
         retries.note(at(1), &keys, None);
-        let RetryStats { deferred, retried, after, forgotten } = retries.stats();
+        let RetryStats { deferred, retried, after, forgotten } = retries.take_stats();
         assert_eq!((deferred, retried, forgotten), (MOST as u64 + 10, MOST as u64, 10));
         assert_eq!(after.count(), MOST as u64);
         assert_eq!((retries.waiting.len(), retries.order.len()), (0, 0));
@@ -119,6 +119,6 @@ mod tests {
         let mut retries = Retries::default();
         retries.note(at(1), &[7], Some(at(5)));
         retries.note(at(8), &[7], None);
-        assert_eq!(retries.stats().after.max().as_secs(), 3);
+        assert_eq!(retries.take_stats().after.max().as_secs(), 3);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address::AddressRules;
 use super::behaviour::{
-    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, State, Tally, needs_state, tallies,
+    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, Tally, needs_state, tallies,
 };
 use super::reply::{Reply, ReplyKind};
 
@@ -209,9 +209,10 @@ impl Policy {
     }
 
     /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
-    /// `fail_fast`, as far as they are set, by their settings' names.
-    pub fn tallies(&self, state: &State) -> Vec<(String, Tally)> {
-        tallies(self, state)
+    /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
+    /// [`State::totals`]: taken apart, so that a state that others wait for is not held while texts are made.
+    pub fn tallies(&self, totals: &[Tally]) -> Vec<(String, Tally)> {
+        tallies(self, totals)
     }
 
     /// What is to be asked at each stage.

@@ -254,9 +254,11 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
 
 /// Every rule that is on, as text, and its counts: those that were told in their order, then the server's own
 /// by the names of their settings.
-pub(in crate::smtp) fn tallies(policy: &Policy, state: &State) -> Vec<(String, Tally)> {
+pub(in crate::smtp) fn tallies(policy: &Policy, totals: &[Tally]) -> Vec<(String, Tally)> {
+    // A rule that was never asked may have none.
+    let total = |rule: usize| totals.get(rule).copied().unwrap_or_default();
     let told = policy.book.rules().enumerate();
-    let told = told.map(|(index, rule)| (rule.to_string(), state.total(BUILT_INS.len() + index)));
+    let told = told.map(|(index, rule)| (rule.to_string(), total(BUILT_INS.len() + index)));
     let own = BUILT_INS.iter().filter(|own| own.is_on(policy));
-    told.chain(own.map(|&own| (own.name().to_owned(), state.total(own as usize)))).collect()
+    told.chain(own.map(|&own| (own.name().to_owned(), total(own as usize)))).collect()
 }

@@ -40,6 +40,11 @@ pub struct State {
 }
 
 impl State {
+    /// The counts of all rules, for [`Policy::tallies`](crate::smtp::Policy::tallies).
+    pub fn totals(&self) -> Vec<Tally> {
+        self.totals.clone()
+    }
+
     /// The counts of a rule.
     pub(super) fn total(&self, rule: usize) -> Tally {
         self.totals.get(rule).copied().unwrap_or_default()
