@@ -1,4 +1,5 @@
-//! Real clients: lettre, Python's smtplib, curl and swaks, where the machine has them.
+//! Real clients, where the machine has them: lettre, Python's smtplib, Ruby's Net::SMTP, curl, swaks, nodemailer,
+//! Postfix's smtp-source.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -24,9 +25,7 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
-            // Written past the capture of test output: a skipped part must be seen.
-            let _ =
-                writeln!(std::io::stderr(), "skipped: {program}, which this machine does not have ({error})");
+            note_skipped(program, &error.to_string());
             return None;
         }
     };
@@ -34,6 +33,11 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let output = child.wait_with_output().expect("the program ends");
     assert!(output.status.success(), "{program}: {output:?}");
     Some(output)
+}
+
+/// Written past the capture of test output: a skipped part must be seen.
+fn note_skipped(program: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {program}, which this machine does not have ({reason})");
 }
 
 /// These are clients as they should be, whatever they are told.
@@ -208,4 +212,80 @@ fn swaks_sends_a_message() {
     assert!(messages[0].msg_request().contains("from swaks"));
     assert!(messages[0].quit_sent() && messages[0].is_consistent());
     assert_nothing_found(&server, 1);
+}
+
+/// A pool of one connection: three messages in a session, one of them refused for a recipient.
+#[test]
+fn nodemailer_sends_messages_through_a_pool() {
+    const SCRIPT: &str = r#"
+const [host, port] = process.argv.slice(-2);
+const pool = require("nodemailer").createTransport({
+    host, port: Number(port), name: "client.example", pool: true, maxConnections: 1, ignoreTLS: true,
+});
+const mail = (to, text) => pool.sendMail({ from: "ann@example.com", to, subject: "Größe", text });
+(async () => {
+    const sent = await mail(["bob@example.com", "gone@example.com"], ".dots\n..at the start\n.\nend\n");
+    const refused = await mail("gone@example.com", "hi").catch((error) => error);
+    const again = await mail("carol@example.com", "hi");
+    pool.close();
+    console.log(JSON.stringify([sent.accepted, sent.rejected, refused.responseCode, again.response]));
+})();
+"#;
+    let is_there = Command::new("node").args(["-e", "require.resolve('nodemailer')"]).output();
+    if !is_there.is_ok_and(|output| output.status.success()) {
+        return note_skipped("nodemailer", "npm install nodemailer, and NODE_PATH to find it");
+    }
+    let config = Config::default().records(RecordMode::Message);
+    let server = start(config.not_registered_emails(["gone@example.com"]));
+    let port = server.port().to_string();
+    let output = run("node", &["-e", SCRIPT, "127.0.0.1", &port], "").expect("it ran before");
+    let told = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(told.trim(), r#"[["bob@example.com"],["gone@example.com"],550,"250 Received"]"#);
+    let messages = server.messages();
+    let accepted: Vec<_> = messages.iter().filter(|message| message.is_consistent()).collect();
+    assert_eq!(accepted.len(), 2, "{messages:?}");
+    assert!(accepted[0].msg_request().ends_with("\r\n\r\n.dots\r\n..at the start\r\n.\r\nend\r\n"));
+    assert_eq!(accepted[1].forward_paths(), ["carol@example.com"]);
+    assert_nothing_found(&server, server.stats().sessions.opened);
+}
+
+#[test]
+fn ruby_net_smtp_sends_a_message() {
+    const SCRIPT: &str = r#"
+require "net/smtp"
+host, port = ARGV
+Net::SMTP.start(host, port.to_i, "client.example") do |client|
+  client.send_message(".dots\n..at the start\n.\nend\n", "ann@example.com", ["bob@example.com", "carol@example.com"])
+  begin
+    client.send_message("hi\n", "ann@example.com", ["gone@example.com"])
+    abort "a recipient that is gone was accepted"
+  rescue Net::SMTPFatalError => error
+    abort error.message unless error.message.start_with?("550")
+  end
+end
+"#;
+    let config = Config::default().records(RecordMode::Message);
+    let server = start(config.not_registered_emails(["gone@example.com"]));
+    let port = server.port().to_string();
+    if run("ruby", &["-e", SCRIPT, "127.0.0.1", &port], "").is_none() {
+        return;
+    }
+    let messages = server.messages();
+    assert_eq!(messages[0].msg_request(), ".dots\r\n..at the start\r\n.\r\nend\r\n");
+    assert_eq!(messages[0].forward_paths(), ["bob@example.com", "carol@example.com"]);
+    assert_nothing_found(&server, 1);
+}
+
+/// The load generator that comes with Postfix, with a session for all messages of a client.
+#[test]
+fn postfix_smtp_source_delivers_all_it_sends() {
+    let server = start(Config::default());
+    let address = server.local_addr().to_string();
+    let arguments = ["-d", "-s", "4", "-m", "200", "-l", "5000", "-M", "client.example"];
+    let envelope = ["-f", "ann@example.com", "-t", "bob@example.com", &address];
+    if run("smtp-source", &[&arguments[..], &envelope].concat(), "").is_none() {
+        return;
+    }
+    assert_nothing_found(&server, 4);
+    assert_eq!(server.stats().messages.accepted, 200);
 }
