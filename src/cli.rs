@@ -11,6 +11,7 @@ mod flags;
 mod goflags;
 mod help;
 mod outputs;
+mod stray;
 mod sum;
 mod values;
 
@@ -104,7 +105,7 @@ pub(crate) fn parse(
     if end == End::Help {
         argv.push("--help".into());
     }
-    if let Some(error) = refusal(&end, &table) {
+    if let Some(error) = refusal(&end, &given, &table) {
         read(&argv, &given, &table)?;
         return Err(error);
     }
@@ -214,9 +215,10 @@ fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
 }
 
 /// Why reading ended, where that is an error.
-fn refusal(end: &End, table: &[Flag]) -> Option<Failure> {
+fn refusal(end: &End, given: &[Given], table: &[Flag]) -> Option<Failure> {
     let text = match end {
         End::Complete | End::Help => return None,
+        End::Stray(stray) => return stray::refusal(stray, given, table),
         End::NoName(typed) => {
             format!("bad flag syntax: {typed}: expected a name behind one or two dashes, like --port")
         }

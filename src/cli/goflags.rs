@@ -1,13 +1,13 @@
 //! Go's conventions for flags (package `flag`), normalised to one spelling: `--kebab-name=value`.
 //!
 //! Pure. One dash or two, `=` or a following argument, go-smtp-mock's name or the kebab-case one;
-//! a boolean takes no following argument; the first argument that is no flag ends it all, and what
-//! stands behind it is ignored without a word.
+//! a boolean takes no following argument; the first argument that is no flag ends it all.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::flag::{Arity, Flag};
+use super::stray::Stray;
 
 /// One value of one flag, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,10 @@ impl Given {
 /// Why there is nothing more to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// All of it is read, or the rest is not for us.
+    /// All of it is read.
     Complete,
+    /// An argument that is no flag.
+    Stray(Stray),
     /// `-h`, `-help` or `--help`.
     Help,
     /// A flag that does not exist, as it was typed.
@@ -55,12 +57,16 @@ pub(super) struct Typed {
 pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[Flag]) -> (Vec<Given>, End) {
     let mut arguments = arguments.into_iter();
     let mut given = Vec::new();
+    // The flag before, if it stands alone.
+    let mut switch = None;
     let end = loop {
         let Some(argument) = arguments.next() else {
             break End::Complete;
         };
         let Some((typed, value)) = split(&argument) else {
-            break End::Complete;
+            let text = |argument: OsString| argument.to_string_lossy().into_owned();
+            let rest = arguments.map(text).collect();
+            break End::Stray(Stray { argument: text(argument), switch, rest });
         };
         if typed.name.is_empty() || typed.name.starts_with('-') {
             break End::NoName(argument.to_string_lossy().into_owned());
@@ -71,18 +77,27 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
         let Some(flag) = flags.iter().find(|flag| flag.is_called(&typed.name)) else {
             break End::Unknown(typed);
         };
+        let is_alone = value.is_none() && flag.arity == Arity::Switch;
         let value = match (value, flag.arity) {
             (Some(value), _) => Some(value),
             (None, Arity::Switch) => Some(OsString::from("true")),
             (None, Arity::Value | Arity::Repeated) => arguments.next(),
         };
         let (kebab, typed) = (flag.kebab.clone(), format!("{}{}", typed.dashes, typed.name));
+        switch = is_alone.then(|| typed.clone());
         let Some(value) = value else {
             break End::NoValue { typed, kebab };
         };
         given.push(Given { kebab, value, typed });
     };
     (given, end)
+}
+
+/// The name of the flag that an argument is; `None` when it is no flag.
+pub(super) fn name_of(argument: &str) -> Option<&str> {
+    let name = argument.strip_prefix('-')?;
+    let name = name.strip_prefix('-').unwrap_or(name).split('=').next()?;
+    (!name.is_empty()).then_some(name)
 }
 
 /// Name and `=value` of an argument; `None` when it is no flag: `-`, `--`, or without a dash.

@@ -91,7 +91,8 @@ Values:
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
-  --sessionTimeout=30. Flags end at the first argument without a dash.
+  --sessionTimeout=30. Where all flags are its, what stands behind the first argument without
+  a dash is ignored, as it does.
   Every flag but --version and --merge-reports has an environment variable, which the flag overrides:
   --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none.
   In the file of --config it is session-timeout = \"30s\"; variables and flags override the file.

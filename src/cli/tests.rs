@@ -278,3 +278,36 @@ fn ports_and_hosts_that_can_not_be_are_failures_of_the_start() {
         assert!(text.contains(arguments[0]) && text.contains(arguments[1]), "{text}");
     }
 }
+
+#[test]
+fn what_is_no_flag_is_ignored_in_a_command_line_of_the_reference() {
+    for arguments in [
+        &["foo", "-port", "2525"][..],
+        &["-log", "false", "-port", "2525"],
+        &["--port=0", "-", "-failFast=x"],
+        &["-v=false", "--", "-host", "nowhere"],
+        &["--ready", "--"],
+    ] {
+        assert!(matches!(parsed(arguments, &[]), Ok(Action::Run(_))), "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_is_no_flag_is_refused_in_any_other() {
+    for (arguments, expected) in [
+        (
+            &["--report", "yes", "--exit-after", "1s"][..],
+            "\"yes\" behind --report: expected --report, --report=true or",
+        ),
+        (
+            &["-log", "false", "--expect", "messages == 3"],
+            "\"false\" behind -log: expected -log, -log=true or -log=false",
+        ),
+        (&["--session-timeout", "5s", "foo"], "\"foo\": expected a flag, like --port"),
+        (&["-port", "0", "--", "--expect=messages == 3"], "\"--\": expected a flag"),
+        (&["--ready", ""], "\"\" behind --ready: expected --ready, --ready=true or --ready=false"),
+    ] {
+        let Err(Failure::Usage(text)) = parsed(arguments, &[]) else { panic!("{arguments:?}") };
+        assert!(text.starts_with("unexpected argument ") && text.contains(expected), "{text}");
+    }
+}

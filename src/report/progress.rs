@@ -16,8 +16,8 @@ pub(super) fn line(difference: &Stats, total: &Stats) -> String {
     let refused: u64 = total.stages.iter().flat_map(|(_, stage)| stage.refused.values()).sum();
     let state = if total.degraded().is_empty() { "" } else { "  DEGRADED" };
     format!(
-        "{:>5} s  {:>6}/s  {} messages  {} open  {refused} refused  think p50 {} p99 {}  service p99 {}{state}",
-        total.ends.as_secs(),
+        "{:>7.1} s  {:>6}/s  {} messages  {} open  {refused} refused  think p50 {} p99 {}  service p99 {}{state}",
+        total.ends.as_secs_f64(),
         rate(difference),
         total.messages.accepted,
         total.sessions_open(),

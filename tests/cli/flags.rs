@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::support::client::Client;
-use crate::support::program::{command, start, start_command};
+use crate::support::program::{command, run, start, start_command};
 use crate::support::server::has_ipv6;
 
 #[test]
@@ -47,7 +47,7 @@ fn integers_are_read_as_go_reads_them() {
 }
 
 #[test]
-fn what_stands_behind_the_flags_is_ignored() {
+fn what_stands_behind_flags_of_the_reference_is_ignored() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     for stop in ["foo", "-", "--"] {
@@ -55,6 +55,15 @@ fn what_stands_behind_the_flags_is_ignored() {
         assert_ne!(program.address().port().to_string(), port);
         assert_eq!(program.stopped().stderr, "");
     }
+}
+
+/// A check that nobody reads would be kept whatever happens.
+#[test]
+fn what_would_be_ignored_of_any_other_command_line_is_refused() {
+    let ended = run(["--report", "yes", "--expect=messages == 3"]);
+    let expected =
+        "smtpmock: unexpected argument \"yes\" behind --report: expected --report, --report=true or";
+    assert!(ended.code() == Some(2) && ended.complaint().starts_with(expected), "{ended:?}");
 }
 
 #[test]
