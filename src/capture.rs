@@ -136,9 +136,17 @@ struct Gathering<'a> {
 
 impl Write for Gathering<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    /// A line comes in many small pieces.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let before = self.lines.len();
         self.lines.extend_from_slice(bytes);
-        self.queue.note_progress();
-        Ok(bytes.len())
+        if before / WRITE_AT != self.lines.len() / WRITE_AT {
+            self.queue.note_progress();
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
