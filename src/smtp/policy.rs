@@ -203,14 +203,15 @@ impl Policy {
     }
 
     /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
-    /// that share no [`State`] are no less right without it, except for these.
+    /// that share no [`State`](super::behaviour::State) are no less right without it, except for these.
     pub fn needs_state(&self) -> bool {
         needs_state(self)
     }
 
     /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
     /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
-    /// [`State::totals`]: taken apart, so that a state that others wait for is not held while texts are made.
+    /// [`State::totals`](super::behaviour::State::totals): taken apart, so that a state that others wait for is not
+    /// held while texts are made.
     pub fn tallies(&self, totals: &[Tally]) -> Vec<(String, Tally)> {
         tallies(self, totals)
     }
