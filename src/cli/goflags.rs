@@ -64,9 +64,7 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
             break End::Complete;
         };
         let Some((typed, value)) = split(&argument) else {
-            let text = |argument: OsString| argument.to_string_lossy().into_owned();
-            let rest = arguments.map(text).collect();
-            break End::Stray(Stray { argument: text(argument), switch, rest });
+            break End::Stray(Stray { argument, switch, rest: arguments.collect() });
         };
         if typed.name.is_empty() || typed.name.starts_with('-') {
             break End::NoName(argument.to_string_lossy().into_owned());
@@ -93,15 +91,8 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
     (given, end)
 }
 
-/// The name of the flag that an argument is; `None` when it is no flag.
-pub(super) fn name_of(argument: &str) -> Option<&str> {
-    let name = argument.strip_prefix('-')?;
-    let name = name.strip_prefix('-').unwrap_or(name).split('=').next()?;
-    (!name.is_empty()).then_some(name)
-}
-
 /// Name and `=value` of an argument; `None` when it is no flag: `-`, `--`, or without a dash.
-fn split(argument: &OsStr) -> Option<(Typed, Option<OsString>)> {
+pub(super) fn split(argument: &OsStr) -> Option<(Typed, Option<OsString>)> {
     let bytes = argument.as_bytes();
     let rest = bytes.strip_prefix(b"-").filter(|rest| !rest.is_empty())?;
     let (dashes, rest) = match rest.strip_prefix(b"-") {

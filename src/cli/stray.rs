@@ -3,9 +3,11 @@
 //! go-smtp-mock ignores it all without a word, so a command line made for it is taken as it takes it. Any other is
 //! refused: an `--expect` that nobody reads would be a check that can't fail.
 
+use std::ffi::{OsStr, OsString};
+
 use super::Failure;
 use super::flag::Flag;
-use super::goflags::{Given, name_of};
+use super::goflags::{Given, split};
 
 /// The flags of go-smtp-mock 2.5.1.
 pub(super) const REFERENCE: &[&str] = &[
@@ -62,19 +64,19 @@ pub(super) const REFERENCE: &[&str] = &[
 /// What reading ended at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stray {
-    pub(super) argument: String,
+    pub(super) argument: OsString,
     /// The flag right before it, if that takes no value from behind.
     pub(super) switch: Option<String>,
-    pub(super) rest: Vec<String>,
+    pub(super) rest: Vec<OsString>,
 }
 
 /// Why it can't be ignored; `None` where it can.
 pub(super) fn refusal(stray: &Stray, given: &[Given], table: &[Flag]) -> Option<Failure> {
-    let typed = given.iter().map(|given| given.typed.as_str());
-    let mut names = typed.chain(stray.rest.iter().map(String::as_str)).filter_map(name_of);
+    let typed = given.iter().map(|given| OsStr::new(&given.typed));
+    let mut flags = typed.chain(stray.rest.iter().map(OsString::as_os_str)).filter_map(split);
     let is_ours = |name: &str| !REFERENCE.contains(&name) && table.iter().any(|flag| flag.is_called(name));
     let ends_flags = stray.argument == "--" && stray.rest.is_empty();
-    if ends_flags || !names.any(is_ours) {
+    if ends_flags || !flags.any(|(flag, _)| is_ours(&flag.name)) {
         return None;
     }
     let Stray { argument, switch, .. } = stray;

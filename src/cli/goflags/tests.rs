@@ -66,8 +66,8 @@ fn every_flag_of_the_reference_is_there() {
 #[test]
 fn a_switch_takes_no_following_argument() {
     let (given, end) = normalised(&["-log", "false", "-port", "1"]);
-    let (switch, rest) = (Some("-log".to_owned()), vec!["-port".to_owned(), "1".to_owned()]);
-    let stray = Stray { argument: "false".to_owned(), switch, rest };
+    let (switch, rest) = (Some("-log".to_owned()), vec!["-port".into(), "1".into()]);
+    let stray = Stray { argument: "false".into(), switch, rest };
     assert_eq!((given, end), (vec![pair("log", "true")], End::Stray(stray)));
     let (given, _) = normalised(&["-log=false"]);
     assert_eq!(given, [pair("log", "false")]);
@@ -77,8 +77,8 @@ fn a_switch_takes_no_following_argument() {
 fn flags_end_at_the_first_argument_that_is_none() {
     for stop in ["foo", "-", "--", ""] {
         let (given, end) = normalised(&["-port", "1", stop, "-host", "x", "-nosuch", "---"]);
-        let rest = ["-host", "x", "-nosuch", "---"].map(str::to_owned).to_vec();
-        let stray = Stray { argument: stop.to_owned(), switch: None, rest };
+        let rest = ["-host", "x", "-nosuch", "---"].map(OsString::from).to_vec();
+        let stray = Stray { argument: stop.into(), switch: None, rest };
         assert_eq!((given, end), (vec![pair("port", "1")], End::Stray(stray)), "{stop:?}");
     }
 }
