@@ -356,7 +356,7 @@ impl Config {
         self
     }
 
-    /// What counts as an address. Default [`AddressRules::Compat`].
+    /// What counts as a HELO name and as an address. Default [`AddressRules::Lenient`].
     #[must_use]
     pub fn addresses(mut self, rules: AddressRules) -> Self {
         self.policy.addresses = rules;

@@ -218,7 +218,7 @@ impl Message {
         let reverse_path = self.reverse_path().unwrap_or_default();
         let peer = address_literal(self.peer_addr);
         // With AddressRules::Any the client may have given any name; the header stays valid.
-        let helo = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::Compat);
+        let helo = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::default());
         let helo = helo.map_or(peer.as_str().into(), |name| text(name.as_bytes()));
         let with = if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" };
         let forward_paths = self.forward_paths();

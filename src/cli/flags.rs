@@ -179,9 +179,11 @@ fn behaviour() -> Vec<Flag> {
         Flag::new(
             "addresses",
             "RULES",
-            "What counts as an address: compat (go-smtp-mock's and more), rfc5321 (strict) or any",
+            "What counts as a HELO name and an address: lenient (what go-smtp-mock or RFC 5321 accepts), compat \
+             (no names of one label, as go-smtp-mock has it), rfc5321 (strict) or any",
             one_of(
                 &[
+                    ("lenient", AddressRules::Lenient),
                     ("compat", AddressRules::Compat),
                     ("rfc5321", AddressRules::Rfc5321),
                     ("any", AddressRules::Any),
@@ -189,7 +191,7 @@ fn behaviour() -> Vec<Flag> {
                 Config::addresses,
             ),
         )
-        .defaults_to("compat"),
+        .defaults_to("lenient"),
     ]
 }
 

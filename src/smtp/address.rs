@@ -1,4 +1,4 @@
-//! HELO names and the paths of MAIL and RCPT, under three sets of rules.
+//! HELO names and the paths of MAIL and RCPT, under four sets of rules.
 
 use std::net::Ipv6Addr;
 
@@ -39,11 +39,26 @@ fn class_of(octet: u8) -> u8 {
 }
 
 /// What counts as a HELO name and as an address.
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, HeloName, Path};
+///
+/// let helo = |rules| HeloName::parse(b"EHLO my_service", rules).is_some();
+/// assert!(helo(AddressRules::Lenient) && helo(AddressRules::Any));
+/// assert!(!helo(AddressRules::Compat) && !helo(AddressRules::Rfc5321));
+///
+/// let path = Path::parse_reverse(b"MAIL FROM:<root@vm>", AddressRules::Lenient);
+/// assert_eq!(path.unwrap().mailbox(), b"root@vm");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressRules {
+    /// What go-smtp-mock accepts and what RFC 5321 section 4.1.2 allows: [`Compat`](Self::Compat) with every
+    /// domain of the RFC, so that a host name of one label is enough (`EHLO vm`, `root@vm`). In HELO and EHLO
+    /// an underscore counts as a letter, as in the names of containers.
+    #[default]
+    Lenient,
     /// What go-smtp-mock accepts, and what RFC 5321 asks of every server beside it: the null
     /// reverse-path, `<postmaster>`, quoted local parts, address literals, source routes, A-labels.
-    #[default]
     Compat,
     /// The grammar of RFC 5321 section 4.1.2 to the letter.
     Rfc5321,
@@ -62,6 +77,7 @@ impl<'a> HeloName<'a> {
         let is_ehlo = starts_with_ignoring_case(line, b"EHLO");
         let name = match rules {
             AddressRules::Any => argument.trim_ascii(),
+            AddressRules::Lenient => argument.strip_prefix(b" ").filter(|name| is_lenient_helo_name(name))?,
             AddressRules::Compat => argument.strip_prefix(b" ").filter(|name| is_compat_helo_name(name))?,
             AddressRules::Rfc5321 => argument
                 .strip_prefix(b" ")
@@ -115,9 +131,13 @@ impl<'a> Path<'a> {
         let argument = &line[command.len()..];
         let mailbox = match rules {
             AddressRules::Any => unchecked_mailbox(argument),
+            AddressRules::Lenient => {
+                let strict = || bracketed(trim_regex_space(argument), is_special, is_lenient_mailbox);
+                reference_mailbox(argument, is_lenient_domain).or_else(strict)?
+            }
             AddressRules::Compat => {
                 let strict = || bracketed(trim_regex_space(argument), is_special, is_compat_mailbox);
-                reference_mailbox(argument).or_else(strict)?
+                reference_mailbox(argument, is_reference_domain).or_else(strict)?
             }
             AddressRules::Rfc5321 => bracketed(argument, is_special, is_rfc_mailbox)?,
         };
@@ -173,14 +193,14 @@ fn trim_regex_space(argument: &[u8]) -> &[u8] {
 }
 
 /// The address go-smtp-mock's pattern would capture: words, spaces and `<` in front, then
-/// `local@domain`, then any number of `>`.
-fn reference_mailbox(argument: &[u8]) -> Option<&[u8]> {
+/// `local@domain`, then any number of `>`. Which domains there are is the caller's.
+fn reference_mailbox(argument: &[u8], is_domain: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
     let end = argument.iter().rposition(|&octet| octet != b'>')? + 1;
     let argument = &argument[..end];
     let at = memchr::memchr(b'@', argument)?;
     let (front, domain) = (&argument[..at], &argument[at + 1..]);
     let start = local_part_start(front)?;
-    (may_stand_before(&front[..start]) && is_reference_domain(domain)).then_some(&argument[start..])
+    (may_stand_before(&front[..start]) && is_domain(domain)).then_some(&argument[start..])
 }
 
 /// White space, `<`, letters and digits of any script.
@@ -311,6 +331,27 @@ fn is_compat_mailbox(mailbox: &[u8]) -> bool {
     split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
 }
 
+// --- what either accepts -------------------------------------------------------------------------
+
+/// Go-smtp-mock's dotted decimals are among the RFC's domains, and its literals among the RFC's.
+fn is_lenient_helo_name(name: &[u8]) -> bool {
+    is_host_name(name) || is_unusual_domain(name) || is_address_literal(name)
+}
+
+/// A domain by the RFC's grammar with `_` among the letters: services of container networks are called so.
+fn is_host_name(name: &[u8]) -> bool {
+    is_domain_of(name, |octet| octet == b'_' || octet.is_ascii_alphanumeric())
+}
+
+fn is_lenient_domain(domain: &[u8]) -> bool {
+    is_reference_domain(domain) || is_rfc_domain(domain)
+}
+
+fn is_lenient_mailbox(mailbox: &[u8]) -> bool {
+    let is_domain = |domain: &[u8]| is_lenient_domain(domain) || is_address_literal(domain);
+    split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
+}
+
 // --- the grammar of RFC 5321 section 4.1.2 -------------------------------------------------------
 
 fn is_rfc_mailbox(mailbox: &[u8]) -> bool {
@@ -350,11 +391,16 @@ fn is_atext(octet: u8) -> bool {
 
 /// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`.
 fn is_rfc_domain(domain: &[u8]) -> bool {
-    let is_edge = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_alphanumeric);
+    is_domain_of(domain, |octet| octet.is_ascii_alphanumeric())
+}
+
+/// The same with other octets than letters and digits for `Let-dig`.
+fn is_domain_of(domain: &[u8], is_let_dig: impl Fn(u8) -> bool) -> bool {
+    let is_edge = |octet: Option<&u8>| octet.is_some_and(|&octet| is_let_dig(octet));
     let is_sub_domain = |label: &[u8]| {
         is_edge(label.first())
             && is_edge(label.last())
-            && label.iter().all(|&octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && label.iter().all(|&octet| is_let_dig(octet) || octet == b'-')
     };
     domain.split(|&octet| octet == b'.').all(is_sub_domain)
 }

@@ -144,3 +144,25 @@ fn an_address_with_port_0_of_its_own_gets_its_own() {
     let addresses = program.addresses();
     assert_ne!(addresses[0].port(), addresses[1].port());
 }
+
+#[test]
+fn names_of_one_label_are_refused_where_the_rules_for_addresses_ask_for_it() {
+    const HELO_REFUSED: &str = "501 HELO requires domain address or valid address literal";
+    const MAIL_REFUSED: &str = "501 MAIL FROM requires valid email address";
+    let accepted = ["250 Received", "250 Received", "250 Received"];
+    let cases: [(&[&str], [&str; 3]); 5] = [
+        (&[], accepted),
+        (&["--addresses", "lenient"], accepted),
+        (&["--addresses", "any"], accepted),
+        (&["--addresses", "compat"], [HELO_REFUSED, HELO_REFUSED, MAIL_REFUSED]),
+        (&["--addresses", "rfc5321"], ["250 Received", HELO_REFUSED, "250 Received"]),
+    ];
+    for (arguments, replies) in cases {
+        let program = start(arguments);
+        let mut client = Client::greeted(program.address());
+        let told = ["EHLO vm", "EHLO web_1"].map(|line| client.command(line));
+        client.ehlo();
+        let [one_label, underscore] = told.each_ref().map(String::as_str);
+        assert_eq!([one_label, underscore, &client.command("MAIL FROM:<root@vm>")], replies, "{arguments:?}");
+    }
+}

@@ -1,12 +1,12 @@
 //! HELO names and paths: `Compat` equals go-smtp-mock's patterns and the documented additions, `Rfc5321`
-//! the grammar's own examples.
+//! the grammar's own examples, `Lenient` the one with the domains of the other.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 use regex_syntax::hir::{Class, HirKind};
 use smtpmock::smtp::{AddressRules, Command, HeloName, Path, Verb};
 
-use crate::support::reference::{self, additions};
+use crate::support::reference::{self, additions, lenient};
 
 const ADDRESS_PARTS: &[&str] = &[
     "a",
@@ -82,6 +82,8 @@ const ADDRESS_PARTS: &[&str] = &[
     "@relay.example:",
     "@relay.example,@b.example:",
     "example.com",
+    "vm",
+    "web_1",
     "[127.0.0.1]",
     "[IPv6:::1]",
 ];
@@ -139,6 +141,34 @@ proptest! {
         let mailbox = Path::parse_forward(&line, AddressRules::Compat).map(|path| path.mailbox().to_vec());
         let expected = reference::forward_path(&line);
         equals_or_adds(mailbox, expected, additions::rcpt(&line))?;
+    }
+
+    #[test]
+    fn lenient_accepts_the_forms_of_the_reference_with_the_domains_of_the_rfc(
+        helo in line(&["HELO ", "ehlo ", "EHLO  ", "HELO"]),
+        mail in line(&["MAIL FROM:", "mail from:", "MAIL FROM: ", "MAIL FROM"]),
+        rcpt in line(&["RCPT TO:", "rcpt to:", "RCPT TO:\t", "RCPT"]),
+    ) {
+        prop_assert_eq!(HeloName::parse(&helo, AddressRules::Lenient).is_some(), lenient::helo(&helo));
+        prop_assert_eq!(Path::parse_reverse(&mail, AddressRules::Lenient).is_some(), lenient::mail(&mail));
+        prop_assert_eq!(Path::parse_forward(&rcpt, AddressRules::Lenient).is_some(), lenient::rcpt(&rcpt));
+    }
+
+    #[test]
+    fn what_a_stricter_set_accepts_lenient_accepts_as_the_same(
+        helo in line(&["HELO ", "EHLO "]), mail in line(&["MAIL FROM:"]), rcpt in line(&["RCPT TO:"]),
+    ) {
+        for rules in [AddressRules::Compat, AddressRules::Rfc5321] {
+            if let Some(name) = HeloName::parse(&helo, rules) {
+                prop_assert_eq!(HeloName::parse(&helo, AddressRules::Lenient), Some(name));
+            }
+            if let Some(path) = Path::parse_reverse(&mail, rules) {
+                prop_assert_eq!(Path::parse_reverse(&mail, AddressRules::Lenient), Some(path));
+            }
+            if let Some(path) = Path::parse_forward(&rcpt, rules) {
+                prop_assert_eq!(Path::parse_forward(&rcpt, AddressRules::Lenient), Some(path));
+            }
+        }
     }
 
     #[test]
@@ -222,6 +252,59 @@ fn compat_sees_every_class_of_characters_as_the_reference_does() {
     }
     assert!(edges.len() > 2000, "{} edges", edges.len());
     assert!(differing.is_empty(), "{} differ: {:?}", differing.len(), &differing[..differing.len().min(40)]);
+}
+
+/// What clients call themselves on a machine or in a container whose name is `vm`, `25aea30808b2` or `web_1`, and how
+/// go-smtp-mock takes it.
+const NAMES_OF_CLIENTS: &[(&str, &str, bool)] = &[
+    ("PHPMailer, emailjs, sendemail, swaks, curl, smtp-source, lettre", "EHLO vm", false),
+    ("the same in a container", "EHLO 25aea30808b2", false),
+    ("the same as a service of a compose file", "EHLO mail_worker_1", false),
+    ("the same where the first label is such a name", "EHLO web_1.internal", false),
+    (".NET's SmtpClient", "EHLO DESKTOP-4F1K2", false),
+    ("smtp-source falls back to it", "HELO vm", false),
+    ("Go's net/smtp, Ruby's Net::SMTP, curl without a host name", "EHLO localhost", true),
+    ("PHPMailer without a host name", "EHLO localhost.localdomain", true),
+    ("nodemailer, smtplib, lettre without a domain", "EHLO [127.0.0.1]", true),
+    ("smtplib over IPv6, MailKit", "EHLO [IPv6:fe80::1]", true),
+    ("Jakarta Mail on a machine with a domain", "EHLO build-7.corp.example.com", true),
+    ("a network whose top-level label has digits", "EHLO node1.k8s", false),
+];
+
+#[test]
+fn lenient_accepts_the_names_that_clients_give_themselves() {
+    for &(client, line, is_accepted_by_reference) in NAMES_OF_CLIENTS {
+        let name = HeloName::parse(line.as_bytes(), AddressRules::Lenient);
+        assert_eq!(name.map(|name| name.as_bytes()), Some(&line.as_bytes()[5..]), "{client}");
+        let compat = HeloName::parse(line.as_bytes(), AddressRules::Compat);
+        assert_eq!(compat.is_some(), is_accepted_by_reference, "{client}: {line}");
+    }
+}
+
+#[test]
+fn lenient_accepts_the_senders_and_recipients_of_machines_without_a_domain() {
+    for (line, mailbox) in [
+        ("MAIL FROM:<root@vm>", "root@vm"),
+        ("MAIL FROM: <www-data@25aea30808b2>", "www-data@25aea30808b2"),
+        ("mail from:root@vm", "root@vm"),
+        ("MAIL FROM:<\"a b\"@vm>", "\"a b\"@vm"),
+        ("MAIL FROM:<@relay,@other:root@vm>", "root@vm"),
+        ("MAIL FROM:<a@1-2--3.4>", "a@1-2--3.4"),
+    ] {
+        let path = Path::parse_reverse(line.as_bytes(), AddressRules::Lenient);
+        assert_eq!(path.map(mailbox_of), Some(mailbox.to_owned()), "{line}");
+        assert_eq!(Path::parse_reverse(line.as_bytes(), AddressRules::Compat), None, "{line}");
+    }
+    for line in
+        ["MAIL FROM:<root@my_service>", "MAIL FROM:<root@-vm>", "MAIL FROM:<root@>", "MAIL FROM:<root>"]
+    {
+        assert_eq!(Path::parse_reverse(line.as_bytes(), AddressRules::Lenient), None, "{line}");
+    }
+    for line in
+        ["EHLO", "EHLO ", "EHLO -vm", "EHLO vm-", "EHLO vm.", "EHLO a b", "EHLO a..b", "EHLO [256.0.0.1]"]
+    {
+        assert_eq!(HeloName::parse(line.as_bytes(), AddressRules::Lenient), None, "{line}");
+    }
 }
 
 #[test]
@@ -342,11 +425,11 @@ type Parser = fn(&[u8]) -> Option<String>;
 /// MAIL's and RCPT's parsers under the RFC's grammar.
 fn parsers() -> [(&'static str, Parser); 2] {
     [
-        ("MAIL FROM:", |line| Path::parse_reverse(line, AddressRules::Rfc5321).map(mailbox)),
-        ("RCPT TO:", |line| Path::parse_forward(line, AddressRules::Rfc5321).map(mailbox)),
+        ("MAIL FROM:", |line| Path::parse_reverse(line, AddressRules::Rfc5321).map(mailbox_of)),
+        ("RCPT TO:", |line| Path::parse_forward(line, AddressRules::Rfc5321).map(mailbox_of)),
     ]
 }
 
-fn mailbox(path: Path<'_>) -> String {
+fn mailbox_of(path: Path<'_>) -> String {
     String::from_utf8(path.mailbox().to_vec()).expect("ASCII")
 }

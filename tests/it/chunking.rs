@@ -133,7 +133,12 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let flags = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2), any::<bool>());
-    let rules = prop_oneof![Just(AddressRules::Compat), Just(AddressRules::Rfc5321), Just(AddressRules::Any)];
+    let rules = prop_oneof![
+        Just(AddressRules::Lenient),
+        Just(AddressRules::Compat),
+        Just(AddressRules::Rfc5321),
+        Just(AddressRules::Any)
+    ];
     let keep = prop_oneof![Just(Keep::Nothing), Just(Keep::Envelope), Just(Keep::Message)];
     let limit = prop_oneof![Just(10_485_760), 1..80usize];
     (flags, rules, keep, limit).prop_map(

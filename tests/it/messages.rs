@@ -226,7 +226,7 @@ fn content_has_a_return_path_and_a_received_header() {
 fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such() {
     let server = start(Config::default().multiple_rcptto(true));
     let mut client = Client::greeted(server.local_addr());
-    client.expect("HELO client.example", "250 Received");
+    client.expect("HELO vm", "250 Received");
     client.mail("");
     client.rcpt("bob@example.com");
     client.rcpt("postmaster");
@@ -235,7 +235,7 @@ fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such
     assert_eq!(message.reverse_path().unwrap(), "");
     assert_eq!(message.forward_paths(), ["bob@example.com", "postmaster"]);
     let content = String::from_utf8(message.content()).unwrap();
-    assert!(content.starts_with("Return-Path: <>\r\n"), "{content}");
+    assert!(content.starts_with("Return-Path: <>\r\nReceived: from vm ("), "{content}");
     assert!(content.contains(" with SMTP id ") && !content.contains("for <"), "{content}");
 }
 

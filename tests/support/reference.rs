@@ -16,9 +16,9 @@ fn ipv4() -> String {
         .to_owned()
 }
 
-fn path_pattern(command: &str) -> Regex {
+fn path_pattern(command: &str, domain: &str) -> Regex {
     let pattern = format!(
-        r"\A(?i:{command}){SPACE}*(?i:(?:(?:[\p{{L}}\p{{N}}]|{SPACE})*?<?)*?({LOCAL}+(?:\.{LOCAL}+)*@{DOMAIN}))>*\z"
+        r"\A(?i:{command}){SPACE}*(?i:(?:(?:[\p{{L}}\p{{N}}]|{SPACE})*?<?)*?({LOCAL}+(?:\.{LOCAL}+)*@{domain}))>*\z"
     );
     Regex::new(&pattern).expect("a valid pattern")
 }
@@ -27,8 +27,8 @@ static HELO: LazyLock<Regex> = LazyLock::new(|| {
     let ipv4 = ipv4();
     Regex::new(&format!(r"\A(?i:helo|ehlo) ({DOMAIN}|{ipv4}|\[{ipv4}\])\z")).expect("a valid pattern")
 });
-static MAIL: LazyLock<Regex> = LazyLock::new(|| path_pattern("mail from:"));
-static RCPT: LazyLock<Regex> = LazyLock::new(|| path_pattern("rcpt to:"));
+static MAIL: LazyLock<Regex> = LazyLock::new(|| path_pattern("mail from:", DOMAIN));
+static RCPT: LazyLock<Regex> = LazyLock::new(|| path_pattern("rcpt to:", DOMAIN));
 static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)helo|ehlo|mail from:|rcpt to:|data|rset|noop|quit").expect("a valid pattern")
 });
@@ -73,7 +73,7 @@ pub(crate) mod additions {
     const OTHER_LITERAL: &str = r"\[([a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?):([!-Z^-~]+)\]";
     const ATOM: &str = r"[a-zA-Z0-9!#$%&'*+\-/=?^_`{|}~]+";
     const QUOTED: &str = r#""(?:[ !#-\[\]-~]|\\[ -~])*""#;
-    const RFC_DOMAIN: &str =
+    pub(super) const RFC_DOMAIN: &str =
         r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*";
 
     static HELO: LazyLock<Regex> = LazyLock::new(|| {
@@ -81,20 +81,20 @@ pub(crate) mod additions {
             .expect("a valid pattern")
     });
 
-    fn path(command: &str, special: &str) -> Regex {
-        let mailbox = format!(
-            r"(?:{ATOM}(?:\.{ATOM})*|{QUOTED})@(?:{DOMAIN}|{A_LABEL_DOMAIN}|{IPV4_LITERAL}|{OTHER_LITERAL})"
-        );
+    /// A path in brackets, with a domain like this or an address literal.
+    pub(super) fn path(command: &str, special: &str, domain: &str) -> Regex {
+        let mailbox =
+            format!(r"(?:{ATOM}(?:\.{ATOM})*|{QUOTED})@(?:{DOMAIN}|{domain}|{IPV4_LITERAL}|{OTHER_LITERAL})");
         let route = format!(r"(?:@{RFC_DOMAIN}(?:,@{RFC_DOMAIN})*:)?");
         Regex::new(&format!(r"\A(?i:{command}){SPACE}*<(?:{special}|{route}{mailbox})>\z"))
             .expect("a valid pattern")
     }
 
-    static MAIL: LazyLock<Regex> = LazyLock::new(|| path("mail from:", ""));
-    static RCPT: LazyLock<Regex> = LazyLock::new(|| path("rcpt to:", "(?i:postmaster)"));
+    static MAIL: LazyLock<Regex> = LazyLock::new(|| path("mail from:", "", A_LABEL_DOMAIN));
+    static RCPT: LazyLock<Regex> = LazyLock::new(|| path("rcpt to:", "(?i:postmaster)", A_LABEL_DOMAIN));
 
     /// The pattern matches, and a literal with a tag is either no IPv6 address or a valid one.
-    fn accepts(pattern: &Regex, line: &[u8]) -> bool {
+    pub(super) fn accepts(pattern: &Regex, line: &[u8]) -> bool {
         pattern.captures(line).is_some_and(|captures| {
             let (Some(tag), Some(content)) = (captures.get(1), captures.get(2)) else {
                 return true;
@@ -114,5 +114,37 @@ pub(crate) mod additions {
 
     pub(crate) fn rcpt(line: &[u8]) -> bool {
         accepts(&RCPT, line)
+    }
+}
+
+/// What the lenient rules accept: the reference's lines and the additions, with any domain of RFC 5321.
+pub(crate) mod lenient {
+    use super::additions::{self, RFC_DOMAIN, accepts, path};
+    use super::{DOMAIN, LazyLock, Regex, path_pattern};
+
+    /// Labels that `_` may stand in like a letter.
+    const HOST_LABEL: &str = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?";
+
+    static HELO: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(&format!(r"\A(?i:helo|ehlo) {HOST_LABEL}(?:\.{HOST_LABEL})*\z")).expect("a valid pattern")
+    });
+    static MAIL: LazyLock<[Regex; 2]> = LazyLock::new(|| patterns("mail from:", ""));
+    static RCPT: LazyLock<[Regex; 2]> = LazyLock::new(|| patterns("rcpt to:", "(?i:postmaster)"));
+
+    fn patterns(command: &str, special: &str) -> [Regex; 2] {
+        let domain = format!("(?:{DOMAIN}|(?-i:{RFC_DOMAIN}))");
+        [path_pattern(command, &domain), path(command, special, RFC_DOMAIN)]
+    }
+
+    pub(crate) fn helo(line: &[u8]) -> bool {
+        super::helo_name(line).is_some() || additions::helo(line) || HELO.is_match(line)
+    }
+
+    pub(crate) fn mail(line: &[u8]) -> bool {
+        MAIL[0].is_match(line) || accepts(&MAIL[1], line)
+    }
+
+    pub(crate) fn rcpt(line: &[u8]) -> bool {
+        RCPT[0].is_match(line) || accepts(&RCPT[1], line)
     }
 }

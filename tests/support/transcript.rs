@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value};
 use smtpmock::Config;
-use smtpmock::smtp::{DelayPoint, Policy, ReplyKind};
+use smtpmock::smtp::{AddressRules, DelayPoint, Policy, ReplyKind};
 
 /// One dialogue and the records it leaves.
 #[derive(Clone, Debug)]
@@ -162,8 +162,10 @@ fn delay_point(flag: &str) -> DelayPoint {
 }
 
 impl Case {
+    /// The settings, on top of those that go-smtp-mock's defaults are here.
     pub(crate) fn policy(&self) -> Policy {
         let mut policy = Policy::default();
+        policy.addresses = AddressRules::Compat;
         for setting in &self.settings {
             apply(&mut policy, setting);
         }
@@ -172,7 +174,7 @@ impl Case {
 
     /// The same settings for a whole server.
     pub(crate) fn server_config(&self) -> Config {
-        self.settings.iter().fold(Config::default(), configure)
+        self.settings.iter().fold(Config::default().addresses(AddressRules::Compat), configure)
     }
 
     /// The same settings as go-smtp-mock's flags.
@@ -181,7 +183,7 @@ impl Case {
             Value::String(text) => format!("-{flag}={text}"),
             other => format!("-{flag}={other}"),
         };
-        self.config.iter().map(flag).collect()
+        self.config.iter().map(flag).chain(["--addresses=compat".to_owned()]).collect()
     }
 
     /// How long the server waits for the client, where the case says so.

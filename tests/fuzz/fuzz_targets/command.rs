@@ -4,7 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use smtpmock::smtp::{AddressRules, Command, HeloName, LineScan, LineScanner, Path};
 
-const RULES: [AddressRules; 3] = [AddressRules::Compat, AddressRules::Rfc5321, AddressRules::Any];
+const RULES: [AddressRules; 4] =
+    [AddressRules::Lenient, AddressRules::Compat, AddressRules::Rfc5321, AddressRules::Any];
 
 fuzz_target!(|data: &[u8]| {
     let command = Command::parse(data);

@@ -56,6 +56,7 @@ fn policy(choice: u8) -> Policy {
     policy.addresses = match choice >> 5 & 3 {
         0 => AddressRules::Compat,
         1 => AddressRules::Rfc5321,
+        2 => AddressRules::Lenient,
         _ => AddressRules::Any,
     };
     policy
