@@ -8,7 +8,7 @@ mod stamp;
 use std::time::Duration;
 
 use crate::smtp::{Next, Portion, Stage, Step};
-use crate::stats::Stats;
+use crate::stats::{Ending, Stats};
 
 pub(crate) use retries::Retries;
 pub(crate) use stamp::Stamp;
@@ -21,9 +21,9 @@ pub(crate) struct Asked {
     pub(crate) since: Stamp,
 }
 
-/// How a session ended, as far as that was the server's doing.
+/// Why the server ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum Cause {
     /// After QUIT.
     Quit,
     /// The client was silent too long.
@@ -53,10 +53,13 @@ pub(crate) struct Probe {
     has_sent_mail: bool,
     /// DATA was accepted, and its final dot has not come.
     is_in_data: bool,
+    /// It was not welcomed.
+    is_refused: bool,
     was_told_to_go: bool,
     has_gone_on: bool,
     was_reset: bool,
-    ending: Option<Ending>,
+    /// Why the server ends it; `None` while that is left to the client.
+    cause: Option<Cause>,
     /// The client closed while it was owed a reply to this, for which it had waited so long.
     gave_up: Option<(Stage, Duration)>,
     data: DataProbe,
@@ -87,10 +90,11 @@ impl Probe {
             recipients: 0,
             has_sent_mail: false,
             is_in_data: false,
+            is_refused: false,
             was_told_to_go: false,
             has_gone_on: false,
             was_reset: false,
-            ending: None,
+            cause: None,
             gave_up: None,
             data: DataProbe::default(),
         }
@@ -100,7 +104,7 @@ impl Probe {
     pub(crate) fn note_step(&mut self, stats: &mut Stats, now: Stamp, step: &Step<'_>, size: usize) {
         let stage = step.stage;
         match stage {
-            Stage::Greeting => stats.sessions.refused += u64::from(!step.accepted),
+            Stage::Greeting => self.is_refused = !step.accepted,
             Stage::Message => self.note_message(stats, now, step.accepted, size as u64),
             _ => self.note_command(stats, now, stage),
         }
@@ -115,9 +119,9 @@ impl Probe {
         self.recipients += u32::from(stage == Stage::Rcpt && step.accepted);
         self.is_in_data |= stage == Stage::Data && step.accepted;
         if stage == Stage::Quit {
-            self.end(stats, Ending::Quit);
+            self.end(Cause::Quit);
         } else if step.next != Next::Continue && step.next != Next::Hold {
-            self.end(stats, Ending::Dismissed);
+            self.end(Cause::Dismissed);
         }
     }
 
@@ -229,47 +233,52 @@ impl Probe {
         self.was_reset = true;
     }
 
-    /// The server ends the session. Only the first reason counts, and none if a client that was owed a reply has
-    /// left before.
-    pub(crate) fn end(&mut self, stats: &mut Stats, ending: Ending) {
-        let has_left = self.gave_up.is_some() && matches!(ending, Ending::Dismissed | Ending::Stopped);
-        if has_left || self.ending.is_some() {
-            return;
-        }
-        self.ending = Some(ending);
-        let sessions = &mut stats.sessions;
-        *match ending {
-            Ending::Quit => &mut sessions.quit,
-            Ending::TimedOut => &mut sessions.timed_out,
-            Ending::Dismissed => &mut sessions.dismissed,
-            Ending::Stopped => &mut sessions.stopped,
-        } += 1;
+    /// The server ends the session. Only the first cause counts.
+    pub(crate) fn end(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
     }
 
-    /// The session is over.
-    pub(crate) fn close(&mut self, stats: &mut Stats, now: Stamp) {
+    /// The session is over; `has_spoken` if the client has sent at least one octet.
+    pub(crate) fn close(&mut self, stats: &mut Stats, now: Stamp, has_spoken: bool) {
         self.end_group(stats);
-        if self.ending.is_none() {
-            self.note_leaving(stats, now);
-        }
+        let ending = self.ending(has_spoken);
+        self.note_leaving(stats, now, ending);
         let sessions = &mut stats.sessions;
-        sessions.closed += 1;
-        sessions.silent += u64::from(self.commands == 0);
+        sessions.note_ending(ending);
         sessions.resets += u64::from(self.was_reset);
+        sessions.not_reused += u64::from(self.messages == 1 && matches!(ending, Ending::Quit | Ending::Left));
         sessions.duration.add(now.since(self.opened));
         sessions.messages.add(u64::from(self.messages));
         sessions.commands.add(u64::from(self.commands));
         stats.messages.aborted += u64::from(self.is_in_data);
+        stats.messages.broken_off += u64::from(self.is_in_data && ending == Ending::Left);
         stats.timeline.at(now.since_start()).closed += 1;
     }
 
-    /// The client has ended the session.
-    fn note_leaving(&self, stats: &mut Stats, now: Stamp) {
-        if let Some((stage, waited)) = self.gave_up {
-            stats.sessions.gave_up += 1;
-            stats.stages[stage].gave_up.add(waited);
-        } else {
-            stats.sessions.left += 1;
+    /// How the session ended. What a client was not sent yet is no reason for it to go: one that left before has
+    /// given up, whatever the server was about to do.
+    fn ending(&self, has_spoken: bool) -> Ending {
+        let has_left = self.gave_up.is_some() && !matches!(self.cause, Some(Cause::Quit | Cause::TimedOut));
+        match self.cause {
+            _ if has_left => Ending::GaveUp,
+            _ if self.is_refused => Ending::Refused,
+            Some(Cause::Quit) => Ending::Quit,
+            Some(Cause::Dismissed) => Ending::Dismissed,
+            Some(Cause::Stopped) => Ending::Stopped,
+            Some(Cause::TimedOut) | None if !has_spoken => Ending::Silent,
+            Some(Cause::TimedOut) => Ending::TimedOut,
+            None if self.was_told_to_go => Ending::Dismissed,
+            None => Ending::Left,
+        }
+    }
+
+    /// How long a client had waited, for a reply or without one, that ended the session.
+    fn note_leaving(&self, stats: &mut Stats, now: Stamp, ending: Ending) {
+        if ending == Ending::GaveUp {
+            if let Some((stage, waited)) = self.gave_up {
+                stats.stages[stage].gave_up.add(waited);
+            }
+        } else if self.cause.is_none() {
             let stage = if self.is_in_data { Stage::Message } else { self.last_stage };
             let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
             stats.stages[stage].left.add(now.since(since));

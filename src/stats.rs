@@ -9,6 +9,7 @@ mod expectation;
 mod findings;
 mod health;
 mod numbers;
+mod sessions;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub use expectation::{Expectation, Verdict};
 pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};
+pub(crate) use sessions::Ending;
+pub use sessions::SessionStats;
 pub use timeline::{Interval, Timeline};
 
 /// What adds up: over shards, and over time.
@@ -141,54 +144,6 @@ pub struct Stats {
     pub timeline: Timeline,
 }
 
-/// Connections, from accept to close.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct SessionStats {
-    /// Connections accepted.
-    pub opened: u64,
-    /// Not welcomed: greeted with a 4yz or 5yz reply, or dropped or left waiting by a rule in place of a greeting.
-    pub refused: u64,
-    /// Sessions that are over.
-    pub closed: u64,
-    /// Most open at a time, over all shards.
-    pub peak: Peak,
-    /// Clients that connected and sent nothing: readiness probes, port scans.
-    pub silent: u64,
-    /// Ended by QUIT.
-    pub quit: u64,
-    /// Ended by the client without QUIT while it was owed no reply; see [`StageStats::left`].
-    pub left: u64,
-    /// Ended by the client while it was owed a reply; see [`StageStats::gave_up`].
-    pub gave_up: u64,
-    /// Ended by the session timeout: the client was silent too long.
-    pub timed_out: u64,
-    /// Ended by the server because a rule, a limit or `fail_fast` says so.
-    pub dismissed: u64,
-    /// Still running when the time for a stop was up.
-    pub stopped: u64,
-    /// Connections reset by the client, however the session ended.
-    pub resets: u64,
-    /// Sessions in which the client, having been told 421, sent something other than QUIT (RFC 5321 section 3.8).
-    /// Not those that the server closed with it.
-    pub went_on_after_421: u64,
-    /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
-    pub early_talkers: u64,
-    /// From accept to close.
-    pub duration: Durations,
-    /// Messages accepted in a session.
-    pub messages: Numbers,
-    /// Commands in a session.
-    pub commands: Numbers,
-    /// From accept to the first MAIL.
-    pub first_mail: Durations,
-    /// Between one connection and the next, over all shards.
-    pub inter_arrival: Durations,
-}
-
-by_fields!(SessionStats: opened, refused, closed, peak, silent, quit, left, gave_up, timed_out, dismissed, stopped,
-    resets, went_on_after_421, early_talkers, duration, messages, commands, first_mail, inter_arrival);
-
 /// Mail transactions and message data.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -199,6 +154,8 @@ pub struct MessageStats {
     pub refused: u64,
     /// Messages whose session ended before their final dot.
     pub aborted: u64,
+    /// Those of them that the client broke off: it closed in the middle of the data, without QUIT and owed no reply.
+    pub broken_off: u64,
     /// Octets of accepted message texts.
     pub bytes: u64,
     /// From the 354 to the final dot. Not of messages that did not wait for the 354.
@@ -218,7 +175,7 @@ pub struct MessageStats {
     pub with_long_lines: u64,
 }
 
-by_fields!(MessageStats: accepted, refused, aborted, bytes, data_time, data_rate, longest_gap, recipients,
+by_fields!(MessageStats: accepted, refused, aborted, broken_off, bytes, data_time, data_rate, longest_gap, recipients,
     inspected, with_bare_lf, with_long_lines);
 
 impl MessageStats {

@@ -19,7 +19,7 @@ use super::resources::Resources;
 use super::shard::Context;
 use super::wheel::Timer;
 use crate::journal::Event;
-use crate::measure::{Asked, Ending, Probe, Stamp};
+use crate::measure::{Asked, Cause, Probe, Stamp};
 use crate::memory::Charge;
 use crate::smtp::behaviour::Environment;
 use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
@@ -255,13 +255,17 @@ impl<T: Transport> Connection<T> {
                 self.note_timeout(resources, "write");
                 Fate::Over
             }
-            Phase::Held(..) | Phase::Closing(_) | Phase::Lingering => Fate::Over,
+            Phase::Held(..) => {
+                self.probe.end(Cause::Dismissed);
+                Fate::Over
+            }
+            Phase::Closing(_) | Phase::Lingering => Fate::Over,
         }
     }
 
     /// The server stops and can't wait any longer: 421, as far as the peer takes it at once.
     pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
-        self.probe.end(&mut resources.gathering.stats, Ending::Stopped);
+        self.probe.end(Cause::Stopped);
         if matches!(self.phase, Phase::Open | Phase::Delayed(_)) {
             self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
             // The last words are not dripped: there is no time.
@@ -297,7 +301,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
-        self.probe.end(&mut resources.gathering.stats, Ending::TimedOut);
+        self.probe.end(Cause::TimedOut);
         let Origin { local_addr, peer_addr, .. } = self.origin;
         resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }

@@ -177,6 +177,11 @@ impl Session {
         incoming + self.record.msg_memory() + self.recipient_octets
     }
 
+    /// The client has sent at least one octet.
+    pub fn has_spoken(&self) -> bool {
+        self.has_spoken
+    }
+
     /// The client has sent the front of a command line and owes the rest.
     pub fn is_mid_line(&self) -> bool {
         matches!(&self.state, State::Commands(scanner) if scanner.is_mid_line())

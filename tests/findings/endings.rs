@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use smtpmock::Config;
+use smtpmock::smtp::Stage;
+use smtpmock::{Config, Server};
 
 use crate::found::{client, findings, names, only, send};
 use crate::support::client::Client;
-use crate::support::server::{start, with_rules};
+use crate::support::figures::{after_sessions, once};
+use crate::support::server::{ruled, start, with_rules};
 
 #[test]
 fn sessions_without_quit_are_found_when_they_are_the_rule() {
@@ -29,6 +31,83 @@ fn readiness_probes_need_not_quit() {
         Client::connect(server.local_addr()).leave();
     }
     assert_eq!(names(&server, 20), [""; 0]);
+}
+
+/// Connects and is refused: by a 421 with which the server closes. Half of them send QUIT behind it all the same.
+fn refused(server: &Server, count: u64) {
+    for number in 0..count {
+        let mut client = Client::connect(server.local_addr());
+        assert_eq!(client.reply(), "421 4.7.0 Try again later");
+        if number % 2 == 0 {
+            // The server may have closed by now.
+            let _ = client.try_send(b"QUIT\r\n");
+        }
+        client.leave();
+    }
+    after_sessions(server, count);
+}
+
+/// Refuses so many connections before it serves.
+fn refusing(count: u64, config: Config) -> Server {
+    let rule = format!("connect times={count} reply=\"421 4.7.0 Try again later\" close");
+    let server = start(ruled(config, &[&rule]));
+    refused(&server, count);
+    server
+}
+
+#[test]
+fn refused_sessions_are_that_and_nothing_else() {
+    let server = refusing(20, Config::default());
+    let sessions = server.stats().sessions;
+    assert_eq!((sessions.closed, sessions.refused, sessions.silent), (20, 20, 0));
+    assert_eq!((sessions.quit, sessions.left, sessions.dismissed), (0, 0, 0));
+    assert_eq!(names(&server, 20), [""; 0]);
+}
+
+#[test]
+fn refused_sessions_hide_no_lack_of_quit_in_those_that_were_served() {
+    let server = refusing(20, Config::default());
+    for _ in 0..20 {
+        client(&server).leave();
+    }
+    let text = only(&server, 40, "left-without-quit");
+    assert_eq!(text, "sent QUIT in 0 % of sessions: 20 of 20 were closed without it");
+}
+
+#[test]
+fn refused_sessions_hide_none_that_is_left_to_the_timeout() {
+    let server = refusing(20, Config::default().session_timeout(Duration::from_millis(300)));
+    let idle: Vec<_> = (0..10).map(|_| client(&server)).collect();
+    for mut client in idle {
+        assert!(client.reply().starts_with("421"));
+    }
+    let text = only(&server, 30, "left-to-time-out");
+    assert_eq!(text, "left 10 of 10 sessions to the server's timeout, without QUIT");
+}
+
+#[test]
+fn who_leaves_after_421_was_dismissed() {
+    let server = with_rules(&[r#"noop reply="421 4.3.2 Closing""#]);
+    for _ in 0..20 {
+        let mut client = client(&server);
+        client.expect("NOOP", "421 4.3.2 Closing");
+        client.leave();
+    }
+    assert_eq!(names(&server, 20), [""; 0]);
+    let sessions = server.stats().sessions;
+    assert_eq!((sessions.dismissed, sessions.left), (20, 0));
+}
+
+#[test]
+fn who_leaves_before_the_last_reply_has_given_up_on_it() {
+    let server = with_rules(&[r#"mail reply="451 4.3.2 Closing" delay=1m close"#]);
+    let mut client = client(&server);
+    client.send(b"MAIL FROM:<ann@example.com>\r\n");
+    once(&server, |stats| stats.stages[Stage::Mail].count == 1);
+    client.reset();
+    let stats = after_sessions(&server, 1);
+    assert_eq!((stats.sessions.gave_up, stats.sessions.dismissed), (1, 0));
+    assert_eq!(stats.stages[Stage::Mail].gave_up.count(), 1);
 }
 
 #[test]
@@ -66,6 +145,25 @@ fn breaking_off_in_the_data_is_found() {
     client.leave();
     let text = only(&server, 1, "data-broken-off");
     assert_eq!(text, "closed the connection in the middle of the data of 1 message");
+}
+
+#[test]
+fn breaking_off_is_found_beside_sessions_that_end_otherwise() {
+    let server = start(Config::default().session_timeout(Duration::from_millis(300)));
+    for leaves in [false, true, true] {
+        let mut client = client(&server);
+        client.envelope("ann@example.com", "bob@example.com");
+        client.data();
+        client.send(b"Subject: hi\r\n");
+        match leaves {
+            true => client.leave(),
+            false => assert!(client.reply().starts_with("421")),
+        }
+    }
+    // Sessions that time out, too, but without data.
+    assert!(client(&server).reply().starts_with("421"));
+    let text = only(&server, 4, "data-broken-off");
+    assert_eq!(text, "closed the connection in the middle of the data of 2 messages");
 }
 
 #[test]

@@ -47,6 +47,21 @@ fn connections_that_the_server_ends_are_not() {
     assert_eq!(names(&server, 60), [""; 0]);
 }
 
+#[test]
+fn connections_that_are_not_reused_are_found_beside_those_that_the_server_ends() {
+    let server = with_rules(&[r#"mail from=gone@example.com reply="550 5.1.0 Gone" close"#]);
+    for _ in 0..60 {
+        client(&server).command("MAIL FROM:<gone@example.com>");
+    }
+    for _ in 0..50 {
+        let mut client = client(&server);
+        send(&mut client, "hi\r\n");
+        client.quit();
+    }
+    let text = only(&server, 110, "connections-not-reused");
+    assert_eq!(text, "opened 50 connections for a message each and reused none");
+}
+
 fn offering_pipelining() -> Server {
     start(Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\r\n250 PIPELINING"))
 }

@@ -77,6 +77,6 @@ impl<T: Transport> Connection<T> {
     }
 
     pub(super) fn measure_end(&mut self, resources: &mut Resources) {
-        self.probe.close(&mut resources.gathering.stats, resources.woken);
+        self.probe.close(&mut resources.gathering.stats, resources.woken, self.session.has_spoken());
     }
 }

@@ -8,6 +8,7 @@ use super::wire::Wire;
 use super::{Peer, ROUNDING, World};
 use crate::net::shard::HOLD_LIMIT;
 use crate::smtp::{Next, Policy, ReplyKind};
+use crate::stats::SessionStats;
 
 /// How often something was seen: a check that never applies checks nothing.
 #[derive(Debug, Default)]
@@ -66,6 +67,7 @@ impl World {
     pub(super) fn check(mut self) -> Seen {
         assert_eq!(self.resources.wheel.next_deadline(), None, "a timer is left");
         self.mailroom.borrow_mut().collect();
+        self.check_endings();
         let mut seen = Seen::default();
         for peer in std::mem::take(&mut self.peers) {
             if peer.is_open {
@@ -73,6 +75,16 @@ impl World {
             }
         }
         seen
+    }
+
+    /// Each session ended, and in one way.
+    fn check_endings(&self) {
+        let sessions = &self.resources.gathering.stats.sessions;
+        let &SessionStats { refused, silent, quit, left, gave_up, timed_out, dismissed, stopped, .. } =
+            sessions;
+        let ended: u64 = [refused, silent, quit, left, gave_up, timed_out, dismissed, stopped].iter().sum();
+        let opened = self.peers.iter().filter(|peer| peer.is_open).count() as u64;
+        assert_eq!((ended, sessions.closed), (opened, opened), "{sessions:?}");
     }
 
     fn check_peer(&self, peer: &Peer, seen: &mut Seen) {

@@ -99,23 +99,19 @@ macro_rules! derived {
 
 static PLAIN: &[Line<Stats>] = &[
     line!("sessions", Number, sessions.opened, "connections accepted"),
-    line!(
-        "sessions.refused",
-        Number,
-        sessions.refused,
-        "greeted with 4yz or 5yz, or dropped or held instead"
-    ),
+    line!("sessions.refused", Number, sessions.refused, "greeted with 4yz or 5yz, or closed instead"),
     derived!("sessions.open", stats => stats.sessions_open(), "sessions that are open"),
     line!("sessions.closed", Number, sessions.closed, "sessions that are over"),
     line!("sessions.peak", Number, sessions.peak, "most open at a time"),
-    line!("sessions.silent", Number, sessions.silent, "connected and sent nothing"),
+    line!("sessions.silent", Number, sessions.silent, "welcomed, and sent nothing"),
     line!("sessions.quit", Number, sessions.quit, "ended by QUIT"),
     line!("sessions.left", Number, sessions.left, "closed by the client without QUIT, owed no reply"),
     line!("sessions.gave_up", Number, sessions.gave_up, "closed by the client while it was owed a reply"),
     line!("sessions.timed_out", Number, sessions.timed_out, "ended by the session timeout"),
-    line!("sessions.dismissed", Number, sessions.dismissed, "ended by a rule, a limit or fail_fast"),
+    line!("sessions.dismissed", Number, sessions.dismissed, "ended by a rule, a limit, fail_fast, or a 421"),
     line!("sessions.stopped", Number, sessions.stopped, "still running when the server stopped"),
     line!("sessions.resets", Number, sessions.resets, "connections reset by the client"),
+    line!("sessions.not_reused", Number, sessions.not_reused, "ended by the client after one message"),
     line!("sessions.went_on_after_421", Number, sessions.went_on_after_421, "the client went on after a 421"),
     line!("sessions.early_talkers", Number, sessions.early_talkers, "the client sent before it was greeted"),
     line!("session.duration", Microseconds, sessions.duration, "from accept to close"),
@@ -126,6 +122,12 @@ static PLAIN: &[Line<Stats>] = &[
     line!("messages", Number, messages.accepted, "messages accepted"),
     line!("messages.refused", Number, messages.refused, "received to the final dot and refused"),
     line!("messages.aborted", Number, messages.aborted, "the session ended before the final dot"),
+    line!(
+        "messages.broken_off",
+        Number,
+        messages.broken_off,
+        "closed by the client in the middle of the data"
+    ),
     line!("messages.bytes", Octets, messages.bytes, "octets of accepted message texts"),
     line!("messages.inspected", Number, messages.inspected, "messages whose lines were looked at"),
     line!("messages.with_bare_lf", Number, messages.with_bare_lf, "those with a LF that follows no CR"),

@@ -1,7 +1,7 @@
 //! How clients end their sessions.
 
 use super::{Finding, words};
-use crate::stats::Stats;
+use crate::stats::{SessionStats, Stats};
 
 /// Fewer sessions without QUIT may be a program that was ended by hand.
 const WITHOUT_QUIT: u64 = 5;
@@ -10,11 +10,8 @@ const QUIT_AS_A_RULE: f64 = 0.9;
 /// Fewer sessions that time out may be single clients that hang.
 const TIMED_OUT: u64 = 10;
 
-/// Sessions that closed in the middle of message data, as far as it was not the server's doing.
 pub(super) fn broken_off(stats: &Stats) -> Option<Finding> {
-    let sessions = &stats.sessions;
-    let others = [sessions.timed_out, sessions.gave_up, sessions.dismissed, sessions.stopped];
-    let broken_off = others.iter().fold(stats.messages.aborted, |left, other| left.saturating_sub(*other));
+    let broken_off = stats.messages.broken_off;
     let text = || {
         let messages = words::count(broken_off, "message");
         format!("closed the connection in the middle of the data of {messages}")
@@ -36,29 +33,24 @@ pub(super) fn went_on_after_421(stats: &Stats) -> Option<Finding> {
 }
 
 pub(super) fn left_without_quit(stats: &Stats) -> Option<Finding> {
-    let sessions = &stats.sessions;
-    // A 421 says that the channel is being closed: whoever hears one may go without QUIT.
-    let told_to_go = stats.stages.iter().filter_map(|(_, stage)| stage.refused.get(&421));
-    let left = told_to_go
-        .fold(sessions.left.saturating_sub(sessions.silent), |left, told| left.saturating_sub(*told));
-    let ended = sessions.quit.saturating_add(left);
-    if left < WITHOUT_QUIT || sessions.quit as f64 >= ended as f64 * QUIT_AS_A_RULE {
+    let &SessionStats { quit, left, .. } = &stats.sessions;
+    let ended = quit.saturating_add(left);
+    if left < WITHOUT_QUIT || quit as f64 >= ended as f64 * QUIT_AS_A_RULE {
         return None;
     }
-    let share = words::percent(sessions.quit, ended);
+    let share = words::percent(quit, ended);
     let text = format!("sent QUIT in {share} of sessions: {left} of {ended} were closed without it");
     Some(Finding { name: "left-without-quit", text, reference: "RFC 5321 section 4.1.1.10" })
 }
 
 /// A server may time a client out after 5 minutes; one that leaves most of its sessions to that holds connections
-/// that it has no use for.
+/// that it has no use for. Counted among the sessions that were served and whose end was left to the client.
 pub(super) fn left_to_time_out(stats: &Stats) -> Option<Finding> {
-    let sessions = &stats.sessions;
-    let timed_out = sessions.timed_out.saturating_sub(sessions.silent);
-    let spoken = sessions.closed.saturating_sub(sessions.silent);
-    if timed_out < TIMED_OUT || timed_out.saturating_mul(2) < spoken {
+    let &SessionStats { quit, left, timed_out, .. } = &stats.sessions;
+    let free = quit.saturating_add(left).saturating_add(timed_out);
+    if timed_out < TIMED_OUT || timed_out.saturating_mul(2) < free {
         return None;
     }
-    let text = format!("left {timed_out} of {spoken} sessions to the server's timeout, without QUIT");
+    let text = format!("left {timed_out} of {free} sessions to the server's timeout, without QUIT");
     Some(Finding { name: "left-to-time-out", text, reference: "RFC 5321 section 4.5.3.2.7" })
 }

@@ -19,13 +19,10 @@ const GAPS: u64 = 5;
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 pub(super) fn connections_not_reused(stats: &Stats) -> Option<Finding> {
-    let per_session = &stats.sessions.messages;
-    let delivering = per_session.count() - per_session.count_within(0);
-    // Those that the server ended could not be reused.
-    let free = delivering.saturating_sub(stats.sessions.dismissed);
-    (free >= CONNECTIONS && per_session.max() == 1).then(|| Finding {
+    let not_reused = stats.sessions.not_reused;
+    (not_reused >= CONNECTIONS && stats.sessions.messages.max() == 1).then(|| Finding {
         name: "connections-not-reused",
-        text: format!("opened {delivering} connections for a message each and reused none"),
+        text: format!("opened {not_reused} connections for a message each and reused none"),
         reference: "RFC 5321 section 2.1",
     })
 }

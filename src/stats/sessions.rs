@@ -1,0 +1,90 @@
+//! Connections, from accept to close, and how they end.
+
+use super::{Durations, Numbers, Peak, by_fields};
+
+/// Connections, from accept to close.
+///
+/// Each session ends in exactly one way, and is counted when it does: `refused`, `silent`, `quit`, `left`,
+/// `gave_up`, `timed_out`, `dismissed` and `stopped` add up to `closed`. What is counted of sessions besides
+/// (`resets`, `early_talkers`, …) is true of sessions in any of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Connections accepted.
+    pub opened: u64,
+    /// Not welcomed: greeted with a 4yz or 5yz reply, or closed by a rule in place of a greeting, whatever the client
+    /// did after that.
+    pub refused: u64,
+    /// Sessions that are over.
+    pub closed: u64,
+    /// Most open at a time, over all shards.
+    pub peak: Peak,
+    /// Welcomed, and sent no octet until the client closed or the session timed out: readiness probes, port scans.
+    pub silent: u64,
+    /// Ended by QUIT.
+    pub quit: u64,
+    /// Ended by the client without QUIT while it was owed no reply and had not been sent a 421; see
+    /// [`StageStats::left`](super::StageStats::left).
+    pub left: u64,
+    /// Ended by the client while it was owed a reply; see [`StageStats::gave_up`](super::StageStats::gave_up).
+    pub gave_up: u64,
+    /// Ended by the session timeout: the client was silent too long.
+    pub timed_out: u64,
+    /// Ended by the server because of a rule, a limit or `fail_fast`, or by the client after a 421, which says that
+    /// the server closes the channel (RFC 5321 section 3.8).
+    pub dismissed: u64,
+    /// Still running when the time for a stop was up.
+    pub stopped: u64,
+    /// Connections reset by the client, however the session ended.
+    pub resets: u64,
+    /// Ended by the client (`quit`, `left`) after a single accepted message.
+    pub not_reused: u64,
+    /// Sessions in which the client was sent a 421 and then sent something other than QUIT (RFC 5321 section 3.8).
+    /// Not those that the server closed with it.
+    pub went_on_after_421: u64,
+    /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
+    pub early_talkers: u64,
+    /// From accept to close.
+    pub duration: Durations,
+    /// Messages accepted in a session.
+    pub messages: Numbers,
+    /// Commands in a session.
+    pub commands: Numbers,
+    /// From accept to the first MAIL.
+    pub first_mail: Durations,
+    /// Between one connection and the next, over all shards.
+    pub inter_arrival: Durations,
+}
+
+by_fields!(SessionStats: opened, refused, closed, peak, silent, quit, left, gave_up, timed_out, dismissed, stopped,
+    resets, not_reused, went_on_after_421, early_talkers, duration, messages, commands, first_mail, inter_arrival);
+
+/// How a session ended. [`SessionStats`] says what each of them is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Refused,
+    Silent,
+    Quit,
+    Left,
+    GaveUp,
+    TimedOut,
+    Dismissed,
+    Stopped,
+}
+
+impl SessionStats {
+    /// A session is over.
+    pub(crate) fn note_ending(&mut self, ending: Ending) {
+        self.closed += 1;
+        *match ending {
+            Ending::Refused => &mut self.refused,
+            Ending::Silent => &mut self.silent,
+            Ending::Quit => &mut self.quit,
+            Ending::Left => &mut self.left,
+            Ending::GaveUp => &mut self.gave_up,
+            Ending::TimedOut => &mut self.timed_out,
+            Ending::Dismissed => &mut self.dismissed,
+            Ending::Stopped => &mut self.stopped,
+        } += 1;
+    }
+}
