@@ -39,8 +39,9 @@ pub(crate) trait Additive {
 }
 
 impl Additive for u64 {
+    /// What is beyond 64 bits stays at their end; a report refuses counts that large.
     fn merge(&mut self, other: &Self) {
-        *self += other;
+        *self = self.saturating_add(*other);
     }
 
     fn subtract(&mut self, earlier: &Self) {
@@ -90,7 +91,7 @@ impl Additive for Peak {
 impl Additive for BTreeMap<u16, u64> {
     fn merge(&mut self, other: &Self) {
         for (code, count) in other {
-            *self.entry(*code).or_default() += count;
+            self.entry(*code).or_default().merge(count);
         }
     }
 
@@ -117,6 +118,9 @@ pub struct Stats {
     pub begins: Duration,
     /// How long after the start this was read.
     pub ends: Duration,
+    /// How much of the time from `begins` to `ends` was not measured: in a sum of reports, the time in which none of
+    /// the servers ran.
+    pub(crate) unmeasured: Duration,
     /// Sessions that were open when this begins.
     pub open_before: u64,
     /// What all chance followed from: with it, and one shard, the same run can be had again.
@@ -359,9 +363,10 @@ impl Stats {
         difference
     }
 
-    /// How long it was measured.
+    /// How long it was measured. Of a sum of reports it is the time in which at least one of the servers ran: of runs
+    /// at the same time the time counts once, and the time between runs does not count.
     pub fn length(&self) -> Duration {
-        self.ends.saturating_sub(self.begins)
+        self.ends.saturating_sub(self.begins).saturating_sub(self.unmeasured)
     }
 
     /// Sessions that are open in the end.

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The largest whole number up to which every reader of JSON reads each one back exactly: most of them take numbers
+/// for IEEE 754 doubles (RFC 8259 section 6).
+pub const EXACT_IN_JSON: u64 = 1 << 53;
+
 const DURATIONS: &[(f64, &str)] = &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")];
 const OCTETS: &[(f64, &str)] = &[
     (1.0, "B"),

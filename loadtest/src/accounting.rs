@@ -96,46 +96,51 @@ impl Accounting {
     /// Messages refused with a code of this class (4 or 5).
     pub(crate) fn refused_class(&self, class: u16) -> u64 {
         let of_class = self.refused.iter().filter(|((_, code), _)| code / 100 == class);
-        of_class.map(|(_, count)| count).sum()
+        total(of_class.map(|(_, count)| count))
     }
 
     pub(crate) fn aborted_total(&self) -> u64 {
-        self.aborted.values().sum()
+        total(self.aborted.values())
     }
 
     pub(crate) fn timed_out_total(&self) -> u64 {
-        self.timed_out.values().sum()
+        total(self.timed_out.values())
+    }
+
+    pub(crate) fn recipients_refused_total(&self) -> u64 {
+        total(self.recipients_refused.values())
     }
 
     /// Messages that did not end well: refused, aborted, timed out, or never started.
     pub(crate) fn errors(&self) -> u64 {
-        let refused: u64 = self.refused.values().sum();
-        refused + self.aborted_total() + self.timed_out_total() + self.unsent
+        total(&[total(self.refused.values()), self.aborted_total(), self.timed_out_total(), self.unsent])
     }
 
     /// Messages the run owed: started, and due but never started.
     pub(crate) fn owed(&self) -> u64 {
-        self.started + self.unsent
+        self.started.saturating_add(self.unsent)
     }
 
     /// Whether the sum holds.
     pub(crate) fn balances(&self) -> bool {
-        self.started
-            == self.accepted
-                + self.refused_class(4)
-                + self.refused_class(5)
-                + self.aborted_total()
-                + self.timed_out_total()
-                + self.in_flight
+        let ends = [
+            self.accepted,
+            self.refused_class(4),
+            self.refused_class(5),
+            self.aborted_total(),
+            self.timed_out_total(),
+            self.in_flight,
+        ];
+        self.started == total(&ends)
     }
 
     /// Adds another account to this one.
     pub(crate) fn merge(&mut self, other: &Accounting) {
-        self.started += other.started;
-        self.accepted += other.accepted;
-        self.in_flight += other.in_flight;
-        self.unsent += other.unsent;
-        self.recipients_accepted += other.recipients_accepted;
+        add(&mut self.started, other.started);
+        add(&mut self.accepted, other.accepted);
+        add(&mut self.in_flight, other.in_flight);
+        add(&mut self.unsent, other.unsent);
+        add(&mut self.recipients_accepted, other.recipients_accepted);
         add_all(&mut self.refused, &other.refused);
         add_all(&mut self.aborted, &other.aborted);
         add_all(&mut self.timed_out, &other.timed_out);
@@ -143,9 +148,18 @@ impl Accounting {
     }
 }
 
+/// Adds a count of a report; what is beyond 64 bits stays at their end, where `report::counts` finds it.
+pub(crate) fn add(into: &mut u64, count: u64) {
+    *into = into.saturating_add(count);
+}
+
+fn total<'c>(counts: impl IntoIterator<Item = &'c u64>) -> u64 {
+    counts.into_iter().fold(0, |sum, count| sum.saturating_add(*count))
+}
+
 fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
     for (key, count) in from {
-        *into.entry(*key).or_default() += count;
+        add(into.entry(*key).or_default(), *count);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::accounting::add as add_count;
+use crate::report::counts;
 use crate::report::{Generator, IntervalRow, Latency, Report, Split};
 
 /// Merges reports; the first gives the target and the load's kind.
@@ -14,6 +16,7 @@ pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
     for other in reports {
         check(&whole, &other)?;
         add(&mut whole, other);
+        counts::check(&whole).map_err(|error| format!("the sum cannot be made: {error}"))?;
     }
     Ok(whole)
 }
@@ -41,6 +44,9 @@ fn check(whole: &Report, other: &Report) -> Result<(), String> {
 
 fn add(whole: &mut Report, mut other: Report) {
     let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
+    let (my_shift, their_shift) = ((-shift_s).max(0.0), shift_s.max(0.0));
+    let mine = std::mem::take(&mut whole.spans).into_iter().map(|span| span.later_by(my_shift));
+    whole.spans = mine.chain(other.spans.iter().cloned().map(|span| span.later_by(their_shift))).collect();
     whole.intervals =
         merge_intervals(std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals), shift_s);
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
@@ -50,16 +56,13 @@ fn add(whole: &mut Report, mut other: Report) {
     whole.machines.extend(other.machines);
     merge_generator(&mut whole.generator, &other.generator);
     let (mine, theirs) = (&mut whole.sessions, &other.sessions);
-    mine.dialed += theirs.dialed;
-    mine.established += theirs.established;
-    mine.ended_idle += theirs.ended_idle;
-    mine.without_pipelining += theirs.without_pipelining;
-    mine.most_open += theirs.most_open;
+    add_count(&mut mine.dialed, theirs.dialed);
+    add_count(&mut mine.established, theirs.established);
+    add_count(&mut mine.ended_idle, theirs.ended_idle);
+    add_count(&mut mine.without_pipelining, theirs.without_pipelining);
     whole.accounting.measured.merge(&other.accounting.measured);
     whole.accounting.warmup.merge(&other.accounting.warmup);
-    // Machines start together only roughly; each one's rate is of its own time.
-    whole.rate += other.rate;
-    whole.measured_s = whole.measured_s.max(other.measured_s);
+    whole.derive();
     merge_latency(&mut whole.latency, &other.latency);
 }
 
@@ -71,9 +74,9 @@ fn merge_settings(whole: &mut Report, other: &Report) {
     if !mine.target.split(", ").any(|target| target == theirs.target) {
         mine.target = format!("{}, {}", mine.target, theirs.target);
     }
-    mine.shape.connections += theirs.shape.connections;
-    mine.threads += theirs.threads;
-    mine.count = mine.count.zip(theirs.count).map(|(a, b)| a + b);
+    mine.shape.connections = mine.shape.connections.saturating_add(theirs.shape.connections);
+    mine.threads = mine.threads.saturating_add(theirs.threads);
+    mine.count = mine.count.zip(theirs.count).map(|(a, b)| a.saturating_add(b));
     mine.runs.extend(theirs.runs.iter().cloned());
     mine.sources.extend(theirs.sources.iter().cloned());
 }
@@ -81,9 +84,9 @@ fn merge_settings(whole: &mut Report, other: &Report) {
 fn merge_generator(mine: &mut Generator, theirs: &Generator) {
     mine.saturated |= theirs.saturated;
     mine.cpu_bound |= theirs.cpu_bound;
-    mine.late += theirs.late;
-    mine.starved_intervals += theirs.starved_intervals;
-    mine.judged_intervals += theirs.judged_intervals;
+    add_count(&mut mine.late, theirs.late);
+    add_count(&mut mine.starved_intervals, theirs.starved_intervals);
+    add_count(&mut mine.judged_intervals, theirs.judged_intervals);
     mine.cpu_s = mine.cpu_s.zip(theirs.cpu_s).map(|(a, b)| a + b);
     mine.cpu_wait_s = mine.cpu_wait_s.zip(theirs.cpu_wait_s).map(|(a, b)| a + b);
     mine.lag.merge(&theirs.lag);
@@ -135,10 +138,10 @@ fn merge_intervals(mine: Vec<IntervalRow>, theirs: Vec<IntervalRow>, shift_s: f6
 
 fn add_row(into: &mut IntervalRow, row: &IntervalRow) {
     into.length_s = into.length_s.max(row.length_s);
-    into.started += row.started;
-    into.accepted += row.accepted;
-    into.errors += row.errors;
-    into.in_flight += row.in_flight;
+    add_count(&mut into.started, row.started);
+    add_count(&mut into.accepted, row.accepted);
+    add_count(&mut into.errors, row.errors);
+    add_count(&mut into.in_flight, row.in_flight);
     into.starved |= row.starved;
     into.latency.merge(&row.latency);
 }

@@ -122,7 +122,7 @@ struct Point<'s> {
 }
 
 fn over_time(stats: &Stats, out: &mut String) {
-    let end = stats.length().as_secs_f64().max(1.0);
+    let end = stats.ends.saturating_sub(stats.begins).as_secs_f64().max(1.0);
     let (size, unit) = match end {
         end if end > 7200.0 => (3600.0, "hours"),
         end if end > 300.0 => (60.0, "minutes"),

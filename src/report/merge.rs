@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::read::ReadError;
 use super::{Report, Run};
-use crate::stats::{Additive, RuleStats, Stats};
+use crate::stats::{Additive, Interval, Metric, Numbers, RuleStats, Stats};
+use crate::units::EXACT_IN_JSON;
 
 /// Adds a run to others. Their clocks become one, which starts with the earliest.
 pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'static>, ReadError> {
@@ -18,27 +19,69 @@ pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'stati
     let mut others = other.stats.clone().into_owned();
     start_at(&mut others, start);
     stats.merge(&others);
-    stats.begins = stats.begins.min(others.begins);
-    stats.ends = stats.ends.max(others.ends);
     stats.sessions_by_shard.extend(&others.sessions_by_shard);
     add_rules(&mut stats.rules, &others.rules);
     runs.extend_from_slice(&other.runs);
-    stats.open_before = open_before(&runs);
+    time(&mut stats, &runs);
+    check_counts(&stats)?;
     // What was expected was expected of one run.
     Ok(Report { stats: Cow::Owned(stats), runs, verdicts: Vec::new() })
 }
 
-/// When the earliest server started, and from when to when after that there are figures.
-pub(super) fn span(runs: &[Run]) -> (Option<SystemTime>, Duration, Duration) {
+/// Sets the times of these figures to those of their runs: from when to when after the start of the earliest server
+/// there are figures, and how much of that time belongs to no run.
+pub(super) fn time(stats: &mut Stats, runs: &[Run]) {
     let start = runs.iter().filter_map(|run| run.started_at).min();
-    let later = |run: &Run| later(run.started_at, start);
-    let begins = runs.iter().map(|run| run.begins.saturating_add(later(run))).min();
-    let ends = runs.iter().map(|run| run.ends.saturating_add(later(run))).max();
-    (start, begins.unwrap_or_default(), ends.unwrap_or_default())
+    let span = |run: &Run| {
+        let later = later(run.started_at, start);
+        (run.begins.saturating_add(later), run.ends.saturating_add(later))
+    };
+    let mut spans: Vec<_> = runs.iter().map(span).collect();
+    spans.sort_unstable();
+    let begins = spans.first().map_or(Duration::ZERO, |(begins, _)| *begins);
+    let (mut ends, mut unmeasured) = (begins, Duration::ZERO);
+    for (next_begins, next_ends) in spans {
+        unmeasured += next_begins.saturating_sub(ends);
+        ends = ends.max(next_ends);
+    }
+    (stats.started_at, stats.begins, stats.ends, stats.unmeasured) = (start, begins, ends, unmeasured);
+    stats.open_before = open_before(runs);
+}
+
+/// No count is larger than readers of JSON read exactly; a larger one would be read back as another.
+pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
+    let figures = stats.figures().into_iter().filter_map(|figure| {
+        let count = match figure.value? {
+            Metric::Count(count) => count,
+            distribution => distribution.as_numbers().map_or(0, Numbers::count),
+        };
+        Some((format!("metrics.{}", figure.name), count))
+    });
+    let refused = stats.stages.iter().flat_map(|(stage, own)| {
+        own.refused.iter().map(move |(code, count)| (format!("refused.{}.{code}", stage.name()), *count))
+    });
+    let rules = stats.rules.iter().enumerate().flat_map(|(index, rule)| {
+        [("reached", rule.reached), ("fired", rule.fired)]
+            .map(|(name, count)| (format!("rules.{index}.{name}"), count))
+    });
+    let intervals = stats.timeline.intervals().flat_map(|(start, interval)| {
+        let Interval { opened, closed, messages, refused } = interval;
+        [("opened", opened), ("closed", closed), ("messages", messages), ("refused", refused)]
+            .map(|(name, count)| (format!("timeline.intervals, {name} at {} s", start.as_secs()), *count))
+    });
+    let open_before = ("runs, open_before".to_owned(), stats.open_before);
+    let mut counts = [open_before].into_iter().chain(figures).chain(refused).chain(rules).chain(intervals);
+    match counts.find(|(_, count)| *count > EXACT_IN_JSON) {
+        None => Ok(()),
+        Some((figure, _)) => Err(ReadError::new(
+            figure,
+            format!("the sum is larger than {EXACT_IN_JSON} (2^53), the largest count that a report holds"),
+        )),
+    }
 }
 
 /// Sessions that were open before the first part of each run; those before later parts are of the parts in front.
-pub(super) fn open_before(runs: &[Run]) -> u64 {
+fn open_before(runs: &[Run]) -> u64 {
     let is_after =
         |run: &Run, other: &Run| is_same(run, other) && (other.begins, other.ends) < (run.begins, run.ends);
     let firsts = runs.iter().filter(|run| !runs.iter().any(|other| is_after(run, other)));

@@ -66,8 +66,8 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     let first =
         runs.first().ok_or_else(|| ReadError::new("runs", "is empty; a report is of a run at least"))?;
     stats.seed = first.seed;
-    (stats.started_at, stats.begins, stats.ends) = merge::span(&runs);
-    stats.open_before = merge::open_before(&runs);
+    merge::time(&mut stats, &runs);
+    merge::check_counts(&stats)?;
     let verdicts = document.field("verdicts")?.each(verdict)?;
     Ok(Report { stats: Cow::Owned(stats), runs, verdicts })
 }

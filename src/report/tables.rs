@@ -153,7 +153,7 @@ fn settings(runs: &[Run]) -> Table {
     Table { title: "settings", columns: vec![words(""), words("")], rows: rows.collect(), is_folded: true }
 }
 
-/// Messages a second, over all of the time.
+/// Messages a second, over the time that was measured.
 pub(super) fn rate(stats: &Stats) -> String {
     let seconds = stats.length().as_secs_f64();
     decimal(if seconds > 0.0 { stats.messages.accepted as f64 / seconds } else { 0.0 })

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Report, Verdict, merge, progress};
 use crate::smtp::Stage;
-use crate::stats::{Additive, Metric, RuleStats, Slot, Stats};
+use crate::stats::{Additive, Expectation, Metric, RuleStats, Slot, Stats};
 
 /// Measures something of each count, and of some distributions: to write and read all of them takes long.
 fn fill(stats: &mut Stats, values: &[u64]) {
@@ -273,9 +273,85 @@ fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
     assert_eq!(merge(&[]).expect_err("nothing").to_string(), "there is no report to add up");
 }
 
+/// A report of a run that started so long after others, in seconds, and accepted 30 messages in 10 s.
+fn run_at(seconds: u64, seed: u64) -> String {
+    let started_at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds));
+    let mut stats = Stats { started_at, ends: Duration::from_secs(10), seed, ..Stats::default() };
+    stats.messages.accepted = 30;
+    Report::new(&stats).json()
+}
+
 #[test]
-fn far_apart_and_full_of_the_largest_counts_they_still_add_up() {
-    let mut far = value(&tampered("/metrics/sessions", json!(1u64 << 53)));
+fn a_rate_is_over_the_time_in_which_at_least_one_server_ran() {
+    // When they started, and how long at least one of them ran.
+    for (starts, seconds) in [
+        (&[0, 0][..], 10),
+        (&[0, 4], 14),
+        (&[0, 10], 20),
+        (&[0, 3600], 20),
+        (&[3600, 0], 20),
+        (&[0, 2, 5], 15),
+        (&[50, 0, 55], 25),
+    ] {
+        let texts: Vec<_> = (1..).zip(starts).map(|(seed, start)| run_at(*start, seed)).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        let sum = merge(&texts).expect("a sum");
+        let sum = Report::read(&sum).expect("a sum reads back");
+        let length = Duration::from_secs(seconds);
+        assert_eq!(sum.stats().length(), length, "{starts:?}");
+        let rate = 30.0 * starts.len() as f64 / seconds as f64;
+        let expectation = format!("rate(messages) == {rate}");
+        let verdict = expectation.parse::<Expectation>().expect("an expectation").judge(sum.stats());
+        assert!(verdict.kept, "{starts:?}: {verdict}");
+        assert!(sum.text().contains(&format!("({}/s", crate::units::decimal(rate))), "{}", sum.text());
+        // The time between two runs is there to be drawn.
+        let last = starts.iter().max().expect("a run") + 10;
+        assert_eq!(sum.stats().ends, Duration::from_secs(last));
+    }
+}
+
+#[test]
+fn a_sum_that_no_report_can_hold_names_its_figure() {
+    let most = json!(1u64 << 53);
+    let interval =
+        |at: u64| json!({"at_s": at, "opened": 1, "closed": 0, "messages": 1u64 << 53, "refused": 0});
+    let mut open = value(&run_at(0, 1));
+    open["runs"][0]["open_before"] = most.clone();
+    for (change, name) in [
+        (json!({"metrics": {"sessions": most}}), "metrics.sessions"),
+        (json!({"metrics": {"loop.accept_queue_overflows": most}}), "metrics.loop.accept_queue_overflows"),
+        (json!({"refused": {"rcpt": {"550": most}}}), "metrics.refused.rcpt"),
+        (json!({"rules": [{"rule": "a", "reached": most, "fired": 0}]}), "rules.0.reached"),
+        (
+            json!({"timeline": {"interval_s": 1, "intervals": [interval(5)]}}),
+            "timeline.intervals, messages at 5 s",
+        ),
+        (json!({"runs": open["runs"]}), "runs, open_before"),
+    ] {
+        let report = |seed: u64| {
+            let mut report = value(&run_at(0, seed));
+            for (field, other) in change.as_object().expect("fields") {
+                report[field] = other.clone();
+            }
+            report["runs"][0]["seed"] = json!(seed);
+            report.to_string()
+        };
+        assert!(merge(&[&report(1)]).is_ok(), "{name}: the largest count there is");
+        let error = merge(&[&report(1), &report(2)]).expect_err(name).to_string();
+        let reason = ": the sum is larger than 9007199254740992 (2^53)";
+        assert!(error.starts_with(&format!("report 2: {name}{reason}")), "{error}");
+    }
+    // Of one report too: many intervals of a second become one.
+    let mut wrapped = value(&run_at(0, 1));
+    let intervals: Vec<Value> = [0; 4096].map(interval).into();
+    wrapped["timeline"] = json!({"interval_s": 1, "intervals": intervals});
+    let error = merge(&[&wrapped.to_string()]).expect_err("2^65 messages").to_string();
+    assert!(error.contains("timeline.intervals, messages at 0 s: the sum is larger"), "{error}");
+}
+
+#[test]
+fn reports_from_the_ends_of_time_still_add_up() {
+    let mut far = value(&run_at(0, 1));
     let at = |text: &str, seed: u64| {
         let mut report = far.clone();
         report["runs"][0]["started_at"] = json!(text);
@@ -283,8 +359,8 @@ fn far_apart_and_full_of_the_largest_counts_they_still_add_up() {
         report.to_string()
     };
     let (early, late) = (at("1970-01-01T00:00:00Z", 1), at("9999-12-31T23:59:59Z", 2));
-    let merged = value(&merge(&[&early, &late]).expect("a sum"));
-    assert_eq!(merged["metrics"]["sessions"], json!(1u64 << 54));
+    let merged = merge(&[&early, &late]).expect("a sum");
+    assert_eq!(Report::read(&merged).expect("a report").stats().length(), Duration::from_secs(20));
     far["runs"][0]["started_at"] = json!("+10000-01-01T00:00:00Z");
     assert!(merge(&[&far.to_string()]).is_err());
 }

@@ -33,7 +33,7 @@ by_fields!(Health: turns, accept_queue_overflows, records_evicted, log_entries_d
 impl Additive for Option<u64> {
     fn merge(&mut self, other: &Self) {
         *self = match (*self, *other) {
-            (Some(own), Some(other)) => Some(own + other),
+            (Some(own), Some(other)) => Some(own.saturating_add(other)),
             (own, other) => own.or(other),
         };
     }

@@ -127,6 +127,12 @@ fn reports_of_several_runs_are_added_up() {
     let ended = run([&a, &b, "--report-json=-", "--expect=messages == 4"]);
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON and nothing else");
     assert_eq!((ended.code(), &report["metrics"]["messages"]), (Some(10), &json!(3)), "{ended:?}");
+    // One after the other: the rate is over the time of both, without the time between them.
+    let seconds = |run: &Value| run["ends_s"].as_f64().expect("a time");
+    let seconds: f64 = report["runs"].as_array().expect("runs").iter().map(seconds).sum();
+    let ended = run([&a, &b, "--report-json=-", "--expect=rate(messages) > 0"]);
+    let rate = format!("expected rate(messages) > 0: kept, {:.1}/s", 3.0 / seconds);
+    assert_eq!((ended.code(), ended.stderr.trim_end()), (Some(0), format!("smtpmock: {rate}").as_str()));
     let ended = run([&a, &b, "--port=2525"]);
     let reason =
         "--merge-reports starts no server: --port has no effect with it, expected nothing but --report, ";

@@ -88,6 +88,13 @@ impl Serialize for Accounting {
 impl<'de> Deserialize<'de> for Accounting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Accounting, D::Error> {
         let view = View::deserialize(deserializer)?;
+        let codes = view.refused_by.iter().map(|row| row.code);
+        if let Some(code) = codes
+            .chain(view.recipients_refused.iter().map(|row| row.code))
+            .find(|code| !(400..600).contains(code))
+        {
+            return Err(D::Error::custom(format!("{code} is no code of a refusal, 400 to 599")));
+        }
         let account = Accounting {
             started: view.started,
             accepted: view.accepted,

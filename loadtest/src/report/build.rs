@@ -9,6 +9,7 @@ use crate::phase::Phase;
 use crate::plan::{Load, Plan};
 use crate::reactor::INTERVAL;
 use crate::report::distribution::Distribution;
+use crate::report::span::{Span, measured_s, rate};
 use crate::report::{
     Accounts, Generator, IntervalRow, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape, Split,
 };
@@ -26,6 +27,7 @@ const BOUND_PERCENT: u64 = 50;
 /// Makes the report of a run.
 pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
     let measured = run.tally.last_end.elapsed().saturating_sub(plan.warmup).as_secs_f64();
+    let spans = vec![Span::new(plan.warmup.as_secs_f64(), measured, run.tally.sessions.most_open)];
     let accepted = run.tally.measured.accepted;
     let tally = run.tally;
     Report {
@@ -44,8 +46,9 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             without_pipelining: tally.sessions.without_pipelining,
             most_open: tally.sessions.most_open,
         },
-        measured_s: measured,
-        rate: if measured > 0.0 { accepted as f64 / measured } else { 0.0 },
+        measured_s: measured_s(&spans),
+        rate: rate(accepted, &spans),
+        spans,
         latency: latency(plan, &tally),
         accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
         intervals: run.intervals.into_iter().map(row).collect(),

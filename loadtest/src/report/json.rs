@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::report::{Report, SCHEMA};
+use crate::report::span::Span;
+use crate::report::{Report, SCHEMA, counts};
 
 /// The largest report read, in bytes: a day of intervals is about a third of it.
 const FILE_LIMIT: u64 = 512 << 20;
@@ -42,5 +43,22 @@ pub(crate) fn read(path: &Path) -> Result<Report, String> {
         }
         None => return Err(format!("{name}: no report of smtpload: it has no `schema`")),
     }
-    serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
+    serde_json::from_value(value)
+        .map_err(|error| error.to_string())
+        .and_then(settle)
+        .map_err(|error| format!("{name}: {error}"))
+}
+
+/// Checks what a report's types leave open, and derives what follows from other fields.
+fn settle(mut report: Report) -> Result<Report, String> {
+    if report.spans.is_empty() {
+        report.spans =
+            vec![Span::new(report.settings.warmup_s, report.measured_s, report.sessions.most_open)];
+    }
+    if let Some(index) = report.spans.iter().position(|span| !span.is_sound()) {
+        return Err(format!("spans.{index}: a run begins, is measured and ends in this order, from 0 on"));
+    }
+    counts::check(&report)?;
+    report.derive();
+    Ok(report)
 }

@@ -2,10 +2,12 @@
 
 pub(crate) mod accounts;
 pub(crate) mod build;
+pub(crate) mod counts;
 pub(crate) mod distribution;
 pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod json;
+pub(crate) mod span;
 pub(crate) mod text;
 
 use std::time::Duration;
@@ -18,6 +20,7 @@ use crate::baseline::Move;
 use crate::gate::Judgement;
 use crate::phase::Phase;
 use crate::report::distribution::Distribution;
+use crate::report::span::Span;
 use crate::verify::Verification;
 
 /// The schema's name and version; a change that breaks readers raises the number.
@@ -39,10 +42,14 @@ pub(crate) struct Report {
     pub(crate) generator: Generator,
     pub(crate) sessions: SessionCounts,
     pub(crate) accounting: Accounts,
-    /// Seconds from the end of the warm-up to the end of the last measured message.
+    /// Seconds in which at least one run was measured: of one run, from the end of the warm-up to the end of the last
+    /// measured message.
     pub(crate) measured_s: f64,
     /// Messages accepted per second of `measured_s`.
     pub(crate) rate: f64,
+    /// When each run was. What was written before there were spans has none.
+    #[serde(default)]
+    pub(crate) spans: Vec<Span>,
     pub(crate) latency: Latency,
     pub(crate) intervals: Vec<IntervalRow>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +58,15 @@ pub(crate) struct Report {
     pub(crate) gates: Vec<Judgement>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) baseline: Vec<Move>,
+}
+
+impl Report {
+    /// Sets what follows from when the runs were.
+    pub(crate) fn derive(&mut self) {
+        self.measured_s = span::measured_s(&self.spans);
+        self.rate = span::rate(self.accounting.measured.accepted, &self.spans);
+        self.sessions.most_open = span::most_open(&self.spans);
+    }
 }
 
 /// What was asked for. Runs whose `shape` differs cannot be compared.

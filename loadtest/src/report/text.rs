@@ -104,7 +104,7 @@ fn account_lines(account: &Accounting, out: &mut String) {
             account.unsent
         );
     }
-    let refused: u64 = account.recipients_refused.values().sum();
+    let refused = account.recipients_refused_total();
     if refused > 0 {
         let codes: Vec<String> =
             account.recipients_refused.iter().map(|(code, count)| format!("{code} x{count}")).collect();

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::files::{json, path};
 use crate::support::program::plain;
@@ -80,6 +81,111 @@ fn merged_runs_are_the_sum_of_both() {
     let outcome = plain(&["merge", &a, &a]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("in two of the reports"), "{}", outcome.stderr);
+}
+
+/// Writes copies of a report, each of a run of its own that began so many milliseconds later; their paths.
+fn copies(folder: &TempDir, report: &Value, later_ms: &[u64], change: impl Fn(&mut Value)) -> Vec<String> {
+    let copy = |(index, later): (usize, &u64)| {
+        let mut copy = report.clone();
+        for field in ["started_at_ms", "ended_at_ms"] {
+            copy[field] = (copy[field].as_u64().expect("a time") + later).into();
+        }
+        copy["settings"]["runs"] = serde_json::json!([format!("{index:08x}")]);
+        change(&mut copy);
+        let file = path(folder, &format!("copy{index}.json"));
+        std::fs::write(&file, copy.to_string()).expect("a file");
+        file
+    };
+    later_ms.iter().enumerate().map(copy).collect()
+}
+
+/// Merges reports; the sum, or what was complained about.
+fn merged(files: &[String]) -> Result<Value, String> {
+    let mut args = vec!["merge", "--quiet", "--json", "-"];
+    args.extend(files.iter().map(String::as_str));
+    let outcome = plain(&args);
+    if outcome.code == 0 { Ok(outcome.report) } else { Err(outcome.stderr) }
+}
+
+#[test]
+fn a_merged_rate_is_over_the_time_in_which_a_run_was_measured() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = Sink::usual();
+    let mut one = report(&sink, "-c 2 --count 300", &path(&folder, "one.json"));
+    for with_spans in [true, false] {
+        // A second of warm-up, and four that were measured.
+        one["measured_s"] = 4.into();
+        one["sessions"]["most_open"] = 2.into();
+        one["settings"]["warmup_s"] = 1.into();
+        let span =
+            serde_json::json!({"begins_s": 0.0, "measured_from_s": 1.0, "ends_s": 5.0, "most_open": 2});
+        one["spans"] = serde_json::json!([span]);
+        if !with_spans {
+            one.as_object_mut().expect("a report").remove("spans");
+        }
+        for (later_ms, seconds, most_open) in [
+            (&[0, 5_000][..], 8.0, 2),
+            (&[0, 3_600_000], 8.0, 2),
+            (&[7_000, 0], 8.0, 2),
+            (&[0, 0], 4.0, 4),
+            (&[0, 2_000], 6.0, 4),
+            (&[0, 20_000, 1_000], 9.0, 4),
+        ] {
+            let sum = merged(&copies(&folder, &one, later_ms, |_| {})).expect("a sum");
+            let rate = 300.0 * later_ms.len() as f64 / seconds;
+            assert_eq!(sum["measured_s"].as_f64(), Some(seconds), "{later_ms:?}");
+            assert_eq!(sum["rate"].as_f64(), Some(rate), "{later_ms:?}");
+            assert_eq!(sum["sessions"]["most_open"], most_open, "{later_ms:?}");
+            // A sum is a report: what it says of a time is still there to be added to.
+            let whole = path(&folder, "whole.json");
+            std::fs::write(&whole, sum.to_string()).expect("a file");
+            assert_eq!(merged(&[whole]).expect("the same"), sum);
+        }
+    }
+}
+
+#[test]
+fn a_count_that_no_report_can_hold_names_its_figure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = Sink::usual();
+    let one = report(&sink, "-c 1 --count 10", &path(&folder, "one.json"));
+    let most = 1_u64 << 53;
+    for (pointer, name) in [
+        ("/accounting/measured/unsent", "accounting.measured.unsent"),
+        ("/accounting/warmup/recipients_accepted", "accounting.warmup.recipients_accepted"),
+        ("/sessions/dialed", "sessions.dialed"),
+        ("/generator/late", "generator.late"),
+        ("/intervals/0/accepted", "intervals, accepted at 0 s"),
+        ("/settings/shape/connections", "settings.shape.connections"),
+    ] {
+        let set = |to: u64| move |copy: &mut Value| *copy.pointer_mut(pointer).expect(pointer) = to.into();
+        assert!(merged(&copies(&folder, &one, &[0], set(most))).is_ok(), "{name}");
+        // Of two it is the sum that is too large, and of one the count itself.
+        for files in [copies(&folder, &one, &[0, 0], set(most)), copies(&folder, &one, &[0], set(u64::MAX))] {
+            let complaint = merged(&files).expect_err(name);
+            let reason = format!("{name} is larger than {most} (2^53)");
+            assert!(complaint.contains(&reason), "{complaint}");
+        }
+    }
+    // As many as wrap to what balances.
+    let files = copies(&folder, &one, &[0], |copy| {
+        let row = |reason: &str| serde_json::json!({"phase": "dot", "reason": reason, "count": 1u64 << 63});
+        copy["accounting"]["measured"]["aborted_by"] = serde_json::json!([row("reset"), row("closed")]);
+    });
+    let complaint = merged(&files).expect_err("2^64 messages");
+    assert!(complaint.contains("does not add up"), "{complaint}");
+}
+
+#[test]
+fn a_run_that_ends_before_it_begins_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = Sink::usual();
+    let one = report(&sink, "-c 1 --count 10", &path(&folder, "one.json"));
+    for (field, other) in [("begins_s", -1.0), ("measured_from_s", 1e9), ("ends_s", 1e300)] {
+        let files = copies(&folder, &one, &[0], |copy| copy["spans"][0][field] = other.into());
+        let complaint = merged(&files).expect_err(field);
+        assert!(complaint.contains("spans.0: "), "{complaint}");
+    }
 }
 
 #[test]

@@ -6,9 +6,8 @@ use chrono::{DateTime, Datelike, Utc};
 use serde_json::Value;
 
 use super::ReadError;
+use crate::units::EXACT_IN_JSON;
 
-/// The largest count that all readers of JSON keep exactly. Sums of such counts stay far within 64 bits.
-const MOST: u64 = 1 << 53;
 /// The longest span, in seconds: no run is as long.
 const LONGEST: f64 = (1u64 << 38) as f64;
 
@@ -91,7 +90,7 @@ impl<'v> Place<'v> {
 
     /// How many.
     pub(super) fn count(&self) -> Result<u64, ReadError> {
-        let count = self.value.as_u64().filter(|count| *count <= MOST);
+        let count = self.value.as_u64().filter(|count| *count <= EXACT_IN_JSON);
         self.wanted(count, "a count: a whole number from 0 to 2^53")
     }
 

@@ -1,0 +1,87 @@
+//! No count is larger than readers of JSON read exactly. A larger one, of a report that was read or of a sum, is
+//! found here by its name, so that no sum wraps.
+
+use smtpmock::units::EXACT_IN_JSON;
+
+use crate::accounting::Accounting;
+use crate::report::{Generator, IntervalRow, Report, SessionCounts};
+
+/// The error of the first count that is too large.
+pub(crate) fn check(report: &Report) -> Result<(), String> {
+    let mut found = Checker::default();
+    let accounts = &report.accounting;
+    accounting("accounting.measured", &accounts.measured, &mut found);
+    accounting("accounting.warmup", &accounts.warmup, &mut found);
+    let SessionCounts { dialed, established, ended_idle, without_pipelining, most_open } = report.sessions;
+    found.see("sessions.dialed", dialed);
+    found.see("sessions.established", established);
+    found.see("sessions.ended_idle", ended_idle);
+    found.see("sessions.without_pipelining", without_pipelining);
+    found.see("sessions.most_open", most_open);
+    let Generator { late, starved_intervals, judged_intervals, lag, .. } = &report.generator;
+    found.see("generator.late", *late);
+    found.see("generator.starved_intervals", *starved_intervals);
+    found.see("generator.judged_intervals", *judged_intervals);
+    found.see("generator.lag.count", lag.count());
+    let settings = &report.settings;
+    found.see("settings.count", settings.count.unwrap_or(0));
+    found.see("settings.threads", settings.threads as u64);
+    found.see("settings.shape.connections", settings.shape.connections as u64);
+    for (name, split) in report.latency.named() {
+        for (outcome, distribution) in [("ok", &split.ok), ("failed", &split.failed)] {
+            found.see_with(|| format!("latency.{name}.{outcome}.count"), distribution.count());
+        }
+    }
+    report.intervals.iter().for_each(|row| interval(row, &mut found));
+    found.result
+}
+
+fn accounting(place: &str, of: &Accounting, found: &mut Checker) {
+    let mut see = |name: &str, count: u64| found.see_with(|| format!("{place}.{name}"), count);
+    see("started", of.started);
+    see("accepted", of.accepted);
+    see("refused_4xx", of.refused_class(4));
+    see("refused_5xx", of.refused_class(5));
+    see("aborted", of.aborted_total());
+    see("timed_out", of.timed_out_total());
+    see("in_flight", of.in_flight);
+    see("unsent", of.unsent);
+    see("recipients_accepted", of.recipients_accepted);
+    see("recipients_refused", of.recipients_refused_total());
+}
+
+fn interval(row: &IntervalRow, found: &mut Checker) {
+    let IntervalRow { at_s, started, accepted, errors, in_flight, latency, .. } = row;
+    let mut see = |name: &str, count: u64| found.see_with(|| format!("intervals, {name} at {at_s} s"), count);
+    see("started", *started);
+    see("accepted", *accepted);
+    see("errors", *errors);
+    see("in_flight", *in_flight);
+    see("latency", latency.count());
+}
+
+struct Checker {
+    result: Result<(), String>,
+}
+
+impl Default for Checker {
+    fn default() -> Checker {
+        Checker { result: Ok(()) }
+    }
+}
+
+impl Checker {
+    fn see(&mut self, name: &str, count: u64) {
+        self.see_with(|| name.to_owned(), count);
+    }
+
+    /// Names are made for an error only.
+    fn see_with(&mut self, name: impl FnOnce() -> String, count: u64) {
+        if count > EXACT_IN_JSON && self.result.is_ok() {
+            let name = name();
+            self.result = Err(format!(
+                "{name} is larger than {EXACT_IN_JSON} (2^53), the largest count that a report holds"
+            ));
+        }
+    }
+}
