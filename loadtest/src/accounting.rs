@@ -62,7 +62,7 @@ pub(crate) struct Accounting {
     pub(crate) refused: BTreeMap<(Phase, u16), u64>,
     pub(crate) aborted: BTreeMap<(Phase, Abort), u64>,
     pub(crate) timed_out: BTreeMap<Phase, u64>,
-    /// Messages whose end was not awaited, counted from the connections at the end.
+    /// Messages without a final reply when the run ended, counted from the connections.
     pub(crate) in_flight: u64,
     /// Arrivals of the schedule that were due and never started (open loop only).
     pub(crate) unsent: u64,
@@ -111,9 +111,16 @@ impl Accounting {
         total(self.recipients_refused.values())
     }
 
-    /// Messages that did not end well: refused, aborted, timed out, or never started.
+    /// Messages owed and not accepted: refused, aborted, timed out, in flight at the end, or
+    /// never started.
     pub(crate) fn errors(&self) -> u64 {
-        total(&[total(self.refused.values()), self.aborted_total(), self.timed_out_total(), self.unsent])
+        total(&[
+            total(self.refused.values()),
+            self.aborted_total(),
+            self.timed_out_total(),
+            self.in_flight,
+            self.unsent,
+        ])
     }
 
     /// Messages the run owed: started, and due but never started.
@@ -193,6 +200,7 @@ mod tests {
             let mut merged = account(&first, in_flight);
             merged.merge(&account(&second, 1));
             prop_assert!(merged.balances());
+            prop_assert_eq!(merged.errors(), merged.owed() - merged.accepted);
             prop_assert_eq!(&merged, &account(&[first, second].concat(), in_flight + 1));
             let text = serde_json::to_string(&merged).unwrap();
             prop_assert_eq!(serde_json::from_str::<Accounting>(&text).unwrap(), merged);

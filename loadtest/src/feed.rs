@@ -119,6 +119,16 @@ impl Feed {
         }
     }
 
+    /// Whether every message of the count has been taken. A feed that was ended by time or
+    /// stopped is not used up.
+    pub(crate) fn is_used_up(&self) -> bool {
+        match self {
+            Feed::Closed { next, count, .. } => next.load(Ordering::Relaxed) >= *count,
+            Feed::Open { arrivals, next } => next.is_none() && arrivals.schedule.is_used_up(),
+            Feed::Stopped => false,
+        }
+    }
+
     /// Whether a message is due at `now` or was before (never, in a closed loop).
     pub(crate) fn is_behind(&self, now: Moment) -> bool {
         matches!(self, Feed::Open { next: Some(arrival), .. } if arrival.intended <= now)

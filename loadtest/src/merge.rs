@@ -114,6 +114,7 @@ fn merge_latency(mine: &mut Latency, theirs: &Latency) {
 fn merge_split(into: &mut Split, from: &Split) {
     into.ok.merge(&from.ok);
     into.failed.merge(&from.failed);
+    add_count(&mut into.censored, from.censored);
 }
 
 /// Puts two series on one clock, to the second; the earlier start becomes zero.

@@ -28,25 +28,39 @@ pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
     into.add(other).unwrap_or_else(|_| unreachable!("histograms resize"));
 }
 
+/// How what was measured ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Ok,
+    Failed,
+    /// The generator stopped waiting, at a timeout or at the end of the run: the latency is a
+    /// lower bound (a right-censored sample).
+    CutOff,
+}
+
 /// Latencies of one kind, successes and failures apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) ok: Histogram<u64>,
     pub(crate) failed: Histogram<u64>,
+    /// How many samples of `failed` are right-censored.
+    pub(crate) censored: u64,
 }
 
 impl Pair {
     pub(crate) fn new() -> Pair {
-        Pair { ok: histogram(), failed: histogram() }
+        Pair { ok: histogram(), failed: histogram(), censored: 0 }
     }
 
-    pub(crate) fn record(&mut self, ok: bool, latency: Duration) {
-        record(if ok { &mut self.ok } else { &mut self.failed }, latency);
+    pub(crate) fn record(&mut self, end: End, latency: Duration) {
+        record(if end == End::Ok { &mut self.ok } else { &mut self.failed }, latency);
+        self.censored += u64::from(end == End::CutOff);
     }
 
     pub(crate) fn merge(&mut self, other: &Pair) {
         add(&mut self.ok, &other.ok);
         add(&mut self.failed, &other.failed);
+        self.censored += other.censored;
     }
 }
 
@@ -73,8 +87,8 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn phase(&mut self, phase: Phase, ok: bool, latency: Duration) {
-        self.phases[phase.index()].record(ok, latency);
+    pub(crate) fn phase(&mut self, phase: Phase, end: End, latency: Duration) {
+        self.phases[phase.index()].record(end, latency);
     }
 
     pub(crate) fn merge(&mut self, other: &Metrics) {

@@ -78,7 +78,10 @@ pub(crate) struct Schedule {
     begins: f64,
     before: f64,
     end: Option<Duration>,
+    /// Arrivals that the count still allows.
     left: u64,
+    /// Whether the next arrival would be past the end.
+    is_over: bool,
 }
 
 impl Schedule {
@@ -99,11 +102,17 @@ impl Schedule {
             before: 0.0,
             end,
             left: count.unwrap_or(u64::MAX),
+            is_over: false,
         };
         if arrivals == Arrivals::Poisson {
             schedule.due = schedule.gap();
         }
         schedule
+    }
+
+    /// Whether every arrival of the count has come.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.left == 0
     }
 
     /// The distance to the next arrival, in arrivals at the rate that holds.
@@ -134,12 +143,12 @@ impl Iterator for Schedule {
 
     /// The intended start of the next message, from the start of the run.
     fn next(&mut self) -> Option<Duration> {
-        if self.left == 0 {
+        if self.left == 0 || self.is_over {
             return None;
         }
         let time = Duration::try_from_secs_f64(self.time_of_due()).ok()?;
         if self.end.is_some_and(|end| time >= end) {
-            self.left = 0;
+            self.is_over = true;
             return None;
         }
         self.left -= 1;
@@ -202,6 +211,16 @@ mod tests {
         assert_eq!(with(1), with(1));
         assert_ne!(with(1), with(2));
         assert_eq!(with(1).len(), 500);
+    }
+
+    #[test]
+    fn a_count_is_used_up_and_a_duration_is_over() {
+        let ends = |end, count| {
+            let mut schedule = Schedule::new(Profile::constant(10.0), Arrivals::Constant, 1, end, count);
+            (schedule.by_ref().count(), schedule.is_used_up())
+        };
+        assert_eq!(ends(Some(seconds(1)), Some(100)), (10, false));
+        assert_eq!(ends(Some(seconds(1)), Some(7)), (7, true));
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::feed::Arrival;
 use crate::ledger::{Fate, Ledger};
 use crate::load::Work;
-use crate::metrics::{Metrics, histogram, record};
+use crate::metrics::{End, Metrics, histogram, record};
 use crate::phase::Phase;
 
 /// A message on its way.
@@ -110,8 +110,11 @@ pub(crate) struct Tally {
     pub(crate) ledger: Option<Ledger>,
     pub(crate) sessions: Sessions,
     pub(crate) punctuality: Punctuality,
-    /// When the last measured message ended.
+    /// When the last measured message ended, or was left in flight.
     pub(crate) last_end: Moment,
+    /// The end of the time that the rate is of: load was offered until then, or the last
+    /// accepted message ended then.
+    pub(crate) offered_until: Moment,
     pub(crate) work: Option<Work>,
     pub(crate) interval: Interval,
     /// Messages of this interval that were late because they waited for a connection;
@@ -134,6 +137,7 @@ impl Tally {
             sessions: Sessions::default(),
             punctuality: Punctuality::default(),
             last_end: Moment::ZERO,
+            offered_until: Moment::ZERO,
             work: None,
             interval: Interval::new(0),
             waiting_late: 0,
@@ -185,29 +189,47 @@ impl Tally {
     /// Counts the end of a message.
     pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, now: Moment) {
         self.account(flight.measured).settle(outcome);
-        let ok = outcome == Outcome::Accepted;
-        let latency = now.since(flight.intended);
-        if ok {
+        let end = match outcome {
+            Outcome::Accepted => End::Ok,
+            Outcome::Refused { .. } | Outcome::Aborted { .. } => End::Failed,
+            Outcome::TimedOut { .. } => End::CutOff,
+        };
+        if end == End::Ok {
             self.interval.accepted += 1;
-            record(&mut self.interval.latency, latency);
+            record(&mut self.interval.latency, now.since(flight.intended));
+            if flight.measured {
+                self.offered_until = self.offered_until.max(now);
+            }
         } else {
             self.interval.errors += 1;
         }
-        if flight.measured {
-            self.last_end = now;
-            self.metrics.message.record(ok, latency);
-            if self.open_loop {
-                self.metrics.uncorrected.record(ok, now.since(flight.started));
-            }
-        }
+        self.measure(flight, end, now);
         self.note(flight.seq, fate_of(outcome));
     }
 
-    /// Counts a message that is still on its way at the end of the run.
-    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Option<Phase>) {
+    /// Counts a message that has no final reply at the end of the run: an error that has
+    /// lasted as long as it has waited.
+    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Option<Phase>, now: Moment) {
         self.account(flight.measured).in_flight += 1;
+        self.interval.errors += 1;
+        self.measure(flight, End::CutOff, now);
         let in_doubt = phase == Some(Phase::Dot);
         self.note(flight.seq, if in_doubt { Fate::InDoubt } else { Fate::NotDelivered });
+    }
+
+    fn measure(&mut self, flight: Flight, end: End, now: Moment) {
+        if flight.measured {
+            self.last_end = now;
+            self.metrics.message.record(end, now.since(flight.intended));
+            if self.open_loop {
+                self.metrics.uncorrected.record(end, now.since(flight.started));
+            }
+        }
+    }
+
+    /// Load was offered until `end`; messages that are accepted later extend that.
+    pub(crate) fn end_offer(&mut self, end: Moment) {
+        self.offered_until = self.offered_until.max(end);
     }
 
     /// Counts an arrival that was due and never started; its wait is a failure's latency.
@@ -216,7 +238,7 @@ impl Tally {
         self.account(measured).unsent += 1;
         self.interval.errors += 1;
         if measured {
-            self.metrics.message.record(false, now.since(arrival.intended));
+            self.metrics.message.record(End::CutOff, now.since(arrival.intended));
         }
     }
 
@@ -259,6 +281,7 @@ impl Tally {
         self.punctuality.starved += other.punctuality.starved;
         self.punctuality.judged += other.punctuality.judged;
         self.last_end = self.last_end.max(other.last_end);
+        self.offered_until = self.offered_until.max(other.offered_until);
         self.work = match (self.work, other.work) {
             (Some(mine), Some(theirs)) => {
                 Some(Work { ran: mine.ran + theirs.ran, waited: mine.waited + theirs.waited })

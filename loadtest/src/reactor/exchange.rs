@@ -9,6 +9,7 @@ use crate::accounting::{Abort, Outcome};
 use crate::client::{Command, Next, OutOfOrder, Step, Verdict};
 use crate::clock::Moment;
 use crate::dial::reason_of;
+use crate::metrics::End;
 use crate::phase::Phase;
 use crate::plan::Load;
 use crate::reply::ReplyError;
@@ -49,7 +50,7 @@ impl Reactor {
             return;
         }
         self.connecting -= 1;
-        self.note_phase(index, Phase::Connect, true, now);
+        self.note_phase(index, Phase::Connect, End::Ok, now);
         let slot = &mut self.slots[index];
         slot.session.on_connected();
         slot.since = now;
@@ -125,7 +126,8 @@ impl Reactor {
 
     fn apply(&mut self, index: usize, step: Step, now: Moment) -> io::Result<()> {
         if let Some(answer) = step.answer {
-            self.note_phase(index, answer.phase, answer.positive, now);
+            let end = if answer.positive { End::Ok } else { End::Failed };
+            self.note_phase(index, answer.phase, end, now);
             if answer.phase == Phase::Rcpt
                 && let Some(flight) = self.slots[index].flight
             {
@@ -211,10 +213,21 @@ impl Reactor {
         slot.deadline = Some(now.after(wait));
     }
 
-    fn note_phase(&mut self, index: usize, phase: Phase, ok: bool, now: Moment) {
+    fn note_phase(&mut self, index: usize, phase: Phase, end: End, now: Moment) {
         let slot = &self.slots[index];
         if slot.flight.is_some_and(|flight| flight.measured) {
-            self.tally.metrics.phase(phase, ok, now.since(slot.since));
+            self.tally.metrics.phase(phase, end, now.since(slot.since));
+        }
+    }
+
+    /// Counts the message of a slot that is still in flight at the end of the run.
+    pub(super) fn leave_in_flight(&mut self, index: usize, now: Moment) {
+        let phase = self.slots[index].session.phase();
+        if let Some(phase) = phase {
+            self.note_phase(index, phase, End::CutOff, now);
+        }
+        if let Some(flight) = self.slots[index].flight.take() {
+            self.tally.leave_in_flight(flight, phase, now);
         }
     }
 
@@ -233,7 +246,7 @@ impl Reactor {
     /// The connection is lost, or was never made.
     pub(super) fn fail(&mut self, index: usize, reason: Abort, now: Moment) {
         if let Some(phase) = self.slots[index].session.phase() {
-            self.note_phase(index, phase, false, now);
+            self.note_phase(index, phase, End::Failed, now);
             self.settle(index, Outcome::Aborted { phase, reason }, now);
         }
         self.close(index, now);
@@ -241,7 +254,7 @@ impl Reactor {
 
     pub(super) fn time_out(&mut self, index: usize, now: Moment) {
         if let Some(phase) = self.slots[index].session.phase() {
-            self.note_phase(index, phase, false, now);
+            self.note_phase(index, phase, End::CutOff, now);
             self.settle(index, Outcome::TimedOut { phase }, now);
         }
         self.close(index, now);

@@ -99,6 +99,8 @@ pub(crate) struct Reactor {
     open: usize,
     in_flight: u64,
     stage: Stage,
+    /// When the run was stopped before its own end.
+    stopped: Option<Moment>,
     /// Since when a message that is due could have been started; `None` while none could.
     able_since: Option<Moment>,
     next_sweep: Moment,
@@ -131,6 +133,7 @@ impl Reactor {
             open: 0,
             in_flight: 0,
             stage: Stage::Running,
+            stopped: None,
             able_since: Some(Moment::ZERO),
             next_sweep: Moment::ZERO,
             latest: Moment::ZERO,
@@ -174,11 +177,10 @@ impl Reactor {
     }
 
     fn finish(&mut self, now: Moment, began: Option<Work>) {
-        for slot in &mut self.slots {
-            if let Some(flight) = slot.flight.take() {
-                self.tally.leave_in_flight(flight, slot.session.phase());
-            }
+        for index in 0..self.slots.len() {
+            self.leave_in_flight(index, now);
         }
+        self.tally.end_offer(self.offered_until(now));
         let end = self.interval_end();
         let tally = &mut self.tally;
         self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
@@ -240,10 +242,23 @@ impl Reactor {
         self.stage = Stage::Draining { until };
     }
 
+    /// The moment after which no message is due, in a run that is bounded in time.
+    fn last_due(&self) -> Option<Moment> {
+        self.shared.plan.limit.duration.map(|duration| Moment::ZERO.after(duration))
+    }
+
     /// The end of a run that is bounded in time.
     fn last_moment(&self) -> Option<Moment> {
-        let plan = &self.shared.plan;
-        plan.limit.duration.map(|duration| Moment::ZERO.after(duration + plan.grace))
+        self.last_due().map(|due| due.after(self.shared.plan.grace))
+    }
+
+    /// The end of the time in which load was offered: for a count of messages the end of the
+    /// last of them, otherwise the duration or the moment at which the run was stopped.
+    fn offered_until(&self, now: Moment) -> Moment {
+        if self.feed.is_used_up() {
+            return self.tally.last_end;
+        }
+        [self.stopped, self.last_due()].into_iter().flatten().min().unwrap_or(now)
     }
 
     fn connect(&mut self, index: usize, now: Moment) -> io::Result<()> {

@@ -89,16 +89,17 @@ impl Reactor {
         if hopeless {
             self.stop(now, now);
         }
-        if let (Some(duration), Some(until)) = (self.shared.plan.limit.duration, self.last_moment()) {
+        if let (Some(due), Some(until)) = (self.last_due(), self.last_moment()) {
             if now >= until {
                 self.stop(now, until);
-            } else if now.elapsed() >= duration && !self.feed.is_behind(now) {
+            } else if now >= due && !self.feed.is_behind(now) {
                 self.drain(Some(until));
             }
         }
     }
 
     fn stop(&mut self, now: Moment, until: Moment) {
+        self.stopped = Some(now);
         let tally = &mut self.tally;
         self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         self.drain(Some(until));

@@ -26,7 +26,7 @@ const BOUND_PERCENT: u64 = 50;
 
 /// Makes the report of a run.
 pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
-    let measured = run.tally.last_end.elapsed().saturating_sub(plan.warmup).as_secs_f64();
+    let measured = run.tally.offered_until.elapsed().saturating_sub(plan.warmup).as_secs_f64();
     let spans = vec![Span::new(plan.warmup.as_secs_f64(), measured, run.tally.sessions.most_open)];
     let accepted = run.tally.measured.accepted;
     let tally = run.tally;
@@ -82,7 +82,11 @@ fn generator(plan: &Plan, tally: &Tally) -> Generator {
 }
 
 fn split(pair: &Pair) -> Split {
-    Split { ok: Distribution(pair.ok.clone()), failed: Distribution(pair.failed.clone()) }
+    Split {
+        ok: Distribution(pair.ok.clone()),
+        failed: Distribution(pair.failed.clone()),
+        censored: pair.censored,
+    }
 }
 
 fn latency(plan: &Plan, tally: &Tally) -> Latency {

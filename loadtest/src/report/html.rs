@@ -151,7 +151,15 @@ fn latency_table(report: &Report, out: &mut String) {
          <th>p99</th><th>p99.9</th><th>p99.99</th><th>max</th></tr></thead><tbody>",
     );
     for (name, split) in report.latency.named() {
-        for (label, distribution) in [("", &split.ok), (", failed", &split.failed)] {
+        let failed = if split.censored == 0 {
+            ", failed".to_owned()
+        } else {
+            format!(
+                ", failed ({} right-censored: cut off by a timeout or the run’s end, at least that long)",
+                split.censored
+            )
+        };
+        for (label, distribution) in [("", &split.ok), (&*failed, &split.failed)] {
             if distribution.count() == 0 {
                 continue;
             }
@@ -174,7 +182,7 @@ fn account_table(report: &Report, out: &mut String) {
         ("refused, 5xx", measured.refused_class(5), warmup.refused_class(5)),
         ("aborted", measured.aborted_total(), warmup.aborted_total()),
         ("timed out", measured.timed_out_total(), warmup.timed_out_total()),
-        ("in flight at the end", measured.in_flight, warmup.in_flight),
+        ("in flight at the end (errors)", measured.in_flight, warmup.in_flight),
         ("due, never started", measured.unsent, warmup.unsent),
     ];
     out.push_str("<h2>What became of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");

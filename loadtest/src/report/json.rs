@@ -58,6 +58,12 @@ fn settle(mut report: Report) -> Result<Report, String> {
     if let Some(index) = report.spans.iter().position(|span| !span.is_sound()) {
         return Err(format!("spans.{index}: a run begins, is measured and ends in this order, from 0 on"));
     }
+    if let Some((name, split)) =
+        report.latency.named().into_iter().find(|(_, split)| split.censored > split.failed.count())
+    {
+        let (censored, failed) = (split.censored, split.failed.count());
+        return Err(format!("latency.{name}.censored is {censored}, of {failed} failed samples"));
+    }
     counts::check(&report)?;
     report.derive();
     Ok(report)

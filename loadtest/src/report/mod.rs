@@ -42,8 +42,9 @@ pub(crate) struct Report {
     pub(crate) generator: Generator,
     pub(crate) sessions: SessionCounts,
     pub(crate) accounting: Accounts,
-    /// Seconds in which at least one run was measured: of one run, from the end of the warm-up to the end of the last
-    /// measured message.
+    /// Seconds in which load was offered by at least one run: of one run, from the end of the
+    /// warm-up to the end of `--duration`, a signal, or the end of the last message of
+    /// `--count`, and in any case to the end of the last accepted message.
     pub(crate) measured_s: f64,
     /// Messages accepted per second of `measured_s`.
     pub(crate) rate: f64,
@@ -156,6 +157,10 @@ pub(crate) struct Accounts {
 pub(crate) struct Split {
     pub(crate) ok: Distribution,
     pub(crate) failed: Distribution,
+    /// Samples of `failed` that are lower bounds (right-censored): the wait was cut off by a
+    /// timeout or by the end of the run.
+    #[serde(default)]
+    pub(crate) censored: u64,
 }
 
 /// All latencies, in nanoseconds.

@@ -11,7 +11,7 @@ pub(crate) struct Span {
     pub(crate) begins_s: f64,
     /// The end of the warm-up.
     pub(crate) measured_from_s: f64,
-    /// The end of the last measured message.
+    /// The end of the time in which load was offered.
     pub(crate) ends_s: f64,
     /// The most sessions that were open at once in this run.
     pub(crate) most_open: u64,

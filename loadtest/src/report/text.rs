@@ -96,7 +96,9 @@ fn account_lines(account: &Accounting, out: &mut String) {
     let timed_out: Vec<String> =
         account.timed_out.iter().map(|(phase, count)| format!("{phase} x{count}")).collect();
     line!(out, "  timed out   {}{}", account.timed_out_total(), listed(&timed_out));
-    line!(out, "  in flight   {}", account.in_flight);
+    let unanswered =
+        if account.in_flight > 0 { "   (no final reply when the run ended: errors)" } else { "" };
+    line!(out, "  in flight   {}{unanswered}", account.in_flight);
     if account.unsent > 0 {
         line!(
             out,
@@ -171,6 +173,13 @@ fn latency_rows(name: &str, split: &Split, out: &mut String) {
             at(0.999),
             at(0.9999),
             distribution.max().map_or_else(String::new, show_ns)
+        );
+    }
+    if split.censored > 0 {
+        line!(
+            out,
+            "  {} right-censored: cut off by a timeout or the run's end, at least that long",
+            split.censored
         );
     }
 }

@@ -151,7 +151,9 @@ fn what_was_due_and_never_started_is_not_forgotten() {
     assert_eq!(outcome.count("started"), 2);
     assert_eq!(outcome.count("in_flight"), 2);
     assert_eq!(outcome.count("unsent"), 98);
-    assert_eq!(outcome.number("/latency/message/failed/count"), 98, "their wait is measured as a failure's");
+    assert_eq!(outcome.number("/latency/message/failed/count"), 100, "all have waited");
+    assert_eq!(outcome.number("/latency/message/censored"), 100);
+    assert_eq!(outcome.number("/latency/uncorrected/failed/count"), 2, "two were started");
 }
 
 #[test]

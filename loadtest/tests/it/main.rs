@@ -1,6 +1,7 @@
 //! Behaviour of the program `smtpload`, through real sockets and its exit codes.
 
 mod accounting;
+mod endings;
 mod exit_codes;
 mod mock;
 mod output;

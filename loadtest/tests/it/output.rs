@@ -210,6 +210,11 @@ fn a_report_that_was_tampered_with_is_refused_with_the_reason() {
     assert_eq!(outcome.code, 2);
     assert!(outcome.stderr.contains("does not add up"), "{}", outcome.stderr);
     value["accounting"]["measured"]["accepted"] = 10.into();
+    value["latency"]["dot"]["censored"] = 1.into();
+    std::fs::write(&file, value.to_string()).expect("a file");
+    let refused = plain(&["merge", &file]);
+    assert!(refused.stderr.contains("latency.dot.censored is 1, of 0 failed"), "{}", refused.stderr);
+    value["latency"]["dot"]["censored"] = 0.into();
     value["schema"] = "other/1".into();
     std::fs::write(&file, value.to_string()).expect("a file");
     assert!(plain(&["merge", &file]).stderr.contains("other/1"));

@@ -106,6 +106,11 @@ impl Outcome {
         self.number(&format!("/latency/{latency}/{outcome}/{percentile}_ns")) as f64 / 1e6
     }
 
+    /// Fails unless the code is `code`.
+    pub(crate) fn code_is(&self, code: i32) {
+        assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
+    }
+
     /// Fails unless the code is `code` and the account adds up.
     pub(crate) fn expect(self, code: i32) -> Outcome {
         assert_eq!(

@@ -1,0 +1,150 @@
+//! What has not ended when the run does is an error, as old as it is.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
+
+use crate::support::files::{json, path};
+use crate::support::program::plain;
+use crate::support::waiting::eventually;
+use crate::support::{Act, Load, Outcome, Sink, Verb};
+
+/// A server that never answers again after so many messages.
+fn frozen_after(messages: usize) -> Sink {
+    Sink::start(move |turn| match turn.verb {
+        Verb::Dot if turn.nth >= messages => Act::Silence,
+        _ => Act::Usual,
+    })
+}
+
+/// Fails unless `count` messages were in flight at the end, in `phase`, and are measured.
+fn check_in_flight(outcome: &Outcome, count: u64, phase: &str, at_least_ms: f64) {
+    assert_eq!(outcome.count("in_flight"), count, "{phase}");
+    for latency in ["message", phase] {
+        let of = |name: &str| outcome.number(&format!("/latency/{latency}/{name}"));
+        assert_eq!((of("failed/count"), of("censored")), (count, count), "{latency}");
+        let shortest = outcome.millis(latency, "failed", "min");
+        assert!(shortest >= at_least_ms * 0.999, "{latency}: {shortest} ms");
+    }
+    let rows = outcome.report["intervals"].as_array().into_iter().flatten();
+    let errors: u64 = rows.filter_map(|row| row["errors"].as_u64()).sum();
+    assert_eq!(errors, count, "the series knows them");
+}
+
+/// The time that the rate is of, in seconds.
+fn check_rate(outcome: &Outcome, seconds: f64) {
+    let number = |name: &str| outcome.report[name].as_f64().expect("a number");
+    let (rate, measured) = (number("rate"), number("measured_s"));
+    assert!((seconds..seconds + 0.001).contains(&measured), "{measured} s of {seconds} s");
+    let accepted = outcome.count("accepted") as f64;
+    assert!((rate - accepted / seconds).abs() < accepted / 100.0, "{rate}/s of {accepted}");
+}
+
+#[test]
+fn a_closed_loop_on_a_server_that_freezes_for_good_fails_its_gates() {
+    let outcome = Load::on(&frozen_after(100))
+        .with("-c 4 --duration 2s --grace 300ms")
+        .arg("--fail-if=errors > 0")
+        .arg("--fail-if=max(message.failed) > 250ms")
+        .arg("--fail-if=rate < 51")
+        .run()
+        .expect(10);
+    let gates = outcome.report["gates"].as_array().cloned().expect("gates");
+    assert!(gates.iter().all(|gate| gate["failed"] == true), "{gates:?}");
+    assert_eq!(outcome.count("accepted"), 100);
+    check_in_flight(&outcome, 4, "dot", 300.0);
+    check_rate(&outcome, 2.0);
+}
+
+#[test]
+fn an_open_loop_on_a_server_that_freezes_for_good_is_measured_over_its_schedule() {
+    let outcome = Load::on(&frozen_after(20))
+        .with("-c 40 --rate 40/s --duration 1s --grace 200ms --late-after 5s")
+        .arg("--fail-if=errors >= 50%")
+        .run()
+        .expect(10);
+    check_in_flight(&outcome, 20, "dot", 200.0);
+    assert_eq!(outcome.number("/latency/uncorrected/failed/count"), 20);
+    assert_eq!(outcome.number("/latency/uncorrected/censored"), 20);
+    check_rate(&outcome, 1.0);
+}
+
+#[test]
+fn an_open_loop_is_measured_over_its_duration_whenever_its_last_message_was() {
+    let outcome = Load::on(&Sink::usual()).with("--rate 1/s --duration 3s --late-after 5s").run().expect(0);
+    check_rate(&outcome, 3.0);
+}
+
+#[test]
+fn a_message_in_flight_is_measured_in_whatever_phase_it_waits() {
+    let phases = [
+        (Verb::Banner, "banner"),
+        (Verb::Ehlo, "ehlo"),
+        (Verb::Mail, "mail"),
+        (Verb::Rcpt, "rcpt"),
+        (Verb::Data, "data"),
+        (Verb::Dot, "dot"),
+    ];
+    for (verb, phase) in phases {
+        let sink = Sink::answering(verb, Act::Silence);
+        let outcome = Load::on(&sink).with("-c 3 --duration 200ms --grace 100ms").run().expect(1);
+        check_in_flight(&outcome, 3, phase, 100.0);
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_connection_in_the_making_is_in_flight() {
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    full.listen(0).expect("a listener");
+    let target = full.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+    // Who comes when the queue is full gets no answer.
+    let connect = || TcpStream::connect_timeout(&target, Duration::from_millis(200));
+    let queued: Vec<TcpStream> = std::iter::from_fn(|| connect().ok()).take(10).collect();
+    assert!(queued.len() < 10, "the queue fills up");
+    let outcome = Load::at(&target.to_string()).with("-c 3 --duration 200ms --grace 100ms").run().expect(1);
+    check_in_flight(&outcome, 3, "connect", 100.0);
+}
+
+#[test]
+fn a_run_ended_by_a_signal_is_measured_until_then() {
+    let sink = frozen_after(100);
+    let child = Load::on(&sink).with("-c 4 --count 1000 --grace 100ms --fail-if").arg("errors > 0").spawn();
+    eventually("the freeze", || sink.seen().verbs.get(&Verb::Dot).is_some_and(|count| *count >= 104));
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
+    let outcome = Outcome::after(child).expect(10);
+    check_in_flight(&outcome, 4, "dot", 100.0);
+    let measured = outcome.report["measured_s"].as_f64().expect("a number");
+    let waited = outcome.millis("message", "ok", "max") / 1e3;
+    assert!(measured > waited, "the time of the freeze counts, {measured} s");
+}
+
+#[test]
+fn a_count_is_measured_to_the_end_of_its_last_message() {
+    let outcome = Load::on(&frozen_after(5)).with("-c 2 --count 7 --timeout dot=400ms").run().expect(0);
+    assert_eq!((outcome.count("accepted"), outcome.count("timed_out")), (5, 2));
+    assert_eq!(outcome.number("/latency/message/censored"), 2, "a timeout cuts off, too");
+    assert!(outcome.report["measured_s"].as_f64().is_some_and(|measured| measured >= 0.4));
+}
+
+#[test]
+fn merging_and_comparing_know_what_was_in_flight() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name| path(&folder, name);
+    let (healthy, frozen, other, whole) = (file("healthy"), file("frozen"), file("other"), file("whole"));
+    Load::into_file(&Sink::usual(), &healthy).with("-c 2 --duration 200ms").run().code_is(0);
+    for report in [&frozen, &other] {
+        Load::into_file(&frozen_after(10), report).with("-c 2 --duration 200ms --grace 0s").run().code_is(0);
+    }
+    let merged =
+        plain(&["merge", &frozen, &other, "--json", &whole, "--quiet", "--fail-if", "in_flight != 4"]);
+    merged.code_is(0);
+    assert_eq!(json(&whole)["latency"]["dot"]["censored"], 4);
+    let compared = plain(&["merge", &frozen, "--baseline", &healthy]);
+    compared.code_is(11);
+    assert!(compared.stdout.contains("baseline REGRESSED     errors"), "{}", compared.stdout);
+    assert!(compared.stdout.contains("2 right-censored"), "{}", compared.stdout);
+}
