@@ -11,6 +11,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use smtpmock::Config;
+
 mod mail;
 #[path = "../loadtest/examples/null_sink.rs"]
 mod null_sink;
@@ -18,8 +20,10 @@ mod null_sink;
 /// Above this the guard fails. Seen on a busy two-core machine: medians up to 1.33.
 const ALARM: f64 = 1.6;
 const CLIENTS: usize = 16;
-/// Set for the process that is to be the null sink.
-const SINK: &str = "SMTPMOCK_BENCH_NULL_SINK";
+/// Set for a process that is a server: which of the two.
+const ROLE: &str = "SMTPMOCK_BENCH_ROLE";
+const NULL_SINK: &str = "null sink";
+const SMTPMOCK: &str = "smtpmock";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -45,15 +49,13 @@ const SHAPES: [Shape; 4] = [
 ];
 
 fn main() -> ExitCode {
-    if std::env::var_os(SINK).is_some() {
-        return null_sink::main().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
-    }
-    match compare() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            eprintln!("FAILED: more than {ALARM} times the floor");
-            ExitCode::FAILURE
-        }
+    let ran = match std::env::var(ROLE).as_deref() {
+        Ok(NULL_SINK) => null_sink::main().map_err(Into::into),
+        Ok(_) => smtpmock(),
+        Err(_) => compare(),
+    };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("FAILED: {error}");
             ExitCode::FAILURE
@@ -61,16 +63,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// True when every shape stays below the alarm.
-fn compare() -> Result<bool> {
+/// `PORT SHARDS`: a server as the program runs it without a capture, until it is ended.
+fn smtpmock() -> Result<()> {
+    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u16>());
+    let (Some(port), Some(shards)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: PORT SHARDS".into());
+    };
+    let config = Config::default().keep_records(false).port(port?).shards(shards?.into());
+    let _server = smtpmock::Server::start(config)?;
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Fails when a shape is above the alarm.
+fn compare() -> Result<()> {
     let rounds: usize = std::env::var("FLOOR_ROUNDS").map_or(Ok(5), |text| text.parse())?;
     let mut is_fine = true;
     for shape in &SHAPES {
         let mut floor = Vec::new();
         let mut mock = Vec::new();
         for _ in 0..rounds {
-            floor.push(Server::null_sink(shape.threads)?.cpu_per_message(shape)?);
-            mock.push(Server::smtpmock(shape.threads)?.cpu_per_message(shape)?);
+            floor.push(Server::start(NULL_SINK, shape.threads)?.cpu_per_message(shape)?);
+            mock.push(Server::start(SMTPMOCK, shape.threads)?.cpu_per_message(shape)?);
         }
         let ratio = median(mock.iter().zip(&floor).map(|(mock, floor)| mock / floor).collect());
         is_fine &= ratio <= ALARM;
@@ -81,7 +96,7 @@ fn compare() -> Result<bool> {
             median(mock),
         );
     }
-    Ok(is_fine)
+    if is_fine { Ok(()) } else { Err(format!("more than {ALARM} times the floor").into()) }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -96,20 +111,13 @@ struct Server {
 }
 
 impl Server {
-    fn null_sink(threads: usize) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.env(SINK, "1");
-        Self::start(command, |port| [port.to_string(), threads.to_string()])
-    }
-
-    fn smtpmock(shards: usize) -> Result<Self> {
-        let command = Command::new(env!("CARGO_BIN_EXE_smtpmock"));
-        Self::start(command, |port| [format!("--port={port}"), format!("--shards={shards}")])
-    }
-
-    fn start(mut command: Command, arguments: impl Fn(u16) -> [String; 2]) -> Result<Self> {
+    fn start(role: &str, threads: usize) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let process = command.args(arguments(address.port())).stdout(Stdio::null()).spawn()?;
+        let process = Command::new(std::env::current_exe()?)
+            .env(ROLE, role)
+            .args([address.port().to_string(), threads.to_string()])
+            .stdout(Stdio::null())
+            .spawn()?;
         let server = Self { process, address };
         for _ in 0..500 {
             if TcpStream::connect(address).is_ok() {

@@ -1,6 +1,11 @@
-//! Imports point inward: the SMTP part knows nothing of sockets, clocks, threads or the server around it.
+//! Imports point inward: the SMTP part knows nothing of sockets, clocks, threads or the server around it. And
+//! what is built for whom.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
 
 /// What no file of `src/smtp/` may name.
 const FORBIDDEN_IN_SMTP: &[&str] = &[
@@ -102,4 +107,48 @@ fn the_smtp_part_imports_no_other_part_and_few_crates() {
         let leaves = code.match_indices("crate::").any(|(at, _)| !code[at..].starts_with("crate::smtp"));
         assert!(!leaves, "{} reaches out of crate::smtp", path.display());
     }
+}
+
+/// What cargo prints for this command, without a look at the network.
+fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    let output = command
+        .args(arguments)
+        .args([
+            "--locked",
+            "--offline",
+            "--manifest-path",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ])
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The crates that a package is built with, itself included.
+fn crates(package: &str, edges: &str) -> BTreeSet<String> {
+    let tree =
+        cargo(&["tree", "--package", package, "--edges", edges, "--prefix", "none", "--format", "{p}"]);
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_newcomer_runs_first_needs_only_the_dependencies_of_the_program() {
+    let metadata = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
+    let is_first_mail = |target: &Value| target["name"] == "first_mail" && target["kind"][0] == "example";
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    let packages = list(&metadata["packages"]);
+    let owner = packages.iter().find(|package| list(&package["targets"]).iter().any(is_first_mail));
+    let owner = owner.expect("a package with the example");
+    assert!(
+        list(&metadata["workspace_default_members"]).contains(&owner["id"]),
+        "cargo run --example first_mail does not find it"
+    );
+    let name = owner["name"].as_str().expect("a name");
+    let mut needed = crates(name, "normal,build,dev");
+    needed.remove(name);
+    let program = crates("smtpmock", "normal,build");
+    assert_eq!(needed.difference(&program).collect::<Vec<_>>(), Vec::<&String>::new());
 }
