@@ -130,8 +130,9 @@ pub(crate) struct RunArgs {
     /// Use the target's IPv6 addresses only
     #[arg(short = '6', long)]
     ipv6: bool,
-    /// The generator counts as saturated when more than 1% of the messages start later
-    /// than this by its own doing (open loop)
+    /// A message that the generator itself delays by more than this is late; with more than
+    /// 1% of them late it counts as saturated (open loop), or when it stands still, for longer
+    /// than this and 100ms, in more than 10% of its time (closed loop)
     #[arg(long, value_name = "TIME", value_parser = units::positive_duration, default_value = "10ms")]
     late_after: Duration,
     /// Compare with what `smtpmock --capture FILE` wrote: name lost, duplicated and altered messages

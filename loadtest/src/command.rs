@@ -173,10 +173,11 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
         }
         Exit::Failed => Some("the run failed: no measured message was accepted".to_owned()),
         Exit::Usage => None,
-        Exit::Saturated => Some(
-            "the generator was saturated: take fewer messages per second, more --threads or more machines"
-                .to_owned(),
-        ),
+        Exit::Saturated => report.generator.saturation().map(|how| {
+            format!(
+                "the generator was saturated: {how}; take fewer messages per second, more --threads or more machines"
+            )
+        }),
         Exit::Gate => {
             let failed = report.gates.iter().filter(|gate| gate.failed);
             let mut all: Vec<String> =

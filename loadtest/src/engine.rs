@@ -12,6 +12,7 @@ use mio::{Poll, Waker};
 
 use crate::clock::{self, Clock};
 use crate::feed::Feed;
+use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::reactor::{Reactor, Shared, WAKER};
 use crate::tally::{Interval, Tally};
@@ -37,6 +38,8 @@ pub(crate) fn run(
     mut on_interval: impl FnMut(&Interval),
 ) -> io::Result<Finished> {
     let (sender, receiver) = channel();
+    // Made before the clock starts: large messages take seconds, which are none of the run.
+    let payloads = vec![Payload::new(&plan.content, plan.run, plan.seed); plan.threads];
     let began = clock::wall();
     let shared = Shared {
         plan: Arc::clone(plan),
@@ -44,7 +47,7 @@ pub(crate) fn run(
         stop: Arc::new(AtomicBool::new(false)),
         intervals: sender,
     };
-    let (threads, wakers) = spawn(&shared)?;
+    let (threads, wakers) = spawn(&shared, payloads)?;
     let stop = Arc::clone(&shared.stop);
     drop(shared);
     let mut collector = Collector::new(plan.threads);
@@ -68,16 +71,16 @@ pub(crate) fn run(
 
 type Worker = JoinHandle<io::Result<Tally>>;
 
-fn spawn(shared: &Shared) -> io::Result<(Vec<Worker>, Vec<Waker>)> {
+fn spawn(shared: &Shared, payloads: Vec<Payload>) -> io::Result<(Vec<Worker>, Vec<Waker>)> {
     let next = Arc::new(AtomicU64::new(0));
     let mut threads = Vec::new();
     let mut wakers = Vec::new();
-    for index in 0..shared.plan.threads {
+    for (index, payload) in payloads.into_iter().enumerate() {
         let poll = Poll::new()?;
         wakers.push(Waker::new(poll.registry(), WAKER)?);
         let feed = Feed::new(&shared.plan, index, &next);
         let shared = shared.clone();
-        let body = move || Reactor::new(shared, index, poll, feed)?.run();
+        let body = move || Reactor::new(shared, index, poll, feed, payload)?.run();
         threads.push(std::thread::Builder::new().name(format!("smtpload-{index}")).spawn(body)?);
     }
     Ok((threads, wakers))

@@ -3,8 +3,8 @@
 //! The program is [`run`]; [`reply`] is public for fuzzing. One thread per event loop
 //! (`reactor`), each with its own sockets, counts and histograms (`tally`); the main thread
 //! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`).
-//! `client`, `reply`, `schedule`, `payload`, `template`, `gate`, `baseline` and `accounting`
-//! are pure: no sockets, no clocks.
+//! `client`, `reply`, `schedule`, `punctuality`, `payload`, `template`, `gate`, `baseline` and
+//! `accounting` are pure: no sockets, no clocks.
 
 mod accounting;
 mod baseline;
@@ -25,6 +25,7 @@ mod metrics;
 mod payload;
 mod phase;
 mod plan;
+mod punctuality;
 mod reactor;
 pub mod reply;
 mod report;

@@ -85,6 +85,8 @@ fn merge_generator(mine: &mut Generator, theirs: &Generator) {
     mine.saturated |= theirs.saturated;
     mine.cpu_bound |= theirs.cpu_bound;
     add_count(&mut mine.late, theirs.late);
+    add_count(&mut mine.late_unsent, theirs.late_unsent);
+    mine.stood_still_s += theirs.stood_still_s;
     add_count(&mut mine.starved_intervals, theirs.starved_intervals);
     add_count(&mut mine.judged_intervals, theirs.judged_intervals);
     mine.cpu_s = mine.cpu_s.zip(theirs.cpu_s).map(|(a, b)| a + b);

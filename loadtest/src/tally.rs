@@ -11,6 +11,7 @@ use crate::ledger::{Fate, Ledger};
 use crate::load::Work;
 use crate::metrics::{End, Metrics, histogram, record};
 use crate::phase::Phase;
+use crate::punctuality::Punctuality;
 
 /// A message on its way.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Flight {
     pub(crate) started: Moment,
     /// Whether it counts, or belongs to the warm-up.
     pub(crate) measured: bool,
+    /// Whether it has been judged as late, so that it is not counted twice.
+    pub(crate) judged_late: bool,
 }
 
 /// What happened in one interval of one thread.
@@ -91,16 +94,6 @@ impl Sessions {
     }
 }
 
-/// How well the generator kept its own schedule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Punctuality {
-    /// Messages started late because of the generator.
-    pub(crate) late: u64,
-    /// Intervals of threads that had no processor time left, and all intervals judged.
-    pub(crate) starved: u64,
-    pub(crate) judged: u64,
-}
-
 /// Everything one thread knows at its end.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -117,14 +110,8 @@ pub(crate) struct Tally {
     pub(crate) offered_until: Moment,
     pub(crate) work: Option<Work>,
     pub(crate) interval: Interval,
-    /// Messages of this interval that were late because they waited for a connection;
-    /// if the interval turns out starved, they were late because of the generator.
-    waiting_late: u64,
-    /// What was due before this moment was held up by the generator standing still.
-    stalled_until: Option<Moment>,
     open_loop: bool,
     measured_from: Moment,
-    late_after: Duration,
 }
 
 impl Tally {
@@ -135,16 +122,13 @@ impl Tally {
             metrics: Metrics::new(),
             ledger: plan.keep_ledger.then(Ledger::default),
             sessions: Sessions::default(),
-            punctuality: Punctuality::default(),
+            punctuality: Punctuality::new(plan),
             last_end: Moment::ZERO,
             offered_until: Moment::ZERO,
             work: None,
             interval: Interval::new(0),
-            waiting_late: 0,
-            stalled_until: None,
             open_loop: matches!(plan.load, crate::plan::Load::Open { .. }),
             measured_from: Moment::ZERO.after(plan.warmup),
-            late_after: plan.late_after,
         }
     }
 
@@ -154,36 +138,13 @@ impl Tally {
         let measured = arrival.intended >= self.measured_from;
         self.account(measured).started += 1;
         self.interval.started += 1;
-        if self.open_loop {
-            self.judge_start(arrival.intended, now, able_since, measured);
+        let mut judged_late = false;
+        if self.open_loop && measured {
+            let (lag, late) = self.punctuality.judge_start(arrival.intended, now, able_since);
+            record(&mut self.metrics.lag, lag);
+            judged_late = late;
         }
-        Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured }
-    }
-
-    fn judge_start(&mut self, intended: Moment, now: Moment, able_since: Moment, measured: bool) {
-        if !measured {
-            return;
-        }
-        let own = now.since(intended.max(able_since));
-        record(&mut self.metrics.lag, own);
-        if own > self.late_after {
-            self.stall(now);
-        }
-        if now.since(intended) <= self.late_after {
-            return;
-        }
-        // The queue that a stall left behind is the generator's, even where it then waits
-        // for connections.
-        if self.stalled_until.is_some_and(|until| intended <= until) {
-            self.punctuality.late += 1;
-        } else {
-            self.waiting_late += 1;
-        }
-    }
-
-    /// The generator stood still until `now`, longer than it may be late.
-    pub(crate) fn stall(&mut self, now: Moment) {
-        self.stalled_until = Some(now);
+        Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured, judged_late }
     }
 
     /// Counts the end of a message.
@@ -239,6 +200,8 @@ impl Tally {
         self.interval.errors += 1;
         if measured {
             self.metrics.message.record(End::CutOff, now.since(arrival.intended));
+            let lag = self.punctuality.judge_unsent(arrival.intended, now);
+            record(&mut self.metrics.lag, lag);
         }
     }
 
@@ -254,20 +217,12 @@ impl Tally {
         in_flight: u64,
         starved: Option<bool>,
     ) -> Interval {
-        if let Some(starved) = starved {
-            self.punctuality.judged += 1;
-            self.punctuality.starved += u64::from(starved);
-        }
-        let starved = starved == Some(true);
-        if starved {
-            self.punctuality.late += self.waiting_late;
-        }
-        self.waiting_late = 0;
+        self.punctuality.end_interval(starved);
         let following = Interval::new(self.interval.index + 1);
         let mut ended = std::mem::replace(&mut self.interval, following);
         ended.length = length;
         ended.in_flight = in_flight;
-        ended.starved = starved;
+        ended.starved = starved == Some(true);
         ended
     }
 
@@ -277,9 +232,7 @@ impl Tally {
         self.warmup.merge(&other.warmup);
         self.metrics.merge(&other.metrics);
         self.sessions.merge(&other.sessions);
-        self.punctuality.late += other.punctuality.late;
-        self.punctuality.starved += other.punctuality.starved;
-        self.punctuality.judged += other.punctuality.judged;
+        self.punctuality.merge(&other.punctuality);
         self.last_end = self.last_end.max(other.last_end);
         self.offered_until = self.offered_until.max(other.offered_until);
         self.work = match (self.work, other.work) {
@@ -305,57 +258,5 @@ fn fate_of(outcome: Outcome) -> Fate {
         Outcome::Accepted => Fate::Accepted,
         Outcome::Aborted { phase: Phase::Dot, .. } | Outcome::TimedOut { phase: Phase::Dot } => Fate::InDoubt,
         Outcome::Refused { .. } | Outcome::Aborted { .. } | Outcome::TimedOut { .. } => Fate::NotDelivered,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser as _;
-
-    fn open_loop() -> Tally {
-        let typed = ["smtpload", "127.0.0.1:1", "--rate", "10/s", "--late-after", "10ms"];
-        let cli = crate::cli::Cli::try_parse_from(typed).unwrap();
-        Tally::new(&cli.run.plan(|| 1).unwrap())
-    }
-
-    fn at(ms: u64) -> Moment {
-        Moment::ZERO.after(Duration::from_millis(ms))
-    }
-
-    fn start(tally: &mut Tally, intended: u64, now: u64, able_since: u64) {
-        tally.start(Arrival { seq: 0, intended: at(intended) }, at(now), at(able_since));
-    }
-
-    #[test]
-    fn waiting_for_a_session_is_the_targets_doing() {
-        let mut tally = open_loop();
-        start(&mut tally, 100, 900, 900);
-        tally.end_interval(Duration::from_secs(1), 1, Some(false));
-        assert_eq!(tally.punctuality.late, 0);
-    }
-
-    #[test]
-    fn waiting_for_a_session_while_the_thread_starves_is_the_generators() {
-        let mut tally = open_loop();
-        start(&mut tally, 100, 900, 900);
-        start(&mut tally, 895, 900, 900);
-        tally.end_interval(Duration::from_secs(1), 1, Some(true));
-        assert_eq!(tally.punctuality.late, 1, "the second was in time");
-        start(&mut tally, 1100, 1900, 1900);
-        tally.end_interval(Duration::from_secs(1), 1, Some(false));
-        assert_eq!(tally.punctuality.late, 1, "each interval is judged by itself");
-    }
-
-    #[test]
-    fn the_queue_a_stall_leaves_behind_is_the_generators() {
-        let mut tally = open_loop();
-        // Able all the time, and 400 ms late: the loop stood still.
-        start(&mut tally, 100, 500, 0);
-        // Due during the stall, started when a session was free again.
-        start(&mut tally, 200, 600, 600);
-        // Due after it.
-        start(&mut tally, 550, 700, 700);
-        assert_eq!(tally.punctuality.late, 2);
     }
 }

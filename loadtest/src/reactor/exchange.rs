@@ -25,11 +25,11 @@ impl Reactor {
             return Ok(());
         }
         if self.slots[index].session.phase() == Some(Phase::Connect) {
-            self.latest = self.shared.clock.now();
-            self.on_connect_event(index, event, self.latest);
+            let now = self.read_clock();
+            self.on_connect_event(index, event, now);
         } else if event.is_writable() && !matches!(self.slots[index].pending, Pending::Nothing) {
-            self.latest = self.shared.clock.now();
-            self.on_writable(index, self.latest);
+            let now = self.read_clock();
+            self.on_writable(index, now);
         }
         if event.is_readable() && self.slots[index].stream.is_some() {
             self.on_readable(index, event.is_read_closed())?;
@@ -95,7 +95,8 @@ impl Reactor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => {
-                    self.fail(index, reason_of(&error), self.shared.clock.now());
+                    let now = self.read_clock();
+                    self.fail(index, reason_of(&error), now);
                     return Ok(());
                 }
             }
@@ -104,8 +105,7 @@ impl Reactor {
     }
 
     fn on_bytes(&mut self, index: usize, bytes: &[u8]) -> io::Result<()> {
-        let now = self.shared.clock.now();
-        self.latest = now;
+        let now = self.read_clock();
         let mut parser = std::mem::take(&mut self.slots[index].parser);
         let result = parser.feed(bytes, |line| -> Result<bool, Broken> {
             if let Some(step) = self.slots[index].session.on_line(line)? {
@@ -126,6 +126,11 @@ impl Reactor {
 
     fn apply(&mut self, index: usize, step: Step, now: Moment) -> io::Result<()> {
         if let Some(answer) = step.answer {
+            if self.held_up
+                && let Some(flight) = &mut self.slots[index].flight
+            {
+                self.tally.punctuality.judge_held_up(flight);
+            }
             let end = if answer.positive { End::Ok } else { End::Failed };
             self.note_phase(index, answer.phase, end, now);
             if answer.phase == Phase::Rcpt
@@ -239,7 +244,7 @@ impl Reactor {
     }
 
     fn on_closed(&mut self, index: usize) {
-        let now = self.shared.clock.now();
+        let now = self.read_clock();
         self.fail(index, Abort::Closed, now);
     }
 

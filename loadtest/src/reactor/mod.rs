@@ -59,6 +59,9 @@ const GIVE_UP_TRIES: u64 = 5;
 /// for a processor to count as starved.
 const STARVED_PERCENT: u128 = 90;
 
+/// The shortest last part of an interval that is judged like a whole one.
+const JUDGED_FROM: Duration = Duration::from_millis(200);
+
 /// What the threads of a run share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
@@ -106,6 +109,14 @@ pub(crate) struct Reactor {
     next_sweep: Moment,
     /// When the clock was last read.
     latest: Moment,
+    /// When it is to be read again at the latest; later than that, the loop stood still.
+    awake_by: Moment,
+    /// Whether what is read now, and what the next poll returns, had gathered while the loop
+    /// stood still.
+    held_up: bool,
+    catching_up: bool,
+    /// How long the loop stood still after the last message was due: no time for the target.
+    lost_grace: Duration,
     work: Option<Work>,
     input: Box<[u8]>,
     output: Vec<u8>,
@@ -113,7 +124,13 @@ pub(crate) struct Reactor {
 
 impl Reactor {
     /// The loop of thread `index`.
-    pub(crate) fn new(shared: Shared, index: usize, poll: Poll, feed: Feed) -> io::Result<Reactor> {
+    pub(crate) fn new(
+        shared: Shared,
+        index: usize,
+        poll: Poll,
+        feed: Feed,
+        payload: Payload,
+    ) -> io::Result<Reactor> {
         let plan = Arc::clone(&shared.plan);
         let count = plan.connections_of(index);
         let slots = (0..count).map(|_| Slot::new(Session::new(plan.recipients, plan.pipelining))).collect();
@@ -123,7 +140,7 @@ impl Reactor {
             dialer: Dialer::new(plan.address, plan.sources.clone(), index),
             feed,
             renderer: Renderer::new(&plan),
-            payload: Payload::new(&plan.content, plan.run, plan.seed),
+            payload,
             tally: Tally::new(&plan),
             slots,
             ready: Vec::with_capacity(count),
@@ -137,6 +154,10 @@ impl Reactor {
             able_since: Some(Moment::ZERO),
             next_sweep: Moment::ZERO,
             latest: Moment::ZERO,
+            awake_by: Moment::ZERO,
+            held_up: false,
+            catching_up: false,
+            lost_grace: Duration::ZERO,
             work: None,
             input: vec![0; READ_BUFFER].into_boxed_slice(),
             output: Vec::with_capacity(1024),
@@ -149,31 +170,58 @@ impl Reactor {
         let began = load::of_this_thread();
         self.work = began;
         let mut events = Events::with_capacity(EVENTS);
-        let mut now = self.shared.clock.now();
+        let mut now = self.read_clock();
         loop {
             self.dispatch(now)?;
             self.turn(now)?;
-            if self.is_done(now) {
+            if self.is_done(now) && !self.catching_up {
                 break;
             }
             let timeout = self.sleep_limit(now)?;
-            match self.poll.poll(&mut events, Some(timeout)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
+            self.held_up = std::mem::take(&mut self.catching_up);
+            let polled = self.poll.poll(&mut events, Some(timeout));
+            self.read_clock();
+            self.catching_up = match polled {
+                Ok(()) => false,
+                // Continued after a stop: what has gathered comes with the next poll.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.held_up,
+                Err(error) => return Err(error),
+            };
             for event in &events {
                 if event.token() != WAKER && event.token() != TIMER {
                     self.on_event(event)?;
                 }
             }
-            let due = now.after(timeout);
-            now = self.shared.clock.now();
-            if now.since(due) > self.shared.plan.late_after {
-                self.tally.stall(now);
-            }
+            now = self.read_clock();
+            self.catching_up |= self.held_up && events.iter().count() == EVENTS;
+            self.held_up = false;
         }
         self.finish(now, began);
         Ok(self.tally)
+    }
+
+    /// Reads the clock, and notes if that comes late: the loop stood still.
+    fn read_clock(&mut self) -> Moment {
+        let now = self.shared.clock.now();
+        let has_load = self.stage == Stage::Running || self.in_flight > 0;
+        if has_load && self.tally.punctuality.note_pause(self.awake_by, now) {
+            self.on_stall(self.awake_by, now);
+        }
+        self.awake_by = now;
+        self.latest = now;
+        now
+    }
+
+    /// The loop stood still. The grace is the target's: it ends that much later.
+    fn on_stall(&mut self, from: Moment, now: Moment) {
+        self.held_up = true;
+        self.catching_up = true;
+        let due = self.last_due();
+        match (&mut self.stage, due) {
+            (Stage::Draining { until: Some(until) }, _) => *until = until.after(now.since(from)),
+            (Stage::Running, Some(due)) => self.lost_grace += now.since(from.max(due)),
+            _ => {}
+        }
     }
 
     fn finish(&mut self, now: Moment, began: Option<Work>) {
@@ -185,10 +233,11 @@ impl Reactor {
         let tally = &mut self.tally;
         self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         let length = INTERVAL.saturating_sub(end.since(now));
-        let last = tally.end_interval(length, self.in_flight, None);
+        let starved = if length >= JUDGED_FROM { self.is_starved(length) } else { None };
+        let last = self.tally.end_interval(length, self.in_flight, starved);
         // Nobody listening means the run is being torn down.
         let _ = self.shared.intervals.send(last);
-        tally.work = load::of_this_thread().zip(began).map(|(end, began)| Work {
+        self.tally.work = load::of_this_thread().zip(began).map(|(end, began)| Work {
             ran: end.ran.saturating_sub(began.ran),
             waited: end.waited.saturating_sub(began.waited),
         });
@@ -199,7 +248,8 @@ impl Reactor {
         if self.is_able() {
             self.able_since.get_or_insert(now);
         }
-        while self.stage == Stage::Running && self.is_able() {
+        let is_over = self.last_moment().is_some_and(|last| now >= last);
+        while self.stage == Stage::Running && self.is_able() && !is_over {
             match self.feed.take(now) {
                 Offer::Due(arrival) => self.start(arrival, now)?,
                 Offer::Later(_) => break,
@@ -249,7 +299,7 @@ impl Reactor {
 
     /// The end of a run that is bounded in time.
     fn last_moment(&self) -> Option<Moment> {
-        self.last_due().map(|due| due.after(self.shared.plan.grace))
+        self.last_due().map(|due| due.after(self.shared.plan.grace + self.lost_grace))
     }
 
     /// The end of the time in which load was offered: for a count of messages the end of the
@@ -298,10 +348,12 @@ impl Reactor {
 
     fn sleep_limit(&mut self, now: Moment) -> io::Result<Duration> {
         let mut limit = self.interval_end().min(self.next_sweep).since(now);
+        self.awake_by = now.after(limit);
         if let Feed::Open { next: Some(arrival), .. } = &self.feed
             && self.stage == Stage::Running
             && self.is_able()
         {
+            self.awake_by = self.awake_by.min(arrival.intended.max(now));
             limit = limit.min(self.timer.wake_at(arrival.intended, now)?);
         }
         Ok(limit)

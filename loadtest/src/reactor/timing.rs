@@ -23,7 +23,8 @@ impl Reactor {
                 Stage::Draining { until: Some(_) } => {}
             }
         }
-        if now < self.next_sweep {
+        // What has gathered while the loop stood still is read first: it may be in time.
+        if now < self.next_sweep || self.catching_up {
             return Ok(());
         }
         self.next_sweep = now.after(self.sweep_every());
@@ -34,15 +35,20 @@ impl Reactor {
 
     fn turn_intervals(&mut self, now: Moment) {
         while now >= self.interval_end() {
-            let work = load::of_this_thread();
-            let starved = work.zip(self.work).map(|(work, before)| {
-                let busy = (work.ran + work.waited).saturating_sub(before.ran + before.waited);
-                busy.as_nanos() * 100 >= INTERVAL.as_nanos() * STARVED_PERCENT
-            });
-            self.work = work;
+            let starved = self.is_starved(INTERVAL);
             let ended = self.tally.end_interval(INTERVAL, self.in_flight, starved);
             let _ = self.shared.intervals.send(ended);
         }
+    }
+
+    /// Whether the thread had no processor time left since this was last asked, `length` ago.
+    pub(super) fn is_starved(&mut self, length: Duration) -> Option<bool> {
+        let work = load::of_this_thread();
+        let before = std::mem::replace(&mut self.work, work);
+        work.zip(before).map(|(work, before)| {
+            let busy = (work.ran + work.waited).saturating_sub(before.ran + before.waited);
+            busy.as_nanos() * 100 >= length.as_nanos() * STARVED_PERCENT
+        })
     }
 
     pub(super) fn interval_end(&self) -> Moment {

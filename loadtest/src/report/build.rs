@@ -16,9 +16,13 @@ use crate::report::{
 use crate::schedule::{Arrivals, Profile};
 use crate::tally::{Interval, Tally};
 
-/// The share of messages, in percent, that may start late by the generator's own doing.
-/// With more, the 99th percentile would show the generator instead of the target.
+/// The share of the messages that were due, in percent, that may be late by the generator's
+/// own doing. With more, the 99th percentile would show the generator instead of the target.
 const LATE_PERCENT: u64 = 1;
+
+/// The share of its time, in percent, that a closed loop may stand still. What was due
+/// meanwhile is not counted in messages; with more, the rate is that much too low.
+const STANDSTILL_PERCENT: f64 = 10.0;
 
 /// The share of intervals, in percent, without processor time left, from which on the
 /// rate of a closed loop is taken for the generator's own.
@@ -38,7 +42,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         interrupted: run.interrupted,
         settings: settings(plan),
         machines: vec![machine()],
-        generator: generator(plan, &tally),
+        generator: generator(plan, &tally, measured),
         sessions: SessionCounts {
             dialed: tally.sessions.dialed,
             established: tally.sessions.established,
@@ -63,16 +67,23 @@ fn unix_ms(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn generator(plan: &Plan, tally: &Tally) -> Generator {
-    let punctuality = tally.punctuality;
+fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
+    let punctuality = &tally.punctuality;
     let open_loop = matches!(plan.load, Load::Open { .. });
-    let started = tally.measured.started;
+    let stood_still_s = punctuality.stood_still.as_secs_f64();
+    let loops_s = measured_s * plan.threads as f64;
     Generator {
-        saturated: open_loop && punctuality.late * 100 > started * LATE_PERCENT,
+        saturated: if open_loop {
+            punctuality.late * 100 > tally.measured.owed() * LATE_PERCENT
+        } else {
+            stood_still_s * 100.0 > loops_s * STANDSTILL_PERCENT
+        },
         cpu_bound: !open_loop
             && punctuality.judged > 0
             && punctuality.starved * 100 >= punctuality.judged * BOUND_PERCENT,
         late: punctuality.late,
+        late_unsent: punctuality.late_unsent,
+        stood_still_s,
         starved_intervals: punctuality.starved,
         judged_intervals: punctuality.judged,
         cpu_s: tally.work.map(|work| work.ran.as_secs_f64()),

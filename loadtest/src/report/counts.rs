@@ -18,8 +18,9 @@ pub(crate) fn check(report: &Report) -> Result<(), String> {
     found.see("sessions.ended_idle", ended_idle);
     found.see("sessions.without_pipelining", without_pipelining);
     found.see("sessions.most_open", most_open);
-    let Generator { late, starved_intervals, judged_intervals, lag, .. } = &report.generator;
+    let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = &report.generator;
     found.see("generator.late", *late);
+    found.see("generator.late_unsent", *late_unsent);
     found.see("generator.starved_intervals", *starved_intervals);
     found.see("generator.judged_intervals", *judged_intervals);
     found.see("generator.lag.count", lag.count());

@@ -52,7 +52,7 @@ fn head(report: &Report, out: &mut String) {
     let banners = [
         (
             report.generator.saturated,
-            "Generator saturated: it could not keep its own schedule. The latencies are not the target’s alone.",
+            "Generator saturated: it could not keep its own schedule, or stood still. The figures are not the target’s alone.",
         ),
         (
             report.generator.cpu_bound,

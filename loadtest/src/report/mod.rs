@@ -117,13 +117,20 @@ pub(crate) struct Machine {
 /// How the generator itself fared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generator {
-    /// The schedule could not be kept because of the generator: the latencies are not the
-    /// target's alone.
+    /// The schedule could not be kept because of the generator, or a closed loop stood still:
+    /// the figures are not the target's alone.
     pub(crate) saturated: bool,
     /// A closed loop used all of its processor time: the rate may be the generator's limit.
     pub(crate) cpu_bound: bool,
-    /// Messages started late by the generator's own doing.
+    /// Messages that were late by the generator's own doing: started late, never started, or
+    /// with a reply that lay unread.
     pub(crate) late: u64,
+    /// Those of them that were never started.
+    #[serde(default)]
+    pub(crate) late_unsent: u64,
+    /// Seconds that the event loops stood still for, all together.
+    #[serde(default)]
+    pub(crate) stood_still_s: f64,
     /// Thread intervals without processor time left, of those judged. Zero judged: the
     /// system does not tell, or the run was shorter than an interval.
     pub(crate) starved_intervals: u64,
@@ -133,6 +140,21 @@ pub(crate) struct Generator {
     pub(crate) cpu_wait_s: Option<f64>,
     /// How late messages were started by the generator's own doing.
     pub(crate) lag: Distribution,
+}
+
+impl Generator {
+    /// What shows that it was saturated; `None` when it was not.
+    pub(crate) fn saturation(&self) -> Option<String> {
+        let stood_still = show_ns((self.stood_still_s * 1e9) as u64);
+        let (late, still) = (self.late > 0, self.stood_still_s > 0.0);
+        self.saturated.then(|| match (late, still) {
+            (true, false) => format!("{} messages were late by its own doing", self.late),
+            (false, _) => format!("it stood still for {stood_still}"),
+            (true, true) => {
+                format!("{} messages were late by its own doing, it stood still for {stood_still}", self.late)
+            }
+        })
+    }
 }
 
 /// Counts of connections.

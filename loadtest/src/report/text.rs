@@ -69,7 +69,7 @@ fn head(report: &Report, out: &mut String) {
 fn accounts(report: &Report, out: &mut String) {
     let account = &report.accounting.measured;
     line!(out, "\nmessages");
-    account_lines(account, out);
+    account_lines(account, report.generator.late_unsent, out);
     let warmup = &report.accounting.warmup;
     if warmup.owed() > 0 {
         line!(
@@ -82,7 +82,7 @@ fn accounts(report: &Report, out: &mut String) {
     }
 }
 
-fn account_lines(account: &Accounting, out: &mut String) {
+fn account_lines(account: &Accounting, late_unsent: u64, out: &mut String) {
     line!(out, "  started     {}", account.started);
     line!(out, "  accepted    {}", account.accepted);
     line!(out, "  4xx         {}{}", account.refused_class(4), replies(account, 4));
@@ -100,11 +100,8 @@ fn account_lines(account: &Accounting, out: &mut String) {
         if account.in_flight > 0 { "   (no final reply when the run ended: errors)" } else { "" };
     line!(out, "  in flight   {}{unanswered}", account.in_flight);
     if account.unsent > 0 {
-        line!(
-            out,
-            "  unsent      {}   (due, and never started: every connection was busy to the end)",
-            account.unsent
-        );
+        let why = unsent_because(account.unsent, late_unsent);
+        line!(out, "  unsent      {}   (due, and never started: {why})", account.unsent);
     }
     let refused = account.recipients_refused_total();
     if refused > 0 {
@@ -122,6 +119,15 @@ fn account_lines(account: &Accounting, out: &mut String) {
             out,
             "  the local ports ran out: give more source addresses with --bind, reuse sessions, or widen net.ipv4.ip_local_port_range"
         );
+    }
+}
+
+fn unsent_because(unsent: u64, own: u64) -> String {
+    let busy = "every connection was busy to the end";
+    match own {
+        0 => busy.to_owned(),
+        own if own >= unsent => "the generator itself was too late".to_owned(),
+        own => format!("of {own} the generator itself was too late, of the others {busy}"),
     }
 }
 
@@ -200,17 +206,20 @@ fn generator(report: &Report, out: &mut String) {
     if let (Some(p99), Some(max)) = (generator.lag.at(0.99), generator.lag.max()) {
         line!(
             out,
-            "            with a session free, messages started p99 {}, max {} after they were due; {} late by its own doing",
+            "            by its own doing, messages started p99 {}, max {} after they were due",
             show_ns(p99),
-            show_ns(max),
-            generator.late
+            show_ns(max)
         );
     }
-    if generator.saturated {
-        line!(
-            out,
-            "GENERATOR SATURATED: it could not keep its own schedule; the latencies are not the target's alone."
-        );
+    if generator.late > 0 {
+        line!(out, "            {} messages were late by its own doing", generator.late);
+    }
+    if generator.stood_still_s > 0.0 {
+        let seconds = generator.stood_still_s;
+        line!(out, "            its event loops stood still for {seconds:.2} s in all");
+    }
+    if let Some(how) = generator.saturation() {
+        line!(out, "GENERATOR SATURATED: {how}; the figures are not the target's alone.");
     }
     if generator.cpu_bound {
         line!(

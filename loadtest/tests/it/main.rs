@@ -5,6 +5,7 @@ mod endings;
 mod exit_codes;
 mod mock;
 mod output;
+mod own_doing;
 mod session;
 mod support;
 mod truth;
