@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::input;
 use crate::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::phase::Phase;
 use crate::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
@@ -314,10 +315,7 @@ impl RunArgs {
             return Ok(Content::Generated { min, max });
         };
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| format!("--message {name}: {error}"))?;
-        if bytes.len() as u64 > BODY_MAX {
-            return Err(format!("--message {name}: larger than {} MiB", BODY_MAX >> 20));
-        }
+        let bytes = input::read(path, BODY_MAX).map_err(|error| format!("--message {name}: {error}"))?;
         Ok(Content::File { name, bytes })
     }
 

@@ -17,6 +17,7 @@ mod engine;
 mod exit;
 mod feed;
 mod gate;
+mod input;
 mod ledger;
 mod live;
 mod load;

@@ -1,14 +1,42 @@
 //! Histograms as text: HdrHistogram's compressed V2 form in base64, which its tools in all languages read.
+//!
+//! ```text
+//! text       = base64 of: cookie (4 octets), length of the rest (4), the rest: a zlib stream (RFC 1950) of a form
+//! form       = cookie (4), length of the counts (4), offset (4), digits (4), lowest (8), highest (8), ratio (8), counts
+//! counts     = numbers of 1 to 9 octets: a count of samples, or below zero so many counts of zero
+//! ```
+//!
+//! A text from a file is checked before anything is made of it: the lengths in it are compared with the octets that
+//! are there, and no more is inflated than the largest histogram of [`DIGITS`] digits takes.
+
+use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 
-/// Digits kept of every value.
+use crate::units::EXACT_IN_JSON;
+
+/// Digits of every value.
 const DIGITS: u8 = 3;
-/// The longest text taken for a histogram, in bytes; three digits over all of 64 bits need less.
-const TEXT_LIMIT: usize = 4 << 20;
+/// The longest text taken for a histogram, in octets; three digits over all of 64 bits need less.
+const TEXT_LIMIT: usize = 1 << 20;
+/// The cookie of a compressed histogram, and that of the form in it.
+const COMPRESSED: u32 = 0x1c84_9314;
+const FORM: u32 = 0x1c84_9313;
+/// What stands in front of the counts.
+const HEADER: usize = 40;
+/// Where the digits stand in it.
+const DIGITS_AT: usize = 12;
+/// Three digits over all of 64 bits have so many counts: 1,024 for each power of two from the eleventh on, and
+/// 2,048 below.
+const COUNTS: usize = 56 << 10;
+/// The longest number among the counts, in octets.
+const LONGEST_NUMBER: usize = 9;
+/// The longest form, in octets.
+const FORM_LIMIT: usize = HEADER + COUNTS * LONGEST_NUMBER;
 
 /// A histogram as text. Of the same values it is the same text, however the histogram grew.
 pub fn encode(histogram: &Histogram<u64>) -> String {
@@ -20,7 +48,8 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A histogram from its text; it grows to what it is given.
+/// A histogram of three digits from its text; it grows to what it is given. It takes less than 1 MiB, whatever the
+/// text claims, and holds at most [`EXACT_IN_JSON`] samples.
 ///
 /// # Errors
 ///
@@ -30,10 +59,165 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
         return Err(format!("the histogram's text is longer than {TEXT_LIMIT} bytes"));
     }
     let bytes = STANDARD.decode(text).map_err(|error| format!("the histogram is not base64: {error}"))?;
+    let wrong = |problem: String| format!("the histogram is not in HdrHistogram's V2 form: {problem}");
+    let form = inflated(&bytes).map_err(wrong)?;
+    check_header(&form).map_err(wrong)?;
+    check_counts(&form[HEADER..])?;
     let read: Histogram<u64> = Deserializer::new()
-        .deserialize(&mut bytes.as_slice())
+        .deserialize(&mut form.as_slice())
         .map_err(|error| format!("the histogram is not in HdrHistogram's V2 form: {error}"))?;
     let mut grown = Histogram::new(DIGITS).expect("a precision that exists");
     grown.add(&read).map_err(|error| format!("the histogram cannot be taken over: {error}"))?;
     Ok(grown)
+}
+
+/// The form in a compressed histogram.
+fn inflated(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let (cookie, length) = (number_at(bytes, 0), number_at(bytes, 4));
+    if cookie != Some(COMPRESSED) {
+        return Err("it does not begin with the cookie of a compressed histogram".to_owned());
+    }
+    let stream = bytes.get(8..).unwrap_or_default();
+    if length.map(|length| length as usize) != Some(stream.len()) {
+        return Err(format!("its length is not the {} bytes that follow", stream.len()));
+    }
+    let mut form = Vec::new();
+    let limit = FORM_LIMIT as u64 + 1;
+    ZlibDecoder::new(stream).take(limit).read_to_end(&mut form).map_err(|error| error.to_string())?;
+    if form.len() > FORM_LIMIT {
+        return Err(format!("it is inflated to more than {FORM_LIMIT} bytes, which no histogram takes"));
+    }
+    Ok(form)
+}
+
+fn check_header(form: &[u8]) -> Result<(), String> {
+    if form.len() < HEADER || number_at(form, 0) != Some(FORM) {
+        return Err("it has no header".to_owned());
+    }
+    let counts = form.len() - HEADER;
+    if number_at(form, 4).map(|length| length as usize) != Some(counts) {
+        return Err(format!("the length of its counts is not the {counts} bytes that follow"));
+    }
+    match number_at(form, DIGITS_AT) {
+        Some(digits) if digits == u32::from(DIGITS) => Ok(()),
+        digits => Err(format!("it has {} digits instead of {DIGITS}", digits.unwrap_or(0))),
+    }
+}
+
+/// Each number among the counts is whole, and their sum is a count.
+fn check_counts(mut numbers: &[u8]) -> Result<(), String> {
+    let mut sum = 0_u64;
+    while !numbers.is_empty() {
+        let (number, rest) = first_number(numbers)
+            .ok_or_else(|| "the histogram is not in HdrHistogram's V2 form: a count is cut off".to_owned())?;
+        numbers = rest;
+        // Zigzag: an odd number is below zero.
+        if number % 2 == 0 {
+            sum = sum.saturating_add(number / 2);
+        } else if number == u64::MAX {
+            return Err("the histogram is not in HdrHistogram's V2 form: it has too many counts".to_owned());
+        }
+    }
+    if sum > EXACT_IN_JSON {
+        return Err(format!("the histogram has more than {EXACT_IN_JSON} (2^53) samples"));
+    }
+    Ok(())
+}
+
+/// The number in front, of seven bits in each octet whose highest says whether more follow; a ninth has eight.
+fn first_number(octets: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0_u64;
+    for (index, &octet) in octets.iter().enumerate().take(LONGEST_NUMBER) {
+        let is_last = octet & 0x80 == 0 || index + 1 == LONGEST_NUMBER;
+        let bits = if index + 1 == LONGEST_NUMBER { octet } else { octet & 0x7f };
+        number |= u64::from(bits) << (7 * index);
+        if is_last {
+            return Some((number, &octets[index + 1..]));
+        }
+    }
+    None
+}
+
+/// Four octets from here, the highest in front.
+fn number_at(octets: &[u8], at: usize) -> Option<u32> {
+    octets.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A text whose zlib stream is this form, claimed to be so much longer.
+    fn text(form: &[u8], longer: u32) -> String {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(form).expect("a Vec takes every write");
+        let stream = encoder.finish().expect("a Vec takes every write");
+        let length = stream.len() as u32 + longer;
+        let bytes = [&COMPRESSED.to_be_bytes()[..], &length.to_be_bytes(), &stream].concat();
+        STANDARD.encode(bytes)
+    }
+
+    fn form(digits: u32, highest: u64, claimed: u32, counts: &[u8]) -> Vec<u8> {
+        let words = [FORM, claimed, 0, digits].map(u32::to_be_bytes).concat();
+        let numbers = [1, highest, 1.0_f64.to_bits()].map(u64::to_be_bytes).concat();
+        [&words, &numbers, counts].concat()
+    }
+
+    #[test]
+    fn no_length_is_believed_beyond_what_is_there() {
+        let refused = |text: String| decode(&text).expect_err("no histogram");
+        // Some 52 characters, for which 4.1 GiB were allocated; and zeros, of which 1 MiB was inflated to 1 GiB.
+        let small = text(&form(3, u64::MAX, u32::MAX, &[]), 0);
+        assert!(small.len() <= 64, "{small}");
+        assert!(refused(small).contains("the length of its counts is not the 0 bytes that follow"));
+        let zeros = text(&form(3, u64::MAX, FORM_LIMIT as u32, &vec![0; FORM_LIMIT]), 0);
+        assert!(zeros.len() < 2000 && refused(zeros).contains("more than 516136 bytes"));
+        assert!(refused(text(&form(3, 1000, 2, &[2, 2]), 1)).contains("its length is not the"));
+        assert!(refused(text(&form(5, u64::MAX, 0, &[]), 0)).contains("5 digits instead of 3"));
+        assert!(refused(text(&form(3, 1000, 1, &[0xff]), 0)).contains("a count is cut off"));
+        assert!(refused(text(&form(3, 1000, 9, &[0xff; 9]), 0)).contains("too many counts"));
+        // 2^54 samples, and twice 2^52 and one more.
+        assert!(
+            refused(text(&form(3, 1000, 8, &[128, 128, 128, 128, 128, 128, 128, 64]), 0)).contains("samples")
+        );
+        assert_eq!(decode(&text(&form(3, 1000, 2, &[2, 4]), 0)).expect("a histogram").len(), 3);
+    }
+
+    #[test]
+    fn the_largest_histogram_reads_back() {
+        let mut full = Histogram::<u64>::new_with_bounds(1, u64::MAX, DIGITS).expect("bounds");
+        assert!(full.distinct_values() <= COUNTS, "{}", full.distinct_values());
+        let mut value = 1_u64;
+        while let Some(next) = value.checked_add(full.equivalent_range(value)) {
+            full.record_n(value, 1 << 37).expect("in its bounds");
+            value = next;
+        }
+        let text = encode(&full);
+        assert!(text.len() < TEXT_LIMIT, "{}", text.len());
+        assert_eq!(decode(&text).expect("a histogram"), full);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_in_a_text_nothing_panics(
+            counts in prop::collection::vec(any::<u8>(), 0..300),
+            highest: u64,
+            digits in 0u32..7,
+            wrong in any::<bool>(),
+            longer in 0u32..2,
+        ) {
+            let claimed = counts.len() as u32 + u32::from(wrong);
+            if let Ok(histogram) = decode(&text(&form(digits, highest, claimed, &counts), longer)) {
+                prop_assert!(digits == 3 && !wrong && longer == 0 && histogram.len() <= EXACT_IN_JSON);
+                prop_assert_eq!(decode(&encode(&histogram)).expect("what was written"), histogram);
+            }
+            let _ = decode(&text(&counts, longer));
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod support;
 mod endings;
 mod failures;
 mod flags;
+mod inputs;
 mod lifetime;
 mod output;
 mod readiness;

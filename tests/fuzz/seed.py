@@ -7,6 +7,7 @@ import hashlib
 import json
 import pathlib
 import re
+import struct
 
 HERE = pathlib.Path(__file__).resolve().parent
 LONGEST = 16 * 1024  # longer inputs make a fuzzer slow and find nothing more
@@ -63,6 +64,9 @@ def main():
         write("expectation", f"p99({example}) < 5ms".encode())
     for number, value in enumerate(("null", "[]", "{}", "1e9", '"2026-11-22T22:45:24Z"', '[{"at_s": 7}]')):
         write("report", bytes([number, 0, 0, 4]) + value.encode())
+    for counts in (b"", b"\x02", b"\x02\x04\x01\x06", b"\xff" * 9):
+        fields = struct.pack(">IIIQQd", len(counts), 0, 3, 1, 1 << 20, 1.0)
+        write("histogram", fields + counts)
     for target in sorted(folder.name for folder in (HERE / "corpus").iterdir()):
         count = len(list((HERE / "corpus" / target).iterdir()))
         print(f"corpus/{target}: {count} inputs")

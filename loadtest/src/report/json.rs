@@ -1,13 +1,17 @@
 //! Reports as JSON. The schema is described in `SCHEMA.md`.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::path::Path;
 
+use serde::Deserialize;
+
+use crate::input;
 use crate::report::span::Span;
 use crate::report::{Report, SCHEMA, counts};
 
-/// The largest report read, in bytes: a day of intervals is about a third of it.
-const FILE_LIMIT: u64 = 512 << 20;
+/// The largest report read, in bytes: reports take a few MiB, and a device has no end.
+const FILE_LIMIT: u64 = 64 << 20;
 
 /// Writes a report; `-` is the standard output.
 pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
@@ -26,27 +30,33 @@ pub(crate) fn put(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), String> {
     written.map_err(|error| format!("{flag} {}: {error}", path.display()))
 }
 
+/// What says that a text is a report.
+#[derive(Deserialize)]
+struct Head<'t> {
+    #[serde(borrow, default)]
+    schema: Option<Cow<'t, str>>,
+}
+
 /// Reads a report back.
 pub(crate) fn read(path: &Path) -> Result<Report, String> {
-    let name = path.display();
-    let len = std::fs::metadata(path).map_err(|error| format!("{name}: {error}"))?.len();
-    if len > FILE_LIMIT {
-        return Err(format!("{name}: larger than {} MiB, which no report is", FILE_LIMIT >> 20));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| format!("{name}: not JSON: {error}"))?;
-    match value.get("schema").and_then(serde_json::Value::as_str) {
-        Some(SCHEMA) => {}
-        Some(other) => {
-            return Err(format!("{name}: its schema is {other}; this program reads {SCHEMA}"));
-        }
-        None => return Err(format!("{name}: no report of smtpload: it has no `schema`")),
-    }
-    serde_json::from_value(value)
+    input::read(path, FILE_LIMIT)
         .map_err(|error| error.to_string())
-        .and_then(settle)
-        .map_err(|error| format!("{name}: {error}"))
+        .and_then(|bytes| parse(&bytes))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Fields that are not known take no memory.
+fn parse(bytes: &[u8]) -> Result<Report, String> {
+    let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
+        false => format!("not JSON: {error}"),
+        true => format!("no report of smtpload: {error}"),
+    })?;
+    match head.schema.as_deref() {
+        Some(SCHEMA) => {}
+        Some(other) => return Err(format!("its schema is {other}; this program reads {SCHEMA}")),
+        None => return Err("no report of smtpload: it has no `schema`".to_owned()),
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string()).and_then(settle)
 }
 
 /// Checks what a report's types leave open, and derives what follows from other fields.

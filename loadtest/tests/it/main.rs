@@ -3,6 +3,7 @@
 mod accounting;
 mod endings;
 mod exit_codes;
+mod input;
 mod mock;
 mod output;
 mod own_doing;

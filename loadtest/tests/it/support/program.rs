@@ -78,7 +78,7 @@ impl Outcome {
         Outcome::of(&child.wait_with_output().expect("the program ends"))
     }
 
-    fn of(output: &Output) -> Outcome {
+    pub(crate) fn of(output: &Output) -> Outcome {
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         Outcome {
             code: output.status.code().unwrap_or(-1),
