@@ -20,6 +20,13 @@ use crate::outbox::{Batch, Outbox};
 use crate::smtp::{Exchange, Reply};
 
 /// How much of each record the capture holds.
+///
+/// ```
+/// use smtpmock::{CaptureContent, Config};
+///
+/// let config = Config::default().capture("mail.jsonl").capture_content(CaptureContent::Envelope);
+/// # assert!(config.validate().is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaptureContent {
     /// Everything, the message text included.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::message::Message;
+use crate::smtp::Listed;
 
 /// A setting with a value it can't have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,17 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Why a server did not start. Nothing is left listening.
+///
+/// ```
+/// use smtpmock::{Config, Server, StartError};
+///
+/// let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// match Server::start(Config::default().port(taken.local_addr()?.port())) {
+///     Err(StartError::AddressInUse(address)) => assert_eq!(address, taken.local_addr()?),
+///     _ => panic!("it is in use"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -90,7 +102,18 @@ impl From<ConfigError> for StartError {
 }
 
 /// The awaited number of messages did not arrive in time.
-#[derive(Clone, Debug)]
+///
+/// ```
+/// use std::time::Duration;
+/// use smtpmock::{Config, Server};
+///
+/// let server = Server::start(Config::default())?;
+/// let error = server.wait_for_messages(2, Duration::from_millis(10)).unwrap_err();
+/// assert_eq!(error.to_string(), "timeout waiting for 2 messages: got 0 within 10ms");
+/// assert!(error.arrived.is_empty());
+/// # Ok::<(), smtpmock::StartError>(())
+/// ```
+#[derive(Clone)]
 pub struct WaitError {
     /// How many were waited for.
     pub expected: usize,
@@ -98,6 +121,18 @@ pub struct WaitError {
     pub timeout: Duration,
     /// What did arrive. Waits that purge leave these in the server.
     pub arrived: Vec<Message>,
+}
+
+/// What arrived is shown as [`Message`] shows itself, the first ten of it: for `unwrap` in a test.
+impl fmt::Debug for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, timeout, arrived } = self;
+        f.debug_struct("WaitError")
+            .field("expected", expected)
+            .field("timeout", timeout)
+            .field("arrived", &Listed(arrived))
+            .finish()
+    }
 }
 
 impl fmt::Display for WaitError {

@@ -12,6 +12,24 @@ use crate::lock::lock;
 /// Receives log lines, on one thread of its own and one at a time, in the order of the events.
 ///
 /// The four levels are go-smtp-mock's. A logger that panics loses the line it panicked at, nothing else.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use smtpmock::{Config, Logger, Server};
+///
+/// /// Into the captured output of a test, instead of standard output.
+/// struct ToTestOutput;
+///
+/// impl Logger for ToTestOutput {
+///     fn info_activity(&self, _: SystemTime, text: &str) { println!("{text}") }
+///     fn info(&self, _: SystemTime, text: &str) { println!("{text}") }
+///     fn warning(&self, _: SystemTime, text: &str) { println!("warning: {text}") }
+///     fn error(&self, _: SystemTime, text: &str) { println!("error: {text}") }
+/// }
+///
+/// let server = Server::start(Config::default().logger(ToTestOutput))?;
+/// # Ok::<(), smtpmock::StartError>(())
+/// ```
 pub trait Logger: Send + Sync {
     /// What sessions do: requests, responses, delays, starts and ends.
     fn info_activity(&self, at: SystemTime, text: &str);
@@ -51,6 +69,13 @@ impl fmt::Debug for SharedLogger {
 
 /// go-smtp-mock's log lines, `INFO: 2021/11/30 22:07:30.554827 SMTP request: EHLO example.com`, in local
 /// time: INFO and WARNING to standard output, ERROR to standard error.
+///
+/// ```
+/// use smtpmock::{Config, Server, StdLogger};
+///
+/// let server = Server::start(Config::default().logger(StdLogger::new()))?;
+/// # Ok::<(), smtpmock::StartError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct StdLogger {
     lines: Mutex<Lines>,

@@ -1,6 +1,10 @@
 //! The record of one session or one mail transaction, as a test reads it.
 
+mod encoded_word;
+mod header;
+
 use std::borrow::Cow;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -13,7 +17,25 @@ use crate::smtp::{self, AddressRules, Record};
 /// The getters up to [`is_consistent`](Self::is_consistent) are go-smtp-mock's, under their snake_case
 /// names. Texts that are not UTF-8 are shown with replacement characters; [`record`](Self::record) has
 /// the bytes. Copies share the message text.
-#[derive(Clone, Debug)]
+///
+/// ```
+/// use std::time::Duration;
+/// use smtpmock::{Config, Server};
+///
+/// let server = Server::start(Config::default())?;
+/// // … let the code under test send to server.local_addr()
+/// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+/// # std::io::Write::write_all(&mut client, b"HELO a.example\r\nMAIL FROM:<ann@example.com>\r\n\
+/// #     RCPT TO:<bob@example.com>\r\nDATA\r\nSubject: =?utf-8?Q?Gr=C3=B6=C3=9Fe?=\r\n\r\nHello, Bob!\r\n.\r\n")?;
+/// let messages = server.wait_for_messages(1, Duration::from_secs(5))?;
+/// let [message] = &messages[..] else { panic!("one mail, not {messages:?}") };
+/// assert_eq!(message.reverse_path().as_deref(), Some("ann@example.com"));
+/// assert_eq!(message.forward_paths(), ["bob@example.com"]);
+/// assert_eq!(message.subject().as_deref(), Some("Größe"));
+/// assert!(message.msg_request().ends_with("Hello, Bob!\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
 pub struct Message {
     pub(crate) record: Record,
     pub(crate) session_id: u64,
@@ -30,6 +52,24 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
     text(exchange.response_text())
+}
+
+/// What there is of it, as text cut at a bound: a failed assertion can be read.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, session_id, peer_addr, local_addr, connected_at, accepted_at, addresses: _ } =
+            self;
+        let mut shown = f.debug_struct("Message");
+        shown.field("session_id", session_id);
+        shown.field("peer_addr", peer_addr);
+        shown.field("local_addr", local_addr);
+        shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
+        if let Some(accepted_at) = accepted_at {
+            shown.field("accepted_at", &DateTime::<Local>::from(*accepted_at));
+        }
+        record.show_in(&mut shown);
+        shown.finish()
+    }
 }
 
 impl Message {
@@ -142,6 +182,18 @@ impl Message {
     /// The message text as bytes: dots unstuffed, otherwise untouched.
     pub fn body(&self) -> &[u8] {
         self.record.msg_text()
+    }
+
+    /// Value of the first header field of this name, in any case; `None` where there is none. It is unfolded
+    /// (RFC 5322 section 2.2.3), without white space around it, and its encoded words (RFC 2047) are decoded where
+    /// their charset is UTF-8, US-ASCII, ISO-8859-1 or Windows-1252.
+    pub fn header(&self, name: &str) -> Option<String> {
+        header::field(self.body(), name)
+    }
+
+    /// The subject, as [`header`](Self::header) gives it.
+    pub fn subject(&self) -> Option<String> {
+        self.header("Subject")
     }
 
     /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.

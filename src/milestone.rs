@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::ConfigError;
 
-/// A point in a server's life, for [`Config::on_reaching`](crate::Config::on_reaching).
+/// A point in a server's life, for [`Config::on_reaching`](crate::Config::on_reaching), which has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Milestone {
     /// So many messages were accepted, over all sessions, and their replies have been written: those that will

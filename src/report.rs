@@ -34,6 +34,17 @@ use crate::stats::{Additive, Durations, StageStats, Stats, Verdict};
 pub use read::ReadError;
 
 /// A run to be told about, or the sum of several.
+///
+/// ```
+/// use smtpmock::{Config, Server, report::Report};
+///
+/// let server = Server::start(Config::default())?;
+/// // … let the code under test send, then:
+/// server.stop();
+/// let stats = server.stats();
+/// println!("{}", Report::new(&stats).text());
+/// # Ok::<(), smtpmock::StartError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Report<'s> {
     stats: Cow<'s, Stats>,

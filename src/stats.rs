@@ -109,6 +109,20 @@ impl Additive for BTreeMap<u16, u64> {
 ///
 /// Times are the server's: a client's think time is what lies between the end of the system call that sent our
 /// reply and the wake-up that brought its next command, so it has the way through the network in it.
+///
+/// ```
+/// use std::time::Duration;
+/// use smtpmock::{Config, Server, smtp::Stage};
+///
+/// let server = Server::start(Config::default())?;
+/// let before = server.stats();
+/// // … let the code under test send to server.local_addr()
+/// let phase = server.stats().since(&before);
+/// assert_eq!((phase.sessions.opened, phase.messages.accepted), (0, 0));
+/// assert!(phase.stages[Stage::Mail].think.quantile(0.99) < Duration::from_millis(50));
+/// assert_eq!(phase.findings(), []);
+/// # Ok::<(), smtpmock::StartError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {

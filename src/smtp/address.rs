@@ -1,9 +1,11 @@
 //! HELO names and the paths of MAIL and RCPT, under four sets of rules.
 
+use std::fmt;
 use std::net::Ipv6Addr;
 
 use super::command::starts_with_ignoring_case;
 use super::letters::is_letter;
+use super::octets::Octets;
 
 const LETTER: u8 = 1;
 const DIGIT: u8 = 2;
@@ -67,8 +69,21 @@ pub enum AddressRules {
 }
 
 /// The name given in HELO or EHLO.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, HeloName};
+///
+/// let name = HeloName::parse(b"EHLO web_1", AddressRules::Lenient).unwrap();
+/// assert_eq!(name.as_bytes(), b"web_1");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HeloName<'a>(&'a [u8]);
+
+impl fmt::Debug for HeloName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeloName").field(&Octets(self.0)).finish()
+    }
+}
 
 impl<'a> HeloName<'a> {
     /// Takes the name out of a whole HELO or EHLO line, trimmed. `None` where the rules forbid it.
@@ -93,9 +108,23 @@ impl<'a> HeloName<'a> {
 }
 
 /// A reverse-path or forward-path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, Path};
+///
+/// let path = Path::parse_reverse(b"MAIL FROM:<ann@example.com>", AddressRules::Rfc5321).unwrap();
+/// assert_eq!(path.mailbox(), b"ann@example.com");
+/// assert!(Path::parse_forward(b"RCPT TO:<nobody@>", AddressRules::Lenient).is_none());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Path<'a> {
     mailbox: &'a [u8],
+}
+
+impl fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Path").field(&Octets(self.mailbox)).finish()
+    }
 }
 
 impl<'a> Path<'a> {

@@ -1,5 +1,9 @@
 //! Command lines: which command a line is, by its first word.
 
+use std::fmt;
+
+use super::octets::Octets;
+
 /// The commands the server knows (RFC 5321 section 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -20,12 +24,27 @@ pub enum Verb {
 }
 
 /// One command line, borrowed from the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use smtpmock::smtp::{Command, Verb};
+///
+/// let command = Command::parse(b"rcpt TO:<bob@example.com>\r\n");
+/// assert_eq!(command.verb, Some(Verb::Rcpt));
+/// assert_eq!(command.line, b"rcpt TO:<bob@example.com>");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Command<'a> {
     /// What it asks for; `None` for a line that is no known command.
     pub verb: Option<Verb>,
     /// The whole line without white space around it, as it is recorded.
     pub line: &'a [u8],
+}
+
+impl fmt::Debug for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, line } = self;
+        f.debug_struct("Command").field("verb", verb).field("line", &Octets(line)).finish()
+    }
 }
 
 impl<'a> Command<'a> {

@@ -1,13 +1,16 @@
 //! Message data on its way in.
 
+use std::fmt;
+
 use super::attempt::Attempt;
 use super::lines::{LineInspector, Lines};
+use super::octets::Octets;
 use super::policy::{Keep, Policy};
 use super::reply::ReplyKind;
 use super::scan::{DataScan, DataScanner};
 
 /// The message that is being received.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Incoming {
     scanner: DataScanner,
     /// Octets of content so far, kept or not.
@@ -17,6 +20,19 @@ pub(super) struct Incoming {
     pub(super) refusal: Option<ReplyKind>,
     /// `None` where the lines are not looked at.
     lines: Option<LineInspector>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scanner, size, text, refusal, lines } = self;
+        f.debug_struct("Incoming")
+            .field("scanner", scanner)
+            .field("size", size)
+            .field("text", &Octets(text))
+            .field("refusal", refusal)
+            .field("lines", lines)
+            .finish()
+    }
 }
 
 impl Incoming {

@@ -1,7 +1,11 @@
 //! What a session remembers of its dialogue for rules to ask: kept only where there are rules.
 
+use std::fmt;
+
+use super::octets::Octets;
+
 /// Names and paths of the dialogue so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Known {
     pub(super) helo: Option<Box<[u8]>>,
     /// Of the last MAIL, accepted or not.
@@ -10,6 +14,18 @@ pub(super) struct Known {
     pub(super) to: Option<Box<[u8]>>,
     /// All accepted ones behind it; bounded as the recipients of a mail transaction are.
     pub(super) recipients: Vec<Box<[u8]>>,
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { helo, from, to, recipients } = self;
+        f.debug_struct("Known")
+            .field("helo", &helo.as_deref().map(Octets))
+            .field("from", &from.as_deref().map(Octets))
+            .field("to", &to.as_deref().map(Octets))
+            .field("recipients", &recipients.len())
+            .finish()
+    }
 }
 
 impl Known {

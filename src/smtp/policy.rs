@@ -1,12 +1,14 @@
 //! What a server answers: replies, lists, delays and limits. Immutable while a session runs.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use super::address::AddressRules;
 use super::behaviour::{
     Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, Tally, needs_state, tallies,
 };
+use super::octets::{Listed, Octets};
 use super::reply::{Reply, ReplyKind};
 
 /// Largest message by default: 10 MiB, as in go-smtp-mock.
@@ -78,7 +80,7 @@ pub enum Keep {
 }
 
 /// The lists of refused names and addresses; comparison is exact, as in go-smtp-mock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Lists {
     /// HELO/EHLO domains answered with [`ReplyKind::HeloBlacklisted`].
     pub blacklisted_helo_domains: HashSet<Vec<u8>>,
@@ -88,6 +90,30 @@ pub struct Lists {
     pub blacklisted_rcptto_emails: HashSet<Vec<u8>>,
     /// Forward-paths answered with [`ReplyKind::RcptNotRegistered`].
     pub not_registered_emails: HashSet<Vec<u8>>,
+}
+
+impl fmt::Debug for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            blacklisted_helo_domains,
+            blacklisted_mailfrom_emails,
+            blacklisted_rcptto_emails,
+            not_registered_emails,
+        } = self;
+        let mut shown = f.debug_struct("Lists");
+        for (name, list) in [
+            ("blacklisted_helo_domains", blacklisted_helo_domains),
+            ("blacklisted_mailfrom_emails", blacklisted_mailfrom_emails),
+            ("blacklisted_rcptto_emails", blacklisted_rcptto_emails),
+            ("not_registered_emails", not_registered_emails),
+        ] {
+            let mut entries: Vec<&[u8]> = list.iter().map(Vec::as_slice).collect();
+            entries.sort_unstable();
+            let entries: Vec<Octets<'_>> = entries.into_iter().map(Octets).collect();
+            shown.field(name, &Listed(&entries));
+        }
+        shown.finish()
+    }
 }
 
 /// How much of something there may be; `None`: any number.
@@ -106,6 +132,19 @@ pub struct Limits {
 }
 
 /// Everything a [`Session`](super::Session) decides by.
+///
+/// ```
+/// use smtpmock::smtp::{Policy, ReplyKind, Session};
+///
+/// let mut policy = Policy::default();
+/// policy.change_lists(|lists| {
+///     lists.not_registered_emails.insert(b"gone@example.com".to_vec());
+/// });
+/// policy.set_reply(ReplyKind::RcptNotRegistered, "550 5.1.1 No such user");
+/// policy.add_rule("mail from=*@slow.example delay=2s".parse()?);
+/// # let _ = Session::new().advance(&policy, b"NOOP\r\n");
+/// # Ok::<(), smtpmock::smtp::behaviour::GrammarError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Indexed by [`ReplyKind`].

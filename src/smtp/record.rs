@@ -1,11 +1,13 @@
 //! The record in the making: what one session, or one mail transaction, said and was told.
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::octets::{Listed, Octets};
 use super::reply::Reply;
 
 /// A request and the response to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Exchange {
     /// The line as received, trimmed of white space.
     pub request: Box<[u8]>,
@@ -28,7 +30,7 @@ impl Exchange {
 /// The fields of go-smtp-mock's `Message`, named after its getters.
 ///
 /// The flags are always right; the texts are there as far as [`Keep`](super::Keep) says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// HELO or EHLO.
     pub helo_exchange: Exchange,
@@ -121,5 +123,72 @@ impl Record {
     /// Bytes of the message text in memory.
     pub(super) fn msg_memory(&self) -> usize {
         self.msg_request.as_ref().map_or(0, |text| text.capacity())
+    }
+}
+
+/// `"NOOP" => "250 Ok"`
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Dialogue(&self.request, self.response.as_ref()).fmt(f)
+    }
+}
+
+/// A request, or a message, and the reply to it.
+struct Dialogue<'a>(&'a [u8], Option<&'a Reply>);
+
+impl fmt::Debug for Dialogue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} => ", Octets(self.0))?;
+        match self.1 {
+            Some(reply) => Octets(reply.text()).fmt(f),
+            None => f.write_str("no reply"),
+        }
+    }
+}
+
+/// What there is of a dialogue, as text cut at a bound, so that a failed assertion can be read.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Record");
+        self.show_in(&mut shown);
+        shown.finish()
+    }
+}
+
+impl Record {
+    /// Adds what there is to the fields of what it is shown in.
+    pub(crate) fn show_in(&self, shown: &mut fmt::DebugStruct<'_, '_>) {
+        let Self { helo_exchange, mailfrom_exchange, rcptto_exchanges, data_exchange, .. } = self;
+        let Self { msg_request, msg_size, msg_response, rset_exchange, .. } = self;
+        let Self { helo, mailfrom, rcptto, data, msg, rset, noop, quit_sent, .. } = self;
+        show_exchange(shown, "helo", helo_exchange);
+        show_exchange(shown, "mailfrom", mailfrom_exchange);
+        if !rcptto_exchanges.is_empty() {
+            shown.field("rcptto", &Listed(rcptto_exchanges));
+        }
+        show_exchange(shown, "data", data_exchange);
+        if msg_request.is_some() || msg_response.is_some() {
+            shown.field("msg", &Dialogue(self.msg_text(), msg_response.as_ref()));
+            shown.field("msg_size", msg_size);
+        }
+        show_exchange(shown, "rset", rset_exchange);
+        let flags = [
+            (helo, "helo"),
+            (mailfrom, "mailfrom"),
+            (rcptto, "rcptto"),
+            (data, "data"),
+            (msg, "msg"),
+            (rset, "rset"),
+            (noop, "noop"),
+            (quit_sent, "quit"),
+        ];
+        let accepted: Vec<&str> = flags.iter().filter(|(flag, _)| **flag).map(|(_, name)| *name).collect();
+        shown.field("accepted", &format_args!("[{}]", accepted.join(", ")));
+    }
+}
+
+fn show_exchange(shown: &mut fmt::DebugStruct<'_, '_>, name: &str, exchange: &Exchange) {
+    if *exchange != Exchange::default() {
+        shown.field(name, exchange);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::octets::Octets;
+
 /// One reply as it goes on the wire, CRLF included. Cloning shares the bytes.
 ///
 /// A text may hold CRLFs of its own: that is how a multi-line reply is configured
@@ -45,7 +47,7 @@ impl Reply {
 
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reply({:?})", String::from_utf8_lossy(self.text()))
+        f.debug_tuple("Reply").field(&Octets(self.text())).finish()
     }
 }
 

@@ -20,6 +20,12 @@ pub enum LineScan {
 }
 
 /// Finds the end of command lines. A bare LF ends a line too, as in go-smtp-mock.
+///
+/// ```
+/// use smtpmock::smtp::{LineScan, LineScanner};
+///
+/// assert!(matches!(LineScanner::default().scan(b"NOOP\r\nQUIT\r\n"), LineScan::Line(6)));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LineScanner {
     state: LineState,
@@ -98,6 +104,15 @@ pub struct DataScan {
 /// Only CRLF is a line end. A bare CR or LF is content, so nothing but `CRLF.CRLF` ends the data and
 /// nothing but a dot right after CRLF is removed: what one server takes for the end of a message, and
 /// the next does not, is how messages are smuggled.
+///
+/// ```
+/// use smtpmock::smtp::DataScanner;
+///
+/// let mut text = Vec::new();
+/// let scan = DataScanner::default().scan(b"..dots\r\n.\r\nQUIT\r\n", |run| text.extend_from_slice(run));
+/// assert!(scan.ended);
+/// assert_eq!((text.as_slice(), scan.consumed), (&b".dots\r\n"[..], 11));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DataScanner {
     seen: Seen,

@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use regex::Regex;
-use smtpmock::smtp::{RecordMode, ReplyKind};
+use smtpmock::smtp::{self, AddressRules, RecordMode, ReplyKind};
 use smtpmock::{Config, Server};
 
 use crate::support::client::{Client, MESSAGE};
@@ -237,6 +237,74 @@ fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such
     let content = String::from_utf8(message.content()).unwrap();
     assert!(content.starts_with("Return-Path: <>\r\nReceived: from vm ("), "{content}");
     assert!(content.contains(" with SMTP id ") && !content.contains("for <"), "{content}");
+}
+
+/// What a failed assertion prints.
+#[test]
+fn records_show_themselves_as_text_and_at_a_bounded_length() {
+    let server = start(Config::default().multiple_rcptto(true));
+    let mut client = Client::with_envelope(server.local_addr());
+    (0..30).for_each(|number| client.rcpt(&format!("{number}@example.com")));
+    client.message(&format!("Subject: Gr\u{f6}\u{df}e\r\n\r\n{}", "Hello, Bob!\r\n".repeat(10_000)));
+    client.quit();
+    let error = server.wait_for_messages(2, Duration::ZERO).unwrap_err();
+    let shown = format!("{error:?}");
+    for text in [
+        "WaitError { expected: 2, timeout: 0ns, arrived: [Message { session_id: 1, peer_addr: 127.0.0.1:",
+        r#", helo: "EHLO client.example" => "250 Received", mailfrom: "MAIL FROM:<ann@example.com>" => "#,
+        r#""RCPT TO:<8@example.com>" => "250 Received", ... and 21 more], data: "#,
+        r#", msg: "Subject: Größe\r\n\r\nHello, Bob!\r\nHello, "#,
+        r#"... and 129508 more octets => "250 Received", msg_size: 130020, accepted: [helo, mailfrom, rcptto, data, msg, quit] }] }"#,
+    ] {
+        assert!(shown.contains(text), "{text} in {shown}");
+    }
+    assert!(shown.len() < 4_000, "{} octets", shown.len());
+    // Nothing of it is a list of numbers: this is what octets look like as such.
+    assert!(!shown.contains(", 101, "), "{shown}");
+}
+
+#[test]
+fn what_reads_octets_shows_them_as_text() {
+    let lists = Config::default().not_registered_emails(["gone@example.com"]);
+    let mut policy = smtp::Policy::default();
+    policy.add_rule("rcpt delay=1ms".parse().unwrap());
+    let mut session = smtp::Session::new();
+    for input in [
+        &b"EHLO a.example\r\n"[..],
+        b"MAIL FROM:<ann@example.com>\r\n",
+        b"RCPT TO:<bob@example.com>\r\n",
+        b"DATA\r\n",
+        b"Hello\r\n",
+    ] {
+        session.advance(&policy, input);
+    }
+    let line = b"MAIL FROM:<ann@example.com>";
+    let shown = [
+        format!("{lists:?}"),
+        format!("{session:?}"),
+        format!("{:?}", session.record()),
+        format!("{:?}", smtp::Command::parse(line)),
+        format!("{:?}", smtp::Path::parse_reverse(line, AddressRules::Any).unwrap()),
+        format!("{:?}", smtp::HeloName::parse(b"EHLO a.example", AddressRules::Any).unwrap()),
+    ];
+    let texts =
+        ["gone@example.com", "Hello\\r\\n", "EHLO a.example", "MAIL FROM:", "ann@example.com", "a.example"];
+    for (shown, text) in shown.iter().zip(texts) {
+        assert!(shown.contains(text) && !shown.contains(", 101, "), "{shown}");
+    }
+}
+
+#[test]
+fn header_fields_are_read_out_of_what_arrived() {
+    let server = start(Config::default());
+    send(
+        &server,
+        "From: ann@example.com\r\nsubject: =?iso-8859-1?Q?Gr=F6=DFe?=\r\n =?utf-8?B?IDQy?=\r\n\r\nTo: nobody\r\n",
+    );
+    let message = &server.messages()[0];
+    assert_eq!(message.subject().as_deref(), Some("Größe 42"));
+    assert_eq!(message.header("FROM").as_deref(), Some("ann@example.com"));
+    assert_eq!(message.header("To"), None);
 }
 
 #[test]

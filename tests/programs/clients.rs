@@ -71,6 +71,7 @@ fn lettre_sends_messages() {
         let sent = String::from_utf8(message.formatted()).unwrap() + "\r\n";
         let received = &server.messages()[number];
         assert_eq!(received.msg_request(), sent);
+        assert_eq!(received.subject().as_deref(), Some("Größe"));
         assert_eq!(received.forward_paths(), ["bob@example.com", "carol@example.com"]);
         assert_eq!(received.reverse_path().unwrap(), "ann@example.com");
         assert_eq!(received.helo_name().unwrap(), host_name);
@@ -259,6 +260,7 @@ const mail = (to, text) => pool.sendMail({ from: "ann@example.com", to, subject:
     assert_eq!(accepted.len(), 2, "{messages:?}");
     assert!(accepted[0].msg_request().ends_with("\r\n\r\n.dots\r\n..at the start\r\n.\r\nend\r\n"));
     assert_eq!(accepted[1].forward_paths(), ["carol@example.com"]);
+    assert_eq!(accepted[1].subject().as_deref(), Some("Größe"));
     assert_nothing_found(&server, server.stats().sessions.opened);
 }
 

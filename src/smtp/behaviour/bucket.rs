@@ -59,6 +59,15 @@ pub enum RatePoint {
 /// How many of something may happen in a time.
 ///
 /// As text: `100/s`, `30/m per=ip`, `10/h burst=1 per=domain`, `50/s at=connect`.
+///
+/// ```
+/// use smtpmock::{Config, smtp::behaviour::{RateLimit, RateScope}};
+///
+/// let limit: RateLimit = "100/s per=ip".parse()?;
+/// assert_eq!(Some(limit), RateLimit::per_second(100).map(|limit| limit.scope(RateScope::Ip)));
+/// let config = Config::default().rate_limit(limit);
+/// # Ok::<(), smtpmock::smtp::behaviour::GrammarError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RateLimit {
     /// From 1 to [`MAX_EVENTS`].
