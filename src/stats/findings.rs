@@ -30,7 +30,7 @@ use super::Stats;
 /// | `connections-not-reused` | opened a connection for each of many messages |
 /// | `nagle-delay` | waited about 40 ms in most messages that came in pieces |
 /// | `never-pipelined` | waited for each reply, though PIPELINING was offered |
-/// | `needless-noop`, `needless-rset` | sent far more of them than messages |
+/// | `needless-noop`, `needless-rset` | sent far more of them than mail transactions |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {

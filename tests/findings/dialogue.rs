@@ -47,8 +47,28 @@ fn commands_without_need_are_found() {
         }
         client.quit();
         let name = format!("needless-{}", command.to_lowercase());
-        assert_eq!(only(&server, 1, &name), format!("sent {command} 100 times for 1 message"));
+        assert_eq!(only(&server, 1, &name), format!("sent {command} 100 times for 1 mail transaction"));
     }
+}
+
+#[test]
+fn a_rset_behind_each_refused_transaction_is_not() {
+    let server = with_rules(&[
+        r#"mail from=no@example.com reply="550 5.7.1 No""#,
+        r#"rcpt to=no@example.com reply="550 5.1.1 No""#,
+    ]);
+    let mut client = client(&server);
+    for number in 0..200 {
+        if number % 2 == 0 {
+            client.expect("MAIL FROM:<no@example.com>", "550 5.7.1 No");
+        } else {
+            client.mail("ann@example.com");
+            client.expect("RCPT TO:<no@example.com>", "550 5.1.1 No");
+        }
+        client.command("RSET");
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
 }
 
 #[test]

@@ -10,8 +10,8 @@ const UNKNOWN: u64 = 5;
 const UNKNOWN_SHARE: f64 = 0.01;
 /// Fewer NOOPs or RSETs cost nothing worth telling.
 const NEEDLESS: u64 = 100;
-/// A careful client sends one before or behind each message, or both.
-const PER_MESSAGE: u64 = 3;
+/// A careful client sends one before or behind each mail transaction, refused ones included, or both.
+const PER_TRANSACTION: u64 = 3;
 
 pub(super) fn early_talkers(stats: &Stats) -> Option<Finding> {
     let sessions = stats.sessions.early_talkers;
@@ -43,11 +43,12 @@ pub(super) fn needless_rset(stats: &Stats) -> Option<Finding> {
 }
 
 fn needless(stats: &Stats, stage: Stage, name: &'static str, reference: &'static str) -> Option<Finding> {
-    let (count, messages) = (stats.stages[stage].count, stats.stages[Stage::Message].count);
+    // Each MAIL begins a transaction.
+    let (count, transactions) = (stats.stages[stage].count, stats.stages[Stage::Mail].count);
     let text = || {
         let command = stage.name().to_uppercase();
-        format!("sent {command} {count} times for {}", words::count(messages, "message"))
+        format!("sent {command} {count} times for {}", words::count(transactions, "mail transaction"))
     };
-    let is_needless = count >= NEEDLESS && count > messages.saturating_mul(PER_MESSAGE);
+    let is_needless = count >= NEEDLESS && count > transactions.saturating_mul(PER_TRANSACTION);
     is_needless.then(|| Finding { name, text: text(), reference })
 }
