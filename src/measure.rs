@@ -4,6 +4,7 @@
 
 mod retries;
 mod stamp;
+mod tries;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::stats::{Ending, Stats};
 
 pub(crate) use retries::Retries;
 pub(crate) use stamp::Stamp;
+pub(crate) use tries::{Outcome, Tries};
 
 /// A command whose reply is not written yet.
 #[derive(Clone, Copy, Debug)]

@@ -285,27 +285,39 @@ impl Additive for PipelineStats {
     }
 }
 
-/// What was tried again after a 4yz reply to MAIL, RCPT, DATA or the final dot: the same reverse-path and
-/// forward-path, behind a final dot the same Message-ID too, on whatever connection. To MAIL it is the reverse-path
-/// alone; only the first 100 recipients of a mail transaction are followed.
+/// What was tried again after a 4yz reply to RCPT, DATA or the final dot: the same reverse-path and forward-path, on
+/// whatever connection, seen when the mail transaction is over. Only the first 100 recipients of a transaction are
+/// followed.
+///
+/// That it is the same message is known from its Message-ID, or within one transaction. Without either it is assumed
+/// as long as no second message of the same reverse-path and forward-path has been seen. MAIL names neither a message
+/// nor a recipient.
 ///
 /// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
 /// text of a reply.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RetryStats {
-    /// Recipients that were put off with a 4yz reply, once each until something else is replied to them.
+    /// Recipients that were put off with a 4yz reply to RCPT, DATA or the final dot, once each until something else is
+    /// replied to them. Messages from the same sender to the same recipient count as one unless their Message-IDs are
+    /// known to differ.
     pub deferred: u64,
     /// Those that were tried again, however often.
     pub retried: u64,
     /// From each 4yz reply to the next try.
     pub after: Durations,
-    /// Recipients that were put off and then forgotten, because 65,536 others were put off since: their retries are
+    /// Those of them where the message is known to be the same.
+    pub identified: Durations,
+    /// Tries after a 4yz reply that may have been of the same message or of another one: every MAIL of a sender whose
+    /// MAIL was put off, and tries of a pair of sender and recipient that several messages share. They are in none of
+    /// the other figures.
+    pub ambiguous: u64,
+    /// Recipients that were put off and then forgotten, because 65,536 others were followed since: their retries are
     /// not counted.
     pub forgotten: u64,
 }
 
-by_fields!(RetryStats: deferred, retried, after, forgotten);
+by_fields!(RetryStats: deferred, retried, after, identified, ambiguous, forgotten);
 
 /// The delays that are over: what was told and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -31,9 +31,12 @@ impl Behaviour {
         self.policy.tallies(&totals).into_iter().map(stats).collect()
     }
 
-    /// What was seen since the last time.
-    fn take_retries(&self) -> Option<RetryStats> {
-        Some(lock(self.retries.as_deref()?).take_stats())
+    /// What was tried again so far.
+    fn retries(&self) -> Option<RetryStats> {
+        // Sessions wait for what is locked.
+        let (mut stats, tentative) = lock(self.retries.as_deref()?).figures();
+        tentative.add_to(&mut stats);
+        Some(stats)
     }
 
     fn offers_pipelining(&self) -> bool {
@@ -52,14 +55,8 @@ pub(crate) struct Totals {
     started_at: SystemTime,
     /// At the start: the system counts from its own.
     overflows: Option<u64>,
-    /// Locked by readers only.
-    sums: Mutex<Sums>,
-}
-
-#[derive(Debug, Default)]
-struct Sums {
-    by_shard: Vec<Stats>,
-    retries: RetryStats,
+    /// What each shard has measured. Locked by readers only.
+    by_shard: Mutex<Vec<Stats>>,
 }
 
 impl Totals {
@@ -69,7 +66,7 @@ impl Totals {
             clock: Clock::start(),
             started_at: wall_time(),
             overflows: accept_queue_overflows(),
-            sums: Mutex::default(),
+            by_shard: Mutex::default(),
         }
     }
 
@@ -80,8 +77,7 @@ impl Totals {
 
     /// Everything up to now.
     pub(crate) fn read(&self, shards: &[Arc<Control>], behaviour: &Behaviour) -> Stats {
-        let mut sums = lock(&self.sums);
-        let Sums { by_shard, retries } = &mut *sums;
+        let mut by_shard = lock(&self.by_shard);
         by_shard.resize_with(shards.len(), Stats::default);
         let mut stats = Stats::default();
         for (total, shard) in by_shard.iter_mut().zip(shards) {
@@ -95,10 +91,7 @@ impl Totals {
         stats.ends = self.clock.elapsed();
         stats.seed = behaviour.policy.seed;
         stats.rules = behaviour.rules();
-        if let Some(news) = behaviour.take_retries() {
-            retries.merge(&news);
-        }
-        stats.retries = retries.clone();
+        stats.retries = behaviour.retries().unwrap_or_default();
         stats.pipelining.offered = behaviour.offers_pipelining();
         stats.health.accept_queue_overflows =
             self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));

@@ -1,124 +1,308 @@
 //! Following what was put off with a 4yz reply, until it is tried again. One for all shards: a client may come back
 //! anywhere.
+//!
+//! Which message a later try is of is known where it has the same Message-ID, or is made in the same mail
+//! transaction. Otherwise reverse-path and forward-path are all there is, and they tell nothing once a second message
+//! of the pair is on its way. As long as there is none, the next try is taken for a retry, and taken back when one
+//! turns up. What can't be told apart is only counted.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use super::Stamp;
+use super::tries::{Recipient, Tries};
 use crate::stats::RetryStats;
 
-/// What is waited for at once. Beyond it the oldest is forgotten: so many take about 6 MiB.
+/// What is followed at once. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
 const MOST: usize = 65_536;
+/// Tries of a pair that may be taken back. One that has more without any identity tells nothing.
+const TENTATIVE: usize = 16;
 
-/// What was put off and has not been tried again, by hashes that are the same for the same.
+/// What was put off and is expected again, and what became of it.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
-    waiting: HashMap<u64, Deferral>,
-    /// The hashes in the order in which they were put off, by number.
-    order: BTreeMap<u64, u64>,
+    entries: HashMap<Key, Entry>,
+    /// All keys by when they are forgotten: before others those of which nothing is expected, then the oldest.
+    order: BTreeMap<(bool, u64), Key>,
     next_number: u64,
-    stats: RetryStats,
+    certain: RetryStats,
+    tentative: Tentative,
 }
 
-#[derive(Debug)]
+/// What is followed, as hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// All messages of a sender whose MAIL was put off.
+    Sender(u64),
+    /// The messages of a pair of reverse-path and forward-path.
+    Pair(u64),
+    /// One message of a pair and its Message-ID, while another one of the pair is expected.
+    Message(u64, u64),
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// Its place in the order.
+    number: u64,
+    expected: Option<Deferral>,
+    /// Messages of this pair that are expected beside it, by keys of their own.
+    others: u32,
+    /// A second message of the pair was seen: what has no identity may be any of them.
+    is_shared: bool,
+    /// A message of the pair was delivered or refused for good; its identity.
+    over: Option<Option<u64>>,
+    /// Waits that may be taken back, in microseconds.
+    waits: Vec<u64>,
+    /// Recipients that are tried again by these alone.
+    retried: u64,
+}
+
+/// A recipient that was put off.
+#[derive(Clone, Copy, Debug)]
 struct Deferral {
     /// When the reply was to leave.
     replied: Stamp,
-    number: u64,
-    /// It was put off before, and tried again.
+    /// The message's identity.
+    id: Option<u64>,
+    /// It was tried again before.
     is_retried: bool,
 }
 
+/// The tries that were taken for retries because no other message was there, of all pairs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tentative {
+    /// How often each wait, in microseconds, was seen.
+    waits: BTreeMap<u64, u64>,
+    retried: u64,
+}
+
+/// What a try is of.
+#[derive(Clone, Copy, Debug)]
+enum Match {
+    /// The same message, by its identity.
+    Same(Deferral),
+    /// The only message of its pair.
+    Likely(Deferral),
+    /// One that is expected, or another.
+    Unclear,
+    /// None that is expected.
+    New,
+}
+
 impl Retries {
-    /// These were tried; `put_off` is when the 4yz reply to them is to leave, if that is what they are told.
-    pub(crate) fn note(&mut self, now: Stamp, tried: &[u64], put_off: Option<Stamp>) {
-        for key in tried {
-            let before = self.take(*key);
-            if let Some(before) = &before {
-                self.stats.after.add(now.since(before.replied));
-                self.stats.retried += u64::from(!before.is_retried);
-            }
-            if let Some(replied) = put_off {
-                self.stats.deferred += u64::from(before.is_none());
-                self.put(*key, replied, before.is_some());
-            }
+    /// A mail transaction is over.
+    pub(crate) fn note(&mut self, tries: &Tries) {
+        self.note_sender(tries);
+        for recipient in &tries.recipients {
+            self.note_recipient(tries, recipient);
         }
     }
 
-    /// What was seen since the last time.
-    pub(crate) fn take_stats(&mut self) -> RetryStats {
-        std::mem::take(&mut self.stats)
+    /// Everything up to now: what is certain, and what may be taken back.
+    pub(crate) fn figures(&self) -> (RetryStats, Tentative) {
+        (self.certain.clone(), self.tentative.clone())
     }
 
-    fn take(&mut self, key: u64) -> Option<Deferral> {
-        let deferral = self.waiting.remove(&key)?;
-        self.order.remove(&deferral.number);
-        Some(deferral)
+    /// MAIL names no message and no recipient.
+    fn note_sender(&mut self, tries: &Tries) {
+        let key = Key::Sender(tries.sender);
+        let before = self.take(key).and_then(|entry| entry.expected);
+        let is_later = before.is_some_and(|before| before.replied < tries.began);
+        self.certain.ambiguous += u64::from(is_later);
+        let unanswered = before.filter(|_| !is_later);
+        let put_off = tries.put_off.map(|replied| Deferral { replied, id: None, is_retried: false });
+        if let Some(expected) = put_off.or(unanswered) {
+            self.put(key, Entry { expected: Some(expected), ..Entry::default() });
+        }
     }
 
-    fn put(&mut self, key: u64, replied: Stamp, is_retried: bool) {
-        if self.waiting.len() >= MOST
+    fn note_recipient(&mut self, tries: &Tries, recipient: &Recipient) {
+        let key = Key::Pair(recipient.pair);
+        let known = self.take(key);
+        if known.is_none() && !recipient.was_put_off {
+            return;
+        }
+        let mut pair = known.unwrap_or_default();
+        let found = self.find(&mut pair, tries, recipient);
+        let deferral = self.count(&mut pair, found, recipient);
+        if let Some(replied) = recipient.put_off {
+            // What the message was taken for is no identity.
+            self.expect(&mut pair, recipient.pair, Deferral { replied, id: tries.id, ..deferral });
+        }
+        if recipient.is_over {
+            pair.over = Some(tries.id);
+        }
+        self.put(key, pair);
+    }
+
+    /// Which of those that are expected this is, if any. It is expected no more.
+    fn find(&mut self, pair: &mut Entry, tries: &Tries, recipient: &Recipient) -> Match {
+        let is_this = |id: Option<u64>| id.is_some() && id == tries.id;
+        let other = tries.id.and_then(|id| self.take(Key::Message(recipient.pair, id)));
+        if let Some(same) = other.and_then(|entry| entry.expected) {
+            pair.others = pair.others.saturating_sub(1);
+            return Match::Same(same);
+        }
+        let Some(expected) = pair.expected else {
+            if pair.over.is_some_and(|over| !is_this(over)) {
+                self.share(pair);
+            }
+            let may_be_another = pair.others > 0 && tries.id.is_none();
+            return if may_be_another { Match::Unclear } else { Match::New };
+        };
+        if is_this(expected.id) {
+            pair.expected = None;
+            return Match::Same(expected);
+        }
+        // One that had begun when the reply left is not made because of it.
+        if expected.replied >= tries.began || (expected.id.is_some() && tries.id.is_some()) {
+            self.share(pair);
+            return Match::New;
+        }
+        pair.expected = None;
+        if pair.is_shared { Match::Unclear } else { Match::Likely(expected) }
+    }
+
+    /// Counts a try, and what was put off for the first time. Gives what is known of the recipient.
+    fn count(&mut self, pair: &mut Entry, found: Match, recipient: &Recipient) -> Deferral {
+        let new = Deferral { replied: recipient.first, id: None, is_retried: false };
+        let mut deferral = match found {
+            Match::Same(before) => {
+                self.identify(recipient.first.since(before.replied));
+                self.certain.retried += u64::from(!before.is_retried);
+                Deferral { is_retried: true, ..before }
+            }
+            Match::Likely(before) => {
+                let wait = recipient.first.since(before.replied);
+                self.suppose(pair, wait, !before.is_retried);
+                Deferral { is_retried: true, ..before }
+            }
+            Match::Unclear => {
+                self.certain.ambiguous += 1;
+                new
+            }
+            Match::New => {
+                self.certain.deferred += u64::from(recipient.was_put_off);
+                new
+            }
+        };
+        for wait in &recipient.again {
+            self.identify(*wait);
+            self.certain.retried += u64::from(!std::mem::replace(&mut deferral.is_retried, true));
+        }
+        deferral
+    }
+
+    fn identify(&mut self, wait: Duration) {
+        self.certain.after.add(wait);
+        self.certain.identified.add(wait);
+    }
+
+    /// Takes a try for a retry until more is known.
+    fn suppose(&mut self, pair: &mut Entry, wait: Duration, is_first: bool) {
+        if pair.waits.len() >= TENTATIVE {
+            self.certain.ambiguous += 1;
+            return;
+        }
+        let wait = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        pair.waits.push(wait);
+        pair.retried += u64::from(is_first);
+        *self.tentative.waits.entry(wait).or_default() += 1;
+        self.tentative.retried += u64::from(is_first);
+    }
+
+    /// Takes back what was supposed of a pair, and gives it.
+    fn take_back(&mut self, pair: &mut Entry) -> Tentative {
+        let mut own = Tentative { waits: BTreeMap::new(), retried: std::mem::take(&mut pair.retried) };
+        self.tentative.retried -= own.retried;
+        for wait in std::mem::take(&mut pair.waits) {
+            *own.waits.entry(wait).or_default() += 1;
+            if let MapEntry::Occupied(mut all) = self.tentative.waits.entry(wait) {
+                *all.get_mut() -= 1;
+                if *all.get() == 0 {
+                    all.remove();
+                }
+            }
+        }
+        own
+    }
+
+    /// What was supposed of a pair stays.
+    fn confirm(&mut self, pair: &mut Entry) {
+        self.take_back(pair).add_to(&mut self.certain);
+    }
+
+    /// A second message of a pair was seen: what was supposed may have been of either.
+    fn share(&mut self, pair: &mut Entry) {
+        pair.is_shared = true;
+        let own = self.take_back(pair);
+        self.certain.ambiguous += own.waits.values().sum::<u64>();
+        if let Some(expected) = pair.expected.as_mut().filter(|_| own.retried > 0) {
+            expected.is_retried = false;
+        }
+    }
+
+    /// It was put off and is expected again.
+    fn expect(&mut self, pair: &mut Entry, hash: u64, deferral: Deferral) {
+        match (pair.expected, deferral.id) {
+            (Some(_), Some(id)) => {
+                let entry = Entry { expected: Some(deferral), ..Entry::default() };
+                pair.others += u32::from(self.take(Key::Message(hash, id)).is_none());
+                self.put(Key::Message(hash, id), entry);
+            }
+            _ => pair.expected = Some(deferral),
+        }
+    }
+
+    fn take(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        self.order.remove(&entry.place());
+        Some(entry)
+    }
+
+    fn put(&mut self, key: Key, mut entry: Entry) {
+        if self.entries.len() >= MOST
             && let Some((_, oldest)) = self.order.pop_first()
         {
-            self.waiting.remove(&oldest);
-            self.stats.forgotten += 1;
+            self.forget(oldest);
         }
-        let number = self.next_number;
+        entry.number = self.next_number;
         self.next_number += 1;
-        self.waiting.insert(key, Deferral { replied, number, is_retried });
-        self.order.insert(number, key);
+        self.order.insert(entry.place(), key);
+        self.entries.insert(key, entry);
+    }
+
+    fn forget(&mut self, key: Key) {
+        let Some(mut entry) = self.entries.remove(&key) else { return };
+        self.confirm(&mut entry);
+        match key {
+            Key::Sender(_) => return,
+            Key::Pair(_) => {}
+            Key::Message(hash, _) => {
+                if let Some(pair) = self.entries.get_mut(&Key::Pair(hash)) {
+                    pair.others = pair.others.saturating_sub(1);
+                }
+            }
+        }
+        self.certain.forgotten += u64::from(entry.expected.is_some());
+    }
+}
+
+impl Tentative {
+    pub(crate) fn add_to(self, stats: &mut RetryStats) {
+        stats.retried += self.retried;
+        for (wait, count) in self.waits {
+            stats.after.add_times(Duration::from_micros(wait), count);
+        }
+    }
+}
+
+impl Entry {
+    fn place(&self) -> (bool, u64) {
+        (self.expected.is_some(), self.number)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use proptest::prelude::*;
-
-    fn at(seconds: u64) -> Stamp {
-        Stamp::at(Duration::from_secs(seconds))
-    }
-
-    proptest! {
-        /// Against the whole history, gone through again for each try.
-        #[test]
-        fn each_try_finds_the_deferral_before_it(tries in prop::collection::vec((0..5_u64, any::<bool>()), 0..60)) {
-            let (mut retries, mut expected) = (Retries::default(), RetryStats::default());
-            for (index, (key, is_put_off)) in tries.iter().enumerate() {
-                let now = at(index as u64);
-                retries.note(now, &[*key], is_put_off.then_some(now));
-                let own = (0..index).rev().filter(|other| tries[*other].0 == *key);
-                let put_off: Vec<usize> = own.take_while(|other| tries[*other].1).collect();
-                if let Some(last) = put_off.first() {
-                    expected.after.add(Duration::from_secs((index - last) as u64));
-                }
-                expected.retried += u64::from(put_off.len() == 1);
-                expected.deferred += u64::from(*is_put_off && put_off.is_empty());
-            }
-            prop_assert_eq!(&retries.take_stats(), &expected);
-            prop_assert_eq!(retries.waiting.len(), retries.order.len());
-        }
-    }
-
-    #[test]
-    fn the_oldest_is_forgotten_when_there_are_too_many() {
-        let mut retries = Retries::default();
-        let keys: Vec<u64> = (0..MOST as u64 + 10).collect();
-        retries.note(at(0), &keys, Some(at(0)));
-        assert_eq!((retries.waiting.len(), retries.order.len()), (MOST, MOST));
-        retries.note(at(1), &keys, None);
-        let RetryStats { deferred, retried, after, forgotten } = retries.take_stats();
-        assert_eq!((deferred, retried, forgotten), (MOST as u64 + 10, MOST as u64, 10));
-        assert_eq!(after.count(), MOST as u64);
-        assert_eq!((retries.waiting.len(), retries.order.len()), (0, 0));
-    }
-
-    #[test]
-    fn time_runs_from_the_reply() {
-        let mut retries = Retries::default();
-        retries.note(at(1), &[7], Some(at(5)));
-        retries.note(at(8), &[7], None);
-        assert_eq!(retries.take_stats().after.max().as_secs(), 3);
-    }
-}
+mod tests;

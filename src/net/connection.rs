@@ -19,7 +19,7 @@ use super::resources::Resources;
 use super::shard::Context;
 use super::wheel::Timer;
 use crate::journal::Event;
-use crate::measure::{Asked, Cause, Probe, Stamp};
+use crate::measure::{Asked, Cause, Probe, Stamp, Tries};
 use crate::memory::Charge;
 use crate::smtp::behaviour::Environment;
 use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
@@ -131,6 +131,8 @@ pub(super) struct Connection<T> {
     /// When the next bytes may be written or read; `None` where that does not matter.
     pace: Option<Box<Pace>>,
     probe: Probe,
+    /// The mail transaction that goes on; `None` where nothing can be put off.
+    tries: Option<Box<Tries>>,
 }
 
 /// Where and when a connection came in.
@@ -167,6 +169,7 @@ impl<T: Transport> Connection<T> {
             is_filed: false,
             pace: None,
             probe: Probe::new(now),
+            tries: None,
         }
     }
 
@@ -283,7 +286,7 @@ impl<T: Transport> Connection<T> {
         resources.replies.clear();
         resources.asked.clear();
         context.note_disconnected(self.origin.peer_addr.ip());
-        self.measure_end(resources);
+        self.measure_end(context, resources);
         context.census.note_answered(|| self.probe.take_answered());
         context.census.note_leaving();
         resources.note(|| Event::SessionFinished);

@@ -94,6 +94,11 @@ impl Context {
         self.state.as_deref().map(lock)
     }
 
+    /// Something can be put off, and what is tried again is followed.
+    pub(super) fn follows_retries(&self) -> bool {
+        self.retries.is_some()
+    }
+
     /// Lends what was put off; `None` where nothing can be.
     pub(super) fn retries(&self) -> Option<MutexGuard<'_, Retries>> {
         self.retries.as_deref().map(lock)

@@ -4,58 +4,50 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::message_id::MessageIdFinder;
-use super::step::Stage;
 
-/// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
-const RECIPIENTS: usize = 100;
+/// What a command or a final dot tries to get accepted. Hashes are the same for the same in all sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// Nothing: the command could not have been accepted whatever is configured.
+    #[default]
+    Nothing,
+    /// MAIL with this reverse-path.
+    Sender(u64),
+    /// RCPT with this pair of reverse-path and forward-path.
+    Recipient(u64),
+    /// DATA, for the recipients accepted so far.
+    Data,
+    /// A message for them with this Message-ID; `None` where it has none.
+    Message(Option<u64>),
+}
 
 /// The mail transaction of a session, and what its last command tried.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     sender: u64,
-    /// Sender and recipient, of the accepted ones; each once.
-    recipients: Vec<u64>,
     message_id: MessageIdFinder,
-    /// Empty where the last command could not have been accepted whatever the server is told.
-    tried: Vec<u64>,
+    tried: Tried,
 }
 
 impl Attempt {
-    /// The hashes of what was last tried: one for each recipient; for MAIL one in all. Those of different stages
-    /// differ.
-    pub(super) fn tried(&self) -> &[u64] {
-        &self.tried
+    pub(super) fn tried(&self) -> Tried {
+        self.tried
     }
 
     pub(super) fn try_mail(&mut self, sender: Option<&[u8]>) {
-        self.recipients.clear();
-        self.tried.clear();
-        if let Some(sender) = sender {
-            self.sender = hash(sender);
-            self.tried.push(hash((Stage::Mail, self.sender)));
-        }
+        self.sender = sender.map_or(0, hash);
+        self.tried = sender.map_or(Tried::Nothing, |_| Tried::Sender(self.sender));
     }
 
-    /// A RCPT, in a transaction or not.
-    pub(super) fn try_rcpt(&mut self, recipient: Option<&[u8]>, is_accepted: bool) {
-        self.tried.clear();
-        let Some(recipient) = recipient else { return };
-        let recipient = hash((self.sender, recipient));
-        let is_known = self.recipients.contains(&recipient);
-        if self.recipients.len() < RECIPIENTS || is_known {
-            self.tried.push(hash((Stage::Rcpt, recipient)));
-            if is_accepted && !is_known {
-                self.recipients.push(recipient);
-            }
-        }
+    /// A RCPT; `None` outside of a transaction.
+    pub(super) fn try_rcpt(&mut self, recipient: Option<&[u8]>) {
+        let pair = |recipient: &[u8]| Tried::Recipient(hash((self.sender, recipient)));
+        self.tried = recipient.map_or(Tried::Nothing, pair);
     }
 
     pub(super) fn try_data(&mut self, is_in_transaction: bool) {
-        self.tried.clear();
         self.message_id = MessageIdFinder::default();
-        if is_in_transaction {
-            self.tried.extend(self.recipients.iter().map(|recipient| hash((Stage::Data, recipient))));
-        }
+        self.tried = if is_in_transaction { Tried::Data } else { Tried::Nothing };
     }
 
     /// Message text has come.
@@ -64,9 +56,7 @@ impl Attempt {
     }
 
     pub(super) fn try_message(&mut self) {
-        let id = self.message_id.finish();
-        self.tried.clear();
-        self.tried.extend(self.recipients.iter().map(|recipient| hash((Stage::Message, recipient, id))));
+        self.tried = Tried::Message(self.message_id.finish());
     }
 }
 
@@ -80,14 +70,15 @@ fn hash(of: impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::Tried;
     use crate::smtp::{Policy, Session};
 
     /// What a session has tried at the end of each line.
-    fn tried(policy: &Policy, lines: &str) -> Vec<Vec<u64>> {
+    fn tried(policy: &Policy, lines: &str) -> Vec<Tried> {
         let mut session = Session::new();
         let mut try_line = |line: &str| {
             session.advance(policy, line.as_bytes());
-            session.tried().to_vec()
+            session.tried()
         };
         lines.split_inclusive("\r\n").map(&mut try_line).collect()
     }
@@ -102,27 +93,38 @@ mod tests {
                         RCPT TO:<c@example.com>\r\nDATA\r\nMessage-ID: <1>\r\n\r\n.\r\n";
 
     #[test]
-    fn each_stage_tries_something_of_its_own_and_the_same_again() {
+    fn each_command_tries_what_it_is_about_and_the_same_again() {
+        use Tried::{Data, Message, Nothing, Recipient, Sender};
         let policy = deferring();
-        let counts: Vec<usize> = tried(&policy, MAIL).iter().map(Vec::len).collect();
-        assert_eq!(counts, [0, 1, 1, 1, 2, 2, 2, 2]);
-        assert_eq!(tried(&policy, MAIL), tried(&policy, MAIL));
-        let mut all = tried(&policy, MAIL).concat();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!(all.len(), 1 + 2 + 2 + 2);
+        let all = tried(&policy, MAIL);
+        let [Nothing, Sender(_), Recipient(one), Recipient(other), Data, Data, Data, Message(Some(_))] =
+            all[..]
+        else {
+            panic!("{all:?}")
+        };
+        assert_ne!(one, other);
+        assert_eq!(tried(&policy, MAIL), all);
+        let last = |text: &str| tried(&policy, text).pop();
+        let message = last(MAIL);
+        assert_eq!(last(&MAIL.replace("a@example.com", "x@example.com")), message, "the id alone");
+        assert_ne!(last(&MAIL.replace("<1>", "<2>")), message);
+        for none in ["Subject: hi", "Message-ID:", "Message-ID: \t"] {
+            assert_eq!(last(&MAIL.replace("Message-ID: <1>", none)), Some(Message(None)), "{none}");
+        }
+        assert_ne!(tried(&policy, &MAIL.replace("a@example.com", "x@example.com"))[2], all[2]);
     }
 
     #[test]
     fn nothing_is_kept_where_nothing_can_be_put_off() {
-        assert!(tried(&Policy::default(), MAIL).concat().is_empty());
+        assert!(tried(&Policy::default(), MAIL).iter().all(|tried| *tried == Tried::Nothing));
     }
 
     #[test]
     fn what_is_out_of_sequence_is_no_try() {
+        let is_none = |tried: &Tried| *tried == Tried::Nothing;
         let lines = "RCPT TO:<b@example.com>\r\nDATA\r\nMAIL FROM:<a@example.com>\r\n";
-        assert!(tried(&deferring(), lines).concat().is_empty());
+        assert!(tried(&deferring(), lines).iter().all(is_none));
         let behind = format!("{MAIL}RCPT TO:<b@example.com>\r\nDATA\r\n");
-        assert!(tried(&deferring(), &behind)[8..].concat().is_empty());
+        assert!(tried(&deferring(), &behind)[8..].iter().all(is_none));
     }
 }

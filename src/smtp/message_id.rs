@@ -14,6 +14,8 @@ pub(super) struct MessageIdFinder {
     /// Octets searched.
     reached: usize,
     hasher: DefaultHasher,
+    /// Something of its value was hashed.
+    is_found: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,9 +46,9 @@ impl MessageIdFinder {
         }
     }
 
-    /// The hash of what was found; where nothing was, that of nothing.
-    pub(super) fn finish(&self) -> u64 {
-        self.hasher.finish()
+    /// The hash of what was found; `None` where nothing was.
+    pub(super) fn finish(&self) -> Option<u64> {
+        self.is_found.then(|| self.hasher.finish())
     }
 
     fn step(&mut self, octet: u8) -> Place {
@@ -62,6 +64,7 @@ impl MessageIdFinder {
             (Place::ValueLineEnd, _) => Place::Over,
             (Place::Value, _) => {
                 self.hasher.write_u8(octet);
+                self.is_found = true;
                 Place::Value
             }
         }
@@ -84,20 +87,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn found(runs: &[&[u8]]) -> u64 {
+    fn found(runs: &[&[u8]]) -> Option<u64> {
         let mut finder = MessageIdFinder::default();
         runs.iter().for_each(|run| finder.search(run));
         finder.finish()
     }
 
-    fn hash(id: &str) -> u64 {
+    fn hash(id: &str) -> Option<u64> {
         let mut hasher = DefaultHasher::default();
         id.bytes().for_each(|octet| hasher.write_u8(octet));
-        hasher.finish()
+        (!id.is_empty()).then(|| hasher.finish())
     }
 
     /// The same, by taking the header section apart first.
-    fn naive(text: &str) -> u64 {
+    fn naive(text: &str) -> Option<u64> {
         let header = text.split("\r\n\r\n").next().unwrap_or_default();
         let header = if text.starts_with("\r\n") { "" } else { header };
         let unfolded = header.replace("\r\n ", " ").replace("\r\n\t", " ");

@@ -37,6 +37,7 @@ mod session;
 mod step;
 
 pub use address::{AddressRules, HeloName, Path};
+pub(crate) use attempt::Tried;
 pub use command::{Command, Verb};
 pub use lines::Lines;
 pub(crate) use octets::Listed;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::recording::{exchange, keeps_every_rcpt};
 use super::address::{HeloName, Path};
 use super::answer::{Answer, Asked, Verdict};
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Tried};
 use super::behaviour::Environment;
 use super::command::{Command, Verb};
 use super::incoming::Incoming;
@@ -217,10 +217,14 @@ impl Session {
         self.last_message_lines
     }
 
-    /// What the last MAIL, RCPT, DATA or final dot tried to get accepted, as hashes: the same tried again gives the
-    /// same. Empty where nothing can be put off.
-    pub(crate) fn tried(&self) -> &[u64] {
-        self.attempt.as_ref().map_or(&[], |attempt| attempt.tried())
+    /// What the last command or final dot tried to get accepted. [`Tried::Nothing`] where nothing can be put off.
+    pub(crate) fn tried(&self) -> Tried {
+        self.attempt.as_ref().map_or(Tried::Nothing, |attempt| attempt.tried())
+    }
+
+    /// MAIL was accepted, and neither its message has come nor was the transaction given up (RFC 5321 section 3.3).
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.transaction_open
     }
 
     /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.
@@ -327,7 +331,7 @@ impl Session {
         let answer = self.answer_asked(policy, environment, asked, verdict);
         self.know(policy, |known| known.note_recipient(mailbox, answer.accepted));
         let recipient = mailbox.filter(|_| self.transaction_open);
-        self.attempt(policy, |attempt| attempt.try_rcpt(recipient, answer.accepted));
+        self.attempt(policy, |attempt| attempt.try_rcpt(recipient));
         // go-smtp-mock tells an accepted RCPT by the text of its reply.
         self.any_rcpt_accepted |= answer.is_told() && policy.reads_as_accepted_rcpt(answer.reply);
         self.record.rcptto = answer.accepted || (keeps_all && self.any_rcpt_accepted);

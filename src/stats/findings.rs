@@ -21,7 +21,7 @@ use super::Stats;
 /// | `gave-up-early` | closed while they waited for a reply, sooner than RFC 5321 asks for; one for each stage |
 /// | `data-broken-off` | closed in the middle of message data |
 /// | `went-on-after-421` | sent anything but QUIT after a 421 |
-/// | `retried-at-once` | tried the same reverse-path and forward-path again within a second of a 4yz reply |
+/// | `retried-at-once` | tried the same message again within a second of a 4yz reply |
 /// | `bare-lf`, `long-lines` | sent a LF without CR, a line of more than 998 octets |
 /// | `many-recipients` | named more than 100 recipients in a message |
 /// | `talked-before-greeting` | did not wait for the greeting |

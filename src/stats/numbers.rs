@@ -96,6 +96,14 @@ impl Numbers {
         let _ = self.filled().record(number);
     }
 
+    fn add_times(&mut self, number: u64, times: u64) {
+        let number = number.min(LARGEST);
+        if times > 0 {
+            self.widen(number, number);
+            let _ = self.filled().record_n(number, times);
+        }
+    }
+
     /// What is added lies between these.
     fn widen(&mut self, min: u64, max: u64) {
         self.min = self.min.min(min);
@@ -125,15 +133,16 @@ impl Additive for Numbers {
 
     fn subtract(&mut self, earlier: &Self) {
         let Some(taken) = earlier.histogram() else { return };
-        let Some(own) = self.histogram.as_deref_mut() else { return };
-        // Of another server, or not earlier: there is no difference to be had, so nothing is taken off.
-        if own.subtract(taken).is_err() {
-            return;
-        }
-        // A histogram remembers its extremes from before the subtraction.
+        let Some(own) = self.histogram.as_deref() else { return };
+        let taken_at = |value| if value <= taken.max() { taken.count_at(value) } else { 0 };
         let mut left = Self::default();
         for value in own.iter_recorded() {
-            let _ = left.filled().record_n(value.value_iterated_to(), value.count_at_value());
+            let (value, count) = (value.value_iterated_to(), value.count_at_value());
+            // Figures of another server, or some that were taken back since, may be more than there are.
+            let rest = count.saturating_sub(taken_at(value));
+            if rest > 0 {
+                let _ = left.filled().record_n(value, rest);
+            }
         }
         if let Some(histogram) = left.histogram() {
             // Only an extreme that was none before is known to be of what is left.
@@ -226,6 +235,11 @@ impl Durations {
 
     pub(crate) fn add(&mut self, duration: Duration) {
         self.0.add(microseconds(duration).min(LONGEST));
+    }
+
+    /// Adds it so many times.
+    pub(crate) fn add_times(&mut self, duration: Duration, times: u64) {
+        self.0.add_times(microseconds(duration).min(LONGEST), times);
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a connection tells its probe, and when.
 
 use super::{Connection, Phase, Transport};
-use crate::measure::{Asked, Stamp};
+use crate::measure::{Asked, Outcome, Stamp, Tries};
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
-use crate::smtp::{Expect, Portion, Stage, Step};
+use crate::smtp::{Expect, Portion, Stage, Step, Tried};
 
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
@@ -18,13 +18,36 @@ impl<T: Transport> Connection<T> {
     }
 
     /// What the step decides may have been put off before, or is now.
-    fn measure_try(&self, context: &Context, now: Stamp, step: &Step<'_>) {
-        if !matches!(step.stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message) {
+    fn measure_try(&mut self, context: &Context, now: Stamp, step: &Step<'_>) {
+        if !context.follows_retries() {
             return;
         }
-        if let Some(mut retries) = context.retries() {
-            let is_put_off = step.portion == Portion::Whole && matches!(step.reply.code(), Some(400..500));
-            retries.note(now, self.session.tried(), is_put_off.then(|| now.after(step.delay)));
+        let outcome = Outcome {
+            stage: step.stage,
+            is_accepted: step.accepted,
+            code: step.reply.code().filter(|_| step.portion == Portion::Whole),
+            at: now,
+            replied: now.after(step.delay),
+        };
+        match (step.stage, self.session.tried(), &mut self.tries) {
+            (Stage::Mail, tried, _) => {
+                self.end_tries(context);
+                if let Tried::Sender(sender) = tried {
+                    self.tries = Some(Box::new(Tries::begin(sender, &outcome)));
+                }
+            }
+            (Stage::Rcpt | Stage::Data | Stage::Message, tried, Some(tries)) => tries.note(tried, &outcome),
+            _ => {}
+        }
+        if !self.session.is_in_transaction() {
+            self.end_tries(context);
+        }
+    }
+
+    /// The mail transaction is over.
+    fn end_tries(&mut self, context: &Context) {
+        if let (Some(tries), Some(mut retries)) = (self.tries.take(), context.retries()) {
+            retries.note(&tries);
         }
     }
 
@@ -76,7 +99,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    pub(super) fn measure_end(&mut self, resources: &mut Resources) {
+    pub(super) fn measure_end(&mut self, context: &Context, resources: &mut Resources) {
+        self.end_tries(context);
         self.probe.close(&mut resources.gathering.stats, resources.woken, self.session.has_spoken());
     }
 }

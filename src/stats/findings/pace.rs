@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::smtp::Stage;
-use crate::stats::Stats;
+use crate::stats::{RetryStats, Stats};
 use crate::units::duration;
 
 /// Fewer connections with a message each may be as many senders, each with one mail.
@@ -17,6 +17,10 @@ const DELAYED_ACK: (Duration, Duration) = (Duration::from_millis(35), Duration::
 const GAPS: u64 = 5;
 /// A try so soon finds what the one before found.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// Fewer such tries may be of other messages than those that were put off.
+const RETRIES: u64 = 5;
+/// The share of what was put off from which trying again at once is the rule.
+const RETRIES_AS_A_RULE: f64 = 0.9;
 
 pub(super) fn connections_not_reused(stats: &Stats) -> Option<Finding> {
     let not_reused = stats.sessions.not_reused;
@@ -52,20 +56,25 @@ pub(super) fn nagle_delay(stats: &Stats) -> Option<Finding> {
     is_usual.then(|| Finding { name: "nagle-delay", text: text(), reference: "RFC 9293 section 3.7.4" })
 }
 
+/// What is known to be the same message counts from the first. Where it is only assumed, as no other message of its
+/// sender and recipient was seen, one may be on its way: then it takes a habit.
 pub(super) fn retried_at_once(stats: &Stats) -> Option<Finding> {
-    let after = &stats.retries.after;
+    let RetryStats { deferred, retried, after, identified, .. } = &stats.retries;
     let (soon, all) = (after.count_within(AT_ONCE), after.count());
-    let text = || {
-        let soonest = duration(after.min());
-        format!(
-            "tried again within 1 s of a 4yz reply {soon} of {all} times, the soonest after {soonest}; RFC 5321 \
-             section 4.5.4.1 asks for 30 minutes in general (the same reverse-path, \
-             and forward-path where one was named; where no Message-ID was known it may have been another message)"
-        )
+    let left_alone = deferred.saturating_sub(*retried);
+    let is_habit =
+        soon >= RETRIES && soon as f64 >= all.saturating_add(left_alone) as f64 * RETRIES_AS_A_RULE;
+    let known = identified.count_within(AT_ONCE);
+    let what = match known {
+        0 if !is_habit => return None,
+        0 => format!("{soon} of {all} times, the soonest after {}", duration(after.min())),
+        _ => {
+            let (all, soonest) = (identified.count(), duration(identified.min()));
+            format!("with the same message {known} of {all} times, the soonest after {soonest}")
+        }
     };
-    (soon > 0).then(|| Finding {
-        name: "retried-at-once",
-        text: text(),
-        reference: "RFC 5321 section 4.5.4.1",
-    })
+    let reference = "RFC 5321 section 4.5.4.1";
+    let text =
+        format!("tried again within 1 s of a 4yz reply {what}; {reference} asks for 30 minutes in general");
+    Some(Finding { name: "retried-at-once", text, reference })
 }

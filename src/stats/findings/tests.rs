@@ -65,7 +65,7 @@ prop_compose! {
     fn any_stats()(
         mut stats in sessions_and_messages(),
         stages in prop::collection::vec((count(), some_seconds()), Stage::ALL.len()),
-        (gaps, after) in (some_seconds(), some_seconds()),
+        (gaps, after, identified) in (some_seconds(), some_seconds(), some_seconds()),
         groups in prop::collection::vec(2..9_u64, 0..3),
         offered in any::<bool>(),
     ) -> Stats {
@@ -76,6 +76,7 @@ prop_compose! {
         }
         stats.messages.longest_gap = seconds(&gaps);
         stats.retries.after = seconds(&after);
+        stats.retries.identified = seconds(&identified);
         stats.pipelining.offered = offered;
         stats.pipelining.groups = numbers(&groups);
         stats
@@ -119,6 +120,7 @@ proptest! {
                 "needless-rset" => stats.stages[Stage::Rset].count,
                 "never-pipelined" => stats.stages[Stage::Message].count,
                 "nagle-delay" => messages.longest_gap.count(),
+                "retried-at-once" if finding.text.contains("the same message") => stats.retries.identified.count(),
                 "retried-at-once" => stats.retries.after.count(),
                 "left-without-quit" => sessions.left,
                 "left-to-time-out" => sessions.timed_out,

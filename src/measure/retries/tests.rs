@@ -1,0 +1,268 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::measure::Outcome;
+use crate::smtp::{Stage, Tried};
+
+fn at(milliseconds: u64) -> Stamp {
+    Stamp::at(Duration::from_millis(milliseconds))
+}
+
+/// The answer to a command that came at this time, in milliseconds.
+fn outcome(stage: Stage, milliseconds: u64, code: u16) -> Outcome {
+    let positive = if stage == Stage::Data { 3 } else { 2 };
+    Outcome {
+        stage,
+        is_accepted: code / 100 == positive,
+        code: Some(code),
+        at: at(milliseconds),
+        replied: at(milliseconds),
+    }
+}
+
+/// A transaction whose MAIL is accepted.
+fn begun(milliseconds: u64) -> Tries {
+    Tries::begin(1, &outcome(Stage::Mail, milliseconds, 250))
+}
+
+/// One with a recipient that is answered so.
+fn to(pair: u64, milliseconds: u64, code: u16) -> Tries {
+    let mut tries = begun(milliseconds);
+    tries.note(Tried::Recipient(pair), &outcome(Stage::Rcpt, milliseconds, code));
+    tries
+}
+
+/// One whose final dot is answered so.
+fn message(pair: u64, id: Option<u64>, milliseconds: u64, code: u16) -> Tries {
+    let mut tries = to(pair, milliseconds, 250);
+    tries.note(Tried::Data, &outcome(Stage::Data, milliseconds, 354));
+    tries.note(Tried::Message(id), &outcome(Stage::Message, milliseconds, code));
+    tries
+}
+
+fn stats(retries: &Retries) -> RetryStats {
+    let (mut stats, tentative) = retries.figures();
+    tentative.add_to(&mut stats);
+    assert_eq!(retries.entries.len(), retries.order.len());
+    stats
+}
+
+fn after(all: &[Tries]) -> RetryStats {
+    let mut retries = Retries::default();
+    all.iter().for_each(|tries| retries.note(tries));
+    stats(&retries)
+}
+
+/// Deferred, retried, times, those of the same message, ambiguous.
+fn counts(stats: &RetryStats) -> [u64; 5] {
+    let RetryStats { deferred, retried, after, identified, ambiguous, .. } = stats;
+    [*deferred, *retried, after.count(), identified.count(), *ambiguous]
+}
+
+proptest! {
+    /// Against the whole history, gone through again for each try.
+    #[test]
+    fn while_a_pair_has_one_message_each_try_finds_the_deferral_before_it(
+        tries in prop::collection::vec((0..5_u64, any::<bool>()), 0..60),
+    ) {
+        let mut expected = RetryStats::default();
+        for (index, (pair, is_put_off)) in tries.iter().enumerate() {
+            let own = (0..index).rev().filter(|other| tries[*other].0 == *pair);
+            let put_off: Vec<usize> = own.take_while(|other| tries[*other].1).collect();
+            if let Some(last) = put_off.first() {
+                expected.after.add(Duration::from_millis((index - last) as u64));
+            }
+            expected.retried += u64::from(put_off.len() == 1);
+            expected.deferred += u64::from(*is_put_off && put_off.is_empty());
+        }
+        let numbered = (0..).zip(&tries);
+        let all = numbered.map(|(time, (pair, is_put_off))| to(*pair, time, if *is_put_off { 451 } else { 250 }));
+        prop_assert_eq!(after(&all.collect::<Vec<_>>()), expected);
+    }
+}
+
+/// A message on its way from a client that waits before it tries again.
+#[derive(Clone, Debug)]
+struct Mail {
+    pair: u64,
+    id: Option<u64>,
+    /// When it is tried next, in milliseconds.
+    due: u64,
+    /// How it is answered, try by try; then it is accepted. The time to the next try goes with each.
+    put_off: Vec<(Stage, u64)>,
+}
+
+/// The client never tries again before.
+const BACKOFF: u64 = 4000;
+
+fn mails() -> impl Strategy<Value = Vec<Mail>> {
+    let stage = prop::sample::select(vec![Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message]);
+    let put_off = prop::collection::vec((stage, BACKOFF..20_000), 0..4);
+    let mail = (0..4_u64, any::<bool>(), 0..3000_u64, put_off);
+    prop::collection::vec(mail, 1..12).prop_map(|mails| {
+        let numbered = (0..).zip(mails);
+        let mail = |(number, (pair, has_id, due, put_off)): (u64, (u64, bool, u64, Vec<(Stage, u64)>))| {
+            Mail { pair, id: has_id.then_some(number), due, put_off }
+        };
+        numbered.map(mail).collect()
+    })
+}
+
+/// One try: a transaction that is over at once.
+fn attempt(mail: &Mail, stage: Option<Stage>) -> Tries {
+    let now = mail.due;
+    match stage {
+        Some(Stage::Mail) => Tries::begin(1, &outcome(Stage::Mail, now, 451)),
+        Some(Stage::Rcpt) => to(mail.pair, now, 451),
+        Some(Stage::Data) => {
+            let mut tries = to(mail.pair, now, 250);
+            tries.note(Tried::Data, &outcome(Stage::Data, now, 451));
+            tries
+        }
+        Some(_) => message(mail.pair, mail.id, now, 451),
+        None => message(mail.pair, mail.id, now, 250),
+    }
+}
+
+proptest! {
+    /// Whatever is put off, in whatever order messages of the same pairs come: a client that waits is never seen to
+    /// have tried the same message again at once, and once all is delivered nothing else looks like it either.
+    #[test]
+    fn a_client_that_waits_is_not_accused(mut mails in mails()) {
+        let mut retries = Retries::default();
+        let mut by_pair: BTreeMap<u64, usize> = BTreeMap::new();
+        mails.iter().for_each(|mail| *by_pair.entry(mail.pair).or_default() += 1);
+        let mut rcpts_tried_again = 0;
+        while let Some(index) = (0..mails.len()).min_by_key(|index| mails[*index].due) {
+            let mail = &mut mails[index];
+            let answer = (!mail.put_off.is_empty()).then(|| mail.put_off.remove(0));
+            retries.note(&attempt(mail, answer.map(|(stage, _)| stage)));
+            if let Some((stage, wait)) = answer {
+                mail.due += wait;
+                rcpts_tried_again += u64::from(stage != Stage::Mail && by_pair[&mail.pair] == 1);
+            } else {
+                mails.swap_remove(index);
+            }
+            let identified = stats(&retries).identified;
+            prop_assert!(identified.count() == 0 || identified.min() >= Duration::from_millis(BACKOFF));
+        }
+        let stats = stats(&retries);
+        prop_assert!(stats.after.count() == 0 || stats.after.min() >= Duration::from_millis(BACKOFF), "{stats:?}");
+        // Those that are alone in their pair are all seen.
+        prop_assert!(stats.after.count() >= rcpts_tried_again, "{stats:?}: {rcpts_tried_again}");
+        prop_assert!(stats.retried <= stats.deferred && stats.forgotten == 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn another_message_of_a_sender_may_be_the_one_whose_mail_was_put_off() {
+    let put_off = Tries::begin(1, &outcome(Stage::Mail, 0, 451));
+    assert_eq!(counts(&after(&[put_off, message(7, Some(1), 200, 250)])), [0, 0, 0, 0, 1]);
+    let put_off = || Tries::begin(1, &outcome(Stage::Mail, 0, 451));
+    assert_eq!(counts(&after(&[put_off(), put_off()])), [0; 5], "sent without waiting for the reply");
+}
+
+#[test]
+fn a_second_message_of_a_pair_takes_back_what_was_taken_for_a_retry() {
+    let first = || vec![to(7, 0, 451), message(7, Some(2), 1, 250)];
+    assert_eq!(counts(&after(&first())), [1, 1, 1, 0, 0]);
+    let mut same = first();
+    same.push(message(7, Some(2), 2, 250));
+    assert_eq!(counts(&after(&same)), [1, 1, 1, 0, 0], "the same once more");
+    for id in [Some(3), None] {
+        let mut other = first();
+        other.push(message(7, id, 2, 250));
+        assert_eq!(counts(&after(&other)), [1, 0, 0, 0, 1]);
+        other.extend([to(7, 10, 451), message(7, Some(4), 11, 250)]);
+        assert_eq!(counts(&after(&other)), [2, 0, 0, 0, 2], "from then on nothing is taken for one");
+    }
+}
+
+#[test]
+fn what_had_begun_before_the_reply_is_another_message() {
+    let mut overlapping = begun(0);
+    overlapping.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 20, 250));
+    let all = [to(7, 10, 451), overlapping, message(7, None, 30, 250)];
+    assert_eq!(counts(&after(&all[..2])), [1, 0, 0, 0, 0]);
+    assert_eq!(counts(&after(&all)), [1, 0, 0, 0, 1]);
+}
+
+#[test]
+fn messages_of_a_pair_are_told_apart_by_their_ids() {
+    let all = [
+        message(7, Some(1), 0, 451),
+        message(7, Some(2), 1, 451),
+        message(7, Some(3), 2, 250),
+        message(7, Some(2), 3, 451),
+        message(7, Some(1), 4, 250),
+        message(7, Some(2), 5, 250),
+    ];
+    let stats = after(&all);
+    assert_eq!(counts(&stats), [2, 2, 3, 3, 0]);
+    let waits = [stats.after.min(), stats.after.quantile(0.5), stats.after.max()];
+    assert_eq!(waits.map(|wait| wait.as_millis()), [2, 2, 4]);
+}
+
+#[test]
+fn a_recipient_that_is_put_off_beside_others_is_known_by_the_message_they_had() {
+    let mut tries = to(7, 0, 451);
+    tries.note(Tried::Recipient(8), &outcome(Stage::Rcpt, 0, 250));
+    tries.note(Tried::Data, &outcome(Stage::Data, 0, 354));
+    tries.note(Tried::Message(Some(1)), &outcome(Stage::Message, 0, 250));
+    assert_eq!(
+        counts(&after(&[tries, message(7, Some(2), 1, 250), message(7, Some(1), 5, 250)])),
+        [1, 1, 1, 1, 0]
+    );
+}
+
+#[test]
+fn a_try_within_the_transaction_is_of_the_same_message() {
+    let mut rcpt = to(7, 0, 451);
+    rcpt.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 3, 451));
+    rcpt.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 4, 250));
+    assert_eq!(counts(&after(&[rcpt])), [1, 1, 2, 2, 0]);
+    let mut data = to(7, 0, 250);
+    data.note(Tried::Data, &outcome(Stage::Data, 1, 451));
+    data.note(Tried::Data, &outcome(Stage::Data, 2, 354));
+    assert_eq!(counts(&after(&[data])), [1, 1, 1, 1, 0]);
+    let mut pipelined = to(7, 0, 451);
+    pipelined.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 0, 451));
+    assert_eq!(counts(&after(&[pipelined])), [1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn one_recipient_too_many_may_be_tried_again_at_once() {
+    let mut tries = to(7, 0, 250);
+    tries.note(Tried::Recipient(8), &outcome(Stage::Rcpt, 0, 452));
+    assert_eq!(counts(&after(&[tries, message(8, None, 1, 250)])), [0; 5]);
+    assert_eq!(
+        counts(&after(&[to(8, 0, 452), message(8, None, 1, 250)])),
+        [1, 1, 1, 0, 0],
+        "there was no other"
+    );
+}
+
+#[test]
+fn the_oldest_is_forgotten_when_there_are_too_many() {
+    let most = MOST as u64;
+    let mut retries = Retries::default();
+    (0..most + 10).for_each(|pair| retries.note(&to(pair, 0, 451)));
+    assert_eq!(retries.entries.len(), MOST);
+    (0..most + 10).for_each(|pair| retries.note(&to(pair, 1, 250)));
+    let seen = stats(&retries);
+    assert_eq!((seen.forgotten, counts(&seen)), (10, [most + 10, most, most, 0, 0]));
+    // Those that nothing is expected of go first, and what was taken for retries stays.
+    (0..most).for_each(|pair| retries.note(&to(most + 10 + pair, 2, 451)));
+    let seen = stats(&retries);
+    assert_eq!((seen.forgotten, counts(&seen)), (10, [2 * most + 10, most, most, 0, 0]));
+    assert_eq!(retries.tentative.waits.len(), 0);
+}
+
+#[test]
+fn time_runs_from_the_reply() {
+    let mut late = begun(0);
+    late.note(Tried::Recipient(7), &Outcome { replied: at(5000), ..outcome(Stage::Rcpt, 1000, 451) });
+    assert_eq!(after(&[late, to(7, 8000, 250)]).after.max().as_secs(), 3);
+}

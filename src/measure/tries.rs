@@ -1,0 +1,130 @@
+//! What one mail transaction tries to deliver, to whom, and what of it was put off with a 4yz reply.
+
+use std::time::Duration;
+
+use super::Stamp;
+use crate::smtp::{Stage, Tried};
+
+/// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
+const RECIPIENTS: usize = 100;
+
+/// A reply to MAIL, RCPT, DATA or the final dot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) stage: Stage,
+    pub(crate) is_accepted: bool,
+    /// The code of a reply that is sent whole.
+    pub(crate) code: Option<u16>,
+    /// When the command was there to be read.
+    pub(crate) at: Stamp,
+    /// When the reply is to leave.
+    pub(crate) replied: Stamp,
+}
+
+/// A mail transaction since its MAIL.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    /// When MAIL was there to be read.
+    pub(super) began: Stamp,
+    pub(super) sender: u64,
+    /// When MAIL was put off, if it was.
+    pub(super) put_off: Option<Stamp>,
+    pub(super) recipients: Vec<Recipient>,
+    /// What the message is known by, if its text has come and has a Message-ID.
+    pub(super) id: Option<u64>,
+}
+
+/// One of its recipients.
+#[derive(Debug)]
+pub(super) struct Recipient {
+    /// Reverse-path and forward-path.
+    pub(super) pair: u64,
+    /// When it was tried first.
+    pub(super) first: Stamp,
+    /// When the last reply about it left, if that put it off.
+    pub(super) put_off: Option<Stamp>,
+    /// It was put off at least once.
+    pub(super) was_put_off: bool,
+    /// RCPT was accepted.
+    is_accepted: bool,
+    /// It has its message, or was refused for good.
+    pub(super) is_over: bool,
+    /// From each 4yz reply to the next try within this transaction.
+    pub(super) again: Vec<Duration>,
+}
+
+impl Tries {
+    /// MAIL was answered.
+    pub(crate) fn begin(sender: u64, outcome: &Outcome) -> Self {
+        let put_off = outcome.put_off().then_some(outcome.replied);
+        Self { began: outcome.at, sender, put_off, recipients: Vec::new(), id: None }
+    }
+
+    /// A later command of the transaction was answered.
+    pub(crate) fn note(&mut self, tried: Tried, outcome: &Outcome) {
+        match tried {
+            Tried::Nothing | Tried::Sender(_) => {}
+            Tried::Recipient(pair) => self.note_rcpt(pair, outcome),
+            Tried::Data => self.note_accepted(outcome),
+            Tried::Message(id) => {
+                self.id = id;
+                self.note_accepted(outcome);
+            }
+        }
+    }
+
+    fn note_rcpt(&mut self, pair: u64, outcome: &Outcome) {
+        // RFC 5321 section 4.5.3.1.10: behind a 452 the recipients that are left are tried at once, in another
+        // transaction. It puts nobody off as long as there are others.
+        let is_one_too_many =
+            outcome.code == Some(452) && self.recipients.iter().any(|other| other.is_accepted);
+        let known = self.recipients.iter().position(|recipient| recipient.pair == pair);
+        if is_one_too_many || (known.is_none() && self.recipients.len() >= RECIPIENTS) {
+            return;
+        }
+        let index = known.unwrap_or_else(|| {
+            self.recipients.push(Recipient::new(pair, outcome.at));
+            self.recipients.len() - 1
+        });
+        let recipient = &mut self.recipients[index];
+        recipient.note(outcome);
+        recipient.is_accepted |= outcome.is_accepted;
+        recipient.is_over = outcome.is_refused_for_good() && !recipient.is_accepted;
+    }
+
+    /// DATA or the final dot, which are about all accepted recipients.
+    fn note_accepted(&mut self, outcome: &Outcome) {
+        let is_delivered = outcome.is_accepted && outcome.stage == Stage::Message;
+        for recipient in self.recipients.iter_mut().filter(|recipient| recipient.is_accepted) {
+            recipient.note(outcome);
+            recipient.is_over = is_delivered || outcome.is_refused_for_good();
+        }
+    }
+}
+
+impl Recipient {
+    fn new(pair: u64, first: Stamp) -> Self {
+        let again = Vec::new();
+        Self { pair, first, put_off: None, was_put_off: false, is_accepted: false, is_over: false, again }
+    }
+
+    fn note(&mut self, outcome: &Outcome) {
+        let put_off = outcome.put_off().then_some(outcome.replied);
+        let before = std::mem::replace(&mut self.put_off, put_off);
+        self.was_put_off |= put_off.is_some();
+        // What did not wait for the reply is no answer to it.
+        if let Some(before) = before.filter(|before| *before < outcome.at) {
+            self.again.push(outcome.at.since(before));
+        }
+    }
+}
+
+impl Outcome {
+    fn put_off(&self) -> bool {
+        matches!(self.code, Some(400..500))
+    }
+
+    fn is_refused_for_good(&self) -> bool {
+        matches!(self.code, Some(500..600))
+    }
+}
