@@ -112,7 +112,9 @@ fn the_json_has_what_was_sent_and_when() {
     let think = &json["metrics"]["think.mail"];
     let histogram = decode(think["histogram"].as_str().expect("a text")).expect("a histogram");
     assert_eq!(Some(histogram.len()), think["count"].as_u64());
-    assert_eq!(Some(histogram.value_at_quantile(0.99)), think["p99"].as_u64());
+    // The histogram has three digits, the largest is exact.
+    let largest = think["max"].as_u64().expect("a duration");
+    assert_eq!(Some(histogram.value_at_quantile(0.99).min(largest)), think["p99"].as_u64());
     assert_eq!(
         (json["rules"][0]["rule"].as_str(), json["rules"][0]["fired"].as_u64()),
         (Some(RULES[0]), Some(1))
