@@ -26,6 +26,8 @@ pub(crate) enum Abort {
     Closed,
     /// The server sent something that is no reply, or not one that fits.
     Protocol,
+    /// The server replied to what had not been sent yet.
+    EarlyReply,
     /// Another error of the network.
     Network,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Abort {
             Abort::Reset => "connection reset",
             Abort::Closed => "connection closed by the server",
             Abort::Protocol => "protocol error",
+            Abort::EarlyReply => "reply before what it answers was sent",
             Abort::Network => "network error",
         })
     }

@@ -3,7 +3,8 @@
 //! The reactor tells it what arrived ([`Session::on_connected`], [`Session::on_line`]) and
 //! does what the returned [`Step`] says. With PIPELINING (RFC 2920) MAIL, every RCPT and
 //! DATA leave as one group, and the replies are matched to the commands one by one, in
-//! the order the commands were sent.
+//! the order the commands were sent. A reply answers only what has left the process: what
+//! comes sooner is an error of the server, whatever it says.
 
 use crate::phase::Phase;
 use crate::reply::Line;
@@ -45,6 +46,20 @@ pub(crate) enum Next {
     /// The session is ready for its next message.
     Ready,
     Close,
+    /// The server has ended the session, by a 421.
+    Ended,
+}
+
+/// What has not left the process of what was last sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    Nothing,
+    /// The ends of so many commands, one or more.
+    Commands(usize),
+    /// The end of the message.
+    Message,
+    /// All of it: the server's line had arrived before.
+    All,
 }
 
 /// A reply that was awaited has arrived.
@@ -66,9 +81,14 @@ pub(crate) struct Step {
     pub(crate) next: Next,
 }
 
-/// The reply makes no sense where it came (a 250 to DATA, a reply nobody asked for).
+/// Why a reply is an error of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutOfOrder;
+pub(crate) enum Violation {
+    /// The code makes no sense where it came: a 250 to DATA.
+    OutOfOrder,
+    /// What the reply would answer has not left yet, or there is nothing to be answered.
+    Early,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -168,15 +188,43 @@ impl Session {
         Command::Quit
     }
 
-    /// Takes one line of a reply; a step comes with the last one.
-    pub(crate) fn on_line(&mut self, line: Line<'_>) -> Result<Option<Step>, OutOfOrder> {
+    /// Takes one line of a reply, which came while `unsent` had not left; a step comes with
+    /// the last line.
+    pub(crate) fn on_line(&mut self, line: Line<'_>, unsent: Unsent) -> Result<Option<Step>, Violation> {
+        if self.is_early(line.code, unsent) {
+            return Err(Violation::Early);
+        }
         if self.state == State::Ehlo && is_keyword(line.text, b"PIPELINING") {
             self.offers_pipelining = true;
         }
         if line.last { self.on_reply(line.code).map(Some) } else { Ok(None) }
     }
 
-    fn on_reply(&mut self, code: u16) -> Result<Step, OutOfOrder> {
+    /// Whether a reply comes sooner than what it would answer. A 421 is none to a command, and
+    /// a server may refuse a message before it has read it to the end.
+    fn is_early(&self, code: u16, unsent: Unsent) -> bool {
+        if code == CLOSING {
+            return false;
+        }
+        match (self.state, unsent) {
+            (State::Connecting | State::Ready | State::Closed, _) | (_, Unsent::All) => true,
+            (_, Unsent::Nothing) => false,
+            (State::Body, Unsent::Message) => code < 400,
+            (_, Unsent::Message) => true,
+            (_, Unsent::Commands(count)) => count > self.commands_behind(),
+        }
+    }
+
+    /// How many commands of the group follow the one whose reply is awaited.
+    fn commands_behind(&self) -> usize {
+        match self.state {
+            State::Mail if self.grouped() => usize::from(self.recipients) + 1,
+            State::Rcpt(index) if self.grouped() => usize::from(self.recipients - index),
+            _ => 0,
+        }
+    }
+
+    fn on_reply(&mut self, code: u16) -> Result<Step, Violation> {
         let class = code / 100;
         let phase = self.phase();
         if code == CLOSING {
@@ -184,19 +232,19 @@ impl Session {
             return Ok(Step {
                 answer: phase.map(|phase| Answer { phase, code, positive: false }),
                 verdict: phase.map(|phase| Verdict::Refused { phase, code }),
-                next: Next::Close,
+                next: Next::Ended,
             });
         }
         let wanted = if self.state == State::Data { 3 } else { 2 };
         if class != wanted && class < 4 {
-            return Err(OutOfOrder);
+            return Err(Violation::OutOfOrder);
         }
         let positive = class == wanted;
         let (verdict, next) = self.advance(code, positive)?;
         Ok(Step { answer: phase.map(|phase| Answer { phase, code, positive }), verdict, next })
     }
 
-    fn advance(&mut self, code: u16, positive: bool) -> Result<(Option<Verdict>, Next), OutOfOrder> {
+    fn advance(&mut self, code: u16, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
         match self.state {
             State::Banner if positive => Ok((None, self.send(Command::Ehlo, State::Ehlo))),
             State::Banner => Ok(self.give_up(Phase::Banner, code)),
@@ -226,7 +274,7 @@ impl Session {
                 self.state = State::Closed;
                 Ok((None, Next::Close))
             }
-            State::Connecting | State::Ready | State::Closed => Err(OutOfOrder),
+            State::Connecting | State::Ready | State::Closed => Err(Violation::Early),
         }
     }
 
@@ -316,8 +364,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn reply(session: &mut Session, code: u16) -> Result<Option<Step>, OutOfOrder> {
-        session.on_line(Line { code, last: true, text: b"" })
+    fn reply(session: &mut Session, code: u16) -> Result<Option<Step>, Violation> {
+        reply_to(session, Unsent::Nothing, code)
+    }
+
+    fn reply_to(session: &mut Session, unsent: Unsent, code: u16) -> Result<Option<Step>, Violation> {
+        session.on_line(Line { code, last: true, text: b"" }, unsent)
     }
 
     fn established(recipients: u16, pipelining: bool) -> Session {
@@ -325,7 +377,7 @@ mod tests {
         session.on_connected();
         assert_eq!(reply(&mut session, 220).unwrap().unwrap().next, Next::Send(Command::Ehlo));
         let offer = Line { code: 250, last: false, text: b"pipelining" };
-        assert_eq!(session.on_line(offer), Ok(None));
+        assert_eq!(session.on_line(offer, Unsent::Nothing), Ok(None));
         assert_eq!(reply(&mut session, 250).unwrap().unwrap().next, Next::Ready);
         session
     }
@@ -368,15 +420,100 @@ mod tests {
         assert_eq!(step.next, Next::Send(Command::Rset));
     }
 
+    /// A session that has sent what the codes before the message lead to.
+    fn at_message(recipients: u16, pipelining: bool) -> Session {
+        let mut session = established(recipients, pipelining);
+        session.begin();
+        for _ in 0..=recipients {
+            next(&mut session, 250);
+        }
+        assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+        session
+    }
+
     #[test]
-    fn replies_nobody_asked_for_are_out_of_order() {
-        assert_eq!(reply(&mut established(1, false), 250), Err(OutOfOrder));
+    fn codes_that_do_not_fit_are_out_of_order_and_replies_to_nothing_are_early() {
+        assert_eq!(reply(&mut established(1, false), 250), Err(Violation::Early));
         let mut session = established(1, false);
         session.begin();
-        assert_eq!(reply(&mut session, 354), Err(OutOfOrder));
+        assert_eq!(reply(&mut session, 354), Err(Violation::OutOfOrder));
+    }
+
+    #[test]
+    fn a_message_is_accepted_only_when_all_of_it_has_left() {
+        for unsent in [Unsent::Message, Unsent::All] {
+            assert_eq!(reply_to(&mut at_message(1, false), unsent, 250), Err(Violation::Early));
+            assert_eq!(reply_to(&mut at_message(2, true), unsent, 354), Err(Violation::Early));
+        }
+        let unfinished = Line { code: 250, last: false, text: b"" };
+        assert_eq!(at_message(1, false).on_line(unfinished, Unsent::Message), Err(Violation::Early));
+        // Refusing it sooner is a server's right.
+        let refused = reply_to(&mut at_message(1, false), Unsent::Message, 552).unwrap().unwrap();
+        assert_eq!(refused.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 552 }));
+        assert_eq!(reply_to(&mut at_message(1, false), Unsent::All, 552), Err(Violation::Early));
+    }
+
+    #[test]
+    fn the_server_may_end_the_session_at_any_time() {
+        let mut idle = established(1, false);
+        let step = reply(&mut idle, 421).unwrap().unwrap();
+        assert_eq!((step.verdict, step.next), (None, Next::Ended));
+        let step = reply_to(&mut at_message(1, false), Unsent::All, 421).unwrap().unwrap();
+        assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 421 }));
+    }
+
+    #[test]
+    fn of_a_group_that_is_being_written_what_has_left_is_answered() {
+        let group = || {
+            let mut session = established(2, true);
+            session.begin();
+            session
+        };
+        // MAIL, RCPT, RCPT, DATA: with three unsent, MAIL has left.
+        assert_eq!(reply_to(&mut group(), Unsent::Commands(4), 250), Err(Violation::Early));
+        let mut session = group();
+        assert_eq!(reply_to(&mut session, Unsent::Commands(3), 250).unwrap().unwrap().next, Next::Wait);
+        assert_eq!(reply_to(&mut session, Unsent::Commands(3), 250), Err(Violation::Early));
+        assert_eq!(reply_to(&mut session, Unsent::Commands(2), 250).unwrap().unwrap().next, Next::Wait);
+        assert_eq!(reply_to(&mut session, Unsent::Commands(1), 250).unwrap().unwrap().next, Next::Wait);
+        assert_eq!(reply_to(&mut session, Unsent::Commands(1), 354), Err(Violation::Early));
+        assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+        let mut alone = established(2, false);
+        alone.begin();
+        assert_eq!(reply_to(&mut alone, Unsent::Commands(1), 250), Err(Violation::Early));
     }
 
     proptest! {
+        /// Whatever a server answers, and whenever: no message is accepted that has not left.
+        #[test]
+        fn nothing_is_accepted_before_it_has_left(
+            replies in prop::collection::vec(
+                (prop::sample::select(vec![220u16, 250, 354, 421, 552]), 0usize..8),
+                1..60,
+            ),
+            recipients in 1u16..4,
+            pipelining: bool,
+        ) {
+            let mut session = established(recipients, pipelining);
+            session.begin();
+            for (code, unsent) in replies {
+                let unsent = match unsent {
+                    0..=3 => Unsent::Nothing,
+                    4 => Unsent::All,
+                    5 => Unsent::Message,
+                    count => Unsent::Commands(count - 5),
+                };
+                let awaits_verdict = session.state == State::Body;
+                let Ok(Some(step)) = reply_to(&mut session, unsent, code) else { break };
+                if step.verdict == Some(Verdict::Accepted) {
+                    prop_assert!(awaits_verdict && unsent == Unsent::Nothing);
+                }
+                if step.next == Next::Ready {
+                    session.begin();
+                }
+            }
+        }
+
         /// Whatever a server answers: each message gets exactly one verdict, and the session
         /// neither panics nor goes on after its end.
         #[test]
@@ -400,9 +537,9 @@ mod tests {
                         session.begin();
                         open = true;
                     }
-                    Next::Close => {
+                    Next::Close | Next::Ended => {
                         prop_assert!(!open, "closed without a verdict");
-                        prop_assert_eq!(reply(&mut session, 250), Err(OutOfOrder));
+                        prop_assert_eq!(reply(&mut session, 250), Err(Violation::Early));
                         break;
                     }
                     Next::Wait | Next::Send(_) => {}

@@ -59,6 +59,7 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.dialed, theirs.dialed);
     add_count(&mut mine.established, theirs.established);
     add_count(&mut mine.ended_idle, theirs.ended_idle);
+    add_count(&mut mine.protocol_errors, theirs.protocol_errors);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
     whole.accounting.measured.merge(&other.accounting.measured);
     whole.accounting.warmup.merge(&other.accounting.warmup);

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Write as _};
 use mio::Token;
 use mio::net::TcpStream;
 
-use crate::client::Session;
+use crate::client::{Session, Unsent};
 use crate::clock::Moment;
 use crate::payload::Payload;
 use crate::reply::ReplyParser;
@@ -35,6 +35,8 @@ pub(crate) struct Slot {
     generation: u32,
     pub(crate) session: Session,
     pub(crate) parser: ReplyParser,
+    /// Whether the line that is being received began before the last write.
+    pub(crate) is_early: bool,
     pub(crate) pending: Pending,
     pub(crate) flight: Option<Flight>,
     /// When the phase that runs began.
@@ -54,6 +56,7 @@ impl Slot {
             generation: 0,
             session,
             parser: ReplyParser::new(),
+            is_early: false,
             pending: Pending::Nothing,
             flight: None,
             since: Moment::ZERO,
@@ -68,6 +71,7 @@ impl Slot {
         self.generation = self.generation.wrapping_add(1);
         self.session = session;
         self.parser.reset();
+        self.is_early = false;
         self.pending = Pending::Nothing;
         self.begun = 0;
     }
@@ -80,6 +84,21 @@ impl Slot {
     /// The slot an event is for.
     pub(crate) fn index_of(token: Token) -> usize {
         token.0 & ((1 << INDEX_BITS) - 1)
+    }
+
+    /// Whether all that was sent has left the process.
+    pub(crate) fn has_sent(&self) -> bool {
+        matches!(self.pending, Pending::Nothing)
+    }
+
+    /// What had not left when the line that is being received was sent, as far as is known.
+    pub(crate) fn unsent(&self) -> Unsent {
+        match &self.pending {
+            _ if self.is_early => Unsent::All,
+            Pending::Nothing => Unsent::Nothing,
+            Pending::Command(rest) => Unsent::Commands(rest.iter().filter(|byte| **byte == b'\n').count()),
+            Pending::Body { .. } => Unsent::Message,
+        }
     }
 
     /// Writes `bytes`; what the socket does not take stays pending.

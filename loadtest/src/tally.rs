@@ -78,6 +78,8 @@ pub(crate) struct Sessions {
     pub(crate) established: u64,
     /// Sessions the server ended while no message was in flight on them.
     pub(crate) ended_idle: u64,
+    /// Sessions given up because of what the server sent while no message was in flight.
+    pub(crate) protocol_errors: u64,
     /// Sessions on which PIPELINING was wanted and not offered.
     pub(crate) without_pipelining: u64,
     /// The most connections open at once (a sum over threads of each one's most).
@@ -89,6 +91,7 @@ impl Sessions {
         self.dialed += other.dialed;
         self.established += other.established;
         self.ended_idle += other.ended_idle;
+        self.protocol_errors += other.protocol_errors;
         self.without_pipelining += other.without_pipelining;
         self.most_open += other.most_open;
     }
@@ -147,8 +150,9 @@ impl Tally {
         Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured, judged_late }
     }
 
-    /// Counts the end of a message.
-    pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, now: Moment) {
+    /// Counts the end of a message. `has_sent` tells whether all that was sent has left, which
+    /// decides in the last phase whether the server can have the message.
+    pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, has_sent: bool, now: Moment) {
         self.account(flight.measured).settle(outcome);
         let end = match outcome {
             Outcome::Accepted => End::Ok,
@@ -165,17 +169,21 @@ impl Tally {
             self.interval.errors += 1;
         }
         self.measure(flight, end, now);
-        self.note(flight.seq, fate_of(outcome));
+        let fate = match outcome {
+            Outcome::Accepted => Fate::Accepted,
+            Outcome::Refused { .. } => Fate::NotDelivered,
+            Outcome::Aborted { phase, .. } | Outcome::TimedOut { phase } => fate_of(phase, has_sent),
+        };
+        self.note(flight.seq, fate);
     }
 
     /// Counts a message that has no final reply at the end of the run: an error that has
     /// lasted as long as it has waited.
-    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Option<Phase>, now: Moment) {
+    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_sent: bool, now: Moment) {
         self.account(flight.measured).in_flight += 1;
         self.interval.errors += 1;
         self.measure(flight, End::CutOff, now);
-        let in_doubt = phase == Some(Phase::Dot);
-        self.note(flight.seq, if in_doubt { Fate::InDoubt } else { Fate::NotDelivered });
+        self.note(flight.seq, fate_of(phase, has_sent));
     }
 
     fn measure(&mut self, flight: Flight, end: End, now: Moment) {
@@ -253,10 +261,8 @@ impl Tally {
     }
 }
 
-fn fate_of(outcome: Outcome) -> Fate {
-    match outcome {
-        Outcome::Accepted => Fate::Accepted,
-        Outcome::Aborted { phase: Phase::Dot, .. } | Outcome::TimedOut { phase: Phase::Dot } => Fate::InDoubt,
-        Outcome::Refused { .. } | Outcome::Aborted { .. } | Outcome::TimedOut { .. } => Fate::NotDelivered,
-    }
+/// What is known of a message without a final reply: only with its final dot sent can the
+/// server have it.
+fn fate_of(phase: Phase, has_sent: bool) -> Fate {
+    if phase == Phase::Dot && has_sent { Fate::InDoubt } else { Fate::NotDelivered }
 }

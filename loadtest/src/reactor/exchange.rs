@@ -6,7 +6,7 @@ use mio::event::Event;
 
 use super::{BACKOFF_FIRST, BACKOFF_LONGEST, QUIT_TIMEOUT, Reactor};
 use crate::accounting::{Abort, Outcome};
-use crate::client::{Command, Next, OutOfOrder, Step, Verdict};
+use crate::client::{Command, Next, Step, Verdict, Violation};
 use crate::clock::Moment;
 use crate::dial::reason_of;
 use crate::metrics::End;
@@ -27,12 +27,15 @@ impl Reactor {
         if self.slots[index].session.phase() == Some(Phase::Connect) {
             let now = self.read_clock();
             self.on_connect_event(index, event, now);
-        } else if event.is_writable() && !matches!(self.slots[index].pending, Pending::Nothing) {
+        }
+        // What is there already came before the rest of a message is written: it is read first.
+        let writes = event.is_writable() && !self.slots[index].has_sent();
+        if (event.is_readable() || writes) && self.slots[index].stream.is_some() {
+            self.on_readable(index, event.is_read_closed())?;
+        }
+        if writes && self.slots[index].stream.is_some() {
             let now = self.read_clock();
             self.on_writable(index, now);
-        }
-        if event.is_readable() && self.slots[index].stream.is_some() {
-            self.on_readable(index, event.is_read_closed())?;
         }
         self.dispatch(self.latest)
     }
@@ -71,6 +74,8 @@ impl Reactor {
     }
 
     fn on_readable(&mut self, index: usize, closed: bool) -> io::Result<()> {
+        let slot = &mut self.slots[index];
+        slot.is_early &= !slot.parser.is_between_replies();
         let mut input = std::mem::take(&mut self.input);
         let result = self.read_all(index, closed, &mut input);
         self.input = input;
@@ -108,7 +113,8 @@ impl Reactor {
         let now = self.read_clock();
         let mut parser = std::mem::take(&mut self.slots[index].parser);
         let result = parser.feed(bytes, |line| -> Result<bool, Broken> {
-            if let Some(step) = self.slots[index].session.on_line(line)? {
+            let unsent = self.slots[index].unsent();
+            if let Some(step) = self.slots[index].session.on_line(line, unsent)? {
                 self.apply(index, step, now)?;
             }
             Ok(self.slots[index].stream.is_some())
@@ -116,8 +122,8 @@ impl Reactor {
         self.slots[index].parser = parser;
         match result {
             Ok(()) => Ok(()),
-            Err(Broken::Peer) => {
-                self.fail(index, Abort::Protocol, now);
+            Err(Broken::Peer(reason)) => {
+                self.fail(index, reason, now);
                 Ok(())
             }
             Err(Broken::System(error)) => Err(error),
@@ -148,13 +154,18 @@ impl Reactor {
         }
         // A verdict on a message that was not written to its end leaves bytes owed: the
         // session is out of step and cannot go on.
-        let torn = step.verdict.is_some() && !matches!(self.slots[index].pending, Pending::Nothing);
+        let torn = step.verdict.is_some() && !self.slots[index].has_sent();
         match step.next {
             _ if torn => self.close(index, now),
             Next::Wait => self.extend_deadline(index, now),
             Next::Send(command) => self.send(index, command, now),
             Next::Ready => self.on_ready(index, now)?,
             Next::Close => self.close(index, now),
+            Next::Ended => {
+                let was_idle = step.verdict.is_none() && !self.slots[index].session.has_said_quit();
+                self.tally.sessions.ended_idle += u64::from(was_idle);
+                self.close(index, now);
+            }
         }
         Ok(())
     }
@@ -195,6 +206,7 @@ impl Reactor {
     fn send(&mut self, index: usize, command: Command, now: Moment) {
         let slot = &mut self.slots[index];
         slot.since = now;
+        slot.is_early = true;
         let written = if command == Command::Body {
             slot.write_body(&mut self.payload, 0).map(|_| ())
         } else {
@@ -227,19 +239,20 @@ impl Reactor {
 
     /// Counts the message of a slot that is still in flight at the end of the run.
     pub(super) fn leave_in_flight(&mut self, index: usize, now: Moment) {
-        let phase = self.slots[index].session.phase();
-        if let Some(phase) = phase {
+        let has_sent = self.slots[index].has_sent();
+        if let Some(phase) = self.slots[index].session.phase() {
             self.note_phase(index, phase, End::CutOff, now);
-        }
-        if let Some(flight) = self.slots[index].flight.take() {
-            self.tally.leave_in_flight(flight, phase, now);
+            if let Some(flight) = self.slots[index].flight.take() {
+                self.tally.leave_in_flight(flight, phase, has_sent, now);
+            }
         }
     }
 
     fn settle(&mut self, index: usize, outcome: Outcome, now: Moment) {
+        let has_sent = self.slots[index].has_sent();
         if let Some(flight) = self.slots[index].flight.take() {
             self.in_flight -= 1;
-            self.tally.settle(flight, outcome, now);
+            self.tally.settle(flight, outcome, has_sent, now);
         }
     }
 
@@ -253,6 +266,10 @@ impl Reactor {
         if let Some(phase) = self.slots[index].session.phase() {
             self.note_phase(index, phase, End::Failed, now);
             self.settle(index, Outcome::Aborted { phase, reason }, now);
+        } else if matches!(reason, Abort::Protocol | Abort::EarlyReply) {
+            self.tally.sessions.protocol_errors += 1;
+        } else if !self.slots[index].session.has_said_quit() {
+            self.tally.sessions.ended_idle += 1;
         }
         self.close(index, now);
     }
@@ -276,7 +293,6 @@ impl Reactor {
         slot.deadline = None;
         slot.pending = Pending::Nothing;
         if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_said_quit() {
-            self.tally.sessions.ended_idle += 1;
             self.ready.retain(|ready| *ready != index);
         }
         let rests = lost_early && slot.begun == 0 && matches!(self.shared.plan.load, Load::Closed);
@@ -293,19 +309,22 @@ impl Reactor {
 /// Why reading replies stopped.
 enum Broken {
     /// The server does not speak SMTP as it should.
-    Peer,
+    Peer(Abort),
     System(io::Error),
 }
 
 impl From<ReplyError> for Broken {
     fn from(_: ReplyError) -> Broken {
-        Broken::Peer
+        Broken::Peer(Abort::Protocol)
     }
 }
 
-impl From<OutOfOrder> for Broken {
-    fn from(_: OutOfOrder) -> Broken {
-        Broken::Peer
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Broken {
+        Broken::Peer(match violation {
+            Violation::OutOfOrder => Abort::Protocol,
+            Violation::Early => Abort::EarlyReply,
+        })
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             dialed: tally.sessions.dialed,
             established: tally.sessions.established,
             ended_idle: tally.sessions.ended_idle,
+            protocol_errors: tally.sessions.protocol_errors,
             without_pipelining: tally.sessions.without_pipelining,
             most_open: tally.sessions.most_open,
         },

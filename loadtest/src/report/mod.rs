@@ -163,6 +163,8 @@ pub(crate) struct SessionCounts {
     pub(crate) dialed: u64,
     pub(crate) established: u64,
     pub(crate) ended_idle: u64,
+    #[serde(default)]
+    pub(crate) protocol_errors: u64,
     pub(crate) without_pipelining: u64,
     pub(crate) most_open: u64,
 }

@@ -57,6 +57,13 @@ fn head(report: &Report, out: &mut String) {
         sessions.most_open,
         sessions.ended_idle
     );
+    if sessions.protocol_errors > 0 {
+        line!(
+            out,
+            "note        {} sessions given up: the server sent a reply to nothing, or no reply, between messages",
+            sessions.protocol_errors
+        );
+    }
     if sessions.without_pipelining > 0 {
         line!(
             out,

@@ -78,6 +78,7 @@ fn dropped_connections_are_aborted_messages_and_new_sessions() {
     assert_eq!(outcome.count("started"), 400);
     assert!(outcome.count("refused_4xx") > 20, "421 is a 4xx reply");
     assert!(outcome.count("aborted") > 40);
+    assert_eq!(outcome.number("/sessions/ended_idle"), 0, "a message was in flight");
     assert_eq!(outcome.count("accepted"), sink.seen().messages.len() as u64);
     assert!(sink.sessions() > 60, "each loss is followed by a reconnection: {}", sink.sessions());
 }
@@ -97,6 +98,7 @@ fn a_server_that_does_not_answer_is_timed_out_by_phase() {
     assert_eq!(rows[0]["count"].as_u64(), Some(outcome.count("timed_out")));
     assert!(outcome.count("timed_out") >= 2);
     assert!(outcome.millis("data", "failed", "min") >= 200.0);
+    assert_eq!(outcome.number("/sessions/ended_idle"), 0, "the generator ended them");
 }
 
 #[test]

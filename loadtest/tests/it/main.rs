@@ -4,6 +4,7 @@ mod accounting;
 mod endings;
 mod exit_codes;
 mod input;
+mod liars;
 mod mock;
 mod output;
 mod own_doing;
