@@ -15,7 +15,7 @@ use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind}
 
 pub(crate) use listen::Listen;
 
-/// All settings of a server. Set only what is needed; the rest has go-smtp-mock's defaults.
+/// All settings of a server. Set only what is needed; the rest has defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,7 +23,6 @@ pub(crate) use listen::Listen;
 ///
 /// let config = Config::default()
 ///     .session_timeout(Duration::from_secs(5))
-///     .multiple_rcptto(true)
 ///     .blacklisted_rcptto_emails(["full@example.com"])
 ///     .reply(ReplyKind::RcptBlacklisted, "452 4.2.2 Mailbox full")
 ///     .delay(DelayPoint::Message, Duration::from_millis(250));
@@ -306,14 +305,16 @@ impl Config {
         self
     }
 
-    /// Keeps every RCPT of a transaction; without it (default) each RCPT replaces the one before.
+    /// With [`RecordMode::Session`]: retains every RCPT of a transaction; without it (default) each RCPT replaces the
+    /// one before. [`RecordMode::Message`] always retains them.
     #[must_use]
     pub fn multiple_rcptto(mut self, on: bool) -> Self {
         self.policy.multiple_rcptto = on;
         self
     }
 
-    /// Starts a new record at a MAIL that follows a completed message and RSET. Default off.
+    /// With [`RecordMode::Session`]: starts a new record at a MAIL that follows a completed message and RSET. Default
+    /// off. With [`RecordMode::Message`] every mail has a record.
     #[must_use]
     pub fn multiple_message_receiving(mut self, on: bool) -> Self {
         self.policy.multiple_message_receiving = on;
@@ -363,7 +364,7 @@ impl Config {
         self
     }
 
-    /// What makes one record. Default [`RecordMode::Session`].
+    /// What makes one record. Default [`RecordMode::Message`]: each mail, with all its recipients.
     #[must_use]
     pub fn records(mut self, mode: RecordMode) -> Self {
         self.policy.records = mode;

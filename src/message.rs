@@ -12,7 +12,8 @@ use chrono::{DateTime, Local};
 
 use crate::smtp::{self, AddressRules, Record};
 
-/// What one session (or one mail transaction, see [`RecordMode`](smtp::RecordMode)) said and was told.
+/// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
+/// [`RecordMode`](smtp::RecordMode).
 ///
 /// The getters up to [`is_consistent`](Self::is_consistent) are go-smtp-mock's, under their snake_case
 /// names. Texts that are not UTF-8 are shown with replacement characters; [`record`](Self::record) has
@@ -103,13 +104,15 @@ impl Message {
         self.record.mailfrom
     }
 
-    /// Each RCPT line and the reply to it; without `multiple_rcptto` only the last.
+    /// Each RCPT line and the reply to it; with [`RecordMode::Session`](smtp::RecordMode::Session) and without
+    /// `multiple_rcptto` only the last.
     pub fn rcptto_request_response(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
         let pairs = self.record.rcptto_exchanges.iter();
         pairs.map(|exchange| (text(&exchange.request), response(exchange))).collect()
     }
 
-    /// A RCPT was accepted: the last, or with `multiple_rcptto` any.
+    /// A RCPT was accepted; with [`RecordMode::Session`](smtp::RecordMode::Session) and without `multiple_rcptto` the
+    /// last.
     pub fn rcptto(&self) -> bool {
         self.record.rcptto
     }
@@ -144,7 +147,7 @@ impl Message {
         self.record.msg
     }
 
-    /// The RSET line.
+    /// The RSET line that abandoned the mail; with [`RecordMode::Session`](smtp::RecordMode::Session) the last RSET.
     pub fn rset_request(&self) -> Cow<'_, str> {
         text(&self.record.rset_exchange.request)
     }
@@ -159,12 +162,13 @@ impl Message {
         self.record.rset
     }
 
-    /// NOOP was received.
+    /// NOOP was received in the mail transaction; with [`RecordMode::Session`](smtp::RecordMode::Session) also behind it.
     pub fn noop(&self) -> bool {
         self.record.noop
     }
 
-    /// QUIT was received.
+    /// QUIT was received before the mail was complete; with [`RecordMode::Session`](smtp::RecordMode::Session) also
+    /// behind it.
     pub fn quit_sent(&self) -> bool {
         self.record.quit_sent
     }

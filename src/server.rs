@@ -174,16 +174,17 @@ impl Server {
         self.local_addr().port()
     }
 
-    /// Copies of the records: those of finished sessions in the order in which they finished, then those of
-    /// running sessions that have an accepted message. A message is among them before its client
-    /// reads the 250. Empty with [`Config::keep_records`] off.
+    /// Copies of the records: each mail in the order in which they were accepted, refused or abandoned. A mail is
+    /// among them before its client reads the reply to the final dot. With
+    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which they
+    /// finished, then those of running sessions that have an accepted message. Empty with [`Config::keep_records`] off.
     pub fn messages(&self) -> Vec<Message> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
     }
 
     /// The same, and removes them from the server. Nothing is lost: what arrives meanwhile is either
-    /// returned or kept. The session of a record taken here leaves another one only if it goes on to
-    /// another mail transaction.
+    /// returned or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) the session of a record
+    /// taken here leaves another one only if it goes on to another mail transaction.
     pub fn messages_and_purge(&self) -> Vec<Message> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.purge())
     }

@@ -168,12 +168,12 @@ fn behaviour() -> Vec<Flag> {
         }),
         Flag::switch(
             "multipleRcptto",
-            "Keep every recipient of a mail; without it each RCPT replaces the one before",
+            "With --records session: keep every recipient; without it each RCPT replaces the one before",
             |options, on| options.with(|config| config.multiple_rcptto(on)),
         ),
         Flag::switch(
             "multipleMessageReceiving",
-            "Keep every mail of a session that sends RSET between them",
+            "With --records session: keep every mail of a session that sends RSET between them",
             |options, on| options.with(|config| config.multiple_message_receiving(on)),
         ),
         Flag::new(
@@ -250,10 +250,11 @@ fn records() -> Vec<Flag> {
         Flag::new(
             "records",
             "UNIT",
-            "What one record is: session (as go-smtp-mock has it) or message",
-            one_of(&[("session", RecordMode::Session), ("message", RecordMode::Message)], Config::records),
+            "What one record is: message (a mail with all its recipients) or session (as go-smtp-mock has it: a \
+             RCPT replaces the last, a mail the one before)",
+            one_of(&[("message", RecordMode::Message), ("session", RecordMode::Session)], Config::records),
         )
-        .defaults_to("session"),
+        .defaults_to("message"),
     ]
 }
 

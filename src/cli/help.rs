@@ -113,7 +113,7 @@ Examples:
   Any free port, for a script that waits for the file:
     smtpmock --ready-file /tmp/smtpmock.json
   See every mail as a line of JSON:
-    smtpmock --port 2525 --records message --capture -
+    smtpmock --port 2525 --capture -
   Listen on IPv4 and IPv6:
     smtpmock --host '127.0.0.1,[::1]' --port 2525
   Refuse some recipients, one for good and one for now:

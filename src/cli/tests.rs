@@ -89,7 +89,7 @@ fn every_flag_sets_what_it_names() {
         (&["-notRegisteredEmails", "a"], base().not_registered_emails(["a"])),
         (&["-capture", "-"], base().capture("-")),
         (&["-captureContent", "envelope"], base().capture_content(smtpmock::CaptureContent::Envelope)),
-        (&["-records", "message"], base().records(smtpmock::smtp::RecordMode::Message)),
+        (&["-records", "session"], base().records(smtpmock::smtp::RecordMode::Session)),
         (&["-msgSizeLimit", "1KiB"], base().message_size_limit(1024)),
         (&["-maxMessageMemory", "1KiB"], base().max_message_memory(1024)),
         (&["-log"], base().logger(smtpmock::StdLogger::new())),

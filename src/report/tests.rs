@@ -250,7 +250,11 @@ fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
             "think.mail.histogram: the histogram is not base64",
         ),
         ("/metrics/think.mail/histogram", json!("AAAA"), "the histogram is not in HdrHistogram's V2 form"),
-        ("/metrics", json!({"sessions.lost": 1}), "metrics.sessions.lost: smtpmock 3"),
+        (
+            "/metrics",
+            json!({"sessions.lost": 1}),
+            concat!("metrics.sessions.lost: smtpmock ", env!("CARGO_PKG_VERSION"), " knows no such figure"),
+        ),
         ("/refused", json!({"mali": {"550": 1}}), "refused.mali: is no stage; they are connect,"),
         ("/refused", json!({"mail": {"250": 1}}), "refused.mail.250: is no code of a refusal, 400 to 599"),
         ("/runs", json!([]), "runs: is empty"),

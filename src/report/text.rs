@@ -55,7 +55,7 @@ fn head(report: &Report<'_>, out: &mut String) {
     );
 }
 
-/// `smtpmock 3.0.0, started 2026-11-22T22:45:24.000000Z, 12.3 s, seed 42`.
+/// `smtpmock 4.0.0, started 2026-11-22T22:45:24.000000Z, 12.3 s, seed 42`.
 pub(super) fn of_run(run: &Run) -> String {
     let started = run.started_at.map_or_else(String::new, |at| format!(", started {}", timestamp(at)));
     let span = match run.begins {

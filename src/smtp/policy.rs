@@ -58,19 +58,27 @@ impl DelayPoint {
 }
 
 /// What makes one [`Record`](super::Record).
+///
+/// The two differ in one reply: DATA behind a refused RCPT is answered 354 where an earlier RCPT of the transaction was
+/// accepted (RFC 5321 section 3.3), and 503 with `Session`, as by go-smtp-mock, unless
+/// [`multiple_rcptto`](Policy::multiple_rcptto) is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecordMode {
-    /// One record per session, overwritten by the next mail transaction, as go-smtp-mock keeps them.
+    /// One record per mail transaction (RFC 5321 section 3.3), with every recipient in it. It is complete when the
+    /// final dot is answered, or when a command or the end of the session abandons the transaction; commands outside
+    /// of transactions are in no record.
     #[default]
-    Session,
-    /// One record per mail transaction: nothing that was accepted is ever erased.
     Message,
+    /// One record per session, as go-smtp-mock has it: the next RCPT replaces the last, and the next mail transaction
+    /// replaces the record, but for what [`multiple_rcptto`](Policy::multiple_rcptto) and
+    /// [`multiple_message_receiving`](Policy::multiple_message_receiving) retain.
+    Session,
 }
 
 /// How much of a dialogue is written into the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keep {
-    /// Only what the protocol itself needs: nobody will read the records.
+    /// Only what the protocol itself needs: nobody will read the records, and none is filed.
     Nothing,
     /// Requests and responses, not the message text.
     Envelope,
@@ -164,9 +172,9 @@ pub struct Policy {
     pub max_recipients: usize,
     /// Close the connection after the first refused command.
     pub fail_fast: bool,
-    /// Keep every RCPT of a transaction; without it each RCPT replaces the one before.
+    /// With [`RecordMode::Session`]: retain every RCPT of a transaction; without it each RCPT replaces the one before.
     pub multiple_rcptto: bool,
-    /// Start a new record at a MAIL that follows a completed message and RSET.
+    /// With [`RecordMode::Session`]: start a new record at a MAIL that follows a completed message and RSET.
     pub multiple_message_receiving: bool,
     /// Largest message accepted, in octets after the removal of stuffed dots.
     pub message_size_limit: usize,

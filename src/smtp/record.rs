@@ -1,4 +1,4 @@
-//! The record in the making: what one session, or one mail transaction, said and was told.
+//! The record in the making: the requests and replies of one mail transaction, or of one session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +53,8 @@ pub struct Record {
     pub helo: bool,
     /// MAIL was accepted.
     pub mailfrom: bool,
-    /// The last RCPT, or with `multiple_rcptto` any RCPT, was accepted.
+    /// Any RCPT was accepted; with [`RecordMode::Session`](super::RecordMode::Session) and without `multiple_rcptto` the
+    /// last.
     pub rcptto: bool,
     /// DATA was accepted.
     pub data: bool,

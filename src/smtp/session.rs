@@ -1,5 +1,5 @@
-//! One session: bytes in, steps out. The order rules, erasing rules and records are go-smtp-mock's;
-//! where it breaks RFC 5321 the code says so, and the README's table of differences too.
+//! One session: bytes in, steps out. The order rules are go-smtp-mock's, and with [`RecordMode::Session`] its erasing
+//! rules and records too; where it breaks RFC 5321 the code says so, and the README's table of differences.
 
 mod recording;
 
@@ -167,14 +167,16 @@ impl Session {
         self.finished.take().map(|record| *record)
     }
 
-    /// Ends the session and gives its last record, if there is one: a client that sent nothing leaves
-    /// none (go-smtp-mock keeps an empty one; readiness probes are no mail), and with
-    /// [`RecordMode::Message`] only a mail transaction does.
+    /// Ends the session and gives its last record, if there is one: with [`RecordMode::Message`] that of a mail
+    /// transaction which is not over; with [`RecordMode::Session`] any client that sent something leaves one
+    /// (go-smtp-mock's record of one that sent nothing is empty; readiness probes are no mail). With
+    /// [`Keep::Nothing`] there is none.
     pub fn finish(&mut self, policy: &Policy) -> Option<Record> {
-        let leaves_record = match policy.records {
-            RecordMode::Session => self.has_spoken,
-            RecordMode::Message => self.has_mail,
-        };
+        let leaves_record = policy.keep != Keep::Nothing
+            && match policy.records {
+                RecordMode::Session => self.has_spoken,
+                RecordMode::Message => self.has_mail,
+            };
         self.state = State::default();
         let record = std::mem::take(&mut self.record);
         leaves_record.then_some(record)
@@ -287,7 +289,7 @@ impl Session {
     fn mail<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
         self.abandon_mail(policy);
         if policy.multiple_message_receiving && self.record.rset && self.record.is_consistent() {
-            self.finish_record();
+            self.finish_record(policy);
         }
         self.record.keep_helo();
         self.forget_mail();
@@ -333,7 +335,8 @@ impl Session {
         let recipient = mailbox.filter(|_| self.transaction_open);
         self.attempt(policy, |attempt| attempt.try_rcpt(recipient));
         // go-smtp-mock tells an accepted RCPT by the text of its reply.
-        self.any_rcpt_accepted |= answer.is_told() && policy.reads_as_accepted_rcpt(answer.reply);
+        self.any_rcpt_accepted |= (answer.accepted && policy.records == RecordMode::Message)
+            || (answer.is_told() && policy.reads_as_accepted_rcpt(answer.reply));
         self.record.rcptto = answer.accepted || (keeps_all && self.any_rcpt_accepted);
         if self.recipients < MAX_RECIPIENTS && self.has_memory_left() {
             self.recipients += 1;
@@ -419,10 +422,10 @@ impl Session {
         self.messages = self.messages.saturating_add(u32::from(answer.accepted));
         self.transaction_open = false;
         if policy.records == RecordMode::Message {
-            self.finish_record();
+            self.finish_record(policy);
         }
         let mut step = self.step(Stage::Message, answer);
-        if answer.accepted && policy.records == RecordMode::Session {
+        if answer.accepted && policy.records == RecordMode::Session && policy.keep != Keep::Nothing {
             self.is_filed = true;
             step.filing = Filing::Accepted;
         }

@@ -107,7 +107,7 @@ fn limits_that_can_not_be_are_refused() {
 #[test]
 fn a_failure_while_running_goes_before_what_is_not_kept() {
     let program = start(["--capture", "/dev/full", "--expect", "messages == 5"]);
-    Client::greeted(program.address()).quit();
+    Client::with_envelope(program.address()).quit();
     let ended = program.ended();
     assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("expected messages == 5: not kept, 0"), "{ended:?}");

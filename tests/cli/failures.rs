@@ -38,7 +38,7 @@ fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
         (&["-log=maybe"], &["\"maybe\" for -log", "true or false"]),
         (&["--session-timeout", "soon"], &["for --session-timeout", "250ms"]),
         (&["--msg-size-limit", "10XB"], &["for --msg-size-limit", "10MiB"]),
-        (&["--records", "all"], &["for --records", "session or message"]),
+        (&["--records", "all"], &["for --records", "message or session"]),
         (&["--shards", "300"], &["\"300\" for --shards", "256"]),
         (&["--capture-content", "x"], &["for --capture-content", "message or envelope"]),
         (&["--addresses", "x"], &["for --addresses", "compat or rfc5321 or any"]),

@@ -70,7 +70,7 @@ fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost
 #[test]
 fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log() {
     let program = start(["--capture", "/dev/full"]);
-    Client::greeted(program.address()).quit();
+    Client::with_envelope(program.address()).quit();
     let ended = program.ended();
     assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(ended.complaint().contains("the capture is incomplete"), "{ended:?}");
@@ -78,7 +78,7 @@ fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log
 
 #[test]
 fn the_capture_has_a_line_for_each_record() {
-    let program = start(["--capture", "-", "--records", "message"]);
+    let program = start(["--capture", "-"]);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);
     client.deliver(MESSAGE);

@@ -11,7 +11,7 @@ fn the_version_is_three_lines() {
         assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
         let lines: Vec<_> = ended.stdout.lines().collect();
         assert_eq!(lines.len(), 3, "{ended:?}");
-        assert_eq!(lines[0], "smtpmock: 3.0.0");
+        assert_eq!(lines[0], concat!("smtpmock: ", env!("CARGO_PKG_VERSION")));
         assert!(lines[1].strip_prefix("commit: ").is_some_and(|commit| !commit.is_empty()));
         assert!(lines[2].strip_prefix("built at: ").is_some_and(|time| !time.is_empty()));
     }

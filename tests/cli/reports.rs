@@ -218,7 +218,7 @@ fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
          kill -USR1 $!; wait $!"
     );
     let Some(shown) = on_terminal(&command) else { return };
-    let report = shown.find("smtpmock 3").expect("a report");
+    let report = shown.find(concat!("smtpmock ", env!("CARGO_PKG_VERSION"))).expect("a report");
     assert!(shown[..report].ends_with('\n'), "{shown:?}");
 }
 

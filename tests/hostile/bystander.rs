@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use smtpmock::smtp::RecordMode;
 use smtpmock::{Config, Server};
 
 use crate::support::client::Client;
@@ -14,9 +13,8 @@ use crate::support::waiting::PATIENCE;
 /// Messages a bystander delivers at least.
 const LEAST: usize = 20;
 
-/// Nothing accepted is erased, so all can be counted.
 pub(crate) fn config() -> Config {
-    Config::default().records(RecordMode::Message).session_timeout(PATIENCE)
+    Config::default().session_timeout(PATIENCE)
 }
 
 /// A client that delivers one message after the other, now and then in a new session.

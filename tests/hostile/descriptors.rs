@@ -12,7 +12,7 @@ const STORM: usize = 300;
 
 #[test]
 fn a_storm_at_the_descriptor_limit_passes() {
-    let program = start_command(&mut limited(DESCRIPTORS, &command(["--records", "message"])));
+    let program = start_command(&mut limited(DESCRIPTORS, &command::<&str>([])));
     let mut served = Vec::new();
     let mut waiting = Vec::new();
     for number in 0..STORM {

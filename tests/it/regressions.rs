@@ -1,6 +1,6 @@
 //! One test for each mended bug, named after what went wrong.
 
-use smtpmock::smtp::{Policy, Record};
+use smtpmock::smtp::{Policy, Record, RecordMode};
 
 use crate::support::peer::Peer;
 
@@ -34,6 +34,7 @@ const ACCEPTED_MESSAGE: &str = "HELO example.com\r\nMAIL FROM:<a@example.com>\r\
 
 fn keeps_over_rset() -> Policy {
     let mut policy = Policy::default();
+    policy.records = RecordMode::Session;
     policy.multiple_rcptto = true;
     policy.multiple_message_receiving = true;
     policy

@@ -18,7 +18,7 @@ use crate::support::server::{ruled, start};
 const RULES: [&str; 2] = ["rcpt to=gone@* reply=\"550 <b>Gone</b> & lost\"", "rcpt to=slow@* delay=3s"];
 
 fn server() -> Server {
-    start(ruled(Config::default().multiple_rcptto(true).multiple_message_receiving(true), &RULES))
+    start(ruled(Config::default(), &RULES))
 }
 
 /// Sends so many messages over one session, of which the first has a recipient that is refused.

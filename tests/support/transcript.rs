@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Map, Value};
 use smtpmock::Config;
-use smtpmock::smtp::{AddressRules, DelayPoint, Policy, ReplyKind};
+use smtpmock::smtp::{AddressRules, DelayPoint, Policy, RecordMode, ReplyKind};
 
 /// One dialogue and the records it leaves.
 #[derive(Clone, Debug)]
@@ -166,6 +166,7 @@ impl Case {
     pub(crate) fn policy(&self) -> Policy {
         let mut policy = Policy::default();
         policy.addresses = AddressRules::Compat;
+        policy.records = RecordMode::Session;
         for setting in &self.settings {
             apply(&mut policy, setting);
         }
@@ -174,7 +175,8 @@ impl Case {
 
     /// The same settings for a whole server.
     pub(crate) fn server_config(&self) -> Config {
-        self.settings.iter().fold(Config::default().addresses(AddressRules::Compat), configure)
+        let config = Config::default().addresses(AddressRules::Compat).records(RecordMode::Session);
+        self.settings.iter().fold(config, configure)
     }
 
     /// The same settings as go-smtp-mock's flags.
@@ -183,7 +185,8 @@ impl Case {
             Value::String(text) => format!("-{flag}={text}"),
             other => format!("-{flag}={other}"),
         };
-        self.config.iter().map(flag).chain(["--addresses=compat".to_owned()]).collect()
+        let of_reference = ["--addresses=compat", "--records=session"].map(str::to_owned);
+        self.config.iter().map(flag).chain(of_reference).collect()
     }
 
     /// How long the server waits for the client, where the case says so.

@@ -39,7 +39,7 @@ impl Mock {
     fn start(args: &[&str]) -> Mock {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = Command::new(smtpmock());
-        command.args(["--ready", "--records", "message", "--capture", &path(&folder, "capture.jsonl")]);
+        command.args(["--ready", "--capture", &path(&folder, "capture.jsonl")]);
         command.args(["--report-json", &path(&folder, "report.json")]).args(args);
         Mock { process: Process::start(&mut command), folder }
     }

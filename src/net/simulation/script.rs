@@ -7,7 +7,7 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
 use crate::smtp::behaviour::{Environment, Rule, State};
-use crate::smtp::{DelayPoint, Expect, Next, Policy, RecordMode, Session, Step};
+use crate::smtp::{DelayPoint, Expect, Next, Policy, Session, Step};
 
 /// One reply and what it follows from.
 #[derive(Debug)]
@@ -98,10 +98,9 @@ impl Model {
 /// Where every client comes from.
 pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Some delays, some limits, some rules; one record per message, so that none is overwritten.
+/// Some delays, some limits, some rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
     let mut policy = Policy::default();
-    policy.records = RecordMode::Message;
     for &point in DelayPoint::ALL {
         let delay = match rng.random_range(0..6) {
             0 => Duration::from_nanos(rng.random_range(1..2_000_000)),

@@ -18,12 +18,17 @@ impl Session {
     /// With one record per mail transaction, a command that ends a transaction early completes its record.
     pub(super) fn abandon_mail(&mut self, policy: &Policy) {
         if policy.records == RecordMode::Message && self.has_mail {
-            self.finish_record();
+            self.finish_record(policy);
         }
     }
 
-    /// Completes the record; the next one starts with the same HELO.
-    pub(super) fn finish_record(&mut self) {
+    /// Completes the record; the next one starts with the same HELO. Where nobody reads records it is the same one.
+    pub(super) fn finish_record(&mut self, policy: &Policy) {
+        if policy.keep == Keep::Nothing {
+            self.record.keep_helo();
+            self.has_mail = false;
+            return;
+        }
         let next = Record {
             helo_exchange: self.record.helo_exchange.clone(),
             helo: self.record.helo,

@@ -47,9 +47,7 @@ fn policy(choice: u8) -> Policy {
     if choice & 8 != 0 {
         policy.set_message_size_limit(100);
     }
-    if choice & 16 != 0 {
-        policy.records = RecordMode::Message;
-    }
+    policy.records = if choice & 16 != 0 { RecordMode::Message } else { RecordMode::Session };
     if choice & 128 != 0 {
         RULES.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
     }
