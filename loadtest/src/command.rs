@@ -68,7 +68,7 @@ fn measure(args: &RunArgs, quiet: bool) -> Result<Report, Stop> {
     let ledger = run.tally.ledger.take();
     let mut report = build::report(&plan, run);
     if let (Some(path), Some(ledger)) = (&args.verify, ledger) {
-        let found = verify::verify(path, plan.run, &ledger).map_err(|message| (Exit::Failed, message))?;
+        let found = verify::verify(path, &plan, &ledger).map_err(|message| (Exit::Failed, message))?;
         report.verification = Some(found);
     }
     Ok(report)
@@ -182,8 +182,8 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
             let failed = report.gates.iter().filter(|gate| gate.failed);
             let mut all: Vec<String> =
                 failed.map(|gate| format!("`{}` (found {})", gate.gate, gate.found)).collect();
-            if report.verification.as_ref().is_some_and(|found| !found.is_clean()) {
-                all.push("the capture does not agree with what was sent".to_owned());
+            if let Some(found) = report.verification.as_ref().filter(|found| !found.is_clean()) {
+                all.push(format!("the capture does not agree with what was sent: {}", found.summary()));
             }
             Some(format!("gate failed: {}", all.join("; ")))
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use mio::{Poll, Waker};
 
 use crate::clock::{self, Clock};
+use crate::envelope::Envelope;
 use crate::feed::Feed;
 use crate::payload::Payload;
 use crate::plan::Plan;
@@ -39,7 +40,7 @@ pub(crate) fn run(
 ) -> io::Result<Finished> {
     let (sender, receiver) = channel();
     // Made before the clock starts: large messages take seconds, which are none of the run.
-    let payloads = vec![Payload::new(&plan.content, plan.run, plan.seed); plan.threads];
+    let payloads = vec![Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed); plan.threads];
     let began = clock::wall();
     let shared = Shared {
         plan: Arc::clone(plan),

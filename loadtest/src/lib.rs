@@ -14,6 +14,7 @@ mod clock;
 mod command;
 mod dial;
 mod engine;
+mod envelope;
 mod exit;
 mod feed;
 mod gate;

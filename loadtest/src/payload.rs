@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::token;
+use crate::envelope::Envelope;
+use crate::token::{self, Covered};
 
 /// The length of a full body line with its CRLF (RFC 5322 section 2.1.1 asks for 78).
 const LINE: usize = 78;
@@ -48,18 +49,19 @@ pub(crate) struct Payload {
     token_at: Range<usize>,
     body_at: usize,
     variants: Vec<Variant>,
+    envelope: Envelope,
     run: u32,
     seed: u64,
 }
 
 impl Payload {
-    pub(crate) fn new(content: &Content, run: u32, seed: u64) -> Payload {
+    pub(crate) fn new(content: &Content, envelope: Envelope, run: u32, seed: u64) -> Payload {
         let mut wire = token::HEADER.as_bytes().to_vec();
         let token_at = wire.len()..wire.len() + token::LEN;
         wire.resize(token_at.end, b'0');
         wire.extend_from_slice(b"\r\n");
         let covered_from = wire.len();
-        let mut payload = Payload { wire, token_at, body_at: 0, variants: Vec::new(), run, seed };
+        let mut payload = Payload { wire, token_at, body_at: 0, variants: Vec::new(), envelope, run, seed };
         match content {
             Content::Generated { min, max } => payload.generate(covered_from, *min, *max),
             Content::File { bytes, .. } => payload.take_file(bytes),
@@ -81,14 +83,14 @@ impl Payload {
             // A tail that begins between CR and LF would be a bare LF: take the CR too.
             let skip = if body[skip..].starts_with(b"\n") { skip - 1 } else { skip };
             let covered = [&head, &body[skip..]].concat();
-            self.variants.push(Variant { skip, digest: token::content_digest(&covered) });
+            self.variants.push(Variant { skip, digest: token::digest_of(&covered) });
         }
         self.wire.extend_from_slice(&body);
     }
 
     fn take_file(&mut self, bytes: &[u8]) {
         let content = with_crlf(bytes);
-        self.variants.push(Variant { skip: 0, digest: token::content_digest(&content) });
+        self.variants.push(Variant { skip: 0, digest: token::digest_of(&content) });
         self.body_at = self.wire.len();
         stuff_dots(&content, &mut self.wire);
     }
@@ -96,13 +98,27 @@ impl Payload {
     /// Puts the token of message `seq` in place and returns the message as two parts to be
     /// written one after the other; the second is empty when the first is all of it.
     pub(crate) fn stamped(&mut self, seq: u64) -> (&[u8], &[u8]) {
-        let variant = self.variant(seq);
-        token::stamp(&mut self.wire[self.token_at.clone()], self.run, seq, variant.digest);
+        let (variant, covered) = (self.variant(seq), self.covered(seq));
+        token::stamp(&mut self.wire[self.token_at.clone()], self.run, seq, covered);
         if variant.skip == 0 {
             (&self.wire, &[])
         } else {
             (&self.wire[..self.body_at], &self.wire[self.body_at + variant.skip..])
         }
+    }
+
+    /// What the token of message `seq` proves.
+    pub(crate) fn covered(&mut self, seq: u64) -> Covered {
+        Covered { content: self.variant(seq).digest, envelope: self.envelope.digest(seq) }
+    }
+
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// The bytes of the longest message on the wire.
+    pub(crate) fn longest(&self) -> usize {
+        self.wire.len()
     }
 
     fn variant(&self, seq: u64) -> Variant {
@@ -199,14 +215,17 @@ mod tests {
     }
 
     fn check(content: &Content, seq: u64) -> Vec<u8> {
-        let mut payload = Payload::new(content, 7, 9);
+        let envelope = Envelope::new("a@x".parse().unwrap(), "b{{seq}}@x".parse().unwrap(), 2, 7);
+        let mut payload = Payload::new(content, envelope, 7, 9);
         let (head, tail) = payload.stamped(seq);
         let message = receive(&[head, tail].concat());
         let line = token::HEADER.len() + token::LEN + 2;
         let text = std::str::from_utf8(&message[token::HEADER.len()..line - 2]).unwrap();
         let found = token::Token::parse(text).unwrap();
         assert_eq!((found.run, found.seq), (7, seq));
-        assert!(found.matches(&message[line..]), "the digest covers the rest");
+        let covered = payload.covered(seq);
+        assert!(found.proves(covered), "the token is that of what is sent");
+        assert_eq!(covered.content, token::digest_of(&message[line..]), "the digest covers the rest");
         message[line..].to_vec()
     }
 
@@ -252,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_range_draws_both_small_and_large() {
-        let mut payload = Payload::new(&Content::Generated { min: 10, max: 10_000 }, 1, 1);
+        let envelope = Envelope::new("a@x".parse().unwrap(), "b@x".parse().unwrap(), 1, 1);
+        let mut payload = Payload::new(&Content::Generated { min: 10, max: 10_000 }, envelope, 1, 1);
         let lens: Vec<usize> = (0..500)
             .map(|seq| {
                 let (head, tail) = payload.stamped(seq);

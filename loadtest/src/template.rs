@@ -41,6 +41,11 @@ impl Template {
         &self.source
     }
 
+    /// Whether the text differs from message to message.
+    pub(crate) fn names_the_message(&self) -> bool {
+        self.parts.contains(&Part::Seq)
+    }
+
     /// Appends the text with `values` in place.
     pub(crate) fn render(&self, values: Values<'_>, out: &mut Vec<u8>) {
         for part in &self.parts {

@@ -1,11 +1,18 @@
 //! The token that every message carries, and the digest that proves its bytes.
 //!
-//! `X-Smtpload-Token: <run>-<seq>-<digest>`: eight hexadecimal digits naming the run,
-//! twelve decimal digits counting its messages, sixteen hexadecimal digits of XXH3 over
-//! the run, the sequence number and every byte after the token's line. A capture alone is
-//! enough to prove a message unaltered.
+//! The first line of every message is `X-Smtpload-Token: <run>-<seq>-<digest>` and CRLF: eight hexadecimal digits
+//! naming the run, twelve decimal digits counting its messages, sixteen hexadecimal digits of XXH3 (64 bits, seed 0)
+//! over these 28 octets, numbers with the highest octet first:
+//!
+//! ```text
+//! run (4)  seq (8)  XXH3 of the content (8)  XXH3 of the envelope (8)
+//! ```
+//!
+//! The content is every octet after the token's line, dots not stuffed, the last line end included. The envelope is
+//! the reverse-path and every forward-path in the order in which they are sent, without angle brackets, LF behind
+//! each. A capture alone is enough to prove a message and its envelope unaltered.
 
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The header field that carries the token.
 pub(crate) const HEADER: &str = "X-Smtpload-Token: ";
@@ -22,22 +29,32 @@ const DIGEST_DIGITS: usize = 16;
 /// The token's length in bytes: run, seq and digest with their two hyphens.
 pub(crate) const LEN: usize = RUN_DIGITS + 1 + SEQ_DIGITS + 1 + DIGEST_DIGITS;
 
-/// The digest of what follows the token's line, dots not stuffed, line ends CRLF.
-pub(crate) fn content_digest(content: &[u8]) -> u64 {
-    xxh3_64(content)
+/// The digest of content, or of the paths of an envelope.
+pub(crate) fn digest_of(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
 }
 
-/// Binds a content digest to one message of one run.
-fn bind(run: u32, seq: u64, content: u64) -> u64 {
-    let mut bytes = [0; 20];
+/// What a token proves of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Covered {
+    /// The digest of what follows the token's line.
+    pub(crate) content: u64,
+    /// The digest of the paths.
+    pub(crate) envelope: u64,
+}
+
+/// Binds digests to one message of one run.
+fn bind(run: u32, seq: u64, covered: Covered) -> u64 {
+    let mut bytes = [0; 28];
     bytes[..4].copy_from_slice(&run.to_be_bytes());
     bytes[4..12].copy_from_slice(&seq.to_be_bytes());
-    bytes[12..].copy_from_slice(&content.to_be_bytes());
-    xxh3_64_with_seed(&bytes, 0)
+    bytes[12..20].copy_from_slice(&covered.content.to_be_bytes());
+    bytes[20..].copy_from_slice(&covered.envelope.to_be_bytes());
+    xxh3_64(&bytes)
 }
 
 /// Writes the token of message `seq` into `place`, which is [`LEN`] bytes long.
-pub(crate) fn stamp(place: &mut [u8], run: u32, seq: u64, content: u64) {
+pub(crate) fn stamp(place: &mut [u8], run: u32, seq: u64, covered: Covered) {
     debug_assert_eq!(place.len(), LEN);
     place.fill(b'-');
     let (run_at, rest) = place.split_at_mut(RUN_DIGITS + 1);
@@ -48,7 +65,7 @@ pub(crate) fn stamp(place: &mut [u8], run: u32, seq: u64, content: u64) {
         *digit = b'0' + (left % 10) as u8;
         left /= 10;
     }
-    write_hex(digest_at, bind(run, seq, content));
+    write_hex(digest_at, bind(run, seq, covered));
 }
 
 fn write_hex(place: &mut [u8], value: u64) {
@@ -85,9 +102,9 @@ impl Token {
         })
     }
 
-    /// Whether `content` is what was sent after the token's line.
-    pub(crate) fn matches(&self, content: &[u8]) -> bool {
-        bind(self.run, self.seq, content_digest(content)) == self.digest
+    /// Whether this is the token of a message of this content and envelope.
+    pub(crate) fn proves(&self, covered: Covered) -> bool {
+        bind(self.run, self.seq, covered) == self.digest
     }
 }
 
@@ -98,15 +115,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stamped_token_reads_back_and_knows_its_content(
-            run: u32, seq in 0..SEQ_LIMIT, content: Vec<u8>, other: Vec<u8>,
+        fn a_stamped_token_reads_back_and_proves_what_it_covers(
+            run: u32, seq in 0..SEQ_LIMIT, content: u64, envelope: u64, other: u64,
         ) {
+            let covered = Covered { content, envelope };
             let mut place = [0; LEN];
-            stamp(&mut place, run, seq, content_digest(&content));
+            stamp(&mut place, run, seq, covered);
             let token = Token::parse(std::str::from_utf8(&place).unwrap()).unwrap();
             prop_assert_eq!((token.run, token.seq), (run, seq));
-            prop_assert!(token.matches(&content));
-            prop_assert_eq!(token.matches(&other), other == content);
+            prop_assert!(token.proves(covered));
+            prop_assert_eq!(token.proves(Covered { content: other, ..covered }), other == content);
+            prop_assert_eq!(token.proves(Covered { envelope: other, ..covered }), other == envelope);
         }
 
         #[test]

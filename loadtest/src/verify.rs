@@ -1,8 +1,10 @@
 //! Comparing what was sent with what the server captured.
 //!
-//! Reads the JSON lines of `smtpmock --capture`. Every message carries a token whose
-//! digest covers the bytes after the token's line, so the capture alone proves a message
-//! unaltered; the run's ledger tells which messages must be there and which must not.
+//! Reads the JSON lines of `smtpmock --records message --capture`. Every message carries a token whose digest covers
+//! the message and its envelope, so the capture alone proves both unaltered; the plan says which part differs where
+//! they are not, and the run's ledger which messages must be there and which must not.
+
+mod inspect;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,13 +14,21 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::Envelope;
 use crate::ledger::{Fate, Ledger};
-use crate::token::{HEADER, LEN, Token};
+use crate::payload::Payload;
+use crate::plan::Plan;
+use inspect::Captured;
+pub(crate) use inspect::Part;
 
-/// The longest line taken, in bytes: the largest message, escaped as JSON.
-const LINE_LIMIT: u64 = 1 << 30;
+/// The longest line that every capture may have, in bytes.
+const LINE_LEAST: usize = 64 << 20;
+
+/// A byte of a message takes at most so many in a line: a control character becomes `\\u001f`.
+const ESCAPED: usize = 6;
 
 /// The most tokens named per list; the counts are of all.
 const NAMED_LIMIT: usize = 100;
@@ -26,9 +36,6 @@ const NAMED_LIMIT: usize = 100;
 /// How long the capture is awaited to be complete: servers write it beside the replies.
 const WAIT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Header fields a relay may put before the message (RFC 5321 section 4.4).
-const TRACE_FIELDS: [&str; 3] = ["received:", "return-path:", "delivered-to:"];
 
 /// What the comparison found. Tokens are named up to a limit, counts are of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +47,11 @@ pub(crate) struct Verification {
     pub(crate) lost: Named,
     /// In the capture more than once.
     pub(crate) duplicated: Named,
-    /// In the capture with other bytes than were sent.
+    /// In the capture with other bytes than were sent, or with another envelope.
     pub(crate) altered: Named,
+    /// The same by the parts that differ; one message may have several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) alterations: Vec<Alteration>,
     /// In the capture though the server had refused them, or they were not sent whole.
     pub(crate) unexpected: Named,
     /// Sent whole without a reply: captured or not, both are right.
@@ -50,6 +60,14 @@ pub(crate) struct Verification {
     pub(crate) foreign: u64,
     /// Lines of the capture that are no record.
     pub(crate) unreadable_lines: u64,
+}
+
+/// Messages whose same part differs from what was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Alteration {
+    pub(crate) part: Part,
+    #[serde(flatten)]
+    pub(crate) messages: Named,
 }
 
 /// Some tokens, and how many there are in all.
@@ -75,6 +93,21 @@ impl Verification {
         let wrong = [&self.lost, &self.duplicated, &self.altered, &self.unexpected];
         wrong.iter().all(|named| named.count == 0) && self.unreadable_lines == 0
     }
+
+    /// What is not as it should be, in a few words.
+    pub(crate) fn summary(&self) -> String {
+        let parts: Vec<String> = self.alterations.iter().map(|of| of.part.to_string()).collect();
+        let counts = [
+            (self.lost.count, "lost".to_owned()),
+            (self.duplicated.count, "duplicated".to_owned()),
+            (self.altered.count, format!("altered ({})", parts.join(", "))),
+            (self.unexpected.count, "unexpected".to_owned()),
+            (self.unreadable_lines, "lines that are no records".to_owned()),
+        ];
+        let wrong =
+            counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        wrong.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The fields of a capture line that matter here.
@@ -86,107 +119,154 @@ struct Record {
     msg_request: String,
     #[serde(default)]
     msg_request_base64: Option<String>,
+    #[serde(default)]
+    mailfrom_request: Option<Text>,
+    #[serde(default)]
+    rcptto_request_response: Vec<(Text, IgnoredAny)>,
+}
+
+/// A command. What is not UTF-8 stands in an object, and names no path that was sent.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Plain(String),
+    Other(IgnoredAny),
+}
+
+impl Text {
+    fn plain(&self) -> Option<&str> {
+        match self {
+            Text::Plain(text) => Some(text),
+            Text::Other(_) => None,
+        }
+    }
 }
 
 /// What the capture holds of one message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     times: u64,
-    altered: bool,
+    /// Whether a part differs, in the order of [`Part::ALL`].
+    differs: [bool; Part::ALL.len()],
 }
 
 /// What has been read of a capture.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Capture {
+    run: u32,
+    payload: Payload,
     seen: HashMap<u64, Seen>,
     intact: u64,
     foreign: u64,
     unreadable_lines: u64,
     /// The beginning of a line whose end has not been written yet.
     partial: Vec<u8>,
+    /// The longest line taken, in bytes.
+    line_limit: usize,
 }
 
-/// Compares the capture at `path` with the ledger. Waits a little for a capture that is
-/// still being written, until every accepted message is in it.
-pub(crate) fn verify(path: &Path, run: u32, ledger: &Ledger) -> Result<Verification, String> {
+/// Compares the capture at `path` with the ledger of the run of `plan`. Waits a little for a capture that is still
+/// being written, until every accepted message is in it.
+pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, String> {
     let name = path.display();
     let file = File::open(path)
         .map_err(|error| format!("--verify {name}: {error}; start the server with --capture {name}"))?;
     let mut reader = BufReader::new(file);
-    let mut capture = Capture::default();
+    let mut capture = Capture::of(plan);
     let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
     for _ in 0..=looks {
-        capture.read(&mut reader, run).map_err(|error| format!("--verify {name}: {error}"))?;
+        capture.read(&mut reader).map_err(|error| format!("--verify {name}: {error}"))?;
         if capture.partial.is_empty() && capture.has_all(ledger) {
             break;
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    Ok(capture.compare(run, ledger))
+    Ok(capture.compare(ledger))
 }
 
 impl Capture {
-    /// Reads the lines that are complete so far.
-    fn read(&mut self, reader: &mut BufReader<File>, run: u32) -> std::io::Result<()> {
-        loop {
-            let left = LINE_LIMIT.saturating_sub(self.partial.len() as u64);
-            if left == 0 {
-                return Err(std::io::Error::new(ErrorKind::InvalidData, "a line is longer than any record"));
-            }
-            reader.by_ref().take(left).read_until(b'\n', &mut self.partial)?;
-            if !self.partial.ends_with(b"\n") {
-                if (self.partial.len() as u64) < LINE_LIMIT {
-                    return Ok(());
-                }
-                continue;
-            }
-            let line = std::mem::take(&mut self.partial);
-            self.take_line(&line, run);
-            self.partial = line;
-            self.partial.clear();
+    fn of(plan: &Plan) -> Capture {
+        let payload = Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed);
+        Capture {
+            run: plan.run,
+            line_limit: LINE_LEAST.max(payload.longest().saturating_mul(ESCAPED)),
+            payload,
+            seen: HashMap::new(),
+            intact: 0,
+            foreign: 0,
+            unreadable_lines: 0,
+            partial: Vec::new(),
         }
     }
 
-    fn take_line(&mut self, line: &[u8], run: u32) {
+    /// Reads the lines that are complete so far.
+    fn read(&mut self, reader: &mut BufReader<File>) -> std::io::Result<()> {
+        loop {
+            let left = self.line_limit.saturating_sub(self.partial.len()) as u64;
+            if left == 0 {
+                let limit = self.line_limit;
+                return Err(std::io::Error::new(
+                    ErrorKind::InvalidData,
+                    format!("a line is longer than {limit} bytes: no record is"),
+                ));
+            }
+            if reader.by_ref().take(left).read_until(b'\n', &mut self.partial)? == 0 {
+                return Ok(());
+            }
+            if !self.partial.ends_with(b"\n") {
+                continue;
+            }
+            let mut line = std::mem::take(&mut self.partial);
+            self.take_line(&line);
+            line.clear();
+            self.partial = line;
+        }
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
         if line.trim_ascii().is_empty() {
             return;
         }
-        let Ok(record) = serde_json::from_slice::<Record>(line) else {
+        let Ok(mut record) = serde_json::from_slice::<Record>(line) else {
             self.unreadable_lines += 1;
             return;
         };
         if !record.msg {
             return;
         }
-        let decoded = record.msg_request_base64.map(|text| STANDARD.decode(text));
-        let message = match decoded {
-            None => record.msg_request.into_bytes(),
+        let message = match record.msg_request_base64.take().map(|text| STANDARD.decode(text)) {
+            None => std::mem::take(&mut record.msg_request).into_bytes(),
             Some(Ok(bytes)) => bytes,
             Some(Err(_)) => {
                 self.unreadable_lines += 1;
                 return;
             }
         };
-        self.take_message(&message, run);
+        self.take_message(&message, &record);
     }
 
-    fn take_message(&mut self, message: &[u8], run: u32) {
-        let Some(found) = find_token(message).filter(|found| found.token.run == run) else {
+    fn take_message(&mut self, message: &[u8], record: &Record) {
+        let Some(captured) = Captured::find(message).filter(|found| found.token.run == self.run) else {
             self.foreign += 1;
             return;
         };
-        let whole = is_trace(found.before) && matches(&found);
-        let seen = self.seen.entry(found.token.seq).or_default();
+        let mail = record.mailfrom_request.as_ref().and_then(Text::plain);
+        let rcpts = record.rcptto_request_response.iter().map(|(rcpt, _)| rcpt.plain());
+        let differences = captured.differences(&mut self.payload, mail, rcpts);
+        let seen = self.seen.entry(captured.token.seq).or_default();
         seen.times += 1;
-        seen.altered |= !whole;
-        self.intact += u64::from(whole);
+        for (part, differs) in Part::ALL.iter().zip(&mut seen.differs) {
+            *differs |= differences.contains(part);
+        }
+        self.intact += u64::from(differences.is_empty());
     }
 
     fn has_all(&self, ledger: &Ledger) -> bool {
         (0..ledger.end()).all(|seq| ledger.get(seq) != Fate::Accepted || self.seen.contains_key(&seq))
     }
 
-    fn compare(self, run: u32, ledger: &Ledger) -> Verification {
+    fn compare(self, ledger: &Ledger) -> Verification {
+        let run = self.run;
         let mut result = Verification {
             captured: self.seen.values().map(|seen| seen.times).sum(),
             intact: self.intact,
@@ -203,63 +283,24 @@ impl Capture {
                 result.lost.add(run, seq);
             }
         }
+        let mut alterations = Part::ALL.map(|part| Alteration { part, messages: Named::default() });
         let mut seen: Vec<_> = self.seen.into_iter().collect();
         seen.sort_by_key(|(seq, _)| *seq);
         for (seq, seen) in seen {
             if seen.times > 1 {
                 result.duplicated.add(run, seq);
             }
-            if seen.altered {
+            if seen.differs.contains(&true) {
                 result.altered.add(run, seq);
+            }
+            for (alteration, _) in alterations.iter_mut().zip(seen.differs).filter(|(_, differs)| *differs) {
+                alteration.messages.add(run, seq);
             }
             if matches!(ledger.get(seq), Fate::NotDelivered | Fate::Unsent) {
                 result.unexpected.add(run, seq);
             }
         }
+        result.alterations = alterations.into_iter().filter(|of| of.messages.count > 0).collect();
         result
     }
-}
-
-/// A token and what stands around its line.
-struct Found<'a> {
-    token: Token,
-    before: &'a [u8],
-    after: &'a [u8],
-}
-
-/// Finds the token's line among the first lines of a message.
-fn find_token(message: &[u8]) -> Option<Found<'_>> {
-    let mut at = 0;
-    for line in message.split_inclusive(|byte| *byte == b'\n') {
-        let text = line.trim_ascii_end();
-        if text.is_empty() {
-            return None;
-        }
-        if let Some(value) = text.strip_prefix(HEADER.as_bytes()) {
-            let token = Token::parse(std::str::from_utf8(value.get(..LEN)?).ok()?)?;
-            // What is put on the token's own line counts as what follows it.
-            let end = if value.len() == LEN { at + line.len() } else { at + HEADER.len() + LEN };
-            return Some(Found { token, before: &message[..at], after: &message[end..] });
-        }
-        at += line.len();
-    }
-    None
-}
-
-/// Whether the message after the token is what was sent. A record may leave out the line
-/// end before the final dot, which is as much the dot's as the message's.
-fn matches(found: &Found<'_>) -> bool {
-    found.token.matches(found.after) || found.token.matches(&[found.after, b"\r\n"].concat())
-}
-
-/// Whether everything before the token's line was put there by relays.
-fn is_trace(before: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(before).to_ascii_lowercase();
-    let mut lines = text.lines();
-    let first_is_field = lines.next().is_none_or(is_trace_field);
-    first_is_field && lines.all(|line| line.starts_with([' ', '\t']) || is_trace_field(line))
-}
-
-fn is_trace_field(line: &str) -> bool {
-    TRACE_FIELDS.iter().any(|field| line.starts_with(field))
 }

@@ -1,28 +1,19 @@
 //! Commands as bytes. What does not change from message to message is rendered once.
 
 use crate::client::Command;
+use crate::envelope::Envelope;
 use crate::plan::Plan;
-use crate::template::{Template, Values};
 
 /// Renders the commands of one run.
 #[derive(Debug)]
 pub(crate) struct Renderer {
     ehlo: Vec<u8>,
-    from: Template,
-    to: Template,
-    recipients: u16,
-    run: String,
+    envelope: Envelope,
 }
 
 impl Renderer {
     pub(crate) fn new(plan: &Plan) -> Renderer {
-        Renderer {
-            ehlo: format!("EHLO {}\r\n", plan.helo).into_bytes(),
-            from: plan.from.clone(),
-            to: plan.to.clone(),
-            recipients: plan.recipients,
-            run: format!("{:08x}", plan.run),
-        }
+        Renderer { ehlo: format!("EHLO {}\r\n", plan.helo).into_bytes(), envelope: Envelope::of(plan) }
     }
 
     /// Appends `command` for message `seq`. The body is not rendered here: it is shared.
@@ -34,7 +25,7 @@ impl Renderer {
             Command::Data => out.extend_from_slice(b"DATA\r\n"),
             Command::Group => {
                 self.mail(seq, out);
-                for index in 0..self.recipients {
+                for index in 0..self.envelope.recipients() {
                     self.rcpt(seq, index, out);
                 }
                 out.extend_from_slice(b"DATA\r\n");
@@ -48,13 +39,13 @@ impl Renderer {
 
     fn mail(&self, seq: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"MAIL FROM:<");
-        self.from.render(Values { seq, rcpt: 0, run: &self.run }, out);
+        self.envelope.reverse_path(seq, out);
         out.extend_from_slice(b">\r\n");
     }
 
     fn rcpt(&self, seq: u64, index: u16, out: &mut Vec<u8>) {
         out.extend_from_slice(b"RCPT TO:<");
-        self.to.render(Values { seq, rcpt: index, run: &self.run }, out);
+        self.envelope.forward_path(seq, index, out);
         out.extend_from_slice(b">\r\n");
     }
 }

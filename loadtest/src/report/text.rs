@@ -253,6 +253,11 @@ fn verify(verification: &Verification, out: &mut String) {
     ];
     for (name, named) in lists {
         named_line(name, named, out);
+        if name == "altered" {
+            for of in &verification.alterations {
+                named_line(&format!("  {}", of.part), &of.messages, out);
+            }
+        }
     }
     if verification.unreadable_lines > 0 {
         line!(out, "  {} lines are no records", verification.unreadable_lines);

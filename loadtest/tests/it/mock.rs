@@ -79,7 +79,10 @@ fn both_sides_agree_to_the_message() {
 fn both_sides_agree_under_an_open_loop_with_a_session_per_message() {
     let mock = Mock::start(&[]);
     let outcome = mock
-        .load("--rate 300/s --arrivals poisson --count 600 --messages-per-session 1 --late-after 10s")
+        .load(
+            "--rate 300/s --arrivals poisson --count 600 --messages-per-session 1 --late-after 10s \
+             --rcpts 3 --from {{seq}}@example.com --to {{rcpt}}.{{seq}}@example.com",
+        )
         .expect(0);
     assert_eq!(outcome.count("accepted"), 600);
     assert_eq!(mock.captured(|record| record["msg"] == true), 600);

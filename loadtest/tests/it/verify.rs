@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::support::files::path;
+use crate::support::sink::Message;
 use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
@@ -18,12 +19,7 @@ fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcom
     let child = Load::on(sink).with(args).arg("--verify").arg(&file).spawn();
     // QUIT is the last that is sent: everything has been accepted by then.
     eventually("QUIT", || sink.seen().verbs.contains_key(&Verb::Quit));
-    let mut records: Vec<Value> = sink
-        .seen()
-        .messages
-        .iter()
-        .map(|message| json!({ "msg": true, "msg_request": message.text, "mailfrom": true }))
-        .collect();
+    let mut records: Vec<Value> = sink.seen().messages.iter().map(record).collect();
     records.push(json!({ "msg": false, "mailfrom_request": "MAIL FROM:<>" }));
     edit(&mut records);
     let mut out = std::fs::OpenOptions::new().append(true).open(&file).expect("a file");
@@ -31,6 +27,15 @@ fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcom
         writeln!(out, "{record}").expect("a line");
     }
     Outcome::after(child)
+}
+
+/// The record of an accepted message.
+fn record(of: &Message) -> Value {
+    let rcpts: Vec<Value> = of.to.iter().map(|rcpt| json!([rcpt, "250 ok"])).collect();
+    json!({
+        "msg": true, "msg_request": of.text, "mailfrom": true, "mailfrom_request": of.from,
+        "rcptto_request_response": rcpts,
+    })
 }
 
 /// The message of a record.
@@ -55,14 +60,64 @@ fn a_whole_capture_is_clean() {
 }
 
 #[test]
-fn a_record_may_leave_out_the_last_line_end_and_relays_may_add_trace_fields() {
+fn relays_may_add_trace_fields() {
     let sink = Sink::usual();
     let outcome = verify(&sink, "-c 1 --count 5", |records| {
-        records[0]["msg_request"] = message(&records[0]).strip_suffix("\r\n").expect("a line end").into();
         let text = message(&records[1]);
         records[1]["msg_request"] = format!("Received: from a\r\n\tby b; today\r\n{text}").into();
     });
     outcome.expect(0);
+}
+
+/// What an edit of message 3 is called: the parts of it that differ.
+fn parts_of(edit: impl FnOnce(&mut Value)) -> Vec<String> {
+    let sink = Sink::usual();
+    let args = "-c 1 --count 5 --rcpts 2 --from sender{{seq}}@example.com --to {{rcpt}}.{{seq}}@example.com";
+    let outcome = verify(&sink, args, |records| edit(&mut records[3])).expect(10);
+    assert_eq!(named(&outcome, "altered"), (1, vec![3]));
+    assert_eq!(outcome.number("/verification/intact"), 4);
+    let alterations = outcome.report["verification"]["alterations"].as_array().cloned().expect("a list");
+    let part = |of: &Value| {
+        assert_eq!((of["count"].as_u64(), of["tokens"].as_array().map(Vec::len)), (Some(1), Some(1)));
+        of["part"].as_str().expect("a name").to_owned()
+    };
+    let parts: Vec<String> = alterations.iter().map(part).collect();
+    let complaint = format!("1 altered ({})", parts.join(", ")).replace("token-line", "token line");
+    assert!(outcome.stderr.contains(&complaint), "{}", outcome.stderr);
+    parts
+}
+
+#[test]
+fn whatever_was_altered_is_named() {
+    let text = |change: fn(&str) -> String| {
+        move |record: &mut Value| record["msg_request"] = change(message(record)).into()
+    };
+    assert_eq!(parts_of(text(|text| text.replacen("\r\n", "  \r\n", 1))), ["token-line"]);
+    assert_eq!(parts_of(text(|text| text.replacen("\r\n", "\n", 1))), ["token-line"]);
+    assert_eq!(parts_of(text(|text| text.replace("\r\n", "\n"))), ["token-line", "content"]);
+    assert_eq!(parts_of(text(|text| text.strip_suffix("\r\n").expect("a line end").to_owned())), ["content"]);
+    assert_eq!(parts_of(text(|text| format!("{text}\r\n"))), ["content"]);
+    let mail = |to: &'static str| move |record: &mut Value| record["mailfrom_request"] = to.into();
+    assert_eq!(parts_of(mail("MAIL FROM:<evil@example.com>")), ["reverse-path"]);
+    assert_eq!(parts_of(mail("MAIL FROM:<>")), ["reverse-path"]);
+    assert_eq!(parts_of(mail("")), ["reverse-path"]);
+    let rcpts = |change: fn(&mut Vec<Value>)| {
+        move |record: &mut Value| change(record["rcptto_request_response"].as_array_mut().expect("a list"))
+    };
+    assert_eq!(parts_of(rcpts(Vec::clear)), ["forward-paths"]);
+    assert_eq!(parts_of(rcpts(|rcpts| drop(rcpts.pop()))), ["forward-paths"]);
+    assert_eq!(parts_of(rcpts(|rcpts| rcpts.push(rcpts[1].clone()))), ["forward-paths"]);
+    assert_eq!(parts_of(rcpts(|rcpts| rcpts[0][0] = "RCPT TO:<evil@example.com>".into())), ["forward-paths"]);
+}
+
+#[test]
+fn a_capture_without_envelopes_proves_none() {
+    let sink = Sink::usual();
+    let outcome = verify(&sink, "-c 1 --count 2", |records| {
+        records[0] = json!({ "msg": true, "msg_request": message(&records[0]) });
+    });
+    let complaint = "1 altered (reverse-path, forward-paths)";
+    assert!(outcome.expect(10).stderr.contains(complaint));
 }
 
 #[test]
@@ -83,7 +138,9 @@ fn lost_duplicated_and_altered_messages_are_named() {
     assert_eq!(named(&outcome, "duplicated"), (1, vec![20]));
     assert_eq!(named(&outcome, "lost"), (1, vec![33]));
     assert_eq!(outcome.number("/verification/foreign"), 1);
-    assert!(outcome.stderr.contains("capture does not agree"), "{}", outcome.stderr);
+    let complaint =
+        "the capture does not agree with what was sent: 1 lost, 1 duplicated, 2 altered (in front, content)";
+    assert!(outcome.stderr.contains(complaint), "{}", outcome.stderr);
 }
 
 #[test]
@@ -106,7 +163,9 @@ fn text_that_is_not_utf8_comes_as_base64() {
     let outcome = verify(&sink, "-c 1 --count 3", |records| {
         let text = message(&records[1]).to_owned();
         let coded = base64::engine::general_purpose::STANDARD.encode(text);
-        records[1] = json!({ "msg": true, "msg_request_base64": coded });
+        let record = records[1].as_object_mut().expect("a record");
+        record.remove("msg_request");
+        record.insert("msg_request_base64".into(), coded.into());
     });
     outcome.expect(0);
 }
