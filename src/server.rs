@@ -209,6 +209,53 @@ impl Server {
         self.wait(count, timeout, Store::wait_and_take)
     }
 
+    /// The same as [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that run on one thread with
+    /// what they test, as `#[tokio::test]` does: see [the section on Tokio](crate#tokio). The time begins now, not
+    /// with the first poll. It runs under any executor, outlives the server if it must, and can be dropped at any
+    /// time.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did.
+    pub fn wait_for_messages_async(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
+        self.wait_async(count, timeout, false)
+    }
+
+    /// The same, and removes the records from the server. Dropped before it is ready, it has removed none.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
+    pub fn wait_for_messages_and_purge_async(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
+        self.wait_async(count, timeout, true)
+    }
+
+    fn wait_async(
+        &self,
+        expected: usize,
+        timeout: Duration,
+        purges: bool,
+    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
+        let store = self.store.clone();
+        let arrival = self.store.clone().map(|store| store.arrival(expected, timeout, purges));
+        async move {
+            let arrived = match arrival {
+                Some(arrival) => arrival.await,
+                None => (expected == 0).then(Vec::new),
+            };
+            arrived.ok_or_else(|| {
+                let arrived = store.map_or_else(Vec::new, |store| store.messages());
+                WaitError { expected, timeout, arrived }
+            })
+        }
+    }
+
     fn wait(
         &self,
         expected: usize,

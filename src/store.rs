@@ -6,9 +6,12 @@
 //! readers touch, except when the bound is reached: then a shard evicts the oldest record from there if
 //! no reader is at it, otherwise from its own.
 
+mod arrival;
+mod waits;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use slab::Slab;
@@ -16,6 +19,9 @@ use slab::Slab;
 use crate::lock::lock;
 use crate::message::Message;
 use crate::net::clock::Deadline;
+
+pub(crate) use arrival::Arrival;
+use waits::Waits;
 
 /// All records of a server.
 #[derive(Debug)]
@@ -31,10 +37,7 @@ pub(crate) struct Store {
     evicted: AtomicU64,
     max_records: usize,
     max_memory: usize,
-    /// Threads in a wait. Arrivals look at it to learn whether anybody is to be woken.
-    waiters: AtomicUsize,
-    gate: Mutex<()>,
-    arrival: Condvar,
+    waits: Waits,
 }
 
 #[derive(Debug, Default)]
@@ -73,9 +76,7 @@ impl Store {
             evicted: AtomicU64::new(0),
             max_records,
             max_memory,
-            waiters: AtomicUsize::new(0),
-            gate: Mutex::default(),
-            arrival: Condvar::new(),
+            waits: Waits::default(),
         }
     }
 
@@ -92,7 +93,7 @@ impl Store {
         self.uncount(replaced.as_ref());
         self.evict(&mut shard);
         drop(shard);
-        self.wake();
+        self.waits.wake(&self.visible);
         key
     }
 
@@ -124,7 +125,7 @@ impl Store {
         shard.finished.push_back(Numbered { number, message });
         self.evict(&mut shard);
         drop(shard);
-        self.wake();
+        self.waits.wake(&self.visible);
     }
 
     /// Forgets the record of a running session that left none.
@@ -154,8 +155,11 @@ impl Store {
         self.wait_and(count, timeout, |archive| self.take_all(archive))
     }
 
-    /// Whoever purges holds the archive: what is counted while it is held is there for the caller, and not
-    /// for another who waited for the same records.
+    /// The same two for a future.
+    pub(crate) fn arrival(self: Arc<Self>, count: usize, timeout: Duration, takes: bool) -> Arrival {
+        Arrival { store: self, count, deadline: Deadline::after(timeout), takes, key: None }
+    }
+
     fn wait_and(
         &self,
         count: usize,
@@ -163,32 +167,24 @@ impl Store {
         read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
     ) -> Option<Vec<Message>> {
         let deadline = Deadline::after(timeout);
-        while self.wait_until(count, deadline) {
-            let mut archive = lock(&self.archive);
-            if self.visible.load(Ordering::SeqCst) >= count {
-                return Some(read(&mut archive));
+        let is_there = || self.visible.load(Ordering::SeqCst) >= count;
+        while self.waits.block_until(deadline, is_there) {
+            if let Some(messages) = self.read_if(count, &read) {
+                return Some(messages);
             }
         }
         None
     }
 
-    /// Waits until `count` records can be seen. False when the time is up.
-    fn wait_until(&self, count: usize, deadline: Deadline) -> bool {
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-        let mut gate = lock(&self.gate);
-        let arrived = loop {
-            if self.visible.load(Ordering::SeqCst) >= count {
-                break true;
-            }
-            let left = deadline.left();
-            if left.is_zero() {
-                break false;
-            }
-            gate = self.arrival.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0;
-        };
-        drop(gate);
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
-        arrived
+    /// Reads the records if there are `count` that can be seen. Purging holds the archive: what is counted while it
+    /// is held is there for the caller, and not for another that waited for the same records.
+    fn read_if(
+        &self,
+        count: usize,
+        read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
+    ) -> Option<Vec<Message>> {
+        let mut archive = lock(&self.archive);
+        (self.visible.load(Ordering::SeqCst) >= count).then(|| read(&mut archive))
     }
 
     fn copy_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
@@ -271,15 +267,6 @@ impl Store {
         if let Some(message) = message {
             self.memory.fetch_sub(message.memory(), Ordering::Relaxed);
             self.visible.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    /// A waiter announces itself before it looks at the count, and an arrival counts before it looks for
-    /// waiters: one of the two sees the other.
-    fn wake(&self) {
-        if self.waiters.load(Ordering::SeqCst) > 0 {
-            drop(lock(&self.gate));
-            self.arrival.notify_all();
         }
     }
 }

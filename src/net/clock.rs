@@ -1,5 +1,6 @@
 //! The only place that reads a clock. Everything else is given the time as a value.
 
+use std::cmp::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The timing wheel's unit. `epoll_wait` rounds up to whole milliseconds; with a tick well below one, a
@@ -95,11 +96,27 @@ pub(crate) fn wall_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// A deadline on the monotonic clock, for threads that block.
-#[derive(Clone, Copy, Debug)]
+/// A deadline on the monotonic clock, for threads that block. The later one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);
 
+impl Ord for Deadline {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |Self(at): &Self| (at.is_none(), *at);
+        key(self).cmp(&key(other))
+    }
+}
+
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Deadline {
+    /// It never comes.
+    pub(crate) const NEVER: Self = Self(None);
+
     /// `timeout` from now; a timeout too long to be expressed never comes.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn after(timeout: Duration) -> Self {

@@ -1,11 +1,12 @@
 //! What readers see of the records, whatever the shards do meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::{RunningKey, Store};
+use super::{Arrival, RunningKey, Store};
 use crate::message::Message;
 use crate::smtp::{AddressRules, Record};
 
@@ -219,5 +220,61 @@ fn run_sessions(store: &Store, shard: usize, sessions: u64) {
             key
         });
         store.finish(shard, key, message(id, "finished"), false);
+    }
+}
+
+/// Wakes this thread, and counts how often.
+struct ThisThread(thread::Thread, AtomicUsize);
+
+impl Wake for ThisThread {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.unpark();
+    }
+}
+
+/// The threads of this process that ring at deadlines.
+fn alarm_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux system");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "smtpmock-waits").count()
+}
+
+#[test]
+fn one_thread_rings_for_all_futures_and_ends_with_the_store() {
+    const WAITS: usize = 300;
+    let store = Arc::new(store(1));
+    finish(&store, 0, 1);
+    let this = Arc::new(ThisThread(thread::current(), AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&this));
+    let mut context = Context::from_waker(&waker);
+    let mut poll = |wait: &mut Arrival| std::pin::Pin::new(wait).poll(&mut context);
+    // Deadlines near and far, in no order.
+    let timeout = |wait: usize| Duration::from_millis(50 + (wait * 7 % WAITS) as u64 / 10);
+    let mut waits: Vec<_> =
+        (0..WAITS).map(|wait| Arc::clone(&store).arrival(2, timeout(wait), false)).collect();
+    let mut forever = Arc::clone(&store).arrival(2, Duration::MAX, true);
+    assert!(poll(&mut forever).is_pending());
+    while !waits.is_empty() {
+        waits.retain_mut(|wait| match poll(wait) {
+            Poll::Ready(messages) => {
+                assert!(messages.is_none(), "one of two is there");
+                false
+            }
+            Poll::Pending => true,
+        });
+        if !waits.is_empty() {
+            thread::park_timeout(LONG);
+        }
+    }
+    if cfg!(target_os = "linux") {
+        assert_eq!(alarm_threads(), 1);
+    }
+    assert!(this.1.load(Ordering::SeqCst) <= WAITS, "each is woken once at most");
+    finish(&store, 0, 2);
+    assert!(matches!(poll(&mut forever), Poll::Ready(Some(messages)) if ids(&messages) == [1, 2]));
+    drop((forever, store));
+    while cfg!(target_os = "linux") && alarm_threads() > 0 {
+        thread::yield_now();
     }
 }

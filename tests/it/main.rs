@@ -6,6 +6,7 @@ mod support;
 
 mod addresses;
 mod architecture;
+mod async_waits;
 mod chunking;
 mod junk;
 mod lifecycle;
