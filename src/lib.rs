@@ -1,20 +1,91 @@
-//! A mock SMTP server: it accepts mail and throws it away or shows it, answers exactly as told, as late as
-//! told, and never becomes the bottleneck of the test that sends to it.
+//! A mock SMTP server for tests: it accepts mail and throws it away or shows it, answers exactly as configured, as
+//! late as configured, and is never the bottleneck of the test that sends to it.
+//!
+//! # In a test
 //!
 //! ```
-//! use smtpmock::{Config, Server, smtp::ReplyKind};
+//! use std::time::Duration;
+//! use smtpmock::{Config, Server};
+//! # fn sign_up(smtp: std::net::SocketAddr, address: &str) -> std::io::Result<()> {
+//! #     use std::io::Write as _;
+//! #     let mail = format!("HELO app.example\r\nMAIL FROM:<app@example.com>\r\nRCPT TO:<{address}>\r\nDATA\r\n\
+//! #         Subject: =?utf-8?Q?Sch=C3=B6n,_dass_du_da_bist?=\r\n\r\nWelcome!\r\n.\r\n");
+//! #     std::net::TcpStream::connect(smtp)?.write_all(mail.as_bytes())
+//! # }
 //!
-//! let server = Server::start(
-//!     Config::default()
-//!         .blacklisted_rcptto_emails(["full@example.com"])
-//!         .reply(ReplyKind::RcptBlacklisted, "452 4.2.2 Mailbox full"),
-//! )?;
-//! println!("send to {}", server.local_addr());
-//! // … then look at server.messages(), or server.wait_for_messages(1, timeout)
-//! # Ok::<(), smtpmock::StartError>(())
+//! let server = Server::start(Config::default())?; // a free port of 127.0.0.1
+//! sign_up(server.local_addr(), "bob@example.com")?; // what is tested
+//!
+//! let messages = server.wait_for_messages(1, Duration::from_secs(5))?;
+//! assert_eq!(messages[0].forward_paths(), ["bob@example.com"]);
+//! assert_eq!(messages[0].subject().as_deref(), Some("Schön, dass du da bist"));
+//! assert!(messages[0].msg_request().ends_with("Welcome!\r\n"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Threads
+//! A wait is woken by what arrives, and a message can be seen before its sender has read the 250: no test needs to
+//! sleep. A wait that fails says what did arrive. Dropping the server stops it.
+//!
+//! - Refusals, texts, delays and limits are settings of [`Config`]; faults of every kind are
+//!   [rules](smtp::behaviour):
+//!
+//!   ```
+//!   use smtpmock::{Config, Server, smtp::ReplyKind};
+//!
+//!   let server = Server::start(
+//!       Config::default()
+//!           .blacklisted_rcptto_emails(["full@example.com"])
+//!           .reply(ReplyKind::RcptBlacklisted, "452 4.2.2 Mailbox full")
+//!           .rule("message every=3 reply=\"451 4.3.0 Try again\"".parse()?),
+//!   )?;
+//!   # Ok::<(), Box<dyn std::error::Error>>(())
+//!   ```
+//! - What the client did, how long it took between two commands and where it gave up, is in [`Server::stats`], with
+//!   [findings](Stats::findings) about it.
+//! - [`Message`] has the envelope, the header fields and the text of one mail, and the dialogue that brought it.
+//!
+//! # Tokio
+//!
+//! `#[tokio::test]` runs the test and what it tests on one thread. [`Server::wait_for_messages`] would block it, and
+//! what is to send with it, until the time is up; [`Server::wait_for_messages_async`] does not:
+//!
+//! ```
+//! use std::time::Duration;
+//! use smtpmock::{Config, Server};
+//! # async fn sign_up(smtp: std::net::SocketAddr) -> std::io::Result<()> {
+//! #     use tokio::io::AsyncWriteExt as _;
+//! #     let mail = b"HELO a.example\r\nMAIL FROM:<app@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n.\r\n";
+//! #     tokio::net::TcpStream::connect(smtp).await?.write_all(mail).await
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! let server = Server::start(Config::default())?;
+//! tokio::spawn(sign_up(server.local_addr()));
+//!
+//! let messages = server.wait_for_messages_async(1, Duration::from_secs(5)).await?;
+//! assert_eq!(messages[0].forward_paths(), ["bob@example.com"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The server has threads of its own and needs no runtime, nor does the future: it runs under async-std, smol or a
+//! bare `block_on` as well. Everything else that a server does takes no time worth awaiting, but for a stop: it waits
+//! for sessions in the middle of a mail, for [`Config::shutdown_timeout`] at most.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | none | the server, its messages and figures |
+//! | `report` (default) | module `report`: the figures as text, JSON, a page with plots, and an interval log |
+//! | `cli` (default) | the program `smtpmock`; nothing to the library |
+//!
+//! For a test, `smtpmock = { version = "4", default-features = false }` among the `dev-dependencies` is enough.
+//!
+//! # How it is built
+//!
+//! ## Threads
 //!
 //! ```text
 //!  caller ──── Server ─── start, stop ──▶ shard 0 … shard N: one reactor thread each, all on one port
@@ -33,7 +104,7 @@
 //! of `--exit-after`, one tells of the run (`teller`: progress, interval logs, reports, verdicts), so that an output
 //! that nobody reads holds up no signal, and one stops the server, so that a second signal can overtake it.
 //!
-//! # The way of a byte
+//! ## The way of a byte
 //!
 //! `net::reactor` polls and dispatches → `net::connection` reads into a reused buffer → [`smtp::Session`] finds
 //! the end of the line or of the data, decides, and returns a step → the step is measured (`measure`, [`stats`]) and

@@ -26,22 +26,22 @@ const INSPECT_EVERY: u32 = 16;
 /// The server's side of one SMTP session.
 ///
 /// ```
-/// use smtpmock::smtp::{Next, Policy, Session};
+/// use smtpmock::smtp::{Policy, Session};
 ///
 /// let policy = Policy::default();
 /// let mut session = Session::new();
 /// let mut input: &[u8] = b"EHLO c.example\r\nMAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n\
 ///     DATA\r\nHello\r\n.\r\nQUIT\r\n";
+/// let mut records = Vec::new();
 /// while !input.is_empty() {
 ///     let progress = session.advance(&policy, input);
 ///     input = &input[progress.consumed..];
-///     if progress.step.is_some_and(|step| step.next != Next::Continue) {
-///         break;
-///     }
+///     // … write the reply of progress.step
+///     records.extend(session.take_finished());
 /// }
-/// let record = session.finish(&policy).unwrap();
-/// assert!(record.is_consistent() && record.quit_sent);
-/// assert_eq!(record.msg_text(), b"Hello\r\n");
+/// records.extend(session.finish(&policy));
+/// assert!(records[0].is_consistent());
+/// assert_eq!(records[0].msg_text(), b"Hello\r\n");
 /// ```
 #[derive(Debug, Default)]
 pub struct Session {
