@@ -134,7 +134,7 @@ pub(crate) fn parse(
     }
 }
 
-/// The variables of all flags that were not typed.
+/// The variables of all flags that were not typed, or that add up.
 fn from_environment(
     given: &[Given],
     table: &[Flag],
@@ -146,17 +146,17 @@ fn from_environment(
         let value = environment(&variable).filter(|value| is_meant(flag, value))?;
         Some(Given { kebab: flag.kebab.clone(), value, typed: variable })
     };
-    table.iter().filter(|flag| !is_typed(flag)).filter_map(from_variable).collect()
+    table.iter().filter(|flag| flag.adds_up || !is_typed(flag)).filter_map(from_variable).collect()
 }
 
-/// An empty variable counts as none: that is how compose files and CI systems spell it. So does a
+/// An empty variable counts as none, but for a check: that is how compose files and CI systems spell it. So does a
 /// port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod beside a service `smtpmock`.
 fn is_meant(flag: &Flag, value: &OsStr) -> bool {
     let is_service_link = flag.name == "port" && value.as_encoded_bytes().starts_with(b"tcp://");
-    !value.is_empty() && !is_service_link
+    (!value.is_empty() || flag.refuses_empty) && !is_service_link
 }
 
-/// The settings of the file named by `--config` that are neither typed nor in the environment.
+/// The settings of the file named by `--config` that are neither typed nor in the environment, and those that add up.
 fn from_file(
     given: &[Given],
     table: &[Flag],
@@ -172,7 +172,9 @@ fn from_file(
         Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
     })?;
     let mut settings = file::read(&path.display().to_string(), &text, table).map_err(Failure::Usage)?;
-    settings.retain(|setting| !given.iter().any(|given| given.kebab == setting.kebab));
+    let adds_up = |setting: &Given| table.iter().any(|flag| flag.adds_up && flag.kebab == setting.kebab);
+    let is_overridden = |setting: &Given| given.iter().any(|given| given.kebab == setting.kebab);
+    settings.retain(|setting| adds_up(setting) || !is_overridden(setting));
     Ok(settings)
 }
 

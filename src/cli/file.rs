@@ -86,6 +86,9 @@ fn may_stand_in_file(flag: &Flag) -> bool {
 fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, String> {
     const TEXTS: &str = "a text or an array of texts";
     match value.get_ref() {
+        DeValue::Array(items) if items.is_empty() && flag.refuses_empty => {
+            Err("expected at least one".to_owned())
+        }
         DeValue::Array(items) if flag.arity == Arity::Repeated || flag.takes_list() => {
             let texts = items.iter().map(|item| text(item.get_ref(), TEXTS));
             let texts = texts.collect::<Result<Vec<_>, _>>()?;
@@ -144,7 +147,10 @@ pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
 fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
     let mut values = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| given.value.clone());
     if flag.arity == Arity::Repeated {
-        return values.filter(|value| !value.is_empty()).collect();
+        // One in each line, as in a variable.
+        let texts: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+        let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
+        return lines.filter(|line| !line.is_empty()).map(OsString::from).collect();
     }
     let default = flag.default.as_ref().map(OsString::from);
     let is_meant =

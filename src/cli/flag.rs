@@ -44,6 +44,12 @@ pub(super) struct Flag {
     /// follows from another setting.
     pub(super) default: Option<String>,
     pub(super) arity: Arity,
+    /// The empty text is an error, in the variable too: it comes from a script's variable that is not set, and without
+    /// the check that it stands for a run would pass, or not end.
+    pub(super) refuses_empty: bool,
+    /// What is typed, what the variable says and what the file says count together; of other flags what is typed
+    /// overrides the variable, and both override the file.
+    pub(super) adds_up: bool,
     pub(super) read: Read,
 }
 
@@ -66,6 +72,8 @@ impl Flag {
             help: help.into(),
             default: None,
             arity: Arity::Value,
+            refuses_empty: false,
+            adds_up: false,
             read,
         }
     }

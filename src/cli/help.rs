@@ -87,15 +87,17 @@ Values:
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one counts,
   except for --rule, --exit-after, --expect and --merge-reports: each adds one, and a variable
-  takes one in each line.
+  takes one in each line. The empty text is no --exit-after, --expect or --merge-reports.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
   --sessionTimeout=30. Where all flags are its, what stands behind the first argument without
   a dash is ignored, as it does.
   Every flag but --version and --merge-reports has an environment variable, which the flag overrides:
-  --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none.
-  In the file of --config it is session-timeout = \"30s\"; variables and flags override the file.
+  --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none, but for
+  --expect and --exit-after, where it is an error.
+  In the file of --config it is session-timeout = \"30s\"; variables and flags override the file,
+  but for --expect: those of flags, of the variable and of the file all count.
 
 Signals:
   SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout, then end with code 0.

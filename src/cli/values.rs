@@ -129,6 +129,18 @@ pub(super) fn lines<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T
     lines.map(|line| line.parse::<T>().map_err(Expected::from)).collect()
 }
 
+/// Checks with a grammar of their own, one in each line: at least one, and no line is empty.
+pub(super) fn checks<T>(
+    raw: &OsStr,
+    check: impl Fn(&str) -> Result<T, Expected>,
+) -> Result<Vec<T>, Expected> {
+    let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
+    if text.trim().is_empty() {
+        return check("").map(|check| vec![check]);
+    }
+    text.lines().map(|line| check(line.trim())).collect()
+}
+
 /// A seed; `None` for no text.
 pub(super) fn seed(raw: &OsStr) -> Result<Option<u64>, Expected> {
     match raw.to_str() {

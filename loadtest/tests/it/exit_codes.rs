@@ -174,6 +174,24 @@ fn bad_input_is_a_usage_error_that_names_the_flag() {
 }
 
 #[test]
+fn an_empty_check_is_no_check_that_passes() {
+    for flag in
+        ["--fail-if", "--baseline", "--verify", "--max-regression", "--count", "--duration", "--late-after"]
+    {
+        for value in ["", " "] {
+            let baseline: &[&str] =
+                if flag == "--max-regression" { &["--baseline", "/dev/null"] } else { &[] };
+            let outcome =
+                plain(&[&["127.0.0.1:1", flag, value, "--count", "1", "-q"][..], baseline].concat());
+            // A file that is called by a blank is only looked for after the run.
+            let code = if (flag, value) == ("--verify", " ") { 1 } else { 2 };
+            assert_eq!(outcome.code, code, "{flag} {value:?}: {}", outcome.stderr);
+            assert!(outcome.stderr.contains(flag), "{flag} {value:?}: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_bad_gate_is_shown_with_a_caret_under_the_place() {
     let outcome = plain(&["127.0.0.1:1", "--fail-if", "p99(massage) > 5ms"]);
     assert_eq!(outcome.code, 2);

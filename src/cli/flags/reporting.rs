@@ -59,31 +59,39 @@ pub(super) fn reporting() -> Vec<Flag> {
         file("hlog", "Write the distributions of every second to this file, as an HdrHistogram log", {
             |reporting, path| reporting.interval_log = Some(path)
         }),
-        repeated(
-            "exitAfter",
-            "AMOUNT",
-            "Stop after so many messages or sessions, or so long; may be repeated: the first counts",
-            reading(limits, |mut options: Options, limits| {
-                options.exit_after.extend(limits);
-                options
-            }),
-        ),
-        repeated(
-            "expect",
-            "EXPECTATION",
-            "What the figures must keep in the end, or the exit code is 10; may be repeated",
-            reading(values::lines, |options: Options, expectations: Vec<Expectation>| {
-                options.reporting(|reporting| reporting.expectations.extend(expectations))
-            }),
-        ),
+        Flag {
+            refuses_empty: true,
+            ..repeated(
+                "exitAfter",
+                "AMOUNT",
+                "Stop after so many messages or sessions, or so long; may be repeated: the first counts",
+                reading(limits, |mut options: Options, limits| {
+                    options.exit_after.extend(limits);
+                    options
+                }),
+            )
+        },
+        Flag {
+            refuses_empty: true,
+            adds_up: true,
+            ..repeated(
+                "expect",
+                "EXPECTATION",
+                "What the figures must keep in the end, or the exit code is 10; may be repeated",
+                reading(expectations, |options: Options, expectations| {
+                    options.reporting(|reporting| reporting.expectations.extend(expectations))
+                }),
+            )
+        },
         Flag {
             variable: None,
+            refuses_empty: true,
             ..repeated(
                 "mergeReports",
                 "PATH",
                 "Start no server: tell of the sum of these JSON reports, and exit; may be repeated",
-                reading(values::path, |mut options: Options, path| {
-                    options.merged.extend(path);
+                reading(a_report, |mut options: Options, path| {
+                    options.merged.push(path);
                     options
                 }),
             )
@@ -102,11 +110,16 @@ impl Options {
     }
 }
 
-/// One in each line.
 fn limits(raw: &OsStr) -> Result<Vec<Limit>, Expected> {
-    let text = raw.to_str().ok_or(Expected::new(A_LIMIT))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(|line| limit(line).ok_or(Expected::new(A_LIMIT))).collect()
+    values::checks(raw, |line| limit(line).ok_or(Expected::new(A_LIMIT)))
+}
+
+fn expectations(raw: &OsStr) -> Result<Vec<Expectation>, Expected> {
+    values::checks(raw, |line| Ok(line.parse()?))
+}
+
+fn a_report(raw: &OsStr) -> Result<PathBuf, Expected> {
+    values::path(raw)?.ok_or(Expected::new("the name of a report in JSON"))
 }
 
 fn limit(text: &str) -> Option<Limit> {

@@ -101,11 +101,13 @@ fn a_file_takes_them_and_what_is_in_effect_is_listed() {
 
 #[test]
 fn flags_of_a_server_are_refused_where_reports_are_added_up() {
-    let reports = [("a.json", &*report(1)), ("report.toml", FILE)];
+    let reports = [("a.json", &*report(1)), ("b.json", &*report(2)), ("report.toml", FILE)];
     for flag in flags::table().iter().filter(|flag| flag.kebab != flags::VERSION) {
         let value = match (flag.placeholder, flag.arity) {
             ("PATH", _) if flag.kebab == flags::CONFIG => "report.toml",
-            ("PATH", _) if flag.kebab == flags::MERGE_REPORTS => "",
+            ("PATH", _) if flag.kebab == flags::MERGE_REPORTS => "b.json",
+            ("AMOUNT", _) => "1s",
+            ("EXPECTATION", _) => "messages == 0",
             (_, flag::Arity::Switch) => "true",
             ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
             _ => "",
@@ -154,6 +156,68 @@ fn the_outputs_of_a_sum_have_places_of_their_own_too() {
         let told = parsed_beside(&reports, &["--merge-reports=a.json", outputs[0], outputs[1]], &[]);
         assert!(matches!(&told, Err(Failure::Usage(text)) if text.contains(" both write to ")), "{told:?}");
     }
+}
+
+#[test]
+fn an_empty_check_is_no_check_that_passes() {
+    for value in ["", " ", "\n", "messages == 0\n\nfindings == 0", "\nmessages == 0"] {
+        let text = usage(&["--expect", value], &[]);
+        assert!(text.contains("for --expect: expected a figure, like messages"), "{text}");
+        let text = usage(&[], &[("SMTPMOCK_EXPECT", value)]);
+        assert!(text.contains("for SMTPMOCK_EXPECT: expected a figure"), "{text}");
+        usage(&["--expect=messages == 0"], &[("SMTPMOCK_EXPECT", value)]);
+    }
+    for value in ["", " ", "60s\n\n1message"] {
+        let text = usage(&["--exit-after", value], &[]);
+        assert!(text.contains("for --exit-after: expected a number of messages or sessions"), "{text}");
+        let text = usage(&[], &[("SMTPMOCK_EXIT_AFTER", value)]);
+        assert!(text.contains("for SMTPMOCK_EXIT_AFTER: expected"), "{text}");
+    }
+    let text = usage(&["--merge-reports", ""], &[]);
+    assert!(text.contains("for --merge-reports: expected the name of a report"), "{text}");
+    for (setting, reason) in [
+        ("expect = \"\"", "for expect in checks.toml, line 1: expected a figure"),
+        ("expect = [\"messages == 0\", \"\"]", "for expect in checks.toml, line 1: expected a figure"),
+        ("expect = []", "checks.toml, line 1: expected at least one"),
+        ("exit-after = \" \"", "for exit-after in checks.toml, line 1: expected"),
+    ] {
+        let told = parsed_beside(&[("checks.toml", setting)], &["--config=checks.toml"], &[]);
+        assert!(matches!(&told, Err(Failure::Usage(text)) if text.contains(reason)), "{setting}: {told:?}");
+    }
+    // A text of several lines ends with a line end.
+    assert_eq!(settings(&["--expect", "messages == 0\nfindings == 0\n"]).reporting.expectations.len(), 2);
+}
+
+#[test]
+fn expectations_of_flags_variables_and_files_add_up() {
+    let typed = ["--config=report.toml", "--expect=findings == 0", "--expect=sessions == 3"];
+    let variables = [("SMTPMOCK_EXPECT", "degraded == 0\nsessions.open == 0")];
+    let all = [
+        "findings == 0",
+        "sessions == 3",
+        "degraded == 0",
+        "sessions.open == 0",
+        "messages == 10000",
+        "p99(think.mail) < 50ms",
+    ];
+    match parsed(&typed, &variables) {
+        Ok(Action::Run(settings)) => {
+            let expectations = settings.reporting.expectations.iter().map(ToString::to_string);
+            assert_eq!(expectations.collect::<Vec<_>>(), all);
+            assert!(settings.effective.contains(&("expect".to_owned(), all.join("\n"))));
+        }
+        other => panic!("{other:?}"),
+    }
+    match parsed(&[&typed[..], &["--print-config"]].concat(), &variables) {
+        Ok(Action::Print(text)) => {
+            let lines = all.map(|one| format!("  \"{one}\",\n")).concat();
+            assert!(text.contains(&format!("expect = [\n{lines}]\n")), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // Of what does not add up, what is typed overrides the others.
+    let overridden = settings(&["--config=report.toml", "--exit-after=1message"]);
+    assert_eq!(overridden.exit_after, [Limit::Milestone(Milestone::Messages(1))]);
 }
 
 #[test]
