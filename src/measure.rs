@@ -150,11 +150,16 @@ impl Probe {
         }
     }
 
-    /// The client goes on, though it may have been told to go.
+    /// The client goes on, though it may have been sent away.
     fn note_going_on(&mut self, stats: &mut Stats) {
-        if self.was_told_to_go && !std::mem::replace(&mut self.has_gone_on, true) {
-            stats.sessions.went_on_after_421 += 1;
+        let is_sent_away = self.was_told_to_go || self.is_refused;
+        if !is_sent_away || std::mem::replace(&mut self.has_gone_on, true) {
+            return;
         }
+        *match self.was_told_to_go {
+            true => &mut stats.sessions.went_on_after_421,
+            false => &mut stats.sessions.went_on_after_refusal,
+        } += 1;
     }
 
     /// Message data were read; `at_once` unless the server takes its time to read.

@@ -78,11 +78,14 @@ impl Session {
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
+        let is_admitted = !self.is_refused || asked.stage == Stage::Quit;
+        let verdict = if is_admitted { verdict } else { Err(ReplyKind::SessionRefused) };
+        let asked = Asked { is_valid: asked.is_valid && is_admitted, ..asked };
         let answer = match policy.plan().is_eventful(asked.stage) {
             true => self.ruled_answer(policy, environment, asked, verdict),
             false => {
                 let state = environment.state.as_deref_mut();
-                own_answer(policy, state, verdict, Next::Continue, Duration::ZERO)
+                own_answer(policy, state, asked.stage, verdict, Next::Continue, Duration::ZERO)
             }
         };
         self.steps = self.steps.wrapping_add(1);
@@ -102,27 +105,27 @@ impl Session {
         let mut forgotten = State::default();
         let state = environment.state.as_deref_mut().unwrap_or(&mut forgotten);
         let Ruling { delay, decision } = judge(policy, state, &question);
-        let delay = delay.unwrap_or_else(|| match asked.stage.delay_point() {
+        let stage = asked.stage;
+        let delay = delay.unwrap_or_else(|| match stage.delay_point() {
             Some(point) => policy.draw_delay(point, question.moment),
             None => Duration::ZERO,
         });
         let (reply, portion, accepted, next) = match decision {
-            Decision::Own => return own_answer(policy, Some(state), verdict, Next::Continue, delay),
-            Decision::Refuse(kind, next) => return own_answer(policy, Some(state), Err(kind), next, delay),
+            Decision::Own => return own_answer(policy, Some(state), stage, verdict, Next::Continue, delay),
+            Decision::Refuse(kind, next) => {
+                return own_answer(policy, Some(state), stage, Err(kind), next, delay);
+            }
             Decision::Told { reply: None, portion, next } => {
-                let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
-                (reply, portion, verdict.is_ok(), next)
+                let answer = own_answer(policy, None, stage, verdict, next, delay);
+                (answer.reply, portion, answer.accepted, next)
             }
             Decision::Told { reply: Some(reply), portion, next } => {
-                (reply, portion, verdict.is_ok() && is_positive(asked.stage, reply), next)
+                (reply, portion, verdict.is_ok() && is_positive(stage, reply), next)
             }
         };
-        let is_refused = !accepted && portion == Portion::Whole && asked.stage != Stage::Unknown;
-        let next = match next {
-            Next::Continue if is_refused => after_refusal(policy, Some(state)),
-            next => next,
-        };
-        Answer { reply, portion, accepted: accepted && portion == Portion::Whole, delay, next }
+        let is_whole = portion == Portion::Whole;
+        let next = next_of(policy, Some(state), stage, accepted || !is_whole, next);
+        Answer { reply, portion, accepted: accepted && is_whole, delay, next }
     }
 
     fn question<'q>(
@@ -164,21 +167,28 @@ impl Session {
 fn own_answer<'p>(
     policy: &'p Policy,
     state: Option<&mut State>,
+    stage: Stage,
     verdict: Verdict,
     next: Next,
     delay: Duration,
 ) -> Answer<'p> {
-    let next = match (verdict, next) {
-        (Err(_), Next::Continue) => after_refusal(policy, state),
-        (_, next) => next,
-    };
     let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
-    Answer { reply, portion: Portion::Whole, accepted: verdict.is_ok(), delay, next }
+    let accepted = verdict.is_ok() && (is_positive(stage, reply) || policy.accepts_with_any_code(stage));
+    let next = next_of(policy, state, stage, accepted, next);
+    Answer { reply, portion: Portion::Whole, accepted, delay, next }
 }
 
-/// The reply tells the client that the server goes along (RFC 5321 section 4.2.1). Only a 3yz reply asks for
-/// the message.
+/// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.
+#[inline]
+fn next_of(policy: &Policy, state: Option<&mut State>, stage: Stage, accepted: bool, next: Next) -> Next {
+    match next {
+        Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, state),
+        next => next,
+    }
+}
+
+/// The reply accepts what was asked (RFC 5321 section 4.2.1): 2yz, and to DATA, which asks for the message, 3yz.
 fn is_positive(stage: Stage, reply: &Reply) -> bool {
-    let first = reply.text().first();
-    first == Some(&b'3') || (first == Some(&b'2') && stage != Stage::Data)
+    let positive = if stage == Stage::Data { 3 } else { 2 };
+    reply.code().is_some_and(|code| code / 100 == positive)
 }

@@ -10,6 +10,7 @@ use super::behaviour::{
 };
 use super::octets::{Listed, Octets};
 use super::reply::{Reply, ReplyKind};
+use super::step::Stage;
 
 /// Largest message by default: 10 MiB, as in go-smtp-mock.
 pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
@@ -289,10 +290,18 @@ impl Policy {
         !self.book.is_empty()
     }
 
+    /// What the server accepts at this stage is accepted whatever the configured text of its reply says.
+    /// go-smtp-mock does so, and with its records this server too, but for what is new here: that greetings refuse,
+    /// and for the message itself.
+    pub(super) fn accepts_with_any_code(&self, stage: Stage) -> bool {
+        self.records == RecordMode::Session && !matches!(stage, Stage::Greeting | Stage::Message)
+    }
+
     /// True when this reply is worded exactly as the acceptance of a RCPT. go-smtp-mock tells
     /// accepted recipients by the text of the reply, and configurations rely on it.
     pub(super) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
         reply == self.reply(ReplyKind::RcptReceived)
+            && (matches!(reply.code(), Some(200..300)) || self.accepts_with_any_code(Stage::Rcpt))
     }
 }
 

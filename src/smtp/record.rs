@@ -21,9 +21,9 @@ impl Exchange {
         self.response.as_ref().map_or(b"", Reply::text)
     }
 
-    /// Answered with a 2yz or 3yz reply (RFC 5321 section 4.2.1).
+    /// Answered with a 2yz reply, which accepts any command but DATA (RFC 5321 section 4.2.1).
     pub fn is_accepted(&self) -> bool {
-        matches!(self.response_text().first(), Some(b'2' | b'3'))
+        matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
     }
 }
 

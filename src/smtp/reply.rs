@@ -143,6 +143,8 @@ reply_kinds! {
     MailRateExceeded, "msgMailRateExceeded", "451 4.7.1 Too many messages, try again later";
     /// No memory left for another message (RFC 3463 X.3.1).
     InsufficientStorage, "msgInsufficientStorage", "452 4.3.1 Insufficient system storage";
+    /// Anything but QUIT in a session that its greeting has refused (RFC 5321 section 3.1).
+    SessionRefused, "msgSessionRefused", "503 5.5.1 Bad sequence of commands. The session was refused, QUIT is expected";
     /// The session timed out or the server is being stopped (RFC 5321 section 3.8).
     ServiceClosing, "msgServiceClosing", "421 Service closing transmission channel";
 }

@@ -65,6 +65,8 @@ pub struct Session {
     last_message_lines: Option<Lines>,
     /// Messages whose data were begun.
     data_begun: u32,
+    /// The greeting refused it.
+    pub(super) is_refused: bool,
     /// The client has sent at least one octet.
     has_spoken: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
@@ -97,15 +99,17 @@ impl Session {
         Self::default()
     }
 
-    /// What a new connection is told first. Rules are asked as in [`advance`](Self::advance).
-    pub fn greeting<'p>(&self, policy: &'p Policy) -> Step<'p> {
-        Self::new().greeting_in(policy, &mut Environment::alone())
+    /// The greeting of a new connection. One that is not 2yz refuses the session: anything but QUIT gets
+    /// [`ReplyKind::SessionRefused`] (RFC 5321 section 3.1). Rules are asked as in [`advance`](Self::advance).
+    pub fn greeting<'p>(&mut self, policy: &'p Policy) -> Step<'p> {
+        self.greeting_in(policy, &mut Environment::alone())
     }
 
     /// The same, in an environment.
     pub fn greeting_in<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>) -> Step<'p> {
         let asked = Asked::at(Stage::Greeting);
         let answer = self.answer(policy, environment, asked, Ok(ReplyKind::Greeting));
+        self.is_refused = !answer.accepted;
         self.step(Stage::Greeting, answer)
     }
 

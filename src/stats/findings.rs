@@ -21,6 +21,7 @@ use super::Stats;
 /// | `gave-up-early` | closed while they waited for a reply, sooner than RFC 5321 asks for; one for each stage |
 /// | `data-broken-off` | closed in the middle of message data |
 /// | `went-on-after-421` | sent anything but QUIT after a 421 |
+/// | `went-on-after-refusal` | sent anything but QUIT after a greeting that refused the session |
 /// | `retried-at-once` | tried the same message again within a second of a 4yz reply |
 /// | `bare-lf`, `long-lines` | sent a LF without CR, a line of more than 998 octets |
 /// | `many-recipients` | named more than 100 recipients in a message |
@@ -50,6 +51,7 @@ type Check = fn(&Stats) -> Option<Finding>;
 const CHECKS: &[Check] = &[
     endings::broken_off,
     endings::went_on_after_421,
+    endings::went_on_after_refusal,
     pace::retried_at_once,
     content::bare_lf,
     content::long_lines,

@@ -42,6 +42,9 @@ pub struct SessionStats {
     /// Sessions in which the client was sent a 421 and then sent something other than QUIT (RFC 5321 section 3.8).
     /// Not those that the server closed with it.
     pub went_on_after_421: u64,
+    /// Sessions that were refused with another greeting than 421, and in which the client then sent something other than
+    /// QUIT (RFC 5321 section 3.1).
+    pub went_on_after_refusal: u64,
     /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
     pub early_talkers: u64,
     /// From accept to close.
@@ -57,7 +60,7 @@ pub struct SessionStats {
 }
 
 by_fields!(SessionStats: opened, refused, closed, peak, silent, quit, left, gave_up, timed_out, dismissed, stopped,
-    resets, not_reused, went_on_after_421, early_talkers, duration, messages, commands, first_mail, inter_arrival);
+    resets, not_reused, went_on_after_421, went_on_after_refusal, early_talkers, duration, messages, commands, first_mail, inter_arrival);
 
 /// How a session ended. [`SessionStats`] says what each of them is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod support;
 
 mod actions;
 mod chance;
+mod codes;
 mod conditions;
 mod limits;
 mod properties;

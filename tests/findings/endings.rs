@@ -122,6 +122,19 @@ fn going_on_after_421_is_found() {
 }
 
 #[test]
+fn going_on_after_a_greeting_that_refuses_is_found() {
+    let server = with_rules(&[r#"connect reply="554 No service""#]);
+    for line in ["EHLO client.example", "QUIT"] {
+        let mut client = Client::connect(server.local_addr());
+        assert_eq!(client.reply(), "554 No service");
+        client.command(line);
+        client.leave();
+    }
+    let text = only(&server, 2, "went-on-after-refusal");
+    assert_eq!(text, "went on after a greeting that refused the session in 1 session; only QUIT may follow");
+}
+
+#[test]
 fn quit_and_what_was_sent_before_it_could_be_read_is_no_going_on() {
     let server = with_rules(&[r#"mail reply="421 4.3.2 Closing""#]);
     let mut polite = client(&server);

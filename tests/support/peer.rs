@@ -17,7 +17,7 @@ pub(crate) struct Peer<'p> {
 impl<'p> Peer<'p> {
     /// A new connection; its greeting is in the output.
     pub(crate) fn connect(policy: &'p Policy) -> Self {
-        let session = Session::new();
+        let mut session = Session::new();
         let output = session.greeting(policy).reply.wire().to_vec();
         Self { policy, session, input: Vec::new(), output, closed: false }
     }

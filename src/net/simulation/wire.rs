@@ -187,7 +187,7 @@ impl Wire {
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
         // A session that timed out has 421 in the place of an acceptance.
-        let is_told = |start: &usize| matches!(self.written.get(*start), Some(b'2' | b'3'));
+        let is_told = |start: &usize| self.written.get(*start) == Some(&b'2');
         let told = self.acceptances.partition_point(is_told);
         if mailroom.filed[self.session].len() < told {
             mailroom.collect();

@@ -113,6 +113,12 @@ static PLAIN: &[Line<Stats>] = &[
     line!("sessions.resets", Number, sessions.resets, "connections reset by the client"),
     line!("sessions.not_reused", Number, sessions.not_reused, "ended by the client after one message"),
     line!("sessions.went_on_after_421", Number, sessions.went_on_after_421, "the client went on after a 421"),
+    line!(
+        "sessions.went_on_after_refusal",
+        Number,
+        sessions.went_on_after_refusal,
+        "the client went on after a greeting that refused it"
+    ),
     line!("sessions.early_talkers", Number, sessions.early_talkers, "the client sent before it was greeted"),
     line!("session.duration", Microseconds, sessions.duration, "from accept to close"),
     line!("session.messages", Number, sessions.messages, "messages accepted in a session"),

@@ -32,6 +32,19 @@ pub(super) fn went_on_after_421(stats: &Stats) -> Option<Finding> {
     })
 }
 
+pub(super) fn went_on_after_refusal(stats: &Stats) -> Option<Finding> {
+    let sessions = stats.sessions.went_on_after_refusal;
+    let text = || {
+        let sessions = words::count(sessions, "session");
+        format!("went on after a greeting that refused the session in {sessions}; only QUIT may follow")
+    };
+    (sessions > 0).then(|| Finding {
+        name: "went-on-after-refusal",
+        text: text(),
+        reference: "RFC 5321 section 3.1",
+    })
+}
+
 pub(super) fn left_without_quit(stats: &Stats) -> Option<Finding> {
     let &SessionStats { quit, left, .. } = &stats.sessions;
     let ended = quit.saturating_add(left);
