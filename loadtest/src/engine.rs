@@ -1,6 +1,7 @@
 //! A run: its threads, its end, and what they counted, put together.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use crate::feed::Feed;
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::reactor::{Reactor, Shared, WAKER};
+use crate::report::series::Series;
 use crate::tally::{Interval, Tally};
 
 /// How often the main thread looks whether it was told to stop.
@@ -25,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) tally: Tally,
-    /// Merged over threads, in order.
-    pub(crate) intervals: Vec<Interval>,
+    /// Merged over threads.
+    pub(crate) intervals: Series,
     pub(crate) began: SystemTime,
     pub(crate) ended: SystemTime,
     pub(crate) interrupted: bool,
@@ -109,40 +111,68 @@ fn join(threads: Vec<Worker>, plan: &Plan) -> io::Result<Tally> {
 #[derive(Debug)]
 struct Collector {
     threads: usize,
+    /// The last intervals of the threads that have ended.
+    ended: Vec<u64>,
     /// Intervals that some threads have not ended, with how many have.
     partial: BTreeMap<u64, (usize, Interval)>,
-    complete: Vec<Interval>,
+    complete: Series,
 }
 
 impl Collector {
     fn new(threads: usize) -> Collector {
-        Collector { threads, partial: BTreeMap::new(), complete: Vec::new() }
+        Collector { threads, ended: Vec::new(), partial: BTreeMap::new(), complete: Series::new() }
     }
 
     fn take(&mut self, part: Interval, told: &mut impl FnMut(&Interval)) {
-        let index = part.index;
-        match self.partial.entry(index) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
+        if part.is_last {
+            self.ended.push(part.index);
+        }
+        match self.partial.entry(part.index) {
+            Entry::Vacant(entry) => {
                 entry.insert((1, part));
             }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
+            Entry::Occupied(mut entry) => {
                 let (count, whole) = entry.get_mut();
                 *count += 1;
                 whole.merge(&part);
             }
         }
-        if self.partial.get(&index).is_some_and(|(count, _)| *count == self.threads)
-            && let Some((_, whole)) = self.partial.remove(&index)
-        {
+        while let Some(entry) = self.partial.first_entry() {
+            let (count, whole) = entry.get();
+            let missing = self.ended.iter().filter(|last| **last < whole.index).count();
+            if count + missing < self.threads {
+                break;
+            }
+            let (_, whole) = entry.remove();
             told(&whole);
-            self.complete.push(whole);
+            self.complete.push(whole.into());
         }
     }
 
-    /// All intervals; those that threads which ended early had no part in, too.
-    fn finish(mut self) -> Vec<Interval> {
-        self.complete.extend(self.partial.into_values().map(|(_, whole)| whole));
-        self.complete.sort_by_key(|interval| interval.index);
+    /// All intervals. Every thread has ended each of them, unless it panicked.
+    fn finish(mut self) -> Series {
+        for (_, whole) in self.partial.into_values() {
+            self.complete.push(whole.into());
+        }
         self.complete
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_complete_when_every_thread_that_runs_has_ended_it() {
+        let mut collector = Collector::new(2);
+        let mut seen = Vec::new();
+        let parts = [(0, false), (0, true), (1, false), (2, false), (3, true)];
+        for (index, is_last) in parts {
+            let part = Interval { is_last, started: 1, ..Interval::new(index) };
+            collector.take(part, &mut |whole| seen.push((whole.index, whole.started)));
+            assert!(collector.partial.len() <= 1, "a thread that has ended is not awaited");
+        }
+        assert_eq!(seen, [(0, 2), (1, 1), (2, 1), (3, 1)]);
+        assert_eq!(collector.finish().into_rows().len(), 4);
     }
 }

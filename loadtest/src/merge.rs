@@ -1,10 +1,9 @@
 //! Putting the reports of several machines together.
 
-use std::collections::BTreeMap;
-
 use crate::accounting::add as add_count;
 use crate::report::counts;
-use crate::report::{Generator, IntervalRow, Latency, Report, Split};
+use crate::report::series::Series;
+use crate::report::{Generator, Latency, Report, Split};
 
 /// Merges reports; the first gives the target and the load's kind.
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
@@ -47,8 +46,8 @@ fn add(whole: &mut Report, mut other: Report) {
     let (my_shift, their_shift) = ((-shift_s).max(0.0), shift_s.max(0.0));
     let mine = std::mem::take(&mut whole.spans).into_iter().map(|span| span.later_by(my_shift));
     whole.spans = mine.chain(other.spans.iter().cloned().map(|span| span.later_by(their_shift))).collect();
-    whole.intervals =
-        merge_intervals(std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals), shift_s);
+    let (mine, theirs) = (std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals));
+    whole.intervals = Series::of(mine).merged(my_shift, Series::of(theirs), their_shift).into_rows();
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
     whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
     whole.interrupted |= other.interrupted;
@@ -118,34 +117,4 @@ fn merge_split(into: &mut Split, from: &Split) {
     into.ok.merge(&from.ok);
     into.failed.merge(&from.failed);
     add_count(&mut into.censored, from.censored);
-}
-
-/// Puts two series on one clock, to the second; the earlier start becomes zero.
-fn merge_intervals(mine: Vec<IntervalRow>, theirs: Vec<IntervalRow>, shift_s: f64) -> Vec<IntervalRow> {
-    let shift = shift_s.round();
-    let (my_shift, their_shift) = if shift < 0.0 { (-shift, 0.0) } else { (0.0, shift) };
-    let mut by_second: BTreeMap<u64, IntervalRow> = BTreeMap::new();
-    let all =
-        mine.into_iter().map(|row| (row, my_shift)).chain(theirs.into_iter().map(|row| (row, their_shift)));
-    for (mut row, shift) in all {
-        row.at_s += shift;
-        let second = row.at_s.round().max(0.0) as u64;
-        match by_second.entry(second) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(row);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => add_row(entry.get_mut(), &row),
-        }
-    }
-    by_second.into_values().collect()
-}
-
-fn add_row(into: &mut IntervalRow, row: &IntervalRow) {
-    into.length_s = into.length_s.max(row.length_s);
-    add_count(&mut into.started, row.started);
-    add_count(&mut into.accepted, row.accepted);
-    add_count(&mut into.errors, row.errors);
-    add_count(&mut into.in_flight, row.in_flight);
-    into.starved |= row.starved;
-    into.latency.merge(&row.latency);
 }

@@ -32,6 +32,8 @@ pub(crate) struct Interval {
     pub(crate) index: u64,
     /// A whole interval, but for the last.
     pub(crate) length: Duration,
+    /// Whether the thread ended with it.
+    pub(crate) is_last: bool,
     pub(crate) started: u64,
     pub(crate) accepted: u64,
     pub(crate) errors: u64,
@@ -44,10 +46,11 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    fn new(index: u64) -> Interval {
+    pub(crate) fn new(index: u64) -> Interval {
         Interval {
             index,
             length: Duration::ZERO,
+            is_last: false,
             started: 0,
             accepted: 0,
             errors: 0,

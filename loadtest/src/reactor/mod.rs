@@ -234,7 +234,8 @@ impl Reactor {
         self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         let length = INTERVAL.saturating_sub(end.since(now));
         let starved = if length >= JUDGED_FROM { self.is_starved(length) } else { None };
-        let last = self.tally.end_interval(length, self.in_flight, starved);
+        let mut last = self.tally.end_interval(length, self.in_flight, starved);
+        last.is_last = true;
         // Nobody listening means the run is being torn down.
         let _ = self.shared.intervals.send(last);
         self.tally.work = load::of_this_thread().zip(began).map(|(end, began)| Work {

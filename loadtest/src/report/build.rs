@@ -7,14 +7,13 @@ use crate::metrics::Pair;
 use crate::payload::Content;
 use crate::phase::Phase;
 use crate::plan::{Load, Plan};
-use crate::reactor::INTERVAL;
 use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::{
-    Accounts, Generator, IntervalRow, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape, Split,
+    Accounts, Generator, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape, Split,
 };
 use crate::schedule::{Arrivals, Profile};
-use crate::tally::{Interval, Tally};
+use crate::tally::Tally;
 
 /// The share of the messages that were due, in percent, that may be late by the generator's
 /// own doing. With more, the 99th percentile would show the generator instead of the target.
@@ -56,7 +55,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         spans,
         latency: latency(plan, &tally),
         accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
-        intervals: run.intervals.into_iter().map(row).collect(),
+        intervals: run.intervals.into_rows(),
         verification: None,
         gates: Vec::new(),
         baseline: Vec::new(),
@@ -113,19 +112,6 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
         dot: phase(Phase::Dot),
         message: split(&tally.metrics.message),
         uncorrected: matches!(plan.load, Load::Open { .. }).then(|| split(&tally.metrics.uncorrected)),
-    }
-}
-
-fn row(interval: Interval) -> IntervalRow {
-    IntervalRow {
-        at_s: interval.index as f64 * INTERVAL.as_secs_f64(),
-        length_s: interval.length.as_secs_f64(),
-        started: interval.started,
-        accepted: interval.accepted,
-        errors: interval.errors,
-        in_flight: interval.in_flight,
-        starved: interval.starved,
-        latency: Distribution(interval.latency),
     }
 }
 

@@ -26,7 +26,7 @@ fn render(report: &Report, bytes: &mut Vec<u8>) -> io::Result<()> {
     for row in &report.intervals {
         let at = Duration::from_secs_f64(row.at_s.max(0.0));
         let length = Duration::from_secs_f64(row.length_s.max(0.0));
-        log.write_histogram("message", &row.latency.0, at, length)?;
+        log.write_histogram("message", &row.latency.unpack().0, at, length)?;
     }
     Ok(())
 }

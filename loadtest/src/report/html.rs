@@ -101,18 +101,18 @@ fn title(name: &str) -> &str {
 
 fn over_time(report: &Report, out: &mut String) {
     let rows = whole_rows(report);
-    let end = rows.last().map_or(1.0, |row| row.at_s + 1.0);
+    let end = rows.last().map_or(1.0, |row| row.at_s + row.length_s.max(1.0));
     let x = || Axis::from_zero(end, "seconds into the run", |at| format!("{at}")).ended_at(end);
-    let counted = |name: &str, class, of: &dyn Fn(&IntervalRow) -> u64| Series {
+    let counted = |name: &str, class, of: &dyn Fn(&IntervalRow) -> f64| Series {
         name: name.to_owned(),
         class,
-        points: rows.iter().map(|row| (row.at_s + 0.5, of(row) as f64)).collect(),
-        hints: rows.iter().map(|row| format!("{name} {}, second {}", of(row), row.at_s)).collect(),
+        points: rows.iter().map(|row| (middle(row), of(row))).collect(),
+        hints: rows.iter().map(|row| format!("{name} {:.0}, {}", of(row), when(row))).collect(),
     };
     let rate = [
-        counted("accepted", "s1", &|row| row.accepted),
-        counted("errors", "s5", &|row| row.errors),
-        counted("in flight", "s8", &|row| row.in_flight),
+        counted("accepted", "s1", &|row| per_second(row.accepted, row)),
+        counted("errors", "s5", &|row| per_second(row.errors, row)),
+        counted("in flight", "s8", &|row| row.in_flight as f64),
     ];
     let highest = rate.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y)).fold(1.0, f64::max);
     let y = Axis::from_zero(highest, "messages", |at| format!("{at}"));
@@ -122,26 +122,44 @@ fn over_time(report: &Report, out: &mut String) {
         quantiles.map(|(name, quantile, class)| latency_over_time(report, name, quantile, class)).into();
     let values = latency.iter().flat_map(|one| one.points.iter().map(|(_, y)| *y));
     let y = Axis::log(values, "latency", show_nanos);
-    out.push_str(&lines("Latency of accepted messages, second by second", &x(), &y, &latency));
+    out.push_str(&lines("Latency of accepted messages over time", &x(), &y, &latency));
 }
 
 /// The intervals long enough to be drawn: a last one of a few milliseconds would look like
 /// a collapse.
 fn whole_rows(report: &Report) -> Vec<&IntervalRow> {
-    let rows: Vec<_> = report.intervals.iter().filter(|row| row.length_s > 0.5).collect();
+    let longest = report.intervals.iter().map(|row| row.length_s).fold(1.0, f64::max);
+    let rows: Vec<_> = report.intervals.iter().filter(|row| row.length_s > longest / 2.0).collect();
     if rows.is_empty() { report.intervals.iter().collect() } else { rows }
 }
 
+fn per_second(count: u64, row: &IntervalRow) -> f64 {
+    count as f64 / if row.length_s > 0.0 { row.length_s } else { 1.0 }
+}
+
+fn middle(row: &IntervalRow) -> f64 {
+    row.at_s + row.length_s / 2.0
+}
+
+/// Which seconds of the run a row is of.
+fn when(row: &IntervalRow) -> String {
+    let last = row.at_s + row.length_s.ceil() - 1.0;
+    if last > row.at_s { format!("seconds {} to {last}", row.at_s) } else { format!("second {}", row.at_s) }
+}
+
 fn latency_over_time(report: &Report, name: &str, quantile: f64, class: &'static str) -> Series {
-    let found: Vec<(f64, u64)> = whole_rows(report)
+    let found: Vec<(&IntervalRow, u64)> = whole_rows(report)
         .into_iter()
-        .filter_map(|row| Some((row.at_s, row.latency.at(quantile)?)))
+        .filter_map(|row| Some((row, row.latency.unpack().at(quantile)?)))
         .collect();
     Series {
         name: name.to_owned(),
         class,
-        points: found.iter().map(|(at, value)| (at + 0.5, *value as f64)).collect(),
-        hints: found.iter().map(|(at, value)| format!("{name} {}, second {at}", show_ns(*value))).collect(),
+        points: found.iter().map(|(row, value)| (middle(row), *value as f64)).collect(),
+        hints: found
+            .iter()
+            .map(|(row, value)| format!("{name} {}, {}", show_ns(*value), when(row)))
+            .collect(),
     }
 }
 

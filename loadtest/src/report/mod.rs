@@ -7,6 +7,7 @@ pub(crate) mod distribution;
 pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod json;
+pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod text;
 
@@ -19,8 +20,10 @@ use crate::accounting::Accounting;
 use crate::baseline::Move;
 use crate::gate::Judgement;
 use crate::phase::Phase;
-use crate::report::distribution::Distribution;
+use crate::reactor::INTERVAL;
+use crate::report::distribution::{Distribution, Packed};
 use crate::report::span::Span;
+use crate::tally::Interval;
 use crate::verify::Verification;
 
 /// The schema's name and version; a change that breaks readers raises the number.
@@ -231,7 +234,8 @@ impl Latency {
 pub(crate) struct IntervalRow {
     /// Seconds from the start of the run to the interval's beginning.
     pub(crate) at_s: f64,
-    /// A whole second, but for the last interval.
+    /// As long as those before and after it, but for the last: a second, or a power of two of
+    /// them in a run of more than 512.
     pub(crate) length_s: f64,
     pub(crate) started: u64,
     pub(crate) accepted: u64,
@@ -240,7 +244,22 @@ pub(crate) struct IntervalRow {
     /// A thread had no processor time left.
     pub(crate) starved: bool,
     /// Messages accepted in the interval.
-    pub(crate) latency: Distribution,
+    pub(crate) latency: Packed,
+}
+
+impl From<Interval> for IntervalRow {
+    fn from(interval: Interval) -> IntervalRow {
+        IntervalRow {
+            at_s: interval.index as f64 * INTERVAL.as_secs_f64(),
+            length_s: interval.length.as_secs_f64(),
+            started: interval.started,
+            accepted: interval.accepted,
+            errors: interval.errors,
+            in_flight: interval.in_flight,
+            starved: interval.starved,
+            latency: Distribution(interval.latency).into(),
+        }
+    }
 }
 
 /// Shows nanoseconds with a fitting unit.
