@@ -108,8 +108,8 @@
 //!
 //! `net::reactor` polls and dispatches → `net::connection` reads into a reused buffer → [`smtp::Session`] finds
 //! the end of the line or of the data, decides, and returns a step → the step is measured (`measure`, [`stats`]) and
-//! its record filed (`records`, `store`, `capture`) → its reply is appended, and written at the end of the turn, or
-//! held back by `net::wheel`. `src/net/LIFECYCLE.md` tells it in full.
+//! its record filed (`records`, `store`) → its reply is appended, and written at the end of the turn, or
+//! held back by `net::wheel` → once all of it is written, the message is accepted and its record captured (`capture`). `src/net/LIFECYCLE.md` tells it in full.
 //!
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.
 

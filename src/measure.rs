@@ -15,12 +15,16 @@ pub(crate) use retries::Retries;
 pub(crate) use stamp::Stamp;
 pub(crate) use tries::{Outcome, Tries};
 
-/// A command whose reply is not written yet.
+/// A command whose reply has not left yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) stage: Stage,
     /// When it was there to be read; later by as long as its reply was held back.
     pub(crate) since: Stamp,
+    /// Number of the reply within its session.
+    pub(crate) number: u32,
+    /// Octets of the message that the reply accepts; `None` where it accepts none.
+    pub(crate) accepts: Option<u64>,
 }
 
 /// Why the server ends a session.
@@ -45,9 +49,8 @@ pub(crate) struct Probe {
     /// What it was a reply to.
     last_stage: Stage,
     commands: u32,
+    /// Messages whose acceptance has left.
     messages: u32,
-    /// Those of them that nothing more is to be said about.
-    answered: u32,
     /// Commands since the client last waited for a reply.
     group: u32,
     /// RCPTs accepted since MAIL.
@@ -87,7 +90,6 @@ impl Probe {
             last_stage: Stage::Greeting,
             commands: 0,
             messages: 0,
-            answered: 0,
             group: 0,
             recipients: 0,
             has_sent_mail: false,
@@ -111,12 +113,9 @@ impl Probe {
             _ => self.note_command(stats, now, stage),
         }
         let code = step.reply.code().filter(|code| *code >= 400 && step.portion == Portion::Whole);
-        let own = &mut stats.stages[stage];
-        own.count += 1;
+        stats.stages[stage].count += 1;
         if let Some(code) = code {
-            *own.refused.entry(code).or_default() += 1;
-            stats.timeline.at(now.since_start()).refused += 1;
-            self.was_told_to_go |= code == 421;
+            self.note_refusal(stats, now, stage, code);
         }
         self.recipients += u32::from(stage == Stage::Rcpt && step.accepted);
         self.is_in_data |= stage == Stage::Data && step.accepted;
@@ -188,14 +187,8 @@ impl Probe {
         self.recipients = 0;
         // What follows the final dot without waiting for its reply is a group with it.
         self.group += 1;
-        if accepted {
-            self.messages = self.messages.saturating_add(1);
-            stats.messages.accepted += 1;
-            stats.messages.bytes += size;
-            stats.timeline.at(now.since_start()).messages += 1;
-        } else {
-            stats.messages.refused += 1;
-        }
+        // It is accepted when its reply has left.
+        stats.messages.refused += u64::from(!accepted);
     }
 
     fn end_group(&mut self, stats: &mut Stats) {
@@ -205,12 +198,28 @@ impl Probe {
         self.group = 0;
     }
 
-    /// Replies have left.
-    pub(crate) fn note_replies(&mut self, stats: &mut Stats, now: Stamp, asked: &[Asked]) {
-        for asked in asked {
-            stats.stages[asked.stage].service.add(now.since(asked.since));
-            self.last_stage = asked.stage;
+    /// A reply has left, or the octets of it that are sent.
+    pub(crate) fn note_reply(&mut self, stats: &mut Stats, now: Stamp, asked: &Asked) {
+        stats.stages[asked.stage].service.add(now.since(asked.since));
+        self.last_stage = asked.stage;
+        if let Some(size) = asked.accepts {
+            self.messages = self.messages.saturating_add(1);
+            stats.messages.accepted += 1;
+            stats.messages.bytes += size;
+            stats.timeline.at(now.since_start()).messages += 1;
         }
+    }
+
+    /// A reply will never leave whole: a message that it accepts is refused.
+    pub(crate) fn note_unsent(&mut self, stats: &mut Stats, asked: &Asked) {
+        stats.messages.refused += u64::from(asked.accepts.is_some());
+    }
+
+    /// A reply to this refuses what was asked.
+    pub(crate) fn note_refusal(&mut self, stats: &mut Stats, now: Stamp, stage: Stage, code: u16) {
+        *stats.stages[stage].refused.entry(code).or_default() += 1;
+        stats.timeline.at(now.since_start()).refused += 1;
+        self.was_told_to_go |= code == 421;
     }
 
     /// All there was to answer is answered: the client's turn. One in the middle of its data waits for nothing.
@@ -222,12 +231,6 @@ impl Probe {
         if self.is_in_data {
             self.data.since.get_or_insert(now);
         }
-    }
-
-    /// Messages accepted that nothing more is to be said about, since the last time.
-    pub(crate) fn take_answered(&mut self) -> u64 {
-        let before = std::mem::replace(&mut self.answered, self.messages);
-        u64::from(self.messages - before)
     }
 
     /// The client closed, or reset, the connection while it was owed a reply.

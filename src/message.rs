@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
 
-use crate::smtp::{self, AddressRules, Record};
+use crate::smtp::{self, AddressRules, Record, Unsent};
 
 /// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
 /// [`RecordMode`](smtp::RecordMode).
@@ -137,12 +137,12 @@ impl Message {
         text(self.record.msg_text())
     }
 
-    /// The reply to the final dot.
+    /// The reply to the final dot; empty if none was sent whole.
     pub fn msg_response(&self) -> Cow<'_, str> {
         text(self.record.msg_response.as_ref().map_or(b"", smtp::Reply::text))
     }
 
-    /// The message was accepted.
+    /// The message was accepted: its positive reply was written whole, or is about to be.
     pub fn msg(&self) -> bool {
         self.record.msg
     }
@@ -262,6 +262,12 @@ impl Message {
     /// Bytes it holds in memory, its bookkeeping included.
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>() - size_of::<Record>() + self.record.memory()
+    }
+
+    /// Takes back replies that never left whole.
+    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+        self.record.withdraw(unsent);
+        self.accepted_at = self.accepted_at.filter(|_| self.record.msg);
     }
 
     /// The same without its text.

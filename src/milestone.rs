@@ -12,8 +12,8 @@ use crate::error::ConfigError;
 /// A point in a server's life, for [`Config::on_reaching`](crate::Config::on_reaching), which has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Milestone {
-    /// So many messages were accepted, over all sessions, and their replies have been written: those that will
-    /// be. Those of a message whose client has left, or which a rule keeps back, are not waited for.
+    /// So many messages were accepted, over all sessions: their positive replies were written whole. A message whose
+    /// reply is still held back, or never leaves, does not count.
     Messages(u64),
     /// So many sessions have ended.
     Sessions(u64),

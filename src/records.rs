@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::capture::{Capture, CaptureContent};
 use crate::memory::Charge;
 use crate::message::Message;
+use crate::smtp::Unsent;
 use crate::store::{RunningKey, Store};
 
 /// One shard's way to the records.
@@ -13,6 +14,25 @@ pub(crate) struct Records {
     pub(crate) shard: usize,
     pub(crate) store: Option<Arc<Store>>,
     pub(crate) capture: Option<(Capture, CaptureContent)>,
+}
+
+/// A finished record that can be seen, and may hold replies that have not left yet.
+#[derive(Debug)]
+pub(crate) struct Filed {
+    /// Number of the last reply that it may hold.
+    last_reply: u32,
+    /// Its number in the store.
+    shown: Option<u64>,
+    /// What the capture is given once all of it is certain.
+    captured: Option<Message>,
+    charge: Option<Charge>,
+}
+
+impl Filed {
+    /// All that it holds is certain when the replies up to this one have left.
+    pub(crate) fn is_certain(&self, last_sent: u32) -> bool {
+        self.last_reply <= last_sent
+    }
 }
 
 impl Records {
@@ -38,26 +58,44 @@ impl Records {
         }
     }
 
-    /// Files a record that will not change any more; see [`Store::finish`].
+    /// Shows a record that changes only if replies up to `last_reply` do not leave; see [`Store::finish`]. Then
+    /// it is [settled](Self::settle).
     pub(crate) fn finish(
         &self,
         key: Option<RunningKey>,
         message: Message,
         is_news: bool,
         charge: Option<Charge>,
-    ) {
-        let Some((capture, content)) = &self.capture else {
-            if let Some(store) = &self.store {
-                store.finish(self.shard, key, message, is_news);
+        last_reply: u32,
+    ) -> Filed {
+        let show = |message| self.store.as_ref()?.finish(self.shard, key, message, is_news);
+        match self.capture {
+            None => Filed { last_reply, shown: show(message), captured: None, charge: None },
+            Some((_, content)) => {
+                let shown = self.store.is_some().then(|| show(message.clone())).flatten();
+                let (captured, charge) = match content {
+                    CaptureContent::Message => (message, charge),
+                    CaptureContent::Envelope => (message.without_text(), None),
+                };
+                Filed { last_reply, shown, captured: Some(captured), charge }
             }
-            return;
-        };
-        if let Some(store) = &self.store {
-            store.finish(self.shard, key, message.clone(), is_news);
         }
-        match content {
-            CaptureContent::Message => capture.push(message, charge),
-            CaptureContent::Envelope => capture.push(message.without_text(), None),
+    }
+
+    /// Takes replies out of it that never left whole.
+    pub(crate) fn withdraw(&self, filed: &mut Filed, unsent: &Unsent) {
+        if let (Some(store), Some(number)) = (&self.store, filed.shown) {
+            store.withdraw(self.shard, number, unsent);
+        }
+        if let Some(message) = &mut filed.captured {
+            message.withdraw(unsent);
+        }
+    }
+
+    /// Captures a record in which all is certain.
+    pub(crate) fn settle(&self, filed: Filed) {
+        if let (Some((capture, _)), Some(message)) = (&self.capture, filed.captured) {
+            capture.push(message, filed.charge);
         }
     }
 

@@ -175,7 +175,8 @@ impl Server {
     }
 
     /// Copies of the records: each mail in the order in which they were accepted, refused or abandoned. A mail is
-    /// among them before its client reads the reply to the final dot. With
+    /// among them before its client reads the reply to the final dot; if that reply never leaves whole, the record
+    /// changes to one of a refused mail. With
     /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which they
     /// finished, then those of running sessions that have an accepted message. Empty with [`Config::keep_records`] off.
     pub fn messages(&self) -> Vec<Message> {
@@ -295,8 +296,8 @@ impl Server {
         self.failure.set_hook(Box::new(hook));
     }
 
-    /// Stops listening, lets sessions finish for up to [`Config::shutdown_timeout`], tells those that are
-    /// left 421 and closes them. Returns when all threads have ended and the capture is written (or has
+    /// Stops listening, lets sessions finish for up to [`Config::shutdown_timeout`], sends 421 to those that are
+    /// left and closes them; a message whose reply is still held back then is refused. Returns when all threads have ended and the capture is written (or has
     /// [failed](Self::failure)). The messages stay readable.
     pub fn stop(&self) -> StopOutcome {
         self.stop_within(self.shutdown_timeout)

@@ -107,8 +107,8 @@ impl Additive for BTreeMap<u16, u64> {
 
 /// What a server did and saw since it started, or between two readings.
 ///
-/// Times are the server's: a client's think time is what lies between the end of the system call that sent our
-/// reply and the wake-up that brought its next command, so it has the way through the network in it.
+/// Times are the server's: a client's think time runs from the beginning of the system call that sent the last of our
+/// reply to the wake-up that brought its next command, so it has the way through the network in it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -166,9 +166,10 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct MessageStats {
-    /// Messages answered with an acceptance of the final dot.
+    /// Messages whose final dot was answered with an acceptance, counted when all of that reply was written.
     pub accepted: u64,
-    /// Messages received to the final dot and refused.
+    /// Messages received to the final dot and refused, and those whose acceptance was never written whole: a stop, a
+    /// fault, a timeout or the client's leaving came first.
     pub refused: u64,
     /// Messages whose session ended before their final dot.
     pub aborted: u64,
@@ -218,7 +219,7 @@ pub struct StageStats {
     /// From our reply leaving to this command arriving; at [`Stage::Message`] from the 354 to the first octets.
     /// Not of commands that did not wait for the reply before.
     pub think: Durations,
-    /// From the command being readable to its reply written, without the time it was told to be held back.
+    /// From the command being readable to the last of its reply about to be written, without its configured delay.
     pub service: Durations,
     /// How long clients waited for our reply that then closed the connection: their own timeout, measured.
     pub gave_up: Durations,

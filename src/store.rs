@@ -19,6 +19,7 @@ use slab::Slab;
 use crate::lock::lock;
 use crate::message::Message;
 use crate::net::clock::Deadline;
+use crate::smtp::Unsent;
 
 pub(crate) use arrival::Arrival;
 use waits::Waits;
@@ -108,9 +109,15 @@ impl Store {
         }
     }
 
-    /// Files the record of a session, or mail transaction, that is over. One that was purged while its
-    /// session ran is filed again only when it `is_news`.
-    pub(crate) fn finish(&self, shard: usize, key: Option<RunningKey>, message: Message, is_news: bool) {
+    /// Files the record of a session, or mail transaction, that is over, and gives its number. One that was purged
+    /// while its session ran is filed again only when it `is_news`.
+    pub(crate) fn finish(
+        &self,
+        shard: usize,
+        key: Option<RunningKey>,
+        message: Message,
+        is_news: bool,
+    ) -> Option<u64> {
         let mut shard = lock(&self.shards[shard]);
         let was_purged = key.is_some_and(|key| {
             let running = shard.running.remove(key.0);
@@ -118,7 +125,7 @@ impl Store {
             running.message.is_none()
         });
         if was_purged && !is_news {
-            return;
+            return None;
         }
         self.count(&message);
         let number = self.next_number();
@@ -126,6 +133,26 @@ impl Store {
         self.evict(&mut shard);
         drop(shard);
         self.waits.wake(&self.visible);
+        Some(number)
+    }
+
+    /// Takes replies out of a finished record that never left whole, unless a reader has taken it, or it was evicted.
+    /// Waits for readers that copy: few records are filed and then found to be wrong.
+    pub(crate) fn withdraw(&self, shard: usize, number: u64, unsent: &Unsent) {
+        let correct = |records: &mut VecDeque<Numbered>| {
+            let place = records.binary_search_by_key(&number, |numbered| numbered.number);
+            place.is_ok_and(|place| {
+                let message = &mut records[place].message;
+                let before = message.memory();
+                message.withdraw(unsent);
+                self.memory.fetch_sub(before - message.memory(), Ordering::Relaxed);
+                true
+            })
+        };
+        // What is no longer in the shard is in the archive by the time that can be locked, or nowhere.
+        if !correct(&mut lock(&self.shards[shard]).finished) {
+            correct(&mut lock(&self.archive));
+        }
     }
 
     /// Forgets the record of a running session that left none.

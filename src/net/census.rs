@@ -53,11 +53,12 @@ impl Census {
         }
     }
 
-    /// Messages were accepted, and nothing more is to be said about them. How many is only asked where somebody
-    /// wants to know.
-    pub(super) fn note_answered(&self, messages: impl FnOnce() -> u64) {
-        if let Some(milestones) = &self.milestones {
-            milestones.note_messages(messages());
+    /// Messages were accepted: their replies have left.
+    pub(super) fn note_messages(&self, count: u64) {
+        if let Some(milestones) = &self.milestones
+            && count > 0
+        {
+            milestones.note_messages(count);
         }
     }
 }

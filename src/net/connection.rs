@@ -7,6 +7,7 @@ mod measuring;
 mod output;
 mod pacing;
 mod transport;
+mod unsent;
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,8 @@ use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step}
 use crate::store::RunningKey;
 use pacing::Pace;
 pub(super) use transport::Transport;
+pub(super) use unsent::Outgoing;
+use unsent::Waiting;
 
 /// Bytes taken from one peer before the others have their turn.
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
@@ -105,6 +108,8 @@ pub(super) struct Connection<T> {
     input: Option<Buffer>,
     /// Replies that the peer has not taken yet. While there are any, nothing more is read.
     output: Option<Buffer>,
+    /// What waits with them, or behind a delay; `None` while nothing does.
+    waiting: Option<Box<Waiting>>,
     /// The reactor reports room in the socket.
     watches_for_room: bool,
     /// The socket may have something to read.
@@ -154,6 +159,7 @@ impl<T: Transport> Connection<T> {
             phase: Phase::Open,
             input: None,
             output: None,
+            waiting: None,
             watches_for_room: false,
             readable: false,
             peer_closed: false,
@@ -266,28 +272,38 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The server stops and can't wait any longer: 421, as far as the peer takes it at once.
+    /// The server stops and can't wait any longer: what is left to be sent and 421, as far as the peer takes it at
+    /// once.
     pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
         self.probe.end(Cause::Stopped);
-        if matches!(self.phase, Phase::Open | Phase::Delayed(_)) {
-            self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
-            // The last words are not dripped: there is no time.
-            self.pace = None;
-            let _ = self.write(context, resources);
+        let goodbye = context.policy.reply(ReplyKind::ServiceClosing);
+        match &self.phase {
+            Phase::Delayed(delayed) => {
+                let asked = delayed.asked;
+                self.phase = Phase::Open;
+                self.answer_instead(context, resources, asked, goodbye);
+            }
+            Phase::Open => self.answer(resources, goodbye, Portion::Whole),
+            Phase::Held(..) | Phase::Closing(_) | Phase::Lingering => {}
+        }
+        self.update_shown(context);
+        // The last replies do not drip: there is no time.
+        self.pace = None;
+        if self.write(context, resources).is_ok() {
+            let _ = self.drain(context, resources);
         }
     }
 
     /// Cleans up behind a connection that is over; its socket closes when it is dropped.
     pub(super) fn close(mut self, context: &Context, resources: &mut Resources) {
-        self.finish(context);
+        self.withdraw_unsent(context, resources);
+        self.finish(context, resources);
+        self.settle_all_records(context, resources);
         if let Some((timer, _)) = self.timer.take() {
             resources.wheel.cancel(timer);
         }
-        resources.replies.clear();
-        resources.asked.clear();
         context.note_disconnected(self.origin.peer_addr.ip());
         self.measure_end(context, resources);
-        context.census.note_answered(|| self.probe.take_answered());
         context.census.note_leaving();
         resources.note(|| Event::SessionFinished);
     }
@@ -298,7 +314,7 @@ impl<T: Transport> Connection<T> {
         self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
         // It may be sending still; see `Lingering`.
         self.readable |= self.session.expects() == Expect::Data || self.session.is_mid_line();
-        self.finish(context);
+        self.finish(context, resources);
         self.phase = Phase::Closing(Manner::Orderly);
         self.settle(context, resources)
     }
@@ -315,8 +331,14 @@ impl<T: Transport> Connection<T> {
             self.date_message(context, step);
         }
         self.measure_step(context, resources, step);
-        self.file(context, step.filing);
-        let asked = Asked { stage: step.stage, since: resources.woken };
+        self.file(context, resources, step.filing);
+        let is_acceptance = step.stage == Stage::Message && step.accepted;
+        let asked = Asked {
+            stage: step.stage,
+            since: resources.woken,
+            number: self.session.last_reply(),
+            accepts: is_acceptance.then(|| self.session.last_message_size() as u64),
+        };
         if step.delay.is_zero() {
             self.act(context, resources, asked, step.reply, step.portion, step.next);
             return;
@@ -340,19 +362,12 @@ impl<T: Transport> Connection<T> {
         portion: Portion,
         next: Next,
     ) {
-        self.answer(resources, reply, portion);
-        if portion != Portion::Nothing {
-            resources.asked.push(asked);
-        }
-        if self.session.expects() == Expect::Data {
-            // Only the reply to DATA is due while data are expected: the time for all of it runs from now.
-            self.data_deadline = resources.now.after(context.data_timeout);
-        }
+        self.answer_asked(resources, asked, reply, portion);
         self.renew(context, resources);
         match next {
             Next::Continue => {}
-            Next::Close => self.begin_end(context, Manner::Orderly),
-            Next::Reset => self.begin_end(context, Manner::Reset),
+            Next::Close => self.begin_end(context, resources, Manner::Orderly),
+            Next::Reset => self.begin_end(context, resources, Manner::Reset),
             Next::Hold => {
                 self.phase = self.held(resources.woken, asked, portion);
                 self.deadline = resources.now.after(context.hold_limit);
@@ -361,12 +376,20 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Whoever reads the last reply can see the whole record.
-    fn begin_end(&mut self, context: &Context, manner: Manner) {
-        self.finish(context);
+    fn begin_end(&mut self, context: &Context, resources: &mut Resources, manner: Manner) {
+        self.finish(context, resources);
         self.phase = Phase::Closing(manner);
     }
 
-    fn answer(&mut self, resources: &mut Resources, reply: &Reply, portion: Portion) {
+    /// Queues the reply to what was asked, or as much of it as is to be sent.
+    fn answer_asked(&self, resources: &mut Resources, asked: Asked, reply: &Reply, portion: Portion) {
+        self.answer(resources, reply, portion);
+        if !portion.of(reply).is_empty() {
+            resources.outgoing.push(Outgoing { asked, end: resources.replies.len() });
+        }
+    }
+
+    fn answer(&self, resources: &mut Resources, reply: &Reply, portion: Portion) {
         if portion != Portion::Nothing {
             resources.replies.extend_from_slice(portion.of(reply));
             resources.note(|| Event::Response(reply.clone()));
@@ -380,8 +403,8 @@ impl<T: Transport> Connection<T> {
         }
         let deadline = resources.now.after(context.session_timeout);
         self.deadline = match self.session.expects() {
-            Expect::Command => deadline,
-            Expect::Data => deadline.min(self.data_deadline),
+            Expect::Data if self.output.is_none() => deadline.min(self.data_deadline),
+            Expect::Command | Expect::Data => deadline,
         };
     }
 
@@ -396,7 +419,6 @@ impl<T: Transport> Connection<T> {
             self.arm(resources);
             return if is_dripping { Fate::Waits } else { Fate::Blocked };
         }
-        self.note_answered(context);
         let fate = match self.phase {
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
             Phase::Open if self.end_of_input => {

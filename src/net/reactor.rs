@@ -177,7 +177,10 @@ impl Reactor {
             Fate::Again => self.again.push(token),
             Fate::Over => self.close(slot),
         }
-        debug_assert!(self.resources.replies.is_empty(), "replies belong to one connection's turn");
+        debug_assert!(
+            self.resources.has_no_leftovers(),
+            "replies and records belong to one connection's turn"
+        );
     }
 
     fn watch_for_room(&mut self, slot: usize) {

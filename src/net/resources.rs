@@ -8,10 +8,12 @@ use mio::Token;
 use super::buffer::Pool;
 use super::census::{Arrival, Census};
 use super::clock::{Clock, Tick, wall_time};
+use super::connection::Outgoing;
 use super::readings::{Gathering, Readings};
 use super::wheel::Wheel;
 use crate::journal::{Event, Notes};
-use crate::measure::{Asked, Stamp};
+use crate::measure::Stamp;
+use crate::records::Filed;
 use crate::stats::Stats;
 
 /// What a connection uses that belongs to its reactor.
@@ -29,8 +31,10 @@ pub(super) struct Resources {
     pub(super) scratch: Vec<u8>,
     /// Replies of the connection whose turn it is, until they are written.
     pub(super) replies: Vec<u8>,
-    /// What they answer.
-    pub(super) asked: Vec<Asked>,
+    /// Each of them, with its end among them.
+    pub(super) outgoing: Vec<Outgoing>,
+    /// Records that were finished in this turn, until the replies in them have left.
+    pub(super) filed: Vec<Filed>,
     pub(super) gathering: Gathering,
     /// With logging off there are none.
     pub(super) notes: Option<Notes>,
@@ -49,7 +53,8 @@ impl Resources {
             pool: Pool::default(),
             scratch: vec![0; scratch],
             replies: Vec::new(),
-            asked: Vec::new(),
+            outgoing: Vec::new(),
+            filed: Vec::new(),
             gathering: Gathering::new(readings),
             notes,
         }
@@ -60,6 +65,11 @@ impl Resources {
         let since_start = self.clock.elapsed();
         self.now = Tick::at(since_start);
         self.woken = Stamp::at(since_start);
+    }
+
+    /// No connection has left anything for the next one.
+    pub(super) fn has_no_leftovers(&self) -> bool {
+        self.replies.is_empty() && self.outgoing.is_empty() && self.filed.is_empty()
     }
 
     /// The turn is over: the reactor waits again.

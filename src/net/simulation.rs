@@ -31,10 +31,11 @@ use crate::config::Config;
 use crate::memory::Budget;
 use crate::records::Records;
 use crate::smtp::Policy;
+use crate::smtp::behaviour::ByteRate;
 use crate::store::Store;
 
 /// Seeds of one test run.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 400;
 /// Turns of one world, far more than any needs.
 const MAX_TURNS: usize = 1_000_000;
 /// A deadline is met within the tick after the one it falls into.
@@ -86,6 +87,8 @@ struct World {
     data_timeout: Duration,
     /// The reactor may wake so much later than it asked for.
     lateness: Duration,
+    /// Replies leave in pieces.
+    drips: bool,
     /// When the server stops at once.
     stops_at: Option<Duration>,
     context: Context,
@@ -106,8 +109,11 @@ impl World {
         let session_timeout = Duration::from_nanos(rng.random_range(1_000_000_000..30_000_000_000));
         // Most messages are in time; where this is short, slow ones are not.
         let data_timeout = if rng.random_bool(0.2) { session_timeout / 2 } else { 600 * session_timeout };
+        let drips = rng.random_bool(0.15);
+        let drip = drips.then(|| script::drip(&mut rng));
         let mut world = Self {
-            context: context(policy, session_timeout, data_timeout, &store),
+            drips,
+            context: context(policy, session_timeout, data_timeout, drip, &store),
             resources: resources(&clock, rng.random_range(1..3000)),
             session_timeout,
             data_timeout,
@@ -115,7 +121,7 @@ impl World {
             stops_at: None,
             peers: Vec::new(),
             again: Vec::new(),
-            mailroom: Rc::new(RefCell::new(Mailroom { store, filed: Vec::new() })),
+            mailroom: Rc::new(RefCell::new(Mailroom { store, records: Vec::new() })),
             clock,
             rng,
         };
@@ -149,7 +155,6 @@ impl World {
             let acceptances = peer.model.acceptances.clone();
             let wire = Wire::new(&self.clock, capacity, acceptances, session, &self.mailroom);
             peer.wire = Rc::new(RefCell::new(wire));
-            self.mailroom.borrow_mut().filed.push(Vec::new());
         }
     }
 
@@ -266,7 +271,7 @@ impl World {
             Fate::Again => self.again.push(Token(index)),
             Fate::Over => self.close(index),
         }
-        assert!(self.resources.replies.is_empty(), "replies belong to one connection's turn");
+        assert!(self.resources.has_no_leftovers(), "replies and records belong to one connection's turn");
     }
 
     fn close(&mut self, index: usize) {
@@ -289,8 +294,15 @@ impl World {
     }
 }
 
-fn context(policy: Policy, session_timeout: Duration, data_timeout: Duration, store: &Arc<Store>) -> Context {
+fn context(
+    policy: Policy,
+    session_timeout: Duration,
+    data_timeout: Duration,
+    drip: Option<ByteRate>,
+    store: &Arc<Store>,
+) -> Context {
     let config = Config::default().session_timeout(session_timeout).data_timeout(data_timeout);
+    let config = drip.into_iter().fold(config, Config::drip);
     let records = Records { shard: 0, store: Some(Arc::clone(store)), capture: None };
     let state = policy.needs_state().then(Arc::default);
     Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), state, None)

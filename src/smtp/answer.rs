@@ -21,6 +21,8 @@ pub(super) struct Answer<'p> {
     pub(super) accepted: bool,
     pub(super) delay: Duration,
     pub(super) next: Next,
+    /// Its number within the session; the greeting's is 1.
+    pub(super) number: u32,
 }
 
 impl Answer<'_> {
@@ -29,9 +31,9 @@ impl Answer<'_> {
         self.portion == Portion::Whole
     }
 
-    /// The reply for the record: none where none is sent.
+    /// The reply for the record: none where none is sent whole.
     pub(super) fn kept_reply(&self, policy: &Policy) -> Option<Reply> {
-        (policy.keep != Keep::Nothing && self.portion != Portion::Nothing).then(|| self.reply.clone())
+        (policy.keep != Keep::Nothing && self.is_told()).then(|| self.reply.clone())
     }
 }
 
@@ -89,7 +91,7 @@ impl Session {
             }
         };
         self.steps = self.steps.wrapping_add(1);
-        answer
+        Answer { number: self.steps, ..answer }
     }
 
     /// Apart from the short way, so that it can be built into each command.
@@ -125,7 +127,7 @@ impl Session {
         };
         let is_whole = portion == Portion::Whole;
         let next = next_of(policy, Some(state), stage, accepted || !is_whole, next);
-        Answer { reply, portion, accepted: accepted && is_whole, delay, next }
+        Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }
     }
 
     fn question<'q>(
@@ -175,7 +177,7 @@ fn own_answer<'p>(
     let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
     let accepted = verdict.is_ok() && (is_positive(stage, reply) || policy.accepts_with_any_code(stage));
     let next = next_of(policy, state, stage, accepted, next);
-    Answer { reply, portion: Portion::Whole, accepted, delay, next }
+    Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
 }
 
 /// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.

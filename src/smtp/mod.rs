@@ -43,6 +43,7 @@ pub use lines::Lines;
 pub(crate) use octets::Listed;
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
+pub(crate) use record::Unsent;
 pub use record::{Exchange, Record};
 pub use reply::{Reply, ReplyKind};
 pub use scan::{DataScan, DataScanner, LineScan, LineScanner};

@@ -11,12 +11,14 @@ use super::reply::Reply;
 pub struct Exchange {
     /// The line as received, trimmed of white space.
     pub request: Box<[u8]>,
-    /// What was answered; `None` where nothing was.
+    /// The reply; `None` where none was sent whole.
     pub response: Option<Reply>,
+    /// Number of the reply within its session; 0 in an exchange that did not take place.
+    pub(super) number: u32,
 }
 
 impl Exchange {
-    /// The reply's text without its final CRLF; empty where nothing was answered.
+    /// The reply's text without its final CRLF; empty where none was sent whole.
     pub fn response_text(&self) -> &[u8] {
         self.response.as_ref().map_or(b"", Reply::text)
     }
@@ -24,6 +26,27 @@ impl Exchange {
     /// Answered with a 2yz reply, which accepts any command but DATA (RFC 5321 section 4.2.1).
     pub fn is_accepted(&self) -> bool {
         matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
+    }
+}
+
+/// Replies of a session that never left whole: the last ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsent {
+    /// Number of the first of them.
+    pub(crate) first: u32,
+    /// What was sent in place of that one.
+    pub(crate) instead: Option<Reply>,
+}
+
+impl Unsent {
+    fn contains(&self, number: u32) -> bool {
+        number >= self.first
+    }
+
+    fn withdraw(&self, number: u32, response: &mut Option<Reply>) {
+        if self.contains(number) {
+            *response = self.instead.clone().filter(|_| number == self.first);
+        }
     }
 }
 
@@ -45,8 +68,10 @@ pub struct Record {
     pub msg_request: Option<Arc<Vec<u8>>>,
     /// Octets of the message text, kept or not.
     pub msg_size: usize,
-    /// What the final dot was answered with.
+    /// The reply to the final dot; `None` where none was sent whole.
     pub msg_response: Option<Reply>,
+    /// Number of that reply within its session; 0 before there is one.
+    pub(crate) msg_number: u32,
     /// RSET.
     pub rset_exchange: Exchange,
     /// HELO was accepted.
@@ -99,12 +124,40 @@ impl Record {
         self.data = false;
         self.msg_request = None;
         self.msg_response = None;
+        self.msg_number = 0;
         self.msg_size = 0;
         self.msg = false;
         self.rset_exchange = Exchange::default();
         self.rset = false;
         self.noop = false;
         self.quit_sent = false;
+    }
+
+    /// Takes back replies that were recorded and never left whole, and what they accepted.
+    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+        let exchanges = [
+            (&mut self.helo_exchange, &mut self.helo),
+            (&mut self.mailfrom_exchange, &mut self.mailfrom),
+            (&mut self.data_exchange, &mut self.data),
+            (&mut self.rset_exchange, &mut self.rset),
+        ];
+        for (exchange, accepted) in exchanges {
+            *accepted &= !unsent.contains(exchange.number);
+            unsent.withdraw(exchange.number, &mut exchange.response);
+        }
+        for exchange in self.rcptto_exchanges.iter_mut().filter(|exchange| unsent.contains(exchange.number)) {
+            let exchange = Arc::make_mut(exchange);
+            unsent.withdraw(exchange.number, &mut exchange.response);
+        }
+        let has_lost_rcpt = self.rcptto_exchanges.last().is_some_and(|last| unsent.contains(last.number));
+        if has_lost_rcpt {
+            self.rcptto &= self.rcptto_exchanges.iter().any(|exchange| exchange.is_accepted());
+        }
+        if unsent.contains(self.msg_number) {
+            unsent.withdraw(self.msg_number, &mut self.msg_response);
+            self.msg_request = None;
+            self.msg = false;
+        }
     }
 
     /// Bytes this record holds in memory, its bookkeeping included.

@@ -15,7 +15,7 @@ use super::incoming::Incoming;
 use super::known::Known;
 use super::lines::Lines;
 use super::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
-use super::record::Record;
+use super::record::{Record, Unsent};
 use super::reply::ReplyKind;
 use super::scan::{LineScan, LineScanner};
 use super::step::{Expect, Filing, Next, Progress, Stage, Step};
@@ -164,6 +164,19 @@ impl Session {
     /// The record as it stands.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Number of the last reply; the greeting's is 1.
+    pub(crate) fn last_reply(&self) -> u32 {
+        self.steps
+    }
+
+    /// Takes back replies that never left whole. The session is over then.
+    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+        let was_accepted = self.record.msg;
+        self.record.withdraw(unsent);
+        // The mail was filed with its message; that it is refused after all does not make it a newer one.
+        self.has_mail &= self.record.msg || !was_accepted;
     }
 
     /// The record announced by [`Filing::Finished`].
@@ -415,6 +428,7 @@ impl Session {
         let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message) };
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.msg_response = answer.kept_reply(policy);
+        self.record.msg_number = answer.number;
         self.record.msg = answer.accepted;
         self.record.msg_size = incoming.size;
         self.last_message_size = incoming.size;
@@ -498,7 +512,7 @@ impl Session {
             (None, true) => Filing::Changed,
             (None, false) => Filing::Unchanged,
         };
-        let Answer { reply, portion, accepted, delay, next } = answer;
+        let Answer { reply, portion, accepted, delay, next, number: _ } = answer;
         Step { stage, reply, portion, accepted, delay, next, filing }
     }
 }

@@ -145,8 +145,8 @@ pub struct Step<'p> {
     pub reply: &'p Reply,
     /// How much of it is sent.
     pub portion: Portion,
-    /// The command, or the message, was accepted, and the client is told so. Unknown lines are neither; they
-    /// count as refused.
+    /// The command, or the message, is accepted, provided that all of the reply is sent. Unknown lines are neither;
+    /// they count as refused.
     pub accepted: bool,
     /// How long to hold it back; nothing else of this session happens meanwhile.
     pub delay: Duration,

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Arrival, RunningKey, Store};
 use crate::message::Message;
-use crate::smtp::{AddressRules, Record};
+use crate::smtp::{AddressRules, Record, Unsent};
 
 /// Longer than any wait that is to succeed, on however busy a machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -52,6 +52,30 @@ fn records_of_all_shards_have_one_order() {
     assert!(ids(&store.messages()).into_iter().eq(0..30));
     assert!(ids(&store.purge()).into_iter().eq(0..30));
     assert!(store.messages().is_empty());
+}
+
+/// Whatever has happened to the record since.
+#[test]
+fn replies_that_did_not_leave_are_taken_out_of_a_finished_record() {
+    let store = store(2);
+    let number = |shard: usize, id| {
+        let record = Record { msg_number: 7, ..message(id, "text").record };
+        store.finish(shard, None, Message { record, ..message(id, "text") }, false).expect("filed")
+    };
+    let unsent = |first| Unsent { first, instead: None };
+    let numbers = [number(0, 1), number(1, 2), number(1, 3)];
+    store.withdraw(1, numbers[1], &unsent(7));
+    let memory = store.memory.load(Ordering::Relaxed);
+    assert_eq!(store.messages().iter().map(Message::msg).collect::<Vec<_>>(), [true, false, true]);
+    // By now a reader has moved them.
+    store.withdraw(1, numbers[2], &unsent(8));
+    store.withdraw(0, numbers[0], &unsent(6));
+    let messages = store.purge();
+    assert_eq!(messages.iter().map(Message::msg).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(messages.iter().map(Message::body).collect::<Vec<_>>(), [&b""[..], b"", b"text"]);
+    assert!(store.memory.load(Ordering::Relaxed) == 0 && memory > 0);
+    store.withdraw(1, numbers[2], &unsent(7));
+    assert!(store.messages().is_empty(), "one that was taken stays away");
 }
 
 #[test]
@@ -129,7 +153,9 @@ fn a_shard_with_nothing_old_evicted_its_newest_record() {
 fn the_oldest_records_are_evicted_by_bytes() {
     let text = "x".repeat(10_000);
     let store = Store::new(1, usize::MAX, 45_000);
-    (0..10).for_each(|id| store.finish(0, None, message(id, &text), false));
+    for id in 0..10 {
+        store.finish(0, None, message(id, &text), false);
+    }
     assert_eq!(ids(&store.messages()), [6, 7, 8, 9]);
     assert_eq!(store.evicted(), 6);
     // One that is larger than all together leaves nothing.

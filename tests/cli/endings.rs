@@ -1,7 +1,12 @@
 //! Ends by itself, and with an exit code that says whether the run was as expected.
 
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
 use crate::support::client::{Client, MESSAGE};
 use crate::support::program::{command, run, start, start_command};
+use crate::support::records::captured;
 
 #[test]
 fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
@@ -15,6 +20,48 @@ fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
     assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
     for client in &mut clients {
         assert!(client.reply().starts_with("421"));
+    }
+}
+
+/// Record, capture, report and verdict agree with what the client was sent.
+#[test]
+fn a_message_whose_reply_is_held_back_when_the_program_stops_is_refused_everywhere() {
+    for mode in ["session", "message"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (capture, report) = (folder.path().join("capture"), folder.path().join("report"));
+        let program = start([
+            "--records",
+            mode,
+            "--capture",
+            capture.to_str().expect("UTF-8"),
+            "--report-json",
+            report.to_str().expect("UTF-8"),
+            "--rule",
+            "message nth=2 delay=1h",
+            "--exit-after=2messages",
+            "--shutdown-timeout=1ms",
+            "--expect=messages == 1",
+            "--expect=messages.refused == 1",
+        ]);
+        let mut clients =
+            [Client::with_envelope(program.address()), Client::with_envelope(program.address())];
+        clients[0].message(MESSAGE);
+        clients[1].data();
+        clients[1].send(format!("{MESSAGE}.\r\n"));
+        assert_eq!(clients[1].silence(Duration::from_millis(20)), Ok(()), "it is held back");
+        let ended = program.stopped();
+        assert_eq!(ended.code(), Some(0), "{ended:?}");
+        assert!(clients[1].reply().starts_with("421 "));
+        let mut lines = captured(&capture);
+        lines.sort_by_key(|line| line["msg"].as_bool());
+        let fields = ["msg", "msgResponse", "msgRequest", "isConsistent", "data"];
+        let seen: Vec<_> = lines.iter().map(|line| fields.map(|field| line[field].clone())).collect();
+        let goodbye = "421 Service closing transmission channel";
+        let refused = [json!(false), json!(goodbye), json!(""), json!(false), json!(true)];
+        let accepted = [json!(true), json!("250 Received"), json!(MESSAGE), json!(true), json!(true)];
+        assert_eq!(seen, [refused, accepted], "{mode}");
+        let report: Value = serde_json::from_slice(&std::fs::read(&report).expect("a report")).expect("JSON");
+        assert_eq!(report["metrics"]["messages"], 1, "{mode}");
     }
 }
 

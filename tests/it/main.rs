@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acceptance;
 mod addresses;
 mod architecture;
 mod async_waits;

@@ -3,8 +3,9 @@
 use super::{Connection, Transport};
 use crate::message::Message;
 use crate::net::clock::wall_time;
+use crate::net::resources::Resources;
 use crate::net::shard::Context;
-use crate::smtp::{Filing, Record, Step};
+use crate::smtp::{Filing, Record, Step, Unsent};
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {
@@ -13,7 +14,7 @@ impl<T: Transport> Connection<T> {
         self.accepted_at = (step.accepted && !context.records.are_unread()).then(wall_time);
     }
 
-    pub(super) fn file(&mut self, context: &Context, filing: Filing) {
+    pub(super) fn file(&mut self, context: &Context, resources: &mut Resources, filing: Filing) {
         match filing {
             Filing::Unchanged => {}
             Filing::Accepted if context.records.show_running() => {
@@ -24,7 +25,7 @@ impl<T: Transport> Connection<T> {
             Filing::Accepted => {}
             Filing::Finished => {
                 if let Some(record) = self.session.take_finished() {
-                    self.file_finished(context, record, false);
+                    self.file_finished(context, resources, record, false);
                 }
             }
         }
@@ -41,23 +42,63 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Files what the session leaves. Does nothing the second time.
-    pub(super) fn finish(&mut self, context: &Context) {
+    pub(super) fn finish(&mut self, context: &Context, resources: &mut Resources) {
         if self.is_filed {
             return;
         }
         self.is_filed = true;
         let is_news = self.session.has_newer_mail();
         match self.session.finish(&context.policy) {
-            Some(record) => self.file_finished(context, record, is_news),
+            Some(record) => self.file_finished(context, resources, record, is_news),
             None => context.records.forget(self.running.take()),
         }
         self.charge = None;
     }
 
-    fn file_finished(&mut self, context: &Context, record: Record, is_news: bool) {
+    fn file_finished(&mut self, context: &Context, resources: &mut Resources, record: Record, is_news: bool) {
         if !context.records.are_unread() {
             let message = self.message(context, record);
-            context.records.finish(self.running.take(), message, is_news, self.charge.take());
+            let (key, charge, last) = (self.running.take(), self.charge.take(), self.session.last_reply());
+            resources.filed.push(context.records.finish(key, message, is_news, charge, last));
+        }
+    }
+
+    /// Takes replies out of all records that never left whole, or never will.
+    pub(super) fn withdraw(&mut self, context: &Context, resources: &mut Resources, unsent: &Unsent) {
+        let waiting = self.waiting.iter_mut().flat_map(|waiting| &mut waiting.records);
+        for filed in waiting.chain(&mut resources.filed) {
+            context.records.withdraw(filed, unsent);
+        }
+        self.session.withdraw(unsent);
+        self.is_shown_stale = true;
+    }
+
+    /// Captures the records in which all is certain; the others wait for the replies in them.
+    pub(super) fn settle_records(&mut self, context: &Context, resources: &mut Resources) {
+        if self.waiting.is_none() && resources.filed.is_empty() {
+            return;
+        }
+        let last_sent = self.last_sent();
+        if let Some(waiting) = &mut self.waiting {
+            while waiting.records.front().is_some_and(|filed| filed.is_certain(last_sent)) {
+                waiting.records.pop_front().into_iter().for_each(|filed| context.records.settle(filed));
+            }
+        }
+        for filed in resources.filed.drain(..) {
+            if filed.is_certain(last_sent) {
+                context.records.settle(filed);
+            } else {
+                self.waiting.get_or_insert_default().records.push_back(filed);
+            }
+        }
+        self.waiting.take_if(|waiting| waiting.is_empty());
+    }
+
+    /// Captures all that is left when the connection is over.
+    pub(super) fn settle_all_records(&mut self, context: &Context, resources: &mut Resources) {
+        let waiting = self.waiting.take().map(|waiting| waiting.records);
+        for filed in waiting.into_iter().flatten().chain(resources.filed.drain(..)) {
+            context.records.settle(filed);
         }
     }
 

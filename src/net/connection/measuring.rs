@@ -59,20 +59,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The replies of this turn have left, as far as the socket took them.
-    pub(super) fn measure_replies(&mut self, resources: &mut Resources) {
-        let now = Stamp::at(resources.clock.elapsed());
-        self.probe.note_replies(&mut resources.gathering.stats, now, &resources.asked);
-        resources.asked.clear();
+    /// All replies there are have left.
+    pub(super) fn measure_waiting(&mut self, now: Stamp, resources: &Resources) {
         if matches!(self.phase, Phase::Open | Phase::Held(..)) && !self.has_more_to_do(resources.now) {
             self.probe.note_waiting(now);
-        }
-    }
-
-    /// All replies there are have left.
-    pub(super) fn note_answered(&mut self, context: &Context) {
-        if !matches!(self.phase, Phase::Delayed(_)) {
-            context.census.note_answered(|| self.probe.take_answered());
         }
     }
 

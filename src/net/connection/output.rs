@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{Connection, Fate, Phase, Transport};
+use crate::measure::Stamp;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 
@@ -24,10 +25,13 @@ impl<T: Transport> Connection<T> {
     /// Writes the replies of this turn; what the peer does not take waits.
     pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if resources.replies.is_empty() {
-            resources.asked.clear();
+            // Replies of which nothing is sent may have finished a record.
+            self.settle_records(context, resources);
             return Ok(());
         }
         let replies = std::mem::take(&mut resources.replies);
+        // Before the write: a client may have read and answered before it returns.
+        let at = Stamp::at(resources.clock.elapsed());
         let written = match self.output {
             None if self.is_dripping() => {
                 self.begin_drip(resources.now);
@@ -36,14 +40,16 @@ impl<T: Transport> Connection<T> {
             None => self.write_some(&replies),
             Some(_) => Ok(0),
         };
+        self.note_written(context, resources, at, *written.as_ref().unwrap_or(&0));
         if let Ok(count) = written {
             resources.pool.append(&mut self.output, &replies[count..]);
         }
         resources.replies = replies;
         resources.replies.clear();
-        self.measure_replies(resources);
-        if written? > 0 {
-            self.renew(context, resources);
+        written?;
+        self.renew(context, resources);
+        if self.output.is_none() {
+            self.measure_waiting(at, resources);
         }
         Ok(())
     }
@@ -51,6 +57,7 @@ impl<T: Transport> Connection<T> {
     /// Writes what waits from earlier turns.
     pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if let Some(mut buffer) = self.output.take() {
+            let at = Stamp::at(resources.clock.elapsed());
             let count = match self.is_dripping() {
                 true => self.drip(resources.now, buffer.bytes())?,
                 false => self.write_some(buffer.bytes())?,
@@ -59,7 +66,11 @@ impl<T: Transport> Connection<T> {
             self.output = Some(buffer);
             resources.pool.reclaim(&mut self.output);
             if count > 0 {
+                self.note_drained(context, resources, at, count);
                 self.renew(context, resources);
+            }
+            if self.output.is_none() {
+                self.measure_waiting(at, resources);
             }
         }
         Ok(())

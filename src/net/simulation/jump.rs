@@ -24,9 +24,9 @@ fn a_clock_that_jumps_a_year() {
     policy.set_delay(DelayPoint::Noop, Duration::from_secs(1));
     let timeout = Duration::from_secs(30);
     let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
-    let context = context(policy, timeout, timeout, &store);
+    let context = context(policy, timeout, timeout, None, &store);
     let mut resources = resources(&clock, 100);
-    let mailroom = Rc::new(RefCell::new(Mailroom { store, filed: vec![Vec::new(); 2] }));
+    let mailroom = Rc::new(RefCell::new(Mailroom { store, records: Vec::new() }));
     let wires = [0, 1].map(|session| {
         let wire = Wire::new(&clock, 1000, Vec::new(), session, &mailroom);
         Rc::new(RefCell::new(wire))

@@ -1,13 +1,14 @@
 //! What clients say, and what the pure session answers to the whole of it.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::time::Duration;
 
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
-use crate::smtp::behaviour::{Environment, Rule, State};
-use crate::smtp::{DelayPoint, Expect, Next, Policy, Session, Step};
+use crate::smtp::behaviour::{ByteRate, Environment, Rule, State};
+use crate::smtp::{DelayPoint, Expect, Next, Policy, Session, Stage, Step};
 
 /// One reply and what it follows from.
 #[derive(Debug)]
@@ -16,6 +17,9 @@ pub(super) struct Answer {
     pub(super) input_end: usize,
     pub(super) output_end: usize,
     pub(super) delay: Duration,
+    pub(super) stage: Stage,
+    /// It is all of the reply.
+    pub(super) is_whole: bool,
     /// It was to DATA: message text is expected now.
     pub(super) opens_data: bool,
 }
@@ -40,8 +44,8 @@ pub(super) struct Model {
     pub(super) answers: Vec<Answer>,
     /// Texts of the accepted messages.
     pub(super) messages: Vec<Vec<u8>>,
-    /// Where in the output the acceptance of each begins.
-    pub(super) acceptances: Vec<usize>,
+    /// Where in the output the acceptance of each is.
+    pub(super) acceptances: Vec<Range<usize>>,
     pub(super) end: Option<End>,
 }
 
@@ -60,7 +64,8 @@ impl Model {
             let Some(step) = progress.step else { break };
             if let Some(record) = session.take_finished().filter(|record| record.msg) {
                 model.messages.push(record.msg_text().to_vec());
-                model.acceptances.push(model.output.len());
+                let start = model.output.len();
+                model.acceptances.push(start..start + step.reply.wire().len());
             }
             model.note(&session, &step, taken);
         }
@@ -73,7 +78,8 @@ impl Model {
         if !said.is_empty() {
             self.output.extend_from_slice(said);
             let (output_end, opens_data) = (self.output.len(), session.expects() == Expect::Data);
-            self.answers.push(Answer { input_end, output_end, delay, opens_data });
+            let (stage, is_whole) = (step.stage, said == step.reply.wire());
+            self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, opens_data });
             delay = Duration::ZERO;
         }
         assert!(!said.is_empty() || step.next != Next::Continue, "a line without an answer");
@@ -98,6 +104,12 @@ impl Model {
 /// Where every client comes from.
 pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A rate of replies, from a letter now and then to more than there is.
+pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
+    let rate = [100, 1000, 100_000][rng.random_range(0..3)];
+    format!("{rate}B/s").parse().expect("a rate")
+}
+
 /// Some delays, some limits, some rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
     let mut policy = Policy::default();
@@ -108,6 +120,10 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
             _ => Duration::ZERO,
         };
         policy.set_delay(point, delay);
+    }
+    if rng.random_bool(0.3) {
+        // Time for a stop, or a client that goes, before a message is accepted.
+        policy.set_delay(DelayPoint::Message, Duration::from_secs(rng.random_range(1..20)));
     }
     match rng.random_range(0..6) {
         0 => policy.fail_fast = true,

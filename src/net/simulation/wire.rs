@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,21 +35,26 @@ impl Log {
     }
 }
 
-/// The records of all sessions, taken out of the store as they come.
+/// The records of all sessions, as they were when somebody looked last.
 #[derive(Debug)]
 pub(super) struct Mailroom {
     pub(super) store: Arc<Store>,
-    /// Texts of the accepted messages, by session.
-    pub(super) filed: Vec<Vec<Vec<u8>>>,
+    pub(super) records: Vec<Message>,
 }
 
 impl Mailroom {
     pub(super) fn collect(&mut self) {
-        let accepted = self.store.purge().into_iter().filter(Message::msg);
-        for message in accepted {
-            let session = usize::try_from(message.session_id()).expect("a small number") - 1;
-            self.filed[session].push(message.body().to_vec());
-        }
+        self.records = self.store.messages();
+    }
+
+    /// What a session has left.
+    pub(super) fn of(&self, session: usize) -> impl Iterator<Item = &Message> {
+        self.records.iter().filter(move |message| message.session_id() == session as u64 + 1)
+    }
+
+    /// Texts of its accepted messages.
+    pub(super) fn accepted(&self, session: usize) -> Vec<&[u8]> {
+        self.of(session).filter(|message| message.msg()).map(Message::body).collect()
     }
 }
 
@@ -64,8 +70,8 @@ pub(super) struct Wire {
     /// How many bytes the client ever sent.
     pub(super) sent: usize,
     pub(super) arrivals: Log,
-    /// Where in the output each acceptance of a message begins.
-    acceptances: Vec<usize>,
+    /// Where in the output each acceptance of a message is.
+    acceptances: Vec<Range<usize>>,
     pub(super) session: usize,
     mailroom: Rc<RefCell<Mailroom>>,
     pub(super) client_finished: bool,
@@ -88,7 +94,7 @@ impl Wire {
     pub(super) fn new(
         clock: &Arc<AtomicU64>,
         capacity: usize,
-        acceptances: Vec<usize>,
+        acceptances: Vec<Range<usize>>,
         session: usize,
         mailroom: &Rc<RefCell<Mailroom>>,
     ) -> Self {
@@ -187,12 +193,12 @@ impl Wire {
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
         // A session that timed out has 421 in the place of an acceptance.
-        let is_told = |start: &usize| self.written.get(*start) == Some(&b'2');
+        let is_told = |place: &Range<usize>| self.written.get(place.start) == Some(&b'2');
         let told = self.acceptances.partition_point(is_told);
-        if mailroom.filed[self.session].len() < told {
+        if mailroom.accepted(self.session).len() < told {
             mailroom.collect();
         }
-        let filed = mailroom.filed[self.session].len();
+        let filed = mailroom.accepted(self.session).len();
         assert!(filed >= told, "session {}: told of {told} messages, filed {filed}", self.session);
     }
 }

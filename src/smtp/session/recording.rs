@@ -58,7 +58,7 @@ pub(super) fn exchange(policy: &Policy, line: &[u8], answer: &Answer<'_>) -> Exc
     match policy.keep {
         Keep::Nothing => Exchange::default(),
         Keep::Envelope | Keep::Message => {
-            Exchange { request: line.into(), response: answer.kept_reply(policy) }
+            Exchange { request: line.into(), response: answer.kept_reply(policy), number: answer.number }
         }
     }
 }

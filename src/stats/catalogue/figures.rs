@@ -125,8 +125,13 @@ static PLAIN: &[Line<Stats>] = &[
     line!("session.commands", Number, sessions.commands, "commands in a session"),
     line!("session.first_mail", Microseconds, sessions.first_mail, "from accept to the first MAIL"),
     line!("session.inter_arrival", Microseconds, sessions.inter_arrival, "between two connections"),
-    line!("messages", Number, messages.accepted, "messages accepted"),
-    line!("messages.refused", Number, messages.refused, "received to the final dot and refused"),
+    line!("messages", Number, messages.accepted, "messages accepted, by a reply that was written whole"),
+    line!(
+        "messages.refused",
+        Number,
+        messages.refused,
+        "received to the final dot and refused, or with a reply that never left whole"
+    ),
     line!("messages.aborted", Number, messages.aborted, "the session ended before the final dot"),
     line!(
         "messages.broken_off",
