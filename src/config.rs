@@ -209,7 +209,7 @@ impl Config {
         self
     }
 
-    /// Text of a reply, code and words, without the final CRLF. It is sent as it stands.
+    /// Text of a reply, code and words, of one line or more; see [`Reply`](crate::smtp::Reply) for what it may be.
     #[must_use]
     pub fn reply(mut self, kind: ReplyKind, text: impl AsRef<[u8]>) -> Self {
         self.policy.set_reply(kind, text);

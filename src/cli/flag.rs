@@ -34,7 +34,7 @@ pub(super) struct Flag {
     /// the image.
     pub(super) variable: Option<String>,
     /// Name of the setting in `Config`'s errors; empty where there is none.
-    pub(super) setting: &'static str,
+    pub(super) setting: String,
     /// Group in `--help`.
     pub(super) heading: &'static str,
     /// Placeholder of the value in `--help`.
@@ -66,7 +66,7 @@ impl Flag {
             variable: Some(format!("SMTPMOCK_{}", kebab.replace('-', "_").to_uppercase())),
             name,
             kebab,
-            setting: "",
+            setting: String::new(),
             heading: "",
             placeholder,
             help: help.into(),
@@ -86,8 +86,8 @@ impl Flag {
         }
     }
 
-    pub(super) fn checked_as(self, setting: &'static str) -> Self {
-        Self { setting, ..self }
+    pub(super) fn checked_as(self, setting: impl Into<String>) -> Self {
+        Self { setting: setting.into(), ..self }
     }
 
     pub(super) fn defaults_to(self, default: &str) -> Self {

@@ -67,7 +67,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Records", records()),
         ("Limits", limits().into_iter().chain(impairments::limits()).collect()),
         // Behind the limits: the size limit sets the default text of the reply that names it.
-        ("Replies (code and text, sent as they stand)", replies()),
+        ("Replies (code and text, of one line or more; raw: in front sends it unchanged)", replies()),
         ("What the sender did", reporting::reporting()),
         ("Program", program()),
     ];
@@ -305,7 +305,8 @@ fn replies() -> Vec<Flag> {
         let help = format!("Default: {text}");
         // The text of the one that names the size limit follows from that.
         let default = (kind != ReplyKind::MessageTooBig).then(|| text.into_owned());
-        Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read) }
+        let setting = format!("reply(ReplyKind::{kind:?})");
+        Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read).checked_as(setting) }
     };
     ReplyKind::ALL.iter().map(reply).collect()
 }

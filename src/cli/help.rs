@@ -84,6 +84,8 @@ Values:
             percentile), min(NAME), mean(NAME), max(NAME), count(NAME); OP: == != < <= > >=
   SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 10MiB, 1GiB
   LIST      entries separated by commas, compared exactly
+  TEXT      code and words of a reply, of one line or more, each with the code:
+            $'250-mx.example\\n250 PIPELINING'; what stands behind raw: is sent unchanged
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one counts,
   except for --rule, --exit-after, --expect and --merge-reports: each adds one, and a variable

@@ -6,7 +6,7 @@ use super::Config;
 use crate::error::ConfigError;
 use crate::milestone::Goal;
 use crate::smtp::behaviour::MAX_DURATION;
-use crate::smtp::{DelayPoint, MAX_RECIPIENTS};
+use crate::smtp::{DelayPoint, MAX_RECIPIENTS, ReplyKind};
 
 /// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
@@ -34,6 +34,12 @@ impl Config {
     }
 
     fn validate_behaviour(&self) -> Result<(), ConfigError> {
+        for &kind in ReplyKind::ALL {
+            let reply = self.policy.reply(kind);
+            if let Some(reason) = reply.fault() {
+                return Err(ConfigError::new(kind.setting(), reply.source(), without_expected(reason)));
+            }
+        }
         for rule in self.policy.rules() {
             if let Some(reason) = rule.contradiction() {
                 return Err(ConfigError::new("rule", rule, without_expected(reason)));

@@ -193,7 +193,7 @@ impl Policy {
         &self.replies[kind as usize]
     }
 
-    /// Sets the text of a reply (without the final CRLF).
+    /// Sets the text of a reply; see [`Reply`] for what it may be.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
         self.replies[kind as usize] = Reply::new(text);
         self.plan = Plan::of(self);

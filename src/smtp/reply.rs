@@ -1,48 +1,132 @@
-//! Replies, rendered once: what goes on the wire, CRLF included.
+//! Replies, rendered once: what goes on the wire, line ends included.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use super::octets::Octets;
 
-/// One reply as it goes on the wire, CRLF included. Cloning shares the bytes.
+const CRLF: &[u8] = b"\r\n";
+
+/// In front of a text: its octets are sent unchanged.
+const RAW: &[u8] = b"raw:";
+
+const A_CODE: &str = "expected a reply with a code, like reply=\"451 try later\"";
+const ONE_CODE: &str =
+    "expected the code of the first line in every line of a reply, or raw: in front to send it unchanged";
+const A_HYPHEN: &str = "expected a hyphen behind the code in every line of a reply but the last, like 250-first, \
+                        or raw: in front to send it unchanged";
+const NO_HYPHEN: &str = "expected a space behind the code in the last line of a reply, as a hyphen announces \
+                         another line, or raw: in front to send it unchanged";
+
+/// One reply as it goes on the wire, line ends included. Cloning shares the bytes.
 ///
-/// A text may hold CRLFs of its own: that is how a multi-line reply is configured
-/// (RFC 5321 section 4.2.1). It is sent as it stands; a mock may lie.
+/// It is made from a text of one line or more, each with the code in front (RFC 5321 section 4.2.1). Lines may end with
+/// CRLF, LF or CR; CRLF is sent between them and behind the last, and empty lines at the end are dropped. The octets
+/// behind `raw:` are sent unchanged, whatever they are; only where they end without a line end a CRLF is added.
+///
+/// ```
+/// use smtpmock::smtp::Reply;
+///
+/// assert_eq!(Reply::new("250-mx.example\n250 PIPELINING\n").wire(), b"250-mx.example\r\n250 PIPELINING\r\n");
+/// assert_eq!(Reply::new("raw:250-first\n550 second").wire(), b"250-first\n550 second\r\n");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Reply {
-    /// Ends with CRLF, always.
-    wire: Arc<[u8]>,
+pub struct Reply(Arc<Rendered>);
+
+#[derive(PartialEq, Eq)]
+struct Rendered {
+    /// Ends with LF, always; with CRLF unless it is raw.
+    wire: Box<[u8]>,
+    is_raw: bool,
 }
 
 impl Reply {
-    /// Renders `text` (code and words, without the final CRLF).
+    /// Renders `text`, code and words. That its lines make one reply is checked by
+    /// [`Config::validate`](crate::Config::validate).
     pub fn new(text: impl AsRef<[u8]>) -> Self {
         let text = text.as_ref();
-        let mut wire = Vec::with_capacity(text.len() + 2);
-        wire.extend_from_slice(text);
-        wire.extend_from_slice(b"\r\n");
-        Self { wire: wire.into() }
+        let raw = text.strip_prefix(RAW);
+        let wire = match raw {
+            Some(octets) if octets.ends_with(b"\n") => octets.to_vec(),
+            Some(octets) => [octets, CRLF].concat(),
+            None => with_line_ends(text),
+        };
+        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some() }))
     }
 
     /// The bytes to write.
     pub fn wire(&self) -> &[u8] {
-        &self.wire
+        &self.0.wire
     }
 
     /// The code of the reply; `None` where its text does not begin with three digits.
     pub fn code(&self) -> Option<u16> {
-        let digits = self.wire.first_chunk::<3>()?;
-        digits.iter().try_fold(0, |code, digit| match digit {
-            b'0'..=b'9' => Some(code * 10 + u16::from(digit - b'0')),
-            _ => None,
-        })
+        let digits = code_of(self.wire())?;
+        Some(digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0')))
     }
 
-    /// The reply without its final CRLF.
+    /// The reply without its final line end.
     pub fn text(&self) -> &[u8] {
-        &self.wire[..self.wire.len() - 2]
+        let text = self.wire().strip_suffix(b"\n").unwrap_or(self.wire());
+        text.strip_suffix(b"\r").unwrap_or(text)
     }
+
+    /// A text that makes this reply.
+    pub(crate) fn source(&self) -> Cow<'_, str> {
+        match self.0.is_raw {
+            true => String::from_utf8_lossy(&[RAW, self.wire()].concat()).into_owned().into(),
+            false => String::from_utf8_lossy(self.text()).replace("\r\n", "\n").into(),
+        }
+    }
+
+    /// Why a client can't take its lines for one reply: what would be right. What is raw may be anything.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if self.0.is_raw {
+            return None;
+        }
+        let text = self.text();
+        if text.is_empty() {
+            return Some(A_CODE);
+        }
+        let code = code_of(text);
+        let mut lines = text.split(|&octet| octet == b'\n').peekable();
+        let is_one_line = !text.contains(&b'\n');
+        while let Some(line) = lines.next() {
+            let has_hyphen = code.is_some() && line.get(3) == Some(&b'-');
+            match lines.peek() {
+                _ if !is_one_line && (code.is_none() || code_of(line) != code) => return Some(ONE_CODE),
+                Some(_) if !has_hyphen => return Some(A_HYPHEN),
+                None if has_hyphen => return Some(NO_HYPHEN),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// The digits of the code in front of a line.
+fn code_of(line: &[u8]) -> Option<&[u8; 3]> {
+    line.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit))
+}
+
+/// The text with a CRLF for each of its line ends and one behind it. CRs in front of an LF belong to its line end, and
+/// line ends behind the text are dropped.
+fn with_line_ends(text: &[u8]) -> Vec<u8> {
+    let is_end = |octet: &u8| matches!(octet, b'\r' | b'\n');
+    let length = text.iter().rposition(|octet| !is_end(octet)).map_or(0, |last| last + 1);
+    let mut wire = Vec::with_capacity(text.len() + CRLF.len());
+    let mut rest = &text[..length];
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        wire.extend_from_slice(&rest[..end]);
+        wire.extend_from_slice(CRLF);
+        let crs = rest[end..].iter().take_while(|&&octet| octet == b'\r').count();
+        rest = &rest[end + crs..];
+        rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+    }
+    wire.extend_from_slice(rest);
+    wire.extend_from_slice(CRLF);
+    wire
 }
 
 impl fmt::Debug for Reply {
@@ -69,6 +153,11 @@ macro_rules! reply_kinds {
             /// replies that go-smtp-mock does not have, the name in the same style.
             pub const fn flag(self) -> &'static str {
                 match self { $(Self::$kind => $flag,)* }
+            }
+
+            /// The setter of [`Config`](crate::Config) for its text.
+            pub(crate) const fn setting(self) -> &'static str {
+                match self { $(Self::$kind => concat!("reply(ReplyKind::", stringify!($kind), ")"),)* }
             }
 
             /// The text used unless another is configured, without CRLF.
@@ -147,4 +236,67 @@ reply_kinds! {
     SessionRefused, "msgSessionRefused", "503 5.5.1 Bad sequence of commands. The session was refused, QUIT is expected";
     /// The session timed out or the server is being stopped (RFC 5321 section 3.8).
     ServiceClosing, "msgServiceClosing", "421 Service closing transmission channel";
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn line_ends_of_every_kind_become_crlf_and_none_is_doubled() {
+        for (text, wire) in [
+            ("250 ok", "250 ok\r\n"),
+            ("250-a\n250 b", "250-a\r\n250 b\r\n"),
+            ("250-a\r\n250 b\r\n", "250-a\r\n250 b\r\n"),
+            ("250-a\r\r\n250-b\r250 c\n\n\r", "250-a\r\n250-b\r\n250 c\r\n"),
+            ("250-a\n\n250 b", "250-a\r\n\r\n250 b\r\n"),
+            ("", "\r\n"),
+            ("raw:250-a\n250 b", "250-a\n250 b\r\n"),
+            ("raw:250 a\n", "250 a\n"),
+            ("raw:", "\r\n"),
+        ] {
+            assert_eq!(Reply::new(text).wire(), wire.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_reply_are_a_fault_unless_they_are_raw() {
+        for text in ["250", "250 a", "250 a-b", "hello", "250-a\n250", "250-a\n250-b\n250 c", "250\tx", "25-"]
+        {
+            assert_eq!(Reply::new(text).fault(), None, "{text:?}");
+        }
+        for (text, fault) in [
+            ("", A_CODE),
+            ("\n", A_CODE),
+            ("250-a", NO_HYPHEN),
+            ("250-a\n250-b", NO_HYPHEN),
+            ("250 a\n250 b", A_HYPHEN),
+            ("250\n250 b", A_HYPHEN),
+            ("250-a\n251 b", ONE_CODE),
+            ("250-a\nb", ONE_CODE),
+            ("250-a\n\n250 b", ONE_CODE),
+            ("hello\nworld", ONE_CODE),
+        ] {
+            assert_eq!(Reply::new(text).fault(), Some(fault), "{text:?}");
+            assert_eq!(Reply::new(format!("raw:{text}")).fault(), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reply_has_no_cr_or_lf_but_in_its_line_ends(text in "[25\r\n -]{0,12}") {
+            let reply = Reply::new(&text);
+            let wire = String::from_utf8(reply.wire().to_vec()).expect("text");
+            prop_assert!(wire.ends_with("\r\n") && !wire.ends_with("\r\n\r\n"));
+            prop_assert!(!wire.replace("\r\n", "").contains(['\r', '\n']));
+        }
+
+        #[test]
+        fn its_source_makes_the_same_reply(text in "(raw:)?[25\r\n -]{0,12}") {
+            let reply = Reply::new(&text);
+            prop_assert_eq!(&Reply::new(&*reply.source()), &reply);
+        }
+    }
 }

@@ -38,6 +38,24 @@ fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
         (&["-log=maybe"], &["\"maybe\" for -log", "true or false"]),
         (&["--session-timeout", "soon"], &["for --session-timeout", "250ms"]),
         (&["--msg-size-limit", "10XB"], &["for --msg-size-limit", "10MiB"]),
+        (
+            &["--msg-greeting", "220-a\n250 b"],
+            &[
+                "\"220-a\\n250 b\" for --msg-greeting",
+                "the code of the first line in every line",
+                "or raw: in front",
+            ],
+        ),
+        (
+            &["-msgQuitCmd", "221 a\n221 b"],
+            &["for -msgQuitCmd", "a hyphen behind the code in every line of a reply but"],
+        ),
+        (
+            &["--msg-greeting", "220-a\n220-b"],
+            &["for --msg-greeting", "a space behind the code in the last line"],
+        ),
+        (&["--msg-greeting", "220-a"], &["for --msg-greeting", "a space behind the code in the last line"]),
+        (&["--msg-greeting", "\n"], &["for --msg-greeting", "a reply with a code"]),
         (&["--records", "all"], &["for --records", "message or session"]),
         (&["--shards", "300"], &["\"300\" for --shards", "256"]),
         (&["--capture-content", "x"], &["for --capture-content", "message or envelope"]),

@@ -1,8 +1,6 @@
 //! Flags and variables, seen in what the server then does.
 
-use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::ffi::OsStrExt;
 
 use crate::support::client::Client;
 use crate::support::program::{command, run, start, start_command};
@@ -85,15 +83,6 @@ fn variables_set_what_flags_do_not() {
     assert_eq!(client.reply(), "220 flag");
     assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("503"));
     assert_eq!(client.command("NOOP"), "250 Ok");
-}
-
-#[test]
-fn reply_texts_are_sent_as_they_stand() {
-    let text = OsStr::from_bytes(b"220-one\r\n220 two \\r\\n");
-    let program = start(["-msgGreeting".as_ref(), text]);
-    let mut client = Client::connect(program.address());
-    assert_eq!(client.reply(), "220-one");
-    assert_eq!(client.reply(), "220 two \\r\\n");
 }
 
 #[test]

@@ -10,4 +10,5 @@ mod inputs;
 mod lifetime;
 mod output;
 mod readiness;
+mod replies;
 mod reports;

@@ -255,10 +255,10 @@ impl Rule {
         self
     }
 
-    /// Answers with this text (code and words, without the final CRLF) in place of the server's own.
+    /// Answers with this text in place of the server's own; see [`Reply`](crate::smtp::Reply) for what it may be.
     #[must_use]
     pub fn reply(mut self, text: &str) -> Self {
-        self.reply = Some(Reply::new(with_line_ends(text)));
+        self.reply = Some(Reply::new(text));
         self
     }
 
@@ -362,15 +362,7 @@ impl Rule {
             {
                 Some("expected ordinals from 1 that rise, like 3, 3..5 or 3..")
             }
-            () if matches!(reply, Some(reply) if reply.text().is_empty()) => {
-                Some("expected a reply with a code, like reply=\"451 try later\"")
-            }
-            () => None,
+            () => reply.as_ref().and_then(Reply::fault),
         }
     }
-}
-
-/// Line ends within a reply become CRLF.
-fn with_line_ends(text: &str) -> String {
-    text.replace("\r\n", "\n").replace('\n', "\r\n")
 }

@@ -160,7 +160,7 @@ fn unquote(text: &str, start: usize) -> Result<(String, usize), GrammarError> {
         match c {
             '"' => return Ok((value, at + 1)),
             '\\' => match chars.next() {
-                Some((_, 'n')) => value.push_str("\r\n"),
+                Some((_, 'n')) => value.push('\n'),
                 Some((_, 'r')) => value.push('\r'),
                 Some((_, 't')) => value.push('\t'),
                 Some((_, c @ ('"' | '\\'))) => value.push(c),
@@ -295,7 +295,7 @@ impl fmt::Display for Rule {
         }
         write_some(f, "delay=", delay.as_ref())?;
         if let Some(reply) = reply {
-            write!(f, " reply={}", Quoted(&String::from_utf8_lossy(reply.text())))?;
+            write!(f, " reply={}", Quoted(&reply.source()))?;
         }
         match ending {
             None => Ok(()),
@@ -326,7 +326,7 @@ impl fmt::Display for Ordinals {
     }
 }
 
-/// A value as it stands in a rule: in quotes where it needs them.
+/// A value as a rule has it: in quotes where it needs them.
 struct Quoted<'t>(&'t str);
 
 impl fmt::Display for Quoted<'_> {
@@ -336,7 +336,7 @@ impl fmt::Display for Quoted<'_> {
             return f.write_str(self.0);
         }
         f.write_char('"')?;
-        for c in self.0.replace("\r\n", "\n").chars() {
+        for c in self.0.chars() {
             match c {
                 '\n' => f.write_str("\\n")?,
                 '\r' => f.write_str("\\r")?,

@@ -45,8 +45,11 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         prop::option::of(duration_strategy()),
         prop::option::of(0..10_000_000_usize),
     );
-    let actions =
-        (prop::option::of(any_delay()), prop::option::of("[ -~\r\n\té]{1,20}"), prop::option::of(ending));
+    let actions = (
+        prop::option::of(any_delay()),
+        prop::option::of("(raw:)?[ -~\r\n\té]{1,20}"),
+        prop::option::of(ending),
+    );
     (names, counts, times, actions).prop_map(|(names, counts, times, (delay, reply, ending))| {
         let (stage, from, to, helo, ip) = names;
         let (session, nth, every, odds, count, keys) = counts;
@@ -115,6 +118,10 @@ fn errors_point_at_the_place() {
         ("rcpt reply=\"451 x", 17..17, "closing quote"),
         ("rcpt reply=\"451 \\x\"", 16..18, "expected \\\""),
         ("rcpt reply=\"451\"x", 16..16, "expected a space"),
+        ("helo reply=\"250-a\\n550 b\"", 5..25, "the code of the first line in every line"),
+        ("helo reply=\"250 a\\n250 b\"", 5..25, "a hyphen behind the code"),
+        ("helo reply=\"250-a\\n250-b\"", 5..25, "a space behind the code in the last line"),
+        ("helo reply=\"\\n\"", 5..15, "a reply with a code"),
         ("rcpt size>=1MiB silent", 5..15, "the stage message"),
         ("helo to=x silent", 5..9, "no recipient"),
         ("rcpt nth=0 silent", 9..10, "an ordinal from 1"),
@@ -138,4 +145,7 @@ fn a_reply_may_have_several_lines() {
     let rule: Rule = r#"rcpt reply="451-one\n451 \"two\"""#.parse().unwrap();
     assert_eq!(rule.reply.as_ref().unwrap().text(), b"451-one\r\n451 \"two\"");
     assert_eq!(rule.to_string(), r#"rcpt reply="451-one\n451 \"two\"""#);
+    let raw: Rule = r#"rcpt reply="raw:451-one\n550 two\r\n\n""#.parse().unwrap();
+    assert_eq!(raw.reply.as_ref().unwrap().wire(), b"451-one\n550 two\r\n\n");
+    assert_eq!(raw.to_string(), r#"rcpt reply="raw:451-one\n550 two\r\n\n""#);
 }
