@@ -1,12 +1,11 @@
 //! The capture: every finished record as a JSON line, written on a thread of its own.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,9 +13,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use crate::failure::{FailureReport, ServerFailure};
+use crate::lock::lock;
 use crate::memory::Charge;
 use crate::message::Message;
 use crate::outbox::{Batch, Outbox};
+use crate::output::{Output, PATIENCE, Pulse, no_thread};
 use crate::smtp::{Exchange, Reply};
 
 /// How much of each record the capture holds.
@@ -38,13 +39,8 @@ pub enum CaptureContent {
 
 /// Bytes of records that may wait to be written.
 const QUEUE_LIMIT: usize = 64 << 20;
-/// How long the queue may stay full, and how long a stop waits for it to be written. A capture whose
-/// reader takes nothing for so long has failed: it must not hold up the sessions, or a stop, forever.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Lines are gathered up to this many bytes before they are written.
 const WRITE_AT: usize = 64 * 1024;
-/// A long line is written in pieces of so many bytes, each of which is progress.
-const PIECE: usize = 4 * WRITE_AT;
 
 /// A record on its way to the file, with the memory its text is charged for.
 type Item = (Message, Option<Charge>);
@@ -54,17 +50,31 @@ type Item = (Message, Option<Charge>);
 pub(crate) struct Capture {
     queue: Arc<Outbox<Item>>,
     failure: Arc<FailureReport>,
+    /// The file is to be opened again.
+    reopens: Arc<AtomicBool>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Capture {
-    /// Creates the file (`-`: standard output) and starts the thread that writes it. What goes wrong later
-    /// is reported to `failure`.
-    pub(crate) fn start(path: &Path, failure: Arc<FailureReport>) -> io::Result<Self> {
-        let output: Box<dyn Write + Send> =
-            if path == Path::new("-") { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
-        let capture = Self { queue: Arc::new(Outbox::new(QUEUE_LIMIT)), failure };
+    /// Empties the output and starts the thread that writes to it. What goes wrong later is reported to `failure`.
+    ///
+    /// # Errors
+    /// It can't be emptied, or the system gives no thread.
+    pub(crate) fn start(mut output: Output, failure: Arc<FailureReport>) -> io::Result<Self> {
+        output.empty()?;
+        let pulse = Arc::<Pulse>::default();
+        output.shown_by(&pulse);
+        let capture = Self {
+            queue: Arc::new(Outbox::with_pulse(QUEUE_LIMIT, Arc::clone(&pulse))),
+            failure,
+            reopens: Arc::default(),
+            thread: Arc::default(),
+        };
         let writer = capture.clone();
-        thread::Builder::new().name("smtpmock-capture".into()).spawn(move || writer.write_lines(output))?;
+        let write = move || writer.write_lines(output, &pulse);
+        let thread =
+            thread::Builder::new().name("smtpmock-capture".into()).spawn(write).map_err(no_thread)?;
+        *lock(&capture.thread) = Some(thread);
         Ok(capture)
     }
 
@@ -76,57 +86,78 @@ impl Capture {
         }
     }
 
+    /// Has the file opened again by its name: the records that follow go there.
+    pub(crate) fn reopen(&self) {
+        self.reopens.store(true, Ordering::Relaxed);
+        self.queue.nudge();
+    }
+
     /// Waits until everything pushed so far is written.
     pub(crate) fn finish(&self) {
         self.queue.close();
         if !self.queue.wait_until_gone(PATIENCE) {
             self.give_up();
+        } else if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join();
         }
     }
 
+    /// A capture whose reader takes nothing for so long has failed: it must not hold up the sessions, or a stop, for
+    /// ever.
     fn give_up(&self) {
         self.queue.abandon();
         self.failure.report(ServerFailure::Capture(format!("its reader took nothing for {PATIENCE:?}")));
     }
 
-    fn write_lines(&self, mut output: impl Write) {
+    fn write_lines(&self, mut output: Output, pulse: &Pulse) {
         let mut lines = Vec::new();
-        let mut result = Ok(());
+        let mut is_broken = false;
+        let note = |result: io::Result<()>| {
+            if let Err(error) = &result {
+                self.failure.report(ServerFailure::capture(error));
+            }
+            result.is_err()
+        };
         self.queue.write_all(|Batch { items, .. }| {
             // After a failure the queue is still emptied: the sessions must not wait for a full disk.
-            if result.is_ok() {
-                result = self.write_batch(&mut output, &mut lines, &items);
-                if let Err(error) = &result {
-                    self.failure.report(ServerFailure::capture(error));
-                }
+            if !is_broken {
+                is_broken = note(self.write_batch(&mut output, &mut lines, &items, pulse));
             }
         });
+        if !is_broken {
+            note(output.check());
+        }
     }
 
-    /// Writes whole lines at a time: others may write to the same output. An empty batch asks to flush.
-    fn write_batch(&self, output: &mut impl Write, lines: &mut Vec<u8>, items: &[Item]) -> io::Result<()> {
+    /// Writes whole lines at a time: others may write to the same output. An empty batch leaves nothing behind.
+    fn write_batch(
+        &self,
+        output: &mut Output,
+        lines: &mut Vec<u8>,
+        items: &[Item],
+        pulse: &Pulse,
+    ) -> io::Result<()> {
+        if self.reopens.swap(false, Ordering::Relaxed) {
+            output.reopen()?;
+        }
         for (message, _) in items {
-            serde_json::to_writer(Gathering { lines, queue: &self.queue }, &Line(message))?;
+            serde_json::to_writer(Gathering { lines, pulse }, &Line(message))?;
             lines.push(b'\n');
             if lines.len() >= WRITE_AT {
-                self.write(output, lines)?;
+                write(output, lines, pulse)?;
             }
         }
         if items.is_empty() {
-            self.write(output, lines)?;
-            output.flush()?;
+            write(output, lines, pulse)?;
         }
         Ok(())
     }
+}
 
-    fn write(&self, output: &mut impl Write, lines: &mut Vec<u8>) -> io::Result<()> {
-        for piece in lines.chunks(PIECE) {
-            output.write_all(piece)?;
-            self.queue.note_progress();
-        }
-        lines.clear();
-        Ok(())
-    }
+fn write(output: &mut Output, lines: &mut Vec<u8>, pulse: &Pulse) -> io::Result<()> {
+    output.write(lines, pulse)?;
+    lines.clear();
+    Ok(())
 }
 
 impl fmt::Debug for Capture {
@@ -138,7 +169,7 @@ impl fmt::Debug for Capture {
 /// Lines in the making: a long one takes its time, which is progress all the same.
 struct Gathering<'a> {
     lines: &'a mut Vec<u8>,
-    queue: &'a Outbox<Item>,
+    pulse: &'a Pulse,
 }
 
 impl Write for Gathering<'_> {
@@ -151,7 +182,7 @@ impl Write for Gathering<'_> {
         let before = self.lines.len();
         self.lines.extend_from_slice(bytes);
         if before / WRITE_AT != self.lines.len() / WRITE_AT {
-            self.queue.note_progress();
+            self.pulse.note(1);
         }
         Ok(())
     }

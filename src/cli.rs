@@ -10,7 +10,7 @@ mod flag;
 mod flags;
 mod goflags;
 mod help;
-mod outputs;
+pub(crate) mod outputs;
 mod stray;
 mod sum;
 mod values;
@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
+use smtpmock::output::Claims;
 use smtpmock::report::Report;
 use smtpmock::{Config, ConfigError};
 
@@ -37,7 +38,7 @@ pub(crate) enum Action {
     /// Print this and exit.
     Print(String),
     /// Tell of the sum of reports, and exit.
-    Tell(Box<Report<'static>>, Reporting),
+    Tell(Box<Report<'static>>, Reporting, Claims),
     /// Run a server.
     Run(Box<Settings>),
 }
@@ -51,6 +52,10 @@ pub(crate) struct Settings {
     /// Where else the ready line goes.
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) reporting: Reporting,
+    /// What happens is logged.
+    pub(crate) logs: bool,
+    /// The files that are written and read.
+    pub(crate) claims: Claims,
     /// It stops at the first of these that it comes to.
     pub(crate) exit_after: Vec<Limit>,
     /// What was set, by the names of the flags.
@@ -278,10 +283,10 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
     config.validate().map_err(|error| bad_setting(&error, given, table))?;
-    outputs::check(given)?;
-    let Options { ready, ready_file, reporting, exit_after, .. } = options;
+    let Options { ready, ready_file, reporting, exit_after, logs, .. } = options;
     let effective = file::given_settings(given, table);
-    Ok(Settings { config, ready_line: ready, ready_file, reporting, exit_after, effective })
+    let claims = outputs::claims(given);
+    Ok(Settings { config, ready_line: ready, ready_file, reporting, logs, claims, exit_after, effective })
 }
 
 fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {

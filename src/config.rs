@@ -195,7 +195,10 @@ impl Config {
         self
     }
 
-    /// Writes every finished record to this file as a JSON line; `-` is standard output.
+    /// Writes every finished record to this file as a JSON line; `-` is standard output. The file begins empty, and is
+    /// locked: no other server can have it. A FIFO is waited for until it has a reader. A file that is truncated,
+    /// removed or replaced meanwhile, and not [opened again](crate::Server::reopen_capture), is a
+    /// [failure](crate::Server::failure).
     #[must_use]
     pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
         self.capture = Some(path.into());

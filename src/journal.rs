@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::logger::SharedLogger;
 use crate::outbox::{Batch, Outbox};
+use crate::output::PATIENCE;
 use crate::smtp::Reply;
 
 /// Bytes of events that may wait for the logger; beyond it they are dropped, counted, and said so.
@@ -79,7 +80,7 @@ impl Journal {
             let mut text = String::new();
             queue.write_all(|batch| {
                 dropped.fetch_add(batch.dropped, Ordering::Relaxed);
-                log_batch(&logger, &mut text, &batch);
+                log_batch(&logger, &mut text, &batch, || queue.note_progress());
             });
         })?;
         Ok((journal, thread))
@@ -105,6 +106,16 @@ impl Journal {
     pub(crate) fn close(&self) {
         self.queue.close();
     }
+
+    /// Waits until the thread ends. False when its logger took no line for [`PATIENCE`]: what is left is lost, and the
+    /// thread is left to itself.
+    pub(crate) fn finish(&self) -> bool {
+        let has_ended = self.queue.wait_until_gone(PATIENCE);
+        if !has_ended {
+            self.queue.abandon();
+        }
+        has_ended
+    }
 }
 
 impl Notes {
@@ -125,7 +136,8 @@ impl Notes {
     }
 }
 
-fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>) {
+/// Logs a batch; `note` is called after each line.
+fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>, note: impl Fn()) {
     if batch.dropped > 0 {
         let lost = format!("{} log entries were dropped: the logger did not keep up", batch.dropped);
         let at = batch.items.first().map_or(SystemTime::UNIX_EPOCH, |(at, _)| *at);
@@ -133,6 +145,7 @@ fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>) {
     }
     for (at, event) in &batch.items {
         guard(|| log_event(logger, text, *at, event));
+        note();
     }
     if batch.items.is_empty() {
         guard(|| logger.flush());

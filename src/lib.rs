@@ -100,9 +100,11 @@
 //! are the counts of sessions and milestones, the memory budget, what rules remember and what was put off, and the
 //! store, where each has a part of its own that readers only swap out.
 //!
-//! The program adds threads of its own. The main one decides (`lifetime`); one hears signals, one waits for the time
-//! of `--exit-after`, one tells of the run (`teller`: progress, interval logs, reports, verdicts), so that an output
-//! that nobody reads holds up no signal, and one stops the server, so that a second signal can overtake it.
+//! The program adds threads of its own. The main one decides (`lifetime`) and stops the server; one hears signals
+//! (`interrupts`), and ends the program at a second one whatever the others wait for; one waits for the time of
+//! `--exit-after`; one makes reports, progress and interval logs (`teller`); and each output has one that writes to it
+//! (`output`), so that a reader that takes nothing holds up nobody who decides. All are started before the server is
+//! ready: the end needs none.
 //!
 //! ## The way of a byte
 //!
@@ -128,10 +130,14 @@ mod message;
 mod milestone;
 mod net;
 mod outbox;
+#[doc(hidden)]
+pub mod output;
 mod records;
 #[cfg(feature = "report")]
 pub mod report;
 mod server;
+#[doc(hidden)]
+pub mod signals;
 pub mod stats;
 mod store;
 mod totals;

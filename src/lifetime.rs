@@ -1,167 +1,156 @@
-//! One run of the server: start, tell that it is ready, wait for a signal or a limit, stop, tell how it went.
+//! One run of the server: open the outputs, start, tell that it is ready, wait for a signal or a limit, stop, tell how
+//! it went.
 //!
-//! Signals arrive on a thread of their own; the stop runs on another, so that a second signal can
-//! overtake it. The main thread decides, one [`Event`] at a time.
+//! Signals are heard on a thread of their own (`interrupts`), which also ends the program at a second one, whatever
+//! the others wait for. The main thread decides; outputs are written by threads that are started here, so that the end
+//! needs none. Each wait for them is bounded.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
-use smtpmock::{Config, Server};
+use smtpmock::output::{Opening, PATIENCE, Streams};
+use smtpmock::{Config, Server, StdLogger};
 
+use crate::cli::outputs::CAPTURE;
 use crate::cli::{Failure, Limit, Settings};
-use crate::outcome::{self, Told};
+use crate::interrupts::{Handle, Interrupts};
+use crate::outcome;
 use crate::ready;
-use crate::teller::Teller;
+use crate::teller::{Outputs, Teller};
 
-/// How long an end at once leaves for the records of cut sessions to reach the capture, and for the reports.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How often a FIFO is tried that nobody has opened for reading.
+const TRY_EVERY: Duration = Duration::from_millis(20);
 
-enum Event {
-    Signal(i32),
+/// Why a run ends.
+pub(crate) enum Event {
+    Signal,
     /// It is where it was to end by itself.
     LimitReached,
     /// A thread died or an output can't be written, and why.
     Failed(String),
-    /// The server has stopped, and all is told.
-    Stopped(Told),
 }
 
-/// Runs a server until a signal or a limit has ended it.
-///
-/// # Errors
-/// Why it did not start, or what failed while it ran.
-pub(crate) fn run(settings: Settings) -> Result<ExitCode, Failure> {
-    let Settings { config, ready_line, ready_file, reporting, exit_after, effective } = settings;
-    // Before the start: a signal that comes meanwhile stops what has just started.
+/// Runs a server until a signal or a limit has ended it, and tells why it did not start, or what failed.
+pub(crate) fn run(settings: Settings) -> ExitCode {
     let (sender, events) = mpsc::channel();
-    forward_signals(sender.clone())?;
-    if let Some(path) = &ready_file {
-        ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))?;
-    }
-    let config = forward_milestones(config, &exit_after, &sender);
-    let server = Server::start(config).map_err(|error| Failure::Server(error.to_string()))?;
-    let server = Arc::new(server);
-    forward_failure(&server, sender.clone());
-    let teller = Teller::start(Arc::clone(&server), &reporting, effective, forward_untold(sender.clone()))
-        .map_err(Failure::Server)?;
-
-    let line = ready::line(server.local_addrs());
-    if let Some(path) = &ready_file {
-        ready::publish(path, &line).map_err(|error| file_failure("write the ready file", path, &error))?;
-    }
-    if ready_line {
-        print(&line).map_err(|error| Failure::Server(format!("can't print the ready line: {error}")))?;
-    }
-    forward_time(&exit_after, &sender);
-    Run { server, events, sender, ask_for_report: Box::new(teller.asker()) }.serve(teller)
+    let failed = sender.clone();
+    let prints_ready = settings.ready_line;
+    let streams = Streams::start(move |why| {
+        // Nobody would hear that it is ready. The rest can wait for the end to be missed.
+        if prints_ready {
+            let _ = failed.send(Event::Failed(why.to_owned()));
+        }
+    });
+    let streams = match streams {
+        Ok(streams) => streams,
+        Err(why) => return outcome::show(&Failure::Server(why)),
+    };
+    // Before the start: a signal that comes meanwhile stops what has just started.
+    let interrupts = match Interrupts::start(sender.clone(), streams.clone()) {
+        Ok(interrupts) => interrupts,
+        Err(why) => return outcome::fail(&streams, &Failure::Server(why)),
+    };
+    let code = match Run::start(settings, &streams, events, &sender, &interrupts) {
+        Ok(run) => run.serve(&streams),
+        Err(failure) => outcome::fail(&streams, &failure),
+    };
+    interrupts.end(code)
 }
 
-/// A server that is running, and what the main thread hears of it.
+/// A server that is running.
 struct Run {
     server: Arc<Server>,
     events: Receiver<Event>,
-    sender: Sender<Event>,
-    ask_for_report: Box<dyn Fn()>,
+    teller: Teller,
 }
 
 impl Run {
-    fn serve(self, teller: Teller) -> Result<ExitCode, Failure> {
-        match self.next() {
-            Event::Failed(why) => {
-                self.stop(teller, |server| server.stop_within(Duration::ZERO));
-                self.wait_for_last_words();
-                Err(Failure::Server(why))
-            }
-            Event::Signal(_) | Event::LimitReached | Event::Stopped(_) => {
-                self.stop(teller, Server::stop);
-                self.wait_for_sessions()
-            }
+    fn start(
+        settings: Settings,
+        streams: &Streams,
+        events: Receiver<Event>,
+        sender: &Sender<Event>,
+        interrupts: &Interrupts,
+    ) -> Result<Self, Failure> {
+        let Settings { config, ready_line, ready_file, reporting, logs, claims, exit_after, effective } =
+            settings;
+        let mut opening = claims.open().map_err(outcome::refused)?;
+        if let Some(path) = &ready_file {
+            ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))?;
         }
-    }
+        let restart_timer = start_timer(&exit_after, sender)?;
+        wait_for_readers(&mut opening, &events)?;
+        let text = if opening.has_standard_output() { &streams.err } else { &streams.out }.clone();
+        let config = match logs {
+            true => config.logger(StdLogger::writing_to(text.clone(), streams.err.clone())),
+            false => config,
+        };
+        let server =
+            Server::start_with(forward_milestones(config, &exit_after, sender), opening.take(CAPTURE));
+        let server = Arc::new(server.map_err(|error| Failure::Server(error.to_string()))?);
+        forward_failure(&server, sender.clone());
+        let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
+        let untold = sender.clone();
+        let on_failure = move |why: &str| drop(untold.send(Event::Failed(why.to_owned())));
+        let teller = Teller::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
+            .map_err(Failure::Server)?;
+        interrupts.reach(Handle { server: Arc::clone(&server), orders: teller.orders() });
 
-    /// What is to be decided next. That a report is asked for is nothing to decide.
-    fn next(&self) -> Event {
-        loop {
-            // There is always a sender: this one's own.
-            match self.events.recv() {
-                Ok(Event::Signal(SIGUSR1)) => (self.ask_for_report)(),
-                Ok(event) => return event,
-                Err(_) => return Event::LimitReached,
-            }
+        let line = ready::line(server.local_addrs());
+        if let Some(path) = &ready_file {
+            ready::publish(path, &line)
+                .map_err(|error| file_failure("write the ready file", path, &error))?;
         }
-    }
-
-    /// Stops the server on another thread, which then has the rest told.
-    fn stop<T>(&self, teller: Teller, stop: impl FnOnce(&Server) -> T + Send + 'static) {
-        let (server, sender) = (Arc::clone(&self.server), self.sender.clone());
-        thread::spawn(move || {
-            stop(&server);
-            // Only fails when the main thread no longer waits for it.
-            let _ = sender.send(Event::Stopped(teller.finish()));
-        });
-    }
-
-    /// Lets sessions finish, unless a second signal comes.
-    fn wait_for_sessions(&self) -> Result<ExitCode, Failure> {
-        loop {
-            match self.next() {
-                Event::Stopped(Ok(is_kept)) => {
-                    return Ok(outcome::exit_code(is_kept));
-                }
-                Event::Stopped(Err(why)) => return Err(Failure::Server(why)),
-                Event::Failed(why) => {
-                    self.end_at_once();
-                    return Err(Failure::Server(why));
-                }
-                Event::Signal(signal) => {
-                    self.end_at_once();
-                    process::exit(128 + signal)
-                }
-                Event::LimitReached => {}
-            }
+        if ready_line {
+            streams.out.put(line);
         }
-    }
-
-    /// Cuts the sessions that are left in a stop that is under way.
-    fn end_at_once(&self) {
-        let server = Arc::clone(&self.server);
-        thread::spawn(move || server.stop_within(Duration::ZERO));
-        self.wait_for_last_words();
-    }
-
-    /// Waits for the end of a stop, but not for long.
-    fn wait_for_last_words(&self) {
-        loop {
-            match self.events.recv_timeout(LAST_WORDS) {
-                Ok(Event::Stopped(_)) => return,
-                Ok(_) => {}
-                Err(_) => break,
-            }
+        if let Some(timer) = restart_timer {
+            // Only fails when the time is up already.
+            let _ = timer.send(());
         }
-        let _ = writeln!(
-            io::stderr(),
-            "smtpmock: ended before the stop was complete: the last records may be missing from the capture, \
-             and reports may be missing"
-        );
+        Ok(Self { server, events, teller })
+    }
+
+    /// Waits for the end, and brings it about.
+    fn serve(self, streams: &Streams) -> ExitCode {
+        // There is always a sender: the thread that hears signals has one.
+        let failure = match self.events.recv() {
+            Ok(Event::Failed(why)) => {
+                self.server.stop_within(Duration::ZERO);
+                Some(why)
+            }
+            Ok(Event::Signal | Event::LimitReached) | Err(_) => {
+                self.server.stop();
+                self.server.failure().map(|failure| failure.to_string())
+            }
+        };
+        let told = self.teller.finish();
+        // An output that ended the run is told of once.
+        let lost = told.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
+        let lost = failure.iter().cloned().chain(lost).collect();
+        outcome::conclude(streams, lost, told.is_kept, PATIENCE)
     }
 }
 
-fn forward_signals(sender: Sender<Event>) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1])
-        .map_err(|error| Failure::Server(format!("can't handle signals: {error}")))?;
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            // Only fails when the main thread has ended, and the process with it.
-            let _ = sender.send(Event::Signal(signal));
+/// Waits until each FIFO among the outputs has a reader.
+fn wait_for_readers(opening: &mut Opening, events: &Receiver<Event>) -> Result<(), Failure> {
+    while !opening.go_on().map_err(Failure::Server)? {
+        match events.recv_timeout(TRY_EVERY) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Event::Failed(why)) => return Err(Failure::Server(why)),
+            _ => {
+                return Err(Failure::Server(format!(
+                    "ended before it was ready: {}",
+                    opening.unread().join("; ")
+                )));
+            }
         }
-    });
+    }
     Ok(())
 }
 
@@ -175,35 +164,31 @@ fn forward_milestones(config: Config, limits: &[Limit], sender: &Sender<Event>) 
     })
 }
 
-fn forward_time(limits: &[Limit], sender: &Sender<Event>) {
+/// Starts the thread that ends the run when its time is up. It counts from the start, and anew once it is asked to:
+/// when it listens.
+fn start_timer(limits: &[Limit], sender: &Sender<Event>) -> Result<Option<Sender<()>>, Failure> {
     let times = limits.iter().filter_map(|limit| match *limit {
         Limit::Time(time) => Some(time),
         Limit::Milestone(_) => None,
     });
-    if let Some(time) = times.min() {
-        let sender = sender.clone();
-        thread::spawn(move || {
+    let Some(time) = times.min() else { return Ok(None) };
+    let (restart, restarted) = mpsc::channel();
+    let sender = sender.clone();
+    let wait = move || {
+        if restarted.recv_timeout(time) == Ok(()) {
             thread::sleep(time);
-            let _ = sender.send(Event::LimitReached);
-        });
-    }
+        }
+        let _ = sender.send(Event::LimitReached);
+    };
+    let spawned = thread::Builder::new().name("smtpmock-timer".into()).spawn(wait);
+    spawned.map_err(|error| Failure::Server(format!("can't start the thread for --exit-after: {error}")))?;
+    Ok(Some(restart))
 }
 
 fn forward_failure(server: &Server, sender: Sender<Event>) {
     server.on_failure(move |failure| {
         let _ = sender.send(Event::Failed(failure.to_string()));
     });
-}
-
-/// What can't be told fails the run.
-fn forward_untold(sender: Sender<Event>) -> impl Fn(String) + Send {
-    move |why| drop(sender.send(Event::Failed(why)))
-}
-
-fn print(line: &str) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    output.write_all(line.as_bytes())?;
-    output.flush()
 }
 
 fn file_failure(doing: &str, path: &Path, error: &io::Error) -> Failure {

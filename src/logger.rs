@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local};
 
 use crate::lock::lock;
+use crate::output::Writer;
 
 /// Receives log lines, on one thread of its own and one at a time, in the order of the events.
 ///
@@ -41,6 +42,9 @@ pub trait Logger: Send + Sync {
     fn error(&self, at: SystemTime, text: &str);
     /// Called when no line is waiting: the time to flush.
     fn flush(&self) {}
+    /// Called by another thread once the server has stopped, while the last lines are logged. A stop gives up a logger
+    /// that takes no line for five seconds.
+    fn closing(&self) {}
 }
 
 /// A logger that settings can carry.
@@ -79,6 +83,17 @@ impl fmt::Debug for SharedLogger {
 #[derive(Debug, Default)]
 pub struct StdLogger {
     lines: Mutex<Lines>,
+    to: To,
+}
+
+/// Where lines go.
+#[derive(Debug, Default)]
+enum To {
+    /// The process's streams, as `println!` has them. A log that can't be written is no reason to stop serving.
+    #[default]
+    Standard,
+    /// Threads that write there.
+    Writers { lines: Writer, errors: Writer },
 }
 
 #[derive(Debug, Default)]
@@ -99,11 +114,39 @@ impl StdLogger {
         Self::default()
     }
 
+    /// The same with other places for lines and for those of errors.
+    #[doc(hidden)]
+    pub fn writing_to(lines: Writer, errors: Writer) -> Self {
+        Self { lines: Mutex::default(), to: To::Writers { lines, errors } }
+    }
+
     fn write(&self, level: &str, at: SystemTime, text: &str) {
         let mut lines = lock(&self.lines);
         lines.append(level, at, text);
         if lines.pending.len() >= WRITE_AT {
-            lines.flush();
+            self.to.write(&mut lines.pending);
+        }
+    }
+}
+
+impl To {
+    fn write(&self, pending: &mut Vec<u8>) {
+        match self {
+            Self::Standard => {
+                let mut stdout = io::stdout().lock();
+                let _ = stdout.write_all(pending).and_then(|()| stdout.flush());
+                pending.clear();
+            }
+            // The log's own thread waits for room: what comes meanwhile is counted as dropped.
+            Self::Writers { lines, .. } if !pending.is_empty() => drop(lines.push(std::mem::take(pending))),
+            Self::Writers { .. } => {}
+        }
+    }
+
+    fn write_error(&self, line: Vec<u8>) {
+        match self {
+            Self::Standard => drop(io::stderr().lock().write_all(&line)),
+            Self::Writers { errors, .. } => errors.put(line),
         }
     }
 }
@@ -130,13 +173,6 @@ impl Lines {
         self.pending.extend_from_slice(text.as_bytes());
         self.pending.push(b'\n');
     }
-
-    /// A log that can't be written is no reason to stop serving.
-    fn flush(&mut self) {
-        let mut stdout = io::stdout().lock();
-        let _ = stdout.write_all(&self.pending).and_then(|()| stdout.flush());
-        self.pending.clear();
-    }
 }
 
 impl Logger for StdLogger {
@@ -155,11 +191,17 @@ impl Logger for StdLogger {
     fn error(&self, at: SystemTime, text: &str) {
         let mut line = Lines::default();
         line.append("ERROR", at, text);
-        let _ = io::stderr().lock().write_all(&line.pending);
+        self.to.write_error(line.pending);
     }
 
     fn flush(&self) {
-        lock(&self.lines).flush();
+        self.to.write(&mut lock(&self.lines).pending);
+    }
+
+    fn closing(&self) {
+        if let To::Writers { lines, .. } = &self.to {
+            lines.widen();
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! The program `smtpmock`: arguments to settings to a server, signals, exit code.
 
 mod cli;
+mod interrupts;
 mod lifetime;
 mod outcome;
-mod output;
 mod ready;
 mod teller;
 
 use std::env;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,22 +19,13 @@ use cli::Action;
 const FILE_LIMIT: u64 = 64 << 20;
 
 fn main() -> ExitCode {
-    let outcome = cli::parse(env::args_os().skip(1), |name| env::var_os(name), read_file).and_then(
-        |action| match action {
-            Action::Print(text) => {
-                // Whoever closed the pipe has read enough.
-                let _ = io::stdout().write_all(text.as_bytes());
-                Ok(ExitCode::SUCCESS)
-            }
-            Action::Tell(report, reporting) => outcome::tell(&report, &reporting),
-            Action::Run(settings) => lifetime::run(*settings),
-        },
-    );
-    outcome.unwrap_or_else(|failure| {
-        // Without a standard error there is nobody to tell but the exit code.
-        let _ = writeln!(io::stderr(), "{failure}");
-        failure.exit_code()
-    })
+    let action = cli::parse(env::args_os().skip(1), |name| env::var_os(name), read_file);
+    let ended = action.and_then(|action| match action {
+        Action::Print(text) => outcome::print(&text),
+        Action::Tell(report, reporting, claims) => outcome::tell(&report, &reporting, &claims),
+        Action::Run(settings) => Ok(lifetime::run(*settings)),
+    });
+    ended.unwrap_or_else(|failure| outcome::show(&failure))
 }
 
 /// A file of settings, or a report.

@@ -1,11 +1,11 @@
 //! A bounded queue from the reactors to a thread that writes. What is queued is taken in batches, and the
 //! writer is woken once per batch: waking a thread costs more than most messages do.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::lock::lock;
+use crate::output::{Pulse, Reading};
 
 /// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
 /// saves a wake-up per message.
@@ -17,15 +17,18 @@ pub(crate) struct Outbox<T> {
     queue: Mutex<Queue<T>>,
     filled: Condvar,
     emptied: Condvar,
-    limit: usize,
-    /// Pieces of work the writer has done: as long as this moves, patience begins anew.
-    progress: AtomicU64,
+    /// What the writer has done: as long as this moves, patience begins anew.
+    pulse: Arc<Pulse>,
 }
 
 #[derive(Debug)]
 struct Queue<T> {
     items: Vec<T>,
     weight: usize,
+    /// Items are taken until their weight reaches it.
+    limit: usize,
+    /// The writer is to be woken without an item.
+    is_nudged: bool,
     /// Items that found the queue full since the last batch.
     dropped: u64,
     writer: Writer,
@@ -41,6 +44,12 @@ enum Writer {
     Gone,
 }
 
+impl<T> Queue<T> {
+    fn has_room(&self) -> bool {
+        self.weight < self.limit && self.writer != Writer::Gone
+    }
+}
+
 /// What the writer is given.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
@@ -53,20 +62,26 @@ pub(crate) struct Batch<T> {
 impl<T> Outbox<T> {
     /// A queue that takes items until their weight reaches `limit`.
     pub(crate) fn new(limit: usize) -> Self {
-        let queue = Queue { items: Vec::new(), weight: 0, dropped: 0, writer: Writer::Awake };
-        Self {
-            queue: Mutex::new(queue),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
+        Self::with_pulse(limit, Arc::default())
+    }
+
+    /// The same for a writer whose output shows itself whether it moves.
+    pub(crate) fn with_pulse(limit: usize, pulse: Arc<Pulse>) -> Self {
+        let queue = Queue {
+            items: Vec::new(),
+            weight: 0,
             limit,
-            progress: AtomicU64::new(0),
-        }
+            is_nudged: false,
+            dropped: 0,
+            writer: Writer::Awake,
+        };
+        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), pulse }
     }
 
     /// Queues all of `items`, or when the queue is full drops and counts them. Never blocks.
     pub(crate) fn offer(&self, items: &mut Vec<T>, weight: usize) {
         let mut queue = self.lock();
-        if queue.weight >= self.limit || queue.writer == Writer::Gone {
+        if !queue.has_room() {
             queue.dropped += items.len() as u64;
             items.clear();
         } else {
@@ -76,12 +91,25 @@ impl<T> Outbox<T> {
         self.wake(queue);
     }
 
+    /// Queues `item` if there is room for it. Never blocks.
+    pub(crate) fn try_push(&self, item: T, weight: usize) -> bool {
+        self.insert(self.lock(), item, weight)
+    }
+
     /// Queues `item`, waiting for room as long as the writer makes progress within each `patience`. False when
     /// there was none: the item is lost.
     pub(crate) fn push(&self, item: T, weight: usize, patience: Duration) -> bool {
-        let is_full = |queue: &mut Queue<T>| queue.weight >= self.limit && queue.writer != Writer::Gone;
-        let mut queue = self.wait_while(patience, is_full);
-        if queue.weight >= self.limit || queue.writer == Writer::Gone {
+        let is_full = |queue: &mut Queue<T>| !queue.has_room() && queue.writer != Writer::Gone;
+        let mut queue = self.lock();
+        if is_full(&mut queue) {
+            drop(queue);
+            queue = self.wait_while(self.reading(), patience, patience, is_full);
+        }
+        self.insert(queue, item, weight)
+    }
+
+    fn insert(&self, mut queue: MutexGuard<'_, Queue<T>>, item: T, weight: usize) -> bool {
+        if !queue.has_room() {
             return false;
         }
         queue.items.push(item);
@@ -100,32 +128,56 @@ impl<T> Outbox<T> {
         self.filled.notify_all();
     }
 
+    /// Has room for everything from now on: those who wait for it have something left to say, and nothing follows.
+    pub(crate) fn widen(&self) {
+        self.lock().limit = usize::MAX;
+        self.emptied.notify_all();
+    }
+
+    /// Gives the writer an empty batch, though nothing was queued.
+    pub(crate) fn nudge(&self) {
+        let mut queue = self.lock();
+        queue.is_nudged = true;
+        self.wake(queue);
+    }
+
     /// The writer has done something: it is slow, but not stuck.
     pub(crate) fn note_progress(&self) {
-        // Only the writer writes it.
-        self.progress.store(self.progress.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.pulse.note(1);
+    }
+
+    /// How far the writer is.
+    pub(crate) fn reading(&self) -> Reading {
+        self.pulse.read()
     }
 
     /// Waits for the writer to leave as long as it makes progress within each `patience`. False when it is
     /// still there.
     pub(crate) fn wait_until_gone(&self, patience: Duration) -> bool {
-        self.wait_while(patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
+        self.wait_until_gone_since(self.reading(), patience, patience)
+    }
+
+    /// The same, where some patience was spent since a reading: at first only so much of it is `left`.
+    pub(crate) fn wait_until_gone_since(&self, before: Reading, left: Duration, patience: Duration) -> bool {
+        self.wait_while(before, left, patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
     }
 
     fn wait_while(
         &self,
+        mut before: Reading,
+        mut left: Duration,
         patience: Duration,
         mut condition: impl FnMut(&mut Queue<T>) -> bool,
     ) -> MutexGuard<'_, Queue<T>> {
         let mut queue = self.lock();
         loop {
-            let before = self.progress.load(Ordering::Relaxed);
-            let waited = self.emptied.wait_timeout_while(queue, patience, &mut condition);
+            let waited = self.emptied.wait_timeout_while(queue, left, &mut condition);
             let (waited, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if !timeout.timed_out() || self.progress.load(Ordering::Relaxed) == before {
+            let now = if timeout.timed_out() { self.reading() } else { before };
+            if now == before {
                 return waited;
             }
-            queue = waited;
+            (before, left, queue) = (now, patience, waited);
         }
     }
 
@@ -170,7 +222,7 @@ impl<T> Outbox<T> {
     /// Waits for items. False when there will be none.
     fn sleep(&self) -> bool {
         let mut queue = self.lock();
-        while queue.items.is_empty() && queue.dropped == 0 {
+        while queue.items.is_empty() && queue.dropped == 0 && !std::mem::take(&mut queue.is_nudged) {
             if matches!(queue.writer, Writer::Leaving | Writer::Gone) {
                 return false;
             }

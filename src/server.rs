@@ -16,11 +16,13 @@ use crate::error::{StartError, WaitError};
 use crate::failure::{FailureReport, ServerFailure};
 use crate::journal::{Event, Journal};
 use crate::lock::lock;
+use crate::logger::SharedLogger;
 use crate::memory::Budget;
 use crate::message::Message;
 use crate::net::census::Census;
 use crate::net::clock::wall_time;
 use crate::net::shard::{Context, Control, Ending, Shard};
+use crate::output::{Output, Place};
 use crate::records::Records;
 use crate::stats::Stats;
 use crate::store::Store;
@@ -79,7 +81,12 @@ enum Life {
 #[derive(Default)]
 struct Threads {
     shards: Vec<Shard>,
-    log_thread: Option<JoinHandle<()>>,
+    log: Option<LogThread>,
+}
+
+struct LogThread {
+    logger: SharedLogger,
+    handle: JoinHandle<()>,
 }
 
 impl Server {
@@ -88,17 +95,26 @@ impl Server {
     /// # Errors
     /// A setting has a value it can't have, an address can't be listened on, or the system refuses
     /// sockets, threads or the capture file. Nothing is left listening then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, None)
+    }
+
+    /// The same with a capture that is open already.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    #[doc(hidden)]
     #[expect(
         clippy::needless_pass_by_value,
         reason = "settings are made for one server: start(Config::default())"
     )]
-    pub fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start_with(config: Config, capture: Option<Output>) -> Result<Self, StartError> {
         config.validate()?;
         let (addresses, sockets) =
             crate::net::bind(&config.listen_addresses()?, config.shards, config.backlog)?;
         let failure = Arc::<FailureReport>::default();
-        let capture = start_capture(&config, &failure)?;
-        let (journal, log_thread) = start_journal(&config)?.unzip();
+        let capture = start_capture(&config, capture, &failure)?;
+        let (journal, log) = start_journal(&config)?.unzip();
         let store = config
             .keep_records
             .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
@@ -111,7 +127,7 @@ impl Server {
             capture,
             failure,
             controls: Vec::new(),
-            life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log_thread })),
+            life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log })),
             behaviour,
             totals: Totals::new(),
         };
@@ -320,6 +336,21 @@ impl Server {
         outcome
     }
 
+    /// Has a stop that goes on end at once, and does not wait for it.
+    #[doc(hidden)]
+    pub fn hasten_stop(&self) {
+        self.controls.iter().for_each(|control| control.stop(Duration::ZERO));
+    }
+
+    /// Has the file of [`Config::capture`] opened again by its name, for appending: renamed before, it is complete,
+    /// and the records that follow go to a new one. Standard output, pipes and devices stay as they are. A file that
+    /// can't be opened is a [failure](Self::failure).
+    pub fn reopen_capture(&self) {
+        if let Some(capture) = &self.capture {
+            capture.reopen();
+        }
+    }
+
     fn join(&self, threads: Threads) -> StopOutcome {
         let mut outcome = StopOutcome::Graceful;
         for shard in threads.shards {
@@ -338,9 +369,12 @@ impl Server {
         if let Some(failure) = self.failure.get() {
             self.log(Event::Failed(failure.to_string()));
         }
-        if let (Some(journal), Some(thread)) = (&self.journal, threads.log_thread) {
+        if let (Some(journal), Some(LogThread { logger, handle })) = (&self.journal, threads.log) {
+            logger.closing();
             journal.close();
-            let _ = thread.join();
+            if journal.finish() {
+                let _ = handle.join();
+            }
         }
         outcome
     }
@@ -377,16 +411,23 @@ fn behaviour(config: &Config) -> Result<Behaviour, StartError> {
     Ok(Behaviour { policy: Arc::new(policy), state, retries })
 }
 
-fn start_capture(config: &Config, failure: &Arc<FailureReport>) -> Result<Option<Capture>, StartError> {
+fn start_capture(
+    config: &Config,
+    open: Option<Output>,
+    failure: &Arc<FailureReport>,
+) -> Result<Option<Capture>, StartError> {
     let Some(path) = &config.capture else { return Ok(None) };
-    let started = Capture::start(path, Arc::clone(failure));
+    let output = open.map_or_else(|| Output::open(Place::new("the capture", path)), Ok);
+    let started = output.and_then(|output| Capture::start(output, Arc::clone(failure)));
     started.map(Some).map_err(|error| StartError::Capture(path.clone(), error))
 }
 
-fn start_journal(config: &Config) -> Result<Option<(Journal, JoinHandle<()>)>, StartError> {
+fn start_journal(config: &Config) -> Result<Option<(Journal, LogThread)>, StartError> {
     let Some(logger) = &config.logger else {
         return Ok(None);
     };
     let started = Journal::start(logger.clone());
-    started.map(Some).map_err(|error| StartError::System("starting the log thread", error))
+    started
+        .map(|(journal, handle)| Some((journal, LogThread { logger: logger.clone(), handle })))
+        .map_err(|error| StartError::System("starting the log thread", error))
 }

@@ -1,6 +1,6 @@
 //! What is told of a run: progress, interval logs, reports and verdicts.
 //!
-//! All of it on a thread of its own: an output that nobody reads holds up no signal.
+//! All of it is made on a thread of its own, and written by those of the outputs.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -8,70 +8,108 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use smtpmock::Server;
+use smtpmock::output::{self, Gathered, Opening, PATIENCE, Progress, Streams, Writer};
 use smtpmock::report::hlog::IntervalLog;
 use smtpmock::report::{self, Report};
 use smtpmock::stats::Stats;
 
 use crate::cli::Reporting;
-use crate::outcome::{Reports, Told, print_report};
-use crate::output::{Output, Place, Progress};
+use crate::cli::outputs::INTERVAL_LOG;
+use crate::outcome::Reports;
 
 /// Progress and interval logs are told of at the full seconds of the server's clock.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// What came of telling.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// All that was expected.
+    pub(crate) is_kept: bool,
+    /// A line for each output that lacks something.
+    pub(crate) lost: Vec<String>,
+}
+
 enum Order {
     /// The report so far.
     Report,
+    /// The files that are written to all the time are to be opened again.
+    Reopen,
     /// The server has stopped: all the rest.
     Finish,
 }
 
 /// The thread that tells.
 pub(crate) struct Teller {
-    orders: Sender<Order>,
+    orders: Orders,
     thread: JoinHandle<Told>,
 }
 
+/// What can be asked of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders(Sender<Order>);
+
+impl Orders {
+    /// Asks for the report so far.
+    pub(crate) fn report(&self) {
+        // Only fails when all has been told.
+        let _ = self.0.send(Order::Report);
+    }
+
+    /// Has files opened again by their names.
+    pub(crate) fn reopen(&self) {
+        let _ = self.0.send(Order::Reopen);
+    }
+}
+
 impl Teller {
-    /// Creates the files, and begins. What then can't be told is told to `on_failure`.
+    /// Empties the outputs, and begins. An interval log that can't be written any more is told to `on_failure`.
     ///
     /// # Errors
-    /// A file can't be created, or the system gives no thread.
+    /// An output can't be emptied, or the system gives no thread.
     pub(crate) fn start(
         server: Arc<Server>,
         reporting: &Reporting,
         settings: Vec<(String, String)>,
-        on_failure: impl Fn(String) + Send + 'static,
+        outputs: Outputs<'_>,
+        on_failure: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, String> {
-        let story = Story::begin(server, reporting, settings)?;
+        let story = Story::begin(server, reporting, settings, outputs, on_failure)?;
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("smtpmock-teller".into())
-            .spawn(move || story.tell(&received, on_failure))
-            .map_err(|error| format!("starting the thread for reports: {error}"))?;
-        Ok(Self { orders, thread })
+            .spawn(move || story.tell(&received))
+            .map_err(|error| format!("can't start the thread for reports: {error}"))?;
+        Ok(Self { orders: Orders(orders), thread })
     }
 
-    /// Asks for the report so far.
-    pub(crate) fn asker(&self) -> impl Fn() + use<> {
-        let orders = self.orders.clone();
-        // Only fails when all has been told.
-        move || drop(orders.send(Order::Report))
+    pub(crate) fn orders(&self) -> Orders {
+        self.orders.clone()
     }
 
-    /// Tells the rest, of a server that has stopped.
+    /// Tells the rest, of a server that has stopped, and waits until it is written.
     pub(crate) fn finish(self) -> Told {
-        let _ = self.orders.send(Order::Finish);
-        self.thread.join().unwrap_or_else(|_| Err("the thread for reports failed".to_owned()))
+        let _ = self.orders.0.send(Order::Finish);
+        let failed = |_| Told { is_kept: false, lost: vec!["the thread for reports failed".to_owned()] };
+        self.thread.join().unwrap_or_else(failed)
     }
+}
+
+/// Where it is told.
+pub(crate) struct Outputs<'o> {
+    pub(crate) opening: &'o mut Opening,
+    pub(crate) streams: Streams,
+    /// Where reports on demand go.
+    pub(crate) text: Writer,
 }
 
 /// What is told, and how far.
 struct Story {
     server: Arc<Server>,
     settings: Vec<(String, String)>,
+    streams: Streams,
+    text: Writer,
     reports: Reports,
-    interval_log: Option<(IntervalLog<Output>, Place)>,
+    interval_log: Option<(IntervalLog<Gathered>, Writer)>,
     progress: Option<Progress>,
     /// Up to where the intervals were told.
     told: Stats,
@@ -84,38 +122,38 @@ impl Story {
         server: Arc<Server>,
         reporting: &Reporting,
         settings: Vec<(String, String)>,
+        outputs: Outputs<'_>,
+        on_failure: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, String> {
+        let Outputs { opening, streams, text } = outputs;
         let told = server.stats();
-        let log = reporting.interval_log.as_deref().map(|path| Output::create("the interval log", path));
-        let log = log.transpose()?;
-        let started_at = told.started_at.unwrap_or(SystemTime::UNIX_EPOCH);
-        let begin_log = |output: Output| {
-            let place = output.place.clone();
-            let log = IntervalLog::new(output, started_at).map_err(|error| place.error(&error))?;
-            Ok::<_, String>((log, place))
+        let log = opening.take(INTERVAL_LOG).map(|output| Writer::start(output, on_failure)).transpose()?;
+        let begin_log = |writer: Writer| {
+            let log = IntervalLog::new(Gathered::new(writer.clone()), start(&told));
+            log.map(|log| (log, writer)).map_err(|error| format!("can't begin {INTERVAL_LOG}: {error}"))
         };
         Ok(Self {
             settings,
-            reports: Reports::create(reporting)?,
+            reports: Reports::start(reporting, opening, &streams)?,
             interval_log: log.map(begin_log).transpose()?,
-            progress: reporting.progress.then(Progress::new),
+            progress: reporting.progress.then(|| Progress::new(streams.err.clone())),
             now: told.ends,
+            streams,
+            text,
             told,
             server,
         })
     }
 
-    fn tell(mut self, orders: &Receiver<Order>, on_failure: impl Fn(String)) -> Told {
+    fn tell(mut self, orders: &Receiver<Order>) -> Told {
         loop {
-            let told = match self.next(orders) {
-                Ok(Order::Report) => self.print_report_so_far(),
+            match self.next(orders) {
+                Ok(Order::Report) => self.report_so_far(),
+                Ok(Order::Reopen) => self.reopen(),
                 Err(RecvTimeoutError::Timeout) => self.tell_interval(),
                 Ok(Order::Finish) => return self.finish(),
                 // The start failed behind the teller's own: there is no run to tell of.
-                Err(RecvTimeoutError::Disconnected) => return Ok(true),
-            };
-            if let Err(why) = told {
-                on_failure(why);
+                Err(RecvTimeoutError::Disconnected) => return Told::default(),
             }
         }
     }
@@ -139,41 +177,55 @@ impl Story {
         stats
     }
 
-    fn tell_interval(&mut self) -> Result<(), String> {
+    fn tell_interval(&mut self) {
         let stats = self.look();
-        if !self.tells_intervals() {
-            // What nobody is told need not be worked out.
-            self.told = stats;
-            return Ok(());
-        }
-        let difference = stats.since(&self.told);
-        if let Some(progress) = &self.progress {
-            progress.show(&report::progress(&difference, &stats));
-        }
-        if let Some((mut log, place)) = self.interval_log.take() {
-            log.write(&difference).map_err(|error| place.error(&error))?;
-            // After a failure there is nothing more to write to.
-            self.interval_log = Some((log, place));
+        if self.tells_intervals() {
+            let difference = stats.since(&self.told);
+            if let Some(progress) = &self.progress {
+                progress.show(&report::progress(&difference, &stats));
+            }
+            if let Some((log, writer)) = &mut self.interval_log
+                && let Err(error) = log.write(&difference)
+            {
+                writer.fail(&error);
+            }
         }
         self.told = stats;
-        Ok(())
     }
 
-    fn print_report_so_far(&mut self) -> Result<(), String> {
+    /// A new file gets a head of its own.
+    fn reopen(&mut self) {
+        let mut head = Vec::new();
+        if let Some((_, writer)) = &self.interval_log
+            && IntervalLog::new(&mut head, start(&self.told)).is_ok()
+        {
+            writer.reopen(head);
+        }
+        self.reports.writers().for_each(|writer| writer.reopen([]));
+    }
+
+    fn report_so_far(&mut self) {
         let stats = self.look();
         if let Some(progress) = &self.progress {
             progress.end();
         }
-        print_report(&Report::new(&stats).settings(self.settings.clone()))
+        self.text.put(Report::new(&stats).settings(self.settings.clone()).text());
     }
 
     /// As much as can be told, whatever of it can not.
     fn finish(mut self) -> Told {
-        let last_interval = self.tell_interval();
+        self.tell_interval();
         if let Some(progress) = &self.progress {
             progress.end();
         }
-        let told = self.reports.tell(Report::new(&self.told).settings(self.settings));
-        last_interval.and(told)
+        let is_kept = self.reports.tell(Report::new(&self.told).settings(self.settings));
+        let log = self.interval_log.iter().map(|(_, writer)| writer);
+        let lost =
+            output::finish(self.reports.writers().chain(log).chain(self.streams.out_alone()), PATIENCE);
+        Told { is_kept, lost }
     }
+}
+
+fn start(stats: &Stats) -> SystemTime {
+    stats.started_at.unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
-use smtpmock::{CaptureContent, Config, StdLogger};
+use smtpmock::{CaptureContent, Config};
 
 use super::flag::{Flag, one_of, reading};
 use super::values::{self, Expected, Span};
@@ -29,6 +29,7 @@ pub(super) struct Options {
     pub(super) ready: bool,
     pub(super) ready_file: Option<PathBuf>,
     pub(super) print_config: bool,
+    pub(super) logs: bool,
     pub(super) reporting: Reporting,
     pub(super) exit_after: Vec<Limit>,
     /// Reports to be added up, in place of a run.
@@ -47,9 +48,6 @@ pub(super) const MERGE_REPORTS: &str = "merge-reports";
 
 /// The flag that prints the report.
 pub(super) const REPORT: &str = "report";
-
-/// The flags that say what is written, and where.
-pub(super) const OUTPUTS: &[&str] = &[REPORT, "capture", "report-json", "report-html", "hlog", "ready-file"];
 
 /// The flags that need no server: all that can be typed beside [`MERGE_REPORTS`].
 pub(super) const OF_REPORTS: &[&str] =
@@ -315,11 +313,8 @@ fn program() -> Vec<Flag> {
     vec![
         Flag::switch(
             "log",
-            "Log what happens to standard output, errors to standard error",
-            |options, on| match on {
-                true => options.with(|config| config.logger(StdLogger::new())),
-                false => options,
-            },
+            "Log what happens to standard output, errors to standard error; all of it there beside JSON on -",
+            |options, logs| Options { logs, ..options },
         ),
         Flag::switch(
             "ready",

@@ -103,12 +103,16 @@ Other spellings:
 
 Signals:
   SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout, then end with code 0.
-  A second one ends the program at once, with code 128 + its number.
-  SIGUSR1: print the report so far to standard output, and go on.
+  A second one ends the program at once, with code 128 + its number; of the same kind it counts
+  300 ms after the first.
+  SIGUSR1: print the report so far to standard output, and go on. To standard error where
+  standard output has JSON, a page or an interval log.
+  SIGUSR2: open the files of outputs again by their names, which were renamed before.
 
 Exit codes:
   0  ended by a signal or --exit-after, or --help, --version
-  1  could not start, or failed later           2  wrong flag or value
+  1  could not start, failed later, or an output was lost
+  2  wrong flag or value, or two outputs in one file
   10  something --expect asks for is not kept   128 + N  ended by a second signal
 
 Examples:

@@ -1,41 +1,56 @@
-//! Where outputs go: each needs a place of its own.
+//! What is written and what is read, each with the flag that names it: no two may be one file.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
-use super::flags::{OUTPUTS, REPORT};
+use smtpmock::output::Claims;
+
+use super::flags::{CONFIG, MERGE_REPORTS, REPORT};
 use super::goflags::Given;
-use super::{Failure, typed_as, values};
+use super::values;
 
-const STANDARD_OUTPUT: &str = "-";
+/// What the outputs are called, and the flags that name their files.
+pub(crate) const CAPTURE: &str = "the capture";
+pub(crate) const JSON_REPORT: &str = "the JSON report";
+pub(crate) const HTML_REPORT: &str = "the HTML report";
+pub(crate) const INTERVAL_LOG: &str = "the interval log";
+pub(super) const OUTPUTS: &[(&str, &str)] = &[
+    ("capture", CAPTURE),
+    ("report-json", JSON_REPORT),
+    ("report-html", HTML_REPORT),
+    ("hlog", INTERVAL_LOG),
+];
 
-/// Of two outputs in one file the last would overwrite the other, and on standard output they would mix.
-pub(super) fn check(given: &[Given]) -> Result<(), Failure> {
-    let outputs = OUTPUTS.iter().filter_map(|&kebab| Some((kebab, place(kebab, given)?)));
-    let mut told: Vec<(&str, &OsStr)> = Vec::new();
-    for (kebab, own) in outputs {
-        if let Some((other, _)) = told.iter().find(|(_, place)| *place == own) {
-            return Err(collision(own, &typed_as(kebab, given), &typed_as(other, given)));
+/// The flags that put text on standard output.
+pub(super) const TEXTS: &[&str] = &[REPORT, LOG];
+const LOG: &str = "log";
+
+/// Those that name files which are read, or made anew.
+pub(super) const INPUTS: &[&str] = &[CONFIG, MERGE_REPORTS, "ready-file"];
+
+/// All files of a command line.
+pub(super) fn claims(given: &[Given]) -> Claims {
+    let mut claims = Claims::default();
+    let last = |kebab: &str| given.iter().rfind(|given| given.kebab == kebab);
+    for &(kebab, what) in OUTPUTS {
+        if let Some(given) = last(kebab).filter(|given| !given.value.is_empty()) {
+            claims.output(&given.typed, what, Path::new(&given.value));
         }
-        told.push((kebab, own));
     }
-    Ok(())
-}
-
-/// Where the last of this flag has its output go; `None` where it asks for none.
-fn place<'g>(kebab: &str, given: &'g [Given]) -> Option<&'g OsStr> {
-    let value = given.iter().rfind(|given| given.kebab == kebab)?.value.as_os_str();
-    match kebab {
-        REPORT => values::boolean(value).is_ok_and(|on| on).then_some(OsStr::new(STANDARD_OUTPUT)),
-        _ => Some(value).filter(|value| !value.is_empty()),
-    }
-}
-
-fn collision(place: &OsStr, typed: &str, other: &str) -> Failure {
-    let place = place.to_string_lossy();
-    Failure::Usage(match &*place {
-        STANDARD_OUTPUT => {
-            format!("{typed} and {other} both write to standard output: expected a file for {typed}")
+    for &kebab in TEXTS {
+        let is_on = |value: &OsStr| values::boolean(value).is_ok_and(|on| on);
+        // The log makes way for what is to be read by programs.
+        if let Some(given) = last(kebab).filter(|given| is_on(&given.value))
+            && (kebab != LOG || !claims.has_standard_output())
+        {
+            claims.text(&given.typed);
         }
-        file => format!("{typed} and {other} both write to {file:?}: expected a file for each"),
-    })
+    }
+    for &kebab in INPUTS {
+        let named = given.iter().filter(|given| given.kebab == kebab);
+        // Of those that may be repeated each counts, of the others the last.
+        let skipped = if kebab == MERGE_REPORTS { 0 } else { named.clone().count().saturating_sub(1) };
+        named.skip(skipped).for_each(|given| claims.input(&given.typed, Path::new(&given.value)));
+    }
+    claims
 }

@@ -14,8 +14,7 @@ use super::{Action, Failure, outputs, typed_as};
 /// they say of it is left aside.
 ///
 /// # Errors
-/// One of the flags that were typed is a server's, two outputs have the same place, or a report can't be read or
-/// added.
+/// One of the flags that were typed is a server's, or a report can't be read or added.
 pub(super) fn tell(
     options: Options,
     typed: &[Given],
@@ -24,7 +23,7 @@ pub(super) fn tell(
 ) -> Result<Action, Failure> {
     refuse_flags_of_servers(typed)?;
     let of_reports: Vec<Given> = given.iter().filter(|given| is_of_reports(given)).cloned().collect();
-    outputs::check(&of_reports)?;
+    let claims = outputs::claims(&of_reports);
     let Options { merged, mut reporting, .. } = options;
     let mut whole: Option<Report<'static>> = None;
     for path in &merged {
@@ -42,7 +41,7 @@ pub(super) fn tell(
     }
     reporting.text |= reporting.json.is_none() && reporting.html.is_none();
     let whole = whole.ok_or_else(|| Failure::Usage("there is no report to add up".to_owned()))?;
-    Ok(Action::Tell(Box::new(whole), reporting))
+    Ok(Action::Tell(Box::new(whole), reporting, claims))
 }
 
 fn is_of_reports(given: &Given) -> bool {

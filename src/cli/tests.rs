@@ -92,8 +92,6 @@ fn every_flag_sets_what_it_names() {
         (&["-records", "session"], base().records(smtpmock::smtp::RecordMode::Session)),
         (&["-msgSizeLimit", "1KiB"], base().message_size_limit(1024)),
         (&["-maxMessageMemory", "1KiB"], base().max_message_memory(1024)),
-        (&["-log"], base().logger(smtpmock::StdLogger::new())),
-        (&["-log=false"], base()),
     ];
     for (arguments, expected) in cases {
         assert_eq!(config(arguments), shown(expected), "{arguments:?}");

@@ -1,9 +1,15 @@
 //! Signals, exit codes, and what is written until the end.
 
 use std::fs;
+use std::process::Command;
+use std::thread;
+
+use smtpmock::signals::REPETITION;
 
 use crate::support::client::{Client, MESSAGE};
 use crate::support::program::start;
+use crate::support::server::is_refused;
+use crate::support::waiting::eventually;
 
 #[test]
 fn a_signal_stops_it_in_silence() {
@@ -49,6 +55,41 @@ fn a_second_signal_ends_it_at_once_and_the_capture_is_whole() {
     assert_eq!(ended.stderr, "");
     let captured = fs::read_to_string(&path).expect("a capture");
     assert_eq!(captured.lines().count(), 1, "{captured}");
+}
+
+#[test]
+fn a_signal_to_the_group_and_one_to_the_program_counted_as_two() {
+    let program = start(["--shutdown-timeout", "1h"]);
+    let client = Client::greeted(program.address());
+    let pid = program.pid();
+    let script = format!("kill -TERM {pid}; kill -TERM {pid}; kill -TERM {pid}");
+    assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success());
+    // Cut short, it would have heard 421 or nothing.
+    client.quit();
+    assert_eq!(program.ended().code(), Some(0));
+}
+
+#[test]
+fn the_same_signal_counts_again_after_a_while() {
+    let program = start(["--shutdown-timeout", "1h"]);
+    let mut client = Client::greeted(program.address());
+    program.signal("TERM");
+    // The first has no event to be seen by; the second counts so long after it.
+    thread::sleep(REPETITION * 4);
+    program.signal("TERM");
+    assert_eq!(program.ended().code(), Some(143));
+    assert!(client.reply().starts_with("421"));
+}
+
+#[test]
+fn a_signal_that_comes_when_a_limit_has_been_reached_is_a_first_one() {
+    let program = start(["--shutdown-timeout", "1h", "--exit-after", "1message"]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    eventually("the stop to begin", || is_refused(program.address()));
+    program.signal("TERM");
+    client.quit();
+    assert_eq!(program.ended().code(), Some(0));
 }
 
 /// More than any pipe holds.

@@ -9,6 +9,8 @@ mod flags;
 mod inputs;
 mod lifetime;
 mod output;
+mod outputs;
 mod readiness;
 mod replies;
 mod reports;
+mod stuck;

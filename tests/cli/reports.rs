@@ -109,7 +109,7 @@ fn the_json_report_goes_to_standard_output_too() {
 fn the_json_report_mixed_with_the_other_on_standard_output() {
     let ended = run(["--report", "--report-json=-", "--exit-after=10ms"]);
     assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
-    assert!(ended.complaint().contains("--report-json and --report both write to standard output: "));
+    assert!(ended.complaint().contains("--report and --report-json both write to standard output: "));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A program as a process of its own: waited for by what it writes, asked to end, looked at from outside.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
@@ -181,7 +181,17 @@ pub(crate) fn limited(descriptors: usize, command: &Command) -> Command {
     limited
 }
 
-fn signal(pid: u32, name: &str) {
+/// A pipe that takes nothing more as long as its reader is left alone.
+pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    // A pipe of another size would be filled more or less; with less in it than it takes a test would fail.
+    const SIZE: usize = 64 * 1024;
+    writer.write_all(&[b'.'; SIZE]).expect("room in an empty pipe");
+    (reader, writer)
+}
+
+/// Sends a signal by its name without SIG.
+pub(crate) fn signal(pid: u32, name: &str) {
     let script = format!("kill -{name} {pid}");
     assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success(), "{script}");
 }

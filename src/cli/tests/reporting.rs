@@ -31,17 +31,22 @@ fn flags_of_reports_set_what_they_name() {
 }
 
 #[test]
+fn a_log_is_asked_for_and_not() {
+    assert!(settings(&["-log"]).logs && !settings(&["--log", "--log=false"]).logs && !settings(&[]).logs);
+}
+
+#[test]
 fn reports_are_added_up_in_place_of_a_run() {
     let told =
         |arguments: &[&str]| parsed_beside(&[("a.json", &report(1)), ("b.json", &report(2))], arguments, &[]);
     match told(&["--merge-reports", "a.json", "-mergeReports=b.json", "--expect=messages == 0"]) {
-        Ok(Action::Tell(sum, reporting)) => {
+        Ok(Action::Tell(sum, reporting, _)) => {
             assert_eq!((sum.runs().len(), reporting.text, reporting.expectations.len()), (2, true, 1));
         }
         other => panic!("{other:?}"),
     }
     match told(&["--merge-reports=a.json", "--report-html=page"]) {
-        Ok(Action::Tell(_, reporting)) => assert!(!reporting.text && reporting.html.is_some()),
+        Ok(Action::Tell(_, reporting, _)) => assert!(!reporting.text && reporting.html.is_some()),
         other => panic!("{other:?}"),
     }
     for (second, reason) in [
@@ -131,31 +136,58 @@ fn a_server_in_variables_and_files_keeps_no_report_from_being_added_up() {
     let reports = [("a.json", &*report(1)), ("server.toml", "port = 2525\nreport-json = \"both\"\n")];
     let variables = [("SMTPMOCK_CAPTURE", "both"), ("SMTPMOCK_PROGRESS", "true")];
     let told = parsed_beside(&reports, &["--merge-reports=a.json", "--config=server.toml"], &variables);
-    assert!(matches!(told, Ok(Action::Tell(_, reporting)) if reporting.json == Some("both".into())));
+    assert!(matches!(told, Ok(Action::Tell(_, reporting, _)) if reporting.json == Some("both".into())));
 }
 
-#[test]
-fn two_outputs_in_one_place_overwrote_each_other_or_mixed() {
-    let text = usage(&["--report-json=run", "-reportHtml", "run"], &[]);
-    assert_eq!(text, "-reportHtml and --report-json both write to \"run\": expected a file for each");
-    usage(&["--hlog=x"], &[("SMTPMOCK_CAPTURE", "x")]);
-    let text = usage(&["-report", "--report-json=-"], &[]);
-    let reason = "--report-json and -report both write to standard output: expected a file for --report-json";
-    assert_eq!(text, reason);
-    usage(&["--capture=-"], &[("SMTPMOCK_REPORT", "1")]);
-    usage(&["--report-html=-", "--report-json=-"], &[]);
-    config(&["--report-json=run.json", "--report-html=run.html", "--capture=", "--hlog="]);
-    config(&["--report", "--report=false", "--report-json=-"]);
-    config(&["--report", "--report-json=run.json"]);
-}
-
-#[test]
-fn the_outputs_of_a_sum_have_places_of_their_own_too() {
-    let reports = [("a.json", &*report(1))];
-    for outputs in [["--report-json=x", "--report-html=x"], ["--report", "--report-html=-"]] {
-        let told = parsed_beside(&reports, &["--merge-reports=a.json", outputs[0], outputs[1]], &[]);
-        assert!(matches!(&told, Err(Failure::Usage(text)) if text.contains(" both write to ")), "{told:?}");
+/// The flags of a command line that name files or standard output, in the order in which they are compared.
+fn claims(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    match parsed_beside(&[("a.json", &report(1)), ("x", "")], arguments, environment) {
+        Ok(Action::Run(settings)) => format!("{:?}", settings.claims),
+        Ok(Action::Tell(_, _, claims)) => format!("{claims:?}"),
+        other => panic!("{arguments:?}: {other:?}"),
     }
+}
+
+#[test]
+fn every_file_is_claimed_by_the_flag_that_named_it_last() {
+    let wanted = |describe: fn(&mut Claims)| {
+        let mut claims = Claims::default();
+        describe(&mut claims);
+        format!("{claims:?}")
+    };
+    assert_eq!(
+        claims(
+            &[
+                "--capture=a",
+                "-capture",
+                "b",
+                "--hlog=",
+                "-report",
+                "--log=false",
+                "--config=x",
+                "--ready-file=r"
+            ],
+            &[("SMTPMOCK_REPORT_JSON", "j")],
+        ),
+        wanted(|claims| {
+            claims.output("-capture", "the capture", Path::new("b"));
+            claims.output("SMTPMOCK_REPORT_JSON", "the JSON report", Path::new("j"));
+            claims.text("-report");
+            claims.input("--config", Path::new("x"));
+            claims.input("--ready-file", Path::new("r"));
+        })
+    );
+    assert_eq!(
+        claims(&["--merge-reports=a.json", "--report-html=h"], &[]),
+        wanted(|claims| {
+            claims.output("--report-html", "the HTML report", Path::new("h"));
+            claims.input("--merge-reports", Path::new("a.json"));
+        })
+    );
+    // A log makes way for JSON.
+    let json = |claims: &mut Claims| claims.output("--capture", "the capture", Path::new("-"));
+    assert_eq!(claims(&["--log", "--capture=-"], &[]), wanted(json));
+    assert_eq!(claims(&["--log"], &[]), wanted(|claims| claims.text("--log")));
 }
 
 #[test]
@@ -223,7 +255,9 @@ fn expectations_of_flags_variables_and_files_add_up() {
 #[test]
 fn lists_of_flags_name_flags() {
     let table = flags::table();
-    for kebab in flags::OUTPUTS.iter().chain(flags::OF_REPORTS) {
+    let outputs = outputs::OUTPUTS.iter().map(|(kebab, _)| kebab);
+    let files = outputs.chain(outputs::TEXTS).chain(outputs::INPUTS);
+    for kebab in files.chain(flags::OF_REPORTS) {
         assert!(table.iter().any(|flag| flag.kebab == *kebab), "{kebab}");
     }
 }

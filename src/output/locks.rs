@@ -1,0 +1,45 @@
+//! Files that are written to by one process only.
+
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+/// Locks a file for as long as it is open. Only programs that lock it too notice, as those of this package do.
+///
+/// # Errors
+/// Another process, or another server of this one, has it locked; which, as far as the system tells.
+pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
+    match file.try_lock() {
+        // A file system without locks can't keep two apart; that is no reason not to write.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, metadata));
+            let holder = match holder {
+                Some(pid) if pid == std::process::id() => "another server of this process".to_owned(),
+                Some(pid) => format!("process {pid}{}", name(pid)),
+                None => "another process".to_owned(),
+            };
+            Err(io::Error::other(format!(
+                "{holder} has it locked and writes to it: expected a file that nothing else writes to"
+            )))
+        }
+    }
+}
+
+/// Who holds a lock by flock(2), in lines like `1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF` (proc_locks(5)).
+fn holder(locks: &str, metadata: &Metadata) -> Option<u32> {
+    // As Linux packs the numbers of a device.
+    let device = metadata.dev();
+    let (major, minor) = (device >> 8 & 0xfff | device >> 32 & !0xfff, device & 0xff | device >> 12 & !0xff);
+    let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+    locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find_map(|fields| match *fields {
+        [_, "FLOCK", _, _, pid, locked, ..] if locked == file => pid.parse().ok(),
+        _ => None,
+    })
+}
+
+/// " (smtpmock)"
+fn name(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    if name.is_empty() { name } else { format!(" ({})", name.trim_end()) }
+}

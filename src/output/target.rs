@@ -1,0 +1,274 @@
+//! One output, as the thread that writes to it has it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Seek, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
+use super::locks;
+use super::place::{Identity, Place, Target};
+use super::pulse::Pulse;
+use crate::lock::lock;
+
+/// A file is written to in pieces of so many bytes, each of which is progress.
+const PIECE: usize = 256 << 10;
+/// A pipe or terminal in such: a write of more would wait for its reader several times before it returns.
+const PIECE_OF_STREAM: usize = 4 << 10;
+
+/// Standard streams are written to by several threads: each in its turn, and whole.
+static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+
+/// An output that is open.
+#[derive(Debug)]
+pub struct Output {
+    pub(super) place: Place,
+    file: Arc<File>,
+    identity: Identity,
+    kind: Kind,
+    /// How long a regular file is at least: it holds what was written to it.
+    length: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Regular,
+    Pipe,
+    Other,
+}
+
+/// An output whose file may not be there yet.
+pub(super) enum Opened {
+    Output(Output),
+    /// A FIFO that nobody has open for reading.
+    Unread(Identity),
+}
+
+impl Output {
+    /// Opens a file, or standard output for `-`, waits for the reader of a FIFO, and locks it. What is in it stays.
+    ///
+    /// # Errors
+    /// It can't be opened, or another process writes to it.
+    pub fn open(place: Place) -> io::Result<Self> {
+        let path = match &place.target {
+            Target::StandardOutput => return Self::stream(place, io::stdout().as_fd()),
+            Target::StandardError => return Self::stream(place, io::stderr().as_fd()),
+            Target::Path(path) => path.clone(),
+        };
+        let file = open(&path, 0)?;
+        let output = Self::new(place, file)?;
+        output.lock()?;
+        Ok(output)
+    }
+
+    /// Standard output.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn standard_output() -> io::Result<Self> {
+        Self::open(Place::stream(Target::StandardOutput))
+    }
+
+    /// Standard error.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn standard_error() -> io::Result<Self> {
+        Self::open(Place::stream(Target::StandardError))
+    }
+
+    /// The same as [`open`](Self::open), but never waits, and locks nothing yet.
+    pub(super) fn try_open(place: Place) -> io::Result<Opened> {
+        let Target::Path(path) = &place.target else { return Self::open(place).map(Opened::Output) };
+        let opened = open(path, OFlags::NONBLOCK.bits().cast_signed());
+        let file = match (opened, fs::metadata(path)) {
+            (Ok(file), _) => file,
+            // ENXIO: nobody has it open for reading.
+            (Err(error), Ok(metadata))
+                if metadata.file_type().is_fifo()
+                    && error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) =>
+            {
+                return Ok(Opened::Unread(Identity::of(&metadata)));
+            }
+            (Err(error), _) => return Err(error),
+        };
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+        Self::new(place, file).map(Opened::Output)
+    }
+
+    fn stream(place: Place, stream: impl AsFd) -> io::Result<Self> {
+        Self::new(place, File::from(stream.as_fd().try_clone_to_owned()?))
+    }
+
+    fn new(place: Place, mut file: File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let kind = match metadata.file_type() {
+            kind if kind.is_file() => Kind::Regular,
+            kind if kind.is_fifo() => Kind::Pipe,
+            _ => Kind::Other,
+        };
+        let length = match (kind, &place.target) {
+            (Kind::Regular, Target::Path(_)) => metadata.len(),
+            // Behind what the shell, or whoever started this, has written.
+            (Kind::Regular, _) => file.stream_position()?,
+            _ => 0,
+        };
+        Ok(Self { place, file: Arc::new(file), identity: Identity::of(&metadata), kind, length })
+    }
+
+    /// Where it goes.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+
+    /// `None` where any number of outputs may go.
+    pub(super) fn to_compare(&self) -> io::Result<Option<Identity>> {
+        Ok(Identity::to_compare(&self.file.metadata()?))
+    }
+
+    /// Keeps others out of a file. Those who share a standard stream know of each other.
+    pub(super) fn lock(&self) -> io::Result<()> {
+        match (self.kind, &self.place.target) {
+            (Kind::Regular, Target::Path(_)) => locks::lock(&self.file, &self.file.metadata()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what a file held before. What others write to a standard stream stays.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn empty(&mut self) -> io::Result<()> {
+        if let (Kind::Regular, Target::Path(_)) = (self.kind, &self.place.target) {
+            self.file.set_len(0)?;
+            self.length = 0;
+        }
+        Ok(())
+    }
+
+    /// Has it watched for what its reader takes.
+    pub(crate) fn shown_by(&self, pulse: &Pulse) {
+        if self.kind == Kind::Pipe {
+            pulse.watch(&self.file);
+        }
+    }
+
+    /// Writes all of it, and notes every piece that has left.
+    ///
+    /// # Errors
+    /// Those of the system, and that a file lost what was written to it before.
+    pub(crate) fn write(&mut self, bytes: &[u8], pulse: &Pulse) -> io::Result<()> {
+        self.check_length()?;
+        let turn = match self.place.target {
+            Target::StandardOutput => Some(lock(&TURNS[0])),
+            Target::StandardError => Some(lock(&TURNS[1])),
+            Target::Path(_) => None,
+        };
+        let size = if self.kind == Kind::Regular { PIECE } else { PIECE_OF_STREAM };
+        for piece in bytes.chunks(size) {
+            self.write_piece(piece, pulse)?;
+        }
+        drop(turn);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn write_piece(&self, mut piece: &[u8], pulse: &Pulse) -> io::Result<()> {
+        while !piece.is_empty() {
+            match (&*self.file).write(piece) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    pulse.note(count as u64);
+                    piece = &piece[count..];
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Whoever shares a standard stream may have made it non-blocking.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_until_writable()?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_until_writable(&self) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a file still holds what was written to it.
+    fn check_length(&self) -> io::Result<()> {
+        if self.kind != Kind::Regular {
+            return Ok(());
+        }
+        let length = self.file.metadata()?.len();
+        if length < self.length {
+            let written = self.length;
+            return Err(io::Error::other(format!(
+                "it was truncated by something else: {length} bytes are left of {written}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether a file still holds what was written to it, and can be found by its name.
+    ///
+    /// # Errors
+    /// It can't.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.check_length()?;
+        let (Kind::Regular, Target::Path(path)) = (self.kind, &self.place.target) else { return Ok(()) };
+        match fs::metadata(path) {
+            Ok(metadata) if Identity::of(&metadata) == self.identity => Ok(()),
+            Ok(_) => Err(io::Error::other("something else replaced the file while it was written to")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(io::Error::other("something else removed the file while it was written to"))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a file again by its name, behind what is in it: it was renamed, and what comes now belongs into a new one.
+    /// True if that one is empty; nothing is done where the name has not changed hands.
+    ///
+    /// # Errors
+    /// It can't be opened, or another process writes to it.
+    pub(crate) fn reopen(&mut self) -> io::Result<bool> {
+        let (Kind::Regular, Target::Path(path)) = (self.kind, &self.place.target) else { return Ok(false) };
+        self.check_length()?;
+        if fs::metadata(path).is_ok_and(|metadata| Identity::of(&metadata) == self.identity) {
+            return Ok(false);
+        }
+        *self = Self::open(self.place.clone())?;
+        Ok(self.kind == Kind::Regular && self.length == 0)
+    }
+}
+
+/// Opens for appending, so that two who write to one file lose nothing, and changes nothing.
+fn open(path: &Path, flags: i32) -> io::Result<File> {
+    let opened = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path);
+    opened.map_err(|error| match path.parent() {
+        Some(folder) if error.kind() == ErrorKind::NotFound && is_missing(folder) => {
+            io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()))
+        }
+        _ => error,
+    })
+}
+
+fn is_missing(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && fs::metadata(folder).is_err()
+}
+
+/// The file of a path, as far as there is one.
+pub(super) fn identity_at(path: &Path) -> Option<Identity> {
+    fs::metadata(path).ok().as_ref().and_then(Identity::to_compare)
+}

@@ -1,0 +1,185 @@
+//! A thread that writes to one output. Those who have something to write queue it, and never wait for a reader.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::place::Place;
+use super::pulse::Pulse;
+use super::target::Output;
+use crate::lock::lock;
+use crate::outbox::{Batch, Outbox};
+
+/// Bytes that may wait to be written.
+const QUEUE_LIMIT: usize = 8 << 20;
+
+/// An output with its thread. Clones write to the same one.
+#[derive(Clone, Debug)]
+pub struct Writer(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    place: Place,
+    queue: Outbox<Vec<u8>>,
+    /// The first thing that went wrong.
+    failure: OnceLock<String>,
+    /// Its file is to be opened again, and to begin with this if it is empty.
+    reopening: Mutex<Option<Vec<u8>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Empties the output and starts its thread. The first thing that goes wrong there is given to `on_failure`, on
+    /// that thread; what is queued afterwards is lost.
+    ///
+    /// # Errors
+    /// It can't be emptied, or the system gives no thread.
+    pub fn start(mut output: Output, on_failure: impl Fn(&str) + Send + 'static) -> Result<Self, String> {
+        let place = output.place().clone();
+        output.empty().map_err(|error| place.error(&error))?;
+        let pulse = Arc::<Pulse>::default();
+        output.shown_by(&pulse);
+        let shared = Arc::new(Shared {
+            queue: Outbox::with_pulse(QUEUE_LIMIT, Arc::clone(&pulse)),
+            failure: OnceLock::new(),
+            reopening: Mutex::default(),
+            thread: Mutex::default(),
+            place,
+        });
+        let writing = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("smtpmock-output".into())
+            .spawn(move || writing.write_all(output, &pulse, on_failure))
+            .map_err(|error| shared.place.error(&no_thread(error)))?;
+        *lock(&shared.thread) = Some(thread);
+        Ok(Self(shared))
+    }
+
+    /// Queues `bytes`. Where the queue is full they are lost, and the output has failed.
+    pub fn put(&self, bytes: impl Into<Vec<u8>>) {
+        if !self.offer(bytes) {
+            self.0.fail("its reader did not keep up, and some was lost");
+        }
+    }
+
+    /// The same for what need not be seen: false where there is no room for it.
+    pub fn offer(&self, bytes: impl Into<Vec<u8>>) -> bool {
+        let bytes = bytes.into();
+        let weight = bytes.len();
+        self.0.queue.try_push(bytes, weight)
+    }
+
+    /// The same, and waits for room as long as it takes; false once it was given up. For threads that decide nothing.
+    pub fn push(&self, bytes: impl Into<Vec<u8>>) -> bool {
+        let bytes = bytes.into();
+        let weight = bytes.len();
+        self.0.queue.push(bytes, weight, Duration::MAX)
+    }
+
+    /// Those that wait for room find it from now on: what they have is all that comes.
+    pub fn widen(&self) {
+        self.0.queue.widen();
+    }
+
+    /// What was to be written can't be made.
+    pub fn fail(&self, error: &io::Error) {
+        self.0.fail(&error.to_string());
+    }
+
+    /// Has a file opened again by its name, for appending. A new one begins with `head`.
+    pub fn reopen(&self, head: impl Into<Vec<u8>>) {
+        *lock(&self.0.reopening) = Some(head.into());
+        self.0.queue.nudge();
+    }
+}
+
+/// Waits until all is written that was queued for these, each as long as its reader takes something within each
+/// `patience`; gives a line for each where something was lost.
+pub fn finish<'w>(writers: impl IntoIterator<Item = &'w Writer>, patience: Duration) -> Vec<String> {
+    let writers: Vec<_> = writers.into_iter().map(|writer| (writer, writer.0.queue.reading())).collect();
+    writers.iter().for_each(|(writer, _)| writer.0.queue.close());
+    // Who took nothing while another was waited for has had its time.
+    let mut left = patience;
+    let mut lost = Vec::new();
+    for (Writer(shared), before) in writers {
+        if !shared.queue.wait_until_gone_since(before, left, patience) {
+            left = Duration::ZERO;
+            shared.fail(&format!("its reader took nothing for {patience:?}"));
+            shared.queue.abandon();
+        } else if let Some(thread) = lock(&shared.thread).take() {
+            let _ = thread.join();
+        }
+        lost.extend(shared.failure.get().cloned());
+    }
+    lost
+}
+
+impl Shared {
+    fn fail(&self, reason: &str) {
+        // The first is the one to name.
+        let _ = self.failure.set(self.place.error(&reason));
+    }
+
+    fn write_all(&self, mut output: Output, pulse: &Pulse, on_failure: impl Fn(&str)) {
+        let mut is_broken = false;
+        let note = |result: io::Result<()>| {
+            if let Err(error) = &result {
+                self.fail(&error.to_string());
+                on_failure(&self.place.error(error));
+            }
+            result.is_err()
+        };
+        // After a failure the queue is emptied all the same: nobody is to wait for a full disk.
+        self.queue.write_all(|batch| {
+            if !is_broken {
+                is_broken = note(self.write_batch(&mut output, &batch, pulse));
+            }
+        });
+        if !is_broken {
+            note(output.check());
+        }
+    }
+
+    fn write_batch(&self, output: &mut Output, batch: &Batch<Vec<u8>>, pulse: &Pulse) -> io::Result<()> {
+        let reopening = lock(&self.reopening).take();
+        if let Some(head) = reopening
+            && output.reopen()?
+        {
+            output.write(&head, pulse)?;
+        }
+        batch.items.iter().try_for_each(|bytes| output.write(bytes, pulse))
+    }
+}
+
+/// What the system says that gives no thread to write to an output.
+#[expect(clippy::needless_pass_by_value, reason = "it maps an error to another")]
+pub(crate) fn no_thread(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("starting a thread for it: {error}"))
+}
+
+/// Something that is written in small pieces, queued when it is flushed.
+#[derive(Debug)]
+pub struct Gathered {
+    pending: Vec<u8>,
+    writer: Writer,
+}
+
+impl Gathered {
+    /// Nothing yet.
+    pub fn new(writer: Writer) -> Self {
+        Self { pending: Vec::new(), writer }
+    }
+}
+
+impl Write for Gathered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.put(std::mem::take(&mut self.pending));
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! Files that are written: never two in one, never half, never in silence.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::client::{Client, MESSAGE};
+use crate::support::process::{Ended, Process};
+use crate::support::program::{command, run, start, start_command};
+use crate::support::waiting::eventually;
+
+fn folder() -> (TempDir, impl Fn(&str) -> String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_owned();
+    (folder, move |name| path.join(name).display().to_string())
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).expect("readable")
+}
+
+/// The program in a shell, which can redirect and limit it: `$0` is the program, and these are its arguments.
+fn shell(script: &str, arguments: &[&str]) -> Command {
+    let program = command([""; 0]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(program.get_program()).args(arguments);
+    shell
+}
+
+/// Sends so many messages.
+fn send(program: &Process, count: usize) {
+    let mut client = Client::greeted(program.address());
+    (0..count).for_each(|_| client.deliver(MESSAGE));
+    client.quit();
+}
+
+/// How many whole records there are.
+fn records(path: &str) -> usize {
+    let captured = read(path);
+    let lines = captured.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record"));
+    lines.filter(|record| record["is_consistent"] == true).count()
+}
+
+/// It starts nothing, changes nothing in the file, and names both flags.
+fn refuses(arguments: &[&str], untouched: &str, flags: [&str; 2]) {
+    let before = read(untouched);
+    let ended = run(arguments);
+    assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{arguments:?}: {ended:?}");
+    for flag in flags {
+        assert!(ended.complaint().contains(flag), "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(read(untouched), before, "{arguments:?}");
+}
+
+#[test]
+fn two_outputs_in_one_file_by_whatever_name_destroyed_records_with_exit_code_0() {
+    let (_folder, path) = folder();
+    let (capture, link) = (path("s.jsonl"), path("link"));
+    fs::write(&capture, "of an earlier run\n").expect("writable");
+    symlink(&capture, &link).expect("a link");
+    for second in [&capture, &path("./s.jsonl"), &link] {
+        for flag in ["--report-json", "--report-html", "--hlog"] {
+            refuses(&["--capture", &capture, flag, second], &capture, ["--capture", flag]);
+        }
+    }
+    refuses(&["--capture", &capture, "--ready-file", &capture], &capture, ["--capture", "--ready-file"]);
+    let config = path("c.toml");
+    fs::write(&config, "records = \"message\"\n").expect("writable");
+    refuses(&["--config", &config, "--capture", &config], &config, ["--config", "--capture"]);
+}
+
+#[test]
+fn a_sum_is_not_written_over_what_it_is_made_of() {
+    let (_folder, path) = folder();
+    let report = path("r.json");
+    assert_eq!(run(["--exit-after=10ms", "--report-json", &report]).code(), Some(0));
+    refuses(
+        &["--merge-reports", &report, "--report-json", &report],
+        &report,
+        ["--merge-reports", "--report-json"],
+    );
+}
+
+#[test]
+fn standard_output_redirected_to_an_output_is_the_same_file() {
+    let (_folder, path) = folder();
+    let capture = path("s.jsonl");
+    for (flag, arguments) in [
+        ("--log", ["--log", "--capture"]),
+        ("--report", ["--report", "--capture"]),
+        ("--report-json", ["--report-json=-", "--capture"]),
+    ] {
+        let script = format!("exec \"$0\" \"$@\" > {capture}");
+        let ended = Ended::of(&mut shell(&script, &[arguments[0], arguments[1], &capture]));
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        assert!(ended.complaint().contains(flag) && ended.complaint().contains("--capture"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_second_server_with_the_same_capture_is_refused_and_the_first_keeps_all() {
+    let (_folder, path) = folder();
+    let capture = path("s.jsonl");
+    let arguments = ["--records=message", "--capture", &capture];
+    let first = start(arguments);
+    send(&first, 2);
+    let second = run(arguments);
+    assert_eq!(second.code(), Some(1), "{second:?}");
+    let complaint = second.complaint();
+    assert!(complaint.contains(&capture) && complaint.contains("has it locked"), "{complaint}");
+    if cfg!(target_os = "linux") {
+        assert!(complaint.contains(&format!("process {} (smtpmock)", first.pid())), "{complaint}");
+    }
+    send(&first, 2);
+    assert_eq!((first.stopped().code(), records(&capture)), (Some(0), 4));
+    // It is nobody's any more, and a run begins with an empty capture.
+    assert_eq!((start(arguments).stopped().code(), read(&capture).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_start_that_fails_empties_nothing() {
+    let (_folder, path) = folder();
+    let (capture, report) = (path("s.jsonl"), path("r.json"));
+    for file in [&capture, &report] {
+        fs::write(file, "of an earlier run\n").expect("writable");
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    assert_eq!(run(["--port", &port, "--capture", &capture, "--report-json", &report]).code(), Some(1));
+    assert_eq!([read(&capture), read(&report)], ["of an earlier run\n"; 2]);
+}
+
+#[test]
+fn any_number_of_outputs_may_be_thrown_away() {
+    let null = "/dev/null";
+    let arguments = ["--capture", null, "--report-json", null, "--hlog", null, "--exit-after=10ms"];
+    assert_eq!(run(arguments).code(), Some(0));
+}
+
+#[test]
+fn a_capture_that_was_truncated_or_removed_passed_as_whole() {
+    let (_folder, path) = folder();
+    let capture = path("s.jsonl");
+    let ended_after = |tamper: &dyn Fn()| {
+        let program = start(["--records=message", "--capture", &capture]);
+        send(&program, 2);
+        eventually("two records", || read(&capture).lines().count() == 2);
+        tamper();
+        let ended = program.stopped();
+        assert_eq!(ended.code(), Some(1), "{ended:?}");
+        ended.complaint().to_owned()
+    };
+    let complaint = ended_after(&|| fs::write(&capture, "").expect("writable"));
+    assert!(
+        complaint.contains("the capture is incomplete") && complaint.contains("truncated"),
+        "{complaint}"
+    );
+    let complaint = ended_after(&|| fs::remove_file(&capture).expect("a file"));
+    assert!(complaint.contains("the capture is incomplete") && complaint.contains("removed"), "{complaint}");
+    let complaint = ended_after(&|| {
+        fs::write(path("other"), "").expect("writable");
+        fs::rename(path("other"), &capture).expect("a file");
+    });
+    assert!(complaint.contains("the capture is incomplete") && complaint.contains("replaced"), "{complaint}");
+}
+
+#[test]
+fn a_capture_that_is_truncated_ends_the_run_with_the_next_record() {
+    let (_folder, path) = folder();
+    let capture = path("s.jsonl");
+    let program = start(["--records=message", "--capture", &capture]);
+    send(&program, 1);
+    eventually("a record", || read(&capture).lines().count() == 1);
+    fs::write(&capture, "").expect("writable");
+    send(&program, 1);
+    let ended = program.ended();
+    assert!(ended.code() == Some(1) && ended.complaint().contains("truncated"), "{ended:?}");
+}
+
+#[test]
+fn a_report_that_was_removed_before_it_was_written_passed_as_written() {
+    let (_folder, path) = folder();
+    let report = path("r.json");
+    let program = start(["--report-json", &report]);
+    fs::remove_file(&report).expect("it is created at the start");
+    let ended = program.stopped();
+    assert!(ended.code() == Some(1) && ended.complaint().contains("removed"), "{ended:?}");
+}
+
+#[test]
+fn renamed_outputs_are_opened_again_on_sigusr2_and_no_record_is_lost() {
+    let (_folder, path) = folder();
+    let (capture, log) = (path("s.jsonl"), path("run.hlog"));
+    let program = start(["--records=message", "--capture", &capture, "--hlog", &log]);
+    send(&program, 2);
+    eventually("two records", || read(&capture).lines().count() == 2);
+    for file in [&capture, &log] {
+        fs::rename(file, format!("{file}.1")).expect("a file");
+    }
+    // What comes between belongs to the old file.
+    send(&program, 3);
+    eventually("three more", || read(&path("s.jsonl.1")).lines().count() == 5);
+    program.signal("USR2");
+    eventually("new files", || Path::new(&capture).exists() && Path::new(&log).exists());
+    send(&program, 4);
+    let ended = program.stopped();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!((records(&path("s.jsonl.1")), records(&capture)), (5, 4));
+    assert!(read(&log).starts_with("#smtpmock "), "an interval log of its own: {}", read(&log));
+}
+
+#[test]
+fn a_limit_of_file_sizes_ended_it_without_a_word() {
+    let (_folder, path) = folder();
+    let capture = path("s.jsonl");
+    let script = "ulimit -f 8; trap '' TERM; exec \"$0\" \"$@\"";
+    let program =
+        Process::start(&mut shell(script, &["--ready", "--records=message", "--capture", &capture]));
+    let mut client = Client::greeted(program.address());
+    client.deliver(&("x".repeat(100_000) + "\r\n"));
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+    assert!(ended.complaint().contains("the capture is incomplete"), "{ended:?}");
+    assert!(ended.complaint().contains("File too large"), "{ended:?}");
+}
+
+#[test]
+fn a_full_disk_is_an_error_whatever_is_written_to_it() {
+    for arguments in
+        [&["--log"][..], &["--report"], &["--report-json=-"], &["--report-html=-"], &["--hlog=-"]]
+    {
+        let arguments = [arguments, &["--exit-after=10ms"]].concat();
+        let ended = Ended::of(&mut shell("exec \"$0\" \"$@\" > /dev/full", &arguments));
+        assert_eq!(ended.code(), Some(1), "{arguments:?}: {ended:?}");
+        assert!(ended.complaint().contains("to standard output: No space left"), "{arguments:?}: {ended:?}");
+    }
+    // Nobody would hear that it is ready.
+    let ended = Ended::of(&mut shell("exec \"$0\" \"$@\" > /dev/full", &["--ready"]));
+    assert!(
+        ended.code() == Some(1) && ended.complaint().contains("to standard output: No space"),
+        "{ended:?}"
+    );
+    // Of standard error only the exit code can tell.
+    let ended = Ended::of(&mut shell(
+        "exec \"$0\" \"$@\" 2> /dev/full",
+        &["--exit-after=10ms", "--expect=messages==0"],
+    ));
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
+}
+
+#[test]
+fn text_makes_way_for_json_on_standard_output() {
+    let program = start(["--log", "--capture=-", "--records=message"]);
+    send(&program, 1);
+    let ended = program.stopped();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
+    assert!(serde_json::from_str::<Value>(&ended.stdout).is_ok(), "{ended:?}");
+    assert!(ended.stderr.contains("INFO: ") && ended.stderr.contains("SMTP request: QUIT"), "{ended:?}");
+}
+
+#[test]
+fn a_report_on_demand_makes_way_for_json_on_standard_output() {
+    let mut program = start(["--report-json=-"]);
+    send(&program, 1);
+    program.signal("USR1");
+    program.wait_for_error("1 messages accepted");
+    let report: Value = serde_json::from_str(&program.stopped().stdout).expect("JSON and nothing else");
+    assert_eq!(report["metrics"]["messages"], 1);
+}
+
+#[test]
+fn what_was_written_to_a_redirected_standard_output_stays() {
+    let (_folder, path) = folder();
+    let file = path("all");
+    fs::File::create(&file).and_then(|mut file| file.write_all(b"before\n")).expect("writable");
+    let script = format!("exec \"$0\" \"$@\" >> {file}");
+    let ended = Ended::of(&mut shell(&script, &["--report-json=-", "--exit-after=10ms"]));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let (first, report) =
+        read(&file).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("lines");
+    assert!(first == "before" && serde_json::from_str::<Value>(&report).is_ok(), "{first}\n{report}");
+    drop(start_command(&mut command(["--capture=/dev/null"])));
+}

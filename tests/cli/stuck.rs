@@ -1,0 +1,264 @@
+//! Readers that take nothing, or too slowly, and threads that are not to be had: the program ends all the same.
+
+use std::fs::{self, File};
+use std::io::{PipeReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::client::{Client, MESSAGE};
+use crate::support::process::{Ended, Process, full_pipe, signal};
+use crate::support::program::{command, run, start};
+use crate::support::waiting::{eventually, until};
+
+/// A program whose standard streams are this test's.
+struct Program {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Program {
+    /// Waits until it listens.
+    fn start(arguments: &[&str], stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ready = folder.path().join("ready.json");
+        let child = command(arguments)
+            .arg("--ready-file")
+            .arg(&ready)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("the program starts");
+        eventually("it to listen", || ready.exists());
+        Self { child, folder }
+    }
+
+    fn address(&self) -> SocketAddr {
+        let line = fs::read_to_string(self.folder.path().join("ready.json")).expect("a ready file");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        ready["smtp"][0].as_str().expect("text").parse().expect("an address")
+    }
+
+    fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    fn ended(mut self) -> ExitStatus {
+        until(|| self.child.try_wait().expect("a child").ok_or("it hangs"))
+    }
+
+    fn stopped(self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn fifo(folder: &TempDir) -> String {
+    let path = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    path.display().to_string()
+}
+
+/// All that a stuck pipe's reader finds.
+fn rest(mut reader: PipeReader) -> String {
+    let mut text = Vec::new();
+    reader.read_to_end(&mut text).expect("readable");
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+const OUTPUTS: [&str; 4] = ["--capture", "--report-json", "--report-html", "--hlog"];
+
+#[test]
+fn a_fifo_that_nobody_read_could_not_be_ended() {
+    for flag in OUTPUTS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ended = run([flag, &fifo(&folder), "--exit-after=50ms"]);
+        assert_eq!(ended.code(), Some(1), "{flag}: {ended:?}");
+        assert!(ended.complaint().contains("nobody has opened it for reading"), "{flag}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_while_it_waits_for_the_reader_of_a_fifo() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = command(["--capture", &fifo(&folder)]);
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+    // There is no event by which one could know that it waits. What comes too early ends it by the signal.
+    let caught = || fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process on Linux");
+    let bits = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
+        u64::from_str_radix(mask, 16).expect("a mask")
+    };
+    eventually("it to hear signals", || bits(&caught()) & 1 << (15 - 1) != 0);
+    signal(child.id(), "TERM");
+    let status = until(|| child.try_wait().expect("a child").ok_or("it hangs"));
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_reader_of_a_fifo_may_come_late() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = fifo(&folder);
+    let reader = thread::spawn({
+        let path = path.clone();
+        move || fs::read_to_string(path).expect("readable")
+    });
+    let program = start(["--capture", &path]);
+    Client::greeted(program.address()).deliver(MESSAGE);
+    assert_eq!(program.stopped().code(), Some(0));
+    assert_eq!(reader.join().expect("a thread").lines().count(), 1);
+}
+
+/// Text that fills standard streams is lost in the end, which is named where it can be.
+#[test]
+fn an_unread_standard_output_held_up_the_end() {
+    for (arguments, signals) in [
+        (&["--log"][..], &[][..]),
+        (&["--report"], &[]),
+        (&["--report-html=-"], &[]),
+        (&["--report-json=-"], &[]),
+        (&["--hlog=-"], &[]),
+        (&[], &["USR1", "USR1"]),
+    ] {
+        let (reader, full) = full_pipe();
+        let (errors, stderr) = std::io::pipe().expect("a pipe");
+        let program = Program::start(arguments, full, stderr);
+        signals.iter().for_each(|name| program.signal(name));
+        Client::greeted(program.address()).deliver(MESSAGE);
+        assert_eq!(program.stopped().code(), Some(1), "{arguments:?}");
+        let errors = rest(errors);
+        assert!(
+            errors.contains("to standard output: its reader took nothing for 5s"),
+            "{arguments:?}: {errors}"
+        );
+        drop(reader);
+    }
+}
+
+#[test]
+fn an_unread_standard_error_held_up_the_end_and_the_reports() {
+    let (reader, full) = full_pipe();
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = folder.path().join("report.json");
+    let arguments =
+        ["--progress", "--expect=messages == 1", "--report-json", report.to_str().expect("UTF-8")];
+    let program = Program::start(&arguments, Stdio::null(), full);
+    Client::greeted(program.address()).deliver(MESSAGE);
+    assert_eq!(program.stopped().code(), Some(1));
+    let report = fs::read_to_string(&report).expect("a report");
+    assert!(report.contains("\"messages\": 1"), "{report}");
+    drop(reader);
+}
+
+#[test]
+fn a_second_signal_ends_it_whatever_is_stuck() {
+    let (reader, full) = full_pipe();
+    let (error_reader, full_error) = full_pipe();
+    let program = Program::start(&["--log", "--progress", "--shutdown-timeout=1h"], full, full_error);
+    let client = Client::greeted(program.address());
+    program.signal("TERM");
+    program.signal("INT");
+    let status = program.ended();
+    assert!(matches!(status.code(), Some(130 | 143)), "{status:?}");
+    drop((client, reader, error_reader));
+}
+
+/// 20 KB a second without a pause, for longer than a reader may pause.
+#[test]
+fn a_slow_reader_of_the_capture_was_given_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = fifo(&folder);
+    let reader = thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut pipe = File::open(path).expect("a FIFO");
+            let (mut captured, mut piece) = (Vec::new(), [0; 1000]);
+            loop {
+                match pipe.read(&mut piece).expect("readable") {
+                    0 => return captured,
+                    count => captured.extend_from_slice(&piece[..count]),
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
+    });
+    let program = start(["--records=message", "--capture", &path]);
+    let mut client = Client::greeted(program.address());
+    client.deliver(&format!("{}\r\n", "x".repeat(240_000)));
+    client.quit();
+    let ended = program.stopped();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
+    let captured = reader.join().expect("a thread");
+    assert!(captured.len() > 240_000 && captured.ends_with(b"}\n"), "{} bytes", captured.len());
+}
+
+/// With `root` gone, no more threads than there are: the end needs none.
+#[test]
+fn an_end_without_a_thread_to_be_had_lost_the_capture() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some((user, mut unprivileged)) = unprivileged(&folder, 0) else { return };
+    let (capture, report) = (folder.path().join("s.jsonl"), folder.path().join("r.json"));
+    unprivileged.args(["--ready", "--records=message", "--exit-after=5messages", "--expect=messages == 5"]);
+    unprivileged.arg("--capture").arg(&capture).arg("--report-json").arg(&report);
+    let program = Process::start(&mut unprivileged);
+    let pid = format!("--pid={}", program.pid());
+    let limited = Command::new("setpriv").args(&user).args(["prlimit", &pid, "--nproc=1"]).output();
+    let limited = limited.expect("setpriv runs");
+    assert!(limited.status.success(), "{limited:?}");
+    let mut client = Client::greeted(program.address());
+    (0..5).for_each(|_| client.deliver(MESSAGE));
+    let ended = program.ended();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("panic"), "{ended:?}");
+    assert_eq!(fs::read_to_string(&capture).expect("a capture").lines().count(), 5);
+    assert!(fs::metadata(&report).expect("a report").len() > 0);
+}
+
+#[test]
+fn a_start_without_a_thread_to_be_had_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for limit in 1..16 {
+        let Some((_, unprivileged)) = unprivileged(&folder, 1) else { return };
+        let mut limited = Command::new("prlimit");
+        limited.arg(format!("--nproc={limit}")).arg(unprivileged.get_program()).args(unprivileged.get_args());
+        limited.args(["--exit-after=1ms", "--log", "--capture=/dev/null", "--report-json=/dev/null"]);
+        let ended = Ended::of(&mut limited);
+        assert!(!ended.stderr.contains("panic"), "{limit}: {ended:?}");
+        match ended.code() {
+            Some(0) => return,
+            code => assert!(code == Some(1) && ended.complaint().contains("thread"), "{limit}: {ended:?}"),
+        }
+    }
+    panic!("it needs more than 16 threads");
+}
+
+/// The program as a user without privileges, whose threads are counted; `None` where that can't be.
+fn unprivileged(folder: &TempDir, user: u32) -> Option<([String; 3], Command)> {
+    // One that nothing else runs as.
+    let user = 61_000 + std::process::id() % 4000 + user;
+    let flags = [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
+    let can = Command::new("setpriv").args(&flags).arg("true").status().is_ok_and(|status| status.success());
+    if !can || Command::new("prlimit").arg("--version").output().is_err() {
+        println!("skipped: only root with setpriv(1) and prlimit(1) can have fewer threads than it needs");
+        return None;
+    }
+    // Copied to where it can be reached.
+    let program = folder.path().join("smtpmock");
+    fs::copy(env!("CARGO_BIN_EXE_smtpmock"), &program).expect("a copy");
+    let open = Command::new("chmod").args(["777"]).arg(folder.path()).status();
+    assert!(open.expect("chmod runs").success());
+    let mut command = Command::new("setpriv");
+    command.args(&flags).arg(program);
+    Some((flags, command))
+}
