@@ -307,7 +307,7 @@ fn is_ehlo(line: &[u8]) -> bool {
 
 /// RFC 5321 section 4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
 fn address_literal(address: SocketAddr) -> String {
-    match address.ip().to_canonical() {
+    match address.ip() {
         std::net::IpAddr::V4(ip) => format!("[{ip}]"),
         std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
     }

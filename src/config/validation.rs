@@ -41,8 +41,8 @@ impl Config {
             }
         }
         for rule in self.policy.rules() {
-            if let Some(reason) = rule.contradiction() {
-                return Err(ConfigError::new("rule", rule, without_expected(reason)));
+            if let Some(contradiction) = rule.contradiction() {
+                return Err(ConfigError::new("rule", rule, without_expected(contradiction.reason)));
             }
         }
         let limits = self.policy.limits();

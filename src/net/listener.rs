@@ -123,6 +123,15 @@ fn start_error(address: SocketAddr, error: io::Error) -> StartError {
     }
 }
 
+/// The same address as its own family has it: a socket of both families gives IPv4 addresses mapped into IPv6 (RFC
+/// 4291 section 2.5.5.2), and whatever compares or shows addresses would take them for others.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
 }

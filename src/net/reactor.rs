@@ -14,7 +14,7 @@ use socket2::SockRef;
 
 use super::clock::{Clock, Tick, wall_time};
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
-use super::listener::is_out_of_descriptors;
+use super::listener::{canonical, is_out_of_descriptors};
 use super::resources::Resources;
 use super::shard::{Context, Control, Ending};
 use crate::journal::Journal;
@@ -227,7 +227,7 @@ impl Reactor {
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
                     let local_addr = listening.address;
-                    self.open(stream, peer_addr, local_addr);
+                    self.open(stream, canonical(peer_addr), local_addr);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
                 Err(error) if is_about_one_connection(&error) => {}

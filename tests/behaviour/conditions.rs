@@ -1,12 +1,13 @@
 //! Each condition over real sockets.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use smtpmock::Config;
 
 use crate::support::client::Client;
-use crate::support::server::{ruled, start, with_rules};
-use crate::support::waiting::now;
+use crate::support::server::{has_ipv6, ruled, start, with_rules};
+use crate::support::waiting::{PATIENCE, now};
 
 /// The replies to these lines, in a session that has said HELO and MAIL.
 fn replies(rules: &[&str], lines: &[&str]) -> Vec<String> {
@@ -57,6 +58,29 @@ fn networks_choose_clients() {
     let lines = ["NOOP"];
     assert_eq!(replies(&[r#"noop ip=127.0.0.0/8 reply="451 x""#], &lines), ["451"]);
     assert_eq!(replies(&[r#"noop ip=10.0.0.0/8 reply="451 x""#], &lines), ["250"]);
+    // The same network, as addresses of IPv6.
+    assert_eq!(replies(&[r#"noop ip=::ffff:127.0.0.1 reply="451 x""#], &lines), ["451"]);
+    assert_eq!(replies(&[r#"noop ip=::ffff:127.0.0.0/104 reply="451 x""#], &lines), ["451"]);
+    assert_eq!(replies(&[r#"noop ip=::ffff:127.0.0.2 reply="451 x""#], &lines), ["250"]);
+}
+
+#[test]
+fn a_client_over_ipv4_is_one_whatever_it_connected_to() {
+    if !has_ipv6() {
+        return;
+    }
+    let config = Config::default().hosts(["[::]"]).multiple_message_receiving(true);
+    let rules = [r#"noop ip=127.0.0.1 reply="451 v4""#, r#"noop ip=::1 reply="451 v6""#];
+    let server = start(ruled(config, &rules));
+    for (client, reply) in [(IpAddr::from([127, 0, 0, 1]), "451 v4"), (Ipv6Addr::LOCALHOST.into(), "451 v6")]
+    {
+        let mut session = Client::greeted(SocketAddr::new(client, server.port()));
+        session.ehlo();
+        assert_eq!(session.command("NOOP"), reply);
+        session.transaction("a@example.com", "b@example.com", "hi\r\n");
+        let message = server.wait_for_messages_and_purge(1, PATIENCE).expect("a message").remove(0);
+        assert_eq!(message.peer_addr().ip(), client);
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use socket2::SockRef;
 
+use crate::net::listener::canonical;
+
 /// The byte stream under a session; reading and writing never block.
 pub(in crate::net) trait Transport: Read + Write {
     /// Tells the peer that nothing more will be written.
@@ -29,6 +31,6 @@ impl Transport for TcpStream {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        TcpStream::local_addr(self)
+        TcpStream::local_addr(self).map(canonical)
     }
 }

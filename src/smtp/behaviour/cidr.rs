@@ -9,20 +9,34 @@ use super::grammar::GrammarError;
 const A_NETWORK: &str = "an IP address or network, like 127.0.0.1, 10.0.0.0/8 or fd00::/8";
 
 /// Addresses that begin with the same bits.
+///
+/// IPv4 addresses mapped into IPv6 (RFC 4291 section 2.5.5.2) are IPv4 addresses, in networks as in addresses:
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
+    /// None that is mapped, with bits enough to say so.
     network: IpAddr,
     /// At most 32 for IPv4, 128 for IPv6.
     bits: u8,
 }
 
+/// The bits that all mapped addresses begin with.
+const MAPPED_BITS: u8 = 96;
+
 impl Cidr {
     /// The addresses whose first `bits` are those of `network`. `None` when it has fewer.
     pub fn new(network: IpAddr, bits: u8) -> Option<Self> {
-        (bits <= width(network)).then_some(Self { network, bits })
+        if bits > width(network) {
+            return None;
+        }
+        let canonical = network.to_canonical();
+        match bits.checked_sub(MAPPED_BITS).filter(|_| network.is_ipv6() && canonical.is_ipv4()) {
+            Some(bits) => Some(Self { network: canonical, bits }),
+            None => Some(Self { network, bits }),
+        }
     }
 
-    /// Whether `ip` is one of them. An IPv4 address mapped into IPv6 counts as the IPv4 address.
+    /// Whether `ip` is one of them.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (network, ip) = (self.network, ip.to_canonical());
         let shift = u32::from(width(network) - self.bits);
@@ -46,7 +60,8 @@ fn width(ip: IpAddr) -> u8 {
 
 impl From<IpAddr> for Cidr {
     fn from(ip: IpAddr) -> Self {
-        Self { network: ip, bits: width(ip) }
+        let network = ip.to_canonical();
+        Self { network, bits: width(network) }
     }
 }
 
@@ -92,13 +107,22 @@ mod tests {
             ("::/0", "fd00::1", true),
             ("::/0", "10.0.0.1", false),
             ("fd00::/8", "fdff::1", true),
+            ("::ffff:127.0.0.1", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", true),
+            ("::ffff:127.0.0.1", "127.0.0.2", false),
+            ("::ffff:10.0.0.0/104", "10.255.1.2", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.0", false),
+            ("::ffff:0:0/96", "203.0.113.9", true),
+            ("::ffff:0:0/90", "::ffff:0:0:1", false),
         ];
         for (network, ip, is_in) in cases {
             let network: Cidr = network.parse().unwrap();
             assert_eq!(network.contains(ip.parse().unwrap()), is_in, "{network} {ip}");
             assert_eq!(network.to_string().parse(), Ok(network));
         }
-        for wrong in ["10.0.0.0/33", "::/129", "10.0.0", "", "10.0.0.0/", "localhost"] {
+        assert_eq!("::ffff:10.0.0.0/104".parse::<Cidr>().unwrap().to_string(), "10.0.0.0/8");
+        for wrong in ["10.0.0.0/33", "::/129", "::ffff:10.0.0.0/129", "10.0.0", "", "10.0.0.0/", "localhost"]
+        {
             assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
         }
     }

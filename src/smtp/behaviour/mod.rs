@@ -9,6 +9,7 @@
 mod bucket;
 mod built_in;
 mod cidr;
+mod contradiction;
 mod delay;
 mod engine;
 mod glob;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::cidr::Cidr;
+use super::contradiction::Contradiction;
 use super::delay::Delay;
 use super::glob::Glob;
 use super::grammar::{GrammarError, unknown};
@@ -72,28 +73,14 @@ impl FromStr for Rule {
             rule.ending = Some(Ending::DropAfter(how));
         }
         match rule.contradiction() {
-            Some(reason) => Err(GrammarError::new(text, place_of(&rule, reason, terms, text), reason)),
+            Some(Contradiction { term, reason }) => {
+                // At the term that needs another, or at the end, where something is missing.
+                let place = terms.iter().find(|own| own.name == term).map(|own| own.span.clone());
+                Err(GrammarError::new(text, place.unwrap_or(text.len()..text.len()), reason))
+            }
             None => Ok(rule),
         }
     }
-}
-
-/// Where a contradiction is best seen: at the term that needs another, or at the end.
-fn place_of(rule: &Rule, reason: &str, terms: &[Term<'_>], text: &str) -> Range<usize> {
-    let is_about = |term: &&Term<'_>| match term.name {
-        "size>=" => reason.contains("size is known"),
-        "from=" => reason.contains("no sender"),
-        "to=" => reason.contains("no recipient"),
-        "helo=" => reason.contains("HELO"),
-        "period=" => reason.contains("period"),
-        "until=" => reason.contains("until="),
-        "per=" => reason.contains("per="),
-        "every=" | "times=" => reason.contains("count of"),
-        "nth=" | "session=" => reason.contains("ordinals"),
-        "reply=" => reason.contains("reply") && rule.reply.is_some(),
-        _ => false,
-    };
-    terms.iter().find(is_about).map_or(text.len()..text.len(), |term| term.span.clone())
 }
 
 /// `name=value`, or a name alone.
