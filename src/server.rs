@@ -27,6 +27,7 @@ use crate::records::Records;
 use crate::stats::Stats;
 use crate::store::Store;
 use crate::totals::{Behaviour, Totals};
+use crate::units::EXACT_IN_JSON;
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,7 +296,7 @@ impl Server {
         stats
     }
 
-    /// What all chance in this server follows from: [`Config::seed`], or a random one without it. With the
+    /// What all chance in this server follows from: [`Config::seed`], or a random one below 2^53 without it. With the
     /// same seed, rules and dialogues, and one shard, the same happens again.
     pub fn seed(&self) -> u64 {
         self.behaviour.policy.seed
@@ -402,9 +403,11 @@ fn behaviour(config: &Config) -> Result<Behaviour, StartError> {
     let mut policy = config.policy_for_records();
     policy.seed = match config.seed {
         Some(seed) => seed,
+        // Reports hold it in JSON.
         None => SysRng
             .try_next_u64()
-            .map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?,
+            .map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?
+            .rem_euclid(EXACT_IN_JSON),
     };
     let state = policy.needs_state().then(Arc::default);
     let retries = policy.may_defer().then(Arc::default);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use smtpmock::units::EXACT_IN_JSON;
 
 use crate::input;
 use crate::payload::{BODY_MAX, BODY_MIN, Content};
@@ -244,8 +245,7 @@ impl RunArgs {
             timeouts: self.timeouts(),
             grace: self.grace,
             late_after: self.late_after,
-            // 53 bits, so that every JSON reader gives the seed back exactly.
-            seed: self.seed.unwrap_or_else(|| draw() >> 11),
+            seed: self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON),
             run: (draw() >> 32) as u32,
             keep_ledger: self.verify.is_some(),
         })

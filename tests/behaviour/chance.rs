@@ -47,8 +47,11 @@ fn a_rule_that_is_added_shifts_no_other() {
 
 #[test]
 fn without_a_seed_there_is_a_random_one() {
-    let seeds: Vec<_> = (0..2).map(|_| start(Config::default()).seed()).collect();
+    let seeds: Vec<_> = (0..20).map(|_| start(Config::default()).seed()).collect();
     assert_ne!(seeds[0], seeds[1]);
+    // Most readers of JSON would read a larger one as another.
+    assert!(seeds.iter().all(|seed| *seed < 1 << 53 && *seed as f64 as u64 == *seed), "{seeds:?}");
+    assert!(seeds.iter().any(|seed| *seed > 1 << 40), "{seeds:?}");
 }
 
 /// How long each of `count` NOOPs takes, as the client sees it, in seconds and in order. Several clients share the

@@ -60,6 +60,8 @@ fn the_same_seed_is_reported_and_draws_the_same_sizes() {
     };
     assert_eq!(sizes("12"), sizes("12"));
     assert_ne!(sizes("12"), sizes("13"));
+    let drawn = Load::on(&Sink::usual()).with("-c 1 --count 1").run().expect(0).number("/settings/seed");
+    assert!(drawn < 1 << 53, "{drawn}: most readers of JSON would read another");
 }
 
 #[test]
