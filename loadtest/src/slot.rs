@@ -5,14 +5,20 @@ use std::io::{self, IoSlice, Write as _};
 use mio::Token;
 use mio::net::TcpStream;
 
+use crate::accounting::Abort;
 use crate::client::{Session, Unsent};
 use crate::clock::Moment;
+use crate::dial::reason_of;
 use crate::payload::Payload;
 use crate::reply::ReplyParser;
 use crate::tally::Flight;
 
 /// Bits of a token that hold the slot's index; the generation is above them.
 const INDEX_BITS: u32 = 24;
+
+/// The most of a message written at once, in bytes. The kernel takes any size in one call while
+/// the server reads and answers; between two writes such an answer is noticed.
+const WRITE_LIMIT: usize = 256 * 1024;
 
 /// What a slot has still to write.
 #[derive(Debug)]
@@ -38,6 +44,10 @@ pub(crate) struct Slot {
     /// Whether the line that is being received began before the last write.
     pub(crate) is_early: bool,
     pub(crate) pending: Pending,
+    /// Whether the socket may take more of what is pending.
+    pub(crate) may_write: bool,
+    /// Why writing failed; a reply that was sent before that may still be waiting.
+    pub(crate) write_error: Option<Abort>,
     pub(crate) flight: Option<Flight>,
     /// When the phase that runs began.
     pub(crate) since: Moment,
@@ -58,6 +68,8 @@ impl Slot {
             parser: ReplyParser::new(),
             is_early: false,
             pending: Pending::Nothing,
+            may_write: false,
+            write_error: None,
             flight: None,
             since: Moment::ZERO,
             deadline: None,
@@ -73,6 +85,7 @@ impl Slot {
         self.parser.reset();
         self.is_early = false;
         self.pending = Pending::Nothing;
+        self.write_error = None;
         self.begun = 0;
     }
 
@@ -84,6 +97,11 @@ impl Slot {
     /// The slot an event is for.
     pub(crate) fn index_of(token: Token) -> usize {
         token.0 & ((1 << INDEX_BITS) - 1)
+    }
+
+    /// What is read next came after the last write, unless it is the rest of an older line.
+    pub(crate) fn begin_read(&mut self) {
+        self.is_early &= !self.parser.is_between_replies();
     }
 
     /// Whether all that was sent has left the process.
@@ -102,50 +120,43 @@ impl Slot {
     }
 
     /// Writes `bytes`; what the socket does not take stays pending.
-    pub(crate) fn write_command(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.write_some(bytes, &[])?;
+    pub(crate) fn write_command(&mut self, bytes: &[u8]) {
+        let written = self.write_some(bytes, &[]);
         if written < bytes.len() {
             self.pending = Pending::Command(bytes[written..].to_vec());
         }
-        Ok(())
     }
 
-    /// Writes what is left of the message. Returns whether all of it is written.
-    pub(crate) fn write_body(&mut self, payload: &mut Payload, mut from: usize) -> io::Result<bool> {
+    /// Writes of the message, from `from` on, what the socket takes at once; the rest stays
+    /// pending.
+    pub(crate) fn write_body(&mut self, payload: &mut Payload, from: usize) {
         let seq = self.flight.map_or(0, |flight| flight.seq);
         let (head, tail) = payload.stamped(seq);
-        let whole = head.len() + tail.len();
-        while from < whole {
-            let (first, second) =
-                if from < head.len() { (&head[from..], tail) } else { (&tail[from - head.len()..], &[][..]) };
-            match self.write_some(first, second)? {
-                0 => {
-                    self.pending = Pending::Body { from };
-                    return Ok(false);
-                }
-                written => from += written,
-            }
+        let (first, second) =
+            if from < head.len() { (&head[from..], tail) } else { (&tail[from - head.len()..], &[][..]) };
+        let whole = first.len() + second.len();
+        let first = &first[..first.len().min(WRITE_LIMIT)];
+        let second = &second[..second.len().min(WRITE_LIMIT - first.len())];
+        let written = self.write_some(first, second);
+        if written < whole {
+            self.pending = Pending::Body { from: from + written };
         }
-        self.pending = Pending::Nothing;
-        Ok(true)
     }
 
-    /// Writes what is pending. Returns whether nothing is any more.
-    pub(crate) fn write_pending(&mut self, payload: &mut Payload) -> io::Result<bool> {
+    /// Writes what is pending.
+    pub(crate) fn write_pending(&mut self, payload: &mut Payload) {
         match std::mem::replace(&mut self.pending, Pending::Nothing) {
-            Pending::Nothing => Ok(true),
-            Pending::Command(bytes) => {
-                self.write_command(&bytes)?;
-                Ok(matches!(self.pending, Pending::Nothing))
-            }
+            Pending::Nothing => {}
+            Pending::Command(bytes) => self.write_command(&bytes),
             Pending::Body { from } => self.write_body(payload, from),
         }
     }
 
-    /// One write of both parts; zero when the socket takes nothing now.
-    fn write_some(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    /// One write of both parts; zero when the socket takes nothing now, or failed.
+    fn write_some(&mut self, first: &[u8], second: &[u8]) -> usize {
+        self.may_write = false;
         let Some(stream) = &mut self.stream else {
-            return Err(io::ErrorKind::NotConnected.into());
+            return 0;
         };
         loop {
             let written = if second.is_empty() {
@@ -154,9 +165,16 @@ impl Slot {
                 stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
             };
             match written {
+                Ok(count) => {
+                    self.may_write = true;
+                    return count;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-                other => return other,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+                Err(error) => {
+                    self.write_error = Some(reason_of(&error));
+                    return 0;
+                }
             }
         }
     }

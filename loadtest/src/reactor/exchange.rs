@@ -28,15 +28,11 @@ impl Reactor {
             let now = self.read_clock();
             self.on_connect_event(index, event, now);
         }
-        // What is there already came before the rest of a message is written: it is read first.
-        let writes = event.is_writable() && !self.slots[index].has_sent();
-        if (event.is_readable() || writes) && self.slots[index].stream.is_some() {
+        self.slots[index].may_write |= event.is_writable();
+        if event.is_readable() && self.slots[index].stream.is_some() {
             self.on_readable(index, event.is_read_closed())?;
         }
-        if writes && self.slots[index].stream.is_some() {
-            let now = self.read_clock();
-            self.on_writable(index, now);
-        }
+        self.go_on_writing(index)?;
         self.dispatch(self.latest)
     }
 
@@ -60,51 +56,72 @@ impl Reactor {
         slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
     }
 
-    fn on_writable(&mut self, index: usize, now: Moment) {
-        let slot = &mut self.slots[index];
-        match slot.write_pending(&mut self.payload) {
-            Ok(done) => {
-                if done {
-                    slot.since = now;
-                }
+    /// Writes what is pending as far as the socket takes it. What the server has sent is read
+    /// before each further write, because it came before that. When a write has failed, it is
+    /// read to its end: a reply counts, and not the error.
+    pub(super) fn go_on_writing(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let slot = &self.slots[index];
+            if slot.write_error.is_some() {
+                return self.on_readable(index, true);
+            }
+            if slot.has_sent() || !slot.may_write {
+                return Ok(());
+            }
+            self.on_readable(index, false)?;
+            if self.slots[index].stream.is_none() {
+                return Ok(());
+            }
+            let now = self.read_clock();
+            let slot = &mut self.slots[index];
+            slot.write_pending(&mut self.payload);
+            if slot.has_sent() {
+                slot.since = now;
+            }
+            if slot.may_write {
                 self.extend_deadline(index, now);
             }
-            Err(error) => self.fail(index, reason_of(&error), now),
         }
     }
 
     fn on_readable(&mut self, index: usize, closed: bool) -> io::Result<()> {
-        let slot = &mut self.slots[index];
-        slot.is_early &= !slot.parser.is_between_replies();
         let mut input = std::mem::take(&mut self.input);
+        self.slots[index].begin_read();
         let result = self.read_all(index, closed, &mut input);
         self.input = input;
         result
     }
 
-    /// Reads until a short read. When the server has closed its side, to the very end: no
-    /// other event will tell of it.
+    /// Reads until a short read. When the server has closed its side or a write failed, to the
+    /// very end: no other event will tell of it.
     fn read_all(&mut self, index: usize, closed: bool, input: &mut [u8]) -> io::Result<()> {
         while let Some(stream) = &mut self.slots[index].stream {
-            match stream.read(input) {
-                Ok(0) => {
-                    self.on_closed(index);
-                    return Ok(());
-                }
+            let reason = match stream.read(input) {
+                Ok(0) => Abort::Closed,
                 Ok(count) => {
                     self.on_bytes(index, &input[..count])?;
-                    if count < input.len() && !closed {
+                    let slot = &mut self.slots[index];
+                    if count < input.len() && !closed && slot.write_error.is_none() {
                         return Ok(());
                     }
+                    // What a server that has closed its side sent is older than all that was
+                    // written here.
+                    if !closed {
+                        slot.begin_read();
+                    }
+                    continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => {
-                    let now = self.read_clock();
-                    self.fail(index, reason_of(&error), now);
-                    return Ok(());
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.slots[index].write_error {
+                        None => return Ok(()),
+                        Some(reason) => reason,
+                    }
                 }
-            }
+                Err(error) => reason_of(&error),
+            };
+            let now = self.read_clock();
+            self.fail(index, self.slots[index].write_error.unwrap_or(reason), now);
         }
         Ok(())
     }
@@ -207,18 +224,15 @@ impl Reactor {
         let slot = &mut self.slots[index];
         slot.since = now;
         slot.is_early = true;
-        let written = if command == Command::Body {
-            slot.write_body(&mut self.payload, 0).map(|_| ())
+        if command == Command::Body {
+            slot.write_body(&mut self.payload, 0);
         } else {
             self.output.clear();
             let seq = slot.flight.map_or(0, |flight| flight.seq);
             self.renderer.render(command, seq, &mut self.output);
-            slot.write_command(&self.output)
-        };
-        match written {
-            Ok(()) => self.extend_deadline(index, now),
-            Err(error) => self.fail(index, reason_of(&error), now),
+            slot.write_command(&self.output);
         }
+        self.extend_deadline(index, now);
     }
 
     fn extend_deadline(&mut self, index: usize, now: Moment) {
@@ -254,11 +268,6 @@ impl Reactor {
             self.in_flight -= 1;
             self.tally.settle(flight, outcome, has_sent, now);
         }
-    }
-
-    fn on_closed(&mut self, index: usize) {
-        let now = self.read_clock();
-        self.fail(index, Abort::Closed, now);
     }
 
     /// The connection is lost, or was never made.

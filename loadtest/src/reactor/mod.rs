@@ -263,6 +263,7 @@ impl Reactor {
         if self.stage != Stage::Running {
             while let Some(index) = self.ready.pop() {
                 self.quit(index, now)?;
+                self.go_on_writing(index)?;
             }
         }
         Ok(())
@@ -278,7 +279,8 @@ impl Reactor {
         self.in_flight += 1;
         if let Some(index) = self.ready.pop() {
             self.slots[index].flight = Some(flight);
-            return self.begin(index, now);
+            self.begin(index, now)?;
+            return self.go_on_writing(index);
         }
         if let Some(index) = self.cold.pop() {
             self.slots[index].flight = Some(flight);

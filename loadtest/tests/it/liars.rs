@@ -15,30 +15,41 @@ fn aborted(outcome: &Outcome) -> Vec<(&str, &str, u64)> {
     .collect()
 }
 
-/// A server that answers the message with `reply` when it has read the first bytes of it, and
-/// then reads to the end.
-fn answering_early(reply: &'static str) -> String {
+/// What a server does after it has answered too early.
+#[derive(Clone, Copy)]
+enum Then {
+    /// Reads to the end.
+    Reads,
+    /// Closes, with the message unread: the connection is reset.
+    Closes,
+}
+
+/// A server that answers the message with `reply` when it has read the first bytes of it.
+fn answering_early(reply: &'static str, then: Then) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that goes away is no error of the server.
-            std::thread::spawn(move || drop(answer_early(stream, reply)));
+            std::thread::spawn(move || drop(answer_early(stream, reply, then)));
         }
     });
     address
 }
 
-fn answer_early(mut stream: TcpStream, reply: &str) -> std::io::Result<()> {
+fn answer_early(mut stream: TcpStream, reply: &str, then: Then) -> std::io::Result<()> {
     let mut buffer = [0; 1000];
-    let dialogue = ["220 sink\r\n", "250 sink\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n", reply];
-    for reply in dialogue {
+    for reply in ["220 sink\r\n", "250 sink\r\n", "250 ok\r\n", "250 ok\r\n", "354 go on\r\n"] {
         stream.write_all(reply.as_bytes())?;
         if stream.read(&mut buffer)? == 0 {
             return Ok(());
         }
     }
-    std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+    stream.write_all(reply.as_bytes())?;
+    match then {
+        Then::Reads => std::io::copy(&mut stream, &mut std::io::sink()).map(drop),
+        Then::Closes => Ok(()),
+    }
 }
 
 #[test]
@@ -64,7 +75,7 @@ fn a_reply_that_comes_with_the_one_before_it_answers_nothing() {
 
 #[test]
 fn a_message_is_not_accepted_before_its_end_was_sent() {
-    let target = answering_early("250 taken already\r\n");
+    let target = answering_early("250 taken already\r\n", Then::Reads);
     for pipelining in ["", "--pipelining"] {
         let load = Load::at(&target).with("-c 2 --count 4 --size 32MiB").with(pipelining);
         assert_eq!(aborted(&load.run().expect(1)), [("dot", "early-reply", 4)]);
@@ -74,10 +85,12 @@ fn a_message_is_not_accepted_before_its_end_was_sent() {
 #[test]
 fn a_message_may_be_refused_before_its_end_was_sent() {
     for (reply, refused) in [("552 too much\r\n", "refused_5xx"), ("421 going down\r\n", "refused_4xx")] {
-        let target = answering_early(reply);
-        let outcome = Load::at(&target).with("-c 2 --count 4 --size 32MiB").run().expect(1);
-        assert_eq!(outcome.count(refused), 4, "{}", outcome.report["accounting"]);
-        assert_eq!(outcome.number("/sessions/protocol_errors"), 0);
+        for then in [Then::Reads, Then::Closes] {
+            let target = answering_early(reply, then);
+            let outcome = Load::at(&target).with("-c 2 --count 4 --size 32MiB").run().expect(1);
+            assert_eq!(outcome.count(refused), 4, "{}", outcome.report["accounting"]);
+            assert_eq!(outcome.number("/sessions/protocol_errors"), 0);
+        }
     }
 }
 
