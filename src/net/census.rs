@@ -10,7 +10,8 @@ use crate::milestone::{Goal, Milestones};
 #[derive(Debug, Default)]
 pub(crate) struct Census {
     sessions: AtomicU64,
-    open: AtomicU64,
+    /// Sessions that were welcomed and are not over.
+    served: AtomicU64,
     /// When the last connection came, in nanoseconds since the start.
     last_arrival: AtomicU64,
     milestones: Option<Box<Milestones>>,
@@ -21,8 +22,6 @@ pub(crate) struct Census {
 pub(super) struct Arrival {
     /// The session's number; the first is 1.
     pub(super) session_id: u64,
-    /// Sessions that are open now, this one included.
-    pub(super) open: u64,
     /// Since the one before; `None` for the first.
     pub(super) after: Option<Duration>,
 }
@@ -40,14 +39,23 @@ impl Census {
         let before = Duration::from_nanos(self.last_arrival.swap(nanoseconds, Ordering::Relaxed));
         Arrival {
             session_id,
-            open: self.open.fetch_add(1, Ordering::Relaxed) + 1,
             // Another shard's turn may have begun later and accepted earlier.
             after: (session_id > 1).then(|| now.saturating_sub(before)),
         }
     }
 
-    pub(super) fn note_leaving(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+    /// A session is served. Returns how many are now, this one included.
+    pub(super) fn note_welcome(&self) -> u64 {
+        self.served.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A session is served no longer.
+    pub(super) fn note_farewell(&self) {
+        self.served.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection is over.
+    pub(super) fn note_end(&self) {
         if let Some(milestones) = &self.milestones {
             milestones.note_session();
         }

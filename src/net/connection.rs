@@ -17,7 +17,7 @@ use mio::Token;
 use super::buffer::Buffer;
 use super::clock::Tick;
 use super::resources::Resources;
-use super::shard::Context;
+use super::shard::{Context, Place};
 use super::wheel::Timer;
 use crate::journal::Event;
 use crate::measure::{Asked, Cause, Probe, Stamp, Tries};
@@ -125,6 +125,8 @@ pub(super) struct Connection<T> {
     /// When the message being received must be complete.
     data_deadline: Tick,
     origin: Origin,
+    /// Its place among the sessions that there may be; `None` if it was refused.
+    place: Option<Place>,
     accepted_at: Option<SystemTime>,
     /// This session's record in the store.
     running: Option<RunningKey>,
@@ -151,7 +153,7 @@ pub(super) struct Origin {
 
 impl<T: Transport> Connection<T> {
     /// A connection that has been accepted and registered for reading.
-    pub(super) fn new(stream: T, token: Token, origin: Origin, now: Stamp) -> Self {
+    pub(super) fn new(stream: T, token: Token, origin: Origin, place: Place, now: Stamp) -> Self {
         Self {
             stream,
             token,
@@ -168,6 +170,7 @@ impl<T: Transport> Connection<T> {
             deadline: Tick::default(),
             data_deadline: Tick::default(),
             origin,
+            place: Some(place),
             accepted_at: None,
             running: None,
             is_shown_stale: false,
@@ -198,6 +201,11 @@ impl<T: Transport> Connection<T> {
         let mut step = self.environ(context, resources.now, |session, environment| {
             session.greeting_in(&context.policy, environment)
         });
+        match step.accepted {
+            true => resources.note_welcome(&context.census),
+            // One that is refused takes no place from others.
+            false => self.place = None,
+        }
         if context.closes_at_once && step.next == Next::Continue {
             step.next = Next::Close;
         }
@@ -302,9 +310,13 @@ impl<T: Transport> Connection<T> {
         if let Some((timer, _)) = self.timer.take() {
             resources.wheel.cancel(timer);
         }
-        context.note_disconnected(self.origin.peer_addr.ip());
         self.measure_end(context, resources);
-        context.census.note_leaving();
+        if self.place.is_some() {
+            // Before its place is another's.
+            context.census.note_farewell();
+        }
+        self.place = None;
+        context.census.note_end();
         resources.note(|| Event::SessionFinished);
     }
 

@@ -16,7 +16,7 @@ use super::clock::{Clock, Tick, wall_time};
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
 use super::listener::{canonical, is_out_of_descriptors};
 use super::resources::Resources;
-use super::shard::{Context, Control, Ending};
+use super::shard::{Context, Control, Ending, Place};
 use crate::journal::Journal;
 
 /// Events taken from the kernel at once.
@@ -219,15 +219,15 @@ impl Reactor {
             if !listening.is_ready {
                 return;
             }
-            if self.context.is_full() {
+            let Some(place) = self.context.take_place() else {
                 listening.is_ready = false;
                 listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
                 return;
-            }
+            };
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
                     let local_addr = listening.address;
-                    self.open(stream, canonical(peer_addr), local_addr);
+                    self.open(stream, canonical(peer_addr), local_addr, place);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
                 Err(error) if is_about_one_connection(&error) => {}
@@ -239,7 +239,13 @@ impl Reactor {
         }
     }
 
-    fn open(&mut self, mut stream: TcpStream, peer_addr: SocketAddr, local_addr: SocketAddr) {
+    fn open(
+        &mut self,
+        mut stream: TcpStream,
+        peer_addr: SocketAddr,
+        local_addr: SocketAddr,
+        mut place: Place,
+    ) {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
         if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_err() {
@@ -250,11 +256,11 @@ impl Reactor {
             // Without it the kernel would take megabytes at full speed. If it fails, reads are slow all the same.
             let _ = SockRef::from(&stream).set_recv_buffer_size(THROTTLED_RECV_BUFFER);
         }
-        self.context.note_connected(peer_addr.ip());
+        place.occupy(peer_addr.ip());
         let session_id = self.resources.note_arrival(&self.context.census);
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
-        self.connections.insert(Connection::new(stream, token, origin, self.resources.woken));
+        self.connections.insert(Connection::new(stream, token, origin, place, self.resources.woken));
         self.drive(token, Connection::open);
     }
 

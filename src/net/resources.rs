@@ -80,15 +80,19 @@ impl Resources {
 
     /// A client has connected. Returns its session's number.
     pub(super) fn note_arrival(&mut self, census: &Census) -> u64 {
-        let Arrival { session_id, open, after } = census.note_arrival(self.woken);
+        let Arrival { session_id, after } = census.note_arrival(self.woken);
         let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
         sessions.opened += 1;
-        sessions.peak.see(open);
         if let Some(after) = after {
             sessions.inter_arrival.add(after);
         }
         timeline.at(self.woken.since_start()).opened += 1;
         session_id
+    }
+
+    /// A client is welcomed: its session is served.
+    pub(super) fn note_welcome(&mut self, census: &Census) {
+        self.gathering.stats.sessions.peak.see(census.note_welcome());
     }
 
     /// Notes something for the log, if there is one.

@@ -104,26 +104,44 @@ impl Context {
         self.retries.as_deref().map(lock)
     }
 
-    /// Whether connections are to be left in the backlog for now.
-    pub(super) fn is_full(&self) -> bool {
-        let is_reached = |limit| self.state().is_some_and(|state| state.open_sessions() >= limit);
-        self.backlog_beyond.is_some_and(is_reached)
-    }
-
-    pub(super) fn note_connected(&self, peer: IpAddr) {
-        if self.counts_sessions
-            && let Some(mut state) = self.state()
-        {
-            state.connected(peer);
+    /// Takes a place for a connection before it is accepted; `None` when connections are to be left in the backlog
+    /// for now. Shards that looked first and counted afterwards would together let in more than there may be.
+    pub(super) fn take_place(&self) -> Option<Place> {
+        match self.state.as_ref().filter(|_| self.counts_sessions) {
+            None => Some(Place(None)),
+            Some(state) => {
+                let is_taken = lock(state).take_place(self.backlog_beyond.unwrap_or(u64::MAX));
+                is_taken.then(|| Place(Some(Box::new(Taken { state: Arc::clone(state), peer: None }))))
+            }
         }
     }
+}
 
-    pub(super) fn note_disconnected(&self, peer: IpAddr) {
-        if self.counts_sessions
-            && let Some(mut state) = self.state()
-        {
-            state.disconnected(peer);
+/// The place of a session among those that there may be at a time, given back when dropped. Without such a limit it
+/// is nothing.
+#[derive(Debug, Default)]
+pub(super) struct Place(Option<Box<Taken>>);
+
+#[derive(Debug)]
+struct Taken {
+    state: Arc<Mutex<State>>,
+    /// Who has it; `None` before a client has connected.
+    peer: Option<IpAddr>,
+}
+
+impl Place {
+    /// A client has connected, who has it from now on.
+    pub(super) fn occupy(&mut self, peer: IpAddr) {
+        if let Some(taken) = &mut self.0 {
+            taken.peer = Some(peer);
+            lock(&taken.state).connected(peer);
         }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        lock(&self.state).give_back_place(self.peer);
     }
 }
 

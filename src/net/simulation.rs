@@ -4,7 +4,7 @@
 //! `SMTPMOCK_SEED=n` runs one seed only.
 
 mod client;
-mod jump;
+mod moments;
 mod outcome;
 mod script;
 mod wire;
@@ -26,7 +26,7 @@ use self::wire::{Mailroom, ServerEnd, Wire};
 use super::clock::{Clock, TICK};
 use super::connection::{Connection, Fate, Origin};
 use super::resources::Resources;
-use super::shard::Context;
+use super::shard::{Context, Place};
 use crate::config::Config;
 use crate::memory::Budget;
 use crate::records::Records;
@@ -209,7 +209,13 @@ impl World {
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
                 let stream = ServerEnd(Rc::clone(&peer.wire));
-                peer.connection = Some(Connection::new(stream, Token(index), origin, self.resources.woken));
+                peer.connection = Some(Connection::new(
+                    stream,
+                    Token(index),
+                    origin,
+                    Place::default(),
+                    self.resources.woken,
+                ));
                 self.drive(index, Connection::open);
                 opened = true;
             }

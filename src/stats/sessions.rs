@@ -17,7 +17,7 @@ pub struct SessionStats {
     pub refused: u64,
     /// Sessions that are over.
     pub closed: u64,
-    /// Most open at a time, over all shards.
+    /// Most served at a time, over all shards: those that are refused are not.
     pub peak: Peak,
     /// Welcomed, and sent no octet until the client closed or the session timed out: readiness probes, port scans.
     pub silent: u64,

@@ -1,11 +1,13 @@
 //! Limits: sessions, messages, recipients, rates.
 
+use std::thread;
 use std::time::Duration;
 
+use smtpmock::smtp::Stage;
 use smtpmock::{Config, OverLimit};
 
 use crate::support::client::{Client, End};
-use crate::support::figures::after_sessions;
+use crate::support::figures::{after_sessions, once};
 use crate::support::server::{ruled, start};
 
 #[test]
@@ -32,6 +34,39 @@ fn one_session_too_many_waits_in_the_backlog() {
     drop(first);
     assert_eq!(second.reply(), "220 Welcome");
     assert_eq!(server.stats().sessions.opened, 2);
+}
+
+/// However many shards look for a free place at the same time.
+#[test]
+fn the_backlog_holds_all_that_are_too_many_for_all_shards_together() {
+    const CLIENTS: u64 = 16;
+    const SESSIONS: u64 = 40;
+    const LIMIT: u64 = 3;
+    let config = Config::default().shards(4).max_sessions(LIMIT).over_limit(OverLimit::Backlog);
+    let server = start(config);
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| (0..SESSIONS).for_each(|_| Client::greeted(server.local_addr()).quit()));
+        }
+    });
+    let sessions = after_sessions(&server, CLIENTS * SESSIONS).sessions;
+    assert_eq!((sessions.quit, sessions.refused), (CLIENTS * SESSIONS, 0));
+    assert!(sessions.peak.get() <= LIMIT, "{} at a time", sessions.peak.get());
+}
+
+#[test]
+fn a_session_that_is_refused_takes_no_place() {
+    // Its 421 is held back: it stays open.
+    let rules = ["connect session=2 delay=1h"];
+    let server = start(ruled(Config::default().max_sessions(1), &rules));
+    let first = Client::greeted(server.local_addr());
+    let _refused = Client::connect(server.local_addr());
+    once(&server, |stats| stats.stages[Stage::Greeting].refused.get(&421) == Some(&1));
+    first.quit();
+    after_sessions(&server, 1);
+    let _third = Client::greeted(server.local_addr());
+    let sessions = server.stats().sessions;
+    assert_eq!((sessions.opened, sessions.closed, sessions.peak.get()), (3, 1, 1));
 }
 
 #[test]

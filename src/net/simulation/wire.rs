@@ -88,6 +88,8 @@ pub(super) struct Wire {
     wants_room: bool,
     watches_for_room: bool,
     room: bool,
+    /// How long a write takes that the client can read at once.
+    pub(super) write_takes: Duration,
 }
 
 impl Wire {
@@ -120,6 +122,7 @@ impl Wire {
             wants_room: false,
             watches_for_room: false,
             room: false,
+            write_takes: Duration::ZERO,
         }
     }
 
@@ -240,6 +243,7 @@ impl Write for ServerEnd {
         wire.check_filed();
         let now = wire.now();
         wire.writes.note(length, now);
+        wire.clock.fetch_add(wire.write_takes.as_nanos() as u64, Ordering::Relaxed);
         Ok(count)
     }
 

@@ -65,16 +65,25 @@ impl State {
         self.rates.get_mut(key).take(now, limit)
     }
 
-    /// A client has connected. Every call must be followed by one of [`disconnected`](Self::disconnected).
+    /// Takes a place for a session whose client is about to connect; false when there are `limit` already. Every
+    /// place that is taken must be [given back](Self::give_back_place).
+    pub fn take_place(&mut self, limit: u64) -> bool {
+        let is_free = self.open_sessions < limit;
+        self.open_sessions += u64::from(is_free);
+        is_free
+    }
+
+    /// The client has connected for which a place was taken.
     pub fn connected(&mut self, peer: IpAddr) {
-        self.open_sessions += 1;
         *self.open_by_ip.entry(peer).or_default() += 1;
     }
 
-    /// It is gone.
-    pub fn disconnected(&mut self, peer: IpAddr) {
+    /// A session is over or was refused, or no client has connected for it.
+    pub fn give_back_place(&mut self, peer: Option<IpAddr>) {
         self.open_sessions = self.open_sessions.saturating_sub(1);
-        if let Some(open) = self.open_by_ip.get_mut(&peer) {
+        if let Some(peer) = peer
+            && let Some(open) = self.open_by_ip.get_mut(&peer)
+        {
             *open -= 1;
             if *open == 0 {
                 self.open_by_ip.remove(&peer);
@@ -82,7 +91,7 @@ impl State {
         }
     }
 
-    /// Clients that are connected.
+    /// Places that are taken.
     pub fn open_sessions(&self) -> u64 {
         self.open_sessions
     }
@@ -132,15 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_counted_by_address() {
+    fn sessions_are_counted_by_address_and_places_are_limited() {
         let (mut state, one, other) =
             (State::default(), IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        state.connected(one);
-        state.connected(one);
-        state.connected(other);
+        for peer in [one, one, other] {
+            assert!(state.take_place(4));
+            state.connected(peer);
+        }
         assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (3, 2));
-        state.disconnected(one);
-        state.disconnected(one);
+        assert!(state.take_place(4), "for one that is about to connect");
+        assert!(!state.take_place(4));
+        state.give_back_place(None);
+        state.give_back_place(Some(one));
+        state.give_back_place(Some(one));
         assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (1, 0));
         assert_eq!(state.open_by_ip.len(), 1);
     }

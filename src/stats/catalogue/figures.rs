@@ -102,7 +102,7 @@ static PLAIN: &[Line<Stats>] = &[
     line!("sessions.refused", Number, sessions.refused, "greeted with 4yz or 5yz, or closed instead"),
     derived!("sessions.open", stats => stats.sessions_open(), "sessions that are open"),
     line!("sessions.closed", Number, sessions.closed, "sessions that are over"),
-    line!("sessions.peak", Number, sessions.peak, "most open at a time"),
+    line!("sessions.peak", Number, sessions.peak, "most served at a time, refused ones left out"),
     line!("sessions.silent", Number, sessions.silent, "welcomed, and sent nothing"),
     line!("sessions.quit", Number, sessions.quit, "ended by QUIT"),
     line!("sessions.left", Number, sessions.left, "closed by the client without QUIT, owed no reply"),

@@ -1,0 +1,138 @@
+//! Single connections at moments that are set by hand: a clock that jumps, a write that takes its time.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use mio::Token;
+
+use super::wire::{Mailroom, ServerEnd, Wire};
+use super::{ROUNDING, context, resources};
+use crate::measure::Stamp;
+use crate::net::connection::{Connection, Fate, Origin};
+use crate::net::resources::Resources;
+use crate::net::shard::{Context, Place};
+use crate::smtp::{DelayPoint, Policy, Stage};
+use crate::store::Store;
+
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A server without a reactor: what happens when is said by the test.
+struct Bench {
+    clock: Arc<AtomicU64>,
+    context: Context,
+    resources: Resources,
+    mailroom: Rc<RefCell<Mailroom>>,
+}
+
+impl Bench {
+    fn new(policy: Policy) -> Self {
+        let clock = Arc::new(AtomicU64::new(1));
+        let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
+        Self {
+            context: context(policy, SESSION_TIMEOUT, SESSION_TIMEOUT, None, &store),
+            resources: resources(&clock, 100),
+            mailroom: Rc::new(RefCell::new(Mailroom { store, records: Vec::new() })),
+            clock,
+        }
+    }
+
+    /// A connection with room for so many octets on the way to the client.
+    fn connection(&self, index: usize, capacity: usize) -> (Rc<RefCell<Wire>>, Connection<ServerEnd>) {
+        let wire = Wire::new(&self.clock, capacity, Vec::new(), index, &self.mailroom);
+        let wire = Rc::new(RefCell::new(wire));
+        let origin = Origin {
+            session_id: 1,
+            peer_addr: ([127, 0, 0, 1], 1).into(),
+            local_addr: ([127, 0, 0, 1], 25).into(),
+            connected_at: SystemTime::UNIX_EPOCH,
+        };
+        let stream = ServerEnd(Rc::clone(&wire));
+        let now = Stamp::at(self.resources.clock.elapsed());
+        (wire, Connection::new(stream, Token(index), origin, Place::default(), now))
+    }
+
+    /// Time passes, and the next turn begins.
+    fn pass(&mut self, time: Duration) {
+        self.clock.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        self.resources.begin_turn();
+    }
+
+    /// The connection has its turn for what has come since.
+    fn turn(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<ServerEnd>) -> Fate {
+        let event = wire.borrow_mut().event().expect("an event");
+        connection.on_event(event, &self.context, &mut self.resources)
+    }
+}
+
+/// A machine that slept: the delayed client gets its reply and goes on, the idle one is told to go.
+#[test]
+fn a_clock_that_jumps_a_year() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let mut policy = Policy::default();
+    policy.set_delay(DelayPoint::Noop, Duration::from_secs(1));
+    let mut bench = Bench::new(policy);
+    let (delayed_wire, mut delayed) = bench.connection(0, 1000);
+    let (idle_wire, mut idle) = bench.connection(1, 1000);
+    assert_eq!(delayed.open(&bench.context, &mut bench.resources), Fate::Waits);
+    assert_eq!(idle.open(&bench.context, &mut bench.resources), Fate::Waits);
+    delayed_wire.borrow_mut().send(b"NOOP\r\n");
+    assert_eq!(bench.turn(&delayed_wire, &mut delayed), Fate::Waits);
+
+    bench.pass(YEAR);
+    let mut fates = Vec::new();
+    while let Some(Token(index)) = bench.resources.wheel.pop(bench.resources.now) {
+        let connection = if index == 0 { &mut delayed } else { &mut idle };
+        fates.push((index, connection.on_timer(&bench.context, &mut bench.resources)));
+    }
+    assert_eq!(fates, [(0, Fate::Waits), (1, Fate::Over)]);
+    assert!(delayed_wire.borrow().written.ends_with(b"250 Ok\r\n"));
+    assert!(idle_wire.borrow().written.ends_with(b"421 Service closing transmission channel\r\n"));
+    let next = bench.resources.wheel.next_deadline().expect("the session's timeout");
+    assert!(next.after_moment(bench.resources.clock.elapsed()) <= SESSION_TIMEOUT + ROUNDING);
+}
+
+/// A client may read a reply, and answer it, before the write that sends it returns. Named after the bug: it then
+/// thought for no time.
+#[test]
+fn a_client_that_ran_first_had_no_think_time() {
+    const WRITE: Duration = Duration::from_millis(5);
+    const REST: Duration = Duration::from_millis(1);
+    let mut bench = Bench::new(Policy::default());
+    let (wire, mut connection) = bench.connection(0, 1000);
+    wire.borrow_mut().write_takes = WRITE;
+    connection.open(&bench.context, &mut bench.resources);
+    wire.borrow_mut().send(b"NOOP\r\n");
+    bench.pass(REST);
+    bench.turn(&wire, &mut connection);
+    let noop = &bench.resources.gathering.stats.stages[Stage::Noop];
+    assert_eq!(noop.think.count(), 1);
+    let think = noop.think.min();
+    assert!(think >= WRITE && think <= (WRITE + REST).mul_f64(1.01), "{think:?}");
+    assert!(noop.service.max() < WRITE, "{:?}: the write is the system's", noop.service.max());
+}
+
+/// What the client takes later has left later, and it thinks from then on.
+#[test]
+fn the_rest_of_a_reply_was_stamped_with_its_front() {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut bench = Bench::new(Policy::default());
+    let (wire, mut connection) = bench.connection(0, 5);
+    assert_eq!(connection.open(&bench.context, &mut bench.resources), Fate::Blocked);
+    wire.borrow_mut().watch_for_room();
+    let mut greeting = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(bench.resources.gathering.stats.stages[Stage::Greeting].service.count(), 0);
+        greeting.extend(wire.borrow_mut().receive(5));
+        bench.pass(PAUSE);
+        bench.turn(&wire, &mut connection);
+    }
+    greeting.extend(wire.borrow_mut().receive(5));
+    assert_eq!(greeting, b"220 Welcome\r\n");
+    let service = &bench.resources.gathering.stats.stages[Stage::Greeting].service;
+    assert_eq!(service.count(), 1);
+    let took = service.min();
+    assert!(took >= 2 * PAUSE && took <= (2 * PAUSE).mul_f64(1.01), "{took:?}");
+}
