@@ -166,9 +166,12 @@ fn rule(rng: &mut TestRng) -> Rule {
         "reply=\"421 4.3.2 going down\" close",
     ];
     const CONDITIONS: &[&str] =
-        &["", "times=2 per=session", "nth=2 per=session", "every=3 per=session", "session=2..5"];
+        &["", "times=2 per=session", "session=2..5", "nth=2 per=session", "every=3 per=session"];
     let mut any = |choices: &[&'static str]| choices[rng.random_range(0..choices.len())];
-    let (stage, condition, goes_on, end) = (any(STAGES), any(CONDITIONS), any(GOES_ON), any(ENDS));
+    let stage = any(STAGES);
+    // A session connects once only.
+    let conditions = if stage == "connect" { &CONDITIONS[..3] } else { CONDITIONS };
+    let (condition, goes_on, end) = (any(conditions), any(GOES_ON), any(ENDS));
     let text = match rng.random_bool(0.5) {
         true => format!("{stage} {condition} odds=50% {end}"),
         false => format!("{stage} {condition} odds=70% {goes_on}"),
