@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use smtpmock::Server;
 use smtpmock::output::{self, Streams};
@@ -50,8 +50,7 @@ impl Interrupts {
     /// # Errors
     /// The system gives none, or no handler.
     pub(crate) fn start(events: Sender<Event>, streams: Streams) -> Result<Self, String> {
-        // SIGXFSZ would end the program where a limit of file sizes (`ulimit -f`) should be an error.
-        let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGXFSZ])
+        let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2])
             .map_err(|error| format!("can't handle signals: {error}"))?;
         let (ended, has_ended) = mpsc::channel();
         let (handle, second) = (Arc::default(), Arc::default());
@@ -90,7 +89,6 @@ impl Listener {
         for signal in signals.forever() {
             let handle = self.handle.get();
             match signal {
-                SIGXFSZ => {}
                 SIGUSR1 => handle.into_iter().for_each(|handle| handle.orders.report()),
                 SIGUSR2 => handle.into_iter().for_each(Handle::reopen),
                 _ => match endings.note(signal) {

@@ -12,13 +12,19 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use cli::Action;
+use cli::{Action, Failure};
+use signal_hook::consts::SIGXFSZ;
 
 /// The largest file of settings, and the largest report, in bytes: both take far less. A device has no end.
 const FILE_LIMIT: u64 = 64 << 20;
 
 fn main() -> ExitCode {
+    // Where a limit of file sizes (`ulimit -f`) is met, the write that fails is an error, and no signal ends the program.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        return outcome::show(&Failure::Server(format!("can't handle signals: {error}")));
+    }
     let action = cli::parse(env::args_os().skip(1), |name| env::var_os(name), read_file);
     let ended = action.and_then(|action| match action {
         Action::Print(text) => outcome::print(&text),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,9 +31,11 @@ const CONNECTIONS_OPEN: usize = 128;
 /// An SMTP load generator: as fast as asked or as steadily as asked, with honest numbers.
 #[derive(Debug, Parser)]
 #[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(after_help = "Exit codes: 0 fine, 1 the run failed, 2 usage, 10 a gate failed, 11 a regression, \
+#[command(
+    after_help = "Exit codes: 0 fine, 1 the run failed or an output was lost, 2 usage, 10 a gate failed, 11 a regression, \
     12 the generator was saturated.\nWithout --rate, --ramp or --steps the loop is closed: each \
-    session sends one message after another.")]
+    session sends one message after another."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Merge>,
@@ -200,6 +202,12 @@ fn timeout(text: &str) -> Result<(Option<Phase>, Duration), String> {
 }
 
 impl RunArgs {
+    /// The files that are read, each with its flag.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [("--message", &self.message), ("--verify", &self.verify)];
+        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+    }
+
     /// Whether the run is an open loop.
     fn profile(&self) -> Option<Profile> {
         let scheduled = self.ramp.as_ref().or(self.steps.as_ref()).cloned();

@@ -3,89 +3,98 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::consts::SIGXFSZ;
+use smtpmock::output::{self, PATIENCE, Streams};
 
 use crate::baseline::{self, Comparison};
-use crate::cli::{Cli, Merge, OutputArgs, RunArgs};
+use crate::cli::{Cli, Merge, OutputArgs};
 use crate::engine;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::live::Live;
 use crate::merge;
+use crate::outputs::Outputs;
 use crate::plan::Plan;
-use crate::report::{Report, build, hlog, html, json, text};
+use crate::report::{Report, build, json};
 use crate::verify;
 
 /// Descriptors beside the connections: standard streams, polls, wakers, timers, files.
 const DESCRIPTORS_SPARE: u64 = 64;
 
-/// The exit code of a run cut off by a second signal (128 + SIGINT, as shells do).
-const CUT_OFF: i32 = 130;
-
-/// What ends the program early: the code, and what to say.
-type Stop = (Exit, String);
+/// What ends the program early: the code, and the reason.
+pub(crate) type Stop = (Exit, String);
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let exit = execute(&cli).unwrap_or_else(|(exit, message)| {
-        drop(writeln!(std::io::stderr().lock(), "error: {message}"));
+    // Where a limit of file sizes (`ulimit -f`) is met, the write that fails is an error, and no signal ends the program.
+    let ignored = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    let streams = ignored.map_err(|error| format!("signals: {error}")).and_then(|_| Streams::start(|_| {}));
+    let streams = match streams {
+        Ok(streams) => streams,
+        Err(why) => {
+            // Without a standard error only the exit code tells.
+            let _ = writeln!(std::io::stderr(), "error: {why}");
+            return ExitCode::from(Exit::Failed.code());
+        }
+    };
+    let (exit, patience) = match &cli.command {
+        // There is no run that a reader of its report would hold up: it may take its time.
+        Some(Merge::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
+        None => (measure(&cli, &streams), PATIENCE),
+    };
+    let exit = exit.unwrap_or_else(|(exit, message)| {
+        streams.err.put(format!("error: {message}\n"));
         exit
     });
-    ExitCode::from(exit.code())
-}
-
-fn execute(cli: &Cli) -> Result<Exit, Stop> {
-    match &cli.command {
-        Some(Merge::Merge { reports, output }) => {
-            let read = reports.iter().map(|path| json::read(path)).collect::<Result<_, _>>();
-            let whole = read.and_then(merge::merge).map_err(|message| (Exit::Usage, message))?;
-            conclude(whole, baseline_of(output)?.as_ref(), output)
-        }
-        None => {
-            // Read first: a missing file should not be found out after the run.
-            let before = baseline_of(&cli.output)?;
-            let report = measure(&cli.run, cli.output.quiet)?;
-            conclude(report, before.as_ref(), &cli.output)
-        }
+    match output::finish([&streams.err], patience).is_empty() {
+        true => ExitCode::from(exit.code()),
+        false => ExitCode::from(exit.with_loss().code()),
     }
 }
 
-fn measure(args: &RunArgs, quiet: bool) -> Result<Report, Stop> {
+fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Exit, Stop> {
+    let read = reports.iter().map(|path| json::read(path)).collect::<Result<_, _>>();
+    let whole = read.and_then(merge::merge).map_err(|message| (Exit::Usage, message))?;
+    let before = baseline_of(args)?;
+    let inputs = reports.iter().map(|path| ("merge", path.as_path()));
+    let outputs = Outputs::open(args, inputs.chain(baseline_file(args)), streams, &AtomicBool::new(false))?;
+    Ok(conclude(whole, before.as_ref(), args, &outputs, streams, Duration::MAX))
+}
+
+/// Everything that can be wrong with files is found before the run.
+fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
+    let Cli { run: args, output, .. } = cli;
+    let failed = |why: String| (Exit::Failed, why);
+    let before = baseline_of(output)?;
     let plan = Arc::new(args.plan(draw).map_err(|message| (Exit::Usage, message))?);
     make_room(&plan).map_err(|message| (Exit::Usage, message))?;
-    let interrupt = Arc::new(AtomicBool::new(false));
-    listen(&interrupt).map_err(|error| (Exit::Failed, format!("signals: {error}")))?;
-    let mut live = Live::new(&plan, quiet);
+    let interrupt = interrupt::listen().map_err(|error| failed(format!("signals: {error}")))?;
+    let inputs = args.files().chain(baseline_file(output));
+    let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
+    let mut live = Live::new(&plan, output.quiet, &streams.err);
     let run = engine::run(&plan, &interrupt, |interval| live.show(interval));
     live.end();
-    let mut run = run.map_err(|error| (Exit::Failed, format!("the run broke off: {error}")))?;
+    let mut run = run.map_err(|error| failed(format!("the run broke off: {error}")))?;
     let ledger = run.tally.ledger.take();
     let mut report = build::report(&plan, run);
     if let (Some(path), Some(ledger)) = (&args.verify, ledger) {
-        let found = verify::verify(path, &plan, &ledger).map_err(|message| (Exit::Failed, message))?;
-        report.verification = Some(found);
+        report.verification = Some(verify::verify(path, &plan, &ledger).map_err(failed)?);
     }
-    Ok(report)
+    Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
 }
 
 /// A number nobody chose; the standard library's hasher is seeded by the system.
 fn draw() -> u64 {
     RandomState::new().hash_one(())
-}
-
-/// The first signal ends the run with its report, the second ends the program.
-fn listen(interrupt: &Arc<AtomicBool>) -> std::io::Result<()> {
-    for signal in TERM_SIGNALS {
-        signal_hook::flag::register_conditional_shutdown(*signal, CUT_OFF, Arc::clone(interrupt))?;
-        signal_hook::flag::register(*signal, Arc::clone(interrupt))?;
-    }
-    Ok(())
 }
 
 /// Raises the limit of open files as far as the connections need.
@@ -105,19 +114,31 @@ fn make_room(plan: &Plan) -> Result<(), String> {
     })
 }
 
-/// Judges a report, writes it everywhere it is wanted, and says how the program ends.
-fn conclude(mut report: Report, before: Option<&Report>, output: &OutputArgs) -> Result<Exit, Stop> {
-    report.gates = output.fail_if.iter().map(|gate| gate.judge(&report)).collect();
-    let refusal = before.and_then(|before| compare(&mut report, before, output.max_regression));
-    if !output.quiet && output.json.as_deref() != Some("-".as_ref()) {
-        drop(write!(std::io::stdout().lock(), "{}", text::render(&report)));
+/// Judges a report, writes it everywhere it is wanted, and gives the reason for the exit code.
+fn conclude(
+    mut report: Report,
+    before: Option<&Report>,
+    args: &OutputArgs,
+    outputs: &Outputs,
+    streams: &Streams,
+    patience: Duration,
+) -> Exit {
+    report.gates = args.fail_if.iter().map(|gate| gate.judge(&report)).collect();
+    let refusal = before.and_then(|before| compare(&mut report, before, args.max_regression));
+    let lost = outputs.write(&report, patience);
+    let judged = judge(&report, refusal.is_some());
+    let exit = if lost.is_empty() { judged } else { judged.with_loss() };
+    for why in lost {
+        streams.err.put(format!("smtpload: {why} (exit {})\n", exit.code()));
     }
-    write_files(&report, output).map_err(|message| (Exit::Failed, message))?;
-    let exit = judge(&report, refusal.is_some());
-    if let Some(reason) = reason(&report, exit, refusal) {
-        drop(writeln!(std::io::stderr().lock(), "smtpload: {reason} (exit {})", exit.code()));
+    if let Some(reason) = reason(&report, judged, refusal) {
+        streams.err.put(format!("smtpload: {reason} (exit {})\n", exit.code()));
     }
-    Ok(exit)
+    exit
+}
+
+fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {
+    args.baseline.iter().map(|path| ("--baseline", path.as_path()))
 }
 
 fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
@@ -134,19 +155,6 @@ fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Str
         }
         Err(reason) => Some(format!("--baseline: {reason}")),
     }
-}
-
-fn write_files(report: &Report, output: &OutputArgs) -> Result<(), String> {
-    if let Some(path) = &output.json {
-        json::write(report, path)?;
-    }
-    if let Some(path) = &output.hlog {
-        hlog::write(report, path)?;
-    }
-    if let Some(path) = &output.html {
-        html::write(report, path)?;
-    }
-    Ok(())
 }
 
 fn judge(report: &Report, refused: bool) -> Exit {

@@ -84,7 +84,11 @@ fn spawn(shared: &Shared, payloads: Vec<Payload>) -> io::Result<(Vec<Worker>, Ve
         let feed = Feed::new(&shared.plan, index, &next);
         let shared = shared.clone();
         let body = move || Reactor::new(shared, index, poll, feed, payload)?.run();
-        threads.push(std::thread::Builder::new().name(format!("smtpload-{index}")).spawn(body)?);
+        let thread = std::thread::Builder::new().name(format!("smtpload-{index}")).spawn(body);
+        let no_thread = |error: io::Error| {
+            io::Error::new(error.kind(), format!("starting a thread for event loop {index}: {error}"))
+        };
+        threads.push(thread.map_err(no_thread)?);
     }
     Ok((threads, wakers))
 }

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Fine,
-    /// There was no connection, no accepted message, or the machine failed.
+    /// There was no connection, no accepted message, an output was lost, or the machine failed.
     Failed,
     /// What was typed makes no sense.
     Usage,
@@ -17,6 +17,11 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// The same where something was lost besides: only what was typed wrong comes before that.
+    pub(crate) fn with_loss(self) -> Exit {
+        if self == Exit::Usage { self } else { Exit::Failed }
+    }
+
     pub(crate) fn code(self) -> u8 {
         match self {
             Exit::Fine => 0,

@@ -2,7 +2,9 @@
 //!
 //! The program is [`run`]; [`reply`] is public for fuzzing. One thread per event loop
 //! (`reactor`), each with its own sockets, counts and histograms (`tally`); the main thread
-//! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`).
+//! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`). Each
+//! output has a thread that writes to it (`outputs`), and signals are heard on one of their own
+//! (`interrupt`): the main thread waits for no reader without a bound.
 //! `client`, `reply`, `schedule`, `punctuality`, `payload`, `template`, `gate`, `baseline` and
 //! `accounting` are pure: no sockets, no clocks.
 
@@ -19,11 +21,13 @@ mod exit;
 mod feed;
 mod gate;
 mod input;
+mod interrupt;
 mod ledger;
 mod live;
 mod load;
 mod merge;
 mod metrics;
+mod outputs;
 mod payload;
 mod phase;
 mod plan;

@@ -1,82 +1,68 @@
 //! What is shown while a run goes on, on the standard error.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressStyle};
+use smtpmock::output::{Progress, Writer};
 
 use crate::plan::Plan;
 use crate::reactor::INTERVAL;
 use crate::report::show_ns;
 use crate::tally::Interval;
 
-/// A view of the run, told of every interval.
+/// The bar's width, in characters.
+const BAR_WIDTH: u64 = 20;
+
+/// A view of the run, given every interval: a line each, or on a terminal one that is rewritten.
 #[derive(Debug)]
-pub(crate) enum Live {
-    Quiet,
-    /// One plain line per interval.
-    Lines,
-    Bar {
-        bar: ProgressBar,
-        seen: u64,
-        by: Progress,
-    },
+pub(crate) struct Live {
+    /// `None` where nothing is shown.
+    progress: Option<Progress>,
+    /// How far the run is on its way to `length`, both in `unit`.
+    seen: u64,
+    length: u64,
+    unit: Unit,
 }
 
 /// What the bar's length stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+enum Unit {
     Messages,
     Seconds,
 }
 
 impl Live {
-    pub(crate) fn new(plan: &Plan, quiet: bool) -> Live {
-        if quiet {
-            return Live::Quiet;
-        }
-        if !std::io::stderr().is_terminal() {
-            return Live::Lines;
-        }
-        let (length, by) = match (plan.limit.duration, plan.limit.count) {
-            (Some(duration), _) => (duration.as_secs_f64().ceil() as u64, Progress::Seconds),
-            (None, count) => (count.unwrap_or(0), Progress::Messages),
+    pub(crate) fn new(plan: &Plan, quiet: bool, to: &Writer) -> Live {
+        let (length, unit) = match (plan.limit.duration, plan.limit.count) {
+            (Some(duration), _) => (duration.as_secs_f64().ceil() as u64, Unit::Seconds),
+            (None, count) => (count.unwrap_or(0), Unit::Messages),
         };
-        let bar = ProgressBar::new(length);
-        let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {percent:>3}%  {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(250));
-        Live::Bar { bar, seen: 0, by }
+        Live { progress: (!quiet).then(|| Progress::new(to.clone())), seen: 0, length, unit }
     }
 
     /// Shows an interval that has ended.
     pub(crate) fn show(&mut self, interval: &Interval) {
-        match self {
-            Live::Quiet => {}
-            // Not being able to show is no reason to end a run.
-            Live::Lines => drop(writeln!(
-                std::io::stderr().lock(),
-                "{:>5} s  {}",
-                interval.index + 1,
-                describe(interval)
-            )),
-            Live::Bar { bar, seen, by } => {
-                *seen += match by {
-                    Progress::Messages => interval.accepted + interval.errors,
-                    Progress::Seconds => INTERVAL.as_secs(),
-                };
-                bar.set_position(*seen);
-                bar.set_message(describe(interval));
-            }
-        }
+        self.seen += match self.unit {
+            Unit::Messages => interval.accepted + interval.errors,
+            Unit::Seconds => INTERVAL.as_secs(),
+        };
+        let Some(progress) = &self.progress else { return };
+        let time = format!("{:>5} s  ", interval.index + 1);
+        let bar = if progress.is_rewritten() { bar(self.seen, self.length) } else { String::new() };
+        progress.show(&format!("{time}{bar}{}", describe(interval)));
     }
 
     /// Takes the view off the terminal.
     pub(crate) fn end(&self) {
-        if let Live::Bar { bar, .. } = self {
-            bar.finish_and_clear();
+        if let Some(progress) = &self.progress {
+            progress.erase();
         }
     }
+}
+
+/// How much is done, drawn and in percent.
+fn bar(seen: u64, length: u64) -> String {
+    let share =
+        |of: u64| (u128::from(seen.min(length)) * u128::from(of) / u128::from(length.max(1))) as usize;
+    let (done, width) = (share(BAR_WIDTH), BAR_WIDTH as usize);
+    format!("[{}{}] {:>3}%  ", "=".repeat(done), " ".repeat(width - done), share(100))
 }
 
 fn describe(interval: &Interval) -> String {
@@ -98,4 +84,18 @@ fn describe(interval: &Interval) -> String {
         at(0.99),
         if interval.starved { "  generator starved" } else { "" }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_long_whatever_is_done() {
+        assert_eq!(bar(0, 10), "[                    ]   0%  ");
+        assert_eq!(bar(1, 3), "[======              ]  33%  ");
+        assert_eq!(bar(11, 10), "[====================] 100%  ");
+        assert_eq!(bar(1, 0), "[                    ]   0%  ");
+        assert_eq!(bar(u64::MAX, u64::MAX), "[====================] 100%  ");
+    }
 }

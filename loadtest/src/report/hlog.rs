@@ -1,7 +1,6 @@
 //! HdrHistogram's interval log, readable by its own tools.
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use smtpmock::report::hlog::IntervalLog;
@@ -11,14 +10,14 @@ use crate::report::Report;
 /// Nanoseconds shown as milliseconds in the log's maximum column, as its tools expect.
 const MAX_DIVISOR: f64 = 1e6;
 
-/// Writes the intervals, one histogram per line under the tag `message`.
-pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
+/// The intervals, one histogram per line under the tag `message`.
+pub(crate) fn render(report: &Report) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    render(report, &mut bytes).map_err(|error| format!("--hlog {}: {error}", path.display()))?;
-    super::json::put("--hlog", path, &bytes)
+    write(report, &mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
 }
 
-fn render(report: &Report, bytes: &mut Vec<u8>) -> io::Result<()> {
+fn write(report: &Report, bytes: &mut Vec<u8>) -> io::Result<()> {
     let start = UNIX_EPOCH + Duration::from_millis(report.started_at_ms);
     let program = format!("smtpload {}, target {}", report.version, report.settings.target);
     let what = "latencies of accepted messages from their intended start, in nanoseconds";

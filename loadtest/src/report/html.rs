@@ -1,7 +1,6 @@
 //! One self-contained page with plots. It fetches nothing and runs no script.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use smtpmock::report::page::{Tile, banner, document, escape, tiles};
 use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
@@ -18,12 +17,8 @@ macro_rules! put {
     ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
 }
 
-/// Writes the page.
-pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
-    super::json::put("--html", path, render(report).as_bytes())
-}
-
-fn render(report: &Report) -> String {
+/// The page.
+pub(crate) fn render(report: &Report) -> String {
     let mut out = String::new();
     head(report, &mut out);
     out.push_str(&tiles(&figures(report)));

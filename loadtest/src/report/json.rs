@@ -1,7 +1,6 @@
 //! Reports as JSON. The schema is described in `SCHEMA.md`.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -13,21 +12,11 @@ use crate::report::{Report, SCHEMA, counts};
 /// The largest report read, in bytes: reports take a few MiB, and a device has no end.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// Writes a report; `-` is the standard output.
-pub(crate) fn write(report: &Report, path: &Path) -> Result<(), String> {
-    let mut text = serde_json::to_string_pretty(report).map_err(|error| format!("--json: {error}"))?;
-    text.push('\n');
-    super::json::put("--json", path, text.as_bytes())
-}
-
-/// Writes an output file, or to the standard output for `-`.
-pub(crate) fn put(flag: &str, path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let written = if path == Path::new("-") {
-        std::io::stdout().lock().write_all(bytes)
-    } else {
-        std::fs::write(path, bytes)
-    };
-    written.map_err(|error| format!("{flag} {}: {error}", path.display()))
+/// A report as JSON.
+pub(crate) fn render(report: &Report) -> Result<Vec<u8>, String> {
+    let mut text = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// What says that a text is a report.

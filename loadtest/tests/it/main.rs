@@ -7,6 +7,7 @@ mod input;
 mod liars;
 mod mock;
 mod output;
+mod outputs;
 mod own_doing;
 mod session;
 mod support;

@@ -1,0 +1,35 @@
+//! Signals, on a thread of their own: the first ends the run with its report, a second one the program, whatever it
+//! waits for.
+
+use std::io;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::iterator::Signals;
+use smtpmock::signals::{Ending, Endings};
+
+/// Starts the thread. What it gives is set once the run is to end.
+///
+/// # Errors
+/// The system gives no thread, or no handler.
+pub(crate) fn listen() -> io::Result<Arc<AtomicBool>> {
+    let mut signals = Signals::new(TERM_SIGNALS)?;
+    let interrupt = Arc::<AtomicBool>::default();
+    let interrupted = Arc::clone(&interrupt);
+    let listen = move || {
+        let mut endings = Endings::new();
+        for signal in signals.forever() {
+            match endings.note(signal) {
+                Ending::First => interrupted.store(true, Ordering::Relaxed),
+                Ending::Repeated => {}
+                // As shells say it.
+                Ending::Second => process::exit(128 + signal),
+            }
+        }
+    };
+    thread::Builder::new().name("smtpload-signals".into()).spawn(listen)?;
+    Ok(interrupt)
+}
