@@ -12,14 +12,19 @@ mod mail;
 const SIZES: [usize; 2] = [64 * 1024, 10 * 1024 * 1024];
 
 /// Message data of about `size` octets, without its final dot.
-fn shapes(size: usize) -> [(&'static str, Vec<u8>); 5] {
+fn shapes(size: usize) -> [(&'static str, Vec<u8>); 8] {
+    let repeated = |unit: &[u8]| unit.iter().copied().cycle().take(size).collect();
     [
         ("text lines", mail::text_lines(size)),
         ("one endless line", vec![b'x'; size]),
         ("all dots", vec![b'.'; size]),
         ("all LFs", vec![b'\n'; size]),
         // All of the end but its CR, over and over.
-        ("LF and dot", b"\n.".iter().copied().cycle().take(size).collect()),
+        ("LF and dot", repeated(b"\n.")),
+        ("blank lines", repeated(b"\r\n")),
+        ("all CRs", vec![b'\r'; size]),
+        // A stuffed dot on each line: as many runs as there are lines.
+        ("lines of a dot", repeated(b"\r\n..")),
     ]
 }
 

@@ -26,9 +26,16 @@ pub(super) struct LineInspector {
     ends_with_cr: bool,
 }
 
+/// In shorter runs each octet is looked at by itself: to search them costs more. Runs are short where many lines begin
+/// with a dot.
+const SHORT: usize = 16;
+
 impl LineInspector {
     /// Looks at what follows. What was seen once is not looked for again.
     pub(super) fn inspect(&mut self, run: &[u8]) {
+        if run.len() < SHORT {
+            return self.inspect_short(run);
+        }
         if !self.seen.has_long_line {
             self.measure(run);
         }
@@ -38,6 +45,20 @@ impl LineInspector {
         }
         if let Some(last) = run.last() {
             self.ends_with_cr = *last == b'\r';
+        }
+    }
+
+    #[inline]
+    fn inspect_short(&mut self, run: &[u8]) {
+        for octet in run {
+            if *octet == b'\n' {
+                self.seen.has_bare_lf |= !self.ends_with_cr;
+                self.end_line(self.length, self.ends_with_cr);
+                self.length = 0;
+            } else {
+                self.length = self.length.saturating_add(1);
+            }
+            self.ends_with_cr = *octet == b'\r';
         }
     }
 

@@ -3,9 +3,11 @@
 
 mod crlf_dot;
 
+use std::ops::ControlFlow;
+
 use memchr::memchr;
 
-use self::crlf_dot::find_crlf_dot;
+use self::crlf_dot::each_crlf_dot;
 
 /// What [`LineScanner::scan`] found at the front of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,59 +137,65 @@ enum Seen {
 impl DataScanner {
     /// Scans `input` up to the end of the data, giving the content to `emit` in runs as long as possible.
     pub fn scan(&mut self, input: &[u8], mut emit: impl FnMut(&[u8])) -> DataScan {
-        let mut at = 0;
-        while at < input.len() {
-            if self.seen == Seen::Nothing {
-                at = self.run(input, at, &mut emit);
-            } else if self.step(&input[at..=at], &mut emit) {
-                return DataScan { consumed: at + 1, ended: true };
-            } else {
-                at += 1;
-            }
+        let mut start = match self.resume(input, &mut emit) {
+            ControlFlow::Continue(start) => start,
+            ControlFlow::Break(scan) => return scan,
+        };
+        let scan = each_crlf_dot(input, start, |found| {
+            emit(&input[start..found + 2]);
+            start = self.after_dot(input, found + 3)?;
+            ControlFlow::Continue(())
+        });
+        if let ControlFlow::Break(scan) = scan {
+            return scan;
         }
+        let rest = &input[start..];
+        self.seen = match (rest, self.seen) {
+            ([.., b'\r', b'\n'], _) | ([b'\n'], Seen::Cr) => Seen::CrLf,
+            ([.., b'\r'], _) => Seen::Cr,
+            _ => Seen::Nothing,
+        };
+        emit(rest);
         DataScan { consumed: input.len(), ended: false }
     }
 
-    /// Takes a whole run up to and including the next `CRLF.`, or all that is left. Returns the index
-    /// after it.
-    fn run(&mut self, input: &[u8], at: usize, emit: &mut impl FnMut(&[u8])) -> usize {
-        let rest = &input[at..];
-        if let Some(found) = find_crlf_dot(rest) {
-            emit(&rest[..found + 2]);
-            self.seen = Seen::CrLfDot;
-            return at + found + 3;
-        }
-        emit(rest);
-        self.seen = match rest {
-            [.., b'\r', b'\n'] => Seen::CrLf,
-            [.., b'\r'] => Seen::Cr,
-            _ => Seen::Nothing,
-        };
-        input.len()
-    }
-
-    /// Takes one octet near a line end. True when it ended the data.
-    fn step(&mut self, octet: &[u8], emit: &mut impl FnMut(&[u8])) -> bool {
-        let (seen, content): (Seen, &[u8]) = match (self.seen, octet[0]) {
-            (Seen::CrLf, b'.') => (Seen::CrLfDot, b""),
-            (Seen::CrLfDot, b'\r') => (Seen::CrLfDotCr, b""),
-            (Seen::CrLfDotCr, b'\n') => {
-                *self = Self::default();
-                return true;
+    /// Completes what earlier input ended with. Breaks off where that takes all of the input, or ends the data; the
+    /// rest, from the index that is given otherwise, is not empty and needs no look back beyond `Seen::Cr`.
+    fn resume(&mut self, input: &[u8], emit: &mut impl FnMut(&[u8])) -> ControlFlow<DataScan, usize> {
+        match (self.seen, input) {
+            (_, []) => ControlFlow::Break(DataScan { consumed: 0, ended: false }),
+            (Seen::Cr, [b'\n', b'.', ..]) => {
+                emit(b"\n");
+                self.after_dot(input, 2)
             }
-            (Seen::CrLfDotCr, b'\r') => (Seen::Cr, b"\r\r"),
+            (Seen::CrLf, [b'.', ..]) => self.after_dot(input, 1),
+            (Seen::CrLfDot, _) => self.after_dot(input, 0),
+            (Seen::CrLfDotCr, [b'\n', ..]) => self.end(1),
             (Seen::CrLfDotCr, _) => {
                 emit(b"\r");
-                (Seen::Nothing, octet)
+                ControlFlow::Continue(0)
             }
-            (_, b'\r') => (Seen::Cr, octet),
-            (Seen::Cr, b'\n') => (Seen::CrLf, octet),
-            _ => (Seen::Nothing, octet),
-        };
-        self.seen = seen;
-        if !content.is_empty() {
-            emit(content);
+            _ => ControlFlow::Continue(0),
         }
-        false
+    }
+
+    /// Looks behind a dot that starts a line: the end of the data, or content from the index that is given.
+    fn after_dot(&mut self, input: &[u8], at: usize) -> ControlFlow<DataScan, usize> {
+        let pending = match &input[at..] {
+            [b'\r', b'\n', ..] => return self.end(at + 2),
+            [b'\r'] => Seen::CrLfDotCr,
+            [] => Seen::CrLfDot,
+            _ => {
+                self.seen = Seen::Nothing;
+                return ControlFlow::Continue(at);
+            }
+        };
+        self.seen = pending;
+        ControlFlow::Break(DataScan { consumed: input.len(), ended: false })
+    }
+
+    fn end(&mut self, consumed: usize) -> ControlFlow<DataScan, usize> {
+        *self = Self::default();
+        ControlFlow::Break(DataScan { consumed, ended: true })
     }
 }

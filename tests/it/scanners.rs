@@ -17,11 +17,15 @@ fn data_like() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"\0".to_vec()),
         2 => proptest::collection::vec(any::<u8>(), 0..9),
     ];
-    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+    // Some longer than several vectors.
+    let count = prop_oneof![3 => 0..24usize, 1 => 24..400usize];
+    count
+        .prop_flat_map(move |count| proptest::collection::vec(piece.clone(), count))
+        .prop_map(|pieces| pieces.concat())
 }
 
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
-    proptest::collection::vec(1..9usize, 1..12)
+    proptest::collection::vec(prop_oneof![3 => 1..9usize, 1 => 9..600usize], 1..12)
 }
 
 /// Cuts `input` into pieces of these sizes, over and over.

@@ -1,8 +1,11 @@
 //! Finding `CRLF.` with the widest vectors the processor has.
 //!
 //! It is rare in any message, and so is LF before a dot: a loop asks four vectors at a time for that pair, and only
-//! where there is one whether CR stands before it. No input makes it slow; a search for one octet has one that does: a
-//! message made of that octet.
+//! where there is one whether CR stands before it. All that stand in a vector are visited before the next is loaded. So
+//! each octet is looked at once, whatever the input, and what costs more is only what is found; a search for one octet,
+//! or one that begins anew behind each that it finds, has an input that makes it slow.
+
+use std::ops::ControlFlow;
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
@@ -13,48 +16,70 @@ const TOGETHER: usize = 4;
 /// Octets that a vector's last match reaches beyond it.
 const BEYOND: usize = CRLF_DOT.len() - 1;
 
-/// Where the first `CRLF.` starts.
-pub(super) fn find_crlf_dot(text: &[u8]) -> Option<usize> {
-    find_with(Level::new(), text)
+/// Visits the start of every `CRLF.` from an index on, in order, until it is told to break.
+pub(super) fn each_crlf_dot<B>(
+    text: &[u8],
+    from: usize,
+    mut visit: impl FnMut(usize) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    each_with(Level::new(), &text[from..], |at| visit(from + at))
 }
 
 /// With the instructions of a processor of this level.
-fn find_with(level: Level, text: &[u8]) -> Option<usize> {
-    dispatch!(level, simd => find(simd, text))
+fn each_with<B>(level: Level, text: &[u8], visit: impl FnMut(usize) -> ControlFlow<B>) -> ControlFlow<B> {
+    dispatch!(level, simd => each(simd, text, visit))
 }
 
 #[inline(always)]
-fn find<S: Simd>(simd: S, text: &[u8]) -> Option<usize> {
+fn each<S: Simd, B>(simd: S, text: &[u8], mut visit: impl FnMut(usize) -> ControlFlow<B>) -> ControlFlow<B> {
     let width = S::u8s::LEN;
-    let mut at = 0;
-    while let Some(block) = text.get(at..at + TOGETHER * width + BEYOND) {
-        let mut vectors = (0..TOGETHER).map(|vector| vector * width);
+    let mut rest = text;
+    while let Some(block) = rest.get(..TOGETHER * width + BEYOND) {
+        let vectors = (0..TOGETHER).map(|vector| vector * width);
         let pairs = vectors.clone().map(|from| lf_dot(simd, &block[from..]));
-        if pairs.fold(S::mask8s::splat(simd, false), |any, own| any | own).any_true()
-            && let Some(found) = vectors.find_map(|from| Some(from + first(simd, &block[from..])?))
-        {
-            return Some(at + found);
+        if pairs.fold(S::mask8s::splat(simd, false), |any, own| any | own).any_true() {
+            let at = text.len() - rest.len();
+            for from in vectors {
+                each_bit(crlf_dot(simd, &block[from..]), at + from, &mut visit)?;
+            }
         }
-        at += TOGETHER * width;
+        rest = &rest[TOGETHER * width..];
     }
-    find_in_rest(simd, text, at)
+    each_in_rest(simd, text, text.len() - rest.len(), visit)
 }
 
 /// Less than a block is left, from `at`.
 #[inline(always)]
-fn find_in_rest<S: Simd>(simd: S, text: &[u8], mut at: usize) -> Option<usize> {
+fn each_in_rest<S: Simd, B>(
+    simd: S,
+    text: &[u8],
+    mut at: usize,
+    mut visit: impl FnMut(usize) -> ControlFlow<B>,
+) -> ControlFlow<B> {
     let width = S::u8s::LEN;
     let Some(last) = text.len().checked_sub(width + BEYOND) else {
-        return text.windows(CRLF_DOT.len()).position(|octets| octets == CRLF_DOT);
+        let mut places = text.windows(CRLF_DOT.len()).enumerate();
+        return places.try_for_each(|(at, octets)| match octets == CRLF_DOT {
+            true => visit(at),
+            false => ControlFlow::Continue(()),
+        });
     };
     while at < last {
-        if let Some(found) = first(simd, &text[at..]) {
-            return Some(at + found);
-        }
+        each_bit(crlf_dot(simd, &text[at..]), at, &mut visit)?;
         at += width;
     }
-    // The last vector overlaps the one before it, which held none.
-    first(simd, &text[last..]).map(|found| last + found)
+    // The last vector overlaps those before it, or all of its octets were looked at.
+    let unseen = u64::MAX.checked_shl((at - last) as u32).unwrap_or(0);
+    each_bit(crlf_dot(simd, &text[last..]) & unseen, last, visit)
+}
+
+#[inline(always)]
+fn each_bit<B>(mut bits: u64, from: usize, mut visit: impl FnMut(usize) -> ControlFlow<B>) -> ControlFlow<B> {
+    while bits != 0 {
+        visit(from + bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+    }
+    ControlFlow::Continue(())
 }
 
 /// Which of the first octets stand before LF and a dot.
@@ -63,11 +88,10 @@ fn lf_dot<S: Simd>(simd: S, octets: &[u8]) -> S::mask8s {
     is(simd, &octets[1..], b'\n') & is(simd, &octets[2..], b'.')
 }
 
-/// Where the first `CRLF.` starts within the first vector.
+/// Where a `CRLF.` starts within the first vector: a bit for each octet.
 #[inline(always)]
-fn first<S: Simd>(simd: S, octets: &[u8]) -> Option<usize> {
-    let bits = (is(simd, octets, b'\r') & lf_dot(simd, octets)).to_bitmask();
-    (bits != 0).then(|| bits.trailing_zeros() as usize)
+fn crlf_dot<S: Simd>(simd: S, octets: &[u8]) -> u64 {
+    (is(simd, octets, b'\r') & lf_dot(simd, octets)).to_bitmask()
 }
 
 /// Which of the first octets are this one.
@@ -81,14 +105,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn naive(text: &[u8]) -> Option<usize> {
-        text.windows(3).position(|octets| octets == CRLF_DOT)
+    fn naive(text: &[u8]) -> Vec<usize> {
+        let places = text.windows(3).enumerate();
+        places.filter(|(_, octets)| octets == CRLF_DOT).map(|(at, _)| at).collect()
+    }
+
+    fn found(level: Level, text: &[u8]) -> Vec<usize> {
+        let mut places = Vec::new();
+        let _: ControlFlow<()> = each_with(level, text, |at| {
+            places.push(at);
+            ControlFlow::Continue(())
+        });
+        places
     }
 
     /// Octets near the one that is looked for, and text.
     fn text() -> impl Strategy<Value = Vec<u8>> {
-        let octet = prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(b'x')];
-        let dense = prop::collection::vec(octet, 0..600);
+        let piece = prop::sample::select(vec![&b"\r"[..], b"\n", b".", b"x", b"\r\n."]);
+        let dense = prop::collection::vec(piece, 0..400).prop_map(|pieces| pieces.concat());
         let sparse = (0usize..600, prop::collection::vec(any::<prop::sample::Index>(), 0..4));
         let sparse = sparse.prop_map(|(length, places)| {
             let mut text = vec![b'x'; length];
@@ -104,8 +138,8 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_a_look_at_each_octet_finds(text in text()) {
-            prop_assert_eq!(find_crlf_dot(&text), naive(&text));
-            prop_assert_eq!(find_with(Level::baseline(), &text), naive(&text));
+            prop_assert_eq!(found(Level::new(), &text), naive(&text));
+            prop_assert_eq!(found(Level::baseline(), &text), naive(&text));
         }
     }
 
@@ -115,7 +149,7 @@ mod tests {
             for place in 0..=length - 3 {
                 let mut text = vec![b'.'; length];
                 text[place..place + 3].copy_from_slice(CRLF_DOT);
-                assert_eq!(find_crlf_dot(&text), Some(place), "of {length}");
+                assert_eq!(found(Level::new(), &text), [place], "of {length}");
             }
         }
     }
