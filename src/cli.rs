@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
+use smtpmock::escape::escape_lines;
 use smtpmock::output::Claims;
 use smtpmock::report::Report;
 use smtpmock::{Config, ConfigError};
@@ -82,12 +83,14 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(text) | Self::Server(text)) = self;
+        let text = escape_lines(text);
         match self {
-            Self::Usage(text) if text.contains('\n') => {
+            Self::Usage(_) if text.contains('\n') => {
                 write!(f, "smtpmock: {text}\n(smtpmock --help shows all flags)")
             }
-            Self::Usage(text) => write!(f, "smtpmock: {text} (smtpmock --help shows all flags)"),
-            Self::Server(text) => write!(f, "smtpmock: {text}"),
+            Self::Usage(_) => write!(f, "smtpmock: {text} (smtpmock --help shows all flags)"),
+            Self::Server(_) => write!(f, "smtpmock: {text}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From what happens on a reactor to lines of the log. The reactor notes events; a thread of its own makes
 //! text of them. With logging off there is no journal, and nothing is noted.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
+use crate::escape::escape_octets;
 use crate::logger::SharedLogger;
 use crate::outbox::{Batch, Outbox};
 use crate::output::PATIENCE;
@@ -20,6 +22,13 @@ const QUEUE_LIMIT: usize = 32 << 20;
 /// and only what is handed over is bounded.
 const NOTES_LIMIT: usize = 256 << 10;
 
+/// Octets of a line or reply that are logged; of a longer one, how many more there were. Commands are shorter.
+const LONGEST: usize = 16 << 10;
+/// Bytes of a log line beside the text of a client, a reply or an error: its level, its date, what it is about.
+const AROUND: usize = 128;
+/// Bytes that an octet may become where it is [escaped](escape_octets), at most.
+const ESCAPED: usize = 6;
+
 /// What can be logged.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -28,8 +37,8 @@ pub(crate) enum Event {
     },
     SessionStarted,
     Request(Box<[u8]>),
-    /// Lines of message data that came in one piece.
-    DataLines(usize),
+    /// How many lines of message data came, the final dot's included.
+    DataLines(u64),
     Delay(Duration),
     Response(Reply),
     /// The text of a failed read.
@@ -42,13 +51,17 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    /// At least the bytes that are written for it: a queue of events must be written within a bounded time.
     fn weight(&self) -> usize {
         let text = match self {
-            Self::Request(line) => line.len(),
-            Self::ReadFailed(text) | Self::Failed(text) => text.len(),
-            _ => 0,
+            Self::Request(line) => line,
+            Self::Response(reply) => reply.text(),
+            Self::ReadFailed(text) | Self::Failed(text) => text.as_bytes(),
+            _ => b"",
         };
-        size_of::<(SystemTime, Self)>() + text
+        let text = &text[..text.len().min(LONGEST)];
+        let escaped = text.iter().filter(|octet| !matches!(octet, b' '..=b'~')).count();
+        AROUND + text.len() + escaped * (ESCAPED - 1)
     }
 }
 
@@ -164,24 +177,32 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
             let warning = "SMTP mock server is in the shutdown mode and won't accept new connections";
             return logger.warning(at, warning);
         }
-        Event::ReadFailed(error) | Event::Failed(error) => return logger.error(at, error),
+        Event::ReadFailed(error) | Event::Failed(error) => return logger.error(at, &shown(error.as_bytes())),
+        Event::DataLines(1) => write!(text, "SMTP request: message binary data portion (1 line)"),
         Event::DataLines(count) => {
-            for _ in 0..*count {
-                guard(|| logger.info_activity(at, "SMTP request: message binary data portion"));
-            }
-            return;
+            write!(text, "SMTP request: message binary data portion ({count} lines)")
         }
         Event::Started { port } => write!(text, "SMTP mock server started on port: {port}"),
         Event::SessionStarted => write!(text, "SMTP session started"),
-        Event::Request(line) => write!(text, "SMTP request: {}", String::from_utf8_lossy(line)),
+        Event::Request(line) => write!(text, "SMTP request: {}", shown(line)),
         Event::Delay(delay) => write!(text, "SMTP response delay: {} sec", delay.as_secs_f64()),
-        Event::Response(reply) => write!(text, "SMTP response: {}", String::from_utf8_lossy(reply.text())),
+        Event::Response(reply) => write!(text, "SMTP response: {}", shown(reply.text())),
         Event::SessionFinished => write!(text, "SMTP session finished"),
         Event::Stopped => write!(text, "SMTP mock server was stopped successfully"),
         Event::ForceStopped => write!(text, "SMTP mock server was force stopped by timeout"),
     };
     debug_assert!(activity.is_ok(), "writing to a String can't fail");
     logger.info_activity(at, text);
+}
+
+/// A text of the dialogue, on one line.
+fn shown(text: &[u8]) -> Cow<'_, str> {
+    match text.split_at_checked(LONGEST) {
+        Some((front, rest)) if !rest.is_empty() => {
+            Cow::Owned(format!("{} and {} octets more", escape_octets(front), rest.len()))
+        }
+        _ => escape_octets(text),
+    }
 }
 
 #[cfg(test)]
@@ -196,48 +217,81 @@ mod tests {
         let journal = Journal { queue: Arc::new(Outbox::new(QUEUE_LIMIT)), dropped: Arc::default() };
         let mut notes = journal.notes();
         let line = Event::Request(vec![b'x'; 1000].into());
+        let each = line.weight();
         let mut most = 0;
         // Nobody takes anything out of the queue: what is over its limit is dropped.
-        for _ in 0..2 * QUEUE_LIMIT / line.weight() {
+        for _ in 0..2 * QUEUE_LIMIT / each {
             notes.note(SystemTime::UNIX_EPOCH, line.clone());
-            most = most.max(notes.entries.iter().map(|(_, event)| event.weight()).sum());
+            most = most.max(notes.entries.len() * each);
         }
         notes.post();
         assert!(most <= NOTES_LIMIT);
         journal.close();
         let (mut weight, mut lost) = (0, 0);
         journal.queue.write_all(|batch| {
-            weight += batch.items.iter().map(|(_, event)| event.weight()).sum::<usize>();
+            weight += batch.items.len() * each;
             lost += batch.dropped;
         });
-        assert!(weight <= QUEUE_LIMIT + NOTES_LIMIT + line.weight(), "{weight} bytes were queued");
+        assert!(weight <= QUEUE_LIMIT + NOTES_LIMIT + each, "{weight} bytes were queued");
         assert!(lost > 0);
     }
 
-    /// Panics at the first line.
+    /// Keeps what is logged, as it would be written.
     #[derive(Default)]
-    struct StumblesOnce(Mutex<usize>);
+    struct Written(Mutex<Vec<String>>);
 
-    impl Logger for StumblesOnce {
-        fn info_activity(&self, _: SystemTime, _: &str) {
-            let mut lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *lines += 1;
-            assert!(*lines > 1, "a bug of the logger's");
+    impl Logger for &'static Written {
+        fn info_activity(&self, _: SystemTime, text: &str) {
+            self.0.lock().expect("never poisoned").push(text.to_owned());
         }
 
-        fn info(&self, _: SystemTime, _: &str) {}
-
-        fn warning(&self, _: SystemTime, text: &str) {
-            assert_eq!(text, self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).to_string());
+        fn info(&self, at: SystemTime, text: &str) {
+            self.info_activity(at, text);
         }
 
-        fn error(&self, _: SystemTime, _: &str) {}
+        fn warning(&self, at: SystemTime, text: &str) {
+            self.info_activity(at, text);
+        }
+
+        fn error(&self, at: SystemTime, text: &str) {
+            self.info_activity(at, text);
+        }
     }
 
     #[test]
-    fn a_logger_that_panicked_at_one_data_line_missed_the_others_of_its_piece() {
-        let logger = SharedLogger::new(StumblesOnce::default());
-        log_event(&logger, &mut String::new(), SystemTime::UNIX_EPOCH, &Event::DataLines(5));
-        logger.warning(SystemTime::UNIX_EPOCH, "5");
+    fn an_entry_weighs_no_less_than_what_is_written_for_it() {
+        let log: &'static Written = Box::leak(Box::default());
+        let logger = SharedLogger::new(log);
+        let texts = [
+            vec![b'x'; 4096],
+            vec![0; 4096],
+            vec![0xff; 4096],
+            "\u{9b}\u{202e}\u{2028}\u{1b}é".repeat(300).into_bytes(),
+            vec![b'\n'; 10 << 20],
+        ];
+        let mut events = vec![
+            Event::Started { port: u16::MAX },
+            Event::SessionStarted,
+            Event::DataLines(1),
+            Event::DataLines(u64::MAX),
+            Event::Delay(Duration::MAX),
+            Event::SessionFinished,
+            Event::Stopping,
+            Event::Stopped,
+            Event::ForceStopped,
+        ];
+        for text in &texts {
+            events.push(Event::Request(text[..text.len().min(4096)].into()));
+            events.push(Event::Response(Reply::new(text)));
+        }
+        // "WARNING: 2021/11/30 22:07:30.554827 " in front, LF behind.
+        const FRAME: usize = 37;
+        for event in &events {
+            log_event(&logger, &mut String::new(), SystemTime::UNIX_EPOCH, event);
+            let written = log.0.lock().expect("never poisoned").pop().expect("one line");
+            let weight = event.weight();
+            assert!(written.len() + FRAME <= weight, "{} of {weight}: {written:.80}", written.len());
+            assert!(weight <= AROUND + ESCAPED * LONGEST, "{weight}: {written:.80}");
+        }
     }
 }

@@ -120,6 +120,7 @@ pub mod smtp;
 mod capture;
 mod config;
 mod error;
+pub mod escape;
 mod failure;
 mod journal;
 mod lock;

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use smtpmock::escape::escape_lines;
 use smtpmock::output::{self, Claims, Opening, PATIENCE, Refusal, Streams, Writer};
 use smtpmock::report::Report;
 use smtpmock::stats::Expectation;
@@ -58,7 +59,7 @@ impl Reports {
             html.put(report.html());
         }
         let lines: String = verdicts.iter().map(|verdict| format!("smtpmock: {verdict}\n")).collect();
-        self.streams.err.put(lines);
+        self.streams.err.put(escape_lines(&lines).into_owned());
         verdicts.iter().all(|verdict| verdict.kept)
     }
 

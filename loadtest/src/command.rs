@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGXFSZ;
+use smtpmock::escape::escape;
 use smtpmock::output::{self, PATIENCE, Streams};
 
 use crate::baseline::{self, Comparison};
@@ -52,7 +53,7 @@ pub fn run() -> ExitCode {
         None => (measure(&cli, &streams), PATIENCE),
     };
     let exit = exit.unwrap_or_else(|(exit, message)| {
-        streams.err.put(format!("error: {message}\n"));
+        streams.err.put(format!("error: {}\n", escape(&message)));
         exit
     });
     match output::finish([&streams.err], patience).is_empty() {
@@ -129,10 +130,10 @@ fn conclude(
     let judged = judge(&report, refusal.is_some());
     let exit = if lost.is_empty() { judged } else { judged.with_loss() };
     for why in lost {
-        streams.err.put(format!("smtpload: {why} (exit {})\n", exit.code()));
+        streams.err.put(format!("smtpload: {} (exit {})\n", escape(&why), exit.code()));
     }
     if let Some(reason) = reason(&report, judged, refusal) {
-        streams.err.put(format!("smtpload: {reason} (exit {})\n", exit.code()));
+        streams.err.put(format!("smtpload: {} (exit {})\n", escape(&reason), exit.code()));
     }
     exit
 }

@@ -137,6 +137,8 @@ pub(super) struct Connection<T> {
     is_filed: bool,
     /// When the next bytes may be written or read; `None` where that does not matter.
     pace: Option<Box<Pace>>,
+    /// Lines of the message being received, where they are logged.
+    data_lines: u64,
     probe: Probe,
     /// The mail transaction that goes on; `None` where nothing can be put off.
     tries: Option<Box<Tries>>,
@@ -177,6 +179,7 @@ impl<T: Transport> Connection<T> {
             charge: None,
             is_filed: false,
             pace: None,
+            data_lines: 0,
             probe: Probe::new(now),
             tries: None,
         }
@@ -317,6 +320,7 @@ impl<T: Transport> Connection<T> {
         }
         self.place = None;
         context.census.note_end();
+        self.note_data_lines(resources);
         resources.note(|| Event::SessionFinished);
     }
 
@@ -334,6 +338,7 @@ impl<T: Transport> Connection<T> {
     fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
         self.probe.end(Cause::TimedOut);
         let Origin { local_addr, peer_addr, .. } = self.origin;
+        self.note_data_lines(resources);
         resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
 
@@ -434,6 +439,7 @@ impl<T: Transport> Connection<T> {
         let fate = match self.phase {
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
             Phase::Open if self.end_of_input => {
+                self.note_data_lines(resources);
                 resources.note(|| Event::ReadFailed("EOF".into()));
                 Fate::Over
             }

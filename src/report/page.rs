@@ -43,7 +43,8 @@ pub fn banner(text: &str) -> String {
     format!("<div class=\"banner\">{}</div>\n", escape(text))
 }
 
-/// Text made safe for HTML.
+/// Text made safe for HTML, and to show.
 pub fn escape(text: &str) -> String {
+    let text = crate::escape::escape(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::encoding::decode;
 use super::json::SCHEMA;
 use super::{Report, Run, Verdict, merge};
+use crate::escape::escape;
 use crate::smtp::Stage;
 use crate::stats::{Additive, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
 
@@ -43,7 +44,7 @@ impl fmt::Display for ReadError {
             write!(f, "report {report}: ")?;
         }
         let colon = if self.field.is_empty() { "" } else { ": " };
-        write!(f, "{}{colon}{}", self.field, self.problem)
+        write!(f, "{}{colon}{}", escape(&self.field), escape(&self.problem))
     }
 }
 

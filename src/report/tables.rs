@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Report, Run};
+use crate::escape::escape;
 use crate::stats::{Figure, Metric, RuleStats, Stats, Unit, Verdict};
 use crate::units::{decimal, duration, octets};
 
@@ -15,7 +16,7 @@ pub(super) struct Table {
     /// What its rows have in common.
     pub(super) title: &'static str,
     pub(super) columns: Vec<Column>,
-    /// As many cells as columns.
+    /// As many cells as columns. Each is one line.
     pub(super) rows: Vec<Vec<String>>,
     /// It is for looking something up, and stays folded where that can be.
     pub(super) is_folded: bool,
@@ -59,6 +60,10 @@ pub(super) fn tables(report: &Report<'_>) -> Vec<Table> {
     tables.extend(SECTIONS.iter().map(|(prefix, title)| distributions(prefix, title, &figures)));
     tables.push(settings(report.runs()));
     tables.retain(|table| !table.rows.is_empty());
+    // Some texts were read from a file.
+    for cell in tables.iter_mut().flat_map(|table| &mut table.rows).flatten() {
+        *cell = escape(cell).into_owned();
+    }
     tables
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Report, Verdict, merge, progress};
+use crate::escape::is_hidden;
 use crate::smtp::Stage;
 use crate::stats::{Additive, Expectation, Metric, RuleStats, Slot, Stats};
 
@@ -85,6 +86,33 @@ fn are_an_interval_apart(left: &Value, right: &Value) -> bool {
         && until(&left_counts, u64::MAX) == until(&right_counts, u64::MAX)
         && is_not_later(&left_counts, &right_counts)
         && is_not_later(&right_counts, &left_counts)
+}
+
+/// Texts of a report that came from a file, as somebody could have written them.
+#[test]
+fn what_stands_in_a_report_neither_steers_a_terminal_nor_becomes_part_of_the_page() {
+    let evil = "<script>\u{1b}[2J\r\0\u{9b}\u{202e}\u{2028}&\"";
+    let rules = vec![RuleStats { rule: evil.to_owned(), reached: 1, fired: 1 }];
+    let stats = Stats { rules, ..Stats::default() };
+    let verdict = Verdict { expectation: evil.into(), found: evil.into(), kept: false };
+    let report = Report::new(&stats).settings([(evil.to_owned(), evil.to_owned())]).verdicts([verdict]);
+    let mut document = value(&report.json());
+    document["runs"][0]["version"] = json!(evil);
+    let read = Report::read(&document.to_string()).expect("a report");
+    assert_eq!(value(&read.json()), document, "in JSON all is as it was");
+    let (text, page) = (read.text(), read.html());
+    let shown = r"<script>\u{1b}[2J\r\u{0}\u{9b}\u{202e}\u{2028}&";
+    // Version, rule, the verdict's two and the setting's two.
+    assert_eq!(text.matches(shown).count(), 6, "{text}");
+    let in_page = shown.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    assert_eq!(page.matches(&in_page).count(), 6);
+    assert!(!page.contains("<script"), "{page}");
+    for rendered in [text, page] {
+        assert!(!rendered.contains(|c| c != '\n' && is_hidden(c)), "{rendered}");
+    }
+    document["metrics"][evil] = json!(1);
+    let error = Report::read(&document.to_string()).expect_err("no such figure").to_string();
+    assert!(error.contains(shown) && !error.contains(is_hidden), "{error}");
 }
 
 proptest! {

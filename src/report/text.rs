@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
 use crate::capture::timestamp;
+use crate::escape::escape;
 use crate::stats::Finding;
 use crate::units::{duration, octets};
 
@@ -62,7 +63,7 @@ pub(super) fn of_run(run: &Run) -> String {
         begins if begins.is_zero() => duration(run.ends),
         begins => format!("from {} to {}", duration(begins), duration(run.ends)),
     };
-    format!("smtpmock {}{started}, {span}, seed {}", run.version, run.seed)
+    format!("smtpmock {}{started}, {span}, seed {}", escape(&run.version), run.seed)
 }
 
 fn degraded(report: &Report<'_>, out: &mut String) {
@@ -71,7 +72,7 @@ fn degraded(report: &Report<'_>, out: &mut String) {
         line!(out, "\nDEGRADED: the server itself did worse than its measurements need");
     }
     for reason in reasons {
-        paragraph("  * ", &reason, out);
+        paragraph("  * ", &escape(&reason), out);
     }
 }
 
@@ -80,7 +81,7 @@ fn findings(findings: &[Finding], out: &mut String) {
         line!(out, "\nfindings");
     }
     for finding in findings {
-        paragraph("  * ", &format!("{} ({})", finding.text, source(finding)), out);
+        paragraph("  * ", &format!("{} ({})", escape(&finding.text), source(finding)), out);
     }
 }
 

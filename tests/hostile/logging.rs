@@ -44,6 +44,59 @@ fn a_panicking_logger_loses_the_line_it_panicked_at_and_nothing_else() {
     }
 }
 
+#[test]
+fn a_client_can_neither_steer_a_terminal_nor_forge_a_line() {
+    let log = Recorder::default();
+    let server = start(config().logger(To(log.clone())));
+    let mut client = Client::greeted(server.local_addr());
+    for line in [
+        "NOOP \u{1b}[2J",
+        "NOOP x\rINFO: 2099/01/01 00:00:00 forged",
+        "NOOP \0\u{7f}\u{9b}2J\u{202e}\u{2028}!",
+    ] {
+        client.command(line);
+    }
+    client.quit();
+    server.stop();
+    let requests: Vec<String> = log.lines().into_iter().filter(|line| line.contains("NOOP")).collect();
+    assert_eq!(
+        requests,
+        [
+            "INFO: SMTP request: NOOP \\u{1b}[2J",
+            "INFO: SMTP request: NOOP x\\rINFO: 2099/01/01 00:00:00 forged",
+            "INFO: SMTP request: NOOP \\u{0}\\u{7f}\\u{9b}2J\\u{202e}\\u{2028}!",
+        ]
+    );
+}
+
+#[test]
+fn a_message_of_line_feeds_is_one_line_of_the_log() {
+    let log = Recorder::default();
+    let server = start(config().logger(To(log.clone())));
+    let mut client = Client::with_envelope(server.local_addr());
+    client.data();
+    (0..8).for_each(|_| client.send(vec![b'\n'; 1 << 20]));
+    client.send("\r\n.\r\n");
+    client.reply();
+    client.quit();
+    // A second one is broken off.
+    let mut client = Client::with_envelope(server.local_addr());
+    client.data();
+    client.send("one\r\ntwo\r\nthree");
+    client.half_close();
+    client.rest();
+    server.stop();
+    let of_data = |line: &String| line.contains("binary data portion") || line.starts_with("ERROR");
+    assert_eq!(
+        log.lines().into_iter().filter(of_data).collect::<Vec<_>>(),
+        [
+            "INFO: SMTP request: message binary data portion (8388610 lines)",
+            "INFO: SMTP request: message binary data portion (2 lines)",
+            "ERROR: EOF",
+        ]
+    );
+}
+
 /// Lets no line through until it is opened.
 #[derive(Clone, Default)]
 struct Stuck {

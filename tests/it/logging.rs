@@ -1,4 +1,4 @@
-//! The log: the same texts, levels and order as go-smtp-mock's.
+//! The log: the same texts, levels and order as go-smtp-mock's, but for the lines of message data, which are counted.
 
 use std::time::Duration;
 
@@ -33,9 +33,7 @@ fn a_session_is_logged_in_the_words_of_the_reference() {
         "INFO: SMTP response: 250 Received",
         "INFO: SMTP request: DATA",
         "INFO: SMTP response: 354 Ready for receive message. End data with <CR><LF>.<CR><LF>",
-        "INFO: SMTP request: message binary data portion",
-        "INFO: SMTP request: message binary data portion",
-        "INFO: SMTP request: message binary data portion",
+        "INFO: SMTP request: message binary data portion (3 lines)",
         "INFO: SMTP response: 250 Received",
         "INFO: SMTP request: NOOP",
         "INFO: SMTP response delay: 1 sec",

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use smtpmock::escape::escape;
+
 use crate::accounting::Accounting;
 use crate::baseline::Comparison;
 use crate::report::{Report, Split, show_ns};
@@ -30,13 +32,13 @@ macro_rules! line {
 fn head(report: &Report, out: &mut String) {
     let shape = &report.settings.shape;
     let interrupted = if report.interrupted { "  (interrupted)" } else { "" };
-    line!(out, "target      {}{interrupted}", report.settings.target);
+    line!(out, "target      {}{interrupted}", escape(&report.settings.target));
     line!(
         out,
         "load        {}, {} connections, message {}, {} recipient(s){}",
-        shape.load,
+        escape(&shape.load),
         shape.connections,
-        shape.message,
+        escape(&shape.message),
         shape.rcpts,
         if shape.pipelining { ", pipelining" } else { "" }
     );
@@ -46,7 +48,7 @@ fn head(report: &Report, out: &mut String) {
         report.rate,
         report.measured_s,
         report.settings.seed,
-        report.settings.runs.join(" ")
+        escape(&report.settings.runs.join(" "))
     );
     let sessions = &report.sessions;
     line!(

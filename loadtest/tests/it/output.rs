@@ -85,6 +85,31 @@ fn merged_runs_are_the_sum_of_both() {
     assert!(outcome.stderr.contains("in two of the reports"), "{}", outcome.stderr);
 }
 
+#[test]
+fn what_stands_in_a_report_does_not_steer_a_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, page) = (path(&folder, "one.json"), path(&folder, "one.html"));
+    let mut report = report(&Sink::usual(), "-c 1 --count 1", &file);
+    let evil = "<script>\u{1b}[2J\r\n\u{9b}\u{202e}";
+    report["settings"]["target"] = evil.into();
+    for field in ["load", "message"] {
+        report["settings"]["shape"][field] = evil.into();
+    }
+    report["settings"]["runs"] = serde_json::json!([evil]);
+    let shown = r"<script>\u{1b}[2J\r\n\u{9b}\u{202e}";
+    let is_evil = |c| c != '\n' && smtpmock::escape::is_hidden(c);
+    std::fs::write(&file, report.to_string()).expect("a file");
+    let outcome = plain(&["merge", &file, "--html", &page]);
+    assert_eq!(outcome.stdout.matches(shown).count(), 4, "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains(is_evil), "{}", outcome.stdout);
+    let page = std::fs::read_to_string(&page).expect("a page");
+    assert!(!page.contains(is_evil) && !page.contains("<script"), "{page}");
+    report["schema"] = evil.into();
+    std::fs::write(&file, report.to_string()).expect("a file");
+    let outcome = plain(&["merge", &file]);
+    assert!(outcome.stderr.contains(shown) && !outcome.stderr.contains(is_evil), "{}", outcome.stderr);
+}
+
 /// Writes copies of a report, each of a run of its own that began so many milliseconds later; their paths.
 fn copies(folder: &TempDir, report: &Value, later_ms: &[u64], change: impl Fn(&mut Value)) -> Vec<String> {
     let copy = |(index, later): (usize, &u64)| {

@@ -57,6 +57,7 @@ impl<T: Transport> Connection<T> {
             self.probe.note_reset();
         }
         let Origin { local_addr, peer_addr, .. } = self.origin;
+        self.note_data_lines(resources);
         resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
         Err(error)
     }
@@ -90,7 +91,7 @@ impl<T: Transport> Connection<T> {
             let used = &bytes[taken..taken + progress.consumed];
             taken += progress.consumed;
             if resources.notes.is_some() {
-                note_input(resources, expected, used);
+                self.note_input(resources, expected, used);
             }
             if expected == Expect::Data {
                 self.renew(context, resources);
@@ -104,21 +105,29 @@ impl<T: Transport> Connection<T> {
         self.charge_memory(context);
         taken
     }
-}
 
-/// Notes what was received: a command line, or how many lines of message data.
-fn note_input(resources: &mut Resources, expected: Expect, used: &[u8]) {
-    match expected {
-        Expect::Command if used.is_empty() => {}
-        Expect::Command => {
-            let line = Command::parse(&used[..used.len().min(LineScanner::LIMIT)]).line;
-            resources.note(|| Event::Request(line.into()));
-        }
-        Expect::Data => {
-            let lines = memchr::memchr_iter(b'\n', used).count();
-            if lines > 0 {
-                resources.note(|| Event::DataLines(lines));
+    /// Notes what was received: a command line, or at the end of a message how many lines it had.
+    fn note_input(&mut self, resources: &mut Resources, expected: Expect, used: &[u8]) {
+        match expected {
+            Expect::Command if used.is_empty() => {}
+            Expect::Command => {
+                let line = Command::parse(&used[..used.len().min(LineScanner::LIMIT)]).line;
+                resources.note(|| Event::Request(line.into()));
             }
+            Expect::Data => {
+                self.data_lines += memchr::memchr_iter(b'\n', used).count() as u64;
+                if self.session.expects() == Expect::Command {
+                    self.note_data_lines(resources);
+                }
+            }
+        }
+    }
+
+    /// Notes the lines of message data that came.
+    pub(super) fn note_data_lines(&mut self, resources: &mut Resources) {
+        let lines = std::mem::take(&mut self.data_lines);
+        if lines > 0 {
+            resources.note(|| Event::DataLines(lines));
         }
     }
 }
