@@ -110,6 +110,10 @@ impl Additive for BTreeMap<u16, u64> {
 /// Times are the server's: a client's think time runs from the beginning of the system call that sent the last of our
 /// reply to the wake-up that brought its next command, so it has the way through the network in it.
 ///
+/// A session begins when its connection is accepted. How long it waited for that in the system's accept queue is in no
+/// figure: neither in the service time of the greeting nor in the durations of sessions. Clients see it in the time to
+/// the greeting; [`Health::accept_queue_overflows`] tells when the queue was full.
+///
 /// ```
 /// use std::time::Duration;
 /// use smtpmock::{Config, Server, smtp::Stage};
@@ -179,7 +183,8 @@ pub struct MessageStats {
     pub bytes: u64,
     /// From the 354 to the final dot. Not of messages that did not wait for the 354.
     pub data_time: Durations,
-    /// Octets a second in that time.
+    /// Octets a second in that time. It is how fast the server read them: a message that the system holds whole when the
+    /// server looks has taken no time, so of short messages it may be far above the rate of the network.
     pub data_rate: Numbers,
     /// Of each message that came in more than one read, the longest time between two. Not where reads are
     /// throttled ([`Config::read_rate`](crate::Config::read_rate)): it would be the server's doing.

@@ -262,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_names_the_length_of_the_header() {
+        let envelope = Envelope::new("a@x".parse().unwrap(), "b@x".parse().unwrap(), 1, 1);
+        let payload = Payload::new(&Content::Generated { min: 2, max: 2 }, envelope, 1, 1);
+        let words = format!("the header comes on top ({} bytes)", payload.body_at);
+        assert!(include_str!("../README.md").contains(&words), "{words}");
+    }
+
+    #[test]
     fn a_size_that_cuts_the_body_anywhere_never_ends_the_message_early() {
         for min in 2..200 {
             check(&Content::Generated { min, max: 255 + min }, min * 7919);
