@@ -53,11 +53,9 @@ pub(crate) struct Probe {
     messages: u32,
     /// Commands since the client last waited for a reply.
     group: u32,
-    /// RCPTs accepted since MAIL.
-    recipients: u32,
     has_sent_mail: bool,
-    /// DATA was accepted, and its final dot has not come.
-    is_in_data: bool,
+    /// The mail transaction that is not decided; one whose message is accepted waits for the reply to leave.
+    transaction: Option<Transaction>,
     /// It was not welcomed.
     is_refused: bool,
     was_told_to_go: bool,
@@ -68,6 +66,27 @@ pub(crate) struct Probe {
     /// The client closed while it was owed a reply to this, for which it had waited so long.
     gave_up: Option<(Stage, Duration)>,
     data: DataProbe,
+}
+
+/// A mail transaction since its MAIL (RFC 5321 section 3.3).
+#[derive(Clone, Copy, Debug, Default)]
+struct Transaction {
+    /// RCPTs accepted.
+    recipients: u32,
+    /// DATA was accepted, and its final dot has not come.
+    is_in_data: bool,
+    /// The refusal that the client has not got over.
+    refusal: Option<(Stage, u16)>,
+}
+
+impl Transaction {
+    /// This was refused. Where there is no recipient, DATA is refused because RCPT was.
+    fn refuse(&mut self, stage: Stage, code: u16) {
+        let is_consequence = self.recipients == 0 && matches!(self.refusal, Some((Stage::Rcpt, _)));
+        if stage != Stage::Data || !is_consequence {
+            self.refusal = Some((stage, code));
+        }
+    }
 }
 
 /// The message that is being received.
@@ -91,9 +110,8 @@ impl Probe {
             commands: 0,
             messages: 0,
             group: 0,
-            recipients: 0,
             has_sent_mail: false,
-            is_in_data: false,
+            transaction: None,
             is_refused: false,
             was_told_to_go: false,
             has_gone_on: false,
@@ -104,25 +122,70 @@ impl Probe {
         }
     }
 
-    /// A step was taken, on what had come by `now`. The size is that of the last message.
-    pub(crate) fn note_step(&mut self, stats: &mut Stats, now: Stamp, step: &Step<'_>, size: usize) {
+    /// A step was taken, on what had come by `now`; `is_in_transaction` if a mail transaction is open behind it. The
+    /// size is that of the last message.
+    pub(crate) fn note_step(
+        &mut self,
+        stats: &mut Stats,
+        now: Stamp,
+        step: &Step<'_>,
+        is_in_transaction: bool,
+        size: usize,
+    ) {
         let stage = step.stage;
         match stage {
             Stage::Greeting => self.is_refused = !step.accepted,
-            Stage::Message => self.note_message(stats, now, step.accepted, size as u64),
+            Stage::Message => self.note_message(stats, now, size as u64),
             _ => self.note_command(stats, now, stage),
         }
-        let code = step.reply.code().filter(|code| *code >= 400 && step.portion == Portion::Whole);
         stats.stages[stage].count += 1;
-        if let Some(code) = code {
+        let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
+        self.note_transaction(stats, step, code, is_in_transaction);
+        if let Some(code) = code.filter(|code| *code >= 400) {
             self.note_refusal(stats, now, stage, code);
         }
-        self.recipients += u32::from(stage == Stage::Rcpt && step.accepted);
-        self.is_in_data |= stage == Stage::Data && step.accepted;
         if stage == Stage::Quit {
             self.end(Cause::Quit);
         } else if step.next != Next::Continue && step.next != Next::Hold {
             self.end(Cause::Dismissed);
+        }
+    }
+
+    /// What a step with a reply of this code means for the mail transaction.
+    fn note_transaction(
+        &mut self,
+        stats: &mut Stats,
+        step: &Step<'_>,
+        code: Option<u16>,
+        is_in_transaction: bool,
+    ) {
+        if step.stage == Stage::Mail {
+            self.give_up_transaction(stats);
+            self.transaction = Some(Transaction::default());
+        }
+        let Some(transaction) = &mut self.transaction else { return };
+        match (step.stage, step.accepted, code) {
+            (Stage::Rcpt, true, _) => transaction.recipients += 1,
+            // The client goes on with what was accepted.
+            (Stage::Data, true, _) => (transaction.is_in_data, transaction.refusal) = (true, None),
+            (Stage::Message, true, _) => self.transaction = None,
+            (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message, false, Some(code)) => {
+                transaction.refuse(step.stage, code);
+            }
+            _ => {}
+        }
+        if !is_in_transaction {
+            self.give_up_transaction(stats);
+        }
+    }
+
+    /// The mail transaction is over, and no message was accepted in it.
+    fn give_up_transaction(&mut self, stats: &mut Stats) {
+        if let Some(transaction) = self.transaction.take() {
+            match transaction.refusal {
+                Some((stage, code)) => refuse_transaction(stats, stage, code),
+                None => stats.messages.aborted += 1,
+            }
         }
     }
 
@@ -140,12 +203,8 @@ impl Probe {
         }
         self.group += 1;
         self.commands = self.commands.saturating_add(1);
-        if stage == Stage::Mail {
-            if !self.has_sent_mail {
-                self.has_sent_mail = true;
-                stats.sessions.first_mail.add(now.since(self.opened));
-            }
-            self.recipients = 0;
+        if stage == Stage::Mail && !std::mem::replace(&mut self.has_sent_mail, true) {
+            stats.sessions.first_mail.add(now.since(self.opened));
         }
     }
 
@@ -172,9 +231,8 @@ impl Probe {
         data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
     }
 
-    fn note_message(&mut self, stats: &mut Stats, now: Stamp, accepted: bool, size: u64) {
+    fn note_message(&mut self, stats: &mut Stats, now: Stamp, size: u64) {
         let data = std::mem::take(&mut self.data);
-        self.is_in_data = false;
         if let Some(since) = data.since {
             let time = now.since(since);
             stats.messages.data_time.add(time);
@@ -183,12 +241,10 @@ impl Probe {
         if let Some(gap) = data.longest_gap {
             stats.messages.longest_gap.add(gap);
         }
-        stats.messages.recipients.add(u64::from(self.recipients));
-        self.recipients = 0;
+        let recipients = self.transaction.map_or(0, |transaction| transaction.recipients);
+        stats.messages.recipients.add(recipients.into());
         // What follows the final dot without waiting for its reply is a group with it.
         self.group += 1;
-        // It is accepted when its reply has left.
-        stats.messages.refused += u64::from(!accepted);
     }
 
     fn end_group(&mut self, stats: &mut Stats) {
@@ -210,13 +266,23 @@ impl Probe {
         }
     }
 
-    /// A reply will never leave whole: a message that it accepts is refused.
+    /// A reply will never leave whole: it accepts no message.
     pub(crate) fn note_unsent(&mut self, stats: &mut Stats, asked: &Asked) {
-        stats.messages.refused += u64::from(asked.accepts.is_some());
+        stats.messages.aborted += u64::from(asked.accepts.is_some());
+    }
+
+    /// This leaves in place of a reply.
+    pub(crate) fn note_instead(&mut self, stats: &mut Stats, now: Stamp, asked: &Asked, code: u16) {
+        if asked.accepts.is_some() {
+            refuse_transaction(stats, asked.stage, code);
+        } else if let Some(transaction) = &mut self.transaction {
+            transaction.refuse(asked.stage, code);
+        }
+        self.note_refusal(stats, now, asked.stage, code);
     }
 
     /// A reply to this refuses what was asked.
-    pub(crate) fn note_refusal(&mut self, stats: &mut Stats, now: Stamp, stage: Stage, code: u16) {
+    fn note_refusal(&mut self, stats: &mut Stats, now: Stamp, stage: Stage, code: u16) {
         *stats.stages[stage].refused.entry(code).or_default() += 1;
         stats.timeline.at(now.since_start()).refused += 1;
         self.was_told_to_go |= code == 421;
@@ -224,13 +290,17 @@ impl Probe {
 
     /// All there was to answer is answered: the client's turn. One in the middle of its data waits for nothing.
     pub(crate) fn note_waiting(&mut self, now: Stamp) {
-        if self.is_in_data && self.data.last_read.is_some() {
+        if self.is_in_data() && self.data.last_read.is_some() {
             return;
         }
         self.replied = Some(now);
-        if self.is_in_data {
+        if self.is_in_data() {
             self.data.since.get_or_insert(now);
         }
+    }
+
+    fn is_in_data(&self) -> bool {
+        self.transaction.is_some_and(|transaction| transaction.is_in_data)
     }
 
     /// The client closed, or reset, the connection while it was owed a reply.
@@ -260,8 +330,8 @@ impl Probe {
         sessions.duration.add(now.since(self.opened));
         sessions.messages.add(u64::from(self.messages));
         sessions.commands.add(u64::from(self.commands));
-        stats.messages.aborted += u64::from(self.is_in_data);
-        stats.messages.broken_off += u64::from(self.is_in_data && ending == Ending::Left);
+        stats.messages.broken_off += u64::from(self.is_in_data() && ending == Ending::Left);
+        self.give_up_transaction(stats);
         stats.timeline.at(now.since_start()).closed += 1;
     }
 
@@ -289,11 +359,17 @@ impl Probe {
                 stats.stages[stage].gave_up.add(waited);
             }
         } else if self.cause.is_none() {
-            let stage = if self.is_in_data { Stage::Message } else { self.last_stage };
+            let stage = if self.is_in_data() { Stage::Message } else { self.last_stage };
             let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
             stats.stages[stage].left.add(now.since(since));
         }
     }
+}
+
+/// A mail transaction ends with this refusal.
+fn refuse_transaction(stats: &mut Stats, stage: Stage, code: u16) {
+    stats.messages.refused += 1;
+    *stats.stages[stage].transactions_refused.entry(code).or_default() += 1;
 }
 
 /// Octets a second; what took no time that can be measured took a microsecond.
@@ -301,3 +377,6 @@ fn per_second(octets: u64, time: Duration) -> u64 {
     let microseconds = time.as_micros().max(1);
     u64::try_from(u128::from(octets) * 1_000_000 / microseconds).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

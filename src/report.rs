@@ -66,6 +66,8 @@ pub struct Run {
     pub ends: Duration,
     /// Sessions that were open when this begins.
     pub open_before: u64,
+    /// Mail transactions that were open when this begins.
+    pub transactions_before: u64,
     /// What all chance followed from.
     pub seed: u64,
     /// Names and values, as it was configured.
@@ -81,6 +83,7 @@ impl<'s> Report<'s> {
             begins: stats.begins,
             ends: stats.ends,
             open_before: stats.open_before,
+            transactions_before: stats.transactions_before,
             seed: stats.seed,
             settings: Vec::new(),
         };

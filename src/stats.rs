@@ -141,6 +141,8 @@ pub struct Stats {
     pub(crate) unmeasured: Duration,
     /// Sessions that were open when this begins.
     pub open_before: u64,
+    /// Mail transactions that were open when this begins.
+    pub transactions_before: u64,
     /// What all chance followed from: with it, and one shard, the same run can be had again.
     pub seed: u64,
     /// Every rule: those that were told in their order, then lists, limits and `fail_fast` where they are set.
@@ -167,15 +169,19 @@ pub struct Stats {
 }
 
 /// Mail transactions and message data.
+///
+/// Each MAIL starts a mail transaction (RFC 5321 section 3.3), and each ends in exactly one way: `accepted`, `refused`
+/// or `aborted`. Those of which it is not known yet are [open](Stats::transactions_open).
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct MessageStats {
     /// Messages whose final dot was answered with an acceptance, counted when all of that reply was written.
     pub accepted: u64,
-    /// Messages received to the final dot and refused, and those whose acceptance was never written whole: a stop, a
-    /// fault, a timeout or the client's leaving came first.
+    /// Mail transactions that ended with a refusal: of MAIL, of RCPT with nobody accepted behind it in DATA, of DATA, or
+    /// of the final dot. [`StageStats::transactions_refused`] has the last such reply of each.
     pub refused: u64,
-    /// Messages whose session ended before their final dot.
+    /// Mail transactions that ended undecided: nothing in them was refused, and RSET, another MAIL or EHLO, or the end
+    /// of the session came before the final dot, or before all of the reply that accepts the message was written.
     pub aborted: u64,
     /// Those of them that the client broke off: it closed in the middle of the data, without QUIT and owed no reply.
     pub broken_off: u64,
@@ -221,6 +227,8 @@ pub struct StageStats {
     pub count: u64,
     /// Those answered with a 4yz or 5yz reply, by its code.
     pub refused: BTreeMap<u16, u64>,
+    /// Mail transactions that ended with a refusal at this stage, by its code.
+    pub transactions_refused: BTreeMap<u16, u64>,
     /// From our reply leaving to this command arriving; at [`Stage::Message`] from the 354 to the first octets.
     /// Not of commands that did not wait for the reply before.
     pub think: Durations,
@@ -233,7 +241,7 @@ pub struct StageStats {
     pub left: Durations,
 }
 
-by_fields!(StageStats: count, refused, think, service, gave_up, left);
+by_fields!(StageStats: count, refused, transactions_refused, think, service, gave_up, left);
 
 /// What happened, by stage.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -385,6 +393,7 @@ impl Stats {
         difference.subtract(earlier);
         difference.begins = earlier.ends;
         difference.open_before = earlier.sessions_open();
+        difference.transactions_before = earlier.transactions_open();
         for (own, earlier) in difference.sessions_by_shard.iter_mut().zip(&earlier.sessions_by_shard) {
             own.subtract(earlier);
         }
@@ -404,6 +413,18 @@ impl Stats {
     /// Sessions that are open in the end.
     pub fn sessions_open(&self) -> u64 {
         self.open_before.saturating_add(self.sessions.opened).saturating_sub(self.sessions.closed)
+    }
+
+    /// Mail transactions that were started: each MAIL starts one, accepted or not.
+    pub fn transactions(&self) -> u64 {
+        self.stages[Stage::Mail].count
+    }
+
+    /// Mail transactions that are open in the end.
+    pub fn transactions_open(&self) -> u64 {
+        let MessageStats { accepted, refused, aborted, .. } = &self.messages;
+        let ended = accepted.saturating_add(*refused).saturating_add(*aborted);
+        self.transactions_before.saturating_add(self.transactions()).saturating_sub(ended)
     }
 }
 

@@ -57,6 +57,8 @@ fn figures(stats: &Stats) -> Vec<Tile> {
     vec![
         tile("messages accepted", stats.messages.accepted.to_string(), false),
         tile("messages a second", rate(stats), false),
+        tile("refused", stats.messages.refused.to_string(), false),
+        tile("aborted", stats.messages.aborted.to_string(), false),
         tile("sessions", stats.sessions.opened.to_string(), false),
         tile("clients gave up", stats.sessions.gave_up.to_string(), stats.sessions.gave_up > 0),
         tile("think time, p99", at(&think, 0.99), false),

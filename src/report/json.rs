@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 use super::encoding::encode;
 use super::{Report, Run};
 use crate::capture::timestamp;
-use crate::stats::{Figure, Metric, Numbers, Stats};
+use crate::stats::{Figure, Metric, Numbers, StageStats, Stats};
 
 /// The form of these files; a change that breaks readers raises it.
-pub(super) const SCHEMA: u64 = 1;
+pub(super) const SCHEMA: u64 = 2;
 
 /// Renders a report.
 pub(super) fn render(report: &Report<'_>) -> String {
@@ -22,7 +22,8 @@ pub(super) fn render(report: &Report<'_>) -> String {
         version: env!("CARGO_PKG_VERSION"),
         runs: report.runs().iter().map(RunView::new).collect(),
         metrics: Metrics(stats.figures()),
-        refused: refused(stats),
+        refused: by_code(stats, |stage| &stage.refused),
+        messages_refused: by_code(stats, |stage| &stage.transactions_refused),
         pipelining_offered: stats.pipelining.offered,
         sessions_by_shard: &stats.sessions_by_shard,
         rules: stats
@@ -47,7 +48,8 @@ struct Document<'r> {
     version: &'static str,
     runs: Vec<RunView<'r>>,
     metrics: Metrics<'r>,
-    refused: BTreeMap<&'static str, &'r BTreeMap<u16, u64>>,
+    refused: ByCode<'r>,
+    messages_refused: ByCode<'r>,
     pipelining_offered: bool,
     sessions_by_shard: &'r [u64],
     rules: Vec<RuleView<'r>>,
@@ -66,6 +68,7 @@ struct RunView<'r> {
     begins_at: Option<String>,
     ends_at: Option<String>,
     open_before: u64,
+    transactions_before: u64,
     seed: u64,
     #[serde(serialize_with = "pairs")]
     settings: &'r [(String, String)],
@@ -82,6 +85,7 @@ impl<'r> RunView<'r> {
             begins_at: at(run.begins),
             ends_at: at(run.ends),
             open_before: run.open_before,
+            transactions_before: run.transactions_before,
             seed: run.seed,
             settings: &run.settings,
         }
@@ -153,9 +157,12 @@ impl Distribution {
     }
 }
 
-fn refused(stats: &Stats) -> BTreeMap<&'static str, &BTreeMap<u16, u64>> {
-    let stages = stats.stages.iter().filter(|(_, own)| !own.refused.is_empty());
-    stages.map(|(stage, own)| (stage.name(), &own.refused)).collect()
+/// By stage and code.
+type ByCode<'s> = BTreeMap<&'static str, &'s BTreeMap<u16, u64>>;
+
+fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> ByCode<'_> {
+    let stages = stats.stages.iter().map(|(stage, own)| (stage.name(), of(own)));
+    stages.filter(|(_, codes)| !codes.is_empty()).collect()
 }
 
 #[derive(Serialize)]

@@ -45,7 +45,8 @@ pub(super) fn time(stats: &mut Stats, runs: &[Run]) {
         ends = ends.max(next_ends);
     }
     (stats.started_at, stats.begins, stats.ends, stats.unmeasured) = (start, begins, ends, unmeasured);
-    stats.open_before = open_before(runs);
+    stats.open_before = before(runs, |run| run.open_before);
+    stats.transactions_before = before(runs, |run| run.transactions_before);
 }
 
 /// No count is larger than readers of JSON read exactly; a larger one would be read back as another.
@@ -58,7 +59,12 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
         Some((format!("metrics.{}", figure.name), count))
     });
     let refused = stats.stages.iter().flat_map(|(stage, own)| {
-        own.refused.iter().map(move |(code, count)| (format!("refused.{}.{code}", stage.name()), *count))
+        let replies = own.refused.iter().map(|count| ("refused", count));
+        let transactions = own.transactions_refused.iter().map(|count| ("messages_refused", count));
+        let named = move |(name, (code, count)): (_, (&u16, &u64))| {
+            (format!("{name}.{}.{code}", stage.name()), *count)
+        };
+        replies.chain(transactions).map(named)
     });
     let rules = stats.rules.iter().enumerate().flat_map(|(index, rule)| {
         [("reached", rule.reached), ("fired", rule.fired)]
@@ -69,8 +75,9 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
         [("opened", opened), ("closed", closed), ("messages", messages), ("refused", refused)]
             .map(|(name, count)| (format!("timeline.intervals, {name} at {} s", start.as_secs()), *count))
     });
-    let open_before = ("runs, open_before".to_owned(), stats.open_before);
-    let mut counts = [open_before].into_iter().chain(figures).chain(refused).chain(rules).chain(intervals);
+    let before = [("open_before", stats.open_before), ("transactions_before", stats.transactions_before)]
+        .map(|(name, count)| (format!("runs, {name}"), count));
+    let mut counts = before.into_iter().chain(figures).chain(refused).chain(rules).chain(intervals);
     match counts.find(|(_, count)| *count > EXACT_IN_JSON) {
         None => Ok(()),
         Some((figure, _)) => Err(ReadError::new(
@@ -80,12 +87,12 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
     }
 }
 
-/// Sessions that were open before the first part of each run; those before later parts are of the parts in front.
-fn open_before(runs: &[Run]) -> u64 {
+/// What was open before the first part of each run; what was before later parts is of the parts in front.
+fn before(runs: &[Run], of: impl Fn(&Run) -> u64) -> u64 {
     let is_after =
         |run: &Run, other: &Run| is_same(run, other) && (other.begins, other.ends) < (run.begins, run.ends);
     let firsts = runs.iter().filter(|run| !runs.iter().any(|other| is_after(run, other)));
-    firsts.fold(0, |sum, run| run.open_before.saturating_add(sum))
+    firsts.fold(0, |sum, run| of(run).saturating_add(sum))
 }
 
 fn is_same(one: &Run, other: &Run) -> bool {

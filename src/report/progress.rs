@@ -13,13 +13,14 @@ pub(super) fn line(difference: &Stats, total: &Stats) -> String {
         0 => "-".to_owned(),
         _ => duration(durations.quantile(share)),
     };
-    let refused: u64 = total.stages.iter().flat_map(|(_, stage)| stage.refused.values()).sum();
     let state = if total.degraded().is_empty() { "" } else { "  DEGRADED" };
     format!(
-        "{:>7.1} s  {:>6}/s  {} messages  {} open  {refused} refused  think p50 {} p99 {}  service p99 {}{state}",
+        "{:>7.1} s  {:>6}/s  {} messages  {} refused  {} aborted  {} open  think p50 {} p99 {}  service p99 {}{state}",
         total.ends.as_secs_f64(),
         rate(difference),
         total.messages.accepted,
+        total.messages.refused,
+        total.messages.aborted,
         total.sessions_open(),
         at(&think, 0.5),
         at(&think, 0.99),

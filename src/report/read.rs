@@ -59,7 +59,12 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     let runs = document.field("runs")?.each(run)?;
     let mut stats = Stats::default();
     metrics(&document.field("metrics")?, &mut stats)?;
-    refused(&document.field("refused")?, &mut stats)?;
+    by_code(&document.field("refused")?, 400..600, "a refusal, 400 to 599", |stage, code, count| {
+        stats.stages[stage].refused.insert(code, count);
+    })?;
+    by_code(&document.field("messages_refused")?, 0..1000, "a reply, 0 to 999", |stage, code, count| {
+        stats.stages[stage].transactions_refused.insert(code, count);
+    })?;
     stats.pipelining.offered = document.field("pipelining_offered")?.bool()?;
     stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Place::count)?;
     stats.rules = document.field("rules")?.each(rule)?;
@@ -94,6 +99,7 @@ fn run(place: &Place<'_>) -> Result<Run, ReadError> {
         begins: place.field("begins_s")?.seconds()?,
         ends: place.field("ends_s")?.seconds()?,
         open_before: place.get("open_before").map_or(Ok(0), |place| place.count())?,
+        transactions_before: place.get("transactions_before").map_or(Ok(0), |place| place.count())?,
         seed: place.field("seed")?.number()?,
         settings: place
             .field("settings")?
@@ -153,17 +159,23 @@ fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
     Ok(numbers)
 }
 
-fn refused(place: &Place<'_>, stats: &mut Stats) -> Result<(), ReadError> {
-    place.entries(|name, codes| {
+/// Counts by stage and code.
+fn by_code(
+    place: &Place<'_>,
+    codes: std::ops::Range<u16>,
+    kind: &str,
+    mut take: impl FnMut(Stage, u16, u64),
+) -> Result<(), ReadError> {
+    place.entries(|name, counts| {
         let stage = Stage::ALL.iter().copied().find(|stage| stage.name() == name);
         let stage = stage.ok_or_else(|| {
             let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
-            codes.error(format!("is no stage; they are {}", names.join(", ")))
+            counts.error(format!("is no stage; they are {}", names.join(", ")))
         })?;
-        codes.entries(|code, count| {
-            let code = code.parse().ok().filter(|code| (400..600).contains(code));
-            let code = code.ok_or_else(|| count.error("is no code of a refusal, 400 to 599"))?;
-            stats.stages[stage].refused.insert(code, count.count()?);
+        counts.entries(|code, count| {
+            let code = code.parse().ok().filter(|code| codes.contains(code));
+            let code = code.ok_or_else(|| count.error(format!("is no code of {kind}")))?;
+            take(stage, code, count.count()?);
             Ok(())
         })
     })?;

@@ -30,6 +30,8 @@ fn fill(stats: &mut Stats, values: &[u64]) {
     for value in values {
         let stage = Stage::ALL[*value as usize % Stage::ALL.len()];
         *stats.stages[stage].refused.entry(400 + (value % 160) as u16).or_default() += value % 1000 + 1;
+        *stats.stages[stage].transactions_refused.entry((value % 1000) as u16).or_default() +=
+            value % 100 + 1;
         let interval = stats.timeline.at(Duration::from_secs(value % 400));
         interval.messages += value % 50;
         interval.opened += 1;
@@ -141,7 +143,7 @@ proptest! {
         let mut sum = first.clone();
         sum.merge(&second);
         let (merged, sum) = (value(&merged), value(&Report::new(&sum).json()));
-        for field in ["metrics", "refused", "pipelining_offered", "timeline", "degraded", "findings"] {
+        for field in ["metrics", "refused", "messages_refused", "pipelining_offered", "timeline", "degraded", "findings"] {
             prop_assert_eq!(&merged[field], &sum[field], "{}", field);
         }
         prop_assert_eq!(merged["runs"].as_array().map(Vec::len), Some(2));
@@ -173,7 +175,7 @@ proptest! {
         let left = merge(&[&merge(&[a, b]).expect("a sum"), c]).expect("a sum");
         prop_assert_eq!(&left, &merge(&[a, b, c]).expect("a sum"));
         let (left, right) = (value(&left), value(&merge(&[c, b, a]).expect("a sum")));
-        for field in ["metrics", "refused", "degraded", "findings"] {
+        for field in ["metrics", "refused", "messages_refused", "degraded", "findings"] {
             prop_assert_eq!(&left[field], &right[field], "{}", field);
         }
         prop_assert!(are_an_interval_apart(&left["timeline"], &right["timeline"]));
@@ -188,19 +190,23 @@ fn sessions_that_were_open_before_a_part_are_open_in_it() {
     let mut earlier = Stats { started_at: Some(SystemTime::UNIX_EPOCH), seed: 1, ..Stats::default() };
     earlier.ends = Duration::from_secs(2);
     earlier.sessions.opened = 5;
+    (earlier.stages[Stage::Mail].count, earlier.messages.accepted) = (7, 4);
     earlier.timeline.at(Duration::from_secs(1)).opened = 5;
     let mut later = earlier.clone();
     later.ends = Duration::from_secs(5);
     later.sessions.closed = 2;
+    later.messages.refused = 1;
     later.timeline.at(Duration::from_secs(4)).closed = 2;
     let part = later.since(&earlier);
     assert_eq!((part.open_before, part.sessions_open()), (5, 3));
+    assert_eq!((part.transactions_before, part.transactions(), part.transactions_open()), (3, 0, 2));
     let page = Report::new(&part).html();
     assert!(page.contains("open 3.00, 4 s to 5 s"), "{page}");
     let parts = [&earlier, &part].map(|part| Report::new(part).json());
     let sum = merge(&[&parts[1], &parts[0]]).expect("two parts of a run");
     let sum = Report::read(&sum).expect("a report");
     assert_eq!((sum.stats().open_before, sum.stats().sessions_open()), (0, 3));
+    assert_eq!((sum.stats().transactions_before, sum.stats().transactions_open()), (0, 2));
 }
 
 #[test]
@@ -261,7 +267,7 @@ fn tampered(pointer: &str, other: Value) -> String {
 #[test]
 fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
     let cases = [
-        ("/schema", json!(2), "schema: is 2; this program reads 1"),
+        ("/schema", json!(1), "schema: is 1; this program reads 2"),
         ("/program", json!("smtpload"), "program: no report of smtpmock"),
         ("/metrics/sessions", json!(-1), "metrics.sessions: -1 is not a count: a whole number from 0"),
         ("/metrics/sessions", json!(1u64 << 60), "is not a count"),
@@ -353,6 +359,7 @@ fn a_sum_that_no_report_can_hold_names_its_figure() {
         (json!({"metrics": {"sessions": most}}), "metrics.sessions"),
         (json!({"metrics": {"loop.accept_queue_overflows": most}}), "metrics.loop.accept_queue_overflows"),
         (json!({"refused": {"rcpt": {"550": most}}}), "metrics.refused.rcpt"),
+        (json!({"messages_refused": {"rcpt": {"550": most}}}), "metrics.messages.refused.rcpt"),
         (json!({"rules": [{"rule": "a", "reached": most, "fired": 0}]}), "rules.0.reached"),
         (
             json!({"timeline": {"interval_s": 1, "intervals": [interval(5)]}}),

@@ -6,7 +6,7 @@ use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
 use crate::capture::timestamp;
 use crate::escape::escape;
-use crate::stats::Finding;
+use crate::stats::{Finding, Stats};
 use crate::units::{duration, octets};
 
 /// Lines of running text are broken here, in characters.
@@ -38,15 +38,22 @@ fn head(report: &Report<'_>, out: &mut String) {
         line!(out, "{}", of_run(run));
     }
     let (messages, sessions) = (&stats.messages, &stats.sessions);
+    let open = match stats.transactions_open() {
+        0 => String::new(),
+        open => format!(", {open} open"),
+    };
     line!(
         out,
-        "{} messages accepted ({}/s, {}), {} refused, {} aborted",
+        "{} messages accepted ({}/s, {}), {} refused, {} aborted{open}",
         messages.accepted,
         rate(stats),
         octets(messages.bytes),
         messages.refused,
         messages.aborted
     );
+    if messages.refused > 0 {
+        paragraph("refused: ", &refused(stats), out);
+    }
     line!(
         out,
         "{} sessions, {} open, at most {} at a time",
@@ -54,6 +61,17 @@ fn head(report: &Report<'_>, out: &mut String) {
         stats.sessions_open(),
         sessions.peak.get()
     );
+}
+
+/// `230 at rcpt with 451, 7 at mail with 421`: the most first.
+fn refused(stats: &Stats) -> String {
+    let codes = stats.stages.iter().flat_map(|(stage, own)| {
+        own.transactions_refused.iter().map(move |(code, count)| (*count, stage.name(), *code))
+    });
+    let mut codes: Vec<_> = codes.collect();
+    codes.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let words = codes.iter().map(|(count, stage, code)| format!("{count} at {stage} with {code:03}"));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// `smtpmock 4.0.0, started 2026-11-22T22:45:24.000000Z, 12.3 s, seed 42`.

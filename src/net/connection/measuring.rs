@@ -8,9 +8,9 @@ use crate::smtp::{Expect, Portion, Stage, Step, Tried};
 
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
-        let size = self.session.last_message_size();
+        let (is_open, size) = (self.session.is_in_transaction(), self.session.last_message_size());
         let stats = &mut resources.gathering.stats;
-        self.probe.note_step(stats, resources.woken, step, size);
+        self.probe.note_step(stats, resources.woken, step, is_open, size);
         if step.stage == Stage::Message {
             stats.messages.note_lines(self.session.last_message_lines());
         }

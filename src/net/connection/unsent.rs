@@ -109,9 +109,9 @@ impl<T: Transport> Connection<T> {
         reply: &Reply,
     ) {
         let stats = &mut resources.gathering.stats;
-        self.probe.note_unsent(stats, &asked);
-        if let Some(code) = reply.code() {
-            self.probe.note_refusal(stats, resources.woken, asked.stage, code);
+        match reply.code() {
+            Some(code) => self.probe.note_instead(stats, resources.woken, &asked, code),
+            None => self.probe.note_unsent(stats, &asked),
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });
         self.answer_asked(resources, Asked { accepts: None, ..asked }, reply, Portion::Whole);

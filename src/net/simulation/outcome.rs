@@ -79,11 +79,15 @@ impl World {
                 self.check_peer(&peer, &mut seen);
             }
         }
-        let Stats { messages, stages, sessions, .. } = &*self.resources.gathering.stats;
+        let stats = &*self.resources.gathering.stats;
+        let Stats { messages, stages, sessions, .. } = stats;
         let filed = &self.mailroom.borrow().records;
         let octets = filed.iter().filter(|message| message.msg()).map(|message| message.body().len() as u64);
         assert_eq!((messages.accepted, messages.bytes), (seen.messages, octets.sum()), "accepted");
-        assert_eq!(messages.accepted + messages.refused, stages[Stage::Message].count, "each is decided");
+        let ended = messages.accepted + messages.refused + messages.aborted;
+        assert_eq!((ended, stats.transactions_open()), (stages[Stage::Mail].count, 0), "each is decided");
+        let refused = stages.iter().flat_map(|(_, stage)| stage.transactions_refused.values());
+        assert_eq!(refused.sum::<u64>(), messages.refused, "by stage and code");
         assert_eq!(sessions.closed, seen.clients);
         seen
     }

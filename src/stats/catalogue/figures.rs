@@ -1,5 +1,7 @@
 //! The list itself: name, unit, where it is kept, and what it says.
 
+use std::collections::BTreeMap;
+
 use super::{Figure, Metric, Unit};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Numbers, Peak, StageStats, Stats};
@@ -125,14 +127,11 @@ static PLAIN: &[Line<Stats>] = &[
     line!("session.commands", Number, sessions.commands, "commands in a session"),
     line!("session.first_mail", Microseconds, sessions.first_mail, "from accept to the first MAIL"),
     line!("session.inter_arrival", Microseconds, sessions.inter_arrival, "between two connections"),
+    derived!("transactions", stats => stats.transactions(), "mail transactions started, one by each MAIL"),
+    derived!("transactions.open", stats => stats.transactions_open(), "mail transactions that are open"),
     line!("messages", Number, messages.accepted, "messages accepted, by a reply that was written whole"),
-    line!(
-        "messages.refused",
-        Number,
-        messages.refused,
-        "received to the final dot and refused, or with a reply that never left whole"
-    ),
-    line!("messages.aborted", Number, messages.aborted, "the session ended before the final dot"),
+    line!("messages.refused", Number, messages.refused, "mail transactions that ended with a refusal"),
+    line!("messages.aborted", Number, messages.aborted, "mail transactions that ended undecided"),
     line!(
         "messages.broken_off",
         Number,
@@ -174,9 +173,19 @@ static PLAIN: &[Line<Stats>] = &[
     line!("log.dropped", Number, health.log_entries_dropped, "log entries dropped"),
 ];
 
+/// Of all codes; what a file claims may be more than there is room for.
+fn total(by_code: &BTreeMap<u16, u64>) -> u64 {
+    by_code.values().fold(0, |sum, count| sum.saturating_add(*count))
+}
+
 static OF_STAGES: &[Line<StageStats>] = &[
     line!("count", Number, count, "commands, greetings or messages"),
-    derived!("refused", stage => stage.refused.values().sum(), "answered with a 4yz or 5yz reply"),
+    derived!("refused", stage => total(&stage.refused), "answered with a 4yz or 5yz reply"),
+    derived!(
+        "messages.refused",
+        stage => total(&stage.transactions_refused),
+        "mail transactions that ended with a refusal at this stage"
+    ),
     line!("think", Microseconds, think, "from our reply to this command of the client"),
     line!("service", Microseconds, service, "from this command to our reply, injected delay taken off"),
     line!("gave_up", Microseconds, gave_up, "waited for the reply to this, then closed the connection"),
@@ -203,7 +212,7 @@ pub(super) fn slot<'s>(stats: &'s mut Stats, name: &str) -> Option<Slot<'s>> {
     if let Some(line) = PLAIN.iter().find(|line| line.name == name) {
         return Some((line.slot)(stats));
     }
-    let (name, stage) = name.split_once('.')?;
+    let (name, stage) = name.rsplit_once('.')?;
     let line = OF_STAGES.iter().find(|line| line.name == name)?;
     let stage = Stage::ALL.iter().copied().find(|one| one.name() == stage)?;
     Some((line.slot)(&mut stats.stages[stage]))

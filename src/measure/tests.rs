@@ -1,0 +1,174 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::smtp::behaviour::{Environment, State};
+use crate::smtp::{Policy, Session};
+use crate::stats::MessageStats;
+
+/// Replies that a server gives in place of its own, whatever they are good for.
+const RULES: [&str; 12] = [
+    "mail odds=20% reply=\"451 4.7.1 Later\"",
+    "mail odds=10% reply=\"354 What\"",
+    "mail odds=10% reply=\"hello\"",
+    "rcpt odds=20% reply=\"550 5.1.1 No\"",
+    "rcpt odds=20% reply=\"450 4.2.1 Later\"",
+    "data odds=20% reply=\"451 4.3.0 Later\"",
+    "data odds=10% reply=\"250 Ok\"",
+    "message odds=20% reply=\"554 5.6.0 No\"",
+    "message odds=20% reply=\"354 More\"",
+    "message odds=10% reply=\"hello\"",
+    "rset odds=20% reply=\"500 What\"",
+    "helo odds=10% reply=\"421 4.3.2 Going\"",
+];
+
+/// A line, and the stage that it is expected to reach.
+fn lines() -> impl Strategy<Value = Vec<&'static str>> {
+    let line = prop::sample::select(vec![
+        "EHLO client.example",
+        "MAIL FROM:<ann@example.com>",
+        "MAIL FROM:<ann@example.com>",
+        "MAIL FROM:<nobody>",
+        "RCPT TO:<bob@example.com>",
+        "RCPT TO:<bob@example.com>",
+        "RCPT TO:<bob@example.com>",
+        "DATA",
+        "DATA",
+        "Hello\r\n.",
+        "Hello\r\n.",
+        "RSET",
+        "NOOP",
+        "VRFY ann",
+    ]);
+    prop::collection::vec(line, 0..60)
+}
+
+/// What the client was answered.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    stage: Stage,
+    is_accepted: bool,
+    code: Option<u16>,
+}
+
+/// How a mail transaction ended, by its replies from MAIL on.
+fn outcome(replies: &[Answered]) -> Result<(), Option<(Stage, u16)>> {
+    if replies[0].is_accepted {
+        if let Some(message) = replies.iter().find(|answered| answered.stage == Stage::Message) {
+            return match message.is_accepted {
+                true => Ok(()),
+                false => Err(message.code.map(|code| (Stage::Message, code))),
+            };
+        }
+        if replies.iter().any(|answered| answered.stage == Stage::Data && answered.is_accepted) {
+            return Err(None);
+        }
+    }
+    // DATA without a recipient is refused because of them.
+    let counts = |at: usize| {
+        let before = || replies[..at].iter().filter(|answered| answered.stage == Stage::Rcpt);
+        let names_cause = before().any(|answered| answered.is_accepted) || before().next().is_none();
+        match replies[at].stage {
+            Stage::Data => names_cause,
+            stage => matches!(stage, Stage::Mail | Stage::Rcpt),
+        }
+    };
+    let last = (0..replies.len()).rfind(|at| counts(*at) && !replies[*at].is_accepted);
+    Err(last.and_then(|at| Some((replies[at].stage, replies[at].code?))))
+}
+
+/// A session that is measured as it goes.
+struct Measured {
+    session: Session,
+    probe: Probe,
+    stats: Stats,
+    answered: Vec<Answered>,
+}
+
+impl Measured {
+    fn take(&mut self, policy: &Policy, environment: &mut Environment<'_>, line: &str) {
+        let input = format!("{line}\r\n");
+        let mut at = 0;
+        while at < input.len() {
+            let progress = self.session.advance_in(policy, environment, &input.as_bytes()[at..]);
+            at += progress.consumed;
+            let Some(step) = progress.step else { continue };
+            let code = step.reply.code();
+            self.answered.push(Answered { stage: step.stage, is_accepted: step.accepted, code });
+            let (now, is_open) = (Stamp::at(Duration::ZERO), self.session.is_in_transaction());
+            self.probe.note_step(&mut self.stats, now, &step, is_open, 7);
+            let stage = step.stage;
+            if stage == Stage::Message && step.accepted {
+                assert_eq!(self.open(), 1, "its reply has not left");
+                let asked = Asked { stage, since: now, number: 0, accepts: Some(7) };
+                self.probe.note_reply(&mut self.stats, now, &asked);
+            }
+        }
+    }
+
+    /// Mail transactions that are open, from the counts of the others.
+    fn open(&self) -> u64 {
+        let MessageStats { accepted, refused, aborted, .. } = self.stats.messages;
+        let open = self.stats.stages[Stage::Mail].count - accepted - refused - aborted;
+        assert_eq!(open, self.stats.transactions_open());
+        open
+    }
+}
+
+proptest! {
+    /// Each MAIL starts a mail transaction, and it ends in exactly one way: by what its replies were.
+    #[test]
+    fn each_mail_transaction_ends_once_and_as_its_replies_say(lines in lines(), seed: u64) {
+        let mut policy = Policy::default();
+        policy.seed = seed;
+        RULES.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
+        let mut state = State::default();
+        let mut environment = Environment { state: Some(&mut state), ..Environment::alone() };
+        let mut measured = Measured {
+            session: Session::new(),
+            probe: Probe::new(Stamp::at(Duration::ZERO)),
+            stats: Stats::default(),
+            answered: Vec::new(),
+        };
+        for line in ["EHLO client.example"].iter().chain(&lines) {
+            measured.take(&policy, &mut environment, line);
+            let is_decided = !measured.session.is_in_transaction();
+            prop_assert_eq!(measured.open(), u64::from(!is_decided));
+        }
+        measured.probe.close(&mut measured.stats, Stamp::at(Duration::ZERO), true);
+        prop_assert_eq!(measured.open(), 0);
+        let ends_one = |answered: &Answered| matches!(answered.stage, Stage::Mail | Stage::Helo | Stage::Rset);
+        let mut expected = Stats::default();
+        let mut rest = &measured.answered[..];
+        while let Some(start) = rest.iter().position(|answered| answered.stage == Stage::Mail) {
+            let length = rest[start + 1..].iter().position(ends_one).unwrap_or(rest.len() - start - 1) + 1;
+            let mut own = &rest[start..start + length];
+            if let Some(message) = own.iter().position(|answered| answered.stage == Stage::Message) {
+                own = &own[..=message];
+            }
+            match outcome(if own[0].is_accepted { own } else { &own[..1] }) {
+                Ok(()) => expected.messages.accepted += 1,
+                Err(Some((stage, code))) => refuse_transaction(&mut expected, stage, code),
+                Err(None) => expected.messages.aborted += 1,
+            }
+            rest = &rest[start + length..];
+        }
+        let counts = |stats: &Stats| [stats.messages.accepted, stats.messages.refused, stats.messages.aborted];
+        prop_assert_eq!(counts(&measured.stats), counts(&expected), "{:?}", measured.answered);
+        for (stage, own) in measured.stats.stages.iter() {
+            let expected = &expected.stages[stage].transactions_refused;
+            prop_assert_eq!(&own.transactions_refused, expected, "{:?}", measured.answered);
+        }
+    }
+}
+
+#[test]
+fn an_acceptance_that_never_leaves_leaves_the_transaction_undecided_unless_a_refusal_does() {
+    let now = Stamp::at(Duration::ZERO);
+    let asked = Asked { stage: Stage::Message, since: now, number: 0, accepts: Some(7) };
+    let mut stats = Stats::default();
+    let mut probe = Probe::new(now);
+    probe.note_unsent(&mut stats, &asked);
+    probe.note_instead(&mut stats, now, &asked, 421);
+    assert_eq!((stats.messages.accepted, stats.messages.aborted, stats.messages.refused), (0, 1, 1));
+    assert_eq!(stats.stages[Stage::Message].transactions_refused.get(&421), Some(&1));
+}
