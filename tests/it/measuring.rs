@@ -156,7 +156,7 @@ fn each_ending_is_counted_once_as_what_it_was() {
     let sessions = &stats.sessions;
     assert_eq!((sessions.opened, sessions.quit, sessions.left, sessions.gave_up), (6, 1, 2, 0));
     assert_eq!((sessions.timed_out, sessions.dismissed, sessions.stopped), (0, 1, 0));
-    assert_eq!((sessions.silent, stats.messages.aborted, stats.messages.broken_off), (2, 1, 1));
+    assert_eq!((sessions.silent, stats.messages.aborted, stats.messages.broken_off), (2, 2, 1));
     for stage in [Stage::Rcpt, Stage::Message, Stage::Greeting] {
         assert_eq!(stats.stages[stage].left.count(), 1, "{stage:?}");
     }

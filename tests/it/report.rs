@@ -98,7 +98,7 @@ fn a_server_that_nobody_used_has_a_report_too() {
 fn the_json_has_what_was_sent_and_when() {
     let (_server, stats) = busy();
     let json = value(&Report::new(&stats).settings([("port".to_owned(), "2525".to_owned())]).json());
-    assert_eq!((json["schema"].as_u64(), json["program"].as_str()), (Some(1), Some("smtpmock")));
+    assert_eq!((json["schema"].as_u64(), json["program"].as_str()), (Some(2), Some("smtpmock")));
     assert_eq!(
         (json["metrics"]["messages"].as_u64(), json["refused"]["rcpt"]["550"].as_u64()),
         (Some(5), Some(1))
@@ -186,6 +186,49 @@ fn the_interval_log_is_read_by_its_own_reader_and_adds_up() {
     assert_eq!(head.matches("#[StartTime: ").count(), 1, "{head}");
 }
 
+/// Mails that are refused at RCPT, and one that is given up in the data.
+#[test]
+fn what_became_of_each_mail_is_told_everywhere() {
+    let server = start(ruled(Config::default(), &[r#"rcpt to=later@* reply="451 4.2.1 Later""#]));
+    let mut client = Client::greeted(server.local_addr());
+    client.ehlo();
+    for _ in 0..3 {
+        client.mail("ann@example.com");
+        client.expect("RCPT TO:<later@example.com>", "451 4.2.1 Later");
+    }
+    client.envelope("ann@example.com", "bob@example.com");
+    client.expect("RCPT TO:<later@example.com>", "451 4.2.1 Later");
+    client.message(MESSAGE);
+    client.mail("ann@example.com");
+    let stats = server.stats();
+    assert_eq!((stats.transactions(), stats.transactions_open()), (5, 1));
+    client.rcpt("bob@example.com");
+    client.data();
+    client.leave();
+    let stats = after_sessions(&server, 1);
+    let text = Report::new(&stats).text();
+    assert!(text.contains("\n1 messages accepted ("), "{text}");
+    assert!(text.contains("), 3 refused, 1 aborted\nrefused: 3 at rcpt with 451\n"), "{text}");
+    let json = value(&Report::new(&stats).json());
+    let figures = [
+        "transactions",
+        "messages",
+        "messages.refused",
+        "messages.refused.rcpt",
+        "messages.aborted",
+        "transactions.open",
+    ];
+    assert_eq!(figures.map(|name| json["metrics"][name].as_u64().expect(name)), [5, 1, 3, 3, 1, 0]);
+    assert_eq!(json["messages_refused"], serde_json::json!({"rcpt": {"451": 3}}));
+    assert_eq!(json["refused"]["rcpt"]["451"], 4, "replies");
+    let line = progress(&stats, &stats);
+    assert!(line.contains(" 1 messages  3 refused  1 aborted  0 open "), "{line}");
+    let page = Report::new(&stats).html();
+    for tile in ["<b>3</b><span>refused</span>", "<b>1</b><span>aborted</span>"] {
+        assert!(page.contains(tile), "{tile} in {page}");
+    }
+}
+
 #[test]
 fn progress_is_one_line_of_the_last_interval_and_the_total() {
     let server = server();
@@ -195,7 +238,7 @@ fn progress_is_one_line_of_the_last_interval_and_the_total() {
     let stats = server.stats();
     let line = progress(&stats.since(&before), &stats);
     assert!(!line.contains('\n') && line.chars().count() <= 120, "{line}");
-    for part in [" 3 messages", " 0 open", " 2 refused", "think p50 ", "service p99 "] {
+    for part in [" 3 messages", " 0 open", " 0 refused", " 0 aborted", "think p50 ", "service p99 "] {
         assert!(line.contains(part), "{part} in {line}");
     }
     let idle = progress(&stats.since(&stats), &stats);

@@ -129,7 +129,9 @@ fn what_the_server_measured_is_what_the_sender_says() {
     assert_eq!(refusals, outcome.count("refused_4xx") + outcome.count("refused_5xx"));
     assert_eq!(report["refused"]["rcpt"]["550"].as_u64(), Some(outcome.count("refused_5xx")));
     assert_eq!(fired(0) + fired(1) + fired(6), outcome.count("aborted"));
-    assert_eq!(measured("messages.refused"), fired(5) + fired(6));
+    assert_eq!(measured("messages.refused"), refusals);
+    assert_eq!(measured("messages.aborted"), fired(1) + fired(6));
+    assert_eq!(measured("transactions"), measured("messages") + refusals + fired(1) + fired(6));
     for stage in ["rcpt", "data", "message"] {
         assert!(refused(stage) > 0, "the rules at {stage} never fired");
     }
