@@ -32,9 +32,10 @@ pub(crate) enum Abort {
     Network,
 }
 
-impl fmt::Display for Abort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Abort {
+    /// As people read it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
             Abort::Refused => "connection refused",
             Abort::PortExhausted => "no local port free",
             Abort::DescriptorsExhausted => "no file descriptor free",
@@ -43,7 +44,18 @@ impl fmt::Display for Abort {
             Abort::Protocol => "protocol error",
             Abort::EarlyReply => "reply before what it answers was sent",
             Abort::Network => "network error",
-        })
+        }
+    }
+
+    /// Whether this machine is at its limit: another address of the target is none the better.
+    pub(crate) fn is_own(self) -> bool {
+        matches!(self, Abort::PortExhausted | Abort::DescriptorsExhausted)
+    }
+}
+
+impl fmt::Display for Abort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What was typed, and its meaning as a [`Plan`]. Errors name the flag.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use crate::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::phase::Phase;
 use crate::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
 use crate::schedule::{Arrivals, Profile};
+use crate::target::{self, Allowed};
 use crate::template::Template;
 use crate::token::SEQ_LIMIT;
 use crate::units;
@@ -214,8 +216,18 @@ impl RunArgs {
         scheduled.or_else(|| self.rate.map(Profile::constant))
     }
 
-    /// Checks what was typed and makes a plan of it.
+    /// Checks what was typed and makes a plan of it. Names have the addresses that the system's
+    /// resolver knows.
     pub(crate) fn plan(&self, draw: impl Fn() -> u64) -> Result<Plan, String> {
+        self.plan_with(draw, |named| Ok(named.to_socket_addrs()?.collect()))
+    }
+
+    /// The same with another resolver.
+    pub(crate) fn plan_with(
+        &self,
+        draw: impl Fn() -> u64,
+        resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
+    ) -> Result<Plan, String> {
         let target = self.target.clone().ok_or("the target HOST:PORT is missing")?;
         let profile = self.profile();
         let limit = self.limit(profile.as_ref());
@@ -223,10 +235,11 @@ impl RunArgs {
             return Err("--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer".to_owned());
         }
         let (connections, threads) = self.counts(profile.is_some())?;
-        let address = self.resolve(&target)?;
-        let sources = self.sources(address)?;
+        let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind };
+        let addresses = target::addresses(&target, allowed, resolve)?;
+        let sources = self.sources()?;
         Ok(Plan {
-            address,
+            addresses,
             target,
             sources,
             load: match profile {
@@ -284,34 +297,17 @@ impl RunArgs {
         Ok((connections, threads))
     }
 
-    fn resolve(&self, target: &str) -> Result<SocketAddr, String> {
-        let named = if has_port(target) { target.to_owned() } else { format!("{target}:25") };
-        let found = named.to_socket_addrs().map_err(|error| {
-            format!("the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525")
-        })?;
-        let fits =
-            |address: &SocketAddr| (!self.ipv4 || address.is_ipv4()) && (!self.ipv6 || address.is_ipv6());
-        found.into_iter().find(fits).ok_or_else(|| {
-            let family = if self.ipv4 { "IPv4" } else { "IPv6" };
-            format!("the target `{target}` has no {family} address; leave out -4 and -6 or name another host")
-        })
-    }
-
-    fn sources(&self, address: SocketAddr) -> Result<Vec<SocketAddr>, String> {
-        let of = |ip: &IpAddr| {
-            if ip.is_ipv4() == address.is_ipv4() {
-                Ok(SocketAddr::new(*ip, 0))
-            } else {
-                Err(format!("--bind {ip}: the target is {address}, which is of the other IP family"))
-            }
-        };
-        let sources: Vec<SocketAddr> = self.bind.iter().map(of).collect::<Result<_, _>>()?;
-        for source in &sources {
-            std::net::TcpListener::bind(source).map_err(|error| {
-                format!("--bind {}: {error}; give an address of this machine", source.ip())
-            })?;
-        }
-        Ok(sources)
+    /// Where connections come from; each must be an address of this machine.
+    fn sources(&self) -> Result<Vec<SocketAddr>, String> {
+        let sources = self.bind.iter().map(|ip| SocketAddr::new(*ip, 0));
+        sources
+            .map(|source| {
+                let bound = std::net::TcpListener::bind(source);
+                bound.map(|_| source).map_err(|error| {
+                    format!("--bind {}: {error}; give an address of this machine", source.ip())
+                })
+            })
+            .collect()
     }
 
     fn content(&self) -> Result<Content, String> {
@@ -337,12 +333,5 @@ impl RunArgs {
             }
         }
         Timeouts(all)
-    }
-}
-
-fn has_port(target: &str) -> bool {
-    match target.rsplit_once(':') {
-        None => false,
-        Some((host, port)) => !port.contains(']') && (!host.contains(':') || host.ends_with(']')),
     }
 }

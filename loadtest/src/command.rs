@@ -178,7 +178,9 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
     match exit {
         Exit::Fine => None,
         Exit::Failed if report.sessions.established == 0 => {
-            Some(format!("the run failed: no session with {} was established", report.settings.target))
+            let dialed = report.dialed();
+            let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
+            Some(format!("the run failed: no session with {} was established{dialed}", report.settings.target))
         }
         Exit::Failed => Some("the run failed: no measured message was accepted".to_owned()),
         Exit::Usage => None,

@@ -163,8 +163,63 @@ impl Collector {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests of the program, which use the rest")]
+#[path = "../tests/it/support/sink.rs"]
+mod sink; // an SMTP server that does what a test's script says
+
+#[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use clap::Parser as _;
+
+    use super::sink::Sink;
     use super::*;
+    use crate::cli::Cli;
+    use crate::report::{Report, build, text};
+
+    /// Runs a load on a name that has these addresses.
+    fn run_on(addresses: &[SocketAddr], load: &str) -> Report {
+        let typed = ["smtpload", "trio:25"].into_iter().chain(load.split_ascii_whitespace());
+        let cli = Cli::try_parse_from(typed).unwrap();
+        let plan = Arc::new(cli.run.plan_with(|| 1, |_| Ok(addresses.to_vec())).unwrap());
+        let run = run(&plan, &AtomicBool::new(false), |_| {}).unwrap();
+        build::report(&plan, run)
+    }
+
+    fn counts(report: &Report) -> Vec<(u64, u64)> {
+        report.addresses.iter().map(|one| (one.dialed, one.connected)).collect()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")] // where all of 127.0.0.0/8 is this machine
+    fn every_address_of_a_name_is_tried_until_one_answers() {
+        let sink = Sink::usual();
+        let alive: SocketAddr = sink.address().parse().unwrap();
+        let dead = |host: u8| SocketAddr::from(([127, 0, 0, host], alive.port()));
+        let report = run_on(&[dead(2), dead(3), alive, dead(4)], "-c 1 --count 5 --messages-per-session 1");
+        assert_eq!(report.accounting.measured.accepted, 5);
+        assert_eq!(counts(&report), [(1, 0), (1, 0), (5, 5), (0, 0)], "what answered comes first then");
+        assert_eq!((report.latency.connect.ok.count(), report.latency.connect.failed.count()), (5, 2));
+        let shown = text::render(&report);
+        for line in [
+            format!("address     {}: 1 dialed, 0 connected (connection refused)", dead(2)),
+            format!("address     {alive}: 5 dialed, 5 connected"),
+        ] {
+            assert!(shown.contains(&line), "{line} in {shown}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_message_is_aborted_when_no_address_answers() {
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
+        let dead = [2, 3].map(|host| SocketAddr::from(([127, 0, 0, host], port)));
+        let report = run_on(&dead, "-c 1 --count 4");
+        assert_eq!(report.accounting.measured.aborted_total(), 4);
+        assert_eq!(counts(&report), [(4, 0), (4, 0)]);
+    }
 
     #[test]
     fn an_interval_is_complete_when_every_thread_that_runs_has_ended_it() {

@@ -38,6 +38,7 @@ mod report;
 mod schedule;
 mod slot;
 mod tally;
+mod target;
 mod template;
 mod timer;
 mod token;

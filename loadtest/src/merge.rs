@@ -3,7 +3,7 @@
 use crate::accounting::add as add_count;
 use crate::report::counts;
 use crate::report::series::Series;
-use crate::report::{Generator, Latency, Report, Split};
+use crate::report::{AddressCounts, Generator, Latency, Report, Split};
 
 /// Merges reports; the first gives the target and the load's kind.
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
@@ -60,6 +60,7 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.ended_idle, theirs.ended_idle);
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
+    merge_addresses(&mut whole.addresses, other.addresses);
     whole.accounting.measured.merge(&other.accounting.measured);
     whole.accounting.warmup.merge(&other.accounting.warmup);
     whole.derive();
@@ -79,6 +80,19 @@ fn merge_settings(whole: &mut Report, other: &Report) {
     mine.count = mine.count.zip(theirs.count).map(|(a, b)| a.saturating_add(b));
     mine.runs.extend(theirs.runs.iter().cloned());
     mine.sources.extend(theirs.sources.iter().cloned());
+}
+
+fn merge_addresses(mine: &mut Vec<AddressCounts>, theirs: Vec<AddressCounts>) {
+    for other in theirs {
+        match mine.iter_mut().find(|one| one.address == other.address) {
+            None => mine.push(other),
+            Some(one) => {
+                add_count(&mut one.dialed, other.dialed);
+                add_count(&mut one.connected, other.connected);
+                one.last_failure = one.last_failure.take().or(other.last_failure);
+            }
+        }
+    }
 }
 
 fn merge_generator(mine: &mut Generator, theirs: &Generator) {

@@ -55,8 +55,11 @@ impl Timeouts {
 pub(crate) struct Plan {
     /// The target as it was typed.
     pub(crate) target: String,
-    pub(crate) address: SocketAddr,
-    /// Local addresses to connect from, in turn; empty lets the system choose.
+    /// Its addresses, at least one: each is tried in turn where the one before cannot be reached
+    /// (RFC 5321 section 5.1).
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Local addresses to connect from, in turn; empty lets the system choose. Every address of
+    /// the target has one of its family.
     pub(crate) sources: Vec<SocketAddr>,
     pub(crate) load: Load,
     pub(crate) limit: Limit,

@@ -39,6 +39,9 @@ pub(crate) struct Slot {
     pub(crate) stream: Option<TcpStream>,
     /// Raised with every connection, so that a late event cannot reach the next one.
     generation: u32,
+    /// Which of the target's addresses the connection is to, and how many were tried for it.
+    pub(crate) address: usize,
+    pub(crate) tried: usize,
     pub(crate) session: Session,
     pub(crate) parser: ReplyParser,
     /// Whether the line that is being received began before the last write.
@@ -64,6 +67,8 @@ impl Slot {
         Slot {
             stream: None,
             generation: 0,
+            address: 0,
+            tried: 0,
             session,
             parser: ReplyParser::new(),
             is_early: false,

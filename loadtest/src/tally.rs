@@ -100,6 +100,16 @@ impl Sessions {
     }
 }
 
+/// Connections to one address of the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// Connections tried, and made.
+    pub(crate) dialed: u64,
+    pub(crate) connected: u64,
+    /// Why the last that was not made was not.
+    pub(crate) last_failure: Option<&'static str>,
+}
+
 /// Everything one thread knows at its end.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -108,6 +118,8 @@ pub(crate) struct Tally {
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) sessions: Sessions,
+    /// By place in the plan.
+    pub(crate) addresses: Vec<Address>,
     pub(crate) punctuality: Punctuality,
     /// When the last measured message ended, or was left in flight.
     pub(crate) last_end: Moment,
@@ -128,6 +140,7 @@ impl Tally {
             metrics: Metrics::new(),
             ledger: plan.keep_ledger.then(Ledger::default),
             sessions: Sessions::default(),
+            addresses: vec![Address::default(); plan.addresses.len()],
             punctuality: Punctuality::new(plan),
             last_end: Moment::ZERO,
             offered_until: Moment::ZERO,
@@ -243,6 +256,11 @@ impl Tally {
         self.warmup.merge(&other.warmup);
         self.metrics.merge(&other.metrics);
         self.sessions.merge(&other.sessions);
+        for (mine, theirs) in self.addresses.iter_mut().zip(&other.addresses) {
+            mine.dialed += theirs.dialed;
+            mine.connected += theirs.connected;
+            mine.last_failure = mine.last_failure.or(theirs.last_failure);
+        }
         self.punctuality.merge(&other.punctuality);
         self.last_end = self.last_end.max(other.last_end);
         self.offered_until = self.offered_until.max(other.offered_until);

@@ -13,7 +13,7 @@ use crate::metrics::End;
 use crate::phase::Phase;
 use crate::plan::Load;
 use crate::reply::ReplyError;
-use crate::slot::{Pending, Slot};
+use crate::slot::Slot;
 
 impl Reactor {
     pub(super) fn on_event(&mut self, event: &Event) -> io::Result<()> {
@@ -26,7 +26,11 @@ impl Reactor {
         }
         if self.slots[index].session.phase() == Some(Phase::Connect) {
             let now = self.read_clock();
-            self.on_connect_event(index, event, now);
+            self.on_connect_event(index, event, now)?;
+            if self.slots[index].token(index) != event.token() {
+                // Another address is being tried: the event was of the connection before.
+                return self.dispatch(self.latest);
+            }
         }
         self.slots[index].may_write |= event.is_writable();
         if event.is_readable() && self.slots[index].stream.is_some() {
@@ -34,26 +38,6 @@ impl Reactor {
         }
         self.go_on_writing(index)?;
         self.dispatch(self.latest)
-    }
-
-    fn on_connect_event(&mut self, index: usize, event: &Event, now: Moment) {
-        let Some(stream) = &self.slots[index].stream else {
-            return;
-        };
-        if event.is_error() || event.is_write_closed() {
-            let reason = match stream.take_error() {
-                Ok(Some(error)) | Err(error) => reason_of(&error),
-                Ok(None) => Abort::Closed,
-            };
-            self.fail(index, reason, now);
-            return;
-        }
-        self.connecting -= 1;
-        self.note_phase(index, Phase::Connect, End::Ok, now);
-        let slot = &mut self.slots[index];
-        slot.session.on_connected();
-        slot.since = now;
-        slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
     }
 
     /// Writes what is pending as far as the socket takes it. What the server has sent is read
@@ -244,7 +228,7 @@ impl Reactor {
         slot.deadline = Some(now.after(wait));
     }
 
-    fn note_phase(&mut self, index: usize, phase: Phase, end: End, now: Moment) {
+    pub(super) fn note_phase(&mut self, index: usize, phase: Phase, end: End, now: Moment) {
         let slot = &self.slots[index];
         if slot.flight.is_some_and(|flight| flight.measured) {
             self.tally.metrics.phase(phase, end, now.since(slot.since));
@@ -293,14 +277,9 @@ impl Reactor {
 
     /// Gives up the slot's connection, whatever its state, and frees the slot.
     fn close(&mut self, index: usize, now: Moment) {
+        let lost_early = !self.slots[index].session.is_established();
+        self.disconnect(index);
         let slot = &mut self.slots[index];
-        let lost_early = !slot.session.is_established();
-        if slot.stream.take().is_some() {
-            self.open -= 1;
-            self.connecting -= usize::from(slot.session.phase() == Some(Phase::Connect));
-        }
-        slot.deadline = None;
-        slot.pending = Pending::Nothing;
         if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_said_quit() {
             self.ready.retain(|ready| *ready != index);
         }

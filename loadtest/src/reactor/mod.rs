@@ -3,6 +3,7 @@
 //! Sockets are registered once, edge-triggered. A reply leads at once to the next command
 //! in one write; a short read is not followed by another. Nothing is allocated per message.
 
+mod connect;
 mod exchange;
 mod timing;
 
@@ -12,15 +13,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
 use crate::client::Session;
 use crate::clock::{Clock, Moment};
-use crate::dial::{Dialer, reason_of};
+use crate::dial::Dialer;
 use crate::feed::{Arrival, Feed, Offer};
 use crate::load::{self, Work};
 use crate::payload::Payload;
-use crate::phase::Phase;
 use crate::plan::Plan;
 use crate::slot::Slot;
 use crate::tally::{Interval, Tally};
@@ -137,7 +137,7 @@ impl Reactor {
         Ok(Reactor {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,
-            dialer: Dialer::new(plan.address, plan.sources.clone(), index),
+            dialer: Dialer::new(plan.addresses.clone(), plan.sources.clone(), index),
             feed,
             renderer: Renderer::new(&plan),
             payload,
@@ -312,30 +312,6 @@ impl Reactor {
             return self.tally.last_end;
         }
         [self.stopped, self.last_due()].into_iter().flatten().min().unwrap_or(now)
-    }
-
-    fn connect(&mut self, index: usize, now: Moment) -> io::Result<()> {
-        let plan = &self.shared.plan;
-        self.slots[index].open(Session::new(plan.recipients, plan.pipelining));
-        self.slots[index].since = now;
-        self.tally.sessions.dialed += 1;
-        let mut stream = match self.dialer.dial() {
-            Ok(stream) => stream,
-            Err(error) => {
-                self.fail(index, reason_of(&error), now);
-                return Ok(());
-            }
-        };
-        let token = self.slots[index].token(index);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, token, interest)?;
-        let slot = &mut self.slots[index];
-        slot.stream = Some(stream);
-        slot.deadline = Some(now.after(plan.timeouts.of(Phase::Connect)));
-        self.connecting += 1;
-        self.open += 1;
-        self.tally.sessions.most_open = self.tally.sessions.most_open.max(self.open as u64);
-        Ok(())
     }
 
     /// Sessions that are just quitting are awaited (they time out soon); messages in

@@ -4,11 +4,13 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::connect::Miss;
 use super::{
     BACKOFF_FIRST, GIVE_UP_AFTER, GIVE_UP_TRIES, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage,
 };
 use crate::clock::Moment;
 use crate::load;
+use crate::phase::Phase;
 use crate::plan::Load;
 
 impl Reactor {
@@ -28,7 +30,7 @@ impl Reactor {
             return Ok(());
         }
         self.next_sweep = now.after(self.sweep_every());
-        self.sweep(now);
+        self.sweep(now)?;
         self.check_end(now);
         self.dispatch(now)
     }
@@ -58,10 +60,15 @@ impl Reactor {
 
     /// Looks at all deadlines. Timeouts are long against the sweep's period, which makes
     /// this cheaper than keeping a timer per command.
-    fn sweep(&mut self, now: Moment) {
+    fn sweep(&mut self, now: Moment) -> io::Result<()> {
         for index in 0..self.slots.len() {
-            if self.slots[index].deadline.is_some_and(|deadline| deadline <= now) {
-                self.time_out(index, now);
+            let slot = &self.slots[index];
+            if slot.deadline.is_none_or(|deadline| deadline > now) {
+                continue;
+            }
+            match slot.session.phase() {
+                Some(Phase::Connect) => self.on_no_connection(index, Miss::TimedOut, now)?,
+                _ => self.time_out(index, now),
             }
         }
         let mut resting = std::mem::take(&mut self.resting);
@@ -73,6 +80,7 @@ impl Reactor {
             !over
         });
         self.resting = resting;
+        Ok(())
     }
 
     /// A twentieth of the shortest timeout, within bounds that keep it cheap and useful.

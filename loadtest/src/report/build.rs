@@ -10,7 +10,8 @@ use crate::plan::{Load, Plan};
 use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::{
-    Accounts, Generator, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape, Split,
+    Accounts, AddressCounts, Generator, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape,
+    Split,
 };
 use crate::schedule::{Arrivals, Profile};
 use crate::tally::Tally;
@@ -50,6 +51,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             without_pipelining: tally.sessions.without_pipelining,
             most_open: tally.sessions.most_open,
         },
+        addresses: addresses(plan, &tally),
         measured_s: measured_s(&spans),
         rate: rate(accepted, &spans),
         spans,
@@ -90,6 +92,18 @@ fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
         cpu_wait_s: tally.work.map(|work| work.waited.as_secs_f64()),
         lag: Distribution(tally.metrics.lag.clone()),
     }
+}
+
+fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {
+    let counts = plan.addresses.iter().zip(&tally.addresses);
+    counts
+        .map(|(address, counts)| AddressCounts {
+            address: *address,
+            dialed: counts.dialed,
+            connected: counts.connected,
+            last_failure: counts.last_failure.map(str::to_owned),
+        })
+        .collect()
 }
 
 fn split(pair: &Pair) -> Split {

@@ -20,6 +20,10 @@ pub(crate) fn check(report: &Report) -> Result<(), String> {
     found.see("sessions.protocol_errors", protocol_errors);
     found.see("sessions.without_pipelining", without_pipelining);
     found.see("sessions.most_open", most_open);
+    for one in &report.addresses {
+        found.see_with(|| format!("addresses, dialed of {}", one.address), one.dialed);
+        found.see_with(|| format!("addresses, connected of {}", one.address), one.connected);
+    }
     let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = &report.generator;
     found.see("generator.late", *late);
     found.see("generator.late_unsent", *late_unsent);

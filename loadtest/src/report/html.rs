@@ -44,6 +44,9 @@ fn head(report: &Report, out: &mut String) {
         report.settings.seed,
         escape(&report.version)
     );
+    for dialed in report.dialed() {
+        put!(out, "<p class=\"sub\">{}</p>\n", escape(&dialed));
+    }
     let banners = [
         (
             report.generator.saturated,

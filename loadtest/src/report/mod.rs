@@ -11,6 +11,7 @@ pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod text;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub(crate) struct Report {
     pub(crate) machines: Vec<Machine>,
     pub(crate) generator: Generator,
     pub(crate) sessions: SessionCounts,
+    /// What the target's name stood for. What was written before this was noted has none.
+    #[serde(default)]
+    pub(crate) addresses: Vec<AddressCounts>,
     pub(crate) accounting: Accounts,
     /// Seconds in which load was offered by at least one run: of one run, from the end of the
     /// warm-up to the end of `--duration`, a signal, or the end of the last message of
@@ -65,6 +69,22 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The target with the addresses that were dialed and what came of it, one line each; none
+    /// where the target is the address.
+    pub(crate) fn dialed(&self) -> Vec<String> {
+        let is_target = |one: &AddressCounts| one.address.to_string() == self.settings.target;
+        if self.addresses.iter().all(|one| is_target(one) && one.last_failure.is_none()) {
+            return Vec::new();
+        }
+        self.addresses
+            .iter()
+            .map(|one| {
+                let why = one.last_failure.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                format!("{}: {} dialed, {} connected{why}", one.address, one.dialed, one.connected)
+            })
+            .collect()
+    }
+
     /// Sets what follows from when the runs were.
     pub(crate) fn derive(&mut self) {
         self.measured_s = span::measured_s(&self.spans);
@@ -170,6 +190,17 @@ pub(crate) struct SessionCounts {
     pub(crate) protocol_errors: u64,
     pub(crate) without_pipelining: u64,
     pub(crate) most_open: u64,
+}
+
+/// Connections to one address of the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AddressCounts {
+    /// IP address and port.
+    pub(crate) address: SocketAddr,
+    pub(crate) dialed: u64,
+    pub(crate) connected: u64,
+    /// Why the last connection that was not made was not; for people.
+    pub(crate) last_failure: Option<String>,
 }
 
 /// Measured part and warm-up, each with a sum that holds.

@@ -1,0 +1,114 @@
+//! The addresses of the target, as they are tried. Names are resolved by the caller's function.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// The port where the target names none (RFC 5321 section 4.5.4.2).
+const PORT_DEFAULT: u16 = 25;
+
+/// Which addresses may be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowed<'a> {
+    pub(crate) ipv4: bool,
+    pub(crate) ipv6: bool,
+    /// Where connections come from; empty is anywhere.
+    pub(crate) sources: &'a [IpAddr],
+}
+
+/// The addresses of `target` (`HOST`, `HOST:PORT`) that may be used, in the order in which they
+/// are tried; at least one.
+pub(crate) fn addresses(
+    target: &str,
+    allowed: Allowed<'_>,
+    resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
+) -> Result<Vec<SocketAddr>, String> {
+    let named = if has_port(target) { target.to_owned() } else { format!("{target}:{PORT_DEFAULT}") };
+    let found = resolve(&named).map_err(|error| {
+        format!("the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525")
+    })?;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if if address.is_ipv4() { allowed.ipv4 } else { allowed.ipv6 } && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        let (family, flag) = if allowed.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
+        return Err(format!(
+            "the target `{target}` has no {family} address; leave {flag} out or name another host"
+        ));
+    }
+    let same_family = |source: &IpAddr, address: &SocketAddr| source.is_ipv4() == address.is_ipv4();
+    for source in allowed.sources {
+        if !addresses.iter().any(|address| same_family(source, address)) {
+            return Err(format!(
+                "--bind {source}: the target is {}, which is of the other IP family",
+                addresses[0]
+            ));
+        }
+    }
+    addresses.retain(|address| {
+        allowed.sources.is_empty() || allowed.sources.iter().any(|source| same_family(source, address))
+    });
+    Ok(addresses)
+}
+
+fn has_port(target: &str) -> bool {
+    match target.rsplit_once(':') {
+        None => false,
+        Some((host, port)) => !port.contains(']') && (!host.contains(':') || host.ends_with(']')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: Allowed<'_> = Allowed { ipv4: true, ipv6: true, sources: &[] };
+
+    /// What a name with two addresses resolves to.
+    fn duo(named: &str) -> io::Result<Vec<SocketAddr>> {
+        let port = named.strip_prefix("duo:").ok_or(io::ErrorKind::NotFound)?;
+        let all = [format!("[::1]:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
+        Ok(all.iter().map(|one| one.parse().unwrap()).collect())
+    }
+
+    fn of(target: &str, allowed: Allowed<'_>) -> Result<Vec<String>, String> {
+        Ok(addresses(target, allowed, duo)?.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn every_address_is_tried_once_in_the_resolvers_order() {
+        assert_eq!(of("duo:2525", ANY).unwrap(), ["[::1]:2525", "127.0.0.1:2525"]);
+        assert_eq!(of("duo", ANY).unwrap(), ["[::1]:25", "127.0.0.1:25"]);
+    }
+
+    #[test]
+    fn families_and_sources_leave_out_what_does_not_fit() {
+        assert_eq!(of("duo", Allowed { ipv6: false, ..ANY }).unwrap(), ["127.0.0.1:25"]);
+        assert_eq!(of("duo", Allowed { ipv4: false, ..ANY }).unwrap(), ["[::1]:25"]);
+        let v4: IpAddr = "127.0.0.9".parse().unwrap();
+        assert_eq!(of("duo", Allowed { sources: &[v4], ..ANY }).unwrap(), ["127.0.0.1:25"]);
+        let both = [v4, "::1".parse().unwrap()];
+        assert_eq!(of("duo", Allowed { sources: &both, ..ANY }).unwrap().len(), 2);
+        let wrong = of("duo", Allowed { ipv4: false, sources: &[v4], ..ANY }).unwrap_err();
+        assert!(wrong.contains("--bind 127.0.0.9") && wrong.contains("[::1]:25"), "{wrong}");
+    }
+
+    #[test]
+    fn what_has_no_address_says_what_would_be_right() {
+        assert!(of("solo:25", ANY).unwrap_err().contains("HOST:PORT"));
+        let none = addresses("mute", Allowed { ipv6: false, ..ANY }, |_| Ok(Vec::new())).unwrap_err();
+        assert!(none.contains("no IPv4 address; leave -4 out"), "{none}");
+    }
+
+    #[test]
+    fn a_port_is_seen_where_one_is() {
+        for with in ["a:25", "127.0.0.1:25", "[::1]:25"] {
+            assert!(has_port(with), "{with}");
+        }
+        for without in ["a", "127.0.0.1", "[::1]", "::1"] {
+            assert!(!has_port(without), "{without}");
+        }
+    }
+}
