@@ -53,7 +53,7 @@ fn parse_command() -> Option<Verb> {
     black_box(Command::parse(black_box(b"MAIL FROM:<sender@example.com>\r\n"))).verb
 }
 
-#[library_benchmark(config = limit(788))]
+#[library_benchmark(config = limit(813))]
 fn parse_address() -> usize {
     let path = Path::parse_forward(black_box(b"RCPT TO:<recipient@example.com>"), AddressRules::default());
     path.map_or(0, |path| path.mailbox().len())

@@ -215,17 +215,26 @@ impl Message {
         if !self.record.mailfrom {
             return None;
         }
-        let path = smtp::Path::parse_reverse(&self.record.mailfrom_exchange.request, self.addresses)?;
+        let line = &self.record.mailfrom_exchange.request;
+        let path = smtp::Path::parse_reverse_with(line, self.addresses, &self.extensions())?;
         Some(text(path.mailbox()))
     }
 
     /// The accepted recipients, without angle brackets, in order.
     pub fn forward_paths(&self) -> Vec<Cow<'_, str>> {
+        let extensions = self.extensions();
         let accepted = self.record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted());
-        accepted
-            .filter_map(|exchange| smtp::Path::parse_forward(&exchange.request, self.addresses))
-            .map(|path| text(path.mailbox()))
-            .collect()
+        let path = |line| {
+            smtp::Path::parse_forward_with(line, self.addresses, &extensions).map(|path| text(path.mailbox()))
+        };
+        accepted.filter_map(|exchange| path(&exchange.request)).collect()
+    }
+
+    /// The service extensions that the client was offered.
+    fn extensions(&self) -> smtp::Extensions {
+        let smtp::Exchange { request, response, .. } = &self.record.helo_exchange;
+        let reply = response.as_ref().filter(|_| self.record.helo);
+        reply.map(|reply| smtp::Extensions::offered(request, reply)).unwrap_or_default()
     }
 
     /// Number of the session, from 1, in the order of connection.

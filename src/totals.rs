@@ -8,8 +8,8 @@ use crate::measure::Retries;
 use crate::net::clock::{Clock, wall_time};
 use crate::net::overflow::accept_queue_overflows;
 use crate::net::shard::Control;
+use crate::smtp::Policy;
 use crate::smtp::behaviour::{State, Tally};
-use crate::smtp::{Policy, ReplyKind};
 use crate::stats::{Additive, RetryStats, RuleStats, Stats};
 
 /// Rules, what they remember, and what they put off.
@@ -37,14 +37,6 @@ impl Behaviour {
         let (mut stats, tentative) = lock(self.retries.as_deref()?).figures();
         tentative.add_to(&mut stats);
         Some(stats)
-    }
-
-    fn offers_pipelining(&self) -> bool {
-        let reply = self.policy.reply(ReplyKind::HeloReceived).text();
-        let keyword = |line: &[u8]| {
-            line.get(4..).is_some_and(|word| word.trim_ascii().eq_ignore_ascii_case(b"PIPELINING"))
-        };
-        reply.split(|octet| *octet == b'\n').any(keyword)
     }
 }
 
@@ -92,7 +84,7 @@ impl Totals {
         stats.seed = behaviour.policy.seed;
         stats.rules = behaviour.rules();
         stats.retries = behaviour.retries().unwrap_or_default();
-        stats.pipelining.offered = behaviour.offers_pipelining();
+        stats.pipelining.offered = behaviour.policy.may_offer("PIPELINING");
         stats.health.accept_queue_overflows =
             self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));
         stats

@@ -1,44 +1,16 @@
 //! HELO names and the paths of MAIL and RCPT, under four sets of rules.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+mod grammar;
 
-use super::command::starts_with_ignoring_case;
+use self::grammar::{
+    DIGIT, DOT, HYPHEN, LETTER, class_of, is_address_literal, is_domain_of, is_dotted_decimal,
+    is_local_octet, is_rfc_domain, is_rfc_mailbox, is_utf8_mailbox, split_mailbox,
+};
+use super::command::{Verb, starts_with_ignoring_case};
+use super::extension::Extensions;
 use super::letters::is_letter;
 use super::octets::Octets;
-
-const LETTER: u8 = 1;
-const DIGIT: u8 = 2;
-const DOT: u8 = 4;
-const HYPHEN: u8 = 8;
-/// RFC 5322 section 3.2.3.
-const ATEXT: u8 = 16;
-
-/// What each octet may be, worked out once: addresses are read octet by octet, for every message.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut octet = 0;
-    while octet < classes.len() {
-        classes[octet] = classify(octet as u8);
-        octet += 1;
-    }
-    classes
-};
-
-const fn classify(octet: u8) -> u8 {
-    match octet {
-        b'A'..=b'Z' | b'a'..=b'z' => LETTER | ATEXT,
-        b'0'..=b'9' => DIGIT | ATEXT,
-        b'.' => DOT,
-        b'-' => HYPHEN | ATEXT,
-        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' => ATEXT,
-        _ => 0,
-    }
-}
-
-fn class_of(octet: u8) -> u8 {
-    CLASSES[usize::from(octet)]
-}
 
 /// What counts as a HELO name and as an address.
 ///
@@ -130,14 +102,54 @@ impl fmt::Debug for Path<'_> {
 impl<'a> Path<'a> {
     /// Takes the reverse-path out of a whole MAIL line, trimmed. `None` where the rules forbid it.
     ///
-    /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: no extension is advertised.
+    /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: they follow from an extension that was offered,
+    /// see [`parse_reverse_with`](Self::parse_reverse_with).
     pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, b"MAIL FROM:", rules, <[u8]>::is_empty)
+        Self::parse(line, MAIL, rules, is_special_reverse)
     }
 
     /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
     pub fn parse_forward(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, b"RCPT TO:", rules, |path| path.eq_ignore_ascii_case(b"postmaster"))
+        Self::parse(line, RCPT, rules, is_special_forward)
+    }
+
+    /// The same in a session with these extensions: their parameters may stand behind the path, and with SMTPUTF8 it
+    /// may be UTF-8 (RFC 6531 section 3.3), whatever the rules.
+    pub fn parse_reverse_with(line: &'a [u8], rules: AddressRules, offered: &Extensions) -> Option<Self> {
+        let parse = |line| Self::parse_reverse(line, rules);
+        match offered.are_none() {
+            true => parse(line),
+            false => Self::parse_extended(line, (Verb::Mail, MAIL), offered, parse, is_special_reverse),
+        }
+    }
+
+    /// The same for the forward-path of a RCPT line.
+    pub fn parse_forward_with(line: &'a [u8], rules: AddressRules, offered: &Extensions) -> Option<Self> {
+        let parse = |line| Self::parse_forward(line, rules);
+        match offered.are_none() {
+            true => parse(line),
+            false => Self::parse_extended(line, (Verb::Rcpt, RCPT), offered, parse, is_special_forward),
+        }
+    }
+
+    /// Apart, so that a session without extensions carries nothing of it.
+    #[inline(never)]
+    fn parse_extended(
+        line: &'a [u8],
+        (verb, command): (Verb, &[u8]),
+        offered: &Extensions,
+        parse: impl Fn(&'a [u8]) -> Option<Self>,
+        is_special: fn(&[u8]) -> bool,
+    ) -> Option<Self> {
+        let bare = offered.without_parameters(line, verb);
+        let utf8 = || {
+            let is_offered = offered.include("SMTPUTF8") && starts_with_ignoring_case(bare, command);
+            let argument = trim_regex_space(is_offered.then(|| &bare[command.len()..])?);
+            std::str::from_utf8(argument).ok()?;
+            Some(Self { mailbox: bracketed(argument, is_special, is_utf8_mailbox)? })
+        };
+        // First, as go-smtp-mock's pattern would begin behind the last letter beyond ASCII.
+        utf8().or_else(|| parse(bare)).or_else(|| parse(line))
     }
 
     /// The mailbox without angle brackets and source route; empty for the null reverse-path.
@@ -162,16 +174,29 @@ impl<'a> Path<'a> {
             AddressRules::Any => unchecked_mailbox(argument),
             AddressRules::Lenient => {
                 let strict = || bracketed(trim_regex_space(argument), is_special, is_lenient_mailbox);
-                reference_mailbox(argument, is_lenient_domain).or_else(strict)?
+                reference_mailbox(argument, is_lenient_domain, is_part_of_word).or_else(strict)?
             }
             AddressRules::Compat => {
                 let strict = || bracketed(trim_regex_space(argument), is_special, is_compat_mailbox);
-                reference_mailbox(argument, is_reference_domain).or_else(strict)?
+                reference_mailbox(argument, is_reference_domain, |_| false).or_else(strict)?
             }
             AddressRules::Rfc5321 => bracketed(argument, is_special, is_rfc_mailbox)?,
         };
         Some(Self { mailbox })
     }
+}
+
+const MAIL: &[u8] = b"MAIL FROM:";
+const RCPT: &[u8] = b"RCPT TO:";
+
+/// The null reverse-path.
+fn is_special_reverse(path: &[u8]) -> bool {
+    path.is_empty()
+}
+
+/// RFC 5321 section 4.1.1.3: the mailbox that needs no domain.
+fn is_special_forward(path: &[u8]) -> bool {
+    path.eq_ignore_ascii_case(b"postmaster")
 }
 
 /// What stands between the brackets, or all there is.
@@ -222,14 +247,31 @@ fn trim_regex_space(argument: &[u8]) -> &[u8] {
 }
 
 /// The address go-smtp-mock's pattern would capture: words, spaces and `<` in front, then
-/// `local@domain`, then any number of `>`. Which domains there are is the caller's.
-fn reference_mailbox(argument: &[u8], is_domain: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
+/// `local@domain`, then any number of `>`. The caller says which domains there are, and which octets in front belong to
+/// the local part all the same.
+fn reference_mailbox(
+    argument: &[u8],
+    is_domain: impl Fn(&[u8]) -> bool,
+    is_local_too: impl Fn(u8) -> bool,
+) -> Option<&[u8]> {
     let end = argument.iter().rposition(|&octet| octet != b'>')? + 1;
     let argument = &argument[..end];
     let at = memchr::memchr(b'@', argument)?;
     let (front, domain) = (&argument[..at], &argument[at + 1..]);
     let start = local_part_start(front)?;
-    (may_stand_before(&front[..start]) && is_domain(domain)).then_some(&argument[start..])
+    if !may_stand_before(&front[..start]) || !is_domain(domain) {
+        return None;
+    }
+    // A letter in one octet is in the local part already.
+    let is_cut = front[..start].last().is_some_and(|octet| !octet.is_ascii());
+    let start = if is_cut { word_start(&front[..start], is_local_too) } else { start };
+    Some(&argument[start..])
+}
+
+/// Where the octets like this that end `front` start.
+#[cold]
+fn word_start(front: &[u8], is_of_word: impl Fn(u8) -> bool) -> usize {
+    front.iter().rposition(|&octet| !is_of_word(octet)).map_or(0, |last| last + 1)
 }
 
 /// White space, `<`, letters and digits of any script.
@@ -257,10 +299,6 @@ fn local_part_start(front: &[u8]) -> Option<usize> {
         }
     }
     (start < front.len()).then_some(start)
-}
-
-fn is_local_octet(octet: u8) -> bool {
-    class_of(octet) & (DOT | ATEXT) != 0
 }
 
 /// Words of letters and digits joined by single dots and hyphens, the last joined by a dot and made of
@@ -321,17 +359,6 @@ fn is_reference_localhost(domain: &[u8]) -> bool {
     std::str::from_utf8(domain).is_ok_and(|domain| domain.chars().map(fold).eq("localhost".chars()))
 }
 
-/// Dotted decimal, each number of one to three digits and at most 255; leading zeros are fine, for
-/// go-smtp-mock as for RFC 5321 (`Snum` in section 4.1.3).
-fn is_dotted_decimal(text: &[u8]) -> bool {
-    let is_octet = |part: &[u8]| {
-        (1..=3).contains(&part.len())
-            && part.iter().all(u8::is_ascii_digit)
-            && part.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 255
-    };
-    text.split(|&octet| octet == b'.').count() == 4 && text.split(|&octet| octet == b'.').all(is_octet)
-}
-
 fn is_compat_helo_name(name: &[u8]) -> bool {
     let literal = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     is_reference_domain(name)
@@ -372,6 +399,11 @@ fn is_host_name(name: &[u8]) -> bool {
     is_domain_of(name, |octet| octet == b'_' || octet.is_ascii_alphanumeric())
 }
 
+/// Where go-smtp-mock's pattern would capture what stands behind the `ü` of `<jürgen@example.com>`, all of it is meant.
+fn is_part_of_word(octet: u8) -> bool {
+    octet != b'<' && !is_regex_space(octet)
+}
+
 fn is_lenient_domain(domain: &[u8]) -> bool {
     is_reference_domain(domain) || is_rfc_domain(domain)
 }
@@ -379,72 +411,4 @@ fn is_lenient_domain(domain: &[u8]) -> bool {
 fn is_lenient_mailbox(mailbox: &[u8]) -> bool {
     let is_domain = |domain: &[u8]| is_lenient_domain(domain) || is_address_literal(domain);
     split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
-}
-
-// --- the grammar of RFC 5321 section 4.1.2 -------------------------------------------------------
-
-fn is_rfc_mailbox(mailbox: &[u8]) -> bool {
-    split_mailbox(mailbox).is_some_and(|(_, domain)| is_rfc_domain(domain) || is_address_literal(domain))
-}
-
-/// `Mailbox = Local-part "@" ( Domain / address-literal )`: a valid local part and what follows the @.
-fn split_mailbox(mailbox: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = match mailbox.first()? {
-        b'"' => quoted_string_length(mailbox)?,
-        _ => memchr::memchr(b'@', mailbox)?,
-    };
-    let (local, domain) = (&mailbox[..at], mailbox[at..].strip_prefix(b"@")?);
-    let is_dot_string = || {
-        local.split(|&octet| octet == b'.').all(|atom| !atom.is_empty() && atom.iter().all(|&o| is_atext(o)))
-    };
-    (local.first() == Some(&b'"') || is_dot_string()).then_some((local, domain))
-}
-
-/// `Quoted-string = DQUOTE *QcontentSMTP DQUOTE`: its length, quotes included.
-fn quoted_string_length(text: &[u8]) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        match *text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' if matches!(text.get(at + 1), Some(b' '..=b'~')) => at += 2,
-            b' '..=b'[' | b']'..=b'~' => at += 1,
-            _ => return None,
-        }
-    }
-}
-
-/// `atext` of RFC 5322 section 3.2.3.
-fn is_atext(octet: u8) -> bool {
-    class_of(octet) & ATEXT != 0
-}
-
-/// `Domain = sub-domain *("." sub-domain)`, `sub-domain = Let-dig [Ldh-str]`.
-fn is_rfc_domain(domain: &[u8]) -> bool {
-    is_domain_of(domain, |octet| octet.is_ascii_alphanumeric())
-}
-
-/// The same with other octets than letters and digits for `Let-dig`.
-fn is_domain_of(domain: &[u8], is_let_dig: impl Fn(u8) -> bool) -> bool {
-    let is_edge = |octet: Option<&u8>| octet.is_some_and(|&octet| is_let_dig(octet));
-    let is_sub_domain = |label: &[u8]| {
-        is_edge(label.first())
-            && is_edge(label.last())
-            && label.iter().all(|&octet| is_let_dig(octet) || octet == b'-')
-    };
-    domain.split(|&octet| octet == b'.').all(is_sub_domain)
-}
-
-/// `address-literal` of RFC 5321 section 4.1.3: IPv4, or IPv6, which is the only tag registered for the
-/// general form.
-fn is_address_literal(text: &[u8]) -> bool {
-    let Some(inner) = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
-        return false;
-    };
-    let Ok(inner) = std::str::from_utf8(inner) else {
-        return false;
-    };
-    match inner.split_once(':') {
-        None => is_dotted_decimal(inner.as_bytes()),
-        Some((tag, ip)) => tag.eq_ignore_ascii_case("IPv6") && ip.parse::<Ipv6Addr>().is_ok(),
-    }
 }

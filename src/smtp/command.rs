@@ -7,7 +7,7 @@ use super::octets::Octets;
 /// The commands the server knows (RFC 5321 section 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// HELO or EHLO: no extension is advertised, so they differ in nothing.
+    /// HELO or EHLO: they differ in what is offered, see [`Extensions`](super::Extensions).
     Helo,
     /// MAIL.
     Mail,

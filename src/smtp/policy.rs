@@ -8,6 +8,7 @@ use super::address::AddressRules;
 use super::behaviour::{
     Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, Tally, needs_state, tallies,
 };
+use super::extension::Extensions;
 use super::octets::{Listed, Octets};
 use super::reply::{Reply, ReplyKind};
 use super::step::Stage;
@@ -242,6 +243,13 @@ impl Policy {
     pub fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.limits);
         self.plan = Plan::of(self);
+    }
+
+    /// A reply that EHLO may get offers this extension.
+    pub(crate) fn may_offer(&self, keyword: &str) -> bool {
+        let own = std::iter::once(self.reply(ReplyKind::HeloReceived));
+        let mut replies = own.chain(self.book.replies_at(Stage::Helo));
+        replies.any(|reply| Extensions::offered(b"EHLO", reply).include(keyword))
     }
 
     /// By what is configured, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come again with

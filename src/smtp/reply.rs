@@ -25,6 +25,9 @@ const NO_HYPHEN: &str = "expected a space behind the code in the last line of a 
 /// CRLF, LF or CR; CRLF is sent between them and behind the last, and empty lines at the end are dropped. The octets
 /// behind `raw:` are sent unchanged, whatever they are; only where they end without a line end a CRLF is added.
 ///
+/// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`](super::Extensions). HELO gets the
+/// first line alone (RFC 5321 section 3.2), unless it is raw.
+///
 /// ```
 /// use smtpmock::smtp::Reply;
 ///
@@ -39,6 +42,8 @@ struct Rendered {
     /// Ends with LF, always; with CRLF unless it is raw.
     wire: Box<[u8]>,
     is_raw: bool,
+    /// What HELO gets of a positive reply of several lines: the first of them.
+    for_helo: Option<Reply>,
 }
 
 impl Reply {
@@ -52,7 +57,8 @@ impl Reply {
             Some(octets) => [octets, CRLF].concat(),
             None => with_line_ends(text),
         };
-        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some() }))
+        let for_helo = if raw.is_none() { first_line_alone(&wire) } else { None };
+        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some(), for_helo }))
     }
 
     /// The bytes to write.
@@ -70,6 +76,16 @@ impl Reply {
     pub fn text(&self) -> &[u8] {
         let text = self.wire().strip_suffix(b"\n").unwrap_or(self.wire());
         text.strip_suffix(b"\r").unwrap_or(text)
+    }
+
+    /// It has two lines or more.
+    pub(super) fn has_several_lines(&self) -> bool {
+        self.text().contains(&b'\n')
+    }
+
+    /// This reply as HELO gets it: RFC 5321 section 3.2 forbids to answer it as EHLO is answered.
+    pub(super) fn for_helo(&self) -> &Self {
+        self.0.for_helo.as_ref().unwrap_or(self)
     }
 
     /// A text that makes this reply.
@@ -108,6 +124,19 @@ impl Reply {
 /// The digits of the code in front of a line.
 fn code_of(line: &[u8]) -> Option<&[u8; 3]> {
     line.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit))
+}
+
+/// The first line of a positive reply that has more of them, as a reply of its own.
+fn first_line_alone(wire: &[u8]) -> Option<Reply> {
+    let end = memchr::memchr(b'\n', wire)?;
+    if end + 1 == wire.len() || wire.first() != Some(&b'2') {
+        return None;
+    }
+    let mut line = wire[..end].to_vec();
+    if let Some(hyphen @ b'-') = line.get_mut(3) {
+        *hyphen = b' ';
+    }
+    Some(Reply::new(line))
 }
 
 /// The text with a CRLF for each of its line ends and one behind it. CRs in front of an LF belong to its line end, and

@@ -10,7 +10,8 @@ use super::address::{HeloName, Path};
 use super::answer::{Answer, Asked, Verdict};
 use super::attempt::{Attempt, Tried};
 use super::behaviour::Environment;
-use super::command::{Command, Verb};
+use super::command::{Command, Verb, starts_with_ignoring_case};
+use super::extension::Extensions;
 use super::incoming::Incoming;
 use super::known::Known;
 use super::lines::Lines;
@@ -77,6 +78,8 @@ pub struct Session {
     pub(super) messages: u32,
     /// What rules may ask for later; `None` without rules.
     pub(super) known: Option<Box<Known>>,
+    /// Offered in the reply to the last EHLO.
+    extensions: Extensions,
     /// What is tried; `None` where nothing can be put off.
     attempt: Option<Box<Attempt>>,
 }
@@ -296,7 +299,14 @@ impl Session {
         let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(ReplyKind::HeloReceived));
         let name = name.as_ref().map(HeloName::as_bytes);
         let asked = Asked::about(Stage::Helo, name);
-        let answer = self.answer(policy, environment, asked, verdict);
+        let mut answer = self.answer(policy, environment, asked, verdict);
+        if !starts_with_ignoring_case(line, b"EHLO") {
+            answer.reply = answer.reply.for_helo();
+        }
+        self.extensions = match answer.accepted {
+            true => Extensions::offered(line, answer.reply),
+            false => Extensions::default(),
+        };
         self.know(policy, |known| known.note_helo(name));
         self.record.helo_exchange = exchange(policy, line, &answer);
         self.record.helo = answer.accepted;
@@ -310,7 +320,7 @@ impl Session {
         }
         self.record.keep_helo();
         self.forget_mail();
-        let path = Path::parse_reverse(line, policy.addresses);
+        let path = Path::parse_reverse_with(line, policy.addresses, &self.extensions);
         let mailbox = path.as_ref().map(Path::mailbox);
         let verdict = match (self.record.helo, mailbox) {
             (false, _) => Err(ReplyKind::InvalidMailSequence),
@@ -336,7 +346,7 @@ impl Session {
             self.any_rcpt_accepted = false;
             self.recipient_octets = 0;
         }
-        let path = Path::parse_forward(line, policy.addresses);
+        let path = Path::parse_forward_with(line, policy.addresses, &self.extensions);
         let mailbox = path.as_ref().map(Path::mailbox);
         let is_in_sequence = self.record.helo && self.record.mailfrom;
         let verdict = match (is_in_sequence, mailbox) {

@@ -119,6 +119,14 @@ fn equals_or_adds(
     Ok(())
 }
 
+/// The same path, or one with letters beyond ASCII in front, behind which go-smtp-mock's begins.
+fn same_or_with_letters(found: Option<Path<'_>>, stricter: Path<'_>) -> Result<(), TestCaseError> {
+    let found = found.map(|path| path.mailbox()).unwrap_or_default();
+    let letters = found.strip_suffix(stricter.mailbox()).unwrap_or(b"none");
+    prop_assert!(letters.is_empty() || letters.last().is_some_and(|octet| !octet.is_ascii()), "{:?}", found);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -163,10 +171,10 @@ proptest! {
                 prop_assert_eq!(HeloName::parse(&helo, AddressRules::Lenient), Some(name));
             }
             if let Some(path) = Path::parse_reverse(&mail, rules) {
-                prop_assert_eq!(Path::parse_reverse(&mail, AddressRules::Lenient), Some(path));
+                same_or_with_letters(Path::parse_reverse(&mail, AddressRules::Lenient), path)?;
             }
             if let Some(path) = Path::parse_forward(&rcpt, rules) {
-                prop_assert_eq!(Path::parse_forward(&rcpt, AddressRules::Lenient), Some(path));
+                same_or_with_letters(Path::parse_forward(&rcpt, AddressRules::Lenient), path)?;
             }
         }
     }
@@ -294,6 +302,15 @@ fn lenient_accepts_the_senders_and_recipients_of_machines_without_a_domain() {
         let path = Path::parse_reverse(line.as_bytes(), AddressRules::Lenient);
         assert_eq!(path.map(mailbox_of), Some(mailbox.to_owned()), "{line}");
         assert_eq!(Path::parse_reverse(line.as_bytes(), AddressRules::Compat), None, "{line}");
+    }
+    let line = "MAIL FROM:<jürgen@example.com>".as_bytes();
+    let in_front = "MAIL FROM:Jürgen <jurgen@example.com>".as_bytes();
+    for (line, rules, mailbox) in [
+        (line, AddressRules::Lenient, "jürgen@example.com"),
+        (line, AddressRules::Compat, "rgen@example.com"),
+        (in_front, AddressRules::Lenient, "jurgen@example.com"),
+    ] {
+        assert_eq!(Path::parse_reverse(line, rules).map(mailbox_of), Some(mailbox.to_owned()));
     }
     for line in
         ["MAIL FROM:<root@my_service>", "MAIL FROM:<root@-vm>", "MAIL FROM:<root@>", "MAIL FROM:<root>"]
@@ -431,5 +448,5 @@ fn parsers() -> [(&'static str, Parser); 2] {
 }
 
 fn mailbox_of(path: Path<'_>) -> String {
-    String::from_utf8(path.mailbox().to_vec()).expect("ASCII")
+    String::from_utf8(path.mailbox().to_vec()).expect("UTF-8")
 }

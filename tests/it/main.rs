@@ -9,6 +9,7 @@ mod addresses;
 mod architecture;
 mod async_waits;
 mod chunking;
+mod extensions;
 mod junk;
 mod lifecycle;
 mod logging;

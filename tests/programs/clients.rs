@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Message, SmtpTransport, Transport};
+use smtpmock::smtp::{AddressRules, ReplyKind};
 use smtpmock::{Config, Server};
 
 use crate::support::figures::after_sessions;
@@ -148,6 +149,39 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm") as client:
     assert_eq!(messages[1].forward_paths(), ["postmaster"]);
     assert_eq!(messages[1].body(), b"bounce\r\n");
     assert_nothing_found(&server, 1);
+}
+
+/// Clients believe what the reply to EHLO offers.
+#[test]
+fn lettre_and_python_smtplib_use_what_a_configured_reply_offers() {
+    const SCRIPT: &str = r#"
+import smtplib, sys
+from email.message import EmailMessage
+message = EmailMessage()
+message["From"], message["To"], message["Subject"] = "jürgen@example.com", "bob@example.com", "Größe"
+message.set_content("hi\n")
+with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm") as client:
+    client.send_message(message)
+    client.sendmail("ann@example.com", ["bob@example.com"], b"hi\r\n", rcpt_options=["NOTIFY=NEVER"])
+"#;
+    let offer = "250-mx.example\n250-SIZE 1000000\n250-8BITMIME\n250-SMTPUTF8\n250 DSN";
+    for rules in [AddressRules::Lenient, AddressRules::Compat, AddressRules::Rfc5321] {
+        let server = start(Config::default().addresses(rules).reply(ReplyKind::HeloReceived, offer));
+        let client = SmtpTransport::builder_dangerous("127.0.0.1").port(server.port());
+        let client = client.hello_name(ClientId::Domain("client.example".to_owned())).build();
+        client.send(&lettre_message(&["用户@example.com"], "Größe")).unwrap();
+        let message = &server.messages()[0];
+        assert!(message.mailfrom_request().contains(" SMTPUTF8"), "{message:?}");
+        assert_eq!(message.forward_paths(), ["用户@example.com"]);
+    }
+    let server = start(Config::default().reply(ReplyKind::HeloReceived, offer));
+    if run("python3", &["-c", SCRIPT, "127.0.0.1", &server.port().to_string()], "").is_some() {
+        let messages = server.wait_for_messages(2, PATIENCE).unwrap();
+        assert_eq!(messages[0].reverse_path().unwrap(), "jürgen@example.com");
+        assert!(messages[0].mailfrom_request().to_lowercase().contains(" smtputf8"), "{messages:?}");
+        assert_eq!(messages[1].mailfrom_request(), "mail FROM:<ann@example.com> size=4");
+        assert_eq!(messages[1].forward_paths(), ["bob@example.com"]);
+    }
 }
 
 #[test]

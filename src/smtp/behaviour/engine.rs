@@ -108,6 +108,11 @@ impl RuleBook {
         self.entries.iter().map(|entry| &entry.rule)
     }
 
+    /// What the rules of a stage answer with.
+    pub(in crate::smtp) fn replies_at(&self, stage: Stage) -> impl Iterator<Item = &Reply> {
+        self.at[stage as usize].iter().filter_map(|index| self.entries[*index as usize].rule.reply.as_ref())
+    }
+
     pub(in crate::smtp) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

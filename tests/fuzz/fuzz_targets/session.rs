@@ -12,6 +12,7 @@ use smtpmock::smtp::{
 
 /// Rules that put off, so that what is tried is followed, and refuse, hold back, cut and end.
 const RULES: &[&str] = &[
+    "helo every=2 reply=\"250-mx.example\\n250-SIZE 10\\n250-SMTPUTF8\\n250 DSN\"",
     "rcpt per=sender+recipient times=1 reply=\"451 4.7.1 Greylisted\"",
     "message every=2 reply=\"452 4.3.1 Later\"",
     "data every=3 delay=1ms..2ms reply=\"451 4.3.0 Later\"",
