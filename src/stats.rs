@@ -345,9 +345,11 @@ pub struct Delays {
     pub lateness: Durations,
     /// How many were shorter than told: none, unless there is a bug.
     pub early: u64,
+    /// Most that were over in one turn of an event loop, which writes their replies one after the other.
+    pub at_once: Peak,
 }
 
-by_fields!(Delays: told, achieved, lateness, early);
+by_fields!(Delays: told, achieved, lateness, early, at_once);
 
 impl Delays {
     /// A reply was told to be held back, and was.

@@ -266,6 +266,7 @@ impl<T: Transport> Connection<T> {
                 let Delayed { mut asked, reply, portion, next, told, since } = *delayed;
                 let achieved = resources.clock.elapsed().saturating_sub(since);
                 resources.gathering.stats.delays.note(told, achieved);
+                resources.due += 1;
                 asked.since = asked.since.after(achieved);
                 self.act(context, resources, asked, &reply, portion, next);
                 self.run(context, resources)

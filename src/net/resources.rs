@@ -23,6 +23,8 @@ pub(super) struct Resources {
     pub(super) now: Tick,
     /// The same, for measuring. What is read in a turn had arrived by then.
     pub(super) woken: Stamp,
+    /// Delays that were over in this turn.
+    pub(super) due: u64,
     /// When the last turn ended, since the start of the clock.
     pub(super) rested: Duration,
     pub(super) wheel: Wheel<Token>,
@@ -47,6 +49,7 @@ impl Resources {
         Self {
             now: Tick::at(since_start),
             woken: Stamp::at(since_start),
+            due: 0,
             rested: since_start,
             clock,
             wheel: Wheel::new(),
@@ -75,6 +78,7 @@ impl Resources {
     /// The turn is over: the reactor waits again.
     pub(super) fn end_turn(&mut self) {
         self.rested = self.clock.elapsed();
+        self.gathering.stats.delays.at_once.see(std::mem::take(&mut self.due));
         self.gathering.stats.health.turns.add(Stamp::at(self.rested).since(self.woken));
     }
 

@@ -11,6 +11,8 @@ const LONG_TURN: Duration = Duration::from_millis(20);
 const LATE: Duration = Duration::from_millis(2);
 /// The share of delays that may be late.
 const MOST_LATE: f64 = 0.01;
+/// So many replies written one after the other, at some ten microseconds each, make the last of them late.
+const CROWD: u64 = 200;
 
 /// How well the server itself did.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,7 +59,11 @@ impl Stats {
         let late = 1.0 - self.delays.lateness.share_within(LATE);
         if late > MOST_LATE {
             let (percent, limit) = (late * 100.0, duration(LATE));
-            reasons.push(format!("{percent:.1} % of the delays were more than {limit} late"));
+            let at_once = Some(self.delays.at_once.get()).filter(|count| *count >= CROWD);
+            let cause =
+                at_once.map(|count| format!(": {count} replies were due in one turn of an event loop"));
+            let cause = cause.unwrap_or_default();
+            reasons.push(format!("{percent:.1} % of the delays were more than {limit} late{cause}"));
         }
         if self.delays.early > 0 {
             reasons.push(format!("{} delays were short", self.delays.early));

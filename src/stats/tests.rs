@@ -125,6 +125,12 @@ fn a_degraded_server_words_its_times_as_reports_do() {
         "100.0 % of the delays were more than 2 ms late",
     ];
     assert_eq!(stats.degraded(), reasons);
+    stats.delays.at_once.see(199);
+    assert_eq!(stats.degraded(), reasons, "so few are no reason");
+    stats.delays.at_once.see(9973);
+    let cause =
+        "100.0 % of the delays were more than 2 ms late: 9973 replies were due in one turn of an event loop";
+    assert_eq!(stats.degraded()[1], cause);
 }
 
 #[test]

@@ -94,6 +94,30 @@ fn a_clock_that_jumps_a_year() {
     assert!(next.after_moment(bench.resources.clock.elapsed()) <= SESSION_TIMEOUT + ROUNDING);
 }
 
+#[test]
+fn delays_that_are_over_in_one_turn_are_counted_together() {
+    let mut policy = Policy::default();
+    policy.set_delay(DelayPoint::Noop, Duration::from_secs(1));
+    let mut bench = Bench::new(policy);
+    let mut clients: Vec<_> = (0..3).map(|index| bench.connection(index, 1000)).collect();
+    for (wire, connection) in &mut clients {
+        connection.open(&bench.context, &mut bench.resources);
+        wire.borrow_mut().send(b"NOOP\r\n");
+        bench.turn(wire, connection);
+        // The last one is over a turn later.
+        bench.pass(if wire.borrow().session == 1 { Duration::from_millis(50) } else { Duration::ZERO });
+    }
+    for (wait, over) in [(Duration::from_millis(960), 2), (Duration::from_millis(50), 3)] {
+        bench.pass(wait);
+        while let Some(Token(index)) = bench.resources.wheel.pop(bench.resources.now) {
+            clients[index].1.on_timer(&bench.context, &mut bench.resources);
+        }
+        bench.resources.end_turn();
+        let delays = &bench.resources.gathering.stats.delays;
+        assert_eq!((delays.told.count(), delays.at_once.get()), (over, 2));
+    }
+}
+
 /// A client may read a reply, and answer it, before the write that sends it returns. Named after the bug: it then
 /// thought for no time.
 #[test]

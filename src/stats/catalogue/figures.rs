@@ -161,6 +161,7 @@ static PLAIN: &[Line<Stats>] = &[
     line!("delay.told", Microseconds, delays.told, "delays of replies, as configured"),
     line!("delay.achieved", Microseconds, delays.achieved, "what came of them"),
     line!("delay.lateness", Microseconds, delays.lateness, "the difference"),
+    line!("delay.at_once", Number, delays.at_once, "most delays that were over in one turn of an event loop"),
     line!("delay.early", Number, delays.early, "delays that were shorter than told"),
     line!("loop.turns", Microseconds, health.turns, "turns of the server's event loops"),
     line!(
