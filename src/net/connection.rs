@@ -22,7 +22,7 @@ use super::wheel::Timer;
 use crate::journal::Event;
 use crate::measure::{Asked, Cause, Probe, Stamp, Tries};
 use crate::memory::Charge;
-use crate::smtp::behaviour::Environment;
+use crate::smtp::behaviour::{Environment, Memory};
 use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
 use crate::store::RunningKey;
 use pacing::Pace;
@@ -489,8 +489,9 @@ impl<T: Transport> Connection<T> {
         ask: impl FnOnce(&mut Session, &mut Environment<'_>) -> R,
     ) -> R {
         let Origin { session_id, peer_addr, .. } = self.origin;
-        let mut state = context.state();
-        let (now, peer, state) = (now.since_start(), peer_addr.ip(), state.as_deref_mut());
+        let mut memory = context.memory();
+        let state = memory.as_mut().map(|memory| memory as &mut dyn Memory);
+        let (now, peer) = (now.since_start(), peer_addr.ip());
         ask(&mut self.session, &mut Environment { now, session: session_id, peer, state })
     }
 }

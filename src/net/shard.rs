@@ -22,7 +22,7 @@ use crate::lock::lock;
 use crate::measure::Retries;
 use crate::memory::Budget;
 use crate::records::Records;
-use crate::smtp::behaviour::{ByteRate, State};
+use crate::smtp::behaviour::{ByteRate, Memory, State};
 use crate::smtp::{Keep, Policy};
 use crate::stats::Stats;
 
@@ -99,6 +99,11 @@ impl Context {
         self.retries.is_some()
     }
 
+    /// The same, lent for a decision at a time.
+    pub(super) fn memory(&self) -> Option<SharedState<'_>> {
+        self.state.as_deref().map(SharedState)
+    }
+
     /// Lends what was put off; `None` where nothing can be.
     pub(super) fn retries(&self) -> Option<MutexGuard<'_, Retries>> {
         self.retries.as_deref().map(lock)
@@ -142,6 +147,16 @@ impl Place {
 impl Drop for Taken {
     fn drop(&mut self) {
         lock(&self.state).give_back_place(self.peer);
+    }
+}
+
+/// What rules remember, for all shards together.
+#[derive(Debug)]
+pub(super) struct SharedState<'c>(&'c Mutex<State>);
+
+impl Memory for SharedState<'_> {
+    fn lend(&mut self, decide: &mut dyn FnMut(&mut State)) {
+        decide(&mut lock(self.0));
     }
 }
 

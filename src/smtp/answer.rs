@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::behaviour::{Decision, Environment, Moment, Question, Ruling, State, after_refusal, judge};
+use super::behaviour::{Decision, Environment, Memory, Moment, Question, Ruling, after_refusal, judge};
 use super::known::Known;
 use super::policy::{Keep, Policy};
 use super::reply::{Reply, ReplyKind};
@@ -86,8 +86,8 @@ impl Session {
         let answer = match policy.plan().is_eventful(asked.stage) {
             true => self.ruled_answer(policy, environment, asked, verdict),
             false => {
-                let state = environment.state.as_deref_mut();
-                own_answer(policy, state, asked.stage, verdict, Next::Continue, Duration::ZERO)
+                let memory = environment.state.as_deref_mut();
+                own_answer(policy, memory, asked.stage, verdict, Next::Continue, Duration::ZERO)
             }
         };
         self.steps = self.steps.wrapping_add(1);
@@ -104,18 +104,17 @@ impl Session {
         verdict: Verdict,
     ) -> Answer<'p> {
         let question = self.question(policy, environment, asked);
-        let mut forgotten = State::default();
-        let state = environment.state.as_deref_mut().unwrap_or(&mut forgotten);
-        let Ruling { delay, decision } = judge(policy, state, &question);
+        let mut memory = environment.state.as_deref_mut();
+        let Ruling { delay, decision } = judge(policy, memory.as_deref_mut(), &question);
         let stage = asked.stage;
         let delay = delay.unwrap_or_else(|| match stage.delay_point() {
             Some(point) => policy.draw_delay(point, question.moment),
             None => Duration::ZERO,
         });
         let (reply, portion, accepted, next) = match decision {
-            Decision::Own => return own_answer(policy, Some(state), stage, verdict, Next::Continue, delay),
+            Decision::Own => return own_answer(policy, memory, stage, verdict, Next::Continue, delay),
             Decision::Refuse(kind, next) => {
-                return own_answer(policy, Some(state), stage, Err(kind), next, delay);
+                return own_answer(policy, memory, stage, Err(kind), next, delay);
             }
             Decision::Told { reply: None, portion, next } => {
                 let answer = own_answer(policy, None, stage, verdict, next, delay);
@@ -126,7 +125,7 @@ impl Session {
             }
         };
         let is_whole = portion == Portion::Whole;
-        let next = next_of(policy, Some(state), stage, accepted || !is_whole, next);
+        let next = next_of(policy, memory, stage, accepted || !is_whole, next);
         Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }
     }
 
@@ -151,7 +150,7 @@ impl Session {
             helo: named(Stage::Helo, |known| known.helo.as_deref()),
             from: named(Stage::Mail, |known| known.from.as_deref()),
             to: named(Stage::Rcpt, |known| known.to.as_deref()),
-            recipients: known.map_or(&[], |known| &known.recipients),
+            matched: known.map_or(&[], |known| &known.matched),
             size,
             messages: self.messages,
         }
@@ -168,7 +167,7 @@ impl Session {
 #[inline]
 fn own_answer<'p>(
     policy: &'p Policy,
-    state: Option<&mut State>,
+    memory: Option<&mut (dyn Memory + '_)>,
     stage: Stage,
     verdict: Verdict,
     next: Next,
@@ -176,15 +175,15 @@ fn own_answer<'p>(
 ) -> Answer<'p> {
     let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
     let accepted = verdict.is_ok() && (is_positive(stage, reply) || policy.accepts_with_any_code(stage));
-    let next = next_of(policy, state, stage, accepted, next);
+    let next = next_of(policy, memory, stage, accepted, next);
     Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
 }
 
 /// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.
 #[inline]
-fn next_of(policy: &Policy, state: Option<&mut State>, stage: Stage, accepted: bool, next: Next) -> Next {
+fn next_of(policy: &Policy, memory: Option<&mut (dyn Memory + '_)>, stage: Stage, accepted: bool, next: Next) -> Next {
     match next {
-        Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, state),
+        Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, memory),
         next => next,
     }
 }

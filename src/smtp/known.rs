@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::behaviour::RuleBook;
 use super::octets::Octets;
 
 /// Names and paths of the dialogue so far.
@@ -12,18 +13,18 @@ pub(super) struct Known {
     pub(super) from: Option<Box<[u8]>>,
     /// Of the last RCPT behind it, accepted or not.
     pub(super) to: Option<Box<[u8]>>,
-    /// All accepted ones behind it; bounded as the recipients of a mail transaction are.
-    pub(super) recipients: Vec<Box<[u8]>>,
+    /// Rules that an accepted recipient behind it matches, in ascending order.
+    pub(super) matched: Vec<u32>,
 }
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { helo, from, to, recipients } = self;
+        let Self { helo, from, to, matched } = self;
         f.debug_struct("Known")
             .field("helo", &helo.as_deref().map(Octets))
             .field("from", &from.as_deref().map(Octets))
             .field("to", &to.as_deref().map(Octets))
-            .field("recipients", &recipients.len())
+            .field("matched", matched)
             .finish()
     }
 }
@@ -37,10 +38,17 @@ impl Known {
         *self = Self { helo: self.helo.take(), from: mailbox.map(Into::into), ..Self::default() };
     }
 
-    pub(super) fn note_recipient(&mut self, mailbox: Option<&[u8]>, is_accepted: bool) {
+    pub(super) fn note_recipient(&mut self, rules: &RuleBook, mailbox: Option<&[u8]>, is_accepted: bool) {
         self.to = mailbox.map(Into::into);
-        if is_accepted {
-            self.recipients.extend(self.to.clone());
+        if let Some(mailbox) = mailbox.filter(|_| is_accepted) {
+            rules.match_recipient(mailbox, &mut self.matched);
         }
+    }
+
+    /// Octets in memory.
+    pub(super) fn memory(&self) -> usize {
+        let Self { helo, from, to, matched } = self;
+        let names = [helo, from, to].into_iter().flatten().map(|name| name.len()).sum::<usize>();
+        size_of::<Self>() + names + matched.capacity() * size_of::<u32>()
     }
 }

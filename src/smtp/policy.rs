@@ -293,6 +293,11 @@ impl Policy {
         self.set_reply(kind, format!("{} {octets} bytes", kind.default_text()));
     }
 
+    /// The rules that were added, as they are asked.
+    pub(super) fn book(&self) -> &RuleBook {
+        &self.book
+    }
+
     /// Rules were added.
     pub(super) fn has_rules(&self) -> bool {
         !self.book.is_empty()

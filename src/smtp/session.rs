@@ -209,13 +209,14 @@ impl Session {
     }
 
     /// Octets in memory of what a client can make long: the message being received, the one in the record,
-    /// and the RCPT lines.
+    /// the RCPT lines, and what rules may ask for.
     pub fn held_memory(&self) -> usize {
         let incoming = match &self.state {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
         };
-        incoming + self.record.msg_memory() + self.recipient_octets
+        let known = self.known.as_deref().map_or(0, Known::memory);
+        incoming + self.record.msg_memory() + self.recipient_octets + known
     }
 
     /// The client has sent at least one octet.
@@ -358,7 +359,7 @@ impl Session {
         // The lists are asked before there is found to be no room: an answer they give overrides this one.
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(policy, environment, asked, verdict);
-        self.know(policy, |known| known.note_recipient(mailbox, answer.accepted));
+        self.know(policy, |known| known.note_recipient(policy.book(), mailbox, answer.accepted));
         let recipient = mailbox.filter(|_| self.transaction_open);
         self.attempt(policy, |attempt| attempt.try_rcpt(recipient));
         // go-smtp-mock tells an accepted RCPT by the text of its reply.

@@ -36,21 +36,28 @@ impl Cidr {
         }
     }
 
+    /// How many bits the addresses have in common.
+    pub(super) fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// The same network, the bits behind the common ones zero.
+    pub(super) fn masked(self) -> Self {
+        let shift = u32::from(width(self.network) - self.bits);
+        let network = match self.network {
+            IpAddr::V4(ip) => {
+                IpAddr::from(u32::MAX.checked_shl(shift).map_or([0; 4], |mask| (u32::from(ip) & mask).to_be_bytes()))
+            }
+            IpAddr::V6(ip) => {
+                IpAddr::from(u128::MAX.checked_shl(shift).map_or([0; 16], |mask| (u128::from(ip) & mask).to_be_bytes()))
+            }
+        };
+        Self { network, ..self }
+    }
+
     /// Whether `ip` is one of them.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        let (network, ip) = (self.network, ip.to_canonical());
-        let shift = u32::from(width(network) - self.bits);
-        match (network, ip) {
-            (IpAddr::V4(network), IpAddr::V4(ip)) => {
-                let differing = u32::from(network) ^ u32::from(ip);
-                differing.checked_shr(shift).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(ip)) => {
-                let differing = u128::from(network) ^ u128::from(ip);
-                differing.checked_shr(shift).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
+        Self::new(ip.to_canonical(), self.bits).is_some_and(|network| network.masked() == self.masked())
     }
 }
 

@@ -3,13 +3,15 @@
 //! The server's own rules (go-smtp-mock's lists, the limits) come behind those it was told, in the same
 //! walk, and count the same way. Where there is nothing to ask, nobody walks: see [`Plan`](super::plan::Plan).
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::built_in::{BUILT_INS, BuiltIn};
+use super::index::{RecipientIndex, StageIndex};
 use super::rule::{Conditions, Drop, Ending, Key, Rule};
-use super::state::{State, Tally};
+use super::state::{Memory, State, Tally, recall};
 use super::stream::{Impairment, Moment};
 use crate::smtp::policy::Policy;
 use crate::smtp::reply::{Reply, ReplyKind};
@@ -25,7 +27,7 @@ pub struct Environment<'e> {
     /// The client's address.
     pub peer: IpAddr,
     /// What the rules remember; `None`: nothing from one call to the next.
-    pub state: Option<&'e mut State>,
+    pub state: Option<&'e mut dyn Memory>,
 }
 
 impl Environment<'_> {
@@ -50,8 +52,8 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) from: Option<&'q [u8]>,
     /// The forward-path in question; behind RCPT the last one.
     pub(in crate::smtp) to: Option<&'q [u8]>,
-    /// All that were accepted; empty at RCPT.
-    pub(in crate::smtp) recipients: &'q [Box<[u8]>],
+    /// Rules that an accepted recipient matches, in ascending order.
+    pub(in crate::smtp) matched: &'q [u32],
     /// Of the message, at its end.
     pub(in crate::smtp) size: Option<usize>,
     /// Messages that this session has delivered.
@@ -81,8 +83,10 @@ pub(in crate::smtp) enum Decision<'p> {
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct RuleBook {
     entries: Vec<Entry>,
-    /// The rules of each stage, in order.
-    at: [Vec<u32>; Stage::ALL.len()],
+    at: [StageIndex; Stage::ALL.len()],
+    recipients: RecipientIndex,
+    /// How many rules have this text.
+    occurrences: HashMap<String, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,12 +100,30 @@ impl RuleBook {
     pub(in crate::smtp) fn push(&mut self, rule: Rule) {
         let index = u32::try_from(self.entries.len()).expect("fewer rules than fit into memory");
         for stage in Stage::ALL.iter().filter(|stage| rule.is_asked_at(**stage)) {
-            self.at[*stage as usize].push(index);
+            self.at[*stage as usize].push(*stage, index, &rule.when);
         }
-        let occurrence = self.entries.iter().filter(|entry| entry.rule == rule).count() as u64;
-        let named = |what| Impairment::named(&format!("{what} {rule}"), occurrence);
+        if let Some(glob) = rule.when.to.as_ref().filter(|_| rule.stage != Some(Stage::Rcpt)) {
+            self.recipients.push(glob, index);
+        }
+        let text = rule.to_string();
+        let occurrence = self.occurrences.get(&text).copied().unwrap_or(0);
+        let named = |what| Impairment::named(&format!("{what} {text}"), occurrence);
         let (odds, delay) = (named("odds"), named("delay"));
+        self.occurrences.insert(text, occurrence + 1);
         self.entries.push(Entry { rule, odds, delay });
+    }
+
+    /// A recipient was accepted: adds the rules it matches to those in `matched`, which is in ascending order.
+    pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
+        self.recipients.match_recipient(recipient, matched);
+    }
+
+    /// The rules to be asked, in order: all others can't fire.
+    fn candidates(&self, question: &Question<'_>) -> impl Iterator<Item = (usize, &Entry)> {
+        let stage = question.stage;
+        let is_asked = |rule: u32| self.entries[rule as usize].rule.is_asked_at(stage);
+        let candidates = self.at[stage as usize].candidates(question, is_asked);
+        candidates.map(|rule| (rule as usize, &self.entries[rule as usize]))
     }
 
     pub(in crate::smtp) fn rules(&self) -> impl Iterator<Item = &Rule> {
@@ -130,13 +152,14 @@ pub(in crate::smtp) fn needs_state(policy: &Policy) -> bool {
 /// Asks the rules in their order.
 pub(in crate::smtp) fn judge<'p>(
     policy: &'p Policy,
-    state: &mut State,
+    mut memory: Option<&mut (dyn Memory + '_)>,
     question: &Question<'_>,
 ) -> Ruling<'p> {
     let mut delay = None;
-    for &index in &policy.book.at[question.stage as usize] {
-        let entry = &policy.book.entries[index as usize];
-        if !fires(index as usize, entry, state, question) {
+    for (index, entry) in policy.book.candidates(question) {
+        if !is_met(&entry.rule.when, question)
+            || !recall(memory.as_deref_mut(), |state| fires(index, entry, state, question))
+        {
             continue;
         }
         let Rule { delay: own_delay, reply, ending, .. } = &entry.rule;
@@ -156,16 +179,23 @@ pub(in crate::smtp) fn judge<'p>(
         };
         return Ruling { delay, decision: Decision::Told { reply: reply.as_ref(), portion, next } };
     }
-    Ruling { delay, decision: own_decision(policy, state, question) }
+    Ruling { delay, decision: own_decision(policy, memory, question) }
 }
 
-fn own_decision<'p>(policy: &'p Policy, state: &mut State, question: &Question<'_>) -> Decision<'p> {
+fn own_decision<'p>(
+    policy: &'p Policy,
+    mut memory: Option<&mut (dyn Memory + '_)>,
+    question: &Question<'_>,
+) -> Decision<'p> {
     if !question.is_valid {
         return Decision::Own;
     }
     for &own in BuiltIn::at(question.stage).iter().filter(|own| own.is_on(policy)) {
-        let holds = own.holds(policy, state, question);
-        count(state.total_mut(own as usize), holds);
+        let holds = recall(memory.as_deref_mut(), |state| {
+            let holds = own.holds(policy, state, question);
+            count(state.total_mut(own as usize), holds);
+            holds
+        });
         if holds {
             let (kind, next) = own.refusal();
             return Decision::Refuse(kind, next);
@@ -175,13 +205,11 @@ fn own_decision<'p>(policy: &'p Policy, state: &mut State, question: &Question<'
 }
 
 /// What follows a refusal that does not end the session by itself.
-pub(in crate::smtp) fn after_refusal(policy: &Policy, state: Option<&mut State>) -> Next {
+pub(in crate::smtp) fn after_refusal(policy: &Policy, memory: Option<&mut (dyn Memory + '_)>) -> Next {
     if !BuiltIn::FailFast.is_on(policy) {
         return Next::Continue;
     }
-    if let Some(state) = state {
-        count(state.total_mut(BuiltIn::FailFast as usize), true);
-    }
+    recall(memory, |state| count(state.total_mut(BuiltIn::FailFast as usize), true));
     Next::Close
 }
 
@@ -190,12 +218,9 @@ fn count(tally: &mut Tally, has_fired: bool) {
     tally.fired += u64::from(has_fired);
 }
 
-/// Asks one rule, and counts.
+/// Counts a rule whose conditions hold that neither count nor draw, and asks the others.
 fn fires(index: usize, entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
     let Rule { when, .. } = &entry.rule;
-    if !is_met(when, question) {
-        return false;
-    }
     let index = BUILT_INS.len() + index;
     let by_key = (entry.rule.counts() && !when.per.is_empty()).then(|| key_of(&when.per, question));
     let mut counted = match by_key {
@@ -225,10 +250,8 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
         None => question.now,
     };
     let matches = |glob: &super::Glob, name: Option<&[u8]>| name.is_some_and(|name| glob.matches(name));
-    let is_recipient = |glob: &super::Glob| match question.stage {
-        Stage::Rcpt => matches(glob, question.to),
-        _ => question.recipients.iter().any(|recipient| glob.matches(recipient)),
-    };
+    // Behind RCPT only rules that a recipient has matched are candidates.
+    let is_recipient = |glob: &super::Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
     when.session.is_none_or(|ordinals| ordinals.contains(question.moment.session))
         && when.after.is_none_or(|after| now >= after)
         && when.until.is_none_or(|until| now < until)
@@ -267,3 +290,6 @@ pub(in crate::smtp) fn tallies(policy: &Policy, totals: &[Tally]) -> Vec<(String
     let own = BUILT_INS.iter().filter(|own| own.is_on(policy));
     told.chain(own.map(|&own| (own.name().to_owned(), total(own as usize)))).collect()
 }
+
+#[cfg(test)]
+mod tests;

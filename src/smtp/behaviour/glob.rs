@@ -20,6 +20,18 @@ impl Glob {
         Self { pattern: pattern.into() }
     }
 
+    /// What the pattern is made of.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        let pattern = self.pattern.as_bytes();
+        let is_literal = |part: &[u8]| !part.iter().any(|octet| matches!(octet, b'*' | b'?'));
+        match pattern {
+            [b'*', back @ ..] if !back.is_empty() && is_literal(back) => Shape::Back(back),
+            [front @ .., b'*'] if !front.is_empty() && is_literal(front) => Shape::Front(front),
+            text if is_literal(text) => Shape::Exact(text),
+            _ => Shape::Other,
+        }
+    }
+
     /// The whole of `text` follows the pattern.
     pub fn matches(&self, text: &[u8]) -> bool {
         let pattern = self.pattern.as_bytes();
@@ -45,6 +57,18 @@ impl Glob {
         }
         pattern[at..].iter().all(|&octet| octet == b'*')
     }
+}
+
+/// Patterns that need no walk: their octets, in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape<'g> {
+    /// This text.
+    Exact(&'g [u8]),
+    /// Texts that begin with this: `ann@*`.
+    Front(&'g [u8]),
+    /// Texts that end with this: `*@slow.example`.
+    Back(&'g [u8]),
+    Other,
 }
 
 impl From<&str> for Glob {
@@ -81,6 +105,23 @@ mod tests {
         #[test]
         fn matches_as_defined(pattern in "[ab*?]{0,8}", text in "[abAB]{0,8}") {
             prop_assert_eq!(Glob::new(&pattern).matches(text.as_bytes()), naive(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn shapes() {
+        let shape = |pattern| match Glob::new(pattern).shape() {
+            Shape::Exact(text) => format!("exact {}", String::from_utf8_lossy(text)),
+            Shape::Front(text) => format!("front {}", String::from_utf8_lossy(text)),
+            Shape::Back(text) => format!("back {}", String::from_utf8_lossy(text)),
+            Shape::Other => "other".into(),
+        };
+        assert_eq!(shape("Ann@A.example"), "exact ann@a.example");
+        assert_eq!(shape("<>"), "exact ");
+        assert_eq!(shape("ann@*"), "front ann@");
+        assert_eq!(shape("*@A.example"), "back @a.example");
+        for other in ["*", "a*b", "*a*", "a?", "*a?", "?*"] {
+            assert_eq!(shape(other), "other", "{other}");
         }
     }
 

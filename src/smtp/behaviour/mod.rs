@@ -14,6 +14,7 @@ mod delay;
 mod engine;
 mod glob;
 pub(crate) mod grammar;
+mod index;
 mod plan;
 mod rule;
 mod state;
@@ -28,7 +29,7 @@ pub use engine::Environment;
 pub use glob::Glob;
 pub use grammar::GrammarError;
 pub use rule::{Drop, Key, Ordinals, Rule};
-pub use state::{State, Tally};
+pub use state::{Memory, State, Tally};
 pub use units::{ByteRate, Chance, MAX_DURATION, duration_with_units, parse_size};
 
 pub(super) use engine::{Decision, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies};

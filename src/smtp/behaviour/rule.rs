@@ -19,6 +19,11 @@ pub struct Ordinals {
 }
 
 impl Ordinals {
+    /// The ordinal, if there is one alone.
+    pub(super) fn only(self) -> Option<u64> {
+        (self.last == Some(self.first)).then_some(self.first)
+    }
+
     pub(super) fn contains(self, ordinal: u64) -> bool {
         self.first <= ordinal && self.last.is_none_or(|last| ordinal <= last)
     }

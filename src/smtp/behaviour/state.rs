@@ -27,6 +27,27 @@ pub struct Tally {
     pub fired: u64,
 }
 
+/// Lends a [`State`] for one decision at a time: what several threads share is locked no longer than that, and not
+/// while conditions are compared.
+pub trait Memory: std::fmt::Debug {
+    /// Calls `decide` once.
+    fn lend(&mut self, decide: &mut dyn FnMut(&mut State));
+}
+
+impl Memory for State {
+    fn lend(&mut self, decide: &mut dyn FnMut(&mut State)) {
+        decide(self);
+    }
+}
+
+/// Decides something by what is remembered; without a memory, by nothing.
+pub(super) fn recall<R>(memory: Option<&mut (dyn Memory + '_)>, decide: impl FnOnce(&mut State) -> R) -> R {
+    let Some(memory) = memory else { return decide(&mut State::default()) };
+    let (mut decide, mut decision) = (Some(decide), None);
+    memory.lend(&mut |state| decision = decide.take().map(|decide| decide(state)));
+    decision.expect("a memory calls back once")
+}
+
 /// The memory of all rules of a server.
 #[derive(Debug, Default)]
 pub struct State {
