@@ -70,8 +70,28 @@ struct Warm {
 }
 
 fn warm(keep: Keep) -> Box<Warm> {
+    warm_with(keep, &[])
+}
+
+/// With 10,000 rules for others.
+fn warm_among_rules() -> Box<Warm> {
+    let rules: Vec<String> = (0..2_500)
+        .flat_map(|other| {
+            [
+                format!("rcpt to=user{other}@other.example reply=\"451 later\""),
+                format!("message to=*@d{other}.example delay=1s"),
+                format!("mail from=*@d{other}.example close"),
+                format!("any ip=10.0.{}.{} drop=rst", other / 256, other % 256),
+            ]
+        })
+        .collect();
+    warm_with(Keep::Nothing, &rules)
+}
+
+fn warm_with(keep: Keep, rules: &[String]) -> Box<Warm> {
     let mut policy = Policy::default();
     policy.keep = keep;
+    rules.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
     let mut input = mail::ENVELOPE.map(|(command, _)| command).concat();
     input.extend(mail::data(&mail::text_lines(1024)));
     let mut session = Session::new();
@@ -96,6 +116,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 #[library_benchmark]
 #[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_004))]
 #[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_386))]
+#[bench::among_rules(args = (warm_among_rules()), config = limit(20_000))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;
     let replies = run(black_box(policy), session, black_box(input));

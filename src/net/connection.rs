@@ -34,6 +34,9 @@ use unsent::Waiting;
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
 /// Bytes of replies gathered before they are written. A peer that does not read them is not listened to.
 const REPLIES_PER_TURN: usize = 64 * 1024;
+/// Time that a connection has before the others have their turn, where rules are asked: how long that takes is the
+/// configuration's choice, and the next line of a client that sends many waits for the next turn.
+const RULES_PER_TURN: Duration = Duration::from_millis(1);
 /// Bytes read at once while commands are expected: what a client may send ahead of a reply that is held back.
 const COMMANDS: usize = 16 * 1024;
 /// Bytes read at once in message data. Larger than what loopback delivers at a time, so that most reads are short and
@@ -239,6 +242,7 @@ impl<T: Transport> Connection<T> {
 
     /// Does all there is to do now: writes what waits, takes what was read before, reads on.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        resources.limit_turn(context.policy.has_rules().then_some(RULES_PER_TURN));
         if self.output.is_some() && self.drain(context, resources).is_err() {
             return Fate::Over;
         }

@@ -334,17 +334,19 @@ mod tests {
     use crate::memory::Budget;
     use crate::net::bind;
     use crate::records::Records;
-    use crate::smtp::{Keep, Policy};
+    use crate::smtp::behaviour::Rule;
+    use crate::smtp::{Keep, Policy, Stage};
 
     /// Turns that are watched.
     const TURNS: usize = 100;
 
-    fn reactor() -> (Reactor, SocketAddr) {
+    fn reactor(rules: impl IntoIterator<Item = Rule>) -> (Reactor, SocketAddr) {
         let config = Config::default();
         let (addresses, mut sockets) =
             bind(&config.listen_addresses().expect("valid"), 1, 16).expect("a listener");
         let mut policy = Policy::default();
         policy.keep = Keep::Nothing;
+        rules.into_iter().for_each(|rule| policy.add_rule(rule));
         let records = Records { shard: 0, store: None, capture: None };
         let context = Context::new(
             &config,
@@ -372,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_client_that_sends_without_pause_had_ever_more_turns() {
-        let (mut reactor, address) = reactor();
+        let (mut reactor, address) = reactor([]);
         let stream = TcpStream::connect(address).expect("a connection");
         let flooding = std::thread::spawn(move || flood(stream));
         let mut events = Events::with_capacity(EVENTS);
@@ -385,5 +387,23 @@ mod tests {
         drop(reactor);
         flooding.join().expect("the flood ends");
         assert!((1..=2).contains(&most), "{most} turns at once");
+    }
+
+    #[test]
+    fn a_client_with_lines_that_many_rules_are_asked_about_had_all_of_them_answered_in_one_turn() {
+        // Patterns of a shape that each name must be compared with.
+        let rule = |number| Rule::anywhere().helo(format!("*a{number}*b").as_str()).close();
+        let (mut reactor, address) = reactor((0..500).map(rule));
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let lines = format!("HELO {}.example\r\n{}", "a".repeat(60), "NOOP\r\n".repeat(100));
+        stream.write_all(lines.as_bytes()).expect("room in the socket");
+        let mut events = Events::with_capacity(EVENTS);
+        let mut gave_way = 0;
+        while reactor.resources.gathering.stats.stages[Stage::Noop].count < 100 {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+            gave_way += reactor.again.len();
+        }
+        assert!(gave_way > 0, "others had no turn between");
     }
 }

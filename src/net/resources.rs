@@ -25,6 +25,8 @@ pub(super) struct Resources {
     pub(super) woken: Stamp,
     /// Delays that were over in this turn.
     pub(super) due: u64,
+    /// When the turn of the present connection is over; `None` where that does not matter.
+    turn_until: Option<Duration>,
     /// When the last turn ended, since the start of the clock.
     pub(super) rested: Duration,
     pub(super) wheel: Wheel<Token>,
@@ -50,6 +52,7 @@ impl Resources {
             now: Tick::at(since_start),
             woken: Stamp::at(since_start),
             due: 0,
+            turn_until: None,
             rested: since_start,
             clock,
             wheel: Wheel::new(),
@@ -68,6 +71,16 @@ impl Resources {
         let since_start = self.clock.elapsed();
         self.now = Tick::at(since_start);
         self.woken = Stamp::at(since_start);
+    }
+
+    /// The turn of a connection begins, and is over after so long; `None`: whatever it takes.
+    pub(super) fn limit_turn(&mut self, time: Option<Duration>) {
+        self.turn_until = time.map(|time| self.clock.elapsed() + time);
+    }
+
+    /// The connection whose turn it is has had its time.
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn_until.is_some_and(|until| self.clock.elapsed() >= until)
     }
 
     /// No connection has left anything for the next one.

@@ -181,7 +181,13 @@ fn own_answer<'p>(
 
 /// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.
 #[inline]
-fn next_of(policy: &Policy, memory: Option<&mut (dyn Memory + '_)>, stage: Stage, accepted: bool, next: Next) -> Next {
+fn next_of(
+    policy: &Policy,
+    memory: Option<&mut (dyn Memory + '_)>,
+    stage: Stage,
+    accepted: bool,
+    next: Next,
+) -> Next {
     match next {
         Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, memory),
         next => next,

@@ -299,7 +299,7 @@ impl Policy {
     }
 
     /// Rules were added.
-    pub(super) fn has_rules(&self) -> bool {
+    pub(crate) fn has_rules(&self) -> bool {
         !self.book.is_empty()
     }
 

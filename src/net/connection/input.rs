@@ -46,7 +46,11 @@ impl<T: Transport> Connection<T> {
 
     fn may_read(&self, resources: &Resources) -> bool {
         match self.phase {
-            Phase::Open => resources.replies.len() < REPLIES_PER_TURN && self.may_read_by(resources.now),
+            Phase::Open => {
+                resources.replies.len() < REPLIES_PER_TURN
+                    && !resources.is_turn_over()
+                    && self.may_read_by(resources.now)
+            }
             Phase::Lingering => true,
             Phase::Delayed(_) | Phase::Held(..) | Phase::Closing(_) => false,
         }
@@ -100,6 +104,9 @@ impl<T: Transport> Connection<T> {
             match progress.step {
                 Some(step) => self.follow(context, resources, &step),
                 None => break,
+            }
+            if resources.is_turn_over() {
+                break;
             }
         }
         self.charge_memory(context);

@@ -45,12 +45,12 @@ impl Cidr {
     pub(super) fn masked(self) -> Self {
         let shift = u32::from(width(self.network) - self.bits);
         let network = match self.network {
-            IpAddr::V4(ip) => {
-                IpAddr::from(u32::MAX.checked_shl(shift).map_or([0; 4], |mask| (u32::from(ip) & mask).to_be_bytes()))
-            }
-            IpAddr::V6(ip) => {
-                IpAddr::from(u128::MAX.checked_shl(shift).map_or([0; 16], |mask| (u128::from(ip) & mask).to_be_bytes()))
-            }
+            IpAddr::V4(ip) => IpAddr::from(
+                u32::MAX.checked_shl(shift).map_or([0; 4], |mask| (u32::from(ip) & mask).to_be_bytes()),
+            ),
+            IpAddr::V6(ip) => IpAddr::from(
+                u128::MAX.checked_shl(shift).map_or([0; 16], |mask| (u128::from(ip) & mask).to_be_bytes()),
+            ),
         };
         Self { network, ..self }
     }

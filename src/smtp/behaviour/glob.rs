@@ -40,6 +40,7 @@ impl Glob {
         let mut star: Option<(usize, usize)> = None;
         while in_text < text.len() {
             match pattern.get(at) {
+                Some(b'*') if at + 1 == pattern.len() => return true,
                 Some(b'*') => {
                     star = Some((at + 1, in_text));
                     at += 1;
@@ -50,12 +51,21 @@ impl Glob {
                 }
                 _ => {
                     let Some((behind, taken)) = star else { return false };
-                    (at, in_text) = (behind, taken + 1);
-                    star = Some((behind, taken + 1));
+                    let Some(taken) = next_start(pattern[behind], text, taken + 1) else { return false };
+                    (at, in_text) = (behind, taken);
+                    star = Some((behind, taken));
                 }
             }
         }
         pattern[at..].iter().all(|&octet| octet == b'*')
+    }
+}
+
+/// Where in the text, from `at` on, this octet of a pattern can stand.
+fn next_start(octet: u8, text: &[u8], at: usize) -> Option<usize> {
+    match octet {
+        b'?' => Some(at),
+        _ => memchr::memchr2(octet, octet.to_ascii_uppercase(), &text[at..]).map(|found| at + found),
     }
 }
 

@@ -62,7 +62,11 @@ impl StageIndex {
 
     /// The rules whose conditions may hold, in order. `is_asked` says whether a rule that matched a recipient is one
     /// of this stage.
-    pub(super) fn candidates(&self, question: &Question<'_>, is_asked: impl Fn(u32) -> bool) -> Candidates<'_> {
+    pub(super) fn candidates(
+        &self,
+        question: &Question<'_>,
+        is_asked: impl Fn(u32) -> bool,
+    ) -> Candidates<'_> {
         let mut found = Vec::new();
         if self.by_recipients {
             found.extend(question.matched.iter().copied().filter(|rule| is_asked(*rule)));

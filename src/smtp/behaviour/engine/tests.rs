@@ -148,7 +148,10 @@ fn every_rule_of_thousands_was_looked_at_for_every_line() {
     assert_eq!(looked_at(|number| format!("rcpt from=*@d{number}.example close"), rcpt), 1);
     assert_eq!(looked_at(|number| format!("any helo=c{number}.example close"), message), 1);
     assert_eq!(looked_at(|number| format!("any session={} close", number + 1), message), 1);
-    assert_eq!(looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message), 1);
+    assert_eq!(
+        looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message),
+        1
+    );
     // Two recipients; and patterns of any shape, as they are compared when the recipient is accepted.
     assert_eq!(looked_at(|number| format!("message to=*@d{number}.example close"), message), 2);
     assert_eq!(looked_at(|number| format!("message to=*@d{number}.* close"), message), 2);
