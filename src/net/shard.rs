@@ -89,17 +89,12 @@ impl Context {
         }
     }
 
-    /// Lends what rules remember; `None` where there is nothing to remember.
-    pub(super) fn state(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.as_deref().map(lock)
-    }
-
     /// Something can be put off, and what is tried again is followed.
     pub(super) fn follows_retries(&self) -> bool {
         self.retries.is_some()
     }
 
-    /// The same, lent for a decision at a time.
+    /// What rules remember, lent for a decision at a time; `None` where there is nothing to remember.
     pub(super) fn memory(&self) -> Option<SharedState<'_>> {
         self.state.as_deref().map(SharedState)
     }

@@ -132,7 +132,7 @@ impl RuleBook {
 
     /// What the rules of a stage answer with.
     pub(in crate::smtp) fn replies_at(&self, stage: Stage) -> impl Iterator<Item = &Reply> {
-        self.at[stage as usize].iter().filter_map(|index| self.entries[*index as usize].rule.reply.as_ref())
+        self.rules().filter(move |rule| rule.is_asked_at(stage)).filter_map(|rule| rule.reply.as_ref())
     }
 
     pub(in crate::smtp) fn is_empty(&self) -> bool {

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::cidr::Cidr;
 use super::engine::Question;
 use super::glob::{Glob, Shape};
-use super::rule::Conditions;
+use super::rule::{Conditions, Ordinals};
 use crate::smtp::step::Stage;
 
 /// The rules of one stage. Each stands in exactly one place, and within it in order.
@@ -44,7 +44,7 @@ impl StageIndex {
         }
         if let Some(network) = when.ip {
             self.by_network.push(network, rule);
-        } else if let Some(session) = when.session.and_then(|ordinals| ordinals.only()) {
+        } else if let Some(session) = when.session.and_then(Ordinals::only) {
             self.by_session.entry(session).or_default().push(rule);
         } else {
             self.others.push(rule);
