@@ -68,6 +68,17 @@ pub(crate) enum Outcome {
     TimedOut { phase: Phase },
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Accepted => f.write_str("accepted"),
+            Outcome::Refused { phase, code } => write!(f, "{phase}: reply {code}"),
+            Outcome::Aborted { phase, reason } => write!(f, "{phase}: {reason}"),
+            Outcome::TimedOut { phase } => write!(f, "{phase}: no reply in time"),
+        }
+    }
+}
+
 /// Counts of messages, and of the recipients and sessions they used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accounting {

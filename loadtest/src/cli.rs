@@ -93,6 +93,10 @@ pub(crate) struct RunArgs {
     /// Await messages in flight this long after --duration or Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "5s")]
     grace: Duration,
+    /// Give up (exit 1) when no message was accepted for this long though messages failed, or
+    /// connections are not answered; `never` goes on
+    #[arg(long, value_name = "TIME", value_parser = give_up_after, default_value = "10s")]
+    give_up_after: Duration,
     /// End each session after N messages (default: never)
     #[arg(long, value_name = "N")]
     messages_per_session: Option<NonZeroU64>,
@@ -196,6 +200,13 @@ fn helo(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn give_up_after(text: &str) -> Result<Duration, String> {
+    if text.trim() == "never" {
+        return Ok(Duration::MAX);
+    }
+    units::positive_duration(text).map_err(|error| format!("{error}, or never"))
+}
+
 fn timeout(text: &str) -> Result<(Option<Phase>, Duration), String> {
     match text.split_once('=') {
         None => Ok((None, units::positive_duration(text)?)),
@@ -265,6 +276,7 @@ impl RunArgs {
             content: self.content()?,
             timeouts: self.timeouts(),
             grace: self.grace,
+            give_up_after: self.give_up_after,
             late_after: self.late_after,
             seed: self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON),
             run: (draw() >> 32) as u32,

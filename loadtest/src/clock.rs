@@ -3,6 +3,7 @@
 //! Every thread of a run shares one [`Clock`] (it is `Copy`), so moments taken on
 //! different threads can be compared.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A point in time: nanoseconds since the run's clock was started.
@@ -26,6 +27,17 @@ impl Moment {
     /// The time since the clock was started.
     pub(crate) fn elapsed(self) -> Duration {
         Duration::from_nanos(self.0)
+    }
+}
+
+/// The latest of the moments that several threads tell of.
+#[derive(Debug, Default)]
+pub(crate) struct Latest(AtomicU64);
+
+impl Latest {
+    /// Takes a moment in, and returns the latest of all.
+    pub(crate) fn raise(&self, to: Moment) -> Moment {
+        Moment(self.0.fetch_max(to.0, Ordering::Relaxed).max(to.0))
     }
 }
 

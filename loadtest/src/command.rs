@@ -161,7 +161,7 @@ fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Str
 fn judge(report: &Report, refused: bool) -> Exit {
     let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
     let regressed = report.baseline.iter().any(|one| one.verdict == Comparison::Regressed);
-    if report.accounting.measured.accepted == 0 {
+    if report.gave_up.is_some() || report.accounting.measured.accepted == 0 {
         Exit::Failed
     } else if report.generator.saturated {
         Exit::Saturated
@@ -174,15 +174,23 @@ fn judge(report: &Report, refused: bool) -> Exit {
     }
 }
 
+/// Why a run failed as a whole.
+fn failure(report: &Report) -> String {
+    let dialed = report.dialed();
+    let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
+    if let Some(why) = &report.gave_up {
+        return format!("gave up: {why}{dialed}; --give-up-after sets the time");
+    }
+    if report.sessions.established == 0 {
+        return format!("the run failed: no session with {} was established{dialed}", report.settings.target);
+    }
+    "the run failed: no measured message was accepted".to_owned()
+}
+
 fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String> {
     match exit {
         Exit::Fine => None,
-        Exit::Failed if report.sessions.established == 0 => {
-            let dialed = report.dialed();
-            let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
-            Some(format!("the run failed: no session with {} was established{dialed}", report.settings.target))
-        }
-        Exit::Failed => Some("the run failed: no measured message was accepted".to_owned()),
+        Exit::Failed => Some(failure(report)),
         Exit::Usage => None,
         Exit::Saturated => report.generator.saturation().map(|how| {
             format!(

@@ -32,6 +32,8 @@ pub(crate) struct Finished {
     pub(crate) began: SystemTime,
     pub(crate) ended: SystemTime,
     pub(crate) interrupted: bool,
+    /// Whether it was given up because nothing succeeded any more.
+    pub(crate) given_up: bool,
 }
 
 /// Runs `plan`; `on_interval` is told of every interval when all threads have ended it.
@@ -48,10 +50,12 @@ pub(crate) fn run(
         plan: Arc::clone(plan),
         clock: Clock::start(),
         stop: Arc::new(AtomicBool::new(false)),
+        hope: Arc::default(),
         intervals: sender,
     };
     let (threads, wakers) = spawn(&shared, payloads)?;
     let stop = Arc::clone(&shared.stop);
+    let hope = Arc::clone(&shared.hope);
     drop(shared);
     let mut collector = Collector::new(plan.threads);
     let mut interrupted = false;
@@ -69,7 +73,14 @@ pub(crate) fn run(
     }
     drain(&receiver, &mut collector, &mut on_interval);
     let tally = join(threads, plan)?;
-    Ok(Finished { tally, intervals: collector.finish(), began, ended: clock::wall(), interrupted })
+    Ok(Finished {
+        tally,
+        intervals: collector.finish(),
+        began,
+        ended: clock::wall(),
+        interrupted,
+        given_up: hope.is_given_up.load(Ordering::Relaxed),
+    })
 }
 
 type Worker = JoinHandle<io::Result<Tally>>;

@@ -5,7 +5,7 @@
 //! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`). Each
 //! output has a thread that writes to it (`outputs`), and signals are heard on one of their own
 //! (`interrupt`): the main thread waits for no reader without a bound.
-//! `client`, `reply`, `schedule`, `punctuality`, `payload`, `template`, `gate`, `baseline` and
+//! `client`, `reply`, `schedule`, `punctuality`, `outlook`, `payload`, `template`, `gate`, `baseline` and
 //! `accounting` are pure: no sockets, no clocks.
 
 mod accounting;
@@ -27,6 +27,7 @@ mod live;
 mod load;
 mod merge;
 mod metrics;
+mod outlook;
 mod outputs;
 mod payload;
 mod phase;

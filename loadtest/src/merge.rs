@@ -51,6 +51,7 @@ fn add(whole: &mut Report, mut other: Report) {
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
     whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
     whole.interrupted |= other.interrupted;
+    whole.gave_up = whole.gave_up.take().or(other.gave_up.take());
     merge_settings(whole, &other);
     whole.machines.extend(other.machines);
     merge_generator(&mut whole.generator, &other.generator);

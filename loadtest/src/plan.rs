@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) timeouts: Timeouts,
     /// How long messages in flight are awaited after the last one was to start.
     pub(crate) grace: Duration,
+    /// The run is given up when nothing has succeeded for this long; `Duration::MAX` is never.
+    pub(crate) give_up_after: Duration,
     /// Starting a message later than this by its own doing, the generator is late.
     pub(crate) late_after: Duration,
     pub(crate) seed: u64,

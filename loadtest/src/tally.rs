@@ -10,6 +10,7 @@ use crate::feed::Arrival;
 use crate::ledger::{Fate, Ledger};
 use crate::load::Work;
 use crate::metrics::{End, Metrics, histogram, record};
+use crate::outlook::Outlook;
 use crate::phase::Phase;
 use crate::punctuality::Punctuality;
 
@@ -121,6 +122,9 @@ pub(crate) struct Tally {
     /// By place in the plan.
     pub(crate) addresses: Vec<Address>,
     pub(crate) punctuality: Punctuality,
+    pub(crate) outlook: Outlook,
+    /// The last message that failed.
+    pub(crate) last_failure: Option<(Moment, Outcome)>,
     /// When the last measured message ended, or was left in flight.
     pub(crate) last_end: Moment,
     /// The end of the time that the rate is of: load was offered until then, or the last
@@ -142,6 +146,8 @@ impl Tally {
             sessions: Sessions::default(),
             addresses: vec![Address::default(); plan.addresses.len()],
             punctuality: Punctuality::new(plan),
+            outlook: Outlook::new(plan),
+            last_failure: None,
             last_end: Moment::ZERO,
             offered_until: Moment::ZERO,
             work: None,
@@ -176,12 +182,15 @@ impl Tally {
             Outcome::TimedOut { .. } => End::CutOff,
         };
         if end == End::Ok {
+            self.outlook.on_success(now);
             self.interval.accepted += 1;
             record(&mut self.interval.latency, now.since(flight.intended));
             if flight.measured {
                 self.offered_until = self.offered_until.max(now);
             }
         } else {
+            self.outlook.on_failure(flight.started, end == End::CutOff);
+            self.last_failure = Some((now, outcome));
             self.interval.errors += 1;
         }
         self.measure(flight, end, now);
@@ -262,6 +271,8 @@ impl Tally {
             mine.last_failure = mine.last_failure.or(theirs.last_failure);
         }
         self.punctuality.merge(&other.punctuality);
+        let failures = self.last_failure.into_iter().chain(other.last_failure);
+        self.last_failure = failures.max_by_key(|(at, _)| *at);
         self.last_end = self.last_end.max(other.last_end);
         self.offered_until = self.offered_until.max(other.offered_until);
         self.work = match (self.work, other.work) {

@@ -9,14 +9,14 @@ mod timing;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
 use crate::client::Session;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Latest, Moment};
 use crate::dial::Dialer;
 use crate::feed::{Arrival, Feed, Offer};
 use crate::load::{self, Work};
@@ -51,10 +51,6 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 
-/// A closed loop that never reached the target in this long, and tried this often, ends.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
-const GIVE_UP_TRIES: u64 = 5;
-
 /// The part of an interval, in percent, that a thread must have been running or waiting
 /// for a processor to count as starved.
 const STARVED_PERCENT: u128 = 90;
@@ -68,7 +64,18 @@ pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) clock: Clock,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) hope: Arc<Hope>,
     pub(crate) intervals: Sender<Interval>,
+}
+
+/// What the threads tell each other of their outlook. A run is given up by all of them together.
+#[derive(Debug, Default)]
+pub(crate) struct Hope {
+    /// When one of them last had a message accepted.
+    last_success: Latest,
+    /// Those that have none, or have nothing in flight and start nothing.
+    without: AtomicUsize,
+    pub(crate) is_given_up: AtomicBool,
 }
 
 /// Where the run is.
@@ -104,6 +111,8 @@ pub(crate) struct Reactor {
     stage: Stage,
     /// When the run was stopped before its own end.
     stopped: Option<Moment>,
+    /// Whether this thread is among those without hope.
+    is_without_hope: bool,
     /// Since when a message that is due could have been started; `None` while none could.
     able_since: Option<Moment>,
     next_sweep: Moment,
@@ -151,6 +160,7 @@ impl Reactor {
             in_flight: 0,
             stage: Stage::Running,
             stopped: None,
+            is_without_hope: false,
             able_since: Some(Moment::ZERO),
             next_sweep: Moment::ZERO,
             latest: Moment::ZERO,
@@ -225,6 +235,7 @@ impl Reactor {
     }
 
     fn finish(&mut self, now: Moment, began: Option<Work>) {
+        self.set_without_hope(true);
         for index in 0..self.slots.len() {
             self.leave_in_flight(index, now);
         }

@@ -1,17 +1,16 @@
 //! What the reactor does by the clock: intervals, timeouts, pauses, the end of the run.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::connect::Miss;
-use super::{
-    BACKOFF_FIRST, GIVE_UP_AFTER, GIVE_UP_TRIES, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage,
-};
+use super::{BACKOFF_FIRST, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage};
 use crate::clock::Moment;
 use crate::load;
+use crate::outlook::Waiting;
 use crate::phase::Phase;
-use crate::plan::Load;
 
 impl Reactor {
     /// What is to be done by the clock: intervals, timeouts, pauses, the end.
@@ -91,17 +90,11 @@ impl Reactor {
     }
 
     fn check_end(&mut self, now: Moment) {
+        if self.is_given_up(now) && !matches!(self.stage, Stage::Draining { until: Some(_) }) {
+            self.stop(now, now);
+        }
         if self.stage != Stage::Running {
             return;
-        }
-        let sessions = &self.tally.sessions;
-        let hopeless = sessions.established == 0
-            && sessions.dialed >= GIVE_UP_TRIES
-            && self.resting.len() + self.cold.len() == self.slots.len()
-            && now.elapsed() >= GIVE_UP_AFTER
-            && matches!(self.shared.plan.load, Load::Closed);
-        if hopeless {
-            self.stop(now, now);
         }
         if let (Some(due), Some(until)) = (self.last_due(), self.last_moment()) {
             if now >= until {
@@ -110,6 +103,44 @@ impl Reactor {
                 self.drain(Some(until));
             }
         }
+    }
+
+    /// Whether this run is given up, as it is when no thread has hope.
+    fn is_given_up(&mut self, now: Moment) -> bool {
+        let hope = Arc::clone(&self.shared.hope);
+        let latest = hope.last_success.raise(self.tally.outlook.last_success());
+        self.tally.outlook.on_success(latest);
+        let is_hopeless = (self.tally.outlook.is_failing() || self.connecting > 0)
+            && self.tally.outlook.is_hopeless(now, self.waiting());
+        let is_idle = self.stage != Stage::Running && self.in_flight == 0;
+        self.set_without_hope(is_hopeless || is_idle);
+        if is_hopeless && hope.without.load(Ordering::Relaxed) >= self.shared.plan.threads {
+            hope.is_given_up.store(true, Ordering::Relaxed);
+        }
+        hope.is_given_up.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_without_hope(&mut self, is_without: bool) {
+        let before = std::mem::replace(&mut self.is_without_hope, is_without);
+        match (before, is_without) {
+            (false, true) => drop(self.shared.hope.without.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.shared.hope.without.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+
+    /// The messages that have not ended.
+    fn waiting(&self) -> Waiting {
+        let mut waiting = Waiting::default();
+        for slot in &self.slots {
+            let Some(flight) = slot.flight else { continue };
+            let oldest = match slot.session.phase() {
+                Some(Phase::Connect) => &mut waiting.connecting,
+                _ => &mut waiting.connected,
+            };
+            *oldest = oldest.iter().copied().chain([flight.started]).min();
+        }
+        waiting
     }
 
     fn stop(&mut self, now: Moment, until: Moment) {

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use smtpmock::units::duration;
+
 use crate::engine::Finished;
 use crate::metrics::Pair;
 use crate::payload::Content;
@@ -40,6 +42,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         started_at_ms: unix_ms(run.began),
         ended_at_ms: unix_ms(run.ended),
         interrupted: run.interrupted,
+        gave_up: run.given_up.then(|| gave_up(plan, &tally)),
         settings: settings(plan),
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),
@@ -92,6 +95,14 @@ fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
         cpu_wait_s: tally.work.map(|work| work.waited.as_secs_f64()),
         lag: Distribution(tally.metrics.lag.clone()),
     }
+}
+
+fn gave_up(plan: &Plan, tally: &Tally) -> String {
+    let last = match &tally.last_failure {
+        Some((_, outcome)) => format!("the last to fail: {outcome}"),
+        None => "connections were not answered".to_owned(),
+    };
+    format!("no message was accepted for {}; {last}", duration(plan.give_up_after))
 }
 
 fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {

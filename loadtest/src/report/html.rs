@@ -58,6 +58,9 @@ fn head(report: &Report, out: &mut String) {
         ),
         (report.interrupted, "Interrupted: this is what was measured until then."),
     ];
+    if let Some(why) = &report.gave_up {
+        out.push_str(&banner(&format!("Given up: {why}.")));
+    }
     for (_, text) in banners.iter().filter(|(holds, _)| *holds) {
         out.push_str(&banner(text));
     }

@@ -40,6 +40,9 @@ pub(crate) struct Report {
     pub(crate) ended_at_ms: u64,
     /// Whether the run was ended by a signal.
     pub(crate) interrupted: bool,
+    /// Why the run was given up, if it was: nothing succeeded any more.
+    #[serde(default)]
+    pub(crate) gave_up: Option<String>,
     pub(crate) settings: Settings,
     /// One entry per machine that took part.
     pub(crate) machines: Vec<Machine>,

@@ -33,6 +33,9 @@ fn head(report: &Report, out: &mut String) {
     let shape = &report.settings.shape;
     let interrupted = if report.interrupted { "  (interrupted)" } else { "" };
     line!(out, "target      {}{interrupted}", escape(&report.settings.target));
+    if let Some(why) = &report.gave_up {
+        line!(out, "gave up     {}", escape(why));
+    }
     for dialed in report.dialed() {
         line!(out, "address     {}", escape(&dialed));
     }

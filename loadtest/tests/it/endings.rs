@@ -1,13 +1,9 @@
 //! What has not ended when the run does is an error, as old as it is.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
-
 use rustix::process::{Pid, Signal, kill_process};
-use socket2::{Domain, Socket, Type};
 
 use crate::support::files::{json, path};
-use crate::support::program::plain;
+use crate::support::program::{full_listener, plain};
 use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
@@ -97,15 +93,8 @@ fn a_message_in_flight_is_measured_in_whatever_phase_it_waits() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_connection_in_the_making_is_in_flight() {
-    let full = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
-    full.listen(0).expect("a listener");
-    let target = full.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
-    // Who comes when the queue is full gets no answer.
-    let connect = || TcpStream::connect_timeout(&target, Duration::from_millis(200));
-    let queued: Vec<TcpStream> = std::iter::from_fn(|| connect().ok()).take(10).collect();
-    assert!(queued.len() < 10, "the queue fills up");
-    let outcome = Load::at(&target.to_string()).with("-c 3 --duration 200ms --grace 100ms").run().expect(1);
+    let (_full, target) = full_listener();
+    let outcome = Load::at(&target).with("-c 3 --duration 200ms --grace 100ms").run().expect(1);
     check_in_flight(&outcome, 3, "connect", 100.0);
 }
 

@@ -3,6 +3,7 @@
 mod accounting;
 mod endings;
 mod exit_codes;
+mod giving_up;
 mod input;
 mod liars;
 mod mock;

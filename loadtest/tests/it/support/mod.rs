@@ -12,4 +12,4 @@ pub(crate) mod process; // a server as a process of its own
 pub(crate) mod waiting; // patience, and waiting without an event
 
 pub(crate) use program::{Load, Outcome};
-pub(crate) use sink::{Act, Sink, Verb};
+pub(crate) use sink::{Act, Sink, Turn, Verb};

@@ -1,8 +1,11 @@
 //! Runs the program and reads its report.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::Sink;
 
@@ -26,6 +29,18 @@ pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtpload"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// A listener whose queue is full, with its address: who comes gets no answer.
+pub(crate) fn full_listener() -> ((Socket, Vec<TcpStream>), String) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    listener.listen(0).expect("a listener");
+    let address = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    let queued: Vec<TcpStream> = std::iter::from_fn(|| connect().ok()).take(10).collect();
+    assert!(queued.len() < 10, "the queue fills up");
+    ((listener, queued), address.to_string())
 }
 
 /// Runs with exactly these arguments.

@@ -1,0 +1,92 @@
+//! A dead target does not keep a run going, and a slow one does.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::support::program::{full_listener, plain};
+use crate::support::{Act, Load, Outcome, Sink, Turn, Verb};
+
+/// An address on which nobody listens.
+fn nobody() -> String {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    free.to_string()
+}
+
+/// Fails unless the run was given up, with these words on the standard error.
+fn check_given_up(outcome: &Outcome, words: &[&str]) {
+    assert!(outcome.count("started") < 100_000);
+    assert!(outcome.report["gave_up"].is_string(), "{}", outcome.report);
+    for word in ["smtpload: gave up: no message was accepted for", "--give-up-after"].iter().chain(words) {
+        assert!(outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn connections_that_are_refused_are_given_up_by_all_threads() {
+    for load in ["-c 4 --count 100000", "-c 4 --threads 2 --count 100000", "--rate 50/s --duration 10m"] {
+        let target = nobody();
+        let outcome = Load::at(&target).with("--give-up-after 500ms").with(load).run().expect(1);
+        check_given_up(&outcome, &["500 ms", "connect: connection refused", &target]);
+    }
+}
+
+#[test]
+fn connections_that_nobody_answers_are_given_up_before_they_time_out() {
+    let (_full, target) = full_listener();
+    let outcome = Load::at(&target).with("-c 2 --count 100000 --give-up-after 500ms").run().expect(1);
+    check_given_up(&outcome, &["connections were not answered"]);
+    assert_eq!(outcome.count("in_flight"), 2);
+}
+
+#[test]
+fn a_server_that_refuses_every_session_or_message_is_given_up() {
+    for (verb, say, words) in [
+        (Verb::Banner, "554 go away\r\n", "banner: reply 554"),
+        (Verb::Ehlo, "502 what\r\n", "ehlo: reply 502"),
+        (Verb::Mail, "451 later\r\n", "mail: reply 451"),
+    ] {
+        let sink = Sink::answering(verb, Act::Say(say));
+        let outcome = Load::on(&sink).with("-c 4 --duration 10m --give-up-after 500ms").run().expect(1);
+        check_given_up(&outcome, &[words]);
+    }
+}
+
+#[test]
+fn a_server_that_falls_silent_is_given_up_when_it_was_waited_for_in_vain() {
+    let sink = Sink::start(|turn| match turn.verb {
+        Verb::Banner | Verb::Dot if turn.nth >= 50 => Act::Silence,
+        _ => Act::Usual,
+    });
+    let load = "-c 4 --count 100000 --messages-per-session 5 --timeout 300ms --give-up-after 500ms";
+    let outcome = Load::on(&sink).with(load).run().expect(1);
+    check_given_up(&outcome, &["no reply in time"]);
+    assert!(outcome.count("accepted") > 0, "that something was accepted before does not change the code");
+}
+
+#[test]
+fn a_slow_server_is_not_given_up_while_others_fail() {
+    // The third session is one too many, each time.
+    let act = |turn: &Turn| match turn.verb {
+        Verb::Banner if turn.session >= 2 => Act::SayAndClose("421 too many\r\n"),
+        Verb::Dot => Act::After(Duration::from_millis(1200)),
+        _ => Act::Usual,
+    };
+    let outcome =
+        Load::on(&Sink::start(act)).with("-c 3 --duration 2s --give-up-after 300ms").run().expect(0);
+    assert_eq!(outcome.count("accepted"), 4, "two sessions, twice");
+    assert!(outcome.report["gave_up"].is_null());
+}
+
+#[test]
+fn a_run_that_never_gives_up_goes_on() {
+    let outcome = Load::at(&nobody()).with("-c 2 --duration 1s --give-up-after never").run().expect(1);
+    assert!(outcome.report["gave_up"].is_null());
+    assert!(outcome.stderr.contains("no session with"), "{}", outcome.stderr);
+    let wrong = plain(&["127.0.0.1:1", "--give-up-after", "soon"]);
+    wrong.code_is(2);
+    assert!(
+        wrong.stderr.contains("--give-up-after") && wrong.stderr.contains("or never"),
+        "{}",
+        wrong.stderr
+    );
+}
