@@ -324,28 +324,29 @@ impl Config {
         self
     }
 
-    /// Refuses these HELO/EHLO domains (exact comparison).
+    /// Refuses these HELO/EHLO domains; see [`Lists`](crate::smtp::Lists) for how they are compared.
     #[must_use]
     pub fn blacklisted_helo_domains<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
         self.policy.change_lists(|lists| lists.blacklisted_helo_domains = bytes_set(list));
         self
     }
 
-    /// Refuses these reverse-paths (exact comparison).
+    /// Refuses these reverse-paths; see [`Lists`](crate::smtp::Lists) for how they are compared.
     #[must_use]
     pub fn blacklisted_mailfrom_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
         self.policy.change_lists(|lists| lists.blacklisted_mailfrom_emails = bytes_set(list));
         self
     }
 
-    /// Refuses these forward-paths (exact comparison).
+    /// Refuses these forward-paths; see [`Lists`](crate::smtp::Lists) for how they are compared.
     #[must_use]
     pub fn blacklisted_rcptto_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
         self.policy.change_lists(|lists| lists.blacklisted_rcptto_emails = bytes_set(list));
         self
     }
 
-    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`] (exact comparison).
+    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`]; see [`Lists`](crate::smtp::Lists) for how they
+    /// are compared.
     #[must_use]
     pub fn not_registered_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
         self.policy.change_lists(|lists| lists.not_registered_emails = bytes_set(list));

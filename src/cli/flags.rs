@@ -196,7 +196,7 @@ fn behaviour() -> Vec<Flag> {
 fn lists() -> Vec<Flag> {
     let list = |name, help, set: fn(Config, Vec<String>) -> Config| {
         let read =
-            reading(values::list, move |options: Options, list| options.with(|config| set(config, list)));
+            reading(values::entries, move |options: Options, list| options.with(|config| set(config, list)));
         Flag { default: Some(String::new()), ..Flag::new(name, "LIST", help, read) }
     };
     vec![

@@ -83,7 +83,8 @@ Values:
             figures: the counts of the report, rate(COUNT), and of its distributions p50(NAME) (any
             percentile), min(NAME), mean(NAME), max(NAME), count(NAME); OP: == != < <= > >=
   SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 10MiB, 1GiB
-  LIST      entries separated by commas, compared exactly
+  LIST      entries separated by commas, white space around them aside; domains in either case, local
+            parts in the given one (with --addresses compat entries are compared exactly)
   TEXT      code and words of a reply, of one line or more, each with the code:
             $'250-mx.example\\n250 PIPELINING'; what stands behind raw: is sent unchanged
   BOOL      may be left out for true; true or false, and Go's other spellings

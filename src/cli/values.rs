@@ -199,6 +199,12 @@ pub(super) fn list(raw: &OsStr) -> Result<Vec<String>, Expected> {
     }
 }
 
+/// The same without those that are blank, as behind a comma too many: they would be the null reverse-path.
+pub(super) fn entries(raw: &OsStr) -> Result<Vec<String>, Expected> {
+    let entries = list(raw)?.into_iter();
+    Ok(entries.filter(|entry| !entry.trim().is_empty()).collect())
+}
+
 /// One of a few words; `None` for no text.
 pub(super) fn choice<T: Copy>(raw: &OsStr, choices: &[(&str, T)]) -> Result<Option<T>, Expected> {
     if raw.is_empty() {

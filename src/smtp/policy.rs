@@ -1,7 +1,6 @@
 //! What a server answers: replies, lists, delays and limits. Immutable while a session runs.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 
 use super::address::AddressRules;
@@ -9,7 +8,7 @@ use super::behaviour::{
     Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, Tally, needs_state, tallies,
 };
 use super::extension::Extensions;
-use super::octets::{Listed, Octets};
+use super::lists::{Fold, Folded, Lists};
 use super::reply::{Reply, ReplyKind};
 use super::step::Stage;
 
@@ -89,43 +88,6 @@ pub enum Keep {
     Message,
 }
 
-/// The lists of refused names and addresses; comparison is exact, as in go-smtp-mock.
-#[derive(Clone, Default)]
-pub struct Lists {
-    /// HELO/EHLO domains answered with [`ReplyKind::HeloBlacklisted`].
-    pub blacklisted_helo_domains: HashSet<Vec<u8>>,
-    /// Reverse-paths answered with [`ReplyKind::MailBlacklisted`].
-    pub blacklisted_mailfrom_emails: HashSet<Vec<u8>>,
-    /// Forward-paths answered with [`ReplyKind::RcptBlacklisted`].
-    pub blacklisted_rcptto_emails: HashSet<Vec<u8>>,
-    /// Forward-paths answered with [`ReplyKind::RcptNotRegistered`].
-    pub not_registered_emails: HashSet<Vec<u8>>,
-}
-
-impl fmt::Debug for Lists {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            blacklisted_helo_domains,
-            blacklisted_mailfrom_emails,
-            blacklisted_rcptto_emails,
-            not_registered_emails,
-        } = self;
-        let mut shown = f.debug_struct("Lists");
-        for (name, list) in [
-            ("blacklisted_helo_domains", blacklisted_helo_domains),
-            ("blacklisted_mailfrom_emails", blacklisted_mailfrom_emails),
-            ("blacklisted_rcptto_emails", blacklisted_rcptto_emails),
-            ("not_registered_emails", not_registered_emails),
-        ] {
-            let mut entries: Vec<&[u8]> = list.iter().map(Vec::as_slice).collect();
-            entries.sort_unstable();
-            let entries: Vec<Octets<'_>> = entries.into_iter().map(Octets).collect();
-            shown.field(name, &Listed(&entries));
-        }
-        shown.finish()
-    }
-}
-
 /// How much of something there may be; `None`: any number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -165,6 +127,8 @@ pub struct Policy {
     pub(super) book: RuleBook,
     limits: Limits,
     lists: Lists,
+    /// Follows from them.
+    folded: Folded,
     /// Follows from all of the above.
     plan: Plan,
     /// What all chance follows from.
@@ -231,7 +195,16 @@ impl Policy {
     /// Changes the lists.
     pub fn change_lists(&mut self, change: impl FnOnce(&mut Lists)) {
         change(&mut self.lists);
+        self.folded = Folded::of(&self.lists);
         self.plan = Plan::of(self);
+    }
+
+    /// The list has an entry that is the same name.
+    pub(super) fn is_listed(&self, name: &[u8], list: fn(&Lists) -> &HashSet<Vec<u8>>, fold: Fold) -> bool {
+        match self.addresses {
+            AddressRules::Compat => list(&self.lists).contains(name),
+            _ => list(self.folded.lists()).contains(&*fold(name)),
+        }
     }
 
     /// How much there may be.
@@ -326,6 +299,7 @@ impl Default for Policy {
             book: RuleBook::default(),
             limits: Limits::default(),
             lists: Lists::default(),
+            folded: Folded::default(),
             plan: Plan::default(),
             seed: 0,
             max_recipients: MAX_RECIPIENTS,

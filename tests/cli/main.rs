@@ -8,6 +8,7 @@ mod failures;
 mod flags;
 mod inputs;
 mod lifetime;
+mod lists;
 mod output;
 mod outputs;
 mod readiness;

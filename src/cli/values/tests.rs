@@ -176,6 +176,7 @@ fn lists_are_split_at_every_comma_and_not_trimmed() {
     assert_eq!(list(os("")), Ok(vec![]));
     assert_eq!(list(os("a, b,")), Ok(vec!["a".into(), " b".into(), String::new()]));
     assert!(list(OsStr::from_bytes(b"\xff")).is_err());
+    assert_eq!(entries(os(" a, b, ,")), Ok(vec![" a".into(), " b".into()]));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::bucket::{RatePoint, RateScope};
 use super::engine::Question;
 use super::state::State;
+use crate::smtp::lists::{fold_domain, fold_mailbox};
 use crate::smtp::policy::Policy;
 use crate::smtp::reply::ReplyKind;
 use crate::smtp::step::{Next, Stage};
@@ -82,20 +83,25 @@ impl BuiltIn {
     }
 
     pub(super) fn holds(self, policy: &Policy, state: &mut State, question: &Question<'_>) -> bool {
-        let (lists, limits) = (policy.lists(), policy.limits());
+        let limits = policy.limits();
         let is_over = |count: u64, limit: Option<u64>| limit.is_some_and(|limit| count > limit);
-        let is_among = |list: &std::collections::HashSet<Vec<u8>>, name: Option<&[u8]>| {
-            name.is_some_and(|name| list.contains(name))
-        };
+        let is_among =
+            |name: Option<&[u8]>, list, fold| name.is_some_and(|name| policy.is_listed(name, list, fold));
         match self {
             Self::MaxSessions => is_over(state.open_sessions(), limits.max_sessions),
             Self::MaxSessionsPerIp => {
                 is_over(state.open_sessions_of(question.peer), limits.max_sessions_per_ip)
             }
-            Self::HeloBlacklist => is_among(&lists.blacklisted_helo_domains, question.helo),
-            Self::MailBlacklist => is_among(&lists.blacklisted_mailfrom_emails, question.from),
-            Self::RcptBlacklist => is_among(&lists.blacklisted_rcptto_emails, question.to),
-            Self::NotRegistered => is_among(&lists.not_registered_emails, question.to),
+            Self::HeloBlacklist => {
+                is_among(question.helo, |lists| &lists.blacklisted_helo_domains, fold_domain)
+            }
+            Self::MailBlacklist => {
+                is_among(question.from, |lists| &lists.blacklisted_mailfrom_emails, fold_mailbox)
+            }
+            Self::RcptBlacklist => {
+                is_among(question.to, |lists| &lists.blacklisted_rcptto_emails, fold_mailbox)
+            }
+            Self::NotRegistered => is_among(question.to, |lists| &lists.not_registered_emails, fold_mailbox),
             Self::MaxMessages => {
                 limits.max_messages_per_session.is_some_and(|limit| u64::from(question.messages) >= limit)
             }

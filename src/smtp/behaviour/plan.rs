@@ -71,7 +71,8 @@ mod tests {
 
     use super::*;
     use crate::smtp::behaviour::RateLimit;
-    use crate::smtp::policy::{DelayPoint, Lists};
+    use crate::smtp::lists::Lists;
+    use crate::smtp::policy::DelayPoint;
 
     fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
         let mut policy = Policy::default();
