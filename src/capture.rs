@@ -1,4 +1,10 @@
-//! The capture: every finished record as a JSON line, written on a thread of its own.
+//! The capture: every finished record as a JSON line, or every mail in the form of a mail program, written on a thread
+//! of its own.
+
+mod folder;
+mod mail;
+mod mbox;
+mod target;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,7 +23,7 @@ use crate::lock::lock;
 use crate::memory::Charge;
 use crate::message::Message;
 use crate::outbox::{Batch, Outbox};
-use crate::output::{Output, PATIENCE, Pulse, no_thread};
+use crate::output::{PATIENCE, Pulse, no_thread};
 use crate::smtp::{Exchange, Reply};
 
 /// How much of each record the capture holds.
@@ -37,10 +43,44 @@ pub enum CaptureContent {
     Envelope,
 }
 
+/// The form of a capture.
+///
+/// All but the first hold mails: accepted messages, whatever else was said. In front of each stands its envelope as
+/// Postfix's `smtp-sink -d` writes it: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args`
+/// for each accepted recipient; then `Return-Path` and `Received`.
+///
+/// ```
+/// use smtpmock::{CaptureFormat, Config};
+///
+/// let config = Config::default().capture("Mail/test").capture_format(CaptureFormat::Maildir);
+/// # assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureFormat {
+    /// A file with a line of JSON for each record.
+    #[default]
+    JsonLines,
+    /// One file in the form called mboxrd: each mail begins with a `From ` line, lines end with LF, and where one of its
+    /// own begins with `From `, behind any number of `>`, it has one `>` more.
+    Mbox,
+    /// A maildir, made if need be: a file for each mail in its `new`, written whole or not at all. Lines end with LF.
+    Maildir,
+    /// A folder, made if need be, with a file for each mail, written whole or not at all:
+    /// `20261127T012443.123456Z-4711-1.eml`, by time of acceptance, process and number. Lines end as they came.
+    Eml,
+}
+
+impl CaptureFormat {
+    /// It is a folder, with a file for each mail.
+    pub fn is_folder(self) -> bool {
+        matches!(self, Self::Maildir | Self::Eml)
+    }
+}
+
 /// Bytes of records that may wait to be written.
 const QUEUE_LIMIT: usize = 64 << 20;
-/// Lines are gathered up to this many bytes before they are written.
-const WRITE_AT: usize = 64 * 1024;
+
+pub(crate) use target::Target;
 
 /// A record on its way to the file, with the memory its text is charged for.
 type Item = (Message, Option<Charge>);
@@ -56,14 +96,14 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
-    /// Empties the output and starts the thread that writes to it. What goes wrong later is reported to `failure`.
+    /// Starts the thread that writes to `target`. What goes wrong later is reported to `failure`.
     ///
     /// # Errors
-    /// It can't be emptied, or the system gives no thread.
-    pub(crate) fn start(mut output: Output, failure: Arc<FailureReport>) -> io::Result<Self> {
-        output.empty()?;
+    /// The system gives no thread.
+    pub(crate) fn start(target: Target, failure: Arc<FailureReport>) -> io::Result<Self> {
+        let_memory_be_reused();
         let pulse = Arc::<Pulse>::default();
-        output.shown_by(&pulse);
+        target.shown_by(&pulse);
         let capture = Self {
             queue: Arc::new(Outbox::with_pulse(QUEUE_LIMIT, Arc::clone(&pulse))),
             failure,
@@ -71,7 +111,7 @@ impl Capture {
             thread: Arc::default(),
         };
         let writer = capture.clone();
-        let write = move || writer.write_lines(output, &pulse);
+        let write = move || writer.write_all(target, &pulse);
         let thread =
             thread::Builder::new().name("smtpmock-capture".into()).spawn(write).map_err(no_thread)?;
         *lock(&capture.thread) = Some(thread);
@@ -109,8 +149,7 @@ impl Capture {
         self.failure.report(ServerFailure::Capture(format!("its reader took nothing for {PATIENCE:?}")));
     }
 
-    fn write_lines(&self, mut output: Output, pulse: &Pulse) {
-        let mut lines = Vec::new();
+    fn write_all(&self, mut target: Target, pulse: &Pulse) {
         let mut is_broken = false;
         let note = |result: io::Result<()>| {
             if let Err(error) = &result {
@@ -121,43 +160,33 @@ impl Capture {
         self.queue.write_all(|Batch { items, .. }| {
             // After a failure the queue is still emptied: the sessions must not wait for a full disk.
             if !is_broken {
-                is_broken = note(self.write_batch(&mut output, &mut lines, &items, pulse));
+                is_broken = note(self.write_batch(&mut target, items, pulse));
             }
         });
         if !is_broken {
-            note(output.check());
+            note(target.check());
         }
     }
 
-    /// Writes whole lines at a time: others may write to the same output. An empty batch leaves nothing behind.
-    fn write_batch(
-        &self,
-        output: &mut Output,
-        lines: &mut Vec<u8>,
-        items: &[Item],
-        pulse: &Pulse,
-    ) -> io::Result<()> {
+    /// An empty batch leaves nothing behind.
+    fn write_batch(&self, target: &mut Target, items: Vec<Item>, pulse: &Pulse) -> io::Result<()> {
         if self.reopens.swap(false, Ordering::Relaxed) {
-            output.reopen()?;
-        }
-        for (message, _) in items {
-            serde_json::to_writer(Gathering { lines, pulse }, &Line(message))?;
-            lines.push(b'\n');
-            if lines.len() >= WRITE_AT {
-                write(output, lines, pulse)?;
-            }
+            target.reopen()?;
         }
         if items.is_empty() {
-            write(output, lines, pulse)?;
+            return target.flush(pulse);
         }
-        Ok(())
+        // Each is given back as soon as it is written: there may be many, and large ones.
+        items.into_iter().try_for_each(|(message, _charge)| target.put(&message, pulse))
     }
 }
 
-fn write(output: &mut Output, lines: &mut Vec<u8>, pulse: &Pulse) -> io::Result<()> {
-    output.write(lines, pulse)?;
-    lines.clear();
-    Ok(())
+/// Has messages take memory that earlier ones gave back. glibc's malloc gives memory back to the system as soon as 128
+/// KiB of it lie together, and each page that is taken again costs more than what is done with a message on it; but it
+/// learns from the largest block that was ever freed, of up to 32 MiB. Nothing of this block is touched.
+fn let_memory_be_reused() {
+    const LARGE: usize = 16 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
 }
 
 impl fmt::Debug for Capture {
@@ -181,7 +210,7 @@ impl Write for Gathering<'_> {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let before = self.lines.len();
         self.lines.extend_from_slice(bytes);
-        if before / WRITE_AT != self.lines.len() / WRITE_AT {
+        if before / target::WRITE_AT != self.lines.len() / target::WRITE_AT {
             self.pulse.note(1);
         }
         Ok(())
@@ -190,6 +219,13 @@ impl Write for Gathering<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Appends a record as one line.
+fn append_line(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) -> io::Result<()> {
+    serde_json::to_writer(Gathering { lines, pulse }, &Line(message))?;
+    lines.push(b'\n');
+    Ok(())
 }
 
 /// One line of the capture.

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) reporting: Reporting,
     /// What happens is logged.
     pub(crate) logs: bool,
+    /// Mails are printed for people.
+    pub(crate) shows: bool,
     /// The files that are written and read.
     pub(crate) claims: Claims,
     /// It stops at the first of these that it comes to.
@@ -286,10 +288,20 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
     config.validate().map_err(|error| bad_setting(&error, given, table))?;
-    let Options { ready, ready_file, reporting, exit_after, logs, .. } = options;
+    let Options { ready, ready_file, reporting, exit_after, logs, shows, .. } = options;
     let effective = file::given_settings(given, table);
     let claims = outputs::claims(given);
-    Ok(Settings { config, ready_line: ready, ready_file, reporting, logs, claims, exit_after, effective })
+    Ok(Settings {
+        config,
+        ready_line: ready,
+        ready_file,
+        reporting,
+        logs,
+        shows,
+        claims,
+        exit_after,
+        effective,
+    })
 }
 
 fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {

@@ -7,9 +7,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::capture::CaptureContent;
+use crate::capture::{CaptureContent, CaptureFormat};
 use crate::logger::{Logger, SharedLogger};
 use crate::milestone::{Goal, Milestone};
+use crate::show::Display;
 use crate::smtp::behaviour::{ByteRate, Delay, RateLimit, Rule};
 use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind};
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub(crate) logger: Option<SharedLogger>,
     pub(crate) capture: Option<PathBuf>,
     pub(crate) capture_content: CaptureContent,
+    pub(crate) capture_format: CaptureFormat,
+    pub(crate) display: Option<Display>,
     pub(crate) policy: Policy,
     pub(crate) seed: Option<u64>,
     pub(crate) drip: Option<ByteRate>,
@@ -79,6 +82,8 @@ impl Default for Config {
             logger: None,
             capture: None,
             capture_content: CaptureContent::default(),
+            capture_format: CaptureFormat::default(),
+            display: None,
             policy: Policy::default(),
             seed: None,
             drip: None,
@@ -195,7 +200,8 @@ impl Config {
         self
     }
 
-    /// Writes every finished record to this file as a JSON line; `-` is standard output. The file begins empty, and is
+    /// Writes every finished record to this file as a JSON line, or mails in [another form](Self::capture_format); `-`
+    /// is standard output. The file begins empty, and is
     /// locked: no other server can have it. A FIFO is waited for until it has a reader. A file that is truncated,
     /// removed or replaced meanwhile, and not [opened again](crate::Server::reopen_capture), is a
     /// [failure](crate::Server::failure).
@@ -205,10 +211,26 @@ impl Config {
         self
     }
 
+    /// The form of the capture. Default: a line of JSON for each record. The others hold whole mails, so that they can't
+    /// be had with [`CaptureContent::Envelope`], and those that are folders not on standard output.
+    #[must_use]
+    pub fn capture_format(mut self, format: CaptureFormat) -> Self {
+        self.capture_format = format;
+        self
+    }
+
     /// How much of a record the capture holds. Default: all of it.
     #[must_use]
     pub fn capture_content(mut self, content: CaptureContent) -> Self {
         self.capture_content = content;
+        self
+    }
+
+    /// Shows each mail to people, once its reply has left. For the program.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn show(mut self, display: Display) -> Self {
+        self.display = Some(display);
         self
     }
 
@@ -407,7 +429,7 @@ impl Config {
             (Some(_), CaptureContent::Envelope) => Keep::Envelope,
             (Some(_), CaptureContent::Message) => Keep::Message,
         };
-        let keep = if self.keep_records { Keep::Message } else { captured };
+        let keep = if self.keep_records || self.display.is_some() { Keep::Message } else { captured };
         let mut policy = self.policy.clone();
         policy.keep = keep;
         policy

@@ -91,7 +91,7 @@
 //!  caller ──── Server ─── start, stop ──▶ shard 0 … shard N: one reactor thread each, all on one port
 //!                 │                          │ push a record   │ queue a batch
 //!                 │ messages(), waits        ▼                 ▼
-//!                 ├───────────────────────▶ store      log thread, capture thread
+//!                 ├───────────────────────▶ store      log, capture and display threads
 //!                 │
 //!                 └─ stats() ─ wakes each shard, which gives its figures away between two turns
 //! ```
@@ -138,13 +138,15 @@ mod records;
 pub mod report;
 mod server;
 #[doc(hidden)]
+pub mod show;
+#[doc(hidden)]
 pub mod signals;
 pub mod stats;
 mod store;
 mod totals;
 pub mod units;
 
-pub use capture::CaptureContent;
+pub use capture::{CaptureContent, CaptureFormat};
 pub use config::{Config, OverLimit};
 pub use error::{ConfigError, StartError, WaitError};
 pub use failure::ServerFailure;

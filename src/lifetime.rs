@@ -5,7 +5,7 @@
 //! the others wait for. The main thread decides; outputs are written by threads that are started here, so that the end
 //! needs none. Each wait for them is bounded.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::output::{Opening, PATIENCE, Streams};
+use smtpmock::show::Display;
 use smtpmock::{Config, Server, StdLogger};
 
 use crate::cli::outputs::CAPTURE;
@@ -77,8 +78,17 @@ impl Run {
         sender: &Sender<Event>,
         interrupts: &Interrupts,
     ) -> Result<Self, Failure> {
-        let Settings { config, ready_line, ready_file, reporting, logs, claims, exit_after, effective } =
-            settings;
+        let Settings {
+            config,
+            ready_line,
+            ready_file,
+            reporting,
+            logs,
+            shows,
+            claims,
+            exit_after,
+            effective,
+        } = settings;
         let mut opening = claims.open().map_err(outcome::refused)?;
         if let Some(path) = &ready_file {
             ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))?;
@@ -88,6 +98,10 @@ impl Run {
         let text = if opening.has_standard_output() { &streams.err } else { &streams.out }.clone();
         let config = match logs {
             true => config.logger(StdLogger::writing_to(text.clone(), streams.err.clone())),
+            false => config,
+        };
+        let config = match shows {
+            true => config.show(Display::on(streams.out.clone(), has_colours())),
             false => config,
         };
         let server =
@@ -152,6 +166,13 @@ fn wait_for_readers(opening: &mut Opening, events: &Receiver<Event>) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether standard output shows colours, and may: <https://no-color.org>.
+fn has_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 fn forward_milestones(config: Config, limits: &[Limit], sender: &Sender<Event>) -> Config {

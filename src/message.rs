@@ -1,7 +1,11 @@
 //! The record of one session or one mail transaction, as a test reads it.
 
+mod charset;
 mod encoded_word;
 mod header;
+mod preview;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,6 +14,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
 
+use crate::escape::escape;
 use crate::smtp::{self, AddressRules, Record, Unsent};
 
 /// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
@@ -268,6 +273,11 @@ impl Message {
         content
     }
 
+    /// The first lines of its first text part; `None` where it has none.
+    pub(crate) fn preview(&self) -> Option<preview::Preview> {
+        preview::of(self.body())
+    }
+
     /// Bytes it holds in memory, its bookkeeping included.
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>() - size_of::<Record>() + self.record.memory()
@@ -285,17 +295,22 @@ impl Message {
         self
     }
 
-    fn trace_header(&self) -> String {
+    /// `ESMTP` behind EHLO, `SMTP` behind HELO.
+    pub(crate) fn protocol(&self) -> &'static str {
+        if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" }
+    }
+
+    pub(crate) fn trace_header(&self) -> String {
+        // With AddressRules::Any the client may have given anything; the header stays valid.
         let reverse_path = self.reverse_path().unwrap_or_default();
+        let reverse_path = escape(&reverse_path);
         let peer = address_literal(self.peer_addr);
-        // With AddressRules::Any the client may have given any name; the header stays valid.
         let helo = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::default());
         let helo = helo.map_or(peer.as_str().into(), |name| text(name.as_bytes()));
-        let with = if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" };
         let forward_paths = self.forward_paths();
         // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
         let for_clause = match forward_paths.as_slice() {
-            [only] => format!("\r\n\tfor <{only}>"),
+            [only] => format!("\r\n\tfor <{}>", escape(only)),
             _ => String::new(),
         };
         let date = DateTime::<Local>::from(self.accepted_at.unwrap_or(self.connected_at));
@@ -304,6 +319,7 @@ impl Message {
              Received: from {helo} ({peer})\r\n\tby smtpmock ({local}) with {with} id {id}{for_clause};\r\n\t\
              {date}\r\n",
             local = address_literal(self.local_addr),
+            with = self.protocol(),
             id = self.session_id,
             date = date.to_rfc2822(),
         )

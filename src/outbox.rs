@@ -10,6 +10,8 @@ use crate::output::{Pulse, Reading};
 /// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
 /// saves a wake-up per message.
 const GATHER: Duration = Duration::from_millis(5);
+/// Bytes that end the gathering: more that lie there have left the processor's caches when they are written.
+const GATHERED: usize = 256 << 10;
 
 /// The queue. Weights are in bytes, as each user reckons them.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ struct Queue<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
     Asleep,
+    /// It was woken, and lets a batch gather.
+    Gathering,
     Awake,
     /// Nothing more will be queued: the writer leaves when the queue is empty.
     Leaving,
@@ -230,19 +234,29 @@ impl<T> Outbox<T> {
             queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         if queue.writer == Writer::Awake {
-            drop(queue);
-            std::thread::sleep(GATHER);
+            queue.writer = Writer::Gathering;
+            let is_gathering =
+                |queue: &mut Queue<T>| queue.writer == Writer::Gathering && queue.weight < GATHERED;
+            let waited = self.filled.wait_timeout_while(queue, GATHER, is_gathering);
+            let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if queue.writer == Writer::Gathering {
+                queue.writer = Writer::Awake;
+            }
         }
         true
     }
 
     fn wake(&self, mut queue: MutexGuard<'_, Queue<T>>) {
-        let is_asleep = queue.writer == Writer::Asleep;
-        if is_asleep {
+        let is_due = match queue.writer {
+            Writer::Asleep => true,
+            Writer::Gathering => queue.weight >= GATHERED,
+            Writer::Awake | Writer::Leaving | Writer::Gone => false,
+        };
+        if is_due {
             queue.writer = Writer::Awake;
         }
         drop(queue);
-        if is_asleep {
+        if is_due {
             self.filled.notify_all();
         }
     }

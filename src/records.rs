@@ -1,10 +1,11 @@
-//! Where finished records go: the store, the capture, both or neither.
+//! Where finished records go: the store, the capture, a display, all of them or none.
 
 use std::sync::Arc;
 
 use crate::capture::{Capture, CaptureContent};
 use crate::memory::Charge;
 use crate::message::Message;
+use crate::show::Show;
 use crate::smtp::Unsent;
 use crate::store::{RunningKey, Store};
 
@@ -14,6 +15,7 @@ pub(crate) struct Records {
     pub(crate) shard: usize,
     pub(crate) store: Option<Arc<Store>>,
     pub(crate) capture: Option<(Capture, CaptureContent)>,
+    pub(crate) show: Option<Show>,
 }
 
 /// A finished record that can be seen, and may hold replies that have not left yet.
@@ -23,8 +25,8 @@ pub(crate) struct Filed {
     last_reply: u32,
     /// Its number in the store.
     shown: Option<u64>,
-    /// What the capture is given once all of it is certain.
-    captured: Option<Message>,
+    /// What the capture and the display are given once all of it is certain.
+    pending: Option<Message>,
     charge: Option<Charge>,
 }
 
@@ -38,7 +40,7 @@ impl Filed {
 impl Records {
     /// Nobody reads records: none need be made.
     pub(crate) fn are_unread(&self) -> bool {
-        self.store.is_none() && self.capture.is_none()
+        self.store.is_none() && self.capture.is_none() && self.show.is_none()
     }
 
     /// Records of running sessions can be seen.
@@ -69,17 +71,17 @@ impl Records {
         last_reply: u32,
     ) -> Filed {
         let show = |message| self.store.as_ref()?.finish(self.shard, key, message, is_news);
-        match self.capture {
-            None => Filed { last_reply, shown: show(message), captured: None, charge: None },
-            Some((_, content)) => {
-                let shown = self.store.is_some().then(|| show(message.clone())).flatten();
-                let (captured, charge) = match content {
-                    CaptureContent::Message => (message, charge),
-                    CaptureContent::Envelope => (message.without_text(), None),
-                };
-                Filed { last_reply, shown, captured: Some(captured), charge }
-            }
+        if self.capture.is_none() && self.show.is_none() {
+            return Filed { last_reply, shown: show(message), pending: None, charge: None };
         }
+        let shown = self.store.is_some().then(|| show(message.clone())).flatten();
+        // Its text is charged for as long as the capture has it.
+        let (pending, charge) = match (&self.capture, &self.show) {
+            (Some((_, CaptureContent::Envelope)), None) => (message.without_text(), None),
+            (Some((_, CaptureContent::Message)), _) => (message, charge),
+            (Some(_) | None, _) => (message, None),
+        };
+        Filed { last_reply, shown, pending: Some(pending), charge }
     }
 
     /// Takes replies out of it that never left whole.
@@ -87,15 +89,21 @@ impl Records {
         if let (Some(store), Some(number)) = (&self.store, filed.shown) {
             store.withdraw(self.shard, number, unsent);
         }
-        if let Some(message) = &mut filed.captured {
+        if let Some(message) = &mut filed.pending {
             message.withdraw(unsent);
         }
     }
 
-    /// Captures a record in which all is certain.
+    /// Captures and shows a record in which all is certain.
     pub(crate) fn settle(&self, filed: Filed) {
-        if let (Some((capture, _)), Some(message)) = (&self.capture, filed.captured) {
-            capture.push(message, filed.charge);
+        let Some(message) = filed.pending else { return };
+        if let Some(show) = &self.show {
+            show.offer(&message);
+        }
+        match &self.capture {
+            None => {}
+            Some((capture, CaptureContent::Message)) => capture.push(message, filed.charge),
+            Some((capture, CaptureContent::Envelope)) => capture.push(message.without_text(), None),
         }
     }
 

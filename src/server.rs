@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Target};
 use crate::config::Config;
 use crate::error::{StartError, WaitError};
 use crate::failure::{FailureReport, ServerFailure};
@@ -22,8 +22,9 @@ use crate::message::Message;
 use crate::net::census::Census;
 use crate::net::clock::wall_time;
 use crate::net::shard::{Context, Control, Ending, Shard};
-use crate::output::{Output, Place};
+use crate::output::Output;
 use crate::records::Records;
+use crate::show::Show;
 use crate::stats::Stats;
 use crate::store::Store;
 use crate::totals::{Behaviour, Totals};
@@ -66,6 +67,7 @@ pub struct Server {
     store: Option<Arc<Store>>,
     journal: Option<Journal>,
     capture: Option<Capture>,
+    show: Option<Show>,
     failure: Arc<FailureReport>,
     controls: Vec<Arc<Control>>,
     life: Mutex<Life>,
@@ -83,6 +85,7 @@ enum Life {
 struct Threads {
     shards: Vec<Shard>,
     log: Option<LogThread>,
+    display: Option<JoinHandle<()>>,
 }
 
 struct LogThread {
@@ -116,6 +119,7 @@ impl Server {
         let failure = Arc::<FailureReport>::default();
         let capture = start_capture(&config, capture, &failure)?;
         let (journal, log) = start_journal(&config)?.unzip();
+        let (show, display) = start_show(&config)?.unzip();
         let store = config
             .keep_records
             .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
@@ -126,9 +130,10 @@ impl Server {
             store,
             journal,
             capture,
+            show,
             failure,
             controls: Vec::new(),
-            life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log })),
+            life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log, display })),
             behaviour,
             totals: Totals::new(),
         };
@@ -150,6 +155,7 @@ impl Server {
                 shard: index,
                 store: self.store.clone(),
                 capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
+                show: self.show.clone(),
             };
             let Behaviour { policy, state, retries } = &self.behaviour;
             let context = Context::new(
@@ -367,6 +373,11 @@ impl Server {
         if let Some(capture) = &self.capture {
             capture.finish();
         }
+        if let (Some(show), Some(display)) = (&self.show, threads.display)
+            && show.finish()
+        {
+            let _ = display.join();
+        }
         if let Some(failure) = self.failure.get() {
             self.log(Event::Failed(failure.to_string()));
         }
@@ -420,9 +431,14 @@ fn start_capture(
     failure: &Arc<FailureReport>,
 ) -> Result<Option<Capture>, StartError> {
     let Some(path) = &config.capture else { return Ok(None) };
-    let output = open.map_or_else(|| Output::open(Place::new("the capture", path)), Ok);
-    let started = output.and_then(|output| Capture::start(output, Arc::clone(failure)));
+    let target = Target::open(path, config.capture_format, open);
+    let started = target.and_then(|target| Capture::start(target, Arc::clone(failure)));
     started.map(Some).map_err(|error| StartError::Capture(path.clone(), error))
+}
+
+fn start_show(config: &Config) -> Result<Option<(Show, JoinHandle<()>)>, StartError> {
+    let started = config.display.as_ref().map(Show::start).transpose();
+    started.map_err(|error| StartError::System("starting the thread that shows mails", error))
 }
 
 fn start_journal(config: &Config) -> Result<Option<(Journal, LogThread)>, StartError> {

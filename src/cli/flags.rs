@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
-use smtpmock::{CaptureContent, Config};
+use smtpmock::{CaptureContent, CaptureFormat, Config};
 
 use super::flag::{Flag, one_of, reading};
 use super::values::{self, Expected, Span};
@@ -30,6 +30,7 @@ pub(super) struct Options {
     pub(super) ready_file: Option<PathBuf>,
     pub(super) print_config: bool,
     pub(super) logs: bool,
+    pub(super) shows: bool,
     pub(super) reporting: Reporting,
     pub(super) exit_after: Vec<Limit>,
     /// Reports to be added up, in place of a run.
@@ -45,6 +46,9 @@ pub(super) const PRINT_CONFIG: &str = "print-config";
 
 /// The flag that has reports added up. It stands in no file: that would be a server's.
 pub(super) const MERGE_REPORTS: &str = "merge-reports";
+
+/// The flag that prints mails.
+pub(super) const SHOW: &str = "show";
 
 /// The flag that prints the report.
 pub(super) const REPORT: &str = "report";
@@ -223,18 +227,38 @@ fn lists() -> Vec<Flag> {
     ]
 }
 
+/// The forms of a capture.
+pub(super) const CAPTURE_FORMATS: &[(&str, CaptureFormat)] = &[
+    ("jsonl", CaptureFormat::JsonLines),
+    ("mbox", CaptureFormat::Mbox),
+    ("maildir", CaptureFormat::Maildir),
+    ("eml", CaptureFormat::Eml),
+];
+
 fn records() -> Vec<Flag> {
     vec![
+        Flag::switch(
+            SHOW,
+            "Print each mail readably to standard output: from, to, subject, size and the first lines",
+            |options, shows| Options { shows, ..options },
+        ),
         Flag::new(
             "capture",
             "PATH",
-            "Write every finished record to this file as a JSON line; - is standard output",
+            "Write every finished record to this file as a JSON line, or in another form; - is standard output",
             reading(values::path, |options, path| match path {
                 None => options,
                 Some(path) => options.with(|config| config.capture(path)),
             }),
         )
         .checked_as("capture"),
+        Flag::new(
+            "captureFormat",
+            "FORM",
+            "The form of the capture: jsonl, or whole mails as an mbox file, or as files in a folder (maildir, eml)",
+            one_of(CAPTURE_FORMATS, Config::capture_format),
+        )
+        .defaults_to("jsonl"),
         Flag::new(
             "captureContent",
             "WHAT",
@@ -244,6 +268,7 @@ fn records() -> Vec<Flag> {
                 Config::capture_content,
             ),
         )
+        .checked_as("capture_content")
         .defaults_to("message"),
         Flag::new(
             "records",

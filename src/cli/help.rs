@@ -121,8 +121,11 @@ Examples:
     smtpmock --port 2525 --log
   Any free port, for a script that waits for the file:
     smtpmock --ready-file /tmp/smtpmock.json
-  See every mail as a line of JSON:
-    smtpmock --port 2525 --capture -
+  See every mail:
+    smtpmock --port 2525 --show
+  Capture every mail as a line of JSON, or for a mail program:
+    smtpmock --port 2525 --capture mail.jsonl
+    smtpmock --port 2525 --capture Mail/test --capture-format maildir
   Listen on IPv4 and IPv6:
     smtpmock --host '127.0.0.1,[::1]' --port 2525
   Refuse some recipients, one for good and one for now:

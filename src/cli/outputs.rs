@@ -5,7 +5,7 @@ use std::path::Path;
 
 use smtpmock::output::Claims;
 
-use super::flags::{CONFIG, MERGE_REPORTS, REPORT};
+use super::flags::{CAPTURE_FORMATS, CONFIG, MERGE_REPORTS, REPORT, SHOW};
 use super::goflags::Given;
 use super::values;
 
@@ -22,7 +22,7 @@ pub(super) const OUTPUTS: &[(&str, &str)] = &[
 ];
 
 /// The flags that put text on standard output.
-pub(super) const TEXTS: &[&str] = &[REPORT, LOG];
+pub(super) const TEXTS: &[&str] = &[REPORT, SHOW, LOG];
 const LOG: &str = "log";
 
 /// Those that name files which are read, or made anew.
@@ -32,7 +32,14 @@ pub(super) const INPUTS: &[&str] = &[CONFIG, MERGE_REPORTS, "ready-file"];
 pub(super) fn claims(given: &[Given]) -> Claims {
     let mut claims = Claims::default();
     let last = |kebab: &str| given.iter().rfind(|given| given.kebab == kebab);
+    let formats = CAPTURE_FORMATS.iter().filter(|(_, format)| format.is_folder());
+    let folders: Vec<&OsStr> = formats.map(|(word, _)| OsStr::new(word)).collect();
+    let is_folder = last("capture-format").is_some_and(|given| folders.contains(&given.value.as_os_str()));
     for &(kebab, what) in OUTPUTS {
+        // A file that is a folder is refused where it is opened.
+        if what == CAPTURE && is_folder {
+            continue;
+        }
         if let Some(given) = last(kebab).filter(|given| !given.value.is_empty()) {
             claims.output(&given.typed, what, Path::new(&given.value));
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Config;
+use crate::capture::{CaptureContent, CaptureFormat};
 use crate::error::ConfigError;
 use crate::milestone::Goal;
 use crate::smtp::behaviour::MAX_DURATION;
@@ -25,12 +26,29 @@ impl Config {
             duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
         self.validate_behaviour()?;
+        self.validate_capture()?;
         self.goals.iter().try_for_each(Goal::validate)?;
         within("shards", self.shards, 1, Self::MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
         within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
         within("max_records", self.max_records, 1, usize::MAX)?;
         within("max_record_memory", self.max_record_memory, 1, usize::MAX)
+    }
+
+    fn validate_capture(&self) -> Result<(), ConfigError> {
+        let format = self.capture_format;
+        if format != CaptureFormat::JsonLines && self.capture_content == CaptureContent::Envelope {
+            let expected = "message: a mail in another form than JSON lines has its text";
+            return Err(ConfigError::new("capture_content", "envelope", expected));
+        }
+        if format.is_folder() && self.capture.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+            return Err(ConfigError::new(
+                "capture",
+                "-",
+                "the name of a folder: there is a file for each mail",
+            ));
+        }
+        Ok(())
     }
 
     fn validate_behaviour(&self) -> Result<(), ConfigError> {

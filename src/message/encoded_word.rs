@@ -1,35 +1,8 @@
 //! Encoded words (RFC 2047): how header fields hold what is not ASCII.
-//!
-//! They are written out here because the crates that decode them bring six to eighteen others, most of them for
-//! charsets that few senders use; base64, the only part of any size, is a dependency already.
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::{memchr, memmem};
 
-/// Senders are not all exact.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
-/// Charsets that are decoded. A word in another is left as it was sent, as RFC 2047 section 6.2 allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Charset {
-    /// And US-ASCII, which is a part of it.
-    Utf8,
-    /// And ISO-8859-1: where they differ, the latter has control characters that no sender means.
-    Windows1252,
-}
-
-/// Windows-1252 from 0x80 to 0x9F; what it leaves open is what ISO-8859-1 has there.
-const WINDOWS_1252: [char; 32] = [
-    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',
-    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
-];
+use super::charset::{Charset, Quoted, from_base64, unquoted};
 
 /// One encoded word.
 struct Word {
@@ -53,30 +26,20 @@ pub(super) fn decode(value: &[u8]) -> String {
         };
         // White space between two words is no part of the text (section 6.2).
         if run.is_none() || !between.trim_ascii().is_empty() {
-            run.take().inspect(|run| push(&mut decoded, run));
+            run.take().inspect(|run| run.charset.decode(&run.octets, &mut decoded));
             decoded.push_str(&String::from_utf8_lossy(between));
         }
         (rest, searched) = (&from_word[word.length..], 0);
         match &mut run {
             Some(run) if run.charset == word.charset => run.octets.extend_from_slice(&word.octets),
             _ => {
-                run.replace(word).inspect(|run| push(&mut decoded, run));
+                run.replace(word).inspect(|run| run.charset.decode(&run.octets, &mut decoded));
             }
         }
     }
-    run.inspect(|run| push(&mut decoded, run));
+    run.inspect(|run| run.charset.decode(&run.octets, &mut decoded));
     decoded.push_str(&String::from_utf8_lossy(rest));
     decoded
-}
-
-fn push(text: &mut String, word: &Word) {
-    match word.charset {
-        Charset::Utf8 => text.push_str(&String::from_utf8_lossy(&word.octets)),
-        Charset::Windows1252 => text.extend(word.octets.iter().map(|octet| match octet {
-            0x80..=0x9f => WINDOWS_1252[usize::from(octet - 0x80)],
-            _ => char::from(*octet),
-        })),
-    }
 }
 
 /// `=?charset?encoding?text?=` at the front; `None` where it is no such thing, or in a charset not known.
@@ -86,56 +49,19 @@ fn word(field: &[u8]) -> Option<Word> {
     let (text, behind) = up_to_question_mark(behind)?;
     let behind = behind.strip_prefix(b"=")?;
     let octets = match encoding {
-        b"q" | b"Q" => unquoted(text),
-        b"b" | b"B" => BASE64.decode(text).ok()?,
+        b"q" | b"Q" => unquoted(text, Quoted::Word),
+        b"b" | b"B" => from_base64(text)?,
         _ => return None,
     };
-    Some(Word { charset: known(charset)?, octets, length: field.len() - behind.len() })
+    // RFC 2231 section 5 lets a language follow. A word in a charset that is not known is left as it was sent, as
+    // RFC 2047 section 6.2 allows.
+    let charset = Charset::named(charset.split(|octet| *octet == b'*').next()?)?;
+    Some(Word { charset, octets, length: field.len() - behind.len() })
 }
 
 fn up_to_question_mark(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = memchr(b'?', octets)?;
     Some((&octets[..at], &octets[at + 1..]))
-}
-
-fn known(name: &[u8]) -> Option<Charset> {
-    // RFC 2231 section 5 lets a language follow.
-    let name = name.split(|octet| *octet == b'*').next()?;
-    let is = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
-    if is(&["utf-8", "utf8", "us-ascii", "ascii"]) {
-        Some(Charset::Utf8)
-    } else if is(&["iso-8859-1", "latin1", "windows-1252", "cp1252"]) {
-        Some(Charset::Windows1252)
-    } else {
-        None
-    }
-}
-
-/// The Q encoding (section 4.2).
-fn unquoted(text: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        octets.push(match first {
-            b'_' => b' ',
-            b'=' => match hexadecimal(behind) {
-                Some(octet) => {
-                    rest = &behind[2..];
-                    octet
-                }
-                None => b'=',
-            },
-            other => *other,
-        });
-    }
-    octets
-}
-
-fn hexadecimal(digits: &[u8]) -> Option<u8> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let [high, low] = digits.first_chunk()?;
-    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
 #[cfg(test)]

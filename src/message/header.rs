@@ -21,6 +21,13 @@ fn value<'a>(line: &'a [u8], name: &str) -> Option<&'a [u8]> {
     own.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()).then(|| &value[1..])
 }
 
+/// What is behind the header section.
+pub(super) fn body(message: &[u8]) -> &[u8] {
+    let mut lines = Lines(message);
+    while lines.next().is_some() {}
+    lines.0
+}
+
 /// The lines of the header section without their ends. A bare LF ends a line too.
 struct Lines<'a>(&'a [u8]);
 

@@ -347,7 +347,7 @@ mod tests {
         let mut policy = Policy::default();
         policy.keep = Keep::Nothing;
         rules.into_iter().for_each(|rule| policy.add_rule(rule));
-        let records = Records { shard: 0, store: None, capture: None };
+        let records = Records { shard: 0, store: None, capture: None, show: None };
         let context = Context::new(
             &config,
             Arc::new(policy),

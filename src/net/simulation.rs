@@ -309,7 +309,7 @@ fn context(
 ) -> Context {
     let config = Config::default().session_timeout(session_timeout).data_timeout(data_timeout);
     let config = drip.into_iter().fold(config, Config::drip);
-    let records = Records { shard: 0, store: Some(Arc::clone(store)), capture: None };
+    let records = Records { shard: 0, store: Some(Arc::clone(store)), capture: None, show: None };
     let state = policy.needs_state().then(Arc::default);
     Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), state, None)
 }

@@ -4,28 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{Arrival, RunningKey, Store};
-use crate::message::Message;
-use crate::smtp::{AddressRules, Record, Unsent};
+use crate::message::{Message, sample};
+use crate::smtp::{Record, Unsent};
 
 /// Longer than any wait that is to succeed, on however busy a machine.
 const LONG: Duration = Duration::from_secs(60);
 
 fn message(session_id: u64, text: &str) -> Message {
-    let record =
-        Record { msg_request: Some(Arc::new(text.as_bytes().to_vec())), msg: true, ..Record::default() };
-    let nowhere = ([127, 0, 0, 1], 0).into();
-    Message {
-        record,
-        session_id,
-        peer_addr: nowhere,
-        local_addr: nowhere,
-        connected_at: SystemTime::UNIX_EPOCH,
-        accepted_at: None,
-        addresses: AddressRules::default(),
-    }
+    Message { session_id, ..sample::mail("ann@example.com", &[], text) }
 }
 
 fn store(shards: usize) -> Store {

@@ -14,4 +14,5 @@ mod outputs;
 mod readiness;
 mod replies;
 mod reports;
+mod show;
 mod stuck;

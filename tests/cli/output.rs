@@ -34,7 +34,7 @@ fn help_is_on_standard_output_and_names_every_flag() {
         "host port log session-timeout shutdown-timeout data-timeout fail-fast multiple-rcptto \
         multiple-message-receiving blacklisted-helo-domains blacklisted-mailfrom-emails \
         blacklisted-rcptto-emails not-registered-emails msg-size-limit version help ready ready-file capture \
-        capture-content records shards backlog max-message-memory addresses \
+        show capture-content capture-format records shards backlog max-message-memory addresses \
         report report-json report-html progress hlog exit-after expect"
             .split_whitespace()
             .map(str::to_owned)

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Client, MESSAGE};
 use crate::support::process::Process;
 use crate::support::program::{run, start};
+use crate::support::terminal::on_terminal;
 
 /// Sends so many messages, each over a connection of its own.
 fn send(program: &Process, count: u64) {
@@ -29,16 +30,6 @@ fn send(program: &Process, count: u64) {
 fn decode(text: &str) -> Histogram<u64> {
     let bytes = BASE64.decode(text).expect("base64");
     Deserializer::new().deserialize(&mut bytes.as_slice()).expect("HdrHistogram's form")
-}
-
-/// What a command shows on a terminal; nothing, and a line that says so, where the machine has none for it.
-fn on_terminal(command: &str) -> Option<String> {
-    let shown = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
-    if !shown("true").is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine has no script(1) that runs a command on a terminal");
-        return None;
-    }
-    Some(String::from_utf8(shown(command).expect("script runs").stdout).expect("UTF-8"))
 }
 
 /// The figure of this name in a report for people.

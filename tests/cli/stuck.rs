@@ -161,6 +161,34 @@ fn an_unread_standard_error_held_up_the_end_and_the_reports() {
     drop(reader);
 }
 
+/// People may leave a terminal stopped: mails go on, and what was not shown is counted.
+#[test]
+fn an_unread_display_holds_up_no_session() {
+    let (mut reader, writer) = full_pipe();
+    let program = Program::start(&["--show"], writer, Stdio::inherit());
+    let mut client = Client::greeted(program.address());
+    // First more than the output's queue takes of what is shown, then more than the display's takes of messages.
+    let escapes = format!("Subject: hi\r\n\r\n{}", format!("{}\r\n", "\x1b".repeat(150)).repeat(12));
+    let large = format!("Subject: hi\r\n\r\n{}\r\n", "x".repeat(1 << 20));
+    let mails = std::iter::repeat_n(&escapes, 1_000).chain(std::iter::repeat_n(&large, 50));
+    let count = mails.map(|text| client.deliver(text)).count();
+    client.quit();
+    let reading = thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    assert_eq!(program.stopped().code(), Some(0));
+    let text = reading.join().expect("a thread").expect("UTF-8");
+    let shown = text.matches("Subject: hi").count();
+    let lost = text
+        .lines()
+        .filter_map(|line| line.strip_suffix(" mails are not shown: this output did not keep up"));
+    let lost: usize =
+        lost.map(|count| count.trim_start_matches('.').parse::<usize>().expect("a count")).sum();
+    assert!(shown > 0 && lost > 0, "{shown} shown, {lost} lost");
+    assert_eq!(shown + lost, count);
+}
+
 #[test]
 fn a_second_signal_ends_it_whatever_is_stuck() {
     let (reader, full) = full_pipe();

@@ -16,7 +16,7 @@ use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
 /// Runs a program; `None`, and a line that says so, where the machine does not have it.
-fn run(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
+pub(super) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let spawned = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -139,7 +139,7 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm") as client:
 "#;
     let server = start(Config::default());
     let port = server.port().to_string();
-    if run("python3", &["-c", SCRIPT, "127.0.0.1", &port], "").is_none() {
+    if run_or_skip("python3", &["-c", SCRIPT, "127.0.0.1", &port], "").is_none() {
         return;
     }
     let messages = server.messages();
@@ -175,7 +175,7 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm") as client:
         assert_eq!(message.forward_paths(), ["用户@example.com"]);
     }
     let server = start(Config::default().reply(ReplyKind::HeloReceived, offer));
-    if run("python3", &["-c", SCRIPT, "127.0.0.1", &server.port().to_string()], "").is_some() {
+    if run_or_skip("python3", &["-c", SCRIPT, "127.0.0.1", &server.port().to_string()], "").is_some() {
         let messages = server.wait_for_messages(2, PATIENCE).unwrap();
         assert_eq!(messages[0].reverse_path().unwrap(), "jürgen@example.com");
         assert!(messages[0].mailfrom_request().to_lowercase().contains(" smtputf8"), "{messages:?}");
@@ -195,7 +195,7 @@ for session in range(6):
 "#;
     let server = start(Config::default());
     let port = server.port().to_string();
-    if run("python3", &["-c", SCRIPT, "127.0.0.1", &port], "").is_some() {
+    if run_or_skip("python3", &["-c", SCRIPT, "127.0.0.1", &port], "").is_some() {
         assert_eq!(server.stats().messages.accepted, 120);
         assert_nothing_found(&server, 6);
     }
@@ -205,7 +205,7 @@ for session in range(6):
 fn curl_uploads_a_message() {
     let server = start(Config::default());
     let url = format!("smtp://{}", server.local_addr());
-    let ran = run(
+    let ran = run_or_skip(
         "curl",
         &[
             "--silent",
@@ -238,7 +238,7 @@ fn curl_uploads_a_message() {
 fn swaks_sends_a_message() {
     let server = start(Config::default());
     let address = server.local_addr().to_string();
-    let ran = run(
+    let ran = run_or_skip(
         "swaks",
         &[
             "--server",
@@ -287,7 +287,7 @@ const mail = (to, text) => pool.sendMail({ from: "ann@example.com", to, subject:
     }
     let server = start(Config::default().not_registered_emails(["gone@example.com"]));
     let port = server.port().to_string();
-    let output = run("node", &["-e", SCRIPT, "127.0.0.1", &port], "").expect("it ran before");
+    let output = run_or_skip("node", &["-e", SCRIPT, "127.0.0.1", &port], "").expect("it ran before");
     let told = String::from_utf8(output.stdout).expect("text");
     assert_eq!(told.trim(), r#"[["bob@example.com"],["gone@example.com"],550,"250 Received"]"#);
     let messages = server.messages();
@@ -316,7 +316,7 @@ end
 "#;
     let server = start(Config::default().not_registered_emails(["gone@example.com"]));
     let port = server.port().to_string();
-    if run("ruby", &["-e", SCRIPT, "127.0.0.1", &port], "").is_none() {
+    if run_or_skip("ruby", &["-e", SCRIPT, "127.0.0.1", &port], "").is_none() {
         return;
     }
     let messages = server.messages();
@@ -332,7 +332,7 @@ fn postfix_smtp_source_delivers_all_it_sends() {
     let address = server.local_addr().to_string();
     let arguments = ["-d", "-s", "4", "-m", "200", "-l", "5000"];
     let envelope = ["-f", "ann@example.com", "-t", "bob@example.com", &address];
-    if run("smtp-source", &[&arguments[..], &envelope].concat(), "").is_none() {
+    if run_or_skip("smtp-source", &[&arguments[..], &envelope].concat(), "").is_none() {
         return;
     }
     assert_nothing_found(&server, 4);

@@ -7,5 +7,6 @@
 mod support;
 
 mod clients;
+mod mailboxes;
 mod transcripts;
 mod witness;

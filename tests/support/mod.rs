@@ -12,6 +12,7 @@ pub(crate) mod waiting; // the client's clock, its patience, waiting without an 
 pub(crate) mod browser; // looks at a page with an installed browser
 pub(crate) mod process; // a process: waited for, asked to end, looked at from outside
 pub(crate) mod program; // the built `smtpmock`: run to its end, or started until it listens
+pub(crate) mod terminal; // what a program shows on a terminal
 
 // The recorded dialogues of `tests/transcripts/`.
 pub(crate) mod dialogue; // performs one over real sockets

@@ -1,0 +1,39 @@
+//! Records as tests of other parts need them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Message;
+use crate::smtp::{AddressRules, Exchange, Record, Reply};
+
+/// An accepted mail of session 1.
+pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
+    let accepted = |line: String| {
+        let mut exchange = Exchange::default();
+        exchange.request = line.into_bytes().into();
+        exchange.response = Some(Reply::new("250 Ok"));
+        exchange
+    };
+    let record = Record {
+        helo_exchange: accepted("EHLO client.example".to_owned()),
+        helo: true,
+        mailfrom_exchange: accepted(format!("MAIL FROM:<{from}>")),
+        mailfrom: true,
+        rcptto_exchanges: to.iter().map(|to| Arc::new(accepted(format!("RCPT TO:<{to}>")))).collect(),
+        rcptto: true,
+        msg_request: Some(Arc::new(text.as_bytes().to_vec())),
+        msg_size: text.len(),
+        msg: true,
+        ..Record::default()
+    };
+    let nowhere = ([127, 0, 0, 1], 1).into();
+    Message {
+        record,
+        session_id: 1,
+        peer_addr: nowhere,
+        local_addr: nowhere,
+        connected_at: SystemTime::UNIX_EPOCH,
+        accepted_at: None,
+        addresses: AddressRules::Any,
+    }
+}
