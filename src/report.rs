@@ -18,6 +18,7 @@ pub mod encoding;
 pub mod hlog;
 mod html;
 mod json;
+pub mod lines;
 mod merge;
 pub mod page;
 pub mod plot;

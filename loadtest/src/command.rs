@@ -210,7 +210,8 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
             let worse = report.baseline.iter().filter(|one| one.verdict == Comparison::Regressed);
             let all: Vec<String> = worse
                 .map(|one| {
-                    format!("{} worse by {:.1}%", one.metric, one.worse_by_percent.unwrap_or_default())
+                    let by = [one.worse_by_percent, one.worse_by_at_least_percent].map(Option::unwrap_or_default);
+                    format!("{} worse by {:.1}%, at least by {:.1}%", one.metric, by[0], by[1])
                 })
                 .collect();
             format!("regression: {}", all.join("; "))

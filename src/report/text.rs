@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::lines::paragraph;
 use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
 use crate::capture::timestamp;
@@ -9,8 +10,6 @@ use crate::escape::escape;
 use crate::stats::{Finding, Stats};
 use crate::units::{duration, octets};
 
-/// Lines of running text are broken here, in characters.
-const WIDTH: usize = 96;
 /// What is longer is not padded to, in characters: one long name would push all else off the screen.
 const WIDEST_CELL: usize = 40;
 
@@ -107,26 +106,6 @@ fn findings(findings: &[Finding], out: &mut String) {
 pub(super) fn source(finding: &Finding) -> String {
     let Finding { name, text, reference } = finding;
     if text.contains(reference) { (*name).to_owned() } else { format!("{name}, {reference}") }
-}
-
-/// Text in lines of at most [`WIDTH`], the first with a mark.
-fn paragraph(mark: &str, text: &str, out: &mut String) {
-    let mut used = mark.chars().count();
-    out.push_str(mark);
-    for (index, word) in text.split_whitespace().enumerate() {
-        let length = word.chars().count();
-        if index > 0 && used + 1 + length > WIDTH {
-            line!(out);
-            out.extend(std::iter::repeat_n(' ', mark.chars().count()));
-            used = mark.chars().count();
-        } else if index > 0 {
-            out.push(' ');
-            used += 1;
-        }
-        out.push_str(word);
-        used += length;
-    }
-    line!(out);
 }
 
 fn table(table: &Table, out: &mut String) {

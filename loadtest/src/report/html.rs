@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use smtpmock::report::page::{Tile, banner, document, escape, tiles};
 use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
 
-use crate::baseline::Comparison;
+use crate::baseline::{Comparison, show_percent};
 use crate::phase::Phase;
 use crate::report::{IntervalRow, Report, show_ns};
 
@@ -240,7 +240,7 @@ fn verdicts(report: &Report, out: &mut String) {
             Comparison::Regressed => ("bad", "regressed"),
             Comparison::NotCompared => ("", "not compared"),
         };
-        let by = one.worse_by_percent.map_or_else(String::new, |percent| format!(" ({percent:+.1}%)"));
+        let by = one.worse_by_percent.map_or_else(String::new, |by| format!(" ({})", show_percent(by)));
         put!(
             out,
             "<tr><td>{}</td><td>{}{by}</td><td class=\"{class}\">{word}</td></tr>",

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use smtpmock::escape::escape;
+use smtpmock::report::lines::paragraph;
 
 use crate::accounting::Accounting;
-use crate::baseline::Comparison;
+use crate::baseline::{Comparison, Move, show_percent};
 use crate::report::{Report, Split, show_ns};
 use crate::verify::{Named, Verification};
 
@@ -292,22 +293,44 @@ fn gates(report: &Report, out: &mut String) {
 }
 
 fn baseline(report: &Report, out: &mut String) {
-    if !report.baseline.is_empty() {
-        line!(out, "");
+    if report.baseline.is_empty() {
+        return;
     }
+    line!(
+        out,
+        "\n{:<20} {:>11} {:>11} {:>9} {:>9}",
+        "compared with baseline",
+        "was",
+        "is",
+        "worse by",
+        "at least"
+    );
     for one in &report.baseline {
-        let word = match one.verdict {
-            Comparison::Fine => "fine",
-            Comparison::Regressed => "REGRESSED",
-            Comparison::NotCompared => "not compared",
-        };
-        let by = one.worse_by_percent.map_or_else(String::new, |worse| {
-            if worse > 0.0 {
-                format!("worse by {worse:.1}%: ")
-            } else {
-                format!("better by {:.1}%: ", -worse)
-            }
-        });
-        line!(out, "baseline {word:<12}  {:<20} {by}{}", one.metric, one.detail);
+        moved(one, out);
+    }
+    let note = "at least: within bounds of both figures that hold with 99.9 % confidence and follow from their samples";
+    paragraph("  ", note, out);
+}
+
+fn moved(one: &Move, out: &mut String) {
+    let Move { metric, verdict, detail, .. } = one;
+    let (Some(was), Some(is), Some(worse)) = (one.before, one.now, one.worse_by_percent) else {
+        paragraph(&format!("  {metric:<20} "), &format!("not compared: {detail}"), out);
+        return;
+    };
+    let at_least = one.worse_by_at_least_percent.map(show_percent).unwrap_or_default();
+    let word = match verdict {
+        Comparison::Regressed => "REGRESSED",
+        Comparison::Fine | Comparison::NotCompared => "fine",
+    };
+    line!(
+        out,
+        "  {metric:<20} {:>11} {:>11} {:>9} {at_least:>9}  {word}",
+        one.show(was),
+        one.show(is),
+        show_percent(worse)
+    );
+    if *verdict == Comparison::Regressed {
+        paragraph("      ", detail, out);
     }
 }

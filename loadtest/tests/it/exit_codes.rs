@@ -92,6 +92,11 @@ fn eleven_when_it_got_slower_than_the_baseline_allows() {
     assert_eq!(of("rate")["verdict"], "regressed");
     assert_eq!(of("p99.9(message)")["verdict"], "not-compared", "100 messages say nothing of it");
     assert!(outcome.stderr.contains("p50(dot) worse by"), "{}", outcome.stderr);
+    assert!(of("p50(dot)")["worse_by_at_least_percent"].as_f64().is_some_and(|percent| percent > 50.0));
+    // The same run is neither better nor worse, and by no minus zero.
+    let itself = plain(&["merge", &base, "--baseline", &base, "--max-regression", "0%"]);
+    assert_eq!(itself.code, 0, "{}{}", itself.stdout, itself.stderr);
+    assert!(itself.stdout.contains("p50(dot)") && !itself.stdout.contains("-0.0%"), "{}", itself.stdout);
     // Nothing is worse by a million percent.
     Load::on(&slow).with("-c 1 --count 100 --max-regression 1000000% --baseline").arg(&base).run().expect(0);
 }
