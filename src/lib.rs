@@ -7,10 +7,12 @@
 //! use std::time::Duration;
 //! use smtpmock::{Config, Server};
 //! # fn sign_up(smtp: std::net::SocketAddr, address: &str) -> std::io::Result<()> {
-//! #     use std::io::Write as _;
+//! #     use std::io::{Read as _, Write as _};
 //! #     let mail = format!("HELO app.example\r\nMAIL FROM:<app@example.com>\r\nRCPT TO:<{address}>\r\nDATA\r\n\
-//! #         Subject: =?utf-8?Q?Sch=C3=B6n,_dass_du_da_bist?=\r\n\r\nWelcome!\r\n.\r\n");
-//! #     std::net::TcpStream::connect(smtp)?.write_all(mail.as_bytes())
+//! #         Subject: =?utf-8?Q?Sch=C3=B6n,_dass_du_da_bist?=\r\n\r\nWelcome!\r\n.\r\nQUIT\r\n");
+//! #     let mut client = std::net::TcpStream::connect(smtp)?;
+//! #     client.write_all(mail.as_bytes())?;
+//! #     client.read_to_string(&mut String::new()).map(drop)
 //! # }
 //!
 //! let server = Server::start(Config::default())?; // a free port of 127.0.0.1
@@ -53,9 +55,11 @@
 //! use std::time::Duration;
 //! use smtpmock::{Config, Server};
 //! # async fn sign_up(smtp: std::net::SocketAddr) -> std::io::Result<()> {
-//! #     use tokio::io::AsyncWriteExt as _;
-//! #     let mail = b"HELO a.example\r\nMAIL FROM:<app@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n.\r\n";
-//! #     tokio::net::TcpStream::connect(smtp).await?.write_all(mail).await
+//! #     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//! #     let mail = b"HELO a.example\r\nMAIL FROM:<app@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n.\r\nQUIT\r\n";
+//! #     let mut client = tokio::net::TcpStream::connect(smtp).await?;
+//! #     client.write_all(mail).await?;
+//! #     client.read_to_end(&mut Vec::new()).await.map(drop)
 //! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
