@@ -85,13 +85,10 @@ impl Store {
     pub(crate) fn accept(&self, shard: usize, key: Option<RunningKey>, message: Message) -> RunningKey {
         let mut shard = lock(&self.shards[shard]);
         let number = self.next_number();
-        self.count(&message);
-        let running = Running { number, message: Some(message) };
-        let (key, replaced) = match key {
-            Some(key) => (key, std::mem::replace(&mut shard.running[key.0], running).message),
-            None => (RunningKey(shard.running.insert(running)), None),
-        };
-        self.uncount(replaced.as_ref());
+        let key = key.unwrap_or_else(|| RunningKey(shard.running.insert(Running { number, message: None })));
+        let shown = &mut shard.running[key.0];
+        self.recount(shown.message.as_ref(), &message);
+        *shown = Running { number, message: Some(message) };
         self.evict(&mut shard);
         drop(shard);
         self.waits.wake(&self.visible);
@@ -102,10 +99,9 @@ impl Store {
     pub(crate) fn update(&self, shard: usize, key: RunningKey, message: Message) {
         let mut shard = lock(&self.shards[shard]);
         let shown = &mut shard.running[key.0].message;
-        if let Some(old) = shown.take() {
-            self.count(&message);
+        if let Some(old) = shown {
+            self.recount(Some(old), &message);
             *shown = Some(message);
-            self.uncount(Some(&old));
         }
     }
 
@@ -119,15 +115,12 @@ impl Store {
         is_news: bool,
     ) -> Option<u64> {
         let mut shard = lock(&self.shards[shard]);
-        let was_purged = key.is_some_and(|key| {
-            let running = shard.running.remove(key.0);
-            self.uncount(running.message.as_ref());
-            running.message.is_none()
-        });
+        let running = key.map(|key| shard.running.remove(key.0));
+        let was_purged = running.as_ref().is_some_and(|running| running.message.is_none());
         if was_purged && !is_news {
             return None;
         }
-        self.count(&message);
+        self.recount(running.and_then(|running| running.message).as_ref(), &message);
         let number = self.next_number();
         shard.finished.push_back(Numbered { number, message });
         self.evict(&mut shard);
@@ -288,6 +281,17 @@ impl Store {
     fn count(&self, message: &Message) {
         self.memory.fetch_add(message.memory(), Ordering::Relaxed);
         self.visible.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One takes the place of another. A wait must see neither both nor none.
+    fn recount(&self, replaced: Option<&Message>, message: &Message) {
+        match replaced {
+            None => self.count(message),
+            Some(replaced) => {
+                self.memory.fetch_add(message.memory(), Ordering::Relaxed);
+                self.memory.fetch_sub(replaced.memory(), Ordering::Relaxed);
+            }
+        }
     }
 
     fn uncount(&self, message: Option<&Message>) {

@@ -238,6 +238,35 @@ fn run_sessions(store: &Store, shard: usize, sessions: u64) {
     }
 }
 
+/// Waits look at the count without a lock.
+#[test]
+fn a_record_that_changes_or_ends_counts_once_all_the_time() {
+    const ROUNDS: usize = 10_000;
+    let store = store(1);
+    // Odd while there is a record.
+    let changes = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                let key = store.accept(0, None, message(1, "one"));
+                changes.fetch_add(1, Ordering::SeqCst);
+                store.update(0, key, message(1, "two"));
+                let key = store.accept(0, Some(key), message(1, "three"));
+                store.finish(0, Some(key), message(1, "three"), true);
+                changes.fetch_add(1, Ordering::SeqCst);
+                store.purge();
+            }
+        });
+        while changes.load(Ordering::SeqCst) < 2 * ROUNDS {
+            let before = changes.load(Ordering::SeqCst);
+            let counted = store.visible.load(Ordering::SeqCst);
+            if before % 2 == 1 && changes.load(Ordering::SeqCst) == before {
+                assert_eq!(counted, 1);
+            }
+        }
+    });
+}
+
 /// Wakes this thread, and counts how often.
 struct ThisThread(thread::Thread, AtomicUsize);
 
