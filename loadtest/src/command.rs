@@ -24,7 +24,7 @@ use crate::live::Live;
 use crate::merge;
 use crate::outputs::Outputs;
 use crate::plan::Plan;
-use crate::report::{Report, build, json};
+use crate::report::{Report, build, json, steps};
 use crate::verify;
 
 /// Descriptors beside the connections: standard streams, polls, wakers, timers, files.
@@ -125,6 +125,8 @@ fn conclude(
     patience: Duration,
 ) -> Exit {
     report.gates = args.fail_if.iter().map(|gate| gate.judge(&report)).collect();
+    steps::judge(&mut report.steps, &args.fail_if, report.settings.shape.connections);
+    report.knee = steps::knee(&report.steps).map(steps::StepRow::rate);
     let refusal = before.and_then(|before| compare(&mut report, before, args.max_regression));
     let lost = outputs.write(&report, patience);
     let judged = judge(&report, refusal.is_some());

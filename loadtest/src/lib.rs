@@ -5,7 +5,7 @@
 //! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`). Each
 //! output has a thread that writes to it (`outputs`), and signals are heard on one of their own
 //! (`interrupt`): the main thread waits for no reader without a bound.
-//! `client`, `reply`, `schedule`, `punctuality`, `outlook`, `payload`, `template`, `gate`, `baseline` and
+//! `client`, `reply`, `schedule`, `steps`, `punctuality`, `outlook`, `payload`, `template`, `gate`, `baseline` and
 //! `accounting` are pure: no sockets, no clocks.
 
 mod accounting;
@@ -38,6 +38,7 @@ pub mod reply;
 mod report;
 mod schedule;
 mod slot;
+mod steps;
 mod tally;
 mod target;
 mod template;

@@ -44,7 +44,7 @@ impl Live {
             Unit::Seconds => INTERVAL.as_secs(),
         };
         let Some(progress) = &self.progress else { return };
-        let time = format!("{:>5} s  ", interval.index + 1);
+        let time = ends_at(interval);
         let bar = if progress.is_rewritten() { bar(self.seen, self.length) } else { String::new() };
         progress.show(&format!("{time}{bar}{}", describe(interval)));
     }
@@ -65,6 +65,15 @@ fn bar(seen: u64, length: u64) -> String {
     format!("[{}{}] {:>3}%  ", "=".repeat(done), " ".repeat(width - done), share(100))
 }
 
+/// When an interval ended, since the start of the run.
+fn ends_at(interval: &Interval) -> String {
+    if interval.length < INTERVAL {
+        let began = interval.index * INTERVAL.as_secs();
+        return format!("{:>7.1} s  ", began as f64 + interval.length.as_secs_f64());
+    }
+    format!("{:>5} s    ", (interval.index + 1) * INTERVAL.as_secs())
+}
+
 fn describe(interval: &Interval) -> String {
     let at = |quantile| {
         if interval.latency.is_empty() {
@@ -73,11 +82,13 @@ fn describe(interval: &Interval) -> String {
             show_ns(interval.latency.value_at_quantile(quantile))
         }
     };
-    // The last interval may be short; what it saw is then made a rate, too.
-    let length = interval.length.as_secs_f64().max(0.001);
+    // The last interval is a part of one: what it saw is no rate.
+    let accepted = match interval.length < INTERVAL {
+        true => format!("{} accepted", interval.accepted),
+        false => format!("{:.0}/s", interval.accepted as f64 / interval.length.as_secs_f64()),
+    };
     format!(
-        "{:.0}/s  {} in flight  {} errors  p50 {}  p99 {}{}",
-        interval.accepted as f64 / length,
+        "{accepted}  {} in flight  {} errors  p50 {}  p99 {}{}",
         interval.in_flight,
         interval.errors,
         at(0.5),
@@ -88,7 +99,23 @@ fn describe(interval: &Interval) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn the_last_interval_is_not_made_a_rate() {
+        let of = |index, length| Interval { accepted: 8, length, ..Interval::new(index) };
+        let (whole, part) = (of(3, INTERVAL), of(4, Duration::from_millis(1)));
+        assert_eq!(
+            format!("{}{}", ends_at(&whole), describe(&whole)),
+            "    4 s    8/s  0 in flight  0 errors  p50 -  p99 -"
+        );
+        assert_eq!(
+            format!("{}{}", ends_at(&part), describe(&part)),
+            "    4.0 s  8 accepted  0 in flight  0 errors  p50 -  p99 -"
+        );
+    }
 
     #[test]
     fn a_bar_is_as_long_whatever_is_done() {

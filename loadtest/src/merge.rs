@@ -3,7 +3,11 @@
 use crate::accounting::add as add_count;
 use crate::report::counts;
 use crate::report::series::Series;
-use crate::report::{AddressCounts, Generator, Latency, Report, Split};
+use crate::report::steps;
+use crate::report::{AddressCounts, Generator, Latency, Report};
+
+/// Runs that began within this time of each other went through the same steps together.
+const PARALLEL_S: f64 = 1.0;
 
 /// Merges reports; the first gives the target and the load's kind.
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
@@ -48,6 +52,9 @@ fn add(whole: &mut Report, mut other: Report) {
     whole.spans = mine.chain(other.spans.iter().cloned().map(|span| span.later_by(their_shift))).collect();
     let (mine, theirs) = (std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals));
     whole.intervals = Series::of(mine).merged(my_shift, Series::of(theirs), their_shift).into_rows();
+    let are_parallel = shift_s.abs() < PARALLEL_S;
+    whole.steps = steps::merge(std::mem::take(&mut whole.steps), &other.steps, are_parallel);
+    whole.knee = None;
     whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
     whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
     whole.interrupted |= other.interrupted;
@@ -121,15 +128,9 @@ fn merge_latency(mine: &mut Latency, theirs: &Latency) {
         (&mut mine.message, &theirs.message),
     ];
     for (into, from) in pairs {
-        merge_split(into, from);
+        into.merge(from);
     }
     if let (Some(into), Some(from)) = (&mut mine.uncorrected, &theirs.uncorrected) {
-        merge_split(into, from);
+        into.merge(from);
     }
-}
-
-fn merge_split(into: &mut Split, from: &Split) {
-    into.ok.merge(&from.ok);
-    into.failed.merge(&from.failed);
-    add_count(&mut into.censored, from.censored);
 }

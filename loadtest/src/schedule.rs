@@ -56,6 +56,58 @@ impl Profile {
     }
 }
 
+/// Parts that a rate which changes evenly is reported in.
+const RAMP_PARTS: u32 = 10;
+
+/// The most steps reported apart; of more, neighbours are taken together.
+const STEPS_REPORTED: usize = 100;
+
+/// A part of a profile that is reported apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Step {
+    /// Since the start of the run.
+    pub(crate) from: Duration,
+    pub(crate) until: Duration,
+    /// Messages per second at its beginning and end.
+    pub(crate) rate_from: f64,
+    pub(crate) rate_to: f64,
+}
+
+impl Profile {
+    /// The steps until `end`, without a gap; none if the rate is always the same.
+    pub(crate) fn steps(&self, end: Duration) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut begins = Duration::ZERO;
+        for segment in &self.segments {
+            let parts = if segment.from == segment.to { 1 } else { RAMP_PARTS };
+            let rate =
+                |part: u32| segment.from + (segment.to - segment.from) * f64::from(part) / f64::from(parts);
+            steps.extend((0..parts).map(|part| Step {
+                from: begins + segment.over * part / parts,
+                until: begins + segment.over * (part + 1) / parts,
+                rate_from: rate(part),
+                rate_to: rate(part + 1),
+            }));
+            begins += segment.over;
+        }
+        if !steps.is_empty() {
+            steps.push(Step { from: begins, until: end, rate_from: self.then, rate_to: self.then });
+        }
+        steps.retain(|step| step.from < end);
+        if let Some(last) = steps.last_mut() {
+            last.until = last.until.min(end);
+        }
+        let together = steps.len().div_ceil(STEPS_REPORTED).max(1);
+        steps
+            .chunks(together)
+            .filter_map(|chunk| {
+                let (first, last) = (chunk.first()?, chunk.last()?);
+                Some(Step { until: last.until, rate_to: last.rate_to, ..*first })
+            })
+            .collect()
+    }
+}
+
 /// How arrivals lie around the rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrivals {
@@ -211,6 +263,35 @@ mod tests {
         assert_eq!(with(1), with(1));
         assert_ne!(with(1), with(2));
         assert_eq!(with(1).len(), 500);
+    }
+
+    fn edges(steps: &[Step]) -> Vec<(f64, f64, f64, f64)> {
+        let edge =
+            |step: &Step| (step.from.as_secs_f64(), step.until.as_secs_f64(), step.rate_from, step.rate_to);
+        steps.iter().map(edge).collect()
+    }
+
+    #[test]
+    fn steps_are_as_they_were_given_and_a_ramp_has_ten() {
+        let hold = |rate, over| Segment { from: rate, to: rate, over: seconds(over) };
+        let stairs = Profile { segments: vec![hold(100.0, 2), hold(500.0, 3)], then: 500.0 };
+        assert_eq!(edges(&stairs.steps(seconds(5))), [(0.0, 2.0, 100.0, 100.0), (2.0, 5.0, 500.0, 500.0)]);
+        assert_eq!(edges(&stairs.steps(seconds(7)))[2], (5.0, 7.0, 500.0, 500.0));
+        assert_eq!(edges(&stairs.steps(seconds(1))), [(0.0, 1.0, 100.0, 100.0)]);
+        let ramp = ramp(100.0, 1100.0, 20).steps(seconds(20));
+        assert_eq!((ramp.len(), edges(&ramp)[3]), (10, (6.0, 8.0, 400.0, 500.0)));
+        assert!(Profile::constant(5.0).steps(seconds(5)).is_empty());
+    }
+
+    #[test]
+    fn of_very_many_steps_neighbours_are_taken_together() {
+        let hold = |rate: u32| Segment { from: f64::from(rate), to: f64::from(rate), over: seconds(1) };
+        let profile = Profile { segments: (1..=250).map(hold).collect(), then: 250.0 };
+        let steps = profile.steps(seconds(250));
+        assert_eq!(steps.len(), 84);
+        assert_eq!(edges(&steps)[1], (3.0, 6.0, 4.0, 6.0));
+        assert_eq!(steps.last().map(|step| step.until), Some(seconds(250)));
+        assert!(steps.windows(2).all(|pair| pair[0].until == pair[1].from));
     }
 
     #[test]

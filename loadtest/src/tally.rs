@@ -13,6 +13,7 @@ use crate::metrics::{End, Metrics, histogram, record};
 use crate::outlook::Outlook;
 use crate::phase::Phase;
 use crate::punctuality::Punctuality;
+use crate::steps::{Counts, Steps};
 
 /// A message on its way.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,7 @@ pub(crate) struct Tally {
     pub(crate) addresses: Vec<Address>,
     pub(crate) punctuality: Punctuality,
     pub(crate) outlook: Outlook,
+    pub(crate) steps: Steps,
     /// The last message that failed.
     pub(crate) last_failure: Option<(Moment, Outcome)>,
     /// When the last measured message ended, or was left in flight.
@@ -147,6 +149,7 @@ impl Tally {
             addresses: vec![Address::default(); plan.addresses.len()],
             punctuality: Punctuality::new(plan),
             outlook: Outlook::new(plan),
+            steps: Steps::new(plan),
             last_failure: None,
             last_end: Moment::ZERO,
             offered_until: Moment::ZERO,
@@ -165,6 +168,9 @@ impl Tally {
         self.interval.started += 1;
         let mut judged_late = false;
         if self.open_loop && measured {
+            if let Some(counts) = self.steps.at(arrival.intended) {
+                counts.account.started += 1;
+            }
             let (lag, late) = self.punctuality.judge_start(arrival.intended, now, able_since);
             record(&mut self.metrics.lag, lag);
             judged_late = late;
@@ -187,13 +193,16 @@ impl Tally {
             record(&mut self.interval.latency, now.since(flight.intended));
             if flight.measured {
                 self.offered_until = self.offered_until.max(now);
+                self.steps.achieve(now);
             }
         } else {
             self.outlook.on_failure(flight.started, end == End::CutOff);
             self.last_failure = Some((now, outcome));
             self.interval.errors += 1;
         }
-        self.measure(flight, end, now);
+        if let Some(counts) = self.measure(flight, end, now) {
+            counts.account.settle(outcome);
+        }
         let fate = match outcome {
             Outcome::Accepted => Fate::Accepted,
             Outcome::Refused { .. } => Fate::NotDelivered,
@@ -207,18 +216,27 @@ impl Tally {
     pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_sent: bool, now: Moment) {
         self.account(flight.measured).in_flight += 1;
         self.interval.errors += 1;
-        self.measure(flight, End::CutOff, now);
+        if let Some(counts) = self.measure(flight, End::CutOff, now) {
+            counts.account.in_flight += 1;
+        }
         self.note(flight.seq, fate_of(phase, has_sent));
     }
 
-    fn measure(&mut self, flight: Flight, end: End, now: Moment) {
-        if flight.measured {
-            self.last_end = now;
-            self.metrics.message.record(end, now.since(flight.intended));
-            if self.open_loop {
-                self.metrics.uncorrected.record(end, now.since(flight.started));
-            }
+    /// Measures a message that has ended, or is not awaited. Returns the step that it was due in.
+    fn measure(&mut self, flight: Flight, end: End, now: Moment) -> Option<&mut Counts> {
+        if !flight.measured {
+            return None;
         }
+        let latency = now.since(flight.intended);
+        self.last_end = now;
+        self.metrics.message.record(end, latency);
+        if !self.open_loop {
+            return None;
+        }
+        self.metrics.uncorrected.record(end, now.since(flight.started));
+        let counts = self.steps.at(flight.intended)?;
+        counts.message.record(end, latency);
+        Some(counts)
     }
 
     /// Load was offered until `end`; messages that are accepted later extend that.
@@ -232,7 +250,12 @@ impl Tally {
         self.account(measured).unsent += 1;
         self.interval.errors += 1;
         if measured {
-            self.metrics.message.record(End::CutOff, now.since(arrival.intended));
+            let wait = now.since(arrival.intended);
+            self.metrics.message.record(End::CutOff, wait);
+            if let Some(counts) = self.steps.at(arrival.intended) {
+                counts.account.unsent += 1;
+                counts.message.record(End::CutOff, wait);
+            }
             let lag = self.punctuality.judge_unsent(arrival.intended, now);
             record(&mut self.metrics.lag, lag);
         }
@@ -271,6 +294,7 @@ impl Tally {
             mine.last_failure = mine.last_failure.or(theirs.last_failure);
         }
         self.punctuality.merge(&other.punctuality);
+        self.steps.merge(&other.steps);
         let failures = self.last_failure.into_iter().chain(other.last_failure);
         self.last_failure = failures.max_by_key(|(at, _)| *at);
         self.last_end = self.last_end.max(other.last_end);

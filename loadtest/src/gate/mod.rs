@@ -20,26 +20,32 @@ use smtpmock::smtp::behaviour::GrammarError;
 use smtpmock::stats::Unit;
 use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
 
+use crate::accounting::Accounting;
 use crate::report::distribution::Distribution;
+use crate::report::steps::StepRow;
 use crate::report::{Report, show_ns};
 
 /// A parsed gate.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gate(Comparison);
 
-type Count = fn(&Report) -> u64;
+type Count = fn(&Accounting) -> u64;
 
-const COUNTS: [(&str, Count); 9] = [
-    ("errors", |report| report.accounting.measured.errors()),
-    ("accepted", |report| report.accounting.measured.accepted),
-    ("4xx", |report| report.accounting.measured.refused_class(4)),
-    ("5xx", |report| report.accounting.measured.refused_class(5)),
-    ("aborted", |report| report.accounting.measured.aborted_total()),
-    ("timeouts", |report| report.accounting.measured.timed_out_total()),
-    ("unsent", |report| report.accounting.measured.unsent),
-    ("in_flight", |report| report.accounting.measured.in_flight),
-    ("late", |report| report.generator.late),
+const COUNTS: [(&str, Count); 8] = [
+    ("errors", Accounting::errors),
+    (ACCEPTED, |account| account.accepted),
+    ("4xx", |account| account.refused_class(4)),
+    ("5xx", |account| account.refused_class(5)),
+    ("aborted", Accounting::aborted_total),
+    ("timeouts", Accounting::timed_out_total),
+    ("unsent", |account| account.unsent),
+    ("in_flight", |account| account.in_flight),
 ];
+
+const ACCEPTED: &str = "accepted";
+
+/// Of a whole run: messages that were late by the generator's own doing.
+const LATE: &str = "late";
 
 const LATENCIES: [&str; 10] =
     ["connect", "banner", "ehlo", "mail", "rcpt", "data", "dot", "message", "uncorrected", "lag"];
@@ -63,8 +69,12 @@ impl FromStr for Gate {
     }
 }
 
+fn counts() -> impl Iterator<Item = &'static str> {
+    COUNTS.iter().map(|(name, _)| *name).chain([LATE])
+}
+
 fn subjects() -> Vec<Subject> {
-    let counts = COUNTS.iter().map(|&(name, _)| Subject::new(name, Unit::Number, Form::Part));
+    let counts = counts().map(|name| Subject::new(name, Unit::Number, Form::Part));
     let rate = Subject::new(RATE, Unit::Number, Form::Rate);
     let latencies = LATENCIES.iter().flat_map(|name| {
         ["", ".ok", ".failed"]
@@ -74,7 +84,7 @@ fn subjects() -> Vec<Subject> {
 }
 
 fn a_subject() -> String {
-    let counts: Vec<_> = COUNTS.iter().map(|(name, _)| *name).collect();
+    let counts: Vec<_> = counts().collect();
     let (counts, latencies) = (counts.join(", "), LATENCIES.join(", "));
     format!(
         "{counts}, {RATE}, or p99(message), min(…), mean(…), max(…) or count(…) of one of {latencies}, perhaps \
@@ -99,17 +109,45 @@ impl Gate {
             let has_sample = report.accounting.measured.accepted > 0 && report.measured_s > 0.0;
             return has_sample.then(|| (report.rate, format!("{:.1}/s", report.rate)));
         }
-        if let Some((_, count)) = COUNTS.iter().find(|(known, _)| *known == name) {
-            return share(count(report), report.accounting.measured.owed(), view);
+        let account = &report.accounting.measured;
+        if name == LATE {
+            return share(report.generator.late, account.owed(), view);
+        }
+        if let Some(count) = count(name) {
+            return share(count(account), account.owed(), view);
         }
         let distribution = distribution(report, name);
         if view == View::Samples {
             let count = distribution.map_or(0, Distribution::count);
             return Some((count as f64, count.to_string()));
         }
-        let nanoseconds = latency(distribution?, view)?;
-        Some((nanoseconds / 1e3, show_ns(nanoseconds as u64)))
+        measured(distribution?, view)
     }
+
+    /// Whether a step keeps the gate; `None` where it is of the whole run: of other latencies than
+    /// the message's, of the rate, and of how many messages there were.
+    pub(crate) fn is_kept_by(&self, step: &StepRow) -> Option<bool> {
+        let (name, view) = (self.0.name(), self.0.view());
+        let (latency, outcome) = name.split_once('.').unwrap_or((name, "ok"));
+        let figure = if latency == "message" && view != View::Samples {
+            let split = &step.message;
+            measured(if outcome == "failed" { &split.failed } else { &split.ok }, view)
+        } else {
+            let count = count(name).filter(|_| name != ACCEPTED)?;
+            share(count(&step.accounting), step.accounting.owed(), view)
+        };
+        Some(figure.is_some_and(|(figure, _)| !self.0.holds(figure)))
+    }
+}
+
+fn count(name: &str) -> Option<Count> {
+    COUNTS.iter().find(|(known, _)| *known == name).map(|(_, count)| *count)
+}
+
+/// A view of a latency, in microseconds and as it is shown.
+fn measured(distribution: &Distribution, view: View) -> Option<(f64, String)> {
+    let nanoseconds = latency(distribution, view)?;
+    Some((nanoseconds / 1e3, show_ns(nanoseconds as u64)))
 }
 
 /// Of messages owed, as many as that or in percent.

@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use smtpmock::units::duration;
 
+use crate::clock::Moment;
 use crate::engine::Finished;
 use crate::metrics::Pair;
 use crate::payload::Content;
@@ -11,6 +12,7 @@ use crate::phase::Phase;
 use crate::plan::{Load, Plan};
 use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
+use crate::report::steps;
 use crate::report::{
     Accounts, AddressCounts, Generator, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape,
     Split,
@@ -61,6 +63,13 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         latency: latency(plan, &tally),
         accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
         intervals: run.intervals.into_rows(),
+        steps: steps::rows(
+            tally.steps.iter(),
+            Moment::ZERO.after(plan.warmup),
+            tally.offered_until,
+            |counts| split(&counts.message),
+        ),
+        knee: None,
         verification: None,
         gates: Vec::new(),
         baseline: Vec::new(),

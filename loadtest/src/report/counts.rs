@@ -39,6 +39,13 @@ pub(crate) fn check(report: &Report) -> Result<(), String> {
             found.see_with(|| format!("latency.{name}.{outcome}.count"), distribution.count());
         }
     }
+    for (index, step) in report.steps.iter().enumerate() {
+        accounting(&format!("steps.{index}.accounting"), &step.accounting, &mut found);
+        found.see_with(|| format!("steps.{index}.accepted_meanwhile"), step.accepted_meanwhile);
+        for (outcome, distribution) in [("ok", &step.message.ok), ("failed", &step.message.failed)] {
+            found.see_with(|| format!("steps.{index}.message.{outcome}.count"), distribution.count());
+        }
+    }
     report.intervals.iter().for_each(|row| interval(row, &mut found));
     found.result
 }

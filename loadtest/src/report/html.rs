@@ -7,6 +7,7 @@ use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
 
 use crate::baseline::{Comparison, show_percent};
 use crate::phase::Phase;
+use crate::report::steps::knee_text;
 use crate::report::{IntervalRow, Report, show_ns};
 
 /// The colours of the phases, then of the whole and of the uncorrected whole.
@@ -25,6 +26,7 @@ pub(crate) fn render(report: &Report) -> String {
     out.push_str(&latencies(report));
     over_time(report, &mut out);
     latency_table(report, &mut out);
+    step_table(report, &mut out);
     account_table(report, &mut out);
     verdicts(report, &mut out);
     document(&format!("smtpload: {}", report.settings.target), &out)
@@ -190,6 +192,34 @@ fn latency_table(report: &Report, out: &mut String) {
         }
     }
     out.push_str("</tbody></table></div>\n");
+}
+
+fn step_table(report: &Report, out: &mut String) {
+    if report.steps.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>Steps</h2><div class=\"table\"><table><thead><tr><th>at</th><th>offered</th><th>achieved</th><th>due</th>\
+         <th>errors</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th><th>gates</th></tr></thead><tbody>",
+    );
+    for step in &report.steps {
+        let (account, message) = (&step.accounting, &step.message.ok);
+        put!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{:.1}/s</td><td>{}</td><td>{}</td>",
+            step.at(),
+            step.offered(),
+            step.rate_achieved,
+            account.owed(),
+            account.errors()
+        );
+        for value in [message.at(0.5), message.at(0.9), message.at(0.99), message.at(0.999), message.max()] {
+            put!(out, "<td>{}</td>", value.map_or_else(String::new, show_ns));
+        }
+        let (class, word) = if step.kept { ("ok", "kept") } else { ("bad", "not kept") };
+        put!(out, "<td class=\"{class}\">{word}</td></tr>");
+    }
+    put!(out, "</tbody></table></div>\n<p>Knee: {}.</p>\n", knee_text(&report.steps));
 }
 
 fn account_table(report: &Report, out: &mut String) {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::input;
 use crate::report::span::Span;
-use crate::report::{Report, SCHEMA, counts};
+use crate::report::{Report, SCHEMA, counts, steps};
 
 /// The largest report read, in bytes: reports take a few MiB, and a device has no end.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -63,6 +63,7 @@ fn settle(mut report: Report) -> Result<Report, String> {
         let (censored, failed) = (split.censored, split.failed.count());
         return Err(format!("latency.{name}.censored is {censored}, of {failed} failed samples"));
     }
+    steps::settle(&mut report.steps)?;
     counts::check(&report)?;
     report.derive();
     Ok(report)

@@ -9,6 +9,7 @@ pub(crate) mod html;
 pub(crate) mod json;
 pub(crate) mod series;
 pub(crate) mod span;
+pub(crate) mod steps;
 pub(crate) mod text;
 
 use std::net::SocketAddr;
@@ -17,13 +18,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use smtpmock::units::duration;
 
-use crate::accounting::Accounting;
+use crate::accounting::{Accounting, add as add_count};
 use crate::baseline::Move;
 use crate::gate::Judgement;
 use crate::phase::Phase;
 use crate::reactor::INTERVAL;
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::span::Span;
+use crate::report::steps::StepRow;
 use crate::tally::Interval;
 use crate::verify::Verification;
 
@@ -63,6 +65,12 @@ pub(crate) struct Report {
     pub(crate) spans: Vec<Span>,
     pub(crate) latency: Latency,
     pub(crate) intervals: Vec<IntervalRow>,
+    /// Of a run whose rate changes by a schedule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) steps: Vec<StepRow>,
+    /// The highest rate that kept the gates, in messages per second; `None` if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) knee: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) verification: Option<Verification>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -222,6 +230,15 @@ pub(crate) struct Split {
     /// timeout or by the end of the run.
     #[serde(default)]
     pub(crate) censored: u64,
+}
+
+impl Split {
+    /// Adds another.
+    pub(crate) fn merge(&mut self, other: &Split) {
+        self.ok.merge(&other.ok);
+        self.failed.merge(&other.failed);
+        add_count(&mut self.censored, other.censored);
+    }
 }
 
 /// All latencies, in nanoseconds.

@@ -7,6 +7,7 @@ use smtpmock::report::lines::paragraph;
 
 use crate::accounting::Accounting;
 use crate::baseline::{Comparison, Move, show_percent};
+use crate::report::steps::knee_text;
 use crate::report::{Report, Split, show_ns};
 use crate::verify::{Named, Verification};
 
@@ -16,6 +17,7 @@ pub(crate) fn render(report: &Report) -> String {
     head(report, &mut out);
     accounts(report, &mut out);
     latencies(report, &mut out);
+    step_rows(report, &mut out);
     generator(report, &mut out);
     if let Some(verification) = &report.verification {
         verify(verification, &mut out);
@@ -204,6 +206,43 @@ fn latency_rows(name: &str, split: &Split, out: &mut String) {
             split.censored
         );
     }
+}
+
+/// 80 columns wide.
+fn step_rows(report: &Report, out: &mut String) {
+    if report.steps.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "\n{:>7} {:>16} {:>9} {:>7} {:>8} {:>8} {:>8} {:>8}",
+        "step at",
+        "offered",
+        "achieved",
+        "errors",
+        "p50",
+        "p90",
+        "p99",
+        "max"
+    );
+    for step in &report.steps {
+        let message = &step.message.ok;
+        let at = |value: Option<u64>| value.map_or_else(String::new, show_ns);
+        line!(
+            out,
+            "{:>7} {:>16} {:>7.1}/s {:>7} {:>8} {:>8} {:>8} {:>8}{}",
+            step.at(),
+            step.offered(),
+            step.rate_achieved,
+            step.accounting.errors(),
+            at(message.at(0.5)),
+            at(message.at(0.9)),
+            at(message.at(0.99)),
+            at(message.max()),
+            if step.kept { "" } else { " x" }
+        );
+    }
+    line!(out, "knee        {} (x: not kept)", knee_text(&report.steps));
 }
 
 fn generator(report: &Report, out: &mut String) {

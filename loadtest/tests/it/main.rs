@@ -11,6 +11,7 @@ mod output;
 mod outputs;
 mod own_doing;
 mod session;
+mod steps;
 mod support;
 mod truth;
 mod verify;

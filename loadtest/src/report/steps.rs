@@ -1,0 +1,267 @@
+//! The steps of a changing rate: what each was, and the highest rate that kept the gates.
+
+use serde::{Deserialize, Serialize};
+
+use crate::accounting::{Accounting, add as add_count};
+use crate::clock::Moment;
+use crate::gate::Gate;
+use crate::report::Split;
+use crate::steps::Counts;
+
+/// The share of the messages due that may be left for later, in percent, where there is no gate
+/// for a step to keep. Every session may have one in flight beside that.
+const LEFT_PERCENT: f64 = 5.0;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StepRow {
+    /// Its beginning, in seconds from the start of the run, and its length; warm-up left out.
+    pub(crate) at_s: f64,
+    pub(crate) length_s: f64,
+    /// Messages due per second at its beginning and end.
+    pub(crate) rate_from: f64,
+    pub(crate) rate_to: f64,
+    /// Messages accepted while it lasted, and the same per second.
+    pub(crate) accepted_meanwhile: u64,
+    pub(crate) rate_achieved: f64,
+    /// What became of the messages that were due in it. Recipients are not counted here.
+    pub(crate) accounting: Accounting,
+    /// The latency of those, from the intended start.
+    pub(crate) message: Split,
+    /// Whether it kept every gate that is of a step; without one, whether the target kept up
+    /// without errors.
+    pub(crate) kept: bool,
+}
+
+/// The rows of a run that was measured from `from` to `until`. Steps that were not come to are
+/// left out.
+pub(crate) fn rows<'c>(
+    counts: impl Iterator<Item = &'c Counts>,
+    from: Moment,
+    until: Moment,
+    split: impl Fn(&Counts) -> Split,
+) -> Vec<StepRow> {
+    let row = |counts: &Counts| {
+        let from = counts.step.from.max(from.elapsed());
+        let until = counts.step.until.min(until.elapsed());
+        let length_s = until.checked_sub(from)?.as_secs_f64();
+        let row = StepRow {
+            at_s: from.as_secs_f64(),
+            length_s,
+            rate_from: counts.step.rate_from,
+            rate_to: counts.step.rate_to,
+            accepted_meanwhile: counts.achieved,
+            rate_achieved: 0.0,
+            accounting: counts.account.clone(),
+            message: split(counts),
+            kept: false,
+        };
+        (length_s > 0.0).then(|| row.derived())
+    };
+    counts.filter_map(row).collect()
+}
+
+impl StepRow {
+    /// The rate in its middle, in messages per second.
+    pub(crate) fn rate(&self) -> f64 {
+        f64::midpoint(self.rate_from, self.rate_to)
+    }
+
+    /// The rate offered, as people read it.
+    pub(crate) fn offered(&self) -> String {
+        if self.rate_from == self.rate_to {
+            format!("{}/s", short(self.rate_from))
+        } else {
+            format!("{}..{}/s", short(self.rate_from), short(self.rate_to))
+        }
+    }
+
+    /// When it begins, as people read it.
+    pub(crate) fn at(&self) -> String {
+        format!("{} s", short(self.at_s))
+    }
+
+    fn derived(mut self) -> StepRow {
+        self.rate_achieved =
+            if self.length_s > 0.0 { self.accepted_meanwhile as f64 / self.length_s } else { 0.0 };
+        self
+    }
+
+    /// Whether nothing failed, and no more was left for later than is in flight.
+    fn is_well(&self, connections: usize) -> bool {
+        let due = self.accounting.owed();
+        let left = due.saturating_sub(self.accepted_meanwhile) as f64;
+        self.accounting.errors() == 0 && left <= (due as f64 * LEFT_PERCENT / 100.0).max(connections as f64)
+    }
+
+    fn has_place_of(&self, other: &StepRow) -> bool {
+        (self.at_s, self.length_s) == (other.at_s, other.length_s)
+    }
+}
+
+/// A number with one decimal, if that is not zero.
+fn short(number: f64) -> String {
+    let text = format!("{number:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+/// Judges every step by the gates that are of a step, and without any by whether the target
+/// kept up over so many connections.
+pub(crate) fn judge(steps: &mut [StepRow], gates: &[Gate], connections: usize) {
+    for step in steps {
+        let verdicts: Vec<bool> = gates.iter().filter_map(|gate| gate.is_kept_by(step)).collect();
+        step.kept = match verdicts.is_empty() {
+            true => step.is_well(connections),
+            false => verdicts.iter().all(|kept| *kept),
+        };
+    }
+}
+
+/// The highest rate that kept the gates, as every lower one before it did. A lower one after it
+/// may not: a target that was overloaded has work left.
+pub(crate) fn knee(steps: &[StepRow]) -> Option<&StepRow> {
+    let mut lowest_failed = f64::INFINITY;
+    let mut highest: Option<&StepRow> = None;
+    for step in steps {
+        if !step.kept {
+            lowest_failed = lowest_failed.min(step.rate());
+        } else if step.rate() < lowest_failed && highest.is_none_or(|other| step.rate() > other.rate()) {
+            highest = Some(step);
+        }
+    }
+    highest
+}
+
+/// The knee, in a sentence.
+pub(crate) fn knee_text(steps: &[StepRow]) -> String {
+    let highest = steps.iter().map(StepRow::rate).fold(0.0, f64::max);
+    match knee(steps) {
+        None => "none: no rate kept the gates".to_owned(),
+        Some(step) if step.rate() >= highest => format!("above {}, the highest rate offered", step.offered()),
+        Some(step) => format!("{}, the highest rate that kept the gates", step.offered()),
+    }
+}
+
+/// The steps of runs side by side are added up; of any others there is no sum.
+pub(crate) fn merge(mine: Vec<StepRow>, theirs: &[StepRow], are_parallel: bool) -> Vec<StepRow> {
+    let same = mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(a, b)| a.has_place_of(b));
+    if !same || !are_parallel {
+        return Vec::new();
+    }
+    let add = |(mut step, other): (StepRow, &StepRow)| {
+        step.rate_from += other.rate_from;
+        step.rate_to += other.rate_to;
+        add_count(&mut step.accepted_meanwhile, other.accepted_meanwhile);
+        step.accounting.merge(&other.accounting);
+        step.message.merge(&other.message);
+        step.derived()
+    };
+    mine.into_iter().zip(theirs).map(add).collect()
+}
+
+/// Checks what the types of a report leave open, and derives what follows from other fields.
+pub(crate) fn settle(steps: &mut Vec<StepRow>) -> Result<(), String> {
+    for (index, step) in steps.iter().enumerate() {
+        let numbers = [step.at_s, step.length_s, step.rate_from, step.rate_to];
+        if numbers.iter().any(|number| !number.is_finite() || *number < 0.0) || step.length_s == 0.0 {
+            return Err(format!(
+                "steps.{index}: times and rates are numbers from 0 on, and the length is one above"
+            ));
+        }
+    }
+    if let Some(index) = steps.iter().position(|step| step.message.censored > step.message.failed.count()) {
+        return Err(format!("steps.{index}.message.censored is larger than the count of failed samples"));
+    }
+    *steps = std::mem::take(steps).into_iter().map(StepRow::derived).collect();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::distribution::Distribution;
+
+    /// A second at this rate: so many accepted meanwhile, and so many errors.
+    fn step(at: u8, rate: u32, accepted: u64, aborted: u64) -> StepRow {
+        let mut accounting = Accounting {
+            started: u64::from(rate),
+            accepted: u64::from(rate) - aborted,
+            ..Accounting::default()
+        };
+        if aborted > 0 {
+            accounting.timed_out.insert(crate::phase::Phase::Dot, aborted);
+        }
+        assert!(accounting.balances());
+        let row = StepRow {
+            at_s: f64::from(at),
+            length_s: 1.0,
+            rate_from: f64::from(rate),
+            rate_to: f64::from(rate),
+            accepted_meanwhile: accepted,
+            rate_achieved: 0.0,
+            accounting,
+            message: Split { ok: Distribution::empty(), failed: Distribution::empty(), censored: 0 },
+            kept: false,
+        };
+        row.derived()
+    }
+
+    fn judged(mut steps: Vec<StepRow>, gates: &[&str]) -> (Vec<bool>, Option<f64>) {
+        let gates: Vec<Gate> = gates.iter().map(|gate| gate.parse().unwrap()).collect();
+        judge(&mut steps, &gates, 4);
+        (steps.iter().map(|step| step.kept).collect(), knee(&steps).map(StepRow::rate))
+    }
+
+    #[test]
+    fn without_a_gate_the_target_is_to_keep_up_without_errors() {
+        let steps = vec![step(0, 10, 6, 0), step(1, 200, 191, 0), step(2, 400, 300, 0), step(3, 10, 5, 0)];
+        assert_eq!(judged(steps, &[]), (vec![true, true, false, false], Some(200.0)));
+        assert_eq!(judged(vec![step(0, 100, 100, 1)], &[]), (vec![false], None));
+        // The gates of a whole run say nothing of a step.
+        assert_eq!(judged(vec![step(0, 100, 0, 0)], &["rate < 5", "p99(dot) > 1ns"]).0, [false]);
+    }
+
+    #[test]
+    fn the_knee_is_below_the_first_rate_that_did_not_keep_a_gate() {
+        let steps = vec![
+            step(0, 100, 100, 0),
+            step(1, 200, 100, 1),
+            step(2, 300, 300, 30),
+            step(3, 400, 400, 0),
+            step(4, 100, 100, 50),
+        ];
+        assert_eq!(
+            judged(steps.clone(), &["errors > 1%"]),
+            (vec![true, true, false, true, false], Some(200.0))
+        );
+        assert_eq!(judged(steps.clone(), &["errors > 0"]).1, Some(100.0));
+        assert_eq!(judged(steps.clone(), &["errors > 50%"]).1, Some(400.0));
+        let down: Vec<StepRow> = steps.iter().rev().cloned().collect();
+        assert_eq!(judged(down, &["errors > 10%"]).1, None, "the lowest did not");
+        assert_eq!(judged(vec![step(0, 300, 0, 9), step(1, 100, 0, 0)], &["errors > 0"]).1, Some(100.0));
+        assert_eq!(judged(steps, &["p99(message) > 5ms"]).1, None, "no sample never passes");
+    }
+
+    #[test]
+    fn steps_side_by_side_add_up_and_others_have_no_sum() {
+        let (mine, theirs) = ([step(0, 100, 90, 1)], [step(0, 50, 50, 2)]);
+        let [sum] = merge(mine.to_vec(), &theirs, true).try_into().unwrap();
+        assert_eq!((sum.rate(), sum.rate_achieved, sum.accounting.errors()), (150.0, 140.0, 3));
+        assert!(merge(mine.to_vec(), &theirs, false).is_empty());
+        assert!(merge(mine.to_vec(), &[step(1, 50, 50, 0)], true).is_empty());
+    }
+
+    #[test]
+    fn rates_are_shown_as_they_were_given() {
+        let ramp = |rate_from, rate_to| StepRow { rate_from, rate_to, ..step(0, 1, 1, 0) };
+        assert_eq!(ramp(1000.0, 1000.0).offered(), "1000/s");
+        assert_eq!(ramp(0.5, 0.5).offered(), "0.5/s");
+        assert_eq!(ramp(100.0, 590.25).offered(), "100..590.2/s");
+    }
+
+    #[test]
+    fn numbers_of_no_step_are_refused_by_their_place() {
+        let mut steps = vec![step(0, 1, 1, 0), StepRow { length_s: -1.0, ..step(1, 1, 1, 0) }];
+        assert!(settle(&mut steps).unwrap_err().contains("steps.1"));
+    }
+}
