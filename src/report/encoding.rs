@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A text from a file is checked before anything is made of it: the lengths in it are compared with the octets that
-//! are there, and no more is inflated than the largest histogram of [`DIGITS`] digits takes.
+//! are there, and no more is inflated than the largest histogram of `DIGITS` digits takes.
 
 use std::io::Read as _;
 

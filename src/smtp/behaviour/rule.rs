@@ -260,7 +260,7 @@ impl Rule {
         self
     }
 
-    /// Answers with this text in place of the server's own; see [`Reply`](crate::smtp::Reply) for what it may be.
+    /// Answers with this text in place of the server's own; see [`Reply`] for what it may be.
     #[must_use]
     pub fn reply(mut self, text: &str) -> Self {
         self.reply = Some(Reply::new(text));
