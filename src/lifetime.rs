@@ -6,14 +6,14 @@
 //! needs none. Each wait for them is bounded.
 
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use smtpmock::output::{Opening, PATIENCE, Streams};
+use smtpmock::output::{Opening, PATIENCE, Refusal, Streams};
 use smtpmock::show::Display;
 use smtpmock::{Config, Server, StdLogger};
 
@@ -68,6 +68,8 @@ struct Run {
     server: Arc<Server>,
     events: Receiver<Event>,
     teller: Teller,
+    /// The ready file, and what is in it.
+    ready: Option<(PathBuf, String)>,
 }
 
 impl Run {
@@ -78,21 +80,19 @@ impl Run {
         sender: &Sender<Event>,
         interrupts: &Interrupts,
     ) -> Result<Self, Failure> {
-        let Settings {
-            config,
-            ready_line,
-            ready_file,
-            reporting,
-            logs,
-            shows,
-            claims,
-            exit_after,
-            effective,
-        } = settings;
-        let mut opening = claims.open().map_err(outcome::refused)?;
-        if let Some(path) = &ready_file {
-            ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))?;
-        }
+        let Settings { config, ready_line, ready_file, reporting, logs, shows, claims, exit_after, effective } =
+            settings;
+        let opened = claims.open();
+        // That of an earlier run goes whatever else fails: who waits for it is not to find that. Only what may be an
+        // output, or a file of settings, stays.
+        let withdrawn = match &ready_file {
+            Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
+                ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
+            }
+            _ => Ok(()),
+        };
+        let mut opening = opened.map_err(outcome::refused)?;
+        withdrawn?;
         let restart_timer = start_timer(&exit_after, sender)?;
         wait_for_readers(&mut opening, &events)?;
         let text = if opening.has_standard_output() { &streams.err } else { &streams.out }.clone();
@@ -121,19 +121,23 @@ impl Run {
                 .map_err(|error| file_failure("write the ready file", path, &error))?;
         }
         if ready_line {
-            streams.out.put(line);
+            streams.out.put(line.as_str());
         }
         if let Some(timer) = restart_timer {
             // Only fails when the time is up already.
             let _ = timer.send(());
         }
-        Ok(Self { server, events, teller })
+        Ok(Self { server, events, teller, ready: ready_file.map(|path| (path, line)) })
     }
 
     /// Waits for the end, and brings it about.
     fn serve(self, streams: &Streams) -> ExitCode {
         // There is always a sender: the thread that hears signals has one.
-        let failure = match self.events.recv() {
+        let event = self.events.recv();
+        if let Some((path, line)) = &self.ready {
+            ready::withdraw_own(path, line);
+        }
+        let failure = match event {
             Ok(Event::Failed(why)) => {
                 self.server.stop_within(Duration::ZERO);
                 Some(why)

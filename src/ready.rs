@@ -24,6 +24,16 @@ pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes the file that this run has written, as the server no longer listens: the next run in the folder is not to
+/// be taken for ready before it is.
+pub(crate) fn withdraw_own(path: &Path, line: &str) {
+    // Another server may have written there since. One that can't be removed does not fail a run that is over: the next
+    // removes it.
+    if fs::read_to_string(path).is_ok_and(|text| text == line) {
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Writes the file so that whoever sees it sees all of it.
 pub(crate) fn publish(path: &Path, line: &str) -> io::Result<()> {
     let unfinished = unfinished_name(path)?;

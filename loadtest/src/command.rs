@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 use smtpmock::escape::escape;
@@ -19,6 +18,7 @@ use crate::baseline::{self, Comparison};
 use crate::cli::{Cli, Merge, OutputArgs};
 use crate::engine;
 use crate::exit::Exit;
+use crate::help;
 use crate::interrupt;
 use crate::live::Live;
 use crate::merge;
@@ -35,17 +35,16 @@ pub(crate) type Stop = (Exit, String);
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match help::parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer(&error),
+    };
     // Where a limit of file sizes (`ulimit -f`) is met, the write that fails is an error, and no signal ends the program.
     let ignored = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let streams = ignored.map_err(|error| format!("signals: {error}")).and_then(|_| Streams::start(|_| {}));
     let streams = match streams {
         Ok(streams) => streams,
-        Err(why) => {
-            // Without a standard error only the exit code tells.
-            let _ = writeln!(std::io::stderr(), "error: {why}");
-            return ExitCode::from(Exit::Failed.code());
-        }
+        Err(why) => return say(&format!("error: {why}\n"), Exit::Failed),
     };
     let (exit, patience) = match &cli.command {
         // There is no run that a reader of its report would hold up: it may take its time.
@@ -60,6 +59,24 @@ pub fn run() -> ExitCode {
         true => ExitCode::from(exit.code()),
         false => ExitCode::from(exit.with_loss().code()),
     }
+}
+
+/// Prints the help or the version, or why the arguments can't be read.
+fn answer(error: &clap::Error) -> ExitCode {
+    let text = help::text(error);
+    if error.use_stderr() {
+        return say(&text, Exit::Usage);
+    }
+    match output::print(&text) {
+        Ok(()) => ExitCode::from(Exit::Fine.code()),
+        Err(why) => say(&format!("error: {why}\n"), Exit::Failed),
+    }
+}
+
+/// Writes to standard error before it has a thread. Without one only the exit code tells.
+fn say(text: &str, exit: Exit) -> ExitCode {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(exit.code())
 }
 
 fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Exit, Stop> {

@@ -20,6 +20,7 @@ mod envelope;
 mod exit;
 mod feed;
 mod gate;
+mod help;
 mod input;
 mod interrupt;
 mod ledger;

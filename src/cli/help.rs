@@ -61,60 +61,76 @@ A mock SMTP server: accepts mail and throws it away or shows it, and answers exa
 
 Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail; --ready tells the port.";
 
+/// No line is longer than the 80 columns of a small terminal: an example that is broken within quotes can't be copied.
 const AFTER: &str = "\
 Values:
-  DURATION  a whole number of seconds (30), or with a unit: 250ms, 1.5s, 2m, 1h; at most 365 days
+  DURATION  a whole number of seconds (30), or with a unit: 250ms, 1.5s, 2m, 1h;
+            at most 365 days
   DELAY     a DURATION, or drawn: 50ms..200ms, exp(80ms), normal(100ms,20ms),
-            lognormal(p50=80ms,p99=400ms), percentiles(50=20ms,99=300ms,100=2s); behind it perhaps
-            max=2s (at most that) and @5% (only that often)
-  RULE      STAGE CONDITIONS ACTIONS, like 'rcpt to=*@slow.example times=3 delay=2s'; of several
-            the first that fires at a stage decides
-            stages: connect, helo, mail, rcpt, data, message, rset, noop, quit, unknown, any
-            conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8, session=3.. nth=3 every=10
-            times=3 (counted per=session+sender+recipient+ip), odds=5%, size>=1MiB,
+            lognormal(p50=80ms,p99=400ms), percentiles(50=20ms,99=300ms,100=2s);
+            behind it perhaps max=2s (at most that) and @5% (only that often)
+  RULE      STAGE CONDITIONS ACTIONS,
+            like 'rcpt to=*@slow.example times=3 delay=2s'; of several the first
+            that fires at a stage decides
+            stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
+            unknown, any
+            conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8,
+            session=3.. nth=3 every=10 times=3 odds=5%, size>=1MiB,
             after=10s until=20s period=30s
-            actions: reply=\"451 4.7.1 later\" delay=DELAY accept close silent stall cut=N
-            drop=fin|rst (in place of the reply) drop=fin-after|rst-after (after it)
+            (nth=, every= and times= counted per=session+sender+recipient+ip)
+            actions: reply=\"451 4.7.1 later\" delay=DELAY accept close silent
+            stall cut=N drop=fin|rst (in place of the reply)
+            drop=fin-after|rst-after (after it)
   RATE      bytes per second: 100B/s, 10KiB/s
-  LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain, at=mail|connect: 100/s per=ip
+  LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain,
+            at=mail|connect: 100/s per=ip
   AMOUNT    10000messages, 500sessions, or a DURATION with its unit
   EXPECTATION
-            FIGURE OP VALUE, like 'messages == 10000', 'p99(think.mail) < 50ms', 'findings == 0'
-            figures: the counts of the report, rate(COUNT), and of its distributions p50(NAME) (any
-            percentile), min(NAME), mean(NAME), max(NAME), count(NAME); OP: == != < <= > >=
-  SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 10MiB, 1GiB
-  LIST      entries separated by commas, white space around them aside; domains in either case, local
-            parts in the given one (with --addresses compat entries are compared exactly)
+            FIGURE OP VALUE, like 'messages == 10000',
+            'p99(think.mail) < 50ms', 'findings == 0'
+            figures: the counts of the report, rate(COUNT), and of its
+            distributions p50(NAME) (any percentile), min(NAME), mean(NAME),
+            max(NAME), count(NAME); OP: == != < <= > >=
+  SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 1GiB
+  LIST      entries separated by commas, white space around them aside; domains
+            in either case, local parts in the given one (with --addresses
+            compat entries are compared exactly)
   TEXT      code and words of a reply, of one line or more, each with the code:
-            $'250-mx.example\\n250 PIPELINING'; what stands behind raw: is sent unchanged
+            $'250-mx.example\\n250 PIPELINING'; what stands behind raw: is sent
+            unchanged
   BOOL      may be left out for true; true or false, and Go's other spellings
-  Zero and the empty text ask for the default. Of a repeated flag the last one counts,
-  except for --rule, --exit-after, --expect and --merge-reports: each adds one, and a variable
-  takes one in each line. The empty text is no --exit-after, --expect or --merge-reports.
+  Zero and the empty text ask for the default. Of a repeated flag the last one
+  counts, except for --rule, --exit-after, --expect and --merge-reports: each
+  adds one, and a variable takes one in each line. The empty text is no
+  --exit-after, --expect or --merge-reports.
 
 Other spellings:
-  Every flag also works as go-smtp-mock spells it: -sessionTimeout 30, -sessionTimeout=30,
-  --sessionTimeout=30. Where all flags are its, what stands behind the first argument without
-  a dash is ignored, as it does.
-  Every flag but --version and --merge-reports has an environment variable, which the flag overrides:
-  --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An empty variable counts as none, but for
-  --expect and --exit-after, where it is an error.
-  In the file of --config it is session-timeout = \"30s\"; variables and flags override the file,
-  but for --expect: those of flags, of the variable and of the file all count.
+  Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
+  -sessionTimeout=30, --sessionTimeout=30. Behind its flags alone, an argument
+  without a dash is ignored with all that follows, as it does.
+  Every flag but --version and --merge-reports has an environment variable,
+  which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An
+  empty variable counts as none, but for --expect and --exit-after, where it is
+  an error.
+  In the file of --config it is session-timeout = \"30s\"; variables and flags
+  override the file, but for --expect: those of flags, of the variable and of
+  the file all count.
 
 Signals:
-  SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout, then end with code 0.
-  A second one ends the program at once, with code 128 + its number; of the same kind it counts
-  300 ms after the first.
-  SIGUSR1: print the report so far to standard output, and go on. To standard error where
-  standard output has JSON, a page or an interval log.
-  SIGUSR2: open the files of outputs again by their names, which were renamed before.
+  SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout,
+  then end with code 0. A second one ends the program at once, with code 128 +
+  its number; of the same kind it counts 300 ms after the first.
+  SIGUSR1: print the report so far to standard output, and go on. To standard
+  error where standard output has JSON, a page or an interval log.
+  SIGUSR2: open the files of outputs again by their names, which were renamed
+  before.
 
 Exit codes:
-  0  ended by a signal or --exit-after, or --help, --version
-  1  could not start, failed later, or an output was lost
-  2  wrong flag or value, or two outputs in one file
-  10  something --expect asks for is not kept   128 + N  ended by a second signal
+  0        ended by a signal or --exit-after, or --help, --version
+  1        could not start, failed later, or an output was lost
+  2        wrong flag or value, or two outputs in one file
+  10       something --expect asks for is not kept
+  128 + N  ended by a second signal
 
 Examples:
   Accept all mail on port 2525 and log it:
@@ -130,22 +146,25 @@ Examples:
     smtpmock --host '127.0.0.1,[::1]' --port 2525
   Refuse some recipients, one for good and one for now:
     smtpmock --not-registered-emails gone@example.com \\
-      --blacklisted-rcptto-emails full@example.com --msg-rcptto-blacklisted-email '452 4.2.2 Mailbox full'
+      --blacklisted-rcptto-emails full@example.com \\
+      --msg-rcptto-blacklisted-email '452 4.2.2 Mailbox full'
   A slow server:
     smtpmock --response-delay-message 1.5s --response-delay-helo 250ms
   A recipient that works at the third attempt, and 5 % of connections reset:
-    smtpmock --rule 'rcpt to=bob@example.com times=2 reply=\"451 4.3.0 later\"' \\
-      --rule 'connect odds=5% drop=rst'
-  What a sender did, in numbers; for a CI job, the exit code says whether all is as it should be:
+    smtpmock --rule 'connect odds=5% drop=rst' \\
+      --rule 'rcpt to=bob@example.com times=2 reply=\"451 4.3.0 later\"'
+  What a sender did, in numbers; for a CI job, the exit code is the verdict:
     smtpmock --port 2525 --exit-after 10000messages --exit-after 5m --report \\
-      --expect 'messages == 10000' --expect 'p99(think.mail) < 50ms' --expect 'findings == 0'
+      --expect 'messages == 10000' --expect 'p99(think.mail) < 50ms' \\
+      --expect 'findings == 0'
   The sum of two runs, as a page, and a verdict on it:
-    smtpmock --merge-reports monday.json --merge-reports tuesday.json --report-html both.html \\
-      --expect 'sessions.gave_up == 0'
+    smtpmock --merge-reports monday.json --merge-reports tuesday.json \\
+      --report-html both.html --expect 'sessions.gave_up == 0'
   Settings as a file for --config, printed from flags:
     smtpmock --port 2525 --fail-fast --print-config
   A target for a load test:
-    smtpmock --port 2525 --shards auto --backlog 65535 --max-message-memory 4GiB
+    smtpmock --port 2525 --shards auto --backlog 65535 \\
+      --max-message-memory 4GiB
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";

@@ -15,4 +15,5 @@ mod readiness;
 mod replies;
 mod reports;
 mod show;
+mod snippets;
 mod stuck;

@@ -54,6 +54,19 @@ fn help_is_on_standard_output_and_names_every_flag() {
     }
 }
 
+/// What a terminal of 80 columns breaks within quotes can't be copied.
+#[test]
+fn examples_were_broken_within_their_quotes() {
+    let help = run(["--help"]).stdout;
+    let (_, values_and_examples) = help.split_once("\nValues:\n").expect("values behind the flags");
+    for line in values_and_examples.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+        // One is Go's.
+        let quotes = line.replace("Go's", "").matches(['\'', '"']).count();
+        assert_eq!(quotes % 2, 0, "{line}");
+    }
+}
+
 /// The examples are what people copy: each must be a command line that is understood.
 #[test]
 fn every_example_in_the_help_is_understood() {

@@ -240,6 +240,11 @@ fn a_full_disk_is_an_error_whatever_is_written_to_it() {
         assert_eq!(ended.code(), Some(1), "{arguments:?}: {ended:?}");
         assert!(ended.complaint().contains("to standard output: No space left"), "{arguments:?}: {ended:?}");
     }
+    for flag in ["--help", "--version", "--print-config"] {
+        let ended = Ended::of(&mut shell("exec \"$0\" \"$@\" > /dev/full", &[flag]));
+        assert_eq!(ended.code(), Some(1), "{flag}: {ended:?}");
+        assert!(ended.complaint().contains("to standard output: No space left"), "{flag}: {ended:?}");
+    }
     // Nobody would hear that it is ready.
     let ended = Ended::of(&mut shell("exec \"$0\" \"$@\" > /dev/full", &["--ready"]));
     assert!(

@@ -49,6 +49,36 @@ fn a_start_that_fails_takes_the_ready_file_of_an_earlier_run_away() {
 }
 
 #[test]
+fn a_start_that_is_refused_takes_it_away_too_unless_it_is_an_output() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("ready.json");
+    fs::write(&path, "{}").expect("writable");
+    let ready = path.to_str().expect("UTF-8");
+    assert_eq!(run(["--ready-file", ready, "--capture", ready]).code(), Some(2));
+    assert_eq!(fs::read_to_string(&path).expect("readable"), "{}");
+    assert_eq!(run(["--ready-file", ready, "--capture=/nonexistent-directory/x"]).code(), Some(1));
+    assert!(!fs::exists(&path).expect("a directory"));
+}
+
+#[test]
+fn the_ready_file_is_gone_with_the_server_unless_another_has_written_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("ready.json");
+    let flag = ["--ready-file".as_ref(), path.as_os_str()];
+    for signal in ["TERM", "INT"] {
+        let program = start(flag);
+        assert!(fs::exists(&path).expect("a directory"));
+        program.signal(signal);
+        assert_eq!(program.ended().code(), Some(0));
+        assert!(!fs::exists(&path).expect("a directory"), "{signal}");
+    }
+    let first = start(flag);
+    let second = start(flag);
+    assert_eq!(first.stopped().code(), Some(0));
+    assert_eq!(fs::read_to_string(&path).expect("the second's"), second.ready_line);
+}
+
+#[test]
 fn what_is_no_file_is_not_replaced_by_the_ready_file() {
     let ended = run(["--ready-file", "/dev/null"]);
     assert_eq!(ended.code(), Some(1));
