@@ -14,9 +14,10 @@ pub(crate) mod outputs;
 mod stray;
 mod sum;
 mod values;
+mod variables;
 
 use std::error::Error as _;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use smtpmock::output::Claims;
 use smtpmock::report::Report;
 use smtpmock::{Config, ConfigError};
 
-use flag::{Change, Flag};
+use flag::{Arity, Change, Flag};
 use flags::Options;
 pub(crate) use flags::{Limit, Reporting};
 use goflags::{End, Given, Typed};
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) shows: bool,
     /// The files that are written and read.
     pub(crate) claims: Claims,
+    /// What is taken, and may not be meant.
+    pub(crate) doubts: Vec<String>,
     /// It stops at the first of these that it comes to.
     pub(crate) exit_after: Vec<Limit>,
     /// What was set, by the names of the flags.
@@ -106,7 +109,7 @@ impl fmt::Display for Failure {
 /// The first argument or variable that can't be read, or a value that no server can have.
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
-    environment: impl Fn(&str) -> Option<OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Action, Failure> {
     let table = flags::table();
@@ -120,7 +123,7 @@ pub(crate) fn parse(
         return Err(error);
     }
     let typed = given.len();
-    for variable in from_environment(&given, &table, environment) {
+    for variable in variables::read(&given, &table, environment)? {
         argv.push(variable.argument());
         given.push(variable);
     }
@@ -142,28 +145,6 @@ pub(crate) fn parse(
             settle(*options, &given, &table).map(|settings| Action::Run(Box::new(settings)))
         }
     }
-}
-
-/// The variables of all flags that were not typed, or that add up.
-fn from_environment(
-    given: &[Given],
-    table: &[Flag],
-    environment: impl Fn(&str) -> Option<OsString>,
-) -> Vec<Given> {
-    let is_typed = |flag: &Flag| given.iter().any(|given| given.kebab == flag.kebab);
-    let from_variable = |flag: &Flag| {
-        let variable = flag.variable.clone()?;
-        let value = environment(&variable).filter(|value| is_meant(flag, value))?;
-        Some(Given { kebab: flag.kebab.clone(), value, typed: variable })
-    };
-    table.iter().filter(|flag| flag.adds_up || !is_typed(flag)).filter_map(from_variable).collect()
-}
-
-/// An empty variable counts as none, but for a check: that is how compose files and CI systems spell it. So does a
-/// port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod beside a service `smtpmock`.
-fn is_meant(flag: &Flag, value: &OsStr) -> bool {
-    let is_service_link = flag.name == "port" && value.as_encoded_bytes().starts_with(b"tcp://");
-    (!value.is_empty() || flag.refuses_empty) && !is_service_link
 }
 
 /// The settings of the file named by `--config` that are neither typed nor in the environment, and those that add up.
@@ -279,10 +260,9 @@ fn suggested_by_clap(kebab: &str, table: &[Flag]) -> Option<String> {
 /// Settings that a server takes, or why none does.
 fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings, Failure> {
     let port = u16::try_from(options.port).map_err(|_| {
-        let typed = typed_as("port", given);
-        Failure::Server(format!(
-            "can't listen on port {}: {typed} takes a number from 0 (any free port) to 65535",
-            options.port
+        let (port, typed) = (options.port.to_string(), typed_as("port", given));
+        Failure::Usage(format!(
+            "invalid value {port:?} for {typed}: expected a number from 0 (any free port) to 65535"
         ))
     })?;
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
@@ -291,7 +271,9 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     let Options { ready, ready_file, reporting, exit_after, logs, shows, .. } = options;
     let effective = file::given_settings(given, table);
     let claims = outputs::claims(given);
+    let doubts = doubts(&config, given, table);
     Ok(Settings {
+        doubts,
         config,
         ready_line: ready,
         ready_file,
@@ -305,17 +287,36 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
 }
 
 fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure {
-    let Some(flag) = table.iter().find(|flag| flag.setting == error.setting) else {
+    let Some((value, typed)) = given_as(error, given, table) else {
         return Failure::Usage(error.to_string());
     };
-    let ConfigError { value, expected, .. } = error;
-    let typed = typed_as(&flag.kebab, given);
-    let text = format!("invalid value {value:?} for {typed}: expected {expected}");
-    match error.setting {
-        // go-smtp-mock only finds out when it starts.
-        "hosts" => Failure::Server(text),
-        _ => Failure::Usage(text),
-    }
+    Failure::Usage(format!("invalid value {value:?} for {typed}: expected {}", error.expected))
+}
+
+/// What is taken, and may not be meant: one line each.
+fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
+    let doubt = |error: &ConfigError| {
+        let (value, typed) = given_as(error, given, table)?;
+        Some(format!(
+            "{typed} {value:?} is sent as it is, but no client knows it: expected {}",
+            error.expected
+        ))
+    };
+    config.doubts().iter().filter_map(doubt).collect()
+}
+
+/// The value that a setting was given, and how its flag was spelled.
+fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(String, String)> {
+    let flag = table.iter().find(|flag| flag.setting == error.setting)?;
+    let last = given.iter().rfind(|given| given.kebab == flag.kebab);
+    // Of several values the error knows which.
+    let value = match last {
+        Some(given) if flag.arity == Arity::Value && !flag.takes_list() => {
+            given.value.to_string_lossy().into_owned()
+        }
+        _ => error.value.clone(),
+    };
+    Some((value, typed_as(&flag.kebab, given)))
 }
 
 /// How the flag was spelled the last time.

@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use smtpmock::Server;
 use smtpmock::output::{self, Streams};
-use smtpmock::signals::{Ending, Endings};
+use smtpmock::signals::{self, Ending, Endings, SIGHUP};
 
 use crate::lifetime::Event;
 use crate::teller::Orders;
@@ -50,7 +50,8 @@ impl Interrupts {
     /// # Errors
     /// The system gives none, or no handler.
     pub(crate) fn start(events: Sender<Event>, streams: Streams) -> Result<Self, String> {
-        let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2])
+        let hangup = signals::ends_on_hangup().then_some(SIGHUP);
+        let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2].into_iter().chain(hangup))
             .map_err(|error| format!("can't handle signals: {error}"))?;
         let (ended, has_ended) = mpsc::channel();
         let (handle, second) = (Arc::default(), Arc::default());

@@ -80,19 +80,10 @@ impl Run {
         sender: &Sender<Event>,
         interrupts: &Interrupts,
     ) -> Result<Self, Failure> {
-        let Settings { config, ready_line, ready_file, reporting, logs, shows, claims, exit_after, effective } =
-            settings;
-        let opened = claims.open();
-        // That of an earlier run goes whatever else fails: who waits for it is not to find that. Only what may be an
-        // output, or a file of settings, stays.
-        let withdrawn = match &ready_file {
-            Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
-                ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
-            }
-            _ => Ok(()),
-        };
-        let mut opening = opened.map_err(outcome::refused)?;
-        withdrawn?;
+        let mut opening = open_outputs(&settings)?;
+        let readiness = Readiness::of(&settings);
+        let Settings { config, reporting, logs, shows, exit_after, effective, doubts, .. } = settings;
+        doubts.iter().for_each(|doubt| streams.err.put(format!("smtpmock: warning: {doubt}\n")));
         let restart_timer = start_timer(&exit_after, sender)?;
         wait_for_readers(&mut opening, &events)?;
         let text = if opening.has_standard_output() { &streams.err } else { &streams.out }.clone();
@@ -104,8 +95,8 @@ impl Run {
             true => config.show(Display::on(streams.out.clone(), has_colours())),
             false => config,
         };
-        let server =
-            Server::start_with(forward_milestones(config, &exit_after, sender), opening.take(CAPTURE));
+        let config = forward_milestones(config, &exit_after, sender);
+        let server = Server::start_with(config, opening.take(CAPTURE));
         let server = Arc::new(server.map_err(|error| Failure::Server(error.to_string()))?);
         forward_failure(&server, sender.clone());
         let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
@@ -114,20 +105,12 @@ impl Run {
         let teller = Teller::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
             .map_err(Failure::Server)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: teller.orders() });
-
-        let line = ready::line(server.local_addrs());
-        if let Some(path) = &ready_file {
-            ready::publish(path, &line)
-                .map_err(|error| file_failure("write the ready file", path, &error))?;
-        }
-        if ready_line {
-            streams.out.put(line.as_str());
-        }
+        let ready = readiness.tell(&server, streams)?;
         if let Some(timer) = restart_timer {
             // Only fails when the time is up already.
             let _ = timer.send(());
         }
-        Ok(Self { server, events, teller, ready: ready_file.map(|path| (path, line)) })
+        Ok(Self { server, events, teller, ready })
     }
 
     /// Waits for the end, and brings it about.
@@ -152,6 +135,56 @@ impl Run {
         let lost = told.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
         let lost = failure.iter().cloned().chain(lost).collect();
         outcome::conclude(streams, lost, told.is_kept, PATIENCE)
+    }
+}
+
+/// Opens the outputs, and removes the ready file of an earlier run.
+fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
+    let opened = settings.claims.open();
+    // It goes whatever else fails: who waits for the file is not to find that one. Only what may be an output, or a file
+    // of settings, stays.
+    let withdrawn = match &settings.ready_file {
+        Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
+            ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
+        }
+        _ => Ok(()),
+    };
+    let opening = opened.map_err(outcome::refused)?;
+    withdrawn.map(|()| opening)
+}
+
+/// Who is to know that it listens.
+struct Readiness {
+    /// The ready line goes to standard output.
+    prints_line: bool,
+    /// And to this file.
+    file: Option<PathBuf>,
+    /// Somebody looks at the terminal, and nothing else says anything there.
+    is_noticed: bool,
+}
+
+impl Readiness {
+    fn of(settings: &Settings) -> Self {
+        let Settings { ready_line, ready_file, reporting, logs, claims, .. } = settings;
+        let is_told = *ready_line || ready_file.is_some() || *logs || reporting.progress;
+        let is_noticed = !is_told && !claims.has_standard_output() && io::stderr().is_terminal();
+        Self { prints_line: *ready_line, file: ready_file.clone(), is_noticed }
+    }
+
+    /// Gives the ready file, with what is in it.
+    fn tell(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
+        let line = ready::line(server.local_addrs());
+        if let Some(path) = &self.file {
+            ready::publish(path, &line)
+                .map_err(|error| file_failure("write the ready file", path, &error))?;
+        }
+        if self.prints_line {
+            streams.out.put(line.as_str());
+        }
+        if self.is_noticed {
+            streams.err.put(ready::notice(server.local_addrs()));
+        }
+        Ok(self.file.map(|path| (path, line)))
     }
 }
 

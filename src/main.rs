@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
         return outcome::show(&Failure::Server(format!("can't handle signals: {error}")));
     }
-    let action = cli::parse(env::args_os().skip(1), |name| env::var_os(name), read_file);
+    let action = cli::parse(env::args_os().skip(1), env::vars_os(), read_file);
     let ended = action.and_then(|action| match action {
         Action::Print(text) => outcome::print(&text),
         Action::Tell(report, reporting, claims) => outcome::tell(&report, &reporting, &claims),

@@ -1,8 +1,8 @@
-//! The ready line: tells scripts where the server listens, once it does.
+//! Says where the server listens once it does: the ready line to scripts, a notice to people.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -11,6 +11,30 @@ pub(crate) fn line(addresses: &[SocketAddr]) -> String {
     // An address prints as digits, colons, dots, brackets and an interface's number: nothing to escape.
     let smtp: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     format!("{{\"smtp\":[{}],\"pid\":{}}}\n", smtp.join(","), process::id())
+}
+
+/// For people: where it listens, how it is stopped, and how to send a first mail.
+pub(crate) fn notice(addresses: &[SocketAddr]) -> String {
+    let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let first = addresses.first().copied().map(reachable).map_or_else(String::new, |first| first.to_string());
+    format!(
+        "smtpmock {version} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
+           printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - smtp://{first} \\\n    \
+             --mail-from ann@example.com --mail-rcpt bob@example.com\n\
+         --show prints what arrives, --help lists all that can be set.\n",
+        version = env!("CARGO_PKG_VERSION"),
+        all = all.join(", "),
+    )
+}
+
+/// The address for a client on this machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (ip, address.port()).into()
 }
 
 /// Removes the file of an earlier run, which would tell of a server that is gone.

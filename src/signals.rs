@@ -1,13 +1,30 @@
-//! Signals that ask a program to end: which of them is a second one. Both programs use it, so it is public, but no
+//! Signals that ask a program to end: whether a hangup does, and which of them is a second one. Both programs use it, so it is public, but no
 //! part of the documented interface.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::net::clock::Clock;
 
+/// The signal of a terminal that is gone (POSIX).
+pub const SIGHUP: i32 = 1;
+
 /// A signal of the same kind counts as a second one only so long after the first: whoever signals a whole group of
 /// processes, as terminals and `timeout` do, may have signalled the program itself just before.
 pub const REPETITION: Duration = Duration::from_millis(300);
+
+/// Whether SIGHUP is to end the program in an orderly way: not where it was ignored when the program was started, as
+/// `nohup` has it. Asked before anything handles it; where the system does not say, it does what it does to any program.
+pub fn ends_on_hangup() -> bool {
+    fs::read_to_string("/proc/self/status").ok().and_then(|status| is_ignored(&status, SIGHUP)) == Some(false)
+}
+
+/// In the lines of proc_pid_status(5): bit `n - 1` of the mask stands for signal `n`.
+fn is_ignored(status: &str, signal: i32) -> Option<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask >> (signal - 1) & 1 == 1)
+}
 
 /// The signals that have asked for an end.
 #[derive(Debug)]
@@ -68,6 +85,16 @@ mod tests {
         assert_eq!(endings.note_at(15, at(7)), Ending::Repeated);
         assert_eq!(endings.note_at(15, at(304)), Ending::Repeated);
         assert_eq!(endings.note_at(15, at(305)), Ending::Second);
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let status = "Name:\tsmtpmock\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert_eq!(is_ignored(status, SIGHUP), Some(true));
+        assert_eq!(is_ignored(status, 2), Some(false));
+        assert_eq!(is_ignored(status, 13), Some(true));
+        assert_eq!(is_ignored("Name:\tsmtpmock\n", SIGHUP), None);
+        assert_eq!(is_ignored("SigIgn:\tx\n", SIGHUP), None);
     }
 
     #[test]

@@ -9,14 +9,15 @@ use std::thread;
 
 use signal_hook::consts::TERM_SIGNALS;
 use signal_hook::iterator::Signals;
-use smtpmock::signals::{Ending, Endings};
+use smtpmock::signals::{self, Ending, Endings, SIGHUP};
 
 /// Starts the thread. What it gives is set once the run is to end.
 ///
 /// # Errors
 /// The system gives no thread, or no handler.
 pub(crate) fn listen() -> io::Result<Arc<AtomicBool>> {
-    let mut signals = Signals::new(TERM_SIGNALS)?;
+    let hangup = signals::ends_on_hangup().then_some(SIGHUP);
+    let mut signals = Signals::new(TERM_SIGNALS.iter().copied().chain(hangup))?;
     let interrupt = Arc::<AtomicBool>::default();
     let interrupted = Arc::clone(&interrupt);
     let listen = move || {

@@ -59,7 +59,8 @@ pub(super) fn version() -> String {
 const ABOUT: &str = "\
 A mock SMTP server: accepts mail and throws it away or shows it, and answers exactly as told.
 
-Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail; --ready tells the port.";
+Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail; on a terminal it says where,
+elsewhere --ready does.";
 
 /// No line is longer than the 80 columns of a small terminal: an example that is broken within quotes can't be copied.
 const AFTER: &str = "\
@@ -109,17 +110,18 @@ Other spellings:
   -sessionTimeout=30, --sessionTimeout=30. Behind its flags alone, an argument
   without a dash is ignored with all that follows, as it does.
   Every flag but --version and --merge-reports has an environment variable,
-  which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. An
-  empty variable counts as none, but for --expect and --exit-after, where it is
-  an error.
+  which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. One
+  that is spelled almost so is an error. An empty variable counts as none, but
+  for --expect and --exit-after, where it is an error.
   In the file of --config it is session-timeout = \"30s\"; variables and flags
   override the file, but for --expect: those of flags, of the variable and of
   the file all count.
 
 Signals:
-  SIGINT, SIGTERM, SIGQUIT: let sessions finish for up to --shutdown-timeout,
-  then end with code 0. A second one ends the program at once, with code 128 +
-  its number; of the same kind it counts 300 ms after the first.
+  SIGINT, SIGTERM, SIGQUIT, and SIGHUP unless it was ignored at the start:
+  let sessions finish for up to --shutdown-timeout, then end with code 0. A
+  second one ends the program at once, with code 128 + its number; of the same
+  kind it counts 300 ms after the first.
   SIGUSR1: print the report so far to standard output, and go on. To standard
   error where standard output has JSON, a page or an interval log.
   SIGUSR2: open the files of outputs again by their names, which were renamed

@@ -28,14 +28,11 @@ fn parsed_beside(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<Action, Failure> {
-    let environment = |name: &str| {
-        let found = environment.iter().find(|(variable, _)| *variable == name);
-        found.map(|(_, value)| OsString::from(value))
-    };
     let files = |path: &Path| {
         let found = files.iter().find(|(name, _)| Path::new(name) == path);
         found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
     };
+    let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     parse(arguments.iter().map(OsString::from), environment, files)
 }
 
@@ -268,20 +265,67 @@ fn an_unknown_flag_gets_the_nearest_in_the_same_style() {
 }
 
 #[test]
-fn ports_and_hosts_that_can_not_be_are_failures_of_the_start() {
-    for arguments in [["-port", "99999"], ["-port", "-1"], ["-host", "nowhere.example"]] {
-        let outcome = parsed(&arguments, &[]);
-        let Err(Failure::Server(text)) = outcome else {
-            panic!("{outcome:?}");
+fn ports_and_hosts_that_can_not_be_are_wrong_values() {
+    for (typed, value, shown, expected) in [
+        ("-port", "65536", "65536", "from 0 (any free port) to 65535"),
+        ("--port", "-1", "-1", "from 0 (any free port) to 65535"),
+        ("-host", "256.1.1.1", "256.1.1.1", "an IPv4 or IPv6 address of this machine"),
+        ("--host", "nowhere.example", "nowhere.example", "an IPv4 or IPv6 address of this machine"),
+        ("-host", "127.0.0.1,localhost", "localhost", "each address once"),
+        ("--host", "127.0.0.1,127.0.0.1", "127.0.0.1", "each address once"),
+        ("--backlog", "99999999999", "99999999999", "a number from 1 to 65535"),
+        ("-shards", "18446744073709551615", "18446744073709551615", "a whole number from 1 to 256"),
+        ("--session-timeout", "1_000_000_000", "1_000_000_000", ""),
+    ] {
+        let text = match parsed(&[typed, value], &[]) {
+            Err(Failure::Usage(text)) => text,
+            // Longer than any session: as long as can be.
+            Ok(Action::Run(_)) if expected.is_empty() => continue,
+            other => panic!("{other:?}"),
         };
-        assert!(text.contains(arguments[0]) && text.contains(arguments[1]), "{text}");
+        let start = format!("invalid value {shown:?} for {typed}: expected ");
+        assert!(text.starts_with(&start) && text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn a_variable_that_is_almost_one_is_refused_and_others_are_left_alone() {
+    for (variable, nearest) in [
+        ("SMTPMOCK_PRT", "SMTPMOCK_PORT"),
+        ("SMTPMOCK_HOSTS", "SMTPMOCK_HOST"),
+        ("SMTPMOCK_SESION_TIMEOUT", "SMTPMOCK_SESSION_TIMEOUT"),
+        ("SMTPMOCK_SESSIONTIMEOUT", "SMTPMOCK_SESSION_TIMEOUT"),
+        ("SMTPMOCK_EXPCET", "SMTPMOCK_EXPECT"),
+        ("SMTPMOCK_EXIT_AFER", "SMTPMOCK_EXIT_AFTER"),
+        ("SMTPMOCK_MSG_GREETING_", "SMTPMOCK_MSG_GREETING"),
+    ] {
+        let text = usage(&[], &[(variable, "1")]);
+        assert_eq!(text, format!("unknown variable {variable}: did you mean {nearest}?"));
+    }
+    // Of Kubernetes, of images, of others; and one that is empty, or not ours.
+    let others = [
+        ("SMTPMOCK_PORT", "tcp://10.0.0.1:2525"),
+        ("SMTPMOCK_PORT_2525_TCP", "tcp://10.0.0.1:2525"),
+        ("SMTPMOCK_PORT_2525_TCP_ADDR", "10.0.0.1"),
+        ("SMTPMOCK_PORT_2525_TCP_PORT", "2525"),
+        ("SMTPMOCK_PORT_2525_TCP_PROTO", "tcp"),
+        ("SMTPMOCK_SERVICE_HOST", "10.0.0.1"),
+        ("SMTPMOCK_SERVICE_PORT", "2525"),
+        ("SMTPMOCK_SERVICE_PORT_SMTP", "2525"),
+        ("SMTPMOCK_VERSION", "4.0.0"),
+        ("SMTPMOCK_HOME", "/opt/smtpmock"),
+        ("SMTPMOCK_TAG", "latest"),
+        ("SMTPMOCK_PRT", ""),
+        ("SMTPMOCKPORT", "1"),
+    ];
+    assert_eq!(config_with(&[], &others), shown(&base()));
 }
 
 #[test]
 fn what_is_no_flag_is_ignored_in_a_command_line_of_the_reference() {
     for arguments in [
-        &["foo", "-port", "2525"][..],
+        &["-failFast", "foo", "-port", "2525"][..],
+        &["-", "-port", "2525"],
         &["-log", "false", "-port", "2525"],
         &["--port=0", "-", "-failFast=x"],
         &["-v=false", "--", "-host", "nowhere"],
@@ -304,6 +348,13 @@ fn what_is_no_flag_is_refused_in_any_other() {
         ),
         (&["--session-timeout", "5s", "foo"], "\"foo\": expected a flag, like --port"),
         (&["-port", "0", "--", "--expect=messages == 3"], "\"--\": expected a flag"),
+        (&["help"], "\"help\": did you mean --help?"),
+        (&["version", "-port", "1"], "\"version\": did you mean --version?"),
+        (&["merge", "a.json"], "\"merge\": did you mean --merge-reports?"),
+        (&["2525"], "\"2525\": did you mean --port 2525?"),
+        (&["port", "2525"], "\"port\": did you mean --port?"),
+        (&["serve", "--port=2525"], "\"serve\": it has flags and no commands; without any it serves"),
+        (&[""], "\"\": it has flags and no commands"),
         (&["--ready", ""], "\"\" behind --ready: expected --ready, --ready=true or --ready=false"),
     ] {
         let Err(Failure::Usage(text)) = parsed(arguments, &[]) else { panic!("{arguments:?}") };

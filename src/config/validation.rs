@@ -51,6 +51,18 @@ impl Config {
         Ok(())
     }
 
+    /// Settings that a server takes though no client may know what they mean: replies whose text begins with no code
+    /// that a reply can have (RFC 5321 section 4.2).
+    pub fn doubts(&self) -> Vec<ConfigError> {
+        let replies = ReplyKind::ALL.iter().filter_map(|kind| {
+            let reply = self.policy.reply(*kind);
+            Some(ConfigError::new(kind.setting(), reply.source(), reply.doubt()?))
+        });
+        let rules =
+            self.policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.doubt()?)));
+        replies.chain(rules).collect()
+    }
+
     fn validate_behaviour(&self) -> Result<(), ConfigError> {
         for &kind in ReplyKind::ALL {
             let reply = self.policy.reply(kind);

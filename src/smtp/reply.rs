@@ -19,6 +19,9 @@ const A_HYPHEN: &str = "expected a hyphen behind the code in every line of a rep
 const NO_HYPHEN: &str = "expected a space behind the code in the last line of a reply, as a hyphen announces \
                          another line, or raw: in front to send it unchanged";
 
+const A_KNOWN_CODE: &str =
+    "a code in front that a reply can have, like 250 or 451 (RFC 5321 section 4.2), or raw:";
+
 /// One reply as it goes on the wire, line ends included. Cloning shares the bytes.
 ///
 /// It is made from a text of one line or more, each with the code in front (RFC 5321 section 4.2.1). Lines may end with
@@ -118,6 +121,16 @@ impl Reply {
             }
         }
         None
+    }
+}
+
+impl Reply {
+    /// Why no client knows what the reply means: what would be expected of it. What is raw may be anything.
+    pub(crate) fn doubt(&self) -> Option<&'static str> {
+        let is_known =
+            |[first, second, _]: &[u8; 3]| (b'2'..=b'5').contains(first) && (b'0'..=b'5').contains(second);
+        let is_meant = self.0.is_raw || code_of(self.text()).is_some_and(is_known);
+        (!is_meant).then_some(A_KNOWN_CODE)
     }
 }
 
@@ -272,6 +285,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn codes_that_no_reply_has_are_doubted() {
+        for text in ["250 Ok", "220", "354 go on", "559 x", "200-a\n200 b", "250Ok", "raw:hello", "raw:"] {
+            assert_eq!(Reply::new(text).doubt(), None, "{text}");
+        }
+        for text in ["hello", "999 x", "150 x", "600 x", "260 x", "25", "", " 250 x", "２５０ x"] {
+            assert_eq!(Reply::new(text).doubt(), Some(A_KNOWN_CODE), "{text}");
+        }
+    }
 
     #[test]
     fn line_ends_of_every_kind_become_crlf_and_none_is_doubled() {

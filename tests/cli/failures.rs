@@ -83,17 +83,37 @@ fn a_port_in_use_is_told_and_the_exit_code_is_1() {
 }
 
 #[test]
-fn what_can_not_be_listened_on_is_told_and_the_exit_code_is_1() {
-    // 192.0.2.0/24 is kept for documentation: no machine has it.
-    for arguments in [
-        ["-port", "99999"],
-        ["-port", "-1"],
-        ["-host", "192.0.2.1"],
-        ["-host", "nowhere.example.com"],
-        ["-host", "127.0.0.1,"],
-    ] {
-        complains(&arguments, 1, &[arguments[1]]);
+fn what_can_not_be_listened_on_is_named() {
+    // 192.0.2.0/24 is reserved for documentation: no machine has it.
+    complains(&["-host", "192.0.2.1"], 1, &["192.0.2.1"]);
+    for flag in ["-port", "--port"] {
+        for value in ["65536", "-1"] {
+            complains(&[flag, value], 2, &[flag, value, "65535"]);
+        }
     }
+    for flag in ["-host", "--host"] {
+        for value in ["256.1.1.1", "nowhere.example.com", "127.0.0.1,", "[::1],127.0.0.1,127.0.0.1"] {
+            complains(&[flag, value], 2, &[flag]);
+        }
+    }
+}
+
+#[test]
+fn a_word_in_front_is_refused_with_a_hint() {
+    for (word, hint) in [
+        ("help", "did you mean --help?"),
+        ("serve", "it has flags and no commands"),
+        ("2525", "did you mean --port 2525?"),
+    ] {
+        complains(&[word], 2, &[word, hint]);
+    }
+}
+
+#[test]
+fn a_variable_that_is_almost_one_is_named() {
+    let ended = Ended::of(command([""; 0]).env("SMTPMOCK_PRT", "2525"));
+    assert_eq!(ended.code(), Some(2));
+    assert!(ended.complaint().contains("unknown variable SMTPMOCK_PRT: did you mean SMTPMOCK_PORT?"));
 }
 
 /// A file that cannot be created.

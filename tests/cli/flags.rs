@@ -49,7 +49,7 @@ fn what_stands_behind_flags_of_the_reference_is_ignored() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     for stop in ["foo", "-", "--"] {
-        let program = start([stop, "-port", &port, "-nosuch"]);
+        let program = start(["-log=false", stop, "-port", &port, "-nosuch"]);
         assert_ne!(program.address().port().to_string(), port);
         assert_eq!(program.stopped().stderr, "");
     }
@@ -83,6 +83,39 @@ fn variables_set_what_flags_do_not() {
     assert_eq!(client.reply(), "220 flag");
     assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("503"));
     assert_eq!(client.command("NOOP"), "250 Ok");
+}
+
+#[test]
+fn texts_that_no_client_knows_are_sent_and_warned_about() {
+    for (arguments, sent, named) in [
+        (["-msgGreeting", "hello"], "hello", "-msgGreeting \"hello\""),
+        (["--msg-greeting", "999 x"], "999 x", "--msg-greeting \"999 x\""),
+        (["--rule", "connect reply=\"999 x\""], "999 x", "--rule \"connect reply=\\\"999 x\\\"\""),
+    ] {
+        let program = start(arguments);
+        assert_eq!(Client::connect(program.address()).reply(), sent);
+        let ended = program.stopped();
+        assert_eq!(ended.code(), Some(0));
+        assert!(
+            ended.complaint().starts_with(&format!("smtpmock: warning: {named} is sent as it is")),
+            "{ended:?}"
+        );
+        assert!(ended.complaint().ends_with("like 250 or 451 (RFC 5321 section 4.2), or raw:"), "{ended:?}");
+    }
+    assert_eq!(start(["-msgGreeting", "raw:hello"]).stopped().stderr, "");
+}
+
+#[test]
+fn variables_of_others_are_left_alone() {
+    let variables = [
+        ("SMTPMOCK_PORT", "tcp://10.0.0.1:2525"),
+        ("SMTPMOCK_PORT_2525_TCP", "tcp://10.0.0.1:2525"),
+        ("SMTPMOCK_PORT_2525_TCP_PORT", "2525"),
+        ("SMTPMOCK_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let program = start_command(command([""; 0]).envs(variables));
+    Client::greeted(program.address()).quit();
+    assert_eq!(program.stopped().stderr, "");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::thread;
 use smtpmock::signals::REPETITION;
 
 use crate::support::client::{Client, MESSAGE};
-use crate::support::program::start;
+use crate::support::process::Process;
+use crate::support::program::{command, start};
 use crate::support::server::is_refused;
 use crate::support::waiting::eventually;
 
@@ -23,10 +24,32 @@ fn a_signal_stops_it_in_silence() {
 }
 
 #[test]
-fn a_hangup_ends_it_as_it_ends_any_program() {
-    let program = start([""; 0]);
+fn a_hangup_lost_the_records_and_the_report() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("capture.jsonl");
+    let capture = path.to_str().expect("UTF-8");
+    let program = start(["--report", "--capture", capture]);
+    Client::greeted(program.address()).deliver(MESSAGE);
     program.signal("HUP");
-    assert_eq!(program.ended().signal(), Some(1));
+    let ended = program.ended();
+    assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""));
+    assert!(ended.stdout.contains("1 messages accepted"), "{ended:?}");
+    assert_eq!(fs::read_to_string(&path).expect("a capture").lines().count(), 1);
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let program = command([""; 0]);
+    let mut nohup = Command::new("sh");
+    nohup.args(["-c", "trap '' HUP; exec \"$0\" --ready"]).arg(program.get_program());
+    let program = Process::start(&mut nohup);
+    program.signal("HUP");
+    let mut client = Client::greeted(program.address());
+    client.deliver(MESSAGE);
+    // Had it stopped listening, it could not be connected to.
+    Client::greeted(program.address()).quit();
+    client.quit();
+    assert_eq!(program.stopped().code(), Some(0));
 }
 
 #[test]

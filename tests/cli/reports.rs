@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::thread;
 
@@ -196,6 +197,22 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
     let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
     assert!(lines.starts_with("\r\x1b[K\x1b[?7l") && lines.trim_end().ends_with("\x1b[?7h"), "{shown:?}");
     assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
+}
+
+#[test]
+fn on_a_terminal_it_said_nothing_at_all() {
+    let program = env!("CARGO_BIN_EXE_smtpmock");
+    let Some(shown) = on_terminal(&format!("{program} --exit-after=10ms")) else { return };
+    let (first, rest) = shown.split_once("\r\n").expect("lines");
+    let address = first.strip_prefix("smtpmock 4.0.0 listens on ").and_then(|rest| rest.split(';').next());
+    assert!(address.is_some_and(|address| address.parse::<SocketAddr>().is_ok()), "{shown}");
+    assert!(first.contains("Ctrl-C stops it"), "{shown}");
+    assert!(rest.contains(&format!("curl -T - smtp://{} \\", address.expect("an address"))), "{shown}");
+    // Where something else says it, or is printed, that is all.
+    for quiet in ["--ready-file=/dev/null/x", "--report-json=- | head -c 1", "2>&1 | head"] {
+        let shown = on_terminal(&format!("{program} --exit-after=10ms {quiet}")).expect("a terminal");
+        assert!(!shown.contains("Ctrl-C"), "{shown}");
+    }
 }
 
 #[test]

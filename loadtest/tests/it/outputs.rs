@@ -219,6 +219,12 @@ fn signalled(signals: &[Signal], gap: Duration) -> Outcome {
 }
 
 #[test]
+fn a_hangup_lost_the_report() {
+    let outcome = signalled(&[Signal::HUP], Duration::ZERO).expect(0);
+    assert_eq!((outcome.count("accepted"), &outcome.report["interrupted"]), (1, &true.into()));
+}
+
+#[test]
 fn the_same_signal_twice_at_once_is_one() {
     let outcome = signalled(&[Signal::TERM, Signal::TERM], Duration::ZERO).expect(0);
     assert_eq!((outcome.count("accepted"), &outcome.report["interrupted"]), (1, &true.into()));

@@ -273,6 +273,11 @@ impl Rule {
         self.ending(Ending::Accept)
     }
 
+    /// Why no client knows what its reply means.
+    pub(crate) fn doubt(&self) -> Option<&'static str> {
+        self.reply.as_ref().and_then(Reply::doubt)
+    }
+
     /// Closes the connection after the reply.
     #[must_use]
     pub fn close(self) -> Self {
