@@ -3,7 +3,7 @@
 //! The server's own rules (go-smtp-mock's lists, the limits) come behind those it was told, in the same
 //! walk, and count the same way. Where there is nothing to ask, nobody walks: see [`Plan`](super::plan::Plan).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub(in crate::smtp) struct RuleBook {
     at: [StageIndex; Stage::ALL.len()],
     recipients: RecipientIndex,
     /// How many rules have this text.
-    occurrences: HashMap<String, u64>,
+    occurrences: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug)]
