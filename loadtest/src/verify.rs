@@ -1,6 +1,6 @@
 //! Comparing what was sent with what the server captured.
 //!
-//! Reads the JSON lines of `smtpmock --records message --capture`. Every message carries a token whose digest covers
+//! Reads the JSON lines of `smtpmock --capture`. Every message carries a token whose digest covers
 //! the message and its envelope, so the capture alone proves both unaltered; the plan says which part differs where
 //! they are not, and the run's ledger which messages must be there and which must not.
 
