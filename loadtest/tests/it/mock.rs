@@ -139,6 +139,22 @@ fn what_the_server_measured_is_what_the_sender_says() {
 }
 
 #[test]
+fn a_sender_that_never_tries_again_is_not_accused_of_it() {
+    for rule in ["rcpt odds=10% reply=\"451 x\"", "mail odds=10% reply=\"451 x\""] {
+        let mock = Mock::start(&["--seed=7", "--rule", rule]);
+        let outcome = mock.load("-c 8 --count 2000 --from ann@example.com --to bob@example.com").expect(0);
+        assert!(outcome.count("refused_4xx") > 100);
+        let report = mock.report();
+        let findings = report["findings"].as_array().expect("a list").iter();
+        let names: Vec<_> = findings.map(|finding| finding["name"].as_str().expect("a name")).collect();
+        assert!(!names.contains(&"retried-at-once"), "{rule}: {names:?}");
+        let metrics = &report["metrics"];
+        assert_eq!(metrics["retries.after"]["count"], 0, "{rule}");
+        assert!(metrics["retries.ambiguous"].as_u64() > Some(100), "{rule}: {metrics}");
+    }
+}
+
+#[test]
 fn the_delays_of_the_server_are_what_the_phases_show() {
     let delays = ["helo", "mailfrom", "rcptto", "data", "message"];
     let flags: Vec<String> = delays
