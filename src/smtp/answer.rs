@@ -80,9 +80,10 @@ impl Session {
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
-        let is_admitted = !self.is_refused || asked.stage == Stage::Quit;
-        let verdict = if is_admitted { verdict } else { Err(ReplyKind::SessionRefused) };
-        let asked = Asked { is_valid: asked.is_valid && is_admitted, ..asked };
+        let (asked, verdict) = match self.is_refused && asked.stage != Stage::Quit {
+            true => (Asked { is_valid: false, ..asked }, Err(ReplyKind::SessionRefused)),
+            false => (asked, verdict),
+        };
         let answer = match policy.plan().is_eventful(asked.stage) {
             true => self.ruled_answer(policy, environment, asked, verdict),
             false => {
@@ -174,7 +175,8 @@ fn own_answer<'p>(
     delay: Duration,
 ) -> Answer<'p> {
     let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
-    let accepted = verdict.is_ok() && (is_positive(stage, reply) || policy.accepts_with_any_code(stage));
+    let accepted =
+        verdict.is_ok_and(|kind| policy.plan().is_positive(kind) || policy.accepts_with_any_code(stage));
     let next = next_of(policy, memory, stage, accepted, next);
     Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
 }
@@ -195,7 +197,7 @@ fn next_of(
 }
 
 /// The reply accepts what was asked (RFC 5321 section 4.2.1): 2yz, and to DATA, which asks for the message, 3yz.
-fn is_positive(stage: Stage, reply: &Reply) -> bool {
+pub(super) fn is_positive(stage: Stage, reply: &Reply) -> bool {
     let positive = if stage == Stage::Data { 3 } else { 2 };
     reply.code().is_some_and(|code| code / 100 == positive)
 }

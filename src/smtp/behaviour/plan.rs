@@ -1,6 +1,7 @@
 //! What is to be asked at each stage, worked out once: where there is nothing, a step costs one comparison.
 
 use super::built_in::BuiltIn;
+use crate::smtp::answer::is_positive;
 use crate::smtp::policy::Policy;
 use crate::smtp::reply::ReplyKind;
 use crate::smtp::step::Stage;
@@ -10,10 +11,26 @@ use crate::smtp::step::Stage;
 pub(in crate::smtp) struct Plan {
     /// A bit for each stage: there is a rule to ask, told or the server's own, or a delay.
     eventful: u16,
+    /// A bit for each of the server's own replies that accepts what it answers by its code, too.
+    positive: u64,
     may_defer: bool,
 }
 
 const _: () = assert!(Stage::ALL.len() <= u16::BITS as usize);
+const _: () = assert!(ReplyKind::ALL.len() <= u64::BITS as usize);
+
+/// The server's own replies that accept.
+const ACCEPTING: &[(ReplyKind, Stage)] = &[
+    (ReplyKind::Greeting, Stage::Greeting),
+    (ReplyKind::HeloReceived, Stage::Helo),
+    (ReplyKind::MailReceived, Stage::Mail),
+    (ReplyKind::RcptReceived, Stage::Rcpt),
+    (ReplyKind::DataReceived, Stage::Data),
+    (ReplyKind::MessageReceived, Stage::Message),
+    (ReplyKind::RsetReceived, Stage::Rset),
+    (ReplyKind::NoopReceived, Stage::Noop),
+    (ReplyKind::Quit, Stage::Quit),
+];
 
 /// Replies to MAIL, RCPT, DATA and the final dot that no rule has to give. Those that tell what the server has
 /// no room for are left out: they tell nothing about how it was configured.
@@ -34,7 +51,17 @@ const UNPROMPTED: &[ReplyKind] = &[
 impl Plan {
     pub(in crate::smtp) fn of(policy: &Policy) -> Self {
         let eventful = Stage::ALL.iter().filter(|stage| is_eventful(policy, **stage));
-        Self { eventful: eventful.fold(0, |bits, stage| bits | bit(*stage)), may_defer: may_defer(policy) }
+        let positive = ACCEPTING.iter().filter(|(kind, stage)| is_positive(*stage, policy.reply(*kind)));
+        Self {
+            eventful: eventful.fold(0, |bits, stage| bits | bit(*stage)),
+            positive: positive.fold(0, |bits, (kind, _)| bits | 1 << *kind as u64),
+            may_defer: may_defer(policy),
+        }
+    }
+
+    /// This reply of the server's own accepts what it answers.
+    pub(in crate::smtp) fn is_positive(self, kind: ReplyKind) -> bool {
+        self.positive & (1 << kind as u64) != 0
     }
 
     /// The server's own answer, at once, is not all there is at this stage.
