@@ -303,9 +303,9 @@ impl Additive for PipelineStats {
 /// whatever connection, seen when the mail transaction is over. Only the first 100 recipients of a transaction are
 /// followed.
 ///
-/// That it is the same message is known from its Message-ID, or within one transaction. Without either it is assumed
-/// as long as no second message of the same reverse-path and forward-path has been seen. MAIL names neither a message
-/// nor a recipient.
+/// That it is the same message is known from its ENVID (RFC 3461) or Message-ID, or within one transaction; one of
+/// another SIZE (RFC 1870) is another message. Without any of these it is assumed as long as no second message of the same
+/// reverse-path and forward-path has been seen. MAIL names no recipient, and a message by its ENVID alone.
 ///
 /// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
 /// text of a reply.
@@ -322,8 +322,8 @@ pub struct RetryStats {
     pub after: Durations,
     /// Those of them where the message is known to be the same.
     pub identified: Durations,
-    /// Tries after a 4yz reply that may have been of the same message or of another one: every MAIL of a sender whose
-    /// MAIL was put off, and tries of a pair of sender and recipient that several messages share. They are in none of
+    /// Tries after a 4yz reply that may have been of the same message or of another one: each MAIL of a sender whose
+    /// MAIL was put off before, and tries of a pair of sender and recipient that several messages share. They are in none of
     /// the other figures.
     pub ambiguous: u64,
     /// Recipients that were put off and then forgotten, because 65,536 others were followed since: their retries are

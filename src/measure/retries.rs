@@ -1,21 +1,26 @@
 //! Following what was put off with a 4yz reply, until it is tried again. One for all shards: a client may come back
 //! anywhere.
 //!
-//! Which message a later try is of is known where it has the same Message-ID, or is made in the same mail
-//! transaction. Otherwise reverse-path and forward-path are all there is, and they tell nothing once a second message
-//! of the pair is on its way. As long as there is none, the next try is taken for a retry, and taken back when one
+//! Which message a later try is of is known where it has the same ENVID or Message-ID, or is made in the same mail
+//! transaction; one of another SIZE is of another message. Otherwise reverse-path and forward-path are all there is,
+//! and they tell nothing once a second message of the pair is on its way. As long as there is none, the next try is taken for a retry, and taken back when one
 //! turns up. What can't be told apart is only counted.
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Stamp;
 use super::tries::{Recipient, Tries};
+use crate::smtp::Mail;
 use crate::stats::RetryStats;
 
 /// What is followed at once. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
 const MOST: usize = 65_536;
+/// A try so soon at another address of the server goes on with the one before: a client tries each of them (RFC 5321
+/// section 5.1).
+const NEXT_ADDRESS: Duration = Duration::from_secs(1);
 /// Tries of a pair that may be taken back. One that has more without any identity tells nothing.
 const TENTATIVE: usize = 16;
 
@@ -33,11 +38,11 @@ pub(crate) struct Retries {
 /// What is followed, as hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    /// All messages of a sender whose MAIL was put off.
-    Sender(u64),
+    /// A message of a sender whose MAIL was put off, by its ENVID; without one all of them.
+    Sender(u64, Option<u64>),
     /// The messages of a pair of reverse-path and forward-path.
     Pair(u64),
-    /// One message of a pair and its Message-ID, while another one of the pair is expected.
+    /// One message of a pair and its identity, while another one of the pair is expected.
     Message(u64, u64),
 }
 
@@ -63,8 +68,11 @@ struct Entry {
 struct Deferral {
     /// When the reply was to leave.
     replied: Stamp,
-    /// The message's identity.
+    /// The message's identity, and its SIZE.
     id: Option<u64>,
+    size: Option<u64>,
+    /// The address of the server that said so.
+    server: IpAddr,
     /// It was tried again before.
     is_retried: bool,
 }
@@ -84,6 +92,8 @@ enum Match {
     Same(Deferral),
     /// The only message of its pair.
     Likely(Deferral),
+    /// The same, or the only one, at the next address of the server.
+    GoesOn(Deferral),
     /// One that is expected, or another.
     Unclear,
     /// None that is expected.
@@ -104,14 +114,20 @@ impl Retries {
         (self.certain.clone(), self.tentative.clone())
     }
 
-    /// MAIL names no message and no recipient.
+    /// MAIL names no recipient, and a message by its ENVID alone.
     fn note_sender(&mut self, tries: &Tries) {
-        let key = Key::Sender(tries.sender);
+        let Mail { sender, id, size } = tries.mail;
+        let key = Key::Sender(sender, id);
         let before = self.take(key).and_then(|entry| entry.expected);
-        let is_later = before.is_some_and(|before| before.replied < tries.began);
-        self.certain.ambiguous += u64::from(is_later);
-        let unanswered = before.filter(|_| !is_later);
-        let put_off = tries.put_off.map(|replied| Deferral { replied, id: None, is_retried: false });
+        let found = before.filter(|before| before.replied < tries.began && !differ(before.size, size));
+        match (found, id) {
+            (None, _) => {}
+            (Some(before), _) if before.goes_on(tries) => {}
+            (Some(before), Some(_)) => self.identify(tries.began.since(before.replied)),
+            (Some(_), None) => self.certain.ambiguous += 1,
+        }
+        let unanswered = before.filter(|_| found.is_none());
+        let put_off = tries.put_off.map(|replied| tries.put_off_at(replied));
         if let Some(expected) = put_off.or(unanswered) {
             self.put(key, Entry { expected: Some(expected), ..Entry::default() });
         }
@@ -124,11 +140,15 @@ impl Retries {
             return;
         }
         let mut pair = known.unwrap_or_default();
-        let found = self.find(&mut pair, tries, recipient);
-        let deferral = self.count(&mut pair, found, recipient);
+        let found = match self.find(&mut pair, tries, recipient) {
+            Match::Same(before) | Match::Likely(before) if before.goes_on(tries) => Match::GoesOn(before),
+            found => found,
+        };
+        let deferral = self.count(&mut pair, found, tries, recipient);
         if let Some(replied) = recipient.put_off {
             // What the message was taken for is no identity.
-            self.expect(&mut pair, recipient.pair, Deferral { replied, id: tries.id, ..deferral });
+            let deferral = Deferral { is_retried: deferral.is_retried, ..tries.put_off_at(replied) };
+            self.expect(&mut pair, recipient.pair, deferral);
         }
         if recipient.is_over {
             pair.over = Some(tries.id);
@@ -156,7 +176,8 @@ impl Retries {
             return Match::Same(expected);
         }
         // One that had begun when the reply left is not made because of it.
-        if expected.replied >= tries.began || (expected.id.is_some() && tries.id.is_some()) {
+        let is_other = differ(expected.id, tries.id) || differ(expected.size, tries.mail.size);
+        if is_other || expected.replied >= tries.began {
             self.share(pair);
             return Match::New;
         }
@@ -165,8 +186,8 @@ impl Retries {
     }
 
     /// Counts a try, and what was put off for the first time. Gives what is known of the recipient.
-    fn count(&mut self, pair: &mut Entry, found: Match, recipient: &Recipient) -> Deferral {
-        let new = Deferral { replied: recipient.first, id: None, is_retried: false };
+    fn count(&mut self, pair: &mut Entry, found: Match, tries: &Tries, recipient: &Recipient) -> Deferral {
+        let new = tries.put_off_at(recipient.first);
         let mut deferral = match found {
             Match::Same(before) => {
                 self.identify(recipient.first.since(before.replied));
@@ -178,9 +199,11 @@ impl Retries {
                 self.suppose(pair, wait, !before.is_retried);
                 Deferral { is_retried: true, ..before }
             }
+            Match::GoesOn(before) => before,
+            // Not counted as put off, and so never as retried.
             Match::Unclear => {
                 self.certain.ambiguous += 1;
-                new
+                Deferral { is_retried: true, ..new }
             }
             Match::New => {
                 self.certain.deferred += u64::from(recipient.was_put_off);
@@ -277,7 +300,7 @@ impl Retries {
         let Some(mut entry) = self.entries.remove(&key) else { return };
         self.confirm(&mut entry);
         match key {
-            Key::Sender(_) => return,
+            Key::Sender(..) => return,
             Key::Pair(_) => {}
             Key::Message(hash, _) => {
                 if let Some(pair) = self.entries.get_mut(&Key::Pair(hash)) {
@@ -287,6 +310,26 @@ impl Retries {
         }
         self.certain.forgotten += u64::from(entry.expected.is_some());
     }
+}
+
+impl Tries {
+    /// Put off by a reply that left at this time.
+    fn put_off_at(&self, replied: Stamp) -> Deferral {
+        let Self { id, mail: Mail { size, .. }, server, .. } = *self;
+        Deferral { replied, id, size, server, is_retried: false }
+    }
+}
+
+impl Deferral {
+    /// The transaction is no try of its own.
+    fn goes_on(&self, tries: &Tries) -> bool {
+        self.server != tries.server && tries.began.since(self.replied) < NEXT_ADDRESS
+    }
+}
+
+/// Both are known, and not the same.
+fn differ(one: Option<u64>, other: Option<u64>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
 impl Tentative {

@@ -1,9 +1,10 @@
 //! What one mail transaction tries to deliver, to whom, and what of it was put off with a 4yz reply.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Stamp;
-use crate::smtp::{Stage, Tried};
+use crate::smtp::{Mail, Stage, Tried};
 
 /// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: usize = 100;
@@ -26,11 +27,13 @@ pub(crate) struct Outcome {
 pub(crate) struct Tries {
     /// When MAIL was there to be read.
     pub(super) began: Stamp,
-    pub(super) sender: u64,
+    pub(super) mail: Mail,
+    /// The address of the server that it was made at.
+    pub(super) server: IpAddr,
     /// When MAIL was put off, if it was.
     pub(super) put_off: Option<Stamp>,
     pub(super) recipients: Vec<Recipient>,
-    /// What the message is known by, if its text has come and has a Message-ID.
+    /// What the message is known by: the ENVID of its MAIL, or the Message-ID in its text.
     pub(super) id: Option<u64>,
 }
 
@@ -55,19 +58,19 @@ pub(super) struct Recipient {
 
 impl Tries {
     /// MAIL was answered.
-    pub(crate) fn begin(sender: u64, outcome: &Outcome) -> Self {
+    pub(crate) fn begin(mail: Mail, server: IpAddr, outcome: &Outcome) -> Self {
         let put_off = outcome.put_off().then_some(outcome.replied);
-        Self { began: outcome.at, sender, put_off, recipients: Vec::new(), id: None }
+        Self { began: outcome.at, mail, server, put_off, recipients: Vec::new(), id: mail.id }
     }
 
     /// A later command of the transaction was answered.
     pub(crate) fn note(&mut self, tried: Tried, outcome: &Outcome) {
         match tried {
-            Tried::Nothing | Tried::Sender(_) => {}
+            Tried::Nothing | Tried::Mail(_) => {}
             Tried::Recipient(pair) => self.note_rcpt(pair, outcome),
             Tried::Data => self.note_accepted(outcome),
             Tried::Message(id) => {
-                self.id = id;
+                self.id = self.id.or(id);
                 self.note_accepted(outcome);
             }
         }

@@ -11,14 +11,31 @@ pub(crate) enum Tried {
     /// Nothing: the command could not have been accepted whatever is configured.
     #[default]
     Nothing,
-    /// MAIL with this reverse-path.
-    Sender(u64),
+    /// MAIL.
+    Mail(Mail),
     /// RCPT with this pair of reverse-path and forward-path.
     Recipient(u64),
     /// DATA, for the recipients accepted so far.
     Data,
     /// A message for them with this Message-ID; `None` where it has none.
     Message(Option<u64>),
+}
+
+/// What MAIL says about its message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mail {
+    /// The reverse-path.
+    pub(crate) sender: u64,
+    /// ENVID, which is of one message (RFC 3461 section 4.4).
+    pub(crate) id: Option<u64>,
+    /// SIZE (RFC 1870): messages of different sizes are different ones.
+    pub(crate) size: Option<u64>,
+}
+
+impl Mail {
+    pub(super) fn new(sender: &[u8], envid: Option<&[u8]>, size: Option<&[u8]>) -> Self {
+        Self { sender: hash(sender), id: envid.map(|envid| hash(("ENVID", envid))), size: size.map(hash) }
+    }
 }
 
 /// The mail transaction of a session, and what its last command tried.
@@ -34,9 +51,10 @@ impl Attempt {
         self.tried
     }
 
-    pub(super) fn try_mail(&mut self, sender: Option<&[u8]>) {
-        self.sender = sender.map_or(0, hash);
-        self.tried = sender.map_or(Tried::Nothing, |_| Tried::Sender(self.sender));
+    /// `None` where it could not have been accepted.
+    pub(super) fn try_mail(&mut self, mail: Option<Mail>) {
+        self.sender = mail.map_or(0, |mail| mail.sender);
+        self.tried = mail.map_or(Tried::Nothing, Tried::Mail);
     }
 
     /// A RCPT; `None` outside of a transaction.
@@ -94,7 +112,7 @@ mod tests {
 
     #[test]
     fn each_command_tries_what_it_is_about_and_the_same_again() {
-        use Tried::{Data, Message, Nothing, Recipient, Sender};
+        use Tried::{Data, Mail as Sender, Message, Nothing, Recipient};
         let policy = deferring();
         let all = tried(&policy, MAIL);
         let [Nothing, Sender(_), Recipient(one), Recipient(other), Data, Data, Data, Message(Some(_))] =

@@ -63,6 +63,15 @@ impl Extensions {
         rest
     }
 
+    /// The value of a parameter in a line of MAIL or RCPT; `None` where it is not offered, or has none.
+    pub(super) fn value_in<'l>(&self, line: &'l [u8], command: Verb, name: &str) -> Option<&'l [u8]> {
+        let parameters = &line[self.without_parameters(line, command).len()..];
+        parameters.split(|octet| *octet == b' ').find_map(|parameter| {
+            let equals = memchr::memchr(b'=', parameter)?;
+            parameter[..equals].eq_ignore_ascii_case(name.as_bytes()).then(|| &parameter[equals + 1..])
+        })
+    }
+
     /// `esmtp-param = esmtp-keyword ["=" esmtp-value]`, offered for this command. As RFC 6531 section 3.3 has it, a
     /// value may be UTF-8.
     fn take(&self, parameter: &[u8], command: Verb) -> bool {
@@ -214,6 +223,18 @@ mod tests {
         ] {
             assert!(!all.take(parameter.as_bytes(), command), "{command:?} {parameter}");
         }
+    }
+
+    #[test]
+    fn values_are_those_of_parameters_that_are_offered() {
+        let offered = offered("250-SIZE\n250 DSN");
+        let value = |line: &'static str, name| {
+            offered.value_in(line.as_bytes(), Verb::Mail, name).map(|value| str::from_utf8(value).unwrap())
+        };
+        let line = "MAIL FROM:<ENVID=no@x> size=500 ENVID=a=b RET=HDRS";
+        assert_eq!((value(line, "SIZE"), value(line, "ENVID")), (Some("500"), Some("a=b")));
+        assert_eq!(value("MAIL FROM:<a@x> ENVID=1 BODY=7BIT", "ENVID"), None, "BODY is not offered");
+        assert_eq!(Extensions::default().value_in(line.as_bytes(), Verb::Mail, "SIZE"), None);
     }
 
     #[test]

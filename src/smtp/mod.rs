@@ -39,7 +39,7 @@ mod session;
 mod step;
 
 pub use address::{AddressRules, HeloName, Path};
-pub(crate) use attempt::Tried;
+pub(crate) use attempt::{Mail, Tried};
 pub use command::{Command, Verb};
 pub use extension::Extensions;
 pub use lines::Lines;

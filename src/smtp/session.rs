@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::recording::{exchange, keeps_every_rcpt};
 use super::address::{HeloName, Path};
 use super::answer::{Answer, Asked, Verdict};
-use super::attempt::{Attempt, Tried};
+use super::attempt::{Attempt, Mail, Tried};
 use super::behaviour::Environment;
 use super::command::{Command, Verb, starts_with_ignoring_case};
 use super::extension::Extensions;
@@ -329,8 +329,12 @@ impl Session {
             (true, Some(_)) => Ok(ReplyKind::MailReceived),
         };
         self.know(policy, |known| known.note_sender(mailbox));
-        let sender = mailbox.filter(|_| verdict.is_ok());
-        self.attempt(policy, |attempt| attempt.try_mail(sender));
+        if policy.may_defer() {
+            let parameter = |name| self.extensions.value_in(line, Verb::Mail, name);
+            let sender = mailbox.filter(|_| verdict.is_ok());
+            let mail = sender.map(|sender| Mail::new(sender, parameter("ENVID"), parameter("SIZE")));
+            self.attempt_with(|attempt| attempt.try_mail(mail));
+        }
         let asked = Asked::about(Stage::Mail, mailbox);
         let answer = self.answer(policy, environment, asked, verdict);
         self.record.mailfrom_exchange = exchange(policy, line, &answer);

@@ -7,6 +7,7 @@ use smtpmock::smtp::ReplyKind;
 use smtpmock::{Config, Server};
 
 use crate::found::{client, findings, names, only, send};
+use crate::support::client::Client;
 use crate::support::server::{start, with_rules};
 
 /// Messages of the patient and the impatient alike.
@@ -66,11 +67,18 @@ fn offering_pipelining() -> Server {
     start(Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\r\n250 PIPELINING"))
 }
 
+/// A client behind that reply.
+fn offered(server: &Server) -> Client {
+    let mut client = Client::greeted(server.local_addr());
+    assert_eq!(client.command("EHLO client.example"), "250-mx.example");
+    assert_eq!(client.reply(), "250 PIPELINING");
+    client
+}
+
 #[test]
 fn pipelining_offered_and_never_used_is_found() {
     let server = offering_pipelining();
-    let mut client = client(&server);
-    client.reply();
+    let mut client = offered(&server);
     for _ in 0..MESSAGES {
         send(&mut client, "hi\r\n");
     }
@@ -82,8 +90,7 @@ fn pipelining_offered_and_never_used_is_found() {
 #[test]
 fn pipelining_that_is_used_is_not() {
     let server = offering_pipelining();
-    let mut client = client(&server);
-    client.reply();
+    let mut client = offered(&server);
     for _ in 0..MESSAGES {
         client.send(b"MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n");
         (0..3).for_each(|_| drop(client.reply()));

@@ -9,7 +9,7 @@ use smtpmock::{Config, Server};
 
 use crate::found::{client, findings, names, only};
 use crate::support::client::Client;
-use crate::support::server::{ruled, start, with_rules};
+use crate::support::server::{has_ipv6, ruled, start, with_rules};
 
 const GREYLIST: &str = r#"rcpt per=sender+recipient times=1 reply="451 4.7.1 Greylisted""#;
 
@@ -236,6 +236,59 @@ fn deliver(client: &mut Client, number: usize) -> bool {
         client.expect("RSET", "250 Ok");
     }
     is_accepted
+}
+
+/// What MAIL with these parameters is answered, on a connection of its own.
+fn try_mail(server: &Server, parameters: &str) -> String {
+    let mut client = Client::greeted(server.local_addr());
+    client.command("EHLO client.example");
+    (0..2).for_each(|_| drop(client.reply()));
+    let code = client.command(&format!("MAIL FROM:<ann@example.com> {parameters}"))[..3].to_owned();
+    client.quit();
+    code
+}
+
+#[test]
+fn an_envid_or_a_size_tells_messages_apart_at_mail() {
+    let config = Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\n250-DSN\n250 SIZE");
+    let server = start(ruled(config, &[r#"mail times=2 reply="451 4.7.1 Later""#]));
+    assert_eq!(try_mail(&server, "SIZE=100"), "451");
+    assert_eq!(try_mail(&server, "ENVID=one"), "451");
+    assert_eq!(try_mail(&server, "SIZE=200"), "250");
+    assert_eq!(try_mail(&server, "ENVID=two"), "250");
+    let retries = server.stats().retries;
+    assert_eq!((retries.ambiguous, retries.identified.count()), (0, 0), "others");
+    assert_eq!(try_mail(&server, "SIZE=100"), "250");
+    assert_eq!(try_mail(&server, "SIZE=300 ENVID=one"), "250");
+    let retries = server.stats().retries;
+    assert_eq!((retries.ambiguous, retries.identified.count()), (1, 1));
+}
+
+#[test]
+fn the_next_address_of_a_server_is_tried_at_once() {
+    if !has_ipv6() {
+        return;
+    }
+    let config = Config::default().hosts(["127.0.0.1", "::1"]);
+    let server = start(ruled(config, &[r#"message times=1 reply="451 4.3.0 Later""#]));
+    let replies: Vec<_> = server
+        .local_addrs()
+        .iter()
+        .map(|address| {
+            let mut client = Client::greeted(*address);
+            client.ehlo();
+            let reply = client.transaction(
+                "ann@example.com",
+                "bob@example.com",
+                "Message-ID: <1@a.example>\r\n\r\nhi\r\n",
+            );
+            client.quit();
+            reply
+        })
+        .collect();
+    assert_eq!(replies, ["451 4.3.0 Later", "250 Received"]);
+    assert_eq!(counts(&server), [1, 0, 0, 0]);
+    assert_eq!(names(&server, 2), [""; 0]);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::measure::Outcome;
-use crate::smtp::{Stage, Tried};
+use crate::smtp::{Mail, Stage, Tried};
 
 fn at(milliseconds: u64) -> Stamp {
     Stamp::at(Duration::from_millis(milliseconds))
@@ -22,9 +23,13 @@ fn outcome(stage: Stage, milliseconds: u64, code: u16) -> Outcome {
     }
 }
 
+const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+const ANN: Mail = Mail { sender: 1, id: None, size: None };
+
 /// A transaction whose MAIL is accepted.
 fn begun(milliseconds: u64) -> Tries {
-    Tries::begin(1, &outcome(Stage::Mail, milliseconds, 250))
+    Tries::begin(ANN, SERVER, &outcome(Stage::Mail, milliseconds, 250))
 }
 
 /// One with a recipient that is answered so.
@@ -85,9 +90,11 @@ proptest! {
 
 /// A message on its way from a client that waits before it tries again.
 #[derive(Clone, Debug)]
-struct Mail {
+struct Queued {
     pair: u64,
     id: Option<u64>,
+    /// MAIL says so, by ENVID.
+    id_is_known_at_mail: bool,
     /// When it is tried next, in milliseconds.
     due: u64,
     /// How it is answered, try by try; then it is accepted. The time to the next try goes with each.
@@ -97,21 +104,30 @@ struct Mail {
 /// The client never tries again before.
 const BACKOFF: u64 = 4000;
 
-fn mails() -> impl Strategy<Value = Vec<Mail>> {
+fn mails() -> impl Strategy<Value = Vec<Queued>> {
     let stage = prop::sample::select(vec![Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message]);
     let put_off = prop::collection::vec((stage, BACKOFF..20_000), 0..4);
     let mail = (0..4_u64, any::<u64>(), 0..3000_u64, put_off).prop_map(|(pair, id, due, put_off)| {
         // Half of them have none.
-        Mail { pair, id: Some(id).filter(|id| id % 2 == 0), due, put_off }
+        let id_is_known_at_mail = id % 4 == 0;
+        Queued { pair, id: Some(id).filter(|id| id % 2 == 0), id_is_known_at_mail, due, put_off }
     });
     prop::collection::vec(mail, 1..12)
 }
 
 /// One try: a transaction that is over at once.
-fn attempt(mail: &Mail, stage: Option<Stage>) -> Tries {
+fn attempt(mail: &Queued, stage: Option<Stage>) -> Tries {
+    let mut tries = attempt_without_envid(mail, stage);
+    if mail.id_is_known_at_mail {
+        (tries.mail.id, tries.id) = (mail.id, mail.id);
+    }
+    tries
+}
+
+fn attempt_without_envid(mail: &Queued, stage: Option<Stage>) -> Tries {
     let now = mail.due;
     match stage {
-        Some(Stage::Mail) => Tries::begin(1, &outcome(Stage::Mail, now, 451)),
+        Some(Stage::Mail) => Tries::begin(ANN, SERVER, &outcome(Stage::Mail, now, 451)),
         Some(Stage::Rcpt) => to(mail.pair, now, 451),
         Some(Stage::Data) => {
             let mut tries = to(mail.pair, now, 250);
@@ -155,10 +171,67 @@ proptest! {
 
 #[test]
 fn another_message_of_a_sender_may_be_the_one_whose_mail_was_put_off() {
-    let put_off = Tries::begin(1, &outcome(Stage::Mail, 0, 451));
+    let put_off = Tries::begin(ANN, SERVER, &outcome(Stage::Mail, 0, 451));
     assert_eq!(counts(&after(&[put_off, message(7, Some(1), 200, 250)])), [0, 0, 0, 0, 1]);
-    let put_off = || Tries::begin(1, &outcome(Stage::Mail, 0, 451));
+    let put_off = || Tries::begin(ANN, SERVER, &outcome(Stage::Mail, 0, 451));
     assert_eq!(counts(&after(&[put_off(), put_off()])), [0; 5], "sent without waiting for the reply");
+}
+
+/// The transaction of a message of this ENVID and SIZE.
+fn with(mail: Mail, milliseconds: u64, codes: [u16; 2]) -> Tries {
+    let mut tries = Tries::begin(mail, SERVER, &outcome(Stage::Mail, milliseconds, codes[0]));
+    if codes[0] == 250 {
+        tries.note(Tried::Recipient(7), &outcome(Stage::Rcpt, milliseconds, codes[1]));
+    }
+    tries
+}
+
+#[test]
+fn an_envid_tells_messages_apart_from_mail_on() {
+    let [one, other] = [1, 2].map(|id| Mail { id: Some(id), ..ANN });
+    let mail = [with(one, 0, [451, 0]), with(other, 1, [250, 250]), with(one, 5, [250, 250])];
+    let stats = after(&mail);
+    assert_eq!(counts(&stats), [0, 0, 1, 1, 0], "MAIL names no recipient");
+    assert_eq!(stats.identified.max().as_millis(), 5);
+    let rcpt = [with(one, 0, [250, 451]), with(other, 1, [250, 250]), with(one, 5, [250, 250])];
+    let stats = after(&rcpt);
+    assert_eq!((counts(&stats), stats.identified.max().as_millis()), ([1, 1, 1, 1, 0], 5));
+}
+
+/// RFC 5321 section 5.1: each address is tried in turn.
+#[test]
+fn a_try_at_the_next_address_goes_on_with_the_one_before() {
+    let at_other = |mut tries: Tries| {
+        tries.server = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        tries
+    };
+    for put_off in [|time| to(7, time, 451), |time| message(7, Some(1), time, 451)] {
+        let mut all = vec![put_off(0), at_other(put_off(1))];
+        assert_eq!(counts(&after(&all)), [1, 0, 0, 0, 0]);
+        all.push(message(7, Some(1), 4001, 250));
+        let stats = after(&all);
+        assert_eq!((counts(&stats)[..3].to_vec(), stats.after.min().as_millis()), (vec![1, 1, 1], 4000));
+        let later = after(&[put_off(0), at_other(message(7, Some(1), 1000, 250))]);
+        assert_eq!(later.after.max().as_millis(), 1000, "one that waits is a try of its own");
+    }
+    let mail = |time| Tries::begin(ANN, SERVER, &outcome(Stage::Mail, time, 451));
+    assert_eq!(counts(&after(&[mail(0), at_other(mail(1))])), [0; 5]);
+}
+
+#[test]
+fn a_message_of_another_size_is_another_message() {
+    let [small, large] = [10, 20].map(|size| Mail { size: Some(size), ..ANN });
+    let mail = [with(small, 0, [451, 0]), with(large, 1, [250, 250]), with(small, 5, [250, 250])];
+    assert_eq!(counts(&after(&mail[..2])), [0; 5]);
+    assert_eq!(
+        counts(&after(&mail)),
+        [0, 0, 0, 0, 1],
+        "one of the same size may be another one all the same"
+    );
+    let rcpt = [with(small, 0, [250, 451]), with(large, 1, [250, 250]), with(small, 5, [250, 250])];
+    assert_eq!(counts(&after(&rcpt[..2])), [1, 0, 0, 0, 0]);
+    assert_eq!(counts(&after(&rcpt)), [1, 0, 0, 0, 1], "the pair has several");
+    assert_eq!(counts(&after(&[with(small, 0, [250, 451]), with(small, 5, [250, 250])])), [1, 1, 1, 0, 0]);
 }
 
 #[test]

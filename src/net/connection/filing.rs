@@ -1,5 +1,7 @@
 //! What a connection leaves: records, and the memory it is charged for.
 
+use std::net::SocketAddr;
+
 use super::{Connection, Transport};
 use crate::message::Message;
 use crate::net::clock::wall_time;
@@ -103,18 +105,24 @@ impl<T: Transport> Connection<T> {
     }
 
     fn message(&mut self, context: &Context, record: Record) -> Message {
-        if self.origin.local_addr.ip().is_unspecified() {
-            self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
-        }
+        let local_addr = self.local_addr();
         Message {
             accepted_at: self.accepted_at.filter(|_| record.msg),
             record,
             session_id: self.origin.session_id,
             peer_addr: self.origin.peer_addr,
-            local_addr: self.origin.local_addr,
+            local_addr,
             connected_at: self.origin.connected_at,
             addresses: context.policy.addresses,
         }
+    }
+
+    /// The address the client connected to. Where the listener has all of them the system is asked, once.
+    pub(super) fn local_addr(&mut self) -> SocketAddr {
+        if self.origin.local_addr.ip().is_unspecified() {
+            self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
+        }
+        self.origin.local_addr
     }
 
     /// Tells the session how much message text it may take into memory.

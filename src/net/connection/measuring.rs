@@ -32,8 +32,9 @@ impl<T: Transport> Connection<T> {
         match (step.stage, self.session.tried(), &mut self.tries) {
             (Stage::Mail, tried, _) => {
                 self.end_tries(context);
-                if let Tried::Sender(sender) = tried {
-                    self.tries = Some(Box::new(Tries::begin(sender, &outcome)));
+                if let Tried::Mail(mail) = tried {
+                    let server = self.local_addr().ip();
+                    self.tries = Some(Box::new(Tries::begin(mail, server, &outcome)));
                 }
             }
             (Stage::Rcpt | Stage::Data | Stage::Message, tried, Some(tries)) => tries.note(tried, &outcome),
