@@ -11,7 +11,7 @@ use crate::output::{Pulse, Reading};
 /// saves a wake-up per message.
 const GATHER: Duration = Duration::from_millis(5);
 /// Bytes that end the gathering: more that lie there have left the processor's caches when they are written.
-const GATHERED: usize = 256 << 10;
+const GATHERED: usize = 1 << 20;
 
 /// The queue. Weights are in bytes, as each user reckons them.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use memchr::memchr_iter;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch};
 
 use super::mail;
 use crate::message::Message;
@@ -38,31 +39,46 @@ fn is_separator(line: &[u8]) -> bool {
 
 /// Appends text with LF at the end of its lines, as files of mail programs have it, and `>` in front of some. All else
 /// stays as it came.
-#[inline]
 pub(super) fn append_text(file: &mut Vec<u8>, text: &[u8], is_quoted: impl Fn(&[u8]) -> bool) {
-    // Two more than the text has room for its end, and the first lines that are quoted.
+    dispatch!(Level::new(), simd => append_lines(simd, file, text, is_quoted));
+}
+
+/// Asks whole vectors for LF: lines are short, and a search for one after the other costs twice as much.
+#[inline(always)]
+fn append_lines<S: Simd>(simd: S, file: &mut Vec<u8>, text: &[u8], is_quoted: impl Fn(&[u8]) -> bool) {
+    // Lines become shorter, but for the few that are quoted.
     file.reserve(text.len() + 64);
-    let mut append = |line: &[u8]| {
-        if is_quoted(line) {
-            file.push(b'>');
-        }
-        match line {
-            // Copied with the CR, which the LF replaces.
-            [with_cr @ .., b'\n'] if with_cr.ends_with(b"\r") => {
-                file.extend_from_slice(with_cr);
-                if let Some(last) = file.last_mut() {
-                    *last = b'\n';
-                }
-            }
-            line => file.extend_from_slice(line),
-        }
-    };
+    let width = S::u8s::LEN;
     let mut start = 0;
-    for end in memchr_iter(b'\n', text) {
-        append(&text[start..=end]);
-        start = end + 1;
+    for (number, octets) in text.chunks_exact(width).enumerate() {
+        let mut ends = S::u8s::from_slice(simd, octets).simd_eq(b'\n').to_bitmask();
+        while ends != 0 {
+            let behind = number * width + ends.trailing_zeros() as usize + 1;
+            append_line(file, &text[start..behind], &is_quoted);
+            start = behind;
+            ends &= ends - 1;
+        }
     }
-    append(&text[start..]);
+    for line in text[start..].split_inclusive(|octet| *octet == b'\n') {
+        append_line(file, line, &is_quoted);
+    }
+}
+
+#[inline(always)]
+fn append_line(file: &mut Vec<u8>, line: &[u8], is_quoted: impl Fn(&[u8]) -> bool) {
+    if is_quoted(line) {
+        file.push(b'>');
+    }
+    match line {
+        // Copied with the CR, which the LF replaces.
+        [with_cr @ .., b'\n'] if with_cr.ends_with(b"\r") => {
+            file.extend_from_slice(with_cr);
+            if let Some(last) = file.last_mut() {
+                *last = b'\n';
+            }
+        }
+        line => file.extend_from_slice(line),
+    }
 }
 
 #[cfg(test)]
@@ -97,9 +113,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_added_can_be_taken_away(
-            pieces in prop::collection::vec(prop::sample::select(vec!["From ", ">", "x", "\r\n", "\n", "\r"]), 0..40)
+            pieces in prop::collection::vec(prop::sample::select(vec!["From ", ">", "x", "\r\n", "\n", "\r"]), 0..40),
+            repeats in 1..4_usize,
         ) {
-            let text = pieces.concat();
+            // Behind the width of any vector, too.
+            let text = pieces.concat().repeat(repeats);
             let file = written(&text);
             prop_assert!(!file.split('\n').any(|line| line.starts_with("From ")));
             let restored: Vec<&str> = file
