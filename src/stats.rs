@@ -21,7 +21,8 @@ use crate::smtp::{Lines, Stage};
 #[cfg(feature = "report")]
 pub(crate) use catalogue::Slot;
 pub use catalogue::{Figure, Metric, Unit};
-pub use expectation::{Expectation, Verdict};
+pub use comparison::{Check, Verdict};
+pub use expectation::Expectation;
 pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smtpmock::units::EXACT_IN_JSON;
 
+use crate::gate::Gate;
 use crate::input;
 use crate::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::phase::Phase;
@@ -162,9 +163,12 @@ pub(crate) struct OutputArgs {
     /// Write a page with plots
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Fail (exit 10) if this holds, like `p99(message) > 5ms` or `errors > 0.1%`; repeatable
-    #[arg(long, value_name = "EXPRESSION")]
-    pub(crate) fail_if: Vec<crate::gate::Gate>,
+    /// What must be true of the figures in the end, or the exit code is 10; repeatable
+    #[arg(long, value_name = "EXPECTATION", value_parser = Gate::expect)]
+    pub(crate) expect: Vec<Gate>,
+    /// What must not be true of them, like `p99(message) > 5ms` or `errors > 0.1%`; repeatable
+    #[arg(long, value_name = "EXPECTATION", value_parser = Gate::fail_if)]
+    pub(crate) fail_if: Vec<Gate>,
     /// Compare with this earlier report; exit 11 if something got worse
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,

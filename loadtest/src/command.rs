@@ -18,6 +18,7 @@ use crate::baseline::{self, Comparison};
 use crate::cli::{Cli, Merge, OutputArgs};
 use crate::engine;
 use crate::exit::Exit;
+use crate::gate::Gate;
 use crate::help;
 use crate::interrupt;
 use crate::live::Live;
@@ -141,8 +142,9 @@ fn conclude(
     streams: &Streams,
     patience: Duration,
 ) -> Exit {
-    report.gates = args.fail_if.iter().map(|gate| gate.judge(&report)).collect();
-    steps::judge(&mut report.steps, &args.fail_if, report.settings.shape.connections);
+    let gates: Vec<Gate> = args.expect.iter().chain(&args.fail_if).cloned().collect();
+    report.gates = gates.iter().map(|gate| gate.judge(&report)).collect();
+    steps::judge(&mut report.steps, &gates, report.settings.shape.connections);
     report.knee = steps::knee(&report.steps).map(steps::StepRow::rate);
     let refusal = before.and_then(|before| compare(&mut report, before, args.max_regression));
     let lost = outputs.write(&report, patience);
@@ -219,7 +221,7 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
         Exit::Gate => {
             let failed = report.gates.iter().filter(|gate| gate.failed);
             let mut all: Vec<String> =
-                failed.map(|gate| format!("`{}` (found {})", gate.gate, gate.found)).collect();
+                failed.map(|gate| format!("{} `{}` (found {})", gate.words(), gate.gate, gate.found)).collect();
             if let Some(found) = report.verification.as_ref().filter(|found| !found.is_clean()) {
                 all.push(format!("the capture does not agree with what was sent: {}", found.summary()));
             }

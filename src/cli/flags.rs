@@ -55,7 +55,7 @@ pub(super) const REPORT: &str = "report";
 
 /// The flags that need no server: all that can be typed beside [`MERGE_REPORTS`].
 pub(super) const OF_REPORTS: &[&str] =
-    &[MERGE_REPORTS, REPORT, "report-json", "report-html", "expect", CONFIG];
+    &[MERGE_REPORTS, REPORT, "report-json", "report-html", "expect", "fail-if", CONFIG];
 
 /// All flags, in the order of `--help`, which is also the order in which their values are applied.
 pub(super) fn table() -> Vec<Flag> {

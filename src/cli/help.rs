@@ -101,9 +101,9 @@ Values:
             unchanged
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one
-  counts, except for --rule, --exit-after, --expect and --merge-reports: each
-  adds one, and a variable takes one in each line. The empty text is no
-  --exit-after, --expect or --merge-reports.
+  counts, except for --rule, --exit-after, --expect, --fail-if and
+  --merge-reports: each adds one, and a variable takes one in each line. For
+  these, --rule excepted, the empty text is an error.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
@@ -112,10 +112,10 @@ Other spellings:
   Every flag but --version and --merge-reports has an environment variable,
   which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. One
   that is spelled almost so is an error. An empty variable counts as none, but
-  for --expect and --exit-after, where it is an error.
+  for --expect, --fail-if and --exit-after, where it is an error.
   In the file of --config it is session-timeout = \"30s\"; variables and flags
-  override the file, but for --expect: those of flags, of the variable and of
-  the file all count.
+  override the file, but for --expect and --fail-if: those of flags, of the
+  variable and of the file all count.
 
 Signals:
   SIGINT, SIGTERM, SIGQUIT, and SIGHUP unless it was ignored at the start:
@@ -131,7 +131,7 @@ Exit codes:
   0        ended by a signal or --exit-after, or --help, --version
   1        could not start, failed later, or an output was lost
   2        wrong flag or value, or two outputs in one file
-  10       something --expect asks for is not kept
+  10       what --expect asks for is not true, or what --fail-if names is
   128 + N  ended by a second signal
 
 Examples:

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::encoding::encode;
 use super::{Report, Run};
 use crate::capture::timestamp;
-use crate::stats::{Figure, Metric, Numbers, StageStats, Stats};
+use crate::stats::{Check, Figure, Metric, Numbers, StageStats, Stats, Verdict};
 
 /// The form of these files; a change that breaks readers raises it.
 pub(super) const SCHEMA: u64 = 2;
@@ -219,6 +219,9 @@ fn findings(stats: &Stats) -> Vec<FindingView> {
 
 #[derive(Serialize)]
 struct VerdictView<'r> {
+    /// What has none is an expectation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Check>,
     expectation: &'r str,
     found: &'r str,
     kept: bool,
@@ -226,5 +229,11 @@ struct VerdictView<'r> {
 
 fn verdicts<'r>(report: &'r Report<'_>) -> Vec<VerdictView<'r>> {
     let verdicts = report.verdicts.iter();
-    verdicts.map(|of| VerdictView { expectation: &of.expectation, found: &of.found, kept: of.kept }).collect()
+    let view = |of: &'r Verdict| VerdictView {
+        check: Some(of.check).filter(|check| *check != Check::Expect),
+        expectation: &of.expectation,
+        found: &of.found,
+        kept: of.kept,
+    };
+    verdicts.map(view).collect()
 }

@@ -13,7 +13,7 @@ use super::json::SCHEMA;
 use super::{Report, Run, Verdict, merge};
 use crate::escape::escape;
 use crate::smtp::Stage;
-use crate::stats::{Additive, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
+use crate::stats::{Additive, Check, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
 
 use place::Place;
 
@@ -190,8 +190,13 @@ fn rule(place: &Place<'_>) -> Result<RuleStats, ReadError> {
     })
 }
 
+fn check(place: &Place<'_>) -> Result<Check, ReadError> {
+    Check::of_name(place.text()?).ok_or_else(|| place.error("is no check: they are expect and fail-if"))
+}
+
 fn verdict(place: &Place<'_>) -> Result<Verdict, ReadError> {
     Ok(Verdict {
+        check: place.get("check").map_or(Ok(Check::Expect), |place| check(&place))?,
         expectation: place.field("expectation")?.text()?.to_owned(),
         found: place.field("found")?.text()?.to_owned(),
         kept: place.field("kept")?.bool()?,

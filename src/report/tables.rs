@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Report, Run};
 use crate::escape::escape;
-use crate::stats::{Figure, Metric, RuleStats, Stats, Unit, Verdict};
+use crate::stats::{Check, Figure, Metric, RuleStats, Stats, Unit, Verdict};
 use crate::units::{decimal, duration, octets};
 
 /// The quantiles that are shown.
@@ -137,8 +137,13 @@ fn rules(stats: &Stats) -> Table {
 
 fn verdicts(report: &Report<'_>) -> Table {
     let row = |verdict: &Verdict| {
-        let word = if verdict.kept { "kept" } else { "NOT KEPT" };
-        vec![word.to_owned(), verdict.expectation.clone(), verdict.found.clone()]
+        let (word, words) = match (verdict.check, verdict.kept) {
+            (Check::Expect, true) => ("kept", "expected"),
+            (Check::Expect, false) => ("NOT KEPT", "expected"),
+            (Check::FailIf, true) => ("passed", "fail if"),
+            (Check::FailIf, false) => ("FAILED", "fail if"),
+        };
+        vec![word.to_owned(), format!("{words} {}", verdict.expectation), verdict.found.clone()]
     };
     Table {
         title: "expectations",

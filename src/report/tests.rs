@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Report, Verdict, merge, progress};
 use crate::escape::is_hidden;
 use crate::smtp::Stage;
-use crate::stats::{Additive, Expectation, Metric, RuleStats, Slot, Stats};
+use crate::stats::{Additive, Check, Expectation, Metric, RuleStats, Slot, Stats};
 
 /// Measures something of each count, and of some distributions: to write and read all of them takes long.
 fn fill(stats: &mut Stats, values: &[u64]) {
@@ -96,7 +96,7 @@ fn what_stands_in_a_report_neither_steers_a_terminal_nor_becomes_part_of_the_pag
     let evil = "<script>\u{1b}[2J\r\0\u{9b}\u{202e}\u{2028}&\"";
     let rules = vec![RuleStats { rule: evil.to_owned(), reached: 1, fired: 1 }];
     let stats = Stats { rules, ..Stats::default() };
-    let verdict = Verdict { expectation: evil.into(), found: evil.into(), kept: false };
+    let verdict = Verdict { check: Check::Expect, expectation: evil.into(), found: evil.into(), kept: false };
     let report = Report::new(&stats).settings([(evil.to_owned(), evil.to_owned())]).verdicts([verdict]);
     let mut document = value(&report.json());
     document["runs"][0]["version"] = json!(evil);
@@ -122,7 +122,8 @@ proptest! {
 
     #[test]
     fn what_is_written_reads_back(stats in any_stats(), kept: bool) {
-        let verdict = Verdict { expectation: "messages == 3".into(), found: "4".into(), kept };
+        let check = if kept { Check::Expect } else { Check::FailIf };
+        let verdict = Verdict { check, expectation: "messages == 3".into(), found: "4".into(), kept };
         let report = Report::new(&stats).settings([("port".to_owned(), "25".to_owned())]).verdicts([verdict.clone()]);
         let read = Report::read(&report.json()).expect("a report");
         prop_assert_eq!(read.stats(), &stats);

@@ -10,14 +10,15 @@
 //! limit       = number | number "%" | duration with a unit | size, each where it fits, "/s" behind a rate
 //! ```
 //!
-//! It is public as the load generator reads its gates with it too. Which figures there are is the caller's, and
-//! what it means that a comparison holds: an [`Expectation`](super::Expectation) is kept then, and a gate has
-//! failed.
+//! It is public as the load generator reads and judges its checks with it too. Which figures there are is the
+//! caller's, and whether a comparison is to hold or not is said by its [`Check`].
 
 mod text;
 
 use std::cmp::Ordering;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use super::Unit;
 
@@ -65,6 +66,72 @@ impl Comparison {
     pub fn holds(&self, figure: f64) -> bool {
         let ordering = figure.partial_cmp(&self.limit);
         ordering.is_some_and(|ordering| self.operator.accepts.contains(&ordering))
+    }
+}
+
+/// What a comparison is to be in the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// True: `--expect`.
+    #[default]
+    Expect,
+    /// Not true: `--fail-if`.
+    FailIf,
+}
+
+impl Check {
+    /// Its name in files, that of its flag: `expect`, `fail-if`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expect => "expect",
+            Self::FailIf => "fail-if",
+        }
+    }
+
+    /// The check of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Expect, Self::FailIf].into_iter().find(|check| check.name() == name)
+    }
+}
+
+/// What became of a check. Displays as one line, the figure included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// What the comparison is to be.
+    pub check: Check,
+    /// The comparison, as it was written: `p99(think.mail) < 50ms`.
+    pub expectation: String,
+    /// What there was, with its unit, or why there was nothing.
+    pub found: String,
+    /// The comparison is what it is to be.
+    pub kept: bool,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { check, expectation, found, kept } = self;
+        match (check, kept) {
+            (Check::Expect, true) => write!(f, "expected {expectation}: kept, {found}"),
+            (Check::Expect, false) => write!(f, "expected {expectation}: not kept, {found}"),
+            (Check::FailIf, true) => write!(f, "fail if {expectation}: passed, {found}"),
+            (Check::FailIf, false) => write!(f, "fail if {expectation}: failed, {found}"),
+        }
+    }
+}
+
+impl Comparison {
+    /// Judges a check by its figure and how that is shown, or by the reason why there is none: without a figure no
+    /// check passes.
+    pub fn judge(&self, check: Check, found: Result<(f64, String), String>) -> Verdict {
+        let kept = match (&found, check) {
+            (Ok((figure, _)), Check::Expect) => self.holds(*figure),
+            (Ok((figure, _)), Check::FailIf) => !self.holds(*figure),
+            (Err(_), _) => false,
+        };
+        let found = found.map_or_else(|reason| reason, |(_, shown)| shown);
+        Verdict { check, expectation: self.to_string(), found, kept }
     }
 }
 

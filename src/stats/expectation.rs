@@ -1,4 +1,4 @@
-//! What a run is expected to have kept: [comparisons](super::comparison) that are to be true, like
+//! What a run is expected to keep: [comparisons](super::comparison) that are to be true, or not to be, like
 //! `messages == 10000` or `p99(think.mail) < 50ms`.
 //!
 //! Counts and distributions are those of [`Stats::figures`], by their names; `findings` and `degraded` count
@@ -8,12 +8,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::comparison::{Comparison, Form, Subject, View};
+use super::comparison::{Check, Comparison, Form, Subject, Verdict, View};
 use super::{Figure, Metric, Numbers, Stats, Unit};
 use crate::smtp::behaviour::GrammarError;
 use crate::units::{exact_duration, octets};
 
-/// A condition on a run's figures that is to be true.
+/// A condition on a run's figures that is to be true, or [not to be true](Expectation::fail_if).
 ///
 /// ```
 /// use smtpmock::{Config, Server, stats::Expectation};
@@ -26,26 +26,9 @@ use crate::units::{exact_duration, octets};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expectation(Comparison);
-
-/// What became of an expectation. Displays as one line, the figure included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Verdict {
-    /// The expectation, as it was written: `p99(think.mail) < 50ms`.
-    pub expectation: String,
-    /// What there was, with its unit, or why there was nothing.
-    pub found: String,
-    /// The expectation is true.
-    pub kept: bool,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expectation, found, kept } = self;
-        let verdict = if *kept { "kept" } else { "not kept" };
-        write!(f, "expected {expectation}: {verdict}, {found}")
-    }
+pub struct Expectation {
+    comparison: Comparison,
+    check: Check,
 }
 
 const A_SUBJECT: &str = "a figure, like messages, rate(messages) or p99(think.mail)";
@@ -54,13 +37,14 @@ impl FromStr for Expectation {
     type Err = GrammarError;
 
     fn from_str(text: &str) -> Result<Self, GrammarError> {
-        Comparison::read(text, &subjects(), A_SUBJECT).map(Self)
+        let comparison = Comparison::read(text, &subjects(), A_SUBJECT)?;
+        Ok(Self { comparison, check: Check::Expect })
     }
 }
 
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.comparison.fmt(f)
     }
 }
 
@@ -75,27 +59,39 @@ fn subjects() -> Vec<Subject> {
 }
 
 impl Expectation {
+    /// The condition that is not to be true.
+    ///
+    /// ```
+    /// # use smtpmock::stats::{Expectation, Stats};
+    /// let gave_up = Expectation::fail_if("sessions.gave_up > 0")?;
+    /// let verdict = gave_up.judge(&Stats::default());
+    /// assert_eq!(verdict.to_string(), "fail if sessions.gave_up > 0: passed, 0");
+    /// # Ok::<(), smtpmock::smtp::behaviour::GrammarError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, its place, and what would be right.
+    pub fn fail_if(text: &str) -> Result<Self, GrammarError> {
+        Ok(Self { check: Check::FailIf, ..text.parse()? })
+    }
+
     /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
-    /// no expectation, but for one of its `count`.
+    /// no expectation, true or not, but for one of its `count`.
     pub fn judge(&self, stats: &Stats) -> Verdict {
-        let found = self.measure(stats);
-        Verdict {
-            expectation: self.to_string(),
-            kept: found.as_ref().is_ok_and(|(figure, _)| self.0.holds(*figure)),
-            found: found.map_or_else(str::to_owned, |(_, shown)| shown),
-        }
+        self.comparison.judge(self.check, self.measure(stats).map_err(str::to_owned))
     }
 
     /// The figure and how it is shown, or why there is none.
     fn measure(&self, stats: &Stats) -> Result<(f64, String), &'static str> {
-        if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.0.name()) {
+        if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.comparison.name()) {
             let entries = list(stats);
             return Ok((entries.len() as f64, show_list(&entries)));
         }
-        let figure = stats.figure(self.0.name());
+        let figure = stats.figure(self.comparison.name());
         let unit = figure.as_ref().map_or(Unit::Number, |figure| figure.unit);
         match figure.and_then(|figure| figure.value).ok_or("the system does not tell")? {
-            Metric::Count(count) if self.0.view() == View::Rate => {
+            Metric::Count(count) if self.comparison.view() == View::Rate => {
                 let seconds = stats.length().as_secs_f64();
                 let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
                 let is_octets = unit == Unit::Octets;
@@ -119,7 +115,7 @@ impl Expectation {
         numbers: &Numbers,
         show: impl Fn(f64) -> String,
     ) -> Result<(f64, String), &'static str> {
-        let figure = match self.0.view() {
+        let figure = match self.comparison.view() {
             View::Samples => return Ok((numbers.count() as f64, numbers.count().to_string())),
             _ if numbers.count() == 0 => return Err("no samples"),
             View::Quantile(share) => numbers.quantile(share) as f64,

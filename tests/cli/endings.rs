@@ -129,6 +129,29 @@ fn what_is_not_kept_is_told_with_its_figure_and_the_exit_code_is_10() {
 }
 
 #[test]
+fn what_must_not_be_true_is_told_with_its_figure_and_the_exit_code_is_10() {
+    let report = |checks: &[&str]| {
+        let program = start([&["--exit-after=1message", "--report"], checks].concat());
+        let mut client = Client::greeted(program.address());
+        client.deliver(MESSAGE);
+        client.quit();
+        program.ended()
+    };
+    let ended = report(&["--fail-if", "messages > 1", "--expect=messages == 1"]);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let row = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(row(&ended.stdout).contains("passed fail if messages > 1 1"), "{ended:?}");
+    let ended = report(&["--fail-if", "messages == 1", "--fail-if=p99(retries.after) > 1s"]);
+    assert_eq!(ended.code(), Some(10), "{ended:?}");
+    assert_eq!(
+        ended.stderr,
+        "smtpmock: fail if messages == 1: failed, 1\n\
+         smtpmock: fail if p99(retries.after) > 1s: failed, no samples\n"
+    );
+    assert!(row(&ended.stdout).contains("FAILED fail if messages == 1 1"), "{ended:?}");
+}
+
+#[test]
 fn expectations_that_can_not_be_are_refused_with_a_caret_before_anything_starts() {
     for (expectation, caret, words) in [
         ("mesages == 1", "  ^^^^^^^", "unknown figure \"mesages\": did you mean messages?"),

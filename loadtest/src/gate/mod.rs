@@ -1,6 +1,7 @@
-//! Gates: conditions under which a run counts as failed, like `p99(message) > 5ms`.
+//! Gates: conditions that must not be true of a run, like `p99(message) > 5ms` (`--fail-if`), or that must be
+//! (`--expect`).
 //!
-//! They are [comparisons](smtpmock::stats::comparison), in its grammar:
+//! They are [comparisons](smtpmock::stats::comparison), in its grammar, judged as the server judges its own:
 //!
 //! ```text
 //! p50(NAME), min(NAME), mean(NAME), max(NAME), count(NAME)
@@ -13,12 +14,10 @@
 //!
 //! A gate that has no sample to look at fails.
 
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 use smtpmock::smtp::behaviour::GrammarError;
-use smtpmock::stats::Unit;
 use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
+use smtpmock::stats::{Check, Unit, Verdict};
 
 use crate::accounting::Accounting;
 use crate::report::distribution::Distribution;
@@ -27,7 +26,10 @@ use crate::report::{Report, show_ns};
 
 /// A parsed gate.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Gate(Comparison);
+pub(crate) struct Gate {
+    comparison: Comparison,
+    check: Check,
+}
 
 type Count = fn(&Accounting) -> u64;
 
@@ -55,17 +57,34 @@ const RATE: &str = "rate";
 /// What became of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Judgement {
+    /// Whether the comparison must be true.
+    #[serde(default = "fail_if")]
+    pub(crate) check: Check,
+    /// The comparison.
     pub(crate) gate: String,
     pub(crate) failed: bool,
     /// The metric's value as shown to people; what was missing if there was no sample.
     pub(crate) found: String,
 }
 
-impl FromStr for Gate {
-    type Err = GrammarError;
+/// What gates were before there were expectations.
+fn fail_if() -> Check {
+    Check::FailIf
+}
 
-    fn from_str(text: &str) -> Result<Gate, GrammarError> {
-        Comparison::read(text, &subjects(), &a_subject()).map(Gate)
+impl From<Verdict> for Judgement {
+    fn from(of: Verdict) -> Judgement {
+        Judgement { check: of.check, gate: of.expectation, failed: !of.kept, found: of.found }
+    }
+}
+
+impl Judgement {
+    /// The words in front of the comparison.
+    pub(crate) fn words(&self) -> &'static str {
+        match self.check {
+            Check::Expect => "expected",
+            Check::FailIf => "fail if",
+        }
     }
 }
 
@@ -93,18 +112,30 @@ fn a_subject() -> String {
 }
 
 impl Gate {
+    /// What must not be true.
+    pub(crate) fn fail_if(text: &str) -> Result<Gate, GrammarError> {
+        Gate::read(text, Check::FailIf)
+    }
+
+    /// What must be true.
+    pub(crate) fn expect(text: &str) -> Result<Gate, GrammarError> {
+        Gate::read(text, Check::Expect)
+    }
+
+    fn read(text: &str, check: Check) -> Result<Gate, GrammarError> {
+        let comparison = Comparison::read(text, &subjects(), &a_subject())?;
+        Ok(Gate { comparison, check })
+    }
+
     /// Judges a run.
     pub(crate) fn judge(&self, report: &Report) -> Judgement {
-        let (failed, found) = match self.measure(report) {
-            None => (true, "no sample, which never passes".to_owned()),
-            Some((figure, found)) => (self.0.holds(figure), found),
-        };
-        Judgement { gate: self.0.to_string(), failed, found }
+        let found = self.measure(report).ok_or_else(|| "no sample, which never passes".to_owned());
+        self.comparison.judge(self.check, found).into()
     }
 
     /// The figure and how it is shown.
     fn measure(&self, report: &Report) -> Option<(f64, String)> {
-        let (name, view) = (self.0.name(), self.0.view());
+        let (name, view) = (self.comparison.name(), self.comparison.view());
         if name == RATE {
             let has_sample = report.accounting.measured.accepted > 0 && report.measured_s > 0.0;
             return has_sample.then(|| (report.rate, format!("{:.1}/s", report.rate)));
@@ -127,7 +158,7 @@ impl Gate {
     /// Whether a step keeps the gate; `None` where it is of the whole run: of other latencies than
     /// the message's, of the rate, and of how many messages there were.
     pub(crate) fn is_kept_by(&self, step: &StepRow) -> Option<bool> {
-        let (name, view) = (self.0.name(), self.0.view());
+        let (name, view) = (self.comparison.name(), self.comparison.view());
         let (latency, outcome) = name.split_once('.').unwrap_or((name, "ok"));
         let figure = if latency == "message" && view != View::Samples {
             let split = &step.message;
@@ -136,7 +167,7 @@ impl Gate {
             let count = count(name).filter(|_| name != ACCEPTED)?;
             share(count(&step.accounting), step.accounting.owed(), view)
         };
-        Some(figure.is_some_and(|(figure, _)| !self.0.holds(figure)))
+        Some(self.comparison.judge(self.check, figure.ok_or_else(String::new)).kept)
     }
 }
 

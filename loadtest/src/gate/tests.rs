@@ -18,7 +18,7 @@ fn what_the_documentation_shows_is_read() {
         "in_flight > 0",
         "p99(lag) > 1ms",
     ] {
-        let gate = source.parse::<Gate>();
+        let gate = Gate::fail_if(source);
         assert!(gate.is_ok(), "{source}: {}", gate.unwrap_err());
     }
 }
@@ -44,7 +44,7 @@ fn what_is_no_gate_is_told_with_what_is_one() {
         ("rate < 5%", 7, "with /s"),
         ("count(dot) > 5%", 13, "a number"),
     ] {
-        let error = text.parse::<Gate>().expect_err(text);
+        let error = Gate::fail_if(text).expect_err(text);
         assert!(error.span().start == at && error.reason().contains(words), "{text}: {error}");
     }
 }

@@ -259,7 +259,8 @@ fn verdicts(report: &Report, out: &mut String) {
         let (class, word) = if gate.failed { ("bad", "failed") } else { ("ok", "passed") };
         put!(
             out,
-            "<tr><td>{}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            "<tr><td>{} {}</td><td>{}</td><td class=\"{class}\">{word}</td></tr>",
+            gate.words(),
             escape(&gate.gate),
             escape(&gate.found)
         );

@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn judged(mut steps: Vec<StepRow>, gates: &[&str]) -> (Vec<bool>, Option<f64>) {
-        let gates: Vec<Gate> = gates.iter().map(|gate| gate.parse().unwrap()).collect();
+        let gates: Vec<Gate> = gates.iter().map(|gate| Gate::fail_if(gate).unwrap()).collect();
         judge(&mut steps, &gates, 4);
         (steps.iter().map(|step| step.kept).collect(), knee(&steps).map(StepRow::rate))
     }

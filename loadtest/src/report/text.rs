@@ -327,7 +327,8 @@ fn gates(report: &Report, out: &mut String) {
     }
     for judgement in &report.gates {
         let word = if judgement.failed { "FAILED" } else { "passed" };
-        line!(out, "gate {word}  {}  (found {})", judgement.gate, judgement.found);
+        let text = format!("{} {}  (found {})", judgement.words(), judgement.gate, judgement.found);
+        paragraph(&format!("gate {word}  "), &text, out);
     }
 }
 

@@ -56,6 +56,32 @@ fn ten_when_a_gate_fails() {
 }
 
 #[test]
+fn what_must_be_true_is_no_other_name_for_what_must_not_be() {
+    let sink = Sink::usual();
+    let load = || Load::on(&sink).with("-c 1 --count 10");
+    let outcome = load().arg("--expect=accepted == 10").arg("--fail-if=errors > 0").run().expect(0);
+    let gates = outcome.report["gates"].as_array().cloned().expect("gates");
+    let shown =
+        gates.iter().map(|gate| (gate["check"].as_str(), gate["gate"].as_str(), gate["failed"].as_bool()));
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        [
+            (Some("expect"), Some("accepted == 10"), Some(false)),
+            (Some("fail-if"), Some("errors > 0"), Some(false))
+        ]
+    );
+    let outcome = load().arg("--expect=accepted > 10").run().expect(10);
+    assert!(outcome.stderr.contains("expected `accepted > 10` (found 10 of 10"), "{}", outcome.stderr);
+    let outcome = load().arg("--fail-if=accepted == 10").run().expect(10);
+    assert!(outcome.stderr.contains("fail if `accepted == 10` (found 10 of 10"), "{}", outcome.stderr);
+    // Without a sample neither passes.
+    for flag in ["--expect", "--fail-if"] {
+        let outcome = load().arg(flag).arg("max(message.failed) < 10s").run().expect(10);
+        assert!(outcome.stderr.contains("no sample"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn latencies_are_compared_in_the_unit_of_the_limit() {
     let sink = Sink::start(|turn| match turn.verb {
         Verb::Dot => Act::After(Duration::from_millis(20)),

@@ -71,18 +71,14 @@ pub(super) fn reporting() -> Vec<Flag> {
                 }),
             )
         },
-        Flag {
-            refuses_empty: true,
-            adds_up: true,
-            ..repeated(
-                "expect",
-                "EXPECTATION",
-                "What the figures must keep in the end, or the exit code is 10; may be repeated",
-                reading(expectations, |options: Options, expectations| {
-                    options.reporting(|reporting| reporting.expectations.extend(expectations))
-                }),
-            )
-        },
+        check(
+            "expect",
+            "What must be true of the figures in the end, or the exit code is 10; may be repeated",
+            |line| Ok(line.parse()?),
+        ),
+        check("failIf", "What must not be true of them, or the exit code is 10; may be repeated", |line| {
+            Ok(Expectation::fail_if(line)?)
+        }),
         Flag {
             variable: None,
             refuses_empty: true,
@@ -99,6 +95,15 @@ pub(super) fn reporting() -> Vec<Flag> {
     ]
 }
 
+/// A flag of checks: those of the command line, of its variable and of a file all count.
+fn check(name: &str, help: &str, read: fn(&str) -> Result<Expectation, Expected>) -> Flag {
+    let read_all = move |raw: &OsStr| values::checks(raw, read);
+    let read_all = reading(read_all, |options: Options, expectations| {
+        options.reporting(|reporting| reporting.expectations.extend(expectations))
+    });
+    Flag { refuses_empty: true, adds_up: true, ..repeated(name, "EXPECTATION", help, read_all) }
+}
+
 fn repeated(name: &str, placeholder: &'static str, help: &str, read: Read) -> Flag {
     Flag { arity: Arity::Repeated, ..Flag::new(name, placeholder, help, read) }
 }
@@ -112,10 +117,6 @@ impl Options {
 
 fn limits(raw: &OsStr) -> Result<Vec<Limit>, Expected> {
     values::checks(raw, |line| limit(line).ok_or(Expected::new(A_LIMIT)))
-}
-
-fn expectations(raw: &OsStr) -> Result<Vec<Expectation>, Expected> {
-    values::checks(raw, |line| Ok(line.parse()?))
 }
 
 fn a_report(raw: &OsStr) -> Result<PathBuf, Expected> {

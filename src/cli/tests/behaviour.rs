@@ -123,6 +123,7 @@ const VALUELESS: &[&str] = &[
     "hlog",
     "exit-after",
     "expect",
+    "fail-if",
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! Reports, limits and expectations as flags, and in a file.
 
-use smtpmock::Milestone;
+use smtpmock::{Milestone, Stats};
 
 use super::*;
 
@@ -192,12 +192,14 @@ fn every_file_is_claimed_by_the_flag_that_named_it_last() {
 
 #[test]
 fn an_empty_check_is_no_check_that_passes() {
-    for value in ["", " ", "\n", "messages == 0\n\nfindings == 0", "\nmessages == 0"] {
-        let text = usage(&["--expect", value], &[]);
-        assert!(text.contains("for --expect: expected a figure, like messages"), "{text}");
-        let text = usage(&[], &[("SMTPMOCK_EXPECT", value)]);
-        assert!(text.contains("for SMTPMOCK_EXPECT: expected a figure"), "{text}");
-        usage(&["--expect=messages == 0"], &[("SMTPMOCK_EXPECT", value)]);
+    for (flag, variable) in [("--expect", "SMTPMOCK_EXPECT"), ("--fail-if", "SMTPMOCK_FAIL_IF")] {
+        for value in ["", " ", "\n", "messages == 0\n\nfindings == 0", "\nmessages == 0"] {
+            let text = usage(&[flag, value], &[]);
+            assert!(text.contains(&format!("for {flag}: expected a figure, like messages")), "{text}");
+            let text = usage(&[], &[(variable, value)]);
+            assert!(text.contains(&format!("for {variable}: expected a figure")), "{text}");
+            usage(&[flag, "messages == 0"], &[(variable, value)]);
+        }
     }
     for value in ["", " ", "60s\n\n1message"] {
         let text = usage(&["--exit-after", value], &[]);
@@ -211,6 +213,7 @@ fn an_empty_check_is_no_check_that_passes() {
         ("expect = \"\"", "for expect in checks.toml, line 1: expected a figure"),
         ("expect = [\"messages == 0\", \"\"]", "for expect in checks.toml, line 1: expected a figure"),
         ("expect = []", "checks.toml, line 1: expected at least one"),
+        ("fail-if = [\"\"]", "for fail-if in checks.toml, line 1: expected a figure"),
         ("exit-after = \" \"", "for exit-after in checks.toml, line 1: expected"),
     ] {
         let told = parsed_beside(&[("checks.toml", setting)], &["--config=checks.toml"], &[]);
@@ -244,6 +247,23 @@ fn expectations_of_flags_variables_and_files_add_up() {
         Ok(Action::Print(text)) => {
             let lines = all.map(|one| format!("  \"{one}\",\n")).concat();
             assert!(text.contains(&format!("expect = [\n{lines}]\n")), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // What must not be true is no other name for what must be.
+    let typed = ["--fail-if=messages > 9", "--expect=messages == 9"];
+    match parsed(&typed, &[("SMTPMOCK_FAIL_IF", "sessions > 9")]) {
+        Ok(Action::Run(settings)) => {
+            let judged =
+                settings.reporting.expectations.iter().map(|one| one.judge(&Stats::default()).to_string());
+            assert_eq!(
+                judged.collect::<Vec<_>>(),
+                [
+                    "expected messages == 9: not kept, 0",
+                    "fail if messages > 9: passed, 0",
+                    "fail if sessions > 9: passed, 0"
+                ]
+            );
         }
         other => panic!("{other:?}"),
     }

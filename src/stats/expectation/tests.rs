@@ -54,6 +54,10 @@ fn what_is_true_kept_and_what_is_not_is_not() {
         let verdict = expectation.judge(&stats);
         assert!(verdict.kept, "{verdict}");
         assert_eq!(verdict.found, figure, "{text}");
+        // What must be true is false where it must not be, and there is no third.
+        let verdict = Expectation::fail_if(text).expect(text).judge(&stats);
+        assert!(!verdict.kept && verdict.found == figure, "{verdict}");
+        assert_eq!(verdict.to_string(), format!("fail if {}: failed, {figure}", text.trim()));
         let opposites = [("==", "!="), ("!=", "=="), ("<=", ">"), (">=", "<"), ("<", ">="), (">", "<=")];
         let (op, opposite) = opposites.iter().find(|(op, _)| text.contains(op)).expect("an operator");
         let verdict = parsed(&text.replacen(op, opposite, 1)).judge(&stats);
@@ -76,6 +80,9 @@ fn no_samples_keep_no_expectation() {
         let verdict = parsed(&format!("p99(retries.after) {op} 1s")).judge(&run());
         assert_eq!((verdict.kept, verdict.found.as_str()), (false, "no samples"));
         assert!(verdict.to_string().ends_with("not kept, no samples"), "{verdict}");
+        let text = format!("p99(retries.after) {op} 1s");
+        let verdict = Expectation::fail_if(&text).expect("a check").judge(&run());
+        assert_eq!(verdict.to_string(), format!("fail if {text}: failed, no samples"));
         // Nor does a rate over no time.
         assert!(!parsed(&format!("rate(messages) {op} 1")).judge(&Stats::default()).kept);
     }
