@@ -142,7 +142,7 @@ fn judge(
     };
     let shown = |Figure { value, bounds }: Figure| {
         let [value, low, high] = [value, bounds.low, bounds.high].map(|value| show(&metric, value));
-        format!("{value} ({low} to {high})")
+        if low == high { value } else { format!("{value} ({low} to {high})") }
     };
     let by_chance = if worse_by > max && at_least <= max { "; chance alone may do that" } else { "" };
     let detail = format!("{}, was {}{by_chance}", shown(now), shown(before));
@@ -200,15 +200,14 @@ fn rate(before: &Side<'_>, now: &Side<'_>, max: f64) -> Move {
     judge(metric, figures, false, worse, max)
 }
 
-/// The share of errors is compared in percentage points: from none, any ratio is infinite.
+/// The share of errors is compared in percentage points: from none, any ratio is infinite. It is a count of what
+/// happened and no estimate: it is its own bounds.
 fn errors(before: &Side<'_>, now: &Side<'_>, max: f64) -> Move {
     let metric = ERRORS.to_owned();
     let figure = |side: &Side<'_>| {
         let account = &side.report.accounting.measured;
-        let (errors, owed) = (account.errors() as f64, account.owed() as f64);
-        let Bounds { low, high } = interval::share(errors / owed, owed / side.samples.of_sessions());
-        let bounds = Bounds { low: low * 100.0, high: high * 100.0 };
-        (owed > 0.0).then_some(Figure { value: errors * 100.0 / owed, bounds })
+        let share = account.errors() as f64 * 100.0 / account.owed() as f64;
+        (account.owed() > 0).then_some(Figure { value: share, bounds: Bounds { low: share, high: share } })
     };
     let (Some(was), Some(is)) = (figure(before), figure(now)) else {
         return refuse(metric, "one of the runs started nothing".to_owned());
