@@ -49,7 +49,7 @@ impl Writer {
         });
         let writing = Arc::clone(&shared);
         let thread = thread::Builder::new()
-            .name("smtpmock-output".into())
+            .name("output".into())
             .spawn(move || writing.write_all(output, &pulse, on_failure))
             .map_err(|error| shared.place.error(&no_thread(error)))?;
         *lock(&shared.thread) = Some(thread);

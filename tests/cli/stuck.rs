@@ -120,30 +120,35 @@ fn a_reader_of_a_fifo_may_come_late() {
     assert_eq!(reader.join().expect("a thread").lines().count(), 1);
 }
 
-/// Text that fills standard streams is lost in the end, which is named where it can be.
+/// What is left is lost, and named where that can be.
 #[test]
 fn an_unread_standard_output_held_up_the_end() {
-    for (arguments, signals) in [
-        (&["--log"][..], &[][..]),
-        (&["--report"], &[]),
-        (&["--report-html=-"], &[]),
-        (&["--report-json=-"], &[]),
-        (&["--hlog=-"], &[]),
-        (&[], &["USR1", "USR1"]),
-    ] {
-        let (reader, full) = full_pipe();
-        let (errors, stderr) = std::io::pipe().expect("a pipe");
-        let program = Program::start(arguments, full, stderr);
-        signals.iter().for_each(|name| program.signal(name));
-        Client::greeted(program.address()).deliver(MESSAGE);
-        assert_eq!(program.stopped().code(), Some(1), "{arguments:?}");
-        let errors = rest(errors);
-        assert!(
-            errors.contains("to standard output: its reader took nothing for 5s"),
-            "{arguments:?}: {errors}"
-        );
-        drop(reader);
-    }
+    // Each takes as long as a reader is waited for.
+    thread::scope(|scope| {
+        for (arguments, signals) in [
+            (&["--log"][..], &[][..]),
+            (&["--show"], &[]),
+            (&["--report"], &[]),
+            (&["--report-html=-"], &[]),
+            (&["--report-json=-"], &[]),
+            (&["--hlog=-"], &[]),
+            (&[], &["USR1", "USR1"]),
+        ] {
+            scope.spawn(move || ends_unread(arguments, signals));
+        }
+    });
+}
+
+fn ends_unread(arguments: &[&str], signals: &[&str]) {
+    let (reader, full) = full_pipe();
+    let (errors, stderr) = std::io::pipe().expect("a pipe");
+    let program = Program::start(arguments, full, stderr);
+    signals.iter().for_each(|name| program.signal(name));
+    Client::greeted(program.address()).deliver(MESSAGE);
+    assert_eq!(program.stopped().code(), Some(1), "{arguments:?}");
+    let errors = rest(errors);
+    assert!(errors.contains("to standard output: its reader took nothing for 5s"), "{arguments:?}: {errors}");
+    drop(reader);
 }
 
 #[test]
