@@ -42,6 +42,9 @@ const CONNECTIONS_OPEN: usize = 128;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Merge>,
+    /// Make no run: put these JSON reports together, as `smtpload merge` does; repeatable
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    pub(crate) merge_reports: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
     #[command(flatten)]
@@ -65,7 +68,7 @@ pub(crate) enum Merge {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The server: `HOST:PORT`, `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 25 if left out
-    #[arg(value_name = "HOST[:PORT]", required = true)]
+    #[arg(value_name = "HOST[:PORT]", required_unless_present = "merge_reports")]
     target: Option<String>,
     /// Sessions held (closed loop, default 16), or the most that may be open (open loop, default 128)
     #[arg(short, long, value_name = "N")]
@@ -155,13 +158,13 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
     /// Write the report as JSON; - is the standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long = "report-json", visible_alias = "json", value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Write an HdrHistogram interval log
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, visible_alias = "report-hlog", value_name = "FILE")]
     pub(crate) hlog: Option<PathBuf>,
     /// Write a page with plots
-    #[arg(long, value_name = "FILE")]
+    #[arg(long = "report-html", visible_alias = "html", value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
     /// What must be true of the figures in the end, or the exit code is 10; repeatable
     #[arg(long, value_name = "EXPECTATION", value_parser = Gate::expect)]

@@ -50,6 +50,9 @@ pub fn run() -> ExitCode {
     let (exit, patience) = match &cli.command {
         // There is no run that a reader of its report would hold up: it may take its time.
         Some(Merge::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
+        None if !cli.merge_reports.is_empty() => {
+            (merge(&cli.merge_reports, &cli.output, &streams), Duration::MAX)
+        }
         None => (measure(&cli, &streams), PATIENCE),
     };
     let exit = exit.unwrap_or_else(|(exit, message)| {

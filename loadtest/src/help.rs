@@ -1,6 +1,7 @@
 //! The command line as clap has it, and its `--help`, whose examples stay in one piece: what is broken within quotes
 //! can't be copied.
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::Cli;
@@ -13,8 +14,26 @@ const NO_BREAK: char = '\u{a0}';
 /// # Errors
 /// They can't be read, or ask for help or the version; clap's error has what is to be printed.
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
-    let matches = command().try_get_matches()?;
+    let matches = command().try_get_matches().map_err(with_suggestion)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
+}
+
+/// What flags are called in other load generators, and here.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("--concurrency", "--connections"),
+    ("--clients", "--connections"),
+    ("--sessions", "--connections"),
+    ("--messages", "--count"),
+];
+
+/// An error that names the flag which is meant, if it is known by another name.
+fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let typed = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    let meant = ELSEWHERE.iter().find(|(name, _)| typed.split('=').next() == Some(name));
+    if let Some((_, flag)) = meant.filter(|_| error.kind() == ErrorKind::UnknownArgument) {
+        error.insert(ContextKind::SuggestedArg, ContextValue::String((*flag).to_owned()));
+    }
+    error
 }
 
 /// What an error says, with blanks that are blanks.

@@ -2,14 +2,21 @@
 
 use std::time::Duration;
 
+use smtpmock::smtp::behaviour::MAX_DURATION;
+
 use crate::schedule::{Profile, RATE_LIMIT, Segment};
 
 /// The most steps a ramp may be cut into.
 const STEPS_LIMIT: u32 = 10_000;
 
-/// Reads `5ms`, `1m30s`, `2h`.
+/// Reads `5ms`, `1m30s`, `2h`; a bare number is seconds, as everywhere in the server.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text.trim())
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = text.parse().ok().filter(|&seconds| seconds <= MAX_DURATION.as_secs());
+        return seconds.map(Duration::from_secs).ok_or_else(|| "must be at most 365 days".to_owned());
+    }
+    humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a duration like 500ms, 10s or 1m30s"))
 }
 
@@ -123,6 +130,9 @@ mod tests {
         assert_eq!(sizes("1KiB"), Ok((1024, 1024)));
         assert_eq!(sizes("1KiB..64KiB"), Ok((1024, 65536)));
         assert_eq!(sizes("300"), Ok((300, 300)));
+        assert_eq!(duration("30"), duration("30s"));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("99999999999999999999").is_err() && duration("").is_err());
         let profile = ramp("100/s..5000/s over 60s").unwrap();
         assert_eq!(profile.segments.len(), 1);
         assert_eq!(profile.then, 5000.0);

@@ -108,7 +108,18 @@ impl Flag {
 
     /// Whether this is the flag's name, in either style.
     pub(super) fn is_called(&self, name: &str) -> bool {
-        name == self.name || name == self.kebab || (name == "v" && self.name == VERSION)
+        name == self.name || name == self.kebab || self.aliases().contains(&name)
+    }
+
+    /// Other names, those that the load generator's users know.
+    pub(super) fn aliases(&self) -> &'static [&'static str] {
+        match self.name.as_str() {
+            VERSION => &["v"],
+            "reportJson" => &["json"],
+            "reportHtml" => &["html"],
+            "hlog" => &["report-hlog", "reportHlog"],
+            _ => &[],
+        }
     }
 }
 

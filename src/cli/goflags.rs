@@ -7,7 +7,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::flag::{Arity, Flag};
+use super::flags::MERGE_REPORTS;
 use super::stray::Stray;
+
+/// The word in front of reports that are to be merged; the same as [`MERGE_REPORTS`] in front of each.
+const MERGE: &str = "merge";
 
 /// One value of one flag, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,15 +59,28 @@ pub(super) struct Typed {
 
 /// Reads the arguments up to the first that is no flag or that can't be read.
 pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[Flag]) -> (Vec<Given>, End) {
-    let mut arguments = arguments.into_iter();
+    let mut arguments = arguments.into_iter().peekable();
+    // `merge a.json b.json`, as the load generator has it: what is no flag is a report.
+    let merges = arguments.next_if(|first| first == MERGE).is_some();
     let mut given = Vec::new();
     // The flag before, if it stands alone.
     let mut switch = None;
     let end = loop {
         let Some(argument) = arguments.next() else {
+            if merges && !given.iter().any(|given: &Given| given.kebab == MERGE_REPORTS) {
+                break End::NoValue { typed: MERGE.to_owned(), kebab: MERGE_REPORTS.to_owned() };
+            }
             break End::Complete;
         };
         let Some((typed, value)) = split(&argument) else {
+            if merges {
+                given.push(Given {
+                    kebab: MERGE_REPORTS.to_owned(),
+                    value: argument,
+                    typed: MERGE.to_owned(),
+                });
+                continue;
+            }
             break End::Stray(Stray { argument, switch, rest: arguments.collect() });
         };
         if typed.name.is_empty() || typed.name.starts_with('-') {

@@ -171,6 +171,7 @@ fn a_slow_target_is_not_taken_for_a_saturated_generator() {
 fn bad_input_is_a_usage_error_that_names_the_flag() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["127.0.0.1:1", "--rate", "fast"], &["--rate", "5000/s"]),
+        (&["127.0.0.1:1", "--concurrency", "8"], &["--concurrency", "--connections"]),
         (&["127.0.0.1:1", "--ramp", "1/s..2/s"], &["--ramp", "over 60s"]),
         (&["127.0.0.1:1", "--rate", "5/s", "--ramp", "1/s..2/s over 3s"], &["--rate", "--ramp"]),
         (&["127.0.0.1:1", "--size", "1KiB..1"], &["--size", "smaller size first"]),

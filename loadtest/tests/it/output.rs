@@ -223,6 +223,10 @@ fn a_report_merged_alone_is_the_same_report() {
     let before = report(&sink, "-c 2 --rate 200/s --duration 1s --late-after 5s", &one);
     assert_eq!(plain(&["merge", &one, "--json", &again, "--quiet"]).code, 0);
     assert_eq!(json(&again), before);
+    // The server's words are known here, too.
+    let other = path(&folder, "other.json");
+    assert_eq!(plain(&["--merge-reports", &one, "--report-json", &other, "--quiet"]).code, 0);
+    assert_eq!(json(&other), before);
 }
 
 #[test]

@@ -47,10 +47,10 @@ pub(super) fn reporting() -> Vec<Flag> {
         Flag::switch("report", "Print tables and findings to standard output in the end", |options, on| {
             options.reporting(|reporting| reporting.text = on)
         }),
-        file("reportJson", "Write the report to this file as JSON; - is standard output", {
+        file("reportJson", "Write the report to this file as JSON; - is standard output; also --json", {
             |reporting, path| reporting.json = Some(path)
         }),
-        file("reportHtml", "Write the report to this file as a page with plots", {
+        file("reportHtml", "Write the report to this file as a page with plots; also --html", {
             |reporting, path| reporting.html = Some(path)
         }),
         Flag::switch("progress", "Show a line a second on standard error", |options, on| {

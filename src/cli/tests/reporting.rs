@@ -24,6 +24,9 @@ fn flags_of_reports_set_what_they_name() {
         settings(&["-report", "-reportJson=j", "-reportHtml=h", "-progress", "-hlog=l"]).reporting;
     assert!(text && progress);
     assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
+    let Reporting { json, html, interval_log, .. } =
+        settings(&["--json=j", "-html", "h", "--report-hlog=l"]).reporting;
+    assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
     let Reporting { text, json, html, progress, interval_log, expectations } =
         settings(&["-report", "-report=false", "-reportJson=j", "-reportJson="]).reporting;
     assert!(!text && !progress && expectations.is_empty());
@@ -49,6 +52,13 @@ fn reports_are_added_up_in_place_of_a_run() {
         Ok(Action::Tell(_, reporting, _)) => assert!(!reporting.text && reporting.html.is_some()),
         other => panic!("{other:?}"),
     }
+    match told(&["merge", "a.json", "--json", "sum.json", "b.json"]) {
+        Ok(Action::Tell(sum, reporting, _)) => {
+            assert_eq!((sum.runs().len(), reporting.json), (2, Some("sum.json".into())));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(told(&["merge"]), Err(Failure::Usage(text)) if text.contains("merge PATH")));
     for (second, reason) in [
         ("none.json", "\"none.json\" for --merge-reports: expected a readable file: "),
         ("a.json", "\"a.json\" for --merge-reports: expected another run: "),
