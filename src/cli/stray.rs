@@ -97,7 +97,6 @@ fn hint(word: &str, table: &[Flag]) -> String {
     let flag = table.iter().find(|flag| letters(&flag.name) == letters(word));
     match (word, flag) {
         ("help", _) => "did you mean --help?".to_owned(),
-        ("merge", _) => "did you mean --merge-reports?".to_owned(),
         (_, Some(flag)) => format!("did you mean --{}?", flag.kebab),
         (word, None) if word.parse::<u16>().is_ok() => format!("did you mean --port {word}?"),
         _ => {

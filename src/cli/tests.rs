@@ -350,7 +350,6 @@ fn what_is_no_flag_is_refused_in_any_other() {
         (&["-port", "0", "--", "--expect=messages == 3"], "\"--\": expected a flag"),
         (&["help"], "\"help\": did you mean --help?"),
         (&["version", "-port", "1"], "\"version\": did you mean --version?"),
-        (&["--backlog", "5", "merge", "a.json"], "\"merge\": did you mean --merge-reports?"),
         (&["2525"], "\"2525\": did you mean --port 2525?"),
         (&["port", "2525"], "\"port\": did you mean --port?"),
         (&["serve", "--port=2525"], "\"serve\": it has flags and no commands; without any it serves"),
