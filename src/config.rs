@@ -136,7 +136,8 @@ impl Config {
         self
     }
 
-    /// How long a stop lets sessions finish before they are told 421 and closed. Default 1 s.
+    /// How long a [stop](crate::Server::stop) lets sessions finish the mails that were begun, before they are sent 421
+    /// and closed. Default 1 s.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use crate::lock::lock;
-use crate::net::shard::Control;
+use crate::net::shard::{Control, StopOrder};
 
 /// Why a running server failed. It has stopped listening: nobody is left talking to a port that looks
 /// alive, and no test passes on half a capture.
@@ -73,7 +72,7 @@ impl FailureReport {
 
     fn stop_shards(&self) {
         if self.failure.get().is_some() {
-            lock(&self.controls).iter().for_each(|control| control.stop(Duration::ZERO));
+            lock(&self.controls).iter().for_each(|control| control.stop(StopOrder::AT_ONCE));
         }
     }
 

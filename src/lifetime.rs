@@ -125,8 +125,12 @@ impl Run {
                 self.server.stop_within(Duration::ZERO);
                 Some(why)
             }
-            Ok(Event::Signal | Event::LimitReached) | Err(_) => {
-                self.server.stop();
+            ended => {
+                match ended {
+                    // A client that is not done has time to show it.
+                    Ok(Event::LimitReached) => self.server.drain(),
+                    _ => self.server.stop(),
+                };
                 self.server.failure().map(|failure| failure.to_string())
             }
         };

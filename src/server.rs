@@ -21,7 +21,7 @@ use crate::memory::Budget;
 use crate::message::Message;
 use crate::net::census::Census;
 use crate::net::clock::wall_time;
-use crate::net::shard::{Context, Control, Ending, Shard};
+use crate::net::shard::{Context, Control, Ending, Shard, StopOrder};
 use crate::output::Output;
 use crate::records::Records;
 use crate::show::Show;
@@ -33,9 +33,9 @@ use crate::units::EXACT_IN_JSON;
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopOutcome {
-    /// Every session ended by itself.
+    /// Every session ended by itself, or when nothing was under way in it.
     Graceful,
-    /// The time was up: sessions that were still running were told 421 and closed.
+    /// The time was up: sessions in which something was under way were sent 421 and closed.
     Forced,
 }
 
@@ -319,9 +319,11 @@ impl Server {
         self.failure.set_hook(Box::new(hook));
     }
 
-    /// Stops listening, lets sessions finish for up to [`Config::shutdown_timeout`], sends 421 to those that are
-    /// left and closes them; a message whose reply is still held back then is refused. Returns when all threads have ended and the capture is written (or has
-    /// [failed](Self::failure)). The messages stay readable.
+    /// Stops listening. Sessions in which nothing is under way, neither a command nor a mail, are sent 421 and closed
+    /// at once; the others may go on until that is so, for up to [`Config::shutdown_timeout`]. Those that are left
+    /// then are sent 421 and closed: clients that are sending just then have up to two seconds to read it, and a
+    /// message whose reply is still held back is refused. Returns when all threads have ended and the capture is
+    /// written (or has [failed](Self::failure)). The messages stay readable.
     pub fn stop(&self) -> StopOutcome {
         self.stop_within(self.shutdown_timeout)
     }
@@ -329,9 +331,17 @@ impl Server {
     /// The same with another timeout. A second stop waits for the first one, and hastens it if its own
     /// timeout is shorter.
     pub fn stop_within(&self, timeout: Duration) -> StopOutcome {
-        for control in &self.controls {
-            control.stop(timeout);
-        }
+        self.stop_as(StopOrder { timeout, spares_idle: false })
+    }
+
+    /// The same, but all sessions may go on for up to [`Config::shutdown_timeout`], those in which nothing is under way
+    /// too: what clients send that are not done is seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
+    pub fn drain(&self) -> StopOutcome {
+        self.stop_as(StopOrder { timeout: self.shutdown_timeout, spares_idle: true })
+    }
+
+    fn stop_as(&self, order: StopOrder) -> StopOutcome {
+        self.controls.iter().for_each(|control| control.stop(order));
         let mut life = lock(&self.life);
         let threads = match &mut *life {
             Life::Stopped(outcome) => return *outcome,
@@ -346,7 +356,7 @@ impl Server {
     /// Has a stop that goes on end at once, and does not wait for it.
     #[doc(hidden)]
     pub fn hasten_stop(&self) {
-        self.controls.iter().for_each(|control| control.stop(Duration::ZERO));
+        self.controls.iter().for_each(|control| control.stop(StopOrder::AT_ONCE));
     }
 
     /// Has the file of [`Config::capture`] opened again by its name, for appending: renamed before, it is complete,

@@ -152,7 +152,7 @@ fn timeouts() -> Vec<Flag> {
         Flag::new(
             "shutdownTimeout",
             "DURATION",
-            "How long a stop lets sessions finish; negative: not at all",
+            "How long a stop lets sessions finish their mails; negative: not at all",
             reading(values::span, |options, span| match unless_default(span) {
                 None => options,
                 Some(timeout) => options.with(|config| config.shutdown_timeout(timeout)),

@@ -119,9 +119,10 @@ Other spellings:
 
 Signals:
   SIGINT, SIGTERM, SIGQUIT, and SIGHUP unless it was ignored at the start:
-  let sessions finish for up to --shutdown-timeout, then end with code 0. A
-  second one ends the program at once, with code 128 + its number; of the same
-  kind it counts 300 ms after the first.
+  close sessions between two mails, let the others finish theirs for up to
+  --shutdown-timeout, then end with code 0. A second one ends the program at
+  once, with code 128 + its number; of the same kind it counts 300 ms after
+  the first.
   SIGUSR1: print the report so far to standard output, and go on. To standard
   error where standard output has JSON, a page or an interval log.
   SIGUSR2: open the files of outputs again by their names, which were renamed

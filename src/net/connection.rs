@@ -1,6 +1,7 @@
 //! One connection: bytes from the socket to its session, replies back, and the waits between. Runs on its
 //! reactor's thread; nothing here blocks.
 
+mod ending;
 mod filing;
 mod input;
 mod measuring;
@@ -16,14 +17,14 @@ use mio::Token;
 
 use super::buffer::Buffer;
 use super::clock::Tick;
-use super::resources::Resources;
+use super::resources::{Resources, Stop};
 use super::shard::{Context, Place};
 use super::wheel::Timer;
 use crate::journal::Event;
 use crate::measure::{Asked, Cause, Probe, Stamp, Tries};
 use crate::memory::Charge;
 use crate::smtp::behaviour::{Environment, Memory};
-use crate::smtp::{Expect, Next, Portion, Reply, ReplyKind, Session, Stage, Step};
+use crate::smtp::{Expect, Next, Portion, Reply, Session, Stage, Step};
 use crate::store::RunningKey;
 use pacing::Pace;
 pub(super) use transport::Transport;
@@ -76,8 +77,8 @@ enum Phase {
     /// The last reply is on its way.
     Closing(Manner),
     /// The last reply is out, and the peer may not have read it: closing now, with input unread, would
-    /// reset the connection and could take the reply with it. Input is read and dropped.
-    Lingering,
+    /// reset the connection and could take the reply with it. Input is read and dropped, but no longer than this.
+    Lingering { until: Tick },
 }
 
 /// What happens when a delay is over.
@@ -215,6 +216,8 @@ impl<T: Transport> Connection<T> {
         if context.closes_at_once && step.next == Next::Continue {
             step.next = Next::Close;
         }
+        // A client may send before it is greeted, and nothing was looked for yet.
+        self.readable |= step.next.is_end();
         self.follow(context, resources, &step);
         self.settle(context, resources)
     }
@@ -282,69 +285,11 @@ impl<T: Transport> Connection<T> {
             }
             Phase::Held(..) => {
                 self.probe.end(Cause::Dismissed);
-                Fate::Over
+                self.begin_end(context, resources, Manner::Orderly);
+                self.settle(context, resources)
             }
-            Phase::Closing(_) | Phase::Lingering => Fate::Over,
+            Phase::Closing(_) | Phase::Lingering { .. } => Fate::Over,
         }
-    }
-
-    /// The server stops and can't wait any longer: what is left to be sent and 421, as far as the peer takes it at
-    /// once.
-    pub(super) fn dismiss(&mut self, context: &Context, resources: &mut Resources) {
-        self.probe.end(Cause::Stopped);
-        let goodbye = context.policy.reply(ReplyKind::ServiceClosing);
-        match &self.phase {
-            Phase::Delayed(delayed) => {
-                let asked = delayed.asked;
-                self.phase = Phase::Open;
-                self.answer_instead(context, resources, asked, goodbye);
-            }
-            Phase::Open => self.answer(resources, goodbye, Portion::Whole),
-            Phase::Held(..) | Phase::Closing(_) | Phase::Lingering => {}
-        }
-        self.update_shown(context);
-        // The last replies do not drip: there is no time.
-        self.pace = None;
-        if self.write(context, resources).is_ok() {
-            let _ = self.drain(context, resources);
-        }
-    }
-
-    /// Cleans up behind a connection that is over; its socket closes when it is dropped.
-    pub(super) fn close(mut self, context: &Context, resources: &mut Resources) {
-        self.withdraw_unsent(context, resources);
-        self.finish(context, resources);
-        self.settle_all_records(context, resources);
-        if let Some((timer, _)) = self.timer.take() {
-            resources.wheel.cancel(timer);
-        }
-        self.measure_end(context, resources);
-        if self.place.is_some() {
-            // Before its place is another's.
-            context.census.note_farewell();
-        }
-        self.place = None;
-        context.census.note_end();
-        self.note_data_lines(resources);
-        resources.note(|| Event::SessionFinished);
-    }
-
-    /// The client was silent too long.
-    fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.note_timeout(resources, "read");
-        self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
-        // It may be sending still; see `Lingering`.
-        self.readable |= self.session.expects() == Expect::Data || self.session.is_mid_line();
-        self.finish(context, resources);
-        self.phase = Phase::Closing(Manner::Orderly);
-        self.settle(context, resources)
-    }
-
-    fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
-        self.probe.end(Cause::TimedOut);
-        let Origin { local_addr, peer_addr, .. } = self.origin;
-        self.note_data_lines(resources);
-        resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
 
     /// Does what a step says: the records first, then the reply.
@@ -397,12 +342,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Whoever reads the last reply can see the whole record.
-    fn begin_end(&mut self, context: &Context, resources: &mut Resources, manner: Manner) {
-        self.finish(context, resources);
-        self.phase = Phase::Closing(manner);
-    }
-
     /// Queues the reply to what was asked, or as much of it as is to be sent.
     fn answer_asked(&self, resources: &mut Resources, asked: Asked, reply: &Reply, portion: Portion) {
         self.answer(resources, reply, portion);
@@ -424,9 +363,13 @@ impl<T: Transport> Connection<T> {
             return;
         }
         let deadline = resources.now.after(context.session_timeout);
-        self.deadline = match self.session.expects() {
-            Expect::Data if self.output.is_none() => deadline.min(self.data_deadline),
-            Expect::Command | Expect::Data => deadline,
+        self.deadline = match (&self.phase, self.session.expects()) {
+            (Phase::Lingering { until }, _) if resources.stop == Stop::Forced => {
+                resources.now.after(context.stop_linger).min(*until)
+            }
+            (Phase::Lingering { until }, _) => *until,
+            (_, Expect::Data) if self.output.is_none() => deadline.min(self.data_deadline),
+            (_, Expect::Command | Expect::Data) => deadline,
         };
     }
 
@@ -454,10 +397,17 @@ impl<T: Transport> Connection<T> {
                 let _ = self.stream.reset_at_end();
                 Fate::Over
             }
-            Phase::Held(..) if self.peer_closed => Fate::Over,
-            Phase::Lingering if self.end_of_input => Fate::Over,
-            Phase::Lingering if self.readable => Fate::Again,
-            Phase::Open | Phase::Delayed(_) | Phase::Held(..) | Phase::Lingering => Fate::Waits,
+            Phase::Held(..) if self.peer_closed => {
+                self.begin_end(context, resources, Manner::Orderly);
+                return self.settle(context, resources);
+            }
+            Phase::Lingering { .. } if self.end_of_input => Fate::Over,
+            Phase::Lingering { .. } if self.readable => Fate::Again,
+            Phase::Open if resources.stop.closes_idle() && self.is_idle() => {
+                self.probe.end(Cause::Stopped);
+                return self.send_away(context, resources);
+            }
+            Phase::Open | Phase::Delayed(_) | Phase::Held(..) | Phase::Lingering { .. } => Fate::Waits,
         };
         if fate != Fate::Over {
             self.arm(resources);

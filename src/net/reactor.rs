@@ -15,8 +15,8 @@ use socket2::SockRef;
 use super::clock::{Clock, Tick, wall_time};
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
 use super::listener::{canonical, is_out_of_descriptors};
-use super::resources::Resources;
-use super::shard::{Context, Control, Ending, Place};
+use super::resources::{Resources, Stop};
+use super::shard::{Context, Control, Ending, Place, StopOrder};
 use crate::journal::Journal;
 
 /// Events taken from the kernel at once.
@@ -48,7 +48,7 @@ pub(super) struct Reactor {
     resources: Resources,
     context: Arc<Context>,
     control: Arc<Control>,
-    /// When sessions still running are told to go; `None` while the server serves.
+    /// When sessions still running are sent away; `None` while the server serves, and when they were.
     stop_at: Option<Tick>,
 }
 
@@ -101,13 +101,15 @@ impl Reactor {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => self.turn(&events),
             }
-            let Some(stop_at) = self.stop_at else { continue };
-            if self.connections.is_empty() {
-                return Ok(Ending::Graceful);
-            }
-            if stop_at <= self.resources.now {
+            if self.stop_at.is_some_and(|at| at <= self.resources.now) && !self.connections.is_empty() {
                 self.dismiss_all();
-                return Ok(Ending::Forced);
+            }
+            if self.resources.stop > Stop::None && self.connections.is_empty() {
+                self.post_notes();
+                return Ok(match self.resources.stop {
+                    Stop::Forced => Ending::Forced,
+                    _ => Ending::Graceful,
+                });
             }
         }
     }
@@ -138,9 +140,7 @@ impl Reactor {
             self.drive(token, Connection::on_timer);
         }
         self.accept_all();
-        if let Some(notes) = &mut self.resources.notes {
-            notes.post();
-        }
+        self.post_notes();
         self.resources.end_turn();
     }
 
@@ -284,20 +284,37 @@ impl Reactor {
     /// Does what the control asks for.
     fn obey(&mut self) {
         self.resources.gathering.give_if_asked();
-        let Some(timeout) = self.control.stop_asked() else {
+        let Some(StopOrder { timeout, spares_idle }) = self.control.take_stop() else {
             return;
         };
+        if self.resources.stop == Stop::Forced {
+            return;
+        }
         self.accept_waiting();
         self.listeners.clear();
         let stop_at = self.resources.clock.now().after(timeout.into());
         self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
+        let stop = if spares_idle { Stop::SparesIdle } else { Stop::ClosesIdle };
+        self.resources.stop = self.resources.stop.max(stop);
+        self.drive_all(Connection::on_stop);
     }
 
+    /// The time is up.
     fn dismiss_all(&mut self) {
-        for mut connection in std::mem::take(&mut self.connections) {
-            connection.1.dismiss(&self.context, &mut self.resources);
-            connection.1.close(&self.context, &mut self.resources);
-        }
+        self.stop_at = None;
+        self.resources.stop = Stop::Forced;
+        self.drive_all(Connection::dismiss);
+    }
+
+    fn drive_all(
+        &mut self,
+        turn: impl Fn(&mut Connection<TcpStream>, &Context, &mut Resources) -> Fate + Copy,
+    ) {
+        let tokens: Vec<Token> = self.connections.iter().map(|(_, connection)| connection.token()).collect();
+        tokens.into_iter().for_each(|token| self.drive(token, turn));
+    }
+
+    fn post_notes(&mut self) {
         if let Some(notes) = &mut self.resources.notes {
             notes.post();
         }

@@ -16,6 +16,26 @@ use crate::measure::Stamp;
 use crate::records::Filed;
 use crate::stats::Stats;
 
+/// How far a stop of the server has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    /// The server serves.
+    #[default]
+    None,
+    /// Sessions go on; there are no new ones.
+    SparesIdle,
+    /// Sessions go on as long as something is under way.
+    ClosesIdle,
+    /// The time is up.
+    Forced,
+}
+
+impl Stop {
+    pub(super) fn closes_idle(self) -> bool {
+        self >= Self::ClosesIdle
+    }
+}
+
 /// What a connection uses that belongs to its reactor.
 pub(super) struct Resources {
     pub(super) clock: Clock,
@@ -27,6 +47,7 @@ pub(super) struct Resources {
     pub(super) due: u64,
     /// When the turn of the present connection is over; `None` where that does not matter.
     turn_until: Option<Duration>,
+    pub(super) stop: Stop,
     /// When the last turn ended, since the start of the clock.
     pub(super) rested: Duration,
     pub(super) wheel: Wheel<Token>,
@@ -52,6 +73,7 @@ impl Resources {
             now: Tick::at(since_start),
             woken: Stamp::at(since_start),
             due: 0,
+            stop: Stop::None,
             turn_until: None,
             rested: since_start,
             clock,

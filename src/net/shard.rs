@@ -27,7 +27,10 @@ use crate::smtp::{Keep, Policy};
 use crate::stats::Stats;
 
 /// How long the last reply may take to reach a client that is still sending.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+
+/// How long such a client may pause when the time of a stop is up.
+const STOP_LINGER: Duration = Duration::from_millis(250);
 
 /// How long a rule may hold a connection: longer than any client waits (RFC 5321 section 4.5.3.2 asks for 10
 /// minutes at most), and not forever.
@@ -40,6 +43,7 @@ pub(crate) struct Context {
     pub(super) session_timeout: Span,
     pub(super) data_timeout: Span,
     pub(super) linger_timeout: Span,
+    pub(super) stop_linger: Span,
     pub(super) hold_limit: Span,
     pub(super) drip: Option<ByteRate>,
     pub(super) read_rate: Option<ByteRate>,
@@ -81,6 +85,7 @@ impl Context {
             session_timeout: config.session_timeout.into(),
             data_timeout: config.data_timeout.into(),
             linger_timeout: LINGER.into(),
+            stop_linger: STOP_LINGER.into(),
             closes_at_once: config.session_timeout.is_zero(),
             records,
             budget: (policy.keep != Keep::Nothing).then(|| budget.clone()),
@@ -160,14 +165,33 @@ impl Memory for SharedState<'_> {
 pub(crate) enum Ending {
     /// Every session had ended.
     Graceful,
-    /// Sessions that were still running were told 421 and closed.
+    /// Sessions in which something was under way were sent 421 and closed.
     Forced,
+}
+
+/// How a server is to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StopOrder {
+    /// How long sessions may go on.
+    pub(crate) timeout: Duration,
+    /// Those in which nothing is under way too.
+    pub(crate) spares_idle: bool,
+}
+
+impl StopOrder {
+    /// As soon as possible.
+    pub(crate) const AT_ONCE: Self = Self { timeout: Duration::ZERO, spares_idle: false };
+
+    /// The stricter of two.
+    fn and(self, other: Self) -> Self {
+        Self { timeout: self.timeout.min(other.timeout), spares_idle: self.spares_idle && other.spares_idle }
+    }
 }
 
 /// How other threads reach a reactor.
 #[derive(Debug)]
 pub(crate) struct Control {
-    stop: Mutex<Option<Duration>>,
+    stop: Mutex<Option<StopOrder>>,
     readings: Arc<Readings>,
     waker: Waker,
 }
@@ -177,9 +201,11 @@ impl Control {
         Self { stop: Mutex::default(), readings: Arc::default(), waker }
     }
 
-    /// Asks the reactor to stop within `timeout`. A reactor that is gone is not an error.
-    pub(crate) fn stop(&self, timeout: Duration) {
-        *lock(&self.stop) = Some(timeout);
+    /// Asks the reactor to stop. A reactor that is gone is not an error.
+    pub(crate) fn stop(&self, order: StopOrder) {
+        let mut asked = lock(&self.stop);
+        *asked = Some(asked.map_or(order, |earlier| earlier.and(order)));
+        drop(asked);
         let _ = self.waker.wake();
     }
 
@@ -194,8 +220,9 @@ impl Control {
         Arc::clone(&self.readings)
     }
 
-    pub(super) fn stop_asked(&self) -> Option<Duration> {
-        *lock(&self.stop)
+    /// The stop that was asked for since the last time.
+    pub(super) fn take_stop(&self) -> Option<StopOrder> {
+        lock(&self.stop).take()
     }
 }
 

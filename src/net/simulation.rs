@@ -25,7 +25,7 @@ use self::script::Model;
 use self::wire::{Mailroom, ServerEnd, Wire};
 use super::clock::{Clock, TICK};
 use super::connection::{Connection, Fate, Origin};
-use super::resources::Resources;
+use super::resources::{Resources, Stop};
 use super::shard::{Context, Place};
 use crate::config::Config;
 use crate::memory::Budget;
@@ -89,8 +89,10 @@ struct World {
     lateness: Duration,
     /// Replies leave in pieces.
     drips: bool,
-    /// When the server stops at once.
+    /// When the server stops.
     stops_at: Option<Duration>,
+    /// How long sessions may go on then, as long as something is under way.
+    stop_timeout: Duration,
     context: Context,
     resources: Resources,
     peers: Vec<Peer>,
@@ -119,6 +121,7 @@ impl World {
             data_timeout,
             lateness: Duration::from_nanos([0, 0, 50_000, 20_000_000][rng.random_range(0..4)]),
             stops_at: None,
+            stop_timeout: Duration::ZERO,
             peers: Vec::new(),
             again: Vec::new(),
             mailroom: Rc::new(RefCell::new(Mailroom { store, records: Vec::new() })),
@@ -134,6 +137,8 @@ impl World {
             .rng
             .random_bool(0.2)
             .then(|| world.now() + Duration::from_secs_f64(world.rng.random_range(0.0..reach)));
+        let longest = [0.0, 2.0, reach][world.rng.random_range(0..3)];
+        world.stop_timeout = Duration::from_secs_f64(world.rng.random_range(0.0..=longest));
         world.connect_wires();
         world
     }
@@ -169,8 +174,8 @@ impl World {
             if acted | self.turn() {
                 continue;
             }
-            if self.stops_at.is_some_and(|at| at <= self.now()) {
-                return self.stop();
+            if self.stop() {
+                continue;
             }
             match self.next_time() {
                 Some(at) => self.clock.store(at.as_nanos() as u64, Ordering::Relaxed),
@@ -184,9 +189,10 @@ impl World {
         let now = self.now();
         let clients = self.peers.iter().filter_map(|peer| match peer.is_open {
             true => peer.client.next_time(now, &peer.wire),
+            false if self.is_stopped() => None,
             false => Some(peer.client.starts_at),
         });
-        let clients = clients.chain(self.stops_at).min();
+        let clients = clients.chain(self.next_stop()).min();
         let lateness = self.lateness.mul_f64(self.rng.random_range(0.0..=1.0));
         let wheel = self.resources.wheel.next_deadline();
         let wheel = wheel.map(|tick| now + tick.after_moment(self.resources.clock.elapsed()) + lateness);
@@ -198,7 +204,7 @@ impl World {
         for index in 0..self.peers.len() {
             let now = self.now();
             let peer = &mut self.peers[index];
-            if !peer.is_open && peer.client.starts_at <= now {
+            if !peer.is_open && peer.client.starts_at <= now && self.resources.stop == Stop::None {
                 peer.is_open = true;
                 self.resources.begin_turn();
                 let session_id = self.resources.note_arrival(&self.context.census);
@@ -285,18 +291,38 @@ impl World {
         connection.expect("an open connection").close(&self.context, &mut self.resources);
     }
 
-    /// Stops without waiting for sessions.
-    fn stop(&mut self) {
-        for index in 0..self.peers.len() {
-            if let Some(connection) = &mut self.peers[index].connection {
-                connection.dismiss(&self.context, &mut self.resources);
-                self.close(index);
-            }
+    /// When the stop begins, or its time is up.
+    fn next_stop(&self) -> Option<Duration> {
+        match self.resources.stop {
+            Stop::None => self.stops_at,
+            Stop::SparesIdle | Stop::ClosesIdle => self.stops_at.map(|at| at + self.stop_timeout),
+            Stop::Forced => None,
         }
     }
 
+    /// Stops when it is time to. False when it is not.
+    fn stop(&mut self) -> bool {
+        if self.next_stop().is_none_or(|at| at > self.now()) {
+            return false;
+        }
+        self.resources.begin_turn();
+        let is_first = self.resources.stop == Stop::None;
+        self.resources.stop = match self.resources.stop {
+            Stop::None if self.rng.random_bool(0.2) => Stop::SparesIdle,
+            Stop::None => Stop::ClosesIdle,
+            _ => Stop::Forced,
+        };
+        for index in 0..self.peers.len() {
+            match is_first {
+                true => self.drive(index, Connection::on_stop),
+                false => self.drive(index, Connection::dismiss),
+            }
+        }
+        true
+    }
+
     fn is_stopped(&self) -> bool {
-        self.stops_at.is_some_and(|at| at <= self.now())
+        self.resources.stop > Stop::None
     }
 }
 

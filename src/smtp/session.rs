@@ -70,6 +70,8 @@ pub struct Session {
     pub(super) is_refused: bool,
     /// The client has sent at least one octet.
     has_spoken: bool,
+    /// The session ended within a command line or a message.
+    is_cut_short: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
     memory_left: Option<usize>,
     /// Steps so far, the greeting included.
@@ -149,6 +151,7 @@ impl Session {
                 let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
                 if is_over {
                     incoming.size = policy.message_size_limit.saturating_add(1);
+                    self.is_cut_short = !scan.ended;
                 }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(policy, environment));
                 Progress { consumed: scan.consumed, step }
@@ -197,6 +200,7 @@ impl Session {
                 RecordMode::Session => self.has_spoken,
                 RecordMode::Message => self.has_mail,
             };
+        self.is_cut_short = self.owes_input();
         self.state = State::default();
         let record = std::mem::take(&mut self.record);
         leaves_record.then_some(record)
@@ -224,9 +228,19 @@ impl Session {
         self.has_spoken
     }
 
-    /// The client has sent the front of a command line and owes the rest.
-    pub fn is_mid_line(&self) -> bool {
-        matches!(&self.state, State::Commands(scanner) if scanner.is_mid_line())
+    /// The client has sent the front of a command line or of a message and owes the rest, or did when the session
+    /// [ended](Self::finish): it is to be expected that it goes on sending.
+    pub fn owes_input(&self) -> bool {
+        self.is_cut_short
+            || match &self.state {
+                State::Commands(scanner) => scanner.is_mid_line(),
+                State::Data(_) => true,
+            }
+    }
+
+    /// Nothing is under way: no command line and no mail transaction.
+    pub fn is_idle(&self) -> bool {
+        !self.transaction_open && !self.owes_input()
     }
 
     /// Octets of the last message received to its end, kept or not.

@@ -33,7 +33,7 @@ pub struct SessionStats {
     /// Ended by the server because of a rule, a limit or `fail_fast`, or by the client after a 421, which says that
     /// the server closes the channel (RFC 5321 section 3.8).
     pub dismissed: u64,
-    /// Still running when the time for a stop was up.
+    /// Ended by a stop of the server: between two mails, or when the time for it was up.
     pub stopped: u64,
     /// Connections reset by the client, however the session ended.
     pub resets: u64,

@@ -83,19 +83,19 @@ fn a_second_signal_ends_it_at_once_and_the_capture_is_whole() {
 #[test]
 fn a_signal_to_the_group_and_one_to_the_program_counted_as_two() {
     let program = start(["--shutdown-timeout", "1h"]);
-    let client = Client::greeted(program.address());
+    let mut client = Client::with_envelope(program.address());
     let pid = program.pid();
     let script = format!("kill -TERM {pid}; kill -TERM {pid}; kill -TERM {pid}");
     assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success());
     // Cut short, it would have heard 421 or nothing.
-    client.quit();
+    client.message(MESSAGE);
     assert_eq!(program.ended().code(), Some(0));
 }
 
 #[test]
 fn the_same_signal_counts_again_after_a_while() {
     let program = start(["--shutdown-timeout", "1h"]);
-    let mut client = Client::greeted(program.address());
+    let mut client = Client::with_envelope(program.address());
     program.signal("TERM");
     // The first has no event to be seen by; the second counts so long after it.
     thread::sleep(REPETITION * 4);

@@ -10,6 +10,7 @@ mod delays;
 mod descriptors;
 mod failure;
 mod input;
+mod last_words;
 mod logging;
 mod peers;
 mod stop;

@@ -197,7 +197,7 @@ fn a_message_has_a_timeout_as_a_whole() {
 }
 
 #[test]
-fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
+fn a_stop_sends_sessions_within_a_mail_421_when_its_time_is_up() {
     let timeout = Duration::from_millis(200);
     let server = start(Config::default().shutdown_timeout(timeout));
     let mut client = Client::with_envelope(server.local_addr());
@@ -210,8 +210,63 @@ fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
     assert!(is_refused(server.local_addr()));
 }
 
+/// What a pool of connections holds: they are closed at once, whatever time a stop has.
 #[test]
-fn a_stop_lets_sessions_finish() {
+fn a_stop_sends_sessions_between_two_mails_421_and_does_not_wait_for_them() {
+    let server = start(Config::default().shards(2).shutdown_timeout(PATIENCE * 10));
+    let mut clients: Vec<_> = (0..4).map(|_| Client::greeted(server.local_addr())).collect();
+    clients[1].ehlo();
+    clients[2].deliver("one\r\n");
+    clients[3].deliver("two\r\n");
+    clients[3].mail("ann@example.com");
+    clients[3].expect("RSET", "250 Ok");
+    let start = now();
+    assert_eq!(server.stop(), StopOutcome::Graceful);
+    assert!(start.elapsed() < PATIENCE, "the stop waited");
+    for client in &mut clients {
+        assert_eq!(client.rest(), format!("{CLOSING}\r\n"));
+    }
+    let sessions = server.stats().sessions;
+    assert_eq!((sessions.closed, sessions.stopped), (4, 4));
+}
+
+/// What was sent before the stop is taken before it is looked who is idle.
+#[test]
+fn a_stop_takes_what_clients_have_sent_before_it() {
+    for _ in 0..20 {
+        let server = start(Config::default().shutdown_timeout(PATIENCE));
+        let mut client = Client::greeted(server.local_addr());
+        client
+            .send("EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\n");
+        assert_eq!(server.stop(), StopOutcome::Graceful);
+        let heard = client.rest();
+        assert!(heard.ends_with(&format!("250 Received\r\n{CLOSING}\r\n")), "{heard}");
+        assert!(server.messages()[0].msg());
+    }
+}
+
+/// So that one mail too many is seen.
+#[test]
+fn a_server_that_drains_lets_idle_sessions_go_on() {
+    let server = start(Config::default().shutdown_timeout(PATIENCE));
+    let (mut first, mut second) =
+        (Client::greeted(server.local_addr()), Client::greeted(server.local_addr()));
+    std::thread::scope(|scope| {
+        let draining = scope.spawn(|| server.drain());
+        eventually("the port to close", || is_refused(server.local_addr()));
+        first.deliver("one too many\r\n");
+        first.quit();
+        assert!(!draining.is_finished(), "ended with a session open");
+        // A stop has less patience.
+        server.stop();
+        assert_eq!(draining.join().unwrap(), StopOutcome::Graceful);
+    });
+    assert_eq!(second.rest(), format!("{CLOSING}\r\n"));
+    assert_eq!(server.messages().len(), 1);
+}
+
+#[test]
+fn a_stop_lets_sessions_finish_the_mails_that_were_begun() {
     let server = start(Config::default().shutdown_timeout(PATIENCE));
     let mut in_data = Client::with_envelope(server.local_addr());
     in_data.data();
@@ -220,10 +275,10 @@ fn a_stop_lets_sessions_finish() {
         let stopping = scope.spawn(|| server.stop());
         eventually("the port to close", || is_refused(server.local_addr()));
         in_data.expect("begun before\r\n.", "250 Received");
-        in_data.quit();
+        assert_eq!(in_data.rest(), format!("{CLOSING}\r\n"));
         assert!(!stopping.is_finished(), "stopped with a session running");
         client.message("sent while the server stops\r\n");
-        client.quit();
+        assert_eq!(client.rest(), format!("{CLOSING}\r\n"));
         assert_eq!(stopping.join().unwrap(), StopOutcome::Graceful);
     });
     let messages = server.messages();
@@ -256,7 +311,7 @@ fn a_delay_does_not_hold_up_a_stop() {
 #[test]
 fn a_second_stop_hastens_the_first() {
     let server = start(Config::default().shutdown_timeout(PATIENCE * 10));
-    let mut client = Client::greeted(server.local_addr());
+    let mut client = Client::with_envelope(server.local_addr());
     let start = now();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| server.stop());

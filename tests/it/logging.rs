@@ -60,7 +60,7 @@ fn a_client_that_leaves_is_logged_as_an_error_and_a_forced_stop_as_such() {
     let mut leaving = Client::greeted(server.local_addr());
     leaving.half_close();
     assert_eq!(leaving.rest(), "");
-    let _idle = Client::greeted(server.local_addr());
+    let _in_a_mail = Client::with_envelope(server.local_addr());
     server.stop();
     let lines = log.lines();
     assert!(lines.contains(&"ERROR: EOF".to_owned()), "{lines:?}");

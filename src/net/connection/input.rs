@@ -51,7 +51,7 @@ impl<T: Transport> Connection<T> {
                     && !resources.is_turn_over()
                     && self.may_read_by(resources.now)
             }
-            Phase::Lingering => true,
+            Phase::Lingering { .. } => true,
             Phase::Delayed(_) | Phase::Held(..) | Phase::Closing(_) => false,
         }
     }
@@ -79,7 +79,8 @@ impl<T: Transport> Connection<T> {
 
     /// Gives bytes to the session and follows its steps. Returns how many were used up.
     fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
-        if matches!(self.phase, Phase::Lingering) {
+        if matches!(self.phase, Phase::Lingering { .. }) {
+            self.renew(context, resources);
             return bytes.len();
         }
         let mut taken = 0;

@@ -86,7 +86,7 @@ impl<T: Transport> Connection<T> {
                 self.probe.note_giving_up(asked.stage, now.since(asked.since));
             }
             Phase::Held(stage, since) => self.probe.note_giving_up(*stage, now.since(*since)),
-            Phase::Open | Phase::Closing(_) | Phase::Lingering => {}
+            Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => {}
         }
     }
 

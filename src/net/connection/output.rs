@@ -1,27 +1,13 @@
-//! The way out: replies to the socket, what waits for room or for its pace, and the last ones.
+//! The way out: replies to the socket, and what waits for room or for its pace.
 
 use std::io;
 
-use super::{Connection, Fate, Phase, Transport};
+use super::{Connection, Transport};
 use crate::measure::Stamp;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 
 impl<T: Transport> Connection<T> {
-    /// Closes at once when the peer has nothing unread; otherwise sees to it that the last reply arrives.
-    pub(super) fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        if !self.readable || self.end_of_input || context.closes_at_once {
-            return Fate::Over;
-        }
-        if self.stream.end_output().is_err() {
-            return Fate::Over;
-        }
-        self.input = None;
-        self.phase = Phase::Lingering;
-        self.deadline = resources.now.after(context.linger_timeout);
-        Fate::Again
-    }
-
     /// Writes the replies of this turn; what the peer does not take waits.
     pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if resources.replies.is_empty() {

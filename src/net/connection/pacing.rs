@@ -101,6 +101,8 @@ impl<T: Transport> Connection<T> {
     /// How many bytes may be read at once.
     pub(super) fn room_to_read(&self) -> usize {
         let room = match self.session.expects() {
+            // What is dropped is dropped fast.
+            _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
             Expect::Command => COMMANDS,
             Expect::Data => SCRATCH,
         };

@@ -29,10 +29,14 @@ struct Bench {
 
 impl Bench {
     fn new(policy: Policy) -> Self {
+        Self::with_timeout(policy, SESSION_TIMEOUT)
+    }
+
+    fn with_timeout(policy: Policy, timeout: Duration) -> Self {
         let clock = Arc::new(AtomicU64::new(1));
         let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
         Self {
-            context: context(policy, SESSION_TIMEOUT, SESSION_TIMEOUT, None, &store),
+            context: context(policy, timeout, SESSION_TIMEOUT, None, &store),
             resources: resources(&clock, 100),
             mailroom: Rc::new(RefCell::new(Mailroom { store, records: Vec::new() })),
             clock,
@@ -92,6 +96,35 @@ fn a_clock_that_jumps_a_year() {
     assert!(idle_wire.borrow().written.ends_with(b"421 Service closing transmission channel\r\n"));
     let next = bench.resources.wheel.next_deadline().expect("the session's timeout");
     assert!(next.after_moment(bench.resources.clock.elapsed()) <= SESSION_TIMEOUT + ROUNDING);
+}
+
+/// One that is closed with its greeting may have sent by then: closing at once would take the greeting from it.
+#[test]
+fn a_client_that_talks_too_early_hears_why_it_is_closed() {
+    let refusing = || {
+        let mut policy = Policy::default();
+        policy.add_rule("connect reply=\"554 no\" close".parse().expect("a rule"));
+        Bench::new(policy)
+    };
+    let closing_at_once = || Bench::with_timeout(Policy::default(), Duration::ZERO);
+    for mut bench in [refusing(), closing_at_once()] {
+        let (wire, mut connection) = bench.connection(0, 1000);
+        assert_eq!(connection.open(&bench.context, &mut bench.resources), Fate::Over, "nobody is sending");
+        connection.close(&bench.context, &mut bench.resources);
+        assert!(!wire.borrow().closed_on_unread);
+
+        let (wire, mut early) = bench.connection(1, 1000);
+        wire.borrow_mut().send(&b"EHLO early.example\r\n".repeat(20));
+        assert_eq!(early.open(&bench.context, &mut bench.resources), Fate::Again);
+        while early.run(&bench.context, &mut bench.resources) == Fate::Again {}
+        wire.borrow_mut().send(b"QUIT\r\n");
+        assert_eq!(bench.turn(&wire, &mut early), Fate::Waits, "it may go on");
+        wire.borrow_mut().finish();
+        assert_eq!(bench.turn(&wire, &mut early), Fate::Over);
+        early.close(&bench.context, &mut bench.resources);
+        assert!(!wire.borrow().closed_on_unread, "a real socket would have been reset");
+        assert!(wire.borrow_mut().receive(100).ends_with(b"\r\n"));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::script::{End, Model};
 use super::wire::Wire;
 use super::{Peer, ROUNDING, World};
 use crate::message::Message;
-use crate::net::shard::HOLD_LIMIT;
+use crate::net::shard::{HOLD_LIMIT, LINGER};
 use crate::smtp::{Next, Policy, Record, Reply, ReplyKind, Stage};
 use crate::stats::{SessionStats, Stats};
 
@@ -27,6 +27,8 @@ pub(super) struct Seen {
     reset_by_server: u64,
     /// Messages with a positive reply that did not leave.
     kept_back: u64,
+    /// Messages refused in their middle.
+    cut_short: u64,
 }
 
 impl Seen {
@@ -43,11 +45,12 @@ impl Seen {
         self.held += other.held;
         self.reset_by_server += other.reset_by_server;
         self.kept_back += other.kept_back;
+        self.cut_short += other.cut_short;
     }
 
     pub(super) fn has_everything(&self) -> bool {
         let Self { clients, replies, delayed, messages, told_to_go, unread, reset, dismissed, .. } = *self;
-        let Self { cut, held, reset_by_server, kept_back, .. } = *self;
+        let Self { cut, held, reset_by_server, kept_back, cut_short, .. } = *self;
         [
             clients,
             replies,
@@ -61,6 +64,7 @@ impl Seen {
             held,
             reset_by_server,
             kept_back,
+            cut_short,
         ]
         .into_iter()
         .all(|count| count > 30)
@@ -147,6 +151,9 @@ impl World {
         self.check_records(peer, told, seen);
         let before = self.check_times(peer, told, seen);
         let is_reset = matches!(client.leaving, Leaving::Resets { .. });
+        if self.is_stopped() && !is_reset {
+            self.check_stopped(peer, told);
+        }
         if is_reset || self.is_stopped() {
             seen.reset += u64::from(is_reset && told.answers < model.answers.len());
             seen.dismissed += u64::from(self.is_stopped() && told.goodbye);
@@ -159,12 +166,24 @@ impl World {
         assert_eq!(client.received.len(), told.reads_all(client, &wire), "not everything was read");
         let in_time = told.answers == model.answers.len();
         assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {told:?}");
-        let is_orderly = model.end.is_none_or(|end| end.next == Next::Close);
+        let is_orderly = model.end.is_none_or(|end| end.next != Next::Reset);
         assert!(!is_orderly || !wire.closed_on_unread, "{client:?} would have been reset");
         match model.end {
             Some(end) if in_time && !told.goodbye => self.check_end(peer, end, before, seen),
             _ => assert!(!wire.ends_by_reset, "{client:?} was reset"),
         }
+    }
+
+    /// A stop is over in time, and its last words reach a client that reads.
+    fn check_stopped(&self, peer: &Peer, told: Told) {
+        let Peer { client, model, wire, .. } = peer;
+        let wire = wire.borrow();
+        let time_is_up = self.stops_at.expect("a stop") + self.stop_timeout;
+        let grace = 2 * (ROUNDING + self.lateness);
+        assert!(wire.closed_at.expect("an end") <= time_is_up + LINGER + grace, "{client:?} held up a stop");
+        let is_reset = model.end.is_some_and(|end| end.next == Next::Reset);
+        let is_lost = client.reading == Reading::Eager && told.goodbye && !is_reset && wire.closed_on_unread;
+        assert!(!is_lost, "{client:?} would have been reset");
     }
 
     /// What it is sent leaves, and is read, at once.
@@ -186,15 +205,20 @@ impl World {
         assert_eq!(wire.ends_by_reset, end.next == Next::Reset, "{client:?}: {end:?}");
         let grace = 2 * (ROUNDING + self.lateness);
         let is_prompt = self.is_prompt(client);
-        let longest = match end.next {
-            Next::Hold => HOLD_LIMIT,
-            _ => Duration::ZERO,
+        let (held, lingers) = match end.next {
+            Next::Hold => (HOLD_LIMIT, LINGER),
+            _ => (Duration::ZERO, Duration::ZERO),
         };
-        let is_late = is_prompt && end.next != Next::Close && closed_at > due + longest + grace;
+        let is_late = is_prompt && end.next != Next::Close && closed_at > due + held + lingers + grace;
         assert!(!is_late, "{client:?}: {end:?} late by {:?}", closed_at - due);
         // The hour of a hold begins when its reply begins to drip.
         let waits = end.next == Next::Hold && client.leaving == Leaving::Waits && !self.drips;
-        assert!(!waits || closed_at >= due + longest, "{client:?}: {end:?} held too short");
+        assert!(!waits || closed_at >= due + held, "{client:?}: {end:?} held too short");
+        // A reset would take the last reply from a client that is still sending its message.
+        let is_lost =
+            end.is_amid && end.next == Next::Close && wire.has_lost_input && closed_at < due + LINGER;
+        assert!(!is_lost, "{client:?}: {end:?} closed while the message came");
+        seen.cut_short += u64::from(end.is_amid);
         seen.cut += u64::from(end.is_cut);
         seen.held += u64::from(end.next == Next::Hold);
         seen.reset_by_server += u64::from(end.next == Next::Reset);

@@ -34,6 +34,8 @@ pub(super) struct End {
     pub(super) next: Next,
     /// Less than the whole reply is sent.
     pub(super) is_cut: bool,
+    /// The client is in the middle of a message.
+    pub(super) is_amid: bool,
 }
 
 /// What the pure session makes of an input that comes all at once.
@@ -57,11 +59,14 @@ impl Model {
             Environment { session: number, peer: PEER, state: Some(&mut state), ..Environment::alone() };
         let greeting = session.greeting_in(policy, &mut environment);
         model.note(&session, &greeting, 0);
-        let mut taken = 0;
-        while taken < input.len() && model.end.is_none() {
-            let progress = session.advance_in(policy, &mut environment, &input[taken..]);
+        let (mut taken, mut given) = (0, 0);
+        while given < input.len() && model.end.is_none() {
+            // A message that is too big may be refused in its middle, and it matters where.
+            given = if session.expects() == Expect::Data { given.max(taken) + 1 } else { input.len() };
+            let progress = session.advance_in(policy, &mut environment, &input[taken..given]);
             taken += progress.consumed;
-            let Some(step) = progress.step else { break };
+            given = if progress.step.is_some() { taken } else { given };
+            let Some(step) = progress.step else { continue };
             if let Some(record) = session.take_finished().filter(|record| record.msg) {
                 model.messages.push(record.msg_text().to_vec());
                 let start = model.output.len();
@@ -85,7 +90,7 @@ impl Model {
         assert!(!said.is_empty() || step.next != Next::Continue, "a line without an answer");
         if step.next != Next::Continue {
             let is_cut = said != step.reply.wire();
-            self.end = Some(End { input_end, delay, next: step.next, is_cut });
+            self.end = Some(End { input_end, delay, next: step.next, is_cut, is_amid: session.owes_input() });
         }
     }
 
@@ -126,7 +131,11 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
         policy.set_delay(DelayPoint::Message, Duration::from_secs(rng.random_range(1..20)));
     }
     match rng.random_range(0..6) {
-        0 => policy.fail_fast = true,
+        0 => {
+            policy.fail_fast = true;
+            // A message that is too big ends the session in its middle.
+            policy.set_message_size_limit(if rng.random_bool(0.5) { 100 } else { 3000 });
+        }
         1 => policy.set_message_size_limit(rng.random_range(1..3000)),
         _ => {}
     }

@@ -75,6 +75,8 @@ pub(super) struct Wire {
     pub(super) session: usize,
     mailroom: Rc<RefCell<Mailroom>>,
     pub(super) client_finished: bool,
+    /// The client has sent more when nobody was there any more.
+    pub(super) has_lost_input: bool,
     is_reset: bool,
     server_finished: bool,
     /// The server wants a reset to be the end.
@@ -113,6 +115,7 @@ impl Wire {
             session,
             mailroom: Rc::clone(mailroom),
             client_finished: false,
+            has_lost_input: false,
             is_reset: false,
             server_finished: false,
             ends_by_reset: false,
@@ -133,6 +136,7 @@ impl Wire {
     /// The client sends as much as there is room for.
     pub(super) fn send(&mut self, bytes: &[u8]) -> usize {
         if self.closed_at.is_some() || self.client_finished {
+            self.has_lost_input |= !bytes.is_empty() && !self.client_finished;
             return bytes.len(); // into the void
         }
         let count = bytes.len().min(self.capacity - self.to_server.len());

@@ -111,7 +111,7 @@ static PLAIN: &[Line<Stats>] = &[
     line!("sessions.gave_up", Number, sessions.gave_up, "closed by the client while it was owed a reply"),
     line!("sessions.timed_out", Number, sessions.timed_out, "ended by the session timeout"),
     line!("sessions.dismissed", Number, sessions.dismissed, "ended by a rule, a limit, fail_fast, or a 421"),
-    line!("sessions.stopped", Number, sessions.stopped, "still running when the server stopped"),
+    line!("sessions.stopped", Number, sessions.stopped, "ended by a stop of the server"),
     line!("sessions.resets", Number, sessions.resets, "connections reset by the client"),
     line!("sessions.not_reused", Number, sessions.not_reused, "ended by the client after one message"),
     line!("sessions.went_on_after_421", Number, sessions.went_on_after_421, "the client went on after a 421"),

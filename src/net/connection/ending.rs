@@ -1,0 +1,135 @@
+//! How a connection ends: by its own doing, a timeout or a stop, and so that the last reply arrives.
+
+use super::{Connection, Fate, Manner, Phase, Transport};
+use crate::journal::Event;
+use crate::measure::Cause;
+use crate::net::connection::Origin;
+use crate::net::resources::Resources;
+use crate::net::shard::Context;
+use crate::smtp::{Portion, ReplyKind};
+
+/// What ends it.
+impl<T: Transport> Connection<T> {
+    /// The client was silent too long.
+    pub(super) fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.note_timeout(resources, "read");
+        self.send_away(context, resources)
+    }
+
+    pub(super) fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
+        self.probe.end(Cause::TimedOut);
+        let Origin { local_addr, peer_addr, .. } = self.origin;
+        self.note_data_lines(resources);
+        resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
+    }
+
+    /// The server stops. What the client has sent by now is taken first; then the session ends if nothing is under
+    /// way and it is not to be spared.
+    pub(in crate::net) fn on_stop(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.readable |= matches!(self.phase, Phase::Open);
+        self.run(context, resources)
+    }
+
+    /// Between two mails, as far as is known.
+    pub(super) fn is_idle(&self) -> bool {
+        self.session.is_idle() && self.input.is_none() && !self.readable
+    }
+
+    /// The server stops and can't wait any longer: what is left to be sent and 421, as far as the peer takes it at
+    /// once.
+    pub(in crate::net) fn dismiss(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.probe.end(Cause::Stopped);
+        let goodbye = context.policy.reply(ReplyKind::ServiceClosing);
+        match &self.phase {
+            Phase::Delayed(delayed) => {
+                let asked = delayed.asked;
+                self.phase = Phase::Open;
+                self.answer_instead(context, resources, asked, goodbye);
+            }
+            Phase::Open => self.answer(resources, goodbye, Portion::Whole),
+            Phase::Held(..) | Phase::Closing(_) | Phase::Lingering { .. } => {}
+        }
+        if matches!(self.phase, Phase::Open | Phase::Held(..)) {
+            self.begin_end(context, resources, Manner::Orderly);
+        }
+        // The last replies do not drip: there is no time. Nor is there for an event to say that there is unread input.
+        self.pace = None;
+        self.readable = true;
+        let is_lost = self.write(context, resources).is_err() || self.drain(context, resources).is_err();
+        if is_lost || self.output.is_some() {
+            return Fate::Over;
+        }
+        self.renew(context, resources);
+        self.settle(context, resources)
+    }
+
+    /// Closes with 421.
+    pub(super) fn send_away(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
+        self.begin_end(context, resources, Manner::Orderly);
+        self.settle(context, resources)
+    }
+}
+
+/// What follows.
+impl<T: Transport> Connection<T> {
+    /// A reader of the last reply can see the whole record.
+    pub(super) fn begin_end(&mut self, context: &Context, resources: &mut Resources, manner: Manner) {
+        self.finish(context, resources);
+        self.phase = Phase::Closing(manner);
+    }
+
+    /// Closes at once, unless the peer is known to be sending: then sees to it that the last reply arrives.
+    pub(super) fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        if !self.is_peer_sending(resources) || self.stream.end_output().is_err() {
+            return Fate::Over;
+        }
+        self.input = None;
+        self.phase = Phase::Lingering { until: resources.now.after(context.linger_timeout) };
+        self.renew(context, resources);
+        Fate::Again
+    }
+
+    /// The peer has sent more than was taken, or is in the middle of something.
+    fn is_peer_sending(&mut self, resources: &mut Resources) -> bool {
+        let has_sent_more = self.input.is_some() || self.drop_input(resources);
+        !self.end_of_input && (has_sent_more || self.session.owes_input())
+    }
+
+    /// Reads once what there may be to read, and drops it. False when there was nothing.
+    fn drop_input(&mut self, resources: &mut Resources) -> bool {
+        if !self.readable {
+            return false;
+        }
+        match self.stream.read(&mut resources.scratch) {
+            Ok(count) => {
+                self.end_of_input |= count == 0;
+                count > 0
+            }
+            // Nothing there, or nothing that could be read.
+            Err(_) => {
+                self.readable = false;
+                false
+            }
+        }
+    }
+
+    /// Cleans up behind a connection that is over; its socket closes when it is dropped.
+    pub(in crate::net) fn close(mut self, context: &Context, resources: &mut Resources) {
+        self.withdraw_unsent(context, resources);
+        self.finish(context, resources);
+        self.settle_all_records(context, resources);
+        if let Some((timer, _)) = self.timer.take() {
+            resources.wheel.cancel(timer);
+        }
+        self.measure_end(context, resources);
+        if self.place.is_some() {
+            // Before its place is another's.
+            context.census.note_farewell();
+        }
+        self.place = None;
+        context.census.note_end();
+        self.note_data_lines(resources);
+        resources.note(|| Event::SessionFinished);
+    }
+}
