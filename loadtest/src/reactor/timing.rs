@@ -90,7 +90,12 @@ impl Reactor {
     }
 
     fn check_end(&mut self, now: Moment) {
-        if self.is_given_up(now) && !matches!(self.stage, Stage::Draining { until: Some(_) }) {
+        if matches!(self.stage, Stage::Draining { until: Some(_) }) {
+            // The end is set: what is in flight has until then.
+            self.set_without_hope(true);
+            return;
+        }
+        if self.is_given_up(now) {
             self.stop(now, now);
         }
         if self.stage != Stage::Running {

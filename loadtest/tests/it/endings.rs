@@ -124,9 +124,9 @@ fn merging_and_comparing_know_what_was_in_flight() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name| path(&folder, name);
     let (healthy, frozen, other, whole) = (file("healthy"), file("frozen"), file("other"), file("whole"));
-    Load::into_file(&Sink::usual(), &healthy).with("-c 2 --duration 200ms").run().code_is(0);
+    Load::into_file(&Sink::usual(), &healthy).with("-c 2 --duration 500ms").run().code_is(0);
     for report in [&frozen, &other] {
-        Load::into_file(&frozen_after(10), report).with("-c 2 --duration 200ms --grace 0s").run().code_is(0);
+        Load::into_file(&frozen_after(10), report).with("-c 2 --duration 500ms --grace 0s").run().code_is(0);
     }
     let merged =
         plain(&["merge", &frozen, &other, "--json", &whole, "--quiet", "--fail-if", "in_flight != 4"]);

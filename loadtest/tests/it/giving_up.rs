@@ -78,6 +78,15 @@ fn a_slow_server_is_not_given_up_while_others_fail() {
 }
 
 #[test]
+fn what_is_in_flight_after_the_duration_has_its_grace() {
+    let sink = Sink::answering(Verb::Dot, Act::Silence);
+    let load = "-c 2 --duration 200ms --grace 1200ms --timeout dot=500ms --give-up-after 300ms";
+    let outcome = Load::on(&sink).with(load).run().expect(1);
+    assert!(outcome.report["gave_up"].is_null(), "{}", outcome.report["gave_up"]);
+    assert_eq!(outcome.count("timed_out"), 2);
+}
+
+#[test]
 fn a_run_that_never_gives_up_goes_on() {
     let outcome = Load::at(&nobody()).with("-c 2 --duration 1s --give-up-after never").run().expect(1);
     assert!(outcome.report["gave_up"].is_null());
