@@ -135,7 +135,7 @@ impl<'s> Report<'s> {
         &self.runs
     }
 
-    /// For people: tables and findings, at most about 100 columns wide.
+    /// For people: tables and findings, at most 80 columns wide.
     pub fn text(&self) -> String {
         text::render(self)
     }

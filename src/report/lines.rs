@@ -32,3 +32,32 @@ pub fn paragraph(mark: &str, text: &str, out: &mut String) {
     }
     out.push('\n');
 }
+
+/// The text with each line that is wider than [`WIDTH`] broken at its last blank before that, or within a word where
+/// there is none; what is left begins with `indent` blanks.
+///
+/// ```
+/// # use smtpmock::report::lines::{WIDTH, fitted};
+/// let text = format!("one\n{} {}\n", "wide ".repeat(20), "x".repeat(100));
+/// let fit = fitted(&text, 4);
+/// assert!(fit.lines().all(|line| line.chars().count() <= WIDTH));
+/// assert_eq!(fit.replace(['\n', ' '], ""), text.replace(['\n', ' '], ""));
+/// ```
+pub fn fitted(text: &str, indent: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let mut rest = line.trim_end().to_owned();
+        let mut least = rest.len() - rest.trim_start().len();
+        while let Some((limit, _)) = rest.char_indices().nth(WIDTH) {
+            let blank = rest[..limit].rfind(' ').filter(|at| *at > least);
+            let (head, tail) = rest.split_at(blank.unwrap_or(limit));
+            out.push_str(head.trim_end());
+            out.push('\n');
+            rest = format!("{}{}", " ".repeat(indent), tail.trim_start());
+            least = indent;
+        }
+        out.push_str(&rest);
+        out.push_str(if line.ends_with('\n') { "\n" } else { "" });
+    }
+    out
+}

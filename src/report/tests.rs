@@ -164,6 +164,8 @@ proptest! {
             let is_shown = text.lines().any(|line| line.split_whitespace().next() == Some(&figure.name));
             prop_assert_eq!(is_shown, numbers.count() > 0, "{} in {}", figure.name, text);
         }
+        let widest = text.lines().map(|line| line.chars().count()).max();
+        prop_assert!(widest <= Some(80), "{}", text);
         let line = progress(&stats, &stats);
         prop_assert!(!line.contains('\n'), "{}", line);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::lines::paragraph;
+use super::lines::{WIDTH, fitted, paragraph};
 use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
 use crate::capture::timestamp;
@@ -12,6 +12,10 @@ use crate::units::{duration, octets};
 
 /// What is longer is not padded to, in characters: one long name would push all else off the screen.
 const WIDEST_CELL: usize = 40;
+/// Blanks in front of a column.
+const GAP: usize = 2;
+/// Blanks in front of what is left of a line that was broken.
+const INDENT: usize = 6;
 
 /// Appends a line; a String takes every write.
 macro_rules! line {
@@ -28,7 +32,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
     for one in tables(report) {
         table(&one, &mut out);
     }
-    out
+    fitted(&out, INDENT)
 }
 
 fn head(report: &Report<'_>, out: &mut String) {
@@ -110,36 +114,49 @@ pub(super) fn source(finding: &Finding) -> String {
 
 fn table(table: &Table, out: &mut String) {
     line!(out, "\n{}", table.title);
-    let widths: Vec<usize> = (0..table.columns.len()).map(|index| width(table, index)).collect();
+    let widths = widths(table);
+    let gap = if widths.iter().map(|width| GAP + width).sum::<usize>() > WIDTH { 1 } else { GAP };
     if table.columns.iter().any(|column| !column.head.is_empty()) {
-        row(table, &widths, table.columns.iter().map(|column| column.head), out);
+        row(table, (&widths, gap), table.columns.iter().map(|column| column.head), out);
     }
     for cells in &table.rows {
-        row(table, &widths, cells.iter().map(String::as_str), out);
+        row(table, (&widths, gap), cells.iter().map(String::as_str), out);
     }
 }
 
-/// Numbers in all tables have the same width, so that they stand below each other.
-fn width(table: &Table, column: usize) -> usize {
+/// Numbers in all tables have the same width, so that they stand below each other; where that is too wide, none is
+/// wider than need be.
+fn widths(table: &Table) -> Vec<usize> {
+    let all = |is_roomy: bool| (0..table.columns.len()).map(move |column| width(table, column, is_roomy));
+    let roomy: Vec<usize> = all(true).collect();
+    let whole: usize = roomy.iter().map(|width| GAP + width).sum();
+    if whole <= WIDTH { roomy } else { all(false).collect() }
+}
+
+fn width(table: &Table, column: usize, is_roomy: bool) -> usize {
     let Column { head, is_number } = table.columns[column];
     let cells = table.rows.iter().map(|row| row[column].chars().count());
-    let least = if is_number {
-        8
-    } else if column == 0 {
-        20
-    } else {
-        0
+    let least = match (is_roomy, is_number, column) {
+        (true, true, _) => 7,
+        (true, false, 0) => 20,
+        _ => 0,
     };
     let fitting = cells.filter(|width| *width <= WIDEST_CELL).max().unwrap_or(0);
     fitting.max(head.chars().count()).max(least)
 }
 
-fn row<'t>(table: &Table, widths: &[usize], cells: impl Iterator<Item = &'t str>, out: &mut String) {
+fn row<'t>(
+    table: &Table,
+    (widths, gap): (&[usize], usize),
+    cells: impl Iterator<Item = &'t str>,
+    out: &mut String,
+) {
     let mut text = String::new();
     for ((cell, width), column) in cells.zip(widths).zip(&table.columns) {
+        text.extend(std::iter::repeat_n(' ', if text.is_empty() { GAP } else { gap }));
         let _ = match column.is_number {
-            true => write!(text, "  {cell:>width$}"),
-            false => write!(text, "  {cell:<width$}"),
+            true => write!(text, "{cell:>width$}"),
+            false => write!(text, "{cell:<width$}"),
         };
     }
     line!(out, "{}", text.trim_end());

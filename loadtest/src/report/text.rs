@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use smtpmock::escape::escape;
-use smtpmock::report::lines::paragraph;
+use smtpmock::report::lines::{fitted, paragraph};
 
 use crate::accounting::Accounting;
 use crate::baseline::{Comparison, Move, show_percent};
@@ -11,7 +11,10 @@ use crate::report::steps::knee_text;
 use crate::report::{Report, Split, show_ns};
 use crate::verify::{Named, Verification};
 
-/// Renders a report.
+/// Where the words of a line begin, and what is left of one that was too wide.
+const INDENT: usize = 12;
+
+/// Renders a report, at most 80 columns wide.
 pub(crate) fn render(report: &Report) -> String {
     let mut out = String::new();
     head(report, &mut out);
@@ -24,7 +27,7 @@ pub(crate) fn render(report: &Report) -> String {
     }
     gates(report, &mut out);
     baseline(report, &mut out);
-    out
+    fitted(&out, INDENT)
 }
 
 /// Appends one line; a String takes every write.
@@ -166,7 +169,7 @@ fn listed(rows: &[String]) -> String {
 fn latencies(report: &Report, out: &mut String) {
     line!(
         out,
-        "\n{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "\n{:<19} {:>9} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}",
         "latency",
         "samples",
         "p50",
@@ -189,7 +192,7 @@ fn latency_rows(name: &str, split: &Split, out: &mut String) {
         let at = |quantile| distribution.at(quantile).map_or_else(String::new, show_ns);
         line!(
             out,
-            "{label:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+            "{label:<19} {:>9} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}",
             distribution.count(),
             at(0.5),
             at(0.9),

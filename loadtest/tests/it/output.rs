@@ -302,6 +302,7 @@ fn one_plain_line_a_second_without_a_terminal_and_none_when_quiet() {
     assert!(lines >= 2, "{}", outcome.stderr);
     assert!(!outcome.stderr.contains('\u{1b}'), "no terminal codes");
     assert!(outcome.stdout.contains("accepted    100"), "{}", outcome.stdout);
+    assert!(outcome.stdout.lines().all(|line| line.chars().count() <= 80), "{}", outcome.stdout);
     let quiet = plain(&[&args[..], &["--quiet"]].concat());
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
 }
