@@ -5,6 +5,7 @@
 //! the others wait for. The main thread decides; outputs are written by threads that are started here, so that the end
 //! needs none. Each wait for them is bounded.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ pub(crate) enum Event {
 
 /// Runs a server until a signal or a limit has ended it, and tells why it did not start, or what failed.
 pub(crate) fn run(settings: Settings) -> ExitCode {
+    raise_descriptor_limit();
     let (sender, events) = mpsc::channel();
     let failed = sender.clone();
     let prints_ready = settings.ready_line;
@@ -61,6 +63,13 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         Err(failure) => outcome::fail(&streams, &failure),
     };
     interrupts.end(code)
+}
+
+/// Each session takes a descriptor: as many as the system allows, not as few as it allows at first. Where that fails the
+/// first limit stays, and what it costs is counted.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// A server that is running.

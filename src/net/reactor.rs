@@ -234,6 +234,7 @@ impl Reactor {
                 Err(_) => {
                     listening.is_ready = false;
                     listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
+                    self.resources.gathering.stats.health.accept_rests += 1;
                 }
             }
         }

@@ -23,6 +23,9 @@ pub struct Health {
     /// Connections that the system dropped because an accept queue was full, of all programs in the same
     /// network namespace; `None` where the system does not tell.
     pub accept_queue_overflows: Option<u64>,
+    /// How often a listener rested because there was no descriptor, or no memory, for another connection: clients waited
+    /// to be accepted meanwhile.
+    pub accept_rests: u64,
     /// Records no longer kept because [`Config::max_records`](crate::Config::max_records) or
     /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
     pub records_evicted: u64,
@@ -30,7 +33,7 @@ pub struct Health {
     pub log_entries_dropped: u64,
 }
 
-by_fields!(Health: turns, accept_queue_overflows, records_evicted, log_entries_dropped);
+by_fields!(Health: turns, accept_queue_overflows, accept_rests, records_evicted, log_entries_dropped);
 
 impl Additive for Option<u64> {
     fn merge(&mut self, other: &Self) {
@@ -52,7 +55,8 @@ impl Stats {
     /// figures. Empty when all is well.
     pub fn degraded(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        let Health { turns, accept_queue_overflows, records_evicted, log_entries_dropped } = &self.health;
+        let Health { turns, accept_queue_overflows, accept_rests, records_evicted, log_entries_dropped } =
+            &self.health;
         if turns.max() > LONG_TURN {
             reasons.push(format!("the event loop was busy for {} without a break", duration(turns.max())));
         }
@@ -70,6 +74,11 @@ impl Stats {
         }
         if let Some(overflows) = accept_queue_overflows.filter(|overflows| *overflows > 0) {
             reasons.push(format!("the system dropped {overflows} connections: an accept queue was full"));
+        }
+        if *accept_rests > 0 {
+            reasons.push(format!(
+                "clients waited to be accepted: there was no descriptor for them at {accept_rests} tries (ulimit -n)"
+            ));
         }
         if *records_evicted > 0 {
             reasons.push(format!("{records_evicted} records were evicted"));

@@ -1,5 +1,6 @@
 //! What needs a process of its own: running out of descriptors, and memory seen from outside.
 
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const STORM: usize = 300;
 
 #[test]
 fn a_storm_at_the_descriptor_limit_passes() {
-    let program = start_command(&mut limited(DESCRIPTORS, &command::<&str>([])));
+    let program = start_command(&mut limited(DESCRIPTORS, &command(["--expect", "degraded == 0"])));
     let mut served = Vec::new();
     let mut waiting = Vec::new();
     for number in 0..STORM {
@@ -39,6 +40,22 @@ fn a_storm_at_the_descriptor_limit_passes() {
     }
     Client::greeted(program.address()).deliver("afterwards\r\n");
     check_that_it_rests(&program);
+    let ended = program.stopped();
+    assert_eq!(ended.code(), Some(10), "{ended:?}");
+    assert!(
+        ended.stderr.contains("there was no descriptor for them"),
+        "the server's lack is named: {ended:?}"
+    );
+}
+
+/// What the system allows at first is no bound.
+#[test]
+fn the_soft_limit_of_descriptors_is_raised() {
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -Sn 32 && exec \"$0\" --expect 'loop.accept_rests == 0'"]);
+    let program = start_command(few.arg(command::<&str>([]).get_program()));
+    let clients: Vec<Client> = (0..DESCRIPTORS * 2).map(|_| Client::greeted(program.address())).collect();
+    clients.into_iter().for_each(Client::quit);
     assert_eq!(program.stopped().code(), Some(0));
 }
 

@@ -170,6 +170,7 @@ static PLAIN: &[Line<Stats>] = &[
         health.accept_queue_overflows,
         "dropped by a full accept queue"
     ),
+    line!("loop.accept_rests", Number, health.accept_rests, "tries to accept without a descriptor for it"),
     line!("records.evicted", Number, health.records_evicted, "records evicted for want of room"),
     line!("log.dropped", Number, health.log_entries_dropped, "log entries dropped"),
 ];
