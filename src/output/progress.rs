@@ -9,6 +9,10 @@ const ERASE: &str = "\r\x1b[K";
 /// A line that went on in the next row could not be rewritten.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
+/// A terminal that was made narrower has broken the line: what is below its beginning, where the cursor is, goes too.
+const BELOW: &str = "\x1b[J";
+/// The cursor waits there.
+const BEGINNING: &str = "\r";
 
 /// A line, over and over.
 #[derive(Debug)]
@@ -33,7 +37,7 @@ impl Progress {
     pub fn show(&self, line: &str) {
         self.offer(match self.is_rewritten {
             false => format!("{line}\n"),
-            true => format!("{ERASE}{CUT}{line}{WRAP}"),
+            true => format!("{ERASE}{CUT}{BELOW}{line}{WRAP}{BEGINNING}"),
         });
     }
 
@@ -47,7 +51,7 @@ impl Progress {
     /// Takes the last line away.
     pub fn erase(&self) {
         if self.is_rewritten {
-            self.offer(ERASE.to_owned());
+            self.offer(format!("{ERASE}{BELOW}"));
         }
     }
 

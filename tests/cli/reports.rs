@@ -196,6 +196,9 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
     let Some(shown) = shown else { return };
     let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
     assert!(lines.starts_with("\r\x1b[K\x1b[?7l") && lines.trim_end().ends_with("\x1b[?7h"), "{shown:?}");
+    // The cursor waits at the line's beginning: in a terminal that is made narrower that is where the line begins still,
+    // and all that it was broken into is erased.
+    assert!(lines.contains("\x1b[J") && lines.contains("\x1b[?7h\r"), "{shown:?}");
     assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
 }
 
