@@ -9,6 +9,9 @@ use crate::smtp::{Mail, Stage, Tried};
 /// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: usize = 100;
 
+/// Later tries of a recipient within a transaction that are followed.
+const AGAIN: usize = 100;
+
 /// A reply to MAIL, RCPT, DATA or the final dot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
@@ -52,7 +55,7 @@ pub(super) struct Recipient {
     is_accepted: bool,
     /// It has its message, or was refused for good.
     pub(super) is_over: bool,
-    /// From each 4yz reply to the next try within this transaction.
+    /// From each 4yz reply to the next try within this transaction, of the first of them.
     pub(super) again: Vec<Duration>,
 }
 
@@ -95,6 +98,14 @@ impl Tries {
         recipient.is_over = outcome.is_refused_for_good() && !recipient.is_accepted;
     }
 
+    /// Octets in memory.
+    pub(crate) fn memory(&self) -> usize {
+        let again = self.recipients.iter().map(|recipient| recipient.again.capacity());
+        size_of::<Self>()
+            + self.recipients.capacity() * size_of::<Recipient>()
+            + again.sum::<usize>() * size_of::<Duration>()
+    }
+
     /// DATA or the final dot, which are about all accepted recipients.
     fn note_accepted(&mut self, outcome: &Outcome) {
         let is_delivered = outcome.is_accepted && outcome.stage == Stage::Message;
@@ -116,7 +127,7 @@ impl Recipient {
         let before = std::mem::replace(&mut self.put_off, put_off);
         self.was_put_off |= put_off.is_some();
         // What did not wait for the reply is no answer to it.
-        if let Some(before) = before.filter(|before| *before < outcome.at) {
+        if let Some(before) = before.filter(|before| *before < outcome.at && self.again.len() < AGAIN) {
             self.again.push(outcome.at.since(before));
         }
     }

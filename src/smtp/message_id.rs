@@ -2,6 +2,8 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
+use memchr::memchr;
+
 /// Octets of the text that are searched: longer header sections are rare, and the field stands near their top.
 const REACH: usize = 16 * 1024;
 
@@ -36,13 +38,21 @@ enum Place {
 impl MessageIdFinder {
     /// Searches what follows.
     pub(super) fn search(&mut self, run: &[u8]) {
-        let run = &run[..run.len().min(REACH - self.reached)];
-        self.reached += run.len();
-        for octet in run {
-            if self.place == Place::Over {
-                return;
-            }
-            self.place = self.step(*octet);
+        let mut rest = &run[..run.len().min(REACH - self.reached)];
+        self.reached += rest.len();
+        while let [octet, behind @ ..] = rest {
+            rest = match self.place {
+                Place::Over => return,
+                Place::Elsewhere => {
+                    let Some(end) = memchr(b'\n', rest) else { return };
+                    self.place = Place::LineStart;
+                    &rest[end + 1..]
+                }
+                _ => {
+                    self.place = self.step(*octet);
+                    behind
+                }
+            };
         }
     }
 
@@ -53,12 +63,13 @@ impl MessageIdFinder {
 
     fn step(&mut self, octet: u8) -> Place {
         match (self.place, octet) {
-            (Place::Over, _) | (Place::LineStart, b'\n') => Place::Over,
+            (Place::LineStart, b'\n') => Place::Over,
             (Place::LineStart, b'\r') => Place::LineStart,
             (Place::LineStart, _) => named(0, octet),
-            (Place::Name(_) | Place::Elsewhere, b'\n') => Place::LineStart,
+            (Place::Name(_), b'\n') => Place::LineStart,
             (Place::Name(seen), _) => named(seen, octet),
-            (Place::Elsewhere, _) => Place::Elsewhere,
+            // These are not stepped through.
+            (Place::Over | Place::Elsewhere, _) => self.place,
             (Place::Value, b'\n') => Place::ValueLineEnd,
             (Place::ValueLineEnd, b' ' | b'\t') | (Place::Value, b' ' | b'\t' | b'\r') => Place::Value,
             (Place::ValueLineEnd, _) => Place::Over,

@@ -13,6 +13,8 @@ use super::bucket::{Bucket, RateLimit};
 /// Keys a rule counts by at once. Beyond it the oldest is forgotten, and counts from zero if it comes again:
 /// 65,536 of them take about 3 MiB.
 pub(super) const MAX_KEYS: usize = 65_536;
+/// Keys of all rules together: beyond it each rule that has some forgets its own oldest for a new one. Some 48 MiB.
+const MAX_KEYS_OF_ALL: usize = 16 * MAX_KEYS;
 
 /// Without a random key, so that an empty one costs nothing to make: a session that remembers nothing makes one
 /// for each answer.
@@ -54,6 +56,8 @@ pub struct State {
     totals: Vec<Tally>,
     /// Of the rules that count by a key.
     by_key: HashMap<usize, Bounded<Tally>>,
+    /// How many keys these have together.
+    keys: usize,
     rates: Bounded<Bucket>,
     open_sessions: u64,
     /// No entry is zero.
@@ -79,11 +83,17 @@ impl State {
     }
 
     pub(super) fn by_key_mut(&mut self, rule: usize, key: u64) -> &mut Tally {
-        self.by_key.entry(rule).or_default().get_mut(key)
+        let counts = self.by_key.entry(rule).or_default();
+        let before = counts.order.len();
+        let most = if self.keys < MAX_KEYS_OF_ALL { MAX_KEYS } else { before.clamp(1, MAX_KEYS) };
+        counts.make_room(key, most);
+        self.keys += counts.order.len() - before;
+        counts.values.entry(key).or_default()
     }
 
     pub(super) fn take_token(&mut self, key: u64, now: Duration, limit: &RateLimit) -> bool {
-        self.rates.get_mut(key).take(now, limit)
+        self.rates.make_room(key, MAX_KEYS);
+        self.rates.values.entry(key).or_default().take(now, limit)
     }
 
     /// Takes a place for a session whose client is about to connect; false when there are `limit` already. Every
@@ -122,7 +132,7 @@ impl State {
     }
 }
 
-/// Values by key, the oldest forgotten beyond [`MAX_KEYS`]. Keys are hashes of 64 bits: that two of so few
+/// Values by key, the oldest forgotten beyond a bound. Keys are hashes of 64 bits: that two of so few
 /// are the same by accident happens once in some ten billion runs.
 #[derive(Debug, Default)]
 struct Bounded<T> {
@@ -131,17 +141,18 @@ struct Bounded<T> {
     order: VecDeque<u64>,
 }
 
-impl<T: Default> Bounded<T> {
-    fn get_mut(&mut self, key: u64) -> &mut T {
-        if !self.values.contains_key(&key) {
-            if self.order.len() >= MAX_KEYS
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.values.remove(&oldest);
-            }
-            self.order.push_back(key);
+impl<T> Bounded<T> {
+    /// Puts a key among the others, of which there are `most` at most then.
+    fn make_room(&mut self, key: u64, most: usize) {
+        if self.values.contains_key(&key) {
+            return;
         }
-        self.values.entry(key).or_default()
+        if self.order.len() >= most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.values.remove(&oldest);
+        }
+        self.order.push_back(key);
     }
 }
 
@@ -159,6 +170,25 @@ mod tests {
         assert_eq!(state.by_key[&0].order.len(), MAX_KEYS);
         assert_eq!(state.by_key_mut(0, MAX_KEYS as u64).fired, 1);
         assert_eq!(state.by_key_mut(0, 0).fired, 0, "key 0 was forgotten");
+    }
+
+    #[test]
+    fn keys_of_all_rules_together_are_bounded_too() {
+        let mut state = State::default();
+        for rule in 0..17 {
+            for key in 0..MAX_KEYS as u64 {
+                state.by_key_mut(rule, key).fired += 1;
+            }
+        }
+        let all = state.by_key.values().map(|counts| counts.values.len());
+        assert_eq!(all.sum::<usize>(), MAX_KEYS_OF_ALL + 1);
+        assert_eq!(
+            state.by_key_mut(16, MAX_KEYS as u64 - 1).fired,
+            1,
+            "the last rule has a place of its own"
+        );
+        assert_eq!(state.by_key_mut(0, MAX_KEYS as u64).fired, 0);
+        assert_eq!((state.by_key[&0].values.len(), state.keys), (MAX_KEYS, MAX_KEYS_OF_ALL + 1));
     }
 
     #[test]
