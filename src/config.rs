@@ -160,8 +160,9 @@ impl Config {
         self
     }
 
-    /// Bytes of message text that all sessions together may have in memory while the messages are
-    /// being received or written to the capture. Over it DATA gets
+    /// Bytes that all sessions together may have in memory of what clients sent and do not take: messages and
+    /// recipients in progress, input that waits behind a reply, replies that wait, records that wait for their replies or
+    /// to be captured. 4 KiB of each session are free. Over it RCPT, DATA and messages get
     /// [`ReplyKind::InsufficientStorage`]. Default 1 GiB.
     #[must_use]
     pub fn max_message_memory(mut self, bytes: usize) -> Self {

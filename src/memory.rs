@@ -1,7 +1,12 @@
-//! A bound on the memory of all messages in progress together.
+//! A bound on the memory that clients make grow: what all sessions hold together of what they were sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that each holder may use without a charge, so that small mails take nothing from what threads share.
+pub(crate) const FREE: usize = 4 << 10;
+/// What is charged is a multiple of so many bytes: what grows line by line is not charged line by line.
+const STEP: usize = 4 << 10;
 
 /// Bytes that may be used, and that are.
 #[derive(Clone, Debug)]
@@ -27,15 +32,34 @@ impl Budget {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
+    /// Sets how many bytes a holder uses. It is not refused: the holder asked for what is [left](Self::left) before.
+    pub(crate) fn set(&self, charge: &mut Option<Charge>, bytes: usize) {
+        let bytes = if bytes <= FREE { 0 } else { bytes.next_multiple_of(STEP) };
+        if bytes > 0 || charge.is_some() {
+            charge.get_or_insert_with(|| self.charge()).set(bytes);
+        }
+    }
+
+    /// Charges a holder that uses so many bytes, until it is dropped.
+    pub(crate) fn charged(&self, bytes: usize) -> Option<Charge> {
+        let mut charge = None;
+        self.set(&mut charge, bytes);
+        charge
+    }
+
     /// Nothing used yet.
-    pub(crate) fn charge(&self) -> Charge {
+    fn charge(&self) -> Charge {
         Charge { budget: self.clone(), bytes: 0 }
     }
 }
 
 impl Charge {
-    /// Sets how many bytes are used. It is not refused: the user asked [`Budget::left`] before.
-    pub(crate) fn set(&mut self, bytes: usize) {
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn set(&mut self, bytes: usize) {
         if bytes == self.bytes {
             return;
         }
@@ -83,6 +107,21 @@ mod tests {
         assert_eq!(budget.left(), 0);
         charge.set(99);
         assert_eq!(budget.left(), 1);
+    }
+
+    #[test]
+    fn little_is_free_and_more_is_charged_in_steps() {
+        let budget = Budget::new(100 * STEP);
+        let (mut small, mut large) = (budget.charged(FREE), budget.charged(FREE + 1));
+        assert!(small.is_none());
+        assert_eq!(budget.left(), 98 * STEP);
+        budget.set(&mut large, 2 * STEP);
+        assert_eq!(budget.left(), 98 * STEP);
+        budget.set(&mut small, 3 * STEP - 1);
+        budget.set(&mut large, FREE);
+        assert_eq!(budget.left(), 97 * STEP);
+        drop(small);
+        assert_eq!(budget.left(), 100 * STEP);
     }
 
     #[test]

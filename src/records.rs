@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::capture::{Capture, CaptureContent};
-use crate::memory::Charge;
+use crate::memory::Budget;
 use crate::message::Message;
 use crate::show::Show;
 use crate::smtp::Unsent;
@@ -27,7 +27,8 @@ pub(crate) struct Filed {
     shown: Option<u64>,
     /// What the capture and the display are given once all of it is certain.
     pending: Option<Message>,
-    charge: Option<Charge>,
+    /// Bytes that it has in memory beside this.
+    pub(crate) memory: usize,
 }
 
 impl Filed {
@@ -67,21 +68,18 @@ impl Records {
         key: Option<RunningKey>,
         message: Message,
         is_news: bool,
-        charge: Option<Charge>,
         last_reply: u32,
     ) -> Filed {
         let show = |message| self.store.as_ref()?.finish(self.shard, key, message, is_news);
         if self.capture.is_none() && self.show.is_none() {
-            return Filed { last_reply, shown: show(message), pending: None, charge: None };
+            return Filed { last_reply, shown: show(message), pending: None, memory: 0 };
         }
         let shown = self.store.is_some().then(|| show(message.clone())).flatten();
-        // Its text is charged for as long as the capture has it.
-        let (pending, charge) = match (&self.capture, &self.show) {
-            (Some((_, CaptureContent::Envelope)), None) => (message.without_text(), None),
-            (Some((_, CaptureContent::Message)), _) => (message, charge),
-            (Some(_) | None, _) => (message, None),
+        let pending = match (&self.capture, &self.show) {
+            (Some((_, CaptureContent::Envelope)), None) => message.without_text(),
+            (Some(_) | None, _) => message,
         };
-        Filed { last_reply, shown, pending: Some(pending), charge }
+        Filed { last_reply, shown, memory: pending.memory(), pending: Some(pending) }
     }
 
     /// Takes replies out of it that never left whole.
@@ -94,17 +92,19 @@ impl Records {
         }
     }
 
-    /// Captures and shows a record in which all is certain.
-    pub(crate) fn settle(&self, filed: Filed) {
+    /// Captures and shows a record in which all is certain. It is charged for as long as the capture has it.
+    pub(crate) fn settle(&self, filed: Filed, budget: &Budget) {
         let Some(message) = filed.pending else { return };
         if let Some(show) = &self.show {
             show.offer(&message);
         }
-        match &self.capture {
-            None => {}
-            Some((capture, CaptureContent::Message)) => capture.push(message, filed.charge),
-            Some((capture, CaptureContent::Envelope)) => capture.push(message.without_text(), None),
-        }
+        let Some((capture, content)) = &self.capture else { return };
+        let message = match content {
+            CaptureContent::Message => message,
+            CaptureContent::Envelope => message.without_text(),
+        };
+        let charge = budget.charged(message.memory());
+        capture.push(message, charge);
     }
 
     /// Forgets the record of a running session that left none.

@@ -4,6 +4,8 @@
 const POOLED: usize = 64;
 /// A buffer that has grown beyond this is freed when returned.
 const POOLED_CAPACITY: usize = 128 * 1024;
+/// A buffer of no more bytes is never too large for what waits in it.
+const LOOSE: usize = 8 * 1024;
 
 /// Bytes that wait: appended at the end, used up from the front. Invariant: `start <= bytes.len()`, and
 /// an empty buffer starts at 0.
@@ -17,6 +19,11 @@ impl Buffer {
     /// What waits.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -65,10 +72,26 @@ impl Pool {
 
     /// Takes an empty buffer back out of `place`.
     pub(super) fn reclaim(&mut self, place: &mut Option<Buffer>) {
-        if let Some(buffer) = place.take_if(|buffer| buffer.is_empty())
-            && self.spare.len() < POOLED
-            && buffer.bytes.capacity() <= POOLED_CAPACITY
-        {
+        if let Some(buffer) = place.take_if(|buffer| buffer.is_empty()) {
+            self.give_back(buffer);
+        }
+    }
+
+    /// Takes back a buffer of which but a small part is used; what waits in it gets one of its size. What waits for
+    /// long must not have much more memory than it needs.
+    pub(super) fn fit(&mut self, place: &mut Option<Buffer>) {
+        let is_loose =
+            |buffer: &Buffer| buffer.memory() > LOOSE && buffer.bytes().len() < buffer.memory() / 4;
+        if let Some(buffer) = place.as_mut().filter(|buffer| is_loose(buffer)) {
+            let fitting = Buffer { bytes: buffer.bytes().to_vec(), start: 0 };
+            let loose = std::mem::replace(buffer, fitting);
+            self.give_back(Buffer { bytes: loose.bytes, start: 0 });
+        }
+    }
+
+    fn give_back(&mut self, mut buffer: Buffer) {
+        buffer.bytes.clear();
+        if self.spare.len() < POOLED && buffer.memory() <= POOLED_CAPACITY {
             self.spare.push(buffer);
         }
     }

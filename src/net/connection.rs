@@ -35,6 +35,8 @@ use unsent::Waiting;
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
 /// Bytes of replies gathered before they are written. A peer that does not read them is not listened to.
 const REPLIES_PER_TURN: usize = 64 * 1024;
+/// Replies gathered, however short: what is noted of each while it waits takes more than the shortest.
+const MOST_REPLIES_PER_TURN: usize = 2048;
 /// Time that a connection has before the others have their turn, where rules are asked: how long that takes is the
 /// configuration's choice, and the next line of a client that sends many waits for the next turn.
 const RULES_PER_TURN: Duration = Duration::from_millis(1);
@@ -379,6 +381,9 @@ impl<T: Transport> Connection<T> {
         if self.write(context, resources).is_err() {
             return Fate::Over;
         }
+        resources.pool.fit(&mut self.input);
+        resources.pool.fit(&mut self.output);
+        self.charge_memory(context);
         if self.output.is_some() {
             let is_dripping = self.paced_until().is_some();
             self.arm(resources);

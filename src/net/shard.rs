@@ -22,8 +22,8 @@ use crate::lock::lock;
 use crate::measure::Retries;
 use crate::memory::Budget;
 use crate::records::Records;
+use crate::smtp::Policy;
 use crate::smtp::behaviour::{ByteRate, Memory, State};
-use crate::smtp::{Keep, Policy};
 use crate::stats::Stats;
 
 /// How long the last reply may take to reach a client that is still sending.
@@ -58,8 +58,7 @@ pub(crate) struct Context {
     /// Sessions are closed right after the greeting: a session timeout of zero.
     pub(super) closes_at_once: bool,
     pub(super) records: Records,
-    /// `None` when nothing is kept.
-    pub(super) budget: Option<Budget>,
+    pub(super) budget: Budget,
     pub(super) census: Arc<Census>,
 }
 
@@ -88,7 +87,7 @@ impl Context {
             stop_linger: STOP_LINGER.into(),
             closes_at_once: config.session_timeout.is_zero(),
             records,
-            budget: (policy.keep != Keep::Nothing).then(|| budget.clone()),
+            budget: budget.clone(),
             policy,
             census,
         }

@@ -283,6 +283,11 @@ impl World {
             Fate::Again => self.again.push(Token(index)),
             Fate::Over => self.close(index),
         }
+        let is_charged = |connection: &Connection<ServerEnd>| connection.is_charged();
+        assert!(
+            self.peers[index].connection.as_ref().is_none_or(is_charged),
+            "memory that nobody is charged for"
+        );
         assert!(self.resources.has_no_leftovers(), "replies and records belong to one connection's turn");
     }
 

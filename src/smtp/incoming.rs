@@ -67,6 +67,7 @@ impl Incoming {
             if refusal.is_some() {
                 *text = Vec::new();
             } else if policy.keep == Keep::Message {
+                make_room(text, run.len(), ceiling);
                 text.extend_from_slice(run);
             }
         })
@@ -75,5 +76,16 @@ impl Incoming {
     /// What was seen in its lines, if they were looked at.
     pub(super) fn lines(&self) -> Option<Lines> {
         self.lines.map(LineInspector::finish)
+    }
+}
+
+/// Makes room for more octets, which are known to fit under the ceiling. A text that grows gets twice the room, so that
+/// it is seldom moved, but of what is left up to the ceiling no more than a quarter in advance.
+fn make_room(text: &mut Vec<u8>, more: usize, ceiling: usize) {
+    let needed = text.len() + more;
+    if needed > text.capacity() {
+        let most = needed + ceiling.saturating_sub(needed) / 4;
+        let capacity = text.capacity().saturating_mul(2).clamp(needed, most);
+        text.reserve_exact(capacity - text.len());
     }
 }

@@ -23,6 +23,11 @@ impl Exchange {
         self.response.as_ref().map_or(b"", Reply::text)
     }
 
+    /// Octets in memory beside the exchange itself. Replies are the configuration's.
+    fn heap(&self) -> usize {
+        if self.request.is_empty() { 0 } else { BLOCK + self.request.len() }
+    }
+
     /// Answered with a 2yz reply, which accepts any command but DATA (RFC 5321 section 4.2.1).
     pub fn is_accepted(&self) -> bool {
         matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
@@ -61,6 +66,8 @@ pub struct Record {
     pub mailfrom_exchange: Exchange,
     /// Each RCPT that counts, in order. Cloning a record shares them.
     pub rcptto_exchanges: Vec<Arc<Exchange>>,
+    /// Octets in memory of those that the session recorded, but for their list.
+    pub(crate) rcptto_memory: usize,
     /// DATA.
     pub data_exchange: Exchange,
     /// The message text, dots unstuffed, without the final dot's line; see [`msg_text`](Self::msg_text).
@@ -104,6 +111,12 @@ impl Record {
         self.msg_request.as_deref().map_or(b"", Vec::as_slice)
     }
 
+    /// Records a RCPT.
+    pub(super) fn push_rcptto(&mut self, exchange: Exchange) {
+        self.rcptto_memory += BLOCK + ARC + size_of::<Exchange>() + exchange.heap();
+        self.rcptto_exchanges.push(Arc::new(exchange));
+    }
+
     /// Erases all but HELO, as MAIL and RSET do.
     pub(super) fn keep_helo(&mut self) {
         self.mailfrom_exchange = Exchange::default();
@@ -114,6 +127,7 @@ impl Record {
     /// Erases all but HELO and MAIL, as RCPT does.
     pub(super) fn keep_mail(&mut self) {
         self.rcptto_exchanges.clear();
+        self.rcptto_memory = 0;
         self.rcptto = false;
         self.keep_rcpt();
     }
@@ -160,25 +174,27 @@ impl Record {
         }
     }
 
-    /// Bytes this record holds in memory, its bookkeeping included.
+    /// Bytes this record holds in memory, its bookkeeping included. What it shares with others counts in full.
     pub(crate) fn memory(&self) -> usize {
-        let exchanges =
-            [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
-        let lines = exchanges.iter().map(|exchange| exchange.request.len());
-        let recipients = self.rcptto_exchanges.iter();
-        let recipients = recipients.map(|exchange| size_of::<Exchange>() + exchange.request.len());
-        size_of::<Self>()
-            + lines.sum::<usize>()
-            + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
-            + recipients.sum::<usize>()
-            + self.msg_memory()
+        size_of::<Self>() + self.heap()
     }
 
-    /// Bytes of the message text in memory.
-    pub(super) fn msg_memory(&self) -> usize {
-        self.msg_request.as_ref().map_or(0, |text| text.capacity())
+    /// The same beside the record itself.
+    pub(super) fn heap(&self) -> usize {
+        let exchanges =
+            [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
+        let text = |text: &Arc<Vec<u8>>| 2 * BLOCK + ARC + size_of::<Vec<u8>>() + text.capacity();
+        exchanges.iter().map(|exchange| exchange.heap()).sum::<usize>()
+            + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
+            + self.rcptto_memory
+            + self.msg_request.as_ref().map_or(0, text)
     }
 }
+
+/// Octets of an `Arc` beside what it shares.
+const ARC: usize = 2 * size_of::<usize>();
+/// What an allocator needs around a block, about.
+const BLOCK: usize = 16;
 
 /// `"NOOP" => "250 Ok"`
 impl fmt::Debug for Exchange {

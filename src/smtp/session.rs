@@ -2,6 +2,8 @@
 //! rules and records too; where it breaks RFC 5321 the code says so, and the README's table of differences.
 
 mod recording;
+#[cfg(test)]
+mod walk;
 
 use std::sync::Arc;
 
@@ -52,8 +54,6 @@ pub struct Session {
     finished: Option<Box<Record>>,
     /// RCPTs since the record's MAIL, refused ones included.
     recipients: usize,
-    /// Octets of the RCPT lines in the record.
-    recipient_octets: usize,
     /// One of them was answered with the text of an accepted one.
     any_rcpt_accepted: bool,
     /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
@@ -212,15 +212,17 @@ impl Session {
         self.has_mail && !self.record.msg
     }
 
-    /// Octets in memory of what a client can make long: the message being received, the one in the record,
-    /// the RCPT lines, and what rules may ask for.
+    /// Octets in memory beside the session itself: the message being received, the record with its lines, its
+    /// recipients and the message in it, and what rules may ask for.
     pub fn held_memory(&self) -> usize {
         let incoming = match &self.state {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
         };
         let known = self.known.as_deref().map_or(0, Known::memory);
-        incoming + self.record.msg_memory() + self.recipient_octets + known
+        let attempt = self.attempt.as_deref().map_or(0, size_of_val);
+        let finished = self.finished.as_deref().map_or(0, Record::memory);
+        incoming + self.record.heap() + finished + known + attempt
     }
 
     /// The client has sent at least one octet.
@@ -363,7 +365,6 @@ impl Session {
         if !keeps_all {
             self.record.keep_mail();
             self.any_rcpt_accepted = false;
-            self.recipient_octets = 0;
         }
         let path = Path::parse_forward_with(line, policy.addresses, &self.extensions);
         let mailbox = path.as_ref().map(Path::mailbox);

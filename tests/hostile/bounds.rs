@@ -6,7 +6,7 @@ use crate::support::figures::after_sessions;
 use crate::support::server::start;
 use crate::support::waiting::eventually;
 
-const MEMORY_LIMIT: usize = 64 * 1024;
+const MEMORY_LIMIT: usize = 256 * 1024;
 
 const REFUSAL: &str = "452 4.3.1 Insufficient system storage";
 
@@ -22,7 +22,7 @@ fn try_message(client: &mut Client, text: &str) -> String {
 
 #[test]
 fn messages_are_refused_while_others_fill_the_memory() {
-    const ROOM: usize = 1000;
+    const ROOM: usize = 32 * 1024;
     let server = start(config().max_message_memory(MEMORY_LIMIT));
     let mut large = Client::with_envelope(server.local_addr());
     large.data();

@@ -112,3 +112,50 @@ fn endless_lines_and_messages_take_bounded_memory() {
     println!("64 MiB of line and 64 MiB of message: {grown} KiB more");
     assert!(grown <= 8 * 1024, "{grown} KiB");
 }
+
+/// Recipients were in memory twice where there was a rule or a record per session, and nobody was charged for them.
+#[test]
+fn recipients_take_no_more_memory_than_allowed() {
+    const SESSIONS: usize = 5;
+    // In each session 10 MB.
+    const RECIPIENTS: usize = 2500;
+    let path = "x".repeat(3980);
+    let several = |first: usize| -> String {
+        (first..first + 100).map(|number| format!("RCPT TO:<{path}{number}@c.example>\r\n")).collect()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let capture = folder.path().join("capture.jsonl");
+    let capture = capture.to_str().expect("UTF-8");
+    let captured = ["--capture", capture, "--capture-content", "envelope"];
+    let variants: [(&[&str], bool); 5] = [
+        (&["--rule", "message to=*y* delay=1h"], false),
+        (&["--rule", "message to=*y* delay=1h"], true),
+        (&["--rule", "rcpt to=*9@* reply=\"450 later\""], true),
+        (&["--records", "session", "--multiple-rcptto"], true),
+        // Records that wait for their replies, and others behind them.
+        (&["--response-delay-message", "1h"], true),
+    ];
+    for (flags, is_captured) in variants {
+        let records = if is_captured { &captured[..] } else { &[] };
+        let program = start([&["--max-message-memory", "1MiB"], records, flags].concat());
+        Client::greeted(program.address()).ehlo();
+        let before = program.resident_kib();
+        let mut clients: Vec<Client> = (0..SESSIONS).map(|_| Client::greeted(program.address())).collect();
+        let mut refused = 0;
+        for client in &mut clients {
+            client.ehlo();
+            client.mail("ann@example.com");
+            for first in (0..RECIPIENTS).step_by(100) {
+                client.send(several(first));
+                refused += (0..100).filter(|_| client.reply().starts_with("452 4.3.1 ")).count();
+            }
+            // Those that were accepted go on to wait for the reply to their message.
+            client.send("DATA\r\nx\r\n.\r\n");
+        }
+        let grown = program.resident_kib().saturating_sub(before);
+        println!("{flags:?}: {grown} KiB more, {refused} refused");
+        // Where nobody reads records, nothing of a recipient stays.
+        assert_eq!(refused > RECIPIENTS * (SESSIONS - 1), is_captured, "{refused} were refused");
+        assert!(grown <= 10 * 1024, "{grown} KiB with {flags:?}");
+    }
+}

@@ -89,3 +89,21 @@ fn a_grown_buffer_is_freed() {
     assert!(place.is_none());
     assert!(pool.spare.is_empty());
 }
+
+#[test]
+fn what_waits_in_a_large_buffer_gets_one_of_its_size() {
+    let (mut pool, mut place) = (Pool::default(), None);
+    pool.append(&mut place, &[b'x'; 100_000]);
+    place.as_mut().expect("a buffer").consume(99_000);
+    pool.fit(&mut place);
+    let fitting = place.as_ref().expect("the same bytes");
+    assert_eq!((fitting.bytes(), fitting.memory()), (&[b'x'; 1000][..], 1000));
+    assert_eq!(pool.spare.len(), 1, "the large one may serve others");
+    pool.fit(&mut place);
+    assert_eq!(pool.spare.len(), 1);
+    let mut full = None;
+    pool.append(&mut full, &[b'x'; 50_000]);
+    pool.fit(&mut full);
+    assert_eq!(full.expect("a buffer").bytes().len(), 50_000);
+    assert!(pool.spare.is_empty());
+}

@@ -2,8 +2,13 @@
 
 use std::net::SocketAddr;
 
+use super::unsent::Waiting;
 use super::{Connection, Transport};
+use crate::measure::Tries;
+#[cfg(test)]
+use crate::memory::{Charge, FREE};
 use crate::message::Message;
+use crate::net::buffer::Buffer;
 use crate::net::clock::wall_time;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
@@ -54,14 +59,13 @@ impl<T: Transport> Connection<T> {
             Some(record) => self.file_finished(context, resources, record, is_news),
             None => context.records.forget(self.running.take()),
         }
-        self.charge = None;
     }
 
     fn file_finished(&mut self, context: &Context, resources: &mut Resources, record: Record, is_news: bool) {
         if !context.records.are_unread() {
             let message = self.message(context, record);
-            let (key, charge, last) = (self.running.take(), self.charge.take(), self.session.last_reply());
-            resources.filed.push(context.records.finish(key, message, is_news, charge, last));
+            let (key, last) = (self.running.take(), self.session.last_reply());
+            resources.filed.push(context.records.finish(key, message, is_news, last));
         }
     }
 
@@ -82,15 +86,15 @@ impl<T: Transport> Connection<T> {
         }
         let last_sent = self.last_sent();
         if let Some(waiting) = &mut self.waiting {
-            while waiting.records.front().is_some_and(|filed| filed.is_certain(last_sent)) {
-                waiting.records.pop_front().into_iter().for_each(|filed| context.records.settle(filed));
+            while let Some(filed) = waiting.take_record_if(|filed| filed.is_certain(last_sent)) {
+                context.records.settle(filed, &context.budget);
             }
         }
         for filed in resources.filed.drain(..) {
             if filed.is_certain(last_sent) {
-                context.records.settle(filed);
+                context.records.settle(filed, &context.budget);
             } else {
-                self.waiting.get_or_insert_default().records.push_back(filed);
+                self.waiting.get_or_insert_default().push_record(filed);
             }
         }
         self.waiting.take_if(|waiting| waiting.is_empty());
@@ -100,7 +104,7 @@ impl<T: Transport> Connection<T> {
     pub(super) fn settle_all_records(&mut self, context: &Context, resources: &mut Resources) {
         let waiting = self.waiting.take().map(|waiting| waiting.records);
         for filed in waiting.into_iter().flatten().chain(resources.filed.drain(..)) {
-            context.records.settle(filed);
+            context.records.settle(filed, &context.budget);
         }
     }
 
@@ -125,18 +129,31 @@ impl<T: Transport> Connection<T> {
         self.origin.local_addr
     }
 
-    /// Tells the session how much message text it may take into memory.
+    /// Gives the session how much more it may take into memory.
     pub(super) fn admit_memory(&mut self, context: &Context) {
-        if let Some(budget) = &context.budget {
-            self.session.set_memory_left(Some(budget.left()));
-        }
+        self.session.set_memory_left(Some(context.budget.left()));
     }
 
+    /// Charges for what is held of what the client has sent, and of replies that it does not take.
     pub(super) fn charge_memory(&mut self, context: &Context) {
-        let Some(budget) = &context.budget else { return };
-        let held = self.session.held_memory();
-        if held > 0 || self.charge.is_some() {
-            self.charge.get_or_insert_with(|| budget.charge()).set(held);
-        }
+        let held = self.held_memory();
+        context.budget.set(&mut self.charge, held);
+    }
+
+    /// Everything that is held is charged, but for what is free.
+    #[cfg(test)]
+    pub(in crate::net) fn is_charged(&self) -> bool {
+        let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory).sum::<usize>();
+        let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);
+        let walked = self.session.walk() + buffers + waiting;
+        walked <= FREE + self.charge.as_ref().map_or(0, Charge::bytes)
+    }
+
+    /// Bytes in memory that the client made grow. What it shares with the store counts in full.
+    fn held_memory(&self) -> usize {
+        let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory);
+        let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);
+        let tries = self.tries.as_deref().map_or(0, Tries::memory);
+        self.session.held_memory() + buffers.sum::<usize>() + waiting + tries
     }
 }

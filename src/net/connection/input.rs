@@ -2,11 +2,11 @@
 
 use std::io;
 
-use super::{BYTES_PER_TURN, Connection, Origin, Phase, REPLIES_PER_TURN, Transport};
+use super::{BYTES_PER_TURN, Connection, MOST_REPLIES_PER_TURN, Origin, Phase, REPLIES_PER_TURN, Transport};
 use crate::journal::Event;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
-use crate::smtp::{Command, Expect, LineScanner};
+use crate::smtp::{Command, Expect, LineScanner, Stage};
 
 impl<T: Transport> Connection<T> {
     /// Takes what was read before and had to wait.
@@ -47,7 +47,7 @@ impl<T: Transport> Connection<T> {
     fn may_read(&self, resources: &Resources) -> bool {
         match self.phase {
             Phase::Open => {
-                resources.replies.len() < REPLIES_PER_TURN
+                has_room_for_replies(resources)
                     && !resources.is_turn_over()
                     && self.may_read_by(resources.now)
             }
@@ -84,10 +84,7 @@ impl<T: Transport> Connection<T> {
             return bytes.len();
         }
         let mut taken = 0;
-        while taken < bytes.len()
-            && matches!(self.phase, Phase::Open)
-            && resources.replies.len() < REPLIES_PER_TURN
-        {
+        while taken < bytes.len() && matches!(self.phase, Phase::Open) && has_room_for_replies(resources) {
             let expected = self.session.expects();
             self.admit_memory(context);
             let progress = self.environ(context, resources.now, |session, environment| {
@@ -102,9 +99,11 @@ impl<T: Transport> Connection<T> {
                 self.renew(context, resources);
                 self.measure_data(resources, progress.consumed);
             }
-            match progress.step {
-                Some(step) => self.follow(context, resources, &step),
-                None => break,
+            let Some(step) = progress.step else { break };
+            self.follow(context, resources, &step);
+            if step.stage == Stage::Rcpt {
+                // Many may come in one turn.
+                self.charge_memory(context);
             }
             if resources.is_turn_over() {
                 break;
@@ -138,4 +137,8 @@ impl<T: Transport> Connection<T> {
             resources.note(|| Event::DataLines(lines));
         }
     }
+}
+
+fn has_room_for_replies(resources: &Resources) -> bool {
+    resources.replies.len() < REPLIES_PER_TURN && resources.outgoing.len() < MOST_REPLIES_PER_TURN
 }

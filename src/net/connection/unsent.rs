@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     replies: VecDeque<Outgoing>,
     /// Records that may hold them, or a reply that is held back.
     pub(super) records: VecDeque<Filed>,
+    /// Bytes of these in memory, when they were put here.
+    records_memory: usize,
     /// Octets of replies that waited and have left.
     left: usize,
 }
@@ -31,6 +33,27 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn is_empty(&self) -> bool {
         self.replies.is_empty() && self.records.is_empty()
+    }
+
+    pub(super) fn push_record(&mut self, filed: Filed) {
+        self.records_memory += filed.memory;
+        self.records.push_back(filed);
+    }
+
+    /// Takes out the first record, where that is so.
+    pub(super) fn take_record_if(&mut self, is_taken: impl FnOnce(&Filed) -> bool) -> Option<Filed> {
+        self.records.front().filter(|filed| is_taken(filed))?;
+        let filed = self.records.pop_front()?;
+        self.records_memory -= filed.memory;
+        Some(filed)
+    }
+
+    /// Bytes in memory.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.replies.capacity() * size_of::<Outgoing>()
+            + self.records.capacity() * size_of::<Filed>()
+            + self.records_memory
     }
 }
 

@@ -98,6 +98,8 @@ impl World {
 
     /// Each session ended, and in one way.
     fn check_endings(&self) {
+        let are_over = self.peers.iter().all(|peer| peer.connection.is_none());
+        assert!(!are_over || self.context.budget.left() == usize::MAX, "memory of sessions that are over");
         let sessions = &self.resources.gathering.stats.sessions;
         let &SessionStats { refused, silent, quit, left, gave_up, timed_out, dismissed, stopped, .. } =
             sessions;

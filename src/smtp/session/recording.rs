@@ -1,7 +1,5 @@
 //! How a session keeps its record: what is written into it, what erases it, and what completes it.
 
-use std::sync::Arc;
-
 use super::Session;
 use crate::smtp::answer::Answer;
 use crate::smtp::policy::{Keep, Policy, RecordMode};
@@ -10,8 +8,7 @@ use crate::smtp::record::{Exchange, Record};
 impl Session {
     pub(super) fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {
         if policy.keep != Keep::Nothing {
-            self.recipient_octets += exchange.request.len();
-            self.record.rcptto_exchanges.push(Arc::new(exchange));
+            self.record.push_rcptto(exchange);
         }
     }
 
@@ -44,7 +41,6 @@ impl Session {
         self.has_mail = false;
         self.transaction_open = false;
         self.recipients = 0;
-        self.recipient_octets = 0;
         self.any_rcpt_accepted = false;
     }
 }

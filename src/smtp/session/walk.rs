@@ -1,0 +1,135 @@
+//! What a session has in memory, added up by a look at everything in it: the oracle for what is charged.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Session, State};
+use crate::smtp::behaviour::Environment;
+use crate::smtp::incoming::Incoming;
+use crate::smtp::known::Known;
+use crate::smtp::policy::{Keep, Policy, RecordMode};
+use crate::smtp::record::{Exchange, Record};
+
+/// An `Arc` counts references of two kinds.
+const ARC: usize = 2 * size_of::<usize>();
+
+impl Session {
+    /// Octets of everything it has allocated, without what an allocator adds.
+    pub(crate) fn walk(&self) -> usize {
+        // All fields by name, so that none that is added is forgotten.
+        let Self {
+            state,
+            record,
+            finished,
+            recipients: _,
+            any_rcpt_accepted: _,
+            transaction_open: _,
+            has_mail: _,
+            is_filed: _,
+            last_message_size: _,
+            last_message_lines: _,
+            data_begun: _,
+            is_refused: _,
+            has_spoken: _,
+            memory_left: _,
+            steps: _,
+            messages: _,
+            known,
+            extensions: _,
+            is_cut_short: _,
+            attempt,
+        } = self;
+        let incoming = match state {
+            State::Commands(_) => 0,
+            State::Data(Incoming { text, .. }) => text.capacity(),
+        };
+        let finished = finished.as_deref().map_or(0, |record| size_of::<Record>() + record.walk());
+        let known = known.as_deref().map_or(0, |known| {
+            let Known { helo, from, to, matched } = known;
+            let names = [helo, from, to].into_iter().flatten().map(|name| name.len());
+            size_of::<Known>() + names.sum::<usize>() + matched.capacity() * size_of::<u32>()
+        });
+        incoming + record.walk() + finished + known + attempt.as_deref().map_or(0, size_of_val)
+    }
+}
+
+impl Record {
+    fn walk(&self) -> usize {
+        let lines = [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
+        let recipients = self.rcptto_exchanges.iter();
+        let recipients = recipients.map(|exchange| ARC + size_of::<Exchange>() + exchange.request.len());
+        let text = |text: &Arc<Vec<u8>>| ARC + size_of::<Vec<u8>>() + text.capacity();
+        lines.iter().map(|exchange| exchange.request.len()).sum::<usize>()
+            + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
+            + recipients.sum::<usize>()
+            + self.msg_request.as_ref().map_or(0, text)
+    }
+}
+
+fn policy(choice: u8) -> Policy {
+    let mut policy = Policy::default();
+    policy.multiple_rcptto = choice & 1 != 0;
+    policy.multiple_message_receiving = choice & 2 != 0;
+    policy.records = if choice & 4 != 0 { RecordMode::Session } else { RecordMode::Message };
+    policy.keep = [Keep::Message, Keep::Message, Keep::Envelope, Keep::Nothing][usize::from(choice >> 3 & 3)];
+    if choice & 32 != 0 {
+        for rule in ["message to=*x* delay=1h", "rcpt to=*b* reply=\"450 later\"", "any helo=x* delay=1s"] {
+            policy.add_rule(rule.parse().expect("a rule"));
+        }
+    }
+    policy
+}
+
+/// What a client that means to fill the memory sends: few and many recipients, short and long, and texts.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let path = prop_oneof![2 => 1..20usize, 1 => 3000..4000usize];
+    let path = (path, prop::sample::select(vec!['a', 'b', 'x']));
+    let path = path.prop_map(|(length, letter)| format!("<{}@c.example>", letter.to_string().repeat(length)));
+    let count = prop_oneof![4 => 1..4usize, 1 => 20..300usize];
+    let rcpt = (path.clone(), count).prop_map(|(path, count)| format!("RCPT TO:{path}\r\n").repeat(count));
+    let text = prop_oneof![2 => 0..100usize, 1 => 0..60_000usize];
+    let text = text.prop_map(|length| format!("DATA\r\n{}\r\n.\r\n", "text\r\n".repeat(length / 6)));
+    let line = prop_oneof![
+        1 => Just("EHLO c.example\r\n".to_owned()),
+        1 => (0..4000usize).prop_map(|length| format!("EHLO {}.example\r\n", "x".repeat(length))),
+        4 => path.prop_map(|path| format!("MAIL FROM:{path}\r\n")),
+        6 => rcpt,
+        4 => text,
+        1 => prop::sample::select(vec!["DATA\r\n", "RSET\r\n", "NOOP\r\n", "x\r\n", "\r\n.\r\n"]).prop_map(str::to_owned),
+    ];
+    let lines = prop::collection::vec(line, 0..30);
+    lines.prop_map(|lines| format!("EHLO c.example\r\n{}", lines.concat()).into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn all_that_a_session_holds_is_charged_and_stays_within_what_is_left(
+        choice: u8,
+        input in input(),
+        piece in prop_oneof![1..600usize, 1000..20_000usize],
+        limit in prop_oneof![Just(usize::MAX), 0..100_000usize],
+    ) {
+        let (policy, mut session, mut waiting) = (policy(choice), Session::new(), Vec::new());
+        for piece in input.chunks(piece) {
+            waiting.extend_from_slice(piece);
+            loop {
+                let before = session.held_memory();
+                session.set_memory_left(Some(limit.saturating_sub(before)));
+                let progress = session.advance_in(&policy, &mut Environment::alone(), &waiting);
+                waiting.drain(..progress.consumed);
+                let (held, walked) = (session.held_memory(), session.walk());
+                prop_assert!(walked <= held, "{held} are charged of {walked}");
+                // A few command lines, a record in the making and its double are always allowed.
+                let always = 5 * 4200 + 5000;
+                prop_assert!(walked <= before.max(limit.saturating_add(always)), "{walked} of {limit}");
+                session.take_finished();
+                if progress.step.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+}
