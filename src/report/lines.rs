@@ -46,17 +46,19 @@ pub fn paragraph(mark: &str, text: &str, out: &mut String) {
 pub fn fitted(text: &str, indent: usize) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
-        let mut rest = line.trim_end().to_owned();
-        let mut least = rest.len() - rest.trim_start().len();
-        while let Some((limit, _)) = rest.char_indices().nth(WIDTH) {
+        let mut rest = line.trim_end();
+        // Blanks in front of what is left, and a break within those that it begins with itself gains nothing.
+        let (mut lead, mut least) = (0, rest.len() - rest.trim_start().len());
+        while let Some((limit, _)) = rest.char_indices().nth(WIDTH - lead) {
             let blank = rest[..limit].rfind(' ').filter(|at| *at > least);
             let (head, tail) = rest.split_at(blank.unwrap_or(limit));
+            out.extend(std::iter::repeat_n(' ', lead));
             out.push_str(head.trim_end());
             out.push('\n');
-            rest = format!("{}{}", " ".repeat(indent), tail.trim_start());
-            least = indent;
+            (rest, lead, least) = (tail.trim_start(), indent, 0);
         }
-        out.push_str(&rest);
+        out.extend(std::iter::repeat_n(' ', lead));
+        out.push_str(rest);
         out.push_str(if line.ends_with('\n') { "\n" } else { "" });
     }
     out

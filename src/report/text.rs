@@ -1,11 +1,13 @@
 //! The report for people, on a terminal.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::lines::{WIDTH, fitted, paragraph};
 use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
-use crate::capture::timestamp;
 use crate::escape::escape;
 use crate::stats::{Finding, Stats};
 use crate::units::{duration, octets};
@@ -77,14 +79,18 @@ fn refused(stats: &Stats) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// `smtpmock 4.0.0, started 2026-11-22T22:45:24.000000Z, 12.3 s, seed 42`.
+/// `smtpmock 4.0.0, started 2026-11-22T22:45:24Z, 12.3 s, seed 42`.
 pub(super) fn of_run(run: &Run) -> String {
-    let started = run.started_at.map_or_else(String::new, |at| format!(", started {}", timestamp(at)));
+    let started = run.started_at.map_or_else(String::new, |at| format!(", started {}", to_the_second(at)));
     let span = match run.begins {
         begins if begins.is_zero() => duration(run.ends),
         begins => format!("from {} to {}", duration(begins), duration(run.ends)),
     };
     format!("smtpmock {}{started}, {span}, seed {}", escape(&run.version), run.seed)
+}
+
+fn to_the_second(at: SystemTime) -> String {
+    DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn degraded(report: &Report<'_>, out: &mut String) {
