@@ -259,7 +259,8 @@ impl Config {
         self
     }
 
-    /// What all chance follows from. Default: a random one below 2^53, which every reader of JSON reads exactly; see [`Server::seed`](crate::Server::seed).
+    /// What all chance follows from. Default: a random one below 2^53, which every reader of JSON reads exactly; see
+    /// [`Server::seed`](crate::Server::seed).
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);

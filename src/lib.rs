@@ -102,7 +102,8 @@
 //!
 //! A shard owns its connections and the figures of what it measured; nothing of a session is shared. What shards share
 //! are the counts of sessions and milestones, the memory budget, what rules remember and what was put off, and the
-//! store, where each has a part of its own that readers only swap out.
+//! store, where each has a part of its own that readers only swap out. The first wait that is a future starts one more
+//! thread, which wakes such waits at their deadlines.
 //!
 //! The program adds threads of its own. The main one decides (`lifetime`) and stops the server; one hears signals
 //! (`interrupts`), and ends the program at a second one whatever the others wait for; one waits for the time of
@@ -112,10 +113,11 @@
 //!
 //! ## The way of a byte
 //!
-//! `net::reactor` polls and dispatches → `net::connection` reads into a reused buffer → [`smtp::Session`] finds
-//! the end of the line or of the data, decides, and returns a step → the step is measured (`measure`, [`stats`]) and
-//! its record filed (`records`, `store`) → its reply is appended, and written at the end of the turn, or
-//! held back by `net::wheel` → once all of it is written, the message is accepted and its record captured (`capture`). `src/net/LIFECYCLE.md` tells it in full.
+//! `net::reactor` polls and dispatches → `net::connection` reads into a reused buffer → [`smtp::Session`] finds the
+//! end of the line or of the data, decides, and returns a step → the step is measured (`measure`, [`stats`]) and its
+//! record filed (`records`, `store`) → its reply is appended, and written at the end of the turn, or held back by
+//! `net::wheel` → once all of it is written, the message is accepted and its record captured (`capture`).
+//! `src/net/LIFECYCLE.md` tells it in full.
 //!
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.
 

@@ -12,7 +12,8 @@ use crate::output::Writer;
 
 /// Receives log lines, on one thread of its own and one at a time, in the order of the events.
 ///
-/// The four levels are go-smtp-mock's. Each text is one line: control characters in it are escaped. A logger that panics loses the line it panicked at, nothing else.
+/// The four levels are go-smtp-mock's. Each text is one line: control characters in it are escaped. A logger that
+/// panics loses the line it panicked at, nothing else.
 ///
 /// ```
 /// use std::time::SystemTime;

@@ -9,7 +9,7 @@ use crate::net::clock::Clock;
 /// The signal of a terminal that is gone (POSIX).
 pub const SIGHUP: i32 = 1;
 
-/// A signal of the same kind counts as a second one only so long after the first: whoever signals a whole group of
+/// A signal of the same kind counts as a second one only so long after the first: a sender that signals a whole group of
 /// processes, as terminals and `timeout` do, may have signalled the program itself just before.
 pub const REPETITION: Duration = Duration::from_millis(300);
 

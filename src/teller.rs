@@ -20,10 +20,10 @@ use crate::outcome::Reports;
 /// Progress and interval logs are told of at the full seconds of the server's clock.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What came of telling.
+/// How the reports went.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
-    /// All that was expected.
+    /// All checks passed.
     pub(crate) is_kept: bool,
     /// A line for each output that lacks something.
     pub(crate) lost: Vec<String>,

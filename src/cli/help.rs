@@ -57,7 +57,7 @@ pub(super) fn version() -> String {
 }
 
 const ABOUT: &str = "\
-A mock SMTP server: accepts mail and throws it away or shows it, and answers exactly as told.
+A mock SMTP server: accepts mail and throws it away or shows it, and answers exactly as configured.
 
 Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail; on a terminal it says where,
 elsewhere --ready does.";

@@ -1,5 +1,5 @@
-//! The only place with sockets and clocks, and the threads that serve. `LIFECYCLE.md` beside this file follows a connection
-//! from accept to close.
+//! The only place with sockets and clocks, and the threads that serve. `LIFECYCLE.md` beside this file follows a
+//! connection from accept to close.
 
 mod buffer;
 pub(crate) mod census;

@@ -1,11 +1,11 @@
 //! Outputs: all that both programs, and the capture of a server, write to.
 //!
-//! Outputs are opened together and unchanged ([`Claims`], [`Opening`]): a FIFO is not waited for, nothing is truncated.
-//! They are compared by device and inode, with each other and with what is read, locked, and only then emptied. From
-//! then on each has a thread of its own that writes to it ([`Writer`], or the capture's): whoever decides queues, and
-//! never blocks. Progress is bytes ([`Pulse`]): a reader that is slow is waited for, one that takes nothing for
-//! [`PATIENCE`] is given up, and what it missed is an error. A file that lost what was written to it, or its name, is
-//! an error too.
+//! Outputs are opened together and unchanged ([`Claims`], [`Opening`]): a FIFO is not waited for, nothing is
+//! truncated. They are compared by device and inode, with each other and with what is read, locked, and only then
+//! emptied. From then on each has a thread of its own that writes to it ([`Writer`], or the capture's): the thread
+//! that decides queues, and never blocks. Progress is bytes ([`Pulse`]): a reader that is slow is waited for, one
+//! that takes nothing for [`PATIENCE`] is given up, and what it missed is an error. A file that lost what was written
+//! to it, or its name, is an error too.
 //!
 //! Both programs use it, so it is public, but no part of the documented interface.
 

@@ -26,7 +26,7 @@ pub(crate) struct Reading {
 
 impl Pulse {
     pub(super) fn watch(&self, pipe: &Arc<File>) {
-        // Whoever is written to first is watched: an output is one pipe to its end.
+        // The first pipe that is written to is watched: an output is one pipe to its end.
         let _ = self.pipe.set(Arc::downgrade(pipe));
     }
 

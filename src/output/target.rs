@@ -113,7 +113,7 @@ impl Output {
         };
         let length = match (kind, &place.target) {
             (Kind::Regular, Target::Path(_)) => metadata.len(),
-            // Behind what the shell, or whoever started this, has written.
+            // Behind what the shell, or another parent process, has written.
             (Kind::Regular, _) => file.stream_position()?,
             _ => 0,
         };
@@ -190,7 +190,7 @@ impl Output {
                     piece = &piece[count..];
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever shares a standard stream may have made it non-blocking.
+                // A process that shares a standard stream may have made it non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_until_writable()?,
                 Err(error) => return Err(error),
             }
