@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, Id, Parser, Subcommand, ValueEnum};
 use smtpmock::units::EXACT_IN_JSON;
 
 use crate::gate::Gate;
@@ -43,7 +43,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Merge>,
     /// Make no run: put these JSON reports together, as `smtpload merge` does; repeatable
-    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = RunArgs::ids())]
     pub(crate) merge_reports: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -56,7 +56,7 @@ pub(crate) struct Cli {
 pub(crate) enum Merge {
     /// Put the JSON reports of several runs together into one.
     Merge {
-        /// Reports written by --json.
+        /// Reports written by --report-json.
         #[arg(required = true, num_args = 1..)]
         reports: Vec<PathBuf>,
         #[command(flatten)]
@@ -222,6 +222,12 @@ fn timeout(text: &str) -> Result<(Option<Phase>, Duration), String> {
 }
 
 impl RunArgs {
+    /// All arguments of a run.
+    fn ids() -> Vec<Id> {
+        let alone = RunArgs::augment_args(Command::new("run"));
+        alone.get_arguments().map(|arg| arg.get_id().clone()).collect()
+    }
+
     /// The files that are read, each with its flag.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let files = [("--message", &self.message), ("--verify", &self.verify)];

@@ -23,8 +23,8 @@ fn write(report: &Report, bytes: &mut Vec<u8>) -> io::Result<()> {
     let what = "latencies of accepted messages from their intended start, in nanoseconds";
     let mut log = IntervalLog::with_comments(bytes, start, &[&program, what], MAX_DIVISOR)?;
     for row in &report.intervals {
-        let at = Duration::from_secs_f64(row.at_s.max(0.0));
-        let length = Duration::from_secs_f64(row.length_s.max(0.0));
+        let at = Duration::from_secs_f64(row.at_s);
+        let length = Duration::from_secs_f64(row.length_s);
         log.write_histogram("message", &row.latency.unpack().0, at, length)?;
     }
     Ok(())

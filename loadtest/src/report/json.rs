@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::input;
-use crate::report::span::Span;
+use crate::report::span::{LATEST_S, Span};
 use crate::report::{Report, SCHEMA, counts, steps};
 
 /// The largest report read, in bytes: reports take a few MiB, and a device has no end.
@@ -56,6 +56,12 @@ fn settle(mut report: Report) -> Result<Report, String> {
     }
     if let Some(index) = report.spans.iter().position(|span| !span.is_sound()) {
         return Err(format!("spans.{index}: a run begins, is measured and ends in this order, from 0 on"));
+    }
+    let lasts = 0.0..=LATEST_S;
+    if let Some(index) =
+        report.intervals.iter().position(|row| !lasts.contains(&row.at_s) || !lasts.contains(&row.length_s))
+    {
+        return Err(format!("intervals.{index}: at_s and length_s are seconds from 0 on"));
     }
     if let Some((name, split)) =
         report.latency.named().into_iter().find(|(_, split)| split.censored > split.failed.count())

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The latest moment of a report, in seconds after its start: no run is as long.
-const LATEST_S: f64 = (1u64 << 38) as f64;
+pub(crate) const LATEST_S: f64 = (1u64 << 38) as f64;
 
 /// One run. Times are in seconds after the start of the report's earliest run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -216,6 +216,25 @@ fn a_run_that_ends_before_it_begins_is_refused() {
 }
 
 #[test]
+fn an_interval_that_no_run_has_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = Sink::usual();
+    let one = report(&sink, "-c 1 --count 10", &path(&folder, "one.json"));
+    let log = path(&folder, "log.hlog");
+    for field in ["at_s", "length_s"] {
+        for other in [-1.0, 1e12, 1e300] {
+            let files = copies(&folder, &one, &[0], |copy| copy["intervals"][0][field] = other.into());
+            let outcome = plain(&["merge", &files[0], "--hlog", &log]);
+            outcome.code_is(2);
+            let complaint = "intervals.0: at_s and length_s are seconds from 0 on";
+            assert!(outcome.stderr.contains(complaint), "{field} {other}: {}", outcome.stderr);
+        }
+    }
+    let files = copies(&folder, &one, &[0], |_| {});
+    plain(&["merge", &files[0], "--quiet", "--hlog", &log]).code_is(0);
+}
+
+#[test]
 fn a_report_merged_alone_is_the_same_report() {
     let folder = tempfile::tempdir().expect("a folder");
     let sink = Sink::usual();
@@ -227,6 +246,33 @@ fn a_report_merged_alone_is_the_same_report() {
     let other = path(&folder, "other.json");
     assert_eq!(plain(&["--merge-reports", &one, "--report-json", &other, "--quiet"]).code, 0);
     assert_eq!(json(&other), before);
+}
+
+#[test]
+fn flags_of_a_run_are_refused_where_reports_are_merged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = Sink::usual();
+    let one = path(&folder, "one.json");
+    report(&sink, "-c 1 --count 1", &one);
+    let merge = ["--merge-reports", &one];
+    for run in [
+        &["--rate", "5/s"][..],
+        &["--verify", "/dev/null"],
+        &["-c", "1"],
+        &["--pipelining"],
+        &["127.0.0.1:1"],
+    ] {
+        for args in [[&merge[..], run].concat(), [run, &merge[..]].concat()] {
+            let outcome = plain(&args);
+            outcome.code_is(2);
+            let typed = if run[0] == "-c" { "--connections" } else { run[0] };
+            let typed = if typed == "127.0.0.1:1" { "HOST" } else { typed };
+            for word in ["--merge-reports", typed] {
+                assert!(outcome.stderr.contains(word), "{args:?}: {}", outcome.stderr);
+            }
+            assert!(!outcome.stderr.contains("--ramp"), "it was not typed: {}", outcome.stderr);
+        }
+    }
 }
 
 #[test]
