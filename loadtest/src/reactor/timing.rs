@@ -125,7 +125,10 @@ impl Reactor {
         hope.is_given_up.load(Ordering::Relaxed)
     }
 
+    /// Counts this thread among those without hope, or no longer. The others learn of its last success before: they may
+    /// wait for it alone.
     pub(super) fn set_without_hope(&mut self, is_without: bool) {
+        self.shared.hope.last_success.raise(self.tally.outlook.last_success());
         let before = std::mem::replace(&mut self.is_without_hope, is_without);
         match (before, is_without) {
             (false, true) => drop(self.shared.hope.without.fetch_add(1, Ordering::Relaxed)),
@@ -153,5 +156,58 @@ impl Reactor {
         let tally = &mut self.tally;
         self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         self.drain(Some(until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::channel;
+
+    use clap::Parser as _;
+    use mio::Poll;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::envelope::Envelope;
+    use crate::feed::Feed;
+    use crate::payload::Payload;
+    use crate::reactor::Shared;
+
+    /// A thread of two whose run has not begun.
+    fn reactor() -> Reactor {
+        let cli = crate::cli::Cli::try_parse_from(["smtpload", "127.0.0.1:1", "--threads", "2"]).unwrap();
+        let plan = Arc::new(cli.run.plan(|| 1).unwrap());
+        let shared = Shared {
+            plan: Arc::clone(&plan),
+            clock: Clock::start(),
+            stop: Arc::new(AtomicBool::new(false)),
+            hope: Arc::default(),
+            intervals: channel().0,
+        };
+        let feed = Feed::new(&plan, 0, &Arc::default());
+        let payload = Payload::new(&plan.content, Envelope::of(&plan), plan.run, plan.seed);
+        Reactor::new(shared, 0, Poll::new().unwrap(), feed, payload).unwrap()
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::ZERO.after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_other_threads_learn_what_one_that_drains_or_ends_has_had_accepted() {
+        let mut reactor = reactor();
+        let shared = Arc::clone(&reactor.shared.hope);
+        reactor.stage = Stage::Draining { until: Some(at(9)) };
+        // It is among those without hope from the first time on, and its messages go on to be accepted.
+        for second in [3, 4] {
+            reactor.tally.outlook.on_success(at(second));
+            reactor.check_end(at(second));
+            assert_eq!(shared.last_success.raise(Moment::ZERO), at(second));
+            assert_eq!(shared.without.load(Ordering::Relaxed), 1);
+        }
+        reactor.tally.outlook.on_success(at(5));
+        reactor.finish(at(5), None);
+        assert_eq!(shared.last_success.raise(Moment::ZERO), at(5));
     }
 }
