@@ -99,6 +99,7 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     let before = baseline_of(output)?;
     let plan = Arc::new(args.plan(draw).map_err(|message| (Exit::Usage, message))?);
     make_room(&plan).map_err(|message| (Exit::Usage, message))?;
+    args.verify.as_deref().map_or(Ok(()), verify::check).map_err(failed)?;
     let interrupt = interrupt::listen().map_err(|error| failed(format!("signals: {error}")))?;
     let inputs = args.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;

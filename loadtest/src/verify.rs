@@ -165,13 +165,33 @@ struct Capture {
     line_limit: usize,
 }
 
+/// Looks for the capture before the run: the server makes it at its own start.
+///
+/// # Errors
+/// It is not there, or can't be read.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if metadata.is_dir() {
+        return Err(unreadable(path, &ErrorKind::IsADirectory.into()));
+    }
+    // A FIFO would wait for its writer.
+    if metadata.is_file() { open(path).map(drop) } else { Ok(()) }
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    let name = path.display();
+    format!("--verify {name}: {error}; start the server with --capture {name}")
+}
+
 /// Compares the capture at `path` with the ledger of the run of `plan`. Waits a little for a capture that is still
 /// being written, until every accepted message is in it.
 pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, String> {
     let name = path.display();
-    let file = File::open(path)
-        .map_err(|error| format!("--verify {name}: {error}; start the server with --capture {name}"))?;
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(open(path)?);
     let mut capture = Capture::of(plan);
     let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
     for _ in 0..=looks {

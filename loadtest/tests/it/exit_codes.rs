@@ -215,7 +215,7 @@ fn an_empty_check_is_no_check_that_passes() {
                 if flag == "--max-regression" { &["--baseline", "/dev/null"] } else { &[] };
             let outcome =
                 plain(&[&["127.0.0.1:1", flag, value, "--count", "1", "-q"][..], baseline].concat());
-            // A file that is called by a blank is only looked for after the run.
+            // A file may be called by a blank; this one is not there.
             let code = if (flag, value) == ("--verify", " ") { 1 } else { 2 };
             assert_eq!(outcome.code, code, "{flag} {value:?}: {}", outcome.stderr);
             assert!(outcome.stderr.contains(flag), "{flag} {value:?}: {}", outcome.stderr);

@@ -194,9 +194,16 @@ fn what_was_refused_must_not_be_there_and_what_is_in_doubt_may() {
 }
 
 #[test]
-fn a_capture_that_is_not_there_is_named() {
+fn a_capture_that_is_not_there_is_named_before_the_run() {
     let sink = Sink::usual();
-    let outcome = Load::on(&sink).with("-c 1 --count 1 --verify /nonexistent/capture.jsonl").run();
-    assert_eq!(outcome.code, 1);
-    assert!(outcome.stderr.contains("--verify /nonexistent/capture.jsonl"), "{}", outcome.stderr);
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = path(&folder, "run.json");
+    std::fs::write(&report, "of an earlier run\n").expect("a file");
+    for capture in [&path(&folder, "capture.jsonl"), &path(&folder, "")] {
+        let outcome = Load::into_file(&sink, &report).with("-c 1 --count 1 --verify").arg(capture).run();
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains(&format!("--verify {capture}: ")), "{}", outcome.stderr);
+    }
+    assert_eq!(sink.sessions(), 0, "it is named before the run");
+    assert_eq!(std::fs::read_to_string(&report).expect("a file"), "of an earlier run\n");
 }
