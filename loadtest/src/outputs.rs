@@ -43,9 +43,11 @@ impl Outputs {
         interrupt: &AtomicBool,
     ) -> Result<Outputs, Stop> {
         let mut claims = Claims::default();
-        for (flag, what, path) in
-            [("--json", JSON, &args.json), ("--hlog", HLOG, &args.hlog), ("--html", HTML, &args.html)]
-        {
+        for (flag, what, path) in [
+            ("--report-json", JSON, &args.json),
+            ("--hlog", HLOG, &args.hlog),
+            ("--report-html", HTML, &args.html),
+        ] {
             path.iter().for_each(|path| claims.output(flag, what, path));
         }
         // A table in the middle of JSON would spoil it.

@@ -42,10 +42,10 @@ fn a_report_in_the_file_of_another_was_lost_with_exit_code_0() {
     let sink = Sink::usual();
     let target = sink.address();
     for second in [&file, &path(&folder, "./x"), &link] {
-        refuses(&[&target, "--json", &file, "--html", second], &file, ["--json", "--html"]);
-        refuses(&[&target, "--json", &file, "--hlog", second], &file, ["--json", "--hlog"]);
-        refuses(&[&target, "--json", second, "--verify", &file], &file, ["--json", "--verify"]);
-        refuses(&[&target, "--json", second, "--message", &file], &file, ["--json", "--message"]);
+        refuses(&[&target, "--json", &file, "--html", second], &file, ["--report-json", "--report-html"]);
+        refuses(&[&target, "--json", &file, "--hlog", second], &file, ["--report-json", "--hlog"]);
+        refuses(&[&target, "--json", second, "--verify", &file], &file, ["--report-json", "--verify"]);
+        refuses(&[&target, "--json", second, "--message", &file], &file, ["--report-json", "--message"]);
     }
     let outcome = plain(&[&target, "--json=-", "--html=-"]);
     assert!(outcome.code == 2 && outcome.stderr.contains("standard output"), "{}", outcome.stderr);
@@ -60,12 +60,12 @@ fn a_sum_or_a_comparison_is_not_written_over_what_it_is_made_of() {
     let sink = Sink::usual();
     let report = path(&folder, "r.json");
     assert_eq!(Load::into_file(&sink, &report).with("-c 1 --count 5").run().code, 0);
-    refuses(&["merge", &report, "--json", &report], &report, ["merge", "--json"]);
+    refuses(&["merge", &report, "--json", &report], &report, ["merge", "--report-json"]);
     let target = sink.address();
     refuses(
         &[&target, "--baseline", &report, "--html", &report, "--count=1"],
         &report,
-        ["--baseline", "--html"],
+        ["--baseline", "--report-html"],
     );
 }
 
