@@ -93,8 +93,12 @@ impl Listener {
                 SIGUSR1 => handle.into_iter().for_each(|handle| handle.orders.report()),
                 SIGUSR2 => handle.into_iter().for_each(Handle::reopen),
                 _ => match endings.note(signal) {
-                    // Only fails when the main thread has ended, and the process with it.
-                    Ending::First => drop(self.events.send(Event::Signal)),
+                    Ending::First => {
+                        // The main thread may be waiting for a drain, and receive no event before its end.
+                        handle.into_iter().for_each(|handle| handle.server.stop_draining());
+                        // Only fails when the main thread has ended, and the process with it.
+                        drop(self.events.send(Event::Signal));
+                    }
                     Ending::Repeated => {}
                     Ending::Second => self.end_at_once(signal),
                 },

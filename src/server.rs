@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub struct Server {
     show: Option<Show>,
     failure: Arc<FailureReport>,
     controls: Vec<Arc<Control>>,
+    /// A stop is logged once, however many are asked for.
+    stopping: Once,
     life: Mutex<Life>,
     behaviour: Behaviour,
     totals: Totals,
@@ -133,6 +135,7 @@ impl Server {
             show,
             failure,
             controls: Vec::new(),
+            stopping: Once::new(),
             life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log, display })),
             behaviour,
             totals: Totals::new(),
@@ -341,22 +344,34 @@ impl Server {
     }
 
     fn stop_as(&self, order: StopOrder) -> StopOutcome {
-        self.controls.iter().for_each(|control| control.stop(order));
+        self.order_stop(order);
         let mut life = lock(&self.life);
         let threads = match &mut *life {
             Life::Stopped(outcome) => return *outcome,
             Life::Running(threads) => std::mem::take(threads),
         };
-        self.log(Event::Stopping);
         let outcome = self.join(threads);
         *life = Life::Stopped(outcome);
         outcome
     }
 
+    fn order_stop(&self, order: StopOrder) {
+        // Before anything of the stop: what it does to sessions is logged behind it.
+        self.stopping.call_once(|| self.log(Event::Stopping));
+        self.controls.iter().for_each(|control| control.stop(order));
+    }
+
+    /// Has a [`drain`](Self::drain) that goes on, or comes later, end idle sessions as a [`stop`](Self::stop) does, and
+    /// does not wait for it.
+    #[doc(hidden)]
+    pub fn stop_draining(&self) {
+        self.order_stop(StopOrder { timeout: self.shutdown_timeout, spares_idle: false });
+    }
+
     /// Has a stop that goes on end at once, and does not wait for it.
     #[doc(hidden)]
     pub fn hasten_stop(&self) {
-        self.controls.iter().for_each(|control| control.stop(StopOrder::AT_ONCE));
+        self.order_stop(StopOrder::AT_ONCE);
     }
 
     /// Has the file of [`Config::capture`] opened again by its name, for appending: renamed before, it is complete,
