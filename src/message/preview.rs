@@ -27,10 +27,13 @@ pub(crate) struct Preview {
 /// Of the first text part of this message (RFC 2046); `None` where it has none.
 pub(super) fn of(message: &[u8]) -> Option<Preview> {
     let front = &message[..message.len().min(REACH)];
-    let text = decoded(first_text(front, DEPTH)?);
+    let part = first_text(front, DEPTH)?;
+    // A part that ends before what was looked at does is whole, however much stands behind it.
+    let is_whole = front.len() == message.len() || part.as_ptr_range().end < front.as_ptr_range().end;
+    let text = decoded(part);
     let mut lines = text.trim().lines().map(cut);
     let shown = lines.by_ref().take(LINES).collect();
-    Some(Preview { lines: shown, is_cut: lines.next().is_some() || front.len() < message.len() })
+    Some(Preview { lines: shown, is_cut: lines.next().is_some() || !is_whole })
 }
 
 fn cut(line: &str) -> String {
@@ -164,6 +167,18 @@ mod tests {
         assert_eq!((preview.lines.len(), preview.is_cut), (LINES, true));
         let preview = of(&[&b"\r\n"[..], &vec![b'x'; 2 * REACH]].concat()).unwrap();
         assert_eq!((preview.lines, preview.is_cut), (vec!["x".repeat(WIDTH) + "…"], true));
+        let with_attachment = |text: &str| {
+            let attachment = "x".repeat(2 * REACH);
+            let mail = format!(
+                "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{text}\r\n\
+                 --b\r\nContent-Type: image/png\r\n\r\n{attachment}\r\n--b--\r\n"
+            );
+            of(mail.as_bytes()).unwrap()
+        };
+        let preview = with_attachment("whole");
+        assert_eq!((preview.lines, preview.is_cut), (vec!["whole".to_owned()], false));
+        // This part is not over where looking ends, though what is seen of it fits.
+        assert!(with_attachment(&format!("x{}y", " ".repeat(REACH))).is_cut);
     }
 
     proptest! {
