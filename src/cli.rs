@@ -267,7 +267,9 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
     })?;
     // Nothing is kept that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
-    config.validate().map_err(|error| bad_setting(&error, given, table))?;
+    let is_valid =
+        config.validate().and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) });
+    is_valid.map_err(|error| bad_setting(&error, given, table))?;
     let Options { ready, ready_file, reporting, exit_after, logs, shows, .. } = options;
     let effective = file::given_settings(given, table);
     let claims = outputs::claims(given);

@@ -214,7 +214,8 @@ impl Config {
     }
 
     /// The form of the capture. Default: a line of JSON for each record. The others hold whole mails, so that they can't
-    /// be had with [`CaptureContent::Envelope`], and those that are folders not on standard output.
+    /// be had with [`CaptureContent::Envelope`] or [`RecordMode::Session`], and those that are folders not on standard
+    /// output.
     #[must_use]
     pub fn capture_format(mut self, format: CaptureFormat) -> Self {
         self.capture_format = format;

@@ -277,6 +277,7 @@ fn records() -> Vec<Flag> {
              RCPT replaces the last, a mail the one before)",
             one_of(&[("message", RecordMode::Message), ("session", RecordMode::Session)], Config::records),
         )
+        .checked_as("records")
         .defaults_to("message"),
     ]
 }

@@ -7,7 +7,7 @@ use crate::capture::{CaptureContent, CaptureFormat};
 use crate::error::ConfigError;
 use crate::milestone::Goal;
 use crate::smtp::behaviour::MAX_DURATION;
-use crate::smtp::{DelayPoint, MAX_RECIPIENTS, ReplyKind};
+use crate::smtp::{DelayPoint, MAX_RECIPIENTS, RecordMode, ReplyKind};
 
 /// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
@@ -27,6 +27,9 @@ impl Config {
         }
         self.validate_behaviour()?;
         self.validate_capture()?;
+        if self.display.is_some() {
+            self.validate_mails()?;
+        }
         self.goals.iter().try_for_each(Goal::validate)?;
         within("shards", self.shards, 1, Self::MAX_SHARDS)?;
         within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
@@ -35,8 +38,26 @@ impl Config {
         within("max_record_memory", self.max_record_memory, 1, usize::MAX)
     }
 
+    /// Checks that no mail is missing where mails are shown or captured one by one.
+    ///
+    /// # Errors
+    /// Records are sessions.
+    #[doc(hidden)]
+    pub fn validate_mails(&self) -> Result<(), ConfigError> {
+        match self.policy.records {
+            RecordMode::Message => Ok(()),
+            RecordMode::Session => {
+                let expected = "message: a record of a session has only one of its mails";
+                Err(ConfigError::new("records", "session", expected))
+            }
+        }
+    }
+
     fn validate_capture(&self) -> Result<(), ConfigError> {
         let format = self.capture_format;
+        if format != CaptureFormat::JsonLines {
+            self.validate_mails()?;
+        }
         if format != CaptureFormat::JsonLines && self.capture_content == CaptureContent::Envelope {
             let expected = "message: a mail in another form than JSON lines has its text";
             return Err(ConfigError::new("capture_content", "envelope", expected));

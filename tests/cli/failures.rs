@@ -58,6 +58,11 @@ fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
         (&["--msg-greeting", "\n"], &["for --msg-greeting", "a reply with a code"]),
         (&["--records", "all"], &["for --records", "message or session"]),
         (&["--shards", "300"], &["\"300\" for --shards", "256"]),
+        (&["--show", "--records=session"], &["\"session\" for --records", "message", "one of its mails"]),
+        (
+            &["-captureFormat", "mbox", "-capture=x", "-records", "session"],
+            &["\"session\" for -records", "message", "one of its mails"],
+        ),
         (&["--capture-content", "x"], &["for --capture-content", "message or envelope"]),
         (&["--addresses", "x"], &["for --addresses", "compat or rfc5321 or any"]),
     ] {

@@ -215,6 +215,9 @@ fn what_can_not_be_written_in_such_a_form_is_refused_with_the_reason() {
         assert!(
             ended.complaint().contains("--capture-content") && ended.complaint().contains("has its text")
         );
+        let ended = program::run(["--capture-format", format, "--capture", "x", "--records", "session"]);
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        assert!(ended.complaint().contains("\"session\" for --records: expected message"), "{ended:?}");
     }
     for format in ["maildir", "eml"] {
         let ended = program::run(["--capture-format", format, "--capture", "-"]);
