@@ -93,18 +93,6 @@ fn a_session_that_goes_on_when_the_limit_is_reached_may_finish() {
 }
 
 #[test]
-fn a_signal_behind_the_limit_ends_idle_sessions_at_once() {
-    let mut program = start(["--exit-after", "1message", "--shutdown-timeout", "1h", "--log"]);
-    let mut client = Client::greeted(program.address());
-    client.deliver(MESSAGE);
-    program.wait_for_error("shutdown mode");
-    program.signal("TERM");
-    // The client's patience is far below the timeout.
-    assert!(client.reply().starts_with("421 "));
-    assert_eq!(program.ended().code(), Some(0));
-}
-
-#[test]
 fn what_is_kept_is_told_and_the_exit_code_is_0() {
     let expectations =
         ["--expect", "messages == 2", "--expect", "p99(think.mail) < 1h", "--expect=sessions>0"];
