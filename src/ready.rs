@@ -1,7 +1,7 @@
 //! Says where the server listens once it does: the ready line to scripts, a notice to people.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -37,15 +37,28 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     (ip, address.port()).into()
 }
 
-/// Removes the file of an earlier run, which would tell of a server that is gone.
+/// What each ready line begins with.
+const FRONT: &[u8] = b"{\"smtp\":[";
+
+/// Removes the file of an earlier run, which names a server that is gone. A file of anything else stays.
 pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() && !is_ready_line(path)? => Err(io::Error::other(
+            "it holds something else: expected the ready file of an earlier run, or none",
+        )),
         Ok(metadata) if metadata.is_file() => fs::remove_file(path),
         // A rename would replace the device, directory or link itself.
         Ok(_) => Err(io::Error::other("there is something else than a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the file is a ready file, or empty.
+fn is_ready_line(path: &Path) -> io::Result<bool> {
+    let mut front = Vec::new();
+    File::open(path)?.take(FRONT.len() as u64).read_to_end(&mut front)?;
+    Ok(front.is_empty() || front == FRONT)
 }
 
 /// Removes the file that this run has written, as the server no longer listens: the next run in the folder is not to

@@ -125,6 +125,7 @@ impl Session {
                 (reply, portion, verdict.is_ok() && is_positive(stage, reply), next)
             }
         };
+        let portion = portion.within(reply);
         let is_whole = portion == Portion::Whole;
         let next = next_of(policy, memory, stage, accepted || !is_whole, next);
         Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }

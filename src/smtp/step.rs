@@ -92,6 +92,14 @@ pub enum Portion {
 }
 
 impl Portion {
+    /// The same of this reply, which is whole when it has no more octets.
+    pub(super) fn within(self, reply: &Reply) -> Self {
+        match self {
+            Self::First(octets) if octets >= reply.wire().len() => Self::Whole,
+            portion => portion,
+        }
+    }
+
     /// The octets of this reply that go on the wire.
     pub fn of(self, reply: &Reply) -> &[u8] {
         let wire = reply.wire();

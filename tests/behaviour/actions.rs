@@ -127,7 +127,15 @@ fn fail_fast_closes_after_a_refusal_by_a_rule() {
 
 #[test]
 fn a_message_that_is_not_acknowledged_is_not_accepted() {
-    for (rule, accepted) in [("message drop=rst", 0), ("message cut=3", 0), ("message drop=rst-after", 1)] {
+    let whole = "250 Received\r\n".len();
+    let (short, long) = (format!("message cut={}", whole - 1), format!("message cut={whole}"));
+    for (rule, accepted) in [
+        ("message drop=rst", 0),
+        ("message cut=3", 0),
+        (&*short, 0),
+        (&*long, 1),
+        ("message drop=rst-after", 1),
+    ] {
         let server = with_rules(&[rule]);
         let mut client = Client::greeted(server.local_addr());
         client.ehlo();

@@ -7,6 +7,9 @@ use crate::support::client::Client;
 use crate::support::program::{run, start};
 use crate::support::server::has_ipv6;
 
+/// What an earlier run has left.
+const STALE: &str = "{\"smtp\":[\"127.0.0.1:2525\"],\"pid\":1}\n";
+
 #[test]
 fn the_ready_line_names_the_address_that_accepts_connections() {
     let program = start(["--ready"]);
@@ -22,7 +25,7 @@ fn the_ready_line_names_the_address_that_accepts_connections() {
 fn the_ready_file_holds_the_same_line_and_nothing_is_left_beside_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
-    fs::write(&path, "of an earlier run").expect("writable");
+    fs::write(&path, STALE).expect("writable");
     let program = start(["--ready-file".as_ref(), path.as_os_str()]);
     // It is written before the line is printed.
     assert_eq!(fs::read_to_string(&path).expect("readable"), program.ready_line);
@@ -39,7 +42,7 @@ fn the_ready_file_holds_the_same_line_and_nothing_is_left_beside_it() {
 fn a_start_that_fails_takes_the_ready_file_of_an_earlier_run_away() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
-    fs::write(&path, "{}").expect("writable");
+    fs::write(&path, STALE).expect("writable");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let path = path.to_str().expect("UTF-8");
@@ -52,10 +55,10 @@ fn a_start_that_fails_takes_the_ready_file_of_an_earlier_run_away() {
 fn a_start_that_is_refused_takes_it_away_too_unless_it_is_an_output() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
-    fs::write(&path, "{}").expect("writable");
+    fs::write(&path, STALE).expect("writable");
     let ready = path.to_str().expect("UTF-8");
     assert_eq!(run(["--ready-file", ready, "--capture", ready]).code(), Some(2));
-    assert_eq!(fs::read_to_string(&path).expect("readable"), "{}");
+    assert_eq!(fs::read_to_string(&path).expect("readable"), STALE);
     assert_eq!(run(["--ready-file", ready, "--capture=/nonexistent-directory/x"]).code(), Some(1));
     assert!(!fs::exists(&path).expect("a directory"));
 }
@@ -108,5 +111,26 @@ fn shards_share_the_address() {
     assert_eq!(program.addresses().len(), 1);
     for _ in 0..8 {
         Client::greeted(program.address());
+    }
+}
+
+#[test]
+fn a_file_of_something_else_was_removed_for_a_ready_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, text) in
+        [("mock.toml", "port = 0\n"), ("mail.jsonl", "{\"helo_request\":\"EHLO c.example\"}\n")]
+    {
+        let path = directory.path().join(name);
+        fs::write(&path, text).expect("writable");
+        let config = directory.path().join("mock.toml");
+        let ended = run([
+            "--config".as_ref(),
+            config.as_os_str(),
+            "--ready-file".as_ref(),
+            path.as_os_str(),
+            "--exit-after=1s".as_ref(),
+        ]);
+        assert_eq!(ended.code(), Some(1), "{name}");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), text);
     }
 }
