@@ -151,14 +151,14 @@ impl Notes {
 
 /// Logs a batch; `note` is called after each line.
 fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>, note: impl Fn()) {
-    if batch.dropped > 0 {
-        let lost = format!("{} log entries were dropped: the logger did not keep up", batch.dropped);
-        let at = batch.items.first().map_or(SystemTime::UNIX_EPOCH, |(at, _)| *at);
-        guard(|| logger.warning(at, &lost));
-    }
     for (at, event) in &batch.items {
         guard(|| log_event(logger, text, *at, event));
         note();
+    }
+    if batch.dropped > 0 {
+        let lost = format!("{} log entries were dropped: the logger did not keep up", batch.dropped);
+        let at = batch.items.last().map_or(SystemTime::UNIX_EPOCH, |(at, _)| *at);
+        guard(|| logger.warning(at, &lost));
     }
     if batch.items.is_empty() {
         guard(|| logger.flush());
@@ -256,6 +256,18 @@ mod tests {
         fn error(&self, at: SystemTime, text: &str) {
             self.info_activity(at, text);
         }
+    }
+
+    #[test]
+    fn entries_that_are_lost_are_named_behind_those_that_filled_the_queue() {
+        let log: &'static Written = Box::leak(Box::default());
+        let items =
+            [Event::SessionStarted, Event::SessionFinished].map(|event| (SystemTime::UNIX_EPOCH, event));
+        let batch = Batch { items: items.into(), dropped: 2 };
+        log_batch(&SharedLogger::new(log), &mut String::new(), &batch, || ());
+        let written = log.0.lock().expect("never poisoned");
+        let lost = "2 log entries were dropped: the logger did not keep up";
+        assert_eq!(*written, ["SMTP session started", "SMTP session finished", lost]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl<T> Queue<T> {
 pub(crate) struct Batch<T> {
     /// In the order of queueing; empty when it is time to flush.
     pub items: Vec<T>,
-    /// How many items were lost before these because the queue was full.
+    /// How many items were lost behind these: the queue was full of them.
     pub dropped: u64,
 }
 

@@ -55,14 +55,12 @@ impl Show {
         let thread = thread::Builder::new()
             .name("smtpmock-show".into())
             .spawn(move || {
-                queue.write_all(|Batch { items, dropped }| {
-                    page.note_dropped(dropped);
-                    for message in &items {
-                        page.add(message);
+                queue.write_all(|batch| {
+                    page.show(&batch, |text| {
                         // Waits for room, on a thread that nothing else waits for.
-                        to.push(std::mem::take(&mut page.text));
+                        to.push(text);
                         queue.note_progress();
-                    }
+                    });
                 });
             })
             .map_err(no_thread)?;
@@ -113,13 +111,23 @@ enum Look {
 }
 
 impl Page {
-    fn note_dropped(&mut self, count: u64) {
-        if count > 0 {
-            self.count += count;
-            let line = format!("{count} mails are not shown: this output did not keep up");
-            self.line(Look::Heading, "", &line);
-            self.text.push('\n');
+    /// Puts out each mail, then how many were lost behind them.
+    fn show(&mut self, batch: &Batch<Message>, mut put: impl FnMut(String)) {
+        for message in &batch.items {
+            self.add(message);
+            put(std::mem::take(&mut self.text));
         }
+        if batch.dropped > 0 {
+            self.note_dropped(batch.dropped);
+            put(std::mem::take(&mut self.text));
+        }
+    }
+
+    fn note_dropped(&mut self, count: u64) {
+        self.count += count;
+        let line = format!("{count} mails are not shown: this output did not keep up");
+        self.line(Look::Heading, "", &line);
+        self.text.push('\n');
     }
 
     fn add(&mut self, message: &Message) {
@@ -225,6 +233,19 @@ mod tests {
              Subject: Größe\n\
              Size:    84 B\n\n  Hello,\n      Bob!\n\n"
         );
+    }
+
+    #[test]
+    fn mails_that_are_lost_are_named_behind_those_that_filled_the_queue() {
+        let mut page = Page { text: String::new(), count: 0, has_colours: false };
+        let mut shown = Vec::new();
+        let sample = || mail("ann@example.com", &["bob@example.com"], "\r\nhi\r\n");
+        for dropped in [3, 0] {
+            page.show(&Batch { items: vec![sample(), sample()], dropped }, |text| shown.push(text));
+        }
+        let begins = ["Mail 1 at ", "Mail 2 at ", "3 mails are not shown: ", "Mail 6 at ", "Mail 7 at "];
+        assert_eq!(shown.len(), begins.len(), "{shown:?}");
+        assert!(shown.iter().zip(begins).all(|(text, begin)| text.starts_with(begin)), "{shown:?}");
     }
 
     #[test]
