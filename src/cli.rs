@@ -215,6 +215,7 @@ fn refusal(end: &End, given: &[Given], table: &[Flag]) -> Option<Failure> {
         End::NoName(typed) => {
             format!("bad flag syntax: {typed}: expected a name behind one or two dashes, like --port")
         }
+        End::NoReport => "merge needs a report: smtpmock merge a.json b.json".to_owned(),
         End::NoValue { typed, kebab } => {
             let example =
                 table.iter().find(|flag| flag.kebab == *kebab).map_or("VALUE", |flag| flag.placeholder);

@@ -45,6 +45,8 @@ pub(super) enum End {
     Unknown(Typed),
     /// A flag whose value is missing, as it was typed.
     NoValue { typed: String, kebab: String },
+    /// `merge` without a report behind it.
+    NoReport,
     /// Dashes without a name behind them.
     NoName(String),
 }
@@ -68,7 +70,7 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
     let end = loop {
         let Some(argument) = arguments.next() else {
             if merges && !given.iter().any(|given: &Given| given.kebab == MERGE_REPORTS) {
-                break End::NoValue { typed: MERGE.to_owned(), kebab: MERGE_REPORTS.to_owned() };
+                break End::NoReport;
             }
             break End::Complete;
         };

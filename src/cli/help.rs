@@ -19,7 +19,7 @@ pub(super) fn command(table: &[Flag]) -> Command {
     Command::new("smtpmock")
         .about(ABOUT)
         .after_help(AFTER)
-        .override_usage("smtpmock [FLAGS]")
+        .override_usage("smtpmock [FLAGS]\n       smtpmock merge FILE... [FLAGS]")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
@@ -161,7 +161,7 @@ Examples:
       --expect 'messages == 10000' --expect 'p99(think.mail) < 50ms' \\
       --expect 'findings == 0'
   The sum of two runs, as a page, and a verdict on it:
-    smtpmock --merge-reports monday.json --merge-reports tuesday.json \\
+    smtpmock merge monday.json tuesday.json \\
       --report-html both.html --expect 'sessions.gave_up == 0'
   Settings as a file for --config, printed from flags:
     smtpmock --port 2525 --fail-fast --print-config

@@ -100,7 +100,7 @@ fn hint(word: &str, table: &[Flag]) -> String {
         (_, Some(flag)) => format!("did you mean --{}?", flag.kebab),
         (word, None) if word.parse::<u16>().is_ok() => format!("did you mean --port {word}?"),
         _ => {
-            "it has flags and no commands; without any it serves on a free port, with --port 2525 on that one"
+            "its only command is merge FILE...; without one it serves on a free port, with --port 2525 on that one"
                 .to_owned()
         }
     }
