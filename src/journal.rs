@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -43,6 +43,8 @@ pub(crate) enum Event {
     Response(Reply),
     /// The text of a failed read.
     ReadFailed(String),
+    /// Why connections are not accepted for now.
+    AcceptRests(String),
     SessionFinished,
     Stopping,
     Stopped,
@@ -56,7 +58,7 @@ impl Event {
         let text = match self {
             Self::Request(line) => line,
             Self::Response(reply) => reply.text(),
-            Self::ReadFailed(text) | Self::Failed(text) => text.as_bytes(),
+            Self::ReadFailed(text) | Self::AcceptRests(text) | Self::Failed(text) => text.as_bytes(),
             _ => b"",
         };
         let text = &text[..text.len().min(LONGEST)];
@@ -73,6 +75,8 @@ pub(crate) struct Journal {
     queue: Arc<Outbox<Entry>>,
     /// Entries that found the queue full.
     dropped: Arc<AtomicU64>,
+    /// Connections had to wait: it is logged once for all shards, however often it happens.
+    has_rested: Arc<Once>,
 }
 
 /// One thread's events since it last posted them.
@@ -88,7 +92,11 @@ impl Journal {
     pub(crate) fn start(logger: SharedLogger) -> io::Result<(Self, JoinHandle<()>)> {
         let queue = Arc::new(Outbox::new(QUEUE_LIMIT));
         let dropped = Arc::<AtomicU64>::default();
-        let journal = Self { queue: Arc::clone(&queue), dropped: Arc::clone(&dropped) };
+        let journal = Self {
+            queue: Arc::clone(&queue),
+            dropped: Arc::clone(&dropped),
+            has_rested: Arc::new(Once::new()),
+        };
         let thread = thread::Builder::new().name("smtpmock-log".into()).spawn(move || {
             let mut text = String::new();
             queue.write_all(|batch| {
@@ -141,6 +149,12 @@ impl Notes {
         }
     }
 
+    /// Notes why connections are not accepted for now, the first time that a thread of this server does.
+    pub(crate) fn note_rest(&mut self, at: SystemTime, why: impl FnOnce() -> String) {
+        let has_rested = Arc::clone(&self.journal.has_rested);
+        has_rested.call_once(|| self.note(at, Event::AcceptRests(why())));
+    }
+
     /// Hands over what was noted.
     pub(crate) fn post(&mut self) {
         if !self.entries.is_empty() {
@@ -177,6 +191,7 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
             let warning = "SMTP mock server is in the shutdown mode and won't accept new connections";
             return logger.warning(at, warning);
         }
+        Event::AcceptRests(why) => return logger.warning(at, &shown(why.as_bytes())),
         Event::ReadFailed(error) | Event::Failed(error) => return logger.error(at, &shown(error.as_bytes())),
         Event::DataLines(1) => write!(text, "SMTP request: message binary data portion (1 line)"),
         Event::DataLines(count) => {
@@ -214,7 +229,11 @@ mod tests {
 
     #[test]
     fn what_one_turn_noted_grew_without_bound() {
-        let journal = Journal { queue: Arc::new(Outbox::new(QUEUE_LIMIT)), dropped: Arc::default() };
+        let journal = Journal {
+            queue: Arc::new(Outbox::new(QUEUE_LIMIT)),
+            dropped: Arc::default(),
+            has_rested: Arc::new(Once::new()),
+        };
         let mut notes = journal.notes();
         let line = Event::Request(vec![b'x'; 1000].into());
         let each = line.weight();

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mio::net::TcpListener;
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Listen;
@@ -134,6 +135,15 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 
 fn local_address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
+}
+
+/// What is logged when connections can't be accepted for now.
+pub(super) fn why_it_rests(error: &io::Error) -> String {
+    let limit = getrlimit(Resource::Nofile).current.filter(|_| is_out_of_descriptors(error));
+    let limit = limit.map_or_else(String::new, |limit| {
+        format!("; this process may have {limit} descriptors, expected more than it has clients (ulimit -n)")
+    });
+    format!("connections wait to be accepted: {error}{limit}")
 }
 
 /// EMFILE (the process) or ENFILE (the system). The numbers are the same on every Unix.

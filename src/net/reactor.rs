@@ -231,10 +231,10 @@ impl Reactor {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
                 Err(error) if is_about_one_connection(&error) => {}
-                Err(_) => {
+                Err(error) => {
                     listening.is_ready = false;
                     listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
-                    self.resources.gathering.stats.health.accept_rests += 1;
+                    self.resources.note_rest(&error);
                 }
             }
         }

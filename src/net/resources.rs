@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Token;
+use std::io;
 
 use super::buffer::Pool;
 use super::census::{Arrival, Census};
 use super::clock::{Clock, Tick, wall_time};
 use super::connection::Outgoing;
+use super::listener::why_it_rests;
 use super::readings::{Gathering, Readings};
 use super::wheel::Wheel;
 use crate::journal::{Event, Notes};
@@ -132,6 +134,14 @@ impl Resources {
     /// A client is welcomed: its session is served.
     pub(super) fn note_welcome(&mut self, census: &Census) {
         self.gathering.stats.sessions.peak.see(census.note_welcome());
+    }
+
+    /// A listener rests after this error: counted each time, and logged once.
+    pub(super) fn note_rest(&mut self, error: &io::Error) {
+        self.gathering.stats.health.accept_rests += 1;
+        if let Some(notes) = &mut self.notes {
+            notes.note_rest(wall_time(), || why_it_rests(error));
+        }
     }
 
     /// Notes something for the log, if there is one.

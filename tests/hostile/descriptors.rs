@@ -48,6 +48,23 @@ fn a_storm_at_the_descriptor_limit_passes() {
     );
 }
 
+#[test]
+fn the_first_want_of_descriptors_is_logged_with_the_limit() {
+    let flags = ["--log", "--expect", "loop.accept_rests > 1"];
+    let mut program = start_command(&mut limited(DESCRIPTORS, &command(flags)));
+    let clients: Vec<Client> = (0..DESCRIPTORS + 2).map(|_| Client::connect(program.address())).collect();
+    const RESTS: &str = "connections wait to be accepted: ";
+    let line = program.wait_for_output(RESTS);
+    assert!(line.contains("WARNING") && line.contains(&format!(" {DESCRIPTORS} descriptors")), "{line}");
+    // Each that leaves makes room for one of those that wait, and the listener rests again.
+    for mut client in clients {
+        assert_eq!(client.reply(), "220 Welcome");
+        client.quit();
+    }
+    let ended = program.stopped();
+    assert_eq!((ended.code(), ended.stdout.contains(RESTS)), (Some(0), false), "{ended:?}");
+}
+
 /// What the system allows at first is no bound.
 #[test]
 fn the_soft_limit_of_descriptors_is_raised() {
