@@ -2,21 +2,19 @@
 //! of its own.
 
 mod folder;
+mod json;
 mod mail;
 mod mbox;
 mod target;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use crate::failure::{FailureReport, ServerFailure};
 use crate::lock::lock;
@@ -24,7 +22,6 @@ use crate::memory::Charge;
 use crate::message::Message;
 use crate::outbox::{Batch, Outbox};
 use crate::output::{PATIENCE, Pulse, no_thread};
-use crate::smtp::{Exchange, Reply};
 
 /// How much of each record the capture holds.
 ///
@@ -195,117 +192,7 @@ impl fmt::Debug for Capture {
     }
 }
 
-/// Lines in the making: a long one takes its time, which is progress all the same.
-struct Gathering<'a> {
-    lines: &'a mut Vec<u8>,
-    pulse: &'a Pulse,
-}
-
-impl Write for Gathering<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    /// A line comes in many small pieces.
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let before = self.lines.len();
-        self.lines.extend_from_slice(bytes);
-        if before / target::WRITE_AT != self.lines.len() / target::WRITE_AT {
-            self.pulse.note(1);
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Appends a record as one line.
-fn append_line(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) -> io::Result<()> {
-    serde_json::to_writer(Gathering { lines, pulse }, &Line(message))?;
-    lines.push(b'\n');
-    Ok(())
-}
-
-/// One line of the capture.
-struct Line<'a>(&'a Message);
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let message = self.0;
-        let record = &message.record;
-        let mut map = serializer.serialize_map(None)?;
-        exchange(&mut map, ["helo_request", "helo_response"], &record.helo_exchange)?;
-        map.serialize_entry("helo", &record.helo)?;
-        exchange(&mut map, ["mailfrom_request", "mailfrom_response"], &record.mailfrom_exchange)?;
-        map.serialize_entry("mailfrom", &record.mailfrom)?;
-        map.serialize_entry("rcptto_request_response", &Pairs(&record.rcptto_exchanges))?;
-        map.serialize_entry("rcptto", &record.rcptto)?;
-        exchange(&mut map, ["data_request", "data_response"], &record.data_exchange)?;
-        map.serialize_entry("data", &record.data)?;
-        text(&mut map, "msg_request", record.msg_text())?;
-        text(&mut map, "msg_response", record.msg_response.as_ref().map_or(b"", Reply::text))?;
-        map.serialize_entry("msg", &record.msg)?;
-        exchange(&mut map, ["rset_request", "rset_response"], &record.rset_exchange)?;
-        map.serialize_entry("rset", &record.rset)?;
-        map.serialize_entry("noop", &record.noop)?;
-        map.serialize_entry("quit_sent", &record.quit_sent)?;
-        map.serialize_entry("is_consistent", &record.is_consistent())?;
-        map.serialize_entry("session", &message.session_id)?;
-        map.serialize_entry("peer_addr", &message.peer_addr)?;
-        map.serialize_entry("connected_at", &timestamp(message.connected_at))?;
-        map.serialize_entry("accepted_at", &message.accepted_at.map(timestamp))?;
-        map.serialize_entry("msg_size", &record.msg_size)?;
-        map.end()
-    }
-}
-
 /// RFC 3339, to the microsecond, in UTC.
 pub(crate) fn timestamp(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-fn exchange<M: SerializeMap>(map: &mut M, names: [&str; 2], exchange: &Exchange) -> Result<(), M::Error> {
-    text(map, names[0], &exchange.request)?;
-    text(map, names[1], exchange.response_text())
-}
-
-/// A text under its name, or base64 under `<name>_base64` when it is not UTF-8.
-fn text<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => map.serialize_entry(name, text),
-        Err(_) => map.serialize_entry(&format!("{name}_base64"), &BASE64.encode(bytes)),
-    }
-}
-
-struct Pairs<'a>(&'a [Arc<Exchange>]);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|exchange| Pair(exchange)))
-    }
-}
-
-struct Pair<'a>(&'a Exchange);
-
-impl Serialize for Pair<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut pair = serializer.serialize_seq(Some(2))?;
-        pair.serialize_element(&Text(&self.0.request))?;
-        pair.serialize_element(&Text(self.0.response_text()))?;
-        pair.end()
-    }
-}
-
-/// A text on its own: a string, or `{"base64": …}` when it is not UTF-8.
-struct Text<'a>(&'a [u8]);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => serializer.collect_map([("base64", BASE64.encode(self.0))]),
-        }
-    }
 }

@@ -4,12 +4,15 @@ use std::io;
 use std::path::Path;
 
 use super::folder::{Folder, Kind};
-use super::{CaptureFormat, append_line, mbox};
+use super::{CaptureFormat, json, mbox};
 use crate::message::Message;
 use crate::output::{Output, Place, Pulse};
 
 /// Records are gathered up to this many bytes before they are written.
 pub(super) const WRITE_AT: usize = 64 * 1024;
+
+/// Bytes of memory for gathering that are not given back.
+const KEPT: usize = 64 * WRITE_AT;
 
 /// A capture that is open.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ impl Target {
         let is_mail = message.msg();
         let at = message.accepted_at().unwrap_or(message.connected_at());
         match self {
-            Self::File { form: Form::JsonLines, gathered, .. } => append_line(gathered, message, pulse)?,
+            Self::File { form: Form::JsonLines, gathered, .. } => json::append(gathered, message, pulse),
             Self::File { form: Form::Mbox, gathered, .. } if is_mail => mbox::append(gathered, message, at),
             Self::Folder(folder) if is_mail => folder.put(message, at, pulse)?,
             Self::File { .. } | Self::Folder(_) => {}
@@ -73,6 +76,8 @@ impl Target {
         if let Self::File { output, gathered, .. } = self {
             output.write(gathered, pulse)?;
             gathered.clear();
+            // One long line is no reason to hold as much from then on.
+            gathered.shrink_to(KEPT);
         }
         Ok(())
     }
