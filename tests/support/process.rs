@@ -1,5 +1,6 @@
 //! A program as a process of its own: waited for by what it writes, asked to end, looked at from outside.
 
+use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
@@ -239,4 +240,15 @@ fn rest(input: &mut impl Read) -> String {
     let mut text = String::new();
     input.read_to_string(&mut text).expect("UTF-8");
     text
+}
+
+/// Whether signal 1 was ignored before this process began, as under `nohup`: what it starts leaves it at that.
+pub(crate) fn ignores_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("a process on Linux");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();
+    let is_ignored = u64::from_str_radix(mask, 16).expect("a mask") & 1 != 0;
+    if is_ignored {
+        println!("skipped: SIGHUP is ignored here");
+    }
+    is_ignored
 }

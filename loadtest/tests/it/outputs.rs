@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::files::{json, path};
-use crate::support::process::full_pipe;
+use crate::support::process::{full_pipe, ignores_hangups};
 use crate::support::program::{plain, program};
 use crate::support::waiting::{eventually, until};
 use crate::support::{Act, Load, Outcome, Sink, Verb};
@@ -220,6 +220,9 @@ fn signalled(signals: &[Signal], gap: Duration) -> Outcome {
 
 #[test]
 fn a_hangup_lost_the_report() {
+    if ignores_hangups() {
+        return;
+    }
     let outcome = signalled(&[Signal::HUP], Duration::ZERO).expect(0);
     assert_eq!((outcome.count("accepted"), &outcome.report["interrupted"]), (1, &true.into()));
 }
