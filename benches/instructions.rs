@@ -118,7 +118,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 #[library_benchmark]
 #[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_200))]
 #[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_031))]
-#[bench::among_rules(args = (warm_among_rules()), config = limit(29_340))]
+#[bench::among_rules(args = (warm_among_rules()), config = limit(15_011))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;
     let replies = run(black_box(policy), session, black_box(input));

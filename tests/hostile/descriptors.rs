@@ -144,35 +144,39 @@ fn recipients_take_no_more_memory_than_allowed() {
     let capture = folder.path().join("capture.jsonl");
     let capture = capture.to_str().expect("UTF-8");
     let captured = ["--capture", capture, "--capture-content", "envelope"];
-    let variants: [(&[&str], bool); 5] = [
-        (&["--rule", "message to=*y* delay=1h"], false),
-        (&["--rule", "message to=*y* delay=1h"], true),
-        (&["--rule", "rcpt to=*9@* reply=\"450 later\""], true),
-        (&["--records", "session", "--multiple-rcptto"], true),
+    // Recipients of 4,000 octets in a MiB, and a few that are free.
+    const ROOM: usize = 280;
+    // With how many of all sessions that are accepted at most.
+    let variants: [(&[&str], bool, usize); 5] = [
+        // Where nobody reads records, nothing of a recipient stays.
+        (&["--rule", "message to=*y* delay=1h"], false, SESSIONS * RECIPIENTS),
+        // What one session has captured leaves room for the next.
+        (&["--rule", "message to=*y* delay=1h"], true, SESSIONS * ROOM),
+        (&["--rule", "rcpt to=*9@* reply=\"450 later\""], true, SESSIONS * ROOM),
+        (&["--records", "session", "--multiple-rcptto"], true, ROOM),
         // Records that wait for their replies, and others behind them.
-        (&["--response-delay-message", "1h"], true),
+        (&["--response-delay-message", "1h"], true, ROOM),
     ];
-    for (flags, is_captured) in variants {
+    for (flags, is_captured, most) in variants {
         let records = if is_captured { &captured[..] } else { &[] };
         let program = start([&["--max-message-memory", "1MiB"], records, flags].concat());
         Client::greeted(program.address()).ehlo();
         let before = program.resident_kib();
         let mut clients: Vec<Client> = (0..SESSIONS).map(|_| Client::greeted(program.address())).collect();
-        let mut refused = 0;
+        let mut accepted = 0;
         for client in &mut clients {
             client.ehlo();
             client.mail("ann@example.com");
             for first in (0..RECIPIENTS).step_by(100) {
                 client.send(several(first));
-                refused += (0..100).filter(|_| client.reply().starts_with("452 4.3.1 ")).count();
+                accepted += (0..100).filter(|_| client.reply().starts_with("250 ")).count();
             }
             // Those that were accepted go on to wait for the reply to their message.
             client.send("DATA\r\nx\r\n.\r\n");
         }
         let grown = program.resident_kib().saturating_sub(before);
-        println!("{flags:?}: {grown} KiB more, {refused} refused");
-        // Where nobody reads records, nothing of a recipient stays.
-        assert_eq!(refused > RECIPIENTS * (SESSIONS - 1), is_captured, "{refused} were refused");
+        println!("{flags:?}: {grown} KiB more, {accepted} accepted");
+        assert!((1..=most).contains(&accepted), "{accepted} were accepted with {flags:?}");
         assert!(grown <= 10 * 1024, "{grown} KiB with {flags:?}");
     }
 }
