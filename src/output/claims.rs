@@ -104,8 +104,27 @@ impl Claims {
             }
         }
         self.compare(&spots)?;
+        self.keep_apart_from_errors(&spots)?;
         opening.lock()?;
         Ok(opening)
+    }
+
+    /// What goes to standard error is in no flag, and must be in no file of data either.
+    fn keep_apart_from_errors(&self, spots: &[Spot]) -> Result<(), Refusal> {
+        // Without a standard error nothing is mixed.
+        let errors = Output::standard_error().and_then(|output| output.to_compare()).ok().flatten();
+        for (claim, spot) in self.claims.iter().zip(spots) {
+            if let (Use::Output(place), Spot::File(identity)) = (&claim.what, spot)
+                && errors == Some(*identity)
+            {
+                let text = format!(
+                    "{} writes to {place}, where standard error goes too: expected another file",
+                    claim.flag
+                );
+                return Err(Refusal::Collision(text));
+            }
+        }
+        Ok(())
     }
 
     fn compare(&self, spots: &[Spot]) -> Result<(), Refusal> {

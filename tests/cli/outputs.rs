@@ -104,6 +104,22 @@ fn standard_output_redirected_to_an_output_is_the_same_file() {
 }
 
 #[test]
+fn progress_on_a_standard_error_that_is_the_capture_overwrote_its_records() {
+    let (_folder, path) = folder();
+    let capture = path("s.jsonl");
+    for flag in ["--capture", "--report-json"] {
+        let script = format!("exec \"$0\" \"$@\" 2> {capture}");
+        let ended = Ended::of(&mut shell(&script, &["--progress", flag, &capture]));
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        let complaint = read(&capture);
+        assert!(complaint.contains(flag) && complaint.contains("standard error"), "{complaint}");
+    }
+    let script = "exec \"$0\" \"$@\" 2> /dev/null";
+    let ended = Ended::of(&mut shell(script, &["--exit-after=1ms", "--report-json=/dev/null"]));
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+}
+
+#[test]
 fn a_second_server_with_the_same_capture_is_refused_and_the_first_keeps_all() {
     let (_folder, path) = folder();
     let capture = path("s.jsonl");
