@@ -42,7 +42,7 @@ pub enum CaptureContent {
 
 /// The form of a capture.
 ///
-/// All but the first hold mails: accepted messages, whatever else was said. In front of each stands its envelope as
+/// All but the first hold mails: accepted messages, whatever else happened. In front of each stands its envelope as
 /// Postfix's `smtp-sink -d` writes it: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args`
 /// for each accepted recipient; then `Return-Path` and `Received`.
 ///

@@ -144,7 +144,7 @@ impl Run {
             }
         };
         let told = self.teller.finish();
-        // An output that ended the run is told of once.
+        // An output that ended the run is named once.
         let lost = told.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
         let lost = failure.iter().cloned().chain(lost).collect();
         outcome::conclude(streams, lost, told.is_kept, PATIENCE)

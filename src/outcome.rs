@@ -44,7 +44,7 @@ impl Reports {
         })
     }
 
-    /// Queues all of it. True when all was kept that was expected.
+    /// Queues all of it. True if all checks passed.
     pub(crate) fn tell(&self, report: Report<'_>) -> bool {
         let judge = |expectation: &Expectation| expectation.judge(report.stats());
         let verdicts: Vec<_> = self.expectations.iter().map(judge).collect();

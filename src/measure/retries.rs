@@ -4,7 +4,7 @@
 //! Which message a later try is of is known where it has the same ENVID or Message-ID, or is made in the same mail
 //! transaction; one of another SIZE is of another message. Otherwise reverse-path and forward-path are all there is,
 //! and they tell nothing once a second message of the pair is on its way. As long as there is none, the next try is
-//! taken for a retry, and taken back when one turns up. What can't be told apart is only counted.
+//! taken for a retry, and taken back when one turns up. What can't be distinguished is only counted.
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};

@@ -151,7 +151,7 @@ pub(crate) struct Machine {
 /// How the generator itself fared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generator {
-    /// The schedule could not be kept because of the generator, or a closed loop stood still:
+    /// The schedule was missed because of the generator, or a closed loop stood still:
     /// the figures are not the target's alone.
     pub(crate) saturated: bool,
     /// A closed loop used all of its processor time: the rate may be the generator's limit.

@@ -19,7 +19,7 @@ use crate::store::Store;
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server without a reactor: what happens when is said by the test.
+/// A server without a reactor: the test sets what happens when.
 struct Bench {
     clock: Arc<AtomicU64>,
     context: Context,
@@ -71,7 +71,7 @@ impl Bench {
     }
 }
 
-/// A machine that slept: the delayed client gets its reply and goes on, the idle one is told to go.
+/// A machine that slept: the delayed client gets its reply and goes on, the idle one is sent 421.
 #[test]
 fn a_clock_that_jumps_a_year() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
