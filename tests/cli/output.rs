@@ -73,14 +73,16 @@ fn every_example_in_the_help_is_understood() {
     let help = run(["--help"]).stdout.replace("\\\n", "");
     let examples: Vec<_> = help
         .lines()
-        .filter_map(|line| line.strip_prefix("    ").filter(|line| line.contains("smtpmock")))
+        .filter_map(|line| {
+            line.strip_prefix("    ").filter(|line| line.contains("smtpmock") && !line.starts_with(' '))
+        })
         .collect();
     assert!(examples.len() >= 6, "{examples:?}");
     for example in examples {
         let binary = env!("CARGO_BIN_EXE_smtpmock");
-        // With -v in front all of it is judged, and nothing is started.
+        // With -v in front, or behind a command, all of it is judged, and nothing is started.
         let script = example.replacen("smtpmock --", "smtpmock -v --", 1).replacen("smtpmock", "\"$0\"", 1);
-        let script = match example.starts_with("SMTPMOCK_") {
+        let script = match example.starts_with("SMTPMOCK_") || example.starts_with("smtpmock merge") {
             true => format!("{script} -v"),
             false => script,
         };
