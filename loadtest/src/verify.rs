@@ -9,6 +9,7 @@ mod inspect;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -174,7 +175,10 @@ pub(crate) fn check(path: &Path) -> Result<(), String> {
     if metadata.is_dir() {
         return Err(unreadable(path, &ErrorKind::IsADirectory.into()));
     }
-    // A FIFO would wait for its writer.
+    // It would be waited for as long as it has no writer, and is read only once.
+    if metadata.file_type().is_fifo() {
+        return Err(unreadable(path, &std::io::Error::other("it is a FIFO: expected the file of a capture")));
+    }
     if metadata.is_file() { open(path).map(drop) } else { Ok(()) }
 }
 

@@ -199,7 +199,10 @@ fn a_capture_that_is_not_there_is_named_before_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let report = path(&folder, "run.json");
     std::fs::write(&report, "of an earlier run\n").expect("a file");
-    for capture in [&path(&folder, "capture.jsonl"), &path(&folder, "")] {
+    let fifo = path(&folder, "fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs");
+    assert!(made.success());
+    for capture in [&path(&folder, "capture.jsonl"), &path(&folder, ""), &fifo] {
         let outcome = Load::into_file(&sink, &report).with("-c 1 --count 1 --verify").arg(capture).run();
         outcome.code_is(1);
         assert!(outcome.stderr.contains(&format!("--verify {capture}: ")), "{}", outcome.stderr);
