@@ -1,5 +1,5 @@
-//! Signals that ask a program to end: whether a hangup does, and which of them is a second one. Both programs use it, so it is public, but no
-//! part of the documented interface.
+//! Signals that ask a program to end: whether a hangup does, and which of them is a second one. Both programs use it,
+//! so it is public, but no part of the documented interface.
 
 use std::fs;
 use std::time::Duration;

@@ -51,7 +51,7 @@ pub(crate) struct Orders(Sender<Order>);
 impl Orders {
     /// Asks for the report so far.
     pub(crate) fn report(&self) {
-        // Only fails when all has been told.
+        // Only fails when all reports have been made.
         let _ = self.0.send(Order::Report);
     }
 
@@ -62,7 +62,7 @@ impl Orders {
 }
 
 impl Teller {
-    /// Empties the outputs, and begins. An interval log that can't be written any more is told to `on_failure`.
+    /// Empties the outputs, and begins. An interval log that can't be written any more is given to `on_failure`.
     ///
     /// # Errors
     /// An output can't be emptied, or the system gives no thread.
@@ -94,7 +94,7 @@ impl Teller {
     }
 }
 
-/// Where it is told.
+/// Where it goes.
 pub(crate) struct Outputs<'o> {
     pub(crate) opening: &'o mut Opening,
     pub(crate) streams: Streams,

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! It is public as the load generator reads and judges its checks with it too. Which figures there are is the
-//! caller's, and whether a comparison is to hold or not is said by its [`Check`].
+//! caller's, and whether a comparison is to hold or not follows from its [`Check`].
 
 mod text;
 

@@ -22,7 +22,7 @@ fn what_a_report_claims_takes_no_memory() {
     let path = directory.path().join("report.json");
     let ended = run(["--exit-after=10ms", "--report-json=-"]);
     let mut report: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    // The header of a histogram whose counts are said to take 4 GiB, compressed.
+    // The header of a histogram whose counts claim to take 4 GiB, compressed.
     let claims = "HISTFAAAABt4nJNpmSz8HwgYIIAZSjP+hwL7DxABACc6Dm4=";
     report["metrics"]["think.mail"]["histogram"] = claims.into();
     fs::write(&path, report.to_string()).expect("a file");

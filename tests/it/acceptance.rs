@@ -1,4 +1,4 @@
-//! A message is accepted, and a reply is recorded, when all of it went out; whoever waits sees a message before.
+//! A message is accepted, and a reply is recorded, when all of it went out; a caller that waits sees a message before.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ fn what_a_report_claims_takes_no_memory() {
     let file = path(&folder, "run.json");
     assert_eq!(Load::into_file(&sink, &file).with("-c 1 --count 10").run().code, 0);
     let mut report = json(&file);
-    // The header of a histogram whose counts are said to take 4 GiB, compressed.
+    // The header of a histogram whose counts claim to take 4 GiB, compressed.
     report["latency"]["dot"]["ok"]["histogram"] = "HISTFAAAABt4nJNpmSz8HwgYIIAZSjP+hwL7DxABACc6Dm4=".into();
     std::fs::write(&file, report.to_string()).expect("a file");
     for arguments in [&["merge", &file][..], &["127.0.0.1:1", "--count", "1", "--baseline", &file]] {

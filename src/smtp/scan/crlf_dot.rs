@@ -16,7 +16,7 @@ const TOGETHER: usize = 4;
 /// Octets that a vector's last match reaches beyond it.
 const BEYOND: usize = CRLF_DOT.len() - 1;
 
-/// Visits the start of every `CRLF.` from an index on, in order, until it is told to break.
+/// Visits the start of every `CRLF.` from an index on, in order, until `visit` breaks.
 pub(super) fn each_crlf_dot<B>(
     text: &[u8],
     from: usize,
