@@ -3,9 +3,14 @@
 #![allow(missing_docs, reason = "criterion_group makes functions without documentation")]
 
 // The wheel is no part of the public interface: its sources are compiled in here.
-#[allow(dead_code, reason = "the benchmark uses less of it than the reactor")]
-#[path = "../src/net/clock.rs"]
-mod clock;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the benchmark uses less of it than the reactor"
+)]
+#[path = "../src/time/mod.rs"]
+mod time;
 #[allow(
     dead_code,
     unreachable_pub,
@@ -17,8 +22,8 @@ mod wheel;
 
 use std::hint::black_box;
 
-use clock::Tick;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use time::Tick;
 use wheel::Wheel;
 
 const WAITING: [u64; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];

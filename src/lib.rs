@@ -29,7 +29,7 @@
 //! sleep. A wait that fails says what did arrive. Dropping the server stops it.
 //!
 //! - Refusals, texts, delays and limits are settings of [`Config`]; faults of every kind are
-//!   [rules](smtp::behaviour):
+//!   [rules](smtp::rules):
 //!
 //!   ```
 //!   use smtpmock::{Config, Server, smtp::ReplyKind};
@@ -122,45 +122,32 @@
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.
 
 pub mod smtp;
+pub mod stats;
 
-mod capture;
 mod config;
-mod error;
-pub mod escape;
-mod failure;
-mod journal;
-mod lock;
-mod logger;
+mod log;
 mod measure;
-mod memory;
-mod message;
-mod milestone;
 mod net;
-mod outbox;
 #[doc(hidden)]
 pub mod output;
+mod process;
 mod records;
 #[cfg(feature = "report")]
 pub mod report;
 mod server;
-#[doc(hidden)]
-pub mod show;
-#[doc(hidden)]
-pub mod signals;
-pub mod stats;
-mod store;
-mod totals;
-pub mod units;
+mod text;
+mod time;
 
-pub use capture::{CaptureContent, CaptureFormat};
-pub use config::{Config, OverLimit};
-pub use error::{ConfigError, StartError, WaitError};
-pub use failure::ServerFailure;
-pub use logger::{Logger, StdLogger};
-pub use message::Message;
-pub use milestone::Milestone;
-pub use server::{Server, StopOutcome};
+pub use config::{Config, ConfigError, Milestone, OverLimit, StartError};
+pub use log::{Logger, StdLogger};
+#[doc(hidden)]
+pub use process::signals;
+#[doc(hidden)]
+pub use records::Display;
+pub use records::{CaptureContent, CaptureFormat, Message, WaitError};
+pub use server::{Server, ServerFailure, StopOutcome};
 pub use stats::Stats;
+pub use text::{escape, units};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

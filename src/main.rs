@@ -1,11 +1,6 @@
 //! The program `smtpmock`: arguments to settings to a server, signals, exit code.
 
-mod cli;
-mod interrupts;
-mod lifetime;
-mod outcome;
-mod ready;
-mod teller;
+mod program;
 
 use std::env;
 use std::fs::File;
@@ -14,7 +9,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cli::{Action, Failure};
+use program::cli::{self, Action, Failure};
+use program::{lifetime, outcome};
 use signal_hook::consts::SIGXFSZ;
 
 /// The largest file of settings, and the largest report, in bytes: both take far less. A device has no end.

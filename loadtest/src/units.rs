@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use smtpmock::smtp::behaviour::MAX_DURATION;
+use smtpmock::smtp::rules::MAX_DURATION;
 
 use crate::schedule::{Profile, RATE_LIMIT, Segment};
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Config;
-use crate::error::ConfigError;
+use crate::config::ConfigError;
 
 const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Config;
-use crate::capture::{CaptureContent, CaptureFormat};
-use crate::error::ConfigError;
-use crate::milestone::Goal;
-use crate::smtp::behaviour::MAX_DURATION;
+use crate::config::ConfigError;
+use crate::config::milestone::Goal;
+use crate::records::{CaptureContent, CaptureFormat};
+use crate::smtp::rules::MAX_DURATION;
 use crate::smtp::{DelayPoint, MAX_RECIPIENTS, RecordMode, ReplyKind};
 
 /// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Stamp;
 use super::tries::{Recipient, Tries};
 use crate::smtp::Mail;
 use crate::stats::RetryStats;
+use crate::time::Stamp;
 
 /// What is followed at once. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
 const MOST: usize = 65_536;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::smtp::behaviour::{Environment, State};
+use crate::smtp::rules::{Environment, State};
 use crate::smtp::{Policy, Session};
 use crate::stats::MessageStats;
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Stamp;
 use crate::smtp::{Mail, Stage, Tried};
+use crate::time::Stamp;
 
 /// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: usize = 100;

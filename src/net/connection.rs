@@ -16,16 +16,17 @@ use std::time::{Duration, SystemTime};
 use mio::Token;
 
 use super::buffer::Buffer;
-use super::clock::Tick;
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Place};
 use super::wheel::Timer;
-use crate::journal::Event;
-use crate::measure::{Asked, Cause, Probe, Stamp, Tries};
-use crate::memory::Charge;
-use crate::smtp::behaviour::{Environment, Memory};
+use crate::log::Event;
+use crate::measure::{Asked, Cause, Probe, Tries};
+use crate::records::budget::Charge;
+use crate::records::store::RunningKey;
+use crate::smtp::rules::{Environment, Memory};
 use crate::smtp::{Expect, Next, Portion, Reply, Session, Stage, Step};
-use crate::store::RunningKey;
+use crate::time::Stamp;
+use crate::time::Tick;
 use pacing::Pace;
 pub(super) use transport::Transport;
 pub(super) use unsent::Outgoing;
@@ -211,7 +212,7 @@ impl<T: Transport> Connection<T> {
             session.greeting_in(&context.policy, environment)
         });
         match step.accepted {
-            true => resources.note_welcome(&context.census),
+            true => resources.note_welcome(&context.counters),
             // One that is refused takes no place from others.
             false => self.place = None,
         }

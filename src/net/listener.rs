@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Listen;
-use crate::error::StartError;
+use crate::config::StartError;
 
 /// How often a free port is looked for anew when it is taken on the other addresses.
 const PORT_ATTEMPTS: usize = 16;

@@ -2,17 +2,16 @@
 //! connection from accept to close.
 
 mod buffer;
-pub(crate) mod census;
-pub(crate) mod clock;
 mod connection;
+pub(crate) mod counters;
 mod listener;
 pub(crate) mod overflow;
 mod reactor;
-mod readings;
 mod resources;
 pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;
+mod stats_exchange;
 mod wheel;
 
 pub(crate) use listener::bind;

@@ -12,12 +12,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use socket2::SockRef;
 
-use super::clock::{Clock, Tick, wall_time};
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
 use super::listener::{canonical, is_out_of_descriptors};
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Control, Ending, Place, StopOrder};
-use crate::journal::Journal;
+use crate::log::EventLog;
+use crate::time::{Clock, Tick, wall_time};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -67,7 +67,7 @@ impl Reactor {
         sockets: Vec<TcpListener>,
         context: Arc<Context>,
         clock: Clock,
-        journal: Option<&Journal>,
+        event_log: Option<&EventLog>,
     ) -> io::Result<(Self, Arc<Control>)> {
         let poll = Poll::new()?;
         let control = Arc::new(Control::new(Waker::new(poll.registry(), WAKER)?));
@@ -77,8 +77,8 @@ impl Reactor {
             let address = socket.local_addr()?;
             listeners.push(Listening { socket, address, is_ready: false, retry_at: None });
         }
-        let notes = journal.map(Journal::notes);
-        let resources = Resources::new(clock, SCRATCH, control.readings(), notes);
+        let notes = event_log.map(EventLog::notes);
+        let resources = Resources::new(clock, SCRATCH, control.exchange(), notes);
         let reactor = Self {
             poll,
             listeners,
@@ -258,7 +258,7 @@ impl Reactor {
             let _ = SockRef::from(&stream).set_recv_buffer_size(THROTTLED_RECV_BUFFER);
         }
         place.occupy(peer_addr.ip());
-        let session_id = self.resources.note_arrival(&self.context.census);
+        let session_id = self.resources.note_arrival(&self.context.counters);
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
         self.connections.insert(Connection::new(stream, token, origin, place, self.resources.woken));
@@ -349,10 +349,10 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::memory::Budget;
     use crate::net::bind;
     use crate::records::Records;
-    use crate::smtp::behaviour::Rule;
+    use crate::records::budget::Budget;
+    use crate::smtp::rules::Rule;
     use crate::smtp::{Keep, Policy, Stage};
 
     /// Turns that are watched.

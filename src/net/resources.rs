@@ -7,16 +7,16 @@ use mio::Token;
 use std::io;
 
 use super::buffer::Pool;
-use super::census::{Arrival, Census};
-use super::clock::{Clock, Tick, wall_time};
 use super::connection::Outgoing;
+use super::counters::{Arrival, Counters};
 use super::listener::why_it_rests;
-use super::readings::{Gathering, Readings};
+use super::stats_exchange::{Gathering, StatsExchange};
 use super::wheel::Wheel;
-use crate::journal::{Event, Notes};
-use crate::measure::Stamp;
+use crate::log::{Event, Notes};
 use crate::records::Filed;
 use crate::stats::Stats;
+use crate::time::Stamp;
+use crate::time::{Clock, Tick, wall_time};
 
 /// How far a stop of the server has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +69,12 @@ pub(super) struct Resources {
 
 impl Resources {
     /// Before the first turn, with room to read so many bytes at once.
-    pub(super) fn new(clock: Clock, scratch: usize, readings: Arc<Readings>, notes: Option<Notes>) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        scratch: usize,
+        exchange: Arc<StatsExchange>,
+        notes: Option<Notes>,
+    ) -> Self {
         let since_start = clock.elapsed();
         Self {
             now: Tick::at(since_start),
@@ -85,7 +90,7 @@ impl Resources {
             replies: Vec::new(),
             outgoing: Vec::new(),
             filed: Vec::new(),
-            gathering: Gathering::new(readings),
+            gathering: Gathering::new(exchange),
             notes,
         }
     }
@@ -120,8 +125,8 @@ impl Resources {
     }
 
     /// A client has connected. Returns its session's number.
-    pub(super) fn note_arrival(&mut self, census: &Census) -> u64 {
-        let Arrival { session_id, after } = census.note_arrival(self.woken);
+    pub(super) fn note_arrival(&mut self, counters: &Counters) -> u64 {
+        let Arrival { session_id, after } = counters.note_arrival(self.woken);
         let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
         sessions.opened += 1;
         if let Some(after) = after {
@@ -132,8 +137,8 @@ impl Resources {
     }
 
     /// A client is welcomed: its session is served.
-    pub(super) fn note_welcome(&mut self, census: &Census) {
-        self.gathering.stats.sessions.peak.see(census.note_welcome());
+    pub(super) fn note_welcome(&mut self, counters: &Counters) {
+        self.gathering.stats.sessions.peak.see(counters.note_welcome());
     }
 
     /// A listener rests after this error: counted each time, and logged once.

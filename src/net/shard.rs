@@ -11,20 +11,19 @@ use std::time::Duration;
 use mio::Waker;
 use mio::net::TcpListener;
 
-use super::census::Census;
-use super::clock::{Clock, Span};
+use super::counters::Counters;
 use super::reactor::Reactor;
-use super::readings::Readings;
+use super::stats_exchange::StatsExchange;
 use crate::config::{Config, OverLimit};
-use crate::failure::ServerFailure;
-use crate::journal::Journal;
-use crate::lock::lock;
+use crate::log::EventLog;
 use crate::measure::Retries;
-use crate::memory::Budget;
+use crate::process::lock;
 use crate::records::Records;
+use crate::records::budget::Budget;
 use crate::smtp::Policy;
-use crate::smtp::behaviour::{ByteRate, Memory, State};
+use crate::smtp::rules::{ByteRate, Memory, State};
 use crate::stats::Stats;
+use crate::time::{Clock, Span};
 
 /// How long the last reply may take to reach a client that is still sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -59,7 +58,7 @@ pub(crate) struct Context {
     pub(super) closes_at_once: bool,
     pub(super) records: Records,
     pub(super) budget: Budget,
-    pub(super) census: Arc<Census>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl Context {
@@ -68,7 +67,7 @@ impl Context {
         policy: Arc<Policy>,
         records: Records,
         budget: &Budget,
-        census: Arc<Census>,
+        counters: Arc<Counters>,
         state: Option<Arc<Mutex<State>>>,
         retries: Option<Arc<Mutex<Retries>>>,
     ) -> Self {
@@ -89,7 +88,7 @@ impl Context {
             records,
             budget: budget.clone(),
             policy,
-            census,
+            counters,
         }
     }
 
@@ -191,13 +190,13 @@ impl StopOrder {
 #[derive(Debug)]
 pub(crate) struct Control {
     stop: Mutex<Option<StopOrder>>,
-    readings: Arc<Readings>,
+    exchange: Arc<StatsExchange>,
     waker: Waker,
 }
 
 impl Control {
     pub(super) fn new(waker: Waker) -> Self {
-        Self { stop: Mutex::default(), readings: Arc::default(), waker }
+        Self { stop: Mutex::default(), exchange: Arc::default(), waker }
     }
 
     /// Asks the reactor to stop. A reactor that is gone is not an error.
@@ -212,11 +211,11 @@ impl Control {
     /// at a time.
     pub(crate) fn take_stats(&self) -> Option<Box<Stats>> {
         // A waker that fails is one whose reactor is gone, and has given its last.
-        self.readings.take(|| drop(self.waker.wake()))
+        self.exchange.take(|| drop(self.waker.wake()))
     }
 
-    pub(super) fn readings(&self) -> Arc<Readings> {
-        Arc::clone(&self.readings)
+    pub(super) fn exchange(&self) -> Arc<StatsExchange> {
+        Arc::clone(&self.exchange)
     }
 
     /// The stop that was asked for since the last time.
@@ -229,20 +228,21 @@ impl Control {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) control: Arc<Control>,
-    thread: JoinHandle<Result<Ending, ServerFailure>>,
+    thread: JoinHandle<Result<Ending, String>>,
 }
 
 impl Shard {
-    /// Starts serving on a thread of its own. `on_failure` is called there when the reactor dies.
+    /// Starts serving on a thread of its own. When the reactor dies `on_failure` is called there with
+    /// the reason.
     pub(crate) fn start(
         index: usize,
         sockets: Vec<TcpListener>,
         context: Context,
         clock: Clock,
-        journal: Option<&Journal>,
-        on_failure: impl FnOnce(&ServerFailure) + Send + 'static,
+        event_log: Option<&EventLog>,
+        on_failure: impl FnOnce(&str) + Send + 'static,
     ) -> io::Result<Self> {
-        let (reactor, control) = Reactor::new(sockets, Arc::new(context), clock, journal)?;
+        let (reactor, control) = Reactor::new(sockets, Arc::new(context), clock, event_log)?;
         let thread = thread::Builder::new()
             .name(format!("smtpmock-{index}"))
             .spawn(move || supervise(move || reactor.run(), on_failure))?;
@@ -250,7 +250,10 @@ impl Shard {
     }
 
     /// Waits for the shard's end.
-    pub(crate) fn join(self) -> Result<Ending, ServerFailure> {
+    ///
+    /// # Errors
+    /// Why its reactor died.
+    pub(crate) fn join(self) -> Result<Ending, String> {
         self.thread.join().unwrap_or_else(|panic| Err(failure(&*panic)))
     }
 }
@@ -259,21 +262,21 @@ impl Shard {
 /// a port that looks alive.
 fn supervise(
     run: impl FnOnce() -> io::Result<Ending>,
-    on_failure: impl FnOnce(&ServerFailure),
-) -> Result<Ending, ServerFailure> {
-    let result = match catch_unwind(AssertUnwindSafe(run)) {
+    on_failure: impl FnOnce(&str),
+) -> Result<Ending, String> {
+    let reason = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ending)) => return Ok(ending),
-        Ok(Err(error)) => ServerFailure::Shard(format!("polling for events: {error}")),
+        Ok(Err(error)) => format!("polling for events: {error}"),
         Err(panic) => failure(&*panic),
     };
-    on_failure(&result);
-    Err(result)
+    on_failure(&reason);
+    Err(reason)
 }
 
-fn failure(panic: &(dyn Any + Send)) -> ServerFailure {
+fn failure(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    ServerFailure::Shard(text.unwrap_or_else(|| "panic".into()))
+    text.unwrap_or_else(|| "panic".into())
 }
 
 #[cfg(test)]
@@ -283,16 +286,16 @@ mod tests {
     #[test]
     fn a_panicking_reactor_is_reported() {
         let mut reported = None;
-        let result = supervise(|| panic!("boom"), |failure| reported = Some(failure.to_string()));
+        let result = supervise(|| panic!("boom"), |reason| reported = Some(reason.to_owned()));
         assert!(result.is_err());
-        assert_eq!(reported.as_deref(), Some("a reactor thread failed, the server has stopped: boom"));
+        assert_eq!(reported.as_deref(), Some("boom"));
     }
 
     #[test]
     fn a_failing_poll_is_reported() {
         let mut reported = None;
         let run = || Err(io::Error::other("no epoll"));
-        let result = supervise(run, |failure| reported = Some(failure.to_string()));
+        let result = supervise(run, |reason| reported = Some(reason.to_owned()));
         assert!(result.is_err());
         assert!(reported.is_some_and(|text| text.contains("no epoll")));
     }

@@ -23,16 +23,16 @@ use self::client::Client;
 use self::outcome::Seen;
 use self::script::Model;
 use self::wire::{Mailroom, ServerEnd, Wire};
-use super::clock::{Clock, TICK};
 use super::connection::{Connection, Fate, Origin};
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Place};
 use crate::config::Config;
-use crate::memory::Budget;
 use crate::records::Records;
+use crate::records::budget::Budget;
+use crate::records::store::Store;
 use crate::smtp::Policy;
-use crate::smtp::behaviour::ByteRate;
-use crate::store::Store;
+use crate::smtp::rules::ByteRate;
+use crate::time::{Clock, TICK};
 
 /// Seeds of one test run.
 const SEEDS: u64 = 400;
@@ -207,7 +207,7 @@ impl World {
             if !peer.is_open && peer.client.starts_at <= now && self.resources.stop == Stop::None {
                 peer.is_open = true;
                 self.resources.begin_turn();
-                let session_id = self.resources.note_arrival(&self.context.census);
+                let session_id = self.resources.note_arrival(&self.context.counters);
                 let origin = Origin {
                     session_id,
                     peer_addr: (script::PEER, 1).into(),

@@ -7,7 +7,7 @@
 
 use slab::Slab;
 
-use super::clock::Tick;
+use crate::time::Tick;
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;

@@ -17,6 +17,7 @@ mod progress;
 mod pulse;
 mod streams;
 mod target;
+pub(crate) mod write_queue;
 mod writer;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use super::locks;
 use super::place::{Identity, Place, Target};
 use super::pulse::Pulse;
-use crate::lock::lock;
+use crate::process::lock;
 
 /// A file is written to in pieces of so many bytes, each of which is progress.
 const PIECE: usize = 256 << 10;

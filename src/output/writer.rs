@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::place::Place;
 use super::pulse::Pulse;
 use super::target::Output;
-use crate::lock::lock;
-use crate::outbox::{Batch, Outbox};
+use crate::output::write_queue::{Batch, WriteQueue};
+use crate::process::lock;
 
 /// Bytes that may wait to be written.
 const QUEUE_LIMIT: usize = 8 << 20;
@@ -21,7 +21,7 @@ pub struct Writer(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     place: Place,
-    queue: Outbox<Vec<u8>>,
+    queue: WriteQueue<Vec<u8>>,
     /// The first thing that went wrong.
     failure: OnceLock<String>,
     /// Its file is to be opened again, and to begin with this if it is empty.
@@ -41,7 +41,7 @@ impl Writer {
         let pulse = Arc::<Pulse>::default();
         output.shown_by(&pulse);
         let shared = Arc::new(Shared {
-            queue: Outbox::with_pulse(QUEUE_LIMIT, Arc::clone(&pulse)),
+            queue: WriteQueue::with_pulse(QUEUE_LIMIT, Arc::clone(&pulse)),
             failure: OnceLock::new(),
             reopening: Mutex::default(),
             thread: Mutex::default(),

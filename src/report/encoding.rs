@@ -17,7 +17,7 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 
-use crate::units::EXACT_IN_JSON;
+use crate::text::units::EXACT_IN_JSON;
 
 /// Digits of every value.
 const DIGITS: u8 = 3;

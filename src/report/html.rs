@@ -10,7 +10,7 @@ use super::text::{of_run, source};
 use super::{Report, over_stages};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Interval, StageStats, Stats, Unit};
-use crate::units::{decimal, duration};
+use crate::text::units::{decimal, duration};
 
 /// Of the last interval, so much must be over for it to be drawn: a short one would look like a collapse.
 const WHOLE: f64 = 0.5;

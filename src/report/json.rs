@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::encoding::encode;
 use super::{Report, Run};
-use crate::capture::timestamp;
 use crate::stats::{Check, Figure, Metric, Numbers, StageStats, Stats, Verdict};
+use crate::text::timestamp;
 
 /// The form of these files; a change that breaks readers raises it.
 pub(super) const SCHEMA: u64 = 2;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::read::ReadError;
 use super::{Report, Run};
 use crate::stats::{Additive, Interval, Metric, Numbers, RuleStats, Stats};
-use crate::units::EXACT_IN_JSON;
+use crate::text::units::EXACT_IN_JSON;
 
 /// Adds a run to others. Their clocks become one, which starts with the earliest.
 pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'static>, ReadError> {

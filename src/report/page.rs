@@ -45,6 +45,6 @@ pub fn banner(text: &str) -> String {
 
 /// Text made safe for HTML, and to show.
 pub fn escape(text: &str) -> String {
-    let text = crate::escape::escape(text);
+    let text = crate::text::escape::escape(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -3,7 +3,7 @@
 use super::over_stages;
 use super::tables::rate;
 use crate::stats::{Durations, Stats};
-use crate::units::duration;
+use crate::text::units::duration;
 
 /// What happened since the last line, and in all, without a line end.
 pub(super) fn line(difference: &Stats, total: &Stats) -> String {

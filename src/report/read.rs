@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::encoding::decode;
 use super::json::SCHEMA;
 use super::{Report, Run, Verdict, merge};
-use crate::escape::escape;
 use crate::smtp::Stage;
 use crate::stats::{Additive, Check, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
+use crate::text::escape::escape;
 
 use place::Place;
 

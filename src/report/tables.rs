@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Report, Run};
-use crate::escape::escape;
 use crate::stats::{Check, Figure, Metric, RuleStats, Stats, Unit, Verdict};
-use crate::units::{decimal, duration, octets};
+use crate::text::escape::escape;
+use crate::text::units::{decimal, duration, octets};
 
 /// The quantiles that are shown.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];

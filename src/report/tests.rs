@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Report, Verdict, merge, progress};
-use crate::escape::is_hidden;
 use crate::smtp::Stage;
 use crate::stats::{Additive, Check, Expectation, Metric, RuleStats, Slot, Stats};
+use crate::text::escape::is_hidden;
 
 /// Measures something of each count, and of some distributions: to write and read all of them takes long.
 fn fill(stats: &mut Stats, values: &[u64]) {
@@ -344,7 +344,7 @@ fn a_rate_is_over_the_time_in_which_at_least_one_server_ran() {
         let expectation = format!("rate(messages) == {rate}");
         let verdict = expectation.parse::<Expectation>().expect("an expectation").judge(sum.stats());
         assert!(verdict.kept, "{starts:?}: {verdict}");
-        assert!(sum.text().contains(&format!("({}/s", crate::units::decimal(rate))), "{}", sum.text());
+        assert!(sum.text().contains(&format!("({}/s", crate::text::units::decimal(rate))), "{}", sum.text());
         // The time between two runs is there to be drawn.
         let last = starts.iter().max().expect("a run") + 10;
         assert_eq!(sum.stats().ends, Duration::from_secs(last));

@@ -8,9 +8,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::lines::{WIDTH, fitted, paragraph};
 use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
-use crate::escape::escape;
 use crate::stats::{Finding, Stats};
-use crate::units::{duration, octets};
+use crate::text::escape::escape;
+use crate::text::units::{duration, octets};
 
 /// What is longer is not padded to, in characters: one long name would push all else off the screen.
 const WIDEST_CELL: usize = 40;

@@ -17,39 +17,19 @@
 //! assert_eq!(progress.step.unwrap().reply.text(), b"250 Received");
 //! ```
 
-pub mod behaviour;
-
-mod address;
-mod answer;
-mod attempt;
 mod command;
-mod extension;
-mod incoming;
-mod known;
-mod letters;
-mod lines;
-mod lists;
-mod message_id;
-mod octets;
 mod policy;
+mod receive;
 mod record;
-mod reply;
-mod scan;
+pub mod rules;
 mod session;
-mod step;
 
-pub use address::{AddressRules, HeloName, Path};
-pub(crate) use attempt::{Mail, Tried};
-pub use command::{Command, Verb};
-pub use extension::Extensions;
-pub use lines::Lines;
-pub use lists::Lists;
-pub(crate) use octets::Listed;
+pub(crate) use command::Listed;
+pub use command::{AddressRules, Command, HeloName, Path, Verb};
 pub(crate) use policy::MAX_RECIPIENTS;
-pub use policy::{DelayPoint, Keep, Limits, Policy, RecordMode};
+pub use policy::{DelayPoint, Extensions, Keep, Limits, Lists, Policy, RecordMode, Reply, ReplyKind};
+pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use record::Unsent;
 pub use record::{Exchange, Record};
-pub use reply::{Reply, ReplyKind};
-pub use scan::{DataScan, DataScanner, LineScan, LineScanner};
-pub use session::Session;
-pub use step::{Expect, Filing, Next, Portion, Progress, Stage, Step};
+pub use session::{Expect, Filing, Next, Portion, Progress, Session, Stage, Step};
+pub(crate) use session::{Mail, Tried};

@@ -37,7 +37,7 @@ use super::Unit;
 /// assert_eq!(error.to_string(), r#"unknown figure "dto": did you mean dot?
 ///   p99(dto) > 1.5ms
 ///       ^^^"#);
-/// # Ok::<(), smtpmock::smtp::behaviour::GrammarError>(())
+/// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::comparison::{Check, Comparison, Form, Subject, Verdict, View};
 use super::{Figure, Metric, Numbers, Stats, Unit};
-use crate::smtp::behaviour::GrammarError;
-use crate::units::{exact_duration, octets};
+use crate::smtp::rules::GrammarError;
+use crate::text::units::{exact_duration, octets};
 
 /// A condition on a run's figures that is to be true, or [not to be true](Expectation::fail_if).
 ///
@@ -66,7 +66,7 @@ impl Expectation {
     /// let gave_up = Expectation::fail_if("sessions.gave_up > 0")?;
     /// let verdict = gave_up.judge(&Stats::default());
     /// assert_eq!(verdict.to_string(), "fail if sessions.gave_up > 0: passed, 0");
-    /// # Ok::<(), smtpmock::smtp::behaviour::GrammarError>(())
+    /// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
     /// ```
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Additive, Durations, Stats, by_fields};
-use crate::units::duration;
+use crate::text::units::duration;
 
 /// A turn of the event loop longer than that delays all sessions of its shard noticeably.
 const LONG_TURN: Duration = Duration::from_millis(20);

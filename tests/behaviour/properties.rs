@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use smtpmock::Config;
-use smtpmock::smtp::behaviour::{Environment, Rule, State};
+use smtpmock::smtp::rules::{Environment, Rule, State};
 use smtpmock::smtp::{Next, Policy, Portion, Session, Stage};
 
 use crate::support::client::{Client, End};

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use smtpmock::smtp::behaviour::Rule;
+use smtpmock::smtp::rules::Rule;
 use smtpmock::{Config, Server};
 
 use crate::support::client::{Client, End};
 use crate::support::server::{ruled, start, with_rules};
 use crate::support::waiting::now;
 
-const DOCUMENT: &str = include_str!("../../src/smtp/behaviour/RULES.md");
+const DOCUMENT: &str = include_str!("../../src/smtp/rules/RULES.md");
 
 /// The rule of a recipe.
 fn recipe(what: &str) -> String {

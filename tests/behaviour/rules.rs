@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smtpmock::Config;
-use smtpmock::smtp::behaviour::Rule;
+use smtpmock::smtp::rules::Rule;
 use smtpmock::smtp::{DelayPoint, Stage};
 
 use crate::support::client::{Client, End};

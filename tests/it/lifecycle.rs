@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use smtpmock::smtp::DelayPoint;
-use smtpmock::smtp::behaviour::MAX_DURATION;
+use smtpmock::smtp::rules::MAX_DURATION;
 use smtpmock::{Config, Server, StartError, StopOutcome};
 
 use crate::support::client::Client;

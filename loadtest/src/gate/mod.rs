@@ -15,7 +15,7 @@
 //! A gate that has no sample to look at fails.
 
 use serde::{Deserialize, Serialize};
-use smtpmock::smtp::behaviour::GrammarError;
+use smtpmock::smtp::rules::GrammarError;
 use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
 use smtpmock::stats::{Check, Unit, Verdict};
 

@@ -1,7 +1,7 @@
 //! How a connection ends: by its own doing, a timeout or a stop, and so that the last reply arrives.
 
 use super::{Connection, Fate, Manner, Phase, Transport};
-use crate::journal::Event;
+use crate::log::Event;
 use crate::measure::Cause;
 use crate::net::connection::Origin;
 use crate::net::resources::Resources;
@@ -125,10 +125,10 @@ impl<T: Transport> Connection<T> {
         self.measure_end(context, resources);
         if self.place.is_some() {
             // Before its place is another's.
-            context.census.note_farewell();
+            context.counters.note_farewell();
         }
         self.place = None;
-        context.census.note_end();
+        context.counters.note_end();
         self.note_data_lines(resources);
         resources.note(|| Event::SessionFinished);
     }

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use super::unsent::Waiting;
 use super::{Connection, Transport};
 use crate::measure::Tries;
-#[cfg(test)]
-use crate::memory::{Charge, FREE};
-use crate::message::Message;
 use crate::net::buffer::Buffer;
-use crate::net::clock::wall_time;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
+use crate::records::Message;
+#[cfg(test)]
+use crate::records::budget::{Charge, FREE};
 use crate::smtp::{Filing, Record, Step, Unsent};
+use crate::time::wall_time;
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {

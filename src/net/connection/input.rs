@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{BYTES_PER_TURN, Connection, MOST_REPLIES_PER_TURN, Origin, Phase, REPLIES_PER_TURN, Transport};
-use crate::journal::Event;
+use crate::log::Event;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Command, Expect, LineScanner, Stage};

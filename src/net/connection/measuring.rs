@@ -1,10 +1,11 @@
 //! What a connection tells its probe, and when.
 
 use super::{Connection, Phase, Transport};
-use crate::measure::{Asked, Outcome, Stamp, Tries};
+use crate::measure::{Asked, Outcome, Tries};
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step, Tried};
+use crate::time::Stamp;
 
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {

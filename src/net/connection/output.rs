@@ -3,9 +3,9 @@
 use std::io;
 
 use super::{Connection, Transport};
-use crate::measure::Stamp;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
+use crate::time::Stamp;
 
 impl<T: Transport> Connection<T> {
     /// Writes the replies of this turn; what the peer does not take waits.

@@ -5,9 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use super::{COMMANDS, Connection, Phase, SCRATCH, Transport};
-use crate::net::clock::Tick;
 use crate::smtp::Expect;
-use crate::smtp::behaviour::ByteRate;
+use crate::smtp::rules::ByteRate;
+use crate::time::Tick;
 
 /// How much time's worth of bytes is written at once, where that is more than one byte: a reader sees pieces,
 /// and a fast drip does not cost a system call per byte.

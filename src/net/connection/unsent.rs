@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use super::{Connection, Phase, Transport};
-use crate::measure::{Asked, Stamp};
+use crate::measure::Asked;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::records::Filed;
 use crate::smtp::{Portion, Reply, Stage, Unsent};
+use crate::time::Stamp;
 
 /// A reply on its way.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +81,7 @@ impl<T: Transport> Connection<T> {
         }
         resources.outgoing = outgoing;
         self.settle_records(context, resources);
-        context.census.note_messages(accepted);
+        context.counters.note_messages(accepted);
     }
 
     /// A reply has left. Returns how many messages it accepts.
@@ -110,7 +111,7 @@ impl<T: Transport> Connection<T> {
             accepted += self.note_reply(context, resources, at, asked);
         }
         self.settle_records(context, resources);
-        context.census.note_messages(accepted);
+        context.counters.note_messages(accepted);
     }
 
     /// Number of the last reply that has left, as all before it have, or of which nothing will be sent.

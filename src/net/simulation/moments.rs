@@ -10,12 +10,12 @@ use mio::Token;
 
 use super::wire::{Mailroom, ServerEnd, Wire};
 use super::{ROUNDING, context, resources};
-use crate::measure::Stamp;
 use crate::net::connection::{Connection, Fate, Origin};
 use crate::net::resources::Resources;
 use crate::net::shard::{Context, Place};
+use crate::records::store::Store;
 use crate::smtp::{DelayPoint, Policy, Stage};
-use crate::store::Store;
+use crate::time::Stamp;
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 

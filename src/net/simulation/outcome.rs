@@ -6,8 +6,8 @@ use super::client::{Client, Leaving, Reading};
 use super::script::{End, Model};
 use super::wire::Wire;
 use super::{Peer, ROUNDING, World};
-use crate::message::Message;
 use crate::net::shard::{HOLD_LIMIT, LINGER};
+use crate::records::Message;
 use crate::smtp::{Next, Policy, Record, Reply, ReplyKind, Stage};
 use crate::stats::{SessionStats, Stats};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
-use crate::smtp::behaviour::{ByteRate, Environment, Rule, State};
+use crate::smtp::rules::{ByteRate, Environment, Rule, State};
 use crate::smtp::{DelayPoint, Expect, Next, Policy, Session, Stage, Step};
 
 /// One reply and what it follows from.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::message::Message;
 use crate::net::connection::{Readiness, Transport};
-use crate::store::Store;
+use crate::records::Message;
+use crate::records::store::Store;
 
 /// When the stream had reached which length.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::clock::Tick;
 use super::{LAST_TICK, LEVELS, Timer, Wheel};
+use crate::time::Tick;
 
 /// What a thread does with its wheel.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, Utc};
 use serde_json::Value;
 
 use super::ReadError;
-use crate::units::EXACT_IN_JSON;
+use crate::text::units::EXACT_IN_JSON;
 
 /// The longest span, in seconds: no run is as long.
 const LONGEST: f64 = (1u64 << 38) as f64;

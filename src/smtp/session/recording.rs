@@ -1,9 +1,9 @@
 //! How a session keeps its record: what is written into it, what erases it, and what completes it.
 
 use super::Session;
-use crate::smtp::answer::Answer;
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::record::{Exchange, Record};
+use crate::smtp::session::answer::Answer;
 
 impl Session {
     pub(super) fn note_rcpt(&mut self, policy: &Policy, exchange: Exchange) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{Session, State};
-use crate::smtp::behaviour::Environment;
-use crate::smtp::incoming::Incoming;
-use crate::smtp::known::Known;
 use crate::smtp::policy::{Keep, Policy, RecordMode};
+use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::record::{Exchange, Record};
+use crate::smtp::rules::Environment;
+use crate::smtp::session::rule_facts::Known;
 
 /// An `Arc` counts references of two kinds.
 const ARC: usize = 2 * size_of::<usize>();

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::smtp::behaviour::GrammarError;
+use crate::smtp::rules::GrammarError;
 
 /// One of each form and unit.
 fn subjects() -> [Subject; 7] {

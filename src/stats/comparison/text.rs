@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{Comparison, Form, OPERATORS, Operator, Subject, View};
-use crate::smtp::behaviour::grammar::{GrammarError, nearest};
-use crate::smtp::behaviour::units::{A_SIZE, duration_with_units, parse_size};
+use crate::smtp::rules::grammar::{GrammarError, nearest};
+use crate::smtp::rules::units::{A_SIZE, duration_with_units, parse_size};
 use crate::stats::Unit;
 
 const A_STATISTIC: &str = "expected p50, p99.9 or another percentile, min, mean, max";

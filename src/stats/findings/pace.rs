@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::smtp::Stage;
 use crate::stats::{RetryStats, Stats};
-use crate::units::duration;
+use crate::text::units::duration;
 
 /// Fewer connections with a message each may be as many senders, each with one mail.
 const CONNECTIONS: u64 = 50;

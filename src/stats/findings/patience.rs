@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Finding, words};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Stats};
-use crate::units::duration;
+use crate::text::units::duration;
 
 /// How long a client should wait for something.
 struct Patience {

@@ -4,6 +4,6 @@
 mod round_trip;
 
 use libfuzzer_sys::fuzz_target;
-use smtpmock::smtp::behaviour::Delay;
+use smtpmock::smtp::rules::Delay;
 
 fuzz_target!(|data: &[u8]| round_trip::check::<Delay>(data));

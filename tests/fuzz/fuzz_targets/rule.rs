@@ -4,6 +4,6 @@
 mod round_trip;
 
 use libfuzzer_sys::fuzz_target;
-use smtpmock::smtp::behaviour::Rule;
+use smtpmock::smtp::rules::Rule;
 
 fuzz_target!(|data: &[u8]| round_trip::check::<Rule>(data));

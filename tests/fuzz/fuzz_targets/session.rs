@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smtpmock::smtp::behaviour::{Environment, State};
+use smtpmock::smtp::rules::{Environment, State};
 use smtpmock::smtp::{
     AddressRules, Filing, LineScanner, Lines, Next, Policy, Record, RecordMode, Session, Stage, Step,
 };

@@ -4,7 +4,7 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use smtpmock::smtp::behaviour::GrammarError;
+use smtpmock::smtp::rules::GrammarError;
 
 /// Reads `data`, if it is text.
 pub fn check<T: FromStr<Err = GrammarError> + Display + Debug + PartialEq>(data: &[u8]) {

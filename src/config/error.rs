@@ -1,0 +1,98 @@
+//! Errors of settings and of the start.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A setting with a value it can't have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Name of the setting, as the setter of [`Config`](crate::Config) is called.
+    pub setting: &'static str,
+    /// The value given.
+    pub value: String,
+    /// What would have been right, as a phrase: "a number from 1 to 256".
+    pub expected: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(setting: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
+        Self { setting, value: value.to_string(), expected: expected.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid value {:?} for {}: expected {}", self.value, self.setting, self.expected)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Why a server did not start. Nothing is left listening.
+///
+/// ```
+/// use smtpmock::{Config, Server, StartError};
+///
+/// let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// match Server::start(Config::default().port(taken.local_addr()?.port())) {
+///     Err(StartError::AddressInUse(address)) => assert_eq!(address, taken.local_addr()?),
+///     _ => panic!("it is in use"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting has a value it can't have.
+    Config(ConfigError),
+    /// Another socket listens there already.
+    AddressInUse(SocketAddr),
+    /// This machine has no such address, or may not use that port.
+    BadAddress(SocketAddr, io::Error),
+    /// The process has no file descriptor left (`ulimit -n`).
+    OutOfDescriptors(io::Error),
+    /// The capture file can't be written.
+    Capture(PathBuf, io::Error),
+    /// Any other failure of the system, with what was being done.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::AddressInUse(address) => {
+                write!(f, "{address} is in use: choose another port, or port 0 for any free one")
+            }
+            Self::BadAddress(address, error) => {
+                write!(f, "can't listen on {address}: {error}: choose an address and port of this machine")
+            }
+            Self::OutOfDescriptors(error) => {
+                write!(f, "no file descriptor left to listen with: {error}: raise `ulimit -n`")
+            }
+            Self::Capture(path, error) => write!(f, "can't write the capture to {}: {error}", path.display()),
+            Self::System(doing, error) => write!(f, "{doing}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::AddressInUse(_) => None,
+            Self::BadAddress(_, error)
+            | Self::OutOfDescriptors(error)
+            | Self::Capture(_, error)
+            | Self::System(_, error) => Some(error),
+        }
+    }
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}

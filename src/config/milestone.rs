@@ -1,0 +1,137 @@
+//! Milestones: so many messages, or so many sessions, and a hook that is told once they are reached.
+//!
+//! All shards count together, without a lock; the one that reaches a milestone calls its hook. With none set
+//! nothing is counted.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config::ConfigError;
+
+/// A point in a server's life, for [`Config::on_reaching`](crate::Config::on_reaching), which has an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Milestone {
+    /// So many messages were accepted, over all sessions: their positive replies were written whole. A message whose
+    /// reply is still held back, or never leaves, does not count.
+    Messages(u64),
+    /// So many sessions have ended.
+    Sessions(u64),
+}
+
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// A milestone, and who is told.
+#[derive(Clone)]
+pub(crate) struct Goal {
+    milestone: Milestone,
+    hook: Hook,
+}
+
+impl Goal {
+    pub(crate) fn new(milestone: Milestone, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { milestone, hook: Arc::new(hook) }
+    }
+
+    /// What begins with nothing done has no moment at which it is reached.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match self.milestone {
+            Milestone::Messages(0) | Milestone::Sessions(0) => {
+                Err(ConfigError::new("on_reaching", 0, "a number of at least 1"))
+            }
+            Milestone::Messages(_) | Milestone::Sessions(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Goal").field(&self.milestone).finish()
+    }
+}
+
+/// How far a server is on its way to its milestones.
+#[derive(Debug, Default)]
+pub(crate) struct Milestones {
+    messages: Way,
+    sessions: Way,
+}
+
+impl Milestones {
+    /// `None` where there is nothing to count.
+    pub(crate) fn new(goals: &[Goal]) -> Option<Box<Self>> {
+        let mut milestones = Box::<Self>::default();
+        for Goal { milestone, hook } in goals {
+            let (way, target) = match *milestone {
+                Milestone::Messages(target) => (&mut milestones.messages, target),
+                Milestone::Sessions(target) => (&mut milestones.sessions, target),
+            };
+            way.goals.push((target, Arc::clone(hook)));
+        }
+        (!goals.is_empty()).then_some(milestones)
+    }
+
+    pub(crate) fn note_messages(&self, count: u64) {
+        self.messages.advance(count);
+    }
+
+    pub(crate) fn note_session(&self) {
+        self.sessions.advance(1);
+    }
+}
+
+/// A count, and what it is to reach.
+#[derive(Default)]
+struct Way {
+    count: AtomicU64,
+    goals: Vec<(u64, Hook)>,
+}
+
+impl Way {
+    /// Each advance has a stretch of its own, so every goal is reached in exactly one.
+    fn advance(&self, by: u64) {
+        let before = self.count.fetch_add(by, Ordering::Relaxed);
+        let stretch = before + 1..=before + by;
+        for (_, hook) in self.goals.iter().filter(|(target, _)| stretch.contains(target)) {
+            hook();
+        }
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Way").field(&self.count).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::thread;
+
+    proptest! {
+        #[test]
+        fn every_milestone_is_told_once_whoever_counts(
+            steps in prop::collection::vec(0u64..5, 1..40), targets in prop::collection::vec(1u64..120, 1..6),
+        ) {
+            let told: Vec<_> = targets.iter().map(|_| Arc::<AtomicU64>::default()).collect();
+            let goals: Vec<_> = targets.iter().zip(&told).map(|(&target, told)| {
+                let told = Arc::clone(told);
+                Goal::new(Milestone::Messages(target), move || {
+                    told.fetch_add(1, Ordering::Relaxed);
+                })
+            }).collect();
+            let milestones = Milestones::new(&goals).expect("goals");
+            thread::scope(|scope| {
+                for part in steps.chunks(steps.len().div_ceil(2)) {
+                    scope.spawn(|| part.iter().for_each(|&step| milestones.note_messages(step)));
+                }
+            });
+            let total: u64 = steps.iter().sum();
+            for (target, told) in targets.iter().zip(&told) {
+                prop_assert_eq!(told.load(Ordering::Relaxed), u64::from(*target <= total), "{}", target);
+            }
+        }
+    }
+}

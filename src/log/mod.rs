@@ -1,0 +1,9 @@
+//! The log: events of sessions, queued by the reactors and given to a logger on a thread of its own. Imports `smtp`,
+//! `output`, `process` and `text`.
+
+mod event_log;
+mod logger;
+
+pub(crate) use event_log::{Event, EventLog, Notes};
+pub(crate) use logger::SharedLogger;
+pub use logger::{Logger, StdLogger};

@@ -1,0 +1,381 @@
+//! The measuring of one session: what happened to it, step by step, becomes figures in its shard's [`Stats`].
+//!
+//! Pure: moments come in as values. Everything runs on the shard's thread.
+
+mod retries;
+mod tries;
+
+use std::time::Duration;
+
+use crate::smtp::{Next, Portion, Stage, Step};
+use crate::stats::{Ending, Stats};
+use crate::time::Stamp;
+
+pub(crate) use retries::Retries;
+pub(crate) use tries::{Outcome, Tries};
+
+/// A command whose reply has not left yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) stage: Stage,
+    /// When it was there to be read; later by as long as its reply was held back.
+    pub(crate) since: Stamp,
+    /// Number of the reply within its session.
+    pub(crate) number: u32,
+    /// Octets of the message that the reply accepts; `None` where it accepts none.
+    pub(crate) accepts: Option<u64>,
+}
+
+/// Why the server ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// After QUIT.
+    Quit,
+    /// The client was silent too long.
+    TimedOut,
+    /// A rule, a limit or `fail_fast`.
+    Dismissed,
+    /// The time for a stop was up.
+    Stopped,
+}
+
+/// What is remembered of a session to measure it.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    opened: Stamp,
+    /// When our last reply left; `None` while the client has no reason to wait.
+    replied: Option<Stamp>,
+    /// What it was a reply to.
+    last_stage: Stage,
+    commands: u32,
+    /// Messages whose acceptance has left.
+    messages: u32,
+    /// Commands since the client last waited for a reply.
+    group: u32,
+    has_sent_mail: bool,
+    /// The mail transaction that is not decided; one whose message is accepted waits for the reply to leave.
+    transaction: Option<Transaction>,
+    /// It was not welcomed.
+    is_refused: bool,
+    was_told_to_go: bool,
+    has_gone_on: bool,
+    was_reset: bool,
+    /// Why the server ends it; `None` while that is left to the client.
+    cause: Option<Cause>,
+    /// The client closed while it was owed a reply to this, for which it had waited so long.
+    gave_up: Option<(Stage, Duration)>,
+    data: DataProbe,
+}
+
+/// A mail transaction since its MAIL (RFC 5321 section 3.3).
+#[derive(Clone, Copy, Debug, Default)]
+struct Transaction {
+    /// RCPTs accepted.
+    recipients: u32,
+    /// DATA was accepted, and its final dot has not come.
+    is_in_data: bool,
+    /// The refusal that the client has not got over.
+    refusal: Option<(Stage, u16)>,
+}
+
+impl Transaction {
+    /// This was refused. Where there is no recipient, DATA is refused because RCPT was.
+    fn refuse(&mut self, stage: Stage, code: u16) {
+        let is_consequence = self.recipients == 0 && matches!(self.refusal, Some((Stage::Rcpt, _)));
+        if stage != Stage::Data || !is_consequence {
+            self.refusal = Some((stage, code));
+        }
+    }
+}
+
+/// The message that is being received.
+#[derive(Clone, Copy, Debug, Default)]
+struct DataProbe {
+    /// When the 354 left; `None` when the client did not wait for it, or there is none.
+    since: Option<Stamp>,
+    /// `None` while nothing of it has come.
+    last_read: Option<Stamp>,
+    /// `None` while there was none, or none that was the client's doing.
+    longest_gap: Option<Duration>,
+}
+
+impl Probe {
+    /// A client has connected.
+    pub(crate) fn new(now: Stamp) -> Self {
+        Self {
+            opened: now,
+            replied: None,
+            last_stage: Stage::Greeting,
+            commands: 0,
+            messages: 0,
+            group: 0,
+            has_sent_mail: false,
+            transaction: None,
+            is_refused: false,
+            was_told_to_go: false,
+            has_gone_on: false,
+            was_reset: false,
+            cause: None,
+            gave_up: None,
+            data: DataProbe::default(),
+        }
+    }
+
+    /// A step was taken, on what had come by `now`; `is_in_transaction` if a mail transaction is open behind it. The
+    /// size is that of the last message.
+    pub(crate) fn note_step(
+        &mut self,
+        stats: &mut Stats,
+        now: Stamp,
+        step: &Step<'_>,
+        is_in_transaction: bool,
+        size: usize,
+    ) {
+        let stage = step.stage;
+        match stage {
+            Stage::Greeting => self.is_refused = !step.accepted,
+            Stage::Message => self.note_message(stats, now, size as u64),
+            _ => self.note_command(stats, now, stage),
+        }
+        stats.stages[stage].count += 1;
+        let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
+        self.note_transaction(stats, step, code, is_in_transaction);
+        if let Some(code) = code.filter(|code| *code >= 400) {
+            self.note_refusal(stats, now, stage, code);
+        }
+        if stage == Stage::Quit {
+            self.end(Cause::Quit);
+        } else if step.next != Next::Continue && step.next != Next::Hold {
+            self.end(Cause::Dismissed);
+        }
+    }
+
+    /// What a step with a reply of this code means for the mail transaction.
+    fn note_transaction(
+        &mut self,
+        stats: &mut Stats,
+        step: &Step<'_>,
+        code: Option<u16>,
+        is_in_transaction: bool,
+    ) {
+        if step.stage == Stage::Mail {
+            self.give_up_transaction(stats);
+            self.transaction = Some(Transaction::default());
+        }
+        let Some(transaction) = &mut self.transaction else { return };
+        match (step.stage, step.accepted, code) {
+            (Stage::Rcpt, true, _) => transaction.recipients += 1,
+            // The client goes on with what was accepted.
+            (Stage::Data, true, _) => (transaction.is_in_data, transaction.refusal) = (true, None),
+            (Stage::Message, true, _) => self.transaction = None,
+            (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message, false, Some(code)) => {
+                transaction.refuse(step.stage, code);
+            }
+            _ => {}
+        }
+        if !is_in_transaction {
+            self.give_up_transaction(stats);
+        }
+    }
+
+    /// The mail transaction is over, and no message was accepted in it.
+    fn give_up_transaction(&mut self, stats: &mut Stats) {
+        if let Some(transaction) = self.transaction.take() {
+            match transaction.refusal {
+                Some((stage, code)) => refuse_transaction(stats, stage, code),
+                None => stats.messages.aborted += 1,
+            }
+        }
+    }
+
+    fn note_command(&mut self, stats: &mut Stats, now: Stamp, stage: Stage) {
+        match self.replied.take() {
+            Some(replied) => {
+                stats.stages[stage].think.add(now.since(replied));
+                self.end_group(stats);
+                // What was sent without waiting was sent without knowing. QUIT is no going on.
+                if stage != Stage::Quit {
+                    self.note_going_on(stats);
+                }
+            }
+            None => stats.sessions.early_talkers += u64::from(self.commands == 0),
+        }
+        self.group += 1;
+        self.commands = self.commands.saturating_add(1);
+        if stage == Stage::Mail && !std::mem::replace(&mut self.has_sent_mail, true) {
+            stats.sessions.first_mail.add(now.since(self.opened));
+        }
+    }
+
+    /// The client goes on, though it may have been sent away.
+    fn note_going_on(&mut self, stats: &mut Stats) {
+        let is_sent_away = self.was_told_to_go || self.is_refused;
+        if !is_sent_away || std::mem::replace(&mut self.has_gone_on, true) {
+            return;
+        }
+        *match self.was_told_to_go {
+            true => &mut stats.sessions.went_on_after_421,
+            false => &mut stats.sessions.went_on_after_refusal,
+        } += 1;
+    }
+
+    /// Message data were read; `at_once` unless the server takes its time to read.
+    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp, at_once: bool) {
+        if let Some(replied) = self.replied.take() {
+            stats.stages[Stage::Message].think.add(now.since(replied));
+            self.end_group(stats);
+        }
+        let data = &mut self.data;
+        let gap = data.last_read.replace(now).map(|last| now.since(last));
+        data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
+    }
+
+    fn note_message(&mut self, stats: &mut Stats, now: Stamp, size: u64) {
+        let data = std::mem::take(&mut self.data);
+        if let Some(since) = data.since {
+            let time = now.since(since);
+            stats.messages.data_time.add(time);
+            stats.messages.data_rate.add(per_second(size, time));
+        }
+        if let Some(gap) = data.longest_gap {
+            stats.messages.longest_gap.add(gap);
+        }
+        let recipients = self.transaction.map_or(0, |transaction| transaction.recipients);
+        stats.messages.recipients.add(recipients.into());
+        // What follows the final dot without waiting for its reply is a group with it.
+        self.group += 1;
+    }
+
+    fn end_group(&mut self, stats: &mut Stats) {
+        if self.group > 1 {
+            stats.pipelining.groups.add(u64::from(self.group));
+        }
+        self.group = 0;
+    }
+
+    /// A reply has left, or the octets of it that are sent.
+    pub(crate) fn note_reply(&mut self, stats: &mut Stats, now: Stamp, asked: &Asked) {
+        stats.stages[asked.stage].service.add(now.since(asked.since));
+        self.last_stage = asked.stage;
+        if let Some(size) = asked.accepts {
+            self.messages = self.messages.saturating_add(1);
+            stats.messages.accepted += 1;
+            stats.messages.bytes += size;
+            stats.timeline.at(now.since_start()).messages += 1;
+        }
+    }
+
+    /// A reply will never leave whole: it accepts no message.
+    pub(crate) fn note_unsent(&mut self, stats: &mut Stats, asked: &Asked) {
+        stats.messages.aborted += u64::from(asked.accepts.is_some());
+    }
+
+    /// This leaves in place of a reply.
+    pub(crate) fn note_instead(&mut self, stats: &mut Stats, now: Stamp, asked: &Asked, code: u16) {
+        if asked.accepts.is_some() {
+            refuse_transaction(stats, asked.stage, code);
+        } else if let Some(transaction) = &mut self.transaction {
+            transaction.refuse(asked.stage, code);
+        }
+        self.note_refusal(stats, now, asked.stage, code);
+    }
+
+    /// A reply to this refuses what was asked.
+    fn note_refusal(&mut self, stats: &mut Stats, now: Stamp, stage: Stage, code: u16) {
+        *stats.stages[stage].refused.entry(code).or_default() += 1;
+        stats.timeline.at(now.since_start()).refused += 1;
+        self.was_told_to_go |= code == 421;
+    }
+
+    /// All there was to answer is answered: the client's turn. One in the middle of its data waits for nothing.
+    pub(crate) fn note_waiting(&mut self, now: Stamp) {
+        if self.is_in_data() && self.data.last_read.is_some() {
+            return;
+        }
+        self.replied = Some(now);
+        if self.is_in_data() {
+            self.data.since.get_or_insert(now);
+        }
+    }
+
+    fn is_in_data(&self) -> bool {
+        self.transaction.is_some_and(|transaction| transaction.is_in_data)
+    }
+
+    /// The client closed, or reset, the connection while it was owed a reply.
+    pub(crate) fn note_giving_up(&mut self, stage: Stage, waited: Duration) {
+        self.gave_up.get_or_insert((stage, waited));
+    }
+
+    /// The client reset the connection.
+    pub(crate) fn note_reset(&mut self) {
+        self.was_reset = true;
+    }
+
+    /// The server ends the session. Only the first cause counts.
+    pub(crate) fn end(&mut self, cause: Cause) {
+        self.cause.get_or_insert(cause);
+    }
+
+    /// The session is over; `has_spoken` if the client has sent at least one octet.
+    pub(crate) fn close(&mut self, stats: &mut Stats, now: Stamp, has_spoken: bool) {
+        self.end_group(stats);
+        let ending = self.ending(has_spoken);
+        self.note_leaving(stats, now, ending);
+        let sessions = &mut stats.sessions;
+        sessions.note_ending(ending);
+        sessions.resets += u64::from(self.was_reset);
+        sessions.not_reused += u64::from(self.messages == 1 && matches!(ending, Ending::Quit | Ending::Left));
+        sessions.duration.add(now.since(self.opened));
+        sessions.messages.add(u64::from(self.messages));
+        sessions.commands.add(u64::from(self.commands));
+        stats.messages.broken_off += u64::from(self.is_in_data() && ending == Ending::Left);
+        self.give_up_transaction(stats);
+        stats.timeline.at(now.since_start()).closed += 1;
+    }
+
+    /// How the session ended. What a client was not sent yet is no reason for it to go: one that left before has
+    /// given up, whatever the server was about to do.
+    fn ending(&self, has_spoken: bool) -> Ending {
+        let has_left = self.gave_up.is_some() && !matches!(self.cause, Some(Cause::Quit | Cause::TimedOut));
+        match self.cause {
+            _ if has_left => Ending::GaveUp,
+            _ if self.is_refused => Ending::Refused,
+            Some(Cause::Quit) => Ending::Quit,
+            Some(Cause::Dismissed) => Ending::Dismissed,
+            Some(Cause::Stopped) => Ending::Stopped,
+            Some(Cause::TimedOut) | None if !has_spoken => Ending::Silent,
+            Some(Cause::TimedOut) => Ending::TimedOut,
+            None if self.was_told_to_go => Ending::Dismissed,
+            None => Ending::Left,
+        }
+    }
+
+    /// How long a client had waited, for a reply or without one, that ended the session.
+    fn note_leaving(&self, stats: &mut Stats, now: Stamp, ending: Ending) {
+        if ending == Ending::GaveUp {
+            if let Some((stage, waited)) = self.gave_up {
+                stats.stages[stage].gave_up.add(waited);
+            }
+        } else if self.cause.is_none() {
+            let stage = if self.is_in_data() { Stage::Message } else { self.last_stage };
+            let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
+            stats.stages[stage].left.add(now.since(since));
+        }
+    }
+}
+
+/// A mail transaction ends with this refusal.
+fn refuse_transaction(stats: &mut Stats, stage: Stage, code: u16) {
+    stats.messages.refused += 1;
+    *stats.stages[stage].transactions_refused.entry(code).or_default() += 1;
+}
+
+/// Octets a second; what took no time that can be measured took a microsecond.
+fn per_second(octets: u64, time: Duration) -> u64 {
+    let microseconds = time.as_micros().max(1);
+    u64::try_from(u128::from(octets) * 1_000_000 / microseconds).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

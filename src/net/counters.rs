@@ -1,0 +1,72 @@
+//! What all shards count together: who has come, and how many are there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::config::milestone::{Goal, Milestones};
+use crate::time::Stamp;
+
+/// Counts of all shards.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    sessions: AtomicU64,
+    /// Sessions that were welcomed and are not over.
+    served: AtomicU64,
+    /// When the last connection came, in nanoseconds since the start.
+    last_arrival: AtomicU64,
+    milestones: Option<Box<Milestones>>,
+}
+
+/// A client that has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// The session's number; the first is 1.
+    pub(super) session_id: u64,
+    /// Since the one before; `None` for the first.
+    pub(super) after: Option<Duration>,
+}
+
+impl Counters {
+    /// Counts that tells when it comes so far.
+    pub(crate) fn new(goals: &[Goal]) -> Self {
+        Self { milestones: Milestones::new(goals), ..Self::default() }
+    }
+
+    pub(super) fn note_arrival(&self, now: Stamp) -> Arrival {
+        let session_id = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = now.since_start();
+        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let before = Duration::from_nanos(self.last_arrival.swap(nanoseconds, Ordering::Relaxed));
+        Arrival {
+            session_id,
+            // Another shard's turn may have begun later and accepted earlier.
+            after: (session_id > 1).then(|| now.saturating_sub(before)),
+        }
+    }
+
+    /// A session is served. Returns how many are now, this one included.
+    pub(super) fn note_welcome(&self) -> u64 {
+        self.served.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A session is served no longer.
+    pub(super) fn note_farewell(&self) {
+        self.served.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection is over.
+    pub(super) fn note_end(&self) {
+        if let Some(milestones) = &self.milestones {
+            milestones.note_session();
+        }
+    }
+
+    /// Messages were accepted: their replies have left.
+    pub(super) fn note_messages(&self, count: u64) {
+        if let Some(milestones) = &self.milestones
+            && count > 0
+        {
+            milestones.note_messages(count);
+        }
+    }
+}

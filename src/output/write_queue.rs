@@ -1,0 +1,283 @@
+//! A bounded queue from the reactors to a thread that writes. What is queued is taken in batches, and the
+//! writer is woken once per batch: waking a thread costs more than most messages do.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::output::{Pulse, Reading};
+use crate::process::lock;
+
+/// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
+/// saves a wake-up per message.
+const GATHER: Duration = Duration::from_millis(5);
+/// Bytes that end the gathering: more that lie there have left the processor's caches when they are written.
+const GATHERED: usize = 1 << 20;
+
+/// The queue. Weights are in bytes, as each user reckons them.
+#[derive(Debug)]
+pub(crate) struct WriteQueue<T> {
+    queue: Mutex<Queue<T>>,
+    filled: Condvar,
+    emptied: Condvar,
+    /// What the writer has done: as long as this moves, patience begins anew.
+    pulse: Arc<Pulse>,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    items: Vec<T>,
+    weight: usize,
+    /// Items are taken until their weight reaches it.
+    limit: usize,
+    /// The writer is to be woken without an item.
+    is_nudged: bool,
+    /// Items that found the queue full since the last batch.
+    dropped: u64,
+    writer: Writer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Asleep,
+    /// It was woken, and lets a batch gather.
+    Gathering,
+    Awake,
+    /// Nothing more will be queued: the writer leaves when the queue is empty.
+    Leaving,
+    /// Nobody takes anything any more.
+    Gone,
+}
+
+impl<T> Queue<T> {
+    fn has_room(&self) -> bool {
+        self.weight < self.limit && self.writer != Writer::Gone
+    }
+}
+
+/// What the writer is given.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    /// In the order of queueing; empty when it is time to flush.
+    pub items: Vec<T>,
+    /// How many items were lost behind these: the queue was full of them.
+    pub dropped: u64,
+}
+
+impl<T> WriteQueue<T> {
+    /// A queue that takes items until their weight reaches `limit`.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self::with_pulse(limit, Arc::default())
+    }
+
+    /// The same for a writer whose output shows itself whether it moves.
+    pub(crate) fn with_pulse(limit: usize, pulse: Arc<Pulse>) -> Self {
+        let queue = Queue {
+            items: Vec::new(),
+            weight: 0,
+            limit,
+            is_nudged: false,
+            dropped: 0,
+            writer: Writer::Awake,
+        };
+        Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), pulse }
+    }
+
+    /// Queues all of `items`, or when the queue is full drops and counts them. Never blocks.
+    pub(crate) fn offer(&self, items: &mut Vec<T>, weight: usize) {
+        let mut queue = self.lock();
+        if !queue.has_room() {
+            queue.dropped += items.len() as u64;
+            items.clear();
+        } else {
+            queue.items.append(items);
+            queue.weight += weight;
+        }
+        self.wake(queue);
+    }
+
+    /// Queues `item` if there is room for it. Never blocks.
+    pub(crate) fn try_push(&self, item: T, weight: usize) -> bool {
+        self.insert(self.lock(), item, weight)
+    }
+
+    /// Queues `item`, waiting for room as long as the writer makes progress within each `patience`. False when
+    /// there was none: the item is lost.
+    pub(crate) fn push(&self, item: T, weight: usize, patience: Duration) -> bool {
+        let is_full = |queue: &mut Queue<T>| !queue.has_room() && queue.writer != Writer::Gone;
+        let mut queue = self.lock();
+        if is_full(&mut queue) {
+            drop(queue);
+            queue = self.wait_while(self.reading(), patience, patience, is_full);
+        }
+        self.insert(queue, item, weight)
+    }
+
+    fn insert(&self, mut queue: MutexGuard<'_, Queue<T>>, item: T, weight: usize) -> bool {
+        if !queue.has_room() {
+            return false;
+        }
+        queue.items.push(item);
+        queue.weight += weight;
+        self.wake(queue);
+        true
+    }
+
+    /// Gives the writer up: what is queued is lost, and nobody waits for it any more.
+    pub(crate) fn abandon(&self) {
+        let mut queue = self.lock();
+        queue.writer = Writer::Gone;
+        queue.items.clear();
+        drop(queue);
+        self.emptied.notify_all();
+        self.filled.notify_all();
+    }
+
+    /// Has room for everything from now on: those who wait for it have something left to say, and nothing follows.
+    pub(crate) fn widen(&self) {
+        self.lock().limit = usize::MAX;
+        self.emptied.notify_all();
+    }
+
+    /// Gives the writer an empty batch, though nothing was queued.
+    pub(crate) fn nudge(&self) {
+        let mut queue = self.lock();
+        queue.is_nudged = true;
+        self.wake(queue);
+    }
+
+    /// The writer has done something: it is slow, but not stuck.
+    pub(crate) fn note_progress(&self) {
+        self.pulse.note(1);
+    }
+
+    /// How far the writer is.
+    pub(crate) fn reading(&self) -> Reading {
+        self.pulse.read()
+    }
+
+    /// Waits for the writer to leave as long as it makes progress within each `patience`. False when it is
+    /// still there.
+    pub(crate) fn wait_until_gone(&self, patience: Duration) -> bool {
+        self.wait_until_gone_since(self.reading(), patience, patience)
+    }
+
+    /// The same, where some patience was spent since a reading: at first only so much of it is `left`.
+    pub(crate) fn wait_until_gone_since(&self, before: Reading, left: Duration, patience: Duration) -> bool {
+        self.wait_while(before, left, patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
+    }
+
+    fn wait_while(
+        &self,
+        mut before: Reading,
+        mut left: Duration,
+        patience: Duration,
+        mut condition: impl FnMut(&mut Queue<T>) -> bool,
+    ) -> MutexGuard<'_, Queue<T>> {
+        let mut queue = self.lock();
+        loop {
+            let waited = self.emptied.wait_timeout_while(queue, left, &mut condition);
+            let (waited, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let now = if timeout.timed_out() { self.reading() } else { before };
+            if now == before {
+                return waited;
+            }
+            (before, left, queue) = (now, patience, waited);
+        }
+    }
+
+    /// Tells the writer to leave once everything queued is written.
+    pub(crate) fn close(&self) {
+        let mut queue = self.lock();
+        if queue.writer != Writer::Gone {
+            queue.writer = Writer::Leaving;
+        }
+        drop(queue);
+        self.filled.notify_all();
+    }
+
+    /// The writer's loop: gives every batch to `write`, and an empty one when nothing is left to do for
+    /// now. Returns when the queue is closed and empty.
+    pub(crate) fn write_all(&self, mut write: impl FnMut(Batch<T>)) {
+        let _gone = Gone(self);
+        loop {
+            while let Some(batch) = self.take() {
+                write(batch);
+            }
+            write(Batch { items: Vec::new(), dropped: 0 });
+            if !self.sleep() {
+                return;
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Batch<T>> {
+        let mut queue = self.lock();
+        if queue.items.is_empty() && queue.dropped == 0 {
+            return None;
+        }
+        let items = std::mem::take(&mut queue.items);
+        let dropped = std::mem::take(&mut queue.dropped);
+        queue.weight = 0;
+        drop(queue);
+        self.emptied.notify_all();
+        Some(Batch { items, dropped })
+    }
+
+    /// Waits for items. False when there will be none.
+    fn sleep(&self) -> bool {
+        let mut queue = self.lock();
+        while queue.items.is_empty() && queue.dropped == 0 && !std::mem::take(&mut queue.is_nudged) {
+            if matches!(queue.writer, Writer::Leaving | Writer::Gone) {
+                return false;
+            }
+            queue.writer = Writer::Asleep;
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if queue.writer == Writer::Awake {
+            queue.writer = Writer::Gathering;
+            let is_gathering =
+                |queue: &mut Queue<T>| queue.writer == Writer::Gathering && queue.weight < GATHERED;
+            let waited = self.filled.wait_timeout_while(queue, GATHER, is_gathering);
+            let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            if queue.writer == Writer::Gathering {
+                queue.writer = Writer::Awake;
+            }
+        }
+        true
+    }
+
+    fn wake(&self, mut queue: MutexGuard<'_, Queue<T>>) {
+        let is_due = match queue.writer {
+            Writer::Asleep => true,
+            Writer::Gathering => queue.weight >= GATHERED,
+            Writer::Awake | Writer::Leaving | Writer::Gone => false,
+        };
+        if is_due {
+            queue.writer = Writer::Awake;
+        }
+        drop(queue);
+        if is_due {
+            self.filled.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+        lock(&self.queue)
+    }
+}
+
+/// However the writer leaves, nobody waits for it afterwards.
+struct Gone<'a, T>(&'a WriteQueue<T>);
+
+impl<T> Drop for Gone<'_, T> {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.writer = Writer::Gone;
+        let _unwritten = std::mem::take(&mut queue.items);
+        drop(queue);
+        self.0.emptied.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;

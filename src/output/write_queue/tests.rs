@@ -1,0 +1,195 @@
+//! The queue between threads: what is queued arrives in order, or is counted as lost.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::{Batch, WriteQueue, Writer};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pushes what there must be room for sooner or later.
+fn push<T>(outbox: &WriteQueue<T>, item: T, weight: usize) {
+    assert!(outbox.push(item, weight, PATIENCE), "there is a writer, and room");
+}
+
+/// Everything the writer is given until the queue is closed, and how much was lost.
+fn write_into(outbox: &WriteQueue<(usize, usize)>) -> (Vec<(usize, usize)>, u64) {
+    let (mut items, mut dropped) = (Vec::new(), 0);
+    outbox.write_all(|batch| {
+        dropped += batch.dropped;
+        items.extend(batch.items);
+    });
+    (items, dropped)
+}
+
+#[test]
+fn each_thread_s_items_keep_their_order() {
+    const PUSHERS: usize = 3;
+    const ITEMS: usize = 2000;
+    let outbox = WriteQueue::new(50);
+    let (items, dropped) = thread::scope(|scope| {
+        let writer = scope.spawn(|| write_into(&outbox));
+        let pushers: Vec<_> = (0..PUSHERS)
+            .map(|pusher| {
+                let outbox = &outbox;
+                scope.spawn(move || (0..ITEMS).for_each(|item| push(outbox, (pusher, item), 1)))
+            })
+            .collect();
+        pushers.into_iter().for_each(|pusher| pusher.join().expect("a pusher ends"));
+        outbox.close();
+        writer.join().expect("the writer ends")
+    });
+    assert_eq!(dropped, 0);
+    for pusher in 0..PUSHERS {
+        let own = items.iter().filter(|item| item.0 == pusher).map(|item| item.1);
+        assert!(own.eq(0..ITEMS), "items of pusher {pusher} are missing or out of order");
+    }
+}
+
+#[test]
+fn an_offer_to_a_full_queue_is_dropped_and_counted() {
+    let outbox = WriteQueue::new(10);
+    outbox.offer(&mut vec![(0, 0), (0, 1)], 9);
+    outbox.offer(&mut vec![(0, 2)], 9); // not full yet: the limit may be passed once
+    let mut late = vec![(0, 3), (0, 4), (0, 5)];
+    outbox.offer(&mut late, 3);
+    assert!(late.is_empty());
+    outbox.offer(&mut vec![(0, 6)], 1);
+    outbox.close();
+    assert_eq!(write_into(&outbox), (vec![(0, 0), (0, 1), (0, 2)], 4));
+}
+
+#[test]
+fn a_queue_takes_offers_again_once_it_was_emptied() {
+    let outbox = WriteQueue::new(1);
+    let mut next = 0;
+    let mut got = Vec::new();
+    outbox.offer(&mut vec![(0, next)], 1);
+    outbox.write_all(|batch| {
+        got.extend(batch.items.iter().map(|item| item.1));
+        match next {
+            3 => outbox.close(),
+            _ if !batch.items.is_empty() => {
+                next += 1;
+                outbox.offer(&mut vec![(0, next)], 1);
+            }
+            _ => {}
+        }
+    });
+    assert_eq!(got, [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_push_waits_for_room() {
+    let outbox = WriteQueue::new(1);
+    let pushed = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| {
+            for item in 0..10 {
+                push(&outbox, (0, item), 1);
+                pushed.fetch_add(1, Ordering::SeqCst);
+            }
+            outbox.close();
+        });
+        // One fits, so nobody can have pushed a second before the first was taken.
+        let mut taken = 0;
+        outbox.write_all(|batch| {
+            taken += batch.items.len();
+            assert!(batch.items.len() <= 1, "more than fits: {}", batch.items.len());
+            assert!(pushed.load(Ordering::SeqCst) <= taken + 1);
+        });
+        assert_eq!(taken, 10);
+        pusher.join().expect("the pusher ends");
+    });
+}
+
+#[test]
+fn closing_drains_and_flushes() {
+    let outbox = WriteQueue::new(100);
+    (0..5).for_each(|item| push(&outbox, (0, item), 1));
+    outbox.close();
+    let mut calls = Vec::new();
+    outbox.write_all(|Batch { items, .. }| calls.push(items.len()));
+    assert_eq!(calls, [5, 0], "everything, and then a batch that says flush");
+}
+
+#[test]
+fn a_sleeping_writer_is_woken_by_an_item_and_by_the_close() {
+    let outbox = WriteQueue::new(100);
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| outbox.write_all(|batch| sender.send(batch.items).expect("a receiver")));
+        assert!(receiver.recv().expect("the first flush").is_empty());
+        for item in 0..20 {
+            push(&outbox, (0, item), 1);
+            assert_eq!(receiver.recv().expect("the item"), [(0, item)]);
+            assert!(receiver.recv().expect("a flush").is_empty());
+        }
+        outbox.close();
+    });
+}
+
+#[test]
+fn a_panicking_writer_frees_those_who_push() {
+    let outbox = WriteQueue::new(1);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| (0..100).filter(|&item| !outbox.push((0, item), 1, PATIENCE)).count());
+        let write = || outbox.write_all(|batch| assert!(batch.items.is_empty(), "the writer's bug"));
+        assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
+        assert!(pusher.join().expect("the pusher ends") > 0, "it is told what is lost");
+    });
+    assert_eq!(outbox.lock().writer, Writer::Gone);
+}
+
+/// With nobody to take it, what is pushed must not gather.
+#[test]
+fn a_queue_without_a_writer_grew_without_bound() {
+    let outbox = WriteQueue::new(10);
+    outbox.close();
+    assert_eq!(write_into(&outbox), (vec![], 0));
+    for item in 0..1000 {
+        assert!(!outbox.push((0, item), 1, PATIENCE));
+        outbox.offer(&mut vec![(0, item)], 1);
+    }
+    assert!(outbox.lock().items.is_empty());
+}
+
+#[test]
+fn a_push_gives_up_when_there_is_no_room_for_too_long() {
+    let outbox = WriteQueue::new(1);
+    push(&outbox, (0, 0), 1);
+    assert!(!outbox.push((0, 1), 1, Duration::from_millis(5)));
+}
+
+#[test]
+fn an_abandoned_queue_keeps_nobody_waiting() {
+    let outbox = WriteQueue::new(1);
+    push(&outbox, (0, 0), 1);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| outbox.push((0, 1), 1, PATIENCE));
+        outbox.abandon();
+        assert!(!pusher.join().expect("the pusher ends"));
+    });
+    assert!(outbox.wait_until_gone(PATIENCE));
+}
+
+#[test]
+fn a_writer_that_was_slow_and_not_stuck_was_given_up() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let outbox = WriteQueue::new(1);
+    push(&outbox, (0, 0), 1);
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| outbox.push((0, 1), 1, PATIENCE));
+        // Far longer than the patience, but never still for so long.
+        for _ in 0..50 {
+            thread::sleep(PATIENCE / 40);
+            outbox.note_progress();
+        }
+        assert_eq!(outbox.take().map(|batch| batch.items), Some(vec![(0, 0)]));
+        assert!(pusher.join().expect("the pusher ends"), "there is room now");
+    });
+}

@@ -1,0 +1,106 @@
+//! Signals that ask a program to end: whether a hangup does, and which of them is a second one. Both programs use it,
+//! so it is public, but no part of the documented interface.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::time::Clock;
+
+/// The signal of a terminal that is gone (POSIX).
+pub const SIGHUP: i32 = 1;
+
+/// A signal of the same kind counts as a second one only so long after the first: a sender that signals a whole group of
+/// processes, as terminals and `timeout` do, may have signalled the program itself just before.
+pub const REPETITION: Duration = Duration::from_millis(300);
+
+/// Whether SIGHUP is to end the program in an orderly way: not where it was ignored when the program was started, as
+/// `nohup` has it. Asked before anything handles it; where the system does not say, it does what it does to any program.
+pub fn ends_on_hangup() -> bool {
+    fs::read_to_string("/proc/self/status").ok().and_then(|status| is_ignored(&status, SIGHUP)) == Some(false)
+}
+
+/// In the lines of proc_pid_status(5): bit `n - 1` of the mask stands for signal `n`.
+fn is_ignored(status: &str, signal: i32) -> Option<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask >> (signal - 1) & 1 == 1)
+}
+
+/// The signals that have asked for an end.
+#[derive(Debug)]
+pub struct Endings {
+    clock: Clock,
+    first: Option<(i32, Duration)>,
+}
+
+/// What one of them means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The program is to end in an orderly way.
+    First,
+    /// The first, again.
+    Repeated,
+    /// The program is to end at once.
+    Second,
+}
+
+impl Endings {
+    /// None so far.
+    pub fn new() -> Self {
+        Self { clock: Clock::start(), first: None }
+    }
+
+    /// A signal has come.
+    pub fn note(&mut self, signal: i32) -> Ending {
+        self.note_at(signal, self.clock.elapsed())
+    }
+
+    fn note_at(&mut self, signal: i32, now: Duration) -> Ending {
+        match self.first {
+            None => {
+                self.first = Some((signal, now));
+                Ending::First
+            }
+            Some((first, at)) if first == signal && now.saturating_sub(at) < REPETITION => Ending::Repeated,
+            Some(_) => Ending::Second,
+        }
+    }
+}
+
+impl Default for Endings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_to_the_group_and_to_the_program_counted_as_two() {
+        let at = Duration::from_millis;
+        let mut endings = Endings::new();
+        assert_eq!(endings.note_at(15, at(5)), Ending::First);
+        assert_eq!(endings.note_at(15, at(7)), Ending::Repeated);
+        assert_eq!(endings.note_at(15, at(304)), Ending::Repeated);
+        assert_eq!(endings.note_at(15, at(305)), Ending::Second);
+    }
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let status = "Name:\tsmtpmock\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert_eq!(is_ignored(status, SIGHUP), Some(true));
+        assert_eq!(is_ignored(status, 2), Some(false));
+        assert_eq!(is_ignored(status, 13), Some(true));
+        assert_eq!(is_ignored("Name:\tsmtpmock\n", SIGHUP), None);
+        assert_eq!(is_ignored("SigIgn:\tx\n", SIGHUP), None);
+    }
+
+    #[test]
+    fn another_signal_is_a_second_one_at_once() {
+        let mut endings = Endings::new();
+        assert_eq!(endings.note_at(15, Duration::ZERO), Ending::First);
+        assert_eq!(endings.note_at(2, Duration::ZERO), Ending::Second);
+    }
+}

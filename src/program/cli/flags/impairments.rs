@@ -1,0 +1,120 @@
+//! The flags that make a server slow, faulty or choosy.
+
+use smtpmock::smtp::DelayPoint;
+use smtpmock::smtp::rules::{ByteRate, RateLimit, Rule};
+use smtpmock::{Config, OverLimit};
+
+use super::Options;
+use crate::program::cli::flag::{Arity, Flag, one_of, reading};
+use crate::program::cli::values;
+
+pub(super) fn delays() -> Vec<Flag> {
+    let delay = |&point: &DelayPoint| {
+        let help = format!("Hold back {}", words(point));
+        let read = reading(values::delay, move |options: Options, delay| {
+            options.with(|config| config.delay(point, delay))
+        });
+        Flag::new(format!("responseDelay{point:?}"), "DELAY", help, read).defaults_to("0s")
+    };
+    DelayPoint::ALL.iter().map(delay).collect()
+}
+
+fn words(point: DelayPoint) -> String {
+    match point {
+        DelayPoint::Greeting => "the greeting".to_owned(),
+        DelayPoint::Mailfrom => "the reply to MAIL FROM".to_owned(),
+        DelayPoint::Rcptto => "the reply to RCPT TO".to_owned(),
+        DelayPoint::Message => "the reply to the message itself".to_owned(),
+        command => format!("the reply to {}", format!("{command:?}").to_uppercase()),
+    }
+}
+
+pub(super) fn rules() -> Vec<Flag> {
+    let rate = |name, help, set: fn(Config, ByteRate) -> Config| {
+        let read = reading(values::parsed, move |options: Options, rate| match rate {
+            None => options,
+            Some(rate) => options.with(|config| set(config, rate)),
+        });
+        Flag::new(name, "RATE", help, read)
+    };
+    vec![
+        Flag {
+            arity: Arity::Repeated,
+            ..Flag::new(
+                "rule",
+                "RULE",
+                "Do something else than usual; may be repeated. Asked in order, before the lists",
+                reading(values::lines, |options, rules: Vec<Rule>| {
+                    options.with(|config| rules.into_iter().fold(config, Config::rule))
+                }),
+            )
+        }
+        .checked_as("rule"),
+        Flag::new(
+            "seed",
+            "SEED",
+            "What all chance follows from. Default: a random one",
+            reading(values::seed, |options, seed| match seed {
+                None => options,
+                Some(seed) => options.with(|config| config.seed(seed)),
+            }),
+        ),
+        rate("drip", "Write every reply in pieces at this rate. Default: at once", Config::drip),
+        rate(
+            "readRate",
+            "Read from every connection at this rate: back pressure for the sender. Default: at once",
+            Config::read_rate,
+        ),
+    ]
+}
+
+pub(super) fn limits() -> Vec<Flag> {
+    let count = |name, setting, help: &str, set: fn(Config, u64) -> Config| {
+        let read = reading(values::count, move |options: Options, count| match count {
+            0 => options,
+            _ => options.with(|config| set(config, count as u64)),
+        });
+        Flag::new(name, "N", help, read).checked_as(setting)
+    };
+    vec![
+        count(
+            "maxSessions",
+            "max_sessions",
+            "Sessions at a time; see --over-limit. Default: any number",
+            Config::max_sessions,
+        ),
+        Flag::new(
+            "overLimit",
+            "WHAT",
+            "Connections beyond --max-sessions: refuse (421 and close) or backlog (not accepted)",
+            one_of(&[("refuse", OverLimit::Refuse), ("backlog", OverLimit::Backlog)], Config::over_limit),
+        )
+        .defaults_to("refuse"),
+        count(
+            "maxSessionsPerIp",
+            "max_sessions_per_ip",
+            "Sessions at a time from one address; 421 beyond it. Default: any number",
+            Config::max_sessions_per_ip,
+        ),
+        count(
+            "maxMessagesPerSession",
+            "max_messages_per_session",
+            "Messages of one session; MAIL gets 421 beyond it. Default: any number",
+            Config::max_messages_per_session,
+        ),
+        count("maxRcpts", "max_rcpts", "Recipients of one mail; RCPT gets 452 beyond it", |config, count| {
+            config.max_rcpts(usize::try_from(count).unwrap_or(usize::MAX))
+        })
+        .defaults_to("10000"),
+        Flag::new(
+            "rateLimit",
+            "LIMIT",
+            "Mails, or connections with at=connect, in a time; 451 or 421 beyond it. Default: any number",
+            reading(values::parsed, |options, limit: Option<RateLimit>| match limit {
+                None => options,
+                Some(limit) => options.with(|config| config.rate_limit(limit)),
+            }),
+        )
+        .checked_as("rate_limit"),
+    ]
+}

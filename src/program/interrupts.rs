@@ -1,0 +1,136 @@
+//! Signals, on a thread of their own. It waits for nothing else for long: a second signal ends the program whatever the
+//! other threads do.
+
+use std::process::{self, ExitCode};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+use smtpmock::Server;
+use smtpmock::output::{self, Streams};
+use smtpmock::signals::{self, Ending, Endings, SIGHUP};
+
+use crate::program::lifetime::Event;
+use crate::program::reporter::Orders;
+
+/// How long an end at once leaves for the records of cut sessions to reach the capture, and for the reports.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long it then leaves for standard error.
+const VERY_LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The thread, and how it is reached.
+pub(crate) struct Interrupts {
+    handle: Arc<OnceLock<Handle>>,
+    /// The signal that has ended the program at once.
+    second: Arc<Mutex<Option<i32>>>,
+    ended: Sender<()>,
+}
+
+/// What signals are about.
+pub(crate) struct Handle {
+    pub(crate) server: Arc<Server>,
+    pub(crate) orders: Orders,
+}
+
+/// The thread's side.
+struct Listener {
+    events: Sender<Event>,
+    streams: Streams,
+    handle: Arc<OnceLock<Handle>>,
+    second: Arc<Mutex<Option<i32>>>,
+    ended: Receiver<()>,
+}
+
+impl Interrupts {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives none, or no handler.
+    pub(crate) fn start(events: Sender<Event>, streams: Streams) -> Result<Self, String> {
+        let hangup = signals::ends_on_hangup().then_some(SIGHUP);
+        let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2].into_iter().chain(hangup))
+            .map_err(|error| format!("can't handle signals: {error}"))?;
+        let (ended, has_ended) = mpsc::channel();
+        let (handle, second) = (Arc::default(), Arc::default());
+        let listener = Listener {
+            events,
+            streams,
+            handle: Arc::clone(&handle),
+            second: Arc::clone(&second),
+            ended: has_ended,
+        };
+        thread::Builder::new()
+            .name("smtpmock-signals".into())
+            .spawn(move || listener.listen(signals))
+            .map_err(|error| format!("can't start the thread for signals: {error}"))?;
+        Ok(Self { handle, second, ended })
+    }
+
+    /// From now on signals reach these.
+    pub(crate) fn reach(&self, handle: Handle) {
+        let _ = self.handle.set(handle);
+    }
+
+    /// The run is over. A second signal that has come meanwhile decides the exit code.
+    pub(crate) fn end(&self, code: ExitCode) -> ExitCode {
+        let _ = self.ended.send(());
+        match *lock(&self.second) {
+            Some(signal) => exit_code(signal),
+            None => code,
+        }
+    }
+}
+
+impl Listener {
+    fn listen(self, mut signals: Signals) {
+        let mut endings = Endings::new();
+        for signal in signals.forever() {
+            let handle = self.handle.get();
+            match signal {
+                SIGUSR1 => handle.into_iter().for_each(|handle| handle.orders.report()),
+                SIGUSR2 => handle.into_iter().for_each(Handle::reopen),
+                _ => match endings.note(signal) {
+                    Ending::First => {
+                        // The main thread may be waiting for a drain, and receive no event before its end.
+                        handle.into_iter().for_each(|handle| handle.server.stop_draining());
+                        // Only fails when the main thread has ended, and the process with it.
+                        drop(self.events.send(Event::Signal));
+                    }
+                    Ending::Repeated => {}
+                    Ending::Second => self.end_at_once(signal),
+                },
+            }
+        }
+    }
+
+    /// Cuts the sessions that are left in a stop that is under way, waits for what that leaves, but not for long.
+    fn end_at_once(&self, signal: i32) -> ! {
+        *lock(&self.second) = Some(signal);
+        self.handle.get().into_iter().for_each(|handle| handle.server.hasten_stop());
+        if self.ended.recv_timeout(LAST_WORDS).is_err() {
+            let lost = "smtpmock: ended before the stop was complete: the last records may be missing from the \
+                        capture, and reports may be missing\n";
+            self.streams.err.put(lost);
+            output::finish([&self.streams.err], VERY_LAST_WORDS);
+        }
+        process::exit(128 + signal)
+    }
+}
+
+impl Handle {
+    fn reopen(&self) {
+        self.server.reopen_capture();
+        self.orders.reopen();
+    }
+}
+
+fn exit_code(signal: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,267 @@
+//! One run of the server: open the outputs, start, tell that it is ready, wait for a signal or a limit, stop, tell how
+//! it went.
+//!
+//! Signals are heard on a thread of their own (`interrupts`), which also ends the program at a second one, whatever
+//! the others wait for. The main thread decides; outputs are written by threads that are started here, so that the end
+//! needs none. Each wait for them is bounded.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use smtpmock::Display;
+use smtpmock::output::{Opening, PATIENCE, Refusal, Streams};
+use smtpmock::{Config, Server, StdLogger};
+
+use crate::program::cli::outputs::CAPTURE;
+use crate::program::cli::{Failure, Limit, Settings};
+use crate::program::interrupts::{Handle, Interrupts};
+use crate::program::outcome;
+use crate::program::ready;
+use crate::program::reporter::{Outputs, Reporter};
+
+/// How often a FIFO is tried that nobody has opened for reading.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// Why a run ends.
+pub(crate) enum Event {
+    Signal,
+    /// It is where it was to end by itself.
+    LimitReached,
+    /// A thread died or an output can't be written, and why.
+    Failed(String),
+}
+
+/// Runs a server until a signal or a limit has ended it, and tells why it did not start, or what failed.
+pub(crate) fn run(settings: Settings) -> ExitCode {
+    raise_descriptor_limit();
+    let (sender, events) = mpsc::channel();
+    let failed = sender.clone();
+    let prints_ready = settings.ready_line;
+    let streams = Streams::start(move |why| {
+        // Nobody would hear that it is ready. The rest can wait for the end to be missed.
+        if prints_ready {
+            let _ = failed.send(Event::Failed(why.to_owned()));
+        }
+    });
+    let streams = match streams {
+        Ok(streams) => streams,
+        Err(why) => return outcome::show(&Failure::Server(why)),
+    };
+    // Before the start: a signal that comes meanwhile stops what has just started.
+    let interrupts = match Interrupts::start(sender.clone(), streams.clone()) {
+        Ok(interrupts) => interrupts,
+        Err(why) => return outcome::fail(&streams, &Failure::Server(why)),
+    };
+    let code = match Run::start(settings, &streams, events, &sender, &interrupts) {
+        Ok(run) => run.serve(&streams),
+        Err(failure) => outcome::fail(&streams, &failure),
+    };
+    interrupts.end(code)
+}
+
+/// Each session takes a descriptor: as many as the system allows, not as few as it allows at first. Where that fails the
+/// first limit stays, and what it costs is counted.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// A server that is running.
+struct Run {
+    server: Arc<Server>,
+    events: Receiver<Event>,
+    reporter: Reporter,
+    /// The ready file, and what is in it.
+    ready: Option<(PathBuf, String)>,
+}
+
+impl Run {
+    fn start(
+        settings: Settings,
+        streams: &Streams,
+        events: Receiver<Event>,
+        sender: &Sender<Event>,
+        interrupts: &Interrupts,
+    ) -> Result<Self, Failure> {
+        let mut opening = open_outputs(&settings)?;
+        let readiness = Readiness::of(&settings);
+        let Settings { config, reporting, logs, shows, exit_after, effective, doubts, .. } = settings;
+        doubts.iter().for_each(|doubt| streams.err.put(format!("smtpmock: warning: {doubt}\n")));
+        let restart_timer = start_timer(&exit_after, sender)?;
+        wait_for_readers(&mut opening, &events)?;
+        let text = if opening.has_standard_output() { &streams.err } else { &streams.out }.clone();
+        let config = match logs {
+            true => config.logger(StdLogger::writing_to(text.clone(), streams.err.clone())),
+            false => config,
+        };
+        let config = match shows {
+            true => config.show(Display::on(streams.out.clone(), has_colours())),
+            false => config,
+        };
+        let config = forward_milestones(config, &exit_after, sender);
+        let server = Server::start_with(config, opening.take(CAPTURE));
+        let server = Arc::new(server.map_err(|error| Failure::Server(error.to_string()))?);
+        forward_failure(&server, sender.clone());
+        let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
+        let untold = sender.clone();
+        let on_failure = move |why: &str| drop(untold.send(Event::Failed(why.to_owned())));
+        let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
+            .map_err(Failure::Server)?;
+        interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
+        let ready = readiness.tell(&server, streams)?;
+        if let Some(timer) = restart_timer {
+            // Only fails when the time is up already.
+            let _ = timer.send(());
+        }
+        Ok(Self { server, events, reporter, ready })
+    }
+
+    /// Waits for the end, and brings it about.
+    fn serve(self, streams: &Streams) -> ExitCode {
+        // There is always a sender: the thread that hears signals has one.
+        let event = self.events.recv();
+        if let Some((path, line)) = &self.ready {
+            ready::withdraw_own(path, line);
+        }
+        let failure = match event {
+            Ok(Event::Failed(why)) => {
+                self.server.stop_within(Duration::ZERO);
+                Some(why)
+            }
+            ended => {
+                match ended {
+                    // A client that is not done has time to show it.
+                    Ok(Event::LimitReached) => self.server.drain(),
+                    _ => self.server.stop(),
+                };
+                self.server.failure().map(|failure| failure.to_string())
+            }
+        };
+        let told = self.reporter.finish();
+        // An output that ended the run is named once.
+        let lost = told.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
+        let lost = failure.iter().cloned().chain(lost).collect();
+        outcome::conclude(streams, lost, told.is_kept, PATIENCE)
+    }
+}
+
+/// Opens the outputs, and removes the ready file of an earlier run.
+fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
+    let opened = settings.claims.open();
+    // It goes whatever else fails: who waits for the file is not to find that one. Only what may be an output, or a file
+    // of settings, stays.
+    let withdrawn = match &settings.ready_file {
+        Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
+            ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
+        }
+        _ => Ok(()),
+    };
+    let opening = opened.map_err(outcome::refused)?;
+    withdrawn.map(|()| opening)
+}
+
+/// Who is to know that it listens.
+struct Readiness {
+    /// The ready line goes to standard output.
+    prints_line: bool,
+    /// And to this file.
+    file: Option<PathBuf>,
+    /// Somebody looks at the terminal, and nothing else says anything there.
+    is_noticed: bool,
+}
+
+impl Readiness {
+    fn of(settings: &Settings) -> Self {
+        let Settings { ready_line, ready_file, reporting, logs, claims, .. } = settings;
+        let is_told = *ready_line || ready_file.is_some() || *logs || reporting.progress;
+        let is_noticed = !is_told && !claims.has_standard_output() && io::stderr().is_terminal();
+        Self { prints_line: *ready_line, file: ready_file.clone(), is_noticed }
+    }
+
+    /// Gives the ready file, with what is in it.
+    fn tell(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
+        let line = ready::line(server.local_addrs());
+        if let Some(path) = &self.file {
+            ready::publish(path, &line)
+                .map_err(|error| file_failure("write the ready file", path, &error))?;
+        }
+        if self.prints_line {
+            streams.out.put(line.as_str());
+        }
+        if self.is_noticed {
+            streams.err.put(ready::notice(server.local_addrs()));
+        }
+        Ok(self.file.map(|path| (path, line)))
+    }
+}
+
+/// Waits until each FIFO among the outputs has a reader.
+fn wait_for_readers(opening: &mut Opening, events: &Receiver<Event>) -> Result<(), Failure> {
+    while !opening.go_on().map_err(Failure::Server)? {
+        match events.recv_timeout(TRY_EVERY) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Event::Failed(why)) => return Err(Failure::Server(why)),
+            _ => {
+                return Err(Failure::Server(format!(
+                    "ended before it was ready: {}",
+                    opening.unread().join("; ")
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether standard output shows colours, and may: <https://no-color.org>.
+fn has_colours() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+fn forward_milestones(config: Config, limits: &[Limit], sender: &Sender<Event>) -> Config {
+    limits.iter().fold(config, |config, limit| match *limit {
+        Limit::Time(_) => config,
+        Limit::Milestone(milestone) => {
+            let sender = sender.clone();
+            config.on_reaching(milestone, move || drop(sender.send(Event::LimitReached)))
+        }
+    })
+}
+
+/// Starts the thread that ends the run when its time is up. It counts from the start, and anew once it is asked to:
+/// when it listens.
+fn start_timer(limits: &[Limit], sender: &Sender<Event>) -> Result<Option<Sender<()>>, Failure> {
+    let times = limits.iter().filter_map(|limit| match *limit {
+        Limit::Time(time) => Some(time),
+        Limit::Milestone(_) => None,
+    });
+    let Some(time) = times.min() else { return Ok(None) };
+    let (restart, restarted) = mpsc::channel();
+    let sender = sender.clone();
+    let wait = move || {
+        if restarted.recv_timeout(time) == Ok(()) {
+            thread::sleep(time);
+        }
+        let _ = sender.send(Event::LimitReached);
+    };
+    let spawned = thread::Builder::new().name("smtpmock-timer".into()).spawn(wait);
+    spawned.map_err(|error| Failure::Server(format!("can't start the thread for --exit-after: {error}")))?;
+    Ok(Some(restart))
+}
+
+fn forward_failure(server: &Server, sender: Sender<Event>) {
+    server.on_failure(move |failure| {
+        let _ = sender.send(Event::Failed(failure.to_string()));
+    });
+}
+
+fn file_failure(doing: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::Server(format!("can't {doing} {}: {error}", path.display()))
+}

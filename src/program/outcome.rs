@@ -1,0 +1,128 @@
+//! The report in the end, the verdict on it, and the exit code.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use smtpmock::escape::escape_lines;
+use smtpmock::output::{self, Claims, Opening, PATIENCE, Refusal, Streams, Writer};
+use smtpmock::report::Report;
+use smtpmock::stats::Expectation;
+
+use crate::program::cli::outputs::{HTML_REPORT, JSON_REPORT};
+use crate::program::cli::{Failure, Reporting};
+
+/// What was expected is not kept.
+const NOT_KEPT: u8 = 10;
+
+/// The outputs that are asked for, and what is expected.
+pub(crate) struct Reports {
+    streams: Streams,
+    prints_text: bool,
+    json: Option<Writer>,
+    html: Option<Writer>,
+    expectations: Vec<Expectation>,
+}
+
+impl Reports {
+    /// Starts the threads that write.
+    ///
+    /// # Errors
+    /// There is none to be had, or an output can't be emptied.
+    pub(crate) fn start(
+        reporting: &Reporting,
+        opening: &mut Opening,
+        streams: &Streams,
+    ) -> Result<Self, String> {
+        let mut start = |what| opening.take(what).map(|output| Writer::start(output, |_| {})).transpose();
+        Ok(Self {
+            streams: streams.clone(),
+            prints_text: reporting.text,
+            json: start(JSON_REPORT)?,
+            html: start(HTML_REPORT)?,
+            expectations: reporting.expectations.clone(),
+        })
+    }
+
+    /// Queues all of it. True if all checks passed.
+    pub(crate) fn tell(&self, report: Report<'_>) -> bool {
+        let judge = |expectation: &Expectation| expectation.judge(report.stats());
+        let verdicts: Vec<_> = self.expectations.iter().map(judge).collect();
+        let report = report.verdicts(verdicts.iter().cloned());
+        if self.prints_text {
+            self.streams.out.put(report.text());
+        }
+        if let Some(json) = &self.json {
+            json.put(report.json());
+        }
+        if let Some(html) = &self.html {
+            html.put(report.html());
+        }
+        let lines: String = verdicts.iter().map(|verdict| format!("smtpmock: {verdict}\n")).collect();
+        self.streams.err.put(escape_lines(&lines).into_owned());
+        verdicts.iter().all(|verdict| verdict.kept)
+    }
+
+    /// Those of its outputs that nobody else writes to.
+    pub(crate) fn writers(&self) -> impl Iterator<Item = &Writer> {
+        [&self.json, &self.html].into_iter().flatten()
+    }
+}
+
+/// Tells of a report that is there already.
+///
+/// # Errors
+/// Two outputs are one file, or one can't be opened.
+pub(crate) fn tell(report: &Report<'_>, reporting: &Reporting, claims: &Claims) -> Result<ExitCode, Failure> {
+    let mut opening = claims.open().map_err(refused)?;
+    let streams = Streams::start(|_| {}).map_err(Failure::Server)?;
+    opening.wait().map_err(Failure::Server)?;
+    let reports = Reports::start(reporting, &mut opening, &streams).map_err(Failure::Server)?;
+    let is_kept = reports.tell(report.clone());
+    // There is no run that its readers hold up: they may take their time.
+    let lost = output::finish(reports.writers().chain(streams.out_alone()), Duration::MAX);
+    Ok(conclude(&streams, lost, is_kept, Duration::MAX))
+}
+
+/// Outputs that are refused, as a failure of the program.
+pub(crate) fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Collision(text) => Failure::Usage(text),
+        Refusal::Failed(text) => Failure::Server(text),
+    }
+}
+
+/// Prints what was asked for instead of a run.
+///
+/// # Errors
+/// Standard output does not take all of it.
+pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
+    output::print(text).map(|()| ExitCode::SUCCESS).map_err(Failure::Server)
+}
+
+/// Says why nothing was begun.
+pub(crate) fn show(failure: &Failure) -> ExitCode {
+    // Without a standard error there is nobody to tell but the exit code.
+    let _ = writeln!(io::stderr(), "{failure}");
+    failure.exit_code()
+}
+
+/// Says why it ended, as far as standard error takes it.
+pub(crate) fn fail(streams: &Streams, failure: &Failure) -> ExitCode {
+    streams.err.put(format!("{failure}\n"));
+    output::finish([&streams.err], PATIENCE);
+    failure.exit_code()
+}
+
+/// Names what was lost, waits for standard error so long, and gives the exit code.
+pub(crate) fn conclude(streams: &Streams, lost: Vec<String>, is_kept: bool, patience: Duration) -> ExitCode {
+    let is_whole = lost.is_empty();
+    let lines: String = lost.into_iter().map(|why| format!("{}\n", Failure::Server(why))).collect();
+    streams.err.put(lines);
+    // What standard error did not take only the exit code can tell.
+    match output::finish([&streams.err], patience).is_empty() && is_whole {
+        true if is_kept => ExitCode::SUCCESS,
+        true => ExitCode::from(NOT_KEPT),
+        false => ExitCode::FAILURE,
+    }
+}

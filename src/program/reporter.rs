@@ -1,0 +1,231 @@
+//! What is told of a run: progress, interval logs, reports and verdicts.
+//!
+//! All of it is made on a thread of its own, and written by those of the outputs.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use smtpmock::Server;
+use smtpmock::output::{self, Gathered, Opening, PATIENCE, Progress, Streams, Writer};
+use smtpmock::report::hlog::IntervalLog;
+use smtpmock::report::{self, Report};
+use smtpmock::stats::Stats;
+
+use crate::program::cli::Reporting;
+use crate::program::cli::outputs::INTERVAL_LOG;
+use crate::program::outcome::Reports;
+
+/// Progress and interval logs are told of at the full seconds of the server's clock.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How the reports went.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// All checks passed.
+    pub(crate) is_kept: bool,
+    /// A line for each output that lacks something.
+    pub(crate) lost: Vec<String>,
+}
+
+enum Order {
+    /// The report so far.
+    Report,
+    /// The files that are written to all the time are to be opened again.
+    Reopen,
+    /// The server has stopped: all the rest.
+    Finish,
+}
+
+/// The thread that tells.
+pub(crate) struct Reporter {
+    orders: Orders,
+    thread: JoinHandle<Told>,
+}
+
+/// What can be asked of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Orders(Sender<Order>);
+
+impl Orders {
+    /// Asks for the report so far.
+    pub(crate) fn report(&self) {
+        // Only fails when all reports have been made.
+        let _ = self.0.send(Order::Report);
+    }
+
+    /// Has files opened again by their names.
+    pub(crate) fn reopen(&self) {
+        let _ = self.0.send(Order::Reopen);
+    }
+}
+
+impl Reporter {
+    /// Empties the outputs, and begins. An interval log that can't be written any more is given to `on_failure`.
+    ///
+    /// # Errors
+    /// An output can't be emptied, or the system gives no thread.
+    pub(crate) fn start(
+        server: Arc<Server>,
+        reporting: &Reporting,
+        settings: Vec<(String, String)>,
+        outputs: Outputs<'_>,
+        on_failure: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, String> {
+        let story = Story::begin(server, reporting, settings, outputs, on_failure)?;
+        let (orders, received) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("smtpmock-reporter".into())
+            .spawn(move || story.tell(&received))
+            .map_err(|error| format!("can't start the thread for reports: {error}"))?;
+        Ok(Self { orders: Orders(orders), thread })
+    }
+
+    pub(crate) fn orders(&self) -> Orders {
+        self.orders.clone()
+    }
+
+    /// Tells the rest, of a server that has stopped, and waits until it is written.
+    pub(crate) fn finish(self) -> Told {
+        let _ = self.orders.0.send(Order::Finish);
+        let failed = |_| Told { is_kept: false, lost: vec!["the thread for reports failed".to_owned()] };
+        self.thread.join().unwrap_or_else(failed)
+    }
+}
+
+/// Where it goes.
+pub(crate) struct Outputs<'o> {
+    pub(crate) opening: &'o mut Opening,
+    pub(crate) streams: Streams,
+    /// Where reports on demand go.
+    pub(crate) text: Writer,
+}
+
+/// What is told, and how far.
+struct Story {
+    server: Arc<Server>,
+    settings: Vec<(String, String)>,
+    streams: Streams,
+    text: Writer,
+    reports: Reports,
+    interval_log: Option<(IntervalLog<Gathered>, Writer)>,
+    progress: Option<Progress>,
+    /// Up to where the intervals were told.
+    told: Stats,
+    /// Time on the server's clock when it was last looked at.
+    now: Duration,
+}
+
+impl Story {
+    fn begin(
+        server: Arc<Server>,
+        reporting: &Reporting,
+        settings: Vec<(String, String)>,
+        outputs: Outputs<'_>,
+        on_failure: impl Fn(&str) + Send + 'static,
+    ) -> Result<Self, String> {
+        let Outputs { opening, streams, text } = outputs;
+        let told = server.stats();
+        let log = opening.take(INTERVAL_LOG).map(|output| Writer::start(output, on_failure)).transpose()?;
+        let begin_log = |writer: Writer| {
+            let log = IntervalLog::new(Gathered::new(writer.clone()), start(&told));
+            log.map(|log| (log, writer)).map_err(|error| format!("can't begin {INTERVAL_LOG}: {error}"))
+        };
+        Ok(Self {
+            settings,
+            reports: Reports::start(reporting, opening, &streams)?,
+            interval_log: log.map(begin_log).transpose()?,
+            progress: reporting.progress.then(|| Progress::new(streams.err.clone())),
+            now: told.ends,
+            streams,
+            text,
+            told,
+            server,
+        })
+    }
+
+    fn tell(mut self, orders: &Receiver<Order>) -> Told {
+        loop {
+            match self.next(orders) {
+                Ok(Order::Report) => self.report_so_far(),
+                Ok(Order::Reopen) => self.reopen(),
+                Err(RecvTimeoutError::Timeout) => self.tell_interval(),
+                Ok(Order::Finish) => return self.finish(),
+                // The start failed behind the reporter's own: there is no run to tell of.
+                Err(RecvTimeoutError::Disconnected) => return Told::default(),
+            }
+        }
+    }
+
+    /// The next order, or that the interval is over.
+    fn next(&self, orders: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
+        if !self.tells_intervals() {
+            return orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        let passed = Duration::from_nanos(self.now.subsec_nanos().into());
+        orders.recv_timeout(INTERVAL - passed)
+    }
+
+    fn tells_intervals(&self) -> bool {
+        self.interval_log.is_some() || self.progress.is_some()
+    }
+
+    fn look(&mut self) -> Stats {
+        let stats = self.server.stats();
+        self.now = stats.ends;
+        stats
+    }
+
+    fn tell_interval(&mut self) {
+        let stats = self.look();
+        if self.tells_intervals() {
+            let difference = stats.since(&self.told);
+            if let Some(progress) = &self.progress {
+                progress.show(&report::progress(&difference, &stats));
+            }
+            if let Some((log, writer)) = &mut self.interval_log
+                && let Err(error) = log.write(&difference)
+            {
+                writer.fail(&error);
+            }
+        }
+        self.told = stats;
+    }
+
+    /// A new file gets a head of its own.
+    fn reopen(&mut self) {
+        let mut head = Vec::new();
+        if let Some((_, writer)) = &self.interval_log
+            && IntervalLog::new(&mut head, start(&self.told)).is_ok()
+        {
+            writer.reopen(head);
+        }
+        self.reports.writers().for_each(|writer| writer.reopen([]));
+    }
+
+    fn report_so_far(&mut self) {
+        let stats = self.look();
+        if let Some(progress) = &self.progress {
+            progress.end();
+        }
+        self.text.put(Report::new(&stats).settings(self.settings.clone()).text());
+    }
+
+    /// As much as can be told, whatever of it can not.
+    fn finish(mut self) -> Told {
+        self.tell_interval();
+        if let Some(progress) = &self.progress {
+            progress.end();
+        }
+        let is_kept = self.reports.tell(Report::new(&self.told).settings(self.settings));
+        let log = self.interval_log.iter().map(|(_, writer)| writer);
+        let lost =
+            output::finish(self.reports.writers().chain(log).chain(self.streams.out_alone()), PATIENCE);
+        Told { is_kept, lost }
+    }
+}
+
+fn start(stats: &Stats) -> SystemTime {
+    stats.started_at.unwrap_or(SystemTime::UNIX_EPOCH)
+}

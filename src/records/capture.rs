@@ -1,0 +1,192 @@
+//! The capture: every finished record as a JSON line, or every mail in the form of a mail program, written on a thread
+//! of its own.
+
+mod folder;
+mod json;
+mod mail;
+mod mbox;
+mod target;
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use crate::output::write_queue::{Batch, WriteQueue};
+use crate::output::{PATIENCE, Pulse, no_thread};
+use crate::process::lock;
+use crate::records::Message;
+use crate::records::budget::Charge;
+
+/// How much of each record the capture holds.
+///
+/// ```
+/// use smtpmock::{CaptureContent, Config};
+///
+/// let config = Config::default().capture("mail.jsonl").capture_content(CaptureContent::Envelope);
+/// # assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureContent {
+    /// Everything, the message text included.
+    #[default]
+    Message,
+    /// Everything but the message text.
+    Envelope,
+}
+
+/// The form of a capture.
+///
+/// All but the first hold mails: accepted messages, whatever else happened. In front of each stands its envelope as
+/// Postfix's `smtp-sink -d` writes it: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args`
+/// for each accepted recipient; then `Return-Path` and `Received`.
+///
+/// ```
+/// use smtpmock::{CaptureFormat, Config};
+///
+/// let config = Config::default().capture("Mail/test").capture_format(CaptureFormat::Maildir);
+/// # assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptureFormat {
+    /// A file with a line of JSON for each record.
+    #[default]
+    JsonLines,
+    /// One file in the form called mboxrd: each mail begins with a `From ` line, lines end with LF, and where one of its
+    /// own begins with `From `, behind any number of `>`, it has one `>` more.
+    Mbox,
+    /// A maildir, made if need be: a file for each mail in its `new`, written whole or not at all. Lines end with LF.
+    Maildir,
+    /// A folder, made if need be, with a file for each mail, written whole or not at all:
+    /// `20261127T012443.123456Z-4711-1.eml`, by time of acceptance, process and number. Lines end as they came.
+    Eml,
+}
+
+impl CaptureFormat {
+    /// It is a folder, with a file for each mail.
+    pub fn is_folder(self) -> bool {
+        matches!(self, Self::Maildir | Self::Eml)
+    }
+}
+
+/// Bytes of records that may wait to be written.
+const QUEUE_LIMIT: usize = 64 << 20;
+
+pub(crate) use target::Target;
+
+/// A record on its way to the file, with the memory its text is charged for.
+type Item = (Message, Option<Charge>);
+
+/// Called with the reason when the capture has become incomplete, on the thread that sees it; maybe more than once.
+pub(crate) type OnFailure = Arc<dyn Fn(String) + Send + Sync>;
+
+/// Where finished records go; shared by all shards of a server.
+#[derive(Clone)]
+pub(crate) struct Capture {
+    queue: Arc<WriteQueue<Item>>,
+    on_failure: OnFailure,
+    /// The file is to be opened again.
+    reopens: Arc<AtomicBool>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Capture {
+    /// Starts the thread that writes to `target`. What goes wrong later is reported to `on_failure`.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(target: Target, on_failure: OnFailure) -> io::Result<Self> {
+        let_memory_be_reused();
+        let pulse = Arc::<Pulse>::default();
+        target.shown_by(&pulse);
+        let capture = Self {
+            queue: Arc::new(WriteQueue::with_pulse(QUEUE_LIMIT, Arc::clone(&pulse))),
+            on_failure,
+            reopens: Arc::default(),
+            thread: Arc::default(),
+        };
+        let writer = capture.clone();
+        let write = move || writer.write_all(target, &pulse);
+        let thread =
+            thread::Builder::new().name("smtpmock-capture".into()).spawn(write).map_err(no_thread)?;
+        *lock(&capture.thread) = Some(thread);
+        Ok(capture)
+    }
+
+    /// Queues a finished record. When the queue is full this waits: nothing is to be missing from a capture.
+    pub(crate) fn push(&self, message: Message, charge: Option<Charge>) {
+        let weight = message.memory();
+        if !self.queue.push((message, charge), weight, PATIENCE) {
+            self.give_up();
+        }
+    }
+
+    /// Has the file opened again by its name: the records that follow go there.
+    pub(crate) fn reopen(&self) {
+        self.reopens.store(true, Ordering::Relaxed);
+        self.queue.nudge();
+    }
+
+    /// Waits until everything pushed so far is written.
+    pub(crate) fn finish(&self) {
+        self.queue.close();
+        if !self.queue.wait_until_gone(PATIENCE) {
+            self.give_up();
+        } else if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join();
+        }
+    }
+
+    /// A capture whose reader takes nothing for so long has failed: it must not hold up the sessions, or a stop, for
+    /// ever.
+    fn give_up(&self) {
+        self.queue.abandon();
+        (self.on_failure)(format!("its reader took nothing for {PATIENCE:?}"));
+    }
+
+    fn write_all(&self, mut target: Target, pulse: &Pulse) {
+        let mut is_broken = false;
+        let note = |result: io::Result<()>| {
+            if let Err(error) = &result {
+                (self.on_failure)(error.to_string());
+            }
+            result.is_err()
+        };
+        self.queue.write_all(|Batch { items, .. }| {
+            // After a failure the queue is still emptied: the sessions must not wait for a full disk.
+            if !is_broken {
+                is_broken = note(self.write_batch(&mut target, items, pulse));
+            }
+        });
+        if !is_broken {
+            note(target.check());
+        }
+    }
+
+    /// An empty batch leaves nothing behind.
+    fn write_batch(&self, target: &mut Target, items: Vec<Item>, pulse: &Pulse) -> io::Result<()> {
+        if self.reopens.swap(false, Ordering::Relaxed) {
+            target.reopen()?;
+        }
+        if items.is_empty() {
+            return target.flush(pulse);
+        }
+        // Each is given back as soon as it is written: there may be many, and large ones.
+        items.into_iter().try_for_each(|(message, _charge)| target.put(&message, pulse))
+    }
+}
+
+/// Has messages take memory that earlier ones gave back. glibc's malloc gives memory back to the system as soon as 128
+/// KiB of it lie together, and each page that is taken again costs more than what is done with a message on it; but it
+/// learns from the largest block that was ever freed, of up to 32 MiB. Nothing of this block is touched.
+fn let_memory_be_reused() {
+    const LARGE: usize = 16 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Capture")
+    }
+}

@@ -1,0 +1,133 @@
+//! A file for each mail, written whole or not at all: beside its place first, and then renamed.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, Utc};
+
+use super::{mail, mbox};
+use crate::output::Pulse;
+use crate::records::Message;
+
+/// What its files are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A folder of a mail program, with `tmp`, `new` and `cur`; lines end with LF.
+    Maildir,
+    /// One file beside the other, each a message as it came: lines end with CRLF.
+    Eml,
+}
+
+/// A folder that mails are put into. Those that are there stay.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    kind: Kind,
+    /// Mails so far.
+    count: u64,
+    host: String,
+}
+
+impl Folder {
+    /// Makes it, and finds out whether files can be made in it.
+    pub(super) fn open(path: &Path, kind: Kind) -> io::Result<Self> {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        // Neither may stand in the name of a file of a maildir, nor begin what a mail program adds to it.
+        let host = host.trim().replace(['/', ':', '.'], "-");
+        let host = if host.is_empty() { "localhost".to_owned() } else { host };
+        let folder = Self { path: path.to_owned(), kind, count: 0, host };
+        folder.make()?;
+        let probe = folder.unfinished(&folder.name(UNIX_EPOCH));
+        create(&probe)?;
+        fs::remove_file(probe)?;
+        Ok(folder)
+    }
+
+    /// Makes the folder, unless it is there.
+    pub(super) fn make(&self) -> io::Result<()> {
+        let folders = match self.kind {
+            Kind::Maildir => &["tmp", "new", "cur"][..],
+            Kind::Eml => &[""],
+        };
+        folders.iter().try_for_each(|folder| {
+            fs::create_dir_all(self.path.join(folder)).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                    io::Error::new(error.kind(), "it is a file: expected a folder, or the name of a new one")
+                }
+                _ => error,
+            })
+        })
+    }
+
+    /// Puts a mail into it.
+    pub(super) fn put(&mut self, message: &Message, at: SystemTime, pulse: &Pulse) -> io::Result<()> {
+        self.count += 1;
+        let name = self.name(at);
+        let unfinished = self.unfinished(&name);
+        let written = self.write(&unfinished, message).and_then(|()| {
+            let finished = match self.kind {
+                Kind::Maildir => self.path.join("new").join(&name),
+                Kind::Eml => self.path.join(&name),
+            };
+            fs::rename(&unfinished, finished)
+        });
+        if written.is_err() {
+            // There may be none; what went wrong before is the error to tell.
+            let _ = fs::remove_file(&unfinished);
+        }
+        pulse.note(message.body().len() as u64 + 1);
+        written
+    }
+
+    fn write(&self, path: &Path, message: &Message) -> io::Result<()> {
+        let mut file = create(path)?;
+        let head = mail::head(message);
+        match self.kind {
+            Kind::Eml => {
+                file.write_all(&head)?;
+                file.write_all(message.body())
+            }
+            Kind::Maildir => {
+                let mut text = Vec::with_capacity(head.len() + message.body().len());
+                mbox::append_text(&mut text, &head, |_| false);
+                mbox::append_text(&mut text, message.body(), |_| false);
+                file.write_all(&text)
+            }
+        }
+    }
+
+    /// A name that no other mail has: of this process, of another, or of another machine.
+    fn name(&self, at: SystemTime) -> OsString {
+        let Self { kind, count, host, .. } = self;
+        let pid = std::process::id();
+        let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        match kind {
+            Kind::Maildir => {
+                let (seconds, micros) = (since_epoch.as_secs(), since_epoch.subsec_micros());
+                format!("{seconds}.M{micros}P{pid}Q{count}.{host}").into()
+            }
+            Kind::Eml => {
+                let time = DateTime::<Utc>::from(at).format("%Y%m%dT%H%M%S%.6fZ");
+                format!("{time}-{pid}-{count}.eml").into()
+            }
+        }
+    }
+
+    fn unfinished(&self, name: &OsString) -> PathBuf {
+        match self.kind {
+            Kind::Maildir => self.path.join("tmp").join(name),
+            Kind::Eml => {
+                let mut hidden = OsString::from(".");
+                hidden.push(name);
+                self.path.join(hidden)
+            }
+        }
+    }
+}
+
+fn create(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}

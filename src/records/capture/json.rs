@@ -1,0 +1,306 @@
+//! Records as lines of JSON. Most octets of a line are a message's text, of which few need an escape: what lies between
+//! two of them is copied at once.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::target;
+use crate::output::Pulse;
+use crate::records::Message;
+use crate::smtp::{Exchange, Reply};
+use crate::text::escape::is_hidden;
+use crate::text::timestamp;
+
+/// Octets of a text that are appended before that counts as progress.
+const PIECE: usize = 16 * target::WRITE_AT;
+
+/// Appends a record as one line.
+pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
+    let record = &message.record;
+    let mut line = Line { out: lines, pulse };
+    line.out.push(b'{');
+    line.exchange(["helo_request", "helo_response"], &record.helo_exchange);
+    line.flag("helo", record.helo);
+    line.exchange(["mailfrom_request", "mailfrom_response"], &record.mailfrom_exchange);
+    line.flag("mailfrom", record.mailfrom);
+    line.pairs("rcptto_request_response", record.rcptto_exchanges.iter().map(AsRef::as_ref));
+    line.flag("rcptto", record.rcptto);
+    line.exchange(["data_request", "data_response"], &record.data_exchange);
+    line.flag("data", record.data);
+    line.text("msg_request", record.msg_text());
+    line.text("msg_response", record.msg_response.as_ref().map_or(b"", Reply::text));
+    line.flag("msg", record.msg);
+    line.exchange(["rset_request", "rset_response"], &record.rset_exchange);
+    line.flag("rset", record.rset);
+    line.flag("noop", record.noop);
+    line.flag("quit_sent", record.quit_sent);
+    line.flag("is_consistent", record.is_consistent());
+    line.number("session", message.session_id);
+    line.address("peer_addr", message.peer_addr);
+    line.text("connected_at", timestamp(message.connected_at).as_bytes());
+    match message.accepted_at {
+        Some(at) => line.text("accepted_at", timestamp(at).as_bytes()),
+        None => line.plain("accepted_at", "null"),
+    }
+    line.number("msg_size", record.msg_size as u64);
+    line.out.extend_from_slice(b"}\n");
+}
+
+/// A line in the making. Names and plain values need no escape.
+struct Line<'l> {
+    out: &'l mut Vec<u8>,
+    /// A long line takes its time, which is progress all the same.
+    pulse: &'l Pulse,
+}
+
+impl Line<'_> {
+    fn name(&mut self, name: &str) {
+        if self.out.last() != Some(&b'{') {
+            self.out.push(b',');
+        }
+        for part in ["\"", name, "\":"] {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    fn plain(&mut self, name: &str, value: &str) {
+        self.name(name);
+        self.out.extend_from_slice(value.as_bytes());
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        self.plain(name, if value { "true" } else { "false" });
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.plain(name, &value.to_string());
+    }
+
+    fn address(&mut self, name: &str, address: SocketAddr) {
+        self.text(name, address.to_string().as_bytes());
+    }
+
+    fn exchange(&mut self, names: [&str; 2], exchange: &Exchange) {
+        self.text(names[0], &exchange.request);
+        self.text(names[1], exchange.response_text());
+    }
+
+    /// A text under its name, or base64 under `<name>_base64` when it is not UTF-8.
+    fn text(&mut self, name: &str, text: &[u8]) {
+        match std::str::from_utf8(text) {
+            Ok(text) => {
+                self.name(name);
+                self.string(text);
+            }
+            Err(_) => {
+                self.name(&format!("{name}_base64"));
+                self.base64(text);
+            }
+        }
+    }
+
+    fn pairs<'e>(&mut self, name: &str, exchanges: impl Iterator<Item = &'e Exchange>) {
+        self.name(name);
+        self.out.push(b'[');
+        for (index, exchange) in exchanges.enumerate() {
+            self.out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+            self.value(&exchange.request);
+            self.out.push(b',');
+            self.value(exchange.response_text());
+            self.out.push(b']');
+        }
+        self.out.push(b']');
+    }
+
+    /// A text on its own: a string, or `{"base64": …}` when it is not UTF-8.
+    fn value(&mut self, text: &[u8]) {
+        match std::str::from_utf8(text) {
+            Ok(text) => self.string(text),
+            Err(_) => {
+                self.out.extend_from_slice(b"{\"base64\":");
+                self.base64(text);
+                self.out.push(b'}');
+            }
+        }
+    }
+
+    fn string(&mut self, text: &str) {
+        // An escape in a line of text is that of its end, twice two octets.
+        self.out.reserve(text.len() + text.len() / 16 + 64);
+        self.out.push(b'"');
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = (PIECE.min(rest.len())..=rest.len()).find(|end| rest.is_char_boundary(*end));
+            let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            dispatch!(Level::new(), simd => append_escaped(simd, self.out, piece));
+            rest = behind;
+            if !rest.is_empty() {
+                self.pulse.note(1);
+            }
+        }
+        self.out.push(b'"');
+    }
+
+    fn base64(&mut self, text: &[u8]) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(BASE64.encode(text).as_bytes());
+        self.out.push(b'"');
+        self.pulse.note(1);
+    }
+}
+
+/// Appends the inside of a string: whole vectors are asked for octets that may need an escape.
+#[inline(always)]
+fn append_escaped<S: Simd>(simd: S, out: &mut Vec<u8>, text: &str) {
+    let (octets, width) = (text.as_bytes(), S::u8s::LEN);
+    let mut start = 0;
+    for (number, block) in octets.chunks_exact(width).enumerate() {
+        let block = S::u8s::from_slice(simd, block);
+        let others = [b'"', b'\\', DEL, C1_LEADS, ALM_LEADS, MARKS_LEAD].map(|octet| block.simd_eq(octet));
+        let found = others.into_iter().fold(block.simd_lt(b' '), |any, own| any | own);
+        let mut places = found.to_bitmask();
+        while places != 0 {
+            let place = number * width + places.trailing_zeros() as usize;
+            start = append_escape(out, text, start, place);
+            places &= places - 1;
+        }
+    }
+    let rest = octets.len() - octets.len() % width;
+    let places = (rest..).zip(&octets[rest..]).filter(|(_, octet)| may_need_escape(**octet));
+    for (place, _) in places {
+        start = append_escape(out, text, start, place);
+    }
+    out.extend_from_slice(&octets[start..]);
+}
+
+const DEL: u8 = 0x7f;
+/// What characters begin with, in UTF-8, that are [hidden](is_hidden): control characters above ASCII, the Arabic letter
+/// mark, and separators and marks of direction. Others begin so too.
+const C1_LEADS: u8 = 0xc2;
+const ALM_LEADS: u8 = 0xd8;
+const MARKS_LEAD: u8 = 0xe2;
+
+fn may_need_escape(octet: u8) -> bool {
+    octet < b' ' || matches!(octet, b'"' | b'\\' | DEL | C1_LEADS | ALM_LEADS | MARKS_LEAD)
+}
+
+/// Appends the text from `start` to the character at `place`, and that as an escape; where it needs none, nothing.
+/// Returns where what is not appended starts.
+#[inline(always)]
+fn append_escape(out: &mut Vec<u8>, text: &str, start: usize, place: usize) -> usize {
+    let octets = text.as_bytes();
+    let short = match octets[place] {
+        b'\r' => b"\\r",
+        b'\n' => b"\\n",
+        b'\t' => b"\\t",
+        b'"' => b"\\\"",
+        b'\\' => b"\\\\",
+        _ => return append_long_escape(out, text, start, place),
+    };
+    out.extend_from_slice(&octets[start..place]);
+    out.extend_from_slice(short);
+    place + 1
+}
+
+/// The same for characters that have no short one.
+#[cold]
+fn append_long_escape(out: &mut Vec<u8>, text: &str, start: usize, place: usize) -> usize {
+    let Some(c) = text[place..].chars().next().filter(|c| is_hidden(*c)) else { return start };
+    out.extend_from_slice(&text.as_bytes()[start..place]);
+    // Each of them is in the first plane.
+    out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+    place + c.len_utf8()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::records::message::sample::mail;
+
+    fn line(message: &Message) -> String {
+        let mut lines = Vec::new();
+        append(&mut lines, message, &Pulse::default());
+        let line = String::from_utf8(lines).expect("UTF-8");
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "one line");
+        line
+    }
+
+    /// What a reader finds of a text.
+    fn read(value: &Value, name: &str) -> Vec<u8> {
+        match (&value[name], &value[format!("{name}_base64")]) {
+            (Value::String(text), Value::Null) => text.clone().into_bytes(),
+            (Value::Null, Value::String(encoded)) => BASE64.decode(encoded).expect("base64"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_record_has_its_fields_in_their_order() {
+        let mut message =
+            mail("ann@example.com", &["bob@example.com", "c\u{9b}@example.com"], "one\r\n\"two\"\r\n");
+        message.accepted_at = Some(SystemTime::UNIX_EPOCH + Duration::from_micros(1_500_000));
+        let expected = concat!(
+            r#"{"helo_request":"EHLO client.example","helo_response":"250 Ok","helo":true,"#,
+            r#""mailfrom_request":"MAIL FROM:<ann@example.com>","mailfrom_response":"250 Ok","mailfrom":true,"#,
+            r#""rcptto_request_response":[["RCPT TO:<bob@example.com>","250 Ok"],"#,
+            r#"["RCPT TO:<c\u009b@example.com>","250 Ok"]],"rcptto":true,"#,
+            r#""data_request":"","data_response":"","data":false,"#,
+            r#""msg_request":"one\r\n\"two\"\r\n","msg_response":"","msg":true,"#,
+            r#""rset_request":"","rset_response":"","rset":false,"noop":false,"quit_sent":false,"#,
+            r#""is_consistent":false,"session":1,"peer_addr":"127.0.0.1:1","#,
+            r#""connected_at":"1970-01-01T00:00:00.000000Z","accepted_at":"1970-01-01T00:00:01.500000Z","#,
+            r#""msg_size":12}"#,
+            "\n"
+        );
+        assert_eq!(line(&message), expected);
+        message.accepted_at = None;
+        assert_eq!(serde_json::from_str::<Value>(&line(&message)).expect("JSON")["accepted_at"], Value::Null);
+    }
+
+    /// Text with few escapes or many, at any place of a vector.
+    fn text() -> impl Strategy<Value = String> {
+        let pieces = vec![
+            "\r\n", "\"", "\\", "\u{7f}", "\u{9b}", "\u{a0}", "\u{61c}", "\u{62d}", "\u{202e}", "–", "é",
+            "🦀", "\0",
+        ];
+        let piece = prop_oneof![
+            2 => prop::sample::select(pieces).prop_map(str::to_owned),
+            2 => (0..150usize).prop_map(|length| "x".repeat(length)),
+            1 => any::<String>(),
+        ];
+        prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_and_hides_nothing(text in text(), octets: Vec<u8>) {
+            let mut message = mail("a@b.example", &[&text], &text);
+            message.record.rset_exchange.request = octets.clone().into();
+            let line = line(&message);
+            let value: Value = serde_json::from_str(&line).expect("JSON");
+            prop_assert_eq!(read(&value, "msg_request"), text.as_bytes());
+            prop_assert_eq!(read(&value, "rset_request"), octets);
+            let pair = json!([format!("RCPT TO:<{text}>"), "250 Ok"]);
+            prop_assert_eq!(&value["rcptto_request_response"], &json!([pair]));
+            prop_assert!(!line.trim_end().contains(is_hidden), "{}", line);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters_and_is_whole() {
+        for before in PIECE - 4..=PIECE {
+            let text = format!("{}€{}", "x".repeat(before), "\r\n".repeat(PIECE / 2));
+            let value: Value = serde_json::from_str(&line(&mail("a@b.example", &[], &text))).expect("JSON");
+            assert!(read(&value, "msg_request") == text.as_bytes(), "{before}");
+        }
+    }
+}

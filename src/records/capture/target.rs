@@ -1,0 +1,100 @@
+//! What a capture is written to, and in which form.
+
+use std::io;
+use std::path::Path;
+
+use super::folder::{Folder, Kind};
+use super::{CaptureFormat, json, mbox};
+use crate::output::{Output, Place, Pulse};
+use crate::records::Message;
+
+/// Records are gathered up to this many bytes before they are written.
+pub(super) const WRITE_AT: usize = 64 * 1024;
+
+/// Bytes of memory for gathering that are not given back.
+const KEPT: usize = 64 * WRITE_AT;
+
+/// A capture that is open.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// Records behind each other, written whole: others may write to the same output.
+    File { output: Output, form: Form, gathered: Vec<u8> },
+    /// A file for each.
+    Folder(Folder),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    JsonLines,
+    Mbox,
+}
+
+impl Target {
+    /// Opens a capture, unless it is open already, and empties it. What is in a folder stays.
+    ///
+    /// # Errors
+    /// It can't be opened, or emptied, or made.
+    pub(crate) fn open(path: &Path, format: CaptureFormat, open: Option<Output>) -> io::Result<Self> {
+        let file = |form| {
+            let mut output = open.map_or_else(|| Output::open(Place::new("the capture", path)), Ok)?;
+            output.empty()?;
+            Ok(Self::File { output, form, gathered: Vec::new() })
+        };
+        match format {
+            CaptureFormat::JsonLines => file(Form::JsonLines),
+            CaptureFormat::Mbox => file(Form::Mbox),
+            CaptureFormat::Maildir => Folder::open(path, Kind::Maildir).map(Self::Folder),
+            CaptureFormat::Eml => Folder::open(path, Kind::Eml).map(Self::Folder),
+        }
+    }
+
+    /// Has it watched for what its reader takes.
+    pub(super) fn shown_by(&self, pulse: &Pulse) {
+        if let Self::File { output, .. } = self {
+            output.shown_by(pulse);
+        }
+    }
+
+    /// Writes a record, or gathers it. Where mails are written, one without an accepted message is none.
+    pub(super) fn put(&mut self, message: &Message, pulse: &Pulse) -> io::Result<()> {
+        let is_mail = message.msg();
+        let at = message.accepted_at().unwrap_or(message.connected_at());
+        match self {
+            Self::File { form: Form::JsonLines, gathered, .. } => json::append(gathered, message, pulse),
+            Self::File { form: Form::Mbox, gathered, .. } if is_mail => mbox::append(gathered, message, at),
+            Self::Folder(folder) if is_mail => folder.put(message, at, pulse)?,
+            Self::File { .. } | Self::Folder(_) => {}
+        }
+        match self {
+            Self::File { gathered, .. } if gathered.len() >= WRITE_AT => self.flush(pulse),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes what is gathered.
+    pub(super) fn flush(&mut self, pulse: &Pulse) -> io::Result<()> {
+        if let Self::File { output, gathered, .. } = self {
+            output.write(gathered, pulse)?;
+            gathered.clear();
+            // One long line is no reason to hold as much from then on.
+            gathered.shrink_to(KEPT);
+        }
+        Ok(())
+    }
+
+    /// Opens it again by its name: it was renamed.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        match self {
+            Self::File { output, .. } => output.reopen().map(drop),
+            Self::Folder(folder) => folder.make(),
+        }
+    }
+
+    /// Whether it still holds what was written to it, as far as that can be seen.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self {
+            Self::File { output, .. } => output.check(),
+            Self::Folder(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! The record of one session or one mail transaction, as a test reads it.
+
+mod charset;
+mod encoded_word;
+mod header;
+mod preview;
+#[cfg(test)]
+pub(crate) mod sample;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Local};
+
+use crate::smtp::{self, AddressRules, Record, Unsent};
+use crate::text::escape::escape;
+
+/// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
+/// [`RecordMode`](smtp::RecordMode).
+///
+/// The getters up to [`is_consistent`](Self::is_consistent) are go-smtp-mock's, under their snake_case
+/// names. Texts that are not UTF-8 are shown with replacement characters; [`record`](Self::record) has
+/// the bytes. Copies share the message text.
+///
+/// ```
+/// use std::time::Duration;
+/// use smtpmock::{Config, Server};
+///
+/// let server = Server::start(Config::default())?;
+/// // … let the code under test send to server.local_addr()
+/// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+/// # std::io::Write::write_all(&mut client, b"HELO a.example\r\nMAIL FROM:<ann@example.com>\r\n\
+/// #     RCPT TO:<bob@example.com>\r\nDATA\r\nSubject: =?utf-8?Q?Gr=C3=B6=C3=9Fe?=\r\n\r\nHello, Bob!\r\n.\r\n")?;
+/// let messages = server.wait_for_messages(1, Duration::from_secs(5))?;
+/// let [message] = &messages[..] else { panic!("one mail, not {messages:?}") };
+/// assert_eq!(message.reverse_path().as_deref(), Some("ann@example.com"));
+/// assert_eq!(message.forward_paths(), ["bob@example.com"]);
+/// assert_eq!(message.subject().as_deref(), Some("Größe"));
+/// assert!(message.msg_request().ends_with("Hello, Bob!\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Message {
+    pub(crate) record: Record,
+    pub(crate) session_id: u64,
+    pub(crate) peer_addr: SocketAddr,
+    pub(crate) local_addr: SocketAddr,
+    pub(crate) connected_at: SystemTime,
+    pub(crate) accepted_at: Option<SystemTime>,
+    pub(crate) addresses: AddressRules,
+}
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
+    text(exchange.response_text())
+}
+
+/// What there is of it, as text cut at a bound: a failed assertion can be read.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, session_id, peer_addr, local_addr, connected_at, accepted_at, addresses: _ } =
+            self;
+        let mut shown = f.debug_struct("Message");
+        shown.field("session_id", session_id);
+        shown.field("peer_addr", peer_addr);
+        shown.field("local_addr", local_addr);
+        shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
+        if let Some(accepted_at) = accepted_at {
+            shown.field("accepted_at", &DateTime::<Local>::from(*accepted_at));
+        }
+        record.show_in(&mut shown);
+        shown.finish()
+    }
+}
+
+impl Message {
+    /// The HELO or EHLO line.
+    pub fn helo_request(&self) -> Cow<'_, str> {
+        text(&self.record.helo_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn helo_response(&self) -> Cow<'_, str> {
+        response(&self.record.helo_exchange)
+    }
+
+    /// HELO was accepted.
+    pub fn helo(&self) -> bool {
+        self.record.helo
+    }
+
+    /// The MAIL line.
+    pub fn mailfrom_request(&self) -> Cow<'_, str> {
+        text(&self.record.mailfrom_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn mailfrom_response(&self) -> Cow<'_, str> {
+        response(&self.record.mailfrom_exchange)
+    }
+
+    /// MAIL was accepted.
+    pub fn mailfrom(&self) -> bool {
+        self.record.mailfrom
+    }
+
+    /// Each RCPT line and the reply to it; with [`RecordMode::Session`](smtp::RecordMode::Session) and without
+    /// `multiple_rcptto` only the last.
+    pub fn rcptto_request_response(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+        let pairs = self.record.rcptto_exchanges.iter();
+        pairs.map(|exchange| (text(&exchange.request), response(exchange))).collect()
+    }
+
+    /// A RCPT was accepted; with [`RecordMode::Session`](smtp::RecordMode::Session) and without `multiple_rcptto` the
+    /// last.
+    pub fn rcptto(&self) -> bool {
+        self.record.rcptto
+    }
+
+    /// The DATA line.
+    pub fn data_request(&self) -> Cow<'_, str> {
+        text(&self.record.data_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn data_response(&self) -> Cow<'_, str> {
+        response(&self.record.data_exchange)
+    }
+
+    /// DATA was accepted.
+    pub fn data(&self) -> bool {
+        self.record.data
+    }
+
+    /// The message text: dots unstuffed, lines ended as they came. [`body`](Self::body) has its bytes.
+    pub fn msg_request(&self) -> Cow<'_, str> {
+        text(self.record.msg_text())
+    }
+
+    /// The reply to the final dot; empty if none was sent whole.
+    pub fn msg_response(&self) -> Cow<'_, str> {
+        text(self.record.msg_response.as_ref().map_or(b"", smtp::Reply::text))
+    }
+
+    /// The message was accepted: its positive reply was written whole, or is about to be.
+    pub fn msg(&self) -> bool {
+        self.record.msg
+    }
+
+    /// The RSET line that abandoned the mail; with [`RecordMode::Session`](smtp::RecordMode::Session) the last RSET.
+    pub fn rset_request(&self) -> Cow<'_, str> {
+        text(&self.record.rset_exchange.request)
+    }
+
+    /// The reply to it.
+    pub fn rset_response(&self) -> Cow<'_, str> {
+        response(&self.record.rset_exchange)
+    }
+
+    /// RSET was accepted.
+    pub fn rset(&self) -> bool {
+        self.record.rset
+    }
+
+    /// NOOP was received in the mail transaction; with [`RecordMode::Session`](smtp::RecordMode::Session) also behind it.
+    pub fn noop(&self) -> bool {
+        self.record.noop
+    }
+
+    /// QUIT was received before the mail was complete; with [`RecordMode::Session`](smtp::RecordMode::Session) also
+    /// behind it.
+    pub fn quit_sent(&self) -> bool {
+        self.record.quit_sent
+    }
+
+    /// A whole message was accepted: MAIL, RCPT, DATA and the message text.
+    pub fn is_consistent(&self) -> bool {
+        self.record.is_consistent()
+    }
+
+    /// Every request and response as bytes.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The message text as bytes: dots unstuffed, otherwise untouched.
+    pub fn body(&self) -> &[u8] {
+        self.record.msg_text()
+    }
+
+    /// Value of the first header field of this name, in any case; `None` where there is none. It is unfolded
+    /// (RFC 5322 section 2.2.3), without white space around it, and its encoded words (RFC 2047) are decoded where
+    /// their charset is UTF-8, US-ASCII, ISO-8859-1 or Windows-1252.
+    pub fn header(&self, name: &str) -> Option<String> {
+        header::field(self.body(), name)
+    }
+
+    /// The subject, as [`header`](Self::header) gives it.
+    pub fn subject(&self) -> Option<String> {
+        self.header("Subject")
+    }
+
+    /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.
+    pub fn helo_name(&self) -> Option<Cow<'_, str>> {
+        if !self.record.helo {
+            return None;
+        }
+        let name = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::Any)?;
+        Some(text(name.as_bytes()))
+    }
+
+    /// The accepted sender, without angle brackets; empty for the null reverse-path `<>`, `None` before
+    /// an accepted MAIL.
+    pub fn reverse_path(&self) -> Option<Cow<'_, str>> {
+        if !self.record.mailfrom {
+            return None;
+        }
+        let line = &self.record.mailfrom_exchange.request;
+        let path = smtp::Path::parse_reverse_with(line, self.addresses, &self.extensions())?;
+        Some(text(path.mailbox()))
+    }
+
+    /// The accepted recipients, without angle brackets, in order.
+    pub fn forward_paths(&self) -> Vec<Cow<'_, str>> {
+        let extensions = self.extensions();
+        let accepted = self.record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted());
+        let path = |line| {
+            smtp::Path::parse_forward_with(line, self.addresses, &extensions).map(|path| text(path.mailbox()))
+        };
+        accepted.filter_map(|exchange| path(&exchange.request)).collect()
+    }
+
+    /// The service extensions that the client was offered.
+    fn extensions(&self) -> smtp::Extensions {
+        let smtp::Exchange { request, response, .. } = &self.record.helo_exchange;
+        let reply = response.as_ref().filter(|_| self.record.helo);
+        reply.map(|reply| smtp::Extensions::offered(request, reply)).unwrap_or_default()
+    }
+
+    /// Number of the session, from 1, in the order of connection.
+    pub fn session_id(&self) -> u64 {
+        self.session_id
+    }
+
+    /// Where the client connected from.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// When the client connected.
+    pub fn connected_at(&self) -> SystemTime {
+        self.connected_at
+    }
+
+    /// When the message was accepted; `None` when it was not.
+    pub fn accepted_at(&self) -> Option<SystemTime> {
+        self.accepted_at
+    }
+
+    /// The message as a mailbox would hold it: `Return-Path:` and `Received:` (RFC 5321 section 4.4) in
+    /// front of the text as received. Empty unless the message was accepted.
+    pub fn content(&self) -> Vec<u8> {
+        if !self.record.msg {
+            return Vec::new();
+        }
+        let mut content = self.trace_header().into_bytes();
+        content.extend_from_slice(self.body());
+        content
+    }
+
+    /// The first lines of its first text part; `None` where it has none.
+    pub(crate) fn preview(&self) -> Option<preview::Preview> {
+        preview::of(self.body())
+    }
+
+    /// Bytes it holds in memory, its bookkeeping included.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() - size_of::<Record>() + self.record.memory()
+    }
+
+    /// Takes back replies that never left whole.
+    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+        self.record.withdraw(unsent);
+        self.accepted_at = self.accepted_at.filter(|_| self.record.msg);
+    }
+
+    /// The same without its text.
+    pub(crate) fn without_text(mut self) -> Self {
+        self.record.msg_request = None;
+        self
+    }
+
+    /// `ESMTP` behind EHLO, `SMTP` behind HELO.
+    pub(crate) fn protocol(&self) -> &'static str {
+        if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" }
+    }
+
+    pub(crate) fn trace_header(&self) -> String {
+        // With AddressRules::Any the client may have given anything; the header stays valid.
+        let reverse_path = self.reverse_path().unwrap_or_default();
+        let reverse_path = escape(&reverse_path);
+        let peer = address_literal(self.peer_addr);
+        let helo = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::default());
+        let helo = helo.map_or(peer.as_str().into(), |name| text(name.as_bytes()));
+        let forward_paths = self.forward_paths();
+        // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
+        let for_clause = match forward_paths.as_slice() {
+            [only] => format!("\r\n\tfor <{}>", escape(only)),
+            _ => String::new(),
+        };
+        let date = DateTime::<Local>::from(self.accepted_at.unwrap_or(self.connected_at));
+        format!(
+            "Return-Path: <{reverse_path}>\r\n\
+             Received: from {helo} ({peer})\r\n\tby smtpmock ({local}) with {with} id {id}{for_clause};\r\n\t\
+             {date}\r\n",
+            local = address_literal(self.local_addr),
+            with = self.protocol(),
+            id = self.session_id,
+            date = date.to_rfc2822(),
+        )
+    }
+}
+
+fn is_ehlo(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"EHLO"))
+}
+
+/// RFC 5321 section 4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
+fn address_literal(address: SocketAddr) -> String {
+    match address.ip() {
+        std::net::IpAddr::V4(ip) => format!("[{ip}]"),
+        std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+    }
+}

@@ -1,0 +1,306 @@
+//! Finished messages, and those of sessions still running: per shard, in one order, with waits that are
+//! woken by arrival.
+//!
+//! A shard pushes under a lock of its own, which a reader holds only to swap the finished records out
+//! (and to copy the records of running sessions). What was swapped out lies in an archive that only
+//! readers touch, except when the bound is reached: then a shard evicts the oldest record from there if
+//! no reader is at it, otherwise from its own.
+
+mod arrival;
+mod waits;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::process::lock;
+use crate::records::Message;
+use crate::smtp::Unsent;
+use crate::time::Deadline;
+
+pub(crate) use arrival::Arrival;
+use waits::Waits;
+
+/// All records of a server.
+#[derive(Debug)]
+pub(crate) struct Store {
+    shards: Vec<Mutex<Shard>>,
+    /// Records that readers have seen, oldest first.
+    archive: Mutex<VecDeque<Numbered>>,
+    /// Position of the next finished record in the order of all shards.
+    next_number: AtomicU64,
+    /// Records that can be seen: finished ones and accepted ones of running sessions.
+    visible: AtomicUsize,
+    memory: AtomicUsize,
+    evicted: AtomicU64,
+    max_records: usize,
+    max_memory: usize,
+    waits: Waits,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Finished records that no reader has seen, oldest first.
+    finished: VecDeque<Numbered>,
+    /// Records of running sessions that hold an accepted message.
+    running: Slab<Running>,
+}
+
+#[derive(Debug)]
+struct Numbered {
+    number: u64,
+    message: Message,
+}
+
+/// A session's record while the session runs; `None` once it was purged.
+#[derive(Debug)]
+struct Running {
+    number: u64,
+    message: Option<Message>,
+}
+
+/// Names the record of a running session within its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunningKey(usize);
+
+impl Store {
+    pub(crate) fn new(shards: usize, max_records: usize, max_memory: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            archive: Mutex::default(),
+            next_number: AtomicU64::new(0),
+            visible: AtomicUsize::new(0),
+            memory: AtomicUsize::new(0),
+            evicted: AtomicU64::new(0),
+            max_records,
+            max_memory,
+            waits: Waits::default(),
+        }
+    }
+
+    /// Shows the record of a running session, which holds a message accepted just now.
+    pub(crate) fn accept(&self, shard: usize, key: Option<RunningKey>, message: Message) -> RunningKey {
+        let mut shard = lock(&self.shards[shard]);
+        let number = self.next_number();
+        let key = key.unwrap_or_else(|| RunningKey(shard.running.insert(Running { number, message: None })));
+        let shown = &mut shard.running[key.0];
+        self.recount(shown.message.as_ref(), &message);
+        *shown = Running { number, message: Some(message) };
+        self.evict(&mut shard);
+        drop(shard);
+        self.waits.wake(&self.visible);
+        key
+    }
+
+    /// Replaces the record of a running session, unless it was purged.
+    pub(crate) fn update(&self, shard: usize, key: RunningKey, message: Message) {
+        let mut shard = lock(&self.shards[shard]);
+        let shown = &mut shard.running[key.0].message;
+        if let Some(old) = shown {
+            self.recount(Some(old), &message);
+            *shown = Some(message);
+        }
+    }
+
+    /// Files the record of a session, or mail transaction, that is over, and gives its number. One that was purged
+    /// while its session ran is filed again only when it `is_news`.
+    pub(crate) fn finish(
+        &self,
+        shard: usize,
+        key: Option<RunningKey>,
+        message: Message,
+        is_news: bool,
+    ) -> Option<u64> {
+        let mut shard = lock(&self.shards[shard]);
+        let running = key.map(|key| shard.running.remove(key.0));
+        let was_purged = running.as_ref().is_some_and(|running| running.message.is_none());
+        if was_purged && !is_news {
+            return None;
+        }
+        self.recount(running.and_then(|running| running.message).as_ref(), &message);
+        let number = self.next_number();
+        shard.finished.push_back(Numbered { number, message });
+        self.evict(&mut shard);
+        drop(shard);
+        self.waits.wake(&self.visible);
+        Some(number)
+    }
+
+    /// Takes replies out of a finished record that never left whole, unless a reader has taken it, or it was evicted.
+    /// Waits for readers that copy: few records are filed and then found to be wrong.
+    pub(crate) fn withdraw(&self, shard: usize, number: u64, unsent: &Unsent) {
+        let correct = |records: &mut VecDeque<Numbered>| {
+            let place = records.binary_search_by_key(&number, |numbered| numbered.number);
+            place.is_ok_and(|place| {
+                let message = &mut records[place].message;
+                let before = message.memory();
+                message.withdraw(unsent);
+                self.memory.fetch_sub(before - message.memory(), Ordering::Relaxed);
+                true
+            })
+        };
+        // What is no longer in the shard is in the archive by the time that can be locked, or nowhere.
+        if !correct(&mut lock(&self.shards[shard]).finished) {
+            correct(&mut lock(&self.archive));
+        }
+    }
+
+    /// Forgets the record of a running session that left none.
+    pub(crate) fn forget(&self, shard: usize, key: RunningKey) {
+        let running = lock(&self.shards[shard]).running.remove(key.0);
+        self.uncount(running.message.as_ref());
+    }
+
+    /// Copies of all records: the finished ones in the order in which they were finished, then those of
+    /// running sessions in the order in which their last message was accepted.
+    pub(crate) fn messages(&self) -> Vec<Message> {
+        self.copy_all(&mut lock(&self.archive))
+    }
+
+    /// Takes all records out, in the same order. What arrives meanwhile is either among them or kept.
+    pub(crate) fn purge(&self) -> Vec<Message> {
+        self.take_all(&mut lock(&self.archive))
+    }
+
+    /// Waits until `count` records can be seen and copies all there are. `None` when the time is up.
+    pub(crate) fn wait_and_copy(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
+        self.wait_and(count, timeout, |archive| self.copy_all(archive))
+    }
+
+    /// Waits until `count` records can be seen and takes all there are. `None` when the time is up.
+    pub(crate) fn wait_and_take(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
+        self.wait_and(count, timeout, |archive| self.take_all(archive))
+    }
+
+    /// The same two for a future.
+    pub(crate) fn arrival(self: Arc<Self>, count: usize, timeout: Duration, takes: bool) -> Arrival {
+        Arrival { store: self, count, deadline: Deadline::after(timeout), takes, key: None }
+    }
+
+    fn wait_and(
+        &self,
+        count: usize,
+        timeout: Duration,
+        read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
+    ) -> Option<Vec<Message>> {
+        let deadline = Deadline::after(timeout);
+        let is_there = || self.visible.load(Ordering::SeqCst) >= count;
+        while self.waits.block_until(deadline, is_there) {
+            if let Some(messages) = self.read_if(count, &read) {
+                return Some(messages);
+            }
+        }
+        None
+    }
+
+    /// Reads the records if there are `count` that can be seen. Purging holds the archive: what is counted while it
+    /// is held is there for the caller, and not for another that waited for the same records.
+    fn read_if(
+        &self,
+        count: usize,
+        read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
+    ) -> Option<Vec<Message>> {
+        let mut archive = lock(&self.archive);
+        (self.visible.load(Ordering::SeqCst) >= count).then(|| read(&mut archive))
+    }
+
+    fn copy_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
+        let running = self.collect(archive, |running| running.message.clone());
+        archive.iter().map(|numbered| numbered.message.clone()).chain(running).collect()
+    }
+
+    fn take_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
+        let running = self.collect(archive, |running| running.message.take());
+        let messages: Vec<_> = archive.drain(..).map(|numbered| numbered.message).chain(running).collect();
+        messages.iter().for_each(|message| self.uncount(Some(message)));
+        messages
+    }
+
+    /// Records evicted because the bound was reached.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Moves what the shards have finished to the archive and gives what `show` makes of the running
+    /// sessions' records. All shards are held at once, for a swap each, so that the order is whole.
+    fn collect(
+        &self,
+        archive: &mut VecDeque<Numbered>,
+        mut show: impl FnMut(&mut Running) -> Option<Message>,
+    ) -> Vec<Message> {
+        let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
+        let batches: Vec<_> = shards.iter_mut().map(|shard| std::mem::take(&mut shard.finished)).collect();
+        let mut running: Vec<_> = shards
+            .iter_mut()
+            .flat_map(|shard| shard.running.iter_mut())
+            .filter_map(|(_, running)| show(running).map(|message| (running.number, message)))
+            .collect();
+        drop(shards);
+        archive.extend(batches.into_iter().flatten());
+        archive.make_contiguous().sort_by_key(|numbered| numbered.number);
+        running.sort_by_key(|&(number, _)| number);
+        running.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Drops the oldest finished records until the bound is kept; when there are none, records of running
+    /// sessions, as if they were purged.
+    fn evict(&self, shard: &mut Shard) {
+        while self.visible.load(Ordering::Relaxed) > self.max_records
+            || self.memory.load(Ordering::Relaxed) > self.max_memory
+        {
+            let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.pop_front());
+            let finished = archived.or_else(|| self.pop_oldest(shard)).map(|numbered| numbered.message);
+            let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
+            let Some(oldest) = finished.or_else(running) else {
+                return;
+            };
+            self.uncount(Some(&oldest));
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The oldest finished record that no reader has seen: the given shard's, or that of another one which is
+    /// not busy just now.
+    fn pop_oldest(&self, shard: &mut Shard) -> Option<Numbered> {
+        let first = |shard: &Shard| shard.finished.front().map_or(u64::MAX, |numbered| numbered.number);
+        // The given shard is locked, so this passes it over.
+        let others = self.shards.iter().filter_map(|other| other.try_lock().ok());
+        match others.min_by_key(|other| first(other)) {
+            Some(mut other) if first(&other) < first(shard) => other.finished.pop_front(),
+            _ => shard.finished.pop_front(),
+        }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn count(&self, message: &Message) {
+        self.memory.fetch_add(message.memory(), Ordering::Relaxed);
+        self.visible.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One takes the place of another. A wait must see neither both nor none.
+    fn recount(&self, replaced: Option<&Message>, message: &Message) {
+        match replaced {
+            None => self.count(message),
+            Some(replaced) => {
+                self.memory.fetch_add(message.memory(), Ordering::Relaxed);
+                self.memory.fetch_sub(replaced.memory(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn uncount(&self, message: Option<&Message>) {
+        if let Some(message) = message {
+            self.memory.fetch_sub(message.memory(), Ordering::Relaxed);
+            self.visible.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! What readers see of the records, whatever the shards do meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use super::{Arrival, RunningKey, Store};
+use crate::records::message::{Message, sample};
+use crate::smtp::{Record, Unsent};
+
+/// Longer than any wait that is to succeed, on however busy a machine.
+const LONG: Duration = Duration::from_secs(60);
+
+fn message(session_id: u64, text: &str) -> Message {
+    Message { session_id, ..sample::mail("ann@example.com", &[], text) }
+}
+
+fn store(shards: usize) -> Store {
+    Store::new(shards, usize::MAX, usize::MAX)
+}
+
+fn ids(messages: &[Message]) -> Vec<u64> {
+    messages.iter().map(Message::session_id).collect()
+}
+
+fn finish(store: &Store, shard: usize, id: u64) {
+    store.finish(shard, None, message(id, ""), false);
+}
+
+#[test]
+fn records_of_all_shards_have_one_order() {
+    let store = store(3);
+    for id in 0..30 {
+        finish(&store, (id * 7 % 3) as usize, id);
+        if id == 10 {
+            assert_eq!(ids(&store.messages()).len(), 11); // moves what there is to the archive
+        }
+    }
+    assert!(ids(&store.messages()).into_iter().eq(0..30));
+    assert!(ids(&store.purge()).into_iter().eq(0..30));
+    assert!(store.messages().is_empty());
+}
+
+/// Whatever has happened to the record since.
+#[test]
+fn replies_that_did_not_leave_are_taken_out_of_a_finished_record() {
+    let store = store(2);
+    let number = |shard: usize, id| {
+        let record = Record { msg_number: 7, ..message(id, "text").record };
+        store.finish(shard, None, Message { record, ..message(id, "text") }, false).expect("filed")
+    };
+    let unsent = |first| Unsent { first, instead: None };
+    let numbers = [number(0, 1), number(1, 2), number(1, 3)];
+    store.withdraw(1, numbers[1], &unsent(7));
+    let memory = store.memory.load(Ordering::Relaxed);
+    assert_eq!(store.messages().iter().map(Message::msg).collect::<Vec<_>>(), [true, false, true]);
+    // By now a reader has moved them.
+    store.withdraw(1, numbers[2], &unsent(8));
+    store.withdraw(0, numbers[0], &unsent(6));
+    let messages = store.purge();
+    assert_eq!(messages.iter().map(Message::msg).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(messages.iter().map(Message::body).collect::<Vec<_>>(), [&b""[..], b"", b"text"]);
+    assert!(store.memory.load(Ordering::Relaxed) == 0 && memory > 0);
+    store.withdraw(1, numbers[2], &unsent(7));
+    assert!(store.messages().is_empty(), "one that was taken stays away");
+}
+
+#[test]
+fn running_records_follow_the_finished_ones_in_the_order_of_acceptance() {
+    let store = store(2);
+    let first = store.accept(0, None, message(1, "one"));
+    store.accept(1, None, message(2, "two"));
+    finish(&store, 1, 3);
+    assert_eq!(ids(&store.messages()), [3, 1, 2]);
+    let same = store.accept(0, Some(first), message(1, "again"));
+    assert_eq!(same, first);
+    assert_eq!(ids(&store.messages()), [3, 2, 1]);
+    store.finish(0, Some(first), message(1, "again"), false);
+    assert_eq!(ids(&store.messages()), [3, 1, 2]);
+}
+
+#[test]
+fn an_update_is_seen_unless_the_record_was_purged() {
+    let store = store(1);
+    let key = store.accept(0, None, message(1, "as accepted"));
+    store.update(0, key, message(1, "after NOOP"));
+    assert_eq!(store.messages()[0].body(), b"after NOOP");
+    assert_eq!(store.purge().len(), 1);
+    store.update(0, key, message(1, "after QUIT"));
+    assert!(store.messages().is_empty());
+}
+
+#[test]
+fn a_purged_record_returns_only_as_news() {
+    let store = store(1);
+    let finish_after_purge = |is_news| {
+        let key = store.accept(0, None, message(1, ""));
+        assert_eq!(store.purge().len(), 1);
+        store.finish(0, Some(key), message(1, ""), is_news);
+        store.purge().len()
+    };
+    assert_eq!(finish_after_purge(false), 0);
+    assert_eq!(finish_after_purge(true), 1);
+    let key = store.accept(0, None, message(1, "first"));
+    assert_eq!(store.purge().len(), 1);
+    store.accept(0, Some(key), message(1, "second"));
+    assert_eq!(store.purge()[0].body(), b"second");
+}
+
+#[test]
+fn a_forgotten_record_is_gone_and_its_place_free() {
+    let store = store(1);
+    let key = store.accept(0, None, message(1, ""));
+    store.forget(0, key);
+    assert!(store.messages().is_empty());
+    assert!(store.wait_and_copy(1, Duration::ZERO).is_none());
+    assert_eq!(store.accept(0, None, message(2, "")), key);
+}
+
+#[test]
+fn the_oldest_records_are_evicted_by_count_whether_read_or_not() {
+    let store = Store::new(1, 5, usize::MAX);
+    (0..4).for_each(|id| finish(&store, 0, id));
+    assert_eq!(store.messages().len(), 4); // these lie in the archive now
+    (4..12).for_each(|id| finish(&store, 0, id));
+    assert_eq!(ids(&store.messages()), [7, 8, 9, 10, 11]);
+    assert_eq!(store.evicted(), 7);
+}
+
+/// A shard that has nothing old of its own evicted the record that it had just filed.
+#[test]
+fn a_shard_with_nothing_old_evicted_its_newest_record() {
+    let store = Store::new(2, 3, usize::MAX);
+    (0..3).for_each(|id| finish(&store, 0, id));
+    finish(&store, 1, 3);
+    assert_eq!(ids(&store.messages()), [1, 2, 3]);
+}
+
+#[test]
+fn the_oldest_records_are_evicted_by_bytes() {
+    let text = "x".repeat(10_000);
+    let store = Store::new(1, usize::MAX, 45_000);
+    for id in 0..10 {
+        store.finish(0, None, message(id, &text), false);
+    }
+    assert_eq!(ids(&store.messages()), [6, 7, 8, 9]);
+    assert_eq!(store.evicted(), 6);
+    // One that is larger than all together leaves nothing.
+    store.finish(0, None, message(10, &text.repeat(5)), false);
+    assert!(store.messages().is_empty());
+    assert_eq!(store.evicted(), 11);
+    finish(&store, 0, 11);
+    assert_eq!(ids(&store.messages()), [11], "an evicted record gives its bytes back");
+}
+
+#[test]
+fn running_records_are_evicted_when_no_finished_one_is_left() {
+    let store = Store::new(1, 2, usize::MAX);
+    let keys: Vec<RunningKey> = (0..3).map(|id| store.accept(0, None, message(id, ""))).collect();
+    assert_eq!(ids(&store.messages()), [1, 2]);
+    assert_eq!(store.evicted(), 1);
+    // As if it had been purged: the end of its session does not bring it back.
+    store.finish(0, Some(keys[0]), message(0, ""), false);
+    assert_eq!(ids(&store.messages()), [1, 2]);
+}
+
+#[test]
+fn a_wait_is_woken_by_arrivals_on_any_shard() {
+    let store = store(2);
+    thread::scope(|scope| {
+        let store = &store;
+        let waits: Vec<_> =
+            (1..=4).map(|count| scope.spawn(move || store.wait_and_copy(count, LONG).is_some())).collect();
+        finish(store, 0, 1);
+        store.accept(1, None, message(2, ""));
+        finish(store, 1, 3);
+        store.accept(0, None, message(4, ""));
+        for wait in waits {
+            assert!(wait.join().expect("a wait"));
+        }
+    });
+    assert!(store.wait_and_copy(0, Duration::ZERO).is_some());
+    assert!(store.wait_and_copy(5, Duration::from_millis(20)).is_none());
+}
+
+/// Shards push, finish and forget while a reader purges: each record comes out exactly once, and those of
+/// one shard in order.
+#[test]
+fn purges_lose_nothing_that_arrives_meanwhile() {
+    const SHARDS: usize = 3;
+    const SESSIONS: u64 = 3000;
+    let store = store(SHARDS);
+    let done = AtomicBool::new(false);
+    let mut purged: Vec<Vec<Message>> = Vec::new();
+    thread::scope(|scope| {
+        let pushers: Vec<_> = (0..SHARDS)
+            .map(|shard| {
+                let store = &store;
+                scope.spawn(move || run_sessions(store, shard, SESSIONS))
+            })
+            .collect();
+        let (store, done) = (&store, &done);
+        let reader = scope.spawn(move || {
+            let mut purged = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                purged.push(store.purge());
+                let _ = store.wait_and_copy(50, Duration::from_millis(1));
+            }
+            purged
+        });
+        pushers.into_iter().for_each(|pusher| pusher.join().expect("a pusher ends"));
+        done.store(true, Ordering::SeqCst);
+        purged = reader.join().expect("the reader ends");
+    });
+    purged.push(store.purge());
+    let all: Vec<u64> = ids(&purged.concat());
+    for shard in 0..SHARDS as u64 {
+        let mut own: Vec<u64> = all.iter().copied().filter(|id| id % SHARDS as u64 == shard).collect();
+        own.sort_unstable();
+        let expected = (0..SESSIONS).map(|session| session * SHARDS as u64 + shard);
+        assert!(own.into_iter().eq(expected), "records of shard {shard} are lost or came twice");
+    }
+    assert!(store.wait_and_copy(1, Duration::ZERO).is_none(), "the count of records is off");
+}
+
+/// A third of the sessions are seen while they run.
+fn run_sessions(store: &Store, shard: usize, sessions: u64) {
+    for session in 0..sessions {
+        let id = session * store.shards.len() as u64 + shard as u64;
+        let key = (session % 3 == 0).then(|| {
+            let key = store.accept(shard, None, message(id, "running"));
+            store.update(shard, key, message(id, "changed"));
+            key
+        });
+        store.finish(shard, key, message(id, "finished"), false);
+    }
+}
+
+/// Waits look at the count without a lock.
+#[test]
+fn a_record_that_changes_or_ends_counts_once_all_the_time() {
+    const ROUNDS: usize = 10_000;
+    let store = store(1);
+    // Odd while there is a record.
+    let changes = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                let key = store.accept(0, None, message(1, "one"));
+                changes.fetch_add(1, Ordering::SeqCst);
+                store.update(0, key, message(1, "two"));
+                let key = store.accept(0, Some(key), message(1, "three"));
+                store.finish(0, Some(key), message(1, "three"), true);
+                changes.fetch_add(1, Ordering::SeqCst);
+                store.purge();
+            }
+        });
+        while changes.load(Ordering::SeqCst) < 2 * ROUNDS {
+            let before = changes.load(Ordering::SeqCst);
+            let counted = store.visible.load(Ordering::SeqCst);
+            if before % 2 == 1 && changes.load(Ordering::SeqCst) == before {
+                assert_eq!(counted, 1);
+            }
+        }
+    });
+}
+
+/// Wakes this thread, and counts how often.
+struct ThisThread(thread::Thread, AtomicUsize);
+
+impl Wake for ThisThread {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.unpark();
+    }
+}
+
+/// The threads of this process that ring at deadlines.
+fn alarm_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux system");
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.trim() == "smtpmock-waits").count()
+}
+
+#[test]
+fn one_thread_rings_for_all_futures_and_ends_with_the_store() {
+    const WAITS: usize = 300;
+    let store = Arc::new(store(1));
+    finish(&store, 0, 1);
+    let this = Arc::new(ThisThread(thread::current(), AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&this));
+    let mut context = Context::from_waker(&waker);
+    let mut poll = |wait: &mut Arrival| std::pin::Pin::new(wait).poll(&mut context);
+    // Deadlines near and far, in no order.
+    let timeout = |wait: usize| Duration::from_millis(50 + (wait * 7 % WAITS) as u64 / 10);
+    let mut waits: Vec<_> =
+        (0..WAITS).map(|wait| Arc::clone(&store).arrival(2, timeout(wait), false)).collect();
+    let mut forever = Arc::clone(&store).arrival(2, Duration::MAX, true);
+    assert!(poll(&mut forever).is_pending());
+    while !waits.is_empty() {
+        waits.retain_mut(|wait| match poll(wait) {
+            Poll::Ready(messages) => {
+                assert!(messages.is_none(), "one of two is there");
+                false
+            }
+            Poll::Pending => true,
+        });
+        if !waits.is_empty() {
+            thread::park_timeout(LONG);
+        }
+    }
+    if cfg!(target_os = "linux") {
+        assert_eq!(alarm_threads(), 1);
+    }
+    assert!(this.1.load(Ordering::SeqCst) <= WAITS, "each is woken once at most");
+    finish(&store, 0, 2);
+    assert!(matches!(poll(&mut forever), Poll::Ready(Some(messages)) if ids(&messages) == [1, 2]));
+    drop((forever, store));
+    while cfg!(target_os = "linux") && alarm_threads() > 0 {
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,196 @@
+//! Waits for records, by threads and by futures. Both are woken by an arrival and by their deadline, and whatever
+//! runs the futures need not know of time: one thread, started with the first future that has to wait, rings for all.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::Waker;
+use std::thread;
+
+use slab::Slab;
+
+use crate::process::lock;
+use crate::time::Deadline;
+
+/// The waits for the records of one store. The futures among them share the store: when it is dropped, none is left,
+/// and the alarm thread ends.
+#[derive(Debug, Default)]
+pub(super) struct Waits(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Threads and futures that wait. Arrivals look at it to learn whether anything is to be woken.
+    waiting: AtomicUsize,
+    gate: Mutex<Gate>,
+    /// For threads that wait.
+    arrival: Condvar,
+    /// For the alarm thread: its next deadline has changed, or it may be over.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    futures: Slab<Pending>,
+    alarm: Alarm,
+    is_closed: bool,
+}
+
+/// A future that was polled and has to wait.
+#[derive(Debug)]
+struct Pending {
+    /// Records it waits for.
+    count: usize,
+    deadline: Deadline,
+    /// `None` once it was woken, until it is polled again.
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, Default)]
+enum Alarm {
+    /// There is no thread.
+    #[default]
+    Off,
+    /// The thread sleeps until then.
+    Set(Deadline),
+}
+
+/// Names a future that waits.
+#[derive(Debug)]
+pub(super) struct WaitKey(usize);
+
+impl Waits {
+    /// Blocks this thread until `holds`, which is asked now and at every arrival. False when the time is up.
+    pub(super) fn block_until(&self, deadline: Deadline, holds: impl Fn() -> bool) -> bool {
+        let Self(shared) = self;
+        shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut gate = lock(&shared.gate);
+        let arrived = loop {
+            if holds() {
+                break true;
+            }
+            let left = deadline.left();
+            if left.is_zero() {
+                break false;
+            }
+            gate = shared.arrival.wait_timeout(gate, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(gate);
+        shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        arrived
+    }
+
+    /// Has `waker` woken when there are `count` records, or at the deadline; once. What arrived before is not
+    /// noticed: look for it afterwards.
+    ///
+    /// # Errors
+    /// The system refuses the thread that rings at deadlines.
+    pub(super) fn wake_later(
+        &self,
+        key: &mut Option<WaitKey>,
+        count: usize,
+        deadline: Deadline,
+        waker: &Waker,
+    ) -> io::Result<()> {
+        let Self(shared) = self;
+        let mut gate = lock(&shared.gate);
+        match key {
+            Some(WaitKey(key)) => gate.futures[*key].waker = Some(waker.clone()),
+            None => {
+                shared.waiting.fetch_add(1, Ordering::SeqCst);
+                let pending = Pending { count, deadline, waker: Some(waker.clone()) };
+                *key = Some(WaitKey(gate.futures.insert(pending)));
+            }
+        }
+        match gate.alarm {
+            Alarm::Set(next) if next <= deadline => Ok(()),
+            Alarm::Set(_) => {
+                shared.changed.notify_one();
+                Ok(())
+            }
+            Alarm::Off => {
+                gate.alarm = Alarm::Set(deadline);
+                drop(gate);
+                start_alarm(shared)
+            }
+        }
+    }
+
+    /// The future waits no longer.
+    pub(super) fn forget(&self, WaitKey(key): WaitKey) {
+        let Self(shared) = self;
+        lock(&shared.gate).futures.remove(key);
+        shared.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Something arrived. A wait announces itself before it looks at the count, and an arrival counts before it
+    /// looks for waits: one of the two sees the other.
+    pub(super) fn wake(&self, records: &AtomicUsize) {
+        let Self(shared) = self;
+        if shared.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut gate = lock(&shared.gate);
+        let there = records.load(Ordering::SeqCst);
+        let wakers = gate.wakers_where(|pending| pending.count <= there);
+        drop(gate);
+        shared.arrival.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        lock(&self.0.gate).is_closed = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Gate {
+    /// Takes the wakers of these, to be woken when the gate is open again: wakers are code of others.
+    fn wakers_where(&mut self, is_due: impl Fn(&Pending) -> bool) -> Vec<Waker> {
+        let futures = self.futures.iter_mut().map(|(_, pending)| pending);
+        futures.filter(|pending| is_due(pending)).filter_map(|pending| pending.waker.take()).collect()
+    }
+
+    /// The earliest deadline of those that were not woken yet.
+    fn next_deadline(&self) -> Deadline {
+        let asleep = self.futures.iter().filter(|(_, pending)| pending.waker.is_some());
+        asleep.map(|(_, pending)| pending.deadline).min().unwrap_or(Deadline::NEVER)
+    }
+}
+
+fn start_alarm(shared: &Arc<Shared>) -> io::Result<()> {
+    let own = Arc::clone(shared);
+    let started = thread::Builder::new().name("smtpmock-waits".into()).spawn(move || ring(&own));
+    if started.is_err() {
+        lock(&shared.gate).alarm = Alarm::Off;
+    }
+    started.map(drop)
+}
+
+/// The alarm thread.
+fn ring(shared: &Shared) {
+    let _off = Off(shared);
+    let mut gate = lock(&shared.gate);
+    while !gate.is_closed {
+        let wakers = gate.wakers_where(|pending| pending.deadline.left().is_zero());
+        if wakers.is_empty() {
+            let next = gate.next_deadline();
+            gate.alarm = Alarm::Set(next);
+            gate = shared.changed.wait_timeout(gate, next.left()).unwrap_or_else(PoisonError::into_inner).0;
+        } else {
+            drop(gate);
+            wakers.into_iter().for_each(Waker::wake);
+            gate = lock(&shared.gate);
+        }
+    }
+}
+
+/// However the alarm thread ends, also by a waker's panic: the next future that has to wait starts another.
+struct Off<'a>(&'a Shared);
+
+impl Drop for Off<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.gate).alarm = Alarm::Off;
+    }
+}

@@ -1,0 +1,485 @@
+//! The server as its users hold it: start, addresses, messages, waits, stop.
+
+mod failure;
+mod totals;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Once};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+use crate::config::Config;
+use crate::config::StartError;
+use crate::log::SharedLogger;
+use crate::log::{Event, EventLog};
+use crate::net::counters::Counters;
+use crate::net::shard::{Context, Control, Ending, Shard, StopOrder};
+use crate::output::Output;
+use crate::process::lock;
+use crate::records::Message;
+use crate::records::Records;
+use crate::records::Show;
+use crate::records::WaitError;
+use crate::records::budget::Budget;
+use crate::records::store::Store;
+use crate::records::{Capture, Target};
+use crate::stats::Stats;
+use crate::text::units::EXACT_IN_JSON;
+use crate::time::wall_time;
+
+use failure::FailureReport;
+pub use failure::ServerFailure;
+use totals::{Behaviour, Totals};
+
+/// How a server stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopOutcome {
+    /// Every session ended by itself, or when nothing was under way in it.
+    Graceful,
+    /// The time was up: sessions in which something was under way were sent 421 and closed.
+    Forced,
+}
+
+/// A running mock SMTP server. Dropping it stops it.
+///
+/// ```
+/// use std::io::{BufRead, BufReader, Write};
+/// use std::net::TcpStream;
+/// use std::time::Duration;
+/// use smtpmock::{Config, Server};
+///
+/// let server = Server::start(Config::default())?;
+///
+/// let mut client = TcpStream::connect(server.local_addr())?;
+/// client.write_all(
+///     b"HELO client.example\r\nMAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n\
+///       DATA\r\nSubject: hi\r\n\r\nHello\r\n.\r\n",
+/// )?;
+///
+/// let messages = server.wait_for_messages(1, Duration::from_secs(5))?;
+/// assert_eq!(messages[0].reverse_path().unwrap(), "ann@example.com");
+/// assert_eq!(messages[0].forward_paths(), ["bob@example.com"]);
+/// assert_eq!(messages[0].body(), b"Subject: hi\r\n\r\nHello\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    shutdown_timeout: Duration,
+    store: Option<Arc<Store>>,
+    event_log: Option<EventLog>,
+    capture: Option<Capture>,
+    show: Option<Show>,
+    failure: Arc<FailureReport>,
+    controls: Vec<Arc<Control>>,
+    /// A stop is logged once, however many are asked for.
+    stopping: Once,
+    life: Mutex<Life>,
+    behaviour: Behaviour,
+    totals: Totals,
+}
+
+enum Life {
+    Running(Threads),
+    Stopped(StopOutcome),
+}
+
+/// The threads of a server that has not been stopped.
+#[derive(Default)]
+struct Threads {
+    shards: Vec<Shard>,
+    log: Option<LogThread>,
+    display: Option<JoinHandle<()>>,
+}
+
+struct LogThread {
+    logger: SharedLogger,
+    handle: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a server; it is listening when this returns.
+    ///
+    /// # Errors
+    /// A setting has a value it can't have, an address can't be listened on, or the system refuses
+    /// sockets, threads or the capture file. Nothing is left listening then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, None)
+    }
+
+    /// The same with a capture that is open already.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    #[doc(hidden)]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are made for one server: start(Config::default())"
+    )]
+    pub fn start_with(config: Config, capture: Option<Output>) -> Result<Self, StartError> {
+        config.validate()?;
+        let (addresses, sockets) =
+            crate::net::bind(&config.listen_addresses()?, config.shards, config.backlog)?;
+        let failure = Arc::<FailureReport>::default();
+        let capture = start_capture(&config, capture, &failure)?;
+        let (event_log, log) = start_event_log(&config)?.unzip();
+        let (show, display) = start_show(&config)?.unzip();
+        let store = config
+            .keep_records
+            .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
+        let behaviour = behaviour(&config)?;
+        let mut server = Self {
+            addresses,
+            shutdown_timeout: config.shutdown_timeout,
+            store,
+            event_log,
+            capture,
+            show,
+            failure,
+            controls: Vec::new(),
+            stopping: Once::new(),
+            life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log, display })),
+            behaviour,
+            totals: Totals::new(),
+        };
+        server.start_shards(&config, sockets)?;
+        server.log(Event::Started { port: server.port() });
+        Ok(server)
+    }
+
+    /// If one can't be started, those that were are stopped by dropping the server.
+    fn start_shards(
+        &mut self,
+        config: &Config,
+        sockets: Vec<Vec<mio::net::TcpListener>>,
+    ) -> Result<(), StartError> {
+        let budget = Budget::new(config.max_message_memory);
+        let counters = Arc::new(Counters::new(&config.goals));
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let records = Records {
+                shard: index,
+                store: self.store.clone(),
+                capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
+                show: self.show.clone(),
+            };
+            let Behaviour { policy, state, retries } = &self.behaviour;
+            let context = Context::new(
+                config,
+                Arc::clone(policy),
+                records,
+                &budget,
+                Arc::clone(&counters),
+                state.clone(),
+                retries.clone(),
+            );
+            let failure = Arc::clone(&self.failure);
+            let clock = self.totals.clock();
+            let shard = Shard::start(index, sockets, context, clock, self.event_log.as_ref(), move |why| {
+                failure.report(ServerFailure::Shard(why.to_owned()));
+            })
+            .map_err(|error| StartError::System("starting a reactor thread", error))?;
+            self.failure.watch(&shard.control);
+            self.controls.push(Arc::clone(&shard.control));
+            if let Life::Running(threads) = &mut *lock(&self.life) {
+                threads.shards.push(shard);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first address listened on, with its port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses[0]
+    }
+
+    /// All addresses listened on, in the order of [`Config::hosts`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The port of [`local_addr`](Self::local_addr).
+    pub fn port(&self) -> u16 {
+        self.local_addr().port()
+    }
+
+    /// Copies of the records: each mail in the order in which they were accepted, refused or abandoned. A mail is
+    /// among them before its client reads the reply to the final dot; if that reply never leaves whole, the record
+    /// changes to one of a refused mail. With
+    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which they
+    /// finished, then those of running sessions that have an accepted message. Empty with [`Config::keep_records`] off.
+    pub fn messages(&self) -> Vec<Message> {
+        self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
+    }
+
+    /// The same, and removes them from the server. Nothing is lost: what arrives meanwhile is either
+    /// returned or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) the session of a record
+    /// taken here leaves another one only if it goes on to another mail transaction.
+    pub fn messages_and_purge(&self) -> Vec<Message> {
+        self.store.as_ref().map_or_else(Vec::new, |store| store.purge())
+    }
+
+    /// Waits until at least `count` records can be seen and returns all there are.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did.
+    pub fn wait_for_messages(&self, count: usize, timeout: Duration) -> Result<Vec<Message>, WaitError> {
+        self.wait(count, timeout, Store::wait_and_copy)
+    }
+
+    /// The same, and removes the records from the server.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
+    pub fn wait_for_messages_and_purge(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Vec<Message>, WaitError> {
+        self.wait(count, timeout, Store::wait_and_take)
+    }
+
+    /// The same as [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that run on one thread with
+    /// what they test, as `#[tokio::test]` does: see [the section on Tokio](crate#tokio). The time begins now, not
+    /// with the first poll. It runs under any executor, outlives the server if it must, and can be dropped at any
+    /// time.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did.
+    pub fn wait_for_messages_async(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
+        self.wait_async(count, timeout, false)
+    }
+
+    /// The same, and removes the records from the server. Dropped before it is ready, it has removed none.
+    ///
+    /// # Errors
+    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
+    pub fn wait_for_messages_and_purge_async(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
+        self.wait_async(count, timeout, true)
+    }
+
+    fn wait_async(
+        &self,
+        expected: usize,
+        timeout: Duration,
+        purges: bool,
+    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
+        let store = self.store.clone();
+        let arrival = self.store.clone().map(|store| store.arrival(expected, timeout, purges));
+        async move {
+            let arrived = match arrival {
+                Some(arrival) => arrival.await,
+                None => (expected == 0).then(Vec::new),
+            };
+            arrived.ok_or_else(|| {
+                let arrived = store.map_or_else(Vec::new, |store| store.messages());
+                WaitError { expected, timeout, arrived }
+            })
+        }
+    }
+
+    fn wait(
+        &self,
+        expected: usize,
+        timeout: Duration,
+        wait: impl FnOnce(&Store, usize, Duration) -> Option<Vec<Message>>,
+    ) -> Result<Vec<Message>, WaitError> {
+        let arrived = match &self.store {
+            Some(store) => wait(store, expected, timeout),
+            None => (expected == 0).then(Vec::new),
+        };
+        arrived.ok_or_else(|| WaitError { expected, timeout, arrived: self.messages() })
+    }
+
+    /// What the server has measured so far. Each shard is woken to hand over what it has; a shard that waits
+    /// for a capture that does not keep up does so when it goes on.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.totals.read(&self.controls, &self.behaviour);
+        stats.health.records_evicted = self.store.as_ref().map_or(0, |store| store.evicted());
+        stats.health.log_entries_dropped = self.event_log.as_ref().map_or(0, EventLog::dropped);
+        stats
+    }
+
+    /// What all chance in this server follows from: [`Config::seed`], or a random one below 2^53 without it. With the
+    /// same seed, rules and dialogues, and one shard, the same happens again.
+    pub fn seed(&self) -> u64 {
+        self.behaviour.policy.seed
+    }
+
+    /// Why the server failed, if it did: a bug in one of its threads, or a capture that can't be written.
+    pub fn failure(&self) -> Option<ServerFailure> {
+        self.failure.get()
+    }
+
+    /// Calls `hook` when the server fails, on the failing thread; at once if it has already. The hook must
+    /// not stop the server itself: a stop waits for that thread.
+    pub fn on_failure(&self, hook: impl FnOnce(&ServerFailure) + Send + 'static) {
+        self.failure.set_hook(Box::new(hook));
+    }
+
+    /// Stops listening. Sessions in which nothing is under way, neither a command nor a mail, are sent 421 and closed
+    /// at once; the others may go on until that is so, for up to [`Config::shutdown_timeout`]. Those that are left
+    /// then are sent 421 and closed: clients that are sending just then have up to two seconds to read it, and a
+    /// message whose reply is still held back is refused. Returns when all threads have ended and the capture is
+    /// written (or has [failed](Self::failure)). The messages stay readable.
+    pub fn stop(&self) -> StopOutcome {
+        self.stop_within(self.shutdown_timeout)
+    }
+
+    /// The same with another timeout. A second stop waits for the first one, and hastens it if its own
+    /// timeout is shorter.
+    pub fn stop_within(&self, timeout: Duration) -> StopOutcome {
+        self.stop_as(StopOrder { timeout, spares_idle: false })
+    }
+
+    /// The same, but all sessions may go on for up to [`Config::shutdown_timeout`], those in which nothing is under way
+    /// too: what clients send that are not done is seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
+    pub fn drain(&self) -> StopOutcome {
+        self.stop_as(StopOrder { timeout: self.shutdown_timeout, spares_idle: true })
+    }
+
+    fn stop_as(&self, order: StopOrder) -> StopOutcome {
+        self.order_stop(order);
+        let mut life = lock(&self.life);
+        let threads = match &mut *life {
+            Life::Stopped(outcome) => return *outcome,
+            Life::Running(threads) => std::mem::take(threads),
+        };
+        let outcome = self.join(threads);
+        *life = Life::Stopped(outcome);
+        outcome
+    }
+
+    fn order_stop(&self, order: StopOrder) {
+        // Before anything of the stop: what it does to sessions is logged behind it.
+        self.stopping.call_once(|| self.log(Event::Stopping));
+        self.controls.iter().for_each(|control| control.stop(order));
+    }
+
+    /// Has a [`drain`](Self::drain) that goes on, or comes later, end idle sessions as a [`stop`](Self::stop) does, and
+    /// does not wait for it.
+    #[doc(hidden)]
+    pub fn stop_draining(&self) {
+        self.order_stop(StopOrder { timeout: self.shutdown_timeout, spares_idle: false });
+    }
+
+    /// Has a stop that goes on end at once, and does not wait for it.
+    #[doc(hidden)]
+    pub fn hasten_stop(&self) {
+        self.order_stop(StopOrder::AT_ONCE);
+    }
+
+    /// Has the file of [`Config::capture`] opened again by its name, for appending: renamed before, it is complete,
+    /// and the records that follow go to a new one. Standard output, pipes and devices stay as they are. A file that
+    /// can't be opened is a [failure](Self::failure).
+    pub fn reopen_capture(&self) {
+        if let Some(capture) = &self.capture {
+            capture.reopen();
+        }
+    }
+
+    fn join(&self, threads: Threads) -> StopOutcome {
+        let mut outcome = StopOutcome::Graceful;
+        for shard in threads.shards {
+            // A failure was reported when it happened.
+            if shard.join().is_ok_and(|ending| ending == Ending::Forced) {
+                outcome = StopOutcome::Forced;
+            }
+        }
+        self.log(match outcome {
+            StopOutcome::Graceful => Event::Stopped,
+            StopOutcome::Forced => Event::ForceStopped,
+        });
+        if let Some(capture) = &self.capture {
+            capture.finish();
+        }
+        if let (Some(show), Some(display)) = (&self.show, threads.display)
+            && show.finish()
+        {
+            let _ = display.join();
+        }
+        if let Some(failure) = self.failure.get() {
+            self.log(Event::Failed(failure.to_string()));
+        }
+        if let (Some(event_log), Some(LogThread { logger, handle })) = (&self.event_log, threads.log) {
+            logger.closing();
+            event_log.close();
+            if event_log.finish() {
+                let _ = handle.join();
+            }
+        }
+        outcome
+    }
+
+    fn log(&self, event: Event) {
+        if let Some(event_log) = &self.event_log {
+            event_log.post(wall_time(), event);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+fn behaviour(config: &Config) -> Result<Behaviour, StartError> {
+    let mut policy = config.policy_for_records();
+    policy.seed = match config.seed {
+        Some(seed) => seed,
+        // Reports hold it in JSON.
+        None => SysRng
+            .try_next_u64()
+            .map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?
+            .rem_euclid(EXACT_IN_JSON),
+    };
+    let state = policy.needs_state().then(Arc::default);
+    let retries = policy.may_defer().then(Arc::default);
+    Ok(Behaviour { policy: Arc::new(policy), state, retries })
+}
+
+fn start_capture(
+    config: &Config,
+    open: Option<Output>,
+    failure: &Arc<FailureReport>,
+) -> Result<Option<Capture>, StartError> {
+    let Some(path) = &config.capture else { return Ok(None) };
+    let failure = Arc::clone(failure);
+    let on_failure = Arc::new(move |why| failure.report(ServerFailure::Capture(why)));
+    let target = Target::open(path, config.capture_format, open);
+    let started = target.and_then(|target| Capture::start(target, on_failure));
+    started.map(Some).map_err(|error| StartError::Capture(path.clone(), error))
+}
+
+fn start_show(config: &Config) -> Result<Option<(Show, JoinHandle<()>)>, StartError> {
+    let started = config.display.as_ref().map(Show::start).transpose();
+    started.map_err(|error| StartError::System("starting the thread that shows mails", error))
+}
+
+fn start_event_log(config: &Config) -> Result<Option<(EventLog, LogThread)>, StartError> {
+    let Some(logger) = &config.logger else {
+        return Ok(None);
+    };
+    let started = EventLog::start(logger.clone());
+    started
+        .map(|(event_log, handle)| Some((event_log, LogThread { logger: logger.clone(), handle })))
+        .map_err(|error| StartError::System("starting the log thread", error))
+}

@@ -1,0 +1,414 @@
+//! HELO names and the paths of MAIL and RCPT, under four sets of rules.
+
+use std::fmt;
+mod grammar;
+
+use self::grammar::{
+    DIGIT, DOT, HYPHEN, LETTER, class_of, is_address_literal, is_domain_of, is_dotted_decimal,
+    is_local_octet, is_rfc_domain, is_rfc_mailbox, is_utf8_mailbox, split_mailbox,
+};
+use crate::smtp::command::letters::is_letter;
+use crate::smtp::command::octets::Octets;
+use crate::smtp::command::{Verb, starts_with_ignoring_case};
+use crate::smtp::policy::extension::Extensions;
+
+/// What counts as a HELO name and as an address.
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, HeloName, Path};
+///
+/// let helo = |rules| HeloName::parse(b"EHLO my_service", rules).is_some();
+/// assert!(helo(AddressRules::Lenient) && helo(AddressRules::Any));
+/// assert!(!helo(AddressRules::Compat) && !helo(AddressRules::Rfc5321));
+///
+/// let path = Path::parse_reverse(b"MAIL FROM:<root@vm>", AddressRules::Lenient);
+/// assert_eq!(path.unwrap().mailbox(), b"root@vm");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressRules {
+    /// What go-smtp-mock accepts and what RFC 5321 section 4.1.2 allows: [`Compat`](Self::Compat) with every
+    /// domain of the RFC, so that a host name of one label is enough (`EHLO vm`, `root@vm`). In HELO and EHLO
+    /// an underscore counts as a letter, as in the names of containers.
+    #[default]
+    Lenient,
+    /// What go-smtp-mock accepts, and what RFC 5321 asks of every server beside it: the null
+    /// reverse-path, `<postmaster>`, quoted local parts, address literals, source routes, A-labels.
+    Compat,
+    /// The grammar of RFC 5321 section 4.1.2 to the letter.
+    Rfc5321,
+    /// No check at all.
+    Any,
+}
+
+/// The name given in HELO or EHLO.
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, HeloName};
+///
+/// let name = HeloName::parse(b"EHLO web_1", AddressRules::Lenient).unwrap();
+/// assert_eq!(name.as_bytes(), b"web_1");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HeloName<'a>(&'a [u8]);
+
+impl fmt::Debug for HeloName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeloName").field(&Octets(self.0)).finish()
+    }
+}
+
+impl<'a> HeloName<'a> {
+    /// Takes the name out of a whole HELO or EHLO line, trimmed. `None` where the rules forbid it.
+    pub fn parse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
+        let argument = line.get(4..)?;
+        let is_ehlo = starts_with_ignoring_case(line, b"EHLO");
+        let name = match rules {
+            AddressRules::Any => argument.trim_ascii(),
+            AddressRules::Lenient => argument.strip_prefix(b" ").filter(|name| is_lenient_helo_name(name))?,
+            AddressRules::Compat => argument.strip_prefix(b" ").filter(|name| is_compat_helo_name(name))?,
+            AddressRules::Rfc5321 => argument
+                .strip_prefix(b" ")
+                .filter(|name| is_rfc_domain(name) || (is_ehlo && is_address_literal(name)))?,
+        };
+        Some(Self(name))
+    }
+
+    /// The domain or address literal as it was given.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// A reverse-path or forward-path.
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, Path};
+///
+/// let path = Path::parse_reverse(b"MAIL FROM:<ann@example.com>", AddressRules::Rfc5321).unwrap();
+/// assert_eq!(path.mailbox(), b"ann@example.com");
+/// assert!(Path::parse_forward(b"RCPT TO:<nobody@>", AddressRules::Lenient).is_none());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Path<'a> {
+    mailbox: &'a [u8],
+}
+
+impl fmt::Debug for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Path").field(&Octets(self.mailbox)).finish()
+    }
+}
+
+impl<'a> Path<'a> {
+    /// Takes the reverse-path out of a whole MAIL line, trimmed. `None` where the rules forbid it.
+    ///
+    /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: they follow from an extension that was offered,
+    /// see [`parse_reverse_with`](Self::parse_reverse_with).
+    pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
+        Self::parse(line, MAIL, rules, is_special_reverse)
+    }
+
+    /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
+    pub fn parse_forward(line: &'a [u8], rules: AddressRules) -> Option<Self> {
+        Self::parse(line, RCPT, rules, is_special_forward)
+    }
+
+    /// The same in a session with these extensions: their parameters may stand behind the path, and with SMTPUTF8 it
+    /// may be UTF-8 (RFC 6531 section 3.3), whatever the rules.
+    pub fn parse_reverse_with(line: &'a [u8], rules: AddressRules, offered: &Extensions) -> Option<Self> {
+        let parse = |line| Self::parse_reverse(line, rules);
+        match offered.are_none() {
+            true => parse(line),
+            false => Self::parse_extended(line, (Verb::Mail, MAIL), offered, parse, is_special_reverse),
+        }
+    }
+
+    /// The same for the forward-path of a RCPT line.
+    pub fn parse_forward_with(line: &'a [u8], rules: AddressRules, offered: &Extensions) -> Option<Self> {
+        let parse = |line| Self::parse_forward(line, rules);
+        match offered.are_none() {
+            true => parse(line),
+            false => Self::parse_extended(line, (Verb::Rcpt, RCPT), offered, parse, is_special_forward),
+        }
+    }
+
+    /// Apart, so that a session without extensions carries nothing of it.
+    #[inline(never)]
+    fn parse_extended(
+        line: &'a [u8],
+        (verb, command): (Verb, &[u8]),
+        offered: &Extensions,
+        parse: impl Fn(&'a [u8]) -> Option<Self>,
+        is_special: fn(&[u8]) -> bool,
+    ) -> Option<Self> {
+        let bare = offered.without_parameters(line, verb);
+        let utf8 = || {
+            let is_offered = offered.include("SMTPUTF8") && starts_with_ignoring_case(bare, command);
+            let argument = trim_regex_space(is_offered.then(|| &bare[command.len()..])?);
+            std::str::from_utf8(argument).ok()?;
+            Some(Self { mailbox: bracketed(argument, is_special, is_utf8_mailbox)? })
+        };
+        // First, as go-smtp-mock's pattern would begin behind the last letter beyond ASCII.
+        utf8().or_else(|| parse(bare)).or_else(|| parse(line))
+    }
+
+    /// The mailbox without angle brackets and source route; empty for the null reverse-path.
+    pub fn mailbox(&self) -> &'a [u8] {
+        self.mailbox
+    }
+
+    fn parse(
+        line: &'a [u8],
+        command: &[u8],
+        rules: AddressRules,
+        is_special: impl Fn(&[u8]) -> bool,
+    ) -> Option<Self> {
+        if !starts_with_ignoring_case(line, command) {
+            return match rules {
+                AddressRules::Any => Some(Self { mailbox: line.get(4..).unwrap_or_default().trim_ascii() }),
+                _ => None,
+            };
+        }
+        let argument = &line[command.len()..];
+        let mailbox = match rules {
+            AddressRules::Any => unchecked_mailbox(argument),
+            AddressRules::Lenient => {
+                let strict = || bracketed(trim_regex_space(argument), is_special, is_lenient_mailbox);
+                reference_mailbox(argument, is_lenient_domain, is_part_of_word).or_else(strict)?
+            }
+            AddressRules::Compat => {
+                let strict = || bracketed(trim_regex_space(argument), is_special, is_compat_mailbox);
+                reference_mailbox(argument, is_reference_domain, |_| false).or_else(strict)?
+            }
+            AddressRules::Rfc5321 => bracketed(argument, is_special, is_rfc_mailbox)?,
+        };
+        Some(Self { mailbox })
+    }
+}
+
+const MAIL: &[u8] = b"MAIL FROM:";
+const RCPT: &[u8] = b"RCPT TO:";
+
+/// The null reverse-path.
+fn is_special_reverse(path: &[u8]) -> bool {
+    path.is_empty()
+}
+
+/// RFC 5321 section 4.1.1.3: the mailbox that needs no domain.
+fn is_special_forward(path: &[u8]) -> bool {
+    path.eq_ignore_ascii_case(b"postmaster")
+}
+
+/// What stands between the brackets, or all there is.
+fn unchecked_mailbox(argument: &[u8]) -> &[u8] {
+    let argument = argument.trim_ascii();
+    let inside = argument.strip_prefix(b"<").and_then(|rest| {
+        let end = memchr::memchr(b'>', rest)?;
+        Some(&rest[..end])
+    });
+    inside.unwrap_or(argument)
+}
+
+/// `Path = "<" [ A-d-l ":" ] Mailbox ">"` (RFC 5321 section 4.1.2). The source route is ignored, as
+/// section 4.1.1.3 asks.
+fn bracketed(
+    argument: &[u8],
+    is_special: impl Fn(&[u8]) -> bool,
+    is_mailbox: impl Fn(&[u8]) -> bool,
+) -> Option<&[u8]> {
+    let path = argument.strip_prefix(b"<")?.strip_suffix(b">")?;
+    if is_special(path) {
+        return Some(path);
+    }
+    let mailbox = without_source_route(path)?;
+    is_mailbox(mailbox).then_some(mailbox)
+}
+
+fn without_source_route(path: &[u8]) -> Option<&[u8]> {
+    if path.first() != Some(&b'@') {
+        return Some(path);
+    }
+    let colon = memchr::memchr(b':', path)?;
+    let hops = &path[..colon];
+    let is_hop = |hop: &[u8]| hop.strip_prefix(b"@").is_some_and(is_rfc_domain);
+    hops.split(|&octet| octet == b',').all(is_hop).then_some(&path[colon + 1..])
+}
+
+// --- what go-smtp-mock accepts -------------------------------------------------------------------
+
+/// The white space of go-smtp-mock's patterns: no vertical tab, nothing beyond ASCII.
+fn is_regex_space(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t' | b'\n' | b'\x0c' | b'\r')
+}
+
+fn trim_regex_space(argument: &[u8]) -> &[u8] {
+    let start = argument.iter().position(|&octet| !is_regex_space(octet)).unwrap_or(argument.len());
+    &argument[start..]
+}
+
+/// The address go-smtp-mock's pattern would capture: words, spaces and `<` in front, then
+/// `local@domain`, then any number of `>`. The caller says which domains there are, and which octets in front belong to
+/// the local part all the same.
+fn reference_mailbox(
+    argument: &[u8],
+    is_domain: impl Fn(&[u8]) -> bool,
+    is_local_too: impl Fn(u8) -> bool,
+) -> Option<&[u8]> {
+    let end = argument.iter().rposition(|&octet| octet != b'>')? + 1;
+    let argument = &argument[..end];
+    let at = memchr::memchr(b'@', argument)?;
+    let (front, domain) = (&argument[..at], &argument[at + 1..]);
+    let start = local_part_start(front)?;
+    if !may_stand_before(&front[..start]) || !is_domain(domain) {
+        return None;
+    }
+    // A letter in one octet is in the local part already.
+    let is_cut = front[..start].last().is_some_and(|octet| !octet.is_ascii());
+    let start = if is_cut { word_start(&front[..start], is_local_too) } else { start };
+    Some(&argument[start..])
+}
+
+/// Where the octets like this that end `front` start.
+#[cold]
+fn word_start(front: &[u8], is_of_word: impl Fn(u8) -> bool) -> usize {
+    front.iter().rposition(|&octet| !is_of_word(octet)).map_or(0, |last| last + 1)
+}
+
+/// White space, `<`, letters and digits of any script.
+fn may_stand_before(text: &[u8]) -> bool {
+    let is_ascii_one = |octet: &u8| *octet == b'<' || octet.is_ascii_alphanumeric() || is_regex_space(*octet);
+    let is_one = |c: char| {
+        is_letter(c)
+            || c.is_numeric()
+            || c == '\u{345}'
+            || u8::try_from(c).is_ok_and(|octet| is_ascii_one(&octet))
+    };
+    text.iter().all(is_ascii_one) || std::str::from_utf8(text).is_ok_and(|text| text.chars().all(is_one))
+}
+
+/// Where the longest run of local-part characters that ends `front` starts; `None` when it is empty.
+fn local_part_start(front: &[u8]) -> Option<usize> {
+    let mut start = front.len();
+    loop {
+        match &front[..start] {
+            [.., octet] if is_local_octet(*octet) => start -= 1,
+            // The two letters beyond ASCII that fold to ASCII ones: long s and the Kelvin sign.
+            [.., 0xc5, 0xbf] => start -= 2,
+            [.., 0xe2, 0x84, 0xaa] => start -= 3,
+            _ => break,
+        }
+    }
+    (start < front.len()).then_some(start)
+}
+
+/// Words of letters and digits joined by single dots and hyphens, the last joined by a dot and made of
+/// 2 to 63 letters; or `localhost`.
+fn is_reference_domain(domain: &[u8]) -> bool {
+    is_plain_domain(domain) || is_unusual_domain(domain)
+}
+
+/// The same without `localhost` and letters beyond ASCII, in one go.
+fn is_plain_domain(domain: &[u8]) -> bool {
+    // What is known of the label, and the word in it, that the last octet belongs to.
+    let (mut has_dot, mut is_all_letters, mut word) = (false, true, 0);
+    for &octet in domain {
+        let class = class_of(octet);
+        if class & (LETTER | DIGIT) != 0 {
+            word += 1;
+            is_all_letters &= class & LETTER != 0;
+        } else if class & (DOT | HYPHEN) != 0 && word > 0 {
+            word = 0;
+            has_dot |= class & DOT != 0;
+            is_all_letters = class & DOT != 0;
+        } else {
+            return false;
+        }
+    }
+    has_dot && is_all_letters && (2..=63).contains(&word)
+}
+
+fn is_unusual_domain(domain: &[u8]) -> bool {
+    let Some(dot) = memchr::memrchr(b'.', domain) else {
+        return is_reference_localhost(domain);
+    };
+    let is_word =
+        |word: &[u8]| count_reference_letters(word, u8::is_ascii_digit).is_some_and(|count| count > 0);
+    let top = count_reference_letters(&domain[dot + 1..], |_| false);
+    top.is_some_and(|count| (2..=63).contains(&count))
+        && domain[..dot].split(|&octet| matches!(octet, b'.' | b'-')).all(is_word)
+}
+
+/// How many characters `text` has; `None` unless all are letters, or ASCII that `is_too` takes.
+fn count_reference_letters(text: &[u8], is_too: impl Fn(&u8) -> bool) -> Option<usize> {
+    if text.iter().all(|octet| octet.is_ascii_alphabetic() || is_too(octet)) {
+        return Some(text.len());
+    }
+    // The pattern is case-insensitive by Unicode's rules: U+0345 folds to a letter.
+    let is_one = |c: char| {
+        is_letter(c)
+            || c == '\u{345}'
+            || u8::try_from(c).is_ok_and(|octet| octet.is_ascii() && is_too(&octet))
+    };
+    let text = std::str::from_utf8(text).ok()?;
+    text.chars().all(is_one).then(|| text.chars().count())
+}
+
+/// `localhost` in any case; by Unicode's rules a long s is an s.
+fn is_reference_localhost(domain: &[u8]) -> bool {
+    let fold = |c: char| if c == '\u{17f}' { 's' } else { c.to_ascii_lowercase() };
+    std::str::from_utf8(domain).is_ok_and(|domain| domain.chars().map(fold).eq("localhost".chars()))
+}
+
+fn is_compat_helo_name(name: &[u8]) -> bool {
+    let literal = name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    is_reference_domain(name)
+        || is_dotted_decimal(name)
+        || literal.is_some_and(is_dotted_decimal)
+        || is_a_label_domain(name)
+        || is_address_literal(name)
+}
+
+/// What go-smtp-mock refuses though RFC 5321 allows it, and clients need it: hyphen runs, as in the
+/// A-labels of internationalised domains. Domains without a dot and numeric top-level domains stay
+/// refused, as its users expect.
+fn is_a_label_domain(domain: &[u8]) -> bool {
+    let Some(dot) = memchr::memrchr(b'.', domain) else {
+        return false;
+    };
+    let top = &domain[dot + 1..];
+    let is_top = (2..=63).contains(&top.len()) && top.iter().all(u8::is_ascii_alphabetic);
+    is_rfc_domain(domain) && (is_top || starts_with_ignoring_case(top, b"xn--"))
+}
+
+fn is_compat_mailbox(mailbox: &[u8]) -> bool {
+    let is_domain = |domain: &[u8]| {
+        is_reference_domain(domain) || is_a_label_domain(domain) || is_address_literal(domain)
+    };
+    split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
+}
+
+// --- what either accepts -------------------------------------------------------------------------
+
+/// Go-smtp-mock's dotted decimals are among the RFC's domains, and its literals among the RFC's.
+fn is_lenient_helo_name(name: &[u8]) -> bool {
+    is_host_name(name) || is_unusual_domain(name) || is_address_literal(name)
+}
+
+/// A domain by the RFC's grammar with `_` among the letters: services of container networks are called so.
+fn is_host_name(name: &[u8]) -> bool {
+    is_domain_of(name, |octet| octet == b'_' || octet.is_ascii_alphanumeric())
+}
+
+/// Where go-smtp-mock's pattern would capture what stands behind the `ü` of `<jürgen@example.com>`, all of it is meant.
+fn is_part_of_word(octet: u8) -> bool {
+    octet != b'<' && !is_regex_space(octet)
+}
+
+fn is_lenient_domain(domain: &[u8]) -> bool {
+    is_reference_domain(domain) || is_rfc_domain(domain)
+}
+
+fn is_lenient_mailbox(mailbox: &[u8]) -> bool {
+    let is_domain = |domain: &[u8]| is_lenient_domain(domain) || is_address_literal(domain);
+    split_mailbox(mailbox).is_some_and(|(_, domain)| is_domain(domain))
+}

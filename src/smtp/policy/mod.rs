@@ -1,0 +1,328 @@
+//! What a server answers: replies, lists, delays and limits. Immutable while a session runs.
+
+pub(super) mod extension;
+pub(super) mod lists;
+pub(super) mod reply;
+
+pub use extension::Extensions;
+pub use lists::Lists;
+pub use reply::{Reply, ReplyKind};
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::smtp::command::address::AddressRules;
+use crate::smtp::rules::{
+    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, Tally, needs_state, tallies,
+};
+use crate::smtp::session::step::Stage;
+use lists::{Fold, Folded};
+
+/// Largest message by default: 10 MiB, as in go-smtp-mock.
+pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
+
+/// Recipients (RCPT commands, refused ones included) that one mail transaction may have. RFC 5321
+/// section 4.5.3.1.8 asks for at least 100; the bound keeps a client from growing a record forever.
+pub(crate) const MAX_RECIPIENTS: usize = 10_000;
+
+/// Where a configured delay applies: before the greeting or the reply to one command, whatever it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DelayPoint {
+    /// The new connection.
+    Greeting,
+    /// HELO and EHLO.
+    Helo,
+    /// MAIL.
+    Mailfrom,
+    /// RCPT.
+    Rcptto,
+    /// DATA (the 354).
+    Data,
+    /// The final dot.
+    Message,
+    /// RSET.
+    Rset,
+    /// NOOP.
+    Noop,
+    /// QUIT.
+    Quit,
+}
+
+impl DelayPoint {
+    /// All points, the greeting's first, then in the order of go-smtp-mock's flags.
+    pub const ALL: &'static [Self] = &[
+        Self::Greeting,
+        Self::Helo,
+        Self::Mailfrom,
+        Self::Rcptto,
+        Self::Data,
+        Self::Message,
+        Self::Rset,
+        Self::Noop,
+        Self::Quit,
+    ];
+}
+
+/// What makes one [`Record`](crate::smtp::Record).
+///
+/// The two differ in one reply: DATA behind a refused RCPT is answered 354 where an earlier RCPT of the transaction was
+/// accepted (RFC 5321 section 3.3), and 503 with `Session`, as by go-smtp-mock, unless
+/// [`multiple_rcptto`](Policy::multiple_rcptto) is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordMode {
+    /// One record per mail transaction (RFC 5321 section 3.3), with every recipient in it. It is complete when the
+    /// final dot is answered, or when a command or the end of the session abandons the transaction; commands outside
+    /// of transactions are in no record.
+    #[default]
+    Message,
+    /// One record per session, as go-smtp-mock has it: the next RCPT replaces the last, and the next mail transaction
+    /// replaces the record, but for what [`multiple_rcptto`](Policy::multiple_rcptto) and
+    /// [`multiple_message_receiving`](Policy::multiple_message_receiving) retain.
+    Session,
+}
+
+/// How much of a dialogue is written into the records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// Only what the protocol itself needs: nobody will read the records, and none is filed.
+    Nothing,
+    /// Requests and responses, not the message text.
+    Envelope,
+    /// Everything.
+    #[default]
+    Message,
+}
+
+/// How much of something there may be; `None`: any number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at a time; one more is told [`ReplyKind::TooManySessions`] and closed.
+    pub max_sessions: Option<u64>,
+    /// The same for each client address.
+    pub max_sessions_per_ip: Option<u64>,
+    /// Messages accepted in one session; MAIL for one more is told [`ReplyKind::TooManyMessages`], and the
+    /// session is closed.
+    pub max_messages_per_session: Option<u64>,
+    /// How many connections or mail transactions there may be in a time; see
+    /// [`ReplyKind::ConnectRateExceeded`] and [`ReplyKind::MailRateExceeded`].
+    pub rate: Option<RateLimit>,
+}
+
+/// Everything a [`Session`](crate::smtp::Session) decides by.
+///
+/// ```
+/// use smtpmock::smtp::{Policy, ReplyKind, Session};
+///
+/// let mut policy = Policy::default();
+/// policy.change_lists(|lists| {
+///     lists.not_registered_emails.insert(b"gone@example.com".to_vec());
+/// });
+/// policy.set_reply(ReplyKind::RcptNotRegistered, "550 5.1.1 No such user");
+/// policy.add_rule("mail from=*@slow.example delay=2s".parse()?);
+/// # let _ = Session::new().advance(&policy, b"NOOP\r\n");
+/// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Indexed by [`ReplyKind`].
+    replies: Vec<Reply>,
+    /// Indexed by [`DelayPoint`].
+    delays: [Delay; DelayPoint::ALL.len()],
+    /// What it was told to do.
+    pub(in crate::smtp) book: RuleBook,
+    limits: Limits,
+    lists: Lists,
+    /// Follows from them.
+    folded: Folded,
+    /// Follows from all of the above.
+    plan: Plan,
+    /// What all chance follows from.
+    pub seed: u64,
+    /// RCPTs that one mail transaction may have, refused ones included; the next is told
+    /// [`ReplyKind::TooManyRecipients`].
+    pub max_recipients: usize,
+    /// Close the connection after the first refused command.
+    pub fail_fast: bool,
+    /// With [`RecordMode::Session`]: retain every RCPT of a transaction; without it each RCPT replaces the one before.
+    pub multiple_rcptto: bool,
+    /// With [`RecordMode::Session`]: start a new record at a MAIL that follows a completed message and RSET.
+    pub multiple_message_receiving: bool,
+    /// Largest message accepted, in octets after the removal of stuffed dots.
+    pub message_size_limit: usize,
+    /// What counts as an address.
+    pub addresses: AddressRules,
+    /// What makes one record.
+    pub records: RecordMode,
+    /// How much of it is written down.
+    pub keep: Keep,
+}
+
+impl Policy {
+    /// The reply of this kind.
+    pub fn reply(&self, kind: ReplyKind) -> &Reply {
+        &self.replies[kind as usize]
+    }
+
+    /// Sets the text of a reply; see [`Reply`] for what it may be.
+    pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
+        self.replies[kind as usize] = Reply::new(text);
+        self.plan = Plan::of(self);
+    }
+
+    /// How long replies at this point are held back.
+    pub fn delay(&self, point: DelayPoint) -> &Delay {
+        &self.delays[point as usize]
+    }
+
+    /// Holds back every reply at this point.
+    pub fn set_delay(&mut self, point: DelayPoint, delay: impl Into<Delay>) {
+        self.delays[point as usize] = delay.into();
+        self.plan = Plan::of(self);
+    }
+
+    /// Adds a rule behind those that are there. It must not contradict itself; see
+    /// [`Config::validate`](crate::Config::validate).
+    pub fn add_rule(&mut self, rule: Rule) {
+        self.book.push(rule);
+        self.plan = Plan::of(self);
+    }
+
+    /// The rules, in order.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.book.rules()
+    }
+
+    /// Names and addresses to refuse.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
+    }
+
+    /// Changes the lists.
+    pub fn change_lists(&mut self, change: impl FnOnce(&mut Lists)) {
+        change(&mut self.lists);
+        self.folded = Folded::of(&self.lists);
+        self.plan = Plan::of(self);
+    }
+
+    /// The list has an entry that is the same name.
+    pub(in crate::smtp) fn is_listed(
+        &self,
+        name: &[u8],
+        list: fn(&Lists) -> &HashSet<Vec<u8>>,
+        fold: Fold,
+    ) -> bool {
+        match self.addresses {
+            AddressRules::Compat => list(&self.lists).contains(name),
+            _ => list(self.folded.lists()).contains(&*fold(name)),
+        }
+    }
+
+    /// How much there may be.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Changes the limits.
+    pub fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) {
+        change(&mut self.limits);
+        self.plan = Plan::of(self);
+    }
+
+    /// A reply that EHLO may get offers this extension.
+    pub(crate) fn may_offer(&self, keyword: &str) -> bool {
+        let own = std::iter::once(self.reply(ReplyKind::HeloReceived));
+        let mut replies = own.chain(self.book.replies_at(Stage::Helo));
+        replies.any(|reply| Extensions::offered(b"EHLO", reply).include(keyword))
+    }
+
+    /// By what is configured, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come again with
+    /// the same message. Replies that tell a lack of room do not count.
+    pub(crate) fn may_defer(&self) -> bool {
+        self.plan.may_defer()
+    }
+
+    /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
+    /// that share no [`State`](crate::smtp::rules::State) are no less right without it, except for these.
+    pub fn needs_state(&self) -> bool {
+        needs_state(self)
+    }
+
+    /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
+    /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
+    /// [`State::totals`](crate::smtp::rules::State::totals): taken apart, so that a state that others wait for is not
+    /// held while texts are made.
+    pub fn tallies(&self, totals: &[Tally]) -> Vec<(String, Tally)> {
+        tallies(self, totals)
+    }
+
+    /// What is to be asked at each stage.
+    pub(in crate::smtp) fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// Draws the delay of a point.
+    pub(in crate::smtp) fn draw_delay(&self, point: DelayPoint, moment: Moment) -> Duration {
+        let delay = self.delay(point);
+        delay.as_constant().unwrap_or_else(|| {
+            let name = Impairment::named("point", point as u64);
+            delay.sample(&mut moment.stream(name))
+        })
+    }
+
+    /// Sets the size limit, and with it the default text of the reply that names it.
+    pub fn set_message_size_limit(&mut self, octets: usize) {
+        self.message_size_limit = octets;
+        let kind = ReplyKind::MessageTooBig;
+        self.set_reply(kind, format!("{} {octets} bytes", kind.default_text()));
+    }
+
+    /// The rules that were added, as they are asked.
+    pub(in crate::smtp) fn book(&self) -> &RuleBook {
+        &self.book
+    }
+
+    /// Rules were added.
+    pub(crate) fn has_rules(&self) -> bool {
+        !self.book.is_empty()
+    }
+
+    /// What the server accepts at this stage is accepted whatever the configured text of its reply says.
+    /// go-smtp-mock does so, and with its records this server too, but for what is new here: that greetings refuse,
+    /// and for the message itself.
+    pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
+        self.records == RecordMode::Session && !matches!(stage, Stage::Greeting | Stage::Message)
+    }
+
+    /// True when this reply is worded exactly as the acceptance of a RCPT. go-smtp-mock tells
+    /// accepted recipients by the text of the reply, and configurations rely on it.
+    pub(in crate::smtp) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
+        reply == self.reply(ReplyKind::RcptReceived)
+            && (matches!(reply.code(), Some(200..300)) || self.accepts_with_any_code(Stage::Rcpt))
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let mut policy = Self {
+            replies: ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect(),
+            delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
+            book: RuleBook::default(),
+            limits: Limits::default(),
+            lists: Lists::default(),
+            folded: Folded::default(),
+            plan: Plan::default(),
+            seed: 0,
+            max_recipients: MAX_RECIPIENTS,
+            fail_fast: false,
+            multiple_rcptto: false,
+            multiple_message_receiving: false,
+            message_size_limit: DEFAULT_MESSAGE_SIZE_LIMIT,
+            addresses: AddressRules::default(),
+            records: RecordMode::default(),
+            keep: Keep::default(),
+        };
+        policy.set_message_size_limit(DEFAULT_MESSAGE_SIZE_LIMIT);
+        policy
+    }
+}

@@ -1,0 +1,354 @@
+//! Replies, rendered once: what goes on the wire, line ends included.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::smtp::command::octets::Octets;
+
+const CRLF: &[u8] = b"\r\n";
+
+/// In front of a text: its octets are sent unchanged.
+const RAW: &[u8] = b"raw:";
+
+const A_CODE: &str = "expected a reply with a code, like reply=\"451 try later\"";
+const ONE_CODE: &str =
+    "expected the code of the first line in every line of a reply, or raw: in front to send it unchanged";
+const A_HYPHEN: &str = "expected a hyphen behind the code in every line of a reply but the last, like 250-first, \
+                        or raw: in front to send it unchanged";
+const NO_HYPHEN: &str = "expected a space behind the code in the last line of a reply, as a hyphen announces \
+                         another line, or raw: in front to send it unchanged";
+
+const A_KNOWN_CODE: &str =
+    "a code in front that a reply can have, like 250 or 451 (RFC 5321 section 4.2), or raw:";
+
+/// One reply as it goes on the wire, line ends included. Cloning shares the bytes.
+///
+/// It is made from a text of one line or more, each with the code in front (RFC 5321 section 4.2.1). Lines may end with
+/// CRLF, LF or CR; CRLF is sent between them and behind the last, and empty lines at the end are dropped. The octets
+/// behind `raw:` are sent unchanged, whatever they are; only where they end without a line end a CRLF is added.
+///
+/// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`](crate::smtp::Extensions). HELO gets the
+/// first line alone (RFC 5321 section 3.2), unless it is raw.
+///
+/// ```
+/// use smtpmock::smtp::Reply;
+///
+/// assert_eq!(Reply::new("250-mx.example\n250 PIPELINING\n").wire(), b"250-mx.example\r\n250 PIPELINING\r\n");
+/// assert_eq!(Reply::new("raw:250-first\n550 second").wire(), b"250-first\n550 second\r\n");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reply(Arc<Rendered>);
+
+#[derive(PartialEq, Eq)]
+struct Rendered {
+    /// Ends with LF, always; with CRLF unless it is raw.
+    wire: Box<[u8]>,
+    is_raw: bool,
+    /// What HELO gets of a positive reply of several lines: the first of them.
+    for_helo: Option<Reply>,
+}
+
+impl Reply {
+    /// Renders `text`, code and words. That its lines make one reply is checked by
+    /// [`Config::validate`](crate::Config::validate).
+    pub fn new(text: impl AsRef<[u8]>) -> Self {
+        let text = text.as_ref();
+        let raw = text.strip_prefix(RAW);
+        let wire = match raw {
+            Some(octets) if octets.ends_with(b"\n") => octets.to_vec(),
+            Some(octets) => [octets, CRLF].concat(),
+            None => with_line_ends(text),
+        };
+        let for_helo = if raw.is_none() { first_line_alone(&wire) } else { None };
+        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some(), for_helo }))
+    }
+
+    /// The bytes to write.
+    pub fn wire(&self) -> &[u8] {
+        &self.0.wire
+    }
+
+    /// The code of the reply; `None` where its text does not begin with three digits.
+    pub fn code(&self) -> Option<u16> {
+        let digits = code_of(self.wire())?;
+        Some(digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0')))
+    }
+
+    /// The reply without its final line end.
+    pub fn text(&self) -> &[u8] {
+        let text = self.wire().strip_suffix(b"\n").unwrap_or(self.wire());
+        text.strip_suffix(b"\r").unwrap_or(text)
+    }
+
+    /// It has two lines or more.
+    pub(in crate::smtp) fn has_several_lines(&self) -> bool {
+        self.text().contains(&b'\n')
+    }
+
+    /// This reply as HELO gets it: RFC 5321 section 3.2 forbids to answer it as EHLO is answered.
+    pub(in crate::smtp) fn for_helo(&self) -> &Self {
+        self.0.for_helo.as_ref().unwrap_or(self)
+    }
+
+    /// A text that makes this reply.
+    pub(crate) fn source(&self) -> Cow<'_, str> {
+        match self.0.is_raw {
+            true => String::from_utf8_lossy(&[RAW, self.wire()].concat()).into_owned().into(),
+            false => String::from_utf8_lossy(self.text()).replace("\r\n", "\n").into(),
+        }
+    }
+
+    /// Why a client can't take its lines for one reply: what would be right. What is raw may be anything.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if self.0.is_raw {
+            return None;
+        }
+        let text = self.text();
+        if text.is_empty() {
+            return Some(A_CODE);
+        }
+        let code = code_of(text);
+        let mut lines = text.split(|&octet| octet == b'\n').peekable();
+        let is_one_line = !text.contains(&b'\n');
+        while let Some(line) = lines.next() {
+            let has_hyphen = code.is_some() && line.get(3) == Some(&b'-');
+            match lines.peek() {
+                _ if !is_one_line && (code.is_none() || code_of(line) != code) => return Some(ONE_CODE),
+                Some(_) if !has_hyphen => return Some(A_HYPHEN),
+                None if has_hyphen => return Some(NO_HYPHEN),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+impl Reply {
+    /// Why no client knows what the reply means: what would be expected of it. What is raw may be anything.
+    pub(crate) fn doubt(&self) -> Option<&'static str> {
+        let is_known =
+            |[first, second, _]: &[u8; 3]| (b'2'..=b'5').contains(first) && (b'0'..=b'5').contains(second);
+        let is_meant = self.0.is_raw || code_of(self.text()).is_some_and(is_known);
+        (!is_meant).then_some(A_KNOWN_CODE)
+    }
+}
+
+/// The digits of the code in front of a line.
+fn code_of(line: &[u8]) -> Option<&[u8; 3]> {
+    line.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit))
+}
+
+/// The first line of a positive reply that has more of them, as a reply of its own.
+fn first_line_alone(wire: &[u8]) -> Option<Reply> {
+    let end = memchr::memchr(b'\n', wire)?;
+    if end + 1 == wire.len() || wire.first() != Some(&b'2') {
+        return None;
+    }
+    let mut line = wire[..end].to_vec();
+    if let Some(hyphen @ b'-') = line.get_mut(3) {
+        *hyphen = b' ';
+    }
+    Some(Reply::new(line))
+}
+
+/// The text with a CRLF for each of its line ends and one behind it. CRs in front of an LF belong to its line end, and
+/// line ends behind the text are dropped.
+fn with_line_ends(text: &[u8]) -> Vec<u8> {
+    let is_end = |octet: &u8| matches!(octet, b'\r' | b'\n');
+    let length = text.iter().rposition(|octet| !is_end(octet)).map_or(0, |last| last + 1);
+    let mut wire = Vec::with_capacity(text.len() + CRLF.len());
+    let mut rest = &text[..length];
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        wire.extend_from_slice(&rest[..end]);
+        wire.extend_from_slice(CRLF);
+        let crs = rest[end..].iter().take_while(|&&octet| octet == b'\r').count();
+        rest = &rest[end + crs..];
+        rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+    }
+    wire.extend_from_slice(rest);
+    wire.extend_from_slice(CRLF);
+    wire
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reply").field(&Octets(self.text())).finish()
+    }
+}
+
+/// Declares [`ReplyKind`] together with each kind's go-smtp-mock flag and default text.
+macro_rules! reply_kinds {
+    ($($(#[$doc:meta])* $kind:ident, $flag:literal, $text:literal;)*) => {
+        /// Every reply the server can give; each text can be configured.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum ReplyKind {
+            $($(#[$doc])* #[doc = ""] #[doc = concat!("Default: `", $text, "`")] $kind,)*
+        }
+
+        impl ReplyKind {
+            /// All kinds, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The setting's name on go-smtp-mock's command line (`msgGreeting` …); for
+            /// replies that go-smtp-mock does not have, the name in the same style.
+            pub const fn flag(self) -> &'static str {
+                match self { $(Self::$kind => $flag,)* }
+            }
+
+            /// The setter of [`Config`](crate::Config) for its text.
+            pub(crate) const fn setting(self) -> &'static str {
+                match self { $(Self::$kind => concat!("reply(ReplyKind::", stringify!($kind), ")"),)* }
+            }
+
+            /// The text used unless another is configured, without CRLF.
+            pub const fn default_text(self) -> &'static str {
+                match self { $(Self::$kind => $text,)* }
+            }
+        }
+    };
+}
+
+reply_kinds! {
+    /// The greeting of a new connection.
+    Greeting, "msgGreeting", "220 Welcome";
+    /// A line that is no known command.
+    InvalidCommand, "msgInvalidCmd", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
+    /// QUIT.
+    Quit, "msgQuitCmd", "221 Closing connection";
+    /// Accepted and never used in a reply, as in go-smtp-mock.
+    InvalidHeloSequence, "msgInvalidCmdHeloSequence", "503 Bad sequence of commands. HELO should be the first";
+    /// HELO or EHLO with an argument that is no domain and no address literal.
+    InvalidHeloArgument, "msgInvalidCmdHeloArg", "501 HELO requires domain address or valid address literal";
+    /// HELO or EHLO with a blacklisted domain.
+    HeloBlacklisted, "msgHeloBlacklistedDomain", "421 Service not available";
+    /// HELO or EHLO accepted.
+    HeloReceived, "msgHeloReceived", "250 Received";
+    /// MAIL before HELO.
+    InvalidMailSequence, "msgInvalidCmdMailfromSequence", "503 Bad sequence of commands. MAIL FROM should be used after HELO";
+    /// MAIL with a reverse-path that is not valid.
+    InvalidMailArgument, "msgInvalidCmdMailfromArg", "501 MAIL FROM requires valid email address";
+    /// MAIL with a blacklisted reverse-path.
+    MailBlacklisted, "msgMailfromBlacklistedEmail", "421 Service not available";
+    /// MAIL accepted.
+    MailReceived, "msgMailfromReceived", "250 Received";
+    /// RCPT before MAIL.
+    InvalidRcptSequence, "msgInvalidCmdRcpttoSequence", "503 Bad sequence of commands. RCPT TO should be used after MAIL FROM";
+    /// RCPT with a forward-path that is not valid.
+    InvalidRcptArgument, "msgInvalidCmdRcpttoArg", "501 RCPT TO requires valid email address";
+    /// RCPT with a blacklisted forward-path.
+    RcptBlacklisted, "msgRcpttoBlacklistedEmail", "421 Service not available";
+    /// RCPT with a forward-path that is not registered.
+    RcptNotRegistered, "msgRcpttoNotRegisteredEmail", "550 User not found";
+    /// RCPT accepted.
+    RcptReceived, "msgRcpttoReceived", "250 Received";
+    /// DATA before an accepted RCPT.
+    InvalidDataSequence, "msgInvalidCmdDataSequence", "503 Bad sequence of commands. DATA should be used after RCPT TO";
+    /// DATA accepted: the client may send the message.
+    DataReceived, "msgDataReceived", "354 Ready for receive message. End data with <CR><LF>.<CR><LF>";
+    /// The message is over the size limit. The default text ends with the limit:
+    /// `… max size of 10485760 bytes`.
+    MessageTooBig, "msgMsgSizeIsTooBig", "552 Message exceeded max size of";
+    /// The message was accepted.
+    MessageReceived, "msgMsgReceived", "250 Received";
+    /// RSET before HELO.
+    InvalidRsetSequence, "msgInvalidCmdRsetSequence", "503 Bad sequence of commands. HELO should be the first";
+    /// RSET with an argument.
+    InvalidRsetArgument, "msgInvalidCmdRsetArg", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
+    /// RSET accepted.
+    RsetReceived, "msgRsetReceived", "250 Ok";
+    /// NOOP.
+    NoopReceived, "msgNoopReceived", "250 Ok";
+    /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
+    LineTooLong, "msgLineTooLong", "500 Line too long";
+    /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
+    TooManyRecipients, "msgTooManyRecipients", "452 4.5.3 Too many recipients";
+    /// A connection beyond the number of sessions, in all or from one address (RFC 5321 section 3.1).
+    TooManySessions, "msgTooManySessions", "421 4.7.0 Too many sessions";
+    /// A connection beyond the rate.
+    ConnectRateExceeded, "msgConnectRateExceeded", "421 4.7.0 Too many connections, try again later";
+    /// MAIL beyond the number of messages of one session.
+    TooManyMessages, "msgTooManyMessages", "421 4.7.0 Too many messages in this session";
+    /// MAIL beyond the rate.
+    MailRateExceeded, "msgMailRateExceeded", "451 4.7.1 Too many messages, try again later";
+    /// No memory left for another message (RFC 3463 X.3.1).
+    InsufficientStorage, "msgInsufficientStorage", "452 4.3.1 Insufficient system storage";
+    /// Anything but QUIT in a session that its greeting has refused (RFC 5321 section 3.1).
+    SessionRefused, "msgSessionRefused", "503 5.5.1 Bad sequence of commands. The session was refused, QUIT is expected";
+    /// The session timed out or the server is being stopped (RFC 5321 section 3.8).
+    ServiceClosing, "msgServiceClosing", "421 Service closing transmission channel";
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn codes_that_no_reply_has_are_doubted() {
+        for text in ["250 Ok", "220", "354 go on", "559 x", "200-a\n200 b", "250Ok", "raw:hello", "raw:"] {
+            assert_eq!(Reply::new(text).doubt(), None, "{text}");
+        }
+        for text in ["hello", "999 x", "150 x", "600 x", "260 x", "25", "", " 250 x", "２５０ x"] {
+            assert_eq!(Reply::new(text).doubt(), Some(A_KNOWN_CODE), "{text}");
+        }
+    }
+
+    #[test]
+    fn line_ends_of_every_kind_become_crlf_and_none_is_doubled() {
+        for (text, wire) in [
+            ("250 ok", "250 ok\r\n"),
+            ("250-a\n250 b", "250-a\r\n250 b\r\n"),
+            ("250-a\r\n250 b\r\n", "250-a\r\n250 b\r\n"),
+            ("250-a\r\r\n250-b\r250 c\n\n\r", "250-a\r\n250-b\r\n250 c\r\n"),
+            ("250-a\n\n250 b", "250-a\r\n\r\n250 b\r\n"),
+            ("", "\r\n"),
+            ("raw:250-a\n250 b", "250-a\n250 b\r\n"),
+            ("raw:250 a\n", "250 a\n"),
+            ("raw:", "\r\n"),
+        ] {
+            assert_eq!(Reply::new(text).wire(), wire.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_no_reply_are_a_fault_unless_they_are_raw() {
+        for text in ["250", "250 a", "250 a-b", "hello", "250-a\n250", "250-a\n250-b\n250 c", "250\tx", "25-"]
+        {
+            assert_eq!(Reply::new(text).fault(), None, "{text:?}");
+        }
+        for (text, fault) in [
+            ("", A_CODE),
+            ("\n", A_CODE),
+            ("250-a", NO_HYPHEN),
+            ("250-a\n250-b", NO_HYPHEN),
+            ("250 a\n250 b", A_HYPHEN),
+            ("250\n250 b", A_HYPHEN),
+            ("250-a\n251 b", ONE_CODE),
+            ("250-a\nb", ONE_CODE),
+            ("250-a\n\n250 b", ONE_CODE),
+            ("hello\nworld", ONE_CODE),
+        ] {
+            assert_eq!(Reply::new(text).fault(), Some(fault), "{text:?}");
+            assert_eq!(Reply::new(format!("raw:{text}")).fault(), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reply_has_no_cr_or_lf_but_in_its_line_ends(text in "[25\r\n -]{0,12}") {
+            let reply = Reply::new(&text);
+            let wire = String::from_utf8(reply.wire().to_vec()).expect("text");
+            prop_assert!(wire.ends_with("\r\n") && !wire.ends_with("\r\n\r\n"));
+            prop_assert!(!wire.replace("\r\n", "").contains(['\r', '\n']));
+        }
+
+        #[test]
+        fn its_source_makes_the_same_reply(text in "(raw:)?[25\r\n -]{0,12}") {
+            let reply = Reply::new(&text);
+            prop_assert_eq!(&Reply::new(&*reply.source()), &reply);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Message data on its way in.
+
+use std::fmt;
+
+use crate::smtp::command::octets::Octets;
+use crate::smtp::policy::reply::ReplyKind;
+use crate::smtp::policy::{Keep, Policy};
+use crate::smtp::receive::lines::{LineInspector, Lines};
+use crate::smtp::receive::scan::{DataScan, DataScanner};
+use crate::smtp::session::retry_key::Attempt;
+
+/// The message that is being received.
+#[derive(Default)]
+pub(in crate::smtp) struct Incoming {
+    scanner: DataScanner,
+    /// Octets of content so far, kept or not.
+    pub(in crate::smtp) size: usize,
+    /// Empty unless the policy keeps messages; given up as soon as the message can't be accepted.
+    pub(in crate::smtp) text: Vec<u8>,
+    pub(in crate::smtp) refusal: Option<ReplyKind>,
+    /// `None` where the lines are not looked at.
+    lines: Option<LineInspector>,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scanner, size, text, refusal, lines } = self;
+        f.debug_struct("Incoming")
+            .field("scanner", scanner)
+            .field("size", size)
+            .field("text", &Octets(text))
+            .field("refusal", refusal)
+            .field("lines", lines)
+            .finish()
+    }
+}
+
+impl Incoming {
+    /// Before its first octet.
+    pub(in crate::smtp) fn new(looks_at_lines: bool) -> Self {
+        Self { lines: looks_at_lines.then(LineInspector::default), ..Self::default() }
+    }
+
+    /// Takes data up to its end. What will be refused anyway is swallowed and not held.
+    pub(in crate::smtp) fn take(
+        &mut self,
+        policy: &Policy,
+        memory_left: Option<usize>,
+        mut attempt: Option<&mut Attempt>,
+        input: &[u8],
+    ) -> DataScan {
+        let Self { scanner, size, text, refusal, lines } = self;
+        let ceiling = memory_left.map_or(usize::MAX, |left| text.capacity().saturating_add(left));
+        scanner.scan(input, |run| {
+            *size = size.saturating_add(run.len());
+            if let Some(lines) = lines {
+                lines.inspect(run);
+            }
+            if let Some(attempt) = &mut attempt {
+                attempt.note_text(run);
+            }
+            if *size > policy.message_size_limit {
+                *refusal = Some(ReplyKind::MessageTooBig);
+            } else if policy.keep == Keep::Message && *size > ceiling {
+                refusal.get_or_insert(ReplyKind::InsufficientStorage);
+            }
+            if refusal.is_some() {
+                *text = Vec::new();
+            } else if policy.keep == Keep::Message {
+                make_room(text, run.len(), ceiling);
+                text.extend_from_slice(run);
+            }
+        })
+    }
+
+    /// What was seen in its lines, if they were looked at.
+    pub(in crate::smtp) fn lines(&self) -> Option<Lines> {
+        self.lines.map(LineInspector::finish)
+    }
+}
+
+/// Makes room for more octets, which are known to fit under the ceiling. A text that grows gets twice the room, so that
+/// it is seldom moved, but of what is left up to the ceiling no more than a quarter in advance.
+fn make_room(text: &mut Vec<u8>, more: usize, ceiling: usize) {
+    let needed = text.len() + more;
+    if needed > text.capacity() {
+        let most = needed + ceiling.saturating_sub(needed) / 4;
+        let capacity = text.capacity().saturating_mul(2).clamp(needed, most);
+        text.reserve_exact(capacity - text.len());
+    }
+}

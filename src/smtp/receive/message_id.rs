@@ -1,0 +1,166 @@
+//! Finding the Message-ID of a message (RFC 5322 section 3.6.4) in its text as it comes, without keeping any of it.
+
+use std::hash::{DefaultHasher, Hasher};
+
+use memchr::memchr;
+
+/// Octets of the text that are searched: longer header sections are rare, and the field stands near their top.
+const REACH: usize = 16 * 1024;
+
+const NAME: &[u8] = b"message-id";
+
+/// Hashes the first Message-ID, folded or not, white space left out.
+#[derive(Clone, Debug, Default)]
+pub(in crate::smtp) struct MessageIdFinder {
+    place: Place,
+    /// Octets searched.
+    reached: usize,
+    hasher: DefaultHasher,
+    /// Something of its value was hashed.
+    is_found: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    LineStart,
+    /// So many octets of the field's name stand behind the line's start.
+    Name(usize),
+    /// In another field, up to the end of the line.
+    Elsewhere,
+    Value,
+    /// Behind a line of the value, which goes on if the next one begins with white space.
+    ValueLineEnd,
+    /// The field, or the header section, is over.
+    Over,
+}
+
+impl MessageIdFinder {
+    /// Searches what follows.
+    pub(in crate::smtp) fn search(&mut self, run: &[u8]) {
+        let mut rest = &run[..run.len().min(REACH - self.reached)];
+        self.reached += rest.len();
+        while let [octet, behind @ ..] = rest {
+            rest = match self.place {
+                Place::Over => return,
+                Place::Elsewhere => {
+                    let Some(end) = memchr(b'\n', rest) else { return };
+                    self.place = Place::LineStart;
+                    &rest[end + 1..]
+                }
+                _ => {
+                    self.place = self.step(*octet);
+                    behind
+                }
+            };
+        }
+    }
+
+    /// The hash of what was found; `None` where nothing was.
+    pub(in crate::smtp) fn finish(&self) -> Option<u64> {
+        self.is_found.then(|| self.hasher.finish())
+    }
+
+    fn step(&mut self, octet: u8) -> Place {
+        match (self.place, octet) {
+            (Place::LineStart, b'\n') => Place::Over,
+            (Place::LineStart, b'\r') => Place::LineStart,
+            (Place::LineStart, _) => named(0, octet),
+            (Place::Name(_), b'\n') => Place::LineStart,
+            (Place::Name(seen), _) => named(seen, octet),
+            // These are not stepped through.
+            (Place::Over | Place::Elsewhere, _) => self.place,
+            (Place::Value, b'\n') => Place::ValueLineEnd,
+            (Place::ValueLineEnd, b' ' | b'\t') | (Place::Value, b' ' | b'\t' | b'\r') => Place::Value,
+            (Place::ValueLineEnd, _) => Place::Over,
+            (Place::Value, _) => {
+                self.hasher.write_u8(octet);
+                self.is_found = true;
+                Place::Value
+            }
+        }
+    }
+}
+
+/// Behind so many octets of the name.
+fn named(seen: usize, octet: u8) -> Place {
+    match NAME.get(seen) {
+        Some(expected) if octet.eq_ignore_ascii_case(expected) => Place::Name(seen + 1),
+        None if octet == b':' => Place::Value,
+        // RFC 5322 section 4.5 lets old messages have white space before the colon.
+        None if matches!(octet, b' ' | b'\t') => Place::Name(seen),
+        _ => Place::Elsewhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(runs: &[&[u8]]) -> Option<u64> {
+        let mut finder = MessageIdFinder::default();
+        runs.iter().for_each(|run| finder.search(run));
+        finder.finish()
+    }
+
+    fn hash(id: &str) -> Option<u64> {
+        let mut hasher = DefaultHasher::default();
+        id.bytes().for_each(|octet| hasher.write_u8(octet));
+        (!id.is_empty()).then(|| hasher.finish())
+    }
+
+    /// The same, by taking the header section apart first.
+    fn naive(text: &str) -> Option<u64> {
+        let header = text.split("\r\n\r\n").next().unwrap_or_default();
+        let header = if text.starts_with("\r\n") { "" } else { header };
+        let unfolded = header.replace("\r\n ", " ").replace("\r\n\t", " ");
+        let mut fields = unfolded.split("\r\n").filter_map(|field| field.split_once(':'));
+        let id = fields.find(|(name, _)| name.trim_end().eq_ignore_ascii_case("Message-ID"));
+        hash(&id.unwrap_or_default().1.replace([' ', '\t'], ""))
+    }
+
+    fn message() -> impl Strategy<Value = String> {
+        let line = prop::sample::select(vec![
+            "Message-ID: <1@a.example>\r\n",
+            "message-id:\r\n <2@a.example>\r\n",
+            "MESSAGE-ID\t: <3@\r\n\ta.example>\r\n",
+            "Message-IDs: <4@a.example>\r\n",
+            "Message-I: <5@a.example>\r\n",
+            "X-Message-ID: <6@a.example>\r\n",
+            "Subject: hi\r\n Message-ID: <7@a.example>\r\n",
+            "Message-ID:\r\n",
+            "Subject: hi\r\n",
+            "\r\n",
+        ]);
+        prop::collection::vec(line, 0..8).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_found_however_the_text_is_cut(text in message(), cuts in prop::collection::vec(0..200_usize, 0..6)) {
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| (*cut).min(text.len())).collect();
+            cuts.sort_unstable();
+            let starts = [0].into_iter().chain(cuts.iter().copied());
+            let ends = cuts.iter().copied().chain([text.len()]);
+            let runs: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &text.as_bytes()[start..end]).collect();
+            prop_assert_eq!(found(&runs), naive(&text));
+        }
+
+        #[test]
+        fn any_text_may_come(text in prop::collection::vec(any::<u8>(), 0..400)) {
+            found(&[&text]);
+        }
+    }
+
+    #[test]
+    fn it_is_searched_for_near_the_top() {
+        let behind = |octets: usize| {
+            let field = format!("X: {}\r\n", "x".repeat(octets - 5));
+            found(&[field.as_bytes(), b"Message-ID: <1@a.example>\r\n\r\n"])
+        };
+        assert_eq!(behind(1000), hash("<1@a.example>"));
+        assert_eq!(behind(REACH), hash(""));
+        assert_eq!(behind(REACH + 1), hash(""));
+    }
+}

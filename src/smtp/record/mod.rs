@@ -1,0 +1,264 @@
+//! The record in the making: the requests and replies of one mail transaction, or of one session.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::smtp::command::octets::{Listed, Octets};
+use crate::smtp::policy::reply::Reply;
+
+/// A request and the response to it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// The line as received, trimmed of white space.
+    pub request: Box<[u8]>,
+    /// The reply; `None` where none was sent whole.
+    pub response: Option<Reply>,
+    /// Number of the reply within its session; 0 in an exchange that did not take place.
+    pub(in crate::smtp) number: u32,
+}
+
+impl Exchange {
+    /// The reply's text without its final CRLF; empty where none was sent whole.
+    pub fn response_text(&self) -> &[u8] {
+        self.response.as_ref().map_or(b"", Reply::text)
+    }
+
+    /// Octets in memory beside the exchange itself. Replies are the configuration's.
+    fn heap(&self) -> usize {
+        if self.request.is_empty() { 0 } else { BLOCK + self.request.len() }
+    }
+
+    /// Answered with a 2yz reply, which accepts any command but DATA (RFC 5321 section 4.2.1).
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
+    }
+}
+
+/// Replies of a session that never left whole: the last ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Unsent {
+    /// Number of the first of them.
+    pub(crate) first: u32,
+    /// What was sent in place of that one.
+    pub(crate) instead: Option<Reply>,
+}
+
+impl Unsent {
+    fn contains(&self, number: u32) -> bool {
+        number >= self.first
+    }
+
+    fn withdraw(&self, number: u32, response: &mut Option<Reply>) {
+        if self.contains(number) {
+            *response = self.instead.clone().filter(|_| number == self.first);
+        }
+    }
+}
+
+/// The fields of go-smtp-mock's `Message`, named after its getters.
+///
+/// The flags are always right; the texts are there as far as [`Keep`](crate::smtp::Keep) says.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Record {
+    /// HELO or EHLO.
+    pub helo_exchange: Exchange,
+    /// MAIL.
+    pub mailfrom_exchange: Exchange,
+    /// Each RCPT that counts, in order. Cloning a record shares them.
+    pub rcptto_exchanges: Vec<Arc<Exchange>>,
+    /// Octets in memory of those that the session recorded, but for their list.
+    pub(crate) rcptto_memory: usize,
+    /// DATA.
+    pub data_exchange: Exchange,
+    /// The message text, dots unstuffed, without the final dot's line; see [`msg_text`](Self::msg_text).
+    /// Cloning a record shares it.
+    pub msg_request: Option<Arc<Vec<u8>>>,
+    /// Octets of the message text, kept or not.
+    pub msg_size: usize,
+    /// The reply to the final dot; `None` where none was sent whole.
+    pub msg_response: Option<Reply>,
+    /// Number of that reply within its session; 0 before there is one.
+    pub(crate) msg_number: u32,
+    /// RSET.
+    pub rset_exchange: Exchange,
+    /// HELO was accepted.
+    pub helo: bool,
+    /// MAIL was accepted.
+    pub mailfrom: bool,
+    /// Any RCPT was accepted; with [`RecordMode::Session`](crate::smtp::RecordMode::Session) and without `multiple_rcptto` the
+    /// last.
+    pub rcptto: bool,
+    /// DATA was accepted.
+    pub data: bool,
+    /// The message was accepted.
+    pub msg: bool,
+    /// RSET was accepted.
+    pub rset: bool,
+    /// NOOP was received.
+    pub noop: bool,
+    /// QUIT was received.
+    pub quit_sent: bool,
+}
+
+impl Record {
+    /// A whole message was accepted: MAIL, RCPT, DATA and the message text.
+    pub fn is_consistent(&self) -> bool {
+        self.mailfrom && self.rcptto && self.data && self.msg
+    }
+
+    /// The message text; empty where there is none.
+    pub fn msg_text(&self) -> &[u8] {
+        self.msg_request.as_deref().map_or(b"", Vec::as_slice)
+    }
+
+    /// Records a RCPT.
+    pub(in crate::smtp) fn push_rcptto(&mut self, exchange: Exchange) {
+        self.rcptto_memory += BLOCK + ARC + size_of::<Exchange>() + exchange.heap();
+        self.rcptto_exchanges.push(Arc::new(exchange));
+    }
+
+    /// Erases all but HELO, as MAIL and RSET do.
+    pub(in crate::smtp) fn keep_helo(&mut self) {
+        self.mailfrom_exchange = Exchange::default();
+        self.mailfrom = false;
+        self.keep_mail();
+    }
+
+    /// Erases all but HELO and MAIL, as RCPT does.
+    pub(in crate::smtp) fn keep_mail(&mut self) {
+        self.rcptto_exchanges.clear();
+        self.rcptto_memory = 0;
+        self.rcptto = false;
+        self.keep_rcpt();
+    }
+
+    /// Erases all but HELO, MAIL and RCPT, as DATA does.
+    pub(in crate::smtp) fn keep_rcpt(&mut self) {
+        self.data_exchange = Exchange::default();
+        self.data = false;
+        self.msg_request = None;
+        self.msg_response = None;
+        self.msg_number = 0;
+        self.msg_size = 0;
+        self.msg = false;
+        self.rset_exchange = Exchange::default();
+        self.rset = false;
+        self.noop = false;
+        self.quit_sent = false;
+    }
+
+    /// Takes back replies that were recorded and never left whole, and what they accepted.
+    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+        let exchanges = [
+            (&mut self.helo_exchange, &mut self.helo),
+            (&mut self.mailfrom_exchange, &mut self.mailfrom),
+            (&mut self.data_exchange, &mut self.data),
+            (&mut self.rset_exchange, &mut self.rset),
+        ];
+        for (exchange, accepted) in exchanges {
+            *accepted &= !unsent.contains(exchange.number);
+            unsent.withdraw(exchange.number, &mut exchange.response);
+        }
+        for exchange in self.rcptto_exchanges.iter_mut().filter(|exchange| unsent.contains(exchange.number)) {
+            let exchange = Arc::make_mut(exchange);
+            unsent.withdraw(exchange.number, &mut exchange.response);
+        }
+        let has_lost_rcpt = self.rcptto_exchanges.last().is_some_and(|last| unsent.contains(last.number));
+        if has_lost_rcpt {
+            self.rcptto &= self.rcptto_exchanges.iter().any(|exchange| exchange.is_accepted());
+        }
+        if unsent.contains(self.msg_number) {
+            unsent.withdraw(self.msg_number, &mut self.msg_response);
+            self.msg_request = None;
+            self.msg = false;
+        }
+    }
+
+    /// Bytes this record holds in memory, its bookkeeping included. What it shares with others counts in full.
+    pub(crate) fn memory(&self) -> usize {
+        size_of::<Self>() + self.heap()
+    }
+
+    /// The same beside the record itself.
+    pub(in crate::smtp) fn heap(&self) -> usize {
+        let exchanges =
+            [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
+        let text = |text: &Arc<Vec<u8>>| 2 * BLOCK + ARC + size_of::<Vec<u8>>() + text.capacity();
+        exchanges.iter().map(|exchange| exchange.heap()).sum::<usize>()
+            + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
+            + self.rcptto_memory
+            + self.msg_request.as_ref().map_or(0, text)
+    }
+}
+
+/// Octets of an `Arc` beside what it shares.
+const ARC: usize = 2 * size_of::<usize>();
+/// What an allocator needs around a block, about.
+const BLOCK: usize = 16;
+
+/// `"NOOP" => "250 Ok"`
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Dialogue(&self.request, self.response.as_ref()).fmt(f)
+    }
+}
+
+/// A request, or a message, and the reply to it.
+struct Dialogue<'a>(&'a [u8], Option<&'a Reply>);
+
+impl fmt::Debug for Dialogue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} => ", Octets(self.0))?;
+        match self.1 {
+            Some(reply) => Octets(reply.text()).fmt(f),
+            None => f.write_str("no reply"),
+        }
+    }
+}
+
+/// What there is of a dialogue, as text cut at a bound, so that a failed assertion can be read.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Record");
+        self.show_in(&mut shown);
+        shown.finish()
+    }
+}
+
+impl Record {
+    /// Adds what there is to the fields of what it is shown in.
+    pub(crate) fn show_in(&self, shown: &mut fmt::DebugStruct<'_, '_>) {
+        let Self { helo_exchange, mailfrom_exchange, rcptto_exchanges, data_exchange, .. } = self;
+        let Self { msg_request, msg_size, msg_response, rset_exchange, .. } = self;
+        let Self { helo, mailfrom, rcptto, data, msg, rset, noop, quit_sent, .. } = self;
+        show_exchange(shown, "helo", helo_exchange);
+        show_exchange(shown, "mailfrom", mailfrom_exchange);
+        if !rcptto_exchanges.is_empty() {
+            shown.field("rcptto", &Listed(rcptto_exchanges));
+        }
+        show_exchange(shown, "data", data_exchange);
+        if msg_request.is_some() || msg_response.is_some() {
+            shown.field("msg", &Dialogue(self.msg_text(), msg_response.as_ref()));
+            shown.field("msg_size", msg_size);
+        }
+        show_exchange(shown, "rset", rset_exchange);
+        let flags = [
+            (helo, "helo"),
+            (mailfrom, "mailfrom"),
+            (rcptto, "rcptto"),
+            (data, "data"),
+            (msg, "msg"),
+            (rset, "rset"),
+            (noop, "noop"),
+            (quit_sent, "quit"),
+        ];
+        let accepted: Vec<&str> = flags.iter().filter(|(flag, _)| **flag).map(|(_, name)| *name).collect();
+        shown.field("accepted", &format_args!("[{}]", accepted.join(", ")));
+    }
+}
+
+fn show_exchange(shown: &mut fmt::DebugStruct<'_, '_>, name: &str, exchange: &Exchange) {
+    if *exchange != Exchange::default() {
+        shown.field(name, exchange);
+    }
+}

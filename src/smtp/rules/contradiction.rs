@@ -1,0 +1,229 @@
+//! Rules that no server can follow, and rules that can never fire: they are refused with the reason, as what they are
+//! meant to do would silently not happen.
+
+use std::time::Duration;
+
+use super::rule::{Conditions, Ending, Key, Ordinals, Rule};
+use crate::smtp::session::step::Stage;
+
+/// What is wrong with a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contradiction {
+    /// The term at which it is best seen; empty where something is missing.
+    pub(super) term: &'static str,
+    /// What would be right: it begins with "expected".
+    pub(crate) reason: &'static str,
+}
+
+fn at(term: &'static str, reason: &'static str) -> Option<Contradiction> {
+    Some(Contradiction { term, reason })
+}
+
+impl Rule {
+    /// Why no server can follow this rule, or why it can never fire.
+    pub(crate) fn contradiction(&self) -> Option<Contradiction> {
+        let Self { stage, when, .. } = self;
+        actions(self)
+            .or_else(|| misplaced(*stage, when))
+            .or_else(|| window(when))
+            .or_else(|| numbers(when))
+            .or_else(|| counts(*stage, when))
+    }
+}
+
+fn actions(rule: &Rule) -> Option<Contradiction> {
+    let Rule { delay, reply, ending, .. } = rule;
+    let is_without_reply = matches!(ending, Some(Ending::Accept | Ending::Silent | Ending::DropBefore(_)));
+    match reply {
+        None if delay.is_none() && ending.is_none() => {
+            at("", "expected something to do: reply=, delay=, drop=, silent, stall, cut=, close or accept")
+        }
+        Some(_) if is_without_reply => {
+            at("reply=", "expected either a reply, or none: accept, silent and drop without it")
+        }
+        Some(reply) => reply.fault().and_then(|reason| at("reply=", reason)),
+        None => None,
+    }
+}
+
+/// Conditions about what is not known at the stage.
+fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
+    let is_any_of = |stages: &[Stage]| stage.is_none_or(|stage| stages.contains(&stage));
+    let after_mail = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message];
+    match () {
+        () if when.size.is_some() && !is_any_of(&[Stage::Message]) => {
+            at("size>=", "expected the stage message: only there the size is known")
+        }
+        () if when.from.is_some() && !is_any_of(&after_mail) => at(
+            "from=",
+            "expected one of the stages mail, rcpt, data and message: there is no sender elsewhere",
+        ),
+        () if when.to.is_some() && !is_any_of(&after_mail[1..]) => {
+            at("to=", "expected one of the stages rcpt, data and message: there is no recipient elsewhere")
+        }
+        () if when.helo.is_some() && stage == Some(Stage::Greeting) => {
+            at("helo=", "expected another stage than connect: the client has not said HELO there")
+        }
+        () => None,
+    }
+}
+
+/// Times between which no moment lies.
+fn window(when: &Conditions) -> Option<Contradiction> {
+    let begins = when.after.unwrap_or_default();
+    match () {
+        () if when.period.is_some_and(|period| period.is_zero()) => {
+            at("period=", "expected a period above zero, like period=15s")
+        }
+        () if when.until == Some(Duration::ZERO) => {
+            at("until=", "expected an end behind the start of the server: until= above zero")
+        }
+        () if when.until.is_some_and(|until| begins >= until) => {
+            at("until=", "expected an end behind the beginning: after= less than until=")
+        }
+        () if when.period.is_some_and(|period| begins >= period) => at(
+            "after=",
+            "expected a beginning within the period: after= less than period=, at whose end time starts anew",
+        ),
+        () => None,
+    }
+}
+
+/// Numbers that count nothing.
+fn numbers(when: &Conditions) -> Option<Contradiction> {
+    let is_none = |ordinals: Option<Ordinals>| {
+        ordinals.is_some_and(|Ordinals { first, last }| first == 0 || last.is_some_and(|last| last < first))
+    };
+    const ORDINALS: &str = "expected ordinals from 1 that rise, like 3, 3..5 or 3..";
+    const A_COUNT: &str = "expected a count of at least 1";
+    match () {
+        () if is_none(when.nth) => at("nth=", ORDINALS),
+        () if is_none(when.session) => at("session=", ORDINALS),
+        () if when.every == Some(0) => at("every=", A_COUNT),
+        () if when.times == Some(0) => at("times=", A_COUNT),
+        () => None,
+    }
+}
+
+/// Counts that no count is.
+fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
+    let counts = when.nth.is_some() || when.every.is_some() || when.times.is_some();
+    let nth = when.nth.unwrap_or(Ordinals { first: 1, last: None });
+    let every = when.every.unwrap_or(1);
+    // The first count that both take.
+    let first = nth.first.checked_next_multiple_of(every);
+    match () {
+        () if !when.per.is_empty() && !counts => {
+            at("per=", "expected nth=, every= or times= beside per=: there is nothing to count without them")
+        }
+        () if first.is_none_or(|first| nth.last.is_some_and(|last| last < first)) => at(
+            "every=",
+            "expected nth= and every= that one count can be, like nth=2..10 every=2: no such count is there",
+        ),
+        () if first > Some(most(stage, when)) => at(
+            if when.nth.is_some() { "nth=" } else { "every=" },
+            "expected nth= or every= that is reached: a session is asked about at connect only once",
+        ),
+        () => None,
+    }
+}
+
+/// How often the conditions in front of the counts can hold.
+fn most(stage: Option<Stage>, when: &Conditions) -> u64 {
+    let sessions = when.session.and_then(|Ordinals { first, last }| Some(last? - first + 1));
+    match stage {
+        Some(Stage::Greeting) if when.per.contains(&Key::Session) => 1,
+        Some(Stage::Greeting) => sessions.unwrap_or(u64::MAX),
+        _ => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        text.parse::<Rule>().expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_can_never_fire_is_refused_with_the_reason() {
+        for (text, reason, marked) in [
+            ("connect after=10s until=15s period=5s drop=rst", "after= less than period=", "after=10s"),
+            ("connect after=5s period=5s drop=rst", "after= less than period=", "after=5s"),
+            ("connect until=0 drop=rst", "until= above zero", "until=0"),
+            ("connect after=5s until=5s drop=rst", "after= less than until=", "until=5s"),
+            ("rcpt nth=1 every=2 silent", "that one count can be", "every=2"),
+            ("rcpt nth=5..9 every=10 silent", "that one count can be", "every=10"),
+            ("rcpt nth=18446744073709551615 every=2 silent", "that one count can be", "every=2"),
+            ("connect nth=2 per=session silent", "at connect only once", "nth=2"),
+            ("connect every=2 per=ip+session silent", "at connect only once", "every=2"),
+            ("connect session=7 nth=2 silent", "at connect only once", "nth=2"),
+            ("connect session=1..9 every=10 silent", "at connect only once", "every=10"),
+            ("rcpt times=0 silent", "a whole number from 1", "0"),
+            ("rcpt every=0 silent", "a whole number from 1", "0"),
+            ("rcpt session=0 silent", "an ordinal from 1", "0"),
+            ("rcpt odds=0% silent", "a percentage from 0.0001%", "0%"),
+        ] {
+            let error = refused(text);
+            assert!(error.contains(reason), "{text}: {error}");
+            let carets = error.lines().last().expect("a line of carets");
+            let at = text.find(marked).expect("it is in the rule");
+            assert_eq!(
+                carets.trim_end(),
+                format!("  {}{}", " ".repeat(at), "^".repeat(marked.len())),
+                "{error}"
+            );
+        }
+        // Of rules that are made and not read too.
+        let rule = Rule::at(Stage::Rcpt).nth(1).every(2).silent();
+        assert!(rule.contradiction().is_some());
+    }
+
+    #[test]
+    fn what_can_fire_is_taken() {
+        for text in [
+            "connect after=10s until=15s period=15s drop=rst",
+            "connect after=4s until=50s period=5s drop=rst",
+            "rcpt nth=2 every=2 silent",
+            "rcpt nth=5..10 every=10 silent",
+            "rcpt nth=3.. every=2 times=1 silent",
+            "connect nth=1 per=session silent",
+            "connect session=1..9 nth=9 silent",
+            "connect session=3.. every=10 silent",
+            "rcpt nth=2 per=session silent",
+            "any nth=2 per=session silent",
+        ] {
+            assert!(text.parse::<Rule>().is_ok(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Counts up to the least common multiple, asked one by one.
+        #[test]
+        fn counts_are_refused_that_never_come(first in 1..30_u64, more in prop::option::of(0..30_u64), every in 1..12_u64) {
+            let nth = Ordinals { first, last: more.map(|more| first + more) };
+            let mut rule = Rule::at(Stage::Rcpt).every(every).silent();
+            rule.when.nth = Some(nth);
+            let comes = (1..100).any(|count: u64| nth.contains(count) && count.is_multiple_of(every));
+            prop_assert_eq!(rule.contradiction().is_none(), comes, "{}", rule);
+        }
+
+        /// Moments of a minute, asked one by one.
+        #[test]
+        fn windows_are_refused_that_never_open(
+            after in prop::option::of(0..20_u64), until in prop::option::of(0..20_u64), period in prop::option::of(1..20_u64),
+        ) {
+            let mut rule = Rule::at(Stage::Rcpt).silent();
+            rule.when.after = after.map(Duration::from_secs);
+            rule.when.until = until.map(Duration::from_secs);
+            rule.when.period = period.map(Duration::from_secs);
+            let opens = (0..60_u64).map(|now| now % period.unwrap_or(60)).any(|now| {
+                after.is_none_or(|after| now >= after) && until.is_none_or(|until| now < until)
+            });
+            prop_assert_eq!(rule.contradiction().is_none(), opens, "{}", rule);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The rules of a server, and the walk through them: the first that fires at a stage decides.
+//!
+//! The server's own rules (go-smtp-mock's lists, the limits) come behind those it was told, in the same
+//! walk, and count the same way. Where there is nothing to ask, nobody walks: see [`Plan`](super::plan::Plan).
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::built_in::{BUILT_INS, BuiltIn};
+use super::index::{RecipientIndex, StageIndex};
+use super::rule::{Conditions, Drop, Ending, Key, Rule};
+use super::state::{Memory, State, Tally, recall};
+use super::stream::{Impairment, Moment};
+use crate::smtp::policy::Policy;
+use crate::smtp::policy::reply::{Reply, ReplyKind};
+use crate::smtp::session::step::{Next, Portion, Stage};
+
+/// Where a session happens: what rules may ask for and the session can't know.
+#[derive(Debug)]
+pub struct Environment<'e> {
+    /// Time since the server started.
+    pub now: Duration,
+    /// The session's number; the first is 1.
+    pub session: u64,
+    /// The client's address.
+    pub peer: IpAddr,
+    /// What the rules remember; `None`: nothing from one call to the next.
+    pub state: Option<&'e mut dyn Memory>,
+}
+
+impl Environment<'_> {
+    /// Of a session that nobody knows anything about: the first, at the start, from nowhere.
+    pub fn alone() -> Self {
+        Self { now: Duration::ZERO, session: 1, peer: IpAddr::from([0, 0, 0, 0]), state: None }
+    }
+}
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::smtp) struct Question<'q> {
+    pub(in crate::smtp) stage: Stage,
+    pub(in crate::smtp) moment: Moment,
+    /// Time since the server started.
+    pub(in crate::smtp) now: Duration,
+    /// The client's address.
+    pub(in crate::smtp) peer: IpAddr,
+    /// The server itself would accept it so far.
+    pub(in crate::smtp) is_valid: bool,
+    pub(in crate::smtp) helo: Option<&'q [u8]>,
+    pub(in crate::smtp) from: Option<&'q [u8]>,
+    /// The forward-path in question; behind RCPT the last one.
+    pub(in crate::smtp) to: Option<&'q [u8]>,
+    /// Rules that an accepted recipient matches, in ascending order.
+    pub(in crate::smtp) matched: &'q [u32],
+    /// Of the message, at its end.
+    pub(in crate::smtp) size: Option<usize>,
+    /// Messages that this session has delivered.
+    pub(in crate::smtp) messages: u32,
+}
+
+/// What the rules say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::smtp) struct Ruling<'p> {
+    /// In place of the delay configured for the command.
+    pub(in crate::smtp) delay: Option<Duration>,
+    pub(in crate::smtp) decision: Decision<'p>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::smtp) enum Decision<'p> {
+    /// The server's own answer stands.
+    #[default]
+    Own,
+    /// A rule of the server's own refuses.
+    Refuse(ReplyKind, Next),
+    /// A rule says what happens; without a reply it is the server's own answer that it happens to.
+    Told { reply: Option<&'p Reply>, portion: Portion, next: Next },
+}
+
+/// The rules a server was told.
+#[derive(Clone, Debug, Default)]
+pub(in crate::smtp) struct RuleBook {
+    entries: Vec<Entry>,
+    at: [StageIndex; Stage::ALL.len()],
+    recipients: RecipientIndex,
+    /// How many rules have this text.
+    occurrences: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    rule: Rule,
+    odds: Impairment,
+    delay: Impairment,
+}
+
+impl RuleBook {
+    pub(in crate::smtp) fn push(&mut self, rule: Rule) {
+        let index = u32::try_from(self.entries.len()).expect("fewer rules than fit into memory");
+        for stage in Stage::ALL.iter().filter(|stage| rule.is_asked_at(**stage)) {
+            self.at[*stage as usize].push(*stage, index, &rule.when);
+        }
+        if let Some(glob) = rule.when.to.as_ref().filter(|_| rule.stage != Some(Stage::Rcpt)) {
+            self.recipients.push(glob, index);
+        }
+        let text = rule.to_string();
+        let occurrence = self.occurrences.get(&text).copied().unwrap_or(0);
+        let named = |what| Impairment::named(&format!("{what} {text}"), occurrence);
+        let (odds, delay) = (named("odds"), named("delay"));
+        self.occurrences.insert(text, occurrence + 1);
+        self.entries.push(Entry { rule, odds, delay });
+    }
+
+    /// A recipient was accepted: adds the rules it matches to those in `matched`, which is in ascending order.
+    pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
+        self.recipients.match_recipient(recipient, matched);
+    }
+
+    /// The rules to be asked, in order: all others can't fire.
+    fn candidates(&self, question: &Question<'_>) -> impl Iterator<Item = (usize, &Entry)> {
+        let stage = question.stage;
+        let is_asked = |rule: u32| self.entries[rule as usize].rule.is_asked_at(stage);
+        let candidates = self.at[stage as usize].candidates(question, is_asked);
+        candidates.map(|rule| (rule as usize, &self.entries[rule as usize]))
+    }
+
+    pub(in crate::smtp) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.entries.iter().map(|entry| &entry.rule)
+    }
+
+    /// What the rules of a stage answer with.
+    pub(in crate::smtp) fn replies_at(&self, stage: Stage) -> impl Iterator<Item = &Reply> {
+        self.rules().filter(move |rule| rule.is_asked_at(stage)).filter_map(|rule| rule.reply.as_ref())
+    }
+
+    pub(in crate::smtp) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn is_empty_at(&self, stage: Stage) -> bool {
+        self.at[stage as usize].is_empty()
+    }
+}
+
+/// Something is counted or remembered somewhere: the sessions need a common [`State`].
+pub(in crate::smtp) fn needs_state(policy: &Policy) -> bool {
+    !policy.book.is_empty() || BUILT_INS.iter().any(|own| own.is_on(policy))
+}
+
+/// Asks the rules in their order.
+pub(in crate::smtp) fn judge<'p>(
+    policy: &'p Policy,
+    mut memory: Option<&mut (dyn Memory + '_)>,
+    question: &Question<'_>,
+) -> Ruling<'p> {
+    let mut delay = None;
+    for (index, entry) in policy.book.candidates(question) {
+        if !is_met(&entry.rule.when, question)
+            || !recall(memory.as_deref_mut(), |state| fires(index, entry, state, question))
+        {
+            continue;
+        }
+        let Rule { delay: own_delay, reply, ending, .. } = &entry.rule;
+        delay = own_delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(entry.delay)));
+        let (portion, next) = match ending {
+            // Only how late: what is answered is the server's business, its lists included.
+            None if reply.is_none() => break,
+            Some(Ending::Accept) => return Ruling { delay, decision: Decision::Own },
+            None => (Portion::Whole, Next::Continue),
+            Some(Ending::Close | Ending::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
+            Some(Ending::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
+            Some(Ending::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
+            Some(Ending::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
+            Some(Ending::Silent) => (Portion::Nothing, Next::Hold),
+            Some(Ending::Stall) => (Portion::Whole, Next::Hold),
+            Some(Ending::Cut(octets)) => (Portion::First(*octets), Next::Close),
+        };
+        return Ruling { delay, decision: Decision::Told { reply: reply.as_ref(), portion, next } };
+    }
+    Ruling { delay, decision: own_decision(policy, memory, question) }
+}
+
+fn own_decision<'p>(
+    policy: &'p Policy,
+    mut memory: Option<&mut (dyn Memory + '_)>,
+    question: &Question<'_>,
+) -> Decision<'p> {
+    if !question.is_valid {
+        return Decision::Own;
+    }
+    for &own in BuiltIn::at(question.stage).iter().filter(|own| own.is_on(policy)) {
+        let holds = recall(memory.as_deref_mut(), |state| {
+            let holds = own.holds(policy, state, question);
+            count(state.total_mut(own as usize), holds);
+            holds
+        });
+        if holds {
+            let (kind, next) = own.refusal();
+            return Decision::Refuse(kind, next);
+        }
+    }
+    Decision::Own
+}
+
+/// What follows a refusal that does not end the session by itself.
+pub(in crate::smtp) fn after_refusal(policy: &Policy, memory: Option<&mut (dyn Memory + '_)>) -> Next {
+    if !BuiltIn::FailFast.is_on(policy) {
+        return Next::Continue;
+    }
+    recall(memory, |state| count(state.total_mut(BuiltIn::FailFast as usize), true));
+    Next::Close
+}
+
+fn count(tally: &mut Tally, has_fired: bool) {
+    tally.reached += 1;
+    tally.fired += u64::from(has_fired);
+}
+
+/// Counts a rule whose conditions hold that neither count nor draw, and asks the others.
+fn fires(index: usize, entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
+    let Rule { when, .. } = &entry.rule;
+    let index = BUILT_INS.len() + index;
+    let by_key = (entry.rule.counts() && !when.per.is_empty()).then(|| key_of(&when.per, question));
+    let mut counted = match by_key {
+        Some(key) => *state.by_key_mut(index, key),
+        None => state.total(index),
+    };
+    counted.reached += 1;
+    let is_due = when.nth.is_none_or(|nth| nth.contains(counted.reached))
+        && when.every.is_none_or(|every| counted.reached % every == 0)
+        && when.times.is_none_or(|times| counted.fired < times);
+    let is_drawn = || {
+        let share = || rand::RngExt::random::<f64>(&mut question.moment.stream(entry.odds));
+        when.odds.is_none_or(|odds| share() < odds.probability())
+    };
+    let fires = is_due && is_drawn();
+    if let Some(key) = by_key {
+        count(state.by_key_mut(index, key), fires);
+    }
+    count(state.total_mut(index), fires);
+    fires
+}
+
+/// The conditions that neither count nor draw.
+fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
+    let now = match when.period {
+        Some(period) => since_start_of_period(question.now, period),
+        None => question.now,
+    };
+    let matches = |glob: &super::Glob, name: Option<&[u8]>| name.is_some_and(|name| glob.matches(name));
+    // Behind RCPT only rules that a recipient has matched are candidates.
+    let is_recipient = |glob: &super::Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
+    when.session.is_none_or(|ordinals| ordinals.contains(question.moment.session))
+        && when.after.is_none_or(|after| now >= after)
+        && when.until.is_none_or(|until| now < until)
+        && when.ip.is_none_or(|network| network.contains(question.peer))
+        && when.size.is_none_or(|least| question.size.is_some_and(|size| size >= least))
+        && when.helo.as_ref().is_none_or(|glob| matches(glob, question.helo))
+        && when.from.as_ref().is_none_or(|glob| matches(glob, question.from))
+        && when.to.as_ref().is_none_or(is_recipient)
+}
+
+fn since_start_of_period(now: Duration, period: Duration) -> Duration {
+    let nanoseconds = now.as_nanos() % period.as_nanos().max(1);
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for key in keys {
+        match key {
+            Key::Session => question.moment.session.hash(&mut hasher),
+            Key::Sender => question.from.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
+            Key::Recipient => question.to.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
+            Key::Ip => question.peer.hash(&mut hasher),
+        }
+    }
+    hasher.finish()
+}
+
+/// Every rule that is on, as text, and its counts: those that were told in their order, then the server's own
+/// by the names of their settings.
+pub(in crate::smtp) fn tallies(policy: &Policy, totals: &[Tally]) -> Vec<(String, Tally)> {
+    // A rule that was never asked may have none.
+    let total = |rule: usize| totals.get(rule).copied().unwrap_or_default();
+    let told = policy.book.rules().enumerate();
+    let told = told.map(|(index, rule)| (rule.to_string(), total(BUILT_INS.len() + index)));
+    let own = BUILT_INS.iter().filter(|own| own.is_on(policy));
+    told.chain(own.map(|&own| (own.name().to_owned(), total(own as usize)))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::smtp::rules::{Cidr, Glob};
+
+const TEXTS: &[&str] = &["", "a@x", "A@x", "b@x", "a@y", "a@sub.x", "x", "ab@xy"];
+const PATTERNS: &[&str] = &["<>", "a@x", "*@x", "*x", "a@*", "a*", "*", "*@*", "?@x", "b*x", "*b@xy"];
+const PEERS: &[&str] = &["10.0.0.1", "10.1.2.3", "::ffff:10.0.0.1", "fd00::1"];
+const NETWORKS: &[&str] = &["10.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::/0", "fd00::/7"];
+
+fn maybe<T: Clone + std::fmt::Debug + 'static>(of: &'static [T]) -> impl Strategy<Value = Option<T>> {
+    prop::option::of(prop::sample::select(of))
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let sessions: &'static [(u64, Option<u64>)] = &[(1, Some(1)), (2, Some(2)), (1, Some(2)), (2, None)];
+    let names = (maybe(PATTERNS), maybe(PATTERNS), maybe(PATTERNS));
+    (maybe(Stage::ALL), names, maybe(NETWORKS), maybe(sessions)).prop_map(
+        |(stage, (to, from, helo), network, session)| {
+            let mut rule = stage.map_or_else(Rule::anywhere, Rule::at).delay(Duration::ZERO);
+            rule.when.to = to.map(Glob::new);
+            rule.when.from = from.map(Glob::new);
+            rule.when.helo = helo.map(Glob::new);
+            rule.when.ip = network.map(|network| network.parse::<Cidr>().expect("a network"));
+            rule.when.session = session.map(|(first, last)| match last {
+                Some(last) => (first..=last).into(),
+                None => (first..).into(),
+            });
+            rule
+        },
+    )
+}
+
+/// A line, and the recipients that were accepted before it.
+#[derive(Clone, Debug)]
+struct Line {
+    stage: Stage,
+    helo: Option<&'static str>,
+    from: Option<&'static str>,
+    to: Option<&'static str>,
+    recipients: Vec<&'static str>,
+    peer: IpAddr,
+    session: u64,
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let names = (maybe(TEXTS), maybe(TEXTS), maybe(TEXTS));
+    let recipients = prop::collection::vec(prop::sample::select(TEXTS), 0..4);
+    (prop::sample::select(Stage::ALL), names, recipients, prop::sample::select(PEERS), 1..4_u64).prop_map(
+        |(stage, (helo, from, to), recipients, peer, session)| {
+            let peer = peer.parse().expect("an address");
+            Line { stage, helo, from, to, recipients, peer, session }
+        },
+    )
+}
+
+impl Line {
+    fn question<'q>(&self, matched: &'q [u32]) -> Question<'q> {
+        let &Self { stage, helo, from, to, peer, session, .. } = self;
+        Question {
+            stage,
+            moment: Moment { seed: 0, session, step: 0 },
+            now: Duration::ZERO,
+            peer,
+            is_valid: true,
+            helo: helo.map(str::as_bytes),
+            from: from.map(str::as_bytes),
+            to: to.map(str::as_bytes),
+            matched,
+            size: None,
+            messages: 0,
+        }
+    }
+
+    /// Every rule is asked, and every recipient looked at.
+    fn is_met(&self, rule: &Rule) -> bool {
+        let matches = |glob: &Option<Glob>, text: Option<&str>| {
+            glob.as_ref().is_none_or(|glob| text.is_some_and(|text| glob.matches(text.as_bytes())))
+        };
+        let to = match self.stage {
+            Stage::Rcpt => matches(&rule.when.to, self.to),
+            _ => {
+                rule.when.to.is_none()
+                    || self.recipients.iter().any(|recipient| matches(&rule.when.to, Some(recipient)))
+            }
+        };
+        rule.is_asked_at(self.stage)
+            && to
+            && matches(&rule.when.from, self.from)
+            && matches(&rule.when.helo, self.helo)
+            && rule.when.ip.is_none_or(|network| network.contains(self.peer))
+            && rule.when.session.is_none_or(|ordinals| ordinals.contains(self.session))
+    }
+}
+
+fn book(rules: &[Rule]) -> RuleBook {
+    let mut book = RuleBook::default();
+    rules.iter().for_each(|rule| book.push(rule.clone()));
+    book
+}
+
+fn matched(book: &RuleBook, recipients: &[&str]) -> Vec<u32> {
+    let mut matched = Vec::new();
+    recipients.iter().for_each(|recipient| book.match_recipient(recipient.as_bytes(), &mut matched));
+    matched
+}
+
+proptest! {
+    #[test]
+    fn the_rules_found_are_those_that_a_walk_over_all_finds(
+        rules in prop::collection::vec(rule(), 0..12), line in line(),
+    ) {
+        let book = book(&rules);
+        let matched = matched(&book, &line.recipients);
+        let question = line.question(&matched);
+        let found = book.candidates(&question).filter(|(_, entry)| is_met(&entry.rule.when, &question));
+        let found: Vec<_> = found.map(|(index, _)| index).collect();
+        let walked: Vec<_> = (0..rules.len()).filter(|&index| line.is_met(&rules[index])).collect();
+        prop_assert_eq!(found, walked);
+    }
+}
+
+/// How many of 10,000 rules like this one are looked at for a line.
+fn looked_at(rule: impl Fn(u64) -> String, stage: Stage) -> usize {
+    let rules: Vec<Rule> = (0..10_000).map(|number| rule(number).parse().expect("a rule")).collect();
+    let book = book(&rules);
+    let line = Line {
+        stage,
+        helo: Some("c7.example"),
+        from: Some("u7@d7.example"),
+        to: Some("u7@d7.example"),
+        recipients: vec!["u7@d7.example", "u8@d8.example", "u7@d7.example"],
+        peer: [10, 0, 0, 7].into(),
+        session: 7,
+    };
+    let matched = matched(&book, &line.recipients);
+    book.candidates(&line.question(&matched)).count()
+}
+
+#[test]
+fn every_rule_of_thousands_was_looked_at_for_every_line() {
+    let [rcpt, message] = [Stage::Rcpt, Stage::Message];
+    assert_eq!(looked_at(|number| format!("rcpt to=u{number}@d{number}.example close"), rcpt), 1);
+    assert_eq!(looked_at(|number| format!("rcpt to=*@d{number}.example close"), rcpt), 1);
+    assert_eq!(looked_at(|number| format!("rcpt to=u{number}@* close"), rcpt), 1);
+    assert_eq!(looked_at(|number| format!("rcpt from=*@d{number}.example close"), rcpt), 1);
+    assert_eq!(looked_at(|number| format!("any helo=c{number}.example close"), message), 1);
+    assert_eq!(looked_at(|number| format!("any session={} close", number + 1), message), 1);
+    assert_eq!(
+        looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message),
+        1
+    );
+    // Two recipients; and patterns of any shape, as they are compared when the recipient is accepted.
+    assert_eq!(looked_at(|number| format!("message to=*@d{number}.example close"), message), 2);
+    assert_eq!(looked_at(|number| format!("message to=*@d{number}.* close"), message), 2);
+    assert_eq!(looked_at(|number| format!("rcpt to=*@d{number}.example close"), message), 0);
+}

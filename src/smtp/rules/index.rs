@@ -1,0 +1,211 @@
+//! Which rules a line can concern, found by what the line says: rules whose address, name, network or session is
+//! another one cost nothing, however many there are.
+//!
+//! Conditions on forward-paths are special: behind RCPT they hold when one accepted recipient matches. Each recipient
+//! is therefore matched once, when it is accepted ([`RecipientIndex`]), and what remains of it is which rules it
+//! matched.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::cidr::Cidr;
+use super::engine::Question;
+use super::glob::{Glob, Shape};
+use super::rule::{Conditions, Ordinals};
+use crate::smtp::session::step::Stage;
+
+/// The rules of one stage. Each stands in exactly one place, and within it in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StageIndex {
+    /// Rules with a condition on recipients, which is decided by those that matched.
+    by_recipients: bool,
+    by_to: Texts,
+    by_from: Texts,
+    by_helo: Texts,
+    by_network: Networks,
+    by_session: HashMap<u64, Vec<u32>>,
+    /// Rules that must always be asked.
+    others: Vec<u32>,
+}
+
+impl StageIndex {
+    /// Adds a rule behind all that were added before.
+    pub(super) fn push(&mut self, stage: Stage, rule: u32, when: &Conditions) {
+        if when.to.is_some() && stage != Stage::Rcpt {
+            self.by_recipients = true;
+            return;
+        }
+        let texts =
+            [(&mut self.by_to, &when.to), (&mut self.by_from, &when.from), (&mut self.by_helo, &when.helo)];
+        for (texts, glob) in texts {
+            if glob.as_ref().is_some_and(|glob| texts.push(glob, rule)) {
+                return;
+            }
+        }
+        if let Some(network) = when.ip {
+            self.by_network.push(network, rule);
+        } else if let Some(session) = when.session.and_then(Ordinals::only) {
+            self.by_session.entry(session).or_default().push(rule);
+        } else {
+            self.others.push(rule);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { by_recipients, by_to, by_from, by_helo, by_network, by_session, others } = self;
+        !by_recipients
+            && [by_to, by_from, by_helo].iter().all(|texts| texts.is_empty())
+            && by_network.rules.is_empty()
+            && by_session.is_empty()
+            && others.is_empty()
+    }
+
+    /// The rules whose conditions may hold, in order. `is_asked` says whether a rule that matched a recipient is one
+    /// of this stage.
+    pub(super) fn candidates(
+        &self,
+        question: &Question<'_>,
+        is_asked: impl Fn(u32) -> bool,
+    ) -> Candidates<'_> {
+        let mut found = Vec::new();
+        if self.by_recipients {
+            found.extend(question.matched.iter().copied().filter(|rule| is_asked(*rule)));
+        }
+        self.by_to.find(question.to, &mut found);
+        self.by_from.find(question.from, &mut found);
+        self.by_helo.find(question.helo, &mut found);
+        self.by_network.find(question.peer, &mut found);
+        found.extend(self.by_session.get(&question.moment.session).into_iter().flatten());
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        Candidates { found, others: &self.others }
+    }
+}
+
+/// Rules in ascending order.
+#[derive(Debug)]
+pub(super) struct Candidates<'i> {
+    /// In descending order: the next one is the last.
+    found: Vec<u32>,
+    others: &'i [u32],
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        match (self.found.last(), self.others.split_first()) {
+            (Some(found), Some((other, rest))) if other < found => {
+                self.others = rest;
+                Some(*other)
+            }
+            (None, Some((other, rest))) => {
+                self.others = rest;
+                Some(*other)
+            }
+            _ => self.found.pop(),
+        }
+    }
+}
+
+/// The rules that a recipient can match for the stages behind RCPT.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecipientIndex {
+    texts: Texts,
+    others: Vec<(Glob, u32)>,
+}
+
+impl RecipientIndex {
+    pub(super) fn push(&mut self, glob: &Glob, rule: u32) {
+        if !self.texts.push(glob, rule) {
+            self.others.push((glob.clone(), rule));
+        }
+    }
+
+    /// Adds the rules that this recipient matches to those in `matched`, which is in ascending order.
+    pub(super) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
+        let mut found = Vec::new();
+        self.texts.find(Some(recipient), &mut found);
+        // Most recipients match what others have matched before.
+        let is_new = |rule: u32| matched.binary_search(&rule).is_err();
+        let others = self.others.iter().filter(|(glob, rule)| is_new(*rule) && glob.matches(recipient));
+        found.extend(others.map(|(_, rule)| *rule));
+        found.retain(|rule| is_new(*rule));
+        if !found.is_empty() {
+            matched.append(&mut found);
+            matched.sort_unstable();
+        }
+    }
+}
+
+/// Rules by patterns that are a text, or one with a single `*` in front or behind.
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    exact: HashMap<Box<[u8]>, Vec<u32>>,
+    fronts: Parts,
+    backs: Parts,
+}
+
+impl Texts {
+    /// False: the pattern is of another shape.
+    fn push(&mut self, glob: &Glob, rule: u32) -> bool {
+        match glob.shape() {
+            Shape::Exact(text) => self.exact.entry(text.into()).or_default().push(rule),
+            Shape::Front(text) => self.fronts.push(text, rule),
+            Shape::Back(text) => self.backs.push(text, rule),
+            Shape::Other => return false,
+        }
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.fronts.rules.is_empty() && self.backs.rules.is_empty()
+    }
+
+    fn find(&self, text: Option<&[u8]>, found: &mut Vec<u32>) {
+        let Some(text) = text.filter(|_| !self.is_empty()) else { return };
+        let text = text.to_ascii_lowercase();
+        found.extend(self.exact.get(&*text).into_iter().flatten());
+        for &length in self.fronts.lengths.range(..=text.len()) {
+            found.extend(self.fronts.rules.get(&text[..length]).into_iter().flatten());
+        }
+        for &length in self.backs.lengths.range(..=text.len()) {
+            found.extend(self.backs.rules.get(&text[text.len() - length..]).into_iter().flatten());
+        }
+    }
+}
+
+/// Rules by a text of which more may follow.
+#[derive(Clone, Debug, Default)]
+struct Parts {
+    rules: HashMap<Box<[u8]>, Vec<u32>>,
+    /// Those that the texts have.
+    lengths: BTreeSet<usize>,
+}
+
+impl Parts {
+    fn push(&mut self, text: &[u8], rule: u32) {
+        self.lengths.insert(text.len());
+        self.rules.entry(text.into()).or_default().push(rule);
+    }
+}
+
+/// Rules by networks.
+#[derive(Clone, Debug, Default)]
+struct Networks {
+    rules: HashMap<Cidr, Vec<u32>>,
+    /// Those that the networks have.
+    lengths: BTreeSet<u8>,
+}
+
+impl Networks {
+    fn push(&mut self, network: Cidr, rule: u32) {
+        let network = network.masked();
+        self.lengths.insert(network.bits());
+        self.rules.entry(network).or_default().push(rule);
+    }
+
+    fn find(&self, ip: IpAddr, found: &mut Vec<u32>) {
+        let networks = self.lengths.iter().filter_map(|&bits| Cidr::new(ip.to_canonical(), bits));
+        found.extend(networks.filter_map(|network| self.rules.get(&network.masked())).flatten());
+    }
+}

@@ -1,0 +1,154 @@
+//! What is to be asked at each stage, worked out once: where there is nothing, a step costs one comparison.
+
+use super::built_in::BuiltIn;
+use crate::smtp::policy::Policy;
+use crate::smtp::policy::reply::ReplyKind;
+use crate::smtp::session::answer::is_positive;
+use crate::smtp::session::step::Stage;
+
+/// What follows from a [`Policy`]'s settings: worked out anew whenever one is set.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::smtp) struct Plan {
+    /// A bit for each stage: there is a rule to ask, told or the server's own, or a delay.
+    eventful: u16,
+    /// A bit for each of the server's own replies that accepts what it answers by its code, too.
+    positive: u64,
+    may_defer: bool,
+}
+
+const _: () = assert!(Stage::ALL.len() <= u16::BITS as usize);
+const _: () = assert!(ReplyKind::ALL.len() <= u64::BITS as usize);
+
+/// The server's own replies that accept.
+const ACCEPTING: &[(ReplyKind, Stage)] = &[
+    (ReplyKind::Greeting, Stage::Greeting),
+    (ReplyKind::HeloReceived, Stage::Helo),
+    (ReplyKind::MailReceived, Stage::Mail),
+    (ReplyKind::RcptReceived, Stage::Rcpt),
+    (ReplyKind::DataReceived, Stage::Data),
+    (ReplyKind::MessageReceived, Stage::Message),
+    (ReplyKind::RsetReceived, Stage::Rset),
+    (ReplyKind::NoopReceived, Stage::Noop),
+    (ReplyKind::Quit, Stage::Quit),
+];
+
+/// Replies to MAIL, RCPT, DATA and the final dot that no rule has to give. Those that tell what the server has
+/// no room for are left out: they tell nothing about how it was configured.
+const UNPROMPTED: &[ReplyKind] = &[
+    ReplyKind::InvalidCommand,
+    ReplyKind::InvalidMailSequence,
+    ReplyKind::InvalidMailArgument,
+    ReplyKind::MailReceived,
+    ReplyKind::InvalidRcptSequence,
+    ReplyKind::InvalidRcptArgument,
+    ReplyKind::RcptReceived,
+    ReplyKind::InvalidDataSequence,
+    ReplyKind::DataReceived,
+    ReplyKind::MessageTooBig,
+    ReplyKind::MessageReceived,
+];
+
+impl Plan {
+    pub(in crate::smtp) fn of(policy: &Policy) -> Self {
+        let eventful = Stage::ALL.iter().filter(|stage| is_eventful(policy, **stage));
+        let positive = ACCEPTING.iter().filter(|(kind, stage)| is_positive(*stage, policy.reply(*kind)));
+        Self {
+            eventful: eventful.fold(0, |bits, stage| bits | bit(*stage)),
+            positive: positive.fold(0, |bits, (kind, _)| bits | 1 << *kind as u64),
+            may_defer: may_defer(policy),
+        }
+    }
+
+    /// This reply of the server's own accepts what it answers.
+    pub(in crate::smtp) fn is_positive(self, kind: ReplyKind) -> bool {
+        self.positive & (1 << kind as u64) != 0
+    }
+
+    /// The server's own answer, at once, is not all there is at this stage.
+    pub(in crate::smtp) fn is_eventful(self, stage: Stage) -> bool {
+        self.eventful & bit(stage) != 0
+    }
+
+    /// See [`Policy::may_defer`].
+    pub(in crate::smtp) fn may_defer(self) -> bool {
+        self.may_defer
+    }
+}
+
+fn bit(stage: Stage) -> u16 {
+    1 << stage as u16
+}
+
+fn is_eventful(policy: &Policy, stage: Stage) -> bool {
+    !policy.book.is_empty_at(stage)
+        || BuiltIn::at(stage).iter().any(|own| own.is_on(policy))
+        || stage.delay_point().is_some_and(|point| !policy.delay(point).is_none())
+}
+
+fn may_defer(policy: &Policy) -> bool {
+    let own = [Stage::Mail, Stage::Rcpt].into_iter().flat_map(BuiltIn::at);
+    let prompted = own.filter(|own| own.is_on(policy)).map(|own| own.refusal().0);
+    let mut kinds = UNPROMPTED.iter().copied().chain(prompted);
+    !policy.book.is_empty() || kinds.any(|kind| policy.reply(kind).text().first() == Some(&b'4'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::smtp::policy::DelayPoint;
+    use crate::smtp::policy::lists::Lists;
+    use crate::smtp::rules::RateLimit;
+
+    fn policy(change: impl FnOnce(&mut Policy)) -> Policy {
+        let mut policy = Policy::default();
+        change(&mut policy);
+        policy
+    }
+
+    fn eventful(policy: &Policy) -> Vec<Stage> {
+        Stage::ALL.iter().copied().filter(|stage| policy.plan().is_eventful(*stage)).collect()
+    }
+
+    #[test]
+    fn stages_are_eventful_where_something_is_set() {
+        let rule = |text: &str| policy(|policy| policy.add_rule(text.parse().expect("a rule")));
+        assert_eq!(eventful(&Policy::default()), []);
+        assert_eq!(eventful(&rule("data reply=\"451 no\"")), [Stage::Data]);
+        assert_eq!(eventful(&rule("any delay=1s")), Stage::ALL);
+        let delayed = policy(|policy| policy.set_delay(DelayPoint::Message, Duration::from_secs(1)));
+        assert_eq!(eventful(&delayed), [Stage::Message]);
+        let limited = policy(|policy| policy.change_limits(|limits| limits.rate = RateLimit::per_second(1)));
+        assert_eq!(eventful(&limited), [Stage::Mail]);
+        let listed = |policy: &mut Policy| {
+            policy.change_lists(|lists| _ = lists.blacklisted_helo_domains.insert(b"a.example".into()));
+        };
+        assert_eq!(eventful(&policy(listed)), [Stage::Helo]);
+        let relisted = policy(|policy| {
+            listed(policy);
+            policy.change_lists(|lists| lists.blacklisted_helo_domains.clear());
+        });
+        assert_eq!(eventful(&relisted), [], "worked out anew");
+    }
+
+    #[test]
+    fn a_reply_that_defers_must_have_been_configured() {
+        let defers = |change: fn(&mut Policy)| policy(change).may_defer();
+        assert!(!defers(|_| {}), "the blacklists' 421 is not given: they are empty");
+        assert!(!defers(|policy| policy.set_reply(ReplyKind::Greeting, "421 later")));
+        assert!(!defers(|policy| policy.set_reply(ReplyKind::TooManyRecipients, "452 enough")));
+        assert!(!defers(|policy| policy.change_limits(|limits| limits.max_sessions = Some(1))));
+        assert!(defers(|policy| policy.set_reply(ReplyKind::MessageReceived, "451 later")));
+        assert!(defers(|policy| policy.add_rule("noop delay=1s".parse().expect("a rule"))));
+        assert!(defers(|policy| policy.change_limits(|limits| limits.max_messages_per_session = Some(1))));
+        assert!(defers(|policy| policy.change_limits(|limits| limits.rate = RateLimit::per_second(1))));
+        let refuse_bob = |lists: &mut Lists| {
+            _ = lists.not_registered_emails.insert(b"bob@example.com".into());
+        };
+        let mut listed = policy(|policy| policy.change_lists(refuse_bob));
+        assert!(!listed.may_defer(), "550 refuses for good");
+        listed.set_reply(ReplyKind::RcptNotRegistered, "450 greylisted");
+        assert!(listed.may_defer());
+    }
+}

@@ -1,0 +1,332 @@
+//! One rule: where it is asked, when it fires, what it does.
+
+use std::time::Duration;
+
+use super::cidr::Cidr;
+use super::delay::Delay;
+use super::glob::Glob;
+use super::units::Chance;
+use crate::smtp::policy::reply::Reply;
+use crate::smtp::session::step::Stage;
+
+/// Ordinals from 1: a single one, or a range that may be open at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ordinals {
+    /// At least 1.
+    pub(super) first: u64,
+    /// Not less than `first`; `None`: no end.
+    pub(super) last: Option<u64>,
+}
+
+impl Ordinals {
+    /// The ordinal, if there is one alone.
+    pub(super) fn only(self) -> Option<u64> {
+        (self.last == Some(self.first)).then_some(self.first)
+    }
+
+    pub(super) fn contains(self, ordinal: u64) -> bool {
+        self.first <= ordinal && self.last.is_none_or(|last| ordinal <= last)
+    }
+}
+
+impl From<u64> for Ordinals {
+    fn from(ordinal: u64) -> Self {
+        Self { first: ordinal, last: Some(ordinal) }
+    }
+}
+
+impl From<std::ops::RangeInclusive<u64>> for Ordinals {
+    fn from(range: std::ops::RangeInclusive<u64>) -> Self {
+        Self { first: *range.start(), last: Some(*range.end()) }
+    }
+}
+
+impl From<std::ops::RangeFrom<u64>> for Ordinals {
+    fn from(range: std::ops::RangeFrom<u64>) -> Self {
+        Self { first: range.start, last: None }
+    }
+}
+
+/// What a rule's counts are kept by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// The session.
+    Session,
+    /// The reverse-path, in either case.
+    Sender,
+    /// The forward-path, in either case: at `data` and `message` the last one.
+    Recipient,
+    /// The client's IP address.
+    Ip,
+}
+
+impl Key {
+    pub(super) const ALL: [(Self, &'static str); 4] = [
+        (Self::Session, "session"),
+        (Self::Sender, "sender"),
+        (Self::Recipient, "recipient"),
+        (Self::Ip, "ip"),
+    ];
+}
+
+/// When a rule fires. What is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Conditions {
+    pub(super) from: Option<Glob>,
+    pub(super) to: Option<Glob>,
+    pub(super) helo: Option<Glob>,
+    pub(super) ip: Option<Cidr>,
+    pub(super) session: Option<Ordinals>,
+    pub(super) size: Option<usize>,
+    pub(super) after: Option<Duration>,
+    pub(super) until: Option<Duration>,
+    pub(super) period: Option<Duration>,
+    pub(super) nth: Option<Ordinals>,
+    pub(super) every: Option<u64>,
+    pub(super) odds: Option<Chance>,
+    pub(super) times: Option<u64>,
+    /// Sorted, without repetition. Empty: one count for all.
+    pub(super) per: Vec<Key>,
+}
+
+/// How a connection is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Drop {
+    /// As if the server closed it: the client reads an end of file.
+    Fin,
+    /// With a reset: the client reads an error.
+    Rst,
+}
+
+/// What becomes of the reply and the connection, where that is not the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Ending {
+    /// Nothing but the server's own answer: later rules and the lists are not asked.
+    Accept,
+    Close,
+    DropBefore(Drop),
+    DropAfter(Drop),
+    Silent,
+    Stall,
+    /// Octets of the reply that are still sent.
+    Cut(usize),
+}
+
+/// A rule: at a stage, under conditions, something else than usual happens.
+///
+/// ```
+/// use smtpmock::smtp::Stage;
+/// use smtpmock::smtp::rules::{Key, Rule};
+///
+/// let greylisting = Rule::at(Stage::Rcpt)
+///     .per([Key::Sender, Key::Recipient, Key::Ip])
+///     .times(1)
+///     .reply("451 4.7.1 Greylisted, try again");
+/// let text = r#"rcpt times=1 per=sender+recipient+ip reply="451 4.7.1 Greylisted, try again""#;
+/// assert_eq!(greylisting, text.parse()?);
+/// assert_eq!(greylisting.to_string(), text);
+/// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// `None`: at every stage.
+    pub(super) stage: Option<Stage>,
+    pub(super) when: Conditions,
+    pub(super) delay: Option<Delay>,
+    pub(super) reply: Option<Reply>,
+    pub(super) ending: Option<Ending>,
+}
+
+/// Conditions. Each holds for the last value it was given.
+impl Rule {
+    /// A rule that is asked at this stage. It must be told to do something.
+    pub fn at(stage: Stage) -> Self {
+        Self { stage: Some(stage), ..Self::anywhere() }
+    }
+
+    /// A rule that is asked at every stage.
+    pub fn anywhere() -> Self {
+        Self { stage: None, when: Conditions::default(), delay: None, reply: None, ending: None }
+    }
+
+    /// Only for reverse-paths like this, from MAIL to the end of the message.
+    #[must_use]
+    pub fn from(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.from = Some(pattern.into());
+        self
+    }
+
+    /// Only for forward-paths like this; at `data` and `message` when one accepted recipient is.
+    #[must_use]
+    pub fn to(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.to = Some(pattern.into());
+        self
+    }
+
+    /// Only for clients that called themselves like this.
+    #[must_use]
+    pub fn helo(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.helo = Some(pattern.into());
+        self
+    }
+
+    /// Only for clients of this network.
+    #[must_use]
+    pub fn ip(mut self, network: impl Into<Cidr>) -> Self {
+        self.when.ip = Some(network.into());
+        self
+    }
+
+    /// Only in these sessions, counted from 1 since the server started.
+    #[must_use]
+    pub fn session(mut self, ordinals: impl Into<Ordinals>) -> Self {
+        self.when.session = Some(ordinals.into());
+        self
+    }
+
+    /// Only for messages of at least this many octets; only at [`Stage::Message`].
+    #[must_use]
+    pub fn size_at_least(mut self, octets: usize) -> Self {
+        self.when.size = Some(octets);
+        self
+    }
+
+    /// Not before this long after the start of the server.
+    #[must_use]
+    pub fn after(mut self, start: Duration) -> Self {
+        self.when.after = Some(start);
+        self
+    }
+
+    /// No longer than until this long after the start of the server.
+    #[must_use]
+    pub fn until(mut self, end: Duration) -> Self {
+        self.when.until = Some(end);
+        self
+    }
+
+    /// Time starts anew after each such period, for [`after`](Self::after) and [`until`](Self::until).
+    #[must_use]
+    pub fn period(mut self, period: Duration) -> Self {
+        self.when.period = Some(period);
+        self
+    }
+
+    /// Only the n-th time that all conditions above hold.
+    #[must_use]
+    pub fn nth(mut self, ordinals: impl Into<Ordinals>) -> Self {
+        self.when.nth = Some(ordinals.into());
+        self
+    }
+
+    /// Only each n-th time that all conditions above hold.
+    #[must_use]
+    pub fn every(mut self, count: u64) -> Self {
+        self.when.every = Some(count);
+        self
+    }
+
+    /// Only by this chance.
+    #[must_use]
+    pub fn odds(mut self, chance: Chance) -> Self {
+        self.when.odds = Some(chance);
+        self
+    }
+
+    /// Only this many times; then the rule is passed over.
+    #[must_use]
+    pub fn times(mut self, count: u64) -> Self {
+        self.when.times = Some(count);
+        self
+    }
+
+    /// [`nth`](Self::nth), [`every`](Self::every) and [`times`](Self::times) count for each of these
+    /// separately. Without it there is one count for all.
+    #[must_use]
+    pub fn per(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
+        self.when.per = keys.into_iter().collect();
+        self.when.per.sort_unstable();
+        self.when.per.dedup();
+        self
+    }
+}
+
+/// What it does.
+impl Rule {
+    /// Holds the reply back; in place of the delay configured for the command.
+    #[must_use]
+    pub fn delay(mut self, delay: impl Into<Delay>) -> Self {
+        self.delay = Some(delay.into());
+        self
+    }
+
+    /// Answers with this text in place of the server's own; see [`Reply`] for what it may be.
+    #[must_use]
+    pub fn reply(mut self, text: &str) -> Self {
+        self.reply = Some(Reply::new(text));
+        self
+    }
+
+    /// The server's own answer, whatever later rules and the lists say.
+    #[must_use]
+    pub fn accept(self) -> Self {
+        self.ending(Ending::Accept)
+    }
+
+    /// Why no client knows what its reply means.
+    pub(crate) fn doubt(&self) -> Option<&'static str> {
+        self.reply.as_ref().and_then(Reply::doubt)
+    }
+
+    /// Closes the connection after the reply.
+    #[must_use]
+    pub fn close(self) -> Self {
+        self.ending(Ending::Close)
+    }
+
+    /// Drops the connection in place of a reply.
+    #[must_use]
+    pub fn drop_before_reply(self, how: Drop) -> Self {
+        self.ending(Ending::DropBefore(how))
+    }
+
+    /// Replies, and drops the connection.
+    #[must_use]
+    pub fn drop_after_reply(self, how: Drop) -> Self {
+        self.ending(Ending::DropAfter(how))
+    }
+
+    /// Does not reply, and holds the connection: nothing more happens on it.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        self.ending(Ending::Silent)
+    }
+
+    /// Replies, and holds the connection: nothing more is read from it.
+    #[must_use]
+    pub fn stall(self) -> Self {
+        self.ending(Ending::Stall)
+    }
+
+    /// Sends only the first octets of the reply, and drops the connection.
+    #[must_use]
+    pub fn cut(self, octets: usize) -> Self {
+        self.ending(Ending::Cut(octets))
+    }
+
+    fn ending(mut self, ending: Ending) -> Self {
+        self.ending = Some(ending);
+        self
+    }
+}
+
+impl Rule {
+    pub(super) fn is_asked_at(&self, stage: Stage) -> bool {
+        self.stage.is_none_or(|own| own == stage)
+    }
+
+    /// Counts are kept for it, or something is left to chance.
+    pub(super) fn counts(&self) -> bool {
+        self.when.nth.is_some() || self.when.every.is_some() || self.when.times.is_some()
+    }
+}

@@ -1,0 +1,204 @@
+//! How a verdict becomes an answer: the rules are asked, and have the last word.
+
+use std::time::Duration;
+
+use crate::smtp::policy::reply::{Reply, ReplyKind};
+use crate::smtp::policy::{Keep, Policy};
+use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question, Ruling, after_refusal, judge};
+use crate::smtp::session::Session;
+use crate::smtp::session::rule_facts::Known;
+use crate::smtp::session::step::{Next, Portion, Stage};
+
+/// What the protocol itself says: the reply to an accepted command, or to a refused one.
+pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
+
+/// What a command is answered with.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::smtp) struct Answer<'p> {
+    pub(in crate::smtp) reply: &'p Reply,
+    pub(in crate::smtp) portion: Portion,
+    /// The client is told that its command was accepted, and it was.
+    pub(in crate::smtp) accepted: bool,
+    pub(in crate::smtp) delay: Duration,
+    pub(in crate::smtp) next: Next,
+    /// Its number within the session; the greeting's is 1.
+    pub(in crate::smtp) number: u32,
+}
+
+impl Answer<'_> {
+    /// The client hears all of the reply.
+    pub(in crate::smtp) fn is_told(&self) -> bool {
+        self.portion == Portion::Whole
+    }
+
+    /// The reply for the record: none where none is sent whole.
+    pub(in crate::smtp) fn kept_reply(&self, policy: &Policy) -> Option<Reply> {
+        (policy.keep != Keep::Nothing && self.is_told()).then(|| self.reply.clone())
+    }
+}
+
+/// What rules are asked about.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::smtp) struct Asked<'l> {
+    pub(in crate::smtp) stage: Stage,
+    /// The name or path in the command.
+    pub(in crate::smtp) name: Option<&'l [u8]>,
+    /// Of the message.
+    pub(in crate::smtp) size: Option<usize>,
+    /// The lists and limits of the server are asked too.
+    pub(in crate::smtp) is_valid: bool,
+}
+
+impl<'l> Asked<'l> {
+    pub(in crate::smtp) fn at(stage: Stage) -> Self {
+        Self { stage, name: None, size: None, is_valid: true }
+    }
+
+    pub(in crate::smtp) fn about(stage: Stage, name: Option<&'l [u8]>) -> Self {
+        Self { name, ..Self::at(stage) }
+    }
+}
+
+impl Session {
+    /// Answers what the protocol has judged. Lists and limits are asked only about what it accepts.
+    pub(in crate::smtp) fn answer<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        asked: Asked<'_>,
+        verdict: Verdict,
+    ) -> Answer<'p> {
+        self.answer_asked(policy, environment, Asked { is_valid: verdict.is_ok(), ..asked }, verdict)
+    }
+
+    /// The same, where lists and limits are asked as `asked` says.
+    #[inline]
+    pub(in crate::smtp) fn answer_asked<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        asked: Asked<'_>,
+        verdict: Verdict,
+    ) -> Answer<'p> {
+        let (asked, verdict) = match self.is_refused && asked.stage != Stage::Quit {
+            true => (Asked { is_valid: false, ..asked }, Err(ReplyKind::SessionRefused)),
+            false => (asked, verdict),
+        };
+        let answer = match policy.plan().is_eventful(asked.stage) {
+            true => self.ruled_answer(policy, environment, asked, verdict),
+            false => {
+                let memory = environment.state.as_deref_mut();
+                own_answer(policy, memory, asked.stage, verdict, Next::Continue, Duration::ZERO)
+            }
+        };
+        self.steps = self.steps.wrapping_add(1);
+        Answer { number: self.steps, ..answer }
+    }
+
+    /// Apart from the short way, so that it can be built into each command.
+    #[inline(never)]
+    fn ruled_answer<'p>(
+        &self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        asked: Asked<'_>,
+        verdict: Verdict,
+    ) -> Answer<'p> {
+        let question = self.question(policy, environment, asked);
+        let mut memory = environment.state.as_deref_mut();
+        let Ruling { delay, decision } = judge(policy, memory.as_deref_mut(), &question);
+        let stage = asked.stage;
+        let delay = delay.unwrap_or_else(|| match stage.delay_point() {
+            Some(point) => policy.draw_delay(point, question.moment),
+            None => Duration::ZERO,
+        });
+        let (reply, portion, accepted, next) = match decision {
+            Decision::Own => return own_answer(policy, memory, stage, verdict, Next::Continue, delay),
+            Decision::Refuse(kind, next) => {
+                return own_answer(policy, memory, stage, Err(kind), next, delay);
+            }
+            Decision::Told { reply: None, portion, next } => {
+                let answer = own_answer(policy, None, stage, verdict, next, delay);
+                (answer.reply, portion, answer.accepted, next)
+            }
+            Decision::Told { reply: Some(reply), portion, next } => {
+                (reply, portion, verdict.is_ok() && is_positive(stage, reply), next)
+            }
+        };
+        let portion = portion.within(reply);
+        let is_whole = portion == Portion::Whole;
+        let next = next_of(policy, memory, stage, accepted || !is_whole, next);
+        Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }
+    }
+
+    fn question<'q>(
+        &'q self,
+        policy: &Policy,
+        environment: &Environment<'_>,
+        asked: Asked<'q>,
+    ) -> Question<'q> {
+        let Asked { stage, name, size, is_valid } = asked;
+        let &Environment { now, session, peer, .. } = environment;
+        let known: Option<&Known> = self.known.as_deref();
+        let named = |at: Stage, of: fn(&Known) -> Option<&[u8]>| {
+            if stage == at { name } else { known.and_then(of) }
+        };
+        Question {
+            stage,
+            moment: Moment { seed: policy.seed, session, step: self.steps },
+            now,
+            peer,
+            is_valid,
+            helo: named(Stage::Helo, |known| known.helo.as_deref()),
+            from: named(Stage::Mail, |known| known.from.as_deref()),
+            to: named(Stage::Rcpt, |known| known.to.as_deref()),
+            matched: known.map_or(&[], |known| &known.matched),
+            size,
+            messages: self.messages,
+        }
+    }
+
+    /// Notes something for rules, if there are any.
+    pub(in crate::smtp) fn know(&mut self, policy: &Policy, note: impl FnOnce(&mut Known)) {
+        if policy.has_rules() {
+            note(self.known.get_or_insert_default());
+        }
+    }
+}
+
+#[inline]
+fn own_answer<'p>(
+    policy: &'p Policy,
+    memory: Option<&mut (dyn Memory + '_)>,
+    stage: Stage,
+    verdict: Verdict,
+    next: Next,
+    delay: Duration,
+) -> Answer<'p> {
+    let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
+    let accepted =
+        verdict.is_ok_and(|kind| policy.plan().is_positive(kind) || policy.accepts_with_any_code(stage));
+    let next = next_of(policy, memory, stage, accepted, next);
+    Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
+}
+
+/// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.
+#[inline]
+fn next_of(
+    policy: &Policy,
+    memory: Option<&mut (dyn Memory + '_)>,
+    stage: Stage,
+    accepted: bool,
+    next: Next,
+) -> Next {
+    match next {
+        Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, memory),
+        next => next,
+    }
+}
+
+/// The reply accepts what was asked (RFC 5321 section 4.2.1): 2yz, and to DATA, which asks for the message, 3yz.
+pub(in crate::smtp) fn is_positive(stage: Stage, reply: &Reply) -> bool {
+    let positive = if stage == Stage::Data { 3 } else { 2 };
+    reply.code().is_some_and(|code| code / 100 == positive)
+}
