@@ -27,7 +27,7 @@ pub(super) struct Arrival {
 }
 
 impl Counters {
-    /// Counts that tells when it comes so far.
+    /// Counters with these milestones.
     pub(crate) fn new(goals: &[Goal]) -> Self {
         Self { milestones: Milestones::new(goals), ..Self::default() }
     }

@@ -65,7 +65,8 @@ fn code(text: &str) -> String {
 /// The first segment of every `use` path.
 fn imported_roots(code: &str) -> Vec<String> {
     code.lines()
-        .filter_map(|line| line.trim().strip_prefix("pub(crate) ").or(Some(line.trim())))
+        .map(str::trim)
+        .map(|line| line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub(super) ")).unwrap_or(line))
         .filter_map(|line| line.strip_prefix("pub ").unwrap_or(line).strip_prefix("use "))
         .map(|path| path.split([':', ';', ' ']).next().unwrap_or_default().to_owned())
         .collect()
@@ -89,24 +90,123 @@ fn the_smtp_part_names_no_socket_clock_or_thread() {
 }
 
 #[test]
-fn the_smtp_part_imports_no_other_part_and_few_crates() {
-    let siblings: Vec<String> = sources("src/smtp")
-        .iter()
-        .filter_map(|(path, _)| Some(path.file_stem()?.to_str()?.to_owned()))
-        .collect();
+fn the_smtp_part_imports_no_other_room_and_few_crates() {
+    let allowed = |root: &str, siblings: &[String]| {
+        ALLOWED_ROOTS.contains(&root) || siblings.iter().any(|sibling| sibling == root)
+    };
     for (path, text) in sources("src/smtp") {
-        let code = code(&text);
-        for root in imported_roots(&code) {
-            let is_sibling = path.ends_with("mod.rs") && siblings.contains(&root);
+        // `use` in a module that has modules may begin with one of them.
+        let siblings: Vec<String> = modules(&text).collect();
+        for root in imported_roots(&code(&text)) {
+            assert!(allowed(&root, &siblings), "{} imports {root}", path.display());
+        }
+    }
+}
+
+/// The modules that a source declares.
+fn modules(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter_map(|line| {
+        let (front, name) = line.strip_suffix(';')?.rsplit_once("mod ")?;
+        (front.is_empty() || front.starts_with("pub")).then(|| name.to_owned())
+    })
+}
+
+/// The rooms of `src`, and which others each may import.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("config", &["log", "records", "smtp"]),
+    ("log", &["output", "process", "smtp", "text"]),
+    ("measure", &["smtp", "stats", "time"]),
+    ("net", &["config", "log", "measure", "process", "records", "smtp", "stats", "time"]),
+    ("output", &["process"]),
+    ("process", &["time"]),
+    ("program", &[]),
+    ("records", &["output", "process", "smtp", "text", "time"]),
+    ("report", &["smtp", "stats", "text"]),
+    (
+        "server",
+        &["config", "log", "measure", "net", "output", "process", "records", "smtp", "stats", "text", "time"],
+    ),
+    ("smtp", &[]),
+    ("stats", &["smtp", "text"]),
+    ("text", &[]),
+    ("time", &[]),
+];
+
+/// The rooms of a folder as they should be: `rooms` has all of them, each imports only what it may, and none in a circle.
+fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])]) {
+    let names: Vec<&str> = rooms.iter().map(|(name, _)| *name).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for (path, text) in sources(folder) {
+        let inside = path.strip_prefix(&root).expect("a source of the folder").to_owned();
+        let Some(room) = inside.parent().and_then(|parent| parent.iter().next()) else { continue };
+        let room = room.to_str().expect("a name");
+        let (_, allowed) = rooms.iter().find(|(name, _)| *name == room).unwrap_or_else(|| {
+            panic!("{} is in a room that has no line in the table of what each may import", path.display())
+        });
+        for imported in imported_rooms(&code(&text), prefix) {
             assert!(
-                is_sibling || ALLOWED_ROOTS.contains(&root.as_str()),
-                "{} imports {root}",
+                imported == room || !names.contains(&&*imported) || allowed.contains(&&*imported),
+                "{}: {room} may not import {imported}",
                 path.display()
             );
         }
-        let leaves = code.match_indices("crate::").any(|(at, _)| !code[at..].starts_with("crate::smtp"));
-        assert!(!leaves, "{} reaches out of crate::smtp", path.display());
     }
+    // Rooms that import only rooms taken away before are taken away, until none is left.
+    let mut left = rooms.to_vec();
+    while !left.is_empty() {
+        let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
+        left.retain(|(_, imports)| imports.iter().any(|import| names.contains(import)));
+        assert!(
+            left.len() < names.len(),
+            "these rooms import each other in a circle, or are imported by it: {names:?}"
+        );
+    }
+}
+
+/// What stands directly behind `prefix` in paths, and in the braces there.
+fn imported_rooms(code: &str, prefix: &str) -> BTreeSet<String> {
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let mut rooms = BTreeSet::new();
+    for (at, _) in code.match_indices(prefix) {
+        let behind = &code[at + prefix.len()..];
+        match behind.strip_prefix('{') {
+            None => {
+                rooms.insert(name(behind));
+            }
+            Some(list) => {
+                let mut depth = 1;
+                let end = list.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    depth == 0
+                });
+                rooms.extend(list[..end.unwrap_or(list.len())].split(',').map(name));
+            }
+        }
+    }
+    rooms
+}
+
+#[test]
+fn rooms_import_only_what_they_may_and_never_in_a_circle() {
+    check_rooms("src", "crate::", ROOMS);
+    let flat: Vec<_> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .expect("a readable folder")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.is_file() && !path.ends_with("lib.rs") && !path.ends_with("main.rs"))
+        .collect();
+    assert_eq!(flat, Vec::<PathBuf>::new(), "only lib.rs and main.rs stand beside the rooms");
+}
+
+#[test]
+#[should_panic(expected = "in a circle")]
+fn a_circle_of_rooms_is_seen() {
+    let circle: Vec<(&str, &[&str])> = ROOMS
+        .iter()
+        .map(|(name, imports)| (*name, if *name == "time" { &["net"] as &[&str] } else { imports }))
+        .collect();
+    check_rooms("src", "crate::", &circle);
 }
 
 /// What cargo prints for this command, without a look at the network.
