@@ -1,24 +1,19 @@
-//! What `smtpmock` promises, checked from outside: the bare session, and a server in this process over
-//! real sockets.
+//! What `smtpmock` promises, checked from outside. One binary, so that the tests of all rooms run beside each
+//! other and are linked once. What counts the threads or descriptors of its process runs in one of its own
+//! ([`support::alone`]).
+//!
+//! Starting a process copies all sockets of this one for a moment, so that closing one of them may show late on
+//! its other side: a test waits for what follows, it does not look once.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod acceptance;
-mod addresses;
 mod architecture;
-mod async_waits;
-mod chunking;
-mod extensions;
-mod junk;
-mod lifecycle;
-mod logging;
-mod measuring;
-mod messages;
-mod milestones;
-mod regressions;
-#[cfg(feature = "report")]
-mod report;
-mod scanners;
-mod transcripts_pure;
-mod transcripts_socket;
+#[cfg(feature = "cli")]
+mod cli;
+mod findings;
+mod hostile;
+mod programs;
+mod rules;
+mod server;
+mod session;

@@ -1,5 +1,8 @@
-//! What several tests share. A test binary takes it with `#[path = "../support/mod.rs"] mod support;`.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+//! What several tests share, here and in `loadtest`.
+#![cfg_attr(
+    not(all(feature = "cli", feature = "report")),
+    allow(dead_code, reason = "what the tests of the program and of reports use")
+)]
 
 // A server in this process, the SMTP client, and what to wait for.
 pub(crate) mod client; // an SMTP client on a blocking socket
@@ -9,8 +12,10 @@ pub(crate) mod server; // a server on a free port, with rules or without, and wh
 pub(crate) mod waiting; // the client's clock, its patience, waiting without an event
 
 // The programs.
+pub(crate) mod alone; // runs a test in a process of its own
 pub(crate) mod browser; // looks at a page with an installed browser
 pub(crate) mod process; // a process: waited for, asked to end, looked at from outside
+#[cfg(feature = "cli")]
 pub(crate) mod program; // the built `smtpmock`: run to its end, or started until it listens
 pub(crate) mod terminal; // what a program shows on a terminal
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -29,11 +28,6 @@ impl Ended {
 
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
-    }
-
-    /// The signal that ended it, if one did.
-    pub(crate) fn signal(&self) -> Option<i32> {
-        self.status.signal()
     }
 
     /// The only line on standard error.

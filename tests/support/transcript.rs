@@ -12,7 +12,6 @@ use smtpmock::smtp::{AddressRules, DelayPoint, Policy, RecordMode, ReplyKind};
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    pub(crate) group: String,
     pub(crate) settings: Vec<Setting>,
     pub(crate) steps: Vec<Step>,
     pub(crate) messages: Vec<Value>,
@@ -94,7 +93,6 @@ fn case(json: &Value, defect_key: &str) -> Case {
     settings.sort_by_key(|setting| !matches!(setting, Setting::SizeLimit(_)));
     Case {
         name: text(&json["name"]),
-        group: text(&json["group"]),
         settings,
         steps: array(&json["steps"]).iter().map(step).collect(),
         messages: array(&json["messages"]).clone(),

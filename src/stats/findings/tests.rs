@@ -1,4 +1,4 @@
-//! What holds for findings from any figures; `tests/findings` has the clients that cause them.
+//! What holds for findings from any figures; `tests/it/findings` has the clients that cause them.
 
 use std::time::Duration;
 

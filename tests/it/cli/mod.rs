@@ -1,0 +1,16 @@
+//! The program, run as its users run it: arguments and variables in, output, exit code and SMTP out.
+
+mod endings;
+mod failures;
+mod flags;
+mod inputs;
+mod lifetime;
+mod lists;
+mod output;
+mod outputs;
+mod readiness;
+mod replies;
+mod reports;
+mod show;
+mod snippets;
+mod stuck;

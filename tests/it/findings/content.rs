@@ -1,0 +1,84 @@
+//! What messages are made of.
+
+use super::found::{client, names, only, send};
+use crate::support::server::with_rules;
+
+#[test]
+fn a_bare_lf_is_found() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    send(&mut client, "Subject: hi\r\n\r\nOne\nTwo\r\n");
+    client.quit();
+    assert_eq!(
+        only(&server, 1, "bare-lf"),
+        "sent LF without CR in 1 of 1 message whose lines were looked at"
+    );
+}
+
+#[test]
+fn a_bare_lf_is_found_where_the_octets_come_one_by_one() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    client.envelope("ann@example.com", "bob@example.com");
+    client.data();
+    for octet in b"a\r\nb\r\n\n.\r\n\r\n." {
+        client.send([*octet]);
+    }
+    client.command("");
+    client.quit();
+    only(&server, 1, "bare-lf");
+}
+
+#[test]
+fn a_long_line_is_found() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    send(&mut client, &format!("Subject: hi\r\n\r\n{}\r\n", "x".repeat(999)));
+    client.quit();
+    let text = only(&server, 1, "long-lines");
+    let expected = "sent lines of more than 998 octets (RFC 5322 section 2.1.1) in 1 of 1 message whose lines were \
+                    looked at";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn lines_as_they_should_be_are_not() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    // The dot that is doubled for transparency is not counted.
+    send(&mut client, &format!("Subject: hi\r\n\r\n{}\r\n..{}\r\n", "x".repeat(998), "x".repeat(997)));
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+    assert_eq!(server.stats().messages.inspected, 1);
+}
+
+#[test]
+fn the_lines_of_every_16th_message_are_looked_at() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    for number in 0..33 {
+        send(&mut client, if number == 16 { "bare\nLF\r\n" } else { "hi\r\n" });
+    }
+    client.quit();
+    let text = only(&server, 1, "bare-lf");
+    assert_eq!(text, "sent LF without CR in 1 of 3 messages whose lines were looked at");
+}
+
+/// Sends a message to so many.
+fn to_many(recipients: usize) -> Vec<&'static str> {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    client.mail("ann@example.com");
+    for number in 0..recipients {
+        client.rcpt(&format!("bob{number}@example.com"));
+    }
+    client.message("hi\r\n");
+    client.quit();
+    names(&server, 1)
+}
+
+#[test]
+fn more_than_100_recipients_are_found() {
+    assert_eq!(to_many(101), ["many-recipients"]);
+    assert_eq!(to_many(100), [""; 0]);
+}

@@ -1,0 +1,85 @@
+//! What need not be said, or not yet.
+
+use super::found::{client, names, only, send};
+use crate::support::client::Client;
+use crate::support::server::with_rules;
+
+#[test]
+fn talking_before_the_greeting_is_found() {
+    let server = with_rules(&["connect delay=200ms"]);
+    let mut client = Client::connect(server.local_addr());
+    client.send(b"HELO client.example\r\n");
+    assert_eq!(client.reply(), "220 Welcome");
+    client.reply();
+    client.quit();
+    assert_eq!(only(&server, 1, "talked-before-greeting"), "sent commands before the greeting in 1 session");
+}
+
+#[test]
+fn waiting_for_a_late_greeting_is_not() {
+    let server = with_rules(&["connect delay=200ms"]);
+    client(&server).quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+#[test]
+fn unknown_commands_are_found_when_they_are_a_habit() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    for _ in 0..4 {
+        client.command("STARTTLS");
+    }
+    assert_eq!(names(&server, 0), [""; 0]);
+    client.command("AUTH PLAIN");
+    client.quit();
+    let text = only(&server, 1, "unknown-commands");
+    assert_eq!(text, "sent 5 lines of 7 that are no command that this server has or offers");
+}
+
+#[test]
+fn commands_without_need_are_found() {
+    for command in ["NOOP", "RSET"] {
+        let server = with_rules(&[]);
+        let mut client = client(&server);
+        send(&mut client, "hi\r\n");
+        for _ in 0..100 {
+            client.command(command);
+        }
+        client.quit();
+        let name = format!("needless-{}", command.to_lowercase());
+        assert_eq!(only(&server, 1, &name), format!("sent {command} 100 times for 1 mail transaction"));
+    }
+}
+
+#[test]
+fn a_rset_behind_each_refused_transaction_is_not() {
+    let server = with_rules(&[
+        r#"mail from=no@example.com reply="550 5.7.1 No""#,
+        r#"rcpt to=no@example.com reply="550 5.1.1 No""#,
+    ]);
+    let mut client = client(&server);
+    for number in 0..200 {
+        if number % 2 == 0 {
+            client.expect("MAIL FROM:<no@example.com>", "550 5.7.1 No");
+        } else {
+            client.mail("ann@example.com");
+            client.expect("RCPT TO:<no@example.com>", "550 5.1.1 No");
+        }
+        client.command("RSET");
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+#[test]
+fn a_noop_and_a_rset_with_each_message_are_not() {
+    let server = with_rules(&[]);
+    let mut client = client(&server);
+    for _ in 0..100 {
+        client.command("NOOP");
+        send(&mut client, "hi\r\n");
+        client.command("RSET");
+    }
+    client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}

@@ -1,0 +1,90 @@
+//! Giving up on replies.
+
+use std::time::Duration;
+
+use smtpmock::Stats;
+
+use super::found::{client, names, only};
+use crate::support::client::Client;
+use crate::support::figures::once;
+use crate::support::server::with_rules;
+
+/// How long the impatient wait.
+const WAIT: Duration = Duration::from_millis(30);
+
+/// Each stage with the line that waits for its reply, what was said before, and what is found.
+const STAGES: &[(&str, &str, &[&str], &str)] = &[
+    ("helo", "EHLO client.example", &[], "the reply to EHLO or HELO"),
+    ("mail", "MAIL FROM:<a@example.com>", &["HELO c.example"], "the reply to MAIL"),
+    (
+        "rcpt",
+        "RCPT TO:<b@example.com>",
+        &["HELO c.example", "MAIL FROM:<a@example.com>"],
+        "the reply to RCPT",
+    ),
+    ("data", "DATA", ENVELOPE, "the reply to DATA"),
+    ("message", "text\r\n.", WITH_DATA, "the reply to the final dot"),
+    ("rset", "RSET", &["HELO c.example"], "the reply to RSET"),
+    ("noop", "NOOP", &[], "the reply to NOOP"),
+];
+const ENVELOPE: &[&str] = &["HELO c.example", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>"];
+const WITH_DATA: &[&str] =
+    &["HELO c.example", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA"];
+
+/// How often the stage of this name was reached.
+fn asked(stats: &Stats, name: &str) -> u64 {
+    stats.stages.iter().filter(|(stage, _)| stage.name() == name).map(|(_, stage)| stage.count).sum()
+}
+
+#[test]
+fn whoever_leaves_before_the_reply_has_given_up() {
+    for (stage, line, before, awaited) in STAGES {
+        let server = with_rules(&[&format!("{stage} silent")]);
+        let mut client = Client::greeted(server.local_addr());
+        before.iter().for_each(|line| drop(client.command(line)));
+        client.send(format!("{line}\r\n").as_bytes());
+        once(&server, |stats| asked(stats, stage) == 1);
+        client.silence(WAIT).expect("no reply");
+        client.leave();
+        let text = only(&server, 1, "gave-up-early");
+        assert!(text.starts_with(&format!("gave up on {awaited} after ")), "{text}");
+        assert!(text.contains(" in 1 session; RFC 5321 section 4.5.3.2"), "{text}");
+        let waited = server.stats().stages.iter().map(|(_, stage)| stage.gave_up.max()).max();
+        assert!(waited >= Some(WAIT), "{waited:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_late_reply_has_not() {
+    for (stage, line, before, _) in STAGES {
+        let server = with_rules(&[&format!("{stage} delay=30ms")]);
+        let mut client = Client::greeted(server.local_addr());
+        before.iter().for_each(|line| drop(client.command(line)));
+        if client.command(line).starts_with("354") {
+            client.command(".");
+        }
+        client.quit();
+        assert_eq!(names(&server, 1), [""; 0]);
+    }
+}
+
+#[test]
+fn the_greeting_is_given_up_by_those_who_waited_for_it() {
+    let server = with_rules(&["connect silent"]);
+    // A probe: it only looks whether the port is open.
+    Client::connect(server.local_addr()).leave();
+    assert_eq!(names(&server, 1), [""; 0]);
+    let mut client = Client::connect(server.local_addr());
+    client.silence(Duration::from_millis(700)).expect("no greeting");
+    client.leave();
+    let text = only(&server, 2, "gave-up-early");
+    assert!(text.starts_with("gave up on the greeting after "), "{text}");
+    assert!(text.ends_with(" in 1 session; RFC 5321 section 4.5.3.2.1 asks for 5 minutes"), "{text}");
+}
+
+#[test]
+fn a_client_that_has_its_replies_gives_up_on_nothing() {
+    let server = with_rules(&[]);
+    client(&server).leave();
+    assert_eq!(names(&server, 1), [""; 0]);
+}

@@ -1,0 +1,32 @@
+//! A shard that dies must not leave a port that looks alive. What the server itself does wrong nobody can
+//! provoke, but a milestone's hook runs on a shard's thread, and may panic.
+
+use smtpmock::{Milestone, ServerFailure};
+
+use super::bystander::config;
+use crate::support::client::Client;
+use crate::support::server::{is_refused, start};
+use crate::support::waiting::eventually;
+
+#[test]
+fn a_dying_shard_takes_the_port_with_it_and_says_why() {
+    for shards in [1, 2] {
+        let server =
+            start(config().shards(shards).on_reaching(Milestone::Messages(1), || panic!("a bad hook")));
+        let address = server.local_addr();
+        let mut bystanders: Vec<_> = (0..10).map(|_| Client::greeted(address)).collect();
+        let mut client = Client::with_envelope(address);
+        client.data();
+        client.send("x\r\n.\r\n");
+        eventually("the failure to be known", || server.failure().is_some());
+        assert_eq!(server.failure(), Some(ServerFailure::Shard("a bad hook".into())));
+        eventually("the port to close", || is_refused(address));
+        for bystander in &mut bystanders {
+            bystander.end();
+        }
+        let stats = server.stats();
+        assert_eq!((stats.messages.accepted, stats.sessions.opened >= 11), (1, true));
+        server.stop();
+        assert_eq!(server.messages().iter().filter(|message| message.msg()).count(), 1);
+    }
+}

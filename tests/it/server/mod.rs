@@ -1,0 +1,15 @@
+//! A server in this process, over real sockets.
+
+mod acceptance;
+mod async_waits;
+mod extensions;
+mod junk;
+mod lifecycle;
+mod logging;
+mod measuring;
+mod messages;
+mod milestones;
+#[cfg(feature = "report")]
+mod report;
+mod restarts;
+mod transcripts;

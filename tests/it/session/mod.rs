@@ -1,0 +1,7 @@
+//! The bare session and its parts: no socket, no clock.
+
+mod addresses;
+mod chunking;
+mod regressions;
+mod scanners;
+mod transcripts;
