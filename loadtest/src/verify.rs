@@ -22,8 +22,8 @@ use crate::envelope::Envelope;
 use crate::ledger::{Fate, Ledger};
 use crate::payload::Payload;
 use crate::plan::Plan;
-use inspect::Captured;
 pub(crate) use inspect::Part;
+use inspect::{Captured, NotOurs};
 
 /// The longest line that every capture may have, in bytes.
 const LINE_LEAST: usize = 64 << 20;
@@ -55,6 +55,10 @@ pub(crate) struct Verification {
     pub(crate) alterations: Vec<Alteration>,
     /// In the capture though the server had refused them, or they were not sent whole.
     pub(crate) unexpected: Named,
+    /// In the capture with the name of this run, and never sent: their sequence number was not used, or their token
+    /// is none of a message. Named as they stand in the capture.
+    #[serde(default)]
+    pub(crate) never_sent: Named,
     /// Sent whole without a reply: captured or not, both are right.
     pub(crate) in_doubt: u64,
     /// Messages in the capture that are not of this run.
@@ -81,9 +85,13 @@ pub(crate) struct Named {
 
 impl Named {
     fn add(&mut self, run: u32, seq: u64) {
+        self.add_as(|| format!("{run:08x}-{seq:012}"));
+    }
+
+    fn add_as(&mut self, token: impl FnOnce() -> String) {
         self.count += 1;
         if self.tokens.len() < NAMED_LIMIT {
-            self.tokens.push(format!("{run:08x}-{seq:012}"));
+            self.tokens.push(token());
         }
     }
 }
@@ -91,7 +99,7 @@ impl Named {
 impl Verification {
     /// Whether every message is where it belongs, once and whole.
     pub(crate) fn is_clean(&self) -> bool {
-        let wrong = [&self.lost, &self.duplicated, &self.altered, &self.unexpected];
+        let wrong = [&self.lost, &self.duplicated, &self.altered, &self.unexpected, &self.never_sent];
         wrong.iter().all(|named| named.count == 0) && self.unreadable_lines == 0
     }
 
@@ -103,6 +111,7 @@ impl Verification {
             (self.duplicated.count, "duplicated".to_owned()),
             (self.altered.count, format!("altered ({})", parts.join(", "))),
             (self.unexpected.count, "unexpected".to_owned()),
+            (self.never_sent.count, "with this run's name and never sent".to_owned()),
             (self.unreadable_lines, "lines that are no records".to_owned()),
         ];
         let wrong =
@@ -158,6 +167,8 @@ struct Capture {
     payload: Payload,
     seen: HashMap<u64, Seen>,
     intact: u64,
+    /// Messages with this run's name and no valid token.
+    misnamed: Named,
     foreign: u64,
     unreadable_lines: u64,
     /// The beginning of a line whose end has not been written yet.
@@ -217,6 +228,7 @@ impl Capture {
             payload,
             seen: HashMap::new(),
             intact: 0,
+            misnamed: Named::default(),
             foreign: 0,
             unreadable_lines: 0,
             partial: Vec::new(),
@@ -270,9 +282,16 @@ impl Capture {
     }
 
     fn take_message(&mut self, message: &[u8], record: &Record) {
-        let Some(captured) = Captured::find(message).filter(|found| found.token.run == self.run) else {
-            self.foreign += 1;
-            return;
+        let captured = match Captured::find(message, self.run) {
+            Ok(captured) => captured,
+            Err(NotOurs::Foreign) => {
+                self.foreign += 1;
+                return;
+            }
+            Err(NotOurs::Misnamed(token)) => {
+                self.misnamed.add_as(|| token);
+                return;
+            }
         };
         let mail = record.mailfrom_request.as_ref().and_then(Text::plain);
         let rcpts = record.rcptto_request_response.iter().map(|(rcpt, _)| rcpt.plain());
@@ -294,6 +313,7 @@ impl Capture {
         let mut result = Verification {
             captured: self.seen.values().map(|seen| seen.times).sum(),
             intact: self.intact,
+            never_sent: self.misnamed,
             foreign: self.foreign,
             unreadable_lines: self.unreadable_lines,
             ..Verification::default()
@@ -311,6 +331,11 @@ impl Capture {
         let mut seen: Vec<_> = self.seen.into_iter().collect();
         seen.sort_by_key(|(seq, _)| *seq);
         for (seq, seen) in seen {
+            let fate = ledger.get(seq);
+            if fate == Fate::Unsent {
+                result.never_sent.add(run, seq);
+                continue;
+            }
             if seen.times > 1 {
                 result.duplicated.add(run, seq);
             }
@@ -320,7 +345,7 @@ impl Capture {
             for (alteration, _) in alterations.iter_mut().zip(seen.differs).filter(|(_, differs)| *differs) {
                 alteration.messages.add(run, seq);
             }
-            if matches!(ledger.get(seq), Fate::NotDelivered | Fate::Unsent) {
+            if fate == Fate::NotDelivered {
                 result.unexpected.add(run, seq);
             }
         }

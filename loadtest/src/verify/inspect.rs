@@ -51,21 +51,36 @@ pub(crate) struct Captured<'r> {
     after: &'r [u8],
 }
 
+/// Why a captured message is not one that this run sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotOurs {
+    /// It has no token, or another run's.
+    Foreign,
+    /// It names this run, and has no valid token: the token as it was captured.
+    Misnamed(String),
+}
+
 impl<'r> Captured<'r> {
-    /// Finds the token's line in the header of a message; `None` when it has none.
-    pub(crate) fn find(message: &'r [u8]) -> Option<Captured<'r>> {
+    /// Finds the line with a token of `run` in the header of a message.
+    pub(crate) fn find(message: &'r [u8], run: u32) -> Result<Captured<'r>, NotOurs> {
         let mut at = 0;
+        let mut error = NotOurs::Foreign;
         for line in message.split_inclusive(|byte| *byte == b'\n') {
             if line.trim_ascii_end().is_empty() {
-                return None;
+                break;
             }
-            if let Some(token) = token_of(line) {
+            let value = token_field(line);
+            if let Some(token) = value.and_then(token_of).filter(|token| token.run == run) {
                 let end = at + line.len();
-                return Some(Captured { token, before: &message[..at], line, after: &message[end..] });
+                return Ok(Captured { token, before: &message[..at], line, after: &message[end..] });
+            }
+            if let Some(value) = value.filter(|value| token_of(value).is_none() && names(value, run)) {
+                error =
+                    NotOurs::Misnamed(String::from_utf8_lossy(&value[..value.len().min(LEN)]).into_owned());
             }
             at += line.len();
         }
-        None
+        Err(error)
     }
 
     /// What is not as `payload` sent it. `mail` and `rcpts` are the commands that named the paths.
@@ -110,14 +125,21 @@ impl<'r> Captured<'r> {
     }
 }
 
-/// The token on a line that is meant to be its own, whatever else is on it.
-fn token_of(line: &[u8]) -> Option<Token> {
+/// The value of a token's header field.
+fn token_field(line: &[u8]) -> Option<&[u8]> {
     let name = HEADER.trim_ascii_end();
     let (field, value) = line.split_at_checked(name.len())?;
-    if !field.eq_ignore_ascii_case(name.as_bytes()) {
-        return None;
-    }
-    Token::parse(std::str::from_utf8(value.trim_ascii().get(..LEN)?).ok()?)
+    field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+}
+
+/// The token that a value begins with, whatever else is in it.
+fn token_of(value: &[u8]) -> Option<Token> {
+    Token::parse(std::str::from_utf8(value.get(..LEN)?).ok()?)
+}
+
+/// Whether a value begins with the name of a run.
+fn names(value: &[u8], run: u32) -> bool {
+    value.to_ascii_lowercase().starts_with(format!("{run:08x}").as_bytes())
 }
 
 /// Whether there is nothing on the line but the header field, its token, and CRLF.
@@ -172,7 +194,7 @@ mod tests {
     }
 
     fn inspect(message: &[u8], mail: &str, rcpts: &[&str]) -> Option<Vec<Part>> {
-        let captured = Captured::find(message)?;
+        let captured = Captured::find(message, 7).ok()?;
         Some(captured.differences(&mut payload(), Some(mail), rcpts.iter().map(|rcpt| Some(*rcpt))))
     }
 
@@ -185,12 +207,15 @@ mod tests {
         assert_eq!(message(format!("Received: a\r\n\tfolded\r\nReturn-Path: b\r\n{text}")), Some(vec![]));
         assert_eq!(message(format!("X-Added: 1\r\n{text}")), part(Part::Front));
         assert_eq!(message(format!("Received: a\n{text}")), part(Part::Front));
+        let mut digest = text.clone();
+        let last = HEADER.len() + LEN - 1;
+        digest.replace_range(last..=last, if text[last..].starts_with('0') { "1" } else { "0" });
         for changed in [
             text.replacen("\r\n", " \r\n", 1),
             text.replacen("\r\n", "\n", 1),
             text.replacen("X-Smtpload-Token: ", "X-Smtpload-Token:  ", 1),
             text.replacen("X-Smtpload-Token", "x-smtpload-token", 1),
-            text.replacen("00000007", "00000008", 1),
+            digest,
         ] {
             assert_eq!(message(changed.clone()), part(Part::TokenLine), "{changed}");
         }
@@ -203,7 +228,21 @@ mod tests {
             assert_eq!(message(changed.clone()), part(Part::Content), "{changed}");
         }
         assert_eq!(message(text.replace("\r\n", "\n")), Some(vec![Part::TokenLine, Part::Content]));
+        assert_eq!(message(text.replacen("00000007", "00000008", 1)), None, "of another run");
         assert_eq!(message(text.replacen("-00000000000", "-x0000000000", 1)), None);
+    }
+
+    #[test]
+    fn a_token_of_this_run_that_is_none_is_not_foreign() {
+        let find = |header: &str| Captured::find(format!("{header}\r\n\r\nbody\r\n").as_bytes(), 7).err();
+        let misnamed = |token: &str| Some(NotOurs::Misnamed(token.to_owned()));
+        assert_eq!(find("Subject: 00000007"), Some(NotOurs::Foreign));
+        assert_eq!(find("X-Smtpload-Token: 00000008-99"), Some(NotOurs::Foreign));
+        assert_eq!(find("x-smtpload-token:  00000007-99 "), misnamed("00000007-99"));
+        assert_eq!(find("X-Smtpload-Token: 00000007"), misnamed("00000007"));
+        let long = format!("00000007{}", "x".repeat(LEN));
+        assert_eq!(find(&format!("X-Smtpload-Token: {long}")), misnamed(&long[..LEN]));
+        assert_eq!(find("Subject: x\r\n\r\nX-Smtpload-Token: 00000007"), Some(NotOurs::Foreign));
     }
 
     #[test]

@@ -210,3 +210,38 @@ fn a_capture_that_is_not_there_is_named_before_the_run() {
     assert_eq!(sink.sessions(), 0, "it is named before the run");
     assert_eq!(std::fs::read_to_string(&report).expect("a file"), "of an earlier run\n");
 }
+
+/// A message with another token in place of that of message 0: `{run}` stands for the run's name.
+fn with_token(records: &[Value], token: &str) -> Value {
+    let text = message(&records[0]);
+    let (line, rest) = text.split_once("\r\n").expect("a token line");
+    let (_, sent) = line.split_once(": ").expect("a token");
+    let token = token.replace("{run}", &sent[..8]);
+    let mut record = records[0].clone();
+    record["msg_request"] = format!("X-Smtpload-Token: {token}\r\n{rest}").into();
+    record
+}
+
+#[test]
+fn a_message_of_this_run_that_was_never_sent_is_no_foreign_one() {
+    for (token, named_as) in [
+        ("{run}-000000000099-0123456789abcdef", "{run}-000000000099"),
+        ("{run}-999999999999-0123456789abcdef", "{run}-999999999999"),
+        ("{run}-000000000099-0123456789abcdeg", "{run}-000000000099-0123456789abcdeg"),
+        ("{run}-99-0123456789abcdef", "{run}-99-0123456789abcdef"),
+        ("{run}", "{run}"),
+    ] {
+        let outcome = verify(&Sink::usual(), "-c 1 --count 5", |records| {
+            records.push(with_token(records, token));
+        })
+        .expect(10);
+        let run = outcome.report["settings"]["runs"][0].as_str().expect("a name");
+        let found = &outcome.report["verification"];
+        assert_eq!(found["never_sent"]["count"], 1, "{token}: {found}");
+        assert_eq!(found["never_sent"]["tokens"][0], named_as.replace("{run}", run));
+        let others = ["lost", "duplicated", "altered", "unexpected"].map(|list| named(&outcome, list).0);
+        assert_eq!((others, outcome.number("/verification/foreign")), ([0; 4], 0), "{token}");
+        let complaint = "1 with this run's name and never sent";
+        assert!(outcome.stderr.contains(complaint), "{}", outcome.stderr);
+    }
+}
