@@ -10,7 +10,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::SIGXFSZ;
 use smtpmock::escape::escape;
 use smtpmock::output::{self, PATIENCE, Streams};
 
@@ -40,9 +39,9 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return answer(&error),
     };
-    // Where a limit of file sizes (`ulimit -f`) is met, the write that fails is an error, and no signal ends the program.
-    let ignored = signal_hook::flag::register(SIGXFSZ, Arc::default());
-    let streams = ignored.map_err(|error| format!("signals: {error}")).and_then(|_| Streams::start(|_| {}));
+    let streams = interrupt::ignore()
+        .map_err(|error| format!("signals: {error}"))
+        .and_then(|()| Streams::start(|_| {}));
     let streams = match streams {
         Ok(streams) => streams,
         Err(why) => return say(&format!("error: {why}\n"), Exit::Failed),

@@ -7,9 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::consts::{SIGUSR1, SIGUSR2, SIGXFSZ, TERM_SIGNALS};
 use signal_hook::iterator::Signals;
 use smtpmock::signals::{self, Ending, Endings, SIGHUP};
+
+/// Ignores the signals that would end the program without its report: SIGXFSZ, so that the write which meets a limit of
+/// file sizes (`ulimit -f`) is an error; SIGUSR1 and SIGUSR2, which have a meaning for `smtpmock` and may be sent to a
+/// group of processes.
+///
+/// # Errors
+/// The system gives no handler.
+pub(crate) fn ignore() -> io::Result<()> {
+    for signal in [SIGXFSZ, SIGUSR1, SIGUSR2] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
+}
 
 /// Starts the thread. What it gives is set once the run is to end.
 ///

@@ -240,3 +240,9 @@ fn a_second_signal_ends_the_program_at_once() {
     let outcome = signalled(&[Signal::TERM, Signal::INT], Duration::ZERO);
     assert!(matches!(outcome.code, 130 | 143), "either may come first: {}", outcome.code);
 }
+
+#[test]
+fn signals_that_mean_something_to_the_server_did_not_end_the_run() {
+    let outcome = signalled(&[Signal::USR1, Signal::USR2], Duration::ZERO).expect(0);
+    assert_eq!((outcome.count("accepted"), &outcome.report["interrupted"]), (1, &false.into()));
+}
