@@ -97,8 +97,8 @@ pub(crate) struct RunArgs {
     /// Await messages in flight this long after --duration or Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = units::duration, default_value = "5s")]
     grace: Duration,
-    /// Give up (exit 1) when no message was accepted for this long though messages failed, or
-    /// connections are not answered; `never` goes on
+    /// Give up (exit 1) when no message was accepted for this long though messages waited for the
+    /// target or failed; `never` goes on
     #[arg(long, value_name = "TIME", value_parser = give_up_after, default_value = "10s")]
     give_up_after: Duration,
     /// End each session after N messages (default: never)

@@ -32,8 +32,8 @@ pub(crate) struct Finished {
     pub(crate) began: SystemTime,
     pub(crate) ended: SystemTime,
     pub(crate) interrupted: bool,
-    /// Whether it was given up because nothing succeeded any more.
-    pub(crate) given_up: bool,
+    /// How long nothing had succeeded when it was given up, if it was.
+    pub(crate) given_up: Option<Duration>,
 }
 
 /// Runs `plan`; `on_interval` is told of every interval when all threads have ended it.
@@ -79,7 +79,7 @@ pub(crate) fn run(
         began,
         ended: clock::wall(),
         interrupted,
-        given_up: hope.is_given_up.load(Ordering::Relaxed),
+        given_up: hope.given_up.get().copied(),
     })
 }
 
@@ -184,7 +184,7 @@ mod tests {
 
     use clap::Parser as _;
 
-    use super::sink::Sink;
+    use super::sink::{Act, Sink, Verb};
     use super::*;
     use crate::cli::Cli;
     use crate::report::{Report, build, text};
@@ -219,6 +219,42 @@ mod tests {
         ] {
             assert!(shown.contains(&line), "{line} in {shown}");
         }
+    }
+
+    #[test]
+    fn a_refusing_greeting_leads_to_the_next_address_of_the_same_message() {
+        let address = |sink: &Sink| sink.address().parse::<SocketAddr>().unwrap();
+        for (greeting, quits) in [(Act::Say("554 no\r\n"), 1), (Act::SayAndClose("421 full\r\n"), 0)] {
+            let (refusing, serving) = (Sink::answering(Verb::Banner, greeting), Sink::usual());
+            let closing = Sink::answering(Verb::Banner, Act::Close);
+            let all = [address(&refusing), address(&closing), address(&serving)];
+            let report = run_on(&all, "-c 1 --count 3 --messages-per-session 1");
+            assert_eq!(report.accounting.measured.accepted, 3);
+            assert_eq!(report.accounting.measured.errors(), 0);
+            assert_eq!(counts(&report), [(1, 1), (1, 1), (3, 3)]);
+            let ungreeted: Vec<u64> = report.addresses.iter().map(|one| one.ungreeted).collect();
+            assert_eq!(ungreeted, [1, 1, 0]);
+            let banner = &report.latency.banner;
+            assert_eq!((banner.ok.count(), banner.failed.count()), (3, 2), "every greeting is measured");
+            let code = if quits == 1 { 554 } else { 421 };
+            let line = format!("{}: 1 dialed, 1 connected, 1 without a good", all[0]);
+            let shown = text::render(&report);
+            assert!(
+                shown.contains(&line) && shown.contains(&format!("(greeting {code})")),
+                "{line} in {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_is_refused_by_the_last_address_when_all_greetings_refuse() {
+        let sinks = ["421 full\r\n", "554 no\r\n"].map(|text| Sink::answering(Verb::Banner, Act::Say(text)));
+        let all = sinks.each_ref().map(|sink| sink.address().parse().unwrap());
+        let report = run_on(&all, "-c 1 --count 4");
+        assert_eq!((report.accounting.measured.started, report.accounting.measured.accepted), (4, 0));
+        let refused: u64 = report.accounting.measured.refused.values().sum();
+        assert_eq!(refused, 4, "once each: {:?}", report.accounting.measured);
+        assert_eq!(counts(&report), [(4, 4), (4, 4)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is shown while a run goes on, on the standard error.
 
 use smtpmock::output::{Progress, Writer};
+use smtpmock::units::duration;
 
 use crate::plan::Plan;
 use crate::reactor::INTERVAL;
@@ -82,9 +83,9 @@ fn describe(interval: &Interval) -> String {
             show_ns(interval.latency.value_at_quantile(quantile))
         }
     };
-    // The last interval is a part of one: what it saw is no rate.
+    // The last interval is a part of one: its count is no rate, and no total of the run.
     let accepted = match interval.length < INTERVAL {
-        true => format!("{} accepted", interval.accepted),
+        true => format!("{} accepted in the last {}", interval.accepted, duration(interval.length)),
         false => format!("{:.0}/s", interval.accepted as f64 / interval.length.as_secs_f64()),
     };
     format!(
@@ -113,7 +114,7 @@ mod tests {
         );
         assert_eq!(
             format!("{}{}", ends_at(&part), describe(&part)),
-            "    4.0 s  8 accepted  0 in flight  0 errors  p50 -  p99 -"
+            "    4.0 s  8 accepted in the last 1 ms  0 in flight  0 errors  p50 -  p99 -"
         );
     }
 

@@ -97,6 +97,7 @@ fn merge_addresses(mine: &mut Vec<AddressCounts>, theirs: Vec<AddressCounts>) {
             Some(one) => {
                 add_count(&mut one.dialed, other.dialed);
                 add_count(&mut one.connected, other.connected);
+                add_count(&mut one.ungreeted, other.ungreeted);
                 one.last_failure = one.last_failure.take().or(other.last_failure);
             }
         }

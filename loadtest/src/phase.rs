@@ -46,6 +46,19 @@ impl Phase {
         }
     }
 
+    /// What the client waits for, in a sentence.
+    pub(crate) fn awaited(self) -> &'static str {
+        match self {
+            Phase::Connect => "a connection",
+            Phase::Banner => "the greeting",
+            Phase::Ehlo => "the reply to EHLO",
+            Phase::Mail => "the reply to MAIL",
+            Phase::Rcpt => "the reply to RCPT",
+            Phase::Data => "the reply to DATA",
+            Phase::Dot => "the reply to the message",
+        }
+    }
+
     /// The position in [`Phase::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize

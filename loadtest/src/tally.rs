@@ -1,10 +1,12 @@
 //! What one thread has counted and measured.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::accounting::{Accounting, Outcome};
+use crate::accounting::{Abort, Accounting, Outcome};
 use crate::clock::Moment;
 use crate::feed::Arrival;
 use crate::ledger::{Fate, Ledger};
@@ -108,8 +110,36 @@ pub(crate) struct Address {
     /// Connections tried, and made.
     pub(crate) dialed: u64,
     pub(crate) connected: u64,
-    /// Why the last that was not made was not.
-    pub(crate) last_failure: Option<&'static str>,
+    /// Connections made on which no good greeting came.
+    pub(crate) ungreeted: u64,
+    /// Why the last attempt without a good greeting had none.
+    pub(crate) last_failure: Option<Miss>,
+}
+
+/// Why no session came about at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    Failed(Abort),
+    TimedOut,
+    /// The greeting had this code.
+    Refused(u16),
+}
+
+impl Miss {
+    /// Whether this machine is at its limit: another address of the target would not help.
+    pub(crate) fn is_own(self) -> bool {
+        matches!(self, Miss::Failed(reason) if reason.is_own())
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miss::Failed(reason) => reason.fmt(f),
+            Miss::TimedOut => f.write_str("timed out"),
+            Miss::Refused(code) => write!(f, "greeting {code}"),
+        }
+    }
 }
 
 /// Everything one thread knows at its end.
@@ -127,6 +157,8 @@ pub(crate) struct Tally {
     pub(crate) steps: Steps,
     /// The last message that failed.
     pub(crate) last_failure: Option<(Moment, Outcome)>,
+    /// Messages without a final reply when the run ended, warm-up included, by the phase that they waited in.
+    pub(crate) waiting: BTreeMap<Phase, u64>,
     /// When the last measured message ended, or was left in flight.
     pub(crate) last_end: Moment,
     /// The end of the time that the rate is of: load was offered until then, or the last
@@ -151,6 +183,7 @@ impl Tally {
             outlook: Outlook::new(plan),
             steps: Steps::new(plan),
             last_failure: None,
+            waiting: BTreeMap::new(),
             last_end: Moment::ZERO,
             offered_until: Moment::ZERO,
             work: None,
@@ -196,7 +229,7 @@ impl Tally {
                 self.steps.achieve(now);
             }
         } else {
-            self.outlook.on_failure(flight.started, end == End::CutOff);
+            self.outlook.on_failure(flight.started);
             self.last_failure = Some((now, outcome));
             self.interval.errors += 1;
         }
@@ -215,6 +248,7 @@ impl Tally {
     /// lasted as long as it has waited.
     pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_sent: bool, now: Moment) {
         self.account(flight.measured).in_flight += 1;
+        *self.waiting.entry(phase).or_default() += 1;
         self.interval.errors += 1;
         if let Some(counts) = self.measure(flight, End::CutOff, now) {
             counts.account.in_flight += 1;
@@ -291,12 +325,16 @@ impl Tally {
         for (mine, theirs) in self.addresses.iter_mut().zip(&other.addresses) {
             mine.dialed += theirs.dialed;
             mine.connected += theirs.connected;
+            mine.ungreeted += theirs.ungreeted;
             mine.last_failure = mine.last_failure.or(theirs.last_failure);
         }
         self.punctuality.merge(&other.punctuality);
         self.steps.merge(&other.steps);
         let failures = self.last_failure.into_iter().chain(other.last_failure);
         self.last_failure = failures.max_by_key(|(at, _)| *at);
+        for (phase, count) in &other.waiting {
+            *self.waiting.entry(*phase).or_default() += count;
+        }
         self.last_end = self.last_end.max(other.last_end);
         self.offered_until = self.offered_until.max(other.offered_until);
         self.work = match (self.work, other.work) {

@@ -7,25 +7,20 @@ use mio::event::Event;
 
 use super::Reactor;
 use crate::accounting::Abort;
-use crate::client::Session;
+use crate::client::{Command, Session};
 use crate::clock::Moment;
 use crate::dial::reason_of;
 use crate::metrics::End;
 use crate::phase::Phase;
 use crate::slot::Pending;
-
-/// Why an address could not be reached.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Miss {
-    Failed(Abort),
-    TimedOut,
-}
+use crate::tally::Miss;
 
 impl Reactor {
     /// Connects a slot for the message that it holds.
     pub(super) fn connect(&mut self, index: usize, now: Moment) -> io::Result<()> {
         self.slots[index].tried = 0;
-        self.dial(index, self.dialer.first(), now)
+        self.dial(index, self.dialer.first(), now)?;
+        self.redial(now)
     }
 
     /// Connects a slot to the address at `place`, or to those after it.
@@ -40,7 +35,10 @@ impl Reactor {
         self.tally.addresses[place].dialed += 1;
         let mut stream = match self.dialer.dial(place) {
             Ok(stream) => stream,
-            Err(error) => return self.on_no_connection(index, Miss::Failed(reason_of(&error)), now),
+            Err(error) => {
+                self.fail(index, reason_of(&error), now);
+                return Ok(());
+            }
         };
         let token = self.slots[index].token(index);
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -54,16 +52,16 @@ impl Reactor {
         Ok(())
     }
 
-    pub(super) fn on_connect_event(&mut self, index: usize, event: &Event, now: Moment) -> io::Result<()> {
+    pub(super) fn on_connect_event(&mut self, index: usize, event: &Event, now: Moment) {
         let Some(stream) = &self.slots[index].stream else {
-            return Ok(());
+            return;
         };
         if event.is_error() || event.is_write_closed() {
             let reason = match stream.take_error() {
                 Ok(Some(error)) | Err(error) => reason_of(&error),
                 Ok(None) => Abort::Closed,
             };
-            return self.on_no_connection(index, Miss::Failed(reason), now);
+            return self.fail(index, reason, now);
         }
         self.connecting -= 1;
         self.tally.addresses[self.slots[index].address].connected += 1;
@@ -72,29 +70,38 @@ impl Reactor {
         slot.session.on_connected();
         slot.since = now;
         slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
+    }
+
+    /// Dials the next addresses of messages that go on to another.
+    pub(super) fn redial(&mut self, now: Moment) -> io::Result<()> {
+        while let Some((index, place)) = self.redials.pop() {
+            self.dial(index, place, now)?;
+        }
         Ok(())
     }
 
-    /// The address that was dialed cannot be reached: the next one is tried for the same message
-    /// (RFC 5321 section 5.1), or there is none.
-    pub(super) fn on_no_connection(&mut self, index: usize, miss: Miss, now: Moment) -> io::Result<()> {
-        let (place, tried) = (self.slots[index].address, self.slots[index].tried);
-        let (end, text, is_own) = match miss {
-            Miss::Failed(reason) => (End::Failed, reason.text(), reason.is_own()),
-            Miss::TimedOut => (End::CutOff, "timed out", false),
-        };
-        self.tally.addresses[place].last_failure = Some(text);
-        let next = if is_own { None } else { self.dialer.next(place, tried) };
-        match (next, miss) {
-            (Some(next), _) => {
-                self.note_phase(index, Phase::Connect, end, now);
-                self.disconnect(index);
-                return self.dial(index, next, now);
-            }
-            (None, Miss::Failed(reason)) => self.fail(index, reason, now),
-            (None, Miss::TimedOut) => self.time_out(index, now),
+    /// Counts that no session came about at the address of a slot, which ended in `phase`. The message goes on to the
+    /// next address (RFC 5321 section 5.1) with the next [`redial`](Self::redial); `false` if there is none, or it would
+    /// not help.
+    pub(super) fn moves_on(&mut self, index: usize, phase: Phase, miss: Miss, now: Moment) -> bool {
+        if !matches!(phase, Phase::Connect | Phase::Banner) {
+            return false;
         }
-        Ok(())
+        let (place, tried) = (self.slots[index].address, self.slots[index].tried);
+        let address = &mut self.tally.addresses[place];
+        address.last_failure = Some(miss);
+        address.ungreeted += u64::from(phase == Phase::Banner);
+        let next = if miss.is_own() { None } else { self.dialer.next(place, tried) };
+        let Some(next) = next else { return false };
+        let end = if miss == Miss::TimedOut { End::CutOff } else { End::Failed };
+        self.note_phase(index, phase, end, now);
+        if self.slots[index].session.has_said_quit() {
+            // A server that refuses to serve waits for it (RFC 5321 section 3.1).
+            self.send(index, Command::Quit, now);
+        }
+        self.disconnect(index);
+        self.redials.push((index, next));
+        true
     }
 
     /// Drops the slot's connection, if there is one.

@@ -6,7 +6,7 @@ use mio::event::Event;
 
 use super::{BACKOFF_FIRST, BACKOFF_LONGEST, QUIT_TIMEOUT, Reactor};
 use crate::accounting::{Abort, Outcome};
-use crate::client::{Command, Next, Step, Verdict, Violation};
+use crate::client::{Answer, Command, Next, Step, Verdict, Violation};
 use crate::clock::Moment;
 use crate::dial::reason_of;
 use crate::metrics::End;
@@ -14,6 +14,7 @@ use crate::phase::Phase;
 use crate::plan::Load;
 use crate::reply::ReplyError;
 use crate::slot::Slot;
+use crate::tally::Miss;
 
 impl Reactor {
     pub(super) fn on_event(&mut self, event: &Event) -> io::Result<()> {
@@ -26,11 +27,7 @@ impl Reactor {
         }
         if self.slots[index].session.phase() == Some(Phase::Connect) {
             let now = self.read_clock();
-            self.on_connect_event(index, event, now)?;
-            if self.slots[index].token(index) != event.token() {
-                // Another address is being tried: the event was of the connection before.
-                return self.dispatch(self.latest);
-            }
+            self.on_connect_event(index, event, now);
         }
         self.slots[index].may_write |= event.is_writable();
         if event.is_readable() && self.slots[index].stream.is_some() {
@@ -132,6 +129,11 @@ impl Reactor {
     }
 
     fn apply(&mut self, index: usize, step: Step, now: Moment) -> io::Result<()> {
+        if let Some(Answer { phase, code, positive: false }) = step.answer
+            && self.moves_on(index, phase, Miss::Refused(code), now)
+        {
+            return Ok(());
+        }
         if let Some(answer) = step.answer {
             if self.held_up
                 && let Some(flight) = &mut self.slots[index].flight
@@ -204,7 +206,7 @@ impl Reactor {
         Ok(())
     }
 
-    fn send(&mut self, index: usize, command: Command, now: Moment) {
+    pub(super) fn send(&mut self, index: usize, command: Command, now: Moment) {
         let slot = &mut self.slots[index];
         slot.since = now;
         slot.is_early = true;
@@ -257,6 +259,9 @@ impl Reactor {
     /// The connection is lost, or was never made.
     pub(super) fn fail(&mut self, index: usize, reason: Abort, now: Moment) {
         if let Some(phase) = self.slots[index].session.phase() {
+            if self.moves_on(index, phase, Miss::Failed(reason), now) {
+                return;
+            }
             self.note_phase(index, phase, End::Failed, now);
             self.settle(index, Outcome::Aborted { phase, reason }, now);
         } else if matches!(reason, Abort::Protocol | Abort::EarlyReply) {
@@ -269,6 +274,9 @@ impl Reactor {
 
     pub(super) fn time_out(&mut self, index: usize, now: Moment) {
         if let Some(phase) = self.slots[index].session.phase() {
+            if self.moves_on(index, phase, Miss::TimedOut, now) {
+                return;
+            }
             self.note_phase(index, phase, End::CutOff, now);
             self.settle(index, Outcome::TimedOut { phase }, now);
         }

@@ -8,9 +8,9 @@ mod exchange;
 mod timing;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
@@ -75,7 +75,8 @@ pub(crate) struct Hope {
     last_success: Latest,
     /// Those that have none, or have nothing in flight and start nothing.
     without: AtomicUsize,
-    pub(crate) is_given_up: AtomicBool,
+    /// Set when the run is given up: the time since the last success, or since the start.
+    pub(crate) given_up: OnceLock<Duration>,
 }
 
 /// Where the run is.
@@ -103,6 +104,8 @@ pub(crate) struct Reactor {
     ready: Vec<usize>,
     /// Slots without a connection that may get one.
     cold: Vec<usize>,
+    /// Slots whose message goes on to another address of the target, with the address's place.
+    redials: Vec<(usize, usize)>,
     /// Slots that wait before they connect again.
     resting: Vec<(Moment, usize)>,
     connecting: usize,
@@ -154,6 +157,7 @@ impl Reactor {
             slots,
             ready: Vec::with_capacity(count),
             cold: (0..count).rev().collect(),
+            redials: Vec::new(),
             resting: Vec::new(),
             connecting: 0,
             open: 0,
@@ -255,8 +259,9 @@ impl Reactor {
         });
     }
 
-    /// Starts every message that is due and can be started.
+    /// Dials the addresses that are next, and starts every message that is due and can be started.
     fn dispatch(&mut self, now: Moment) -> io::Result<()> {
+        self.redial(now)?;
         if self.is_able() {
             self.able_since.get_or_insert(now);
         }

@@ -5,12 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::connect::Miss;
 use super::{BACKOFF_FIRST, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage};
 use crate::clock::Moment;
 use crate::load;
-use crate::outlook::Waiting;
-use crate::phase::Phase;
 
 impl Reactor {
     /// What is to be done by the clock: intervals, timeouts, pauses, the end.
@@ -29,7 +26,7 @@ impl Reactor {
             return Ok(());
         }
         self.next_sweep = now.after(self.sweep_every());
-        self.sweep(now)?;
+        self.sweep(now);
         self.check_end(now);
         self.dispatch(now)
     }
@@ -59,15 +56,10 @@ impl Reactor {
 
     /// Looks at all deadlines. Timeouts are long against the sweep's period, which makes
     /// this cheaper than keeping a timer per command.
-    fn sweep(&mut self, now: Moment) -> io::Result<()> {
+    fn sweep(&mut self, now: Moment) {
         for index in 0..self.slots.len() {
-            let slot = &self.slots[index];
-            if slot.deadline.is_none_or(|deadline| deadline > now) {
-                continue;
-            }
-            match slot.session.phase() {
-                Some(Phase::Connect) => self.on_no_connection(index, Miss::TimedOut, now)?,
-                _ => self.time_out(index, now),
+            if self.slots[index].deadline.is_some_and(|deadline| deadline <= now) {
+                self.time_out(index, now);
             }
         }
         let mut resting = std::mem::take(&mut self.resting);
@@ -79,7 +71,6 @@ impl Reactor {
             !over
         });
         self.resting = resting;
-        Ok(())
     }
 
     /// A twentieth of the shortest timeout, within bounds that keep it cheap and useful.
@@ -115,14 +106,14 @@ impl Reactor {
         let hope = Arc::clone(&self.shared.hope);
         let latest = hope.last_success.raise(self.tally.outlook.last_success());
         self.tally.outlook.on_success(latest);
-        let is_hopeless = (self.tally.outlook.is_failing() || self.connecting > 0)
-            && self.tally.outlook.is_hopeless(now, self.waiting());
+        let is_hopeless =
+            self.tally.outlook.is_overdue(now) && self.tally.outlook.is_hopeless(now, self.waiting_since());
         let is_idle = self.stage != Stage::Running && self.in_flight == 0;
         self.set_without_hope(is_hopeless || is_idle);
         if is_hopeless && hope.without.load(Ordering::Relaxed) >= self.shared.plan.threads {
-            hope.is_given_up.store(true, Ordering::Relaxed);
+            hope.given_up.get_or_init(|| now.since(latest));
         }
-        hope.is_given_up.load(Ordering::Relaxed)
+        hope.given_up.get().is_some()
     }
 
     /// Counts this thread among those without hope, or no longer. The others learn of its last success before: they may
@@ -137,18 +128,9 @@ impl Reactor {
         }
     }
 
-    /// The messages that have not ended.
-    fn waiting(&self) -> Waiting {
-        let mut waiting = Waiting::default();
-        for slot in &self.slots {
-            let Some(flight) = slot.flight else { continue };
-            let oldest = match slot.session.phase() {
-                Some(Phase::Connect) => &mut waiting.connecting,
-                _ => &mut waiting.connected,
-            };
-            *oldest = oldest.iter().copied().chain([flight.started]).min();
-        }
-        waiting
+    /// When the oldest message in flight was started.
+    fn waiting_since(&self) -> Option<Moment> {
+        self.slots.iter().filter_map(|slot| Some(slot.flight?.started)).min()
     }
 
     fn stop(&mut self, now: Moment, until: Moment) {

@@ -1,6 +1,6 @@
 //! From what a run counted to its report.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smtpmock::units::duration;
 
@@ -44,7 +44,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         started_at_ms: unix_ms(run.began),
         ended_at_ms: unix_ms(run.ended),
         interrupted: run.interrupted,
-        gave_up: run.given_up.then(|| gave_up(plan, &tally)),
+        gave_up: run.given_up.map(|time| gave_up(time, &tally)),
         settings: settings(plan),
         machines: vec![machine()],
         generator: generator(plan, &tally, measured),
@@ -106,12 +106,18 @@ fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
     }
 }
 
-fn gave_up(plan: &Plan, tally: &Tally) -> String {
-    let last = match &tally.last_failure {
-        Some((_, outcome)) => format!("the last to fail: {outcome}"),
-        None => "connections were not answered".to_owned(),
-    };
-    format!("no message was accepted for {}; {last}", duration(plan.give_up_after))
+/// For how long no message was accepted, what was waited for then, and what failed last.
+fn gave_up(time: Duration, tally: &Tally) -> String {
+    let mut text = format!("no message was accepted for {}", duration(time));
+    let waited: Vec<String> =
+        tally.waiting.iter().map(|(phase, count)| format!("{count} for {}", phase.awaited())).collect();
+    if !waited.is_empty() {
+        text.push_str(&format!("; messages that waited: {}", waited.join(", ")));
+    }
+    if let Some((_, outcome)) = &tally.last_failure {
+        text.push_str(&format!("; the last failure: {outcome}"));
+    }
+    text
 }
 
 fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {
@@ -121,7 +127,8 @@ fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {
             address: *address,
             dialed: counts.dialed,
             connected: counts.connected,
-            last_failure: counts.last_failure.map(str::to_owned),
+            ungreeted: counts.ungreeted,
+            last_failure: counts.last_failure.map(|miss| miss.to_string()),
         })
         .collect()
 }

@@ -23,6 +23,7 @@ pub(crate) fn check(report: &Report) -> Result<(), String> {
     for one in &report.addresses {
         found.see_with(|| format!("addresses, dialed of {}", one.address), one.dialed);
         found.see_with(|| format!("addresses, connected of {}", one.address), one.connected);
+        found.see_with(|| format!("addresses, ungreeted of {}", one.address), one.ungreeted);
     }
     let Generator { late, late_unsent, starved_intervals, judged_intervals, lag, .. } = &report.generator;
     found.see("generator.late", *late);

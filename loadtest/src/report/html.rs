@@ -283,12 +283,13 @@ fn verdicts(report: &Report, out: &mut String) {
         let (class, word) = if found.is_clean() { ("ok", "agrees") } else { ("bad", "does not agree") };
         put!(
             out,
-            "<tr><td>capture</td><td>{} captured, {} lost, {} duplicated, {} altered, {} unexpected</td><td class=\"{class}\">{word}</td></tr>",
+            "<tr><td>capture</td><td>{} captured, {} lost, {} duplicated, {} altered, {} unexpected, {} never sent</td><td class=\"{class}\">{word}</td></tr>",
             found.captured,
             found.lost.count,
             found.duplicated.count,
             found.altered.count,
-            found.unexpected.count
+            found.unexpected.count,
+            found.never_sent.count
         );
     }
     out.push_str("</tbody></table></div>\n");

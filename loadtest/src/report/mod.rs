@@ -91,7 +91,11 @@ impl Report {
             .iter()
             .map(|one| {
                 let why = one.last_failure.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
-                format!("{}: {} dialed, {} connected{why}", one.address, one.dialed, one.connected)
+                let ungreeted = match one.ungreeted {
+                    0 => String::new(),
+                    count => format!(", {count} without a good greeting"),
+                };
+                format!("{}: {} dialed, {} connected{ungreeted}{why}", one.address, one.dialed, one.connected)
             })
             .collect()
     }
@@ -210,7 +214,10 @@ pub(crate) struct AddressCounts {
     pub(crate) address: SocketAddr,
     pub(crate) dialed: u64,
     pub(crate) connected: u64,
-    /// Why the last connection that was not made was not; for people.
+    /// Connections on which no good greeting came: refused, closed, timed out.
+    #[serde(default)]
+    pub(crate) ungreeted: u64,
+    /// Why the last attempt without a good greeting had none; for people.
     pub(crate) last_failure: Option<String>,
 }
 

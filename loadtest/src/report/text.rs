@@ -301,6 +301,7 @@ fn verify(verification: &Verification, out: &mut String) {
         ("duplicated", &verification.duplicated),
         ("altered", &verification.altered),
         ("unexpected", &verification.unexpected),
+        ("never sent", &verification.never_sent),
     ];
     for (name, named) in lists {
         named_line(name, named, out);
@@ -319,9 +320,9 @@ fn named_line(name: &str, named: &Named, out: &mut String) {
     if named.count == 0 {
         return;
     }
-    let more = named.count - named.tokens.len() as u64;
+    let more = named.count.saturating_sub(named.tokens.len() as u64);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    line!(out, "  {name:<11} {}: {}{rest}", named.count, named.tokens.join(" "));
+    line!(out, "  {name:<11} {}: {}{rest}", named.count, escape(&named.tokens.join(" ")));
 }
 
 fn gates(report: &Report, out: &mut String) {

@@ -1,4 +1,4 @@
-//! A dead target does not keep a run going, and a slow one does.
+//! A run ends when no message was accepted for `--give-up-after`, whatever it waits for.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,10 +12,19 @@ fn nobody() -> String {
     free.to_string()
 }
 
+/// For how long no message was accepted.
+fn seconds_of(reason: &str) -> f64 {
+    let figure = reason.strip_prefix("no message was accepted for ").expect(reason);
+    let (number, rest) = figure.split_once(' ').expect(reason);
+    let scale = if rest.starts_with("ms") { 1e3 } else { 1.0 };
+    number.parse::<f64>().expect(reason) / scale
+}
+
 /// Fails unless the run was given up, with these words on the standard error.
 fn check_given_up(outcome: &Outcome, words: &[&str]) {
     assert!(outcome.count("started") < 100_000);
-    assert!(outcome.report["gave_up"].is_string(), "{}", outcome.report);
+    let reason = outcome.report["gave_up"].as_str().expect("a reason");
+    assert!(seconds_of(reason) >= 0.4995, "at least the time that was set, to three digits: {reason}");
     for word in ["smtpload: gave up: no message was accepted for", "--give-up-after"].iter().chain(words) {
         assert!(outcome.stderr.contains(word), "{word}: {}", outcome.stderr);
     }
@@ -26,7 +35,7 @@ fn connections_that_are_refused_are_given_up_by_all_threads() {
     for load in ["-c 4 --count 100000", "-c 4 --threads 2 --count 100000", "--rate 50/s --duration 10m"] {
         let target = nobody();
         let outcome = Load::at(&target).with("--give-up-after 500ms").with(load).run().expect(1);
-        check_given_up(&outcome, &["500 ms", "connect: connection refused", &target]);
+        check_given_up(&outcome, &["connect: connection refused", &target]);
     }
 }
 
@@ -34,8 +43,43 @@ fn connections_that_are_refused_are_given_up_by_all_threads() {
 fn connections_that_nobody_answers_are_given_up_before_they_time_out() {
     let (_full, target) = full_listener();
     let outcome = Load::at(&target).with("-c 2 --count 100000 --give-up-after 500ms").run().expect(1);
-    check_given_up(&outcome, &["connections were not answered"]);
+    check_given_up(&outcome, &["messages that waited: 2 for a connection"]);
     assert_eq!(outcome.count("in_flight"), 2);
+}
+
+#[test]
+fn a_reply_that_never_comes_is_given_up_before_it_times_out() {
+    for (verb, words) in [
+        (Verb::Banner, "2 for the greeting"),
+        (Verb::Ehlo, "2 for the reply to EHLO"),
+        (Verb::Mail, "2 for the reply to MAIL"),
+        (Verb::Rcpt, "2 for the reply to RCPT"),
+        (Verb::Data, "2 for the reply to DATA"),
+        (Verb::Dot, "2 for the reply to the message"),
+    ] {
+        for load in ["-c 2 --count 100000", "-c 2 --threads 2 --count 100000", "-c 2 --rate 50/s"] {
+            let sink = Sink::answering(verb, Act::Silence);
+            let load =
+                Load::on(&sink).with("--give-up-after 500ms --duration 10m --late-after 1m").with(load);
+            let outcome = load.run().expect(1);
+            check_given_up(&outcome, &[&format!("messages that waited: {words}")]);
+            assert_eq!(outcome.count("timed_out"), 0);
+        }
+    }
+}
+
+#[test]
+fn the_time_is_counted_from_the_last_success() {
+    let sink = Sink::start(|turn| match turn.verb {
+        Verb::Dot if turn.nth == 0 => Act::After(Duration::from_millis(700)),
+        Verb::Dot => Act::Silence,
+        _ => Act::Usual,
+    });
+    let outcome = Load::on(&sink).with("-c 1 --count 9 --give-up-after 1500ms").run().expect(1);
+    check_given_up(&outcome, &["1 for the reply to the message"]);
+    assert_eq!((outcome.count("accepted"), outcome.count("in_flight")), (1, 1));
+    assert!(outcome.millis("message", "failed", "min") >= 1500.0 * 0.999);
+    assert!(seconds_of(outcome.report["gave_up"].as_str().expect("a reason")) >= 1.5);
 }
 
 #[test]
@@ -71,9 +115,9 @@ fn a_slow_server_is_not_given_up_while_others_fail() {
         Verb::Dot => Act::After(Duration::from_millis(1200)),
         _ => Act::Usual,
     };
-    let outcome =
-        Load::on(&Sink::start(act)).with("-c 3 --duration 2s --give-up-after 300ms").run().expect(0);
-    assert_eq!(outcome.count("accepted"), 4, "two sessions, twice");
+    let load = "-c 3 --duration 3s --grace 9s --give-up-after 2500ms";
+    let outcome = Load::on(&Sink::start(act)).with(load).run().expect(0);
+    assert!(outcome.count("accepted") >= 4 && outcome.count("refused_4xx") > 0);
     assert!(outcome.report["gave_up"].is_null());
 }
 
