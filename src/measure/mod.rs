@@ -55,6 +55,8 @@ pub(crate) struct Probe {
     has_sent_mail: bool,
     /// The mail transaction that is not decided; one whose message is accepted waits for the reply to leave.
     transaction: Option<Transaction>,
+    /// The client had closed the connection when it was accepted.
+    left_before_greeting: bool,
     /// It was not welcomed.
     is_refused: bool,
     was_told_to_go: bool,
@@ -111,6 +113,7 @@ impl Probe {
             group: 0,
             has_sent_mail: false,
             transaction: None,
+            left_before_greeting: false,
             is_refused: false,
             was_told_to_go: false,
             has_gone_on: false,
@@ -307,6 +310,11 @@ impl Probe {
         self.gave_up.get_or_insert((stage, waited));
     }
 
+    /// The client had closed the connection, with nothing sent, before it was accepted, and accepting had paused.
+    pub(crate) fn note_leaving_before_greeting(&mut self) {
+        self.left_before_greeting = true;
+    }
+
     /// The client reset the connection.
     pub(crate) fn note_reset(&mut self) {
         self.was_reset = true;
@@ -339,6 +347,7 @@ impl Probe {
     fn ending(&self, has_spoken: bool) -> Ending {
         let has_left = self.gave_up.is_some() && !matches!(self.cause, Some(Cause::Quit | Cause::TimedOut));
         match self.cause {
+            _ if self.left_before_greeting => Ending::LeftBeforeGreeting,
             _ if has_left => Ending::GaveUp,
             _ if self.is_refused => Ending::Refused,
             Some(Cause::Quit) => Ending::Quit,
@@ -357,7 +366,7 @@ impl Probe {
             if let Some((stage, waited)) = self.gave_up {
                 stats.stages[stage].gave_up.add(waited);
             }
-        } else if self.cause.is_none() {
+        } else if self.cause.is_none() && ending != Ending::LeftBeforeGreeting {
             let stage = if self.is_in_data() { Stage::Message } else { self.last_stage };
             let since = self.data.last_read.or(self.replied).unwrap_or(self.opened);
             stats.stages[stage].left.add(now.since(since));

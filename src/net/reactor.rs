@@ -59,6 +59,17 @@ struct Listening {
     is_ready: bool,
     /// When to try again after a failure.
     retry_at: Option<Tick>,
+    /// It rested, and has not been found empty since: those that it holds may have waited.
+    has_rested: bool,
+}
+
+impl Listening {
+    /// Accepts nothing until a session ends, or for a while.
+    fn rest(&mut self, now: Tick) {
+        self.is_ready = false;
+        self.retry_at = Some(now.after(ACCEPT_RETRY.into()));
+        self.has_rested = true;
+    }
 }
 
 impl Reactor {
@@ -75,7 +86,7 @@ impl Reactor {
         for (index, mut socket) in sockets.into_iter().enumerate() {
             poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
-            listeners.push(Listening { socket, address, is_ready: false, retry_at: None });
+            listeners.push(Listening { socket, address, is_ready: false, retry_at: None, has_rested: false });
         }
         let notes = event_log.map(EventLog::notes);
         let resources = Resources::new(clock, SCRATCH, control.exchange(), notes);
@@ -220,20 +231,21 @@ impl Reactor {
                 return;
             }
             let Some(place) = self.context.take_place() else {
-                listening.is_ready = false;
-                listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
+                listening.rest(self.resources.now);
                 return;
             };
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
                     let local_addr = listening.address;
-                    self.open(stream, canonical(peer_addr), local_addr, place);
+                    let has_left = listening.has_rested && has_left(&stream);
+                    self.open(stream, canonical(peer_addr), local_addr, place, has_left);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.is_ready = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    (listening.is_ready, listening.has_rested) = (false, false);
+                }
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    listening.is_ready = false;
-                    listening.retry_at = Some(self.resources.now.after(ACCEPT_RETRY.into()));
+                    listening.rest(self.resources.now);
                     self.resources.note_rest(&error);
                 }
             }
@@ -246,6 +258,7 @@ impl Reactor {
         peer_addr: SocketAddr,
         local_addr: SocketAddr,
         mut place: Place,
+        has_left: bool,
     ) {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
@@ -261,7 +274,11 @@ impl Reactor {
         let session_id = self.resources.note_arrival(&self.context.counters);
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
-        self.connections.insert(Connection::new(stream, token, origin, place, self.resources.woken));
+        let mut connection = Connection::new(stream, token, origin, place, self.resources.woken);
+        if has_left {
+            connection.note_leaving_before_greeting();
+        }
+        self.connections.insert(connection);
         self.drive(token, Connection::open);
     }
 
@@ -324,6 +341,14 @@ impl Reactor {
 
 fn slot_of(token: Token) -> usize {
     token.0 & u32::MAX as usize
+}
+
+/// The client has closed or reset the connection, and sent nothing.
+fn has_left(stream: &TcpStream) -> bool {
+    match stream.peek(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+    }
 }
 
 /// The connection that was to be accepted failed, not accepting: the next one may be fine (`accept(2)`).

@@ -66,6 +66,13 @@ fn head(report: &Report<'_>, out: &mut String) {
         stats.sessions_open(),
         sessions.peak.get()
     );
+    if sessions.left_before_greeting > 0 {
+        line!(
+            out,
+            "{} of them had left before they were accepted and greeted",
+            sessions.left_before_greeting
+        );
+    }
 }
 
 /// `230 at rcpt with 451, 7 at mail with 421`: the most first.

@@ -4,14 +4,18 @@ use super::{Durations, Numbers, Peak, by_fields};
 
 /// Connections, from accept to close.
 ///
-/// Each session ends in exactly one way, and is counted when it does: `refused`, `silent`, `quit`, `left`,
-/// `gave_up`, `timed_out`, `dismissed` and `stopped` add up to `closed`. What is counted of sessions besides
+/// Each session ends in exactly one way, and is counted when it does: `left_before_greeting`, `refused`, `silent`,
+/// `quit`, `left`, `gave_up`, `timed_out`, `dismissed` and `stopped` add up to `closed`. What is counted of sessions besides
 /// (`resets`, `early_talkers`, …) is true of sessions in any of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SessionStats {
     /// Connections accepted.
     pub opened: u64,
+    /// The client had closed the connection, with nothing sent, before it was accepted and greeted: a listener rested
+    /// meanwhile, for want of descriptors ([`Health::accept_rests`](super::Health::accept_rests)) or because
+    /// [`Config::max_sessions`](crate::Config::max_sessions) was reached.
+    pub left_before_greeting: u64,
     /// Not welcomed: greeted with a 4yz or 5yz reply, or closed by a rule in place of a greeting, whatever the client
     /// did after that.
     pub refused: u64,
@@ -59,12 +63,13 @@ pub struct SessionStats {
     pub inter_arrival: Durations,
 }
 
-by_fields!(SessionStats: opened, refused, closed, peak, silent, quit, left, gave_up, timed_out, dismissed, stopped,
+by_fields!(SessionStats: opened, left_before_greeting, refused, closed, peak, silent, quit, left, gave_up, timed_out, dismissed, stopped,
     resets, not_reused, went_on_after_421, went_on_after_refusal, early_talkers, duration, messages, commands, first_mail, inter_arrival);
 
 /// How a session ended. [`SessionStats`] says what each of them is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
+    LeftBeforeGreeting,
     Refused,
     Silent,
     Quit,
@@ -80,6 +85,7 @@ impl SessionStats {
     pub(crate) fn note_ending(&mut self, ending: Ending) {
         self.closed += 1;
         *match ending {
+            Ending::LeftBeforeGreeting => &mut self.left_before_greeting,
             Ending::Refused => &mut self.refused,
             Ending::Silent => &mut self.silent,
             Ending::Quit => &mut self.quit,

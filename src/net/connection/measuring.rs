@@ -1,6 +1,8 @@
 //! What a connection tells its probe, and when.
 
 use super::{Connection, Phase, Transport};
+#[cfg(doc)]
+use crate::measure::Probe;
 use crate::measure::{Asked, Outcome, Tries};
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
@@ -76,6 +78,11 @@ impl<T: Transport> Connection<T> {
             (_, Expect::Data) => Phase::Held(Stage::Message, now),
             (_, Expect::Command) => Phase::Held(asked.stage, now),
         }
+    }
+
+    /// The client had closed the connection before it was accepted; see [`Probe::note_leaving_before_greeting`].
+    pub(in crate::net) fn note_leaving_before_greeting(&mut self) {
+        self.probe.note_leaving_before_greeting();
     }
 
     /// The client has closed, or half of it. If it is owed a reply it has given up on it: a client that only

@@ -101,9 +101,10 @@ impl World {
         let are_over = self.peers.iter().all(|peer| peer.connection.is_none());
         assert!(!are_over || self.context.budget.left() == usize::MAX, "memory of sessions that are over");
         let sessions = &self.resources.gathering.stats.sessions;
-        let &SessionStats { refused, silent, quit, left, gave_up, timed_out, dismissed, stopped, .. } =
-            sessions;
-        let ended: u64 = [refused, silent, quit, left, gave_up, timed_out, dismissed, stopped].iter().sum();
+        let &SessionStats { left_before_greeting, refused, silent, quit, left, .. } = sessions;
+        let &SessionStats { gave_up, timed_out, dismissed, stopped, .. } = sessions;
+        let own = [left_before_greeting, refused, silent, quit, left, gave_up, timed_out, dismissed, stopped];
+        let ended: u64 = own.iter().sum();
         let opened = self.peers.iter().filter(|peer| peer.is_open).count() as u64;
         assert_eq!((ended, sessions.closed), (opened, opened), "{sessions:?}");
     }

@@ -101,6 +101,12 @@ macro_rules! derived {
 
 static PLAIN: &[Line<Stats>] = &[
     line!("sessions", Number, sessions.opened, "connections accepted"),
+    line!(
+        "sessions.left_before_greeting",
+        Number,
+        sessions.left_before_greeting,
+        "closed by the client while it waited to be accepted"
+    ),
     line!("sessions.refused", Number, sessions.refused, "greeted with 4yz or 5yz, or closed instead"),
     derived!("sessions.open", stats => stats.sessions_open(), "sessions that are open"),
     line!("sessions.closed", Number, sessions.closed, "sessions that are over"),

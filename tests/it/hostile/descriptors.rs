@@ -65,6 +65,34 @@ fn the_first_want_of_descriptors_is_logged_with_the_limit() {
     assert_eq!((ended.code(), ended.stdout.contains(RESTS)), (Some(0), false), "{ended:?}");
 }
 
+/// A client that gave up waiting for the greeting was counted as one that "sent nothing".
+#[test]
+fn a_client_that_left_while_it_waited_for_a_descriptor_is_not_blamed() {
+    const CLIENTS: usize = 2 * DESCRIPTORS;
+    let checks = ["sessions == 129", "sessions.closed == 129", "sessions.silent == 0", "findings == 0"];
+    let flags = ["--log", "--report"].into_iter().chain(checks.iter().flat_map(|check| ["--expect", check]));
+    let mut program = start_command(&mut limited(DESCRIPTORS, &command(flags)));
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(program.address())).collect();
+    program.wait_for_output("connections wait to be accepted: ");
+    // All that it had descriptors for were greeted before that, and none is free until one of those has ended.
+    let (unserved, served): (Vec<_>, Vec<_>) = clients
+        .into_iter()
+        .map(|mut client| (client.silence(Duration::from_millis(1)), client))
+        .partition(|(silence, _)| silence.is_ok());
+    let count = unserved.len();
+    assert!(count >= CLIENTS - DESCRIPTORS, "{count} were not greeted");
+    drop(unserved);
+    served.into_iter().for_each(|(_, client)| client.quit());
+    // Accepted behind all of them.
+    let mut last = Client::connect(program.address());
+    assert_eq!(last.reply(), "220 Welcome");
+    last.quit();
+    let ended = program.stopped();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let reported = format!("\n{count} of them had left before they were accepted and greeted\n");
+    assert!(ended.stdout.contains(&reported), "{ended:?}");
+}
+
 /// What the system allows at first is no bound.
 #[test]
 fn the_soft_limit_of_descriptors_is_raised() {

@@ -36,6 +36,16 @@ fn one_session_too_many_waits_in_the_backlog() {
     assert_eq!(server.stats().sessions.opened, 2);
 }
 
+#[test]
+fn a_client_that_leaves_the_backlog_before_there_is_a_place_is_not_silent() {
+    let server = start(Config::default().max_sessions(1).over_limit(OverLimit::Backlog));
+    let first = Client::greeted(server.local_addr());
+    drop(Client::connect(server.local_addr()));
+    first.quit();
+    let sessions = after_sessions(&server, 2).sessions;
+    assert_eq!((sessions.quit, sessions.left_before_greeting, sessions.silent), (1, 1, 0), "{sessions:?}");
+}
+
 /// However many shards look for a free place at the same time.
 #[test]
 fn the_backlog_holds_all_that_are_too_many_for_all_shards_together() {
