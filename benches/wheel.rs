@@ -21,10 +21,11 @@ mod time;
 mod wheel;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use time::Tick;
-use wheel::Wheel;
+use time::Timestamp;
+use wheel::{TICK, Wheel};
 
 const WAITING: [u64; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 /// Deadlines spread over ten minutes, in ticks.
@@ -38,11 +39,11 @@ impl Deadlines {
         Self(0x9e37_79b9_7f4a_7c15)
     }
 
-    fn next(&mut self) -> u64 {
+    fn next(&mut self) -> Duration {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % SPREAD + 1
+        Duration::from_nanos((self.0 % SPREAD + 1) * TICK.as_nanos() as u64)
     }
 }
 
@@ -56,7 +57,7 @@ fn with_waiting<R>(
     for waiting in WAITING {
         let (mut wheel, mut filling) = (Wheel::new(), Deadlines::new());
         for value in 0..waiting {
-            wheel.insert(Tick::new(filling.next()), value);
+            wheel.insert(Timestamp::at(filling.next()), value);
         }
         let mut deadlines = Deadlines::new();
         group.bench_with_input(BenchmarkId::from_parameter(waiting), &waiting, |bencher, _| {
@@ -68,7 +69,7 @@ fn with_waiting<R>(
 
 fn insert_and_cancel(criterion: &mut Criterion) {
     with_waiting(criterion, "wheel, insert and cancel", |wheel, deadlines| {
-        let timer = wheel.insert(Tick::new(black_box(deadlines.next())), 0);
+        let timer = wheel.insert(Timestamp::at(black_box(deadlines.next())), 0);
         wheel.cancel(timer)
     });
 }
@@ -78,7 +79,7 @@ fn expire_and_restart(criterion: &mut Criterion) {
     with_waiting(criterion, "wheel, expire and restart", |wheel, deadlines| {
         let next = wheel.next_deadline().expect("timers wait");
         while let Some(value) = wheel.pop(next) {
-            wheel.insert(Tick::new(next.get() + deadlines.next()), value);
+            wheel.insert(next.after(deadlines.next()), value);
         }
     });
 }

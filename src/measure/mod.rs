@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::smtp::{Next, Portion, Stage, Step};
 use crate::stats::{Ending, Stats};
-use crate::time::Stamp;
+use crate::time::Timestamp;
 
 pub(crate) use retries::Retries;
 pub(crate) use tries::{Outcome, Tries};
@@ -19,7 +19,7 @@ pub(crate) use tries::{Outcome, Tries};
 pub(crate) struct Asked {
     pub(crate) stage: Stage,
     /// When it was there to be read; later by as long as its reply was held back.
-    pub(crate) since: Stamp,
+    pub(crate) since: Timestamp,
     /// Number of the reply within its session.
     pub(crate) number: u32,
     /// Octets of the message that the reply accepts; `None` where it accepts none.
@@ -42,9 +42,9 @@ pub(crate) enum Cause {
 /// What is remembered of a session to measure it.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    opened: Stamp,
+    opened: Timestamp,
     /// When our last reply left; `None` while the client has no reason to wait.
-    replied: Option<Stamp>,
+    replied: Option<Timestamp>,
     /// What it was a reply to.
     last_stage: Stage,
     commands: u32,
@@ -94,16 +94,16 @@ impl Transaction {
 #[derive(Clone, Copy, Debug, Default)]
 struct DataProbe {
     /// When the 354 left; `None` when the client did not wait for it, or there is none.
-    since: Option<Stamp>,
+    since: Option<Timestamp>,
     /// `None` while nothing of it has come.
-    last_read: Option<Stamp>,
+    last_read: Option<Timestamp>,
     /// `None` while there was none, or none that was the client's doing.
     longest_gap: Option<Duration>,
 }
 
 impl Probe {
     /// A client has connected.
-    pub(crate) fn new(now: Stamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             opened: now,
             replied: None,
@@ -129,7 +129,7 @@ impl Probe {
     pub(crate) fn note_step(
         &mut self,
         stats: &mut Stats,
-        now: Stamp,
+        now: Timestamp,
         step: &Step<'_>,
         is_in_transaction: bool,
         size: usize,
@@ -191,7 +191,7 @@ impl Probe {
         }
     }
 
-    fn note_command(&mut self, stats: &mut Stats, now: Stamp, stage: Stage) {
+    fn note_command(&mut self, stats: &mut Stats, now: Timestamp, stage: Stage) {
         match self.replied.take() {
             Some(replied) => {
                 stats.stages[stage].think.add(now.since(replied));
@@ -223,7 +223,7 @@ impl Probe {
     }
 
     /// Message data were read; `at_once` unless the server takes its time to read.
-    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Stamp, at_once: bool) {
+    pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Timestamp, at_once: bool) {
         if let Some(replied) = self.replied.take() {
             stats.stages[Stage::Message].think.add(now.since(replied));
             self.end_group(stats);
@@ -233,7 +233,7 @@ impl Probe {
         data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
     }
 
-    fn note_message(&mut self, stats: &mut Stats, now: Stamp, size: u64) {
+    fn note_message(&mut self, stats: &mut Stats, now: Timestamp, size: u64) {
         let data = std::mem::take(&mut self.data);
         if let Some(since) = data.since {
             let time = now.since(since);
@@ -257,7 +257,7 @@ impl Probe {
     }
 
     /// A reply has left, or the octets of it that are sent.
-    pub(crate) fn note_reply(&mut self, stats: &mut Stats, now: Stamp, asked: &Asked) {
+    pub(crate) fn note_reply(&mut self, stats: &mut Stats, now: Timestamp, asked: &Asked) {
         stats.stages[asked.stage].service.add(now.since(asked.since));
         self.last_stage = asked.stage;
         if let Some(size) = asked.accepts {
@@ -274,7 +274,7 @@ impl Probe {
     }
 
     /// This leaves in place of a reply.
-    pub(crate) fn note_instead(&mut self, stats: &mut Stats, now: Stamp, asked: &Asked, code: u16) {
+    pub(crate) fn note_instead(&mut self, stats: &mut Stats, now: Timestamp, asked: &Asked, code: u16) {
         if asked.accepts.is_some() {
             refuse_transaction(stats, asked.stage, code);
         } else if let Some(transaction) = &mut self.transaction {
@@ -284,14 +284,14 @@ impl Probe {
     }
 
     /// A reply to this refuses what was asked.
-    fn note_refusal(&mut self, stats: &mut Stats, now: Stamp, stage: Stage, code: u16) {
+    fn note_refusal(&mut self, stats: &mut Stats, now: Timestamp, stage: Stage, code: u16) {
         *stats.stages[stage].refused.entry(code).or_default() += 1;
         stats.timeline.at(now.since_start()).refused += 1;
         self.was_told_to_go |= code == 421;
     }
 
     /// All there was to answer is answered: the client's turn. One in the middle of its data waits for nothing.
-    pub(crate) fn note_waiting(&mut self, now: Stamp) {
+    pub(crate) fn note_waiting(&mut self, now: Timestamp) {
         if self.is_in_data() && self.data.last_read.is_some() {
             return;
         }
@@ -326,7 +326,7 @@ impl Probe {
     }
 
     /// The session is over; `has_spoken` if the client has sent at least one octet.
-    pub(crate) fn close(&mut self, stats: &mut Stats, now: Stamp, has_spoken: bool) {
+    pub(crate) fn close(&mut self, stats: &mut Stats, now: Timestamp, has_spoken: bool) {
         self.end_group(stats);
         let ending = self.ending(has_spoken);
         self.note_leaving(stats, now, ending);
@@ -361,7 +361,7 @@ impl Probe {
     }
 
     /// How long a client had waited, for a reply or without one, that ended the session.
-    fn note_leaving(&self, stats: &mut Stats, now: Stamp, ending: Ending) {
+    fn note_leaving(&self, stats: &mut Stats, now: Timestamp, ending: Ending) {
         if ending == Ending::GaveUp {
             if let Some((stage, waited)) = self.gave_up {
                 stats.stages[stage].gave_up.add(waited);

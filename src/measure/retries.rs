@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::tries::{Recipient, Tries};
 use crate::smtp::Mail;
 use crate::stats::RetryStats;
-use crate::time::Stamp;
+use crate::time::Timestamp;
 
 /// What is followed at once. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
 const MOST: usize = 65_536;
@@ -67,7 +67,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Deferral {
     /// When the reply was to leave.
-    replied: Stamp,
+    replied: Timestamp,
     /// The message's identity, and its SIZE.
     id: Option<u64>,
     size: Option<u64>,
@@ -314,7 +314,7 @@ impl Retries {
 
 impl Tries {
     /// Put off by a reply that left at this time.
-    fn put_off_at(&self, replied: Stamp) -> Deferral {
+    fn put_off_at(&self, replied: Timestamp) -> Deferral {
         let Self { id, mail: Mail { size, .. }, server, .. } = *self;
         Deferral { replied, id, size, server, is_retried: false }
     }

@@ -94,7 +94,7 @@ impl Measured {
             let Some(step) = progress.step else { continue };
             let code = step.reply.code();
             self.answered.push(Answered { stage: step.stage, is_accepted: step.accepted, code });
-            let (now, is_open) = (Stamp::at(Duration::ZERO), self.session.is_in_transaction());
+            let (now, is_open) = (Timestamp::at(Duration::ZERO), self.session.is_in_transaction());
             self.probe.note_step(&mut self.stats, now, &step, is_open, 7);
             let stage = step.stage;
             if stage == Stage::Message && step.accepted {
@@ -125,7 +125,7 @@ proptest! {
         let mut environment = Environment { state: Some(&mut state), ..Environment::alone() };
         let mut measured = Measured {
             session: Session::new(),
-            probe: Probe::new(Stamp::at(Duration::ZERO)),
+            probe: Probe::new(Timestamp::at(Duration::ZERO)),
             stats: Stats::default(),
             answered: Vec::new(),
         };
@@ -134,7 +134,7 @@ proptest! {
             let is_decided = !measured.session.is_in_transaction();
             prop_assert_eq!(measured.open(), u64::from(!is_decided));
         }
-        measured.probe.close(&mut measured.stats, Stamp::at(Duration::ZERO), true);
+        measured.probe.close(&mut measured.stats, Timestamp::at(Duration::ZERO), true);
         prop_assert_eq!(measured.open(), 0);
         let ends_one = |answered: &Answered| matches!(answered.stage, Stage::Mail | Stage::Helo | Stage::Rset);
         let mut expected = Stats::default();
@@ -163,7 +163,7 @@ proptest! {
 
 #[test]
 fn an_acceptance_that_never_leaves_leaves_the_transaction_undecided_unless_a_refusal_does() {
-    let now = Stamp::at(Duration::ZERO);
+    let now = Timestamp::at(Duration::ZERO);
     let asked = Asked { stage: Stage::Message, since: now, number: 0, accepts: Some(7) };
     let mut stats = Stats::default();
     let mut probe = Probe::new(now);

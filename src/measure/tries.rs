@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::smtp::{Mail, Stage, Tried};
-use crate::time::Stamp;
+use crate::time::Timestamp;
 
 /// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: usize = 100;
@@ -20,21 +20,21 @@ pub(crate) struct Outcome {
     /// The code of a reply that is sent whole.
     pub(crate) code: Option<u16>,
     /// When the command was there to be read.
-    pub(crate) at: Stamp,
+    pub(crate) at: Timestamp,
     /// When the reply is to leave.
-    pub(crate) replied: Stamp,
+    pub(crate) replied: Timestamp,
 }
 
 /// A mail transaction since its MAIL.
 #[derive(Debug)]
 pub(crate) struct Tries {
     /// When MAIL was there to be read.
-    pub(super) began: Stamp,
+    pub(super) began: Timestamp,
     pub(super) mail: Mail,
     /// The address of the server that it was made at.
     pub(super) server: IpAddr,
     /// When MAIL was put off, if it was.
-    pub(super) put_off: Option<Stamp>,
+    pub(super) put_off: Option<Timestamp>,
     pub(super) recipients: Vec<Recipient>,
     /// What the message is known by: the ENVID of its MAIL, or the Message-ID in its text.
     pub(super) id: Option<u64>,
@@ -46,9 +46,9 @@ pub(super) struct Recipient {
     /// Reverse-path and forward-path.
     pub(super) pair: u64,
     /// When it was tried first.
-    pub(super) first: Stamp,
+    pub(super) first: Timestamp,
     /// When the last reply about it left, if that put it off.
-    pub(super) put_off: Option<Stamp>,
+    pub(super) put_off: Option<Timestamp>,
     /// It was put off at least once.
     pub(super) was_put_off: bool,
     /// RCPT was accepted.
@@ -117,7 +117,7 @@ impl Tries {
 }
 
 impl Recipient {
-    fn new(pair: u64, first: Stamp) -> Self {
+    fn new(pair: u64, first: Timestamp) -> Self {
         let again = Vec::new();
         Self { pair, first, put_off: None, was_put_off: false, is_accepted: false, is_over: false, again }
     }

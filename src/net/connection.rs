@@ -25,8 +25,7 @@ use crate::records::budget::Charge;
 use crate::records::store::RunningKey;
 use crate::smtp::rules::{Environment, Memory};
 use crate::smtp::{Expect, Next, Portion, Reply, Session, Stage, Step};
-use crate::time::Stamp;
-use crate::time::Tick;
+use crate::time::Timestamp;
 use pacing::Pace;
 pub(super) use transport::Transport;
 pub(super) use unsent::Outgoing;
@@ -76,12 +75,12 @@ enum Phase {
     /// A reply is held back. Nothing else happens until its time has come.
     Delayed(Box<Delayed>),
     /// A rule holds the connection: nothing more happens on it. The client waits for an answer to this.
-    Held(Stage, Stamp),
+    Held(Stage, Timestamp),
     /// The last reply is on its way.
     Closing(Manner),
     /// The last reply is out, and the peer may not have read it: closing now, with input unread, would
     /// reset the connection and could take the reply with it. Input is read and dropped, but no longer than this.
-    Lingering { until: Tick },
+    Lingering { until: Timestamp },
 }
 
 /// What happens when a delay is over.
@@ -93,8 +92,8 @@ struct Delayed {
     next: Next,
     /// How long it was to be held back.
     told: Duration,
-    /// Time on the clock when that began.
-    since: Duration,
+    /// When that began.
+    since: Timestamp,
 }
 
 /// How a connection ends.
@@ -126,11 +125,11 @@ pub(super) struct Connection<T> {
     /// Everything the peer sent has been read.
     end_of_input: bool,
     /// The entry in the wheel, and its tick. It may lie before `deadline`, never after.
-    timer: Option<(Timer, Tick)>,
+    timer: Option<(Timer, Timestamp)>,
     /// When the present wait is over.
-    deadline: Tick,
+    deadline: Timestamp,
     /// When the message being received must be complete.
-    data_deadline: Tick,
+    data_deadline: Timestamp,
     origin: Origin,
     /// Its place among the sessions that there may be; `None` if it was refused.
     place: Option<Place>,
@@ -162,7 +161,7 @@ pub(super) struct Origin {
 
 impl<T: Transport> Connection<T> {
     /// A connection that has been accepted and registered for reading.
-    pub(super) fn new(stream: T, token: Token, origin: Origin, place: Place, now: Stamp) -> Self {
+    pub(super) fn new(stream: T, token: Token, origin: Origin, place: Place, now: Timestamp) -> Self {
         Self {
             stream,
             token,
@@ -176,8 +175,8 @@ impl<T: Transport> Connection<T> {
             peer_closed: false,
             end_of_input: false,
             timer: None,
-            deadline: Tick::default(),
-            data_deadline: Tick::default(),
+            deadline: Timestamp::START,
+            data_deadline: Timestamp::START,
             origin,
             place: Some(place),
             accepted_at: None,
@@ -234,7 +233,7 @@ impl<T: Transport> Connection<T> {
     ) -> Fate {
         self.readable |= readiness.readable || readiness.peer_closed;
         if readiness.peer_closed && !std::mem::replace(&mut self.peer_closed, true) {
-            self.note_peer_closed(resources.woken);
+            self.note_peer_closed(resources.now);
         }
         if readiness.is_reset {
             self.probe.note_reset();
@@ -274,7 +273,7 @@ impl<T: Transport> Connection<T> {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {
                 let Delayed { mut asked, reply, portion, next, told, since } = *delayed;
-                let achieved = resources.clock.elapsed().saturating_sub(since);
+                let achieved = resources.clock.now().since(since);
                 resources.gathering.stats.delays.note(told, achieved);
                 resources.due += 1;
                 asked.since = asked.since.after(achieved);
@@ -305,7 +304,7 @@ impl<T: Transport> Connection<T> {
         let is_acceptance = step.stage == Stage::Message && step.accepted;
         let asked = Asked {
             stage: step.stage,
-            since: resources.woken,
+            since: resources.now,
             number: self.session.last_reply(),
             accepts: is_acceptance.then(|| self.session.last_message_size() as u64),
         };
@@ -314,12 +313,12 @@ impl<T: Transport> Connection<T> {
             return;
         }
         resources.note(|| Event::Delay(step.delay));
-        let since = resources.clock.elapsed();
+        let since = resources.clock.now();
         let Step { reply, portion, next, delay: told, .. } = *step;
         let delayed = Delayed { asked, reply: reply.clone(), portion, next, told, since };
         self.phase = Phase::Delayed(Box::new(delayed));
         // The command may have come after this turn began, and no delay may be short.
-        self.deadline = resources.clock.now().after(told.into());
+        self.deadline = since.after(told);
     }
 
     /// Says what is to be said, and goes on as told.
@@ -339,7 +338,7 @@ impl<T: Transport> Connection<T> {
             Next::Close => self.begin_end(context, resources, Manner::Orderly),
             Next::Reset => self.begin_end(context, resources, Manner::Reset),
             Next::Hold => {
-                self.phase = self.held(resources.woken, asked, portion);
+                self.phase = self.held(resources.now, asked, portion);
                 self.deadline = resources.now.after(context.hold_limit);
             }
         }
@@ -423,7 +422,7 @@ impl<T: Transport> Connection<T> {
 
     /// The turn ended for the others' sake. Input that waits is more to do unless it is only the front
     /// of a line, which the session has searched already.
-    fn has_more_to_do(&self, now: Tick) -> bool {
+    fn has_more_to_do(&self, now: Timestamp) -> bool {
         (self.readable && self.may_read_by(now))
             || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
@@ -445,7 +444,7 @@ impl<T: Transport> Connection<T> {
     fn environ<R>(
         &mut self,
         context: &Context,
-        now: Tick,
+        now: Timestamp,
         ask: impl FnOnce(&mut Session, &mut Environment<'_>) -> R,
     ) -> R {
         let Origin { session_id, peer_addr, .. } = self.origin;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::milestone::{Goal, Milestones};
-use crate::time::Stamp;
+use crate::time::Timestamp;
 
 /// Counts of all shards.
 #[derive(Debug, Default)]
@@ -32,16 +32,14 @@ impl Counters {
         Self { milestones: Milestones::new(goals), ..Self::default() }
     }
 
-    pub(super) fn note_arrival(&self, now: Stamp) -> Arrival {
+    /// A client connects at `now`, the beginning of its shard's turn.
+    pub(super) fn note_arrival(&self, now: Timestamp) -> Arrival {
         let session_id = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-        let now = now.since_start();
-        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let before = Duration::from_nanos(self.last_arrival.swap(nanoseconds, Ordering::Relaxed));
-        Arrival {
-            session_id,
-            // Another shard's turn may have begun later and accepted earlier.
-            after: (session_id > 1).then(|| now.saturating_sub(before)),
-        }
+        let nanoseconds = now.since_start().as_nanos() as u64;
+        let before = self.last_arrival.swap(nanoseconds, Ordering::Relaxed);
+        let before = Timestamp::at(Duration::from_nanos(before));
+        // Another shard's turn may have begun later and accepted earlier: then no time has passed.
+        Arrival { session_id, after: (session_id > 1).then(|| now.since(before)) }
     }
 
     /// A session is served. Returns how many are now, this one included.

@@ -17,7 +17,7 @@ use super::listener::{canonical, is_out_of_descriptors};
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Control, Ending, Place, StopOrder};
 use crate::log::EventLog;
-use crate::time::{Clock, Tick, wall_time};
+use crate::time::{Clock, Timestamp, wall_time};
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
@@ -49,7 +49,7 @@ pub(super) struct Reactor {
     context: Arc<Context>,
     control: Arc<Control>,
     /// When sessions still running are sent away; `None` while the server serves, and when they were.
-    stop_at: Option<Tick>,
+    stop_at: Option<Timestamp>,
 }
 
 struct Listening {
@@ -58,16 +58,16 @@ struct Listening {
     /// The kernel may hold connections that were not accepted.
     is_ready: bool,
     /// When to try again after a failure.
-    retry_at: Option<Tick>,
+    retry_at: Option<Timestamp>,
     /// It rested, and has not been found empty since: those that it holds may have waited.
     has_rested: bool,
 }
 
 impl Listening {
     /// Accepts nothing until a session ends, or for a while.
-    fn rest(&mut self, now: Tick) {
+    fn rest(&mut self, now: Timestamp) {
         self.is_ready = false;
-        self.retry_at = Some(now.after(ACCEPT_RETRY.into()));
+        self.retry_at = Some(now.after(ACCEPT_RETRY));
         self.has_rested = true;
     }
 }
@@ -132,7 +132,7 @@ impl Reactor {
         }
         let retries = self.listeners.iter().filter_map(|listening| listening.retry_at);
         let next = self.resources.wheel.next_deadline().into_iter().chain(self.stop_at).chain(retries).min();
-        next.map(|tick| tick.after_moment(self.resources.rested))
+        next.map(|at| at.since(self.resources.rested))
     }
 
     fn turn(&mut self, events: &Events) {
@@ -274,7 +274,7 @@ impl Reactor {
         let session_id = self.resources.note_arrival(&self.context.counters);
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
-        let mut connection = Connection::new(stream, token, origin, place, self.resources.woken);
+        let mut connection = Connection::new(stream, token, origin, place, self.resources.now);
         if has_left {
             connection.note_leaving_before_greeting();
         }
@@ -310,7 +310,7 @@ impl Reactor {
         }
         self.accept_waiting();
         self.listeners.clear();
-        let stop_at = self.resources.clock.now().after(timeout.into());
+        let stop_at = self.resources.clock.now().after(timeout);
         self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
         let stop = if spares_idle { Stop::SparesIdle } else { Stop::ClosesIdle };
         self.resources.stop = self.resources.stop.max(stop);

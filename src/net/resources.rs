@@ -15,8 +15,7 @@ use super::wheel::Wheel;
 use crate::log::{Event, Notes};
 use crate::records::Filed;
 use crate::stats::Stats;
-use crate::time::Stamp;
-use crate::time::{Clock, Tick, wall_time};
+use crate::time::{Clock, Timestamp, wall_time};
 
 /// How far a stop of the server has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,17 +40,15 @@ impl Stop {
 /// What a connection uses that belongs to its reactor.
 pub(super) struct Resources {
     pub(super) clock: Clock,
-    /// The time at which this turn began.
-    pub(super) now: Tick,
-    /// The same, for measuring. What is read in a turn had arrived by then.
-    pub(super) woken: Stamp,
+    /// When this turn began. What is read in a turn had arrived by then.
+    pub(super) now: Timestamp,
     /// Delays that were over in this turn.
     pub(super) due: u64,
     /// When the turn of the present connection is over; `None` where that does not matter.
-    turn_until: Option<Duration>,
+    turn_until: Option<Timestamp>,
     pub(super) stop: Stop,
-    /// When the last turn ended, since the start of the clock.
-    pub(super) rested: Duration,
+    /// When the last turn ended.
+    pub(super) rested: Timestamp,
     pub(super) wheel: Wheel<Token>,
     pub(super) pool: Pool,
     /// What `read` fills; empty only while a connection works on it.
@@ -75,14 +72,13 @@ impl Resources {
         exchange: Arc<StatsExchange>,
         notes: Option<Notes>,
     ) -> Self {
-        let since_start = clock.elapsed();
+        let now = clock.now();
         Self {
-            now: Tick::at(since_start),
-            woken: Stamp::at(since_start),
+            now,
             due: 0,
             stop: Stop::None,
             turn_until: None,
-            rested: since_start,
+            rested: now,
             clock,
             wheel: Wheel::new(),
             pool: Pool::default(),
@@ -97,19 +93,17 @@ impl Resources {
 
     /// Another turn begins.
     pub(super) fn begin_turn(&mut self) {
-        let since_start = self.clock.elapsed();
-        self.now = Tick::at(since_start);
-        self.woken = Stamp::at(since_start);
+        self.now = self.clock.now();
     }
 
     /// The turn of a connection begins, and is over after so long; `None`: whatever it takes.
     pub(super) fn limit_turn(&mut self, time: Option<Duration>) {
-        self.turn_until = time.map(|time| self.clock.elapsed() + time);
+        self.turn_until = time.map(|time| self.clock.now().after(time));
     }
 
     /// The connection whose turn it is has had its time.
     pub(super) fn is_turn_over(&self) -> bool {
-        self.turn_until.is_some_and(|until| self.clock.elapsed() >= until)
+        self.turn_until.is_some_and(|until| self.clock.now() >= until)
     }
 
     /// No connection has left anything for the next one.
@@ -119,20 +113,20 @@ impl Resources {
 
     /// The turn is over: the reactor waits again.
     pub(super) fn end_turn(&mut self) {
-        self.rested = self.clock.elapsed();
+        self.rested = self.clock.now();
         self.gathering.stats.delays.at_once.see(std::mem::take(&mut self.due));
-        self.gathering.stats.health.turns.add(Stamp::at(self.rested).since(self.woken));
+        self.gathering.stats.health.turns.add(self.rested.since(self.now));
     }
 
     /// A client has connected. Returns its session's number.
     pub(super) fn note_arrival(&mut self, counters: &Counters) -> u64 {
-        let Arrival { session_id, after } = counters.note_arrival(self.woken);
+        let Arrival { session_id, after } = counters.note_arrival(self.now);
         let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
         sessions.opened += 1;
         if let Some(after) = after {
             sessions.inter_arrival.add(after);
         }
-        timeline.at(self.woken.since_start()).opened += 1;
+        timeline.at(self.now.since_start()).opened += 1;
         session_id
     }
 

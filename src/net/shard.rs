@@ -23,7 +23,7 @@ use crate::records::budget::Budget;
 use crate::smtp::Policy;
 use crate::smtp::rules::{ByteRate, Memory, State};
 use crate::stats::Stats;
-use crate::time::{Clock, Span};
+use crate::time::Clock;
 
 /// How long the last reply may take to reach a client that is still sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -39,11 +39,11 @@ pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(super) policy: Arc<Policy>,
-    pub(super) session_timeout: Span,
-    pub(super) data_timeout: Span,
-    pub(super) linger_timeout: Span,
-    pub(super) stop_linger: Span,
-    pub(super) hold_limit: Span,
+    pub(super) session_timeout: Duration,
+    pub(super) data_timeout: Duration,
+    pub(super) linger_timeout: Duration,
+    pub(super) stop_linger: Duration,
+    pub(super) hold_limit: Duration,
     pub(super) drip: Option<ByteRate>,
     pub(super) read_rate: Option<ByteRate>,
     /// Sessions are counted.
@@ -73,17 +73,17 @@ impl Context {
     ) -> Self {
         let limits = config.policy.limits();
         Self {
-            hold_limit: HOLD_LIMIT.into(),
+            hold_limit: HOLD_LIMIT,
             drip: config.drip,
             read_rate: config.read_rate,
             counts_sessions: limits.max_sessions.is_some() || limits.max_sessions_per_ip.is_some(),
             backlog_beyond: limits.max_sessions.filter(|_| config.over_limit == OverLimit::Backlog),
             state,
             retries,
-            session_timeout: config.session_timeout.into(),
-            data_timeout: config.data_timeout.into(),
-            linger_timeout: LINGER.into(),
-            stop_linger: STOP_LINGER.into(),
+            session_timeout: config.session_timeout,
+            data_timeout: config.data_timeout,
+            linger_timeout: LINGER,
+            stop_linger: STOP_LINGER,
             closes_at_once: config.session_timeout.is_zero(),
             records,
             budget: budget.clone(),

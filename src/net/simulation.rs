@@ -26,20 +26,21 @@ use self::wire::{Mailroom, ServerEnd, Wire};
 use super::connection::{Connection, Fate, Origin};
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Place};
+use super::wheel::TICK;
 use crate::config::Config;
 use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::records::store::Store;
 use crate::smtp::Policy;
 use crate::smtp::rules::ByteRate;
-use crate::time::{Clock, TICK};
+use crate::time::Clock;
 
 /// Seeds of one test run.
 const SEEDS: u64 = 400;
 /// Turns of one world, far more than any needs.
 const MAX_TURNS: usize = 1_000_000;
-/// A deadline is met within the tick after the one it falls into.
-const ROUNDING: Duration = Duration::from_nanos(2 * TICK.as_nanos() as u64);
+/// A deadline is met when the next tick begins.
+const ROUNDING: Duration = TICK;
 
 #[test]
 fn many_clients_under_a_virtual_clock() {
@@ -195,7 +196,7 @@ impl World {
         let clients = clients.chain(self.next_stop()).min();
         let lateness = self.lateness.mul_f64(self.rng.random_range(0.0..=1.0));
         let wheel = self.resources.wheel.next_deadline();
-        let wheel = wheel.map(|tick| now + tick.after_moment(self.resources.clock.elapsed()) + lateness);
+        let wheel = wheel.map(|at| now.max(at.since_start()) + lateness);
         clients.into_iter().chain(wheel).min()
     }
 
@@ -215,13 +216,8 @@ impl World {
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
                 let stream = ServerEnd(Rc::clone(&peer.wire));
-                peer.connection = Some(Connection::new(
-                    stream,
-                    Token(index),
-                    origin,
-                    Place::default(),
-                    self.resources.woken,
-                ));
+                peer.connection =
+                    Some(Connection::new(stream, Token(index), origin, Place::default(), self.resources.now));
                 self.drive(index, Connection::open);
                 opened = true;
             }

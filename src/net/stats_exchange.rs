@@ -108,9 +108,9 @@ mod tests {
         assert_eq!(taken.sessions.opened, 2);
         lock(&shard).stats.sessions.opened += 3;
         drop(shard);
-        let rest = exchange.take(|| unreachable!("nobody is there to be woken")).expect("the rest");
+        let rest = exchange.take(|| unreachable!("nobody is there to be now")).expect("the rest");
         assert_eq!(rest.sessions.opened, 3);
-        assert!(exchange.take(|| unreachable!("nobody is there to be woken")).is_none());
+        assert!(exchange.take(|| unreachable!("nobody is there to be now")).is_none());
     }
 
     #[test]

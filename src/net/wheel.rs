@@ -5,9 +5,15 @@
 //! and comes down when its slot begins. So everything on a level is due before anything on the next,
 //! and a bitmap of occupied slots gives the next deadline without a search. One thread owns a wheel.
 
+use std::time::Duration;
+
 use slab::Slab;
 
-use crate::time::Tick;
+use crate::time::Timestamp;
+
+/// The unit of deadlines. `epoll_wait` rounds up to whole milliseconds; with a tick well below one, a timer expires
+/// at most about 1.25 ms late on an idle machine, and never early.
+pub(crate) const TICK: Duration = Duration::from_micros(250);
 
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
@@ -67,8 +73,8 @@ impl<T> Wheel<T> {
     }
 
     /// Starts a timer. One whose deadline has passed is due at once.
-    pub(crate) fn insert(&mut self, deadline: Tick, value: T) -> Timer {
-        let deadline = deadline.get().clamp(self.now, LAST_TICK);
+    pub(crate) fn insert(&mut self, deadline: Timestamp, value: T) -> Timer {
+        let deadline = first_tick_from(deadline).clamp(self.now, LAST_TICK);
         let stamp = self.next_stamp;
         self.next_stamp = stamp.wrapping_add(1);
         let key = self.entries.insert(Entry { deadline, stamp, previous: NIL, next: NIL, value });
@@ -88,13 +94,13 @@ impl<T> Wheel<T> {
     }
 
     /// When to look again: not after the next deadline, and not long before it.
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        self.next_place().map(|place| Tick::new(self.start_of(place)))
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        self.next_place().map(|place| start_of_tick(self.start_of(place)))
     }
 
     /// Takes one timer that is due at `now`, the earliest tick first. `None` when no more are due.
-    pub(crate) fn pop(&mut self, now: Tick) -> Option<T> {
-        let target = now.get().min(LAST_TICK);
+    pub(crate) fn pop(&mut self, now: Timestamp) -> Option<T> {
+        let target = tick_at(now).min(LAST_TICK);
         while let Some(place) = self.next_place() {
             let start = self.start_of(place);
             if start > target {
@@ -181,6 +187,22 @@ impl<T> Wheel<T> {
         self.entries[previous as usize].next = next;
         self.entries[next as usize].previous = previous;
     }
+}
+
+/// The tick that a moment falls into.
+fn tick_at(moment: Timestamp) -> u64 {
+    // A timestamp holds fewer nanoseconds than a u64.
+    moment.since_start().as_nanos() as u64 / TICK.as_nanos() as u64
+}
+
+/// The first tick that does not begin before a moment: a timer never expires early.
+fn first_tick_from(moment: Timestamp) -> u64 {
+    (moment.since_start().as_nanos() as u64).div_ceil(TICK.as_nanos() as u64)
+}
+
+/// When a tick begins.
+fn start_of_tick(tick: u64) -> Timestamp {
+    Timestamp::at(Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64)))
 }
 
 // The path is spelled out for the benchmark, which compiles this file in elsewhere.

@@ -52,7 +52,7 @@ impl Endings {
 
     /// A signal has come.
     pub fn note(&mut self, signal: i32) -> Ending {
-        self.note_at(signal, self.clock.elapsed())
+        self.note_at(signal, self.clock.now().since_start())
     }
 
     fn note_at(&mut self, signal: i32, now: Duration) -> Ending {

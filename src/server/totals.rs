@@ -80,7 +80,7 @@ impl Totals {
             stats.sessions_by_shard.push(total.sessions.opened);
         }
         stats.started_at = Some(self.started_at);
-        stats.ends = self.clock.elapsed();
+        stats.ends = self.clock.now().since_start();
         stats.seed = behaviour.policy.seed;
         stats.rules = behaviour.rules();
         stats.retries = behaviour.retries().unwrap_or_default();

@@ -7,8 +7,8 @@ use super::*;
 use crate::measure::Outcome;
 use crate::smtp::{Mail, Stage, Tried};
 
-fn at(milliseconds: u64) -> Stamp {
-    Stamp::at(Duration::from_millis(milliseconds))
+fn at(milliseconds: u64) -> Timestamp {
+    Timestamp::at(Duration::from_millis(milliseconds))
 }
 
 /// The answer to a command that came at this time, in milliseconds.

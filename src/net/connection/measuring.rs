@@ -7,21 +7,21 @@ use crate::measure::{Asked, Outcome, Tries};
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step, Tried};
-use crate::time::Stamp;
+use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
         let (is_open, size) = (self.session.is_in_transaction(), self.session.last_message_size());
         let stats = &mut resources.gathering.stats;
-        self.probe.note_step(stats, resources.woken, step, is_open, size);
+        self.probe.note_step(stats, resources.now, step, is_open, size);
         if step.stage == Stage::Message {
             stats.messages.note_lines(self.session.last_message_lines());
         }
-        self.measure_try(context, resources.woken, step);
+        self.measure_try(context, resources.now, step);
     }
 
     /// What the step decides may have been put off before, or is now.
-    fn measure_try(&mut self, context: &Context, now: Stamp, step: &Step<'_>) {
+    fn measure_try(&mut self, context: &Context, now: Timestamp, step: &Step<'_>) {
         if !context.follows_retries() {
             return;
         }
@@ -59,12 +59,12 @@ impl<T: Transport> Connection<T> {
     pub(super) fn measure_data(&mut self, resources: &mut Resources, count: usize) {
         if count > 0 {
             let at_once = !self.is_throttled();
-            self.probe.note_data(&mut resources.gathering.stats, resources.woken, at_once);
+            self.probe.note_data(&mut resources.gathering.stats, resources.now, at_once);
         }
     }
 
     /// All replies there are have left.
-    pub(super) fn measure_waiting(&mut self, now: Stamp, resources: &Resources) {
+    pub(super) fn measure_waiting(&mut self, now: Timestamp, resources: &Resources) {
         if matches!(self.phase, Phase::Open | Phase::Held(..)) && !self.has_more_to_do(resources.now) {
             self.probe.note_waiting(now);
         }
@@ -72,7 +72,7 @@ impl<T: Transport> Connection<T> {
 
     /// What a client that is held waits for: the reply it was not given, or after that an answer to what it
     /// sends next.
-    pub(super) fn held(&self, now: Stamp, asked: Asked, portion: Portion) -> Phase {
+    pub(super) fn held(&self, now: Timestamp, asked: Asked, portion: Portion) -> Phase {
         match (portion, self.session.expects()) {
             (Portion::Nothing, _) => Phase::Held(asked.stage, asked.since),
             (_, Expect::Data) => Phase::Held(Stage::Message, now),
@@ -87,7 +87,7 @@ impl<T: Transport> Connection<T> {
 
     /// The client has closed, or half of it. If it is owed a reply it has given up on it: a client that only
     /// closes its half and still sends QUIT before that is seen to in the end.
-    pub(super) fn note_peer_closed(&mut self, now: Stamp) {
+    pub(super) fn note_peer_closed(&mut self, now: Timestamp) {
         match &self.phase {
             Phase::Delayed(delayed) => {
                 let asked = delayed.asked;
@@ -100,6 +100,6 @@ impl<T: Transport> Connection<T> {
 
     pub(super) fn measure_end(&mut self, context: &Context, resources: &mut Resources) {
         self.end_tries(context);
-        self.probe.close(&mut resources.gathering.stats, resources.woken, self.session.has_spoken());
+        self.probe.close(&mut resources.gathering.stats, resources.now, self.session.has_spoken());
     }
 }

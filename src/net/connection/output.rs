@@ -5,7 +5,6 @@ use std::io;
 use super::{Connection, Transport};
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
-use crate::time::Stamp;
 
 impl<T: Transport> Connection<T> {
     /// Writes the replies of this turn; what the peer does not take waits.
@@ -17,7 +16,7 @@ impl<T: Transport> Connection<T> {
         }
         let replies = std::mem::take(&mut resources.replies);
         // Before the write: a client may have read and answered before it returns.
-        let at = Stamp::at(resources.clock.elapsed());
+        let at = resources.clock.now();
         let written = match self.output {
             None if self.is_dripping() => {
                 self.begin_drip(resources.now);
@@ -43,7 +42,7 @@ impl<T: Transport> Connection<T> {
     /// Writes what waits from earlier turns.
     pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if let Some(mut buffer) = self.output.take() {
-            let at = Stamp::at(resources.clock.elapsed());
+            let at = resources.clock.now();
             let count = match self.is_dripping() {
                 true => self.drip(resources.now, buffer.bytes())?,
                 false => self.write_some(buffer.bytes())?,

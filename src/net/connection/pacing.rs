@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{COMMANDS, Connection, Phase, SCRATCH, Transport};
 use crate::smtp::Expect;
 use crate::smtp::rules::ByteRate;
-use crate::time::Tick;
+use crate::time::Timestamp;
 
 /// How much time's worth of bytes is written at once, where that is more than one byte: a reader sees pieces,
 /// and a fast drip does not cost a system call per byte.
@@ -24,25 +24,29 @@ pub(super) struct Pace {
     drip: Option<ByteRate>,
     read_rate: Option<ByteRate>,
     /// When the replies that wait began to drip, and bytes written since.
-    drip_start: Tick,
+    drip_start: Timestamp,
     dripped: usize,
     /// The peer took nothing: not before then is it tried again.
-    stuck_until: Option<Tick>,
+    stuck_until: Option<Timestamp>,
     /// Nothing is read before.
-    read_at: Tick,
+    read_at: Timestamp,
 }
 
 impl Pace {
     /// `None` when both go at full speed.
-    pub(super) fn new(drip: Option<ByteRate>, read_rate: Option<ByteRate>, now: Tick) -> Option<Box<Self>> {
+    pub(super) fn new(
+        drip: Option<ByteRate>,
+        read_rate: Option<ByteRate>,
+        now: Timestamp,
+    ) -> Option<Box<Self>> {
         let pace = Self { drip, read_rate, drip_start: now, dripped: 0, stuck_until: None, read_at: now };
         (drip.is_some() || read_rate.is_some()).then(|| Box::new(pace))
     }
 
     /// When the next piece of what waits is due.
-    fn write_at(&self, rate: ByteRate, waiting: usize) -> Tick {
+    fn write_at(&self, rate: ByteRate, waiting: usize) -> Timestamp {
         let next = self.dripped + piece(rate, DRIP, waiting.max(1));
-        self.stuck_until.unwrap_or_else(|| self.drip_start.after(rate.time_for(next).into()))
+        self.stuck_until.unwrap_or_else(|| self.drip_start.after(rate.time_for(next)))
     }
 }
 
@@ -55,7 +59,7 @@ fn piece(rate: ByteRate, time: Duration, most: usize) -> usize {
 impl<T: Transport> Connection<T> {
     /// When to go on; `None` when nothing waits for its pace.
     #[inline]
-    pub(super) fn paced_until(&self) -> Option<Tick> {
+    pub(super) fn paced_until(&self) -> Option<Timestamp> {
         let pace = self.pace.as_deref()?;
         match (&self.output, pace.drip) {
             (Some(output), Some(rate)) => Some(pace.write_at(rate, output.bytes().len())),
@@ -74,26 +78,26 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Replies are about to wait for their pace.
-    pub(super) fn begin_drip(&mut self, now: Tick) {
+    pub(super) fn begin_drip(&mut self, now: Timestamp) {
         if let Some(pace) = self.pace.as_deref_mut() {
             (pace.drip_start, pace.dripped, pace.stuck_until) = (now, 0, None);
         }
     }
 
     /// Writes what is due of `bytes`; gives how much the socket took.
-    pub(super) fn drip(&mut self, now: Tick, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn drip(&mut self, now: Timestamp, bytes: &[u8]) -> io::Result<usize> {
         let Some((pace, rate)) = self.pace.as_deref().and_then(|pace| Some((*pace, pace.drip?))) else {
             return self.write_some(bytes);
         };
         if now < pace.write_at(rate, bytes.len()) {
             return Ok(0);
         }
-        let elapsed = now.since_start().saturating_sub(pace.drip_start.since_start());
+        let elapsed = now.since(pace.drip_start);
         let due = piece(rate, elapsed, usize::MAX).saturating_sub(pace.dripped).clamp(1, bytes.len());
         let count = self.write_some(&bytes[..due])?;
         if let Some(pace) = self.pace.as_deref_mut() {
             pace.dripped += count;
-            pace.stuck_until = (count == 0).then(|| now.after(STUCK.into()));
+            pace.stuck_until = (count == 0).then(|| now.after(STUCK));
         }
         Ok(count)
     }
@@ -110,15 +114,15 @@ impl<T: Transport> Connection<T> {
         rate.map_or(room, |rate| piece(rate, GULP, room))
     }
 
-    pub(super) fn may_read_by(&self, now: Tick) -> bool {
+    pub(super) fn may_read_by(&self, now: Timestamp) -> bool {
         self.pace.as_deref().is_none_or(|pace| pace.read_at <= now)
     }
 
-    pub(super) fn note_read(&mut self, now: Tick, count: usize) {
+    pub(super) fn note_read(&mut self, now: Timestamp, count: usize) {
         if let Some(pace) = self.pace.as_deref_mut()
             && let Some(rate) = pace.read_rate
         {
-            pace.read_at = now.after(rate.time_for(count).into());
+            pace.read_at = now.after(rate.time_for(count));
         }
     }
 }

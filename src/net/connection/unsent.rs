@@ -8,7 +8,7 @@ use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::records::Filed;
 use crate::smtp::{Portion, Reply, Stage, Unsent};
-use crate::time::Stamp;
+use crate::time::Timestamp;
 
 /// A reply on its way.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ impl<T: Transport> Connection<T> {
         &mut self,
         context: &Context,
         resources: &mut Resources,
-        at: Stamp,
+        at: Timestamp,
         count: usize,
     ) {
         let mut accepted = 0;
@@ -85,7 +85,13 @@ impl<T: Transport> Connection<T> {
     }
 
     /// A reply has left. Returns how many messages it accepts.
-    fn note_reply(&mut self, context: &Context, resources: &mut Resources, at: Stamp, asked: &Asked) -> u64 {
+    fn note_reply(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        at: Timestamp,
+        asked: &Asked,
+    ) -> u64 {
         self.probe.note_reply(&mut resources.gathering.stats, at, asked);
         if asked.stage == Stage::Data {
             // The time for the message begins with its 354.
@@ -99,7 +105,7 @@ impl<T: Transport> Connection<T> {
         &mut self,
         context: &Context,
         resources: &mut Resources,
-        at: Stamp,
+        at: Timestamp,
         count: usize,
     ) {
         let Some(waiting) = &mut self.waiting else { return };
@@ -134,7 +140,7 @@ impl<T: Transport> Connection<T> {
     ) {
         let stats = &mut resources.gathering.stats;
         match reply.code() {
-            Some(code) => self.probe.note_instead(stats, resources.woken, &asked, code),
+            Some(code) => self.probe.note_instead(stats, resources.now, &asked, code),
             None => self.probe.note_unsent(stats, &asked),
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });

@@ -206,7 +206,8 @@ impl World {
         let (due, closed_at) = (before.max(came) + end.delay, wire.closed_at.expect("an end"));
         assert!(closed_at >= due, "{client:?}: {end:?} early by {:?}", due - closed_at);
         assert_eq!(wire.ends_by_reset, end.next == Next::Reset, "{client:?}: {end:?}");
-        let grace = 2 * (ROUNDING + self.lateness);
+        // A delay, a hold and what lingers behind it.
+        let grace = 3 * (ROUNDING + self.lateness);
         let is_prompt = self.is_prompt(client);
         let (held, lingers) = match end.next {
             Next::Hold => (HOLD_LIMIT, LINGER),

@@ -1,12 +1,13 @@
 //! The wheel against a sorted map.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{LAST_TICK, LEVELS, Timer, Wheel};
-use crate::time::Tick;
+use super::{LAST_TICK, LEVELS, TICK, Timer, Wheel, start_of_tick, tick_at};
+use crate::time::Timestamp;
 
 /// What a thread does with its wheel.
 #[derive(Clone, Debug)]
@@ -100,7 +101,7 @@ impl Pair {
     fn insert(&mut self, deadline: u64) {
         let value = self.next_value;
         self.next_value += 1;
-        let timer = self.wheel.insert(Tick::new(deadline), value);
+        let timer = self.wheel.insert(start_of_tick(deadline), value);
         self.model.insert((deadline.min(LAST_TICK).max(self.floor), value), timer);
     }
 
@@ -108,7 +109,7 @@ impl Pair {
     fn pop(&mut self) -> Option<u32> {
         let first = self.model.keys().next().map(|&(deadline, _)| deadline);
         let due = first.filter(|&deadline| deadline <= self.now);
-        let popped = self.wheel.pop(Tick::new(self.now));
+        let popped = self.wheel.pop(start_of_tick(self.now));
         match (due, popped) {
             (Some(deadline), Some(value)) => {
                 let timer = self.model.remove(&(deadline, value));
@@ -123,7 +124,7 @@ impl Pair {
 
     fn check(&self) {
         let first = self.model.keys().next().map(|&(deadline, _)| deadline);
-        let next = self.wheel.next_deadline().map(Tick::get);
+        let next = self.wheel.next_deadline().map(tick_at);
         assert_eq!(next.is_some(), first.is_some());
         assert!(next <= first, "would sleep until {next:?}, but {first:?} is due before");
         assert_eq!(self.wheel.entries.len(), self.model.len());
@@ -134,7 +135,7 @@ impl Pair {
         let mut wakes = 0;
         while let Some(next) = self.wheel.next_deadline() {
             wakes += 1;
-            self.now = self.now.max(next.get());
+            self.now = self.now.max(tick_at(next));
             while self.pop().is_some() {}
         }
         wakes
@@ -158,11 +159,23 @@ proptest! {
 }
 
 #[test]
+fn a_deadline_within_a_tick_expires_when_the_next_one_begins() {
+    const NANOSECOND: Duration = Duration::from_nanos(1);
+    let mut wheel = Wheel::new();
+    let deadline = start_of_tick(7).after(NANOSECOND);
+    wheel.insert(deadline, ());
+    assert_eq!(wheel.next_deadline(), Some(start_of_tick(8)));
+    assert_eq!(wheel.pop(deadline), None);
+    assert_eq!(wheel.pop(Timestamp::at(8 * TICK - NANOSECOND)), None);
+    assert_eq!(wheel.pop(Timestamp::at(8 * TICK)), Some(()));
+}
+
+#[test]
 fn a_handle_does_not_reach_the_next_timer_in_its_place() {
     let mut wheel = Wheel::new();
-    let old = wheel.insert(Tick::new(5), "old");
-    assert_eq!(wheel.pop(Tick::new(5)), Some("old"));
-    let new = wheel.insert(Tick::new(9), "new");
+    let old = wheel.insert(start_of_tick(5), "old");
+    assert_eq!(wheel.pop(start_of_tick(5)), Some("old"));
+    let new = wheel.insert(start_of_tick(9), "new");
     assert_eq!(old.index, new.index, "the place is used again");
     assert_eq!(wheel.cancel(old), None);
     assert_eq!(wheel.cancel(new), Some("new"));
@@ -173,11 +186,11 @@ fn a_handle_does_not_reach_the_next_timer_in_its_place() {
 #[test]
 fn a_thousand_timers_of_one_tick_expire_together() {
     let mut wheel = Wheel::new();
-    let deadline = Tick::new(100_000);
+    let deadline = start_of_tick(100_000);
     for value in 0..1000 {
         wheel.insert(deadline, value);
     }
-    assert_eq!(wheel.pop(Tick::new(99_999)), None);
+    assert_eq!(wheel.pop(start_of_tick(99_999)), None);
     let mut popped: Vec<_> = std::iter::from_fn(|| wheel.pop(deadline)).collect();
     popped.sort_unstable();
     assert!(popped.into_iter().eq(0..1000));
