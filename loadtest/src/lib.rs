@@ -1,52 +1,37 @@
 //! `smtpload`: an SMTP load generator that does not lie.
 //!
-//! The program is [`run`]; [`reply`] is public for fuzzing. One thread per event loop
-//! (`reactor`), each with its own sockets, counts and histograms (`tally`); the main thread
-//! (`engine`) starts them, shows what goes on (`live`), and makes the report (`report`). Each
-//! output has a thread that writes to it (`outputs`), and signals are heard on one of their own
-//! (`interrupt`): the main thread waits for no reader without a bound.
-//! `client`, `reply`, `schedule`, `steps`, `punctuality`, `outlook`, `payload`, `template`, `gate`, `baseline` and
-//! `accounting` are pure: no sockets, no clocks.
+//! The program is [`run`]; [`reply`] is public for fuzzing. Rooms, from the inside out; each names in its first lines
+//! what it holds, what it may import, and on which thread it runs:
+//!
+//! ```text
+//! time        the clock
+//! client      one SMTP session: state machine, reply parser, phases       pure
+//! account     the outcome of every message, counted exactly               pure
+//! load        the requested load: plan, schedule, messages                pure
+//! measure     what one thread counts and measures                         pure, but for its own processor time
+//! reactor     sockets and the event loop                                  a thread each
+//! report      the report, its sum, and its forms
+//! judge       gates, steps and the baseline                               pure
+//! verify      a capture compared with what was sent
+//! run         starts the threads, collects what they counted              main thread
+//! program     command line, outputs, signals, exit codes                  main thread
+//! ```
+//!
+//! Each event loop has its own sockets, counts and histograms; they are merged when the run is over. Each output has a
+//! thread that writes to it, and signals have one that waits for them: the main thread never waits for a reader
+//! without a bound.
 
-mod accounting;
-mod baseline;
-mod cli;
+mod account;
 mod client;
-mod clock;
-mod command;
-mod dial;
-mod engine;
-mod envelope;
-mod exit;
-mod feed;
-mod gate;
-mod help;
-mod input;
-mod interrupt;
-mod ledger;
-mod live;
+mod judge;
 mod load;
-mod merge;
-mod metrics;
-mod outlook;
-mod outputs;
-mod payload;
-mod phase;
-mod plan;
-mod punctuality;
+mod measure;
+mod program;
 mod reactor;
-pub mod reply;
 mod report;
-mod schedule;
-mod slot;
-mod steps;
-mod tally;
-mod target;
-mod template;
-mod timer;
-mod token;
-mod units;
+mod run;
+mod time;
 mod verify;
-mod wire;
 
-pub use command::run;
+pub use client::reply;
+pub use program::command::run;

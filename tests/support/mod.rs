@@ -26,6 +26,9 @@ pub(crate) mod performance; // performs all of them with one server or another
 pub(crate) mod records; // records as the transcripts write them down
 pub(crate) mod transcript; // reads them into types
 
+// The sources.
+pub(crate) mod rooms; // which rooms import which
+
 // What is right, written down another way.
 pub(crate) mod normal; // the normal distribution function
 pub(crate) mod oracle; // message data and lines, taken apart the plainest way

@@ -6,14 +6,14 @@ use mio::Interest;
 use mio::event::Event;
 
 use super::Reactor;
-use crate::accounting::Abort;
-use crate::client::{Command, Session};
-use crate::clock::Moment;
-use crate::dial::reason_of;
-use crate::metrics::End;
-use crate::phase::Phase;
-use crate::slot::Pending;
-use crate::tally::Miss;
+use crate::account::accounting::Abort;
+use crate::client::phase::Phase;
+use crate::client::session::{Command, Session};
+use crate::measure::metrics::End;
+use crate::measure::tally::Miss;
+use crate::reactor::dial::reason_of;
+use crate::reactor::slot::Pending;
+use crate::time::clock::Moment;
 
 impl Reactor {
     /// Connects a slot for the message that it holds.

@@ -5,16 +5,16 @@ use std::io::{self, Read as _};
 use mio::event::Event;
 
 use super::{BACKOFF_FIRST, BACKOFF_LONGEST, QUIT_TIMEOUT, Reactor};
-use crate::accounting::{Abort, Outcome};
-use crate::client::{Answer, Command, Next, Step, Verdict, Violation};
-use crate::clock::Moment;
-use crate::dial::reason_of;
-use crate::metrics::End;
-use crate::phase::Phase;
-use crate::plan::Load;
-use crate::reply::ReplyError;
-use crate::slot::Slot;
-use crate::tally::Miss;
+use crate::account::accounting::{Abort, Outcome};
+use crate::client::phase::Phase;
+use crate::client::reply::ReplyError;
+use crate::client::session::{Answer, Command, Next, Reaction, Verdict, Violation};
+use crate::load::plan::Load;
+use crate::measure::metrics::End;
+use crate::measure::tally::Miss;
+use crate::reactor::dial::reason_of;
+use crate::reactor::slot::Slot;
+use crate::time::clock::Moment;
 
 impl Reactor {
     pub(super) fn on_event(&mut self, event: &Event) -> io::Result<()> {
@@ -112,8 +112,8 @@ impl Reactor {
         let mut parser = std::mem::take(&mut self.slots[index].parser);
         let result = parser.feed(bytes, |line| -> Result<bool, Broken> {
             let unsent = self.slots[index].unsent();
-            if let Some(step) = self.slots[index].session.on_line(line, unsent)? {
-                self.apply(index, step, now)?;
+            if let Some(reaction) = self.slots[index].session.on_line(line, unsent)? {
+                self.apply(index, reaction, now)?;
             }
             Ok(self.slots[index].stream.is_some())
         });
@@ -128,13 +128,13 @@ impl Reactor {
         }
     }
 
-    fn apply(&mut self, index: usize, step: Step, now: Moment) -> io::Result<()> {
-        if let Some(Answer { phase, code, positive: false }) = step.answer
+    fn apply(&mut self, index: usize, reaction: Reaction, now: Moment) -> io::Result<()> {
+        if let Some(Answer { phase, code, positive: false }) = reaction.answer
             && self.moves_on(index, phase, Miss::Refused(code), now)
         {
             return Ok(());
         }
-        if let Some(answer) = step.answer {
+        if let Some(answer) = reaction.answer {
             if self.held_up
                 && let Some(flight) = &mut self.slots[index].flight
             {
@@ -148,7 +148,7 @@ impl Reactor {
                 self.tally.account(flight.measured).recipient(answer.positive, answer.code);
             }
         }
-        if let Some(verdict) = step.verdict {
+        if let Some(verdict) = reaction.verdict {
             let outcome = match verdict {
                 Verdict::Accepted => Outcome::Accepted,
                 Verdict::Refused { phase, code } => Outcome::Refused { phase, code },
@@ -157,15 +157,15 @@ impl Reactor {
         }
         // A verdict on a message that was not written to its end leaves bytes owed: the
         // session is out of step and cannot go on.
-        let torn = step.verdict.is_some() && !self.slots[index].has_sent();
-        match step.next {
+        let torn = reaction.verdict.is_some() && !self.slots[index].has_sent();
+        match reaction.next {
             _ if torn => self.close(index, now),
             Next::Wait => self.extend_deadline(index, now),
             Next::Send(command) => self.send(index, command, now),
             Next::Ready => self.on_ready(index, now)?,
             Next::Close => self.close(index, now),
             Next::Ended => {
-                let was_idle = step.verdict.is_none() && !self.slots[index].session.has_said_quit();
+                let was_idle = reaction.verdict.is_none() && !self.slots[index].session.has_said_quit();
                 self.tally.sessions.ended_idle += u64::from(was_idle);
                 self.close(index, now);
             }

@@ -1,11 +1,16 @@
-//! One thread's event loop: its sockets, its share of the messages, its counts.
+//! One thread's event loop: its sockets, its share of the messages, its counts. Imports `account`, `client`, `load`,
+//! `measure` and `time`; each loop runs on a thread of its own, and shares only what [`Shared`] holds.
 //!
 //! Sockets are registered once, edge-triggered. A reply leads at once to the next command
 //! in one write; a short read is not followed by another. Nothing is allocated per message.
 
 mod connect;
+mod dial;
 mod exchange;
+mod slot;
+mod timer;
 mod timing;
+mod wire;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -15,17 +20,18 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
-use crate::client::Session;
-use crate::clock::{Clock, Latest, Moment};
-use crate::dial::Dialer;
-use crate::feed::{Arrival, Feed, Offer};
-use crate::load::{self, Work};
-use crate::payload::Payload;
-use crate::plan::Plan;
-use crate::slot::Slot;
-use crate::tally::{Interval, Tally};
-use crate::timer::Timer;
-use crate::wire::Renderer;
+use crate::client::session::Session;
+use crate::load::feed::{Arrival, Feed, Offer};
+use crate::load::payload::Payload;
+use crate::load::plan::Plan;
+use crate::measure::interval::{INTERVAL, Interval};
+use crate::measure::tally::Tally;
+use crate::measure::work::{self, Work};
+use crate::reactor::dial::Dialer;
+use crate::reactor::slot::Slot;
+use crate::reactor::timer::Timer;
+use crate::reactor::wire::Renderer;
+use crate::time::clock::{Clock, Latest, Moment};
 
 /// The token of the waker that ends a sleep when the run is stopped.
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -40,9 +46,6 @@ const READ_BUFFER: usize = 16 * 1024;
 /// Connections in the making at once, per thread. More would overrun the listen queue of
 /// most servers, and a dropped SYN is not sent again before a second has passed.
 const CONNECTING_LIMIT: usize = 128;
-
-/// How long an interval of the series lasts.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the reply to QUIT is awaited.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -181,7 +184,7 @@ impl Reactor {
 
     /// Runs to the end and returns what was counted.
     pub(crate) fn run(mut self) -> io::Result<Tally> {
-        let began = load::of_this_thread();
+        let began = work::of_this_thread();
         self.work = began;
         let mut events = Events::with_capacity(EVENTS);
         let mut now = self.read_clock();
@@ -253,7 +256,7 @@ impl Reactor {
         last.is_last = true;
         // Nobody listening means the run is being torn down.
         let _ = self.shared.intervals.send(last);
-        self.tally.work = load::of_this_thread().zip(began).map(|(end, began)| Work {
+        self.tally.work = work::of_this_thread().zip(began).map(|(end, began)| Work {
             ran: end.ran.saturating_sub(began.ran),
             waited: end.waited.saturating_sub(began.waited),
         });

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{BACKOFF_FIRST, INTERVAL, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage};
-use crate::clock::Moment;
-use crate::load;
+use super::{BACKOFF_FIRST, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage};
+use crate::measure::interval::INTERVAL;
+use crate::measure::work;
+use crate::time::clock::Moment;
 
 impl Reactor {
     /// What is to be done by the clock: intervals, timeouts, pauses, the end.
@@ -41,7 +42,7 @@ impl Reactor {
 
     /// Whether the thread had no processor time left since this was last asked, `length` ago.
     pub(super) fn is_starved(&mut self, length: Duration) -> Option<bool> {
-        let work = load::of_this_thread();
+        let work = work::of_this_thread();
         let before = std::mem::replace(&mut self.work, work);
         work.zip(before).map(|(work, before)| {
             let busy = (work.ran + work.waited).saturating_sub(before.ran + before.waited);
@@ -150,15 +151,16 @@ mod tests {
     use mio::Poll;
 
     use super::*;
-    use crate::clock::Clock;
-    use crate::envelope::Envelope;
-    use crate::feed::Feed;
-    use crate::payload::Payload;
+    use crate::load::envelope::Envelope;
+    use crate::load::feed::Feed;
+    use crate::load::payload::Payload;
     use crate::reactor::Shared;
+    use crate::time::clock::Clock;
 
     /// A thread of two whose run has not begun.
     fn reactor() -> Reactor {
-        let cli = crate::cli::Cli::try_parse_from(["smtpload", "127.0.0.1:1", "--threads", "2"]).unwrap();
+        let cli =
+            crate::program::cli::Cli::try_parse_from(["smtpload", "127.0.0.1:1", "--threads", "2"]).unwrap();
         let plan = Arc::new(cli.run.plan(|| 1).unwrap());
         let shared = Shared {
             plan: Arc::clone(&plan),

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::accounting::{Abort, Accounting};
-use crate::phase::Phase;
+use crate::account::accounting::{Abort, Accounting};
+use crate::client::phase::Phase;
 
 #[derive(Serialize, Deserialize)]
 struct View {

@@ -3,7 +3,7 @@
 
 use smtpmock::units::EXACT_IN_JSON;
 
-use crate::accounting::Accounting;
+use crate::account::accounting::Accounting;
 use crate::report::{Generator, IntervalRow, Report, SessionCounts};
 
 /// The error of the first count that is too large.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smtpmock::report::encoding::{decode, encode};
 use smtpmock::units::EXACT_IN_JSON;
 
-use crate::metrics::{add, histogram};
+use crate::measure::metrics::{add, histogram};
 
 /// A histogram of nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,7 +156,7 @@ impl TryFrom<View> for Distribution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::record;
+    use crate::measure::metrics::record;
     use std::time::Duration;
 
     #[test]

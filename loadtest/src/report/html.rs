@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use smtpmock::report::page::{Tile, banner, document, escape, tiles};
 use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
 
-use crate::baseline::{Comparison, show_percent};
-use crate::phase::Phase;
+use crate::client::phase::Phase;
 use crate::report::steps::knee_text;
+use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
 
 /// The colours of the phases, then of the whole and of the uncorrected whole.
@@ -267,9 +267,9 @@ fn verdicts(report: &Report, out: &mut String) {
     }
     for one in &report.baseline {
         let (class, word) = match one.verdict {
-            Comparison::Fine => ("ok", "fine"),
-            Comparison::Regressed => ("bad", "regressed"),
-            Comparison::NotCompared => ("", "not compared"),
+            Assessment::Fine => ("ok", "fine"),
+            Assessment::Regressed => ("bad", "regressed"),
+            Assessment::NotCompared => ("", "not compared"),
         };
         let by = one.worse_by_percent.map_or_else(String::new, |by| format!(" ({})", show_percent(by)));
         put!(

@@ -1,16 +1,11 @@
 //! Reports as JSON. The schema is described in `SCHEMA.md`.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::input;
 use crate::report::span::{LATEST_S, Span};
 use crate::report::{Report, SCHEMA, counts, steps};
-
-/// The largest report read, in bytes: reports take a few MiB, and a device has no end.
-const FILE_LIMIT: u64 = 64 << 20;
 
 /// A report as JSON.
 pub(crate) fn render(report: &Report) -> Result<Vec<u8>, String> {
@@ -26,16 +21,8 @@ struct Head<'t> {
     schema: Option<Cow<'t, str>>,
 }
 
-/// Reads a report back.
-pub(crate) fn read(path: &Path) -> Result<Report, String> {
-    input::read(path, FILE_LIMIT)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| parse(&bytes))
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Fields that are not known take no memory.
-fn parse(bytes: &[u8]) -> Result<Report, String> {
+/// Reads a report back. Fields that are not known take no memory.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Report, String> {
     let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
         false => format!("not JSON: {error}"),
         true => format!("no report of smtpload: {error}"),

@@ -1,16 +1,19 @@
-//! The report of a run: what JSON holds, and what every other output is made from.
+//! The report of a run: what JSON holds, what every other output is made from, and those outputs as text. Pure: the caller
+//! reads and writes files. Imports `account`, `client`, `measure` and `time`; runs on the main thread.
 
 pub(crate) mod accounts;
-pub(crate) mod build;
 pub(crate) mod counts;
 pub(crate) mod distribution;
 pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod json;
+pub(crate) mod merge;
 pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod steps;
 pub(crate) mod text;
+pub(crate) mod verdicts;
+pub(crate) mod verification;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,16 +21,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use smtpmock::units::duration;
 
-use crate::accounting::{Accounting, add as add_count};
-use crate::baseline::Move;
-use crate::gate::Judgement;
-use crate::phase::Phase;
-use crate::reactor::INTERVAL;
+use crate::account::accounting::{Accounting, add as add_count};
+use crate::client::phase::Phase;
+use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::distribution::{Distribution, Packed};
 use crate::report::span::Span;
 use crate::report::steps::StepRow;
-use crate::tally::Interval;
-use crate::verify::Verification;
+use crate::report::verdicts::{Judgement, Move};
+use crate::report::verification::Verification;
 
 /// The schema's name and version; a change that breaks readers raises the number.
 pub(crate) const SCHEMA: &str = "smtpload-report/1";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::accounting::add as add_count;
+use crate::account::accounting::add as add_count;
 use crate::report::IntervalRow;
 
 /// Rows retained; with one more, two become one.
@@ -122,7 +122,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::metrics::record;
+    use crate::measure::metrics::record;
     use crate::report::distribution::Distribution;
     use proptest::prelude::*;
 

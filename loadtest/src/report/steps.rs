@@ -2,15 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounting::{Accounting, add as add_count};
-use crate::clock::Moment;
-use crate::gate::Gate;
+use crate::account::accounting::{Accounting, add as add_count};
+use crate::measure::steps::StepCounts;
 use crate::report::Split;
-use crate::steps::Counts;
-
-/// The share of the messages due that may be left for later, in percent, where there is no gate
-/// for a step to keep. Every session may have one in flight beside that.
-const LEFT_PERCENT: f64 = 5.0;
+use crate::time::clock::Moment;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,12 +31,12 @@ pub(crate) struct StepRow {
 /// The rows of a run that was measured from `from` to `until`. Steps that were not come to are
 /// left out.
 pub(crate) fn rows<'c>(
-    counts: impl Iterator<Item = &'c Counts>,
+    counts: impl Iterator<Item = &'c StepCounts>,
     from: Moment,
     until: Moment,
-    split: impl Fn(&Counts) -> Split,
+    split: impl Fn(&StepCounts) -> Split,
 ) -> Vec<StepRow> {
-    let row = |counts: &Counts| {
+    let row = |counts: &StepCounts| {
         let from = counts.step.from.max(from.elapsed());
         let until = counts.step.until.min(until.elapsed());
         let length_s = until.checked_sub(from)?.as_secs_f64();
@@ -81,17 +76,10 @@ impl StepRow {
         format!("{} s", short(self.at_s))
     }
 
-    fn derived(mut self) -> StepRow {
+    pub(crate) fn derived(mut self) -> StepRow {
         self.rate_achieved =
             if self.length_s > 0.0 { self.accepted_meanwhile as f64 / self.length_s } else { 0.0 };
         self
-    }
-
-    /// Whether nothing failed, and no more was left for later than is in flight.
-    fn is_well(&self, connections: usize) -> bool {
-        let due = self.accounting.owed();
-        let left = due.saturating_sub(self.accepted_meanwhile) as f64;
-        self.accounting.errors() == 0 && left <= (due as f64 * LEFT_PERCENT / 100.0).max(connections as f64)
     }
 
     fn has_place_of(&self, other: &StepRow) -> bool {
@@ -103,18 +91,6 @@ impl StepRow {
 fn short(number: f64) -> String {
     let text = format!("{number:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
-/// Judges every step by the gates that are of a step, and without any by whether the target
-/// kept up over so many connections.
-pub(crate) fn judge(steps: &mut [StepRow], gates: &[Gate], connections: usize) {
-    for step in steps {
-        let verdicts: Vec<bool> = gates.iter().filter_map(|gate| gate.is_kept_by(step)).collect();
-        step.kept = match verdicts.is_empty() {
-            true => step.is_well(connections),
-            false => verdicts.iter().all(|kept| *kept),
-        };
-    }
 }
 
 /// The highest rate that kept the gates, as every lower one before it did. A lower one after it
@@ -177,19 +153,19 @@ pub(crate) fn settle(steps: &mut Vec<StepRow>) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::report::distribution::Distribution;
 
     /// A second at this rate: so many accepted meanwhile, and so many errors.
-    fn step(at: u8, rate: u32, accepted: u64, aborted: u64) -> StepRow {
+    pub(crate) fn step(at: u8, rate: u32, accepted: u64, aborted: u64) -> StepRow {
         let mut accounting = Accounting {
             started: u64::from(rate),
             accepted: u64::from(rate) - aborted,
             ..Accounting::default()
         };
         if aborted > 0 {
-            accounting.timed_out.insert(crate::phase::Phase::Dot, aborted);
+            accounting.timed_out.insert(crate::client::phase::Phase::Dot, aborted);
         }
         assert!(accounting.balances());
         let row = StepRow {
@@ -204,42 +180,6 @@ mod tests {
             kept: false,
         };
         row.derived()
-    }
-
-    fn judged(mut steps: Vec<StepRow>, gates: &[&str]) -> (Vec<bool>, Option<f64>) {
-        let gates: Vec<Gate> = gates.iter().map(|gate| Gate::fail_if(gate).unwrap()).collect();
-        judge(&mut steps, &gates, 4);
-        (steps.iter().map(|step| step.kept).collect(), knee(&steps).map(StepRow::rate))
-    }
-
-    #[test]
-    fn without_a_gate_the_target_is_to_keep_up_without_errors() {
-        let steps = vec![step(0, 10, 6, 0), step(1, 200, 191, 0), step(2, 400, 300, 0), step(3, 10, 5, 0)];
-        assert_eq!(judged(steps, &[]), (vec![true, true, false, false], Some(200.0)));
-        assert_eq!(judged(vec![step(0, 100, 100, 1)], &[]), (vec![false], None));
-        // The gates of a whole run say nothing of a step.
-        assert_eq!(judged(vec![step(0, 100, 0, 0)], &["rate < 5", "p99(dot) > 1ns"]).0, [false]);
-    }
-
-    #[test]
-    fn the_knee_is_below_the_first_rate_that_did_not_keep_a_gate() {
-        let steps = vec![
-            step(0, 100, 100, 0),
-            step(1, 200, 100, 1),
-            step(2, 300, 300, 30),
-            step(3, 400, 400, 0),
-            step(4, 100, 100, 50),
-        ];
-        assert_eq!(
-            judged(steps.clone(), &["errors > 1%"]),
-            (vec![true, true, false, true, false], Some(200.0))
-        );
-        assert_eq!(judged(steps.clone(), &["errors > 0"]).1, Some(100.0));
-        assert_eq!(judged(steps.clone(), &["errors > 50%"]).1, Some(400.0));
-        let down: Vec<StepRow> = steps.iter().rev().cloned().collect();
-        assert_eq!(judged(down, &["errors > 10%"]).1, None, "the lowest did not");
-        assert_eq!(judged(vec![step(0, 300, 0, 9), step(1, 100, 0, 0)], &["errors > 0"]).1, Some(100.0));
-        assert_eq!(judged(steps, &["p99(message) > 5ms"]).1, None, "no sample never passes");
     }
 
     #[test]

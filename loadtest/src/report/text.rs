@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use smtpmock::escape::escape;
 use smtpmock::report::lines::{fitted, paragraph};
 
-use crate::accounting::Accounting;
-use crate::baseline::{Comparison, Move, show_percent};
+use crate::account::accounting::Accounting;
 use crate::report::steps::knee_text;
+use crate::report::verdicts::{Assessment, Move, show_percent};
+use crate::report::verification::{Named, Verification};
 use crate::report::{Report, Split, show_ns};
-use crate::verify::{Named, Verification};
 
 /// Where the words of a line begin, and what is left of one that was too wide.
 const INDENT: usize = 12;
@@ -135,7 +135,7 @@ fn account_lines(account: &Accounting, late_unsent: u64, out: &mut String) {
             listed(&codes)
         );
     }
-    if account.aborted.keys().any(|(_, reason)| *reason == crate::accounting::Abort::PortExhausted) {
+    if account.aborted.keys().any(|(_, reason)| *reason == crate::account::accounting::Abort::PortExhausted) {
         line!(
             out,
             "  the local ports ran out: give more source addresses with --bind, reuse sessions, or widen net.ipv4.ip_local_port_range"
@@ -364,8 +364,8 @@ fn moved(one: &Move, out: &mut String) {
     };
     let at_least = one.worse_by_at_least_percent.map(show_percent).unwrap_or_default();
     let word = match verdict {
-        Comparison::Regressed => "REGRESSED",
-        Comparison::Fine | Comparison::NotCompared => "fine",
+        Assessment::Regressed => "REGRESSED",
+        Assessment::Fine | Assessment::NotCompared => "fine",
     };
     line!(
         out,
@@ -374,7 +374,7 @@ fn moved(one: &Move, out: &mut String) {
         one.show(is),
         show_percent(worse)
     );
-    if *verdict == Comparison::Regressed {
+    if *verdict == Assessment::Regressed {
         paragraph("      ", detail, out);
     }
 }

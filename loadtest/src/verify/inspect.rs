@@ -1,45 +1,11 @@
 //! What of one captured message is not as it was sent. Pure.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use crate::payload::Payload;
-use crate::token::{HEADER, LEN, Token, digest_of};
+use crate::load::payload::Payload;
+use crate::load::token::{HEADER, LEN, Token, digest_of};
+use crate::report::verification::Part;
 
 /// Header fields a relay may put before the message (RFC 5321 section 4.4).
 const TRACE_FIELDS: [&str; 3] = ["received:", "return-path:", "delivered-to:"];
-
-/// A part of a captured message that can differ from what was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Part {
-    /// Something that no relay adds stands in front of the token's line.
-    Front,
-    /// The token, or anything else on its line, the line end included.
-    TokenLine,
-    /// Any byte behind the token's line.
-    Content,
-    ReversePath,
-    ForwardPaths,
-}
-
-impl Part {
-    pub(crate) const ALL: [Part; 5] =
-        [Part::Front, Part::TokenLine, Part::Content, Part::ReversePath, Part::ForwardPaths];
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Part::Front => "in front",
-            Part::TokenLine => "token line",
-            Part::Content => "content",
-            Part::ReversePath => "reverse-path",
-            Part::ForwardPaths => "forward-paths",
-        })
-    }
-}
 
 /// A message as it was captured, with its token.
 #[derive(Debug)]
@@ -174,8 +140,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::Envelope;
-    use crate::payload::Content;
+    use crate::load::envelope::Envelope;
+    use crate::load::payload::Content;
 
     const MAIL: &str = "MAIL FROM:<a3@x>";
     const RCPTS: [&str; 2] = ["RCPT TO:<b0@x>", "RCPT TO:<b1@x>"];

@@ -1,6 +1,7 @@
 //! Behaviour of the program `smtpload`, through real sockets and its exit codes.
 
 mod accounting;
+mod architecture;
 mod endings;
 mod exit_codes;
 mod giving_up;

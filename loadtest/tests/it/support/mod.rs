@@ -7,6 +7,8 @@ pub(crate) mod sink; // an SMTP server that does what a test's script says
 #[allow(dead_code, reason = "shared with the tests of `smtpmock`, which use the rest")]
 #[path = "../../../../tests/support/process.rs"]
 pub(crate) mod process; // a server as a process of its own
+#[path = "../../../../tests/support/rooms.rs"]
+pub(crate) mod rooms; // which rooms import which
 #[allow(dead_code, reason = "shared with the tests of `smtpmock`, which use the rest")]
 #[path = "../../../../tests/support/waiting.rs"]
 pub(crate) mod waiting; // patience, and waiting without an event

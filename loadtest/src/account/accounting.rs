@@ -1,0 +1,235 @@
+//! Exact counts of what became of every message and recipient. Pure.
+//!
+//! The sum always holds: started = accepted + refused (4xx and 5xx) + aborted + timed out
+//! + in flight at the end. Each side is counted on its own, so the sum is a check.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::phase::Phase;
+
+/// Why a message ended without a reply that settles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Abort {
+    /// The connection was refused.
+    Refused,
+    /// No local port was free for the connection.
+    PortExhausted,
+    /// No local file descriptor was free for the connection.
+    DescriptorsExhausted,
+    /// The connection was reset.
+    Reset,
+    /// The server closed the connection.
+    Closed,
+    /// The server sent something that is no reply, or not one that fits.
+    Protocol,
+    /// The server replied to what had not been sent yet.
+    EarlyReply,
+    /// Another error of the network.
+    Network,
+}
+
+impl Abort {
+    /// As people read it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Abort::Refused => "connection refused",
+            Abort::PortExhausted => "no local port free",
+            Abort::DescriptorsExhausted => "no file descriptor free",
+            Abort::Reset => "connection reset",
+            Abort::Closed => "connection closed by the server",
+            Abort::Protocol => "protocol error",
+            Abort::EarlyReply => "reply before what it answers was sent",
+            Abort::Network => "network error",
+        }
+    }
+
+    /// Whether this machine is at its limit: another address of the target is none the better.
+    pub(crate) fn is_own(self) -> bool {
+        matches!(self, Abort::PortExhausted | Abort::DescriptorsExhausted)
+    }
+}
+
+impl fmt::Display for Abort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Accepted,
+    Refused { phase: Phase, code: u16 },
+    Aborted { phase: Phase, reason: Abort },
+    TimedOut { phase: Phase },
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Accepted => f.write_str("accepted"),
+            Outcome::Refused { phase, code } => write!(f, "{phase}: reply {code}"),
+            Outcome::Aborted { phase, reason } => write!(f, "{phase}: {reason}"),
+            Outcome::TimedOut { phase } => write!(f, "{phase}: no reply in time"),
+        }
+    }
+}
+
+/// Counts of messages, and of the recipients and sessions they used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accounting {
+    pub(crate) started: u64,
+    pub(crate) accepted: u64,
+    /// Messages refused, by phase and reply code.
+    pub(crate) refused: BTreeMap<(Phase, u16), u64>,
+    pub(crate) aborted: BTreeMap<(Phase, Abort), u64>,
+    pub(crate) timed_out: BTreeMap<Phase, u64>,
+    /// Messages without a final reply when the run ended, counted from the connections.
+    pub(crate) in_flight: u64,
+    /// Arrivals of the schedule that were due and never started (open loop only).
+    pub(crate) unsent: u64,
+    pub(crate) recipients_accepted: u64,
+    /// Recipients refused, by reply code.
+    pub(crate) recipients_refused: BTreeMap<u16, u64>,
+}
+
+impl Accounting {
+    /// Counts the end of a message that was started.
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Accepted => self.accepted += 1,
+            Outcome::Refused { phase, code } => *self.refused.entry((phase, code)).or_default() += 1,
+            Outcome::Aborted { phase, reason } => {
+                *self.aborted.entry((phase, reason)).or_default() += 1;
+            }
+            Outcome::TimedOut { phase } => *self.timed_out.entry(phase).or_default() += 1,
+        }
+    }
+
+    /// Counts the reply to one RCPT.
+    pub(crate) fn recipient(&mut self, positive: bool, code: u16) {
+        if positive {
+            self.recipients_accepted += 1;
+        } else {
+            *self.recipients_refused.entry(code).or_default() += 1;
+        }
+    }
+
+    /// Messages refused with a code of this class (4 or 5).
+    pub(crate) fn refused_class(&self, class: u16) -> u64 {
+        let of_class = self.refused.iter().filter(|((_, code), _)| code / 100 == class);
+        total(of_class.map(|(_, count)| count))
+    }
+
+    pub(crate) fn aborted_total(&self) -> u64 {
+        total(self.aborted.values())
+    }
+
+    pub(crate) fn timed_out_total(&self) -> u64 {
+        total(self.timed_out.values())
+    }
+
+    pub(crate) fn recipients_refused_total(&self) -> u64 {
+        total(self.recipients_refused.values())
+    }
+
+    /// Messages owed and not accepted: refused, aborted, timed out, in flight at the end, or
+    /// never started.
+    pub(crate) fn errors(&self) -> u64 {
+        total(&[
+            total(self.refused.values()),
+            self.aborted_total(),
+            self.timed_out_total(),
+            self.in_flight,
+            self.unsent,
+        ])
+    }
+
+    /// Messages the run owed: started, and due but never started.
+    pub(crate) fn owed(&self) -> u64 {
+        self.started.saturating_add(self.unsent)
+    }
+
+    /// Whether the sum holds.
+    pub(crate) fn balances(&self) -> bool {
+        let ends = [
+            self.accepted,
+            self.refused_class(4),
+            self.refused_class(5),
+            self.aborted_total(),
+            self.timed_out_total(),
+            self.in_flight,
+        ];
+        self.started == total(&ends)
+    }
+
+    /// Adds another account to this one.
+    pub(crate) fn merge(&mut self, other: &Accounting) {
+        add(&mut self.started, other.started);
+        add(&mut self.accepted, other.accepted);
+        add(&mut self.in_flight, other.in_flight);
+        add(&mut self.unsent, other.unsent);
+        add(&mut self.recipients_accepted, other.recipients_accepted);
+        add_all(&mut self.refused, &other.refused);
+        add_all(&mut self.aborted, &other.aborted);
+        add_all(&mut self.timed_out, &other.timed_out);
+        add_all(&mut self.recipients_refused, &other.recipients_refused);
+    }
+}
+
+/// Adds a count of a report; what is beyond 64 bits stays at their end, where `report::counts` finds it.
+pub(crate) fn add(into: &mut u64, count: u64) {
+    *into = into.saturating_add(count);
+}
+
+fn total<'c>(counts: impl IntoIterator<Item = &'c u64>) -> u64 {
+    counts.into_iter().fold(0, |sum, count| sum.saturating_add(*count))
+}
+
+fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        add(into.entry(*key).or_default(), *count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn outcomes() -> impl Strategy<Value = Outcome> {
+        let phase = || prop::sample::select(Phase::ALL.to_vec());
+        prop_oneof![
+            Just(Outcome::Accepted),
+            (phase(), 400u16..600).prop_map(|(phase, code)| Outcome::Refused { phase, code }),
+            phase().prop_map(|phase| Outcome::Aborted { phase, reason: Abort::Reset }),
+            phase().prop_map(|phase| Outcome::TimedOut { phase }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_holds_through_every_end_and_merge(
+            first in prop::collection::vec(outcomes(), 0..50),
+            second in prop::collection::vec(outcomes(), 0..50),
+            in_flight in 0u64..9,
+        ) {
+            let account = |ends: &[Outcome], in_flight: u64| {
+                let mut account = Accounting { started: ends.len() as u64 + in_flight, in_flight, ..Accounting::default() };
+                ends.iter().for_each(|end| account.settle(*end));
+                account
+            };
+            let mut merged = account(&first, in_flight);
+            merged.merge(&account(&second, 1));
+            prop_assert!(merged.balances());
+            prop_assert_eq!(merged.errors(), merged.owed() - merged.accepted);
+            prop_assert_eq!(&merged, &account(&[first, second].concat(), in_flight + 1));
+            let text = serde_json::to_string(&merged).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Accounting>(&text).unwrap(), merged);
+        }
+    }
+}

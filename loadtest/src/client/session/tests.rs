@@ -1,0 +1,188 @@
+//! The dialogue, step by step, and whatever a server answers.
+
+use super::*;
+use proptest::prelude::*;
+
+fn reply(session: &mut Session, code: u16) -> Result<Option<Reaction>, Violation> {
+    reply_to(session, Unsent::Nothing, code)
+}
+
+fn reply_to(session: &mut Session, unsent: Unsent, code: u16) -> Result<Option<Reaction>, Violation> {
+    session.on_line(Line { code, last: true, text: b"" }, unsent)
+}
+
+fn established(recipients: u16, pipelining: bool) -> Session {
+    let mut session = Session::new(recipients, pipelining);
+    session.on_connected();
+    assert_eq!(reply(&mut session, 220).unwrap().unwrap().next, Next::Send(Command::Ehlo));
+    let offer = Line { code: 250, last: false, text: b"pipelining" };
+    assert_eq!(session.on_line(offer, Unsent::Nothing), Ok(None));
+    assert_eq!(reply(&mut session, 250).unwrap().unwrap().next, Next::Ready);
+    session
+}
+
+fn next(session: &mut Session, code: u16) -> Next {
+    reply(session, code).unwrap().unwrap().next
+}
+
+#[test]
+fn one_message_goes_step_by_step() {
+    let mut session = established(2, false);
+    assert_eq!(session.begin(), Command::Mail);
+    assert_eq!(next(&mut session, 250), Next::Send(Command::Rcpt(0)));
+    assert_eq!(next(&mut session, 250), Next::Send(Command::Rcpt(1)));
+    assert_eq!(next(&mut session, 550), Next::Send(Command::Data));
+    assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+    let step = reply(&mut session, 250).unwrap().unwrap();
+    assert_eq!((step.verdict, step.next), (Some(Verdict::Accepted), Next::Ready));
+}
+
+#[test]
+fn a_group_waits_for_each_of_its_replies() {
+    let mut session = established(2, true);
+    assert_eq!(session.begin(), Command::Group);
+    for _ in 0..3 {
+        assert_eq!(next(&mut session, 250), Next::Wait);
+    }
+    assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+}
+
+#[test]
+fn a_refusal_is_blamed_on_the_first_that_refused() {
+    let mut session = established(1, true);
+    session.begin();
+    for code in [452, 503] {
+        assert_eq!(next(&mut session, code), Next::Wait);
+    }
+    let step = reply(&mut session, 503).unwrap().unwrap();
+    assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Mail, code: 452 }));
+    assert_eq!(step.next, Next::Send(Command::Rset));
+}
+
+/// A session that has sent what the codes before the message lead to.
+fn at_message(recipients: u16, pipelining: bool) -> Session {
+    let mut session = established(recipients, pipelining);
+    session.begin();
+    for _ in 0..=recipients {
+        next(&mut session, 250);
+    }
+    assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+    session
+}
+
+#[test]
+fn codes_that_do_not_fit_are_out_of_order_and_replies_to_nothing_are_early() {
+    assert_eq!(reply(&mut established(1, false), 250), Err(Violation::Early));
+    let mut session = established(1, false);
+    session.begin();
+    assert_eq!(reply(&mut session, 354), Err(Violation::OutOfOrder));
+}
+
+#[test]
+fn a_message_is_accepted_only_when_all_of_it_has_left() {
+    for unsent in [Unsent::Message, Unsent::All] {
+        assert_eq!(reply_to(&mut at_message(1, false), unsent, 250), Err(Violation::Early));
+        assert_eq!(reply_to(&mut at_message(2, true), unsent, 354), Err(Violation::Early));
+    }
+    let unfinished = Line { code: 250, last: false, text: b"" };
+    assert_eq!(at_message(1, false).on_line(unfinished, Unsent::Message), Err(Violation::Early));
+    // Refusing it sooner is a server's right.
+    let refused = reply_to(&mut at_message(1, false), Unsent::Message, 552).unwrap().unwrap();
+    assert_eq!(refused.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 552 }));
+    assert_eq!(reply_to(&mut at_message(1, false), Unsent::All, 552), Err(Violation::Early));
+}
+
+#[test]
+fn the_server_may_end_the_session_at_any_time() {
+    let mut idle = established(1, false);
+    let step = reply(&mut idle, 421).unwrap().unwrap();
+    assert_eq!((step.verdict, step.next), (None, Next::Ended));
+    let step = reply_to(&mut at_message(1, false), Unsent::All, 421).unwrap().unwrap();
+    assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 421 }));
+}
+
+#[test]
+fn of_a_group_that_is_being_written_what_has_left_is_answered() {
+    let group = || {
+        let mut session = established(2, true);
+        session.begin();
+        session
+    };
+    // MAIL, RCPT, RCPT, DATA: with three unsent, MAIL has left.
+    assert_eq!(reply_to(&mut group(), Unsent::Commands(4), 250), Err(Violation::Early));
+    let mut session = group();
+    assert_eq!(reply_to(&mut session, Unsent::Commands(3), 250).unwrap().unwrap().next, Next::Wait);
+    assert_eq!(reply_to(&mut session, Unsent::Commands(3), 250), Err(Violation::Early));
+    assert_eq!(reply_to(&mut session, Unsent::Commands(2), 250).unwrap().unwrap().next, Next::Wait);
+    assert_eq!(reply_to(&mut session, Unsent::Commands(1), 250).unwrap().unwrap().next, Next::Wait);
+    assert_eq!(reply_to(&mut session, Unsent::Commands(1), 354), Err(Violation::Early));
+    assert_eq!(next(&mut session, 354), Next::Send(Command::Body));
+    let mut alone = established(2, false);
+    alone.begin();
+    assert_eq!(reply_to(&mut alone, Unsent::Commands(1), 250), Err(Violation::Early));
+}
+
+proptest! {
+    /// Whatever a server answers, and whenever: no message is accepted that has not left.
+    #[test]
+    fn nothing_is_accepted_before_it_has_left(
+        replies in prop::collection::vec(
+            (prop::sample::select(vec![220u16, 250, 354, 421, 552]), 0usize..8),
+            1..60,
+        ),
+        recipients in 1u16..4,
+        pipelining: bool,
+    ) {
+        let mut session = established(recipients, pipelining);
+        session.begin();
+        for (code, unsent) in replies {
+            let unsent = match unsent {
+                0..=3 => Unsent::Nothing,
+                4 => Unsent::All,
+                5 => Unsent::Message,
+                count => Unsent::Commands(count - 5),
+            };
+            let awaits_verdict = session.state == State::Body;
+            let Ok(Some(step)) = reply_to(&mut session, unsent, code) else { break };
+            if step.verdict == Some(Verdict::Accepted) {
+                prop_assert!(awaits_verdict && unsent == Unsent::Nothing);
+            }
+            if step.next == Next::Ready {
+                session.begin();
+            }
+        }
+    }
+
+    /// Whatever a server answers: each message gets exactly one verdict, and the session
+    /// neither panics nor goes on after its end.
+    #[test]
+    fn every_message_ends_once(
+        codes in prop::collection::vec(prop::sample::select(vec![220u16, 250, 354, 421, 451, 550]), 1..60),
+        recipients in 1u16..4,
+        pipelining: bool,
+    ) {
+        let mut session = established(recipients, pipelining);
+        session.begin();
+        let mut open = true;
+        for code in codes {
+            let Ok(Some(step)) = reply(&mut session, code) else { break };
+            if step.verdict.is_some() {
+                prop_assert!(open, "a second verdict");
+                open = false;
+            }
+            match step.next {
+                Next::Ready => {
+                    prop_assert!(!open, "ready again without a verdict");
+                    session.begin();
+                    open = true;
+                }
+                Next::Close | Next::Ended => {
+                    prop_assert!(!open, "closed without a verdict");
+                    prop_assert_eq!(reply(&mut session, 250), Err(Violation::Early));
+                    break;
+                }
+                Next::Wait | Next::Send(_) => {}
+            }
+        }
+    }
+}

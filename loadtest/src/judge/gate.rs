@@ -1,0 +1,184 @@
+//! Gates: conditions that must not be true of a run, like `p99(message) > 5ms` (`--fail-if`), or that must be
+//! (`--expect`).
+//!
+//! They are [comparisons](smtpmock::stats::comparison), in its grammar, judged as the server judges its own:
+//!
+//! ```text
+//! p50(NAME), min(NAME), mean(NAME), max(NAME), count(NAME)
+//!         of connect, banner, ehlo, mail, rcpt, data, dot, message, uncorrected or lag, each perhaps with
+//!         .ok (which it is without) or .failed behind it
+//! errors, accepted, 4xx, 5xx, aborted, timeouts, unsent, in_flight, late
+//!         as a number, or as a percentage of the messages owed
+//! rate    of accepted messages, with or without /s
+//! ```
+//!
+//! A gate that has no sample to look at fails.
+
+use smtpmock::smtp::rules::GrammarError;
+use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
+use smtpmock::stats::{Check, Unit};
+
+use crate::account::accounting::Accounting;
+use crate::report::distribution::Distribution;
+use crate::report::steps::StepRow;
+use crate::report::verdicts::Judgement;
+use crate::report::{Report, show_ns};
+
+/// A parsed gate.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gate {
+    comparison: Comparison,
+    check: Check,
+}
+
+type Count = fn(&Accounting) -> u64;
+
+const COUNTS: [(&str, Count); 8] = [
+    ("errors", Accounting::errors),
+    (ACCEPTED, |account| account.accepted),
+    ("4xx", |account| account.refused_class(4)),
+    ("5xx", |account| account.refused_class(5)),
+    ("aborted", Accounting::aborted_total),
+    ("timeouts", Accounting::timed_out_total),
+    ("unsent", |account| account.unsent),
+    ("in_flight", |account| account.in_flight),
+];
+
+const ACCEPTED: &str = "accepted";
+
+/// Of a whole run: messages that were late by the generator's own doing.
+const LATE: &str = "late";
+
+const LATENCIES: [&str; 10] =
+    ["connect", "banner", "ehlo", "mail", "rcpt", "data", "dot", "message", "uncorrected", "lag"];
+
+const RATE: &str = "rate";
+
+fn counts() -> impl Iterator<Item = &'static str> {
+    COUNTS.iter().map(|(name, _)| *name).chain([LATE])
+}
+
+fn subjects() -> Vec<Subject> {
+    let counts = counts().map(|name| Subject::new(name, Unit::Number, Form::Part));
+    let rate = Subject::new(RATE, Unit::Number, Form::Rate);
+    let latencies = LATENCIES.iter().flat_map(|name| {
+        ["", ".ok", ".failed"]
+            .map(|outcome| Subject::new(format!("{name}{outcome}"), Unit::Microseconds, Form::Distribution))
+    });
+    counts.chain([rate]).chain(latencies).collect()
+}
+
+fn a_subject() -> String {
+    let counts: Vec<_> = counts().collect();
+    let (counts, latencies) = (counts.join(", "), LATENCIES.join(", "));
+    format!(
+        "{counts}, {RATE}, or p99(message), min(…), mean(…), max(…) or count(…) of one of {latencies}, perhaps \
+         with .ok or .failed behind the name"
+    )
+}
+
+impl Gate {
+    /// What must not be true.
+    pub(crate) fn fail_if(text: &str) -> Result<Gate, GrammarError> {
+        Gate::read(text, Check::FailIf)
+    }
+
+    /// What must be true.
+    pub(crate) fn expect(text: &str) -> Result<Gate, GrammarError> {
+        Gate::read(text, Check::Expect)
+    }
+
+    fn read(text: &str, check: Check) -> Result<Gate, GrammarError> {
+        let comparison = Comparison::read(text, &subjects(), &a_subject())?;
+        Ok(Gate { comparison, check })
+    }
+
+    /// Judges a run.
+    pub(crate) fn judge(&self, report: &Report) -> Judgement {
+        let found = self.measure(report).ok_or_else(|| "no sample, which never passes".to_owned());
+        self.comparison.judge(self.check, found).into()
+    }
+
+    /// The figure and how it is shown.
+    fn measure(&self, report: &Report) -> Option<(f64, String)> {
+        let (name, view) = (self.comparison.name(), self.comparison.view());
+        if name == RATE {
+            let has_sample = report.accounting.measured.accepted > 0 && report.measured_s > 0.0;
+            return has_sample.then(|| (report.rate, format!("{:.1}/s", report.rate)));
+        }
+        let account = &report.accounting.measured;
+        if name == LATE {
+            return share(report.generator.late, account.owed(), view);
+        }
+        if let Some(count) = count(name) {
+            return share(count(account), account.owed(), view);
+        }
+        let distribution = distribution(report, name);
+        if view == View::Samples {
+            let count = distribution.map_or(0, Distribution::count);
+            return Some((count as f64, count.to_string()));
+        }
+        measured(distribution?, view)
+    }
+
+    /// Whether a step keeps the gate; `None` where it is of the whole run: of other latencies than
+    /// the message's, of the rate, and of how many messages there were.
+    pub(crate) fn is_kept_by(&self, step: &StepRow) -> Option<bool> {
+        let (name, view) = (self.comparison.name(), self.comparison.view());
+        let (latency, outcome) = name.split_once('.').unwrap_or((name, "ok"));
+        let figure = if latency == "message" && view != View::Samples {
+            let split = &step.message;
+            measured(if outcome == "failed" { &split.failed } else { &split.ok }, view)
+        } else {
+            let count = count(name).filter(|_| name != ACCEPTED)?;
+            share(count(&step.accounting), step.accounting.owed(), view)
+        };
+        Some(self.comparison.judge(self.check, figure.ok_or_else(String::new)).kept)
+    }
+}
+
+fn count(name: &str) -> Option<Count> {
+    COUNTS.iter().find(|(known, _)| *known == name).map(|(_, count)| *count)
+}
+
+/// A view of a latency, in microseconds and as it is shown.
+fn measured(distribution: &Distribution, view: View) -> Option<(f64, String)> {
+    let nanoseconds = latency(distribution, view)?;
+    Some((nanoseconds / 1e3, show_ns(nanoseconds as u64)))
+}
+
+/// Of messages owed, as many as that or in percent.
+fn share(number: u64, owed: u64, view: View) -> Option<(f64, String)> {
+    if owed == 0 {
+        return None;
+    }
+    let percentage = number as f64 * 100.0 / owed as f64;
+    let figure = if view == View::Percentage { percentage } else { number as f64 };
+    Some((figure, format!("{number} of {owed}, {percentage:.3}%")))
+}
+
+/// Of those that succeeded, unless the name says otherwise.
+fn distribution<'r>(report: &'r Report, name: &str) -> Option<&'r Distribution> {
+    let (name, outcome) = name.split_once('.').unwrap_or((name, "ok"));
+    if name == "lag" {
+        return Some(&report.generator.lag);
+    }
+    let (_, split) = report.latency.named().into_iter().find(|(known, _)| *known == name)?;
+    Some(if outcome == "failed" { &split.failed } else { &split.ok })
+}
+
+/// In nanoseconds.
+fn latency(distribution: &Distribution, view: View) -> Option<f64> {
+    match view {
+        View::Quantile(share) => distribution.at(share).map(|value| value as f64),
+        View::Mean => distribution.mean(),
+        View::Max => distribution.max().map(|value| value as f64),
+        // The others are of counts and rates, which are refused here when a gate is read.
+        View::Min | View::Itself | View::Percentage | View::Rate | View::Samples => {
+            distribution.min().map(|value| value as f64)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Which message is next, and when it is due. One per thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::load::plan::{Load, Plan};
+use crate::load::schedule::Schedule;
+use crate::time::clock::Moment;
+
+/// A message to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) seq: u64,
+    /// When it should start; in a closed loop, when it is asked for.
+    pub(crate) intended: Moment,
+}
+
+/// What the feed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// A message is due.
+    Due(Arrival),
+    /// The next message is due then.
+    Later(Moment),
+    /// There is none any more.
+    Exhausted,
+}
+
+/// The source of one thread's messages.
+#[derive(Debug)]
+pub(crate) enum Feed {
+    Closed {
+        /// The next sequence number, shared by all threads.
+        next: Arc<AtomicU64>,
+        count: u64,
+        end: Option<Moment>,
+    },
+    Open {
+        arrivals: Box<Deal>,
+        /// The next arrival, already taken from the schedule.
+        next: Option<Arrival>,
+    },
+    /// The run was stopped.
+    Stopped,
+}
+
+/// One thread's share of a schedule: every `threads`-th arrival.
+#[derive(Debug)]
+pub(crate) struct Deal {
+    schedule: Schedule,
+    threads: u64,
+    /// The sequence number of the schedule's next arrival.
+    seq: u64,
+    mine: u64,
+}
+
+impl Deal {
+    fn next(&mut self) -> Option<Arrival> {
+        loop {
+            let at = self.schedule.next()?;
+            let seq = self.seq;
+            self.seq += 1;
+            if seq % self.threads == self.mine {
+                return Some(Arrival { seq, intended: Moment::ZERO.after(at) });
+            }
+        }
+    }
+}
+
+impl Feed {
+    /// The feed of thread `index`; `next` is shared by the threads of a closed loop.
+    pub(crate) fn new(plan: &Plan, index: usize, next: &Arc<AtomicU64>) -> Feed {
+        match &plan.load {
+            Load::Closed => Feed::Closed {
+                next: Arc::clone(next),
+                count: plan.limit.count.unwrap_or(u64::MAX),
+                end: plan.limit.duration.map(|duration| Moment::ZERO.after(duration)),
+            },
+            Load::Open { profile, arrivals } => {
+                let schedule = Schedule::new(
+                    profile.clone(),
+                    *arrivals,
+                    plan.seed,
+                    plan.limit.duration,
+                    plan.limit.count,
+                );
+                let mut arrivals =
+                    Box::new(Deal { schedule, threads: plan.threads as u64, seq: 0, mine: index as u64 });
+                let next = arrivals.next();
+                Feed::Open { arrivals, next }
+            }
+        }
+    }
+
+    /// Takes the next message if one is due at `now`.
+    pub(crate) fn take(&mut self, now: Moment) -> Offer {
+        match self {
+            Feed::Closed { next, count, end } => {
+                if end.is_some_and(|end| now >= end) {
+                    return Offer::Exhausted;
+                }
+                // Going past the count is harmless: nobody reads the number after that.
+                let seq = next.fetch_add(1, Ordering::Relaxed);
+                if seq >= *count {
+                    next.store(*count, Ordering::Relaxed);
+                    return Offer::Exhausted;
+                }
+                Offer::Due(Arrival { seq, intended: now })
+            }
+            Feed::Open { arrivals, next } => match *next {
+                None => Offer::Exhausted,
+                Some(arrival) if arrival.intended > now => Offer::Later(arrival.intended),
+                Some(arrival) => {
+                    *next = arrivals.next();
+                    Offer::Due(arrival)
+                }
+            },
+            Feed::Stopped => Offer::Exhausted,
+        }
+    }
+
+    /// Whether every message of the count has been taken. A feed that was ended by time or
+    /// stopped is not used up.
+    pub(crate) fn is_used_up(&self) -> bool {
+        match self {
+            Feed::Closed { next, count, .. } => next.load(Ordering::Relaxed) >= *count,
+            Feed::Open { arrivals, next } => next.is_none() && arrivals.schedule.is_used_up(),
+            Feed::Stopped => false,
+        }
+    }
+
+    /// Whether a message is due at `now` or was before (never, in a closed loop).
+    pub(crate) fn is_behind(&self, now: Moment) -> bool {
+        matches!(self, Feed::Open { next: Some(arrival), .. } if arrival.intended <= now)
+    }
+
+    /// Ends the feed; `unsent` is told of the arrivals due by `now` and never taken.
+    pub(crate) fn stop(&mut self, now: Moment, mut unsent: impl FnMut(Arrival)) {
+        if matches!(self, Feed::Open { .. }) {
+            while let Offer::Due(arrival) = self.take(now) {
+                unsent(arrival);
+            }
+        }
+        *self = Feed::Stopped;
+    }
+}

@@ -1,0 +1,11 @@
+//! The requested load: the plan of a run, when its messages are due, and what they consist of. Pure: names are resolved
+//! by the caller. Imports `client` and `time`; made on the main thread, read by all.
+
+pub(crate) mod envelope;
+pub(crate) mod feed;
+pub(crate) mod payload;
+pub(crate) mod plan;
+pub(crate) mod schedule;
+pub(crate) mod target;
+pub(crate) mod template;
+pub(crate) mod token;

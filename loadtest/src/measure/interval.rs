@@ -1,0 +1,57 @@
+//! The series of a run: what happened in each interval.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::measure::metrics::{add, histogram};
+
+/// How long an interval lasts.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What happened in one interval of one thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Interval {
+    /// Counted from the start of the run.
+    pub(crate) index: u64,
+    /// A whole interval, but for the last.
+    pub(crate) length: Duration,
+    /// Whether the thread ended with it.
+    pub(crate) is_last: bool,
+    pub(crate) started: u64,
+    pub(crate) accepted: u64,
+    pub(crate) errors: u64,
+    /// Messages in flight when the interval ended.
+    pub(crate) in_flight: u64,
+    /// Successful messages that ended in the interval, warm-up included.
+    pub(crate) latency: Histogram<u64>,
+    /// Whether the thread had no processor time left.
+    pub(crate) starved: bool,
+}
+
+impl Interval {
+    pub(crate) fn new(index: u64) -> Interval {
+        Interval {
+            index,
+            length: Duration::ZERO,
+            is_last: false,
+            started: 0,
+            accepted: 0,
+            errors: 0,
+            in_flight: 0,
+            latency: histogram(),
+            starved: false,
+        }
+    }
+
+    /// Adds another thread's part of the same interval.
+    pub(crate) fn merge(&mut self, other: &Interval) {
+        self.length = self.length.max(other.length);
+        self.started += other.started;
+        self.accepted += other.accepted;
+        self.errors += other.errors;
+        self.in_flight += other.in_flight;
+        self.starved |= other.starved;
+        add(&mut self.latency, &other.latency);
+    }
+}

@@ -1,0 +1,102 @@
+//! Histograms of latency. Each thread owns a set; they are merged when the run is over.
+//!
+//! Values are nanoseconds with three significant digits. Successes and failures never
+//! share a histogram.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::client::phase::Phase;
+use crate::time::clock::nanos;
+
+/// Significant decimal digits of every histogram.
+const DIGITS: u8 = 3;
+
+/// An empty histogram that grows to what it is given.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new(DIGITS).unwrap_or_else(|_| unreachable!("three digits are allowed"))
+}
+
+/// Records a duration; an empty one counts as one nanosecond.
+pub(crate) fn record(into: &mut Histogram<u64>, latency: Duration) {
+    into.record(nanos(latency).max(1)).unwrap_or_else(|_| unreachable!("histograms resize"));
+}
+
+/// Adds `other` to `into`.
+pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
+    into.add(other).unwrap_or_else(|_| unreachable!("histograms resize"));
+}
+
+/// How what was measured ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Ok,
+    Failed,
+    /// The generator stopped waiting, at a timeout or at the end of the run: the latency is a
+    /// lower bound (a right-censored sample).
+    CutOff,
+}
+
+/// Latencies of one kind, successes and failures apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) ok: Histogram<u64>,
+    pub(crate) failed: Histogram<u64>,
+    /// How many samples of `failed` are right-censored.
+    pub(crate) censored: u64,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Pair {
+        Pair { ok: histogram(), failed: histogram(), censored: 0 }
+    }
+
+    pub(crate) fn record(&mut self, end: End, latency: Duration) {
+        record(if end == End::Ok { &mut self.ok } else { &mut self.failed }, latency);
+        self.censored += u64::from(end == End::CutOff);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Pair) {
+        add(&mut self.ok, &other.ok);
+        add(&mut self.failed, &other.failed);
+        self.censored += other.censored;
+    }
+}
+
+/// All histograms of a thread or of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    /// By [`Phase::index`].
+    pub(crate) phases: [Pair; Phase::COUNT],
+    /// From the intended start of the message to its end.
+    pub(crate) message: Pair,
+    /// From the actual start to the end; empty in a closed loop, where both are the same.
+    pub(crate) uncorrected: Pair,
+    /// How late the generator itself started messages (open loop).
+    pub(crate) lag: Histogram<u64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        Metrics {
+            phases: std::array::from_fn(|_| Pair::new()),
+            message: Pair::new(),
+            uncorrected: Pair::new(),
+            lag: histogram(),
+        }
+    }
+
+    pub(crate) fn phase(&mut self, phase: Phase, end: End, latency: Duration) {
+        self.phases[phase.index()].record(end, latency);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Metrics) {
+        for (mine, theirs) in self.phases.iter_mut().zip(&other.phases) {
+            mine.merge(theirs);
+        }
+        self.message.merge(&other.message);
+        self.uncorrected.merge(&other.uncorrected);
+        add(&mut self.lag, &other.lag);
+    }
+}

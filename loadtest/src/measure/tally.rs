@@ -1,0 +1,315 @@
+//! What one thread has counted and measured.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::account::accounting::{Abort, Accounting, Outcome};
+use crate::account::ledger::{Fate, Ledger};
+use crate::client::phase::Phase;
+use crate::load::feed::Arrival;
+use crate::load::plan::{Load, Plan};
+use crate::measure::interval::Interval;
+use crate::measure::metrics::{End, Metrics, record};
+use crate::measure::outlook::Outlook;
+use crate::measure::punctuality::Punctuality;
+use crate::measure::steps::{StepCounts, Steps};
+use crate::measure::work::Work;
+use crate::time::clock::Moment;
+
+/// A message on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flight {
+    pub(crate) seq: u64,
+    pub(crate) intended: Moment,
+    pub(crate) started: Moment,
+    /// Whether it counts, or belongs to the warm-up.
+    pub(crate) measured: bool,
+    /// Whether it has been judged as late, so that it is not counted twice.
+    pub(crate) judged_late: bool,
+}
+
+/// Counts of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sessions {
+    /// Connections tried.
+    pub(crate) dialed: u64,
+    /// Sessions that got as far as a good reply to EHLO.
+    pub(crate) established: u64,
+    /// Sessions the server ended while no message was in flight on them.
+    pub(crate) ended_idle: u64,
+    /// Sessions given up because of what the server sent while no message was in flight.
+    pub(crate) protocol_errors: u64,
+    /// Sessions on which PIPELINING was wanted and not offered.
+    pub(crate) without_pipelining: u64,
+    /// The most connections open at once (a sum over threads of each one's most).
+    pub(crate) most_open: u64,
+}
+
+impl Sessions {
+    pub(crate) fn merge(&mut self, other: &Sessions) {
+        self.dialed += other.dialed;
+        self.established += other.established;
+        self.ended_idle += other.ended_idle;
+        self.protocol_errors += other.protocol_errors;
+        self.without_pipelining += other.without_pipelining;
+        self.most_open += other.most_open;
+    }
+}
+
+/// Connections to one address of the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// Connections tried, and made.
+    pub(crate) dialed: u64,
+    pub(crate) connected: u64,
+    /// Connections made on which no good greeting came.
+    pub(crate) ungreeted: u64,
+    /// Why the last attempt without a good greeting had none.
+    pub(crate) last_failure: Option<Miss>,
+}
+
+/// Why no session came about at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    Failed(Abort),
+    TimedOut,
+    /// The greeting had this code.
+    Refused(u16),
+}
+
+impl Miss {
+    /// Whether this machine is at its limit: another address of the target would not help.
+    pub(crate) fn is_own(self) -> bool {
+        matches!(self, Miss::Failed(reason) if reason.is_own())
+    }
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Miss::Failed(reason) => reason.fmt(f),
+            Miss::TimedOut => f.write_str("timed out"),
+            Miss::Refused(code) => write!(f, "greeting {code}"),
+        }
+    }
+}
+
+/// Everything one thread knows at its end.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) measured: Accounting,
+    pub(crate) warmup: Accounting,
+    pub(crate) metrics: Metrics,
+    pub(crate) ledger: Option<Ledger>,
+    pub(crate) sessions: Sessions,
+    /// By place in the plan.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) punctuality: Punctuality,
+    pub(crate) outlook: Outlook,
+    pub(crate) steps: Steps,
+    /// The last message that failed.
+    pub(crate) last_failure: Option<(Moment, Outcome)>,
+    /// Messages without a final reply when the run ended, warm-up included, by the phase that they waited in.
+    pub(crate) waiting: BTreeMap<Phase, u64>,
+    /// When the last measured message ended, or was left in flight.
+    pub(crate) last_end: Moment,
+    /// The end of the time that the rate is of: load was offered until then, or the last
+    /// accepted message ended then.
+    pub(crate) offered_until: Moment,
+    pub(crate) work: Option<Work>,
+    pub(crate) interval: Interval,
+    open_loop: bool,
+    measured_from: Moment,
+}
+
+impl Tally {
+    pub(crate) fn new(plan: &Plan) -> Tally {
+        Tally {
+            measured: Accounting::default(),
+            warmup: Accounting::default(),
+            metrics: Metrics::new(),
+            ledger: plan.keep_ledger.then(Ledger::default),
+            sessions: Sessions::default(),
+            addresses: vec![Address::default(); plan.addresses.len()],
+            punctuality: Punctuality::new(plan),
+            outlook: Outlook::new(plan),
+            steps: Steps::new(plan),
+            last_failure: None,
+            waiting: BTreeMap::new(),
+            last_end: Moment::ZERO,
+            offered_until: Moment::ZERO,
+            work: None,
+            interval: Interval::new(0),
+            open_loop: matches!(plan.load, Load::Open { .. }),
+            measured_from: Moment::ZERO.after(plan.warmup),
+        }
+    }
+
+    /// Counts the start of a message. `able_since` is when the generator could have
+    /// started it, had it been due.
+    pub(crate) fn start(&mut self, arrival: Arrival, now: Moment, able_since: Moment) -> Flight {
+        let measured = arrival.intended >= self.measured_from;
+        self.account(measured).started += 1;
+        self.interval.started += 1;
+        let mut judged_late = false;
+        if self.open_loop && measured {
+            if let Some(counts) = self.steps.at(arrival.intended) {
+                counts.account.started += 1;
+            }
+            let (lag, late) = self.punctuality.judge_start(arrival.intended, now, able_since);
+            record(&mut self.metrics.lag, lag);
+            judged_late = late;
+        }
+        Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured, judged_late }
+    }
+
+    /// Counts the end of a message. `has_sent` tells whether all that was sent has left, which
+    /// decides in the last phase whether the server can have the message.
+    pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, has_sent: bool, now: Moment) {
+        self.account(flight.measured).settle(outcome);
+        let end = match outcome {
+            Outcome::Accepted => End::Ok,
+            Outcome::Refused { .. } | Outcome::Aborted { .. } => End::Failed,
+            Outcome::TimedOut { .. } => End::CutOff,
+        };
+        if end == End::Ok {
+            self.outlook.on_success(now);
+            self.interval.accepted += 1;
+            record(&mut self.interval.latency, now.since(flight.intended));
+            if flight.measured {
+                self.offered_until = self.offered_until.max(now);
+                self.steps.achieve(now);
+            }
+        } else {
+            self.outlook.on_failure(flight.started);
+            self.last_failure = Some((now, outcome));
+            self.interval.errors += 1;
+        }
+        if let Some(counts) = self.measure(flight, end, now) {
+            counts.account.settle(outcome);
+        }
+        let fate = match outcome {
+            Outcome::Accepted => Fate::Accepted,
+            Outcome::Refused { .. } => Fate::NotDelivered,
+            Outcome::Aborted { phase, .. } | Outcome::TimedOut { phase } => fate_of(phase, has_sent),
+        };
+        self.note(flight.seq, fate);
+    }
+
+    /// Counts a message that has no final reply at the end of the run: an error that has
+    /// lasted as long as it has waited.
+    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_sent: bool, now: Moment) {
+        self.account(flight.measured).in_flight += 1;
+        *self.waiting.entry(phase).or_default() += 1;
+        self.interval.errors += 1;
+        if let Some(counts) = self.measure(flight, End::CutOff, now) {
+            counts.account.in_flight += 1;
+        }
+        self.note(flight.seq, fate_of(phase, has_sent));
+    }
+
+    /// Measures a message that has ended, or is not awaited. Returns the step that it was due in.
+    fn measure(&mut self, flight: Flight, end: End, now: Moment) -> Option<&mut StepCounts> {
+        if !flight.measured {
+            return None;
+        }
+        let latency = now.since(flight.intended);
+        self.last_end = now;
+        self.metrics.message.record(end, latency);
+        if !self.open_loop {
+            return None;
+        }
+        self.metrics.uncorrected.record(end, now.since(flight.started));
+        let counts = self.steps.at(flight.intended)?;
+        counts.message.record(end, latency);
+        Some(counts)
+    }
+
+    /// Load was offered until `end`; messages that are accepted later extend that.
+    pub(crate) fn end_offer(&mut self, end: Moment) {
+        self.offered_until = self.offered_until.max(end);
+    }
+
+    /// Counts an arrival that was due and never started; its wait is a failure's latency.
+    pub(crate) fn leave_unsent(&mut self, arrival: Arrival, now: Moment) {
+        let measured = arrival.intended >= self.measured_from;
+        self.account(measured).unsent += 1;
+        self.interval.errors += 1;
+        if measured {
+            let wait = now.since(arrival.intended);
+            self.metrics.message.record(End::CutOff, wait);
+            if let Some(counts) = self.steps.at(arrival.intended) {
+                counts.account.unsent += 1;
+                counts.message.record(End::CutOff, wait);
+            }
+            let lag = self.punctuality.judge_unsent(arrival.intended, now);
+            record(&mut self.metrics.lag, lag);
+        }
+    }
+
+    /// The account a message belongs to.
+    pub(crate) fn account(&mut self, measured: bool) -> &mut Accounting {
+        if measured { &mut self.measured } else { &mut self.warmup }
+    }
+
+    /// Ends the interval and hands it out.
+    pub(crate) fn end_interval(
+        &mut self,
+        length: Duration,
+        in_flight: u64,
+        starved: Option<bool>,
+    ) -> Interval {
+        self.punctuality.end_interval(starved);
+        let following = Interval::new(self.interval.index + 1);
+        let mut ended = std::mem::replace(&mut self.interval, following);
+        ended.length = length;
+        ended.in_flight = in_flight;
+        ended.starved = starved == Some(true);
+        ended
+    }
+
+    /// Adds what another thread knows; intervals are merged elsewhere.
+    pub(crate) fn merge(&mut self, other: &Tally) {
+        self.measured.merge(&other.measured);
+        self.warmup.merge(&other.warmup);
+        self.metrics.merge(&other.metrics);
+        self.sessions.merge(&other.sessions);
+        for (mine, theirs) in self.addresses.iter_mut().zip(&other.addresses) {
+            mine.dialed += theirs.dialed;
+            mine.connected += theirs.connected;
+            mine.ungreeted += theirs.ungreeted;
+            mine.last_failure = mine.last_failure.or(theirs.last_failure);
+        }
+        self.punctuality.merge(&other.punctuality);
+        self.steps.merge(&other.steps);
+        let failures = self.last_failure.into_iter().chain(other.last_failure);
+        self.last_failure = failures.max_by_key(|(at, _)| *at);
+        for (phase, count) in &other.waiting {
+            *self.waiting.entry(*phase).or_default() += count;
+        }
+        self.last_end = self.last_end.max(other.last_end);
+        self.offered_until = self.offered_until.max(other.offered_until);
+        self.work = match (self.work, other.work) {
+            (Some(mine), Some(theirs)) => {
+                Some(Work { ran: mine.ran + theirs.ran, waited: mine.waited + theirs.waited })
+            }
+            _ => None,
+        };
+        if let (Some(mine), Some(theirs)) = (&mut self.ledger, &other.ledger) {
+            mine.merge(theirs);
+        }
+    }
+
+    fn note(&mut self, seq: u64, fate: Fate) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.set(seq, fate);
+        }
+    }
+}
+
+/// What is known of a message without a final reply: only with its final dot sent can the
+/// server have it.
+fn fate_of(phase: Phase, has_sent: bool) -> Fate {
+    if phase == Phase::Dot && has_sent { Fate::InDoubt } else { Fate::NotDelivered }
+}

@@ -1,0 +1,362 @@
+//! What was typed, and its meaning as a [`Plan`]. Errors name the flag.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Command, Id, Parser, Subcommand, ValueEnum};
+use smtpmock::units::EXACT_IN_JSON;
+
+use crate::client::phase::Phase;
+use crate::judge::gate::Gate;
+use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
+use crate::load::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
+use crate::load::schedule::{Arrivals, Profile};
+use crate::load::target::{self, Allowed};
+use crate::load::template::Template;
+use crate::load::token::SEQ_LIMIT;
+use crate::program::input;
+use crate::program::values;
+
+/// How long a run lasts when neither --duration, --count, --ramp nor --steps says.
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+
+/// How long a phase may take when --timeout does not say.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Connections when -c does not say: few in a closed loop, where each is kept busy; more
+/// in an open loop, where they are opened only when needed.
+const CONNECTIONS_CLOSED: usize = 16;
+const CONNECTIONS_OPEN: usize = 128;
+
+/// An SMTP load generator: as fast as asked or as steadily as asked, with honest numbers.
+#[derive(Debug, Parser)]
+#[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    after_help = "Exit codes: 0 fine, 1 the run failed or an output was lost, 2 usage, 10 a gate failed, 11 a regression, \
+    12 the generator was saturated.\nWithout --rate, --ramp or --steps the loop is closed: each \
+    session sends one message after another."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Merge>,
+    /// Make no run: put these JSON reports together, as `smtpload merge` does; repeatable
+    #[arg(long, value_name = "FILE", conflicts_with_all = RunArgs::ids())]
+    pub(crate) merge_reports: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What to do instead of a run.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Merge {
+    /// Put the JSON reports of several runs together into one.
+    Merge {
+        /// Reports written by --report-json.
+        #[arg(required = true, num_args = 1..)]
+        reports: Vec<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// The load.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The server: `HOST:PORT`, `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 25 if left out
+    #[arg(value_name = "HOST[:PORT]", required_unless_present = "merge_reports")]
+    target: Option<String>,
+    /// Sessions held (closed loop, default 16), or the most that may be open (open loop, default 128)
+    #[arg(short, long, value_name = "N")]
+    connections: Option<usize>,
+    /// Open loop: start messages at this rate, like 5000/s
+    #[arg(long, value_name = "RATE", value_parser = values::rate, group = "pace")]
+    rate: Option<f64>,
+    /// Open loop: a changing rate, like `100/s..5000/s over 60s`, or with `in 6 steps`
+    #[arg(long, value_name = "RAMP", value_parser = values::ramp, group = "pace")]
+    ramp: Option<Profile>,
+    /// Open loop: rates one after the other, like `100/s:10s,500/s:30s`
+    #[arg(long, value_name = "STEPS", value_parser = values::steps, group = "pace")]
+    steps: Option<Profile>,
+    /// How arrivals of an open loop lie around the rate
+    #[arg(long, value_name = "KIND", value_enum, default_value = "constant", requires = "pace")]
+    arrivals: ArrivalKind,
+    /// Start messages for this long (default 10s, or as long as the ramp)
+    #[arg(long, value_name = "TIME", value_parser = values::positive_duration)]
+    duration: Option<Duration>,
+    /// Start this many messages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEQ_LIMIT))]
+    count: Option<u64>,
+    /// Leave out of the measurements what starts in this first part of the run
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "0s")]
+    warmup: Duration,
+    /// Await messages in flight this long after --duration or Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5s")]
+    grace: Duration,
+    /// Give up (exit 1) when no message was accepted for this long though messages waited for the
+    /// target or failed; `never` goes on
+    #[arg(long, value_name = "TIME", value_parser = give_up_after, default_value = "10s")]
+    give_up_after: Duration,
+    /// End each session after N messages (default: never)
+    #[arg(long, value_name = "N")]
+    messages_per_session: Option<NonZeroU64>,
+    /// Recipients per message
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(RECIPIENTS_LIMIT)))]
+    rcpts: u16,
+    /// Send MAIL, RCPT and DATA in one group where the server offers PIPELINING (RFC 2920)
+    #[arg(long)]
+    pipelining: bool,
+    /// The name given with EHLO
+    #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = helo)]
+    helo: String,
+    /// The reverse-path; {{seq}} and {{run}} are replaced
+    #[arg(long, value_name = "ADDRESS", default_value = "smtpload@example.com")]
+    from: Template,
+    /// The forward-path; {{seq}}, {{rcpt}} and {{run}} are replaced
+    #[arg(long, value_name = "ADDRESS", default_value = "user{{rcpt}}@example.com")]
+    to: Template,
+    /// Size of the message's body, or a range to draw from: 1KiB, 1KiB..64KiB
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = values::sizes)]
+    size: (u64, u64),
+    /// Send this message instead; dots are stuffed and line ends put right
+    #[arg(long, value_name = "FILE", conflicts_with = "size")]
+    message: Option<PathBuf>,
+    /// How long a phase may take: 30s (the default) for all, or like connect=5s,dot=60s; repeatable
+    #[arg(long, value_name = "[PHASE=]TIME", value_delimiter = ',', value_parser = timeout)]
+    timeout: Vec<(Option<Phase>, Duration)>,
+    /// Seed of arrivals and sizes (default: drawn, and reported)
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Threads, each with its own event loop and its share of the connections
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Connect from this local address; give several to have more ports
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    bind: Vec<IpAddr>,
+    /// Use the target's IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// Use the target's IPv6 addresses only
+    #[arg(short = '6', long)]
+    ipv6: bool,
+    /// A message that the generator itself delays by more than this is late; with more than
+    /// 1% of them late it counts as saturated (open loop), or when it stands still, for longer
+    /// than this and 100ms, in more than 10% of its time (closed loop)
+    #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "10ms")]
+    late_after: Duration,
+    /// Compare with what `smtpmock --capture FILE` wrote: name lost, duplicated and altered messages
+    #[arg(long, value_name = "FILE")]
+    pub(crate) verify: Option<PathBuf>,
+}
+
+/// What is told, and where.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Write the report as JSON; - is the standard output
+    #[arg(long = "report-json", visible_alias = "json", value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write an HdrHistogram interval log
+    #[arg(long, visible_alias = "report-hlog", value_name = "FILE")]
+    pub(crate) hlog: Option<PathBuf>,
+    /// Write a page with plots
+    #[arg(long = "report-html", visible_alias = "html", value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// What must be true of the figures in the end, or the exit code is 10; repeatable
+    #[arg(long, value_name = "EXPECTATION", value_parser = Gate::expect)]
+    pub(crate) expect: Vec<Gate>,
+    /// What must not be true of them, like `p99(message) > 5ms` or `errors > 0.1%`; repeatable
+    #[arg(long, value_name = "EXPECTATION", value_parser = Gate::fail_if)]
+    pub(crate) fail_if: Vec<Gate>,
+    /// Compare with this earlier report; exit 11 if something got worse
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// How much worse than the baseline is still fine
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent, requires = "baseline")]
+    pub(crate) max_regression: f64,
+    /// Say nothing while the run goes on, and nothing at its end but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ArrivalKind {
+    /// Evenly spaced
+    Constant,
+    /// A Poisson process
+    Poisson,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent),
+        _ => Err("write a percentage like 10%".to_owned()),
+    }
+}
+
+/// A domain or address literal fit for EHLO (RFC 5321 section 4.1.1.1).
+fn helo(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 255 || text.chars().any(|c| c.is_control() || c == ' ') {
+        return Err("must be 1 to 255 characters without spaces".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn give_up_after(text: &str) -> Result<Duration, String> {
+    if text.trim() == "never" {
+        return Ok(Duration::MAX);
+    }
+    values::positive_duration(text).map_err(|error| format!("{error}, or never"))
+}
+
+fn timeout(text: &str) -> Result<(Option<Phase>, Duration), String> {
+    match text.split_once('=') {
+        None => Ok((None, values::positive_duration(text)?)),
+        Some((phase, time)) => Ok((Some(phase.trim().parse()?), values::positive_duration(time)?)),
+    }
+}
+
+impl RunArgs {
+    /// All arguments of a run.
+    fn ids() -> Vec<Id> {
+        let alone = RunArgs::augment_args(Command::new("run"));
+        alone.get_arguments().map(|arg| arg.get_id().clone()).collect()
+    }
+
+    /// The files that are read, each with its flag.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let files = [("--message", &self.message), ("--verify", &self.verify)];
+        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+    }
+
+    /// Whether the run is an open loop.
+    fn profile(&self) -> Option<Profile> {
+        let scheduled = self.ramp.as_ref().or(self.steps.as_ref()).cloned();
+        scheduled.or_else(|| self.rate.map(Profile::constant))
+    }
+
+    /// Checks what was typed and makes a plan of it. Names have the addresses that the system's
+    /// resolver knows.
+    pub(crate) fn plan(&self, draw: impl Fn() -> u64) -> Result<Plan, String> {
+        self.plan_with(draw, |named| Ok(named.to_socket_addrs()?.collect()))
+    }
+
+    /// The same with another resolver.
+    pub(crate) fn plan_with(
+        &self,
+        draw: impl Fn() -> u64,
+        resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
+    ) -> Result<Plan, String> {
+        let target = self.target.clone().ok_or("the target HOST:PORT is missing")?;
+        let profile = self.profile();
+        let limit = self.limit(profile.as_ref());
+        if limit.duration.is_some_and(|duration| self.warmup >= duration) {
+            return Err("--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer".to_owned());
+        }
+        let (connections, threads) = self.counts(profile.is_some())?;
+        let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind };
+        let addresses = target::addresses(&target, allowed, resolve)?;
+        let sources = self.sources()?;
+        Ok(Plan {
+            addresses,
+            target,
+            sources,
+            load: match profile {
+                None => Load::Closed,
+                Some(profile) => Load::Open {
+                    profile,
+                    arrivals: match self.arrivals {
+                        ArrivalKind::Constant => Arrivals::Constant,
+                        ArrivalKind::Poisson => Arrivals::Poisson,
+                    },
+                },
+            },
+            limit,
+            warmup: self.warmup,
+            connections,
+            threads,
+            messages_per_session: self.messages_per_session,
+            recipients: self.rcpts,
+            pipelining: self.pipelining,
+            helo: self.helo.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            content: self.content()?,
+            timeouts: self.timeouts(),
+            grace: self.grace,
+            give_up_after: self.give_up_after,
+            late_after: self.late_after,
+            seed: self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON),
+            run: (draw() >> 32) as u32,
+            keep_ledger: self.verify.is_some(),
+        })
+    }
+
+    fn limit(&self, profile: Option<&Profile>) -> Limit {
+        let scheduled = profile.map(Profile::length).filter(|length| !length.is_zero());
+        let duration = self.duration.or(scheduled);
+        let unbounded = duration.is_none() && self.count.is_none();
+        Limit { count: self.count, duration: if unbounded { Some(DURATION_DEFAULT) } else { duration } }
+    }
+
+    fn counts(&self, open_loop: bool) -> Result<(usize, usize), String> {
+        let fallback = if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED };
+        let threads = self.threads;
+        if !(1..=THREADS_LIMIT).contains(&threads) {
+            return Err(format!("--threads {threads}: must be 1 to {THREADS_LIMIT}"));
+        }
+        let connections = self.connections.unwrap_or(fallback.max(threads));
+        if !(1..=CONNECTIONS_LIMIT).contains(&connections) {
+            return Err(format!("--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}"));
+        }
+        if threads > connections {
+            return Err(format!(
+                "--threads {threads} with --connections {connections}: a thread would have no connection; give at most {connections} threads"
+            ));
+        }
+        Ok((connections, threads))
+    }
+
+    /// Where connections come from; each must be an address of this machine.
+    fn sources(&self) -> Result<Vec<SocketAddr>, String> {
+        let sources = self.bind.iter().map(|ip| SocketAddr::new(*ip, 0));
+        sources
+            .map(|source| {
+                let bound = std::net::TcpListener::bind(source);
+                bound.map(|_| source).map_err(|error| {
+                    format!("--bind {}: {error}; give an address of this machine", source.ip())
+                })
+            })
+            .collect()
+    }
+
+    fn content(&self) -> Result<Content, String> {
+        let Some(path) = &self.message else {
+            let (min, max) = self.size;
+            if min < BODY_MIN || max > BODY_MAX {
+                return Err(format!("--size: must be {BODY_MIN} bytes to {} MiB", BODY_MAX >> 20));
+            }
+            return Ok(Content::Generated { min, max });
+        };
+        let name = path.display().to_string();
+        let bytes = input::read(path, BODY_MAX).map_err(|error| format!("--message {name}: {error}"))?;
+        Ok(Content::File { name, bytes })
+    }
+
+    /// A time without a phase is for all of them, wherever it stands among the others.
+    fn timeouts(&self) -> Timeouts {
+        let general = self.timeout.iter().rev().find(|(phase, _)| phase.is_none());
+        let mut all = [general.map_or(TIMEOUT_DEFAULT, |(_, time)| *time); Phase::COUNT];
+        for (phase, time) in &self.timeout {
+            if let Some(phase) = phase {
+                all[phase.index()] = *time;
+            }
+        }
+        Timeouts(all)
+    }
+}

@@ -1,0 +1,249 @@
+//! The program: from what was typed to the exit code.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smtpmock::escape::escape;
+use smtpmock::output::{self, PATIENCE, Streams};
+
+use crate::judge::baseline;
+use crate::judge::gate::Gate;
+use crate::judge::steps;
+use crate::load::plan::Plan;
+use crate::program::cli::{Cli, Merge, OutputArgs};
+use crate::program::exit::Exit;
+use crate::program::help;
+use crate::program::input;
+use crate::program::interrupt;
+use crate::program::outputs::Outputs;
+use crate::report::Report;
+use crate::report::merge;
+use crate::report::steps::{StepRow, knee};
+use crate::report::verdicts::Assessment;
+use crate::run::build;
+use crate::run::engine;
+use crate::run::live::Live;
+use crate::verify;
+
+/// Descriptors beside the connections: standard streams, polls, wakers, timers, files.
+const DESCRIPTORS_SPARE: u64 = 64;
+
+/// What ends the program early: the code, and the reason.
+pub(crate) type Stop = (Exit, String);
+
+/// Runs the program with the process's arguments.
+pub fn run() -> ExitCode {
+    let cli = match help::parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer(&error),
+    };
+    let streams = interrupt::ignore()
+        .map_err(|error| format!("signals: {error}"))
+        .and_then(|()| Streams::start(|_| {}));
+    let streams = match streams {
+        Ok(streams) => streams,
+        Err(why) => return say(&format!("error: {why}\n"), Exit::Failed),
+    };
+    let (exit, patience) = match &cli.command {
+        // There is no run that a reader of its report would hold up: it may take its time.
+        Some(Merge::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
+        None if !cli.merge_reports.is_empty() => {
+            (merge(&cli.merge_reports, &cli.output, &streams), Duration::MAX)
+        }
+        None => (measure(&cli, &streams), PATIENCE),
+    };
+    let exit = exit.unwrap_or_else(|(exit, message)| {
+        streams.err.put(format!("error: {}\n", escape(&message)));
+        exit
+    });
+    match output::finish([&streams.err], patience).is_empty() {
+        true => ExitCode::from(exit.code()),
+        false => ExitCode::from(exit.with_loss().code()),
+    }
+}
+
+/// Prints the help or the version, or why the arguments can't be read.
+fn answer(error: &clap::Error) -> ExitCode {
+    let text = help::text(error);
+    if error.use_stderr() {
+        return say(&text, Exit::Usage);
+    }
+    match output::print(&text) {
+        Ok(()) => ExitCode::from(Exit::Fine.code()),
+        Err(why) => say(&format!("error: {why}\n"), Exit::Failed),
+    }
+}
+
+/// Writes to standard error before it has a thread. Without one only the exit code tells.
+fn say(text: &str, exit: Exit) -> ExitCode {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(exit.code())
+}
+
+fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Exit, Stop> {
+    let read = reports.iter().map(|path| input::report(path)).collect::<Result<_, _>>();
+    let whole = read.and_then(merge::merge).map_err(|message| (Exit::Usage, message))?;
+    let before = baseline_of(args)?;
+    let inputs = reports.iter().map(|path| ("merge", path.as_path()));
+    let outputs = Outputs::open(args, inputs.chain(baseline_file(args)), streams, &AtomicBool::new(false))?;
+    Ok(conclude(whole, before.as_ref(), args, &outputs, streams, Duration::MAX))
+}
+
+/// Everything that can be wrong with files is found before the run.
+fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
+    let Cli { run: args, output, .. } = cli;
+    let failed = |why: String| (Exit::Failed, why);
+    let before = baseline_of(output)?;
+    let plan = Arc::new(args.plan(draw).map_err(|message| (Exit::Usage, message))?);
+    make_room(&plan).map_err(|message| (Exit::Usage, message))?;
+    args.verify.as_deref().map_or(Ok(()), verify::check).map_err(failed)?;
+    let interrupt = interrupt::listen().map_err(|error| failed(format!("signals: {error}")))?;
+    let inputs = args.files().chain(baseline_file(output));
+    let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
+    let mut live = Live::new(&plan, output.quiet, &streams.err);
+    let run = engine::run(&plan, &interrupt, |interval| live.show(interval));
+    live.end();
+    let mut run = run.map_err(|error| failed(format!("the run broke off: {error}")))?;
+    let ledger = run.tally.ledger.take();
+    let mut report = build::report(&plan, run);
+    if let (Some(path), Some(ledger)) = (&args.verify, ledger) {
+        report.verification = Some(verify::verify(path, &plan, &ledger).map_err(failed)?);
+    }
+    Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
+}
+
+/// A number nobody chose; the standard library's hasher is seeded by the system.
+fn draw() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+/// Raises the limit of open files as far as the connections need.
+fn make_room(plan: &Plan) -> Result<(), String> {
+    let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|_| {
+        let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
+        format!(
+            "--connections {}: the limit of open files allows {most}; raise it (`ulimit -Hn`) or ask for fewer",
+            plan.connections
+        )
+    })
+}
+
+/// Judges a report, writes it everywhere it is wanted, and gives the reason for the exit code.
+fn conclude(
+    mut report: Report,
+    before: Option<&Report>,
+    args: &OutputArgs,
+    outputs: &Outputs,
+    streams: &Streams,
+    patience: Duration,
+) -> Exit {
+    let gates: Vec<Gate> = args.expect.iter().chain(&args.fail_if).cloned().collect();
+    report.gates = gates.iter().map(|gate| gate.judge(&report)).collect();
+    steps::judge(&mut report.steps, &gates, report.settings.shape.connections);
+    report.knee = knee(&report.steps).map(StepRow::rate);
+    let refusal = before.and_then(|before| compare(&mut report, before, args.max_regression));
+    let lost = outputs.write(&report, patience);
+    let judged = judge(&report, refusal.is_some());
+    let exit = if lost.is_empty() { judged } else { judged.with_loss() };
+    for why in lost {
+        streams.err.put(format!("smtpload: {} (exit {})\n", escape(&why), exit.code()));
+    }
+    if let Some(reason) = reason(&report, judged, refusal) {
+        streams.err.put(format!("smtpload: {} (exit {})\n", escape(&reason), exit.code()));
+    }
+    exit
+}
+
+fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path)> {
+    args.baseline.iter().map(|path| ("--baseline", path.as_path()))
+}
+
+fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
+    let read = output.baseline.as_ref().map(|path| input::report(path)).transpose();
+    read.map_err(|message| (Exit::Usage, format!("--baseline {message}")))
+}
+
+/// Compares with the baseline; the result says why that could not be done.
+fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<String> {
+    match baseline::compare(before, report, max_percent) {
+        Ok(moves) => {
+            report.baseline = moves;
+            None
+        }
+        Err(reason) => Some(format!("--baseline: {reason}")),
+    }
+}
+
+fn judge(report: &Report, refused: bool) -> Exit {
+    let unclean = report.verification.as_ref().is_some_and(|found| !found.is_clean());
+    let regressed = report.baseline.iter().any(|one| one.verdict == Assessment::Regressed);
+    if report.gave_up.is_some() || report.accounting.measured.accepted == 0 {
+        Exit::Failed
+    } else if report.generator.saturated {
+        Exit::Saturated
+    } else if unclean || report.gates.iter().any(|gate| gate.failed) {
+        Exit::Gate
+    } else if regressed || refused {
+        Exit::Regression
+    } else {
+        Exit::Fine
+    }
+}
+
+/// Why a run failed as a whole.
+fn failure(report: &Report) -> String {
+    let dialed = report.dialed();
+    let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
+    if let Some(why) = &report.gave_up {
+        return format!("gave up: {why}{dialed}; --give-up-after sets the time");
+    }
+    if report.sessions.established == 0 {
+        return format!("the run failed: no session with {} was established{dialed}", report.settings.target);
+    }
+    "the run failed: no measured message was accepted".to_owned()
+}
+
+fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String> {
+    match exit {
+        Exit::Fine => None,
+        Exit::Failed => Some(failure(report)),
+        Exit::Usage => None,
+        Exit::Saturated => report.generator.saturation().map(|how| {
+            format!(
+                "the generator was saturated: {how}; take fewer messages per second, more --threads or more machines"
+            )
+        }),
+        Exit::Gate => {
+            let failed = report.gates.iter().filter(|gate| gate.failed);
+            let mut all: Vec<String> =
+                failed.map(|gate| format!("{} `{}` (found {})", gate.words(), gate.gate, gate.found)).collect();
+            if let Some(found) = report.verification.as_ref().filter(|found| !found.is_clean()) {
+                all.push(format!("the capture does not agree with what was sent: {}", found.summary()));
+            }
+            Some(format!("gate failed: {}", all.join("; ")))
+        }
+        Exit::Regression => Some(refusal.unwrap_or_else(|| {
+            let worse = report.baseline.iter().filter(|one| one.verdict == Assessment::Regressed);
+            let all: Vec<String> = worse
+                .map(|one| {
+                    let by = [one.worse_by_percent, one.worse_by_at_least_percent].map(Option::unwrap_or_default);
+                    format!("{} worse by {:.1}%, at least by {:.1}%", one.metric, by[0], by[1])
+                })
+                .collect();
+            format!("regression: {}", all.join("; "))
+        })),
+    }
+}

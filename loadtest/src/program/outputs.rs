@@ -1,0 +1,114 @@
+//! Where the report goes: opened before the run, so that what can't be written is known before it is measured, and
+//! written by threads of their own, so that a reader that takes nothing holds up no signal.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use smtpmock::output::{self, Claims, Opening, Refusal, Streams, Writer};
+
+use crate::program::cli::OutputArgs;
+use crate::program::command::Stop;
+use crate::program::exit::Exit;
+use crate::report::{Report, hlog, html, json, text};
+
+/// What the outputs are called.
+const JSON: &str = "the JSON report";
+const HLOG: &str = "the interval log";
+const HTML: &str = "the page";
+
+/// How often a FIFO is tried that nobody has opened for reading.
+const TRY_EVERY: Duration = Duration::from_millis(20);
+
+/// All outputs that are asked for.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    streams: Streams,
+    shows_table: bool,
+    json: Option<Writer>,
+    hlog: Option<Writer>,
+    html: Option<Writer>,
+}
+
+impl Outputs {
+    /// Opens them, compares them with each other and with what is read, waits for the readers of FIFOs, and empties
+    /// files; until `interrupt` is set.
+    ///
+    /// # Errors
+    /// Two are one file, one can't be written, the system gives no thread, or there was a signal before all were open.
+    pub(crate) fn open<'p>(
+        args: &OutputArgs,
+        inputs: impl IntoIterator<Item = (&'static str, &'p Path)>,
+        streams: &Streams,
+        interrupt: &AtomicBool,
+    ) -> Result<Outputs, Stop> {
+        let mut claims = Claims::default();
+        for (flag, what, path) in [
+            ("--report-json", JSON, &args.json),
+            ("--hlog", HLOG, &args.hlog),
+            ("--report-html", HTML, &args.html),
+        ] {
+            path.iter().for_each(|path| claims.output(flag, what, path));
+        }
+        // A table in the middle of JSON would spoil it.
+        let shows_table = !args.quiet && !claims.has_standard_output();
+        if shows_table {
+            claims.text("the table (which --quiet leaves out)");
+        }
+        inputs.into_iter().for_each(|(flag, path)| claims.input(flag, path));
+        let mut opening = claims.open().map_err(refused)?;
+        wait_for_readers(&mut opening, interrupt)?;
+        let mut start = |what| {
+            let started = opening.take(what).map(|output| Writer::start(output, |_| {})).transpose();
+            started.map_err(|why| (Exit::Failed, why))
+        };
+        Ok(Outputs {
+            json: start(JSON)?,
+            hlog: start(HLOG)?,
+            html: start(HTML)?,
+            streams: streams.clone(),
+            shows_table,
+        })
+    }
+
+    /// Writes the report everywhere, as long as each reader takes something within each `patience`. Gives a line for
+    /// each output that lacks something.
+    pub(crate) fn write(&self, report: &Report, patience: Duration) -> Vec<String> {
+        let mut lost = Vec::new();
+        let mut put = |writer: &Option<Writer>, what: &str, render: &dyn Fn() -> Result<Vec<u8>, String>| {
+            if let Some(writer) = writer {
+                match render() {
+                    Ok(bytes) => writer.put(bytes),
+                    Err(error) => lost.push(format!("can't make {what}: {error}")),
+                }
+            }
+        };
+        put(&self.json, JSON, &|| json::render(report));
+        put(&self.hlog, HLOG, &|| hlog::render(report));
+        put(&self.html, HTML, &|| Ok(html::render(report).into_bytes()));
+        if self.shows_table {
+            self.streams.out.put(text::render(report));
+        }
+        let files = [&self.json, &self.hlog, &self.html].into_iter().flatten();
+        lost.extend(output::finish(files.chain(self.streams.out_alone()), patience));
+        lost
+    }
+}
+
+fn refused(refusal: Refusal) -> Stop {
+    match refusal {
+        Refusal::Collision(text) => (Exit::Usage, text),
+        Refusal::Failed(text) => (Exit::Failed, text),
+    }
+}
+
+fn wait_for_readers(opening: &mut Opening, interrupt: &AtomicBool) -> Result<(), Stop> {
+    let failed = |why| (Exit::Failed, why);
+    while !opening.go_on().map_err(failed)? {
+        if interrupt.load(Ordering::Relaxed) {
+            return Err(failed(format!("ended before the run began: {}", opening.unread().join("; "))));
+        }
+        std::thread::sleep(TRY_EVERY);
+    }
+    Ok(())
+}

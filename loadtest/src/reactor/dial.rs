@@ -1,0 +1,115 @@
+//! Opening connections, and naming what goes wrong with them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::account::accounting::Abort;
+
+/// Opens connections to the addresses of one target, from several source addresses in turn.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    addresses: Vec<SocketAddr>,
+    sources: Vec<SocketAddr>,
+    turn: usize,
+    /// The address that new connections try first: the last that could be reached.
+    first: usize,
+}
+
+impl Dialer {
+    /// `turn` is the source to begin with, so that threads do not all begin with the same.
+    pub(crate) fn new(addresses: Vec<SocketAddr>, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
+        Dialer { addresses, sources, turn, first: 0 }
+    }
+
+    /// The address to try first, by its place in the plan.
+    pub(crate) fn first(&self) -> usize {
+        self.first
+    }
+
+    /// The address to try when `place` could not be reached and `tried` have been tried for the
+    /// connection; `None` when that was all. New connections no longer begin with `place`.
+    pub(crate) fn next(&mut self, place: usize, tried: usize) -> Option<usize> {
+        let next = (place + 1) % self.addresses.len();
+        if self.first == place {
+            self.first = next;
+        }
+        (tried < self.addresses.len()).then_some(next)
+    }
+
+    /// Starts a connection to the address at `place`; whether it succeeds shows when the socket
+    /// becomes writable.
+    pub(crate) fn dial(&mut self, place: usize) -> io::Result<TcpStream> {
+        let address = self.addresses[place];
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        // A message's last segment must not wait for the acknowledgement of the one before.
+        socket.set_tcp_nodelay(true)?;
+        if let Some(source) = self.source(address) {
+            socket.bind(&source.into())?;
+        }
+        match socket.connect(&address.into()) {
+            Err(error) if !is_in_progress(&error) => Err(error),
+            _ => Ok(TcpStream::from_std(socket.into())),
+        }
+    }
+
+    /// The next source of the address's family.
+    fn source(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        let count = self.sources.len();
+        let mut places = (0..count).map(|step| self.turn.wrapping_add(step) % count);
+        let place = places.find(|place| self.sources[*place].is_ipv4() == address.is_ipv4())?;
+        self.turn = place + 1;
+        Some(self.sources[place])
+    }
+}
+
+fn is_in_progress(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || Errno::from_io_error(error) == Some(Errno::INPROGRESS)
+}
+
+/// Which of the reports' reasons an error is.
+pub(crate) fn reason_of(error: &io::Error) -> Abort {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Abort::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Abort::Reset,
+        io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Abort::PortExhausted,
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE) => Abort::DescriptorsExhausted,
+            _ => Abort::Network,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(typed: &[&str]) -> Vec<SocketAddr> {
+        typed.iter().map(|one| one.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn each_address_is_tried_in_turn_and_the_one_that_answers_comes_first_then() {
+        let mut dialer = Dialer::new(all(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"]), Vec::new(), 0);
+        assert_eq!(dialer.first(), 0);
+        assert_eq!(dialer.next(0, 1), Some(1));
+        assert_eq!(dialer.first(), 1);
+        // A connection that began with the first while others were past it.
+        assert_eq!((dialer.next(0, 1), dialer.first()), (Some(1), 1));
+        assert_eq!(dialer.next(1, 2), Some(2));
+        assert_eq!((dialer.next(2, 3), dialer.first()), (None, 0));
+    }
+
+    #[test]
+    fn sources_are_taken_in_turn_by_family() {
+        let sources = all(&["127.0.0.1:0", "[::1]:0", "127.0.0.2:0"]);
+        let mut dialer = Dialer::new(all(&["127.0.0.1:1"]), sources, 1);
+        let mut of = |address: &str| dialer.source(address.parse().unwrap()).unwrap().to_string();
+        let taken = ["127.0.0.1:1", "127.0.0.1:1", "[::1]:1", "[::1]:1", "127.0.0.1:1"].map(&mut of);
+        assert_eq!(taken, ["127.0.0.2:0", "127.0.0.1:0", "[::1]:0", "[::1]:0", "127.0.0.2:0"]);
+    }
+}

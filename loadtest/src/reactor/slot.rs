@@ -1,0 +1,186 @@
+//! One of a thread's places for a connection, and what the connection is doing.
+
+use std::io::{self, IoSlice, Write as _};
+
+use mio::Token;
+use mio::net::TcpStream;
+
+use crate::account::accounting::Abort;
+use crate::client::reply::ReplyParser;
+use crate::client::session::{Session, Unsent};
+use crate::load::payload::Payload;
+use crate::measure::tally::Flight;
+use crate::reactor::dial::reason_of;
+use crate::time::clock::Moment;
+
+/// Bits of a token that hold the slot's index; the generation is above them.
+const INDEX_BITS: u32 = 24;
+
+/// The most of a message written at once, in bytes. The kernel takes any size in one call while
+/// the server reads and answers; between two writes such an answer is noticed.
+const WRITE_LIMIT: usize = 256 * 1024;
+
+/// What a slot has still to write.
+#[derive(Debug)]
+pub(crate) enum Pending {
+    Nothing,
+    /// The end of a command that the socket did not take.
+    Command(Vec<u8>),
+    /// The message from this byte on. It is stamped anew for every write, because other
+    /// connections stamp the same buffer in between.
+    Body {
+        from: usize,
+    },
+}
+
+/// A place for one connection at a time.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) stream: Option<TcpStream>,
+    /// Raised with every connection, so that a late event cannot reach the next one.
+    generation: u32,
+    /// Which of the target's addresses the connection is to, and how many were tried for it.
+    pub(crate) address: usize,
+    pub(crate) tried: usize,
+    pub(crate) session: Session,
+    pub(crate) parser: ReplyParser,
+    /// Whether the line that is being received began before the last write.
+    pub(crate) is_early: bool,
+    pub(crate) pending: Pending,
+    /// Whether the socket may take more of what is pending.
+    pub(crate) may_write: bool,
+    /// Why writing failed; a reply that was sent before that may still be waiting.
+    pub(crate) write_error: Option<Abort>,
+    pub(crate) flight: Option<Flight>,
+    /// When the phase that runs began.
+    pub(crate) since: Moment,
+    /// When waiting is given up; `None` while nothing is awaited.
+    pub(crate) deadline: Option<Moment>,
+    /// Messages begun in this session.
+    pub(crate) begun: u64,
+    /// Connections lost in a row before EHLO was answered.
+    pub(crate) failures: u32,
+}
+
+impl Slot {
+    pub(crate) fn new(session: Session) -> Slot {
+        Slot {
+            stream: None,
+            generation: 0,
+            address: 0,
+            tried: 0,
+            session,
+            parser: ReplyParser::new(),
+            is_early: false,
+            pending: Pending::Nothing,
+            may_write: false,
+            write_error: None,
+            flight: None,
+            since: Moment::ZERO,
+            deadline: None,
+            begun: 0,
+            failures: 0,
+        }
+    }
+
+    /// Puts a new connection into the slot.
+    pub(crate) fn open(&mut self, session: Session) {
+        self.generation = self.generation.wrapping_add(1);
+        self.session = session;
+        self.parser.reset();
+        self.is_early = false;
+        self.pending = Pending::Nothing;
+        self.write_error = None;
+        self.begun = 0;
+    }
+
+    /// The token of the connection in this slot, which is at `index`.
+    pub(crate) fn token(&self, index: usize) -> Token {
+        Token(index | (self.generation as usize) << INDEX_BITS)
+    }
+
+    /// The slot an event is for.
+    pub(crate) fn index_of(token: Token) -> usize {
+        token.0 & ((1 << INDEX_BITS) - 1)
+    }
+
+    /// What is read next came after the last write, unless it is the rest of an older line.
+    pub(crate) fn begin_read(&mut self) {
+        self.is_early &= !self.parser.is_between_replies();
+    }
+
+    /// Whether all that was sent has left the process.
+    pub(crate) fn has_sent(&self) -> bool {
+        matches!(self.pending, Pending::Nothing)
+    }
+
+    /// What had not left when the line that is being received was sent, as far as is known.
+    pub(crate) fn unsent(&self) -> Unsent {
+        match &self.pending {
+            _ if self.is_early => Unsent::All,
+            Pending::Nothing => Unsent::Nothing,
+            Pending::Command(rest) => Unsent::Commands(rest.iter().filter(|byte| **byte == b'\n').count()),
+            Pending::Body { .. } => Unsent::Message,
+        }
+    }
+
+    /// Writes `bytes`; what the socket does not take stays pending.
+    pub(crate) fn write_command(&mut self, bytes: &[u8]) {
+        let written = self.write_some(bytes, &[]);
+        if written < bytes.len() {
+            self.pending = Pending::Command(bytes[written..].to_vec());
+        }
+    }
+
+    /// Writes of the message, from `from` on, what the socket takes at once; the rest stays
+    /// pending.
+    pub(crate) fn write_body(&mut self, payload: &mut Payload, from: usize) {
+        let seq = self.flight.map_or(0, |flight| flight.seq);
+        let (head, tail) = payload.stamped(seq);
+        let (first, second) =
+            if from < head.len() { (&head[from..], tail) } else { (&tail[from - head.len()..], &[][..]) };
+        let whole = first.len() + second.len();
+        let first = &first[..first.len().min(WRITE_LIMIT)];
+        let second = &second[..second.len().min(WRITE_LIMIT - first.len())];
+        let written = self.write_some(first, second);
+        if written < whole {
+            self.pending = Pending::Body { from: from + written };
+        }
+    }
+
+    /// Writes what is pending.
+    pub(crate) fn write_pending(&mut self, payload: &mut Payload) {
+        match std::mem::replace(&mut self.pending, Pending::Nothing) {
+            Pending::Nothing => {}
+            Pending::Command(bytes) => self.write_command(&bytes),
+            Pending::Body { from } => self.write_body(payload, from),
+        }
+    }
+
+    /// One write of both parts; zero when the socket takes nothing now, or failed.
+    fn write_some(&mut self, first: &[u8], second: &[u8]) -> usize {
+        self.may_write = false;
+        let Some(stream) = &mut self.stream else {
+            return 0;
+        };
+        loop {
+            let written = if second.is_empty() {
+                stream.write(first)
+            } else {
+                stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
+            };
+            match written {
+                Ok(count) => {
+                    self.may_write = true;
+                    return count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+                Err(error) => {
+                    self.write_error = Some(reason_of(&error));
+                    return 0;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Putting the reports of several machines together.
+
+use crate::account::accounting::add as add_count;
+use crate::report::counts;
+use crate::report::series::Series;
+use crate::report::steps;
+use crate::report::{AddressCounts, Generator, Latency, Report};
+
+/// Runs that began within this time of each other went through the same steps together.
+const PARALLEL_S: f64 = 1.0;
+
+/// Merges reports; the first gives the target and the load's kind.
+pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
+    let mut reports = reports.into_iter();
+    let mut whole = reports.next().ok_or("there is no report to merge")?;
+    whole.verification = None;
+    whole.gates.clear();
+    whole.baseline.clear();
+    for other in reports {
+        check(&whole, &other)?;
+        add(&mut whole, other);
+        counts::check(&whole).map_err(|error| format!("the sum cannot be made: {error}"))?;
+    }
+    Ok(whole)
+}
+
+/// Merging the same run twice, or runs of different messages, would make a false report.
+fn check(whole: &Report, other: &Report) -> Result<(), String> {
+    if let Some(run) = other.settings.runs.iter().find(|run| whole.settings.runs.contains(run)) {
+        return Err(format!("run {run} is in two of the reports; give each run once"));
+    }
+    let (a, b) = (&whole.settings.shape, &other.settings.shape);
+    if (a.load == "closed") != (b.load == "closed") {
+        return Err(format!(
+            "`{}` and `{}` cannot be merged: one loop is closed, the other open",
+            a.load, b.load
+        ));
+    }
+    if a.message != b.message || a.rcpts != b.rcpts {
+        return Err(
+            "the runs sent different messages (size or number of recipients); merge runs of one kind"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn add(whole: &mut Report, mut other: Report) {
+    let shift_s = (other.started_at_ms as f64 - whole.started_at_ms as f64) / 1e3;
+    let (my_shift, their_shift) = ((-shift_s).max(0.0), shift_s.max(0.0));
+    let mine = std::mem::take(&mut whole.spans).into_iter().map(|span| span.later_by(my_shift));
+    whole.spans = mine.chain(other.spans.iter().cloned().map(|span| span.later_by(their_shift))).collect();
+    let (mine, theirs) = (std::mem::take(&mut whole.intervals), std::mem::take(&mut other.intervals));
+    whole.intervals = Series::of(mine).merged(my_shift, Series::of(theirs), their_shift).into_rows();
+    let are_parallel = shift_s.abs() < PARALLEL_S;
+    whole.steps = steps::merge(std::mem::take(&mut whole.steps), &other.steps, are_parallel);
+    whole.knee = None;
+    whole.started_at_ms = whole.started_at_ms.min(other.started_at_ms);
+    whole.ended_at_ms = whole.ended_at_ms.max(other.ended_at_ms);
+    whole.interrupted |= other.interrupted;
+    whole.gave_up = whole.gave_up.take().or(other.gave_up.take());
+    merge_settings(whole, &other);
+    whole.machines.extend(other.machines);
+    merge_generator(&mut whole.generator, &other.generator);
+    let (mine, theirs) = (&mut whole.sessions, &other.sessions);
+    add_count(&mut mine.dialed, theirs.dialed);
+    add_count(&mut mine.established, theirs.established);
+    add_count(&mut mine.ended_idle, theirs.ended_idle);
+    add_count(&mut mine.protocol_errors, theirs.protocol_errors);
+    add_count(&mut mine.without_pipelining, theirs.without_pipelining);
+    merge_addresses(&mut whole.addresses, other.addresses);
+    whole.accounting.measured.merge(&other.accounting.measured);
+    whole.accounting.warmup.merge(&other.accounting.warmup);
+    whole.derive();
+    merge_latency(&mut whole.latency, &other.latency);
+}
+
+fn merge_settings(whole: &mut Report, other: &Report) {
+    let (mine, theirs) = (&mut whole.settings, &other.settings);
+    if mine.shape.load != "closed" {
+        mine.shape.load = format!("{} + {}", mine.shape.load, theirs.shape.load);
+    }
+    if !mine.target.split(", ").any(|target| target == theirs.target) {
+        mine.target = format!("{}, {}", mine.target, theirs.target);
+    }
+    mine.shape.connections = mine.shape.connections.saturating_add(theirs.shape.connections);
+    mine.threads = mine.threads.saturating_add(theirs.threads);
+    mine.count = mine.count.zip(theirs.count).map(|(a, b)| a.saturating_add(b));
+    mine.runs.extend(theirs.runs.iter().cloned());
+    mine.sources.extend(theirs.sources.iter().cloned());
+}
+
+fn merge_addresses(mine: &mut Vec<AddressCounts>, theirs: Vec<AddressCounts>) {
+    for other in theirs {
+        match mine.iter_mut().find(|one| one.address == other.address) {
+            None => mine.push(other),
+            Some(one) => {
+                add_count(&mut one.dialed, other.dialed);
+                add_count(&mut one.connected, other.connected);
+                add_count(&mut one.ungreeted, other.ungreeted);
+                one.last_failure = one.last_failure.take().or(other.last_failure);
+            }
+        }
+    }
+}
+
+fn merge_generator(mine: &mut Generator, theirs: &Generator) {
+    mine.saturated |= theirs.saturated;
+    mine.cpu_bound |= theirs.cpu_bound;
+    add_count(&mut mine.late, theirs.late);
+    add_count(&mut mine.late_unsent, theirs.late_unsent);
+    mine.stood_still_s += theirs.stood_still_s;
+    add_count(&mut mine.starved_intervals, theirs.starved_intervals);
+    add_count(&mut mine.judged_intervals, theirs.judged_intervals);
+    mine.cpu_s = mine.cpu_s.zip(theirs.cpu_s).map(|(a, b)| a + b);
+    mine.cpu_wait_s = mine.cpu_wait_s.zip(theirs.cpu_wait_s).map(|(a, b)| a + b);
+    mine.lag.merge(&theirs.lag);
+}
+
+fn merge_latency(mine: &mut Latency, theirs: &Latency) {
+    let pairs = [
+        (&mut mine.connect, &theirs.connect),
+        (&mut mine.banner, &theirs.banner),
+        (&mut mine.ehlo, &theirs.ehlo),
+        (&mut mine.mail, &theirs.mail),
+        (&mut mine.rcpt, &theirs.rcpt),
+        (&mut mine.data, &theirs.data),
+        (&mut mine.dot, &theirs.dot),
+        (&mut mine.message, &theirs.message),
+    ];
+    for (into, from) in pairs {
+        into.merge(from);
+    }
+    if let (Some(into), Some(from)) = (&mut mine.uncorrected, &theirs.uncorrected) {
+        into.merge(from);
+    }
+}

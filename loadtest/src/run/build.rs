@@ -1,0 +1,235 @@
+//! From what a run counted to its report.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use smtpmock::units::duration;
+
+use crate::client::phase::Phase;
+use crate::load::payload::Content;
+use crate::load::plan::{Load, Plan};
+use crate::load::schedule::{Arrivals, Profile};
+use crate::measure::metrics::Pair;
+use crate::measure::tally::Tally;
+use crate::report::distribution::Distribution;
+use crate::report::span::{Span, measured_s, rate};
+use crate::report::steps;
+use crate::report::{
+    Accounts, AddressCounts, Generator, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape,
+    Split,
+};
+use crate::run::engine::Finished;
+use crate::time::clock::Moment;
+
+/// The share of the messages that were due, in percent, that may be late by the generator's
+/// own doing. With more, the 99th percentile would show the generator instead of the target.
+const LATE_PERCENT: u64 = 1;
+
+/// The share of its time, in percent, that a closed loop may stand still. What was due
+/// meanwhile is not counted in messages; with more, the rate is that much too low.
+const STANDSTILL_PERCENT: f64 = 10.0;
+
+/// The share of intervals, in percent, without processor time left, from which on the
+/// rate of a closed loop is taken for the generator's own.
+const BOUND_PERCENT: u64 = 50;
+
+/// Makes the report of a run.
+pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
+    let measured = run.tally.offered_until.elapsed().saturating_sub(plan.warmup).as_secs_f64();
+    let spans = vec![Span::new(plan.warmup.as_secs_f64(), measured, run.tally.sessions.most_open)];
+    let accepted = run.tally.measured.accepted;
+    let tally = run.tally;
+    Report {
+        schema: SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at_ms: unix_ms(run.began),
+        ended_at_ms: unix_ms(run.ended),
+        interrupted: run.interrupted,
+        gave_up: run.given_up.map(|time| gave_up(time, &tally)),
+        settings: settings(plan),
+        machines: vec![machine()],
+        generator: generator(plan, &tally, measured),
+        sessions: SessionCounts {
+            dialed: tally.sessions.dialed,
+            established: tally.sessions.established,
+            ended_idle: tally.sessions.ended_idle,
+            protocol_errors: tally.sessions.protocol_errors,
+            without_pipelining: tally.sessions.without_pipelining,
+            most_open: tally.sessions.most_open,
+        },
+        addresses: addresses(plan, &tally),
+        measured_s: measured_s(&spans),
+        rate: rate(accepted, &spans),
+        spans,
+        latency: latency(plan, &tally),
+        accounting: Accounts { measured: tally.measured, warmup: tally.warmup },
+        intervals: run.intervals.into_rows(),
+        steps: steps::rows(
+            tally.steps.iter(),
+            Moment::ZERO.after(plan.warmup),
+            tally.offered_until,
+            |counts| split(&counts.message),
+        ),
+        knee: None,
+        verification: None,
+        gates: Vec::new(),
+        baseline: Vec::new(),
+    }
+}
+
+fn unix_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
+    let punctuality = &tally.punctuality;
+    let open_loop = matches!(plan.load, Load::Open { .. });
+    let stood_still_s = punctuality.stood_still.as_secs_f64();
+    let loops_s = measured_s * plan.threads as f64;
+    Generator {
+        saturated: if open_loop {
+            punctuality.late * 100 > tally.measured.owed() * LATE_PERCENT
+        } else {
+            stood_still_s * 100.0 > loops_s * STANDSTILL_PERCENT
+        },
+        cpu_bound: !open_loop
+            && punctuality.judged > 0
+            && punctuality.starved * 100 >= punctuality.judged * BOUND_PERCENT,
+        late: punctuality.late,
+        late_unsent: punctuality.late_unsent,
+        stood_still_s,
+        starved_intervals: punctuality.starved,
+        judged_intervals: punctuality.judged,
+        cpu_s: tally.work.map(|work| work.ran.as_secs_f64()),
+        cpu_wait_s: tally.work.map(|work| work.waited.as_secs_f64()),
+        lag: Distribution(tally.metrics.lag.clone()),
+    }
+}
+
+/// For how long no message was accepted, what was waited for then, and what failed last.
+fn gave_up(time: Duration, tally: &Tally) -> String {
+    let mut text = format!("no message was accepted for {}", duration(time));
+    let waited: Vec<String> =
+        tally.waiting.iter().map(|(phase, count)| format!("{count} for {}", phase.awaited())).collect();
+    if !waited.is_empty() {
+        text.push_str(&format!("; messages that waited: {}", waited.join(", ")));
+    }
+    if let Some((_, outcome)) = &tally.last_failure {
+        text.push_str(&format!("; the last failure: {outcome}"));
+    }
+    text
+}
+
+fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {
+    let counts = plan.addresses.iter().zip(&tally.addresses);
+    counts
+        .map(|(address, counts)| AddressCounts {
+            address: *address,
+            dialed: counts.dialed,
+            connected: counts.connected,
+            ungreeted: counts.ungreeted,
+            last_failure: counts.last_failure.map(|miss| miss.to_string()),
+        })
+        .collect()
+}
+
+fn split(pair: &Pair) -> Split {
+    Split {
+        ok: Distribution(pair.ok.clone()),
+        failed: Distribution(pair.failed.clone()),
+        censored: pair.censored,
+    }
+}
+
+fn latency(plan: &Plan, tally: &Tally) -> Latency {
+    let phase = |phase: Phase| split(&tally.metrics.phases[phase.index()]);
+    Latency {
+        connect: phase(Phase::Connect),
+        banner: phase(Phase::Banner),
+        ehlo: phase(Phase::Ehlo),
+        mail: phase(Phase::Mail),
+        rcpt: phase(Phase::Rcpt),
+        data: phase(Phase::Data),
+        dot: phase(Phase::Dot),
+        message: split(&tally.metrics.message),
+        uncorrected: matches!(plan.load, Load::Open { .. }).then(|| split(&tally.metrics.uncorrected)),
+    }
+}
+
+fn settings(plan: &Plan) -> Settings {
+    Settings {
+        target: plan.target.clone(),
+        shape: Shape {
+            load: load_text(&plan.load),
+            connections: plan.connections,
+            messages_per_session: plan.messages_per_session.map(Into::into),
+            rcpts: plan.recipients,
+            pipelining: plan.pipelining,
+            message: content_text(&plan.content),
+        },
+        count: plan.limit.count,
+        duration_s: plan.limit.duration.map(|duration| duration.as_secs_f64()),
+        warmup_s: plan.warmup.as_secs_f64(),
+        grace_s: plan.grace.as_secs_f64(),
+        timeouts_s: Phase::ALL.iter().map(|phase| (*phase, plan.timeouts.of(*phase).as_secs_f64())).collect(),
+        late_after_ms: plan.late_after.as_secs_f64() * 1e3,
+        threads: plan.threads,
+        sources: plan.sources.iter().map(|source| source.ip().to_string()).collect(),
+        helo: plan.helo.clone(),
+        from: plan.from.source().to_owned(),
+        to: plan.to.source().to_owned(),
+        seed: plan.seed,
+        runs: vec![format!("{:08x}", plan.run)],
+    }
+}
+
+fn load_text(load: &Load) -> String {
+    let Load::Open { profile, arrivals } = load else {
+        return "closed".to_owned();
+    };
+    let kind = match arrivals {
+        Arrivals::Constant => "constant",
+        Arrivals::Poisson => "poisson",
+    };
+    format!("open {} {kind}", profile_text(profile))
+}
+
+fn profile_text(profile: &Profile) -> String {
+    let mut parts: Vec<String> = profile
+        .segments
+        .iter()
+        .map(|segment| {
+            let over = segment.over.as_secs_f64();
+            if segment.from == segment.to {
+                format!("{}/s:{over}s", segment.from)
+            } else {
+                format!("{}/s..{}/s:{over}s", segment.from, segment.to)
+            }
+        })
+        .collect();
+    parts.push(format!("{}/s", profile.then));
+    parts.join(",")
+}
+
+fn content_text(content: &Content) -> String {
+    match content {
+        Content::Generated { min, max } if min == max => min.to_string(),
+        Content::Generated { min, max } => format!("{min}..{max}"),
+        Content::File { name, bytes } => format!("file {name} ({} bytes)", bytes.len()),
+    }
+}
+
+fn machine() -> Machine {
+    let line = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+    let cpu_model = line("/proc/cpuinfo").and_then(|text| {
+        let model = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(model.split_once(':')?.1.trim().to_owned())
+    });
+    Machine {
+        os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        kernel: line("/proc/sys/kernel/osrelease"),
+        cpu_model,
+    }
+}

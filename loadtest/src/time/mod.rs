@@ -1,0 +1,3 @@
+//! The clock of a run, and moments on it. Imports no other room; used on every thread.
+
+pub(crate) mod clock;

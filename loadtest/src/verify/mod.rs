@@ -1,0 +1,271 @@
+//! Comparing what was sent with what the server captured. Imports `account`, `load` and `report`; runs on the main
+//! thread.
+//!
+//! Reads the JSON lines of `smtpmock --capture`. Every message carries a token whose digest covers
+//! the message and its envelope, so the capture alone proves both unaltered; the plan says which part differs where
+//! they are not, and the run's ledger which messages must be there and which must not.
+
+mod inspect;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::account::ledger::{Fate, Ledger};
+use crate::load::envelope::Envelope;
+use crate::load::payload::Payload;
+use crate::load::plan::Plan;
+use crate::report::verification::{Alteration, Named, Part, Verification};
+use inspect::{Captured, NotOurs};
+
+/// The longest line that every capture may have, in bytes.
+const LINE_LEAST: usize = 64 << 20;
+
+/// A byte of a message takes at most so many in a line: a control character becomes `\\u001f`.
+const ESCAPED: usize = 6;
+
+/// How long the capture is awaited to be complete: servers write it beside the replies.
+const WAIT: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The fields of a capture line that matter here.
+#[derive(Deserialize)]
+struct Record {
+    #[serde(default)]
+    msg: bool,
+    #[serde(default)]
+    msg_request: String,
+    #[serde(default)]
+    msg_request_base64: Option<String>,
+    #[serde(default)]
+    mailfrom_request: Option<Text>,
+    #[serde(default)]
+    rcptto_request_response: Vec<(Text, IgnoredAny)>,
+}
+
+/// A command. What is not UTF-8 stands in an object, and names no path that was sent.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Plain(String),
+    Other(IgnoredAny),
+}
+
+impl Text {
+    fn plain(&self) -> Option<&str> {
+        match self {
+            Text::Plain(text) => Some(text),
+            Text::Other(_) => None,
+        }
+    }
+}
+
+/// What the capture holds of one message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    times: u64,
+    /// Whether a part differs, in the order of [`Part::ALL`].
+    differs: [bool; Part::ALL.len()],
+}
+
+/// What has been read of a capture.
+#[derive(Debug)]
+struct Capture {
+    run: u32,
+    payload: Payload,
+    seen: HashMap<u64, Seen>,
+    intact: u64,
+    /// Messages with this run's name and no valid token.
+    misnamed: Named,
+    foreign: u64,
+    unreadable_lines: u64,
+    /// The beginning of a line whose end has not been written yet.
+    partial: Vec<u8>,
+    /// The longest line taken, in bytes.
+    line_limit: usize,
+}
+
+/// Looks for the capture before the run: the server makes it at its own start.
+///
+/// # Errors
+/// It is not there, or can't be read.
+pub(crate) fn check(path: &Path) -> Result<(), String> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if metadata.is_dir() {
+        return Err(unreadable(path, &ErrorKind::IsADirectory.into()));
+    }
+    // It would be waited for as long as it has no writer, and is read only once.
+    if metadata.file_type().is_fifo() {
+        return Err(unreadable(path, &std::io::Error::other("it is a FIFO: expected the file of a capture")));
+    }
+    if metadata.is_file() { open(path).map(drop) } else { Ok(()) }
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    let name = path.display();
+    format!("--verify {name}: {error}; start the server with --capture {name}")
+}
+
+/// Compares the capture at `path` with the ledger of the run of `plan`. Waits a little for a capture that is still
+/// being written, until every accepted message is in it.
+pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, String> {
+    let name = path.display();
+    let mut reader = BufReader::new(open(path)?);
+    let mut capture = Capture::of(plan);
+    let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
+    for _ in 0..=looks {
+        capture.read(&mut reader).map_err(|error| format!("--verify {name}: {error}"))?;
+        if capture.partial.is_empty() && capture.has_all(ledger) {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(capture.compare(ledger))
+}
+
+impl Capture {
+    fn of(plan: &Plan) -> Capture {
+        let payload = Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed);
+        Capture {
+            run: plan.run,
+            line_limit: LINE_LEAST.max(payload.longest().saturating_mul(ESCAPED)),
+            payload,
+            seen: HashMap::new(),
+            intact: 0,
+            misnamed: Named::default(),
+            foreign: 0,
+            unreadable_lines: 0,
+            partial: Vec::new(),
+        }
+    }
+
+    /// Reads the lines that are complete so far.
+    fn read(&mut self, reader: &mut BufReader<File>) -> std::io::Result<()> {
+        loop {
+            let left = self.line_limit.saturating_sub(self.partial.len()) as u64;
+            if left == 0 {
+                let limit = self.line_limit;
+                return Err(std::io::Error::new(
+                    ErrorKind::InvalidData,
+                    format!("a line is longer than {limit} bytes: no record is"),
+                ));
+            }
+            if reader.by_ref().take(left).read_until(b'\n', &mut self.partial)? == 0 {
+                return Ok(());
+            }
+            if !self.partial.ends_with(b"\n") {
+                continue;
+            }
+            let mut line = std::mem::take(&mut self.partial);
+            self.take_line(&line);
+            line.clear();
+            self.partial = line;
+        }
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        let Ok(mut record) = serde_json::from_slice::<Record>(line) else {
+            self.unreadable_lines += 1;
+            return;
+        };
+        if !record.msg {
+            return;
+        }
+        let message = match record.msg_request_base64.take().map(|text| STANDARD.decode(text)) {
+            None => std::mem::take(&mut record.msg_request).into_bytes(),
+            Some(Ok(bytes)) => bytes,
+            Some(Err(_)) => {
+                self.unreadable_lines += 1;
+                return;
+            }
+        };
+        self.take_message(&message, &record);
+    }
+
+    fn take_message(&mut self, message: &[u8], record: &Record) {
+        let captured = match Captured::find(message, self.run) {
+            Ok(captured) => captured,
+            Err(NotOurs::Foreign) => {
+                self.foreign += 1;
+                return;
+            }
+            Err(NotOurs::Misnamed(token)) => {
+                self.misnamed.add_as(|| token);
+                return;
+            }
+        };
+        let mail = record.mailfrom_request.as_ref().and_then(Text::plain);
+        let rcpts = record.rcptto_request_response.iter().map(|(rcpt, _)| rcpt.plain());
+        let differences = captured.differences(&mut self.payload, mail, rcpts);
+        let seen = self.seen.entry(captured.token.seq).or_default();
+        seen.times += 1;
+        for (part, differs) in Part::ALL.iter().zip(&mut seen.differs) {
+            *differs |= differences.contains(part);
+        }
+        self.intact += u64::from(differences.is_empty());
+    }
+
+    fn has_all(&self, ledger: &Ledger) -> bool {
+        (0..ledger.end()).all(|seq| ledger.get(seq) != Fate::Accepted || self.seen.contains_key(&seq))
+    }
+
+    fn compare(self, ledger: &Ledger) -> Verification {
+        let run = self.run;
+        let mut result = Verification {
+            captured: self.seen.values().map(|seen| seen.times).sum(),
+            intact: self.intact,
+            never_sent: self.misnamed,
+            foreign: self.foreign,
+            unreadable_lines: self.unreadable_lines,
+            ..Verification::default()
+        };
+        // What lies in the capture's end unfinished is no record either.
+        result.unreadable_lines += u64::from(!self.partial.is_empty());
+        for seq in 0..ledger.end() {
+            let fate = ledger.get(seq);
+            result.in_doubt += u64::from(fate == Fate::InDoubt);
+            if fate == Fate::Accepted && !self.seen.contains_key(&seq) {
+                result.lost.add(run, seq);
+            }
+        }
+        let mut alterations = Part::ALL.map(|part| Alteration { part, messages: Named::default() });
+        let mut seen: Vec<_> = self.seen.into_iter().collect();
+        seen.sort_by_key(|(seq, _)| *seq);
+        for (seq, seen) in seen {
+            let fate = ledger.get(seq);
+            if fate == Fate::Unsent {
+                result.never_sent.add(run, seq);
+                continue;
+            }
+            if seen.times > 1 {
+                result.duplicated.add(run, seq);
+            }
+            if seen.differs.contains(&true) {
+                result.altered.add(run, seq);
+            }
+            for (alteration, _) in alterations.iter_mut().zip(seen.differs).filter(|(_, differs)| *differs) {
+                alteration.messages.add(run, seq);
+            }
+            if fate == Fate::NotDelivered {
+                result.unexpected.add(run, seq);
+            }
+        }
+        result.alterations = alterations.into_iter().filter(|of| of.messages.count > 0).collect();
+        result
+    }
+}

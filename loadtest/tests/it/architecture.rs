@@ -1,0 +1,56 @@
+//! Imports point inward: a room knows nothing of those around it.
+
+use crate::support::rooms::{check_rooms, code, sources};
+
+/// The rooms of `src`, and which others each may import.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("account", &["client"]),
+    ("client", &[]),
+    ("judge", &["account", "client", "report"]),
+    ("load", &["client", "time"]),
+    ("measure", &["account", "client", "load", "time"]),
+    ("program", &["client", "judge", "load", "report", "run", "verify"]),
+    ("reactor", &["account", "client", "load", "measure", "time"]),
+    ("report", &["account", "client", "measure", "time"]),
+    ("run", &["client", "load", "measure", "reactor", "report", "time"]),
+    ("time", &[]),
+    ("verify", &["account", "load", "report"]),
+];
+
+/// Rooms without sockets, files, threads and clocks.
+const PURE: &[&str] = &["account", "client", "judge", "load"];
+
+/// What no source of a pure room names. Addresses are values.
+const IMPURE: &[&str] =
+    &["mio", "rustix", "socket2", "std::fs", "std::thread", "TcpStream", "Instant", "SystemTime"];
+
+#[test]
+fn rooms_import_only_what_they_may_and_never_in_a_circle() {
+    check_rooms("src", "crate::", ROOMS);
+}
+
+#[test]
+#[should_panic(expected = "in a circle")]
+fn a_circle_of_rooms_is_seen() {
+    let circle: Vec<(&str, &[&str])> = ROOMS
+        .iter()
+        .map(|(name, imports)| (*name, if *name == "client" { &["report"] as &[&str] } else { imports }))
+        .collect();
+    check_rooms("src", "crate::", &circle);
+}
+
+#[test]
+fn pure_rooms_name_no_socket_file_thread_or_clock() {
+    for room in PURE {
+        for (path, text) in sources(&format!("src/{room}")) {
+            let code = code(&text);
+            for word in IMPURE {
+                let is_part = |c: char| c.is_alphanumeric() || c == '_';
+                let found = code.match_indices(word).any(|(at, _)| {
+                    !code[..at].ends_with(is_part) && !code[at + word.len()..].starts_with(is_part)
+                });
+                assert!(!found, "{} names {word}", path.display());
+            }
+        }
+    }
+}
