@@ -1,5 +1,6 @@
 //! Which values a setting can have.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Config;
@@ -91,9 +92,16 @@ impl Config {
                 return Err(ConfigError::new(kind.setting(), reply.source(), without_expected(reason)));
             }
         }
+        let mut names = HashMap::new();
         for rule in self.policy.rules() {
             if let Some(contradiction) = rule.contradiction() {
                 return Err(ConfigError::new("rule", rule, without_expected(contradiction.reason)));
+            }
+            if let Some(name) = rule.name()
+                && let Some(other) = names.insert(name, rule)
+            {
+                let expected = format!("an id of its own: id={name} is that of the rule `{other}` already");
+                return Err(ConfigError::new("rule", rule, expected));
             }
         }
         let limits = self.policy.limits();

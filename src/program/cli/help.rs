@@ -75,6 +75,7 @@ Values:
             that fires at a stage decides
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
             unknown, any
+            name: id=NAME, which no other rule has (optional)
             conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8,
             session=3.. nth=3 every=10 times=3 odds=5%, size>=1MiB,
             after=10s until=20s period=30s

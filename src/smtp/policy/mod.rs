@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::smtp::command::address::AddressRules;
 use crate::smtp::rules::{
-    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, Tally, needs_state, tallies,
+    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, RuleCounts, Tally, needs_state, tallies,
 };
 use crate::smtp::session::step::Stage;
 use lists::{Fold, Folded};
@@ -252,7 +252,7 @@ impl Policy {
     /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
     /// [`State::totals`](crate::smtp::rules::State::totals): taken apart, so that a state that others wait for is not
     /// held while texts are made.
-    pub fn tallies(&self, totals: &[Tally]) -> Vec<(String, Tally)> {
+    pub fn tallies(&self, totals: &RuleCounts) -> Vec<(String, Tally)> {
         tallies(self, totals)
     }
 

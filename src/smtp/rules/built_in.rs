@@ -106,10 +106,11 @@ impl BuiltIn {
                 limits.max_messages_per_session.is_some_and(|limit| u64::from(question.messages) >= limit)
             }
             Self::ConnectRate | Self::MailRate => limits.rate.is_some_and(|rate| {
+                // Each limit has buckets of its own: what was taken by another one is measured in other tokens.
                 let key = match rate.counts_by() {
-                    RateScope::Total => 0,
-                    RateScope::Ip => hash_of(&question.peer),
-                    RateScope::Domain => hash_of(&domain(question.from.unwrap_or_default())),
+                    RateScope::Total => hash_of(&rate),
+                    RateScope::Ip => hash_of(&(rate, question.peer)),
+                    RateScope::Domain => hash_of(&(rate, domain(question.from.unwrap_or_default()))),
                 };
                 !state.take_token(key, question.now, &rate)
             }),

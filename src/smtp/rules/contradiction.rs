@@ -33,6 +33,9 @@ impl Rule {
 
 fn actions(rule: &Rule) -> Option<Contradiction> {
     let Rule { delay, reply, ending, .. } = rule;
+    if !rule.has_valid_id() {
+        return at("id=", "expected a name of at most 64 letters, digits, '-', '_' and '.'");
+    }
     let is_without_reply = matches!(ending, Some(Ending::Accept | Ending::Silent | Ending::DropBefore(_)));
     match reply {
         None if delay.is_none() && ending.is_none() => {

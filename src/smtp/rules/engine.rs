@@ -1,9 +1,9 @@
 //! The rules of a server, and the walk through them: the first that fires at a stage decides.
 //!
-//! The server's own rules (go-smtp-mock's lists, the limits) come behind those it was told, in the same
+//! The server's own rules (go-smtp-mock's lists, the limits) come behind those that were added, in the same
 //! walk, and count the same way. Where there is nothing to ask, nobody walks: see [`Plan`](super::plan::Plan).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::built_in::{BUILT_INS, BuiltIn};
 use super::index::{RecipientIndex, StageIndex};
 use super::rule::{Conditions, Drop, Ending, Key, Rule};
-use super::state::{Memory, State, Tally, recall};
-use super::stream::{Impairment, Moment};
+use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
+use super::stream::{Impairment, Moment, hash};
 use crate::smtp::policy::Policy;
 use crate::smtp::policy::reply::{Reply, ReplyKind};
 use crate::smtp::session::step::{Next, Portion, Stage};
@@ -79,19 +79,25 @@ pub(in crate::smtp) enum Decision<'p> {
     Told { reply: Option<&'p Reply>, portion: Portion, next: Next },
 }
 
-/// The rules a server was told.
+/// The rules that were added.
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct RuleBook {
     entries: Vec<Entry>,
     at: [StageIndex; Stage::ALL.len()],
     recipients: RecipientIndex,
-    /// How many rules have this text.
+    /// How many rules have this name, or without one this text.
     occurrences: BTreeMap<String, u64>,
+    edition: Edition,
 }
+
+/// Which rules a book has, in which order: books of one edition have the same ones. A hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::smtp) struct Edition(u64);
 
 #[derive(Clone, Debug)]
 struct Entry {
     rule: Rule,
+    identity: Identity,
     odds: Impairment,
     delay: Impairment,
 }
@@ -106,11 +112,27 @@ impl RuleBook {
             self.recipients.push(glob, index);
         }
         let text = rule.to_string();
-        let occurrence = self.occurrences.get(&text).copied().unwrap_or(0);
-        let named = |what| Impairment::named(&format!("{what} {text}"), occurrence);
+        self.edition = Edition(hash(self.edition.0.to_le_bytes().into_iter().chain(text.bytes())));
+        let words = rule.id.as_ref().map_or(text, |id| format!("id={id}"));
+        let occurrence = self.occurrences.get(&words).copied().unwrap_or(0);
+        let named = |what| Impairment::named(&format!("{what} {words}"), occurrence);
         let (odds, delay) = (named("odds"), named("delay"));
-        self.occurrences.insert(text, occurrence + 1);
-        self.entries.push(Entry { rule, odds, delay });
+        let identity = Identity::of(&words, occurrence);
+        self.occurrences.insert(words, occurrence + 1);
+        self.entries.push(Entry { rule, identity, odds, delay });
+    }
+
+    pub(in crate::smtp) fn edition(&self) -> Edition {
+        self.edition
+    }
+
+    pub(super) fn identities(&self) -> HashSet<Identity> {
+        self.entries.iter().map(|entry| entry.identity).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn identities_in_order(&self) -> Vec<Identity> {
+        self.entries.iter().map(|entry| entry.identity).collect()
     }
 
     /// A recipient was accepted: adds the rules it matches to those in `matched`, which is in ascending order.
@@ -119,11 +141,15 @@ impl RuleBook {
     }
 
     /// The rules to be asked, in order: all others can't fire.
-    fn candidates(&self, question: &Question<'_>) -> impl Iterator<Item = (usize, &Entry)> {
+    fn candidates(&self, question: &Question<'_>) -> impl Iterator<Item = &Entry> {
         let stage = question.stage;
         let is_asked = |rule: u32| self.entries[rule as usize].rule.is_asked_at(stage);
+        debug_assert!(
+            question.matched.iter().all(|rule| (*rule as usize) < self.entries.len()),
+            "what recipients match is worked out by the rules that are asked"
+        );
         let candidates = self.at[stage as usize].candidates(question, is_asked);
-        candidates.map(|rule| (rule as usize, &self.entries[rule as usize]))
+        candidates.map(|rule| &self.entries[rule as usize])
     }
 
     pub(in crate::smtp) fn rules(&self) -> impl Iterator<Item = &Rule> {
@@ -156,9 +182,9 @@ pub(in crate::smtp) fn judge<'p>(
     question: &Question<'_>,
 ) -> Ruling<'p> {
     let mut delay = None;
-    for (index, entry) in policy.book.candidates(question) {
+    for entry in policy.book.candidates(question) {
         if !is_met(&entry.rule.when, question)
-            || !recall(memory.as_deref_mut(), |state| fires(index, entry, state, question))
+            || !recall(memory.as_deref_mut(), |state| fires(entry, state, question))
         {
             continue;
         }
@@ -193,7 +219,7 @@ fn own_decision<'p>(
     for &own in BuiltIn::at(question.stage).iter().filter(|own| own.is_on(policy)) {
         let holds = recall(memory.as_deref_mut(), |state| {
             let holds = own.holds(policy, state, question);
-            count(state.total_mut(own as usize), holds);
+            count(state.own_total_mut(own), holds);
             holds
         });
         if holds {
@@ -209,7 +235,7 @@ pub(in crate::smtp) fn after_refusal(policy: &Policy, memory: Option<&mut (dyn M
     if !BuiltIn::FailFast.is_on(policy) {
         return Next::Continue;
     }
-    recall(memory, |state| count(state.total_mut(BuiltIn::FailFast as usize), true));
+    recall(memory, |state| count(state.own_total_mut(BuiltIn::FailFast), true));
     Next::Close
 }
 
@@ -219,13 +245,12 @@ fn count(tally: &mut Tally, has_fired: bool) {
 }
 
 /// Counts a rule whose conditions hold that neither count nor draw, and asks the others.
-fn fires(index: usize, entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
-    let Rule { when, .. } = &entry.rule;
-    let index = BUILT_INS.len() + index;
+fn fires(entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
+    let Entry { rule: Rule { when, .. }, identity, .. } = entry;
     let by_key = (entry.rule.counts() && !when.per.is_empty()).then(|| key_of(&when.per, question));
     let mut counted = match by_key {
-        Some(key) => *state.by_key_mut(index, key),
-        None => state.total(index),
+        Some(key) => *state.by_key_mut(*identity, key),
+        None => *state.total_mut(*identity),
     };
     counted.reached += 1;
     let is_due = when.nth.is_none_or(|nth| nth.contains(counted.reached))
@@ -237,9 +262,9 @@ fn fires(index: usize, entry: &Entry, state: &mut State, question: &Question<'_>
     };
     let fires = is_due && is_drawn();
     if let Some(key) = by_key {
-        count(state.by_key_mut(index, key), fires);
+        count(state.by_key_mut(*identity, key), fires);
     }
-    count(state.total_mut(index), fires);
+    count(state.total_mut(*identity), fires);
     fires
 }
 
@@ -280,15 +305,13 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
     hasher.finish()
 }
 
-/// Every rule that is on, as text, and its counts: those that were told in their order, then the server's own
+/// Every rule that is on, as text, and its counts: those that were added in their order, then the server's own
 /// by the names of their settings.
-pub(in crate::smtp) fn tallies(policy: &Policy, totals: &[Tally]) -> Vec<(String, Tally)> {
-    // A rule that was never asked may have none.
-    let total = |rule: usize| totals.get(rule).copied().unwrap_or_default();
-    let told = policy.book.rules().enumerate();
-    let told = told.map(|(index, rule)| (rule.to_string(), total(BUILT_INS.len() + index)));
+pub(in crate::smtp) fn tallies(policy: &Policy, totals: &RuleCounts) -> Vec<(String, Tally)> {
+    let added = policy.book.entries.iter();
+    let added = added.map(|Entry { rule, identity, .. }| (rule.to_string(), totals.of(*identity)));
     let own = BUILT_INS.iter().filter(|own| own.is_on(policy));
-    told.chain(own.map(|&own| (own.name().to_owned(), total(own as usize)))).collect()
+    added.chain(own.map(|&own| (own.name().to_owned(), totals.of_own(own)))).collect()
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ pub use engine::Environment;
 pub use glob::Glob;
 pub use grammar::GrammarError;
 pub use rule::{Drop, Key, Ordinals, Rule};
-pub use state::{Memory, State, Tally};
+pub use state::{Memory, RuleCounts, State, Tally};
 pub use units::{ByteRate, Chance, MAX_DURATION, duration_with_units, parse_size};
 
-pub(super) use engine::{Decision, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies};
+pub(super) use engine::{
+    Decision, Edition, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies,
+};
 pub(super) use plan::Plan;
 pub(super) use stream::{Impairment, Moment};

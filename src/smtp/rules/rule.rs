@@ -131,6 +131,8 @@ pub(super) enum Ending {
 pub struct Rule {
     /// `None`: at every stage.
     pub(super) stage: Option<Stage>,
+    /// What its counts belong to, in place of its text.
+    pub(super) id: Option<Box<str>>,
     pub(super) when: Conditions,
     pub(super) delay: Option<Delay>,
     pub(super) reply: Option<Reply>,
@@ -139,6 +141,9 @@ pub struct Rule {
 
 /// Conditions. Each holds for the last value it was given.
 impl Rule {
+    /// Longest name of a rule, in octets.
+    pub const MAX_ID: usize = 64;
+
     /// A rule that is asked at this stage. It must be told to do something.
     pub fn at(stage: Stage) -> Self {
         Self { stage: Some(stage), ..Self::anywhere() }
@@ -146,7 +151,16 @@ impl Rule {
 
     /// A rule that is asked at every stage.
     pub fn anywhere() -> Self {
-        Self { stage: None, when: Conditions::default(), delay: None, reply: None, ending: None }
+        Self { stage: None, id: None, when: Conditions::default(), delay: None, reply: None, ending: None }
+    }
+
+    /// Names the rule, as no other rule of the server is named. A rule of the same name takes over its counts when the
+    /// server is [reconfigured](crate::Server::reconfigure), whatever else in it has changed. At most
+    /// [`MAX_ID`](Self::MAX_ID) letters, digits, `-`, `_` and `.`.
+    #[must_use]
+    pub fn id(mut self, name: &str) -> Self {
+        self.id = Some(name.into());
+        self
     }
 
     /// Only for reverse-paths like this, from MAIL to the end of the message.
@@ -321,6 +335,19 @@ impl Rule {
 }
 
 impl Rule {
+    /// It has no name, or one that can be read back.
+    pub(super) fn has_valid_id(&self) -> bool {
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        self.id
+            .as_deref()
+            .is_none_or(|id| (1..=Self::MAX_ID).contains(&id.len()) && id.chars().all(is_letter))
+    }
+
+    /// The name that [`id`](Self::id) gave it.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     pub(super) fn is_asked_at(&self, stage: Stage) -> bool {
         self.stage.is_none_or(|own| own == stage)
     }

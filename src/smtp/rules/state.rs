@@ -1,7 +1,7 @@
 //! What rules remember: how often each was reached and fired, by which key, and who is connected.
 //!
-//! One per server: whoever runs several sessions at a time on several threads sees to it that one of them
-//! has it at a time.
+//! One per server, over all policies that it has in turn: counts belong to rules by their [`Identity`], not by their
+//! place. A caller that runs sessions on several threads lends it to one of them at a time.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -9,6 +9,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::bucket::{Bucket, RateLimit};
+use super::built_in::{BUILT_INS, BuiltIn};
+use super::stream::hash;
+use crate::smtp::policy::Policy;
 
 /// Keys a rule counts by at once. Beyond it the oldest is forgotten, and counts from zero if it comes again:
 /// 65,536 of them take about 3 MiB.
@@ -50,12 +53,43 @@ pub(super) fn recall<R>(memory: Option<&mut (dyn Memory + '_)>, decide: impl FnO
     decision.expect("a memory calls back once")
 }
 
+/// Which rule it is, in every policy that has it: its name or, without one, its text and its place among rules of the
+/// same text. A hash, as keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Identity(u64);
+
+impl Identity {
+    pub(super) fn of(words: &str, occurrence: u64) -> Self {
+        Self(hash(words.bytes().chain(occurrence.to_le_bytes())))
+    }
+}
+
+/// The counts of all rules, for [`Policy::tallies`](crate::smtp::Policy::tallies).
+#[derive(Clone, Debug, Default)]
+pub struct RuleCounts {
+    /// Of the server's own rules.
+    own: [Tally; BUILT_INS.len()],
+    added: HashMap<Identity, Tally>,
+}
+
+impl RuleCounts {
+    /// The counts of an added rule.
+    pub(super) fn of(&self, rule: Identity) -> Tally {
+        self.added.get(&rule).copied().unwrap_or_default()
+    }
+
+    /// The counts of a rule of the server's own.
+    pub(super) fn of_own(&self, rule: BuiltIn) -> Tally {
+        self.own[rule as usize]
+    }
+}
+
 /// The memory of all rules of a server.
 #[derive(Debug, Default)]
 pub struct State {
-    totals: Vec<Tally>,
+    totals: RuleCounts,
     /// Of the rules that count by a key.
-    by_key: HashMap<usize, Bounded<Tally>>,
+    by_key: HashMap<Identity, Bounded<Tally>>,
     /// How many keys these have together.
     keys: usize,
     rates: Bounded<Bucket>,
@@ -66,23 +100,32 @@ pub struct State {
 
 impl State {
     /// The counts of all rules, for [`Policy::tallies`](crate::smtp::Policy::tallies).
-    pub fn totals(&self) -> Vec<Tally> {
+    pub fn totals(&self) -> RuleCounts {
         self.totals.clone()
     }
 
-    /// The counts of a rule.
-    pub(super) fn total(&self, rule: usize) -> Tally {
-        self.totals.get(rule).copied().unwrap_or_default()
-    }
-
-    pub(super) fn total_mut(&mut self, rule: usize) -> &mut Tally {
-        if self.totals.len() <= rule {
-            self.totals.resize(rule + 1, Tally::default());
+    /// Forgets the counts of rules, lists and limits that this policy does not have. To be called when all sessions
+    /// have come to be served by it.
+    pub fn forget_others(&mut self, policy: &Policy) {
+        let Self { totals, by_key, keys, rates: _, open_sessions: _, open_by_ip: _ } = self;
+        let identities = policy.book().identities();
+        totals.added.retain(|rule, _| identities.contains(rule));
+        by_key.retain(|rule, _| identities.contains(rule));
+        *keys = by_key.values().map(|counts| counts.order.len()).sum();
+        for own in BUILT_INS.iter().filter(|own| !own.is_on(policy)) {
+            totals.own[*own as usize] = Tally::default();
         }
-        &mut self.totals[rule]
     }
 
-    pub(super) fn by_key_mut(&mut self, rule: usize, key: u64) -> &mut Tally {
+    pub(super) fn total_mut(&mut self, rule: Identity) -> &mut Tally {
+        self.totals.added.entry(rule).or_default()
+    }
+
+    pub(super) fn own_total_mut(&mut self, rule: BuiltIn) -> &mut Tally {
+        &mut self.totals.own[rule as usize]
+    }
+
+    pub(super) fn by_key_mut(&mut self, rule: Identity, key: u64) -> &mut Tally {
         let counts = self.by_key.entry(rule).or_default();
         let before = counts.order.len();
         let most = if self.keys < MAX_KEYS_OF_ALL { MAX_KEYS } else { before.clamp(1, MAX_KEYS) };
@@ -160,35 +203,39 @@ impl<T> Bounded<T> {
 mod tests {
     use super::*;
 
+    fn rule(number: u64) -> Identity {
+        Identity::of("rule", number)
+    }
+
     #[test]
     fn keys_are_bounded_and_the_oldest_goes_first() {
         let mut state = State::default();
         for key in 0..=MAX_KEYS as u64 {
-            state.by_key_mut(0, key).fired += 1;
+            state.by_key_mut(rule(0), key).fired += 1;
         }
-        assert_eq!(state.by_key[&0].values.len(), MAX_KEYS);
-        assert_eq!(state.by_key[&0].order.len(), MAX_KEYS);
-        assert_eq!(state.by_key_mut(0, MAX_KEYS as u64).fired, 1);
-        assert_eq!(state.by_key_mut(0, 0).fired, 0, "key 0 was forgotten");
+        assert_eq!(state.by_key[&rule(0)].values.len(), MAX_KEYS);
+        assert_eq!(state.by_key[&rule(0)].order.len(), MAX_KEYS);
+        assert_eq!(state.by_key_mut(rule(0), MAX_KEYS as u64).fired, 1);
+        assert_eq!(state.by_key_mut(rule(0), 0).fired, 0, "key 0 was forgotten");
     }
 
     #[test]
     fn keys_of_all_rules_together_are_bounded_too() {
         let mut state = State::default();
-        for rule in 0..17 {
+        for number in 0..17 {
             for key in 0..MAX_KEYS as u64 {
-                state.by_key_mut(rule, key).fired += 1;
+                state.by_key_mut(rule(number), key).fired += 1;
             }
         }
         let all = state.by_key.values().map(|counts| counts.values.len());
         assert_eq!(all.sum::<usize>(), MAX_KEYS_OF_ALL + 1);
         assert_eq!(
-            state.by_key_mut(16, MAX_KEYS as u64 - 1).fired,
+            state.by_key_mut(rule(16), MAX_KEYS as u64 - 1).fired,
             1,
             "the last rule has a place of its own"
         );
-        assert_eq!(state.by_key_mut(0, MAX_KEYS as u64).fired, 0);
-        assert_eq!((state.by_key[&0].values.len(), state.keys), (MAX_KEYS, MAX_KEYS_OF_ALL + 1));
+        assert_eq!(state.by_key_mut(rule(0), MAX_KEYS as u64).fired, 0);
+        assert_eq!((state.by_key[&rule(0)].values.len(), state.keys), (MAX_KEYS, MAX_KEYS_OF_ALL + 1));
     }
 
     #[test]
@@ -207,5 +254,33 @@ mod tests {
         state.give_back_place(Some(one));
         assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (1, 0));
         assert_eq!(state.open_by_ip.len(), 1);
+    }
+
+    #[test]
+    fn counts_of_rules_that_are_gone_are_forgotten_and_the_others_stay() {
+        let policy = |rules: &[&str]| {
+            let mut policy = Policy::default();
+            rules.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
+            policy
+        };
+        let mut before = policy(&["rcpt silent", "rcpt id=a times=1 per=ip close", "rcpt silent"]);
+        before.fail_fast = true;
+        let mut state = State::default();
+        for (count, identity) in (1..).zip(before.book().identities_in_order()) {
+            state.total_mut(identity).reached = count;
+            state.by_key_mut(identity, count).fired = count;
+        }
+        state.own_total_mut(BuiltIn::FailFast).fired = 7;
+        let reached = |state: &State, policy: &Policy| -> Vec<u64> {
+            policy.tallies(&state.totals()).into_iter().map(|(_, tally)| tally.reached).collect()
+        };
+        assert_eq!(reached(&state, &before), [1, 2, 3, 0]);
+        // Another rule in front, the named one with another text, and one of two equal ones.
+        let after = policy(&["data close", "rcpt silent", "rcpt id=a reply=\"450 later\""]);
+        assert_eq!(reached(&state, &after), [0, 1, 2]);
+        state.forget_others(&after);
+        assert_eq!((state.totals.added.len(), state.by_key.len(), state.keys), (2, 2, 2));
+        assert_eq!(reached(&state, &before), [1, 2, 0, 0]);
+        assert_eq!(state.totals.of_own(BuiltIn::FailFast), Tally::default());
     }
 }

@@ -15,13 +15,15 @@ impl Impairment {
     /// Identified by its words, not by its place in a list: what is put before it does not change it.
     /// `occurrence` distinguishes equal ones.
     pub(in crate::smtp) fn named(words: &str, occurrence: u64) -> Self {
-        // FNV-1a: the standard library's hash may change with its version, and with it every run.
-        let octets = words.bytes().chain(occurrence.to_le_bytes());
-        let hash = octets.fold(0xcbf2_9ce4_8422_2325, |hash: u64, octet| {
-            (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self(hash)
+        Self(hash(words.bytes().chain(occurrence.to_le_bytes())))
     }
+}
+
+/// FNV-1a: the standard library's hash may change with its version, and with it every run.
+pub(super) fn hash(octets: impl Iterator<Item = u8>) -> u64 {
+    octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Where in a run something is drawn.

@@ -22,7 +22,7 @@ const MAX_TEXT: usize = 16 * 1024;
 const ANY: &str = "any";
 
 const TERMS: &[&str] = &[
-    "from=", "to=", "helo=", "ip=", "session=", "nth=", "every=", "odds=", "times=", "per=", "after=",
+    "id=", "from=", "to=", "helo=", "ip=", "session=", "nth=", "every=", "odds=", "times=", "per=", "after=",
     "until=", "period=", "size>=", "reply=", "delay=", "drop=", "silent", "stall", "cut=", "close", "accept",
 ];
 
@@ -182,6 +182,7 @@ fn apply(rule: &mut Rule, term: &Term<'_>) -> Result<(), Wrong> {
     let value = term.value.as_str();
     let when = &mut rule.when;
     match term.name {
+        "id=" => rule.id = Some(value.into()),
         "from=" => when.from = Some(Glob::new(value)),
         "to=" => when.to = Some(Glob::new(value)),
         "helo=" => when.helo = Some(Glob::new(value)),
@@ -258,8 +259,9 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stage, when, delay, reply, ending } = self;
+        let Self { stage, id, when, delay, reply, ending } = self;
         f.write_str(stage.map_or(ANY, Stage::name))?;
+        write_some(f, "id=", id.as_ref())?;
         for (name, glob) in [("from", &when.from), ("to", &when.to), ("helo", &when.helo)] {
             if let Some(glob) = glob {
                 write!(f, " {name}={}", Quoted(&glob.to_string()))?;

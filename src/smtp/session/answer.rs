@@ -6,7 +6,7 @@ use crate::smtp::policy::reply::{Reply, ReplyKind};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question, Ruling, after_refusal, judge};
 use crate::smtp::session::Session;
-use crate::smtp::session::rule_facts::Known;
+use crate::smtp::session::rule_facts::RuleFacts;
 use crate::smtp::session::step::{Next, Portion, Stage};
 
 /// What the protocol itself says: the reply to an accepted command, or to a refused one.
@@ -98,12 +98,15 @@ impl Session {
     /// Apart from the short way, so that it can be built into each command.
     #[inline(never)]
     fn ruled_answer<'p>(
-        &self,
+        &mut self,
         policy: &'p Policy,
         environment: &mut Environment<'_>,
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
+        if let Some(facts) = &mut self.facts {
+            facts.match_anew(policy.book());
+        }
         let question = self.question(policy, environment, asked);
         let mut memory = environment.state.as_deref_mut();
         let Ruling { delay, decision } = judge(policy, memory.as_deref_mut(), &question);
@@ -139,9 +142,9 @@ impl Session {
     ) -> Question<'q> {
         let Asked { stage, name, size, is_valid } = asked;
         let &Environment { now, session, peer, .. } = environment;
-        let known: Option<&Known> = self.known.as_deref();
-        let named = |at: Stage, of: fn(&Known) -> Option<&[u8]>| {
-            if stage == at { name } else { known.and_then(of) }
+        let facts: Option<&RuleFacts> = self.facts.as_deref();
+        let named = |at: Stage, of: fn(&RuleFacts) -> Option<&[u8]>| {
+            if stage == at { name } else { facts.and_then(of) }
         };
         Question {
             stage,
@@ -149,20 +152,18 @@ impl Session {
             now,
             peer,
             is_valid,
-            helo: named(Stage::Helo, |known| known.helo.as_deref()),
-            from: named(Stage::Mail, |known| known.from.as_deref()),
-            to: named(Stage::Rcpt, |known| known.to.as_deref()),
-            matched: known.map_or(&[], |known| &known.matched),
+            helo: named(Stage::Helo, RuleFacts::helo),
+            from: named(Stage::Mail, RuleFacts::from),
+            to: named(Stage::Rcpt, RuleFacts::to),
+            matched: facts.map_or(&[], |facts| facts.matched(policy.book())),
             size,
             messages: self.messages,
         }
     }
 
-    /// Notes something for rules, if there are any.
-    pub(in crate::smtp) fn know(&mut self, policy: &Policy, note: impl FnOnce(&mut Known)) {
-        if policy.has_rules() {
-            note(self.known.get_or_insert_default());
-        }
+    /// Notes something for rules: those there are, or those that a policy brings which replaces this one.
+    pub(in crate::smtp) fn note_facts(&mut self, note: impl FnOnce(&mut RuleFacts)) {
+        note(self.facts.get_or_insert_default());
     }
 }
 

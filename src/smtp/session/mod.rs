@@ -26,7 +26,7 @@ use crate::smtp::receive::scan::{LineScan, LineScanner};
 use crate::smtp::record::{Record, Unsent};
 use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
-use crate::smtp::session::rule_facts::Known;
+use crate::smtp::session::rule_facts::RuleFacts;
 use retry_key::Attempt;
 
 /// Of so many messages of a session the lines of the first are looked at: it costs time.
@@ -84,8 +84,8 @@ pub struct Session {
     pub(in crate::smtp) steps: u32,
     /// Messages accepted so far.
     pub(in crate::smtp) messages: u32,
-    /// What rules may ask for later; `None` without rules.
-    pub(in crate::smtp) known: Option<Box<Known>>,
+    /// What rules may ask for later; `None` before HELO, MAIL and RCPT.
+    pub(in crate::smtp) facts: Option<Box<RuleFacts>>,
     /// Offered in the reply to the last EHLO.
     extensions: Extensions,
     /// What is tried; `None` where nothing can be put off.
@@ -225,10 +225,10 @@ impl Session {
             State::Commands(_) => 0,
             State::Data(incoming) => incoming.text.capacity(),
         };
-        let known = self.known.as_deref().map_or(0, Known::memory);
+        let facts = self.facts.as_deref().map_or(0, RuleFacts::memory);
         let attempt = self.attempt.as_deref().map_or(0, size_of_val);
         let finished = self.finished.as_deref().map_or(0, Record::memory);
-        incoming + self.record.heap() + finished + known + attempt
+        incoming + self.record.heap() + finished + facts + attempt
     }
 
     /// The client has sent at least one octet.
@@ -330,7 +330,7 @@ impl Session {
             true => Extensions::offered(line, answer.reply),
             false => Extensions::default(),
         };
-        self.know(policy, |known| known.note_helo(name));
+        self.note_facts(|facts| facts.note_helo(name));
         self.record.helo_exchange = exchange(policy, line, &answer);
         self.record.helo = answer.accepted;
         self.step(Stage::Helo, answer)
@@ -350,7 +350,7 @@ impl Session {
             (true, None) => Err(ReplyKind::InvalidMailArgument),
             (true, Some(_)) => Ok(ReplyKind::MailReceived),
         };
-        self.know(policy, |known| known.note_sender(mailbox));
+        self.note_facts(|facts| facts.note_sender(mailbox));
         if policy.may_defer() {
             let parameter = |name| self.extensions.value_in(line, Verb::Mail, name);
             let sender = mailbox.filter(|_| verdict.is_ok());
@@ -384,7 +384,7 @@ impl Session {
         // The lists are asked before there is found to be no room: an answer they give overrides this one.
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(policy, environment, asked, verdict);
-        self.know(policy, |known| known.note_recipient(policy.book(), mailbox, answer.accepted));
+        self.note_facts(|facts| facts.note_recipient(policy.book(), mailbox, answer.accepted));
         let recipient = mailbox.filter(|_| self.transaction_open);
         self.attempt(policy, |attempt| attempt.try_rcpt(recipient));
         // go-smtp-mock tells an accepted RCPT by the text of its reply.

@@ -1,41 +1,102 @@
-//! What a session remembers of its dialogue for rules to ask: kept only where there are rules.
+//! What a session remembers of its dialogue for rules to ask. It is remembered where there are no rules too, as there may
+//! be some at the next line; after the first mails it takes no new memory.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::smtp::command::octets::Octets;
-use crate::smtp::rules::RuleBook;
+use crate::smtp::rules::{Edition, RuleBook};
+
+/// Names in memory that a session retains from one mail transaction to the next, in octets.
+const RETAINED: usize = 1024;
+/// By at most so many octets more than needed they grow.
+const GROWTH: usize = 4096;
 
 /// Names and paths of the dialogue so far.
 #[derive(Default)]
-pub(in crate::smtp) struct Known {
-    pub(in crate::smtp) helo: Option<Box<[u8]>>,
+pub(in crate::smtp) struct RuleFacts {
+    /// The name of HELO, the reverse-path, the accepted forward-paths with a LF behind each, and the last forward-path if
+    /// it was not accepted.
+    names: Vec<u8>,
+    helo: Option<Range<u32>>,
     /// Of the last MAIL, accepted or not.
-    pub(in crate::smtp) from: Option<Box<[u8]>>,
+    from: Option<Range<u32>>,
     /// Of the last RCPT behind it, accepted or not.
-    pub(in crate::smtp) to: Option<Box<[u8]>>,
-    /// Rules that an accepted recipient behind it matches, in ascending order.
-    pub(in crate::smtp) matched: Vec<u32>,
+    to: Option<Range<u32>>,
+    /// Of the RCPTs behind it that were accepted. Empty, it is where the first will begin.
+    accepted: Range<u32>,
+    /// Rules that one of them matches, in ascending order.
+    matched: Vec<u32>,
+    /// Of the rules that these are.
+    edition: Edition,
 }
 
-impl fmt::Debug for Known {
+impl fmt::Debug for RuleFacts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { helo, from, to, matched } = self;
-        f.debug_struct("Known")
-            .field("helo", &helo.as_deref().map(Octets))
-            .field("from", &from.as_deref().map(Octets))
-            .field("to", &to.as_deref().map(Octets))
-            .field("matched", matched)
-            .finish()
+        f.debug_struct("RuleFacts")
+            .field("helo", &self.helo().map(Octets))
+            .field("from", &self.from().map(Octets))
+            .field("to", &self.to().map(Octets))
+            .field("matched", &self.matched)
+            .finish_non_exhaustive()
     }
 }
 
-impl Known {
+impl RuleFacts {
+    pub(in crate::smtp) fn helo(&self) -> Option<&[u8]> {
+        self.name(self.helo.as_ref())
+    }
+
+    pub(in crate::smtp) fn from(&self) -> Option<&[u8]> {
+        self.name(self.from.as_ref())
+    }
+
+    pub(in crate::smtp) fn to(&self) -> Option<&[u8]> {
+        self.name(self.to.as_ref())
+    }
+
+    fn name(&self, range: Option<&Range<u32>>) -> Option<&[u8]> {
+        range.map(|range| &self.names[range.start as usize..range.end as usize])
+    }
+
+    /// Rules of this book that an accepted recipient matches, in ascending order.
+    pub(in crate::smtp) fn matched(&self, rules: &RuleBook) -> &[u32] {
+        debug_assert_eq!(self.edition, rules.edition(), "the rules were replaced: match_anew comes first");
+        &self.matched
+    }
+
+    /// Works out anew which rules the accepted recipients match, where these are not the rules that they were compared
+    /// with.
+    pub(in crate::smtp) fn match_anew(&mut self, rules: &RuleBook) {
+        if self.edition == rules.edition() {
+            return;
+        }
+        self.edition = rules.edition();
+        self.matched.clear();
+        let accepted = &self.names[self.accepted.start as usize..self.accepted.end as usize];
+        // No line has a LF in it.
+        for recipient in accepted.split_inclusive(|&octet| octet == b'\n') {
+            rules.match_recipient(&recipient[..recipient.len() - 1], &mut self.matched);
+        }
+    }
+
     pub(in crate::smtp) fn note_helo(&mut self, name: Option<&[u8]>) {
-        *self = Self { helo: name.map(Into::into), ..Self::default() };
+        self.truncate(0);
+        self.helo = name.map(|name| self.push(name));
+        self.begin_mail(None);
     }
 
     pub(in crate::smtp) fn note_sender(&mut self, mailbox: Option<&[u8]>) {
-        *self = Self { helo: self.helo.take(), from: mailbox.map(Into::into), ..Self::default() };
+        self.truncate(self.helo.as_ref().map_or(0, |helo| helo.end));
+        self.begin_mail(mailbox);
+    }
+
+    fn begin_mail(&mut self, mailbox: Option<&[u8]>) {
+        self.from = mailbox.map(|mailbox| self.push(mailbox));
+        self.to = None;
+        let end = self.end();
+        self.accepted = end..end;
+        self.matched.clear();
     }
 
     pub(in crate::smtp) fn note_recipient(
@@ -44,16 +105,171 @@ impl Known {
         mailbox: Option<&[u8]>,
         is_accepted: bool,
     ) {
-        self.to = mailbox.map(Into::into);
+        self.truncate(self.accepted.end);
+        self.to = mailbox.map(|mailbox| self.push(mailbox));
         if let Some(mailbox) = mailbox.filter(|_| is_accepted) {
-            rules.match_recipient(mailbox, &mut self.matched);
+            self.push(b"\n");
+            self.accepted.end = self.end();
+            if self.edition == rules.edition() {
+                rules.match_recipient(mailbox, &mut self.matched);
+            }
         }
+    }
+
+    fn end(&self) -> u32 {
+        u32::try_from(self.names.len()).expect("a line is short, and so are 10,000 of them")
+    }
+
+    fn truncate(&mut self, end: u32) {
+        self.names.truncate(end as usize);
+        if self.names.len() < RETAINED {
+            self.names.shrink_to(RETAINED);
+        }
+    }
+
+    /// A Vec doubles, which may be far more than is left of the memory for sessions.
+    fn push(&mut self, name: &[u8]) -> Range<u32> {
+        let start = self.end();
+        if self.names.capacity() - self.names.len() < name.len() {
+            self.names.reserve_exact(name.len() + self.names.len().clamp(64, GROWTH));
+        }
+        self.names.extend_from_slice(name);
+        start..self.end()
     }
 
     /// Octets in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
-        let Self { helo, from, to, matched } = self;
-        let names = [helo, from, to].into_iter().flatten().map(|name| name.len()).sum::<usize>();
-        size_of::<Self>() + names + matched.capacity() * size_of::<u32>()
+        let Self { names, helo: _, from: _, to: _, accepted: _, matched, edition: _ } = self;
+        size_of::<Self>() + names.capacity() + matched.capacity() * size_of::<u32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::smtp::rules::{Environment, Memory, State};
+    use crate::smtp::{Policy, Session};
+
+    fn policy(rules: &[&str]) -> Policy {
+        let mut policy = Policy::default();
+        rules.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
+        policy
+    }
+
+    /// The reply to each line, each under its own policy.
+    fn replies<'p>(dialogue: impl IntoIterator<Item = (&'p Policy, &'p str)>) -> Vec<String> {
+        let (mut session, mut state) = (Session::new(), State::default());
+        let reply = |(policy, line): (&Policy, &str)| {
+            let mut environment = Environment { state: Some(&mut state), ..Environment::alone() };
+            let progress = session.advance_in(policy, &mut environment, format!("{line}\r\n").as_bytes());
+            let step = progress.step.filter(|_| progress.consumed == line.len() + 2)?;
+            Some(String::from_utf8_lossy(step.reply.text()).into_owned())
+        };
+        dialogue.into_iter().filter_map(reply).collect()
+    }
+
+    const MAIL: [&str; 6] = [
+        "HELO c.example",
+        "MAIL FROM:<ann@example.com>",
+        "RCPT TO:<bob@example.com>",
+        "RCPT TO:<carol@example.com>",
+        "DATA",
+        ".",
+    ];
+
+    #[test]
+    fn rules_that_come_in_the_middle_of_a_mail_know_what_was_before_them() {
+        let none = policy(&[]);
+        for (rule, fires) in [
+            ("message to=bob@* reply=\"452 full\"", true),
+            ("message to=carol@example.com reply=\"452 full\"", true),
+            ("message to=dave@* reply=\"452 full\"", false),
+            ("message from=ann@* helo=c.* reply=\"452 full\"", true),
+            ("message from=bob@* reply=\"452 full\"", false),
+        ] {
+            let ruled = policy(&["rcpt to=dave@* close", rule]);
+            let dialogue = MAIL[..5].iter().map(|line| (&none, *line)).chain([(&ruled, MAIL[5])]);
+            assert_eq!(replies(dialogue).pop().as_deref() == Some("452 full"), fires, "{rule}");
+        }
+    }
+
+    #[test]
+    fn counts_go_on_under_the_rules_that_replace_the_others() {
+        let before = policy(&["noop nth=2 reply=\"250 second\"", "rset id=r times=1 reply=\"250 reset\""]);
+        let after = policy(&[
+            "quit close",
+            "noop nth=3 reply=\"250 third\"",
+            "noop nth=2 reply=\"250 second\"",
+            "rset id=r times=2 reply=\"250 reset again\"",
+        ]);
+        let lines = [(&before, "NOOP"), (&before, "HELO c"), (&before, "RSET"), (&after, "NOOP")];
+        let more = [(&after, "RSET"), (&after, "RSET"), (&after, "NOOP")];
+        let replies = replies(lines.into_iter().chain(more));
+        assert_eq!(replies[3], "250 second", "it was reached once before: {replies:?}");
+        assert_eq!(replies[2..][..1], ["250 reset"]);
+        assert_eq!(replies[4], "250 reset again");
+        assert!(!replies[5].contains("again"), "it has fired twice by its name: {replies:?}");
+    }
+
+    /// Counts how often it is lent.
+    #[derive(Debug, Default)]
+    struct Counted(State, usize);
+
+    impl Memory for Counted {
+        fn lend(&mut self, decide: &mut dyn FnMut(&mut State)) {
+            self.1 += 1;
+            decide(&mut self.0);
+        }
+    }
+
+    #[test]
+    fn what_rules_remember_is_lent_where_a_rule_asks_and_not_for_message_data() {
+        let policy = policy(&["rcpt nth=1 delay=1s", "message to=nobody@* close"]);
+        let (mut session, mut memory) = (Session::new(), Counted::default());
+        let mut lent = |octets: &[u8]| {
+            let before = memory.1;
+            let environment = &mut Environment { state: Some(&mut memory), ..Environment::alone() };
+            session.advance_in(&policy, environment, octets);
+            memory.1 - before
+        };
+        let mail = MAIL.map(|line| format!("{line}\r\n"));
+        let [helo, from, rcpt, other, data, end] = mail.each_ref().map(String::as_bytes);
+        assert_eq!([helo, from, rcpt, other, data].map(&mut lent), [0, 0, 1, 1, 0]);
+        let text = [&b"a line of text\r\n"[..], b".", b".stuffed", b"\r", b"\n", b"\r\nno end"];
+        assert_eq!(text.repeat(100).into_iter().map(&mut lent).sum::<usize>(), 0);
+        assert_eq!([b"\r\n", end].map(&mut lent), [0, 0], "no recipient matches the rule");
+    }
+
+    proptest! {
+        /// Rules that are known from the beginning, or that replace others at any line, are answered by alike.
+        #[test]
+        fn what_recipients_match_does_not_depend_on_when_rules_came(
+            recipients in prop::collection::vec("[ab]{1,2}@[xy]", 0..6),
+            accepted in prop::collection::vec(any::<bool>(), 6),
+            patterns in prop::collection::vec(prop::sample::select(vec!["a*", "*@x", "b@y", "*b*", "?@?"]), 1..5),
+            switches in prop::collection::vec(any::<bool>(), 6),
+        ) {
+            let rules: Vec<String> = patterns.iter().map(|pattern| format!("message to={pattern} close")).collect();
+            let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+            let (one, other) = (policy(&rules), policy(&["noop close"]));
+            let [mut always, mut switched] = [RuleFacts::default(), RuleFacts::default()];
+            for facts in [&mut always, &mut switched] {
+                facts.note_helo(Some(b"c.example"));
+                facts.match_anew(one.book());
+                facts.note_sender(Some(b"ann@example.com"));
+            }
+            for ((recipient, accepted), switches) in recipients.iter().zip(&accepted).zip(&switches) {
+                always.note_recipient(one.book(), Some(recipient.as_bytes()), *accepted);
+                let policy = if *switches { &other } else { &one };
+                switched.match_anew(policy.book());
+                switched.note_recipient(policy.book(), Some(recipient.as_bytes()), *accepted);
+                prop_assert_eq!(switched.to(), Some(recipient.as_bytes()));
+            }
+            switched.match_anew(one.book());
+            prop_assert_eq!(switched.matched(one.book()), always.matched(one.book()));
+            prop_assert_eq!((switched.helo(), switched.from()), (always.helo(), always.from()));
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::record::{Exchange, Record};
 use crate::smtp::rules::Environment;
-use crate::smtp::session::rule_facts::Known;
+use crate::smtp::session::rule_facts::RuleFacts;
 
 /// An `Arc` counts references of two kinds.
 const ARC: usize = 2 * size_of::<usize>();
@@ -35,7 +35,7 @@ impl Session {
             memory_left: _,
             steps: _,
             messages: _,
-            known,
+            facts,
             extensions: _,
             is_cut_short: _,
             attempt,
@@ -45,12 +45,8 @@ impl Session {
             State::Data(Incoming { text, .. }) => text.capacity(),
         };
         let finished = finished.as_deref().map_or(0, |record| size_of::<Record>() + record.walk());
-        let known = known.as_deref().map_or(0, |known| {
-            let Known { helo, from, to, matched } = known;
-            let names = [helo, from, to].into_iter().flatten().map(|name| name.len());
-            size_of::<Known>() + names.sum::<usize>() + matched.capacity() * size_of::<u32>()
-        });
-        incoming + record.walk() + finished + known + attempt.as_deref().map_or(0, size_of_val)
+        let facts = facts.as_deref().map_or(0, RuleFacts::memory);
+        incoming + record.walk() + finished + facts + attempt.as_deref().map_or(0, size_of_val)
     }
 }
 

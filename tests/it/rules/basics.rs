@@ -61,9 +61,29 @@ fn a_rule_that_contradicts_itself_does_not_start() {
 }
 
 #[test]
+fn no_two_rules_may_have_the_same_name() {
+    let named = |id: &str| Rule::at(Stage::Rcpt).id(id).silent();
+    assert!(
+        Config::default()
+            .rule(named("a"))
+            .rule(named("b"))
+            .rule(Rule::at(Stage::Rcpt).silent())
+            .validate()
+            .is_ok()
+    );
+    let twice = Config::default().rule(named("a")).rule("data id=a close".parse().expect("a rule"));
+    let error = twice.validate().expect_err("two of one name");
+    assert_eq!((error.setting, &*error.value), ("rule", "data id=a close"));
+    assert!(error.expected.contains("id=a is that of the rule `rcpt id=a silent` already"), "{error}");
+    let error = Config::default().rule(named("no name")).validate().expect_err("a space");
+    assert!(error.to_string().contains("at most 64 letters"), "{error}");
+}
+
+#[test]
 fn a_rule_can_be_built_or_read() {
     let built = Rule::at(Stage::Rcpt).to("*@slow.example").times(3).delay(Duration::from_secs(2));
     assert_eq!("rcpt to=*@slow.example times=3 delay=2".parse(), Ok(built));
+    assert_eq!("rcpt id=a.b-1 close".parse(), Ok(Rule::at(Stage::Rcpt).id("a.b-1").close()));
 }
 
 #[test]

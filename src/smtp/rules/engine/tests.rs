@@ -115,8 +115,9 @@ proptest! {
         let book = book(&rules);
         let matched = matched(&book, &line.recipients);
         let question = line.question(&matched);
-        let found = book.candidates(&question).filter(|(_, entry)| is_met(&entry.rule.when, &question));
-        let found: Vec<_> = found.map(|(index, _)| index).collect();
+        let found = book.candidates(&question).filter(|entry| is_met(&entry.rule.when, &question));
+        let index_of = |found: &Entry| book.entries.iter().position(|entry| std::ptr::eq(entry, found));
+        let found: Vec<_> = found.filter_map(index_of).collect();
         let walked: Vec<_> = (0..rules.len()).filter(|&index| line.is_met(&rules[index])).collect();
         prop_assert_eq!(found, walked);
     }

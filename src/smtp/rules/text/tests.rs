@@ -30,7 +30,7 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         (0..100_usize).prop_map(Ending::Cut),
         prop::sample::select(DROPS).prop_map(|drop| drop.1),
     ];
-    let names = (stage, glob(), glob(), glob(), ip);
+    let names = (stage, prop::option::of("[a-zA-Z0-9._-]{0,9}"), glob(), glob(), glob(), ip);
     let counts = (
         prop::option::of(ordinals_strategy()),
         prop::option::of(ordinals_strategy()),
@@ -51,11 +51,12 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         prop::option::of(ending),
     );
     (names, counts, times, actions).prop_map(|(names, counts, times, (delay, reply, ending))| {
-        let (stage, from, to, helo, ip) = names;
+        let (stage, id, from, to, helo, ip) = names;
         let (session, nth, every, odds, count, keys) = counts;
         let (after, until, period, size) = times;
         let mut rule =
             Rule { stage, delay, ending, ..Rule::anywhere() }.per(keys.into_iter().map(|key| key.0));
+        rule.id = id.map(Into::into);
         rule.when.from = from;
         rule.when.to = to;
         rule.when.helo = helo;
@@ -132,6 +133,9 @@ fn errors_point_at_the_place() {
         ("rcpt odds=0% silent", 10..12, "a percentage"),
         ("rcpt ip=10.0.0.0/40 silent", 8..19, "an IP address or network"),
         ("rcpt after=10s until=5s silent", 15..23, "end behind the beginning"),
+        ("rcpt id= silent", 5..8, "at most 64 letters"),
+        ("rcpt id=\"a b\" silent", 5..13, "at most 64 letters"),
+        ("rcpt id=a silent id=b", 17..21, "once is enough"),
         ("rcpt drop=fni", 10..13, "did you mean fin?"),
     ] {
         let error = text.parse::<Rule>().unwrap_err();
