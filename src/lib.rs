@@ -1,5 +1,5 @@
-//! A mock SMTP server for tests: it accepts mail and throws it away or shows it, answers exactly as configured, as
-//! late as configured, and is never the bottleneck of the test that sends to it.
+//! A mock SMTP server for tests: it accepts mail and discards it or shows it, replies exactly as configured and exactly
+//! as late as configured, and is never the bottleneck of the test that sends to it.
 //!
 //! # In a test
 //!
@@ -25,8 +25,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A wait is woken by what arrives, and a message can be seen before its sender has read the 250: no test needs to
-//! sleep. A wait that fails says what did arrive. Dropping the server stops it.
+//! A wait is woken by each arrival, and a message is visible before its sender has read the 250: no test needs to
+//! sleep. The error of a wait has the messages that did arrive. Dropping the server stops it.
 //!
 //! - Refusals, texts, delays and limits are settings of [`Config`]; faults of every kind are
 //!   [rules](smtp::rules):
@@ -49,7 +49,7 @@
 //! # Tokio
 //!
 //! `#[tokio::test]` runs the test and what it tests on one thread. [`Server::wait_for_messages`] would block it, and
-//! what is to send with it, until the time is up; [`Server::wait_for_messages_async`] does not:
+//! the code that is to send, until the timeout; [`Server::wait_for_messages_async`] does not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -97,27 +97,27 @@
 //!                 │ messages(), waits        ▼                 ▼
 //!                 ├───────────────────────▶ store      log, capture and display threads
 //!                 │
-//!                 └─ stats() ─ wakes each shard, which gives its figures away between two turns
+//!                 └─ stats() ─ wakes each shard, which hands its figures over between two turns
 //! ```
 //!
-//! A shard owns its connections and the figures of what it measured; nothing of a session is shared. What shards share
-//! are the counts of sessions and milestones, the memory budget, what rules remember and what was put off, and the
-//! store, where each has a part of its own that readers only swap out. The first wait that is a future starts one more
+//! A shard owns its connections and its figures; nothing of a session is shared. Shards share the counters of sessions
+//! and milestones, the memory budget, the counts of rules, the deferred messages, and the store, in which each shard
+//! has a part of its own. The first wait that is a future starts one more
 //! thread, which wakes such waits at their deadlines.
 //!
-//! The program adds threads of its own. The main one decides (`lifetime`) and stops the server; one hears signals
-//! (`interrupts`), and ends the program at a second one whatever the others wait for; one waits for the time of
-//! `--exit-after`; one makes reports, progress and interval logs (`teller`); and each output has one that writes to it
-//! (`output`), so that a reader that takes nothing holds up nobody who decides. All are started before the server is
-//! ready: the end needs none.
+//! The program adds threads of its own, all in `program`. The main thread decides and stops the server (`lifetime`); one
+//! receives signals, and ends the program at a second one whatever the others wait for (`interrupts`); one waits for the
+//! time of `--exit-after`; one makes reports, progress and interval logs (`reporter`); and each output has one that
+//! writes to it (`output`), so that a stuck reader blocks no thread that decides. All of them are started before the
+//! server is ready, so that the end of a run needs no new thread.
 //!
 //! ## The way of a byte
 //!
 //! `net::reactor` polls and dispatches → `net::connection` reads into a reused buffer → [`smtp::Session`] finds the
 //! end of the line or of the data, decides, and returns a step → the step is measured (`measure`, [`stats`]) and its
-//! record filed (`records`, `store`) → its reply is appended, and written at the end of the turn, or held back by
-//! `net::wheel` → once all of it is written, the message is accepted and its record captured (`capture`).
-//! `src/net/LIFECYCLE.md` tells it in full.
+//! record filed (`records`) → its reply is appended, and written at the end of the turn, or held back by `net::wheel` →
+//! once all of it is written, the message is accepted and its record captured (`records`).
+//! `src/net/LIFECYCLE.md` has it in full.
 //!
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.
 
