@@ -26,7 +26,7 @@ impl Config {
 }
 
 /// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) address: SocketAddr,
     /// Its port is the setting's, as for all addresses that name none; otherwise its own.

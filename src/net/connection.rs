@@ -7,7 +7,6 @@ mod input;
 mod measuring;
 mod output;
 mod pacing;
-mod transport;
 mod unsent;
 
 use std::net::SocketAddr;
@@ -18,6 +17,7 @@ use mio::Token;
 use super::buffer::Buffer;
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Place};
+use super::stream::Transport;
 use super::wheel::Timer;
 use crate::log::Event;
 use crate::measure::{Asked, Cause, Probe, Tries};
@@ -27,7 +27,6 @@ use crate::smtp::rules::{Environment, Memory};
 use crate::smtp::{Expect, Next, Portion, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use pacing::Pace;
-pub(super) use transport::Transport;
 pub(super) use unsent::Outgoing;
 use unsent::Waiting;
 
@@ -96,6 +95,15 @@ struct Delayed {
     since: Timestamp,
 }
 
+/// How a peer ended its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InputEnd {
+    /// As its transport prescribes.
+    Orderly,
+    /// Otherwise: more may have been on its way.
+    Truncated,
+}
+
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
@@ -112,8 +120,10 @@ pub(super) struct Connection<T> {
     phase: Phase,
     /// Read and not taken yet: the front of a line, or what waits behind a delay.
     input: Option<Buffer>,
-    /// Replies that the peer has not taken yet. While there are any, nothing more is read.
+    /// Replies that the transport has not taken. While any reply has not left, nothing more is read.
     output: Option<Buffer>,
+    /// Octets of replies of all turns so far.
+    queued: u64,
     /// What waits with them, or behind a delay; `None` while nothing does.
     waiting: Option<Box<Waiting>>,
     /// The reactor reports room in the socket.
@@ -122,8 +132,8 @@ pub(super) struct Connection<T> {
     readable: bool,
     /// The peer will send nothing more than what is in the socket by now.
     peer_closed: bool,
-    /// Everything the peer sent has been read.
-    end_of_input: bool,
+    /// How the peer ended its output, once everything it sent has been read.
+    input_end: Option<InputEnd>,
     /// The entry in the wheel, and its tick. It may lie before `deadline`, never after.
     timer: Option<(Timer, Timestamp)>,
     /// When the present wait is over.
@@ -169,11 +179,12 @@ impl<T: Transport> Connection<T> {
             phase: Phase::Open,
             input: None,
             output: None,
+            queued: 0,
             waiting: None,
             watches_for_room: false,
             readable: false,
             peer_closed: false,
-            end_of_input: false,
+            input_end: None,
             timer: None,
             deadline: Timestamp::START,
             data_deadline: Timestamp::START,
@@ -248,10 +259,10 @@ impl<T: Transport> Connection<T> {
     /// Does all there is to do now: writes what waits, takes what was read before, reads on.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         resources.limit_turn(context.policy.has_rules().then_some(RULES_PER_TURN));
-        if self.output.is_some() && self.drain(context, resources).is_err() {
+        if self.drain(context, resources).is_err() {
             return Fate::Over;
         }
-        if self.output.is_none() {
+        if !self.has_unsent() {
             self.take_buffered(context, resources);
             if self.read_on(context, resources).is_err() {
                 return Fate::Over;
@@ -280,7 +291,7 @@ impl<T: Transport> Connection<T> {
                 self.act(context, resources, asked, &reply, portion, next);
                 self.run(context, resources)
             }
-            Phase::Open if self.output.is_none() => self.time_out(context, resources),
+            Phase::Open if !self.has_unsent() => self.time_out(context, resources),
             Phase::Open => {
                 self.note_timeout(resources, "write");
                 Fate::Over
@@ -348,7 +359,8 @@ impl<T: Transport> Connection<T> {
     fn answer_asked(&self, resources: &mut Resources, asked: Asked, reply: &Reply, portion: Portion) {
         self.answer(resources, reply, portion);
         if !portion.of(reply).is_empty() {
-            resources.outgoing.push(Outgoing { asked, end: resources.replies.len() });
+            let end = self.queued + resources.replies.len() as u64;
+            resources.outgoing.push(Outgoing { asked, end });
         }
     }
 
@@ -370,7 +382,7 @@ impl<T: Transport> Connection<T> {
                 resources.now.after(context.stop_linger).min(*until)
             }
             (Phase::Lingering { until }, _) => *until,
-            (_, Expect::Data) if self.output.is_none() => deadline.min(self.data_deadline),
+            (_, Expect::Data) if !self.has_unsent() => deadline.min(self.data_deadline),
             (_, Expect::Command | Expect::Data) => deadline,
         };
     }
@@ -384,19 +396,14 @@ impl<T: Transport> Connection<T> {
         resources.pool.fit(&mut self.input);
         resources.pool.fit(&mut self.output);
         self.charge_memory(context);
-        if self.output.is_some() {
-            let is_dripping = self.paced_until().is_some();
+        if self.has_unsent() {
             self.arm(resources);
-            return if is_dripping { Fate::Waits } else { Fate::Blocked };
+            return if self.paced_until().is_some() { Fate::Waits } else { self.waiting_fate() };
         }
         let fate = match self.phase {
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
-            Phase::Open if self.end_of_input => {
-                self.note_data_lines(resources);
-                resources.note(|| Event::ReadFailed("EOF".into()));
-                Fate::Over
-            }
-            Phase::Closing(Manner::Orderly) => self.linger(context, resources),
+            Phase::Open if self.input_end.is_some() => self.end_with_input(resources),
+            Phase::Closing(Manner::Orderly) => self.close_output(context, resources),
             Phase::Closing(Manner::Reset) => {
                 // Only fails when the peer is gone already.
                 let _ = self.stream.reset_at_end();
@@ -406,13 +413,15 @@ impl<T: Transport> Connection<T> {
                 self.begin_end(context, resources, Manner::Orderly);
                 return self.settle(context, resources);
             }
-            Phase::Lingering { .. } if self.end_of_input => Fate::Over,
+            Phase::Lingering { .. } if self.input_end.is_some() => Fate::Over,
             Phase::Lingering { .. } if self.readable => Fate::Again,
             Phase::Open if resources.stop.closes_idle() && self.is_idle() => {
                 self.probe.end(Cause::Stopped);
                 return self.send_away(context, resources);
             }
-            Phase::Open | Phase::Delayed(_) | Phase::Held(..) | Phase::Lingering { .. } => Fate::Waits,
+            Phase::Open | Phase::Delayed(_) | Phase::Held(..) | Phase::Lingering { .. } => {
+                self.waiting_fate()
+            }
         };
         if fate != Fate::Over {
             self.arm(resources);

@@ -12,6 +12,8 @@ pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;
 mod stats_exchange;
+mod stream;
 mod wheel;
 
 pub(crate) use listener::bind;
+pub(crate) use stream::Listener;

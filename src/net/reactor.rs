@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use socket2::SockRef;
 
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
-use super::listener::{canonical, is_out_of_descriptors};
+use super::listener::is_out_of_descriptors;
 use super::resources::{Resources, Stop};
 use super::shard::{Context, Control, Ending, Place, StopOrder};
+use super::stream::{Listener, Stream};
 use crate::log::EventLog;
 use crate::time::{Clock, Timestamp, wall_time};
 
@@ -40,7 +39,7 @@ const WAKER: Token = Token(u32::MAX as usize);
 pub(super) struct Reactor {
     poll: Poll,
     listeners: Vec<Listening>,
-    connections: Slab<Connection<TcpStream>>,
+    connections: Slab<Connection<Stream>>,
     /// Tells a connection from those that had its place before. Never 0.
     next_generation: u32,
     /// Connections that gave way to others before they were done.
@@ -53,7 +52,7 @@ pub(super) struct Reactor {
 }
 
 struct Listening {
-    socket: TcpListener,
+    socket: Listener,
     address: SocketAddr,
     /// The kernel may hold connections that were not accepted.
     is_ready: bool,
@@ -75,7 +74,7 @@ impl Listening {
 impl Reactor {
     /// Registers the listeners; connections that come from now on wait in their backlog.
     pub(super) fn new(
-        sockets: Vec<TcpListener>,
+        sockets: Vec<Listener>,
         context: Arc<Context>,
         clock: Clock,
         event_log: Option<&EventLog>,
@@ -84,7 +83,7 @@ impl Reactor {
         let control = Arc::new(Control::new(Waker::new(poll.registry(), WAKER)?));
         let mut listeners = Vec::new();
         for (index, mut socket) in sockets.into_iter().enumerate() {
-            poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
+            poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
             listeners.push(Listening { socket, address, is_ready: false, retry_at: None, has_rested: false });
         }
@@ -176,7 +175,7 @@ impl Reactor {
     fn drive(
         &mut self,
         token: Token,
-        turn: impl FnOnce(&mut Connection<TcpStream>, &Context, &mut Resources) -> Fate,
+        turn: impl FnOnce(&mut Connection<Stream>, &Context, &mut Resources) -> Fate,
     ) {
         let slot = slot_of(token);
         let Some(connection) = self.connections.get_mut(slot).filter(|found| found.token() == token) else {
@@ -199,7 +198,7 @@ impl Reactor {
         let token = connection.token();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Some(stream) = connection.stream_to_watch()
-            && self.poll.registry().reregister(stream, token, interest).is_err()
+            && self.poll.registry().reregister(stream.source(), token, interest).is_err()
         {
             self.close(slot);
         }
@@ -237,8 +236,8 @@ impl Reactor {
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
                     let local_addr = listening.address;
-                    let has_left = listening.has_rested && has_left(&stream);
-                    self.open(stream, canonical(peer_addr), local_addr, place, has_left);
+                    let has_left = listening.has_rested && stream.has_left();
+                    self.open(stream, peer_addr, local_addr, place, has_left);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     (listening.is_ready, listening.has_rested) = (false, false);
@@ -254,7 +253,7 @@ impl Reactor {
 
     fn open(
         &mut self,
-        mut stream: TcpStream,
+        mut stream: Stream,
         peer_addr: SocketAddr,
         local_addr: SocketAddr,
         mut place: Place,
@@ -262,13 +261,13 @@ impl Reactor {
     ) {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
-        if self.poll.registry().register(&mut stream, token, Interest::READABLE).is_err() {
+        if self.poll.registry().register(stream.source(), token, Interest::READABLE).is_err() {
             // Out of memory or watches: this connection can't be served, the others can.
             return;
         }
         if self.context.read_rate.is_some() {
-            // Without it the kernel would take megabytes at full speed. If it fails, reads are slow all the same.
-            let _ = SockRef::from(&stream).set_recv_buffer_size(THROTTLED_RECV_BUFFER);
+            // Without it the kernel would take megabytes at full speed.
+            stream.limit_receive_buffer(THROTTLED_RECV_BUFFER);
         }
         place.occupy(peer_addr.ip());
         let session_id = self.resources.note_arrival(&self.context.counters);
@@ -324,10 +323,7 @@ impl Reactor {
         self.drive_all(Connection::dismiss);
     }
 
-    fn drive_all(
-        &mut self,
-        turn: impl Fn(&mut Connection<TcpStream>, &Context, &mut Resources) -> Fate + Copy,
-    ) {
+    fn drive_all(&mut self, turn: impl Fn(&mut Connection<Stream>, &Context, &mut Resources) -> Fate + Copy) {
         let tokens: Vec<Token> = self.connections.iter().map(|(_, connection)| connection.token()).collect();
         tokens.into_iter().for_each(|token| self.drive(token, turn));
     }
@@ -341,14 +337,6 @@ impl Reactor {
 
 fn slot_of(token: Token) -> usize {
     token.0 & u32::MAX as usize
-}
-
-/// The client has closed or reset the connection, and sent nothing.
-fn has_left(stream: &TcpStream) -> bool {
-    match stream.peek(&mut [0]) {
-        Ok(count) => count == 0,
-        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
-    }
 }
 
 /// The connection that was to be accepted failed, not accepting: the next one may be fine (`accept(2)`).

@@ -9,11 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::Waker;
-use mio::net::TcpListener;
 
 use super::counters::Counters;
 use super::reactor::Reactor;
 use super::stats_exchange::StatsExchange;
+use super::stream::Listener;
 use crate::config::{Config, OverLimit};
 use crate::log::EventLog;
 use crate::measure::Retries;
@@ -236,7 +236,7 @@ impl Shard {
     /// the reason.
     pub(crate) fn start(
         index: usize,
-        sockets: Vec<TcpListener>,
+        sockets: Vec<Listener>,
         context: Context,
         clock: Clock,
         event_log: Option<&EventLog>,

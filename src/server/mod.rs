@@ -155,7 +155,7 @@ impl Server {
     fn start_shards(
         &mut self,
         config: &Config,
-        sockets: Vec<Vec<mio::net::TcpListener>>,
+        sockets: Vec<Vec<crate::net::Listener>>,
     ) -> Result<(), StartError> {
         let budget = Budget::new(config.max_message_memory);
         let counters = Arc::new(Counters::new(&config.goals));

@@ -1,10 +1,10 @@
 //! How a connection ends: by its own doing, a timeout or a stop, and so that the last reply arrives.
 
-use super::{Connection, Fate, Manner, Phase, Transport};
+use super::{Connection, Fate, InputEnd, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
 use crate::net::connection::Origin;
-use crate::net::resources::Resources;
+use crate::net::resources::{Resources, Stop};
 use crate::net::shard::Context;
 use crate::smtp::{Portion, ReplyKind};
 
@@ -56,7 +56,7 @@ impl<T: Transport> Connection<T> {
         self.pace = None;
         self.readable = true;
         let is_lost = self.write(context, resources).is_err() || self.drain(context, resources).is_err();
-        if is_lost || self.output.is_some() {
+        if is_lost || self.has_unsent() {
             return Fate::Over;
         }
         self.renew(context, resources);
@@ -79,9 +79,29 @@ impl<T: Transport> Connection<T> {
         self.phase = Phase::Closing(manner);
     }
 
+    /// The client has ended its output, and everything it sent was answered.
+    pub(super) fn end_with_input(&mut self, resources: &mut Resources) -> Fate {
+        self.note_data_lines(resources);
+        let is_truncated = self.input_end == Some(InputEnd::Truncated);
+        let error = if is_truncated { "unexpected EOF" } else { "EOF" };
+        resources.note(|| Event::ReadFailed(error.into()));
+        // As far as it can be sent at once: a client that has closed waits for nothing.
+        let _ = self.stream.finish();
+        Fate::Over
+    }
+
+    /// All replies have left: so must the end of the output, before the connection is closed.
+    pub(super) fn close_output(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        match self.stream.finish() {
+            Ok(true) => self.linger(context, resources),
+            Ok(false) if resources.stop < Stop::Forced => self.waiting_fate(),
+            Ok(false) | Err(_) => Fate::Over,
+        }
+    }
+
     /// Closes at once, unless the peer is known to be sending: then sees to it that the last reply arrives.
     pub(super) fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        if !self.is_peer_sending(resources) || self.stream.end_output().is_err() {
+        if !self.is_peer_sending(resources) || self.stream.shut_down_output().is_err() {
             return Fate::Over;
         }
         self.input = None;
@@ -93,25 +113,14 @@ impl<T: Transport> Connection<T> {
     /// The peer has sent more than was taken, or is in the middle of something.
     fn is_peer_sending(&mut self, resources: &mut Resources) -> bool {
         let has_sent_more = self.input.is_some() || self.drop_input(resources);
-        !self.end_of_input && (has_sent_more || self.session.owes_input())
+        let owes_input = || self.session.owes_input() || self.stream.owes_input();
+        self.input_end.is_none() && (has_sent_more || owes_input())
     }
 
     /// Reads once what there may be to read, and drops it. False when there was nothing.
     fn drop_input(&mut self, resources: &mut Resources) -> bool {
-        if !self.readable {
-            return false;
-        }
-        match self.stream.read(&mut resources.scratch) {
-            Ok(count) => {
-                self.end_of_input |= count == 0;
-                count > 0
-            }
-            // Nothing there, or nothing that could be read.
-            Err(_) => {
-                self.readable = false;
-                false
-            }
-        }
+        // What can't be read is not there.
+        self.readable && self.receive(&mut resources.scratch).is_ok_and(|count| count > 0)
     }
 
     /// Cleans up behind a connection that is over; its socket closes when it is dropped.

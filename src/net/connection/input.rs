@@ -2,10 +2,13 @@
 
 use std::io;
 
-use super::{BYTES_PER_TURN, Connection, MOST_REPLIES_PER_TURN, Origin, Phase, REPLIES_PER_TURN, Transport};
+use super::{
+    BYTES_PER_TURN, Connection, InputEnd, MOST_REPLIES_PER_TURN, Origin, Phase, REPLIES_PER_TURN, Transport,
+};
 use crate::log::Event;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
+use crate::net::stream::Input;
 use crate::smtp::{Command, Expect, LineScanner, Stage};
 
 impl<T: Transport> Connection<T> {
@@ -26,22 +29,43 @@ impl<T: Transport> Connection<T> {
         while self.readable && budget > 0 && self.may_read(resources) {
             let mut scratch = std::mem::take(&mut resources.scratch);
             let room = self.room_to_read().min(scratch.len());
-            let result = self.stream.read(&mut scratch[..room]);
-            if let Ok(count) = result {
+            let result = self.receive(&mut scratch[..room]);
+            if let Ok(count @ 1..) = result {
                 budget = budget.saturating_sub(count);
                 self.note_read(resources.now, count);
-                self.readable = count == room;
-                self.end_of_input |= count == 0 || (!self.readable && self.peer_closed);
                 self.take_read(context, resources, &scratch[..count]);
             }
             resources.scratch = scratch;
-            match result.map_err(|error| (error.kind(), error)) {
-                Ok(_) | Err((io::ErrorKind::Interrupted, _)) => {}
-                Err((io::ErrorKind::WouldBlock, _)) => self.readable = false,
-                Err((_, error)) => return self.fail(resources, error),
+            if let Err(error) = result {
+                return self.fail(resources, error);
             }
         }
         Ok(())
+    }
+
+    /// Reads once, and notes what the transport says of its stream. Returns how many octets were read; 0: there are
+    /// none now, or never again.
+    #[inline]
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Whatever fails, or ends, is not to be read again.
+        self.readable = false;
+        match self.stream.read(buffer) {
+            Ok(Input::Octets { count, may_have_more }) => {
+                debug_assert!((1..=buffer.len()).contains(&count), "a read gave {count} octets");
+                self.readable = may_have_more;
+                if !may_have_more && self.peer_closed {
+                    self.input_end = Some(InputEnd::Orderly);
+                }
+                return Ok(count);
+            }
+            Ok(Input::Nothing) => {}
+            Ok(Input::End) => self.input_end = Some(InputEnd::Orderly),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.input_end = Some(InputEnd::Truncated);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(0)
     }
 
     fn may_read(&self, resources: &Resources) -> bool {

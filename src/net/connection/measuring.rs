@@ -63,9 +63,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// All replies there are have left.
+    /// If all replies have left, the client's turn begins.
     pub(super) fn measure_waiting(&mut self, now: Timestamp, resources: &Resources) {
-        if matches!(self.phase, Phase::Open | Phase::Held(..)) && !self.has_more_to_do(resources.now) {
+        let is_open = matches!(self.phase, Phase::Open | Phase::Held(..));
+        if is_open && !self.has_unsent() && !self.has_more_to_do(resources.now) {
             self.probe.note_waiting(now);
         }
     }

@@ -1,13 +1,13 @@
-//! The way out: replies to the socket, and what waits for room or for its pace.
+//! The way out: replies to the transport, and what waits for room or for its pace.
 
 use std::io;
 
-use super::{Connection, Transport};
+use super::{Connection, Fate, Transport};
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 
 impl<T: Transport> Connection<T> {
-    /// Writes the replies of this turn; what the peer does not take waits.
+    /// Writes the replies of this turn; what the transport does not take waits.
     pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if resources.replies.is_empty() {
             // Replies of which nothing is sent may have finished a record.
@@ -22,53 +22,74 @@ impl<T: Transport> Connection<T> {
                 self.begin_drip(resources.now);
                 Ok(0)
             }
-            None => self.write_some(&replies),
+            None => self.stream.write(&replies),
             Some(_) => Ok(0),
         };
-        self.note_written(context, resources, at, *written.as_ref().unwrap_or(&0));
-        if let Ok(count) = written {
-            resources.pool.append(&mut self.output, &replies[count..]);
-        }
+        let count = *written.as_ref().unwrap_or(&0);
+        self.queued += replies.len() as u64;
+        resources.pool.append(&mut self.output, &replies[count..]);
         resources.replies = replies;
         resources.replies.clear();
+        self.note_sent(context, resources, at);
         written?;
         self.renew(context, resources);
-        if self.output.is_none() {
-            self.measure_waiting(at, resources);
-        }
+        self.measure_waiting(at, resources);
         Ok(())
     }
 
-    /// Writes what waits from earlier turns.
+    /// Lets the transport go on, and writes what waits from earlier turns.
+    #[inline]
     pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        match self.has_unsent() {
+            false => self.stream.drive(),
+            true => self.drain_unsent(context, resources),
+        }
+    }
+
+    /// Apart: mostly everything has left in the turn in which it was queued.
+    #[cold]
+    fn drain_unsent(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
+        let (at, left) = (resources.clock.now(), self.left());
+        self.stream.drive()?;
         if let Some(mut buffer) = self.output.take() {
-            let at = resources.clock.now();
-            let count = match self.is_dripping() {
-                true => self.drip(resources.now, buffer.bytes())?,
-                false => self.write_some(buffer.bytes())?,
+            let written = match self.is_dripping() {
+                true => self.drip(resources.now, buffer.bytes()),
+                false => self.stream.write(buffer.bytes()),
             };
-            buffer.consume(count);
+            buffer.consume(*written.as_ref().unwrap_or(&0));
             self.output = Some(buffer);
             resources.pool.reclaim(&mut self.output);
-            if count > 0 {
-                self.note_drained(context, resources, at, count);
-                self.renew(context, resources);
-            }
-            if self.output.is_none() {
-                self.measure_waiting(at, resources);
-            }
+            written?;
         }
+        if self.left() > left {
+            self.note_sent(context, resources, at);
+            self.renew(context, resources);
+        }
+        self.measure_waiting(at, resources);
         Ok(())
     }
 
-    /// How much the socket took; 0 when it is full.
-    pub(super) fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            match self.stream.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-                result => return result,
-            }
-        }
+    /// Some octets of replies have not left this process.
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        self.output.is_some() || self.stream.unsent() > 0
+    }
+
+    /// Octets of replies that have left this process, of all turns.
+    #[inline]
+    pub(super) fn left(&self) -> u64 {
+        let waiting = self.output.as_ref().map_or(0, |output| output.bytes().len());
+        let unsent = (waiting + self.stream.unsent()) as u64;
+        debug_assert!(
+            unsent <= self.queued,
+            "{unsent} octets are unsent of {} that were queued",
+            self.queued
+        );
+        self.queued - unsent
+    }
+
+    /// For events and the timer, and for room if the transport wants some.
+    pub(super) fn waiting_fate(&self) -> Fate {
+        if self.stream.wants_room() { Fate::Blocked } else { Fate::Waits }
     }
 }

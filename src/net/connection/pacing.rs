@@ -87,14 +87,14 @@ impl<T: Transport> Connection<T> {
     /// Writes what is due of `bytes`; gives how much the socket took.
     pub(super) fn drip(&mut self, now: Timestamp, bytes: &[u8]) -> io::Result<usize> {
         let Some((pace, rate)) = self.pace.as_deref().and_then(|pace| Some((*pace, pace.drip?))) else {
-            return self.write_some(bytes);
+            return self.stream.write(bytes);
         };
         if now < pace.write_at(rate, bytes.len()) {
             return Ok(0);
         }
         let elapsed = now.since(pace.drip_start);
         let due = piece(rate, elapsed, usize::MAX).saturating_sub(pace.dripped).clamp(1, bytes.len());
-        let count = self.write_some(&bytes[..due])?;
+        let count = self.stream.write(&bytes[..due])?;
         if let Some(pace) = self.pace.as_deref_mut() {
             pace.dripped += count;
             pace.stuck_until = (count == 0).then(|| now.after(STUCK));

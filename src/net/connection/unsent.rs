@@ -1,4 +1,5 @@
-//! Replies that have not left: a message is accepted, and a reply is in a record, only once the socket took all of it.
+//! Replies that have not left: a message is accepted, and a reply is in a record, only once all of it
+//! has left this process, as the transport says.
 
 use std::collections::VecDeque;
 
@@ -14,26 +15,40 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::net) struct Outgoing {
     pub(super) asked: Asked,
-    /// Where it ends: among the replies of its turn, and once it [waits](Waiting) among all that waited.
-    pub(super) end: usize,
+    /// Where it ends among the replies of its connection: the octets queued up to there, of all turns.
+    pub(super) end: u64,
 }
 
 /// What waits for the peer to take replies, or for a delay to be over.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Replies of which the socket has not taken all.
+    /// Replies that have not left whole, in the order in which they were queued.
     replies: VecDeque<Outgoing>,
     /// Records that may hold them, or a reply that is held back.
     pub(super) records: VecDeque<Filed>,
     /// Bytes of these in memory, when they were put here.
     records_memory: usize,
-    /// Octets of replies that waited and have left.
-    left: usize,
 }
 
 impl Waiting {
     pub(super) fn is_empty(&self) -> bool {
         self.replies.is_empty() && self.records.is_empty()
+    }
+
+    fn push_reply(&mut self, reply: Outgoing) {
+        debug_assert!(
+            self.replies
+                .back()
+                .is_none_or(|last| last.end < reply.end && last.asked.number <= reply.asked.number),
+            "replies leave in the order in which they are made"
+        );
+        self.replies.push_back(reply);
+    }
+
+    /// Takes out the first reply, where it ends among the first `left` octets.
+    fn take_reply_before(&mut self, left: u64) -> Option<Asked> {
+        self.replies.front().filter(|reply| reply.end <= left)?;
+        self.replies.pop_front().map(|reply| reply.asked)
     }
 
     pub(super) fn push_record(&mut self, filed: Filed) {
@@ -59,24 +74,19 @@ impl Waiting {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Of the replies of this turn so many octets have left, at this time. The others wait.
-    pub(super) fn note_written(
-        &mut self,
-        context: &Context,
-        resources: &mut Resources,
-        at: Timestamp,
-        count: usize,
-    ) {
+    /// Settles the replies that have left, at this time; the others wait.
+    pub(super) fn note_sent(&mut self, context: &Context, resources: &mut Resources, at: Timestamp) {
+        let left = self.left();
         let mut accepted = 0;
+        while let Some(asked) = self.waiting.as_mut().and_then(|waiting| waiting.take_reply_before(left)) {
+            accepted += self.note_reply(context, resources, at, &asked);
+        }
         let mut outgoing = std::mem::take(&mut resources.outgoing);
-        for Outgoing { asked, end } in outgoing.drain(..) {
-            if end <= count {
-                accepted += self.note_reply(context, resources, at, &asked);
+        for reply in outgoing.drain(..) {
+            if reply.end <= left {
+                accepted += self.note_reply(context, resources, at, &reply.asked);
             } else {
-                let before = self.output.as_ref().map_or(0, |output| output.bytes().len());
-                let waiting = self.waiting.get_or_insert_default();
-                let end = waiting.left + before + end - count;
-                waiting.replies.push_back(Outgoing { asked, end });
+                self.waiting.get_or_insert_default().push_reply(reply);
             }
         }
         resources.outgoing = outgoing;
@@ -98,26 +108,6 @@ impl<T: Transport> Connection<T> {
             self.data_deadline = resources.now.after(context.data_timeout);
         }
         u64::from(asked.accepts.is_some())
-    }
-
-    /// So many octets that waited have left, at this time.
-    pub(super) fn note_drained(
-        &mut self,
-        context: &Context,
-        resources: &mut Resources,
-        at: Timestamp,
-        count: usize,
-    ) {
-        let Some(waiting) = &mut self.waiting else { return };
-        waiting.left += count;
-        let whole = waiting.replies.partition_point(|reply| reply.end <= waiting.left);
-        let left: Vec<Outgoing> = waiting.replies.drain(..whole).collect();
-        let mut accepted = 0;
-        for Outgoing { asked, .. } in &left {
-            accepted += self.note_reply(context, resources, at, asked);
-        }
-        self.settle_records(context, resources);
-        context.counters.note_messages(accepted);
     }
 
     /// Number of the last reply that has left, as all before it have, or of which nothing will be sent.

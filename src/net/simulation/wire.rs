@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::net::connection::{Readiness, Transport};
+use crate::net::connection::Readiness;
+use crate::net::stream::{Input, Transport};
 use crate::records::Message;
 use crate::records::store::Store;
 
@@ -196,6 +197,42 @@ impl Wire {
         Readiness { readable, peer_closed, is_reset: self.is_reset }
     }
 
+    /// The server takes octets off the wire; 0 when there are none.
+    pub(super) fn take_input(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let count = buffer.len().min(self.to_server.len());
+        for (place, octet) in buffer.iter_mut().zip(self.to_server.drain(..count)) {
+            *place = octet;
+        }
+        Ok(count)
+    }
+
+    /// The server puts octets on the wire, as many as there is room for.
+    pub(super) fn put_output(&mut self, octets: &[u8]) -> io::Result<usize> {
+        assert!(!self.server_finished, "written after the end of output");
+        if self.is_reset {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let count = octets.len().min(self.capacity - self.to_client.len());
+        self.wants_room = count < octets.len();
+        self.to_client.extend(&octets[..count]);
+        Ok(count)
+    }
+
+    /// Octets on the wire are replies from now on that the client can read.
+    pub(super) fn show(&mut self, octets: &[u8]) {
+        if octets.is_empty() {
+            return;
+        }
+        self.written.extend(octets);
+        self.check_filed();
+        let now = self.now();
+        self.writes.note(self.written.len(), now);
+        self.clock.fetch_add(self.write_takes.as_nanos() as u64, Ordering::Relaxed);
+    }
+
     /// A message is in the store before the client can read that it was accepted.
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
@@ -214,50 +251,46 @@ impl Wire {
 #[derive(Debug)]
 pub(super) struct ServerEnd(pub(super) Rc<RefCell<Wire>>);
 
-impl Read for ServerEnd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Transport for ServerEnd {
+    /// As plain TCP does: less than was asked for only when that is all there is.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         let mut wire = self.0.borrow_mut();
-        if wire.is_reset {
-            return Err(io::ErrorKind::ConnectionReset.into());
-        }
-        if wire.to_server.is_empty() && !wire.client_finished {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        // As the kernel does: less than was asked for only when that is all there is.
-        wire.to_server.make_contiguous();
-        wire.to_server.read(buffer)
+        let count = wire.take_input(buffer)?;
+        Ok(match count {
+            0 if wire.client_finished => Input::End,
+            0 => Input::Nothing,
+            count => Input::Octets { count, may_have_more: count == buffer.len() },
+        })
     }
-}
 
-impl Write for ServerEnd {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
-        assert!(!wire.server_finished, "written after the end of output");
-        if wire.is_reset {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let count = bytes.len().min(wire.capacity - wire.to_client.len());
-        wire.wants_room = count < bytes.len();
-        if count == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let length = wire.written.len() + count;
-        wire.to_client.extend(&bytes[..count]);
-        wire.written.extend(&bytes[..count]);
-        wire.check_filed();
-        let now = wire.now();
-        wire.writes.note(length, now);
-        wire.clock.fetch_add(wire.write_takes.as_nanos() as u64, Ordering::Relaxed);
+        let count = wire.put_output(octets)?;
+        wire.show(&octets[..count]);
         Ok(count)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    fn drive(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
 
-impl Transport for ServerEnd {
-    fn end_output(&mut self) -> io::Result<()> {
+    fn wants_room(&self) -> bool {
+        self.0.borrow().wants_room
+    }
+
+    fn owes_input(&self) -> bool {
+        false
+    }
+
+    fn finish(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn shut_down_output(&mut self) -> io::Result<()> {
         self.0.borrow_mut().server_finished = true;
         Ok(())
     }

@@ -1,0 +1,208 @@
+//! The streams of octets that sessions run over: what a connection may rely on ([`Transport`]), the transports that a
+//! server serves ([`Stream`]), and the listeners that make them ([`Listener`]). A new transport is a file beside
+//! `tcp.rs`, and a variant of these two.
+
+mod tcp;
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::event::Source;
+
+use crate::config::Listen;
+use tcp::{Tcp, TcpAcceptor};
+
+/// A stream of octets in both directions, over a socket that never blocks.
+///
+/// The reactor registers the socket for input once, edge-triggered. After an event a connection calls
+/// [`drive`](Self::drive), and then reads until the transport says that there is nothing. It asks to be registered for
+/// room while the transport [wants room](Self::wants_room). Octets given out and taken are those of the SMTP dialogue;
+/// what a transport makes of them on the wire (records, a handshake) is its own affair.
+///
+/// An error from any method is final: the connection is dropped, and nothing that is unsent leaves. A system call that
+/// was interrupted is repeated here and is no error, nor is a socket that has nothing or takes nothing now.
+pub(super) trait Transport {
+    /// Reads octets that the peer sent into the front of `buffer`, which is not empty.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the peer's output ended, and not in the way that the transport
+    /// prescribes (a TLS stream without close_notify). What was read before is valid, replies can still be written, and
+    /// there is nothing more to read. Any other error: the connection is lost.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input>;
+
+    /// Takes octets from the front of `octets`, which is not empty, behind all that were taken before, and sends as
+    /// many as the socket accepts. Returns how many were taken; 0 if none can be taken now. What is taken has not left
+    /// unless [`unsent`](Self::unsent) says so. A transport retains a bounded number of octets: it takes no more until
+    /// some have left.
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize>;
+
+    /// How many of the octets taken by [`write`](Self::write) have not left this process, or have left in a form that
+    /// the peer can't use yet (the front of a record). Octets leave in order. A reply counts as sent, and its message
+    /// as accepted, when all of it has left.
+    fn unsent(&self) -> usize;
+
+    /// Goes on with what the transport does of its own accord: sends what it retains, and reads and writes what its
+    /// handshake needs. Does nothing where there is no such thing.
+    fn drive(&mut self) -> io::Result<()>;
+
+    /// The socket took less than there was to send: [`drive`](Self::drive) or [`write`](Self::write) goes on when it
+    /// has room. False while the transport waits for the peer to send, whatever it retains.
+    fn wants_room(&self) -> bool;
+
+    /// The peer is in the middle of sending something of which nothing can be given out yet (the front of a record).
+    fn owes_input(&self) -> bool;
+
+    /// Ends the output as the transport prescribes (TLS: close_notify); the socket's output stays open. Called when
+    /// nothing is unsent, and again until it returns true: the end has left the process. Nothing is written afterwards.
+    fn finish(&mut self) -> io::Result<bool>;
+
+    /// Ends the output of the socket (TCP: FIN), after [`finish`](Self::finish); the peer may go on sending. Not needed
+    /// where the stream is dropped next, which ends it in both directions.
+    fn shut_down_output(&mut self) -> io::Result<()>;
+
+    /// Makes dropping the stream a reset, whatever is unread or unsent.
+    fn reset_at_end(&mut self) -> io::Result<()>;
+
+    /// The address the peer connected to.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    /// So many octets, at least one.
+    Octets {
+        count: usize,
+        /// Another read may give more. If false, all was read that had arrived by the last event: the next one says
+        /// when there is more, and if that event reported that the peer has ended its output, this was the last of it.
+        may_have_more: bool,
+    },
+    /// Nothing now: an event says when there is more.
+    Nothing,
+    /// The peer has ended its output, as the transport prescribes.
+    End,
+}
+
+/// The stream of an accepted connection.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(Tcp),
+}
+
+/// A listening socket, and which transport its connections have.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpAcceptor),
+}
+
+/// Evaluates an expression for the value in whichever variant: a new one is added here and in the two types.
+macro_rules! each {
+    ($type:ident, $of:expr, $value:ident => $result:expr) => {
+        match $of {
+            $type::Tcp($value) => $result,
+        }
+    };
+}
+
+impl Stream {
+    /// What is registered with the poll.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        each!(Stream, self, stream => stream.source())
+    }
+
+    /// The peer has ended or reset the stream, and sent nothing.
+    pub(super) fn has_left(&self) -> bool {
+        each!(Stream, self, stream => stream.has_left())
+    }
+
+    /// Asks the system to buffer no more than so many octets that were not read, where it can.
+    pub(super) fn limit_receive_buffer(&self, octets: usize) {
+        each!(Stream, self, stream => stream.limit_receive_buffer(octets));
+    }
+}
+
+impl Transport for Stream {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+        each!(Stream, self, stream => stream.read(buffer))
+    }
+
+    #[inline]
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        each!(Stream, self, stream => stream.write(octets))
+    }
+
+    #[inline]
+    fn unsent(&self) -> usize {
+        each!(Stream, self, stream => stream.unsent())
+    }
+
+    #[inline]
+    fn drive(&mut self) -> io::Result<()> {
+        each!(Stream, self, stream => stream.drive())
+    }
+
+    #[inline]
+    fn wants_room(&self) -> bool {
+        each!(Stream, self, stream => stream.wants_room())
+    }
+
+    fn owes_input(&self) -> bool {
+        each!(Stream, self, stream => stream.owes_input())
+    }
+
+    fn finish(&mut self) -> io::Result<bool> {
+        each!(Stream, self, stream => stream.finish())
+    }
+
+    fn shut_down_output(&mut self) -> io::Result<()> {
+        each!(Stream, self, stream => stream.shut_down_output())
+    }
+
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        each!(Stream, self, stream => stream.reset_at_end())
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        each!(Stream, self, stream => stream.local_addr())
+    }
+}
+
+/// What a listening socket is opened with, beside its address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListenOptions {
+    /// Connections that may wait to be accepted.
+    pub(super) backlog: u32,
+    /// Several sockets share the address, one of each shard.
+    pub(super) is_shared: bool,
+    /// Another socket has the wildcard address of IPv4: that of IPv6 leaves IPv4 to it.
+    pub(super) has_ipv4_wildcard: bool,
+}
+
+impl Listener {
+    /// Binds an address and listens, over the transport that the address stands for.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn open(listen: &Listen, options: ListenOptions) -> io::Result<Self> {
+        TcpAcceptor::open(listen.address, options).map(Self::Tcp)
+    }
+
+    /// What is registered with the poll.
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        each!(Listener, self, listener => listener.source())
+    }
+
+    /// Takes one connection that is waiting, and the peer's address.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): none is. Others are of `accept(2)`.
+    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        each!(Listener, self, listener => listener.accept())
+    }
+
+    /// The address it is bound to.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        each!(Listener, self, listener => listener.local_addr())
+    }
+}

@@ -1,0 +1,158 @@
+//! Plain TCP: octets leave the process when the socket takes them.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::{Input, ListenOptions, Stream, Transport};
+
+/// A TCP connection.
+#[derive(Debug)]
+pub(in crate::net) struct Tcp {
+    socket: TcpStream,
+    /// The last write found less room than it needed.
+    is_full: bool,
+}
+
+impl Tcp {
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.socket
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        match self.socket.peek(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
+
+    pub(super) fn limit_receive_buffer(&self, octets: usize) {
+        // If it fails the peer only feels a slow reader later.
+        let _ = SockRef::from(&self.socket).set_recv_buffer_size(octets);
+    }
+}
+
+impl Transport for Tcp {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return Ok(Input::End),
+                // A short read has emptied the socket: asking again would only cost a system call.
+                Ok(count) => return Ok(Input::Octets { count, may_have_more: count == buffer.len() }),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Input::Nothing),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let count = loop {
+            match self.socket.write(octets) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
+                Err(error) => return Err(error),
+            }
+        };
+        self.is_full = count < octets.len();
+        Ok(count)
+    }
+
+    /// What the socket took is the kernel's to deliver.
+    #[inline]
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    #[inline]
+    fn drive(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn wants_room(&self) -> bool {
+        self.is_full
+    }
+
+    fn owes_input(&self) -> bool {
+        false
+    }
+
+    /// The end of the socket's output says it all.
+    fn finish(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn shut_down_output(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        SockRef::from(&self.socket).set_linger(Some(Duration::ZERO))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr().map(canonical)
+    }
+}
+
+/// A listening TCP socket.
+#[derive(Debug)]
+pub(crate) struct TcpAcceptor(TcpListener);
+
+impl TcpAcceptor {
+    /// Options are set where accepted sockets inherit them: a system call saved per connection.
+    pub(super) fn open(address: SocketAddr, options: ListenOptions) -> io::Result<Self> {
+        let kind = Type::STREAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(options.is_shared)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified() || options.has_ipv4_wildcard)?;
+        }
+        socket.set_tcp_nodelay(true)?;
+        choose_congestion_control(&socket);
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        Ok(Self(TcpListener::from_std(socket.into())))
+    }
+
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.0
+    }
+
+    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        let (socket, peer) = self.0.accept()?;
+        Ok((Stream::Tcp(Tcp { socket, is_full: false }), canonical(peer)))
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Replies are far smaller than any window: what paces and models the path, like BBR, costs time at every segment and
+/// can't change when one leaves. Reno is the least there is, and in every Linux kernel; where it can't be chosen the
+/// system's own does.
+fn choose_congestion_control(socket: &Socket) {
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    let _ = socket.set_tcp_congestion(b"reno");
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    let _ = socket;
+}
+
+/// The same address as its own family has it: a socket of both families gives IPv4 addresses mapped into IPv6 (RFC
+/// 4291 section 2.5.5.2), and whatever compares or shows addresses would take them for others.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
