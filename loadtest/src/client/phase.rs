@@ -72,11 +72,27 @@ impl fmt::Display for Phase {
 }
 
 impl FromStr for Phase {
-    type Err = String;
+    type Err = UnknownPhase;
 
-    fn from_str(text: &str) -> Result<Phase, String> {
-        Phase::ALL.into_iter().find(|phase| phase.name() == text).ok_or_else(|| {
-            format!("`{text}` is no phase; phases are connect, banner, ehlo, mail, rcpt, data, dot")
-        })
+    fn from_str(text: &str) -> Result<Phase, UnknownPhase> {
+        Phase::ALL
+            .into_iter()
+            .find(|phase| phase.name() == text)
+            .ok_or_else(|| UnknownPhase { name: text.to_owned() })
     }
 }
+
+/// A name that no phase has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownPhase {
+    name: String,
+}
+
+impl fmt::Display for UnknownPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Phase::ALL.map(Phase::name).join(", ");
+        write!(f, "`{}` is no phase; phases are {names}", self.name)
+    }
+}
+
+impl std::error::Error for UnknownPhase {}

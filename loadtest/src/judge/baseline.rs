@@ -7,6 +7,8 @@
 
 mod bounds;
 
+use std::fmt;
+
 use crate::client::phase::Phase;
 use crate::report::verdicts::{Assessment, ERRORS, Move, RATE, show};
 use crate::report::{Report, Shape, Split};
@@ -26,15 +28,43 @@ struct Figure {
     bounds: Bounds,
 }
 
-/// Compares two runs, metric by metric; an error says why they cannot be compared.
-pub(crate) fn compare(before: &Report, now: &Report, max_percent: f64) -> Result<Vec<Move>, String> {
+/// Why two runs are not compared at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Incomparable {
+    /// The fields of their shapes that differ.
+    Shapes(Vec<String>),
+    /// In this run the generator was saturated.
+    Saturated(&'static str),
+    NothingInCommon,
+}
+
+impl fmt::Display for Incomparable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Incomparable::Shapes(differences) => {
+                write!(f, "the runs have different shapes: {}", differences.join("; "))
+            }
+            Incomparable::Saturated(run) => {
+                write!(f, "in {run} the generator was saturated: its figures are not the target's")
+            }
+            Incomparable::NothingInCommon => {
+                f.write_str("the runs have nothing in common that could be compared")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Incomparable {}
+
+/// Compares two runs, metric by metric.
+pub(crate) fn compare(before: &Report, now: &Report, max_percent: f64) -> Result<Vec<Move>, Incomparable> {
     let differences = differences(&before.settings.shape, &now.settings.shape);
     if !differences.is_empty() {
-        return Err(format!("the runs have different shapes: {}", differences.join("; ")));
+        return Err(Incomparable::Shapes(differences));
     }
     for (name, report) in [("the baseline", before), ("this run", now)] {
         if report.generator.saturated {
-            return Err(format!("in {name} the generator was saturated: its figures are not the target's"));
+            return Err(Incomparable::Saturated(name));
         }
     }
     let (before, now) = (&Side::of("the baseline", before), &Side::of("this run", now));
@@ -47,7 +77,7 @@ pub(crate) fn compare(before: &Report, now: &Report, max_percent: f64) -> Result
         }
     }
     if moves.iter().all(|one| one.verdict == Assessment::NotCompared) {
-        return Err("the runs have nothing in common that could be compared".to_owned());
+        return Err(Incomparable::NothingInCommon);
     }
     Ok(moves)
 }

@@ -1,5 +1,6 @@
 //! The addresses of the target, as they are tried. Names are resolved by the caller's function.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,17 +16,56 @@ pub(crate) struct Allowed<'a> {
     pub(crate) sources: &'a [IpAddr],
 }
 
+/// Why a target has no address that may be used.
+#[derive(Debug)]
+pub(crate) enum TargetError {
+    Unresolved {
+        target: String,
+        error: io::Error,
+    },
+    NoAddress {
+        target: String,
+        is_ipv4_allowed: bool,
+    },
+    /// No address is of the family of this source.
+    OtherFamily {
+        source: IpAddr,
+        address: SocketAddr,
+    },
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetError::Unresolved { target, error } => {
+                write!(
+                    f,
+                    "the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525"
+                )
+            }
+            TargetError::NoAddress { target, is_ipv4_allowed } => {
+                let (family, flag) = if *is_ipv4_allowed { ("IPv4", "-4") } else { ("IPv6", "-6") };
+                write!(f, "the target `{target}` has no {family} address; omit {flag} or name another host")
+            }
+            TargetError::OtherFamily { source, address } => {
+                write!(f, "--bind {source}: the target is {address}, which is of the other IP family")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TargetError {}
+
 /// The addresses of `target` (`HOST`, `HOST:PORT`) that may be used, in the order in which they
 /// are tried; at least one.
 pub(crate) fn addresses(
     target: &str,
     allowed: Allowed<'_>,
     resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
-) -> Result<Vec<SocketAddr>, String> {
+) -> Result<Vec<SocketAddr>, TargetError> {
     let named = if has_port(target) { target.to_owned() } else { format!("{target}:{PORT_DEFAULT}") };
-    let found = resolve(&named).map_err(|error| {
-        format!("the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525")
-    })?;
+    let found =
+        resolve(&named).map_err(|error| TargetError::Unresolved { target: target.to_owned(), error })?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
         if if address.is_ipv4() { allowed.ipv4 } else { allowed.ipv6 } && !addresses.contains(&address) {
@@ -33,18 +73,12 @@ pub(crate) fn addresses(
         }
     }
     if addresses.is_empty() {
-        let (family, flag) = if allowed.ipv4 { ("IPv4", "-4") } else { ("IPv6", "-6") };
-        return Err(format!(
-            "the target `{target}` has no {family} address; leave {flag} out or name another host"
-        ));
+        return Err(TargetError::NoAddress { target: target.to_owned(), is_ipv4_allowed: allowed.ipv4 });
     }
     let same_family = |source: &IpAddr, address: &SocketAddr| source.is_ipv4() == address.is_ipv4();
     for source in allowed.sources {
         if !addresses.iter().any(|address| same_family(source, address)) {
-            return Err(format!(
-                "--bind {source}: the target is {}, which is of the other IP family",
-                addresses[0]
-            ));
+            return Err(TargetError::OtherFamily { source: *source, address: addresses[0] });
         }
     }
     addresses.retain(|address| {
@@ -74,7 +108,8 @@ mod tests {
     }
 
     fn of(target: &str, allowed: Allowed<'_>) -> Result<Vec<String>, String> {
-        Ok(addresses(target, allowed, duo)?.iter().map(ToString::to_string).collect())
+        let found = addresses(target, allowed, duo).map_err(|error| error.to_string())?;
+        Ok(found.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -99,7 +134,7 @@ mod tests {
     fn what_has_no_address_says_what_would_be_right() {
         assert!(of("solo:25", ANY).unwrap_err().contains("HOST:PORT"));
         let none = addresses("mute", Allowed { ipv6: false, ..ANY }, |_| Ok(Vec::new())).unwrap_err();
-        assert!(none.contains("no IPv4 address; leave -4 out"), "{none}");
+        assert!(none.to_string().contains("no IPv4 address; omit -4"), "{none}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Parsed once; rendering appends to a buffer and allocates nothing.
 
+use std::fmt;
 use std::io::Write as _;
 use std::str::FromStr;
 
@@ -63,21 +64,48 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
     write!(out, "{number}").unwrap_or_else(|_| unreachable!("a Vec takes every write"));
 }
 
-impl FromStr for Template {
-    type Err = String;
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TemplateError {
+    /// Longer than [`TEMPLATE_LIMIT`].
+    TooLong,
+    /// A character that no address has.
+    NoAddress(char),
+    /// A `{{` without its `}}`.
+    Unclosed,
+    UnknownPlaceholder(String),
+}
 
-    fn from_str(text: &str) -> Result<Template, String> {
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TemplateError::TooLong => write!(f, "longer than {TEMPLATE_LIMIT} bytes"),
+            TemplateError::NoAddress(bad) => write!(f, "an address can't have {bad:?}"),
+            TemplateError::Unclosed => f.write_str("`{{` has no `}}`"),
+            TemplateError::UnknownPlaceholder(name) => {
+                write!(f, "`{{{{{name}}}}}` is unknown; use {{{{seq}}}}, {{{{rcpt}}}} or {{{{run}}}}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Template, TemplateError> {
         if text.len() > TEMPLATE_LIMIT {
-            return Err(format!("longer than {TEMPLATE_LIMIT} bytes"));
+            return Err(TemplateError::TooLong);
         }
         if let Some(bad) = text.chars().find(|c| c.is_control() || matches!(c, '<' | '>' | ' ')) {
-            return Err(format!("{bad:?} cannot stand in an address"));
+            return Err(TemplateError::NoAddress(bad));
         }
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
             let Some((name, after)) = after.split_once("}}") else {
-                return Err("`{{` has no `}}`".to_owned());
+                return Err(TemplateError::Unclosed);
             };
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
@@ -86,11 +114,7 @@ impl FromStr for Template {
                 "seq" => Part::Seq,
                 "rcpt" => Part::Rcpt,
                 "run" => Part::Run,
-                other => {
-                    return Err(format!(
-                        "`{{{{{other}}}}}` is unknown; use {{{{seq}}}}, {{{{rcpt}}}} or {{{{run}}}}"
-                    ));
-                }
+                other => return Err(TemplateError::UnknownPlaceholder(other.to_owned())),
             });
             rest = after;
         }
@@ -122,9 +146,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_an_address_is_named() {
-        assert!("a{{sequence}}@b".parse::<Template>().unwrap_err().contains("{{sequence}}"));
-        assert!("a{{seq@b".parse::<Template>().unwrap_err().contains("}}"));
-        assert!("a\r\nRSET@b".parse::<Template>().unwrap_err().contains("'\\r'"));
-        assert!("<a@b>".parse::<Template>().is_err());
+        let error = |text: &str| text.parse::<Template>().unwrap_err().to_string();
+        assert!(error("a{{sequence}}@b").contains("{{sequence}}"));
+        assert!(error("a{{seq@b").contains("}}"));
+        assert!(error("a\r\nRSET@b").contains("'\\r'"));
+        assert_eq!("<a@b>".parse::<Template>(), Err(TemplateError::NoAddress('<')));
     }
 }

@@ -1,5 +1,6 @@
 //! What was typed, and its meaning as a [`Plan`]. Errors name the flag.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU64;
@@ -14,7 +15,7 @@ use crate::judge::gate::Gate;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::load::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
 use crate::load::schedule::{Arrivals, Profile};
-use crate::load::target::{self, Allowed};
+use crate::load::target::{self, Allowed, TargetError};
 use crate::load::template::Template;
 use crate::load::token::SEQ_LIMIT;
 use crate::program::input;
@@ -99,7 +100,7 @@ pub(crate) struct RunArgs {
     grace: Duration,
     /// Give up (exit 1) when no message was accepted for this long though messages waited for the
     /// target or failed; `never` goes on
-    #[arg(long, value_name = "TIME", value_parser = give_up_after, default_value = "10s")]
+    #[arg(long, value_name = "TIME", value_parser = values::duration_or_never, default_value = "10s")]
     give_up_after: Duration,
     /// End each session after N messages (default: never)
     #[arg(long, value_name = "N")]
@@ -112,7 +113,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pipelining: bool,
     /// The name given with EHLO
-    #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = helo)]
+    #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = values::helo)]
     helo: String,
     /// The reverse-path; {{seq}} and {{run}} are replaced
     #[arg(long, value_name = "ADDRESS", default_value = "smtpload@example.com")]
@@ -127,7 +128,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "size")]
     message: Option<PathBuf>,
     /// How long a phase may take: 30s (the default) for all, or like connect=5s,dot=60s; repeatable
-    #[arg(long, value_name = "[PHASE=]TIME", value_delimiter = ',', value_parser = timeout)]
+    #[arg(long, value_name = "[PHASE=]TIME", value_delimiter = ',', value_parser = values::timeout)]
     timeout: Vec<(Option<Phase>, Duration)>,
     /// Seed of arrivals and sizes (default: drawn, and reported)
     #[arg(long, value_name = "N")]
@@ -176,7 +177,7 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
     /// How much worse than the baseline is still fine
-    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = percent, requires = "baseline")]
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percentage, requires = "baseline")]
     pub(crate) max_regression: f64,
     /// Say nothing while the run goes on, and nothing at its end but errors
     #[arg(short, long)]
@@ -191,33 +192,63 @@ enum ArrivalKind {
     Poisson,
 }
 
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.trim().trim_end_matches('%').trim_end();
-    match number.parse::<f64>() {
-        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent),
-        _ => Err("write a percentage like 10%".to_owned()),
+/// Why flags that can each be read make no plan; displays with the flag and what would be right.
+#[derive(Debug)]
+pub(crate) enum PlanError {
+    NoTarget,
+    Target(TargetError),
+    /// The warm-up is as long as the run.
+    AllWarmup,
+    Threads(usize),
+    Connections(usize),
+    /// More threads than connections.
+    IdleThreads {
+        threads: usize,
+        connections: usize,
+    },
+    /// No address of this machine.
+    Source {
+        ip: IpAddr,
+        error: io::Error,
+    },
+    Size,
+    Message {
+        name: String,
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanError::NoTarget => f.write_str("the target HOST:PORT is missing"),
+            PlanError::Target(error) => error.fmt(f),
+            PlanError::AllWarmup => f.write_str(
+                "--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer",
+            ),
+            PlanError::Threads(threads) => write!(f, "--threads {threads}: must be 1 to {THREADS_LIMIT}"),
+            PlanError::Connections(connections) => {
+                write!(f, "--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}")
+            }
+            PlanError::IdleThreads { threads, connections } => write!(
+                f,
+                "--threads {threads} with --connections {connections}: a thread would have no connection; \
+                 give at most {connections} threads"
+            ),
+            PlanError::Source { ip, error } => {
+                write!(f, "--bind {ip}: {error}; give an address of this machine")
+            }
+            PlanError::Size => write!(f, "--size: must be {BODY_MIN} bytes to {} MiB", BODY_MAX >> 20),
+            PlanError::Message { name, error } => write!(f, "--message {name}: {error}"),
+        }
     }
 }
 
-/// A domain or address literal fit for EHLO (RFC 5321 section 4.1.1.1).
-fn helo(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 255 || text.chars().any(|c| c.is_control() || c == ' ') {
-        return Err("must be 1 to 255 characters without spaces".to_owned());
-    }
-    Ok(text.to_owned())
-}
+impl std::error::Error for PlanError {}
 
-fn give_up_after(text: &str) -> Result<Duration, String> {
-    if text.trim() == "never" {
-        return Ok(Duration::MAX);
-    }
-    values::positive_duration(text).map_err(|error| format!("{error}, or never"))
-}
-
-fn timeout(text: &str) -> Result<(Option<Phase>, Duration), String> {
-    match text.split_once('=') {
-        None => Ok((None, values::positive_duration(text)?)),
-        Some((phase, time)) => Ok((Some(phase.trim().parse()?), values::positive_duration(time)?)),
+impl From<TargetError> for PlanError {
+    fn from(error: TargetError) -> PlanError {
+        PlanError::Target(error)
     }
 }
 
@@ -242,7 +273,7 @@ impl RunArgs {
 
     /// Checks what was typed and makes a plan of it. Names have the addresses that the system's
     /// resolver knows.
-    pub(crate) fn plan(&self, draw: impl Fn() -> u64) -> Result<Plan, String> {
+    pub(crate) fn plan(&self, draw: impl Fn() -> u64) -> Result<Plan, PlanError> {
         self.plan_with(draw, |named| Ok(named.to_socket_addrs()?.collect()))
     }
 
@@ -251,12 +282,12 @@ impl RunArgs {
         &self,
         draw: impl Fn() -> u64,
         resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
-    ) -> Result<Plan, String> {
-        let target = self.target.clone().ok_or("the target HOST:PORT is missing")?;
+    ) -> Result<Plan, PlanError> {
+        let target = self.target.clone().ok_or(PlanError::NoTarget)?;
         let profile = self.profile();
         let limit = self.limit(profile.as_ref());
         if limit.duration.is_some_and(|duration| self.warmup >= duration) {
-            return Err("--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer".to_owned());
+            return Err(PlanError::AllWarmup);
         }
         let (connections, threads) = self.counts(profile.is_some())?;
         let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind };
@@ -304,48 +335,46 @@ impl RunArgs {
         Limit { count: self.count, duration: if unbounded { Some(DURATION_DEFAULT) } else { duration } }
     }
 
-    fn counts(&self, open_loop: bool) -> Result<(usize, usize), String> {
+    fn counts(&self, open_loop: bool) -> Result<(usize, usize), PlanError> {
         let fallback = if open_loop { CONNECTIONS_OPEN } else { CONNECTIONS_CLOSED };
         let threads = self.threads;
         if !(1..=THREADS_LIMIT).contains(&threads) {
-            return Err(format!("--threads {threads}: must be 1 to {THREADS_LIMIT}"));
+            return Err(PlanError::Threads(threads));
         }
         let connections = self.connections.unwrap_or(fallback.max(threads));
         if !(1..=CONNECTIONS_LIMIT).contains(&connections) {
-            return Err(format!("--connections {connections}: must be 1 to {CONNECTIONS_LIMIT}"));
+            return Err(PlanError::Connections(connections));
         }
         if threads > connections {
-            return Err(format!(
-                "--threads {threads} with --connections {connections}: a thread would have no connection; give at most {connections} threads"
-            ));
+            return Err(PlanError::IdleThreads { threads, connections });
         }
         Ok((connections, threads))
     }
 
     /// Where connections come from; each must be an address of this machine.
-    fn sources(&self) -> Result<Vec<SocketAddr>, String> {
+    fn sources(&self) -> Result<Vec<SocketAddr>, PlanError> {
         let sources = self.bind.iter().map(|ip| SocketAddr::new(*ip, 0));
         sources
             .map(|source| {
                 let bound = std::net::TcpListener::bind(source);
-                bound.map(|_| source).map_err(|error| {
-                    format!("--bind {}: {error}; give an address of this machine", source.ip())
-                })
+                bound.map(|_| source).map_err(|error| PlanError::Source { ip: source.ip(), error })
             })
             .collect()
     }
 
-    fn content(&self) -> Result<Content, String> {
+    fn content(&self) -> Result<Content, PlanError> {
         let Some(path) = &self.message else {
             let (min, max) = self.size;
             if min < BODY_MIN || max > BODY_MAX {
-                return Err(format!("--size: must be {BODY_MIN} bytes to {} MiB", BODY_MAX >> 20));
+                return Err(PlanError::Size);
             }
             return Ok(Content::Generated { min, max });
         };
         let name = path.display().to_string();
-        let bytes = input::read(path, BODY_MAX).map_err(|error| format!("--message {name}: {error}"))?;
-        Ok(Content::File { name, bytes })
+        match input::read(path, BODY_MAX) {
+            Ok(bytes) => Ok(Content::File { name, bytes }),
+            Err(error) => Err(PlanError::Message { name, error }),
+        }
     }
 
     /// A time without a phase is for all of them, wherever it stands among the others.

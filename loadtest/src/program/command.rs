@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smtpmock::escape::escape;
 use smtpmock::output::{self, PATIENCE, Streams};
 
-use crate::judge::baseline;
+use crate::judge::baseline::{self, Incomparable};
 use crate::judge::gate::Gate;
 use crate::judge::steps;
 use crate::load::plan::Plan;
@@ -23,6 +23,7 @@ use crate::program::help;
 use crate::program::input;
 use crate::program::interrupt;
 use crate::program::outputs::Outputs;
+use crate::program::stop::Stop;
 use crate::report::Report;
 use crate::report::merge;
 use crate::report::steps::{StepRow, knee};
@@ -34,9 +35,6 @@ use crate::verify;
 
 /// Descriptors beside the connections: standard streams, polls, wakers, timers, files.
 const DESCRIPTORS_SPARE: u64 = 64;
-
-/// What ends the program early: the code, and the reason.
-pub(crate) type Stop = (Exit, String);
 
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
@@ -59,9 +57,9 @@ pub fn run() -> ExitCode {
         }
         None => (measure(&cli, &streams), PATIENCE),
     };
-    let exit = exit.unwrap_or_else(|(exit, message)| {
-        streams.err.put(format!("error: {}\n", escape(&message)));
-        exit
+    let exit = exit.unwrap_or_else(|stop| {
+        streams.err.put(format!("error: {}\n", escape(&stop.to_string())));
+        stop.exit()
     });
     match output::finish([&streams.err], patience).is_empty() {
         true => ExitCode::from(exit.code()),
@@ -89,7 +87,7 @@ fn say(text: &str, exit: Exit) -> ExitCode {
 
 fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Exit, Stop> {
     let read = reports.iter().map(|path| input::report(path)).collect::<Result<_, _>>();
-    let whole = read.and_then(merge::merge).map_err(|message| (Exit::Usage, message))?;
+    let whole = merge::merge(read.map_err(Stop::Report)?)?;
     let before = baseline_of(args)?;
     let inputs = reports.iter().map(|path| ("merge", path.as_path()));
     let outputs = Outputs::open(args, inputs.chain(baseline_file(args)), streams, &AtomicBool::new(false))?;
@@ -99,22 +97,21 @@ fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Ex
 /// Everything that can be wrong with files is found before the run.
 fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     let Cli { run: args, output, .. } = cli;
-    let failed = |why: String| (Exit::Failed, why);
     let before = baseline_of(output)?;
-    let plan = Arc::new(args.plan(draw).map_err(|message| (Exit::Usage, message))?);
-    make_room(&plan).map_err(|message| (Exit::Usage, message))?;
-    args.verify.as_deref().map_or(Ok(()), verify::check).map_err(failed)?;
-    let interrupt = interrupt::listen().map_err(|error| failed(format!("signals: {error}")))?;
+    let plan = Arc::new(args.plan(draw)?);
+    make_room(&plan)?;
+    args.verify.as_deref().map_or(Ok(()), verify::check)?;
+    let interrupt = interrupt::listen().map_err(Stop::Signals)?;
     let inputs = args.files().chain(baseline_file(output));
     let outputs = Outputs::open(output, inputs, streams, &interrupt)?;
     let mut live = Live::new(&plan, output.quiet, &streams.err);
     let run = engine::run(&plan, &interrupt, |interval| live.show(interval));
     live.end();
-    let mut run = run.map_err(|error| failed(format!("the run broke off: {error}")))?;
+    let mut run = run.map_err(Stop::Run)?;
     let ledger = run.tally.ledger.take();
     let mut report = build::report(&plan, run);
     if let (Some(path), Some(ledger)) = (&args.verify, ledger) {
-        report.verification = Some(verify::verify(path, &plan, &ledger).map_err(failed)?);
+        report.verification = Some(verify::verify(path, &plan, &ledger)?);
     }
     Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
 }
@@ -125,7 +122,7 @@ fn draw() -> u64 {
 }
 
 /// Raises the limit of open files as far as the connections need.
-fn make_room(plan: &Plan) -> Result<(), String> {
+fn make_room(plan: &Plan) -> Result<(), Stop> {
     let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
@@ -134,10 +131,7 @@ fn make_room(plan: &Plan) -> Result<(), String> {
     let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|_| {
         let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
-        format!(
-            "--connections {}: the limit of open files allows {most}; raise it (`ulimit -Hn`) or ask for fewer",
-            plan.connections
-        )
+        Stop::Descriptors { connections: plan.connections, most }
     })
 }
 
@@ -173,17 +167,17 @@ fn baseline_file(args: &OutputArgs) -> impl Iterator<Item = (&'static str, &Path
 
 fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
     let read = output.baseline.as_ref().map(|path| input::report(path)).transpose();
-    read.map_err(|message| (Exit::Usage, format!("--baseline {message}")))
+    read.map_err(Stop::Baseline)
 }
 
-/// Compares with the baseline; the result says why that could not be done.
-fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<String> {
+/// Compares with the baseline; the result is why that could not be done.
+fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Incomparable> {
     match baseline::compare(before, report, max_percent) {
         Ok(moves) => {
             report.baseline = moves;
             None
         }
-        Err(reason) => Some(format!("--baseline: {reason}")),
+        Err(reason) => Some(reason),
     }
 }
 
@@ -216,7 +210,7 @@ fn failure(report: &Report) -> String {
     "the run failed: no measured message was accepted".to_owned()
 }
 
-fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String> {
+fn reason(report: &Report, exit: Exit, refusal: Option<Incomparable>) -> Option<String> {
     match exit {
         Exit::Fine => None,
         Exit::Failed => Some(failure(report)),
@@ -235,7 +229,7 @@ fn reason(report: &Report, exit: Exit, refusal: Option<String>) -> Option<String
             }
             Some(format!("gate failed: {}", all.join("; ")))
         }
-        Exit::Regression => Some(refusal.unwrap_or_else(|| {
+        Exit::Regression => Some(refusal.map(|reason| format!("--baseline: {reason}")).unwrap_or_else(|| {
             let worse = report.baseline.iter().filter(|one| one.verdict == Assessment::Regressed);
             let all: Vec<String> = worse
                 .map(|one| {

@@ -1,10 +1,12 @@
 //! Files that are read whole, up to a bound: a device or a pipe may have no end.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::report::{Report, json};
+use crate::report::Report;
+use crate::report::json::{self, ReportError};
 
 /// The largest report read, in bytes: reports take a few MiB, and a device has no end.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -24,9 +26,33 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The report in a file.
-pub(crate) fn report(path: &Path) -> Result<Report, String> {
-    read(path, FILE_LIMIT)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| json::parse(&bytes))
-        .map_err(|error| format!("{}: {error}", path.display()))
+pub(crate) fn report(path: &Path) -> Result<Report, InputError> {
+    let error = |reason| InputError { path: path.to_owned(), reason };
+    let bytes = read(path, FILE_LIMIT).map_err(|why| error(InputReason::File(why)))?;
+    json::parse(&bytes).map_err(|why| error(InputReason::Report(why)))
 }
+
+/// A file that is no report.
+#[derive(Debug)]
+pub(crate) struct InputError {
+    path: PathBuf,
+    reason: InputReason,
+}
+
+#[derive(Debug)]
+enum InputReason {
+    File(io::Error),
+    Report(ReportError),
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.reason {
+            InputReason::File(error) => error.fmt(f),
+            InputReason::Report(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for InputError {}

@@ -8,4 +8,5 @@ pub(crate) mod help;
 pub(crate) mod input;
 pub(crate) mod interrupt;
 pub(crate) mod outputs;
+pub(crate) mod stop;
 pub(crate) mod values;

@@ -1,15 +1,15 @@
 //! Where the report goes: opened before the run, so that what can't be written is known before it is measured, and
 //! written by threads of their own, so that a reader that takes nothing holds up no signal.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use smtpmock::output::{self, Claims, Opening, Refusal, Streams, Writer};
+use smtpmock::output::{self, Claims, Opening, Streams, Writer};
 
 use crate::program::cli::OutputArgs;
-use crate::program::command::Stop;
-use crate::program::exit::Exit;
+use crate::program::stop::Stop;
 use crate::report::{Report, hlog, html, json, text};
 
 /// What the outputs are called.
@@ -56,11 +56,11 @@ impl Outputs {
             claims.text("the table (which --quiet leaves out)");
         }
         inputs.into_iter().for_each(|(flag, path)| claims.input(flag, path));
-        let mut opening = claims.open().map_err(refused)?;
+        let mut opening = claims.open()?;
         wait_for_readers(&mut opening, interrupt)?;
         let mut start = |what| {
             let started = opening.take(what).map(|output| Writer::start(output, |_| {})).transpose();
-            started.map_err(|why| (Exit::Failed, why))
+            started.map_err(|error| Stop::Output(error.to_string()))
         };
         Ok(Outputs {
             json: start(JSON)?,
@@ -75,16 +75,17 @@ impl Outputs {
     /// each output that lacks something.
     pub(crate) fn write(&self, report: &Report, patience: Duration) -> Vec<String> {
         let mut lost = Vec::new();
-        let mut put = |writer: &Option<Writer>, what: &str, render: &dyn Fn() -> Result<Vec<u8>, String>| {
-            if let Some(writer) = writer {
-                match render() {
-                    Ok(bytes) => writer.put(bytes),
-                    Err(error) => lost.push(format!("can't make {what}: {error}")),
+        let mut put =
+            |writer: &Option<Writer>, what: &str, rendered: &dyn Fn() -> Result<Vec<u8>, Box<dyn Error>>| {
+                if let Some(writer) = writer {
+                    match rendered() {
+                        Ok(bytes) => writer.put(bytes),
+                        Err(error) => lost.push(format!("can't make {what}: {error}")),
+                    }
                 }
-            }
-        };
-        put(&self.json, JSON, &|| json::render(report));
-        put(&self.hlog, HLOG, &|| hlog::render(report));
+            };
+        put(&self.json, JSON, &|| Ok(json::render(report)?));
+        put(&self.hlog, HLOG, &|| Ok(hlog::render(report)?));
         put(&self.html, HTML, &|| Ok(html::render(report).into_bytes()));
         if self.shows_table {
             self.streams.out.put(text::render(report));
@@ -95,18 +96,10 @@ impl Outputs {
     }
 }
 
-fn refused(refusal: Refusal) -> Stop {
-    match refusal {
-        Refusal::Collision(text) => (Exit::Usage, text),
-        Refusal::Failed(text) => (Exit::Failed, text),
-    }
-}
-
 fn wait_for_readers(opening: &mut Opening, interrupt: &AtomicBool) -> Result<(), Stop> {
-    let failed = |why| (Exit::Failed, why);
-    while !opening.go_on().map_err(failed)? {
+    while !opening.go_on().map_err(|error| Stop::Output(error.to_string()))? {
         if interrupt.load(Ordering::Relaxed) {
-            return Err(failed(format!("ended before the run began: {}", opening.unread().join("; "))));
+            return Err(Stop::Unread(opening.unread()));
         }
         std::thread::sleep(TRY_EVERY);
     }

@@ -1,98 +1,164 @@
-//! Reading rates, sizes, durations and ramps as people write them. Pure.
+//! Values of the command line: durations, sizes, rates and ramps. Pure.
+//!
+//! Durations, sizes and the units of rates are read by the grammar of `smtpmock`'s flags and of what figures are
+//! compared with ([`smtpmock::smtp::rules`]): one grammar in both programs.
 
+use std::fmt;
 use std::time::Duration;
 
-use smtpmock::smtp::rules::MAX_DURATION;
+use smtpmock::smtp::rules::{
+    A_DURATION, A_SIZE, MAX_DURATION, compared_duration, compared_number, compared_size, parse_duration,
+    split_rate,
+};
 
+use crate::client::phase::{Phase, UnknownPhase};
 use crate::load::schedule::{Profile, RATE_LIMIT, Segment};
 
-/// The most steps a ramp may be cut into.
+/// The most steps a ramp may be divided into.
 const STEPS_LIMIT: u32 = 10_000;
 
-/// Reads `5ms`, `1m30s`, `2h`; a bare number is seconds, as everywhere in the server.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seconds = text.parse().ok().filter(|&seconds| seconds <= MAX_DURATION.as_secs());
-        return seconds.map(Duration::from_secs).ok_or_else(|| "must be at most 365 days".to_owned());
+/// Why a value can't be read; displays as what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ValueError {
+    Duration,
+    /// Zero, where time is required.
+    NoTime,
+    /// Neither a duration nor `never`.
+    DurationOrNever,
+    Rate,
+    RateOutOfRange,
+    Size,
+    /// A range whose smaller size is behind the larger one.
+    SizesReversed,
+    Ramp,
+    RampSteps,
+    /// Not `RATE:TIME`.
+    Step(String),
+    Percentage,
+    Helo,
+    Phase(UnknownPhase),
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueError::Duration => write!(f, "expected {A_DURATION}"),
+            ValueError::NoTime => f.write_str("must be longer than zero"),
+            ValueError::DurationOrNever => write!(f, "expected {A_DURATION}, or never"),
+            ValueError::Rate => f.write_str("expected a rate, like 5000/s, 300/m or 10/h"),
+            ValueError::RateOutOfRange => write!(f, "must be above 0 and at most {RATE_LIMIT}/s"),
+            ValueError::Size => write!(f, "expected {A_SIZE}"),
+            ValueError::SizesReversed => {
+                f.write_str("the range goes from large to small; put the smaller size first")
+            }
+            ValueError::Ramp => f.write_str(
+                "expected a ramp, like `100/s..5000/s over 60s` or `100/s..600/s over 60s in 6 steps`",
+            ),
+            ValueError::RampSteps => write!(f, "a ramp has 2 to {STEPS_LIMIT} steps"),
+            ValueError::Step(text) => {
+                write!(f, "`{text}` is no step; expected steps, like `100/s:10s,500/s:30s`")
+            }
+            ValueError::Percentage => f.write_str("expected a percentage, like 10%"),
+            ValueError::Helo => f.write_str("must be 1 to 255 characters without blanks"),
+            ValueError::Phase(error) => error.fmt(f),
+        }
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write a duration like 500ms, 10s or 1m30s"))
+}
+
+impl std::error::Error for ValueError {}
+
+/// Reads `5ms`, `1m30s`, `2h`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, ValueError> {
+    let text = text.trim();
+    let duration = parse_duration(text).or_else(|| compared_duration(text));
+    duration.filter(|duration| *duration <= MAX_DURATION).ok_or(ValueError::Duration)
 }
 
 /// Reads a duration that is not zero.
-pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, ValueError> {
     match duration(text)? {
-        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        Duration::ZERO => Err(ValueError::NoTime),
         some => Ok(some),
     }
 }
 
-/// Reads `5000/s`, `300/m`, `5000`: messages per second.
-pub(crate) fn rate(text: &str) -> Result<f64, String> {
-    let text = text.trim();
-    let (number, per) = text.split_once('/').unwrap_or((text, "s"));
-    let seconds = match per.trim() {
-        "s" | "sec" | "second" => 1.0,
-        "m" | "min" | "minute" => 60.0,
-        "h" | "hour" => 3600.0,
-        other => return Err(format!("`/{other}` is no unit of a rate; use /s, /m or /h")),
-    };
-    let number: f64 = number
-        .trim()
-        .replace('_', "")
-        .parse()
-        .map_err(|_| format!("`{}` is no number; write a rate like 5000/s", number.trim()))?;
-    let rate = number / seconds;
-    if rate.is_finite() && rate > 0.0 && rate <= RATE_LIMIT {
-        Ok(rate)
-    } else {
-        Err(format!("must be above 0 and at most {RATE_LIMIT}/s"))
+/// Reads a duration that is not zero, or `never`: the longest there is.
+pub(crate) fn duration_or_never(text: &str) -> Result<Duration, ValueError> {
+    if text.trim() == "never" {
+        return Ok(Duration::MAX);
     }
+    positive_duration(text).map_err(|error| match error {
+        ValueError::Duration => ValueError::DurationOrNever,
+        other => other,
+    })
+}
+
+/// Reads `5s`, or `dot=5s` for one phase.
+pub(crate) fn timeout(text: &str) -> Result<(Option<Phase>, Duration), ValueError> {
+    match text.split_once('=') {
+        None => Ok((None, positive_duration(text)?)),
+        Some((phase, time)) => {
+            let phase = phase.trim().parse().map_err(ValueError::Phase)?;
+            Ok((Some(phase), positive_duration(time)?))
+        }
+    }
+}
+
+/// Reads `5000/s`, `300/m`, `10/h`, `5000`: messages per second.
+pub(crate) fn rate(text: &str) -> Result<f64, ValueError> {
+    let (number, seconds) = split_rate(text.trim()).ok_or(ValueError::Rate)?;
+    let rate = compared_number(number).ok_or(ValueError::Rate)? / seconds;
+    if rate > 0.0 && rate <= RATE_LIMIT { Ok(rate) } else { Err(ValueError::RateOutOfRange) }
 }
 
 /// Reads `1KiB` or `1KiB..64KiB` as bytes, lowest and highest.
-pub(crate) fn sizes(text: &str) -> Result<(u64, u64), String> {
-    match text.split_once("..") {
-        None => size(text).map(|size| (size, size)),
-        Some((min, max)) => {
-            let (min, max) = (size(min)?, size(max)?);
-            if min > max {
-                return Err("the range goes from large to small; put the smaller size first".to_owned());
-            }
-            Ok((min, max))
-        }
+pub(crate) fn sizes(text: &str) -> Result<(u64, u64), ValueError> {
+    let Some((min, max)) = text.split_once("..") else {
+        return size(text).map(|size| (size, size));
+    };
+    let (min, max) = (size(min)?, size(max)?);
+    if min > max { Err(ValueError::SizesReversed) } else { Ok((min, max)) }
+}
+
+fn size(text: &str) -> Result<u64, ValueError> {
+    compared_size(text.trim()).map(|size| size as u64).ok_or(ValueError::Size)
+}
+
+/// Reads `10%` or `10`.
+pub(crate) fn percentage(text: &str) -> Result<f64, ValueError> {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    compared_number(number).ok_or(ValueError::Percentage)
+}
+
+/// Reads a domain or address literal fit for EHLO (RFC 5321 section 4.1.1.1).
+pub(crate) fn helo(text: &str) -> Result<String, ValueError> {
+    if text.is_empty() || text.len() > 255 || text.chars().any(|c| c.is_control() || c == ' ') {
+        return Err(ValueError::Helo);
     }
+    Ok(text.to_owned())
 }
 
-fn size(text: &str) -> Result<u64, String> {
-    text.trim()
-        .parse::<bytesize::ByteSize>()
-        .map(|size| size.as_u64())
-        .map_err(|_| format!("`{}` is no size; write bytes or a size like 1KiB or 64kB", text.trim()))
-}
-
-/// Reads `100/s..5000/s over 60s`, with `in 6 steps` after it if wanted.
-pub(crate) fn ramp(text: &str) -> Result<Profile, String> {
-    const FORM: &str = "write a ramp like `100/s..5000/s over 60s` or `100/s..600/s over 60s in 6 steps`";
-    let (rates, rest) = text.split_once(" over ").ok_or(FORM)?;
-    let (from, to) = rates.split_once("..").ok_or(FORM)?;
+/// Reads `100/s..5000/s over 60s`, with `in 6 steps` behind it if wanted.
+pub(crate) fn ramp(text: &str) -> Result<Profile, ValueError> {
+    let (rates, rest) = text.split_once(" over ").ok_or(ValueError::Ramp)?;
+    let (from, to) = rates.split_once("..").ok_or(ValueError::Ramp)?;
     let (from, to) = (rate(from)?, rate(to)?);
     let (over, steps) = match rest.split_once(" in ") {
         None => (rest, None),
-        Some((over, steps)) => {
-            let count =
-                steps.trim().strip_suffix("steps").or(steps.trim().strip_suffix("step")).ok_or(FORM)?;
-            (over, Some(count.trim().parse::<u32>().map_err(|_| FORM)?))
-        }
+        Some((over, steps)) => (over, Some(count_of_steps(steps).ok_or(ValueError::Ramp)?)),
     };
     let over = positive_duration(over)?;
     let segments = match steps {
         None => vec![Segment { from, to, over }],
         Some(steps @ 2..=STEPS_LIMIT) => stairs(from, to, over, steps),
-        Some(_) => return Err(format!("a ramp has 2 to {STEPS_LIMIT} steps")),
+        Some(_) => return Err(ValueError::RampSteps),
     };
     Ok(Profile { segments, then: to })
+}
+
+fn count_of_steps(text: &str) -> Option<u32> {
+    let count = text.trim().strip_suffix("steps").or(text.trim().strip_suffix("step"))?;
+    count.trim().parse().ok()
 }
 
 fn stairs(from: f64, to: f64, over: Duration, steps: u32) -> Vec<Segment> {
@@ -104,13 +170,11 @@ fn stairs(from: f64, to: f64, over: Duration, steps: u32) -> Vec<Segment> {
         .collect()
 }
 
-/// Reads `100/s:10s,500/s:10s`: rates and how long each holds.
-pub(crate) fn steps(text: &str) -> Result<Profile, String> {
+/// Reads `100/s:10s,500/s:10s`: rates, and how long each holds.
+pub(crate) fn steps(text: &str) -> Result<Profile, ValueError> {
     let mut segments = Vec::new();
     for step in text.split(',') {
-        let (at, over) = step
-            .split_once(':')
-            .ok_or_else(|| format!("`{step}` is no step; write steps like `100/s:10s,500/s:30s`"))?;
+        let (at, over) = step.split_once(':').ok_or_else(|| ValueError::Step(step.to_owned()))?;
         let at = rate(at)?;
         segments.push(Segment { from: at, to: at, over: positive_duration(over)? });
     }
@@ -123,16 +187,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_sizes_and_ramps_are_read_as_people_write_them() {
+    fn rates_sizes_and_ramps_are_read() {
         assert_eq!(rate("5000/s"), Ok(5000.0));
         assert_eq!(rate("300/m"), Ok(5.0));
+        assert_eq!(rate(" 7200 / h "), Ok(2.0));
         assert_eq!(rate("10_000"), Ok(10_000.0));
         assert_eq!(sizes("1KiB"), Ok((1024, 1024)));
-        assert_eq!(sizes("1KiB..64KiB"), Ok((1024, 65536)));
+        assert_eq!(sizes("1KiB..64 KiB"), Ok((1024, 65536)));
         assert_eq!(sizes("300"), Ok((300, 300)));
-        assert_eq!(duration("30"), duration("30s"));
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert!(duration("99999999999999999999").is_err() && duration("").is_err());
+        assert_eq!(sizes("64kB"), Ok((64_000, 64_000)));
         let profile = ramp("100/s..5000/s over 60s").unwrap();
         assert_eq!(profile.segments.len(), 1);
         assert_eq!(profile.then, 5000.0);
@@ -143,17 +206,51 @@ mod tests {
         assert_eq!(steps("100/s:10s,500/s:5s").unwrap().length(), Duration::from_secs(15));
     }
 
+    /// What a gate on a latency takes as its limit.
+    fn gate_takes(text: &str) -> bool {
+        crate::judge::gate::Gate::fail_if(&format!("p99(message) > {text}")).is_ok()
+    }
+
     #[test]
-    fn what_is_wrong_is_said_with_what_would_be_right() {
-        assert!(rate("fast").unwrap_err().contains("5000/s"));
-        assert!(rate("5/d").unwrap_err().contains("/s, /m or /h"));
-        assert!(rate("0/s").unwrap_err().contains("above 0"));
+    fn a_duration_is_the_same_in_a_flag_and_in_a_gate() {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("1m30s", 90_000),
+            ("1.5s", 1500),
+            ("2 m", 120_000),
+            ("0.25min", 15_000),
+            ("1h", 3_600_000),
+            ("500ms", 500),
+            ("3000us", 3),
+            ("3000\u{b5}s", 3),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+            assert!(gate_takes(text), "{text}");
+        }
+        for text in ["2days", "1y", "5 parsecs", "", "1s30", "99999999999999999999s", "-1s"] {
+            assert_eq!(duration(text), Err(ValueError::Duration), "{text}");
+            assert!(!gate_takes(text), "{text}");
+        }
+        // A number alone is seconds in a flag, and nothing in a gate.
+        assert_eq!(duration("30"), duration("30s"));
+        assert!(!gate_takes("30"));
+        assert_eq!(duration("366000h"), Err(ValueError::Duration), "longer than a year");
+    }
+
+    #[test]
+    fn errors_say_what_would_be_right() {
+        let error = |error: ValueError| error.to_string();
+        assert!(error(rate("fast").unwrap_err()).contains("5000/s"));
+        assert!(error(rate("5/d").unwrap_err()).contains("300/m or 10/h"));
+        assert!(error(rate("0/s").unwrap_err()).contains("above 0"));
         assert!(rate("NaN").is_err() && rate("inf").is_err() && rate("-1").is_err());
-        assert!(sizes("64KiB..1KiB").unwrap_err().contains("smaller size first"));
-        assert!(sizes("big").unwrap_err().contains("1KiB"));
-        assert!(ramp("100..200").unwrap_err().contains("over 60s"));
-        assert!(ramp("100/s..200/s over 10s in 1 steps").unwrap_err().contains("2 to"));
-        assert!(duration("5 parsecs").unwrap_err().contains("500ms"));
-        assert!(positive_duration("0s").is_err());
+        assert!(error(sizes("64KiB..1KiB").unwrap_err()).contains("smaller size first"));
+        assert!(error(sizes("big").unwrap_err()).contains("64KiB"));
+        assert!(error(ramp("100..200").unwrap_err()).contains("over 60s"));
+        assert!(error(ramp("100/s..200/s over 10s in 1 steps").unwrap_err()).contains("2 to"));
+        assert!(error(duration("5 parsecs").unwrap_err()).contains("250ms"));
+        assert!(error(duration_or_never("soon").unwrap_err()).ends_with("or never"));
+        assert!(error(timeout("dots=5s").unwrap_err()).contains("dot"));
+        assert_eq!(positive_duration("0s"), Err(ValueError::NoTime));
     }
 }

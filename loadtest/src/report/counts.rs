@@ -1,13 +1,31 @@
 //! No count is larger than readers of JSON read exactly. A larger one, of a report that was read or of a sum, is
 //! found here by its name, so that no sum wraps.
 
+use std::fmt;
+
 use smtpmock::units::EXACT_IN_JSON;
 
 use crate::account::accounting::Accounting;
 use crate::report::{Generator, IntervalRow, Report, SessionCounts};
 
-/// The error of the first count that is too large.
-pub(crate) fn check(report: &Report) -> Result<(), String> {
+/// A count beyond what a report holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge {
+    /// Its place in the report.
+    name: String,
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        write!(f, "{name} is larger than {EXACT_IN_JSON} (2^53), the largest count that a report holds")
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Checks every count; the error names the first that is too large.
+pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     let mut found = Checker::default();
     let accounts = &report.accounting;
     accounting("accounting.measured", &accounts.measured, &mut found);
@@ -76,7 +94,7 @@ fn interval(row: &IntervalRow, found: &mut Checker) {
 }
 
 struct Checker {
-    result: Result<(), String>,
+    result: Result<(), TooLarge>,
 }
 
 impl Default for Checker {
@@ -93,10 +111,7 @@ impl Checker {
     /// Names are made for an error only.
     fn see_with(&mut self, name: impl FnOnce() -> String, count: u64) {
         if count > EXACT_IN_JSON && self.result.is_ok() {
-            let name = name();
-            self.result = Err(format!(
-                "{name} is larger than {EXACT_IN_JSON} (2^53), the largest count that a report holds"
-            ));
+            self.result = Err(TooLarge { name: name() });
         }
     }
 }

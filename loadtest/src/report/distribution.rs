@@ -1,6 +1,8 @@
 //! A histogram as reports hold it: the usual figures for people and scripts, and the
 //! whole in HdrHistogram's base64 V2 form, from which it is read back.
 
+use std::fmt;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use smtpmock::report::encoding::{decode, encode};
@@ -134,20 +136,39 @@ impl From<Distribution> for View {
     }
 }
 
-impl TryFrom<View> for Distribution {
-    type Error = String;
+/// Why a distribution of a report can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DistributionError {
+    /// The histogram is not in HdrHistogram's compressed V2 form.
+    Encoding { reason: String },
+    /// The histogram has another number of samples than its count.
+    Count { samples: u64, count: u64 },
+}
 
-    fn try_from(view: View) -> Result<Distribution, String> {
+impl fmt::Display for DistributionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DistributionError::Encoding { reason } => f.write_str(reason),
+            DistributionError::Count { samples, count } => {
+                write!(f, "a histogram has {samples} samples and a count of {count}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DistributionError {}
+
+impl TryFrom<View> for Distribution {
+    type Error = DistributionError;
+
+    fn try_from(view: View) -> Result<Distribution, DistributionError> {
         if view.histogram.is_empty() && view.count == 0 {
             return Ok(Distribution::empty());
         }
-        let grown = decode(&view.histogram)?;
+        let grown = decode(&view.histogram)
+            .map_err(|error| DistributionError::Encoding { reason: error.to_string() })?;
         if grown.len() != view.count {
-            return Err(format!(
-                "a histogram holds {} samples where its count says {}",
-                grown.len(),
-                view.count
-            ));
+            return Err(DistributionError::Count { samples: grown.len(), count: view.count });
         }
         Ok(Distribution(grown))
     }

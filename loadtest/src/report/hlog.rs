@@ -11,9 +11,9 @@ use crate::report::Report;
 const MAX_DIVISOR: f64 = 1e6;
 
 /// The intervals, one histogram per line under the tag `message`.
-pub(crate) fn render(report: &Report) -> Result<Vec<u8>, String> {
+pub(crate) fn render(report: &Report) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    write(report, &mut bytes).map_err(|error| error.to_string())?;
+    write(report, &mut bytes)?;
     Ok(bytes)
 }
 

@@ -1,17 +1,79 @@
 //! Reports as JSON. The schema is described in `SCHEMA.md`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
 
+use crate::report::counts::TooLarge;
 use crate::report::span::{LATEST_S, Span};
-use crate::report::{Report, SCHEMA, counts, steps};
+use crate::report::{IntervalRow, Report, SCHEMA, Split, counts};
 
 /// A report as JSON.
-pub(crate) fn render(report: &Report) -> Result<Vec<u8>, String> {
-    let mut text = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
+pub(crate) fn render(report: &Report) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');
     Ok(text)
+}
+
+/// Why a text is no report of this program, or of no run.
+#[derive(Debug)]
+pub(crate) enum ReportError {
+    NotJson(serde_json::Error),
+    /// JSON of something else.
+    NoReport(serde_json::Error),
+    NoSchema,
+    OtherSchema(String),
+    /// A field is missing or has another type.
+    Field(serde_json::Error),
+    /// A run whose times are in no order, by its index in `spans`.
+    Span(usize),
+    /// An interval at no time of a run, by its index in `intervals`.
+    Interval(usize),
+    /// Times or rates of no step, by its index in `steps`.
+    Step(usize),
+    /// More right-censored samples than failed ones.
+    Censored {
+        latency: String,
+        censored: u64,
+        failed: u64,
+    },
+    TooLarge(TooLarge),
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReportError::NotJson(error) => write!(f, "not JSON: {error}"),
+            ReportError::NoReport(error) => write!(f, "no report of smtpload: {error}"),
+            ReportError::NoSchema => f.write_str("no report of smtpload: it has no `schema`"),
+            ReportError::OtherSchema(other) => {
+                write!(f, "its schema is {other}; this program reads {SCHEMA}")
+            }
+            ReportError::Field(error) => error.fmt(f),
+            ReportError::Span(index) => {
+                write!(f, "spans.{index}: a run begins, is measured and ends in this order, from 0 on")
+            }
+            ReportError::Interval(index) => {
+                write!(f, "intervals.{index}: at_s and length_s are seconds from 0 on")
+            }
+            ReportError::Step(index) => {
+                write!(f, "steps.{index}: times and rates are numbers from 0 on, and the length is one above")
+            }
+            ReportError::Censored { latency, censored, failed } => {
+                write!(f, "{latency}.censored is {censored}, of {failed} failed samples")
+            }
+            ReportError::TooLarge(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReportError {}
+
+impl From<TooLarge> for ReportError {
+    fn from(error: TooLarge) -> ReportError {
+        ReportError::TooLarge(error)
+    }
 }
 
 /// What says that a text is a report.
@@ -22,42 +84,51 @@ struct Head<'t> {
 }
 
 /// Reads a report back. Fields that are not known take no memory.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Report, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
     let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
-        false => format!("not JSON: {error}"),
-        true => format!("no report of smtpload: {error}"),
+        false => ReportError::NotJson(error),
+        true => ReportError::NoReport(error),
     })?;
     match head.schema.as_deref() {
         Some(SCHEMA) => {}
-        Some(other) => return Err(format!("its schema is {other}; this program reads {SCHEMA}")),
-        None => return Err("no report of smtpload: it has no `schema`".to_owned()),
+        Some(other) => return Err(ReportError::OtherSchema(other.to_owned())),
+        None => return Err(ReportError::NoSchema),
     }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string()).and_then(settle)
+    serde_json::from_slice(bytes).map_err(ReportError::Field).and_then(settle)
 }
 
-/// Checks what a report's types leave open, and derives what follows from other fields.
-fn settle(mut report: Report) -> Result<Report, String> {
+/// Checks what the types of a report allow and no run has, and derives what follows from other fields.
+fn settle(mut report: Report) -> Result<Report, ReportError> {
     if report.spans.is_empty() {
         report.spans =
             vec![Span::new(report.settings.warmup_s, report.measured_s, report.sessions.most_open)];
     }
     if let Some(index) = report.spans.iter().position(|span| !span.is_sound()) {
-        return Err(format!("spans.{index}: a run begins, is measured and ends in this order, from 0 on"));
+        return Err(ReportError::Span(index));
     }
     let lasts = 0.0..=LATEST_S;
-    if let Some(index) =
-        report.intervals.iter().position(|row| !lasts.contains(&row.at_s) || !lasts.contains(&row.length_s))
-    {
-        return Err(format!("intervals.{index}: at_s and length_s are seconds from 0 on"));
+    let is_sound = |row: &IntervalRow| lasts.contains(&row.at_s) && lasts.contains(&row.length_s);
+    if let Some(index) = report.intervals.iter().position(|row| !is_sound(row)) {
+        return Err(ReportError::Interval(index));
     }
-    if let Some((name, split)) =
-        report.latency.named().into_iter().find(|(_, split)| split.censored > split.failed.count())
-    {
-        let (censored, failed) = (split.censored, split.failed.count());
-        return Err(format!("latency.{name}.censored is {censored}, of {failed} failed samples"));
+    for (name, split) in report.latency.named() {
+        check_censored(|| format!("latency.{name}"), split)?;
     }
-    steps::settle(&mut report.steps)?;
+    for (index, step) in report.steps.iter().enumerate() {
+        if !step.is_sound() {
+            return Err(ReportError::Step(index));
+        }
+        check_censored(|| format!("steps.{index}.message"), &step.message)?;
+    }
     counts::check(&report)?;
     report.derive();
     Ok(report)
+}
+
+fn check_censored(latency: impl Fn() -> String, split: &Split) -> Result<(), ReportError> {
+    let (censored, failed) = (split.censored, split.failed.count());
+    if censored > failed {
+        return Err(ReportError::Censored { latency: latency(), censored, failed });
+    }
+    Ok(())
 }

@@ -1,7 +1,9 @@
 //! Putting the reports of several machines together.
 
+use std::fmt;
+
 use crate::account::accounting::add as add_count;
-use crate::report::counts;
+use crate::report::counts::{self, TooLarge};
 use crate::report::series::Series;
 use crate::report::steps;
 use crate::report::{AddressCounts, Generator, Latency, Report};
@@ -9,38 +11,63 @@ use crate::report::{AddressCounts, Generator, Latency, Report};
 /// Runs that began within this time of each other went through the same steps together.
 const PARALLEL_S: f64 = 1.0;
 
+/// Why reports have no sum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MergeError {
+    NoReport,
+    /// This run is in two of them.
+    Twice(String),
+    /// One loop is closed and the other open.
+    Loops(String, String),
+    /// Messages of other sizes, or with another number of recipients.
+    Messages,
+    TooLarge(TooLarge),
+}
+
+impl fmt::Display for MergeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MergeError::NoReport => f.write_str("there is no report to merge"),
+            MergeError::Twice(run) => write!(f, "run {run} is in two of the reports; give each run once"),
+            MergeError::Loops(one, other) => {
+                write!(f, "`{one}` and `{other}` cannot be merged: one loop is closed, the other open")
+            }
+            MergeError::Messages => f.write_str(
+                "the runs sent different messages (size or number of recipients); merge runs of one kind",
+            ),
+            MergeError::TooLarge(error) => write!(f, "the sum cannot be made: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for MergeError {}
+
 /// Merges reports; the first gives the target and the load's kind.
-pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, String> {
+pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
     let mut reports = reports.into_iter();
-    let mut whole = reports.next().ok_or("there is no report to merge")?;
+    let mut whole = reports.next().ok_or(MergeError::NoReport)?;
     whole.verification = None;
     whole.gates.clear();
     whole.baseline.clear();
     for other in reports {
         check(&whole, &other)?;
         add(&mut whole, other);
-        counts::check(&whole).map_err(|error| format!("the sum cannot be made: {error}"))?;
+        counts::check(&whole).map_err(MergeError::TooLarge)?;
     }
     Ok(whole)
 }
 
 /// Merging the same run twice, or runs of different messages, would make a false report.
-fn check(whole: &Report, other: &Report) -> Result<(), String> {
+fn check(whole: &Report, other: &Report) -> Result<(), MergeError> {
     if let Some(run) = other.settings.runs.iter().find(|run| whole.settings.runs.contains(run)) {
-        return Err(format!("run {run} is in two of the reports; give each run once"));
+        return Err(MergeError::Twice(run.clone()));
     }
     let (a, b) = (&whole.settings.shape, &other.settings.shape);
     if (a.load == "closed") != (b.load == "closed") {
-        return Err(format!(
-            "`{}` and `{}` cannot be merged: one loop is closed, the other open",
-            a.load, b.load
-        ));
+        return Err(MergeError::Loops(a.load.clone(), b.load.clone()));
     }
     if a.message != b.message || a.rcpts != b.rcpts {
-        return Err(
-            "the runs sent different messages (size or number of recipients); merge runs of one kind"
-                .to_owned(),
-        );
+        return Err(MergeError::Messages);
     }
     Ok(())
 }

@@ -101,11 +101,12 @@ impl Report {
             .collect()
     }
 
-    /// Sets what follows from when the runs were.
+    /// Sets what follows from other fields.
     pub(crate) fn derive(&mut self) {
         self.measured_s = span::measured_s(&self.spans);
         self.rate = span::rate(self.accounting.measured.accepted, &self.spans);
         self.sessions.most_open = span::most_open(&self.spans);
+        self.steps = std::mem::take(&mut self.steps).into_iter().map(StepRow::derived).collect();
     }
 }
 

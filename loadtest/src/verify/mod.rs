@@ -8,10 +8,11 @@
 mod inspect;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -93,40 +94,61 @@ struct Capture {
     line_limit: usize,
 }
 
+/// A capture that can't be read.
+#[derive(Debug)]
+pub(crate) struct VerifyError {
+    path: PathBuf,
+    error: io::Error,
+    /// Whether it was there, and could be opened.
+    is_open: bool,
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, error) = (self.path.display(), &self.error);
+        write!(f, "--verify {name}: {error}")?;
+        if self.is_open { Ok(()) } else { write!(f, "; start the server with --capture {name}") }
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
 /// Looks for the capture before the run: the server makes it at its own start.
 ///
 /// # Errors
 /// It is not there, or can't be read.
-pub(crate) fn check(path: &Path) -> Result<(), String> {
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+pub(crate) fn check(path: &Path) -> Result<(), VerifyError> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, error))?;
     if metadata.is_dir() {
-        return Err(unreadable(path, &ErrorKind::IsADirectory.into()));
+        return Err(unreadable(path, ErrorKind::IsADirectory.into()));
     }
     // It would be waited for as long as it has no writer, and is read only once.
     if metadata.file_type().is_fifo() {
-        return Err(unreadable(path, &std::io::Error::other("it is a FIFO: expected the file of a capture")));
+        return Err(unreadable(path, io::Error::other("it is a FIFO: expected the file of a capture")));
     }
     if metadata.is_file() { open(path).map(drop) } else { Ok(()) }
 }
 
-fn open(path: &Path) -> Result<File, String> {
-    File::open(path).map_err(|error| unreadable(path, &error))
+fn open(path: &Path) -> Result<File, VerifyError> {
+    File::open(path).map_err(|error| unreadable(path, error))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    let name = path.display();
-    format!("--verify {name}: {error}; start the server with --capture {name}")
+fn unreadable(path: &Path, error: io::Error) -> VerifyError {
+    VerifyError { path: path.to_owned(), error, is_open: false }
 }
 
 /// Compares the capture at `path` with the ledger of the run of `plan`. Waits a little for a capture that is still
 /// being written, until every accepted message is in it.
-pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, String> {
-    let name = path.display();
+pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, VerifyError> {
     let mut reader = BufReader::new(open(path)?);
     let mut capture = Capture::of(plan);
     let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
     for _ in 0..=looks {
-        capture.read(&mut reader).map_err(|error| format!("--verify {name}: {error}"))?;
+        capture.read(&mut reader).map_err(|error| VerifyError {
+            path: path.to_owned(),
+            error,
+            is_open: true,
+        })?;
         if capture.partial.is_empty() && capture.has_all(ledger) {
             break;
         }
@@ -152,12 +174,12 @@ impl Capture {
     }
 
     /// Reads the lines that are complete so far.
-    fn read(&mut self, reader: &mut BufReader<File>) -> std::io::Result<()> {
+    fn read(&mut self, reader: &mut BufReader<File>) -> io::Result<()> {
         loop {
             let left = self.line_limit.saturating_sub(self.partial.len()) as u64;
             if left == 0 {
                 let limit = self.line_limit;
-                return Err(std::io::Error::new(
+                return Err(io::Error::new(
                     ErrorKind::InvalidData,
                     format!("a line is longer than {limit} bytes: no record is"),
                 ));

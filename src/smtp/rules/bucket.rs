@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::grammar::{GrammarError, unknown};
+use super::units::PERIODS;
 
-const PERIODS: &[(&str, u64)] = &[("s", 1), ("m", 60), ("h", 3600)];
 const A_LIMIT: &str =
     "a rate, like 100/s, 30/m or 10/h, and perhaps burst=20, per=ip or at=connect behind it";
 /// More of anything in a second than a server can see.

@@ -30,7 +30,10 @@ pub use glob::Glob;
 pub use grammar::GrammarError;
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
-pub use units::{ByteRate, Chance, MAX_DURATION, duration_with_units, parse_size};
+pub use units::{
+    A_DURATION, A_SIZE, ByteRate, Chance, MAX_DURATION, compared_duration, compared_number, compared_size,
+    duration_with_units, parse_duration, parse_size, split_rate,
+};
 
 pub(super) use engine::{
     Decision, Edition, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies,

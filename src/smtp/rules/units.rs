@@ -8,8 +8,10 @@ pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Digits behind a point; beyond them nothing is left of a nanosecond.
 const MAX_FRACTION_DIGITS: usize = 18;
 
-pub(super) const A_DURATION: &str = "a number of seconds, like 2, or with a unit, like 250ms, 1.5s or 2m";
-pub(crate) const A_SIZE: &str = "a number of bytes, like 1048576, or with a unit, like 64KiB or 1MiB";
+/// What [`parse_duration`] reads, in words.
+pub const A_DURATION: &str = "a number of seconds, like 2, or with a unit, like 250ms, 1.5s or 2m";
+/// What [`parse_size`] reads, in words.
+pub const A_SIZE: &str = "a number of bytes, like 1048576, or with a unit, like 64KiB or 1MiB";
 pub(super) const A_CHANCE: &str = "a percentage from 0.0001% to 100%, like 5%";
 const A_RATE: &str = "a size per second, like 100B/s or 10KiB/s";
 
@@ -25,6 +27,9 @@ const DURATION_UNITS: &[(&str, u64)] = &[
     ("h", 3_600_000_000_000),
 ];
 
+/// What a rate is for, with its seconds.
+pub(super) const PERIODS: &[(&str, u64)] = &[("s", 1), ("m", 60), ("h", 3600)];
+
 const SIZE_UNITS: &[(&str, usize)] = &[
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -36,7 +41,7 @@ const SIZE_UNITS: &[(&str, usize)] = &[
 ];
 
 /// A duration of at most [`MAX_DURATION`]: whole seconds without a unit, or numbers with units.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
         return text.parse().ok().map(Duration::from_secs).filter(|&span| span <= MAX_DURATION);
     }
@@ -121,6 +126,40 @@ impl fmt::Display for Size {
             None => write!(f, "{}", self.0),
         }
     }
+}
+
+/// A duration as a figure is compared with: numbers with units, blanks between a number and its unit, and `min` for
+/// minutes. The unit is required: a number alone would be read as milliseconds by some.
+pub fn compared_duration(text: &str) -> Option<Duration> {
+    let text = closed_up(text);
+    // The units of Go do not have it.
+    let minutes = text.strip_suffix("min").map(|number| format!("{number}m"));
+    duration_with_units(minutes.as_deref().unwrap_or(&text))
+}
+
+/// A size as a figure is compared with: as [`parse_size`], and blanks between the number and its unit.
+pub fn compared_size(text: &str) -> Option<usize> {
+    parse_size(&closed_up(text))
+}
+
+/// A number of at least zero: with a fraction or an exponent, and underscores where it has many digits.
+pub fn compared_number(text: &str) -> Option<f64> {
+    let number: f64 = text.replace('_', "").parse().ok()?;
+    (number.is_finite() && number >= 0.0).then_some(number)
+}
+
+/// Splits a rate into the amount and the seconds that it is for: `300/m` is `300` for 60. A rate without a unit is for
+/// a second; `None` for a unit other than `/s`, `/m` and `/h`.
+pub fn split_rate(text: &str) -> Option<(&str, f64)> {
+    let Some((amount, unit)) = text.rsplit_once('/') else { return Some((text, 1.0)) };
+    let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == unit.trim())?;
+    Some((amount.trim_end(), *seconds as f64))
+}
+
+/// Without the blanks between a number and its unit.
+fn closed_up(text: &str) -> String {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || "._".contains(c));
+    format!("{}{}", &text[..text.len() - unit.len()], unit.trim_start())
 }
 
 /// How likely something is, in parts per million: exact as text, and never zero.

@@ -51,6 +51,8 @@ fn limits_are_read_in_the_unit_of_what_is_looked_at() {
         ("messages.bytes <= 64KiB", View::Itself, 65_536.0),
         ("messages.bytes <= 64 KiB", View::Itself, 65_536.0),
         ("rate(messages.bytes) > 1MiB/s", View::Rate, 1_048_576.0),
+        ("rate(messages) < 300/m", View::Rate, 5.0),
+        ("rate(messages.bytes) < 3600 KB/h", View::Rate, 1000.0),
         ("findings == 0", View::Itself, 0.0),
         ("errors > 5", View::Itself, 5.0),
         ("errors > 0.1%", View::Percentage, 0.1),
@@ -110,8 +112,8 @@ fn the_caret_stands_where_it_went_wrong() {
         ("messages == 5 6", 12, "a number"),
         ("messages ==", 11, "a number"),
         ("errors > ä%", 9, "or a percentage, like 0.1%"),
-        ("rate < 5%", 7, "with /s behind it"),
-        ("rate(messages) > fast", 17, "with /s behind it"),
+        ("rate < 5%", 7, "with /s, /m or /h behind it"),
+        ("rate(messages) > fast", 17, "with /s, /m or /h behind it"),
         ("messages.bytes > 5ms", 17, "64KiB"),
     ] {
         let error = read(text).expect_err(text);

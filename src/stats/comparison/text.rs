@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::{Comparison, Form, OPERATORS, Operator, Subject, View};
 use crate::smtp::rules::grammar::{GrammarError, nearest};
-use crate::smtp::rules::units::{A_SIZE, duration_with_units, parse_size};
+use crate::smtp::rules::units::{
+    A_SIZE, compared_duration, compared_number as number, compared_size, split_rate,
+};
 use crate::stats::Unit;
 
 const A_STATISTIC: &str = "expected p50, p99.9 or another percentile, min, mean, max";
@@ -142,8 +144,8 @@ impl<'t> Cursor<'t> {
                 number(percentage.trim_end()).map(|limit| (limit, View::Percentage))
             }
             _ => {
-                let plain = text.strip_suffix("/s").filter(|_| is_rate).unwrap_or(text).trim_end();
-                amount(plain, unit).map(|limit| (limit, view))
+                let (plain, seconds) = split_rate(text).filter(|_| is_rate).unwrap_or((text, 1.0));
+                amount(plain, unit).map(|limit| (limit / seconds, view))
             }
         };
         limit.map_or_else(|| self.error(place, a_limit(unit, subject.form, is_rate)), Ok)
@@ -153,8 +155,8 @@ impl<'t> Cursor<'t> {
 /// In its unit.
 fn amount(text: &str, unit: Unit) -> Option<f64> {
     match unit {
-        Unit::Microseconds => duration(text),
-        Unit::Octets | Unit::OctetsPerSecond => parse_size(&closed_up(text)).map(|octets| octets as f64),
+        Unit::Microseconds => compared_duration(text).map(|duration| duration.as_nanos() as f64 / 1e3),
+        Unit::Octets | Unit::OctetsPerSecond => compared_size(text).map(|octets| octets as f64),
         Unit::Number => number(text),
     }
 }
@@ -166,7 +168,7 @@ fn a_limit(unit: Unit, form: Form, is_rate: bool) -> String {
         Unit::Number => A_NUMBER.to_owned(),
     };
     match (is_rate, form) {
-        (true, _) => format!("{expected}, perhaps with /s behind it"),
+        (true, _) => format!("{expected}, perhaps with /s, /m or /h behind it"),
         (false, Form::Part) => format!("{expected}, or a percentage, like 0.1%"),
         (false, _) => expected,
     }
@@ -198,25 +200,4 @@ fn view(word: &str) -> Option<View> {
             (share <= 1.0).then_some(View::Quantile(share))
         }
     }
-}
-
-/// In microseconds. Its unit is asked for: a number alone would be taken for milliseconds by some.
-fn duration(text: &str) -> Option<f64> {
-    let text = closed_up(text);
-    // The units of Go do not have it.
-    let minutes = text.strip_suffix("min").map(|number| format!("{number}m"));
-    let duration = duration_with_units(&minutes.unwrap_or(text))?;
-    Some(duration.as_nanos() as f64 / 1e3)
-}
-
-/// Without the blanks between a number and its unit.
-fn closed_up(text: &str) -> String {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || "._".contains(c));
-    format!("{}{}", &text[..text.len() - unit.len()], unit.trim_start())
-}
-
-/// Of at least zero; with underscores between digits where there are many, and an exponent perhaps.
-fn number(text: &str) -> Option<f64> {
-    let number: f64 = text.replace('_', "").parse().ok()?;
-    (number.is_finite() && number >= 0.0).then_some(number)
 }

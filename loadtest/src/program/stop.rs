@@ -1,0 +1,92 @@
+//! What ends the program before its report is written.
+
+use std::fmt;
+use std::io;
+
+use smtpmock::output::Refusal;
+
+use crate::program::cli::PlanError;
+use crate::program::exit::Exit;
+use crate::program::input::InputError;
+use crate::report::merge::MergeError;
+use crate::verify::VerifyError;
+
+/// Why the program ends early; displays as the reason.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Plan(PlanError),
+    /// More connections than the limit of open files allows.
+    Descriptors {
+        connections: usize,
+        most: u64,
+    },
+    /// A report to be merged.
+    Report(InputError),
+    Merge(MergeError),
+    Baseline(InputError),
+    Verify(VerifyError),
+    Signals(io::Error),
+    /// Two outputs are one file, or one can't be opened.
+    Outputs(Refusal),
+    /// An output or its thread failed before the run.
+    Output(String),
+    /// A signal came while FIFOs had no reader: a line for each.
+    Unread(Vec<String>),
+    /// The system failed during the run.
+    Run(io::Error),
+}
+
+impl Stop {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Stop::Plan(_)
+            | Stop::Descriptors { .. }
+            | Stop::Report(_)
+            | Stop::Merge(_)
+            | Stop::Baseline(_)
+            | Stop::Outputs(Refusal::Collision(_)) => Exit::Usage,
+            Stop::Verify(_)
+            | Stop::Signals(_)
+            | Stop::Outputs(Refusal::Failed(_))
+            | Stop::Output(_)
+            | Stop::Unread(_)
+            | Stop::Run(_) => Exit::Failed,
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Plan(error) => error.fmt(f),
+            Stop::Descriptors { connections, most } => write!(
+                f,
+                "--connections {connections}: the limit of open files allows {most}; raise it (`ulimit -Hn`) or ask \
+                 for fewer"
+            ),
+            Stop::Report(error) => error.fmt(f),
+            Stop::Merge(error) => error.fmt(f),
+            Stop::Baseline(error) => write!(f, "--baseline {error}"),
+            Stop::Verify(error) => error.fmt(f),
+            Stop::Signals(error) => write!(f, "signals: {error}"),
+            Stop::Outputs(Refusal::Collision(text) | Refusal::Failed(text)) => f.write_str(text),
+            Stop::Output(text) => f.write_str(text),
+            Stop::Unread(lines) => write!(f, "ended before the run began: {}", lines.join("; ")),
+            Stop::Run(error) => write!(f, "the run broke off: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),*) => {$(
+        impl From<$error> for Stop {
+            fn from(error: $error) -> Stop {
+                Stop::$variant(error)
+            }
+        }
+    )*};
+}
+
+from!(PlanError => Plan, MergeError => Merge, VerifyError => Verify, Refusal => Outputs);
