@@ -5,15 +5,17 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use smtpmock::smtp::{AddressRules, Command, LineScanner, Path};
+use smtpmock::smtp::{AddressRules, Extensions, Grammar, LineScanner, Path, Request};
 
 fn command(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("command");
+    let offered = Extensions::default();
+    let grammar = Grammar { addresses: AddressRules::default(), offered: &offered };
     for line in ["NOOP\r\n", "MAIL FROM:<sender@example.com>\r\n", "no such command at all\r\n"] {
         group.bench_function(line.trim_end(), |bencher| {
             bencher.iter(|| {
                 LineScanner::default().scan(black_box(line.as_bytes()));
-                Command::parse(black_box(line.as_bytes())).verb
+                Request::parse(black_box(line.as_bytes()), grammar).command.verb()
             });
         });
     }

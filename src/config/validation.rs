@@ -78,6 +78,11 @@ impl Config {
     pub fn doubts(&self) -> Vec<ConfigError> {
         let replies = ReplyKind::ALL.iter().filter_map(|kind| {
             let reply = self.policy.reply(*kind);
+            let is_again =
+                *kind == ReplyKind::EhloReceived && reply == self.policy.reply(ReplyKind::HeloReceived);
+            if is_again {
+                return None;
+            }
             Some(ConfigError::new(kind.setting(), reply.source(), reply.doubt()?))
         });
         let rules =

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
 
-use crate::smtp::{self, AddressRules, Record, Unsent};
+use crate::smtp::{self, Record, Unsent};
 use crate::text::escape::escape;
 
 /// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
@@ -49,7 +49,6 @@ pub struct Message {
     pub(crate) local_addr: SocketAddr,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
-    pub(crate) addresses: AddressRules,
 }
 
 fn text(bytes: &[u8]) -> Cow<'_, str> {
@@ -63,8 +62,7 @@ fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
 /// What there is of it, as text cut at a bound: a failed assertion can be read.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { record, session_id, peer_addr, local_addr, connected_at, accepted_at, addresses: _ } =
-            self;
+        let Self { record, session_id, peer_addr, local_addr, connected_at, accepted_at } = self;
         let mut shown = f.debug_struct("Message");
         shown.field("session_id", session_id);
         shown.field("peer_addr", peer_addr);
@@ -207,39 +205,19 @@ impl Message {
 
     /// The name the client gave itself in HELO or EHLO; `None` before an accepted one.
     pub fn helo_name(&self) -> Option<Cow<'_, str>> {
-        if !self.record.helo {
-            return None;
-        }
-        let name = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::Any)?;
-        Some(text(name.as_bytes()))
+        self.record.helo_exchange.name().filter(|_| self.record.helo).map(text)
     }
 
     /// The accepted sender, without angle brackets; empty for the null reverse-path `<>`, `None` before
     /// an accepted MAIL.
     pub fn reverse_path(&self) -> Option<Cow<'_, str>> {
-        if !self.record.mailfrom {
-            return None;
-        }
-        let line = &self.record.mailfrom_exchange.request;
-        let path = smtp::Path::parse_reverse_with(line, self.addresses, &self.extensions())?;
-        Some(text(path.mailbox()))
+        self.record.mailfrom_exchange.name().filter(|_| self.record.mailfrom).map(text)
     }
 
     /// The accepted recipients, without angle brackets, in order.
     pub fn forward_paths(&self) -> Vec<Cow<'_, str>> {
-        let extensions = self.extensions();
         let accepted = self.record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted());
-        let path = |line| {
-            smtp::Path::parse_forward_with(line, self.addresses, &extensions).map(|path| text(path.mailbox()))
-        };
-        accepted.filter_map(|exchange| path(&exchange.request)).collect()
-    }
-
-    /// The service extensions that the client was offered.
-    fn extensions(&self) -> smtp::Extensions {
-        let smtp::Exchange { request, response, .. } = &self.record.helo_exchange;
-        let reply = response.as_ref().filter(|_| self.record.helo);
-        reply.map(|reply| smtp::Extensions::offered(request, reply)).unwrap_or_default()
+        accepted.filter_map(|exchange| exchange.name().map(text)).collect()
     }
 
     /// Number of the session, from 1, in the order of connection.
@@ -297,7 +275,7 @@ impl Message {
 
     /// `ESMTP` behind EHLO, `SMTP` behind HELO.
     pub(crate) fn protocol(&self) -> &'static str {
-        if is_ehlo(&self.record.helo_exchange.request) { "ESMTP" } else { "SMTP" }
+        if self.record.ehlo { "ESMTP" } else { "SMTP" }
     }
 
     pub(crate) fn trace_header(&self) -> String {
@@ -305,8 +283,8 @@ impl Message {
         let reverse_path = self.reverse_path().unwrap_or_default();
         let reverse_path = escape(&reverse_path);
         let peer = address_literal(self.peer_addr);
-        let helo = smtp::HeloName::parse(&self.record.helo_exchange.request, AddressRules::default());
-        let helo = helo.map_or(peer.as_str().into(), |name| text(name.as_bytes()));
+        let helo = self.record.helo_exchange.name().filter(|name| smtp::HeloName::is_name(name));
+        let helo = helo.map_or(peer.as_str().into(), text);
         let forward_paths = self.forward_paths();
         // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
         let for_clause = match forward_paths.as_slice() {
@@ -324,10 +302,6 @@ impl Message {
             date = date.to_rfc2822(),
         )
     }
-}
-
-fn is_ehlo(line: &[u8]) -> bool {
-    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"EHLO"))
 }
 
 /// RFC 5321 section 4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.

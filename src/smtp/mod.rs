@@ -21,15 +21,20 @@ mod command;
 mod policy;
 mod receive;
 mod record;
+mod reply;
 pub mod rules;
 mod session;
 
 pub(crate) use command::Listed;
-pub use command::{AddressRules, Command, HeloName, Path, Verb};
+pub use command::{
+    AddressRules, ArgumentError, Command, Extensions, Grammar, HeloName, Parameter, Parameters, Path,
+    Request, Verb,
+};
 pub(crate) use policy::MAX_RECIPIENTS;
-pub use policy::{DelayPoint, Extensions, Keep, Limits, Lists, Policy, RecordMode, Reply, ReplyKind};
+pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use record::Unsent;
 pub use record::{Exchange, Record};
-pub use session::{Expect, Filing, Next, Portion, Progress, Session, Stage, Step};
+pub use reply::{Next, Portion, Reply, ReplyKind, Stage};
+pub use session::{Expect, Filing, Progress, Session, Step};
 pub(crate) use session::{Mail, Tried};

@@ -25,7 +25,7 @@ impl<T: Transport> Connection<T> {
         match filing {
             Filing::Unchanged => {}
             Filing::Accepted if context.records.show_running() => {
-                let message = self.message(context, self.session.record().clone());
+                let message = self.message(self.session.record().clone());
                 self.running = context.records.accept(self.running, message);
             }
             Filing::Changed => self.is_shown_stale = true,
@@ -43,7 +43,7 @@ impl<T: Transport> Connection<T> {
         if std::mem::take(&mut self.is_shown_stale)
             && let Some(key) = self.running
         {
-            let message = self.message(context, self.session.record().clone());
+            let message = self.message(self.session.record().clone());
             context.records.update(key, message);
         }
     }
@@ -63,7 +63,7 @@ impl<T: Transport> Connection<T> {
 
     fn file_finished(&mut self, context: &Context, resources: &mut Resources, record: Record, is_news: bool) {
         if !context.records.are_unread() {
-            let message = self.message(context, record);
+            let message = self.message(record);
             let (key, last) = (self.running.take(), self.session.last_reply());
             resources.filed.push(context.records.finish(key, message, is_news, last));
         }
@@ -108,7 +108,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn message(&mut self, context: &Context, record: Record) -> Message {
+    fn message(&mut self, record: Record) -> Message {
         let local_addr = self.local_addr();
         Message {
             accepted_at: self.accepted_at.filter(|_| record.msg),
@@ -117,7 +117,6 @@ impl<T: Transport> Connection<T> {
             peer_addr: self.origin.peer_addr,
             local_addr,
             connected_at: self.origin.connected_at,
-            addresses: context.policy.addresses,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::log::Event;
 use crate::net::resources::Resources;
 use crate::net::shard::Context;
 use crate::net::stream::Input;
-use crate::smtp::{Command, Expect, LineScanner, Stage};
+use crate::smtp::{Expect, LineScanner, Request, Stage};
 
 impl<T: Transport> Connection<T> {
     /// Takes what was read before and had to wait.
@@ -142,7 +142,7 @@ impl<T: Transport> Connection<T> {
         match expected {
             Expect::Command if used.is_empty() => {}
             Expect::Command => {
-                let line = Command::parse(&used[..used.len().min(LineScanner::LIMIT)]).line;
+                let line = Request::line_of(&used[..used.len().min(LineScanner::LIMIT)]);
                 resources.note(|| Event::Request(line.into()));
             }
             Expect::Data => {

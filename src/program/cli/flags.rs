@@ -326,9 +326,13 @@ fn replies() -> Vec<Flag> {
             true => options,
             false => options.with(|config| config.reply(kind, text)),
         });
-        let help = format!("Default: {text}");
-        // The text of the one that names the size limit follows from that.
-        let default = (kind != ReplyKind::MessageTooBig).then(|| text.into_owned());
+        let help = match kind {
+            ReplyKind::EhloReceived => "Default: that of --msg-helo-received".to_owned(),
+            _ => format!("Default: {text}"),
+        };
+        // These follow from other settings: the size limit, and the reply to HELO.
+        let follows = matches!(kind, ReplyKind::MessageTooBig | ReplyKind::EhloReceived);
+        let default = (!follows).then(|| text.into_owned());
         let setting = format!("reply(ReplyKind::{kind:?})");
         Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read).checked_as(setting) }
     };

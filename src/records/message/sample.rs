@@ -4,19 +4,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Message;
-use crate::smtp::{AddressRules, Exchange, Record, Reply};
+use crate::smtp::{Exchange, Record, Reply};
 
 /// An accepted mail of session 1.
 pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
-    let accepted = |line: String| {
-        let mut exchange = Exchange::default();
-        exchange.request = line.into_bytes().into();
-        exchange.response = Some(Reply::new("250 Ok"));
-        exchange
-    };
+    let accepted = |line: String| Exchange::recorded(line.as_bytes(), Reply::new("250 Ok"));
     let record = Record {
         helo_exchange: accepted("EHLO client.example".to_owned()),
         helo: true,
+        ehlo: true,
         mailfrom_exchange: accepted(format!("MAIL FROM:<{from}>")),
         mailfrom: true,
         rcptto_exchanges: to.iter().map(|to| Arc::new(accepted(format!("RCPT TO:<{to}>")))).collect(),
@@ -34,6 +30,5 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
         local_addr: nowhere,
         connected_at: SystemTime::UNIX_EPOCH,
         accepted_at: None,
-        addresses: AddressRules::Any,
     }
 }

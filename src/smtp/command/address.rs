@@ -9,8 +9,9 @@ use self::grammar::{
 };
 use crate::smtp::command::letters::is_letter;
 use crate::smtp::command::octets::Octets;
-use crate::smtp::command::{Verb, starts_with_ignoring_case};
-use crate::smtp::policy::extension::Extensions;
+use crate::smtp::command::{
+    ArgumentError, Grammar, Parameters, Verb, behind_from, behind_to, starts_with_ignoring_case,
+};
 
 /// What counts as a HELO name and as an address.
 ///
@@ -60,8 +61,11 @@ impl fmt::Debug for HeloName<'_> {
 impl<'a> HeloName<'a> {
     /// Takes the name out of a whole HELO or EHLO line, trimmed. `None` where the rules forbid it.
     pub fn parse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        let argument = line.get(4..)?;
-        let is_ehlo = starts_with_ignoring_case(line, b"EHLO");
+        Self::parse_argument(line.get(4..)?, starts_with_ignoring_case(line, b"EHLO"), rules)
+    }
+
+    /// The same from what is behind the verb.
+    pub(super) fn parse_argument(argument: &'a [u8], is_ehlo: bool, rules: AddressRules) -> Option<Self> {
         let name = match rules {
             AddressRules::Any => argument.trim_ascii(),
             AddressRules::Lenient => argument.strip_prefix(b" ").filter(|name| is_lenient_helo_name(name))?,
@@ -71,6 +75,11 @@ impl<'a> HeloName<'a> {
                 .filter(|name| is_rfc_domain(name) || (is_ehlo && is_address_literal(name)))?,
         };
         Some(Self(name))
+    }
+
+    /// A name that is read from a record, and may be anything, is one by the default rules.
+    pub(crate) fn is_name(name: &[u8]) -> bool {
+        is_lenient_helo_name(name)
     }
 
     /// The domain or address literal as it was given.
@@ -103,53 +112,79 @@ impl<'a> Path<'a> {
     /// Takes the reverse-path out of a whole MAIL line, trimmed. `None` where the rules forbid it.
     ///
     /// ESMTP parameters (RFC 5321 section 4.1.2) make a line invalid: they follow from an extension that was offered,
-    /// see [`parse_reverse_with`](Self::parse_reverse_with).
+    /// see [`Request::parse`](crate::smtp::Request::parse).
     pub fn parse_reverse(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, MAIL, rules, is_special_reverse)
+        match behind_from(line.get(4..)?) {
+            Some(argument) => Self::parse(argument, is_special_reverse, rules),
+            None => Self::parse_unchecked(&line[4..], rules),
+        }
     }
 
     /// Takes the forward-path out of a whole RCPT line, trimmed. `None` where the rules forbid it.
     pub fn parse_forward(line: &'a [u8], rules: AddressRules) -> Option<Self> {
-        Self::parse(line, RCPT, rules, is_special_forward)
-    }
-
-    /// The same in a session with these extensions: their parameters may stand behind the path, and with SMTPUTF8 it
-    /// may be UTF-8 (RFC 6531 section 3.3), whatever the rules.
-    pub fn parse_reverse_with(line: &'a [u8], rules: AddressRules, offered: &Extensions) -> Option<Self> {
-        let parse = |line| Self::parse_reverse(line, rules);
-        match offered.are_none() {
-            true => parse(line),
-            false => Self::parse_extended(line, (Verb::Mail, MAIL), offered, parse, is_special_reverse),
+        match behind_to(line.get(4..)?) {
+            Some(argument) => Self::parse(argument, is_special_forward, rules),
+            None => Self::parse_unchecked(&line[4..], rules),
         }
     }
 
-    /// The same for the forward-path of a RCPT line.
-    pub fn parse_forward_with(line: &'a [u8], rules: AddressRules, offered: &Extensions) -> Option<Self> {
-        let parse = |line| Self::parse_forward(line, rules);
-        match offered.are_none() {
-            true => parse(line),
-            false => Self::parse_extended(line, (Verb::Rcpt, RCPT), offered, parse, is_special_forward),
+    /// Takes the path and the parameters behind it out of what is behind `FROM:` or `TO:`. With SMTPUTF8 the path may be
+    /// UTF-8 (RFC 6531 section 3.3), whatever the rules.
+    #[inline]
+    pub(super) fn parse_argument(
+        argument: &'a [u8],
+        verb: Verb,
+        grammar: Grammar<'_>,
+    ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
+        if grammar.offered.are_none()
+            && let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
+        {
+            return (Ok(path), Parameters::default());
         }
+        Self::parse_with_parameters(argument, verb, grammar)
     }
 
-    /// Apart, so that a session without extensions carries nothing of it.
+    /// Apart, so that a valid path in a session without extensions carries nothing of it.
     #[inline(never)]
-    fn parse_extended(
-        line: &'a [u8],
-        (verb, command): (Verb, &[u8]),
-        offered: &Extensions,
-        parse: impl Fn(&'a [u8]) -> Option<Self>,
-        is_special: fn(&[u8]) -> bool,
-    ) -> Option<Self> {
-        let bare = offered.without_parameters(line, verb);
+    fn parse_with_parameters(
+        argument: &'a [u8],
+        verb: Verb,
+        Grammar { addresses, offered }: Grammar<'_>,
+    ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
+        let is_special = special_of(verb);
+        let (bare, accepted) = Parameters::split_off(argument, |parameter| offered.allow(parameter, verb));
         let utf8 = || {
-            let is_offered = offered.include("SMTPUTF8") && starts_with_ignoring_case(bare, command);
-            let argument = trim_regex_space(is_offered.then(|| &bare[command.len()..])?);
-            std::str::from_utf8(argument).ok()?;
-            Some(Self { mailbox: bracketed(argument, is_special, is_utf8_mailbox)? })
+            let path = Some(trim_regex_space(bare)).filter(|_| offered.include("SMTPUTF8"))?;
+            std::str::from_utf8(path).ok()?;
+            Some(Self { mailbox: bracketed(path, is_special, is_utf8_mailbox)? })
         };
         // First, as go-smtp-mock's pattern would begin behind the last letter beyond ASCII.
-        utf8().or_else(|| parse(bare)).or_else(|| parse(line))
+        if let Some(path) = utf8().or_else(|| Self::parse(bare, is_special, addresses)) {
+            return (Ok(path), accepted);
+        }
+        if let Some(path) = Self::parse(argument, is_special, addresses) {
+            return (Ok(path), Parameters::default());
+        }
+        let (bare, all) = Parameters::split_off(argument, |_| true);
+        match Self::parse(bare, is_special, addresses) {
+            Some(_) => (Err(ArgumentError::Parameter), all),
+            None => (Err(ArgumentError::Path), Parameters::default()),
+        }
+    }
+
+    /// The same from what is behind the verb, where that is not `FROM:` or `TO:`.
+    #[inline(never)]
+    pub(super) fn parse_half_named(
+        rest: &'a [u8],
+        verb: Verb,
+        Grammar { addresses, offered }: Grammar<'_>,
+    ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
+        let (bare, accepted) = Parameters::split_off(rest, |parameter| offered.allow(parameter, verb));
+        (Self::parse_unchecked(bare, addresses).ok_or(ArgumentError::Path), accepted)
+    }
+
+    fn parse_unchecked(rest: &'a [u8], rules: AddressRules) -> Option<Self> {
+        (rules == AddressRules::Any).then(|| Self { mailbox: rest.trim_ascii() })
     }
 
     /// The mailbox without angle brackets and source route; empty for the null reverse-path.
@@ -157,19 +192,8 @@ impl<'a> Path<'a> {
         self.mailbox
     }
 
-    fn parse(
-        line: &'a [u8],
-        command: &[u8],
-        rules: AddressRules,
-        is_special: impl Fn(&[u8]) -> bool,
-    ) -> Option<Self> {
-        if !starts_with_ignoring_case(line, command) {
-            return match rules {
-                AddressRules::Any => Some(Self { mailbox: line.get(4..).unwrap_or_default().trim_ascii() }),
-                _ => None,
-            };
-        }
-        let argument = &line[command.len()..];
+    /// The path in what is behind `FROM:` or `TO:`.
+    fn parse(argument: &'a [u8], is_special: fn(&[u8]) -> bool, rules: AddressRules) -> Option<Self> {
         let mailbox = match rules {
             AddressRules::Any => unchecked_mailbox(argument),
             AddressRules::Lenient => {
@@ -186,8 +210,10 @@ impl<'a> Path<'a> {
     }
 }
 
-const MAIL: &[u8] = b"MAIL FROM:";
-const RCPT: &[u8] = b"RCPT TO:";
+/// The path that is no mailbox of the usual form.
+fn special_of(verb: Verb) -> fn(&[u8]) -> bool {
+    if verb == Verb::Mail { is_special_reverse } else { is_special_forward }
+}
 
 /// The null reverse-path.
 fn is_special_reverse(path: &[u8]) -> bool {

@@ -1,21 +1,29 @@
-//! Command lines: which command a line is, by its first word.
+//! Command lines to typed commands: verbs, names and paths, ESMTP parameters (RFC 5321 section 4.1). Each line is parsed
+//! once, and borrowed. Pure; imports no other room.
 
 pub(super) mod address;
-pub(super) mod letters;
+pub(super) mod extension;
+mod letters;
 pub(super) mod octets;
+mod parameters;
 
 pub use address::{AddressRules, HeloName, Path};
+pub use extension::Extensions;
 pub(crate) use octets::Listed;
+pub use parameters::{Parameter, Parameters};
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 use crate::smtp::command::octets::Octets;
 
 /// The commands the server knows (RFC 5321 section 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
-    /// HELO or EHLO: they differ in what is offered, see [`Extensions`](crate::smtp::Extensions).
+    /// HELO.
     Helo,
+    /// EHLO.
+    Ehlo,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -30,40 +38,148 @@ pub enum Verb {
     Quit,
 }
 
+/// Why an argument of MAIL or RCPT is not valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgumentError {
+    /// There is no path by the rules for addresses.
+    Path,
+    /// The path is valid; of the parameters behind it one is not offered, or its value is not valid.
+    Parameter,
+}
+
+/// What the lines of a session may contain beside the commands themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Grammar<'g> {
+    /// What counts as a name and as an address.
+    pub addresses: AddressRules,
+    /// The service extensions that the client was offered.
+    pub offered: &'g Extensions,
+}
+
+/// A command with its arguments, borrowed from its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// HELO; without a name where that is not valid.
+    Helo(Option<HeloName<'a>>),
+    /// EHLO.
+    Ehlo(Option<HeloName<'a>>),
+    /// MAIL.
+    Mail {
+        /// The reverse-path.
+        path: Result<Path<'a>, ArgumentError>,
+        /// Those behind a valid path that were offered, or all of them where one makes the command invalid. Without
+        /// brackets around the path they are part of it, unless they were offered.
+        parameters: Parameters<'a>,
+    },
+    /// RCPT.
+    Rcpt {
+        /// The forward-path.
+        path: Result<Path<'a>, ArgumentError>,
+        /// As for MAIL.
+        parameters: Parameters<'a>,
+    },
+    /// DATA.
+    Data {
+        /// Nothing follows the verb.
+        is_bare: bool,
+    },
+    /// RSET.
+    Rset {
+        /// Nothing follows the verb.
+        is_bare: bool,
+    },
+    /// NOOP. Its argument is ignored (RFC 5321 section 4.1.1.9).
+    Noop,
+    /// QUIT.
+    Quit {
+        /// Nothing follows the verb.
+        is_bare: bool,
+    },
+    /// No known command.
+    Unknown,
+}
+
+impl Command<'_> {
+    /// `None` for a line that is no known command.
+    pub fn verb(&self) -> Option<Verb> {
+        Some(match self {
+            Self::Helo(_) => Verb::Helo,
+            Self::Ehlo(_) => Verb::Ehlo,
+            Self::Mail { .. } => Verb::Mail,
+            Self::Rcpt { .. } => Verb::Rcpt,
+            Self::Data { .. } => Verb::Data,
+            Self::Rset { .. } => Verb::Rset,
+            Self::Noop => Verb::Noop,
+            Self::Quit { .. } => Verb::Quit,
+            Self::Unknown => return None,
+        })
+    }
+}
+
 /// One command line, borrowed from the input.
 ///
 /// ```
-/// use smtpmock::smtp::{Command, Verb};
+/// use smtpmock::smtp::{AddressRules, Command, Extensions, Grammar, Request};
 ///
-/// let command = Command::parse(b"rcpt TO:<bob@example.com>\r\n");
-/// assert_eq!(command.verb, Some(Verb::Rcpt));
-/// assert_eq!(command.line, b"rcpt TO:<bob@example.com>");
+/// let grammar = Grammar { addresses: AddressRules::Rfc5321, offered: &Extensions::default() };
+/// let request = Request::parse(b"rcpt TO:<bob@example.com>\r\n", grammar);
+/// assert_eq!(request.line, b"rcpt TO:<bob@example.com>");
+/// let Command::Rcpt { path, parameters } = request.command else { panic!("{request:?}") };
+/// assert_eq!(path.unwrap().mailbox(), b"bob@example.com");
+/// assert_eq!(parameters.iter().count(), 0);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Command<'a> {
-    /// What it asks for; `None` for a line that is no known command.
-    pub verb: Option<Verb>,
-    /// The whole line without white space around it, as it is recorded.
+pub struct Request<'a> {
+    /// The whole line without white space around it, as it is recorded and logged.
     pub line: &'a [u8],
+    /// What it asks for.
+    pub command: Command<'a>,
 }
 
-impl fmt::Debug for Command<'_> {
+impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, line } = self;
-        f.debug_struct("Command").field("verb", verb).field("line", &Octets(line)).finish()
+        let Self { line, command } = self;
+        f.debug_struct("Request").field("line", &Octets(line)).field("command", command).finish()
     }
 }
 
-impl<'a> Command<'a> {
+impl<'a> Request<'a> {
     /// Reads a line, with or without its line end. Verbs are case-insensitive and end at a space.
-    pub fn parse(line: &'a [u8]) -> Self {
+    #[inline]
+    pub fn parse(line: &'a [u8], grammar: Grammar<'_>) -> Self {
         let line = trim(line);
-        Self { verb: verb(line), line }
+        Self { line, command: command(line, grammar) }
     }
 
-    /// The line is the verb and nothing else.
-    pub fn is_bare(&self) -> bool {
-        self.line.len() == VERB_LENGTH || self.line == RSET_LONG_S.as_bytes()
+    /// The line alone, unparsed.
+    pub(crate) fn line_of(line: &'a [u8]) -> &'a [u8] {
+        trim(line)
+    }
+}
+
+/// Where a name or mailbox is in its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::smtp) struct Part {
+    /// Names and mailboxes follow a verb: it is never 0.
+    start: NonZeroU16,
+    length: u16,
+}
+
+impl Part {
+    /// `part` as a part of `line`, which it was taken from; `None` where it is none.
+    pub(in crate::smtp) fn of(line: &[u8], part: &[u8]) -> Option<Self> {
+        let start = match part.is_empty() {
+            true => 1,
+            false => part.as_ptr().addr().checked_sub(line.as_ptr().addr())?,
+        };
+        let is_inside = part.is_empty() || start + part.len() <= line.len();
+        let length = u16::try_from(part.len()).ok().filter(|_| is_inside)?;
+        Some(Self { start: NonZeroU16::new(u16::try_from(start).ok()?)?, length })
+    }
+
+    pub(in crate::smtp) fn within(self, line: &[u8]) -> &[u8] {
+        let start = usize::from(self.start.get());
+        line.get(start..start + usize::from(self.length)).unwrap_or_default()
     }
 }
 
@@ -75,27 +191,59 @@ const CASE: u32 = 0x2020_2020;
 /// U+017F folds to S, and go-smtp-mock folds by Unicode's rules.
 const RSET_LONG_S: &str = "r\u{17f}et";
 
-fn verb(line: &[u8]) -> Option<Verb> {
-    let (word, rest) = line.split_at_checked(VERB_LENGTH)?;
+#[inline]
+fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
+    let Some((word, rest)) = line.split_at_checked(VERB_LENGTH) else { return Command::Unknown };
     if !rest.is_empty() && rest[0] != b' ' {
-        return is_long_s_rset(line).then_some(Verb::Rset);
+        return match is_long_s_rset(line) {
+            true => Command::Rset { is_bare: line == RSET_LONG_S.as_bytes() },
+            false => Command::Unknown,
+        };
     }
-    let word: [u8; VERB_LENGTH] = word.try_into().ok()?;
+    let Ok(word) = <[u8; VERB_LENGTH]>::try_from(word) else { return Command::Unknown };
+    let is_bare = rest.is_empty();
     // Without the bit that tells small letters from capitals; nothing but a letter becomes one by that.
     match &(u32::from_ne_bytes(word) & !CASE).to_ne_bytes() {
-        b"HELO" | b"EHLO" => Some(Verb::Helo),
-        // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only when
-        // the name of some command stands in it somewhere, which go-smtp-mock's users see as 501 or 502.
-        b"MAIL" => {
-            (starts_with_ignoring_case(rest, b" from:") || names_a_command(line)).then_some(Verb::Mail)
+        b"HELO" => Command::Helo(HeloName::parse_argument(rest, false, grammar.addresses)),
+        b"EHLO" => Command::Ehlo(HeloName::parse_argument(rest, true, grammar.addresses)),
+        b"MAIL" if let Some(argument) = behind_from(rest) => {
+            let (path, parameters) = Path::parse_argument(argument, Verb::Mail, grammar);
+            Command::Mail { path, parameters }
         }
-        b"RCPT" => (starts_with_ignoring_case(rest, b" to:") || names_a_command(line)).then_some(Verb::Rcpt),
-        b"DATA" => Some(Verb::Data),
-        b"RSET" => Some(Verb::Rset),
-        b"NOOP" => Some(Verb::Noop),
-        b"QUIT" => Some(Verb::Quit),
-        _ => None,
+        b"RCPT" if let Some(argument) = behind_to(rest) => {
+            let (path, parameters) = Path::parse_argument(argument, Verb::Rcpt, grammar);
+            Command::Rcpt { path, parameters }
+        }
+        // "MAIL" and "RCPT" alone are only half the command's name: such a line is a command only when the name of some
+        // command stands in it somewhere, which go-smtp-mock's users see as 501 or 502.
+        b"MAIL" if names_a_command(line) => {
+            let (path, parameters) = Path::parse_half_named(rest, Verb::Mail, grammar);
+            Command::Mail { path, parameters }
+        }
+        b"RCPT" if names_a_command(line) => {
+            let (path, parameters) = Path::parse_half_named(rest, Verb::Rcpt, grammar);
+            Command::Rcpt { path, parameters }
+        }
+        b"DATA" => Command::Data { is_bare },
+        b"RSET" => Command::Rset { is_bare },
+        b"NOOP" => Command::Noop,
+        b"QUIT" => Command::Quit { is_bare },
+        _ => Command::Unknown,
     }
+}
+
+/// What is behind the second half of the name, compared in words of the processor: it is done for each message.
+#[inline]
+pub(super) fn behind_from(rest: &[u8]) -> Option<&[u8]> {
+    let (&[b' ', one, two, three, four, b':'], behind) = rest.split_first_chunk()? else { return None };
+    let word = u32::from_ne_bytes([one, two, three, four]) & !CASE;
+    (word == u32::from_ne_bytes(*b"FROM")).then_some(behind)
+}
+
+#[inline]
+pub(super) fn behind_to(rest: &[u8]) -> Option<&[u8]> {
+    let (&[b' ', one, two, b':'], behind) = rest.split_first_chunk()? else { return None };
+    [one, two].eq_ignore_ascii_case(b"TO").then_some(behind)
 }
 
 fn is_long_s_rset(line: &[u8]) -> bool {

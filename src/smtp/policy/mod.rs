@@ -1,21 +1,17 @@
 //! What a server answers: replies, lists, delays and limits. Immutable while a session runs.
 
-pub(super) mod extension;
 pub(super) mod lists;
-pub(super) mod reply;
 
-pub use extension::Extensions;
 pub use lists::Lists;
-pub use reply::{Reply, ReplyKind};
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::smtp::command::address::AddressRules;
+use crate::smtp::command::AddressRules;
+use crate::smtp::reply::{Reply, ReplyKind, Stage};
 use crate::smtp::rules::{
     Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, RuleCounts, Tally, needs_state, tallies,
 };
-use crate::smtp::session::step::Stage;
 use lists::{Fold, Folded};
 
 /// Largest message by default: 10 MiB, as in go-smtp-mock.
@@ -62,6 +58,22 @@ impl DelayPoint {
         Self::Noop,
         Self::Quit,
     ];
+
+    /// That of a stage; `None` for lines that are no command.
+    pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
+        Some(match stage {
+            Stage::Greeting => Self::Greeting,
+            Stage::Unknown => return None,
+            Stage::Helo => Self::Helo,
+            Stage::Mail => Self::Mailfrom,
+            Stage::Rcpt => Self::Rcptto,
+            Stage::Data => Self::Data,
+            Stage::Message => Self::Message,
+            Stage::Rset => Self::Rset,
+            Stage::Noop => Self::Noop,
+            Stage::Quit => Self::Quit,
+        })
+    }
 }
 
 /// What makes one [`Record`](crate::smtp::Record).
@@ -127,6 +139,8 @@ pub struct Limits {
 pub struct Policy {
     /// Indexed by [`ReplyKind`].
     replies: Vec<Reply>,
+    /// [`ReplyKind::EhloReceived`] was set; until then it is the reply to HELO.
+    has_ehlo_reply: bool,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
     /// What it was told to do.
@@ -166,7 +180,12 @@ impl Policy {
 
     /// Sets the text of a reply; see [`Reply`] for what it may be.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
-        self.replies[kind as usize] = Reply::new(text);
+        let reply = Reply::new(text);
+        self.has_ehlo_reply |= kind == ReplyKind::EhloReceived;
+        if kind == ReplyKind::HeloReceived && !self.has_ehlo_reply {
+            self.replies[ReplyKind::EhloReceived as usize] = reply.clone();
+        }
+        self.replies[kind as usize] = reply;
         self.plan = Plan::of(self);
     }
 
@@ -231,9 +250,9 @@ impl Policy {
 
     /// A reply that EHLO may get offers this extension.
     pub(crate) fn may_offer(&self, keyword: &str) -> bool {
-        let own = std::iter::once(self.reply(ReplyKind::HeloReceived));
+        let own = std::iter::once(self.reply(ReplyKind::EhloReceived));
         let mut replies = own.chain(self.book.replies_at(Stage::Helo));
-        replies.any(|reply| Extensions::offered(b"EHLO", reply).include(keyword))
+        replies.any(|reply| reply.offers().include(keyword))
     }
 
     /// By what is configured, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come again with
@@ -306,6 +325,7 @@ impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
             replies: ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect(),
+            has_ehlo_reply: false,
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
             limits: Limits::default(),

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use crate::smtp::command::octets::Octets;
-use crate::smtp::policy::reply::ReplyKind;
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::receive::lines::{LineInspector, Lines};
 use crate::smtp::receive::scan::{DataScan, DataScanner};
+use crate::smtp::reply::ReplyKind;
 use crate::smtp::session::retry_key::Attempt;
 
 /// The message that is being received.

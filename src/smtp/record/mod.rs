@@ -3,8 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::smtp::command::Part;
 use crate::smtp::command::octets::{Listed, Octets};
-use crate::smtp::policy::reply::Reply;
+#[cfg(test)]
+use crate::smtp::command::{AddressRules, Command, Extensions, Grammar, Request};
+use crate::smtp::reply::Reply;
 
 /// A request and the response to it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -15,9 +18,31 @@ pub struct Exchange {
     pub response: Option<Reply>,
     /// Number of the reply within its session; 0 in an exchange that did not take place.
     pub(in crate::smtp) number: u32,
+    /// The name or mailbox in the request.
+    pub(in crate::smtp) name: Option<Part>,
 }
 
 impl Exchange {
+    /// The domain or address literal of HELO and EHLO, or the mailbox of MAIL and RCPT, as it was parsed when it came:
+    /// without angle brackets and source route, empty for the null reverse-path. `None` where there was none that is
+    /// valid.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.name.map(|name| name.within(&self.request))
+    }
+
+    /// As it is recorded of a session, with a reply to it.
+    #[cfg(test)]
+    pub(crate) fn recorded(line: &[u8], response: Reply) -> Self {
+        let grammar = Grammar { addresses: AddressRules::Any, offered: &Extensions::default() };
+        let name = match Request::parse(line, grammar).command {
+            Command::Helo(name) | Command::Ehlo(name) => name.map(|name| name.as_bytes()),
+            Command::Mail { path, .. } | Command::Rcpt { path, .. } => path.ok().map(|path| path.mailbox()),
+            _ => None,
+        };
+        let name = name.and_then(|name| Part::of(line, name));
+        Self { request: line.into(), response: Some(response), number: 0, name }
+    }
+
     /// The reply's text without its final CRLF; empty where none was sent whole.
     pub fn response_text(&self) -> &[u8] {
         self.response.as_ref().map_or(b"", Reply::text)
@@ -83,6 +108,8 @@ pub struct Record {
     pub rset_exchange: Exchange,
     /// HELO was accepted.
     pub helo: bool,
+    /// The command was EHLO.
+    pub ehlo: bool,
     /// MAIL was accepted.
     pub mailfrom: bool,
     /// Any RCPT was accepted; with [`RecordMode::Session`](crate::smtp::RecordMode::Session) and without `multiple_rcptto` the

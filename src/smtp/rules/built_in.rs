@@ -8,8 +8,8 @@ use super::engine::Question;
 use super::state::State;
 use crate::smtp::policy::Policy;
 use crate::smtp::policy::lists::{fold_domain, fold_mailbox};
-use crate::smtp::policy::reply::ReplyKind;
-use crate::smtp::session::step::{Next, Stage};
+use crate::smtp::reply::ReplyKind;
+use crate::smtp::reply::{Next, Stage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BuiltIn {

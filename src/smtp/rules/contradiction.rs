@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::rule::{Conditions, Ending, Key, Ordinals, Rule};
-use crate::smtp::session::step::Stage;
+use crate::smtp::reply::Stage;
 
 /// What is wrong with a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

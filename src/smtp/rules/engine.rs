@@ -14,8 +14,8 @@ use super::rule::{Conditions, Drop, Ending, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
 use crate::smtp::policy::Policy;
-use crate::smtp::policy::reply::{Reply, ReplyKind};
-use crate::smtp::session::step::{Next, Portion, Stage};
+use crate::smtp::reply::{Next, Portion, Stage};
+use crate::smtp::reply::{Reply, ReplyKind};
 
 /// Where a session happens: what rules may ask for and the session can't know.
 #[derive(Debug)]

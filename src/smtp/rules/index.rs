@@ -12,7 +12,7 @@ use super::cidr::Cidr;
 use super::engine::Question;
 use super::glob::{Glob, Shape};
 use super::rule::{Conditions, Ordinals};
-use crate::smtp::session::step::Stage;
+use crate::smtp::reply::Stage;
 
 /// The rules of one stage. Each stands in exactly one place, and within it in order.
 #[derive(Clone, Debug, Default)]

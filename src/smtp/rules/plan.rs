@@ -1,10 +1,8 @@
 //! What is to be asked at each stage, worked out once: where there is nothing, a step costs one comparison.
 
 use super::built_in::BuiltIn;
-use crate::smtp::policy::Policy;
-use crate::smtp::policy::reply::ReplyKind;
-use crate::smtp::session::answer::is_positive;
-use crate::smtp::session::step::Stage;
+use crate::smtp::policy::{DelayPoint, Policy};
+use crate::smtp::reply::{ReplyKind, Stage};
 
 /// What follows from a [`Policy`]'s settings: worked out anew whenever one is set.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +21,7 @@ const _: () = assert!(ReplyKind::ALL.len() <= u64::BITS as usize);
 const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::Greeting, Stage::Greeting),
     (ReplyKind::HeloReceived, Stage::Helo),
+    (ReplyKind::EhloReceived, Stage::Helo),
     (ReplyKind::MailReceived, Stage::Mail),
     (ReplyKind::RcptReceived, Stage::Rcpt),
     (ReplyKind::DataReceived, Stage::Data),
@@ -51,7 +50,7 @@ const UNPROMPTED: &[ReplyKind] = &[
 impl Plan {
     pub(in crate::smtp) fn of(policy: &Policy) -> Self {
         let eventful = Stage::ALL.iter().filter(|stage| is_eventful(policy, **stage));
-        let positive = ACCEPTING.iter().filter(|(kind, stage)| is_positive(*stage, policy.reply(*kind)));
+        let positive = ACCEPTING.iter().filter(|(kind, stage)| policy.reply(*kind).accepts(*stage));
         Self {
             eventful: eventful.fold(0, |bits, stage| bits | bit(*stage)),
             positive: positive.fold(0, |bits, (kind, _)| bits | 1 << *kind as u64),
@@ -82,7 +81,7 @@ fn bit(stage: Stage) -> u16 {
 fn is_eventful(policy: &Policy, stage: Stage) -> bool {
     !policy.book.is_empty_at(stage)
         || BuiltIn::at(stage).iter().any(|own| own.is_on(policy))
-        || stage.delay_point().is_some_and(|point| !policy.delay(point).is_none())
+        || DelayPoint::of(stage).is_some_and(|point| !policy.delay(point).is_none())
 }
 
 fn may_defer(policy: &Policy) -> bool {
@@ -97,7 +96,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::smtp::policy::DelayPoint;
     use crate::smtp::policy::lists::Lists;
     use crate::smtp::rules::RateLimit;
 

@@ -6,8 +6,8 @@ use super::cidr::Cidr;
 use super::delay::Delay;
 use super::glob::Glob;
 use super::units::Chance;
-use crate::smtp::policy::reply::Reply;
-use crate::smtp::session::step::Stage;
+use crate::smtp::reply::Reply;
+use crate::smtp::reply::Stage;
 
 /// Ordinals from 1: a single one, or a range that may be open at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

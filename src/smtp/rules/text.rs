@@ -13,7 +13,7 @@ use super::glob::Glob;
 use super::grammar::{GrammarError, unknown};
 use super::rule::{Drop, Ending, Key, Ordinals, Rule};
 use super::units::{A_CHANCE, A_DURATION, A_SIZE, Chance, Size, Span, parse_duration, parse_size};
-use crate::smtp::session::step::Stage;
+use crate::smtp::reply::Stage;
 
 /// Longest text of a rule, in octets: more than anybody writes by hand.
 const MAX_TEXT: usize = 16 * 1024;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use crate::smtp::policy::reply::{Reply, ReplyKind};
-use crate::smtp::policy::{Keep, Policy};
+use crate::smtp::policy::{DelayPoint, Keep, Policy};
+use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question, Ruling, after_refusal, judge};
 use crate::smtp::session::Session;
 use crate::smtp::session::rule_facts::RuleFacts;
-use crate::smtp::session::step::{Next, Portion, Stage};
 
 /// What the protocol itself says: the reply to an accepted command, or to a refused one.
 pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
@@ -111,7 +110,7 @@ impl Session {
         let mut memory = environment.state.as_deref_mut();
         let Ruling { delay, decision } = judge(policy, memory.as_deref_mut(), &question);
         let stage = asked.stage;
-        let delay = delay.unwrap_or_else(|| match stage.delay_point() {
+        let delay = delay.unwrap_or_else(|| match DelayPoint::of(stage) {
             Some(point) => policy.draw_delay(point, question.moment),
             None => Duration::ZERO,
         });
@@ -125,7 +124,7 @@ impl Session {
                 (answer.reply, portion, answer.accepted, next)
             }
             Decision::Told { reply: Some(reply), portion, next } => {
-                (reply, portion, verdict.is_ok() && is_positive(stage, reply), next)
+                (reply, portion, verdict.is_ok() && reply.accepts(stage), next)
             }
         };
         let portion = portion.within(reply);
@@ -196,10 +195,4 @@ fn next_of(
         Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, memory),
         next => next,
     }
-}
-
-/// The reply accepts what was asked (RFC 5321 section 4.2.1): 2yz, and to DATA, which asks for the message, 3yz.
-pub(in crate::smtp) fn is_positive(stage: Stage, reply: &Reply) -> bool {
-    let positive = if stage == Stage::Data { 3 } else { 2 };
-    reply.code().is_some_and(|code| code / 100 == positive)
 }

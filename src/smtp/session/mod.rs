@@ -10,20 +10,20 @@ pub(super) mod step;
 mod walk;
 
 pub(crate) use retry_key::{Mail, Tried};
-pub use step::{Expect, Filing, Next, Portion, Progress, Stage, Step};
+pub use step::{Expect, Filing, Progress, Step};
 
 use std::sync::Arc;
 
 use self::recording::{exchange, keeps_every_rcpt};
-use crate::smtp::command::address::{HeloName, Path};
-use crate::smtp::command::{Command, Verb, starts_with_ignoring_case};
-use crate::smtp::policy::extension::Extensions;
-use crate::smtp::policy::reply::ReplyKind;
+use crate::smtp::command::{
+    ArgumentError, Command, Extensions, Grammar, HeloName, Parameters, Path, Request,
+};
 use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::receive::lines::Lines;
 use crate::smtp::receive::scan::{LineScan, LineScanner};
 use crate::smtp::record::{Record, Unsent};
+use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
 use crate::smtp::session::rule_facts::RuleFacts;
@@ -284,23 +284,27 @@ impl Session {
         environment: &mut Environment<'_>,
         line: &[u8],
     ) -> Step<'p> {
-        let command = Command::parse(line);
-        match command.verb {
-            Some(Verb::Helo) => self.helo(policy, environment, command.line),
-            Some(Verb::Mail) => self.mail(policy, environment, command.line),
-            Some(Verb::Rcpt) => self.rcpt(policy, environment, command.line),
-            Some(Verb::Data) => self.data(policy, environment, &command),
-            Some(Verb::Rset) => self.rset(policy, environment, &command),
+        let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
+        let Request { line, command } = Request::parse(line, grammar);
+        match command {
+            Command::Helo(name) => self.helo(policy, environment, line, name, ReplyKind::HeloReceived),
+            Command::Ehlo(name) => self.helo(policy, environment, line, name, ReplyKind::EhloReceived),
+            Command::Mail { path, parameters } => self.mail(policy, environment, line, path, parameters),
+            Command::Rcpt { path, .. } => self.rcpt(policy, environment, line, path),
+            Command::Data { is_bare } => self.data(policy, environment, line, is_bare),
+            Command::Rset { is_bare } => self.rset(policy, environment, line, is_bare),
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
-            Some(Verb::Noop) => {
+            Command::Noop => {
                 self.record.noop = true;
                 let asked = Asked::at(Stage::Noop);
                 let answer = self.answer(policy, environment, asked, Ok(ReplyKind::NoopReceived));
                 self.step(Stage::Noop, answer)
             }
-            Some(Verb::Quit) if command.is_bare() => self.quit(policy, environment),
+            Command::Quit { is_bare: true } => self.quit(policy, environment),
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
-            Some(Verb::Quit) | None => self.unknown(policy, environment, ReplyKind::InvalidCommand),
+            Command::Quit { is_bare: false } | Command::Unknown => {
+                self.unknown(policy, environment, ReplyKind::InvalidCommand)
+            }
         }
     }
 
@@ -314,37 +318,52 @@ impl Session {
         self.step(Stage::Unknown, Answer { accepted: false, ..answer })
     }
 
-    fn helo<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
+    /// HELO or EHLO; `accepted` is the reply to a valid one.
+    fn helo<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        line: &[u8],
+        name: Option<HeloName<'_>>,
+        accepted: ReplyKind,
+    ) -> Step<'p> {
         self.abandon_mail(policy);
         self.record = Record::default();
         self.forget_mail();
-        let name = HeloName::parse(line, policy.addresses);
-        let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(ReplyKind::HeloReceived));
+        let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(accepted));
         let name = name.as_ref().map(HeloName::as_bytes);
         let asked = Asked::about(Stage::Helo, name);
         let mut answer = self.answer(policy, environment, asked, verdict);
-        if !starts_with_ignoring_case(line, b"EHLO") {
+        let is_ehlo = accepted == ReplyKind::EhloReceived;
+        if !is_ehlo {
             answer.reply = answer.reply.for_helo();
         }
-        self.extensions = match answer.accepted {
-            true => Extensions::offered(line, answer.reply),
+        self.extensions = match answer.accepted && is_ehlo {
+            true => answer.reply.offers().clone(),
             false => Extensions::default(),
         };
         self.note_facts(|facts| facts.note_helo(name));
-        self.record.helo_exchange = exchange(policy, line, &answer);
+        self.record.helo_exchange = exchange(policy, line, name, &answer);
+        self.record.ehlo = is_ehlo;
         self.record.helo = answer.accepted;
         self.step(Stage::Helo, answer)
     }
 
-    fn mail<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
+    fn mail<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        line: &[u8],
+        path: Result<Path<'_>, ArgumentError>,
+        parameters: Parameters<'_>,
+    ) -> Step<'p> {
         self.abandon_mail(policy);
         if policy.multiple_message_receiving && self.record.rset && self.record.is_consistent() {
             self.finish_record(policy);
         }
         self.record.keep_helo();
         self.forget_mail();
-        let path = Path::parse_reverse_with(line, policy.addresses, &self.extensions);
-        let mailbox = path.as_ref().map(Path::mailbox);
+        let mailbox = path.as_ref().ok().map(Path::mailbox);
         let verdict = match (self.record.helo, mailbox) {
             (false, _) => Err(ReplyKind::InvalidMailSequence),
             (true, None) => Err(ReplyKind::InvalidMailArgument),
@@ -352,28 +371,32 @@ impl Session {
         };
         self.note_facts(|facts| facts.note_sender(mailbox));
         if policy.may_defer() {
-            let parameter = |name| self.extensions.value_in(line, Verb::Mail, name);
             let sender = mailbox.filter(|_| verdict.is_ok());
-            let mail = sender.map(|sender| Mail::new(sender, parameter("ENVID"), parameter("SIZE")));
+            let mail = sender.map(|sender| Mail::new(sender, parameters));
             self.attempt_with(|attempt| attempt.try_mail(mail));
         }
         let asked = Asked::about(Stage::Mail, mailbox);
         let answer = self.answer(policy, environment, asked, verdict);
-        self.record.mailfrom_exchange = exchange(policy, line, &answer);
+        self.record.mailfrom_exchange = exchange(policy, line, mailbox, &answer);
         self.record.mailfrom = answer.accepted;
         self.has_mail = true;
         self.transaction_open = answer.accepted;
         self.step(Stage::Mail, answer)
     }
 
-    fn rcpt<'p>(&mut self, policy: &'p Policy, environment: &mut Environment<'_>, line: &[u8]) -> Step<'p> {
+    fn rcpt<'p>(
+        &mut self,
+        policy: &'p Policy,
+        environment: &mut Environment<'_>,
+        line: &[u8],
+        path: Result<Path<'_>, ArgumentError>,
+    ) -> Step<'p> {
         let keeps_all = keeps_every_rcpt(policy);
         if !keeps_all {
             self.record.keep_mail();
             self.any_rcpt_accepted = false;
         }
-        let path = Path::parse_forward_with(line, policy.addresses, &self.extensions);
-        let mailbox = path.as_ref().map(Path::mailbox);
+        let mailbox = path.as_ref().ok().map(Path::mailbox);
         let is_in_sequence = self.record.helo && self.record.mailfrom;
         let verdict = match (is_in_sequence, mailbox) {
             (false, _) => Err(ReplyKind::InvalidRcptSequence),
@@ -393,7 +416,7 @@ impl Session {
         self.record.rcptto = answer.accepted || (keeps_all && self.any_rcpt_accepted);
         if self.recipients < MAX_RECIPIENTS && self.has_memory_left() {
             self.recipients += 1;
-            self.note_rcpt(policy, exchange(policy, line, &answer));
+            self.note_rcpt(policy, exchange(policy, line, mailbox, &answer));
         }
         self.step(Stage::Rcpt, answer)
     }
@@ -421,13 +444,14 @@ impl Session {
         &mut self,
         policy: &'p Policy,
         environment: &mut Environment<'_>,
-        command: &Command<'_>,
+        line: &[u8],
+        is_bare: bool,
     ) -> Step<'p> {
         self.record.keep_rcpt();
-        let verdict = self.check_data(policy, command);
+        let verdict = self.check_data(policy, is_bare);
         let asked = Asked::at(Stage::Data);
         let answer = self.answer(policy, environment, asked, verdict);
-        self.record.data_exchange = exchange(policy, command.line, &answer);
+        self.record.data_exchange = exchange(policy, line, None, &answer);
         self.record.data = answer.accepted;
         let is_in_transaction = self.transaction_open;
         self.attempt(policy, |attempt| attempt.try_data(is_in_transaction));
@@ -439,11 +463,11 @@ impl Session {
         self.step(Stage::Data, answer)
     }
 
-    fn check_data(&self, policy: &Policy, command: &Command<'_>) -> Verdict {
+    fn check_data(&self, policy: &Policy, is_bare: bool) -> Verdict {
         if !(self.record.helo && self.record.mailfrom && self.record.rcptto) {
             return Err(ReplyKind::InvalidDataSequence);
         }
-        if !command.is_bare() {
+        if !is_bare {
             return Err(ReplyKind::InvalidCommand);
         }
         // As for RCPT: one transaction, one message.
@@ -490,13 +514,14 @@ impl Session {
         &mut self,
         policy: &'p Policy,
         environment: &mut Environment<'_>,
-        command: &Command<'_>,
+        line: &[u8],
+        is_bare: bool,
     ) -> Step<'p> {
         let keeps_message = policy.multiple_message_receiving && self.record.is_consistent();
-        let verdict = self.check_rset(command);
+        let verdict = self.check_rset(is_bare);
         let asked = Asked::at(Stage::Rset);
         let answer = self.answer(policy, environment, asked, verdict);
-        let rset = exchange(policy, command.line, &answer);
+        let rset = exchange(policy, line, None, &answer);
         if policy.records == RecordMode::Message && self.has_mail {
             self.record.rset_exchange = rset.clone();
             self.record.rset = answer.accepted;
@@ -512,8 +537,8 @@ impl Session {
         self.step(Stage::Rset, answer)
     }
 
-    fn check_rset(&self, command: &Command<'_>) -> Verdict {
-        match (self.record.helo, command.is_bare()) {
+    fn check_rset(&self, is_bare: bool) -> Verdict {
+        match (self.record.helo, is_bare) {
             (false, _) => Err(ReplyKind::InvalidRsetSequence),
             (true, false) => Err(ReplyKind::InvalidRsetArgument),
             (true, true) => Ok(ReplyKind::RsetReceived),

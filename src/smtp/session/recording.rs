@@ -1,6 +1,7 @@
 //! How a session keeps its record: what is written into it, what erases it, and what completes it.
 
 use super::Session;
+use crate::smtp::command::Part;
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::record::{Exchange, Record};
 use crate::smtp::session::answer::Answer;
@@ -29,6 +30,7 @@ impl Session {
         let next = Record {
             helo_exchange: self.record.helo_exchange.clone(),
             helo: self.record.helo,
+            ehlo: self.record.ehlo,
             ..Record::default()
         };
         self.finished = Some(Box::new(std::mem::replace(&mut self.record, next)));
@@ -50,11 +52,14 @@ pub(super) fn keeps_every_rcpt(policy: &Policy) -> bool {
     policy.multiple_rcptto || policy.records == RecordMode::Message
 }
 
-pub(super) fn exchange(policy: &Policy, line: &[u8], answer: &Answer<'_>) -> Exchange {
+pub(super) fn exchange(policy: &Policy, line: &[u8], name: Option<&[u8]>, answer: &Answer<'_>) -> Exchange {
     match policy.keep {
         Keep::Nothing => Exchange::default(),
-        Keep::Envelope | Keep::Message => {
-            Exchange { request: line.into(), response: answer.kept_reply(policy), number: answer.number }
-        }
+        Keep::Envelope | Keep::Message => Exchange {
+            request: line.into(),
+            response: answer.kept_reply(policy),
+            number: answer.number,
+            name: name.and_then(|name| Part::of(line, name)),
+        },
     }
 }

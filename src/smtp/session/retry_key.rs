@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::smtp::command::Parameters;
 use crate::smtp::receive::message_id::MessageIdFinder;
 
 /// What a command or a final dot tries to get accepted. Hashes are the same for the same in all sessions.
@@ -33,8 +34,9 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    pub(in crate::smtp) fn new(sender: &[u8], envid: Option<&[u8]>, size: Option<&[u8]>) -> Self {
-        Self { sender: hash(sender), id: envid.map(|envid| hash(("ENVID", envid))), size: size.map(hash) }
+    pub(in crate::smtp) fn new(sender: &[u8], parameters: Parameters<'_>) -> Self {
+        let id = parameters.value("ENVID").map(|envid| hash(("ENVID", envid)));
+        Self { sender: hash(sender), id, size: parameters.value("SIZE").map(hash) }
     }
 }
 

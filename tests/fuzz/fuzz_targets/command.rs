@@ -2,25 +2,53 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smtpmock::smtp::{AddressRules, Command, HeloName, LineScan, LineScanner, Path};
+use smtpmock::smtp::{
+    AddressRules, Command, Grammar, LineScan, LineScanner, Parameters, Path, Reply, Request,
+};
 
 const RULES: [AddressRules; 4] =
     [AddressRules::Lenient, AddressRules::Compat, AddressRules::Rfc5321, AddressRules::Any];
 
+/// What a server may offer, from nothing on.
+const OFFERS: [&str; 3] = ["250 mx", "250-mx\n250-SIZE\n250-DSN\n250 XA", "250-mx\n250-SMTPUTF8\n250 AUTH"];
+
 fuzz_target!(|data: &[u8]| {
-    let command = Command::parse(data);
-    assert_eq!(Command::parse(command.line), command, "a trimmed line is read differently");
-    assert!(!command.is_bare() || command.line.len() <= "r\u{17f}et".len());
-    for rules in RULES {
-        let helo = HeloName::parse(command.line, rules).map(|name| name.as_bytes().to_vec());
-        let reverse = Path::parse_reverse(command.line, rules).map(|path| path.mailbox().to_vec());
-        let forward = Path::parse_forward(command.line, rules).map(|path| path.mailbox().to_vec());
-        for found in [helo, reverse, forward].into_iter().flatten() {
-            assert!(contains(command.line, &found), "{:?} is not in the line", found.escape_ascii());
+    for (rules, offer) in RULES.into_iter().flat_map(|rules| OFFERS.map(|offer| (rules, offer))) {
+        let reply = Reply::new(offer);
+        let grammar = Grammar { addresses: rules, offered: reply.offers() };
+        let request = Request::parse(data, grammar);
+        assert_eq!(Request::parse(request.line, grammar), request, "a trimmed line is read differently");
+        match request.command {
+            Command::Helo(name) | Command::Ehlo(name) => {
+                name.iter().for_each(|name| check_part(request.line, name.as_bytes()));
+            }
+            Command::Mail { path, parameters } | Command::Rcpt { path, parameters } => {
+                path.iter().for_each(|path| check_part(request.line, path.mailbox()));
+                check_parameters(request.line, path.ok(), parameters);
+            }
+            Command::Data { is_bare } | Command::Rset { is_bare } | Command::Quit { is_bare } => {
+                assert!(!is_bare || request.line.len() <= "r\u{17f}et".len());
+            }
+            Command::Noop | Command::Unknown => {}
         }
     }
     lines(data);
 });
+
+fn check_part(line: &[u8], found: &[u8]) {
+    assert!(contains(line, found), "{:?} is not in the line", found.escape_ascii());
+}
+
+/// Each is in the line, behind the path.
+fn check_parameters(line: &[u8], path: Option<Path<'_>>, parameters: Parameters<'_>) {
+    let mut length = path.map_or(0, |path| path.mailbox().len());
+    for parameter in parameters.iter() {
+        assert!(!parameter.keyword.is_empty() && parameter.value.is_none_or(|value| !value.is_empty()));
+        check_part(line, parameter.keyword);
+        length += parameter.keyword.len() + parameter.value.map_or(0, |value| 1 + value.len());
+    }
+    assert!(length <= line.len());
+}
 
 fn contains(line: &[u8], part: &[u8]) -> bool {
     part.is_empty() || line.windows(part.len()).any(|window| window == part)

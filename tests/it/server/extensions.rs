@@ -132,3 +132,22 @@ fn helo_gets_the_first_line_of_a_positive_reply_and_is_offered_nothing() {
     client.expect("helo client.example", "250 mx.example");
     client.expect("NOOP", "250 Ok");
 }
+
+#[test]
+fn helo_and_ehlo_have_a_reply_each_and_the_same_until_one_of_ehlo_is_set() {
+    let first_replies = |config: Config| {
+        let server = start(config);
+        ["HELO client.example", "EHLO client.example"].map(|line| {
+            let mut client = Client::greeted(server.local_addr());
+            client.command(line)
+        })
+    };
+    let (helo, ehlo) = (ReplyKind::HeloReceived, ReplyKind::EhloReceived);
+    let config = Config::default;
+    assert_eq!(first_replies(config()), ["250 Received", "250 Received"]);
+    assert_eq!(first_replies(config().reply(helo, "250 both")), ["250 both", "250 both"]);
+    let both = ["250 one", "250 other"];
+    assert_eq!(first_replies(config().reply(helo, "250 one").reply(ehlo, "250 other")), both);
+    assert_eq!(first_replies(config().reply(ehlo, "250 other").reply(helo, "250 one")), both, "in any order");
+    assert_eq!(first_replies(config().reply(ehlo, "250 other")), ["250 Received", "250 other"]);
+}

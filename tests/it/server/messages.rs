@@ -323,11 +323,13 @@ fn what_reads_octets_shows_them_as_text() {
         session.advance(&policy, input);
     }
     let line = b"MAIL FROM:<ann@example.com>";
+    let offered = smtp::Extensions::default();
+    let grammar = smtp::Grammar { addresses: AddressRules::Any, offered: &offered };
     let shown = [
         format!("{lists:?}"),
         format!("{session:?}"),
         format!("{:?}", session.record()),
-        format!("{:?}", smtp::Command::parse(line)),
+        format!("{:?}", smtp::Request::parse(line, grammar)),
         format!("{:?}", smtp::Path::parse_reverse(line, AddressRules::Any).unwrap()),
         format!("{:?}", smtp::HeloName::parse(b"EHLO a.example", AddressRules::Any).unwrap()),
     ];

@@ -1,37 +1,52 @@
 //! What the reply to EHLO offers, and which parameters of MAIL and RCPT follow from it (RFC 5321 sections 2.2 and
 //! 4.1.1.11): a client that believes the offer is not refused for it.
 
-use crate::smtp::command::{Verb, starts_with_ignoring_case};
-use crate::smtp::policy::reply::Reply;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::smtp::command::octets::Octets;
+use crate::smtp::command::{Parameter, Verb, starts_with_ignoring_case};
 
 /// The service extensions that a session was offered, by their keywords. Only a reply to EHLO of two lines or more
-/// offers any: its first line is the greeting (RFC 5321 section 4.1.1.1).
+/// offers any: its first line is the greeting (RFC 5321 section 4.1.1.1). Cloning shares them.
 ///
 /// ```
-/// use smtpmock::smtp::{AddressRules, Extensions, Path, Reply};
+/// use smtpmock::smtp::{AddressRules, Command, Grammar, Reply, Request};
 ///
 /// let reply = Reply::new("250-mx.example\n250-SIZE 1000\n250 8BITMIME");
-/// let offered = Extensions::offered(b"EHLO vm", &reply);
+/// let offered = reply.offers();
 /// assert!(offered.include("size") && !offered.include("DSN"));
 ///
 /// let line = b"MAIL FROM:<ann@example.com> SIZE=500 BODY=8BITMIME";
-/// let path = Path::parse_reverse_with(line, AddressRules::Rfc5321, &offered);
+/// let request = Request::parse(line, Grammar { addresses: AddressRules::Rfc5321, offered });
+/// let Command::Mail { path, parameters } = request.command else { panic!("{request:?}") };
 /// assert_eq!(path.unwrap().mailbox(), b"ann@example.com");
-/// assert!(Path::parse_reverse(line, AddressRules::Rfc5321).is_none());
+/// assert_eq!(parameters.value("BODY"), Some(&b"8BITMIME"[..]));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// The reply that offers them; `None` where there is nothing in it.
-    reply: Option<Reply>,
+    /// `None` where none is offered.
+    keywords: Option<Arc<[Box<[u8]>]>>,
+}
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.keywords().map(Octets)).finish()
+    }
 }
 
 impl Extensions {
-    /// Offered by this reply to this HELO or EHLO line.
-    pub fn offered(line: &[u8], reply: &Reply) -> Self {
-        let is_offer = reply.has_several_lines()
-            && reply.wire().first() == Some(&b'2')
-            && starts_with_ignoring_case(line, b"EHLO");
-        Self { reply: is_offer.then(|| reply.clone()) }
+    /// Those that the lines of a reply to EHLO offer: an `ehlo-keyword` in each line behind the first of a positive one.
+    /// Some servers have `AUTH=PLAIN` beside `AUTH PLAIN`.
+    pub(in crate::smtp) fn in_reply(text: &[u8]) -> Self {
+        if text.first() != Some(&b'2') {
+            return Self::default();
+        }
+        let keywords = text.split(|&octet| octet == b'\n').skip(1).filter_map(|line| {
+            line.get(4..)?.split(|octet| octet.is_ascii_whitespace() || *octet == b'=').next().map(Into::into)
+        });
+        let keywords: Arc<[Box<[u8]>]> = keywords.collect();
+        Self { keywords: (!keywords.is_empty()).then_some(keywords) }
     }
 
     /// The keyword is among them, in any case.
@@ -41,54 +56,17 @@ impl Extensions {
 
     /// No extension is offered.
     pub(in crate::smtp) fn are_none(&self) -> bool {
-        self.reply.is_none()
+        self.keywords.is_none()
     }
 
-    /// `ehlo-keyword` in each line behind the first. Some servers have `AUTH=PLAIN` beside `AUTH PLAIN`.
     fn keywords(&self) -> impl Iterator<Item = &[u8]> {
-        let lines = self.reply.iter().flat_map(|reply| reply.text().split(|&octet| octet == b'\n')).skip(1);
-        lines.filter_map(|line| {
-            line.get(4..)?.split(|octet| octet.is_ascii_whitespace() || *octet == b'=').next()
-        })
+        self.keywords.iter().flat_map(|keywords| keywords.iter()).map(|keyword| &**keyword)
     }
 
-    /// The line of MAIL or RCPT without the parameters behind its path that are offered.
-    pub(in crate::smtp) fn without_parameters<'l>(&self, line: &'l [u8], command: Verb) -> &'l [u8] {
-        let mut rest = line;
-        while let Some(space) = memchr::memrchr(b' ', rest)
-            && self.take(&rest[space + 1..], command)
-        {
-            rest = rest[..space].trim_ascii_end();
-        }
-        rest
-    }
-
-    /// The value of a parameter in a line of MAIL or RCPT; `None` where it is not offered, or has none.
-    pub(in crate::smtp) fn value_in<'l>(
-        &self,
-        line: &'l [u8],
-        command: Verb,
-        name: &str,
-    ) -> Option<&'l [u8]> {
-        let parameters = &line[self.without_parameters(line, command).len()..];
-        parameters.split(|octet| *octet == b' ').find_map(|parameter| {
-            let equals = memchr::memchr(b'=', parameter)?;
-            parameter[..equals].eq_ignore_ascii_case(name.as_bytes()).then(|| &parameter[equals + 1..])
-        })
-    }
-
-    /// `esmtp-param = esmtp-keyword ["=" esmtp-value]`, offered for this command. As RFC 6531 section 3.3 has it, a
-    /// value may be UTF-8.
-    fn take(&self, parameter: &[u8], command: Verb) -> bool {
-        let (name, value) = match memchr::memchr(b'=', parameter) {
-            Some(equals) => (&parameter[..equals], Some(&parameter[equals + 1..])),
-            None => (parameter, None),
-        };
-        let is_graphic = |octet: &u8| octet.is_ascii_graphic() || !octet.is_ascii();
-        if value.is_some_and(|value| value.is_empty() || !value.iter().all(is_graphic)) {
-            return false;
-        }
-        let is_it = |known: &&Parameter| {
+    /// The parameter is offered for this command, and its value is valid.
+    pub(super) fn allow(&self, parameter: Parameter<'_>, command: Verb) -> bool {
+        let Parameter { keyword: name, value } = parameter;
+        let is_it = |known: &&Known| {
             name.eq_ignore_ascii_case(known.name.as_bytes())
                 && known.command == command
                 && self.include(known.keyword)
@@ -104,7 +82,7 @@ impl Extensions {
 }
 
 /// A parameter of MAIL or RCPT, and the keyword that makes it valid.
-struct Parameter {
+struct Known {
     name: &'static str,
     command: Verb,
     keyword: &'static str,
@@ -134,16 +112,16 @@ impl Value {
     }
 }
 
-const fn mail(name: &'static str, keyword: &'static str, value: Value) -> Parameter {
-    Parameter { name, command: Verb::Mail, keyword, value }
+const fn mail(name: &'static str, keyword: &'static str, value: Value) -> Known {
+    Known { name, command: Verb::Mail, keyword, value }
 }
 
-const fn rcpt(name: &'static str, keyword: &'static str, value: Value) -> Parameter {
-    Parameter { name, command: Verb::Rcpt, keyword, value }
+const fn rcpt(name: &'static str, keyword: &'static str, value: Value) -> Known {
+    Known { name, command: Verb::Rcpt, keyword, value }
 }
 
 /// Those of IANA's registry of SMTP service extensions that have parameters.
-const PARAMETERS: &[Parameter] = &[
+const PARAMETERS: &[Known] = &[
     mail("SIZE", "SIZE", Value::Size),                             // RFC 1870
     mail("BODY", "8BITMIME", Value::OneOf(&["7BIT", "8BITMIME"])), // RFC 6152
     mail("BODY", "BINARYMIME", Value::OneOf(&["7BIT", "8BITMIME", "BINARYMIME"])), // RFC 3030
@@ -169,9 +147,14 @@ const PARAMETERS: &[Parameter] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::command::Parameters;
 
     fn offered(lines: &str) -> Extensions {
-        Extensions::offered(b"ehlo vm", &Reply::new(format!("250-mx.example\n{lines}")))
+        Extensions::in_reply(format!("250-mx.example\n{lines}").as_bytes())
+    }
+
+    fn takes(offered: &Extensions, parameter: &str, command: Verb) -> bool {
+        Parameter::parse(parameter.as_bytes()).is_some_and(|parameter| offered.allow(parameter, command))
     }
 
     #[test]
@@ -181,12 +164,9 @@ mod tests {
         assert!(
             ["", "1000", "mx.example", "SIZ", "SIZES", "PLAIN"].into_iter().all(|word| !all.include(word))
         );
-        let raw = Reply::new("raw:250-mx.example\n250-SIZE 1000\n250-DSN");
-        assert!(Extensions::offered(b"EHLO vm", &raw).include("DSN"));
-        let reply = Reply::new("250-mx.example\n250 SIZE");
-        assert!(Extensions::offered(b"HELO vm", &reply).are_none());
-        assert!(Extensions::offered(b"EHLO vm", &Reply::new("250 SIZE")).are_none());
-        assert!(Extensions::offered(b"EHLO vm", &Reply::new("550-no\n550 SIZE")).are_none());
+        assert!(offered("250-SIZE 1000\n250-DSN").include("DSN"));
+        assert!(Extensions::in_reply(b"250 SIZE").are_none());
+        assert!(Extensions::in_reply(b"550-no\n550 SIZE").are_none());
     }
 
     #[test]
@@ -206,10 +186,10 @@ mod tests {
         for (line, command, wrong, right) in LINES {
             let offered = offered(&format!("250 {line}"));
             for parameter in *right {
-                assert!(offered.take(parameter.as_bytes(), *command), "{line}: {parameter}");
-                assert!(!Extensions::default().take(parameter.as_bytes(), *command), "{parameter}");
+                assert!(takes(&offered, parameter, *command), "{line}: {parameter}");
+                assert!(!takes(&Extensions::default(), parameter, *command), "{parameter}");
             }
-            assert!(!offered.take(wrong.as_bytes(), *command), "{line}: {wrong}");
+            assert!(!takes(&offered, wrong, *command), "{line}: {wrong}");
         }
         let all = offered("250-SIZE\n250-8BITMIME\n250 DSN");
         for (command, parameter) in [
@@ -226,7 +206,7 @@ mod tests {
             (Verb::Mail, "=1"),
             (Verb::Mail, ""),
         ] {
-            assert!(!all.take(parameter.as_bytes(), command), "{command:?} {parameter}");
+            assert!(!takes(&all, parameter, command), "{command:?} {parameter}");
         }
     }
 
@@ -234,12 +214,13 @@ mod tests {
     fn values_are_those_of_parameters_that_are_offered() {
         let offered = offered("250-SIZE\n250 DSN");
         let value = |line: &'static str, name| {
-            offered.value_in(line.as_bytes(), Verb::Mail, name).map(|value| str::from_utf8(value).unwrap())
+            let is_one = |parameter: Parameter<'_>| offered.allow(parameter, Verb::Mail);
+            let (_, parameters) = Parameters::split_off(line.as_bytes(), is_one);
+            parameters.value(name).map(|value| str::from_utf8(value).unwrap())
         };
         let line = "MAIL FROM:<ENVID=no@x> size=500 ENVID=a=b RET=HDRS";
         assert_eq!((value(line, "SIZE"), value(line, "ENVID")), (Some("500"), Some("a=b")));
         assert_eq!(value("MAIL FROM:<a@x> ENVID=1 BODY=7BIT", "ENVID"), None, "BODY is not offered");
-        assert_eq!(Extensions::default().value_in(line.as_bytes(), Verb::Mail, "SIZE"), None);
     }
 
     #[test]
@@ -254,7 +235,8 @@ mod tests {
             ("MAIL FROM:<a@b> SIZE=1 RET=FULL", "MAIL FROM:<a@b> SIZE=1 RET=FULL"),
             ("MAIL FROM:<\"a SIZE=1\"@b>", "MAIL FROM:<\"a SIZE=1\"@b>"),
         ] {
-            let found = offered.without_parameters(line.as_bytes(), Verb::Mail);
+            let is_one = |parameter: Parameter<'_>| offered.allow(parameter, Verb::Mail);
+            let (found, _) = Parameters::split_off(line.as_bytes(), is_one);
             assert_eq!(String::from_utf8_lossy(found), rest, "{line}");
         }
     }

@@ -1,9 +1,17 @@
-//! Replies, rendered once: what goes on the wire, line ends included.
+//! Replies, rendered once: what goes on the wire, line ends included; which there are, and what each stage of a session is
+//! called. Imports `command`; pure.
+
+mod kind;
+mod stage;
+
+pub use kind::ReplyKind;
+pub use stage::{Next, Portion, Stage};
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::smtp::command::Extensions;
 use crate::smtp::command::octets::Octets;
 
 const CRLF: &[u8] = b"\r\n";
@@ -47,6 +55,8 @@ struct Rendered {
     is_raw: bool,
     /// What HELO gets of a positive reply of several lines: the first of them.
     for_helo: Option<Reply>,
+    /// What it offers to EHLO.
+    offers: Extensions,
 }
 
 impl Reply {
@@ -61,7 +71,8 @@ impl Reply {
             None => with_line_ends(text),
         };
         let for_helo = if raw.is_none() { first_line_alone(&wire) } else { None };
-        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some(), for_helo }))
+        let offers = Extensions::in_reply(without_line_end(&wire));
+        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some(), for_helo, offers }))
     }
 
     /// The bytes to write.
@@ -77,13 +88,18 @@ impl Reply {
 
     /// The reply without its final line end.
     pub fn text(&self) -> &[u8] {
-        let text = self.wire().strip_suffix(b"\n").unwrap_or(self.wire());
-        text.strip_suffix(b"\r").unwrap_or(text)
+        without_line_end(self.wire())
     }
 
-    /// It has two lines or more.
-    pub(in crate::smtp) fn has_several_lines(&self) -> bool {
-        self.text().contains(&b'\n')
+    /// It accepts what is answered (RFC 5321 section 4.2.1): 2yz, and to DATA, which asks for the message, 3yz.
+    pub(in crate::smtp) fn accepts(&self, stage: Stage) -> bool {
+        let positive = if stage == Stage::Data { 3 } else { 2 };
+        self.code().is_some_and(|code| code / 100 == positive)
+    }
+
+    /// The service extensions that it offers as a reply to EHLO.
+    pub fn offers(&self) -> &Extensions {
+        &self.0.offers
     }
 
     /// This reply as HELO gets it: RFC 5321 section 3.2 forbids to answer it as EHLO is answered.
@@ -134,6 +150,11 @@ impl Reply {
     }
 }
 
+fn without_line_end(wire: &[u8]) -> &[u8] {
+    let text = wire.strip_suffix(b"\n").unwrap_or(wire);
+    text.strip_suffix(b"\r").unwrap_or(text)
+}
+
 /// The digits of the code in front of a line.
 fn code_of(line: &[u8]) -> Option<&[u8; 3]> {
     line.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit))
@@ -175,109 +196,6 @@ impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Reply").field(&Octets(self.text())).finish()
     }
-}
-
-/// Declares [`ReplyKind`] together with each kind's go-smtp-mock flag and default text.
-macro_rules! reply_kinds {
-    ($($(#[$doc:meta])* $kind:ident, $flag:literal, $text:literal;)*) => {
-        /// Every reply the server can give; each text can be configured.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
-        pub enum ReplyKind {
-            $($(#[$doc])* #[doc = ""] #[doc = concat!("Default: `", $text, "`")] $kind,)*
-        }
-
-        impl ReplyKind {
-            /// All kinds, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
-
-            /// The setting's name on go-smtp-mock's command line (`msgGreeting` …); for
-            /// replies that go-smtp-mock does not have, the name in the same style.
-            pub const fn flag(self) -> &'static str {
-                match self { $(Self::$kind => $flag,)* }
-            }
-
-            /// The setter of [`Config`](crate::Config) for its text.
-            pub(crate) const fn setting(self) -> &'static str {
-                match self { $(Self::$kind => concat!("reply(ReplyKind::", stringify!($kind), ")"),)* }
-            }
-
-            /// The text used unless another is configured, without CRLF.
-            pub const fn default_text(self) -> &'static str {
-                match self { $(Self::$kind => $text,)* }
-            }
-        }
-    };
-}
-
-reply_kinds! {
-    /// The greeting of a new connection.
-    Greeting, "msgGreeting", "220 Welcome";
-    /// A line that is no known command.
-    InvalidCommand, "msgInvalidCmd", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
-    /// QUIT.
-    Quit, "msgQuitCmd", "221 Closing connection";
-    /// Accepted and never used in a reply, as in go-smtp-mock.
-    InvalidHeloSequence, "msgInvalidCmdHeloSequence", "503 Bad sequence of commands. HELO should be the first";
-    /// HELO or EHLO with an argument that is no domain and no address literal.
-    InvalidHeloArgument, "msgInvalidCmdHeloArg", "501 HELO requires domain address or valid address literal";
-    /// HELO or EHLO with a blacklisted domain.
-    HeloBlacklisted, "msgHeloBlacklistedDomain", "421 Service not available";
-    /// HELO or EHLO accepted.
-    HeloReceived, "msgHeloReceived", "250 Received";
-    /// MAIL before HELO.
-    InvalidMailSequence, "msgInvalidCmdMailfromSequence", "503 Bad sequence of commands. MAIL FROM should be used after HELO";
-    /// MAIL with a reverse-path that is not valid.
-    InvalidMailArgument, "msgInvalidCmdMailfromArg", "501 MAIL FROM requires valid email address";
-    /// MAIL with a blacklisted reverse-path.
-    MailBlacklisted, "msgMailfromBlacklistedEmail", "421 Service not available";
-    /// MAIL accepted.
-    MailReceived, "msgMailfromReceived", "250 Received";
-    /// RCPT before MAIL.
-    InvalidRcptSequence, "msgInvalidCmdRcpttoSequence", "503 Bad sequence of commands. RCPT TO should be used after MAIL FROM";
-    /// RCPT with a forward-path that is not valid.
-    InvalidRcptArgument, "msgInvalidCmdRcpttoArg", "501 RCPT TO requires valid email address";
-    /// RCPT with a blacklisted forward-path.
-    RcptBlacklisted, "msgRcpttoBlacklistedEmail", "421 Service not available";
-    /// RCPT with a forward-path that is not registered.
-    RcptNotRegistered, "msgRcpttoNotRegisteredEmail", "550 User not found";
-    /// RCPT accepted.
-    RcptReceived, "msgRcpttoReceived", "250 Received";
-    /// DATA before an accepted RCPT.
-    InvalidDataSequence, "msgInvalidCmdDataSequence", "503 Bad sequence of commands. DATA should be used after RCPT TO";
-    /// DATA accepted: the client may send the message.
-    DataReceived, "msgDataReceived", "354 Ready for receive message. End data with <CR><LF>.<CR><LF>";
-    /// The message is over the size limit. The default text ends with the limit:
-    /// `… max size of 10485760 bytes`.
-    MessageTooBig, "msgMsgSizeIsTooBig", "552 Message exceeded max size of";
-    /// The message was accepted.
-    MessageReceived, "msgMsgReceived", "250 Received";
-    /// RSET before HELO.
-    InvalidRsetSequence, "msgInvalidCmdRsetSequence", "503 Bad sequence of commands. HELO should be the first";
-    /// RSET with an argument.
-    InvalidRsetArgument, "msgInvalidCmdRsetArg", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
-    /// RSET accepted.
-    RsetReceived, "msgRsetReceived", "250 Ok";
-    /// NOOP.
-    NoopReceived, "msgNoopReceived", "250 Ok";
-    /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
-    LineTooLong, "msgLineTooLong", "500 Line too long";
-    /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
-    TooManyRecipients, "msgTooManyRecipients", "452 4.5.3 Too many recipients";
-    /// A connection beyond the number of sessions, in all or from one address (RFC 5321 section 3.1).
-    TooManySessions, "msgTooManySessions", "421 4.7.0 Too many sessions";
-    /// A connection beyond the rate.
-    ConnectRateExceeded, "msgConnectRateExceeded", "421 4.7.0 Too many connections, try again later";
-    /// MAIL beyond the number of messages of one session.
-    TooManyMessages, "msgTooManyMessages", "421 4.7.0 Too many messages in this session";
-    /// MAIL beyond the rate.
-    MailRateExceeded, "msgMailRateExceeded", "451 4.7.1 Too many messages, try again later";
-    /// No memory left for another message (RFC 3463 X.3.1).
-    InsufficientStorage, "msgInsufficientStorage", "452 4.3.1 Insufficient system storage";
-    /// Anything but QUIT in a session that its greeting has refused (RFC 5321 section 3.1).
-    SessionRefused, "msgSessionRefused", "503 5.5.1 Bad sequence of commands. The session was refused, QUIT is expected";
-    /// The session timed out or the server is being stopped (RFC 5321 section 3.8).
-    ServiceClosing, "msgServiceClosing", "421 Service closing transmission channel";
 }
 
 #[cfg(test)]

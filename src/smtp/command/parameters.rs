@@ -1,0 +1,145 @@
+//! ESMTP parameters: `esmtp-param = esmtp-keyword ["=" esmtp-value]` (RFC 5321 section 4.1.2).
+
+use std::fmt;
+
+use crate::smtp::command::octets::Octets;
+
+/// One parameter of MAIL or RCPT.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Parameter<'a> {
+    /// The keyword as it was sent; compared in any case.
+    pub keyword: &'a [u8],
+    /// Behind the `=`; `None` without one.
+    pub value: Option<&'a [u8]>,
+}
+
+impl<'a> Parameter<'a> {
+    /// `None` where this is no parameter. As RFC 6531 section 3.3 has it, a value may be UTF-8; a `=`
+    /// in it is taken too, and `_` in a keyword.
+    pub(super) fn parse(word: &'a [u8]) -> Option<Self> {
+        let (keyword, value) = match memchr::memchr(b'=', word) {
+            Some(equals) => (&word[..equals], Some(&word[equals + 1..])),
+            None => (word, None),
+        };
+        let is_keyword = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
+            && keyword.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+        let is_graphic = |octet: &u8| octet.is_ascii_graphic() || !octet.is_ascii();
+        let is_value = value.is_none_or(|value| !value.is_empty() && value.iter().all(is_graphic));
+        (is_keyword && is_value).then_some(Self { keyword, value })
+    }
+}
+
+impl fmt::Debug for Parameter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { keyword, value } = self;
+        let value = value.map(Octets);
+        f.debug_struct("Parameter").field("keyword", &Octets(keyword)).field("value", &value).finish()
+    }
+}
+
+/// The parameters of MAIL or RCPT, in order.
+///
+/// ```
+/// use smtpmock::smtp::{AddressRules, ArgumentError, Command, Extensions, Grammar, Request};
+///
+/// let grammar = Grammar { addresses: AddressRules::Rfc5321, offered: &Extensions::default() };
+/// let request = Request::parse(b"MAIL FROM:<ann@example.com> SIZE=500 SMTPUTF8", grammar);
+/// let Command::Mail { path, parameters } = request.command else { panic!("{request:?}") };
+/// assert_eq!(path, Err(ArgumentError::Parameter), "none was offered");
+/// assert_eq!(parameters.value("size"), Some(&b"500"[..]));
+/// assert_eq!(parameters.iter().count(), 2);
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parameters<'a> {
+    /// Words of which each is a parameter, with spaces between them.
+    words: &'a [u8],
+}
+
+impl<'a> Parameters<'a> {
+    /// Splits those words off the end of an argument that `is_one` takes, and returns what is in front of them.
+    pub(super) fn split_off(argument: &'a [u8], is_one: impl Fn(Parameter<'_>) -> bool) -> (&'a [u8], Self) {
+        let mut front = argument;
+        while let Some(space) = memchr::memrchr(b' ', front)
+            && Parameter::parse(&front[space + 1..]).is_some_and(&is_one)
+        {
+            front = front[..space].trim_ascii_end();
+        }
+        (front, Self { words: &argument[front.len()..] })
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
+        self.words.split(u8::is_ascii_whitespace).filter_map(Parameter::parse)
+    }
+
+    /// The value of the first with this keyword, in any case, and a value.
+    pub fn value(self, keyword: &str) -> Option<&'a [u8]> {
+        let is_it = |parameter: &Parameter<'_>| parameter.keyword.eq_ignore_ascii_case(keyword.as_bytes());
+        self.iter().filter(is_it).find_map(|parameter| parameter.value)
+    }
+}
+
+impl fmt::Debug for Parameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::smtp::command::{AddressRules, ArgumentError, Command, Grammar, Request};
+    use crate::smtp::reply::Reply;
+
+    /// The mailbox of a MAIL line, or why there is none, and its parameters.
+    fn parsed(line: &str, rules: AddressRules, offer: &str) -> (Result<String, ArgumentError>, Vec<String>) {
+        let reply = Reply::new(format!("250-mx.example\n{offer}"));
+        let grammar = Grammar { addresses: rules, offered: reply.offers() };
+        let request = Request::parse(line.as_bytes(), grammar);
+        let Command::Mail { path, parameters } = request.command else { panic!("{request:?}") };
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let shown = parameters.iter().map(|parameter| match parameter.value {
+            Some(value) => format!("{}: {}", text(parameter.keyword), text(value)),
+            None => text(parameter.keyword),
+        });
+        (path.map(|path| text(path.mailbox())), shown.collect())
+    }
+
+    #[test]
+    fn each_parameter_is_a_keyword_and_a_value_whether_it_is_accepted_or_not() {
+        use AddressRules::{Any, Lenient, Rfc5321};
+        let cases = [
+            ("MAIL FROM:<a@b.example> SIZE=1", Lenient, "250 SIZE", Ok("a@b.example"), &["SIZE: 1"][..]),
+            (
+                "MAIL FROM:<a@b.example>  size=1  SMTPUTF8",
+                Rfc5321,
+                "250-SIZE\n250 SMTPUTF8",
+                Ok("a@b.example"),
+                &["size: 1", "SMTPUTF8"],
+            ),
+            (
+                "MAIL FROM:<a@b.example> SIZE=1 RET=FULL",
+                Rfc5321,
+                "250 SIZE",
+                Err(ArgumentError::Parameter),
+                &["SIZE: 1", "RET: FULL"],
+            ),
+            (
+                "MAIL FROM:<a@b.example> SIZE=x",
+                Lenient,
+                "250 SIZE",
+                Err(ArgumentError::Parameter),
+                &["SIZE: x"],
+            ),
+            ("MAIL FROM:<a@> SIZE=1", Lenient, "250 SIZE", Err(ArgumentError::Path), &[]),
+            ("MAIL FROM:<a@b.example> =1", Lenient, "250 SIZE", Err(ArgumentError::Path), &[]),
+            ("MAIL FROM:<\"a SIZE=1\"@b.example>", Lenient, "250 SIZE", Ok("\"a SIZE=1\"@b.example"), &[]),
+            ("MAIL FROM:<a@b> RET=FULL SIZE=1", Any, "250 SIZE", Ok("a@b"), &["SIZE: 1"]),
+            ("MAIL FROM:a@b SIZE=1", Any, "250 DSN", Ok("a@b SIZE=1"), &[]),
+        ];
+        for (line, rules, offer, path, parameters) in cases {
+            let expected =
+                (path.map(str::to_owned), parameters.iter().map(|&text| text.to_owned()).collect());
+            assert_eq!(parsed(line, rules, offer), expected, "{line}");
+        }
+    }
+}

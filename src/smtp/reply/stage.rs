@@ -1,0 +1,113 @@
+//! What is answered, how much of the reply is sent, and what follows.
+
+use crate::smtp::reply::Reply;
+
+/// What a step answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Stage {
+    /// The new connection.
+    Greeting,
+    /// A line that is no known command, or is too long.
+    Unknown,
+    /// HELO or EHLO.
+    Helo,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The final dot.
+    Message,
+    /// RSET.
+    Rset,
+    /// NOOP.
+    Noop,
+    /// QUIT.
+    Quit,
+}
+
+impl Stage {
+    /// All stages, in the order of declaration.
+    pub const ALL: &'static [Self] = &[
+        Self::Greeting,
+        Self::Unknown,
+        Self::Helo,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Message,
+        Self::Rset,
+        Self::Noop,
+        Self::Quit,
+    ];
+
+    /// Its name in rules, reports and the names of figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Greeting => "connect",
+            Self::Unknown => "unknown",
+            Self::Helo => "helo",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Data => "data",
+            Self::Message => "message",
+            Self::Rset => "rset",
+            Self::Noop => "noop",
+            Self::Quit => "quit",
+        }
+    }
+}
+
+/// How much of a reply is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Portion {
+    /// All of it.
+    #[default]
+    Whole,
+    /// No octet.
+    Nothing,
+    /// The first octets, as far as there are so many.
+    First(usize),
+}
+
+impl Portion {
+    /// The same of this reply, which is whole when it has no more octets.
+    pub(in crate::smtp) fn within(self, reply: &Reply) -> Self {
+        match self {
+            Self::First(octets) if octets >= reply.wire().len() => Self::Whole,
+            portion => portion,
+        }
+    }
+
+    /// The octets of this reply that go on the wire.
+    pub fn of(self, reply: &Reply) -> &[u8] {
+        let wire = reply.wire();
+        match self {
+            Self::Whole => wire,
+            Self::Nothing => &[],
+            Self::First(octets) => &wire[..octets.min(wire.len())],
+        }
+    }
+}
+
+/// What becomes of the connection after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The session goes on.
+    Continue,
+    /// The connection is to be closed once the reply is written.
+    Close,
+    /// It is to be reset once the reply is written.
+    Reset,
+    /// It stays open, and nothing more happens on it.
+    Hold,
+}
+
+impl Next {
+    /// The connection is over.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Close | Self::Reset)
+    }
+}
