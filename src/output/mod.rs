@@ -28,8 +28,9 @@ pub use place::Place;
 pub use progress::Progress;
 pub use pulse::Pulse;
 pub(crate) use pulse::Reading;
-pub use streams::{Streams, print};
+pub use streams::{Streams, print, print_error};
 pub use target::Output;
+pub(crate) use target::PIECE;
 pub(crate) use writer::no_thread;
 pub use writer::{Gathered, Writer, finish};
 

@@ -1,7 +1,7 @@
 //! One output, as the thread that writes to it has it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Seek, Write};
+use std::io::{self, ErrorKind, IsTerminal as _, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
@@ -15,9 +15,10 @@ use super::place::{Identity, Place, Target};
 use super::pulse::Pulse;
 use crate::process::lock;
 
-/// A file is written to in pieces of so many bytes, each of which is progress.
-const PIECE: usize = 256 << 10;
-/// A pipe or terminal in such: a write of more would wait for its reader several times before it returns.
+/// Bytes of a file that are written at once; each such piece is progress. Pieces end at multiples of this in the file:
+/// a file system takes pages in runs, and a run that is cut costs up to a third more.
+pub(crate) const PIECE: usize = 256 << 10;
+/// The same for pipes, sockets and terminals: a write of more would wait for its reader several times before it returns.
 const PIECE_OF_STREAM: usize = 4 << 10;
 
 /// Standard streams are written to by several threads: each in its turn, and whole.
@@ -30,7 +31,7 @@ pub struct Output {
     file: Arc<File>,
     identity: Identity,
     kind: Kind,
-    /// How long a regular file is at least: it holds what was written to it.
+    /// Bytes that a regular file has at least, as it holds what was written to it; of others, bytes written.
     length: u64,
 }
 
@@ -38,7 +39,10 @@ pub struct Output {
 enum Kind {
     Regular,
     Pipe,
-    Other,
+    /// A socket or a terminal.
+    Stream,
+    /// `/dev/null` and its like.
+    Device,
 }
 
 /// An output whose file may not be there yet.
@@ -109,7 +113,8 @@ impl Output {
         let kind = match metadata.file_type() {
             kind if kind.is_file() => Kind::Regular,
             kind if kind.is_fifo() => Kind::Pipe,
-            _ => Kind::Other,
+            kind if kind.is_char_device() && !file.is_terminal() => Kind::Device,
+            _ => Kind::Stream,
         };
         let length = match (kind, &place.target) {
             (Kind::Regular, Target::Path(_)) => metadata.len(),
@@ -148,7 +153,10 @@ impl Output {
     /// Those of the file system.
     pub fn empty(&mut self) -> io::Result<()> {
         if let (Kind::Regular, Target::Path(_)) = (self.kind, &self.place.target) {
-            self.file.set_len(0)?;
+            // Of a file that is cut some file systems write back all that follows when it is closed.
+            if self.length > 0 {
+                self.file.set_len(0)?;
+            }
             self.length = 0;
         }
         Ok(())
@@ -172,13 +180,36 @@ impl Output {
             Target::StandardError => Some(lock(&TURNS[1])),
             Target::Path(_) => None,
         };
-        let size = if self.kind == Kind::Regular { PIECE } else { PIECE_OF_STREAM };
-        for piece in bytes.chunks(size) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(self.room_in_piece().min(rest.len()));
             self.write_piece(piece, pulse)?;
+            self.length += piece.len() as u64;
+            rest = behind;
         }
         drop(turn);
-        self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Bytes up to the end of the piece that is written next.
+    fn room_in_piece(&self) -> usize {
+        match self.kind {
+            Kind::Regular => PIECE - (self.length % PIECE as u64) as usize,
+            Kind::Device => PIECE,
+            Kind::Pipe | Kind::Stream => PIECE_OF_STREAM,
+        }
+    }
+
+    /// How many of this many bytes are better written now, if more will follow: whole pieces of a file that nothing else
+    /// writes to. Of any other output all of them: what somebody else writes must not come between.
+    pub(crate) fn worth_writing(&self, count: usize) -> usize {
+        match (self.kind, &self.place.target) {
+            (Kind::Regular, Target::Path(_)) => match count.checked_sub(self.room_in_piece()) {
+                Some(behind) => count - behind % PIECE,
+                None => 0,
+            },
+            _ => count,
+        }
     }
 
     fn write_piece(&self, mut piece: &[u8], pulse: &Pulse) -> io::Result<()> {

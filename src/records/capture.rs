@@ -167,7 +167,7 @@ impl Capture {
     /// An empty batch leaves nothing behind.
     fn write_batch(&self, target: &mut Target, items: Vec<Item>, pulse: &Pulse) -> io::Result<()> {
         if self.reopens.swap(false, Ordering::Relaxed) {
-            target.reopen()?;
+            target.reopen(pulse)?;
         }
         if items.is_empty() {
             return target.flush(pulse);

@@ -8,7 +8,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
 
-use super::target;
 use crate::output::Pulse;
 use crate::records::Message;
 use crate::smtp::{Exchange, Reply};
@@ -16,7 +15,7 @@ use crate::text::escape::is_hidden;
 use crate::text::timestamp;
 
 /// Octets of a text that are appended before that counts as progress.
-const PIECE: usize = 16 * target::WRITE_AT;
+const PIECE: usize = 1 << 20;
 
 /// Appends a record as one line.
 pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
@@ -91,15 +90,12 @@ impl Line<'_> {
 
     /// A text under its name, or base64 under `<name>_base64` when it is not UTF-8.
     fn text(&mut self, name: &str, text: &[u8]) {
-        match std::str::from_utf8(text) {
-            Ok(text) => {
-                self.name(name);
-                self.string(text);
-            }
-            Err(_) => {
-                self.name(&format!("{name}_base64"));
-                self.base64(text);
-            }
+        let start = self.out.len();
+        self.name(name);
+        if !self.string(text) {
+            self.out.truncate(start);
+            self.name(&format!("{name}_base64"));
+            self.base64(text);
         }
     }
 
@@ -118,31 +114,43 @@ impl Line<'_> {
 
     /// A text on its own: a string, or `{"base64": …}` when it is not UTF-8.
     fn value(&mut self, text: &[u8]) {
-        match std::str::from_utf8(text) {
-            Ok(text) => self.string(text),
-            Err(_) => {
-                self.out.extend_from_slice(b"{\"base64\":");
-                self.base64(text);
-                self.out.push(b'}');
-            }
+        if !self.string(text) {
+            self.out.extend_from_slice(b"{\"base64\":");
+            self.base64(text);
+            self.out.push(b'}');
         }
     }
 
-    fn string(&mut self, text: &str) {
+    /// Appends a string; nothing, and false, when the text is not UTF-8. Most is ASCII, and whether it is shows while it
+    /// is appended.
+    fn string(&mut self, text: &[u8]) -> bool {
+        let start = self.out.len();
+        if self.string_of::<true>(text) {
+            return true;
+        }
+        self.out.truncate(start);
+        std::str::from_utf8(text).is_ok() && self.string_of::<false>(text)
+    }
+
+    /// The same for a text that is ASCII, or else is UTF-8: false when it is not ASCII, and was taken for it.
+    fn string_of<const ASCII: bool>(&mut self, text: &[u8]) -> bool {
         // An escape in a line of text is that of its end, twice two octets.
         self.out.reserve(text.len() + text.len() / 16 + 64);
         self.out.push(b'"');
         let mut rest = text;
         while !rest.is_empty() {
-            let end = (PIECE.min(rest.len())..=rest.len()).find(|end| rest.is_char_boundary(*end));
+            let end = (PIECE.min(rest.len())..rest.len()).find(|end| !is_within_character(rest[*end]));
             let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
-            dispatch!(Level::new(), simd => append_escaped(simd, self.out, piece));
+            if !dispatch!(Level::new(), simd => append_escaped::<_, ASCII>(simd, self.out, piece)) {
+                return false;
+            }
             rest = behind;
             if !rest.is_empty() {
                 self.pulse.note(1);
             }
         }
         self.out.push(b'"');
+        true
     }
 
     fn base64(&mut self, text: &[u8]) {
@@ -153,28 +161,47 @@ impl Line<'_> {
     }
 }
 
-/// Appends the inside of a string: whole vectors are asked for octets that may need an escape.
+/// Not the first octet of a character in UTF-8.
+fn is_within_character(octet: u8) -> bool {
+    octet & 0xc0 == 0x80
+}
+
+/// Appends the inside of a string: whole vectors are searched for octets that may need an escape. The text is UTF-8, or
+/// if it may be anything and only `ASCII` is wanted, false is the answer where it is something else.
 #[inline(always)]
-fn append_escaped<S: Simd>(simd: S, out: &mut Vec<u8>, text: &str) {
-    let (octets, width) = (text.as_bytes(), S::u8s::LEN);
+fn append_escaped<S: Simd, const ASCII: bool>(simd: S, out: &mut Vec<u8>, octets: &[u8]) -> bool {
+    let width = S::u8s::LEN;
     let mut start = 0;
     for (number, block) in octets.chunks_exact(width).enumerate() {
         let block = S::u8s::from_slice(simd, block);
-        let others = [b'"', b'\\', DEL, C1_LEADS, ALM_LEADS, MARKS_LEAD].map(|octet| block.simd_eq(octet));
-        let found = others.into_iter().fold(block.simd_lt(b' '), |any, own| any | own);
-        let mut places = found.to_bitmask();
+        let quoted = block.simd_lt(b' ') | block.simd_eq(b'"') | block.simd_eq(b'\\');
+        let others = match ASCII {
+            true => block.simd_ge(DEL),
+            false => {
+                let leads = [C1_LEADS, ALM_LEADS, MARKS_LEAD].map(|lead| block.simd_eq(lead));
+                leads.into_iter().fold(block.simd_eq(DEL), |any, own| any | own)
+            }
+        };
+        let mut places = (quoted | others).to_bitmask();
         while places != 0 {
             let place = number * width + places.trailing_zeros() as usize;
-            start = append_escape(out, text, start, place);
             places &= places - 1;
+            if ASCII && !octets[place].is_ascii() {
+                return false;
+            }
+            start = append_escape(out, octets, start, place);
         }
     }
     let rest = octets.len() - octets.len() % width;
+    if ASCII && !octets[rest..].is_ascii() {
+        return false;
+    }
     let places = (rest..).zip(&octets[rest..]).filter(|(_, octet)| may_need_escape(**octet));
     for (place, _) in places {
-        start = append_escape(out, text, start, place);
+        start = append_escape(out, octets, start, place);
     }
     out.extend_from_slice(&octets[start..]);
+    true
 }
 
 const DEL: u8 = 0x7f;
@@ -189,31 +216,41 @@ fn may_need_escape(octet: u8) -> bool {
 }
 
 /// Appends the text from `start` to the character at `place`, and that as an escape; where it needs none, nothing.
-/// Returns where what is not appended starts.
+/// Returns where what is not appended starts. A line end is taken whole.
 #[inline(always)]
-fn append_escape(out: &mut Vec<u8>, text: &str, start: usize, place: usize) -> usize {
-    let octets = text.as_bytes();
-    let short = match octets[place] {
-        b'\r' => b"\\r",
-        b'\n' => b"\\n",
-        b'\t' => b"\\t",
-        b'"' => b"\\\"",
-        b'\\' => b"\\\\",
-        _ => return append_long_escape(out, text, start, place),
+fn append_escape(out: &mut Vec<u8>, octets: &[u8], start: usize, place: usize) -> usize {
+    let (short, length): (&[u8], _) = match octets[place..] {
+        // The LF of a line end that was taken.
+        _ if place < start => return start,
+        [b'\r', b'\n', ..] => (b"\\r\\n", 2),
+        [b'\r', ..] => (b"\\r", 1),
+        [b'\n', ..] => (b"\\n", 1),
+        [b'\t', ..] => (b"\\t", 1),
+        [b'"', ..] => (b"\\\"", 1),
+        [b'\\', ..] => (b"\\\\", 1),
+        _ => return append_long_escape(out, octets, start, place),
     };
     out.extend_from_slice(&octets[start..place]);
     out.extend_from_slice(short);
-    place + 1
+    place + length
 }
 
 /// The same for characters that have no short one.
 #[cold]
-fn append_long_escape(out: &mut Vec<u8>, text: &str, start: usize, place: usize) -> usize {
-    let Some(c) = text[place..].chars().next().filter(|c| is_hidden(*c)) else { return start };
-    out.extend_from_slice(&text.as_bytes()[start..place]);
+fn append_long_escape(out: &mut Vec<u8>, octets: &[u8], start: usize, place: usize) -> usize {
+    let length = match octets[place] {
+        MARKS_LEAD => 3,
+        C1_LEADS | ALM_LEADS => 2,
+        _ => 1,
+    };
+    let character = octets.get(place..place + length).and_then(|octets| std::str::from_utf8(octets).ok());
+    let Some(c) = character.and_then(|text| text.chars().next()).filter(|c| is_hidden(*c)) else {
+        return start;
+    };
+    out.extend_from_slice(&octets[start..place]);
     // Each of them is in the first plane.
     out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
-    place + c.len_utf8()
+    place + length
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use super::folder::{Folder, Kind};
 use super::{CaptureFormat, json, mbox};
-use crate::output::{Output, Place, Pulse};
+use crate::output::{Output, PIECE, Place, Pulse};
 use crate::records::Message;
 
 /// Records are gathered up to this many bytes before they are written.
-pub(super) const WRITE_AT: usize = 64 * 1024;
+const WRITE_AT: usize = PIECE;
 
 /// Bytes of memory for gathering that are not given back.
-const KEPT: usize = 64 * WRITE_AT;
+const RETAINED: usize = 16 * WRITE_AT;
 
 /// A capture that is open.
 #[derive(Debug)]
@@ -66,7 +66,14 @@ impl Target {
             Self::File { .. } | Self::Folder(_) => {}
         }
         match self {
-            Self::File { gathered, .. } if gathered.len() >= WRITE_AT => self.flush(pulse),
+            Self::File { output, gathered, .. } if gathered.len() >= WRITE_AT => {
+                let count = output.worth_writing(gathered.len());
+                output.write(&gathered[..count], pulse)?;
+                gathered.drain(..count);
+                // One long line is no reason to hold as much from then on.
+                gathered.shrink_to(RETAINED);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -76,14 +83,14 @@ impl Target {
         if let Self::File { output, gathered, .. } = self {
             output.write(gathered, pulse)?;
             gathered.clear();
-            // One long line is no reason to hold as much from then on.
-            gathered.shrink_to(KEPT);
+            gathered.shrink_to(RETAINED);
         }
         Ok(())
     }
 
-    /// Opens it again by its name: it was renamed.
-    pub(super) fn reopen(&mut self) -> io::Result<()> {
+    /// Opens it again by its name: it was renamed. What is gathered belongs to the old one.
+    pub(super) fn reopen(&mut self, pulse: &Pulse) -> io::Result<()> {
+        self.flush(pulse)?;
         match self {
             Self::File { output, .. } => output.reopen().map(drop),
             Self::Folder(folder) => folder.make(),
