@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 /// Locks a file for as long as it is open. Only programs that lock it too notice, as those of this package do.
 ///
 /// # Errors
-/// Another process, or another server of this one, has it locked; which, as far as the system tells.
+/// Another process, or another output of this one, has it locked; which, as far as the system tells.
 pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
     match file.try_lock() {
         // A file system without locks can't keep two apart; that is no reason not to write.
@@ -15,7 +15,7 @@ pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, metadata));
             let holder = match holder {
-                Some(pid) if pid == std::process::id() => "another server of this process".to_owned(),
+                Some(pid) if pid == std::process::id() => "another output of this process".to_owned(),
                 Some(pid) => format!("process {pid}{}", name(pid)),
                 None => "another process".to_owned(),
             };

@@ -1,11 +1,11 @@
 //! Standard output and standard error, with a thread each.
 
-use std::io;
+use std::io::{self, Write as _};
 
+use super::PATIENCE;
 use super::place::{Place, Target};
-use super::pulse::Pulse;
 use super::target::Output;
-use super::writer::Writer;
+use super::writer::{Writer, finish};
 
 /// The standard streams of a program.
 #[derive(Clone, Debug)]
@@ -24,8 +24,6 @@ impl Streams {
     /// # Errors
     /// The system gives no thread, or no descriptor.
     pub fn start(on_failure: impl Fn(&str) + Send + 'static) -> Result<Self, String> {
-        let opened =
-            |output: io::Result<Output>, target| output.map_err(|error| Place::stream(target).error(&error));
         let out = opened(Output::standard_output(), Target::StandardOutput)?;
         let err = opened(Output::standard_error(), Target::StandardError)?;
         let are_one = out.is_same_file(&err);
@@ -40,12 +38,32 @@ impl Streams {
     }
 }
 
-/// Writes to standard output, and waits until it is written.
+/// Writes to standard output, and waits until it is written, as long as its reader takes something within each
+/// [`PATIENCE`].
 ///
 /// # Errors
 /// Standard output does not take all of it.
 pub fn print(text: &str) -> Result<(), String> {
-    let written =
-        Output::standard_output().and_then(|mut output| output.write(text.as_bytes(), &Pulse::default()));
-    written.map_err(|error| Place::stream(Target::StandardOutput).error(&error))
+    let output = opened(Output::standard_output(), Target::StandardOutput)?;
+    write_alone(&Writer::start(output, |_| {})?, text).map_or(Ok(()), Err)
+}
+
+/// The same to standard error, as far as that takes it: without one only the exit code can tell.
+pub fn print_error(text: &str) {
+    let output = opened(Output::standard_error(), Target::StandardError);
+    match output.and_then(|output| Writer::start(output, |_| {})) {
+        Ok(writer) => drop(write_alone(&writer, text)),
+        // That there is no thread to be had may be what it says.
+        Err(_) => drop(io::stderr().write_all(text.as_bytes())),
+    }
+}
+
+/// Gives why not all of it was written.
+fn write_alone(writer: &Writer, text: &str) -> Option<String> {
+    writer.put(text);
+    finish([writer], PATIENCE).pop()
+}
+
+fn opened(output: io::Result<Output>, target: Target) -> Result<Output, String> {
+    output.map_err(|error| Place::stream(target).error(&error))
 }

@@ -148,7 +148,7 @@ fn two_servers_with_one_capture_lost_half_of_it() {
     let capture = path("s.jsonl");
     let first = output(&capture);
     let Err(Refusal::Failed(text)) = two(&capture, &path("y")) else { panic!("it is locked") };
-    let holder = if cfg!(target_os = "linux") { "another server of this process" } else { "another process" };
+    let holder = if cfg!(target_os = "linux") { "another output of this process" } else { "another process" };
     assert!(text.contains(&format!(": {holder} has it locked and writes to it")), "{text}");
     drop(first);
     assert!(two(&capture, &path("y")).is_ok());

@@ -92,7 +92,9 @@ impl Run {
         let mut opening = open_outputs(&settings)?;
         let readiness = Readiness::of(&settings);
         let Settings { config, reporting, logs, shows, exit_after, effective, doubts, .. } = settings;
-        doubts.iter().for_each(|doubt| streams.err.put(format!("smtpmock: warning: {doubt}\n")));
+        if !reporting.is_quiet {
+            doubts.iter().for_each(|doubt| streams.err.put(format!("smtpmock: warning: {doubt}\n")));
+        }
         let restart_timer = start_timer(&exit_after, sender)?;
         wait_for_readers(&mut opening, &events)?;
         let text = if opening.has_standard_output() { &streams.err } else { &streams.out }.clone();
@@ -179,7 +181,8 @@ struct Readiness {
 impl Readiness {
     fn of(settings: &Settings) -> Self {
         let Settings { ready_line, ready_file, reporting, logs, claims, .. } = settings;
-        let is_told = *ready_line || ready_file.is_some() || *logs || reporting.progress;
+        let is_told =
+            *ready_line || ready_file.is_some() || *logs || reporting.progress || reporting.is_quiet;
         let is_noticed = !is_told && !claims.has_standard_output() && io::stderr().is_terminal();
         Self { prints_line: *ready_line, file: ready_file.clone(), is_noticed }
     }

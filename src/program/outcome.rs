@@ -1,6 +1,5 @@
 //! The report in the end, the verdict on it, and the exit code.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,6 +21,8 @@ pub(crate) struct Reports {
     json: Option<Writer>,
     html: Option<Writer>,
     expectations: Vec<Expectation>,
+    /// Only checks that failed are named.
+    is_quiet: bool,
 }
 
 impl Reports {
@@ -41,6 +42,7 @@ impl Reports {
             json: start(JSON_REPORT)?,
             html: start(HTML_REPORT)?,
             expectations: reporting.expectations.clone(),
+            is_quiet: reporting.is_quiet,
         })
     }
 
@@ -58,7 +60,8 @@ impl Reports {
         if let Some(html) = &self.html {
             html.put(report.html());
         }
-        let lines: String = verdicts.iter().map(|verdict| format!("smtpmock: {verdict}\n")).collect();
+        let named = verdicts.iter().filter(|verdict| !(self.is_quiet && verdict.kept));
+        let lines: String = named.map(|verdict| format!("smtpmock: {verdict}\n")).collect();
         self.streams.err.put(escape_lines(&lines).into_owned());
         verdicts.iter().all(|verdict| verdict.kept)
     }
@@ -102,8 +105,7 @@ pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
 
 /// Says why nothing was begun.
 pub(crate) fn show(failure: &Failure) -> ExitCode {
-    // Without a standard error there is nobody to tell but the exit code.
-    let _ = writeln!(io::stderr(), "{failure}");
+    output::print_error(&format!("{failure}\n"));
     failure.exit_code()
 }
 

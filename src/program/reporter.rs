@@ -136,7 +136,7 @@ impl Story {
             settings,
             reports: Reports::start(reporting, opening, &streams)?,
             interval_log: log.map(begin_log).transpose()?,
-            progress: reporting.progress.then(|| Progress::new(streams.err.clone())),
+            progress: (reporting.progress && !reporting.is_quiet).then(|| Progress::new(streams.err.clone())),
             now: told.ends,
             streams,
             text,

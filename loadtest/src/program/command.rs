@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -81,7 +80,7 @@ fn answer(error: &clap::Error) -> ExitCode {
 
 /// Writes to standard error before it has a thread. Without one only the exit code tells.
 fn say(text: &str, exit: Exit) -> ExitCode {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    output::print_error(text);
     ExitCode::from(exit.code())
 }
 

@@ -115,6 +115,7 @@ impl Flag {
     pub(super) fn aliases(&self) -> &'static [&'static str] {
         match self.name.as_str() {
             VERSION => &["v"],
+            "quiet" => &["q"],
             "reportJson" => &["json"],
             "reportHtml" => &["html"],
             "hlog" => &["report-hlog", "reportHlog"],

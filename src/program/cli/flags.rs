@@ -55,7 +55,7 @@ pub(super) const REPORT: &str = "report";
 
 /// The flags that need no server: all that can be typed beside [`MERGE_REPORTS`].
 pub(super) const OF_REPORTS: &[&str] =
-    &[MERGE_REPORTS, REPORT, "report-json", "report-html", "expect", "fail-if", CONFIG];
+    &[MERGE_REPORTS, REPORT, "report-json", "report-html", "expect", "fail-if", "quiet", CONFIG];
 
 /// All flags, in the order of `--help`, which is also the order in which their values are applied.
 pub(super) fn table() -> Vec<Flag> {
@@ -69,7 +69,10 @@ pub(super) fn table() -> Vec<Flag> {
         ("Records", records()),
         ("Limits", limits().into_iter().chain(impairments::limits()).collect()),
         // Behind the limits: the size limit sets the default text of the reply that names it.
-        ("Replies (code and text, of one line or more; raw: in front sends it unchanged)", replies()),
+        (
+            "Replies (code and text, of one line or more; raw: in front sends any octets, CRLF added at the end)",
+            replies(),
+        ),
         ("What the sender did", reporting::reporting()),
         ("Program", program()),
     ];
@@ -246,10 +249,7 @@ fn records() -> Vec<Flag> {
             "capture",
             "PATH",
             "Write every finished record to this file as a JSON line, or in another form; - is standard output",
-            reading(values::path, |options, path| match path {
-                None => options,
-                Some(path) => options.with(|config| config.capture(path)),
-            }),
+            reading(values::path, |options: Options, path| options.with(|config| config.capture(path))),
         )
         .checked_as("capture"),
         Flag::new(
@@ -290,7 +290,7 @@ fn limits() -> Vec<Flag> {
             "Largest message",
             reading(values::size, |options, size| match size {
                 0 => options,
-                _ => options.with(|config| limit_message_size(config, size)),
+                _ => options.with(|config| config.message_size_limit(size)),
             }),
         )
         .defaults_to("10MiB")
@@ -299,7 +299,7 @@ fn limits() -> Vec<Flag> {
             "maxMessageMemory",
             "SIZE",
             "Memory for the messages of all sessions together; DATA is refused beyond it",
-            reading(values::positive_size, |options, size| match size {
+            reading(values::size, |options, size| match size {
                 0 => options,
                 _ => options.with(|config| config.max_message_memory(size)),
             }),
@@ -307,15 +307,6 @@ fn limits() -> Vec<Flag> {
         .defaults_to("1GiB")
         .checked_as("max_message_memory"),
     ]
-}
-
-/// A negative limit refuses every message, and the reply names it as go-smtp-mock's does.
-fn limit_message_size(config: Config, size: i64) -> Config {
-    let kind = ReplyKind::MessageTooBig;
-    match usize::try_from(size) {
-        Ok(octets) => config.message_size_limit(octets),
-        Err(_) => config.message_size_limit(0).reply(kind, format!("{} {size} bytes", kind.default_text())),
-    }
 }
 
 fn replies() -> Vec<Flag> {
@@ -347,6 +338,11 @@ fn program() -> Vec<Flag> {
             |options, logs| Options { logs, ..options },
         ),
         Flag::switch(
+            "quiet",
+            "Say nothing on standard error but errors and checks that failed; also -q",
+            |options, on| options.reporting(|reporting| reporting.is_quiet = on),
+        ),
+        Flag::switch(
             "ready",
             "Print a line of JSON with the addresses to standard output once listening",
             |options, ready| Options { ready, ..options },
@@ -355,7 +351,7 @@ fn program() -> Vec<Flag> {
             "readyFile",
             "PATH",
             "Write that line to this file once listening",
-            reading(values::path, |options, ready_file| Options { ready_file, ..options }),
+            reading(values::path, |options, path| Options { ready_file: Some(path), ..options }),
         ),
         Flag::new(
             "config",

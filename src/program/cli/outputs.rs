@@ -40,7 +40,7 @@ pub(super) fn claims(given: &[Given]) -> Claims {
         if what == CAPTURE && is_folder {
             continue;
         }
-        if let Some(given) = last(kebab).filter(|given| !given.value.is_empty()) {
+        if let Some(given) = last(kebab) {
             claims.output(&given.typed, what, Path::new(&given.value));
         }
     }

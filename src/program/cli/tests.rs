@@ -109,12 +109,28 @@ fn empty_texts_and_zeros_ask_for_the_default() {
     for flag in flags::table() {
         let value = match (flag.placeholder, flag.arity) {
             (_, flag::Arity::Switch) => continue,
-            _ if flag.refuses_empty => continue,
+            _ if flag.refuses_empty || flag.placeholder == "PATH" => continue,
             ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
             _ => "",
         };
         let argument = format!("-{}={value}", flag.name);
         assert_eq!(config(&[&argument]), shown(&base()), "{argument}");
+    }
+}
+
+/// What was to be written was missing without a word.
+#[test]
+fn a_path_without_a_name_is_refused_and_as_a_variable_is_none() {
+    let table = flags::table();
+    let paths: Vec<_> = table.iter().filter(|flag| flag.placeholder == "PATH").collect();
+    assert_eq!(paths.len(), 7);
+    for flag in paths {
+        let typed = format!("--{}", flag.kebab);
+        let Err(Failure::Usage(text)) = parsed(&[&typed, ""], &[]) else { panic!("{typed}") };
+        assert!(text.contains(&format!("\"\" for {typed}: expected the path of a file")), "{text}");
+        if let Some(variable) = &flag.variable {
+            assert_eq!(config_with(&[], &[(variable, "")]), shown(&base()), "{variable}");
+        }
     }
 }
 
@@ -127,14 +143,24 @@ fn the_last_of_a_repeated_flag_counts() {
 }
 
 #[test]
-fn negative_values_mean_what_they_mean_to_the_reference() {
+fn negative_times_mean_what_they_mean_to_the_reference_and_negative_numbers_are_refused() {
     assert_eq!(config(&["-sessionTimeout", "-1"]), shown(&base().session_timeout(Duration::ZERO)));
     assert_eq!(config(&["-shutdownTimeout=-1"]), shown(&base().shutdown_timeout(Duration::ZERO)));
     assert_eq!(config(&["-responseDelayHelo", "-1"]), shown(&base()));
-    let limit = base()
-        .message_size_limit(0)
-        .reply(ReplyKind::MessageTooBig, "552 Message exceeded max size of -5 bytes");
-    assert_eq!(config(&["-msgSizeLimit", "-5"]), shown(&limit));
+    let table = flags::table();
+    let numbers =
+        table.iter().filter(|flag| matches!(flag.placeholder, "PORT" | "N" | "N|auto" | "SIZE" | "SEED"));
+    assert_eq!(numbers.clone().count(), 10);
+    for flag in numbers {
+        for value in ["-1", "-5KiB"] {
+            let argument = format!("--{}={value}", flag.kebab);
+            let Err(Failure::Usage(text)) = parsed(&[&argument], &[]) else { panic!("{argument}") };
+            assert!(
+                text.contains(&format!("invalid value {value:?} for --{}: expected", flag.kebab)),
+                "{text}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -160,24 +160,20 @@ pub(super) fn positive_span(raw: &OsStr) -> Result<Span, Expected> {
     }
 }
 
-/// A number of bytes, negative ones included: an integer, or a whole decimal number with a unit.
-pub(super) fn size(raw: &OsStr) -> Result<i64, Expected> {
+/// A number of bytes: an integer, or a whole decimal number with a unit.
+pub(super) fn size(raw: &OsStr) -> Result<usize, Expected> {
     let text = raw.to_str().ok_or(Expected::new(A_SIZE))?;
-    match go_integer(text) {
-        Ok(bytes) => Ok(bytes),
-        Err(NotAnInteger::OutOfRange) => Err(NotAnInteger::OutOfRange.expected(A_SIZE)),
+    let bytes = match go_integer(text) {
+        Ok(bytes) => bytes,
+        Err(NotAnInteger::OutOfRange) => return Err(NotAnInteger::OutOfRange.expected(A_SIZE)),
         Err(NotAnInteger::Malformed) => {
             let (is_negative, text) = split_sign(text);
             let bytes = parse_size(text).and_then(|bytes| i64::try_from(bytes).ok());
             let bytes = bytes.ok_or(Expected::new(A_SIZE))?;
-            Ok(if is_negative { -bytes } else { bytes })
+            if is_negative { -bytes } else { bytes }
         }
-    }
-}
-
-/// A number of bytes that is not negative.
-pub(super) fn positive_size(raw: &OsStr) -> Result<usize, Expected> {
-    usize::try_from(size(raw)?).map_err(|_| Expected::new("a number of bytes of at least 0, like 64MiB"))
+    };
+    usize::try_from(bytes).map_err(|_| Expected::new("a number of bytes of at least 0, like 64MiB"))
 }
 
 /// Text, byte by byte as it was given.
@@ -185,9 +181,13 @@ pub(super) fn verbatim(raw: &OsStr) -> Result<Vec<u8>, Expected> {
     Ok(raw.as_bytes().to_vec())
 }
 
-/// A path; `None` for no text.
-pub(super) fn path(raw: &OsStr) -> Result<Option<PathBuf>, Expected> {
-    Ok((!raw.is_empty()).then(|| PathBuf::from(raw)))
+/// A path. No text is an error: it comes from a script's variable that is not set, and what was to be written or read
+/// would be missing without a word.
+pub(super) fn path(raw: &OsStr) -> Result<PathBuf, Expected> {
+    match raw.is_empty() {
+        true => Err(Expected::new("the path of a file; an output that is not wanted is left out")),
+        false => Ok(PathBuf::from(raw)),
+    }
 }
 
 /// The entries between the commas, untrimmed; no entry at all for no text.

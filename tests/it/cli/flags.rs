@@ -119,17 +119,6 @@ fn variables_of_others_are_left_alone() {
 }
 
 #[test]
-fn a_negative_size_limit_refuses_every_message() {
-    let program = start(["-msgSizeLimit", "-5"]);
-    let mut client = Client::greeted(program.address());
-    client.ehlo();
-    client.mail("ann@example.com");
-    client.rcpt("bob@example.com");
-    client.data();
-    assert_eq!(client.command("x\r\n."), "552 Message exceeded max size of -5 bytes");
-}
-
-#[test]
 fn a_negative_session_timeout_closes_after_the_greeting() {
     let program = start(["-sessionTimeout=-1"]);
     let mut client = Client::connect(program.address());

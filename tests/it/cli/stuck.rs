@@ -152,6 +152,31 @@ fn ends_unread(arguments: &[&str], signals: &[&str]) {
 }
 
 #[test]
+fn what_is_printed_in_place_of_a_run_waited_for_a_reader_for_ever() {
+    thread::scope(|scope| {
+        for (arguments, to_errors) in
+            [("--help", false), ("--print-config", false), ("--version", false), ("--prot", true)]
+        {
+            scope.spawn(move || {
+                let ((reader, full), (other, writer)) = (full_pipe(), std::io::pipe().expect("a pipe"));
+                let mut command = command([arguments]);
+                match to_errors {
+                    true => command.stdout(writer).stderr(full),
+                    false => command.stdout(full).stderr(writer),
+                };
+                let mut child = command.spawn().expect("the program starts");
+                drop(command);
+                let status = until(|| child.try_wait().expect("a child").ok_or("it hangs"));
+                assert_eq!(status.code(), Some(if to_errors { 2 } else { 1 }), "{arguments}");
+                let words = if to_errors { "" } else { "to standard output: its reader took nothing for 5s" };
+                assert!(rest(other).contains(words), "{arguments}");
+                drop(reader);
+            });
+        }
+    });
+}
+
+#[test]
 fn an_unread_standard_error_held_up_the_end_and_the_reports() {
     let (reader, full) = full_pipe();
     let folder = tempfile::tempdir().expect("a folder");

@@ -23,6 +23,8 @@ pub(crate) struct Reporting {
     pub(crate) html: Option<PathBuf>,
     /// One line a second, on standard error.
     pub(crate) progress: bool,
+    /// Nothing goes to standard error but errors and checks that failed.
+    pub(crate) is_quiet: bool,
     pub(crate) interval_log: Option<PathBuf>,
     pub(crate) expectations: Vec<Expectation>,
 }
@@ -37,9 +39,8 @@ pub(crate) enum Limit {
 
 pub(super) fn reporting() -> Vec<Flag> {
     let file = |name, help, set: fn(&mut Reporting, PathBuf)| {
-        let read = reading(values::path, move |options: Options, path| match path {
-            None => options,
-            Some(path) => options.reporting(|reporting| set(reporting, path)),
+        let read = reading(values::path, move |options: Options, path| {
+            options.reporting(|reporting| set(reporting, path))
         });
         Flag::new(name, "PATH", help, read)
     };
@@ -86,7 +87,7 @@ pub(super) fn reporting() -> Vec<Flag> {
                 "mergeReports",
                 "PATH",
                 "Start no server: tell of the sum of these JSON reports, and exit; may be repeated",
-                reading(a_report, |mut options: Options, path| {
+                reading(values::path, |mut options: Options, path| {
                     options.merged.push(path);
                     options
                 }),
@@ -109,7 +110,7 @@ fn repeated(name: &str, placeholder: &'static str, help: &str, read: Read) -> Fl
 }
 
 impl Options {
-    fn reporting(mut self, change: impl FnOnce(&mut Reporting)) -> Self {
+    pub(super) fn reporting(mut self, change: impl FnOnce(&mut Reporting)) -> Self {
         change(&mut self.reporting);
         self
     }
@@ -117,10 +118,6 @@ impl Options {
 
 fn limits(raw: &OsStr) -> Result<Vec<Limit>, Expected> {
     values::checks(raw, |line| limit(line).ok_or(Expected::new(A_LIMIT)))
-}
-
-fn a_report(raw: &OsStr) -> Result<PathBuf, Expected> {
-    values::path(raw)?.ok_or(Expected::new("the name of a report in JSON"))
 }
 
 fn limit(text: &str) -> Option<Limit> {

@@ -27,9 +27,10 @@ fn flags_of_reports_set_what_they_name() {
     let Reporting { json, html, interval_log, .. } =
         settings(&["--json=j", "-html", "h", "--report-hlog=l"]).reporting;
     assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
-    let Reporting { text, json, html, progress, interval_log, expectations } =
-        settings(&["-report", "-report=false", "-reportJson=j", "-reportJson="]).reporting;
-    assert!(!text && !progress && expectations.is_empty());
+    let Reporting { text, json, html, progress, is_quiet, interval_log, expectations } =
+        settings(&["-report", "-report=false"]).reporting;
+    assert!(!text && !progress && !is_quiet && expectations.is_empty());
+    assert!(settings(&["-q"]).reporting.is_quiet && settings(&["--quiet"]).reporting.is_quiet);
     assert_eq!([json, html, interval_log], [None, None, None]);
 }
 
@@ -122,7 +123,7 @@ fn flags_of_a_server_are_refused_where_reports_are_added_up() {
     for flag in flags::table().iter().filter(|flag| flag.kebab != flags::VERSION) {
         let value = match (flag.placeholder, flag.arity) {
             ("PATH", _) if flag.kebab == flags::CONFIG => "report.toml",
-            ("PATH", _) if flag.kebab == flags::MERGE_REPORTS => "b.json",
+            ("PATH", _) => "b.json",
             ("AMOUNT", _) => "1s",
             ("EXPECTATION", _) => "messages == 0",
             (_, flag::Arity::Switch) => "true",
@@ -169,16 +170,7 @@ fn every_file_is_claimed_by_the_flag_that_named_it_last() {
     };
     assert_eq!(
         claims(
-            &[
-                "--capture=a",
-                "-capture",
-                "b",
-                "--hlog=",
-                "-report",
-                "--log=false",
-                "--config=x",
-                "--ready-file=r"
-            ],
+            &["--capture=a", "-capture", "b", "-report", "--log=false", "--config=x", "--ready-file=r"],
             &[("SMTPMOCK_REPORT_JSON", "j")],
         ),
         wanted(|claims| {
@@ -220,7 +212,7 @@ fn an_empty_check_is_no_check_that_passes() {
         assert!(text.contains("for SMTPMOCK_EXIT_AFTER: expected"), "{text}");
     }
     let text = usage(&["--merge-reports", ""], &[]);
-    assert!(text.contains("for --merge-reports: expected the name of a report"), "{text}");
+    assert!(text.contains("for --merge-reports: expected the path of a file"), "{text}");
     for (setting, reason) in [
         ("expect = \"\"", "for expect in checks.toml, line 1: expected a figure"),
         ("expect = [\"messages == 0\", \"\"]", "for expect in checks.toml, line 1: expected a figure"),
