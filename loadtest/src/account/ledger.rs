@@ -24,6 +24,7 @@ const PER_WORD: u64 = 32;
 impl Ledger {
     /// Sets the fate of a message, once.
     pub(crate) fn set(&mut self, seq: u64, fate: Fate) {
+        debug_assert_eq!(self.get(seq), Fate::Unsent, "message {seq} has a fate already");
         let word = usize::try_from(seq / PER_WORD).unwrap_or(usize::MAX);
         if word >= self.words.len() {
             self.words.resize(word + 1, 0);
@@ -52,6 +53,7 @@ impl Ledger {
         if other.words.len() > self.words.len() {
             self.words.resize(other.words.len(), 0);
         }
+        debug_assert!(self.words.iter().zip(&other.words).all(|(mine, theirs)| mine & theirs == 0));
         for (mine, theirs) in self.words.iter_mut().zip(&other.words) {
             *mine |= theirs;
         }

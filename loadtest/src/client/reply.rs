@@ -108,7 +108,15 @@ impl ReplyParser {
             return Err(ReplyError::LineTooLong.into());
         }
         self.partial.extend_from_slice(input);
+        self.check();
         Ok(())
+    }
+
+    /// What holds between two calls.
+    fn check(&self) {
+        debug_assert!(self.partial.len() < LINE_LIMIT && !self.partial.contains(&b'\n'));
+        debug_assert_eq!(self.open.is_some(), self.lines > 0);
+        debug_assert!(self.lines <= LINES_LIMIT);
     }
 
     fn line<'a>(&mut self, raw: &'a [u8]) -> Result<Line<'a>, ReplyError> {

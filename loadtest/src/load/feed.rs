@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::load::plan::{Load, Plan};
 use crate::load::schedule::Schedule;
@@ -51,7 +52,10 @@ pub(crate) struct Deal {
     threads: u64,
     /// The sequence number of the schedule's next arrival.
     seq: u64,
+    /// This thread's place among them.
     mine: u64,
+    /// When the schedule's last arrival was.
+    latest: Duration,
 }
 
 impl Deal {
@@ -60,6 +64,8 @@ impl Deal {
             let at = self.schedule.next()?;
             let seq = self.seq;
             self.seq += 1;
+            debug_assert!(at >= self.latest, "arrivals are in order");
+            self.latest = at;
             if seq % self.threads == self.mine {
                 return Some(Arrival { seq, intended: Moment::ZERO.after(at) });
             }
@@ -84,8 +90,13 @@ impl Feed {
                     plan.limit.duration,
                     plan.limit.count,
                 );
-                let mut arrivals =
-                    Box::new(Deal { schedule, threads: plan.threads as u64, seq: 0, mine: index as u64 });
+                let mut arrivals = Box::new(Deal {
+                    schedule,
+                    threads: plan.threads as u64,
+                    seq: 0,
+                    mine: index as u64,
+                    latest: Duration::ZERO,
+                });
                 let next = arrivals.next();
                 Feed::Open { arrivals, next }
             }

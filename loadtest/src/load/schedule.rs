@@ -97,6 +97,7 @@ impl Profile {
         if let Some(last) = steps.last_mut() {
             last.until = last.until.min(end);
         }
+        debug_assert!(steps.windows(2).all(|pair| pair[0].until == pair[1].from), "{steps:?}");
         let together = steps.len().div_ceil(STEPS_REPORTED).max(1);
         steps
             .chunks(together)
@@ -107,6 +108,9 @@ impl Profile {
             .collect()
     }
 }
+
+/// How far sums of floating point numbers may be off, as a share.
+const ROUNDING: f64 = 1e-9;
 
 /// How arrivals lie around the rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +181,7 @@ impl Schedule {
     }
 
     fn time_of_due(&mut self) -> f64 {
+        debug_assert!(self.due >= self.before * (1.0 - ROUNDING), "arrivals are walked in order");
         while let Some(segment) = self.profile.segments.get(self.segment) {
             let arrivals = segment.arrivals();
             if self.due - self.before < arrivals {
@@ -203,8 +208,14 @@ impl Iterator for Schedule {
             self.is_over = true;
             return None;
         }
+        debug_assert!(
+            time.as_secs_f64() >= self.begins * (1.0 - ROUNDING),
+            "no arrival is before its segment"
+        );
         self.left -= 1;
-        self.due += self.gap();
+        let gap = self.gap();
+        debug_assert!(gap >= 0.0 && gap.is_finite(), "{gap}");
+        self.due += gap;
         Some(time)
     }
 }

@@ -95,6 +95,7 @@ impl Punctuality {
         {
             next.from = oldest.from;
         }
+        debug_assert!(self.stalls.iter().zip(self.stalls.iter().skip(1)).all(|(a, b)| a.until <= b.from));
         true
     }
 

@@ -9,12 +9,14 @@ use crate::account::accounting::Abort;
 use crate::client::reply::ReplyParser;
 use crate::client::session::{Session, Unsent};
 use crate::load::payload::Payload;
+use crate::load::plan::CONNECTIONS_LIMIT;
 use crate::measure::tally::Flight;
 use crate::reactor::dial::reason_of;
 use crate::time::clock::Moment;
 
 /// Bits of a token that hold the slot's index; the generation is above them.
 const INDEX_BITS: u32 = 24;
+const _: () = assert!(CONNECTIONS_LIMIT < 1 << INDEX_BITS);
 
 /// The most of a message written at once, in bytes. The kernel takes any size in one call while
 /// the server reads and answers; between two writes such an answer is noticed.
@@ -85,6 +87,7 @@ impl Slot {
 
     /// Puts a new connection into the slot.
     pub(crate) fn open(&mut self, session: Session) {
+        debug_assert!(self.stream.is_none(), "the connection before is closed");
         self.generation = self.generation.wrapping_add(1);
         self.session = session;
         self.parser.reset();
@@ -96,6 +99,7 @@ impl Slot {
 
     /// The token of the connection in this slot, which is at `index`.
     pub(crate) fn token(&self, index: usize) -> Token {
+        debug_assert!(index < 1 << INDEX_BITS);
         Token(index | (self.generation as usize) << INDEX_BITS)
     }
 
@@ -140,6 +144,7 @@ impl Slot {
         let (first, second) =
             if from < head.len() { (&head[from..], tail) } else { (&tail[from - head.len()..], &[][..]) };
         let whole = first.len() + second.len();
+        debug_assert!(whole > 0, "a message that has left is not pending");
         let first = &first[..first.len().min(WRITE_LIMIT)];
         let second = &second[..second.len().min(WRITE_LIMIT - first.len())];
         let written = self.write_some(first, second);

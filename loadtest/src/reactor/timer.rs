@@ -53,6 +53,7 @@ impl Timer {
                     tv_nsec: wait.subsec_nanos().into(),
                 },
             };
+            debug_assert!(spec.it_value.tv_sec > 0 || spec.it_value.tv_nsec > 0);
             timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec)?;
             self.set = Some(at);
         }

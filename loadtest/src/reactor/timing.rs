@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{BACKOFF_FIRST, QUIT_TIMEOUT, Reactor, STARVED_PERCENT, Stage};
+use crate::client::phase::Phase;
 use crate::measure::interval::INTERVAL;
 use crate::measure::work;
+use crate::reactor::slot::Slot;
 use crate::time::clock::Moment;
 
 impl Reactor {
@@ -58,6 +60,9 @@ impl Reactor {
     /// Looks at all deadlines. Timeouts are long against the sweep's period, which makes
     /// this cheaper than keeping a timer per command.
     fn sweep(&mut self, now: Moment) {
+        if cfg!(debug_assertions) {
+            self.check();
+        }
         for index in 0..self.slots.len() {
             if self.slots[index].deadline.is_some_and(|deadline| deadline <= now) {
                 self.time_out(index, now);
@@ -72,6 +77,24 @@ impl Reactor {
             !over
         });
         self.resting = resting;
+    }
+
+    /// What holds between two turns: the counts are those of the slots, and a slot is in one list at most.
+    fn check(&self) {
+        let count = |of: fn(&Slot) -> bool| self.slots.iter().filter(|slot| of(slot)).count();
+        assert_eq!(self.open, count(|slot| slot.stream.is_some()));
+        let is_connecting =
+            |slot: &Slot| slot.stream.is_some() && slot.session.phase() == Some(Phase::Connect);
+        assert_eq!(self.connecting, count(is_connecting));
+        assert_eq!(self.in_flight, count(|slot| slot.flight.is_some()) as u64);
+        let resting = self.resting.iter().map(|(_, index)| index);
+        let mut listed: Vec<usize> = self.ready.iter().chain(&self.cold).chain(resting).copied().collect();
+        assert!(listed.iter().all(|index| self.slots[*index].flight.is_none()));
+        assert!(self.ready.iter().all(|index| self.slots[*index].stream.is_some()));
+        assert!(self.cold.iter().all(|index| self.slots[*index].stream.is_none()));
+        listed.extend(self.redials.iter().map(|(index, _)| index));
+        listed.sort_unstable();
+        assert!(listed.windows(2).all(|pair| pair[0] != pair[1]), "{listed:?}");
     }
 
     /// A twentieth of the shortest timeout, within bounds that keep it cheap and useful.

@@ -120,7 +120,9 @@ fn join(threads: Vec<Worker>, plan: &Plan) -> io::Result<Tally> {
             Some(whole) => whole.merge(&tally),
         }
     }
-    Ok(whole.unwrap_or_else(|| Tally::new(plan)))
+    let whole = whole.unwrap_or_else(|| Tally::new(plan));
+    debug_assert!(whole.measured.balances() && whole.warmup.balances(), "{whole:?}");
+    Ok(whole)
 }
 
 /// Puts the threads' parts of each interval together.
