@@ -42,6 +42,8 @@
 //!   )?;
 //!   # Ok::<(), Box<dyn std::error::Error>>(())
 //!   ```
+//! - A test that goes on under other settings [reconfigures](Server::reconfigure) the server: the first mail is
+//!   accepted, and then the mailbox is full.
 //! - What the client did, how long it took between two commands and where it gave up, is in [`Server::stats`], with
 //!   [findings](Stats::findings) about it.
 //! - [`Message`] has the envelope, the header fields and the text of one mail, and the dialogue that brought it.
@@ -97,7 +99,8 @@
 //!                 │ messages(), waits        ▼                 ▼
 //!                 ├───────────────────────▶ store      log, capture and display threads
 //!                 │
-//!                 └─ stats() ─ wakes each shard, which hands its figures over between two turns
+//!                 └─ stats(), reconfigure() ─ wake each shard, which hands its figures over, or takes other settings,
+//!                                              between two turns
 //! ```
 //!
 //! A shard owns its connections and its figures; nothing of a session is shared. Shards share the counters of sessions
@@ -138,14 +141,14 @@ mod server;
 mod text;
 mod time;
 
-pub use config::{Config, ConfigError, Milestone, OverLimit, StartError};
+pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError, StartSettings};
 pub use log::{Logger, StdLogger};
 #[doc(hidden)]
 pub use process::signals;
 #[doc(hidden)]
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Message, WaitError};
-pub use server::{Server, ServerFailure, StopOutcome};
+pub use server::{ReconfigureError, Server, ServerFailure, StopOutcome};
 pub use stats::Stats;
 pub use text::{escape, units};
 

@@ -10,12 +10,12 @@ const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0
 impl Config {
     /// The addresses to bind, each once.
     pub(crate) fn listen_addresses(&self) -> Result<Vec<Listen>, ConfigError> {
-        if self.hosts.is_empty() {
+        if self.fixed.hosts.is_empty() {
             return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
         }
         let mut addresses = Vec::<Listen>::new();
-        for host in &self.hosts {
-            let listen = listen_address(host, self.port)?;
+        for host in &self.fixed.hosts {
+            let listen = listen_address(host, self.fixed.port)?;
             if addresses.contains(&listen) {
                 return Err(ConfigError::new("hosts", host, "each address once"));
             }

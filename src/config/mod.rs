@@ -1,9 +1,10 @@
-//! What a server does, as settings: chained setters, validated once when it starts. Imports `smtp`, `log` and `records`;
-//! the caller's thread.
+//! What a server does, as settings: chained setters, validated once when it starts and again when a running server is
+//! reconfigured. Imports `smtp`, `log` and `records`; the caller's thread.
 
 mod error;
 mod listen;
 pub(crate) mod milestone;
+mod settings;
 mod validation;
 
 use std::net::Ipv4Addr;
@@ -13,13 +14,14 @@ use std::time::Duration;
 use crate::log::{Logger, SharedLogger};
 use crate::records::Display;
 use crate::records::{CaptureContent, CaptureFormat};
-use crate::smtp::rules::{ByteRate, Delay, RateLimit, Rule};
-use crate::smtp::{AddressRules, DelayPoint, Keep, Policy, RecordMode, ReplyKind};
+use crate::smtp::rules::ByteRate;
+use crate::smtp::{Keep, Policy, RecordMode};
 use milestone::Goal;
 
 pub use error::{ConfigError, StartError};
 pub(crate) use listen::Listen;
 pub use milestone::Milestone;
+pub use settings::{OverLimit, Settings};
 
 /// All settings of a server. Set only what is needed; the rest has defaults.
 ///
@@ -34,12 +36,27 @@ pub use milestone::Milestone;
 ///     .delay(DelayPoint::Message, Duration::from_millis(250));
 /// assert!(config.validate().is_ok());
 /// ```
+///
+/// What connections are served by can [change](crate::Server::reconfigure) while the server runs: its setters are those of
+/// [`Settings`] too. The others are fixed when it starts.
 #[derive(Clone, Debug)]
-pub struct Config {
-    pub(crate) hosts: Vec<String>,
-    pub(crate) port: u16,
+pub struct Config<F = StartSettings> {
+    /// What can't change while a server runs; nothing in the [`Settings`] of one that does.
+    pub(crate) fixed: F,
+    /// How much is written into records, what makes one, and the seed are fixed too.
+    pub(crate) policy: Policy,
     pub(crate) session_timeout: Duration,
     pub(crate) data_timeout: Duration,
+    pub(crate) drip: Option<ByteRate>,
+    pub(crate) read_rate: Option<ByteRate>,
+    pub(crate) over_limit: OverLimit,
+}
+
+/// The part of a [`Config`] that is fixed when its server starts: what belongs to the process, not to a connection.
+#[derive(Clone, Debug)]
+pub struct StartSettings {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) port: u16,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) shards: usize,
     pub(crate) backlog: u32,
@@ -52,31 +69,15 @@ pub struct Config {
     pub(crate) capture_content: CaptureContent,
     pub(crate) capture_format: CaptureFormat,
     pub(crate) display: Option<Display>,
-    pub(crate) policy: Policy,
     pub(crate) seed: Option<u64>,
-    pub(crate) drip: Option<ByteRate>,
-    pub(crate) read_rate: Option<ByteRate>,
-    pub(crate) over_limit: OverLimit,
     pub(crate) goals: Vec<Goal>,
-}
-
-/// What becomes of connections beyond [`Config::max_sessions`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OverLimit {
-    /// They are told [`ReplyKind::TooManySessions`] and closed.
-    #[default]
-    Refuse,
-    /// They stay unaccepted in the kernel's backlog until a session has ended.
-    Backlog,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
+        let fixed = StartSettings {
             hosts: vec![Ipv4Addr::LOCALHOST.to_string()],
             port: 0,
-            session_timeout: Duration::from_secs(30),
-            data_timeout: Duration::from_secs(600),
             shutdown_timeout: Duration::from_secs(1),
             shards: 1,
             backlog: 4096,
@@ -89,16 +90,14 @@ impl Default for Config {
             capture_content: CaptureContent::default(),
             capture_format: CaptureFormat::default(),
             display: None,
-            policy: Policy::default(),
             seed: None,
-            drip: None,
-            read_rate: None,
-            over_limit: OverLimit::default(),
             goals: Vec::new(),
-        }
+        };
+        Self::with_defaults(fixed, Policy::default())
     }
 }
 
+/// Settings that are fixed when a server starts.
 impl Config {
     /// Most reactor threads of a server: more than any machine this was made for has cores.
     pub const MAX_SHARDS: usize = 256;
@@ -113,31 +112,14 @@ impl Config {
     /// looked up. `[::]` takes IPv4 as well where the system allows it, unless `0.0.0.0` is listed too.
     #[must_use]
     pub fn hosts<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
-        self.hosts = hosts.into_iter().map(Into::into).collect();
+        self.fixed.hosts = hosts.into_iter().map(Into::into).collect();
         self
     }
 
     /// Port for every address that names none of its own; 0 (default): any free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    /// How long the server waits for the client's next command line, or within message data for the
-    /// next bytes, before it says 421 and closes. Default 30 s. Zero closes every session right after
-    /// the greeting and without a word, as a negative timeout of go-smtp-mock does.
-    #[must_use]
-    pub fn session_timeout(mut self, timeout: Duration) -> Self {
-        self.session_timeout = timeout;
-        self
-    }
-
-    /// How long one message may take from the 354 to the final dot. Default 10 min
-    /// (RFC 5321 section 4.5.3.2.6).
-    #[must_use]
-    pub fn data_timeout(mut self, timeout: Duration) -> Self {
-        self.data_timeout = timeout;
+        self.fixed.port = port;
         self
     }
 
@@ -145,7 +127,7 @@ impl Config {
     /// and closed. Default 1 s.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.shutdown_timeout = timeout;
+        self.fixed.shutdown_timeout = timeout;
         self
     }
 
@@ -153,7 +135,7 @@ impl Config {
     /// (`SO_REUSEPORT`). Default 1, at most [`MAX_SHARDS`](Self::MAX_SHARDS).
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
-        self.shards = shards;
+        self.fixed.shards = shards;
         self
     }
 
@@ -161,7 +143,7 @@ impl Config {
     /// `net.core.somaxconn`.
     #[must_use]
     pub fn backlog(mut self, backlog: u32) -> Self {
-        self.backlog = backlog;
+        self.fixed.backlog = backlog;
         self
     }
 
@@ -171,7 +153,7 @@ impl Config {
     /// [`ReplyKind::InsufficientStorage`]. Default 1 GiB.
     #[must_use]
     pub fn max_message_memory(mut self, bytes: usize) -> Self {
-        self.max_message_memory = bytes;
+        self.fixed.max_message_memory = bytes;
         self
     }
 
@@ -179,7 +161,7 @@ impl Config {
     /// evicted, and counted. Default 1,000,000.
     #[must_use]
     pub fn max_records(mut self, records: usize) -> Self {
-        self.max_records = records;
+        self.fixed.max_records = records;
         self
     }
 
@@ -187,7 +169,7 @@ impl Config {
     /// and counted. Default 1 GiB.
     #[must_use]
     pub fn max_record_memory(mut self, bytes: usize) -> Self {
-        self.max_record_memory = bytes;
+        self.fixed.max_record_memory = bytes;
         self
     }
 
@@ -195,7 +177,7 @@ impl Config {
     /// it, and without a capture, nothing of a dialogue is written down.
     #[must_use]
     pub fn keep_records(mut self, keep: bool) -> Self {
-        self.keep_records = keep;
+        self.fixed.keep_records = keep;
         self
     }
 
@@ -203,7 +185,7 @@ impl Config {
     /// formatted. [`StdLogger`](crate::StdLogger) writes go-smtp-mock's lines to standard output.
     #[must_use]
     pub fn logger(mut self, logger: impl Logger + 'static) -> Self {
-        self.logger = Some(SharedLogger::new(logger));
+        self.fixed.logger = Some(SharedLogger::new(logger));
         self
     }
 
@@ -214,7 +196,7 @@ impl Config {
     /// [failure](crate::Server::failure).
     #[must_use]
     pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
-        self.capture = Some(path.into());
+        self.fixed.capture = Some(path.into());
         self
     }
 
@@ -223,14 +205,14 @@ impl Config {
     /// output.
     #[must_use]
     pub fn capture_format(mut self, format: CaptureFormat) -> Self {
-        self.capture_format = format;
+        self.fixed.capture_format = format;
         self
     }
 
     /// How much of a record the capture holds. Default: all of it.
     #[must_use]
     pub fn capture_content(mut self, content: CaptureContent) -> Self {
-        self.capture_content = content;
+        self.fixed.capture_content = content;
         self
     }
 
@@ -238,30 +220,7 @@ impl Config {
     #[doc(hidden)]
     #[must_use]
     pub fn show(mut self, display: Display) -> Self {
-        self.display = Some(display);
-        self
-    }
-
-    /// Text of a reply, code and words, of one line or more; see [`Reply`](crate::smtp::Reply) for what it may be.
-    #[must_use]
-    pub fn reply(mut self, kind: ReplyKind, text: impl AsRef<[u8]>) -> Self {
-        self.policy.set_reply(kind, text);
-        self
-    }
-
-    /// Holds back every reply at this point, refusals too. Default: none. A [`Duration`] is always the same;
-    /// a [`Delay`] may be drawn anew each time.
-    #[must_use]
-    pub fn delay(mut self, point: DelayPoint, delay: impl Into<Delay>) -> Self {
-        self.policy.set_delay(point, delay);
-        self
-    }
-
-    /// Adds a rule behind those that are there; at each stage the first that fires decides. Rules are asked
-    /// before the lists below. See [`behaviour`](crate::smtp::rules).
-    #[must_use]
-    pub fn rule(mut self, rule: Rule) -> Self {
-        self.policy.add_rule(rule);
+        self.fixed.display = Some(display);
         self
     }
 
@@ -269,73 +228,7 @@ impl Config {
     /// [`Server::seed`](crate::Server::seed).
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Writes every reply in pieces, at this rate per connection. Default: at once.
-    #[must_use]
-    pub fn drip(mut self, rate: ByteRate) -> Self {
-        self.drip = Some(rate);
-        self
-    }
-
-    /// Reads from every connection at this rate, so that the sender feels back pressure. Default: at once.
-    #[must_use]
-    pub fn read_rate(mut self, rate: ByteRate) -> Self {
-        self.read_rate = Some(rate);
-        self
-    }
-
-    /// Sessions at a time, of all shards together. Default: any number.
-    #[must_use]
-    pub fn max_sessions(mut self, sessions: u64) -> Self {
-        self.policy.change_limits(|limits| limits.max_sessions = Some(sessions));
-        self
-    }
-
-    /// What becomes of connections beyond [`max_sessions`](Self::max_sessions). Default: they are refused.
-    #[must_use]
-    pub fn over_limit(mut self, what: OverLimit) -> Self {
-        self.over_limit = what;
-        self
-    }
-
-    /// Sessions at a time from one client address; one more is told [`ReplyKind::TooManySessions`] and
-    /// closed. Default: any number.
-    #[must_use]
-    pub fn max_sessions_per_ip(mut self, sessions: u64) -> Self {
-        self.policy.change_limits(|limits| limits.max_sessions_per_ip = Some(sessions));
-        self
-    }
-
-    /// Messages accepted in one session; MAIL for one more is told [`ReplyKind::TooManyMessages`], and the
-    /// session is closed. Default: any number.
-    #[must_use]
-    pub fn max_messages_per_session(mut self, messages: u64) -> Self {
-        self.policy.change_limits(|limits| limits.max_messages_per_session = Some(messages));
-        self
-    }
-
-    /// RCPTs that one mail transaction may have; the next is told [`ReplyKind::TooManyRecipients`]. Default
-    /// and at most 10,000.
-    #[must_use]
-    pub fn max_rcpts(mut self, recipients: usize) -> Self {
-        self.policy.max_recipients = recipients;
-        self
-    }
-
-    /// How many connections or mail transactions there may be in a time. Default: any number.
-    #[must_use]
-    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
-        self.policy.change_limits(|limits| limits.rate = Some(limit));
-        self
-    }
-
-    /// Closes the session after the first refused command. Default off.
-    #[must_use]
-    pub fn fail_fast(mut self, on: bool) -> Self {
-        self.policy.fail_fast = on;
+        self.fixed.seed = Some(seed);
         self
     }
 
@@ -355,50 +248,6 @@ impl Config {
         self
     }
 
-    /// Refuses these HELO/EHLO domains; see [`Lists`](crate::smtp::Lists) for how they are compared.
-    #[must_use]
-    pub fn blacklisted_helo_domains<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.change_lists(|lists| lists.blacklisted_helo_domains = bytes_set(list));
-        self
-    }
-
-    /// Refuses these reverse-paths; see [`Lists`](crate::smtp::Lists) for how they are compared.
-    #[must_use]
-    pub fn blacklisted_mailfrom_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.change_lists(|lists| lists.blacklisted_mailfrom_emails = bytes_set(list));
-        self
-    }
-
-    /// Refuses these forward-paths; see [`Lists`](crate::smtp::Lists) for how they are compared.
-    #[must_use]
-    pub fn blacklisted_rcptto_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.change_lists(|lists| lists.blacklisted_rcptto_emails = bytes_set(list));
-        self
-    }
-
-    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`]; see [`Lists`](crate::smtp::Lists) for how they
-    /// are compared.
-    #[must_use]
-    pub fn not_registered_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
-        self.policy.change_lists(|lists| lists.not_registered_emails = bytes_set(list));
-        self
-    }
-
-    /// Largest message, in octets. Default 10,485,760; zero refuses all that has any. Sets the default text of
-    /// [`ReplyKind::MessageTooBig`] as well, so set a text of your own after it.
-    #[must_use]
-    pub fn message_size_limit(mut self, octets: usize) -> Self {
-        self.policy.set_message_size_limit(octets);
-        self
-    }
-
-    /// What counts as a HELO name and as an address. Default [`AddressRules::Lenient`].
-    #[must_use]
-    pub fn addresses(mut self, rules: AddressRules) -> Self {
-        self.policy.addresses = rules;
-        self
-    }
-
     /// What makes one record. Default [`RecordMode::Message`]: each mail, with all its recipients.
     #[must_use]
     pub fn records(mut self, mode: RecordMode) -> Self {
@@ -406,8 +255,9 @@ impl Config {
         self
     }
 
-    /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop the
-    /// server or read its [`stats`](crate::Server::stats) itself, which wait for that thread. May be told
+    /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop or
+    /// [reconfigure](crate::Server::reconfigure) the server or read its [`stats`](crate::Server::stats) itself, which wait
+    /// for that thread. May be told
     /// several times.
     /// A hook that panics takes the server down, as a bug of its own would.
     ///
@@ -427,24 +277,23 @@ impl Config {
     /// ```
     #[must_use]
     pub fn on_reaching(mut self, milestone: Milestone, hook: impl Fn() + Send + Sync + 'static) -> Self {
-        self.goals.push(Goal::new(milestone, hook));
+        self.fixed.goals.push(Goal::new(milestone, hook));
         self
     }
 
-    /// The policy, told to write down only what somebody will read.
-    pub(crate) fn policy_for_records(&self) -> Policy {
-        let captured = match (&self.capture, self.capture_content) {
+    /// What connections are served by: the policy, which writes down only what will be read, under this seed, and all
+    /// else that can change.
+    pub(crate) fn settings(&self, seed: u64) -> Settings {
+        let StartSettings { keep_records, capture, capture_content, display, .. } = &self.fixed;
+        let captured = match (capture, capture_content) {
             (None, _) => Keep::Nothing,
             (Some(_), CaptureContent::Envelope) => Keep::Envelope,
             (Some(_), CaptureContent::Message) => Keep::Message,
         };
-        let keep = if self.keep_records || self.display.is_some() { Keep::Message } else { captured };
         let mut policy = self.policy.clone();
-        policy.keep = keep;
-        policy
+        policy.keep = if *keep_records || display.is_some() { Keep::Message } else { captured };
+        policy.seed = seed;
+        let &Self { session_timeout, data_timeout, drip, read_rate, over_limit, .. } = self;
+        Settings { fixed: (), policy, session_timeout, data_timeout, drip, read_rate, over_limit }
     }
-}
-
-fn bytes_set<T: Into<String>>(list: impl IntoIterator<Item = T>) -> std::collections::HashSet<Vec<u8>> {
-    list.into_iter().map(|item| item.into().into_bytes()).collect()
 }

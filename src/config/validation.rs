@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, StartSettings};
 use crate::config::ConfigError;
 use crate::config::milestone::Goal;
 use crate::records::{CaptureContent, CaptureFormat};
@@ -20,23 +20,19 @@ impl Config {
     /// The first setting with a value it can't have: its name, the value, and what would be right.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.listen_addresses()?;
-        duration("session_timeout", self.session_timeout, Duration::ZERO)?;
-        duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
-        duration("shutdown_timeout", self.shutdown_timeout, Duration::ZERO)?;
-        for &point in DelayPoint::ALL {
-            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
-        }
-        self.validate_behaviour()?;
+        self.validate_settings()?;
+        let fixed = &self.fixed;
+        duration("shutdown_timeout", fixed.shutdown_timeout, Duration::ZERO)?;
         self.validate_capture()?;
-        if self.display.is_some() {
+        if fixed.display.is_some() {
             self.validate_mails()?;
         }
-        self.goals.iter().try_for_each(Goal::validate)?;
-        within("shards", self.shards, 1, Self::MAX_SHARDS)?;
-        within("backlog", self.backlog as usize, 1, MAX_BACKLOG as usize)?;
-        within("max_message_memory", self.max_message_memory, 1, usize::MAX)?;
-        within("max_records", self.max_records, 1, usize::MAX)?;
-        within("max_record_memory", self.max_record_memory, 1, usize::MAX)
+        fixed.goals.iter().try_for_each(Goal::validate)?;
+        within("shards", fixed.shards, 1, Self::MAX_SHARDS)?;
+        within("backlog", fixed.backlog as usize, 1, MAX_BACKLOG as usize)?;
+        within("max_message_memory", fixed.max_message_memory, 1, usize::MAX)?;
+        within("max_records", fixed.max_records, 1, usize::MAX)?;
+        within("max_record_memory", fixed.max_record_memory, 1, usize::MAX)
     }
 
     /// Checks that no mail is missing where mails are shown or captured one by one.
@@ -55,15 +51,15 @@ impl Config {
     }
 
     fn validate_capture(&self) -> Result<(), ConfigError> {
-        let format = self.capture_format;
+        let StartSettings { capture_format: format, capture_content, ref capture, .. } = self.fixed;
         if format != CaptureFormat::JsonLines {
             self.validate_mails()?;
         }
-        if format != CaptureFormat::JsonLines && self.capture_content == CaptureContent::Envelope {
+        if format != CaptureFormat::JsonLines && capture_content == CaptureContent::Envelope {
             let expected = "message: a mail in another form than JSON lines has its text";
             return Err(ConfigError::new("capture_content", "envelope", expected));
         }
-        if format.is_folder() && self.capture.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        if format.is_folder() && capture.as_deref().is_some_and(|path| path.as_os_str() == "-") {
             return Err(ConfigError::new(
                 "capture",
                 "-",
@@ -89,8 +85,16 @@ impl Config {
             self.policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.doubt()?)));
         replies.chain(rules).collect()
     }
+}
 
-    fn validate_behaviour(&self) -> Result<(), ConfigError> {
+impl<F> Config<F> {
+    /// Checks every setting that can change, as [`Server::reconfigure`](crate::Server::reconfigure) does.
+    pub(crate) fn validate_settings(&self) -> Result<(), ConfigError> {
+        duration("session_timeout", self.session_timeout, Duration::ZERO)?;
+        duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
+        for &point in DelayPoint::ALL {
+            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
+        }
         for &kind in ReplyKind::ALL {
             let reply = self.policy.reply(kind);
             if let Some(reason) = reply.fault() {

@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 use mio::Token;
 
 use super::buffer::Buffer;
+use super::context::{Context, Place};
 use super::resources::{Resources, Stop};
-use super::shard::{Context, Place};
 use super::stream::Transport;
 use super::wheel::Timer;
 use crate::log::Event;
@@ -214,19 +214,26 @@ impl<T: Transport> Connection<T> {
         is_first.then_some(&mut self.stream)
     }
 
+    /// Takes its place among the sessions that are counted, where they are counted from now on.
+    pub(super) fn count_place(&mut self, context: &Context) {
+        if let Some(place) = &mut self.place {
+            context.count_place(place, self.origin.peer_addr.ip());
+        }
+    }
+
     /// Greets the client.
     pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         resources.note(|| Event::SessionStarted);
-        self.pace = Pace::new(context.drip, context.read_rate, resources.now);
+        self.pace = Pace::new(context.service.rates(), resources.now);
         let mut step = self.environ(context, resources.now, |session, environment| {
-            session.greeting_in(&context.policy, environment)
+            session.greeting_in(context.policy(), environment)
         });
         match step.accepted {
             true => resources.note_welcome(&context.counters),
             // One that is refused takes no place from others.
             false => self.place = None,
         }
-        if context.closes_at_once && step.next == Next::Continue {
+        if context.settings().session_timeout.is_zero() && step.next == Next::Continue {
             step.next = Next::Close;
         }
         // A client may send before it is greeted, and nothing was looked for yet.
@@ -258,11 +265,12 @@ impl<T: Transport> Connection<T> {
 
     /// Does all there is to do now: writes what waits, takes what was read before, reads on.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        resources.limit_turn(context.policy.has_rules().then_some(RULES_PER_TURN));
+        resources.limit_turn(context.policy().has_rules().then_some(RULES_PER_TURN));
         if self.drain(context, resources).is_err() {
             return Fate::Over;
         }
         if !self.has_unsent() {
+            self.adopt_pace(context, resources);
             self.take_buffered(context, resources);
             if self.read_on(context, resources).is_err() {
                 return Fate::Over;
@@ -376,7 +384,7 @@ impl<T: Transport> Connection<T> {
         if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
             return;
         }
-        let deadline = resources.now.after(context.session_timeout);
+        let deadline = resources.now.after(context.settings().session_timeout);
         self.deadline = match (&self.phase, self.session.expects()) {
             (Phase::Lingering { until }, _) if resources.stop == Stop::Forced => {
                 resources.now.after(context.stop_linger).min(*until)
@@ -458,7 +466,7 @@ impl<T: Transport> Connection<T> {
     ) -> R {
         let Origin { session_id, peer_addr, .. } = self.origin;
         let mut memory = context.memory();
-        let state = memory.as_mut().map(|memory| memory as &mut dyn Memory);
+        let state: Option<&mut dyn Memory> = Some(&mut memory);
         let (now, peer) = (now.since_start(), peer_addr.ip());
         ask(&mut self.session, &mut Environment { now, session: session_id, peer, state })
     }

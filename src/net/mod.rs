@@ -3,6 +3,8 @@
 
 mod buffer;
 mod connection;
+pub(crate) mod context;
+pub(crate) mod control;
 pub(crate) mod counters;
 mod listener;
 pub(crate) mod overflow;
@@ -11,7 +13,6 @@ mod resources;
 pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;
-mod stats_exchange;
 mod stream;
 mod wheel;
 

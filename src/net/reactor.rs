@@ -11,9 +11,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
+use super::context::{Context, Place, Service};
+use super::control::{Control, Mailbox, Message, StopOrder};
 use super::listener::is_out_of_descriptors;
 use super::resources::{Resources, Stop};
-use super::shard::{Context, Control, Ending, Place, StopOrder};
+use super::shard::Ending;
 use super::stream::{Listener, Stream};
 use crate::log::EventLog;
 use crate::time::{Clock, Timestamp, wall_time};
@@ -45,8 +47,8 @@ pub(super) struct Reactor {
     /// Connections that gave way to others before they were done.
     again: Vec<Token>,
     resources: Resources,
-    context: Arc<Context>,
-    control: Arc<Control>,
+    context: Context,
+    mailbox: Arc<Mailbox>,
     /// When sessions still running are sent away; `None` while the server serves, and when they were.
     stop_at: Option<Timestamp>,
 }
@@ -75,12 +77,13 @@ impl Reactor {
     /// Registers the listeners; connections that come from now on wait in their backlog.
     pub(super) fn new(
         sockets: Vec<Listener>,
-        context: Arc<Context>,
+        context: Context,
         clock: Clock,
         event_log: Option<&EventLog>,
     ) -> io::Result<(Self, Arc<Control>)> {
         let poll = Poll::new()?;
-        let control = Arc::new(Control::new(Waker::new(poll.registry(), WAKER)?));
+        let mailbox = Arc::<Mailbox>::default();
+        let control = Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
         for (index, mut socket) in sockets.into_iter().enumerate() {
             poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
@@ -88,7 +91,7 @@ impl Reactor {
             listeners.push(Listening { socket, address, is_ready: false, retry_at: None, has_rested: false });
         }
         let notes = event_log.map(EventLog::notes);
-        let resources = Resources::new(clock, SCRATCH, control.exchange(), notes);
+        let resources = Resources::new(clock, SCRATCH, Arc::clone(&mailbox), notes);
         let reactor = Self {
             poll,
             listeners,
@@ -97,10 +100,10 @@ impl Reactor {
             again: Vec::new(),
             resources,
             context,
-            control: Arc::clone(&control),
+            mailbox,
             stop_at: None,
         };
-        Ok((reactor, control))
+        Ok((reactor, Arc::new(control)))
     }
 
     /// Serves until told to stop, and then until the last session has ended or must.
@@ -265,7 +268,7 @@ impl Reactor {
             // Out of memory or watches: this connection can't be served, the others can.
             return;
         }
-        if self.context.read_rate.is_some() {
+        if self.context.settings().read_rate.is_some() {
             // Without it the kernel would take megabytes at full speed.
             stream.limit_receive_buffer(THROTTLED_RECV_BUFFER);
         }
@@ -298,12 +301,38 @@ impl Reactor {
         }
     }
 
-    /// Does what the control asks for.
+    /// Does what the messages ask for.
     fn obey(&mut self) {
-        self.resources.gathering.give_if_asked();
-        let Some(StopOrder { timeout, spares_idle }) = self.control.take_stop() else {
-            return;
-        };
+        while let Some(message) = self.mailbox.next() {
+            match message {
+                Message::Stop(order) => self.stop(order),
+                Message::Figures(reader) => self.resources.gathering.give(&reader),
+                Message::Replace(service, caller) => {
+                    self.serve_by(service);
+                    // A caller that is gone needs no confirmation.
+                    let _ = caller.send(());
+                }
+            }
+        }
+    }
+
+    /// Sessions are served by this from their next line on; what is held back or drips goes out as it was decided.
+    fn serve_by(&mut self, service: Arc<Service>) {
+        let before = std::mem::replace(&mut self.context.service, service);
+        for (_, connection) in &mut self.connections {
+            connection.count_place(&self.context);
+        }
+        // More sessions may be let in than before.
+        for listening in &mut self.listeners {
+            listening.is_ready |= listening.retry_at.take().is_some();
+        }
+        // Some wait for a pace that is no longer theirs.
+        if before.rates() != self.context.service.rates() {
+            self.drive_all(Connection::run);
+        }
+    }
+
+    fn stop(&mut self, StopOrder { timeout, spares_idle }: StopOrder) {
         if self.resources.stop == Stop::Forced {
             return;
         }
@@ -365,31 +394,21 @@ mod tests {
     use crate::net::bind;
     use crate::records::Records;
     use crate::records::budget::Budget;
+    use crate::smtp::Stage;
     use crate::smtp::rules::Rule;
-    use crate::smtp::{Keep, Policy, Stage};
 
     /// Turns that are watched.
     const TURNS: usize = 100;
 
     fn reactor(rules: impl IntoIterator<Item = Rule>) -> (Reactor, SocketAddr) {
-        let config = Config::default();
+        let config = rules.into_iter().fold(Config::default().keep_records(false), Config::rule);
         let (addresses, mut sockets) =
             bind(&config.listen_addresses().expect("valid"), 1, 16).expect("a listener");
-        let mut policy = Policy::default();
-        policy.keep = Keep::Nothing;
-        rules.into_iter().for_each(|rule| policy.add_rule(rule));
         let records = Records { shard: 0, store: None, capture: None, show: None };
-        let context = Context::new(
-            &config,
-            Arc::new(policy),
-            records,
-            &Budget::new(usize::MAX),
-            Arc::default(),
-            None,
-            None,
-        );
-        let (reactor, _) =
-            Reactor::new(sockets.remove(0), Arc::new(context), Clock::start(), None).expect("a reactor");
+        let service = Arc::new(Service::new(config.settings(0), None));
+        let budget = Budget::new(usize::MAX);
+        let context = Context::new(service, records, &budget, Arc::default(), Arc::default(), Arc::default());
+        let (reactor, _) = Reactor::new(sockets.remove(0), context, Clock::start(), None).expect("a reactor");
         (reactor, addresses[0])
     }
 

@@ -8,9 +8,9 @@ use std::io;
 
 use super::buffer::Pool;
 use super::connection::Outgoing;
+use super::control::{Gathering, Mailbox};
 use super::counters::{Arrival, Counters};
 use super::listener::why_it_rests;
-use super::stats_exchange::{Gathering, StatsExchange};
 use super::wheel::Wheel;
 use crate::log::{Event, Notes};
 use crate::records::Filed;
@@ -66,12 +66,7 @@ pub(super) struct Resources {
 
 impl Resources {
     /// Before the first turn, with room to read so many bytes at once.
-    pub(super) fn new(
-        clock: Clock,
-        scratch: usize,
-        exchange: Arc<StatsExchange>,
-        notes: Option<Notes>,
-    ) -> Self {
+    pub(super) fn new(clock: Clock, scratch: usize, mailbox: Arc<Mailbox>, notes: Option<Notes>) -> Self {
         let now = clock.now();
         Self {
             now,
@@ -86,7 +81,7 @@ impl Resources {
             replies: Vec::new(),
             outgoing: Vec::new(),
             filed: Vec::new(),
-            gathering: Gathering::new(exchange),
+            gathering: Gathering::new(mailbox),
             notes,
         }
     }

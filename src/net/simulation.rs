@@ -24,8 +24,8 @@ use self::outcome::Seen;
 use self::script::Model;
 use self::wire::{Mailroom, ServerEnd, Wire};
 use super::connection::{Connection, Fate, Origin};
+use super::context::{Context, Place, Service};
 use super::resources::{Resources, Stop};
-use super::shard::{Context, Place};
 use super::wheel::TICK;
 use crate::config::Config;
 use crate::records::Records;
@@ -156,7 +156,7 @@ impl World {
 
     fn connect_wires(&mut self) {
         for (session, peer) in self.peers.iter_mut().enumerate() {
-            peer.model = Model::new(&self.context.policy, session as u64 + 1, &peer.client.input);
+            peer.model = Model::new(self.context.policy(), session as u64 + 1, &peer.client.input);
             let capacity = [11, 200, 5000, 100_000][self.rng.random_range(0..4)];
             let acceptances = peer.model.acceptances.clone();
             let wire = Wire::new(&self.clock, capacity, acceptances, session, &self.mailroom);
@@ -335,10 +335,13 @@ fn context(
     store: &Arc<Store>,
 ) -> Context {
     let config = Config::default().session_timeout(session_timeout).data_timeout(data_timeout);
-    let config = drip.into_iter().fold(config, Config::drip);
+    let mut config = drip.into_iter().fold(config, Config::drip);
+    let seed = policy.seed;
+    config.policy = policy;
+    let service = Arc::new(Service::new(config.settings(seed), None));
     let records = Records { shard: 0, store: Some(Arc::clone(store)), capture: None, show: None };
-    let state = policy.needs_state().then(Arc::default);
-    Context::new(&config, Arc::new(policy), records, &Budget::new(usize::MAX), Arc::default(), state, None)
+    let budget = Budget::new(usize::MAX);
+    Context::new(service, records, &budget, Arc::default(), Arc::default(), Arc::default())
 }
 
 fn resources(clock: &Arc<AtomicU64>, scratch: usize) -> Resources {

@@ -29,7 +29,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         rules: stats
             .rules
             .iter()
-            .map(|of| RuleView { rule: &of.rule, reached: of.reached, fired: of.fired })
+            .map(|of| RuleView { id: of.id.as_deref(), rule: &of.rule, reached: of.reached, fired: of.fired })
             .collect(),
         timeline: TimelineView::new(stats),
         degraded: stats.degraded(),
@@ -167,6 +167,8 @@ fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> By
 
 #[derive(Serialize)]
 struct RuleView<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'r str>,
     rule: &'r str,
     reached: u64,
     fired: u64,

@@ -129,17 +129,16 @@ fn check_apart(own: &[Run], others: &[Run]) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Rules with the same text are the same rule, each time it stands there.
+/// Rules with the same name are the same rule, and those without one with the same text, each time it stands there.
 fn add_rules(own: &mut Vec<RuleStats>, others: &[RuleStats]) {
-    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (index, rule) in own.iter().enumerate().rev() {
-        places.entry(rule.rule.clone()).or_default().push(index);
-    }
-    for other in others {
-        match places.get_mut(&other.rule).and_then(Vec::pop) {
+    let identities = RuleStats::identities(own).map(|(words, is_id, place)| (words.to_owned(), is_id, place));
+    let places: BTreeMap<_, _> = identities.zip(0..).collect();
+    for ((words, is_id, place), other) in RuleStats::identities(others).zip(others) {
+        match places.get(&(words.to_owned(), is_id, place)) {
             Some(index) => {
-                own[index].reached.merge(&other.reached);
-                own[index].fired.merge(&other.fired);
+                let own: &mut RuleStats = &mut own[*index];
+                own.reached.merge(&other.reached);
+                own.fired.merge(&other.fired);
             }
             None => own.push(other.clone()),
         }

@@ -184,6 +184,7 @@ fn by_code(
 
 fn rule(place: &Place<'_>) -> Result<RuleStats, ReadError> {
     Ok(RuleStats {
+        id: place.get("id").map(|id| id.text().map(str::to_owned)).transpose()?,
         rule: place.field("rule")?.text()?.to_owned(),
         reached: place.field("reached")?.count()?,
         fired: place.field("fired")?.count()?,

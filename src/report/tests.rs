@@ -36,8 +36,12 @@ fn fill(stats: &mut Stats, values: &[u64]) {
         interval.messages += value % 50;
         interval.opened += 1;
     }
-    let rule =
-        |value: &u64| RuleStats { rule: format!("rule {}", value % 3), reached: value % 9, fired: value % 5 };
+    let rule = |value: &u64| RuleStats {
+        id: value.is_multiple_of(2).then(|| format!("id{}", value % 4)),
+        rule: format!("rule {}", value % 3),
+        reached: value % 9,
+        fired: value % 5,
+    };
     stats.rules = values.iter().map(rule).collect();
     stats.sessions_by_shard = values.iter().map(|value| value % 100).collect();
 }
@@ -94,7 +98,7 @@ fn are_an_interval_apart(left: &Value, right: &Value) -> bool {
 #[test]
 fn what_stands_in_a_report_neither_steers_a_terminal_nor_becomes_part_of_the_page() {
     let evil = "<script>\u{1b}[2J\r\0\u{9b}\u{202e}\u{2028}&\"";
-    let rules = vec![RuleStats { rule: evil.to_owned(), reached: 1, fired: 1 }];
+    let rules = vec![RuleStats { id: Some(evil.to_owned()), rule: evil.to_owned(), reached: 1, fired: 1 }];
     let stats = Stats { rules, ..Stats::default() };
     let verdict = Verdict { check: Check::Expect, expectation: evil.into(), found: evil.into(), kept: false };
     let report = Report::new(&stats).settings([(evil.to_owned(), evil.to_owned())]).verdicts([verdict]);
@@ -236,7 +240,7 @@ fn rules_of_the_same_text_are_told_apart_by_their_place() {
     let with = |rules: &[(&str, u64)], seed| {
         let rules = rules
             .iter()
-            .map(|(rule, fired)| RuleStats { rule: (*rule).into(), reached: 9, fired: *fired })
+            .map(|(rule, fired)| RuleStats { id: None, rule: (*rule).into(), reached: 9, fired: *fired })
             .collect();
         let stats = Stats { seed, rules, ..Stats::default() };
         Report::new(&stats).json()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::net::shard::{Control, StopOrder};
+use crate::net::control::{Control, StopOrder};
 use crate::process::lock;
 
 /// Why a running server failed. It has stopped listening: nobody is left talking to a port that looks

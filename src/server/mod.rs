@@ -1,6 +1,7 @@
 //! The server as its users hold it: start, addresses, messages, waits, stop.
 
 mod failure;
+mod reconfigure;
 mod totals;
 
 use std::fmt;
@@ -13,12 +14,13 @@ use std::time::Duration;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-use crate::config::Config;
-use crate::config::StartError;
+use crate::config::{Config, StartError, StartSettings};
 use crate::log::SharedLogger;
 use crate::log::{Event, EventLog};
+use crate::net::context::Service;
+use crate::net::control::{Control, StopOrder};
 use crate::net::counters::Counters;
-use crate::net::shard::{Context, Control, Ending, Shard, StopOrder};
+use crate::net::shard::{Ending, Shard};
 use crate::output::Output;
 use crate::process::lock;
 use crate::records::Message;
@@ -34,7 +36,9 @@ use crate::time::wall_time;
 
 use failure::FailureReport;
 pub use failure::ServerFailure;
-use totals::{Behaviour, Totals};
+pub use reconfigure::ReconfigureError;
+use reconfigure::Serving;
+use totals::Totals;
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,7 @@ pub struct Server {
     /// A stop is logged once, however many are asked for.
     stopping: Once,
     life: Mutex<Life>,
-    behaviour: Behaviour,
+    serving: Serving,
     totals: Totals,
 }
 
@@ -123,18 +127,17 @@ impl Server {
     pub fn start_with(config: Config, capture: Option<Output>) -> Result<Self, StartError> {
         config.validate()?;
         let (addresses, sockets) =
-            crate::net::bind(&config.listen_addresses()?, config.shards, config.backlog)?;
+            crate::net::bind(&config.listen_addresses()?, config.fixed.shards, config.fixed.backlog)?;
         let failure = Arc::<FailureReport>::default();
         let capture = start_capture(&config, capture, &failure)?;
         let (event_log, log) = start_event_log(&config)?.unzip();
         let (show, display) = start_show(&config)?.unzip();
-        let store = config
-            .keep_records
-            .then(|| Arc::new(Store::new(config.shards, config.max_records, config.max_record_memory)));
-        let behaviour = behaviour(&config)?;
+        let StartSettings { keep_records, shards, max_records, max_record_memory, .. } = config.fixed;
+        let store = keep_records.then(|| Arc::new(Store::new(shards, max_records, max_record_memory)));
+        let serving = Serving::new(Service::new(config.settings(seed(&config)?), None));
         let mut server = Self {
             addresses,
-            shutdown_timeout: config.shutdown_timeout,
+            shutdown_timeout: config.fixed.shutdown_timeout,
             store,
             event_log,
             capture,
@@ -143,7 +146,7 @@ impl Server {
             controls: Vec::new(),
             stopping: Once::new(),
             life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log, display })),
-            behaviour,
+            serving,
             totals: Totals::new(),
         };
         server.start_shards(&config, sockets)?;
@@ -157,25 +160,17 @@ impl Server {
         config: &Config,
         sockets: Vec<Vec<crate::net::Listener>>,
     ) -> Result<(), StartError> {
-        let budget = Budget::new(config.max_message_memory);
-        let counters = Arc::new(Counters::new(&config.goals));
+        let StartSettings { max_message_memory, capture_content, goals, .. } = &config.fixed;
+        let budget = Budget::new(*max_message_memory);
+        let counters = Arc::new(Counters::new(goals));
         for (index, sockets) in sockets.into_iter().enumerate() {
             let records = Records {
                 shard: index,
                 store: self.store.clone(),
-                capture: self.capture.clone().map(|capture| (capture, config.capture_content)),
+                capture: self.capture.clone().map(|capture| (capture, *capture_content)),
                 show: self.show.clone(),
             };
-            let Behaviour { policy, state, retries } = &self.behaviour;
-            let context = Context::new(
-                config,
-                Arc::clone(policy),
-                records,
-                &budget,
-                Arc::clone(&counters),
-                state.clone(),
-                retries.clone(),
-            );
+            let context = self.serving.context(records, &budget, &counters);
             let failure = Arc::clone(&self.failure);
             let clock = self.totals.clock();
             let shard = Shard::start(index, sockets, context, clock, self.event_log.as_ref(), move |why| {
@@ -305,7 +300,7 @@ impl Server {
     /// What the server has measured so far. Each shard is woken to hand over what it has; a shard that waits
     /// for a capture that does not keep up does so when it goes on.
     pub fn stats(&self) -> Stats {
-        let mut stats = self.totals.read(&self.controls, &self.behaviour);
+        let mut stats = self.totals.read(&self.controls, &self.serving);
         stats.health.records_evicted = self.store.as_ref().map_or(0, |store| store.evicted());
         stats.health.log_entries_dropped = self.event_log.as_ref().map_or(0, EventLog::dropped);
         stats
@@ -314,7 +309,7 @@ impl Server {
     /// What all chance in this server follows from: [`Config::seed`], or a random one below 2^53 without it. With the
     /// same seed, rules and dialogues, and one shard, the same happens again.
     pub fn seed(&self) -> u64 {
-        self.behaviour.policy.seed
+        self.serving.service().policy().seed
     }
 
     /// Why the server failed, if it did: a bug in one of its threads, or a capture that can't be written.
@@ -441,19 +436,16 @@ impl fmt::Debug for Server {
     }
 }
 
-fn behaviour(config: &Config) -> Result<Behaviour, StartError> {
-    let mut policy = config.policy_for_records();
-    policy.seed = match config.seed {
-        Some(seed) => seed,
-        // Reports hold it in JSON.
-        None => SysRng
-            .try_next_u64()
-            .map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?
-            .rem_euclid(EXACT_IN_JSON),
-    };
-    let state = policy.needs_state().then(Arc::default);
-    let retries = policy.may_defer().then(Arc::default);
-    Ok(Behaviour { policy: Arc::new(policy), state, retries })
+/// The configured seed, or a random one.
+fn seed(config: &Config) -> Result<u64, StartError> {
+    if let Some(seed) = config.fixed.seed {
+        return Ok(seed);
+    }
+    let random = SysRng.try_next_u64();
+    let random =
+        random.map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?;
+    // Reports hold it in JSON.
+    Ok(random % EXACT_IN_JSON)
 }
 
 fn start_capture(
@@ -461,21 +453,22 @@ fn start_capture(
     open: Option<Output>,
     failure: &Arc<FailureReport>,
 ) -> Result<Option<Capture>, StartError> {
-    let Some(path) = &config.capture else { return Ok(None) };
+    let StartSettings { capture, capture_format, .. } = &config.fixed;
+    let Some(path) = capture else { return Ok(None) };
     let failure = Arc::clone(failure);
     let on_failure = Arc::new(move |why| failure.report(ServerFailure::Capture(why)));
-    let target = Target::open(path, config.capture_format, open);
+    let target = Target::open(path, *capture_format, open);
     let started = target.and_then(|target| Capture::start(target, on_failure));
     started.map(Some).map_err(|error| StartError::Capture(path.clone(), error))
 }
 
 fn start_show(config: &Config) -> Result<Option<(Show, JoinHandle<()>)>, StartError> {
-    let started = config.display.as_ref().map(Show::start).transpose();
+    let started = config.fixed.display.as_ref().map(Show::start).transpose();
     started.map_err(|error| StartError::System("starting the thread that shows mails", error))
 }
 
 fn start_event_log(config: &Config) -> Result<Option<(EventLog, LogThread)>, StartError> {
-    let Some(logger) = &config.logger else {
+    let Some(logger) = &config.fixed.logger else {
         return Ok(None);
     };
     let started = EventLog::start(logger.clone());

@@ -3,42 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use crate::measure::Retries;
+use super::reconfigure::Serving;
+use crate::net::control::Control;
 use crate::net::overflow::accept_queue_overflows;
-use crate::net::shard::Control;
 use crate::process::lock;
-use crate::smtp::Policy;
-use crate::smtp::rules::{State, Tally};
-use crate::stats::{Additive, RetryStats, RuleStats, Stats};
+use crate::stats::{Additive, Stats};
 use crate::time::{Clock, wall_time};
-
-/// Rules, what they remember, and what they put off.
-#[derive(Debug)]
-pub(crate) struct Behaviour {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) state: Option<Arc<Mutex<State>>>,
-    /// `None` where nothing can be put off.
-    pub(crate) retries: Option<Arc<Mutex<Retries>>>,
-}
-
-impl Behaviour {
-    fn rules(&self) -> Vec<RuleStats> {
-        let Some(state) = &self.state else { return Vec::new() };
-        // Sessions wait for what is locked.
-        let totals = lock(state).totals();
-        let stats =
-            |(rule, tally): (String, Tally)| RuleStats { rule, reached: tally.reached, fired: tally.fired };
-        self.policy.tallies(&totals).into_iter().map(stats).collect()
-    }
-
-    /// What was tried again so far.
-    fn retries(&self) -> Option<RetryStats> {
-        // Sessions wait for what is locked.
-        let (mut stats, tentative) = lock(self.retries.as_deref()?).figures();
-        tentative.add_to(&mut stats);
-        Some(stats)
-    }
-}
 
 /// What was read so far.
 #[derive(Debug)]
@@ -68,7 +38,7 @@ impl Totals {
     }
 
     /// Everything up to now.
-    pub(crate) fn read(&self, shards: &[Arc<Control>], behaviour: &Behaviour) -> Stats {
+    pub(crate) fn read(&self, shards: &[Arc<Control>], serving: &Serving) -> Stats {
         let mut by_shard = lock(&self.by_shard);
         by_shard.resize_with(shards.len(), Stats::default);
         let mut stats = Stats::default();
@@ -81,10 +51,11 @@ impl Totals {
         }
         stats.started_at = Some(self.started_at);
         stats.ends = self.clock.now().since_start();
-        stats.seed = behaviour.policy.seed;
-        stats.rules = behaviour.rules();
-        stats.retries = behaviour.retries().unwrap_or_default();
-        stats.pipelining.offered = behaviour.policy.may_offer("PIPELINING");
+        let service = serving.service();
+        stats.seed = service.policy().seed;
+        stats.rules = serving.rules(service.policy());
+        stats.retries = serving.retries();
+        stats.pipelining.offered = service.offers_pipelining();
         stats.health.accept_queue_overflows =
             self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));
         stats

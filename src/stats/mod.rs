@@ -1,7 +1,7 @@
 //! What a server measured: how its clients behaved, what it answered, and how well it did itself.
 //!
 //! Each shard fills a [`Stats`] of its own, without a lock; whoever reads them takes what has gathered and adds
-//! it up (`net::readings`).
+//! it up (`net::control`).
 
 mod catalogue;
 pub mod comparison;
@@ -146,7 +146,8 @@ pub struct Stats {
     pub transactions_before: u64,
     /// What all chance followed from: with it, and one shard, the same run can be had again.
     pub seed: u64,
-    /// Every rule: those that were told in their order, then lists, limits and `fail_fast` where they are set.
+    /// Every rule of the present settings: those that were added in their order, then lists, limits and `fail_fast` where
+    /// they are set. Counts of rules that a [reconfiguration](crate::Server::reconfigure) removed are dropped.
     pub rules: Vec<RuleStats>,
     /// Sessions that each shard has accepted, by shard. The kernel spreads connections over the shards by a
     /// hash of the addresses, so with few connections these differ widely.
@@ -283,7 +284,8 @@ impl Additive for Stages {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PipelineStats {
-    /// The reply to EHLO offers PIPELINING (RFC 2920). Set by configuration only: without it, none is offered.
+    /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by configuration
+    /// only: without it, none is offered.
     pub offered: bool,
     /// Commands sent together, two or more, by their number. A final dot counts as a command.
     pub groups: Numbers,
@@ -366,12 +368,32 @@ impl Delays {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleStats {
+    /// The name that its `id=` gives it.
+    pub id: Option<String>,
     /// The rule as text; of a list, a limit or `fail_fast`, the setting's name.
     pub rule: String,
     /// How often its stage was reached, and all its conditions held that do not count or draw.
     pub reached: u64,
     /// How often it fired.
     pub fired: u64,
+}
+
+impl RuleStats {
+    /// Which rules these are, whatever stands before them: the name of each, or its text, and its place among those of
+    /// the same one.
+    pub(crate) fn identities(rules: &[Self]) -> impl Iterator<Item = (&str, bool, usize)> {
+        let mut places: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+        rules.iter().map(move |own| {
+            let (words, is_id) = own.id.as_deref().map_or((&*own.rule, false), |id| (id, true));
+            let next = places.entry((words, is_id)).or_default();
+            *next += 1;
+            (words, is_id, *next)
+        })
+    }
+
+    fn by_identity(rules: &[Self]) -> BTreeMap<(&str, bool, usize), &Self> {
+        Self::identities(rules).zip(rules).collect()
+    }
 }
 
 // What a shard fills. The rest is the server's, and is set when it is read.
@@ -400,9 +422,12 @@ impl Stats {
         for (own, earlier) in difference.sessions_by_shard.iter_mut().zip(&earlier.sessions_by_shard) {
             own.subtract(earlier);
         }
-        for (own, earlier) in difference.rules.iter_mut().zip(&earlier.rules) {
-            own.reached.subtract(&earlier.reached);
-            own.fired.subtract(&earlier.fired);
+        let earlier = RuleStats::by_identity(&earlier.rules);
+        for (identity, own) in RuleStats::identities(&self.rules).zip(&mut difference.rules) {
+            if let Some(earlier) = earlier.get(&identity) {
+                own.reached.subtract(&earlier.reached);
+                own.fired.subtract(&earlier.fired);
+            }
         }
         difference
     }

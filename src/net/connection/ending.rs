@@ -4,8 +4,8 @@ use super::{Connection, Fate, InputEnd, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
 use crate::net::connection::Origin;
+use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
-use crate::net::shard::Context;
 use crate::smtp::{Portion, ReplyKind};
 
 /// What ends it.
@@ -39,7 +39,7 @@ impl<T: Transport> Connection<T> {
     /// once.
     pub(in crate::net) fn dismiss(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.probe.end(Cause::Stopped);
-        let goodbye = context.policy.reply(ReplyKind::ServiceClosing);
+        let goodbye = context.policy().reply(ReplyKind::ServiceClosing);
         match &self.phase {
             Phase::Delayed(delayed) => {
                 let asked = delayed.asked;
@@ -65,7 +65,7 @@ impl<T: Transport> Connection<T> {
 
     /// Closes with 421.
     pub(super) fn send_away(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.answer(resources, context.policy.reply(ReplyKind::ServiceClosing), Portion::Whole);
+        self.answer(resources, context.policy().reply(ReplyKind::ServiceClosing), Portion::Whole);
         self.begin_end(context, resources, Manner::Orderly);
         self.settle(context, resources)
     }

@@ -6,8 +6,8 @@ use super::unsent::Waiting;
 use super::{Connection, Transport};
 use crate::measure::Tries;
 use crate::net::buffer::Buffer;
+use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::net::shard::Context;
 use crate::records::Message;
 #[cfg(test)]
 use crate::records::budget::{Charge, FREE};
@@ -55,7 +55,7 @@ impl<T: Transport> Connection<T> {
         }
         self.is_filed = true;
         let is_news = self.session.has_newer_mail();
-        match self.session.finish(&context.policy) {
+        match self.session.finish(context.policy()) {
             Some(record) => self.file_finished(context, resources, record, is_news),
             None => context.records.forget(self.running.take()),
         }

@@ -6,8 +6,8 @@ use super::{
     BYTES_PER_TURN, Connection, InputEnd, MOST_REPLIES_PER_TURN, Origin, Phase, REPLIES_PER_TURN, Transport,
 };
 use crate::log::Event;
+use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::net::shard::Context;
 use crate::net::stream::Input;
 use crate::smtp::{Expect, LineScanner, Request, Stage};
 
@@ -112,7 +112,7 @@ impl<T: Transport> Connection<T> {
             let expected = self.session.expects();
             self.admit_memory(context);
             let progress = self.environ(context, resources.now, |session, environment| {
-                session.advance_in(&context.policy, environment, &bytes[taken..])
+                session.advance_in(context.policy(), environment, &bytes[taken..])
             });
             let used = &bytes[taken..taken + progress.consumed];
             taken += progress.consumed;

@@ -4,8 +4,8 @@ use super::{Connection, Phase, Transport};
 #[cfg(doc)]
 use crate::measure::Probe;
 use crate::measure::{Asked, Outcome, Tries};
+use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::net::shard::Context;
 use crate::smtp::{Expect, Portion, Stage, Step, Tried};
 use crate::time::Timestamp;
 
@@ -50,8 +50,8 @@ impl<T: Transport> Connection<T> {
 
     /// The mail transaction is over.
     fn end_tries(&mut self, context: &Context) {
-        if let (Some(tries), Some(mut retries)) = (self.tries.take(), context.retries()) {
-            retries.note(&tries);
+        if let Some(tries) = self.tries.take() {
+            context.retries().note(&tries);
         }
     }
 

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::{Connection, Fate, Transport};
+use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::net::shard::Context;
 
 impl<T: Transport> Connection<T> {
     /// Writes the replies of this turn; what the transport does not take waits.

@@ -5,6 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use super::{COMMANDS, Connection, Phase, SCRATCH, Transport};
+use crate::net::context::{Context, Rates};
+use crate::net::resources::{Resources, Stop};
 use crate::smtp::Expect;
 use crate::smtp::rules::ByteRate;
 use crate::time::Timestamp;
@@ -21,8 +23,7 @@ const STUCK: Duration = Duration::from_millis(50);
 /// What a paced connection keeps to. Boxed: most connections have none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    drip: Option<ByteRate>,
-    read_rate: Option<ByteRate>,
+    rates: Rates,
     /// When the replies that wait began to drip, and bytes written since.
     drip_start: Timestamp,
     dripped: usize,
@@ -34,13 +35,9 @@ pub(super) struct Pace {
 
 impl Pace {
     /// `None` when both go at full speed.
-    pub(super) fn new(
-        drip: Option<ByteRate>,
-        read_rate: Option<ByteRate>,
-        now: Timestamp,
-    ) -> Option<Box<Self>> {
-        let pace = Self { drip, read_rate, drip_start: now, dripped: 0, stuck_until: None, read_at: now };
-        (drip.is_some() || read_rate.is_some()).then(|| Box::new(pace))
+    pub(super) fn new(rates: Rates, now: Timestamp) -> Option<Box<Self>> {
+        let pace = Self { rates, drip_start: now, dripped: 0, stuck_until: None, read_at: now };
+        (rates != Rates::default()).then(|| Box::new(pace))
     }
 
     /// When the next piece of what waits is due.
@@ -57,11 +54,22 @@ fn piece(rate: ByteRate, time: Duration, most: usize) -> usize {
 }
 
 impl<T: Transport> Connection<T> {
+    /// Keeps to other rates, if the service was replaced by one that has others. Replies that drip go on as they began,
+    /// so this comes when none are left.
+    pub(super) fn adopt_pace(&mut self, context: &Context, resources: &Resources) {
+        debug_assert!(self.output.is_none(), "what drips goes on as it began");
+        let (own, rates) = (self.pace.as_deref().map(|pace| pace.rates), context.service.rates());
+        // The last replies have no time to drip.
+        if own.unwrap_or_default() != rates && resources.stop != Stop::Forced {
+            self.pace = Pace::new(rates, resources.now);
+        }
+    }
+
     /// When to go on; `None` when nothing waits for its pace.
     #[inline]
     pub(super) fn paced_until(&self) -> Option<Timestamp> {
         let pace = self.pace.as_deref()?;
-        match (&self.output, pace.drip) {
+        match (&self.output, pace.rates.drip) {
             (Some(output), Some(rate)) => Some(pace.write_at(rate, output.bytes().len())),
             (None, _) if self.readable && matches!(self.phase, Phase::Open) => Some(pace.read_at),
             _ => None,
@@ -69,12 +77,12 @@ impl<T: Transport> Connection<T> {
     }
 
     pub(super) fn is_dripping(&self) -> bool {
-        self.pace.as_deref().is_some_and(|pace| pace.drip.is_some())
+        self.pace.as_deref().is_some_and(|pace| pace.rates.drip.is_some())
     }
 
     /// Reads wait for their pace.
     pub(super) fn is_throttled(&self) -> bool {
-        self.pace.as_deref().is_some_and(|pace| pace.read_rate.is_some())
+        self.pace.as_deref().is_some_and(|pace| pace.rates.read.is_some())
     }
 
     /// Replies are about to wait for their pace.
@@ -86,7 +94,7 @@ impl<T: Transport> Connection<T> {
 
     /// Writes what is due of `bytes`; gives how much the socket took.
     pub(super) fn drip(&mut self, now: Timestamp, bytes: &[u8]) -> io::Result<usize> {
-        let Some((pace, rate)) = self.pace.as_deref().and_then(|pace| Some((*pace, pace.drip?))) else {
+        let Some((pace, rate)) = self.pace.as_deref().and_then(|pace| Some((*pace, pace.rates.drip?))) else {
             return self.stream.write(bytes);
         };
         if now < pace.write_at(rate, bytes.len()) {
@@ -110,7 +118,7 @@ impl<T: Transport> Connection<T> {
             Expect::Command => COMMANDS,
             Expect::Data => SCRATCH,
         };
-        let rate = self.pace.as_deref().and_then(|pace| pace.read_rate);
+        let rate = self.pace.as_deref().and_then(|pace| pace.rates.read);
         rate.map_or(room, |rate| piece(rate, GULP, room))
     }
 
@@ -120,7 +128,7 @@ impl<T: Transport> Connection<T> {
 
     pub(super) fn note_read(&mut self, now: Timestamp, count: usize) {
         if let Some(pace) = self.pace.as_deref_mut()
-            && let Some(rate) = pace.read_rate
+            && let Some(rate) = pace.rates.read
         {
             pace.read_at = now.after(rate.time_for(count));
         }

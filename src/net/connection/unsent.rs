@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::{Connection, Phase, Transport};
 use crate::measure::Asked;
+use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::net::shard::Context;
 use crate::records::Filed;
 use crate::smtp::{Portion, Reply, Stage, Unsent};
 use crate::time::Timestamp;
@@ -105,7 +105,7 @@ impl<T: Transport> Connection<T> {
         self.probe.note_reply(&mut resources.gathering.stats, at, asked);
         if asked.stage == Stage::Data {
             // The time for the message begins with its 354.
-            self.data_deadline = resources.now.after(context.data_timeout);
+            self.data_deadline = resources.now.after(context.settings().data_timeout);
         }
         u64::from(asked.accepts.is_some())
     }

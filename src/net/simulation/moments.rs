@@ -11,8 +11,8 @@ use mio::Token;
 use super::wire::{Mailroom, ServerEnd, Wire};
 use super::{ROUNDING, context, resources};
 use crate::net::connection::{Connection, Fate, Origin};
+use crate::net::context::{Context, Place};
 use crate::net::resources::Resources;
-use crate::net::shard::{Context, Place};
 use crate::records::store::Store;
 use crate::smtp::{DelayPoint, Policy, Stage};
 

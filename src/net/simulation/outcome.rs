@@ -6,7 +6,7 @@ use super::client::{Client, Leaving, Reading};
 use super::script::{End, Model};
 use super::wire::Wire;
 use super::{Peer, ROUNDING, World};
-use crate::net::shard::{HOLD_LIMIT, LINGER};
+use crate::net::context::{HOLD_LIMIT, LINGER};
 use crate::records::Message;
 use crate::smtp::{Next, Policy, Record, Reply, ReplyKind, Stage};
 use crate::stats::{SessionStats, Stats};
@@ -119,7 +119,7 @@ impl World {
         seen.messages += accepted as u64;
         let answered = model.answers[..told.answers].iter().filter(|answer| answer.is_whole);
         let sent = |stage| answered.clone().filter(|answer| answer.stage == stage).count();
-        let goodbye = self.context.policy.reply(ReplyKind::ServiceClosing);
+        let goodbye = self.context.policy().reply(ReplyKind::ServiceClosing);
         let records: Vec<_> = mailroom.of(session).map(Message::record).collect();
         let recorded = |of: fn(&Record) -> Option<&Reply>| {
             records.iter().filter_map(|record| of(record)).filter(|reply| *reply != goodbye).count()
@@ -150,7 +150,7 @@ impl World {
         let wire = wire.borrow();
         seen.clients += 1;
         assert!(wire.written.starts_with(&client.received));
-        let told = told(&wire.written, model, &self.context.policy);
+        let told = told(&wire.written, model, self.context.policy());
         self.check_records(peer, told, seen);
         let before = self.check_times(peer, told, seen);
         let is_reset = matches!(client.leaving, Leaving::Resets { .. });

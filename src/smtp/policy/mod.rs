@@ -1,4 +1,5 @@
-//! What a server answers: replies, lists, delays and limits. Immutable while a session runs.
+//! What a server answers: replies, lists, delays and limits. A session is given it for each line, and may be given
+//! another one for the next: nothing that it remembers refers to the policy that it was decided by.
 
 pub(super) mod lists;
 
@@ -170,6 +171,8 @@ pub struct Policy {
     pub records: RecordMode,
     /// How much of it is written down.
     pub keep: Keep,
+    /// An earlier policy of the same server could put mails off.
+    has_deferred: bool,
 }
 
 impl Policy {
@@ -205,6 +208,26 @@ impl Policy {
     pub fn add_rule(&mut self, rule: Rule) {
         self.book.push(rule);
         self.plan = Plan::of(self);
+    }
+
+    /// Removes all rules.
+    pub fn remove_rules(&mut self) {
+        self.book = RuleBook::default();
+        self.plan = Plan::of(self);
+    }
+
+    /// Of the server that the other policy is of: the same chance, and the same records.
+    #[must_use]
+    pub(crate) fn of_the_server_of(self, other: &Self) -> Self {
+        let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, .. } = other;
+        Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, ..self }
+    }
+
+    /// Takes over from another policy: what that one put off is expected to be tried again, and is followed, even if this
+    /// one puts nothing off.
+    #[must_use]
+    pub(crate) fn succeeding(self, other: &Self) -> Self {
+        Self { has_deferred: self.has_deferred || other.may_defer(), ..self }
     }
 
     /// The rules, in order.
@@ -255,10 +278,10 @@ impl Policy {
         replies.any(|reply| reply.offers().include(keyword))
     }
 
-    /// By what is configured, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come again with
-    /// the same message. Replies that tell a lack of room do not count.
+    /// By what is configured, or was before, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come
+    /// again with the same message. Replies that tell a lack of room do not count.
     pub(crate) fn may_defer(&self) -> bool {
-        self.plan.may_defer()
+        self.plan.may_defer() || self.has_deferred
     }
 
     /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
@@ -341,6 +364,7 @@ impl Default for Policy {
             addresses: AddressRules::default(),
             records: RecordMode::default(),
             keep: Keep::default(),
+            has_deferred: false,
         };
         policy.set_message_size_limit(DEFAULT_MESSAGE_SIZE_LIMIT);
         policy

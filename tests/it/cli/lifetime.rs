@@ -72,7 +72,8 @@ fn a_second_signal_ends_it_at_once_and_the_capture_is_whole() {
     let program = start(["--shutdown-timeout", "1h", "--capture", capture]);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);
-    // The session is open and would hold up the stop for an hour.
+    // A command is under way, which holds up the stop for an hour.
+    client.send("NO");
     program.signal("TERM");
     program.signal("INT");
     let ended = program.ended();

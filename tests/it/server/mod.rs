@@ -9,6 +9,7 @@ mod logging;
 mod measuring;
 mod messages;
 mod milestones;
+mod reconfigure;
 #[cfg(feature = "report")]
 mod report;
 mod restarts;

@@ -1,0 +1,212 @@
+//! The settings that can change while a server runs, of a server that is to start and of one that runs.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::Config;
+use crate::smtp::rules::{ByteRate, Delay, RateLimit, Rule};
+use crate::smtp::{AddressRules, DelayPoint, Policy, ReplyKind};
+
+/// What the connections of a running server are served by, as [`Server::reconfigure`](crate::Server::reconfigure) lends
+/// it: the setters of [`Config`] for all that can change. What is fixed has none, so that this is refused when it is
+/// compiled:
+///
+/// ```compile_fail,E0599
+/// # fn example(server: &smtpmock::Server) {
+/// let _ = server.reconfigure(|settings| settings.port(25));
+/// # }
+/// ```
+pub type Settings = Config<()>;
+
+/// What becomes of connections beyond [`Config::max_sessions`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OverLimit {
+    /// They are sent [`ReplyKind::TooManySessions`] and closed.
+    #[default]
+    Refuse,
+    /// They stay unaccepted in the kernel's backlog until a session has ended.
+    Backlog,
+}
+
+/// Settings that [can change](crate::Server::reconfigure) while a server runs.
+impl<F> Config<F> {
+    pub(super) fn with_defaults(fixed: F, policy: Policy) -> Self {
+        Self {
+            fixed,
+            policy,
+            session_timeout: Duration::from_secs(30),
+            data_timeout: Duration::from_secs(600),
+            drip: None,
+            read_rate: None,
+            over_limit: OverLimit::default(),
+        }
+    }
+
+    /// Sets everything that can change back to its default; what is fixed stays.
+    #[must_use]
+    pub fn reset(self) -> Self {
+        let policy = Policy::default().of_the_server_of(&self.policy);
+        Self::with_defaults(self.fixed, policy)
+    }
+
+    /// How long the server waits for the client's next command line, or within message data for the
+    /// next bytes, before it says 421 and closes. Default 30 s. Zero closes every session right after
+    /// the greeting and without a word, as a negative timeout of go-smtp-mock does.
+    #[must_use]
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// How long one message may take from the 354 to the final dot. Default 10 min
+    /// (RFC 5321 section 4.5.3.2.6).
+    #[must_use]
+    pub fn data_timeout(mut self, timeout: Duration) -> Self {
+        self.data_timeout = timeout;
+        self
+    }
+
+    /// Text of a reply, code and words, of one line or more; see [`Reply`](crate::smtp::Reply) for what it may be.
+    #[must_use]
+    pub fn reply(mut self, kind: ReplyKind, text: impl AsRef<[u8]>) -> Self {
+        self.policy.set_reply(kind, text);
+        self
+    }
+
+    /// Holds back every reply at this point, refusals too. Default: none. A [`Duration`] is always the same;
+    /// a [`Delay`] may be drawn anew each time.
+    #[must_use]
+    pub fn delay(mut self, point: DelayPoint, delay: impl Into<Delay>) -> Self {
+        self.policy.set_delay(point, delay);
+        self
+    }
+
+    /// Adds a rule behind those that are there; at each stage the first that fires decides. Rules are asked
+    /// before the lists below. See [`rules`](crate::smtp::rules).
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.policy.add_rule(rule);
+        self
+    }
+
+    /// Removes all rules.
+    #[must_use]
+    pub fn without_rules(mut self) -> Self {
+        self.policy.remove_rules();
+        self
+    }
+
+    /// Writes every reply in pieces, at this rate per connection. Default: at once.
+    #[must_use]
+    pub fn drip(mut self, rate: ByteRate) -> Self {
+        self.drip = Some(rate);
+        self
+    }
+
+    /// Reads from every connection at this rate, so that the sender feels back pressure. Default: at once.
+    #[must_use]
+    pub fn read_rate(mut self, rate: ByteRate) -> Self {
+        self.read_rate = Some(rate);
+        self
+    }
+
+    /// Sessions at a time, of all shards together. Default: any number.
+    #[must_use]
+    pub fn max_sessions(mut self, sessions: u64) -> Self {
+        self.policy.change_limits(|limits| limits.max_sessions = Some(sessions));
+        self
+    }
+
+    /// What becomes of connections beyond [`max_sessions`](Self::max_sessions). Default: they are refused.
+    #[must_use]
+    pub fn over_limit(mut self, what: OverLimit) -> Self {
+        self.over_limit = what;
+        self
+    }
+
+    /// Sessions at a time from one client address; one more is sent [`ReplyKind::TooManySessions`] and
+    /// closed. Default: any number.
+    #[must_use]
+    pub fn max_sessions_per_ip(mut self, sessions: u64) -> Self {
+        self.policy.change_limits(|limits| limits.max_sessions_per_ip = Some(sessions));
+        self
+    }
+
+    /// Messages accepted in one session; MAIL for one more is answered with [`ReplyKind::TooManyMessages`], and the
+    /// session is closed. Default: any number.
+    #[must_use]
+    pub fn max_messages_per_session(mut self, messages: u64) -> Self {
+        self.policy.change_limits(|limits| limits.max_messages_per_session = Some(messages));
+        self
+    }
+
+    /// RCPTs that one mail transaction may have; the next is answered with [`ReplyKind::TooManyRecipients`]. Default
+    /// and at most 10,000.
+    #[must_use]
+    pub fn max_rcpts(mut self, recipients: usize) -> Self {
+        self.policy.max_recipients = recipients;
+        self
+    }
+
+    /// How many connections or mail transactions there may be in a time. Default: any number.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.policy.change_limits(|limits| limits.rate = Some(limit));
+        self
+    }
+
+    /// Closes the session after the first refused command. Default off.
+    #[must_use]
+    pub fn fail_fast(mut self, on: bool) -> Self {
+        self.policy.fail_fast = on;
+        self
+    }
+
+    /// Refuses these HELO/EHLO domains; see [`Lists`](crate::smtp::Lists) for how they are compared.
+    #[must_use]
+    pub fn blacklisted_helo_domains<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.change_lists(|lists| lists.blacklisted_helo_domains = bytes_set(list));
+        self
+    }
+
+    /// Refuses these reverse-paths; see [`Lists`](crate::smtp::Lists) for how they are compared.
+    #[must_use]
+    pub fn blacklisted_mailfrom_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.change_lists(|lists| lists.blacklisted_mailfrom_emails = bytes_set(list));
+        self
+    }
+
+    /// Refuses these forward-paths; see [`Lists`](crate::smtp::Lists) for how they are compared.
+    #[must_use]
+    pub fn blacklisted_rcptto_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.change_lists(|lists| lists.blacklisted_rcptto_emails = bytes_set(list));
+        self
+    }
+
+    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`]; see [`Lists`](crate::smtp::Lists) for how they
+    /// are compared.
+    #[must_use]
+    pub fn not_registered_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
+        self.policy.change_lists(|lists| lists.not_registered_emails = bytes_set(list));
+        self
+    }
+
+    /// Largest message, in octets. Default 10,485,760; zero refuses all that has any. Sets the default text of
+    /// [`ReplyKind::MessageTooBig`] as well, so set a text of your own after it.
+    #[must_use]
+    pub fn message_size_limit(mut self, octets: usize) -> Self {
+        self.policy.set_message_size_limit(octets);
+        self
+    }
+
+    /// What counts as a HELO name and as an address. Default [`AddressRules::Lenient`].
+    #[must_use]
+    pub fn addresses(mut self, rules: AddressRules) -> Self {
+        self.policy.addresses = rules;
+        self
+    }
+}
+
+fn bytes_set<T: Into<String>>(list: impl IntoIterator<Item = T>) -> HashSet<Vec<u8>> {
+    list.into_iter().map(|item| item.into().into_bytes()).collect()
+}

@@ -1,0 +1,205 @@
+//! Settings of a running server: what its shards serve by, and how that is replaced.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use super::{Server, ServerFailure};
+use crate::config::{ConfigError, Settings};
+use crate::measure::Retries;
+use crate::net::context::{Context, Service};
+use crate::net::counters::Counters;
+use crate::net::shard::is_shard_thread;
+use crate::process::lock;
+use crate::records::Records;
+use crate::records::budget::Budget;
+use crate::smtp::Policy;
+use crate::smtp::rules::{State, Tally};
+use crate::stats::{RetryStats, RuleStats};
+
+/// Why a server was not reconfigured: it serves by the settings that it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// A setting has a value it can't have.
+    Config(ConfigError),
+    /// The call would wait for its own thread: it was made by a hook that runs on a reactor thread
+    /// ([`Config::on_reaching`](crate::Config::on_reaching), [`Server::on_failure`]), or by the closure of another
+    /// `reconfigure`. Have the hook send a message to a thread that makes the call.
+    WouldDeadlock,
+    /// The server has been stopped.
+    Stopped,
+    /// The server has failed, which stops it.
+    Failed(ServerFailure),
+}
+
+impl fmt::Display for ReconfigureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::WouldDeadlock => f.write_str(
+                "a hook on a reactor thread, or the closure of a reconfiguration, can't wait for the reactors: \
+                 reconfigure from another thread",
+            ),
+            Self::Stopped => f.write_str("the server has been stopped: nothing is served any more"),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReconfigureError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Failed(failure) => Some(failure),
+            Self::WouldDeadlock | Self::Stopped => None,
+        }
+    }
+}
+
+impl From<ConfigError> for ReconfigureError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+/// What the shards serve by, and what rules remember and have put off for all of them.
+#[derive(Debug)]
+pub(super) struct Serving {
+    service: Mutex<Arc<Service>>,
+    /// Held by a reconfiguration from when it looks at the settings until all shards serve by others.
+    reconfiguring: Mutex<()>,
+    state: Arc<Mutex<State>>,
+    retries: Arc<Mutex<Retries>>,
+}
+
+impl Serving {
+    pub(super) fn new(service: Service) -> Self {
+        Self {
+            service: Mutex::new(Arc::new(service)),
+            reconfiguring: Mutex::default(),
+            state: Arc::default(),
+            retries: Arc::default(),
+        }
+    }
+
+    /// Of a shard.
+    pub(super) fn context(&self, records: Records, budget: &Budget, counters: &Arc<Counters>) -> Context {
+        let (state, retries) = (Arc::clone(&self.state), Arc::clone(&self.retries));
+        Context::new(self.service(), records, budget, Arc::clone(counters), state, retries)
+    }
+
+    pub(super) fn service(&self) -> Arc<Service> {
+        Arc::clone(&lock(&self.service))
+    }
+
+    /// The counts of all rules of this policy.
+    pub(super) fn rules(&self, policy: &Policy) -> Vec<RuleStats> {
+        // Sessions wait for what is locked.
+        let counts = lock(&self.state).totals();
+        let ids = policy.rules().map(|rule| rule.name().map(str::to_owned));
+        let ids = ids.chain(std::iter::repeat(None));
+        let stats = |(id, (rule, tally)): (Option<String>, (String, Tally))| {
+            let Tally { reached, fired } = tally;
+            RuleStats { id, rule, reached, fired }
+        };
+        ids.zip(policy.tallies(&counts)).map(stats).collect()
+    }
+
+    /// What was tried again so far.
+    pub(super) fn retries(&self) -> RetryStats {
+        // Sessions wait for what is locked.
+        let (mut stats, tentative) = lock(&self.retries).figures();
+        tentative.add_to(&mut stats);
+        stats
+    }
+}
+
+thread_local! {
+    static IS_RECONFIGURING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread is in a reconfiguration, until it is dropped.
+struct Reconfiguring;
+
+impl Reconfiguring {
+    /// `None` where it would wait for itself.
+    fn begin() -> Option<Self> {
+        (!is_shard_thread() && !IS_RECONFIGURING.replace(true)).then_some(Self)
+    }
+}
+
+impl Drop for Reconfiguring {
+    fn drop(&mut self) {
+        IS_RECONFIGURING.set(false);
+    }
+}
+
+impl Server {
+    /// Changes what connections are served by: `change` gets the present [`Settings`] and returns others. Running
+    /// sessions are served by these from the next line they send; when this returns, all are, on every shard. No session
+    /// ends by it, and no reply is lost: one that is held back by a delay, or is being written, goes out as it was
+    /// decided. A timeout that has begun to run lasts as long as it was to last; the next is as long as it is set now.
+    ///
+    /// Here, the first mail is accepted, and then the mailbox is full:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use smtpmock::{Config, Server, smtp::ReplyKind};
+    /// # fn send(smtp: std::net::SocketAddr) -> std::io::Result<String> {
+    /// #     use std::io::{Read as _, Write as _};
+    /// #     let mail = b"HELO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n.\r\nQUIT\r\n";
+    /// #     let mut client = std::net::TcpStream::connect(smtp)?;
+    /// #     client.write_all(mail)?;
+    /// #     let mut replies = String::new();
+    /// #     client.read_to_string(&mut replies).map(|_| replies)
+    /// # }
+    ///
+    /// let server = Server::start(Config::default())?;
+    /// send(server.local_addr())?; // accepted
+    /// server.wait_for_messages(1, Duration::from_secs(5))?;
+    ///
+    /// server.reconfigure(|settings| {
+    ///     settings
+    ///         .blacklisted_rcptto_emails(["bob@example.com"])
+    ///         .reply(ReplyKind::RcptBlacklisted, "452 4.2.2 Mailbox full")
+    /// })?;
+    /// let replies = send(server.local_addr())?;
+    /// assert!(replies.contains("452 4.2.2 Mailbox full"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Rules that are still there go on with their counts: they are recognised by their
+    /// [`id`](crate::smtp::rules::Rule::id) or, without one, by their text and their place among rules of the same text.
+    /// [`Stats::rules`](crate::Stats::rules) lists the present ones; counts of the others are dropped. What was put off
+    /// before is still followed until it is tried again.
+    ///
+    /// Several calls at a time follow one another, each with the settings of the one before.
+    ///
+    /// # Errors
+    /// The new settings are not valid, the server has stopped or failed, or the call would wait for itself. The server
+    /// goes on with the settings it had.
+    pub fn reconfigure(&self, change: impl FnOnce(Settings) -> Settings) -> Result<(), ReconfigureError> {
+        let _guard = Reconfiguring::begin().ok_or(ReconfigureError::WouldDeadlock)?;
+        let _turn = lock(&self.serving.reconfiguring);
+        let before = self.serving.service();
+        let settings = change(before.settings().clone());
+        settings.validate_settings()?;
+        let service = Arc::new(Service::new(settings, Some(&before)));
+        if let Some(failure) = self.failure() {
+            return Err(ReconfigureError::Failed(failure));
+        }
+        let confirmations: Vec<_> =
+            self.controls.iter().map(|control| control.replace(Arc::clone(&service))).collect();
+        // A shard that has ended serves nobody.
+        let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
+        match self.failure() {
+            Some(failure) => return Err(ReconfigureError::Failed(failure)),
+            None if serving == 0 => return Err(ReconfigureError::Stopped),
+            None => {}
+        }
+        *lock(&self.serving.service) = Arc::clone(&service);
+        lock(&self.serving.state).forget_others(service.policy());
+        Ok(())
+    }
+}
