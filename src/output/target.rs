@@ -31,6 +31,8 @@ pub struct Output {
     file: Arc<File>,
     identity: Identity,
     kind: Kind,
+    /// The file was made when it was opened, and writing has not begun: it is removed when that is not to be.
+    is_unused: bool,
     /// Bytes that a regular file has at least, as it holds what was written to it; of others, bytes written.
     length: u64,
 }
@@ -63,8 +65,8 @@ impl Output {
             Target::StandardError => return Self::stream(place, io::stderr().as_fd()),
             Target::Path(path) => path.clone(),
         };
-        let file = open(&path, 0)?;
-        let output = Self::new(place, file)?;
+        let (file, is_new) = open(&path, 0)?;
+        let output = Self::new(place, file, is_new)?;
         output.lock()?;
         Ok(output)
     }
@@ -89,8 +91,8 @@ impl Output {
     pub(super) fn try_open(place: Place) -> io::Result<Opened> {
         let Target::Path(path) = &place.target else { return Self::open(place).map(Opened::Output) };
         let opened = open(path, OFlags::NONBLOCK.bits().cast_signed());
-        let file = match (opened, fs::metadata(path)) {
-            (Ok(file), _) => file,
+        let (file, is_new) = match (opened, fs::metadata(path)) {
+            (Ok(opened), _) => opened,
             // ENXIO: nobody has it open for reading.
             (Err(error), Ok(metadata))
                 if metadata.file_type().is_fifo()
@@ -101,14 +103,14 @@ impl Output {
             (Err(error), _) => return Err(error),
         };
         fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
-        Self::new(place, file).map(Opened::Output)
+        Self::new(place, file, is_new).map(Opened::Output)
     }
 
     fn stream(place: Place, stream: impl AsFd) -> io::Result<Self> {
-        Self::new(place, File::from(stream.as_fd().try_clone_to_owned()?))
+        Self::new(place, File::from(stream.as_fd().try_clone_to_owned()?), false)
     }
 
-    fn new(place: Place, mut file: File) -> io::Result<Self> {
+    fn new(place: Place, mut file: File, is_unused: bool) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let kind = match metadata.file_type() {
             kind if kind.is_file() => Kind::Regular,
@@ -122,7 +124,7 @@ impl Output {
             (Kind::Regular, _) => file.stream_position()?,
             _ => 0,
         };
-        Ok(Self { place, file: Arc::new(file), identity: Identity::of(&metadata), kind, length })
+        Ok(Self { place, file: Arc::new(file), identity: Identity::of(&metadata), kind, is_unused, length })
     }
 
     /// Where it goes.
@@ -152,6 +154,7 @@ impl Output {
     /// # Errors
     /// Those of the file system.
     pub fn empty(&mut self) -> io::Result<()> {
+        self.is_unused = false;
         if let (Kind::Regular, Target::Path(_)) = (self.kind, &self.place.target) {
             // Of a file that is cut some file systems write back all that follows when it is closed.
             if self.length > 0 {
@@ -280,13 +283,34 @@ impl Output {
             return Ok(false);
         }
         *self = Self::open(self.place.clone())?;
+        self.is_unused = false;
         Ok(self.kind == Kind::Regular && self.length == 0)
     }
 }
 
-/// Opens for appending, so that two who write to one file lose nothing, and changes nothing.
-fn open(path: &Path, flags: i32) -> io::Result<File> {
-    let opened = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path);
+/// Nothing is left of a run that was refused.
+impl Drop for Output {
+    fn drop(&mut self) {
+        let Target::Path(path) = &self.place.target else { return };
+        let is_same =
+            |metadata: &fs::Metadata| Identity::of(metadata) == self.identity && metadata.len() == 0;
+        if self.is_unused && fs::metadata(path).as_ref().is_ok_and(is_same) {
+            // One that can't be removed is empty.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Opens for appending, so that two who write to one file lose nothing, and changes nothing. True if the file was made.
+fn open(path: &Path, flags: i32) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.append(true).custom_flags(flags);
+    let opened = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            options.create(true).open(path).map(|file| (file, false))
+        }
+        made => made.map(|file| (file, true)),
+    };
     opened.map_err(|error| match path.parent() {
         Some(folder) if error.kind() == ErrorKind::NotFound && is_missing(folder) => {
             io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display()))

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -29,6 +30,8 @@ pub(crate) struct Folder {
     /// Mails so far.
     count: u64,
     host: String,
+    /// Device and inode of the folder that mails come to rest in.
+    identity: Option<(u64, u64)>,
 }
 
 impl Folder {
@@ -38,7 +41,7 @@ impl Folder {
         // Neither may stand in the name of a file of a maildir, nor begin what a mail program adds to it.
         let host = host.trim().replace(['/', ':', '.'], "-");
         let host = if host.is_empty() { "localhost".to_owned() } else { host };
-        let folder = Self { path: path.to_owned(), kind, count: 0, host };
+        let mut folder = Self { path: path.to_owned(), kind, count: 0, host, identity: None };
         folder.make()?;
         let probe = folder.unfinished(&folder.name(UNIX_EPOCH));
         create(&probe)?;
@@ -47,7 +50,7 @@ impl Folder {
     }
 
     /// Makes the folder, unless it is there.
-    pub(super) fn make(&self) -> io::Result<()> {
+    pub(super) fn make(&mut self) -> io::Result<()> {
         let folders = match self.kind {
             Kind::Maildir => &["tmp", "new", "cur"][..],
             Kind::Eml => &[""],
@@ -59,7 +62,22 @@ impl Folder {
                 }
                 _ => error,
             })
-        })
+        })?;
+        self.identity = Some(identity(&self.finished())?);
+        Ok(())
+    }
+
+    /// Whether the mails that were put into it can be found by its name. Each of them may be moved: that is what a mail
+    /// program does.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match identity(&self.finished()) {
+            Ok(now) if Some(now) == self.identity => Ok(()),
+            Ok(_) => Err(io::Error::other("something else replaced the folder while it was written to")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(io::Error::other("something else removed the folder while it was written to"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts a mail into it.
@@ -67,13 +85,9 @@ impl Folder {
         self.count += 1;
         let name = self.name(at);
         let unfinished = self.unfinished(&name);
-        let written = self.write(&unfinished, message).and_then(|()| {
-            let finished = match self.kind {
-                Kind::Maildir => self.path.join("new").join(&name),
-                Kind::Eml => self.path.join(&name),
-            };
-            fs::rename(&unfinished, finished)
-        });
+        let written = self
+            .write(&unfinished, message)
+            .and_then(|()| fs::rename(&unfinished, self.finished().join(&name)));
         if written.is_err() {
             // There may be none; what went wrong before is the error to tell.
             let _ = fs::remove_file(&unfinished);
@@ -116,6 +130,14 @@ impl Folder {
         }
     }
 
+    /// Where whole mails are.
+    fn finished(&self) -> PathBuf {
+        match self.kind {
+            Kind::Maildir => self.path.join("new"),
+            Kind::Eml => self.path.clone(),
+        }
+    }
+
     fn unfinished(&self, name: &OsString) -> PathBuf {
         match self.kind {
             Kind::Maildir => self.path.join("tmp").join(name),
@@ -126,6 +148,10 @@ impl Folder {
             }
         }
     }
+}
+
+fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(folder).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn create(path: &Path) -> io::Result<fs::File> {

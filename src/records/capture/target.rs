@@ -101,7 +101,7 @@ impl Target {
     pub(super) fn check(&self) -> io::Result<()> {
         match self {
             Self::File { output, .. } => output.check(),
-            Self::Folder(_) => Ok(()),
+            Self::Folder(folder) => folder.check(),
         }
     }
 }

@@ -65,8 +65,16 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
             at("to=", "expected one of the stages rcpt, data and message: there is no recipient elsewhere")
         }
         () if when.helo.is_some() && stage == Some(Stage::Greeting) => {
-            at("helo=", "expected another stage than connect: the client has not said HELO there")
+            at("helo=", "expected another stage than connect: the client has not sent HELO there")
         }
+        () if when.per.contains(&Key::Sender) && !is_any_of(&after_mail) => at(
+            "per=",
+            "expected one of the stages mail, rcpt, data and message: there is no sender to count by elsewhere",
+        ),
+        () if when.per.contains(&Key::Recipient) && !is_any_of(&after_mail[1..]) => at(
+            "per=",
+            "expected one of the stages rcpt, data and message: there is no recipient to count by elsewhere",
+        ),
         () => None,
     }
 }
@@ -125,7 +133,7 @@ fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
         ),
         () if first > Some(most(stage, when)) => at(
             if when.nth.is_some() { "nth=" } else { "every=" },
-            "expected nth= or every= that is reached: a session is asked about at connect only once",
+            "expected nth= or every= that is reached: a session comes to connect, and to quit, only once",
         ),
         () => None,
     }
@@ -135,8 +143,8 @@ fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
 fn most(stage: Option<Stage>, when: &Conditions) -> u64 {
     let sessions = when.session.and_then(|Ordinals { first, last }| Some(last? - first + 1));
     match stage {
-        Some(Stage::Greeting) if when.per.contains(&Key::Session) => 1,
-        Some(Stage::Greeting) => sessions.unwrap_or(u64::MAX),
+        Some(Stage::Greeting | Stage::Quit) if when.per.contains(&Key::Session) => 1,
+        Some(Stage::Greeting | Stage::Quit) => sessions.unwrap_or(u64::MAX),
         _ => u64::MAX,
     }
 }
@@ -161,10 +169,12 @@ mod tests {
             ("rcpt nth=1 every=2 silent", "that one count can be", "every=2"),
             ("rcpt nth=5..9 every=10 silent", "that one count can be", "every=10"),
             ("rcpt nth=18446744073709551615 every=2 silent", "that one count can be", "every=2"),
-            ("connect nth=2 per=session silent", "at connect only once", "nth=2"),
-            ("connect every=2 per=ip+session silent", "at connect only once", "every=2"),
-            ("connect session=7 nth=2 silent", "at connect only once", "nth=2"),
-            ("connect session=1..9 every=10 silent", "at connect only once", "every=10"),
+            ("connect nth=2 per=session silent", "to connect, and to quit, only once", "nth=2"),
+            ("quit nth=2 per=session silent", "only once", "nth=2"),
+            ("quit session=1..9 every=10 per=ip silent", "only once", "every=10"),
+            ("connect every=2 per=ip+session silent", "only once", "every=2"),
+            ("connect session=7 nth=2 silent", "only once", "nth=2"),
+            ("connect session=1..9 every=10 silent", "only once", "every=10"),
             ("rcpt times=0 silent", "a whole number from 1", "0"),
             ("rcpt every=0 silent", "a whole number from 1", "0"),
             ("rcpt session=0 silent", "an ordinal from 1", "0"),
@@ -197,8 +207,46 @@ mod tests {
             "connect session=1..9 nth=9 silent",
             "connect session=3.. every=10 silent",
             "rcpt nth=2 per=session silent",
+            "quit session=1..9 nth=9 silent",
+            // Over several mails.
+            "rcpt nth=10001 per=session silent",
             "any nth=2 per=session silent",
         ] {
+            assert!(text.parse::<Rule>().is_ok(), "{text}");
+        }
+    }
+
+    /// Where each condition can hold, and each key tells anything apart.
+    #[test]
+    fn what_is_not_known_at_a_stage_is_refused_there() {
+        let all = Stage::ALL;
+        let is_behind_mail =
+            |stage: Stage| matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message);
+        let has_recipient = |stage: Stage| is_behind_mail(stage) && stage != Stage::Mail;
+        type Known = fn(Stage) -> bool;
+        let anywhere: Known = |_| true;
+        let cases: [(&str, &dyn Fn(Stage) -> bool); 14] = [
+            ("from=*", &is_behind_mail),
+            ("to=*", &has_recipient),
+            ("helo=*", &|stage| stage != Stage::Greeting),
+            ("size>=1", &|stage| stage == Stage::Message),
+            ("ip=10.0.0.0/8", &anywhere),
+            ("session=2", &anywhere),
+            ("after=1s until=2s period=3s", &anywhere),
+            ("nth=2", &anywhere),
+            ("every=2 odds=5% times=3", &anywhere),
+            ("nth=2 per=ip", &anywhere),
+            ("nth=2 per=session", &|stage| !matches!(stage, Stage::Greeting | Stage::Quit)),
+            ("times=1 per=session", &anywhere),
+            ("nth=2 per=sender", &is_behind_mail),
+            ("nth=2 per=recipient", &has_recipient),
+        ];
+        for (conditions, is_known) in cases {
+            for stage in all {
+                let text = format!("{} {conditions} silent", stage.name());
+                assert_eq!(text.parse::<Rule>().is_ok(), is_known(*stage), "{text}");
+            }
+            let text = format!("any {conditions} silent");
             assert!(text.parse::<Rule>().is_ok(), "{text}");
         }
     }

@@ -187,6 +187,50 @@ fn a_capture_that_was_truncated_or_removed_passed_as_whole() {
 }
 
 #[test]
+fn a_folder_of_mails_that_was_removed_or_replaced_passed_as_written() {
+    let (_folder, path) = folder();
+    for (form, resting) in [("maildir", "Mail/new"), ("eml", "Mail")] {
+        for (tamper, word) in
+            [("rm -r \"$0\"", "removed"), ("mv \"$0\" \"$0.1\" && mkdir \"$0\"", "replaced")]
+        {
+            let program = start(["--capture", &path("Mail"), "--capture-format", form]);
+            send(&program, 1);
+            let mails = || fs::read_dir(path(resting)).is_ok_and(|mails| mails.count() > 0);
+            eventually("a mail", mails);
+            assert!(
+                Command::new("sh").args(["-c", tamper, &path(resting)]).status().expect("sh runs").success()
+            );
+            let ended = program.stopped();
+            assert!(ended.code() == Some(1) && ended.complaint().contains(word), "{form}, {word}: {ended:?}");
+            fs::remove_dir_all(path("Mail")).or_else(|_| fs::create_dir(path("Mail"))).expect("a folder");
+        }
+    }
+}
+
+/// Empty files were left, and a later run was taken to have written them.
+#[test]
+fn what_is_refused_leaves_no_new_file() {
+    let (_folder, path) = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = format!("--port={}", taken.local_addr().expect("an address").port());
+    let (new, other, missing) = (path("new"), path("other"), path("none/x"));
+    for (arguments, code) in [
+        (&["--capture", &new, "--report-json", &new][..], 2),
+        (&["--capture", &new, "--report-html", &other, "--hlog", &path("./other")], 2),
+        (&["--capture", &new, "--report-json", &missing], 1),
+        (&["--capture", &new, "--report-json", &other, &port], 1),
+    ] {
+        let ended = run(arguments);
+        assert_eq!(ended.code(), Some(code), "{arguments:?}: {ended:?}");
+        assert!(!Path::new(&new).exists() && !Path::new(&other).exists(), "{arguments:?}");
+    }
+    // One that was there is not removed, though it is empty.
+    fs::write(&new, "").expect("writable");
+    assert_eq!(run(["--capture", &new, "--report-json", &new]).code(), Some(2));
+    assert!(Path::new(&new).exists());
+}
+
+#[test]
 fn a_capture_that_is_truncated_ends_the_run_with_the_next_record() {
     let (_folder, path) = folder();
     let capture = path("s.jsonl");
