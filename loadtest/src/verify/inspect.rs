@@ -108,10 +108,12 @@ fn names(value: &[u8], run: u32) -> bool {
     value.to_ascii_lowercase().starts_with(format!("{run:08x}").as_bytes())
 }
 
-/// Whether there is nothing on the line but the header field, its token, and CRLF.
+/// Whether there is nothing on the line but the header field, its token as it is stamped, and CRLF. Reading a token
+/// takes capital letters and signs for digits as well.
 fn is_token_line(line: &[u8]) -> bool {
     let value = line.strip_prefix(HEADER.as_bytes()).and_then(|value| value.strip_suffix(b"\r\n"));
-    value.is_some_and(|value| value.len() == LEN)
+    let is_stamped = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    value.is_some_and(|value| value.len() == LEN && value.iter().all(is_stamped))
 }
 
 /// Whether everything before the token's line was put there by relays.
@@ -176,12 +178,16 @@ mod tests {
         let mut digest = text.clone();
         let last = HEADER.len() + LEN - 1;
         digest.replace_range(last..=last, if text[last..].starts_with('0') { "1" } else { "0" });
+        let token = &text[HEADER.len()..HEADER.len() + LEN];
+        let capitals = text.replacen(token, &token.to_ascii_uppercase(), 1);
+        assert_ne!(capitals, text);
         for changed in [
             text.replacen("\r\n", " \r\n", 1),
             text.replacen("\r\n", "\n", 1),
             text.replacen("X-Smtpload-Token: ", "X-Smtpload-Token:  ", 1),
             text.replacen("X-Smtpload-Token", "x-smtpload-token", 1),
             digest,
+            capitals,
         ] {
             assert_eq!(message(changed.clone()), part(Part::TokenLine), "{changed}");
         }
