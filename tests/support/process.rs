@@ -8,6 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use super::waiting::PATIENCE;
@@ -93,8 +95,7 @@ impl Process {
         within_patience(self.pid(), || find_line(&mut self.errors, text))
     }
 
-    /// Sends a signal by its name without SIG.
-    pub(crate) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: Signal) {
         signal(self.pid(), name);
     }
 
@@ -113,7 +114,7 @@ impl Process {
 
     /// Asks it to end and waits until it has.
     pub(crate) fn stopped(self) -> Ended {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.ended()
     }
 
@@ -185,10 +186,9 @@ pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Sends a signal by its name without SIG.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let script = format!("kill -{name} {pid}");
-    assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success(), "{script}");
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
 }
 
 /// Works with a process, which is killed when patience ends: what is waited for ends then too.
@@ -199,7 +199,7 @@ fn within_patience<T>(pid: u32, work: impl FnOnce() -> T) -> T {
             let hangs = is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
             if hangs {
                 eprintln!("process {pid} hangs");
-                signal(pid, "KILL");
+                signal(pid, Signal::KILL);
             }
             hangs
         });

@@ -18,7 +18,9 @@ fn smtpmock() -> &'static Path {
     BUILT.get_or_init(|| {
         let beside = Path::new(env!("CARGO_BIN_EXE_smtpload")).parent().expect("a folder");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "smtpmock", "--bin", "smtpmock", "--manifest-path"]);
+        // The example has it resolve features as `cargo test --workspace` does, which has built the program then.
+        build.args(["build", "--quiet", "--workspace", "--bin", "smtpmock", "--example", "first_mail"]);
+        build.arg("--manifest-path");
         build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
         build.arg("--target-dir").arg(beside.parent().expect("a target folder"));
         if beside.ends_with("release") {

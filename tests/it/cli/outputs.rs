@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::client::{Client, MESSAGE};
-use crate::support::process::{Ended, Process};
+use crate::support::process::{Ended, Process, Signal};
 use crate::support::program::{command, run, start, start_command};
 use crate::support::waiting::eventually;
 
@@ -266,7 +266,7 @@ fn renamed_outputs_are_opened_again_on_sigusr2_and_no_record_is_lost() {
     // What comes between belongs to the old file.
     send(&program, 3);
     eventually("three more", || read(&path("s.jsonl.1")).lines().count() == 5);
-    program.signal("USR2");
+    program.signal(Signal::USR2);
     eventually("new files", || Path::new(&capture).exists() && Path::new(&log).exists());
     send(&program, 4);
     let ended = program.stopped();
@@ -334,7 +334,7 @@ fn text_makes_way_for_json_on_standard_output() {
 fn a_report_on_demand_makes_way_for_json_on_standard_output() {
     let mut program = start(["--report-json=-"]);
     send(&program, 1);
-    program.signal("USR1");
+    program.signal(Signal::USR1);
     program.wait_for_error("1 messages accepted");
     let report: Value = serde_json::from_str(&program.stopped().stdout).expect("JSON and nothing else");
     assert_eq!(report["metrics"]["messages"], 1);

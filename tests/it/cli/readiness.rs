@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 
 use crate::support::client::Client;
+use crate::support::process::Signal;
 use crate::support::program::{run, start};
 use crate::support::server::has_ipv6;
 
@@ -68,12 +69,12 @@ fn the_ready_file_is_gone_with_the_server_unless_another_has_written_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
     let flag = ["--ready-file".as_ref(), path.as_os_str()];
-    for signal in ["TERM", "INT"] {
+    for signal in [Signal::TERM, Signal::INT] {
         let program = start(flag);
         assert!(fs::exists(&path).expect("a directory"));
         program.signal(signal);
         assert_eq!(program.ended().code(), Some(0));
-        assert!(!fs::exists(&path).expect("a directory"), "{signal}");
+        assert!(!fs::exists(&path).expect("a directory"), "{signal:?}");
     }
     let first = start(flag);
     let second = start(flag);

@@ -14,7 +14,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, MESSAGE};
-use crate::support::process::Process;
+use crate::support::process::{Process, Signal};
 use crate::support::program::{run, start};
 use crate::support::terminal::on_terminal;
 
@@ -172,10 +172,10 @@ fn the_interval_log_is_read_back_and_nothing_is_missing() {
 fn a_report_so_far_is_printed_on_demand_and_the_run_goes_on() {
     let mut program = start([""; 0]);
     send(&program, 1);
-    program.signal("USR1");
+    program.signal(Signal::USR1);
     program.wait_for_output("1 messages accepted");
     send(&program, 2);
-    program.signal("USR1");
+    program.signal(Signal::USR1);
     program.wait_for_output("3 messages accepted");
     assert_eq!(program.stopped().code(), Some(0));
 }

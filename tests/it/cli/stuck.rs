@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::support::client::{Client, MESSAGE};
-use crate::support::process::{Ended, Process, full_pipe, signal};
+use crate::support::process::{Ended, Process, Signal, full_pipe, signal};
 use crate::support::program::{command, run, start};
 use crate::support::waiting::{eventually, until};
 
@@ -43,7 +43,7 @@ impl Program {
         ready["smtp"][0].as_str().expect("text").parse().expect("an address")
     }
 
-    fn signal(&self, name: &str) {
+    fn signal(&self, name: Signal) {
         signal(self.child.id(), name);
     }
 
@@ -52,7 +52,7 @@ impl Program {
     }
 
     fn stopped(self) -> ExitStatus {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         self.ended()
     }
 }
@@ -101,7 +101,7 @@ fn a_signal_ends_it_while_it_waits_for_the_reader_of_a_fifo() {
         u64::from_str_radix(mask, 16).expect("a mask")
     };
     eventually("it to hear signals", || bits(&caught()) & 1 << (15 - 1) != 0);
-    signal(child.id(), "TERM");
+    signal(child.id(), Signal::TERM);
     let status = until(|| child.try_wait().expect("a child").ok_or("it hangs"));
     assert_eq!(status.code(), Some(1));
 }
@@ -132,18 +132,18 @@ fn an_unread_standard_output_held_up_the_end() {
             (&["--report-html=-"], &[]),
             (&["--report-json=-"], &[]),
             (&["--hlog=-"], &[]),
-            (&[], &["USR1", "USR1"]),
+            (&[], &[Signal::USR1, Signal::USR1]),
         ] {
             scope.spawn(move || ends_unread(arguments, signals));
         }
     });
 }
 
-fn ends_unread(arguments: &[&str], signals: &[&str]) {
+fn ends_unread(arguments: &[&str], signals: &[Signal]) {
     let (reader, full) = full_pipe();
     let (errors, stderr) = std::io::pipe().expect("a pipe");
     let program = Program::start(arguments, full, stderr);
-    signals.iter().for_each(|name| program.signal(name));
+    signals.iter().for_each(|&name| program.signal(name));
     Client::greeted(program.address()).deliver(MESSAGE);
     assert_eq!(program.stopped().code(), Some(1), "{arguments:?}");
     let errors = rest(errors);
@@ -225,8 +225,8 @@ fn a_second_signal_ends_it_whatever_is_stuck() {
     let (error_reader, full_error) = full_pipe();
     let program = Program::start(&["--log", "--progress", "--shutdown-timeout=1h"], full, full_error);
     let client = Client::greeted(program.address());
-    program.signal("TERM");
-    program.signal("INT");
+    program.signal(Signal::TERM);
+    program.signal(Signal::INT);
     let status = program.ended();
     assert!(matches!(status.code(), Some(130 | 143)), "{status:?}");
     drop((client, reader, error_reader));

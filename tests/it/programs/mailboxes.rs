@@ -10,7 +10,7 @@ use smtpmock::Config;
 
 use super::clients::run_or_skip;
 use crate::support::client::{Client, MESSAGE};
-use crate::support::process::Process;
+use crate::support::process::{Process, Signal};
 use crate::support::program;
 use crate::support::server;
 use crate::support::waiting::eventually;
@@ -240,7 +240,7 @@ fn a_folder_that_is_gone_ends_the_run_and_one_that_was_moved_is_made_again() {
         let below = if format == "maildir" { "new" } else { "" };
         eventually("the first mail", || capture.files(below).len() == 1);
         fs::rename(capture.path(), capture.folder.path().join("moved")).expect("moved");
-        program.signal("USR2");
+        program.signal(Signal::USR2);
         eventually("the folder", || capture.path().join(below).exists());
         client.deliver(MESSAGE);
         eventually("the second mail", || capture.files(below).len() == 1);
