@@ -10,6 +10,7 @@ mod script;
 mod wire;
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use self::client::Client;
 use self::outcome::Seen;
-use self::script::Model;
+use self::script::{Model, Voice};
 use self::wire::{Mailroom, ServerEnd, Wire};
 use super::connection::{Connection, Fate, Origin};
 use super::context::{Context, Place, Service};
@@ -94,6 +95,10 @@ struct World {
     stops_at: Option<Duration>,
     /// How long sessions may go on then, as long as something is under way.
     stop_timeout: Duration,
+    /// When the server is reconfigured, each time for the next of two services that differ in the words of their replies.
+    replaced_at: VecDeque<Duration>,
+    /// Since when which of them was served by; the first in the beginning.
+    served: Vec<(Duration, Voice)>,
     context: Context,
     resources: Resources,
     peers: Vec<Peer>,
@@ -123,6 +128,8 @@ impl World {
             lateness: Duration::from_nanos([0, 0, 50_000, 20_000_000][rng.random_range(0..4)]),
             stops_at: None,
             stop_timeout: Duration::ZERO,
+            replaced_at: VecDeque::new(),
+            served: Vec::new(),
             peers: Vec::new(),
             again: Vec::new(),
             mailroom: Rc::new(RefCell::new(Mailroom { store, records: Vec::new() })),
@@ -141,7 +148,43 @@ impl World {
         let longest = [0.0, 2.0, reach][world.rng.random_range(0..3)];
         world.stop_timeout = Duration::from_secs_f64(world.rng.random_range(0.0..=longest));
         world.connect_wires();
+        world.served.push((world.now(), Voice::Usual));
+        world.replaced_at = world.times_of_replacement(seed, reach);
         world
+    }
+
+    /// From a stream of their own: worlds are the same without them.
+    fn times_of_replacement(&self, seed: u64, reach: f64) -> VecDeque<Duration> {
+        let mut bytes = *b"the services are replaced.......";
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let count = [0, 1, 3, 12][rng.random_range(0..4)];
+        let moment = |_| self.now() + Duration::from_secs_f64(rng.random_range(0.0..reach));
+        let mut times: Vec<_> = (0..count).map(moment).collect();
+        times.sort_unstable();
+        times.into()
+    }
+
+    /// Replaces the service, between two turns. False when it is not the time.
+    fn replace(&mut self) -> bool {
+        let now = self.now();
+        let is_due = self.replaced_at.pop_front_if(|at| *at <= now).is_some();
+        if is_due {
+            let (_, voice) = self.served[self.served.len() - 1];
+            let other = voice.other();
+            let mut settings = self.context.settings().clone();
+            settings.policy = script::in_voice(&settings.policy, other);
+            self.context.service = Arc::new(Service::new(settings, Some(&self.context.service)));
+            self.served.push((now, other));
+        }
+        is_due
+    }
+
+    /// The voices of replies that were decided between these two moments.
+    fn voices(&self, from: Duration, to: Duration) -> Vec<Voice> {
+        let ends = self.served[1..].iter().map(|(at, _)| *at).chain([Duration::MAX]);
+        let served = self.served.iter().zip(ends).filter(|((since, _), end)| *since <= to && *end >= from);
+        served.map(|((_, voice), _)| *voice).collect()
     }
 
     fn add_client(&mut self) {
@@ -171,7 +214,7 @@ impl World {
     /// Runs until nothing will ever happen again.
     fn run(&mut self) {
         for _ in 0..MAX_TURNS {
-            let acted = self.open_due() | self.act();
+            let acted = self.replace() | self.open_due() | self.act();
             if acted | self.turn() {
                 continue;
             }
@@ -193,7 +236,7 @@ impl World {
             false if self.is_stopped() => None,
             false => Some(peer.client.starts_at),
         });
-        let clients = clients.chain(self.next_stop()).min();
+        let clients = clients.chain(self.next_stop()).chain(self.replaced_at.front().copied()).min();
         let lateness = self.lateness.mul_f64(self.rng.random_range(0.0..=1.0));
         let wheel = self.resources.wheel.next_deadline();
         let wheel = wheel.map(|at| now.max(at.since_start()) + lateness);

@@ -11,7 +11,7 @@ use mio::Token;
 use super::wire::{Mailroom, ServerEnd, Wire};
 use super::{ROUNDING, context, resources};
 use crate::net::connection::{Connection, Fate, Origin};
-use crate::net::context::{Context, Place};
+use crate::net::context::{Context, Place, Service};
 use crate::net::resources::Resources;
 use crate::records::store::Store;
 use crate::smtp::{DelayPoint, Policy, Stage};
@@ -191,4 +191,35 @@ fn the_rest_of_a_reply_was_stamped_with_its_front() {
     assert_eq!(service.count(), 1);
     let took = service.min();
     assert!(took >= 2 * PAUSE && took <= (2 * PAUSE).mul_f64(1.01), "{took:?}");
+}
+
+/// A wait that has begun lasts as long as it was to last.
+#[test]
+fn a_timeout_that_is_changed_is_that_of_the_next_wait() {
+    const SHORT: Duration = Duration::from_millis(100);
+    for timeout in [5, 120].map(Duration::from_secs) {
+        let mut bench = Bench::new(Policy::default());
+        let (wire, mut connection) = bench.connection(0, 1000);
+        connection.open(&bench.context, &mut bench.resources);
+        let mut settings = bench.context.settings().clone();
+        settings.session_timeout = timeout;
+        bench.context.service = Arc::new(Service::new(settings, Some(&bench.context.service)));
+        connection.run(&bench.context, &mut bench.resources);
+        let mut replies_after = |bench: &mut Bench, time: Duration| {
+            bench.pass(time);
+            while bench.resources.wheel.pop(bench.resources.now).is_some() {
+                connection.on_timer(&bench.context, &mut bench.resources);
+            }
+            let event = wire.borrow_mut().event();
+            if let Some(event) = event {
+                connection.on_event(event, &bench.context, &mut bench.resources);
+            }
+            String::from_utf8_lossy(&wire.borrow().written).lines().count()
+        };
+        assert_eq!(replies_after(&mut bench, SESSION_TIMEOUT - SHORT), 1, "{timeout:?}");
+        wire.borrow_mut().send(b"NOOP\r\n");
+        assert_eq!(replies_after(&mut bench, Duration::ZERO), 2);
+        assert_eq!(replies_after(&mut bench, timeout - SHORT), 2, "{timeout:?}");
+        assert_eq!(replies_after(&mut bench, SHORT + ROUNDING), 3, "421 after {timeout:?}");
+    }
 }

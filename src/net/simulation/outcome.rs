@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::{Client, Leaving, Reading};
-use super::script::{End, Model};
+use super::script::{End, Model, Voice};
 use super::wire::Wire;
 use super::{Peer, ROUNDING, World};
 use crate::net::context::{HOLD_LIMIT, LINGER};
@@ -29,6 +29,10 @@ pub(super) struct Seen {
     kept_back: u64,
     /// Messages refused in their middle.
     cut_short: u64,
+    /// Sessions that were served by both services.
+    reconfigured: u64,
+    /// Replies that were held back while the service was replaced.
+    held_over: u64,
 }
 
 impl Seen {
@@ -46,11 +50,13 @@ impl Seen {
         self.reset_by_server += other.reset_by_server;
         self.kept_back += other.kept_back;
         self.cut_short += other.cut_short;
+        self.reconfigured += other.reconfigured;
+        self.held_over += other.held_over;
     }
 
     pub(super) fn has_everything(&self) -> bool {
         let Self { clients, replies, delayed, messages, told_to_go, unread, reset, dismissed, .. } = *self;
-        let Self { cut, held, reset_by_server, kept_back, cut_short, .. } = *self;
+        let Self { cut, held, reset_by_server, kept_back, cut_short, reconfigured, held_over, .. } = *self;
         [
             clients,
             replies,
@@ -65,6 +71,8 @@ impl Seen {
             reset_by_server,
             kept_back,
             cut_short,
+            reconfigured,
+            held_over,
         ]
         .into_iter()
         .all(|count| count > 30)
@@ -245,7 +253,7 @@ impl World {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let mut before = client.starts_at;
-        let mut opened_data = None;
+        let (mut opened_data, mut begins, mut voices) = (None, 0, Vec::new());
         for answer in &model.answers[..told.answers] {
             let at = wire.writes.time_of(answer.output_end).expect("a written reply");
             let came = match answer.input_end {
@@ -258,12 +266,21 @@ impl World {
             let is_prompt = self.is_prompt(client);
             let is_late = is_prompt && at > due + grace;
             assert!(!is_late, "{client:?}: late by {:?}: {answer:?}", at - due);
+            let words = [&wire.written, &model.output].map(|output| &output[begins..answer.output_end]);
+            let decided = (before.max(came), at.saturating_sub(answer.delay));
+            voices.extend(self.check_voice(client, answer.is_own, words, decided));
+            begins = answer.output_end;
+            let is_replaced = self.served[1..].iter().any(|(since, _)| (decided.1..at).contains(since));
+            seen.held_over += u64::from(is_replaced);
             seen.replies += 1;
             seen.delayed += u64::from(!answer.delay.is_zero());
             // Of one that reads late, or is sent to slowly, it is not known when its last reply was ready to be read.
             before = if is_prompt { at } else { due };
             opened_data = answer.opens_data.then_some(before);
         }
+        let changes = voices.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        assert!(changes < self.served.len(), "{client:?}: {voices:?} by {:?}", self.served);
+        seen.reconfigured += u64::from(changes > 0);
         if told.goodbye && !self.is_stopped() {
             seen.told_to_go += 1;
             let last = &model.answers[told.answers - 1];
@@ -271,6 +288,27 @@ impl World {
             self.check_goodbye(peer, last, opened_data);
         }
         before
+    }
+
+    /// A reply is one of the two services', of that which was served by when it was decided: not when it left. `None`
+    /// where both have the same.
+    fn check_voice(
+        &self,
+        client: &Client,
+        is_own: bool,
+        [written, usual]: [&[u8]; 2],
+        decided: (Duration, Duration),
+    ) -> Option<Voice> {
+        let (text, capitals) = (String::from_utf8_lossy(written), usual.to_ascii_uppercase());
+        if !is_own || usual == capitals {
+            assert_eq!(written, usual, "{client:?}: a rule says {text}");
+            return None;
+        }
+        let voice = if written == usual { Voice::Usual } else { Voice::InCapitals };
+        assert!(voice == Voice::Usual || written == capitals, "{client:?}: {text} is of neither service");
+        let possible = self.voices(decided.0, decided.1);
+        assert!(possible.contains(&voice), "{client:?}: {text} between {decided:?}, by {:?}", self.served);
+        Some(voice)
     }
 
     /// 421 comes when the client was silent for the session timeout, or took longer than the data timeout.
@@ -315,7 +353,7 @@ impl Told {
 /// a 421 after the last one where the server ended the session.
 fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
     let answers = model.answers.partition_point(|answer| {
-        written.len() >= answer.output_end && written.starts_with(&model.output[..answer.output_end])
+        written.len() >= answer.output_end && starts_with(written, &model.output[..answer.output_end])
     });
     let whole = model.answers[..answers].last().map_or(0, |answer| answer.output_end);
     let rest = &written[whole..];
@@ -323,8 +361,13 @@ fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
     let is_goodbye = !rest.is_empty() && rest == goodbye;
     let show = String::from_utf8_lossy(rest);
     assert!(
-        is_goodbye || goodbye.starts_with(rest) || model.output[whole..].starts_with(rest),
+        is_goodbye || goodbye.starts_with(rest) || starts_with(&model.output[whole..], rest),
         "unexpected after {answers} answers: {show:?}"
     );
     Told { answers, whole, goodbye: is_goodbye, length: written.len() }
+}
+
+/// In either voice.
+fn starts_with(output: &[u8], front: &[u8]) -> bool {
+    output.get(..front.len()).is_some_and(|part| part.eq_ignore_ascii_case(front))
 }

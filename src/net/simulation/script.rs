@@ -8,7 +8,7 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
 use crate::smtp::rules::{ByteRate, Environment, Rule, State};
-use crate::smtp::{DelayPoint, Expect, Next, Policy, Session, Stage, Step};
+use crate::smtp::{DelayPoint, Expect, Next, Policy, ReplyKind, Session, Stage, Step};
 
 /// One reply and what it follows from.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) stage: Stage,
     /// It is all of the reply.
     pub(super) is_whole: bool,
+    /// The server's own, not a rule's.
+    pub(super) is_own: bool,
     /// It was to DATA: message text is expected now.
     pub(super) opens_data: bool,
 }
@@ -58,7 +60,7 @@ impl Model {
         let mut environment =
             Environment { session: number, peer: PEER, state: Some(&mut state), ..Environment::alone() };
         let greeting = session.greeting_in(policy, &mut environment);
-        model.note(&session, &greeting, 0);
+        model.note(policy, &session, &greeting, 0);
         let (mut taken, mut given) = (0, 0);
         while given < input.len() && model.end.is_none() {
             // A message that is too big may be refused in its middle, and it matters where.
@@ -72,19 +74,20 @@ impl Model {
                 let start = model.output.len();
                 model.acceptances.push(start..start + step.reply.wire().len());
             }
-            model.note(&session, &step, taken);
+            model.note(policy, &session, &step, taken);
         }
         model
     }
 
-    fn note(&mut self, session: &Session, step: &Step<'_>, input_end: usize) {
+    fn note(&mut self, policy: &Policy, session: &Session, step: &Step<'_>, input_end: usize) {
         let said = step.portion.of(step.reply);
         let mut delay = step.delay;
         if !said.is_empty() {
             self.output.extend_from_slice(said);
             let (output_end, opens_data) = (self.output.len(), session.expects() == Expect::Data);
             let (stage, is_whole) = (step.stage, said == step.reply.wire());
-            self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, opens_data });
+            let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply);
+            self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });
             delay = Duration::ZERO;
         }
         assert!(!said.is_empty() || step.next != Next::Continue, "a line without an answer");
@@ -108,6 +111,44 @@ impl Model {
 
 /// Where every client comes from.
 pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// How the server's own replies are worded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    Usual,
+    InCapitals,
+}
+
+impl Voice {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Usual => Self::InCapitals,
+            Self::InCapitals => Self::Usual,
+        }
+    }
+}
+
+/// The same policy in this voice: of rules that still count alike, though one that never fires stands before them. What
+/// is worded alike by both is the goodbye.
+pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
+    const NEVER: &str = "any session=1000000 close";
+    let mut other = policy.clone();
+    for &kind in ReplyKind::ALL.iter().filter(|kind| **kind != ReplyKind::ServiceClosing) {
+        match voice {
+            Voice::Usual if kind == ReplyKind::MessageTooBig => {
+                other.set_message_size_limit(policy.message_size_limit);
+            }
+            Voice::Usual => other.set_reply(kind, kind.default_text()),
+            Voice::InCapitals => other.set_reply(kind, policy.reply(kind).text().to_ascii_uppercase()),
+        }
+    }
+    let rules: Vec<Rule> = policy.rules().filter(|rule| rule.to_string() != NEVER).cloned().collect();
+    other.remove_rules();
+    let never: Rule = NEVER.parse().expect("a rule");
+    let front = (voice == Voice::InCapitals).then_some(never);
+    front.into_iter().chain(rules).for_each(|rule| other.add_rule(rule));
+    other
+}
 
 /// A rate of replies, from a letter now and then to more than there is.
 pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
