@@ -27,6 +27,7 @@ use clap::error::{ContextKind, ErrorKind};
 use smtpmock::escape::escape_lines;
 use smtpmock::output::Claims;
 use smtpmock::report::Report;
+use smtpmock::smtp::rules::nearest;
 use smtpmock::{Config, ConfigError};
 
 use flag::{Arity, Change, Flag};
@@ -184,7 +185,8 @@ fn read(argv: &[OsString], given: &[Given], table: &[Flag]) -> Result<Read, Fail
     };
     let options = table
         .iter()
-        .filter_map(|flag| matches.get_many::<Change>(&flag.kebab))
+        .filter_map(|flag| matches.get_many::<Option<Change>>(&flag.kebab))
+        .flatten()
         .flatten()
         .fold(Options::default(), |options, change| change(options));
     Ok(Read::Options(Box::new(options)))
@@ -223,7 +225,7 @@ fn refusal(end: &End, given: &[Given], table: &[Flag]) -> Option<Failure> {
         }
         End::Unknown(typed) => {
             let Typed { dashes, name } = typed;
-            match nearest(typed, table) {
+            match meant(typed, table) {
                 Some(nearest) => format!("unknown flag {dashes}{name}: did you mean {nearest}?"),
                 None => format!("unknown flag {dashes}{name}"),
             }
@@ -233,12 +235,12 @@ fn refusal(end: &End, given: &[Given], table: &[Flag]) -> Option<Failure> {
 }
 
 /// The flag that is most like the one typed, spelled the same way.
-fn nearest(typed: &Typed, table: &[Flag]) -> Option<String> {
+fn meant(typed: &Typed, table: &[Flag]) -> Option<String> {
     let kebab = flag::kebab_case(&typed.name);
     let is_same = |flag: &&Flag| letters(&flag.name) == letters(&typed.name);
     let nearest = match table.iter().find(is_same) {
         Some(flag) => flag.kebab.clone(),
-        None => suggested_by_clap(&kebab, table)?,
+        None => suggestion(&kebab, table)?.to_owned(),
     };
     let is_kebab = kebab == typed.name && (typed.dashes == "--" || typed.name.contains('-'));
     Some(match table.iter().find(|flag| flag.kebab == nearest) {
@@ -252,10 +254,10 @@ fn letters(name: &str) -> String {
     name.replace(['-', '_'], "").to_lowercase()
 }
 
-fn suggested_by_clap(kebab: &str, table: &[Flag]) -> Option<String> {
-    let error = help::command(table).try_get_matches_from(["smtpmock", &format!("--{kebab}")]).err()?;
-    let suggestion = error.get(ContextKind::SuggestedArg)?.to_string();
-    Some(suggestion.trim_start_matches('-').to_owned())
+/// The flag whose name is like this one, or begins with it.
+fn suggestion<'t>(kebab: &str, table: &'t [Flag]) -> Option<&'t str> {
+    let names = || table.iter().map(|flag| flag.kebab.as_str()).chain(["help"]);
+    nearest(kebab, names()).or_else(|| names().find(|name| kebab.len() > 2 && name.starts_with(kebab)))
 }
 
 /// Settings that a server takes, or why none does.
@@ -314,9 +316,7 @@ fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(Str
     let last = given.iter().rfind(|given| given.kebab == flag.kebab);
     // Of several values the error knows which.
     let value = match last {
-        Some(given) if flag.arity == Arity::Value && !flag.takes_list() => {
-            given.value.to_string_lossy().into_owned()
-        }
+        Some(given) if flag.arity == Arity::Value => given.value.to_string_lossy().into_owned(),
         _ => error.value.clone(),
     };
     Some((value, typed_as(&flag.kebab, given)))

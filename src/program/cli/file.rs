@@ -70,7 +70,7 @@ fn find<'t>(key: &str, table: &'t [Flag]) -> Result<&'t Flag, String> {
         None => {
             let is_same = |flag: &&Flag| letters(&flag.name) == letters(key);
             let nearest = table.iter().find(is_same).map(|flag| flag.kebab.clone());
-            match nearest.or_else(|| super::suggested_by_clap(key, table)) {
+            match nearest.or_else(|| super::suggestion(key, table).map(str::to_owned)) {
                 Some(nearest) => Err(format!("unknown setting {key}: did you mean {nearest}?")),
                 None => Err(format!("unknown setting {key}: expected the name of a flag")),
             }
@@ -85,16 +85,17 @@ fn may_stand_in_file(flag: &Flag) -> bool {
 /// The value as it would be typed; several where the flag may be repeated.
 fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, String> {
     const TEXTS: &str = "a text or an array of texts";
+    let takes_several = matches!(flag.arity, Arity::List | Arity::Repeated);
     match value.get_ref() {
         DeValue::Array(items) if items.is_empty() && flag.refuses_empty => {
             Err("expected at least one".to_owned())
         }
-        DeValue::Array(items) if flag.arity == Arity::Repeated || flag.takes_list() => {
+        DeValue::Array(items) if takes_several => {
             let texts = items.iter().map(|item| text(item.get_ref(), TEXTS));
             let texts = texts.collect::<Result<Vec<_>, _>>()?;
             Ok(if flag.arity == Arity::Repeated { texts } else { vec![texts.join(",")] })
         }
-        value if flag.arity == Arity::Repeated || flag.takes_list() => Ok(vec![text(value, TEXTS)?]),
+        value if takes_several => Ok(vec![text(value, TEXTS)?]),
         value => Ok(vec![text(value, "a text, a whole number, true or false")?]),
     }
 }
@@ -165,12 +166,12 @@ fn literal(flag: &Flag, value: &OsString) -> String {
     match flag.arity {
         Arity::Switch if value.starts_with(['1', 't', 'T']) => "true".to_owned(),
         Arity::Switch => "false".to_owned(),
-        _ if flag.takes_list() && value.is_empty() => "[]".to_owned(),
-        _ if flag.takes_list() => {
+        Arity::List if value.is_empty() => "[]".to_owned(),
+        Arity::List => {
             let entries: Vec<_> = value.split(',').map(quoted).collect();
             format!("[{}]", entries.join(", "))
         }
-        _ => quoted(&value),
+        Arity::Value | Arity::Repeated => quoted(&value),
     }
 }
 

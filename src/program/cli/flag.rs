@@ -10,8 +10,8 @@ use super::values::{self, Expected};
 
 /// What one value does to the settings.
 pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
-/// Reads a value.
-pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Change, Expected> + Send + Sync>;
+/// Reads a value; `None` where it asks for the default.
+pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Option<Change>, Expected> + Send + Sync>;
 
 /// Whether a flag takes the following argument for its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Arity {
     /// Never: a boolean, `-log` or `-log=false`.
     Switch,
     Value,
+    /// Always: entries separated by commas.
+    List,
     /// Always, and each counts.
     Repeated,
 }
@@ -90,20 +92,18 @@ impl Flag {
         Self { setting: setting.into(), ..self }
     }
 
+    /// Its value is a list of entries separated by commas.
+    pub(super) fn listing(self) -> Self {
+        Self { arity: Arity::List, ..self }
+    }
+
     pub(super) fn defaults_to(self, default: &str) -> Self {
         Self { help: format!("{}. Default {default}", self.help), default: Some(default.to_owned()), ..self }
     }
 
-    /// A value that changes nothing: the default itself, or what asks for it.
+    /// Whether the value asks for the default: zero, or no text.
     pub(super) fn asks_for_default(&self, value: &OsStr) -> bool {
-        let untouched = Options::default();
-        let shown = format!("{untouched:?}");
-        (self.read)(value).is_ok_and(|change| format!("{:?}", change(untouched)) == shown)
-    }
-
-    /// Whether the value is a list of entries separated by commas.
-    pub(super) fn takes_list(&self) -> bool {
-        matches!(self.placeholder, "LIST" | "ADDRESS,...")
+        (self.read)(value).is_ok_and(|change| change.is_none())
     }
 
     /// Whether this is the flag's name, in either style.
@@ -129,10 +129,21 @@ pub(super) fn reading<T: Clone + Send + Sync + 'static>(
     read: impl Fn(&OsStr) -> Result<T, Expected> + Send + Sync + 'static,
     set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
 ) -> Read {
+    reading_or_default(move |raw| read(raw).map(Some), set)
+}
+
+/// The same where `read` gives `None` for a value that asks for the default.
+pub(super) fn reading_or_default<T: Clone + Send + Sync + 'static>(
+    read: impl Fn(&OsStr) -> Result<Option<T>, Expected> + Send + Sync + 'static,
+    set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
+) -> Read {
     let set = Arc::new(set);
     Arc::new(move |raw| {
-        let (set, value) = (Arc::clone(&set), read(raw)?);
-        Ok(Arc::new(move |options| set(options, value.clone())))
+        let change = |value: T| {
+            let set = Arc::clone(&set);
+            Arc::new(move |options| set(options, value.clone())) as Change
+        };
+        Ok(read(raw)?.map(change))
     })
 }
 
@@ -141,12 +152,9 @@ pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
     choices: &'static [(&'static str, T)],
     set: fn(Config, T) -> Config,
 ) -> Read {
-    reading(
+    reading_or_default(
         move |raw| values::choice(raw, choices),
-        move |options: Options, chosen| match chosen {
-            None => options,
-            Some(value) => options.with(|config| set(config, value)),
-        },
+        move |options: Options, value| options.with(|config| set(config, value)),
     )
 }
 

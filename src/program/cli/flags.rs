@@ -11,7 +11,7 @@ use std::time::Duration;
 use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
-use super::flag::{Flag, one_of, reading};
+use super::flag::{Flag, one_of, reading, reading_or_default};
 use super::values::{self, Expected, Span};
 
 mod impairments;
@@ -88,11 +88,12 @@ fn listening() -> Vec<Flag> {
             "host",
             "ADDRESS,...",
             "Addresses to listen on: IPv4, IPv6, or with a port of their own",
-            reading(values::list, |options, hosts: Vec<String>| match hosts.as_slice() {
-                [] => options,
-                _ => options.with(|config| config.hosts(hosts)),
-            }),
+            reading_or_default(
+                |raw| Ok(Some(values::list(raw)?).filter(|hosts| !hosts.is_empty())),
+                |options: Options, hosts| options.with(|config| config.hosts(hosts)),
+            ),
         )
+        .listing()
         .defaults_to("127.0.0.1")
         .checked_as("hosts"),
         Flag::new(
@@ -106,10 +107,9 @@ fn listening() -> Vec<Flag> {
             "backlog",
             "N",
             "Connections that the kernel holds until they are accepted",
-            reading(values::count, |options, backlog| match backlog {
-                0 => options,
+            reading_or_default(unless_zero(values::count), |options: Options, backlog| {
                 // What does not fit is too much in any case, and refused as such.
-                _ => options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX))),
+                options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX)))
             }),
         )
         .defaults_to("4096")
@@ -118,9 +118,8 @@ fn listening() -> Vec<Flag> {
             "shards",
             "N|auto",
             "Threads that serve sessions; auto: one for each CPU",
-            reading(shards, |options, shards| match shards {
-                0 => options,
-                _ => options.with(|config| config.shards(shards)),
+            reading_or_default(unless_zero(shards), |options: Options, shards| {
+                options.with(|config| config.shards(shards))
             }),
         )
         .defaults_to("1")
@@ -134,9 +133,8 @@ fn timeouts() -> Vec<Flag> {
             "sessionTimeout",
             "DURATION",
             "How long to wait for the client's next line; negative: close after the greeting",
-            reading(values::span, |options, span| match unless_default(span) {
-                None => options,
-                Some(timeout) => options.with(|config| config.session_timeout(timeout)),
+            reading_or_default(unless_default(values::span), |options: Options, timeout| {
+                options.with(|config| config.session_timeout(timeout))
             }),
         )
         .defaults_to("30s")
@@ -145,9 +143,8 @@ fn timeouts() -> Vec<Flag> {
             "dataTimeout",
             "DURATION",
             "How long one message may take from the 354 to the final dot",
-            reading(values::positive_span, |options, span| match unless_default(span) {
-                None => options,
-                Some(timeout) => options.with(|config| config.data_timeout(timeout)),
+            reading_or_default(unless_default(values::positive_span), |options: Options, timeout| {
+                options.with(|config| config.data_timeout(timeout))
             }),
         )
         .defaults_to("10m")
@@ -156,9 +153,8 @@ fn timeouts() -> Vec<Flag> {
             "shutdownTimeout",
             "DURATION",
             "How long a stop lets sessions finish their mails; negative: not at all",
-            reading(values::span, |options, span| match unless_default(span) {
-                None => options,
-                Some(timeout) => options.with(|config| config.shutdown_timeout(timeout)),
+            reading_or_default(unless_default(values::span), |options: Options, timeout| {
+                options.with(|config| config.shutdown_timeout(timeout))
             }),
         )
         .defaults_to("1s")
@@ -204,7 +200,7 @@ fn lists() -> Vec<Flag> {
     let list = |name, help, set: fn(Config, Vec<String>) -> Config| {
         let read =
             reading(values::entries, move |options: Options, list| options.with(|config| set(config, list)));
-        Flag { default: Some(String::new()), ..Flag::new(name, "LIST", help, read) }
+        Flag { default: Some(String::new()), ..Flag::new(name, "LIST", help, read).listing() }
     };
     vec![
         list(
@@ -288,9 +284,8 @@ fn limits() -> Vec<Flag> {
             "msgSizeLimit",
             "SIZE",
             "Largest message",
-            reading(values::size, |options, size| match size {
-                0 => options,
-                _ => options.with(|config| config.message_size_limit(size)),
+            reading_or_default(unless_zero(values::size), |options: Options, size| {
+                options.with(|config| config.message_size_limit(size))
             }),
         )
         .defaults_to("10MiB")
@@ -299,9 +294,8 @@ fn limits() -> Vec<Flag> {
             "maxMessageMemory",
             "SIZE",
             "Memory for the messages of all sessions together; DATA is refused beyond it",
-            reading(values::size, |options, size| match size {
-                0 => options,
-                _ => options.with(|config| config.max_message_memory(size)),
+            reading_or_default(unless_zero(values::size), |options: Options, size| {
+                options.with(|config| config.max_message_memory(size))
             }),
         )
         .defaults_to("1GiB")
@@ -313,10 +307,10 @@ fn replies() -> Vec<Flag> {
     let policy = Policy::default();
     let reply = |&kind: &ReplyKind| {
         let text = String::from_utf8_lossy(policy.reply(kind).text());
-        let read = reading(values::verbatim, move |options: Options, text| match text.is_empty() {
-            true => options,
-            false => options.with(|config| config.reply(kind, text)),
-        });
+        let read = reading_or_default(
+            |raw| Ok(Some(values::verbatim(raw)).filter(|text| !text.is_empty())),
+            move |options: Options, text| options.with(|config| config.reply(kind, text)),
+        );
         let help = match kind {
             ReplyKind::EhloReceived => "Default: that of --msg-helo-received".to_owned(),
             _ => format!("Default: {text}"),
@@ -339,7 +333,7 @@ fn program() -> Vec<Flag> {
         ),
         Flag::switch(
             "quiet",
-            "Say nothing on standard error but errors and checks that failed; also -q",
+            "Print nothing on standard error but errors and checks that failed",
             |options, on| options.reporting(|reporting| reporting.is_quiet = on),
         ),
         Flag::switch(
@@ -381,12 +375,23 @@ impl Options {
 }
 
 /// Zero asks for the default; what is below it is as soon as can be.
-fn unless_default(span: Span) -> Option<Duration> {
-    match span {
-        Span::Zero => None,
-        Span::Negative => Some(Duration::ZERO),
-        Span::Positive(duration) => Some(duration),
+fn unless_default(
+    read: fn(&OsStr) -> Result<Span, Expected>,
+) -> impl Fn(&OsStr) -> Result<Option<Duration>, Expected> {
+    move |raw| {
+        Ok(match read(raw)? {
+            Span::Zero => None,
+            Span::Negative => Some(Duration::ZERO),
+            Span::Positive(duration) => Some(duration),
+        })
     }
+}
+
+/// Zero asks for the default.
+fn unless_zero(
+    read: fn(&OsStr) -> Result<usize, Expected>,
+) -> impl Fn(&OsStr) -> Result<Option<usize>, Expected> {
+    move |raw| Ok(Some(read(raw)?).filter(|number| *number > 0))
 }
 
 fn shards(raw: &OsStr) -> Result<usize, Expected> {

@@ -98,7 +98,7 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
         let value = match (value, flag.arity) {
             (Some(value), _) => Some(value),
             (None, Arity::Switch) => Some(OsString::from("true")),
-            (None, Arity::Value | Arity::Repeated) => arguments.next(),
+            (None, Arity::Value | Arity::List | Arity::Repeated) => arguments.next(),
         };
         let (kebab, typed) = (flag.kebab.clone(), format!("{}{}", typed.dashes, typed.name));
         switch = is_alone.then(|| typed.clone());

@@ -36,12 +36,13 @@ fn argument(flag: &Flag) -> Arg {
         .help_heading(flag.heading)
         .value_parser(OsStringValueParser::new().try_map(move |raw: OsString| read(&raw)));
     let argument = match flag.arity {
-        Arity::Value => argument,
+        Arity::Value | Arity::List => argument,
         Arity::Repeated => argument.action(ArgAction::Append),
         Arity::Switch => argument.num_args(0..=1).require_equals(true),
     };
     match flag.name.as_str() {
         VERSION => argument.short('v'),
+        "quiet" => argument.short('q'),
         _ => argument,
     }
 }
@@ -99,12 +100,13 @@ Values:
             compat entries are compared exactly)
   TEXT      code and words of a reply, of one line or more, each with the code:
             $'250-mx.example\\n250 PIPELINING'; what stands behind raw: is sent
-            unchanged
+            unchanged, but for a CRLF that is added where it has no line end
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one
   counts, except for --rule, --exit-after, --expect, --fail-if and
   --merge-reports: each adds one, and a variable takes one in each line. For
-  these, --rule excepted, the empty text is an error.
+  these, --rule excepted, and for every PATH the empty text is an error; an
+  empty variable sets no PATH.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,

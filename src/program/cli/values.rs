@@ -177,8 +177,8 @@ pub(super) fn size(raw: &OsStr) -> Result<usize, Expected> {
 }
 
 /// Text, byte by byte as it was given.
-pub(super) fn verbatim(raw: &OsStr) -> Result<Vec<u8>, Expected> {
-    Ok(raw.as_bytes().to_vec())
+pub(super) fn verbatim(raw: &OsStr) -> Vec<u8> {
+    raw.as_bytes().to_vec()
 }
 
 /// A path. No text is an error: it comes from a script's variable that is not set, and what was to be written or read

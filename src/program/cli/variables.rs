@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use smtpmock::smtp::rules::nearest;
+
 use super::Failure;
 use super::flag::Flag;
 use super::goflags::Given;
@@ -44,66 +46,62 @@ fn is_service_link(value: &OsStr) -> bool {
 /// Kubernetes, images and scripts have variables of their own that begin so: only what is close to a real one is a
 /// slip.
 fn refuse_slips(environment: &[(OsString, OsString)], table: &[Flag]) -> Result<(), Failure> {
-    let known: Vec<&str> = table.iter().filter_map(|flag| flag.variable.as_deref()).collect();
+    let known: Vec<&str> =
+        table.iter().filter_map(|flag| flag.variable.as_deref()?.strip_prefix(PREFIX)).collect();
     for (name, value) in environment {
         let name = name.to_string_lossy();
-        if known.contains(&&*name) || value.is_empty() || is_service_link(value) {
+        let Some(own) = name.strip_prefix(PREFIX).filter(|own| !known.contains(own)) else { continue };
+        if value.is_empty() || is_service_link(value) {
             continue;
         }
-        let alike = known.iter().filter(|known| known.len().abs_diff(name.len()) <= tolerated(known));
-        let nearest = alike.map(|known| (slips(&name, known), known)).min();
-        if let Some((_, nearest)) = nearest.filter(|(count, nearest)| *count <= tolerated(nearest)) {
-            return Err(Failure::Usage(format!("unknown variable {name}: did you mean {nearest}?")));
+        if let Some(nearest) = nearest(own, known.iter().copied()) {
+            return Err(Failure::Usage(format!("unknown variable {name}: did you mean {PREFIX}{nearest}?")));
         }
     }
     Ok(())
-}
-
-/// So many slips make another name of a short one.
-fn tolerated(variable: &str) -> usize {
-    if variable.len() < PREFIX.len() + 8 { 1 } else { 2 }
-}
-
-/// Letters that were left out, put in, mistaken, or swapped with their neighbours (the optimal string alignment
-/// distance).
-fn slips(typed: &str, meant: &str) -> usize {
-    let (typed, meant) = (typed.as_bytes(), meant.as_bytes());
-    let mut before = vec![0; meant.len() + 1];
-    let mut last: Vec<usize> = (0..=meant.len()).collect();
-    for (at, octet) in typed.iter().enumerate() {
-        let mut row = vec![at + 1];
-        for (to, wanted) in meant.iter().enumerate() {
-            let replaced = last[to] + usize::from(octet != wanted);
-            let mut least = replaced.min(last[to + 1] + 1).min(row[to] + 1);
-            if at > 0 && to > 0 && *octet == meant[to - 1] && typed[at - 1] == *wanted {
-                least = least.min(before[to - 1] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[meant.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The names that variables of other owners have stay theirs.
     #[test]
-    fn slips_are_counted() {
-        for (typed, meant, count) in [
-            ("", "", 0),
-            ("", "PORT", 4),
-            ("PORT", "PORT", 0),
-            ("PRT", "PORT", 1),
-            ("PORTT", "PORT", 1),
-            ("PORD", "PORT", 1),
-            ("PROT", "PORT", 1),
-            ("ROPT", "PORT", 2),
-            ("SERVICE_HOST", "HOST", 8),
+    fn what_is_close_to_a_real_variable_is_a_slip_and_all_else_is_not_ours() {
+        let table = super::super::flags::table();
+        for (name, meant) in [
+            ("PRT", Some("PORT")),
+            ("PROT", Some("PORT")),
+            ("FAIL_ON", Some("FAIL_IF")),
+            ("EXIT_AFTR", Some("EXIT_AFTER")),
+            ("REPORTS_JSON", Some("REPORT_JSON")),
+            ("port", Some("PORT")),
+            ("SESSION_TIMEOUTS", Some("SESSION_TIMEOUT")),
+            ("SERVICE_HOST", None),
+            ("SERVICE_PORT", None),
+            ("SERVICE_PORT_SMTP", None),
+            ("PORT_2525_TCP", None),
+            ("PORT_2525_TCP_ADDR", None),
+            ("PORT_2525_TCP_PORT", None),
+            ("PORT_2525_TCP_PROTO", None),
+            ("VERSION", None),
+            ("IMAGE", None),
+            ("IMAGE_TAG", None),
+            ("CONTAINER_NAME", None),
+            ("HOME", None),
+            ("USER", None),
+            ("URL", None),
+            ("DATA_DIR", None),
+            ("SMTP_PORT", None),
+            ("HOSTNAME", None),
+            ("REPLICAS", None),
         ] {
-            assert_eq!(slips(typed, meant), count, "{typed} for {meant}");
-            assert_eq!(slips(meant, typed), count, "{meant} for {typed}");
+            let environment = [(format!("{PREFIX}{name}").into(), "x".into())];
+            let expected = meant.map_or(Ok(()), |meant| {
+                let text = format!("unknown variable {PREFIX}{name}: did you mean {PREFIX}{meant}?");
+                Err(Failure::Usage(text))
+            });
+            assert_eq!(refuse_slips(&environment, &table), expected, "{name}");
         }
     }
 

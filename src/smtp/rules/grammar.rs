@@ -57,34 +57,17 @@ impl fmt::Display for GrammarError {
 
 impl std::error::Error for GrammarError {}
 
-/// The known word that is most like `typed`, if one is like it at all.
-pub(crate) fn nearest<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+/// The known word that is most like `typed`, in either case, if one is like it at all: one slip in three letters, and no
+/// more than three, are letters left out, put in, mistaken, or swapped with their neighbours.
+///
+/// Both programs use it for flags and variables too; it is no part of the documented interface.
+#[doc(hidden)]
+pub fn nearest<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed = typed.to_lowercase();
-    let limit = (typed.chars().count() / 3).max(1);
-    let measured = known.into_iter().map(|word| (distance(&typed, word), word));
-    measured
-        .filter(|&(distance, _)| distance <= limit)
-        .min_by_key(|&(distance, _)| distance)
-        .map(|found| found.1)
-}
-
-/// Insertions, deletions, replacements and exchanges of neighbours that turn one word into the other.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    let mut rows: Vec<Vec<usize>> = vec![(0..=other.len()).collect()];
-    for i in 1..=one.len() {
-        let mut row = vec![i];
-        for j in 1..=other.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[one.len()][other.len()]
+    let most = (typed.chars().count() / 3).clamp(1, 3);
+    let slips = |word: &str| strsim::osa_distance(&typed, &word.to_lowercase());
+    let measured = known.into_iter().map(|word| (slips(word), word)).filter(|(slips, _)| *slips <= most);
+    measured.min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
 }
 
 /// "; did you mean …?" for an unknown word, or what there is.
@@ -110,9 +93,13 @@ mod tests {
     #[test]
     fn slips_find_their_word_and_strangers_do_not() {
         let known = ["reply", "delay", "drop", "silent"];
-        for (typed, word) in [("rpely", "reply"), ("dely", "delay"), ("DROP", "drop"), ("silnet", "silent")] {
+        for (typed, word) in
+            [("rpely", "reply"), ("dely", "delay"), ("DROP", "drop"), ("silnet", "silent"), ("dorp", "drop")]
+        {
             assert_eq!(nearest(typed, known), Some(word), "{typed}");
         }
-        assert_eq!(nearest("zebra", known), None);
+        for typed in ["zebra", "", "de"] {
+            assert_eq!(nearest(typed, known), None, "{typed}");
+        }
     }
 }

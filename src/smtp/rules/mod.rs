@@ -28,6 +28,8 @@ pub use delay::Delay;
 pub use engine::Environment;
 pub use glob::Glob;
 pub use grammar::GrammarError;
+#[doc(hidden)]
+pub use grammar::nearest;
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
 pub use units::{

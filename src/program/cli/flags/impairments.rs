@@ -4,8 +4,8 @@ use smtpmock::smtp::DelayPoint;
 use smtpmock::smtp::rules::{ByteRate, RateLimit, Rule};
 use smtpmock::{Config, OverLimit};
 
-use super::Options;
-use crate::program::cli::flag::{Arity, Flag, one_of, reading};
+use super::{Options, unless_zero};
+use crate::program::cli::flag::{Arity, Flag, one_of, reading, reading_or_default};
 use crate::program::cli::values;
 
 pub(super) fn delays() -> Vec<Flag> {
@@ -31,9 +31,8 @@ fn words(point: DelayPoint) -> String {
 
 pub(super) fn rules() -> Vec<Flag> {
     let rate = |name, help, set: fn(Config, ByteRate) -> Config| {
-        let read = reading(values::parsed, move |options: Options, rate| match rate {
-            None => options,
-            Some(rate) => options.with(|config| set(config, rate)),
+        let read = reading_or_default(values::parsed, move |options: Options, rate| {
+            options.with(|config| set(config, rate))
         });
         Flag::new(name, "RATE", help, read)
     };
@@ -54,9 +53,8 @@ pub(super) fn rules() -> Vec<Flag> {
             "seed",
             "SEED",
             "What all chance follows from. Default: a random one",
-            reading(values::seed, |options, seed| match seed {
-                None => options,
-                Some(seed) => options.with(|config| config.seed(seed)),
+            reading_or_default(values::seed, |options: Options, seed| {
+                options.with(|config| config.seed(seed))
             }),
         ),
         rate("drip", "Write every reply in pieces at this rate. Default: at once", Config::drip),
@@ -70,9 +68,8 @@ pub(super) fn rules() -> Vec<Flag> {
 
 pub(super) fn limits() -> Vec<Flag> {
     let count = |name, setting, help: &str, set: fn(Config, u64) -> Config| {
-        let read = reading(values::count, move |options: Options, count| match count {
-            0 => options,
-            _ => options.with(|config| set(config, count as u64)),
+        let read = reading_or_default(unless_zero(values::count), move |options: Options, count| {
+            options.with(|config| set(config, count as u64))
         });
         Flag::new(name, "N", help, read).checked_as(setting)
     };
@@ -110,9 +107,8 @@ pub(super) fn limits() -> Vec<Flag> {
             "rateLimit",
             "LIMIT",
             "Mails, or connections with at=connect, in a time; 451 or 421 beyond it. Default: any number",
-            reading(values::parsed, |options, limit: Option<RateLimit>| match limit {
-                None => options,
-                Some(limit) => options.with(|config| config.rate_limit(limit)),
+            reading_or_default(values::parsed, |options: Options, limit: RateLimit| {
+                options.with(|config| config.rate_limit(limit))
             }),
         )
         .checked_as("rate_limit"),

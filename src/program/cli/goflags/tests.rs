@@ -24,11 +24,11 @@ fn every_spelling_of_every_flag_is_the_same_flag() {
                 assert_eq!(normalised(&[&joined]), expected, "{joined}");
                 let apart = format!("{dashes}{name}");
                 let expected = match flag.arity {
-                    Arity::Value | Arity::Repeated => vec![pair(&flag.kebab, "-x")],
+                    Arity::Value | Arity::List | Arity::Repeated => vec![pair(&flag.kebab, "-x")],
                     Arity::Switch => vec![pair(&flag.kebab, "true"), pair("ready", "true")],
                 };
                 let behind = match flag.arity {
-                    Arity::Value | Arity::Repeated => "-x",
+                    Arity::Value | Arity::List | Arity::Repeated => "-x",
                     Arity::Switch => "--ready",
                 };
                 assert_eq!(normalised(&[&apart, behind]), (expected, End::Complete), "{apart}");
