@@ -410,7 +410,7 @@ impl<T: Transport> Connection<T> {
         }
         let fate = match self.phase {
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
-            Phase::Open if self.input_end.is_some() => self.end_with_input(resources),
+            Phase::Open if self.input_end.is_some() => self.end_with_input(context, resources),
             Phase::Closing(Manner::Orderly) => self.close_output(context, resources),
             Phase::Closing(Manner::Reset) => {
                 // Only fails when the peer is gone already.

@@ -7,6 +7,7 @@ mod client;
 mod moments;
 mod outcome;
 mod script;
+mod sealed;
 mod wire;
 
 use std::cell::RefCell;
@@ -23,7 +24,8 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use self::client::Client;
 use self::outcome::Seen;
 use self::script::{Model, Voice};
-use self::wire::{Mailroom, ServerEnd, Wire};
+use self::sealed::SealedEnd;
+use self::wire::{End, Mailroom, ServerEnd, Wire};
 use super::connection::{Connection, Fate, Origin};
 use super::context::{Context, Place, Service};
 use super::resources::{Resources, Stop};
@@ -45,6 +47,15 @@ const ROUNDING: Duration = TICK;
 
 #[test]
 fn many_clients_under_a_virtual_clock() {
+    simulate::<ServerEnd>();
+}
+
+#[test]
+fn many_clients_over_a_transport_that_holds_octets_back() {
+    simulate::<SealedEnd>();
+}
+
+fn simulate<E: End>() {
     let seeds = match std::env::var("SMTPMOCK_SEED") {
         Ok(seed) => {
             let seed = seed.parse().expect("SMTPMOCK_SEED is a number");
@@ -55,7 +66,7 @@ fn many_clients_under_a_virtual_clock() {
     let mut seen = Seen::default();
     for seed in seeds.clone() {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut world = World::new(seed);
+            let mut world = World::<E>::new(seed);
             world.run();
             world.check()
         }));
@@ -67,22 +78,22 @@ fn many_clients_under_a_virtual_clock() {
             }
         }
     }
-    println!("simulated: {seen:?}");
+    println!("simulated seeds {seeds:?}: {seen:?}");
     let is_whole = seeds.count() as u64 == SEEDS;
     assert!(!is_whole || seen.has_everything(), "the simulation no longer reaches everything: {seen:?}");
 }
 
 /// A client and what belongs to it. Its index is its token, and its session's number less one.
-struct Peer {
+struct Peer<E> {
     client: Client,
     model: Model,
     wire: Rc<RefCell<Wire>>,
     /// Until it is opened, and then until it is over.
-    connection: Option<Connection<ServerEnd>>,
+    connection: Option<Connection<E>>,
     is_open: bool,
 }
 
-struct World {
+struct World<E> {
     rng: TestRng,
     clock: Arc<AtomicU64>,
     session_timeout: Duration,
@@ -101,12 +112,12 @@ struct World {
     served: Vec<(Duration, Voice)>,
     context: Context,
     resources: Resources,
-    peers: Vec<Peer>,
+    peers: Vec<Peer<E>>,
     again: Vec<Token>,
     mailroom: Rc<RefCell<Mailroom>>,
 }
 
-impl World {
+impl<E: End> World<E> {
     fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -193,7 +204,7 @@ impl World {
         let mut client = Client::new(&mut self.rng, input, patience);
         client.shift(self.now());
         let mailroom = &self.mailroom;
-        let wire = Rc::new(RefCell::new(Wire::new(&self.clock, 1, Vec::new(), 0, mailroom)));
+        let wire = Rc::new(RefCell::new(Wire::new::<E>(&self.clock, 1, Vec::new(), 0, mailroom)));
         self.peers.push(Peer { client, model: Model::default(), wire, connection: None, is_open: false });
     }
 
@@ -202,7 +213,7 @@ impl World {
             peer.model = Model::new(self.context.policy(), session as u64 + 1, &peer.client.input);
             let capacity = [11, 200, 5000, 100_000][self.rng.random_range(0..4)];
             let acceptances = peer.model.acceptances.clone();
-            let wire = Wire::new(&self.clock, capacity, acceptances, session, &self.mailroom);
+            let wire = Wire::new::<E>(&self.clock, capacity, acceptances, session, &self.mailroom);
             peer.wire = Rc::new(RefCell::new(wire));
         }
     }
@@ -258,7 +269,7 @@ impl World {
                     local_addr: ([127, 0, 0, 1], 25).into(),
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
-                let stream = ServerEnd(Rc::clone(&peer.wire));
+                let stream = E::new(Rc::clone(&peer.wire));
                 peer.connection =
                     Some(Connection::new(stream, Token(index), origin, Place::default(), self.resources.now));
                 self.drive(index, Connection::open);
@@ -309,20 +320,20 @@ impl World {
     fn drive(
         &mut self,
         index: usize,
-        turn: impl FnOnce(&mut Connection<ServerEnd>, &Context, &mut Resources) -> Fate,
+        turn: impl FnOnce(&mut Connection<E>, &Context, &mut Resources) -> Fate,
     ) {
         let Some(connection) = &mut self.peers[index].connection else { return };
         match turn(connection, &self.context, &mut self.resources) {
             Fate::Waits => {}
             Fate::Blocked => {
-                if let Some(stream) = connection.stream_to_watch() {
-                    stream.0.borrow_mut().watch_for_room();
+                if connection.stream_to_watch().is_some() {
+                    self.peers[index].wire.borrow_mut().watch_for_room();
                 }
             }
             Fate::Again => self.again.push(Token(index)),
             Fate::Over => self.close(index),
         }
-        let is_charged = |connection: &Connection<ServerEnd>| connection.is_charged();
+        let is_charged = |connection: &Connection<E>| connection.is_charged();
         assert!(
             self.peers[index].connection.as_ref().is_none_or(is_charged),
             "memory that nobody is charged for"

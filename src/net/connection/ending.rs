@@ -32,7 +32,7 @@ impl<T: Transport> Connection<T> {
 
     /// Between two mails, as far as is known.
     pub(super) fn is_idle(&self) -> bool {
-        self.session.is_idle() && self.input.is_none() && !self.readable
+        self.session.is_idle() && self.input.is_none() && !self.readable && !self.stream.owes_input()
     }
 
     /// The server stops and can't wait any longer: what is left to be sent and 421, as far as the peer takes it at
@@ -80,14 +80,13 @@ impl<T: Transport> Connection<T> {
     }
 
     /// The client has ended its output, and everything it sent was answered.
-    pub(super) fn end_with_input(&mut self, resources: &mut Resources) -> Fate {
+    pub(super) fn end_with_input(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.note_data_lines(resources);
         let is_truncated = self.input_end == Some(InputEnd::Truncated);
         let error = if is_truncated { "unexpected EOF" } else { "EOF" };
         resources.note(|| Event::ReadFailed(error.into()));
-        // As far as it can be sent at once: a client that has closed waits for nothing.
-        let _ = self.stream.finish();
-        Fate::Over
+        self.begin_end(context, resources, Manner::Orderly);
+        self.settle(context, resources)
     }
 
     /// All replies have left: so must the end of the output, before the connection is closed.

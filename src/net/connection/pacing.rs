@@ -71,7 +71,10 @@ impl<T: Transport> Connection<T> {
         let pace = self.pace.as_deref()?;
         match (&self.output, pace.rates.drip) {
             (Some(output), Some(rate)) => Some(pace.write_at(rate, output.bytes().len())),
-            (None, _) if self.readable && matches!(self.phase, Phase::Open) => Some(pace.read_at),
+            // While replies wait nothing is read, whatever the pace.
+            (None, _) if self.readable && !self.has_unsent() && matches!(self.phase, Phase::Open) => {
+                Some(pace.read_at)
+            }
             _ => None,
         }
     }

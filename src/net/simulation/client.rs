@@ -109,12 +109,13 @@ impl Client {
             wire.reset();
             return false;
         }
+        let has_begun = wire.send_hello();
         let has_read = self.read(now, &mut wire);
         let has_sent = self.send(now, &mut wire, model);
         if wire.is_at_end() && self.closes_too {
             wire.finish();
         }
-        has_read || has_sent
+        has_begun || has_read || has_sent
     }
 
     fn read(&mut self, now: Duration, wire: &mut Wire) -> bool {
@@ -136,7 +137,10 @@ impl Client {
     fn send(&mut self, now: Duration, wire: &mut Wire, model: &Model) -> bool {
         let before = self.sent;
         while let Some(&(end, gap)) = self.pieces.get(self.piece) {
-            if self.is_in_lock_step && self.received.len() < model.output_after(self.sent) {
+            if self.is_in_lock_step
+                && !wire.is_amid_record()
+                && self.received.len() < model.output_after(self.sent)
+            {
                 return self.sent > before;
             }
             if *self.send_at.get_or_insert(now + gap) > now {
@@ -146,6 +150,7 @@ impl Client {
             if self.sent < end {
                 return self.sent > before;
             }
+            wire.seal();
             self.piece += 1;
             self.send_at = None;
         }

@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 
 use mio::Token;
 
-use super::wire::{Mailroom, ServerEnd, Wire};
+use super::sealed::SealedEnd;
+use super::wire::{End, Mailroom, ServerEnd, Wire};
 use super::{ROUNDING, context, resources};
 use crate::net::connection::{Connection, Fate, Origin};
 use crate::net::context::{Context, Place, Service};
-use crate::net::resources::Resources;
+use crate::net::resources::{Resources, Stop};
 use crate::records::store::Store;
 use crate::smtp::{DelayPoint, Policy, Stage};
 
@@ -44,7 +45,11 @@ impl Bench {
 
     /// A connection with room for so many octets on the way to the client.
     fn connection(&self, index: usize, capacity: usize) -> (Rc<RefCell<Wire>>, Connection<ServerEnd>) {
-        let wire = Wire::new(&self.clock, capacity, Vec::new(), index, &self.mailroom);
+        self.connection_over(index, capacity)
+    }
+
+    fn connection_over<E: End>(&self, index: usize, capacity: usize) -> (Rc<RefCell<Wire>>, Connection<E>) {
+        let wire = Wire::new::<E>(&self.clock, capacity, Vec::new(), index, &self.mailroom);
         let wire = Rc::new(RefCell::new(wire));
         let origin = Origin {
             session_id: 1,
@@ -52,7 +57,7 @@ impl Bench {
             local_addr: ([127, 0, 0, 1], 25).into(),
             connected_at: SystemTime::UNIX_EPOCH,
         };
-        let stream = ServerEnd(Rc::clone(&wire));
+        let stream = E::new(Rc::clone(&wire));
         let now = self.resources.clock.now();
         (wire, Connection::new(stream, Token(index), origin, Place::default(), now))
     }
@@ -64,7 +69,7 @@ impl Bench {
     }
 
     /// The connection has its turn for what has come since.
-    fn turn(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<ServerEnd>) -> Fate {
+    fn turn<E: End>(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<E>) -> Fate {
         let event = wire.borrow_mut().event().expect("an event");
         connection.on_event(event, &self.context, &mut self.resources)
     }
@@ -222,4 +227,95 @@ fn a_timeout_that_is_changed_is_that_of_the_next_wait() {
         assert_eq!(replies_after(&mut bench, timeout - SHORT), 2, "{timeout:?}");
         assert_eq!(replies_after(&mut bench, SHORT + ROUNDING), 3, "421 after {timeout:?}");
     }
+}
+
+/// A transport may take replies long before they leave.
+#[test]
+fn a_message_is_accepted_when_its_transport_has_sent_the_reply() {
+    for is_reset in [false, true] {
+        let mut bench = Bench::new(Policy::default());
+        let (wire, mut connection) = bench.connection_over::<SealedEnd>(0, 10);
+        assert_eq!(connection.open(&bench.context, &mut bench.resources), Fate::Waits, "nobody is there yet");
+        assert_eq!(wire.borrow().written, b"");
+        wire.borrow_mut().send_hello();
+        let mail = b"HELO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n.\r\n";
+        let (front, last) = mail.split_at(mail.len() - 5);
+        for piece in front.chunks(10) {
+            wire.borrow_mut().send(piece);
+            let mut fate = bench.turn(&wire, &mut connection);
+            while fate == Fate::Blocked {
+                wire.borrow_mut().watch_for_room();
+                wire.borrow_mut().receive(10);
+                fate = bench.turn(&wire, &mut connection);
+            }
+        }
+        assert!(wire.borrow().written.starts_with(b"220 "));
+        assert_eq!(bench.resources.gathering.stats.stages[Stage::Helo].count, 0, "half a record is nothing");
+        wire.borrow_mut().send(last);
+        wire.borrow_mut().seal();
+        assert_eq!(bench.turn(&wire, &mut connection), Fate::Blocked);
+        assert_eq!(bench.resources.gathering.stats.stages[Stage::Message].count, 1);
+        let mut rounds = 0;
+        while bench.resources.gathering.stats.messages.accepted == 0 && !is_reset {
+            assert!(!wire.borrow().written.ends_with(b"250 Received\r\n"), "sent, and not accepted");
+            assert!(!wire.borrow_mut().receive(10).is_empty() || rounds < 100);
+            bench.turn(&wire, &mut connection);
+            rounds += 1;
+        }
+        assert!(is_reset || rounds > 4, "the reply waited");
+        connection.close(&bench.context, &mut bench.resources);
+        let messages = &bench.resources.gathering.stats.messages;
+        assert_eq!((messages.accepted, messages.aborted), if is_reset { (0, 1) } else { (1, 0) });
+        bench.mailroom.borrow_mut().collect();
+        assert_eq!(bench.mailroom.borrow().accepted(0).len(), usize::from(!is_reset));
+    }
+}
+
+/// What ends the output of a transport needs room as replies do.
+#[test]
+fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
+    for is_forced in [false, true] {
+        let mut bench = Bench::new(Policy::default());
+        // Both pieces of the last reply fill the wire.
+        let (wire, mut connection) = bench.connection_over::<SealedEnd>(0, 12);
+        connection.open(&bench.context, &mut bench.resources);
+        wire.borrow_mut().send_hello();
+        let mut fate = bench.turn(&wire, &mut connection);
+        wire.borrow_mut().watch_for_room();
+        for (command, reply) in [("", "220 Welcome\r\n"), ("QUIT\r\n", "221 Closing connection\r\n")] {
+            wire.borrow_mut().send(command.as_bytes());
+            wire.borrow_mut().seal();
+            while !wire.borrow().written.ends_with(reply.as_bytes()) {
+                wire.borrow_mut().receive(12);
+                fate = bench.turn(&wire, &mut connection);
+            }
+            wire.borrow_mut().receive(if command.is_empty() { 12 } else { 0 });
+        }
+        assert_eq!(fate, Fate::Blocked, "the end has not left");
+        if is_forced {
+            bench.resources.stop = Stop::Forced;
+            assert_eq!(connection.dismiss(&bench.context, &mut bench.resources), Fate::Over);
+        } else {
+            wire.borrow_mut().receive(14);
+            assert_eq!(bench.turn(&wire, &mut connection), Fate::Over);
+            assert!(wire.borrow().has_last_record);
+        }
+    }
+}
+
+/// A stream that is cut off is answered as far as it came, and ends like one that is half-closed.
+#[test]
+fn a_stream_that_was_cut_off_is_answered_and_ended() {
+    let mut bench = Bench::new(Policy::default());
+    let (wire, mut connection) = bench.connection_over::<SealedEnd>(0, 1000);
+    connection.open(&bench.context, &mut bench.resources);
+    wire.borrow_mut().send_hello();
+    wire.borrow_mut().send(b"NOOP\r\n");
+    wire.borrow_mut().seal();
+    wire.borrow_mut().send(b"NOOP\r\n");
+    wire.borrow_mut().finish();
+    assert_eq!(bench.turn(&wire, &mut connection), Fate::Over);
+    assert!(wire.borrow().written.ends_with(b"250 Ok\r\n"));
+    assert_eq!(bench.resources.gathering.stats.stages[Stage::Noop].count, 1);
+    assert!(wire.borrow().has_last_record);
 }

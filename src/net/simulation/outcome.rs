@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::client::{Client, Leaving, Reading};
 use super::script::{End, Model, Voice};
-use super::wire::Wire;
+use super::wire::{self, Wire};
 use super::{Peer, ROUNDING, World};
 use crate::net::context::{HOLD_LIMIT, LINGER};
 use crate::records::Message;
@@ -79,7 +79,7 @@ impl Seen {
     }
 }
 
-impl World {
+impl<E: wire::End> World<E> {
     /// Nothing is left behind, and each client had its due.
     pub(super) fn check(mut self) -> Seen {
         assert_eq!(self.resources.wheel.next_deadline(), None, "a timer is left");
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// A message is accepted, and a reply is in a record, if and only if all of the reply was written.
-    fn check_records(&self, peer: &Peer, told: Told, seen: &mut Seen) {
+    fn check_records(&self, peer: &Peer<E>, told: Told, seen: &mut Seen) {
         let Peer { client, model, wire, .. } = peer;
         let session = wire.borrow().session;
         let mailroom = self.mailroom.borrow();
@@ -152,7 +152,7 @@ impl World {
         seen.kept_back += if is_pending { records.iter().filter(is_unsent).count() as u64 } else { 0 };
     }
 
-    fn check_peer(&self, peer: &Peer, seen: &mut Seen) {
+    fn check_peer(&self, peer: &Peer<E>, seen: &mut Seen) {
         let Peer { client, model, wire, .. } = peer;
         assert!(peer.connection.is_none(), "{client:?} is never ended");
         let wire = wire.borrow();
@@ -179,6 +179,8 @@ impl World {
         assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {told:?}");
         let is_orderly = model.end.is_none_or(|end| end.next != Next::Reset);
         assert!(!is_orderly || !wire.closed_on_unread, "{client:?} would have been reset");
+        let is_ended = client.reading != Reading::Eager || wire.ends_by_reset || wire.is_output_ended();
+        assert!(is_ended, "{client:?}: the end of the output is not on the wire");
         match model.end {
             Some(end) if in_time && !told.goodbye => self.check_end(peer, end, before, seen),
             _ => assert!(!wire.ends_by_reset, "{client:?} was reset"),
@@ -186,7 +188,7 @@ impl World {
     }
 
     /// A stop is over in time, and its last words reach a client that reads.
-    fn check_stopped(&self, peer: &Peer, told: Told) {
+    fn check_stopped(&self, peer: &Peer<E>, told: Told) {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let time_is_up = self.stops_at.expect("a stop") + self.stop_timeout;
@@ -204,7 +206,7 @@ impl World {
 
     /// The session ended by itself, as told: not before its time, by a reset only where that was told, and held
     /// as long as the client waits, or the limit says.
-    fn check_end(&self, peer: &Peer, end: End, before: Duration, seen: &mut Seen) {
+    fn check_end(&self, peer: &Peer<E>, end: End, before: Duration, seen: &mut Seen) {
         let Peer { client, wire, .. } = peer;
         let wire = wire.borrow();
         let came = match end.input_end {
@@ -237,9 +239,9 @@ impl World {
     }
 
     /// A peer that does not read is ended a timeout after the last thing that went either way.
-    fn check_unread(&self, peer: &Peer) {
+    fn check_unread(&self, peer: &Peer<E>) {
         let wire = peer.wire.borrow();
-        let last = wire.writes.last().max(wire.arrivals.last()).expect("a greeting");
+        let last = wire.writes.last().max(wire.arrivals.last()).unwrap_or(peer.client.starts_at);
         let delays = peer.model.answers.iter().map(|answer| answer.delay).max().expect("a greeting");
         let held = if peer.model.is_held() { HOLD_LIMIT } else { Duration::ZERO };
         // Of the commands in one read one may be held back whose reply does not leave, and one behind it.
@@ -249,7 +251,7 @@ impl World {
 
     /// Each reply came when its delay was over, and not much later where the client reads. Returns when what follows
     /// the last could begin.
-    fn check_times(&self, peer: &Peer, told: Told, seen: &mut Seen) -> Duration {
+    fn check_times(&self, peer: &Peer<E>, told: Told, seen: &mut Seen) -> Duration {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let mut before = client.starts_at;
@@ -312,7 +314,7 @@ impl World {
     }
 
     /// 421 comes when the client was silent for the session timeout, or took longer than the data timeout.
-    fn check_goodbye(&self, peer: &Peer, last_reply: Duration, opened_data: Option<Duration>) {
+    fn check_goodbye(&self, peer: &Peer<E>, last_reply: Duration, opened_data: Option<Duration>) {
         let wire = peer.wire.borrow();
         let idle_since = match opened_data {
             Some(_) => wire.arrivals.last().expect("a DATA command").max(last_reply),

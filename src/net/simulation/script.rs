@@ -219,8 +219,8 @@ fn rule(rng: &mut TestRng) -> Rule {
         &["", "times=2 per=session", "session=2..5", "nth=2 per=session", "every=3 per=session"];
     let mut any = |choices: &[&'static str]| choices[rng.random_range(0..choices.len())];
     let stage = any(STAGES);
-    // A session connects once only.
-    let conditions = if stage == "connect" { &CONDITIONS[..3] } else { CONDITIONS };
+    // A session connects, and quits, once only.
+    let conditions = if matches!(stage, "connect" | "quit") { &CONDITIONS[..3] } else { CONDITIONS };
     let (condition, goes_on, end) = (any(conditions), any(GOES_ON), any(ENDS));
     let text = match rng.random_bool(0.5) {
         true => format!("{stage} {condition} odds=50% {end}"),

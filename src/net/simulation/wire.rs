@@ -59,13 +59,32 @@ impl Mailroom {
     }
 }
 
+/// The server's end of a [`Wire`], as a transport.
+pub(super) trait End: Transport {
+    /// The client's octets come in records, and the server's replies leave in such.
+    const IS_SEALED: bool;
+
+    fn new(wire: Rc<RefCell<Wire>>) -> Self;
+}
+
 #[derive(Debug)]
 pub(super) struct Wire {
     clock: Arc<AtomicU64>,
     capacity: usize,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
-    /// Everything the server ever wrote.
+    /// Octets that the client took off the wire, and how many replies it has read with them.
+    received: (usize, usize),
+    is_sealed: bool,
+    /// The lengths of the client's octets at which its records end, of those that the server has not read.
+    seals: VecDeque<usize>,
+    /// The last of all.
+    sealed: usize,
+    /// The client has begun. Without seals it need not.
+    hello: Hello,
+    /// The record that ends the server's output is on the wire.
+    pub(super) has_last_record: bool,
+    /// Every reply that the client can read, or could.
     pub(super) written: Vec<u8>,
     pub(super) writes: Log,
     /// How many bytes the client ever sent.
@@ -79,7 +98,7 @@ pub(super) struct Wire {
     /// The client has sent more when nobody was there any more.
     pub(super) has_lost_input: bool,
     is_reset: bool,
-    server_finished: bool,
+    pub(super) server_finished: bool,
     /// The server wants a reset to be the end.
     pub(super) ends_by_reset: bool,
     /// The server has let go of it.
@@ -95,8 +114,16 @@ pub(super) struct Wire {
     pub(super) write_takes: Duration,
 }
 
+/// What a client sends before anything can be sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hello {
+    NotSent,
+    OnTheWire,
+    Read,
+}
+
 impl Wire {
-    pub(super) fn new(
+    pub(super) fn new<E: End>(
         clock: &Arc<AtomicU64>,
         capacity: usize,
         acceptances: Vec<Range<usize>>,
@@ -108,6 +135,12 @@ impl Wire {
             capacity,
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
+            received: (0, 0),
+            is_sealed: E::IS_SEALED,
+            seals: VecDeque::new(),
+            sealed: 0,
+            hello: if E::IS_SEALED { Hello::NotSent } else { Hello::Read },
+            has_last_record: false,
             written: Vec::new(),
             writes: Log::default(),
             sent: 0,
@@ -144,19 +177,78 @@ impl Wire {
         if count > 0 {
             self.to_server.extend(&bytes[..count]);
             self.sent += count;
-            self.arrivals.note(self.sent, self.now());
             self.news = true;
+            if !self.is_sealed {
+                self.arrivals.note(self.sent, self.now());
+            }
         }
         count
     }
 
+    /// The client begins. False when it has, or need not.
+    pub(super) fn send_hello(&mut self) -> bool {
+        let is_first = self.hello == Hello::NotSent;
+        if is_first {
+            self.hello = Hello::OnTheWire;
+            self.news = true;
+        }
+        is_first
+    }
+
+    /// What the client has sent so far is whole records: only now can the server make use of the last.
+    pub(super) fn seal(&mut self) {
+        if self.is_sealed && self.closed_at.is_none() {
+            self.seals.push_back(self.sent);
+            self.sealed = self.sent;
+            self.arrivals.note(self.sent, self.now());
+        }
+    }
+
+    /// The client has sent the front of a record: nobody can answer that.
+    pub(super) fn is_amid_record(&self) -> bool {
+        self.is_sealed && self.sent > self.sealed
+    }
+
+    /// Reads the client's hello, if it is there.
+    pub(super) fn take_hello(&mut self) -> bool {
+        if self.hello == Hello::OnTheWire {
+            self.hello = Hello::Read;
+        }
+        self.hello == Hello::Read
+    }
+
+    /// Where the last whole record ends among the first octets of the client.
+    pub(super) fn sealed_before(&mut self, length: usize) -> usize {
+        while self.seals.get(1).is_some_and(|&end| end <= length) {
+            self.seals.pop_front();
+        }
+        self.seals.front().copied().filter(|&end| end <= length).unwrap_or(0)
+    }
+
+    /// The client has, or can get, all that ends the server's output.
+    pub(super) fn is_output_ended(&self) -> bool {
+        self.has_last_record || !self.is_sealed
+    }
+
+    pub(super) fn wants_room(&self) -> bool {
+        self.wants_room
+    }
+
+    /// The server lets go of it.
+    pub(super) fn close(&mut self) {
+        self.closed_at = Some(self.now());
+        self.closed_on_unread = !self.to_server.is_empty();
+    }
+
     pub(super) fn receive(&mut self, most: usize) -> Vec<u8> {
         let count = most.min(self.to_client.len());
-        let bytes: Vec<u8> = self.to_client.drain(..count).collect();
+        self.to_client.drain(..count);
         if count > 0 && std::mem::take(&mut self.wants_room) {
             self.room |= self.watches_for_room;
         }
-        bytes
+        let (taken, read) = self.received;
+        self.received = (taken + count, (taken + count).min(self.written.len()));
+        self.written[read..self.received.1].to_vec()
     }
 
     pub(super) fn has_output(&self) -> bool {
@@ -193,7 +285,7 @@ impl Wire {
 
     pub(super) fn readiness(&self) -> Readiness {
         let peer_closed = self.client_finished || self.is_reset;
-        let readable = !self.to_server.is_empty() || peer_closed;
+        let readable = !self.to_server.is_empty() || peer_closed || self.hello == Hello::OnTheWire;
         Readiness { readable, peer_closed, is_reset: self.is_reset }
     }
 
@@ -247,9 +339,17 @@ impl Wire {
     }
 }
 
-/// The server's end.
+/// The server's end, which is like plain TCP.
 #[derive(Debug)]
-pub(super) struct ServerEnd(pub(super) Rc<RefCell<Wire>>);
+pub(super) struct ServerEnd(Rc<RefCell<Wire>>);
+
+impl End for ServerEnd {
+    const IS_SEALED: bool = false;
+
+    fn new(wire: Rc<RefCell<Wire>>) -> Self {
+        Self(wire)
+    }
+}
 
 impl Transport for ServerEnd {
     /// As plain TCP does: less than was asked for only when that is all there is.
@@ -307,8 +407,6 @@ impl Transport for ServerEnd {
 
 impl Drop for ServerEnd {
     fn drop(&mut self) {
-        let mut wire = self.0.borrow_mut();
-        wire.closed_at = Some(wire.now());
-        wire.closed_on_unread = !wire.to_server.is_empty();
+        self.0.borrow_mut().close();
     }
 }
