@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::encoding::encode;
 use super::{Report, Run};
-use crate::stats::{Check, Figure, Metric, Numbers, StageStats, Stats, Verdict};
+use crate::stats::{Check, Figure, Interval, Metric, Numbers, StageStats, Stats, Timeline, Verdict};
 use crate::text::timestamp;
 
 /// The form of these files; a change that breaks readers raises it.
@@ -31,7 +31,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
             .iter()
             .map(|of| RuleView { id: of.id.as_deref(), rule: &of.rule, reached: of.reached, fired: of.fired })
             .collect(),
-        timeline: TimelineView::new(stats),
+        timeline: TimelineView::new(&stats.timeline),
         degraded: stats.degraded(),
         findings: findings(stats),
         verdicts: verdicts(report),
@@ -53,7 +53,7 @@ struct Document<'r> {
     pipelining_offered: bool,
     sessions_by_shard: &'r [u64],
     rules: Vec<RuleView<'r>>,
-    timeline: TimelineView,
+    timeline: TimelineView<'r>,
     degraded: Vec<String>,
     findings: Vec<FindingView>,
     verdicts: Vec<VerdictView<'r>>,
@@ -175,33 +175,26 @@ struct RuleView<'r> {
 }
 
 #[derive(Serialize)]
-struct TimelineView {
+struct TimelineView<'r> {
     interval_s: u64,
-    intervals: Vec<IntervalView>,
+    intervals: Vec<IntervalView<'r>>,
 }
 
-#[derive(Serialize)]
-struct IntervalView {
-    at_s: u64,
-    opened: u64,
-    closed: u64,
-    messages: u64,
-    refused: u64,
+/// When it began, and its counts.
+struct IntervalView<'r>(Duration, &'r Interval);
+
+impl Serialize for IntervalView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(start, interval) = self;
+        serializer.collect_map(std::iter::once(("at_s", start.as_secs())).chain(interval.counts()))
+    }
 }
 
-impl TimelineView {
-    fn new(stats: &Stats) -> Self {
-        let view = |(start, of): (Duration, &crate::stats::Interval)| IntervalView {
-            at_s: start.as_secs(),
-            opened: of.opened,
-            closed: of.closed,
-            messages: of.messages,
-            refused: of.refused,
-        };
-        let timeline = &stats.timeline;
+impl<'r> TimelineView<'r> {
+    fn new(timeline: &'r Timeline) -> Self {
         Self {
             interval_s: timeline.interval().as_secs(),
-            intervals: timeline.intervals().map(view).collect(),
+            intervals: timeline.intervals().map(|(start, of)| IntervalView(start, of)).collect(),
         }
     }
 }

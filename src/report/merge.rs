@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::read::ReadError;
 use super::{Report, Run};
-use crate::stats::{Additive, Interval, Metric, Numbers, RuleStats, Stats};
+use crate::stats::{Additive, Metric, Numbers, RuleStats, Stats};
 use crate::text::units::EXACT_IN_JSON;
 
 /// Adds a run to others. Their clocks become one, which starts with the earliest.
@@ -71,9 +71,9 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
             .map(|(name, count)| (format!("rules.{index}.{name}"), count))
     });
     let intervals = stats.timeline.intervals().flat_map(|(start, interval)| {
-        let Interval { opened, closed, messages, refused } = interval;
-        [("opened", opened), ("closed", closed), ("messages", messages), ("refused", refused)]
-            .map(|(name, count)| (format!("timeline.intervals, {name} at {} s", start.as_secs()), *count))
+        let of_interval =
+            move |(name, count)| (format!("timeline.intervals, {name} at {} s", start.as_secs()), count);
+        interval.counts().map(of_interval)
     });
     let before = [("open_before", stats.open_before), ("transactions_before", stats.transactions_before)]
         .map(|(name, count)| (format!("runs, {name}"), count));

@@ -130,7 +130,7 @@ fn metric(place: &Place<'_>, slot: Slot<'_>, unit: Unit) -> Result<(), ReadError
         Slot::Derived => {}
         Slot::Count(count) => *count = place.count()?,
         Slot::Peak(peak) => peak.see(place.count()?),
-        Slot::Told(count) => *count = place.or_null(Place::count)?,
+        Slot::Optional(count) => *count = place.or_null(Place::count)?,
         Slot::Numbers(numbers) => *numbers = distribution(place, unit)?,
         Slot::Durations(durations) => *durations = Durations::from_numbers(distribution(place, unit)?),
     }
@@ -209,12 +209,7 @@ fn timeline(place: &Place<'_>) -> Result<Timeline, ReadError> {
     let mut timeline = Timeline::with_interval(Duration::from_secs(length.count()?))
         .ok_or_else(|| length.error("is no length of an interval: 1, 2, 4, 8, …"))?;
     let intervals = place.field("intervals")?.each(|row| {
-        let interval = Interval {
-            opened: row.field("opened")?.count()?,
-            closed: row.field("closed")?.count()?,
-            messages: row.field("messages")?.count()?,
-            refused: row.field("refused")?.count()?,
-        };
+        let interval = Interval::from_counts(|name| row.field(name)?.count())?;
         Ok((row.field("at_s")?.seconds()?, interval))
     })?;
     for (start, interval) in intervals {

@@ -20,7 +20,7 @@ fn fill(stats: &mut Stats, values: &[u64]) {
             Slot::Derived => {}
             Slot::Count(count) => *count = value,
             Slot::Peak(peak) => peak.see(value),
-            Slot::Told(count) => *count = Some(value).filter(|value| value % 2 == 0),
+            Slot::Optional(count) => *count = Some(value).filter(|value| value % 2 == 0),
             Slot::Numbers(numbers) => values.for_each(|value| numbers.add(value)),
             Slot::Durations(durations) => {
                 values.for_each(|value| durations.add(Duration::from_micros(value)));

@@ -1,11 +1,13 @@
 //! Every figure by its name: one list for reports, for files, and for what a run is expected to keep.
 
+mod declaration;
 mod figures;
 
 use super::{Durations, Numbers, Stats};
 
 #[cfg(feature = "report")]
-pub(crate) use figures::Slot;
+pub(crate) use declaration::Slot;
+pub(in crate::stats) use declaration::{Figures, Line, Value, figures, line};
 
 /// A figure.
 #[derive(Clone, Copy, Debug, PartialEq)]

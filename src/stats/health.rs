@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Additive, Durations, Stats, by_fields};
+use super::catalogue::figures;
+use super::{Additive, Durations, Stats};
 use crate::text::units::duration;
 
 /// A turn of the event loop longer than that delays all sessions of its shard noticeably.
@@ -14,26 +15,27 @@ const MOST_LATE: f64 = 0.01;
 /// So many replies written one after the other, at some ten microseconds each, make the last of them late.
 const CROWD: u64 = 200;
 
-/// How well the server itself did.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Health {
-    /// Turns of the event loops: from waking up to waiting again.
-    pub turns: Durations,
-    /// Connections that the system dropped because an accept queue was full, of all programs in the same
-    /// network namespace; `None` where the system does not tell.
-    pub accept_queue_overflows: Option<u64>,
-    /// How often a listener rested because there was no descriptor, or no memory, for another connection: clients waited
-    /// to be accepted meanwhile.
-    pub accept_rests: u64,
-    /// Records no longer kept because [`Config::max_records`](crate::Config::max_records) or
-    /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
-    pub records_evicted: u64,
-    /// Log entries dropped because the logger did not keep up.
-    pub log_entries_dropped: u64,
+figures! {
+    /// How well the server itself did.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    #[non_exhaustive]
+    pub struct Health {
+        /// Turns of the event loops: from waking up to waiting again.
+        pub turns: Durations = ["loop.turns", Microseconds, "turns of the server's event loops"],
+        /// Connections that the system dropped because an accept queue was full, of all programs in the same
+        /// network namespace; `None` where the system does not tell.
+        pub accept_queue_overflows: Option<u64> =
+            ["loop.accept_queue_overflows", Number, "dropped by a full accept queue"],
+        /// How often a listener rested because there was no descriptor, or no memory, for another connection: clients waited
+        /// to be accepted meanwhile.
+        pub accept_rests: u64 = ["loop.accept_rests", Number, "tries to accept without a descriptor for it"],
+        /// Records no longer kept because [`Config::max_records`](crate::Config::max_records) or
+        /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
+        pub records_evicted: u64 = ["records.evicted", Number, "records evicted for want of room"],
+        /// Log entries dropped because the logger did not keep up.
+        pub log_entries_dropped: u64 = ["log.dropped", Number, "log entries dropped"],
+    }
 }
-
-by_fields!(Health: turns, accept_queue_overflows, accept_rests, records_evicted, log_entries_dropped);
 
 impl Additive for Option<u64> {
     fn merge(&mut self, other: &Self) {

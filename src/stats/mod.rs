@@ -20,6 +20,7 @@ use crate::smtp::{Lines, Stage};
 
 #[cfg(feature = "report")]
 pub(crate) use catalogue::Slot;
+use catalogue::figures;
 pub use catalogue::{Figure, Metric, Unit};
 pub use comparison::{Check, Verdict};
 pub use expectation::Expectation;
@@ -50,21 +51,33 @@ impl Additive for u64 {
     }
 }
 
-/// Adds up a struct by its fields.
+/// Adds up a struct by its fields: those in front of the semicolon; those behind it are someone else's to set. All of
+/// them are named, or it is not compiled.
 macro_rules! by_fields {
-    ($type:ty: $($field:ident),+) => {
+    ($type:ty: $($field:ident),+ $(; $($other:ident),+)?) => {
         impl $crate::stats::Additive for $type {
             fn merge(&mut self, other: &Self) {
-                $($crate::stats::Additive::merge(&mut self.$field, &other.$field);)+
+                let Self { $($field,)+ $($($other: _,)+)? } = self;
+                $($crate::stats::Additive::merge($field, &other.$field);)+
             }
 
             fn subtract(&mut self, earlier: &Self) {
-                $($crate::stats::Additive::subtract(&mut self.$field, &earlier.$field);)+
+                let Self { $($field,)+ $($($other: _,)+)? } = self;
+                $($crate::stats::Additive::subtract($field, &earlier.$field);)+
             }
         }
     };
 }
 pub(crate) use by_fields;
+
+/// True in a sum if it is of a part.
+impl Additive for bool {
+    fn merge(&mut self, other: &Self) {
+        *self |= *other;
+    }
+
+    fn subtract(&mut self, _earlier: &Self) {}
+}
 
 /// The highest value seen. Differences keep it: when it was seen is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,45 +183,45 @@ pub struct Stats {
     pub timeline: Timeline,
 }
 
-/// Mail transactions and message data.
-///
-/// Each MAIL starts a mail transaction (RFC 5321 section 3.3), and each ends in exactly one way: `accepted`, `refused`
-/// or `aborted`. Those of which it is not known yet are [open](Stats::transactions_open).
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct MessageStats {
-    /// Messages whose final dot was answered with an acceptance, counted when all of that reply was written.
-    pub accepted: u64,
-    /// Mail transactions that ended with a refusal: of MAIL, of RCPT with nobody accepted behind it in DATA, of DATA, or
-    /// of the final dot. [`StageStats::transactions_refused`] has the last such reply of each.
-    pub refused: u64,
-    /// Mail transactions that ended undecided: nothing in them was refused, and RSET, another MAIL or EHLO, or the end
-    /// of the session came before the final dot, or before all of the reply that accepts the message was written.
-    pub aborted: u64,
-    /// Those of them that the client broke off: it closed in the middle of the data, without QUIT and owed no reply.
-    pub broken_off: u64,
-    /// Octets of accepted message texts.
-    pub bytes: u64,
-    /// From the 354 to the final dot. Not of messages that did not wait for the 354.
-    pub data_time: Durations,
-    /// Octets a second in that time. It is how fast the server read them: a message that the system holds whole when the
-    /// server looks has taken no time, so of short messages it may be far above the rate of the network.
-    pub data_rate: Numbers,
-    /// Of each message that came in more than one read, the longest time between two. Not where reads are
-    /// throttled ([`Config::read_rate`](crate::Config::read_rate)): it would be the server's doing.
-    pub longest_gap: Durations,
-    /// RCPTs accepted, per message.
-    pub recipients: Numbers,
-    /// Messages whose lines were looked at: the first of each session, and then every 16th.
-    pub inspected: u64,
-    /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it).
-    pub with_bare_lf: u64,
-    /// Those of them with a line of more than 998 octets (RFC 5322 section 2.1.1).
-    pub with_long_lines: u64,
+figures! {
+    /// Mail transactions and message data.
+    ///
+    /// Each MAIL starts a mail transaction (RFC 5321 section 3.3), and each ends in exactly one way: `accepted`, `refused`
+    /// or `aborted`. Those of which it is not known yet are [open](Stats::transactions_open).
+    #[derive(Clone, Debug, Default, PartialEq)]
+    #[non_exhaustive]
+    pub struct MessageStats {
+        /// Messages whose final dot was answered with an acceptance, counted when all of that reply was written.
+        pub accepted: u64 = ["messages", Number, "messages accepted, by a reply that was written whole"],
+        /// Mail transactions that ended with a refusal: of MAIL, of RCPT with nobody accepted behind it in DATA, of DATA, or
+        /// of the final dot. [`StageStats::transactions_refused`] has the last such reply of each.
+        pub refused: u64 = ["messages.refused", Number, "mail transactions that ended with a refusal"],
+        /// Mail transactions that ended undecided: nothing in them was refused, and RSET, another MAIL or EHLO, or the end
+        /// of the session came before the final dot, or before all of the reply that accepts the message was written.
+        pub aborted: u64 = ["messages.aborted", Number, "mail transactions that ended undecided"],
+        /// Those of them that the client broke off: it closed in the middle of the data, without QUIT and owed no reply.
+        pub broken_off: u64 = ["messages.broken_off", Number, "closed by the client in the middle of the data"],
+        /// Octets of accepted message texts.
+        pub bytes: u64 = ["messages.bytes", Octets, "octets of accepted message texts"],
+        /// Messages whose lines were looked at: the first of each session, and then every 16th.
+        pub inspected: u64 = ["messages.inspected", Number, "messages whose lines were looked at"],
+        /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it).
+        pub with_bare_lf: u64 = ["messages.with_bare_lf", Number, "those with a LF that follows no CR"],
+        /// Those of them with a line of more than 998 octets (RFC 5322 section 2.1.1).
+        pub with_long_lines: u64 = ["messages.with_long_lines", Number, "those with a line over 998 octets"],
+        /// RCPTs accepted, per message.
+        pub recipients: Numbers = ["message.recipients", Number, "RCPTs accepted for a message"],
+        /// From the 354 to the final dot. Not of messages that did not wait for the 354.
+        pub data_time: Durations = ["data.time", Microseconds, "from the 354 to the final dot"],
+        /// Octets a second in that time. It is how fast the server read them: a message that the system holds whole when the
+        /// server looks has taken no time, so of short messages it may be far above the rate of the network.
+        pub data_rate: Numbers = ["data.rate", OctetsPerSecond, "octets a second in that time"],
+        /// Of each message that came in more than one read, the longest time between two. Not where reads are
+        /// throttled ([`Config::read_rate`](crate::Config::read_rate)): it would be the server's doing.
+        pub longest_gap: Durations =
+            ["data.longest_gap", Microseconds, "longest time between two reads of a message"],
+    }
 }
-
-by_fields!(MessageStats: accepted, refused, aborted, broken_off, bytes, data_time, data_rate, longest_gap, recipients,
-    inspected, with_bare_lf, with_long_lines);
 
 impl MessageStats {
     /// A message has come to its end, with these lines if they were looked at.
@@ -221,29 +234,32 @@ impl MessageStats {
     }
 }
 
-/// What happened at one stage.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct StageStats {
-    /// Commands, greetings or messages.
-    pub count: u64,
-    /// Those answered with a 4yz or 5yz reply, by its code.
-    pub refused: BTreeMap<u16, u64>,
-    /// Mail transactions that ended with a refusal at this stage, by its code.
-    pub transactions_refused: BTreeMap<u16, u64>,
-    /// From our reply leaving to this command arriving; at [`Stage::Message`] from the 354 to the first octets.
-    /// Not of commands that did not wait for the reply before.
-    pub think: Durations,
-    /// From the command being readable to the last of its reply about to be written, without its configured delay.
-    pub service: Durations,
-    /// How long clients waited for our reply that then closed the connection: their own timeout, measured.
-    pub gave_up: Durations,
-    /// How long after our reply to this clients closed without QUIT; at [`Stage::Message`] in the middle of
-    /// the data too.
-    pub left: Durations,
+figures! {
+    /// What happened at one stage.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    #[non_exhaustive]
+    pub struct StageStats {
+        /// Commands, greetings or messages.
+        pub count: u64 = ["count", Number, "commands, greetings or messages"],
+        /// Those answered with a 4yz or 5yz reply, by its code.
+        pub refused: BTreeMap<u16, u64> = ["refused", Number, "answered with a 4yz or 5yz reply"],
+        /// Mail transactions that ended with a refusal at this stage, by its code.
+        pub transactions_refused: BTreeMap<u16, u64> =
+            ["messages.refused", Number, "mail transactions that ended with a refusal at this stage"],
+        /// From our reply leaving to this command arriving; at [`Stage::Message`] from the 354 to the first octets.
+        /// Not of commands that did not wait for the reply before.
+        pub think: Durations = ["think", Microseconds, "from our reply to this command of the client"],
+        /// From the command being readable to the last of its reply about to be written, without its configured delay.
+        pub service: Durations =
+            ["service", Microseconds, "from this command to our reply, injected delay taken off"],
+        /// How long clients waited for our reply that then closed the connection: their own timeout, measured.
+        pub gave_up: Durations =
+            ["gave_up", Microseconds, "waited for the reply to this, then closed the connection"],
+        /// How long after our reply to this clients closed without QUIT; at [`Stage::Message`] in the middle of
+        /// the data too.
+        pub left: Durations = ["left", Microseconds, "closed without QUIT so long after the reply to this"],
+    }
 }
-
-by_fields!(StageStats: count, refused, transactions_refused, think, service, gave_up, left);
 
 /// What happened, by stage.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -280,79 +296,70 @@ impl Additive for Stages {
     }
 }
 
-/// Commands that did not wait for the reply to the one before.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct PipelineStats {
-    /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by configuration
-    /// only: without it, none is offered.
-    pub offered: bool,
-    /// Commands sent together, two or more, by their number. A final dot counts as a command.
-    pub groups: Numbers,
-}
-
-impl Additive for PipelineStats {
-    fn merge(&mut self, other: &Self) {
-        self.offered |= other.offered;
-        self.groups.merge(&other.groups);
-    }
-
-    fn subtract(&mut self, earlier: &Self) {
-        self.groups.subtract(&earlier.groups);
+figures! {
+    /// Commands that did not wait for the reply to the one before.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    #[non_exhaustive]
+    pub struct PipelineStats {
+        /// Commands sent together, two or more, by their number. A final dot counts as a command.
+        pub groups: Numbers = ["pipelining.groups", Number, "commands sent together, two or more"],
+        /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by configuration
+        /// only: without it, none is offered.
+        pub offered: bool = [no figure],
     }
 }
 
-/// What was tried again after a 4yz reply to RCPT, DATA or the final dot: the same reverse-path and forward-path, on
-/// whatever connection, seen when the mail transaction is over. Only the first 100 recipients of a transaction are
-/// followed.
-///
-/// That it is the same message is known from its ENVID (RFC 3461) or Message-ID, or within one transaction; one of
-/// another SIZE (RFC 1870) is another message. Without any of these it is assumed as long as no second message of the same
-/// reverse-path and forward-path has been seen. MAIL names no recipient, and a message by its ENVID alone.
-///
-/// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
-/// text of a reply.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct RetryStats {
-    /// Recipients that were put off with a 4yz reply to RCPT, DATA or the final dot, once each until something else is
-    /// replied to them. Messages from the same sender to the same recipient count as one unless their Message-IDs are
-    /// known to differ.
-    pub deferred: u64,
-    /// Those that were tried again, however often.
-    pub retried: u64,
-    /// From each 4yz reply to the next try.
-    pub after: Durations,
-    /// Those of them where the message is known to be the same.
-    pub identified: Durations,
-    /// Tries after a 4yz reply that may have been of the same message or of another one: each MAIL of a sender whose
-    /// MAIL was put off before, and tries of a pair of sender and recipient that several messages share. They are in none of
-    /// the other figures.
-    pub ambiguous: u64,
-    /// Recipients that were put off and then forgotten, because 65,536 others were followed since: their retries are
-    /// not counted.
-    pub forgotten: u64,
+figures! {
+    /// What was tried again after a 4yz reply to RCPT, DATA or the final dot: the same reverse-path and forward-path, on
+    /// whatever connection, seen when the mail transaction is over. Only the first 100 recipients of a transaction are
+    /// followed.
+    ///
+    /// That it is the same message is known from its ENVID (RFC 3461) or Message-ID, or within one transaction; one of
+    /// another SIZE (RFC 1870) is another message. Without any of these it is assumed as long as no second message of the same
+    /// reverse-path and forward-path has been seen. MAIL names no recipient, and a message by its ENVID alone.
+    ///
+    /// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
+    /// text of a reply.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    #[non_exhaustive]
+    pub struct RetryStats {
+        /// Recipients that were put off with a 4yz reply to RCPT, DATA or the final dot, once each until something else is
+        /// replied to them. Messages from the same sender to the same recipient count as one unless their Message-IDs are
+        /// known to differ.
+        pub deferred: u64 = ["retries.deferred", Number, "recipients put off with a 4yz reply"],
+        /// Those that were tried again, however often.
+        pub retried: u64 = ["retries.retried", Number, "those that were tried again"],
+        /// Tries after a 4yz reply that may have been of the same message or of another one: each MAIL of a sender whose
+        /// MAIL was put off before, and tries of a pair of sender and recipient that several messages share. They are in none of
+        /// the other figures.
+        pub ambiguous: u64 = ["retries.ambiguous", Number, "tries that may have been of another message"],
+        /// Recipients that were put off and then forgotten, because 65,536 others were followed since: their retries are
+        /// not counted.
+        pub forgotten: u64 = ["retries.forgotten", Number, "those forgotten for want of room"],
+        /// From each 4yz reply to the next try.
+        pub after: Durations = ["retries.after", Microseconds, "from the 4yz reply to the next try"],
+        /// Those of them where the message is known to be the same.
+        pub identified: Durations = ["retries.identified", Microseconds, "those known to be of the same message"],
+    }
 }
 
-by_fields!(RetryStats: deferred, retried, after, identified, ambiguous, forgotten);
-
-/// The delays that are over: what was told and what came of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Delays {
-    /// As configured, and drawn where that leaves it to chance.
-    pub told: Durations,
-    /// From the moment the command was read to the moment its reply was due and about to be written.
-    pub achieved: Durations,
-    /// The difference.
-    pub lateness: Durations,
-    /// How many were shorter than told: none, unless there is a bug.
-    pub early: u64,
-    /// Most that were over in one turn of an event loop, which writes their replies one after the other.
-    pub at_once: Peak,
+figures! {
+    /// The delays that are over: what was told and what came of it.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct Delays {
+        /// As configured, and drawn where that leaves it to chance.
+        pub told: Durations = ["delay.told", Microseconds, "delays of replies, as configured"],
+        /// From the moment the command was read to the moment its reply was due and about to be written.
+        pub achieved: Durations = ["delay.achieved", Microseconds, "what came of them"],
+        /// The difference.
+        pub lateness: Durations = ["delay.lateness", Microseconds, "the difference"],
+        /// Most that were over in one turn of an event loop, which writes their replies one after the other.
+        pub at_once: Peak = ["delay.at_once", Number, "most delays that were over in one turn of an event loop"],
+        /// How many were shorter than told: none, unless there is a bug.
+        pub early: u64 = ["delay.early", Number, "delays that were shorter than told"],
+    }
 }
-
-by_fields!(Delays: told, achieved, lateness, early, at_once);
 
 impl Delays {
     /// A reply was told to be held back, and was.
@@ -397,7 +404,8 @@ impl RuleStats {
 }
 
 // What a shard fills. The rest is the server's, and is set when it is read.
-by_fields!(Stats: sessions, messages, stages, pipelining, retries, delays, health, timeline);
+by_fields!(Stats: sessions, messages, stages, pipelining, retries, delays, health, timeline;
+    started_at, begins, ends, unmeasured, open_before, transactions_before, seed, rules, sessions_by_shard);
 
 impl Stats {
     /// What was measured after `earlier`, a reading of the same server. Peaks, and what there is only one of (the

@@ -2,28 +2,57 @@
 
 use std::time::Duration;
 
-use super::{Additive, by_fields};
+use super::Additive;
+use super::catalogue::figures;
+#[cfg(feature = "report")]
+use super::catalogue::{Figures as _, Metric, Slot};
 
 /// Intervals kept; one more, and two become one.
 const INTERVALS: usize = 512;
 /// The first intervals are that long.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Counts of one interval.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Interval {
-    /// Sessions accepted.
-    pub opened: u64,
-    /// Sessions that ended.
-    pub closed: u64,
-    /// Messages accepted.
-    pub messages: u64,
-    /// Commands and messages answered with a 4yz or 5yz reply.
-    pub refused: u64,
+figures! {
+    /// Counts of one interval.
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub struct Interval {
+        /// Sessions accepted.
+        pub opened: u64 = ["opened", Number, "sessions accepted"],
+        /// Sessions that ended.
+        pub closed: u64 = ["closed", Number, "sessions that ended"],
+        /// Messages accepted.
+        pub messages: u64 = ["messages", Number, "messages accepted"],
+        /// Commands and messages answered with a 4yz or 5yz reply.
+        pub refused: u64 = ["refused", Number, "commands and messages answered with a 4yz or 5yz reply"],
+    }
 }
 
-by_fields!(Interval: opened, closed, messages, refused);
+impl Interval {
+    /// Its counts by their names.
+    #[cfg(feature = "report")]
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Self::lines().filter_map(|line| match (line.metric)(self)? {
+            Metric::Count(count) => Some((line.name, count)),
+            Metric::Durations(_) | Metric::Numbers(_) => None,
+        })
+    }
+
+    /// Of the counts that `read` gives for each name.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    #[cfg(feature = "report")]
+    pub(crate) fn from_counts<E>(mut read: impl FnMut(&'static str) -> Result<u64, E>) -> Result<Self, E> {
+        let mut interval = Self::default();
+        for line in Self::lines() {
+            if let Slot::Count(count) = (line.slot)(&mut interval) {
+                *count = read(line.name)?;
+            }
+        }
+        Ok(interval)
+    }
+}
 
 /// Counts over time since the server's start.
 #[derive(Clone, Debug, PartialEq, Eq)]

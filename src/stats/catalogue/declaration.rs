@@ -1,0 +1,151 @@
+//! How a figure is declared: once, where it is gathered, with all there is to know about it.
+
+use std::collections::BTreeMap;
+
+use super::{Figure, Metric, Unit};
+use crate::stats::{Durations, Numbers, Peak};
+
+/// Where a figure is kept, to be filled from a file.
+#[cfg(feature = "report")]
+#[derive(Debug)]
+pub(crate) enum Slot<'s> {
+    /// A count.
+    Count(&'s mut u64),
+    /// A count of which sums keep the highest.
+    Peak(&'s mut Peak),
+    /// A count that not every system gives.
+    Optional(&'s mut Option<u64>),
+    /// Durations.
+    Durations(&'s mut Durations),
+    /// Numbers.
+    Numbers(&'s mut Numbers),
+    /// Nowhere: it follows from others.
+    Derived,
+}
+
+/// What can be a figure.
+pub(in crate::stats) trait Value {
+    fn metric(&self) -> Option<Metric<'_>>;
+
+    #[cfg(feature = "report")]
+    fn slot(&mut self) -> Slot<'_>;
+}
+
+/// How a figure of this type is read, and where it is kept.
+macro_rules! value {
+    ($type:ty, $this:ident => $metric:expr, $slot:expr) => {
+        impl Value for $type {
+            fn metric(&self) -> Option<Metric<'_>> {
+                let $this = self;
+                $metric
+            }
+
+            #[cfg(feature = "report")]
+            fn slot(&mut self) -> Slot<'_> {
+                let $this = self;
+                $slot
+            }
+        }
+    };
+}
+
+value!(u64, this => Some(Metric::Count(*this)), Slot::Count(this));
+value!(Peak, this => Some(Metric::Count(this.get())), Slot::Peak(this));
+value!(Option<u64>, this => this.map(Metric::Count), Slot::Optional(this));
+value!(Durations, this => Some(Metric::Durations(this)), Slot::Durations(this));
+value!(Numbers, this => Some(Metric::Numbers(this)), Slot::Numbers(this));
+/// By code. Reports have each count beside the figure, which is their sum.
+impl Value for BTreeMap<u16, u64> {
+    fn metric(&self) -> Option<Metric<'_>> {
+        // What a file claims may be more than there is room for.
+        Some(Metric::Count(self.values().fold(0, |sum, count| sum.saturating_add(*count))))
+    }
+
+    #[cfg(feature = "report")]
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Derived
+    }
+}
+
+/// A figure of a struct.
+pub(in crate::stats) struct Line<T: 'static> {
+    pub(in crate::stats) name: &'static str,
+    pub(in crate::stats) unit: Unit,
+    pub(in crate::stats) meaning: &'static str,
+    pub(in crate::stats) metric: fn(&T) -> Option<Metric<'_>>,
+    #[cfg(feature = "report")]
+    pub(in crate::stats) slot: fn(&mut T) -> Slot<'_>,
+}
+
+impl<T> Line<T> {
+    pub(super) fn figure<'s>(&self, name: String, of: &'s T) -> Figure<'s> {
+        Figure { name, unit: self.unit, meaning: self.meaning, value: (self.metric)(of) }
+    }
+}
+
+/// What has figures.
+pub(in crate::stats) trait Figures: Sized + 'static {
+    /// Its fields in their order; `None` is no figure.
+    const LINES: &'static [Option<Line<Self>>];
+
+    fn lines() -> impl Iterator<Item = &'static Line<Self>> {
+        Self::LINES.iter().flatten()
+    }
+
+    /// All of its figures, in order.
+    fn figures(&self) -> impl Iterator<Item = Figure<'_>> {
+        Self::lines().map(|line| line.figure(line.name.to_owned(), self))
+    }
+
+    /// Where the figure of this name is kept.
+    #[cfg(feature = "report")]
+    fn slot(&mut self, name: &str) -> Option<Slot<'_>> {
+        let line = Self::lines().find(|line| line.name == name)?;
+        Some((line.slot)(self))
+    }
+}
+
+/// Declares a struct with what there is to know of each field: its documentation and, in brackets, the name of the
+/// figure in reports, its unit, and what it says in a line. How it adds up follows from its type. `[no figure]` adds up
+/// and is in no list of figures. A field without brackets is not compiled.
+macro_rules! figures {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $(
+                $(#[$documentation:meta])*
+                pub $field:ident: $type:ty = [$($figure:tt)*],
+            )+
+        }
+    ) => {
+        $(#[$attribute])*
+        pub struct $name {
+            $($(#[$documentation])* pub $field: $type,)+
+        }
+
+        $crate::stats::by_fields!($name: $($field),+);
+
+        impl $crate::stats::catalogue::Figures for $name {
+            const LINES: &'static [Option<$crate::stats::catalogue::Line<Self>>] =
+                &[$($crate::stats::catalogue::line!($field, $($figure)*)),+];
+        }
+    };
+}
+pub(in crate::stats) use figures;
+
+macro_rules! line {
+    ($field:ident, no figure) => {
+        None
+    };
+    ($field:ident, $name:literal, $unit:ident, $meaning:literal) => {
+        Some($crate::stats::catalogue::Line {
+            name: $name,
+            unit: $crate::stats::catalogue::Unit::$unit,
+            meaning: $meaning,
+            metric: |of| $crate::stats::catalogue::Value::metric(&of.$field),
+            #[cfg(feature = "report")]
+            slot: |of| $crate::stats::catalogue::Value::slot(&mut of.$field),
+        })
+    };
+}
+pub(in crate::stats) use line;
