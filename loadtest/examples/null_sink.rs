@@ -44,7 +44,7 @@ fn listen(port: u16, is_shared: bool) -> std::io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// Serves whoever connects, on this thread.
+/// Serves all clients, on this thread.
 fn run(mut listener: TcpListener) -> std::io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -104,9 +104,9 @@ fn serve(peer: &mut Peer, buffer: &mut [u8]) -> bool {
             Err(error) => return error.kind() == ErrorKind::WouldBlock,
         };
         if peer.in_data {
-            let kept = &buffer[count.saturating_sub(END.len())..count];
-            peer.tail.rotate_left(kept.len());
-            peer.tail[END.len() - kept.len()..].copy_from_slice(kept);
+            let tail = &buffer[count.saturating_sub(END.len())..count];
+            peer.tail.rotate_left(tail.len());
+            peer.tail[END.len() - tail.len()..].copy_from_slice(tail);
             if peer.tail == *END {
                 peer.in_data = false;
                 say(peer, b"250 Received\r\n");

@@ -1,7 +1,7 @@
-//! `smtpload`: an SMTP load generator that does not lie.
+//! `smtpload`: an SMTP load generator whose figures can be trusted.
 //!
-//! The program is [`run`]; [`reply`] is public for fuzzing. Rooms, from the inside out; each names in its first lines
-//! what it holds, what it may import, and on which thread it runs:
+//! The program is [`run`]; [`reply`] is public for fuzzing. The rooms, from the inside out; the first lines of each
+//! state what it holds, what it may import, and on which thread it runs:
 //!
 //! ```text
 //! time        the clock
@@ -17,8 +17,8 @@
 //! program     command line, outputs, signals, exit codes                  main thread
 //! ```
 //!
-//! Each event loop has its own sockets, counts and histograms; they are merged when the run is over. Each output has a
-//! thread that writes to it, and signals have one that waits for them: the main thread never waits for a reader
+//! Each event loop has its own sockets, counts and histograms, merged when the run is over. Each output has a thread
+//! that writes to it, and signals are received on a thread of their own: the main thread never waits for a reader
 //! without a bound.
 
 mod account;

@@ -1,7 +1,7 @@
-//! Exact counts of what became of every message and recipient. Pure.
+//! Exact counts of the outcome of every message and recipient. Pure.
 //!
-//! The sum always holds: started = accepted + refused (4xx and 5xx) + aborted + timed out
-//! + in flight at the end. Each side is counted on its own, so the sum is a check.
+//! The sum always holds: started = accepted + refused (4xx and 5xx) + aborted + timed out + in flight at the end.
+//! Each term is counted independently, so the sum is a check.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::phase::Phase;
 
-/// Why a message ended without a reply that settles it.
+/// Why a message ended without a reply that decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Abort {
@@ -18,22 +18,22 @@ pub(crate) enum Abort {
     Refused,
     /// No local port was free for the connection.
     PortExhausted,
-    /// No local file descriptor was free for the connection.
+    /// No file descriptor was free for the connection.
     DescriptorsExhausted,
     /// The connection was reset.
     Reset,
     /// The server closed the connection.
     Closed,
-    /// The server sent something that is no reply, or not one that fits.
+    /// The server sent something that is not a reply, or a reply that does not fit.
     Protocol,
-    /// The server replied to what had not been sent yet.
+    /// The server replied to something that had not been sent yet.
     EarlyReply,
-    /// Another error of the network.
+    /// Another network error.
     Network,
 }
 
 impl Abort {
-    /// As people read it.
+    /// The reason, for people.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Abort::Refused => "connection refused",
@@ -42,12 +42,12 @@ impl Abort {
             Abort::Reset => "connection reset",
             Abort::Closed => "connection closed by the server",
             Abort::Protocol => "protocol error",
-            Abort::EarlyReply => "reply before what it answers was sent",
+            Abort::EarlyReply => "reply sent too early",
             Abort::Network => "network error",
         }
     }
 
-    /// Whether this machine is at its limit: another address of the target is none the better.
+    /// Whether this machine is at its limit: another address of the target would not help.
     pub(crate) fn is_own(self) -> bool {
         matches!(self, Abort::PortExhausted | Abort::DescriptorsExhausted)
     }
@@ -79,7 +79,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Counts of messages, and of the recipients and sessions they used.
+/// Counts of messages and of their recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accounting {
     pub(crate) started: u64,
@@ -90,7 +90,7 @@ pub(crate) struct Accounting {
     pub(crate) timed_out: BTreeMap<Phase, u64>,
     /// Messages without a final reply when the run ended, counted from the connections.
     pub(crate) in_flight: u64,
-    /// Arrivals of the schedule that were due and never started (open loop only).
+    /// Arrivals of the schedule that were due and never started (open loop).
     pub(crate) unsent: u64,
     pub(crate) recipients_accepted: u64,
     /// Recipients refused, by reply code.
@@ -181,7 +181,7 @@ impl Accounting {
     }
 }
 
-/// Adds a count of a report; what is beyond 64 bits stays at their end, where `report::counts` finds it.
+/// Adds a count of a report, saturating at 64 bits, where `report::counts` finds it.
 pub(crate) fn add(into: &mut u64, count: u64) {
     *into = into.saturating_add(count);
 }

@@ -1,15 +1,15 @@
-//! What became of each single message, two bits per message, for `--verify`.
+//! The fate of every single message, in two bits each, for `--verify`.
 
-/// What is known of a message after the run.
+/// The fate of a message, as far as the client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Never started.
     Unsent = 0,
-    /// The server took it: it must be in the capture once.
+    /// The server accepted it: it must be in the capture once.
     Accepted = 1,
-    /// The server refused it, or its final dot was never sent: it must not be there.
+    /// The server refused it, or its final dot was never sent: it must not be in the capture.
     NotDelivered = 2,
-    /// The reply to its final dot was never seen: it may be there or not.
+    /// No reply to its final dot arrived: it may be in the capture.
     InDoubt = 3,
 }
 
@@ -48,7 +48,7 @@ impl Ledger {
         self.words.len() as u64 * PER_WORD
     }
 
-    /// Takes over what another thread knows; no message belongs to two threads.
+    /// Adds the fates of another thread; no message belongs to two threads.
     pub(crate) fn merge(&mut self, other: &Ledger) {
         if other.words.len() > self.words.len() {
             self.words.resize(other.words.len(), 0);

@@ -1,5 +1,5 @@
-//! Exact counts of what became of messages, recipients and, for `--verify`, of every single message. Pure. Imports
-//! `client`; each event loop has its own, merged by the main thread.
+//! Exact counts of the outcome of messages and recipients, and for `--verify` the fate of every single message. Pure.
+//! Imports `client`; each event loop has its own counts, merged by the main thread.
 
 pub(crate) mod accounting;
 pub(crate) mod ledger;

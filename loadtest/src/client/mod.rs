@@ -1,5 +1,5 @@
-//! One SMTP session as a client sees it: its phases, its state machine, and the parser of replies. Pure: no sockets, no
-//! clocks. Imports no other room; runs on the threads of the event loops.
+//! An SMTP session from the client's side: its phases, its state machine, and the parser of replies. Pure: no
+//! sockets, no clocks. Imports no other room; runs on the threads of the event loops.
 
 pub(crate) mod phase;
 pub mod reply;

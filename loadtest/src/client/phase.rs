@@ -1,11 +1,11 @@
-//! The phases of an SMTP session, in their order.
+//! The phases of an SMTP session, in order.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What the client is waiting for (RFC 5321 section 4.5.3.2 names the same steps).
+/// What the client is waiting for (the steps of RFC 5321 section 4.5.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
@@ -21,12 +21,12 @@ pub(crate) enum Phase {
     Rcpt,
     /// The reply to DATA.
     Data,
-    /// The reply to the final dot, from the moment the dot was handed to the kernel.
+    /// The reply to the final dot, from the moment when the kernel took the dot.
     Dot,
 }
 
 impl Phase {
-    /// How many phases there are.
+    /// The number of phases.
     pub(crate) const COUNT: usize = 7;
 
     /// All phases in session order.
@@ -46,7 +46,7 @@ impl Phase {
         }
     }
 
-    /// What the client waits for, in a sentence.
+    /// What the client waits for, as a noun phrase.
     pub(crate) fn awaited(self) -> &'static str {
         match self {
             Phase::Connect => "a connection",
@@ -82,7 +82,7 @@ impl FromStr for Phase {
     }
 }
 
-/// A name that no phase has.
+/// A name that is no phase's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownPhase {
     name: String,

@@ -1,16 +1,16 @@
 //! An incremental parser of SMTP replies (RFC 5321 section 4.2).
 //!
-//! Pure: bytes in, reply lines out. It shares nothing with any server's code, so a
-//! mistake there cannot hide behind the same mistake here. It reads what servers really
-//! send: a bare LF ends a line too, and the text after the code may be any bytes.
+//! Pure: bytes in, reply lines out. It shares no code with a server, so that a mistake in one is not hidden by the
+//! same mistake in the other. It accepts what servers really send: a bare LF ends a line, and the text after the code
+//! may be any bytes.
 
 use std::fmt;
 
-/// The longest reply line taken, in bytes with its line end. RFC 5321 section 4.5.3.1.5
-/// says 512; servers that put long explanations into a line are given four times that.
+/// The longest reply line accepted, in bytes with its line end. RFC 5321 section 4.5.3.1.5 allows 512; four times
+/// that is accepted from servers with long explanations.
 pub const LINE_LIMIT: usize = 2048;
 
-/// The most lines one reply may have. An EHLO reply has about twenty at most.
+/// The most lines of one reply. An EHLO reply has about twenty at most.
 pub const LINES_LIMIT: usize = 128;
 
 /// One line of a reply.
@@ -24,7 +24,7 @@ pub struct Line<'a> {
     pub text: &'a [u8],
 }
 
-/// Why bytes are not a reply. The session cannot go on after any of these.
+/// Why bytes are not a reply. None of these errors is recoverable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyError {
     /// A line did not end within [`LINE_LIMIT`] bytes.
@@ -33,7 +33,7 @@ pub enum ReplyError {
     TooManyLines,
     /// A line does not start with a code between 200 and 599 and a space, hyphen or end.
     BadCode,
-    /// The lines of one reply carry different codes.
+    /// The lines of one reply have different codes.
     CodeChanged,
 }
 
@@ -50,37 +50,37 @@ impl fmt::Display for ReplyError {
 
 impl std::error::Error for ReplyError {}
 
-/// Parser state between reads of one connection. Empty, it holds no memory.
+/// Parser state between the reads of one connection. Allocates only for lines that arrive in parts.
 #[derive(Debug, Default)]
 pub struct ReplyParser {
-    /// The beginning of a line whose end has not arrived; at most [`LINE_LIMIT`] bytes.
+    /// The beginning of a line whose end has not arrived; shorter than [`LINE_LIMIT`].
     partial: Vec<u8>,
-    /// The code of the lines before, when inside a multi-line reply.
+    /// The code of the previous lines, inside a multi-line reply.
     open: Option<u16>,
-    /// Lines seen of the reply that is open.
+    /// Lines of the reply that is open; zero between replies.
     lines: usize,
 }
 
 impl ReplyParser {
-    /// A parser that expects the first byte of a reply.
+    /// A parser at the beginning of a reply.
     pub fn new() -> ReplyParser {
         ReplyParser::default()
     }
 
-    /// Forgets everything, for a new connection; keeps the buffer's memory.
+    /// Resets the state for a new connection, and retains the buffer.
     pub fn reset(&mut self) {
         self.partial.clear();
         self.open = None;
         self.lines = 0;
     }
 
-    /// Whether the parser stands between two replies.
+    /// Whether the parser is between two replies.
     pub fn is_between_replies(&self) -> bool {
         self.partial.is_empty() && self.open.is_none()
     }
 
-    /// Hands every complete line of `input` to `take`, in order, and keeps the rest for
-    /// the next call. `take` says whether to go on; when it does not, the rest is dropped.
+    /// Passes every complete line of `input` to `take`, in order, and retains the rest for the next call. When `take`
+    /// returns `false`, the rest is dropped.
     pub fn feed<E: From<ReplyError>>(
         &mut self,
         mut input: &[u8],
@@ -112,7 +112,7 @@ impl ReplyParser {
         Ok(())
     }
 
-    /// What holds between two calls.
+    /// Checks the invariants between two calls.
     fn check(&self) {
         debug_assert!(self.partial.len() < LINE_LIMIT && !self.partial.contains(&b'\n'));
         debug_assert_eq!(self.open.is_some(), self.lines > 0);
@@ -179,7 +179,7 @@ mod tests {
         Ok(lines)
     }
 
-    /// The naive way: all bytes at once, as text, with no thought of memory.
+    /// The naive parser: all bytes at once, as text, without a bound of memory.
     fn oracle(bytes: &[u8]) -> Result<Vec<Owned>, ReplyError> {
         let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
         let mut lines: Vec<&str> = text.split('\n').collect();
@@ -218,7 +218,7 @@ mod tests {
         Ok(found)
     }
 
-    /// Bytes that look like replies often enough to get past the first line.
+    /// Bytes that are often enough a valid first line.
     fn replies() -> impl Strategy<Value = Vec<u8>> {
         let line = prop_oneof![
             8 => "(250|220|550)[ -][a-zA-Z .]{0,20}(\r\n|\n)",

@@ -1,10 +1,9 @@
 //! The SMTP client as a state machine. Pure: no sockets, no clocks.
 //!
-//! The reactor tells it what arrived ([`Session::on_connected`], [`Session::on_line`]) and
-//! does what the returned [`Reaction`] says. With PIPELINING (RFC 2920) MAIL, every RCPT and
-//! DATA leave as one group, and the replies are matched to the commands one by one, in
-//! the order the commands were sent. A reply answers only what has left the process: what
-//! comes sooner is an error of the server, whatever it says.
+//! The reactor passes in what arrived ([`Session::on_connected`], [`Session::on_line`]) and carries out the returned
+//! [`Reaction`]. With PIPELINING (RFC 2920) MAIL, every RCPT and DATA are sent as one group, and the replies are
+//! matched to the commands in the order in which they were sent. A reply answers only what has left the process: an
+//! earlier one is an error of the server, whatever its code.
 
 use crate::client::phase::Phase;
 use crate::client::reply::Line;
@@ -12,7 +11,7 @@ use crate::client::reply::Line;
 /// The reply code with which a server ends the session (RFC 5321 section 3.8).
 const CLOSING: u16 = 421;
 
-/// What the client sends.
+/// What the client sends next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Ehlo,
@@ -24,37 +23,37 @@ pub(crate) enum Command {
     Group,
     /// The message and its final dot.
     Body,
-    /// A lone dot: DATA was accepted though no recipient was (RFC 2920 section 3.1).
+    /// A lone dot: DATA was accepted although no recipient was (RFC 2920 section 3.1).
     EmptyBody,
     Rset,
     Quit,
 }
 
-/// How a message ended, as the server said it.
+/// How the server decided on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Accepted,
     Refused { phase: Phase, code: u16 },
 }
 
-/// What to do after a reply.
+/// The next step of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// More replies are on their way.
+    /// Wait: more replies are due.
     Wait,
     Send(Command),
     /// The session is ready for its next message.
     Ready,
     Close,
-    /// The server has ended the session, by a 421.
+    /// The server has ended the session with 421.
     Ended,
 }
 
-/// What has not left the process of what was last sent.
+/// What has not left the process yet of the last write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsent {
     Nothing,
-    /// The ends of so many commands, one or more.
+    /// The ends of this number of commands, one or more.
     Commands(usize),
     /// The end of the message.
     Message,
@@ -62,19 +61,19 @@ pub(crate) enum Unsent {
     All,
 }
 
-/// A reply that was awaited has arrived.
+/// A reply to a command, or the greeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) phase: Phase,
     pub(crate) code: u16,
-    /// Whether the code is what the phase hopes for.
+    /// Whether the code is one of success in this phase.
     pub(crate) positive: bool,
 }
 
-/// The outcome of one complete reply.
+/// What follows from a complete reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reaction {
-    /// The phase that ended, when it is one that is timed.
+    /// Set when a timed phase has ended.
     pub(crate) answer: Option<Answer>,
     /// Set when the message in flight has ended.
     pub(crate) verdict: Option<Verdict>,
@@ -84,9 +83,9 @@ pub(crate) struct Reaction {
 /// Why a reply is an error of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// The code makes no sense where it came: a 250 to DATA.
+    /// The code does not fit the command, like 250 to DATA.
     OutOfOrder,
-    /// What the reply would answer has not left yet, or there is nothing to be answered.
+    /// What the reply would answer has not left yet, or nothing awaits a reply.
     Early,
 }
 
@@ -113,15 +112,15 @@ pub(crate) struct Session {
     state: State,
     /// Recipients of every message; at least one.
     recipients: u16,
-    /// Whether grouping is wanted; it is done only when EHLO offered it too.
+    /// Whether PIPELINING is requested; it is used only if EHLO offers it.
     wants_pipelining: bool,
     offers_pipelining: bool,
-    /// Recipients the server took in the transaction that runs.
+    /// Recipients that the server accepted in this transaction.
     taken: u16,
-    /// The first refusal in the transaction that runs.
+    /// The first refusal in this transaction.
     refusal: Option<(Phase, u16)>,
-    /// Whether QUIT was sent; the state may have gone on to `Closed` since.
-    said_quit: bool,
+    /// Whether QUIT was sent; the state may be `Closed` since.
+    sent_quit: bool,
 }
 
 impl Session {
@@ -133,11 +132,11 @@ impl Session {
             offers_pipelining: false,
             taken: 0,
             refusal: None,
-            said_quit: false,
+            sent_quit: false,
         }
     }
 
-    /// The timed phase the session is in; `None` when idle, resetting or quitting.
+    /// The timed phase of the session; `None` when idle, resetting or quitting.
     pub(crate) fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Connecting => Some(Phase::Connect),
@@ -151,28 +150,28 @@ impl Session {
         }
     }
 
-    /// Whether EHLO listed PIPELINING.
+    /// Whether the server offered PIPELINING with EHLO.
     pub(crate) fn offers_pipelining(&self) -> bool {
         self.offers_pipelining
     }
 
-    /// Whether the greeting and EHLO are done.
+    /// Whether the greeting and EHLO have succeeded.
     pub(crate) fn is_established(&self) -> bool {
         !matches!(self.state, State::Connecting | State::Banner | State::Ehlo | State::Closed)
     }
 
-    /// Whether QUIT was sent: the session's end is then no surprise.
-    pub(crate) fn has_said_quit(&self) -> bool {
-        self.said_quit
+    /// Whether QUIT was sent, so that the end of the session is expected.
+    pub(crate) fn has_sent_quit(&self) -> bool {
+        self.sent_quit
     }
 
-    /// The TCP handshake is done.
+    /// The TCP handshake is complete.
     pub(crate) fn on_connected(&mut self) {
         debug_assert_eq!(self.state, State::Connecting);
         self.state = State::Banner;
     }
 
-    /// Starts a mail transaction on a session that is ready; says what to send.
+    /// Starts a mail transaction in a session that is ready; returns what to send.
     pub(crate) fn begin(&mut self) -> Command {
         debug_assert_eq!(self.state, State::Ready);
         self.state = State::Mail;
@@ -181,15 +180,15 @@ impl Session {
         if self.grouped() { Command::Group } else { Command::Mail }
     }
 
-    /// Ends a session that is ready; says what to send.
+    /// Ends a session that is ready; returns what to send.
     pub(crate) fn quit(&mut self) -> Command {
         self.state = State::Quit;
-        self.said_quit = true;
+        self.sent_quit = true;
         Command::Quit
     }
 
-    /// Takes one line of a reply, which came while `unsent` had not left; a step comes with
-    /// the last line.
+    /// Processes one line of a reply, which arrived while `unsent` had not left. The last line of a reply gives a
+    /// reaction.
     pub(crate) fn on_line(&mut self, line: Line<'_>, unsent: Unsent) -> Result<Option<Reaction>, Violation> {
         if self.is_early(line.code, unsent) {
             return Err(Violation::Early);
@@ -200,8 +199,8 @@ impl Session {
         if line.last { self.on_reply(line.code).map(Some) } else { Ok(None) }
     }
 
-    /// Whether a reply comes sooner than what it would answer. A 421 is none to a command, and
-    /// a server may refuse a message before it has read it to the end.
+    /// Whether a reply is earlier than what it would answer. A 421 answers no command, and a server may refuse a
+    /// message before its end.
     fn is_early(&self, code: u16, unsent: Unsent) -> bool {
         if code == CLOSING {
             return false;
@@ -215,7 +214,7 @@ impl Session {
         }
     }
 
-    /// How many commands of the group follow the one whose reply is awaited.
+    /// The number of commands in the group after the one whose reply is due.
     fn commands_behind(&self) -> usize {
         match self.state {
             State::Mail if self.grouped() => usize::from(self.recipients) + 1,
@@ -326,7 +325,7 @@ impl Session {
         }
     }
 
-    /// Ends the transaction that runs without a message; the first refusal is its reason.
+    /// Ends the transaction without a message; the first refusal is the reason.
     fn reset(&mut self, phase: Phase, code: u16) -> (Option<Verdict>, Next) {
         let reason = if self.taken > 0 { None } else { self.refusal };
         let verdict = refused_by(reason, phase, code);
@@ -353,7 +352,7 @@ fn refused_by(first: Option<(Phase, u16)>, phase: Phase, code: u16) -> Verdict {
     Verdict::Refused { phase, code }
 }
 
-/// Whether an EHLO line's keyword is `keyword`, whatever its case and parameters.
+/// Whether the keyword of an EHLO line is `keyword`, in any case and with any parameters.
 fn is_keyword(text: &[u8], keyword: &[u8]) -> bool {
     let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
     text[..end].eq_ignore_ascii_case(keyword)

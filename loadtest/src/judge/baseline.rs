@@ -1,9 +1,9 @@
-//! Comparing a run with an earlier one. Pure.
+//! Compares a run with an earlier one. Pure.
 //!
-//! Only what both have is compared, and only with enough samples for the percentile; what
-//! is left out is named with its reason. Runs of different shape are not compared at all.
-//! Each figure has [bounds] that follow from its samples, and a run is worse only
-//! where it is so within all of them: chance alone makes a run no worse than itself.
+//! Only figures of both runs are compared, and percentiles only with enough samples; the others are listed with the
+//! reason. Runs of different shapes are not compared at all. Each figure has [bounds] that follow from its samples. A
+//! run has regressed only if it is worse within the bounds of both: chance alone does not make a run worse than
+//! itself.
 
 mod bounds;
 
@@ -14,14 +14,13 @@ use crate::report::verdicts::{Assessment, ERRORS, Move, RATE, show};
 use crate::report::{Report, Shape, Split};
 use bounds::{Bounds, Samples};
 
-/// Samples that must lie beyond a percentile for it to be worth comparing: with fewer, no
-/// sample would be its upper bound.
+/// Samples required beyond a percentile: with fewer, no sample would be its upper bound.
 const SAMPLES_BEYOND: f64 = 10.0;
 
-/// The percentiles compared: what they are called, and the quantile.
+/// The percentiles that are compared, with their names.
 const PERCENTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// A figure of a run.
+/// A figure of one run.
 #[derive(Clone, Copy, Debug)]
 struct Figure {
     value: f64,
@@ -33,7 +32,7 @@ struct Figure {
 pub(crate) enum Incomparable {
     /// The fields of their shapes that differ.
     Shapes(Vec<String>),
-    /// In this run the generator was saturated.
+    /// The generator of this run was saturated.
     Saturated(&'static str),
     NothingInCommon,
 }
@@ -106,8 +105,8 @@ impl<'r> Side<'r> {
     }
 }
 
-/// Judges a move; `worse` says by how many percent, from the value before to the value now, where a higher one is
-/// worse or where a lower one is.
+/// Judges a move. `worse` returns the regression in percent from the value before to the value now; `is_higher_worse`
+/// is the direction.
 fn judge(
     metric: String,
     [before, now]: [Figure; 2],
@@ -124,7 +123,7 @@ fn judge(
         let [value, low, high] = [value, bounds.low, bounds.high].map(|value| show(&metric, value));
         if low == high { value } else { format!("{value} ({low} to {high})") }
     };
-    let by_chance = if worse_by > max && at_least <= max { "; chance alone may do that" } else { "" };
+    let by_chance = if worse_by > max && at_least <= max { "; within chance" } else { "" };
     let detail = format!("{}, was {}{by_chance}", shown(now), shown(before));
     Move {
         metric,
@@ -153,7 +152,7 @@ fn refuse(metric: String, reason: String) -> Move {
     }
 }
 
-/// Zero is neither better nor worse.
+/// Replaces negative zero.
 fn without_sign_of_zero(value: f64) -> f64 {
     if value == 0.0 { 0.0 } else { value }
 }
@@ -161,7 +160,7 @@ fn without_sign_of_zero(value: f64) -> f64 {
 fn rate(before: &Side<'_>, now: &Side<'_>, max: f64) -> Move {
     let metric = RATE.to_owned();
     if before.report.settings.shape.load != "closed" {
-        return refuse(metric, "the rate of an open loop is what was asked for".to_owned());
+        return refuse(metric, "the rate of an open loop is set by its schedule".to_owned());
     }
     if before.report.rate <= 0.0 || now.report.rate <= 0.0 {
         return refuse(metric, "one of the runs accepted nothing".to_owned());
@@ -172,8 +171,8 @@ fn rate(before: &Side<'_>, now: &Side<'_>, max: f64) -> Move {
     judge(metric, figures, false, worse, max)
 }
 
-/// The share of errors is compared in percentage points: from none, any ratio is infinite. It is a count of what
-/// happened and no estimate: it is its own bounds.
+/// The share of errors is compared in percentage points: relative to zero, any ratio is infinite. It is a count and
+/// no estimate, so it is its own bounds.
 fn errors(before: &Side<'_>, now: &Side<'_>, max: f64) -> Move {
     let metric = ERRORS.to_owned();
     let figure = |side: &Side<'_>| {
@@ -223,7 +222,7 @@ fn latency(
     }
 }
 
-/// Why more samples are needed than the percentile alone asks for.
+/// Why more samples are needed than for independent ones.
 fn in_bursts(cluster: f64) -> String {
     if cluster < 1.05 {
         String::new()

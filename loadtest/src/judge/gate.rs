@@ -1,18 +1,18 @@
-//! Gates: conditions that must not be true of a run, like `p99(message) > 5ms` (`--fail-if`), or that must be
+//! Gates: conditions on a report that must not be true, like `p99(message) > 5ms` (`--fail-if`), or must be true
 //! (`--expect`).
 //!
-//! They are [comparisons](smtpmock::stats::comparison), in its grammar, judged as the server judges its own:
+//! They are [comparisons](smtpmock::stats::comparison) of these figures, in the grammar of `smtpmock`:
 //!
 //! ```text
 //! p50(NAME), min(NAME), mean(NAME), max(NAME), count(NAME)
-//!         of connect, banner, ehlo, mail, rcpt, data, dot, message, uncorrected or lag, each perhaps with
-//!         .ok (which it is without) or .failed behind it
+//!         of connect, banner, ehlo, mail, rcpt, data, dot, message, uncorrected or lag; .failed behind the name
+//!         selects the failures
 //! errors, accepted, 4xx, 5xx, aborted, timeouts, unsent, in_flight, late
 //!         as a number, or as a percentage of the messages owed
-//! rate    of accepted messages, with or without /s
+//! rate    of accepted messages, with or without /s, /m or /h
 //! ```
 //!
-//! A gate that has no sample to look at fails.
+//! A gate without a sample fails.
 
 use smtpmock::smtp::rules::GrammarError;
 use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
@@ -46,7 +46,7 @@ const COUNTS: [(&str, Count); 8] = [
 
 const ACCEPTED: &str = "accepted";
 
-/// Of a whole run: messages that were late by the generator's own doing.
+/// Figure of a whole run: messages that the generator itself delayed.
 const LATE: &str = "late";
 
 const LATENCIES: [&str; 10] =
@@ -72,18 +72,18 @@ fn a_subject() -> String {
     let counts: Vec<_> = counts().collect();
     let (counts, latencies) = (counts.join(", "), LATENCIES.join(", "));
     format!(
-        "{counts}, {RATE}, or p99(message), min(…), mean(…), max(…) or count(…) of one of {latencies}, perhaps \
+        "{counts}, {RATE}, or p99(message), min(…), mean(…), max(…) or count(…) of one of {latencies}, optionally \
          with .ok or .failed behind the name"
     )
 }
 
 impl Gate {
-    /// What must not be true.
+    /// Reads a condition that must not be true.
     pub(crate) fn fail_if(text: &str) -> Result<Gate, GrammarError> {
         Gate::read(text, Check::FailIf)
     }
 
-    /// What must be true.
+    /// Reads a condition that must be true.
     pub(crate) fn expect(text: &str) -> Result<Gate, GrammarError> {
         Gate::read(text, Check::Expect)
     }
@@ -99,7 +99,7 @@ impl Gate {
         self.comparison.judge(self.check, found).into()
     }
 
-    /// The figure and how it is shown.
+    /// The figure, and its text.
     fn measure(&self, report: &Report) -> Option<(f64, String)> {
         let (name, view) = (self.comparison.name(), self.comparison.view());
         if name == RATE {
@@ -121,9 +121,9 @@ impl Gate {
         measured(distribution?, view)
     }
 
-    /// Whether a step keeps the gate; `None` where it is of the whole run: of other latencies than
-    /// the message's, of the rate, and of how many messages there were.
-    pub(crate) fn is_kept_by(&self, step: &StepRow) -> Option<bool> {
+    /// Whether a step passes the gate. `None` for gates of a whole run: on other latencies than the message's, on the
+    /// rate, and on numbers of messages.
+    pub(crate) fn is_passed_by(&self, step: &StepRow) -> Option<bool> {
         let (name, view) = (self.comparison.name(), self.comparison.view());
         let (latency, outcome) = name.split_once('.').unwrap_or((name, "ok"));
         let figure = if latency == "message" && view != View::Samples {
@@ -141,13 +141,13 @@ fn count(name: &str) -> Option<Count> {
     COUNTS.iter().find(|(known, _)| *known == name).map(|(_, count)| *count)
 }
 
-/// A view of a latency, in microseconds and as it is shown.
+/// A view of a latency, in microseconds, and its text.
 fn measured(distribution: &Distribution, view: View) -> Option<(f64, String)> {
     let nanoseconds = latency(distribution, view)?;
     Some((nanoseconds / 1e3, show_ns(nanoseconds as u64)))
 }
 
-/// Of messages owed, as many as that or in percent.
+/// A number of messages, or its percentage of the messages owed.
 fn share(number: u64, owed: u64, view: View) -> Option<(f64, String)> {
     if owed == 0 {
         return None;
@@ -157,7 +157,7 @@ fn share(number: u64, owed: u64, view: View) -> Option<(f64, String)> {
     Some((figure, format!("{number} of {owed}, {percentage:.3}%")))
 }
 
-/// Of those that succeeded, unless the name says otherwise.
+/// Of the samples that succeeded, unless the name has `.failed`.
 fn distribution<'r>(report: &'r Report, name: &str) -> Option<&'r Distribution> {
     let (name, outcome) = name.split_once('.').unwrap_or((name, "ok"));
     if name == "lag" {
@@ -167,13 +167,13 @@ fn distribution<'r>(report: &'r Report, name: &str) -> Option<&'r Distribution> 
     Some(if outcome == "failed" { &split.failed } else { &split.ok })
 }
 
-/// In nanoseconds.
+/// A view of a latency, in nanoseconds.
 fn latency(distribution: &Distribution, view: View) -> Option<f64> {
     match view {
         View::Quantile(share) => distribution.at(share).map(|value| value as f64),
         View::Mean => distribution.mean(),
         View::Max => distribution.max().map(|value| value as f64),
-        // The others are of counts and rates, which are refused here when a gate is read.
+        // The others belong to counts and rates, and are refused when a gate is read.
         View::Min | View::Itself | View::Percentage | View::Rate | View::Samples => {
             distribution.min().map(|value| value as f64)
         }

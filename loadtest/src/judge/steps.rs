@@ -1,25 +1,25 @@
-//! Whether each step of a changing rate kept the gates.
+//! Whether each step of a changing rate passed the gates.
 
 use crate::judge::gate::Gate;
 use crate::report::steps::StepRow;
 
-/// The share of the messages due that may be left for later, in percent, where there is no gate
-/// for a step to keep. Every session may have one in flight beside that.
+/// Percentage of the due messages that may be pending at the end of a step, where no gate applies to steps. One in
+/// flight per session is allowed in any case.
 const LEFT_PERCENT: f64 = 5.0;
 
-/// Judges every step by the gates that are of a step, and without any by whether the target
-/// kept up over so many connections.
+/// Judges every step by the gates that apply to steps; without such a gate, by whether the target kept up over this
+/// number of connections.
 pub(crate) fn judge(steps: &mut [StepRow], gates: &[Gate], connections: usize) {
     for step in steps {
-        let verdicts: Vec<bool> = gates.iter().filter_map(|gate| gate.is_kept_by(step)).collect();
-        step.kept = match verdicts.is_empty() {
+        let verdicts: Vec<bool> = gates.iter().filter_map(|gate| gate.is_passed_by(step)).collect();
+        step.passed = match verdicts.is_empty() {
             true => is_well(step, connections),
-            false => verdicts.iter().all(|kept| *kept),
+            false => verdicts.iter().all(|passed| *passed),
         };
     }
 }
 
-/// Whether nothing failed, and no more was left for later than is in flight.
+/// Whether nothing failed, and no more messages were pending than may be in flight.
 fn is_well(step: &StepRow, connections: usize) -> bool {
     let due = step.accounting.owed();
     let left = due.saturating_sub(step.accepted_meanwhile) as f64;
@@ -35,7 +35,7 @@ mod tests {
     fn judged(mut steps: Vec<StepRow>, gates: &[&str]) -> (Vec<bool>, Option<f64>) {
         let gates: Vec<Gate> = gates.iter().map(|gate| Gate::fail_if(gate).unwrap()).collect();
         judge(&mut steps, &gates, 4);
-        (steps.iter().map(|step| step.kept).collect(), knee(&steps).map(StepRow::rate))
+        (steps.iter().map(|step| step.passed).collect(), knee(&steps).map(StepRow::rate))
     }
 
     #[test]
@@ -43,7 +43,7 @@ mod tests {
         let steps = vec![step(0, 10, 6, 0), step(1, 200, 191, 0), step(2, 400, 300, 0), step(3, 10, 5, 0)];
         assert_eq!(judged(steps, &[]), (vec![true, true, false, false], Some(200.0)));
         assert_eq!(judged(vec![step(0, 100, 100, 1)], &[]), (vec![false], None));
-        // The gates of a whole run say nothing of a step.
+        // Gates of a whole run do not apply to a step.
         assert_eq!(judged(vec![step(0, 100, 0, 0)], &["rate < 5", "p99(dot) > 1ns"]).0, [false]);
     }
 

@@ -4,18 +4,18 @@ use crate::load::plan::Plan;
 use crate::load::template::{Template, Values};
 use crate::load::token;
 
-/// What the envelopes of one run are made from.
+/// The templates of a run's envelopes.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     from: Template,
     to: Template,
     /// Forward-paths of each message; at least one.
     recipients: u16,
-    /// The run's name in its tokens.
+    /// The run's id, as in its tokens.
     run: String,
-    /// The digest, where all messages have the same envelope.
+    /// The digest, if all messages have the same envelope.
     fixed: Option<u64>,
-    /// A buffer, so that no message allocates one.
+    /// A buffer, so that no message allocates.
     rendered: Vec<u8>,
 }
 
@@ -36,17 +36,17 @@ impl Envelope {
         self.recipients
     }
 
-    /// Appends the reverse-path of message `seq`, without its angle brackets.
+    /// Appends the reverse-path of message `seq`, without angle brackets.
     pub(crate) fn reverse_path(&self, seq: u64, out: &mut Vec<u8>) {
         self.from.render(Values { seq, rcpt: 0, run: &self.run }, out);
     }
 
-    /// Appends a forward-path of message `seq`, by its index, without its angle brackets.
+    /// Appends the forward-path of message `seq` at `index`, without angle brackets.
     pub(crate) fn forward_path(&self, seq: u64, index: u16, out: &mut Vec<u8>) {
         self.to.render(Values { seq, rcpt: index, run: &self.run }, out);
     }
 
-    /// The digest of the paths of message `seq`, each followed by LF, which no path has in it.
+    /// The digest of the paths of message `seq`, each followed by LF, which no path contains.
     pub(crate) fn digest(&mut self, seq: u64) -> u64 {
         if let Some(digest) = self.fixed {
             return digest;

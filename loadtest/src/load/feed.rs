@@ -1,4 +1,4 @@
-//! Which message is next, and when it is due. One per thread.
+//! The next message of a thread, and when it is due.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,18 +12,18 @@ use crate::time::clock::Moment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrival {
     pub(crate) seq: u64,
-    /// When it should start; in a closed loop, when it is asked for.
+    /// The intended start; in a closed loop, the moment at which a session was ready.
     pub(crate) intended: Moment,
 }
 
-/// What the feed has.
+/// The answer to a request for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// A message is due.
     Due(Arrival),
-    /// The next message is due then.
+    /// The next message is due at this moment.
     Later(Moment),
-    /// There is none any more.
+    /// There are no more messages.
     Exhausted,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Feed {
     },
     Open {
         arrivals: Box<Deal>,
-        /// The next arrival, already taken from the schedule.
+        /// The next arrival, already drawn from the schedule.
         next: Option<Arrival>,
     },
     /// The run was stopped.
@@ -52,9 +52,9 @@ pub(crate) struct Deal {
     threads: u64,
     /// The sequence number of the schedule's next arrival.
     seq: u64,
-    /// This thread's place among them.
+    /// This thread's index.
     mine: u64,
-    /// When the schedule's last arrival was.
+    /// The schedule's last arrival.
     latest: Duration,
 }
 
@@ -110,7 +110,7 @@ impl Feed {
                 if end.is_some_and(|end| now >= end) {
                     return Offer::Exhausted;
                 }
-                // Going past the count is harmless: nobody reads the number after that.
+                // Exceeding the count is harmless: the number is not used after that.
                 let seq = next.fetch_add(1, Ordering::Relaxed);
                 if seq >= *count {
                     next.store(*count, Ordering::Relaxed);
@@ -130,8 +130,7 @@ impl Feed {
         }
     }
 
-    /// Whether every message of the count has been taken. A feed that was ended by time or
-    /// stopped is not used up.
+    /// Whether every message of the count has been taken; `false` if the feed ended by time or was stopped.
     pub(crate) fn is_used_up(&self) -> bool {
         match self {
             Feed::Closed { next, count, .. } => next.load(Ordering::Relaxed) >= *count,
@@ -140,12 +139,12 @@ impl Feed {
         }
     }
 
-    /// Whether a message is due at `now` or was before (never, in a closed loop).
+    /// Whether a message is due at `now` and has not been taken (never in a closed loop).
     pub(crate) fn is_behind(&self, now: Moment) -> bool {
         matches!(self, Feed::Open { next: Some(arrival), .. } if arrival.intended <= now)
     }
 
-    /// Ends the feed; `unsent` is told of the arrivals due by `now` and never taken.
+    /// Ends the feed; calls `unsent` for the arrivals that were due by `now` and not taken.
     pub(crate) fn stop(&mut self, now: Moment, mut unsent: impl FnMut(Arrival)) {
         if matches!(self, Feed::Open { .. }) {
             while let Offer::Due(arrival) = self.take(now) {

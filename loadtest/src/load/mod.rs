@@ -1,5 +1,5 @@
-//! The requested load: the plan of a run, when its messages are due, and what they consist of. Pure: names are resolved
-//! by the caller. Imports `client` and `time`; made on the main thread, read by all.
+//! The requested load: the plan of a run, the moments at which its messages are due, and their content. Pure: names
+//! are resolved by the caller. Imports `client` and `time`; built on the main thread, read by all.
 
 pub(crate) mod envelope;
 pub(crate) mod feed;

@@ -1,7 +1,7 @@
-//! The message as it goes over the wire: rendered once per thread, stamped in place.
+//! The message in the form in which it is sent: rendered once per thread, stamped in place.
 //!
-//! `wire` is the header followed by the body with its terminator. A message of a range of
-//! sizes is the header and a tail of the body, so nothing is ever rendered twice.
+//! `wire` is the header, the body and the terminator. A smaller size is the header and a tail of the body, so that
+//! nothing is rendered twice.
 
 use std::ops::Range;
 
@@ -13,31 +13,31 @@ use crate::load::token::{self, Covered};
 /// The length of a full body line with its CRLF (RFC 5322 section 2.1.1 asks for 78).
 const LINE: usize = 78;
 
-/// How many sizes a range is divided into, evenly.
+/// The number of sizes in a range, evenly spaced.
 const SIZE_STEPS: u64 = 256;
 
 /// The smallest body: one empty line.
 pub(crate) const BODY_MIN: u64 = 2;
 
-/// The largest body or message file, in bytes; it is held in memory once per thread.
+/// The largest body or message file, in bytes; each thread has a copy in memory.
 pub(crate) const BODY_MAX: u64 = 128 << 20;
 
 /// The end of every message: a dot on its own line, after the body's own CRLF.
 const TERMINATOR: &[u8] = b".\r\n";
 
-/// What is sent, as asked for on the command line.
+/// The requested content.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// A generated message; each body's size in bytes is drawn evenly from the range.
+    /// A generated message; each body's size in bytes is drawn uniformly from the range.
     Generated { min: u64, max: u64 },
-    /// A message read from a file, line ends and dots as they stood there.
+    /// A message from a file, with its original line ends and dots.
     File { name: String, bytes: Vec<u8> },
 }
 
 /// One size of the message.
 #[derive(Clone, Copy, Debug)]
 struct Variant {
-    /// Body bytes left out at the body's beginning.
+    /// Bytes omitted at the beginning of the body.
     skip: usize,
     digest: u64,
 }
@@ -80,7 +80,7 @@ impl Payload {
         let head = self.wire[covered_from..].to_vec();
         for size in sizes(min, max) {
             let skip = body.len().saturating_sub(size);
-            // A tail that begins between CR and LF would be a bare LF: take the CR too.
+            // A tail that begins between CR and LF would be a bare LF: include the CR.
             let skip = if body[skip..].starts_with(b"\n") { skip - 1 } else { skip };
             let covered = [&head, &body[skip..]].concat();
             self.variants.push(Variant { skip, digest: token::digest_of(&covered) });
@@ -95,8 +95,8 @@ impl Payload {
         stuff_dots(&content, &mut self.wire);
     }
 
-    /// Puts the token of message `seq` in place and returns the message as two parts to be
-    /// written one after the other; the second is empty when the first is all of it.
+    /// Stamps the token of message `seq` and returns the message in two parts, to be written in this order; the
+    /// second may be empty.
     pub(crate) fn stamped(&mut self, seq: u64) -> (&[u8], &[u8]) {
         let (variant, covered) = (self.variant(seq), self.covered(seq));
         token::stamp(&mut self.wire[self.token_at.clone()], self.run, seq, covered);
@@ -107,7 +107,7 @@ impl Payload {
         }
     }
 
-    /// What the token of message `seq` proves.
+    /// The digests that the token of message `seq` covers.
     pub(crate) fn covered(&mut self, seq: u64) -> Covered {
         Covered { content: self.variant(seq).digest, envelope: self.envelope.digest(seq) }
     }
@@ -116,7 +116,7 @@ impl Payload {
         &self.envelope
     }
 
-    /// The bytes of the longest message on the wire.
+    /// The length of the longest message on the wire, in bytes.
     pub(crate) fn longest(&self) -> usize {
         self.wire.len()
     }
@@ -140,8 +140,7 @@ fn sizes(min: u64, max: u64) -> Vec<usize> {
         .collect()
 }
 
-/// A body of exactly `len` bytes, laid out from its end in full lines; the first line is
-/// what is left over.
+/// A body of exactly `len` bytes. Full lines are laid out from its end; the first line has the remainder.
 fn body_of(len: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(len + TERMINATOR.len());
     let first = match len % LINE {
@@ -158,8 +157,7 @@ fn body_of(len: usize) -> Vec<u8> {
     body
 }
 
-/// Appends a line of `len` bytes. Its text has no dot: a body cut anywhere must not begin
-/// with one, least of all with one that ends the message.
+/// Appends a line of `len` bytes. Its text contains no dot: a body cut anywhere must not begin with a dot.
 fn push_line(body: &mut Vec<u8>, len: usize) {
     const TEXT: &[u8] = b"The quick brown fox jumps over the lazy dog while the load generator counts ";
     let text = len.saturating_sub(2);
@@ -167,7 +165,7 @@ fn push_line(body: &mut Vec<u8>, len: usize) {
     body.extend_from_slice(b"\r\n");
 }
 
-/// The message with every line ended by CRLF, the last one too.
+/// The message with CRLF at the end of every line, including the last.
 fn with_crlf(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 32 + 2);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -199,7 +197,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a server makes of the wire bytes (RFC 5321 section 4.5.2), line by line.
+    /// What a server receives (RFC 5321 section 4.5.2), line by line.
     fn receive(wire: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut lines = wire.split_inclusive(|byte| *byte == b'\n');
@@ -265,7 +263,7 @@ mod tests {
     fn the_readme_names_the_length_of_the_header() {
         let envelope = Envelope::new("a@x".parse().unwrap(), "b@x".parse().unwrap(), 1, 1);
         let payload = Payload::new(&Content::Generated { min: 2, max: 2 }, envelope, 1, 1);
-        let words = format!("the header comes on top ({} bytes)", payload.body_at);
+        let words = format!("without the header ({} bytes)", payload.body_at);
         assert!(include_str!("../../README.md").contains(&words), "{words}");
     }
 

@@ -1,4 +1,4 @@
-//! What a run is to do: validated once, then immutable and shared by all threads.
+//! The plan of a run: validated once, then immutable and shared by all threads.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -9,23 +9,23 @@ use crate::load::payload::Content;
 use crate::load::schedule::{Arrivals, Profile};
 use crate::load::template::Template;
 
-/// The most connections of one process: a source address and a target share about 64,000
-/// ports, and several source addresses may be given.
+/// The most connections of a process: a source address and a target share about 64,000 ports, and there may be
+/// several source addresses.
 pub(crate) const CONNECTIONS_LIMIT: usize = 500_000;
 
-/// The most recipients per message: RFC 5321 section 4.5.3.1.8 has servers take 100, and
-/// ten times that is still sensible to try.
+/// The most recipients per message: RFC 5321 section 4.5.3.1.8 requires servers to accept 100; ten times that is a
+/// sensible test.
 pub(crate) const RECIPIENTS_LIMIT: u16 = 1000;
 
-/// The most threads of one process.
+/// The most threads of a process.
 pub(crate) const THREADS_LIMIT: usize = 256;
 
-/// Who decides when the next message starts.
+/// What starts the next message.
 #[derive(Clone, Debug)]
 pub(crate) enum Load {
-    /// Each session sends one message after another.
+    /// A session that has ended its message.
     Closed,
-    /// Messages start by a schedule, whatever the target does.
+    /// A schedule, independent of the target.
     Open { profile: Profile, arrivals: Arrivals },
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Limit {
     pub(crate) duration: Option<Duration>,
 }
 
-/// How long each phase may take, by [`Phase::index`].
+/// The timeout of each phase, by [`Phase::index`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts(pub(crate) [Duration; Phase::COUNT]);
 
@@ -50,24 +50,24 @@ impl Timeouts {
     }
 }
 
-/// Everything a run needs to know.
+/// All settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The target as it was typed.
+    /// The target as it was given.
     pub(crate) target: String,
-    /// Its addresses, at least one: each is tried in turn where the one before cannot be reached
-    /// (RFC 5321 section 5.1).
+    /// Its addresses, at least one. The next one is tried for a message where no session comes about at the one
+    /// before (RFC 5321 section 5.1).
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Local addresses to connect from, in turn; empty lets the system choose. Every address of
-    /// the target has one of its family.
+    /// Local addresses to connect from, in rotation; if empty, the system chooses. For every address of the target
+    /// there is one of its family.
     pub(crate) sources: Vec<SocketAddr>,
     pub(crate) load: Load,
     pub(crate) limit: Limit,
     pub(crate) warmup: Duration,
-    /// Connections of all threads together; at least as many as threads.
+    /// Connections of all threads; at least as many as threads.
     pub(crate) connections: usize,
     pub(crate) threads: usize,
-    /// After this many messages a session ends; `None` is never.
+    /// Messages after which a session ends; `None` is never.
     pub(crate) messages_per_session: Option<NonZeroU64>,
     /// Recipients of each message, 1 to [`RECIPIENTS_LIMIT`].
     pub(crate) recipients: u16,
@@ -77,21 +77,21 @@ pub(crate) struct Plan {
     pub(crate) to: Template,
     pub(crate) content: Content,
     pub(crate) timeouts: Timeouts,
-    /// How long messages in flight are awaited after the last one was to start.
+    /// How long to wait for messages in flight after the last one was due.
     pub(crate) grace: Duration,
-    /// The run is given up when nothing has succeeded for this long; `Duration::MAX` is never.
+    /// The run is given up after this time without a success; `Duration::MAX` is never.
     pub(crate) give_up_after: Duration,
-    /// Starting a message later than this by its own doing, the generator is late.
+    /// A message that the generator itself delays by more than this is late.
     pub(crate) late_after: Duration,
     pub(crate) seed: u64,
-    /// Names this run in its tokens.
+    /// The run's id in its tokens.
     pub(crate) run: u32,
-    /// Whether the outcome of every single message is kept (two bits each).
-    pub(crate) keep_ledger: bool,
+    /// Whether the fate of every single message is recorded (two bits each).
+    pub(crate) has_ledger: bool,
 }
 
 impl Plan {
-    /// How many of the connections thread `index` holds.
+    /// The number of connections of thread `index`.
     pub(crate) fn connections_of(&self, index: usize) -> usize {
         let even = self.connections / self.threads;
         even + usize::from(index < self.connections % self.threads)

@@ -1,17 +1,16 @@
-//! When messages are due: arrivals fixed before the run. Pure.
+//! The arrivals of an open loop: when messages are due, fixed before the run. Pure.
 //!
-//! A [`Profile`] says which rate holds when; a [`Schedule`] walks it, arrival by arrival,
-//! from a seed. The same profile, kind and seed give the same schedule, however many
-//! threads share it.
+//! A [`Profile`] is the rate over time; a [`Schedule`] walks it, arrival by arrival, from a seed. The same profile,
+//! kind and seed give the same schedule for any number of threads.
 
 use std::time::Duration;
 
 use oorandom::Rand64;
 
-/// The highest rate, in messages per second: one per microsecond and machine.
+/// The highest rate, in messages per second: one per microsecond.
 pub(crate) const RATE_LIMIT: f64 = 1_000_000.0;
 
-/// A stretch of time over which the rate changes evenly.
+/// A period in which the rate changes linearly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Segment {
     /// Messages per second at the beginning.
@@ -36,7 +35,7 @@ impl Segment {
     }
 }
 
-/// The rate over time: segments one after the other; the last rate then holds.
+/// The rate over time: segments in order, then the last rate for ever.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Profile {
     pub(crate) segments: Vec<Segment>,
@@ -45,24 +44,24 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// One rate for ever.
+    /// A constant rate.
     pub(crate) fn constant(rate: f64) -> Profile {
         Profile { segments: Vec::new(), then: rate }
     }
 
-    /// How long the segments last.
+    /// The length of all segments.
     pub(crate) fn length(&self) -> Duration {
         self.segments.iter().map(|segment| segment.over).sum()
     }
 }
 
-/// Parts that a rate which changes evenly is reported in.
+/// Steps in the report for a segment whose rate changes.
 const RAMP_PARTS: u32 = 10;
 
-/// The most steps reported apart; of more, neighbours are taken together.
+/// The most steps in the report; beyond it, neighbours are merged.
 const STEPS_REPORTED: usize = 100;
 
-/// A part of a profile that is reported apart.
+/// A part of a profile with its own row in the report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Step {
     /// Since the start of the run.
@@ -74,7 +73,7 @@ pub(crate) struct Step {
 }
 
 impl Profile {
-    /// The steps until `end`, without a gap; none if the rate is always the same.
+    /// The steps until `end`, without gaps; none for a constant rate.
     pub(crate) fn steps(&self, end: Duration) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let mut begins = Duration::ZERO;
@@ -109,34 +108,34 @@ impl Profile {
     }
 }
 
-/// How far sums of floating point numbers may be off, as a share.
+/// Tolerance of sums of floating point numbers, as a share.
 const ROUNDING: f64 = 1e-9;
 
-/// How arrivals lie around the rate.
+/// The distribution of arrivals around the rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrivals {
-    /// Evenly.
+    /// Evenly spaced.
     Constant,
     /// Independently of each other, as a Poisson process.
     Poisson,
 }
 
-/// The arrivals of a run, in order; ends at the duration or the count.
+/// The arrivals of a run, in order, until the duration or the count.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     profile: Profile,
     arrivals: Arrivals,
     random: Rand64,
-    /// Arrivals that should have come by the next one, were the rate followed exactly.
+    /// Arrivals until and including the next one, if the rate were followed exactly.
     due: f64,
-    /// The segment the walk is in, the time it begins (seconds) and arrivals before it.
+    /// The current segment, when it begins (seconds), and the arrivals before it.
     segment: usize,
     begins: f64,
     before: f64,
     end: Option<Duration>,
-    /// Arrivals that the count still allows.
+    /// Arrivals left of the count.
     left: u64,
-    /// Whether the next arrival would be past the end.
+    /// Whether the next arrival would be after the end.
     is_over: bool,
 }
 
@@ -166,12 +165,12 @@ impl Schedule {
         schedule
     }
 
-    /// Whether every arrival of the count has come.
+    /// Whether every arrival of the count was returned.
     pub(crate) fn is_used_up(&self) -> bool {
         self.left == 0
     }
 
-    /// The distance to the next arrival, in arrivals at the rate that holds.
+    /// The distance to the next arrival, in units of the current rate.
     fn gap(&mut self) -> f64 {
         match self.arrivals {
             Arrivals::Constant => 1.0,

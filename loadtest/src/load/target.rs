@@ -1,10 +1,10 @@
-//! The addresses of the target, as they are tried. Names are resolved by the caller's function.
+//! The addresses of the target, in the order in which they are tried. Names are resolved by the caller's function.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-/// The port where the target names none (RFC 5321 section 4.5.4.2).
+/// The port of a target without one (RFC 5321 section 4.5.4.2).
 const PORT_DEFAULT: u16 = 25;
 
 /// Which addresses may be used.
@@ -12,7 +12,7 @@ const PORT_DEFAULT: u16 = 25;
 pub(crate) struct Allowed<'a> {
     pub(crate) ipv4: bool,
     pub(crate) ipv6: bool,
-    /// Where connections come from; empty is anywhere.
+    /// Source addresses; empty for any.
     pub(crate) sources: &'a [IpAddr],
 }
 
@@ -56,8 +56,7 @@ impl fmt::Display for TargetError {
 
 impl std::error::Error for TargetError {}
 
-/// The addresses of `target` (`HOST`, `HOST:PORT`) that may be used, in the order in which they
-/// are tried; at least one.
+/// The allowed addresses of `target` (`HOST`, `HOST:PORT`), at least one, in the order in which they are tried.
 pub(crate) fn addresses(
     target: &str,
     allowed: Allowed<'_>,
@@ -100,7 +99,7 @@ mod tests {
 
     const ANY: Allowed<'_> = Allowed { ipv4: true, ipv6: true, sources: &[] };
 
-    /// What a name with two addresses resolves to.
+    /// Resolves a name with two addresses.
     fn duo(named: &str) -> io::Result<Vec<SocketAddr>> {
         let port = named.strip_prefix("duo:").ok_or(io::ErrorKind::NotFound)?;
         let all = [format!("[::1]:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")];

@@ -6,8 +6,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::str::FromStr;
 
-/// The longest path a template may be, in bytes: RFC 5321 section 4.5.3.1.3 allows 256
-/// for the rendered path, and placeholders are longer than what they stand for.
+/// The longest template, in bytes: RFC 5321 section 4.5.3.1.3 allows 256 for a path, and placeholders are longer than
+/// their values.
 const TEMPLATE_LIMIT: usize = 512;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ enum Part {
     Seq,
     /// The recipient's index in its message, from 0.
     Rcpt,
-    /// The run's identity, eight hexadecimal digits.
+    /// The run's id, eight hexadecimal digits.
     Run,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
-/// What the placeholders stand for.
+/// Values of the placeholders.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Values<'a> {
     pub(crate) seq: u64,
@@ -37,17 +37,17 @@ pub(crate) struct Values<'a> {
 }
 
 impl Template {
-    /// The text the template was made from.
+    /// The template as it was given.
     pub(crate) fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether the text differs from message to message.
+    /// Whether the text differs between messages.
     pub(crate) fn names_the_message(&self) -> bool {
         self.parts.contains(&Part::Seq)
     }
 
-    /// Appends the text with `values` in place.
+    /// Appends the text with `values` in place of the placeholders.
     pub(crate) fn render(&self, values: Values<'_>, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
@@ -64,12 +64,12 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
     write!(out, "{number}").unwrap_or_else(|_| unreachable!("a Vec takes every write"));
 }
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TemplateError {
     /// Longer than [`TEMPLATE_LIMIT`].
     TooLong,
-    /// A character that no address has.
+    /// A character that is not allowed in an address.
     NoAddress(char),
     /// A `{{` without its `}}`.
     Unclosed,

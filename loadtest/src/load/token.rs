@@ -1,4 +1,4 @@
-//! The token that every message carries, and the digest that proves its bytes.
+//! The token of every message, with the digest that proves its bytes.
 //!
 //! The first line of every message is `X-Smtpload-Token: <run>-<seq>-<digest>` and CRLF: eight hexadecimal digits
 //! naming the run, twelve decimal digits counting its messages, sixteen hexadecimal digits of XXH3 (64 bits, seed 0)
@@ -8,16 +8,16 @@
 //! run (4)  seq (8)  XXH3 of the content (8)  XXH3 of the envelope (8)
 //! ```
 //!
-//! The content is every octet after the token's line, dots not stuffed, the last line end included. The envelope is
-//! the reverse-path and every forward-path in the order in which they are sent, without angle brackets, LF behind
-//! each. A capture alone is enough to prove a message and its envelope unaltered.
+//! The content is every octet after the token's line, without dot-stuffing, including the last line end. The envelope
+//! is the reverse-path and every forward-path in the order in which they are sent, without angle brackets, each
+//! followed by LF. A capture alone proves that a message and its envelope are unaltered.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The header field that carries the token.
+/// The header field of the token.
 pub(crate) const HEADER: &str = "X-Smtpload-Token: ";
 
-/// Digits of the sequence number; a run's count is limited to what they hold.
+/// Digits of the sequence number; they limit the count of a run.
 pub(crate) const SEQ_DIGITS: usize = 12;
 
 /// The largest number of messages in a run.
@@ -34,7 +34,7 @@ pub(crate) fn digest_of(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
 
-/// What a token proves of its message.
+/// What a token covers of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Covered {
     /// The digest of what follows the token's line.
@@ -43,7 +43,7 @@ pub(crate) struct Covered {
     pub(crate) envelope: u64,
 }
 
-/// Binds digests to one message of one run.
+/// The digest of one message of one run.
 fn bind(run: u32, seq: u64, covered: Covered) -> u64 {
     let mut bytes = [0; 28];
     bytes[..4].copy_from_slice(&run.to_be_bytes());
@@ -76,7 +76,7 @@ fn write_hex(place: &mut [u8], value: u64) {
     }
 }
 
-/// A token read back from a message.
+/// A token read from a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) run: u32,
@@ -85,7 +85,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Reads a token; `None` when `text` is not exactly one.
+    /// Reads a token; `None` if `text` is not exactly a token.
     pub(crate) fn parse(text: &str) -> Option<Token> {
         if text.len() != LEN || !text.is_ascii() {
             return None;
@@ -102,7 +102,7 @@ impl Token {
         })
     }
 
-    /// Whether this is the token of a message of this content and envelope.
+    /// Whether this is the token of a message with this content and envelope.
     pub(crate) fn proves(&self, covered: Covered) -> bool {
         bind(self.run, self.seq, covered) == self.digest
     }

@@ -1,4 +1,4 @@
-//! The series of a run: what happened in each interval.
+//! The series of a run: the counts of each interval.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use hdrhistogram::Histogram;
 
 use crate::measure::metrics::{add, histogram};
 
-/// How long an interval lasts.
+/// The length of an interval.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What happened in one interval of one thread.
+/// The counts of one interval of one thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
-    /// Counted from the start of the run.
+    /// Numbered from the start of the run.
     pub(crate) index: u64,
-    /// A whole interval, but for the last.
+    /// [`INTERVAL`], but for the last.
     pub(crate) length: Duration,
-    /// Whether the thread ended with it.
+    /// Whether it is the thread's last.
     pub(crate) is_last: bool,
     pub(crate) started: u64,
     pub(crate) accepted: u64,
     pub(crate) errors: u64,
-    /// Messages in flight when the interval ended.
+    /// Messages in flight at its end.
     pub(crate) in_flight: u64,
-    /// Successful messages that ended in the interval, warm-up included.
+    /// Of messages accepted in the interval, including the warm-up.
     pub(crate) latency: Histogram<u64>,
     /// Whether the thread had no processor time left.
     pub(crate) starved: bool,

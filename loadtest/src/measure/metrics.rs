@@ -1,7 +1,6 @@
-//! Histograms of latency. Each thread owns a set; they are merged when the run is over.
+//! Histograms of latency. Each thread has a set; they are merged after the run.
 //!
-//! Values are nanoseconds with three significant digits. Successes and failures never
-//! share a histogram.
+//! Values are nanoseconds with three significant digits. Successes and failures have separate histograms.
 
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use crate::time::clock::nanos;
 /// Significant decimal digits of every histogram.
 const DIGITS: u8 = 3;
 
-/// An empty histogram that grows to what it is given.
+/// An empty histogram that resizes itself.
 pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new(DIGITS).unwrap_or_else(|_| unreachable!("three digits are allowed"))
 }
 
-/// Records a duration; an empty one counts as one nanosecond.
+/// Records a duration of at least one nanosecond.
 pub(crate) fn record(into: &mut Histogram<u64>, latency: Duration) {
     into.record(nanos(latency).max(1)).unwrap_or_else(|_| unreachable!("histograms resize"));
 }
@@ -28,22 +27,22 @@ pub(crate) fn add(into: &mut Histogram<u64>, other: &Histogram<u64>) {
     into.add(other).unwrap_or_else(|_| unreachable!("histograms resize"));
 }
 
-/// How what was measured ended.
+/// How a measured phase or message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Ok,
     Failed,
-    /// The generator stopped waiting, at a timeout or at the end of the run: the latency is a
-    /// lower bound (a right-censored sample).
+    /// The generator stopped waiting, at a timeout or at the end of the run: the latency is a lower bound (a
+    /// right-censored sample).
     CutOff,
 }
 
-/// Latencies of one kind, successes and failures apart.
+/// Latencies of one kind, separately for successes and failures.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) ok: Histogram<u64>,
     pub(crate) failed: Histogram<u64>,
-    /// How many samples of `failed` are right-censored.
+    /// The number of right-censored samples in `failed`.
     pub(crate) censored: u64,
 }
 
@@ -73,7 +72,7 @@ pub(crate) struct Metrics {
     pub(crate) message: Pair,
     /// From the actual start to the end; empty in a closed loop, where both are the same.
     pub(crate) uncorrected: Pair,
-    /// How late the generator itself started messages (open loop).
+    /// Delays of starts by the generator itself (open loop).
     pub(crate) lag: Histogram<u64>,
 }
 

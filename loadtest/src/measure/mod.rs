@@ -1,6 +1,6 @@
-//! What one thread counts and measures while it runs: histograms, steps, how punctual it was, whether the run still
-//! gets anywhere. Pure, but for `work`, which reads the processor time of its thread. Imports `account`, `client`,
-//! `load` and `time`; each event loop has its own, merged by the main thread.
+//! Counts and measurements of one thread during a run: histograms, steps, punctuality, and whether to give up. Pure,
+//! but for `work`, which reads the processor time of its thread. Imports `account`, `client`, `load` and `time`; each
+//! event loop has its own, merged by the main thread.
 
 pub(crate) mod interval;
 pub(crate) mod metrics;

@@ -1,24 +1,24 @@
-//! Whether a run still gets anywhere, or is given up. Pure.
+//! Whether a run should be given up. Pure.
 //!
-//! Success is an accepted message. A run is hopeless when no message was accepted for `--give-up-after`, counted from
-//! the last success, and in all that time a message was waiting for the target (for a connection, the greeting or any
-//! other reply) or messages failed. Time in which nothing was due does not count.
+//! A success is an accepted message. A run should be given up when no message was accepted for `--give-up-after`,
+//! counted from the last success, and in all that time a message waited for the target (for a connection, the
+//! greeting or any other reply) or messages failed. Time without a message due does not count.
 
 use std::time::Duration;
 
 use crate::load::plan::{Load, Plan};
 use crate::time::clock::Moment;
 
-/// Failures required in an open loop, where much time may pass between two messages.
+/// Failures required in an open loop, where the interval between messages may be long.
 const FAILURES: u64 = 5;
 
-/// What one thread has seen since a message was last accepted.
+/// What one thread has seen since the last success.
 #[derive(Debug)]
 pub(crate) struct Outlook {
     give_up_after: Duration,
     failures_needed: u64,
     last_success: Moment,
-    /// When the first message that has failed since was started.
+    /// The start of the first message that has failed since.
     failing_since: Option<Moment>,
     failures: u64,
 }
@@ -34,7 +34,7 @@ impl Outlook {
         }
     }
 
-    /// When a message was last accepted; the start of the run if none was.
+    /// The last success, or the start of the run.
     pub(crate) fn last_success(&self) -> Moment {
         self.last_success
     }
@@ -53,14 +53,13 @@ impl Outlook {
         self.failures += 1;
     }
 
-    /// Whether the last success is long enough ago to ask [`is_hopeless`](Self::is_hopeless).
+    /// Whether the last success is long enough ago to ask [`should_give_up`](Self::should_give_up).
     pub(crate) fn is_overdue(&self, now: Moment) -> bool {
         now.since(self.last_success) >= self.give_up_after
     }
 
-    /// Whether nothing has succeeded for so long that nothing will. `waiting_since` is the start of the oldest message
-    /// in flight.
-    pub(crate) fn is_hopeless(&self, now: Moment, waiting_since: Option<Moment>) -> bool {
+    /// Whether the conditions for giving up hold. `waiting_since` is the start of the oldest message in flight.
+    pub(crate) fn should_give_up(&self, now: Moment, waiting_since: Option<Moment>) -> bool {
         let lasts = |since: Moment| now.since(since.max(self.last_success)) >= self.give_up_after;
         let is_failing = self.failures >= self.failures_needed && self.failing_since.is_some_and(lasts);
         is_failing || waiting_since.is_some_and(lasts)
@@ -72,7 +71,7 @@ mod tests {
     use super::*;
     use clap::Parser as _;
 
-    /// One that gives up after ten seconds.
+    /// An outlook that gives up after ten seconds.
     fn outlook(load: &[&str]) -> Outlook {
         let typed = [&["smtpload", "127.0.0.1:1"], load].concat();
         let cli = crate::program::cli::Cli::try_parse_from(typed).unwrap();
@@ -86,28 +85,28 @@ mod tests {
     #[test]
     fn failures_for_the_time_without_a_success_are_hopeless() {
         let mut outlook = outlook(&[]);
-        assert!(!outlook.is_hopeless(at(100), None), "nothing was tried");
+        assert!(!outlook.should_give_up(at(100), None), "nothing was tried");
         outlook.on_success(at(5));
         outlook.on_failure(at(6));
-        assert!(!outlook.is_hopeless(at(15), None));
-        assert!(outlook.is_hopeless(at(16), None));
+        assert!(!outlook.should_give_up(at(15), None));
+        assert!(outlook.should_give_up(at(16), None));
         outlook.on_success(at(17));
-        assert!(!outlook.is_hopeless(at(30), None), "nothing has failed since");
+        assert!(!outlook.should_give_up(at(30), None), "nothing has failed since");
         outlook.on_failure(at(12));
         outlook.on_success(at(17));
-        assert!(!outlook.is_hopeless(at(26), None), "counted from the success");
-        assert!(outlook.is_hopeless(at(27), None));
+        assert!(!outlook.should_give_up(at(26), None), "counted from the success");
+        assert!(outlook.should_give_up(at(27), None));
     }
 
     #[test]
     fn a_message_that_waits_is_hopeless_from_the_last_success_on() {
         let mut outlook = outlook(&["--rate", "1/s"]);
-        assert!(!outlook.is_hopeless(at(12), Some(at(3))));
-        assert!(outlook.is_hopeless(at(13), Some(at(3))), "no failure is needed");
+        assert!(!outlook.should_give_up(at(12), Some(at(3))));
+        assert!(outlook.should_give_up(at(13), Some(at(3))), "no failure is needed");
         assert!(!outlook.is_overdue(at(9)) && outlook.is_overdue(at(10)));
         outlook.on_success(at(5));
-        assert!(!outlook.is_hopeless(at(14), Some(at(3))), "others are accepted");
-        assert!(outlook.is_hopeless(at(15), Some(at(3))));
+        assert!(!outlook.should_give_up(at(14), Some(at(3))), "others are accepted");
+        assert!(outlook.should_give_up(at(15), Some(at(3))));
     }
 
     #[test]
@@ -118,7 +117,7 @@ mod tests {
             if second % 9 == 0 {
                 outlook.on_success(at(second + 1));
             }
-            assert!(!outlook.is_hopeless(at(second + 1), Some(at(second.saturating_sub(8)))));
+            assert!(!outlook.should_give_up(at(second + 1), Some(at(second.saturating_sub(8)))));
         }
     }
 
@@ -127,16 +126,16 @@ mod tests {
         let mut outlook = outlook(&["--rate", "1/m"]);
         for minute in 0..4 {
             outlook.on_failure(at(60 * minute));
-            assert!(!outlook.is_hopeless(at(60 * minute + 59), None));
+            assert!(!outlook.should_give_up(at(60 * minute + 59), None));
         }
         outlook.on_failure(at(240));
-        assert!(outlook.is_hopeless(at(240), None));
+        assert!(outlook.should_give_up(at(240), None));
     }
 
     #[test]
     fn never_is_never() {
         let mut outlook = outlook(&["--give-up-after", "never"]);
         outlook.on_failure(at(0));
-        assert!(!outlook.is_hopeless(at(1_000_000), Some(at(0))));
+        assert!(!outlook.should_give_up(at(1_000_000), Some(at(0))));
     }
 }

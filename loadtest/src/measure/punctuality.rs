@@ -1,9 +1,8 @@
-//! How well the generator keeps its own schedule, and what was late by its own doing. Pure.
+//! How well the generator follows its own schedule, and which messages it delayed itself. Pure.
 //!
-//! The event loop stands still when it is stopped, starved of a processor, or busy with its
-//! own work for longer than a message may be late. What was due meanwhile is late because of
-//! the generator, whether it is started later or never; so is a message whose reply lay
-//! unread meanwhile. Everything else that is late waited for the target.
+//! The event loop stalls when the process is stopped, starved of a processor, or busy for longer than a message may
+//! be late. A message that was due during a stall is late because of the generator, whether it is started later or
+//! never; so is a message whose reply was unread during a stall. All other late messages waited for the target.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,41 +11,39 @@ use crate::load::plan::{Load, Plan};
 use crate::measure::tally::Flight;
 use crate::time::clock::Moment;
 
-/// A closed loop uses its processor to the full, and a busy machine takes it away for some
-/// tens of milliseconds at a time. Standing still begins above that.
+/// A closed loop uses all of its processor time, and a busy machine preempts it for some tens of milliseconds. Only
+/// longer pauses are stalls.
 const CLOSED_LOOP_STALL: Duration = Duration::from_millis(100);
 
-/// Stalls remembered at once. They are forgotten when no message is pending that was due
-/// before their end, so only a long backlog needs many; the oldest two are then taken as one.
+/// The most stalls recorded at once. A stall is dropped when no pending message was due before its end, so only a
+/// long backlog needs many; beyond the limit the oldest two are merged.
 const STALLS_LIMIT: usize = 64;
 
-/// A time in which the event loop did nothing.
+/// A period without progress of the event loop.
 #[derive(Clone, Copy, Debug)]
 struct Stall {
     from: Moment,
     until: Moment,
 }
 
-/// What one thread knows of its punctuality.
+/// The punctuality of one thread.
 #[derive(Debug)]
 pub(crate) struct Punctuality {
-    /// Measured messages that were late by the generator's doing: started late, never
-    /// started, or answered while the loop stood still.
+    /// Measured messages that the generator delayed: started late, never started, or answered during a stall.
     pub(crate) late: u64,
     /// Those of them that were never started.
     pub(crate) late_unsent: u64,
-    /// How long the loop stood still while there was load, warm-up left out.
-    pub(crate) stood_still: Duration,
-    /// Intervals of the thread that had no processor time left, and all intervals judged.
+    /// Time of stalls while there was load, without the warm-up.
+    pub(crate) stalled_for: Duration,
+    /// Intervals without processor time left, and all intervals judged.
     pub(crate) starved: u64,
     pub(crate) judged: u64,
-    /// The stalls that pending messages may have been due in, in order, without overlap.
+    /// Stalls in which pending messages may have been due, in order, without overlap.
     stalls: VecDeque<Stall>,
-    /// The end of the latest stall.
+    /// The end of the last stall.
     stalled_until: Moment,
-    /// Messages of this interval that were late because they waited for a connection, and
-    /// those of them never started; if the interval turns out starved, they were late
-    /// because of the generator.
+    /// Messages of this interval that were late because they waited for a connection, and those of them that were
+    /// never started. If the interval turns out to be starved, the generator delayed them.
     waiting: u64,
     waiting_unsent: u64,
     late_after: Duration,
@@ -63,7 +60,7 @@ impl Punctuality {
         Punctuality {
             late: 0,
             late_unsent: 0,
-            stood_still: Duration::ZERO,
+            stalled_for: Duration::ZERO,
             starved: 0,
             judged: 0,
             stalls: VecDeque::new(),
@@ -76,8 +73,7 @@ impl Punctuality {
         }
     }
 
-    /// Notes that the loop, which was to do something at `from`, came to it at `until`.
-    /// Returns whether that is long enough to be a stall.
+    /// Notes that the loop, which was to act at `from`, did so at `until`. Returns whether that is a stall.
     pub(crate) fn note_pause(&mut self, from: Moment, until: Moment) -> bool {
         if until.since(from) <= self.stall_after {
             return false;
@@ -86,7 +82,7 @@ impl Punctuality {
         if until.since(from) <= self.stall_after {
             return false;
         }
-        self.stood_still += until.since(from.max(self.measured_from));
+        self.stalled_for += until.since(from.max(self.measured_from));
         self.stalls.push_back(Stall { from, until });
         self.stalled_until = until;
         if self.stalls.len() > STALLS_LIMIT
@@ -99,9 +95,8 @@ impl Punctuality {
         true
     }
 
-    /// Judges the start of a measured message of an open loop. `able_since` is when it could
-    /// have been started, had it been due. Returns how late the generator itself was, and
-    /// whether the message counts as late.
+    /// Judges the start of a measured message of an open loop. `able_since` is when it could have been started, had
+    /// it been due. Returns the delay by the generator, and whether the message counts as late.
     pub(crate) fn judge_start(
         &mut self,
         intended: Moment,
@@ -118,8 +113,7 @@ impl Punctuality {
         (lag, own || waited)
     }
 
-    /// Judges a measured message that was due and will never be started. Returns how late
-    /// the generator itself was.
+    /// Judges a measured message that was due and will never be started. Returns the delay by the generator.
     pub(crate) fn judge_unsent(&mut self, intended: Moment, now: Moment) -> Duration {
         let lag = self.stalled(intended);
         let own = self.is_own(intended, now);
@@ -130,16 +124,16 @@ impl Punctuality {
         lag
     }
 
-    /// Judges a message with a reply that is read just after the loop stood still: if it was
-    /// in flight meanwhile, the reply lay unread.
-    pub(crate) fn judge_held_up(&mut self, flight: &mut Flight) {
+    /// Judges a message whose reply is read just after a stall: if it was in flight during the stall, its reply was
+    /// unread.
+    pub(crate) fn judge_unread(&mut self, flight: &mut Flight) {
         if flight.measured && !flight.judged_late && flight.started < self.stalled_until {
             flight.judged_late = true;
             self.late += 1;
         }
     }
 
-    /// Ends an interval; `starved` is `None` if that is not known.
+    /// Ends an interval; `starved` is `None` if unknown.
     pub(crate) fn end_interval(&mut self, starved: Option<bool>) {
         if let Some(starved) = starved {
             self.judged += 1;
@@ -152,17 +146,17 @@ impl Punctuality {
         }
     }
 
-    /// Adds what another thread knows.
+    /// Adds the counts of another thread.
     pub(crate) fn merge(&mut self, other: &Punctuality) {
         self.late += other.late;
         self.late_unsent += other.late_unsent;
-        self.stood_still += other.stood_still;
+        self.stalled_for += other.stalled_for;
         self.starved += other.starved;
         self.judged += other.judged;
     }
 
-    /// Whether a message that was due at `intended` and not started before `now` is late
-    /// because the loop stood still: it was due meanwhile, or stalls are most of its wait.
+    /// Whether the generator delayed a message that was due at `intended` and not started before `now`: it was due
+    /// during a stall, or stalls are most of its wait.
     fn is_own(&self, intended: Moment, now: Moment) -> bool {
         let wait = now.since(intended);
         wait > self.late_after
@@ -170,8 +164,8 @@ impl Punctuality {
                 || self.stalls.iter().map(|stall| stall.after(intended)).sum::<Duration>() * 2 > wait)
     }
 
-    /// How long the loop stood still since `intended`. Stalls that ended before are
-    /// forgotten: messages are judged in the order in which they are due.
+    /// Time of stalls since `intended`. Earlier stalls are dropped: messages are judged in the order in which they
+    /// are due.
     fn stalled(&mut self, intended: Moment) -> Duration {
         while self.stalls.front().is_some_and(|stall| stall.until < intended) {
             self.stalls.pop_front();
@@ -235,14 +229,14 @@ mod tests {
     #[test]
     fn the_queue_that_a_stall_leaves_behind_is_the_generators() {
         let mut punctuality = open_loop();
-        // Able all the time, and 400 ms late: the loop stood still.
+        // Able all the time, and 400 ms late: a stall.
         assert_eq!(start(&mut punctuality, 100, 500, 0), 400);
         // Due during the stall, started when a session was free again.
         assert_eq!(start(&mut punctuality, 200, 600, 600), 300);
         // Due after it.
         assert_eq!(start(&mut punctuality, 550, 700, 700), 0);
         assert_eq!(punctuality.late, 2);
-        assert_eq!(punctuality.stood_still, Duration::from_millis(400));
+        assert_eq!(punctuality.stalled_for, Duration::from_millis(400));
     }
 
     #[test]
@@ -263,7 +257,7 @@ mod tests {
         punctuality.judge_unsent(at(2000), at(9000));
         punctuality.end_interval(Some(false));
         assert_eq!(punctuality.late, 0);
-        // Each stall counts while something that was due in it is pending.
+        // A stall counts while a message that was due in it is pending.
         punctuality.note_pause(at(9500), at(9520));
         start(&mut punctuality, 5010, 9600, 9600);
         assert_eq!(punctuality.late, 1);
@@ -276,11 +270,11 @@ mod tests {
             |judged_late, measured| Flight { seq: 0, intended: at(0), started: at(0), measured, judged_late };
         let mut waited = flight(false, true);
         punctuality.note_pause(at(100), at(200));
-        punctuality.judge_held_up(&mut Flight { started: at(200), ..waited });
-        punctuality.judge_held_up(&mut waited);
-        punctuality.judge_held_up(&mut waited);
-        punctuality.judge_held_up(&mut flight(true, true));
-        punctuality.judge_held_up(&mut flight(false, false));
+        punctuality.judge_unread(&mut Flight { started: at(200), ..waited });
+        punctuality.judge_unread(&mut waited);
+        punctuality.judge_unread(&mut waited);
+        punctuality.judge_unread(&mut flight(true, true));
+        punctuality.judge_unread(&mut flight(false, false));
         assert_eq!(punctuality.late, 1);
     }
 
@@ -290,7 +284,7 @@ mod tests {
         assert!(!punctuality.note_pause(at(1000), at(1090)));
         assert!(punctuality.note_pause(at(800), at(1200)));
         assert!(!punctuality.note_pause(at(900), at(1250)), "50 ms are new");
-        assert_eq!(punctuality.stood_still, Duration::from_millis(200), "warm-up is left out");
+        assert_eq!(punctuality.stalled_for, Duration::from_millis(200), "warm-up is left out");
     }
 
     #[test]

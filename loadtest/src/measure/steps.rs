@@ -1,7 +1,7 @@
-//! What became of the messages of each step of a changing rate. Pure.
+//! Counts of the messages of each step of a changing rate. Pure.
 //!
-//! A message belongs to the step in which it was due, whenever it was started or ended. What a
-//! step achieved is what was accepted while it lasted, whenever that was due.
+//! A message belongs to the step in which it was due, whenever it was started or ended. A step's achieved rate is
+//! that of the messages accepted during the step, whenever they were due.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ pub(crate) struct StepCounts {
     pub(crate) account: Accounting,
     /// From the intended start to the end, of the same messages.
     pub(crate) message: Pair,
-    /// Messages accepted while the step lasted.
+    /// Messages accepted during the step.
     pub(crate) achieved: u64,
 }
 
-/// The steps of a run; none where the rate is one, or the target's.
+/// The steps of a run; none for a closed loop or a constant rate.
 #[derive(Clone, Debug)]
 pub(crate) struct Steps(Vec<StepCounts>);
 
@@ -44,7 +44,7 @@ impl Steps {
         self.0.get_mut(place)
     }
 
-    /// StepCounts the acceptance of a measured message.
+    /// Counts the acceptance of a measured message.
     pub(crate) fn achieve(&mut self, now: Moment) {
         if let Some(counts) = self.at(now) {
             counts.achieved += 1;

@@ -1,4 +1,4 @@
-//! What one thread has counted and measured.
+//! All counts and measurements of one thread.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,32 +17,32 @@ use crate::measure::steps::{StepCounts, Steps};
 use crate::measure::work::Work;
 use crate::time::clock::Moment;
 
-/// A message on its way.
+/// A message in flight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     pub(crate) seq: u64,
     pub(crate) intended: Moment,
     pub(crate) started: Moment,
-    /// Whether it counts, or belongs to the warm-up.
+    /// Whether it is measured, or belongs to the warm-up.
     pub(crate) measured: bool,
-    /// Whether it has been judged as late, so that it is not counted twice.
+    /// Whether it was counted as late.
     pub(crate) judged_late: bool,
 }
 
 /// Counts of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sessions {
-    /// Connections tried.
+    /// Connection attempts.
     pub(crate) dialed: u64,
-    /// Sessions that got as far as a good reply to EHLO.
+    /// Sessions with a positive reply to EHLO.
     pub(crate) established: u64,
-    /// Sessions the server ended while no message was in flight on them.
+    /// Sessions that the server ended without a message in flight.
     pub(crate) ended_idle: u64,
-    /// Sessions given up because of what the server sent while no message was in flight.
+    /// Sessions closed because of what the server sent without a message in flight.
     pub(crate) protocol_errors: u64,
-    /// Sessions on which PIPELINING was wanted and not offered.
+    /// Sessions with PIPELINING requested and not offered.
     pub(crate) without_pipelining: u64,
-    /// The most connections open at once (a sum over threads of each one's most).
+    /// The most connections open at once (the sum of each thread's maximum).
     pub(crate) most_open: u64,
 }
 
@@ -60,12 +60,12 @@ impl Sessions {
 /// Connections to one address of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Connections tried, and made.
+    /// Connection attempts, and connections made.
     pub(crate) dialed: u64,
     pub(crate) connected: u64,
-    /// Connections made on which no good greeting came.
+    /// Connections without a good greeting.
     pub(crate) ungreeted: u64,
-    /// Why the last attempt without a good greeting had none.
+    /// Why the last attempt had no good greeting.
     pub(crate) last_failure: Option<Miss>,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Miss {
     }
 }
 
-/// Everything one thread knows at its end.
+/// All counts and measurements of one thread.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) measured: Accounting,
@@ -103,19 +103,18 @@ pub(crate) struct Tally {
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Option<Ledger>,
     pub(crate) sessions: Sessions,
-    /// By place in the plan.
+    /// By index in the plan.
     pub(crate) addresses: Vec<Address>,
     pub(crate) punctuality: Punctuality,
     pub(crate) outlook: Outlook,
     pub(crate) steps: Steps,
     /// The last message that failed.
     pub(crate) last_failure: Option<(Moment, Outcome)>,
-    /// Messages without a final reply when the run ended, warm-up included, by the phase that they waited in.
+    /// Messages without a final reply when the run ended, including the warm-up, by the phase in which they waited.
     pub(crate) waiting: BTreeMap<Phase, u64>,
-    /// When the last measured message ended, or was left in flight.
+    /// The end of the last measured message, or of the run if it was in flight.
     pub(crate) last_end: Moment,
-    /// The end of the time that the rate is of: load was offered until then, or the last
-    /// accepted message ended then.
+    /// The end of the time over which the rate is computed: of the offered load, or of the last accepted message.
     pub(crate) offered_until: Moment,
     pub(crate) work: Option<Work>,
     pub(crate) interval: Interval,
@@ -129,7 +128,7 @@ impl Tally {
             measured: Accounting::default(),
             warmup: Accounting::default(),
             metrics: Metrics::new(),
-            ledger: plan.keep_ledger.then(Ledger::default),
+            ledger: plan.has_ledger.then(Ledger::default),
             sessions: Sessions::default(),
             addresses: vec![Address::default(); plan.addresses.len()],
             punctuality: Punctuality::new(plan),
@@ -146,8 +145,7 @@ impl Tally {
         }
     }
 
-    /// Counts the start of a message. `able_since` is when the generator could have
-    /// started it, had it been due.
+    /// Counts the start of a message. `able_since` is when the generator could have started it, had it been due.
     pub(crate) fn start(&mut self, arrival: Arrival, now: Moment, able_since: Moment) -> Flight {
         let measured = arrival.intended >= self.measured_from;
         self.account(measured).started += 1;
@@ -164,8 +162,8 @@ impl Tally {
         Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured, judged_late }
     }
 
-    /// Counts the end of a message. `has_sent` tells whether all that was sent has left, which
-    /// decides in the last phase whether the server can have the message.
+    /// Counts the end of a message. `has_sent` is whether everything sent has left the process: in the last phase the
+    /// server can have the message only then.
     pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, has_sent: bool, now: Moment) {
         self.account(flight.measured).settle(outcome);
         let end = match outcome {
@@ -197,8 +195,7 @@ impl Tally {
         self.note(flight.seq, fate);
     }
 
-    /// Counts a message that has no final reply at the end of the run: an error that has
-    /// lasted as long as it has waited.
+    /// Counts a message without a final reply at the end of the run: an error with its age as latency.
     pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_sent: bool, now: Moment) {
         self.account(flight.measured).in_flight += 1;
         *self.waiting.entry(phase).or_default() += 1;
@@ -209,7 +206,7 @@ impl Tally {
         self.note(flight.seq, fate_of(phase, has_sent));
     }
 
-    /// Measures a message that has ended, or is not awaited. Returns the step that it was due in.
+    /// Measures a message that has ended or is cut off. Returns the step in which it was due.
     fn measure(&mut self, flight: Flight, end: End, now: Moment) -> Option<&mut StepCounts> {
         if !flight.measured {
             return None;
@@ -226,12 +223,12 @@ impl Tally {
         Some(counts)
     }
 
-    /// Load was offered until `end`; messages that are accepted later extend that.
+    /// Load was offered until `end`; later acceptances extend that.
     pub(crate) fn end_offer(&mut self, end: Moment) {
         self.offered_until = self.offered_until.max(end);
     }
 
-    /// Counts an arrival that was due and never started; its wait is a failure's latency.
+    /// Counts an arrival that was due and never started; its wait is the latency of a failure.
     pub(crate) fn leave_unsent(&mut self, arrival: Arrival, now: Moment) {
         let measured = arrival.intended >= self.measured_from;
         self.account(measured).unsent += 1;
@@ -248,12 +245,12 @@ impl Tally {
         }
     }
 
-    /// The account a message belongs to.
+    /// The account of measured messages, or of the warm-up.
     pub(crate) fn account(&mut self, measured: bool) -> &mut Accounting {
         if measured { &mut self.measured } else { &mut self.warmup }
     }
 
-    /// Ends the interval and hands it out.
+    /// Ends the interval and returns it.
     pub(crate) fn end_interval(
         &mut self,
         length: Duration,
@@ -269,7 +266,7 @@ impl Tally {
         ended
     }
 
-    /// Adds what another thread knows; intervals are merged elsewhere.
+    /// Adds the counts of another thread; intervals are merged elsewhere.
     pub(crate) fn merge(&mut self, other: &Tally) {
         self.measured.merge(&other.measured);
         self.warmup.merge(&other.warmup);
@@ -308,8 +305,7 @@ impl Tally {
     }
 }
 
-/// What is known of a message without a final reply: only with its final dot sent can the
-/// server have it.
+/// The fate of a message without a final reply: the server can have it only if the final dot was sent.
 fn fate_of(phase: Phase, has_sent: bool) -> Fate {
     if phase == Phase::Dot && has_sent { Fate::InDoubt } else { Fate::NotDelivered }
 }

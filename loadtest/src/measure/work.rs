@@ -1,13 +1,12 @@
-//! How busy the generator's own threads are.
+//! Processor time of the generator's own threads.
 //!
-//! Linux counts, per thread, the time it ran and the time it stood ready to run with no
-//! processor free (`/proc/thread-self/schedstat`, nanoseconds). A thread whose two times
-//! fill an interval had no moment left: what was late then was late because of the
-//! generator. Other systems do not tell, and the reports say so.
+//! Linux counts for each thread the time on a processor and the time ready without a processor
+//! (`/proc/thread-self/schedstat`, nanoseconds). If both fill an interval, the thread had no time left, and late
+//! messages are due to the generator. Other systems have no such figures, and the reports state that.
 
 use std::time::Duration;
 
-/// Time a thread has used and missed since it began.
+/// Processor time used and missed by a thread since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Work {
     /// Time on a processor.
@@ -16,7 +15,7 @@ pub(crate) struct Work {
     pub(crate) waited: Duration,
 }
 
-/// The calling thread's work so far; `None` where the system does not tell.
+/// The calling thread's times so far; `None` where the system has no figures.
 pub(crate) fn of_this_thread() -> Option<Work> {
     parse(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
 }

@@ -1,4 +1,4 @@
-//! What was typed, and its meaning as a [`Plan`]. Errors name the flag.
+//! The command line, and the [`Plan`] that it describes. Errors name the flag.
 
 use std::fmt;
 use std::io;
@@ -21,18 +21,19 @@ use crate::load::token::SEQ_LIMIT;
 use crate::program::input;
 use crate::program::values;
 
-/// How long a run lasts when neither --duration, --count, --ramp nor --steps says.
+/// Duration of a run without --duration, --count, --ramp and --steps.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
-/// How long a phase may take when --timeout does not say.
+/// Timeout of a phase without --timeout.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
-/// Connections when -c does not say: few in a closed loop, where each is kept busy; more
-/// in an open loop, where they are opened only when needed.
+/// Connections without -c: few in a closed loop, where each one is always busy; more in
+/// an open loop, where they are opened only when needed.
 const CONNECTIONS_CLOSED: usize = 16;
 const CONNECTIONS_OPEN: usize = 128;
 
-/// An SMTP load generator: as fast as asked or as steadily as asked, with honest numbers.
+/// An SMTP load generator: at full speed or at a steady rate, with figures that can be
+/// trusted.
 #[derive(Debug, Parser)]
 #[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(
@@ -43,7 +44,7 @@ const CONNECTIONS_OPEN: usize = 128;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Merge>,
-    /// Make no run: put these JSON reports together, as `smtpload merge` does; repeatable
+    /// Do not run: merge these JSON reports, as `smtpload merge` does; repeatable
     #[arg(long, value_name = "FILE", conflicts_with_all = RunArgs::ids())]
     pub(crate) merge_reports: Vec<PathBuf>,
     #[command(flatten)]
@@ -52,10 +53,10 @@ pub(crate) struct Cli {
     pub(crate) output: OutputArgs,
 }
 
-/// What to do instead of a run.
+/// A subcommand instead of a run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Merge {
-    /// Put the JSON reports of several runs together into one.
+    /// Merge the JSON reports of several runs.
     Merge {
         /// Reports written by --report-json.
         #[arg(required = true, num_args = 1..)]
@@ -68,10 +69,12 @@ pub(crate) enum Merge {
 /// The load.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The server: `HOST:PORT`, `192.0.2.1:25` or `[2001:db8::1]:25`; the port is 25 if left out
+    /// The server: `HOST:PORT`, `192.0.2.1:25` or `[2001:db8::1]:25`; port 25 by
+    /// default
     #[arg(value_name = "HOST[:PORT]", required_unless_present = "merge_reports")]
     target: Option<String>,
-    /// Sessions held (closed loop, default 16), or the most that may be open (open loop, default 128)
+    /// Number of sessions (closed loop, default 16), or the maximum (open loop, default
+    /// 128)
     #[arg(short, long, value_name = "N")]
     connections: Option<usize>,
     /// Open loop: start messages at this rate, like 5000/s
@@ -83,7 +86,7 @@ pub(crate) struct RunArgs {
     /// Open loop: rates one after the other, like `100/s:10s,500/s:30s`
     #[arg(long, value_name = "STEPS", value_parser = values::steps, group = "pace")]
     steps: Option<Profile>,
-    /// How arrivals of an open loop lie around the rate
+    /// Distribution of the arrivals of an open loop
     #[arg(long, value_name = "KIND", value_enum, default_value = "constant", requires = "pace")]
     arrivals: ArrivalKind,
     /// Start messages for this long (default 10s, or as long as the ramp)
@@ -92,14 +95,14 @@ pub(crate) struct RunArgs {
     /// Start this many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEQ_LIMIT))]
     count: Option<u64>,
-    /// Leave out of the measurements what starts in this first part of the run
+    /// Exclude from the figures what starts in this first part of the run
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "0s")]
     warmup: Duration,
-    /// Await messages in flight this long after --duration or Ctrl-C
+    /// Wait this long for messages in flight after --duration or Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5s")]
     grace: Duration,
-    /// Give up (exit 1) when no message was accepted for this long though messages waited for the
-    /// target or failed; `never` goes on
+    /// Give up (exit 1) when no message was accepted for this long although messages
+    /// waited for the target or failed; `never` disables it
     #[arg(long, value_name = "TIME", value_parser = values::duration_or_never, default_value = "10s")]
     give_up_after: Duration,
     /// End each session after N messages (default: never)
@@ -112,31 +115,32 @@ pub(crate) struct RunArgs {
     /// Send MAIL, RCPT and DATA in one group where the server offers PIPELINING (RFC 2920)
     #[arg(long)]
     pipelining: bool,
-    /// The name given with EHLO
+    /// Argument of EHLO
     #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = values::helo)]
     helo: String,
-    /// The reverse-path; {{seq}} and {{run}} are replaced
+    /// Reverse-path; {{seq}} and {{run}} are replaced
     #[arg(long, value_name = "ADDRESS", default_value = "smtpload@example.com")]
     from: Template,
-    /// The forward-path; {{seq}}, {{rcpt}} and {{run}} are replaced
+    /// Forward-path; {{seq}}, {{rcpt}} and {{run}} are replaced
     #[arg(long, value_name = "ADDRESS", default_value = "user{{rcpt}}@example.com")]
     to: Template,
-    /// Size of the message's body, or a range to draw from: 1KiB, 1KiB..64KiB
+    /// Size of the body, or a range to draw from: 1KiB, 1KiB..64KiB
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = values::sizes)]
     size: (u64, u64),
-    /// Send this message instead; dots are stuffed and line ends put right
+    /// Send this message instead; dots are stuffed, line ends become CRLF
     #[arg(long, value_name = "FILE", conflicts_with = "size")]
     message: Option<PathBuf>,
-    /// How long a phase may take: 30s (the default) for all, or like connect=5s,dot=60s; repeatable
+    /// Timeout: 30s (the default) for all phases, or per phase, connect=5s,dot=60s;
+    /// repeatable
     #[arg(long, value_name = "[PHASE=]TIME", value_delimiter = ',', value_parser = values::timeout)]
     timeout: Vec<(Option<Phase>, Duration)>,
-    /// Seed of arrivals and sizes (default: drawn, and reported)
+    /// Seed of arrivals and sizes (default: random, and reported)
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Threads, each with its own event loop and its share of the connections
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
-    /// Connect from this local address; give several to have more ports
+    /// Connect from this local address; several provide more ports
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     bind: Vec<IpAddr>,
     /// Use the target's IPv4 addresses only
@@ -145,20 +149,21 @@ pub(crate) struct RunArgs {
     /// Use the target's IPv6 addresses only
     #[arg(short = '6', long)]
     ipv6: bool,
-    /// A message that the generator itself delays by more than this is late; with more than
-    /// 1% of them late it counts as saturated (open loop), or when it stands still, for longer
-    /// than this and 100ms, in more than 10% of its time (closed loop)
+    /// A message that the generator itself delays by more than this is late. The generator is
+    /// saturated with more than 1% of the messages late (open loop), or when it stalled for more
+    /// than 10% of its time, in stalls longer than this and 100ms (closed loop)
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration, default_value = "10ms")]
     late_after: Duration,
-    /// Compare with what `smtpmock --capture FILE` wrote: name lost, duplicated and altered messages
+    /// Compare with the output of `smtpmock --capture FILE`: list lost, duplicated and
+    /// altered messages
     #[arg(long, value_name = "FILE")]
     pub(crate) verify: Option<PathBuf>,
 }
 
-/// What is told, and where.
+/// Outputs, gates and the baseline.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Write the report as JSON; - is the standard output
+    /// Write the report as JSON; - is standard output
     #[arg(long = "report-json", visible_alias = "json", value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Write an HdrHistogram interval log
@@ -167,19 +172,19 @@ pub(crate) struct OutputArgs {
     /// Write a page with plots
     #[arg(long = "report-html", visible_alias = "html", value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// What must be true of the figures in the end, or the exit code is 10; repeatable
+    /// What must be true of the final figures, or the exit code is 10; repeatable
     #[arg(long, value_name = "EXPECTATION", value_parser = Gate::expect)]
     pub(crate) expect: Vec<Gate>,
     /// What must not be true of them, like `p99(message) > 5ms` or `errors > 0.1%`; repeatable
     #[arg(long, value_name = "EXPECTATION", value_parser = Gate::fail_if)]
     pub(crate) fail_if: Vec<Gate>,
-    /// Compare with this earlier report; exit 11 if something got worse
+    /// Compare with this earlier report; exit code 11 for a regression
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// How much worse than the baseline is still fine
+    /// Regression that is still allowed
     #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = values::percentage, requires = "baseline")]
     pub(crate) max_regression: f64,
-    /// Say nothing while the run goes on, and nothing at its end but errors
+    /// Print nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
@@ -192,7 +197,8 @@ enum ArrivalKind {
     Poisson,
 }
 
-/// Why flags that can each be read make no plan; displays with the flag and what would be right.
+/// Why flags that are valid one by one make no plan; displays as the flag and the
+/// remedy.
 #[derive(Debug)]
 pub(crate) enum PlanError {
     NoTarget,
@@ -206,7 +212,7 @@ pub(crate) enum PlanError {
         threads: usize,
         connections: usize,
     },
-    /// No address of this machine.
+    /// Not an address of this machine.
     Source {
         ip: IpAddr,
         error: io::Error,
@@ -253,26 +259,25 @@ impl From<TargetError> for PlanError {
 }
 
 impl RunArgs {
-    /// All arguments of a run.
+    /// The ids of all arguments of a run.
     fn ids() -> Vec<Id> {
         let alone = RunArgs::augment_args(Command::new("run"));
         alone.get_arguments().map(|arg| arg.get_id().clone()).collect()
     }
 
-    /// The files that are read, each with its flag.
+    /// The input files, each with its flag.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let files = [("--message", &self.message), ("--verify", &self.verify)];
         files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
     }
 
-    /// Whether the run is an open loop.
+    /// The rates of an open loop; `None` in a closed loop.
     fn profile(&self) -> Option<Profile> {
         let scheduled = self.ramp.as_ref().or(self.steps.as_ref()).cloned();
         scheduled.or_else(|| self.rate.map(Profile::constant))
     }
 
-    /// Checks what was typed and makes a plan of it. Names have the addresses that the system's
-    /// resolver knows.
+    /// Validates the flags and builds the plan. Names are resolved by the system.
     pub(crate) fn plan(&self, draw: impl Fn() -> u64) -> Result<Plan, PlanError> {
         self.plan_with(draw, |named| Ok(named.to_socket_addrs()?.collect()))
     }
@@ -324,7 +329,7 @@ impl RunArgs {
             late_after: self.late_after,
             seed: self.seed.unwrap_or_else(|| draw() % EXACT_IN_JSON),
             run: (draw() >> 32) as u32,
-            keep_ledger: self.verify.is_some(),
+            has_ledger: self.verify.is_some(),
         })
     }
 
@@ -351,7 +356,7 @@ impl RunArgs {
         Ok((connections, threads))
     }
 
-    /// Where connections come from; each must be an address of this machine.
+    /// The source addresses; each must be an address of this machine.
     fn sources(&self) -> Result<Vec<SocketAddr>, PlanError> {
         let sources = self.bind.iter().map(|ip| SocketAddr::new(*ip, 0));
         sources
@@ -377,7 +382,7 @@ impl RunArgs {
         }
     }
 
-    /// A time without a phase is for all of them, wherever it stands among the others.
+    /// A time without a phase applies to all of them, in any order.
     fn timeouts(&self) -> Timeouts {
         let general = self.timeout.iter().rev().find(|(phase, _)| phase.is_none());
         let mut all = [general.map_or(TIMEOUT_DEFAULT, |(_, time)| *time); Phase::COUNT];

@@ -1,4 +1,4 @@
-//! The program: from what was typed to the exit code.
+//! The program, from its arguments to the exit code.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -32,7 +32,7 @@ use crate::run::engine;
 use crate::run::live::Live;
 use crate::verify;
 
-/// Descriptors beside the connections: standard streams, polls, wakers, timers, files.
+/// Descriptors besides the connections: standard streams, polls, wakers, timers, files.
 const DESCRIPTORS_SPARE: u64 = 64;
 
 /// Runs the program with the process's arguments.
@@ -49,7 +49,7 @@ pub fn run() -> ExitCode {
         Err(why) => return say(&format!("error: {why}\n"), Exit::Failed),
     };
     let (exit, patience) = match &cli.command {
-        // There is no run that a reader of its report would hold up: it may take its time.
+        // No run waits for a reader of this report: it may take its time.
         Some(Merge::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
         None if !cli.merge_reports.is_empty() => {
             (merge(&cli.merge_reports, &cli.output, &streams), Duration::MAX)
@@ -66,7 +66,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints the help or the version, or why the arguments can't be read.
+/// Prints the help, the version, or the error of the arguments.
 fn answer(error: &clap::Error) -> ExitCode {
     let text = help::text(error);
     if error.use_stderr() {
@@ -78,7 +78,7 @@ fn answer(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Writes to standard error before it has a thread. Without one only the exit code tells.
+/// Writes to standard error before it has a thread. If that fails, only the exit code remains.
 fn say(text: &str, exit: Exit) -> ExitCode {
     output::print_error(text);
     ExitCode::from(exit.code())
@@ -93,7 +93,7 @@ fn merge(reports: &[PathBuf], args: &OutputArgs, streams: &Streams) -> Result<Ex
     Ok(conclude(whole, before.as_ref(), args, &outputs, streams, Duration::MAX))
 }
 
-/// Everything that can be wrong with files is found before the run.
+/// Runs a load. All errors of files are found before it starts.
 fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     let Cli { run: args, output, .. } = cli;
     let before = baseline_of(output)?;
@@ -115,12 +115,12 @@ fn measure(cli: &Cli, streams: &Streams) -> Result<Exit, Stop> {
     Ok(conclude(report, before.as_ref(), output, &outputs, streams, PATIENCE))
 }
 
-/// A number nobody chose; the standard library's hasher is seeded by the system.
+/// A random number; the standard library's hasher is seeded by the system.
 fn draw() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Raises the limit of open files as far as the connections need.
+/// Raises the limit of open files to what the connections need.
 fn make_room(plan: &Plan) -> Result<(), Stop> {
     let needed = plan.connections as u64 + DESCRIPTORS_SPARE;
     let limit = getrlimit(Resource::Nofile);
@@ -134,7 +134,7 @@ fn make_room(plan: &Plan) -> Result<(), Stop> {
     })
 }
 
-/// Judges a report, writes it everywhere it is wanted, and gives the reason for the exit code.
+/// Judges a report, writes all outputs, and prints the reason for the exit code.
 fn conclude(
     mut report: Report,
     before: Option<&Report>,
@@ -169,7 +169,7 @@ fn baseline_of(output: &OutputArgs) -> Result<Option<Report>, Stop> {
     read.map_err(Stop::Baseline)
 }
 
-/// Compares with the baseline; the result is why that could not be done.
+/// Compares with the baseline; returns why that is impossible.
 fn compare(report: &mut Report, before: &Report, max_percent: f64) -> Option<Incomparable> {
     match baseline::compare(before, report, max_percent) {
         Ok(moves) => {
@@ -216,27 +216,31 @@ fn reason(report: &Report, exit: Exit, refusal: Option<Incomparable>) -> Option<
         Exit::Usage => None,
         Exit::Saturated => report.generator.saturation().map(|how| {
             format!(
-                "the generator was saturated: {how}; take fewer messages per second, more --threads or more machines"
+                "the generator was saturated: {how}; lower the rate, or use more --threads or more machines"
             )
         }),
         Exit::Gate => {
             let failed = report.gates.iter().filter(|gate| gate.failed);
-            let mut all: Vec<String> =
-                failed.map(|gate| format!("{} `{}` (found {})", gate.words(), gate.gate, gate.found)).collect();
+            let mut all: Vec<String> = failed
+                .map(|gate| format!("{} `{}` (found {})", gate.words(), gate.gate, gate.found))
+                .collect();
             if let Some(found) = report.verification.as_ref().filter(|found| !found.is_clean()) {
-                all.push(format!("the capture does not agree with what was sent: {}", found.summary()));
+                all.push(format!("the capture differs from what was sent: {}", found.summary()));
             }
             Some(format!("gate failed: {}", all.join("; ")))
         }
-        Exit::Regression => Some(refusal.map(|reason| format!("--baseline: {reason}")).unwrap_or_else(|| {
-            let worse = report.baseline.iter().filter(|one| one.verdict == Assessment::Regressed);
-            let all: Vec<String> = worse
-                .map(|one| {
-                    let by = [one.worse_by_percent, one.worse_by_at_least_percent].map(Option::unwrap_or_default);
-                    format!("{} worse by {:.1}%, at least by {:.1}%", one.metric, by[0], by[1])
-                })
-                .collect();
-            format!("regression: {}", all.join("; "))
-        })),
+        Exit::Regression => {
+            Some(refusal.map(|reason| format!("--baseline: {reason}")).unwrap_or_else(|| {
+                let worse = report.baseline.iter().filter(|one| one.verdict == Assessment::Regressed);
+                let all: Vec<String> = worse
+                    .map(|one| {
+                        let by = [one.worse_by_percent, one.worse_by_at_least_percent]
+                            .map(Option::unwrap_or_default);
+                        format!("{} worse by {:.1}%, at least by {:.1}%", one.metric, by[0], by[1])
+                    })
+                    .collect();
+                format!("regression: {}", all.join("; "))
+            }))
+        }
     }
 }

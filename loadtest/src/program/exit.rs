@@ -1,23 +1,23 @@
-//! Exit codes, in the order in which they win over each other.
+//! Exit codes and their precedence.
 
-/// How a run of the program ends.
+/// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Fine,
-    /// There was no connection, no accepted message, an output was lost, or the machine failed.
+    /// No connection, no accepted message, a lost output, or an error of the system.
     Failed,
-    /// What was typed makes no sense.
+    /// The arguments are invalid.
     Usage,
-    /// The generator could not keep its schedule; what gates say then means nothing.
+    /// The generator could not keep its schedule, which makes gates meaningless.
     Saturated,
-    /// A gate failed, or the capture does not agree with what was sent.
+    /// A gate failed, or the capture differs from what was sent.
     Gate,
-    /// Something got worse than the baseline allows, or could not be compared with it.
+    /// A regression against the baseline, or no comparison was possible.
     Regression,
 }
 
 impl Exit {
-    /// The same where something was lost besides: only what was typed wrong comes before that.
+    /// The exit when an output was lost as well: only invalid arguments take precedence.
     pub(crate) fn with_loss(self) -> Exit {
         if self == Exit::Usage { self } else { Exit::Failed }
     }

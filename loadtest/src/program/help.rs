@@ -1,24 +1,24 @@
-//! The command line as clap has it, and its `--help`, whose examples stay in one piece: what is broken within quotes
-//! can't be copied.
+//! The command line as clap builds it, and its `--help`. No line of the help breaks within backticks, so that
+//! examples can be copied.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::program::cli::Cli;
 
-/// Looks like a blank, and lines do not end there.
+/// Looks like a blank, but no line is broken at it.
 const NO_BREAK: char = '\u{a0}';
 
-/// What the process's arguments ask for.
+/// Parses the arguments of the process.
 ///
 /// # Errors
-/// They can't be read, or ask for help or the version; clap's error has what is to be printed.
+/// The arguments are invalid, or ask for the help or the version; the error holds the text to print.
 pub(crate) fn parse() -> Result<Cli, clap::Error> {
     let matches = command().try_get_matches().map_err(with_suggestion)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
-/// What flags are called in other load generators, and here.
+/// Flags of other load generators, with their counterparts here.
 const ELSEWHERE: [(&str, &str); 4] = [
     ("--concurrency", "--connections"),
     ("--clients", "--connections"),
@@ -26,7 +26,7 @@ const ELSEWHERE: [(&str, &str); 4] = [
     ("--messages", "--count"),
 ];
 
-/// An error that names the flag which is meant, if it is known by another name.
+/// Adds the suggestion for a flag of another load generator.
 fn with_suggestion(mut error: clap::Error) -> clap::Error {
     let typed = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
     let meant = ELSEWHERE.iter().find(|(name, _)| typed.split('=').next() == Some(name));
@@ -36,7 +36,7 @@ fn with_suggestion(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What an error says, with blanks that are blanks.
+/// The text of an error, with ordinary blanks.
 pub(crate) fn text(error: &clap::Error) -> String {
     error.to_string().replace(NO_BREAK, " ")
 }
@@ -57,7 +57,7 @@ fn whole(command: Command) -> Command {
     command.mut_subcommands(whole)
 }
 
-/// The same with blanks between backticks at which no line ends.
+/// Replaces the blanks between backticks.
 fn unbroken(text: &str) -> String {
     let mut is_quoted = false;
     text.chars()

@@ -1,4 +1,4 @@
-//! Files that are read whole, up to a bound: a device or a pipe may have no end.
+//! Input files, read whole and bounded: a device or a pipe may have no end.
 
 use std::fmt;
 use std::fs::File;
@@ -11,7 +11,7 @@ use crate::report::json::{self, ReportError};
 /// The largest report read, in bytes: reports take a few MiB, and a device has no end.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// What is in the file.
+/// Reads a file.
 ///
 /// # Errors
 ///
@@ -25,14 +25,14 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The report in a file.
+/// Reads a report.
 pub(crate) fn report(path: &Path) -> Result<Report, InputError> {
     let error = |reason| InputError { path: path.to_owned(), reason };
     let bytes = read(path, FILE_LIMIT).map_err(|why| error(InputReason::File(why)))?;
     json::parse(&bytes).map_err(|why| error(InputReason::Report(why)))
 }
 
-/// A file that is no report.
+/// A file that can't be read, or is no report.
 #[derive(Debug)]
 pub(crate) struct InputError {
     path: PathBuf,

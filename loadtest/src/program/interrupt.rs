@@ -1,5 +1,5 @@
-//! Signals, on a thread of their own: the first ends the run with its report, a second one the program, whatever it
-//! waits for.
+//! Signals, received on a thread of their own: the first ends the run and leads to its report, a second one ends the
+//! program at once.
 
 use std::io;
 use std::process;
@@ -11,12 +11,12 @@ use signal_hook::consts::{SIGUSR1, SIGUSR2, SIGXFSZ, TERM_SIGNALS};
 use signal_hook::iterator::Signals;
 use smtpmock::signals::{self, Ending, Endings, SIGHUP};
 
-/// Ignores the signals that would end the program without its report: SIGXFSZ, so that the write which meets a limit of
-/// file sizes (`ulimit -f`) is an error; SIGUSR1 and SIGUSR2, which have a meaning for `smtpmock` and may be sent to a
-/// group of processes.
+/// Ignores signals that would end the program without its report: SIGXFSZ, so that a write beyond a limit of file
+/// sizes (`ulimit -f`) is an error; SIGUSR1 and SIGUSR2, which `smtpmock` handles and which may be sent to a group of
+/// processes.
 ///
 /// # Errors
-/// The system gives no handler.
+/// A handler can't be installed.
 pub(crate) fn ignore() -> io::Result<()> {
     for signal in [SIGXFSZ, SIGUSR1, SIGUSR2] {
         signal_hook::flag::register(signal, Arc::default())?;
@@ -24,10 +24,10 @@ pub(crate) fn ignore() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the thread. What it gives is set once the run is to end.
+/// Starts the thread. The returned flag is set when the run must end.
 ///
 /// # Errors
-/// The system gives no thread, or no handler.
+/// The thread can't be started, or a handler can't be installed.
 pub(crate) fn listen() -> io::Result<Arc<AtomicBool>> {
     let hangup = signals::ends_on_hangup().then_some(SIGHUP);
     let mut signals = Signals::new(TERM_SIGNALS.iter().copied().chain(hangup))?;
@@ -39,7 +39,7 @@ pub(crate) fn listen() -> io::Result<Arc<AtomicBool>> {
             match endings.note(signal) {
                 Ending::First => interrupted.store(true, Ordering::Relaxed),
                 Ending::Repeated => {}
-                // As shells say it.
+                // The code of shells for a signal.
                 Ending::Second => process::exit(128 + signal),
             }
         }

@@ -1,5 +1,5 @@
-//! Where the report goes: opened before the run, so that what can't be written is known before it is measured, and
-//! written by threads of their own, so that a reader that takes nothing holds up no signal.
+//! The outputs. They are opened before the run, so that errors are known before it is measured, and written on
+//! threads of their own, so that a slow reader delays no signal.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,15 +12,15 @@ use crate::program::cli::OutputArgs;
 use crate::program::stop::Stop;
 use crate::report::{Report, hlog, html, json, text};
 
-/// What the outputs are called.
+/// Names of the outputs.
 const JSON: &str = "the JSON report";
 const HLOG: &str = "the interval log";
 const HTML: &str = "the page";
 
-/// How often a FIFO is tried that nobody has opened for reading.
+/// Interval between attempts to open a FIFO without a reader.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// All outputs that are asked for.
+/// All requested outputs.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     streams: Streams,
@@ -31,11 +31,12 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    /// Opens them, compares them with each other and with what is read, waits for the readers of FIFOs, and empties
-    /// files; until `interrupt` is set.
+    /// Opens the outputs, compares them with each other and with the inputs, waits for the readers of FIFOs until
+    /// `interrupt` is set, and truncates files.
     ///
     /// # Errors
-    /// Two are one file, one can't be written, the system gives no thread, or there was a signal before all were open.
+    /// Two outputs are one file, one can't be opened, a thread can't be started, or a signal came before all were
+    /// open.
     pub(crate) fn open<'p>(
         args: &OutputArgs,
         inputs: impl IntoIterator<Item = (&'static str, &'p Path)>,
@@ -50,10 +51,10 @@ impl Outputs {
         ] {
             path.iter().for_each(|path| claims.output(flag, what, path));
         }
-        // A table in the middle of JSON would spoil it.
+        // A table would corrupt JSON on the same stream.
         let shows_table = !args.quiet && !claims.has_standard_output();
         if shows_table {
-            claims.text("the table (which --quiet leaves out)");
+            claims.text("the table (which --quiet omits)");
         }
         inputs.into_iter().for_each(|(flag, path)| claims.input(flag, path));
         let mut opening = claims.open()?;
@@ -71,8 +72,8 @@ impl Outputs {
         })
     }
 
-    /// Writes the report everywhere, as long as each reader takes something within each `patience`. Gives a line for
-    /// each output that lacks something.
+    /// Writes the report to all outputs. Each reader must accept something within each `patience`. Returns a line for
+    /// each output that is incomplete.
     pub(crate) fn write(&self, report: &Report, patience: Duration) -> Vec<String> {
         let mut lost = Vec::new();
         let mut put =

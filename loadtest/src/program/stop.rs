@@ -1,4 +1,4 @@
-//! What ends the program before its report is written.
+//! Errors that end the program before its report is written.
 
 use std::fmt;
 use std::io;
@@ -15,12 +15,12 @@ use crate::verify::VerifyError;
 #[derive(Debug)]
 pub(crate) enum Stop {
     Plan(PlanError),
-    /// More connections than the limit of open files allows.
+    /// The limit of open files is too low for the connections.
     Descriptors {
         connections: usize,
         most: u64,
     },
-    /// A report to be merged.
+    /// An input of a merge.
     Report(InputError),
     Merge(MergeError),
     Baseline(InputError),
@@ -30,7 +30,7 @@ pub(crate) enum Stop {
     Outputs(Refusal),
     /// An output or its thread failed before the run.
     Output(String),
-    /// A signal came while FIFOs had no reader: a line for each.
+    /// A signal came before these FIFOs had a reader: a line for each.
     Unread(Vec<String>),
     /// The system failed during the run.
     Run(io::Error),
@@ -72,7 +72,7 @@ impl fmt::Display for Stop {
             Stop::Outputs(Refusal::Collision(text) | Refusal::Failed(text)) => f.write_str(text),
             Stop::Output(text) => f.write_str(text),
             Stop::Unread(lines) => write!(f, "ended before the run began: {}", lines.join("; ")),
-            Stop::Run(error) => write!(f, "the run broke off: {error}"),
+            Stop::Run(error) => write!(f, "the run was aborted: {error}"),
         }
     }
 }

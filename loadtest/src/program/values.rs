@@ -1,7 +1,7 @@
 //! Values of the command line: durations, sizes, rates and ramps. Pure.
 //!
-//! Durations, sizes and the units of rates are read by the grammar of `smtpmock`'s flags and of what figures are
-//! compared with ([`smtpmock::smtp::rules`]): one grammar in both programs.
+//! Durations, sizes and the units of rates follow the grammar of `smtpmock`'s flags and comparisons
+//! ([`smtpmock::smtp::rules`]): one grammar in both programs.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::load::schedule::{Profile, RATE_LIMIT, Segment};
 /// The most steps a ramp may be divided into.
 const STEPS_LIMIT: u32 = 10_000;
 
-/// Why a value can't be read; displays as what would be right.
+/// Why a value can't be read; displays as the values that are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ValueError {
     Duration,
@@ -28,11 +28,11 @@ pub(crate) enum ValueError {
     Rate,
     RateOutOfRange,
     Size,
-    /// A range whose smaller size is behind the larger one.
+    /// A range with the larger size first.
     SizesReversed,
     Ramp,
     RampSteps,
-    /// Not `RATE:TIME`.
+    /// Not in the form `RATE:TIME`.
     Step(String),
     Percentage,
     Helo,
@@ -82,7 +82,7 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, ValueError> {
     }
 }
 
-/// Reads a duration that is not zero, or `never`: the longest there is.
+/// Reads a duration that is not zero, or `never`, which is `Duration::MAX`.
 pub(crate) fn duration_or_never(text: &str) -> Result<Duration, ValueError> {
     if text.trim() == "never" {
         return Ok(Duration::MAX);
@@ -93,7 +93,7 @@ pub(crate) fn duration_or_never(text: &str) -> Result<Duration, ValueError> {
     })
 }
 
-/// Reads `5s`, or `dot=5s` for one phase.
+/// Reads `5s` for all phases, or `dot=5s` for one.
 pub(crate) fn timeout(text: &str) -> Result<(Option<Phase>, Duration), ValueError> {
     match text.split_once('=') {
         None => Ok((None, positive_duration(text)?)),
@@ -111,7 +111,7 @@ pub(crate) fn rate(text: &str) -> Result<f64, ValueError> {
     if rate > 0.0 && rate <= RATE_LIMIT { Ok(rate) } else { Err(ValueError::RateOutOfRange) }
 }
 
-/// Reads `1KiB` or `1KiB..64KiB` as bytes, lowest and highest.
+/// Reads `1KiB` or `1KiB..64KiB` in bytes: the smallest and the largest size.
 pub(crate) fn sizes(text: &str) -> Result<(u64, u64), ValueError> {
     let Some((min, max)) = text.split_once("..") else {
         return size(text).map(|size| (size, size));
@@ -138,7 +138,7 @@ pub(crate) fn helo(text: &str) -> Result<String, ValueError> {
     Ok(text.to_owned())
 }
 
-/// Reads `100/s..5000/s over 60s`, with `in 6 steps` behind it if wanted.
+/// Reads `100/s..5000/s over 60s`, optionally followed by `in 6 steps`.
 pub(crate) fn ramp(text: &str) -> Result<Profile, ValueError> {
     let (rates, rest) = text.split_once(" over ").ok_or(ValueError::Ramp)?;
     let (from, to) = rates.split_once("..").ok_or(ValueError::Ramp)?;
@@ -170,7 +170,7 @@ fn stairs(from: f64, to: f64, over: Duration, steps: u32) -> Vec<Segment> {
         .collect()
 }
 
-/// Reads `100/s:10s,500/s:10s`: rates, and how long each holds.
+/// Reads `100/s:10s,500/s:10s`: rates and their durations.
 pub(crate) fn steps(text: &str) -> Result<Profile, ValueError> {
     let mut segments = Vec::new();
     for step in text.split(',') {
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(steps("100/s:10s,500/s:5s").unwrap().length(), Duration::from_secs(15));
     }
 
-    /// What a gate on a latency takes as its limit.
+    /// Whether a gate on a latency accepts this limit.
     fn gate_takes(text: &str) -> bool {
         crate::judge::gate::Gate::fail_if(&format!("p99(message) > {text}")).is_ok()
     }
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(duration(text), Err(ValueError::Duration), "{text}");
             assert!(!gate_takes(text), "{text}");
         }
-        // A number alone is seconds in a flag, and nothing in a gate.
+        // A number alone is seconds in a flag, and an error in a gate.
         assert_eq!(duration("30"), duration("30s"));
         assert!(!gate_takes("30"));
         assert_eq!(duration("366000h"), Err(ValueError::Duration), "longer than a year");

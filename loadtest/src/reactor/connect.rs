@@ -1,4 +1,4 @@
-//! How the reactor makes connections: the addresses of the target are tried in turn.
+//! Connections of the reactor: the addresses of the target are tried in turn.
 
 use std::io;
 
@@ -16,14 +16,14 @@ use crate::reactor::slot::Pending;
 use crate::time::clock::Moment;
 
 impl Reactor {
-    /// Connects a slot for the message that it holds.
+    /// Connects a slot, which has a message.
     pub(super) fn connect(&mut self, index: usize, now: Moment) -> io::Result<()> {
         self.slots[index].tried = 0;
         self.dial(index, self.dialer.first(), now)?;
         self.redial(now)
     }
 
-    /// Connects a slot to the address at `place`, or to those after it.
+    /// Starts a connection of a slot to the address at `place`.
     fn dial(&mut self, index: usize, place: usize, now: Moment) -> io::Result<()> {
         let plan = &self.shared.plan;
         let slot = &mut self.slots[index];
@@ -72,7 +72,7 @@ impl Reactor {
         slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
     }
 
-    /// Dials the next addresses of messages that go on to another.
+    /// Dials the next address for each message that moves on.
     pub(super) fn redial(&mut self, now: Moment) -> io::Result<()> {
         while let Some((index, place)) = self.redials.pop() {
             self.dial(index, place, now)?;
@@ -80,9 +80,9 @@ impl Reactor {
         Ok(())
     }
 
-    /// Counts that no session came about at the address of a slot, which ended in `phase`. The message goes on to the
-    /// next address (RFC 5321 section 5.1) with the next [`redial`](Self::redial); `false` if there is none, or it would
-    /// not help.
+    /// Counts that no session came about at the address of a slot; it failed in `phase`. The message moves on to the
+    /// next address (RFC 5321 section 5.1) with the next [`redial`](Self::redial); returns `false` if there is none,
+    /// or it would not help.
     pub(super) fn moves_on(&mut self, index: usize, phase: Phase, miss: Miss, now: Moment) -> bool {
         if !matches!(phase, Phase::Connect | Phase::Banner) {
             return false;
@@ -95,8 +95,8 @@ impl Reactor {
         let Some(next) = next else { return false };
         let end = if miss == Miss::TimedOut { End::CutOff } else { End::Failed };
         self.note_phase(index, phase, end, now);
-        if self.slots[index].session.has_said_quit() {
-            // A server that refuses to serve waits for it (RFC 5321 section 3.1).
+        if self.slots[index].session.has_sent_quit() {
+            // A server that refuses in its greeting waits for QUIT (RFC 5321 section 3.1).
             self.send(index, Command::Quit, now);
         }
         self.disconnect(index);
@@ -104,7 +104,7 @@ impl Reactor {
         true
     }
 
-    /// Drops the slot's connection, if there is one.
+    /// Closes the slot's connection, if there is one.
     pub(super) fn disconnect(&mut self, index: usize) {
         let slot = &mut self.slots[index];
         if slot.stream.take().is_some() {

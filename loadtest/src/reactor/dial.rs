@@ -1,4 +1,4 @@
-//! Opening connections, and naming what goes wrong with them.
+//! Opens connections, and classifies their errors.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,29 +9,29 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::account::accounting::Abort;
 
-/// Opens connections to the addresses of one target, from several source addresses in turn.
+/// Opens connections to the addresses of a target, from several source addresses in rotation.
 #[derive(Debug)]
 pub(crate) struct Dialer {
     addresses: Vec<SocketAddr>,
     sources: Vec<SocketAddr>,
     turn: usize,
-    /// The address that new connections try first: the last that could be reached.
+    /// The address that new connections try first: the one after the last that failed.
     first: usize,
 }
 
 impl Dialer {
-    /// `turn` is the source to begin with, so that threads do not all begin with the same.
+    /// `turn` is the index of the first source, which differs between threads.
     pub(crate) fn new(addresses: Vec<SocketAddr>, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
         Dialer { addresses, sources, turn, first: 0 }
     }
 
-    /// The address to try first, by its place in the plan.
+    /// The index of the address to try first.
     pub(crate) fn first(&self) -> usize {
         self.first
     }
 
-    /// The address to try when `place` could not be reached and `tried` have been tried for the
-    /// connection; `None` when that was all. New connections no longer begin with `place`.
+    /// The address to try after `place` failed, when `tried` have been tried for the message; `None` after all of
+    /// them. New connections no longer begin with `place`.
     pub(crate) fn next(&mut self, place: usize, tried: usize) -> Option<usize> {
         let next = (place + 1) % self.addresses.len();
         if self.first == place {
@@ -40,13 +40,13 @@ impl Dialer {
         (tried < self.addresses.len()).then_some(next)
     }
 
-    /// Starts a connection to the address at `place`; whether it succeeds shows when the socket
-    /// becomes writable.
+    /// Starts a connection to the address at `place`; it is complete, or has failed, when the socket becomes
+    /// writable.
     pub(crate) fn dial(&mut self, place: usize) -> io::Result<TcpStream> {
         let address = self.addresses[place];
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-        // A message's last segment must not wait for the acknowledgement of the one before.
+        // The last segment of a message must not wait for an acknowledgement.
         socket.set_tcp_nodelay(true)?;
         if let Some(source) = self.source(address) {
             socket.bind(&source.into())?;
@@ -71,7 +71,7 @@ fn is_in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || Errno::from_io_error(error) == Some(Errno::INPROGRESS)
 }
 
-/// Which of the reports' reasons an error is.
+/// The reason in reports for an error.
 pub(crate) fn reason_of(error: &io::Error) -> Abort {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Abort::Refused,
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(dialer.first(), 0);
         assert_eq!(dialer.next(0, 1), Some(1));
         assert_eq!(dialer.first(), 1);
-        // A connection that began with the first while others were past it.
+        // A connection that began with the first when others had moved on.
         assert_eq!((dialer.next(0, 1), dialer.first()), (Some(1), 1));
         assert_eq!(dialer.next(1, 2), Some(2));
         assert_eq!((dialer.next(2, 3), dialer.first()), (None, 0));

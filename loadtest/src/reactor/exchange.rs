@@ -1,4 +1,4 @@
-//! What the reactor does with its sockets' events: reading replies, writing commands.
+//! Socket events of the reactor: reads replies, writes commands.
 
 use std::io::{self, Read as _};
 
@@ -37,9 +37,9 @@ impl Reactor {
         self.dispatch(self.latest)
     }
 
-    /// Writes what is pending as far as the socket takes it. What the server has sent is read
-    /// before each further write, because it came before that. When a write has failed, it is
-    /// read to its end: a reply counts, and not the error.
+    /// Writes what is pending as far as the socket accepts it. Before each further write it reads what the server has
+    /// sent, because that came first. After a write error it reads to the end: a reply takes precedence over the
+    /// error.
     pub(super) fn go_on_writing(&mut self, index: usize) -> io::Result<()> {
         loop {
             let slot = &self.slots[index];
@@ -73,8 +73,8 @@ impl Reactor {
         result
     }
 
-    /// Reads until a short read. When the server has closed its side or a write failed, to the
-    /// very end: no other event will tell of it.
+    /// Reads until a short read. If the server has closed its side or a write failed, reads to the end: no other
+    /// event will follow.
     fn read_all(&mut self, index: usize, closed: bool, input: &mut [u8]) -> io::Result<()> {
         while let Some(stream) = &mut self.slots[index].stream {
             let reason = match stream.read(input) {
@@ -85,8 +85,7 @@ impl Reactor {
                     if count < input.len() && !closed && slot.write_error.is_none() {
                         return Ok(());
                     }
-                    // What a server that has closed its side sent is older than all that was
-                    // written here.
+                    // What arrives from a server that has closed its side was sent before everything written here.
                     if !closed {
                         slot.begin_read();
                     }
@@ -135,10 +134,10 @@ impl Reactor {
             return Ok(());
         }
         if let Some(answer) = reaction.answer {
-            if self.held_up
+            if self.is_after_stall
                 && let Some(flight) = &mut self.slots[index].flight
             {
-                self.tally.punctuality.judge_held_up(flight);
+                self.tally.punctuality.judge_unread(flight);
             }
             let end = if answer.positive { End::Ok } else { End::Failed };
             self.note_phase(index, answer.phase, end, now);
@@ -155,8 +154,7 @@ impl Reactor {
             };
             self.settle(index, outcome, now);
         }
-        // A verdict on a message that was not written to its end leaves bytes owed: the
-        // session is out of step and cannot go on.
+        // After a verdict on a message that was not written completely, the session is out of step and must end.
         let torn = reaction.verdict.is_some() && !self.slots[index].has_sent();
         match reaction.next {
             _ if torn => self.close(index, now),
@@ -165,7 +163,7 @@ impl Reactor {
             Next::Ready => self.on_ready(index, now)?,
             Next::Close => self.close(index, now),
             Next::Ended => {
-                let was_idle = reaction.verdict.is_none() && !self.slots[index].session.has_said_quit();
+                let was_idle = reaction.verdict.is_none() && !self.slots[index].session.has_sent_quit();
                 self.tally.sessions.ended_idle += u64::from(was_idle);
                 self.close(index, now);
             }
@@ -237,7 +235,7 @@ impl Reactor {
         }
     }
 
-    /// Counts the message of a slot that is still in flight at the end of the run.
+    /// Counts the message of a slot that is in flight at the end of the run.
     pub(super) fn leave_in_flight(&mut self, index: usize, now: Moment) {
         let has_sent = self.slots[index].has_sent();
         if let Some(phase) = self.slots[index].session.phase() {
@@ -256,7 +254,7 @@ impl Reactor {
         }
     }
 
-    /// The connection is lost, or was never made.
+    /// The connection was lost, or not made.
     pub(super) fn fail(&mut self, index: usize, reason: Abort, now: Moment) {
         if let Some(phase) = self.slots[index].session.phase() {
             if self.moves_on(index, phase, Miss::Failed(reason), now) {
@@ -266,7 +264,7 @@ impl Reactor {
             self.settle(index, Outcome::Aborted { phase, reason }, now);
         } else if matches!(reason, Abort::Protocol | Abort::EarlyReply) {
             self.tally.sessions.protocol_errors += 1;
-        } else if !self.slots[index].session.has_said_quit() {
+        } else if !self.slots[index].session.has_sent_quit() {
             self.tally.sessions.ended_idle += 1;
         }
         self.close(index, now);
@@ -283,12 +281,12 @@ impl Reactor {
         self.close(index, now);
     }
 
-    /// Gives up the slot's connection, whatever its state, and frees the slot.
+    /// Closes the slot's connection in any state, and frees the slot.
     fn close(&mut self, index: usize, now: Moment) {
         let lost_early = !self.slots[index].session.is_established();
         self.disconnect(index);
         let slot = &mut self.slots[index];
-        if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_said_quit() {
+        if slot.begun > 0 && slot.flight.is_none() && !slot.session.has_sent_quit() {
             self.ready.retain(|ready| *ready != index);
         }
         let rests = lost_early && slot.begun == 0 && matches!(self.shared.plan.load, Load::Closed);
@@ -302,9 +300,9 @@ impl Reactor {
     }
 }
 
-/// Why reading replies stopped.
+/// Why replies are no longer read.
 enum Broken {
-    /// The server does not speak SMTP as it should.
+    /// The server violated the protocol.
     Peer(Abort),
     System(io::Error),
 }

@@ -1,8 +1,8 @@
-//! One thread's event loop: its sockets, its share of the messages, its counts. Imports `account`, `client`, `load`,
-//! `measure` and `time`; each loop runs on a thread of its own, and shares only what [`Shared`] holds.
+//! The event loop of one thread: its sockets, its share of the messages, its counts. Imports `account`, `client`,
+//! `load`, `measure` and `time`; each loop runs on its own thread, and shares only [`Shared`].
 //!
-//! Sockets are registered once, edge-triggered. A reply leads at once to the next command
-//! in one write; a short read is not followed by another. Nothing is allocated per message.
+//! Sockets are registered once, edge-triggered. A reply is followed at once by the next command in one write; a short
+//! read is not followed by another read. Nothing is allocated per message.
 
 mod connect;
 mod dial;
@@ -33,32 +33,31 @@ use crate::reactor::timer::Timer;
 use crate::reactor::wire::Renderer;
 use crate::time::clock::{Clock, Latest, Moment};
 
-/// The token of the waker that ends a sleep when the run is stopped.
+/// The token of the waker that ends a poll when the run is stopped.
 pub(crate) const WAKER: Token = Token(usize::MAX);
 const TIMER: Token = Token(usize::MAX - 1);
 
-/// Events taken from the kernel at once.
+/// Events per poll.
 const EVENTS: usize = 1024;
 
-/// The read buffer, in bytes: far more than the replies to one group of commands.
+/// The read buffer, in bytes: far larger than the replies to a group of commands.
 const READ_BUFFER: usize = 16 * 1024;
 
-/// Connections in the making at once, per thread. More would overrun the listen queue of
-/// most servers, and a dropped SYN is not sent again before a second has passed.
+/// Pending connections per thread. More would overflow the listen queue of most servers, and a dropped SYN is
+/// retransmitted only after a second.
 const CONNECTING_LIMIT: usize = 128;
 
-/// How long the reply to QUIT is awaited.
+/// Timeout of the reply to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// In a closed loop, the pause after a connection failed; doubled each time to the longest.
+/// In a closed loop, the pause after a failed connection, doubled each time up to the longest.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(1);
 
-/// The part of an interval, in percent, that a thread must have been running or waiting
-/// for a processor to count as starved.
+/// Percentage of an interval that a thread was running or ready to run, from which on it counts as starved.
 const STARVED_PERCENT: u128 = 90;
 
-/// The shortest last part of an interval that is judged like a whole one.
+/// The shortest last interval that is judged like a whole one.
 const JUDGED_FROM: Duration = Duration::from_millis(200);
 
 /// What the threads of a run share.
@@ -67,27 +66,27 @@ pub(crate) struct Shared {
     pub(crate) plan: Arc<Plan>,
     pub(crate) clock: Clock,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) hope: Arc<Hope>,
+    pub(crate) give_up: Arc<GiveUp>,
     pub(crate) intervals: Sender<Interval>,
 }
 
-/// What the threads tell each other of their outlook. A run is given up by all of them together.
+/// The common decision of all threads to give up the run.
 #[derive(Debug, Default)]
-pub(crate) struct Hope {
-    /// When one of them last had a message accepted.
+pub(crate) struct GiveUp {
+    /// The last success of all threads.
     last_success: Latest,
-    /// Those that have none, or have nothing in flight and start nothing.
-    without: AtomicUsize,
+    /// Threads that agree: they would give up, or have nothing in flight and start nothing.
+    agreeing: AtomicUsize,
     /// Set when the run is given up: the time since the last success, or since the start.
     pub(crate) given_up: OnceLock<Duration>,
 }
 
-/// Where the run is.
+/// The stage of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Messages are started.
     Running,
-    /// No more are started; those in flight are awaited, until the moment if there is one.
+    /// No more are started; those in flight have until this moment, if there is one.
     Draining { until: Option<Moment> },
 }
 
@@ -103,13 +102,13 @@ pub(crate) struct Reactor {
     payload: Payload,
     tally: Tally,
     slots: Vec<Slot>,
-    /// Slots with a session ready for a message, the one used last on top.
+    /// Slots with a session ready for a message, the last used on top.
     ready: Vec<usize>,
-    /// Slots without a connection that may get one.
+    /// Slots without a connection.
     cold: Vec<usize>,
-    /// Slots whose message goes on to another address of the target, with the address's place.
+    /// Slots whose message moves on to another address of the target, with the index of the address.
     redials: Vec<(usize, usize)>,
-    /// Slots that wait before they connect again.
+    /// Slots that pause before they connect again.
     resting: Vec<(Moment, usize)>,
     connecting: usize,
     open: usize,
@@ -117,21 +116,20 @@ pub(crate) struct Reactor {
     stage: Stage,
     /// When the run was stopped before its own end.
     stopped: Option<Moment>,
-    /// Whether this thread is among those without hope.
-    is_without_hope: bool,
-    /// Since when a message that is due could have been started; `None` while none could.
+    /// Whether this thread is counted in [`GiveUp::agreeing`].
+    is_agreeing: bool,
+    /// Since when a due message could have been started; `None` while none can.
     able_since: Option<Moment>,
     next_sweep: Moment,
     /// When the clock was last read.
     latest: Moment,
-    /// When it is to be read again at the latest; later than that, the loop stood still.
-    awake_by: Moment,
-    /// Whether what is read now, and what the next poll returns, had gathered while the loop
-    /// stood still.
-    held_up: bool,
+    /// When it must be read again; a later reading is a stall.
+    wake_by: Moment,
+    /// Whether what is read now, and what the next poll returns, arrived during a stall.
+    is_after_stall: bool,
     catching_up: bool,
-    /// How long the loop stood still after the last message was due: no time for the target.
-    lost_grace: Duration,
+    /// Time of stalls after the last message was due, which the target did not have.
+    stalled_in_grace: Duration,
     work: Option<Work>,
     input: Box<[u8]>,
     output: Vec<u8>,
@@ -167,14 +165,14 @@ impl Reactor {
             in_flight: 0,
             stage: Stage::Running,
             stopped: None,
-            is_without_hope: false,
+            is_agreeing: false,
             able_since: Some(Moment::ZERO),
             next_sweep: Moment::ZERO,
             latest: Moment::ZERO,
-            awake_by: Moment::ZERO,
-            held_up: false,
+            wake_by: Moment::ZERO,
+            is_after_stall: false,
             catching_up: false,
-            lost_grace: Duration::ZERO,
+            stalled_in_grace: Duration::ZERO,
             work: None,
             input: vec![0; READ_BUFFER].into_boxed_slice(),
             output: Vec::with_capacity(1024),
@@ -182,7 +180,7 @@ impl Reactor {
         })
     }
 
-    /// Runs to the end and returns what was counted.
+    /// Runs to the end and returns the counts.
     pub(crate) fn run(mut self) -> io::Result<Tally> {
         let began = work::of_this_thread();
         self.work = began;
@@ -195,13 +193,13 @@ impl Reactor {
                 break;
             }
             let timeout = self.sleep_limit(now)?;
-            self.held_up = std::mem::take(&mut self.catching_up);
+            self.is_after_stall = std::mem::take(&mut self.catching_up);
             let polled = self.poll.poll(&mut events, Some(timeout));
             self.read_clock();
             self.catching_up = match polled {
                 Ok(()) => false,
-                // Continued after a stop: what has gathered comes with the next poll.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.held_up,
+                // Continued after a stop: what arrived meanwhile comes with the next poll.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.is_after_stall,
                 Err(error) => return Err(error),
             };
             for event in &events {
@@ -210,39 +208,39 @@ impl Reactor {
                 }
             }
             now = self.read_clock();
-            self.catching_up |= self.held_up && events.iter().count() == EVENTS;
-            self.held_up = false;
+            self.catching_up |= self.is_after_stall && events.iter().count() == EVENTS;
+            self.is_after_stall = false;
         }
         self.finish(now, began);
         Ok(self.tally)
     }
 
-    /// Reads the clock, and notes if that comes late: the loop stood still.
+    /// Reads the clock, and notes a stall if that is too late.
     fn read_clock(&mut self) -> Moment {
         let now = self.shared.clock.now();
         let has_load = self.stage == Stage::Running || self.in_flight > 0;
-        if has_load && self.tally.punctuality.note_pause(self.awake_by, now) {
-            self.on_stall(self.awake_by, now);
+        if has_load && self.tally.punctuality.note_pause(self.wake_by, now) {
+            self.on_stall(self.wake_by, now);
         }
-        self.awake_by = now;
+        self.wake_by = now;
         self.latest = now;
         now
     }
 
-    /// The loop stood still. The grace is the target's: it ends that much later.
+    /// After a stall, the grace ends later by its length: it is the target's time.
     fn on_stall(&mut self, from: Moment, now: Moment) {
-        self.held_up = true;
+        self.is_after_stall = true;
         self.catching_up = true;
         let due = self.last_due();
         match (&mut self.stage, due) {
             (Stage::Draining { until: Some(until) }, _) => *until = until.after(now.since(from)),
-            (Stage::Running, Some(due)) => self.lost_grace += now.since(from.max(due)),
+            (Stage::Running, Some(due)) => self.stalled_in_grace += now.since(from.max(due)),
             _ => {}
         }
     }
 
     fn finish(&mut self, now: Moment, began: Option<Work>) {
-        self.set_without_hope(true);
+        self.set_agreeing(true);
         for index in 0..self.slots.len() {
             self.leave_in_flight(index, now);
         }
@@ -254,7 +252,7 @@ impl Reactor {
         let starved = if length >= JUDGED_FROM { self.is_starved(length) } else { None };
         let mut last = self.tally.end_interval(length, self.in_flight, starved);
         last.is_last = true;
-        // Nobody listening means the run is being torn down.
+        // Without a receiver the run is being torn down.
         let _ = self.shared.intervals.send(last);
         self.tally.work = work::of_this_thread().zip(began).map(|(end, began)| Work {
             ran: end.ran.saturating_sub(began.ran),
@@ -262,7 +260,7 @@ impl Reactor {
         });
     }
 
-    /// Dials the addresses that are next, and starts every message that is due and can be started.
+    /// Dials the next addresses, and starts every message that is due and can be started.
     fn dispatch(&mut self, now: Moment) -> io::Result<()> {
         self.redial(now)?;
         if self.is_able() {
@@ -309,23 +307,23 @@ impl Reactor {
         Ok(())
     }
 
-    /// Goes over to draining, once.
+    /// Starts draining.
     fn drain(&mut self, until: Option<Moment>) {
         self.stage = Stage::Draining { until };
     }
 
-    /// The moment after which no message is due, in a run that is bounded in time.
+    /// The moment after which no message is due, in a run with a duration.
     fn last_due(&self) -> Option<Moment> {
         self.shared.plan.limit.duration.map(|duration| Moment::ZERO.after(duration))
     }
 
-    /// The end of a run that is bounded in time.
+    /// The end of a run with a duration.
     fn last_moment(&self) -> Option<Moment> {
-        self.last_due().map(|due| due.after(self.shared.plan.grace + self.lost_grace))
+        self.last_due().map(|due| due.after(self.shared.plan.grace + self.stalled_in_grace))
     }
 
-    /// The end of the time in which load was offered: for a count of messages the end of the
-    /// last of them, otherwise the duration or the moment at which the run was stopped.
+    /// The end of the offered load: for a count, the end of the last message; otherwise the duration, or the moment
+    /// at which the run was stopped.
     fn offered_until(&self, now: Moment) -> Moment {
         if self.feed.is_used_up() {
             return self.tally.last_end;
@@ -333,8 +331,8 @@ impl Reactor {
         [self.stopped, self.last_due()].into_iter().flatten().min().unwrap_or(now)
     }
 
-    /// Sessions that are just quitting are awaited (they time out soon); messages in
-    /// flight are cut off at the last moment.
+    /// Sessions that are quitting are waited for (their timeout is short); messages in flight are cut off at the last
+    /// moment.
     fn is_done(&self, now: Moment) -> bool {
         match self.stage {
             Stage::Running => false,
@@ -346,12 +344,12 @@ impl Reactor {
 
     fn sleep_limit(&mut self, now: Moment) -> io::Result<Duration> {
         let mut limit = self.interval_end().min(self.next_sweep).since(now);
-        self.awake_by = now.after(limit);
+        self.wake_by = now.after(limit);
         if let Feed::Open { next: Some(arrival), .. } = &self.feed
             && self.stage == Stage::Running
             && self.is_able()
         {
-            self.awake_by = self.awake_by.min(arrival.intended.max(now));
+            self.wake_by = self.wake_by.min(arrival.intended.max(now));
             limit = limit.min(self.timer.wake_at(arrival.intended, now)?);
         }
         Ok(limit)

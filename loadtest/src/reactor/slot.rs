@@ -1,4 +1,4 @@
-//! One of a thread's places for a connection, and what the connection is doing.
+//! A slot for one connection at a time, and the state of the connection.
 
 use std::io::{self, IoSlice, Write as _};
 
@@ -14,53 +14,53 @@ use crate::measure::tally::Flight;
 use crate::reactor::dial::reason_of;
 use crate::time::clock::Moment;
 
-/// Bits of a token that hold the slot's index; the generation is above them.
+/// Bits of a token for the slot's index; the generation is above them.
 const INDEX_BITS: u32 = 24;
 const _: () = assert!(CONNECTIONS_LIMIT < 1 << INDEX_BITS);
 
-/// The most of a message written at once, in bytes. The kernel takes any size in one call while
-/// the server reads and answers; between two writes such an answer is noticed.
+/// The most of a message written at once, in bytes. The kernel accepts any size in one call while the server reads
+/// and answers; between two writes an early answer is noticed.
 const WRITE_LIMIT: usize = 256 * 1024;
 
 /// What a slot has still to write.
 #[derive(Debug)]
 pub(crate) enum Pending {
     Nothing,
-    /// The end of a command that the socket did not take.
+    /// The end of a command that the socket did not accept.
     Command(Vec<u8>),
-    /// The message from this byte on. It is stamped anew for every write, because other
-    /// connections stamp the same buffer in between.
+    /// The message from this byte on. It is stamped again for every write: other connections stamp the same buffer in
+    /// between.
     Body {
         from: usize,
     },
 }
 
-/// A place for one connection at a time.
+/// A slot for one connection at a time.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) stream: Option<TcpStream>,
-    /// Raised with every connection, so that a late event cannot reach the next one.
+    /// Incremented with every connection, so that a late event does not reach the next one.
     generation: u32,
-    /// Which of the target's addresses the connection is to, and how many were tried for it.
+    /// The index of the target's address, and how many addresses were tried for the message.
     pub(crate) address: usize,
     pub(crate) tried: usize,
     pub(crate) session: Session,
     pub(crate) parser: ReplyParser,
-    /// Whether the line that is being received began before the last write.
+    /// Whether the current line of input began before the last write.
     pub(crate) is_early: bool,
     pub(crate) pending: Pending,
-    /// Whether the socket may take more of what is pending.
+    /// Whether the socket may accept more.
     pub(crate) may_write: bool,
-    /// Why writing failed; a reply that was sent before that may still be waiting.
+    /// Why writing failed; an earlier reply may still be unread.
     pub(crate) write_error: Option<Abort>,
     pub(crate) flight: Option<Flight>,
-    /// When the phase that runs began.
+    /// The start of the current phase.
     pub(crate) since: Moment,
-    /// When waiting is given up; `None` while nothing is awaited.
+    /// When the current wait times out; `None` while nothing is due.
     pub(crate) deadline: Option<Moment>,
     /// Messages begun in this session.
     pub(crate) begun: u64,
-    /// Connections lost in a row before EHLO was answered.
+    /// Connections lost in a row before the reply to EHLO.
     pub(crate) failures: u32,
 }
 
@@ -103,22 +103,22 @@ impl Slot {
         Token(index | (self.generation as usize) << INDEX_BITS)
     }
 
-    /// The slot an event is for.
+    /// The index of the slot of an event.
     pub(crate) fn index_of(token: Token) -> usize {
         token.0 & ((1 << INDEX_BITS) - 1)
     }
 
-    /// What is read next came after the last write, unless it is the rest of an older line.
+    /// What is read next arrived after the last write, unless it is the rest of an older line.
     pub(crate) fn begin_read(&mut self) {
         self.is_early &= !self.parser.is_between_replies();
     }
 
-    /// Whether all that was sent has left the process.
+    /// Whether everything sent has left the process.
     pub(crate) fn has_sent(&self) -> bool {
         matches!(self.pending, Pending::Nothing)
     }
 
-    /// What had not left when the line that is being received was sent, as far as is known.
+    /// What had not left when the current line of input was sent, as far as is known.
     pub(crate) fn unsent(&self) -> Unsent {
         match &self.pending {
             _ if self.is_early => Unsent::All,
@@ -128,7 +128,7 @@ impl Slot {
         }
     }
 
-    /// Writes `bytes`; what the socket does not take stays pending.
+    /// Writes `bytes`; what the socket does not accept is pending.
     pub(crate) fn write_command(&mut self, bytes: &[u8]) {
         let written = self.write_some(bytes, &[]);
         if written < bytes.len() {
@@ -136,8 +136,7 @@ impl Slot {
         }
     }
 
-    /// Writes of the message, from `from` on, what the socket takes at once; the rest stays
-    /// pending.
+    /// Writes the message from `from` on, as much as the socket accepts at once; the rest is pending.
     pub(crate) fn write_body(&mut self, payload: &mut Payload, from: usize) {
         let seq = self.flight.map_or(0, |flight| flight.seq);
         let (head, tail) = payload.stamped(seq);
@@ -162,7 +161,7 @@ impl Slot {
         }
     }
 
-    /// One write of both parts; zero when the socket takes nothing now, or failed.
+    /// One write of both parts; returns zero if the socket accepts nothing now, or failed.
     fn write_some(&mut self, first: &[u8], second: &[u8]) -> usize {
         self.may_write = false;
         let Some(stream) = &mut self.stream else {

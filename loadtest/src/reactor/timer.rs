@@ -1,8 +1,7 @@
-//! A timer precise to microseconds.
+//! A timer with a resolution of microseconds.
 //!
-//! The poll's own timeout counts whole milliseconds, which at 5,000 messages per second
-//! would start them in bunches of five. On Linux a timerfd wakes the poll instead;
-//! elsewhere the poll's timeout has to do.
+//! The timeout of a poll has whole milliseconds, which at 5,000 messages per second would start them in bursts of
+//! five. On Linux a timerfd wakes the poll instead; other systems use the timeout.
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 pub(crate) struct Timer {
     #[cfg(target_os = "linux")]
     fd: OwnedFd,
-    /// What it is set to, so that setting it again costs nothing.
+    /// The current setting: setting it again costs nothing.
     set: Option<Moment>,
 }
 
@@ -39,7 +38,7 @@ impl Timer {
         Ok(Timer { set: None })
     }
 
-    /// Wakes the poll at `at`. Returns how long the poll itself may sleep for that.
+    /// Wakes the poll at `at`. Returns how long the poll itself may sleep.
     #[cfg(target_os = "linux")]
     pub(crate) fn wake_at(&mut self, at: Moment, now: Moment) -> io::Result<Duration> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
@@ -60,7 +59,7 @@ impl Timer {
         Ok(Duration::MAX)
     }
 
-    /// Wakes the poll at `at`. Returns how long the poll itself may sleep for that.
+    /// Wakes the poll at `at`. Returns how long the poll itself may sleep.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn wake_at(&mut self, at: Moment, now: Moment) -> io::Result<Duration> {
         self.set = Some(at);

@@ -1,4 +1,4 @@
-//! What the reactor does by the clock: intervals, timeouts, pauses, the end of the run.
+//! Timed work of the reactor: intervals, timeouts, pauses, the end of the run.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::reactor::slot::Slot;
 use crate::time::clock::Moment;
 
 impl Reactor {
-    /// What is to be done by the clock: intervals, timeouts, pauses, the end.
+    /// Does the timed work that is due at `now`.
     pub(super) fn turn(&mut self, now: Moment) -> io::Result<()> {
         self.turn_intervals(now);
         if self.shared.stop.load(Ordering::Relaxed) {
@@ -24,7 +24,7 @@ impl Reactor {
                 Stage::Draining { until: Some(_) } => {}
             }
         }
-        // What has gathered while the loop stood still is read first: it may be in time.
+        // What arrived during a stall is read first: it may be in time.
         if now < self.next_sweep || self.catching_up {
             return Ok(());
         }
@@ -42,7 +42,7 @@ impl Reactor {
         }
     }
 
-    /// Whether the thread had no processor time left since this was last asked, `length` ago.
+    /// Whether the thread had no processor time left since the last call, `length` ago.
     pub(super) fn is_starved(&mut self, length: Duration) -> Option<bool> {
         let work = work::of_this_thread();
         let before = std::mem::replace(&mut self.work, work);
@@ -57,8 +57,8 @@ impl Reactor {
         Moment::ZERO.after(INTERVAL * ended)
     }
 
-    /// Looks at all deadlines. Timeouts are long against the sweep's period, which makes
-    /// this cheaper than keeping a timer per command.
+    /// Checks all deadlines. Timeouts are long compared with the period of this sweep, which makes it cheaper than a
+    /// timer per command.
     fn sweep(&mut self, now: Moment) {
         if cfg!(debug_assertions) {
             self.check();
@@ -79,7 +79,7 @@ impl Reactor {
         self.resting = resting;
     }
 
-    /// What holds between two turns: the counts are those of the slots, and a slot is in one list at most.
+    /// Checks the invariants between two turns: the counts are those of the slots, and a slot is in one list at most.
     fn check(&self) {
         let count = |of: fn(&Slot) -> bool| self.slots.iter().filter(|slot| of(slot)).count();
         assert_eq!(self.open, count(|slot| slot.stream.is_some()));
@@ -97,7 +97,7 @@ impl Reactor {
         assert!(listed.windows(2).all(|pair| pair[0] != pair[1]), "{listed:?}");
     }
 
-    /// A twentieth of the shortest timeout, within bounds that keep it cheap and useful.
+    /// A twentieth of the shortest timeout, bounded so that it is cheap and useful.
     fn sweep_every(&self) -> Duration {
         let shortest = self.shared.plan.timeouts.shortest().min(QUIT_TIMEOUT);
         let longest = if self.resting.is_empty() { Duration::from_millis(50) } else { BACKOFF_FIRST };
@@ -106,8 +106,8 @@ impl Reactor {
 
     fn check_end(&mut self, now: Moment) {
         if matches!(self.stage, Stage::Draining { until: Some(_) }) {
-            // The end is set: what is in flight has until then.
-            self.set_without_hope(true);
+            // The end is set: messages in flight have until then.
+            self.set_agreeing(true);
             return;
         }
         if self.is_given_up(now) {
@@ -125,34 +125,34 @@ impl Reactor {
         }
     }
 
-    /// Whether this run is given up, as it is when no thread has hope.
+    /// Whether the run is given up, as soon as all threads agree.
     fn is_given_up(&mut self, now: Moment) -> bool {
-        let hope = Arc::clone(&self.shared.hope);
-        let latest = hope.last_success.raise(self.tally.outlook.last_success());
+        let give_up = Arc::clone(&self.shared.give_up);
+        let latest = give_up.last_success.raise(self.tally.outlook.last_success());
         self.tally.outlook.on_success(latest);
-        let is_hopeless =
-            self.tally.outlook.is_overdue(now) && self.tally.outlook.is_hopeless(now, self.waiting_since());
+        let should_give_up = self.tally.outlook.is_overdue(now)
+            && self.tally.outlook.should_give_up(now, self.waiting_since());
         let is_idle = self.stage != Stage::Running && self.in_flight == 0;
-        self.set_without_hope(is_hopeless || is_idle);
-        if is_hopeless && hope.without.load(Ordering::Relaxed) >= self.shared.plan.threads {
-            hope.given_up.get_or_init(|| now.since(latest));
+        self.set_agreeing(should_give_up || is_idle);
+        if should_give_up && give_up.agreeing.load(Ordering::Relaxed) >= self.shared.plan.threads {
+            give_up.given_up.get_or_init(|| now.since(latest));
         }
-        hope.given_up.get().is_some()
+        give_up.given_up.get().is_some()
     }
 
-    /// Counts this thread among those without hope, or no longer. The others learn of its last success before: they may
-    /// wait for it alone.
-    pub(super) fn set_without_hope(&mut self, is_without: bool) {
-        self.shared.hope.last_success.raise(self.tally.outlook.last_success());
-        let before = std::mem::replace(&mut self.is_without_hope, is_without);
+    /// Counts this thread among those that agree, or no longer. Before that it publishes its last success: the others
+    /// may wait for this thread alone.
+    pub(super) fn set_agreeing(&mut self, is_without: bool) {
+        self.shared.give_up.last_success.raise(self.tally.outlook.last_success());
+        let before = std::mem::replace(&mut self.is_agreeing, is_without);
         match (before, is_without) {
-            (false, true) => drop(self.shared.hope.without.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => drop(self.shared.hope.without.fetch_sub(1, Ordering::Relaxed)),
+            (false, true) => drop(self.shared.give_up.agreeing.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.shared.give_up.agreeing.fetch_sub(1, Ordering::Relaxed)),
             _ => {}
         }
     }
 
-    /// When the oldest message in flight was started.
+    /// The start of the oldest message in flight.
     fn waiting_since(&self) -> Option<Moment> {
         self.slots.iter().filter_map(|slot| Some(slot.flight?.started)).min()
     }
@@ -180,7 +180,7 @@ mod tests {
     use crate::reactor::Shared;
     use crate::time::clock::Clock;
 
-    /// A thread of two whose run has not begun.
+    /// One of two threads, before the run.
     fn reactor() -> Reactor {
         let cli =
             crate::program::cli::Cli::try_parse_from(["smtpload", "127.0.0.1:1", "--threads", "2"]).unwrap();
@@ -189,7 +189,7 @@ mod tests {
             plan: Arc::clone(&plan),
             clock: Clock::start(),
             stop: Arc::new(AtomicBool::new(false)),
-            hope: Arc::default(),
+            give_up: Arc::default(),
             intervals: channel().0,
         };
         let feed = Feed::new(&plan, 0, &Arc::default());
@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn the_other_threads_learn_what_one_that_drains_or_ends_has_had_accepted() {
         let mut reactor = reactor();
-        let shared = Arc::clone(&reactor.shared.hope);
+        let shared = Arc::clone(&reactor.shared.give_up);
         reactor.stage = Stage::Draining { until: Some(at(9)) };
-        // It is among those without hope from the first time on, and its messages go on to be accepted.
+        // It agrees from the first call on, and its messages continue to be accepted.
         for second in [3, 4] {
             reactor.tally.outlook.on_success(at(second));
             reactor.check_end(at(second));
             assert_eq!(shared.last_success.raise(Moment::ZERO), at(second));
-            assert_eq!(shared.without.load(Ordering::Relaxed), 1);
+            assert_eq!(shared.agreeing.load(Ordering::Relaxed), 1);
         }
         reactor.tally.outlook.on_success(at(5));
         reactor.finish(at(5), None);

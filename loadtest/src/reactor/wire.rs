@@ -1,4 +1,4 @@
-//! Commands as bytes. What does not change from message to message is rendered once.
+//! Renders commands. The constant parts are rendered once.
 
 use crate::client::session::Command;
 use crate::load::envelope::Envelope;
@@ -16,7 +16,7 @@ impl Renderer {
         Renderer { ehlo: format!("EHLO {}\r\n", plan.helo).into_bytes(), envelope: Envelope::of(plan) }
     }
 
-    /// Appends `command` for message `seq`. The body is not rendered here: it is shared.
+    /// Appends `command` for message `seq`. The body is not rendered here: its buffer is shared.
     pub(crate) fn render(&self, command: Command, seq: u64, out: &mut Vec<u8>) {
         match command {
             Command::Ehlo => out.extend_from_slice(&self.ehlo),

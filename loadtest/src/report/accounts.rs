@@ -1,4 +1,4 @@
-//! How an [`Accounting`] stands in JSON: totals, and a row per cause.
+//! An [`Accounting`] in JSON: totals, and a row per cause.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 

@@ -1,5 +1,5 @@
-//! No count is larger than readers of JSON read exactly. A larger one, of a report that was read or of a sum, is
-//! found here by its name, so that no sum wraps.
+//! No count exceeds what all readers of JSON read exactly. A larger one, in a report or a sum, is an error with its
+//! name, so that no sum wraps.
 
 use std::fmt;
 
@@ -108,7 +108,7 @@ impl Checker {
         self.see_with(|| name.to_owned(), count);
     }
 
-    /// Names are made for an error only.
+    /// Names are built only for errors.
     fn see_with(&mut self, name: impl FnOnce() -> String, count: u64) {
         if count > EXACT_IN_JSON && self.result.is_ok() {
             self.result = Err(TooLarge { name: name() });

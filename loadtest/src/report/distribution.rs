@@ -1,5 +1,5 @@
-//! A histogram as reports hold it: the usual figures for people and scripts, and the
-//! whole in HdrHistogram's base64 V2 form, from which it is read back.
+//! A histogram in a report: the usual figures for people and scripts, and the whole in HdrHistogram's base64 V2 form,
+//! from which it is read back.
 
 use std::fmt;
 
@@ -15,8 +15,7 @@ use crate::measure::metrics::{add, histogram};
 #[serde(into = "View", try_from = "View")]
 pub(crate) struct Distribution(pub(crate) Histogram<u64>);
 
-/// A distribution as small as in a file, for the rows of a series: about 2 KiB where the
-/// histogram takes a hundred.
+/// A distribution in its encoded form, for the rows of a series: about 2 KiB instead of 100 KiB.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Distribution", into = "Distribution")]
 pub(crate) struct Packed {
@@ -36,8 +35,8 @@ impl Packed {
         Distribution(decode(&self.text).unwrap_or_else(|_| unreachable!("it was encoded here")))
     }
 
-    /// Adds another distribution. A sum larger than a report holds stays a count alone, by
-    /// which `report::counts` finds it.
+    /// Adds another distribution. A sum that exceeds a report's limit becomes a count alone, which `report::counts`
+    /// refuses.
     pub(crate) fn merge(&mut self, other: &Packed) {
         let count = self.count.saturating_add(other.count);
         if count > EXACT_IN_JSON {
@@ -63,7 +62,7 @@ impl From<Packed> for Distribution {
     }
 }
 
-/// What JSON shows. All figures are nanoseconds; they are there for reading only.
+/// The form in JSON. All figures are nanoseconds, for reading only.
 #[derive(Serialize, Deserialize)]
 struct View {
     count: u64,
@@ -141,7 +140,7 @@ impl From<Distribution> for View {
 pub(crate) enum DistributionError {
     /// The histogram is not in HdrHistogram's compressed V2 form.
     Encoding { reason: String },
-    /// The histogram has another number of samples than its count.
+    /// The histogram's number of samples differs from its count.
     Count { samples: u64, count: u64 },
 }
 

@@ -1,4 +1,4 @@
-//! HdrHistogram's interval log, readable by its own tools.
+//! HdrHistogram's interval log, for its own tools.
 
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use smtpmock::report::hlog::IntervalLog;
 
 use crate::report::Report;
 
-/// Nanoseconds shown as milliseconds in the log's maximum column, as its tools expect.
+/// Divides nanoseconds into the milliseconds of the log's maximum column.
 const MAX_DIVISOR: f64 = 1e6;
 
 /// The intervals, one histogram per line under the tag `message`.

@@ -10,7 +10,7 @@ use crate::report::steps::knee_text;
 use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
 
-/// The colours of the phases, then of the whole and of the uncorrected whole.
+/// The colours of the phases, of `message` and of `uncorrected`.
 const CLASSES: [&str; Phase::COUNT + 2] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
 
 /// Appends text; a String takes every write.
@@ -52,13 +52,13 @@ fn head(report: &Report, out: &mut String) {
     let banners = [
         (
             report.generator.saturated,
-            "Generator saturated: it could not keep its own schedule, or stood still. The figures are not the target’s alone.",
+            "Generator saturated: it missed its own schedule, or stalled. The figures are not only the target’s.",
         ),
         (
             report.generator.cpu_bound,
             "The generator used all of its processor time: the rate may be its own limit, not the target’s.",
         ),
-        (report.interrupted, "Interrupted: this is what was measured until then."),
+        (report.interrupted, "Interrupted: the figures are of the time before."),
     ];
     if let Some(why) = &report.gave_up {
         out.push_str(&banner(&format!("Given up: {why}.")));
@@ -128,8 +128,7 @@ fn over_time(report: &Report, out: &mut String) {
     out.push_str(&lines("Latency of accepted messages over time", &x(), &y, &latency));
 }
 
-/// The intervals long enough to be drawn: a last one of a few milliseconds would look like
-/// a collapse.
+/// The intervals that are drawn: a last one of a few milliseconds would look like a collapse.
 fn whole_rows(report: &Report) -> Vec<&IntervalRow> {
     let longest = report.intervals.iter().map(|row| row.length_s).fold(1.0, f64::max);
     let rows: Vec<_> = report.intervals.iter().filter(|row| row.length_s > longest / 2.0).collect();
@@ -144,7 +143,7 @@ fn middle(row: &IntervalRow) -> f64 {
     row.at_s + row.length_s / 2.0
 }
 
-/// Which seconds of the run a row is of.
+/// The seconds of the run that a row covers.
 fn when(row: &IntervalRow) -> String {
     let last = row.at_s + row.length_s.ceil() - 1.0;
     if last > row.at_s { format!("seconds {} to {last}", row.at_s) } else { format!("second {}", row.at_s) }
@@ -176,7 +175,7 @@ fn latency_table(report: &Report, out: &mut String) {
             ", failed".to_owned()
         } else {
             format!(
-                ", failed ({} right-censored: cut off by a timeout or the run’s end, at least that long)",
+                ", failed ({} right-censored: cut off by a timeout or the end of the run: lower bounds)",
                 split.censored
             )
         };
@@ -216,7 +215,7 @@ fn step_table(report: &Report, out: &mut String) {
         for value in [message.at(0.5), message.at(0.9), message.at(0.99), message.at(0.999), message.max()] {
             put!(out, "<td>{}</td>", value.map_or_else(String::new, show_ns));
         }
-        let (class, word) = if step.kept { ("ok", "kept") } else { ("bad", "not kept") };
+        let (class, word) = if step.passed { ("ok", "passed") } else { ("bad", "failed") };
         put!(out, "<td class=\"{class}\">{word}</td></tr>");
     }
     put!(out, "</tbody></table></div>\n<p>Knee: {}.</p>\n", knee_text(&report.steps));
@@ -234,7 +233,7 @@ fn account_table(report: &Report, out: &mut String) {
         ("in flight at the end (errors)", measured.in_flight, warmup.in_flight),
         ("due, never started", measured.unsent, warmup.unsent),
     ];
-    out.push_str("<h2>What became of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");
+    out.push_str("<h2>Outcome of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");
     for (name, measured, warmup) in rows {
         put!(out, "<tr><td>{name}</td><td>{measured}</td><td>{warmup}</td></tr>");
     }
@@ -280,7 +279,7 @@ fn verdicts(report: &Report, out: &mut String) {
         );
     }
     if let Some(found) = &report.verification {
-        let (class, word) = if found.is_clean() { ("ok", "agrees") } else { ("bad", "does not agree") };
+        let (class, word) = if found.is_clean() { ("ok", "agrees") } else { ("bad", "differs") };
         put!(
             out,
             "<tr><td>capture</td><td>{} captured, {} lost, {} duplicated, {} altered, {} unexpected, {} never sent</td><td class=\"{class}\">{word}</td></tr>",

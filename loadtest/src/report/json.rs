@@ -1,4 +1,4 @@
-//! Reports as JSON. The schema is described in `SCHEMA.md`.
+//! Reports in JSON. `SCHEMA.md` describes the schema.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,7 +16,7 @@ pub(crate) fn render(report: &Report) -> serde_json::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Why a text is no report of this program, or of no run.
+/// Why a text is not a valid report of this program.
 #[derive(Debug)]
 pub(crate) enum ReportError {
     NotJson(serde_json::Error),
@@ -26,11 +26,11 @@ pub(crate) enum ReportError {
     OtherSchema(String),
     /// A field is missing or has another type.
     Field(serde_json::Error),
-    /// A run whose times are in no order, by its index in `spans`.
+    /// Times that are not in order, by index in `spans`.
     Span(usize),
-    /// An interval at no time of a run, by its index in `intervals`.
+    /// Times outside of any run, by index in `intervals`.
     Interval(usize),
-    /// Times or rates of no step, by its index in `steps`.
+    /// Invalid times or rates, by index in `steps`.
     Step(usize),
     /// More right-censored samples than failed ones.
     Censored {
@@ -76,14 +76,14 @@ impl From<TooLarge> for ReportError {
     }
 }
 
-/// What says that a text is a report.
+/// The field that identifies a report.
 #[derive(Deserialize)]
 struct Head<'t> {
     #[serde(borrow, default)]
     schema: Option<Cow<'t, str>>,
 }
 
-/// Reads a report back. Fields that are not known take no memory.
+/// Parses a report. Unknown fields take no memory.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
     let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
         false => ReportError::NotJson(error),
@@ -97,7 +97,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
     serde_json::from_slice(bytes).map_err(ReportError::Field).and_then(settle)
 }
 
-/// Checks what the types of a report allow and no run has, and derives what follows from other fields.
+/// Checks what the types of a report do not enforce, and computes the derived fields.
 fn settle(mut report: Report) -> Result<Report, ReportError> {
     if report.spans.is_empty() {
         report.spans =

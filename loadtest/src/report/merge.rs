@@ -1,4 +1,4 @@
-//! Putting the reports of several machines together.
+//! Merges the reports of several machines.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::report::series::Series;
 use crate::report::steps;
 use crate::report::{AddressCounts, Generator, Latency, Report};
 
-/// Runs that began within this time of each other went through the same steps together.
+/// Runs whose starts are at most this far apart went through the same steps together.
 const PARALLEL_S: f64 = 1.0;
 
-/// Why reports have no sum.
+/// Why reports can't be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MergeError {
     NoReport,
@@ -42,7 +42,7 @@ impl fmt::Display for MergeError {
 
 impl std::error::Error for MergeError {}
 
-/// Merges reports; the first gives the target and the load's kind.
+/// Merges reports; the first determines the target and the kind of load.
 pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
     let mut reports = reports.into_iter();
     let mut whole = reports.next().ok_or(MergeError::NoReport)?;
@@ -57,7 +57,7 @@ pub(crate) fn merge(reports: Vec<Report>) -> Result<Report, MergeError> {
     Ok(whole)
 }
 
-/// Merging the same run twice, or runs of different messages, would make a false report.
+/// Refuses the same run twice, and runs of different messages: their sum would be false.
 fn check(whole: &Report, other: &Report) -> Result<(), MergeError> {
     if let Some(run) = other.settings.runs.iter().find(|run| whole.settings.runs.contains(run)) {
         return Err(MergeError::Twice(run.clone()));
@@ -136,7 +136,7 @@ fn merge_generator(mine: &mut Generator, theirs: &Generator) {
     mine.cpu_bound |= theirs.cpu_bound;
     add_count(&mut mine.late, theirs.late);
     add_count(&mut mine.late_unsent, theirs.late_unsent);
-    mine.stood_still_s += theirs.stood_still_s;
+    mine.stalled_s += theirs.stalled_s;
     add_count(&mut mine.starved_intervals, theirs.starved_intervals);
     add_count(&mut mine.judged_intervals, theirs.judged_intervals);
     mine.cpu_s = mine.cpu_s.zip(theirs.cpu_s).map(|(a, b)| a + b);

@@ -1,4 +1,4 @@
-//! The report of a run: what JSON holds, what every other output is made from, and those outputs as text. Pure: the caller
+//! The report of a run, the merge of several, and their forms: table, JSON, page, interval log. Pure: the caller
 //! reads and writes files. Imports `account`, `client`, `measure` and `time`; runs on the main thread.
 
 pub(crate) mod accounts;
@@ -30,7 +30,7 @@ use crate::report::steps::StepRow;
 use crate::report::verdicts::{Judgement, Move};
 use crate::report::verification::Verification;
 
-/// The schema's name and version; a change that breaks readers raises the number.
+/// The schema's name and version; the number is raised by changes that break readers.
 pub(crate) const SCHEMA: &str = "smtpload-report/1";
 
 /// A run, or several merged.
@@ -43,33 +43,33 @@ pub(crate) struct Report {
     pub(crate) ended_at_ms: u64,
     /// Whether the run was ended by a signal.
     pub(crate) interrupted: bool,
-    /// Why the run was given up, if it was: nothing succeeded any more.
+    /// Why the run was given up, if it was.
     #[serde(default)]
     pub(crate) gave_up: Option<String>,
     pub(crate) settings: Settings,
-    /// One entry per machine that took part.
+    /// One entry per machine.
     pub(crate) machines: Vec<Machine>,
     pub(crate) generator: Generator,
     pub(crate) sessions: SessionCounts,
-    /// What the target's name stood for. What was written before this was noted has none.
+    /// The addresses of the target's name; absent in older reports.
     #[serde(default)]
     pub(crate) addresses: Vec<AddressCounts>,
     pub(crate) accounting: Accounts,
-    /// Seconds in which load was offered by at least one run: of one run, from the end of the
-    /// warm-up to the end of `--duration`, a signal, or the end of the last message of
-    /// `--count`, and in any case to the end of the last accepted message.
+    /// Seconds in which at least one run offered load: of one run, from the end of the warm-up to the end of
+    /// `--duration`, a signal, or the end of the last message of `--count`, and at least to the end of the last
+    /// accepted message.
     pub(crate) measured_s: f64,
     /// Messages accepted per second of `measured_s`.
     pub(crate) rate: f64,
-    /// When each run was. What was written before there were spans has none.
+    /// The times of each run; absent in older reports.
     #[serde(default)]
     pub(crate) spans: Vec<Span>,
     pub(crate) latency: Latency,
     pub(crate) intervals: Vec<IntervalRow>,
-    /// Of a run whose rate changes by a schedule.
+    /// The steps of a changing rate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) steps: Vec<StepRow>,
-    /// The highest rate that kept the gates, in messages per second; `None` if none did.
+    /// The highest rate that passed the gates, in messages per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) knee: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,8 +81,8 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The target with the addresses that were dialed and what came of it, one line each; none
-    /// where the target is the address.
+    /// One line for each address that was dialed, with the result; none if the target is its own address and nothing
+    /// failed.
     pub(crate) fn dialed(&self) -> Vec<String> {
         let is_target = |one: &AddressCounts| one.address.to_string() == self.settings.target;
         if self.addresses.iter().all(|one| is_target(one) && one.last_failure.is_none()) {
@@ -101,7 +101,7 @@ impl Report {
             .collect()
     }
 
-    /// Sets what follows from other fields.
+    /// Computes the derived fields.
     pub(crate) fn derive(&mut self) {
         self.measured_s = span::measured_s(&self.spans);
         self.rate = span::rate(self.accounting.measured.accepted, &self.spans);
@@ -110,7 +110,7 @@ impl Report {
     }
 }
 
-/// What was asked for. Runs whose `shape` differs cannot be compared.
+/// The settings of the run. Runs with different `shape`s are not compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) target: String,
@@ -127,11 +127,11 @@ pub(crate) struct Settings {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) seed: u64,
-    /// The runs' names in their tokens.
+    /// The ids of the runs, as in their tokens.
     pub(crate) runs: Vec<String>,
 }
 
-/// What makes two runs the same kind of load.
+/// The settings that must be equal for a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Shape {
     /// `closed`, or the rate of an open loop, like `open 5000/s constant`.
@@ -144,7 +144,7 @@ pub(crate) struct Shape {
     pub(crate) message: String,
 }
 
-/// Where the load came from.
+/// The machine of a generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     pub(crate) os: String,
@@ -154,46 +154,46 @@ pub(crate) struct Machine {
     pub(crate) cpu_model: Option<String>,
 }
 
-/// How the generator itself fared.
+/// The generator's own performance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Generator {
-    /// The schedule was missed because of the generator, or a closed loop stood still:
-    /// the figures are not the target's alone.
+    /// The generator missed its schedule, or a closed loop stalled: the figures are not only the target's.
     pub(crate) saturated: bool,
     /// A closed loop used all of its processor time: the rate may be the generator's limit.
     pub(crate) cpu_bound: bool,
-    /// Messages that were late by the generator's own doing: started late, never started, or
-    /// with a reply that lay unread.
+    /// Messages that the generator delayed: started late, never started, or with an unread reply.
     pub(crate) late: u64,
     /// Those of them that were never started.
     #[serde(default)]
     pub(crate) late_unsent: u64,
-    /// Seconds that the event loops stood still for, all together.
-    #[serde(default)]
-    pub(crate) stood_still_s: f64,
-    /// Thread intervals without processor time left, of those judged. Zero judged: the
-    /// system does not tell, or the run was shorter than an interval.
+    /// Seconds of stalls, of all event loops.
+    #[serde(default, rename = "stood_still_s")]
+    pub(crate) stalled_s: f64,
+    /// Intervals of threads without processor time left, of those judged. None judged: the system has no figures, or
+    /// the run was shorter than an interval.
     pub(crate) starved_intervals: u64,
     pub(crate) judged_intervals: u64,
-    /// Processor seconds of the generator's event loops; `None` where not told.
+    /// Processor seconds of the event loops; `None` where the system has no figures.
     pub(crate) cpu_s: Option<f64>,
     pub(crate) cpu_wait_s: Option<f64>,
-    /// How late messages were started by the generator's own doing.
+    /// Delays of starts by the generator itself.
     pub(crate) lag: Distribution,
 }
 
 impl Generator {
-    /// What shows that it was saturated; `None` when it was not.
+    /// The evidence of saturation; `None` if not saturated.
     pub(crate) fn saturation(&self) -> Option<String> {
-        let stood_still = show_ns((self.stood_still_s * 1e9) as u64);
-        let (late, still) = (self.late > 0, self.stood_still_s > 0.0);
-        self.saturated.then(|| match (late, still) {
-            (true, false) => format!("{} messages were late by its own doing", self.late),
-            (false, _) => format!("it stood still for {stood_still}"),
-            (true, true) => {
-                format!("{} messages were late by its own doing, it stood still for {stood_still}", self.late)
-            }
-        })
+        if !self.saturated {
+            return None;
+        }
+        let mut evidence = Vec::new();
+        if self.late > 0 {
+            evidence.push(format!("{} messages were late because of it", self.late));
+        }
+        if self.stalled_s > 0.0 || self.late == 0 {
+            evidence.push(format!("it stalled for {}", show_ns((self.stalled_s * 1e9) as u64)));
+        }
+        Some(evidence.join(", "))
     }
 }
 
@@ -216,27 +216,27 @@ pub(crate) struct AddressCounts {
     pub(crate) address: SocketAddr,
     pub(crate) dialed: u64,
     pub(crate) connected: u64,
-    /// Connections on which no good greeting came: refused, closed, timed out.
+    /// Connections without a good greeting: refused, closed, timed out.
     #[serde(default)]
     pub(crate) ungreeted: u64,
-    /// Why the last attempt without a good greeting had none; for people.
+    /// Why the last attempt had no good greeting, for people.
     pub(crate) last_failure: Option<String>,
 }
 
-/// Measured part and warm-up, each with a sum that holds.
+/// The accounts of the measured part and of the warm-up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Accounts {
     pub(crate) measured: Accounting,
     pub(crate) warmup: Accounting,
 }
 
-/// Successes and failures apart.
+/// Latencies of one kind, separately for successes and failures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Split {
     pub(crate) ok: Distribution,
     pub(crate) failed: Distribution,
-    /// Samples of `failed` that are lower bounds (right-censored): the wait was cut off by a
-    /// timeout or by the end of the run.
+    /// Right-censored samples of `failed`: the wait was cut off by a timeout or the end of the run, so they are lower
+    /// bounds.
     #[serde(default)]
     pub(crate) censored: u64,
 }
@@ -260,9 +260,9 @@ pub(crate) struct Latency {
     pub(crate) rcpt: Split,
     pub(crate) data: Split,
     pub(crate) dot: Split,
-    /// The whole, from the intended start to the last reply.
+    /// From the intended start to the last reply.
     pub(crate) message: Split,
-    /// The whole, from the actual start; open loop only.
+    /// From the actual start to the last reply; open loop only.
     pub(crate) uncorrected: Option<Split>,
 }
 
@@ -289,13 +289,12 @@ impl Latency {
     }
 }
 
-/// One interval of the series; the warm-up's are there too.
+/// One interval of the series, which includes the warm-up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct IntervalRow {
     /// Seconds from the start of the run to the interval's beginning.
     pub(crate) at_s: f64,
-    /// As long as those before and after it, but for the last: a second, or a power of two of
-    /// them in a run of more than 512.
+    /// The same for all rows but the last: one second, or a power of two in a run of more than 512 seconds.
     pub(crate) length_s: f64,
     pub(crate) started: u64,
     pub(crate) accepted: u64,
@@ -322,7 +321,7 @@ impl From<Interval> for IntervalRow {
     }
 }
 
-/// Shows nanoseconds with a fitting unit.
+/// Nanoseconds as text, in a fitting unit.
 pub(crate) fn show_ns(nanos: u64) -> String {
     duration(Duration::from_nanos(nanos))
 }

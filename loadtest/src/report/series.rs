@@ -1,14 +1,14 @@
-//! What happened when: rows of equal length, at most so many of them however long a run lasts.
+//! The series of a run: rows of equal length, in a bounded number for any length of the run.
 
 use std::collections::BTreeMap;
 
 use crate::account::accounting::add as add_count;
 use crate::report::IntervalRow;
 
-/// Rows retained; with one more, two become one.
+/// The most rows; beyond it, pairs are merged.
 const ROWS: usize = 512;
 
-/// The length of a row beyond which none grows, in seconds: no run is as long.
+/// The longest row, in seconds: no run is as long.
 const LONGEST: u64 = 1 << 38;
 
 /// The rows of a run, or of several on one clock.
@@ -16,7 +16,7 @@ const LONGEST: u64 = 1 << 38;
 pub(crate) struct Series {
     /// Seconds of a row: a power of two.
     scale: u64,
-    /// By their place: each begins at its place times the scale.
+    /// By index: a row begins at its index times the scale.
     rows: BTreeMap<u64, IntervalRow>,
 }
 
@@ -25,7 +25,7 @@ impl Series {
         Series { scale: 1, rows: BTreeMap::new() }
     }
 
-    /// The series of rows that are in order, as a report has them.
+    /// Builds a series from the rows of a report, which are in order.
     pub(crate) fn of(rows: Vec<IntervalRow>) -> Series {
         let longest = rows.iter().map(|row| row.length_s).fold(1.0, f64::max);
         let mut series = Series::new();
@@ -36,7 +36,7 @@ impl Series {
         series
     }
 
-    /// Adds a row that is later than the others.
+    /// Appends a row, later than all others.
     pub(crate) fn push(&mut self, row: IntervalRow) {
         self.put(row);
         while self.rows.len() > ROWS {
@@ -49,8 +49,8 @@ impl Series {
         self.rows.into_values().collect()
     }
 
-    /// Puts two series on one clock, on which they begin so many seconds later, to a row:
-    /// what is beside each other is added up.
+    /// Merges two series on one clock, on which they begin later by these times, rounded to a row. Simultaneous rows
+    /// are added.
     pub(crate) fn merged(self, my_shift_s: f64, other: Series, other_shift_s: f64) -> Series {
         let scale = self.scale.max(other.scale);
         let mut whole = self.shifted(my_shift_s, scale);
@@ -66,7 +66,7 @@ impl Series {
         whole
     }
 
-    /// The same later, in rows of `scale` seconds, which is not less than now.
+    /// The series later by `by_s`, in rows of `scale` seconds, which is not smaller than now.
     fn shifted(self, by_s: f64, scale: u64) -> Series {
         let mut shifted = Series { scale, rows: BTreeMap::new() };
         for mut row in self.rows.into_values() {
@@ -76,7 +76,7 @@ impl Series {
         shifted
     }
 
-    /// Makes one of two.
+    /// Merges pairs of rows.
     fn coarsen(&mut self) {
         let mut coarse = Series { scale: self.scale.saturating_mul(2), rows: BTreeMap::new() };
         for row in std::mem::take(&mut self.rows).into_values() {
@@ -85,7 +85,7 @@ impl Series {
         *self = coarse;
     }
 
-    /// Puts a row where it belongs, after what is there.
+    /// Inserts a row at its place, after what is there.
     fn put(&mut self, mut row: IntervalRow) {
         let place = row.at_s.max(0.0) as u64 / self.scale;
         row.at_s = (place * self.scale) as f64;
@@ -97,7 +97,7 @@ impl Series {
 }
 
 impl IntervalRow {
-    /// Adds what happened next.
+    /// Adds a later row.
     fn add_after(&mut self, later: &IntervalRow) {
         let length_s = self.length_s + later.length_s;
         self.in_flight = 0;
@@ -105,7 +105,7 @@ impl IntervalRow {
         self.length_s = length_s;
     }
 
-    /// Adds what happened elsewhere at the same time.
+    /// Adds a simultaneous row.
     fn add_beside(&mut self, other: &IntervalRow) {
         self.length_s = self.length_s.max(other.length_s);
         add_count(&mut self.started, other.started);
@@ -126,10 +126,10 @@ mod tests {
     use crate::report::distribution::Distribution;
     use proptest::prelude::*;
 
-    /// Seconds with and without a sample: packing one takes time.
+    /// Every so many seconds have a sample: packing takes time.
     const SAMPLE_EVERY: u64 = 50;
 
-    /// A second in which one message was accepted, one failed and `in_flight` were left.
+    /// A second with one message accepted, one failed, and `in_flight` left.
     fn second(at: u64, in_flight: u64) -> IntervalRow {
         let mut latency = Distribution::empty();
         if at.is_multiple_of(SAMPLE_EVERY) {

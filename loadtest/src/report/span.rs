@@ -1,8 +1,8 @@
-//! When the runs of a report were: what its rate is over, and how many sessions were open at once.
+//! The times of the runs of a report, from which the rate and the number of open sessions are computed.
 
 use serde::{Deserialize, Serialize};
 
-/// The latest moment of a report, in seconds after its start: no run is as long.
+/// The latest moment in a report, in seconds after its start: no run is as long.
 pub(crate) const LATEST_S: f64 = (1u64 << 38) as f64;
 
 /// One run. Times are in seconds after the start of the report's earliest run.
@@ -11,24 +11,24 @@ pub(crate) struct Span {
     pub(crate) begins_s: f64,
     /// The end of the warm-up.
     pub(crate) measured_from_s: f64,
-    /// The end of the time in which load was offered.
+    /// The end of the offered load.
     pub(crate) ends_s: f64,
     /// The most sessions that were open at once in this run.
     pub(crate) most_open: u64,
 }
 
 impl Span {
-    /// A run from zero on.
+    /// A run that begins at zero.
     pub(crate) fn new(warmup_s: f64, measured_s: f64, most_open: u64) -> Span {
         Span { begins_s: 0.0, measured_from_s: warmup_s, ends_s: warmup_s + measured_s, most_open }
     }
 
-    /// Whether its times can be those of a run.
+    /// Whether the times can be those of a run.
     pub(crate) fn is_sound(&self) -> bool {
         [0.0, self.begins_s, self.measured_from_s, self.ends_s, LATEST_S].is_sorted()
     }
 
-    /// The same by a clock that started so many seconds earlier.
+    /// The same on a clock that started earlier by `seconds`.
     pub(crate) fn later_by(self, seconds: f64) -> Span {
         Span {
             begins_s: self.begins_s + seconds,
@@ -39,8 +39,7 @@ impl Span {
     }
 }
 
-/// The seconds in which at least one run was measured: time that runs share counts once, and the time between
-/// them does not count.
+/// Seconds in which at least one run was measured: overlaps count once, and gaps do not count.
 pub(crate) fn measured_s(spans: &[Span]) -> f64 {
     let mut measured: Vec<_> = spans.iter().map(|span| (span.measured_from_s, span.ends_s)).collect();
     measured.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -58,14 +57,14 @@ pub(crate) fn rate(messages: u64, spans: &[Span]) -> f64 {
     if seconds > 0.0 { messages as f64 / seconds } else { 0.0 }
 }
 
-/// The most sessions that can have been open at once: the highest sum over runs of the same time.
+/// The most sessions that can have been open at once: the highest sum over simultaneous runs.
 pub(crate) fn most_open(spans: &[Span]) -> u64 {
     let begun = spans.iter().map(|span| (span.begins_s, span.most_open, true));
     let ended = spans.iter().map(|span| (span.ends_s, span.most_open, false));
     let mut changes: Vec<_> = begun.chain(ended).collect();
-    // Of changes at the same moment the ends come first: one run after another is not at the same time.
+    // At the same moment, ends come first: consecutive runs are not simultaneous.
     changes.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.2.cmp(&b.2)));
-    // A run without length ends in front of its beginning.
+    // A run of length zero ends before it begins here.
     let mut open = 0_i128;
     let mut most = spans.iter().map(|span| span.most_open).max().unwrap_or(0);
     for (_, sessions, has_begun) in changes {

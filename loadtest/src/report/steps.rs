@@ -1,4 +1,4 @@
-//! The steps of a changing rate: what each was, and the highest rate that kept the gates.
+//! The steps of a changing rate, and the highest rate that passed the gates.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,26 +10,26 @@ use crate::time::clock::Moment;
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct StepRow {
-    /// Its beginning, in seconds from the start of the run, and its length; warm-up left out.
+    /// Its start, in seconds from the start of the run, and its length; without the warm-up.
     pub(crate) at_s: f64,
     pub(crate) length_s: f64,
     /// Messages due per second at its beginning and end.
     pub(crate) rate_from: f64,
     pub(crate) rate_to: f64,
-    /// Messages accepted while it lasted, and the same per second.
+    /// Messages accepted during the step, and the rate of that.
     pub(crate) accepted_meanwhile: u64,
     pub(crate) rate_achieved: f64,
-    /// What became of the messages that were due in it. Recipients are not counted here.
+    /// The outcome of the messages that were due in it, without recipients.
     pub(crate) accounting: Accounting,
-    /// The latency of those, from the intended start.
+    /// Their latency, from the intended start.
     pub(crate) message: Split,
-    /// Whether it kept every gate that is of a step; without one, whether the target kept up
-    /// without errors.
-    pub(crate) kept: bool,
+    /// Whether it passed every gate that applies to steps; without such a gate, whether the target kept up without
+    /// errors.
+    #[serde(rename = "kept")]
+    pub(crate) passed: bool,
 }
 
-/// The rows of a run that was measured from `from` to `until`. Steps that were not come to are
-/// left out.
+/// The rows of a run that was measured from `from` to `until`. Steps outside of it are omitted.
 pub(crate) fn rows<'c>(
     counts: impl Iterator<Item = &'c StepCounts>,
     from: Moment,
@@ -49,7 +49,7 @@ pub(crate) fn rows<'c>(
             rate_achieved: 0.0,
             accounting: counts.account.clone(),
             message: split(counts),
-            kept: false,
+            passed: false,
         };
         (length_s > 0.0).then(|| row.derived())
     };
@@ -57,12 +57,12 @@ pub(crate) fn rows<'c>(
 }
 
 impl StepRow {
-    /// The rate in its middle, in messages per second.
+    /// The rate in the middle of the step, in messages per second.
     pub(crate) fn rate(&self) -> f64 {
         f64::midpoint(self.rate_from, self.rate_to)
     }
 
-    /// The rate offered, as people read it.
+    /// The offered rate, for people.
     pub(crate) fn offered(&self) -> String {
         if self.rate_from == self.rate_to {
             format!("{}/s", short(self.rate_from))
@@ -71,7 +71,7 @@ impl StepRow {
         }
     }
 
-    /// When it begins, as people read it.
+    /// The start, for people.
     pub(crate) fn at(&self) -> String {
         format!("{} s", short(self.at_s))
     }
@@ -82,7 +82,7 @@ impl StepRow {
         self
     }
 
-    /// Whether its times and rates can be those of a step.
+    /// Whether its times and rates are valid.
     pub(crate) fn is_sound(&self) -> bool {
         let numbers = [self.at_s, self.length_s, self.rate_from, self.rate_to];
         numbers.iter().all(|number| number.is_finite() && *number >= 0.0) && self.length_s > 0.0
@@ -99,13 +99,13 @@ fn short(number: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// The highest rate that kept the gates, as every lower one before it did. A lower one after it
-/// may not: a target that was overloaded has work left.
+/// The highest rate that passed the gates, as did every lower rate before it. A lower rate after it need not: an
+/// overloaded target still has work left.
 pub(crate) fn knee(steps: &[StepRow]) -> Option<&StepRow> {
     let mut lowest_failed = f64::INFINITY;
     let mut highest: Option<&StepRow> = None;
     for step in steps {
-        if !step.kept {
+        if !step.passed {
             lowest_failed = lowest_failed.min(step.rate());
         } else if step.rate() < lowest_failed && highest.is_none_or(|other| step.rate() > other.rate()) {
             highest = Some(step);
@@ -118,13 +118,13 @@ pub(crate) fn knee(steps: &[StepRow]) -> Option<&StepRow> {
 pub(crate) fn knee_text(steps: &[StepRow]) -> String {
     let highest = steps.iter().map(StepRow::rate).fold(0.0, f64::max);
     match knee(steps) {
-        None => "none: no rate kept the gates".to_owned(),
+        None => "none: no rate passed the gates".to_owned(),
         Some(step) if step.rate() >= highest => format!("above {}, the highest rate offered", step.offered()),
-        Some(step) => format!("{}, the highest rate that kept the gates", step.offered()),
+        Some(step) => format!("{}, the highest rate that passed the gates", step.offered()),
     }
 }
 
-/// The steps of runs side by side are added up; of any others there is no sum.
+/// Adds the steps of simultaneous runs; others have no sum.
 pub(crate) fn merge(mine: Vec<StepRow>, theirs: &[StepRow], are_parallel: bool) -> Vec<StepRow> {
     let same = mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(a, b)| a.has_place_of(b));
     if !same || !are_parallel {
@@ -146,7 +146,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::report::distribution::Distribution;
 
-    /// A second at this rate: so many accepted meanwhile, and so many errors.
+    /// A second at this rate, with messages accepted in it and errors.
     pub(crate) fn step(at: u8, rate: u32, accepted: u64, aborted: u64) -> StepRow {
         let mut accounting = Accounting {
             started: u64::from(rate),
@@ -166,7 +166,7 @@ pub(crate) mod tests {
             rate_achieved: 0.0,
             accounting,
             message: Split { ok: Distribution::empty(), failed: Distribution::empty(), censored: 0 },
-            kept: false,
+            passed: false,
         };
         row.derived()
     }

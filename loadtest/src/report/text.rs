@@ -11,7 +11,7 @@ use crate::report::verdicts::{Assessment, Move, show_percent};
 use crate::report::verification::{Named, Verification};
 use crate::report::{Report, Split, show_ns};
 
-/// Where the words of a line begin, and what is left of one that was too wide.
+/// The column at which text begins, and at which long lines continue.
 const INDENT: usize = 12;
 
 /// Renders a report, at most 80 columns wide.
@@ -74,7 +74,7 @@ fn head(report: &Report, out: &mut String) {
     if sessions.protocol_errors > 0 {
         line!(
             out,
-            "note        {} sessions given up: the server sent a reply to nothing, or no reply, between messages",
+            "note        {} sessions closed: the server sent an unexpected or invalid reply between messages",
             sessions.protocol_errors
         );
     }
@@ -95,7 +95,7 @@ fn accounts(report: &Report, out: &mut String) {
     if warmup.owed() > 0 {
         line!(
             out,
-            "  warm-up     {} started, {} accepted, {} errors (not in the figures here)",
+            "  warm-up     {} started, {} accepted, {} errors (excluded from the figures)",
             warmup.started,
             warmup.accepted,
             warmup.errors()
@@ -138,7 +138,7 @@ fn account_lines(account: &Accounting, late_unsent: u64, out: &mut String) {
     if account.aborted.keys().any(|(_, reason)| *reason == crate::account::accounting::Abort::PortExhausted) {
         line!(
             out,
-            "  the local ports ran out: give more source addresses with --bind, reuse sessions, or widen net.ipv4.ip_local_port_range"
+            "  no local ports were left: add source addresses with --bind, reuse sessions, or widen net.ipv4.ip_local_port_range"
         );
     }
 }
@@ -147,8 +147,8 @@ fn unsent_because(unsent: u64, own: u64) -> String {
     let busy = "every connection was busy to the end";
     match own {
         0 => busy.to_owned(),
-        own if own >= unsent => "the generator itself was too late".to_owned(),
-        own => format!("of {own} the generator itself was too late, of the others {busy}"),
+        own if own >= unsent => "the generator was late".to_owned(),
+        own => format!("the generator was late for {own}, for the others {busy}"),
     }
 }
 
@@ -205,13 +205,13 @@ fn latency_rows(name: &str, split: &Split, out: &mut String) {
     if split.censored > 0 {
         line!(
             out,
-            "  {} right-censored: cut off by a timeout or the run's end, at least that long",
+            "  {} right-censored: cut off by a timeout or the end of the run: lower bounds",
             split.censored
         );
     }
 }
 
-/// 80 columns wide.
+/// At most 80 columns wide.
 fn step_rows(report: &Report, out: &mut String) {
     if report.steps.is_empty() {
         return;
@@ -242,10 +242,10 @@ fn step_rows(report: &Report, out: &mut String) {
             at(message.at(0.9)),
             at(message.at(0.99)),
             at(message.max()),
-            if step.kept { "" } else { " x" }
+            if step.passed { "" } else { " x" }
         );
     }
-    line!(out, "knee        {} (x: not kept)", knee_text(&report.steps));
+    line!(out, "knee        {} (x: failed)", knee_text(&report.steps));
 }
 
 fn generator(report: &Report, out: &mut String) {
@@ -258,31 +258,26 @@ fn generator(report: &Report, out: &mut String) {
     } else {
         line!(
             out,
-            "generator   processor time is not told by this system: starving threads would go unnoticed"
+            "generator   this system has no figures of processor time: starved threads are not detected"
         );
     }
     if let (Some(p99), Some(max)) = (generator.lag.at(0.99), generator.lag.max()) {
-        line!(
-            out,
-            "            by its own doing, messages started p99 {}, max {} after they were due",
-            show_ns(p99),
-            show_ns(max)
-        );
+        line!(out, "            delayed the start of messages by p99 {}, max {}", show_ns(p99), show_ns(max));
     }
     if generator.late > 0 {
-        line!(out, "            {} messages were late by its own doing", generator.late);
+        line!(out, "            {} messages were late because of the generator", generator.late);
     }
-    if generator.stood_still_s > 0.0 {
-        let seconds = generator.stood_still_s;
-        line!(out, "            its event loops stood still for {seconds:.2} s in all");
+    if generator.stalled_s > 0.0 {
+        let seconds = generator.stalled_s;
+        line!(out, "            its event loops stalled for {seconds:.2} s in total");
     }
     if let Some(how) = generator.saturation() {
-        line!(out, "GENERATOR SATURATED: {how}; the figures are not the target's alone.");
+        line!(out, "GENERATOR SATURATED: {how}; the figures are not only the target's.");
     }
     if generator.cpu_bound {
         line!(
             out,
-            "            it used all of its processor time: the rate may be the generator's limit, not the target's"
+            "            it used all of its processor time: the rate may be its limit, not the target's"
         );
     }
 }
@@ -312,7 +307,7 @@ fn verify(verification: &Verification, out: &mut String) {
         }
     }
     if verification.unreadable_lines > 0 {
-        line!(out, "  {} lines are no records", verification.unreadable_lines);
+        line!(out, "  {} lines are not records", verification.unreadable_lines);
     }
 }
 
@@ -352,7 +347,7 @@ fn baseline(report: &Report, out: &mut String) {
     for one in &report.baseline {
         moved(one, out);
     }
-    let note = "at least: within bounds of both figures that hold with 99.9 % confidence and follow from their samples";
+    let note = "at least: within the bounds of both figures, with 99.9 % confidence";
     paragraph("  ", note, out);
 }
 

@@ -1,11 +1,11 @@
-//! What was judged of a run: gates and moves against a baseline.
+//! Verdicts on a run: gates, and moves against a baseline.
 
 use serde::{Deserialize, Serialize};
 use smtpmock::stats::{Check, Verdict};
 
 use crate::report::show_ns;
 
-/// What became of a gate.
+/// The verdict of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Judgement {
     /// Whether the comparison must be true.
@@ -14,11 +14,11 @@ pub(crate) struct Judgement {
     /// The comparison.
     pub(crate) gate: String,
     pub(crate) failed: bool,
-    /// The metric's value as shown to people; what was missing if there was no sample.
+    /// The figure for people, or why there is none.
     pub(crate) found: String,
 }
 
-/// What gates were before there were expectations.
+/// The kind of gates in reports without `check`.
 fn fail_if() -> Check {
     Check::FailIf
 }
@@ -30,7 +30,7 @@ impl From<Verdict> for Judgement {
 }
 
 impl Judgement {
-    /// The words in front of the comparison.
+    /// The words before the comparison.
     pub(crate) fn words(&self) -> &'static str {
         match self.check {
             Check::Expect => "expected",
@@ -39,29 +39,29 @@ impl Judgement {
     }
 }
 
-/// How one metric moved.
+/// The move of one metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Move {
     pub(crate) metric: String,
     pub(crate) before: Option<f64>,
     pub(crate) now: Option<f64>,
-    /// Between which values it was, and is: with 99.9 % confidence, lower and higher.
+    /// Lower and higher bounds of the values before and now, with 99.9 % confidence.
     #[serde(default)]
     pub(crate) before_bounds: Option<(f64, f64)>,
     #[serde(default)]
     pub(crate) now_bounds: Option<(f64, f64)>,
-    /// How much worse it got, in percent; negative is better.
+    /// Regression in percent; negative is an improvement.
     pub(crate) worse_by_percent: Option<f64>,
-    /// By how much it got worse at least, within the bounds.
+    /// The least regression within the bounds.
     #[serde(default)]
     pub(crate) worse_by_at_least_percent: Option<f64>,
     pub(crate) verdict: Assessment,
-    /// The figures, or why there was no comparison, for people.
+    /// The figures, or why they were not compared, for people.
     pub(crate) detail: String,
 }
 
 impl Move {
-    /// One of its values, for people.
+    /// A value of this metric, for people.
     pub(crate) fn show(&self, value: f64) -> String {
         show(&self.metric, value)
     }
@@ -79,7 +79,7 @@ pub(crate) fn show(metric: &str, value: f64) -> String {
 pub(crate) const RATE: &str = "rate";
 pub(crate) const ERRORS: &str = "errors";
 
-/// What a comparison came to.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Assessment {
@@ -88,7 +88,7 @@ pub(crate) enum Assessment {
     NotCompared,
 }
 
-/// A percentage as people read it, with its sign: `+69.0%`, `-3.2%`, `0.0%`.
+/// A percentage with its sign, for people: `+69.0%`, `-3.2%`, `0.0%`.
 pub(crate) fn show_percent(percent: f64) -> String {
     match format!("{percent:+.1}%").as_str() {
         "+0.0%" | "-0.0%" => "0.0%".to_owned(),

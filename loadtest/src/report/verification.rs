@@ -1,42 +1,42 @@
-//! What a capture has of a run's messages, against what was sent.
+//! The comparison of a capture with the messages of a run.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The most tokens named per list; the counts are of all.
+/// The most tokens in a list; its count includes all.
 const NAMED_LIMIT: usize = 100;
 
-/// What the comparison found. Tokens are named up to a limit, counts are of all.
+/// The result of the comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verification {
-    /// Messages of this run in the capture, and how many of them are whole.
+    /// Messages of this run in the capture, and how many of them are intact.
     pub(crate) captured: u64,
     pub(crate) intact: u64,
     /// Accepted, and not in the capture.
     pub(crate) lost: Named,
     /// In the capture more than once.
     pub(crate) duplicated: Named,
-    /// In the capture with other bytes than were sent, or with another envelope.
+    /// In the capture with other bytes than sent, or another envelope.
     pub(crate) altered: Named,
-    /// The same by the parts that differ; one message may have several.
+    /// The same by the part that differs; a message may have several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) alterations: Vec<Alteration>,
-    /// In the capture though the server had refused them, or they were not sent whole.
+    /// In the capture although the server refused them, or they were not sent completely.
     pub(crate) unexpected: Named,
-    /// In the capture with the name of this run, and never sent: their sequence number was not used, or their token
-    /// is none of a message. Named as they stand in the capture.
+    /// In the capture with the id of this run, and never sent: their sequence number was not used, or they have no
+    /// valid token. Tokens are as captured.
     #[serde(default)]
     pub(crate) never_sent: Named,
-    /// Sent whole without a reply: captured or not, both are right.
+    /// Sent completely and without a reply: they may be in the capture or not.
     pub(crate) in_doubt: u64,
     /// Messages in the capture that are not of this run.
     pub(crate) foreign: u64,
-    /// Lines of the capture that are no record.
+    /// Lines of the capture that are not records.
     pub(crate) unreadable_lines: u64,
 }
 
-/// Messages whose same part differs from what was sent.
+/// Messages in which the same part differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Alteration {
     pub(crate) part: Part,
@@ -44,11 +44,11 @@ pub(crate) struct Alteration {
     pub(crate) messages: Named,
 }
 
-/// Some tokens, and how many there are in all.
+/// A list of tokens, and their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Named {
     pub(crate) count: u64,
-    /// `run-seq`, in order of discovery.
+    /// `run-seq`, in the order in which they were found.
     pub(crate) tokens: Vec<String>,
 }
 
@@ -66,13 +66,13 @@ impl Named {
 }
 
 impl Verification {
-    /// Whether every message is where it belongs, once and whole.
+    /// Whether every message is where it belongs, once and intact.
     pub(crate) fn is_clean(&self) -> bool {
         let wrong = [&self.lost, &self.duplicated, &self.altered, &self.unexpected, &self.never_sent];
         wrong.iter().all(|named| named.count == 0) && self.unreadable_lines == 0
     }
 
-    /// What is not as it should be, in a few words.
+    /// The differences, in a few words.
     pub(crate) fn summary(&self) -> String {
         let parts: Vec<String> = self.alterations.iter().map(|of| of.part.to_string()).collect();
         let counts = [
@@ -81,7 +81,7 @@ impl Verification {
             (self.altered.count, format!("altered ({})", parts.join(", "))),
             (self.unexpected.count, "unexpected".to_owned()),
             (self.never_sent.count, "with this run's name and never sent".to_owned()),
-            (self.unreadable_lines, "lines that are no records".to_owned()),
+            (self.unreadable_lines, "lines that are not records".to_owned()),
         ];
         let wrong =
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
@@ -89,15 +89,15 @@ impl Verification {
     }
 }
 
-/// A part of a captured message that can differ from what was sent.
+/// A part of a captured message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Part {
-    /// Something that no relay adds stands in front of the token's line.
+    /// What is before the token's line, other than trace fields of relays.
     Front,
-    /// The token, or anything else on its line, the line end included.
+    /// The token's line, including its line end.
     TokenLine,
-    /// Any byte behind the token's line.
+    /// What is after the token's line.
     Content,
     ReversePath,
     ForwardPaths,

@@ -1,4 +1,4 @@
-//! From what a run counted to its report.
+//! Builds the report of a run from its counts.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,19 +20,19 @@ use crate::report::{
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
 
-/// The share of the messages that were due, in percent, that may be late by the generator's
-/// own doing. With more, the 99th percentile would show the generator instead of the target.
+/// Percentage of the due messages that the generator itself may delay. Beyond it, the 99th percentile would show the
+/// generator instead of the target.
 const LATE_PERCENT: u64 = 1;
 
-/// The share of its time, in percent, that a closed loop may stand still. What was due
-/// meanwhile is not counted in messages; with more, the rate is that much too low.
-const STANDSTILL_PERCENT: f64 = 10.0;
+/// Percentage of its time for which a closed loop may stall. No messages are due during a stall, so the rate is too
+/// low by this share.
+const STALL_PERCENT: f64 = 10.0;
 
-/// The share of intervals, in percent, without processor time left, from which on the
-/// rate of a closed loop is taken for the generator's own.
+/// Percentage of intervals without processor time left from which on the rate of a closed loop is considered the
+/// generator's own limit.
 const BOUND_PERCENT: u64 = 50;
 
-/// Makes the report of a run.
+/// Builds the report of a run.
 pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
     let measured = run.tally.offered_until.elapsed().saturating_sub(plan.warmup).as_secs_f64();
     let spans = vec![Span::new(plan.warmup.as_secs_f64(), measured, run.tally.sessions.most_open)];
@@ -84,20 +84,20 @@ fn unix_ms(time: SystemTime) -> u64 {
 fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
     let punctuality = &tally.punctuality;
     let open_loop = matches!(plan.load, Load::Open { .. });
-    let stood_still_s = punctuality.stood_still.as_secs_f64();
+    let stalled_s = punctuality.stalled_for.as_secs_f64();
     let loops_s = measured_s * plan.threads as f64;
     Generator {
         saturated: if open_loop {
             punctuality.late * 100 > tally.measured.owed() * LATE_PERCENT
         } else {
-            stood_still_s * 100.0 > loops_s * STANDSTILL_PERCENT
+            stalled_s * 100.0 > loops_s * STALL_PERCENT
         },
         cpu_bound: !open_loop
             && punctuality.judged > 0
             && punctuality.starved * 100 >= punctuality.judged * BOUND_PERCENT,
         late: punctuality.late,
         late_unsent: punctuality.late_unsent,
-        stood_still_s,
+        stalled_s,
         starved_intervals: punctuality.starved,
         judged_intervals: punctuality.judged,
         cpu_s: tally.work.map(|work| work.ran.as_secs_f64()),
@@ -106,7 +106,7 @@ fn generator(plan: &Plan, tally: &Tally, measured_s: f64) -> Generator {
     }
 }
 
-/// For how long no message was accepted, what was waited for then, and what failed last.
+/// How long no message was accepted, what messages waited for then, and the last failure.
 fn gave_up(time: Duration, tally: &Tally) -> String {
     let mut text = format!("no message was accepted for {}", duration(time));
     let waited: Vec<String> =

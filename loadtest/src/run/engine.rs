@@ -1,4 +1,4 @@
-//! A run: its threads, its end, and what they counted, put together.
+//! Starts the threads of a run, ends it, and merges their counts.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,10 +21,10 @@ use crate::reactor::{Reactor, Shared, WAKER};
 use crate::report::series::Series;
 use crate::time::clock::{self, Clock};
 
-/// How often the main thread looks whether it was told to stop.
+/// How often the main thread checks for an interrupt.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What a run was, before it is made into a report.
+/// The result of a run, input of its report.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) tally: Tally,
@@ -33,30 +33,30 @@ pub(crate) struct Finished {
     pub(crate) began: SystemTime,
     pub(crate) ended: SystemTime,
     pub(crate) interrupted: bool,
-    /// How long nothing had succeeded when it was given up, if it was.
+    /// If the run was given up: the time without a success.
     pub(crate) given_up: Option<Duration>,
 }
 
-/// Runs `plan`; `on_interval` is told of every interval when all threads have ended it.
+/// Runs `plan`; calls `on_interval` for every interval that all threads have ended.
 pub(crate) fn run(
     plan: &Arc<Plan>,
     interrupt: &AtomicBool,
     mut on_interval: impl FnMut(&Interval),
 ) -> io::Result<Finished> {
     let (sender, receiver) = channel();
-    // Made before the clock starts: large messages take seconds, which are none of the run.
+    // Built before the clock starts: large messages take seconds that do not belong to the run.
     let payloads = vec![Payload::new(&plan.content, Envelope::of(plan), plan.run, plan.seed); plan.threads];
     let began = clock::wall();
     let shared = Shared {
         plan: Arc::clone(plan),
         clock: Clock::start(),
         stop: Arc::new(AtomicBool::new(false)),
-        hope: Arc::default(),
+        give_up: Arc::default(),
         intervals: sender,
     };
     let (threads, wakers) = spawn(&shared, payloads)?;
     let stop = Arc::clone(&shared.stop);
-    let hope = Arc::clone(&shared.hope);
+    let give_up = Arc::clone(&shared.give_up);
     drop(shared);
     let mut collector = Collector::new(plan.threads);
     let mut interrupted = false;
@@ -80,7 +80,7 @@ pub(crate) fn run(
         began,
         ended: clock::wall(),
         interrupted,
-        given_up: hope.given_up.get().copied(),
+        given_up: give_up.given_up.get().copied(),
     })
 }
 
@@ -105,9 +105,9 @@ fn spawn(shared: &Shared, payloads: Vec<Payload>) -> io::Result<(Vec<Worker>, Ve
     Ok((threads, wakers))
 }
 
-fn drain(from: &Receiver<Interval>, into: &mut Collector, told: &mut impl FnMut(&Interval)) {
+fn drain(from: &Receiver<Interval>, into: &mut Collector, on_interval: &mut impl FnMut(&Interval)) {
     for part in from.try_iter() {
-        into.take(part, told);
+        into.take(part, on_interval);
     }
 }
 
@@ -125,13 +125,13 @@ fn join(threads: Vec<Worker>, plan: &Plan) -> io::Result<Tally> {
     Ok(whole)
 }
 
-/// Puts the threads' parts of each interval together.
+/// Merges the threads' parts of each interval.
 #[derive(Debug)]
 struct Collector {
     threads: usize,
-    /// The last intervals of the threads that have ended.
+    /// The last interval of each thread that has ended.
     ended: Vec<u64>,
-    /// Intervals that some threads have not ended, with how many have.
+    /// Intervals that some threads have not ended yet, with the number of those that have.
     partial: BTreeMap<u64, (usize, Interval)>,
     complete: Series,
 }
@@ -141,7 +141,7 @@ impl Collector {
         Collector { threads, ended: Vec::new(), partial: BTreeMap::new(), complete: Series::new() }
     }
 
-    fn take(&mut self, part: Interval, told: &mut impl FnMut(&Interval)) {
+    fn take(&mut self, part: Interval, on_interval: &mut impl FnMut(&Interval)) {
         if part.is_last {
             self.ended.push(part.index);
         }
@@ -162,12 +162,12 @@ impl Collector {
                 break;
             }
             let (_, whole) = entry.remove();
-            told(&whole);
+            on_interval(&whole);
             self.complete.push(whole.into());
         }
     }
 
-    /// All intervals. Every thread has ended each of them, unless it panicked.
+    /// All intervals; each is complete unless a thread panicked.
     fn finish(mut self) -> Series {
         for (_, whole) in self.partial.into_values() {
             self.complete.push(whole.into());
@@ -179,7 +179,7 @@ impl Collector {
 #[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests of the program, which use the rest")]
 #[path = "../../tests/it/support/sink.rs"]
-mod sink; // an SMTP server that does what a test's script says
+mod sink; // an SMTP server that follows a test's script
 
 #[cfg(test)]
 mod tests {
@@ -193,7 +193,7 @@ mod tests {
     use crate::report::{Report, text};
     use crate::run::build;
 
-    /// Runs a load on a name that has these addresses.
+    /// Runs a load on a name with these addresses.
     fn run_on(addresses: &[SocketAddr], load: &str) -> Report {
         let typed = ["smtpload", "trio:25"].into_iter().chain(load.split_ascii_whitespace());
         let cli = Cli::try_parse_from(typed).unwrap();

@@ -1,4 +1,4 @@
-//! What is shown while a run goes on, on the standard error.
+//! The view of a run in progress, on standard error.
 
 use smtpmock::output::{Progress, Writer};
 use smtpmock::units::duration;
@@ -7,21 +7,21 @@ use crate::load::plan::Plan;
 use crate::measure::interval::{INTERVAL, Interval};
 use crate::report::show_ns;
 
-/// The bar's width, in characters.
+/// Width of the bar, in characters.
 const BAR_WIDTH: u64 = 20;
 
-/// A view of the run, given every interval: a line each, or on a terminal one that is rewritten.
+/// The view, updated with every interval: a line each, or on a terminal one line that is rewritten.
 #[derive(Debug)]
 pub(crate) struct Live {
-    /// `None` where nothing is shown.
+    /// `None` with `--quiet`.
     progress: Option<Progress>,
-    /// How far the run is on its way to `length`, both in `unit`.
+    /// The progress of the run and its length, both in `unit`.
     seen: u64,
     length: u64,
     unit: Unit,
 }
 
-/// What the bar's length stands for.
+/// The unit of the bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Messages,
@@ -37,7 +37,7 @@ impl Live {
         Live { progress: (!quiet).then(|| Progress::new(to.clone())), seen: 0, length, unit }
     }
 
-    /// Shows an interval that has ended.
+    /// Shows a completed interval.
     pub(crate) fn show(&mut self, interval: &Interval) {
         self.seen += match self.unit {
             Unit::Messages => interval.accepted + interval.errors,
@@ -49,7 +49,7 @@ impl Live {
         progress.show(&format!("{time}{bar}{}", describe(interval)));
     }
 
-    /// Takes the view off the terminal.
+    /// Erases the view from the terminal.
     pub(crate) fn end(&self) {
         if let Some(progress) = &self.progress {
             progress.erase();
@@ -57,7 +57,7 @@ impl Live {
     }
 }
 
-/// How much is done, drawn and in percent.
+/// The bar, and the percentage.
 fn bar(seen: u64, length: u64) -> String {
     let share =
         |of: u64| (u128::from(seen.min(length)) * u128::from(of) / u128::from(length.max(1))) as usize;
@@ -82,7 +82,7 @@ fn describe(interval: &Interval) -> String {
             show_ns(interval.latency.value_at_quantile(quantile))
         }
     };
-    // The last interval is a part of one: its count is no rate, and no total of the run.
+    // The last interval is shorter: its count is neither a rate nor a total of the run.
     let accepted = match interval.length < INTERVAL {
         true => format!("{} accepted in the last {}", interval.accepted, duration(interval.length)),
         false => format!("{:.0}/s", interval.accepted as f64 / interval.length.as_secs_f64()),

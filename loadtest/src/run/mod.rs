@@ -1,5 +1,5 @@
-//! A run from start to end: its threads, what they counted put together, the view while it goes on, and its report.
-//! Imports `account`, `client`, `load`, `measure`, `reactor`, `report` and `time`; runs on the main thread.
+//! A run from start to end: its threads, their merged counts, the view of its progress, and its report. Imports
+//! `client`, `load`, `measure`, `reactor`, `report` and `time`; runs on the main thread.
 
 pub(crate) mod build;
 pub(crate) mod engine;

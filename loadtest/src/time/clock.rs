@@ -1,47 +1,46 @@
-//! The only place where clocks are read.
+//! The only source that reads clocks.
 //!
-//! Every thread of a run shares one [`Clock`] (it is `Copy`), so moments taken on
-//! different threads can be compared.
+//! All threads of a run share one [`Clock`] (it is `Copy`), so that their moments can be compared.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A point in time: nanoseconds since the run's clock was started.
+/// A point in time: nanoseconds since the start of the run's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {
-    /// The moment the clock was started.
+    /// The start of the clock.
     pub(crate) const ZERO: Moment = Moment(0);
 
-    /// The time that has passed since `earlier`; zero when `earlier` is later.
+    /// The time since `earlier`; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// This moment moved forward, saturating at the end of time.
+    /// The moment later by `by`, saturating.
     pub(crate) fn after(self, by: Duration) -> Moment {
         Moment(self.0.saturating_add(nanos(by)))
     }
 
-    /// The time since the clock was started.
+    /// The time since the start of the clock.
     pub(crate) fn elapsed(self) -> Duration {
         Duration::from_nanos(self.0)
     }
 }
 
-/// The latest of the moments that several threads tell of.
+/// The latest moment of several threads.
 #[derive(Debug, Default)]
 pub(crate) struct Latest(AtomicU64);
 
 impl Latest {
-    /// Takes a moment in, and returns the latest of all.
+    /// Records a moment, and returns the latest of all.
     pub(crate) fn raise(&self, to: Moment) -> Moment {
         Moment(self.0.fetch_max(to.0, Ordering::Relaxed).max(to.0))
     }
 }
 
-/// Whole nanoseconds of `duration`, saturating (584 years fit).
+/// Whole nanoseconds of `duration`, saturating at 584 years.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,28 +1,28 @@
-//! What of one captured message is not as it was sent. Pure.
+//! Differences between a captured message and the message that was sent. Pure.
 
 use crate::load::payload::Payload;
 use crate::load::token::{HEADER, LEN, Token, digest_of};
 use crate::report::verification::Part;
 
-/// Header fields a relay may put before the message (RFC 5321 section 4.4).
+/// Header fields that a relay may add before the message (RFC 5321 section 4.4).
 const TRACE_FIELDS: [&str; 3] = ["received:", "return-path:", "delivered-to:"];
 
-/// A message as it was captured, with its token.
+/// A captured message with a token.
 #[derive(Debug)]
 pub(crate) struct Captured<'r> {
     pub(crate) token: Token,
     before: &'r [u8],
-    /// The token's line, its line end included.
+    /// The token's line, including its line end.
     line: &'r [u8],
     after: &'r [u8],
 }
 
-/// Why a captured message is not one that this run sent.
+/// Why a captured message was not sent by this run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotOurs {
     /// It has no token, or another run's.
     Foreign,
-    /// It names this run, and has no valid token: the token as it was captured.
+    /// It has the id of this run and no valid token: the token as captured.
     Misnamed(String),
 }
 
@@ -49,7 +49,7 @@ impl<'r> Captured<'r> {
         Err(error)
     }
 
-    /// What is not as `payload` sent it. `mail` and `rcpts` are the commands that named the paths.
+    /// The parts that differ from what `payload` sent. `mail` and `rcpts` are the captured commands.
     pub(crate) fn differences<'c>(
         &self,
         payload: &mut Payload,
@@ -91,32 +91,32 @@ impl<'r> Captured<'r> {
     }
 }
 
-/// The value of a token's header field.
+/// The value of the token's header field.
 fn token_field(line: &[u8]) -> Option<&[u8]> {
     let name = HEADER.trim_ascii_end();
     let (field, value) = line.split_at_checked(name.len())?;
     field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
 }
 
-/// The token that a value begins with, whatever else is in it.
+/// The token at the beginning of a value.
 fn token_of(value: &[u8]) -> Option<Token> {
     Token::parse(std::str::from_utf8(value.get(..LEN)?).ok()?)
 }
 
-/// Whether a value begins with the name of a run.
+/// Whether a value begins with the id of a run.
 fn names(value: &[u8], run: u32) -> bool {
     value.to_ascii_lowercase().starts_with(format!("{run:08x}").as_bytes())
 }
 
-/// Whether there is nothing on the line but the header field, its token as it is stamped, and CRLF. Reading a token
-/// takes capital letters and signs for digits as well.
+/// Whether the line is exactly the header field with a token in the form that is stamped, and CRLF. [`Token::parse`] also
+/// accepts capital letters, and signs before digits.
 fn is_token_line(line: &[u8]) -> bool {
     let value = line.strip_prefix(HEADER.as_bytes()).and_then(|value| value.strip_suffix(b"\r\n"));
     let is_stamped = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
     value.is_some_and(|value| value.len() == LEN && value.iter().all(is_stamped))
 }
 
-/// Whether everything before the token's line was put there by relays.
+/// Whether everything before the token's line are trace fields of relays.
 fn is_trace(before: &[u8]) -> bool {
     let text = String::from_utf8_lossy(before).to_ascii_lowercase();
     let mut lines = text.split_inclusive('\n');
@@ -126,7 +126,7 @@ fn is_trace(before: &[u8]) -> bool {
     lines.next().is_none_or(is_field) && lines.all(|line| is_folded(line) || is_field(line))
 }
 
-/// Whether the command names this path; parameters may follow it (RFC 5321 section 4.1.2).
+/// Whether the command has this path; parameters may follow it (RFC 5321 section 4.1.2).
 fn is_path(command: Option<&str>, verb: &str, path: &[u8]) -> bool {
     let named = || {
         let (head, rest) = command?.split_at_checked(verb.len())?;
@@ -154,7 +154,7 @@ mod tests {
         Payload::new(&Content::File { name: "f".into(), bytes }, envelope, 7, 1)
     }
 
-    /// Message 3 as it arrives.
+    /// Message 3 as it is received.
     fn sent() -> Vec<u8> {
         let mut payload = payload();
         let (head, tail) = payload.stamped(3);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever byte is changed, added or taken away, it is noticed.
+        /// Any byte that is changed, inserted or removed is noticed.
         #[test]
         fn no_byte_is_left_out(at: prop::sample::Index, byte: u8, how in 0..3) {
             let sent = sent();

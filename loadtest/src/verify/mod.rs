@@ -1,9 +1,8 @@
-//! Comparing what was sent with what the server captured. Imports `account`, `load` and `report`; runs on the main
-//! thread.
+//! Compares a capture with what was sent. Imports `account`, `load` and `report`; runs on the main thread.
 //!
-//! Reads the JSON lines of `smtpmock --capture`. Every message carries a token whose digest covers
-//! the message and its envelope, so the capture alone proves both unaltered; the plan says which part differs where
-//! they are not, and the run's ledger which messages must be there and which must not.
+//! It reads the JSON lines of `smtpmock --capture`. Every message has a token whose digest covers the message and its
+//! envelope, so that the capture alone proves them unaltered. The plan shows which part of an altered message
+//! differs, and the run's ledger which messages must be in the capture and which must not.
 
 mod inspect;
 
@@ -27,17 +26,17 @@ use crate::load::plan::Plan;
 use crate::report::verification::{Alteration, Named, Part, Verification};
 use inspect::{Captured, NotOurs};
 
-/// The longest line that every capture may have, in bytes.
+/// Lines of this length are accepted in every capture, in bytes.
 const LINE_LEAST: usize = 64 << 20;
 
-/// A byte of a message takes at most so many in a line: a control character becomes `\\u001f`.
+/// The most bytes that a byte of a message takes in a line: a control character becomes `\u001f`.
 const ESCAPED: usize = 6;
 
-/// How long the capture is awaited to be complete: servers write it beside the replies.
+/// How long to wait for the capture to be complete: servers write it independently of their replies.
 const WAIT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The fields of a capture line that matter here.
+/// The relevant fields of a line of a capture.
 #[derive(Deserialize)]
 struct Record {
     #[serde(default)]
@@ -52,7 +51,7 @@ struct Record {
     rcptto_request_response: Vec<(Text, IgnoredAny)>,
 }
 
-/// A command. What is not UTF-8 stands in an object, and names no path that was sent.
+/// A command. If it is not UTF-8, it is an object, and has no path that was sent.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
@@ -69,7 +68,7 @@ impl Text {
     }
 }
 
-/// What the capture holds of one message.
+/// What the capture has of one message.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     times: u64,
@@ -77,20 +76,20 @@ struct Seen {
     differs: [bool; Part::ALL.len()],
 }
 
-/// What has been read of a capture.
+/// The state of reading a capture.
 #[derive(Debug)]
 struct Capture {
     run: u32,
     payload: Payload,
     seen: HashMap<u64, Seen>,
     intact: u64,
-    /// Messages with this run's name and no valid token.
+    /// Messages with this run's id and no valid token.
     misnamed: Named,
     foreign: u64,
     unreadable_lines: u64,
-    /// The beginning of a line whose end has not been written yet.
+    /// The beginning of an incomplete line.
     partial: Vec<u8>,
-    /// The longest line taken, in bytes.
+    /// The longest line accepted, in bytes.
     line_limit: usize,
 }
 
@@ -99,7 +98,7 @@ struct Capture {
 pub(crate) struct VerifyError {
     path: PathBuf,
     error: io::Error,
-    /// Whether it was there, and could be opened.
+    /// Whether it could be opened.
     is_open: bool,
 }
 
@@ -113,7 +112,7 @@ impl fmt::Display for VerifyError {
 
 impl std::error::Error for VerifyError {}
 
-/// Looks for the capture before the run: the server makes it at its own start.
+/// Checks the capture before the run: the server creates it at its start.
 ///
 /// # Errors
 /// It is not there, or can't be read.
@@ -122,7 +121,7 @@ pub(crate) fn check(path: &Path) -> Result<(), VerifyError> {
     if metadata.is_dir() {
         return Err(unreadable(path, ErrorKind::IsADirectory.into()));
     }
-    // It would be waited for as long as it has no writer, and is read only once.
+    // Without a writer, opening it would block, and it can be read only once.
     if metadata.file_type().is_fifo() {
         return Err(unreadable(path, io::Error::other("it is a FIFO: expected the file of a capture")));
     }
@@ -137,8 +136,8 @@ fn unreadable(path: &Path, error: io::Error) -> VerifyError {
     VerifyError { path: path.to_owned(), error, is_open: false }
 }
 
-/// Compares the capture at `path` with the ledger of the run of `plan`. Waits a little for a capture that is still
-/// being written, until every accepted message is in it.
+/// Compares the capture at `path` with the ledger of the run of `plan`. Waits a bounded time until every accepted
+/// message is in the capture.
 pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verification, VerifyError> {
     let mut reader = BufReader::new(open(path)?);
     let mut capture = Capture::of(plan);
@@ -173,7 +172,7 @@ impl Capture {
         }
     }
 
-    /// Reads the lines that are complete so far.
+    /// Reads the lines that are complete.
     fn read(&mut self, reader: &mut BufReader<File>) -> io::Result<()> {
         loop {
             let left = self.line_limit.saturating_sub(self.partial.len()) as u64;
@@ -256,7 +255,7 @@ impl Capture {
             unreadable_lines: self.unreadable_lines,
             ..Verification::default()
         };
-        // What lies in the capture's end unfinished is no record either.
+        // An incomplete last line is not a record either.
         result.unreadable_lines += u64::from(!self.partial.is_empty());
         for seq in 0..ledger.end() {
             let fate = ledger.get(seq);

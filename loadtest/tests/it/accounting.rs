@@ -1,4 +1,4 @@
-//! The sum always holds, and both sides agree.
+//! The counts always add up, and agree with the server's.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Imports point inward: a room knows nothing of those around it.
+//! Imports point inward: a room imports no room around it.
 
 use crate::support::rooms::{check_rooms, code, sources};
 

@@ -1,4 +1,4 @@
-//! What has not ended when the run does is an error, as old as it is.
+//! A message without an end when the run ends is an error, with its age as latency.
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -29,7 +29,7 @@ fn check_in_flight(outcome: &Outcome, count: u64, phase: &str, at_least_ms: f64)
     assert_eq!(errors, count, "the series knows them");
 }
 
-/// The time that the rate is of, in seconds.
+/// Checks the time over which the rate is computed, in seconds.
 fn check_rate(outcome: &Outcome, seconds: f64) {
     let number = |name: &str| outcome.report[name].as_f64().expect("a number");
     let (rate, measured) = (number("rate"), number("measured_s"));

@@ -1,4 +1,4 @@
-//! A run ends when no message was accepted for `--give-up-after`, whatever it waits for.
+//! A run ends when no message was accepted for `--give-up-after`, for any cause.
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Files that the program reads: it takes no more memory than a bound, whatever is in them and however long they are.
+//! Input files: they take a bounded amount of memory, whatever their content and length.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Servers that answer what they were not asked: nothing of it counts as accepted.
+//! Servers that reply without a command, or too early: no message counts as accepted.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -213,8 +213,8 @@ fn the_job_in_the_readme_does_what_it_says() {
             .stderr(std::fs::File::create(folder.path().join("err")).expect("a file"))
             .status()
             .expect("bash runs");
-        let said = std::fs::read_to_string(folder.path().join("err")).expect("a file");
-        assert!(output.success(), "{name}: {said}");
+        let printed = std::fs::read_to_string(folder.path().join("err")).expect("a file");
+        assert!(output.success(), "{name}: {printed}");
     }
     for file in ["run.json", "run.html", "run.hlog", "ci/smtp-baseline.json"] {
         assert!(folder.path().join(file).exists(), "{file}");

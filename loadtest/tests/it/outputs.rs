@@ -1,4 +1,4 @@
-//! Files that are written: never two in one, opened before the run, and lost only with an error.
+//! Output files: never two in one, opened before the run, and incomplete only with an error.
 
 use std::fs;
 use std::os::unix::fs::symlink;

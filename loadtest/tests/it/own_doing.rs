@@ -1,4 +1,4 @@
-//! What the generator itself delays is not blamed on the target.
+//! Delays of the generator are not attributed to the target.
 
 use std::process::Child;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::program::plain;
 use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
-/// Holds the generator still; the server would have answered.
+/// Stops the generator for a time; the server would have answered.
 fn hold(child: &Child, time: Duration) {
     let pid = Pid::from_child(child);
     kill_process(pid, Signal::STOP).expect("a signal is sent");
@@ -32,7 +32,7 @@ fn what_was_due_while_it_stood_still_is_its_own_doing_even_if_never_started() {
     hold(&child, Duration::from_secs(1));
     let outcome = Outcome::after(child);
     outcome.code_is(12);
-    assert!(outcome.stderr.contains("messages were late by its own doing"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("messages were late because of it"), "{}", outcome.stderr);
     let report = plain(&["merge", &file, "--json", "-"]);
     let (unsent, started) = (report.count("unsent"), report.count("started"));
     assert_eq!(unsent + started, 100);
@@ -41,7 +41,7 @@ fn what_was_due_while_it_stood_still_is_its_own_doing_even_if_never_started() {
     assert!(report.number("/generator/late") >= unsent);
     assert_eq!(report.report["generator"]["saturated"], true);
     let text = plain(&["merge", &file]).stdout;
-    assert!(text.contains("never started: the generator itself was too late"), "{text}");
+    assert!(text.contains("never started: the generator was late"), "{text}");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_closed_loop_that_stood_still_is_saturated_and_its_slow_messages_are_its_own
     let outcome = Outcome::after(child).expect(12);
     let stood_still = outcome.report["generator"]["stood_still_s"].as_f64().expect("a number");
     assert!((1.4..).contains(&stood_still), "{stood_still} s");
-    assert!(outcome.stderr.contains("stood still for"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stalled for"), "{}", outcome.stderr);
     // Every session had a reply waiting when the loop went on.
     assert!((1..=3).contains(&outcome.number("/generator/late")), "{}", outcome.report["generator"]);
 }

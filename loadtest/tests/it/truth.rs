@@ -1,4 +1,4 @@
-//! The numbers are true: what a server is known to do is what the histograms say.
+//! The figures are accurate: the histograms show what a server is known to do.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
-/// A server that answers nobody for one second, once, in the middle of the run.
+/// A server that stops answering for one second, once, in the middle of the run.
 fn freezing_after(messages: usize) -> Sink {
     let ice = Mutex::new(());
     let frozen = AtomicBool::new(false);
@@ -36,14 +36,14 @@ fn a_second_of_silence_shows_in_the_corrected_histogram_and_not_in_the_other() {
     assert!(outcome.millis("uncorrected", "ok", "max") >= 900.0);
 }
 
-/// Never less than the delay, but for the histogram's three digits; on a quiet machine the
-/// p50 is within 1 ms of it, which the README states with its figures. Here the quickest
-/// sample shows that the program adds next to nothing, whoever else uses the machine.
+/// At least the delay, to the histogram's three digits. On an idle machine the p50 is within
+/// 1 ms of it (see the README); the fastest sample shows on any machine that the program adds
+/// almost nothing.
 pub(crate) fn check_delay(outcome: &Outcome, phase: &str, delay: f64) {
     let (min, p50) = (outcome.millis(phase, "ok", "min"), outcome.millis(phase, "ok", "p50"));
     println!("{phase}: p50 {p50} ms, min {min} ms for {delay} ms");
     // The server's delay of its greeting begins when it accepts, which may be before the
-    // program has been told that the connection is made.
+    // program is notified of the connection.
     let head_start = if phase == "banner" { outcome.millis("connect", "ok", "max") } else { 0.0 };
     assert!(min + head_start >= delay * 0.999, "{phase}: {min} ms is less than {delay} ms");
     assert!(min < delay + 4.0, "{phase}: {min} ms at best is far from {delay} ms");

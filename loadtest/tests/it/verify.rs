@@ -139,7 +139,7 @@ fn lost_duplicated_and_altered_messages_are_named() {
     assert_eq!(named(&outcome, "lost"), (1, vec![33]));
     assert_eq!(outcome.number("/verification/foreign"), 1);
     let complaint =
-        "the capture does not agree with what was sent: 1 lost, 1 duplicated, 2 altered (in front, content)";
+        "the capture differs from what was sent: 1 lost, 1 duplicated, 2 altered (in front, content)";
     assert!(outcome.stderr.contains(complaint), "{}", outcome.stderr);
 }
 
@@ -175,7 +175,7 @@ fn what_was_refused_must_not_be_there_and_what_is_in_doubt_may() {
     let refused = Arc::new(Mutex::new(String::new()));
     let sink = Sink::start(|turn| match (turn.verb, turn.nth) {
         (Verb::Mail, 2) => Act::Say("450 no\r\n"),
-        // The message is whole at the server, and nobody was told.
+        // The server has the whole message, and sent no reply.
         (Verb::Dot, 5) => Act::Close,
         _ => Act::Usual,
     });

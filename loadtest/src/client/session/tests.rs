@@ -1,4 +1,4 @@
-//! The dialogue, step by step, and whatever a server answers.
+//! The dialogue step by step, and with any replies.
 
 use super::*;
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ fn a_refusal_is_blamed_on_the_first_that_refused() {
     assert_eq!(step.next, Next::Send(Command::Rset));
 }
 
-/// A session that has sent what the codes before the message lead to.
+/// A session that is sending its message, after replies that lead to it.
 fn at_message(recipients: u16, pipelining: bool) -> Session {
     let mut session = established(recipients, pipelining);
     session.begin();
@@ -86,7 +86,7 @@ fn a_message_is_accepted_only_when_all_of_it_has_left() {
     }
     let unfinished = Line { code: 250, last: false, text: b"" };
     assert_eq!(at_message(1, false).on_line(unfinished, Unsent::Message), Err(Violation::Early));
-    // Refusing it sooner is a server's right.
+    // A server may refuse it earlier.
     let refused = reply_to(&mut at_message(1, false), Unsent::Message, 552).unwrap().unwrap();
     assert_eq!(refused.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 552 }));
     assert_eq!(reply_to(&mut at_message(1, false), Unsent::All, 552), Err(Violation::Early));
@@ -123,7 +123,7 @@ fn of_a_group_that_is_being_written_what_has_left_is_answered() {
 }
 
 proptest! {
-    /// Whatever a server answers, and whenever: no message is accepted that has not left.
+    /// With any replies at any time, no message is accepted that has not left.
     #[test]
     fn nothing_is_accepted_before_it_has_left(
         replies in prop::collection::vec(
@@ -153,8 +153,8 @@ proptest! {
         }
     }
 
-    /// Whatever a server answers: each message gets exactly one verdict, and the session
-    /// neither panics nor goes on after its end.
+    /// With any replies, each message gets exactly one verdict, and the session neither panics nor continues after
+    /// its end.
     #[test]
     fn every_message_ends_once(
         codes in prop::collection::vec(prop::sample::select(vec![220u16, 250, 354, 421, 451, 550]), 1..60),

@@ -1,26 +1,26 @@
-//! Between which values a figure lies that was estimated from samples. Pure.
+//! Bounds of figures that were estimated from samples. Pure.
 //!
-//! A percentile of `n` independent samples lies between two of them, in their order: how many samples are beyond it
-//! is binomially distributed, whatever the distribution of the values. The share beyond is bounded with the arcsine
-//! transformation, which makes its deviation the same everywhere: `sin²(asin √p ± z / 2√n)`.
+//! A percentile of `n` independent samples lies between two of them, in order: the number of samples beyond it is
+//! binomially distributed for any distribution of the values. The share beyond is bounded with the arcsine
+//! transformation, whose deviation is the same everywhere: `sin²(asin √p ± z / 2√n)`.
 //!
-//! Samples of a run are not independent: what holds up one message holds up those beside it. So they count as fewer.
-//! Where the run is long enough for it, by how much is seen from second to second: the number of messages beyond the
-//! percentile varies by so much more than independent ones would (the design effect of cluster sampling). Otherwise
-//! as many samples count as one as there are connections, and more of them the longer the generator stood ready
-//! without a processor; for what happens once in a session, as many as there are connections.
+//! Samples of a run are not independent: what delays one message delays others with it. So they count as fewer. In a
+//! run that is long enough the factor is measured from second to second: the number of messages beyond the percentile
+//! varies more than that of independent ones, by this factor (the design effect of cluster sampling). Otherwise as
+//! many samples count as one as there are connections, and more of them the longer the generator was ready without a
+//! processor. Of what happens once per session, as many count as one as there are connections.
 //!
-//! For a share of the time the generator may have stood ready without a processor. Messages in flight waited for it
-//! then and not for the target, so latencies may be less by that share at best, and a rate as much higher.
+//! For a share of the time the generator may have been ready without a processor. Messages in flight then waited for
+//! the generator and not for the target, so latencies may be lower by at most this share, and a rate higher.
 
 use crate::report::Report;
 use crate::report::distribution::Distribution;
 
-/// Deviations of a normal distribution within which 99.9 % lie: a comparison is of some thirty figures, and of a
-/// hundred comparisons of a run with itself none should fail.
+/// Deviations of a normal distribution that include 99.9 %: a comparison has about thirty figures, and none of a
+/// hundred comparisons of a run with itself should fail.
 const DEVIATIONS: f64 = 3.29;
 
-/// From so many intervals of the series on it shows how samples hang together.
+/// Intervals required to measure how samples depend on each other.
 const INTERVALS_NEEDED: usize = 10;
 
 /// Bounds of a figure.
@@ -38,12 +38,12 @@ fn starved(report: &Report) -> f64 {
     if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// How the samples of a run have to be taken.
+/// How the samples of a run count.
 #[derive(Clone, Debug)]
 pub(super) struct Samples {
-    /// As many as there are connections.
+    /// The number of connections.
     connections: f64,
-    /// The intervals' latencies, where there are enough of them.
+    /// The latencies of the intervals, if there are enough.
     intervals: Option<Vec<Distribution>>,
     /// Their sum.
     whole: Distribution,
@@ -62,17 +62,18 @@ impl Samples {
         Samples { connections, intervals, whole, starved: starved(report) }
     }
 
-    /// What happens once in a session: sessions are begun together.
+    /// Samples that count as one, for what happens once per session: sessions begin together.
     pub(super) fn of_sessions(&self) -> f64 {
         self.connections
     }
 
-    /// Of messages, where it is not seen. Those that were sent while the loop ran wait together until it runs again.
+    /// Samples that count as one, for messages, where it can't be measured. Messages sent before a stall of the loop
+    /// wait together for its end.
     fn unseen(&self) -> f64 {
         self.connections / (1.0 - self.starved).max(0.1).powi(2)
     }
 
-    /// Of messages, at this quantile.
+    /// Samples that count as one, for messages at this quantile.
     pub(super) fn of_messages(&self, quantile: f64) -> f64 {
         let (Some(intervals), Some(value)) = (&self.intervals, self.whole.at(quantile)) else {
             return self.unseen();
@@ -87,7 +88,7 @@ impl Samples {
     }
 }
 
-/// Of a share of so many independent samples.
+/// Bounds of a share of this number of independent samples.
 pub(super) fn share(share: f64, samples: f64) -> Bounds {
     let angle = share.clamp(0.0, 1.0).sqrt().asin();
     let reach = DEVIATIONS / (2.0 * samples.sqrt());
@@ -96,7 +97,7 @@ pub(super) fn share(share: f64, samples: f64) -> Bounds {
 }
 
 impl Samples {
-    /// Of a quantile, in nanoseconds, when so many of its samples count as one; `None` without a sample.
+    /// Bounds of a quantile, in nanoseconds, when `cluster` samples count as one; `None` without a sample.
     pub(super) fn quantile(&self, of: &Distribution, quantile: f64, cluster: f64) -> Option<Bounds> {
         let beyond = share(1.0 - quantile, of.count() as f64 / cluster);
         let (low, high) = (of.at(1.0 - beyond.high)? as f64, of.at(1.0 - beyond.low)? as f64);
@@ -104,8 +105,8 @@ impl Samples {
     }
 }
 
-/// Of a closed loop's rate. Its intervals' rates vary; where there are too few of them, it is as exact as the mean of
-/// the latencies that it follows from.
+/// Bounds of a closed loop's rate, from the variance of its intervals' rates. With too few of them, it is as exact as
+/// the mean latency that it follows from.
 pub(super) fn rate(report: &Report, samples: &Samples) -> Bounds {
     let warmup = report.settings.warmup_s;
     let length = report.intervals.first().map_or(0.0, |row| row.length_s);
@@ -157,7 +158,7 @@ mod tests {
                 let mut of = Distribution::empty();
                 (0..count).for_each(|_| of.0.record(sample(&mut draw)).unwrap());
                 let bounds = clusters(Vec::new()).quantile(&of, quantile, 1.0).unwrap();
-                // A bucket of the histogram wider: three digits.
+                // Wider by a bucket of the histogram: three digits.
                 misses += u32::from(!(bounds.low * 0.998..=bounds.high * 1.002).contains(&truth));
             }
             assert!(misses <= 2, "{misses} of 200 at {quantile}");
@@ -181,7 +182,7 @@ mod tests {
             for interval in 0..50 {
                 let mut of = Distribution::empty();
                 for index in 0..1000 {
-                    // One in a hundred is slow: ten of each interval, or a hundred of each tenth.
+                    // One in a hundred is slow: ten in each interval, or a hundred in every tenth.
                     let is_slow = if in_bursts { interval % 10 == 3 && index < 100 } else { draw() < 0.01 };
                     of.0.record(if is_slow { 50_000_000 } else { 1_000_000 }).unwrap();
                 }

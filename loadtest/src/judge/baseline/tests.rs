@@ -1,4 +1,4 @@
-//! When a run is worse than another, and when chance alone made the difference.
+//! When a run is worse than another, and when the difference is within chance.
 
 use serde_json::{Value, json};
 

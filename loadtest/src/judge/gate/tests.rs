@@ -24,7 +24,7 @@ fn what_the_documentation_shows_is_read() {
 }
 
 #[test]
-fn what_is_no_gate_is_told_with_what_is_one() {
+fn an_invalid_gate_is_refused_with_what_is_accepted() {
     for (text, at, words) in [
         ("", 0, "expected errors, accepted, 4xx"),
         ("error > 5", 0, "did you mean errors?"),

@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::Sink;
 
-/// A run of the program to be made.
+/// A run of the program.
 pub(crate) struct Load {
     command: Command,
 }
@@ -31,7 +31,7 @@ pub(crate) fn program() -> Command {
     command
 }
 
-/// A listener whose queue is full, with its address: who comes gets no answer.
+/// A listener with a full queue, and its address: connections get no answer.
 pub(crate) fn full_listener() -> ((Socket, Vec<TcpStream>), String) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
@@ -60,7 +60,7 @@ impl Load {
         Load { command }
     }
 
-    /// A load on `sink` that says nothing and leaves its report in a file.
+    /// A load on `sink` that prints nothing and writes its report to a file.
     pub(crate) fn into_file(sink: &Sink, file: &str) -> Load {
         let mut command = program();
         command.args([&sink.address(), "--quiet", "--json", file]);
@@ -107,7 +107,7 @@ impl Outcome {
     pub(crate) fn number(&self, pointer: &str) -> u64 {
         let found = self.report.pointer(pointer).and_then(Value::as_u64);
         found.unwrap_or_else(|| {
-            panic!("no number at {pointer}; the program said {}{}", self.stdout, self.stderr)
+            panic!("no number at {pointer}; the program printed {}{}", self.stdout, self.stderr)
         })
     }
 

@@ -1,4 +1,4 @@
-//! An SMTP server that does what a test's script says, one blocking thread per session.
+//! An SMTP server that follows a test's script, with one blocking thread per session.
 //!
 //! It shares no code with what it tests: lines are read by the standard library.
 
@@ -22,7 +22,7 @@ pub(crate) enum Verb {
     Quit,
 }
 
-/// One answer to be given.
+/// A reply that is due.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) verb: Verb,
@@ -36,7 +36,7 @@ pub(crate) struct Turn {
 /// What to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// What every server says.
+    /// The usual reply.
     Usual,
     /// These bytes, in one write.
     Say(&'static str),
@@ -44,10 +44,10 @@ pub(crate) enum Act {
     Pieces(&'static [&'static str]),
     /// The usual after a delay.
     After(Duration),
-    /// This, and then the end of the connection.
+    /// These bytes, then the end of the connection.
     SayAndClose(&'static str),
     Close,
-    /// Never an answer.
+    /// No reply.
     Silence,
 }
 
@@ -84,17 +84,17 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// A server that takes everything.
+    /// A server that accepts everything.
     pub(crate) fn usual() -> Sink {
         Sink::start(|_| Act::Usual)
     }
 
-    /// A server that takes everything but this, which it always answers so.
+    /// A server that accepts everything, but answers `verb` with `act`.
     pub(crate) fn answering(verb: Verb, act: Act) -> Sink {
         Sink::start(move |turn| if turn.verb == verb { act.clone() } else { Act::Usual })
     }
 
-    /// A server that does what the script says.
+    /// A server that follows the script.
     pub(crate) fn start(script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
         Sink::listen("127.0.0.1:0", script)
     }
@@ -229,7 +229,7 @@ impl Session<'_> {
         (self.inner.script)(&turn)
     }
 
-    /// Does what the script says; the text that was said, `None` when the session is over.
+    /// Performs an act; returns the text that was sent, `None` when the session is over.
     fn perform(&mut self, verb: Verb, act: &Act) -> std::io::Result<Option<String>> {
         let (text, goes_on) = match act {
             Act::Usual => (usual(verb), true),
@@ -270,10 +270,10 @@ impl Session<'_> {
     /// Whether a message follows; `None` when the session is over.
     fn begin_data(&mut self, line: &str) -> std::io::Result<Option<bool>> {
         let act = self.act(Verb::Data, line);
-        Ok(self.perform(Verb::Data, &act)?.map(|said| said.starts_with('3')))
+        Ok(self.perform(Verb::Data, &act)?.map(|sent| sent.starts_with('3')))
     }
 
-    /// Answers the final dot. What is answered with 250 is kept before it is answered.
+    /// Answers the final dot. A message is recorded before its 250 is sent.
     fn end_data(&mut self, message: &Message) -> std::io::Result<bool> {
         let act = self.act(Verb::Dot, "");
         let accepts = match &act {
