@@ -280,7 +280,8 @@ impl Retries {
 
     fn take(&mut self, key: Key) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
-        self.order.remove(&entry.place());
+        let listed = self.order.remove(&entry.place());
+        debug_assert_eq!(listed, Some(key), "each entry has its place in the order");
         Some(entry)
     }
 
@@ -292,8 +293,11 @@ impl Retries {
         }
         entry.number = self.next_number;
         self.next_number += 1;
+        debug_assert!(entry.waits.len() <= TENTATIVE, "{} waits of a pair", entry.waits.len());
         self.order.insert(entry.place(), key);
         self.entries.insert(key, entry);
+        debug_assert_eq!(self.order.len(), self.entries.len(), "each entry has its place in the order");
+        debug_assert!(self.entries.len() <= MOST, "{} entries", self.entries.len());
     }
 
     fn forget(&mut self, key: Key) {

@@ -92,6 +92,7 @@ impl Tries {
             self.recipients.push(Recipient::new(pair, outcome.at));
             self.recipients.len() - 1
         });
+        debug_assert!(self.recipients.len() <= RECIPIENTS, "{} recipients", self.recipients.len());
         let recipient = &mut self.recipients[index];
         recipient.note(outcome);
         recipient.is_accepted |= outcome.is_accepted;

@@ -40,8 +40,12 @@ impl Buffer {
 
     /// Uses up the first `count` bytes.
     pub(super) fn consume(&mut self, count: usize) {
+        debug_assert!(
+            count <= self.bytes().len(),
+            "{count} of {} bytes can't be used up",
+            self.bytes().len()
+        );
         self.start += count;
-        debug_assert!(self.start <= self.bytes.len(), "no more can be used up than there is");
         if self.is_empty() {
             self.bytes.clear();
             self.start = 0;
@@ -67,7 +71,12 @@ impl Pool {
     /// Apart: mostly there is nothing to append.
     #[cold]
     fn append_some(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
-        place.get_or_insert_with(|| self.spare.pop().unwrap_or_default()).append(bytes);
+        let buffer = place.get_or_insert_with(|| {
+            let spare = self.spare.pop().unwrap_or_default();
+            debug_assert!(spare.bytes.is_empty() && spare.start == 0, "a spare buffer is empty");
+            spare
+        });
+        buffer.append(bytes);
     }
 
     /// Takes an empty buffer back out of `place`.
@@ -91,6 +100,7 @@ impl Pool {
 
     fn give_back(&mut self, mut buffer: Buffer) {
         buffer.bytes.clear();
+        buffer.start = 0;
         if self.spare.len() < POOLED && buffer.memory() <= POOLED_CAPACITY {
             self.spare.push(buffer);
         }

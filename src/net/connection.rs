@@ -4,6 +4,7 @@
 mod ending;
 mod filing;
 mod input;
+mod invariants;
 mod measuring;
 mod output;
 mod pacing;

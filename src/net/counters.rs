@@ -49,7 +49,8 @@ impl Counters {
 
     /// A session is served no longer.
     pub(super) fn note_farewell(&self) {
-        self.served.fetch_sub(1, Ordering::Relaxed);
+        let before = self.served.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "only a session that was served ends");
     }
 
     /// A connection is over.

@@ -190,6 +190,9 @@ impl Reactor {
             Fate::Again => self.again.push(token),
             Fate::Over => self.close(slot),
         }
+        if let Some(connection) = self.connections.get(slot).filter(|found| found.token() == token) {
+            connection.assert_consistent();
+        }
         debug_assert!(
             self.resources.has_no_leftovers(),
             "replies and records belong to one connection's turn"
@@ -280,13 +283,18 @@ impl Reactor {
         if has_left {
             connection.note_leaving_before_greeting();
         }
-        self.connections.insert(connection);
+        let inserted = self.connections.insert(connection);
+        debug_assert_eq!(inserted, slot, "the token names the slot");
         self.drive(token, Connection::open);
     }
 
     fn token_for(&mut self, slot: usize) -> Token {
         let generation = self.next_generation;
         self.next_generation = generation.checked_add(1).unwrap_or(1);
+        debug_assert!(
+            generation > 0 && slot <= u32::MAX as usize,
+            "generation 0 is that of listeners and the waker"
+        );
         Token((generation as usize) << 32 | slot)
     }
 

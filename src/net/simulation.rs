@@ -314,6 +314,7 @@ impl<E: End> World<E> {
             did = true;
             self.drive(index, Connection::on_timer);
         }
+        self.mailroom.borrow().store.check();
         did
     }
 
@@ -333,11 +334,8 @@ impl<E: End> World<E> {
             Fate::Again => self.again.push(Token(index)),
             Fate::Over => self.close(index),
         }
-        let is_charged = |connection: &Connection<E>| connection.is_charged();
-        assert!(
-            self.peers[index].connection.as_ref().is_none_or(is_charged),
-            "memory that nobody is charged for"
-        );
+        self.peers[index].connection.iter().for_each(Connection::check);
+        self.resources.wheel.check();
         assert!(self.resources.has_no_leftovers(), "replies and records belong to one connection's turn");
     }
 

@@ -110,7 +110,9 @@ impl<T> Wheel<T> {
             if place.level == 0 {
                 let index = self.levels[0].heads[place.slot];
                 self.unlink(index);
-                return Some(self.entries.remove(index as usize).value);
+                let entry = self.entries.remove(index as usize);
+                debug_assert_eq!(entry.deadline, start, "a slot of level 0 is one tick");
+                return Some(entry.value);
             }
             self.cascade(place);
         }
@@ -150,7 +152,9 @@ impl<T> Wheel<T> {
 
     /// Appends an entry to the ring of its slot.
     fn link(&mut self, index: u32) {
-        let place = self.place_of(self.entries[index as usize].deadline);
+        let deadline = self.entries[index as usize].deadline;
+        debug_assert!(deadline >= self.now, "due at {deadline}, and {} has begun", self.now);
+        let place = self.place_of(deadline);
         let head = self.levels[place.level].heads[place.slot];
         let (previous, next) = match head {
             NIL => (index, index),
@@ -175,6 +179,8 @@ impl<T> Wheel<T> {
 
     fn unlink_from(&mut self, index: u32, place: Place) {
         let Entry { previous, next, .. } = self.entries[index as usize];
+        debug_assert_eq!(self.entries[previous as usize].next, index, "the entry before it names it");
+        debug_assert_eq!(self.entries[next as usize].previous, index, "the entry behind it names it");
         let level = &mut self.levels[place.level];
         if next == index {
             level.heads[place.slot] = NIL;
@@ -186,6 +192,39 @@ impl<T> Wheel<T> {
         }
         self.entries[previous as usize].next = next;
         self.entries[next as usize].previous = previous;
+    }
+}
+
+#[cfg(test)]
+impl<T> Wheel<T> {
+    /// Walks through everything.
+    ///
+    /// # Panics
+    /// If a list is broken, or an entry is in none, in two, or not in the slot of its deadline.
+    pub(crate) fn check(&self) {
+        let mut seen = 0;
+        for (number, level) in self.levels.iter().enumerate() {
+            for (slot, &head) in level.heads.iter().enumerate() {
+                let is_occupied = level.occupied & (1 << slot) != 0;
+                assert_eq!(is_occupied, head != NIL, "slot {slot} of level {number}");
+                let mut index = head;
+                while index != NIL {
+                    let entry = &self.entries[index as usize];
+                    assert!(
+                        entry.deadline >= self.now,
+                        "{} is over, and {} has begun",
+                        entry.deadline,
+                        self.now
+                    );
+                    assert_eq!(self.place_of(entry.deadline), Place { level: number, slot });
+                    assert_eq!(self.entries[entry.next as usize].previous, index);
+                    seen += 1;
+                    index = if entry.next == head { NIL } else { entry.next };
+                    assert!(seen <= self.entries.len(), "a list never ends");
+                }
+            }
+        }
+        assert_eq!(seen, self.entries.len(), "entries in lists, and in all");
     }
 }
 

@@ -66,7 +66,12 @@ impl Charge {
         if bytes > self.bytes {
             self.budget.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         } else {
-            self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            let used = self.budget.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            debug_assert!(
+                used >= self.bytes,
+                "{used} bytes used by all holders, {} by one of them",
+                self.bytes
+            );
         }
         self.bytes = bytes;
     }

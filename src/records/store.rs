@@ -122,6 +122,10 @@ impl Store {
         }
         self.recount(running.and_then(|running| running.message).as_ref(), &message);
         let number = self.next_number();
+        debug_assert!(
+            shard.finished.back().is_none_or(|last| last.number < number),
+            "withdraw searches by number"
+        );
         shard.finished.push_back(Numbered { number, message });
         self.evict(&mut shard);
         drop(shard);
@@ -296,9 +300,39 @@ impl Store {
 
     fn uncount(&self, message: Option<&Message>) {
         if let Some(message) = message {
-            self.memory.fetch_sub(message.memory(), Ordering::Relaxed);
-            self.visible.fetch_sub(1, Ordering::SeqCst);
+            let memory = self.memory.fetch_sub(message.memory(), Ordering::Relaxed);
+            let visible = self.visible.fetch_sub(1, Ordering::SeqCst);
+            debug_assert!(memory >= message.memory() && visible > 0, "a record that was counted");
         }
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Walks through all records, while no other thread uses them.
+    ///
+    /// # Panics
+    /// If they are not in order, or their number or memory is not what was counted.
+    pub(crate) fn check(&self) {
+        let archive = lock(&self.archive);
+        let (mut visible, mut memory) = (0, 0);
+        let mut count = |message: &Message| {
+            visible += 1;
+            memory += message.memory();
+        };
+        let is_sorted =
+            |records: &VecDeque<Numbered>| records.iter().is_sorted_by_key(|record| record.number);
+        assert!(is_sorted(&archive), "the archive is out of order");
+        archive.iter().for_each(|record| count(&record.message));
+        for shard in self.shards.iter().map(lock) {
+            assert!(is_sorted(&shard.finished), "the records of a shard are out of order");
+            shard.finished.iter().for_each(|record| count(&record.message));
+            shard.running.iter().filter_map(|(_, running)| running.message.as_ref()).for_each(&mut count);
+        }
+        let counted = (self.visible.load(Ordering::Relaxed), self.memory.load(Ordering::Relaxed));
+        assert_eq!(counted, (visible, memory), "records and their memory");
+        let next = self.next_number.load(Ordering::Relaxed);
+        assert!(archive.back().is_none_or(|last| last.number < next), "a number that was not given");
     }
 }
 

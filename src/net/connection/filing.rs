@@ -9,8 +9,6 @@ use crate::net::buffer::Buffer;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::records::Message;
-#[cfg(test)]
-use crate::records::budget::{Charge, FREE};
 use crate::smtp::{Filing, Record, Step, Unsent};
 use crate::time::wall_time;
 
@@ -137,15 +135,6 @@ impl<T: Transport> Connection<T> {
     pub(super) fn charge_memory(&mut self, context: &Context) {
         let held = self.held_memory();
         context.budget.set(&mut self.charge, held);
-    }
-
-    /// Everything that is held is charged, but for what is free.
-    #[cfg(test)]
-    pub(in crate::net) fn is_charged(&self) -> bool {
-        let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory).sum::<usize>();
-        let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);
-        let walked = self.session.walk() + buffers + waiting;
-        walked <= FREE + self.charge.as_ref().map_or(0, Charge::bytes)
     }
 
     /// Bytes in memory that the client made grow. What it shares with the store counts in full.

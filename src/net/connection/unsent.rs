@@ -64,6 +64,22 @@ impl Waiting {
         Some(filed)
     }
 
+    /// # Panics
+    /// If what waits is not that of a connection of whose octets so many have left and were queued, and whose delayed
+    /// reply has this number.
+    pub(super) fn assert_consistent(&self, left: u64, queued: u64, delayed: u32) {
+        assert!(!self.is_empty(), "it is dropped when nothing waits");
+        assert!(self.replies.iter().is_sorted_by_key(|reply| reply.end), "replies leave in order");
+        let ends = self.replies.front().zip(self.replies.back());
+        if let Some((first, last)) = ends {
+            assert!(first.end > left, "the first ends at {}, and {left} octets have left", first.end);
+            assert!(last.end <= queued, "the last ends at {}, beyond {queued}", last.end);
+            assert!(last.asked.number <= delayed, "{last:?} is behind the delayed reply {delayed}");
+        }
+        let memory = self.records.iter().map(|filed| filed.memory).sum::<usize>();
+        assert_eq!(memory, self.records_memory, "memory of the records that wait");
+    }
+
     /// Bytes in memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>()

@@ -128,6 +128,7 @@ impl Pair {
         assert_eq!(next.is_some(), first.is_some());
         assert!(next <= first, "would sleep until {next:?}, but {first:?} is due before");
         assert_eq!(self.wheel.entries.len(), self.model.len());
+        self.wheel.check();
     }
 
     /// Sleeps to each `next_deadline` until nothing is left. Returns how often it woke.

@@ -6,6 +6,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use super::{Arrival, RunningKey, Store};
 use crate::records::message::{Message, sample};
 use crate::smtp::{Record, Unsent};
@@ -320,5 +323,40 @@ fn one_thread_rings_for_all_futures_and_ends_with_the_store() {
     drop((forever, store));
     while cfg!(target_os = "linux") && alarm_threads() > 0 {
         thread::yield_now();
+    }
+}
+
+proptest! {
+    /// Whatever shards and readers do, records stay in order, and are counted as they are.
+    #[test]
+    fn what_is_counted_is_what_is_there(
+        steps in prop::collection::vec((0..7_u8, 0..2_usize, any::<Index>()), 0..60),
+        max_records in 1..8_usize,
+        max_memory in prop_oneof![Just(usize::MAX), 1..5_000_usize],
+    ) {
+        let store = Store::new(2, max_records, max_memory);
+        let mut running = [const { Vec::<RunningKey>::new() }; 2];
+        let mut numbers = Vec::new();
+        for (id, (step, shard, index)) in steps.into_iter().enumerate() {
+            let message = message(id as u64, &"text".repeat(index.index(300)));
+            let keys = &mut running[shard];
+            let at = (!keys.is_empty()).then(|| index.index(keys.len().max(1)));
+            match (step, at) {
+                (0, _) => keys.push(store.accept(shard, None, message)),
+                (1, Some(at)) => drop(store.accept(shard, Some(keys[at]), message)),
+                (2, Some(at)) => store.update(shard, keys[at], message),
+                (3, Some(at)) => store.forget(shard, keys.swap_remove(at)),
+                (4, at) => {
+                    let key = at.map(|at| keys.swap_remove(at));
+                    numbers.extend(store.finish(shard, key, message, id % 2 == 0).map(|number| (shard, number)));
+                }
+                (5, _) if !numbers.is_empty() => {
+                    let &(shard, number) = index.get(&numbers);
+                    store.withdraw(shard, number, &Unsent { first: 0, instead: None });
+                }
+                _ => drop(if id % 3 == 0 { store.purge() } else { store.messages() }),
+            }
+            store.check();
+        }
     }
 }
