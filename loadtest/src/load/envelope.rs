@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_covers_every_path_and_where_it_stands() {
+    fn the_digest_covers_every_path_and_its_place() {
         let all = [
             envelope("a@x", "b@x", 1),
             envelope("", "b@x", 1),

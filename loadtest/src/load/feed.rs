@@ -37,7 +37,7 @@ pub(crate) enum Feed {
         end: Option<Moment>,
     },
     Open {
-        arrivals: Box<Deal>,
+        arrivals: Box<Share>,
         /// The next arrival, already drawn from the schedule.
         next: Option<Arrival>,
     },
@@ -47,7 +47,7 @@ pub(crate) enum Feed {
 
 /// One thread's share of a schedule: every `threads`-th arrival.
 #[derive(Debug)]
-pub(crate) struct Deal {
+pub(crate) struct Share {
     schedule: Schedule,
     threads: u64,
     /// The sequence number of the schedule's next arrival.
@@ -58,7 +58,7 @@ pub(crate) struct Deal {
     latest: Duration,
 }
 
-impl Deal {
+impl Share {
     fn next(&mut self) -> Option<Arrival> {
         loop {
             let at = self.schedule.next()?;
@@ -90,7 +90,7 @@ impl Feed {
                     plan.limit.duration,
                     plan.limit.count,
                 );
-                let mut arrivals = Box::new(Deal {
+                let mut arrivals = Box::new(Share {
                     schedule,
                     threads: plan.threads as u64,
                     seq: 0,

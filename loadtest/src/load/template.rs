@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_replaced_wherever_they_stand() {
+    fn placeholders_are_replaced_anywhere() {
         assert_eq!(render("user{{seq}}@example.com", 42, 0), "user42@example.com");
         assert_eq!(render("{{run}}.{{rcpt}}@{{seq}}.test", 7, 3), "0a1b2c3d.3@7.test");
         assert_eq!(render("plain@example.com", 1, 1), "plain@example.com");

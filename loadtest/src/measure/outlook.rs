@@ -2,7 +2,7 @@
 //!
 //! A success is an accepted message. A run should be given up when no message was accepted for `--give-up-after`,
 //! counted from the last success, and in all that time a message waited for the target (for a connection, the
-//! greeting or any other reply) or messages failed. Time without a message due does not count.
+//! greeting or any other reply) or messages failed. Time without a message due does not count, nor do stalls of the generator itself.
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(crate) struct Outlook {
     /// The start of the first message that has failed since.
     failing_since: Option<Moment>,
     failures: u64,
+    /// Time of the generator's own stalls since the last success, which the target did not have.
+    stalled: Duration,
 }
 
 impl Outlook {
@@ -31,6 +33,7 @@ impl Outlook {
             last_success: Moment::ZERO,
             failing_since: None,
             failures: 0,
+            stalled: Duration::ZERO,
         }
     }
 
@@ -41,7 +44,9 @@ impl Outlook {
 
     /// A message was accepted, by this thread or another.
     pub(crate) fn on_success(&mut self, at: Moment) {
-        self.last_success = self.last_success.max(at);
+        if at > self.last_success {
+            (self.last_success, self.stalled) = (at, Duration::ZERO);
+        }
         if self.failing_since.is_some_and(|since| since < at) {
             (self.failing_since, self.failures) = (None, 0);
         }
@@ -53,14 +58,24 @@ impl Outlook {
         self.failures += 1;
     }
 
+    /// The generator stalled for this long.
+    pub(crate) fn on_stall(&mut self, time: Duration) {
+        self.stalled += time;
+    }
+
+    /// The time without a success after which the run is given up.
+    fn patience(&self) -> Duration {
+        self.give_up_after.saturating_add(self.stalled)
+    }
+
     /// Whether the last success is long enough ago to ask [`should_give_up`](Self::should_give_up).
     pub(crate) fn is_overdue(&self, now: Moment) -> bool {
-        now.since(self.last_success) >= self.give_up_after
+        now.since(self.last_success) >= self.patience()
     }
 
     /// Whether the conditions for giving up hold. `waiting_since` is the start of the oldest message in flight.
     pub(crate) fn should_give_up(&self, now: Moment, waiting_since: Option<Moment>) -> bool {
-        let lasts = |since: Moment| now.since(since.max(self.last_success)) >= self.give_up_after;
+        let lasts = |since: Moment| now.since(since.max(self.last_success)) >= self.patience();
         let is_failing = self.failures >= self.failures_needed && self.failing_since.is_some_and(lasts);
         is_failing || waiting_since.is_some_and(lasts)
     }
@@ -119,6 +134,16 @@ mod tests {
             }
             assert!(!outlook.should_give_up(at(second + 1), Some(at(second.saturating_sub(8)))));
         }
+    }
+
+    #[test]
+    fn stalls_of_the_generator_are_not_the_targets_time() {
+        let mut outlook = outlook(&[]);
+        outlook.on_stall(Duration::from_secs(20));
+        assert!(!outlook.should_give_up(at(29), Some(at(0))) && !outlook.is_overdue(at(29)));
+        assert!(outlook.should_give_up(at(30), Some(at(0))) && outlook.is_overdue(at(30)));
+        outlook.on_success(at(30));
+        assert!(outlook.should_give_up(at(40), Some(at(0))), "stalls before a success do not count");
     }
 
     #[test]

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_stands_still_for_longer_and_stalls_are_not_counted_twice() {
+    fn stalls_of_a_closed_loop_are_longer_and_not_counted_twice() {
         let mut punctuality = of(&["--warmup", "1s"]);
         assert!(!punctuality.note_pause(at(1000), at(1090)));
         assert!(punctuality.note_pause(at(800), at(1200)));

@@ -75,7 +75,7 @@ pub(crate) struct Shared {
 pub(crate) struct GiveUp {
     /// The last success of all threads.
     last_success: Latest,
-    /// Threads that agree: they would give up, or have nothing in flight and start nothing.
+    /// Threads that agree: they would give up, or have nothing in flight.
     agreeing: AtomicUsize,
     /// Set when the run is given up: the time since the last success, or since the start.
     pub(crate) given_up: OnceLock<Duration>,
@@ -229,6 +229,7 @@ impl Reactor {
 
     /// After a stall, the grace ends later by its length: it is the target's time.
     fn on_stall(&mut self, from: Moment, now: Moment) {
+        self.tally.outlook.on_stall(now.since(from));
         self.is_after_stall = true;
         self.catching_up = true;
         let due = self.last_due();

@@ -132,8 +132,8 @@ impl Reactor {
         self.tally.outlook.on_success(latest);
         let should_give_up = self.tally.outlook.is_overdue(now)
             && self.tally.outlook.should_give_up(now, self.waiting_since());
-        let is_idle = self.stage != Stage::Running && self.in_flight == 0;
-        self.set_agreeing(should_give_up || is_idle);
+        // A thread without messages in flight has no success to expect: its last one is in `latest`.
+        self.set_agreeing(should_give_up || self.in_flight == 0);
         if should_give_up && give_up.agreeing.load(Ordering::Relaxed) >= self.shared.plan.threads {
             give_up.given_up.get_or_init(|| now.since(latest));
         }

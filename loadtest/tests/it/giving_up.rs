@@ -69,6 +69,16 @@ fn a_reply_that_never_comes_is_given_up_before_it_times_out() {
 }
 
 #[test]
+fn a_thread_without_messages_does_not_keep_a_run_going() {
+    let sink = Sink::answering(Verb::Banner, Act::Silence);
+    let load = "-c 2 --threads 2 --rate 1/h --duration 10m --give-up-after 500ms --late-after 1m";
+    check_given_up(
+        &Load::on(&sink).with(load).run().expect(1),
+        &["messages that waited: 1 for the greeting"],
+    );
+}
+
+#[test]
 fn the_time_is_counted_from_the_last_success() {
     let sink = Sink::start(|turn| match turn.verb {
         Verb::Dot if turn.nth == 0 => Act::After(Duration::from_millis(700)),

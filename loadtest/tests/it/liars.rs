@@ -124,7 +124,7 @@ fn replies_without_an_end_and_of_two_codes_are_protocol_errors() {
 }
 
 #[test]
-fn what_stands_behind_the_code_may_be_anything_and_is_not_shown() {
+fn the_text_behind_the_code_may_be_anything_and_is_not_shown() {
     let sink = Sink::answering(Verb::Mail, Act::Say("250 \0\x1b[31m\u{9b}\r\n"));
     let outcome = Load::on(&sink).with("-c 2 --count 4").run().expect(0);
     assert_eq!(outcome.count("accepted"), 4);

@@ -86,7 +86,7 @@ fn merged_runs_are_the_sum_of_both() {
 }
 
 #[test]
-fn what_stands_in_a_report_does_not_steer_a_terminal() {
+fn texts_of_a_report_do_not_control_a_terminal() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, page) = (path(&folder, "one.json"), path(&folder, "one.html"));
     let mut report = report(&Sink::usual(), "-c 1 --count 1", &file);

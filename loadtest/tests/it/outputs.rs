@@ -164,7 +164,7 @@ fn a_report_that_was_removed_before_it_was_written_passed_as_written() {
 }
 
 #[test]
-fn unread_standard_streams_held_up_the_run_and_its_end() {
+fn unread_standard_streams_delayed_the_run_and_its_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = path(&folder, "r.json");
     let sink = Sink::usual();

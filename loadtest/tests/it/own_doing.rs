@@ -19,7 +19,7 @@ fn hold(child: &Child, time: Duration) {
 }
 
 #[test]
-fn what_was_due_while_it_stood_still_is_its_own_doing_even_if_never_started() {
+fn messages_due_during_a_stall_are_late_because_of_the_generator_even_if_never_started() {
     let sink = Sink::answering(Verb::Dot, Act::After(Duration::from_millis(40)));
     let folder = tempfile::tempdir().expect("a folder");
     let file = path(&folder, "run.json");
@@ -45,7 +45,7 @@ fn what_was_due_while_it_stood_still_is_its_own_doing_even_if_never_started() {
 }
 
 #[test]
-fn the_grace_is_the_targets_however_long_the_loop_stood_still_in_it() {
+fn the_grace_is_the_targets_however_long_the_loop_stalled_in_it() {
     let sink = Sink::usual();
     let child = Load::on(&sink).with("-c 3 --duration 1s --grace 200ms").spawn();
     eventually("twenty messages", || sink.seen().messages.len() >= 20);
@@ -66,14 +66,14 @@ fn a_target_that_keeps_every_session_busy_is_blamed_for_what_was_never_started()
 }
 
 #[test]
-fn a_closed_loop_that_stood_still_is_saturated_and_its_slow_messages_are_its_own() {
+fn a_closed_loop_that_stalled_is_saturated_and_its_slow_messages_are_its_own() {
     let sink = Sink::usual();
     let child = Load::on(&sink).with("-c 3 --duration 1s --late-after 500ms").spawn();
     eventually("twenty messages", || sink.seen().messages.len() >= 20);
     hold(&child, Duration::from_millis(1500));
     let outcome = Outcome::after(child).expect(12);
-    let stood_still = outcome.report["generator"]["stood_still_s"].as_f64().expect("a number");
-    assert!((1.4..).contains(&stood_still), "{stood_still} s");
+    let stalled = outcome.report["generator"]["stood_still_s"].as_f64().expect("a number");
+    assert!((1.4..).contains(&stalled), "{stalled} s");
     assert!(outcome.stderr.contains("stalled for"), "{}", outcome.stderr);
     // Every session had a reply waiting when the loop went on.
     assert!((1..=3).contains(&outcome.number("/generator/late")), "{}", outcome.report["generator"]);
