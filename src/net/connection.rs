@@ -133,6 +133,8 @@ pub(super) struct Connection<T> {
     readable: bool,
     /// The peer will send nothing more than what is in the socket by now.
     peer_closed: bool,
+    /// The peer has reset the connection. What it sent before may still be read.
+    is_reset: bool,
     /// How the peer ended its output, once everything it sent has been read.
     input_end: Option<InputEnd>,
     /// The entry in the wheel, and its tick. It may lie before `deadline`, never after.
@@ -185,6 +187,7 @@ impl<T: Transport> Connection<T> {
             watches_for_room: false,
             readable: false,
             peer_closed: false,
+            is_reset: false,
             input_end: None,
             timer: None,
             deadline: Timestamp::START,
@@ -256,10 +259,7 @@ impl<T: Transport> Connection<T> {
         }
         if readiness.is_reset {
             self.probe.note_reset();
-            if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
-                // Nobody is left to hear the reply that is held back.
-                return Fate::Over;
-            }
+            self.is_reset = true;
         }
         self.run(context, resources)
     }
@@ -400,6 +400,10 @@ impl<T: Transport> Connection<T> {
     fn settle(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.update_shown(context);
         if self.write(context, resources).is_err() {
+            return Fate::Over;
+        }
+        if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
+            // Nobody is left to receive the reply that is held back, also where the command came with the reset.
             return Fate::Over;
         }
         resources.pool.fit(&mut self.input);

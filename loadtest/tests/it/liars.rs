@@ -77,7 +77,7 @@ fn a_reply_that_comes_with_the_one_before_it_answers_nothing() {
 fn a_message_is_not_accepted_before_its_end_was_sent() {
     let target = answering_early("250 taken already\r\n", Then::Reads);
     for pipelining in ["", "--pipelining"] {
-        let load = Load::at(&target).with("-c 2 --count 4 --size 32MiB").with(pipelining);
+        let load = Load::at(&target).with("-c 2 --count 4 --size 16MiB").with(pipelining);
         assert_eq!(aborted(&load.run().expect(1)), [("dot", "early-reply", 4)]);
     }
 }
@@ -87,7 +87,7 @@ fn a_message_may_be_refused_before_its_end_was_sent() {
     for (reply, refused) in [("552 too much\r\n", "refused_5xx"), ("421 going down\r\n", "refused_4xx")] {
         for then in [Then::Reads, Then::Closes] {
             let target = answering_early(reply, then);
-            let outcome = Load::at(&target).with("-c 2 --count 4 --size 32MiB").run().expect(1);
+            let outcome = Load::at(&target).with("-c 2 --count 4 --size 16MiB").run().expect(1);
             assert_eq!(outcome.count(refused), 4, "{}", outcome.report["accounting"]);
             assert_eq!(outcome.number("/sessions/protocol_errors"), 0);
         }

@@ -1,12 +1,14 @@
 //! A message is accepted, and a reply is recorded, when all of it went out; a caller that waits sees a message before.
 
+use std::sync::Mutex;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use smtpmock::smtp::{DelayPoint, RecordMode, ReplyKind, Stage};
-use smtpmock::{Config, Message, Server, StopOutcome};
+use smtpmock::{Config, Message, Milestone, Server, StopOutcome};
 
 use crate::support::client::{Client, End, MESSAGE};
-use crate::support::figures::after_all_sessions;
+use crate::support::figures::{after_all_sessions, after_sessions};
 use crate::support::server::{ruled, start};
 use crate::support::waiting::PATIENCE;
 
@@ -155,6 +157,30 @@ fn record(rule: &str, input: &str) -> Message {
     }
     after_all_sessions(&server);
     server.messages().remove(0)
+}
+
+/// A command and the reset behind it may reach the server as one event. Named after the bug.
+#[test]
+fn a_reset_that_came_with_its_command_was_forgotten_for_as_long_as_the_reply_was_held_back() {
+    for rule in ["noop delay=1h", "noop silent"] {
+        let (enter, entered) = mpsc::channel();
+        let (leave, left) = mpsc::channel::<()>();
+        let left = Mutex::new(left);
+        // The shard's thread waits in the hook, while command and reset come.
+        let config = Config::default().on_reaching(Milestone::Messages(1), move || {
+            enter.send(()).expect("a test");
+            left.lock().expect("once").recv_timeout(PATIENCE).expect("a test");
+        });
+        let server = start(ruled(config, &[rule]));
+        let mut client = Client::greeted(server.local_addr());
+        let mut other = Client::greeted(server.local_addr());
+        other.deliver(MESSAGE);
+        entered.recv_timeout(PATIENCE).expect("the hook");
+        client.send("NOOP\r\n");
+        client.reset();
+        leave.send(()).expect("the hook");
+        after_sessions(&server, 1);
+    }
 }
 
 #[test]
