@@ -1,4 +1,4 @@
-//! Where a server listens: hosts as they are told, to addresses.
+//! Where a server listens: hosts as they are configured, to addresses.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

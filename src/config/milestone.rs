@@ -1,4 +1,4 @@
-//! Milestones: so many messages, or so many sessions, and a hook that is told once they are reached.
+//! Milestones: so many messages, or so many sessions, and a hook that is called once they are reached.
 //!
 //! All shards count together, without a lock; the one that reaches a milestone calls its hook. With none set
 //! nothing is counted.
@@ -21,7 +21,7 @@ pub enum Milestone {
 
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
-/// A milestone, and who is told.
+/// A milestone and its hook.
 #[derive(Clone)]
 pub(crate) struct Goal {
     milestone: Milestone,
@@ -33,7 +33,7 @@ impl Goal {
         Self { milestone, hook: Arc::new(hook) }
     }
 
-    /// What begins with nothing done has no moment at which it is reached.
+    /// A milestone of zero is refused: there is no moment at which it is reached.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self.milestone {
             Milestone::Messages(0) | Milestone::Sessions(0) => {
@@ -50,11 +50,11 @@ impl fmt::Debug for Goal {
     }
 }
 
-/// How far a server is on its way to its milestones.
+/// The counts of a server that has milestones.
 #[derive(Debug, Default)]
 pub(crate) struct Milestones {
-    messages: Way,
-    sessions: Way,
+    messages: Count,
+    sessions: Count,
 }
 
 impl Milestones {
@@ -62,11 +62,11 @@ impl Milestones {
     pub(crate) fn new(goals: &[Goal]) -> Option<Box<Self>> {
         let mut milestones = Box::<Self>::default();
         for Goal { milestone, hook } in goals {
-            let (way, target) = match *milestone {
+            let (count, target) = match *milestone {
                 Milestone::Messages(target) => (&mut milestones.messages, target),
                 Milestone::Sessions(target) => (&mut milestones.sessions, target),
             };
-            way.goals.push((target, Arc::clone(hook)));
+            count.goals.push((target, Arc::clone(hook)));
         }
         (!goals.is_empty()).then_some(milestones)
     }
@@ -80,27 +80,27 @@ impl Milestones {
     }
 }
 
-/// A count, and what it is to reach.
+/// A count, and the milestones of it.
 #[derive(Default)]
-struct Way {
+struct Count {
     count: AtomicU64,
     goals: Vec<(u64, Hook)>,
 }
 
-impl Way {
-    /// Each advance has a stretch of its own, so every goal is reached in exactly one.
+impl Count {
+    /// Each advance has a range of its own, so every goal is reached in exactly one.
     fn advance(&self, by: u64) {
         let before = self.count.fetch_add(by, Ordering::Relaxed);
-        let stretch = before + 1..=before + by;
-        for (_, hook) in self.goals.iter().filter(|(target, _)| stretch.contains(target)) {
+        let range = before + 1..=before + by;
+        for (_, hook) in self.goals.iter().filter(|(target, _)| range.contains(target)) {
             hook();
         }
     }
 }
 
-impl fmt::Debug for Way {
+impl fmt::Debug for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Way").field(&self.count).finish()
+        f.debug_tuple("Count").field(&self.count).finish()
     }
 }
 
@@ -112,14 +112,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_milestone_is_told_once_whoever_counts(
+        fn every_hook_is_called_once_whichever_thread_counts(
             steps in prop::collection::vec(0u64..5, 1..40), targets in prop::collection::vec(1u64..120, 1..6),
         ) {
-            let told: Vec<_> = targets.iter().map(|_| Arc::<AtomicU64>::default()).collect();
-            let goals: Vec<_> = targets.iter().zip(&told).map(|(&target, told)| {
-                let told = Arc::clone(told);
+            let called: Vec<_> = targets.iter().map(|_| Arc::<AtomicU64>::default()).collect();
+            let goals: Vec<_> = targets.iter().zip(&called).map(|(&target, called)| {
+                let called = Arc::clone(called);
                 Goal::new(Milestone::Messages(target), move || {
-                    told.fetch_add(1, Ordering::Relaxed);
+                    called.fetch_add(1, Ordering::Relaxed);
                 })
             }).collect();
             let milestones = Milestones::new(&goals).expect("goals");
@@ -129,8 +129,8 @@ mod tests {
                 }
             });
             let total: u64 = steps.iter().sum();
-            for (target, told) in targets.iter().zip(&told) {
-                prop_assert_eq!(told.load(Ordering::Relaxed), u64::from(*target <= total), "{}", target);
+            for (target, called) in targets.iter().zip(&called) {
+                prop_assert_eq!(called.load(Ordering::Relaxed), u64::from(*target <= total), "{}", target);
             }
         }
     }

@@ -157,7 +157,7 @@ impl Config {
         self
     }
 
-    /// Records kept for [`Server::messages`](crate::Server::messages); beyond it the oldest is
+    /// Records retained for [`Server::messages`](crate::Server::messages); beyond it the oldest is
     /// evicted, and counted. Default 1,000,000.
     #[must_use]
     pub fn max_records(mut self, records: usize) -> Self {
@@ -165,7 +165,7 @@ impl Config {
         self
     }
 
-    /// Bytes of the records kept, texts and bookkeeping together; beyond it the oldest is evicted,
+    /// Bytes of the records retained, texts and bookkeeping together; beyond it the oldest is evicted,
     /// and counted. Default 1 GiB.
     #[must_use]
     pub fn max_record_memory(mut self, bytes: usize) -> Self {
@@ -173,7 +173,7 @@ impl Config {
         self
     }
 
-    /// Whether records are kept for [`Server::messages`](crate::Server::messages) (default). Without
+    /// Whether records are retained for [`Server::messages`](crate::Server::messages) (default). Without
     /// it, and without a capture, nothing of a dialogue is written down.
     #[must_use]
     pub fn keep_records(mut self, keep: bool) -> Self {
@@ -257,7 +257,7 @@ impl Config {
 
     /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop or
     /// [reconfigure](crate::Server::reconfigure) the server or read its [`stats`](crate::Server::stats) itself, which wait
-    /// for that thread. May be told
+    /// for that thread. May be set
     /// several times.
     /// A hook that panics takes the server down, as a bug of its own would.
     ///

@@ -50,7 +50,7 @@ impl<F> Config<F> {
     }
 
     /// How long the server waits for the client's next command line, or within message data for the
-    /// next bytes, before it says 421 and closes. Default 30 s. Zero closes every session right after
+    /// next bytes, before it sends 421 and closes. Default 30 s. Zero closes every session right after
     /// the greeting and without a word, as a negative timeout of go-smtp-mock does.
     #[must_use]
     pub fn session_timeout(mut self, timeout: Duration) -> Self {

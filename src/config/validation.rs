@@ -147,7 +147,7 @@ fn delay_setting(point: DelayPoint) -> &'static str {
     }
 }
 
-/// The error says "expected" itself.
+/// The error has "expected" in front of it already.
 fn without_expected(reason: &str) -> &str {
     reason.strip_prefix("expected ").unwrap_or(reason)
 }

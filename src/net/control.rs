@@ -90,7 +90,7 @@ struct Mail {
 }
 
 impl Mailbox {
-    /// Dropped at once, where nobody will read it: so its sender hears of it.
+    /// Where nobody will read it any more it is dropped, and with it the sender that an answer would be sent by.
     fn put(&self, message: Message) {
         let mut mail = lock(&self.0);
         if !mail.is_closed {
@@ -108,7 +108,7 @@ impl Mailbox {
         lock(&self.0).rest.take()
     }
 
-    /// The reactor ends. Who waits for an answer finds the rest there.
+    /// The reactor ends. A caller that waits for an answer gets none, and finds the rest here.
     fn close(&self, rest: Box<Stats>) {
         let mut mail = lock(&self.0);
         debug_assert!(!mail.is_closed, "a reactor ends once");

@@ -8,7 +8,7 @@ const COUNTERS: &str = "/proc/net/netstat";
 const GROUP: &str = "TcpExt:";
 const NAME: &str = "ListenOverflows";
 
-/// How many since the system started; `None` where it does not tell.
+/// How many since the system started; `None` where it does not report that.
 pub(crate) fn accept_queue_overflows() -> Option<u64> {
     find(&fs::read_to_string(COUNTERS).ok()?)
 }

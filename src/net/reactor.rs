@@ -1,4 +1,4 @@
-//! The event loop of one shard: accepts, dispatches events and timers, and stops when told to. Everything
+//! The event loop of one shard: accepts, dispatches events and timers, and obeys its mailbox. Everything
 //! here runs on the shard's thread.
 
 use std::io;
@@ -42,7 +42,7 @@ pub(super) struct Reactor {
     poll: Poll,
     listeners: Vec<Listening>,
     connections: Slab<Connection<Stream>>,
-    /// Tells a connection from those that had its place before. Never 0.
+    /// Distinguishes a connection from those that had its slot before. Never 0.
     next_generation: u32,
     /// Connections that gave way to others before they were done.
     again: Vec<Token>,
@@ -106,7 +106,7 @@ impl Reactor {
         Ok((reactor, Arc::new(control)))
     }
 
-    /// Serves until told to stop, and then until the last session has ended or must.
+    /// Serves until a message asks it to stop, and then until the last session has ended or must.
     pub(super) fn run(mut self) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -212,7 +212,7 @@ impl Reactor {
 
     fn close(&mut self, slot: usize) {
         self.connections.remove(slot).close(&self.context, &mut self.resources);
-        // A descriptor is free now: whoever could not accept for want of one may try.
+        // A descriptor is free now: a listener that rests for want of one may try.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
@@ -299,7 +299,7 @@ impl Reactor {
     }
 
     /// Connections the kernel has completed were promised a server: they are served. There may be some that
-    /// no event has told of yet.
+    /// no event has reported yet.
     fn accept_waiting(&mut self) {
         for listening in &mut self.listeners {
             listening.is_ready = true;

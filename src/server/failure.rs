@@ -1,4 +1,4 @@
-//! What ends a running server against its will, and who is told.
+//! Failures that end a running server, and the hook that is called then.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,7 +13,7 @@ use crate::process::lock;
 pub enum ServerFailure {
     /// A reactor thread died of a bug; its last words.
     Shard(String),
-    /// The capture can't be written, or its reader takes nothing; what the system says.
+    /// The capture can't be written, or its reader takes nothing; the system's error.
     Capture(String),
 }
 
@@ -32,7 +32,7 @@ impl std::error::Error for ServerFailure {}
 
 type Hook = Box<dyn FnOnce(&ServerFailure) + Send>;
 
-/// The first failure of a server: stops what still runs, and tells whoever wants to know.
+/// The first failure of a server: stops the other parts and calls the hook.
 #[derive(Default)]
 pub(crate) struct FailureReport {
     failure: OnceLock<ServerFailure>,

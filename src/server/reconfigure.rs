@@ -174,7 +174,8 @@ impl Server {
     /// [`Stats::rules`](crate::Stats::rules) lists the present ones; counts of the others are dropped. What was put off
     /// before is still followed until it is tried again.
     ///
-    /// Several calls at a time follow one another, each with the settings of the one before.
+    /// Several calls at a time follow one another, each with the settings of the one before. A shard that waits for a
+    /// capture whose reader falls behind takes the settings when it goes on.
     ///
     /// # Errors
     /// The new settings are not valid, the server has stopped or failed, or the call would wait for itself. The server

@@ -64,9 +64,9 @@ pub struct Figure<'s> {
     pub name: String,
     /// What it counts.
     pub unit: Unit,
-    /// What it says, in a line.
+    /// What it means, in a line.
     pub meaning: &'static str,
-    /// Its value; `None` where the system does not tell.
+    /// Its value; `None` where the system does not report it.
     pub value: Option<Metric<'s>>,
 }
 
@@ -76,7 +76,7 @@ impl Stats {
         figures::all(self)
     }
 
-    /// All figures with their names, in the order of reports. Counts that the system does not tell are zero.
+    /// All figures with their names, in the order of reports. Counts that the system does not report are zero.
     pub fn metrics(&self) -> Vec<(String, Metric<'_>)> {
         let figures = self.figures().into_iter();
         figures.map(|figure| (figure.name, figure.value.unwrap_or(Metric::Count(0)))).collect()
@@ -92,7 +92,7 @@ impl Stats {
         self.figures().into_iter().find(|figure| figure.name == name)
     }
 
-    /// Where the figure of this name is kept.
+    /// The place of the figure of this name.
     #[cfg(feature = "report")]
     pub(crate) fn slot(&mut self, name: &str) -> Option<Slot<'_>> {
         figures::slot(self, name)

@@ -23,13 +23,13 @@ figures! {
         /// Turns of the event loops: from waking up to waiting again.
         pub turns: Durations = ["loop.turns", Microseconds, "turns of the server's event loops"],
         /// Connections that the system dropped because an accept queue was full, of all programs in the same
-        /// network namespace; `None` where the system does not tell.
+        /// network namespace; `None` where the system does not report it.
         pub accept_queue_overflows: Option<u64> =
             ["loop.accept_queue_overflows", Number, "dropped by a full accept queue"],
         /// How often a listener rested because there was no descriptor, or no memory, for another connection: clients waited
         /// to be accepted meanwhile.
         pub accept_rests: u64 = ["loop.accept_rests", Number, "tries to accept without a descriptor for it"],
-        /// Records no longer kept because [`Config::max_records`](crate::Config::max_records) or
+        /// Records evicted because [`Config::max_records`](crate::Config::max_records) or
         /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
         pub records_evicted: u64 = ["records.evicted", Number, "records evicted for want of room"],
         /// Log entries dropped because the logger did not keep up.

@@ -1,6 +1,6 @@
 //! What a server measured: how its clients behaved, what it answered, and how well it did itself.
 //!
-//! Each shard fills a [`Stats`] of its own, without a lock; whoever reads them takes what has gathered and adds
+//! Each shard fills a [`Stats`] of its own, without a lock; a reader takes what has gathered and adds
 //! it up (`net::control`).
 
 mod catalogue;
@@ -51,7 +51,7 @@ impl Additive for u64 {
     }
 }
 
-/// Adds up a struct by its fields: those in front of the semicolon; those behind it are someone else's to set. All of
+/// Adds up a struct by its fields: those in front of the semicolon; those behind it are set by the server. All of
 /// them are named, or it is not compiled.
 macro_rules! by_fields {
     ($type:ty: $($field:ident),+ $(; $($other:ident),+)?) => {
@@ -126,7 +126,7 @@ impl Additive for BTreeMap<u16, u64> {
 ///
 /// A session begins when its connection is accepted. How long it waited for that in the system's accept queue is in no
 /// figure: neither in the service time of the greeting nor in the durations of sessions. Clients see it in the time to
-/// the greeting; [`Health::accept_queue_overflows`] tells when the queue was full.
+/// the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
 ///
 /// ```
 /// use std::time::Duration;
@@ -344,7 +344,7 @@ figures! {
 }
 
 figures! {
-    /// The delays that are over: what was told and what came of it.
+    /// The delays that are over: requested and actual ones.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct Delays {
@@ -356,13 +356,13 @@ figures! {
         pub lateness: Durations = ["delay.lateness", Microseconds, "the difference"],
         /// Most that were over in one turn of an event loop, which writes their replies one after the other.
         pub at_once: Peak = ["delay.at_once", Number, "most delays that were over in one turn of an event loop"],
-        /// How many were shorter than told: none, unless there is a bug.
+        /// How many were shorter than requested: none, unless there is a bug.
         pub early: u64 = ["delay.early", Number, "delays that were shorter than told"],
     }
 }
 
 impl Delays {
-    /// A reply was told to be held back, and was.
+    /// A reply was held back.
     pub(crate) fn note(&mut self, told: Duration, achieved: Duration) {
         self.told.add(told);
         self.achieved.add(achieved);

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::Additive;
 
-/// Digits kept of every value: 1 in 1000.
+/// Significant digits of every value: 1 in 1000.
 const DIGITS: u8 = 3;
 /// What is longer counts as this, in microseconds: a day.
 const LONGEST: u64 = 24 * 3600 * 1_000_000;

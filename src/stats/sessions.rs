@@ -37,7 +37,7 @@ figures! {
         pub gave_up: u64 = ["sessions.gave_up", Number, "closed by the client while it was owed a reply"],
         /// Ended by the session timeout: the client was silent too long.
         pub timed_out: u64 = ["sessions.timed_out", Number, "ended by the session timeout"],
-        /// Ended by the server because of a rule, a limit or `fail_fast`, or by the client after a 421, which says that
+        /// Ended by the server because of a rule, a limit or `fail_fast`, or by the client after a 421, which means that
         /// the server closes the channel (RFC 5321 section 3.8).
         pub dismissed: u64 = ["sessions.dismissed", Number, "ended by a rule, a limit, fail_fast, or a 421"],
         /// Ended by a stop of the server: between two mails, or when the time for it was up.
@@ -68,7 +68,7 @@ figures! {
     }
 }
 
-/// How a session ended. [`SessionStats`] says what each of them is.
+/// How a session ended: see the fields of [`SessionStats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     LeftBeforeGreeting,

@@ -7,7 +7,7 @@ use super::catalogue::figures;
 #[cfg(feature = "report")]
 use super::catalogue::{Figures as _, Metric, Slot};
 
-/// Intervals kept; one more, and two become one.
+/// Most intervals; with one more, two become one.
 const INTERVALS: usize = 512;
 /// The first intervals are that long.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! The rules that every server has: go-smtp-mock's lists, the limits, `fail_fast`. A setting says whether each
-//! is on.
+//! The rules that every server has: go-smtp-mock's lists, the limits, `fail_fast`. A setting turns each of
+//! them on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -60,7 +60,7 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) messages: u32,
 }
 
-/// What the rules say.
+/// The outcome of asking the rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) struct Ruling<'p> {
     /// In place of the delay configured for the command.
@@ -70,12 +70,12 @@ pub(in crate::smtp) struct Ruling<'p> {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) enum Decision<'p> {
-    /// The server's own answer stands.
+    /// The server's own answer is unchanged.
     #[default]
     Own,
     /// A rule of the server's own refuses.
     Refuse(ReplyKind, Next),
-    /// A rule says what happens; without a reply it is the server's own answer that it happens to.
+    /// A rule that was added decides; without a reply of its own it sends the server's.
     Told { reply: Option<&'p Reply>, portion: Portion, next: Next },
 }
 

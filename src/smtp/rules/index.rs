@@ -1,4 +1,4 @@
-//! Which rules a line can concern, found by what the line says: rules whose address, name, network or session is
+//! Which rules a line can concern, found by what is in the line: rules whose address, name, network or session is
 //! another one cost nothing, however many there are.
 //!
 //! Conditions on forward-paths are special: behind RCPT they hold when one accepted recipient matches. Each recipient
@@ -60,8 +60,8 @@ impl StageIndex {
             && others.is_empty()
     }
 
-    /// The rules whose conditions may hold, in order. `is_asked` says whether a rule that matched a recipient is one
-    /// of this stage.
+    /// The rules whose conditions may hold, in order. `is_asked`: a rule that matched a recipient is one of this
+    /// stage.
     pub(super) fn candidates(
         &self,
         question: &Question<'_>,

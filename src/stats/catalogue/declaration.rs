@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{Figure, Metric, Unit};
 use crate::stats::{Durations, Numbers, Peak};
 
-/// Where a figure is kept, to be filled from a file.
+/// The place of a figure, to be filled from a file.
 #[cfg(feature = "report")]
 #[derive(Debug)]
 pub(crate) enum Slot<'s> {
     /// A count.
     Count(&'s mut u64),
-    /// A count of which sums keep the highest.
+    /// A count of which a sum has the highest.
     Peak(&'s mut Peak),
     /// A count that not every system gives.
     Optional(&'s mut Option<u64>),
@@ -31,7 +31,7 @@ pub(in crate::stats) trait Value {
     fn slot(&mut self) -> Slot<'_>;
 }
 
-/// How a figure of this type is read, and where it is kept.
+/// How a figure of this type is read, and its place.
 macro_rules! value {
     ($type:ty, $this:ident => $metric:expr, $slot:expr) => {
         impl Value for $type {
@@ -97,7 +97,7 @@ pub(in crate::stats) trait Figures: Sized + 'static {
         Self::lines().map(|line| line.figure(line.name.to_owned(), self))
     }
 
-    /// Where the figure of this name is kept.
+    /// The place of the figure of this name.
     #[cfg(feature = "report")]
     fn slot(&mut self, name: &str) -> Option<Slot<'_>> {
         let line = Self::lines().find(|line| line.name == name)?;
@@ -106,7 +106,7 @@ pub(in crate::stats) trait Figures: Sized + 'static {
 }
 
 /// Declares a struct with what there is to know of each field: its documentation and, in brackets, the name of the
-/// figure in reports, its unit, and what it says in a line. How it adds up follows from its type. `[no figure]` adds up
+/// figure in reports, its unit, and what it means in a line. How it adds up follows from its type. `[no figure]` adds up
 /// and is in no list of figures. A field without brackets is not compiled.
 macro_rules! figures {
     (

@@ -81,7 +81,7 @@ fn name_of(name: &str, stage: Stage) -> String {
     format!("{name}.{}", stage.name())
 }
 
-/// Where the figure of this name is kept.
+/// The place of the figure of this name.
 #[cfg(feature = "report")]
 pub(super) fn slot<'s>(stats: &'s mut Stats, name: &str) -> Option<Slot<'s>> {
     if DERIVED.iter().any(|derived| derived.name == name) {
