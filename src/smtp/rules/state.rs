@@ -112,6 +112,7 @@ impl State {
         totals.added.retain(|rule, _| identities.contains(rule));
         by_key.retain(|rule, _| identities.contains(rule));
         *keys = by_key.values().map(|counts| counts.order.len()).sum();
+        debug_assert!(totals.added.len() <= identities.len(), "each rule has one count");
         for own in BUILT_INS.iter().filter(|own| !own.is_on(policy)) {
             totals.own[*own as usize] = Tally::default();
         }
@@ -154,6 +155,7 @@ impl State {
 
     /// A session is over or was refused, or no client has connected for it.
     pub fn give_back_place(&mut self, peer: Option<IpAddr>) {
+        debug_assert!(self.open_sessions > 0, "a place is given back once");
         self.open_sessions = self.open_sessions.saturating_sub(1);
         if let Some(peer) = peer
             && let Some(open) = self.open_by_ip.get_mut(&peer)
@@ -163,6 +165,10 @@ impl State {
                 self.open_by_ip.remove(&peer);
             }
         }
+        debug_assert!(
+            self.open_by_ip.values().sum::<u64>() <= self.open_sessions,
+            "each client that has connected has a place"
+        );
     }
 
     /// Places that are taken.
@@ -196,6 +202,7 @@ impl<T> Bounded<T> {
             self.values.remove(&oldest);
         }
         self.order.push_back(key);
+        debug_assert!(self.order.len() <= most.max(1) && self.values.len() < self.order.len(), "{most} keys");
     }
 }
 

@@ -103,18 +103,20 @@ proptest! {
 
     #[test]
     fn all_that_a_session_holds_is_charged_and_stays_within_what_is_left(
-        choice: u8,
+        choices: [u8; 2],
         input in input(),
         piece in prop_oneof![1..600usize, 1000..20_000usize],
         limit in prop_oneof![Just(usize::MAX), 0..100_000usize],
     ) {
-        let (policy, mut session, mut waiting) = (policy(choice), Session::new(), Vec::new());
-        for piece in input.chunks(piece) {
+        // The policy may be replaced at any time.
+        let policies = choices.map(policy);
+        let (mut session, mut waiting) = (Session::new(), Vec::new());
+        for (policy, piece) in policies.iter().cycle().zip(input.chunks(piece)) {
             waiting.extend_from_slice(piece);
             loop {
                 let before = session.held_memory();
                 session.set_memory_left(Some(limit.saturating_sub(before)));
-                let progress = session.advance_in(&policy, &mut Environment::alone(), &waiting);
+                let progress = session.advance_in(policy, &mut Environment::alone(), &waiting);
                 waiting.drain(..progress.consumed);
                 let (held, walked) = (session.held_memory(), session.walk());
                 prop_assert!(walked <= held, "{held} are charged of {walked}");

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::smtp::rules::{ByteRate, Rule};
-use smtpmock::smtp::{DelayPoint, ReplyKind, Stage};
+use smtpmock::smtp::{DelayPoint, RecordMode, ReplyKind, Stage};
 use smtpmock::{Config, Milestone, OverLimit, ReconfigureError, Server, Settings};
 
 use crate::support::client::Client;
@@ -229,6 +229,27 @@ fn settings_that_no_server_takes_change_nothing() {
     let refused = server.reconfigure(|settings| settings.session_timeout(Duration::MAX));
     assert!(refused.expect_err("too long").to_string().starts_with("invalid value"));
     Client::greeted(server.local_addr()).expect("NOOP", "250 old");
+}
+
+#[test]
+fn what_is_fixed_stays_whatever_settings_are_returned() {
+    let server = start(Config::default().seed(7).records(RecordMode::Session));
+    let other = start(Config::default().seed(8).reply(ReplyKind::NoopReceived, "250 other"));
+    let mut settings = None;
+    reconfigure(&other, |own| {
+        settings = Some(own.clone());
+        own
+    });
+    let mut client = Client::greeted(server.local_addr());
+    reconfigure(&server, |_| settings.take().expect("those of the other server"));
+    client.expect("NOOP", "250 other");
+    reconfigure(&server, Settings::reset);
+    client.deliver("one\r\n");
+    assert!(!server.messages()[0].quit_sent(), "the session's record is there before it ends");
+    client.quit();
+    once(&server, |stats| stats.sessions.closed == 1);
+    assert!(server.messages()[0].quit_sent());
+    assert_eq!((server.seed(), server.stats().seed), (7, 7));
 }
 
 #[test]
