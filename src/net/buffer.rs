@@ -1,13 +1,13 @@
-//! Pooled byte buffers: a session that has nothing buffered holds none.
+//! Pooled byte buffers: a session without buffered bytes has no buffer.
 
-/// Buffers kept for reuse. A burst may need more; what is returned beyond this is freed.
+/// Spare buffers retained for reuse. A burst may need more; buffers returned beyond this are freed.
 const POOLED: usize = 64;
 /// A buffer that has grown beyond this is freed when returned.
 const POOLED_CAPACITY: usize = 128 * 1024;
-/// A buffer of no more bytes is never too large for what waits in it.
+/// A buffer of at most this capacity is not exchanged for a smaller one.
 const LOOSE: usize = 8 * 1024;
 
-/// Bytes that wait: appended at the end, used up from the front. Invariant: `start <= bytes.len()`, and
+/// A queue of bytes: appended at the end, consumed from the front. Invariant: `start <= bytes.len()`, and
 /// an empty buffer starts at 0.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
@@ -16,12 +16,12 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// What waits.
+    /// The bytes that were not consumed.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    /// Bytes in memory.
+    /// Its capacity in bytes.
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity()
     }
@@ -38,11 +38,11 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Uses up the first `count` bytes.
+    /// Removes the first `count` bytes.
     pub(super) fn consume(&mut self, count: usize) {
         debug_assert!(
             count <= self.bytes().len(),
-            "{count} of {} bytes can't be used up",
+            "{count} of {} bytes can't be consumed",
             self.bytes().len()
         );
         self.start += count;
@@ -68,7 +68,7 @@ impl Pool {
         }
     }
 
-    /// Apart: mostly there is nothing to append.
+    /// A function of its own, not inlined: mostly there is nothing to append.
     #[cold]
     fn append_some(&mut self, place: &mut Option<Buffer>, bytes: &[u8]) {
         let buffer = place.get_or_insert_with(|| {
@@ -86,8 +86,8 @@ impl Pool {
         }
     }
 
-    /// Takes back a buffer of which but a small part is used; what waits in it gets one of its size. What waits for
-    /// long must not have much more memory than it needs.
+    /// Replaces a buffer that is mostly unused by one of the size of its bytes: bytes that wait for long must not
+    /// occupy much more memory than they need.
     pub(super) fn fit(&mut self, place: &mut Option<Buffer>) {
         let is_loose =
             |buffer: &Buffer| buffer.memory() > LOOSE && buffer.bytes().len() < buffer.memory() / 4;

@@ -1,4 +1,4 @@
-//! What all shards count together: who has come, and how many are there.
+//! Counts of all shards together: connections, present sessions, and progress towards milestones.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     sessions: AtomicU64,
-    /// Sessions that were welcomed and are not over.
+    /// Sessions with a positive greeting that have not ended.
     served: AtomicU64,
-    /// When the last connection came, in nanoseconds since the start.
+    /// When the last connection was accepted, in nanoseconds since the start.
     last_arrival: AtomicU64,
     milestones: Option<Box<Milestones>>,
 }
 
-/// A client that has come.
+/// An accepted connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     /// The session's number; the first is 1.
     pub(super) session_id: u64,
-    /// Since the one before; `None` for the first.
+    /// Time since the one before; `None` for the first.
     pub(super) after: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ impl Counters {
         Self { milestones: Milestones::new(goals), ..Self::default() }
     }
 
-    /// A client connects at `now`, the beginning of its shard's turn.
+    /// Counts a connection that is accepted at `now`, the beginning of its shard's turn.
     pub(super) fn note_arrival(&self, now: Timestamp) -> Arrival {
         let session_id = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let nanoseconds = now.since_start().as_nanos() as u64;
@@ -42,25 +42,25 @@ impl Counters {
         Arrival { session_id, after: (session_id > 1).then(|| now.since(before)) }
     }
 
-    /// A session is served. Returns how many are now, this one included.
+    /// Counts a session with a positive greeting. Returns how many there are, this one included.
     pub(super) fn note_welcome(&self) -> u64 {
         self.served.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A session is served no longer.
+    /// Counts the end of such a session.
     pub(super) fn note_farewell(&self) {
         let before = self.served.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "only a session that was served ends");
     }
 
-    /// A connection is over.
+    /// Counts the end of a connection towards milestones.
     pub(super) fn note_end(&self) {
         if let Some(milestones) = &self.milestones {
             milestones.note_session();
         }
     }
 
-    /// Messages were accepted: their replies have left.
+    /// Counts accepted messages, whose replies have left, towards milestones.
     pub(super) fn note_messages(&self, count: u64) {
         if let Some(milestones) = &self.milestones
             && count > 0

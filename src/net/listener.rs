@@ -1,4 +1,4 @@
-//! Listening sockets: bound before any thread starts, so that a failure is the caller's to see.
+//! Listening sockets: bound before any thread starts, so that a failure is returned to the caller of the start.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::stream::{ListenOptions, Listener};
 use crate::config::{Listen, StartError};
 
-/// How often a free port is looked for anew when it is taken on the other addresses.
+/// How many free ports are tried when each is taken on another of the addresses.
 const PORT_ATTEMPTS: usize = 16;
 
 /// Binds every address once per shard. The outer list is by shard.
@@ -65,8 +65,8 @@ fn bind_first_shard(addresses: &[Listen], options: ListenOptions) -> Result<Vec<
     Ok(listeners)
 }
 
-/// A shared port would be shared with any other server of this user too: one that is taken must be
-/// found out first.
+/// A shared port would be shared with any other server of this user too, so an exclusive socket finds out first whether
+/// it is taken.
 fn open_shared(listen: &Listen, options: ListenOptions) -> Result<Listener, StartError> {
     let probe = open(listen, ListenOptions { is_shared: false, ..options })?;
     let bound = local_address(&probe)?;
@@ -90,7 +90,7 @@ fn local_address(listener: &Listener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
 }
 
-/// What is logged when connections can't be accepted for now.
+/// The log line of a pause in accepting.
 pub(super) fn why_it_rests(error: &io::Error) -> String {
     let limit = getrlimit(Resource::Nofile).current.filter(|_| is_out_of_descriptors(error));
     let limit = limit.map_or_else(String::new, |limit| {

@@ -1,5 +1,5 @@
-//! The only place with sockets and clocks, and the threads that serve. `LIFECYCLE.md` beside this file follows a
-//! connection from accept to close.
+//! Sockets, and the reactor threads that serve them: the only room with either. `LIFECYCLE.md` beside this file follows
+//! a connection from accept to close.
 
 mod buffer;
 mod connection;

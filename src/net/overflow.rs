@@ -3,7 +3,7 @@
 
 use std::fs;
 
-/// Where the counters stand: lines of names, each followed by a line of values.
+/// The file with the counters: lines of names, each followed by a line of values.
 const COUNTERS: &str = "/proc/net/netstat";
 const GROUP: &str = "TcpExt:";
 const NAME: &str = "ListenOverflows";

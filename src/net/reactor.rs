@@ -1,4 +1,4 @@
-//! The event loop of one shard: accepts, dispatches events and timers, and obeys its mailbox. Everything
+//! The event loop of one shard: accepts, dispatches events and timers, and stops when asked to. Everything
 //! here runs on the shard's thread.
 
 use std::io;
@@ -24,32 +24,32 @@ use crate::time::{Clock, Timestamp, wall_time};
 const EVENTS: usize = 1024;
 /// Connections accepted before the sessions have their turn.
 const ACCEPTS_PER_TURN: usize = 256;
-/// Connections accepted when the server stops: more than a backlog holds by default. New ones may come faster
-/// than they are accepted.
+/// Connections accepted when the server stops: more than a backlog holds by default. A bound, since new ones may arrive
+/// faster than they are accepted.
 const ACCEPTS_AT_STOP: usize = 8192;
-/// How long after running out of descriptors, or of sessions that there may be, accepting is tried again,
-/// unless a session ends before: the one that ends may be another thread's.
+/// How long accepting pauses when descriptors, or places for sessions, have run out. A session of this shard that ends
+/// makes it shorter; one of another shard can't.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// Receive buffer of a connection that is read slowly: small, so that the sender feels it soon.
+/// Receive buffer of a connection that is read slowly: small, so that back pressure reaches the sender soon.
 const THROTTLED_RECV_BUFFER: usize = 4096;
 
-/// Wakes the reactor for its [`Control`]. Connections have generations from 1, these have generation 0.
+/// The token of the waker of [`Control`]. It and the listeners have generation 0, connections have generations from 1.
 const WAKER: Token = Token(u32::MAX as usize);
 
-/// One shard's sockets and what it needs to serve them.
+/// One shard's sockets, and what serves them.
 pub(super) struct Reactor {
     poll: Poll,
     listeners: Vec<Listening>,
     connections: Slab<Connection<Stream>>,
-    /// Distinguishes a connection from those that had its slot before. Never 0.
+    /// Generation of the next connection: distinguishes it from those that had its slot before. Never 0.
     next_generation: u32,
-    /// Connections that gave way to others before they were done.
+    /// Connections whose turn ended before they had nothing more to do.
     again: Vec<Token>,
     resources: Resources,
     context: Context,
     mailbox: Arc<Mailbox>,
-    /// When sessions still running are sent away; `None` while the server serves, and when they were.
+    /// When the time for sessions that still run is up; `None` without a stop, and once it was up.
     stop_at: Option<Timestamp>,
 }
 
@@ -58,15 +58,15 @@ struct Listening {
     address: SocketAddr,
     /// The kernel may hold connections that were not accepted.
     is_ready: bool,
-    /// When to try again after a failure.
+    /// When to accept again after a pause.
     retry_at: Option<Timestamp>,
-    /// It rested, and has not been found empty since: those that it holds may have waited.
+    /// It paused, and has not been found empty since: connections in its queue may have waited.
     has_rested: bool,
 }
 
 impl Listening {
-    /// Accepts nothing until a session ends, or for a while.
-    fn rest(&mut self, now: Timestamp) {
+    /// Accepts nothing until a session ends, for [`ACCEPT_RETRY`] at most.
+    fn pause(&mut self, now: Timestamp) {
         self.is_ready = false;
         self.retry_at = Some(now.after(ACCEPT_RETRY));
         self.has_rested = true;
@@ -74,7 +74,7 @@ impl Listening {
 }
 
 impl Reactor {
-    /// Registers the listeners; connections that come from now on wait in their backlog.
+    /// Registers the listeners; connections that arrive from now on wait in their backlog.
     pub(super) fn new(
         sockets: Vec<Listener>,
         context: Context,
@@ -106,7 +106,7 @@ impl Reactor {
         Ok((reactor, Arc::new(control)))
     }
 
-    /// Serves until a message asks it to stop, and then until the last session has ended or must.
+    /// Serves until asked to stop, and then until the last session has ended, or the time for that is up.
     pub(super) fn run(mut self) -> io::Result<Ending> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
@@ -127,20 +127,20 @@ impl Reactor {
         }
     }
 
-    /// How long to wait for events; `None`: as long as it takes.
+    /// How long to wait for events; `None`: without a limit.
     fn timeout(&self) -> Option<Duration> {
         if !self.again.is_empty() || self.listeners.iter().any(|listening| listening.is_ready) {
             return Some(Duration::ZERO);
         }
         let retries = self.listeners.iter().filter_map(|listening| listening.retry_at);
         let next = self.resources.wheel.next_deadline().into_iter().chain(self.stop_at).chain(retries).min();
-        next.map(|at| at.since(self.resources.rested))
+        next.map(|at| at.since(self.resources.turn_ended))
     }
 
     fn turn(&mut self, events: &Events) {
         self.resources.begin_turn();
         let mut unfinished = std::mem::take(&mut self.again);
-        // One that had an event too has put itself down twice, and has no right to more than the others.
+        // A connection that had an event as well is listed twice, and gets one turn like the others.
         unfinished.sort_unstable();
         unfinished.dedup();
         for event in events {
@@ -174,7 +174,7 @@ impl Reactor {
         }
     }
 
-    /// Gives a connection its turn. Events may name one that is gone by now.
+    /// Gives a connection its turn. Events may name one that has been closed.
     fn drive(
         &mut self,
         token: Token,
@@ -212,7 +212,7 @@ impl Reactor {
 
     fn close(&mut self, slot: usize) {
         self.connections.remove(slot).close(&self.context, &mut self.resources);
-        // A descriptor is free now: a listener that rests for want of one may try.
+        // A descriptor is free now: a listener that paused for want of one may try.
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
@@ -236,7 +236,7 @@ impl Reactor {
                 return;
             }
             let Some(place) = self.context.take_place() else {
-                listening.rest(self.resources.now);
+                listening.pause(self.resources.now);
                 return;
             };
             match listening.socket.accept() {
@@ -250,7 +250,7 @@ impl Reactor {
                 }
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
-                    listening.rest(self.resources.now);
+                    listening.pause(self.resources.now);
                     self.resources.note_rest(&error);
                 }
             }
@@ -272,7 +272,7 @@ impl Reactor {
             return;
         }
         if self.context.settings().read_rate.is_some() {
-            // Without it the kernel would take megabytes at full speed.
+            // Otherwise the kernel would receive megabytes at full speed.
             stream.limit_receive_buffer(THROTTLED_RECV_BUFFER);
         }
         place.occupy(peer_addr.ip());
@@ -298,8 +298,8 @@ impl Reactor {
         Token((generation as usize) << 32 | slot)
     }
 
-    /// Connections the kernel has completed were promised a server: they are served. There may be some that
-    /// no event has reported yet.
+    /// Accepts the connections that the kernel has completed, some of them without an event so far: their clients see an
+    /// open connection, so they are served.
     fn accept_waiting(&mut self) {
         for listening in &mut self.listeners {
             listening.is_ready = true;
@@ -353,7 +353,7 @@ impl Reactor {
         self.drive_all(Connection::on_stop);
     }
 
-    /// The time is up.
+    /// The time of a stop is up.
     fn dismiss_all(&mut self) {
         self.stop_at = None;
         self.resources.stop = Stop::Forced;
@@ -376,7 +376,7 @@ fn slot_of(token: Token) -> usize {
     token.0 & u32::MAX as usize
 }
 
-/// The connection that was to be accepted failed, not accepting: the next one may be fine (`accept(2)`).
+/// The error is of the connection that was to be accepted: the next one may succeed (`accept(2)`).
 fn is_about_one_connection(error: &io::Error) -> bool {
     !is_out_of_descriptors(error)
         && matches!(
@@ -405,7 +405,7 @@ mod tests {
     use crate::smtp::Stage;
     use crate::smtp::rules::Rule;
 
-    /// Turns that are watched.
+    /// Turns of the reactor in a test.
     const TURNS: usize = 100;
 
     fn reactor(rules: impl IntoIterator<Item = Rule>) -> (Reactor, SocketAddr) {
@@ -420,7 +420,7 @@ mod tests {
         (reactor, addresses[0])
     }
 
-    /// Sends message data until nobody takes them any more.
+    /// Sends message data until the connection is closed.
     fn flood(mut stream: TcpStream) {
         let opening = b"EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n";
         let chunk = vec![b'x'; 1 << 20];
@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_client_with_lines_that_many_rules_are_asked_about_had_all_of_them_answered_in_one_turn() {
-        // Patterns of a shape that each name must be compared with.
+        // Patterns of a shape that has no index: each name is compared with all of them.
         let rule = |number| Rule::anywhere().helo(format!("*a{number}*b").as_str()).close();
         let (mut reactor, address) = reactor((0..500).map(rule));
         let mut stream = TcpStream::connect(address).expect("a connection");

@@ -1,4 +1,4 @@
-//! What all connections of a reactor use in turn: the time, the wheel, buffers, and where figures and log lines go.
+//! What the connections of a reactor share, each in its turn: the time, the wheel, buffers, figures and log lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::records::Filed;
 use crate::stats::Stats;
 use crate::time::{Clock, Timestamp, wall_time};
 
-/// How far a stop of the server has come.
+/// The stage of the server's stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stop {
-    /// The server serves.
+    /// The server runs.
     #[default]
     None,
-    /// Sessions go on; there are no new ones.
+    /// Sessions continue, idle ones too; no connection is accepted.
     SparesIdle,
-    /// Sessions go on as long as something is under way.
+    /// Sessions end as soon as they are idle.
     ClosesIdle,
     /// The time is up.
     Forced,
@@ -40,32 +40,32 @@ impl Stop {
 /// What a connection uses that belongs to its reactor.
 pub(super) struct Resources {
     pub(super) clock: Clock,
-    /// When this turn began. What is read in a turn had arrived by then.
+    /// When this turn began. Bytes that are read in a turn had arrived by then.
     pub(super) now: Timestamp,
-    /// Delays that were over in this turn.
+    /// Delays that ended in this turn.
     pub(super) due: u64,
-    /// When the turn of the present connection is over; `None` where that does not matter.
+    /// When the turn of the present connection ends; `None`: not limited by time.
     turn_until: Option<Timestamp>,
     pub(super) stop: Stop,
     /// When the last turn ended.
-    pub(super) rested: Timestamp,
+    pub(super) turn_ended: Timestamp,
     pub(super) wheel: Wheel<Token>,
     pub(super) pool: Pool,
-    /// What `read` fills; empty only while a connection works on it.
+    /// The buffer for reads; empty only while a connection uses it.
     pub(super) scratch: Vec<u8>,
     /// Replies of the connection whose turn it is, until they are written.
     pub(super) replies: Vec<u8>,
-    /// Each of them, with its end among them.
+    /// Where each of them ends, and what it answers.
     pub(super) outgoing: Vec<Outgoing>,
     /// Records that were finished in this turn, until the replies in them have left.
     pub(super) filed: Vec<Filed>,
     pub(super) gathering: Gathering,
-    /// With logging off there are none.
+    /// `None` with logging off.
     pub(super) notes: Option<Notes>,
 }
 
 impl Resources {
-    /// Before the first turn, with room to read so many bytes at once.
+    /// Resources before the first turn; reads take up to `scratch` bytes at once.
     pub(super) fn new(clock: Clock, scratch: usize, mailbox: Arc<Mailbox>, notes: Option<Notes>) -> Self {
         let now = clock.now();
         Self {
@@ -73,7 +73,7 @@ impl Resources {
             due: 0,
             stop: Stop::None,
             turn_until: None,
-            rested: now,
+            turn_ended: now,
             clock,
             wheel: Wheel::new(),
             pool: Pool::default(),
@@ -86,34 +86,34 @@ impl Resources {
         }
     }
 
-    /// Another turn begins.
+    /// Begins a turn.
     pub(super) fn begin_turn(&mut self) {
         self.now = self.clock.now();
     }
 
-    /// The turn of a connection begins, and is over after so long; `None`: whatever it takes.
+    /// Begins the turn of a connection, which lasts at most so long; `None`: not limited by time.
     pub(super) fn limit_turn(&mut self, time: Option<Duration>) {
         self.turn_until = time.map(|time| self.clock.now().after(time));
     }
 
-    /// The connection whose turn it is has had its time.
+    /// The time of the present connection's turn is up.
     pub(super) fn is_turn_over(&self) -> bool {
         self.turn_until.is_some_and(|until| self.clock.now() >= until)
     }
 
-    /// No connection has left anything for the next one.
+    /// Nothing of a connection is left when its turn has ended.
     pub(super) fn has_no_leftovers(&self) -> bool {
         self.replies.is_empty() && self.outgoing.is_empty() && self.filed.is_empty()
     }
 
-    /// The turn is over: the reactor waits again.
+    /// Ends a turn, before the reactor waits for events.
     pub(super) fn end_turn(&mut self) {
-        self.rested = self.clock.now();
+        self.turn_ended = self.clock.now();
         self.gathering.stats.delays.at_once.see(std::mem::take(&mut self.due));
-        self.gathering.stats.health.turns.add(self.rested.since(self.now));
+        self.gathering.stats.health.turns.add(self.turn_ended.since(self.now));
     }
 
-    /// A client has connected. Returns its session's number.
+    /// Counts a connection. Returns its session's number.
     pub(super) fn note_arrival(&mut self, counters: &Counters) -> u64 {
         let Arrival { session_id, after } = counters.note_arrival(self.now);
         let Stats { sessions, timeline, .. } = &mut *self.gathering.stats;
@@ -125,12 +125,12 @@ impl Resources {
         session_id
     }
 
-    /// A client is welcomed: its session is served.
+    /// Counts a session whose greeting is positive.
     pub(super) fn note_welcome(&mut self, counters: &Counters) {
         self.gathering.stats.sessions.peak.see(counters.note_welcome());
     }
 
-    /// A listener rests after this error: counted each time, and logged once.
+    /// A listener pauses after this error: counted each time, and logged once.
     pub(super) fn note_rest(&mut self, error: &io::Error) {
         self.gathering.stats.health.accept_rests += 1;
         if let Some(notes) = &mut self.notes {
@@ -138,7 +138,7 @@ impl Resources {
         }
     }
 
-    /// Notes something for the log, if there is one.
+    /// Logs an event, if there is a log.
     pub(super) fn note(&mut self, event: impl FnOnce() -> Event) {
         if let Some(notes) = &mut self.notes {
             notes.note(wall_time(), event());

@@ -23,12 +23,12 @@ pub(crate) fn is_shard_thread() -> bool {
     IS_SHARD.get()
 }
 
-/// How a shard's serving ended.
+/// How a shard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Every session had ended.
     Graceful,
-    /// Sessions in which something was under way were sent 421 and closed.
+    /// Sessions that were not idle were sent 421 and closed.
     Forced,
 }
 
@@ -67,8 +67,8 @@ impl Shard {
     }
 }
 
-/// Runs a reactor and makes a failure known: its sockets are closed by then, so nobody is left talking to
-/// a port that looks alive.
+/// Runs a reactor and reports a failure: its sockets are closed by then, so that no client waits at a port that looks
+/// alive.
 fn supervise(
     run: impl FnOnce() -> io::Result<Ending>,
     on_failure: impl FnOnce(&str),

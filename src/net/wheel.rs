@@ -1,8 +1,8 @@
-//! A hierarchical timing wheel: insert, cancel and expire in constant time, however many wait.
+//! A hierarchical timing wheel: insert, cancel and expire take constant time, whatever the number of timers.
 //!
 //! Level 0 has a slot for each of the next 64 ticks, and each level above has slots 64 times as wide. An
-//! entry lies on the level of the highest bit (in groups of six) in which its deadline differs from now,
-//! and comes down when its slot begins. So everything on a level is due before anything on the next,
+//! entry is on the level of the highest bit (in groups of six) in which its deadline differs from now,
+//! and moves to a level below when its slot begins. So everything on a level is due before anything on the next,
 //! and a bitmap of occupied slots gives the next deadline without a search. One thread owns a wheel.
 
 use std::time::Duration;
@@ -19,23 +19,23 @@ const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 /// 7 levels of 6 bits span 2^42 ticks, 34 years.
 const LEVELS: usize = 7;
-/// The last tick a wheel can hold; later deadlines are held until then.
+/// The last tick of a wheel; later deadlines expire then.
 const LAST_TICK: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
 /// No entry: the end of a list.
 const NIL: u32 = u32::MAX;
 
-/// Timers of one thread, each with a value that [`pop`](Self::pop) gives back when it is due.
+/// Timers of one thread, each with a value that [`pop`](Self::pop) returns when it is due.
 #[derive(Debug)]
 pub(crate) struct Wheel<T> {
     /// No entry is due before this tick.
     now: u64,
     levels: [Level; LEVELS],
     entries: Slab<Entry<T>>,
-    /// Distinguishes the entries that one place held in turn.
+    /// Distinguishes entries that had the same index one after the other.
     next_stamp: u32,
 }
 
-/// Names a timer; worthless once it has expired or was cancelled.
+/// Names a timer, until it has expired or was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timer {
     index: u32,
@@ -83,7 +83,7 @@ impl<T> Wheel<T> {
         Timer { index, stamp }
     }
 
-    /// Stops a timer and gives its value back; `None` when it has expired or was cancelled already.
+    /// Stops a timer and returns its value; `None` when it has expired or was cancelled already.
     pub(crate) fn cancel(&mut self, timer: Timer) -> Option<T> {
         let entry = self.entries.get(timer.index as usize)?;
         if entry.stamp != timer.stamp {
@@ -93,7 +93,7 @@ impl<T> Wheel<T> {
         Some(self.entries.remove(timer.index as usize).value)
     }
 
-    /// When to look again: not after the next deadline, and not long before it.
+    /// When to call [`pop`](Self::pop) again: at the next deadline, or before it when an entry must move to a level below.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.next_place().map(|place| start_of_tick(self.start_of(place)))
     }
@@ -197,7 +197,7 @@ impl<T> Wheel<T> {
 
 #[cfg(test)]
 impl<T> Wheel<T> {
-    /// Walks through everything.
+    /// Visits all entries.
     ///
     /// # Panics
     /// If a list is broken, or an entry is in none, in two, or not in the slot of its deadline.

@@ -1,4 +1,4 @@
-//! The buffer against a plain vector, and what the pool keeps.
+//! The buffer against a plain vector, and what the pool retains.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ proptest! {
         }
     }
 
-    /// Bytes that keep coming and going must not grow a buffer beyond what waits in it at once.
+    /// Bytes that keep coming and going must not grow a buffer beyond the bytes that it holds at a time.
     #[test]
     fn a_buffer_does_not_grow_with_what_passed_through(size in 1..300_usize) {
         let mut buffer = Buffer::default();

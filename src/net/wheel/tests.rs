@@ -9,12 +9,12 @@ use proptest::sample::Index;
 use super::{LAST_TICK, LEVELS, TICK, Timer, Wheel, start_of_tick, tick_at};
 use crate::time::Timestamp;
 
-/// What a thread does with its wheel.
+/// An operation on a wheel.
 #[derive(Clone, Debug)]
 enum Operation {
     /// Starts a timer this far ahead.
     Insert(u64),
-    /// Starts one that should have been over this long ago.
+    /// Starts one whose deadline passed this long ago.
     InsertPast(u64),
     /// Cancels one that runs.
     Cancel(Index),
@@ -50,7 +50,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// The wheel, and beside it what it should hold.
+/// The wheel, and a model of it.
 struct Pair {
     wheel: Wheel<u32>,
     /// By deadline and value.
