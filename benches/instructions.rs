@@ -11,6 +11,7 @@ use std::hint::black_box;
 use gungraun::{
     Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
 };
+use smtpmock::smtp::rules::Environment;
 use smtpmock::smtp::{
     AddressRules, DataScanner, Extensions, Grammar, Keep, LineScanner, Path, Policy, Request, Session, Verb,
 };
@@ -99,7 +100,7 @@ fn warm_with(keep: Keep, rules: &[String]) -> Box<Warm> {
     let mut input = mail::ENVELOPE.map(|(command, _)| command).concat();
     input.extend(mail::data(&mail::text_lines(1024)));
     let mut session = Session::new();
-    session.advance(&policy, mail::EHLO);
+    session.advance(&policy, &mut Environment::alone(), mail::EHLO);
     for _ in 0..WARM_UPS {
         run(&policy, &mut session, &input);
     }
@@ -109,7 +110,7 @@ fn warm_with(keep: Keep, rules: &[String]) -> Box<Warm> {
 fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
     let (mut taken, mut replies) = (0, 0);
     while taken < input.len() {
-        let progress = session.advance(policy, &input[taken..]);
+        let progress = session.advance(policy, &mut Environment::alone(), &input[taken..]);
         taken += progress.consumed;
         replies += usize::from(progress.step.is_some());
     }

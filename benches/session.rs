@@ -6,6 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use smtpmock::smtp::rules::Environment;
 use smtpmock::smtp::{Keep, Policy, Session};
 
 mod mail;
@@ -23,13 +24,13 @@ fn session(criterion: &mut Criterion) {
         policy.keep = keep;
         for size in [1024, 64 * 1024] {
             let mut session = Session::new();
-            session.advance(&policy, mail::EHLO);
+            session.advance(&policy, &mut Environment::alone(), mail::EHLO);
             let pieces = transaction(size);
             group.throughput(Throughput::Bytes(size as u64));
             group.bench_with_input(BenchmarkId::new(keeps, size), &pieces, |bencher, pieces| {
                 bencher.iter(|| {
                     for piece in pieces {
-                        let progress = session.advance(&policy, black_box(piece));
+                        let progress = session.advance(&policy, &mut Environment::alone(), black_box(piece));
                         assert!(progress.consumed == piece.len() && progress.step.is_some());
                     }
                 });

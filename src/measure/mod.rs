@@ -124,25 +124,19 @@ impl Probe {
         }
     }
 
-    /// A step was taken, on what had come by `now`; `is_in_transaction` if a mail transaction is open behind it. The
-    /// size is that of the last message.
-    pub(crate) fn note_step(
-        &mut self,
-        stats: &mut Stats,
-        now: Timestamp,
-        step: &Step<'_>,
-        is_in_transaction: bool,
-        size: usize,
-    ) {
+    /// A step was taken, on what had come by `now`.
+    pub(crate) fn note_step(&mut self, stats: &mut Stats, now: Timestamp, step: &Step) {
         let stage = step.stage;
         match stage {
             Stage::Greeting => self.is_refused = !step.accepted,
-            Stage::Message => self.note_message(stats, now, size as u64),
+            Stage::Message => {
+                self.note_message(stats, now, step.message.map_or(0, |message| message.size as u64));
+            }
             _ => self.note_command(stats, now, stage),
         }
         stats.stages[stage].count += 1;
-        let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
-        self.note_transaction(stats, step, code, is_in_transaction);
+        let code = step.reply().code().filter(|_| step.portion == Portion::Whole);
+        self.note_transaction(stats, step, code);
         if let Some(code) = code.filter(|code| *code >= 400) {
             self.note_refusal(stats, now, stage, code);
         }
@@ -154,13 +148,7 @@ impl Probe {
     }
 
     /// What a step with a reply of this code means for the mail transaction.
-    fn note_transaction(
-        &mut self,
-        stats: &mut Stats,
-        step: &Step<'_>,
-        code: Option<u16>,
-        is_in_transaction: bool,
-    ) {
+    fn note_transaction(&mut self, stats: &mut Stats, step: &Step, code: Option<u16>) {
         if step.stage == Stage::Mail {
             self.give_up_transaction(stats);
             self.transaction = Some(Transaction::default());
@@ -176,7 +164,7 @@ impl Probe {
             }
             _ => {}
         }
-        if !is_in_transaction {
+        if !step.is_in_transaction {
             self.give_up_transaction(stats);
         }
     }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::tries::{Recipient, Tries};
-use crate::smtp::Mail;
+use crate::smtp::MailKey;
 use crate::stats::RetryStats;
 use crate::time::Timestamp;
 
@@ -116,7 +116,7 @@ impl Retries {
 
     /// MAIL names no recipient, and a message by its ENVID alone.
     fn note_sender(&mut self, tries: &Tries) {
-        let Mail { sender, id, size } = tries.mail;
+        let MailKey { sender, id, size } = tries.mail;
         let key = Key::Sender(sender, id);
         let before = self.take(key).and_then(|entry| entry.expected);
         let found = before.filter(|before| before.replied < tries.began && !differ(before.size, size));
@@ -319,7 +319,7 @@ impl Retries {
 impl Tries {
     /// Put off by a reply that left at this time.
     fn put_off_at(&self, replied: Timestamp) -> Deferral {
-        let Self { id, mail: Mail { size, .. }, server, .. } = *self;
+        let Self { id, mail: MailKey { size, .. }, server, .. } = *self;
         Deferral { replied, id, size, server, is_retried: false }
     }
 }

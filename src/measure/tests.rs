@@ -82,6 +82,8 @@ struct Measured {
     probe: Probe,
     stats: Stats,
     answered: Vec<Answered>,
+    /// Behind the last step.
+    is_in_transaction: bool,
 }
 
 impl Measured {
@@ -89,13 +91,14 @@ impl Measured {
         let input = format!("{line}\r\n");
         let mut at = 0;
         while at < input.len() {
-            let progress = self.session.advance_in(policy, environment, &input.as_bytes()[at..]);
+            let progress = self.session.advance(policy, environment, &input.as_bytes()[at..]);
             at += progress.consumed;
             let Some(step) = progress.step else { continue };
-            let code = step.reply.code();
+            let code = step.reply().code();
             self.answered.push(Answered { stage: step.stage, is_accepted: step.accepted, code });
-            let (now, is_open) = (Timestamp::at(Duration::ZERO), self.session.is_in_transaction());
-            self.probe.note_step(&mut self.stats, now, &step, is_open, 7);
+            let now = Timestamp::at(Duration::ZERO);
+            self.is_in_transaction = step.is_in_transaction;
+            self.probe.note_step(&mut self.stats, now, &step);
             let stage = step.stage;
             if stage == Stage::Message && step.accepted {
                 assert_eq!(self.open(), 1, "its reply has not left");
@@ -128,10 +131,11 @@ proptest! {
             probe: Probe::new(Timestamp::at(Duration::ZERO)),
             stats: Stats::default(),
             answered: Vec::new(),
+            is_in_transaction: false,
         };
         for line in ["EHLO client.example"].iter().chain(&lines) {
             measured.take(&policy, &mut environment, line);
-            let is_decided = !measured.session.is_in_transaction();
+            let is_decided = !measured.is_in_transaction;
             prop_assert_eq!(measured.open(), u64::from(!is_decided));
         }
         measured.probe.close(&mut measured.stats, Timestamp::at(Duration::ZERO), true);

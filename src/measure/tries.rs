@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::smtp::{Mail, Stage, Tried};
+use crate::smtp::{MailKey, RetryKey, Stage};
 use crate::time::Timestamp;
 
 /// Recipients of a transaction that are followed: as many as every server must take (RFC 5321 section 4.5.3.1.8).
@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Tries {
     /// When MAIL was there to be read.
     pub(super) began: Timestamp,
-    pub(super) mail: Mail,
+    pub(super) mail: MailKey,
     /// The address of the server that it was made at.
     pub(super) server: IpAddr,
     /// When MAIL was put off, if it was.
@@ -61,18 +61,18 @@ pub(super) struct Recipient {
 
 impl Tries {
     /// MAIL was answered.
-    pub(crate) fn begin(mail: Mail, server: IpAddr, outcome: &Outcome) -> Self {
+    pub(crate) fn begin(mail: MailKey, server: IpAddr, outcome: &Outcome) -> Self {
         let put_off = outcome.put_off().then_some(outcome.replied);
         Self { began: outcome.at, mail, server, put_off, recipients: Vec::new(), id: mail.id }
     }
 
     /// A later command of the transaction was answered.
-    pub(crate) fn note(&mut self, tried: Tried, outcome: &Outcome) {
-        match tried {
-            Tried::Nothing | Tried::Mail(_) => {}
-            Tried::Recipient(pair) => self.note_rcpt(pair, outcome),
-            Tried::Data => self.note_accepted(outcome),
-            Tried::Message(id) => {
+    pub(crate) fn note(&mut self, key: RetryKey, outcome: &Outcome) {
+        match key {
+            RetryKey::Nothing | RetryKey::Mail(_) => {}
+            RetryKey::Recipient(pair) => self.note_rcpt(pair, outcome),
+            RetryKey::Data => self.note_accepted(outcome),
+            RetryKey::Message(id) => {
                 self.id = self.id.or(id);
                 self.note_accepted(outcome);
             }

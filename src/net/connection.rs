@@ -25,7 +25,7 @@ use crate::measure::{Asked, Cause, Probe, Tries};
 use crate::records::budget::Charge;
 use crate::records::store::RunningKey;
 use crate::smtp::rules::{Environment, Memory};
-use crate::smtp::{Expect, Next, Portion, Reply, Session, Stage, Step};
+use crate::smtp::{Expect, Next, Portion, Replies, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use pacing::Pace;
 pub(super) use unsent::Outgoing;
@@ -87,11 +87,11 @@ enum Phase {
 #[derive(Debug)]
 struct Delayed {
     asked: Asked,
-    reply: Reply,
+    replies: Replies,
     portion: Portion,
     next: Next,
-    /// How long it was to be held back.
-    told: Duration,
+    /// How long they were to be held back.
+    requested: Duration,
     /// When that began.
     since: Timestamp,
 }
@@ -118,6 +118,8 @@ pub(super) struct Connection<T> {
     stream: T,
     token: Token,
     session: Session,
+    /// Number of its last reply.
+    last_reply: u32,
     phase: Phase,
     /// Read and not taken yet: the front of a line, or what waits behind a delay.
     input: Option<Buffer>,
@@ -179,6 +181,7 @@ impl<T: Transport> Connection<T> {
             stream,
             token,
             session: Session::new(),
+            last_reply: 0,
             phase: Phase::Open,
             input: None,
             output: None,
@@ -230,7 +233,7 @@ impl<T: Transport> Connection<T> {
         resources.note(|| Event::SessionStarted);
         self.pace = Pace::new(context.service.rates(), resources.now);
         let mut step = self.environ(context, resources.now, |session, environment| {
-            session.greeting_in(context.policy(), environment)
+            session.greeting(context.policy(), environment)
         });
         match step.accepted {
             true => resources.note_welcome(&context.counters),
@@ -242,7 +245,7 @@ impl<T: Transport> Connection<T> {
         }
         // A client may send before it is greeted, and nothing was looked for yet.
         self.readable |= step.next.is_end();
-        self.follow(context, resources, &step);
+        self.follow(context, resources, step);
         self.settle(context, resources)
     }
 
@@ -292,12 +295,12 @@ impl<T: Transport> Connection<T> {
         }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {
-                let Delayed { mut asked, reply, portion, next, told, since } = *delayed;
+                let Delayed { mut asked, replies, portion, next, requested, since } = *delayed;
                 let achieved = resources.clock.now().since(since);
-                resources.gathering.stats.delays.note(told, achieved);
+                resources.gathering.stats.delays.note(requested, achieved);
                 resources.due += 1;
                 asked.since = asked.since.after(achieved);
-                self.act(context, resources, asked, &reply, portion, next);
+                self.act(context, resources, asked, &replies, portion, next);
                 self.run(context, resources)
             }
             Phase::Open if !self.has_unsent() => self.time_out(context, resources),
@@ -314,44 +317,40 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Does what a step says: the records first, then the reply.
-    fn follow(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
+    /// Carries out a step: the records first, then the replies.
+    fn follow(&mut self, context: &Context, resources: &mut Resources, step: Step) {
         if step.stage == Stage::Message {
-            self.date_message(context, step);
+            self.date_message(context, &step);
         }
-        self.measure_step(context, resources, step);
-        self.file(context, resources, step.filing);
-        let is_acceptance = step.stage == Stage::Message && step.accepted;
-        let asked = Asked {
-            stage: step.stage,
-            since: resources.now,
-            number: self.session.last_reply(),
-            accepts: is_acceptance.then(|| self.session.last_message_size() as u64),
-        };
-        if step.delay.is_zero() {
-            self.act(context, resources, asked, step.reply, step.portion, step.next);
+        self.measure_step(context, resources, &step);
+        let Step { stage, replies, number, portion, accepted, delay, next, message, filing, .. } = step;
+        self.last_reply = number.wrapping_add(replies.len() as u32 - 1);
+        self.file(context, resources, filing);
+        let accepts = message.filter(|_| accepted).map(|message| message.size as u64);
+        let asked = Asked { stage, since: resources.now, number, accepts };
+        if delay.is_zero() {
+            self.act(context, resources, asked, &replies, portion, next);
             return;
         }
-        resources.note(|| Event::Delay(step.delay));
+        resources.note(|| Event::Delay(delay));
         let since = resources.clock.now();
-        let Step { reply, portion, next, delay: told, .. } = *step;
-        let delayed = Delayed { asked, reply: reply.clone(), portion, next, told, since };
+        let delayed = Delayed { asked, replies, portion, next, requested: delay, since };
         self.phase = Phase::Delayed(Box::new(delayed));
         // The command may have come after this turn began, and no delay may be short.
-        self.deadline = since.after(told);
+        self.deadline = since.after(delay);
     }
 
-    /// Says what is to be said, and goes on as told.
+    /// Queues the replies and applies `next`.
     fn act(
         &mut self,
         context: &Context,
         resources: &mut Resources,
         asked: Asked,
-        reply: &Reply,
+        replies: &Replies,
         portion: Portion,
         next: Next,
     ) {
-        self.answer_asked(resources, asked, reply, portion);
+        self.answer_asked(resources, asked, replies, portion);
         self.renew(context, resources);
         match next {
             Next::Continue => {}
@@ -364,20 +363,25 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Queues the reply to what was asked, or as much of it as is to be sent.
-    fn answer_asked(&self, resources: &mut Resources, asked: Asked, reply: &Reply, portion: Portion) {
-        self.answer(resources, reply, portion);
-        if !portion.of(reply).is_empty() {
+    /// Queues the replies to what was asked, or as much of them as is to be sent.
+    fn answer_asked(&self, resources: &mut Resources, asked: Asked, replies: &Replies, portion: Portion) {
+        let before = resources.replies.len();
+        if portion != Portion::Nothing {
+            for (reply, octets) in replies.iter().zip(replies.wire(portion)) {
+                resources.replies.extend_from_slice(octets);
+                resources.note(|| Event::Response(reply.clone()));
+            }
+        }
+        if resources.replies.len() > before {
             let end = self.queued + resources.replies.len() as u64;
             resources.outgoing.push(Outgoing { asked, end });
         }
     }
 
-    fn answer(&self, resources: &mut Resources, reply: &Reply, portion: Portion) {
-        if portion != Portion::Nothing {
-            resources.replies.extend_from_slice(portion.of(reply));
-            resources.note(|| Event::Response(reply.clone()));
-        }
+    /// Queues a reply that answers nothing.
+    fn announce(&self, resources: &mut Resources, reply: &Reply) {
+        resources.replies.extend_from_slice(reply.wire());
+        resources.note(|| Event::Response(reply.clone()));
     }
 
     /// The client has done something: its time runs anew. Not while it is the server that lets it wait.

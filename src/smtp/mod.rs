@@ -6,15 +6,16 @@
 //! same steps and the same [`Record`]s however they were cut.
 //!
 //! ```
+//! use smtpmock::smtp::rules::Environment;
 //! use smtpmock::smtp::{Policy, Session};
 //!
-//! let policy = Policy::default();
+//! let (policy, mut environment) = (Policy::default(), Environment::alone());
 //! let mut session = Session::new();
-//! assert_eq!(session.greeting(&policy).reply.text(), b"220 Welcome");
+//! assert_eq!(session.greeting(&policy, &mut environment).reply().text(), b"220 Welcome");
 //!
-//! let progress = session.advance(&policy, b"EHLO client.example\r\nNOOP\r\n");
+//! let progress = session.advance(&policy, &mut environment, b"EHLO client.example\r\nNOOP\r\n");
 //! assert_eq!(progress.consumed, 21); // one line at a time: NOOP is still to come
-//! assert_eq!(progress.step.unwrap().reply.text(), b"250 Received");
+//! assert_eq!(progress.step.unwrap().reply().text(), b"250 Received");
 //! ```
 
 mod command;
@@ -33,8 +34,8 @@ pub use command::{
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
+pub(crate) use receive::{MailKey, RetryKey};
 pub(crate) use record::Unsent;
-pub use record::{Exchange, Record};
+pub use record::{Exchange, Filing, LastRecord, Record};
 pub use reply::{Next, Portion, Reply, ReplyKind, Stage};
-pub use session::{Expect, Filing, Progress, Session, Step};
-pub(crate) use session::{Mail, Tried};
+pub use session::{Expect, Progress, Received, Replies, Session, Step};

@@ -1,5 +1,6 @@
 //! The least a server has to do around a pure [`Session`], to drive it without sockets.
 
+use smtpmock::smtp::rules::Environment;
 use smtpmock::smtp::{Filing, Next, Policy, Record, ReplyKind, Session};
 
 /// One connection's server side.
@@ -18,7 +19,7 @@ impl<'p> Peer<'p> {
     /// A new connection; its greeting is in the output.
     pub(crate) fn connect(policy: &'p Policy) -> Self {
         let mut session = Session::new();
-        let output = session.greeting(policy).reply.wire().to_vec();
+        let output = session.greeting(policy, &mut Environment::alone()).reply().wire().to_vec();
         Self { policy, session, input: Vec::new(), output, closed: false }
     }
 
@@ -31,14 +32,13 @@ impl<'p> Peer<'p> {
         let mut input = std::mem::take(&mut self.input);
         let mut at = 0;
         while at < input.len() && !self.closed {
-            let progress = self.session.advance(self.policy, &input[at..]);
+            let progress = self.session.advance(self.policy, &mut Environment::alone(), &input[at..]);
             at += progress.consumed;
             let Some(step) = progress.step else { break };
-            self.output.extend_from_slice(step.reply.wire());
-            if step.filing == Filing::Finished {
-                records.push(self.session.take_finished().expect("Finished announces a record"));
+            self.output.extend_from_slice(step.reply().wire());
+            if let Filing::Finished(record) = step.filing {
+                records.push(*record);
             }
-            assert!(self.session.take_finished().is_none(), "a record without Filing::Finished");
             if step.next == Next::Close {
                 self.close(records);
             }
@@ -51,7 +51,7 @@ impl<'p> Peer<'p> {
     pub(crate) fn close(&mut self, records: &mut Vec<Record>) {
         if !self.closed {
             self.closed = true;
-            records.extend(self.session.finish(self.policy));
+            records.extend(self.session.finish(self.policy).map(|last| last.record));
         }
     }
 

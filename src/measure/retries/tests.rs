@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::measure::Outcome;
-use crate::smtp::{Mail, Stage, Tried};
+use crate::smtp::{MailKey, RetryKey, Stage};
 
 fn at(milliseconds: u64) -> Timestamp {
     Timestamp::at(Duration::from_millis(milliseconds))
@@ -25,7 +25,7 @@ fn outcome(stage: Stage, milliseconds: u64, code: u16) -> Outcome {
 
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-const ANN: Mail = Mail { sender: 1, id: None, size: None };
+const ANN: MailKey = MailKey { sender: 1, id: None, size: None };
 
 /// A transaction whose MAIL is accepted.
 fn begun(milliseconds: u64) -> Tries {
@@ -35,15 +35,15 @@ fn begun(milliseconds: u64) -> Tries {
 /// One with a recipient that is answered so.
 fn to(pair: u64, milliseconds: u64, code: u16) -> Tries {
     let mut tries = begun(milliseconds);
-    tries.note(Tried::Recipient(pair), &outcome(Stage::Rcpt, milliseconds, code));
+    tries.note(RetryKey::Recipient(pair), &outcome(Stage::Rcpt, milliseconds, code));
     tries
 }
 
 /// One whose final dot is answered so.
 fn message(pair: u64, id: Option<u64>, milliseconds: u64, code: u16) -> Tries {
     let mut tries = to(pair, milliseconds, 250);
-    tries.note(Tried::Data, &outcome(Stage::Data, milliseconds, 354));
-    tries.note(Tried::Message(id), &outcome(Stage::Message, milliseconds, code));
+    tries.note(RetryKey::Data, &outcome(Stage::Data, milliseconds, 354));
+    tries.note(RetryKey::Message(id), &outcome(Stage::Message, milliseconds, code));
     tries
 }
 
@@ -131,7 +131,7 @@ fn attempt_without_envid(mail: &Queued, stage: Option<Stage>) -> Tries {
         Some(Stage::Rcpt) => to(mail.pair, now, 451),
         Some(Stage::Data) => {
             let mut tries = to(mail.pair, now, 250);
-            tries.note(Tried::Data, &outcome(Stage::Data, now, 451));
+            tries.note(RetryKey::Data, &outcome(Stage::Data, now, 451));
             tries
         }
         Some(_) => message(mail.pair, mail.id, now, 451),
@@ -178,17 +178,17 @@ fn another_message_of_a_sender_may_be_the_one_whose_mail_was_put_off() {
 }
 
 /// The transaction of a message of this ENVID and SIZE.
-fn with(mail: Mail, milliseconds: u64, codes: [u16; 2]) -> Tries {
+fn with(mail: MailKey, milliseconds: u64, codes: [u16; 2]) -> Tries {
     let mut tries = Tries::begin(mail, SERVER, &outcome(Stage::Mail, milliseconds, codes[0]));
     if codes[0] == 250 {
-        tries.note(Tried::Recipient(7), &outcome(Stage::Rcpt, milliseconds, codes[1]));
+        tries.note(RetryKey::Recipient(7), &outcome(Stage::Rcpt, milliseconds, codes[1]));
     }
     tries
 }
 
 #[test]
 fn an_envid_tells_messages_apart_from_mail_on() {
-    let [one, other] = [1, 2].map(|id| Mail { id: Some(id), ..ANN });
+    let [one, other] = [1, 2].map(|id| MailKey { id: Some(id), ..ANN });
     let mail = [with(one, 0, [451, 0]), with(other, 1, [250, 250]), with(one, 5, [250, 250])];
     let stats = after(&mail);
     assert_eq!(counts(&stats), [0, 0, 1, 1, 0], "MAIL names no recipient");
@@ -220,7 +220,7 @@ fn a_try_at_the_next_address_goes_on_with_the_one_before() {
 
 #[test]
 fn a_message_of_another_size_is_another_message() {
-    let [small, large] = [10, 20].map(|size| Mail { size: Some(size), ..ANN });
+    let [small, large] = [10, 20].map(|size| MailKey { size: Some(size), ..ANN });
     let mail = [with(small, 0, [451, 0]), with(large, 1, [250, 250]), with(small, 5, [250, 250])];
     assert_eq!(counts(&after(&mail[..2])), [0; 5]);
     assert_eq!(
@@ -253,7 +253,7 @@ fn a_second_message_of_a_pair_takes_back_what_was_taken_for_a_retry() {
 #[test]
 fn what_had_begun_before_the_reply_is_another_message() {
     let mut overlapping = begun(0);
-    overlapping.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 20, 250));
+    overlapping.note(RetryKey::Recipient(7), &outcome(Stage::Rcpt, 20, 250));
     let all = [to(7, 10, 451), overlapping, message(7, None, 30, 250)];
     assert_eq!(counts(&after(&all[..2])), [1, 0, 0, 0, 0]);
     assert_eq!(counts(&after(&all)), [1, 0, 0, 0, 1]);
@@ -278,9 +278,9 @@ fn messages_of_a_pair_are_told_apart_by_their_ids() {
 #[test]
 fn a_recipient_that_is_put_off_beside_others_is_known_by_the_message_they_had() {
     let mut tries = to(7, 0, 451);
-    tries.note(Tried::Recipient(8), &outcome(Stage::Rcpt, 0, 250));
-    tries.note(Tried::Data, &outcome(Stage::Data, 0, 354));
-    tries.note(Tried::Message(Some(1)), &outcome(Stage::Message, 0, 250));
+    tries.note(RetryKey::Recipient(8), &outcome(Stage::Rcpt, 0, 250));
+    tries.note(RetryKey::Data, &outcome(Stage::Data, 0, 354));
+    tries.note(RetryKey::Message(Some(1)), &outcome(Stage::Message, 0, 250));
     assert_eq!(
         counts(&after(&[tries, message(7, Some(2), 1, 250), message(7, Some(1), 5, 250)])),
         [1, 1, 1, 1, 0]
@@ -290,22 +290,22 @@ fn a_recipient_that_is_put_off_beside_others_is_known_by_the_message_they_had() 
 #[test]
 fn a_try_within_the_transaction_is_of_the_same_message() {
     let mut rcpt = to(7, 0, 451);
-    rcpt.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 3, 451));
-    rcpt.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 4, 250));
+    rcpt.note(RetryKey::Recipient(7), &outcome(Stage::Rcpt, 3, 451));
+    rcpt.note(RetryKey::Recipient(7), &outcome(Stage::Rcpt, 4, 250));
     assert_eq!(counts(&after(&[rcpt])), [1, 1, 2, 2, 0]);
     let mut data = to(7, 0, 250);
-    data.note(Tried::Data, &outcome(Stage::Data, 1, 451));
-    data.note(Tried::Data, &outcome(Stage::Data, 2, 354));
+    data.note(RetryKey::Data, &outcome(Stage::Data, 1, 451));
+    data.note(RetryKey::Data, &outcome(Stage::Data, 2, 354));
     assert_eq!(counts(&after(&[data])), [1, 1, 1, 1, 0]);
     let mut pipelined = to(7, 0, 451);
-    pipelined.note(Tried::Recipient(7), &outcome(Stage::Rcpt, 0, 451));
+    pipelined.note(RetryKey::Recipient(7), &outcome(Stage::Rcpt, 0, 451));
     assert_eq!(counts(&after(&[pipelined])), [1, 0, 0, 0, 0]);
 }
 
 #[test]
 fn one_recipient_too_many_may_be_tried_again_at_once() {
     let mut tries = to(7, 0, 250);
-    tries.note(Tried::Recipient(8), &outcome(Stage::Rcpt, 0, 452));
+    tries.note(RetryKey::Recipient(8), &outcome(Stage::Rcpt, 0, 452));
     assert_eq!(counts(&after(&[tries, message(8, None, 1, 250)])), [0; 5]);
     assert_eq!(
         counts(&after(&[to(8, 0, 452), message(8, None, 1, 250)])),
@@ -333,6 +333,6 @@ fn the_oldest_is_forgotten_when_there_are_too_many() {
 #[test]
 fn time_runs_from_the_reply() {
     let mut late = begun(0);
-    late.note(Tried::Recipient(7), &Outcome { replied: at(5000), ..outcome(Stage::Rcpt, 1000, 451) });
+    late.note(RetryKey::Recipient(7), &Outcome { replied: at(5000), ..outcome(Stage::Rcpt, 1000, 451) });
     assert_eq!(after(&[late, to(7, 8000, 250)]).after.max().as_secs(), 3);
 }

@@ -6,7 +6,7 @@ use crate::measure::Cause;
 use crate::net::connection::Origin;
 use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
-use crate::smtp::{Portion, ReplyKind};
+use crate::smtp::ReplyKind;
 
 /// What ends it.
 impl<T: Transport> Connection<T> {
@@ -46,7 +46,7 @@ impl<T: Transport> Connection<T> {
                 self.phase = Phase::Open;
                 self.answer_instead(context, resources, asked, goodbye);
             }
-            Phase::Open => self.answer(resources, goodbye, Portion::Whole),
+            Phase::Open => self.announce(resources, goodbye),
             Phase::Held(..) | Phase::Closing(_) | Phase::Lingering { .. } => {}
         }
         if matches!(self.phase, Phase::Open | Phase::Held(..)) {
@@ -65,7 +65,7 @@ impl<T: Transport> Connection<T> {
 
     /// Closes with 421.
     pub(super) fn send_away(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.answer(resources, context.policy().reply(ReplyKind::ServiceClosing), Portion::Whole);
+        self.announce(resources, context.policy().reply(ReplyKind::ServiceClosing));
         self.begin_end(context, resources, Manner::Orderly);
         self.settle(context, resources)
     }

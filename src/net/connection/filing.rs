@@ -9,13 +9,13 @@ use crate::net::buffer::Buffer;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::records::Message;
-use crate::smtp::{Filing, Record, Step, Unsent};
+use crate::smtp::{Filing, LastRecord, Record, Step, Unsent};
 use crate::time::wall_time;
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {
     /// A message was judged: its record tells when.
-    pub(super) fn date_message(&mut self, context: &Context, step: &Step<'_>) {
+    pub(super) fn date_message(&mut self, context: &Context, step: &Step) {
         self.accepted_at = (step.accepted && !context.records.are_unread()).then(wall_time);
     }
 
@@ -23,16 +23,13 @@ impl<T: Transport> Connection<T> {
         match filing {
             Filing::Unchanged => {}
             Filing::Accepted if context.records.show_running() => {
-                let message = self.message(self.session.record().clone());
-                self.running = context.records.accept(self.running, message);
+                if let Some(message) = self.running_message() {
+                    self.running = context.records.accept(self.running, message);
+                }
             }
             Filing::Changed => self.is_shown_stale = true,
             Filing::Accepted => {}
-            Filing::Finished => {
-                if let Some(record) = self.session.take_finished() {
-                    self.file_finished(context, resources, record, false);
-                }
-            }
+            Filing::Finished(record) => self.file_finished(context, resources, *record, false),
         }
     }
 
@@ -40,10 +37,15 @@ impl<T: Transport> Connection<T> {
     pub(super) fn update_shown(&mut self, context: &Context) {
         if std::mem::take(&mut self.is_shown_stale)
             && let Some(key) = self.running
+            && let Some(message) = self.running_message()
         {
-            let message = self.message(self.session.record().clone());
             context.records.update(key, message);
         }
+    }
+
+    fn running_message(&mut self) -> Option<Message> {
+        let record = self.session.record()?.clone();
+        Some(self.message(record))
     }
 
     /// Files what the session leaves. Does nothing the second time.
@@ -52,9 +54,10 @@ impl<T: Transport> Connection<T> {
             return;
         }
         self.is_filed = true;
-        let is_news = self.session.has_newer_mail();
         match self.session.finish(context.policy()) {
-            Some(record) => self.file_finished(context, resources, record, is_news),
+            Some(LastRecord { record, has_newer_mail }) => {
+                self.file_finished(context, resources, record, has_newer_mail);
+            }
             None => context.records.forget(self.running.take()),
         }
     }
@@ -62,7 +65,7 @@ impl<T: Transport> Connection<T> {
     fn file_finished(&mut self, context: &Context, resources: &mut Resources, record: Record, is_news: bool) {
         if !context.records.are_unread() {
             let message = self.message(record);
-            let (key, last) = (self.running.take(), self.session.last_reply());
+            let (key, last) = (self.running.take(), self.last_reply);
             resources.filed.push(context.records.finish(key, message, is_news, last));
         }
     }

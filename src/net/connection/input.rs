@@ -112,7 +112,7 @@ impl<T: Transport> Connection<T> {
             let expected = self.session.expects();
             self.admit_memory(context);
             let progress = self.environ(context, resources.now, |session, environment| {
-                session.advance_in(context.policy(), environment, &bytes[taken..])
+                session.advance(context.policy(), environment, &bytes[taken..])
             });
             let used = &bytes[taken..taken + progress.consumed];
             taken += progress.consumed;
@@ -124,8 +124,9 @@ impl<T: Transport> Connection<T> {
                 self.measure_data(resources, progress.consumed);
             }
             let Some(step) = progress.step else { break };
-            self.follow(context, resources, &step);
-            if step.stage == Stage::Rcpt {
+            let stage = step.stage;
+            self.follow(context, resources, step);
+            if stage == Stage::Rcpt {
                 // Many may come in one turn.
                 self.charge_memory(context);
             }

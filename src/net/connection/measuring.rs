@@ -6,44 +6,43 @@ use crate::measure::Probe;
 use crate::measure::{Asked, Outcome, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::smtp::{Expect, Portion, Stage, Step, Tried};
+use crate::smtp::{Expect, Portion, RetryKey, Stage, Step};
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
-    pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step<'_>) {
-        let (is_open, size) = (self.session.is_in_transaction(), self.session.last_message_size());
+    pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step) {
         let stats = &mut resources.gathering.stats;
-        self.probe.note_step(stats, resources.now, step, is_open, size);
-        if step.stage == Stage::Message {
-            stats.messages.note_lines(self.session.last_message_lines());
+        self.probe.note_step(stats, resources.now, step);
+        if let Some(message) = step.message {
+            stats.messages.note_lines(message.lines);
         }
         self.measure_try(context, resources.now, step);
     }
 
     /// What the step decides may have been put off before, or is now.
-    fn measure_try(&mut self, context: &Context, now: Timestamp, step: &Step<'_>) {
+    fn measure_try(&mut self, context: &Context, now: Timestamp, step: &Step) {
         if !context.follows_retries() {
             return;
         }
         let outcome = Outcome {
             stage: step.stage,
             is_accepted: step.accepted,
-            code: step.reply.code().filter(|_| step.portion == Portion::Whole),
+            code: step.reply().code().filter(|_| step.portion == Portion::Whole),
             at: now,
             replied: now.after(step.delay),
         };
-        match (step.stage, self.session.tried(), &mut self.tries) {
-            (Stage::Mail, tried, _) => {
+        match (step.stage, step.retry_key, &mut self.tries) {
+            (Stage::Mail, key, _) => {
                 self.end_tries(context);
-                if let Tried::Mail(mail) = tried {
+                if let RetryKey::Mail(mail) = key {
                     let server = self.local_addr().ip();
                     self.tries = Some(Box::new(Tries::begin(mail, server, &outcome)));
                 }
             }
-            (Stage::Rcpt | Stage::Data | Stage::Message, tried, Some(tries)) => tries.note(tried, &outcome),
+            (Stage::Rcpt | Stage::Data | Stage::Message, key, Some(tries)) => tries.note(key, &outcome),
             _ => {}
         }
-        if !self.session.is_in_transaction() {
+        if !step.is_in_transaction {
             self.end_tries(context);
         }
     }

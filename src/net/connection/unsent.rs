@@ -8,7 +8,7 @@ use crate::measure::Asked;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::records::Filed;
-use crate::smtp::{Portion, Reply, Stage, Unsent};
+use crate::smtp::{Portion, Replies, Reply, Stage, Unsent};
 use crate::time::Timestamp;
 
 /// A reply on its way.
@@ -132,7 +132,7 @@ impl<T: Transport> Connection<T> {
         match (waiting, &self.phase) {
             (Some(Outgoing { asked, .. }), _) => asked.number.saturating_sub(1),
             (None, Phase::Delayed(delayed)) => delayed.asked.number.saturating_sub(1),
-            (None, _) => self.session.last_reply(),
+            (None, _) => self.last_reply,
         }
     }
 
@@ -150,7 +150,8 @@ impl<T: Transport> Connection<T> {
             None => self.probe.note_unsent(stats, &asked),
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });
-        self.answer_asked(resources, Asked { accepts: None, ..asked }, reply, Portion::Whole);
+        let replies = Replies::One(reply.clone());
+        self.answer_asked(resources, Asked { accepts: None, ..asked }, &replies, Portion::Whole);
     }
 
     /// The connection is over: what has not left never will.

@@ -8,7 +8,7 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
 use crate::smtp::rules::{ByteRate, Environment, Rule, State};
-use crate::smtp::{DelayPoint, Expect, Next, Policy, ReplyKind, Session, Stage, Step};
+use crate::smtp::{DelayPoint, Expect, Filing, Next, Policy, ReplyKind, Session, Stage, Step};
 
 /// One reply and what it follows from.
 #[derive(Debug)]
@@ -59,40 +59,42 @@ impl Model {
         let (mut session, mut state, mut model) = (Session::new(), State::default(), Self::default());
         let mut environment =
             Environment { session: number, peer: PEER, state: Some(&mut state), ..Environment::alone() };
-        let greeting = session.greeting_in(policy, &mut environment);
+        let greeting = session.greeting(policy, &mut environment);
         model.note(policy, &session, &greeting, 0);
         let (mut taken, mut given) = (0, 0);
         while given < input.len() && model.end.is_none() {
             // A message that is too big may be refused in its middle, and it matters where.
             given = if session.expects() == Expect::Data { given.max(taken) + 1 } else { input.len() };
-            let progress = session.advance_in(policy, &mut environment, &input[taken..given]);
+            let progress = session.advance(policy, &mut environment, &input[taken..given]);
             taken += progress.consumed;
             given = if progress.step.is_some() { taken } else { given };
             let Some(step) = progress.step else { continue };
-            if let Some(record) = session.take_finished().filter(|record| record.msg) {
+            if let Filing::Finished(record) = &step.filing
+                && record.msg
+            {
                 model.messages.push(record.msg_text().to_vec());
                 let start = model.output.len();
-                model.acceptances.push(start..start + step.reply.wire().len());
+                model.acceptances.push(start..start + step.reply().wire().len());
             }
             model.note(policy, &session, &step, taken);
         }
         model
     }
 
-    fn note(&mut self, policy: &Policy, session: &Session, step: &Step<'_>, input_end: usize) {
-        let said = step.portion.of(step.reply);
+    fn note(&mut self, policy: &Policy, session: &Session, step: &Step, input_end: usize) {
+        let said = &step.wire().collect::<Vec<_>>().concat()[..];
         let mut delay = step.delay;
         if !said.is_empty() {
             self.output.extend_from_slice(said);
             let (output_end, opens_data) = (self.output.len(), session.expects() == Expect::Data);
-            let (stage, is_whole) = (step.stage, said == step.reply.wire());
-            let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply);
+            let (stage, is_whole) = (step.stage, said == step.reply().wire());
+            let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply());
             self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });
             delay = Duration::ZERO;
         }
         assert!(!said.is_empty() || step.next != Next::Continue, "a line without an answer");
         if step.next != Next::Continue {
-            let is_cut = said != step.reply.wire();
+            let is_cut = said != step.reply().wire();
             self.end = Some(End { input_end, delay, next: step.next, is_cut, is_amid: session.owes_input() });
         }
     }

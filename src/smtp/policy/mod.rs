@@ -133,7 +133,7 @@ pub struct Limits {
 /// });
 /// policy.set_reply(ReplyKind::RcptNotRegistered, "550 5.1.1 No such user");
 /// policy.add_rule("mail from=*@slow.example delay=2s".parse()?);
-/// # let _ = Session::new().advance(&policy, b"NOOP\r\n");
+/// # let _ = Session::new().advance(&policy, &mut smtpmock::smtp::rules::Environment::alone(), b"NOOP\r\n");
 /// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
 /// ```
 #[derive(Clone, Debug)]

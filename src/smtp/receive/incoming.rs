@@ -5,9 +5,9 @@ use std::fmt;
 use crate::smtp::command::octets::Octets;
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::receive::lines::{LineInspector, Lines};
+use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{DataScan, DataScanner};
 use crate::smtp::reply::ReplyKind;
-use crate::smtp::session::retry_key::Attempt;
 
 /// The message that is being received.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl Incoming {
         &mut self,
         policy: &Policy,
         memory_left: Option<usize>,
-        mut attempt: Option<&mut Attempt>,
+        mut retry_keys: Option<&mut RetryKeys>,
         input: &[u8],
     ) -> DataScan {
         let Self { scanner, size, text, refusal, lines } = self;
@@ -56,8 +56,8 @@ impl Incoming {
             if let Some(lines) = lines {
                 lines.inspect(run);
             }
-            if let Some(attempt) = &mut attempt {
-                attempt.note_text(run);
+            if let Some(keys) = &mut retry_keys {
+                keys.note_text(run);
             }
             if *size > policy.message_size_limit {
                 *refusal = Some(ReplyKind::MessageTooBig);

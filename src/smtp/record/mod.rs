@@ -1,4 +1,12 @@
-//! The record in the making: the requests and replies of one mail transaction, or of one session.
+//! Records: the requests and replies of one mail transaction, or of one session, and how they come from what happens in a
+//! dialogue. Imports `command`, `reply` and `policy`; pure.
+
+mod per_message;
+mod per_session;
+mod recorder;
+
+pub(super) use recorder::{Answered, Event, Recorder};
+pub use recorder::{Filing, LastRecord};
 
 use std::fmt;
 use std::sync::Arc;
@@ -139,20 +147,20 @@ impl Record {
     }
 
     /// Records a RCPT.
-    pub(in crate::smtp) fn push_rcptto(&mut self, exchange: Exchange) {
+    fn push_rcptto(&mut self, exchange: Exchange) {
         self.rcptto_memory += BLOCK + ARC + size_of::<Exchange>() + exchange.heap();
         self.rcptto_exchanges.push(Arc::new(exchange));
     }
 
     /// Erases all but HELO, as MAIL and RSET do.
-    pub(in crate::smtp) fn keep_helo(&mut self) {
+    fn keep_helo(&mut self) {
         self.mailfrom_exchange = Exchange::default();
         self.mailfrom = false;
         self.keep_mail();
     }
 
     /// Erases all but HELO and MAIL, as RCPT does.
-    pub(in crate::smtp) fn keep_mail(&mut self) {
+    fn keep_mail(&mut self) {
         self.rcptto_exchanges.clear();
         self.rcptto_memory = 0;
         self.rcptto = false;
@@ -160,7 +168,7 @@ impl Record {
     }
 
     /// Erases all but HELO, MAIL and RCPT, as DATA does.
-    pub(in crate::smtp) fn keep_rcpt(&mut self) {
+    fn keep_rcpt(&mut self) {
         self.data_exchange = Exchange::default();
         self.data = false;
         self.msg_request = None;

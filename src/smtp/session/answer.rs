@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::smtp::policy::{DelayPoint, Keep, Policy};
+use crate::smtp::policy::{DelayPoint, Policy};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question, Ruling, after_refusal, judge};
-use crate::smtp::session::Session;
-use crate::smtp::session::rule_facts::RuleFacts;
+use crate::smtp::session::dialogue::{Dialogue, Turn};
+use crate::smtp::session::envelope::Envelope;
 
 /// What the protocol itself says: the reply to an accepted command, or to a refused one.
 pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
@@ -16,7 +16,7 @@ pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
 pub(in crate::smtp) struct Answer<'p> {
     pub(in crate::smtp) reply: &'p Reply,
     pub(in crate::smtp) portion: Portion,
-    /// The client is told that its command was accepted, and it was.
+    /// The command is accepted, and the client reads so.
     pub(in crate::smtp) accepted: bool,
     pub(in crate::smtp) delay: Duration,
     pub(in crate::smtp) next: Next,
@@ -25,14 +25,9 @@ pub(in crate::smtp) struct Answer<'p> {
 }
 
 impl Answer<'_> {
-    /// The client hears all of the reply.
-    pub(in crate::smtp) fn is_told(&self) -> bool {
+    /// All of the reply is sent.
+    pub(in crate::smtp) fn is_whole(&self) -> bool {
         self.portion == Portion::Whole
-    }
-
-    /// The reply for the record: none where none is sent whole.
-    pub(in crate::smtp) fn kept_reply(&self, policy: &Policy) -> Option<Reply> {
-        (policy.keep != Keep::Nothing && self.is_told()).then(|| self.reply.clone())
     }
 }
 
@@ -58,28 +53,27 @@ impl<'l> Asked<'l> {
     }
 }
 
-impl Session {
+impl Dialogue {
     /// Answers what the protocol has judged. Lists and limits are asked only about what it accepts.
-    pub(in crate::smtp) fn answer<'p>(
+    pub(super) fn answer<'p>(
         &mut self,
-        policy: &'p Policy,
-        environment: &mut Environment<'_>,
+        turn: &mut Turn<'p, '_>,
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
-        self.answer_asked(policy, environment, Asked { is_valid: verdict.is_ok(), ..asked }, verdict)
+        self.answer_asked(turn, Asked { is_valid: verdict.is_ok(), ..asked }, verdict)
     }
 
     /// The same, where lists and limits are asked as `asked` says.
     #[inline]
-    pub(in crate::smtp) fn answer_asked<'p>(
+    pub(super) fn answer_asked<'p>(
         &mut self,
-        policy: &'p Policy,
-        environment: &mut Environment<'_>,
+        turn: &mut Turn<'p, '_>,
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
-        let (asked, verdict) = match self.is_refused && asked.stage != Stage::Quit {
+        let (policy, environment) = (turn.policy, &mut *turn.environment);
+        let (asked, verdict) = match self.is_refused() && asked.stage != Stage::Quit {
             true => (Asked { is_valid: false, ..asked }, Err(ReplyKind::SessionRefused)),
             false => (asked, verdict),
         };
@@ -103,8 +97,8 @@ impl Session {
         asked: Asked<'_>,
         verdict: Verdict,
     ) -> Answer<'p> {
-        if let Some(facts) = &mut self.facts {
-            facts.match_anew(policy.book());
+        if let Some(envelope) = &mut self.envelope {
+            envelope.match_anew(policy.book());
         }
         let question = self.question(policy, environment, asked);
         let mut memory = environment.state.as_deref_mut();
@@ -141,9 +135,9 @@ impl Session {
     ) -> Question<'q> {
         let Asked { stage, name, size, is_valid } = asked;
         let &Environment { now, session, peer, .. } = environment;
-        let facts: Option<&RuleFacts> = self.facts.as_deref();
-        let named = |at: Stage, of: fn(&RuleFacts) -> Option<&[u8]>| {
-            if stage == at { name } else { facts.and_then(of) }
+        let envelope: Option<&Envelope> = self.envelope.as_deref();
+        let named = |at: Stage, of: fn(&Envelope) -> Option<&[u8]>| {
+            if stage == at { name } else { envelope.and_then(of) }
         };
         Question {
             stage,
@@ -151,18 +145,13 @@ impl Session {
             now,
             peer,
             is_valid,
-            helo: named(Stage::Helo, RuleFacts::helo),
-            from: named(Stage::Mail, RuleFacts::from),
-            to: named(Stage::Rcpt, RuleFacts::to),
-            matched: facts.map_or(&[], |facts| facts.matched(policy.book())),
+            helo: named(Stage::Helo, Envelope::helo),
+            from: named(Stage::Mail, Envelope::from),
+            to: named(Stage::Rcpt, Envelope::to),
+            matched: envelope.map_or(&[], |envelope| envelope.matched(policy.book())),
             size,
             messages: self.messages,
         }
-    }
-
-    /// Notes something for rules: those there are, or those that a policy brings which replaces this one.
-    pub(in crate::smtp) fn note_facts(&mut self, note: impl FnOnce(&mut RuleFacts)) {
-        note(self.facts.get_or_insert_default());
     }
 }
 

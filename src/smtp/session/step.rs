@@ -1,49 +1,114 @@
-//! What a session asks of whoever drives it: one [`Step`] for each line, and what it is about.
+//! What a session asks of its driver: one [`Step`] for each line. All of it are owned values: a step needs neither the
+//! session, the policy nor the input to be carried out.
 
+use std::ops::Deref;
 use std::time::Duration;
 
+use crate::smtp::receive::{Lines, RetryKey};
+use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
 
-/// What a step means for whoever keeps the records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filing {
-    /// Nothing.
-    Unchanged,
-    /// [`Session::record`](crate::smtp::Session::record) holds a message accepted just now: it is to be seen before the reply is.
-    Accepted,
-    /// [`Session::record`](crate::smtp::Session::record) was seen before and has changed.
-    Changed,
-    /// [`Session::take_finished`](crate::smtp::Session::take_finished) has a record that is complete and will not change.
-    Finished,
+/// The replies of one step, in order, never none. A group of them answers one message where each recipient gets a reply of
+/// its own (RFC 2033 section 4.2). Cloning shares their octets.
+#[derive(Clone, Debug)]
+pub enum Replies {
+    /// The only one.
+    One(Reply),
+    /// Several.
+    Group(Box<[Reply]>),
 }
 
-/// One reply and what goes with it.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'p> {
+impl Deref for Replies {
+    type Target = [Reply];
+
+    fn deref(&self) -> &[Reply] {
+        match self {
+            Self::One(reply) => std::slice::from_ref(reply),
+            Self::Group(replies) => replies,
+        }
+    }
+}
+
+impl Replies {
+    /// The octets of each that go on the wire, where this portion of all of them is sent.
+    pub fn wire(&self, portion: Portion) -> impl Iterator<Item = &[u8]> {
+        let mut left = match portion {
+            Portion::Whole => usize::MAX,
+            Portion::Nothing => 0,
+            Portion::First(octets) => octets,
+        };
+        self.iter().map(move |reply| {
+            let sent = Portion::First(left).of(reply);
+            left -= sent.len();
+            sent
+        })
+    }
+}
+
+impl From<Reply> for Replies {
+    fn from(reply: Reply) -> Self {
+        Self::One(reply)
+    }
+}
+
+/// A message that was received to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Octets of its text, retained or not.
+    pub size: usize,
+    /// What was seen in its lines; `None` where they were not looked at. They are in the first message of a session, and
+    /// then in every 16th.
+    pub lines: Option<Lines>,
+}
+
+/// What one line, or the end of a message, comes to.
+#[derive(Clone, Debug)]
+pub struct Step {
     /// What is answered.
     pub stage: Stage,
     /// The answer.
-    pub reply: &'p Reply,
-    /// How much of it is sent.
+    pub replies: Replies,
+    /// Number of the first of the replies within the session; the greeting's is 1. The others follow.
+    pub number: u32,
+    /// How much of the replies is sent.
     pub portion: Portion,
-    /// The command, or the message, is accepted, provided that all of the reply is sent. Unknown lines are neither;
-    /// they count as refused.
+    /// The command, or the message, is accepted, provided that all of the reply is sent. Unknown lines are neither
+    /// accepted nor refused; they count as refused.
     pub accepted: bool,
-    /// How long to hold it back; nothing else of this session happens meanwhile.
+    /// How long to hold the replies back; nothing else of this session happens meanwhile.
     pub delay: Duration,
     /// Whether the connection goes on.
     pub next: Next,
-    /// What it means for the records.
+    /// A mail transaction is open now (RFC 5321 section 3.3): MAIL was accepted, and neither its message has come nor was
+    /// the transaction given up.
+    pub is_in_transaction: bool,
+    /// The message that is answered.
+    pub message: Option<Received>,
+    /// By what the client's trying again is known.
+    pub(crate) retry_key: RetryKey,
+    /// What it means for the records. Records are filed before replies are sent: who has read the reply can see them.
     pub filing: Filing,
 }
 
+impl Step {
+    /// The only reply, or the first of a group.
+    pub fn reply(&self) -> &Reply {
+        &self.replies[0]
+    }
+
+    /// The octets to send, in one piece for each reply.
+    pub fn wire(&self) -> impl Iterator<Item = &[u8]> {
+        self.replies.wire(self.portion)
+    }
+}
+
 /// What [`Session::advance`](crate::smtp::Session::advance) did with the input.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'p> {
-    /// Octets used up, from the front. The rest must stand at the front of the next input.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// Octets used up, from the front. The rest must be at the front of the next input.
     pub consumed: usize,
     /// What is to be done; `None` when more input is needed.
-    pub step: Option<Step<'p>>,
+    pub step: Option<Step>,
 }
 
 /// What the server waits for.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Session, State};
+use super::Session;
+use super::dialogue::{Dialogue, Input};
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::Incoming;
-use crate::smtp::record::{Exchange, Record};
+use crate::smtp::record::{Exchange, Record, Recorder};
 use crate::smtp::rules::Environment;
-use crate::smtp::session::rule_facts::RuleFacts;
+use crate::smtp::session::envelope::Envelope;
 
 /// An `Arc` counts references of two kinds.
 const ARC: usize = 2 * size_of::<usize>();
@@ -17,36 +18,35 @@ const ARC: usize = 2 * size_of::<usize>();
 impl Session {
     /// Octets of everything it has allocated, without what an allocator adds.
     pub(crate) fn walk(&self) -> usize {
+        let Self { dialogue, records } = self;
+        let of = |recorder: &Recorder| size_of::<Recorder>() + recorder.record().walk();
+        let recorder = records.0.as_deref().map_or(0, of);
+        dialogue.walk() + recorder
+    }
+}
+
+impl Dialogue {
+    fn walk(&self) -> usize {
         // All fields by name, so that none that is added is forgotten.
         let Self {
-            state,
-            record,
-            finished,
-            recipients: _,
-            any_rcpt_accepted: _,
-            transaction_open: _,
-            has_mail: _,
-            is_filed: _,
-            last_message_size: _,
-            last_message_lines: _,
+            input,
+            state: _,
+            envelope,
+            extensions: _,
+            retry_keys,
             data_begun: _,
-            is_refused: _,
             has_spoken: _,
+            is_cut_short: _,
             memory_left: _,
             steps: _,
             messages: _,
-            facts,
-            extensions: _,
-            is_cut_short: _,
-            attempt,
         } = self;
-        let incoming = match state {
-            State::Commands(_) => 0,
-            State::Data(Incoming { text, .. }) => text.capacity(),
+        let incoming = match input {
+            Input::Commands(_) => 0,
+            Input::Data(Incoming { text, .. }) => text.capacity(),
         };
-        let finished = finished.as_deref().map_or(0, |record| size_of::<Record>() + record.walk());
-        let facts = facts.as_deref().map_or(0, RuleFacts::memory);
-        incoming + record.walk() + finished + facts + attempt.as_deref().map_or(0, size_of_val)
+        let envelope = envelope.as_deref().map_or(0, Envelope::memory);
+        incoming + envelope + retry_keys.as_deref().map_or(0, size_of_val)
     }
 }
 
@@ -116,14 +116,13 @@ proptest! {
             loop {
                 let before = session.held_memory();
                 session.set_memory_left(Some(limit.saturating_sub(before)));
-                let progress = session.advance_in(policy, &mut Environment::alone(), &waiting);
+                let progress = session.advance(policy, &mut Environment::alone(), &waiting);
                 waiting.drain(..progress.consumed);
                 let (held, walked) = (session.held_memory(), session.walk());
                 prop_assert!(walked <= held, "{held} are charged of {walked}");
                 // A few command lines, a record in the making and its double are always allowed.
                 let always = 5 * 4200 + 5000;
                 prop_assert!(walked <= before.max(limit.saturating_add(always)), "{walked} of {limit}");
-                session.take_finished();
                 if progress.step.is_none() {
                     break;
                 }

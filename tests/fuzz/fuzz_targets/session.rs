@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use smtpmock::smtp::rules::{Environment, State};
 use smtpmock::smtp::{
-    AddressRules, Filing, LineScanner, Lines, Next, Policy, Record, RecordMode, Session, Stage, Step,
+    AddressRules, Filing, LineScanner, Next, Policy, Received, Record, RecordMode, Session, Step,
 };
 
 /// Rules that put off, so that what is tried is followed, and refuse, hold back, cut and end.
@@ -26,8 +26,7 @@ const RULES: &[&str] = &[
 struct Outcome {
     output: Vec<u8>,
     records: Vec<Record>,
-    /// Of each message its size, and what was seen in its lines.
-    messages: Vec<(usize, Option<Lines>)>,
+    messages: Vec<Received>,
     is_over: bool,
 }
 
@@ -74,7 +73,7 @@ fn talk(policy: &Policy, input: &[u8], size: usize) -> Outcome {
             break;
         }
     }
-    outcome.records.extend(session.finish(policy));
+    outcome.records.extend(session.finish(policy).map(|last| last.record));
     outcome
 }
 
@@ -87,22 +86,20 @@ fn take(
 ) {
     while !waiting.is_empty() && !outcome.is_over {
         let mut environment = Environment { state: Some(state), ..Environment::alone() };
-        let progress = session.advance_in(policy, &mut environment, waiting);
+        let progress = session.advance(policy, &mut environment, waiting);
         waiting.drain(..progress.consumed);
         let Some(step) = progress.step else { return };
-        outcome.note(session, &step);
+        outcome.note(step);
     }
 }
 
 impl Outcome {
-    fn note(&mut self, session: &mut Session, step: &Step<'_>) {
-        self.output.extend_from_slice(step.portion.of(step.reply));
+    fn note(&mut self, step: Step) {
+        step.wire().for_each(|octets| self.output.extend_from_slice(octets));
         self.is_over = step.next != Next::Continue;
-        if step.stage == Stage::Message {
-            self.messages.push((session.last_message_size(), session.last_message_lines()));
-        }
-        if step.filing == Filing::Finished {
-            self.records.extend(session.take_finished());
+        self.messages.extend(step.message);
+        if let Filing::Finished(record) = step.filing {
+            self.records.push(*record);
         }
     }
 }

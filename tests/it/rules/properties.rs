@@ -74,16 +74,16 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
     let mut environment =
         Environment { peer: [127, 0, 0, 1].into(), state: Some(&mut state), ..Environment::alone() };
     let mut session = Session::new();
-    let greeting = session.greeting_in(&policy, &mut environment);
-    let mut said = greeting.portion.of(greeting.reply).to_vec();
+    let greeting = session.greeting(&policy, &mut environment);
+    let mut said = greeting.wire().collect::<Vec<_>>().concat();
     let mut next = greeting.next;
     let (mut taken, mut given) = (0, 0);
     while next == Next::Continue && taken < input.len() {
         given = (given + cut).max(taken + 1).min(input.len());
-        let progress = session.advance_in(&policy, &mut environment, &input[taken..given]);
+        let progress = session.advance(&policy, &mut environment, &input[taken..given]);
         taken += progress.consumed;
         if let Some(step) = progress.step {
-            said.extend(step.portion.of(step.reply));
+            step.wire().for_each(|octets| said.extend(octets));
             assert!(step.portion == Portion::Whole || !step.accepted, "accepted what is not told");
             assert!(
                 step.portion == Portion::Whole || step.next != Next::Continue,

@@ -6,6 +6,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use regex::Regex;
+use smtpmock::smtp::rules::Environment;
 use smtpmock::smtp::{self, AddressRules, RecordMode, ReplyKind};
 use smtpmock::{Config, Server};
 
@@ -320,7 +321,7 @@ fn what_reads_octets_shows_them_as_text() {
         b"DATA\r\n",
         b"Hello\r\n",
     ] {
-        session.advance(&policy, input);
+        session.advance(&policy, &mut Environment::alone(), input);
     }
     let line = b"MAIL FROM:<ann@example.com>";
     let offered = smtp::Extensions::default();
@@ -328,7 +329,7 @@ fn what_reads_octets_shows_them_as_text() {
     let shown = [
         format!("{lists:?}"),
         format!("{session:?}"),
-        format!("{:?}", session.record()),
+        format!("{:?}", session.record().unwrap()),
         format!("{:?}", smtp::Request::parse(line, grammar)),
         format!("{:?}", smtp::Path::parse_reverse(line, AddressRules::Any).unwrap()),
         format!("{:?}", smtp::HeloName::parse(b"EHLO a.example", AddressRules::Any).unwrap()),

@@ -1,6 +1,7 @@
 //! The same bytes give the same replies and records, however they were cut, and no bytes do harm.
 
 use proptest::prelude::*;
+use smtpmock::smtp::rules::Environment;
 use smtpmock::smtp::{AddressRules, Keep, Policy, Record, RecordMode, ReplyKind, Session};
 
 use crate::support::peer::Peer;
@@ -253,7 +254,7 @@ fn in_data(policy: &Policy) -> Session {
     let mut session = Session::new();
     let mut input: &[u8] = b"HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n";
     while !input.is_empty() {
-        input = &input[session.advance(policy, input).consumed..];
+        input = &input[session.advance(policy, &mut Environment::alone(), input).consumed..];
     }
     session
 }
@@ -265,11 +266,11 @@ fn text_that_will_be_refused_is_not_held() {
     let mut session = in_data(&policy);
     let envelope = session.held_memory();
     for received in (1000..=20_000).step_by(1000) {
-        session.advance(&policy, &[b'x'; 1000]);
+        session.advance(&policy, &mut Environment::alone(), &[b'x'; 1000]);
         assert_eq!(session.held_memory() == envelope, received > 10_000, "after {received}");
     }
-    let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
-    assert_eq!(step.reply, policy.reply(ReplyKind::MessageTooBig));
+    let step = session.advance(&policy, &mut Environment::alone(), b"\r\n.\r\n").step.unwrap();
+    assert_eq!(step.reply(), policy.reply(ReplyKind::MessageTooBig));
 }
 
 #[test]
@@ -278,14 +279,14 @@ fn text_beyond_the_memory_left_is_refused_and_not_held() {
     let mut session = in_data(&policy);
     let envelope = session.held_memory();
     session.set_memory_left(Some(5000));
-    session.advance(&policy, &[b'x'; 5000]);
+    session.advance(&policy, &mut Environment::alone(), &[b'x'; 5000]);
     assert!(session.held_memory() >= envelope + 5000);
     session.set_memory_left(Some(0));
-    session.advance(&policy, &vec![b'x'; session.held_memory()]);
+    session.advance(&policy, &mut Environment::alone(), &vec![b'x'; session.held_memory()]);
     assert_eq!(session.held_memory(), envelope);
-    let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
-    assert_eq!(step.reply, policy.reply(ReplyKind::InsufficientStorage));
-    assert!(!session.record().msg);
+    let step = session.advance(&policy, &mut Environment::alone(), b"\r\n.\r\n").step.unwrap();
+    assert_eq!(step.reply(), policy.reply(ReplyKind::InsufficientStorage));
+    assert!(!session.record().unwrap().msg);
 }
 
 #[test]
@@ -295,10 +296,10 @@ fn text_that_nobody_keeps_is_not_held() {
         policy.keep = keep;
         let mut session = in_data(&policy);
         let envelope = session.held_memory();
-        session.advance(&policy, &[b'x'; 100_000]);
+        session.advance(&policy, &mut Environment::alone(), &[b'x'; 100_000]);
         assert_eq!(session.held_memory(), envelope);
-        let step = session.advance(&policy, b"\r\n.\r\n").step.unwrap();
-        assert_eq!(step.reply, policy.reply(ReplyKind::MessageReceived));
-        assert_eq!(session.last_message_size(), 100_002);
+        let step = session.advance(&policy, &mut Environment::alone(), b"\r\n.\r\n").step.unwrap();
+        assert_eq!(step.reply(), policy.reply(ReplyKind::MessageReceived));
+        assert_eq!(step.message.unwrap().size, 100_002);
     }
 }

@@ -1,19 +1,19 @@
-//! What a session tries to deliver, as hashes: enough to see the same tried again after a 4yz reply. Kept only where
-//! such a reply is possible ([`Policy::may_defer`](crate::smtp::Policy::may_defer)).
+//! By what a message is known again that is tried again after a 4yz reply, as hashes. Worked out only where such a reply is
+//! possible ([`Policy::may_defer`](crate::smtp::Policy::may_defer)).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::smtp::command::Parameters;
 use crate::smtp::receive::message_id::MessageIdFinder;
 
-/// What a command or a final dot tries to get accepted. Hashes are the same for the same in all sessions.
+/// What a command or a final dot asks to get accepted. Hashes are the same for the same in all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Tried {
+pub(crate) enum RetryKey {
     /// Nothing: the command could not have been accepted whatever is configured.
     #[default]
     Nothing,
     /// MAIL.
-    Mail(Mail),
+    Mail(MailKey),
     /// RCPT with this pair of reverse-path and forward-path.
     Recipient(u64),
     /// DATA, for the recipients accepted so far.
@@ -24,7 +24,7 @@ pub(crate) enum Tried {
 
 /// What MAIL says about its message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mail {
+pub(crate) struct MailKey {
     /// The reverse-path.
     pub(crate) sender: u64,
     /// ENVID, which is of one message (RFC 3461 section 4.4).
@@ -33,41 +33,35 @@ pub(crate) struct Mail {
     pub(crate) size: Option<u64>,
 }
 
-impl Mail {
-    pub(in crate::smtp) fn new(sender: &[u8], parameters: Parameters<'_>) -> Self {
-        let id = parameters.value("ENVID").map(|envid| hash(("ENVID", envid)));
-        Self { sender: hash(sender), id, size: parameters.value("SIZE").map(hash) }
-    }
-}
-
-/// The mail transaction of a session, and what its last command tried.
+/// Works out the keys of a session's mail transactions.
 #[derive(Debug, Default)]
-pub(in crate::smtp) struct Attempt {
+pub(in crate::smtp) struct RetryKeys {
     sender: u64,
     message_id: MessageIdFinder,
-    tried: Tried,
 }
 
-impl Attempt {
-    pub(in crate::smtp) fn tried(&self) -> Tried {
-        self.tried
+impl RetryKeys {
+    /// Of MAIL; `sender` is `None` where it could not have been accepted.
+    pub(in crate::smtp) fn mail(&mut self, sender: Option<&[u8]>, parameters: Parameters<'_>) -> RetryKey {
+        let Some(sender) = sender else {
+            self.sender = 0;
+            return RetryKey::Nothing;
+        };
+        self.sender = hash(sender);
+        let id = parameters.value("ENVID").map(|envid| hash(("ENVID", envid)));
+        RetryKey::Mail(MailKey { sender: self.sender, id, size: parameters.value("SIZE").map(hash) })
     }
 
-    /// `None` where it could not have been accepted.
-    pub(in crate::smtp) fn try_mail(&mut self, mail: Option<Mail>) {
-        self.sender = mail.map_or(0, |mail| mail.sender);
-        self.tried = mail.map_or(Tried::Nothing, Tried::Mail);
+    /// Of RCPT; `recipient` is `None` outside of a transaction.
+    pub(in crate::smtp) fn rcpt(&self, recipient: Option<&[u8]>) -> RetryKey {
+        let pair = |recipient: &[u8]| RetryKey::Recipient(hash((self.sender, recipient)));
+        recipient.map_or(RetryKey::Nothing, pair)
     }
 
-    /// A RCPT; `None` outside of a transaction.
-    pub(in crate::smtp) fn try_rcpt(&mut self, recipient: Option<&[u8]>) {
-        let pair = |recipient: &[u8]| Tried::Recipient(hash((self.sender, recipient)));
-        self.tried = recipient.map_or(Tried::Nothing, pair);
-    }
-
-    pub(in crate::smtp) fn try_data(&mut self, is_in_transaction: bool) {
+    /// Of DATA.
+    pub(in crate::smtp) fn data(&mut self, is_in_transaction: bool) -> RetryKey {
         self.message_id = MessageIdFinder::default();
-        self.tried = if is_in_transaction { Tried::Data } else { Tried::Nothing };
+        if is_in_transaction { RetryKey::Data } else { RetryKey::Nothing }
     }
 
     /// Message text has come.
@@ -75,8 +69,9 @@ impl Attempt {
         self.message_id.search(run);
     }
 
-    pub(in crate::smtp) fn try_message(&mut self) {
-        self.tried = Tried::Message(self.message_id.finish());
+    /// Of the message at its end.
+    pub(in crate::smtp) fn message(&self) -> RetryKey {
+        RetryKey::Message(self.message_id.finish())
     }
 }
 
@@ -90,17 +85,18 @@ fn hash(of: impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Tried;
+    use super::RetryKey;
+    use crate::smtp::rules::Environment;
     use crate::smtp::{Policy, Session};
 
-    /// What a session has tried at the end of each line.
-    fn tried(policy: &Policy, lines: &str) -> Vec<Tried> {
+    /// What each step of a session asks for.
+    fn keys(policy: &Policy, lines: &str) -> Vec<RetryKey> {
         let mut session = Session::new();
-        let mut try_line = |line: &str| {
-            session.advance(policy, line.as_bytes());
-            session.tried()
+        let mut key = |line: &str| {
+            let progress = session.advance(policy, &mut Environment::alone(), line.as_bytes());
+            progress.step.map(|step| step.retry_key)
         };
-        lines.split_inclusive("\r\n").map(&mut try_line).collect()
+        lines.split_inclusive("\r\n").filter_map(&mut key).collect()
     }
 
     fn deferring() -> Policy {
@@ -114,37 +110,36 @@ mod tests {
 
     #[test]
     fn each_command_tries_what_it_is_about_and_the_same_again() {
-        use Tried::{Data, Mail as Sender, Message, Nothing, Recipient};
+        use RetryKey::{Data, Mail as Sender, Message, Nothing, Recipient};
         let policy = deferring();
-        let all = tried(&policy, MAIL);
-        let [Nothing, Sender(_), Recipient(one), Recipient(other), Data, Data, Data, Message(Some(_))] =
-            all[..]
-        else {
+        let all = keys(&policy, MAIL);
+        let [Nothing, Sender(_), Recipient(one), Recipient(other), Data, Message(Some(_))] = all[..] else {
             panic!("{all:?}")
         };
         assert_ne!(one, other);
-        assert_eq!(tried(&policy, MAIL), all);
-        let last = |text: &str| tried(&policy, text).pop();
+        assert_eq!(keys(&policy, MAIL), all);
+        let last = |text: &str| keys(&policy, text).pop();
         let message = last(MAIL);
         assert_eq!(last(&MAIL.replace("a@example.com", "x@example.com")), message, "the id alone");
         assert_ne!(last(&MAIL.replace("<1>", "<2>")), message);
         for none in ["Subject: hi", "Message-ID:", "Message-ID: \t"] {
             assert_eq!(last(&MAIL.replace("Message-ID: <1>", none)), Some(Message(None)), "{none}");
         }
-        assert_ne!(tried(&policy, &MAIL.replace("a@example.com", "x@example.com"))[2], all[2]);
+        assert_ne!(keys(&policy, &MAIL.replace("a@example.com", "x@example.com"))[2], all[2]);
     }
 
     #[test]
     fn nothing_is_kept_where_nothing_can_be_put_off() {
-        assert!(tried(&Policy::default(), MAIL).iter().all(|tried| *tried == Tried::Nothing));
+        assert!(keys(&Policy::default(), MAIL).iter().all(|key| *key == RetryKey::Nothing));
     }
 
     #[test]
     fn what_is_out_of_sequence_is_no_try() {
-        let is_none = |tried: &Tried| *tried == Tried::Nothing;
+        let is_none = |key: &RetryKey| *key == RetryKey::Nothing;
         let lines = "RCPT TO:<b@example.com>\r\nDATA\r\nMAIL FROM:<a@example.com>\r\n";
-        assert!(tried(&deferring(), lines).iter().all(is_none));
+        assert!(keys(&deferring(), lines).iter().all(is_none));
         let behind = format!("{MAIL}RCPT TO:<b@example.com>\r\nDATA\r\n");
-        assert!(tried(&deferring(), &behind)[8..].iter().all(is_none));
+        let behind = keys(&deferring(), &behind);
+        assert!(behind.len() == 8 && behind[6..].iter().all(is_none));
     }
 }

@@ -1,5 +1,6 @@
-//! What a session remembers of its dialogue for rules to ask. It is remembered where there are no rules too, as there may
-//! be some at the next line; after the first mails it takes no new memory.
+//! The envelope of a mail transaction (RFC 5321 section 3.3): its reverse-path and forward-paths, and which rules they
+//! match. It is retained where there are no rules too, as there may be some at the next line; after the first mails it
+//! takes no new memory.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,9 +13,9 @@ const RETAINED: usize = 1024;
 /// By at most so many octets more than needed they grow.
 const GROWTH: usize = 4096;
 
-/// Names and paths of the dialogue so far.
+/// The name of HELO or EHLO and the paths of the last mail transaction. What was refused is in it too: rules ask about it.
 #[derive(Default)]
-pub(in crate::smtp) struct RuleFacts {
+pub(in crate::smtp) struct Envelope {
     /// The name of HELO, the reverse-path, the accepted forward-paths with a LF behind each, and the last forward-path if
     /// it was not accepted.
     names: Vec<u8>,
@@ -31,9 +32,9 @@ pub(in crate::smtp) struct RuleFacts {
     edition: Edition,
 }
 
-impl fmt::Debug for RuleFacts {
+impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuleFacts")
+        f.debug_struct("Envelope")
             .field("helo", &self.helo().map(Octets))
             .field("from", &self.from().map(Octets))
             .field("to", &self.to().map(Octets))
@@ -42,7 +43,7 @@ impl fmt::Debug for RuleFacts {
     }
 }
 
-impl RuleFacts {
+impl Envelope {
     pub(in crate::smtp) fn helo(&self) -> Option<&[u8]> {
         self.name(self.helo.as_ref())
     }
@@ -163,9 +164,9 @@ mod tests {
         let (mut session, mut state) = (Session::new(), State::default());
         let reply = |(policy, line): (&Policy, &str)| {
             let mut environment = Environment { state: Some(&mut state), ..Environment::alone() };
-            let progress = session.advance_in(policy, &mut environment, format!("{line}\r\n").as_bytes());
+            let progress = session.advance(policy, &mut environment, format!("{line}\r\n").as_bytes());
             let step = progress.step.filter(|_| progress.consumed == line.len() + 2)?;
-            Some(String::from_utf8_lossy(step.reply.text()).into_owned())
+            Some(String::from_utf8_lossy(step.reply().text()).into_owned())
         };
         dialogue.into_iter().filter_map(reply).collect()
     }
@@ -231,7 +232,7 @@ mod tests {
         let mut lent = |octets: &[u8]| {
             let before = memory.1;
             let environment = &mut Environment { state: Some(&mut memory), ..Environment::alone() };
-            session.advance_in(&policy, environment, octets);
+            session.advance(&policy, environment, octets);
             memory.1 - before
         };
         let mail = MAIL.map(|line| format!("{line}\r\n"));
@@ -254,7 +255,7 @@ mod tests {
             let rules: Vec<String> = patterns.iter().map(|pattern| format!("message to={pattern} close")).collect();
             let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
             let (one, other) = (policy(&rules), policy(&["noop close"]));
-            let [mut always, mut switched] = [RuleFacts::default(), RuleFacts::default()];
+            let [mut always, mut switched] = [Envelope::default(), Envelope::default()];
             for facts in [&mut always, &mut switched] {
                 facts.note_helo(Some(b"c.example"));
                 facts.match_anew(one.book());

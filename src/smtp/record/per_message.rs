@@ -1,0 +1,80 @@
+//! One record per mail transaction (RFC 5321 section 3.3), with every recipient in it: what ends the transaction completes
+//! its record, and what is outside of transactions is in none.
+
+use crate::smtp::policy::Policy;
+use crate::smtp::record::recorder::{Answered, Event, Filing, LastRecord};
+use crate::smtp::record::{Record, Unsent};
+
+/// The recorder of [`RecordMode::Message`](crate::smtp::RecordMode::Message).
+#[derive(Debug, Default)]
+pub(in crate::smtp) struct PerMessage {
+    record: Record,
+    /// It holds a MAIL command, accepted or not.
+    has_mail: bool,
+}
+
+impl PerMessage {
+    pub(super) fn note(&mut self, policy: &Policy, event: Event<'_>, answered: &Answered<'_>) -> Filing {
+        let &Answered { accepted, .. } = answered;
+        match event {
+            Event::Helo { line, name, is_ehlo } => {
+                let finished = self.abandon();
+                self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
+                return finished;
+            }
+            Event::Mail { line, mailbox } => {
+                let finished = self.abandon();
+                self.record.keep_helo();
+                self.record.note_mail(answered.exchange(line, mailbox), accepted);
+                self.has_mail = true;
+                return finished;
+            }
+            // Behind a mail is outside of it.
+            Event::Rcpt { .. } | Event::Data { .. } if !self.has_mail => {}
+            Event::Rcpt { line, mailbox, has_recipient, has_room } => {
+                let exchange = has_room.then(|| answered.exchange(line, mailbox));
+                self.record.note_rcpt(exchange, has_recipient);
+            }
+            Event::Data { line } => {
+                self.record.keep_rcpt();
+                self.record.note_data(answered.exchange(line, None), accepted);
+            }
+            Event::Message { text, size } => {
+                self.record.note_message(policy.keep, text, size, answered);
+                return self.abandon();
+            }
+            Event::Rset { line } => {
+                if self.has_mail {
+                    self.record.rset_exchange = answered.exchange(line, None);
+                    self.record.rset = accepted;
+                }
+                return self.abandon();
+            }
+            Event::Noop => self.record.noop = true,
+            Event::Quit => self.record.quit_sent = true,
+        }
+        Filing::Unchanged
+    }
+
+    /// Completes the record of a mail, if there is one.
+    fn abandon(&mut self) -> Filing {
+        if !std::mem::take(&mut self.has_mail) {
+            return Filing::Unchanged;
+        }
+        let next = self.record.next();
+        Filing::Finished(Box::new(std::mem::replace(&mut self.record, next)))
+    }
+
+    pub(super) fn withdraw(&mut self, unsent: &Unsent) {
+        self.record.withdraw(unsent);
+    }
+
+    pub(super) fn finish(self) -> Option<LastRecord> {
+        let has_newer_mail = !self.record.msg;
+        self.has_mail.then_some(LastRecord { record: self.record, has_newer_mail })
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+}

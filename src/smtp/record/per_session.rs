@@ -1,0 +1,94 @@
+//! One record per session, by go-smtp-mock's rules: the next command of a kind replaces the one before and erases what
+//! followed that.
+
+use crate::smtp::policy::Policy;
+use crate::smtp::record::recorder::{Answered, Event, Filing, LastRecord};
+use crate::smtp::record::{Record, Unsent};
+
+/// The recorder of [`RecordMode::Session`](crate::smtp::RecordMode::Session).
+#[derive(Debug, Default)]
+pub(in crate::smtp) struct PerSession {
+    record: Record,
+    /// It holds a MAIL command, accepted or not.
+    has_mail: bool,
+    /// It was announced by [`Filing::Accepted`].
+    is_shown: bool,
+}
+
+impl PerSession {
+    pub(super) fn note(&mut self, policy: &Policy, event: Event<'_>, answered: &Answered<'_>) -> Filing {
+        let &Answered { accepted, .. } = answered;
+        match event {
+            Event::Helo { line, name, is_ehlo } => {
+                self.has_mail = false;
+                self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
+            }
+            Event::Mail { line, mailbox } => {
+                let finished = self.is_complete(policy).then(|| self.take_complete());
+                self.record.keep_helo();
+                self.record.note_mail(answered.exchange(line, mailbox), accepted);
+                self.has_mail = true;
+                if let Some(record) = finished {
+                    return Filing::Finished(record);
+                }
+            }
+            Event::Rcpt { line, mailbox, has_recipient, has_room } => {
+                if !policy.multiple_rcptto {
+                    self.record.keep_mail();
+                }
+                let exchange = has_room.then(|| answered.exchange(line, mailbox));
+                self.record.note_rcpt(exchange, has_recipient);
+            }
+            Event::Data { line } => {
+                self.record.keep_rcpt();
+                self.record.note_data(answered.exchange(line, None), accepted);
+            }
+            Event::Message { text, size } => {
+                self.record.note_message(policy.keep, text, size, answered);
+                if accepted {
+                    self.is_shown = true;
+                    return Filing::Accepted;
+                }
+            }
+            Event::Rset { line } => {
+                if !(policy.multiple_message_receiving && self.record.is_consistent()) {
+                    self.record.keep_helo();
+                    self.has_mail = false;
+                }
+                self.record.rset_exchange = answered.exchange(line, None);
+                self.record.rset = accepted;
+            }
+            Event::Noop => self.record.noop = true,
+            Event::Quit => self.record.quit_sent = true,
+        }
+        if self.is_shown { Filing::Changed } else { Filing::Unchanged }
+    }
+
+    /// The next MAIL starts a new record.
+    fn is_complete(&self, policy: &Policy) -> bool {
+        policy.multiple_message_receiving && self.record.rset && self.record.is_consistent()
+    }
+
+    fn take_complete(&mut self) -> Box<Record> {
+        self.is_shown = false;
+        let next = self.record.next();
+        Box::new(std::mem::replace(&mut self.record, next))
+    }
+
+    pub(super) fn withdraw(&mut self, unsent: &Unsent) {
+        let was_accepted = self.record.msg;
+        self.record.withdraw(unsent);
+        // The mail was filed with its message; that it is refused after all does not make it a newer one.
+        self.has_mail &= self.record.msg || !was_accepted;
+    }
+
+    /// A client that sent nothing leaves none: readiness probes are no mail.
+    pub(super) fn finish(self, has_spoken: bool) -> Option<LastRecord> {
+        let has_newer_mail = self.has_mail && !self.record.msg;
+        has_spoken.then_some(LastRecord { record: self.record, has_newer_mail })
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.record
+    }
+}

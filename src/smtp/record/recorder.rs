@@ -1,0 +1,184 @@
+//! Folds what happens in a dialogue into records: into go-smtp-mock's one record of a session, by its erasing rules
+//! ([`per_session`](super::per_session)), or into one for each mail transaction ([`per_message`](super::per_message)).
+//! Nothing that a dialogue decides depends on a record, and nothing but a recorder knows what erases what.
+
+use std::sync::Arc;
+
+use crate::smtp::command::Part;
+use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
+use crate::smtp::record::per_message::PerMessage;
+use crate::smtp::record::per_session::PerSession;
+use crate::smtp::record::{Exchange, Record, Unsent};
+use crate::smtp::reply::Reply;
+
+/// What a client has sent, as far as records are about it: a line that is no command is no event. Lines are without white space around them.
+#[derive(Debug)]
+pub(in crate::smtp) enum Event<'l> {
+    /// HELO or EHLO.
+    Helo { line: &'l [u8], name: Option<&'l [u8]>, is_ehlo: bool },
+    /// MAIL.
+    Mail { line: &'l [u8], mailbox: Option<&'l [u8]> },
+    /// RCPT.
+    Rcpt {
+        line: &'l [u8],
+        mailbox: Option<&'l [u8]>,
+        /// The mail transaction has a recipient now: DATA is in sequence.
+        has_recipient: bool,
+        /// There is memory for the line.
+        has_room: bool,
+    },
+    /// DATA.
+    Data { line: &'l [u8] },
+    /// A message up to its final dot. The text is empty unless messages are retained.
+    Message { text: Vec<u8>, size: usize },
+    /// RSET.
+    Rset { line: &'l [u8] },
+    /// NOOP.
+    Noop,
+    /// QUIT.
+    Quit,
+}
+
+/// The answer to it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::smtp) struct Answered<'a> {
+    /// `None` where none is sent whole.
+    pub(in crate::smtp) reply: Option<&'a Reply>,
+    /// Of the reply within its session.
+    pub(in crate::smtp) number: u32,
+    pub(in crate::smtp) accepted: bool,
+}
+
+impl Answered<'_> {
+    /// The exchange of a line, and the name or mailbox that was parsed of it.
+    pub(super) fn exchange(&self, line: &[u8], name: Option<&[u8]>) -> Exchange {
+        Exchange {
+            request: line.into(),
+            response: self.reply.cloned(),
+            number: self.number,
+            name: name.and_then(|name| Part::of(line, name)),
+        }
+    }
+}
+
+/// What a step means for the records.
+#[derive(Clone, Debug)]
+pub enum Filing {
+    /// Nothing.
+    Unchanged,
+    /// The session's [running record](crate::smtp::Session::record) has a message that was accepted just now: it must be
+    /// visible before the reply is.
+    Accepted,
+    /// The running record has changed since it was accepted. To copy it at each change takes time that grows with its
+    /// recipients: once for many steps is enough.
+    Changed,
+    /// This record is complete and will not change.
+    Finished(Box<Record>),
+}
+
+/// The last record of a session.
+#[derive(Clone, Debug)]
+pub struct LastRecord {
+    /// The record.
+    pub record: Record,
+    /// It has a mail transaction that is newer than the message of the last [`Filing::Accepted`].
+    pub has_newer_mail: bool,
+}
+
+/// The recorder of one session.
+#[derive(Debug)]
+pub(in crate::smtp) enum Recorder {
+    PerSession(PerSession),
+    PerMessage(PerMessage),
+}
+
+impl Recorder {
+    pub(in crate::smtp) fn new(mode: RecordMode) -> Self {
+        match mode {
+            RecordMode::Session => Self::PerSession(PerSession::default()),
+            RecordMode::Message => Self::PerMessage(PerMessage::default()),
+        }
+    }
+
+    pub(in crate::smtp) fn note(
+        &mut self,
+        policy: &Policy,
+        event: Event<'_>,
+        answered: &Answered<'_>,
+    ) -> Filing {
+        match self {
+            Self::PerSession(recorder) => recorder.note(policy, event, answered),
+            Self::PerMessage(recorder) => recorder.note(policy, event, answered),
+        }
+    }
+
+    /// Takes back replies that never left whole. The session is over then.
+    pub(in crate::smtp) fn withdraw(&mut self, unsent: &Unsent) {
+        match self {
+            Self::PerSession(recorder) => recorder.withdraw(unsent),
+            Self::PerMessage(recorder) => recorder.withdraw(unsent),
+        }
+    }
+
+    /// The record that the session leaves; `has_spoken` if the client has sent at least one octet.
+    pub(in crate::smtp) fn finish(self, has_spoken: bool) -> Option<LastRecord> {
+        match self {
+            Self::PerSession(recorder) => recorder.finish(has_spoken),
+            Self::PerMessage(recorder) => recorder.finish(),
+        }
+    }
+
+    /// The record in the making.
+    pub(in crate::smtp) fn record(&self) -> &Record {
+        match self {
+            Self::PerSession(recorder) => recorder.record(),
+            Self::PerMessage(recorder) => recorder.record(),
+        }
+    }
+
+    /// Octets in memory.
+    pub(in crate::smtp) fn memory(&self) -> usize {
+        size_of::<Self>() + self.record().heap()
+    }
+}
+
+/// What both recorders write down alike. The caller has erased before what is to be erased.
+impl Record {
+    pub(super) fn note_helo(&mut self, exchange: Exchange, is_ehlo: bool, accepted: bool) {
+        *self = Self { helo_exchange: exchange, helo: accepted, ehlo: is_ehlo, ..Self::default() };
+    }
+
+    pub(super) fn note_mail(&mut self, exchange: Exchange, accepted: bool) {
+        self.mailfrom_exchange = exchange;
+        self.mailfrom = accepted;
+    }
+
+    /// `exchange` is `None` where there is no memory for it.
+    pub(super) fn note_rcpt(&mut self, exchange: Option<Exchange>, has_recipient: bool) {
+        self.rcptto = has_recipient;
+        if let Some(exchange) = exchange.filter(|_| self.rcptto_exchanges.len() < MAX_RECIPIENTS) {
+            self.push_rcptto(exchange);
+        }
+    }
+
+    pub(super) fn note_data(&mut self, exchange: Exchange, accepted: bool) {
+        self.data_exchange = exchange;
+        self.data = accepted;
+    }
+
+    pub(super) fn note_message(&mut self, keep: Keep, text: Vec<u8>, size: usize, answered: &Answered<'_>) {
+        self.msg_response = answered.reply.cloned();
+        self.msg_number = answered.number;
+        self.msg = answered.accepted;
+        self.msg_size = size;
+        if answered.accepted && keep == Keep::Message {
+            self.msg_request = Some(Arc::new(text));
+        }
+    }
+
+    /// The record of the next mail of the session, which starts with the same HELO.
+    pub(super) fn next(&self) -> Self {
+        let Self { helo_exchange, helo, ehlo, .. } = self;
+        Self { helo_exchange: helo_exchange.clone(), helo: *helo, ehlo: *ehlo, ..Self::default() }
+    }
+}
