@@ -98,13 +98,13 @@ impl<F> Config<F> {
         for &kind in ReplyKind::ALL {
             let reply = self.policy.reply(kind);
             if let Some(reason) = reply.fault() {
-                return Err(ConfigError::new(kind.setting(), reply.source(), without_expected(reason)));
+                return Err(ConfigError::new(kind.setting(), reply.source(), reason));
             }
         }
         let mut names = HashMap::new();
         for rule in self.policy.rules() {
             if let Some(contradiction) = rule.contradiction() {
-                return Err(ConfigError::new("rule", rule, without_expected(contradiction.reason)));
+                return Err(ConfigError::new("rule", rule, contradiction.expected));
             }
             if let Some(name) = rule.name()
                 && let Some(other) = names.insert(name, rule)
@@ -126,7 +126,7 @@ impl<F> Config<F> {
             }
         }
         match limits.rate.as_ref().and_then(|rate| Some((rate, rate.contradiction()?))) {
-            Some((rate, reason)) => Err(ConfigError::new("rate_limit", rate, without_expected(reason))),
+            Some((rate, reason)) => Err(ConfigError::new("rate_limit", rate, reason)),
             None => Ok(()),
         }
     }
@@ -145,11 +145,6 @@ fn delay_setting(point: DelayPoint) -> &'static str {
         DelayPoint::Noop => "delay(DelayPoint::Noop)",
         DelayPoint::Quit => "delay(DelayPoint::Quit)",
     }
-}
-
-/// The error has "expected" in front of it already.
-fn without_expected(reason: &str) -> &str {
-    reason.strip_prefix("expected ").unwrap_or(reason)
 }
 
 fn duration(setting: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {

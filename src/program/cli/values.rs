@@ -36,7 +36,7 @@ impl From<GrammarError> for Expected {
     fn from(error: GrammarError) -> Self {
         // Where all of it is wrong there is no place to point at.
         let is_all_wrong = error.span() == (0..error.text().len());
-        Self(if is_all_wrong { error.reason().to_owned() } else { error.to_string() }.into())
+        Self(if is_all_wrong { error.fault().to_string() } else { error.to_string() }.into())
     }
 }
 

@@ -19,12 +19,12 @@ const CRLF: &[u8] = b"\r\n";
 /// In front of a text: its octets are sent unchanged.
 const RAW: &[u8] = b"raw:";
 
-const A_CODE: &str = "expected a reply with a code, like reply=\"451 try later\"";
+const A_CODE: &str = "a reply with a code, like reply=\"451 try later\"";
 const ONE_CODE: &str =
-    "expected the code of the first line in every line of a reply, or raw: in front to send it unchanged";
-const A_HYPHEN: &str = "expected a hyphen behind the code in every line of a reply but the last, like 250-first, \
+    "the code of the first line in every line of a reply, or raw: in front to send it unchanged";
+const A_HYPHEN: &str = "a hyphen behind the code in every line of a reply but the last, like 250-first, \
                         or raw: in front to send it unchanged";
-const NO_HYPHEN: &str = "expected a space behind the code in the last line of a reply, as a hyphen announces \
+const NO_HYPHEN: &str = "a space behind the code in the last line of a reply, as a hyphen announces \
                          another line, or raw: in front to send it unchanged";
 
 const A_KNOWN_CODE: &str =

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::grammar::{GrammarError, unknown};
+use super::grammar::{Fault, GrammarError};
 use super::units::PERIODS;
 
 const A_LIMIT: &str =
@@ -121,7 +121,7 @@ impl RateLimit {
     /// What is wrong with it.
     pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let is_too_early = self.scope == RateScope::Domain && self.point == RatePoint::Connect;
-        is_too_early.then_some("expected at=mail beside per=domain: nobody has named a sender at connect")
+        is_too_early.then_some("at=mail beside per=domain: nobody has named a sender at connect")
     }
 
     /// Time for one token; rounded up, so that the rate is never above the one told.
@@ -135,13 +135,13 @@ impl FromStr for RateLimit {
     type Err = GrammarError;
 
     fn from_str(text: &str) -> Result<Self, GrammarError> {
-        let wrong = |from: usize, to: usize, reason: String| GrammarError::new(text, from..to, reason);
+        let wrong = |from: usize, to: usize, fault| GrammarError::new(text, from..to, fault);
         let mut limit: Option<Self> = None;
         for word in text.split_whitespace() {
             let from = word.as_ptr() as usize - text.as_ptr() as usize;
             let to = from + word.len();
             let Some(rate) = limit else {
-                let read = read_rate(word).ok_or_else(|| wrong(from, to, format!("expected {A_LIMIT}")))?;
+                let read = read_rate(word).ok_or_else(|| wrong(from, to, Fault::expected(A_LIMIT)))?;
                 limit = Some(read);
                 continue;
             };
@@ -150,20 +150,20 @@ impl FromStr for RateLimit {
             limit = Some(match name {
                 "burst" => {
                     let burst = value.parse().ok().filter(|&burst| burst > 0);
-                    let reason = || wrong(value_at, to, "expected a whole number from 1".to_owned());
+                    let reason = || wrong(value_at, to, Fault::expected("a whole number from 1"));
                     rate.burst(burst.ok_or_else(reason)?)
                 }
-                "per" => rate.scope(one_of(value, SCOPES).map_err(|reason| wrong(value_at, to, reason))?),
-                "at" => rate.point(one_of(value, POINTS).map_err(|reason| wrong(value_at, to, reason))?),
+                "per" => rate.scope(one_of(value, SCOPES).map_err(|fault| wrong(value_at, to, fault))?),
+                "at" => rate.point(one_of(value, POINTS).map_err(|fault| wrong(value_at, to, fault))?),
                 name => {
-                    let reason = unknown("part of a rate limit", name, &["burst=", "per=", "at="]);
-                    return Err(wrong(from, to, reason));
+                    let fault = Fault::unknown("part of a rate limit", name, &["burst=", "per=", "at="]);
+                    return Err(wrong(from, to, fault));
                 }
             });
         }
-        let limit = limit.ok_or_else(|| wrong(text.len(), text.len(), format!("expected {A_LIMIT}")))?;
+        let limit = limit.ok_or_else(|| wrong(text.len(), text.len(), Fault::expected(A_LIMIT)))?;
         match limit.contradiction() {
-            Some(reason) => Err(wrong(0, text.len(), reason.to_owned())),
+            Some(expected) => Err(wrong(0, text.len(), Fault::expected(expected))),
             None => Ok(limit),
         }
     }
@@ -176,13 +176,13 @@ fn read_rate(word: &str) -> Option<RateLimit> {
     Some(RateLimit { period: u8::try_from(period).ok()?, ..limit })
 }
 
-fn one_of<T: Copy>(word: &str, choices: &[(&str, T)]) -> Result<T, String> {
+fn one_of<T: Copy>(word: &str, choices: &[(&str, T)]) -> Result<T, Fault> {
     let names: Vec<_> = choices.iter().map(|&(name, _)| name).collect();
     choices
         .iter()
         .find(|(name, _)| *name == word)
         .map(|&(_, value)| value)
-        .ok_or_else(|| unknown("value", word, &names))
+        .ok_or_else(|| Fault::unknown("value", word, &names))
 }
 
 impl fmt::Display for RateLimit {

@@ -76,7 +76,7 @@ impl FromStr for Cidr {
     type Err = GrammarError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || GrammarError::new(text, 0..text.len(), format!("expected {A_NETWORK}"));
+        let wrong = || GrammarError::expected(text, 0..text.len(), A_NETWORK);
         let (ip, bits) = match text.split_once('/') {
             Some((ip, bits)) => (ip, Some(bits)),
             None => (text, None),

@@ -3,20 +3,21 @@
 
 use std::time::Duration;
 
+use super::keyword::Keyword;
 use super::rule::{Conditions, Ending, Key, Ordinals, Rule};
 use crate::smtp::reply::Stage;
 
 /// What is wrong with a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contradiction {
-    /// The term at which it is best seen; empty where something is missing.
-    pub(super) term: &'static str,
-    /// What would be right: it begins with "expected".
-    pub(crate) reason: &'static str,
+    /// The term at which it is best seen; `None` where something is missing.
+    pub(super) keyword: Option<Keyword>,
+    /// What would be right: "a count of at least 1".
+    pub(crate) expected: &'static str,
 }
 
-fn at(term: &'static str, reason: &'static str) -> Option<Contradiction> {
-    Some(Contradiction { term, reason })
+fn at(keyword: Keyword, expected: &'static str) -> Option<Contradiction> {
+    Some(Contradiction { keyword: Some(keyword), expected })
 }
 
 impl Rule {
@@ -34,17 +35,18 @@ impl Rule {
 fn actions(rule: &Rule) -> Option<Contradiction> {
     let Rule { delay, reply, ending, .. } = rule;
     if !rule.has_valid_id() {
-        return at("id=", "expected a name of at most 64 letters, digits, '-', '_' and '.'");
+        return at(Keyword::Id, "a name of at most 64 letters, digits, '-', '_' and '.'");
     }
     let is_without_reply = matches!(ending, Some(Ending::Accept | Ending::Silent | Ending::DropBefore(_)));
     match reply {
         None if delay.is_none() && ending.is_none() => {
-            at("", "expected something to do: reply=, delay=, drop=, silent, stall, cut=, close or accept")
+            let expected = "something to do: reply=, delay=, drop=, silent, stall, cut=, close or accept";
+            Some(Contradiction { keyword: None, expected })
         }
         Some(_) if is_without_reply => {
-            at("reply=", "expected either a reply, or none: accept, silent and drop without it")
+            at(Keyword::Reply, "either a reply, or none: accept, silent and drop without it")
         }
-        Some(reply) => reply.fault().and_then(|reason| at("reply=", reason)),
+        Some(reply) => reply.fault().and_then(|expected| at(Keyword::Reply, expected)),
         None => None,
     }
 }
@@ -55,25 +57,24 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     let after_mail = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message];
     match () {
         () if when.size.is_some() && !is_any_of(&[Stage::Message]) => {
-            at("size>=", "expected the stage message: only there the size is known")
+            at(Keyword::Size, "the stage message: only there the size is known")
         }
-        () if when.from.is_some() && !is_any_of(&after_mail) => at(
-            "from=",
-            "expected one of the stages mail, rcpt, data and message: there is no sender elsewhere",
-        ),
+        () if when.from.is_some() && !is_any_of(&after_mail) => {
+            at(Keyword::From, "one of the stages mail, rcpt, data and message: there is no sender elsewhere")
+        }
         () if when.to.is_some() && !is_any_of(&after_mail[1..]) => {
-            at("to=", "expected one of the stages rcpt, data and message: there is no recipient elsewhere")
+            at(Keyword::To, "one of the stages rcpt, data and message: there is no recipient elsewhere")
         }
         () if when.helo.is_some() && stage == Some(Stage::Greeting) => {
-            at("helo=", "expected another stage than connect: the client has not sent HELO there")
+            at(Keyword::Helo, "another stage than connect: the client has not sent HELO there")
         }
         () if when.per.contains(&Key::Sender) && !is_any_of(&after_mail) => at(
-            "per=",
-            "expected one of the stages mail, rcpt, data and message: there is no sender to count by elsewhere",
+            Keyword::Per,
+            "one of the stages mail, rcpt, data and message: there is no sender to count by elsewhere",
         ),
         () if when.per.contains(&Key::Recipient) && !is_any_of(&after_mail[1..]) => at(
-            "per=",
-            "expected one of the stages rcpt, data and message: there is no recipient to count by elsewhere",
+            Keyword::Per,
+            "one of the stages rcpt, data and message: there is no recipient to count by elsewhere",
         ),
         () => None,
     }
@@ -84,17 +85,17 @@ fn window(when: &Conditions) -> Option<Contradiction> {
     let begins = when.after.unwrap_or_default();
     match () {
         () if when.period.is_some_and(|period| period.is_zero()) => {
-            at("period=", "expected a period above zero, like period=15s")
+            at(Keyword::Period, "a period above zero, like period=15s")
         }
         () if when.until == Some(Duration::ZERO) => {
-            at("until=", "expected an end behind the start of the server: until= above zero")
+            at(Keyword::Until, "an end behind the start of the server: until= above zero")
         }
         () if when.until.is_some_and(|until| begins >= until) => {
-            at("until=", "expected an end behind the beginning: after= less than until=")
+            at(Keyword::Until, "an end behind the beginning: after= less than until=")
         }
         () if when.period.is_some_and(|period| begins >= period) => at(
-            "after=",
-            "expected a beginning within the period: after= less than period=, at whose end time starts anew",
+            Keyword::After,
+            "a beginning within the period: after= less than period=, at whose end time starts anew",
         ),
         () => None,
     }
@@ -105,13 +106,13 @@ fn numbers(when: &Conditions) -> Option<Contradiction> {
     let is_none = |ordinals: Option<Ordinals>| {
         ordinals.is_some_and(|Ordinals { first, last }| first == 0 || last.is_some_and(|last| last < first))
     };
-    const ORDINALS: &str = "expected ordinals from 1 that rise, like 3, 3..5 or 3..";
-    const A_COUNT: &str = "expected a count of at least 1";
+    const ORDINALS: &str = "ordinals from 1 that rise, like 3, 3..5 or 3..";
+    const A_COUNT: &str = "a count of at least 1";
     match () {
-        () if is_none(when.nth) => at("nth=", ORDINALS),
-        () if is_none(when.session) => at("session=", ORDINALS),
-        () if when.every == Some(0) => at("every=", A_COUNT),
-        () if when.times == Some(0) => at("times=", A_COUNT),
+        () if is_none(when.nth) => at(Keyword::Nth, ORDINALS),
+        () if is_none(when.session) => at(Keyword::Session, ORDINALS),
+        () if when.every == Some(0) => at(Keyword::Every, A_COUNT),
+        () if when.times == Some(0) => at(Keyword::Times, A_COUNT),
         () => None,
     }
 }
@@ -125,15 +126,15 @@ fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     let first = nth.first.checked_next_multiple_of(every);
     match () {
         () if !when.per.is_empty() && !counts => {
-            at("per=", "expected nth=, every= or times= beside per=: there is nothing to count without them")
+            at(Keyword::Per, "nth=, every= or times= beside per=: there is nothing to count without them")
         }
         () if first.is_none_or(|first| nth.last.is_some_and(|last| last < first)) => at(
-            "every=",
-            "expected nth= and every= that one count can be, like nth=2..10 every=2: no such count is there",
+            Keyword::Every,
+            "nth= and every= that one count can be, like nth=2..10 every=2: no such count is there",
         ),
         () if first > Some(most(stage, when)) => at(
-            if when.nth.is_some() { "nth=" } else { "every=" },
-            "expected nth= or every= that is reached: a session comes to connect, and to quit, only once",
+            if when.nth.is_some() { Keyword::Nth } else { Keyword::Every },
+            "nth= or every= that is reached: a session comes to connect, and to quit, only once",
         ),
         () => None,
     }

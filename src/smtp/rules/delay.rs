@@ -1,5 +1,6 @@
 //! Delays as distributions: how long something is held back, and how often.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use rand::{Rng, RngExt as _};
 use rand_distr::{Distribution as _, Exp1, StandardNormal};
 
-use super::grammar::{GrammarError, unknown};
+use super::grammar::{Fault, GrammarError};
 use super::units::{A_CHANCE, A_DURATION, Chance, MAX_DURATION, Span, parse_duration};
 
 /// The 99th percentile of the standard normal distribution.
@@ -257,7 +258,7 @@ impl<'t> Reader<'t> {
                 let cap = self.duration(part)?;
                 self.only_once(at, delay.cap.replace(cap).is_some())?;
             } else {
-                return Err(self.error(at..self.text.len(), "expected max=2s, @5% or the end of the delay"));
+                return Err(self.error(at..self.text.len(), "max=2s, @5% or the end of the delay"));
             }
         }
     }
@@ -279,7 +280,7 @@ impl<'t> Reader<'t> {
                     true => Ok(Shape::Uniform(least, most)),
                     false => Err(self.error(
                         word.at..word.at + word.text.len(),
-                        "expected the smaller duration in front, like 50ms..200ms",
+                        "the smaller duration in front, like 50ms..200ms",
                     )),
                 }
             }
@@ -290,7 +291,7 @@ impl<'t> Reader<'t> {
     fn call(&mut self, name: Part<'t>) -> Result<Shape, GrammarError> {
         let open = self.at;
         let Some(length) = self.rest().find(')') else {
-            return Err(self.error(self.text.len()..self.text.len(), "expected a closing parenthesis"));
+            return Err(self.error(self.text.len()..self.text.len(), "a closing parenthesis"));
         };
         let inside = &self.text[open + 1..open + length];
         self.at = open + length + 1;
@@ -316,7 +317,7 @@ impl<'t> Reader<'t> {
             ("percentiles", points) => self.percentiles(points),
             (typed, _) => {
                 let span = name.at..name.at + name.text.len();
-                Err(self.error(span, unknown("distribution", typed, KINDS)))
+                Err(GrammarError::new(self.text, span, Fault::unknown("distribution", typed, KINDS)))
             }
         }
     }
@@ -324,7 +325,7 @@ impl<'t> Reader<'t> {
     fn log_normal(&self, p50: Part<'t>, p99: Part<'t>) -> Result<Shape, GrammarError> {
         let named = |part: Part<'t>, name: &str| match part.text.strip_prefix(name) {
             Some(text) => Ok((self.duration(Part { text, at: part.at + name.len() })?, part)),
-            None => Err(self.wrong(part, &format!("{name} and a duration, like {name}80ms"))),
+            None => Err(self.wrong(part, format!("{name} and a duration, like {name}80ms"))),
         };
         let ((p50, _), (p99, place)) = (named(p50, "p50=")?, named(p99, "p99=")?);
         match !p50.is_zero() && p50 <= p99 {
@@ -347,7 +348,7 @@ impl<'t> Reader<'t> {
             points.push((chance, delay));
         }
         if points.len() > MAX_POINTS {
-            return Err(self.error(0..self.text.len(), "expected at most 100 percentiles"));
+            return Err(self.error(0..self.text.len(), "at most 100 percentiles"));
         }
         Ok(Shape::Percentiles(points.into()))
     }
@@ -375,18 +376,18 @@ impl<'t> Reader<'t> {
 
     fn only_once(&self, from: usize, is_repeated: bool) -> Result<(), GrammarError> {
         if is_repeated {
-            Err(self.error(from..self.at, "this is there already: once is enough"))
+            Err(GrammarError::new(self.text, from..self.at, Fault::Repeated("this".into())))
         } else {
             Ok(())
         }
     }
 
-    fn wrong(&self, part: Part<'t>, expected: &str) -> GrammarError {
-        self.error(part.at..part.at + part.text.len(), format!("expected {expected}"))
+    fn wrong(&self, part: Part<'t>, expected: impl Into<Cow<'static, str>>) -> GrammarError {
+        self.error(part.at..part.at + part.text.len(), expected)
     }
 
-    fn error(&self, span: std::ops::Range<usize>, reason: impl Into<String>) -> GrammarError {
-        GrammarError::new(self.text, span, reason)
+    fn error(&self, span: std::ops::Range<usize>, expected: impl Into<Cow<'static, str>>) -> GrammarError {
+        GrammarError::expected(self.text, span, expected)
     }
 }
 

@@ -1,21 +1,101 @@
 //! What all texts of this module share: errors with a caret under the wrong place, words, the nearest
 //! known word.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// A text that does not follow its grammar. Displays as the reason, the text, and a caret under the place.
+/// What is wrong with a text. Displays as one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Something else belongs there, or where nothing is there is something missing: "a closing quote".
+    Expected(Cow<'static, str>),
+    /// A word that is not known there.
+    Unknown {
+        /// What kind of word: "stage".
+        what: &'static str,
+        /// As it was typed.
+        word: String,
+        /// What may be meant.
+        instead: Instead,
+    },
+    /// Something that is known, and does not fit there.
+    Unfit {
+        /// What it is: "messages is a count".
+        what: String,
+        /// What would fit.
+        expected: String,
+    },
+    /// Something that may be there once.
+    Repeated(Cow<'static, str>),
+}
+
+/// What may be meant by a word that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Instead {
+    /// A known word that is like it.
+    Like(String),
+    /// None is; what is known there: "one of connect, helo".
+    Expected(String),
+}
+
+impl Instead {
+    pub(crate) fn of<'w>(
+        word: &str,
+        known: impl IntoIterator<Item = &'w str>,
+        expected: impl FnOnce() -> String,
+    ) -> Self {
+        nearest(word, known).map_or_else(|| Self::Expected(expected()), |known| Self::Like(known.to_owned()))
+    }
+}
+
+impl Fault {
+    pub(crate) fn expected(phrase: impl Into<Cow<'static, str>>) -> Self {
+        Self::Expected(phrase.into())
+    }
+
+    /// A word that is none of these.
+    pub(super) fn unknown(what: &'static str, word: &str, known: &[&str]) -> Self {
+        let instead = Instead::of(word, known.iter().copied(), || format!("one of {}", known.join(", ")));
+        Self::Unknown { what, word: word.to_owned(), instead }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expected(phrase) => write!(f, "expected {phrase}"),
+            Self::Unknown { what, word, instead: Instead::Like(known) } => {
+                write!(f, "unknown {what} {word:?}: did you mean {known}?")
+            }
+            Self::Unknown { what, word, instead: Instead::Expected(phrase) } => {
+                write!(f, "unknown {what} {word:?}: expected {phrase}")
+            }
+            Self::Unfit { what, expected } => write!(f, "{what}: expected {expected}"),
+            Self::Repeated(what) => write!(f, "{what} is there already: once is enough"),
+        }
+    }
+}
+
+/// A text that does not follow its grammar. Displays as the fault, the text, and a caret under the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrammarError {
     text: String,
     /// Octets of `text` that are wrong; may be empty at its end, where something is missing.
     span: Range<usize>,
-    reason: String,
+    fault: Fault,
 }
 
 impl GrammarError {
-    pub(crate) fn new(text: &str, span: Range<usize>, reason: impl Into<String>) -> Self {
-        Self { text: text.to_owned(), span, reason: reason.into() }
+    pub(crate) fn new(text: &str, span: Range<usize>, fault: Fault) -> Self {
+        Self { text: text.to_owned(), span, fault }
+    }
+
+    /// Something else belongs there, or is missing.
+    pub(crate) fn expected(text: &str, span: Range<usize>, phrase: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(text, span, Fault::expected(phrase))
     }
 
     /// The text that was read.
@@ -23,9 +103,9 @@ impl GrammarError {
         &self.text
     }
 
-    /// What is wrong and what would be right, in one line.
-    pub fn reason(&self) -> &str {
-        &self.reason
+    /// What is wrong and what would be right.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
     }
 
     /// The octets of the text that are wrong; empty where something is missing.
@@ -45,13 +125,13 @@ impl GrammarError {
     /// The same error, in a text of which the old one is a part that begins at `offset`.
     pub(super) fn within(self, text: &str, offset: usize) -> Self {
         let span = self.span.start + offset..self.span.end + offset;
-        Self { text: text.to_owned(), span, reason: self.reason }
+        Self { text: text.to_owned(), span, fault: self.fault }
     }
 }
 
 impl fmt::Display for GrammarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.reason, self.marked())
+        write!(f, "{}\n{}", self.fault, self.marked())
     }
 }
 
@@ -70,23 +150,15 @@ pub fn nearest<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> Opt
     measured.min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
 }
 
-/// "; did you mean …?" for an unknown word, or what there is.
-pub(super) fn unknown(what: &str, typed: &str, known: &[&str]) -> String {
-    match nearest(typed, known.iter().copied()) {
-        Some(word) => format!("unknown {what} {typed:?}: did you mean {word}?"),
-        None => format!("unknown {what} {typed:?}: expected one of {}", known.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_caret_stands_under_the_wrong_place() {
-        let error = GrammarError::new("rcpt dely=2s", 5..9, "no");
-        assert_eq!(error.to_string(), "no\n  rcpt dely=2s\n       ^^^^");
-        let missing = GrammarError::new("é", 2..2, "no");
+        let error = GrammarError::expected("rcpt dely=2s", 5..9, "no");
+        assert_eq!(error.to_string(), "expected no\n  rcpt dely=2s\n       ^^^^");
+        let missing = GrammarError::expected("é", 2..2, "no");
         assert_eq!(missing.marked(), "  é\n   ^");
     }
 

@@ -15,6 +15,7 @@ mod engine;
 mod glob;
 pub(crate) mod grammar;
 mod index;
+mod keyword;
 mod plan;
 mod rule;
 mod state;
@@ -27,9 +28,9 @@ pub use cidr::Cidr;
 pub use delay::Delay;
 pub use engine::Environment;
 pub use glob::Glob;
-pub use grammar::GrammarError;
 #[doc(hidden)]
 pub use grammar::nearest;
+pub use grammar::{Fault, GrammarError, Instead};
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
 pub use units::{

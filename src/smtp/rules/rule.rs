@@ -61,11 +61,11 @@ pub enum Key {
 }
 
 impl Key {
-    pub(super) const ALL: [(Self, &'static str); 4] = [
-        (Self::Session, "session"),
-        (Self::Sender, "sender"),
-        (Self::Recipient, "recipient"),
-        (Self::Ip, "ip"),
+    pub(super) const BY_WORD: &[(&str, Self)] = &[
+        ("session", Self::Session),
+        ("sender", Self::Sender),
+        ("recipient", Self::Recipient),
+        ("ip", Self::Ip),
     ];
 }
 
@@ -87,6 +87,14 @@ pub(super) struct Conditions {
     pub(super) times: Option<u64>,
     /// Sorted, without repetition. Empty: one count for all.
     pub(super) per: Vec<Key>,
+}
+
+impl Conditions {
+    pub(super) fn count_per(&mut self, mut keys: Vec<Key>) {
+        keys.sort_unstable();
+        keys.dedup();
+        self.per = keys;
+    }
 }
 
 /// How a connection is dropped.
@@ -258,9 +266,7 @@ impl Rule {
     /// separately. Without it there is one count for all.
     #[must_use]
     pub fn per(mut self, keys: impl IntoIterator<Item = Key>) -> Self {
-        self.when.per = keys.into_iter().collect();
-        self.when.per.sort_unstable();
-        self.when.per.dedup();
+        self.when.count_per(keys.into_iter().collect());
         self
     }
 }

@@ -10,21 +10,17 @@ use super::cidr::Cidr;
 use super::contradiction::Contradiction;
 use super::delay::Delay;
 use super::glob::Glob;
-use super::grammar::{GrammarError, unknown};
+use super::grammar::{Fault, GrammarError};
+use super::keyword::Keyword;
 use super::rule::{Drop, Ending, Key, Ordinals, Rule};
 use super::units::{A_CHANCE, A_DURATION, A_SIZE, Chance, Size, Span, parse_duration, parse_size};
-use crate::smtp::reply::Stage;
+use crate::smtp::reply::{Reply, Stage};
 
 /// Longest text of a rule, in octets: more than anybody writes by hand.
 const MAX_TEXT: usize = 16 * 1024;
 
 /// What stands for every stage.
 const ANY: &str = "any";
-
-const TERMS: &[&str] = &[
-    "id=", "from=", "to=", "helo=", "ip=", "session=", "nth=", "every=", "odds=", "times=", "per=", "after=",
-    "until=", "period=", "size>=", "reply=", "delay=", "drop=", "silent", "stall", "cut=", "close", "accept",
-];
 
 const DROPS: &[(&str, Ending)] = &[
     ("fin", Ending::DropBefore(Drop::Fin)),
@@ -36,49 +32,47 @@ const DROPS: &[(&str, Ending)] = &[
 const A_COUNT: &str = "a whole number from 1";
 const AN_ORDINAL: &str = "an ordinal from 1 or a range of them, like 3, 3..5 or 3..";
 const SEVERAL_ENDINGS: &str =
-    "expected only one of accept, close, drop=, silent, stall and cut=: the connection ends only once";
+    "only one of accept, close, drop=, silent, stall and cut=: the connection ends only once";
 
 impl FromStr for Rule {
     type Err = GrammarError;
 
     fn from_str(text: &str) -> Result<Self, GrammarError> {
+        let missing = |phrase| GrammarError::expected(text, text.len()..text.len(), phrase);
         if text.len() > MAX_TEXT {
-            return Err(GrammarError::new("", 0..0, "expected a rule of at most 16 KiB"));
+            return Err(GrammarError::expected("", 0..0, "a rule of at most 16 KiB"));
         }
         let terms = split(text)?;
         let Some((stage, terms)) = terms.split_first() else {
-            let reason = "expected a stage, like rcpt, and what to do there, like delay=2s";
-            return Err(GrammarError::new(text, text.len()..text.len(), reason));
+            return Err(missing("a stage, like rcpt, and what to do there, like delay=2s"));
         };
         let mut rule = Rule { stage: read_stage(text, stage)?, ..Rule::anywhere() };
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen: Vec<(Keyword, &Term<'_>)> = Vec::new();
         for term in terms {
-            if seen.contains(&term.name) {
-                let reason = format!("{} is there already: once is enough", term.name);
-                return Err(GrammarError::new(text, term.span.clone(), reason));
+            let Some(keyword) = Keyword::named(term.name) else {
+                let fault = Fault::unknown("condition or action", term.name, Keyword::WORDS);
+                return Err(GrammarError::new(text, term.name_span(), fault));
+            };
+            if seen.iter().any(|(other, _)| *other == keyword) {
+                let fault = Fault::Repeated(keyword.word().into());
+                return Err(GrammarError::new(text, term.span.clone(), fault));
             }
-            seen.push(term.name);
-            apply(&mut rule, term).map_err(|error| match error {
-                Wrong::Value(reason) => GrammarError::new(text, term.value_span(), reason),
-                Wrong::Name(reason) => GrammarError::new(text, term.span.start..term.value_at, reason),
-                // A quoted value with escapes is longer than what it stands for: the caret takes it all.
-                Wrong::Within(error) if term.is_quoted => {
-                    GrammarError::new(text, term.value_span(), error.reason())
-                }
-                Wrong::Within(error) => error.within(text, term.value_at),
-            })?;
+            seen.push((keyword, term));
+            apply(&mut rule, keyword, &term.value).map_err(|error| error.at(text, term))?;
         }
-        // "reply, then drop" is what both together say.
+        // "reply, then drop" is what both together mean.
         if let (Some(_), Some(Ending::DropBefore(how))) = (&rule.reply, rule.ending) {
             rule.ending = Some(Ending::DropAfter(how));
         }
         match rule.contradiction() {
-            Some(Contradiction { term, reason }) => {
-                // At the term that needs another, or at the end, where something is missing.
-                let place = terms.iter().find(|own| own.name == term).map(|own| own.span.clone());
-                Err(GrammarError::new(text, place.unwrap_or(text.len()..text.len()), reason))
-            }
             None => Ok(rule),
+            Some(Contradiction { keyword: None, expected }) => Err(missing(expected)),
+            Some(Contradiction { keyword: Some(keyword), expected }) => {
+                // At the term that needs another, or at the end, where something is missing.
+                let term = seen.iter().find(|(own, _)| *own == keyword);
+                let place = term.map_or(text.len()..text.len(), |(_, term)| term.span.clone());
+                Err(GrammarError::expected(text, place, expected))
+            }
         }
     }
 }
@@ -96,19 +90,38 @@ struct Term<'t> {
 }
 
 impl Term<'_> {
+    fn name_span(&self) -> Range<usize> {
+        self.span.start..self.value_at
+    }
+
     fn value_span(&self) -> Range<usize> {
         self.value_at..self.span.end
     }
 }
 
+/// What is wrong with a term, and in which part of it.
 enum Wrong {
-    Value(String),
-    Name(String),
+    Value(Fault),
+    Name(Fault),
     Within(GrammarError),
 }
 
-fn expected(what: &str) -> Wrong {
-    Wrong::Value(format!("expected {what}"))
+impl Wrong {
+    fn at(self, text: &str, term: &Term<'_>) -> GrammarError {
+        match self {
+            Self::Value(fault) => GrammarError::new(text, term.value_span(), fault),
+            Self::Name(fault) => GrammarError::new(text, term.name_span(), fault),
+            // A quoted value with escapes is longer than what it stands for: the caret takes it all.
+            Self::Within(error) if term.is_quoted => {
+                GrammarError::new(text, term.value_span(), error.fault().clone())
+            }
+            Self::Within(error) => error.within(text, term.value_at),
+        }
+    }
+}
+
+fn expected(what: &'static str) -> Wrong {
+    Wrong::Value(Fault::expected(what))
 }
 
 /// Words between spaces. A value in double quotes may hold spaces and escapes.
@@ -133,7 +146,7 @@ fn split(text: &str) -> Result<Vec<Term<'_>>, GrammarError> {
         let span = at..value_at + length;
         at = span.end;
         if is_quoted && text[at..].starts_with(|c: char| !c.is_whitespace()) {
-            return Err(GrammarError::new(text, at..at, "expected a space behind the closing quote"));
+            return Err(GrammarError::expected(text, at..at, "a space behind the closing quote"));
         }
         terms.push(Term { name, value, span, value_at, is_quoted });
     }
@@ -155,14 +168,14 @@ fn unquote(text: &str, start: usize) -> Result<(String, usize), GrammarError> {
                     let place = start + at..(start + at + 2).min(text.len());
                     let place =
                         if text.is_char_boundary(place.end) { place } else { start + at..start + at + 1 };
-                    let reason = r#"expected \", \\, \n (a line end), \r or \t"#;
-                    return Err(GrammarError::new(text, place, reason));
+                    let escapes = r#"\", \\, \n (a line end), \r or \t"#;
+                    return Err(GrammarError::expected(text, place, escapes));
                 }
             },
             c => value.push(c),
         }
     }
-    Err(GrammarError::new(text, text.len()..text.len(), "expected a closing quote"))
+    Err(GrammarError::expected(text, text.len()..text.len(), "a closing quote"))
 }
 
 fn read_stage(text: &str, term: &Term<'_>) -> Result<Option<Stage>, GrammarError> {
@@ -173,68 +186,59 @@ fn read_stage(text: &str, term: &Term<'_>) -> Result<Option<Stage>, GrammarError
         None if word == ANY => Ok(None),
         None => {
             let names: Vec<_> = Stage::ALL.iter().map(|stage| stage.name()).chain([ANY]).collect();
-            Err(GrammarError::new(text, term.span.clone(), unknown("stage", word, &names)))
+            Err(GrammarError::new(text, term.span.clone(), Fault::unknown("stage", word, &names)))
         }
     }
 }
 
-fn apply(rule: &mut Rule, term: &Term<'_>) -> Result<(), Wrong> {
-    let value = term.value.as_str();
+fn apply(rule: &mut Rule, keyword: Keyword, value: &str) -> Result<(), Wrong> {
     let when = &mut rule.when;
-    match term.name {
-        "id=" => rule.id = Some(value.into()),
-        "from=" => when.from = Some(Glob::new(value)),
-        "to=" => when.to = Some(Glob::new(value)),
-        "helo=" => when.helo = Some(Glob::new(value)),
-        "ip=" => when.ip = Some(value.parse::<Cidr>().map_err(Wrong::Within)?),
-        "session=" => when.session = Some(ordinals(value)?),
-        "nth=" => when.nth = Some(ordinals(value)?),
-        "every=" => when.every = Some(count(value)?),
-        "times=" => when.times = Some(count(value)?),
-        "odds=" => when.odds = Some(Chance::parse(value).ok_or_else(|| expected(A_CHANCE))?),
-        "per=" => {
-            let keys = value.split('+').map(key).collect::<Result<Vec<_>, _>>()?;
-            *rule = std::mem::replace(rule, Rule::anywhere()).per(keys);
+    match keyword {
+        Keyword::Id => rule.id = Some(value.into()),
+        Keyword::From => when.from = Some(Glob::new(value)),
+        Keyword::To => when.to = Some(Glob::new(value)),
+        Keyword::Helo => when.helo = Some(Glob::new(value)),
+        Keyword::Ip => when.ip = Some(value.parse::<Cidr>().map_err(Wrong::Within)?),
+        Keyword::Session => when.session = Some(ordinals(value)?),
+        Keyword::Nth => when.nth = Some(ordinals(value)?),
+        Keyword::Every => when.every = Some(count(value)?),
+        Keyword::Times => when.times = Some(count(value)?),
+        Keyword::Odds => when.odds = Some(Chance::parse(value).ok_or_else(|| expected(A_CHANCE))?),
+        Keyword::Per => {
+            let keys = value.split('+').map(|word| one_of("key", word, Key::BY_WORD));
+            when.count_per(keys.collect::<Result<Vec<_>, _>>()?);
         }
-        "after=" => when.after = Some(duration(value)?),
-        "until=" => when.until = Some(duration(value)?),
-        "period=" => when.period = Some(duration(value)?),
-        "size>=" => when.size = Some(parse_size(value).ok_or_else(|| expected(A_SIZE))?),
-        "delay=" => rule.delay = Some(value.parse::<Delay>().map_err(Wrong::Within)?),
-        "reply=" => *rule = std::mem::replace(rule, Rule::anywhere()).reply(value),
-        _ => {
-            if rule.ending.replace(ending(term)?).is_some() {
-                return Err(Wrong::Name(SEVERAL_ENDINGS.to_owned()));
-            }
+        Keyword::After => when.after = Some(duration(value)?),
+        Keyword::Until => when.until = Some(duration(value)?),
+        Keyword::Period => when.period = Some(duration(value)?),
+        Keyword::Size => when.size = Some(parse_size(value).ok_or_else(|| expected(A_SIZE))?),
+        Keyword::Delay => rule.delay = Some(value.parse::<Delay>().map_err(Wrong::Within)?),
+        Keyword::Reply => rule.reply = Some(Reply::new(value)),
+        Keyword::Drop => end(rule, one_of("way to drop", value, DROPS)?)?,
+        Keyword::Cut => {
+            let octets = value.parse().map_err(|_| expected("a number of bytes from 0, like 5"))?;
+            end(rule, Ending::Cut(octets))?;
         }
+        Keyword::Silent => end(rule, Ending::Silent)?,
+        Keyword::Stall => end(rule, Ending::Stall)?,
+        Keyword::Close => end(rule, Ending::Close)?,
+        Keyword::Accept => end(rule, Ending::Accept)?,
     }
     Ok(())
 }
 
-fn ending(term: &Term<'_>) -> Result<Ending, Wrong> {
-    let value = term.value.as_str();
-    match term.name {
-        "silent" => Ok(Ending::Silent),
-        "stall" => Ok(Ending::Stall),
-        "close" => Ok(Ending::Close),
-        "accept" => Ok(Ending::Accept),
-        "cut=" => value.parse().map(Ending::Cut).map_err(|_| expected("a number of bytes from 0, like 5")),
-        "drop=" => {
-            let found = DROPS.iter().find(|(word, _)| *word == value);
-            found.map(|&(_, ending)| ending).ok_or_else(|| {
-                let words: Vec<_> = DROPS.iter().map(|&(word, _)| word).collect();
-                Wrong::Value(unknown("way to drop", value, &words))
-            })
-        }
-        name => Err(Wrong::Name(unknown("condition or action", name, TERMS))),
+fn end(rule: &mut Rule, ending: Ending) -> Result<(), Wrong> {
+    match rule.ending.replace(ending) {
+        Some(_) => Err(Wrong::Name(Fault::expected(SEVERAL_ENDINGS))),
+        None => Ok(()),
     }
 }
 
-fn key(word: &str) -> Result<Key, Wrong> {
-    let found = Key::ALL.iter().find(|(_, name)| *name == word);
-    found.map(|&(key, _)| key).ok_or_else(|| {
-        let names = Key::ALL.map(|(_, name)| name);
-        Wrong::Value(unknown("key", word, &names))
+fn one_of<T: Copy>(what: &'static str, word: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    let found = choices.iter().find(|(known, _)| *known == word);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|&(word, _)| word).collect();
+        Wrong::Value(Fault::unknown(what, word, &words))
     })
 }
 
@@ -279,7 +283,7 @@ impl fmt::Display for Rule {
         write_some(f, "times=", when.times.as_ref())?;
         if !when.per.is_empty() {
             let name =
-                |key: &Key| Key::ALL.iter().find(|(other, _)| other == key).map_or("", |found| found.1);
+                |key: &Key| Key::BY_WORD.iter().find(|(_, other)| other == key).map_or("", |found| found.0);
             write!(f, " per={}", when.per.iter().map(name).collect::<Vec<_>>().join("+"))?;
         }
         write_some(f, "delay=", delay.as_ref())?;

@@ -226,7 +226,7 @@ impl std::str::FromStr for ByteRate {
         let bytes = text.trim().strip_suffix("/s").and_then(parse_size);
         bytes
             .and_then(|bytes| Self::per_second(bytes as u64))
-            .ok_or_else(|| super::GrammarError::new(text, 0..text.len(), format!("expected {A_RATE}")))
+            .ok_or_else(|| super::GrammarError::expected(text, 0..text.len(), A_RATE))
     }
 }
 

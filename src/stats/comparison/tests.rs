@@ -117,7 +117,7 @@ fn the_caret_stands_where_it_went_wrong() {
         ("messages.bytes > 5ms", 17, "64KiB"),
     ] {
         let error = read(text).expect_err(text);
-        let (caret, reason) = (error.span().start, error.reason());
+        let (caret, reason) = (error.span().start, error.fault().to_string());
         assert!(caret == at && reason.contains(words), "{text}: {caret} {reason}");
         assert!(error.marked().contains('^'), "{error}");
     }
@@ -127,7 +127,7 @@ fn the_caret_stands_where_it_went_wrong() {
 fn nobody_is_told_of_rates_that_no_figure_has() {
     let latency = [Subject::new("dot", Unit::Microseconds, Form::Distribution)];
     let error = Comparison::read("rat(dot) > 5ms", &latency, "a latency").expect_err("no view");
-    assert!(error.reason().ends_with("max or count"), "{error}");
+    assert!(error.fault().to_string().ends_with("max or count"), "{error}");
 }
 
 proptest! {

@@ -1,17 +1,18 @@
 //! Comparisons as text: read from left to right, with a caret under what is wrong.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{Comparison, Form, OPERATORS, Operator, Subject, View};
-use crate::smtp::rules::grammar::{GrammarError, nearest};
+use crate::smtp::rules::grammar::{Fault, GrammarError, Instead};
 use crate::smtp::rules::units::{
     A_SIZE, compared_duration, compared_number as number, compared_size, split_rate,
 };
 use crate::stats::Unit;
 
-const A_STATISTIC: &str = "expected p50, p99.9 or another percentile, min, mean, max";
-const A_DURATION: &str = "expected a duration with its unit, like 50ms, 1.5s or 800us";
-const A_NUMBER: &str = "expected a number, like 10000 or 1.5";
+const A_STATISTIC: &str = "p50, p99.9 or another percentile, min, mean, max";
+const A_DURATION: &str = "a duration with its unit, like 50ms, 1.5s or 800us";
+const A_NUMBER: &str = "a number, like 10000 or 1.5";
 
 impl Comparison {
     /// Reads a comparison of one of these figures. `a_subject` says what can stand in front of the operator, like
@@ -38,8 +39,16 @@ struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
-    fn error<T>(&self, place: Range<usize>, reason: impl Into<String>) -> Result<T, GrammarError> {
-        Err(GrammarError::new(self.text, place, reason))
+    fn error<T>(&self, place: Range<usize>, fault: Fault) -> Result<T, GrammarError> {
+        Err(GrammarError::new(self.text, place, fault))
+    }
+
+    fn expected<T>(
+        &self,
+        place: Range<usize>,
+        phrase: impl Into<Cow<'static, str>>,
+    ) -> Result<T, GrammarError> {
+        self.error(place, Fault::expected(phrase))
     }
 
     fn rest(&mut self) -> &'t str {
@@ -70,7 +79,7 @@ impl<'t> Cursor<'t> {
             return self.viewed(place, word);
         }
         if self.find(word).is_none() && view(word).is_some() {
-            return self.error(self.at..self.at, "expected an opening parenthesis, and a figure behind it");
+            return self.expected(self.at..self.at, "an opening parenthesis, and a figure behind it");
         }
         let subject = self.named(place.clone(), word)?;
         match subject.form {
@@ -81,7 +90,7 @@ impl<'t> Cursor<'t> {
 
     /// The figure in parentheses.
     fn viewed(&mut self, place: Range<usize>, word: &str) -> Result<(&'t Subject, View), GrammarError> {
-        let Some(view) = view(word) else { return self.error(place, self.a_view()) };
+        let Some(view) = view(word) else { return self.expected(place, self.a_view()) };
         let (place, name) = self.word();
         let subject = self.named(place.clone(), name)?;
         match (subject.form, view) {
@@ -90,7 +99,7 @@ impl<'t> Cursor<'t> {
             _ => return self.error(place, misfit(subject)),
         }
         if !self.takes(")") {
-            return self.error(self.at..self.at, "expected a closing parenthesis");
+            return self.expected(self.at..self.at, "a closing parenthesis");
         }
         Ok((subject, view))
     }
@@ -106,13 +115,14 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    fn unknown(&self, name: &str) -> String {
-        let a_subject = self.a_subject;
-        match nearest(name, self.subjects.iter().map(|subject| subject.name.as_str())) {
-            _ if name.is_empty() => format!("expected {a_subject}"),
-            Some(nearest) => format!("unknown figure {name:?}: did you mean {nearest}?"),
-            None => format!("unknown figure {name:?}: expected {a_subject}"),
+    fn unknown(&self, name: &str) -> Fault {
+        let expected = self.a_subject.to_owned();
+        if name.is_empty() {
+            return Fault::expected(expected);
         }
+        let known = self.subjects.iter().map(|subject| subject.name.as_str());
+        let instead = Instead::of(name, known, || expected);
+        Fault::Unknown { what: "figure", word: name.to_owned(), instead }
     }
 
     /// Rates are only spoken of where there are counts to have one.
@@ -127,7 +137,7 @@ impl<'t> Cursor<'t> {
         // `<=` begins with `<`.
         let Some(operator) = fitting.max_by_key(|operator| operator.spelling.len()) else {
             let spellings: Vec<_> = OPERATORS.iter().map(|operator| operator.spelling).collect();
-            return self.error(self.at..self.at, format!("expected one of {}", spellings.join(" ")));
+            return self.expected(self.at..self.at, format!("one of {}", spellings.join(" ")));
         };
         self.at += operator.spelling.len();
         Ok(operator)
@@ -148,7 +158,7 @@ impl<'t> Cursor<'t> {
                 amount(plain, unit).map(|limit| (limit / seconds, view))
             }
         };
-        limit.map_or_else(|| self.error(place, a_limit(unit, subject.form, is_rate)), Ok)
+        limit.map_or_else(|| self.expected(place, a_limit(unit, subject.form, is_rate)), Ok)
     }
 }
 
@@ -164,7 +174,7 @@ fn amount(text: &str, unit: Unit) -> Option<f64> {
 fn a_limit(unit: Unit, form: Form, is_rate: bool) -> String {
     let expected = match unit {
         Unit::Microseconds => A_DURATION.to_owned(),
-        Unit::Octets | Unit::OctetsPerSecond => format!("expected {A_SIZE}"),
+        Unit::Octets | Unit::OctetsPerSecond => A_SIZE.to_owned(),
         Unit::Number => A_NUMBER.to_owned(),
     };
     match (is_rate, form) {
@@ -175,16 +185,18 @@ fn a_limit(unit: Unit, form: Form, is_rate: bool) -> String {
 }
 
 /// Why a figure has not the view that is asked for.
-fn misfit(subject: &Subject) -> String {
+fn misfit(subject: &Subject) -> Fault {
     let Subject { name, form, .. } = subject;
-    match form {
-        Form::Single | Form::Part => format!("{name} is a count: expected {name} alone"),
-        Form::Count => format!("{name} is a count: expected {name} alone, or rate({name})"),
-        Form::Rate => format!("{name} is a rate: expected {name} alone"),
-        Form::Distribution => format!(
-            "{name} is a distribution: expected p99({name}), min({name}), mean({name}), max({name}) or count({name})"
+    let (is, expected) = match form {
+        Form::Single | Form::Part => ("a count", format!("{name} alone")),
+        Form::Count => ("a count", format!("{name} alone, or rate({name})")),
+        Form::Rate => ("a rate", format!("{name} alone")),
+        Form::Distribution => (
+            "a distribution",
+            format!("p99({name}), min({name}), mean({name}), max({name}) or count({name})"),
         ),
-    }
+    };
+    Fault::Unfit { what: format!("{name} is {is}"), expected }
 }
 
 fn view(word: &str) -> Option<View> {

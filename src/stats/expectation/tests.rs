@@ -10,7 +10,7 @@ fn parsed(text: &str) -> Expectation {
 /// Where the caret begins, and what stands above it.
 fn refused(text: &str) -> (usize, String) {
     let error = text.parse::<Expectation>().expect_err(text);
-    (error.span().start, error.reason().to_owned())
+    (error.span().start, error.fault().to_string())
 }
 
 /// A run of 2 s: 100 messages of 1 KiB each, think times from 1 ms to 100 ms.

@@ -45,6 +45,6 @@ fn an_invalid_gate_is_refused_with_what_is_accepted() {
         ("count(dot) > 5%", 13, "a number"),
     ] {
         let error = Gate::fail_if(text).expect_err(text);
-        assert!(error.span().start == at && error.reason().contains(words), "{text}: {error}");
+        assert!(error.span().start == at && error.fault().to_string().contains(words), "{text}: {error}");
     }
 }

@@ -91,7 +91,7 @@ fn errors_point_at_the_place() {
     ] {
         let error = text.parse::<Delay>().unwrap_err();
         assert_eq!(error.span(), place, "{text}: {error}");
-        assert!(error.reason().contains(hint), "{text}: {error}");
+        assert!(error.fault().to_string().contains(hint), "{text}: {error}");
     }
 }
 
