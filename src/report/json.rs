@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer};
 
 use super::encoding::encode;
 use super::{Report, Run};
-use crate::stats::{Check, Figure, Interval, Metric, Numbers, StageStats, Stats, Timeline, Verdict};
+use crate::stats::{
+    Check, Figure, Interval, Metric, Numbers, RuleStats, StageStats, Stats, Timeline, Verdict,
+};
 use crate::text::timestamp;
 
 /// The form of these files; a change that breaks readers raises it.
@@ -26,11 +28,7 @@ pub(super) fn render(report: &Report<'_>) -> String {
         messages_refused: by_code(stats, |stage| &stage.transactions_refused),
         pipelining_offered: stats.pipelining.offered,
         sessions_by_shard: &stats.sessions_by_shard,
-        rules: stats
-            .rules
-            .iter()
-            .map(|of| RuleView { id: of.id.as_deref(), rule: &of.rule, reached: of.reached, fired: of.fired })
-            .collect(),
+        rules: stats.rules.iter().map(RuleView::new).collect(),
         timeline: TimelineView::new(&stats.timeline),
         degraded: stats.degraded(),
         findings: findings(stats),
@@ -76,18 +74,19 @@ struct RunView<'r> {
 
 impl<'r> RunView<'r> {
     fn new(run: &'r Run) -> Self {
-        let at = |after: Duration| run.started_at.and_then(|at| at.checked_add(after)).map(timestamp);
+        let Run { version, started_at, begins, ends, open_before, transactions_before, seed, settings } = run;
+        let at = |after: Duration| started_at.and_then(|at| at.checked_add(after)).map(timestamp);
         Self {
-            version: &run.version,
+            version,
             started_at: at(Duration::ZERO),
-            begins_s: run.begins.as_secs_f64(),
-            ends_s: run.ends.as_secs_f64(),
-            begins_at: at(run.begins),
-            ends_at: at(run.ends),
-            open_before: run.open_before,
-            transactions_before: run.transactions_before,
-            seed: run.seed,
-            settings: &run.settings,
+            begins_s: begins.as_secs_f64(),
+            ends_s: ends.as_secs_f64(),
+            begins_at: at(*begins),
+            ends_at: at(*ends),
+            open_before: *open_before,
+            transactions_before: *transactions_before,
+            seed: *seed,
+            settings,
         }
     }
 }
@@ -172,6 +171,13 @@ struct RuleView<'r> {
     rule: &'r str,
     reached: u64,
     fired: u64,
+}
+
+impl<'r> RuleView<'r> {
+    fn new(rule: &'r RuleStats) -> Self {
+        let RuleStats { id, rule, reached, fired } = rule;
+        Self { id: id.as_deref(), rule, reached: *reached, fired: *fired }
+    }
 }
 
 #[derive(Serialize)]

@@ -135,11 +135,7 @@ fn add_rules(own: &mut Vec<RuleStats>, others: &[RuleStats]) {
     let places: BTreeMap<_, _> = identities.zip(0..).collect();
     for ((words, is_id, place), other) in RuleStats::identities(others).zip(others) {
         match places.get(&(words.to_owned(), is_id, place)) {
-            Some(index) => {
-                let own: &mut RuleStats = &mut own[*index];
-                own.reached.merge(&other.reached);
-                own.fired.merge(&other.fired);
-            }
+            Some(&index) => RuleStats::merge(&mut own[index], other),
             None => own.push(other.clone()),
         }
     }

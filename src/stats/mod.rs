@@ -385,6 +385,8 @@ pub struct RuleStats {
     pub fired: u64,
 }
 
+by_fields!(RuleStats: reached, fired; id, rule);
+
 impl RuleStats {
     /// Which rules these are, whatever stands before them: the name of each, or its text, and its place among those of
     /// the same one.
@@ -433,8 +435,7 @@ impl Stats {
         let earlier = RuleStats::by_identity(&earlier.rules);
         for (identity, own) in RuleStats::identities(&self.rules).zip(&mut difference.rules) {
             if let Some(earlier) = earlier.get(&identity) {
-                own.reached.subtract(&earlier.reached);
-                own.fired.subtract(&earlier.fired);
+                own.subtract(earlier);
             }
         }
         difference

@@ -276,6 +276,25 @@ fn whoever_would_wait_for_itself_is_refused_and_so_is_everybody_after_the_stop()
 }
 
 #[test]
+fn a_server_that_has_failed_is_not_reconfigured() {
+    let server = Arc::<OnceLock<Server>>::default();
+    let config =
+        Config::default().shards(2).on_reaching(Milestone::Sessions(1), || panic!("a hook that panics"));
+    let running = server.get_or_init(|| start(config));
+    let (sender, heard) = mpsc::channel();
+    let hooked = Arc::clone(&server);
+    running.on_failure(move |_| {
+        let result = hooked.get().expect("it has started").reconfigure(Settings::reset);
+        sender.send(result).expect("a listener");
+    });
+    Client::greeted(running.local_addr()).leave();
+    let within = heard.recv_timeout(PATIENCE).expect("a failure");
+    assert_eq!(within, Err(ReconfigureError::WouldDeadlock), "on the thread that failed");
+    let failure = running.failure().expect("a failure");
+    assert_eq!(running.reconfigure(Settings::reset), Err(ReconfigureError::Failed(failure)));
+}
+
+#[test]
 fn a_panic_in_a_change_leaves_a_server_that_can_be_changed() {
     let server = start(Config::default());
     let result =
