@@ -80,7 +80,7 @@ mod tests {
         };
         assert!(
             (40..120).any(|width| broken(Cli::command(), width) > 0),
-            "it can be seen where nothing is done"
+            "without the replacement some are broken"
         );
         for width in 40..120 {
             assert_eq!(broken(command(), width), 0, "{width} columns");

@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Accounting {
             .chain(view.recipients_refused.iter().map(|row| row.code))
             .find(|code| !(400..600).contains(code))
         {
-            return Err(D::Error::custom(format!("{code} is no code of a refusal, 400 to 599")));
+            return Err(D::Error::custom(format!("{code} is not the code of a refusal, 400 to 599")));
         }
         let account = Accounting {
             started: view.started,
@@ -109,9 +109,7 @@ impl<'de> Deserialize<'de> for Accounting {
         if account.balances() {
             Ok(account)
         } else {
-            Err(D::Error::custom(
-                "the account does not add up: started is not the sum of what became of the messages",
-            ))
+            Err(D::Error::custom("the account does not add up: started is not the sum of the outcomes"))
         }
     }
 }

@@ -35,7 +35,7 @@ impl fmt::Display for MergeError {
             MergeError::Messages => f.write_str(
                 "the runs sent different messages (size or number of recipients); merge runs of one kind",
             ),
-            MergeError::TooLarge(error) => write!(f, "the sum cannot be made: {error}"),
+            MergeError::TooLarge(error) => write!(f, "the sum is too large: {error}"),
         }
     }
 }

@@ -180,7 +180,7 @@ impl Capture {
                 let limit = self.line_limit;
                 return Err(io::Error::new(
                     ErrorKind::InvalidData,
-                    format!("a line is longer than {limit} bytes: no record is"),
+                    format!("a line is longer than {limit} bytes: records are shorter"),
                 ));
             }
             if reader.by_ref().take(left).read_until(b'\n', &mut self.partial)? == 0 {
