@@ -28,8 +28,15 @@ fn until(mut holds: impl FnMut() -> bool) {
     }));
 }
 
+/// One that was written to before may be locked a little longer: its thread lets go after it has said that all is
+/// written, and a process that another test starts has a copy for a moment.
 fn output(path: &Path) -> Output {
-    Output::open(Place::new("the capture", path)).expect("it can be opened")
+    let mut opened = None;
+    until(|| {
+        opened = Output::open(Place::new("the capture", path)).ok();
+        opened.is_some()
+    });
+    opened.expect("it can be opened")
 }
 
 fn fifo(path: &Path) {

@@ -5,6 +5,8 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use smtpmock::{Config, Server};
 
+use super::waiting::eventually;
+
 /// A server on a free port.
 pub(crate) fn start(config: Config) -> Server {
     Server::start(config).expect("a server on a free port")
@@ -19,6 +21,11 @@ pub(crate) fn with_rules(rules: &[&str]) -> Server {
 pub(crate) fn ruled(config: Config, rules: &[&str]) -> Config {
     let rule = |rule: &&str| rule.parse().unwrap_or_else(|error| panic!("{error}"));
     rules.iter().map(rule).fold(config, Config::rule)
+}
+
+/// Waits until nobody listens there. A process that another test starts holds a copy of the listener for a moment.
+pub(crate) fn until_refused(address: SocketAddr) {
+    eventually("the port to close", || is_refused(address));
 }
 
 /// Nobody listens there.

@@ -143,8 +143,10 @@ fn runs_of_different_shape_are_not_compared() {
 #[test]
 fn twelve_when_the_generator_itself_was_late() {
     let sink = Sink::usual();
-    let child =
-        Load::on(&sink).with("--rate 200/s --duration 2s -c 4 --fail-if").arg("errors > 100%").spawn();
+    let child = Load::on(&sink)
+        .with("--rate 200/s --duration 2s -c 4 --late-after 10ms --fail-if")
+        .arg("errors > 100%")
+        .spawn();
     eventually("a hundred messages", || sink.seen().messages.len() >= 100);
     // The generator is held still; the server would have answered.
     let pid = Pid::from_child(&child);

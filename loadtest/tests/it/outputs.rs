@@ -191,6 +191,9 @@ fn a_fifo_that_nobody_reads_ends_with_a_signal_and_its_reader_may_come_late() {
     assert_eq!(Outcome::after(child).code, 0);
     assert!(serde_json::from_str::<serde_json::Value>(&report).is_ok(), "{report}");
 
+    // Another one: a process that another test starts has a copy of the reader for a moment.
+    let fifo = path(&folder, "unread");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
     let child = Load::into_file(&sink, &fifo).with("-c 1 --count 3").spawn();
     // What comes before would end it by the signal itself.
     let pid = child.id();

@@ -24,7 +24,7 @@ fn messages_due_during_a_stall_are_late_because_of_the_generator_even_if_never_s
     let folder = tempfile::tempdir().expect("a folder");
     let file = path(&folder, "run.json");
     let child = Load::into_file(&sink, &file)
-        .with("--rate 100/s --duration 1s --grace 0s -c 4 --fail-if")
+        .with("--rate 100/s --duration 1s --grace 0s -c 4 --late-after 10ms --fail-if")
         .arg("p99(message) > 60s")
         .spawn();
     eventually("ten messages", || sink.seen().messages.len() >= 10);
@@ -47,7 +47,7 @@ fn messages_due_during_a_stall_are_late_because_of_the_generator_even_if_never_s
 #[test]
 fn the_grace_is_the_targets_however_long_the_loop_stalled_in_it() {
     let sink = Sink::usual();
-    let child = Load::on(&sink).with("-c 3 --duration 1s --grace 200ms").spawn();
+    let child = Load::on(&sink).with("-c 3 --duration 1s --grace 200ms --late-after 10ms").spawn();
     eventually("twenty messages", || sink.seen().messages.len() >= 20);
     hold(&child, Duration::from_millis(1800));
     let outcome = Outcome::after(child).expect(12);

@@ -28,8 +28,9 @@ fn every_spelling_of_a_flag_sets_it() {
 fn integers_are_read_as_go_reads_them() {
     // An address that nothing else listens on: the port stays free from one start to the next.
     let host = "127.0.0.77";
-    let free = TcpListener::bind((host, 0)).and_then(|listener| listener.local_addr());
-    let port = free.expect("a free port").port();
+    let first = start(["-host", host]);
+    let port = first.address().port();
+    assert_eq!(first.stopped().code(), Some(0));
     for spelling in [
         format!("{port}"),
         format!("+{port}"),

@@ -313,7 +313,9 @@ fn unprivileged(folder: &TempDir, user: u32) -> Option<([String; 3], Command)> {
     }
     // Copied to where it can be reached.
     let program = folder.path().join("smtpmock");
-    fs::copy(env!("CARGO_BIN_EXE_smtpmock"), &program).expect("a copy");
+    // By another process: while one that is being started had a copy of the file that is written, it could not be run.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_smtpmock")).arg(&program).status();
+    assert!(copied.expect("cp runs").success());
     let open = Command::new("chmod").args(["777"]).arg(folder.path()).status();
     assert!(open.expect("chmod runs").success());
     let mut command = Command::new("setpriv");

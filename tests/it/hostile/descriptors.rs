@@ -118,7 +118,7 @@ fn check_that_it_rests(program: &Process) {
 #[test]
 fn unread_replies_take_bounded_memory() {
     const PEERS: usize = 8;
-    let program = start(["--session-timeout", "30s"]);
+    let program = start(["--session-timeout", "10m"]);
     Client::greeted(program.address()).deliver("warm\r\n");
     let before = program.resident_kib();
     let noops = b"NOOP\r\n".repeat(200_000);
@@ -140,7 +140,7 @@ fn unread_replies_take_bounded_memory() {
 /// Endless input is not kept.
 #[test]
 fn endless_lines_and_messages_take_bounded_memory() {
-    let program = start(["--msg-size-limit", "1MiB"]);
+    let program = start(["--msg-size-limit", "1MiB", "--session-timeout", "10m"]);
     Client::greeted(program.address()).deliver("warm\r\n");
     let before = program.resident_kib();
     let chunk = vec![b'x'; 1 << 20];

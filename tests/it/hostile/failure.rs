@@ -5,7 +5,7 @@ use smtpmock::{Milestone, ServerFailure};
 
 use super::bystander::config;
 use crate::support::client::Client;
-use crate::support::server::{is_refused, start};
+use crate::support::server::{start, until_refused};
 use crate::support::waiting::eventually;
 
 #[test]
@@ -20,7 +20,7 @@ fn a_dying_shard_takes_the_port_with_it_and_says_why() {
         client.send("x\r\n.\r\n");
         eventually("the failure to be known", || server.failure().is_some());
         assert_eq!(server.failure(), Some(ServerFailure::Shard("a bad hook".into())));
-        eventually("the port to close", || is_refused(address));
+        until_refused(address);
         for bystander in &mut bystanders {
             bystander.end();
         }

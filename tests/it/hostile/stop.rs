@@ -8,7 +8,7 @@ use smtpmock::smtp::DelayPoint;
 
 use super::bystander::config;
 use crate::support::client::Client;
-use crate::support::server::{is_refused, start};
+use crate::support::server::{start, until_refused};
 use crate::support::waiting::{PATIENCE, now};
 
 /// A delay that no test waits for.
@@ -41,7 +41,7 @@ fn a_stop_in_each_phase_of_a_session() {
         assert_eq!(server.stop_within(Duration::from_millis(20)), outcome, "{phase}");
         assert!(began.elapsed() < PATIENCE, "{phase}");
         assert_eq!(client.end().0, GOODBYE, "{phase}");
-        assert!(is_refused(server.local_addr()), "{phase}: still listening");
+        until_refused(server.local_addr());
         assert!(server.messages().iter().all(|message| !message.msg()), "{phase}");
     }
 }

@@ -8,7 +8,7 @@ use smtpmock::smtp::{DelayPoint, RecordMode, ReplyKind, Stage};
 use smtpmock::{Config, Message, Milestone, Server, StopOutcome};
 
 use crate::support::client::{Client, End, MESSAGE};
-use crate::support::figures::{after_all_sessions, after_sessions};
+use crate::support::figures::{after_all_sessions, after_sessions, once};
 use crate::support::server::{ruled, start};
 use crate::support::waiting::PATIENCE;
 
@@ -150,7 +150,7 @@ fn record(rule: &str, input: &str) -> Message {
     let mut client = Client::greeted(server.local_addr());
     client.send(input);
     if rule.contains("delay") {
-        client.silence(Duration::from_millis(20)).ok();
+        once(&server, |stats| stats.rules[0].fired == 1);
         client.reset();
     } else {
         client.end();

@@ -10,8 +10,8 @@ use smtpmock::{Config, Server, StartError, StopOutcome};
 
 use crate::support::client::Client;
 use crate::support::figures::after_sessions;
-use crate::support::server::{has_ipv6, is_refused, start};
-use crate::support::waiting::{PATIENCE, eventually, now, until};
+use crate::support::server::{has_ipv6, start, until_refused};
+use crate::support::waiting::{PATIENCE, now, until};
 
 const CLOSING: &str = "421 Service closing transmission channel";
 
@@ -69,7 +69,7 @@ fn an_address_of_another_machine_is_named_and_nothing_is_left_listening() {
     free.stop();
     let error = Server::start(Config::default().hosts(["127.0.0.1", "192.0.2.1"]).port(port)).unwrap_err();
     assert!(matches!(&error, StartError::BadAddress(address, _) if address.ip().to_string() == "192.0.2.1"));
-    assert!(is_refused(SocketAddr::from(([127, 0, 0, 1], port))));
+    until_refused(SocketAddr::from(([127, 0, 0, 1], port)));
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_stop_sends_sessions_within_a_mail_421_when_its_time_is_up() {
     assert_eq!(client.reply(), CLOSING);
     assert_eq!(client.rest(), "");
     assert_eq!(server.messages().len(), 1, "the records stay readable");
-    assert!(is_refused(server.local_addr()));
+    until_refused(server.local_addr());
 }
 
 /// What a pool of connections holds: they are closed at once, whatever time a stop has.
@@ -253,7 +253,7 @@ fn a_server_that_drains_lets_idle_sessions_go_on() {
         (Client::greeted(server.local_addr()), Client::greeted(server.local_addr()));
     std::thread::scope(|scope| {
         let draining = scope.spawn(|| server.drain());
-        eventually("the port to close", || is_refused(server.local_addr()));
+        until_refused(server.local_addr());
         first.deliver("one too many\r\n");
         first.quit();
         assert!(!draining.is_finished(), "ended with a session open");
@@ -273,7 +273,7 @@ fn a_stop_lets_sessions_finish_the_mails_that_were_begun() {
     let mut client = Client::with_envelope(server.local_addr());
     std::thread::scope(|scope| {
         let stopping = scope.spawn(|| server.stop());
-        eventually("the port to close", || is_refused(server.local_addr()));
+        until_refused(server.local_addr());
         in_data.expect("begun before\r\n.", "250 Received");
         assert_eq!(in_data.rest(), format!("{CLOSING}\r\n"));
         assert!(!stopping.is_finished(), "stopped with a session running");
@@ -315,7 +315,7 @@ fn a_second_stop_hastens_the_first() {
     let start = now();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| server.stop());
-        eventually("the port to close", || is_refused(server.local_addr()));
+        until_refused(server.local_addr());
         server.stop_within(Duration::ZERO);
         assert_eq!(first.join().unwrap(), StopOutcome::Forced);
     });
@@ -329,7 +329,7 @@ fn dropping_the_server_stops_it() {
     let address = server.local_addr();
     let mut client = Client::greeted(address);
     drop(server);
-    assert!(is_refused(address));
+    until_refused(address);
     assert_eq!(client.reply(), CLOSING);
 }
 
