@@ -1,4 +1,4 @@
-//! One connection: bytes from the socket to its session, replies back, and the waits between. Runs on its
+//! One connection: bytes from its transport to its session, replies back, and the waits between. Runs on its
 //! reactor's thread; nothing here blocks.
 
 mod ending;
@@ -31,14 +31,14 @@ use pacing::Pace;
 pub(super) use unsent::Outgoing;
 use unsent::Waiting;
 
-/// Bytes taken from one peer before the others have their turn.
+/// Bytes read from one peer before the others have their turn.
 const BYTES_PER_TURN: usize = 4 * SCRATCH;
-/// Bytes of replies gathered before they are written. A peer that does not read them is not listened to.
+/// Bytes of replies gathered before they are written. Nothing is read from a peer that does not read them.
 const REPLIES_PER_TURN: usize = 64 * 1024;
-/// Replies gathered, however short: what is noted of each while it waits takes more than the shortest.
+/// Replies gathered before they are written, however short: the note of one that waits is larger than the shortest.
 const MOST_REPLIES_PER_TURN: usize = 2048;
-/// Time that a connection has before the others have their turn, where rules are asked: how long that takes is the
-/// configuration's choice, and the next line of a client that sends many waits for the next turn.
+/// Time of one connection's turn where rules are asked: how long they take depends on the configuration. Further lines of
+/// a client that sends many at once wait for the next turn.
 const RULES_PER_TURN: Duration = Duration::from_millis(1);
 /// Bytes read at once while commands are expected: what a client may send ahead of a reply that is held back.
 const COMMANDS: usize = 16 * 1024;
@@ -46,20 +46,20 @@ const COMMANDS: usize = 16 * 1024;
 /// need no second one to find out that there is no more.
 pub(super) const SCRATCH: usize = 128 * 1024;
 
-/// What becomes of a connection after its turn.
+/// What a connection needs after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It waits for an event or its timer.
     Waits,
-    /// It waits until the peer takes what was written.
+    /// It waits for the same, or for room in the socket.
     Blocked,
-    /// It has more to do, but others come first.
+    /// It has more to do, after the turns of the others.
     Again,
-    /// It is over: its socket is to be dropped.
+    /// It has ended: its transport is to be dropped.
     Over,
 }
 
-/// What an event says about a socket.
+/// What an event reports of a socket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Readiness {
     pub(super) readable: bool,
@@ -70,16 +70,16 @@ pub(super) struct Readiness {
 
 #[derive(Debug)]
 enum Phase {
-    /// Commands are answered as they come.
+    /// Commands are answered as they arrive.
     Open,
-    /// A reply is held back. Nothing else happens until its time has come.
+    /// A reply is held back. Nothing else happens until its delay is over.
     Delayed(Box<Delayed>),
     /// A rule holds the connection: nothing more happens on it. The client waits for an answer to this.
     Held(Stage, Timestamp),
     /// The last reply is on its way.
     Closing(Manner),
-    /// The last reply is out, and the peer may not have read it: closing now, with input unread, would
-    /// reset the connection and could take the reply with it. Input is read and dropped, but no longer than this.
+    /// The last reply has left, and the peer may not have read it: closing now, with input unread, would
+    /// reset the connection and could destroy the reply. Input is read and dropped until then.
     Lingering { until: Timestamp },
 }
 
@@ -121,51 +121,51 @@ pub(super) struct Connection<T> {
     /// Number of its last reply.
     last_reply: u32,
     phase: Phase,
-    /// Read and not taken yet: the front of a line, or what waits behind a delay.
+    /// Read and not used: the front of a line, or what is behind a delay.
     input: Option<Buffer>,
     /// Replies that the transport has not taken. While any reply has not left, nothing more is read.
     output: Option<Buffer>,
     /// Octets of replies of all turns so far.
     queued: u64,
-    /// What waits with them, or behind a delay; `None` while nothing does.
+    /// Replies and records that wait for them to leave, or for the end of a delay; `None` while there are none.
     waiting: Option<Box<Waiting>>,
-    /// The reactor reports room in the socket.
+    /// The socket is registered for room.
     watches_for_room: bool,
-    /// The socket may have something to read.
+    /// The transport may have something to read.
     readable: bool,
-    /// The peer will send nothing more than what is in the socket by now.
+    /// The peer has ended its output; what it sent before may be unread.
     peer_closed: bool,
     /// The peer has reset the connection. What it sent before may still be read.
     is_reset: bool,
     /// How the peer ended its output, once everything it sent has been read.
     input_end: Option<InputEnd>,
-    /// The entry in the wheel, and its tick. It may lie before `deadline`, never after.
+    /// The entry in the wheel, and when it expires: at `deadline` or before, never after.
     timer: Option<(Timer, Timestamp)>,
-    /// When the present wait is over.
+    /// When the present wait ends.
     deadline: Timestamp,
     /// When the message being received must be complete.
     data_deadline: Timestamp,
     origin: Origin,
-    /// Its place among the sessions that there may be; `None` if it was refused.
+    /// Its place among the limited number of sessions; `None` if it was refused.
     place: Option<Place>,
     accepted_at: Option<SystemTime>,
     /// This session's record in the store.
     running: Option<RunningKey>,
-    /// The session's record has changed since the store was given it. Told once a turn: it is copied whole.
+    /// The session's record has changed since it was copied to the store. Copied once a turn, since that takes all of it.
     is_shown_stale: bool,
-    /// Memory of message texts this session is charged for.
+    /// The memory that this session is charged for.
     charge: Option<Charge>,
     is_filed: bool,
-    /// When the next bytes may be written or read; `None` where that does not matter.
+    /// When the next bytes may be written or read; `None` without such a limit.
     pace: Option<Box<Pace>>,
-    /// Lines of the message being received, where they are logged.
+    /// Lines of the message being received that were not logged yet, where they are.
     data_lines: u64,
     probe: Probe,
-    /// The mail transaction that goes on; `None` where nothing can be put off.
+    /// The mail transaction that is open; `None` where nothing can be put off.
     tries: Option<Box<Tries>>,
 }
 
-/// Where and when a connection came in.
+/// Where and when a connection was accepted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) session_id: u64,
@@ -213,9 +213,8 @@ impl<T: Transport> Connection<T> {
         self.token
     }
 
-    /// The stream, when it is to be registered for [`Fate::Blocked`] and is not yet. Most connections never
-    /// fill their socket: registering for room from the start would wake the reactor once more for
-    /// every new connection.
+    /// The stream, if it is not registered for room yet, as [`Fate::Blocked`] needs. Most connections never fill their
+    /// socket: registering for room from the start would wake the reactor once more for every new connection.
     pub(super) fn stream_to_watch(&mut self) -> Option<&mut T> {
         let is_first = !std::mem::replace(&mut self.watches_for_room, true);
         is_first.then_some(&mut self.stream)
@@ -237,13 +236,13 @@ impl<T: Transport> Connection<T> {
         });
         match step.accepted {
             true => resources.note_welcome(&context.counters),
-            // One that is refused takes no place from others.
+            // A refused connection takes no place from others.
             false => self.place = None,
         }
         if context.settings().session_timeout.is_zero() && step.next == Next::Continue {
             step.next = Next::Close;
         }
-        // A client may send before it is greeted, and nothing was looked for yet.
+        // A client may have sent before it is greeted, and there was no event for that.
         self.readable |= step.next.is_end();
         self.follow(context, resources, step);
         self.settle(context, resources)
@@ -267,7 +266,7 @@ impl<T: Transport> Connection<T> {
         self.run(context, resources)
     }
 
-    /// Does all there is to do now: writes what waits, takes what was read before, reads on.
+    /// Does everything that can be done now: writes pending replies, uses what was read before, and reads.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         resources.limit_turn(context.policy().has_rules().then_some(RULES_PER_TURN));
         if self.drain(context, resources).is_err() {
@@ -283,7 +282,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// The wheel's entry has expired. It may be early: deadlines move on without it.
+    /// The wheel's entry has expired. The deadline may have moved on since it was inserted.
     pub(super) fn on_timer(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.timer = None;
         if self.paced_until().is_some_and(|at| at <= resources.now) {
@@ -384,7 +383,7 @@ impl<T: Transport> Connection<T> {
         resources.note(|| Event::Response(reply.clone()));
     }
 
-    /// The client has done something: its time runs anew. Not while it is the server that lets it wait.
+    /// Starts the session timeout anew, after the client has done something. Not while the server makes it wait.
     fn renew(&mut self, context: &Context, resources: &Resources) {
         if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
             return;
@@ -446,14 +445,14 @@ impl<T: Transport> Connection<T> {
         fate
     }
 
-    /// The turn ended for the others' sake. Input that waits is more to do unless it is only the front
-    /// of a line, which the session has searched already.
+    /// The turn ended before everything was done. Unused input is more to do unless it is only the front of a line,
+    /// which the session has searched already.
     fn has_more_to_do(&self, now: Timestamp) -> bool {
         (self.readable && self.may_read_by(now))
             || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
 
-    /// Sees to it that the wheel has an entry not after the deadline.
+    /// Makes sure that the wheel has an entry at the deadline or before.
     #[inline]
     fn arm(&mut self, resources: &mut Resources) {
         let wake_at = self.paced_until().map_or(self.deadline, |at| at.min(self.deadline));
@@ -466,7 +465,7 @@ impl<T: Transport> Connection<T> {
         self.timer = Some((resources.wheel.insert(wake_at, self.token), wake_at));
     }
 
-    /// Gives the session what rules may ask for.
+    /// Calls the session with the environment that rules may ask for.
     fn environ<R>(
         &mut self,
         context: &Context,

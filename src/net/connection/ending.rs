@@ -1,4 +1,4 @@
-//! How a connection ends: by its own doing, a timeout or a stop, and so that the last reply arrives.
+//! How a connection ends, by its session, a timeout or a stop, in such a way that the last reply arrives.
 
 use super::{Connection, Fate, InputEnd, Manner, Phase, Transport};
 use crate::log::Event;
@@ -8,9 +8,9 @@ use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
 use crate::smtp::ReplyKind;
 
-/// What ends it.
+/// Reasons for an end.
 impl<T: Transport> Connection<T> {
-    /// The client was silent too long.
+    /// The client was silent for longer than the timeout.
     pub(super) fn time_out(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.note_timeout(resources, "read");
         self.send_away(context, resources)
@@ -23,20 +23,19 @@ impl<T: Transport> Connection<T> {
         resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
     }
 
-    /// The server stops. What the client has sent by now is taken first; then the session ends if nothing is under
-    /// way and it is not to be spared.
+    /// The server stops. What the client has sent by now is read first; then the session ends if it is idle, and idle
+    /// sessions are not spared.
     pub(in crate::net) fn on_stop(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.readable |= matches!(self.phase, Phase::Open);
         self.run(context, resources)
     }
 
-    /// Between two mails, as far as is known.
+    /// Between two mails, as far as the server can know.
     pub(super) fn is_idle(&self) -> bool {
         self.session.is_idle() && self.input.is_none() && !self.readable && !self.stream.owes_input()
     }
 
-    /// The server stops and can't wait any longer: what is left to be sent and 421, as far as the peer takes it at
-    /// once.
+    /// The time of a stop is up: sends the pending replies and 421, as far as the transport sends them without waiting.
     pub(in crate::net) fn dismiss(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.probe.end(Cause::Stopped);
         let goodbye = context.policy().reply(ReplyKind::ServiceClosing);
@@ -52,7 +51,7 @@ impl<T: Transport> Connection<T> {
         if matches!(self.phase, Phase::Open | Phase::Held(..)) {
             self.begin_end(context, resources, Manner::Orderly);
         }
-        // The last replies do not drip: there is no time. Nor is there for an event to say that there is unread input.
+        // There is no time left for the last replies to drip, nor for an event to report unread input.
         self.pace = None;
         self.readable = true;
         let is_lost = self.write(context, resources).is_err() || self.drain(context, resources).is_err();
@@ -71,9 +70,9 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-/// What follows.
+/// What an end takes.
 impl<T: Transport> Connection<T> {
-    /// A reader of the last reply can see the whole record.
+    /// Begins the end: the record is finished before the last reply leaves, so that its reader can see all of it.
     pub(super) fn begin_end(&mut self, context: &Context, resources: &mut Resources, manner: Manner) {
         self.finish(context, resources);
         self.phase = Phase::Closing(manner);
@@ -89,7 +88,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// All replies have left: so must the end of the output, before the connection is closed.
+    /// All replies have left. The connection is closed when the end of the transport's output has left too.
     pub(super) fn close_output(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         match self.stream.finish() {
             Ok(true) => self.linger(context, resources),
@@ -98,7 +97,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Closes at once, unless the peer is known to be sending: then sees to it that the last reply arrives.
+    /// Closes at once, unless the peer is known to be sending: then input is read until the last reply has arrived.
     pub(super) fn linger(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         if !self.is_peer_sending(resources) || self.stream.shut_down_output().is_err() {
             return Fate::Over;
@@ -109,20 +108,20 @@ impl<T: Transport> Connection<T> {
         Fate::Again
     }
 
-    /// The peer has sent more than was taken, or is in the middle of something.
+    /// The peer has sent more than was used, or is in the middle of a line, a message or a record.
     fn is_peer_sending(&mut self, resources: &mut Resources) -> bool {
         let has_sent_more = self.input.is_some() || self.drop_input(resources);
         let owes_input = || self.session.owes_input() || self.stream.owes_input();
         self.input_end.is_none() && (has_sent_more || owes_input())
     }
 
-    /// Reads once what there may be to read, and drops it. False when there was nothing.
+    /// Reads once, if there may be something, and drops what was read. False when there was nothing.
     fn drop_input(&mut self, resources: &mut Resources) -> bool {
-        // What can't be read is not there.
+        // A connection that can't be read has nothing to read.
         self.readable && self.receive(&mut resources.scratch).is_ok_and(|count| count > 0)
     }
 
-    /// Cleans up behind a connection that is over; its socket closes when it is dropped.
+    /// Settles what a connection that has ended leaves; its socket closes when it is dropped.
     pub(in crate::net) fn close(mut self, context: &Context, resources: &mut Resources) {
         self.withdraw_unsent(context, resources);
         self.finish(context, resources);
@@ -132,7 +131,7 @@ impl<T: Transport> Connection<T> {
         }
         self.measure_end(context, resources);
         if self.place.is_some() {
-            // Before its place is another's.
+            // Before the place is given to another.
             context.counters.note_farewell();
         }
         self.place = None;

@@ -1,4 +1,4 @@
-//! What a connection leaves: records, and the memory it is charged for.
+//! What a connection leaves: records, and the memory that it is charged for.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::time::wall_time;
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {
-    /// A message was judged: its record tells when.
+    /// Notes when a message was accepted, for its record.
     pub(super) fn date_message(&mut self, context: &Context, step: &Step) {
         self.accepted_at = (step.accepted && !context.records.are_unread()).then(wall_time);
     }
@@ -33,7 +33,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Shows what has changed in a record that can be seen already.
+    /// Copies a record that has changed, and that readers see already, to the store.
     pub(super) fn update_shown(&mut self, context: &Context) {
         if std::mem::take(&mut self.is_shown_stale)
             && let Some(key) = self.running
@@ -70,7 +70,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Takes replies out of all records that never left whole, or never will.
+    /// Takes replies that did not leave whole, and never will, out of all records.
     pub(super) fn withdraw(&mut self, context: &Context, resources: &mut Resources, unsent: &Unsent) {
         let waiting = self.waiting.iter_mut().flat_map(|waiting| &mut waiting.records);
         for filed in waiting.chain(&mut resources.filed) {
@@ -80,7 +80,7 @@ impl<T: Transport> Connection<T> {
         self.is_shown_stale = true;
     }
 
-    /// Captures the records in which all is certain; the others wait for the replies in them.
+    /// Captures the records of which all replies have left; the others wait for theirs.
     pub(super) fn settle_records(&mut self, context: &Context, resources: &mut Resources) {
         if self.waiting.is_none() && resources.filed.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl<T: Transport> Connection<T> {
         self.waiting.take_if(|waiting| waiting.is_empty());
     }
 
-    /// Captures all that is left when the connection is over.
+    /// Captures the records that are left when the connection has ended.
     pub(super) fn settle_all_records(&mut self, context: &Context, resources: &mut Resources) {
         let waiting = self.waiting.take().map(|waiting| waiting.records);
         for filed in waiting.into_iter().flatten().chain(resources.filed.drain(..)) {
@@ -121,7 +121,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The address the client connected to. Where the listener has all of them the system is asked, once.
+    /// The address the client connected to. Where the listener is bound to all addresses the system is asked, once.
     pub(super) fn local_addr(&mut self) -> SocketAddr {
         if self.origin.local_addr.ip().is_unspecified() {
             self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
@@ -129,18 +129,18 @@ impl<T: Transport> Connection<T> {
         self.origin.local_addr
     }
 
-    /// Gives the session how much more it may take into memory.
+    /// Sets how much more memory the session may use.
     pub(super) fn admit_memory(&mut self, context: &Context) {
         self.session.set_memory_left(Some(context.budget.left()));
     }
 
-    /// Charges for what is held of what the client has sent, and of replies that it does not take.
+    /// Charges for the memory of what the client has sent, and of replies that it does not read.
     pub(super) fn charge_memory(&mut self, context: &Context) {
         let held = self.held_memory();
         context.budget.set(&mut self.charge, held);
     }
 
-    /// Bytes in memory that the client made grow. What it shares with the store counts in full.
+    /// Bytes of memory that grow by what the client does. What is shared with the store counts in full.
     fn held_memory(&self) -> usize {
         let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory);
         let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);

@@ -1,4 +1,4 @@
-//! The way in: bytes from the socket to the session, as much at a time as others can wait for.
+//! The way in: bytes from the transport to the session, within the bounds of one turn.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::net::stream::Input;
 use crate::smtp::{Expect, LineScanner, Request, Stage};
 
 impl<T: Transport> Connection<T> {
-    /// Takes what was read before and had to wait.
+    /// Uses what was read before and had to wait.
     #[inline]
     pub(super) fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
         if let Some(mut buffer) = self.input.take() {
@@ -23,7 +23,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads until there is nothing left, a reply is held back, or others must have their turn.
+    /// Reads until nothing is left, a reply is held back, or the turn is over.
     pub(super) fn read_on(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         let mut budget = BYTES_PER_TURN;
         while self.readable && budget > 0 && self.may_read(resources) {
@@ -43,11 +43,11 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Reads once, and notes what the transport says of its stream. Returns how many octets were read; 0: there are
-    /// none now, or never again.
+    /// Reads once, and notes whether there may be more, or has been the end. Returns how many octets were read; 0: there
+    /// are none now, or never again.
     #[inline]
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Whatever fails, or ends, is not to be read again.
+        // Unless there may be more, nothing is read before the next event.
         self.readable = false;
         match self.stream.read(buffer) {
             Ok(Input::Octets { count, may_have_more }) => {
@@ -101,7 +101,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Gives bytes to the session and follows its steps. Returns how many were used up.
+    /// Gives bytes to the session and follows its steps. Returns how many were used.
     fn take(&mut self, context: &Context, resources: &mut Resources, bytes: &[u8]) -> usize {
         if matches!(self.phase, Phase::Lingering { .. }) {
             self.renew(context, resources);
@@ -127,7 +127,7 @@ impl<T: Transport> Connection<T> {
             let stage = step.stage;
             self.follow(context, resources, step);
             if stage == Stage::Rcpt {
-                // Many may come in one turn.
+                // There may be many in one turn.
                 self.charge_memory(context);
             }
             if resources.is_turn_over() {
@@ -138,7 +138,7 @@ impl<T: Transport> Connection<T> {
         taken
     }
 
-    /// Notes what was received: a command line, or at the end of a message how many lines it had.
+    /// Logs what was received: a command line, or at the end of a message how many lines it had.
     fn note_input(&mut self, resources: &mut Resources, expected: Expect, used: &[u8]) {
         match expected {
             Expect::Command if used.is_empty() => {}
@@ -155,7 +155,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Notes the lines of message data that came.
+    /// Logs how many lines of message data were received.
     pub(super) fn note_data_lines(&mut self, resources: &mut Resources) {
         let lines = std::mem::take(&mut self.data_lines);
         if lines > 0 {

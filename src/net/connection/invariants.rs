@@ -1,5 +1,5 @@
-//! What holds of a connection between two turns. Asserted in debug builds after each turn of the reactor, and with
-//! all that it takes to walk through in the simulation.
+//! Invariants of a connection between two turns. Asserted after each turn in debug builds; those that take long to check
+//! in the simulation only.
 
 use super::{Connection, Phase, Transport};
 
@@ -15,7 +15,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The wheel has an entry that is not too late, and the phase agrees with the rest.
+    /// The wheel has an entry at the deadline or before, and the phase agrees with the other fields.
     fn assert_timed(&self) {
         let wake_at = self.paced_until().map_or(self.deadline, |at| at.min(self.deadline));
         let at = self.timer.map(|(_, at)| at);
@@ -29,7 +29,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Buffers that exist hold something, and replies wait in the order in which they leave.
+    /// Buffers are not empty, and replies wait in the order in which they leave.
     fn assert_buffered(&self) {
         let buffers = [&self.input, &self.output];
         let are_used =

@@ -1,4 +1,4 @@
-//! What a connection tells its probe, and when.
+//! What a connection reports to its probe, and when.
 
 use super::{Connection, Phase, Transport};
 #[cfg(doc)]
@@ -19,7 +19,7 @@ impl<T: Transport> Connection<T> {
         self.measure_try(context, resources.now, step);
     }
 
-    /// What the step decides may have been put off before, or is now.
+    /// Notes what a step means for what was put off before, or is put off by it.
     fn measure_try(&mut self, context: &Context, now: Timestamp, step: &Step) {
         if !context.follows_retries() {
             return;
@@ -47,14 +47,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The mail transaction is over.
+    /// Hands over what the mail transaction tried, when it is over.
     fn end_tries(&mut self, context: &Context) {
         if let Some(tries) = self.tries.take() {
             context.retries().note(&tries);
         }
     }
 
-    /// Message data were taken. Commands are measured when they are whole, data as they come.
+    /// Measures message data that were received. Commands are measured when they are whole, data as they arrive.
     pub(super) fn measure_data(&mut self, resources: &mut Resources, count: usize) {
         if count > 0 {
             let at_once = !self.is_throttled();
@@ -70,8 +70,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// What a client that is held waits for: the reply it was not given, or after that an answer to what it
-    /// sends next.
+    /// The phase of a client that is held. It waits for the reply that was not sent, or else for one to what it sends
+    /// next.
     pub(super) fn held(&self, now: Timestamp, asked: Asked, portion: Portion) -> Phase {
         match (portion, self.session.expects()) {
             (Portion::Nothing, _) => Phase::Held(asked.stage, asked.since),
@@ -85,8 +85,8 @@ impl<T: Transport> Connection<T> {
         self.probe.note_leaving_before_greeting();
     }
 
-    /// The client has closed, or half of it. If it is owed a reply it has given up on it: a client that only
-    /// closes its half and still sends QUIT before that is seen to in the end.
+    /// The client has closed the connection, or its half of it. If it is owed a reply it has given up waiting, unless the
+    /// session ends with QUIT: a client may close its half behind that.
     pub(super) fn note_peer_closed(&mut self, now: Timestamp) {
         match &self.phase {
             Phase::Delayed(delayed) => {

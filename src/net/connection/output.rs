@@ -1,4 +1,4 @@
-//! The way out: replies to the transport, and what waits for room or for its pace.
+//! The way out: replies to the transport, and those that wait for room or for their pace.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use crate::net::context::Context;
 use crate::net::resources::Resources;
 
 impl<T: Transport> Connection<T> {
-    /// Writes the replies of this turn; what the transport does not take waits.
+    /// Writes the replies of this turn; those that the transport does not take wait.
     pub(super) fn write(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         if resources.replies.is_empty() {
-            // Replies of which nothing is sent may have finished a record.
+            // A record may be finished by a reply of which nothing is sent.
             self.settle_records(context, resources);
             return Ok(());
         }
@@ -37,7 +37,7 @@ impl<T: Transport> Connection<T> {
         Ok(())
     }
 
-    /// Lets the transport go on, and writes what waits from earlier turns.
+    /// Drives the transport, and writes replies that wait from earlier turns.
     #[inline]
     pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         match self.has_unsent() {
@@ -46,7 +46,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Apart: mostly everything has left in the turn in which it was queued.
+    /// A function of its own, not inlined: mostly everything has left in the turn in which it was queued.
     #[cold]
     fn drain_unsent(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         let (at, left) = (resources.clock.now(), self.left());
@@ -88,7 +88,7 @@ impl<T: Transport> Connection<T> {
         self.queued - unsent
     }
 
-    /// For events and the timer, and for room if the transport wants some.
+    /// Waiting for events and the timer, and for room if the transport wants some.
     pub(super) fn waiting_fate(&self) -> Fate {
         if self.stream.wants_room() { Fate::Blocked } else { Fate::Waits }
     }

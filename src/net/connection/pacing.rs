@@ -1,5 +1,5 @@
-//! Slow links: replies that drip, and reads that are throttled. Both keep to a schedule: what was late is made
-//! up for, and at no time has more passed than the rate allows.
+//! Slow links: replies that drip, and reads that are throttled. Both follow a schedule: a piece that was late does not
+//! delay those behind it, and at no time has more passed than the rate allows.
 
 use std::io;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use crate::smtp::Expect;
 use crate::smtp::rules::ByteRate;
 use crate::time::Timestamp;
 
-/// How much time's worth of bytes is written at once, where that is more than one byte: a reader sees pieces,
-/// and a fast drip does not cost a system call per byte.
+/// The bytes of so much time are written at once, but at least one: a reader sees pieces, and a fast drip does not cost
+/// a system call per byte.
 const DRIP: Duration = Duration::from_millis(10);
 /// The same for reads.
 const GULP: Duration = Duration::from_millis(50);
 
-/// How long a peer that takes nothing is left alone.
+/// How long after a write that found no room the next one is tried.
 const STUCK: Duration = Duration::from_millis(50);
 
-/// What a paced connection keeps to. Boxed: most connections have none.
+/// The schedule of a paced connection. Boxed: most connections have none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     rates: Rates,
-    /// When the replies that wait began to drip, and bytes written since.
+    /// When the replies that wait began to drip, and how many bytes were written since.
     drip_start: Timestamp,
     dripped: usize,
-    /// The peer took nothing: not before then is it tried again.
+    /// After a write that found no room: when the next one is tried.
     stuck_until: Option<Timestamp>,
-    /// Nothing is read before.
+    /// When the next read may be.
     read_at: Timestamp,
 }
 
@@ -40,14 +40,14 @@ impl Pace {
         (rates != Rates::default()).then(|| Box::new(pace))
     }
 
-    /// When the next piece of what waits is due.
+    /// When the next piece of the replies that wait is due.
     fn write_at(&self, rate: ByteRate, waiting: usize) -> Timestamp {
         let next = self.dripped + piece(rate, DRIP, waiting.max(1));
         self.stuck_until.unwrap_or_else(|| self.drip_start.after(rate.time_for(next)))
     }
 }
 
-/// Bytes that pass in a time, but at least one and at most `most`.
+/// How many bytes pass in a time, but at least one and at most `most`.
 fn piece(rate: ByteRate, time: Duration, most: usize) -> usize {
     let bytes = u128::from(rate.bytes_per_second()) * time.as_nanos() / 1_000_000_000;
     usize::try_from(bytes).unwrap_or(most).clamp(1, most)
@@ -65,7 +65,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// When to go on; `None` when nothing waits for its pace.
+    /// When the next piece may be written or read; `None` when nothing waits for its pace.
     #[inline]
     pub(super) fn paced_until(&self) -> Option<Timestamp> {
         let pace = self.pace.as_deref()?;
@@ -83,19 +83,19 @@ impl<T: Transport> Connection<T> {
         self.pace.as_deref().is_some_and(|pace| pace.rates.drip.is_some())
     }
 
-    /// Reads wait for their pace.
+    /// Reads are paced.
     pub(super) fn is_throttled(&self) -> bool {
         self.pace.as_deref().is_some_and(|pace| pace.rates.read.is_some())
     }
 
-    /// Replies are about to wait for their pace.
+    /// Starts the schedule of replies that wait from now on.
     pub(super) fn begin_drip(&mut self, now: Timestamp) {
         if let Some(pace) = self.pace.as_deref_mut() {
             (pace.drip_start, pace.dripped, pace.stuck_until) = (now, 0, None);
         }
     }
 
-    /// Writes what is due of `bytes`; gives how much the socket took.
+    /// Writes as much of `bytes` as is due. Returns how much the transport took.
     pub(super) fn drip(&mut self, now: Timestamp, bytes: &[u8]) -> io::Result<usize> {
         let Some((pace, rate)) = self.pace.as_deref().and_then(|pace| Some((*pace, pace.rates.drip?))) else {
             return self.stream.write(bytes);
@@ -116,7 +116,7 @@ impl<T: Transport> Connection<T> {
     /// How many bytes may be read at once.
     pub(super) fn room_to_read(&self) -> usize {
         let room = match self.session.expects() {
-            // What is dropped is dropped fast.
+            // Input that is dropped is not paced.
             _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
             Expect::Command => COMMANDS,
             Expect::Data => SCRATCH,

@@ -19,14 +19,14 @@ pub(in crate::net) struct Outgoing {
     pub(super) end: u64,
 }
 
-/// What waits for the peer to take replies, or for a delay to be over.
+/// Replies and records that wait for the peer to read, or for the end of a delay.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     /// Replies that have not left whole, in the order in which they were queued.
     replies: VecDeque<Outgoing>,
-    /// Records that may hold them, or a reply that is held back.
+    /// Records that may contain them, or a reply that is held back.
     pub(super) records: VecDeque<Filed>,
-    /// Bytes of these in memory, when they were put here.
+    /// Memory of these records in bytes, when they were added.
     records_memory: usize,
 }
 
@@ -45,7 +45,7 @@ impl Waiting {
         self.replies.push_back(reply);
     }
 
-    /// Takes out the first reply, where it ends among the first `left` octets.
+    /// Removes the first reply, if it ends among the first `left` octets.
     fn take_reply_before(&mut self, left: u64) -> Option<Asked> {
         self.replies.front().filter(|reply| reply.end <= left)?;
         self.replies.pop_front().map(|reply| reply.asked)
@@ -56,7 +56,7 @@ impl Waiting {
         self.records.push_back(filed);
     }
 
-    /// Takes out the first record, where that is so.
+    /// Removes the first record, if `is_taken` is true of it.
     pub(super) fn take_record_if(&mut self, is_taken: impl FnOnce(&Filed) -> bool) -> Option<Filed> {
         self.records.front().filter(|filed| is_taken(filed))?;
         let filed = self.records.pop_front()?;
@@ -65,8 +65,8 @@ impl Waiting {
     }
 
     /// # Panics
-    /// If what waits is not that of a connection of whose octets so many have left and were queued, and whose delayed
-    /// reply has this number.
+    /// If this can't belong to a connection of which so many octets were queued, so many of these have left, and the
+    /// delayed reply has this number.
     pub(super) fn assert_consistent(&self, left: u64, queued: u64, delayed: u32) {
         assert!(!self.is_empty(), "it is dropped when nothing waits");
         assert!(self.replies.iter().is_sorted_by_key(|reply| reply.end), "replies leave in order");
@@ -90,7 +90,7 @@ impl Waiting {
 }
 
 impl<T: Transport> Connection<T> {
-    /// Settles the replies that have left, at this time; the others wait.
+    /// Settles the replies that have left, at the time `at`; the others wait.
     pub(super) fn note_sent(&mut self, context: &Context, resources: &mut Resources, at: Timestamp) {
         let left = self.left();
         let mut accepted = 0;
@@ -110,7 +110,7 @@ impl<T: Transport> Connection<T> {
         context.counters.note_messages(accepted);
     }
 
-    /// A reply has left. Returns how many messages it accepts.
+    /// Settles a reply that has left. Returns how many messages it accepts.
     fn note_reply(
         &mut self,
         context: &Context,
@@ -120,13 +120,13 @@ impl<T: Transport> Connection<T> {
     ) -> u64 {
         self.probe.note_reply(&mut resources.gathering.stats, at, asked);
         if asked.stage == Stage::Data {
-            // The time for the message begins with its 354.
+            // The data timeout begins with the 354.
             self.data_deadline = resources.now.after(context.settings().data_timeout);
         }
         u64::from(asked.accepts.is_some())
     }
 
-    /// Number of the last reply that has left, as all before it have, or of which nothing will be sent.
+    /// Number of the last reply that is settled, as all before it are: it has left, or nothing of it will be sent.
     pub(super) fn last_sent(&self) -> u32 {
         let waiting = self.waiting.as_deref().and_then(|waiting| waiting.replies.front());
         match (waiting, &self.phase) {
@@ -136,7 +136,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Sends this in place of a reply that was held back.
+    /// Queues a reply in place of one that was held back.
     pub(super) fn answer_instead(
         &mut self,
         context: &Context,
@@ -154,7 +154,7 @@ impl<T: Transport> Connection<T> {
         self.answer_asked(resources, Asked { accepts: None, ..asked }, &replies, Portion::Whole);
     }
 
-    /// The connection is over: what has not left never will.
+    /// Withdraws the replies that have not left, when the connection has ended.
     pub(super) fn withdraw_unsent(&mut self, context: &Context, resources: &mut Resources) {
         resources.replies.clear();
         let waiting = self.waiting.iter_mut().flat_map(|waiting| waiting.replies.drain(..));
