@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::stream::{ListenOptions, Listener};
@@ -99,9 +100,7 @@ pub(super) fn why_it_rests(error: &io::Error) -> String {
     format!("connections wait to be accepted: {error}{limit}")
 }
 
-/// EMFILE (the process) or ENFILE (the system). The numbers are the same on every Unix.
+/// EMFILE (the process) or ENFILE (the system).
 pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 use super::locks;
 use super::place::{Identity, Place, Target};
@@ -95,8 +96,7 @@ impl Output {
             (Ok(opened), _) => opened,
             // ENXIO: nobody has it open for reading.
             (Err(error), Ok(metadata))
-                if metadata.file_type().is_fifo()
-                    && error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) =>
+                if metadata.file_type().is_fifo() && Errno::from_io_error(&error) == Some(Errno::NXIO) =>
             {
                 return Ok(Opened::Unread(Identity::of(&metadata)));
             }
@@ -234,7 +234,7 @@ impl Output {
 
     fn wait_until_writable(&self) -> io::Result<()> {
         match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

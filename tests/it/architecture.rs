@@ -34,8 +34,18 @@ const FORBIDDEN_IN_SMTP: &[&str] = &[
 /// Crates `src/smtp/` may name in a path; `crate` only as far as `crate::smtp`. Delays are drawn from
 /// distributions, and a well-kept library draws better than own code: what it draws from is a seed that comes in
 /// as a value, so the part stays pure. Properties stand beside what they are about.
-const ALLOWED_ROOTS: &[&str] =
-    &["std", "memchr", "fearless_simd", "rand", "rand_distr", "proptest", "super", "self", "crate"];
+const ALLOWED_ROOTS: &[&str] = &[
+    "std",
+    "memchr",
+    "fearless_simd",
+    "rand",
+    "rand_distr",
+    "unicode_properties",
+    "proptest",
+    "super",
+    "self",
+    "crate",
+];
 
 /// The first segment of every `use` path.
 fn imported_roots(code: &str) -> Vec<String> {
