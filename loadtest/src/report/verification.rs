@@ -80,7 +80,7 @@ impl Verification {
             (self.duplicated.count, "duplicated".to_owned()),
             (self.altered.count, format!("altered ({})", parts.join(", "))),
             (self.unexpected.count, "unexpected".to_owned()),
-            (self.never_sent.count, "with this run's name and never sent".to_owned()),
+            (self.never_sent.count, "with this run's id and never sent".to_owned()),
             (self.unreadable_lines, "lines that are not records".to_owned()),
         ];
         let wrong =

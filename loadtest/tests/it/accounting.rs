@@ -137,7 +137,7 @@ fn a_second_signal_ends_the_program_at_once() {
     eventually("the messages", || sink.seen().verbs.contains_key(&Verb::Dot));
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::INT).expect("a signal is sent");
-    // Two signals sent at once may arrive as one: the second is sent until it is heard.
+    // Two signals sent at once may arrive as one: the second is repeated until it takes effect.
     eventually("the end", || {
         let _ = kill_process(pid, Signal::INT);
         child.try_wait().expect("a child").is_some()

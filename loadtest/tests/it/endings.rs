@@ -7,7 +7,7 @@ use crate::support::program::{full_listener, plain};
 use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
-/// A server that never answers again after so many messages.
+/// A server that stops answering after this number of messages.
 fn frozen_after(messages: usize) -> Sink {
     Sink::start(move |turn| match turn.verb {
         Verb::Dot if turn.nth >= messages => Act::Silence,

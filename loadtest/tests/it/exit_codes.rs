@@ -74,7 +74,7 @@ fn what_must_be_true_is_no_other_name_for_what_must_not_be() {
     assert!(outcome.stderr.contains("expected `accepted > 10` (found 10 of 10"), "{}", outcome.stderr);
     let outcome = load().arg("--fail-if=accepted == 10").run().expect(10);
     assert!(outcome.stderr.contains("fail if `accepted == 10` (found 10 of 10"), "{}", outcome.stderr);
-    // Without a sample neither passes.
+    // Without a sample both fail.
     for flag in ["--expect", "--fail-if"] {
         let outcome = load().arg(flag).arg("max(message.failed) < 10s").run().expect(10);
         assert!(outcome.stderr.contains("no sample"), "{}", outcome.stderr);
@@ -87,7 +87,7 @@ fn latencies_are_compared_in_the_unit_of_the_limit() {
         Verb::Dot => Act::After(Duration::from_millis(20)),
         _ => Act::Usual,
     });
-    // A thousand times too much or too little would fail.
+    // An error by a factor of a thousand would fail.
     let load = Load::on(&sink).with("-c 1 --count 3 --fail-if").arg("min(dot) < 15 ms");
     load.arg("--fail-if=p50(dot.ok) > 0.25min").arg("--fail-if=count(dot) != 3").run().expect(0);
 }
@@ -107,7 +107,7 @@ fn eleven_when_it_got_slower_than_the_baseline_allows() {
     let folder = tempfile::tempdir().expect("a folder");
     let base = path(&folder, "base.json");
     let fast = Sink::usual();
-    // As many samples as are enough on the busiest machine.
+    // Enough samples on the busiest machine.
     assert_eq!(Load::into_file(&fast, &base).with("-c 1 --count 2000").run().code, 0);
     // Far slower than a fast one on a busy machine.
     let slow = Sink::answering(Verb::Dot, Act::After(Duration::from_millis(150)));
@@ -121,11 +121,11 @@ fn eleven_when_it_got_slower_than_the_baseline_allows() {
     assert_eq!(of("p99.9(message)")["verdict"], "not-compared", "40 messages say nothing of it");
     assert!(outcome.stderr.contains("p50(dot) worse by"), "{}", outcome.stderr);
     assert!(of("p50(dot)")["worse_by_at_least_percent"].as_f64().is_some_and(|percent| percent > 50.0));
-    // The same run is neither better nor worse, and by no minus zero.
+    // The same run is neither better nor worse, and there is no minus zero.
     let itself = plain(&["merge", &base, "--baseline", &base, "--max-regression", "0%"]);
     assert_eq!(itself.code, 0, "{}{}", itself.stdout, itself.stderr);
     assert!(itself.stdout.contains("p50(dot)") && !itself.stdout.contains("-0.0%"), "{}", itself.stdout);
-    // Nothing is worse by a million percent.
+    // No regression is a million percent.
     Load::on(&slow).with("-c 1 --count 10 --max-regression 1000000% --baseline").arg(&base).run().expect(0);
 }
 
@@ -148,7 +148,7 @@ fn twelve_when_the_generator_itself_was_late() {
         .arg("errors > 100%")
         .spawn();
     eventually("a hundred messages", || sink.seen().messages.len() >= 100);
-    // The generator is held still; the server would have answered.
+    // The generator is stopped; the server would have answered.
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::STOP).expect("a signal is sent");
     std::thread::sleep(Duration::from_millis(400));
@@ -219,7 +219,7 @@ fn an_empty_check_is_no_check_that_passes() {
                 if flag == "--max-regression" { &["--baseline", "/dev/null"] } else { &[] };
             let outcome =
                 plain(&[&["127.0.0.1:1", flag, value, "--count", "1", "-q"][..], baseline].concat());
-            // A file may be called by a blank; this one is not there.
+            // A file name may be a blank; this file does not exist.
             let code = if (flag, value) == ("--verify", " ") { 1 } else { 2 };
             assert_eq!(outcome.code, code, "{flag} {value:?}: {}", outcome.stderr);
             assert!(outcome.stderr.contains(flag), "{flag} {value:?}: {}", outcome.stderr);

@@ -12,7 +12,7 @@ fn nobody() -> String {
     free.to_string()
 }
 
-/// For how long no message was accepted.
+/// The time without an accepted message.
 fn seconds_of(reason: &str) -> f64 {
     let figure = reason.strip_prefix("no message was accepted for ").expect(reason);
     let (number, rest) = figure.split_once(' ').expect(reason);
@@ -20,7 +20,7 @@ fn seconds_of(reason: &str) -> f64 {
     number.parse::<f64>().expect(reason) / scale
 }
 
-/// Fails unless the run was given up, with these words on the standard error.
+/// Fails unless the run was given up, with these words on standard error.
 fn check_given_up(outcome: &Outcome, words: &[&str]) {
     assert!(outcome.count("started") < 100_000);
     let reason = outcome.report["gave_up"].as_str().expect("a reason");
@@ -119,7 +119,7 @@ fn a_server_that_falls_silent_is_given_up_when_it_was_waited_for_in_vain() {
 
 #[test]
 fn a_slow_server_is_not_given_up_while_others_fail() {
-    // The third session is one too many, each time.
+    // The third session is always one too many.
     let act = |turn: &Turn| match turn.verb {
         Verb::Banner if turn.session >= 2 => Act::SayAndClose("421 too many\r\n"),
         Verb::Dot => Act::After(Duration::from_millis(1200)),

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::support::files::{json, path};
 use crate::support::{Load, Outcome, Sink};
 
-/// Runs the program with 1 GB of addresses at most.
+/// Runs the program with at most 1 GB of address space.
 fn run_within_bounds(arguments: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -v 1000000 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_smtpload")]);

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
-/// The messages aborted, by phase and reason.
+/// Aborted messages, by phase and reason.
 fn aborted(outcome: &Outcome) -> Vec<(&str, &str, u64)> {
     let rows = outcome.report["accounting"]["measured"]["aborted_by"].as_array().into_iter().flatten();
     rows.map(|row| {
@@ -15,16 +15,16 @@ fn aborted(outcome: &Outcome) -> Vec<(&str, &str, u64)> {
     .collect()
 }
 
-/// What a server does after it has answered too early.
+/// What a server does after an early reply.
 #[derive(Clone, Copy)]
 enum Then {
     /// Reads to the end.
     Reads,
-    /// Closes, with the message unread: the connection is reset.
+    /// Closes with the message unread: the connection is reset.
     Closes,
 }
 
-/// A server that answers the message with `reply` when it has read the first bytes of it.
+/// A server that replies to the message with `reply` after its first bytes.
 fn answering_early(reply: &'static str, then: Then) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();

@@ -172,7 +172,7 @@ fn the_delays_of_the_server_are_what_the_phases_show() {
     }
 }
 
-/// The steps of the job in the README, by name, with what each runs.
+/// The steps of the job in the README: their names and scripts.
 fn steps_of_the_readme() -> Vec<(String, String)> {
     let readme = include_str!("../../README.md");
     let (_, after) = readme.split_once("```yaml\n").expect("a job");
@@ -208,7 +208,7 @@ fn the_job_in_the_readme_does_what_it_says() {
             .current_dir(folder.path())
             .env("PATH", &search_path)
             .env("MAX_REGRESSION", "0%")
-            // The server outlives its step; its streams must not keep this test waiting.
+            // The server outlives its step; its streams must not delay this test.
             .stdout(std::fs::File::create(folder.path().join("out")).expect("a file"))
             .stderr(std::fs::File::create(folder.path().join("err")).expect("a file"))
             .status()

@@ -1,4 +1,4 @@
-//! Reports: files, their form, and merging them.
+//! Reports: their files and form, and merging.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +12,7 @@ use crate::support::files::{json, path};
 use crate::support::program::plain;
 use crate::support::{Load, Outcome, Sink};
 
-/// Runs a closed loop and leaves its report in a file.
+/// Runs a closed loop and writes its report to a file.
 fn report(sink: &Sink, args: &str, file: &str) -> Value {
     assert_eq!(Load::into_file(sink, file).with(args).run().code, 0);
     json(file)
@@ -27,7 +27,7 @@ fn decode(text: &str) -> Histogram<u64> {
 /// The histogram of a distribution in a report.
 fn histogram(distribution: &Value) -> Histogram<u64> {
     let read = decode(distribution["histogram"].as_str().expect("a text"));
-    // A histogram as read has the size it was written with; it must grow to be compared.
+    // A histogram has the size with which it was written; it must grow to be compared.
     let mut grown = Histogram::new(3).expect("a histogram");
     grown.add(read).expect("histograms add");
     grown
@@ -110,7 +110,7 @@ fn texts_of_a_report_do_not_control_a_terminal() {
     assert!(outcome.stderr.contains(shown) && !outcome.stderr.contains(is_evil), "{}", outcome.stderr);
 }
 
-/// Writes copies of a report, each of a run of its own that began so many milliseconds later; their paths.
+/// Writes copies of a report, each of another run that began later by these milliseconds; returns their paths.
 fn copies(folder: &TempDir, report: &Value, later_ms: &[u64], change: impl Fn(&mut Value)) -> Vec<String> {
     let copy = |(index, later): (usize, &u64)| {
         let mut copy = report.clone();
@@ -126,7 +126,7 @@ fn copies(folder: &TempDir, report: &Value, later_ms: &[u64], change: impl Fn(&m
     later_ms.iter().enumerate().map(copy).collect()
 }
 
-/// Merges reports; the sum, or what was complained about.
+/// Merges reports; returns the sum, or the error.
 fn merged(files: &[String]) -> Result<Value, String> {
     let mut args = vec!["merge", "--quiet", "--json", "-"];
     args.extend(files.iter().map(String::as_str));
@@ -140,7 +140,7 @@ fn a_merged_rate_is_over_the_time_in_which_a_run_was_measured() {
     let sink = Sink::usual();
     let mut one = report(&sink, "-c 2 --count 300", &path(&folder, "one.json"));
     for with_spans in [true, false] {
-        // A second of warm-up, and four that were measured.
+        // A second of warm-up, and four measured seconds.
         one["measured_s"] = 4.into();
         one["sessions"]["most_open"] = 2.into();
         one["settings"]["warmup_s"] = 1.into();
@@ -163,7 +163,7 @@ fn a_merged_rate_is_over_the_time_in_which_a_run_was_measured() {
             assert_eq!(sum["measured_s"].as_f64(), Some(seconds), "{later_ms:?}");
             assert_eq!(sum["rate"].as_f64(), Some(rate), "{later_ms:?}");
             assert_eq!(sum["sessions"]["most_open"], most_open, "{later_ms:?}");
-            // A sum is a report: what it says of a time is still there to be added to.
+            // A sum is a report: it can be merged again.
             let whole = path(&folder, "whole.json");
             std::fs::write(&whole, sum.to_string()).expect("a file");
             assert_eq!(merged(&[whole]).expect("the same"), sum);
@@ -187,14 +187,14 @@ fn a_count_that_no_report_can_hold_names_its_figure() {
     ] {
         let set = |to: u64| move |copy: &mut Value| *copy.pointer_mut(pointer).expect(pointer) = to.into();
         assert!(merged(&copies(&folder, &one, &[0], set(most))).is_ok(), "{name}");
-        // Of two it is the sum that is too large, and of one the count itself.
+        // With two reports the sum is too large, with one the count itself.
         for files in [copies(&folder, &one, &[0, 0], set(most)), copies(&folder, &one, &[0], set(u64::MAX))] {
             let complaint = merged(&files).expect_err(name);
             let reason = format!("{name} is larger than {most} (2^53)");
             assert!(complaint.contains(&reason), "{complaint}");
         }
     }
-    // As many as wrap to what balances.
+    // Counts that wrap to a balance.
     let files = copies(&folder, &one, &[0], |copy| {
         let row = |reason: &str| serde_json::json!({"phase": "dot", "reason": reason, "count": 1u64 << 63});
         copy["accounting"]["measured"]["aborted_by"] = serde_json::json!([row("reset"), row("closed")]);
@@ -242,7 +242,7 @@ fn a_report_merged_alone_is_the_same_report() {
     let before = report(&sink, "-c 2 --rate 200/s --duration 1s --late-after 5s", &one);
     assert_eq!(plain(&["merge", &one, "--json", &again, "--quiet"]).code, 0);
     assert_eq!(json(&again), before);
-    // The server's words are known here, too.
+    // The names of `smtpmock`'s flags are accepted as well.
     let other = path(&folder, "other.json");
     assert_eq!(plain(&["--merge-reports", &one, "--report-json", &other, "--quiet"]).code, 0);
     assert_eq!(json(&other), before);

@@ -13,7 +13,7 @@ use crate::support::program::{plain, program};
 use crate::support::waiting::{eventually, until};
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
-/// The program in a shell, which can redirect and limit it: `$0` is the program, and these are its arguments.
+/// Runs the program in a shell, which can redirect and limit it: `$0` is the program, followed by its arguments.
 fn shell(script: &str, args: &[&str]) -> Outcome {
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(env!("CARGO_BIN_EXE_smtpload")).args(args);
@@ -22,7 +22,7 @@ fn shell(script: &str, args: &[&str]) -> Outcome {
     )
 }
 
-/// It measures nothing, changes nothing in the file, and names both flags.
+/// Checks that the program measures nothing, leaves the file unchanged, and names both flags.
 fn refuses(args: &[&str], untouched: &str, flags: [&str; 2]) {
     let before = fs::read_to_string(untouched).expect("readable");
     let outcome = plain(args);
@@ -133,7 +133,7 @@ fn a_full_disk_or_a_closed_pipe_is_an_error_whatever_is_written_to_it() {
         assert_eq!(outcome.code, 1, "{flag}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("to standard output: No space left"), "{flag}: {}", outcome.stderr);
     }
-    // Of standard error only the exit code can tell.
+    // Of a failed standard error only the exit code remains.
     assert_eq!(shell("exec \"$0\" \"$@\" 2> /dev/full", &[&target, "--count=2", "-c1"]).code, 1);
 }
 
@@ -195,7 +195,7 @@ fn a_fifo_that_nobody_reads_ends_with_a_signal_and_its_reader_may_come_late() {
     let fifo = path(&folder, "unread");
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
     let child = Load::into_file(&sink, &fifo).with("-c 1 --count 3").spawn();
-    // What comes before would end it by the signal itself.
+    // An earlier signal would end the program by its default action.
     let pid = child.id();
     let hears = || {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process on Linux");
@@ -209,7 +209,7 @@ fn a_fifo_that_nobody_reads_ends_with_a_signal_and_its_reader_may_come_late() {
     assert!(outcome.stderr.contains("nobody has opened it for reading"), "{}", outcome.stderr);
 }
 
-/// A message that is in flight when the signals come, and answered later.
+/// Sends signals while a message is in flight, which is answered later.
 fn signalled(signals: &[Signal], gap: Duration) -> Outcome {
     let sink = Sink::answering(Verb::Dot, Act::After(Duration::from_secs(2)));
     let child = Load::on(&sink).with("-c 1 --count 1 --grace 60s").spawn();

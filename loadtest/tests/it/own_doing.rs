@@ -28,7 +28,7 @@ fn messages_due_during_a_stall_are_late_because_of_the_generator_even_if_never_s
         .arg("p99(message) > 60s")
         .spawn();
     eventually("ten messages", || sink.seen().messages.len() >= 10);
-    // Until just after the end: four sessions take a hundred messages per second.
+    // Until just after the end: four sessions accept a hundred messages per second.
     hold(&child, Duration::from_secs(1));
     let outcome = Outcome::after(child);
     outcome.code_is(12);
@@ -75,7 +75,7 @@ fn a_closed_loop_that_stalled_is_saturated_and_its_slow_messages_are_its_own() {
     let stalled = outcome.report["generator"]["stood_still_s"].as_f64().expect("a number");
     assert!((1.4..).contains(&stalled), "{stalled} s");
     assert!(outcome.stderr.contains("stalled for"), "{}", outcome.stderr);
-    // Every session had a reply waiting when the loop went on.
+    // Every session had an unread reply after the stall.
     assert!((1..=3).contains(&outcome.number("/generator/late")), "{}", outcome.report["generator"]);
 }
 

@@ -1,4 +1,4 @@
-//! How the client speaks SMTP.
+//! The SMTP of the client.
 
 use crate::support::{Act, Load, Sink, Verb};
 
@@ -31,7 +31,7 @@ fn a_pipelined_group_is_answered_one_by_one() {
 
 #[test]
 fn a_group_without_a_recipient_is_ended_by_a_lone_dot_when_data_was_taken() {
-    // RFC 2920 section 3.1: the 354 came though nobody is to get the message.
+    // RFC 2920 section 3.1: a 354 although no recipient was accepted.
     let sink = Sink::start(|turn| match turn.verb {
         Verb::Rcpt => Act::Say("550 no\r\n"),
         Verb::Dot => Act::Say("554 no valid recipients\r\n"),

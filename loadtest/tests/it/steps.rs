@@ -19,7 +19,7 @@ fn sum(steps: &[Value], of: &str) -> u64 {
 
 #[test]
 fn each_step_has_a_row_and_the_rows_add_up_to_the_whole() {
-    // Two sessions take 20 messages per second.
+    // Two sessions have a capacity of 20 messages per second.
     let sink = Sink::answering(Verb::Dot, Act::After(Duration::from_millis(100)));
     let outcome = Load::on(&sink)
         .with("--steps 5/s:1s,40/s:1s,2/s:1s -c 2 --grace 60s --late-after 5s")
@@ -36,7 +36,7 @@ fn each_step_has_a_row_and_the_rows_add_up_to_the_whole() {
     let achieved = steps[1]["rate_achieved"].as_f64().expect("a rate");
     assert!(achieved <= 22.0, "{achieved}/s of the 40/s offered");
     assert_eq!(steps[1]["accounting"]["accepted"], 40, "the others of them were accepted later");
-    // Half of the second step's messages waited for more than that, the first step's did not.
+    // Half of the messages of the second step waited longer than that, those of the first did not.
     assert_eq!((&steps[0]["kept"], &steps[1]["kept"]), (&true.into(), &false.into()));
     assert_eq!(outcome.report["knee"], 5.0);
 }

@@ -32,7 +32,7 @@ fn a_second_of_silence_shows_in_the_corrected_histogram_and_not_in_the_other() {
     // slowest of them waited at least nine tenths of it.
     assert!((850.0..2000.0).contains(&corrected), "corrected p99 {corrected} ms");
     assert!(uncorrected < corrected / 4.0, "uncorrected p99 {uncorrected} ms of {corrected} ms");
-    // Both know the worst: the eight sessions were caught by it.
+    // Both have the maximum: the eight sessions were in flight.
     assert!(outcome.millis("uncorrected", "ok", "max") >= 900.0);
 }
 
@@ -84,7 +84,7 @@ fn failures_do_not_mix_with_successes() {
     assert_eq!(outcome.number("/latency/message/ok/count"), 50);
     assert_eq!(outcome.number("/latency/message/failed/count"), 50);
     assert_eq!(outcome.number("/latency/dot/failed/count"), 50);
-    // Each refusal takes at least 20 ms; half of the messages would drag p90 there.
+    // Each refusal takes at least 20 ms; half of the messages would raise p90 to that.
     assert!(outcome.millis("dot", "failed", "p50") >= 19.9);
     let (ok, failed) = (outcome.millis("dot", "ok", "p50"), outcome.millis("dot", "failed", "p50"));
     assert!(ok < failed / 2.0, "{ok} ms accepted, {failed} ms refused");
@@ -92,7 +92,7 @@ fn failures_do_not_mix_with_successes() {
 
 #[test]
 fn the_warm_up_is_left_out_of_the_figures_and_counted_apart() {
-    // The first connection of each session is slow, as caches and pools are at first.
+    // The first connection of each session is slow, as with cold caches and pools.
     let sink = Sink::answering(Verb::Banner, Act::After(Duration::from_millis(300)));
     let outcome =
         Load::on(&sink).with("-c 4 --rate 100/s --duration 2s --warmup 1s --late-after 5s").run().expect(0);

@@ -10,14 +10,14 @@ use crate::support::sink::Message;
 use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Verb};
 
-/// Captures what `sink` accepted, as `smtpmock --capture` would, changed by `edit`, while
-/// the program waits for the capture to become complete.
+/// Writes the capture of what `sink` accepted, as `smtpmock --capture` would, changed by `edit`, while the program
+/// waits for it to be complete.
 fn verify(sink: &Sink, args: &str, edit: impl FnOnce(&mut Vec<Value>)) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let file = path(&folder, "capture.jsonl");
     std::fs::write(&file, "").expect("a file");
     let child = Load::on(sink).with(args).arg("--verify").arg(&file).spawn();
-    // QUIT is the last that is sent: everything has been accepted by then.
+    // QUIT is sent last: everything has been accepted by then.
     eventually("QUIT", || sink.seen().verbs.contains_key(&Verb::Quit));
     let mut records: Vec<Value> = sink.seen().messages.iter().map(record).collect();
     records.push(json!({ "msg": false, "mailfrom_request": "MAIL FROM:<>" }));
@@ -69,7 +69,7 @@ fn relays_may_add_trace_fields() {
     outcome.expect(0);
 }
 
-/// What an edit of message 3 is called: the parts of it that differ.
+/// The parts that differ after an edit of message 3, as they are named.
 fn parts_of(edit: impl FnOnce(&mut Value)) -> Vec<String> {
     let sink = Sink::usual();
     let args = "-c 1 --count 5 --rcpts 2 --from sender{{seq}}@example.com --to {{rcpt}}.{{seq}}@example.com";
@@ -183,7 +183,7 @@ fn what_was_refused_must_not_be_there_and_what_is_in_doubt_may() {
     let outcome = verify(&sink, "-c 1 --count 10", move |records| {
         let text = message(&records[0]).to_owned();
         *note.lock().expect("a lock") = text.clone();
-        // A record under the refused message's name: its digest cannot be right either.
+        // A record with the token of the refused message: its digest is wrong as well.
         let forged = text.replacen("-000000000000-", "-000000000002-", 1);
         records.push(json!({ "msg": true, "msg_request": forged }));
     })
@@ -211,7 +211,7 @@ fn a_capture_that_is_not_there_is_named_before_the_run() {
     assert_eq!(std::fs::read_to_string(&report).expect("a file"), "of an earlier run\n");
 }
 
-/// A message with another token in place of that of message 0: `{run}` stands for the run's name.
+/// A copy of message 0 with another token, in which `{run}` is the id of the run.
 fn with_token(records: &[Value], token: &str) -> Value {
     let text = message(&records[0]);
     let (line, rest) = text.split_once("\r\n").expect("a token line");
@@ -241,7 +241,7 @@ fn a_message_of_this_run_that_was_never_sent_is_no_foreign_one() {
         assert_eq!(found["never_sent"]["tokens"][0], named_as.replace("{run}", run));
         let others = ["lost", "duplicated", "altered", "unexpected"].map(|list| named(&outcome, list).0);
         assert_eq!((others, outcome.number("/verification/foreign")), ([0; 4], 0), "{token}");
-        let complaint = "1 with this run's name and never sent";
+        let complaint = "1 with this run's id and never sent";
         assert!(outcome.stderr.contains(complaint), "{}", outcome.stderr);
     }
 }

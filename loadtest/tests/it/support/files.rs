@@ -1,4 +1,4 @@
-//! Files in a folder for the time of a test.
+//! Files in a temporary folder.
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ pub(crate) fn path(folder: &TempDir, name: &str) -> String {
     folder.path().join(name).to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// What a file of JSON holds.
+/// The content of a JSON file.
 pub(crate) fn json(file: &str) -> Value {
     serde_json::from_slice(&std::fs::read(file).expect("a file")).expect("JSON")
 }

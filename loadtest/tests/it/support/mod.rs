@@ -1,4 +1,4 @@
-//! A scriptable server, a way to run the program against it, and what is shared with the server's own tests.
+//! A scripted server, a way to run the program against it, and helpers shared with the tests of the server.
 
 pub(crate) mod files; // paths in a temporary folder, and JSON in them
 pub(crate) mod program; // `smtpload`, run with its report read

@@ -15,11 +15,11 @@ pub(crate) struct Load {
     command: Command,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: i32,
-    /// The JSON report; null when there was none.
+    /// The JSON report; null if there is none.
     pub(crate) report: Value,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -94,7 +94,7 @@ impl Load {
 }
 
 impl Outcome {
-    /// Waits for the end of a program that runs.
+    /// Waits for the end of a running program.
     pub(crate) fn after(child: Child) -> Outcome {
         Outcome::of(&child.wait_with_output().expect("the program ends"))
     }
@@ -132,7 +132,7 @@ impl Outcome {
         assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
     }
 
-    /// Fails unless the code is `code` and the account adds up.
+    /// Fails unless the code is `code` and the counts add up.
     pub(crate) fn expect(self, code: i32) -> Outcome {
         assert_eq!(
             self.code, code,
@@ -143,7 +143,7 @@ impl Outcome {
         self
     }
 
-    /// The sum that always holds, from the report's own figures.
+    /// Checks the sum that always holds.
     pub(crate) fn check_sum(&self) {
         let ends = ["accepted", "refused_4xx", "refused_5xx", "aborted", "timed_out", "in_flight"];
         let sum: u64 = ends.iter().map(|end| self.count(end)).sum();

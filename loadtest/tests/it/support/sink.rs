@@ -1,6 +1,6 @@
 //! An SMTP server that follows a test's script, with one blocking thread per session.
 //!
-//! It shares no code with what it tests: lines are read by the standard library.
+//! It shares no code with the program under test: lines are read by the standard library.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What the server is about to answer.
+/// What the server answers next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Verb {
     Banner,
@@ -26,14 +26,14 @@ pub(crate) enum Verb {
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) verb: Verb,
-    /// Which session it is, from 0.
+    /// The number of the session, from 0.
     pub(crate) session: usize,
-    /// How often this verb was met before, over all sessions.
+    /// How often this verb occurred before, in all sessions.
     pub(crate) nth: usize,
     pub(crate) line: String,
 }
 
-/// What to do.
+/// The server's answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     /// The usual reply.
@@ -42,7 +42,7 @@ pub(crate) enum Act {
     Say(&'static str),
     /// These bytes, each piece in its own packet.
     Pieces(&'static [&'static str]),
-    /// The usual after a delay.
+    /// The usual reply after a delay.
     After(Duration),
     /// These bytes, then the end of the connection.
     SayAndClose(&'static str),
@@ -51,10 +51,10 @@ pub(crate) enum Act {
     Silence,
 }
 
-/// What the server has seen.
+/// What the server has received.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Accepted messages, dots unstuffed, with the envelope.
+    /// Accepted messages without dot-stuffing, with their envelopes.
     pub(crate) messages: Vec<Message>,
     pub(crate) verbs: HashMap<Verb, usize>,
     /// Command lines in order of arrival.
