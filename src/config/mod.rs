@@ -150,7 +150,7 @@ impl Config {
     /// Bytes that all sessions together may have in memory of what clients sent and do not take: messages and
     /// recipients in progress, input that waits behind a reply, replies that wait, records that wait for their replies or
     /// to be captured. 4 KiB of each session are free. Over it RCPT, DATA and messages get
-    /// [`ReplyKind::InsufficientStorage`]. Default 1 GiB.
+    /// [`ReplyKind::InsufficientStorage`](crate::smtp::ReplyKind::InsufficientStorage). Default 1 GiB.
     #[must_use]
     pub fn max_message_memory(mut self, bytes: usize) -> Self {
         self.fixed.max_message_memory = bytes;

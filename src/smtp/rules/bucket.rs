@@ -14,7 +14,7 @@ const MAX_EVENTS: u64 = 1_000_000_000;
 
 /// A full bucket lets a burst through, and is refilled at a steady rate.
 ///
-/// Kept as the time at which it will be full again: a token less makes that one interval later.
+/// Represented by the time at which it will be full again: a token less makes that one interval later.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     full_at: Duration,
@@ -124,7 +124,7 @@ impl RateLimit {
         is_too_early.then_some("at=mail beside per=domain: nobody has named a sender at connect")
     }
 
-    /// Time for one token; rounded up, so that the rate is never above the one told.
+    /// Time for one token; rounded up, so that the rate is never above the limit.
     fn interval(&self) -> Duration {
         let seconds = PERIODS[usize::from(self.period)].1;
         Duration::from_nanos((seconds * 1_000_000_000).div_ceil(self.events))

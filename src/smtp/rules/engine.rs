@@ -87,6 +87,7 @@ pub(in crate::smtp) struct RuleBook {
     recipients: RecipientIndex,
     /// How many rules have this name, or without one this text.
     occurrences: BTreeMap<String, u64>,
+    identities: HashSet<Identity>,
     edition: Edition,
 }
 
@@ -118,6 +119,8 @@ impl RuleBook {
         let named = |what| Impairment::named(&format!("{what} {words}"), occurrence);
         let (odds, delay) = (named("odds"), named("delay"));
         let identity = Identity::of(&words, occurrence);
+        let is_new = self.identities.insert(identity);
+        debug_assert!(is_new, "two rules of one identity: {words:?}, {occurrence}");
         self.occurrences.insert(words, occurrence + 1);
         self.entries.push(Entry { rule, identity, odds, delay });
     }
@@ -126,8 +129,9 @@ impl RuleBook {
         self.edition
     }
 
-    pub(super) fn identities(&self) -> HashSet<Identity> {
-        self.entries.iter().map(|entry| entry.identity).collect()
+    /// Of all rules.
+    pub(super) fn identities(&self) -> &HashSet<Identity> {
+        &self.identities
     }
 
     #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::smtp::reply::{ReplyKind, Stage};
 /// What follows from a [`Policy`]'s settings: worked out anew whenever one is set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) struct Plan {
-    /// A bit for each stage: there is a rule to ask, told or the server's own, or a delay.
+    /// A bit for each stage: there is a rule to ask, an added one or the server's own, or a delay.
     eventful: u16,
     /// A bit for each of the server's own replies that accepts what it answers by its code, too.
     positive: u64,
