@@ -1,4 +1,4 @@
-//! The measuring of one session: what happened to it, step by step, becomes figures in its shard's [`Stats`].
+//! Measures one session: its steps and what happens between them become figures in its shard's [`Stats`].
 //!
 //! Pure: moments come in as values. Everything runs on the shard's thread.
 
@@ -18,7 +18,7 @@ pub(crate) use tries::{Outcome, Tries};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) stage: Stage,
-    /// When it was there to be read; later by as long as its reply was held back.
+    /// When it had arrived, plus the time for which its reply was held back.
     pub(crate) since: Timestamp,
     /// Number of the reply within its session.
     pub(crate) number: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Asked {
 pub(crate) enum Cause {
     /// After QUIT.
     Quit,
-    /// The client was silent too long.
+    /// The client was silent for longer than the timeout.
     TimedOut,
     /// A rule, a limit or `fail_fast`.
     Dismissed,
@@ -39,13 +39,13 @@ pub(crate) enum Cause {
     Stopped,
 }
 
-/// What is remembered of a session to measure it.
+/// The state of a session's measuring.
 #[derive(Debug)]
 pub(crate) struct Probe {
     opened: Timestamp,
     /// When our last reply left; `None` while the client has no reason to wait.
     replied: Option<Timestamp>,
-    /// What it was a reply to.
+    /// The stage of that reply.
     last_stage: Stage,
     commands: u32,
     /// Messages whose acceptance has left.
@@ -57,12 +57,12 @@ pub(crate) struct Probe {
     transaction: Option<Transaction>,
     /// The client had closed the connection when it was accepted.
     left_before_greeting: bool,
-    /// It was not welcomed.
+    /// Its greeting refused it.
     is_refused: bool,
     was_told_to_go: bool,
     has_gone_on: bool,
     was_reset: bool,
-    /// Why the server ends it; `None` while that is left to the client.
+    /// Why the server ends it; `None` while it does not.
     cause: Option<Cause>,
     /// The client closed while it was owed a reply to this, for which it had waited so long.
     gave_up: Option<(Stage, Duration)>,
@@ -76,7 +76,7 @@ struct Transaction {
     recipients: u32,
     /// DATA was accepted, and its final dot has not come.
     is_in_data: bool,
-    /// The refusal that the client has not got over.
+    /// The last refusal, unless DATA was accepted after it.
     refusal: Option<(Stage, u16)>,
 }
 
@@ -95,9 +95,9 @@ impl Transaction {
 struct DataProbe {
     /// When the 354 left; `None` when the client did not wait for it, or there is none.
     since: Option<Timestamp>,
-    /// `None` while nothing of it has come.
+    /// `None` before the first octets.
     last_read: Option<Timestamp>,
-    /// `None` while there was none, or none that was the client's doing.
+    /// `None` while there was no gap, or none that the client caused.
     longest_gap: Option<Duration>,
 }
 
@@ -147,7 +147,7 @@ impl Probe {
         }
     }
 
-    /// What a step with a reply of this code means for the mail transaction.
+    /// Applies a step with a reply of this code to the mail transaction.
     fn note_transaction(&mut self, stats: &mut Stats, step: &Step, code: Option<u16>) {
         if step.stage == Stage::Mail {
             self.give_up_transaction(stats);
@@ -156,7 +156,7 @@ impl Probe {
         let Some(transaction) = &mut self.transaction else { return };
         match (step.stage, step.accepted, code) {
             (Stage::Rcpt, true, _) => transaction.recipients += 1,
-            // The client goes on with what was accepted.
+            // The client continues with the recipients that were accepted.
             (Stage::Data, true, _) => (transaction.is_in_data, transaction.refusal) = (true, None),
             (Stage::Message, true, _) => self.transaction = None,
             (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message, false, Some(code)) => {
@@ -184,7 +184,7 @@ impl Probe {
             Some(replied) => {
                 stats.stages[stage].think.add(now.since(replied));
                 self.end_group(stats);
-                // What was sent without waiting was sent without knowing. QUIT is no going on.
+                // A command that was sent without waiting was sent without knowing the reply. QUIT does not continue.
                 if stage != Stage::Quit {
                     self.note_going_on(stats);
                 }
@@ -198,7 +198,7 @@ impl Probe {
         }
     }
 
-    /// The client goes on, though it may have been sent away.
+    /// Counts a client that continues after a 421 or a refusal.
     fn note_going_on(&mut self, stats: &mut Stats) {
         let is_sent_away = self.was_told_to_go || self.is_refused;
         if !is_sent_away || std::mem::replace(&mut self.has_gone_on, true) {
@@ -210,7 +210,7 @@ impl Probe {
         } += 1;
     }
 
-    /// Message data were read; `at_once` unless the server takes its time to read.
+    /// Measures message data that were read; `at_once` unless reads are paced.
     pub(crate) fn note_data(&mut self, stats: &mut Stats, now: Timestamp, at_once: bool) {
         if let Some(replied) = self.replied.take() {
             stats.stages[Stage::Message].think.add(now.since(replied));
@@ -233,7 +233,7 @@ impl Probe {
         }
         let recipients = self.transaction.map_or(0, |transaction| transaction.recipients);
         stats.messages.recipients.add(recipients.into());
-        // What follows the final dot without waiting for its reply is a group with it.
+        // Commands that follow the final dot without waiting for its reply are in a group with it.
         self.group += 1;
     }
 
@@ -244,7 +244,7 @@ impl Probe {
         self.group = 0;
     }
 
-    /// A reply has left, or the octets of it that are sent.
+    /// Measures a reply that has left, or the part of it that is sent.
     pub(crate) fn note_reply(&mut self, stats: &mut Stats, now: Timestamp, asked: &Asked) {
         stats.stages[asked.stage].service.add(now.since(asked.since));
         self.last_stage = asked.stage;
@@ -256,12 +256,12 @@ impl Probe {
         }
     }
 
-    /// A reply will never leave whole: it accepts no message.
+    /// Notes that a reply will not leave whole, and accepts no message.
     pub(crate) fn note_unsent(&mut self, stats: &mut Stats, asked: &Asked) {
         stats.messages.aborted += u64::from(asked.accepts.is_some());
     }
 
-    /// This leaves in place of a reply.
+    /// Notes that another reply, with this code, leaves in place of one.
     pub(crate) fn note_instead(&mut self, stats: &mut Stats, now: Timestamp, asked: &Asked, code: u16) {
         if asked.accepts.is_some() {
             refuse_transaction(stats, asked.stage, code);
@@ -278,7 +278,7 @@ impl Probe {
         self.was_told_to_go |= code == 421;
     }
 
-    /// All there was to answer is answered: the client's turn. One in the middle of its data waits for nothing.
+    /// Everything is answered, and the client's think time begins; not in the middle of message data.
     pub(crate) fn note_waiting(&mut self, now: Timestamp) {
         if self.is_in_data() && self.data.last_read.is_some() {
             return;
@@ -330,8 +330,8 @@ impl Probe {
         stats.timeline.at(now.since_start()).closed += 1;
     }
 
-    /// How the session ended. What a client was not sent yet is no reason for it to go: one that left before has
-    /// given up, whatever the server was about to do.
+    /// How the session ended. A reply that was not sent can't be why a client left: it has given up, whatever
+    /// the server was about to send.
     fn ending(&self, has_spoken: bool) -> Ending {
         let has_left = self.gave_up.is_some() && !matches!(self.cause, Some(Cause::Quit | Cause::TimedOut));
         match self.cause {
@@ -368,7 +368,7 @@ fn refuse_transaction(stats: &mut Stats, stage: Stage, code: u16) {
     *stats.stages[stage].transactions_refused.entry(code).or_default() += 1;
 }
 
-/// Octets a second; what took no time that can be measured took a microsecond.
+/// Octets per second; a time too short to be measured counts as a microsecond.
 fn per_second(octets: u64, time: Duration) -> u64 {
     let microseconds = time.as_micros().max(1);
     u64::try_from(u128::from(octets) * 1_000_000 / microseconds).unwrap_or(u64::MAX)

@@ -1,10 +1,10 @@
-//! Following what was put off with a 4yz reply, until it is tried again. One for all shards: a client may come back
-//! anywhere.
+//! Follows what was put off with a 4yz reply, until it is tried again. One for all shards: a client may connect to
+//! another one the next time.
 //!
 //! Which message a later try is of is known where it has the same ENVID or Message-ID, or is made in the same mail
-//! transaction; one of another SIZE is of another message. Otherwise reverse-path and forward-path are all there is,
-//! and they tell nothing once a second message of the pair is on its way. As long as there is none, the next try is
-//! taken for a retry, and taken back when one turns up. What can't be distinguished is only counted.
+//! transaction; one of another SIZE is of another message. Otherwise only reverse-path and forward-path are known,
+//! and they identify no message once there is a second one of the pair. As long as there is none, the next try is taken
+//! for a retry, and taken back when a second message appears. Tries that can't be distinguished are only counted.
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
@@ -16,19 +16,19 @@ use crate::smtp::MailKey;
 use crate::stats::RetryStats;
 use crate::time::Timestamp;
 
-/// What is followed at once. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
+/// Entries at a time. Beyond it the oldest is forgotten: so many take about 14 MiB, and up to 8 more for waits.
 const MOST: usize = 65_536;
-/// A try so soon at another address of the server goes on with the one before: a client tries each of them (RFC 5321
+/// A try so soon at another address of the server continues the one before: a client tries each of them (RFC 5321
 /// section 5.1).
 const NEXT_ADDRESS: Duration = Duration::from_secs(1);
-/// Tries of a pair that may be taken back. One that has more without any identity tells nothing.
+/// Tries of a pair that may be taken back. A pair with more of them, and no identity, can't be followed.
 const TENTATIVE: usize = 16;
 
-/// What was put off and is expected again, and what became of it.
+/// What was put off and is expected again, and the figures of all that was.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
     entries: HashMap<Key, Entry>,
-    /// All keys by when they are forgotten: before others those of which nothing is expected, then the oldest.
+    /// All keys in the order in which they are forgotten: first those of which nothing is expected, then the oldest.
     order: BTreeMap<(bool, u64), Key>,
     next_number: u64,
     certain: RetryStats,
@@ -55,7 +55,7 @@ struct Entry {
     others: u32,
     /// A second message of the pair was seen: what has no identity may be any of them.
     is_shared: bool,
-    /// A message of the pair was delivered or refused for good; its identity.
+    /// The identity of a message of the pair that was delivered or refused permanently.
     over: Option<Option<u64>>,
     /// Waits that may be taken back, in microseconds.
     waits: Vec<u64>,
@@ -71,13 +71,13 @@ struct Deferral {
     /// The message's identity, and its SIZE.
     id: Option<u64>,
     size: Option<u64>,
-    /// The address of the server that said so.
+    /// The address of the server that put it off.
     server: IpAddr,
     /// It was tried again before.
     is_retried: bool,
 }
 
-/// The tries that were taken for retries because no other message was there, of all pairs.
+/// The tries of all pairs that were taken for retries because there was no other message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tentative {
     /// How often each wait, in microseconds, was seen.
@@ -109,7 +109,7 @@ impl Retries {
         }
     }
 
-    /// Everything up to now: what is certain, and what may be taken back.
+    /// The figures up to now: those that are certain, and those that may be taken back.
     pub(crate) fn figures(&self) -> (RetryStats, Tentative) {
         (self.certain.clone(), self.tentative.clone())
     }
@@ -146,7 +146,7 @@ impl Retries {
         };
         let deferral = self.count(&mut pair, found, tries, recipient);
         if let Some(replied) = recipient.put_off {
-            // What the message was taken for is no identity.
+            // The message that it was taken for does not identify it.
             let deferral = Deferral { is_retried: deferral.is_retried, ..tries.put_off_at(replied) };
             self.expect(&mut pair, recipient.pair, deferral);
         }
@@ -156,7 +156,7 @@ impl Retries {
         self.put(key, pair);
     }
 
-    /// Which of those that are expected this is, if any. It is expected no more.
+    /// Finds which expected message a try is of, if any, and removes that.
     fn find(&mut self, pair: &mut Entry, tries: &Tries, recipient: &Recipient) -> Match {
         let is_this = |id: Option<u64>| id.is_some() && id == tries.id;
         let other = tries.id.and_then(|id| self.take(Key::Message(recipient.pair, id)));
@@ -175,7 +175,7 @@ impl Retries {
             pair.expected = None;
             return Match::Same(expected);
         }
-        // One that had begun when the reply left is not made because of it.
+        // A try that had begun when the reply left was not made because of it.
         let is_other = differ(expected.id, tries.id) || differ(expected.size, tries.mail.size);
         if is_other || expected.replied >= tries.began {
             self.share(pair);
@@ -185,7 +185,7 @@ impl Retries {
         if pair.is_shared { Match::Unclear } else { Match::Likely(expected) }
     }
 
-    /// Counts a try, and what was put off for the first time. Gives what is known of the recipient.
+    /// Counts a try, and a recipient that was put off for the first time. Returns what is known of the recipient.
     fn count(&mut self, pair: &mut Entry, found: Match, tries: &Tries, recipient: &Recipient) -> Deferral {
         let new = tries.put_off_at(recipient.first);
         let mut deferral = match found {
@@ -235,7 +235,7 @@ impl Retries {
         self.tentative.retried += u64::from(is_first);
     }
 
-    /// Takes back what was supposed of a pair, and gives it.
+    /// Takes back and returns what was supposed of a pair.
     fn take_back(&mut self, pair: &mut Entry) -> Tentative {
         let mut own = Tentative { waits: BTreeMap::new(), retried: std::mem::take(&mut pair.retried) };
         self.tentative.retried -= own.retried;
@@ -251,7 +251,7 @@ impl Retries {
         own
     }
 
-    /// What was supposed of a pair stays.
+    /// Makes what was supposed of a pair certain.
     fn confirm(&mut self, pair: &mut Entry) {
         self.take_back(pair).add_to(&mut self.certain);
     }
@@ -266,7 +266,7 @@ impl Retries {
         }
     }
 
-    /// It was put off and is expected again.
+    /// Expects another try of what was put off.
     fn expect(&mut self, pair: &mut Entry, hash: u64, deferral: Deferral) {
         match (pair.expected, deferral.id) {
             (Some(_), Some(id)) => {
@@ -325,7 +325,7 @@ impl Tries {
 }
 
 impl Deferral {
-    /// The transaction is no try of its own.
+    /// The transaction continues the try that was put off, at another address.
     fn goes_on(&self, tries: &Tries) -> bool {
         self.server != tries.server && tries.began.since(self.replied) < NEXT_ADDRESS
     }

@@ -5,7 +5,7 @@ use crate::smtp::rules::{Environment, State};
 use crate::smtp::{Policy, Session};
 use crate::stats::MessageStats;
 
-/// Replies that a server gives in place of its own, whatever they are good for.
+/// Replies in place of the server's own, some of them of no use.
 const RULES: [&str; 12] = [
     "mail odds=20% reply=\"451 4.7.1 Later\"",
     "mail odds=10% reply=\"354 What\"",
@@ -42,7 +42,7 @@ fn lines() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(line, 0..60)
 }
 
-/// What the client was answered.
+/// A reply that the client was sent.
 #[derive(Clone, Copy, Debug)]
 struct Answered {
     stage: Stage,
@@ -76,7 +76,7 @@ fn outcome(replies: &[Answered]) -> Result<(), Option<(Stage, u16)>> {
     Err(last.and_then(|at| Some((replies[at].stage, replies[at].code?))))
 }
 
-/// A session that is measured as it goes.
+/// A session that is measured.
 struct Measured {
     session: Session,
     probe: Probe,

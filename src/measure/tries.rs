@@ -1,4 +1,4 @@
-//! What one mail transaction tries to deliver, to whom, and what of it was put off with a 4yz reply.
+//! What one mail transaction tries to deliver, to which recipients, and which of these were put off with a 4yz reply.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Outcome {
     pub(crate) is_accepted: bool,
     /// The code of a reply that is sent whole.
     pub(crate) code: Option<u16>,
-    /// When the command was there to be read.
+    /// When the command had arrived.
     pub(crate) at: Timestamp,
     /// When the reply is to leave.
     pub(crate) replied: Timestamp,
@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
 /// A mail transaction since its MAIL.
 #[derive(Debug)]
 pub(crate) struct Tries {
-    /// When MAIL was there to be read.
+    /// When MAIL had arrived.
     pub(super) began: Timestamp,
     pub(super) mail: MailKey,
     /// The address of the server that it was made at.
@@ -36,7 +36,7 @@ pub(crate) struct Tries {
     /// When MAIL was put off, if it was.
     pub(super) put_off: Option<Timestamp>,
     pub(super) recipients: Vec<Recipient>,
-    /// What the message is known by: the ENVID of its MAIL, or the Message-ID in its text.
+    /// The identity of the message: the ENVID of its MAIL, or the Message-ID in its text.
     pub(super) id: Option<u64>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Recipient {
     pub(super) was_put_off: bool,
     /// RCPT was accepted.
     is_accepted: bool,
-    /// It has its message, or was refused for good.
+    /// Its message was accepted, or it was refused permanently.
     pub(super) is_over: bool,
     /// From each 4yz reply to the next try within this transaction, of the first of them.
     pub(super) again: Vec<Duration>,
@@ -81,7 +81,7 @@ impl Tries {
 
     fn note_rcpt(&mut self, pair: u64, outcome: &Outcome) {
         // RFC 5321 section 4.5.3.1.10: behind a 452 the recipients that are left are tried at once, in another
-        // transaction. It puts nobody off as long as there are others.
+        // transaction. It defers no recipient as long as others are accepted.
         let is_one_too_many =
             outcome.code == Some(452) && self.recipients.iter().any(|other| other.is_accepted);
         let known = self.recipients.iter().position(|recipient| recipient.pair == pair);
@@ -127,7 +127,7 @@ impl Recipient {
         let put_off = outcome.put_off().then_some(outcome.replied);
         let before = std::mem::replace(&mut self.put_off, put_off);
         self.was_put_off |= put_off.is_some();
-        // What did not wait for the reply is no answer to it.
+        // A try that did not wait for the reply was not made because of it.
         if let Some(before) = before.filter(|before| *before < outcome.at && self.again.len() < AGAIN) {
             self.again.push(outcome.at.since(before));
         }

@@ -1,21 +1,21 @@
-//! A bound on the memory that clients make grow: what all sessions hold together of what they were sent.
+//! A bound on the memory that grows by what clients do, of all sessions together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that each holder may use without a charge, so that small mails take nothing from what threads share.
+/// Bytes that each holder may use without a charge, so that small mails don't touch what threads share.
 pub(crate) const FREE: usize = 4 << 10;
-/// What is charged is a multiple of so many bytes: what grows line by line is not charged line by line.
+/// Charges are multiples of so many bytes: memory that grows line by line is not charged line by line.
 const STEP: usize = 4 << 10;
 
-/// Bytes that may be used, and that are.
+/// A limit of bytes, and how many are used.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     used: Arc<AtomicUsize>,
     limit: usize,
 }
 
-/// Bytes used, given back when dropped.
+/// Bytes that a holder uses, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Budget,
@@ -27,12 +27,12 @@ impl Budget {
         Self { used: Arc::default(), limit }
     }
 
-    /// What may still be used.
+    /// How many bytes may still be used.
     pub(crate) fn left(&self) -> usize {
         self.limit.saturating_sub(self.used.load(Ordering::Relaxed))
     }
 
-    /// Sets how many bytes a holder uses. It is not refused: the holder asked for what is [left](Self::left) before.
+    /// Sets how many bytes a holder uses. It is not refused: the holder asks how many are [left](Self::left) before.
     pub(crate) fn set(&self, charge: &mut Option<Charge>, bytes: usize) {
         let bytes = if bytes <= FREE { 0 } else { bytes.next_multiple_of(STEP) };
         if bytes > 0 || charge.is_some() {

@@ -19,7 +19,7 @@ use crate::process::lock;
 use crate::records::Message;
 use crate::records::budget::Charge;
 
-/// How much of each record the capture holds.
+/// How much of each record is captured.
 ///
 /// ```
 /// use smtpmock::{CaptureContent, Config};
@@ -38,7 +38,7 @@ pub enum CaptureContent {
 
 /// The form of a capture.
 ///
-/// All but the first hold mails: accepted messages, whatever else happened. In front of each stands its envelope as
+/// All but the first contain mails: accepted messages, whatever else happened. In front of each is its envelope as
 /// Postfix's `smtp-sink -d` writes it: `X-Client-Addr`, `X-Client-Proto`, `X-Helo-Args`, `X-Mail-Args`, an `X-Rcpt-Args`
 /// for each accepted recipient; then `Return-Path` and `Received`.
 ///
@@ -75,10 +75,10 @@ const QUEUE_LIMIT: usize = 64 << 20;
 
 pub(crate) use target::Target;
 
-/// A record on its way to the file, with the memory its text is charged for.
+/// A record in the queue, with the charge for the memory of its text.
 type Item = (Message, Option<Charge>);
 
-/// Called with the reason when the capture has become incomplete, on the thread that sees it; maybe more than once.
+/// Called with the reason when the capture has become incomplete, on the thread that notices; maybe more than once.
 pub(crate) type OnFailure = Arc<dyn Fn(String) + Send + Sync>;
 
 /// Where finished records go; shared by all shards of a server.
@@ -86,16 +86,16 @@ pub(crate) type OnFailure = Arc<dyn Fn(String) + Send + Sync>;
 pub(crate) struct Capture {
     queue: Arc<WriteQueue<Item>>,
     on_failure: OnFailure,
-    /// The file is to be opened again.
+    /// A request to open the file again.
     reopens: Arc<AtomicBool>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Capture {
-    /// Starts the thread that writes to `target`. What goes wrong later is reported to `on_failure`.
+    /// Starts the thread that writes to `target`. Later errors are reported to `on_failure`.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system refuses a thread.
     pub(crate) fn start(target: Target, on_failure: OnFailure) -> io::Result<Self> {
         let_memory_be_reused();
         let pulse = Arc::<Pulse>::default();
@@ -114,7 +114,7 @@ impl Capture {
         Ok(capture)
     }
 
-    /// Queues a finished record. When the queue is full this waits: nothing is to be missing from a capture.
+    /// Queues a finished record. Waits while the queue is full: no record may be missing in a capture.
     pub(crate) fn push(&self, message: Message, charge: Option<Charge>) {
         let weight = message.memory();
         if !self.queue.push((message, charge), weight, PATIENCE) {
@@ -122,7 +122,7 @@ impl Capture {
         }
     }
 
-    /// Has the file opened again by its name: the records that follow go there.
+    /// Requests that the file is opened again by its name, for the records that follow.
     pub(crate) fn reopen(&self) {
         self.reopens.store(true, Ordering::Relaxed);
         self.queue.nudge();
@@ -138,8 +138,8 @@ impl Capture {
         }
     }
 
-    /// A capture whose reader takes nothing for so long has failed: it must not hold up the sessions, or a stop, for
-    /// ever.
+    /// A capture whose reader accepts nothing for so long has failed: it must not delay sessions, or a stop, without
+    /// end.
     fn give_up(&self) {
         self.queue.abandon();
         (self.on_failure)(format!("its reader took nothing for {PATIENCE:?}"));
@@ -154,7 +154,7 @@ impl Capture {
             result.is_err()
         };
         self.queue.write_all(|Batch { items, .. }| {
-            // After a failure the queue is still emptied: the sessions must not wait for a full disk.
+            // After a failure the queue is still emptied, so that sessions don't wait for a full disk.
             if !is_broken {
                 is_broken = note(self.write_batch(&mut target, items, pulse));
             }
@@ -172,7 +172,7 @@ impl Capture {
         if items.is_empty() {
             return target.flush(pulse);
         }
-        // Each is given back as soon as it is written: there may be many, and large ones.
+        // Each is freed as soon as it is written: there may be many, and large ones.
         items.into_iter().try_for_each(|(message, _charge)| target.put(&message, pulse))
     }
 }

@@ -135,7 +135,7 @@ impl Message {
         self.record.data
     }
 
-    /// The message text: dots unstuffed, lines ended as they came. [`body`](Self::body) has its bytes.
+    /// The message text: dots unstuffed, line ends as received. [`body`](Self::body) has its bytes.
     pub fn msg_request(&self) -> Cow<'_, str> {
         text(self.record.msg_text())
     }
@@ -186,7 +186,7 @@ impl Message {
         &self.record
     }
 
-    /// The message text as bytes: dots unstuffed, otherwise untouched.
+    /// The message text as bytes: dots unstuffed, otherwise unchanged.
     pub fn body(&self) -> &[u8] {
         self.record.msg_text()
     }
@@ -240,7 +240,7 @@ impl Message {
         self.accepted_at
     }
 
-    /// The message as a mailbox would hold it: `Return-Path:` and `Received:` (RFC 5321 section 4.4) in
+    /// The message as in a mailbox: `Return-Path:` and `Received:` (RFC 5321 section 4.4) in
     /// front of the text as received. Empty unless the message was accepted.
     pub fn content(&self) -> Vec<u8> {
         if !self.record.msg {
@@ -256,12 +256,12 @@ impl Message {
         preview::of(self.body())
     }
 
-    /// Bytes it holds in memory, its bookkeeping included.
+    /// Bytes of memory that it uses, its own fields included.
     pub(crate) fn memory(&self) -> usize {
         size_of::<Self>() - size_of::<Record>() + self.record.memory()
     }
 
-    /// Takes back replies that never left whole.
+    /// Takes out replies that did not leave whole.
     pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
         self.record.withdraw(unsent);
         self.accepted_at = self.accepted_at.filter(|_| self.record.msg);

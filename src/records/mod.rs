@@ -21,7 +21,7 @@ pub use show::Display;
 pub(crate) use show::Show;
 pub use wait_error::WaitError;
 
-/// One shard's way to the records.
+/// Where one shard files its records.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
     pub(crate) shard: usize,
@@ -30,28 +30,28 @@ pub(crate) struct Records {
     pub(crate) show: Option<Show>,
 }
 
-/// A finished record that can be seen, and may hold replies that have not left yet.
+/// A finished record that readers can see, and that may contain replies that have not left yet.
 #[derive(Debug)]
 pub(crate) struct Filed {
-    /// Number of the last reply that it may hold.
+    /// Number of the last reply that it may contain.
     last_reply: u32,
     /// Its number in the store.
     shown: Option<u64>,
-    /// What the capture and the display are given once all of it is certain.
+    /// The copy for the capture and the display, which they get once it is certain.
     pending: Option<Message>,
-    /// Bytes that it has in memory beside this.
+    /// Memory of that copy in bytes.
     pub(crate) memory: usize,
 }
 
 impl Filed {
-    /// All that it holds is certain when the replies up to this one have left.
+    /// All replies in it have left, if those up to `last_sent` have.
     pub(crate) fn is_certain(&self, last_sent: u32) -> bool {
         self.last_reply <= last_sent
     }
 }
 
 impl Records {
-    /// Nobody reads records: none need be made.
+    /// Records are not read, so none need be made.
     pub(crate) fn are_unread(&self) -> bool {
         self.store.is_none() && self.capture.is_none() && self.show.is_none()
     }
@@ -94,7 +94,7 @@ impl Records {
         Filed { last_reply, shown, memory: pending.memory(), pending: Some(pending) }
     }
 
-    /// Takes replies out of it that never left whole.
+    /// Takes replies that did not leave whole out of it.
     pub(crate) fn withdraw(&self, filed: &mut Filed, unsent: &Unsent) {
         if let (Some(store), Some(number)) = (&self.store, filed.shown) {
             store.withdraw(self.shard, number, unsent);
@@ -104,7 +104,7 @@ impl Records {
         }
     }
 
-    /// Captures and shows a record in which all is certain. It is charged for as long as the capture has it.
+    /// Captures and shows a record that is certain. It is charged for while the capture has it.
     pub(crate) fn settle(&self, filed: Filed, budget: &Budget) {
         let Some(message) = filed.pending else { return };
         if let Some(show) = &self.show {

@@ -1,5 +1,5 @@
-//! Mails as people read them, one below the other, made and written on a thread of its own. It never holds up a session:
-//! what finds its queue full is counted and not shown.
+//! Mails as people read them, one below the other, formatted and written on a thread of its own. It never delays a
+//! session: a mail that finds the queue full is counted and not shown.
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -14,11 +14,11 @@ use crate::records::Message;
 use crate::text::escape::escape;
 use crate::text::units;
 
-/// Bytes of messages that may wait to be shown.
+/// Bytes of messages that may be queued.
 const QUEUE_LIMIT: usize = 32 << 20;
 /// Characters of a field that are shown.
 const WIDTH: usize = 500;
-/// Recipients that are named.
+/// Recipients that are listed.
 const NAMED: usize = 10;
 
 /// Where mails are shown, and how.
@@ -46,7 +46,7 @@ impl Show {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The system gives none.
+    /// The system refuses one.
     pub(crate) fn start(display: &Display) -> io::Result<(Self, JoinHandle<()>)> {
         let Display { to, has_colours } = display.clone();
         let show = Self { queue: Arc::new(WriteQueue::new(QUEUE_LIMIT)), to };
@@ -67,15 +67,14 @@ impl Show {
         Ok((show, thread))
     }
 
-    /// Shows a mail; one without an accepted message is none.
+    /// Shows a mail. A record without an accepted message is not one.
     pub(crate) fn offer(&self, message: &Message) {
         if message.msg() {
             self.queue.offer(&mut vec![message.clone()], message.memory());
         }
     }
 
-    /// What was offered is all there is. Waits until it is handed over to the output; false when that takes nothing any
-    /// more.
+    /// Ends the display. Waits until all mails are handed over to the output; false when that accepts no more.
     pub(crate) fn finish(&self) -> bool {
         self.to.widen();
         self.queue.close();
@@ -93,7 +92,7 @@ impl fmt::Debug for Show {
     }
 }
 
-/// Mails in the making.
+/// Formats mails.
 struct Page {
     text: String,
     /// Mails so far, those that were not shown included.
@@ -101,7 +100,7 @@ struct Page {
     has_colours: bool,
 }
 
-/// How a piece of text looks on a terminal that has colours: ANSI's select graphic rendition.
+/// The style of a piece of text on a terminal with colours: ANSI's select graphic rendition.
 #[derive(Clone, Copy)]
 enum Look {
     Plain,
@@ -111,7 +110,7 @@ enum Look {
 }
 
 impl Page {
-    /// Puts out each mail, then how many were lost behind them.
+    /// Writes each mail, then how many were lost behind them.
     fn show(&mut self, batch: &Batch<Message>, mut put: impl FnMut(String)) {
         for message in &batch.items {
             self.add(message);
@@ -145,7 +144,7 @@ impl Page {
         match message.preview() {
             None => self.line(Look::Faint, "", "  (no text in it)"),
             Some(preview) => {
-                // Behind a margin: no line of a message looks like one that was made here.
+                // Behind a margin, so that no line of a message looks like one of the display.
                 for line in &preview.lines {
                     self.line(Look::Plain, "", &format!("  {}", line.replace('\t', "    ")));
                 }
@@ -157,7 +156,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// A line with a label in front, or without; one line, whatever is in the value.
+    /// One line, with or without a label in front, whatever the value contains.
     fn line(&mut self, look: Look, label: &str, value: &str) {
         if !label.is_empty() {
             self.piece(Look::Faint, &format!("{label:<9}"));
@@ -185,7 +184,7 @@ impl Page {
     }
 }
 
-/// The envelope's sender, and the author if that says more.
+/// The envelope's sender, and the author if that is another.
 fn sender(message: &Message) -> String {
     let path = message.reverse_path().unwrap_or_default();
     let path = if path.is_empty() { "<>" } else { &path };

@@ -2,8 +2,8 @@
 //! woken by arrival.
 //!
 //! A shard pushes under a lock of its own, which a reader holds only to swap the finished records out
-//! (and to copy the records of running sessions). What was swapped out lies in an archive that only
-//! readers touch, except when the bound is reached: then a shard evicts the oldest record from there if
+//! (and to copy the records of running sessions). What was swapped out is in an archive that only
+//! readers use, except when the bound is reached: then a shard evicts the oldest record from there if
 //! no reader is at it, otherwise from its own.
 
 mod arrival;
@@ -105,7 +105,7 @@ impl Store {
         }
     }
 
-    /// Files the record of a session, or mail transaction, that is over, and gives its number. One that was purged
+    /// Files the record of a session, or mail transaction, that has ended, and returns its number. One that was purged
     /// while its session ran is filed again only when it `is_news`.
     pub(crate) fn finish(
         &self,
@@ -133,8 +133,8 @@ impl Store {
         Some(number)
     }
 
-    /// Takes replies out of a finished record that never left whole, unless a reader has taken it, or it was evicted.
-    /// Waits for readers that copy: few records are filed and then found to be wrong.
+    /// Takes replies that did not leave whole out of a finished record, unless a reader has taken it, or it was evicted.
+    /// Waits for readers that copy, which is rare: few records are filed and changed afterwards.
     pub(crate) fn withdraw(&self, shard: usize, number: u64, unsent: &Unsent) {
         let correct = |records: &mut VecDeque<Numbered>| {
             let place = records.binary_search_by_key(&number, |numbered| numbered.number);
@@ -146,13 +146,13 @@ impl Store {
                 true
             })
         };
-        // What is no longer in the shard is in the archive by the time that can be locked, or nowhere.
+        // A record that is no longer in the shard is in the archive once that can be locked, or was removed.
         if !correct(&mut lock(&self.shards[shard]).finished) {
             correct(&mut lock(&self.archive));
         }
     }
 
-    /// Forgets the record of a running session that left none.
+    /// Removes the record of a running session that leaves none.
     pub(crate) fn forget(&self, shard: usize, key: RunningKey) {
         let running = lock(&self.shards[shard]).running.remove(key.0);
         self.uncount(running.message.as_ref());
@@ -164,17 +164,17 @@ impl Store {
         self.copy_all(&mut lock(&self.archive))
     }
 
-    /// Takes all records out, in the same order. What arrives meanwhile is either among them or kept.
+    /// Takes all records out, in the same order. A record that arrives meanwhile is either among them or stays.
     pub(crate) fn purge(&self) -> Vec<Message> {
         self.take_all(&mut lock(&self.archive))
     }
 
-    /// Waits until `count` records can be seen and copies all there are. `None` when the time is up.
+    /// Waits until `count` records can be seen, and copies all. `None` when the time is up.
     pub(crate) fn wait_and_copy(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
         self.wait_and(count, timeout, |archive| self.copy_all(archive))
     }
 
-    /// Waits until `count` records can be seen and takes all there are. `None` when the time is up.
+    /// Waits until `count` records can be seen, and takes all. `None` when the time is up.
     pub(crate) fn wait_and_take(&self, count: usize, timeout: Duration) -> Option<Vec<Message>> {
         self.wait_and(count, timeout, |archive| self.take_all(archive))
     }
@@ -200,8 +200,8 @@ impl Store {
         None
     }
 
-    /// Reads the records if there are `count` that can be seen. Purging holds the archive: what is counted while it
-    /// is held is there for the caller, and not for another that waited for the same records.
+    /// Reads the records if there are `count` that can be seen. Purging locks the archive, so that no
+    /// other caller can take the counted records before they are read.
     fn read_if(
         &self,
         count: usize,
@@ -228,8 +228,8 @@ impl Store {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Moves what the shards have finished to the archive and gives what `show` makes of the running
-    /// sessions' records. All shards are held at once, for a swap each, so that the order is whole.
+    /// Moves the finished records of all shards to the archive, and returns what `show` makes of the running
+    /// sessions' records. All shards are locked at once, for a swap each, so that no record is missing in the order.
     fn collect(
         &self,
         archive: &mut VecDeque<Numbered>,
@@ -249,7 +249,7 @@ impl Store {
         running.into_iter().map(|(_, message)| message).collect()
     }
 
-    /// Drops the oldest finished records until the bound is kept; when there are none, records of running
+    /// Drops the oldest finished records until the rest is within the bound; when there are none, records of running
     /// sessions, as if they were purged.
     fn evict(&self, shard: &mut Shard) {
         while self.visible.load(Ordering::Relaxed) > self.max_records
@@ -267,10 +267,10 @@ impl Store {
     }
 
     /// The oldest finished record that no reader has seen: the given shard's, or that of another one which is
-    /// not busy just now.
+    /// not locked now.
     fn pop_oldest(&self, shard: &mut Shard) -> Option<Numbered> {
         let first = |shard: &Shard| shard.finished.front().map_or(u64::MAX, |numbered| numbered.number);
-        // The given shard is locked, so this passes it over.
+        // This skips the given shard, which is locked.
         let others = self.shards.iter().filter_map(|other| other.try_lock().ok());
         match others.min_by_key(|other| first(other)) {
             Some(mut other) if first(&other) < first(shard) => other.finished.pop_front(),
@@ -287,7 +287,7 @@ impl Store {
         self.visible.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// One takes the place of another. A wait must see neither both nor none.
+    /// Counts a record that replaces another. A wait must see exactly one of them.
     fn recount(&self, replaced: Option<&Message>, message: &Message) {
         match replaced {
             None => self.count(message),
@@ -309,7 +309,7 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
-    /// Walks through all records, while no other thread uses them.
+    /// Visits all records, while no other thread uses them.
     ///
     /// # Panics
     /// If they are not in order, or their number or memory is not what was counted.

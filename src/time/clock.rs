@@ -16,7 +16,7 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    /// The system's clock, at its start.
+    /// The system's clock, started now.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn start() -> Self {
         Self::System { start: Instant::now() }
@@ -41,7 +41,7 @@ pub(crate) fn wall_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// A deadline on the monotonic clock, for threads that block. The later one is greater.
+/// A deadline on the monotonic clock, for threads that block. Ordered by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deadline(Option<Instant>);
 
@@ -68,7 +68,7 @@ impl Deadline {
         Self(Instant::now().checked_add(timeout))
     }
 
-    /// What is left of it.
+    /// The time left until then.
     #[expect(clippy::disallowed_methods, reason = "this module is where clocks are read")]
     pub(crate) fn left(self) -> Duration {
         self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))

@@ -13,16 +13,16 @@ use super::{mail, mbox};
 use crate::output::Pulse;
 use crate::records::Message;
 
-/// What its files are for.
+/// The kind of folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A folder of a mail program, with `tmp`, `new` and `cur`; lines end with LF.
     Maildir,
-    /// One file beside the other, each a message as it came: lines end with CRLF.
+    /// One file beside the other, each a message as received: lines end with CRLF.
     Eml,
 }
 
-/// A folder that mails are put into. Those that are there stay.
+/// A folder of mails. Existing files stay.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -30,12 +30,12 @@ pub(crate) struct Folder {
     /// Mails so far.
     count: u64,
     host: String,
-    /// Device and inode of the folder that mails come to rest in.
+    /// Device and inode of the folder of whole mails.
     identity: Option<(u64, u64)>,
 }
 
 impl Folder {
-    /// Makes it, and finds out whether files can be made in it.
+    /// Creates it, and checks that files can be created in it.
     pub(super) fn open(path: &Path, kind: Kind) -> io::Result<Self> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         // Neither may stand in the name of a file of a maildir, nor begin what a mail program adds to it.
@@ -49,7 +49,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Makes the folder, unless it is there.
+    /// Creates the folder, unless it exists.
     pub(super) fn make(&mut self) -> io::Result<()> {
         let folders = match self.kind {
             Kind::Maildir => &["tmp", "new", "cur"][..],
@@ -80,7 +80,7 @@ impl Folder {
         }
     }
 
-    /// Puts a mail into it.
+    /// Adds a mail.
     pub(super) fn put(&mut self, message: &Message, at: SystemTime, pulse: &Pulse) -> io::Result<()> {
         self.count += 1;
         let name = self.name(at);
@@ -89,7 +89,7 @@ impl Folder {
             .write(&unfinished, message)
             .and_then(|()| fs::rename(&unfinished, self.finished().join(&name)));
         if written.is_err() {
-            // There may be none; what went wrong before is the error to tell.
+            // There may be none; the error before is the one to report.
             let _ = fs::remove_file(&unfinished);
         }
         pulse.note(message.body().len() as u64 + 1);

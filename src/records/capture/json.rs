@@ -49,10 +49,10 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.out.extend_from_slice(b"}\n");
 }
 
-/// A line in the making. Names and plain values need no escape.
+/// Builds a line. Names and plain values need no escape.
 struct Line<'l> {
     out: &'l mut Vec<u8>,
-    /// A long line takes its time, which is progress all the same.
+    /// Reports progress while a long line is built.
     pulse: &'l Pulse,
 }
 

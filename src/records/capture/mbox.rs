@@ -38,7 +38,7 @@ fn is_separator(line: &[u8]) -> bool {
 }
 
 /// Appends text with LF at the end of its lines, as files of mail programs have it, and `>` in front of some. All else
-/// stays as it came.
+/// is unchanged.
 pub(super) fn append_text(file: &mut Vec<u8>, text: &[u8], is_quoted: impl Fn(&[u8]) -> bool) {
     dispatch!(Level::new(), simd => append_lines(simd, file, text, is_quoted));
 }

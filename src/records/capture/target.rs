@@ -48,14 +48,14 @@ impl Target {
         }
     }
 
-    /// Has it watched for what its reader takes.
+    /// Has its reader's progress watched.
     pub(super) fn shown_by(&self, pulse: &Pulse) {
         if let Self::File { output, .. } = self {
             output.shown_by(pulse);
         }
     }
 
-    /// Writes a record, or gathers it. Where mails are written, one without an accepted message is none.
+    /// Writes a record, or gathers it. Where mails are written, a record without an accepted message is skipped.
     pub(super) fn put(&mut self, message: &Message, pulse: &Pulse) -> io::Result<()> {
         let is_mail = message.msg();
         let at = message.accepted_at().unwrap_or(message.connected_at());
@@ -70,7 +70,7 @@ impl Target {
                 let count = output.worth_writing(gathered.len());
                 output.write(&gathered[..count], pulse)?;
                 gathered.drain(..count);
-                // One long line is no reason to hold as much from then on.
+                // A long line must not occupy as much memory from then on.
                 gathered.shrink_to(RETAINED);
                 Ok(())
             }
@@ -97,7 +97,7 @@ impl Target {
         }
     }
 
-    /// Whether it still holds what was written to it, as far as that can be seen.
+    /// Whether what was written to it can still be found there, as far as that can be checked.
     pub(super) fn check(&self) -> io::Result<()> {
         match self {
             Self::File { output, .. } => output.check(),

@@ -10,8 +10,8 @@ use super::waits::WaitKey;
 use crate::records::Message;
 use crate::time::Deadline;
 
-/// Ready with the records once so many can be seen, or with `None` when the time is up. Takes nothing before it is
-/// ready: dropping it earlier loses nothing.
+/// Ready with the records once `count` can be seen, or with `None` when the time is up. No record is lost when it is
+/// dropped before it is ready.
 #[derive(Debug)]
 #[must_use = "it waits only while it is polled"]
 pub(crate) struct Arrival {
@@ -38,7 +38,7 @@ impl Future for Arrival {
                 return Poll::Ready(messages);
             }
             if store.waits.wake_later(key, *count, *deadline, context.waker()).is_err() {
-                // Without a thread that rings, the caller's has to look at the time.
+                // Without the alarm thread, the caller's has to check the time.
                 context.waker().wake_by_ref();
             }
             if store.visible.load(Ordering::SeqCst) < *count {

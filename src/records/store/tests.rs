@@ -46,7 +46,7 @@ fn records_of_all_shards_have_one_order() {
     assert!(store.messages().is_empty());
 }
 
-/// Whatever has happened to the record since.
+/// Wherever the record is by then.
 #[test]
 fn replies_that_did_not_leave_are_taken_out_of_a_finished_record() {
     let store = store(2);
@@ -126,7 +126,7 @@ fn a_forgotten_record_is_gone_and_its_place_free() {
 fn the_oldest_records_are_evicted_by_count_whether_read_or_not() {
     let store = Store::new(1, 5, usize::MAX);
     (0..4).for_each(|id| finish(&store, 0, id));
-    assert_eq!(store.messages().len(), 4); // these lie in the archive now
+    assert_eq!(store.messages().len(), 4); // these are in the archive now
     (4..12).for_each(|id| finish(&store, 0, id));
     assert_eq!(ids(&store.messages()), [7, 8, 9, 10, 11]);
     assert_eq!(store.evicted(), 7);
@@ -280,7 +280,7 @@ impl Wake for ThisThread {
     }
 }
 
-/// The threads of this process that ring at deadlines.
+/// The alarm threads of this process.
 fn alarm_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux system");
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
@@ -288,7 +288,7 @@ fn alarm_threads() -> usize {
 }
 
 #[test]
-fn one_thread_rings_for_all_futures_and_ends_with_the_store() {
+fn one_alarm_thread_serves_all_futures_and_ends_with_the_store() {
     const WAITS: usize = 300;
     let store = Arc::new(store(1));
     finish(&store, 0, 1);
@@ -327,7 +327,7 @@ fn one_thread_rings_for_all_futures_and_ends_with_the_store() {
 }
 
 proptest! {
-    /// Whatever shards and readers do, records stay in order, and are counted as they are.
+    /// Whatever shards and readers do, records stay in order, and the counts agree with them.
     #[test]
     fn what_is_counted_is_what_is_there(
         steps in prop::collection::vec((0..7_u8, 0..2_usize, any::<Index>()), 0..60),

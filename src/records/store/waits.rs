@@ -1,5 +1,5 @@
-//! Waits for records, by threads and by futures. Both are woken by an arrival and by their deadline, and whatever
-//! runs the futures need not know of time: one thread, started with the first future that has to wait, rings for all.
+//! Waits for records, by threads and by futures. Both are woken by an arrival and by their deadline. The executor
+//! of a future needs no timers: one alarm thread, started with the first future that has to wait, serves all of them.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,12 +19,12 @@ pub(super) struct Waits(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Threads and futures that wait. Arrivals look at it to learn whether anything is to be woken.
+    /// Threads and futures that wait. Arrivals read it to find out whether anything waits.
     waiting: AtomicUsize,
     gate: Mutex<Gate>,
     /// For threads that wait.
     arrival: Condvar,
-    /// For the alarm thread: its next deadline has changed, or it may be over.
+    /// For the alarm thread: its next deadline has changed, or it may end.
     changed: Condvar,
 }
 
@@ -79,11 +79,11 @@ impl Waits {
         arrived
     }
 
-    /// Has `waker` woken when there are `count` records, or at the deadline; once. What arrived before is not
-    /// noticed: look for it afterwards.
+    /// Has `waker` woken when there are `count` records, or at the deadline; once. Earlier arrivals
+    /// don't count: check for records afterwards.
     ///
     /// # Errors
-    /// The system refuses the thread that rings at deadlines.
+    /// The system refuses the alarm thread.
     pub(super) fn wake_later(
         &self,
         key: &mut Option<WaitKey>,
@@ -115,15 +115,15 @@ impl Waits {
         }
     }
 
-    /// The future waits no longer.
+    /// Ends the wait of a future.
     pub(super) fn forget(&self, WaitKey(key): WaitKey) {
         let Self(shared) = self;
         lock(&shared.gate).futures.remove(key);
         shared.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Something arrived. A wait announces itself before it looks at the count, and an arrival counts before it
-    /// looks for waits: one of the two sees the other.
+    /// Wakes waits, after an arrival. A wait is registered before it reads the count, and an arrival is counted before
+    /// it looks for waits: at least one of the two sees the other.
     pub(super) fn wake(&self, records: &AtomicUsize) {
         let Self(shared) = self;
         if shared.waiting.load(Ordering::SeqCst) == 0 {
@@ -146,7 +146,7 @@ impl Drop for Waits {
 }
 
 impl Gate {
-    /// Takes the wakers of these, to be woken when the gate is open again: wakers are code of others.
+    /// Takes the wakers of these, to be woken when the lock is released: wakers are code of others.
     fn wakers_where(&mut self, is_due: impl Fn(&Pending) -> bool) -> Vec<Waker> {
         let futures = self.futures.iter_mut().map(|(_, pending)| pending);
         futures.filter(|pending| is_due(pending)).filter_map(|pending| pending.waker.take()).collect()
@@ -186,7 +186,7 @@ fn ring(shared: &Shared) {
     }
 }
 
-/// However the alarm thread ends, also by a waker's panic: the next future that has to wait starts another.
+/// Whenever the alarm thread ends, by a waker's panic too, the next future that has to wait starts another.
 struct Off<'a>(&'a Shared);
 
 impl Drop for Off<'_> {
