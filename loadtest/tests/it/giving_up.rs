@@ -85,11 +85,11 @@ fn the_time_is_counted_from_the_last_success() {
         Verb::Dot => Act::Silence,
         _ => Act::Usual,
     });
-    let outcome = Load::on(&sink).with("-c 1 --count 9 --give-up-after 1500ms").run().expect(1);
+    let outcome = Load::on(&sink).with("-c 1 --count 9 --give-up-after 3s").run().expect(1);
     check_given_up(&outcome, &["1 for the reply to the message"]);
     assert_eq!((outcome.count("accepted"), outcome.count("in_flight")), (1, 1));
-    assert!(outcome.millis("message", "failed", "min") >= 1500.0 * 0.999);
-    assert!(seconds_of(outcome.report["gave_up"].as_str().expect("a reason")) >= 1.5);
+    assert!(outcome.millis("message", "failed", "min") >= 3000.0 * 0.999);
+    assert!(seconds_of(outcome.report["gave_up"].as_str().expect("a reason")) >= 3.0);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_slow_server_is_not_given_up_while_others_fail() {
         Verb::Dot => Act::After(Duration::from_millis(1200)),
         _ => Act::Usual,
     };
-    let load = "-c 3 --duration 3s --grace 9s --give-up-after 2500ms";
+    let load = "-c 3 --duration 5s --grace 9s --give-up-after 4s";
     let outcome = Load::on(&Sink::start(act)).with(load).run().expect(0);
     assert!(outcome.count("accepted") >= 4 && outcome.count("refused_4xx") > 0);
     assert!(outcome.report["gave_up"].is_null());
