@@ -65,7 +65,7 @@ impl Capture {
 
     fn program(&self) -> Process {
         let path = self.path().display().to_string();
-        let flags = ["--not-registered-emails=gone@example.com", "--capture", &path];
+        let flags = ["--session-timeout=10m", "--not-registered-emails=gone@example.com", "--capture", &path];
         // The hour of the machine is no part of what is compared.
         let mut command = program::command([&flags[..], &["--capture-format", self.format]].concat());
         program::start_command(command.env("TZ", "UTC"))

@@ -4,13 +4,15 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::support::server::start;
+use crate::support::waiting::PATIENCE;
 use crate::support::{dialogue, expectations, performance, records};
 
 #[test]
 fn every_recorded_dialogue_is_accounted_for_over_sockets() {
     let results = performance::of_all(|case| {
         let capture = NamedTempFile::new().expect("a file");
-        let config = case.server_config().capture(capture.path());
+        // Every client has ended its side: what is held back is waited for.
+        let config = case.server_config().capture(capture.path()).shutdown_timeout(PATIENCE);
         let server = start(config);
         dialogue::perform(case, server.local_addr())?;
         server.stop();
