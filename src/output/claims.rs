@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::opening::Opening;
-use super::place::{Identity, Place, Target};
+use super::place::{Identity, OutputError, Place, Target};
 use super::target::{Opened, Output, identity_at};
 
 /// The files of a command line, each with the flag that names it.
@@ -31,12 +31,12 @@ enum Use {
 }
 
 /// Why outputs can't be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Refusal {
     /// Two flags name one file.
     Collision(String),
     /// The system refuses one.
-    Failed(String),
+    Failed(OutputError),
 }
 
 /// Which file a claim is about.
@@ -82,7 +82,7 @@ impl Claims {
     /// Two are one file, one is read as well, or one can't be opened or is written to by another process.
     pub fn open(&self) -> Result<Opening, Refusal> {
         let standard = Output::standard_output()
-            .map_err(|error| failed(&Place::stream(Target::StandardOutput), &error))?;
+            .map_err(|error| failed(&Place::stream(Target::StandardOutput), error))?;
         let standard = standard.to_compare().ok().flatten();
         let mut opening = Opening::default();
         let mut spots = Vec::new();
@@ -203,15 +203,15 @@ impl Claim {
     }
 }
 
-fn failed(place: &Place, error: &io::Error) -> Refusal {
-    Refusal::Failed(place.error(error))
+fn failed(place: &Place, error: io::Error) -> Refusal {
+    Refusal::Failed(place.fails(error))
 }
 
 impl Opening {
     fn add(&mut self, place: &Place, opened: io::Result<Opened>) -> Result<Spot, Refusal> {
-        match opened.map_err(|error| failed(place, &error))? {
+        match opened.map_err(|error| failed(place, error))? {
             Opened::Output(output) => {
-                let identity = output.to_compare().map_err(|error| failed(place, &error))?;
+                let identity = output.to_compare().map_err(|error| failed(place, error))?;
                 self.outputs.push(output);
                 Ok(identity.map_or(Spot::Anywhere, Spot::File))
             }
@@ -225,14 +225,15 @@ impl Opening {
     fn lock(&self) -> Result<(), Refusal> {
         self.outputs
             .iter()
-            .try_for_each(|output| output.lock().map_err(|error| failed(output.place(), &error)))
+            .try_for_each(|output| output.lock().map_err(|error| failed(output.place(), error)))
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Collision(text) | Self::Failed(text) => f.write_str(text),
+            Self::Collision(text) => f.write_str(text),
+            Self::Failed(error) => error.fmt(f),
         }
     }
 }

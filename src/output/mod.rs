@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use claims::{Claims, Refusal};
 pub use opening::Opening;
-pub use place::Place;
+pub use place::{OutputError, Place, Reason};
 pub use progress::Progress;
 pub use pulse::Pulse;
 pub(crate) use pulse::Reading;

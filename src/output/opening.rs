@@ -1,7 +1,12 @@
 //! Outputs that were compared, and are to be emptied by those who write to them.
 
-use super::place::{Place, Target};
+use std::time::Duration;
+
+use super::place::{OutputError, Place, Reason, Target};
 use super::target::{Opened, Output, identity_at};
+
+/// How often a FIFO is tried that nobody has opened for reading.
+const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// All outputs of a program: open, but for FIFOs that nobody reads yet.
 #[derive(Debug, Default)]
@@ -11,13 +16,27 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Opens those FIFOs that a reader has come to; true when all outputs are open. Never waits.
+    /// Waits until each FIFO has a reader, and opens it. `pause` waits so long, and returns whether to go on: false, or
+    /// its error, ends it.
     ///
     /// # Errors
-    /// The system refuses one.
-    pub fn go_on(&mut self) -> Result<bool, String> {
+    /// The system refuses one, or `pause` fails.
+    pub fn wait_for_readers<E: From<OutputError>>(
+        &mut self,
+        mut pause: impl FnMut(Duration) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        while !self.go_on()? {
+            if !pause(TRY_EVERY)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Opens those FIFOs that a reader has come to; true when all outputs are open. Never waits.
+    fn go_on(&mut self) -> Result<bool, OutputError> {
         for place in std::mem::take(&mut self.unread) {
-            match Output::try_open(place.clone()).map_err(|error| place.error(&error))? {
+            match Output::try_open(place.clone()).map_err(|error| place.fails(error))? {
                 Opened::Output(output) => self.outputs.push(output),
                 Opened::Unread(_) => self.unread.push(place),
             }
@@ -29,16 +48,16 @@ impl Opening {
     ///
     /// # Errors
     /// The system refuses one.
-    pub fn wait(&mut self) -> Result<(), String> {
+    pub fn wait(&mut self) -> Result<(), OutputError> {
         for place in std::mem::take(&mut self.unread) {
-            self.outputs.push(Output::open(place.clone()).map_err(|error| place.error(&error))?);
+            self.outputs.push(Output::open(place.clone()).map_err(|error| place.fails(error))?);
         }
         Ok(())
     }
 
     /// What is lost where it ends now: a line for each FIFO that nobody reads.
     pub fn unread(&self) -> Vec<String> {
-        self.unread.iter().map(|place| place.error(&"nobody has opened it for reading")).collect()
+        self.unread.iter().map(|place| place.fails(Reason::Unread).to_string()).collect()
     }
 
     /// The output that is called so.

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What is written, and where to; for errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +42,65 @@ impl Place {
         self.what
     }
 
-    /// "can't write the JSON report to PATH: no space left on device"
-    pub fn error(&self, error: &dyn fmt::Display) -> String {
-        let space = if self.what.is_empty() { "" } else { " " };
-        format!("can't write{space}{} to {self}: {error}", self.what)
+    pub(super) fn fails(&self, reason: impl Into<Reason>) -> OutputError {
+        OutputError { place: self.clone(), reason: reason.into() }
     }
 }
+
+/// An output that can't be written. Displays as "can't write the JSON report to PATH: no space left on device".
+#[derive(Clone, Debug)]
+pub struct OutputError {
+    place: Place,
+    reason: Reason,
+}
+
+/// Why an output can't be written.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The system refuses it.
+    System(Arc<io::Error>),
+    /// A FIFO has no reader.
+    Unread,
+    /// More was to be written than its reader took in time.
+    Overrun,
+    /// Its reader took nothing for this long.
+    Stuck(Duration),
+}
+
+impl OutputError {
+    /// Why.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+impl From<io::Error> for Reason {
+    fn from(error: io::Error) -> Self {
+        Self::System(Arc::new(error))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => error.fmt(f),
+            Self::Unread => f.write_str("nobody has opened it for reading"),
+            Self::Overrun => f.write_str("its reader did not keep up, and some was lost"),
+            Self::Stuck(patience) => write!(f, "its reader took nothing for {patience:?}"),
+        }
+    }
+}
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, reason } = self;
+        let space = if place.what.is_empty() { "" } else { " " };
+        write!(f, "can't write{space}{} to {place}: {reason}", place.what)
+    }
+}
+
+impl std::error::Error for OutputError {}
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

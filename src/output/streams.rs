@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::PATIENCE;
-use super::place::{Place, Target};
+use super::place::{OutputError, Place, Target};
 use super::target::Output;
 use super::writer::{Writer, finish};
 
@@ -23,7 +23,7 @@ impl Streams {
     ///
     /// # Errors
     /// The system gives no thread, or no descriptor.
-    pub fn start(on_failure: impl Fn(&str) + Send + 'static) -> Result<Self, String> {
+    pub fn start(on_failure: impl Fn(&OutputError) + Send + 'static) -> Result<Self, OutputError> {
         let out = opened(Output::standard_output(), Target::StandardOutput)?;
         let err = opened(Output::standard_error(), Target::StandardError)?;
         let are_one = out.is_same_file(&err);
@@ -43,9 +43,9 @@ impl Streams {
 ///
 /// # Errors
 /// Standard output does not take all of it.
-pub fn print(text: &str) -> Result<(), String> {
+pub fn print(text: &str) -> Result<(), OutputError> {
     let output = opened(Output::standard_output(), Target::StandardOutput)?;
-    write_alone(&Writer::start(output, |_| {})?, text).map_or(Ok(()), Err)
+    write_alone(&Writer::start(output, |_| {})?, text)
 }
 
 /// The same to standard error, as far as that takes it: without one only the exit code can tell.
@@ -58,12 +58,12 @@ pub fn print_error(text: &str) {
     }
 }
 
-/// Gives why not all of it was written.
-fn write_alone(writer: &Writer, text: &str) -> Option<String> {
+fn write_alone(writer: &Writer, text: &str) -> Result<(), OutputError> {
     writer.put(text);
-    finish([writer], PATIENCE).pop()
+    finish([writer], PATIENCE);
+    writer.failure().map_or(Ok(()), Err)
 }
 
-fn opened(output: io::Result<Output>, target: Target) -> Result<Output, String> {
-    output.map_err(|error| Place::stream(target).error(&error))
+fn opened(output: io::Result<Output>, target: Target) -> Result<Output, OutputError> {
+    output.map_err(|error| Place::stream(target).fails(error))
 }

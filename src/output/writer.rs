@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::place::Place;
+use super::place::{OutputError, Place, Reason};
 use super::pulse::Pulse;
 use super::target::Output;
 use crate::output::write_queue::{Batch, WriteQueue};
@@ -23,7 +23,7 @@ struct Shared {
     place: Place,
     queue: WriteQueue<Vec<u8>>,
     /// The first thing that went wrong.
-    failure: OnceLock<String>,
+    failure: OnceLock<OutputError>,
     /// Its file is to be opened again, and to begin with this if it is empty.
     reopening: Mutex<Option<Vec<u8>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -35,9 +35,12 @@ impl Writer {
     ///
     /// # Errors
     /// It can't be emptied, or the system gives no thread.
-    pub fn start(mut output: Output, on_failure: impl Fn(&str) + Send + 'static) -> Result<Self, String> {
+    pub fn start(
+        mut output: Output,
+        on_failure: impl Fn(&OutputError) + Send + 'static,
+    ) -> Result<Self, OutputError> {
         let place = output.place().clone();
-        output.empty().map_err(|error| place.error(&error))?;
+        output.empty().map_err(|error| place.fails(error))?;
         let pulse = Arc::<Pulse>::default();
         output.shown_by(&pulse);
         let shared = Arc::new(Shared {
@@ -51,7 +54,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("output".into())
             .spawn(move || writing.write_all(output, &pulse, on_failure))
-            .map_err(|error| shared.place.error(&no_thread(error)))?;
+            .map_err(|error| shared.place.fails(no_thread(error)))?;
         *lock(&shared.thread) = Some(thread);
         Ok(Self(shared))
     }
@@ -59,7 +62,7 @@ impl Writer {
     /// Queues `bytes`. Where the queue is full they are lost, and the output has failed.
     pub fn put(&self, bytes: impl Into<Vec<u8>>) {
         if !self.offer(bytes) {
-            self.0.fail("its reader did not keep up, and some was lost");
+            self.0.fail(Reason::Overrun);
         }
     }
 
@@ -83,8 +86,13 @@ impl Writer {
     }
 
     /// What was to be written can't be made.
-    pub fn fail(&self, error: &io::Error) {
-        self.0.fail(&error.to_string());
+    pub fn fail(&self, error: io::Error) {
+        self.0.fail(error);
+    }
+
+    /// The first thing that went wrong.
+    pub(super) fn failure(&self) -> Option<OutputError> {
+        self.0.failure.get().cloned()
     }
 
     /// Has a file opened again by its name, for appending. A new one begins with `head`.
@@ -105,31 +113,27 @@ pub fn finish<'w>(writers: impl IntoIterator<Item = &'w Writer>, patience: Durat
     for (Writer(shared), before) in writers {
         if !shared.queue.wait_until_gone_since(before, left, patience) {
             left = Duration::ZERO;
-            shared.fail(&format!("its reader took nothing for {patience:?}"));
+            shared.fail(Reason::Stuck(patience));
             shared.queue.abandon();
         } else if let Some(thread) = lock(&shared.thread).take() {
             let _ = thread.join();
         }
-        lost.extend(shared.failure.get().cloned());
+        lost.extend(shared.failure.get().map(ToString::to_string));
     }
     lost
 }
 
 impl Shared {
-    fn fail(&self, reason: &str) {
+    fn fail(&self, reason: impl Into<Reason>) -> OutputError {
+        let error = self.place.fails(reason);
         // The first is the one to name.
-        let _ = self.failure.set(self.place.error(&reason));
+        let _ = self.failure.set(error.clone());
+        error
     }
 
-    fn write_all(&self, mut output: Output, pulse: &Pulse, on_failure: impl Fn(&str)) {
+    fn write_all(&self, mut output: Output, pulse: &Pulse, on_failure: impl Fn(&OutputError)) {
         let mut is_broken = false;
-        let note = |result: io::Result<()>| {
-            if let Err(error) = &result {
-                self.fail(&error.to_string());
-                on_failure(&self.place.error(error));
-            }
-            result.is_err()
-        };
+        let note = |result: io::Result<()>| result.map_err(|error| on_failure(&self.fail(error))).is_err();
         // After a failure the queue is emptied all the same: nobody is to wait for a full disk.
         self.queue.write_all(|batch| {
             if !is_broken {

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
 use smtpmock::escape::escape_lines;
-use smtpmock::output::Claims;
+use smtpmock::output::{Claims, OutputError};
 use smtpmock::report::Report;
 use smtpmock::smtp::rules::nearest;
 use smtpmock::{Config, ConfigError};
@@ -86,6 +86,14 @@ impl Failure {
         }
     }
 }
+
+impl From<OutputError> for Failure {
+    fn from(error: OutputError) -> Self {
+        Self::Server(error.to_string())
+    }
+}
+
+impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,8 +2,9 @@
 //! other threads do.
 
 use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use smtpmock::Server;
 use smtpmock::output::{self, Streams};
 use smtpmock::signals::{self, Ending, Endings, SIGHUP};
 
+use crate::program::cli::Failure;
 use crate::program::lifetime::Event;
 use crate::program::reporter::Orders;
 
@@ -24,8 +26,8 @@ const VERY_LAST_WORDS: Duration = Duration::from_millis(100);
 /// The thread, and how it is reached.
 pub(crate) struct Interrupts {
     handle: Arc<OnceLock<Handle>>,
-    /// The signal that has ended the program at once.
-    second: Arc<Mutex<Option<i32>>>,
+    /// The signal that has ended the program at once; 0 while none has.
+    second: Arc<AtomicI32>,
     ended: Sender<()>,
 }
 
@@ -40,7 +42,7 @@ struct Listener {
     events: Sender<Event>,
     streams: Streams,
     handle: Arc<OnceLock<Handle>>,
-    second: Arc<Mutex<Option<i32>>>,
+    second: Arc<AtomicI32>,
     ended: Receiver<()>,
 }
 
@@ -49,10 +51,10 @@ impl Interrupts {
     ///
     /// # Errors
     /// The system gives none, or no handler.
-    pub(crate) fn start(events: Sender<Event>, streams: Streams) -> Result<Self, String> {
+    pub(crate) fn start(events: Sender<Event>, streams: Streams) -> Result<Self, Failure> {
         let hangup = signals::ends_on_hangup().then_some(SIGHUP);
         let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2].into_iter().chain(hangup))
-            .map_err(|error| format!("can't handle signals: {error}"))?;
+            .map_err(|error| Failure::Server(format!("can't handle signals: {error}")))?;
         let (ended, has_ended) = mpsc::channel();
         let (handle, second) = (Arc::default(), Arc::default());
         let listener = Listener {
@@ -65,7 +67,7 @@ impl Interrupts {
         thread::Builder::new()
             .name("smtpmock-signals".into())
             .spawn(move || listener.listen(signals))
-            .map_err(|error| format!("can't start the thread for signals: {error}"))?;
+            .map_err(|error| Failure::Server(format!("can't start the thread for signals: {error}")))?;
         Ok(Self { handle, second, ended })
     }
 
@@ -77,9 +79,9 @@ impl Interrupts {
     /// The run is over. A second signal that has come meanwhile decides the exit code.
     pub(crate) fn end(&self, code: ExitCode) -> ExitCode {
         let _ = self.ended.send(());
-        match *lock(&self.second) {
-            Some(signal) => exit_code(signal),
-            None => code,
+        match self.second.load(Ordering::Acquire) {
+            0 => code,
+            signal => exit_code(signal),
         }
     }
 }
@@ -108,7 +110,7 @@ impl Listener {
 
     /// Cuts the sessions that are left in a stop that is under way, waits for what that leaves, but not for long.
     fn end_at_once(&self, signal: i32) -> ! {
-        *lock(&self.second) = Some(signal);
+        self.second.store(signal, Ordering::Release);
         self.handle.get().into_iter().for_each(|handle| handle.server.hasten_stop());
         if self.ended.recv_timeout(LAST_WORDS).is_err() {
             let lost = "smtpmock: ended before the stop was complete: the last records may be missing from the \
@@ -129,8 +131,4 @@ impl Handle {
 
 fn exit_code(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(u8::MAX))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

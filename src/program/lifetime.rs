@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::Display;
-use smtpmock::output::{Opening, PATIENCE, Refusal, Streams};
+use smtpmock::output::{Opening, OutputError, PATIENCE, Refusal, Streams};
 use smtpmock::{Config, Server, StdLogger};
 
 use crate::program::cli::outputs::CAPTURE;
@@ -24,9 +24,6 @@ use crate::program::interrupts::{Handle, Interrupts};
 use crate::program::outcome;
 use crate::program::ready;
 use crate::program::reporter::{Outputs, Reporter};
-
-/// How often a FIFO is tried that nobody has opened for reading.
-const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// Why a run ends.
 pub(crate) enum Event {
@@ -46,17 +43,17 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     let streams = Streams::start(move |why| {
         // Nobody would hear that it is ready. The rest can wait for the end to be missed.
         if prints_ready {
-            let _ = failed.send(Event::Failed(why.to_owned()));
+            let _ = failed.send(Event::Failed(why.to_string()));
         }
     });
     let streams = match streams {
         Ok(streams) => streams,
-        Err(why) => return outcome::show(&Failure::Server(why)),
+        Err(error) => return outcome::show(&error.into()),
     };
     // Before the start: a signal that comes meanwhile stops what has just started.
     let interrupts = match Interrupts::start(sender.clone(), streams.clone()) {
         Ok(interrupts) => interrupts,
-        Err(why) => return outcome::fail(&streams, &Failure::Server(why)),
+        Err(failure) => return outcome::fail(&streams, &failure),
     };
     let code = match Run::start(settings, &streams, events, &sender, &interrupts) {
         Ok(run) => run.serve(&streams),
@@ -112,9 +109,8 @@ impl Run {
         forward_failure(&server, sender.clone());
         let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
         let untold = sender.clone();
-        let on_failure = move |why: &str| drop(untold.send(Event::Failed(why.to_owned())));
-        let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
-            .map_err(Failure::Server)?;
+        let on_failure = move |error: &OutputError| drop(untold.send(Event::Failed(error.to_string())));
+        let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
         let ready = readiness.tell(&server, streams)?;
         if let Some(timer) = restart_timer {
@@ -206,19 +202,15 @@ impl Readiness {
 
 /// Waits until each FIFO among the outputs has a reader.
 fn wait_for_readers(opening: &mut Opening, events: &Receiver<Event>) -> Result<(), Failure> {
-    while !opening.go_on().map_err(Failure::Server)? {
-        match events.recv_timeout(TRY_EVERY) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(Event::Failed(why)) => return Err(Failure::Server(why)),
-            _ => {
-                return Err(Failure::Server(format!(
-                    "ended before it was ready: {}",
-                    opening.unread().join("; ")
-                )));
-            }
-        }
+    let pause = |time| match events.recv_timeout(time) {
+        Err(RecvTimeoutError::Timeout) => Ok(true),
+        Ok(Event::Failed(why)) => Err(Failure::Server(why)),
+        _ => Ok(false),
+    };
+    match opening.wait_for_readers(pause)? {
+        true => Ok(()),
+        false => Err(Failure::Server(format!("ended before it was ready: {}", opening.unread().join("; ")))),
     }
-    Ok(())
 }
 
 /// Whether standard output shows colours, and may: <https://no-color.org>.

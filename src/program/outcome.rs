@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use smtpmock::escape::escape_lines;
-use smtpmock::output::{self, Claims, Opening, PATIENCE, Refusal, Streams, Writer};
+use smtpmock::output::{self, Claims, Opening, OutputError, PATIENCE, Refusal, Streams, Writer};
 use smtpmock::report::Report;
 use smtpmock::stats::Expectation;
 
@@ -34,7 +34,7 @@ impl Reports {
         reporting: &Reporting,
         opening: &mut Opening,
         streams: &Streams,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, OutputError> {
         let mut start = |what| opening.take(what).map(|output| Writer::start(output, |_| {})).transpose();
         Ok(Self {
             streams: streams.clone(),
@@ -78,9 +78,9 @@ impl Reports {
 /// Two outputs are one file, or one can't be opened.
 pub(crate) fn tell(report: &Report<'_>, reporting: &Reporting, claims: &Claims) -> Result<ExitCode, Failure> {
     let mut opening = claims.open().map_err(refused)?;
-    let streams = Streams::start(|_| {}).map_err(Failure::Server)?;
-    opening.wait().map_err(Failure::Server)?;
-    let reports = Reports::start(reporting, &mut opening, &streams).map_err(Failure::Server)?;
+    let streams = Streams::start(|_| {})?;
+    opening.wait()?;
+    let reports = Reports::start(reporting, &mut opening, &streams)?;
     let is_kept = reports.tell(report.clone());
     // There is no run that its readers hold up: they may take their time.
     let lost = output::finish(reports.writers().chain(streams.out_alone()), Duration::MAX);
@@ -91,7 +91,7 @@ pub(crate) fn tell(report: &Report<'_>, reporting: &Reporting, claims: &Claims) 
 pub(crate) fn refused(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Collision(text) => Failure::Usage(text),
-        Refusal::Failed(text) => Failure::Server(text),
+        Refusal::Failed(error) => error.into(),
     }
 }
 
@@ -100,7 +100,8 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
 /// # Errors
 /// Standard output does not take all of it.
 pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
-    output::print(text).map(|()| ExitCode::SUCCESS).map_err(Failure::Server)
+    output::print(text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says why nothing was begun.

@@ -8,13 +8,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
 use smtpmock::Server;
-use smtpmock::output::{self, Gathered, Opening, PATIENCE, Progress, Streams, Writer};
+use smtpmock::output::{self, Gathered, Opening, OutputError, PATIENCE, Progress, Streams, Writer};
 use smtpmock::report::hlog::IntervalLog;
 use smtpmock::report::{self, Report};
 use smtpmock::stats::Stats;
 
-use crate::program::cli::Reporting;
 use crate::program::cli::outputs::INTERVAL_LOG;
+use crate::program::cli::{Failure, Reporting};
 use crate::program::outcome::Reports;
 
 /// Progress and interval logs are told of at the full seconds of the server's clock.
@@ -71,14 +71,14 @@ impl Reporter {
         reporting: &Reporting,
         settings: Vec<(String, String)>,
         outputs: Outputs<'_>,
-        on_failure: impl Fn(&str) + Send + 'static,
-    ) -> Result<Self, String> {
+        on_failure: impl Fn(&OutputError) + Send + 'static,
+    ) -> Result<Self, Failure> {
         let story = Story::begin(server, reporting, settings, outputs, on_failure)?;
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("smtpmock-reporter".into())
             .spawn(move || story.tell(&received))
-            .map_err(|error| format!("can't start the thread for reports: {error}"))?;
+            .map_err(|error| Failure::Server(format!("can't start the thread for reports: {error}")))?;
         Ok(Self { orders: Orders(orders), thread })
     }
 
@@ -123,14 +123,15 @@ impl Story {
         reporting: &Reporting,
         settings: Vec<(String, String)>,
         outputs: Outputs<'_>,
-        on_failure: impl Fn(&str) + Send + 'static,
-    ) -> Result<Self, String> {
+        on_failure: impl Fn(&OutputError) + Send + 'static,
+    ) -> Result<Self, Failure> {
         let Outputs { opening, streams, text } = outputs;
         let told = server.stats();
         let log = opening.take(INTERVAL_LOG).map(|output| Writer::start(output, on_failure)).transpose()?;
         let begin_log = |writer: Writer| {
             let log = IntervalLog::new(Gathered::new(writer.clone()), start(&told));
-            log.map(|log| (log, writer)).map_err(|error| format!("can't begin {INTERVAL_LOG}: {error}"))
+            log.map(|log| (log, writer))
+                .map_err(|error| Failure::Server(format!("can't begin {INTERVAL_LOG}: {error}")))
         };
         Ok(Self {
             settings,
@@ -187,7 +188,7 @@ impl Story {
             if let Some((log, writer)) = &mut self.interval_log
                 && let Err(error) = log.write(&difference)
             {
-                writer.fail(&error);
+                writer.fail(error);
             }
         }
         self.told = stats;

@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
     };
     let streams = interrupt::ignore()
         .map_err(|error| format!("signals: {error}"))
-        .and_then(|()| Streams::start(|_| {}));
+        .and_then(|()| Streams::start(|_| {}).map_err(|error| error.to_string()));
     let streams = match streams {
         Ok(streams) => streams,
         Err(why) => return say(&format!("error: {why}\n"), Exit::Failed),

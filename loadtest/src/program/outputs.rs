@@ -17,9 +17,6 @@ const JSON: &str = "the JSON report";
 const HLOG: &str = "the interval log";
 const HTML: &str = "the page";
 
-/// Interval between attempts to open a FIFO without a reader.
-const TRY_EVERY: Duration = Duration::from_millis(20);
-
 /// All requested outputs.
 #[derive(Debug)]
 pub(crate) struct Outputs {
@@ -61,7 +58,7 @@ impl Outputs {
         wait_for_readers(&mut opening, interrupt)?;
         let mut start = |what| {
             let started = opening.take(what).map(|output| Writer::start(output, |_| {})).transpose();
-            started.map_err(|error| Stop::Output(error.to_string()))
+            started.map_err(Stop::Output)
         };
         Ok(Outputs {
             json: start(JSON)?,
@@ -98,11 +95,9 @@ impl Outputs {
 }
 
 fn wait_for_readers(opening: &mut Opening, interrupt: &AtomicBool) -> Result<(), Stop> {
-    while !opening.go_on().map_err(|error| Stop::Output(error.to_string()))? {
-        if interrupt.load(Ordering::Relaxed) {
-            return Err(Stop::Unread(opening.unread()));
-        }
-        std::thread::sleep(TRY_EVERY);
-    }
-    Ok(())
+    let is_open = opening.wait_for_readers(|time| {
+        std::thread::sleep(time);
+        Ok::<_, Stop>(!interrupt.load(Ordering::Relaxed))
+    })?;
+    if is_open { Ok(()) } else { Err(Stop::Unread(opening.unread())) }
 }

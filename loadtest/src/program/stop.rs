@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use smtpmock::output::Refusal;
+use smtpmock::output::{OutputError, Refusal};
 
 use crate::program::cli::PlanError;
 use crate::program::exit::Exit;
@@ -29,7 +29,7 @@ pub(crate) enum Stop {
     /// Two outputs are one file, or one can't be opened.
     Outputs(Refusal),
     /// An output or its thread failed before the run.
-    Output(String),
+    Output(OutputError),
     /// A signal came before these FIFOs had a reader: a line for each.
     Unread(Vec<String>),
     /// The system failed during the run.
@@ -69,8 +69,8 @@ impl fmt::Display for Stop {
             Stop::Baseline(error) => write!(f, "--baseline {error}"),
             Stop::Verify(error) => error.fmt(f),
             Stop::Signals(error) => write!(f, "signals: {error}"),
-            Stop::Outputs(Refusal::Collision(text) | Refusal::Failed(text)) => f.write_str(text),
-            Stop::Output(text) => f.write_str(text),
+            Stop::Outputs(refusal) => refusal.fmt(f),
+            Stop::Output(error) => error.fmt(f),
             Stop::Unread(lines) => write!(f, "ended before the run began: {}", lines.join("; ")),
             Stop::Run(error) => write!(f, "the run was aborted: {error}"),
         }
@@ -89,4 +89,4 @@ macro_rules! from {
     )*};
 }
 
-from!(PlanError => Plan, MergeError => Merge, VerifyError => Verify, Refusal => Outputs);
+from!(PlanError => Plan, MergeError => Merge, VerifyError => Verify, Refusal => Outputs, OutputError => Output);
