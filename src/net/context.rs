@@ -43,6 +43,12 @@ impl Service {
         Self { settings, offers_pipelining }
     }
 
+    /// The same for one shard: its sessions share no reply with those of other shards.
+    pub(crate) fn of_shard(&self) -> Arc<Self> {
+        let Self { settings, offers_pipelining } = self;
+        Arc::new(Self { settings: settings.clone(), offers_pipelining: *offers_pipelining })
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }

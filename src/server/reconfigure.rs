@@ -86,7 +86,7 @@ impl Serving {
     /// Of a shard.
     pub(super) fn context(&self, records: Records, budget: &Budget, counters: &Arc<Counters>) -> Context {
         let (state, retries) = (Arc::clone(&self.state), Arc::clone(&self.retries));
-        Context::new(self.service(), records, budget, Arc::clone(counters), state, retries)
+        Context::new(self.service().of_shard(), records, budget, Arc::clone(counters), state, retries)
     }
 
     pub(super) fn service(&self) -> Arc<Service> {
@@ -191,7 +191,7 @@ impl Server {
             return Err(ReconfigureError::Failed(failure));
         }
         let confirmations: Vec<_> =
-            self.controls.iter().map(|control| control.replace(Arc::clone(&service))).collect();
+            self.controls.iter().map(|control| control.replace(service.of_shard())).collect();
         // A shard that has ended serves nobody.
         let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
         match self.failure() {

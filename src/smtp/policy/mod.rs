@@ -138,8 +138,7 @@ pub struct Limits {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Indexed by [`ReplyKind`].
-    replies: Vec<Reply>,
+    replies: OwnReplies,
     /// [`ReplyKind::EhloReceived`] was set; until then it is the reply to HELO.
     has_ehlo_reply: bool,
     /// Indexed by [`DelayPoint`].
@@ -175,10 +174,20 @@ pub struct Policy {
     has_deferred: bool,
 }
 
+/// The replies that no rule gives, indexed by [`ReplyKind`]. A copy shares none of them, so that each thread can have its own.
+#[derive(Debug)]
+struct OwnReplies(Vec<Reply>);
+
+impl Clone for OwnReplies {
+    fn clone(&self) -> Self {
+        Self(self.0.iter().map(Reply::unshared).collect())
+    }
+}
+
 impl Policy {
     /// The reply of this kind.
     pub fn reply(&self, kind: ReplyKind) -> &Reply {
-        &self.replies[kind as usize]
+        &self.replies.0[kind as usize]
     }
 
     /// Sets the text of a reply; see [`Reply`] for what it may be.
@@ -186,9 +195,9 @@ impl Policy {
         let reply = Reply::new(text);
         self.has_ehlo_reply |= kind == ReplyKind::EhloReceived;
         if kind == ReplyKind::HeloReceived && !self.has_ehlo_reply {
-            self.replies[ReplyKind::EhloReceived as usize] = reply.clone();
+            self.replies.0[ReplyKind::EhloReceived as usize] = reply.clone();
         }
-        self.replies[kind as usize] = reply;
+        self.replies.0[kind as usize] = reply;
         self.plan = Plan::of(self);
     }
 
@@ -347,7 +356,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
-            replies: ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect(),
+            replies: OwnReplies(ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect()),
             has_ehlo_reply: false,
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),

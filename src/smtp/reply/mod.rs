@@ -75,6 +75,14 @@ impl Reply {
         Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some(), for_helo, offers }))
     }
 
+    /// A reply with the same octets that shares nothing with this one. Threads that send the same one would wait for each
+    /// other, as each of them counts its references.
+    pub(in crate::smtp) fn unshared(&self) -> Self {
+        let Rendered { wire, is_raw, for_helo, offers } = &*self.0;
+        let for_helo = for_helo.as_ref().map(Self::unshared);
+        Self(Arc::new(Rendered { wire: wire.clone(), is_raw: *is_raw, for_helo, offers: offers.clone() }))
+    }
+
     /// The bytes to write.
     pub fn wire(&self) -> &[u8] {
         &self.0.wire
