@@ -200,7 +200,7 @@ impl Server {
             None => {}
         }
         *lock(&self.serving.service) = Arc::clone(&service);
-        lock(&self.serving.state).forget_others(service.policy());
+        service.policy().forget_other_counts(&mut lock(&self.serving.state));
         Ok(())
     }
 }

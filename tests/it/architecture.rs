@@ -122,6 +122,22 @@ fn rooms_import_only_what_they_may_and_never_in_a_circle() {
     check_rooms("src", "crate::", ROOMS);
 }
 
+/// The rooms of `src/smtp`, each with those on its left that it may import.
+const ROOMS_IN_SMTP: &[(&str, &[&str])] = &[
+    ("command", &[]),
+    ("reply", &["command"]),
+    ("rules", &["reply"]),
+    ("policy", &["command", "reply", "rules"]),
+    ("receive", &["command", "policy", "reply"]),
+    ("record", &["command", "policy", "reply"]),
+    ("session", &["command", "policy", "receive", "record", "reply", "rules"]),
+];
+
+#[test]
+fn rooms_of_the_smtp_part_import_only_what_they_may_and_never_in_a_circle() {
+    check_rooms("src/smtp", "crate::smtp::", ROOMS_IN_SMTP);
+}
+
 #[test]
 #[should_panic(expected = "in a circle")]
 fn a_circle_of_rooms_is_seen() {

@@ -29,7 +29,7 @@ pub(crate) fn code(text: &str) -> String {
     text.lines().map(without_comment).collect()
 }
 
-/// The rooms of a folder as they should be, with only lib.rs and main.rs beside them: `rooms` has all of them, each imports only what it may, and none in a circle.
+/// The rooms of a folder as they should be, with only lib.rs and main.rs, or mod.rs, beside them: `rooms` has all of them, each imports only what it may, and none in a circle.
 pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])]) {
     let names: Vec<&str> = rooms.iter().map(|(name, _)| *name).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -51,9 +51,11 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
     let flat: Vec<_> = std::fs::read_dir(&root)
         .expect("a readable folder")
         .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| path.is_file() && !path.ends_with("lib.rs") && !path.ends_with("main.rs"))
+        .filter(|path| {
+            path.is_file() && !["lib.rs", "main.rs", "mod.rs"].iter().any(|own| path.ends_with(own))
+        })
         .collect();
-    assert_eq!(flat, Vec::<PathBuf>::new(), "only lib.rs and main.rs stand beside the rooms");
+    assert_eq!(flat, Vec::<PathBuf>::new(), "only lib.rs and main.rs, or mod.rs, stand beside the rooms");
     // Rooms that import only rooms taken away before are taken away, until none is left.
     let mut left = rooms.to_vec();
     while !left.is_empty() {

@@ -1,19 +1,22 @@
-//! What a server answers: replies, lists, delays and limits. A session is given it for each line, and may be given
-//! another one for the next: nothing that it remembers refers to the policy that it was decided by.
+//! What a session decides by: replies, rules, lists, delays and limits. A session is given a policy for each line, and may
+//! be given another one for the next: nothing that it remembers refers to the policy that it was decided by. Imports
+//! `command`, `reply` and `rules`; pure.
 
-pub(super) mod lists;
+mod lists;
+mod own_rules;
+mod plan;
 
 pub use lists::Lists;
+pub(super) use own_rules::Ruling;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::smtp::command::AddressRules;
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
-use crate::smtp::rules::{
-    Delay, Impairment, Moment, Plan, RateLimit, Rule, RuleBook, RuleCounts, Tally, needs_state, tallies,
-};
+use crate::smtp::rules::{Delay, Impairment, Moment, RateLimit, Rule, RuleBook, RuleCounts, Tally};
 use lists::{Fold, Folded};
+use plan::Plan;
 
 /// Largest message by default: 10 MiB, as in go-smtp-mock.
 pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
@@ -296,7 +299,7 @@ impl Policy {
     /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
     /// that share no [`State`](crate::smtp::rules::State) are no less right without it, except for these.
     pub fn needs_state(&self) -> bool {
-        needs_state(self)
+        !self.book.is_empty() || self.own_rules().next().is_some()
     }
 
     /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
@@ -304,7 +307,8 @@ impl Policy {
     /// [`State::totals`](crate::smtp::rules::State::totals): taken apart, so that a state that others wait for is not
     /// held while texts are made.
     pub fn tallies(&self, totals: &RuleCounts) -> Vec<(String, Tally)> {
-        tallies(self, totals)
+        let own = self.own_rules().map(|own| (own.name().to_owned(), totals.of_own(own)));
+        self.book.tallies(totals).chain(own).collect()
     }
 
     /// What is to be asked at each stage.

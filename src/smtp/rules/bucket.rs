@@ -110,11 +110,11 @@ impl RateLimit {
         Self { point, ..self }
     }
 
-    pub(super) fn counts_by(&self) -> RateScope {
+    pub(in crate::smtp) fn counts_by(&self) -> RateScope {
         self.scope
     }
 
-    pub(super) fn is_at(&self, point: RatePoint) -> bool {
+    pub(in crate::smtp) fn is_at(&self, point: RatePoint) -> bool {
         self.point == point
     }
 

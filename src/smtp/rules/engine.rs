@@ -1,19 +1,17 @@
 //! The rules of a server, and the walk through them: the first that fires at a stage decides.
 //!
-//! The server's own rules (go-smtp-mock's lists, the limits) come behind those that were added, in the same
-//! walk, and count the same way. Where there is nothing to ask, nobody walks: see [`Plan`](super::plan::Plan).
+//! The server's own rules (go-smtp-mock's lists, the limits) come behind those that were added, and count the same way:
+//! see [`policy`](crate::smtp::policy).
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::built_in::{BUILT_INS, BuiltIn};
 use super::index::{RecipientIndex, StageIndex};
 use super::rule::{Conditions, Drop, Ending, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
-use crate::smtp::policy::Policy;
 use crate::smtp::reply::{Next, Portion, Stage};
 use crate::smtp::reply::{Reply, ReplyKind};
 
@@ -58,14 +56,6 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) size: Option<usize>,
     /// Messages that this session has delivered.
     pub(in crate::smtp) messages: u32,
-}
-
-/// The outcome of asking the rules.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::smtp) struct Ruling<'p> {
-    /// In place of the delay configured for the command.
-    pub(in crate::smtp) delay: Option<Duration>,
-    pub(in crate::smtp) decision: Decision<'p>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -130,7 +120,7 @@ impl RuleBook {
     }
 
     /// Of all rules.
-    pub(super) fn identities(&self) -> &HashSet<Identity> {
+    pub(in crate::smtp) fn identities(&self) -> &HashSet<Identity> {
         &self.identities
     }
 
@@ -169,83 +159,49 @@ impl RuleBook {
         self.entries.is_empty()
     }
 
-    pub(super) fn is_empty_at(&self, stage: Stage) -> bool {
+    pub(in crate::smtp) fn is_empty_at(&self, stage: Stage) -> bool {
         self.at[stage as usize].is_empty()
     }
 }
 
-/// Something is counted or remembered somewhere: the sessions need a common [`State`].
-pub(in crate::smtp) fn needs_state(policy: &Policy) -> bool {
-    !policy.book.is_empty() || BUILT_INS.iter().any(|own| own.is_on(policy))
-}
-
-/// Asks the rules in their order.
-pub(in crate::smtp) fn judge<'p>(
-    policy: &'p Policy,
-    mut memory: Option<&mut (dyn Memory + '_)>,
-    question: &Question<'_>,
-) -> Ruling<'p> {
-    let mut delay = None;
-    for entry in policy.book.candidates(question) {
-        if !is_met(&entry.rule.when, question)
-            || !recall(memory.as_deref_mut(), |state| fires(entry, state, question))
-        {
-            continue;
+impl RuleBook {
+    /// Asks the rules in their order. The decision is `None` where it is left to the server's own rules, its lists
+    /// included.
+    pub(in crate::smtp) fn judge(
+        &self,
+        mut memory: Option<&mut (dyn Memory + '_)>,
+        question: &Question<'_>,
+    ) -> (Option<Duration>, Option<Decision<'_>>) {
+        for entry in self.candidates(question) {
+            if !is_met(&entry.rule.when, question)
+                || !recall(memory.as_deref_mut(), |state| fires(entry, state, question))
+            {
+                continue;
+            }
+            let Rule { delay, reply, ending, .. } = &entry.rule;
+            let delay = delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(entry.delay)));
+            let (portion, next) = match ending {
+                // Only how late.
+                None if reply.is_none() => return (delay, None),
+                Some(Ending::Accept) => return (delay, Some(Decision::Own)),
+                None => (Portion::Whole, Next::Continue),
+                Some(Ending::Close | Ending::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
+                Some(Ending::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
+                Some(Ending::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
+                Some(Ending::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
+                Some(Ending::Silent) => (Portion::Nothing, Next::Hold),
+                Some(Ending::Stall) => (Portion::Whole, Next::Hold),
+                Some(Ending::Cut(octets)) => (Portion::First(*octets), Next::Close),
+            };
+            return (delay, Some(Decision::Told { reply: reply.as_ref(), portion, next }));
         }
-        let Rule { delay: own_delay, reply, ending, .. } = &entry.rule;
-        delay = own_delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(entry.delay)));
-        let (portion, next) = match ending {
-            // Only how late: what is answered is the server's business, its lists included.
-            None if reply.is_none() => break,
-            Some(Ending::Accept) => return Ruling { delay, decision: Decision::Own },
-            None => (Portion::Whole, Next::Continue),
-            Some(Ending::Close | Ending::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
-            Some(Ending::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
-            Some(Ending::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
-            Some(Ending::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
-            Some(Ending::Silent) => (Portion::Nothing, Next::Hold),
-            Some(Ending::Stall) => (Portion::Whole, Next::Hold),
-            Some(Ending::Cut(octets)) => (Portion::First(*octets), Next::Close),
-        };
-        return Ruling { delay, decision: Decision::Told { reply: reply.as_ref(), portion, next } };
+        (None, None)
     }
-    Ruling { delay, decision: own_decision(policy, memory, question) }
-}
 
-fn own_decision<'p>(
-    policy: &'p Policy,
-    mut memory: Option<&mut (dyn Memory + '_)>,
-    question: &Question<'_>,
-) -> Decision<'p> {
-    if !question.is_valid {
-        return Decision::Own;
+    /// Every rule as text, in order, and its counts.
+    pub(in crate::smtp) fn tallies(&self, totals: &RuleCounts) -> impl Iterator<Item = (String, Tally)> {
+        self.entries.iter().map(|Entry { rule, identity, .. }| (rule.to_string(), totals.of(*identity)))
     }
-    for &own in BuiltIn::at(question.stage).iter().filter(|own| own.is_on(policy)) {
-        let holds = recall(memory.as_deref_mut(), |state| {
-            let holds = own.holds(policy, state, question);
-            count(state.own_total_mut(own), holds);
-            holds
-        });
-        if holds {
-            let (kind, next) = own.refusal();
-            return Decision::Refuse(kind, next);
-        }
-    }
-    Decision::Own
-}
-
-/// What follows a refusal that does not end the session by itself.
-pub(in crate::smtp) fn after_refusal(policy: &Policy, memory: Option<&mut (dyn Memory + '_)>) -> Next {
-    if !BuiltIn::FailFast.is_on(policy) {
-        return Next::Continue;
-    }
-    recall(memory, |state| count(state.own_total_mut(BuiltIn::FailFast), true));
-    Next::Close
-}
-
-fn count(tally: &mut Tally, has_fired: bool) {
-    tally.reached += 1;
-    tally.fired += u64::from(has_fired);
 }
 
 /// Counts a rule whose conditions hold that neither count nor draw, and asks the others.
@@ -266,9 +222,9 @@ fn fires(entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
     };
     let fires = is_due && is_drawn();
     if let Some(key) = by_key {
-        count(state.by_key_mut(*identity, key), fires);
+        state.by_key_mut(*identity, key).count(fires);
     }
-    count(state.total_mut(*identity), fires);
+    state.total_mut(*identity).count(fires);
     fires
 }
 
@@ -307,15 +263,6 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
         }
     }
     hasher.finish()
-}
-
-/// Every rule that is on, as text, and its counts: those that were added in their order, then the server's own
-/// by the names of their settings.
-pub(in crate::smtp) fn tallies(policy: &Policy, totals: &RuleCounts) -> Vec<(String, Tally)> {
-    let added = policy.book.entries.iter();
-    let added = added.map(|Entry { rule, identity, .. }| (rule.to_string(), totals.of(*identity)));
-    let own = BUILT_INS.iter().filter(|own| own.is_on(policy));
-    added.chain(own.map(|&own| (own.name().to_owned(), totals.of_own(own)))).collect()
 }
 
 #[cfg(test)]

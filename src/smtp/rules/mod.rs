@@ -1,6 +1,6 @@
 //! Behaviour: delays, rules and limits, as told and as precisely as told.
 //!
-//! Pure, like all of [`smtp`](super). A [`Session`](super::Session) asks the rules of its
+//! Imports `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) asks the rules of its
 //! [`Policy`](super::Policy) at every stage; what they may know beside the dialogue comes in as an
 //! [`Environment`], what they remember is a [`State`], and chance comes from streams that follow from the
 //! policy's seed, the session's number and the step's.
@@ -16,7 +16,6 @@ mod glob;
 pub(crate) mod grammar;
 mod index;
 mod keyword;
-mod plan;
 mod rule;
 mod state;
 mod stream;
@@ -38,8 +37,7 @@ pub use units::{
     duration_with_units, parse_duration, parse_size, split_rate,
 };
 
-pub(super) use engine::{
-    Decision, Edition, Question, RuleBook, Ruling, after_refusal, judge, needs_state, tallies,
-};
-pub(super) use plan::Plan;
+pub(super) use built_in::{BUILT_INS, BuiltIn};
+pub(super) use engine::{Decision, Edition, Question, RuleBook};
+pub(super) use state::recall;
 pub(super) use stream::{Impairment, Moment};

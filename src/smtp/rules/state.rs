@@ -3,7 +3,7 @@
 //! One per server, over all policies that it has in turn: counts belong to rules by their [`Identity`], not by their
 //! place. A caller that runs sessions on several threads lends it to one of them at a time.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::bucket::{Bucket, RateLimit};
 use super::built_in::{BUILT_INS, BuiltIn};
 use super::stream::hash;
-use crate::smtp::policy::Policy;
 
 /// Keys a rule counts by at once. Beyond it the oldest is forgotten, and counts from zero if it comes again:
 /// 65,536 of them take about 3 MiB.
@@ -32,6 +31,14 @@ pub struct Tally {
     pub fired: u64,
 }
 
+impl Tally {
+    /// It was asked once more.
+    pub(in crate::smtp) fn count(&mut self, has_fired: bool) {
+        self.reached += 1;
+        self.fired += u64::from(has_fired);
+    }
+}
+
 /// Lends a [`State`] for one decision at a time: what several threads share is locked no longer than that, and not
 /// while conditions are compared.
 pub trait Memory: std::fmt::Debug {
@@ -46,7 +53,10 @@ impl Memory for State {
 }
 
 /// Decides something by what is remembered; without a memory, by nothing.
-pub(super) fn recall<R>(memory: Option<&mut (dyn Memory + '_)>, decide: impl FnOnce(&mut State) -> R) -> R {
+pub(in crate::smtp) fn recall<R>(
+    memory: Option<&mut (dyn Memory + '_)>,
+    decide: impl FnOnce(&mut State) -> R,
+) -> R {
     let Some(memory) = memory else { return decide(&mut State::default()) };
     let (mut decide, mut decision) = (Some(decide), None);
     memory.lend(&mut |state| decision = decide.take().map(|decide| decide(state)));
@@ -56,7 +66,7 @@ pub(super) fn recall<R>(memory: Option<&mut (dyn Memory + '_)>, decide: impl FnO
 /// Which rule it is, in every policy that has it: its name or, without one, its text and its place among rules of the
 /// same text. A hash, as keys are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Identity(u64);
+pub(in crate::smtp) struct Identity(u64);
 
 impl Identity {
     pub(super) fn of(words: &str, occurrence: u64) -> Self {
@@ -79,7 +89,7 @@ impl RuleCounts {
     }
 
     /// The counts of a rule of the server's own.
-    pub(super) fn of_own(&self, rule: BuiltIn) -> Tally {
+    pub(in crate::smtp) fn of_own(&self, rule: BuiltIn) -> Tally {
         self.own[rule as usize]
     }
 }
@@ -104,16 +114,18 @@ impl State {
         self.totals.clone()
     }
 
-    /// Forgets the counts of rules, lists and limits that this policy does not have. To be called when all sessions
-    /// have come to be served by it.
-    pub fn forget_others(&mut self, policy: &Policy) {
+    /// Forgets the counts of all rules but these.
+    pub(in crate::smtp) fn retain(
+        &mut self,
+        identities: &HashSet<Identity>,
+        is_on: impl Fn(BuiltIn) -> bool,
+    ) {
         let Self { totals, by_key, keys, rates: _, open_sessions: _, open_by_ip: _ } = self;
-        let identities = policy.book().identities();
         totals.added.retain(|rule, _| identities.contains(rule));
         by_key.retain(|rule, _| identities.contains(rule));
         *keys = by_key.values().map(|counts| counts.order.len()).sum();
         debug_assert!(totals.added.len() <= identities.len(), "each rule has one count");
-        for own in BUILT_INS.iter().filter(|own| !own.is_on(policy)) {
+        for own in BUILT_INS.iter().filter(|own| !is_on(**own)) {
             totals.own[*own as usize] = Tally::default();
         }
     }
@@ -122,7 +134,7 @@ impl State {
         self.totals.added.entry(rule).or_default()
     }
 
-    pub(super) fn own_total_mut(&mut self, rule: BuiltIn) -> &mut Tally {
+    pub(in crate::smtp) fn own_total_mut(&mut self, rule: BuiltIn) -> &mut Tally {
         &mut self.totals.own[rule as usize]
     }
 
@@ -135,7 +147,7 @@ impl State {
         counts.values.entry(key).or_default()
     }
 
-    pub(super) fn take_token(&mut self, key: u64, now: Duration, limit: &RateLimit) -> bool {
+    pub(in crate::smtp) fn take_token(&mut self, key: u64, now: Duration, limit: &RateLimit) -> bool {
         self.rates.make_room(key, MAX_KEYS);
         self.rates.values.entry(key).or_default().take(now, limit)
     }
@@ -176,7 +188,7 @@ impl State {
         self.open_sessions
     }
 
-    pub(super) fn open_sessions_of(&self, peer: IpAddr) -> u64 {
+    pub(in crate::smtp) fn open_sessions_of(&self, peer: IpAddr) -> u64 {
         self.open_by_ip.get(&peer).copied().unwrap_or(0)
     }
 }
@@ -209,6 +221,7 @@ impl<T> Bounded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smtp::Policy;
 
     fn rule(number: u64) -> Identity {
         Identity::of("rule", number)
@@ -285,7 +298,7 @@ mod tests {
         // Another rule in front, the named one with another text, and one of two equal ones.
         let after = policy(&["data close", "rcpt silent", "rcpt id=a reply=\"450 later\""]);
         assert_eq!(reached(&state, &after), [0, 1, 2]);
-        state.forget_others(&after);
+        after.forget_other_counts(&mut state);
         assert_eq!((state.totals.added.len(), state.by_key.len(), state.keys), (2, 2, 2));
         assert_eq!(reached(&state, &before), [1, 2, 0, 0]);
         assert_eq!(state.totals.of_own(BuiltIn::FailFast), Tally::default());

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::smtp::policy::{DelayPoint, Policy};
+use crate::smtp::policy::{DelayPoint, Policy, Ruling};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
-use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question, Ruling, after_refusal, judge};
-use crate::smtp::session::dialogue::{Dialogue, Turn};
+use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question};
+use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::envelope::Envelope;
+use crate::smtp::session::turn::Turn;
 
 /// What the protocol itself says: the reply to an accepted command, or to a refused one.
 pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
@@ -102,7 +103,7 @@ impl Dialogue {
         }
         let question = self.question(policy, environment, asked);
         let mut memory = environment.state.as_deref_mut();
-        let Ruling { delay, decision } = judge(policy, memory.as_deref_mut(), &question);
+        let Ruling { delay, decision } = policy.judge(memory.as_deref_mut(), &question);
         let stage = asked.stage;
         let delay = delay.unwrap_or_else(|| match DelayPoint::of(stage) {
             Some(point) => policy.draw_delay(point, question.moment),
@@ -181,7 +182,7 @@ fn next_of(
     next: Next,
 ) -> Next {
     match next {
-        Next::Continue if !accepted && stage != Stage::Unknown => after_refusal(policy, memory),
+        Next::Continue if !accepted && stage != Stage::Unknown => policy.after_refusal(memory),
         next => next,
     }
 }

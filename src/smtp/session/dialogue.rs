@@ -11,12 +11,12 @@ use crate::smtp::receive::RetryKey;
 use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{LineScan, LineScanner};
-use crate::smtp::record::{Answered, Event, Filing, Recorder};
+use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
-use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::step::{Expect, Progress, Received, Replies, Step};
+use crate::smtp::session::turn::Turn;
 
 /// Of so many messages of a session the lines of the first are looked at: it costs time.
 const INSPECT_EVERY: u32 = 16;
@@ -106,38 +106,6 @@ impl State {
     /// Without a mail transaction.
     fn without_mail(self) -> Self {
         if self.is_greeted() { Self::Greeted } else { self }
-    }
-}
-
-/// What a line is taken with.
-pub(super) struct Turn<'t, 'e> {
-    pub(super) policy: &'t Policy,
-    pub(super) environment: &'t mut Environment<'e>,
-    pub(super) records: &'t mut Records,
-}
-
-/// Where it is written down what happens: nowhere while nobody reads it. A dialogue can't read it.
-#[derive(Debug, Default)]
-pub(super) struct Records(pub(super) Option<Box<Recorder>>);
-
-impl Records {
-    #[inline]
-    fn note(&mut self, policy: &Policy, answer: &Answer<'_>, event: Option<Event<'_>>) -> Filing {
-        match (policy.keep, event) {
-            (Keep::Nothing, _) | (_, None) => Filing::Unchanged,
-            (Keep::Envelope | Keep::Message, Some(event)) => self.note_read(policy, answer, event),
-        }
-    }
-
-    #[inline(never)]
-    fn note_read(&mut self, policy: &Policy, answer: &Answer<'_>, event: Event<'_>) -> Filing {
-        let reply = Some(answer.reply).filter(|_| answer.is_whole());
-        let answered = Answered { reply, number: answer.number, accepted: answer.accepted };
-        self.of(policy).note(policy, event, &answered)
-    }
-
-    fn of(&mut self, policy: &Policy) -> &mut Recorder {
-        self.0.get_or_insert_with(|| Box::new(Recorder::new(policy.records)))
     }
 }
 

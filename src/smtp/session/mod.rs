@@ -5,12 +5,14 @@ mod answer;
 mod dialogue;
 mod envelope;
 mod step;
+mod turn;
 #[cfg(test)]
 mod walk;
 
 pub use step::{Expect, Progress, Received, Replies, Step};
 
-use self::dialogue::{Dialogue, Records, Turn};
+use self::dialogue::Dialogue;
+use self::turn::{Records, Turn};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
 use crate::smtp::rules::Environment;

@@ -1,8 +1,8 @@
 //! What is to be asked at each stage, worked out once: where there is nothing, a step costs one comparison.
 
-use super::built_in::BuiltIn;
 use crate::smtp::policy::{DelayPoint, Policy};
 use crate::smtp::reply::{ReplyKind, Stage};
+use crate::smtp::rules::BuiltIn;
 
 /// What follows from a [`Policy`]'s settings: worked out anew whenever one is set.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,141 @@
+//! The server's own rules under a policy: which are on, and which hold. They are asked behind those that were added.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use crate::smtp::policy::Policy;
+use crate::smtp::policy::lists::{fold_domain, fold_mailbox};
+use crate::smtp::reply::Next;
+use crate::smtp::rules::{
+    BUILT_INS, BuiltIn, Decision, Memory, Question, RatePoint, RateScope, State, recall,
+};
+
+/// The outcome of asking all rules.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::smtp) struct Ruling<'p> {
+    /// In place of the delay configured for the command.
+    pub(in crate::smtp) delay: Option<Duration>,
+    pub(in crate::smtp) decision: Decision<'p>,
+}
+
+impl Policy {
+    /// Asks the rules that were added, then the server's own, in order: the first that fires decides. Where there is
+    /// nothing to ask, nobody does: see [`Plan`](crate::smtp::policy::plan::Plan).
+    pub(in crate::smtp) fn judge(
+        &self,
+        mut memory: Option<&mut (dyn Memory + '_)>,
+        question: &Question<'_>,
+    ) -> Ruling<'_> {
+        let (delay, decision) = self.book.judge(memory.as_deref_mut(), question);
+        Ruling { delay, decision: decision.unwrap_or_else(|| self.own_decision(memory, question)) }
+    }
+
+    fn own_decision(
+        &self,
+        mut memory: Option<&mut (dyn Memory + '_)>,
+        question: &Question<'_>,
+    ) -> Decision<'static> {
+        if !question.is_valid {
+            return Decision::Own;
+        }
+        for &own in BuiltIn::at(question.stage).iter().filter(|own| own.is_on(self)) {
+            let holds = recall(memory.as_deref_mut(), |state| {
+                let holds = own.holds(self, state, question);
+                state.own_total_mut(own).count(holds);
+                holds
+            });
+            if holds {
+                let (kind, next) = own.refusal();
+                return Decision::Refuse(kind, next);
+            }
+        }
+        Decision::Own
+    }
+
+    /// What follows a refusal that does not end the session by itself.
+    pub(in crate::smtp) fn after_refusal(&self, memory: Option<&mut (dyn Memory + '_)>) -> Next {
+        if !BuiltIn::FailFast.is_on(self) {
+            return Next::Continue;
+        }
+        recall(memory, |state| state.own_total_mut(BuiltIn::FailFast).count(true));
+        Next::Close
+    }
+
+    /// Forgets the counts of rules, lists and limits that this policy does not have. To be called when all sessions
+    /// have come to be served by it.
+    pub fn forget_other_counts(&self, state: &mut State) {
+        state.retain(self.book.identities(), |own| own.is_on(self));
+    }
+
+    /// The server's own rules that are on.
+    pub(super) fn own_rules(&self) -> impl Iterator<Item = BuiltIn> {
+        BUILT_INS.iter().copied().filter(|own| own.is_on(self))
+    }
+}
+
+impl BuiltIn {
+    pub(super) fn is_on(self, policy: &Policy) -> bool {
+        let (lists, limits) = (policy.lists(), policy.limits());
+        let is_rate_at = |point| limits.rate.is_some_and(|rate| rate.is_at(point));
+        match self {
+            Self::MaxSessions => limits.max_sessions.is_some(),
+            Self::MaxSessionsPerIp => limits.max_sessions_per_ip.is_some(),
+            Self::ConnectRate => is_rate_at(RatePoint::Connect),
+            Self::HeloBlacklist => !lists.blacklisted_helo_domains.is_empty(),
+            Self::MailBlacklist => !lists.blacklisted_mailfrom_emails.is_empty(),
+            Self::MaxMessages => limits.max_messages_per_session.is_some(),
+            Self::MailRate => is_rate_at(RatePoint::Mail),
+            Self::RcptBlacklist => !lists.blacklisted_rcptto_emails.is_empty(),
+            Self::NotRegistered => !lists.not_registered_emails.is_empty(),
+            Self::FailFast => policy.fail_fast,
+        }
+    }
+
+    pub(super) fn holds(self, policy: &Policy, state: &mut State, question: &Question<'_>) -> bool {
+        let limits = policy.limits();
+        let is_over = |count: u64, limit: Option<u64>| limit.is_some_and(|limit| count > limit);
+        let is_among =
+            |name: Option<&[u8]>, list, fold| name.is_some_and(|name| policy.is_listed(name, list, fold));
+        match self {
+            Self::MaxSessions => is_over(state.open_sessions(), limits.max_sessions),
+            Self::MaxSessionsPerIp => {
+                is_over(state.open_sessions_of(question.peer), limits.max_sessions_per_ip)
+            }
+            Self::HeloBlacklist => {
+                is_among(question.helo, |lists| &lists.blacklisted_helo_domains, fold_domain)
+            }
+            Self::MailBlacklist => {
+                is_among(question.from, |lists| &lists.blacklisted_mailfrom_emails, fold_mailbox)
+            }
+            Self::RcptBlacklist => {
+                is_among(question.to, |lists| &lists.blacklisted_rcptto_emails, fold_mailbox)
+            }
+            Self::NotRegistered => is_among(question.to, |lists| &lists.not_registered_emails, fold_mailbox),
+            Self::MaxMessages => {
+                limits.max_messages_per_session.is_some_and(|limit| u64::from(question.messages) >= limit)
+            }
+            Self::ConnectRate | Self::MailRate => limits.rate.is_some_and(|rate| {
+                // Each limit has buckets of its own: what was taken by another one is measured in other tokens.
+                let key = match rate.counts_by() {
+                    RateScope::Total => hash_of(&rate),
+                    RateScope::Ip => hash_of(&(rate, question.peer)),
+                    RateScope::Domain => hash_of(&(rate, domain(question.from.unwrap_or_default()))),
+                };
+                !state.take_token(key, question.now, &rate)
+            }),
+            Self::FailFast => true,
+        }
+    }
+}
+
+fn hash_of(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What stands behind the last `@`, in lower case.
+fn domain(mailbox: &[u8]) -> Vec<u8> {
+    let from = memchr::memrchr(b'@', mailbox).map_or(0, |at| at + 1);
+    mailbox[from..].to_ascii_lowercase()
+}

@@ -1,0 +1,38 @@
+//! What a dialogue has at hand for one line.
+
+use crate::smtp::policy::{Keep, Policy};
+use crate::smtp::record::{Answered, Event, Filing, Recorder};
+use crate::smtp::rules::Environment;
+use crate::smtp::session::answer::Answer;
+
+/// What a line is taken with.
+pub(super) struct Turn<'t, 'e> {
+    pub(super) policy: &'t Policy,
+    pub(super) environment: &'t mut Environment<'e>,
+    pub(super) records: &'t mut Records,
+}
+
+/// Where it is written down what happens: nowhere while nobody reads it. A dialogue can't read it.
+#[derive(Debug, Default)]
+pub(super) struct Records(pub(super) Option<Box<Recorder>>);
+
+impl Records {
+    #[inline]
+    pub(super) fn note(&mut self, policy: &Policy, answer: &Answer<'_>, event: Option<Event<'_>>) -> Filing {
+        match (policy.keep, event) {
+            (Keep::Nothing, _) | (_, None) => Filing::Unchanged,
+            (Keep::Envelope | Keep::Message, Some(event)) => self.note_read(policy, answer, event),
+        }
+    }
+
+    #[inline(never)]
+    fn note_read(&mut self, policy: &Policy, answer: &Answer<'_>, event: Event<'_>) -> Filing {
+        let reply = Some(answer.reply).filter(|_| answer.is_whole());
+        let answered = Answered { reply, number: answer.number, accepted: answer.accepted };
+        self.of(policy).note(policy, event, &answered)
+    }
+
+    fn of(&mut self, policy: &Policy) -> &mut Recorder {
+        self.0.get_or_insert_with(|| Box::new(Recorder::new(policy.records)))
+    }
+}
