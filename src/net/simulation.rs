@@ -1,5 +1,6 @@
-//! A seeded simulation: many clients with random dialogues, paces and manners against real connections,
-//! on a virtual clock, and the server does what random rules say. What must hold is said in [`World::check`].
+//! A seeded simulation: many clients with random dialogues, paces and ways to leave, against real connections with random
+//! rules, on a virtual clock, over a transport like TCP and over one that holds octets back. [`World::check`] has what must
+//! be true in the end; invariants of the parts are checked after each turn.
 //!
 //! `SMTPMOCK_SEED=n` runs one seed only.
 
@@ -88,7 +89,7 @@ struct Peer<E> {
     client: Client,
     model: Model,
     wire: Rc<RefCell<Wire>>,
-    /// Until it is opened, and then until it is over.
+    /// `None` before it is accepted, and once it has ended.
     connection: Option<Connection<E>>,
     is_open: bool,
 }
@@ -98,17 +99,17 @@ struct World<E> {
     clock: Arc<AtomicU64>,
     session_timeout: Duration,
     data_timeout: Duration,
-    /// The reactor may wake so much later than it asked for.
+    /// How much later than it asked for the reactor may wake.
     lateness: Duration,
     /// Replies leave in pieces.
     drips: bool,
     /// When the server stops.
     stops_at: Option<Duration>,
-    /// How long sessions may go on then, as long as something is under way.
+    /// How long sessions that are not idle may continue then.
     stop_timeout: Duration,
     /// When the server is reconfigured, each time for the next of two services that differ in the words of their replies.
     replaced_at: VecDeque<Duration>,
-    /// Since when which of them was served by; the first in the beginning.
+    /// Since when which of them was in use; the first from the beginning.
     served: Vec<(Duration, Voice)>,
     context: Context,
     resources: Resources,
@@ -176,7 +177,7 @@ impl<E: End> World<E> {
         times.into()
     }
 
-    /// Replaces the service, between two turns. False when it is not the time.
+    /// Replaces the service between two turns, if it is time. False when it is not.
     fn replace(&mut self) -> bool {
         let now = self.now();
         let is_due = self.replaced_at.pop_front_if(|at| *at <= now).is_some();
@@ -222,7 +223,7 @@ impl<E: End> World<E> {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// Runs until nothing will ever happen again.
+    /// Runs until nothing more can happen.
     fn run(&mut self) {
         for _ in 0..MAX_TURNS {
             let acted = self.replace() | self.open_due() | self.act();
@@ -298,7 +299,7 @@ impl<E: End> World<E> {
             let index = (first + nth) % self.peers.len();
             let event = self.peers[index].wire.borrow_mut().event();
             did |= event.is_some();
-            // The kernel may report what is known already.
+            // The kernel may report the same again.
             let repeated =
                 (did && self.rng.random_bool(0.05)).then(|| self.peers[index].wire.borrow().readiness());
             if let Some(readiness) = event.or(repeated) {
@@ -344,7 +345,7 @@ impl<E: End> World<E> {
         connection.expect("an open connection").close(&self.context, &mut self.resources);
     }
 
-    /// When the stop begins, or its time is up.
+    /// When the stop begins, or else when its time is up.
     fn next_stop(&self) -> Option<Duration> {
         match self.resources.stop {
             Stop::None => self.stops_at,
@@ -353,7 +354,7 @@ impl<E: End> World<E> {
         }
     }
 
-    /// Stops when it is time to. False when it is not.
+    /// Stops, if it is time. False when it is not.
     fn stop(&mut self) -> bool {
         if self.next_stop().is_none_or(|at| at > self.now()) {
             return false;

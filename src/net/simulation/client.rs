@@ -44,7 +44,7 @@ pub(super) struct Client {
     pub(super) input: Vec<u8>,
     /// Where each piece ends, and how long the client thinks before it.
     pieces: Vec<(usize, Duration)>,
-    /// It waits for every reply before it goes on.
+    /// It waits for every reply before it sends more.
     is_in_lock_step: bool,
     pub(super) reading: Reading,
     pub(super) leaving: Leaving,
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Moves everything it plans by the time at which the world begins.
+    /// Moves all its times by that at which the world begins.
     pub(super) fn shift(&mut self, by: Duration) {
         self.starts_at += by;
         self.read_at += by;
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Does what is to be done by now. False when that is nothing.
+    /// Does everything that is due by now. False when that is nothing.
     pub(super) fn act(&mut self, now: Duration, wire: &RefCell<Wire>, model: &Model) -> bool {
         let mut wire = wire.borrow_mut();
         if let Leaving::Resets { at } = self.leaving
@@ -160,7 +160,7 @@ impl Client {
         self.sent > before
     }
 
-    /// When it wants to act next, if nothing happens before.
+    /// When it acts next, if nothing happens before.
     pub(super) fn next_time(&self, now: Duration, wire: &Rc<RefCell<Wire>>) -> Option<Duration> {
         let wire = wire.borrow();
         if wire.closed_at.is_some() && !wire.has_output() {

@@ -1,4 +1,4 @@
-//! Single connections at moments that are set by hand: a clock that jumps, a write that takes its time.
+//! Single connections at chosen moments: a clock that jumps, a write that takes time, a reply that is retained.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -68,14 +68,14 @@ impl Bench {
         self.resources.begin_turn();
     }
 
-    /// The connection has its turn for what has come since.
+    /// The connection has its turn for the events since the last one.
     fn turn<E: End>(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<E>) -> Fate {
         let event = wire.borrow_mut().event().expect("an event");
         connection.on_event(event, &self.context, &mut self.resources)
     }
 }
 
-/// A machine that slept: the delayed client gets its reply and goes on, the idle one is sent 421.
+/// A machine that slept: the delayed client gets its reply and continues, the idle one is sent 421.
 #[test]
 fn a_clock_that_jumps_a_year() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -102,7 +102,7 @@ fn a_clock_that_jumps_a_year() {
     assert!(next.since(bench.resources.clock.now()) <= SESSION_TIMEOUT + ROUNDING);
 }
 
-/// One that is closed with its greeting may have sent by then: closing at once would take the greeting from it.
+/// A client that is closed with its greeting may have sent by then: closing at once would destroy the greeting.
 #[test]
 fn a_client_that_talks_too_early_hears_why_it_is_closed() {
     let refusing = || {
@@ -141,7 +141,7 @@ fn delays_that_are_over_in_one_turn_are_counted_together() {
         connection.open(&bench.context, &mut bench.resources);
         wire.borrow_mut().send(b"NOOP\r\n");
         bench.turn(wire, connection);
-        // The last one is over a turn later.
+        // The last delay ends a turn later.
         bench.pass(if wire.borrow().session == 1 { Duration::from_millis(50) } else { Duration::ZERO });
     }
     for (wait, over) in [(Duration::from_millis(960), 2), (Duration::from_millis(50), 3)] {
@@ -175,7 +175,7 @@ fn a_client_that_ran_first_had_no_think_time() {
     assert!(noop.service.max() < WRITE, "{:?}: the write is the system's", noop.service.max());
 }
 
-/// What the client takes later has left later, and it thinks from then on.
+/// What the client reads later has left later, and its think time begins then.
 #[test]
 fn the_rest_of_a_reply_was_stamped_with_its_front() {
     const PAUSE: Duration = Duration::from_millis(20);
@@ -198,7 +198,7 @@ fn the_rest_of_a_reply_was_stamped_with_its_front() {
     assert!(took >= 2 * PAUSE && took <= (2 * PAUSE).mul_f64(1.01), "{took:?}");
 }
 
-/// A wait that has begun lasts as long as it was to last.
+/// A wait that has begun is not changed.
 #[test]
 fn a_timeout_that_is_changed_is_that_of_the_next_wait() {
     const SHORT: Duration = Duration::from_millis(100);
@@ -271,7 +271,7 @@ fn a_message_is_accepted_when_its_transport_has_sent_the_reply() {
     }
 }
 
-/// What ends the output of a transport needs room as replies do.
+/// The end of a transport's output needs room, as replies do.
 #[test]
 fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
     for is_forced in [false, true] {

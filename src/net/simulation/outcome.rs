@@ -1,4 +1,4 @@
-//! What must hold when a simulated world is over: nothing is left behind, and each client had its due.
+//! What must be true at the end of a simulated world: nothing is left, and each client was served as its model says.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::records::Message;
 use crate::smtp::{Next, Policy, Record, Reply, ReplyKind, Stage};
 use crate::stats::{SessionStats, Stats};
 
-/// How often something was seen: a check that never applies checks nothing.
+/// How often each case occurred: a check that never applies checks nothing.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     clients: u64,
     replies: u64,
     delayed: u64,
     messages: u64,
-    told_to_go: u64,
+    goodbyes: u64,
     unread: u64,
     reset: u64,
     dismissed: u64,
@@ -26,7 +26,7 @@ pub(super) struct Seen {
     held: u64,
     reset_by_server: u64,
     /// Messages with a positive reply that did not leave.
-    kept_back: u64,
+    unsent: u64,
     /// Messages refused in their middle.
     cut_short: u64,
     /// Sessions that were served by both services.
@@ -41,35 +41,35 @@ impl Seen {
         self.replies += other.replies;
         self.delayed += other.delayed;
         self.messages += other.messages;
-        self.told_to_go += other.told_to_go;
+        self.goodbyes += other.goodbyes;
         self.unread += other.unread;
         self.reset += other.reset;
         self.dismissed += other.dismissed;
         self.cut += other.cut;
         self.held += other.held;
         self.reset_by_server += other.reset_by_server;
-        self.kept_back += other.kept_back;
+        self.unsent += other.unsent;
         self.cut_short += other.cut_short;
         self.reconfigured += other.reconfigured;
         self.held_over += other.held_over;
     }
 
     pub(super) fn has_everything(&self) -> bool {
-        let Self { clients, replies, delayed, messages, told_to_go, unread, reset, dismissed, .. } = *self;
-        let Self { cut, held, reset_by_server, kept_back, cut_short, reconfigured, held_over, .. } = *self;
+        let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
+        let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, .. } = *self;
         [
             clients,
             replies,
             delayed,
             messages,
-            told_to_go,
+            goodbyes,
             unread,
             reset,
             dismissed,
             cut,
             held,
             reset_by_server,
-            kept_back,
+            unsent,
             cut_short,
             reconfigured,
             held_over,
@@ -80,7 +80,7 @@ impl Seen {
 }
 
 impl<E: wire::End> World<E> {
-    /// Nothing is left behind, and each client had its due.
+    /// Nothing is left, and each client was served as its model says.
     pub(super) fn check(mut self) -> Seen {
         assert_eq!(self.resources.wheel.next_deadline(), None, "a timer is left");
         self.mailroom.borrow_mut().collect();
@@ -104,7 +104,7 @@ impl<E: wire::End> World<E> {
         seen
     }
 
-    /// Each session ended, and in one way.
+    /// Each session ended, in exactly one way.
     fn check_endings(&self) {
         let are_over = self.peers.iter().all(|peer| peer.connection.is_none());
         assert!(!are_over || self.context.budget.left() == usize::MAX, "memory of sessions that are over");
@@ -118,14 +118,14 @@ impl<E: wire::End> World<E> {
     }
 
     /// A message is accepted, and a reply is in a record, if and only if all of the reply was written.
-    fn check_records(&self, peer: &Peer<E>, told: Told, seen: &mut Seen) {
+    fn check_records(&self, peer: &Peer<E>, heard: Heard, seen: &mut Seen) {
         let Peer { client, model, wire, .. } = peer;
         let session = wire.borrow().session;
         let mailroom = self.mailroom.borrow();
-        let accepted = model.acceptances.partition_point(|acceptance| acceptance.end <= told.whole);
+        let accepted = model.acceptances.partition_point(|acceptance| acceptance.end <= heard.whole);
         assert_eq!(mailroom.accepted(session), model.messages[..accepted], "messages of {client:?}");
         seen.messages += accepted as u64;
-        let answered = model.answers[..told.answers].iter().filter(|answer| answer.is_whole);
+        let answered = model.answers[..heard.answers].iter().filter(|answer| answer.is_whole);
         let sent = |stage| answered.clone().filter(|answer| answer.stage == stage).count();
         let goodbye = self.context.policy().reply(ReplyKind::ServiceClosing);
         let records: Vec<_> = mailroom.of(session).map(Message::record).collect();
@@ -143,13 +143,13 @@ impl<E: wire::End> World<E> {
         assert!(rcpts.count() <= sent(Stage::Rcpt), "{client:?}");
         assert!(sent(Stage::Helo) > 0 || records.iter().all(|record| !record.helo), "{client:?}");
         let instead = records.iter().any(|record| record.msg_response.as_ref() == Some(goodbye));
-        assert!(!instead || told.goodbye, "{client:?}");
-        // Where a message follows that the server accepts, no rule has kept back its reply.
+        assert!(!instead || heard.goodbye, "{client:?}");
+        // Where a message follows that the server accepts, no rule has withheld its reply.
         let is_pending = accepted < model.messages.len();
         let is_unsent = |record: &&&Record| {
             record.msg_size > 0 && record.msg_response.as_ref().is_none_or(|reply| reply == goodbye)
         };
-        seen.kept_back += if is_pending { records.iter().filter(is_unsent).count() as u64 } else { 0 };
+        seen.unsent += if is_pending { records.iter().filter(is_unsent).count() as u64 } else { 0 };
     }
 
     fn check_peer(&self, peer: &Peer<E>, seen: &mut Seen) {
@@ -158,53 +158,53 @@ impl<E: wire::End> World<E> {
         let wire = wire.borrow();
         seen.clients += 1;
         assert!(wire.written.starts_with(&client.received));
-        let told = told(&wire.written, model, self.context.policy());
-        self.check_records(peer, told, seen);
-        let before = self.check_times(peer, told, seen);
+        let heard = heard(&wire.written, model, self.context.policy());
+        self.check_records(peer, heard, seen);
+        let before = self.check_times(peer, heard, seen);
         let is_reset = matches!(client.leaving, Leaving::Resets { .. });
         if self.is_stopped() && !is_reset {
-            self.check_stopped(peer, told);
+            self.check_stopped(peer, heard);
         }
         if is_reset || self.is_stopped() {
-            seen.reset += u64::from(is_reset && told.answers < model.answers.len());
-            seen.dismissed += u64::from(self.is_stopped() && told.goodbye);
+            seen.reset += u64::from(is_reset && heard.answers < model.answers.len());
+            seen.dismissed += u64::from(self.is_stopped() && heard.goodbye);
             return;
         }
-        if client.reading == Reading::Never && told.answers < model.answers.len() {
+        if client.reading == Reading::Never && heard.answers < model.answers.len() {
             seen.unread += 1;
             return self.check_unread(peer);
         }
-        assert_eq!(client.received.len(), told.reads_all(client, &wire), "not everything was read");
-        let in_time = told.answers == model.answers.len();
-        assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {told:?}");
+        assert_eq!(client.received.len(), heard.reads_all(client, &wire), "not everything was read");
+        let in_time = heard.answers == model.answers.len();
+        assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {heard:?}");
         let is_orderly = model.end.is_none_or(|end| end.next != Next::Reset);
         assert!(!is_orderly || !wire.closed_on_unread, "{client:?} would have been reset");
         let is_ended = client.reading != Reading::Eager || wire.ends_by_reset || wire.is_output_ended();
         assert!(is_ended, "{client:?}: the end of the output is not on the wire");
         match model.end {
-            Some(end) if in_time && !told.goodbye => self.check_end(peer, end, before, seen),
+            Some(end) if in_time && !heard.goodbye => self.check_end(peer, end, before, seen),
             _ => assert!(!wire.ends_by_reset, "{client:?} was reset"),
         }
     }
 
-    /// A stop is over in time, and its last words reach a client that reads.
-    fn check_stopped(&self, peer: &Peer<E>, told: Told) {
+    /// A stop ends in time, and its last replies reach a client that reads.
+    fn check_stopped(&self, peer: &Peer<E>, heard: Heard) {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let time_is_up = self.stops_at.expect("a stop") + self.stop_timeout;
         let grace = 2 * (ROUNDING + self.lateness);
         assert!(wire.closed_at.expect("an end") <= time_is_up + LINGER + grace, "{client:?} held up a stop");
         let is_reset = model.end.is_some_and(|end| end.next == Next::Reset);
-        let is_lost = client.reading == Reading::Eager && told.goodbye && !is_reset && wire.closed_on_unread;
+        let is_lost = client.reading == Reading::Eager && heard.goodbye && !is_reset && wire.closed_on_unread;
         assert!(!is_lost, "{client:?} would have been reset");
     }
 
-    /// What it is sent leaves, and is read, at once.
+    /// Replies to it leave, and are read, at once.
     fn is_prompt(&self, client: &Client) -> bool {
         client.reading == Reading::Eager && !self.drips
     }
 
-    /// The session ended by itself, as told: not before its time, by a reset only where that was told, and held
+    /// The session ended by itself, as its rules require: not before its time, by a reset only where they ask for one, and held
     /// as long as the client waits, or the limit says.
     fn check_end(&self, peer: &Peer<E>, end: End, before: Duration, seen: &mut Seen) {
         let Peer { client, wire, .. } = peer;
@@ -216,7 +216,7 @@ impl<E: wire::End> World<E> {
         let (due, closed_at) = (before.max(came) + end.delay, wire.closed_at.expect("an end"));
         assert!(closed_at >= due, "{client:?}: {end:?} early by {:?}", due - closed_at);
         assert_eq!(wire.ends_by_reset, end.next == Next::Reset, "{client:?}: {end:?}");
-        // A delay, a hold and what lingers behind it.
+        // Three timers: a delay, a hold and the linger behind it.
         let grace = 3 * (ROUNDING + self.lateness);
         let is_prompt = self.is_prompt(client);
         let (held, lingers) = match end.next {
@@ -238,25 +238,25 @@ impl<E: wire::End> World<E> {
         seen.reset_by_server += u64::from(end.next == Next::Reset);
     }
 
-    /// A peer that does not read is ended a timeout after the last thing that went either way.
+    /// The session of a peer that does not read ends a timeout after the last octet in either direction.
     fn check_unread(&self, peer: &Peer<E>) {
         let wire = peer.wire.borrow();
         let last = wire.writes.last().max(wire.arrivals.last()).unwrap_or(peer.client.starts_at);
         let delays = peer.model.answers.iter().map(|answer| answer.delay).max().expect("a greeting");
         let held = if peer.model.is_held() { HOLD_LIMIT } else { Duration::ZERO };
-        // Of the commands in one read one may be held back whose reply does not leave, and one behind it.
+        // Of the commands in one read, one may be held back whose reply does not leave, and another behind it.
         let latest = last + 2 * delays + held + self.session_timeout + 3 * (ROUNDING + self.lateness);
-        assert!(wire.closed_at.expect("an end") <= latest, "{:?} was kept too long", peer.client);
+        assert!(wire.closed_at.expect("an end") <= latest, "{:?} was not ended in time", peer.client);
     }
 
     /// Each reply came when its delay was over, and not much later where the client reads. Returns when what follows
     /// the last could begin.
-    fn check_times(&self, peer: &Peer<E>, told: Told, seen: &mut Seen) -> Duration {
+    fn check_times(&self, peer: &Peer<E>, heard: Heard, seen: &mut Seen) -> Duration {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let mut before = client.starts_at;
         let (mut opened_data, mut begins, mut voices) = (None, 0, Vec::new());
-        for answer in &model.answers[..told.answers] {
+        for answer in &model.answers[..heard.answers] {
             let at = wire.writes.time_of(answer.output_end).expect("a written reply");
             let came = match answer.input_end {
                 0 => client.starts_at,
@@ -283,9 +283,9 @@ impl<E: wire::End> World<E> {
         let changes = voices.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes < self.served.len(), "{client:?}: {voices:?} by {:?}", self.served);
         seen.reconfigured += u64::from(changes > 0);
-        if told.goodbye && !self.is_stopped() {
-            seen.told_to_go += 1;
-            let last = &model.answers[told.answers - 1];
+        if heard.goodbye && !self.is_stopped() {
+            seen.goodbyes += 1;
+            let last = &model.answers[heard.answers - 1];
             let last = wire.writes.time_of(last.output_end).expect("a written reply");
             self.check_goodbye(peer, last, opened_data);
         }
@@ -332,9 +332,9 @@ impl<E: wire::End> World<E> {
     }
 }
 
-/// What a client was told.
+/// What a client heard.
 #[derive(Clone, Copy, Debug)]
-struct Told {
+struct Heard {
     /// How many whole answers of the model.
     answers: usize,
     /// Where they end.
@@ -344,7 +344,7 @@ struct Told {
     length: usize,
 }
 
-impl Told {
+impl Heard {
     /// What a client that reads has read in the end.
     fn reads_all(self, client: &Client, wire: &Wire) -> usize {
         if client.reading == Reading::Never { 0 } else { wire.written.len().max(self.length) }
@@ -353,7 +353,7 @@ impl Told {
 
 /// Compares what was written with the model: it is a part of its answers from the front on, in order, with
 /// a 421 after the last one where the server ended the session.
-fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
+fn heard(written: &[u8], model: &Model, policy: &Policy) -> Heard {
     let answers = model.answers.partition_point(|answer| {
         written.len() >= answer.output_end && starts_with(written, &model.output[..answer.output_end])
     });
@@ -366,7 +366,7 @@ fn told(written: &[u8], model: &Model, policy: &Policy) -> Told {
         is_goodbye || goodbye.starts_with(rest) || starts_with(&model.output[whole..], rest),
         "unexpected after {answers} answers: {show:?}"
     );
-    Told { answers, whole, goodbye: is_goodbye, length: written.len() }
+    Heard { answers, whole, goodbye: is_goodbye, length: written.len() }
 }
 
 /// In either voice.

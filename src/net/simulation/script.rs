@@ -1,4 +1,4 @@
-//! What clients say, and what the pure session answers to the whole of it.
+//! What clients send, and how the pure session answers all of it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -10,10 +10,10 @@ use proptest::test_runner::TestRng;
 use crate::smtp::rules::{ByteRate, Environment, Rule, State};
 use crate::smtp::{DelayPoint, Expect, Filing, Next, Policy, ReplyKind, Session, Stage, Step};
 
-/// One reply and what it follows from.
+/// One reply, and the input that it answers.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// How much of the input must have come.
+    /// How much of the input must have arrived.
     pub(super) input_end: usize,
     pub(super) output_end: usize,
     pub(super) delay: Duration,
@@ -29,9 +29,9 @@ pub(super) struct Answer {
 /// How a session ends by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
-    /// How much of the input must have come.
+    /// How much of the input must have arrived.
     pub(super) input_end: usize,
-    /// Before it; none where an answer goes before, which has a delay of its own.
+    /// The delay before it; none behind an answer, which has a delay of its own.
     pub(super) delay: Duration,
     pub(super) next: Next,
     /// Less than the whole reply is sent.
@@ -40,11 +40,11 @@ pub(super) struct End {
     pub(super) is_amid: bool,
 }
 
-/// What the pure session makes of an input that comes all at once.
+/// How the pure session answers an input that arrives all at once.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) output: Vec<u8>,
-    /// Those of which the client hears at least an octet.
+    /// Those of which at least an octet is sent.
     pub(super) answers: Vec<Answer>,
     /// Texts of the accepted messages.
     pub(super) messages: Vec<Vec<u8>>,
@@ -82,19 +82,19 @@ impl Model {
     }
 
     fn note(&mut self, policy: &Policy, session: &Session, step: &Step, input_end: usize) {
-        let said = &step.wire().collect::<Vec<_>>().concat()[..];
+        let octets = &step.wire().collect::<Vec<_>>().concat()[..];
         let mut delay = step.delay;
-        if !said.is_empty() {
-            self.output.extend_from_slice(said);
+        if !octets.is_empty() {
+            self.output.extend_from_slice(octets);
             let (output_end, opens_data) = (self.output.len(), session.expects() == Expect::Data);
-            let (stage, is_whole) = (step.stage, said == step.reply().wire());
+            let (stage, is_whole) = (step.stage, octets == step.reply().wire());
             let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply());
             self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });
             delay = Duration::ZERO;
         }
-        assert!(!said.is_empty() || step.next != Next::Continue, "a line without an answer");
+        assert!(!octets.is_empty() || step.next != Next::Continue, "a line without an answer");
         if step.next != Next::Continue {
-            let is_cut = said != step.reply().wire();
+            let is_cut = octets != step.reply().wire();
             self.end = Some(End { input_end, delay, next: step.next, is_cut, is_amid: session.owes_input() });
         }
     }
@@ -104,14 +104,14 @@ impl Model {
         self.end.is_some_and(|end| end.next == Next::Hold)
     }
 
-    /// How much a client has read that has heard all there is to hear after `sent` bytes.
+    /// How much there is to read for a client that has sent `sent` bytes.
     pub(super) fn output_after(&self, sent: usize) -> usize {
         let known = self.answers.partition_point(|answer| answer.input_end <= sent);
         self.answers[..known].last().map_or(0, |answer| answer.output_end)
     }
 }
 
-/// Where every client comes from.
+/// The address of every client.
 pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// How the server's own replies are worded.

@@ -28,7 +28,7 @@ pub(super) struct SealedEnd {
     opened: usize,
     /// Octets ever read from the wire.
     taken: usize,
-    /// Taken from the connection and not on the wire whole: one record each.
+    /// Records of replies that are not on the wire whole.
     outgoing: VecDeque<Vec<u8>>,
     /// Octets of the first of these, or else of the last record, that are on the wire.
     on_wire: usize,
@@ -118,7 +118,7 @@ impl Transport for SealedEnd {
         }
     }
 
-    /// The front of a record is worth nothing to the client.
+    /// The client can't use the front of a record.
     fn unsent(&self) -> usize {
         self.outgoing.iter().map(Vec::len).sum()
     }

@@ -1,5 +1,4 @@
-//! A byte stream between a client and its connection, with little room on the way and a memory of when
-//! each byte passed.
+//! A byte stream between a client and its connection, with little room on the way, and a log of when each byte passed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,7 +15,7 @@ use crate::net::stream::{Input, Transport};
 use crate::records::Message;
 use crate::records::store::Store;
 
-/// When the stream had reached which length.
+/// The lengths that a stream had reached, and when.
 #[derive(Debug, Default)]
 pub(super) struct Log(Vec<(usize, Duration)>);
 
@@ -36,7 +35,7 @@ impl Log {
     }
 }
 
-/// The records of all sessions, as they were when somebody looked last.
+/// The records of all sessions, as of the last look.
 #[derive(Debug)]
 pub(super) struct Mailroom {
     pub(super) store: Arc<Store>,
@@ -95,22 +94,22 @@ pub(super) struct Wire {
     pub(super) session: usize,
     mailroom: Rc<RefCell<Mailroom>>,
     pub(super) client_finished: bool,
-    /// The client has sent more when nobody was there any more.
+    /// The client has sent more after the server had closed.
     pub(super) has_lost_input: bool,
     is_reset: bool,
     pub(super) server_finished: bool,
     /// The server wants a reset to be the end.
     pub(super) ends_by_reset: bool,
-    /// The server has let go of it.
+    /// When the server closed it.
     pub(super) closed_at: Option<Duration>,
-    /// It did while there was something unread: a real socket would have been reset.
+    /// It closed with input unread: a real socket would have been reset.
     pub(super) closed_on_unread: bool,
     news: bool,
     /// A write found no room, and the server wants to know when there is some.
     wants_room: bool,
     watches_for_room: bool,
     room: bool,
-    /// How long a write takes that the client can read at once.
+    /// How long a write takes to return, while the client can read already.
     pub(super) write_takes: Duration,
 }
 
@@ -234,7 +233,7 @@ impl Wire {
         self.wants_room
     }
 
-    /// The server lets go of it.
+    /// The server closes it.
     pub(super) fn close(&mut self) {
         self.closed_at = Some(self.now());
         self.closed_on_unread = !self.to_server.is_empty();
@@ -255,7 +254,7 @@ impl Wire {
         !self.to_client.is_empty()
     }
 
-    /// The client has read everything there will ever be.
+    /// The client has read everything, and there will be no more.
     pub(super) fn is_at_end(&self) -> bool {
         self.to_client.is_empty() && (self.server_finished || self.closed_at.is_some())
     }
@@ -271,7 +270,7 @@ impl Wire {
         self.is_reset = true;
     }
 
-    /// The server wants to be told of room. The kernel tells at once when there is some.
+    /// The server wants to know when there is room. The kernel reports at once if there is some.
     pub(super) fn watch_for_room(&mut self) {
         self.watches_for_room = true;
         self.room = self.to_client.len() < self.capacity;
@@ -329,13 +328,13 @@ impl Wire {
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
         // A session that timed out has 421 in the place of an acceptance.
-        let is_told = |place: &Range<usize>| self.written.get(place.start) == Some(&b'2');
-        let told = self.acceptances.partition_point(is_told);
-        if mailroom.accepted(self.session).len() < told {
+        let is_shown = |place: &Range<usize>| self.written.get(place.start) == Some(&b'2');
+        let shown = self.acceptances.partition_point(is_shown);
+        if mailroom.accepted(self.session).len() < shown {
             mailroom.collect();
         }
         let filed = mailroom.accepted(self.session).len();
-        assert!(filed >= told, "session {}: told of {told} messages, filed {filed}", self.session);
+        assert!(filed >= shown, "session {}: shown {shown} acceptances, filed {filed}", self.session);
     }
 }
 
