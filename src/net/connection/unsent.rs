@@ -151,7 +151,9 @@ impl<T: Transport> Connection<T> {
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });
         let replies = Replies::One(reply.clone());
-        self.answer_asked(resources, Asked { accepts: None, ..asked }, &replies, Portion::Whole);
+        // It is decided now: the time for which the other was held back is no service time.
+        let asked = Asked { accepts: None, since: resources.now, ..asked };
+        self.answer_asked(resources, asked, &replies, Portion::Whole);
     }
 
     /// Withdraws the replies that have not left, when the connection has ended.

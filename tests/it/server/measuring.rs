@@ -52,6 +52,20 @@ fn service_time_leaves_out_the_delay_and_lateness_tells_it() {
 }
 
 #[test]
+fn a_reply_in_place_of_one_that_was_held_back_has_the_service_time_of_its_own() {
+    let held = Duration::from_secs(1);
+    let server = start(Config::default().delay(DelayPoint::Noop, Duration::from_secs(60)));
+    let mut client = Client::greeted(server.local_addr());
+    client.send(b"NOOP\r\n");
+    once(&server, |stats| stats.stages[Stage::Noop].think.count() == 1);
+    server.stop_within(held);
+    assert_eq!(client.reply(), "421 Service closing transmission channel");
+    let service = &server.stats().stages[Stage::Noop].service;
+    assert_eq!(service.count(), 1);
+    assert!(service.max() < held, "the time for which the other reply was held back: {service:?}");
+}
+
+#[test]
 fn data_are_timed_from_the_354_to_the_final_dot() {
     let server = start(Config::default());
     let mut client = Client::with_envelope(server.local_addr());
