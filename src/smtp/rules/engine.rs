@@ -3,7 +3,7 @@
 //! The server's own rules (go-smtp-mock's lists, the limits) come behind those that were added, and count the same way:
 //! see [`policy`](crate::smtp::policy).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -77,7 +77,7 @@ pub(in crate::smtp) struct RuleBook {
     recipients: RecipientIndex,
     /// How many rules have this name, or without one this text.
     occurrences: BTreeMap<String, u64>,
-    identities: HashSet<Identity>,
+    identities: BTreeSet<Identity>,
     edition: Edition,
 }
 
@@ -120,7 +120,7 @@ impl RuleBook {
     }
 
     /// Of all rules.
-    pub(in crate::smtp) fn identities(&self) -> &HashSet<Identity> {
+    pub(in crate::smtp) fn identities(&self) -> &BTreeSet<Identity> {
         &self.identities
     }
 

@@ -3,7 +3,7 @@
 //! One per server, over all policies that it has in turn: counts belong to rules by their [`Identity`], not by their
 //! place. A caller that runs sessions on several threads lends it to one of them at a time.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub(in crate::smtp) fn recall<R>(
 
 /// Which rule it is, in every policy that has it: its name or, without one, its text and its place among rules of the
 /// same text. A hash, as keys are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::smtp) struct Identity(u64);
 
 impl Identity {
@@ -117,7 +117,7 @@ impl State {
     /// Forgets the counts of all rules but these.
     pub(in crate::smtp) fn retain(
         &mut self,
-        identities: &HashSet<Identity>,
+        identities: &BTreeSet<Identity>,
         is_on: impl Fn(BuiltIn) -> bool,
     ) {
         let Self { totals, by_key, keys, rates: _, open_sessions: _, open_by_ip: _ } = self;
