@@ -66,7 +66,7 @@ impl Extensions {
     /// The parameter is offered for this command, and its value is valid.
     pub(super) fn allow(&self, parameter: Parameter<'_>, command: Verb) -> bool {
         let Parameter { keyword: name, value } = parameter;
-        let is_it = |known: &&Known| {
+        let is_it = |known: &&KnownParameter| {
             name.eq_ignore_ascii_case(known.name.as_bytes())
                 && known.command == command
                 && self.include(known.keyword)
@@ -82,7 +82,7 @@ impl Extensions {
 }
 
 /// A parameter of MAIL or RCPT, and the keyword that makes it valid.
-struct Known {
+struct KnownParameter {
     name: &'static str,
     command: Verb,
     keyword: &'static str,
@@ -112,16 +112,16 @@ impl Value {
     }
 }
 
-const fn mail(name: &'static str, keyword: &'static str, value: Value) -> Known {
-    Known { name, command: Verb::Mail, keyword, value }
+const fn mail(name: &'static str, keyword: &'static str, value: Value) -> KnownParameter {
+    KnownParameter { name, command: Verb::Mail, keyword, value }
 }
 
-const fn rcpt(name: &'static str, keyword: &'static str, value: Value) -> Known {
-    Known { name, command: Verb::Rcpt, keyword, value }
+const fn rcpt(name: &'static str, keyword: &'static str, value: Value) -> KnownParameter {
+    KnownParameter { name, command: Verb::Rcpt, keyword, value }
 }
 
 /// Those of IANA's registry of SMTP service extensions that have parameters.
-const PARAMETERS: &[Known] = &[
+const PARAMETERS: &[KnownParameter] = &[
     mail("SIZE", "SIZE", Value::Size),                             // RFC 1870
     mail("BODY", "8BITMIME", Value::OneOf(&["7BIT", "8BITMIME"])), // RFC 6152
     mail("BODY", "BINARYMIME", Value::OneOf(&["7BIT", "8BITMIME", "BINARYMIME"])), // RFC 3030

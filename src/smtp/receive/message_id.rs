@@ -12,7 +12,7 @@ const NAME: &[u8] = b"message-id";
 /// Hashes the first Message-ID, folded or not, white space left out.
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct MessageIdFinder {
-    place: Place,
+    position: Position,
     /// Octets searched.
     reached: usize,
     hasher: DefaultHasher,
@@ -21,7 +21,7 @@ pub(in crate::smtp) struct MessageIdFinder {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum Position {
     #[default]
     LineStart,
     /// So many octets of the field's name stand behind the line's start.
@@ -41,15 +41,15 @@ impl MessageIdFinder {
         let mut rest = &run[..run.len().min(REACH - self.reached)];
         self.reached += rest.len();
         while let [octet, behind @ ..] = rest {
-            rest = match self.place {
-                Place::Over => return,
-                Place::Elsewhere => {
+            rest = match self.position {
+                Position::Over => return,
+                Position::Elsewhere => {
                     let Some(end) = memchr(b'\n', rest) else { return };
-                    self.place = Place::LineStart;
+                    self.position = Position::LineStart;
                     &rest[end + 1..]
                 }
                 _ => {
-                    self.place = self.step(*octet);
+                    self.position = self.step(*octet);
                     behind
                 }
             };
@@ -61,35 +61,37 @@ impl MessageIdFinder {
         self.is_found.then(|| self.hasher.finish())
     }
 
-    fn step(&mut self, octet: u8) -> Place {
-        match (self.place, octet) {
-            (Place::LineStart, b'\n') => Place::Over,
-            (Place::LineStart, b'\r') => Place::LineStart,
-            (Place::LineStart, _) => named(0, octet),
-            (Place::Name(_), b'\n') => Place::LineStart,
-            (Place::Name(seen), _) => named(seen, octet),
+    fn step(&mut self, octet: u8) -> Position {
+        match (self.position, octet) {
+            (Position::LineStart, b'\n') => Position::Over,
+            (Position::LineStart, b'\r') => Position::LineStart,
+            (Position::LineStart, _) => named(0, octet),
+            (Position::Name(_), b'\n') => Position::LineStart,
+            (Position::Name(seen), _) => named(seen, octet),
             // These are not stepped through.
-            (Place::Over | Place::Elsewhere, _) => self.place,
-            (Place::Value, b'\n') => Place::ValueLineEnd,
-            (Place::ValueLineEnd, b' ' | b'\t') | (Place::Value, b' ' | b'\t' | b'\r') => Place::Value,
-            (Place::ValueLineEnd, _) => Place::Over,
-            (Place::Value, _) => {
+            (Position::Over | Position::Elsewhere, _) => self.position,
+            (Position::Value, b'\n') => Position::ValueLineEnd,
+            (Position::ValueLineEnd, b' ' | b'\t') | (Position::Value, b' ' | b'\t' | b'\r') => {
+                Position::Value
+            }
+            (Position::ValueLineEnd, _) => Position::Over,
+            (Position::Value, _) => {
                 self.hasher.write_u8(octet);
                 self.is_found = true;
-                Place::Value
+                Position::Value
             }
         }
     }
 }
 
 /// Behind so many octets of the name.
-fn named(seen: usize, octet: u8) -> Place {
+fn named(seen: usize, octet: u8) -> Position {
     match NAME.get(seen) {
-        Some(expected) if octet.eq_ignore_ascii_case(expected) => Place::Name(seen + 1),
-        None if octet == b':' => Place::Value,
+        Some(expected) if octet.eq_ignore_ascii_case(expected) => Position::Name(seen + 1),
+        None if octet == b':' => Position::Value,
         // RFC 5322 section 4.5 lets old messages have white space before the colon.
-        None if matches!(octet, b' ' | b'\t') => Place::Name(seen),
-        _ => Place::Elsewhere,
+        None if matches!(octet, b' ' | b'\t') => Position::Name(seen),
+        _ => Position::Elsewhere,
     }
 }
 

@@ -297,3 +297,6 @@ fn show_exchange(shown: &mut fmt::DebugStruct<'_, '_>, name: &str, exchange: &Ex
         shown.field(name, exchange);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::keyword::Keyword;
-use super::rule::{Conditions, Ending, Key, Ordinals, Rule};
+use super::rule::{Action, Conditions, Key, Ordinals, Rule};
 use crate::smtp::reply::Stage;
 
 /// What is wrong with a rule.
@@ -37,7 +37,7 @@ fn actions(rule: &Rule) -> Option<Contradiction> {
     if !rule.has_valid_id() {
         return at(Keyword::Id, "a name of at most 64 letters, digits, '-', '_' and '.'");
     }
-    let is_without_reply = matches!(ending, Some(Ending::Accept | Ending::Silent | Ending::DropBefore(_)));
+    let is_without_reply = matches!(ending, Some(Action::Accept | Action::Silent | Action::DropBefore(_)));
     match reply {
         None if delay.is_none() && ending.is_none() => {
             let expected = "something to do: reply=, delay=, drop=, silent, stall, cut=, close or accept";

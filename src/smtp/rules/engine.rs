@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::index::{RecipientIndex, StageIndex};
-use super::rule::{Conditions, Drop, Ending, Key, Rule};
+use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
 use crate::smtp::reply::{Next, Portion, Stage};
@@ -183,15 +183,15 @@ impl RuleBook {
             let (portion, next) = match ending {
                 // Only how late.
                 None if reply.is_none() => return (delay, None),
-                Some(Ending::Accept) => return (delay, Some(Decision::Own)),
+                Some(Action::Accept) => return (delay, Some(Decision::Own)),
                 None => (Portion::Whole, Next::Continue),
-                Some(Ending::Close | Ending::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
-                Some(Ending::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
-                Some(Ending::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
-                Some(Ending::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
-                Some(Ending::Silent) => (Portion::Nothing, Next::Hold),
-                Some(Ending::Stall) => (Portion::Whole, Next::Hold),
-                Some(Ending::Cut(octets)) => (Portion::First(*octets), Next::Close),
+                Some(Action::Close | Action::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
+                Some(Action::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
+                Some(Action::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
+                Some(Action::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
+                Some(Action::Silent) => (Portion::Nothing, Next::Hold),
+                Some(Action::Stall) => (Portion::Whole, Next::Hold),
+                Some(Action::Cut(octets)) => (Portion::First(*octets), Next::Close),
             };
             return (delay, Some(Decision::Told { reply: reply.as_ref(), portion, next }));
         }

@@ -108,7 +108,7 @@ pub enum Drop {
 
 /// What becomes of the reply and the connection, where that is not the usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Ending {
+pub(super) enum Action {
     /// Nothing but the server's own answer: later rules and the lists are not asked.
     Accept,
     Close,
@@ -144,7 +144,7 @@ pub struct Rule {
     pub(super) when: Conditions,
     pub(super) delay: Option<Delay>,
     pub(super) reply: Option<Reply>,
-    pub(super) ending: Option<Ending>,
+    pub(super) ending: Option<Action>,
 }
 
 /// Conditions. Each holds for the last value it was given.
@@ -290,7 +290,7 @@ impl Rule {
     /// The server's own answer, whatever later rules and the lists say.
     #[must_use]
     pub fn accept(self) -> Self {
-        self.ending(Ending::Accept)
+        self.ending(Action::Accept)
     }
 
     /// Why no client knows what its reply means.
@@ -301,40 +301,40 @@ impl Rule {
     /// Closes the connection after the reply.
     #[must_use]
     pub fn close(self) -> Self {
-        self.ending(Ending::Close)
+        self.ending(Action::Close)
     }
 
     /// Drops the connection in place of a reply.
     #[must_use]
     pub fn drop_before_reply(self, how: Drop) -> Self {
-        self.ending(Ending::DropBefore(how))
+        self.ending(Action::DropBefore(how))
     }
 
     /// Replies, and drops the connection.
     #[must_use]
     pub fn drop_after_reply(self, how: Drop) -> Self {
-        self.ending(Ending::DropAfter(how))
+        self.ending(Action::DropAfter(how))
     }
 
     /// Does not reply, and holds the connection: nothing more happens on it.
     #[must_use]
     pub fn silent(self) -> Self {
-        self.ending(Ending::Silent)
+        self.ending(Action::Silent)
     }
 
     /// Replies, and holds the connection: nothing more is read from it.
     #[must_use]
     pub fn stall(self) -> Self {
-        self.ending(Ending::Stall)
+        self.ending(Action::Stall)
     }
 
     /// Sends only the first octets of the reply, and drops the connection.
     #[must_use]
     pub fn cut(self, octets: usize) -> Self {
-        self.ending(Ending::Cut(octets))
+        self.ending(Action::Cut(octets))
     }
 
-    fn ending(mut self, ending: Ending) -> Self {
+    fn ending(mut self, ending: Action) -> Self {
         self.ending = Some(ending);
         self
     }

@@ -12,7 +12,7 @@ use super::delay::Delay;
 use super::glob::Glob;
 use super::grammar::{Fault, GrammarError};
 use super::keyword::Keyword;
-use super::rule::{Drop, Ending, Key, Ordinals, Rule};
+use super::rule::{Action, Drop, Key, Ordinals, Rule};
 use super::units::{A_CHANCE, A_DURATION, A_SIZE, Chance, Size, Span, parse_duration, parse_size};
 use crate::smtp::reply::{Reply, Stage};
 
@@ -22,11 +22,11 @@ const MAX_TEXT: usize = 16 * 1024;
 /// What stands for every stage.
 const ANY: &str = "any";
 
-const DROPS: &[(&str, Ending)] = &[
-    ("fin", Ending::DropBefore(Drop::Fin)),
-    ("rst", Ending::DropBefore(Drop::Rst)),
-    ("fin-after", Ending::DropAfter(Drop::Fin)),
-    ("rst-after", Ending::DropAfter(Drop::Rst)),
+const DROPS: &[(&str, Action)] = &[
+    ("fin", Action::DropBefore(Drop::Fin)),
+    ("rst", Action::DropBefore(Drop::Rst)),
+    ("fin-after", Action::DropAfter(Drop::Fin)),
+    ("rst-after", Action::DropAfter(Drop::Rst)),
 ];
 
 const A_COUNT: &str = "a whole number from 1";
@@ -61,8 +61,8 @@ impl FromStr for Rule {
             apply(&mut rule, keyword, &term.value).map_err(|error| error.at(text, term))?;
         }
         // "reply, then drop" is what both together mean.
-        if let (Some(_), Some(Ending::DropBefore(how))) = (&rule.reply, rule.ending) {
-            rule.ending = Some(Ending::DropAfter(how));
+        if let (Some(_), Some(Action::DropBefore(how))) = (&rule.reply, rule.ending) {
+            rule.ending = Some(Action::DropAfter(how));
         }
         match rule.contradiction() {
             None => Ok(rule),
@@ -217,17 +217,17 @@ fn apply(rule: &mut Rule, keyword: Keyword, value: &str) -> Result<(), Wrong> {
         Keyword::Drop => end(rule, one_of("way to drop", value, DROPS)?)?,
         Keyword::Cut => {
             let octets = value.parse().map_err(|_| expected("a number of bytes from 0, like 5"))?;
-            end(rule, Ending::Cut(octets))?;
+            end(rule, Action::Cut(octets))?;
         }
-        Keyword::Silent => end(rule, Ending::Silent)?,
-        Keyword::Stall => end(rule, Ending::Stall)?,
-        Keyword::Close => end(rule, Ending::Close)?,
-        Keyword::Accept => end(rule, Ending::Accept)?,
+        Keyword::Silent => end(rule, Action::Silent)?,
+        Keyword::Stall => end(rule, Action::Stall)?,
+        Keyword::Close => end(rule, Action::Close)?,
+        Keyword::Accept => end(rule, Action::Accept)?,
     }
     Ok(())
 }
 
-fn end(rule: &mut Rule, ending: Ending) -> Result<(), Wrong> {
+fn end(rule: &mut Rule, ending: Action) -> Result<(), Wrong> {
     match rule.ending.replace(ending) {
         Some(_) => Err(Wrong::Name(Fault::expected(SEVERAL_ENDINGS))),
         None => Ok(()),
@@ -292,11 +292,11 @@ impl fmt::Display for Rule {
         }
         match ending {
             None => Ok(()),
-            Some(Ending::Accept) => f.write_str(" accept"),
-            Some(Ending::Close) => f.write_str(" close"),
-            Some(Ending::Silent) => f.write_str(" silent"),
-            Some(Ending::Stall) => f.write_str(" stall"),
-            Some(Ending::Cut(octets)) => write!(f, " cut={octets}"),
+            Some(Action::Accept) => f.write_str(" accept"),
+            Some(Action::Close) => f.write_str(" close"),
+            Some(Action::Silent) => f.write_str(" silent"),
+            Some(Action::Stall) => f.write_str(" stall"),
+            Some(Action::Cut(octets)) => write!(f, " cut={octets}"),
             Some(drop) => {
                 let word = DROPS.iter().find(|(_, other)| other == drop).map_or("", |found| found.0);
                 write!(f, " drop={word}")

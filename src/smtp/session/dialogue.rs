@@ -24,8 +24,8 @@ const INSPECT_EVERY: u32 = 16;
 /// The protocol's side of a session.
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct Dialogue {
-    pub(super) input: Input,
-    pub(super) state: State,
+    pub(super) receiving: Receiving,
+    pub(super) sequence: Sequence,
     /// `None` before HELO, MAIL and RCPT.
     pub(super) envelope: Option<Box<Envelope>>,
     /// Offered in the reply to the last EHLO.
@@ -48,12 +48,12 @@ pub(in crate::smtp) struct Dialogue {
 
 /// How the input is read.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) enum Receiving {
     Commands(LineScanner),
     Data(Incoming),
 }
 
-impl Default for Input {
+impl Default for Receiving {
     fn default() -> Self {
         Self::Commands(LineScanner::default())
     }
@@ -61,7 +61,7 @@ impl Default for Input {
 
 /// What has happened so far, as far as it decides what may come next.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum State {
+pub(super) enum Sequence {
     /// The greeting refused the session.
     Refused,
     /// HELO or EHLO must come first.
@@ -70,16 +70,16 @@ pub(super) enum State {
     /// There is no mail transaction.
     Greeted,
     /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
-    Mail(Mail),
+    Mail(Transaction),
     /// Its message has come. go-smtp-mock leaves the reverse-path in place until the next MAIL, RSET or HELO: what comes
     /// out of sequence is answered as within a transaction, as far as it is refused anyway. With
     /// [`RecordMode::Session`] alone.
-    Past(Mail),
+    Past(Transaction),
 }
 
 /// A mail transaction.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Mail {
+pub(super) struct Transaction {
     /// RCPTs, refused ones included.
     recipients: usize,
     /// One of them counts as accepted: DATA is in sequence.
@@ -90,8 +90,8 @@ pub(super) struct Mail {
     is_delivered: bool,
 }
 
-impl State {
-    fn mail(&mut self) -> Option<&mut Mail> {
+impl Sequence {
+    fn mail(&mut self) -> Option<&mut Transaction> {
         match self {
             Self::Mail(mail) | Self::Past(mail) => Some(mail),
             Self::Refused | Self::Connected | Self::Greeted => None,
@@ -114,7 +114,7 @@ impl Dialogue {
         debug_assert_eq!(self.steps, 0, "a session is greeted once, and first");
         let answer = self.answer(turn, Asked::at(Stage::Greeting), Ok(ReplyKind::Greeting));
         if !answer.accepted {
-            self.state = State::Refused;
+            self.sequence = Sequence::Refused;
         }
         self.conclude(turn, Stage::Greeting, &answer, None)
     }
@@ -124,8 +124,8 @@ impl Dialogue {
     pub(super) fn advance(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let policy = turn.policy;
         self.has_spoken |= !input.is_empty();
-        match &mut self.input {
-            Input::Commands(scanner) => match scanner.scan(input) {
+        match &mut self.receiving {
+            Receiving::Commands(scanner) => match scanner.scan(input) {
                 LineScan::Incomplete(consumed) => Progress { consumed, step: None },
                 LineScan::TooLong(consumed) => {
                     Progress { consumed, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
@@ -134,7 +134,7 @@ impl Dialogue {
                     Progress { consumed, step: Some(self.command(turn, &input[..consumed])) }
                 }
             },
-            Input::Data(incoming) => {
+            Receiving::Data(incoming) => {
                 let scan = incoming.take(policy, self.memory_left, self.retry_keys.as_deref_mut(), input);
                 // A session that is going to be closed need not read the rest. How much of it has come is
                 // chance, so its size is the least that is too big.
@@ -200,7 +200,7 @@ impl Dialogue {
             false => Extensions::default(),
         };
         if !self.is_refused() {
-            self.state = if answer.accepted { State::Greeted } else { State::Connected };
+            self.sequence = if answer.accepted { Sequence::Greeted } else { Sequence::Connected };
         }
         self.envelope_mut().note_helo(name);
         self.conclude(turn, Stage::Helo, &answer, Some(Event::Helo { line, name, is_ehlo }))
@@ -214,9 +214,9 @@ impl Dialogue {
         parameters: Parameters<'_>,
     ) -> Step {
         let policy = turn.policy;
-        self.state = self.state.without_mail();
+        self.sequence = self.sequence.without_mail();
         let mailbox = path.ok().map(|path| path.mailbox());
-        let verdict = match (self.state.is_greeted(), mailbox) {
+        let verdict = match (self.sequence.is_greeted(), mailbox) {
             (false, _) => Err(ReplyKind::InvalidMailSequence),
             (true, None) => Err(ReplyKind::InvalidMailArgument),
             (true, Some(_)) => Ok(ReplyKind::MailReceived),
@@ -226,7 +226,7 @@ impl Dialogue {
         let retry_key = self.retry_key(policy, |keys| keys.mail(sender, parameters));
         let answer = self.answer(turn, Asked::about(Stage::Mail, mailbox), verdict);
         if answer.accepted {
-            self.state = State::Mail(Mail::default());
+            self.sequence = Sequence::Mail(Transaction::default());
         }
         let mut step = self.conclude(turn, Stage::Mail, &answer, Some(Event::Mail { line, mailbox }));
         step.retry_key = retry_key;
@@ -236,7 +236,7 @@ impl Dialogue {
     fn rcpt(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], path: Result<Path<'_>, ArgumentError>) -> Step {
         let policy = turn.policy;
         let mailbox = path.ok().map(|path| path.mailbox());
-        let verdict = match (self.state.mail().is_some(), mailbox) {
+        let verdict = match (self.sequence.mail().is_some(), mailbox) {
             (false, _) => Err(ReplyKind::InvalidRcptSequence),
             (true, None) => Err(ReplyKind::InvalidRcptArgument),
             (true, Some(_)) => Ok(()),
@@ -263,7 +263,7 @@ impl Dialogue {
         let counts_all = policy.multiple_rcptto || policy.records == RecordMode::Message;
         let is_worded = (answer.accepted && policy.records == RecordMode::Message)
             || (answer.is_whole() && policy.reads_as_accepted_rcpt(answer.reply));
-        let Some(mail) = self.state.mail() else { return counts_all && is_worded };
+        let Some(mail) = self.sequence.mail() else { return counts_all && is_worded };
         if has_room && mail.recipients < MAX_RECIPIENTS {
             mail.recipients += 1;
         }
@@ -280,7 +280,7 @@ impl Dialogue {
     fn room_for_rcpt(&self, policy: &Policy) -> Verdict {
         // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
         // (go-smtp-mock leaves it in place.)
-        let State::Mail(mail) = self.state else { return Err(ReplyKind::InvalidRcptSequence) };
+        let Sequence::Mail(mail) = self.sequence else { return Err(ReplyKind::InvalidRcptSequence) };
         if mail.recipients >= policy.max_recipients.min(MAX_RECIPIENTS) {
             return Err(ReplyKind::TooManyRecipients);
         }
@@ -294,16 +294,16 @@ impl Dialogue {
         let policy = turn.policy;
         let verdict = self.check_data(policy, is_bare);
         let answer = self.answer(turn, Asked::at(Stage::Data), verdict);
-        if let Some(mail) = self.state.mail() {
+        if let Some(mail) = self.sequence.mail() {
             mail.is_delivered = false;
         }
         let is_in_transaction = self.is_in_transaction();
         let retry_key = self.retry_key(policy, |keys| keys.data(is_in_transaction));
         if answer.accepted {
-            debug_assert!(matches!(self.state, State::Mail(Mail { has_recipient: true, .. })));
+            debug_assert!(matches!(self.sequence, Sequence::Mail(Transaction { has_recipient: true, .. })));
             let looks_at_lines = self.data_begun.is_multiple_of(INSPECT_EVERY);
             self.data_begun = self.data_begun.wrapping_add(1);
-            self.input = Input::Data(Incoming::new(looks_at_lines));
+            self.receiving = Receiving::Data(Incoming::new(looks_at_lines));
         }
         let mut step = self.conclude(turn, Stage::Data, &answer, Some(Event::Data { line }));
         step.retry_key = retry_key;
@@ -311,7 +311,7 @@ impl Dialogue {
     }
 
     fn check_data(&self, policy: &Policy, is_bare: bool) -> Verdict {
-        let (State::Mail(mail) | State::Past(mail)) = self.state else {
+        let (Sequence::Mail(mail) | Sequence::Past(mail)) = self.sequence else {
             return Err(ReplyKind::InvalidDataSequence);
         };
         if !mail.has_recipient {
@@ -332,18 +332,18 @@ impl Dialogue {
 
     fn end_of_data(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let policy = turn.policy;
-        let Input::Data(incoming) = std::mem::take(&mut self.input) else {
+        let Receiving::Data(incoming) = std::mem::take(&mut self.receiving) else {
             unreachable!("the end of data is only found in data")
         };
         let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
         let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message) };
         let answer = self.answer(turn, asked, verdict);
         self.messages = self.messages.saturating_add(u32::from(answer.accepted));
-        self.state = match self.state {
-            State::Mail(mail) if policy.records == RecordMode::Session => {
-                State::Past(Mail { is_delivered: answer.accepted, ..mail })
+        self.sequence = match self.sequence {
+            Sequence::Mail(mail) if policy.records == RecordMode::Session => {
+                Sequence::Past(Transaction { is_delivered: answer.accepted, ..mail })
             }
-            state => state.without_mail(),
+            sequence => sequence.without_mail(),
         };
         let retry_key = self.retry_key(policy, |keys| keys.message());
         let message = Some(Received { size: incoming.size, lines: incoming.lines() });
@@ -355,7 +355,7 @@ impl Dialogue {
 
     fn rset(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
         let policy = turn.policy;
-        let verdict = match (self.state.is_greeted(), is_bare) {
+        let verdict = match (self.sequence.is_greeted(), is_bare) {
             (false, _) => Err(ReplyKind::InvalidRsetSequence),
             (true, false) => Err(ReplyKind::InvalidRsetArgument),
             (true, true) => Ok(ReplyKind::RsetReceived),
@@ -363,13 +363,13 @@ impl Dialogue {
         let answer = self.answer(turn, Asked::at(Stage::Rset), verdict);
         // As go-smtp-mock has it, a RSET that is refused ends the transaction too, and where records of several messages
         // are retained one behind a message changes nothing.
-        self.state = match self.state {
-            State::Past(Mail { has_recipient: true, is_delivered: true, .. })
+        self.sequence = match self.sequence {
+            Sequence::Past(Transaction { has_recipient: true, is_delivered: true, .. })
                 if policy.multiple_message_receiving =>
             {
-                self.state
+                self.sequence
             }
-            state => state.without_mail(),
+            sequence => sequence.without_mail(),
         };
         self.conclude(turn, Stage::Rset, &answer, Some(Event::Rset { line }))
     }
@@ -430,17 +430,17 @@ impl Dialogue {
 /// Where it is.
 impl Dialogue {
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self.state, State::Refused)
+        matches!(self.sequence, Sequence::Refused)
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
-        matches!(self.state, State::Mail(_))
+        matches!(self.sequence, Sequence::Mail(_))
     }
 
     pub(super) fn expects(&self) -> Expect {
-        match self.input {
-            Input::Commands(_) => Expect::Command,
-            Input::Data(_) => Expect::Data,
+        match self.receiving {
+            Receiving::Commands(_) => Expect::Command,
+            Receiving::Data(_) => Expect::Data,
         }
     }
 
@@ -450,23 +450,23 @@ impl Dialogue {
 
     pub(super) fn owes_input(&self) -> bool {
         self.is_cut_short
-            || match &self.input {
-                Input::Commands(scanner) => scanner.is_mid_line(),
-                Input::Data(_) => true,
+            || match &self.receiving {
+                Receiving::Commands(scanner) => scanner.is_mid_line(),
+                Receiving::Data(_) => true,
             }
     }
 
     /// The client sends nothing more.
     pub(super) fn finish(&mut self) {
         self.is_cut_short = self.owes_input();
-        self.input = Input::default();
+        self.receiving = Receiving::default();
     }
 
     /// Octets in memory.
     pub(super) fn memory(&self) -> usize {
-        let incoming = match &self.input {
-            Input::Commands(_) => 0,
-            Input::Data(incoming) => incoming.text.capacity(),
+        let incoming = match &self.receiving {
+            Receiving::Commands(_) => 0,
+            Receiving::Data(incoming) => incoming.text.capacity(),
         };
         let envelope = self.envelope.as_deref().map_or(0, Envelope::memory);
         incoming + envelope + self.retry_keys.as_deref().map_or(0, size_of_val)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::Session;
-use super::dialogue::{Dialogue, Input};
+use super::dialogue::{Dialogue, Receiving};
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::record::{Exchange, Record, Recorder};
@@ -29,8 +29,8 @@ impl Dialogue {
     fn walk(&self) -> usize {
         // All fields by name, so that none that is added is forgotten.
         let Self {
-            input,
-            state: _,
+            receiving,
+            sequence: _,
             envelope,
             extensions: _,
             retry_keys,
@@ -41,9 +41,9 @@ impl Dialogue {
             steps: _,
             messages: _,
         } = self;
-        let incoming = match input {
-            Input::Commands(_) => 0,
-            Input::Data(Incoming { text, .. }) => text.capacity(),
+        let incoming = match receiving {
+            Receiving::Commands(_) => 0,
+            Receiving::Data(Incoming { text, .. }) => text.capacity(),
         };
         let envelope = envelope.as_deref().map_or(0, Envelope::memory);
         incoming + envelope + retry_keys.as_deref().map_or(0, size_of_val)

@@ -23,11 +23,11 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     );
     let chance = (1..=1_000_000_u32).prop_map(|parts| Chance::percent(f64::from(parts) / 10_000.0).unwrap());
     let ending = prop_oneof![
-        Just(Ending::Accept),
-        Just(Ending::Close),
-        Just(Ending::Silent),
-        Just(Ending::Stall),
-        (0..100_usize).prop_map(Ending::Cut),
+        Just(Action::Accept),
+        Just(Action::Close),
+        Just(Action::Silent),
+        Just(Action::Stall),
+        (0..100_usize).prop_map(Action::Cut),
         prop::sample::select(DROPS).prop_map(|drop| drop.1),
     ];
     let names = (stage, prop::option::of("[a-zA-Z0-9._-]{0,9}"), glob(), glob(), glob(), ip);
@@ -88,7 +88,7 @@ proptest! {
     /// The library and the text refuse the same rules. ("reply, then drop" is how the text says it.)
     #[test]
     fn a_contradiction_is_one_in_words_too(rule in any_rule()) {
-        let is_reworded = rule.reply.is_some() && matches!(rule.ending, Some(Ending::DropBefore(_)));
+        let is_reworded = rule.reply.is_some() && matches!(rule.ending, Some(Action::DropBefore(_)));
         prop_assume!(rule.contradiction().is_some() && !is_reworded);
         prop_assert!(rule.to_string().parse::<Rule>().is_err(), "{}", rule);
     }
