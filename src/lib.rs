@@ -116,10 +116,10 @@
 //!
 //! ## The way of a byte
 //!
-//! `net::reactor` polls and dispatches → `net::connection` reads into a reused buffer → [`smtp::Session`] finds the
-//! end of the line or of the data, decides, and returns a step → the step is measured (`measure`, [`stats`]) and its
-//! record filed (`records`) → its reply is appended, and written at the end of the turn, or held back by `net::wheel` →
-//! once all of it is written, the message is accepted and its record captured (`records`).
+//! `net::reactor` polls and dispatches → `net::connection` reads from its transport (`net::stream`) into a reused buffer
+//! → [`smtp::Session`] finds the end of the line or of the data, decides, and returns a step → the step is measured
+//! (`measure`, [`stats`]) and its record filed (`records`) → its reply is appended, and written at the end of the turn, or
+//! held back by `net::wheel` → once all of it has left, the message is accepted and its record captured (`records`).
 //! `src/net/LIFECYCLE.md` has it in full.
 //!
 //! The SMTP part, [`smtp`], is pure: it can be used without the server, in a simulation or a fuzzer.

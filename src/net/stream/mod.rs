@@ -32,8 +32,9 @@ pub(super) trait Transport {
 
     /// Takes octets from the front of `octets`, which is not empty, behind all that were taken before, and sends as
     /// many as the socket accepts. Returns how many were taken; 0 if none can be taken now. What is taken has not left
-    /// unless [`unsent`](Self::unsent) says so. A transport retains a bounded number of octets: it takes no more until
-    /// some have left.
+    /// unless [`unsent`](Self::unsent) says so. A transport retains a bounded number of octets, and takes no more until
+    /// some have left. If it takes fewer than it was given it [wants room](Self::wants_room), or waits for the peer: an
+    /// event follows, and the rest is written then.
     fn write(&mut self, octets: &[u8]) -> io::Result<usize>;
 
     /// How many of the octets taken by [`write`](Self::write) have not left this process, or have left in a form that
