@@ -90,8 +90,8 @@ async fn a_wait_that_is_given_up_takes_nothing() {
 async fn a_wait_goes_on_in_another_task_and_without_its_server() {
     let server = start(Config::default());
     let arrived = tokio::spawn(server.wait_for_messages_async(1, PATIENCE));
-    let too_many = tokio::spawn(server.wait_for_messages_async(2, SHORT));
     send(server.port(), 1).await;
+    let too_many = tokio::spawn(server.wait_for_messages_async(2, SHORT));
     drop(server);
     assert_eq!(arrived.await.unwrap().unwrap().len(), 1);
     assert_eq!(too_many.await.unwrap().unwrap_err().arrived.len(), 1);
