@@ -144,7 +144,7 @@ mod time;
 pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError, StartSettings};
 pub use log::{Logger, StdLogger};
 #[doc(hidden)]
-pub use process::signals;
+pub use process::{read_bounded, signals};
 #[doc(hidden)]
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Message, WaitError};

@@ -3,8 +3,7 @@
 mod program;
 
 use std::env;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,10 +31,6 @@ fn main() -> ExitCode {
 
 /// A file of settings, or a report.
 fn read_file(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(io::Error::other(format!("it is larger than {} MiB", FILE_LIMIT >> 20)));
-    }
+    let bytes = smtpmock::read_bounded(path, FILE_LIMIT)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }

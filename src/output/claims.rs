@@ -28,6 +28,8 @@ enum Use {
     Text,
     /// Is read, and must not be written to.
     Input(PathBuf),
+    /// Standard error, which no flag names: it must not be in a file of data.
+    Errors,
 }
 
 /// Why outputs can't be opened.
@@ -72,7 +74,7 @@ impl Claims {
     pub fn has_standard_output(&self) -> bool {
         self.claims.iter().any(|claim| match &claim.what {
             Use::Output(place) => place.target == Target::StandardOutput,
-            Use::Text | Use::Input(_) => false,
+            Use::Text | Use::Input(_) | Use::Errors => false,
         })
     }
 
@@ -95,7 +97,7 @@ impl Claims {
                 }
                 Use::Output(place) => opening.add(place, Output::try_open(place.clone()))?,
                 Use::Text => Spot::StandardOutput(standard),
-                Use::Input(_) => Spot::Anywhere,
+                Use::Input(_) | Use::Errors => Spot::Anywhere,
             });
         }
         for (claim, spot) in self.claims.iter().zip(&mut spots) {
@@ -103,42 +105,28 @@ impl Claims {
                 *spot = identity_at(path).map_or(Spot::Anywhere, Spot::File);
             }
         }
-        self.compare(&spots)?;
-        self.keep_apart_from_errors(&spots)?;
+        // Without a standard error nothing is mixed.
+        let errors = Output::standard_error().and_then(|output| output.to_compare()).ok().flatten();
+        spots.push(errors.map_or(Spot::Anywhere, Spot::File));
+        let errors = Claim { flag: "standard error".to_owned(), what: Use::Errors };
+        let claims: Vec<&Claim> = self.claims.iter().chain([&errors]).collect();
+        compare(&claims, &spots)?;
         opening.lock()?;
         Ok(opening)
     }
+}
 
-    /// What goes to standard error is in no flag, and must be in no file of data either.
-    fn keep_apart_from_errors(&self, spots: &[Spot]) -> Result<(), Refusal> {
-        // Without a standard error nothing is mixed.
-        let errors = Output::standard_error().and_then(|output| output.to_compare()).ok().flatten();
-        for (claim, spot) in self.claims.iter().zip(spots) {
-            if let (Use::Output(place), Spot::File(identity)) = (&claim.what, spot)
-                && errors == Some(*identity)
+fn compare(claims: &[&Claim], spots: &[Spot]) -> Result<(), Refusal> {
+    for (at, (claim, spot)) in claims.iter().zip(spots).enumerate() {
+        for (other, taken) in claims[..at].iter().zip(spots) {
+            if spot.is(*taken)
+                && let Some(reason) = claim.collision(other)
             {
-                let text = format!(
-                    "{} writes to {place}, where standard error goes too: expected another file",
-                    claim.flag
-                );
-                return Err(Refusal::Collision(text));
+                return Err(Refusal::Collision(reason));
             }
         }
-        Ok(())
     }
-
-    fn compare(&self, spots: &[Spot]) -> Result<(), Refusal> {
-        for (at, (claim, spot)) in self.claims.iter().zip(spots).enumerate() {
-            for (other, taken) in self.claims[..at].iter().zip(spots) {
-                if spot.is(*taken)
-                    && let Some(reason) = claim.collision(other)
-                {
-                    return Err(Refusal::Collision(reason));
-                }
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 impl Spot {
@@ -162,6 +150,11 @@ impl Claim {
         let (flag, earlier) = (&self.flag, &other.flag);
         match (&self.what, &other.what) {
             (Use::Text, Use::Text) | (Use::Input(_), Use::Input(_)) => None,
+            // It is the last, behind all others.
+            (Use::Errors, Use::Output(place)) if !other.is_by_name() => {
+                Some(format!("{earlier} writes to {place}, where {flag} goes too: expected another file"))
+            }
+            (Use::Errors, _) | (_, Use::Errors) => None,
             (Use::Input(_), _) => Some(other.overwrites(self)),
             (_, Use::Input(_)) => Some(self.overwrites(other)),
             _ if self.is_by_name() && other.is_by_name() => {
@@ -190,7 +183,7 @@ impl Claim {
     fn path(&self) -> Option<&Path> {
         match &self.what {
             Use::Input(path) | Use::Output(Place { target: Target::Path(path), .. }) => Some(path),
-            Use::Output(_) | Use::Text => None,
+            Use::Output(_) | Use::Text | Use::Errors => None,
         }
     }
 

@@ -171,7 +171,8 @@ fn from_file(
         let typed = &named.typed;
         Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
     })?;
-    let mut settings = file::read(&path.display().to_string(), &text, table).map_err(Failure::Usage)?;
+    let mut settings = file::read(&path.display().to_string(), &text, table)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let adds_up = |setting: &Given| table.iter().any(|flag| flag.adds_up && flag.kebab == setting.kebab);
     let is_overridden = |setting: &Given| given.iter().any(|given| given.kebab == setting.kebab);
     settings.retain(|setting| adds_up(setting) || !is_overridden(setting));

@@ -18,7 +18,6 @@ use crate::load::schedule::{Arrivals, Profile};
 use crate::load::target::{self, Allowed, TargetError};
 use crate::load::template::Template;
 use crate::load::token::SEQ_LIMIT;
-use crate::program::input;
 use crate::program::values;
 
 /// Duration of a run without --duration, --count, --ramp and --steps.
@@ -376,7 +375,7 @@ impl RunArgs {
             return Ok(Content::Generated { min, max });
         };
         let name = path.display().to_string();
-        match input::read(path, BODY_MAX) {
+        match smtpmock::read_bounded(path, BODY_MAX) {
             Ok(bytes) => Ok(Content::File { name, bytes }),
             Err(error) => Err(PlanError::Message { name, error }),
         }

@@ -1,9 +1,10 @@
 //! Input files, read whole and bounded: a device or a pipe may have no end.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use smtpmock::read_bounded;
 
 use crate::report::Report;
 use crate::report::json::{self, ReportError};
@@ -11,24 +12,10 @@ use crate::report::json::{self, ReportError};
 /// The largest report read, in bytes: reports take a few MiB, and a device has no end.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// Reads a file.
-///
-/// # Errors
-///
-/// It cannot be read, or has more than `limit` bytes.
-pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("larger than {} MiB", limit >> 20)));
-    }
-    Ok(bytes)
-}
-
 /// Reads a report.
 pub(crate) fn report(path: &Path) -> Result<Report, InputError> {
     let error = |reason| InputError { path: path.to_owned(), reason };
-    let bytes = read(path, FILE_LIMIT).map_err(|why| error(InputReason::File(why)))?;
+    let bytes = read_bounded(path, FILE_LIMIT).map_err(|why| error(InputReason::File(why)))?;
     json::parse(&bytes).map_err(|why| error(InputReason::Report(why)))
 }
 

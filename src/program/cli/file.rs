@@ -4,7 +4,7 @@
 //! the names get wrong is found here.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -19,22 +19,22 @@ use super::letters;
 ///
 /// # Errors
 /// The first thing in it that is wrong: file, line, what it is and what would be right.
-pub(super) fn read(name: &str, text: &str, table: &[Flag]) -> Result<Vec<Given>, String> {
+pub(super) fn read(name: &str, text: &str, table: &[Flag]) -> Result<Vec<Given>, FileError> {
     let file = File { name, text };
     let settings = DeTable::parse(text).map_err(|error| {
-        file.complain(error.span().unwrap_or(0..0), &format!("no valid TOML: {}", error.message()))
+        file.error(error.span().unwrap_or(0..0), Mistake::Toml(error.message().to_owned()))
     })?;
     let mut settings: Vec<_> = settings.get_ref().iter().collect();
-    // In the order of the file, so that the first mistake is told first.
+    // In the order of the file, so that the first mistake is the one that is reported.
     settings.sort_by_key(|(key, _)| key.span().start);
     let mut given: Vec<Given> = Vec::new();
     for (key, value) in settings {
-        let flag = find(key.get_ref(), table).map_err(|reason| file.complain(key.span(), &reason))?;
+        let flag = find(key.get_ref(), table).map_err(|mistake| file.error(key.span(), mistake))?;
         if given.iter().any(|given| given.kebab == flag.kebab) {
-            return Err(file.complain(key.span(), &format!("{} is there already", flag.kebab)));
+            return Err(file.error(key.span(), Mistake::Repeated(flag.kebab.clone())));
         }
         let typed = format!("{} in {name}, line {}", key.get_ref(), file.line(&key.span()));
-        for value in texts(value, flag).map_err(|reason| file.complain(value.span(), &reason))? {
+        for value in texts(value, flag).map_err(|mistake| file.error(value.span(), mistake))? {
             given.push(Given { kebab: flag.kebab.clone(), value: value.into(), typed: typed.clone() });
         }
     }
@@ -51,29 +51,80 @@ impl File<'_> {
         self.text[..span.start.min(self.text.len())].matches('\n').count() + 1
     }
 
-    /// An error with the line it is about, and a caret under the place.
-    fn complain(&self, span: Range<usize>, reason: &str) -> String {
+    fn error(&self, span: Range<usize>, mistake: Mistake) -> FileError {
         let start = span.start.min(self.text.len());
         let line_start = self.text[..start].rfind('\n').map_or(0, |end| end + 1);
         let line = self.text[line_start..].lines().next().unwrap_or_default();
-        let indent = " ".repeat(self.text[line_start..start].chars().count());
         let marked = self.text.get(start..span.end.min(line_start + line.len())).unwrap_or_default();
-        let carets = "^".repeat(marked.chars().count().max(1));
-        format!("{}, line {}: {reason}\n  {line}\n  {indent}{carets}", self.name, self.line(&span))
+        FileError {
+            name: self.name.to_owned(),
+            number: self.line(&span),
+            line: line.to_owned(),
+            indent: self.text[line_start..start].chars().count(),
+            width: marked.chars().count().max(1),
+            mistake,
+        }
     }
 }
 
-fn find<'t>(key: &str, table: &'t [Flag]) -> Result<&'t Flag, String> {
+/// What is wrong in a file of settings, and where. Displays as the mistake, the line, and carets under the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileError {
+    name: String,
+    /// The first line is 1.
+    number: usize,
+    line: String,
+    /// In characters, as are the carets.
+    indent: usize,
+    width: usize,
+    mistake: Mistake,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mistake {
+    Toml(String),
+    /// A setting that no flag has, and the one that may be meant.
+    Unknown(String, Option<String>),
+    /// A flag that can stand on a command line only.
+    OnlyFlag(String),
+    /// A setting that is there twice.
+    Repeated(String),
+    /// Another value belongs there.
+    Expected(&'static str),
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Toml(reason) => write!(f, "no valid TOML: {reason}"),
+            Self::Unknown(key, Some(meant)) => write!(f, "unknown setting {key}: did you mean {meant}?"),
+            Self::Unknown(key, None) => write!(f, "unknown setting {key}: expected the name of a flag"),
+            Self::OnlyFlag(key) => write!(f, "{key} can only be a flag"),
+            Self::Repeated(key) => write!(f, "{key} is there already"),
+            Self::Expected(phrase) => write!(f, "expected {phrase}"),
+        }
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, number, line, indent, width, mistake } = self;
+        let (indent, carets) = (" ".repeat(*indent), "^".repeat(*width));
+        write!(f, "{name}, line {number}: {mistake}\n  {line}\n  {indent}{carets}")
+    }
+}
+
+impl std::error::Error for FileError {}
+
+fn find<'t>(key: &str, table: &'t [Flag]) -> Result<&'t Flag, Mistake> {
     match table.iter().find(|flag| flag.is_called(key)) {
-        Some(flag) if !may_stand_in_file(flag) => Err(format!("{key} can only be a flag")),
+        Some(flag) if !may_stand_in_file(flag) => Err(Mistake::OnlyFlag(key.to_owned())),
         Some(flag) => Ok(flag),
         None => {
             let is_same = |flag: &&Flag| letters(&flag.name) == letters(key);
             let nearest = table.iter().find(is_same).map(|flag| flag.kebab.clone());
-            match nearest.or_else(|| super::suggestion(key, table).map(str::to_owned)) {
-                Some(nearest) => Err(format!("unknown setting {key}: did you mean {nearest}?")),
-                None => Err(format!("unknown setting {key}: expected the name of a flag")),
-            }
+            let meant = nearest.or_else(|| super::suggestion(key, table).map(str::to_owned));
+            Err(Mistake::Unknown(key.to_owned(), meant))
         }
     }
 }
@@ -83,12 +134,12 @@ fn may_stand_in_file(flag: &Flag) -> bool {
 }
 
 /// The value as it would be typed; several where the flag may be repeated.
-fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, String> {
+fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, Mistake> {
     const TEXTS: &str = "a text or an array of texts";
     let takes_several = matches!(flag.arity, Arity::List | Arity::Repeated);
     match value.get_ref() {
         DeValue::Array(items) if items.is_empty() && flag.refuses_empty => {
-            Err("expected at least one".to_owned())
+            Err(Mistake::Expected("at least one"))
         }
         DeValue::Array(items) if takes_several => {
             let texts = items.iter().map(|item| text(item.get_ref(), TEXTS));
@@ -100,14 +151,14 @@ fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, Strin
     }
 }
 
-fn text(value: &DeValue<'_>, expected: &str) -> Result<String, String> {
+fn text(value: &DeValue<'_>, expected: &'static str) -> Result<String, Mistake> {
     match value {
         DeValue::String(text) => Ok(text.clone().into_owned()),
         DeValue::Boolean(on) => Ok(on.to_string()),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map(|number| number.to_string())
-            .map_err(|_| "expected a smaller number".to_owned()),
-        _ => Err(format!("expected {expected}")),
+            .map_err(|_| Mistake::Expected("a smaller number")),
+        _ => Err(Mistake::Expected(expected)),
     }
 }
 
