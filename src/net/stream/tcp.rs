@@ -156,3 +156,63 @@ fn canonical(address: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => address,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::config::Listen;
+    use crate::net::Listener;
+
+    fn pair() -> (Stream, std::net::TcpStream) {
+        let address = ([127, 0, 0, 1], 0).into();
+        let options = ListenOptions { backlog: 1, is_shared: false, has_ipv4_wildcard: false };
+        let listener =
+            Listener::open(&Listen { address, takes_common_port: false }, options).expect("a listener");
+        let client =
+            std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
+        (until_there(|| listener.accept().ok()).0, client)
+    }
+
+    /// The kernel may take a moment to deliver.
+    fn until_there<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        loop {
+            match look() {
+                Some(there) => return there,
+                None => thread::yield_now(),
+            }
+        }
+    }
+
+    fn read(stream: &mut Stream, buffer: &mut [u8]) -> Input {
+        until_there(|| Some(stream.read(buffer).expect("a stream")).filter(|input| *input != Input::Nothing))
+    }
+
+    #[test]
+    fn a_short_read_is_the_last_until_an_event() {
+        let (mut stream, mut client) = pair();
+        assert_eq!(stream.read(&mut [0; 4]).expect("open"), Input::Nothing);
+        client.write_all(b"NOOP\r\n").expect("room");
+        let mut buffer = [0; 4];
+        assert_eq!(read(&mut stream, &mut buffer), Input::Octets { count: 4, may_have_more: true });
+        assert_eq!(read(&mut stream, &mut buffer), Input::Octets { count: 2, may_have_more: false });
+        assert_eq!(&buffer, b"\r\nOP");
+        assert_eq!(stream.read(&mut buffer).expect("open"), Input::Nothing);
+        client.shutdown(Shutdown::Write).expect("open");
+        assert_eq!(read(&mut stream, &mut buffer), Input::End);
+    }
+
+    #[test]
+    fn what_the_socket_took_has_left_and_room_is_wanted_for_the_rest() {
+        let (mut stream, _client) = pair();
+        let octets = vec![b'x'; 1 << 20];
+        assert_eq!(stream.write(b"220 Welcome\r\n").expect("room"), 13);
+        assert!(!stream.wants_room());
+        while stream.write(&octets).expect("open") == octets.len() {}
+        assert!(stream.wants_room());
+        assert_eq!(stream.unsent(), 0);
+        assert_eq!(until_there(|| stream.write(b"x").ok().filter(|count| *count == 0)), 0, "it is full");
+        assert!(stream.finish().expect("nothing to send"));
+    }
+}
