@@ -131,7 +131,9 @@ impl RuleBook {
 
     /// A recipient was accepted: adds the rules it matches to those in `matched`, which is in ascending order.
     pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
-        self.recipients.match_recipient(recipient, matched);
+        if !self.entries.is_empty() {
+            self.recipients.match_recipient(recipient, matched);
+        }
     }
 
     /// The rules to be asked, in order: all others can't fire.

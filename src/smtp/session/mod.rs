@@ -15,6 +15,7 @@ use self::dialogue::Dialogue;
 use self::turn::{Records, Turn};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
+use crate::smtp::reply::Stage;
 use crate::smtp::rules::Environment;
 
 /// The server's side of one SMTP session.
@@ -71,8 +72,19 @@ impl Session {
         let turn = &mut Turn { policy, environment, records: &mut self.records };
         let progress = self.dialogue.advance(turn, input);
         debug_assert!(progress.consumed <= input.len(), "{progress:?} of {} octets", input.len());
-        debug_assert!(progress.step.as_ref().is_none_or(|step| step.number == self.dialogue.steps));
+        self.debug_assert_consistent(&progress);
         progress
+    }
+
+    /// What always holds behind a line.
+    fn debug_assert_consistent(&self, progress: &Progress) {
+        let is_open = self.dialogue.is_in_transaction();
+        if let Some(step) = &progress.step {
+            debug_assert_eq!(step.number, self.dialogue.steps, "each reply has the next number");
+            debug_assert_eq!(step.is_in_transaction, is_open);
+            debug_assert_eq!(step.message.is_some(), step.stage == Stage::Message);
+        }
+        debug_assert!(is_open || self.dialogue.expects() == Expect::Command, "data belong to a transaction");
     }
 
     /// What the server waits for.

@@ -119,3 +119,26 @@ pub enum Expect {
     /// Message data, up to its final dot.
     Data,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_portion_of_a_group_is_one_of_all_its_replies_together() {
+        let group = Replies::Group([Reply::new("250 a"), Reply::new("550 b")].into());
+        let sent =
+            |replies: &Replies, portion| -> Vec<u8> { replies.wire(portion).flatten().copied().collect() };
+        let whole = b"250 a\r\n550 b\r\n";
+        assert_eq!(sent(&group, Portion::Whole), whole);
+        assert_eq!(sent(&group, Portion::Nothing), b"");
+        for octets in 0..=whole.len() {
+            assert_eq!(sent(&group, Portion::First(octets)), whole[..octets]);
+        }
+        assert_eq!(sent(&group, Portion::First(100)), whole);
+        let pieces: Vec<&[u8]> = group.wire(Portion::First(9)).collect();
+        assert_eq!(pieces, [&b"250 a\r\n"[..], b"55"], "a piece for each reply");
+        let one = Replies::from(Reply::new("250 a"));
+        assert_eq!((one.len(), sent(&one, Portion::First(3))), (1, b"250".to_vec()));
+    }
+}
