@@ -31,7 +31,7 @@ struct Happened {
 
 /// A message follows its accepted DATA, unless the session ends.
 fn happened() -> impl Strategy<Value = Vec<Happened>> {
-    use Kind::{Data, Helo, Mail, Message, Noop, Quit, Rcpt, Rset};
+    use self::Kind::{Data, Helo, Mail, Message, Noop, Quit, Rcpt, Rset};
     let kinds = vec![Helo, Mail, Mail, Rcpt, Rcpt, Rcpt, Data, Data, Rset, Noop, Quit];
     let one = (prop::sample::select(kinds), any::<bool>(), any::<bool>());
     let one = one.prop_map(|(kind, accepted, other)| {
@@ -106,7 +106,7 @@ impl History<'_> {
 
     /// A record of what happened in a range, where RCPTs erase what is in front of them or don't.
     fn expected(&self, range: std::ops::Range<usize>, helo: Option<usize>, rcpt_erases: bool) -> Record {
-        use Kind::{Data, Helo, Mail, Message, Noop, Quit, Rcpt, Rset};
+        use self::Kind::{Data, Helo, Mail, Message, Noop, Quit, Rcpt, Rset};
         let own = |kind, erasing: &[Kind]| self.since(range.clone(), kind, erasing);
         let last = |kind, erasing: &[Kind]| own(kind, erasing).pop();
         let is_accepted = |at: Option<usize>| at.is_some_and(|at| self.all[at].accepted);
