@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let action = cli::parse(env::args_os().skip(1), env::vars_os(), read_file);
     let ended = action.and_then(|action| match action {
         Action::Print(text) => outcome::print(&text),
-        Action::Tell(report, reporting, claims) => outcome::tell(&report, &reporting, &claims),
+        Action::Report(report, reporting, claims) => outcome::report(&report, &reporting, &claims),
         Action::Run(settings) => Ok(lifetime::run(*settings)),
     });
     ended.unwrap_or_else(|failure| outcome::show(&failure))

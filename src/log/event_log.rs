@@ -16,7 +16,7 @@ use crate::output::write_queue::{Batch, WriteQueue};
 use crate::smtp::Reply;
 use crate::text::escape::escape_octets;
 
-/// Bytes of events that may wait for the logger; beyond it they are dropped, counted, and said so.
+/// Bytes of events that may wait for the logger; beyond it they are dropped and counted, and a line names how many.
 const QUEUE_LIMIT: usize = 32 << 20;
 /// Bytes of events that one thread notes before it hands them over: a turn may bring any number of them,
 /// and only what is handed over is bounded.

@@ -175,7 +175,7 @@ impl Claim {
         format!("{} would write over what {} names, {names}: expected another file", self.flag, read.flag)
     }
 
-    /// Whether it is standard output whatever that is.
+    /// Whether it is standard output, whatever file that is.
     fn is_by_name(&self) -> bool {
         self.path().is_none()
     }

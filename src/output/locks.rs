@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 /// Locks a file for as long as it is open. Only programs that lock it too notice, as those of this package do.
 ///
 /// # Errors
-/// Another process, or another output of this one, has it locked; which, as far as the system tells.
+/// Another process, or another output of this one, has it locked; the error names which, as far as the system shows it.
 pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
     match file.try_lock() {
         // A file system without locks can't keep two apart; that is no reason not to write.

@@ -48,12 +48,12 @@ pub fn print(text: &str) -> Result<(), OutputError> {
     write_alone(&Writer::start(output, |_| {})?, text)
 }
 
-/// The same to standard error, as far as that takes it: without one only the exit code can tell.
+/// The same to standard error, as far as that takes it: without one there is only the exit code.
 pub fn print_error(text: &str) {
     let output = opened(Output::standard_error(), Target::StandardError);
     match output.and_then(|output| Writer::start(output, |_| {})) {
         Ok(writer) => drop(write_alone(&writer, text)),
-        // That there is no thread to be had may be what it says.
+        // The text may be that there is no thread to be had.
         Err(_) => drop(io::stderr().write_all(text.as_bytes())),
     }
 }

@@ -132,7 +132,7 @@ impl<T> WriteQueue<T> {
         self.filled.notify_all();
     }
 
-    /// Has room for everything from now on: those who wait for it have something left to say, and nothing follows.
+    /// Has room for everything from now on: those who wait for it have something left to write, and nothing follows.
     pub(crate) fn widen(&self) {
         self.lock().limit = usize::MAX;
         self.emptied.notify_all();
@@ -185,7 +185,7 @@ impl<T> WriteQueue<T> {
         }
     }
 
-    /// Tells the writer to leave once everything queued is written.
+    /// Ends the writer once everything queued is written.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         if queue.writer != Writer::Gone {

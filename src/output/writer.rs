@@ -156,7 +156,7 @@ impl Shared {
     }
 }
 
-/// What the system says that gives no thread to write to an output.
+/// The error of a system that gives no thread to write to an output.
 #[expect(clippy::needless_pass_by_value, reason = "it maps an error to another")]
 pub(crate) fn no_thread(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("starting a thread for it: {error}"))

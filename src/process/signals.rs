@@ -14,7 +14,7 @@ pub const SIGHUP: i32 = 1;
 pub const REPETITION: Duration = Duration::from_millis(300);
 
 /// Whether SIGHUP is to end the program in an orderly way: not where it was ignored when the program was started, as
-/// `nohup` has it. Asked before anything handles it; where the system does not say, it does what it does to any program.
+/// `nohup` has it. Asked before anything handles it; where the system does not show it, the signal does what it does to any program.
 pub fn ends_on_hangup() -> bool {
     fs::read_to_string("/proc/self/status").ok().and_then(|status| is_ignored(&status, SIGHUP)) == Some(false)
 }

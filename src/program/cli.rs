@@ -1,5 +1,5 @@
-//! What was typed: arguments and environment to an [`Action`], or to a [`Failure`] that says what
-//! would be right.
+//! What was typed: arguments and environment to an [`Action`], or to a [`Failure`] that
+//! names what would be right.
 //!
 //! Pure: arguments and environment come in as values. Flags follow Go's conventions
 //! ([`goflags`]); the table of them is [`flags`]; clap reads the normalised arguments and writes
@@ -40,13 +40,13 @@ use goflags::{End, Given, Typed};
 pub(crate) enum Action {
     /// Print this and exit.
     Print(String),
-    /// Tell of the sum of reports, and exit.
-    Tell(Box<Report<'static>>, Reporting, Claims),
+    /// Write the sum of reports, and exit.
+    Report(Box<Report<'static>>, Reporting, Claims),
     /// Run a server.
     Run(Box<Settings>),
 }
 
-/// A server, and how to tell that it is listening.
+/// A server, and how it is announced that it listens.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
@@ -144,7 +144,7 @@ pub(crate) fn parse(
         Read::Help(text) => Ok(Action::Print(text)),
         Read::Options(options) if options.version => Ok(Action::Print(help::version())),
         Read::Options(options) if !options.merged.is_empty() => {
-            sum::tell(*options, &given[..typed], &given, &read_file)
+            sum::report(*options, &given[..typed], &given, &read_file)
         }
         Read::Options(options) if options.print_config => {
             settle(*options, &given, &table)?;
@@ -277,7 +277,7 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
             "invalid value {port:?} for {typed}: expected a number from 0 (any free port) to 65535"
         ))
     })?;
-    // Nothing is kept that nothing can read: there is no way to ask the program for its records.
+    // No record is retained that nothing can read: there is no way to ask the program for its records.
     let config = options.config.port(port).keep_records(false);
     let is_valid =
         config.validate().and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) });

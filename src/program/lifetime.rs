@@ -1,7 +1,7 @@
-//! One run of the server: open the outputs, start, tell that it is ready, wait for a signal or a limit, stop, tell how
+//! One run of the server: open the outputs, start, announce that it is ready, wait for a signal or a limit, stop, report how
 //! it went.
 //!
-//! Signals are heard on a thread of their own (`interrupts`), which also ends the program at a second one, whatever
+//! Signals are handled on a thread of their own (`interrupts`), which also ends the program at a second one, whatever
 //! the others wait for. The main thread decides; outputs are written by threads that are started here, so that the end
 //! needs none. Each wait for them is bounded.
 
@@ -34,7 +34,7 @@ pub(crate) enum Event {
     Failed(String),
 }
 
-/// Runs a server until a signal or a limit has ended it, and tells why it did not start, or what failed.
+/// Runs a server until a signal or a limit has ended it, and names why it did not start, or what failed.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     raise_descriptor_limit();
     let (sender, events) = mpsc::channel();
@@ -108,11 +108,11 @@ impl Run {
         let server = Arc::new(server.map_err(|error| Failure::Server(error.to_string()))?);
         forward_failure(&server, sender.clone());
         let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
-        let untold = sender.clone();
-        let on_failure = move |error: &OutputError| drop(untold.send(Event::Failed(error.to_string())));
+        let failed = sender.clone();
+        let on_failure = move |error: &OutputError| drop(failed.send(Event::Failed(error.to_string())));
         let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
-        let ready = readiness.tell(&server, streams)?;
+        let ready = readiness.announce(&server, streams)?;
         if let Some(timer) = restart_timer {
             // Only fails when the time is up already.
             let _ = timer.send(());
@@ -122,7 +122,7 @@ impl Run {
 
     /// Waits for the end, and brings it about.
     fn serve(self, streams: &Streams) -> ExitCode {
-        // There is always a sender: the thread that hears signals has one.
+        // There is always a sender: the thread that handles signals has one.
         let event = self.events.recv();
         if let Some((path, line)) = &self.ready {
             ready::withdraw_own(path, line);
@@ -141,19 +141,19 @@ impl Run {
                 self.server.failure().map(|failure| failure.to_string())
             }
         };
-        let told = self.reporter.finish();
+        let finished = self.reporter.finish();
         // An output that ended the run is named once.
-        let lost = told.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
+        let lost = finished.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
         let lost = failure.iter().cloned().chain(lost).collect();
-        outcome::conclude(streams, lost, told.is_kept, PATIENCE)
+        outcome::conclude(streams, lost, finished.passed, PATIENCE)
     }
 }
 
 /// Opens the outputs, and removes the ready file of an earlier run.
 fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
     let opened = settings.claims.open();
-    // It goes whatever else fails: who waits for the file is not to find that one. Only what may be an output, or a file
-    // of settings, stays.
+    // It is removed whatever else fails: who waits for the file must not find that one. Only what may be an output, or a
+    // file of settings, stays.
     let withdrawn = match &settings.ready_file {
         Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
             ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
@@ -164,27 +164,27 @@ fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
     withdrawn.map(|()| opening)
 }
 
-/// Who is to know that it listens.
+/// Where it is announced that the server listens.
 struct Readiness {
     /// The ready line goes to standard output.
     prints_line: bool,
     /// And to this file.
     file: Option<PathBuf>,
-    /// Somebody looks at the terminal, and nothing else says anything there.
+    /// Standard error is a terminal, and nothing else is printed there.
     is_noticed: bool,
 }
 
 impl Readiness {
     fn of(settings: &Settings) -> Self {
         let Settings { ready_line, ready_file, reporting, logs, claims, .. } = settings;
-        let is_told =
+        let is_announced =
             *ready_line || ready_file.is_some() || *logs || reporting.progress || reporting.is_quiet;
-        let is_noticed = !is_told && !claims.has_standard_output() && io::stderr().is_terminal();
+        let is_noticed = !is_announced && !claims.has_standard_output() && io::stderr().is_terminal();
         Self { prints_line: *ready_line, file: ready_file.clone(), is_noticed }
     }
 
     /// Gives the ready file, with what is in it.
-    fn tell(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
+    fn announce(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
         let line = ready::line(server.local_addrs());
         if let Some(path) = &self.file {
             ready::publish(path, &line)

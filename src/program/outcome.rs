@@ -11,8 +11,8 @@ use smtpmock::stats::Expectation;
 use crate::program::cli::outputs::{HTML_REPORT, JSON_REPORT};
 use crate::program::cli::{Failure, Reporting};
 
-/// What was expected is not kept.
-const NOT_KEPT: u8 = 10;
+/// The exit code where a check failed.
+const CHECK_FAILED: u8 = 10;
 
 /// The outputs that are asked for, and what is expected.
 pub(crate) struct Reports {
@@ -47,7 +47,7 @@ impl Reports {
     }
 
     /// Queues all of it. True if all checks passed.
-    pub(crate) fn tell(&self, report: Report<'_>) -> bool {
+    pub(crate) fn write(&self, report: Report<'_>) -> bool {
         let judge = |expectation: &Expectation| expectation.judge(report.stats());
         let verdicts: Vec<_> = self.expectations.iter().map(judge).collect();
         let report = report.verdicts(verdicts.iter().cloned());
@@ -72,19 +72,23 @@ impl Reports {
     }
 }
 
-/// Tells of a report that is there already.
+/// Writes a report that exists already.
 ///
 /// # Errors
 /// Two outputs are one file, or one can't be opened.
-pub(crate) fn tell(report: &Report<'_>, reporting: &Reporting, claims: &Claims) -> Result<ExitCode, Failure> {
+pub(crate) fn report(
+    report: &Report<'_>,
+    reporting: &Reporting,
+    claims: &Claims,
+) -> Result<ExitCode, Failure> {
     let mut opening = claims.open().map_err(refused)?;
     let streams = Streams::start(|_| {})?;
     opening.wait()?;
     let reports = Reports::start(reporting, &mut opening, &streams)?;
-    let is_kept = reports.tell(report.clone());
+    let passed = reports.write(report.clone());
     // There is no run that its readers hold up: they may take their time.
     let lost = output::finish(reports.writers().chain(streams.out_alone()), Duration::MAX);
-    Ok(conclude(&streams, lost, is_kept, Duration::MAX))
+    Ok(conclude(&streams, lost, passed, Duration::MAX))
 }
 
 /// Outputs that are refused, as a failure of the program.
@@ -104,13 +108,13 @@ pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says why nothing was begun.
+/// Prints why nothing was started.
 pub(crate) fn show(failure: &Failure) -> ExitCode {
     output::print_error(&format!("{failure}\n"));
     failure.exit_code()
 }
 
-/// Says why it ended, as far as standard error takes it.
+/// Prints why it ended, as far as standard error takes it.
 pub(crate) fn fail(streams: &Streams, failure: &Failure) -> ExitCode {
     streams.err.put(format!("{failure}\n"));
     output::finish([&streams.err], PATIENCE);
@@ -118,14 +122,14 @@ pub(crate) fn fail(streams: &Streams, failure: &Failure) -> ExitCode {
 }
 
 /// Names what was lost, waits for standard error so long, and gives the exit code.
-pub(crate) fn conclude(streams: &Streams, lost: Vec<String>, is_kept: bool, patience: Duration) -> ExitCode {
+pub(crate) fn conclude(streams: &Streams, lost: Vec<String>, passed: bool, patience: Duration) -> ExitCode {
     let is_whole = lost.is_empty();
     let lines: String = lost.into_iter().map(|why| format!("{}\n", Failure::Server(why))).collect();
     streams.err.put(lines);
-    // What standard error did not take only the exit code can tell.
+    // Only the exit code shows what standard error did not take.
     match output::finish([&streams.err], patience).is_empty() && is_whole {
-        true if is_kept => ExitCode::SUCCESS,
-        true => ExitCode::from(NOT_KEPT),
+        true if passed => ExitCode::SUCCESS,
+        true => ExitCode::from(CHECK_FAILED),
         false => ExitCode::FAILURE,
     }
 }

@@ -1,4 +1,4 @@
-//! Says where the server listens once it does: the ready line to scripts, a notice to people.
+//! Announces where the server listens once it does: the ready line for scripts, a notice for people.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
@@ -71,14 +71,14 @@ pub(crate) fn withdraw_own(path: &Path, line: &str) {
     }
 }
 
-/// Writes the file so that whoever sees it sees all of it.
+/// Writes the file so that a reader finds all of it or none.
 pub(crate) fn publish(path: &Path, line: &str) -> io::Result<()> {
     let unfinished = unfinished_name(path)?;
     let written = create(&unfinished)
         .and_then(|mut file| file.write_all(line.as_bytes()))
         .and_then(|()| fs::rename(&unfinished, path));
     if written.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&unfinished);
     }
     written

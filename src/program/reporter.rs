@@ -1,4 +1,4 @@
-//! What is told of a run: progress, interval logs, reports and verdicts.
+//! What is reported of a run: progress, interval logs, reports and verdicts.
 //!
 //! All of it is made on a thread of its own, and written by those of the outputs.
 
@@ -17,14 +17,14 @@ use crate::program::cli::outputs::INTERVAL_LOG;
 use crate::program::cli::{Failure, Reporting};
 use crate::program::outcome::Reports;
 
-/// Progress and interval logs are told of at the full seconds of the server's clock.
+/// Progress and interval logs are written at the full seconds of the server's clock.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How the reports went.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Finished {
     /// All checks passed.
-    pub(crate) is_kept: bool,
+    pub(crate) passed: bool,
     /// A line for each output that lacks something.
     pub(crate) lost: Vec<String>,
 }
@@ -38,10 +38,10 @@ enum Order {
     Finish,
 }
 
-/// The thread that tells.
+/// The thread that reports.
 pub(crate) struct Reporter {
     orders: Orders,
-    thread: JoinHandle<Told>,
+    thread: JoinHandle<Finished>,
 }
 
 /// What can be asked of it.
@@ -73,11 +73,11 @@ impl Reporter {
         outputs: Outputs<'_>,
         on_failure: impl Fn(&OutputError) + Send + 'static,
     ) -> Result<Self, Failure> {
-        let story = Story::begin(server, reporting, settings, outputs, on_failure)?;
+        let worker = Worker::begin(server, reporting, settings, outputs, on_failure)?;
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("smtpmock-reporter".into())
-            .spawn(move || story.tell(&received))
+            .spawn(move || worker.run(&received))
             .map_err(|error| Failure::Server(format!("can't start the thread for reports: {error}")))?;
         Ok(Self { orders: Orders(orders), thread })
     }
@@ -86,10 +86,10 @@ impl Reporter {
         self.orders.clone()
     }
 
-    /// Tells the rest, of a server that has stopped, and waits until it is written.
-    pub(crate) fn finish(self) -> Told {
+    /// Reports the rest, of a server that has stopped, and waits until it is written.
+    pub(crate) fn finish(self) -> Finished {
         let _ = self.orders.0.send(Order::Finish);
-        let failed = |_| Told { is_kept: false, lost: vec!["the thread for reports failed".to_owned()] };
+        let failed = |_| Finished { passed: false, lost: vec!["the thread for reports failed".to_owned()] };
         self.thread.join().unwrap_or_else(failed)
     }
 }
@@ -102,8 +102,8 @@ pub(crate) struct Outputs<'o> {
     pub(crate) text: Writer,
 }
 
-/// What is told, and how far.
-struct Story {
+/// The thread's side: what is reported, and up to when it was.
+struct Worker {
     server: Arc<Server>,
     settings: Vec<(String, String)>,
     streams: Streams,
@@ -111,13 +111,13 @@ struct Story {
     reports: Reports,
     interval_log: Option<(IntervalLog<Gathered>, Writer)>,
     progress: Option<Progress>,
-    /// Up to where the intervals were told.
-    told: Stats,
+    /// The figures at the end of the last interval that was reported.
+    reported: Stats,
     /// Time on the server's clock when it was last looked at.
     now: Duration,
 }
 
-impl Story {
+impl Worker {
     fn begin(
         server: Arc<Server>,
         reporting: &Reporting,
@@ -126,10 +126,10 @@ impl Story {
         on_failure: impl Fn(&OutputError) + Send + 'static,
     ) -> Result<Self, Failure> {
         let Outputs { opening, streams, text } = outputs;
-        let told = server.stats();
+        let reported = server.stats();
         let log = opening.take(INTERVAL_LOG).map(|output| Writer::start(output, on_failure)).transpose()?;
         let begin_log = |writer: Writer| {
-            let log = IntervalLog::new(Gathered::new(writer.clone()), start(&told));
+            let log = IntervalLog::new(Gathered::new(writer.clone()), start(&reported));
             log.map(|log| (log, writer))
                 .map_err(|error| Failure::Server(format!("can't begin {INTERVAL_LOG}: {error}")))
         };
@@ -138,37 +138,37 @@ impl Story {
             reports: Reports::start(reporting, opening, &streams)?,
             interval_log: log.map(begin_log).transpose()?,
             progress: (reporting.progress && !reporting.is_quiet).then(|| Progress::new(streams.err.clone())),
-            now: told.ends,
+            now: reported.ends,
             streams,
             text,
-            told,
+            reported,
             server,
         })
     }
 
-    fn tell(mut self, orders: &Receiver<Order>) -> Told {
+    fn run(mut self, orders: &Receiver<Order>) -> Finished {
         loop {
             match self.next(orders) {
                 Ok(Order::Report) => self.report_so_far(),
                 Ok(Order::Reopen) => self.reopen(),
-                Err(RecvTimeoutError::Timeout) => self.tell_interval(),
+                Err(RecvTimeoutError::Timeout) => self.report_interval(),
                 Ok(Order::Finish) => return self.finish(),
-                // The start failed behind the reporter's own: there is no run to tell of.
-                Err(RecvTimeoutError::Disconnected) => return Told::default(),
+                // The start failed behind the reporter's own: there is no run to report.
+                Err(RecvTimeoutError::Disconnected) => return Finished::default(),
             }
         }
     }
 
     /// The next order, or that the interval is over.
     fn next(&self, orders: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
-        if !self.tells_intervals() {
+        if !self.reports_intervals() {
             return orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }
         let passed = Duration::from_nanos(self.now.subsec_nanos().into());
         orders.recv_timeout(INTERVAL - passed)
     }
 
-    fn tells_intervals(&self) -> bool {
+    fn reports_intervals(&self) -> bool {
         self.interval_log.is_some() || self.progress.is_some()
     }
 
@@ -178,10 +178,10 @@ impl Story {
         stats
     }
 
-    fn tell_interval(&mut self) {
+    fn report_interval(&mut self) {
         let stats = self.look();
-        if self.tells_intervals() {
-            let difference = stats.since(&self.told);
+        if self.reports_intervals() {
+            let difference = stats.since(&self.reported);
             if let Some(progress) = &self.progress {
                 progress.show(&report::progress(&difference, &stats));
             }
@@ -191,14 +191,14 @@ impl Story {
                 writer.fail(error);
             }
         }
-        self.told = stats;
+        self.reported = stats;
     }
 
     /// A new file gets a head of its own.
     fn reopen(&mut self) {
         let mut head = Vec::new();
         if let Some((_, writer)) = &self.interval_log
-            && IntervalLog::new(&mut head, start(&self.told)).is_ok()
+            && IntervalLog::new(&mut head, start(&self.reported)).is_ok()
         {
             writer.reopen(head);
         }
@@ -213,17 +213,17 @@ impl Story {
         self.text.put(Report::new(&stats).settings(self.settings.clone()).text());
     }
 
-    /// As much as can be told, whatever of it can not.
-    fn finish(mut self) -> Told {
-        self.tell_interval();
+    /// Writes as much as can be written, whatever fails.
+    fn finish(mut self) -> Finished {
+        self.report_interval();
         if let Some(progress) = &self.progress {
             progress.end();
         }
-        let is_kept = self.reports.tell(Report::new(&self.told).settings(self.settings));
+        let passed = self.reports.write(Report::new(&self.reported).settings(self.settings));
         let log = self.interval_log.iter().map(|(_, writer)| writer);
         let lost =
             output::finish(self.reports.writers().chain(log).chain(self.streams.out_alone()), PATIENCE);
-        Told { is_kept, lost }
+        Finished { passed, lost }
     }
 }
 

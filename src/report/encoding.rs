@@ -53,7 +53,7 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
 ///
 /// # Errors
 ///
-/// Says what the text is not.
+/// Names what is wrong with the text.
 pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
     if text.len() > TEXT_LIMIT {
         return Err(format!("the histogram's text is longer than {TEXT_LIMIT} bytes"));

@@ -67,7 +67,7 @@ impl<W: Write> IntervalLog<W> {
     }
 
     /// Writes what was measured between two readings: a line for each distribution with anything in it. The
-    /// lines are flushed, so that whoever follows the log sees them.
+    /// lines are flushed, so that a reader who follows the log sees them.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl<W: Write> IntervalLog<W> {
     ) -> io::Result<()> {
         let tag = Tag::new(name).ok_or_else(|| io::Error::other(format!("`{name}` is no tag of a log")))?;
         // The format's writer borrows what it writes to as long as it lives, so each line gets one. It begins
-        // with the divisor, which the head has said already.
+        // with the divisor, which is in the head already.
         let mut lines = Vec::new();
         IntervalLogWriterBuilder::new()
             .with_max_value_divisor(self.max_divisor)

@@ -1,4 +1,4 @@
-//! The report for programs. `SCHEMA.md` says what is where.
+//! The report for programs. `SCHEMA.md` documents its fields.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Serialize for Metrics<'_> {
     }
 }
 
-/// A figure: a number, null where the system does not tell it, or a distribution.
+/// A figure: a number, null where the system does not provide it, or a distribution.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum View {

@@ -103,7 +103,7 @@ fn later(started_at: Option<SystemTime>, start: Option<SystemTime>) -> Duration 
     started_at.zip(start).and_then(|(own, start)| own.duration_since(start).ok()).unwrap_or_default()
 }
 
-/// Tells all times by a clock that started earlier.
+/// Counts all times from the start of an earlier clock.
 fn start_at(stats: &mut Stats, start: Option<SystemTime>) {
     let by = later(stats.started_at, start);
     if !by.is_zero() {

@@ -1,4 +1,4 @@
-//! What a run measured, told: for people as [text](Report::text) and as a [page](Report::html), for programs as
+//! What a run measured, rendered: for people as [text](Report::text) and as a [page](Report::html), for programs as
 //! [JSON](Report::json), which is read back and added up.
 //!
 //! ```
@@ -34,7 +34,7 @@ use crate::stats::{Additive, Durations, StageStats, Stats, Verdict};
 
 pub use read::ReadError;
 
-/// A run to be told about, or the sum of several.
+/// A run that is reported, or the sum of several.
 ///
 /// ```
 /// use smtpmock::{Config, Server, report::Report};
@@ -91,14 +91,14 @@ impl<'s> Report<'s> {
         Self { stats: Cow::Borrowed(stats), runs: vec![run], verdicts: Vec::new() }
     }
 
-    /// Says how the run was configured, too.
+    /// Adds how the run was configured.
     #[must_use]
     pub fn settings(mut self, settings: impl IntoIterator<Item = (String, String)>) -> Self {
         self.runs[0].settings = settings.into_iter().collect();
         self
     }
 
-    /// Says what was expected, too.
+    /// Adds what was expected.
     #[must_use]
     pub fn verdicts(mut self, verdicts: impl IntoIterator<Item = Verdict>) -> Self {
         self.verdicts = verdicts.into_iter().collect();
@@ -109,13 +109,13 @@ impl<'s> Report<'s> {
     ///
     /// # Errors
     ///
-    /// Says which field is wrong, and what would be right.
+    /// A field is wrong: the error names it, and what would be right.
     pub fn read(json: &str) -> Result<Report<'static>, ReadError> {
         read::read(json)
     }
 
-    /// The sum with another: counts and distributions add up, of peaks the higher is kept, and findings are those
-    /// of the sum. Times are told by one clock that starts with the earliest server, to the second. Verdicts are
+    /// The sum with another: counts and distributions add up, of peaks the higher is taken, and findings are those
+    /// of the sum. Times are those of one clock that starts with the earliest server, to the second. Verdicts are
     /// left out.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl<'s> Report<'s> {
         text::render(self)
     }
 
-    /// For programs: `SCHEMA.md` beside this module says what is where.
+    /// For programs: `SCHEMA.md` beside this module documents its fields.
     pub fn json(&self) -> String {
         json::render(self)
     }
@@ -155,7 +155,7 @@ impl<'s> Report<'s> {
 ///
 /// # Errors
 ///
-/// Says which report is wrong, counted from 1, which field of it, and what would be right.
+/// A report is wrong: the error names which, counted from 1, which field of it, and what would be right.
 pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
     let mut whole: Option<Report<'static>> = None;
     for (index, text) in reports.iter().enumerate() {

@@ -59,7 +59,7 @@ pub struct Axis {
 /// A line.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// What the legend says.
+    /// Its text in the legend.
     pub name: String,
     /// The CSS class that colours it.
     pub class: &'static str,
@@ -153,7 +153,7 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
 /// A distribution, to be drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct Curve<'h> {
-    /// What the legend says.
+    /// Its text in the legend.
     pub name: &'h str,
     /// The CSS class that colours it.
     pub class: &'static str,

@@ -119,7 +119,7 @@ fn findings(findings: &[Finding], out: &mut String) {
     }
 }
 
-/// A finding's name, and where it is written what would be right, if its text does not say so.
+/// A finding's name, and the reference for what would be right, if its text does not name it.
 pub(super) fn source(finding: &Finding) -> String {
     let Finding { name, text, reference } = finding;
     if text.contains(reference) { (*name).to_owned() } else { format!("{name}, {reference}") }

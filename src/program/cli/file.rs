@@ -177,7 +177,7 @@ pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, St
 /// The settings in effect as such a file. What has no value unless it is given stands there as a comment.
 pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
     let mut text = String::from(
-        "# The settings in effect. Comments tell of those that have no value unless they are set.\n",
+        "# The settings in effect. Comments name those that have no value unless they are set.\n",
     );
     let mut heading = "";
     for flag in table.iter().filter(|flag| may_stand_in_file(flag)) {

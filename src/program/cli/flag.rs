@@ -31,8 +31,8 @@ pub(super) struct Flag {
     pub(super) name: String,
     /// Name as `--help` teaches it: `session-timeout`.
     pub(super) kebab: String,
-    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, as no server is to be kept
-    /// from starting by it, nor has `--version`: a variable of that name is common in container images, and means
+    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, as it must not prevent a
+    /// server from starting, nor has `--version`: a variable of that name is common in container images, and means
     /// the image.
     pub(super) variable: Option<String>,
     /// Name of the setting in `Config`'s errors; empty where there is none.
@@ -49,7 +49,7 @@ pub(super) struct Flag {
     /// The empty text is an error, in the variable too: it comes from a script's variable that is not set, and without
     /// the check that it stands for a run would pass, or not end.
     pub(super) refuses_empty: bool,
-    /// What is typed, what the variable says and what the file says count together; of other flags what is typed
+    /// What is typed, the variable and the file count together; of other flags what is typed
     /// overrides the variable, and both override the file.
     pub(super) adds_up: bool,
     pub(super) read: Read,

@@ -10,12 +10,12 @@ use super::flags::{MERGE_REPORTS, OF_REPORTS, Options};
 use super::goflags::Given;
 use super::{Action, Failure, outputs, typed_as};
 
-/// The sum, told as people read it where nothing else is asked for. Variables and files may tell of a server: what
-/// they say of it is left aside.
+/// The sum, as text for people where nothing else is asked for. Variables and files may configure a server: those
+/// settings are ignored.
 ///
 /// # Errors
 /// One of the flags that were typed is a server's, or a report can't be read or added.
-pub(super) fn tell(
+pub(super) fn report(
     options: Options,
     typed: &[Given],
     given: &[Given],
@@ -41,7 +41,7 @@ pub(super) fn tell(
     }
     reporting.text |= reporting.json.is_none() && reporting.html.is_none();
     let whole = whole.ok_or_else(|| Failure::Usage("there is no report to add up".to_owned()))?;
-    Ok(Action::Tell(Box::new(whole), reporting, claims))
+    Ok(Action::Report(Box::new(whole), reporting, claims))
 }
 
 fn is_of_reports(given: &Given) -> bool {

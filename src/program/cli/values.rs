@@ -1,7 +1,7 @@
 //! Values as they are typed: Go's integers and booleans, durations, sizes, lists, choices.
 //!
-//! Pure. Every reader takes the text exactly as it was given, untrimmed, and says what would have
-//! been right where it can't be read.
+//! Pure. Every reader takes the text unchanged, untrimmed, and where it can't be read names what would
+//! have been right.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

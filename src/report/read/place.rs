@@ -1,4 +1,4 @@
-//! A value in a document, and where it stands there: so that whatever is wrong with it can be said with its place.
+//! A value in a document, and where it stands there: so that an error about it can name its place.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! The flags that tell what the sender did, and those that end the run by themselves.
+//! The flags that report what the sender did, and those that end the run by themselves.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::program::cli::values::{self, Expected, Span};
 const A_LIMIT: &str =
     "a number of messages or sessions, or a duration, like 10000messages, 500sessions or 60s";
 
-/// What is told of a run, and what is expected of it.
+/// What is reported of a run, and what is expected of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reporting {
     /// The report for people, on standard output.
@@ -86,7 +86,7 @@ pub(super) fn reporting() -> Vec<Flag> {
             ..repeated(
                 "mergeReports",
                 "PATH",
-                "Start no server: tell of the sum of these JSON reports, and exit; may be repeated",
+                "Start no server: write the sum of these JSON reports, and exit; may be repeated",
                 reading(values::path, |mut options: Options, path| {
                     options.merged.push(path);
                     options

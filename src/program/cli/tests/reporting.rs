@@ -44,17 +44,17 @@ fn reports_are_added_up_in_place_of_a_run() {
     let told =
         |arguments: &[&str]| parsed_beside(&[("a.json", &report(1)), ("b.json", &report(2))], arguments, &[]);
     match told(&["--merge-reports", "a.json", "-mergeReports=b.json", "--expect=messages == 0"]) {
-        Ok(Action::Tell(sum, reporting, _)) => {
+        Ok(Action::Report(sum, reporting, _)) => {
             assert_eq!((sum.runs().len(), reporting.text, reporting.expectations.len()), (2, true, 1));
         }
         other => panic!("{other:?}"),
     }
     match told(&["--merge-reports=a.json", "--report-html=page"]) {
-        Ok(Action::Tell(_, reporting, _)) => assert!(!reporting.text && reporting.html.is_some()),
+        Ok(Action::Report(_, reporting, _)) => assert!(!reporting.text && reporting.html.is_some()),
         other => panic!("{other:?}"),
     }
     match told(&["merge", "a.json", "--json", "sum.json", "b.json"]) {
-        Ok(Action::Tell(sum, reporting, _)) => {
+        Ok(Action::Report(sum, reporting, _)) => {
             assert_eq!((sum.runs().len(), reporting.json), (2, Some("sum.json".into())));
         }
         other => panic!("{other:?}"),
@@ -133,7 +133,7 @@ fn flags_of_a_server_are_refused_where_reports_are_added_up() {
         let typed = format!("-{}", flag.name);
         let told = parsed_beside(&reports, &["-mergeReports=a.json", &format!("{typed}={value}")], &[]);
         match (told, flags::OF_REPORTS.contains(&flag.kebab.as_str())) {
-            (Ok(Action::Tell(..)), true) => {}
+            (Ok(Action::Report(..)), true) => {}
             (Err(Failure::Usage(text)), false) => {
                 let reason =
                     format!("-mergeReports starts no server: {typed} has no effect with it, expected ");
@@ -149,14 +149,14 @@ fn a_server_in_variables_and_files_keeps_no_report_from_being_added_up() {
     let reports = [("a.json", &*report(1)), ("server.toml", "port = 2525\nreport-json = \"both\"\n")];
     let variables = [("SMTPMOCK_CAPTURE", "both"), ("SMTPMOCK_PROGRESS", "true")];
     let told = parsed_beside(&reports, &["--merge-reports=a.json", "--config=server.toml"], &variables);
-    assert!(matches!(told, Ok(Action::Tell(_, reporting, _)) if reporting.json == Some("both".into())));
+    assert!(matches!(told, Ok(Action::Report(_, reporting, _)) if reporting.json == Some("both".into())));
 }
 
 /// The flags of a command line that name files or standard output, in the order in which they are compared.
 fn claims(arguments: &[&str], environment: &[(&str, &str)]) -> String {
     match parsed_beside(&[("a.json", &report(1)), ("x", "")], arguments, environment) {
         Ok(Action::Run(settings)) => format!("{:?}", settings.claims),
-        Ok(Action::Tell(_, _, claims)) => format!("{claims:?}"),
+        Ok(Action::Report(_, _, claims)) => format!("{claims:?}"),
         other => panic!("{arguments:?}: {other:?}"),
     }
 }
