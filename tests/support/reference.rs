@@ -93,14 +93,14 @@ pub(crate) mod additions {
     static MAIL: LazyLock<Regex> = LazyLock::new(|| path("mail from:", "", A_LABEL_DOMAIN));
     static RCPT: LazyLock<Regex> = LazyLock::new(|| path("rcpt to:", "(?i:postmaster)", A_LABEL_DOMAIN));
 
-    /// The pattern matches, and a literal with a tag is either no IPv6 address or a valid one.
+    /// The pattern matches, and a literal with a tag is a valid IPv6 address: no other tag is registered.
     pub(super) fn accepts(pattern: &Regex, line: &[u8]) -> bool {
         pattern.captures(line).is_some_and(|captures| {
             let (Some(tag), Some(content)) = (captures.get(1), captures.get(2)) else {
                 return true;
             };
             let content = std::str::from_utf8(content.as_bytes()).expect("the pattern is ASCII here");
-            !tag.as_bytes().eq_ignore_ascii_case(b"IPv6") || content.parse::<Ipv6Addr>().is_ok()
+            tag.as_bytes().eq_ignore_ascii_case(b"IPv6") && content.parse::<Ipv6Addr>().is_ok()
         })
     }
 
