@@ -1,6 +1,7 @@
 //! A bounded queue from the reactors to a thread that writes. What is queued is taken in batches, and the
 //! writer is woken once per batch: waking a thread costs more than most messages do.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -207,6 +208,26 @@ impl<T> WriteQueue<T> {
             if !self.sleep() {
                 return;
             }
+        }
+    }
+
+    /// The same for an output that may fail: its first error is given to `on_failure`, and from then on what is queued is
+    /// taken and dropped, so that nobody waits for a full disk. If all was written, `check` has the last word.
+    pub(crate) fn write_to<O>(
+        &self,
+        mut output: O,
+        mut write: impl FnMut(&mut O, Batch<T>) -> io::Result<()>,
+        check: impl FnOnce(&O) -> io::Result<()>,
+        on_failure: impl Fn(io::Error),
+    ) {
+        let mut has_failed = false;
+        self.write_all(|batch| {
+            if !has_failed {
+                has_failed = write(&mut output, batch).map_err(&on_failure).is_err();
+            }
+        });
+        if !has_failed {
+            let _ = check(&output).map_err(on_failure);
         }
     }
 

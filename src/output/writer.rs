@@ -131,18 +131,13 @@ impl Shared {
         error
     }
 
-    fn write_all(&self, mut output: Output, pulse: &Pulse, on_failure: impl Fn(&OutputError)) {
-        let mut is_broken = false;
-        let note = |result: io::Result<()>| result.map_err(|error| on_failure(&self.fail(error))).is_err();
-        // After a failure the queue is emptied all the same: nobody is to wait for a full disk.
-        self.queue.write_all(|batch| {
-            if !is_broken {
-                is_broken = note(self.write_batch(&mut output, &batch, pulse));
-            }
-        });
-        if !is_broken {
-            note(output.check());
-        }
+    fn write_all(&self, output: Output, pulse: &Pulse, on_failure: impl Fn(&OutputError)) {
+        self.queue.write_to(
+            output,
+            |output, batch| self.write_batch(output, &batch, pulse),
+            Output::check,
+            |error| on_failure(&self.fail(error)),
+        );
     }
 
     fn write_batch(&self, output: &mut Output, batch: &Batch<Vec<u8>>, pulse: &Pulse) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use crate::output::write_queue::{Batch, WriteQueue};
+use crate::output::write_queue::WriteQueue;
 use crate::output::{PATIENCE, Pulse, no_thread};
 use crate::process::lock;
 use crate::records::Message;
@@ -145,23 +145,13 @@ impl Capture {
         (self.on_failure)(format!("its reader took nothing for {PATIENCE:?}"));
     }
 
-    fn write_all(&self, mut target: Target, pulse: &Pulse) {
-        let mut is_broken = false;
-        let note = |result: io::Result<()>| {
-            if let Err(error) = &result {
-                (self.on_failure)(error.to_string());
-            }
-            result.is_err()
-        };
-        self.queue.write_all(|Batch { items, .. }| {
-            // After a failure the queue is still emptied, so that sessions don't wait for a full disk.
-            if !is_broken {
-                is_broken = note(self.write_batch(&mut target, items, pulse));
-            }
-        });
-        if !is_broken {
-            note(target.check());
-        }
+    fn write_all(&self, target: Target, pulse: &Pulse) {
+        self.queue.write_to(
+            target,
+            |target, batch| self.write_batch(target, batch.items, pulse),
+            Target::check,
+            |error| (self.on_failure)(error.to_string()),
+        );
     }
 
     /// An empty batch leaves nothing behind.
