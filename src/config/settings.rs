@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Config;
-use crate::smtp::rules::{ByteRate, Delay, RateLimit, Rule};
-use crate::smtp::{AddressRules, DelayPoint, Policy, ReplyKind};
+use crate::smtp::rules::{ByteRate, Delay, Offer, RateLimit, Rule};
+use crate::smtp::{AddressRules, DelayPoint, Esmtp, Policy, ReplyKind};
 
 /// What the connections of a running server are served by, as [`Server::reconfigure`](crate::Server::reconfigure) lends
 /// it: the setters of [`Config`] for all that can change. What is fixed has none, so that this is refused when it is
@@ -70,6 +70,49 @@ impl<F> Config<F> {
     #[must_use]
     pub fn reply(mut self, kind: ReplyKind, text: impl AsRef<[u8]>) -> Self {
         self.policy.set_reply(kind, text);
+        self
+    }
+
+    /// Speaks Extended SMTP: EHLO is offered all of [`Extension::ALL`](crate::smtp::rules::Extension::ALL), LIMITS where
+    /// there are limits. Its reply begins with the text for HELO, where one of one line is configured; a text that is
+    /// configured for EHLO is sent unchanged. Default off.
+    ///
+    /// ```
+    /// use smtpmock::{Config, smtp::rules::{Extension, Offer}};
+    ///
+    /// let config = Config::default().extensions(Offer::without([Extension::Dsn])).ehlo_line("XCLIENT NAME ADDR");
+    /// assert!(config.validate().is_ok());
+    /// ```
+    #[must_use]
+    pub fn esmtp(self) -> Self {
+        self.with_esmtp(|_| {})
+    }
+
+    /// Offers nothing by itself: the default.
+    #[must_use]
+    pub fn without_esmtp(mut self) -> Self {
+        self.policy.set_esmtp(None);
+        self
+    }
+
+    /// Offers these extensions; turns [`esmtp`](Self::esmtp) on.
+    #[must_use]
+    pub fn extensions(self, offer: Offer) -> Self {
+        self.with_esmtp(|esmtp| esmtp.offer = Some(offer))
+    }
+
+    /// Adds a line to the reply to EHLO, behind the extensions: a keyword and what may follow it, without code and line
+    /// end. The parameters that follow from the keyword are accepted, whether or not the server has what it offers. Turns
+    /// [`esmtp`](Self::esmtp) on. May be set several times.
+    #[must_use]
+    pub fn ehlo_line(self, line: impl Into<String>) -> Self {
+        self.with_esmtp(|esmtp| esmtp.lines.push(line.into()))
+    }
+
+    fn with_esmtp(mut self, change: impl FnOnce(&mut Esmtp)) -> Self {
+        let mut esmtp = self.policy.esmtp().cloned().unwrap_or_default();
+        change(&mut esmtp);
+        self.policy.set_esmtp(Some(esmtp));
         self
     }
 
@@ -144,7 +187,7 @@ impl<F> Config<F> {
     /// and at most 10,000.
     #[must_use]
     pub fn max_rcpts(mut self, recipients: usize) -> Self {
-        self.policy.max_recipients = recipients;
+        self.policy.set_max_recipients(recipients);
         self
     }
 

@@ -74,8 +74,8 @@ impl Config {
     pub fn doubts(&self) -> Vec<ConfigError> {
         let replies = ReplyKind::ALL.iter().filter_map(|kind| {
             let reply = self.policy.reply(*kind);
-            let is_again =
-                *kind == ReplyKind::EhloReceived && reply == self.policy.reply(ReplyKind::HeloReceived);
+            let is_again = *kind == ReplyKind::EhloReceived
+                && (!self.policy.is_configured(*kind) || reply == self.policy.reply(ReplyKind::HeloReceived));
             if is_again {
                 return None;
             }
@@ -101,6 +101,7 @@ impl<F> Config<F> {
                 return Err(ConfigError::new(kind.setting(), reply.source(), reason));
             }
         }
+        self.validate_esmtp()?;
         let mut names = HashMap::new();
         for rule in self.policy.rules() {
             if let Some(contradiction) = rule.contradiction() {
@@ -114,7 +115,7 @@ impl<F> Config<F> {
             }
         }
         let limits = self.policy.limits();
-        within("max_rcpts", self.policy.max_recipients, 1, MAX_RECIPIENTS)?;
+        within("max_rcpts", self.policy.max_recipients(), 1, MAX_RECIPIENTS)?;
         let counts = [
             ("max_sessions", limits.max_sessions),
             ("max_sessions_per_ip", limits.max_sessions_per_ip),
@@ -128,6 +129,33 @@ impl<F> Config<F> {
         match limits.rate.as_ref().and_then(|rate| Some((rate, rate.contradiction()?))) {
             Some((rate, reason)) => Err(ConfigError::new("rate_limit", rate, reason)),
             None => Ok(()),
+        }
+    }
+}
+
+impl<F> Config<F> {
+    /// Checks what EHLO is offered.
+    fn validate_esmtp(&self) -> Result<(), ConfigError> {
+        let Some(esmtp) = self.policy.esmtp() else {
+            let rule = self.policy.rules().find(|rule| rule.offers().is_some());
+            let expected = "ehlo= where extensions are offered: under --esmtp, Config::esmtp()";
+            return rule.map_or(Ok(()), |rule| Err(ConfigError::new("rule", rule, expected)));
+        };
+        for line in &esmtp.lines {
+            let is_text = |c: char| c == '\t' || !c.is_control();
+            if line.trim().is_empty() || !line.chars().all(is_text) {
+                let expected = "one line of text, without code and line end, like XCLIENT NAME ADDR";
+                return Err(ConfigError::new("ehlo_line", line, expected));
+            }
+        }
+        if !self.policy.is_configured(ReplyKind::EhloReceived) {
+            return Ok(());
+        }
+        let expected = "no text for EHLO beside it: one that is configured is sent unchanged";
+        match (&esmtp.offer, esmtp.lines.first()) {
+            (Some(offer), _) => Err(ConfigError::new("extensions", offer, expected)),
+            (None, Some(line)) => Err(ConfigError::new("ehlo_line", line, expected)),
+            (None, None) => Ok(()),
         }
     }
 }

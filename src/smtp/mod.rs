@@ -32,7 +32,7 @@ pub use command::{
     Request, Verb,
 };
 pub(crate) use policy::MAX_RECIPIENTS;
-pub use policy::{DelayPoint, Keep, Limits, Lists, Policy, RecordMode};
+pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use receive::{MailKey, RetryKey};
 pub(crate) use record::Unsent;

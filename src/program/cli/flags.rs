@@ -14,6 +14,7 @@ use smtpmock::{CaptureContent, CaptureFormat, Config};
 use super::flag::{Flag, one_of, reading, reading_or_default};
 use super::values::{self, Expected, Span};
 
+mod extensions;
 mod impairments;
 mod reporting;
 
@@ -63,6 +64,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Listening", listening()),
         ("Timeouts", timeouts()),
         ("Behaviour", behaviour()),
+        ("Service extensions", extensions::extensions()),
         ("Refused names and addresses", lists()),
         ("Delays", impairments::delays()),
         ("Rules and slow links", impairments::rules()),

@@ -81,9 +81,13 @@ Values:
             session=3.. nth=3 every=10 times=3 odds=5%, size>=1MiB,
             after=10s until=20s period=30s
             (nth=, every= and times= counted per=session+sender+recipient+ip)
-            actions: reply=\"451 4.7.1 later\" delay=DELAY accept close silent
+            actions: reply=\"451 4.7.1 later\" ehlo=EXTENSIONS delay=DELAY accept
+            close silent
             stall cut=N drop=fin|rst (in place of the reply)
             drop=fin-after|rst-after (after it)
+  EXTENSIONS
+            of PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and LIMITS these: SIZE,DSN;
+            or all but these: -SIZE,-DSN; or none
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain,
             at=mail|connect: 100/s per=ip
@@ -103,10 +107,10 @@ Values:
             unchanged, but for a CRLF that is added where it has no line end
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one
-  counts, except for --rule, --exit-after, --expect, --fail-if and
+  counts, except for --rule, --ehlo-line, --exit-after, --expect, --fail-if and
   --merge-reports: each adds one, and a variable takes one in each line. For
-  these, --rule excepted, and for every PATH the empty text is an error; an
-  empty variable sets no PATH.
+  the last four, and for every PATH, the empty text is an error; an empty
+  variable sets no PATH.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
@@ -171,6 +175,9 @@ Examples:
   A target for a load test:
     smtpmock --port 2525 --shards auto --backlog 65535 \\
       --max-message-memory 4GiB
+  What a current MX offers, but no UTF-8; every tenth session nothing at all:
+    smtpmock --port 2525 --extensions -SMTPUTF8 \\
+      --rule 'helo every=10 ehlo=none'
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";

@@ -129,6 +129,12 @@ pub(super) fn lines<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T
     lines.map(|line| line.parse::<T>().map_err(Expected::from)).collect()
 }
 
+/// Texts, one in each line.
+pub(super) fn texts(raw: &OsStr) -> Result<Vec<String>, Expected> {
+    let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
+    Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
 /// Checks with a grammar of their own, one in each line: at least one, and no line is empty.
 pub(super) fn checks<T>(
     raw: &OsStr,

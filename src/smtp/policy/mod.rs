@@ -2,10 +2,12 @@
 //! be given another one for the next: nothing that it remembers refers to the policy that it was decided by. Imports
 //! `command`, `reply` and `rules`; pure.
 
+mod esmtp;
 mod lists;
 mod own_rules;
 mod plan;
 
+pub use esmtp::Esmtp;
 pub use lists::Lists;
 pub(super) use own_rules::Ruling;
 
@@ -142,8 +144,11 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Policy {
     replies: OwnReplies,
-    /// [`ReplyKind::EhloReceived`] was set; until then it is the reply to HELO.
-    has_ehlo_reply: bool,
+    /// A bit for each [`ReplyKind`] whose text was set to another than the default. Others have the default, which for
+    /// [`ReplyKind::EhloReceived`] follows from the reply to HELO and from `esmtp`.
+    configured: u64,
+    /// Extended SMTP is on.
+    esmtp: Option<Esmtp>,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
     /// What it was told to do.
@@ -156,9 +161,9 @@ pub struct Policy {
     plan: Plan,
     /// What all chance follows from.
     pub seed: u64,
-    /// RCPTs that one mail transaction may have, refused ones included; the next is told
+    /// RCPTs that one mail transaction may have, refused ones included; the next is answered with
     /// [`ReplyKind::TooManyRecipients`].
-    pub max_recipients: usize,
+    max_recipients: usize,
     /// Close the connection after the first refused command.
     pub fail_fast: bool,
     /// With [`RecordMode::Session`]: retain every RCPT of a transaction; without it each RCPT replaces the one before.
@@ -195,12 +200,43 @@ impl Policy {
 
     /// Sets the text of a reply; see [`Reply`] for what it may be.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
-        let reply = Reply::new(text);
-        self.has_ehlo_reply |= kind == ReplyKind::EhloReceived;
-        if kind == ReplyKind::HeloReceived && !self.has_ehlo_reply {
-            self.replies.0[ReplyKind::EhloReceived as usize] = reply.clone();
+        let is_default = kind != ReplyKind::EhloReceived && text.as_ref() == kind.default_text().as_bytes();
+        self.replies.0[kind as usize] = Reply::new(text);
+        self.configure(kind, !is_default);
+        self.follow();
+    }
+
+    fn configure(&mut self, kind: ReplyKind, is_configured: bool) {
+        let bit = 1 << kind as u64;
+        self.configured = if is_configured { self.configured | bit } else { self.configured & !bit };
+    }
+
+    /// The text of the reply was set, and to another than the default.
+    pub(crate) fn is_configured(&self, kind: ReplyKind) -> bool {
+        self.configured & (1 << kind as u64) != 0
+    }
+
+    /// What the server's own reply to EHLO offers; `None` where Extended SMTP is off.
+    pub fn esmtp(&self) -> Option<&Esmtp> {
+        self.esmtp.as_ref()
+    }
+
+    /// Turns Extended SMTP on or off.
+    pub fn set_esmtp(&mut self, esmtp: Option<Esmtp>) {
+        self.esmtp = esmtp;
+        self.follow();
+    }
+
+    /// Works out anew what follows from the settings.
+    fn follow(&mut self) {
+        if !self.is_configured(ReplyKind::EhloReceived) {
+            self.replies.0[ReplyKind::EhloReceived as usize] = self.ehlo_reply(None);
         }
-        self.replies.0[kind as usize] = reply;
+        if self.book.has_offers() {
+            let mut book = std::mem::take(&mut self.book);
+            book.render_offers(|offer| self.ehlo_reply(Some(offer)));
+            self.book = book;
+        }
         self.plan = Plan::of(self);
     }
 
@@ -218,7 +254,8 @@ impl Policy {
     /// Adds a rule behind those that are there. It must not contradict itself; see
     /// [`Config::validate`](crate::Config::validate).
     pub fn add_rule(&mut self, rule: Rule) {
-        self.book.push(rule);
+        let offer = rule.offers().map(|offer| self.ehlo_reply(Some(offer)));
+        self.book.push(rule, offer);
         self.plan = Plan::of(self);
     }
 
@@ -280,7 +317,19 @@ impl Policy {
     /// Changes the limits.
     pub fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.limits);
-        self.plan = Plan::of(self);
+        self.follow();
+    }
+
+    /// RCPTs that one mail transaction may have, refused ones included; the next is answered with
+    /// [`ReplyKind::TooManyRecipients`].
+    pub fn max_recipients(&self) -> usize {
+        self.max_recipients
+    }
+
+    /// Sets how many RCPTs one mail transaction may have.
+    pub fn set_max_recipients(&mut self, recipients: usize) {
+        self.max_recipients = recipients;
+        self.follow();
     }
 
     /// A reply that EHLO may get offers this extension.
@@ -329,7 +378,9 @@ impl Policy {
     pub fn set_message_size_limit(&mut self, octets: usize) {
         self.message_size_limit = octets;
         let kind = ReplyKind::MessageTooBig;
-        self.set_reply(kind, format!("{} {octets} bytes", kind.default_text()));
+        self.replies.0[kind as usize] = Reply::new(format!("{} {octets} bytes", kind.default_text()));
+        self.configure(kind, false);
+        self.follow();
     }
 
     /// The rules that were added, as they are asked.
@@ -361,7 +412,8 @@ impl Default for Policy {
     fn default() -> Self {
         let mut policy = Self {
             replies: OwnReplies(ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect()),
-            has_ehlo_reply: false,
+            configured: 0,
+            esmtp: None,
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
             limits: Limits::default(),

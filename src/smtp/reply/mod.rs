@@ -115,6 +115,15 @@ impl Reply {
         self.0.for_helo.as_ref().unwrap_or(self)
     }
 
+    /// It is one line, in which a 2yz code stands in front of a space.
+    pub(in crate::smtp) fn is_acceptance_in_one_line(&self) -> bool {
+        let text = self.text();
+        !self.0.is_raw
+            && !text.contains(&b'\n')
+            && matches!(self.code(), Some(200..300))
+            && text.get(3).is_none_or(|&octet| octet == b' ')
+    }
+
     /// A text that makes this reply.
     pub(crate) fn source(&self) -> Cow<'_, str> {
         match self.0.is_raw {

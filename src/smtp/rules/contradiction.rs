@@ -33,14 +33,21 @@ impl Rule {
 }
 
 fn actions(rule: &Rule) -> Option<Contradiction> {
-    let Rule { delay, reply, ending, .. } = rule;
+    let Rule { stage, delay, reply, offer, ending, .. } = rule;
     if !rule.has_valid_id() {
         return at(Keyword::Id, "a name of at most 64 letters, digits, '-', '_' and '.'");
     }
     let is_without_reply = matches!(ending, Some(Action::Accept | Action::Silent | Action::DropBefore(_)));
     match reply {
-        None if delay.is_none() && ending.is_none() => {
-            let expected = "something to do: reply=, delay=, drop=, silent, stall, cut=, close or accept";
+        _ if offer.is_some() && *stage != Some(Stage::Helo) => {
+            at(Keyword::Ehlo, "the stage helo: there EHLO is offered extensions")
+        }
+        _ if offer.is_some() && (reply.is_some() || is_without_reply) => {
+            at(Keyword::Ehlo, "ehlo= without reply=, accept, silent and drop: it makes the reply")
+        }
+        None if delay.is_none() && offer.is_none() && ending.is_none() => {
+            let expected =
+                "something to do: reply=, ehlo=, delay=, drop=, silent, stall, cut=, close or accept";
             Some(Contradiction { keyword: None, expected })
         }
         Some(_) if is_without_reply => {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::index::{RecipientIndex, StageIndex};
+use super::offer::Offer;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
@@ -46,6 +47,8 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) peer: IpAddr,
     /// The server itself would accept it so far.
     pub(in crate::smtp) is_valid: bool,
+    /// It is EHLO.
+    pub(in crate::smtp) is_ehlo: bool,
     pub(in crate::smtp) helo: Option<&'q [u8]>,
     pub(in crate::smtp) from: Option<&'q [u8]>,
     /// The forward-path in question; behind RCPT the last one.
@@ -88,13 +91,16 @@ pub(in crate::smtp) struct Edition(u64);
 #[derive(Clone, Debug)]
 struct Entry {
     rule: Rule,
+    /// What EHLO gets by its `ehlo=`.
+    offer: Option<Reply>,
     identity: Identity,
     odds: Impairment,
     delay: Impairment,
 }
 
 impl RuleBook {
-    pub(in crate::smtp) fn push(&mut self, rule: Rule) {
+    /// Adds a rule; `offer` is what EHLO gets by its `ehlo=`.
+    pub(in crate::smtp) fn push(&mut self, rule: Rule, offer: Option<Reply>) {
         let index = u32::try_from(self.entries.len()).expect("fewer rules than fit into memory");
         for stage in Stage::ALL.iter().filter(|stage| rule.is_asked_at(**stage)) {
             self.at[*stage as usize].push(*stage, index, &rule.when);
@@ -112,7 +118,7 @@ impl RuleBook {
         let is_new = self.identities.insert(identity);
         debug_assert!(is_new, "two rules of one identity: {words:?}, {occurrence}");
         self.occurrences.insert(words, occurrence + 1);
-        self.entries.push(Entry { rule, identity, odds, delay });
+        self.entries.push(Entry { rule, offer, identity, odds, delay });
     }
 
     pub(in crate::smtp) fn edition(&self) -> Edition {
@@ -152,9 +158,22 @@ impl RuleBook {
         self.entries.iter().map(|entry| &entry.rule)
     }
 
+    /// A rule says what EHLO is offered.
+    pub(in crate::smtp) fn has_offers(&self) -> bool {
+        self.entries.iter().any(|entry| entry.rule.offer.is_some())
+    }
+
+    /// Makes the replies of the rules that say what EHLO is offered.
+    pub(in crate::smtp) fn render_offers(&mut self, reply: impl Fn(Offer) -> Reply) {
+        for Entry { rule, offer, .. } in &mut self.entries {
+            *offer = rule.offer.map(&reply);
+        }
+    }
+
     /// What the rules of a stage answer with.
     pub(in crate::smtp) fn replies_at(&self, stage: Stage) -> impl Iterator<Item = &Reply> {
-        self.rules().filter(move |rule| rule.is_asked_at(stage)).filter_map(|rule| rule.reply.as_ref())
+        let entries = self.entries.iter().filter(move |entry| entry.rule.is_asked_at(stage));
+        entries.flat_map(|Entry { rule, offer, .. }| [rule.reply.as_ref(), offer.as_ref()]).flatten()
     }
 
     pub(in crate::smtp) fn is_empty(&self) -> bool {
@@ -181,6 +200,10 @@ impl RuleBook {
                 continue;
             }
             let Rule { delay, reply, ending, .. } = &entry.rule;
+            let reply = match &entry.offer {
+                Some(offer) if question.is_ehlo && question.is_valid => Some(offer),
+                _ => reply.as_ref(),
+            };
             let delay = delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(entry.delay)));
             let (portion, next) = match ending {
                 // Only how late.
@@ -195,7 +218,7 @@ impl RuleBook {
                 Some(Action::Stall) => (Portion::Whole, Next::Hold),
                 Some(Action::Cut(octets)) => (Portion::First(*octets), Next::Close),
             };
-            return (delay, Some(Decision::Told { reply: reply.as_ref(), portion, next }));
+            return (delay, Some(Decision::Told { reply, portion, next }));
         }
         (None, None)
     }

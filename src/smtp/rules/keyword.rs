@@ -38,6 +38,7 @@ keywords! {
     Period "period=",
     Size "size>=",
     Reply "reply=",
+    Ehlo "ehlo=",
     Delay "delay=",
     Drop "drop=",
     Silent "silent",

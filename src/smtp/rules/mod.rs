@@ -16,6 +16,7 @@ mod glob;
 pub(crate) mod grammar;
 mod index;
 mod keyword;
+mod offer;
 mod rule;
 mod state;
 mod stream;
@@ -30,6 +31,7 @@ pub use glob::Glob;
 #[doc(hidden)]
 pub use grammar::nearest;
 pub use grammar::{Fault, GrammarError, Instead};
+pub use offer::{Extension, Offer};
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
 pub use units::{

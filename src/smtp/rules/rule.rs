@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cidr::Cidr;
 use super::delay::Delay;
 use super::glob::Glob;
+use super::offer::Offer;
 use super::units::Chance;
 use crate::smtp::reply::Reply;
 use crate::smtp::reply::Stage;
@@ -144,6 +145,8 @@ pub struct Rule {
     pub(super) when: Conditions,
     pub(super) delay: Option<Delay>,
     pub(super) reply: Option<Reply>,
+    /// What EHLO is offered.
+    pub(super) offer: Option<Offer>,
     pub(super) ending: Option<Action>,
 }
 
@@ -159,7 +162,8 @@ impl Rule {
 
     /// A rule that is asked at every stage.
     pub fn anywhere() -> Self {
-        Self { stage: None, id: None, when: Conditions::default(), delay: None, reply: None, ending: None }
+        let when = Conditions::default();
+        Self { stage: None, id: None, when, delay: None, reply: None, offer: None, ending: None }
     }
 
     /// Names the rule, as no other rule of the server is named. A rule of the same name takes over its counts when the
@@ -285,6 +289,19 @@ impl Rule {
     pub fn reply(mut self, text: &str) -> Self {
         self.reply = Some(Reply::new(text));
         self
+    }
+
+    /// Offers these extensions to EHLO, in the server's own reply to a valid one; only at [`Stage::Helo`], and under
+    /// [`Config::esmtp`](crate::Config::esmtp). HELO is answered as without it.
+    #[must_use]
+    pub fn offer(mut self, offer: Offer) -> Self {
+        self.offer = Some(offer);
+        self
+    }
+
+    /// What it offers to EHLO.
+    pub(crate) fn offers(&self) -> Option<Offer> {
+        self.offer
     }
 
     /// The server's own answer, whatever later rules and the lists say.

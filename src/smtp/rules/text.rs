@@ -12,6 +12,7 @@ use super::delay::Delay;
 use super::glob::Glob;
 use super::grammar::{Fault, GrammarError};
 use super::keyword::Keyword;
+use super::offer::Offer;
 use super::rule::{Action, Drop, Key, Ordinals, Rule};
 use super::units::{A_CHANCE, A_DURATION, A_SIZE, Chance, Size, Span, parse_duration, parse_size};
 use crate::smtp::reply::{Reply, Stage};
@@ -214,6 +215,7 @@ fn apply(rule: &mut Rule, keyword: Keyword, value: &str) -> Result<(), Wrong> {
         Keyword::Size => when.size = Some(parse_size(value).ok_or_else(|| expected(A_SIZE))?),
         Keyword::Delay => rule.delay = Some(value.parse::<Delay>().map_err(Wrong::Within)?),
         Keyword::Reply => rule.reply = Some(Reply::new(value)),
+        Keyword::Ehlo => rule.offer = Some(value.parse::<Offer>().map_err(Wrong::Within)?),
         Keyword::Drop => end(rule, one_of("way to drop", value, DROPS)?)?,
         Keyword::Cut => {
             let octets = value.parse().map_err(|_| expected("a number of bytes from 0, like 5"))?;
@@ -263,7 +265,7 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stage, id, when, delay, reply, ending } = self;
+        let Self { stage, id, when, delay, reply, offer, ending } = self;
         f.write_str(stage.map_or(ANY, Stage::name))?;
         write_some(f, "id=", id.as_ref())?;
         for (name, glob) in [("from", &when.from), ("to", &when.to), ("helo", &when.helo)] {
@@ -290,6 +292,7 @@ impl fmt::Display for Rule {
         if let Some(reply) = reply {
             write!(f, " reply={}", Quoted(&reply.source()))?;
         }
+        write_some(f, "ehlo=", offer.as_ref())?;
         match ending {
             None => Ok(()),
             Some(Action::Accept) => f.write_str(" accept"),

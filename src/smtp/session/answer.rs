@@ -40,13 +40,15 @@ pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) name: Option<&'l [u8]>,
     /// Of the message.
     pub(in crate::smtp) size: Option<usize>,
+    /// It is EHLO.
+    pub(in crate::smtp) is_ehlo: bool,
     /// The lists and limits of the server are asked too.
     pub(in crate::smtp) is_valid: bool,
 }
 
 impl<'l> Asked<'l> {
     pub(in crate::smtp) fn at(stage: Stage) -> Self {
-        Self { stage, name: None, size: None, is_valid: true }
+        Self { stage, name: None, size: None, is_ehlo: false, is_valid: true }
     }
 
     pub(in crate::smtp) fn about(stage: Stage, name: Option<&'l [u8]>) -> Self {
@@ -134,7 +136,7 @@ impl Dialogue {
         environment: &Environment<'_>,
         asked: Asked<'q>,
     ) -> Question<'q> {
-        let Asked { stage, name, size, is_valid } = asked;
+        let Asked { stage, name, size, is_ehlo, is_valid } = asked;
         let &Environment { now, session, peer, .. } = environment;
         let envelope: Option<&Envelope> = self.envelope.as_deref();
         let named = |at: Stage, of: fn(&Envelope) -> Option<&[u8]>| {
@@ -146,6 +148,7 @@ impl Dialogue {
             now,
             peer,
             is_valid,
+            is_ehlo,
             helo: named(Stage::Helo, Envelope::helo),
             from: named(Stage::Mail, Envelope::from),
             to: named(Stage::Rcpt, Envelope::to),

@@ -190,8 +190,9 @@ impl Dialogue {
     ) -> Step {
         let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(accepted));
         let name = name.map(|name| name.as_bytes());
-        let mut answer = self.answer(turn, Asked::about(Stage::Helo, name), verdict);
         let is_ehlo = accepted == ReplyKind::EhloReceived;
+        let asked = Asked { is_ehlo, ..Asked::about(Stage::Helo, name) };
+        let mut answer = self.answer(turn, asked, verdict);
         if !is_ehlo {
             answer.reply = answer.reply.for_helo();
         }
@@ -281,7 +282,7 @@ impl Dialogue {
         // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
         // (go-smtp-mock leaves it in place.)
         let Sequence::Mail(mail) = self.sequence else { return Err(ReplyKind::InvalidRcptSequence) };
-        if mail.recipients >= policy.max_recipients.min(MAX_RECIPIENTS) {
+        if mail.recipients >= policy.max_recipients().min(MAX_RECIPIENTS) {
             return Err(ReplyKind::TooManyRecipients);
         }
         if !self.has_memory_left() {

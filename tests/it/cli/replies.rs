@@ -56,6 +56,56 @@ fn a_reply_of_several_lines_has_crlf_between_them_and_one_behind() {
     reads(&start(["--config", &path]), "printed");
 }
 
+/// All that says what is offered turns it on, from wherever it comes.
+#[test]
+fn flags_say_what_ehlo_is_offered() {
+    const ALL: &str = "250-PIPELINING\r\n250-SIZE 10485760\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN\r\n";
+    let reads = |program: &Process, offered: &str, what: &str| {
+        let mut client = Client::greeted(program.address());
+        client.send("EHLO vm\r\n");
+        let expected = format!("250-smtpmock greets you\r\n{offered}");
+        assert_eq!(client.exactly(expected.len()), Ok(expected.into_bytes()), "{what}");
+    };
+    reads(&start(["--esmtp"]), ALL, "--esmtp");
+    reads(&start(["--extensions", "-DSN, -SMTPUTF8,-SIZE"]), "250-PIPELINING\r\n250 8BITMIME\r\n", "without");
+    reads(&start(["--extensions=size", "--msg-size-limit", "1KiB"]), "250 SIZE 1024\r\n", "one");
+    let lines = ["--extensions=none", "--ehlo-line", "X-ONE a", "--ehlo-line", "X-TWO"];
+    reads(&start(lines), "250-X-ONE a\r\n250 X-TWO\r\n", "lines");
+    let rule = ["--esmtp", "--rule", "helo ehlo=LIMITS", "--max-rcpts", "5"];
+    reads(&start(rule), "250 LIMITS RCPTMAX=5\r\n", "a rule");
+    let variables = |name, value| start_command(command::<&str>([]).env(name, value));
+    reads(&variables("SMTPMOCK_ESMTP", "true"), ALL, "a variable");
+    reads(
+        &variables("SMTPMOCK_EHLO_LINE", "A\nB\n"),
+        &ALL.replace("250 DSN\r\n", "250-DSN\r\n250-A\r\n250 B\r\n"),
+        "both",
+    );
+    let file = NamedTempFile::new().expect("a file");
+    let path = file.path().display().to_string();
+    let toml = "extensions = [\"DSN\", \"SIZE\"]\nehlo-line = [\"A\", \"B\"]\n";
+    std::fs::write(file.path(), toml).expect("a writable file");
+    let expected = "250-SIZE 10485760\r\n250-DSN\r\n250-A\r\n250 B\r\n";
+    reads(&start(["--config", &path]), expected, toml);
+    let printed = run(["--config", &path, "--print-config"]).stdout;
+    std::fs::write(file.path(), printed).expect("a writable file");
+    reads(&start(["--config", &path]), expected, "printed");
+    for (arguments, complaint) in [
+        (
+            ["--extensions", "DNS"],
+            "invalid value \"DNS\" for --extensions: unknown extension \"DNS\": did you mean DSN?",
+        ),
+        (["--ehlo-line", "\t"], "invalid value \"\\t\" for --ehlo-line: expected one line of text"),
+        (
+            ["--rule", "helo ehlo=DSN"],
+            "for --rule: expected ehlo= where extensions are offered: under --esmtp",
+        ),
+    ] {
+        let ended = run(arguments);
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(complaint), "{ended:?}");
+    }
+}
+
 #[test]
 fn a_raw_reply_is_sent_unchanged() {
     for (text, sent) in [

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod async_waits;
+mod esmtp;
 mod extensions;
 mod junk;
 mod lifecycle;

@@ -107,6 +107,8 @@ fn printed(files: &[(&str, &str)], arguments: &[&str]) -> String {
 
 /// The settings without a value of their own unless they are given.
 const VALUELESS: &[&str] = &[
+    "extensions",
+    "ehlo-line",
     "rule",
     "seed",
     "drip",

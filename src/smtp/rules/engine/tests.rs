@@ -65,6 +65,7 @@ impl Line {
             now: Duration::ZERO,
             peer,
             is_valid: true,
+            is_ehlo: false,
             helo: helo.map(str::as_bytes),
             from: from.map(str::as_bytes),
             to: to.map(str::as_bytes),
@@ -97,7 +98,7 @@ impl Line {
 
 fn book(rules: &[Rule]) -> RuleBook {
     let mut book = RuleBook::default();
-    rules.iter().for_each(|rule| book.push(rule.clone()));
+    rules.iter().for_each(|rule| book.push(rule.clone(), None));
     book
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::delay::tests::any_delay;
+use super::super::offer::Extension;
 use super::*;
 
 fn ordinals_strategy() -> impl Strategy<Value = Ordinals> {
@@ -12,6 +13,14 @@ fn ordinals_strategy() -> impl Strategy<Value = Ordinals> {
 
 fn duration_strategy() -> impl Strategy<Value = Duration> {
     (1..1_000_000_u64).prop_map(Duration::from_micros)
+}
+
+fn any_offer() -> impl Strategy<Value = Offer> {
+    let listed = prop::sample::subsequence(Extension::ALL, 1..=Extension::ALL.len());
+    (any::<bool>(), listed).prop_map(|(is_exact, listed)| match is_exact {
+        true => Offer::only(listed),
+        false => Offer::without(listed),
+    })
 }
 
 /// A rule that may contradict itself.
@@ -48,14 +57,16 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     let actions = (
         prop::option::of(any_delay()),
         prop::option::of("(raw:)?[ -~\r\n\té]{1,20}"),
+        prop::option::of(any_offer()),
         prop::option::of(ending),
     );
-    (names, counts, times, actions).prop_map(|(names, counts, times, (delay, reply, ending))| {
+    (names, counts, times, actions).prop_map(|(names, counts, times, (delay, reply, offer, ending))| {
         let (stage, id, from, to, helo, ip) = names;
         let (session, nth, every, odds, count, keys) = counts;
         let (after, until, period, size) = times;
+        let offer = offer.filter(|_| stage == Some(Stage::Helo) && reply.is_none());
         let mut rule =
-            Rule { stage, delay, ending, ..Rule::anywhere() }.per(keys.into_iter().map(|key| key.1));
+            Rule { stage, delay, offer, ending, ..Rule::anywhere() }.per(keys.into_iter().map(|key| key.1));
         rule.id = id.map(Into::into);
         rule.when.from = from;
         rule.when.to = to;
@@ -110,6 +121,9 @@ fn errors_point_at_the_place() {
         ("rpct delay=2s", 0..4, "did you mean rcpt?"),
         ("rcpt", 4..4, "something to do"),
         ("rcpt to=*", 9..9, "something to do"),
+        ("rcpt ehlo=DSN", 5..13, "the stage helo"),
+        ("helo ehlo=DNS", 10..13, "did you mean DSN?"),
+        ("helo ehlo=DSN accept", 5..13, "it makes the reply"),
         ("rcpt rpely=x", 5..11, "did you mean reply=?"),
         ("rcpt delay=2x", 11..13, "a delay, like"),
         ("rcpt delay=expo(2s)", 11..15, "did you mean exp?"),

@@ -1,0 +1,72 @@
+//! Extended SMTP as the server speaks it by itself: what its own reply to EHLO offers.
+
+use crate::smtp::policy::{MAX_RECIPIENTS, Policy};
+use crate::smtp::reply::{Reply, ReplyKind};
+use crate::smtp::rules::{Extension, Offer};
+
+/// What the server greets a client of EHLO with, unless a text for HELO or EHLO is configured.
+const GREETING: &[u8] = b"250 smtpmock greets you";
+
+/// What the server's own reply to EHLO offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Esmtp {
+    /// The extensions; `None`: the default set.
+    pub offer: Option<Offer>,
+    /// More lines behind them, without code and line end. They are sent, and taken for what they say, whether or not the
+    /// server has what they offer.
+    pub lines: Vec<String>,
+}
+
+impl Policy {
+    /// The reply to EHLO where none is configured: what HELO gets, and behind it what is offered.
+    pub(super) fn ehlo_reply(&self, offer: Option<Offer>) -> Reply {
+        let helo = self.reply(ReplyKind::HeloReceived);
+        let Some(esmtp) = &self.esmtp else { return helo.clone() };
+        let greeting = match self.is_configured(ReplyKind::HeloReceived) {
+            true if helo.is_acceptance_in_one_line() => helo.text(),
+            // As configured, with what it offers by itself.
+            true => return helo.clone(),
+            false => GREETING,
+        };
+        let offer = offer.or(esmtp.offer).unwrap_or_default();
+        let offered = Extension::ALL.iter().filter_map(|&extension| self.line_of(extension, offer));
+        let lines: Vec<String> = offered.chain(esmtp.lines.iter().cloned()).collect();
+        let (code, greeting) = greeting.split_at(3);
+        let mut text = code.to_vec();
+        let mut rest = [greeting.get(1..).unwrap_or_default()]
+            .into_iter()
+            .chain(lines.iter().map(String::as_bytes))
+            .peekable();
+        while let Some(line) = rest.next() {
+            text.push(if rest.peek().is_some() { b'-' } else { b' ' });
+            text.extend_from_slice(line);
+            if rest.peek().is_some() {
+                text.push(b'\n');
+                text.extend_from_slice(code);
+            }
+        }
+        Reply::new(text)
+    }
+
+    /// The line that offers it; `None` where it is not offered.
+    fn line_of(&self, extension: Extension, offer: Offer) -> Option<String> {
+        let keyword = extension.keyword();
+        let is_offered = offer.includes(extension);
+        if is_offered == Some(false) {
+            return None;
+        }
+        match extension {
+            Extension::Size => Some(format!("{keyword} {}", self.message_size_limit)),
+            Extension::Limits => {
+                let recipients = self.max_recipients.min(MAX_RECIPIENTS);
+                let is_limited = is_offered == Some(true) || recipients < MAX_RECIPIENTS;
+                let recipients = is_limited.then(|| format!(" RCPTMAX={recipients}"));
+                let messages = self.limits.max_messages_per_session;
+                let messages = messages.map(|messages| format!(" MAILMAX={messages}"));
+                let limits: String = messages.into_iter().chain(recipients).collect();
+                (!limits.is_empty()).then(|| format!("{keyword}{limits}"))
+            }
+            _ => Some(keyword.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Which service extensions the server's own reply to EHLO offers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::grammar::{Fault, GrammarError};
+
+const A_LIST: &str =
+    "extensions separated by commas, like PIPELINING,SIZE, or all but some, like -DSN,-SIZE, or none";
+
+/// A service extension that the server can offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Extension {
+    /// PIPELINING (RFC 2920).
+    Pipelining,
+    /// SIZE (RFC 1870), with the size limit.
+    Size,
+    /// 8BITMIME (RFC 6152).
+    EightBitMime,
+    /// SMTPUTF8 (RFC 6531).
+    SmtpUtf8,
+    /// DSN (RFC 3461).
+    Dsn,
+    /// LIMITS (RFC 9422), with the limits on recipients and messages.
+    Limits,
+}
+
+impl Extension {
+    /// All of them, in the order in which they are offered.
+    pub const ALL: &'static [Self] =
+        &[Self::Pipelining, Self::Size, Self::EightBitMime, Self::SmtpUtf8, Self::Dsn, Self::Limits];
+
+    /// Its keyword in the reply to EHLO.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::Pipelining => "PIPELINING",
+            Self::Size => "SIZE",
+            Self::EightBitMime => "8BITMIME",
+            Self::SmtpUtf8 => "SMTPUTF8",
+            Self::Dsn => "DSN",
+            Self::Limits => "LIMITS",
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+const _: () = assert!(Extension::ALL.len() <= u16::BITS as usize);
+
+/// The extensions that are offered: these and no others, or the default set without some. The default set is all of
+/// [`Extension::ALL`], but for LIMITS where no limit is set.
+///
+/// ```
+/// use smtpmock::smtp::rules::{Extension, Offer};
+///
+/// let two = Offer::only([Extension::Size, Extension::Pipelining]);
+/// assert_eq!("size, PIPELINING".parse(), Ok(two));
+/// assert_eq!("-DSN".parse(), Ok(Offer::without([Extension::Dsn])));
+/// assert_eq!("none".parse(), Ok(Offer::only([])));
+/// assert_eq!(two.to_string(), "PIPELINING,SIZE");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Offer {
+    /// `listed` are the ones that are offered, and not the ones that are left out.
+    is_exact: bool,
+    /// A bit for each extension.
+    listed: u16,
+}
+
+impl Offer {
+    /// These and no others.
+    pub fn only(extensions: impl IntoIterator<Item = Extension>) -> Self {
+        Self { is_exact: true, ..Self::without(extensions) }
+    }
+
+    /// The default set without these.
+    pub fn without(extensions: impl IntoIterator<Item = Extension>) -> Self {
+        let listed = extensions.into_iter().fold(0, |bits, extension| bits | extension.bit());
+        Self { is_exact: false, listed }
+    }
+
+    /// The extension is offered; `None` where that depends on whether there is something to say of it.
+    pub(in crate::smtp) fn includes(self, extension: Extension) -> Option<bool> {
+        let is_listed = self.listed & extension.bit() != 0;
+        match (self.is_exact, is_listed, extension) {
+            (false, false, Extension::Limits) => None,
+            (is_exact, is_listed, _) => Some(is_exact == is_listed),
+        }
+    }
+}
+
+impl FromStr for Offer {
+    type Err = GrammarError;
+
+    fn from_str(text: &str) -> Result<Self, GrammarError> {
+        let nothing = Self::only([]);
+        match text.trim() {
+            word if word.eq_ignore_ascii_case("none") => return Ok(nothing),
+            "" => return Err(GrammarError::expected(text, 0..text.len(), A_LIST)),
+            _ => {}
+        }
+        let mut listed: Option<Self> = None;
+        let mut end = 0;
+        for entry in text.split(',') {
+            let start = end + (entry.len() - entry.trim_start().len());
+            let (entry, span) = (entry.trim(), start..start + entry.trim().len());
+            end += text[end..].find(',').map_or(0, |comma| comma + 1);
+            let name = entry.strip_prefix('-');
+            let is_exact = name.is_none();
+            let name = name.unwrap_or(entry);
+            let known = Extension::ALL.iter().find(|known| known.keyword().eq_ignore_ascii_case(name));
+            let Some(extension) = known else {
+                let keywords: Vec<_> = Extension::ALL.iter().map(|known| known.keyword()).collect();
+                let fault = Fault::unknown("extension", name, &keywords);
+                return Err(GrammarError::new(text, span, fault));
+            };
+            let before = listed.unwrap_or(Self { is_exact, listed: 0 });
+            if before.is_exact != is_exact {
+                let expected = "either the extensions that are offered, or with - those that are not";
+                return Err(GrammarError::expected(text, span, expected));
+            }
+            listed = Some(Self { is_exact, listed: before.listed | extension.bit() });
+        }
+        Ok(listed.unwrap_or(nothing))
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { is_exact, listed } = *self;
+        if is_exact && listed == 0 {
+            return f.write_str("none");
+        }
+        let sign = if is_exact { "" } else { "-" };
+        let named = Extension::ALL.iter().filter(|extension| listed & extension.bit() != 0);
+        for (index, extension) in named.enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{sign}{}", extension.keyword())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_read_back_as_what_was_printed() {
+        for bits in 0..1_u16 << Extension::ALL.len() {
+            let of_bits = || Extension::ALL.iter().copied().filter(|one| bits & one.bit() != 0);
+            for offer in [Offer::only(of_bits()), Offer::without(of_bits())] {
+                let text = offer.to_string();
+                match text.as_str() {
+                    "" => assert_eq!(offer, Offer::default()),
+                    _ => assert_eq!(text.to_lowercase().parse(), Ok(offer), "{text}"),
+                }
+                for &one in Extension::ALL {
+                    let is_named = of_bits().any(|named| named == one);
+                    let is_left_open = !offer.is_exact && !is_named && one == Extension::Limits;
+                    let expected = (!is_left_open).then_some(is_named == offer.is_exact);
+                    assert_eq!(offer.includes(one), expected, "{text}: {one:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_with_the_place() {
+        for (text, reason, marked) in [
+            ("", "separated by commas", ""),
+            ("SIZE,DNS", "unknown extension \"DNS\": did you mean DSN?", "DNS"),
+            ("SIZE, ZEBRA", "expected one of PIPELINING, SIZE", "ZEBRA"),
+            ("SIZE,-DSN", "either the extensions that are offered", "-DSN"),
+            ("-DSN,SIZE", "either the extensions that are offered", "SIZE"),
+            ("SIZE,,DSN", "unknown extension \"\"", ""),
+            ("SIZE 100", "unknown extension", "SIZE 100"),
+        ] {
+            let error = text.parse::<Offer>().expect_err(text);
+            assert!(error.to_string().contains(reason), "{text}: {error}");
+            assert_eq!(&text[error.span()], marked, "{text}");
+        }
+    }
+}

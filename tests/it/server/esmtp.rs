@@ -1,0 +1,174 @@
+//! What `esmtp` offers to EHLO, and what follows from it.
+
+use smtpmock::smtp::rules::{Extension, Offer};
+use smtpmock::smtp::{Policy, ReplyKind};
+use smtpmock::{Config, Server, Settings};
+
+use crate::support::client::Client;
+use crate::support::server::{ruled, start};
+
+const DEFAULT: [&str; 5] = ["PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8", "DSN"];
+
+/// What the lines of the reply to EHLO have behind their code, in a session of its own.
+fn ehlo(server: &Server) -> Vec<String> {
+    reply_to(&mut Client::greeted(server.local_addr()), "EHLO client.example")
+}
+
+fn reply_to(client: &mut Client, line: &str) -> Vec<String> {
+    client.send(format!("{line}\r\n"));
+    let mut lines = Vec::new();
+    loop {
+        let line = client.reply();
+        let (code, text) = line.split_at(4);
+        lines.push(text.to_owned());
+        if code == "250 " {
+            return lines;
+        }
+        assert_eq!(code, "250-", "{lines:?}");
+    }
+}
+
+fn offered(config: Config) -> Vec<String> {
+    ehlo(&start(config)).split_off(1)
+}
+
+#[test]
+fn ehlo_is_offered_what_a_current_server_has_and_helo_nothing() {
+    let server = start(Config::default().esmtp());
+    let lines = ehlo(&server);
+    assert_eq!(lines[0], "smtpmock greets you");
+    assert_eq!(lines[1..], DEFAULT);
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("HELO client.example", "250 Received");
+    client.expect("NOOP", "250 Ok");
+    assert!(server.stats().pipelining.offered);
+    assert!(!start(Config::default().without_esmtp()).stats().pipelining.offered);
+    assert_eq!(ehlo(&start(Config::default().esmtp().without_esmtp())), ["Received"]);
+}
+
+#[test]
+fn what_is_offered_follows_the_limits() {
+    let config = Config::default().esmtp().message_size_limit(1000);
+    assert_eq!(offered(config.clone())[1], "SIZE 1000");
+    let limits = |config: Config| offered(config).split_off(5);
+    assert_eq!(limits(config.clone()), [""; 0]);
+    assert_eq!(limits(config.clone().max_rcpts(100)), ["LIMITS RCPTMAX=100"]);
+    assert_eq!(
+        limits(config.clone().max_rcpts(7).max_messages_per_session(3)),
+        ["LIMITS MAILMAX=3 RCPTMAX=7"]
+    );
+    let only = Config::default().extensions(Offer::only([Extension::Limits]));
+    assert_eq!(offered(only.clone()), ["LIMITS RCPTMAX=10000"]);
+    let without = Config::default().extensions(Offer::without([Extension::Limits])).max_rcpts(9);
+    assert_eq!(offered(without), DEFAULT);
+}
+
+#[test]
+fn lists_and_lines_change_what_is_offered() {
+    let only = Offer::only([Extension::Dsn, Extension::Pipelining]);
+    assert_eq!(offered(Config::default().extensions(only)), ["PIPELINING", "DSN"]);
+    let without = Offer::without([Extension::Dsn, Extension::Pipelining]);
+    assert_eq!(offered(Config::default().extensions(without)), DEFAULT[1..4]);
+    assert_eq!(offered(Config::default().extensions(Offer::only([]))), [""; 0]);
+    let lines =
+        Config::default().extensions(Offer::only([])).ehlo_line("XCLIENT NAME").ehlo_line("DELIVERBY 240");
+    assert_eq!(offered(lines.clone()), ["XCLIENT NAME", "DELIVERBY 240"]);
+    // Whether it is true or not.
+    let server = start(lines);
+    let mut client = Client::greeted(server.local_addr());
+    assert_eq!(reply_to(&mut client, "EHLO client.example").len(), 3);
+    client.expect("MAIL FROM:<ann@example.com> BY=120;R", "250 Received");
+}
+
+/// Every extension taken away alone, and left alone.
+#[test]
+fn each_extension_is_offered_or_not_by_itself() {
+    let has = |config: &Config, keyword: &str| {
+        offered(config.clone()).iter().any(|line| line.split(' ').next() == Some(keyword))
+    };
+    for &one in Extension::ALL {
+        let without = Config::default().extensions(Offer::without([one])).max_rcpts(5);
+        let only = Config::default().extensions(Offer::only([one])).max_rcpts(5);
+        for &other in Extension::ALL {
+            assert_eq!(has(&without, other.keyword()), one != other, "{one:?}: {other:?}");
+            assert_eq!(has(&only, other.keyword()), one == other, "{one:?}: {other:?}");
+        }
+    }
+}
+
+#[test]
+fn parameters_of_what_is_offered_are_accepted_and_no_others() {
+    let server = start(Config::default().extensions(Offer::without([Extension::Dsn])));
+    let mut client = Client::greeted(server.local_addr());
+    reply_to(&mut client, "EHLO client.example");
+    client.expect("MAIL FROM:<jürgen@example.com> SIZE=10 BODY=8BITMIME SMTPUTF8", "250 Received");
+    let refusal = client.command("RCPT TO:<bob@example.com> NOTIFY=NEVER");
+    assert!(refusal.starts_with('5'), "{refusal}");
+    client.expect("RCPT TO:<bob@example.com>", "250 Received");
+    client.message("x\r\n");
+}
+
+/// A text that is configured is sent unchanged; that of HELO, if it is one line, names the server to EHLO too.
+#[test]
+fn configured_texts_of_helo_and_ehlo_stay_what_they_are() {
+    let config = Config::default().esmtp();
+    let (helo, ehlo_kind) = (ReplyKind::HeloReceived, ReplyKind::EhloReceived);
+    let lines = ehlo(&start(config.clone().reply(helo, "250 mx.example at your service")));
+    assert_eq!(lines[0], "mx.example at your service");
+    assert_eq!(lines[1..], DEFAULT);
+    assert_eq!(ehlo(&start(config.clone().reply(helo, "250-mx.example\n250 SIZE"))), ["mx.example", "SIZE"]);
+    assert_eq!(ehlo(&start(config.clone().reply(ehlo_kind, "250 mx.example"))), ["mx.example"]);
+    for (config, is_valid) in [
+        (config.clone().reply(ehlo_kind, "250 mx.example"), true),
+        (config.clone().reply(ehlo_kind, "250 mx.example").ehlo_line("X"), false),
+        (config.clone().reply(ehlo_kind, "250 mx.example").extensions(Offer::only([])), false),
+        (config.clone().ehlo_line(" "), false),
+        (config.clone().ehlo_line("X\r\n250 Y"), false),
+        (ruled(Config::default(), &["helo ehlo=SIZE"]), false),
+        (ruled(config.clone(), &["helo ehlo=SIZE"]), true),
+    ] {
+        assert_eq!(config.validate().is_ok(), is_valid, "{:?}", config.validate());
+    }
+    let server = start(config.reply(helo, "550 no"));
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("EHLO client.example", "550 no");
+}
+
+#[test]
+fn a_rule_offers_something_else_to_some_sessions() {
+    let rules = [
+        "helo session=2 ehlo=none",
+        "helo session=3 ehlo=-SIZE,-DSN delay=1ms",
+        "helo session=4 ehlo=LIMITS",
+    ];
+    let server = start(ruled(Config::default().esmtp().blacklisted_helo_domains(["bad.example"]), &rules));
+    assert_eq!(ehlo(&server)[1..], DEFAULT);
+    let mut second = Client::greeted(server.local_addr());
+    second.expect("HELO bad.example", "421 Service not available");
+    second.expect("HELO client.example", "250 Received");
+    second.expect("EHLO -", ReplyKind::InvalidHeloArgument.default_text());
+    assert_eq!(reply_to(&mut second, "EHLO client.example"), ["smtpmock greets you"]);
+    let refusal = second.command("MAIL FROM:<ann@example.com> SIZE=1");
+    assert!(refusal.starts_with('5'), "{refusal}");
+    assert_eq!(ehlo(&server)[1..], ["PIPELINING", "8BITMIME", "SMTPUTF8"]);
+    assert_eq!(ehlo(&server)[1..], ["LIMITS RCPTMAX=10000"]);
+    server.reconfigure(|settings| settings.max_rcpts(8)).unwrap();
+    assert_eq!(ehlo(&server)[1..], [DEFAULT.as_slice(), &["LIMITS RCPTMAX=8"]].concat());
+}
+
+#[test]
+fn what_is_offered_can_change_while_sessions_run() {
+    let server = start(Config::default());
+    let mut client = Client::greeted(server.local_addr());
+    assert_eq!(reply_to(&mut client, "EHLO client.example"), ["Received"]);
+    let change = |change: fn(Settings) -> Settings| server.reconfigure(change).unwrap();
+    change(Settings::esmtp);
+    assert_eq!(reply_to(&mut client, "EHLO client.example")[1..], DEFAULT);
+    change(|settings| settings.extensions(Offer::only([Extension::Size])).message_size_limit(5));
+    client.expect("MAIL FROM:<ann@example.com> BODY=8BITMIME", "250 Received");
+    assert_eq!(reply_to(&mut client, "EHLO client.example")[1..], ["SIZE 5"]);
+    assert!(server.reconfigure(|settings| settings.ehlo_line("")).is_err());
+    change(Settings::reset);
+    assert_eq!(reply_to(&mut client, "EHLO client.example"), ["Received"]);
+    assert_eq!(Policy::default().esmtp(), None);
+}
