@@ -19,7 +19,7 @@ pub fn check<T: FromStr<Err = GrammarError> + Display + Debug + PartialEq>(data:
         Err(error) => {
             assert_eq!(error.text(), text);
             assert!(text.get(error.span()).is_some(), "{:?} is no part of {text:?}", error.span());
-            assert!(!error.reason().is_empty() && error.marked().contains('^'));
+            assert!(!error.fault().to_string().is_empty() && error.marked().contains('^'));
         }
     }
 }
