@@ -9,13 +9,14 @@
 //! A text from a file is checked before anything is made of it: the lengths in it are compared with the octets that
 //! are there, and no more is inflated than the largest histogram of `DIGITS` digits takes.
 
-use std::io::Read as _;
+use std::fmt;
+use std::io::{self, Read as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use hdrhistogram::serialization::{DeserializeError, Deserializer, Serializer as _, V2DeflateSerializer};
 
 use crate::text::units::EXACT_IN_JSON;
 
@@ -48,80 +49,158 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
+/// Why a text is no histogram.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// It is longer than that of any histogram.
+    TooLong,
+    /// It is not base64.
+    Base64(base64::DecodeError),
+    /// Its octets are not in HdrHistogram's V2 form.
+    Form(Deformity),
+    /// It has more samples than a count can be.
+    TooManySamples,
+    /// Its values do not fit.
+    Unfit(hdrhistogram::AdditionError),
+}
+
+/// What is wrong with the octets of a histogram.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Deformity {
+    /// They do not begin as those of a compressed histogram.
+    NoCookie,
+    /// The length in front is not that of the octets that follow.
+    Length(usize),
+    /// They can't be inflated.
+    Compression(io::Error),
+    /// They are inflated to more than any histogram takes.
+    TooLarge,
+    /// There is no header.
+    NoHeader,
+    /// The length of the counts is not that of the octets that follow.
+    CountsLength(usize),
+    /// The precision is another one.
+    Digits(u32),
+    /// A count has no end.
+    CutOff,
+    /// There are more counts than values.
+    TooManyCounts,
+    /// What the library refuses besides.
+    Library(DeserializeError),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "the histogram's text is longer than {TEXT_LIMIT} bytes"),
+            Self::Base64(error) => write!(f, "the histogram is not base64: {error}"),
+            Self::Form(deformity) => {
+                write!(f, "the histogram is not in HdrHistogram's V2 form: {deformity}")
+            }
+            Self::TooManySamples => {
+                write!(f, "the histogram has more than {EXACT_IN_JSON} (2^53) samples")
+            }
+            Self::Unfit(error) => write!(f, "the histogram cannot be taken over: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Deformity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCookie => f.write_str("it does not begin with the cookie of a compressed histogram"),
+            Self::Length(count) => write!(f, "its length is not the {count} bytes that follow"),
+            Self::Compression(error) => error.fmt(f),
+            Self::TooLarge => {
+                write!(f, "it is inflated to more than {FORM_LIMIT} bytes, which no histogram takes")
+            }
+            Self::NoHeader => f.write_str("it has no header"),
+            Self::CountsLength(count) => {
+                write!(f, "the length of its counts is not the {count} bytes that follow")
+            }
+            Self::Digits(digits) => write!(f, "it has {digits} digits instead of {DIGITS}"),
+            Self::CutOff => f.write_str("a count is cut off"),
+            Self::TooManyCounts => f.write_str("it has too many counts"),
+            Self::Library(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl From<Deformity> for DecodeError {
+    fn from(deformity: Deformity) -> Self {
+        Self::Form(deformity)
+    }
+}
+
 /// A histogram of three digits from its text; it grows to what it is given. It takes less than 1 MiB, whatever the
 /// text claims, and holds at most [`EXACT_IN_JSON`] samples.
 ///
 /// # Errors
 ///
-/// Names what is wrong with the text.
-pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
+/// What is wrong with the text.
+pub fn decode(text: &str) -> Result<Histogram<u64>, DecodeError> {
     if text.len() > TEXT_LIMIT {
-        return Err(format!("the histogram's text is longer than {TEXT_LIMIT} bytes"));
+        return Err(DecodeError::TooLong);
     }
-    let bytes = STANDARD.decode(text).map_err(|error| format!("the histogram is not base64: {error}"))?;
-    let wrong = |problem: String| format!("the histogram is not in HdrHistogram's V2 form: {problem}");
-    let form = inflated(&bytes).map_err(wrong)?;
-    check_header(&form).map_err(wrong)?;
+    let bytes = STANDARD.decode(text).map_err(DecodeError::Base64)?;
+    let form = inflated(&bytes)?;
+    check_header(&form)?;
     check_counts(&form[HEADER..])?;
-    let read: Histogram<u64> = Deserializer::new()
-        .deserialize(&mut form.as_slice())
-        .map_err(|error| format!("the histogram is not in HdrHistogram's V2 form: {error}"))?;
+    let read: Histogram<u64> =
+        Deserializer::new().deserialize(&mut form.as_slice()).map_err(Deformity::Library)?;
     let mut grown = Histogram::new(DIGITS).expect("a precision that exists");
-    grown.add(&read).map_err(|error| format!("the histogram cannot be taken over: {error}"))?;
+    grown.add(&read).map_err(DecodeError::Unfit)?;
     Ok(grown)
 }
 
 /// The form in a compressed histogram.
-fn inflated(bytes: &[u8]) -> Result<Vec<u8>, String> {
+fn inflated(bytes: &[u8]) -> Result<Vec<u8>, Deformity> {
     let (cookie, length) = (number_at(bytes, 0), number_at(bytes, 4));
     if cookie != Some(COMPRESSED) {
-        return Err("it does not begin with the cookie of a compressed histogram".to_owned());
+        return Err(Deformity::NoCookie);
     }
     let stream = bytes.get(8..).unwrap_or_default();
     if length.map(|length| length as usize) != Some(stream.len()) {
-        return Err(format!("its length is not the {} bytes that follow", stream.len()));
+        return Err(Deformity::Length(stream.len()));
     }
     let mut form = Vec::new();
     let limit = FORM_LIMIT as u64 + 1;
-    ZlibDecoder::new(stream).take(limit).read_to_end(&mut form).map_err(|error| error.to_string())?;
-    if form.len() > FORM_LIMIT {
-        return Err(format!("it is inflated to more than {FORM_LIMIT} bytes, which no histogram takes"));
-    }
-    Ok(form)
+    ZlibDecoder::new(stream).take(limit).read_to_end(&mut form).map_err(Deformity::Compression)?;
+    if form.len() > FORM_LIMIT { Err(Deformity::TooLarge) } else { Ok(form) }
 }
 
-fn check_header(form: &[u8]) -> Result<(), String> {
+fn check_header(form: &[u8]) -> Result<(), Deformity> {
     if form.len() < HEADER || number_at(form, 0) != Some(FORM) {
-        return Err("it has no header".to_owned());
+        return Err(Deformity::NoHeader);
     }
     let counts = form.len() - HEADER;
     if number_at(form, 4).map(|length| length as usize) != Some(counts) {
-        return Err(format!("the length of its counts is not the {counts} bytes that follow"));
+        return Err(Deformity::CountsLength(counts));
     }
     match number_at(form, DIGITS_AT) {
         Some(digits) if digits == u32::from(DIGITS) => Ok(()),
-        digits => Err(format!("it has {} digits instead of {DIGITS}", digits.unwrap_or(0))),
+        digits => Err(Deformity::Digits(digits.unwrap_or(0))),
     }
 }
 
 /// Each number among the counts is whole, and their sum is a count.
-fn check_counts(mut numbers: &[u8]) -> Result<(), String> {
+fn check_counts(mut numbers: &[u8]) -> Result<(), DecodeError> {
     let mut sum = 0_u64;
     while !numbers.is_empty() {
-        let (number, rest) = first_number(numbers)
-            .ok_or_else(|| "the histogram is not in HdrHistogram's V2 form: a count is cut off".to_owned())?;
+        let (number, rest) = first_number(numbers).ok_or(Deformity::CutOff)?;
         numbers = rest;
         // Zigzag: an odd number is below zero.
         if number % 2 == 0 {
             sum = sum.saturating_add(number / 2);
         } else if number == u64::MAX {
-            return Err("the histogram is not in HdrHistogram's V2 form: it has too many counts".to_owned());
+            return Err(Deformity::TooManyCounts.into());
         }
     }
-    if sum > EXACT_IN_JSON {
-        return Err(format!("the histogram has more than {EXACT_IN_JSON} (2^53) samples"));
-    }
-    Ok(())
+    if sum > EXACT_IN_JSON { Err(DecodeError::TooManySamples) } else { Ok(()) }
 }
 
 /// The number in front, of seven bits in each octet whose highest says whether more follow; a ninth has eight.
@@ -171,7 +250,7 @@ mod tests {
 
     #[test]
     fn no_length_is_believed_beyond_what_is_there() {
-        let refused = |text: String| decode(&text).expect_err("no histogram");
+        let refused = |text: String| decode(&text).expect_err("no histogram").to_string();
         // Some 52 characters, for which 4.1 GiB were allocated; and zeros, of which 1 MiB was inflated to 1 GiB.
         let small = text(&form(3, u64::MAX, u32::MAX, &[]), 0);
         assert!(small.len() <= 64, "{small}");

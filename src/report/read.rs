@@ -146,7 +146,7 @@ fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
     let numbers = match text.or_null(Place::text)? {
         None => Numbers::default(),
         Some(encoded) => {
-            let histogram = decode(encoded).map_err(|problem| text.error(problem))?;
+            let histogram = decode(encoded).map_err(|error| text.error(error.to_string()))?;
             let [min, max] = [place.field("min")?.count()?, place.field("max")?.count()?];
             Numbers::from_histogram(&histogram, min, max)
                 .ok_or_else(|| place.error("has a min or a max that is not that of the histogram"))?
