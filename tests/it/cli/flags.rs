@@ -168,3 +168,14 @@ fn names_of_one_label_are_refused_where_the_rules_for_addresses_ask_for_it() {
         assert_eq!([one_label, underscore, &client.command("MAIL FROM:<root@vm>")], replies, "{arguments:?}");
     }
 }
+
+#[test]
+fn quiet_leaves_errors_and_checks_that_failed_on_standard_error() {
+    let flags = ["-q", "--exit-after=10ms", "--progress", "--msg-greeting=hello", "--expect=messages == 0"];
+    let ended = run(flags);
+    assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+    let ended = run([&flags[..], &["--expect=messages == 1"]].concat());
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!((ended.code(), lines.len()), (Some(10), 1), "{ended:?}");
+    assert!(lines[0].contains("messages == 1"), "{ended:?}");
+}
