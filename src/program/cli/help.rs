@@ -86,8 +86,8 @@ Values:
             stall cut=N drop=fin|rst (in place of the reply)
             drop=fin-after|rst-after (after it)
   EXTENSIONS
-            of PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and LIMITS these: SIZE,DSN;
-            or all but these: -SIZE,-DSN; or none
+            of PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and LIMITS these:
+            SIZE,DSN; or all but these: -SIZE,-DSN; or none
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain,
             at=mail|connect: 100/s per=ip
