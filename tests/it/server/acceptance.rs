@@ -171,7 +171,8 @@ fn a_reset_that_came_with_its_command_was_forgotten_for_as_long_as_the_reply_was
             enter.send(()).expect("a test");
             left.lock().expect("once").recv_timeout(PATIENCE).expect("a test");
         });
-        let server = start(ruled(config, &[rule]));
+        // No session ends by a timeout before patience does.
+        let server = start(ruled(config.session_timeout(PATIENCE * 2), &[rule]));
         let mut client = Client::greeted(server.local_addr());
         let mut other = Client::greeted(server.local_addr());
         other.deliver(MESSAGE);
