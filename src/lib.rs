@@ -141,13 +141,14 @@ mod server;
 mod text;
 mod time;
 
-pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError, StartSettings};
+pub use config::{Config, ConfigError, Milestone, OverLimit, Protocol, Settings, StartError, StartSettings};
 pub use log::{Logger, StdLogger};
+pub use net::Listening;
 #[doc(hidden)]
 pub use process::{read_bounded, signals};
 #[doc(hidden)]
 pub use records::Display;
-pub use records::{CaptureContent, CaptureFormat, Message, WaitError};
+pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};
 pub use server::{ReconfigureError, Server, ServerFailure, StopOutcome};
 pub use stats::Stats;
 pub use text::{escape, units};

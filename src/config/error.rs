@@ -49,6 +49,12 @@ pub enum StartError {
     Config(ConfigError),
     /// Another socket listens there already.
     AddressInUse(SocketAddr),
+    /// A process listens at the Unix socket already; its number, where the system gives it.
+    SocketInUse(PathBuf, Option<i32>),
+    /// There is something else than a socket where the Unix socket would be.
+    NoSocket(PathBuf),
+    /// There can't be a Unix socket.
+    BadSocket(PathBuf, io::Error),
     /// This machine has no such address, or may not use that port.
     BadAddress(SocketAddr, io::Error),
     /// The process has no file descriptor left (`ulimit -n`).
@@ -66,6 +72,20 @@ impl fmt::Display for StartError {
             Self::AddressInUse(address) => {
                 write!(f, "{address} is in use: choose another port, or port 0 for any free one")
             }
+            Self::SocketInUse(path, process) => {
+                let process = process.map_or("a process".to_owned(), |number| format!("process {number}"));
+                write!(f, "{process} listens at {} already: stop it, or choose another path", path.display())
+            }
+            Self::NoSocket(path) => {
+                write!(f, "{} is no socket: remove it, or choose another path", path.display())
+            }
+            Self::BadSocket(path, error) => {
+                write!(
+                    f,
+                    "can't listen at {}: {error}: choose a path in a folder that exists and can be written to",
+                    path.display()
+                )
+            }
             Self::BadAddress(address, error) => {
                 write!(f, "can't listen on {address}: {error}: choose an address and port of this machine")
             }
@@ -82,14 +102,35 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
-            Self::AddressInUse(_) => None,
+            Self::AddressInUse(_) | Self::SocketInUse(..) | Self::NoSocket(_) => None,
             Self::BadAddress(_, error)
             | Self::OutOfDescriptors(error)
+            | Self::BadSocket(_, error)
             | Self::Capture(_, error)
             | Self::System(_, error) => Some(error),
         }
     }
 }
+
+/// Why the file of a Unix socket can't be replaced; within an [`io::Error`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SocketFileError {
+    /// A process listens.
+    InUse { process: Option<i32> },
+    /// It is something else.
+    NoSocket,
+}
+
+impl fmt::Display for SocketFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InUse { .. } => "a process listens there",
+            Self::NoSocket => "it is no socket",
+        })
+    }
+}
+
+impl std::error::Error for SocketFileError {}
 
 impl From<ConfigError> for StartError {
     fn from(error: ConfigError) -> Self {

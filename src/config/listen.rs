@@ -1,52 +1,304 @@
-//! Where a server listens: hosts as they are configured, to addresses.
+//! Where a server listens: hosts and URLs as they are configured, to addresses.
 
+use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::Config;
 use crate::config::ConfigError;
 
 const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
 
-impl Config {
-    /// The addresses to bind, each once.
-    pub(crate) fn listen_addresses(&self) -> Result<Vec<Listen>, ConfigError> {
-        if self.fixed.hosts.is_empty() {
-            return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
-        }
-        let mut addresses = Vec::<Listen>::new();
-        for host in &self.fixed.hosts {
-            let listen = listen_address(host, self.fixed.port)?;
-            if addresses.contains(&listen) {
-                return Err(ConfigError::new("hosts", host, "each address once"));
-            }
-            addresses.push(listen);
-        }
-        Ok(addresses)
+/// Octets of the path of a Unix socket: `sun_path` with the NUL at its end (unix(7)).
+const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+
+/// A protocol that a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// RFC 5321.
+    Smtp,
+}
+
+/// As in the ready line: `smtp`.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Smtp => "smtp",
+        })
     }
 }
 
-/// An address to listen on.
+/// What connections are carried by.
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// What a URL can begin with.
+struct Scheme {
+    name: &'static str,
+    protocol: Protocol,
+    transport: Transport,
+}
+
+const SCHEMES: &[Scheme] = &[
+    Scheme { name: "smtp", protocol: Protocol::Smtp, transport: Transport::Tcp },
+    Scheme { name: "smtp+unix", protocol: Protocol::Smtp, transport: Transport::Unix },
+];
+
+/// A listener that is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
-    pub(crate) address: SocketAddr,
-    /// Its port is the setting's, as for all addresses that name none; otherwise its own.
-    pub(crate) takes_common_port: bool,
+    pub(crate) protocol: Protocol,
+    pub(crate) at: ListenAt,
 }
 
-fn listen_address(host: &str, port: u16) -> Result<Listen, ConfigError> {
-    let refused = |_| ConfigError::new("hosts", host, EXPECTED_HOST);
-    let named = host.trim();
-    if let Ok(address) = named.parse::<SocketAddr>() {
-        return Ok(Listen { address, takes_common_port: false });
+/// Where it is to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAt {
+    Inet {
+        address: SocketAddr,
+        /// Its port is the setting's, as for all addresses that name none; otherwise its own.
+        takes_common_port: bool,
+    },
+    Unix {
+        path: Arc<Path>,
+        /// Permissions of the file; `None`: what the umask leaves.
+        mode: Option<u32>,
+    },
+}
+
+impl Config {
+    /// The listeners, each address once: those of [`hosts`](Self::hosts) and [`port`](Self::port), which have defaults
+    /// unless there are URLs, then those of the URLs.
+    pub(crate) fn listeners(&self) -> Result<Vec<Listen>, ConfigError> {
+        let fixed = &self.fixed;
+        let has_hosts = fixed.listen.is_empty() || fixed.hosts.is_some() || fixed.port.is_some();
+        let default = [Ipv4Addr::LOCALHOST.to_string()];
+        let hosts = fixed.hosts.as_deref().unwrap_or(if has_hosts { &default } else { &[] });
+        if has_hosts && hosts.is_empty() {
+            return Err(ConfigError::new("hosts", "", EXPECTED_HOST));
+        }
+        let hosts = hosts.iter().map(|host| ("hosts", host, host_listener(host, fixed.port.unwrap_or(0))));
+        let urls = fixed.listen.iter().map(|url| ("listen", url, url_listener(url)));
+        let mut listeners = Vec::<Listen>::new();
+        for (setting, text, listener) in hosts.chain(urls) {
+            let listener = listener?;
+            if listeners.iter().any(|other| other.at.is_same(&listener.at)) {
+                return Err(ConfigError::new(setting, text, "each address once"));
+            }
+            listeners.push(listener);
+        }
+        Ok(listeners)
     }
-    if let Some(own) = named.strip_prefix("localhost:") {
-        let own: u16 = own.parse().map_err(|_| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-        return Ok(Listen { address: (Ipv4Addr::LOCALHOST, own).into(), takes_common_port: false });
+}
+
+impl ListenAt {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            _ => self == other,
+        }
     }
-    let bare = named.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(named);
-    let ip = match named.eq_ignore_ascii_case("localhost") {
+}
+
+fn host_listener(host: &str, port: u16) -> Result<Listen, ConfigError> {
+    let at = inet(host.trim(), port).ok_or_else(|| ConfigError::new("hosts", host, EXPECTED_HOST))?;
+    Ok(Listen { protocol: Protocol::Smtp, at })
+}
+
+/// An address, with a port of its own or the common one.
+fn inet(host: &str, common_port: u16) -> Option<ListenAt> {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return Some(ListenAt::Inet { address, takes_common_port: false });
+    }
+    if let Some(own) = host.strip_prefix("localhost:") {
+        let address = (Ipv4Addr::LOCALHOST, own.parse().ok()?).into();
+        return Some(ListenAt::Inet { address, takes_common_port: false });
+    }
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let ip = match host.eq_ignore_ascii_case("localhost") {
         true => Ipv4Addr::LOCALHOST.into(),
-        false => bare.parse::<IpAddr>().map_err(refused)?,
+        false => bare.parse::<IpAddr>().ok()?,
     };
-    Ok(Listen { address: (ip, port).into(), takes_common_port: true })
+    Some(ListenAt::Inet { address: (ip, common_port).into(), takes_common_port: true })
+}
+
+fn url_listener(url: &str) -> Result<Listen, ConfigError> {
+    let refused = |expected: String| ConfigError::new("listen", url, expected);
+    let (name, rest) = url.trim().split_once("://").unwrap_or(("", ""));
+    let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) else {
+        let forms: Vec<_> = SCHEMES.iter().map(Scheme::form).collect();
+        return Err(refused(forms.join(" or ")));
+    };
+    let at = match scheme.transport {
+        Transport::Tcp => tcp_url(rest),
+        Transport::Unix => unix_url(rest),
+    };
+    let at = at.map_err(|reason| refused(format!("{}: {reason}", scheme.form())))?;
+    Ok(Listen { protocol: scheme.protocol, at })
+}
+
+impl Scheme {
+    /// The form of its URLs, for errors.
+    fn form(&self) -> String {
+        let rest = match self.transport {
+            Transport::Tcp => "ADDRESS:PORT",
+            Transport::Unix => "/PATH?mode=0666",
+        };
+        format!("{}://{rest}", self.name)
+    }
+}
+
+/// Without a port any free one.
+fn tcp_url(rest: &str) -> Result<ListenAt, String> {
+    const ADDRESS: &str = "the address is an IPv4 one, an IPv6 one in brackets, or localhost, of this machine; without \
+                           a port any free one is taken, and nothing follows it";
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    // An IPv6 address without brackets may end with what is a port.
+    let is_bare_ipv6 = !authority.starts_with('[') && authority.matches(':').count() > 1;
+    match inet(authority, 0) {
+        Some(ListenAt::Inet { address, .. }) if !is_bare_ipv6 => {
+            Ok(ListenAt::Inet { address, takes_common_port: false })
+        }
+        _ => Err(ADDRESS.to_owned()),
+    }
+}
+
+fn unix_url(rest: &str) -> Result<ListenAt, String> {
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err("the path of the socket is absolute, like /run/mock.sock".to_owned());
+    }
+    let path = percent_decoded(path)
+        .filter(|path| !path.contains(&0))
+        .ok_or("%, ? and # in a path are %25, %3F and %23, and no octet is 0")?;
+    if path.len() > LONGEST_PATH {
+        return Err(format!("the path has at most {LONGEST_PATH} octets, not {}", path.len()));
+    }
+    let mode = query.map(|query| query.strip_prefix("mode=").and_then(file_mode).ok_or(MODE));
+    Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode: mode.transpose()? })
+}
+
+const MODE: &str =
+    "behind the path is at most ?mode= with the permissions of the socket in octal, 0000 to 0777";
+
+fn file_mode(octal: &str) -> Option<u32> {
+    let is_octal = !octal.is_empty() && octal.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    u32::from_str_radix(octal, 8).ok().filter(|mode| is_octal && *mode <= 0o777)
+}
+
+/// RFC 3986 section 2.1.
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        octets.push(match first {
+            b'%' => {
+                let (digits, behind) = rest.split_at_checked(2)?;
+                rest = behind;
+                let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+                u8::from_str_radix(digits, 16).ok()?
+            }
+            b'#' => return None,
+            octet => *octet,
+        });
+    }
+    Some(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unix(path: &str, mode: Option<u32>) -> ListenAt {
+        ListenAt::Unix { path: Path::new(path).into(), mode }
+    }
+
+    fn tcp(address: &str) -> ListenAt {
+        ListenAt::Inet { address: address.parse().expect("an address"), takes_common_port: false }
+    }
+
+    #[test]
+    fn urls_name_a_protocol_and_where_it_listens() {
+        for (url, at) in [
+            ("smtp://127.0.0.1:2525", tcp("127.0.0.1:2525")),
+            ("SMTP://127.0.0.1:2525/", tcp("127.0.0.1:2525")),
+            ("smtp://127.0.0.1", tcp("127.0.0.1:0")),
+            ("smtp://[::1]", tcp("[::1]:0")),
+            ("smtp://[::1]:0", tcp("[::1]:0")),
+            ("smtp://localhost:25", tcp("127.0.0.1:25")),
+            ("smtp://localhost", tcp("127.0.0.1:0")),
+            ("smtp+unix:///run/mock.sock", unix("/run/mock.sock", None)),
+            ("smtp+unix:///run/mock.sock?mode=0666", unix("/run/mock.sock", Some(0o666))),
+            ("smtp+unix:///run/mock.sock?mode=600", unix("/run/mock.sock", Some(0o600))),
+            ("smtp+unix:///tmp/a%3fb%25", unix("/tmp/a?b%", None)),
+        ] {
+            assert_eq!(url_listener(url), Ok(Listen { protocol: Protocol::Smtp, at }), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_listener_is_refused_with_what_would_be_right() {
+        let long = format!("smtp+unix:///{}", "x".repeat(LONGEST_PATH));
+        let longest = format!("the path has at most {LONGEST_PATH} octets, not {}", LONGEST_PATH + 1);
+        for (url, expected) in [
+            ("", "smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
+            ("lmtp://127.0.0.1:24", "smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
+            ("127.0.0.1:25", "smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
+            ("smtp://", "smtp://ADDRESS:PORT: the address is"),
+            ("smtp://::1", "an IPv6 one in brackets"),
+            ("smtp://::1:25", "an IPv6 one in brackets"),
+            ("smtp://mail.example:25", "an IPv4 one"),
+            ("smtp://127.0.0.1:65536", "an IPv4 one"),
+            ("smtp://127.0.0.1:25?mode=0666", "nothing follows it"),
+            ("smtp+unix://mock.sock", "the path of the socket is absolute"),
+            ("smtp+unix:///", "the path of the socket is absolute"),
+            ("smtp+unix:///a%0", "%25, %3F and %23"),
+            ("smtp+unix:///a%+1", "%25, %3F and %23"),
+            ("smtp+unix:///a%00", "no octet is 0"),
+            ("smtp+unix:///a#b", "%25, %3F and %23"),
+            ("smtp+unix:///a?mode=0888", "in octal, 0000 to 0777"),
+            ("smtp+unix:///a?mode=1777", "in octal, 0000 to 0777"),
+            ("smtp+unix:///a?mode=", "in octal, 0000 to 0777"),
+            ("smtp+unix:///a?owner=ann", "in octal, 0000 to 0777"),
+            (&long, &longest),
+        ] {
+            let error = url_listener(url).expect_err(url);
+            assert_eq!((error.setting, error.value.as_str()), ("listen", url));
+            assert!(error.expected.contains(expected), "{url}: {}", error.expected);
+        }
+    }
+
+    #[test]
+    fn the_default_listener_goes_with_the_first_url_unless_it_is_asked_for() {
+        let places = |config: Config| -> Vec<ListenAt> {
+            config.listeners().expect("valid").into_iter().map(|listen| listen.at).collect()
+        };
+        let common = |address: &str| ListenAt::Inet {
+            address: address.parse().expect("an address"),
+            takes_common_port: true,
+        };
+        let config = Config::default;
+        assert_eq!(places(config()), [common("127.0.0.1:0")]);
+        let url = "smtp+unix:///a";
+        assert_eq!(places(config().listen(url)), [unix("/a", None)]);
+        assert_eq!(places(config().listen(url).port(0)), [common("127.0.0.1:0"), unix("/a", None)]);
+        assert_eq!(places(config().listen(url).port(25)), [common("127.0.0.1:25"), unix("/a", None)]);
+        assert_eq!(places(config().hosts(["::1"]).listen(url)), [common("[::1]:0"), unix("/a", None)]);
+    }
+
+    #[test]
+    fn an_address_is_listened_on_once() {
+        let twice = Config::default().listen("smtp+unix:///a").listen("smtp+unix:///a?mode=0600");
+        let error = twice.validate().expect_err("twice");
+        assert_eq!((error.setting, error.value.as_str()), ("listen", "smtp+unix:///a?mode=0600"));
+        assert!(Config::default().port(25).listen("smtp://127.0.0.1:26").validate().is_ok());
+    }
 }

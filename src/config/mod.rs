@@ -7,7 +7,6 @@ pub(crate) mod milestone;
 mod settings;
 mod validation;
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,8 +17,10 @@ use crate::smtp::rules::ByteRate;
 use crate::smtp::{Keep, Policy, RecordMode};
 use milestone::Goal;
 
+pub(crate) use error::SocketFileError;
 pub use error::{ConfigError, StartError};
-pub(crate) use listen::Listen;
+pub use listen::Protocol;
+pub(crate) use listen::{Listen, ListenAt};
 pub use milestone::Milestone;
 pub use settings::{OverLimit, Settings};
 
@@ -55,8 +56,11 @@ pub struct Config<F = StartSettings> {
 /// The part of a [`Config`] that is fixed when its server starts: what belongs to the process, not to a connection.
 #[derive(Clone, Debug)]
 pub struct StartSettings {
-    pub(crate) hosts: Vec<String>,
-    pub(crate) port: u16,
+    /// `None`: the default, or none where there are URLs.
+    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) port: Option<u16>,
+    /// URLs.
+    pub(crate) listen: Vec<String>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) shards: usize,
     pub(crate) backlog: u32,
@@ -76,8 +80,9 @@ pub struct StartSettings {
 impl Default for Config {
     fn default() -> Self {
         let fixed = StartSettings {
-            hosts: vec![Ipv4Addr::LOCALHOST.to_string()],
-            port: 0,
+            hosts: None,
+            port: None,
+            listen: Vec::new(),
             shutdown_timeout: Duration::from_secs(1),
             shards: 1,
             backlog: 4096,
@@ -112,14 +117,39 @@ impl Config {
     /// looked up. `[::]` takes IPv4 as well where the system allows it, unless `0.0.0.0` is listed too.
     #[must_use]
     pub fn hosts<T: Into<String>>(mut self, hosts: impl IntoIterator<Item = T>) -> Self {
-        self.fixed.hosts = hosts.into_iter().map(Into::into).collect();
+        self.fixed.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
 
     /// Port for every address that names none of its own; 0 (default): any free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
-        self.fixed.port = port;
+        self.fixed.port = Some(port);
+        self
+    }
+
+    /// Listens at this URL too; may be called several times. The listener on 127.0.0.1 is there only without URLs, or
+    /// when [`hosts`](Self::hosts) or [`port`](Self::port) is set.
+    ///
+    /// `smtp://ADDRESS:PORT` is TCP; the address is as in `hosts`, IPv6 in brackets, and without a port any free one is
+    /// taken. `smtp+unix:///PATH` is a Unix socket, `?mode=0666` behind it sets its permissions (default: what the umask
+    /// leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not Linux). A
+    /// socket that no process listens at is replaced; the file is removed when the server stops.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use smtpmock::{Config, Server};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().display();
+    /// let server = Server::start(Config::default().listen(format!("smtp+unix://{folder}/mock.sock?mode=0600")))?;
+    /// let path = server.listeners()[0].endpoint.path().expect("a Unix socket");
+    /// let client = UnixStream::connect(path)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn listen(mut self, url: impl Into<String>) -> Self {
+        self.fixed.listen.push(url.into());
         self
     }
 

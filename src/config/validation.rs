@@ -19,7 +19,7 @@ impl Config {
     /// # Errors
     /// The first setting with a value it can't have: its name, the value, and what would be right.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.listen_addresses()?;
+        self.listeners()?;
         self.validate_settings()?;
         let fixed = &self.fixed;
         duration("shutdown_timeout", fixed.shutdown_timeout, Duration::ZERO)?;

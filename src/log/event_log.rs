@@ -32,9 +32,8 @@ const ESCAPED: usize = 6;
 /// What can be logged.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    Started {
-        port: u16,
-    },
+    /// Where the first listener is: `port: 2525`, as go-smtp-mock has it, or `unix:/run/mock.sock`.
+    Started(String),
     SessionStarted,
     Request(Box<[u8]>),
     /// How many lines of message data came, the final dot's included.
@@ -58,7 +57,9 @@ impl Event {
         let text = match self {
             Self::Request(line) => line,
             Self::Response(reply) => reply.text(),
-            Self::ReadFailed(text) | Self::AcceptRests(text) | Self::Failed(text) => text.as_bytes(),
+            Self::Started(text) | Self::ReadFailed(text) | Self::AcceptRests(text) | Self::Failed(text) => {
+                text.as_bytes()
+            }
             _ => b"",
         };
         let text = &text[..text.len().min(LONGEST)];
@@ -197,7 +198,7 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
         Event::DataLines(count) => {
             write!(text, "SMTP request: message binary data portion ({count} lines)")
         }
-        Event::Started { port } => write!(text, "SMTP mock server started on port: {port}"),
+        Event::Started(place) => write!(text, "SMTP mock server started on {}", shown(place.as_bytes())),
         Event::SessionStarted => write!(text, "SMTP session started"),
         Event::Request(line) => write!(text, "SMTP request: {}", shown(line)),
         Event::Delay(delay) => write!(text, "SMTP response delay: {} sec", delay.as_secs_f64()),
@@ -301,7 +302,7 @@ mod tests {
             vec![b'\n'; 10 << 20],
         ];
         let mut events = vec![
-            Event::Started { port: u16::MAX },
+            Event::Started(format!("port: {}", u16::MAX)),
             Event::SessionStarted,
             Event::DataLines(1),
             Event::DataLines(u64::MAX),

@@ -12,7 +12,7 @@ use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
 pub(crate) use retries::Retries;
-pub(crate) use tries::{Outcome, Tries};
+pub(crate) use tries::{Outcome, ServerKey, Tries};
 
 /// A command whose reply has not left yet.
 #[derive(Clone, Copy, Debug)]

@@ -8,10 +8,9 @@
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::tries::{Recipient, Tries};
+use super::tries::{Recipient, ServerKey, Tries};
 use crate::smtp::MailKey;
 use crate::stats::RetryStats;
 use crate::time::Timestamp;
@@ -72,7 +71,7 @@ struct Deferral {
     id: Option<u64>,
     size: Option<u64>,
     /// The address of the server that put it off.
-    server: IpAddr,
+    server: ServerKey,
     /// It was tried again before.
     is_retried: bool,
 }

@@ -1,6 +1,6 @@
 //! What one mail transaction tries to deliver, to which recipients, and which of these were put off with a 4yz reply.
 
-use std::net::IpAddr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::smtp::{MailKey, RetryKey, Stage};
@@ -25,6 +25,19 @@ pub(crate) struct Outcome {
     pub(crate) replied: Timestamp,
 }
 
+/// One of the addresses of a server, as a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ServerKey(u64);
+
+impl ServerKey {
+    /// Of an address without its port: a sender goes on to the next address, not to the next port.
+    pub(crate) fn of(address: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 /// A mail transaction since its MAIL.
 #[derive(Debug)]
 pub(crate) struct Tries {
@@ -32,7 +45,7 @@ pub(crate) struct Tries {
     pub(super) began: Timestamp,
     pub(super) mail: MailKey,
     /// The address of the server that it was made at.
-    pub(super) server: IpAddr,
+    pub(super) server: ServerKey,
     /// When MAIL was put off, if it was.
     pub(super) put_off: Option<Timestamp>,
     pub(super) recipients: Vec<Recipient>,
@@ -61,7 +74,7 @@ pub(super) struct Recipient {
 
 impl Tries {
     /// MAIL was answered.
-    pub(crate) fn begin(mail: MailKey, server: IpAddr, outcome: &Outcome) -> Self {
+    pub(crate) fn begin(mail: MailKey, server: ServerKey, outcome: &Outcome) -> Self {
         let put_off = outcome.put_off().then_some(outcome.replied);
         Self { began: outcome.at, mail, server, put_off, recipients: Vec::new(), id: mail.id }
     }

@@ -10,7 +10,6 @@ mod output;
 mod pacing;
 mod unsent;
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use mio::Token;
@@ -22,9 +21,10 @@ use super::stream::Transport;
 use super::wheel::Timer;
 use crate::log::Event;
 use crate::measure::{Asked, Cause, Probe, Tries};
+use crate::records::Endpoint;
 use crate::records::budget::Charge;
 use crate::records::store::RunningKey;
-use crate::smtp::rules::{Environment, Memory};
+use crate::smtp::rules::{Environment, Memory, PeerAddress};
 use crate::smtp::{Expect, Next, Portion, Replies, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use pacing::Pace;
@@ -166,12 +166,26 @@ pub(super) struct Connection<T> {
 }
 
 /// Where and when a connection was accepted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) session_id: u64,
-    pub(super) peer_addr: SocketAddr,
-    pub(super) local_addr: SocketAddr,
+    pub(super) peer_addr: Endpoint,
+    pub(super) local_addr: Endpoint,
     pub(super) connected_at: SystemTime,
+}
+
+impl Origin {
+    /// The client's address, as rules and limits know it.
+    pub(super) fn peer(&self) -> PeerAddress {
+        self.peer_addr.ip().map_or(PeerAddress::Unix, PeerAddress::Ip)
+    }
+
+    /// Both ends, as Go's errors name them where go-smtp-mock logs them: `tcp 127.0.0.1:25->127.0.0.1:43210`.
+    pub(super) fn route(&self) -> String {
+        let Self { local_addr, peer_addr, .. } = self;
+        let network = if peer_addr.ip().is_some() { "tcp " } else { "" };
+        format!("{network}{local_addr}->{peer_addr}")
+    }
 }
 
 impl<T: Transport> Connection<T> {
@@ -223,7 +237,7 @@ impl<T: Transport> Connection<T> {
     /// Takes its place among the sessions that are counted, where they are counted from now on.
     pub(super) fn count_place(&mut self, context: &Context) {
         if let Some(place) = &mut self.place {
-            context.count_place(place, self.origin.peer_addr.ip());
+            context.count_place(place, self.origin.peer());
         }
     }
 
@@ -472,10 +486,9 @@ impl<T: Transport> Connection<T> {
         now: Timestamp,
         ask: impl FnOnce(&mut Session, &mut Environment<'_>) -> R,
     ) -> R {
-        let Origin { session_id, peer_addr, .. } = self.origin;
         let mut memory = context.memory();
         let state: Option<&mut dyn Memory> = Some(&mut memory);
-        let (now, peer) = (now.since_start(), peer_addr.ip());
-        ask(&mut self.session, &mut Environment { now, session: session_id, peer, state })
+        let (now, session, peer) = (now.since_start(), self.origin.session_id, self.origin.peer());
+        ask(&mut self.session, &mut Environment { now, session, peer, state })
     }
 }

@@ -1,6 +1,5 @@
 //! What a connection is served by, and what it shares with others: lent to it for each turn, on its shard's thread.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::smtp::Policy;
-use crate::smtp::rules::{ByteRate, Memory, State};
+use crate::smtp::rules::{ByteRate, Memory, PeerAddress, State};
 
 /// How long the last reply may take to reach a client that is still sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -159,7 +158,7 @@ impl Context {
     }
 
     /// Counts a session that was let in when none were counted, where they are now.
-    pub(super) fn count_place(&self, place: &mut Place, peer: IpAddr) {
+    pub(super) fn count_place(&self, place: &mut Place, peer: PeerAddress) {
         if self.service.counts_sessions() && place.0.is_none() {
             let is_taken = lock(&self.state).take_place(u64::MAX);
             debug_assert!(is_taken, "there is no limit");
@@ -178,7 +177,7 @@ pub(super) struct Place(Option<Box<Taken>>);
 struct Taken {
     state: Arc<Mutex<State>>,
     /// Who has it; `None` before a client has connected.
-    peer: Option<IpAddr>,
+    peer: Option<PeerAddress>,
 }
 
 impl Place {
@@ -188,7 +187,7 @@ impl Place {
     }
 
     /// A client has connected, who has it from now on.
-    pub(super) fn occupy(&mut self, peer: IpAddr) {
+    pub(super) fn occupy(&mut self, peer: PeerAddress) {
         if let Some(taken) = &mut self.0 {
             taken.peer = Some(peer);
             lock(&taken.state).connected(peer);

@@ -1,65 +1,85 @@
 //! Listening sockets: bound before any thread starts, so that a failure is returned to the caller of the start.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::stream::{ListenOptions, Listener};
-use crate::config::{Listen, StartError};
+use crate::config::{Listen, ListenAt, Protocol, SocketFileError, StartError};
+use crate::records::Endpoint;
 
 /// How many free ports are tried when each is taken on another of the addresses.
 const PORT_ATTEMPTS: usize = 16;
 
-/// Binds every address once per shard. The outer list is by shard.
+/// A listener of a running server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listening {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it is: with the port that was taken, where any free one was asked for.
+    pub endpoint: Endpoint,
+}
+
+/// Opens every listener once per shard. The outer list is by shard.
 ///
 /// Port 0 means one free port for all addresses that take the common port, and any free one for an
 /// address that names it itself.
 pub(crate) fn bind(
-    addresses: &[Listen],
+    listens: &[Listen],
     shards: usize,
     backlog: u32,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<Listener>>), StartError> {
+) -> Result<(Vec<Listening>, Vec<Vec<Listener>>), StartError> {
     let options =
-        ListenOptions { backlog, is_shared: shards > 1, has_ipv4_wildcard: has_ipv4_wildcard(addresses) };
-    let wants_any = addresses.iter().any(|listen| listen.takes_common_port && listen.address.port() == 0);
+        ListenOptions { backlog, is_shared: shards > 1, has_ipv4_wildcard: has_ipv4_wildcard(listens) };
+    let takes_any = |listen: &Listen| matches!(listen.at, ListenAt::Inet { address, takes_common_port: true } if address.port() == 0);
+    let wants_any = listens.iter().any(takes_any);
     let mut attempt = 1;
     let first = loop {
-        match bind_first_shard(addresses, options) {
+        match bind_first_shard(listens, options) {
             Err(StartError::AddressInUse(_)) if wants_any && attempt < PORT_ATTEMPTS => attempt += 1,
             result => break result?,
         }
     };
-    let bound = first.iter().map(local_address).collect::<Result<Vec<_>, _>>()?;
+    let bound = listens.iter().zip(&first).map(|(listen, listener)| {
+        Ok(Listening { protocol: listen.protocol, endpoint: local_address(listener)? })
+    });
+    let bound = bound.collect::<Result<Vec<_>, StartError>>()?;
     let mut by_shard = vec![first];
     for _ in 1..shards {
-        let listens = addresses.iter().zip(&bound);
-        let listens = listens.map(|(listen, &address)| Listen { address, ..listen.clone() });
-        let listeners = listens.map(|listen| open(&listen, options));
-        by_shard.push(listeners.collect::<Result<_, _>>()?);
+        let listeners = listens.iter().zip(&by_shard[0]).map(|(listen, first)| {
+            first.for_another_shard(options).map_err(|error| start_error(&listen.at, error))
+        });
+        let listeners = listeners.collect::<Result<_, _>>()?;
+        by_shard.push(listeners);
     }
     Ok((bound, by_shard))
 }
 
-fn has_ipv4_wildcard(addresses: &[Listen]) -> bool {
-    addresses.iter().any(|listen| listen.address.ip() == IpAddr::from(Ipv4Addr::UNSPECIFIED))
+fn has_ipv4_wildcard(listens: &[Listen]) -> bool {
+    let is_it =
+        |at: &ListenAt| matches!(at, ListenAt::Inet { address, .. } if address.ip() == Ipv4Addr::UNSPECIFIED);
+    listens.iter().any(|listen| is_it(&listen.at))
 }
 
-fn bind_first_shard(addresses: &[Listen], options: ListenOptions) -> Result<Vec<Listener>, StartError> {
+fn bind_first_shard(listens: &[Listen], options: ListenOptions) -> Result<Vec<Listener>, StartError> {
     let mut common_port = None;
     let mut listeners = Vec::new();
-    for listen in addresses {
-        let mut listen = listen.clone();
-        if listen.takes_common_port {
-            listen.address.set_port(common_port.unwrap_or(listen.address.port()));
+    for listen in listens {
+        let mut at = listen.at.clone();
+        let mut takes_common = false;
+        if let ListenAt::Inet { address, takes_common_port: true } = &mut at {
+            takes_common = true;
+            address.set_port(common_port.unwrap_or(address.port()));
         }
         let listener = match options.is_shared {
-            false => open(&listen, options)?,
-            true => open_shared(&listen, options)?,
+            false => open(&at, options)?,
+            true => open_shared(at, options)?,
         };
-        if listen.takes_common_port {
-            common_port = Some(local_address(&listener)?.port());
+        if takes_common {
+            common_port = local_address(&listener)?.inet().map(|address| address.port());
         }
         listeners.push(listener);
     }
@@ -68,26 +88,40 @@ fn bind_first_shard(addresses: &[Listen], options: ListenOptions) -> Result<Vec<
 
 /// A shared port would be shared with any other server of this user too, so an exclusive socket finds out first whether
 /// it is taken.
-fn open_shared(listen: &Listen, options: ListenOptions) -> Result<Listener, StartError> {
-    let probe = open(listen, ListenOptions { is_shared: false, ..options })?;
-    let bound = local_address(&probe)?;
-    drop(probe);
-    open(&Listen { address: bound, ..listen.clone() }, options)
+fn open_shared(mut at: ListenAt, options: ListenOptions) -> Result<Listener, StartError> {
+    if let ListenAt::Inet { address, .. } = &mut at {
+        let probe = ListenAt::Inet { address: *address, takes_common_port: false };
+        let probe = open(&probe, ListenOptions { is_shared: false, ..options })?;
+        *address = local_address(&probe)?.inet().unwrap_or(*address);
+    }
+    open(&at, options)
 }
 
-fn open(listen: &Listen, options: ListenOptions) -> Result<Listener, StartError> {
-    Listener::open(listen, options).map_err(|error| start_error(listen.address, error))
+fn open(at: &ListenAt, options: ListenOptions) -> Result<Listener, StartError> {
+    Listener::open(at, options).map_err(|error| start_error(at, error))
 }
 
-fn start_error(address: SocketAddr, error: io::Error) -> StartError {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => StartError::AddressInUse(address),
-        _ if is_out_of_descriptors(&error) => StartError::OutOfDescriptors(error),
-        _ => StartError::BadAddress(address, error),
+fn start_error(at: &ListenAt, error: io::Error) -> StartError {
+    if is_out_of_descriptors(&error) {
+        return StartError::OutOfDescriptors(error);
+    }
+    let reason = error.get_ref().and_then(|reason| reason.downcast_ref::<SocketFileError>()).copied();
+    match (at, reason) {
+        (ListenAt::Inet { address, .. }, _) => match error.kind() {
+            io::ErrorKind::AddrInUse => StartError::AddressInUse(*address),
+            _ => StartError::BadAddress(*address, error),
+        },
+        (ListenAt::Unix { path, .. }, Some(SocketFileError::InUse { process })) => {
+            StartError::SocketInUse(path.to_path_buf(), process)
+        }
+        (ListenAt::Unix { path, .. }, Some(SocketFileError::NoSocket)) => {
+            StartError::NoSocket(path.to_path_buf())
+        }
+        (ListenAt::Unix { path, .. }, None) => StartError::BadSocket(path.to_path_buf(), error),
     }
 }
 
-fn local_address(listener: &Listener) -> Result<SocketAddr, StartError> {
+fn local_address(listener: &Listener) -> Result<Endpoint, StartError> {
     listener.local_addr().map_err(|error| StartError::System("asking for the bound address", error))
 }
 

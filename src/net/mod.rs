@@ -16,5 +16,6 @@ mod simulation;
 mod stream;
 mod wheel;
 
+pub use listener::Listening;
 pub(crate) use listener::bind;
 pub(crate) use stream::Listener;

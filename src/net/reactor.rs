@@ -2,7 +2,6 @@
 //! here runs on the shard's thread.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::resources::{Resources, Stop};
 use super::shard::Ending;
 use super::stream::{Listener, Stream};
 use crate::log::EventLog;
+use crate::records::Endpoint;
 use crate::time::{Clock, Timestamp, wall_time};
 
 /// Events taken from the kernel at once.
@@ -55,7 +55,7 @@ pub(super) struct Reactor {
 
 struct Listening {
     socket: Listener,
-    address: SocketAddr,
+    address: Endpoint,
     /// The kernel may hold connections that were not accepted.
     is_ready: bool,
     /// When to accept again after a pause.
@@ -241,7 +241,7 @@ impl Reactor {
             };
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
-                    let local_addr = listening.address;
+                    let local_addr = listening.address.clone();
                     let has_left = listening.has_rested && stream.has_left();
                     self.open(stream, peer_addr, local_addr, place, has_left);
                 }
@@ -260,8 +260,8 @@ impl Reactor {
     fn open(
         &mut self,
         mut stream: Stream,
-        peer_addr: SocketAddr,
-        local_addr: SocketAddr,
+        peer_addr: Endpoint,
+        local_addr: Endpoint,
         mut place: Place,
         has_left: bool,
     ) {
@@ -275,10 +275,10 @@ impl Reactor {
             // Otherwise the kernel would receive megabytes at full speed.
             stream.limit_receive_buffer(THROTTLED_RECV_BUFFER);
         }
-        place.occupy(peer_addr.ip());
         let session_id = self.resources.note_arrival(&self.context.counters);
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
+        place.occupy(origin.peer());
         let mut connection = Connection::new(stream, token, origin, place, self.resources.now);
         if has_left {
             connection.note_leaving_before_greeting();
@@ -345,7 +345,10 @@ impl Reactor {
             return;
         }
         self.accept_waiting();
-        self.listeners.clear();
+        for mut listening in self.listeners.drain(..) {
+            // One that other shards still have open would go on to wake this one.
+            let _ = self.poll.registry().deregister(listening.socket.source());
+        }
         let stop_at = self.resources.clock.now().after(timeout);
         self.stop_at = Some(self.stop_at.map_or(stop_at, |earlier| earlier.min(stop_at)));
         let stop = if spares_idle { Stop::SparesIdle } else { Stop::ClosesIdle };
@@ -395,7 +398,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
 
     use super::*;
     use crate::config::Config;
@@ -410,14 +413,13 @@ mod tests {
 
     fn reactor(rules: impl IntoIterator<Item = Rule>) -> (Reactor, SocketAddr) {
         let config = rules.into_iter().fold(Config::default().keep_records(false), Config::rule);
-        let (addresses, mut sockets) =
-            bind(&config.listen_addresses().expect("valid"), 1, 16).expect("a listener");
+        let (addresses, mut sockets) = bind(&config.listeners().expect("valid"), 1, 16).expect("a listener");
         let records = Records { shard: 0, store: None, capture: None, show: None };
         let service = Arc::new(Service::new(config.settings(0), None));
         let budget = Budget::new(usize::MAX);
         let context = Context::new(service, records, &budget, Arc::default(), Arc::default(), Arc::default());
         let (reactor, _) = Reactor::new(sockets.remove(0), context, Clock::start(), None).expect("a reactor");
-        (reactor, addresses[0])
+        (reactor, addresses[0].endpoint.inet().expect("TCP"))
     }
 
     /// Sends message data until the connection is closed.

@@ -32,9 +32,9 @@ use super::context::{Context, Place, Service};
 use super::resources::{Resources, Stop};
 use super::wheel::TICK;
 use crate::config::Config;
-use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::records::store::Store;
+use crate::records::{Endpoint, Records};
 use crate::smtp::Policy;
 use crate::smtp::rules::ByteRate;
 use crate::time::Clock;
@@ -266,8 +266,8 @@ impl<E: End> World<E> {
                 let session_id = self.resources.note_arrival(&self.context.counters);
                 let origin = Origin {
                     session_id,
-                    peer_addr: (script::PEER, 1).into(),
-                    local_addr: ([127, 0, 0, 1], 25).into(),
+                    peer_addr: Endpoint::Inet((script::PEER, 1).into()),
+                    local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
                 let stream = E::new(Rc::clone(&peer.wire));

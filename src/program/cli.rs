@@ -271,14 +271,12 @@ fn suggestion<'t>(kebab: &str, table: &'t [Flag]) -> Option<&'t str> {
 
 /// Settings that a server takes, or why none does.
 fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings, Failure> {
-    let port = u16::try_from(options.port).map_err(|_| {
-        let (port, typed) = (options.port.to_string(), typed_as("port", given));
-        Failure::Usage(format!(
-            "invalid value {port:?} for {typed}: expected a number from 0 (any free port) to 65535"
-        ))
-    })?;
+    let config = match options.port {
+        Some(port) => options.config.port(checked_port(port, given)?),
+        None => options.config,
+    };
     // No record is retained that nothing can read: there is no way to ask the program for its records.
-    let config = options.config.port(port).keep_records(false);
+    let config = config.keep_records(false);
     let is_valid =
         config.validate().and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) });
     is_valid.map_err(|error| bad_setting(&error, given, table))?;
@@ -297,6 +295,15 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
         claims,
         exit_after,
         effective,
+    })
+}
+
+fn checked_port(port: i64, given: &[Given]) -> Result<u16, Failure> {
+    u16::try_from(port).map_err(|_| {
+        let (port, typed) = (port.to_string(), typed_as("port", given));
+        Failure::Usage(format!(
+            "invalid value {port:?} for {typed}: expected a number from 0 (any free port) to 65535"
+        ))
     })
 }
 

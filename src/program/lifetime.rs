@@ -185,7 +185,7 @@ impl Readiness {
 
     /// Gives the ready file, with what is in it.
     fn announce(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
-        let line = ready::line(server.local_addrs());
+        let line = ready::line(server.listeners());
         if let Some(path) = &self.file {
             ready::publish(path, &line)
                 .map_err(|error| file_failure("write the ready file", path, &error))?;
@@ -194,7 +194,7 @@ impl Readiness {
             streams.out.put(line.as_str());
         }
         if self.is_noticed {
-            streams.err.put(ready::notice(server.local_addrs()));
+            streams.err.put(ready::notice(server.listeners()));
         }
         Ok(self.file.map(|path| (path, line)))
     }

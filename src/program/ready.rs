@@ -6,23 +6,41 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525"],"pid":4711}`.
-pub(crate) fn line(addresses: &[SocketAddr]) -> String {
-    // An address prints as digits, colons, dots, brackets and an interface's number: nothing to escape.
-    let smtp: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
-    format!("{{\"smtp\":[{}],\"pid\":{}}}\n", smtp.join(","), process::id())
+use smtpmock::{Endpoint, Listening, Protocol};
+
+/// The protocols of a ready line, in its order.
+const PROTOCOLS: &[Protocol] = &[Protocol::Smtp];
+
+/// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`.
+pub(crate) fn line(listeners: &[Listening]) -> String {
+    let mut line = String::from("{");
+    for &protocol in PROTOCOLS {
+        let of_it = listeners.iter().filter(|listening| listening.protocol == protocol);
+        let texts: Vec<_> = of_it.map(|listening| json_string(&listening.endpoint)).collect();
+        line += &format!("\"{protocol}\":[{}],", texts.join(","));
+    }
+    line + &format!("\"pid\":{}}}\n", process::id())
 }
 
+fn json_string(endpoint: &Endpoint) -> String {
+    serde_json::Value::String(endpoint.to_string()).to_string()
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// For people: where it listens, how it is stopped, and how to send a first mail.
-pub(crate) fn notice(addresses: &[SocketAddr]) -> String {
-    let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    let first = addresses.first().copied().map(reachable).map_or_else(String::new, |first| first.to_string());
+pub(crate) fn notice(listeners: &[Listening]) -> String {
+    let all: Vec<_> = listeners.iter().map(|listening| listening.endpoint.to_string()).collect();
+    let first = listeners.iter().find_map(|listening| listening.endpoint.inet());
+    let Some(first) = first.map(reachable) else {
+        // curl sends no mail over a Unix socket.
+        return format!("smtpmock {VERSION} listens on {}; Ctrl-C stops it.\n", all.join(", "));
+    };
     format!(
-        "smtpmock {version} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
+        "smtpmock {VERSION} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
            printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - smtp://{first} \\\n    \
              --mail-from ann@example.com --mail-rcpt bob@example.com\n\
          --show prints what arrives, --help lists all that can be set.\n",
-        version = env!("CARGO_PKG_VERSION"),
         all = all.join(", "),
     )
 }

@@ -9,11 +9,12 @@ pub(crate) mod sample;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
 
+use crate::records::Endpoint;
 use crate::smtp::{self, Record, Unsent};
 use crate::text::escape::escape;
 
@@ -45,8 +46,8 @@ use crate::text::escape::escape;
 pub struct Message {
     pub(crate) record: Record,
     pub(crate) session_id: u64,
-    pub(crate) peer_addr: SocketAddr,
-    pub(crate) local_addr: SocketAddr,
+    pub(crate) peer_addr: Endpoint,
+    pub(crate) local_addr: Endpoint,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
 }
@@ -65,8 +66,8 @@ impl fmt::Debug for Message {
         let Self { record, session_id, peer_addr, local_addr, connected_at, accepted_at } = self;
         let mut shown = f.debug_struct("Message");
         shown.field("session_id", session_id);
-        shown.field("peer_addr", peer_addr);
-        shown.field("local_addr", local_addr);
+        shown.field("peer_addr", &format_args!("{peer_addr}"));
+        shown.field("local_addr", &format_args!("{local_addr}"));
         shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
         if let Some(accepted_at) = accepted_at {
             shown.field("accepted_at", &DateTime::<Local>::from(*accepted_at));
@@ -226,8 +227,8 @@ impl Message {
     }
 
     /// Where the client connected from.
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer_addr
+    pub fn peer_addr(&self) -> &Endpoint {
+        &self.peer_addr
     }
 
     /// When the client connected.
@@ -282,9 +283,9 @@ impl Message {
         // With AddressRules::Any the client may have given anything; the header stays valid.
         let reverse_path = self.reverse_path().unwrap_or_default();
         let reverse_path = escape(&reverse_path);
-        let peer = address_literal(self.peer_addr);
+        let peer = tcp_info(&self.peer_addr);
         let helo = self.record.helo_exchange.name().filter(|name| smtp::HeloName::is_name(name));
-        let helo = helo.map_or(peer.as_str().into(), text);
+        let helo = helo.map_or(if self.peer_addr.ip().is_some() { &peer } else { "localhost" }.into(), text);
         let forward_paths = self.forward_paths();
         // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
         let for_clause = match forward_paths.as_slice() {
@@ -296,7 +297,7 @@ impl Message {
             "Return-Path: <{reverse_path}>\r\n\
              Received: from {helo} ({peer})\r\n\tby smtpmock ({local}) with {with} id {id}{for_clause};\r\n\t\
              {date}\r\n",
-            local = address_literal(self.local_addr),
+            local = tcp_info(&self.local_addr),
             with = self.protocol(),
             id = self.session_id,
             date = date.to_rfc2822(),
@@ -304,10 +305,12 @@ impl Message {
     }
 }
 
-/// RFC 5321 section 4.1.3: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
-fn address_literal(address: SocketAddr) -> String {
-    match address.ip() {
-        std::net::IpAddr::V4(ip) => format!("[{ip}]"),
-        std::net::IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+/// What a trace header says of an end in parentheses: an address literal (RFC 5321 section 4.1.3), `[192.0.2.1]` or
+/// `[IPv6:2001:db8::1]`; of a Unix socket, which has no form there, a comment.
+fn tcp_info(endpoint: &Endpoint) -> String {
+    match endpoint.ip() {
+        Some(IpAddr::V4(ip)) => format!("[{ip}]"),
+        Some(IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+        None => "unix socket".to_owned(),
     }
 }

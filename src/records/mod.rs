@@ -3,6 +3,7 @@
 
 pub(crate) mod budget;
 mod capture;
+mod endpoint;
 pub(crate) mod message;
 mod show;
 pub(crate) mod store;
@@ -16,6 +17,7 @@ use crate::smtp::Unsent;
 
 pub(crate) use capture::{Capture, Target};
 pub use capture::{CaptureContent, CaptureFormat};
+pub use endpoint::Endpoint;
 pub use message::Message;
 pub use show::Display;
 pub(crate) use show::Show;

@@ -17,6 +17,7 @@ use rand::rngs::SysRng;
 use crate::config::{Config, StartError, StartSettings};
 use crate::log::SharedLogger;
 use crate::log::{Event, EventLog};
+use crate::net::Listening;
 use crate::net::context::Service;
 use crate::net::control::{Control, StopOrder};
 use crate::net::counters::Counters;
@@ -72,6 +73,8 @@ pub enum StopOutcome {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Server {
+    listeners: Vec<Listening>,
+    /// Those of TCP.
     addresses: Vec<SocketAddr>,
     shutdown_timeout: Duration,
     store: Option<Arc<Store>>,
@@ -126,8 +129,8 @@ impl Server {
     )]
     pub fn start_with(config: Config, capture: Option<Output>) -> Result<Self, StartError> {
         config.validate()?;
-        let (addresses, sockets) =
-            crate::net::bind(&config.listen_addresses()?, config.fixed.shards, config.fixed.backlog)?;
+        let (listeners, sockets) =
+            crate::net::bind(&config.listeners()?, config.fixed.shards, config.fixed.backlog)?;
         let failure = Arc::<FailureReport>::default();
         let capture = start_capture(&config, capture, &failure)?;
         let (event_log, log) = start_event_log(&config)?.unzip();
@@ -135,7 +138,9 @@ impl Server {
         let StartSettings { keep_records, shards, max_records, max_record_memory, .. } = config.fixed;
         let store = keep_records.then(|| Arc::new(Store::new(shards, max_records, max_record_memory)));
         let serving = Serving::new(Service::new(config.settings(seed(&config)?), None));
+        let addresses = listeners.iter().filter_map(|listening| listening.endpoint.inet()).collect();
         let mut server = Self {
+            listeners,
             addresses,
             shutdown_timeout: config.fixed.shutdown_timeout,
             store,
@@ -150,7 +155,10 @@ impl Server {
             totals: Totals::new(),
         };
         server.start_shards(&config, sockets)?;
-        server.log(Event::Started { port: server.port() });
+        let first = &server.listeners[0].endpoint;
+        let place =
+            first.inet().map_or_else(|| first.to_string(), |address| format!("port: {}", address.port()));
+        server.log(Event::Started(place));
         Ok(server)
     }
 
@@ -186,17 +194,28 @@ impl Server {
         Ok(())
     }
 
-    /// The first address listened on, with its port.
+    /// The first TCP address listened on, with its port.
+    ///
+    /// # Panics
+    /// All listeners are Unix sockets: see [`listeners`](Self::listeners).
     pub fn local_addr(&self) -> SocketAddr {
-        self.addresses[0]
+        *self.addresses.first().expect("a TCP listener: Config::listen has Unix sockets only")
     }
 
-    /// All addresses listened on, in the order of [`Config::hosts`].
+    /// All TCP addresses listened on, in the order of [`Config::hosts`] and then [`Config::listen`].
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
+    /// All listeners, in the order of [`Config::hosts`] and then [`Config::listen`].
+    pub fn listeners(&self) -> &[Listening] {
+        &self.listeners
+    }
+
     /// The port of [`local_addr`](Self::local_addr).
+    ///
+    /// # Panics
+    /// As that does.
     pub fn port(&self) -> u16 {
         self.local_addr().port()
     }
@@ -432,7 +451,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("Server").field("listeners", &self.listeners).finish_non_exhaustive()
     }
 }
 

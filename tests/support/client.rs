@@ -2,6 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -46,6 +49,23 @@ impl Client {
         let mut client = Self::connect(address);
         assert_eq!(client.reply(), "220 Welcome");
         client
+    }
+
+    /// Connects to a Unix socket and reads the greeting.
+    pub(crate) fn greeted_at(path: &Path) -> Self {
+        let mut client = Self::connect_at(path);
+        assert_eq!(client.reply(), "220 Welcome");
+        client
+    }
+
+    /// The same, and does not wait for the greeting.
+    pub(crate) fn connect_at(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap_or_else(|error| panic!("connect {path:?}: {error}"));
+        // What is asked of the socket here is the same whatever it is connected over.
+        let stream = TcpStream::from(OwnedFd::from(stream));
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
+        Self { stream: BufReader::new(stream), was_reset: false }
     }
 
     /// Connects and goes as far as an accepted RCPT.

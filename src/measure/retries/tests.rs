@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
@@ -23,13 +22,16 @@ fn outcome(stage: Stage, milliseconds: u64, code: u16) -> Outcome {
     }
 }
 
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// One of the server's addresses.
+fn server(number: u64) -> ServerKey {
+    ServerKey::of(&number)
+}
 
 const ANN: MailKey = MailKey { sender: 1, id: None, size: None };
 
 /// A transaction whose MAIL is accepted.
 fn begun(milliseconds: u64) -> Tries {
-    Tries::begin(ANN, SERVER, &outcome(Stage::Mail, milliseconds, 250))
+    Tries::begin(ANN, server(1), &outcome(Stage::Mail, milliseconds, 250))
 }
 
 /// One with a recipient that is answered so.
@@ -127,7 +129,7 @@ fn attempt(mail: &Queued, stage: Option<Stage>) -> Tries {
 fn attempt_without_envid(mail: &Queued, stage: Option<Stage>) -> Tries {
     let now = mail.due;
     match stage {
-        Some(Stage::Mail) => Tries::begin(ANN, SERVER, &outcome(Stage::Mail, now, 451)),
+        Some(Stage::Mail) => Tries::begin(ANN, server(1), &outcome(Stage::Mail, now, 451)),
         Some(Stage::Rcpt) => to(mail.pair, now, 451),
         Some(Stage::Data) => {
             let mut tries = to(mail.pair, now, 250);
@@ -171,15 +173,15 @@ proptest! {
 
 #[test]
 fn another_message_of_a_sender_may_be_the_one_whose_mail_was_put_off() {
-    let put_off = Tries::begin(ANN, SERVER, &outcome(Stage::Mail, 0, 451));
+    let put_off = Tries::begin(ANN, server(1), &outcome(Stage::Mail, 0, 451));
     assert_eq!(counts(&after(&[put_off, message(7, Some(1), 200, 250)])), [0, 0, 0, 0, 1]);
-    let put_off = || Tries::begin(ANN, SERVER, &outcome(Stage::Mail, 0, 451));
+    let put_off = || Tries::begin(ANN, server(1), &outcome(Stage::Mail, 0, 451));
     assert_eq!(counts(&after(&[put_off(), put_off()])), [0; 5], "sent without waiting for the reply");
 }
 
 /// The transaction of a message of this ENVID and SIZE.
 fn with(mail: MailKey, milliseconds: u64, codes: [u16; 2]) -> Tries {
-    let mut tries = Tries::begin(mail, SERVER, &outcome(Stage::Mail, milliseconds, codes[0]));
+    let mut tries = Tries::begin(mail, server(1), &outcome(Stage::Mail, milliseconds, codes[0]));
     if codes[0] == 250 {
         tries.note(RetryKey::Recipient(7), &outcome(Stage::Rcpt, milliseconds, codes[1]));
     }
@@ -202,7 +204,7 @@ fn an_envid_tells_messages_apart_from_mail_on() {
 #[test]
 fn a_try_at_the_next_address_goes_on_with_the_one_before() {
     let at_other = |mut tries: Tries| {
-        tries.server = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        tries.server = server(2);
         tries
     };
     for put_off in [|time| to(7, time, 451), |time| message(7, Some(1), time, 451)] {
@@ -214,7 +216,7 @@ fn a_try_at_the_next_address_goes_on_with_the_one_before() {
         let later = after(&[put_off(0), at_other(message(7, Some(1), 1000, 250))]);
         assert_eq!(later.after.max().as_millis(), 1000, "one that waits is a try of its own");
     }
-    let mail = |time| Tries::begin(ANN, SERVER, &outcome(Stage::Mail, time, 451));
+    let mail = |time| Tries::begin(ANN, server(1), &outcome(Stage::Mail, time, 451));
     assert_eq!(counts(&after(&[mail(0), at_other(mail(1))])), [0; 5]);
 }
 

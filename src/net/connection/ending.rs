@@ -3,7 +3,6 @@
 use super::{Connection, Fate, InputEnd, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
-use crate::net::connection::Origin;
 use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
 use crate::smtp::ReplyKind;
@@ -18,9 +17,8 @@ impl<T: Transport> Connection<T> {
 
     pub(super) fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
         self.probe.end(Cause::TimedOut);
-        let Origin { local_addr, peer_addr, .. } = self.origin;
         self.note_data_lines(resources);
-        resources.note(|| Event::ReadFailed(format!("{doing} tcp {local_addr}->{peer_addr}: i/o timeout")));
+        resources.note(|| Event::ReadFailed(format!("{doing} {}: i/o timeout", self.origin.route())));
     }
 
     /// The server stops. What the client has sent by now is read first; then the session ends if it is idle, and idle

@@ -1,14 +1,12 @@
 //! What a connection leaves: records, and the memory that it is charged for.
 
-use std::net::SocketAddr;
-
 use super::unsent::Waiting;
 use super::{Connection, Transport};
 use crate::measure::Tries;
 use crate::net::buffer::Buffer;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::records::Message;
+use crate::records::{Endpoint, Message};
 use crate::smtp::{Filing, LastRecord, Record, Step, Unsent};
 use crate::time::wall_time;
 
@@ -115,18 +113,20 @@ impl<T: Transport> Connection<T> {
             accepted_at: self.accepted_at.filter(|_| record.msg),
             record,
             session_id: self.origin.session_id,
-            peer_addr: self.origin.peer_addr,
+            peer_addr: self.origin.peer_addr.clone(),
             local_addr,
             connected_at: self.origin.connected_at,
         }
     }
 
     /// The address the client connected to. Where the listener is bound to all addresses the system is asked, once.
-    pub(super) fn local_addr(&mut self) -> SocketAddr {
-        if self.origin.local_addr.ip().is_unspecified() {
-            self.origin.local_addr = self.stream.local_addr().unwrap_or(self.origin.local_addr);
+    pub(super) fn local_addr(&mut self) -> Endpoint {
+        if self.origin.local_addr.ip().is_some_and(|ip| ip.is_unspecified())
+            && let Ok(address) = self.stream.local_addr()
+        {
+            self.origin.local_addr = address;
         }
-        self.origin.local_addr
+        self.origin.local_addr.clone()
     }
 
     /// Sets how much more memory the session may use.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{
-    BYTES_PER_TURN, Connection, InputEnd, MOST_REPLIES_PER_TURN, Origin, Phase, REPLIES_PER_TURN, Transport,
+    BYTES_PER_TURN, Connection, InputEnd, MOST_REPLIES_PER_TURN, Phase, REPLIES_PER_TURN, Transport,
 };
 use crate::log::Event;
 use crate::net::context::Context;
@@ -84,9 +84,8 @@ impl<T: Transport> Connection<T> {
         if error.kind() == io::ErrorKind::ConnectionReset {
             self.probe.note_reset();
         }
-        let Origin { local_addr, peer_addr, .. } = self.origin;
         self.note_data_lines(resources);
-        resources.note(|| Event::ReadFailed(format!("read tcp {local_addr}->{peer_addr}: {error}")));
+        resources.note(|| Event::ReadFailed(format!("read {}: {error}", self.origin.route())));
         Err(error)
     }
 

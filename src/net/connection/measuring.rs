@@ -3,7 +3,7 @@
 use super::{Connection, Phase, Transport};
 #[cfg(doc)]
 use crate::measure::Probe;
-use crate::measure::{Asked, Outcome, Tries};
+use crate::measure::{Asked, Outcome, ServerKey, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::smtp::{Expect, Portion, RetryKey, Stage, Step};
@@ -35,7 +35,8 @@ impl<T: Transport> Connection<T> {
             (Stage::Mail, key, _) => {
                 self.end_tries(context);
                 if let RetryKey::Mail(mail) = key {
-                    let server = self.local_addr().ip();
+                    let address = self.local_addr();
+                    let server = ServerKey::of(&(address.ip(), address.path()));
                     self.tries = Some(Box::new(Tries::begin(mail, server, &outcome)));
                 }
             }

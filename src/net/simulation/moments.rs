@@ -14,6 +14,7 @@ use super::{ROUNDING, context, resources};
 use crate::net::connection::{Connection, Fate, Origin};
 use crate::net::context::{Context, Place, Service};
 use crate::net::resources::{Resources, Stop};
+use crate::records::Endpoint;
 use crate::records::store::Store;
 use crate::smtp::{DelayPoint, Policy, Stage};
 
@@ -53,8 +54,8 @@ impl Bench {
         let wire = Rc::new(RefCell::new(wire));
         let origin = Origin {
             session_id: 1,
-            peer_addr: ([127, 0, 0, 1], 1).into(),
-            local_addr: ([127, 0, 0, 1], 25).into(),
+            peer_addr: Endpoint::Inet(([127, 0, 0, 1], 1).into()),
+            local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
             connected_at: SystemTime::UNIX_EPOCH,
         };
         let stream = E::new(Rc::clone(&wire));

@@ -57,8 +57,12 @@ impl Model {
     /// Rules count for each session alone (see [`rules`]), so what others do changes nothing.
     pub(super) fn new(policy: &Policy, number: u64, input: &[u8]) -> Self {
         let (mut session, mut state, mut model) = (Session::new(), State::default(), Self::default());
-        let mut environment =
-            Environment { session: number, peer: PEER, state: Some(&mut state), ..Environment::alone() };
+        let mut environment = Environment {
+            session: number,
+            peer: PEER.into(),
+            state: Some(&mut state),
+            ..Environment::alone()
+        };
         let greeting = session.greeting(policy, &mut environment);
         model.note(policy, &session, &greeting, 0);
         let (mut taken, mut given) = (0, 0);

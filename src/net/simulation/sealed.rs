@@ -5,11 +5,11 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::wire::{End, Wire};
 use crate::net::stream::{Input, Transport};
+use crate::records::Endpoint;
 
 /// Octets of replies in a record, at most.
 const RECORD: usize = 40;
@@ -156,8 +156,8 @@ impl Transport for SealedEnd {
         Ok(())
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(([127, 0, 0, 1], 25).into())
+    fn local_addr(&self) -> io::Result<Endpoint> {
+        Ok(Endpoint::Inet(([127, 0, 0, 1], 25).into()))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use std::time::Duration;
 
 use crate::net::connection::Readiness;
 use crate::net::stream::{Input, Transport};
-use crate::records::Message;
 use crate::records::store::Store;
+use crate::records::{Endpoint, Message};
 
 /// The lengths that a stream had reached, and when.
 #[derive(Debug, Default)]
@@ -399,8 +398,8 @@ impl Transport for ServerEnd {
         Ok(())
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(([127, 0, 0, 1], 25).into())
+    fn local_addr(&self) -> io::Result<Endpoint> {
+        Ok(Endpoint::Inet(([127, 0, 0, 1], 25).into()))
     }
 }
 

@@ -3,14 +3,16 @@
 //! `tcp.rs`, and a variant of these two.
 
 mod tcp;
+mod unix;
 
 use std::io;
-use std::net::SocketAddr;
 
 use mio::event::Source;
 
-use crate::config::Listen;
+use crate::config::ListenAt;
+use crate::records::Endpoint;
 use tcp::{Tcp, TcpAcceptor};
+use unix::{Unix, UnixAcceptor};
 
 /// A stream of octets in both directions, over a socket that never blocks.
 ///
@@ -65,7 +67,7 @@ pub(super) trait Transport {
     fn reset_at_end(&mut self) -> io::Result<()>;
 
     /// The address the peer connected to.
-    fn local_addr(&self) -> io::Result<SocketAddr>;
+    fn local_addr(&self) -> io::Result<Endpoint>;
 }
 
 /// What a read gave.
@@ -88,12 +90,14 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(Tcp),
+    Unix(Unix),
 }
 
 /// A listening socket, and which transport its connections have.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpAcceptor),
+    Unix(UnixAcceptor),
 }
 
 /// Evaluates an expression for the value in whichever variant: a new one is added here and in the two types.
@@ -101,6 +105,7 @@ macro_rules! each {
     ($type:ident, $of:expr, $value:ident => $result:expr) => {
         match $of {
             $type::Tcp($value) => $result,
+            $type::Unix($value) => $result,
         }
     };
 }
@@ -164,7 +169,7 @@ impl Transport for Stream {
         each!(Stream, self, stream => stream.reset_at_end())
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<Endpoint> {
         each!(Stream, self, stream => stream.local_addr())
     }
 }
@@ -174,7 +179,7 @@ impl Transport for Stream {
 pub(super) struct ListenOptions {
     /// Connections that may wait to be accepted.
     pub(super) backlog: u32,
-    /// Several sockets share the address, one of each shard.
+    /// Several shards have a listener there: over TCP a socket of its own each.
     pub(super) is_shared: bool,
     /// Another socket has the wildcard address of IPv4: that of IPv6 leaves IPv4 to it.
     pub(super) has_ipv4_wildcard: bool,
@@ -185,8 +190,22 @@ impl Listener {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn open(listen: &Listen, options: ListenOptions) -> io::Result<Self> {
-        TcpAcceptor::open(listen.address, options).map(Self::Tcp)
+    pub(super) fn open(at: &ListenAt, options: ListenOptions) -> io::Result<Self> {
+        match at {
+            ListenAt::Inet { address, .. } => TcpAcceptor::open(*address, options).map(Self::Tcp),
+            ListenAt::Unix { path, mode } => UnixAcceptor::open(path, *mode, options).map(Self::Unix),
+        }
+    }
+
+    /// The same for another shard.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn for_another_shard(&self, options: ListenOptions) -> io::Result<Self> {
+        match self {
+            Self::Tcp(listener) => listener.share(options).map(Self::Tcp),
+            Self::Unix(listener) => listener.share().map(Self::Unix),
+        }
     }
 
     /// What is registered with the poll.
@@ -198,12 +217,12 @@ impl Listener {
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): none is. Others are of `accept(2)`.
-    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
         each!(Listener, self, listener => listener.accept())
     }
 
     /// The address it is bound to.
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(super) fn local_addr(&self) -> io::Result<Endpoint> {
         each!(Listener, self, listener => listener.local_addr())
     }
 }

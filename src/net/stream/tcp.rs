@@ -9,6 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{Input, ListenOptions, Stream, Transport};
+use crate::records::Endpoint;
 
 /// A TCP connection.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Transport for Tcp {
         SockRef::from(&self.socket).set_linger(Some(Duration::ZERO))
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<Endpoint> {
         self.socket.local_addr().map(canonical)
     }
 }
@@ -124,17 +125,22 @@ impl TcpAcceptor {
         Ok(Self(TcpListener::from_std(socket.into())))
     }
 
+    /// Another socket on the same port: the kernel spreads connections over them.
+    pub(super) fn share(&self, options: ListenOptions) -> io::Result<Self> {
+        Self::open(self.0.local_addr()?, options)
+    }
+
     pub(super) fn source(&mut self) -> &mut dyn Source {
         &mut self.0
     }
 
-    pub(super) fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
         let (socket, peer) = self.0.accept()?;
         Ok((Stream::Tcp(Tcp { socket, is_full: false }), canonical(peer)))
     }
 
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    pub(super) fn local_addr(&self) -> io::Result<Endpoint> {
+        self.0.local_addr().map(Endpoint::Inet)
     }
 }
 
@@ -150,11 +156,11 @@ fn choose_congestion_control(socket: &Socket) {
 
 /// The same address as its own family has it: a socket of both families gives IPv4 addresses mapped into IPv6 (RFC
 /// 4291 section 2.5.5.2), and whatever compares or shows addresses would take them for others.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
+fn canonical(address: SocketAddr) -> Endpoint {
+    Endpoint::Inet(match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
         IpAddr::V6(_) => address,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -162,16 +168,16 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::config::Listen;
+    use crate::config::ListenAt;
     use crate::net::Listener;
 
     fn pair() -> (Stream, std::net::TcpStream) {
         let address = ([127, 0, 0, 1], 0).into();
         let options = ListenOptions { backlog: 1, is_shared: false, has_ipv4_wildcard: false };
-        let listener =
-            Listener::open(&Listen { address, takes_common_port: false }, options).expect("a listener");
-        let client =
-            std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
+        let listener = Listener::open(&ListenAt::Inet { address, takes_common_port: false }, options)
+            .expect("a listener");
+        let bound = listener.local_addr().expect("bound").inet().expect("TCP");
+        let client = std::net::TcpStream::connect(bound).expect("a connection");
         (until_there(|| listener.accept().ok()).0, client)
     }
 

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::flag::{Arity, Flag};
-use super::flags::{CONFIG, MERGE_REPORTS, PRINT_CONFIG, VERSION};
+use super::flags::{CONFIG, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER, PRINT_CONFIG, VERSION};
 use super::goflags::Given;
 use super::letters;
 
@@ -204,7 +204,9 @@ fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
         let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
         return lines.filter(|line| !line.is_empty()).map(OsString::from).collect();
     }
-    let default = flag.default.as_ref().map(OsString::from);
+    let has_urls = || given.iter().any(|given| given.kebab == LISTEN && !given.value.is_empty());
+    let has_default = !OF_DEFAULT_LISTENER.contains(&flag.kebab.as_str()) || !has_urls();
+    let default = flag.default.as_ref().filter(|_| has_default).map(OsString::from);
     let is_meant =
         |value: &OsString| !value.is_empty() && (default.is_none() || !flag.asks_for_default(value));
     values.next_back().filter(is_meant).or(default).into_iter().collect()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
-use super::flag::{Flag, one_of, reading, reading_or_default};
+use super::flag::{Arity, Flag, one_of, reading, reading_or_default};
 use super::values::{self, Expected, Span};
 
 mod extensions;
@@ -25,7 +25,7 @@ pub(crate) use reporting::{Limit, Reporting};
 pub(super) struct Options {
     pub(super) config: Config,
     /// As typed: whether it is a port is only asked when the server is to start.
-    pub(super) port: i64,
+    pub(super) port: Option<i64>,
     pub(super) version: bool,
     pub(super) ready: bool,
     pub(super) ready_file: Option<PathBuf>,
@@ -47,6 +47,10 @@ pub(super) const PRINT_CONFIG: &str = "print-config";
 
 /// The flag that has reports added up. It stands in no file: that would be a server's.
 pub(super) const MERGE_REPORTS: &str = "merge-reports";
+
+/// The flag that adds listeners. With it these have no defaults.
+pub(super) const LISTEN: &str = "listen";
+pub(super) const OF_DEFAULT_LISTENER: &[&str] = &["host", "port"];
 
 /// The flag that prints mails.
 pub(super) const SHOW: &str = "show";
@@ -102,9 +106,22 @@ fn listening() -> Vec<Flag> {
             "port",
             "PORT",
             "Port to listen on; 0: any free one",
-            reading(values::integer, |options, port| Options { port, ..options }),
+            reading(values::integer, |options, port| Options { port: Some(port), ..options }),
         )
         .defaults_to("0"),
+        Flag {
+            arity: Arity::Repeated,
+            ..Flag::new(
+                LISTEN,
+                "URL",
+                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666; may be repeated. Instead of the default \
+                 of --host and --port, unless one of them is given",
+                reading(values::texts, |options: Options, urls| {
+                    options.with(|config| urls.into_iter().fold(config, Config::listen))
+                }),
+            )
+        }
+        .checked_as("listen"),
         Flag::new(
             "backlog",
             "N",

@@ -88,6 +88,8 @@ Values:
   EXTENSIONS
             of PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and LIMITS these:
             SIZE,DSN; or all but these: -SIZE,-DSN; or none
+  URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
+            socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions)
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain,
             at=mail|connect: 100/s per=ip
@@ -107,10 +109,10 @@ Values:
             unchanged, but for a CRLF that is added where it has no line end
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text ask for the default. Of a repeated flag the last one
-  counts, except for --rule, --ehlo-line, --exit-after, --expect, --fail-if and
-  --merge-reports: each adds one, and a variable takes one in each line. For
-  the last four, and for every PATH, the empty text is an error; an empty
-  variable sets no PATH.
+  counts, except for --rule, --listen, --ehlo-line, --exit-after, --expect,
+  --fail-if and --merge-reports: each adds one, and a variable takes one in each
+  line. For the last four, and for every PATH, the empty text is an error; an
+  empty variable sets no PATH.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
@@ -154,6 +156,8 @@ Examples:
     smtpmock --port 2525 --capture Mail/test --capture-format maildir
   Listen on IPv4 and IPv6:
     smtpmock --host '127.0.0.1,[::1]' --port 2525
+  Listen at a Unix socket, and on a free port too:
+    smtpmock --listen smtp+unix:///run/mock.sock?mode=0666 --port 0 --ready
   Refuse some recipients, one for good and one for now:
     smtpmock --not-registered-emails gone@example.com \\
       --blacklisted-rcptto-emails full@example.com \\

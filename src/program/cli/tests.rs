@@ -71,6 +71,10 @@ fn every_flag_sets_what_it_names() {
         (&[], base()),
         (&["-host", "::1,127.0.0.1"], base().hosts(["::1", "127.0.0.1"])),
         (&["-port=0x9dd"], base().port(2525)),
+        (
+            &["--listen", "smtp://[::1]", "--listen=smtp+unix:///a"],
+            base().listen("smtp://[::1]").listen("smtp+unix:///a"),
+        ),
         (&["-backlog", "7"], base().backlog(7)),
         (&["-shards", "3"], base().shards(3)),
         (&["-sessionTimeout", "5"], base().session_timeout(seconds(5))),
@@ -109,8 +113,10 @@ fn empty_texts_and_zeros_ask_for_the_default() {
     for flag in flags::table() {
         let value = match (flag.placeholder, flag.arity) {
             (_, flag::Arity::Switch) => continue,
+            // 0 is a port like others: it asks for the listener, on any free one.
+            ("PORT", _) => continue,
             _ if flag.refuses_empty || flag.placeholder == "PATH" => continue,
-            ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
+            ("N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
             _ => "",
         };
         let argument = format!("-{}={value}", flag.name);

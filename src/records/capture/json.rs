@@ -1,15 +1,13 @@
 //! Records as lines of JSON. Most octets of a line are a message's text, of which few need an escape: what lies between
 //! two of them is copied at once.
 
-use std::net::SocketAddr;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
 
 use crate::output::Pulse;
-use crate::records::Message;
+use crate::records::{Endpoint, Message};
 use crate::smtp::{Exchange, Reply};
 use crate::text::escape::is_hidden;
 use crate::text::timestamp;
@@ -39,7 +37,7 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.flag("quit_sent", record.quit_sent);
     line.flag("is_consistent", record.is_consistent());
     line.number("session", message.session_id);
-    line.address("peer_addr", message.peer_addr);
+    line.endpoint("peer_addr", &message.peer_addr);
     line.text("connected_at", timestamp(message.connected_at).as_bytes());
     match message.accepted_at {
         Some(at) => line.text("accepted_at", timestamp(at).as_bytes()),
@@ -79,8 +77,8 @@ impl Line<'_> {
         self.plain(name, &value.to_string());
     }
 
-    fn address(&mut self, name: &str, address: SocketAddr) {
-        self.text(name, address.to_string().as_bytes());
+    fn endpoint(&mut self, name: &str, endpoint: &Endpoint) {
+        self.text(name, endpoint.to_string().as_bytes());
     }
 
     fn exchange(&mut self, names: [&str; 2], exchange: &Exchange) {

@@ -10,9 +10,10 @@ use crate::text::escape::escape_octets;
 pub(super) fn head(message: &Message) -> Vec<u8> {
     let record = message.record();
     let mut head = Vec::with_capacity(512);
-    let peer = match message.peer_addr().ip().to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("ipv6:{ip}"),
+    let peer = match message.peer_addr().ip().map(|ip| ip.to_canonical()) {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => format!("ipv6:{ip}"),
+        None => "unix".to_owned(),
     };
     field(&mut head, "X-Client-Addr", peer.as_bytes());
     field(&mut head, "X-Client-Proto", message.protocol().as_bytes());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Message;
+use crate::records::Endpoint;
 use crate::smtp::{Exchange, Record, Reply};
 
 /// An accepted mail of session 1.
@@ -22,11 +23,11 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
         msg: true,
         ..Record::default()
     };
-    let nowhere = ([127, 0, 0, 1], 1).into();
+    let nowhere = Endpoint::Inet(([127, 0, 0, 1], 1).into());
     Message {
         record,
         session_id: 1,
-        peer_addr: nowhere,
+        peer_addr: nowhere.clone(),
         local_addr: nowhere,
         connected_at: SystemTime::UNIX_EPOCH,
         accepted_at: None,

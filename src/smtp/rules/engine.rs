@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::index::{RecipientIndex, StageIndex};
 use super::offer::Offer;
+use super::peer::PeerAddress;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
@@ -24,7 +24,7 @@ pub struct Environment<'e> {
     /// The session's number; the first is 1.
     pub session: u64,
     /// The client's address.
-    pub peer: IpAddr,
+    pub peer: PeerAddress,
     /// What the rules remember; `None`: nothing from one call to the next.
     pub state: Option<&'e mut dyn Memory>,
 }
@@ -32,7 +32,7 @@ pub struct Environment<'e> {
 impl Environment<'_> {
     /// Of a session that nobody knows anything about: the first, at the start, from nowhere.
     pub fn alone() -> Self {
-        Self { now: Duration::ZERO, session: 1, peer: IpAddr::from([0, 0, 0, 0]), state: None }
+        Self { now: Duration::ZERO, session: 1, peer: PeerAddress::Ip([0, 0, 0, 0].into()), state: None }
     }
 }
 
@@ -44,7 +44,7 @@ pub(in crate::smtp) struct Question<'q> {
     /// Time since the server started.
     pub(in crate::smtp) now: Duration,
     /// The client's address.
-    pub(in crate::smtp) peer: IpAddr,
+    pub(in crate::smtp) peer: PeerAddress,
     /// The server itself would accept it so far.
     pub(in crate::smtp) is_valid: bool,
     /// It is EHLO.
@@ -265,7 +265,7 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
     when.session.is_none_or(|ordinals| ordinals.contains(question.moment.session))
         && when.after.is_none_or(|after| now >= after)
         && when.until.is_none_or(|until| now < until)
-        && when.ip.is_none_or(|network| network.contains(question.peer))
+        && when.ip.is_none_or(|network| question.peer.ip().is_some_and(|ip| network.contains(ip)))
         && when.size.is_none_or(|least| question.size.is_some_and(|size| size >= least))
         && when.helo.as_ref().is_none_or(|glob| matches(glob, question.helo))
         && when.from.as_ref().is_none_or(|glob| matches(glob, question.from))
@@ -284,7 +284,11 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
             Key::Session => question.moment.session.hash(&mut hasher),
             Key::Sender => question.from.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
             Key::Recipient => question.to.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
-            Key::Ip => question.peer.hash(&mut hasher),
+            // An address alone: chance that counts by it is the same as ever for the same seed.
+            Key::Ip => match question.peer {
+                PeerAddress::Ip(ip) => ip.hash(&mut hasher),
+                PeerAddress::Unix => hasher.write_u8(0),
+            },
         }
     }
     hasher.finish()

@@ -74,7 +74,9 @@ impl StageIndex {
         self.by_to.find(question.to, &mut found);
         self.by_from.find(question.from, &mut found);
         self.by_helo.find(question.helo, &mut found);
-        self.by_network.find(question.peer, &mut found);
+        if let Some(ip) = question.peer.ip() {
+            self.by_network.find(ip, &mut found);
+        }
         found.extend(self.by_session.get(&question.moment.session).into_iter().flatten());
         found.sort_unstable_by(|one, other| other.cmp(one));
         Candidates { found, others: &self.others }

@@ -17,6 +17,7 @@ pub(crate) mod grammar;
 mod index;
 mod keyword;
 mod offer;
+mod peer;
 mod rule;
 mod state;
 mod stream;
@@ -32,6 +33,7 @@ pub use glob::Glob;
 pub use grammar::nearest;
 pub use grammar::{Fault, GrammarError, Instead};
 pub use offer::{Extension, Offer};
+pub use peer::PeerAddress;
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
 pub use units::{

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::bucket::{Bucket, RateLimit};
 use super::built_in::{BUILT_INS, BuiltIn};
+use super::peer::PeerAddress;
 use super::stream::hash;
 
 /// Keys a rule counts by at once. Beyond it the oldest is forgotten, and counts from zero if it comes again:
@@ -105,7 +105,7 @@ pub struct State {
     rates: Bounded<Bucket>,
     open_sessions: u64,
     /// No entry is zero.
-    open_by_ip: HashMap<IpAddr, u64>,
+    open_by_address: HashMap<PeerAddress, u64>,
 }
 
 impl State {
@@ -120,7 +120,7 @@ impl State {
         identities: &BTreeSet<Identity>,
         is_on: impl Fn(BuiltIn) -> bool,
     ) {
-        let Self { totals, by_key, keys, rates: _, open_sessions: _, open_by_ip: _ } = self;
+        let Self { totals, by_key, keys, rates: _, open_sessions: _, open_by_address: _ } = self;
         totals.added.retain(|rule, _| identities.contains(rule));
         by_key.retain(|rule, _| identities.contains(rule));
         *keys = by_key.values().map(|counts| counts.order.len()).sum();
@@ -161,24 +161,24 @@ impl State {
     }
 
     /// The client has connected for which a place was taken.
-    pub fn connected(&mut self, peer: IpAddr) {
-        *self.open_by_ip.entry(peer).or_default() += 1;
+    pub fn connected(&mut self, peer: PeerAddress) {
+        *self.open_by_address.entry(peer).or_default() += 1;
     }
 
     /// A session is over or was refused, or no client has connected for it.
-    pub fn give_back_place(&mut self, peer: Option<IpAddr>) {
+    pub fn give_back_place(&mut self, peer: Option<PeerAddress>) {
         debug_assert!(self.open_sessions > 0, "a place is given back once");
         self.open_sessions = self.open_sessions.saturating_sub(1);
         if let Some(peer) = peer
-            && let Some(open) = self.open_by_ip.get_mut(&peer)
+            && let Some(open) = self.open_by_address.get_mut(&peer)
         {
             *open -= 1;
             if *open == 0 {
-                self.open_by_ip.remove(&peer);
+                self.open_by_address.remove(&peer);
             }
         }
         debug_assert!(
-            self.open_by_ip.values().sum::<u64>() <= self.open_sessions,
+            self.open_by_address.values().sum::<u64>() <= self.open_sessions,
             "each client that has connected has a place"
         );
     }
@@ -188,8 +188,8 @@ impl State {
         self.open_sessions
     }
 
-    pub(in crate::smtp) fn open_sessions_of(&self, peer: IpAddr) -> u64 {
-        self.open_by_ip.get(&peer).copied().unwrap_or(0)
+    pub(in crate::smtp) fn open_sessions_of(&self, peer: PeerAddress) -> u64 {
+        self.open_by_address.get(&peer).copied().unwrap_or(0)
     }
 }
 
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn sessions_are_counted_by_address_and_places_are_limited() {
         let (mut state, one, other) =
-            (State::default(), IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+            (State::default(), PeerAddress::Ip([10, 0, 0, 1].into()), PeerAddress::Unix);
         for peer in [one, one, other] {
             assert!(state.take_place(4));
             state.connected(peer);
@@ -273,7 +273,7 @@ mod tests {
         state.give_back_place(Some(one));
         state.give_back_place(Some(one));
         assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (1, 0));
-        assert_eq!(state.open_by_ip.len(), 1);
+        assert_eq!(state.open_by_address.len(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod failures;
 mod flags;
 mod inputs;
 mod lifetime;
+mod listeners;
 mod lists;
 mod output;
 mod outputs;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use smtpmock::Config;
-use smtpmock::smtp::rules::{Environment, Rule, State};
+use smtpmock::smtp::rules::{Environment, PeerAddress, Rule, State};
 use smtpmock::smtp::{Next, Policy, Portion, Session, Stage};
 
 use crate::support::client::{Client, End};
@@ -71,8 +71,11 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
     policy.seed = 7;
     rules.iter().for_each(|rule| policy.add_rule(rule.clone()));
     let mut state = State::default();
-    let mut environment =
-        Environment { peer: [127, 0, 0, 1].into(), state: Some(&mut state), ..Environment::alone() };
+    let mut environment = Environment {
+        peer: PeerAddress::Ip([127, 0, 0, 1].into()),
+        state: Some(&mut state),
+        ..Environment::alone()
+    };
     let mut session = Session::new();
     let greeting = session.greeting(&policy, &mut environment);
     let mut said = greeting.wire().collect::<Vec<_>>().concat();

@@ -254,7 +254,7 @@ fn content_has_a_return_path_and_a_received_header() {
     let peer = client.local_addr();
     client.quit();
     let message = &server.messages()[0];
-    assert_eq!(message.peer_addr(), peer);
+    assert_eq!(message.peer_addr().inet(), Some(peer));
     assert!(message.accepted_at().unwrap() >= message.connected_at());
     let content = String::from_utf8(message.content()).unwrap();
     let pattern = r"(?x)\A Return-Path:\ <ann@example\.com>\r\n

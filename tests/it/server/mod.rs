@@ -6,6 +6,7 @@ mod esmtp;
 mod extensions;
 mod junk;
 mod lifecycle;
+mod listeners;
 mod logging;
 mod measuring;
 mod messages;

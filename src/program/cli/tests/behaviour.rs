@@ -97,6 +97,22 @@ fn what_is_printed_reads_back_as_the_same() {
     }
 }
 
+#[test]
+fn urls_that_are_printed_read_back_without_the_default_listener() {
+    let url = "smtp+unix:///run/mock.sock?mode=0600";
+    for (arguments, expected) in [
+        (&["--listen", url][..], base().listen(url)),
+        (&["--listen", url, "--port=0"], base().listen(url).port(0)),
+        (&["--listen", url, "--host="], base().listen(url)),
+    ] {
+        let text = printed(FILES, arguments);
+        match parsed_beside(&[("printed.toml", &text)], &["--config", "printed.toml"], &[]) {
+            Ok(Action::Run(settings)) => assert_eq!(shown(&settings.config), shown(&expected), "{text}"),
+            other => panic!("{other:?}\n{text}"),
+        }
+    }
+}
+
 fn printed(files: &[(&str, &str)], arguments: &[&str]) -> String {
     let arguments = [arguments, &["--print-config"]].concat();
     match parsed_beside(files, &arguments, &[]) {
@@ -107,6 +123,7 @@ fn printed(files: &[(&str, &str)], arguments: &[&str]) -> String {
 
 /// The settings without a value of their own unless they are given.
 const VALUELESS: &[&str] = &[
+    "listen",
     "extensions",
     "ehlo-line",
     "rule",
@@ -138,7 +155,13 @@ fn every_setting_that_has_a_default_is_printed_with_it() {
         assert_eq!(is_set, !VALUELESS.contains(&&*flag.kebab), "{}:\n{text}", flag.kebab);
         let Some(default) = &flag.default else { continue };
         let typed = format!("--{}={default}", flag.kebab);
-        assert_eq!(config(&[&typed]), config(&[]), "{typed} is not the default");
+        // These are asked for with it, which counts beside --listen.
+        let expected = match &*flag.kebab {
+            "host" => shown(&base().hosts(["127.0.0.1"])),
+            "port" => shown(&base().port(0)),
+            _ => config(&[]),
+        };
+        assert_eq!(config(&[&typed]), expected, "{typed} is not the default");
         let is_told = default.is_empty() || default == "false" || flag.help.contains(default);
         assert!(is_told, "{}: {}", flag.kebab, flag.help);
     }

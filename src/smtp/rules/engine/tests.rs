@@ -7,7 +7,7 @@ use crate::smtp::rules::{Cidr, Glob};
 
 const TEXTS: &[&str] = &["", "a@x", "A@x", "b@x", "a@y", "a@sub.x", "x", "ab@xy"];
 const PATTERNS: &[&str] = &["<>", "a@x", "*@x", "*x", "a@*", "a*", "*", "*@*", "?@x", "b*x", "*b@xy"];
-const PEERS: &[&str] = &["10.0.0.1", "10.1.2.3", "::ffff:10.0.0.1", "fd00::1"];
+const PEERS: &[&str] = &["10.0.0.1", "10.1.2.3", "::ffff:10.0.0.1", "fd00::1", "unix"];
 const NETWORKS: &[&str] = &["10.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "::/0", "fd00::/7"];
 
 fn maybe<T: Clone + std::fmt::Debug + 'static>(of: &'static [T]) -> impl Strategy<Value = Option<T>> {
@@ -41,7 +41,7 @@ struct Line {
     from: Option<&'static str>,
     to: Option<&'static str>,
     recipients: Vec<&'static str>,
-    peer: IpAddr,
+    peer: PeerAddress,
     session: u64,
 }
 
@@ -50,7 +50,7 @@ fn line() -> impl Strategy<Value = Line> {
     let recipients = prop::collection::vec(prop::sample::select(TEXTS), 0..4);
     (prop::sample::select(Stage::ALL), names, recipients, prop::sample::select(PEERS), 1..4_u64).prop_map(
         |(stage, (helo, from, to), recipients, peer, session)| {
-            let peer = peer.parse().expect("an address");
+            let peer = peer.parse::<IpAddr>().map_or(PeerAddress::Unix, PeerAddress::Ip);
             Line { stage, helo, from, to, recipients, peer, session }
         },
     )
@@ -91,7 +91,7 @@ impl Line {
             && to
             && matches(&rule.when.from, self.from)
             && matches(&rule.when.helo, self.helo)
-            && rule.when.ip.is_none_or(|network| network.contains(self.peer))
+            && rule.when.ip.is_none_or(|network| self.peer.ip().is_some_and(|ip| network.contains(ip)))
             && rule.when.session.is_none_or(|ordinals| ordinals.contains(self.session))
     }
 }
@@ -134,7 +134,7 @@ fn looked_at(rule: impl Fn(u64) -> String, stage: Stage) -> usize {
         from: Some("u7@d7.example"),
         to: Some("u7@d7.example"),
         recipients: vec!["u7@d7.example", "u8@d8.example", "u7@d7.example"],
-        peer: [10, 0, 0, 7].into(),
+        peer: PeerAddress::Ip([10, 0, 0, 7].into()),
         session: 7,
     };
     let matched = matched(&book, &line.recipients);

@@ -1,0 +1,242 @@
+//! Unix stream sockets: octets leave the process when the socket takes them, as over TCP.
+//!
+//! The file of a listening socket belongs to its server: one that no server listens at any more is replaced, and the file
+//! goes with the last listener.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::{UnixListener, UnixStream};
+use rustix::net::sockopt::socket_peercred;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use super::{Input, ListenOptions, Stream, Transport};
+use crate::config::SocketFileError;
+use crate::records::Endpoint;
+
+/// How long the start of another server in the same folder is waited for: [`ATTEMPTS`] times [`PAUSE`].
+const ATTEMPTS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A connection over a Unix socket.
+#[derive(Debug)]
+pub(in crate::net) struct Unix {
+    socket: UnixStream,
+    /// The last write found less room than it needed.
+    is_full: bool,
+}
+
+impl Unix {
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.socket
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        match SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
+
+    /// What is unread counts against the sender's buffer, whose size is the sender's to choose.
+    pub(super) fn limit_receive_buffer(&self, _octets: usize) {}
+}
+
+impl Transport for Unix {
+    /// A read stops behind octets that a descriptor came with, whatever follows them: a short one proves nothing.
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return Ok(Input::End),
+                Ok(count) => return Ok(Input::Octets { count, may_have_more: true }),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Input::Nothing),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let count = loop {
+            match self.socket.write(octets) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
+                Err(error) => return Err(error),
+            }
+        };
+        self.is_full = count < octets.len();
+        Ok(count)
+    }
+
+    /// What the socket took is in the peer's.
+    #[inline]
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    #[inline]
+    fn drive(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[inline]
+    fn wants_room(&self) -> bool {
+        self.is_full
+    }
+
+    fn owes_input(&self) -> bool {
+        false
+    }
+
+    /// The end of the socket's output says it all.
+    fn finish(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn shut_down_output(&mut self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    /// There is no such thing: the peer gets an error only if something that it sent is unread.
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn local_addr(&self) -> io::Result<Endpoint> {
+        self.socket.local_addr().map(|address| endpoint(&address))
+    }
+}
+
+/// A listening Unix socket. Those of several shards are one socket: each connection is accepted by one of them.
+///
+/// All shards are woken for a connection, and those that come too late find none. The kernel could wake one alone
+/// (`EPOLLEXCLUSIVE`), but mio can't ask for that.
+#[derive(Debug)]
+pub(crate) struct UnixAcceptor {
+    /// In front of the socket, to be dropped first: nobody finds a file that nobody listens at.
+    file: Arc<SocketFile>,
+    socket: UnixListener,
+}
+
+impl UnixAcceptor {
+    /// The mode is set before connections are possible. Without one it is what the process's umask leaves.
+    ///
+    /// # Errors
+    /// The system's, or a [`SocketFileError`] within one.
+    pub(super) fn open(path: &Arc<Path>, mode: Option<u32>, options: ListenOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        let folder = lock_folder(path);
+        remove_stale(path)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = SocketFile::of(path)?;
+        if let Some(mode) = mode {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        drop(folder);
+        Ok(Self { file: Arc::new(file), socket: UnixListener::from_std(socket.into()) })
+    }
+
+    /// The same socket for another shard.
+    pub(super) fn share(&self) -> io::Result<Self> {
+        let socket = self.socket.as_fd().try_clone_to_owned()?;
+        Ok(Self { file: Arc::clone(&self.file), socket: UnixListener::from_std(socket.into()) })
+    }
+
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.socket
+    }
+
+    pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
+        let (socket, peer) = self.socket.accept()?;
+        Ok((Stream::Unix(Unix { socket, is_full: false }), endpoint(&peer)))
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<Endpoint> {
+        Ok(Endpoint::Unix(Some(Arc::clone(&self.file.path))))
+    }
+}
+
+fn endpoint(address: &SocketAddr) -> Endpoint {
+    Endpoint::Unix(address.as_pathname().map(Arc::from))
+}
+
+/// The file of a listening socket, removed when dropped if it is still that.
+#[derive(Debug)]
+struct SocketFile {
+    path: Arc<Path>,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Arc<Path>) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self { path: Arc::clone(path), identity: identity(&metadata) })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // One that can't be removed is replaced by the next server there.
+        if fs::symlink_metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Device and inode.
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Removes a socket that no server listens at.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::other(SocketFileError::NoSocket));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match probe.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Its queue is full, which is a server's.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::other(SocketFileError::InUse { process: None }))
+        }
+        Err(error) => Err(error),
+        Ok(()) => {
+            let process = socket_peercred(&probe).ok().map(|server| server.pid.as_raw_nonzero().get());
+            Err(io::Error::other(SocketFileError::InUse { process }))
+        }
+    }
+}
+
+/// Keeps other servers from taking a socket in the folder that is bound and not listening yet for a stale one, until it
+/// is dropped. A folder that can't be locked is done without: only servers that start at the same moment need it.
+fn lock_folder(path: &Path) -> Option<File> {
+    let folder = File::open(path.parent()?).ok()?;
+    for _ in 0..ATTEMPTS {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            Err(fs::TryLockError::Error(_)) => return None,
+        }
+    }
+    None
+}
