@@ -110,9 +110,15 @@ impl Run {
         let outputs = Outputs { opening: &mut opening, streams: streams.clone(), text };
         let failed = sender.clone();
         let on_failure = move |error: &OutputError| drop(failed.send(Event::Failed(error.to_string())));
-        let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)?;
+        // The program ends with that, and what a stop removes would stay.
+        let stopped = |failure: Failure| {
+            server.stop_within(Duration::ZERO);
+            failure
+        };
+        let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
+            .map_err(stopped)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
-        let ready = readiness.announce(&server, streams)?;
+        let ready = readiness.announce(&server, streams).map_err(stopped)?;
         if let Some(timer) = restart_timer {
             // Only fails when the time is up already.
             let _ = timer.send(());

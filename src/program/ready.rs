@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use smtpmock::escape::escape_octets;
 use smtpmock::{Endpoint, Listening, Protocol};
 
 /// The protocols of a ready line, in its order.
@@ -26,23 +27,31 @@ fn json_string(endpoint: &Endpoint) -> String {
     serde_json::Value::String(endpoint.to_string()).to_string()
 }
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// For people: where it listens, how it is stopped, and how to send a first mail.
 pub(crate) fn notice(listeners: &[Listening]) -> String {
     let all: Vec<_> = listeners.iter().map(|listening| listening.endpoint.to_string()).collect();
-    let first = listeners.iter().find_map(|listening| listening.endpoint.inet());
-    let Some(first) = first.map(reachable) else {
-        // curl sends no mail over a Unix socket.
-        return format!("smtpmock {VERSION} listens on {}; Ctrl-C stops it.\n", all.join(", "));
-    };
+    let first = listeners.first().map(|first| curl_target(&first.endpoint)).unwrap_or_default();
     format!(
-        "smtpmock {VERSION} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
-           printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - smtp://{first} \\\n    \
+        "smtpmock {version} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
+           printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - {first} \\\n    \
              --mail-from ann@example.com --mail-rcpt bob@example.com\n\
          --show prints what arrives, --help lists all that can be set.\n",
+        version = env!("CARGO_PKG_VERSION"),
         all = all.join(", "),
     )
+}
+
+/// What curl is given to connect there.
+fn curl_target(endpoint: &Endpoint) -> String {
+    match (endpoint.inet(), endpoint.path()) {
+        (Some(address), _) => format!("smtp://{}", reachable(address)),
+        (None, path) => {
+            let path =
+                path.map(|path| escape_octets(path.as_os_str().as_encoded_bytes())).unwrap_or_default();
+            // In single quotes only they mean something to a shell.
+            format!("--unix-socket '{}' smtp://localhost", path.replace('\'', "'\\''"))
+        }
+    }
 }
 
 /// The address for a client on this machine.
@@ -115,4 +124,24 @@ fn unfinished_name(path: &Path) -> io::Result<PathBuf> {
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use smtpmock::{Config, Server};
+
+    use super::*;
+
+    #[test]
+    fn the_first_mail_goes_to_the_first_listener() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("it's.sock");
+        let url = format!("smtp+unix://{}", path.display());
+        let server =
+            Server::start(Config::default().listen(&url).listen("smtp://127.0.0.1")).expect("a server");
+        let quoted = format!("'{}/it'\\''s.sock'", folder.path().display());
+        let notice = notice(server.listeners());
+        assert!(notice.contains(&format!("curl -T - --unix-socket {quoted} smtp://localhost")), "{notice}");
+        assert!(notice.contains(&format!("listens on unix:{}, 127.0.0.1:", path.display())), "{notice}");
+    }
 }

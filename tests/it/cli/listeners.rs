@@ -63,6 +63,19 @@ fn the_file_goes_with_the_program_and_one_that_was_killed_leaves_one_that_is_rep
 }
 
 #[test]
+fn a_start_that_fails_behind_the_listeners_leaves_no_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mock.sock");
+    let nowhere = folder.path().join("none/file");
+    for flag in ["--ready-file", "--capture"] {
+        let ended = run(["--listen".as_ref(), url(&path).as_ref(), flag.as_ref(), nowhere.as_os_str()]);
+        assert_eq!(ended.code(), Some(1), "{flag}");
+        assert!(ended.complaint().contains("none"), "{ended:?}");
+        assert!(!fs::exists(&path).expect("a folder"), "{flag}");
+    }
+}
+
+#[test]
 fn a_start_that_is_refused_says_who_listens_or_what_would_be_right() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("mock.sock");
