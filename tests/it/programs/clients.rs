@@ -338,3 +338,40 @@ fn postfix_smtp_source_delivers_all_it_sends() {
     assert_nothing_found(&server, 4);
     assert_eq!(server.stats().messages.accepted, 200);
 }
+
+/// Those that can connect to one.
+#[test]
+fn clients_deliver_over_a_unix_socket() {
+    const SCRIPT: &str = r#"
+import smtplib, socket, sys
+class Local(smtplib.SMTP):
+    def _get_socket(self, host, port, timeout):
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(host)
+        return stream
+with Local(sys.argv[1], 25) as client:
+    client.sendmail("ann@example.com", ["bob@example.com"], b"hi\r\n")
+"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mock.sock").display().to_string();
+    let server = start(Config::default().listen(format!("smtp+unix://{path}")).shards(2));
+    let (swaks, curl) =
+        (["--from", "ann@example.com", "--to", "bob@example.com", "--silent", "2"], "smtp://localhost");
+    let mails = ["--mail-from", "ann@example.com", "--mail-rcpt", "bob@example.com", "--upload-file", "-"];
+    let load = format!("unix:{path}");
+    let load = ["-d", "-s", "4", "-m", "100", "-f", "ann@example.com", "-t", "bob@example.com", &load];
+    let mut expected = (0, 0);
+    for (program, arguments, input, sessions, messages) in [
+        ("python3", vec!["-c", SCRIPT, &path], "", 1, 1),
+        ("swaks", [&["--socket", &path], &swaks[..]].concat(), "", 1, 1),
+        ("curl", [&["--silent", "--unix-socket", &path, curl], &mails[..]].concat(), "hi\r\n", 1, 1),
+        ("smtp-source", load.to_vec(), "", 4, 100),
+    ] {
+        if run_or_skip(program, &arguments, input).is_some() {
+            expected = (expected.0 + sessions, expected.1 + messages);
+        }
+        assert_nothing_found(&server, expected.0);
+        assert_eq!(server.stats().messages.accepted, expected.1, "{program}");
+    }
+    assert!(server.messages().iter().all(|message| message.peer_addr().ip().is_none()));
+}
