@@ -221,6 +221,40 @@ impl Message {
         accepted.filter_map(|exchange| exchange.name().map(text)).collect()
     }
 
+    /// The parameters of the accepted MAIL; none before it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use smtpmock::{Config, Server, smtp::{Body, Notify}};
+    ///
+    /// let server = Server::start(Config::default().esmtp())?;
+    /// // … let the code under test send to server.local_addr()
+    /// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+    /// # std::io::Write::write_all(&mut client, b"EHLO a.example\r\n\
+    /// #     MAIL FROM:<ann@example.com> BODY=8BITMIME ENVID=QQ+2B1\r\n\
+    /// #     RCPT TO:<bob@example.com> NOTIFY=SUCCESS,DELAY\r\nDATA\r\nHello\r\n.\r\n")?;
+    /// let message = &server.wait_for_messages(1, Duration::from_secs(5))?[0];
+    /// assert_eq!(message.mail_parameters().body(), Some(Body::EightBitMime));
+    /// assert_eq!(message.mail_parameters().envid().as_deref(), Some(&b"QQ+1"[..]));
+    /// let bob = message.rcpt_parameters()[0];
+    /// assert_eq!(bob.notify(), Some(Notify { success: true, delay: true, failure: false }));
+    /// assert_eq!(bob.value("NOTIFY"), Some(&b"SUCCESS,DELAY"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mail_parameters(&self) -> smtp::Parameters<'_> {
+        match self.record.mailfrom {
+            true => self.record.mailfrom_exchange.parameters(),
+            false => smtp::Parameters::default(),
+        }
+    }
+
+    /// The parameters of each accepted recipient, in the order of [`forward_paths`](Self::forward_paths).
+    pub fn rcpt_parameters(&self) -> Vec<smtp::Parameters<'_>> {
+        let accepted = self.record.rcptto_exchanges.iter();
+        let accepted = accepted.filter(|exchange| exchange.is_accepted() && exchange.name().is_some());
+        accepted.map(|exchange| exchange.parameters()).collect()
+    }
+
     /// Number of the session, from 1, in the order of connection.
     pub fn session_id(&self) -> u64 {
         self.session_id

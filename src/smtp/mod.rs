@@ -28,8 +28,8 @@ mod session;
 
 pub(crate) use command::Listed;
 pub use command::{
-    AddressRules, ArgumentError, Command, Extensions, Grammar, HeloName, Parameter, Parameters, Path,
-    Request, Verb,
+    AddressRules, ArgumentError, Body, Command, Extensions, Grammar, HeloName, Notify, OriginalRecipient,
+    Parameter, Parameters, Path, Request, Ret, Verb, decode_xtext,
 };
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};

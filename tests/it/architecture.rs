@@ -126,7 +126,7 @@ fn rooms_import_only_what_they_may_and_never_in_a_circle() {
 const ROOMS_IN_SMTP: &[(&str, &[&str])] = &[
     ("command", &[]),
     ("reply", &["command"]),
-    ("rules", &["reply"]),
+    ("rules", &["command", "reply"]),
     ("policy", &["command", "reply", "rules"]),
     ("receive", &["command", "policy", "reply"]),
     ("record", &["command", "policy", "reply"]),

@@ -79,6 +79,7 @@ Values:
             name: id=NAME, which no other rule has (optional)
             conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8,
             session=3.. nth=3 every=10 times=3 odds=5%, size>=1MiB,
+            param.NAME= (a parameter of MAIL or RCPT, like param.notify=never),
             after=10s until=20s period=30s
             (nth=, every= and times= counted per=session+sender+recipient+ip)
             actions: reply=\"451 4.7.1 later\" ehlo=EXTENSIONS delay=DELAY accept
@@ -86,8 +87,8 @@ Values:
             stall cut=N drop=fin|rst (in place of the reply)
             drop=fin-after|rst-after (after it)
   EXTENSIONS
-            of PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and LIMITS these:
-            SIZE,DSN; or all but these: -SIZE,-DSN; or none
+            these and no others: SIZE,DSN; all but these: -SIZE,-DSN; or none;
+            known are PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, LIMITS
   URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
             socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions)
   RATE      bytes per second: 100B/s, 10KiB/s

@@ -8,7 +8,7 @@ use fearless_simd::{Level, Simd, dispatch};
 
 use crate::output::Pulse;
 use crate::records::{Endpoint, Message};
-use crate::smtp::{Exchange, Reply};
+use crate::smtp::{Exchange, Parameters, Reply};
 use crate::text::escape::is_hidden;
 use crate::text::timestamp;
 
@@ -24,8 +24,10 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.flag("helo", record.helo);
     line.exchange(["mailfrom_request", "mailfrom_response"], &record.mailfrom_exchange);
     line.flag("mailfrom", record.mailfrom);
+    line.parameters("mailfrom_parameters", &record.mailfrom_exchange);
     line.pairs("rcptto_request_response", record.rcptto_exchanges.iter().map(AsRef::as_ref));
     line.flag("rcptto", record.rcptto);
+    line.parameters_of_each("rcptto_parameters", record.rcptto_exchanges.iter().map(AsRef::as_ref));
     line.exchange(["data_request", "data_response"], &record.data_exchange);
     line.flag("data", record.data);
     line.text("msg_request", record.msg_text());
@@ -99,13 +101,51 @@ impl Line<'_> {
 
     fn pairs<'e>(&mut self, name: &str, exchanges: impl Iterator<Item = &'e Exchange>) {
         self.name(name);
+        self.list(exchanges, |line, exchange| {
+            line.out.push(b'[');
+            line.value(&exchange.request);
+            line.out.push(b',');
+            line.value(exchange.response_text());
+            line.out.push(b']');
+        });
+    }
+
+    /// The parameters of a command, where it has any: each a keyword and a value, or null.
+    fn parameters(&mut self, name: &str, exchange: &Exchange) {
+        if exchange.parameters().iter().next().is_some() {
+            self.name(name);
+            self.parameter_list(exchange.parameters());
+        }
+    }
+
+    /// A list for each command, where one of them has any.
+    fn parameters_of_each<'e>(&mut self, name: &str, exchanges: impl Iterator<Item = &'e Exchange> + Clone) {
+        if exchanges.clone().any(|exchange| exchange.parameters().iter().next().is_some()) {
+            self.name(name);
+            self.list(exchanges, |line, exchange| line.parameter_list(exchange.parameters()));
+        }
+    }
+
+    fn parameter_list(&mut self, parameters: Parameters<'_>) {
+        self.list(parameters.iter(), |line, parameter| {
+            line.out.push(b'[');
+            line.value(parameter.keyword);
+            line.out.push(b',');
+            match parameter.value {
+                Some(value) => line.value(value),
+                None => line.out.extend_from_slice(b"null"),
+            }
+            line.out.push(b']');
+        });
+    }
+
+    fn list<T>(&mut self, items: impl Iterator<Item = T>, append: impl Fn(&mut Self, T)) {
         self.out.push(b'[');
-        for (index, exchange) in exchanges.enumerate() {
-            self.out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-            self.value(&exchange.request);
-            self.out.push(b',');
-            self.value(exchange.response_text());
-            self.out.push(b']');
+        for (index, item) in items.enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            append(self, item);
         }
         self.out.push(b']');
     }

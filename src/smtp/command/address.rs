@@ -136,7 +136,9 @@ impl<'a> Path<'a> {
         verb: Verb,
         grammar: Grammar<'_>,
     ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
-        if grammar.offered.are_none()
+        // With a space parameters may be behind it, and where they are offered a path may be UTF-8.
+        let is_plain = || memchr::memchr(b' ', argument).is_none() && argument.is_ascii();
+        if (grammar.offered.are_none() || is_plain())
             && let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
         {
             return (Ok(path), Parameters::default());
@@ -144,7 +146,7 @@ impl<'a> Path<'a> {
         Self::parse_with_parameters(argument, verb, grammar)
     }
 
-    /// Apart, so that a valid path in a session without extensions carries nothing of it.
+    /// Apart, so that a valid path without parameters carries nothing of it.
     #[inline(never)]
     fn parse_with_parameters(
         argument: &'a [u8],
@@ -153,23 +155,33 @@ impl<'a> Path<'a> {
     ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
         let is_special = special_of(verb);
         let (bare, accepted) = Parameters::split_off(argument, |parameter| offered.allow(parameter, verb));
-        let utf8 = || {
-            let path = Some(trim_regex_space(bare)).filter(|_| offered.include("SMTPUTF8"))?;
+        let utf8 = |bare: &'a [u8]| {
+            let path = trim_regex_space(bare);
             std::str::from_utf8(path).ok()?;
             Some(Self { mailbox: bracketed(path, is_special, is_utf8_mailbox)? })
         };
         // First, as go-smtp-mock's pattern would begin behind the last letter beyond ASCII.
-        if let Some(path) = utf8().or_else(|| Self::parse(bare, is_special, addresses)) {
+        let path_of = |bare: &'a [u8]| {
+            let utf8 = if offered.include("SMTPUTF8") { utf8(bare) } else { None };
+            utf8.or_else(|| Self::parse(bare, is_special, addresses))
+        };
+        if let Some(path) = path_of(bare) {
             return (Ok(path), accepted);
         }
         if let Some(path) = Self::parse(argument, is_special, addresses) {
             return (Ok(path), Parameters::default());
         }
         let (bare, all) = Parameters::split_off(argument, |_| true);
-        match Self::parse(bare, is_special, addresses) {
-            Some(_) => (Err(ArgumentError::Parameter), all),
-            None => (Err(ArgumentError::Path), Parameters::default()),
+        if path_of(bare).is_some() {
+            return (Err(ArgumentError::Parameter), all);
         }
+        let error = match (utf8(bare), bracketed_front(argument).and_then(path_of)) {
+            (Some(_), _) => ArgumentError::Utf8,
+            // What is behind it is no parameter.
+            (None, Some(_)) => ArgumentError::Parameter,
+            (None, None) => ArgumentError::Path,
+        };
+        (Err(error), Parameters::default())
     }
 
     /// The same from what is behind the verb, where that is not `FROM:` or `TO:`.
@@ -208,6 +220,12 @@ impl<'a> Path<'a> {
         };
         Some(Self { mailbox })
     }
+}
+
+/// A path in brackets that has a space behind it.
+fn bracketed_front(argument: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memmem::find(argument, b"> ")?;
+    Some(&argument[..=end])
 }
 
 /// The path that is no mailbox of the usual form.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::smtp::command::octets::Octets;
-use crate::smtp::command::{Parameter, Verb, starts_with_ignoring_case};
+use crate::smtp::command::value::{self, Notify, OriginalRecipient};
+use crate::smtp::command::{ArgumentError, Parameter, Parameters, Verb, starts_with_ignoring_case};
 
 /// The service extensions that a session was offered, by their keywords. Only a reply to EHLO of two lines or more
 /// offers any: its first line is the greeting (RFC 5321 section 4.1.1.1). Cloning shares them.
@@ -63,15 +64,49 @@ impl Extensions {
         self.keywords.iter().flat_map(|keywords| keywords.iter()).map(|keyword| &**keyword)
     }
 
-    /// The parameter is offered for this command, and its value is valid.
+    /// The parameter is offered for this command, and its value may be valid: one with a grammar of more than a few words
+    /// is only [judged](Self::judge) under Extended SMTP.
     pub(super) fn allow(&self, parameter: Parameter<'_>, command: Verb) -> bool {
-        let Parameter { keyword: name, value } = parameter;
-        let is_it = |known: &&KnownParameter| {
-            name.eq_ignore_ascii_case(known.name.as_bytes())
+        self.offered(parameter, command).any(|known| known.value.allows(parameter.value))
+            || self.is_private(parameter.keyword)
+    }
+
+    /// Judges the parameters of a command by the grammar of each: all are offered, none is repeated and each value is valid
+    /// (RFC 5321 section 4.1.1.11).
+    ///
+    /// # Errors
+    /// [`ArgumentError::NotOffered`] or [`ArgumentError::Parameter`], for the first that is wrong.
+    pub(in crate::smtp) fn judge(
+        &self,
+        parameters: Parameters<'_>,
+        command: Verb,
+    ) -> Result<(), ArgumentError> {
+        for (index, parameter) in parameters.iter().enumerate() {
+            let mut offered = self.offered(parameter, command).peekable();
+            let is_private = self.is_private(parameter.keyword);
+            if offered.peek().is_none() && !is_private {
+                return Err(ArgumentError::NotOffered);
+            }
+            let is_valid = is_private || offered.any(|known| known.value.is_valid(parameter.value, self));
+            let is_repeated = parameters.iter().take(index).any(|other| other.is_called(parameter.keyword));
+            if !is_valid || is_repeated {
+                return Err(ArgumentError::Parameter);
+            }
+        }
+        Ok(())
+    }
+
+    /// What it is a parameter of, as far as that is offered.
+    fn offered(
+        &self,
+        parameter: Parameter<'_>,
+        command: Verb,
+    ) -> impl Iterator<Item = &'static KnownParameter> {
+        PARAMETERS.iter().filter(move |known| {
+            parameter.is_called(known.name.as_bytes())
                 && known.command == command
                 && self.include(known.keyword)
-        };
-        PARAMETERS.iter().filter(is_it).any(|known| known.value.allows(value)) || self.is_private(name)
+        })
     }
 
     /// Keywords that begin with X are agreed on locally (RFC 5321 section 2.2.2): so are parameters of the same name.
@@ -93,9 +128,14 @@ struct KnownParameter {
 enum Value {
     None,
     Any,
-    /// Up to 20 digits (RFC 1870 section 4).
     Size,
     OneOf(&'static [&'static str]),
+    /// xtext (RFC 3461 section 4.4).
+    Envid,
+    Notify,
+    Orcpt,
+    /// xtext (RFC 4954 section 5).
+    Auth,
 }
 
 impl Value {
@@ -103,11 +143,25 @@ impl Value {
         match (self, value) {
             (Self::None, value) => value.is_none(),
             (_, None) => false,
-            (Self::Any, Some(_)) => true,
-            (Self::Size, Some(value)) => value.len() <= 20 && value.iter().all(u8::is_ascii_digit),
+            (Self::Any | Self::Envid | Self::Notify | Self::Orcpt | Self::Auth, Some(_)) => true,
+            (Self::Size, Some(value)) => value::is_size(value),
             (Self::OneOf(words), Some(value)) => {
                 words.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(value))
             }
+        }
+    }
+}
+
+impl Value {
+    /// By its grammar, where this was offered.
+    fn is_valid(&self, value: Option<&[u8]>, offered: &Extensions) -> bool {
+        match (self, value) {
+            (Self::Envid, Some(value)) => value::is_envid(value),
+            (Self::Notify, Some(value)) => Notify::parse(value).is_some(),
+            (Self::Orcpt, Some(value)) => OriginalRecipient::parse(value)
+                .is_some_and(|recipient| recipient.is_ascii() || offered.include("SMTPUTF8")),
+            (Self::Auth, Some(value)) => value == b"<>" || value::is_auth(value),
+            (_, value) => self.allows(value),
         }
     }
 }
@@ -127,10 +181,10 @@ const PARAMETERS: &[KnownParameter] = &[
     mail("BODY", "BINARYMIME", Value::OneOf(&["7BIT", "8BITMIME", "BINARYMIME"])), // RFC 3030
     mail("SMTPUTF8", "SMTPUTF8", Value::None),                     // RFC 6531
     mail("RET", "DSN", Value::OneOf(&["FULL", "HDRS"])),           // RFC 3461
-    mail("ENVID", "DSN", Value::Any),
-    rcpt("NOTIFY", "DSN", Value::Any),
-    rcpt("ORCPT", "DSN", Value::Any),
-    mail("AUTH", "AUTH", Value::Any),             // RFC 4954
+    mail("ENVID", "DSN", Value::Envid),
+    rcpt("NOTIFY", "DSN", Value::Notify),
+    rcpt("ORCPT", "DSN", Value::Orcpt),
+    mail("AUTH", "AUTH", Value::Auth),            // RFC 4954
     mail("BY", "DELIVERBY", Value::Any),          // RFC 2852
     mail("HOLDFOR", "FUTURERELEASE", Value::Any), // RFC 4865
     mail("HOLDUNTIL", "FUTURERELEASE", Value::Any),

@@ -6,11 +6,13 @@ pub(super) mod extension;
 mod letters;
 pub(super) mod octets;
 mod parameters;
+mod value;
 
 pub use address::{AddressRules, HeloName, Path};
 pub use extension::Extensions;
 pub(crate) use octets::Listed;
 pub use parameters::{Parameter, Parameters};
+pub use value::{Body, Notify, OriginalRecipient, Ret, decode_xtext};
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -43,8 +45,12 @@ pub enum Verb {
 pub enum ArgumentError {
     /// There is no path by the rules for addresses.
     Path,
+    /// There is none by these rules, but one in UTF-8 by those of RFC 6531 section 3.3.
+    Utf8,
     /// The path is valid; of the parameters behind it one is not offered, or its value is not valid.
     Parameter,
+    /// The same, known to be one that is not offered.
+    NotOffered,
 }
 
 /// What the lines of a session may contain beside the commands themselves.

@@ -14,6 +14,11 @@ pub struct Parameter<'a> {
 }
 
 impl<'a> Parameter<'a> {
+    /// The keyword is this one, in any case.
+    pub(in crate::smtp) fn is_called(&self, keyword: &[u8]) -> bool {
+        self.keyword.eq_ignore_ascii_case(keyword)
+    }
+
     /// `None` where this is no parameter. As RFC 6531 section 3.3 has it, a value may be UTF-8; a `=`
     /// in it is taken too, and `_` in a keyword.
     pub(super) fn parse(word: &'a [u8]) -> Option<Self> {
@@ -21,11 +26,14 @@ impl<'a> Parameter<'a> {
             Some(equals) => (&word[..equals], Some(&word[equals + 1..])),
             None => (word, None),
         };
-        let is_keyword = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
-            && keyword.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
         let is_graphic = |octet: &u8| octet.is_ascii_graphic() || !octet.is_ascii();
         let is_value = value.is_none_or(|value| !value.is_empty() && value.iter().all(is_graphic));
-        (is_keyword && is_value).then_some(Self { keyword, value })
+        (Self::is_keyword(keyword) && is_value).then_some(Self { keyword, value })
+    }
+
+    pub(in crate::smtp) fn is_keyword(word: &[u8]) -> bool {
+        word.first().is_some_and(u8::is_ascii_alphanumeric)
+            && word.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
     }
 }
 
@@ -67,6 +75,16 @@ impl<'a> Parameters<'a> {
         (front, Self { words: &argument[front.len()..] })
     }
 
+    /// Those that were found in these words.
+    pub(in crate::smtp) fn of_words(words: &'a [u8]) -> Self {
+        Self { words }
+    }
+
+    /// The words that they were found in; empty where there are none.
+    pub(in crate::smtp) fn words(self) -> &'a [u8] {
+        self.words
+    }
+
     /// Each of them.
     pub fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
         self.words.split(u8::is_ascii_whitespace).filter_map(Parameter::parse)
@@ -74,7 +92,7 @@ impl<'a> Parameters<'a> {
 
     /// The value of the first with this keyword, in any case, and a value.
     pub fn value(self, keyword: &str) -> Option<&'a [u8]> {
-        let is_it = |parameter: &Parameter<'_>| parameter.keyword.eq_ignore_ascii_case(keyword.as_bytes());
+        let is_it = |parameter: &Parameter<'_>| parameter.is_called(keyword.as_bytes());
         self.iter().filter(is_it).find_map(|parameter| parameter.value)
     }
 }
@@ -131,7 +149,8 @@ mod tests {
                 &["SIZE: x"],
             ),
             ("MAIL FROM:<a@> SIZE=1", Lenient, "250 SIZE", Err(ArgumentError::Path), &[]),
-            ("MAIL FROM:<a@b.example> =1", Lenient, "250 SIZE", Err(ArgumentError::Path), &[]),
+            ("MAIL FROM:<a@b.example> =1", Lenient, "250 SIZE", Err(ArgumentError::Parameter), &[]),
+            ("MAIL FROM:<ä@b.example> RET=FULL", Rfc5321, "250 SIZE", Err(ArgumentError::Utf8), &[]),
             ("MAIL FROM:<\"a SIZE=1\"@b.example>", Lenient, "250 SIZE", Ok("\"a SIZE=1\"@b.example"), &[]),
             ("MAIL FROM:<a@b> RET=FULL SIZE=1", Any, "250 SIZE", Ok("a@b"), &["SIZE: 1"]),
             ("MAIL FROM:a@b SIZE=1", Any, "250 DSN", Ok("a@b SIZE=1"), &[]),

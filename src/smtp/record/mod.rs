@@ -11,10 +11,10 @@ pub use recorder::{Filing, LastRecord};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::smtp::command::Part;
 use crate::smtp::command::octets::{Listed, Octets};
 #[cfg(test)]
 use crate::smtp::command::{AddressRules, Command, Extensions, Grammar, Request};
+use crate::smtp::command::{Parameters, Part};
 use crate::smtp::reply::Reply;
 
 /// A request and the response to it.
@@ -28,6 +28,8 @@ pub struct Exchange {
     pub(in crate::smtp) number: u32,
     /// The name or mailbox in the request.
     pub(in crate::smtp) name: Option<Part>,
+    /// The parameters in it.
+    pub(in crate::smtp) parameters: Option<Part>,
 }
 
 impl Exchange {
@@ -36,6 +38,13 @@ impl Exchange {
     /// valid.
     pub fn name(&self) -> Option<&[u8]> {
         self.name.map(|name| name.within(&self.request))
+    }
+
+    /// The parameters of MAIL and RCPT, as they were parsed when the command came: each is a keyword and a value, whether or
+    /// not it was accepted. Behind a path that is not valid there are none.
+    pub fn parameters(&self) -> Parameters<'_> {
+        self.parameters
+            .map_or(Parameters::default(), |words| Parameters::of_words(words.within(&self.request)))
     }
 
     /// As it is recorded of a session, with a reply to it.
@@ -48,7 +57,7 @@ impl Exchange {
             _ => None,
         };
         let name = name.and_then(|name| Part::of(line, name));
-        Self { request: line.into(), response: Some(response), number: 0, name }
+        Self { request: line.into(), response: Some(response), number: 0, name, parameters: None }
     }
 
     /// The reply's text without its final CRLF; empty where none was sent whole.

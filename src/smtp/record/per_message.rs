@@ -22,17 +22,17 @@ impl PerMessage {
                 self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
                 return finished;
             }
-            Event::Mail { line, mailbox } => {
+            Event::Mail { line, mailbox, parameters } => {
                 let finished = self.abandon();
                 self.record.keep_helo();
-                self.record.note_mail(answered.exchange(line, mailbox), accepted);
+                self.record.note_mail(answered.exchange_of_path(line, mailbox, parameters), accepted);
                 self.has_mail = true;
                 return finished;
             }
             // Behind a mail is outside of it.
             Event::Rcpt { .. } | Event::Data { .. } if !self.has_mail => {}
-            Event::Rcpt { line, mailbox, has_recipient, has_room } => {
-                let exchange = has_room.then(|| answered.exchange(line, mailbox));
+            Event::Rcpt { line, mailbox, parameters, has_recipient, has_room } => {
+                let exchange = has_room.then(|| answered.exchange_of_path(line, mailbox, parameters));
                 self.record.note_rcpt(exchange, has_recipient);
             }
             Event::Data { line } => {

@@ -23,20 +23,20 @@ impl PerSession {
                 self.has_mail = false;
                 self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
             }
-            Event::Mail { line, mailbox } => {
+            Event::Mail { line, mailbox, parameters } => {
                 let finished = self.is_complete(policy).then(|| self.take_complete());
                 self.record.keep_helo();
-                self.record.note_mail(answered.exchange(line, mailbox), accepted);
+                self.record.note_mail(answered.exchange_of_path(line, mailbox, parameters), accepted);
                 self.has_mail = true;
                 if let Some(record) = finished {
                     return Filing::Finished(record);
                 }
             }
-            Event::Rcpt { line, mailbox, has_recipient, has_room } => {
+            Event::Rcpt { line, mailbox, parameters, has_recipient, has_room } => {
                 if !policy.multiple_rcptto {
                     self.record.keep_mail();
                 }
-                let exchange = has_room.then(|| answered.exchange(line, mailbox));
+                let exchange = has_room.then(|| answered.exchange_of_path(line, mailbox, parameters));
                 self.record.note_rcpt(exchange, has_recipient);
             }
             Event::Data { line } => {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::smtp::command::Part;
+use crate::smtp::command::{Parameters, Part};
 use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::record::per_message::PerMessage;
 use crate::smtp::record::per_session::PerSession;
@@ -17,11 +17,12 @@ pub(in crate::smtp) enum Event<'l> {
     /// HELO or EHLO.
     Helo { line: &'l [u8], name: Option<&'l [u8]>, is_ehlo: bool },
     /// MAIL.
-    Mail { line: &'l [u8], mailbox: Option<&'l [u8]> },
+    Mail { line: &'l [u8], mailbox: Option<&'l [u8]>, parameters: Parameters<'l> },
     /// RCPT.
     Rcpt {
         line: &'l [u8],
         mailbox: Option<&'l [u8]>,
+        parameters: Parameters<'l>,
         /// The mail transaction has a recipient now: DATA is in sequence.
         has_recipient: bool,
         /// There is memory for the line.
@@ -57,7 +58,20 @@ impl Answered<'_> {
             response: self.reply.cloned(),
             number: self.number,
             name: name.and_then(|name| Part::of(line, name)),
+            parameters: None,
         }
+    }
+
+    /// The exchange of MAIL or RCPT.
+    pub(super) fn exchange_of_path(
+        &self,
+        line: &[u8],
+        mailbox: Option<&[u8]>,
+        parameters: Parameters<'_>,
+    ) -> Exchange {
+        let words = Some(parameters.words()).filter(|words| !words.is_empty());
+        let parameters = words.and_then(|words| Part::of(line, words));
+        Exchange { parameters, ..self.exchange(line, mailbox) }
     }
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::recorder::{Answered, Event, Filing, Recorder};
 use super::{Exchange, Record};
+use crate::smtp::command::Parameters;
 use crate::smtp::policy::{Policy, RecordMode};
 use crate::smtp::reply::Reply;
 
@@ -85,11 +86,12 @@ impl History<'_> {
         let (mut recorder, mut records) = (Recorder::new(policy.records), Vec::new());
         for (at, happened) in self.all.iter().enumerate() {
             let line = &self.line(at)[..];
+            let parameters = Parameters::default();
             let (name, has_recipient) = (Some(&line[5..]), happened.has_recipient);
             let event = match happened.kind {
                 Kind::Helo => Event::Helo { line, name, is_ehlo: true },
-                Kind::Mail => Event::Mail { line, mailbox: name },
-                Kind::Rcpt => Event::Rcpt { line, mailbox: name, has_recipient, has_room: true },
+                Kind::Mail => Event::Mail { line, mailbox: name, parameters },
+                Kind::Rcpt => Event::Rcpt { line, mailbox: name, parameters, has_recipient, has_room: true },
                 Kind::Data => Event::Data { line },
                 Kind::Message => Event::Message { text: line.to_vec(), size: at },
                 Kind::Rset => Event::Rset { line },

@@ -72,7 +72,7 @@ reply_kinds! {
     InvalidDataSequence, "msgInvalidCmdDataSequence", "503 Bad sequence of commands. DATA should be used after RCPT TO";
     /// DATA accepted: the client may send the message.
     DataReceived, "msgDataReceived", "354 Ready for receive message. End data with <CR><LF>.<CR><LF>";
-    /// The message is over the size limit. The default text ends with the limit:
+    /// The message is over the size limit, or under Extended SMTP the size that MAIL declares. The default text ends with the limit:
     /// `… max size of 10485760 bytes`.
     MessageTooBig, "msgMsgSizeIsTooBig", "552 Message exceeded max size of";
     /// The message was accepted.
@@ -85,6 +85,12 @@ reply_kinds! {
     RsetReceived, "msgRsetReceived", "250 Ok";
     /// NOOP.
     NoopReceived, "msgNoopReceived", "250 Ok";
+    /// Under Extended SMTP: MAIL or RCPT with a parameter that was not offered (RFC 5321 section 4.1.1.11).
+    ParameterNotOffered, "msgParameterNotOffered", "555 Parameter not recognized or not offered";
+    /// Under Extended SMTP: MAIL or RCPT with a parameter whose value is not valid, or that is repeated.
+    InvalidParameter, "msgInvalidParameter", "501 Syntax error in parameters";
+    /// Under Extended SMTP and strict rules for addresses: a path in UTF-8 without SMTPUTF8 (RFC 6531 section 3.5).
+    Utf8NotAllowed, "msgUtf8NotAllowed", "553 Address in UTF-8 requires SMTPUTF8";
     /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
     LineTooLong, "msgLineTooLong", "500 Line too long";
     /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).

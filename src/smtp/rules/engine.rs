@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::glob::Glob;
 use super::index::{RecipientIndex, StageIndex};
 use super::offer::Offer;
 use super::peer::PeerAddress;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
+use crate::smtp::command::{Parameter, Parameters};
 use crate::smtp::reply::{Next, Portion, Stage};
 use crate::smtp::reply::{Reply, ReplyKind};
 
@@ -57,6 +59,8 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) matched: &'q [u32],
     /// Of the message, at its end.
     pub(in crate::smtp) size: Option<usize>,
+    /// Of the command.
+    pub(in crate::smtp) parameters: Parameters<'q>,
     /// Messages that this session has delivered.
     pub(in crate::smtp) messages: u32,
 }
@@ -259,14 +263,19 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
         Some(period) => since_start_of_period(question.now, period),
         None => question.now,
     };
-    let matches = |glob: &super::Glob, name: Option<&[u8]>| name.is_some_and(|name| glob.matches(name));
+    let matches = |glob: &Glob, name: Option<&[u8]>| name.is_some_and(|name| glob.matches(name));
     // Behind RCPT only rules that a recipient has matched are candidates.
-    let is_recipient = |glob: &super::Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
+    let is_recipient = |glob: &Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
+    let has_parameter = |(name, glob): &(Box<str>, Glob)| {
+        let is_it = |parameter: &Parameter<'_>| parameter.is_called(name.as_bytes());
+        question.parameters.iter().filter(is_it).any(|found| glob.matches(found.value.unwrap_or_default()))
+    };
     when.session.is_none_or(|ordinals| ordinals.contains(question.moment.session))
         && when.after.is_none_or(|after| now >= after)
         && when.until.is_none_or(|until| now < until)
         && when.ip.is_none_or(|network| question.peer.ip().is_some_and(|ip| network.contains(ip)))
         && when.size.is_none_or(|least| question.size.is_some_and(|size| size >= least))
+        && when.parameters.iter().all(has_parameter)
         && when.helo.as_ref().is_none_or(|glob| matches(glob, question.helo))
         && when.from.as_ref().is_none_or(|glob| matches(glob, question.from))
         && when.to.as_ref().is_none_or(is_recipient)

@@ -2,11 +2,11 @@
 
 /// An enum of words, and all of them.
 macro_rules! keywords {
-    ($($name:ident $word:literal,)+) => {
+    ($($(#[$doc:meta])* $name:ident $word:literal,)+) => {
         /// What a term of a rule is about.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Keyword {
-            $($name,)+
+            $($(#[$doc])* $name,)+
         }
 
         impl Keyword {
@@ -37,6 +37,8 @@ keywords! {
     Until "until=",
     Period "period=",
     Size "size>=",
+    /// Any name stands for NAME.
+    Parameter "param.NAME=",
     Reply "reply=",
     Ehlo "ehlo=",
     Delay "delay=",
@@ -49,7 +51,15 @@ keywords! {
 }
 
 impl Keyword {
+    /// The name in the word of a condition on a parameter.
+    pub(super) fn parameter_in(word: &str) -> Option<&str> {
+        word.strip_prefix("param.")?.strip_suffix('=')
+    }
+
     pub(super) fn named(word: &str) -> Option<Self> {
+        if Self::parameter_in(word).is_some() {
+            return Some(Self::Parameter);
+        }
         Self::ALL.iter().copied().find(|keyword| keyword.word() == word)
     }
 }

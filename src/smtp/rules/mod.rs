@@ -1,6 +1,6 @@
 //! Behaviour: delays, rules and limits, as told and as precisely as told.
 //!
-//! Imports `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) asks the rules of its
+//! Imports `command` and `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) asks the rules of its
 //! [`Policy`](super::Policy) at every stage; what they may know beside the dialogue comes in as an
 //! [`Environment`], what they remember is a [`State`], and chance comes from streams that follow from the
 //! policy's seed, the session's number and the step's.

@@ -79,6 +79,8 @@ pub(super) struct Conditions {
     pub(super) ip: Option<Cidr>,
     pub(super) session: Option<Ordinals>,
     pub(super) size: Option<usize>,
+    /// Names of parameters in small letters, and what the value of each is like.
+    pub(super) parameters: Vec<(Box<str>, Glob)>,
     pub(super) after: Option<Duration>,
     pub(super) until: Option<Duration>,
     pub(super) period: Option<Duration>,
@@ -214,6 +216,14 @@ impl Rule {
     #[must_use]
     pub fn size_at_least(mut self, octets: usize) -> Self {
         self.when.size = Some(octets);
+        self
+    }
+
+    /// Only for commands with this parameter and a value like this; only at [`Stage::Mail`] and [`Stage::Rcpt`]. One
+    /// without a value has an empty one. May be set several times: all must be there.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: impl Into<Glob>) -> Self {
+        self.when.parameters.push((name.to_ascii_lowercase().into(), value.into()));
         self
     }
 

@@ -54,12 +54,15 @@ impl FromStr for Rule {
                 let fault = Fault::unknown("condition or action", term.name, Keyword::WORDS);
                 return Err(GrammarError::new(text, term.name_span(), fault));
             };
-            if seen.iter().any(|(other, _)| *other == keyword) {
-                let fault = Fault::Repeated(keyword.word().into());
+            let is_same = |(other, seen): &(Keyword, &Term<'_>)| {
+                *other == keyword && seen.name.eq_ignore_ascii_case(term.name)
+            };
+            if seen.iter().any(is_same) {
+                let fault = Fault::Repeated(term.name.to_owned().into());
                 return Err(GrammarError::new(text, term.span.clone(), fault));
             }
             seen.push((keyword, term));
-            apply(&mut rule, keyword, &term.value).map_err(|error| error.at(text, term))?;
+            apply(&mut rule, keyword, term).map_err(|error| error.at(text, term))?;
         }
         // "reply, then drop" is what both together mean.
         if let (Some(_), Some(Action::DropBefore(how))) = (&rule.reply, rule.ending) {
@@ -192,10 +195,10 @@ fn read_stage(text: &str, term: &Term<'_>) -> Result<Option<Stage>, GrammarError
     }
 }
 
-fn apply(rule: &mut Rule, keyword: Keyword, value: &str) -> Result<(), Wrong> {
+fn apply(rule: &mut Rule, keyword: Keyword, Term { name, value, .. }: &Term<'_>) -> Result<(), Wrong> {
     let when = &mut rule.when;
     match keyword {
-        Keyword::Id => rule.id = Some(value.into()),
+        Keyword::Id => rule.id = Some(value.as_str().into()),
         Keyword::From => when.from = Some(Glob::new(value)),
         Keyword::To => when.to = Some(Glob::new(value)),
         Keyword::Helo => when.helo = Some(Glob::new(value)),
@@ -213,6 +216,10 @@ fn apply(rule: &mut Rule, keyword: Keyword, value: &str) -> Result<(), Wrong> {
         Keyword::Until => when.until = Some(duration(value)?),
         Keyword::Period => when.period = Some(duration(value)?),
         Keyword::Size => when.size = Some(parse_size(value).ok_or_else(|| expected(A_SIZE))?),
+        Keyword::Parameter => {
+            let name = Keyword::parameter_in(name).unwrap_or_default().to_ascii_lowercase();
+            when.parameters.push((name.into(), Glob::new(value)));
+        }
         Keyword::Delay => rule.delay = Some(value.parse::<Delay>().map_err(Wrong::Within)?),
         Keyword::Reply => rule.reply = Some(Reply::new(value)),
         Keyword::Ehlo => rule.offer = Some(value.parse::<Offer>().map_err(Wrong::Within)?),
@@ -276,6 +283,9 @@ impl fmt::Display for Rule {
         write_some(f, "ip=", when.ip.as_ref())?;
         write_some(f, "session=", when.session.as_ref())?;
         write_some(f, "size>=", when.size.map(Size).as_ref())?;
+        for (name, glob) in &when.parameters {
+            write!(f, " param.{name}={}", Quoted(&glob.to_string()))?;
+        }
         write_some(f, "after=", when.after.map(Span).as_ref())?;
         write_some(f, "until=", when.until.map(Span).as_ref())?;
         write_some(f, "period=", when.period.map(Span).as_ref())?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::smtp::command::Parameters;
 use crate::smtp::policy::{DelayPoint, Policy, Ruling};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question};
@@ -40,6 +41,7 @@ pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) name: Option<&'l [u8]>,
     /// Of the message.
     pub(in crate::smtp) size: Option<usize>,
+    pub(in crate::smtp) parameters: Parameters<'l>,
     /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
     /// The lists and limits of the server are asked too.
@@ -48,7 +50,8 @@ pub(in crate::smtp) struct Asked<'l> {
 
 impl<'l> Asked<'l> {
     pub(in crate::smtp) fn at(stage: Stage) -> Self {
-        Self { stage, name: None, size: None, is_ehlo: false, is_valid: true }
+        let parameters = Parameters::default();
+        Self { stage, name: None, size: None, parameters, is_ehlo: false, is_valid: true }
     }
 
     pub(in crate::smtp) fn about(stage: Stage, name: Option<&'l [u8]>) -> Self {
@@ -136,7 +139,7 @@ impl Dialogue {
         environment: &Environment<'_>,
         asked: Asked<'q>,
     ) -> Question<'q> {
-        let Asked { stage, name, size, is_ehlo, is_valid } = asked;
+        let Asked { stage, name, size, parameters, is_ehlo, is_valid } = asked;
         let &Environment { now, session, peer, .. } = environment;
         let envelope: Option<&Envelope> = self.envelope.as_deref();
         let named = |at: Stage, of: fn(&Envelope) -> Option<&[u8]>| {
@@ -154,6 +157,7 @@ impl Dialogue {
             to: named(Stage::Rcpt, Envelope::to),
             matched: envelope.map_or(&[], |envelope| envelope.matched(policy.book())),
             size,
+            parameters,
             messages: self.messages,
         }
     }

@@ -4,7 +4,7 @@
 //! It reads no record: what happened goes to a recorder as an [`Event`].
 
 use crate::smtp::command::{
-    ArgumentError, Command, Extensions, Grammar, HeloName, Parameters, Path, Request,
+    ArgumentError, Command, Extensions, Grammar, HeloName, Parameters, Path, Request, Verb,
 };
 use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::receive::RetryKey;
@@ -86,6 +86,8 @@ pub(super) struct Transaction {
     has_recipient: bool,
     /// One of them was answered with the text of an accepted one, which counts for go-smtp-mock.
     has_worded_recipient: bool,
+    /// MAIL had the parameter SMTPUTF8.
+    pub(super) takes_utf8: bool,
     /// Its message was accepted, and no command has followed that begins another one.
     is_delivered: bool,
 }
@@ -157,7 +159,7 @@ impl Dialogue {
             Command::Helo(name) => self.helo(turn, line, name, ReplyKind::HeloReceived),
             Command::Ehlo(name) => self.helo(turn, line, name, ReplyKind::EhloReceived),
             Command::Mail { path, parameters } => self.mail(turn, line, path, parameters),
-            Command::Rcpt { path, .. } => self.rcpt(turn, line, path),
+            Command::Rcpt { path, parameters } => self.rcpt(turn, line, path, parameters),
             Command::Data { is_bare } => self.data(turn, line, is_bare),
             Command::Rset { is_bare } => self.rset(turn, line, is_bare),
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
@@ -217,32 +219,39 @@ impl Dialogue {
         let policy = turn.policy;
         self.sequence = self.sequence.without_mail();
         let mailbox = path.ok().map(|path| path.mailbox());
-        let verdict = match (self.sequence.is_greeted(), mailbox) {
-            (false, _) => Err(ReplyKind::InvalidMailSequence),
-            (true, None) => Err(ReplyKind::InvalidMailArgument),
-            (true, Some(_)) => Ok(ReplyKind::MailReceived),
+        let verdict = match self.sequence.is_greeted() {
+            true => self.check_path(policy, Verb::Mail, path, parameters).map(|()| ReplyKind::MailReceived),
+            false => Err(ReplyKind::InvalidMailSequence),
         };
         self.envelope_mut().note_sender(mailbox);
         let sender = mailbox.filter(|_| verdict.is_ok());
         let retry_key = self.retry_key(policy, |keys| keys.mail(sender, parameters));
-        let answer = self.answer(turn, Asked::about(Stage::Mail, mailbox), verdict);
+        let asked = Asked { parameters, ..Asked::about(Stage::Mail, mailbox) };
+        let answer = self.answer(turn, asked, verdict);
         if answer.accepted {
-            self.sequence = Sequence::Mail(Transaction::default());
+            let takes_utf8 = !parameters.words().is_empty() && parameters.has_smtputf8();
+            self.sequence = Sequence::Mail(Transaction { takes_utf8, ..Transaction::default() });
         }
-        let mut step = self.conclude(turn, Stage::Mail, &answer, Some(Event::Mail { line, mailbox }));
+        let event = Event::Mail { line, mailbox, parameters };
+        let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
         step.retry_key = retry_key;
         step
     }
 
-    fn rcpt(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], path: Result<Path<'_>, ArgumentError>) -> Step {
+    fn rcpt(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        line: &[u8],
+        path: Result<Path<'_>, ArgumentError>,
+        parameters: Parameters<'_>,
+    ) -> Step {
         let policy = turn.policy;
         let mailbox = path.ok().map(|path| path.mailbox());
-        let verdict = match (self.sequence.mail().is_some(), mailbox) {
-            (false, _) => Err(ReplyKind::InvalidRcptSequence),
-            (true, None) => Err(ReplyKind::InvalidRcptArgument),
-            (true, Some(_)) => Ok(()),
+        let verdict = match self.sequence.mail().is_some() {
+            true => self.check_path(policy, Verb::Rcpt, path, parameters),
+            false => Err(ReplyKind::InvalidRcptSequence),
         };
-        let asked = Asked { is_valid: verdict.is_ok(), ..Asked::about(Stage::Rcpt, mailbox) };
+        let asked = Asked { is_valid: verdict.is_ok(), parameters, ..Asked::about(Stage::Rcpt, mailbox) };
         // The lists are asked before there is found to be no room: an answer they give overrides this one.
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(turn, asked, verdict);
@@ -251,7 +260,7 @@ impl Dialogue {
         let retry_key = self.retry_key(policy, |keys| keys.rcpt(recipient));
         let has_room = self.has_memory_left();
         let has_recipient = self.count_rcpt(policy, &answer, has_room);
-        let event = Event::Rcpt { line, mailbox, has_recipient, has_room };
+        let event = Event::Rcpt { line, mailbox, parameters, has_recipient, has_room };
         let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));
         step.retry_key = retry_key;
         step

@@ -2,6 +2,7 @@
 //! read. Imports all other rooms of `smtp`; pure.
 
 mod answer;
+mod arguments;
 mod dialogue;
 mod envelope;
 mod step;

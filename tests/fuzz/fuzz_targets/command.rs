@@ -48,6 +48,17 @@ fn check_parameters(line: &[u8], path: Option<Path<'_>>, parameters: Parameters<
         length += parameter.keyword.len() + parameter.value.map_or(0, |value| 1 + value.len());
     }
     assert!(length <= line.len());
+    check_values(parameters);
+}
+
+/// What is decoded is no longer than what was sent.
+fn check_values(parameters: Parameters<'_>) {
+    let length = |name| parameters.value(name).map_or(0, <[u8]>::len);
+    assert!(parameters.envid().is_none_or(|envid| envid.len() <= length("ENVID")));
+    let recipient = parameters.original_recipient();
+    assert!(recipient.is_none_or(|recipient| recipient.address().len() < length("ORCPT")));
+    assert!(parameters.size().is_none() || length("SIZE") <= 20);
+    let _ = (parameters.body(), parameters.ret(), parameters.notify(), parameters.has_smtputf8());
 }
 
 fn contains(line: &[u8], part: &[u8]) -> bool {

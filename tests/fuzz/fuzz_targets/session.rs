@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use smtpmock::smtp::rules::{Environment, State};
 use smtpmock::smtp::{
-    AddressRules, Filing, LineScanner, Next, Policy, Received, Record, RecordMode, Session, Step,
+    AddressRules, Esmtp, Filing, LineScanner, Next, Policy, Received, Record, RecordMode, Session, Step,
 };
 
 /// Rules that put off, so that what is tried is followed, and refuse, hold back, cut and end.
@@ -48,6 +48,8 @@ fn policy(choice: u8) -> Policy {
         policy.set_message_size_limit(100);
     }
     policy.records = if choice & 16 != 0 { RecordMode::Message } else { RecordMode::Session };
+    // As `multiple_rcptto` changes nothing of a record per message.
+    policy.set_esmtp((choice & 17 == 17).then(Esmtp::default));
     if choice & 128 != 0 {
         RULES.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
     }

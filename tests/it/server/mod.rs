@@ -11,6 +11,7 @@ mod logging;
 mod measuring;
 mod messages;
 mod milestones;
+mod parameters;
 mod reconfigure;
 #[cfg(feature = "report")]
 mod report;

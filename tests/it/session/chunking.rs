@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use smtpmock::smtp::rules::Environment;
-use smtpmock::smtp::{AddressRules, Keep, Policy, Record, RecordMode, ReplyKind, Session};
+use smtpmock::smtp::{AddressRules, Esmtp, Keep, Policy, Record, RecordMode, ReplyKind, Session};
 
 use crate::support::peer::Peer;
 use crate::support::transcript;
@@ -76,6 +76,10 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("RCPT TO:<refused@example.com>"),
         Just("rcpt to:<Postmaster>"),
         Just("RCPT TO:<c@example.com> NOTIFY=NEVER"),
+        Just("MAIL FROM:<a@example.com> SIZE=40 BODY=8BITMIME ENVID=a+2B"),
+        Just("MAIL FROM:<ä@example.com> SMTPUTF8"),
+        Just("RCPT TO:<ü@example.com> NOTIFY=SUCCESS,NEVER"),
+        Just("RCPT TO:<b@example.com> ORCPT=rfc822;b@example.com FOO=1"),
         Just("DATA"),
         Just("data x"),
         Just("RSET"),
@@ -133,7 +137,7 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    let flags = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2), any::<bool>(), any::<bool>());
     let rules = prop_oneof![
         Just(AddressRules::Lenient),
         Just(AddressRules::Compat),
@@ -143,7 +147,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let keep = prop_oneof![Just(Keep::Nothing), Just(Keep::Envelope), Just(Keep::Message)];
     let limit = prop_oneof![Just(10_485_760), 1..80usize];
     (flags, rules, keep, limit).prop_map(
-        |((multiple_rcptto, receiving, fail_fast, per_message), rules, keep, limit)| {
+        |((multiple_rcptto, receiving, fail_fast, per_message, is_extended), rules, keep, limit)| {
             let mut policy = Policy::default();
             policy.multiple_rcptto = multiple_rcptto;
             policy.multiple_message_receiving = receiving;
@@ -152,6 +156,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy.addresses = rules;
             policy.keep = keep;
             policy.set_message_size_limit(limit);
+            policy.set_esmtp(is_extended.then(Esmtp::default));
             policy.change_lists(|lists| {
                 lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
             });

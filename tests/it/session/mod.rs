@@ -2,6 +2,7 @@
 
 mod addresses;
 mod chunking;
+mod parameters;
 mod regressions;
 mod scanners;
 mod transcripts;

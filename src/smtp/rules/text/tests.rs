@@ -25,7 +25,8 @@ fn any_offer() -> impl Strategy<Value = Offer> {
 
 /// A rule that may contradict itself.
 fn any_rule() -> impl Strategy<Value = Rule> {
-    let glob = || prop::option::of(r#"[a-zA-Z0-9*?@. "\\<>=-]{0,12}"#.prop_map(|text| Glob::new(&text)));
+    let any_glob = || r#"[a-zA-Z0-9*?@. "\\<>=-]{0,12}"#.prop_map(|text| Glob::new(&text));
+    let glob = || prop::option::of(any_glob());
     let stage = prop::option::of(prop::sample::select(Stage::ALL));
     let ip = prop::option::of(
         (any::<std::net::IpAddr>(), 0..=32_u8).prop_map(|(ip, bits)| Cidr::new(ip, bits).unwrap()),
@@ -54,38 +55,46 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         prop::option::of(duration_strategy()),
         prop::option::of(0..10_000_000_usize),
     );
+    let parameter = ("[a-z0-9][a-z0-9-]{0,5}", any_glob());
+    let parameters = prop::collection::btree_map(parameter.0, parameter.1, 0..3);
+    let parameters = parameters
+        .prop_map(|all| all.into_iter().map(|(name, glob)| (Box::<str>::from(name), glob)).collect());
     let actions = (
         prop::option::of(any_delay()),
         prop::option::of("(raw:)?[ -~\r\n\té]{1,20}"),
         prop::option::of(any_offer()),
         prop::option::of(ending),
     );
-    (names, counts, times, actions).prop_map(|(names, counts, times, (delay, reply, offer, ending))| {
-        let (stage, id, from, to, helo, ip) = names;
-        let (session, nth, every, odds, count, keys) = counts;
-        let (after, until, period, size) = times;
-        let offer = offer.filter(|_| stage == Some(Stage::Helo) && reply.is_none());
-        let mut rule =
-            Rule { stage, delay, offer, ending, ..Rule::anywhere() }.per(keys.into_iter().map(|key| key.1));
-        rule.id = id.map(Into::into);
-        rule.when.from = from;
-        rule.when.to = to;
-        rule.when.helo = helo;
-        rule.when.ip = ip;
-        rule.when.session = session;
-        rule.when.size = size;
-        rule.when.after = after;
-        rule.when.until = until;
-        rule.when.period = period;
-        rule.when.nth = nth;
-        rule.when.every = every;
-        rule.when.odds = odds;
-        rule.when.times = count;
-        match reply {
-            Some(text) => rule.reply(&text),
-            None => rule,
-        }
-    })
+    (names, counts, times, parameters, actions).prop_map(
+        |(names, counts, times, parameters, (delay, reply, offer, ending))| {
+            let (stage, id, from, to, helo, ip) = names;
+            let (session, nth, every, odds, count, keys) = counts;
+            let (after, until, period, size) = times;
+            let offer = offer.filter(|_| stage == Some(Stage::Helo) && reply.is_none());
+            let mut rule = Rule { stage, delay, offer, ending, ..Rule::anywhere() }
+                .per(keys.into_iter().map(|key| key.1));
+            rule.id = id.map(Into::into);
+            rule.when.from = from;
+            rule.when.to = to;
+            rule.when.helo = helo;
+            rule.when.ip = ip;
+            rule.when.session = session;
+            rule.when.size = size;
+            let has_parameters = matches!(stage, None | Some(Stage::Mail | Stage::Rcpt));
+            rule.when.parameters = if has_parameters { parameters } else { Vec::new() };
+            rule.when.after = after;
+            rule.when.until = until;
+            rule.when.period = period;
+            rule.when.nth = nth;
+            rule.when.every = every;
+            rule.when.odds = odds;
+            rule.when.times = count;
+            match reply {
+                Some(text) => rule.reply(&text),
+                None => rule,
+            }
+        },
+    )
 }
 
 proptest! {
@@ -121,6 +130,9 @@ fn errors_point_at_the_place() {
         ("rpct delay=2s", 0..4, "did you mean rcpt?"),
         ("rcpt", 4..4, "something to do"),
         ("rcpt to=*", 9..9, "something to do"),
+        ("data param.notify=a silent", 5..19, "the stage mail or rcpt"),
+        ("rcpt param.=a silent", 5..13, "the keyword of a parameter"),
+        ("rcpt param.a=b param.A=c silent", 15..24, "param.A= is there already"),
         ("rcpt ehlo=DSN", 5..13, "the stage helo"),
         ("helo ehlo=DNS", 10..13, "did you mean DSN?"),
         ("helo ehlo=DSN accept", 5..13, "it makes the reply"),

@@ -1,0 +1,64 @@
+//! The arguments of MAIL and RCPT, judged: a path, and behind it parameters (RFC 5321 section 4.1.2).
+
+use crate::smtp::command::{AddressRules, ArgumentError, Parameters, Path, Verb};
+use crate::smtp::policy::Policy;
+use crate::smtp::reply::ReplyKind;
+use crate::smtp::session::dialogue::{Dialogue, Sequence};
+
+impl Dialogue {
+    /// Checks the argument of MAIL or RCPT. Under Extended SMTP each parameter has a reply of its own to say what is wrong
+    /// with it; otherwise any fault of the argument has the same.
+    #[inline]
+    pub(super) fn check_path(
+        &self,
+        policy: &Policy,
+        verb: Verb,
+        path: Result<Path<'_>, ArgumentError>,
+        parameters: Parameters<'_>,
+    ) -> Result<(), ReplyKind> {
+        match (policy.esmtp(), path) {
+            (None, Ok(_)) => Ok(()),
+            (None, Err(_)) => Err(invalid_argument(verb)),
+            (Some(_), path) => self.check_extended_path(policy, verb, path, parameters),
+        }
+    }
+
+    fn check_extended_path(
+        &self,
+        policy: &Policy,
+        verb: Verb,
+        path: Result<Path<'_>, ArgumentError>,
+        parameters: Parameters<'_>,
+    ) -> Result<(), ReplyKind> {
+        let is_strict = policy.addresses == AddressRules::Rfc5321;
+        let path = match path {
+            Err(ArgumentError::Utf8) if is_strict => return Err(ReplyKind::Utf8NotAllowed),
+            Err(ArgumentError::Path | ArgumentError::Utf8) => return Err(invalid_argument(verb)),
+            Err(ArgumentError::Parameter | ArgumentError::NotOffered) => None,
+            Ok(path) if parameters.words().is_empty() => Some(path),
+            Ok(path) => self.extensions.judge(parameters, verb).ok().map(|()| path),
+        };
+        let Some(path) = path else {
+            return Err(match self.extensions.judge(parameters, verb) {
+                Err(ArgumentError::NotOffered) => ReplyKind::ParameterNotOffered,
+                _ => ReplyKind::InvalidParameter,
+            });
+        };
+        let takes_utf8 = match (verb, self.sequence) {
+            (Verb::Rcpt, Sequence::Mail(mail) | Sequence::Past(mail)) => mail.takes_utf8,
+            _ => parameters.has_smtputf8(),
+        };
+        if is_strict && !takes_utf8 && !path.mailbox().is_ascii() {
+            return Err(ReplyKind::Utf8NotAllowed);
+        }
+        let limit = u64::try_from(policy.message_size_limit).unwrap_or(u64::MAX);
+        if parameters.size().is_some_and(|size| size > limit) {
+            return Err(ReplyKind::MessageTooBig);
+        }
+        Ok(())
+    }
+}
+
+fn invalid_argument(verb: Verb) -> ReplyKind {
+    if verb == Verb::Mail { ReplyKind::InvalidMailArgument } else { ReplyKind::InvalidRcptArgument }
+}
