@@ -69,7 +69,7 @@ impl Comparison {
     }
 }
 
-/// What a comparison is to be in the end.
+/// Whether a comparison must be true or must be false.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
@@ -95,42 +95,62 @@ impl Check {
     }
 }
 
-/// What became of a check. Displays as one line, the figure included.
+/// Why a figure has no value to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The distribution has no samples, or the whole of a percentage is zero.
+    NoSamples,
+    /// The rate is over a time of zero length.
+    NoTime,
+    /// The system does not report the figure.
+    NotReported,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSamples => "no samples",
+            Self::NoTime => "no time",
+            Self::NotReported => "the system does not report it",
+        })
+    }
+}
+
+/// The result of a check. Displays as one line, the figure included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// What the comparison is to be.
+    /// Whether the comparison must be true or must be false.
     pub check: Check,
-    /// The comparison, as it was written: `p99(think.mail) < 50ms`.
+    /// The text of the comparison: `p99(think.mail) < 50ms`.
     pub expectation: String,
-    /// What there was, with its unit, or why there was nothing.
+    /// The figure with its unit, or why it is missing.
     pub found: String,
-    /// The comparison is what it is to be.
+    /// Whether the check passed.
     pub kept: bool,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, expectation, found, kept } = self;
-        match (check, kept) {
-            (Check::Expect, true) => write!(f, "expected {expectation}: kept, {found}"),
-            (Check::Expect, false) => write!(f, "expected {expectation}: not kept, {found}"),
-            (Check::FailIf, true) => write!(f, "fail if {expectation}: passed, {found}"),
-            (Check::FailIf, false) => write!(f, "fail if {expectation}: failed, {found}"),
-        }
+        let words = match check {
+            Check::Expect => "expected",
+            Check::FailIf => "fail if",
+        };
+        let outcome = if *kept { "passed" } else { "failed" };
+        write!(f, "{words} {expectation}: {outcome}, {found}")
     }
 }
 
 impl Comparison {
-    /// Judges a check by its figure and how that is shown, or by the reason why there is none: without a figure no
-    /// check passes.
-    pub fn judge(&self, check: Check, found: Result<(f64, String), String>) -> Verdict {
+    /// Judges a check by its figure and the figure's text. A check of a missing figure fails.
+    pub fn judge(&self, check: Check, found: Result<(f64, String), Missing>) -> Verdict {
         let kept = match (&found, check) {
             (Ok((figure, _)), Check::Expect) => self.holds(*figure),
             (Ok((figure, _)), Check::FailIf) => !self.holds(*figure),
             (Err(_), _) => false,
         };
-        let found = found.map_or_else(|reason| reason, |(_, shown)| shown);
+        let found = found.map_or_else(|missing| missing.to_string(), |(_, shown)| shown);
         Verdict { check, expectation: self.to_string(), found, kept }
     }
 }

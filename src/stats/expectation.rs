@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::comparison::{Check, Comparison, Form, Subject, Verdict, View};
+use super::comparison::{Check, Comparison, Form, Missing, Subject, Verdict, View};
 use super::{Figure, Metric, Numbers, Stats, Unit};
 use crate::smtp::rules::GrammarError;
 use crate::text::units::{exact_duration, octets};
@@ -79,21 +79,21 @@ impl Expectation {
     /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
     /// no expectation, true or not, but for one of its `count`.
     pub fn judge(&self, stats: &Stats) -> Verdict {
-        self.comparison.judge(self.check, self.measure(stats).map_err(str::to_owned))
+        self.comparison.judge(self.check, self.measure(stats))
     }
 
-    /// The figure and how it is shown, or why there is none.
-    fn measure(&self, stats: &Stats) -> Result<(f64, String), &'static str> {
+    /// The figure and its text.
+    fn measure(&self, stats: &Stats) -> Result<(f64, String), Missing> {
         if let Some((_, list)) = LISTS.iter().find(|(name, _)| *name == self.comparison.name()) {
             let entries = list(stats);
             return Ok((entries.len() as f64, show_list(&entries)));
         }
         let figure = stats.figure(self.comparison.name());
         let unit = figure.as_ref().map_or(Unit::Number, |figure| figure.unit);
-        match figure.and_then(|figure| figure.value).ok_or("the system does not tell")? {
+        match figure.and_then(|figure| figure.value).ok_or(Missing::NotReported)? {
             Metric::Count(count) if self.comparison.view() == View::Rate => {
                 let seconds = stats.length().as_secs_f64();
-                let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err("no time") };
+                let rate = if seconds > 0.0 { count as f64 / seconds } else { return Err(Missing::NoTime) };
                 let is_octets = unit == Unit::Octets;
                 let shown = if is_octets { octets(rate as u64) } else { format!("{rate:.1}") };
                 Ok((rate, format!("{shown}/s")))
@@ -110,14 +110,10 @@ impl Expectation {
         }
     }
 
-    fn look_at(
-        &self,
-        numbers: &Numbers,
-        show: impl Fn(f64) -> String,
-    ) -> Result<(f64, String), &'static str> {
+    fn look_at(&self, numbers: &Numbers, show: impl Fn(f64) -> String) -> Result<(f64, String), Missing> {
         let figure = match self.comparison.view() {
             View::Samples => return Ok((numbers.count() as f64, numbers.count().to_string())),
-            _ if numbers.count() == 0 => return Err("no samples"),
+            _ if numbers.count() == 0 => return Err(Missing::NoSamples),
             View::Quantile(share) => numbers.quantile(share) as f64,
             View::Mean => numbers.mean(),
             View::Max => numbers.max() as f64,

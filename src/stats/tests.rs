@@ -101,7 +101,7 @@ fn a_longest_of_exactly_100_ms_is_not_more_than_100_ms() {
         "mean(session.duration) == 100ms",
     ] {
         let verdict = text.parse::<Expectation>().expect("an expectation").judge(&stats);
-        assert_eq!(verdict.to_string(), format!("expected {text}: kept, 100 ms"));
+        assert_eq!(verdict.to_string(), format!("expected {text}: passed, 100 ms"));
     }
 }
 

@@ -15,7 +15,7 @@
 //! A gate without a sample fails.
 
 use smtpmock::smtp::rules::GrammarError;
-use smtpmock::stats::comparison::{Comparison, Form, Subject, View};
+use smtpmock::stats::comparison::{Comparison, Form, Missing, Subject, View};
 use smtpmock::stats::{Check, Unit};
 
 use crate::account::accounting::Accounting;
@@ -95,7 +95,7 @@ impl Gate {
 
     /// Judges a run.
     pub(crate) fn judge(&self, report: &Report) -> Judgement {
-        let found = self.measure(report).ok_or_else(|| "no sample, which never passes".to_owned());
+        let found = self.measure(report).ok_or(Missing::NoSamples);
         self.comparison.judge(self.check, found).into()
     }
 
@@ -133,7 +133,7 @@ impl Gate {
             let count = count(name).filter(|_| name != ACCEPTED)?;
             share(count(&step.accounting), step.accounting.owed(), view)
         };
-        Some(self.comparison.judge(self.check, figure.ok_or_else(String::new)).kept)
+        Some(self.comparison.judge(self.check, figure.ok_or(Missing::NoSamples)).kept)
     }
 }
 

@@ -105,9 +105,9 @@ fn what_is_kept_is_told_and_the_exit_code_is_0() {
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     let lines: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(lines.len(), 3, "{ended:?}");
-    assert_eq!(lines[0], "smtpmock: expected messages == 2: kept, 2");
-    assert!(lines[1].starts_with("smtpmock: expected p99(think.mail) < 1h: kept, "), "{ended:?}");
-    assert_eq!(lines[2], "smtpmock: expected sessions>0: kept, 1");
+    assert_eq!(lines[0], "smtpmock: expected messages == 2: passed, 2");
+    assert!(lines[1].starts_with("smtpmock: expected p99(think.mail) < 1h: passed, "), "{ended:?}");
+    assert_eq!(lines[2], "smtpmock: expected sessions>0: passed, 1");
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn what_is_not_kept_is_told_with_its_figure_and_the_exit_code_is_10() {
     assert_eq!(ended.code(), Some(10), "{ended:?}");
     assert_eq!(
         ended.stderr,
-        "smtpmock: expected messages == 3: not kept, 2\n\
-         smtpmock: expected sessions.quit == 1: kept, 1\n\
-         smtpmock: expected p99(retries.after) < 1s: not kept, no samples\n"
+        "smtpmock: expected messages == 3: failed, 2\n\
+         smtpmock: expected sessions.quit == 1: passed, 1\n\
+         smtpmock: expected p99(retries.after) < 1s: failed, no samples\n"
     );
 }
 
@@ -180,6 +180,6 @@ fn a_failure_while_running_goes_before_what_is_not_kept() {
     Client::with_envelope(program.address()).quit();
     let ended = program.ended();
     assert_eq!(ended.code(), Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("expected messages == 5: not kept, 0"), "{ended:?}");
+    assert!(ended.stderr.contains("expected messages == 5: failed, 0"), "{ended:?}");
     assert!(ended.stderr.contains("the capture is incomplete"), "{ended:?}");
 }

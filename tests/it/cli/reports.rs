@@ -123,7 +123,7 @@ fn reports_of_several_runs_are_added_up() {
     let seconds = |run: &Value| run["ends_s"].as_f64().expect("a time");
     let seconds: f64 = report["runs"].as_array().expect("runs").iter().map(seconds).sum();
     let ended = run([&a, &b, "--report-json=-", "--expect=rate(messages) > 0"]);
-    let rate = format!("expected rate(messages) > 0: kept, {:.1}/s", 3.0 / seconds);
+    let rate = format!("expected rate(messages) > 0: passed, {:.1}/s", 3.0 / seconds);
     assert_eq!((ended.code(), ended.stderr.trim_end()), (Some(0), format!("smtpmock: {rate}").as_str()));
     let ended = run([&a, &b, "--port=2525"]);
     let reason =
@@ -199,7 +199,7 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
     // The cursor waits at the line's beginning: in a terminal that is made narrower that is where the line begins still,
     // and all that it was broken into is erased.
     assert!(lines.contains("\x1b[J") && lines.contains("\x1b[?7h\r"), "{shown:?}");
-    assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: kept, 0");
+    assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: passed, 0");
 }
 
 #[test]

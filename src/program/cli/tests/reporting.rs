@@ -263,7 +263,7 @@ fn expectations_of_flags_variables_and_files_add_up() {
             assert_eq!(
                 judged.collect::<Vec<_>>(),
                 [
-                    "expected messages == 9: not kept, 0",
+                    "expected messages == 9: failed, 0",
                     "fail if messages > 9: passed, 0",
                     "fail if sessions > 9: passed, 0"
                 ]
