@@ -270,12 +270,27 @@ fn the_next_address_of_a_server_is_tried_at_once() {
         return;
     }
     let config = Config::default().hosts(["127.0.0.1", "::1"]);
-    let server = start(ruled(config, &[r#"message times=1 reply="451 4.3.0 Later""#]));
-    let replies: Vec<_> = server
-        .local_addrs()
-        .iter()
-        .map(|address| {
-            let mut client = Client::greeted(*address);
+    let server = start(ruled(config, &[LATER_ONCE]));
+    assert_is_the_next_address(&server, server.local_addrs().iter().map(|address| Client::greeted(*address)));
+}
+
+#[test]
+fn another_unix_socket_of_a_server_is_another_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let paths = ["one", "two"].map(|name| folder.path().join(name));
+    let config = Config::default();
+    let config =
+        paths.iter().fold(config, |config, path| config.listen(format!("smtp+unix://{}", path.display())));
+    let server = start(ruled(config, &[LATER_ONCE]));
+    assert_is_the_next_address(&server, paths.iter().map(|path| Client::greeted_at(path)));
+}
+
+const LATER_ONCE: &str = r#"message times=1 reply="451 4.3.0 Later""#;
+
+/// Each client tries the same message, after the one before was put off.
+fn assert_is_the_next_address(server: &Server, clients: impl Iterator<Item = Client>) {
+    let replies: Vec<_> = clients
+        .map(|mut client| {
             client.ehlo();
             let reply = client.transaction(
                 "ann@example.com",
@@ -287,8 +302,8 @@ fn the_next_address_of_a_server_is_tried_at_once() {
         })
         .collect();
     assert_eq!(replies, ["451 4.3.0 Later", "250 Received"]);
-    assert_eq!(counts(&server), [1, 0, 0, 0]);
-    assert_eq!(names(&server, 2), [""; 0]);
+    assert_eq!(counts(server), [1, 0, 0, 0]);
+    assert_eq!(names(server, 2), [""; 0]);
 }
 
 #[test]

@@ -137,6 +137,23 @@ fn a_socket_that_a_process_listens_at_is_refused_and_goes_on() {
     assert!(path.exists());
 }
 
+/// One that has bound its socket and does not listen yet was taken for a stale one.
+#[test]
+fn of_servers_that_start_together_one_has_the_socket() {
+    let (_folder, path) = place();
+    for _ in 0..20 {
+        drop(UnixListener::bind(&path).expect("a free path"));
+        let started = thread::scope(|scope| {
+            let starts = [(); 8].map(|()| scope.spawn(|| Server::start(at(&path))));
+            starts.map(|start| start.join().expect("a start"))
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = started.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1, "{lost:?}");
+        assert!(lost.iter().all(|start| matches!(start, Err(StartError::SocketInUse(..)))), "{lost:?}");
+        Client::greeted_at(&path).quit();
+    }
+}
+
 #[test]
 fn what_is_no_socket_is_not_replaced() {
     let (folder, path) = place();
