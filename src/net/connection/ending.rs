@@ -36,7 +36,7 @@ impl<T: Transport> Connection<T> {
     /// The time of a stop is up: sends the pending replies and 421, as far as the transport sends them without waiting.
     pub(in crate::net) fn dismiss(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.probe.end(Cause::Stopped);
-        let goodbye = context.policy().reply(ReplyKind::ServiceClosing);
+        let goodbye = self.session.reply_of_kind(context.policy(), ReplyKind::ServiceClosing);
         match &self.phase {
             Phase::Delayed(delayed) => {
                 let asked = delayed.asked;
@@ -62,7 +62,8 @@ impl<T: Transport> Connection<T> {
 
     /// Closes with 421.
     pub(super) fn send_away(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.announce(resources, context.policy().reply(ReplyKind::ServiceClosing));
+        let goodbye = self.session.reply_of_kind(context.policy(), ReplyKind::ServiceClosing);
+        self.announce(resources, goodbye);
         self.begin_end(context, resources, Manner::Orderly);
         self.settle(context, resources)
     }

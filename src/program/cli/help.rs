@@ -88,7 +88,8 @@ Values:
             drop=fin-after|rst-after (after it)
   EXTENSIONS
             these and no others: SIZE,DSN; all but these: -SIZE,-DSN; or none;
-            known are PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, LIMITS
+            known are PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN,
+            ENHANCEDSTATUSCODES, LIMITS
   URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
             socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions)
   RATE      bytes per second: 100B/s, 10KiB/s

@@ -28,6 +28,8 @@ use crate::smtp::command::{ArgumentError, Parameter, Parameters, Verb, starts_wi
 pub struct Extensions {
     /// `None` where none is offered.
     keywords: Option<Arc<[Box<[u8]>]>>,
+    /// ENHANCEDSTATUSCODES is among them: asked for each reply.
+    have_codes: bool,
 }
 
 impl fmt::Debug for Extensions {
@@ -47,12 +49,19 @@ impl Extensions {
             line.get(4..)?.split(|octet| octet.is_ascii_whitespace() || *octet == b'=').next().map(Into::into)
         });
         let keywords: Arc<[Box<[u8]>]> = keywords.collect();
-        Self { keywords: (!keywords.is_empty()).then_some(keywords) }
+        let mut offered = Self { keywords: (!keywords.is_empty()).then_some(keywords), have_codes: false };
+        offered.have_codes = offered.include("ENHANCEDSTATUSCODES");
+        offered
     }
 
     /// The keyword is among them, in any case.
     pub fn include(&self, keyword: &str) -> bool {
         self.keywords().any(|offered| offered.eq_ignore_ascii_case(keyword.as_bytes()))
+    }
+
+    /// Replies have enhanced status codes (RFC 2034).
+    pub(in crate::smtp) fn have_codes(&self) -> bool {
+        self.have_codes
     }
 
     /// No extension is offered.

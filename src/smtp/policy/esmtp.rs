@@ -1,6 +1,6 @@
 //! Extended SMTP as the server speaks it by itself: what its own reply to EHLO offers.
 
-use crate::smtp::policy::{MAX_RECIPIENTS, Policy};
+use crate::smtp::policy::{MAX_RECIPIENTS, OwnReplies, Policy};
 use crate::smtp::reply::{Reply, ReplyKind};
 use crate::smtp::rules::{Extension, Offer};
 
@@ -46,6 +46,15 @@ impl Policy {
             }
         }
         Reply::new(text)
+    }
+
+    /// The replies with enhanced status codes. Texts that are configured are unchanged.
+    pub(super) fn enhanced_replies(&self) -> OwnReplies {
+        let reply = |&kind: &ReplyKind| match kind.enhanced_code() {
+            Some(code) if !self.is_configured(kind) => self.reply(kind).with_enhanced_code(code),
+            _ => self.reply(kind).clone(),
+        };
+        OwnReplies(ReplyKind::ALL.iter().map(reply).collect())
     }
 
     /// The line that offers it; `None` where it is not offered.

@@ -14,7 +14,7 @@ pub(super) use own_rules::Ruling;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::smtp::command::AddressRules;
+use crate::smtp::command::{AddressRules, Extensions};
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Delay, Impairment, Moment, RateLimit, Rule, RuleBook, RuleCounts, Tally};
 use lists::{Fold, Folded};
@@ -149,6 +149,8 @@ pub struct Policy {
     configured: u64,
     /// Extended SMTP is on.
     esmtp: Option<Esmtp>,
+    /// The replies of sessions that were offered enhanced status codes; where Extended SMTP is on.
+    enhanced: Option<OwnReplies>,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
     /// What it was told to do.
@@ -198,6 +200,16 @@ impl Policy {
         &self.replies.0[kind as usize]
     }
 
+    /// The reply of this kind in a session that was offered these extensions: default texts have enhanced status codes
+    /// where they were offered, under Extended SMTP.
+    #[inline]
+    pub(in crate::smtp) fn reply_among(&self, kind: ReplyKind, offered: &Extensions) -> &Reply {
+        match &self.enhanced {
+            Some(enhanced) if offered.have_codes() => &enhanced.0[kind as usize],
+            _ => self.reply(kind),
+        }
+    }
+
     /// Sets the text of a reply; see [`Reply`] for what it may be.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
         let is_default = kind != ReplyKind::EhloReceived && text.as_ref() == kind.default_text().as_bytes();
@@ -232,6 +244,7 @@ impl Policy {
         if !self.is_configured(ReplyKind::EhloReceived) {
             self.replies.0[ReplyKind::EhloReceived as usize] = self.ehlo_reply(None);
         }
+        self.enhanced = self.esmtp.is_some().then(|| self.enhanced_replies());
         if self.book.has_offers() {
             let mut book = std::mem::take(&mut self.book);
             book.render_offers(|offer| self.ehlo_reply(Some(offer)));
@@ -403,7 +416,8 @@ impl Policy {
     /// True when this reply is worded exactly as the acceptance of a RCPT. go-smtp-mock tells
     /// accepted recipients by the text of the reply, and configurations rely on it.
     pub(in crate::smtp) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
-        reply == self.reply(ReplyKind::RcptReceived)
+        let enhanced = self.enhanced.as_ref().map(|replies| &replies.0[ReplyKind::RcptReceived as usize]);
+        (reply == self.reply(ReplyKind::RcptReceived) || Some(reply) == enhanced)
             && (matches!(reply.code(), Some(200..300)) || self.accepts_with_any_code(Stage::Rcpt))
     }
 }
@@ -414,6 +428,7 @@ impl Default for Policy {
             replies: OwnReplies(ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect()),
             configured: 0,
             esmtp: None,
+            enhanced: None,
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
             limits: Limits::default(),

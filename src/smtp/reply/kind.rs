@@ -110,3 +110,43 @@ reply_kinds! {
     /// The session timed out or the server is being stopped (RFC 5321 section 3.8).
     ServiceClosing, "msgServiceClosing", "421 Service closing transmission channel";
 }
+
+impl ReplyKind {
+    /// The enhanced status code (RFC 3463, RFC 5248) of its default text, in sessions that were offered them. The greeting,
+    /// the replies to HELO and EHLO and 3yz replies have none (RFC 2034 section 4), and some default texts have theirs in
+    /// any session.
+    pub const fn enhanced_code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Quit | Self::MessageReceived | Self::RsetReceived | Self::NoopReceived => "2.0.0",
+            Self::MailReceived => "2.1.0",
+            Self::RcptReceived => "2.1.5",
+            Self::MailBlacklisted | Self::RcptBlacklisted | Self::ServiceClosing => "4.3.2",
+            Self::RcptNotRegistered => "5.1.1",
+            Self::InvalidRcptArgument => "5.1.3",
+            Self::InvalidMailArgument => "5.1.7",
+            Self::MessageTooBig => "5.3.4",
+            Self::InvalidCommand
+            | Self::InvalidMailSequence
+            | Self::InvalidRcptSequence
+            | Self::InvalidDataSequence
+            | Self::InvalidRsetSequence => "5.5.1",
+            Self::LineTooLong => "5.5.2",
+            Self::InvalidRsetArgument | Self::ParameterNotOffered | Self::InvalidParameter => "5.5.4",
+            Self::Utf8NotAllowed => "5.6.7",
+            Self::Greeting
+            | Self::InvalidHeloSequence
+            | Self::InvalidHeloArgument
+            | Self::HeloBlacklisted
+            | Self::HeloReceived
+            | Self::EhloReceived
+            | Self::DataReceived
+            | Self::TooManyRecipients
+            | Self::TooManySessions
+            | Self::ConnectRateExceeded
+            | Self::TooManyMessages
+            | Self::MailRateExceeded
+            | Self::InsufficientStorage
+            | Self::SessionRefused => return None,
+        })
+    }
+}

@@ -124,6 +124,12 @@ impl Reply {
             && text.get(3).is_none_or(|&octet| octet == b' ')
     }
 
+    /// The same with an enhanced status code behind the code, which stands in front of a space.
+    pub(in crate::smtp) fn with_enhanced_code(&self, enhanced: &str) -> Self {
+        let (code, words) = self.text().split_at(self.text().len().min(3));
+        Self::new([code, b" ", enhanced.as_bytes(), words].concat())
+    }
+
     /// A text that makes this reply.
     pub(crate) fn source(&self) -> Cow<'_, str> {
         match self.0.is_raw {

@@ -23,14 +23,23 @@ pub enum Extension {
     SmtpUtf8,
     /// DSN (RFC 3461).
     Dsn,
+    /// ENHANCEDSTATUSCODES (RFC 2034): the server's default texts have such codes.
+    EnhancedStatusCodes,
     /// LIMITS (RFC 9422), with the limits on recipients and messages.
     Limits,
 }
 
 impl Extension {
     /// All of them, in the order in which they are offered.
-    pub const ALL: &'static [Self] =
-        &[Self::Pipelining, Self::Size, Self::EightBitMime, Self::SmtpUtf8, Self::Dsn, Self::Limits];
+    pub const ALL: &'static [Self] = &[
+        Self::Pipelining,
+        Self::Size,
+        Self::EightBitMime,
+        Self::SmtpUtf8,
+        Self::Dsn,
+        Self::EnhancedStatusCodes,
+        Self::Limits,
+    ];
 
     /// Its keyword in the reply to EHLO.
     pub const fn keyword(self) -> &'static str {
@@ -40,6 +49,7 @@ impl Extension {
             Self::EightBitMime => "8BITMIME",
             Self::SmtpUtf8 => "SMTPUTF8",
             Self::Dsn => "DSN",
+            Self::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
             Self::Limits => "LIMITS",
         }
     }

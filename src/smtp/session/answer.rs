@@ -87,7 +87,7 @@ impl Dialogue {
             true => self.ruled_answer(policy, environment, asked, verdict),
             false => {
                 let memory = environment.state.as_deref_mut();
-                own_answer(policy, memory, asked.stage, verdict, Next::Continue, Duration::ZERO)
+                self.own_answer(policy, memory, asked.stage, verdict, Next::Continue, Duration::ZERO)
             }
         };
         self.steps = self.steps.wrapping_add(1);
@@ -115,12 +115,12 @@ impl Dialogue {
             None => Duration::ZERO,
         });
         let (reply, portion, accepted, next) = match decision {
-            Decision::Own => return own_answer(policy, memory, stage, verdict, Next::Continue, delay),
+            Decision::Own => return self.own_answer(policy, memory, stage, verdict, Next::Continue, delay),
             Decision::Refuse(kind, next) => {
-                return own_answer(policy, memory, stage, Err(kind), next, delay);
+                return self.own_answer(policy, memory, stage, Err(kind), next, delay);
             }
             Decision::Told { reply: None, portion, next } => {
-                let answer = own_answer(policy, None, stage, verdict, next, delay);
+                let answer = self.own_answer(policy, None, stage, verdict, next, delay);
                 (answer.reply, portion, answer.accepted, next)
             }
             Decision::Told { reply: Some(reply), portion, next } => {
@@ -163,20 +163,27 @@ impl Dialogue {
     }
 }
 
-#[inline]
-fn own_answer<'p>(
-    policy: &'p Policy,
-    memory: Option<&mut (dyn Memory + '_)>,
-    stage: Stage,
-    verdict: Verdict,
-    next: Next,
-    delay: Duration,
-) -> Answer<'p> {
-    let reply = policy.reply(verdict.unwrap_or_else(|refusal| refusal));
-    let accepted =
-        verdict.is_ok_and(|kind| policy.plan().is_positive(kind) || policy.accepts_with_any_code(stage));
-    let next = next_of(policy, memory, stage, accepted, next);
-    Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
+impl Dialogue {
+    pub(super) fn reply_of_kind<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
+        policy.reply_among(kind, &self.extensions)
+    }
+
+    #[inline]
+    fn own_answer<'p>(
+        &self,
+        policy: &'p Policy,
+        memory: Option<&mut (dyn Memory + '_)>,
+        stage: Stage,
+        verdict: Verdict,
+        next: Next,
+        delay: Duration,
+    ) -> Answer<'p> {
+        let reply = policy.reply_among(verdict.unwrap_or_else(|refusal| refusal), &self.extensions);
+        let accepted =
+            verdict.is_ok_and(|kind| policy.plan().is_positive(kind) || policy.accepts_with_any_code(stage));
+        let next = next_of(policy, memory, stage, accepted, next);
+        Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
+    }
 }
 
 /// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.

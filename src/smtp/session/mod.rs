@@ -17,6 +17,7 @@ use self::turn::{Records, Turn};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
 use crate::smtp::reply::Stage;
+use crate::smtp::reply::{Reply, ReplyKind};
 use crate::smtp::rules::Environment;
 
 /// The server's side of one SMTP session.
@@ -100,6 +101,11 @@ impl Session {
     /// [`Filing::Changed`](crate::smtp::Filing::Changed) are about; `None` while there is none.
     pub fn record(&self) -> Option<&Record> {
         self.records.0.as_deref().map(Recorder::record)
+    }
+
+    /// The reply of this kind as this session gets it: with an enhanced status code where it was offered them.
+    pub fn reply_of_kind<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
+        self.dialogue.reply_of_kind(policy, kind)
     }
 
     /// Takes back replies that never left whole. The session is over then.

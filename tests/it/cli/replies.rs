@@ -59,7 +59,7 @@ fn a_reply_of_several_lines_has_crlf_between_them_and_one_behind() {
 /// All that says what is offered turns it on, from wherever it comes.
 #[test]
 fn flags_say_what_ehlo_is_offered() {
-    const ALL: &str = "250-PIPELINING\r\n250-SIZE 10485760\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN\r\n";
+    const ALL: &str = "250-PIPELINING\r\n250-SIZE 10485760\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
     let reads = |program: &Process, offered: &str, what: &str| {
         let mut client = Client::greeted(program.address());
         client.send("EHLO vm\r\n");
@@ -67,7 +67,11 @@ fn flags_say_what_ehlo_is_offered() {
         assert_eq!(client.exactly(expected.len()), Ok(expected.into_bytes()), "{what}");
     };
     reads(&start(["--esmtp"]), ALL, "--esmtp");
-    reads(&start(["--extensions", "-DSN, -SMTPUTF8,-SIZE"]), "250-PIPELINING\r\n250 8BITMIME\r\n", "without");
+    reads(
+        &start(["--extensions", "-DSN, -SMTPUTF8,-SIZE,-enhancedstatuscodes"]),
+        "250-PIPELINING\r\n250 8BITMIME\r\n",
+        "without",
+    );
     reads(&start(["--extensions=size", "--msg-size-limit", "1KiB"]), "250 SIZE 1024\r\n", "one");
     let lines = ["--extensions=none", "--ehlo-line", "X-ONE a", "--ehlo-line", "X-TWO"];
     reads(&start(lines), "250-X-ONE a\r\n250 X-TWO\r\n", "lines");
@@ -77,7 +81,7 @@ fn flags_say_what_ehlo_is_offered() {
     reads(&variables("SMTPMOCK_ESMTP", "true"), ALL, "a variable");
     reads(
         &variables("SMTPMOCK_EHLO_LINE", "A\nB\n"),
-        &ALL.replace("250 DSN\r\n", "250-DSN\r\n250-A\r\n250 B\r\n"),
+        &ALL.replace("250 ENHANCEDSTATUSCODES\r\n", "250-ENHANCEDSTATUSCODES\r\n250-A\r\n250 B\r\n"),
         "both",
     );
     let file = NamedTempFile::new().expect("a file");

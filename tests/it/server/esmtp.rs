@@ -1,13 +1,16 @@
 //! What `esmtp` offers to EHLO, and what follows from it.
 
+use std::time::Duration;
+
 use smtpmock::smtp::rules::{Extension, Offer};
-use smtpmock::smtp::{Policy, ReplyKind};
+use smtpmock::smtp::{AddressRules, Policy, ReplyKind};
 use smtpmock::{Config, Server, Settings};
 
 use crate::support::client::Client;
 use crate::support::server::{ruled, start};
 
-const DEFAULT: [&str; 5] = ["PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8", "DSN"];
+const DEFAULT: [&str; 6] =
+    ["PIPELINING", "SIZE 10485760", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"];
 
 /// What the lines of the reply to EHLO have behind their code, in a session of its own.
 fn ehlo(server: &Server) -> Vec<String> {
@@ -50,7 +53,7 @@ fn ehlo_is_offered_what_a_current_server_has_and_helo_nothing() {
 fn what_is_offered_follows_the_limits() {
     let config = Config::default().esmtp().message_size_limit(1000);
     assert_eq!(offered(config.clone())[1], "SIZE 1000");
-    let limits = |config: Config| offered(config).split_off(5);
+    let limits = |config: Config| offered(config).split_off(DEFAULT.len());
     assert_eq!(limits(config.clone()), [""; 0]);
     assert_eq!(limits(config.clone().max_rcpts(100)), ["LIMITS RCPTMAX=100"]);
     assert_eq!(
@@ -68,7 +71,7 @@ fn lists_and_lines_change_what_is_offered() {
     let only = Offer::only([Extension::Dsn, Extension::Pipelining]);
     assert_eq!(offered(Config::default().extensions(only)), ["PIPELINING", "DSN"]);
     let without = Offer::without([Extension::Dsn, Extension::Pipelining]);
-    assert_eq!(offered(Config::default().extensions(without)), DEFAULT[1..4]);
+    assert_eq!(offered(Config::default().extensions(without)), [&DEFAULT[1..4], &DEFAULT[5..]].concat());
     assert_eq!(offered(Config::default().extensions(Offer::only([]))), [""; 0]);
     let lines =
         Config::default().extensions(Offer::only([])).ehlo_line("XCLIENT NAME").ehlo_line("DELIVERBY 240");
@@ -101,11 +104,10 @@ fn parameters_of_what_is_offered_are_accepted_and_no_others() {
     let server = start(Config::default().extensions(Offer::without([Extension::Dsn])));
     let mut client = Client::greeted(server.local_addr());
     reply_to(&mut client, "EHLO client.example");
-    client.expect("MAIL FROM:<jürgen@example.com> SIZE=10 BODY=8BITMIME SMTPUTF8", "250 Received");
+    client.expect("MAIL FROM:<jürgen@example.com> SIZE=10 BODY=8BITMIME SMTPUTF8", "250 2.1.0 Received");
     let refusal = client.command("RCPT TO:<bob@example.com> NOTIFY=NEVER");
     assert!(refusal.starts_with('5'), "{refusal}");
-    client.expect("RCPT TO:<bob@example.com>", "250 Received");
-    client.message("x\r\n");
+    client.expect("RCPT TO:<bob@example.com>", "250 2.1.5 Received");
 }
 
 /// A text that is configured is sent unchanged; that of HELO, if it is one line, names the server to EHLO too.
@@ -150,7 +152,7 @@ fn a_rule_offers_something_else_to_some_sessions() {
     assert_eq!(reply_to(&mut second, "EHLO client.example"), ["smtpmock greets you"]);
     let refusal = second.command("MAIL FROM:<ann@example.com> SIZE=1");
     assert!(refusal.starts_with('5'), "{refusal}");
-    assert_eq!(ehlo(&server)[1..], ["PIPELINING", "8BITMIME", "SMTPUTF8"]);
+    assert_eq!(ehlo(&server)[1..], ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]);
     assert_eq!(ehlo(&server)[1..], ["LIMITS RCPTMAX=10000"]);
     server.reconfigure(|settings| settings.max_rcpts(8)).unwrap();
     assert_eq!(ehlo(&server)[1..], [DEFAULT.as_slice(), &["LIMITS RCPTMAX=8"]].concat());
@@ -165,10 +167,87 @@ fn what_is_offered_can_change_while_sessions_run() {
     change(Settings::esmtp);
     assert_eq!(reply_to(&mut client, "EHLO client.example")[1..], DEFAULT);
     change(|settings| settings.extensions(Offer::only([Extension::Size])).message_size_limit(5));
-    client.expect("MAIL FROM:<ann@example.com> BODY=8BITMIME", "250 Received");
+    client.expect("MAIL FROM:<ann@example.com> BODY=8BITMIME", "250 2.1.0 Received");
     assert_eq!(reply_to(&mut client, "EHLO client.example")[1..], ["SIZE 5"]);
     assert!(server.reconfigure(|settings| settings.ehlo_line("")).is_err());
     change(Settings::reset);
     assert_eq!(reply_to(&mut client, "EHLO client.example"), ["Received"]);
     assert_eq!(Policy::default().esmtp(), None);
+}
+
+/// RFC 2034 section 4: in the sessions that were offered them, and not in greetings and replies to HELO and EHLO.
+#[test]
+fn default_texts_have_enhanced_status_codes_where_they_were_offered() {
+    let config =
+        Config::default().esmtp().message_size_limit(10).max_rcpts(3).addresses(AddressRules::Rfc5321);
+    let config =
+        config.not_registered_emails(["gone@example.com"]).reply(ReplyKind::NoopReceived, "250 Fine");
+    let server = start(ruled(config, &["rset nth=2 reply=\"250 reset\"", "noop nth=2 close"]));
+    let dialogue = [
+        ("EHLO -", "501 HELO requires domain address or valid address literal"),
+        (
+            "RCPT TO:<bob@example.com>",
+            "503 5.5.1 Bad sequence of commands. RCPT TO should be used after MAIL FROM",
+        ),
+        ("MAIL FROM:<ann@", "501 5.1.7 MAIL FROM requires valid email address"),
+        ("MAIL FROM:<ann@example.com> SIZE=11", "552 5.3.4 Message exceeded max size of 10 bytes"),
+        ("MAIL FROM:<ann@example.com> FOO", "555 5.5.4 Parameter not recognized or not offered"),
+        ("MAIL FROM:<ann@example.com> SIZE=x", "501 5.5.4 Syntax error in parameters"),
+        ("MAIL FROM:<jürgen@example.com>", "553 5.6.7 Address in UTF-8 requires SMTPUTF8"),
+        ("MAIL FROM:<ann@example.com>", "250 2.1.0 Received"),
+        ("DATA", "503 5.5.1 Bad sequence of commands. DATA should be used after RCPT TO"),
+        ("RCPT TO:<bob@", "501 5.1.3 RCPT TO requires valid email address"),
+        ("RCPT TO:<gone@example.com>", "550 5.1.1 User not found"),
+        ("RCPT TO:<bob@example.com>", "250 2.1.5 Received"),
+        ("RCPT TO:<carol@example.com>", "452 4.5.3 Too many recipients"),
+        ("DATA", "354 Ready for receive message. End data with <CR><LF>.<CR><LF>"),
+        ("x\r\n.", "250 2.0.0 Received"),
+        (
+            "RSET x",
+            "502 5.5.4 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT",
+        ),
+        ("RSET", "250 reset"),
+        ("RSET", "250 2.0.0 Ok"),
+        ("NOOP", "250 Fine"),
+        ("QUIT", "221 2.0.0 Closing connection"),
+    ];
+    let without_codes = |reply: &str| {
+        let mut words: Vec<&str> = reply.split(' ').collect();
+        let is_code = |word: &str| word.len() == 5 && word[1..2] == *"." && word[3..4] == *".";
+        words.retain(|word| !is_code(word) || reply.contains("Too many"));
+        words.join(" ")
+    };
+    let mut client = Client::greeted(server.local_addr());
+    reply_to(&mut client, "EHLO client.example");
+    // A refused EHLO leaves no extension, until the next one.
+    client.expect(dialogue[0].0, dialogue[0].1);
+    client.expect("FOO", ReplyKind::InvalidCommand.default_text());
+    reply_to(&mut client, "EHLO client.example");
+    dialogue[1..].iter().for_each(|(line, reply)| client.expect(line, reply));
+    let mut plain = Client::greeted(server.local_addr());
+    plain.expect("HELO client.example", "250 Received");
+    let is_of_helo = |(line, _): &&(&str, &str)| !line.contains(" SIZE=") && !line.starts_with("RSET");
+    let rest = dialogue[1..].iter().filter(is_of_helo).filter(|(line, _)| *line != "NOOP");
+    rest.for_each(|(line, reply)| plain.expect(line, &without_codes(reply)));
+}
+
+#[test]
+fn enhanced_status_codes_are_of_the_class_of_their_reply() {
+    for &kind in ReplyKind::ALL {
+        let text = kind.default_text();
+        let Some(code) = kind.enhanced_code() else { continue };
+        assert_eq!(code[..2], format!("{}.", &text[..1]), "{text}");
+        assert!(!text[4..].starts_with(|c: char| c.is_ascii_digit()), "{text}");
+    }
+}
+
+/// What ends a session that waits too long is its own reply too.
+#[test]
+fn a_session_that_times_out_is_sent_the_code_it_was_offered() {
+    let server = start(Config::default().esmtp().session_timeout(Duration::from_millis(50)));
+    let (mut extended, mut plain) =
+        (Client::greeted(server.local_addr()), Client::greeted(server.local_addr()));
+    reply_to(&mut extended, "EHLO client.example");
+    assert_eq!(extended.reply(), "421 4.3.2 Service closing transmission channel");
+    assert_eq!(plain.reply(), ReplyKind::ServiceClosing.default_text());
 }

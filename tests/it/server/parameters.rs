@@ -17,13 +17,18 @@ fn extended(server: &Server) -> Client {
     client
 }
 
+/// Extended SMTP with the plain default texts.
+fn plain() -> Config {
+    Config::default().extensions(Offer::without([Extension::EnhancedStatusCodes]))
+}
+
 fn text(kind: ReplyKind) -> &'static str {
     kind.default_text()
 }
 
 #[test]
 fn what_is_not_offered_malformed_repeated_or_too_large_has_a_reply_of_its_own() {
-    let server = start(Config::default().esmtp().message_size_limit(1000).ehlo_line("AUTH PLAIN"));
+    let server = start(plain().message_size_limit(1000).ehlo_line("AUTH PLAIN"));
     let mut client = extended(&server);
     let (unknown, malformed) = (text(ReplyKind::ParameterNotOffered), text(ReplyKind::InvalidParameter));
     let too_big = "552 Message exceeded max size of 1000 bytes";
@@ -69,7 +74,7 @@ fn what_is_not_offered_malformed_repeated_or_too_large_has_a_reply_of_its_own() 
 
 #[test]
 fn the_replies_can_be_configured() {
-    let config = Config::default().esmtp().reply(ReplyKind::ParameterNotOffered, "555 5.5.4 what?");
+    let config = plain().reply(ReplyKind::ParameterNotOffered, "555 5.5.4 what?");
     let config = config.reply(ReplyKind::InvalidParameter, "501 how?").addresses(AddressRules::Rfc5321);
     let server = start(config.reply(ReplyKind::Utf8NotAllowed, "553 who?"));
     let mut client = extended(&server);
@@ -82,7 +87,7 @@ fn the_replies_can_be_configured() {
 #[test]
 fn paths_in_utf_8_need_smtputf8_under_strict_rules() {
     let utf8 = text(ReplyKind::Utf8NotAllowed);
-    let strict = Config::default().esmtp().addresses(AddressRules::Rfc5321);
+    let strict = plain().addresses(AddressRules::Rfc5321);
     let server = start(strict.clone());
     let mut client = extended(&server);
     client.expect("MAIL FROM:<jürgen@example.com> BODY=8BITMIME", utf8);
@@ -97,11 +102,12 @@ fn paths_in_utf_8_need_smtputf8_under_strict_rules() {
     client.expect("RCPT TO:<用户@example.com> FOO", text(ReplyKind::ParameterNotOffered));
     client.send(b"MAIL FROM:<\xff@example.com> SMTPUTF8\r\n");
     assert_eq!(client.reply(), text(ReplyKind::InvalidMailArgument));
-    let server = start(strict.extensions(Offer::without([Extension::SmtpUtf8])));
+    let server =
+        start(strict.extensions(Offer::without([Extension::SmtpUtf8, Extension::EnhancedStatusCodes])));
     let mut client = extended(&server);
     client.expect("MAIL FROM:<jürgen@example.com>", utf8);
     client.expect("MAIL FROM:<jürgen@example.com> SMTPUTF8", utf8);
-    let server = start(Config::default().esmtp());
+    let server = start(plain());
     let mut client = extended(&server);
     client.expect("MAIL FROM:<jürgen@example.com>", "250 Received");
 }
@@ -109,7 +115,7 @@ fn paths_in_utf_8_need_smtputf8_under_strict_rules() {
 #[test]
 fn a_message_and_its_capture_have_the_parameters_as_keyword_and_value() {
     let file = NamedTempFile::new().expect("a file");
-    let server = start(Config::default().esmtp().capture(file.path()));
+    let server = start(plain().capture(file.path()));
     let mut client = extended(&server);
     client.expect(
         "MAIL FROM:<ann@example.com> size=3 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+2Bb",
@@ -154,7 +160,7 @@ fn rules_ask_for_parameters() {
         "mail param.FOO=b* reply=\"250 foo\"",
         "mail param.size=?? delay=1ms reply=\"250 two digits\"",
     ];
-    let server = start(ruled(Config::default().esmtp(), &rules));
+    let server = start(ruled(plain(), &rules));
     let mut client = extended(&server);
     client.expect("MAIL FROM:<ann@example.com> SMTPUTF8", "250 Received");
     client.expect("MAIL FROM:<ann@example.com> BODY=8bitmime SMTPUTF8", "550 both");

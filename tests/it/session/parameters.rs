@@ -162,9 +162,12 @@ proptest! {
         let lines = if is_rcpt { vec!["EHLO c.example", &mail, &rcpt] } else { vec!["EHLO c.example", &mail] };
         let (reply, recorded) = answered(&policy, &lines);
         let kind = expected(command, &words, &offered).err().unwrap_or(accepted);
+        let (code, rest) = policy.reply(kind).text().split_at(3);
+        let enhanced = kind.enhanced_code().filter(|_| offered.contains(&Extension::EnhancedStatusCodes));
+        let enhanced = enhanced.map_or_else(String::new, |code| format!(" {code}"));
         prop_assert_eq!(
-            String::from_utf8_lossy(&reply),
-            String::from_utf8_lossy(policy.reply(kind).text()),
+            String::from_utf8_lossy(&reply).into_owned(),
+            String::from_utf8_lossy(&[code, enhanced.as_bytes(), rest].concat()).into_owned(),
             "{:?} {}", offered, lines.last().unwrap()
         );
         prop_assert_eq!(recorded, words);

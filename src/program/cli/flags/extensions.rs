@@ -11,8 +11,8 @@ pub(super) fn extensions() -> Vec<Flag> {
     vec![
         Flag::switch(
             "esmtp",
-            "Speak Extended SMTP: offer PIPELINING, SIZE, 8BITMIME, SMTPUTF8 and DSN to EHLO, and LIMITS where there \
-             are limits",
+            "Speak Extended SMTP: offer PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and ENHANCEDSTATUSCODES to EHLO, \
+             and LIMITS where there are limits",
             |options, on| options.with(|config| if on { config.esmtp() } else { config }),
         ),
         Flag::new(
