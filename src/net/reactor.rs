@@ -40,7 +40,7 @@ const WAKER: Token = Token(u32::MAX as usize);
 /// One shard's sockets, and what serves them.
 pub(super) struct Reactor {
     poll: Poll,
-    listeners: Vec<Listening>,
+    listeners: Vec<Accepting>,
     connections: Slab<Connection<Stream>>,
     /// Generation of the next connection: distinguishes it from those that had its slot before. Never 0.
     next_generation: u32,
@@ -53,7 +53,8 @@ pub(super) struct Reactor {
     stop_at: Option<Timestamp>,
 }
 
-struct Listening {
+/// A listener, and when it may accept.
+struct Accepting {
     socket: Listener,
     address: Endpoint,
     /// The kernel may hold connections that were not accepted.
@@ -64,7 +65,7 @@ struct Listening {
     has_rested: bool,
 }
 
-impl Listening {
+impl Accepting {
     /// Accepts nothing until a session ends, for [`ACCEPT_RETRY`] at most.
     fn pause(&mut self, now: Timestamp) {
         self.is_ready = false;
@@ -88,7 +89,7 @@ impl Reactor {
         for (index, mut socket) in sockets.into_iter().enumerate() {
             poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
-            listeners.push(Listening { socket, address, is_ready: false, retry_at: None, has_rested: false });
+            listeners.push(Accepting { socket, address, is_ready: false, retry_at: None, has_rested: false });
         }
         let notes = event_log.map(EventLog::notes);
         let resources = Resources::new(clock, SCRATCH, Arc::clone(&mailbox), notes);

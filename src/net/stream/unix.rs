@@ -214,7 +214,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            // A server that stops may have removed it meanwhile.
+            fs::remove_file(path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })
+        }
+        // The same.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // Its queue is full, which is a server's.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(io::Error::other(SocketFileError::InUse { process: None }))

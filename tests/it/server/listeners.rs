@@ -10,8 +10,8 @@ use std::process;
 use std::thread;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use smtpmock::smtp::ReplyKind;
-use smtpmock::{Config, Endpoint, Protocol, Server, StartError};
+use smtpmock::smtp::{ReplyKind, Stage};
+use smtpmock::{Config, Endpoint, OverLimit, Protocol, Server, StartError};
 use tempfile::TempDir;
 
 use crate::support::client::{Client, End, MESSAGE};
@@ -308,4 +308,68 @@ fn a_stop_lets_clients_of_a_unix_socket_finish() {
         stopping.join().expect("a stop");
     });
     assert_eq!(server.messages().len(), 1);
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_in_the_queue_of_all_shards() {
+    let (_folder, path) = place();
+    let config = at(&path).shards(2).max_sessions(1).over_limit(OverLimit::Backlog);
+    let server = start(config);
+    let first = Client::greeted_at(&path);
+    let waiting: Vec<_> = (0..8).map(|_| Client::connect_at(&path)).collect();
+    first.quit();
+    for mut client in waiting {
+        assert_eq!(client.reply(), "220 Welcome");
+        client.quit();
+    }
+    let sessions = once(&server, |stats| stats.sessions.closed == 9).sessions;
+    assert_eq!((sessions.quit, sessions.refused, sessions.peak.get()), (9, 0, 1));
+}
+
+#[test]
+fn faults_of_rules_and_slow_links_are_served_over_a_unix_socket() {
+    let (_folder, path) = place();
+    let rules = ["noop drop=rst", "rset drop=fin", "helo cut=3"];
+    let server = start(ruled(at(&path), &rules));
+    // It has nothing unread, and ends like any other.
+    for (line, sent) in [("NOOP", ""), ("RSET", ""), ("EHLO a.example", "250")] {
+        let mut client = Client::greeted_at(&path);
+        client.send(format!("{line}\r\n"));
+        assert_eq!(client.end(), (sent.to_owned(), End::Fin), "{line}");
+    }
+    server
+        .reconfigure(|settings| {
+            let rate = |text: &str| text.parse().expect("a rate");
+            settings.reset().drip(rate("2KiB/s")).read_rate(rate("2KiB/s"))
+        })
+        .expect("settings that a server takes");
+    let mut client = Client::greeted_at(&path);
+    client.deliver(&"0123456789\r\n".repeat(100));
+    client.quit();
+    assert_eq!(server.messages().len(), 1);
+}
+
+/// The client reads only when the server can't write any more.
+#[test]
+fn replies_that_find_no_room_leave_when_there_is_some() {
+    const LINES: usize = 50_000;
+    let (_folder, path) = place();
+    let server = start(at(&path));
+    let mut client = Client::greeted_at(&path);
+    let mut writer = client.writer();
+    thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut writer, "NOOP\r\n".repeat(LINES).as_bytes()));
+        // Nothing more is read once replies wait: the count stands still for many looks.
+        let (mut before, mut looks) = (0, 0);
+        eventually("the server to wait for the client", || {
+            let count = server.stats().stages[Stage::Noop].count;
+            looks = if count > 0 && count == before { looks + 1 } else { 0 };
+            before = count;
+            looks == 20
+        });
+        for _ in 0..LINES {
+            assert_eq!(client.reply(), "250 Ok");
+        }
+    });
+    client.quit();
 }
