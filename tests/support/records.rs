@@ -119,7 +119,15 @@ fn from_capture(line: &str) -> Value {
 }
 
 /// Fields of a capture that go-smtp-mock's `Message` does not have.
-const OWN_FIELDS: &[&str] = &["session", "peer_addr", "connected_at", "accepted_at", "msg_size"];
+const OWN_FIELDS: &[&str] = &[
+    "mailfrom_parameters",
+    "rcptto_parameters",
+    "session",
+    "peer_addr",
+    "connected_at",
+    "accepted_at",
+    "msg_size",
+];
 
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
