@@ -1,4 +1,5 @@
-//! What a connection is served by, and what it shares with others: lent to it for each turn, on its shard's thread.
+//! The settings that a connection is served with and the state that it shares with others. Both are borrowed for one turn,
+//! on the shard's thread.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,27 +13,27 @@ use crate::records::budget::Budget;
 use crate::smtp::Policy;
 use crate::smtp::rules::{ByteRate, Memory, PeerAddress, State};
 
-/// How long the last reply may take to reach a client that is still sending.
+/// Longest time in which the last reply may reach a client that is still sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
-/// How long such a client may pause when the time of a stop is up.
+/// Longest pause of such a client once the shutdown timeout has passed.
 const STOP_LINGER: Duration = Duration::from_millis(250);
 
-/// How long a rule may hold a connection: longer than any client waits (RFC 5321 section 4.5.3.2 asks for 10
-/// minutes at most), and not forever.
+/// Longest time that a rule may hold a connection: more than any client waits (RFC 5321 section 4.5.3.2 asks for at most
+/// 10 minutes), but bounded.
 pub(super) const HOLD_LIMIT: Duration = Duration::from_secs(3600);
 
-/// What connections are served by. It never changes: a shard is given another one, between two turns, and each session
-/// is served by that from its next line on.
+/// The settings that connections are served with. A service is immutable: a reactor replaces it between two turns, and
+/// each session uses the new one from its next line on.
 #[derive(Debug)]
 pub(crate) struct Service {
     settings: Settings,
-    /// A reply to EHLO offers PIPELINING, or did before.
+    /// A reply to EHLO offers PIPELINING, or one of an earlier service did.
     offers_pipelining: bool,
 }
 
 impl Service {
-    /// By these settings, which were validated; in place of another service, if there was one.
+    /// Builds the service of validated settings; `before` is the one that it replaces.
     pub(crate) fn new(mut settings: Settings, before: Option<&Self>) -> Self {
         let mut offers_pipelining = settings.policy.may_offer("PIPELINING");
         if let Some(before) = before {
@@ -42,7 +43,7 @@ impl Service {
         Self { settings, offers_pipelining }
     }
 
-    /// The same for one shard: its sessions share no reply with those of other shards.
+    /// A copy for one shard, which shares no reply with other shards.
     pub(crate) fn of_shard(&self) -> Arc<Self> {
         let Self { settings, offers_pipelining } = self;
         Arc::new(Self { settings: settings.clone(), offers_pipelining: *offers_pipelining })
@@ -60,13 +61,13 @@ impl Service {
         self.offers_pipelining
     }
 
-    /// Sessions are counted.
+    /// The number of sessions is limited, so that they are counted.
     fn counts_sessions(&self) -> bool {
         let limits = self.policy().limits();
         limits.max_sessions.is_some() || limits.max_sessions_per_ip.is_some()
     }
 
-    /// Connections beyond so many sessions stay unaccepted.
+    /// Largest number of sessions; further connections stay in the backlog.
     fn backlog_beyond(&self) -> Option<u64> {
         let waits = self.settings.over_limit == OverLimit::Backlog;
         self.policy().limits().max_sessions.filter(|_| waits)
@@ -77,25 +78,25 @@ impl Service {
     }
 }
 
-/// How fast a connection is served; `None`: as fast as it can be.
+/// Rate limits of a connection; `None`: unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates {
-    /// Of replies.
+    /// Rate of replies.
     pub(super) drip: Option<ByteRate>,
-    /// Of what is read.
+    /// Rate of reading.
     pub(super) read: Option<ByteRate>,
 }
 
-/// What a shard's connections use together.
+/// What the connections of a shard share.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(super) service: Arc<Service>,
     pub(super) linger_timeout: Duration,
     pub(super) stop_linger: Duration,
     pub(super) hold_limit: Duration,
-    /// What rules remember, for all shards together.
+    /// The state of rules, shared by all shards.
     state: Arc<Mutex<State>>,
-    /// What was put off, for all shards together.
+    /// Deferred commands and messages, shared by all shards.
     retries: Arc<Mutex<Retries>>,
     pub(super) records: Records,
     pub(super) budget: Budget,
@@ -132,23 +133,23 @@ impl Context {
         self.service.settings()
     }
 
-    /// Something can be put off, and what is tried again is followed.
+    /// A command or message can be deferred, so that retries are tracked.
     pub(super) fn follows_retries(&self) -> bool {
         self.policy().may_defer()
     }
 
-    /// What rules remember. It is locked for a decision at a time, where a rule, a list or a limit asks.
+    /// The state of rules. It is locked for one decision at a time, where a rule, list or limit needs it.
     pub(super) fn memory(&self) -> SharedState<'_> {
         SharedState(&self.state)
     }
 
-    /// Lends what was put off.
+    /// Borrows the deferred commands and messages.
     pub(super) fn retries(&self) -> MutexGuard<'_, Retries> {
         lock(&self.retries)
     }
 
-    /// Takes a place for a connection before it is accepted; `None` when connections are to be left in the backlog
-    /// for now. Shards that looked first and counted afterwards would together let in more than there may be.
+    /// Reserves a place for a connection before it is accepted; `None` while connections must stay in the backlog. If shards
+    /// checked the limit first and counted afterwards, together they could exceed it.
     pub(super) fn take_place(&self) -> Option<Place> {
         if !self.service.counts_sessions() {
             return Some(Place(None));
@@ -157,7 +158,7 @@ impl Context {
         lock(&self.state).take_place(limit).then(|| Place::counted_in(&self.state))
     }
 
-    /// Counts a session that was let in when none were counted, where they are now.
+    /// Counts a session that was accepted while there was no limit, if there is one now.
     pub(super) fn count_place(&self, place: &mut Place, peer: PeerAddress) {
         if self.service.counts_sessions() && place.0.is_none() {
             let is_taken = lock(&self.state).take_place(u64::MAX);
@@ -168,25 +169,24 @@ impl Context {
     }
 }
 
-/// The place of a session among those that there may be at a time, given back when dropped. Without such a limit it
-/// is nothing.
+/// One of the places of a limited number of sessions, released when dropped. Without a limit it is not counted.
 #[derive(Debug, Default)]
 pub(super) struct Place(Option<Box<Taken>>);
 
 #[derive(Debug)]
 struct Taken {
     state: Arc<Mutex<State>>,
-    /// Who has it; `None` before a client has connected.
+    /// The client's address; `None` before a client has connected.
     peer: Option<PeerAddress>,
 }
 
 impl Place {
-    /// One that was taken.
+    /// A place that is counted already.
     fn counted_in(state: &Arc<Mutex<State>>) -> Self {
         Self(Some(Box::new(Taken { state: Arc::clone(state), peer: None })))
     }
 
-    /// A client has connected, who has it from now on.
+    /// Assigns the place to a client that has connected.
     pub(super) fn occupy(&mut self, peer: PeerAddress) {
         if let Some(taken) = &mut self.0 {
             taken.peer = Some(peer);
@@ -201,7 +201,7 @@ impl Drop for Taken {
     }
 }
 
-/// What rules remember, for all shards together.
+/// Lends the shared state of rules.
 #[derive(Debug)]
 pub(super) struct SharedState<'c>(&'c Mutex<State>);
 

@@ -1,5 +1,5 @@
-//! How other threads reach a reactor: they leave a message in its mailbox and wake it. It reads them between two turns,
-//! in their order, and answers those that are to be answered; nothing on the way of a mail is locked.
+//! Messages from other threads to a reactor. A sender puts a message into the reactor's mailbox and wakes the reactor, which
+//! reads the mailbox in order, between two turns. Serving a mail takes no lock.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, SendError, Sender};
@@ -12,32 +12,32 @@ use super::context::Service;
 use crate::process::lock;
 use crate::stats::{Additive, Stats};
 
-/// What a reactor is asked for.
+/// A request to a reactor.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// To stop; the strictest of several counts.
+    /// Stop. The strictest of several requests applies.
     Stop(StopOrder),
-    /// To hand over what it has measured since the last time.
+    /// Send the figures measured since the last request.
     Figures(Sender<Box<Stats>>),
-    /// To serve by this from the next line of each session on, and to confirm it.
+    /// Use this service from the next line of each session on, and confirm it.
     Replace(Arc<Service>, Sender<()>),
 }
 
-/// How a server is to stop.
+/// How a server stops.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StopOrder {
-    /// How long sessions may go on.
+    /// How long sessions may continue.
     pub(crate) timeout: Duration,
-    /// Those in which nothing is under way too.
+    /// Idle sessions may continue too.
     pub(crate) spares_idle: bool,
 }
 
 impl StopOrder {
-    /// As soon as possible.
+    /// Stops without waiting.
     pub(crate) const AT_ONCE: Self = Self { timeout: Duration::ZERO, spares_idle: false };
 }
 
-/// A reactor, for other threads.
+/// The handle of a reactor for other threads.
 #[derive(Debug)]
 pub(crate) struct Control {
     mailbox: Arc<Mailbox>,
@@ -49,20 +49,20 @@ impl Control {
         Self { mailbox, waker }
     }
 
-    /// Asks the reactor to stop. A reactor that is gone is not an error.
+    /// Requests a stop. It is not an error if the reactor has ended.
     pub(crate) fn stop(&self, order: StopOrder) {
         self.send(Message::Stop(order));
     }
 
-    /// What the shard has measured since the last call; that takes as long as its present turn. `None` when it has ended
-    /// and all was taken. One caller at a time.
+    /// The figures that the shard measured since the last call. Waits until the shard's current turn ends. `None` once the
+    /// shard has ended and all figures were returned. One caller at a time.
     pub(crate) fn take_stats(&self) -> Option<Box<Stats>> {
         let (sender, receiver) = mpsc::channel();
         self.send(Message::Figures(sender));
         receiver.recv().ok().or_else(|| self.mailbox.take_rest())
     }
 
-    /// Has all sessions served by this. The receiver gets a confirmation, or fails when the shard has ended.
+    /// Replaces the service of all sessions. The receiver gets a confirmation, or an error if the shard has ended.
     pub(crate) fn replace(&self, service: Arc<Service>) -> Receiver<()> {
         let (sender, receiver) = mpsc::channel();
         self.send(Message::Replace(service, sender));
@@ -71,26 +71,26 @@ impl Control {
 
     fn send(&self, message: Message) {
         self.mailbox.put(message);
-        // A waker that fails is one whose reactor is gone.
+        // A waker fails only if its reactor has ended.
         let _ = self.waker.wake();
     }
 }
 
-/// What was sent to a reactor and not read yet.
+/// Messages that the reactor has not read yet.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox(Mutex<Mail>);
 
 #[derive(Debug, Default)]
 struct Mail {
     messages: VecDeque<Message>,
-    /// The reactor has ended: nothing is read any more.
+    /// The reactor has ended and reads no more messages.
     is_closed: bool,
-    /// What it had measured then, until it is taken.
+    /// The figures that it had not sent when it ended, until they are taken.
     rest: Option<Box<Stats>>,
 }
 
 impl Mailbox {
-    /// Where nobody will read it any more it is dropped, and with it the sender that an answer would be sent by.
+    /// Once the mailbox is closed the message is dropped, and with it the sender of its answer.
     fn put(&self, message: Message) {
         let mut mail = lock(&self.0);
         if !mail.is_closed {
@@ -98,8 +98,7 @@ impl Mailbox {
         }
     }
 
-    /// The message that was left first, for the reactor. One at a time: those behind it stay where they are if it
-    /// panics.
+    /// Takes the oldest message. One at a time, so that later ones stay in the mailbox if the reactor panics.
     pub(super) fn next(&self) -> Option<Message> {
         lock(&self.0).messages.pop_front()
     }
@@ -108,7 +107,8 @@ impl Mailbox {
         lock(&self.0).rest.take()
     }
 
-    /// The reactor ends. A caller that waits for an answer gets none, and finds the rest here.
+    /// Closes the mailbox of a reactor that ends. A caller that waits for an answer gets an error and finds the remaining
+    /// figures here.
     fn close(&self, rest: Box<Stats>) {
         let mut mail = lock(&self.0);
         debug_assert!(!mail.is_closed, "a reactor ends once");
@@ -118,7 +118,8 @@ impl Mailbox {
     }
 }
 
-/// What a shard gathers. When it is dropped, at the end or in a panic, what is left goes to the mailbox, which closes.
+/// The figures that a shard collects. When dropped, at the end or by a panic, it moves the remaining figures to the mailbox
+/// and closes it.
 #[derive(Debug)]
 pub(super) struct Gathering {
     pub(super) stats: Box<Stats>,
@@ -130,7 +131,7 @@ impl Gathering {
         Self { stats: Box::default(), mailbox }
     }
 
-    /// Gives away what has gathered, and begins anew.
+    /// Takes the figures collected so far and starts again from zero.
     pub(super) fn give(&mut self, to: &Sender<Box<Stats>>) {
         if let Err(SendError(unwanted)) = to.send(std::mem::take(&mut self.stats)) {
             self.stats.merge(&unwanted);
@@ -166,25 +167,25 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_gets_what_has_gathered_and_after_the_end_what_was_left() {
+    fn a_reader_gets_the_collected_figures_and_after_the_end_the_remaining_ones() {
         let mailbox = Arc::<Mailbox>::default();
         let mut gathering = Gathering::new(Arc::clone(&mailbox));
         gathering.stats.sessions.opened += 2;
         obey(&mut gathering, &mailbox);
-        assert_eq!(gathering.stats.sessions.opened, 2, "nobody asked");
+        assert_eq!(gathering.stats.sessions.opened, 2, "no figures were requested");
         let asked = ask(&mailbox);
         obey(&mut gathering, &mailbox);
-        assert_eq!(asked.recv().expect("what has gathered").sessions.opened, 2);
+        assert_eq!(asked.recv().expect("the collected figures").sessions.opened, 2);
         gathering.stats.sessions.opened += 3;
         let [unread, late] = [(); 2].map(|()| ask(&mailbox));
         drop(gathering);
         assert!(unread.recv().is_err() && late.recv().is_err() && ask(&mailbox).recv().is_err());
-        assert_eq!(mailbox.take_rest().expect("the rest").sessions.opened, 3);
+        assert_eq!(mailbox.take_rest().expect("the remaining figures").sessions.opened, 3);
         assert!(mailbox.take_rest().is_none());
     }
 
     #[test]
-    fn what_a_reader_no_longer_wants_is_not_lost() {
+    fn figures_are_not_lost_if_their_reader_has_gone() {
         let mailbox = Arc::<Mailbox>::default();
         let mut gathering = Gathering::new(Arc::clone(&mailbox));
         gathering.stats.sessions.opened += 2;
@@ -194,13 +195,16 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_who_waits_for_a_dying_shard_is_not_left_waiting() {
+    fn a_reader_does_not_wait_for_ever_for_a_shard_that_ends() {
         let mailbox = Arc::<Mailbox>::default();
         let gathering = Gathering::new(Arc::clone(&mailbox));
         let asked = ask(&mailbox);
         let dying = thread::spawn(move || drop(gathering));
         assert!(asked.recv().is_err());
-        assert!(mailbox.take_rest().is_some_and(|stats| *stats == Stats::default()), "it was there before");
-        dying.join().expect("it ends");
+        assert!(
+            mailbox.take_rest().is_some_and(|stats| *stats == Stats::default()),
+            "the figures were available before the answer"
+        );
+        dying.join().expect("the thread ends");
     }
 }

@@ -1,8 +1,8 @@
-//! A seeded simulation: many clients with random dialogues, paces and ways to leave, against real connections with random
-//! rules, on a virtual clock, over a transport like TCP and over one that holds octets back. [`World::check`] has what must
-//! be true in the end; invariants of the parts are checked after each turn.
+//! A seeded simulation of many clients and the real connections that serve them, on a virtual clock. Dialogues, pauses, ends
+//! and rules are random. It runs over a transport like TCP and over one that holds octets back. [`World::check`] asserts
+//! what must be true at the end; the invariants of the parts are checked after each turn.
 //!
-//! `SMTPMOCK_SEED=n` runs one seed only.
+//! `SMTPMOCK_SEED=n` runs only this seed.
 
 mod client;
 mod moments;
@@ -39,11 +39,11 @@ use crate::smtp::Policy;
 use crate::smtp::rules::ByteRate;
 use crate::time::Clock;
 
-/// Seeds of one test run.
+/// Number of seeds in one test run.
 const SEEDS: u64 = 400;
-/// Turns of one world, far more than any needs.
+/// Largest number of turns in one world, far more than any needs.
 const MAX_TURNS: usize = 1_000_000;
-/// A deadline is met when the next tick begins.
+/// A timer fires when the next tick after its deadline begins.
 const ROUNDING: Duration = TICK;
 
 #[test]
@@ -81,10 +81,10 @@ fn simulate<E: End>() {
     }
     println!("simulated seeds {seeds:?}: {seen:?}");
     let is_whole = seeds.count() as u64 == SEEDS;
-    assert!(!is_whole || seen.has_everything(), "the simulation no longer reaches everything: {seen:?}");
+    assert!(!is_whole || seen.has_everything(), "the simulation no longer reaches every case: {seen:?}");
 }
 
-/// A client and what belongs to it. Its index is its token, and its session's number less one.
+/// A client with its connection and its model. Its index is its token, and one less than its session's number.
 struct Peer<E> {
     client: Client,
     model: Model,
@@ -99,17 +99,17 @@ struct World<E> {
     clock: Arc<AtomicU64>,
     session_timeout: Duration,
     data_timeout: Duration,
-    /// How much later than it asked for the reactor may wake.
+    /// How long after its deadline the reactor may wake.
     lateness: Duration,
-    /// Replies leave in pieces.
+    /// Replies are sent in pieces, at a limited rate.
     drips: bool,
     /// When the server stops.
     stops_at: Option<Duration>,
-    /// How long sessions that are not idle may continue then.
+    /// How long sessions that are not idle may continue after that.
     stop_timeout: Duration,
-    /// When the server is reconfigured, each time for the next of two services that differ in the words of their replies.
+    /// When the server is reconfigured. Each time it changes between two services that differ in the texts of their replies.
     replaced_at: VecDeque<Duration>,
-    /// Since when which of them was in use; the first from the beginning.
+    /// The services used so far, each with the time of its first use.
     served: Vec<(Duration, Voice)>,
     context: Context,
     resources: Resources,
@@ -127,7 +127,7 @@ impl<E: End> World<E> {
         let policy = script::policy(&mut rng);
         let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
         let session_timeout = Duration::from_nanos(rng.random_range(1_000_000_000..30_000_000_000));
-        // Most messages are in time; where this is short, slow ones are not.
+        // Most messages arrive in time; where this is short, slow ones do not.
         let data_timeout = if rng.random_bool(0.2) { session_timeout / 2 } else { 600 * session_timeout };
         let drips = rng.random_bool(0.15);
         let drip = drips.then(|| script::drip(&mut rng));
@@ -165,7 +165,7 @@ impl<E: End> World<E> {
         world
     }
 
-    /// From a stream of their own: worlds are the same without them.
+    /// Drawn from a stream of their own, so that they do not change the rest of a world.
     fn times_of_replacement(&self, seed: u64, reach: f64) -> VecDeque<Duration> {
         let mut bytes = *b"the services are replaced.......";
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -177,7 +177,7 @@ impl<E: End> World<E> {
         times.into()
     }
 
-    /// Replaces the service between two turns, if it is time. False when it is not.
+    /// Replaces the service between two turns if that is due. Returns whether it was.
     fn replace(&mut self) -> bool {
         let now = self.now();
         let is_due = self.replaced_at.pop_front_if(|at| *at <= now).is_some();
@@ -192,7 +192,7 @@ impl<E: End> World<E> {
         is_due
     }
 
-    /// The voices of replies that were decided between these two moments.
+    /// The voices that replies decided between these two times may have.
     fn voices(&self, from: Duration, to: Duration) -> Vec<Voice> {
         let ends = self.served[1..].iter().map(|(at, _)| *at).chain([Duration::MAX]);
         let served = self.served.iter().zip(ends).filter(|((since, _), end)| *since <= to && *end >= from);
@@ -223,7 +223,7 @@ impl<E: End> World<E> {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// Runs until nothing more can happen.
+    /// Runs until no event is left.
     fn run(&mut self) {
         for _ in 0..MAX_TURNS {
             let acted = self.replace() | self.open_due() | self.act();
@@ -289,7 +289,7 @@ impl<E: End> World<E> {
         acted
     }
 
-    /// One turn of the reactor. False when there was nothing to do.
+    /// Runs one turn of the reactor. Returns whether there was anything to do.
     fn turn(&mut self) -> bool {
         self.resources.begin_turn();
         let unfinished = std::mem::take(&mut self.again);
@@ -299,7 +299,7 @@ impl<E: End> World<E> {
             let index = (first + nth) % self.peers.len();
             let event = self.peers[index].wire.borrow_mut().event();
             did |= event.is_some();
-            // The kernel may report the same again.
+            // The kernel may report an event twice.
             let repeated =
                 (did && self.rng.random_bool(0.05)).then(|| self.peers[index].wire.borrow().readiness());
             if let Some(readiness) = event.or(repeated) {
@@ -337,7 +337,10 @@ impl<E: End> World<E> {
         }
         self.peers[index].connection.iter().for_each(Connection::check);
         self.resources.wheel.check();
-        assert!(self.resources.has_no_leftovers(), "replies and records belong to one connection's turn");
+        assert!(
+            self.resources.has_no_leftovers(),
+            "replies and records do not outlive one connection's turn"
+        );
     }
 
     fn close(&mut self, index: usize) {
@@ -345,7 +348,7 @@ impl<E: End> World<E> {
         connection.expect("an open connection").close(&self.context, &mut self.resources);
     }
 
-    /// When the stop begins, or else when its time is up.
+    /// When the stop begins, or once it has begun, when the shutdown timeout ends.
     fn next_stop(&self) -> Option<Duration> {
         match self.resources.stop {
             Stop::None => self.stops_at,
@@ -354,7 +357,7 @@ impl<E: End> World<E> {
         }
     }
 
-    /// Stops, if it is time. False when it is not.
+    /// Stops if that is due. Returns whether it was.
     fn stop(&mut self) -> bool {
         if self.next_stop().is_none_or(|at| at > self.now()) {
             return false;

@@ -1,4 +1,4 @@
-//! One client: what it sends when, how it reads, and how it leaves.
+//! One client: its input and pauses, how it reads, and how it closes the connection.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,18 +11,18 @@ use proptest::test_runner::TestRng;
 use super::script::Model;
 use super::wire::Wire;
 
-/// Pieces in which an input is sent, at most.
+/// Largest number of pieces in which an input is sent.
 const PIECES: usize = 60;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Eager,
-    /// So many bytes at a time, so often.
+    /// A number of bytes at a time, at an interval.
     Slow {
         count: usize,
         every: Duration,
     },
-    /// Nothing before this time, then everything.
+    /// Nothing before this time, everything after it.
     Late {
         at: Duration,
     },
@@ -31,9 +31,9 @@ pub(super) enum Reading {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
-    /// Sends the end of its stream after its last byte.
+    /// Closes its output after its last byte.
     HalfCloses,
-    /// Waits for the server to close.
+    /// Waits until the server closes the connection.
     Waits,
     /// Resets the connection at this time.
     Resets { at: Duration },
@@ -42,13 +42,13 @@ pub(super) enum Leaving {
 pub(super) struct Client {
     pub(super) starts_at: Duration,
     pub(super) input: Vec<u8>,
-    /// Where each piece ends, and how long the client thinks before it.
+    /// Where each piece ends, and the client's pause before it.
     pieces: Vec<(usize, Duration)>,
-    /// It waits for every reply before it sends more.
+    /// It waits for each reply before it sends more.
     is_in_lock_step: bool,
     pub(super) reading: Reading,
     pub(super) leaving: Leaving,
-    /// It closes its side when the server has closed the other.
+    /// It closes its output when the server has closed its own.
     closes_too: bool,
     sent: usize,
     piece: usize,
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Moves all its times by that at which the world begins.
+    /// Shifts all its times by the start time of the world.
     pub(super) fn shift(&mut self, by: Duration) {
         self.starts_at += by;
         self.read_at += by;
@@ -100,7 +100,7 @@ impl Client {
         }
     }
 
-    /// Does everything that is due by now. False when that is nothing.
+    /// Does everything that is due now. Returns whether anything was.
     pub(super) fn act(&mut self, now: Duration, wire: &RefCell<Wire>, model: &Model) -> bool {
         let mut wire = wire.borrow_mut();
         if let Leaving::Resets { at } = self.leaving
@@ -160,7 +160,7 @@ impl Client {
         self.sent > before
     }
 
-    /// When it acts next, if nothing happens before.
+    /// When it acts next, if no event occurs before.
     pub(super) fn next_time(&self, now: Duration, wire: &Rc<RefCell<Wire>>) -> Option<Duration> {
         let wire = wire.borrow();
         if wire.closed_at.is_some() && !wire.has_output() {
@@ -193,7 +193,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Cuts an input at random; all pauses together take less than `patience`.
+/// Splits an input at random. The sum of all pauses is less than `patience`.
 fn pieces(rng: &mut TestRng, length: usize, patience: Duration) -> Vec<(usize, Duration)> {
     let longest = [3, 40, 1000, usize::MAX][rng.random_range(0..4)].max(2 * length / PIECES + 1);
     let mut pieces = Vec::new();

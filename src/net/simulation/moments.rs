@@ -1,4 +1,4 @@
-//! Single connections at chosen moments: a clock that jumps, a write that takes time, a reply that is retained.
+//! Single connections in chosen situations: a clock that jumps, a slow write, a reply that its transport retains.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::smtp::{DelayPoint, Policy, Stage};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server without a reactor: the test sets what happens when.
+/// A server without a reactor: the test decides when each event occurs.
 struct Bench {
     clock: Arc<AtomicU64>,
     context: Context,
@@ -44,7 +44,7 @@ impl Bench {
         }
     }
 
-    /// A connection with room for so many octets on the way to the client.
+    /// A connection whose wire to the client has room for this many octets.
     fn connection(&self, index: usize, capacity: usize) -> (Rc<RefCell<Wire>>, Connection<ServerEnd>) {
         self.connection_over(index, capacity)
     }
@@ -63,20 +63,20 @@ impl Bench {
         (wire, Connection::new(stream, Token(index), origin, Place::default(), now))
     }
 
-    /// Time passes, and the next turn begins.
+    /// Advances the clock and begins the next turn.
     fn pass(&mut self, time: Duration) {
         self.clock.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
         self.resources.begin_turn();
     }
 
-    /// The connection has its turn for the events since the last one.
+    /// Gives the connection a turn for the events since its last one.
     fn turn<E: End>(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<E>) -> Fate {
         let event = wire.borrow_mut().event().expect("an event");
         connection.on_event(event, &self.context, &mut self.resources)
     }
 }
 
-/// A machine that slept: the delayed client gets its reply and continues, the idle one is sent 421.
+/// The machine was suspended: the delayed client gets its reply and continues, the idle one gets 421.
 #[test]
 fn a_clock_that_jumps_a_year() {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -103,9 +103,9 @@ fn a_clock_that_jumps_a_year() {
     assert!(next.since(bench.resources.clock.now()) <= SESSION_TIMEOUT + ROUNDING);
 }
 
-/// A client that is closed with its greeting may have sent by then: closing at once would destroy the greeting.
+/// A client whose greeting closes the connection may have sent input already: closing at once would destroy the greeting.
 #[test]
-fn a_client_that_talks_too_early_hears_why_it_is_closed() {
+fn a_client_that_sends_too_early_can_read_why_it_is_closed() {
     let refusing = || {
         let mut policy = Policy::default();
         policy.add_rule("connect reply=\"554 no\" close".parse().expect("a rule"));
@@ -114,7 +114,11 @@ fn a_client_that_talks_too_early_hears_why_it_is_closed() {
     let closing_at_once = || Bench::with_timeout(Policy::default(), Duration::ZERO);
     for mut bench in [refusing(), closing_at_once()] {
         let (wire, mut connection) = bench.connection(0, 1000);
-        assert_eq!(connection.open(&bench.context, &mut bench.resources), Fate::Over, "nobody is sending");
+        assert_eq!(
+            connection.open(&bench.context, &mut bench.resources),
+            Fate::Over,
+            "the client has sent nothing"
+        );
         connection.close(&bench.context, &mut bench.resources);
         assert!(!wire.borrow().closed_on_unread);
 
@@ -123,7 +127,7 @@ fn a_client_that_talks_too_early_hears_why_it_is_closed() {
         assert_eq!(early.open(&bench.context, &mut bench.resources), Fate::Again);
         while early.run(&bench.context, &mut bench.resources) == Fate::Again {}
         wire.borrow_mut().send(b"QUIT\r\n");
-        assert_eq!(bench.turn(&wire, &mut early), Fate::Waits, "it may go on");
+        assert_eq!(bench.turn(&wire, &mut early), Fate::Waits, "the client may still send");
         wire.borrow_mut().finish();
         assert_eq!(bench.turn(&wire, &mut early), Fate::Over);
         early.close(&bench.context, &mut bench.resources);
@@ -133,7 +137,7 @@ fn a_client_that_talks_too_early_hears_why_it_is_closed() {
 }
 
 #[test]
-fn delays_that_are_over_in_one_turn_are_counted_together() {
+fn delays_that_end_in_the_same_turn_are_counted_together() {
     let mut policy = Policy::default();
     policy.set_delay(DelayPoint::Noop, Duration::from_secs(1));
     let mut bench = Bench::new(policy);
@@ -156,8 +160,8 @@ fn delays_that_are_over_in_one_turn_are_counted_together() {
     }
 }
 
-/// A client may read a reply, and answer it, before the write that sends it returns. Named after the bug: it then
-/// thought for no time.
+/// A client may read and answer a reply before the write that sends it returns. The test is named after the fault: the
+/// client's think time was zero then.
 #[test]
 fn a_client_that_ran_first_had_no_think_time() {
     const WRITE: Duration = Duration::from_millis(5);
@@ -173,10 +177,14 @@ fn a_client_that_ran_first_had_no_think_time() {
     assert_eq!(noop.think.count(), 1);
     let think = noop.think.min();
     assert!(think >= WRITE && think <= (WRITE + REST).mul_f64(1.01), "{think:?}");
-    assert!(noop.service.max() < WRITE, "{:?}: the write is the system's", noop.service.max());
+    assert!(
+        noop.service.max() < WRITE,
+        "{:?}: the time of the write is not the server's",
+        noop.service.max()
+    );
 }
 
-/// What the client reads later has left later, and its think time begins then.
+/// A reply has left once its last octet has, and the client's think time begins then.
 #[test]
 fn the_rest_of_a_reply_was_stamped_with_its_front() {
     const PAUSE: Duration = Duration::from_millis(20);
@@ -199,9 +207,9 @@ fn the_rest_of_a_reply_was_stamped_with_its_front() {
     assert!(took >= 2 * PAUSE && took <= (2 * PAUSE).mul_f64(1.01), "{took:?}");
 }
 
-/// A wait that has begun is not changed.
+/// A change of a timeout does not affect a wait that has begun.
 #[test]
-fn a_timeout_that_is_changed_is_that_of_the_next_wait() {
+fn a_changed_timeout_applies_from_the_next_wait_on() {
     const SHORT: Duration = Duration::from_millis(100);
     for timeout in [5, 120].map(Duration::from_secs) {
         let mut bench = Bench::new(Policy::default());
@@ -230,13 +238,17 @@ fn a_timeout_that_is_changed_is_that_of_the_next_wait() {
     }
 }
 
-/// A transport may take replies long before they leave.
+/// A transport may accept replies long before they leave.
 #[test]
 fn a_message_is_accepted_when_its_transport_has_sent_the_reply() {
     for is_reset in [false, true] {
         let mut bench = Bench::new(Policy::default());
         let (wire, mut connection) = bench.connection_over::<SealedEnd>(0, 10);
-        assert_eq!(connection.open(&bench.context, &mut bench.resources), Fate::Waits, "nobody is there yet");
+        assert_eq!(
+            connection.open(&bench.context, &mut bench.resources),
+            Fate::Waits,
+            "the client has sent no hello yet"
+        );
         assert_eq!(wire.borrow().written, b"");
         wire.borrow_mut().send_hello();
         let mail = b"HELO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n.\r\n";
@@ -251,19 +263,26 @@ fn a_message_is_accepted_when_its_transport_has_sent_the_reply() {
             }
         }
         assert!(wire.borrow().written.starts_with(b"220 "));
-        assert_eq!(bench.resources.gathering.stats.stages[Stage::Helo].count, 0, "half a record is nothing");
+        assert_eq!(
+            bench.resources.gathering.stats.stages[Stage::Helo].count,
+            0,
+            "half a record yields no octets"
+        );
         wire.borrow_mut().send(last);
         wire.borrow_mut().seal();
         assert_eq!(bench.turn(&wire, &mut connection), Fate::Blocked);
         assert_eq!(bench.resources.gathering.stats.stages[Stage::Message].count, 1);
         let mut rounds = 0;
         while bench.resources.gathering.stats.messages.accepted == 0 && !is_reset {
-            assert!(!wire.borrow().written.ends_with(b"250 Received\r\n"), "sent, and not accepted");
+            assert!(
+                !wire.borrow().written.ends_with(b"250 Received\r\n"),
+                "the reply was sent, but the message is not accepted"
+            );
             assert!(!wire.borrow_mut().receive(10).is_empty() || rounds < 100);
             bench.turn(&wire, &mut connection);
             rounds += 1;
         }
-        assert!(is_reset || rounds > 4, "the reply waited");
+        assert!(is_reset || rounds > 4, "the reply was held back");
         connection.close(&bench.context, &mut bench.resources);
         let messages = &bench.resources.gathering.stats.messages;
         assert_eq!((messages.accepted, messages.aborted), if is_reset { (0, 1) } else { (1, 0) });
@@ -272,12 +291,12 @@ fn a_message_is_accepted_when_its_transport_has_sent_the_reply() {
     }
 }
 
-/// The end of a transport's output needs room, as replies do.
+/// The end of a transport's output needs room on the wire, as replies do.
 #[test]
 fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
     for is_forced in [false, true] {
         let mut bench = Bench::new(Policy::default());
-        // Both pieces of the last reply fill the wire.
+        // Each of the two pieces of the last reply fills the wire.
         let (wire, mut connection) = bench.connection_over::<SealedEnd>(0, 12);
         connection.open(&bench.context, &mut bench.resources);
         wire.borrow_mut().send_hello();
@@ -292,7 +311,7 @@ fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
             }
             wire.borrow_mut().receive(if command.is_empty() { 12 } else { 0 });
         }
-        assert_eq!(fate, Fate::Blocked, "the end has not left");
+        assert_eq!(fate, Fate::Blocked, "the end has not left yet");
         if is_forced {
             bench.resources.stop = Stop::Forced;
             assert_eq!(connection.dismiss(&bench.context, &mut bench.resources), Fate::Over);
@@ -304,9 +323,9 @@ fn a_connection_is_closed_when_the_end_of_its_output_has_left() {
     }
 }
 
-/// A stream that is cut off is answered as far as it came, and ends like one that is half-closed.
+/// A truncated stream is answered as far as it arrived, and ends like one that the client half-closed.
 #[test]
-fn a_stream_that_was_cut_off_is_answered_and_ended() {
+fn a_truncated_stream_is_answered_and_ended() {
     let mut bench = Bench::new(Policy::default());
     let (wire, mut connection) = bench.connection_over::<SealedEnd>(0, 1000);
     connection.open(&bench.context, &mut bench.resources);

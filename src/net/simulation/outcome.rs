@@ -1,4 +1,5 @@
-//! What must be true at the end of a simulated world: nothing is left, and each client was served as its model says.
+//! What must be true at the end of a simulated world: all resources are released, and each client was served as its model
+//! predicts.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::records::Message;
 use crate::smtp::{Next, Policy, Record, Reply, ReplyKind, Stage};
 use crate::stats::{SessionStats, Stats};
 
-/// How often each case occurred: a check that never applies checks nothing.
+/// How often each case occurred: a check that never applies proves nothing.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     clients: u64,
@@ -25,13 +26,13 @@ pub(super) struct Seen {
     cut: u64,
     held: u64,
     reset_by_server: u64,
-    /// Messages with a positive reply that did not leave.
+    /// Messages whose positive reply was not sent whole.
     unsent: u64,
-    /// Messages refused in their middle.
+    /// Messages that were refused before their end.
     cut_short: u64,
-    /// Sessions that were served by both services.
+    /// Sessions that both services have served.
     reconfigured: u64,
-    /// Replies that were held back while the service was replaced.
+    /// Replies whose delay had not ended when the service was replaced.
     held_over: u64,
 }
 
@@ -80,9 +81,9 @@ impl Seen {
 }
 
 impl<E: wire::End> World<E> {
-    /// Nothing is left, and each client was served as its model says.
+    /// Asserts that all resources are released and that each client was served as its model predicts.
     pub(super) fn check(mut self) -> Seen {
-        assert_eq!(self.resources.wheel.next_deadline(), None, "a timer is left");
+        assert_eq!(self.resources.wheel.next_deadline(), None, "a timer has not been removed");
         self.mailroom.borrow_mut().collect();
         self.check_endings();
         let mut seen = Seen::default();
@@ -95,19 +96,30 @@ impl<E: wire::End> World<E> {
         let Stats { messages, stages, sessions, .. } = stats;
         let filed = &self.mailroom.borrow().records;
         let octets = filed.iter().filter(|message| message.msg()).map(|message| message.body().len() as u64);
-        assert_eq!((messages.accepted, messages.bytes), (seen.messages, octets.sum()), "accepted");
+        assert_eq!(
+            (messages.accepted, messages.bytes),
+            (seen.messages, octets.sum()),
+            "accepted messages and their octets"
+        );
         let ended = messages.accepted + messages.refused + messages.aborted;
-        assert_eq!((ended, stats.transactions_open()), (stages[Stage::Mail].count, 0), "each is decided");
+        assert_eq!(
+            (ended, stats.transactions_open()),
+            (stages[Stage::Mail].count, 0),
+            "each transaction has an outcome"
+        );
         let refused = stages.iter().flat_map(|(_, stage)| stage.transactions_refused.values());
-        assert_eq!(refused.sum::<u64>(), messages.refused, "by stage and code");
+        assert_eq!(refused.sum::<u64>(), messages.refused, "refusals by stage and code");
         assert_eq!(sessions.closed, seen.clients);
         seen
     }
 
-    /// Each session ended, in exactly one way.
+    /// Asserts that each session ended in exactly one way.
     fn check_endings(&self) {
         let are_over = self.peers.iter().all(|peer| peer.connection.is_none());
-        assert!(!are_over || self.context.budget.left() == usize::MAX, "memory of sessions that are over");
+        assert!(
+            !are_over || self.context.budget.left() == usize::MAX,
+            "memory of ended sessions is still charged"
+        );
         let sessions = &self.resources.gathering.stats.sessions;
         let &SessionStats { left_before_greeting, refused, silent, quit, left, .. } = sessions;
         let &SessionStats { gave_up, timed_out, dismissed, stopped, .. } = sessions;
@@ -117,7 +129,7 @@ impl<E: wire::End> World<E> {
         assert_eq!((ended, sessions.closed), (opened, opened), "{sessions:?}");
     }
 
-    /// A message is accepted, and a reply is in a record, if and only if all of the reply was written.
+    /// Asserts that a message is accepted, and that a reply is in a record, exactly if all of the reply was written.
     fn check_records(&self, peer: &Peer<E>, heard: Heard, seen: &mut Seen) {
         let Peer { client, model, wire, .. } = peer;
         let session = wire.borrow().session;
@@ -144,7 +156,7 @@ impl<E: wire::End> World<E> {
         assert!(sent(Stage::Helo) > 0 || records.iter().all(|record| !record.helo), "{client:?}");
         let instead = records.iter().any(|record| record.msg_response.as_ref() == Some(goodbye));
         assert!(!instead || heard.goodbye, "{client:?}");
-        // Where a message follows that the server accepts, no rule has withheld its reply.
+        // If a later message is accepted, no rule has withheld the reply.
         let is_pending = accepted < model.messages.len();
         let is_unsent = |record: &&&Record| {
             record.msg_size > 0 && record.msg_response.as_ref().is_none_or(|reply| reply == goodbye)
@@ -154,7 +166,7 @@ impl<E: wire::End> World<E> {
 
     fn check_peer(&self, peer: &Peer<E>, seen: &mut Seen) {
         let Peer { client, model, wire, .. } = peer;
-        assert!(peer.connection.is_none(), "{client:?} is never ended");
+        assert!(peer.connection.is_none(), "{client:?} was not ended");
         let wire = wire.borrow();
         seen.clients += 1;
         assert!(wire.written.starts_with(&client.received));
@@ -174,49 +186,52 @@ impl<E: wire::End> World<E> {
             seen.unread += 1;
             return self.check_unread(peer);
         }
-        assert_eq!(client.received.len(), heard.reads_all(client, &wire), "not everything was read");
+        assert_eq!(client.received.len(), heard.reads_all(client, &wire), "octets were left unread");
         let in_time = heard.answers == model.answers.len();
         assert!(in_time || self.data_timeout < self.session_timeout, "{client:?} lost replies: {heard:?}");
         let is_orderly = model.end.is_none_or(|end| end.next != Next::Reset);
         assert!(!is_orderly || !wire.closed_on_unread, "{client:?} would have been reset");
         let is_ended = client.reading != Reading::Eager || wire.ends_by_reset || wire.is_output_ended();
-        assert!(is_ended, "{client:?}: the end of the output is not on the wire");
+        assert!(is_ended, "{client:?}: the end of the output has not been written");
         match model.end {
             Some(end) if in_time && !heard.goodbye => self.check_end(peer, end, before, seen),
             _ => assert!(!wire.ends_by_reset, "{client:?} was reset"),
         }
     }
 
-    /// A stop ends in time, and its last replies reach a client that reads.
+    /// Asserts that a stop ends in time and that the last replies reach a client that reads.
     fn check_stopped(&self, peer: &Peer<E>, heard: Heard) {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let time_is_up = self.stops_at.expect("a stop") + self.stop_timeout;
         let grace = 2 * (ROUNDING + self.lateness);
-        assert!(wire.closed_at.expect("an end") <= time_is_up + LINGER + grace, "{client:?} held up a stop");
+        assert!(
+            wire.closed_at.expect("an end") <= time_is_up + LINGER + grace,
+            "{client:?} delayed the stop"
+        );
         let is_reset = model.end.is_some_and(|end| end.next == Next::Reset);
         let is_lost = client.reading == Reading::Eager && heard.goodbye && !is_reset && wire.closed_on_unread;
         assert!(!is_lost, "{client:?} would have been reset");
     }
 
-    /// Replies to it leave, and are read, at once.
+    /// Whether replies to it are sent and read at once.
     fn is_prompt(&self, client: &Client) -> bool {
         client.reading == Reading::Eager && !self.drips
     }
 
-    /// The session ended by itself, as its rules require: not before its time, by a reset only where they ask for one, and held
-    /// as long as the client waits, or the limit says.
+    /// Asserts that a session ended as its rules require: not before its delays are over, by a reset only where a rule asks for
+    /// one, and held until the client closes or the limit is reached.
     fn check_end(&self, peer: &Peer<E>, end: End, before: Duration, seen: &mut Seen) {
         let Peer { client, wire, .. } = peer;
         let wire = wire.borrow();
         let came = match end.input_end {
             0 => client.starts_at,
-            sent => wire.arrivals.time_of(sent).expect("the line that ended it"),
+            sent => wire.arrivals.time_of(sent).expect("the line that ended the session"),
         };
         let (due, closed_at) = (before.max(came) + end.delay, wire.closed_at.expect("an end"));
         assert!(closed_at >= due, "{client:?}: {end:?} early by {:?}", due - closed_at);
         assert_eq!(wire.ends_by_reset, end.next == Next::Reset, "{client:?}: {end:?}");
-        // Three timers: a delay, a hold and the linger behind it.
+        // Three timers round: a delay, a hold and the linger after it.
         let grace = 3 * (ROUNDING + self.lateness);
         let is_prompt = self.is_prompt(client);
         let (held, lingers) = match end.next {
@@ -225,32 +240,32 @@ impl<E: wire::End> World<E> {
         };
         let is_late = is_prompt && end.next != Next::Close && closed_at > due + held + lingers + grace;
         assert!(!is_late, "{client:?}: {end:?} late by {:?}", closed_at - due);
-        // The hour of a hold begins when its reply begins to drip.
+        // The time of a hold begins when the first piece of its reply is sent.
         let waits = end.next == Next::Hold && client.leaving == Leaving::Waits && !self.drips;
         assert!(!waits || closed_at >= due + held, "{client:?}: {end:?} held too short");
-        // A reset would take the last reply from a client that is still sending its message.
+        // A reset would destroy the last reply to a client that is still sending its message.
         let is_lost =
             end.is_amid && end.next == Next::Close && wire.has_lost_input && closed_at < due + LINGER;
-        assert!(!is_lost, "{client:?}: {end:?} closed while the message came");
+        assert!(!is_lost, "{client:?}: {end:?} closed while the message was arriving");
         seen.cut_short += u64::from(end.is_amid);
         seen.cut += u64::from(end.is_cut);
         seen.held += u64::from(end.next == Next::Hold);
         seen.reset_by_server += u64::from(end.next == Next::Reset);
     }
 
-    /// The session of a peer that does not read ends a timeout after the last octet in either direction.
+    /// Asserts that the session of a peer that does not read ends one timeout after the last octet in either direction.
     fn check_unread(&self, peer: &Peer<E>) {
         let wire = peer.wire.borrow();
         let last = wire.writes.last().max(wire.arrivals.last()).unwrap_or(peer.client.starts_at);
         let delays = peer.model.answers.iter().map(|answer| answer.delay).max().expect("a greeting");
         let held = if peer.model.is_held() { HOLD_LIMIT } else { Duration::ZERO };
-        // Of the commands in one read, one may be held back whose reply does not leave, and another behind it.
+        // Of the commands in one read, two may be delayed although the reply to the first does not leave.
         let latest = last + 2 * delays + held + self.session_timeout + 3 * (ROUNDING + self.lateness);
         assert!(wire.closed_at.expect("an end") <= latest, "{:?} was not ended in time", peer.client);
     }
 
-    /// Each reply came when its delay was over, and not much later where the client reads. Returns when what follows
-    /// the last could begin.
+    /// Asserts that each reply was sent when its delay was over, and not much later if the client reads. Returns when the delay
+    /// after the last reply could begin.
     fn check_times(&self, peer: &Peer<E>, heard: Heard, seen: &mut Seen) -> Duration {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
@@ -276,7 +291,7 @@ impl<E: wire::End> World<E> {
             seen.held_over += u64::from(is_replaced);
             seen.replies += 1;
             seen.delayed += u64::from(!answer.delay.is_zero());
-            // Of one that reads late, or is sent to slowly, it is not known when its last reply was ready to be read.
+            // If the client reads late, or the rate is limited, the time at which its last reply was ready is unknown.
             before = if is_prompt { at } else { due };
             opened_data = answer.opens_data.then_some(before);
         }
@@ -292,8 +307,8 @@ impl<E: wire::End> World<E> {
         before
     }
 
-    /// A reply is one of the two services', of that which was served by when it was decided: not when it left. `None`
-    /// where both have the same.
+    /// Asserts that a reply is that of the service in use when the reply was decided, not when it was sent. `None` if both
+    /// services have the same reply.
     fn check_voice(
         &self,
         client: &Client,
@@ -303,17 +318,17 @@ impl<E: wire::End> World<E> {
     ) -> Option<Voice> {
         let (text, capitals) = (String::from_utf8_lossy(written), usual.to_ascii_uppercase());
         if !is_own || usual == capitals {
-            assert_eq!(written, usual, "{client:?}: a rule says {text}");
+            assert_eq!(written, usual, "{client:?}: not the reply of the rule: {text}");
             return None;
         }
         let voice = if written == usual { Voice::Usual } else { Voice::InCapitals };
-        assert!(voice == Voice::Usual || written == capitals, "{client:?}: {text} is of neither service");
+        assert!(voice == Voice::Usual || written == capitals, "{client:?}: neither service replies {text}");
         let possible = self.voices(decided.0, decided.1);
         assert!(possible.contains(&voice), "{client:?}: {text} between {decided:?}, by {:?}", self.served);
         Some(voice)
     }
 
-    /// 421 comes when the client was silent for the session timeout, or took longer than the data timeout.
+    /// Asserts that 421 is sent when the client was silent for the session timeout or exceeded the data timeout.
     fn check_goodbye(&self, peer: &Peer<E>, last_reply: Duration, opened_data: Option<Duration>) {
         let wire = peer.wire.borrow();
         let idle_since = match opened_data {
@@ -332,27 +347,27 @@ impl<E: wire::End> World<E> {
     }
 }
 
-/// What a client heard.
+/// The output that was written to a client, compared with its model.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
-    /// How many whole answers of the model.
+    /// Number of whole answers of the model.
     answers: usize,
     /// Where they end.
     whole: usize,
-    /// 421 came after them.
+    /// 421 follows them.
     goodbye: bool,
     length: usize,
 }
 
 impl Heard {
-    /// What a client that reads has read in the end.
+    /// How many octets a client that reads has read at the end.
     fn reads_all(self, client: &Client, wire: &Wire) -> usize {
         if client.reading == Reading::Never { 0 } else { wire.written.len().max(self.length) }
     }
 }
 
-/// Compares what was written with the model: it is a part of its answers from the front on, in order, with
-/// a 421 after the last one where the server ended the session.
+/// Compares the output with the model: it must be a prefix of the model's answers, followed by 421 where the server ended
+/// the session.
 fn heard(written: &[u8], model: &Model, policy: &Policy) -> Heard {
     let answers = model.answers.partition_point(|answer| {
         written.len() >= answer.output_end && starts_with(written, &model.output[..answer.output_end])
@@ -369,7 +384,7 @@ fn heard(written: &[u8], model: &Model, policy: &Policy) -> Heard {
     Heard { answers, whole, goodbye: is_goodbye, length: written.len() }
 }
 
-/// In either voice.
+/// Compares regardless of the voice.
 fn starts_with(output: &[u8], front: &[u8]) -> bool {
     output.get(..front.len()).is_some_and(|part| part.eq_ignore_ascii_case(front))
 }

@@ -1,4 +1,4 @@
-//! What clients send, and how the pure session answers all of it.
+//! The input of clients, and the answers that the pure session gives to it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -10,51 +10,51 @@ use proptest::test_runner::TestRng;
 use crate::smtp::rules::{ByteRate, Environment, Rule, State};
 use crate::smtp::{DelayPoint, Expect, Filing, Next, Policy, ReplyKind, Session, Stage, Step};
 
-/// One reply, and the input that it answers.
+/// One reply and the input that it answers.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// How much of the input must have arrived.
+    /// How many octets of the input must have arrived.
     pub(super) input_end: usize,
     pub(super) output_end: usize,
     pub(super) delay: Duration,
     pub(super) stage: Stage,
-    /// It is all of the reply.
+    /// The reply is sent whole.
     pub(super) is_whole: bool,
-    /// The server's own, not a rule's.
+    /// The reply is the server's own, not that of a rule.
     pub(super) is_own: bool,
-    /// It was to DATA: message text is expected now.
+    /// It accepts DATA: message text follows.
     pub(super) opens_data: bool,
 }
 
-/// How a session ends by itself.
+/// How the server ends a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
-    /// How much of the input must have arrived.
+    /// How many octets of the input must have arrived.
     pub(super) input_end: usize,
-    /// The delay before it; none behind an answer, which has a delay of its own.
+    /// The delay before it; zero after an answer, which has a delay of its own.
     pub(super) delay: Duration,
     pub(super) next: Next,
-    /// Less than the whole reply is sent.
+    /// Only a part of the reply is sent.
     pub(super) is_cut: bool,
-    /// The client is in the middle of a message.
+    /// The client has sent a part of a message.
     pub(super) is_amid: bool,
 }
 
-/// How the pure session answers an input that arrives all at once.
+/// The pure session's answers to an input that arrives at once.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) output: Vec<u8>,
-    /// Those of which at least an octet is sent.
+    /// The answers of which at least one octet is sent.
     pub(super) answers: Vec<Answer>,
-    /// Texts of the accepted messages.
+    /// The texts of the accepted messages.
     pub(super) messages: Vec<Vec<u8>>,
-    /// Where in the output the acceptance of each is.
+    /// Where in the output the reply that accepts each message ends.
     pub(super) acceptances: Vec<Range<usize>>,
     pub(super) end: Option<End>,
 }
 
 impl Model {
-    /// Rules count for each session alone (see [`rules`]), so what others do changes nothing.
+    /// Rules count each session separately (see [`rules`]), so that other sessions have no influence.
     pub(super) fn new(policy: &Policy, number: u64, input: &[u8]) -> Self {
         let (mut session, mut state, mut model) = (Session::new(), State::default(), Self::default());
         let mut environment = Environment {
@@ -67,7 +67,7 @@ impl Model {
         model.note(policy, &session, &greeting, 0);
         let (mut taken, mut given) = (0, 0);
         while given < input.len() && model.end.is_none() {
-            // A message that is too big may be refused in its middle, and it matters where.
+            // A message that is too big may be refused before its end, and the place matters.
             given = if session.expects() == Expect::Data { given.max(taken) + 1 } else { input.len() };
             let progress = session.advance(policy, &mut environment, &input[taken..given]);
             taken += progress.consumed;
@@ -96,19 +96,19 @@ impl Model {
             self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });
             delay = Duration::ZERO;
         }
-        assert!(!octets.is_empty() || step.next != Next::Continue, "a line without an answer");
+        assert!(!octets.is_empty() || step.next != Next::Continue, "a line got no answer");
         if step.next != Next::Continue {
             let is_cut = octets != step.reply().wire();
             self.end = Some(End { input_end, delay, next: step.next, is_cut, is_amid: session.owes_input() });
         }
     }
 
-    /// A rule holds the connection in the end.
+    /// A rule holds the connection at the end.
     pub(super) fn is_held(&self) -> bool {
         self.end.is_some_and(|end| end.next == Next::Hold)
     }
 
-    /// How much there is to read for a client that has sent `sent` bytes.
+    /// How many octets a client that has sent `sent` bytes can read.
     pub(super) fn output_after(&self, sent: usize) -> usize {
         let known = self.answers.partition_point(|answer| answer.input_end <= sent);
         self.answers[..known].last().map_or(0, |answer| answer.output_end)
@@ -118,7 +118,7 @@ impl Model {
 /// The address of every client.
 pub(super) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// How the server's own replies are worded.
+/// The texts of the server's own replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Voice {
     Usual,
@@ -134,8 +134,8 @@ impl Voice {
     }
 }
 
-/// The same policy in this voice: of rules that still count alike, though one that never fires stands before them. What
-/// is worded alike by both is the goodbye.
+/// The same policy with replies in this voice. Its rules continue to count as before, although a rule that never fires is in
+/// front of them. The 421 is the same in both voices.
 pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     const NEVER: &str = "any session=1000000 close";
     let mut other = policy.clone();
@@ -156,13 +156,13 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     other
 }
 
-/// A rate of replies, from a letter now and then to more than there is.
+/// A rate of replies, from a few octets per second to more than any session needs.
 pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
     let rate = [100, 1000, 100_000][rng.random_range(0..3)];
     format!("{rate}B/s").parse().expect("a rate")
 }
 
-/// Some delays, some limits, some rules.
+/// A policy with random delays, limits and rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
     let mut policy = Policy::default();
     for &point in DelayPoint::ALL {
@@ -174,13 +174,13 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
         policy.set_delay(point, delay);
     }
     if rng.random_bool(0.3) {
-        // Time for a stop, or a client that goes, before a message is accepted.
+        // Time for a stop, or for a client to leave, before a message is accepted.
         policy.set_delay(DelayPoint::Message, Duration::from_secs(rng.random_range(1..20)));
     }
     match rng.random_range(0..6) {
         0 => {
             policy.fail_fast = true;
-            // A message that is too big ends the session in its middle.
+            // A message that is too big ends the session before the message ends.
             policy.set_message_size_limit(if rng.random_bool(0.5) { 100 } else { 3000 });
         }
         1 => policy.set_message_size_limit(rng.random_range(1..3000)),
@@ -193,8 +193,8 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
     policy
 }
 
-/// A rule whose firing follows from its session alone: chance comes from a stream of its own, and what counts
-/// counts by session. Those that end a session leave others their turn.
+/// A rule whose matches depend only on its session: chance is drawn from a stream of the session, and counts are per
+/// session. Rules that end a session are rare enough for other rules to apply.
 fn rule(rng: &mut TestRng) -> Rule {
     const STAGES: &[&str] =
         &["connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "unknown", "any"];
@@ -225,7 +225,7 @@ fn rule(rng: &mut TestRng) -> Rule {
         &["", "times=2 per=session", "session=2..5", "nth=2 per=session", "every=3 per=session"];
     let mut any = |choices: &[&'static str]| choices[rng.random_range(0..choices.len())];
     let stage = any(STAGES);
-    // A session connects, and quits, once only.
+    // A session connects and quits only once.
     let conditions = if matches!(stage, "connect" | "quit") { &CONDITIONS[..3] } else { CONDITIONS };
     let (condition, goes_on, end) = (any(conditions), any(GOES_ON), any(ENDS));
     let text = match rng.random_bool(0.5) {
@@ -235,7 +235,7 @@ fn rule(rng: &mut TestRng) -> Rule {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A dialogue's input: transactions, loose commands and junk.
+/// The input of a dialogue: transactions, single commands and lines that are no commands.
 pub(super) fn input(rng: &mut TestRng) -> Vec<u8> {
     let mut input = Vec::new();
     if rng.random_bool(0.9) {
@@ -254,7 +254,7 @@ pub(super) fn input(rng: &mut TestRng) -> Vec<u8> {
         _ => {}
     }
     if rng.random_bool(0.1) {
-        loose_command(rng, &mut input); // after QUIT nobody listens
+        loose_command(rng, &mut input); // after QUIT the server reads nothing
     }
     input
 }
@@ -279,7 +279,7 @@ fn transaction(rng: &mut TestRng, input: &mut Vec<u8>) {
         input.extend(b"\r\n");
     }
     match rng.random_range(0..12) {
-        0 => input.extend(b".\n.\r\r\n"), // no end
+        0 => input.extend(b".\n.\r\r\n"), // not the end of data
         _ => input.extend(b".\r\n"),
     }
 }

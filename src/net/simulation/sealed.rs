@@ -1,6 +1,6 @@
-//! A transport that holds octets back on both sides, as TLS does: it gives out what the client sent only in whole
-//! records, takes replies before they can leave, sends nothing before the client's hello, and ends its output with a
-//! record of its own.
+//! A transport that holds octets back in both directions, as TLS does. It returns the client's octets only in whole records,
+//! accepts replies before they can leave, sends nothing before the client's hello, and ends its output with a record of its
+//! own.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,26 +11,26 @@ use super::wire::{End, Wire};
 use crate::net::stream::{Input, Transport};
 use crate::records::Endpoint;
 
-/// Octets of replies in a record, at most.
+/// Largest number of octets of replies in a record.
 const RECORD: usize = 40;
-/// Octets of replies that are retained, at most.
+/// Largest number of octets of replies that are retained.
 const RETAINED: usize = 100;
-/// The record that ends the output, as the wire carries it.
+/// The record that ends the output.
 const LAST_RECORD: &[u8] = b"end";
 
-/// The server's end.
+/// The server's side.
 #[derive(Debug)]
 pub(super) struct SealedEnd {
     wire: Rc<RefCell<Wire>>,
-    /// Read from the wire and not given out.
+    /// Octets read from the wire and not returned yet.
     incoming: VecDeque<u8>,
-    /// How many of these belong to whole records.
+    /// How many of them belong to whole records.
     opened: usize,
-    /// Octets ever read from the wire.
+    /// Total number of octets read from the wire.
     taken: usize,
-    /// Records of replies that are not on the wire whole.
+    /// Records of replies that have not been written whole.
     outgoing: VecDeque<Vec<u8>>,
-    /// Octets of the first of these, or else of the last record, that are on the wire.
+    /// Octets of the first of them that have been written, or of the last record if there is none.
     on_wire: usize,
     ends: bool,
 }
@@ -52,7 +52,7 @@ impl End for SealedEnd {
 }
 
 impl SealedEnd {
-    /// Puts records on the wire as far as it has room.
+    /// Writes records as far as the wire has room.
     fn send_retained(&mut self) -> io::Result<()> {
         let mut wire = self.wire.borrow_mut();
         if !wire.take_hello() {
@@ -118,7 +118,7 @@ impl Transport for SealedEnd {
         }
     }
 
-    /// The client can't use the front of a record.
+    /// The client cannot use the first part of a record.
     fn unsent(&self) -> usize {
         self.outgoing.iter().map(Vec::len).sum()
     }
@@ -136,7 +136,7 @@ impl Transport for SealedEnd {
     }
 
     fn finish(&mut self) -> io::Result<bool> {
-        assert_eq!(self.unsent(), 0, "the end goes behind all replies");
+        assert_eq!(self.unsent(), 0, "the end follows all replies");
         self.ends = true;
         self.send_retained()?;
         Ok(self.wire.borrow().has_last_record)

@@ -1,4 +1,4 @@
-//! A byte stream between a client and its connection, with little room on the way, and a log of when each byte passed.
+//! A byte stream of small capacity between a client and its connection, and a log of when each byte passed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use crate::net::stream::{Input, Transport};
 use crate::records::store::Store;
 use crate::records::{Endpoint, Message};
 
-/// The lengths that a stream had reached, and when.
+/// The lengths that a stream has reached, each with its time.
 #[derive(Debug, Default)]
 pub(super) struct Log(Vec<(usize, Duration)>);
 
@@ -23,7 +23,7 @@ impl Log {
         self.0.push((length, at));
     }
 
-    /// When the byte before `offset` passed. Nothing had to pass for offset 0.
+    /// When the byte before `offset` passed; `None` if it has not. For offset 0 the value means nothing.
     pub(super) fn time_of(&self, offset: usize) -> Option<Duration> {
         let found = self.0.partition_point(|&(length, _)| length < offset);
         self.0.get(found).map(|&(_, at)| at)
@@ -34,7 +34,7 @@ impl Log {
     }
 }
 
-/// The records of all sessions, as of the last look.
+/// The records of all sessions, as of the last check.
 #[derive(Debug)]
 pub(super) struct Mailroom {
     pub(super) store: Arc<Store>,
@@ -46,20 +46,20 @@ impl Mailroom {
         self.records = self.store.messages();
     }
 
-    /// What a session has left.
+    /// The records of a session.
     pub(super) fn of(&self, session: usize) -> impl Iterator<Item = &Message> {
         self.records.iter().filter(move |message| message.session_id() == session as u64 + 1)
     }
 
-    /// Texts of its accepted messages.
+    /// The texts of its accepted messages.
     pub(super) fn accepted(&self, session: usize) -> Vec<&[u8]> {
         self.of(session).filter(|message| message.msg()).map(Message::body).collect()
     }
 }
 
-/// The server's end of a [`Wire`], as a transport.
+/// The server's side of a [`Wire`], as a transport.
 pub(super) trait End: Transport {
-    /// The client's octets come in records, and the server's replies leave in such.
+    /// Both directions consist of records.
     const IS_SEALED: bool;
 
     fn new(wire: Rc<RefCell<Wire>>) -> Self;
@@ -71,48 +71,48 @@ pub(super) struct Wire {
     capacity: usize,
     to_server: VecDeque<u8>,
     to_client: VecDeque<u8>,
-    /// Octets that the client took off the wire, and how many replies it has read with them.
+    /// Octets that the client has received, and how many replies it has read with them.
     received: (usize, usize),
     is_sealed: bool,
-    /// The lengths of the client's octets at which its records end, of those that the server has not read.
+    /// The lengths of the client's output at which its records end, as far as the server has not read them.
     seals: VecDeque<usize>,
-    /// The last of all.
+    /// The last such length.
     sealed: usize,
-    /// The client has begun. Without seals it need not.
+    /// The client has sent its hello. Without records there is none.
     hello: Hello,
-    /// The record that ends the server's output is on the wire.
+    /// The record that ends the server's output has been written.
     pub(super) has_last_record: bool,
-    /// Every reply that the client can read, or could.
+    /// All octets that the client could read, whether it has or not.
     pub(super) written: Vec<u8>,
     pub(super) writes: Log,
-    /// How many bytes the client ever sent.
+    /// Total number of bytes that the client has sent.
     pub(super) sent: usize,
     pub(super) arrivals: Log,
-    /// Where in the output each acceptance of a message is.
+    /// Where in the output each reply that accepts a message ends.
     acceptances: Vec<Range<usize>>,
     pub(super) session: usize,
     mailroom: Rc<RefCell<Mailroom>>,
     pub(super) client_finished: bool,
-    /// The client has sent more after the server had closed.
+    /// The client sent more after the server had closed.
     pub(super) has_lost_input: bool,
     is_reset: bool,
     pub(super) server_finished: bool,
-    /// The server wants a reset to be the end.
+    /// The server ends the connection with a reset.
     pub(super) ends_by_reset: bool,
     /// When the server closed it.
     pub(super) closed_at: Option<Duration>,
-    /// It closed with input unread: a real socket would have been reset.
+    /// It closed while input was unread: a real socket would have been reset.
     pub(super) closed_on_unread: bool,
     news: bool,
-    /// A write found no room, and the server wants to know when there is some.
+    /// A write found no room: the server is to get an event once there is room.
     wants_room: bool,
     watches_for_room: bool,
     room: bool,
-    /// How long a write takes to return, while the client can read already.
+    /// How long a write takes to return while the client can read its octets already.
     pub(super) write_takes: Duration,
 }
 
-/// What a client sends before anything can be sent to it.
+/// What a client sends before the server can send to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hello {
     NotSent,
@@ -165,11 +165,11 @@ impl Wire {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// The client sends as much as there is room for.
+    /// The client sends as many octets as there is room for.
     pub(super) fn send(&mut self, bytes: &[u8]) -> usize {
         if self.closed_at.is_some() || self.client_finished {
             self.has_lost_input |= !bytes.is_empty() && !self.client_finished;
-            return bytes.len(); // into the void
+            return bytes.len(); // discarded
         }
         let count = bytes.len().min(self.capacity - self.to_server.len());
         if count > 0 {
@@ -183,7 +183,7 @@ impl Wire {
         count
     }
 
-    /// The client begins. False when it has, or need not.
+    /// The client sends its hello. Returns false if it has sent it already, or there is none.
     pub(super) fn send_hello(&mut self) -> bool {
         let is_first = self.hello == Hello::NotSent;
         if is_first {
@@ -193,7 +193,7 @@ impl Wire {
         is_first
     }
 
-    /// What the client has sent so far is whole records: only now can the server make use of the last.
+    /// Ends the client's current record: only now can the server use its octets.
     pub(super) fn seal(&mut self) {
         if self.is_sealed && self.closed_at.is_none() {
             self.seals.push_back(self.sent);
@@ -202,12 +202,12 @@ impl Wire {
         }
     }
 
-    /// The client has sent the front of a record: nobody can answer that.
+    /// The client has sent only a part of a record, which cannot be answered.
     pub(super) fn is_amid_record(&self) -> bool {
         self.is_sealed && self.sent > self.sealed
     }
 
-    /// Reads the client's hello, if it is there.
+    /// Reads the client's hello if it has arrived.
     pub(super) fn take_hello(&mut self) -> bool {
         if self.hello == Hello::OnTheWire {
             self.hello = Hello::Read;
@@ -215,7 +215,7 @@ impl Wire {
         self.hello == Hello::Read
     }
 
-    /// Where the last whole record ends among the first octets of the client.
+    /// Where the last whole record ends among this many octets from the client.
     pub(super) fn sealed_before(&mut self, length: usize) -> usize {
         while self.seals.get(1).is_some_and(|&end| end <= length) {
             self.seals.pop_front();
@@ -223,7 +223,7 @@ impl Wire {
         self.seals.front().copied().filter(|&end| end <= length).unwrap_or(0)
     }
 
-    /// The client has, or can get, all that ends the server's output.
+    /// The end of the server's output has reached the client, or can.
     pub(super) fn is_output_ended(&self) -> bool {
         self.has_last_record || !self.is_sealed
     }
@@ -232,7 +232,7 @@ impl Wire {
         self.wants_room
     }
 
-    /// The server closes it.
+    /// The server closes the connection.
     pub(super) fn close(&mut self) {
         self.closed_at = Some(self.now());
         self.closed_on_unread = !self.to_server.is_empty();
@@ -253,12 +253,12 @@ impl Wire {
         !self.to_client.is_empty()
     }
 
-    /// The client has read everything, and there will be no more.
+    /// The client has read everything, and nothing will follow.
     pub(super) fn is_at_end(&self) -> bool {
         self.to_client.is_empty() && (self.server_finished || self.closed_at.is_some())
     }
 
-    /// The client sends nothing more.
+    /// The client closes its output.
     pub(super) fn finish(&mut self) {
         self.news |= !self.client_finished;
         self.client_finished = true;
@@ -269,13 +269,13 @@ impl Wire {
         self.is_reset = true;
     }
 
-    /// The server wants to know when there is room. The kernel reports at once if there is some.
+    /// The server asks for an event once there is room. As with the kernel, it gets the event at once if there is room now.
     pub(super) fn watch_for_room(&mut self) {
         self.watches_for_room = true;
         self.room = self.to_client.len() < self.capacity;
     }
 
-    /// What the kernel would report since it was asked before.
+    /// The event that the kernel would report since the last call.
     pub(super) fn event(&mut self) -> Option<Readiness> {
         let happened = std::mem::take(&mut self.news) | std::mem::take(&mut self.room);
         happened.then(|| self.readiness())
@@ -287,7 +287,7 @@ impl Wire {
         Readiness { readable, peer_closed, is_reset: self.is_reset }
     }
 
-    /// The server takes octets off the wire; 0 when there are none.
+    /// The server reads octets; 0 if there are none.
     pub(super) fn take_input(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_reset {
             return Err(io::ErrorKind::ConnectionReset.into());
@@ -299,7 +299,7 @@ impl Wire {
         Ok(count)
     }
 
-    /// The server puts octets on the wire, as many as there is room for.
+    /// The server writes as many octets as there is room for.
     pub(super) fn put_output(&mut self, octets: &[u8]) -> io::Result<usize> {
         assert!(!self.server_finished, "written after the end of output");
         if self.is_reset {
@@ -311,7 +311,7 @@ impl Wire {
         Ok(count)
     }
 
-    /// Octets on the wire are replies from now on that the client can read.
+    /// The octets written so far are replies that the client can read.
     pub(super) fn show(&mut self, octets: &[u8]) {
         if octets.is_empty() {
             return;
@@ -323,10 +323,10 @@ impl Wire {
         self.clock.fetch_add(self.write_takes.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// A message is in the store before the client can read that it was accepted.
+    /// Asserts that a message is filed before the client can read that it was accepted.
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
-        // A session that timed out has 421 in the place of an acceptance.
+        // A session that timed out has 421 in the place of the reply that accepts.
         let is_shown = |place: &Range<usize>| self.written.get(place.start) == Some(&b'2');
         let shown = self.acceptances.partition_point(is_shown);
         if mailroom.accepted(self.session).len() < shown {
@@ -337,7 +337,7 @@ impl Wire {
     }
 }
 
-/// The server's end, which is like plain TCP.
+/// The server's side without records, which behaves like plain TCP.
 #[derive(Debug)]
 pub(super) struct ServerEnd(Rc<RefCell<Wire>>);
 
@@ -350,7 +350,7 @@ impl End for ServerEnd {
 }
 
 impl Transport for ServerEnd {
-    /// As plain TCP does: less than was asked for only when that is all there is.
+    /// A short read means that nothing more has arrived, as with plain TCP.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         let mut wire = self.0.borrow_mut();
         let count = wire.take_input(buffer)?;
