@@ -122,7 +122,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 // are looked up in what the rules name; it does not matter how many rules there are.
 #[library_benchmark]
 #[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_371))]
-#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_824))]
+#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_749))]
 #[bench::among_rules(args = (warm_among_rules()), config = limit(14_136))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;

@@ -86,6 +86,9 @@ fn make_room(text: &mut Vec<u8>, more: usize, ceiling: usize) {
     if needed > text.capacity() {
         let most = needed + ceiling.saturating_sub(needed) / 4;
         let capacity = text.capacity().saturating_mul(2).clamp(needed, most);
-        text.reserve_exact(capacity - text.len());
+        match text.is_empty() {
+            true => *text = Vec::with_capacity(capacity),
+            false => text.reserve_exact(capacity - text.len()),
+        }
     }
 }

@@ -157,6 +157,10 @@ impl Record {
 
     /// Records a RCPT.
     fn push_rcptto(&mut self, exchange: Exchange) {
+        // `push` to a `Vec` without capacity takes the general path of growth, which costs more.
+        if self.rcptto_exchanges.capacity() == 0 {
+            self.rcptto_exchanges = Vec::with_capacity(FEW);
+        }
         self.rcptto_memory += BLOCK + ARC + size_of::<Exchange>() + exchange.heap();
         self.rcptto_exchanges.push(Arc::new(exchange));
     }
@@ -220,24 +224,22 @@ impl Record {
 
     /// Bytes this record holds in memory, its bookkeeping included. What it shares with others counts in full.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() + self.heap()
-    }
-
-    /// The same beside the record itself.
-    pub(in crate::smtp) fn heap(&self) -> usize {
         let exchanges =
             [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
         let text = |text: &Arc<Vec<u8>>| 2 * BLOCK + ARC + size_of::<Vec<u8>>() + text.capacity();
-        exchanges.iter().map(|exchange| exchange.heap()).sum::<usize>()
+        size_of::<Self>()
+            + exchanges.iter().map(|exchange| exchange.heap()).sum::<usize>()
             + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
             + self.rcptto_memory
             + self.msg_request.as_ref().map_or(0, text)
     }
 }
 
-/// Octets of an `Arc` beside what it shares.
+/// Recipients that the list of a record has room for at first.
+const FEW: usize = 4;
+/// Octets of an `Arc` beside the shared value.
 const ARC: usize = 2 * size_of::<usize>();
-/// What an allocator needs around a block, about.
+/// Approximate overhead of an allocator for each block, in octets.
 const BLOCK: usize = 16;
 
 /// `"NOOP" => "250 Ok"`

@@ -8,8 +8,8 @@ use crate::smtp::record::{Record, Unsent};
 /// The recorder of [`RecordMode::Message`](crate::smtp::RecordMode::Message).
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct PerMessage {
-    record: Record,
-    /// It holds a MAIL command, accepted or not.
+    record: Box<Record>,
+    /// It holds a MAIL command, accepted or not. Without one it holds only HELO or EHLO.
     has_mail: bool,
 }
 
@@ -24,13 +24,12 @@ impl PerMessage {
             }
             Event::Mail { line, mailbox, parameters } => {
                 let finished = self.abandon();
-                self.record.keep_helo();
                 self.record.note_mail(answered.exchange_of_path(line, mailbox, parameters), accepted);
                 self.has_mail = true;
                 return finished;
             }
-            // Behind a mail is outside of it.
-            Event::Rcpt { .. } | Event::Data { .. } if !self.has_mail => {}
+            // These belong to no transaction.
+            Event::Rcpt { .. } | Event::Data { .. } | Event::Message { .. } if !self.has_mail => {}
             Event::Rcpt { line, mailbox, parameters, has_recipient, has_room } => {
                 let exchange = has_room.then(|| answered.exchange_of_path(line, mailbox, parameters));
                 self.record.note_rcpt(exchange, has_recipient);
@@ -50,8 +49,8 @@ impl PerMessage {
                 }
                 return self.abandon();
             }
-            Event::Noop => self.record.noop = true,
-            Event::Quit => self.record.quit_sent = true,
+            Event::Noop => self.record.noop = self.has_mail,
+            Event::Quit => self.record.quit_sent = self.has_mail,
         }
         Filing::Unchanged
     }
@@ -62,7 +61,7 @@ impl PerMessage {
             return Filing::Unchanged;
         }
         let next = self.record.next();
-        Filing::Finished(Box::new(std::mem::replace(&mut self.record, next)))
+        Filing::Finished(std::mem::replace(&mut self.record, next))
     }
 
     pub(super) fn withdraw(&mut self, unsent: &Unsent) {
@@ -71,7 +70,7 @@ impl PerMessage {
 
     pub(super) fn finish(self) -> Option<LastRecord> {
         let has_newer_mail = !self.record.msg;
-        self.has_mail.then_some(LastRecord { record: self.record, has_newer_mail })
+        self.has_mail.then_some(LastRecord { record: *self.record, has_newer_mail })
     }
 
     pub(super) fn record(&self) -> &Record {

@@ -8,7 +8,7 @@ use crate::smtp::record::{Record, Unsent};
 /// The recorder of [`RecordMode::Session`](crate::smtp::RecordMode::Session).
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct PerSession {
-    record: Record,
+    record: Box<Record>,
     /// It holds a MAIL command, accepted or not.
     has_mail: bool,
     /// It was announced by [`Filing::Accepted`].
@@ -72,7 +72,7 @@ impl PerSession {
     fn take_complete(&mut self) -> Box<Record> {
         self.is_shown = false;
         let next = self.record.next();
-        Box::new(std::mem::replace(&mut self.record, next))
+        std::mem::replace(&mut self.record, next)
     }
 
     pub(super) fn withdraw(&mut self, unsent: &Unsent) {
@@ -85,7 +85,7 @@ impl PerSession {
     /// A client that sent nothing leaves none: readiness probes are no mail.
     pub(super) fn finish(self, has_spoken: bool) -> Option<LastRecord> {
         let has_newer_mail = self.has_mail && !self.record.msg;
-        has_spoken.then_some(LastRecord { record: self.record, has_newer_mail })
+        has_spoken.then_some(LastRecord { record: *self.record, has_newer_mail })
     }
 
     pub(super) fn record(&self) -> &Record {

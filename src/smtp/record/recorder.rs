@@ -99,7 +99,7 @@ pub struct LastRecord {
     pub has_newer_mail: bool,
 }
 
-/// The recorder of one session.
+/// The recorder of one session. Its record is in a box: a complete one moves to its step as a pointer.
 #[derive(Debug)]
 pub(in crate::smtp) enum Recorder {
     PerSession(PerSession),
@@ -152,7 +152,7 @@ impl Recorder {
 
     /// Octets in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
-        size_of::<Self>() + self.record().heap()
+        self.record().memory()
     }
 }
 
@@ -191,8 +191,10 @@ impl Record {
     }
 
     /// The record of the next mail of the session, which starts with the same HELO.
-    pub(super) fn next(&self) -> Self {
-        let Self { helo_exchange, helo, ehlo, .. } = self;
-        Self { helo_exchange: helo_exchange.clone(), helo: *helo, ehlo: *ehlo, ..Self::default() }
+    pub(super) fn next(&self) -> Box<Self> {
+        let mut next = Box::<Self>::default();
+        next.helo_exchange = self.helo_exchange.clone();
+        (next.helo, next.ehlo) = (self.helo, self.ehlo);
+        next
     }
 }

@@ -128,14 +128,20 @@ impl Envelope {
         }
     }
 
-    /// A Vec doubles, which may be far more than is left of the memory for sessions.
+    #[inline]
     fn push(&mut self, name: &[u8]) -> Range<u32> {
         let start = self.end();
         if self.names.capacity() - self.names.len() < name.len() {
-            self.names.reserve_exact(name.len() + self.names.len().clamp(64, GROWTH));
+            self.grow(name.len());
         }
         self.names.extend_from_slice(name);
         start..self.end()
+    }
+
+    /// Makes room for more octets. A `Vec` would double, which may be far more than is left of the memory for sessions.
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        self.names.reserve_exact(more + self.names.len().clamp(64, GROWTH));
     }
 
     /// Octets in memory.

@@ -100,7 +100,7 @@ impl Session {
     /// The record in the making, which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and
     /// [`Filing::Changed`](crate::smtp::Filing::Changed) are about; `None` while there is none.
     pub fn record(&self) -> Option<&Record> {
-        self.records.0.as_deref().map(Recorder::record)
+        self.records.0.as_ref().map(Recorder::record)
     }
 
     /// The reply of this kind as this session gets it: with an enhanced status code where it was offered them.
@@ -124,14 +124,14 @@ impl Session {
         if policy.keep == Keep::Nothing {
             return None;
         }
-        let recorder = self.records.0.take().map_or_else(|| Recorder::new(policy.records), |boxed| *boxed);
+        let recorder = self.records.0.take().unwrap_or_else(|| Recorder::new(policy.records));
         recorder.finish(self.dialogue.has_spoken())
     }
 
     /// Octets in memory beside the session itself: the message being received, the record with its lines, its
     /// recipients and the message in it, and the envelope.
     pub fn held_memory(&self) -> usize {
-        self.dialogue.memory() + self.records.0.as_deref().map_or(0, Recorder::memory)
+        self.dialogue.memory() + self.records.0.as_ref().map_or(0, Recorder::memory)
     }
 
     /// The client has sent at least one octet.

@@ -14,7 +14,7 @@ pub(super) struct Turn<'t, 'e> {
 
 /// Where it is written down what happens: nowhere while nobody reads it. A dialogue can't read it.
 #[derive(Debug, Default)]
-pub(super) struct Records(pub(super) Option<Box<Recorder>>);
+pub(super) struct Records(pub(super) Option<Recorder>);
 
 impl Records {
     #[inline]
@@ -33,6 +33,6 @@ impl Records {
     }
 
     fn of(&mut self, policy: &Policy) -> &mut Recorder {
-        self.0.get_or_insert_with(|| Box::new(Recorder::new(policy.records)))
+        self.0.get_or_insert_with(|| Recorder::new(policy.records))
     }
 }

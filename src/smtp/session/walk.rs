@@ -19,8 +19,8 @@ impl Session {
     /// Octets of everything it has allocated, without what an allocator adds.
     pub(crate) fn walk(&self) -> usize {
         let Self { dialogue, records } = self;
-        let of = |recorder: &Recorder| size_of::<Recorder>() + recorder.record().walk();
-        let recorder = records.0.as_deref().map_or(0, of);
+        let of = |recorder: &Recorder| size_of::<Record>() + recorder.record().walk();
+        let recorder = records.0.as_ref().map_or(0, of);
         dialogue.walk() + recorder
     }
 }
