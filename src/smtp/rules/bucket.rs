@@ -1,4 +1,4 @@
-//! A token bucket, and the rate limit that is made of buckets.
+//! Token buckets, and the rate limit that uses them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use super::units::PERIODS;
 
 const A_LIMIT: &str =
     "a rate, like 100/s, 30/m or 10/h, and perhaps burst=20, per=ip or at=connect behind it";
-/// More of anything in a second than a server can see.
+/// Largest rate per second: more than a server can process.
 const MAX_EVENTS: u64 = 1_000_000_000;
 
-/// A full bucket lets a burst through, and is refilled at a steady rate.
+/// A full bucket allows a burst, and is refilled at a constant rate.
 ///
-/// Represented by the time at which it will be full again: a token less makes that one interval later.
+/// Its state is the time at which it will be full again: taking a token makes that one interval later.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     full_at: Duration,
@@ -34,7 +34,7 @@ impl Bucket {
     }
 }
 
-/// What has a bucket of its own.
+/// What each bucket of a limit belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RateScope {
     /// The server.
@@ -46,7 +46,7 @@ pub enum RateScope {
     Domain,
 }
 
-/// Where the rate is limited.
+/// What a rate limit applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RatePoint {
     /// New connections: 421 in place of the greeting, and the connection is closed.
@@ -56,7 +56,7 @@ pub enum RatePoint {
     Mail,
 }
 
-/// How many of something may happen in a time.
+/// A limit on the rate of connections or mail transactions.
 ///
 /// As text: `100/s`, `30/m per=ip`, `10/h burst=1 per=domain`, `50/s at=connect`.
 ///
@@ -85,26 +85,26 @@ const SCOPES: &[(&str, RateScope)] =
 const POINTS: &[(&str, RatePoint)] = &[("connect", RatePoint::Connect), ("mail", RatePoint::Mail)];
 
 impl RateLimit {
-    /// So many in a second; as many at once after a pause. `None` for zero.
+    /// This many per second, and as many at once after a pause. `None` for zero.
     pub fn per_second(events: u64) -> Option<Self> {
         let burst = u32::try_from(events).unwrap_or(u32::MAX);
         let limit = Self { events, period: 0, burst, scope: RateScope::Total, point: RatePoint::Mail };
         (1..=MAX_EVENTS).contains(&events).then_some(limit)
     }
 
-    /// At most this many at once, at least 1.
+    /// Allows at most this many at once, at least 1.
     #[must_use]
     pub fn burst(self, burst: u32) -> Self {
         Self { burst: burst.max(1), ..self }
     }
 
-    /// Limits each of these separately.
+    /// Applies the limit to each of these separately.
     #[must_use]
     pub fn scope(self, scope: RateScope) -> Self {
         Self { scope, ..self }
     }
 
-    /// Limits connections, or mail transactions (default). Sender domains are only known for the latter.
+    /// Limits connections, or mail transactions (the default). The sender's domain is known only for the latter.
     #[must_use]
     pub fn point(self, point: RatePoint) -> Self {
         Self { point, ..self }
@@ -118,7 +118,7 @@ impl RateLimit {
         self.point == point
     }
 
-    /// What is wrong with it.
+    /// Why the limit is invalid, if it is.
     pub(crate) fn contradiction(&self) -> Option<&'static str> {
         let is_too_early = self.scope == RateScope::Domain && self.point == RatePoint::Connect;
         is_too_early.then_some("at=mail beside per=domain: nobody has named a sender at connect")
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_print_as_they_are_read() {
+    fn a_limit_is_printed_as_text_that_parses_to_the_same_limit() {
         for text in ["100/s", "30/m per=ip", "10/h burst=1 per=domain", "5/s at=connect"] {
             assert_eq!(limit(text).to_string(), text);
         }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_lets_a_burst_through_and_then_the_rate() {
+    fn a_bucket_allows_a_burst_and_then_the_rate() {
         let limit = limit("10/s burst=3");
         let mut bucket = Bucket::default();
         let mut let_through = Vec::new();

@@ -1,5 +1,5 @@
-//! The rules that every server has: go-smtp-mock's lists, the limits, `fail_fast`. A setting of its policy says whether each
-//! is on.
+//! The rules that every server has: go-smtp-mock's lists, the limits and `fail_fast`. The policy's settings determine which
+//! of them are active.
 
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 
@@ -14,7 +14,7 @@ pub(in crate::smtp) enum BuiltIn {
     MailRate,
     RcptBlacklist,
     NotRegistered,
-    /// Asked behind the answer: whether a refusal ends the session.
+    /// Evaluated after the answer: whether a refusal ends the session.
     FailFast,
 }
 
@@ -32,7 +32,7 @@ pub(in crate::smtp) const BUILT_INS: &[BuiltIn] = &[
 ];
 
 impl BuiltIn {
-    /// Those of a stage, in order.
+    /// The rules of a stage, in order.
     pub(in crate::smtp) fn at(stage: Stage) -> &'static [Self] {
         match stage {
             Stage::Greeting => &[Self::MaxSessions, Self::MaxSessionsPerIp, Self::ConnectRate],

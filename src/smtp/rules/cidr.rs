@@ -8,23 +8,23 @@ use super::grammar::GrammarError;
 
 const A_NETWORK: &str = "an IP address or network, like 127.0.0.1, 10.0.0.0/8 or fd00::/8";
 
-/// Addresses that begin with the same bits.
+/// A network: all addresses with the same first bits.
 ///
 /// IPv4 addresses mapped into IPv6 (RFC 4291 section 2.5.5.2) are IPv4 addresses, in networks as in addresses:
 /// `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cidr {
-    /// None that is mapped, with bits enough to say so.
+    /// Never a mapped address with enough bits to be recognized as one.
     network: IpAddr,
     /// At most 32 for IPv4, 128 for IPv6.
     bits: u8,
 }
 
-/// The bits that all mapped addresses begin with.
+/// Number of bits that all mapped addresses have in common.
 const MAPPED_BITS: u8 = 96;
 
 impl Cidr {
-    /// The addresses whose first `bits` are those of `network`. `None` when it has fewer.
+    /// The addresses that have the same first `bits` as `network`. `None` if an address has fewer bits.
     pub fn new(network: IpAddr, bits: u8) -> Option<Self> {
         if bits > width(network) {
             return None;
@@ -36,12 +36,12 @@ impl Cidr {
         }
     }
 
-    /// How many bits the addresses have in common.
+    /// Number of bits that the addresses have in common.
     pub(super) fn bits(self) -> u8 {
         self.bits
     }
 
-    /// The same network, the bits behind the common ones zero.
+    /// The same network with all other bits zero.
     pub(super) fn masked(self) -> Self {
         let shift = u32::from(width(self.network) - self.bits);
         let network = match self.network {
@@ -55,7 +55,7 @@ impl Cidr {
         Self { network, ..self }
     }
 
-    /// Whether `ip` is one of them.
+    /// Whether `ip` belongs to the network.
     pub fn contains(&self, ip: IpAddr) -> bool {
         Self::new(ip.to_canonical(), self.bits).is_some_and(|network| network.masked() == self.masked())
     }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contains_what_begins_alike() {
+    fn a_network_contains_the_addresses_with_its_first_bits() {
         let cases = [
             ("10.0.0.0/8", "10.255.1.2", true),
             ("10.0.0.0/8", "11.0.0.0", false),

@@ -1,5 +1,5 @@
-//! Rules that no server can follow, and rules that can never fire: they are refused with the reason, as what they are
-//! meant to do would silently not happen.
+//! Rules that no server can follow, and rules that can never fire. They are refused with the reason, since they would
+//! silently have no effect.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::rule::{Action, Conditions, Key, Ordinals, Rule};
 use crate::smtp::command::Parameter;
 use crate::smtp::reply::Stage;
 
-/// What is wrong with a rule.
+/// Why a rule is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contradiction {
-    /// The term at which it is best seen; `None` where something is missing.
+    /// The term that the caret points to; `None` if a term is missing.
     pub(super) keyword: Option<Keyword>,
-    /// What would be right: "a count of at least 1".
+    /// The valid form, as in "a count of at least 1".
     pub(crate) expected: &'static str,
 }
 
@@ -22,7 +22,7 @@ fn at(keyword: Keyword, expected: &'static str) -> Option<Contradiction> {
 }
 
 impl Rule {
-    /// Why no server can follow this rule, or why it can never fire.
+    /// The reason why no server can follow this rule or why it can never fire, if there is one.
     pub(crate) fn contradiction(&self) -> Option<Contradiction> {
         let Self { stage, when, .. } = self;
         actions(self)
@@ -59,7 +59,7 @@ fn actions(rule: &Rule) -> Option<Contradiction> {
     }
 }
 
-/// Conditions about what is not known at the stage.
+/// Conditions on data that is not known at the stage.
 fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     let is_any_of = |stages: &[Stage]| stage.is_none_or(|stage| stages.contains(&stage));
     let after_mail = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message];
@@ -95,7 +95,7 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// Times between which no moment lies.
+/// Time windows that are never open.
 fn window(when: &Conditions) -> Option<Contradiction> {
     let begins = when.after.unwrap_or_default();
     match () {
@@ -116,7 +116,7 @@ fn window(when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// Numbers that count nothing.
+/// Counts of zero.
 fn numbers(when: &Conditions) -> Option<Contradiction> {
     let is_none = |ordinals: Option<Ordinals>| {
         ordinals.is_some_and(|Ordinals { first, last }| first == 0 || last.is_some_and(|last| last < first))
@@ -132,12 +132,12 @@ fn numbers(when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// Counts that no count is.
+/// Counts that can never be reached.
 fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     let counts = when.nth.is_some() || when.every.is_some() || when.times.is_some();
     let nth = when.nth.unwrap_or(Ordinals { first: 1, last: None });
     let every = when.every.unwrap_or(1);
-    // The first count that both take.
+    // The first count that satisfies both.
     let first = nth.first.checked_next_multiple_of(every);
     match () {
         () if !when.per.is_empty() && !counts => {
@@ -155,7 +155,7 @@ fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     }
 }
 
-/// How often the conditions in front of the counts can hold.
+/// The largest number of times that the conditions evaluated before the counts can hold.
 fn most(stage: Option<Stage>, when: &Conditions) -> u64 {
     let sessions = when.session.and_then(|Ordinals { first, last }| Some(last? - first + 1));
     match stage {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_fire_is_refused_with_the_reason() {
+    fn a_rule_that_can_never_fire_is_refused_with_the_reason() {
         for (text, reason, marked) in [
             ("connect after=10s until=15s period=5s drop=rst", "after= less than period=", "after=10s"),
             ("connect after=5s period=5s drop=rst", "after= less than period=", "after=5s"),
@@ -199,20 +199,20 @@ mod tests {
             let error = refused(text);
             assert!(error.contains(reason), "{text}: {error}");
             let carets = error.lines().last().expect("a line of carets");
-            let at = text.find(marked).expect("it is in the rule");
+            let at = text.find(marked).expect("a part of the rule");
             assert_eq!(
                 carets.trim_end(),
                 format!("  {}{}", " ".repeat(at), "^".repeat(marked.len())),
                 "{error}"
             );
         }
-        // Of rules that are made and not read too.
+        // This holds for rules that are built without a text too.
         let rule = Rule::at(Stage::Rcpt).nth(1).every(2).silent();
         assert!(rule.contradiction().is_some());
     }
 
     #[test]
-    fn what_can_fire_is_taken() {
+    fn a_rule_that_can_fire_is_accepted() {
         for text in [
             "connect after=10s until=15s period=15s drop=rst",
             "connect after=4s until=50s period=5s drop=rst",
@@ -224,7 +224,7 @@ mod tests {
             "connect session=3.. every=10 silent",
             "rcpt nth=2 per=session silent",
             "quit session=1..9 nth=9 silent",
-            // Over several mails.
+            // These count over several mails.
             "rcpt nth=10001 per=session silent",
             "any nth=2 per=session silent",
         ] {
@@ -232,9 +232,9 @@ mod tests {
         }
     }
 
-    /// Where each condition can hold, and each key tells anything apart.
+    /// The stages at which each condition can hold and each key has more than one value.
     #[test]
-    fn what_is_not_known_at_a_stage_is_refused_there() {
+    fn a_condition_on_unknown_data_is_refused_at_that_stage() {
         let all = Stage::ALL;
         let is_behind_mail =
             |stage: Stage| matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message);
@@ -268,9 +268,9 @@ mod tests {
     }
 
     proptest! {
-        /// Counts up to the least common multiple, asked one by one.
+        /// Compares with each count up to the least common multiple.
         #[test]
-        fn counts_are_refused_that_never_come(first in 1..30_u64, more in prop::option::of(0..30_u64), every in 1..12_u64) {
+        fn counts_that_are_never_reached_are_refused(first in 1..30_u64, more in prop::option::of(0..30_u64), every in 1..12_u64) {
             let nth = Ordinals { first, last: more.map(|more| first + more) };
             let mut rule = Rule::at(Stage::Rcpt).every(every).silent();
             rule.when.nth = Some(nth);
@@ -278,9 +278,9 @@ mod tests {
             prop_assert_eq!(rule.contradiction().is_none(), comes, "{}", rule);
         }
 
-        /// Moments of a minute, asked one by one.
+        /// Compares with each second of a minute.
         #[test]
-        fn windows_are_refused_that_never_open(
+        fn windows_that_never_open_are_refused(
             after in prop::option::of(0..20_u64), until in prop::option::of(0..20_u64), period in prop::option::of(1..20_u64),
         ) {
             let mut rule = Rule::at(Stage::Rcpt).silent();

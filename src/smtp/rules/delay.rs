@@ -1,4 +1,4 @@
-//! Delays as distributions: how long something is held back, and how often.
+//! Delays as distributions: how long a reply is delayed, and how often.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +13,13 @@ use super::units::{A_CHANCE, A_DURATION, Chance, MAX_DURATION, Span, parse_durat
 
 /// The 99th percentile of the standard normal distribution.
 const Z99: f64 = 2.326_347_874_040_841;
-/// More points than any measured latency table has.
+/// Largest number of points: more than any measured latency table has.
 const MAX_POINTS: usize = 100;
 
 const KINDS: &[&str] = &["exp", "normal", "lognormal", "percentiles"];
 const A_DELAY: &str = "a delay, like 2 (seconds), 250ms, 50ms..200ms, exp(80ms), normal(100ms,20ms), lognormal(p50=80ms,p99=400ms) or percentiles(50=20ms,100=2s)";
 
-/// How long something is held back: drawn anew each time.
+/// The distribution of a delay, which is drawn anew for each reply.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct Delay {
     odds: Option<Chance>,
 }
 
-/// The parameters are within their ranges: the constructors see to it.
+/// The constructors ensure that the parameters are within their ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Shape {
     Constant(Duration),
@@ -46,17 +46,17 @@ enum Shape {
     Exponential {
         mean: Duration,
     },
-    /// What falls below zero counts as zero.
+    /// Samples below zero count as zero.
     Normal {
         mean: Duration,
         deviation: Duration,
     },
-    /// `p50` is not zero and not above `p99`.
+    /// `p50` is greater than zero and at most `p99`.
     LogNormal {
         p50: Duration,
         p99: Duration,
     },
-    /// Points of the distribution function, rising in both; straight lines between them.
+    /// Points of the distribution function, strictly increasing in both coordinates, with linear interpolation between them.
     Percentiles(Box<[(Chance, Duration)]>),
 }
 
@@ -73,15 +73,15 @@ impl From<Duration> for Delay {
 }
 
 impl Delay {
-    /// Nothing is held back.
+    /// No delay.
     pub const NONE: Self = Self { shape: Shape::Constant(Duration::ZERO), cap: None, odds: None };
 
-    /// Always the same.
+    /// A constant delay.
     pub const fn constant(delay: Duration) -> Self {
         Self { shape: Shape::Constant(delay), cap: None, odds: None }
     }
 
-    /// Equally likely from `least` to `most`, in either order.
+    /// Uniform between `least` and `most`, in either order.
     pub fn uniform(least: Duration, most: Duration) -> Self {
         Self::of(match least == most {
             true => Shape::Constant(least),
@@ -89,34 +89,34 @@ impl Delay {
         })
     }
 
-    /// Exponential, as the times between independent events are.
+    /// Exponential, like the time between independent events.
     pub fn exponential(mean: Duration) -> Self {
         Self::of(Shape::Exponential { mean })
     }
 
-    /// Normal; what falls below zero counts as zero.
+    /// Normal; samples below zero count as zero.
     pub fn normal(mean: Duration, deviation: Duration) -> Self {
         Self::of(Shape::Normal { mean, deviation })
     }
 
-    /// Log-normal, by its median and its 99th percentile. `None` unless `0 < p50 <= p99`.
+    /// Log-normal with this median and 99th percentile. `None` unless `0 < p50 <= p99`.
     pub fn log_normal(p50: Duration, p99: Duration) -> Option<Self> {
         (!p50.is_zero() && p50 <= p99).then(|| Self::of(Shape::LogNormal { p50, p99 }))
     }
 
-    /// At most this long.
+    /// Limits the delay to this duration.
     #[must_use]
     pub fn max(self, cap: Duration) -> Self {
         Self { cap: Some(cap), ..self }
     }
 
-    /// Only this often; the other times nothing is held back.
+    /// Delays only with this probability.
     #[must_use]
     pub fn odds(self, odds: Chance) -> Self {
         Self { odds: Some(odds), ..self }
     }
 
-    /// The delay where nothing about it is left to chance.
+    /// The delay if it is constant.
     pub fn as_constant(&self) -> Option<Duration> {
         match self {
             Self { shape: Shape::Constant(delay), cap: None, odds: None } => Some(*delay),
@@ -124,12 +124,12 @@ impl Delay {
         }
     }
 
-    /// Nothing is ever held back.
+    /// The delay is always zero.
     pub fn is_none(&self) -> bool {
         self.as_constant() == Some(Duration::ZERO)
     }
 
-    /// Longest duration named in it.
+    /// The longest duration among the parameters.
     pub(crate) fn longest_named(&self) -> Duration {
         let shape = match &self.shape {
             Shape::Constant(delay) | Shape::Uniform(_, delay) | Shape::Exponential { mean: delay } => *delay,
@@ -140,7 +140,7 @@ impl Delay {
         shape.max(self.cap.unwrap_or_default())
     }
 
-    /// Draws a delay. The chance that it happens at all is drawn first.
+    /// Draws a delay. Whether there is a delay at all is drawn first.
     pub fn sample(&self, rng: &mut impl Rng) -> Duration {
         if self.odds.is_some_and(|odds| rng.random::<f64>() >= odds.probability()) {
             return Duration::ZERO;
@@ -180,8 +180,8 @@ impl Shape {
     }
 }
 
-/// The inverse of the distribution function at `share`, which is from 0 to 1, in seconds. It begins at no
-/// delay, and beyond the last point it stays there.
+/// The inverse of the distribution function at `share` (from 0 to 1), in seconds. It starts at zero and is constant beyond
+/// the last point.
 fn interpolate(points: &[(Chance, Duration)], share: f64) -> f64 {
     let mut from = (0.0, 0.0);
     for (chance, delay) in points {
@@ -225,14 +225,14 @@ impl FromStr for Delay {
     }
 }
 
-/// Reads a delay from front to back.
+/// Parses a delay from left to right.
 struct Reader<'t> {
     text: &'t str,
-    /// Octets read.
+    /// Octets parsed so far.
     at: usize,
 }
 
-/// A part of the text, and where it begins.
+/// A part of the text and its position.
 #[derive(Clone, Copy)]
 struct Part<'t> {
     text: &'t str,
@@ -287,7 +287,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A name and what stands in parentheses behind it.
+    /// A name and the arguments in parentheses after it.
     fn call(&mut self, name: Part<'t>) -> Result<Shape, GrammarError> {
         let open = self.at;
         let Some(length) = self.rest().find(')') else {
@@ -353,7 +353,7 @@ impl<'t> Reader<'t> {
         Ok(Shape::Percentiles(points.into()))
     }
 
-    /// The word that begins `skipped` octets from here; reading goes on behind it.
+    /// The word that begins `skipped` octets from here; parsing continues after it.
     fn part(&mut self, skipped: usize) -> Part<'t> {
         let at = self.at + skipped;
         let rest = &self.text[at..];

@@ -1,7 +1,7 @@
-//! The rules of a server, and the walk through them: the first that fires at a stage decides.
+//! The rules of a server and their evaluation: the first rule that fires at a stage decides.
 //!
-//! The server's own rules (go-smtp-mock's lists, the limits) come behind those that were added, and count the same way:
-//! see [`policy`](crate::smtp::policy).
+//! The server's own rules (go-smtp-mock's lists and the limits) are evaluated after the added ones, and count in the same
+//! way; see [`policy`](crate::smtp::policy).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,7 +18,7 @@ use crate::smtp::command::{Parameter, Parameters};
 use crate::smtp::reply::{Next, Portion, Stage};
 use crate::smtp::reply::{Reply, ReplyKind};
 
-/// Where a session happens: what rules may ask for and the session can't know.
+/// What rules may need and the session cannot know.
 #[derive(Debug)]
 pub struct Environment<'e> {
     /// Time since the server started.
@@ -27,18 +27,18 @@ pub struct Environment<'e> {
     pub session: u64,
     /// The client's address.
     pub peer: PeerAddress,
-    /// What the rules remember; `None`: nothing from one call to the next.
+    /// The state of rules; `None`: it is not retained from one call to the next.
     pub state: Option<&'e mut dyn Memory>,
 }
 
 impl Environment<'_> {
-    /// Of a session that nobody knows anything about: the first, at the start, from nowhere.
+    /// The environment of the first session, at the start of the server, from an unspecified address.
     pub fn alone() -> Self {
         Self { now: Duration::ZERO, session: 1, peer: PeerAddress::Ip([0, 0, 0, 0].into()), state: None }
     }
 }
 
-/// What is asked about.
+/// The facts that rules are evaluated on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) stage: Stage,
@@ -47,21 +47,21 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) now: Duration,
     /// The client's address.
     pub(in crate::smtp) peer: PeerAddress,
-    /// The server itself would accept it so far.
+    /// The server's own answer is an acceptance so far.
     pub(in crate::smtp) is_valid: bool,
-    /// It is EHLO.
+    /// The command is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
     pub(in crate::smtp) helo: Option<&'q [u8]>,
     pub(in crate::smtp) from: Option<&'q [u8]>,
-    /// The forward-path in question; behind RCPT the last one.
+    /// The forward-path of RCPT; after RCPT, the last one.
     pub(in crate::smtp) to: Option<&'q [u8]>,
-    /// Rules that an accepted recipient matches, in ascending order.
+    /// The rules that an accepted recipient matches, in ascending order.
     pub(in crate::smtp) matched: &'q [u32],
-    /// Of the message, at its end.
+    /// Size of the message, at its end.
     pub(in crate::smtp) size: Option<usize>,
-    /// Of the command.
+    /// The parameters of the command.
     pub(in crate::smtp) parameters: Parameters<'q>,
-    /// Messages that this session has delivered.
+    /// Messages of this session that were accepted.
     pub(in crate::smtp) messages: u32,
 }
 
@@ -70,32 +70,32 @@ pub(in crate::smtp) enum Decision<'p> {
     /// The server's own answer is unchanged.
     #[default]
     Own,
-    /// A rule of the server's own refuses.
+    /// One of the server's own rules refuses.
     Refuse(ReplyKind, Next),
-    /// A rule that was added decides; without a reply of its own it sends the server's.
+    /// An added rule decides; without a reply of its own, the server's reply is sent.
     Told { reply: Option<&'p Reply>, portion: Portion, next: Next },
 }
 
-/// The rules that were added.
+/// The added rules.
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct RuleBook {
     entries: Vec<Entry>,
     at: [StageIndex; Stage::ALL.len()],
     recipients: RecipientIndex,
-    /// How many rules have this name, or without one this text.
+    /// Number of rules with this name or, if they have none, with this text.
     occurrences: BTreeMap<String, u64>,
     identities: BTreeSet<Identity>,
     edition: Edition,
 }
 
-/// Which rules a book has, in which order: books of one edition have the same ones. A hash.
+/// A hash of the rules of a book and their order: books of the same edition have the same rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::smtp) struct Edition(u64);
 
 #[derive(Clone, Debug)]
 struct Entry {
     rule: Rule,
-    /// What EHLO gets by its `ehlo=`.
+    /// The reply to EHLO that its `ehlo=` requires.
     offer: Option<Reply>,
     identity: Identity,
     odds: Impairment,
@@ -103,7 +103,7 @@ struct Entry {
 }
 
 impl RuleBook {
-    /// Adds a rule; `offer` is what EHLO gets by its `ehlo=`.
+    /// Adds a rule; `offer` is the reply to EHLO that its `ehlo=` requires.
     pub(in crate::smtp) fn push(&mut self, rule: Rule, offer: Option<Reply>) {
         let index = u32::try_from(self.entries.len()).expect("fewer rules than fit into memory");
         for stage in Stage::ALL.iter().filter(|stage| rule.is_asked_at(**stage)) {
@@ -120,7 +120,7 @@ impl RuleBook {
         let (odds, delay) = (named("odds"), named("delay"));
         let identity = Identity::of(&words, occurrence);
         let is_new = self.identities.insert(identity);
-        debug_assert!(is_new, "two rules of one identity: {words:?}, {occurrence}");
+        debug_assert!(is_new, "two rules have the same identity: {words:?}, {occurrence}");
         self.occurrences.insert(words, occurrence + 1);
         self.entries.push(Entry { rule, offer, identity, odds, delay });
     }
@@ -129,7 +129,7 @@ impl RuleBook {
         self.edition
     }
 
-    /// Of all rules.
+    /// The identities of all rules.
     pub(in crate::smtp) fn identities(&self) -> &BTreeSet<Identity> {
         &self.identities
     }
@@ -139,14 +139,14 @@ impl RuleBook {
         self.entries.iter().map(|entry| entry.identity).collect()
     }
 
-    /// A recipient was accepted: adds the rules it matches to those in `matched`, which is in ascending order.
+    /// Adds the rules that an accepted recipient matches to `matched`, which is in ascending order.
     pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
         if !self.entries.is_empty() {
             self.recipients.match_recipient(recipient, matched);
         }
     }
 
-    /// The rules to be asked, in order: all others can't fire.
+    /// The rules to evaluate, in order. No other rule can fire.
     fn candidates(&self, question: &Question<'_>) -> impl Iterator<Item = &Entry> {
         let stage = question.stage;
         let is_asked = |rule: u32| self.entries[rule as usize].rule.is_asked_at(stage);
@@ -162,19 +162,19 @@ impl RuleBook {
         self.entries.iter().map(|entry| &entry.rule)
     }
 
-    /// A rule says what EHLO is offered.
+    /// A rule determines what EHLO is offered.
     pub(in crate::smtp) fn has_offers(&self) -> bool {
         self.entries.iter().any(|entry| entry.rule.offer.is_some())
     }
 
-    /// Makes the replies of the rules that say what EHLO is offered.
+    /// Renders the replies of the rules that determine what EHLO is offered.
     pub(in crate::smtp) fn render_offers(&mut self, reply: impl Fn(Offer) -> Reply) {
         for Entry { rule, offer, .. } in &mut self.entries {
             *offer = rule.offer.map(&reply);
         }
     }
 
-    /// What the rules of a stage answer with.
+    /// The replies of the rules of a stage.
     pub(in crate::smtp) fn replies_at(&self, stage: Stage) -> impl Iterator<Item = &Reply> {
         let entries = self.entries.iter().filter(move |entry| entry.rule.is_asked_at(stage));
         entries.flat_map(|Entry { rule, offer, .. }| [rule.reply.as_ref(), offer.as_ref()]).flatten()
@@ -190,8 +190,7 @@ impl RuleBook {
 }
 
 impl RuleBook {
-    /// Asks the rules in their order. The decision is `None` where it is left to the server's own rules, its lists
-    /// included.
+    /// Evaluates the rules in order. The decision is `None` if it is left to the server's own rules, including its lists.
     pub(in crate::smtp) fn judge(
         &self,
         mut memory: Option<&mut (dyn Memory + '_)>,
@@ -210,7 +209,7 @@ impl RuleBook {
             };
             let delay = delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(entry.delay)));
             let (portion, next) = match ending {
-                // Only how late.
+                // It decides only the delay.
                 None if reply.is_none() => return (delay, None),
                 Some(Action::Accept) => return (delay, Some(Decision::Own)),
                 None => (Portion::Whole, Next::Continue),
@@ -227,13 +226,13 @@ impl RuleBook {
         (None, None)
     }
 
-    /// Every rule as text, in order, and its counts.
+    /// Each rule as text, in order, with its counts.
     pub(in crate::smtp) fn tallies(&self, totals: &RuleCounts) -> impl Iterator<Item = (String, Tally)> {
         self.entries.iter().map(|Entry { rule, identity, .. }| (rule.to_string(), totals.of(*identity)))
     }
 }
 
-/// Counts a rule whose conditions hold that neither count nor draw, and asks the others.
+/// Counts a rule whose conditions without counts and chance hold, and evaluates the remaining conditions.
 fn fires(entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
     let Entry { rule: Rule { when, .. }, identity, .. } = entry;
     let by_key = (entry.rule.counts() && !when.per.is_empty()).then(|| key_of(&when.per, question));
@@ -257,14 +256,14 @@ fn fires(entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
     fires
 }
 
-/// The conditions that neither count nor draw.
+/// Evaluates the conditions without counts and chance.
 fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
     let now = match when.period {
         Some(period) => since_start_of_period(question.now, period),
         None => question.now,
     };
     let matches = |glob: &Glob, name: Option<&[u8]>| name.is_some_and(|name| glob.matches(name));
-    // Behind RCPT only rules that a recipient has matched are candidates.
+    // After RCPT only rules that a recipient has matched are candidates.
     let is_recipient = |glob: &Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
     let has_parameter = |(name, glob): &(Box<str>, Glob)| {
         let is_it = |parameter: &Parameter<'_>| parameter.is_called(name.as_bytes());
@@ -293,7 +292,7 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
             Key::Session => question.moment.session.hash(&mut hasher),
             Key::Sender => question.from.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
             Key::Recipient => question.to.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
-            // An address alone: chance that counts by it is the same as ever for the same seed.
+            // The address alone, so that chance that depends on it is unchanged for the same seed.
             Key::Ip => match question.peer {
                 PeerAddress::Ip(ip) => ip.hash(&mut hasher),
                 PeerAddress::Unix => hasher.write_u8(0),

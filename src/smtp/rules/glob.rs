@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-/// A pattern: `*` stands for any octets, `?` for one, everything else for itself in either case.
+/// A pattern: `*` matches any octets, `?` matches one, and any other octet matches itself in either case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob {
-    /// Lower case, without angle brackets around it, and without runs of `*`.
+    /// In lower case, without the enclosing angle brackets and without runs of `*`.
     pattern: Box<str>,
 }
 
 impl Glob {
-    /// Any text is a pattern. Angle brackets around it are left out: `<>` is the null reverse-path.
+    /// Any text is a pattern. Enclosing angle brackets are removed: `<>` is the null reverse-path.
     pub fn new(pattern: &str) -> Self {
         let bare = pattern.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(pattern);
         let mut pattern = bare.to_ascii_lowercase();
@@ -20,7 +20,7 @@ impl Glob {
         Self { pattern: pattern.into() }
     }
 
-    /// What the pattern is made of.
+    /// The shape of the pattern.
     pub(super) fn shape(&self) -> Shape<'_> {
         let pattern = self.pattern.as_bytes();
         let is_literal = |part: &[u8]| !part.iter().any(|octet| matches!(octet, b'*' | b'?'));
@@ -32,11 +32,11 @@ impl Glob {
         }
     }
 
-    /// The whole of `text` follows the pattern.
+    /// Whether the pattern matches all of `text`.
     pub fn matches(&self, text: &[u8]) -> bool {
         let pattern = self.pattern.as_bytes();
         let (mut at, mut in_text) = (0, 0);
-        // Where to go on when the last `*` has to take one octet more.
+        // Where to continue if the last `*` has to match one octet more.
         let mut star: Option<(usize, usize)> = None;
         while in_text < text.len() {
             match pattern.get(at) {
@@ -61,7 +61,7 @@ impl Glob {
     }
 }
 
-/// Where in the text, from `at` on, this octet of a pattern can stand.
+/// The next position from `at` on at which this octet of a pattern matches.
 fn next_start(octet: u8, text: &[u8], at: usize) -> Option<usize> {
     match octet {
         b'?' => Some(at),
@@ -69,7 +69,7 @@ fn next_start(octet: u8, text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Patterns that need no walk: their octets, in lower case.
+/// Patterns that can be looked up: their octets, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape<'g> {
     /// This text.
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// By the definition, as slow as it gets.
+    /// Matches by the definition, in exponential time.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([], text) => text.is_empty(),
@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matches_as_defined(pattern in "[ab*?]{0,8}", text in "[abAB]{0,8}") {
+        fn a_match_follows_the_definition(pattern in "[ab*?]{0,8}", text in "[abAB]{0,8}") {
             prop_assert_eq!(Glob::new(&pattern).matches(text.as_bytes()), naive(pattern.as_bytes(), text.as_bytes()));
         }
     }
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn the_null_path_is_two_brackets() {
+    fn two_brackets_match_only_the_null_path() {
         assert!(Glob::new("<>").matches(b""));
         assert!(!Glob::new("<>").matches(b"a@b.example"));
     }
 
     #[test]
-    fn many_stars_take_no_exponential_time() {
+    fn many_stars_do_not_take_exponential_time() {
         let pattern = "a*".repeat(200) + "b";
         assert!(!Glob::new(&pattern).matches(&b"a".repeat(2000)));
     }

@@ -1,43 +1,42 @@
-//! What all texts of this module share: errors with a caret under the wrong place, words, the nearest
-//! known word.
+//! Errors of the grammars in this room: their kinds and places, the caret under the place, and the nearest known word.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-/// What is wrong with a text. Displays as one line.
+/// What is wrong with a text. It is displayed as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Something else belongs there, or where nothing is there is something missing: "a closing quote".
+    /// This is expected at the place, as in "a closing quote".
     Expected(Cow<'static, str>),
-    /// A word that is not known there.
+    /// An unknown word.
     Unknown {
         /// What kind of word: "stage".
         what: &'static str,
-        /// As it was typed.
+        /// The word as it was typed.
         word: String,
-        /// What may be meant.
+        /// A hint at what may be meant.
         instead: Instead,
     },
-    /// Something that is known, and does not fit there.
+    /// A known term that is not possible there.
     Unfit {
-        /// What it is: "messages is a count".
+        /// What it is, as in "messages is a count".
         what: String,
-        /// What would fit.
+        /// What is possible.
         expected: String,
     },
-    /// Something that may be there once.
+    /// A term that may occur only once.
     Repeated(Cow<'static, str>),
 }
 
-/// What may be meant by a word that is not known.
+/// A hint at what an unknown word may mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Instead {
-    /// A known word that is like it.
+    /// A similar known word.
     Like(String),
-    /// None is; what is known there: "one of connect, helo".
+    /// There is none; the known words, as in "one of connect, helo".
     Expected(String),
 }
 
@@ -56,7 +55,7 @@ impl Fault {
         Self::Expected(phrase.into())
     }
 
-    /// A word that is none of these.
+    /// The fault of a word that is none of these.
     pub(super) fn unknown(what: &'static str, word: &str, known: &[&str]) -> Self {
         let instead = Instead::of(word, known.iter().copied(), || format!("one of {}", known.join(", ")));
         Self::Unknown { what, word: word.to_owned(), instead }
@@ -79,11 +78,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A text that does not follow its grammar. Displays as the fault, the text, and a caret under the place.
+/// A text that does not follow its grammar. It is displayed as the fault, the text, and a caret under the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrammarError {
     text: String,
-    /// Octets of `text` that are wrong; may be empty at its end, where something is missing.
+    /// The octets of `text` that are wrong; empty at its end if something is missing.
     span: Range<usize>,
     fault: Fault,
 }
@@ -93,27 +92,27 @@ impl GrammarError {
         Self { text: text.to_owned(), span, fault }
     }
 
-    /// Something else belongs there, or is missing.
+    /// Something else is expected, or something is missing.
     pub(crate) fn expected(text: &str, span: Range<usize>, phrase: impl Into<Cow<'static, str>>) -> Self {
         Self::new(text, span, Fault::expected(phrase))
     }
 
-    /// The text that was read.
+    /// The text that was parsed.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What is wrong and what would be right.
+    /// What is wrong, and the valid form.
     pub fn fault(&self) -> &Fault {
         &self.fault
     }
 
-    /// The octets of the text that are wrong; empty where something is missing.
+    /// The octets of the text that are wrong; empty if something is missing.
     pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
-    /// The text, and the caret under the wrong place: two lines, indented alike.
+    /// The text and a caret under the wrong place, on two lines with the same indentation.
     pub fn marked(&self) -> String {
         let line = |part: &str| part.replace(char::is_control, " ");
         let columns = |range: Range<usize>| self.text.get(range).map_or(0, |part| part.chars().count());
@@ -122,7 +121,7 @@ impl GrammarError {
         format!("  {}\n  {}{}", line(&self.text), " ".repeat(indent), "^".repeat(carets))
     }
 
-    /// The same error, in a text of which the old one is a part that begins at `offset`.
+    /// The same error in a longer text, in which this text begins at `offset`.
     pub(super) fn within(self, text: &str, offset: usize) -> Self {
         let span = self.span.start + offset..self.span.end + offset;
         Self { text: text.to_owned(), span, fault: self.fault }
@@ -137,10 +136,10 @@ impl fmt::Display for GrammarError {
 
 impl std::error::Error for GrammarError {}
 
-/// The known word that is most like `typed`, in either case, if one is like it at all: one slip in three letters, and no
-/// more than three, are letters left out, put in, mistaken, or swapped with their neighbours.
+/// The known word that is most similar to `typed`, in either case, if any is similar enough: at most one error in three
+/// letters and at most three in all, where an error is a letter omitted, inserted, replaced or swapped with its neighbour.
 ///
-/// Both programs use it for flags and variables too; it is no part of the documented interface.
+/// Both programs use it for flags and variables too; it is not part of the documented interface.
 #[doc(hidden)]
 pub fn nearest<'w>(typed: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let typed = typed.to_lowercase();
@@ -155,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caret_stands_under_the_wrong_place() {
+    fn the_caret_is_under_the_wrong_place() {
         let error = GrammarError::expected("rcpt dely=2s", 5..9, "no");
         assert_eq!(error.to_string(), "expected no\n  rcpt dely=2s\n       ^^^^");
         let missing = GrammarError::expected("é", 2..2, "no");
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_find_their_word_and_strangers_do_not() {
+    fn misspelled_words_are_found_and_unrelated_words_are_not() {
         let known = ["reply", "delay", "drop", "silent"];
         for (typed, word) in
             [("rpely", "reply"), ("dely", "delay"), ("DROP", "drop"), ("silnet", "silent"), ("dorp", "drop")]
