@@ -90,7 +90,8 @@ fn class(stage: Stage) -> &'static str {
         Stage::Message => "s7",
         Stage::Rset => "s6",
         Stage::Noop => "s5",
-        Stage::Quit => "s4",
+        // Rare ones have the colours of others.
+        Stage::Quit | Stage::Vrfy | Stage::Help => "s4",
     }
 }
 

@@ -196,8 +196,10 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
 /// A rule whose matches depend only on its session: chance is drawn from a stream of the session, and counts are per
 /// session. Rules that end a session are rare enough for other rules to apply.
 fn rule(rng: &mut TestRng) -> Rule {
-    const STAGES: &[&str] =
-        &["connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "unknown", "any"];
+    const STAGES: &[&str] = &[
+        "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "vrfy", "help",
+        "unknown", "any",
+    ];
     const GOES_ON: &[&str] = &[
         "delay=3ms..90ms",
         "delay=exp(200ms),max=2s@50%",

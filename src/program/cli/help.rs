@@ -75,7 +75,7 @@ Values:
             like 'rcpt to=*@slow.example times=3 delay=2s'; of several the first
             that fires at a stage decides
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
-            unknown, any
+            vrfy, help (with --esmtp), unknown, any
             name: id=NAME, which no other rule has (optional)
             conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8,
             session=3.. nth=3 every=10 times=3 odds=5%, size>=1MiB,

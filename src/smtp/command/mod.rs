@@ -38,6 +38,12 @@ pub enum Verb {
     Noop,
     /// QUIT.
     Quit,
+    /// VRFY.
+    Vrfy,
+    /// EXPN.
+    Expn,
+    /// HELP.
+    Help,
 }
 
 /// Why an argument of MAIL or RCPT is not valid.
@@ -101,6 +107,18 @@ pub enum Command<'a> {
         /// Nothing follows the verb.
         is_bare: bool,
     },
+    /// VRFY (RFC 5321 section 4.1.1.6).
+    Vrfy {
+        /// Something follows the verb.
+        has_argument: bool,
+    },
+    /// EXPN (RFC 5321 section 4.1.1.7).
+    Expn {
+        /// Something follows the verb.
+        has_argument: bool,
+    },
+    /// HELP, with or without an argument (RFC 5321 section 4.1.1.8).
+    Help,
     /// No known command.
     Unknown,
 }
@@ -117,6 +135,9 @@ impl Command<'_> {
             Self::Rset { .. } => Verb::Rset,
             Self::Noop => Verb::Noop,
             Self::Quit { .. } => Verb::Quit,
+            Self::Vrfy { .. } => Verb::Vrfy,
+            Self::Expn { .. } => Verb::Expn,
+            Self::Help => Verb::Help,
             Self::Unknown => return None,
         })
     }
@@ -234,6 +255,9 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
         b"RSET" => Command::Rset { is_bare },
         b"NOOP" => Command::Noop,
         b"QUIT" => Command::Quit { is_bare },
+        b"VRFY" => Command::Vrfy { has_argument: !is_bare },
+        b"EXPN" => Command::Expn { has_argument: !is_bare },
+        b"HELP" => Command::Help,
         _ => Command::Unknown,
     }
 }

@@ -65,11 +65,11 @@ impl DelayPoint {
         Self::Quit,
     ];
 
-    /// That of a stage; `None` for lines that are no command.
+    /// That of a stage; `None` for those that have none: lines that are no command, VRFY, EXPN and HELP.
     pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
         Some(match stage {
             Stage::Greeting => Self::Greeting,
-            Stage::Unknown => return None,
+            Stage::Unknown | Stage::Vrfy | Stage::Help => return None,
             Stage::Helo => Self::Helo,
             Stage::Mail => Self::Mailfrom,
             Stage::Rcpt => Self::Rcptto,
@@ -408,9 +408,10 @@ impl Policy {
 
     /// What the server accepts at this stage is accepted whatever the configured text of its reply says.
     /// go-smtp-mock does so, and with its records this server too, but for what is new here: that greetings refuse,
-    /// and for the message itself.
+    /// for the message itself, and for commands that it does not have.
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
-        self.records == RecordMode::Session && !matches!(stage, Stage::Greeting | Stage::Message)
+        let is_new = matches!(stage, Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help);
+        self.records == RecordMode::Session && !is_new
     }
 
     /// True when this reply is worded exactly as the acceptance of a RCPT. go-smtp-mock tells

@@ -29,6 +29,9 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::RsetReceived, Stage::Rset),
     (ReplyKind::NoopReceived, Stage::Noop),
     (ReplyKind::Quit, Stage::Quit),
+    (ReplyKind::VrfyReceived, Stage::Vrfy),
+    (ReplyKind::ExpnReceived, Stage::Vrfy),
+    (ReplyKind::HelpReceived, Stage::Help),
 ];
 
 /// Replies to MAIL, RCPT, DATA and the final dot that no rule has to give. Those that tell what the server has

@@ -91,6 +91,14 @@ reply_kinds! {
     InvalidParameter, "msgInvalidParameter", "501 Syntax error in parameters";
     /// Under Extended SMTP and strict rules for addresses: a path in UTF-8 without SMTPUTF8 (RFC 6531 section 3.5).
     Utf8NotAllowed, "msgUtf8NotAllowed", "553 Address in UTF-8 requires SMTPUTF8";
+    /// Under Extended SMTP: VRFY of something (RFC 5321 section 3.5.3).
+    VrfyReceived, "msgVrfyReceived", "252 Cannot verify the user, but will accept the message and attempt delivery";
+    /// Under Extended SMTP: EXPN of something.
+    ExpnReceived, "msgExpnReceived", "502 EXPN is not implemented";
+    /// Under Extended SMTP: HELP.
+    HelpReceived, "msgHelpReceived", "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
+    /// Under Extended SMTP: VRFY or EXPN without an argument.
+    MissingArgument, "msgMissingArgument", "501 Syntax error: an argument is missing";
     /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
     LineTooLong, "msgLineTooLong", "500 Line too long";
     /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
@@ -117,7 +125,12 @@ impl ReplyKind {
     /// any session.
     pub const fn enhanced_code(self) -> Option<&'static str> {
         Some(match self {
-            Self::Quit | Self::MessageReceived | Self::RsetReceived | Self::NoopReceived => "2.0.0",
+            Self::Quit
+            | Self::MessageReceived
+            | Self::RsetReceived
+            | Self::NoopReceived
+            | Self::HelpReceived => "2.0.0",
+            Self::VrfyReceived => "2.5.0",
             Self::MailReceived => "2.1.0",
             Self::RcptReceived => "2.1.5",
             Self::MailBlacklisted | Self::RcptBlacklisted | Self::ServiceClosing => "4.3.2",
@@ -126,12 +139,16 @@ impl ReplyKind {
             Self::InvalidMailArgument => "5.1.7",
             Self::MessageTooBig => "5.3.4",
             Self::InvalidCommand
+            | Self::ExpnReceived
             | Self::InvalidMailSequence
             | Self::InvalidRcptSequence
             | Self::InvalidDataSequence
             | Self::InvalidRsetSequence => "5.5.1",
             Self::LineTooLong => "5.5.2",
-            Self::InvalidRsetArgument | Self::ParameterNotOffered | Self::InvalidParameter => "5.5.4",
+            Self::InvalidRsetArgument
+            | Self::MissingArgument
+            | Self::ParameterNotOffered
+            | Self::InvalidParameter => "5.5.4",
             Self::Utf8NotAllowed => "5.6.7",
             Self::Greeting
             | Self::InvalidHeloSequence

@@ -26,6 +26,10 @@ pub enum Stage {
     Noop,
     /// QUIT.
     Quit,
+    /// VRFY and EXPN, under Extended SMTP.
+    Vrfy,
+    /// HELP, under Extended SMTP.
+    Help,
 }
 
 impl Stage {
@@ -41,6 +45,8 @@ impl Stage {
         Self::Rset,
         Self::Noop,
         Self::Quit,
+        Self::Vrfy,
+        Self::Help,
     ];
 
     /// Its name in rules, reports and the names of figures.
@@ -56,6 +62,8 @@ impl Stage {
             Self::Rset => "rset",
             Self::Noop => "noop",
             Self::Quit => "quit",
+            Self::Vrfy => "vrfy",
+            Self::Help => "help",
         }
     }
 }

@@ -169,11 +169,30 @@ impl Dialogue {
                 self.conclude(turn, Stage::Noop, &answer, Some(Event::Noop))
             }
             Command::Quit { is_bare: true } => self.quit(turn),
-            // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
-            Command::Quit { is_bare: false } | Command::Unknown => {
-                self.unknown(turn, ReplyKind::InvalidCommand)
+            Command::Vrfy { has_argument } if policy.esmtp().is_some() => {
+                self.inquiry(turn, has_argument, ReplyKind::VrfyReceived)
             }
+            Command::Expn { has_argument } if policy.esmtp().is_some() => {
+                self.inquiry(turn, has_argument, ReplyKind::ExpnReceived)
+            }
+            Command::Help if policy.esmtp().is_some() => {
+                let answer = self.answer(turn, Asked::at(Stage::Help), Ok(ReplyKind::HelpReceived));
+                self.conclude(turn, Stage::Help, &answer, None)
+            }
+            // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
+            Command::Quit { is_bare: false }
+            | Command::Vrfy { .. }
+            | Command::Expn { .. }
+            | Command::Help
+            | Command::Unknown => self.unknown(turn, ReplyKind::InvalidCommand),
         }
+    }
+
+    /// VRFY or EXPN; `received` is the reply to a valid one.
+    fn inquiry(&mut self, turn: &mut Turn<'_, '_>, has_argument: bool, received: ReplyKind) -> Step {
+        let verdict = if has_argument { Ok(received) } else { Err(ReplyKind::MissingArgument) };
+        let answer = self.answer(turn, Asked::at(Stage::Vrfy), verdict);
+        self.conclude(turn, Stage::Vrfy, &answer, None)
     }
 
     fn unknown(&mut self, turn: &mut Turn<'_, '_>, kind: ReplyKind) -> Step {

@@ -29,7 +29,8 @@ fuzz_target!(|data: &[u8]| {
             Command::Data { is_bare } | Command::Rset { is_bare } | Command::Quit { is_bare } => {
                 assert!(!is_bare || request.line.len() <= "r\u{17f}et".len());
             }
-            Command::Noop | Command::Unknown => {}
+            Command::Vrfy { .. } | Command::Expn { .. } => assert!(request.line.len() >= 4),
+            Command::Noop | Command::Help | Command::Unknown => {}
         }
     }
     lines(data);

@@ -10,7 +10,8 @@ use crate::support::server::{ruled, start};
 
 fn stage() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "unknown", "any",
+        "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "vrfy", "help",
+        "unknown", "any",
     ])
 }
 

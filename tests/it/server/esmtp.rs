@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use smtpmock::smtp::rules::{Extension, Offer};
-use smtpmock::smtp::{AddressRules, Policy, ReplyKind};
+use smtpmock::smtp::{AddressRules, Policy, ReplyKind, Stage};
 use smtpmock::{Config, Server, Settings};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, End};
 use crate::support::server::{ruled, start};
 
 const DEFAULT: [&str; 6] =
@@ -250,4 +250,39 @@ fn a_session_that_times_out_is_sent_the_code_it_was_offered() {
     reply_to(&mut extended, "EHLO client.example");
     assert_eq!(extended.reply(), "421 4.3.2 Service closing transmission channel");
     assert_eq!(plain.reply(), ReplyKind::ServiceClosing.default_text());
+}
+
+/// RFC 5321 sections 4.1.1.6 to 4.1.1.8; they need no EHLO, and touch no transaction.
+#[test]
+fn vrfy_expn_and_help_are_commands_under_extended_smtp() {
+    let rules = ["vrfy nth=3 reply=\"250 <bob@example.com>\"", "help nth=3 delay=1ms close"];
+    let server =
+        start(ruled(Config::default().esmtp().reply(ReplyKind::ExpnReceived, "550 no lists"), &rules));
+    let help = ReplyKind::HelpReceived.default_text();
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("VRFY bob", ReplyKind::VrfyReceived.default_text());
+    client.expect("help", help);
+    reply_to(&mut client, "EHLO client.example");
+    client.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
+    client.expect("vrfy", "501 5.5.4 Syntax error: an argument is missing");
+    client.expect("VRFY <bob@example.com>", "250 <bob@example.com>");
+    client.expect("EXPN list", "550 no lists");
+    client.expect("VRFY bob", &ReplyKind::VrfyReceived.default_text().replace("252", "252 2.5.0"));
+    client.expect("HELP MAIL", &help.replace("214", "214 2.0.0"));
+    client.expect("RCPT TO:<bob@example.com>", "250 2.1.5 Received");
+    client.expect("HELPER", &format!("502 5.5.1{}", &ReplyKind::InvalidCommand.default_text()[3..]));
+    client.expect("HELP", &help.replace("214", "214 2.0.0"));
+    assert_eq!(client.end().1, End::Fin);
+    let stats = server.stats();
+    let (vrfy, help) = (&stats.stages[Stage::Vrfy], &stats.stages[Stage::Help]);
+    assert_eq!((vrfy.count, help.count, stats.stages[Stage::Unknown].count), (5, 3, 1));
+    assert_eq!(vrfy.refused.values().sum::<u64>(), 2);
+    let server = start(Config::default());
+    let mut client = Client::greeted(server.local_addr());
+    for line in ["VRFY bob", "EXPN list", "HELP"] {
+        client.expect(line, ReplyKind::InvalidCommand.default_text());
+    }
+    let server = start(Config::default().esmtp());
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("EXPN list", ReplyKind::ExpnReceived.default_text());
 }
