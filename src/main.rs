@@ -1,4 +1,4 @@
-//! The program `smtpmock`: arguments to settings to a server, signals, exit code.
+//! The program `smtpmock`: reads the arguments, runs the server or another action, and returns the exit code.
 
 mod program;
 
@@ -12,11 +12,13 @@ use program::cli::{self, Action, Failure};
 use program::{lifetime, outcome};
 use signal_hook::consts::SIGXFSZ;
 
-/// The largest file of settings, and the largest report, in bytes: both take far less. A device has no end.
+/// The maximum size of a settings file or a report, in bytes. Real ones are far smaller; a device such as `/dev/zero`
+/// never ends.
 const FILE_LIMIT: u64 = 64 << 20;
 
 fn main() -> ExitCode {
-    // Where a limit of file sizes (`ulimit -f`) is met, the write that fails is an error, and no signal ends the program.
+    // With a handler for SIGXFSZ, a write beyond the file size limit (`ulimit -f`) fails with an error instead of
+    // ending the program.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
         return outcome::show(&Failure::Server(format!("can't handle signals: {error}")));
     }
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
     ended.unwrap_or_else(|failure| outcome::show(&failure))
 }
 
-/// A file of settings, or a report.
+/// Reads a settings file or a report.
 fn read_file(path: &Path) -> io::Result<String> {
     let bytes = smtpmock::read_bounded(path, FILE_LIMIT)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))

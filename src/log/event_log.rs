@@ -1,5 +1,5 @@
-//! From what happens on a reactor to lines of the log. The reactor notes events; a thread of its own makes
-//! text of them. With logging off there is no event log, and nothing is noted.
+//! The event log: reactors note events, and a separate thread formats them as log lines. Without a logger there is no
+//! event log, and nothing is noted.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -16,33 +16,35 @@ use crate::output::write_queue::{Batch, WriteQueue};
 use crate::smtp::Reply;
 use crate::text::escape::escape_octets;
 
-/// Bytes of events that may wait for the logger; beyond it they are dropped and counted, and a line names how many.
+/// The maximum weight of queued events, in bytes. Further events are dropped and counted, and a log line reports the
+/// count.
 const QUEUE_LIMIT: usize = 32 << 20;
-/// Bytes of events that one thread notes before it hands them over: a turn may bring any number of them,
-/// and only what is handed over is bounded.
+/// The weight of events, in bytes, at which a thread queues its notes: a turn may produce any number of events, and
+/// only the queue is bounded.
 const NOTES_LIMIT: usize = 256 << 10;
 
-/// Octets of a line or reply that are logged; of a longer one, how many more there were. Commands are shorter.
+/// The maximum number of octets logged of a line or reply; for a longer one the number of omitted octets is logged.
+/// Commands are shorter.
 const LONGEST: usize = 16 << 10;
-/// Bytes of a log line beside the text of a client, a reply or an error: its level, its date, what it is about.
+/// The maximum number of bytes in a log line beside the text of a client, a reply or an error.
 const AROUND: usize = 128;
-/// Bytes that an octet may become where it is [escaped](escape_octets), at most.
+/// The maximum number of bytes of an [escaped](escape_octets) octet.
 const ESCAPED: usize = 6;
 
-/// What can be logged.
+/// An event that is logged.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// Where the first listener is: `port: 2525`, as go-smtp-mock has it, or `unix:/run/mock.sock`.
     Started(String),
     SessionStarted,
     Request(Box<[u8]>),
-    /// How many lines of message data came, the final dot's included.
+    /// Number of received lines of message data, the final dot's included.
     DataLines(u64),
     Delay(Duration),
     Response(Reply),
     /// The text of a failed read.
     ReadFailed(String),
-    /// Why connections are not accepted for now.
+    /// Why no connections are accepted at present.
     AcceptRests(String),
     SessionFinished,
     Stopping,
@@ -52,7 +54,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// At least the bytes that are written for it: a queue of events must be written within a bounded time.
+    /// An upper bound of the bytes that are written for the event, so that the queue can be written in a bounded time.
     fn weight(&self) -> usize {
         let text = match self {
             Self::Request(line) => line,
@@ -70,17 +72,17 @@ impl Event {
 
 type Entry = (SystemTime, Event);
 
-/// Where events go; shared by all shards of a server.
+/// The queue of events; shared by all shards of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct EventLog {
     queue: Arc<WriteQueue<Entry>>,
-    /// Entries that found the queue full.
+    /// Number of entries dropped because the queue was full.
     dropped: Arc<AtomicU64>,
-    /// Connections had to wait: it is logged once for all shards, however often it happens.
+    /// Set when a pause of accepting was logged: once for all shards.
     has_rested: Arc<Once>,
 }
 
-/// One thread's events since it last posted them.
+/// The events of one thread that are not queued yet.
 #[derive(Debug)]
 pub(crate) struct Notes {
     event_log: EventLog,
@@ -89,7 +91,7 @@ pub(crate) struct Notes {
 }
 
 impl EventLog {
-    /// Starts the thread that formats and logs.
+    /// Starts the thread that formats and logs events.
     pub(crate) fn start(logger: SharedLogger) -> io::Result<(Self, JoinHandle<()>)> {
         let queue = Arc::new(WriteQueue::new(QUEUE_LIMIT));
         let dropped = Arc::<AtomicU64>::default();
@@ -108,29 +110,29 @@ impl EventLog {
         Ok((event_log, thread))
     }
 
-    /// Logs one event from a thread without notes.
+    /// Queues one event from a thread without [`Notes`].
     pub(crate) fn post(&self, at: SystemTime, event: Event) {
         let weight = event.weight();
         self.queue.offer(&mut vec![(at, event)], weight);
     }
 
-    /// Notes for one thread.
+    /// Creates the notes of a thread.
     pub(crate) fn notes(&self) -> Notes {
         Notes { event_log: self.clone(), entries: Vec::new(), weight: 0 }
     }
 
-    /// How many entries were lost so far because the logger did not keep up.
+    /// How many entries were dropped because the logger was too slow.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Everything posted so far is logged, then the thread ends.
+    /// Lets the thread end after it has logged all queued events.
     pub(crate) fn close(&self) {
         self.queue.close();
     }
 
-    /// Waits until the thread ends. False when its logger took no line for [`PATIENCE`]: what is left is lost, and the
-    /// thread is left to itself.
+    /// Waits until the thread ends. False if its logger accepted no line for [`PATIENCE`]: the remaining lines are
+    /// lost, and the thread is abandoned.
     pub(crate) fn finish(&self) -> bool {
         let has_ended = self.queue.wait_until_gone(PATIENCE);
         if !has_ended {
@@ -150,13 +152,13 @@ impl Notes {
         }
     }
 
-    /// Notes why connections are not accepted for now, the first time that a thread of this server does.
+    /// Notes why no connections are accepted, only the first time in this server.
     pub(crate) fn note_rest(&mut self, at: SystemTime, why: impl FnOnce() -> String) {
         let has_rested = Arc::clone(&self.event_log.has_rested);
         has_rested.call_once(|| self.note(at, Event::AcceptRests(why())));
     }
 
-    /// Hands over what was noted.
+    /// Queues the noted events.
     pub(crate) fn post(&mut self) {
         if !self.entries.is_empty() {
             self.event_log.queue.offer(&mut self.entries, std::mem::take(&mut self.weight));
@@ -171,7 +173,7 @@ fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>, not
         note();
     }
     if batch.dropped > 0 {
-        let lost = format!("{} log entries were dropped: the logger did not keep up", batch.dropped);
+        let lost = format!("{} log entries were dropped: the logger was too slow", batch.dropped);
         let at = batch.items.last().map_or(SystemTime::UNIX_EPOCH, |(at, _)| *at);
         guard(|| logger.warning(at, &lost));
     }
@@ -180,7 +182,7 @@ fn log_batch(logger: &SharedLogger, text: &mut String, batch: &Batch<Entry>, not
     }
 }
 
-/// A logger that panics loses the line it panicked at, and nothing else.
+/// Catches a panic of the logger: only that line is lost.
 fn guard(log: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(log));
 }
@@ -211,7 +213,7 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
     logger.info_activity(at, text);
 }
 
-/// A text of the dialogue, on one line.
+/// Escapes and shortens a text for the log.
 fn shown(text: &[u8]) -> Cow<'_, str> {
     match text.split_at_checked(LONGEST) {
         Some((front, rest)) if !rest.is_empty() => {
@@ -239,7 +241,7 @@ mod tests {
         let line = Event::Request(vec![b'x'; 1000].into());
         let each = line.weight();
         let mut most = 0;
-        // Nobody takes anything out of the queue: what is over its limit is dropped.
+        // The queue has no writer: events over its limit are dropped.
         for _ in 0..2 * QUEUE_LIMIT / each {
             notes.note(SystemTime::UNIX_EPOCH, line.clone());
             most = most.max(notes.entries.len() * each);
@@ -256,7 +258,7 @@ mod tests {
         assert!(lost > 0);
     }
 
-    /// Keeps what is logged, as it would be written.
+    /// Collects the logged lines.
     #[derive(Default)]
     struct Written(Mutex<Vec<String>>);
 
@@ -286,7 +288,7 @@ mod tests {
         let batch = Batch { items: items.into(), dropped: 2 };
         log_batch(&SharedLogger::new(log), &mut String::new(), &batch, || ());
         let written = log.0.lock().expect("never poisoned");
-        let lost = "2 log entries were dropped: the logger did not keep up";
+        let lost = "2 log entries were dropped: the logger was too slow";
         assert_eq!(*written, ["SMTP session started", "SMTP session finished", lost]);
     }
 

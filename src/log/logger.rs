@@ -1,4 +1,4 @@
-//! What is logged, and who writes it: never a reactor, always a thread of its own.
+//! Loggers, which run on a thread of their own, never on a reactor.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use chrono::{DateTime, Local};
 use crate::output::Writer;
 use crate::process::lock;
 
-/// Receives log lines, on one thread of its own and one at a time, in the order of the events.
+/// Receives log lines on a thread of its own, one at a time, in the order of the events.
 ///
-/// The four levels are go-smtp-mock's. Each text is one line: control characters in it are escaped. A logger that
-/// panics loses the line it panicked at, nothing else.
+/// The four levels are go-smtp-mock's. Each text is one line: control characters in it are escaped. A panic of the
+/// logger loses only the line at which it occurred.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -33,22 +33,22 @@ use crate::process::lock;
 /// # Ok::<(), smtpmock::StartError>(())
 /// ```
 pub trait Logger: Send + Sync {
-    /// What sessions do: requests, responses, delays, starts and ends.
+    /// Events of sessions: requests, responses, delays, starts and ends.
     fn info_activity(&self, at: SystemTime, text: &str);
-    /// What the server does.
+    /// Events of the server.
     fn info(&self, at: SystemTime, text: &str);
-    /// What is unusual and harmless.
+    /// Unusual but harmless events.
     fn warning(&self, at: SystemTime, text: &str);
-    /// What failed.
+    /// Failures.
     fn error(&self, at: SystemTime, text: &str);
-    /// Called when no line is waiting: the time to flush.
+    /// Called when no line is waiting, to flush.
     fn flush(&self) {}
-    /// Called by another thread once the server has stopped, while the last lines are logged. A stop gives up a logger
-    /// that takes no line for five seconds.
+    /// Called by another thread when the server has stopped, while the last lines are logged. A stop abandons a
+    /// logger that accepts no line for five seconds.
     fn closing(&self) {}
 }
 
-/// A logger that settings can carry.
+/// A shared logger, as part of the settings.
 #[derive(Clone)]
 pub(crate) struct SharedLogger(Arc<dyn Logger>);
 
@@ -87,13 +87,13 @@ pub struct StdLogger {
     to: To,
 }
 
-/// Where lines go.
+/// The destination of lines.
 #[derive(Debug, Default)]
 enum To {
-    /// The process's streams, as `println!` has them. A log that can't be written is no reason to stop serving.
+    /// The standard streams of the process. Errors of writing are ignored, because they are no reason to stop serving.
     #[default]
     Standard,
-    /// Threads that write there.
+    /// The writers of outputs.
     Writers { lines: Writer, errors: Writer },
 }
 
@@ -115,7 +115,7 @@ impl StdLogger {
         Self::default()
     }
 
-    /// The same with other places for lines and for those of errors.
+    /// The same with these writers for lines and for errors.
     #[doc(hidden)]
     pub fn writing_to(lines: Writer, errors: Writer) -> Self {
         Self { lines: Mutex::default(), to: To::Writers { lines, errors } }
@@ -138,7 +138,7 @@ impl To {
                 let _ = stdout.write_all(pending).and_then(|()| stdout.flush());
                 pending.clear();
             }
-            // The log's own thread waits for room: what comes meanwhile is counted as dropped.
+            // The log's thread waits for room; events that overflow its queue meanwhile are counted as dropped.
             Self::Writers { lines, .. } if !pending.is_empty() => drop(lines.push(std::mem::take(pending))),
             Self::Writers { .. } => {}
         }

@@ -1,4 +1,4 @@
-//! What a program is to write to and to read, and that no two of it are one file.
+//! The files that a program reads and writes, and the check that no two are the same.
 
 use std::fmt;
 use std::io;
@@ -22,46 +22,46 @@ struct Claim {
 
 #[derive(Clone, Debug)]
 enum Use {
-    /// Data, in a place of its own.
+    /// Data, which needs a file of its own.
     Output(Place),
-    /// Text on standard output, which may have more of it.
+    /// Text on standard output, which may carry several texts.
     Text,
-    /// Is read, and must not be written to.
+    /// An input, which must not be written to.
     Input(PathBuf),
-    /// Standard error, which no flag names: it must not be in a file of data.
+    /// Standard error, which must not go to a file of data.
     Errors,
 }
 
 /// Why outputs can't be opened.
 #[derive(Clone, Debug)]
 pub enum Refusal {
-    /// Two flags name one file.
+    /// Two flags name the same file.
     Collision(String),
-    /// The system refuses one.
+    /// An output can't be opened.
     Failed(OutputError),
 }
 
-/// Which file a claim is about.
+/// The file of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spot {
     StandardOutput(Option<Identity>),
     File(Identity),
-    /// A device, or nothing yet.
+    /// A device, or a file that does not exist yet.
     Anywhere,
 }
 
 impl Claims {
-    /// `what` is written to this path, or to standard output for `-`.
+    /// Declares that `what` is written to this path, or to standard output for `-`.
     pub fn output(&mut self, flag: impl Into<String>, what: &'static str, path: &Path) {
         self.claim(flag.into(), Use::Output(Place::new(what, path)));
     }
 
-    /// Text goes to standard output.
+    /// Declares that text goes to standard output.
     pub fn text(&mut self, flag: impl Into<String>) {
         self.claim(flag.into(), Use::Text);
     }
 
-    /// This path is read, or is made anew: nothing else may be written to it.
+    /// Declares that this path is read or replaced: no output may go to it.
     pub fn input(&mut self, flag: impl Into<String>, path: &Path) {
         self.claim(flag.into(), Use::Input(path.to_owned()));
     }
@@ -70,7 +70,7 @@ impl Claims {
         self.claims.push(Claim { flag, what });
     }
 
-    /// Whether an output is standard output by its name, `-`.
+    /// Whether an output is named `-`, for standard output.
     pub fn has_standard_output(&self) -> bool {
         self.claims.iter().any(|claim| match &claim.what {
             Use::Output(place) => place.target == Target::StandardOutput,
@@ -78,17 +78,18 @@ impl Claims {
         })
     }
 
-    /// Opens all outputs, and compares them. Nothing is emptied, and no reader of a FIFO is waited for.
+    /// Opens, compares and locks all outputs. Empties none, and does not wait for readers of FIFOs.
     ///
     /// # Errors
-    /// Two are one file, one is read as well, or one can't be opened or is written to by another process.
+    /// Two outputs are the same file, an output is also an input, or one can't be opened or is locked by another
+    /// process.
     pub fn open(&self) -> Result<Opening, Refusal> {
         let standard = Output::standard_output()
             .map_err(|error| failed(&Place::stream(Target::StandardOutput), error))?;
         let standard = standard.to_compare().ok().flatten();
         let mut opening = Opening::default();
         let mut spots = Vec::new();
-        // What is read is looked at last: an output that is made just now may be what is to be read.
+        // Inputs are identified last: opening an output may have created the file.
         for claim in &self.claims {
             spots.push(match &claim.what {
                 Use::Output(place) if place.target == Target::StandardOutput => {
@@ -105,7 +106,7 @@ impl Claims {
                 *spot = identity_at(path).map_or(Spot::Anywhere, Spot::File);
             }
         }
-        // Without a standard error nothing is mixed.
+        // If standard error is closed, there is nothing to compare.
         let errors = Output::standard_error().and_then(|output| output.to_compare()).ok().flatten();
         spots.push(errors.map_or(Spot::Anywhere, Spot::File));
         let errors = Claim { flag: "standard error".to_owned(), what: Use::Errors };
@@ -137,7 +138,7 @@ impl Spot {
             Self::Anywhere => None,
         };
         match (self, other) {
-            // Even on a device they would mix.
+            // They would mix even on a device.
             (Self::StandardOutput(_), Self::StandardOutput(_)) => true,
             _ => identity(self).is_some() && identity(self) == identity(other),
         }
@@ -145,15 +146,15 @@ impl Spot {
 }
 
 impl Claim {
-    /// Why this and the other, which are one file, can't be.
+    /// The error for two claims of the same file; `None` if both are allowed.
     fn collision(&self, other: &Self) -> Option<String> {
         let (flag, earlier) = (&self.flag, &other.flag);
         match (&self.what, &other.what) {
             (Use::Text, Use::Text) | (Use::Input(_), Use::Input(_)) => None,
-            // It is the last, behind all others.
-            (Use::Errors, Use::Output(place)) if !other.is_by_name() => {
-                Some(format!("{earlier} writes to {place}, where {flag} goes too: expected another file"))
-            }
+            // Standard error is the last of the claims.
+            (Use::Errors, Use::Output(place)) if !other.is_by_name() => Some(format!(
+                "{earlier} and {flag} both write to {place}: expected another file for {earlier}"
+            )),
             (Use::Errors, _) | (_, Use::Errors) => None,
             (Use::Input(_), _) => Some(other.overwrites(self)),
             (_, Use::Input(_)) => Some(self.overwrites(other)),
@@ -172,10 +173,10 @@ impl Claim {
 
     fn overwrites(&self, read: &Self) -> String {
         let names = self.names(read);
-        format!("{} would write over what {} names, {names}: expected another file", self.flag, read.flag)
+        format!("{} would overwrite the file of {}, {names}: expected another file", self.flag, read.flag)
     }
 
-    /// Whether it is standard output, whatever file that is.
+    /// Whether the claim names standard output as such.
     fn is_by_name(&self) -> bool {
         self.path().is_none()
     }
@@ -187,7 +188,7 @@ impl Claim {
         }
     }
 
-    /// What both are called: one name, or two that mean one file.
+    /// The names of the file: one, or two if the claims name it differently.
     fn names(&self, other: &Self) -> String {
         let name =
             |claim: &Self| claim.path().map_or("standard output".to_owned(), |path| format!("{path:?}"));

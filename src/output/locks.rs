@@ -1,16 +1,16 @@
-//! Files that are written to by one process only.
+//! Locks on output files.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-/// Locks a file for as long as it is open. Only programs that lock it too notice, as those of this package do.
+/// Locks a file while it is open. The lock is advisory: it keeps out the programs of this package.
 ///
 /// # Errors
-/// Another process, or another output of this one, has it locked; the error names which, as far as the system shows it.
+/// Another process, or another output of this one, has it locked. The error names the process if the system shows it.
 pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
     match file.try_lock() {
-        // A file system without locks can't keep two apart; that is no reason not to write.
+        // A file system without locks is written to without one.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string("/proc/locks").ok().and_then(|locks| holder(&locks, metadata));
@@ -20,15 +20,16 @@ pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
                 None => "another process".to_owned(),
             };
             Err(io::Error::other(format!(
-                "{holder} has it locked and writes to it: expected a file that nothing else writes to"
+                "{holder} has it locked and writes to it: expected a file that no other process writes to"
             )))
         }
     }
 }
 
-/// Who holds a lock by flock(2), in lines like `1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF` (proc_locks(5)).
+/// The process that has a file locked by flock(2), from lines like `1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF`
+/// (proc_locks(5)).
 fn holder(locks: &str, metadata: &Metadata) -> Option<u32> {
-    // As Linux packs the numbers of a device.
+    // Linux's encoding of major and minor device number.
     let device = metadata.dev();
     let (major, minor) = (device >> 8 & 0xfff | device >> 32 & !0xfff, device & 0xff | device >> 12 & !0xff);
     let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());

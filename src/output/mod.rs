@@ -1,13 +1,13 @@
-//! Outputs: all that both programs, and the capture of a server, write to.
+//! Outputs of both programs and of a server's capture.
 //!
-//! Outputs are opened together and unchanged ([`Claims`], [`Opening`]): a FIFO is not waited for, nothing is
-//! truncated. They are compared by device and inode, with each other and with what is read, locked, and only then
-//! emptied. From then on each has a thread of its own that writes to it ([`Writer`], or the capture's): the thread
-//! that decides queues, and never blocks. Progress is bytes ([`Pulse`]): a reader that is slow is waited for, one
-//! that takes nothing for [`PATIENCE`] is given up, and what it missed is an error. A file that lost what was written
-//! to it, or its name, is an error too.
+//! All outputs are first opened without being changed ([`Claims`], [`Opening`]): no FIFO is waited for and no file is
+//! truncated. They are compared by device and inode, with each other and with the inputs, then locked, and only then
+//! emptied. Each output has a thread that writes to it ([`Writer`], or the capture's), so that other threads queue
+//! data and never block. Progress is measured in bytes ([`Pulse`]): a slow reader is waited for; one that reads
+//! nothing for [`PATIENCE`] is abandoned, and the lost data is an error. A file that was truncated, removed or
+//! replaced by another program is an error too.
 //!
-//! Both programs use it, so it is public, but no part of the documented interface.
+//! Public because both programs use it, but not part of the documented interface.
 
 mod claims;
 mod locks;
@@ -34,7 +34,7 @@ pub(crate) use target::PIECE;
 pub(crate) use writer::no_thread;
 pub use writer::{Gathered, Writer, finish};
 
-/// How long the reader of an output may take nothing before it is given up: while sessions wait for it, and after a
+/// How long the reader of an output may read nothing before it is abandoned, while sessions wait for it and after a
 /// stop.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 

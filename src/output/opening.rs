@@ -1,14 +1,14 @@
-//! Outputs that were compared, and are to be emptied by those who write to them.
+//! Outputs that are open and compared, but not yet emptied.
 
 use std::time::Duration;
 
 use super::place::{OutputError, Place, Reason, Target};
 use super::target::{Opened, Output, identity_at};
 
-/// How often a FIFO is tried that nobody has opened for reading.
+/// How often opening a FIFO without a reader is retried.
 const TRY_EVERY: Duration = Duration::from_millis(20);
 
-/// All outputs of a program: open, but for FIFOs that nobody reads yet.
+/// All outputs of a program: open, except FIFOs without a reader.
 #[derive(Debug, Default)]
 pub struct Opening {
     pub(super) outputs: Vec<Output>,
@@ -16,11 +16,11 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Waits until each FIFO has a reader, and opens it. `pause` waits so long, and returns whether to go on: false, or
-    /// its error, ends it.
+    /// Waits until each FIFO has a reader and opens it. `pause` is called between tries: it waits for the given time
+    /// and returns whether to continue.
     ///
     /// # Errors
-    /// The system refuses one, or `pause` fails.
+    /// An output can't be opened, or `pause` fails.
     pub fn wait_for_readers<E: From<OutputError>>(
         &mut self,
         mut pause: impl FnMut(Duration) -> Result<bool, E>,
@@ -33,7 +33,7 @@ impl Opening {
         Ok(true)
     }
 
-    /// Opens those FIFOs that a reader has come to; true when all outputs are open. Never waits.
+    /// Opens the FIFOs that have a reader by now. True if all outputs are open. Never waits.
     fn go_on(&mut self) -> Result<bool, OutputError> {
         for place in std::mem::take(&mut self.unread) {
             match Output::try_open(place.clone()).map_err(|error| place.fails(error))? {
@@ -44,10 +44,10 @@ impl Opening {
         Ok(self.unread.is_empty())
     }
 
-    /// Waits for a reader of every FIFO.
+    /// Waits until each FIFO has a reader and opens it.
     ///
     /// # Errors
-    /// The system refuses one.
+    /// An output can't be opened.
     pub fn wait(&mut self) -> Result<(), OutputError> {
         for place in std::mem::take(&mut self.unread) {
             self.outputs.push(Output::open(place.clone()).map_err(|error| place.fails(error))?);
@@ -55,18 +55,18 @@ impl Opening {
         Ok(())
     }
 
-    /// What is lost where it ends now: a line for each FIFO that nobody reads.
+    /// One error message for each FIFO without a reader.
     pub fn unread(&self) -> Vec<String> {
         self.unread.iter().map(|place| place.fails(Reason::Unread).to_string()).collect()
     }
 
-    /// The output that is called so.
+    /// Removes and returns the output of this name.
     pub fn take(&mut self, what: &str) -> Option<Output> {
         let at = self.outputs.iter().position(|output| output.place().what() == what)?;
         Some(self.outputs.remove(at))
     }
 
-    /// Whether standard output carries one of these, by whatever name: text would stand in the middle of it.
+    /// Whether one of the outputs goes to standard output, under any name. Other text must not be printed there then.
     pub fn has_standard_output(&self) -> bool {
         let standard = Output::standard_output().and_then(|output| output.to_compare()).ok().flatten();
         self.outputs.iter().any(|output| match &output.place().target {

@@ -1,4 +1,4 @@
-//! Where an output goes, in words; and which file that is.
+//! Destinations of outputs, their errors, and the identity of files.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is written, and where to; for errors.
+/// The name of an output and its destination, for errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// "the JSON report"; empty for a standard stream, which many write to.
+    /// Like "the JSON report"; empty for a standard stream, which carries several outputs.
     what: &'static str,
     pub(super) target: Target,
 }
 
-/// Where to.
+/// A file or a standard stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     StandardOutput,
@@ -25,7 +25,7 @@ pub(super) enum Target {
 }
 
 impl Place {
-    /// That of a path as it is typed; `-` is standard output.
+    /// The destination that a path names as typed; `-` is standard output.
     pub fn new(what: &'static str, path: &Path) -> Self {
         let target = match path.as_os_str() == "-" {
             true => Target::StandardOutput,
@@ -47,7 +47,8 @@ impl Place {
     }
 }
 
-/// An output that can't be written. Displays as "can't write the JSON report to PATH: no space left on device".
+/// The error of an output that can't be written. Displays as "can't write the JSON report to PATH: no space left on
+/// device".
 #[derive(Clone, Debug)]
 pub struct OutputError {
     place: Place,
@@ -58,11 +59,11 @@ pub struct OutputError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The system refuses it.
+    /// The system reported an error.
     System(Arc<io::Error>),
     /// A FIFO has no reader.
     Unread,
-    /// More was to be written than its reader took in time.
+    /// The queue was full, because the reader was too slow.
     Overrun,
     /// Its reader took nothing for this long.
     Stuck(Duration),
@@ -85,8 +86,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System(error) => error.fmt(f),
-            Self::Unread => f.write_str("nobody has opened it for reading"),
-            Self::Overrun => f.write_str("its reader did not keep up, and some was lost"),
+            Self::Unread => f.write_str("no process has opened it for reading"),
+            Self::Overrun => f.write_str("its reader was too slow, and part of the output was lost"),
             Self::Stuck(patience) => write!(f, "its reader took nothing for {patience:?}"),
         }
     }
@@ -112,7 +113,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// One file, by whatever name.
+/// The identity of a file, independent of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -124,7 +125,7 @@ impl Identity {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    /// `None` for a device, like `/dev/null` or a terminal: any number of outputs may go there.
+    /// `None` for a device, like `/dev/null` or a terminal, which several outputs may share.
     pub(super) fn to_compare(metadata: &Metadata) -> Option<Self> {
         let kind = metadata.file_type();
         (!kind.is_char_device() && !kind.is_block_device()).then(|| Self::of(metadata))

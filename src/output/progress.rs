@@ -1,39 +1,39 @@
-//! A line on standard error while a run goes on. Not being able to show one is no reason to end a run.
+//! A progress line on standard error. Failing to write it does not end a run.
 
 use std::io::{self, IsTerminal as _};
 
 use super::writer::Writer;
 
-/// The line is erased before the next is written in its place.
+/// Erases the line before the next is written in its place.
 const ERASE: &str = "\r\x1b[K";
-/// A line that went on in the next row could not be rewritten.
+/// Disables wrapping: a wrapped line could not be rewritten.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
-/// A terminal that was made narrower has broken the line: what is below its beginning, where the cursor is, goes too.
+/// Erases what is below the cursor: a terminal that was made narrower has wrapped the line.
 const BELOW: &str = "\x1b[J";
-/// The cursor waits there.
+/// Moves the cursor to the beginning of the line.
 const BEGINNING: &str = "\r";
 
-/// A line, over and over.
+/// A line that is shown repeatedly.
 #[derive(Debug)]
 pub struct Progress {
     to: Writer,
-    /// Each in place of the one before; otherwise each on a line of its own.
+    /// Whether each line replaces the previous one; otherwise each is a line of its own.
     is_rewritten: bool,
 }
 
 impl Progress {
-    /// Lines for what writes to standard error.
+    /// Shows lines with the writer of standard error.
     pub fn new(to: Writer) -> Self {
         Self { to, is_rewritten: io::stderr().is_terminal() }
     }
 
-    /// Whether a line replaces the one before.
+    /// Whether each line replaces the previous one.
     pub fn is_rewritten(&self) -> bool {
         self.is_rewritten
     }
 
-    /// Shows a line, if there is room for it.
+    /// Shows a line, if the queue has room.
     pub fn show(&self, line: &str) {
         self.offer(match self.is_rewritten {
             false => format!("{line}\n"),
@@ -41,14 +41,14 @@ impl Progress {
         });
     }
 
-    /// Leaves the last line standing.
+    /// Ends the last line, which stays visible.
     pub fn end(&self) {
         if self.is_rewritten {
             self.offer("\n".to_owned());
         }
     }
 
-    /// Takes the last line away.
+    /// Erases the last line.
     pub fn erase(&self) {
         if self.is_rewritten {
             self.offer(format!("{ERASE}{BELOW}"));

@@ -1,4 +1,4 @@
-//! Whether an output moves.
+//! Detects whether an output makes progress.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,18 +6,17 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use rustix::io::ioctl_fionread;
 
-/// What an output has done so far, as far as it can be seen from outside: as long as readings differ it is slow, and
-/// not stuck.
+/// The observable progress of an output. As long as readings differ, the output is slow but not stuck.
 #[derive(Debug, Default)]
 pub struct Pulse {
-    /// Bytes written, or pieces of work done on the way to them. Only the writer writes it.
+    /// Bytes written or steps of work done. Updated by the writer only.
     done: AtomicU64,
-    /// The pipe that is written to, if it is one, as long as it is open: its reader may take less than the room that a
-    /// write needs.
+    /// The pipe that is written to, if the output is one. Its reader may read less than a write needs, so the unread
+    /// bytes are observed too.
     pipe: OnceLock<Weak<File>>,
 }
 
-/// How far it has come. Only good for being compared with another.
+/// A progress value, to be compared with another for equality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     done: u64,
@@ -26,7 +25,7 @@ pub(crate) struct Reading {
 
 impl Pulse {
     pub(super) fn watch(&self, pipe: &Arc<File>) {
-        // The first pipe that is written to is watched: an output is one pipe to its end.
+        // Set once: an output that is a pipe stays the same pipe.
         let _ = self.pipe.set(Arc::downgrade(pipe));
     }
 

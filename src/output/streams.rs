@@ -1,4 +1,4 @@
-//! Standard output and standard error, with a thread each.
+//! Standard output and standard error, each with a thread that writes.
 
 use std::io::{self, Write as _};
 
@@ -12,17 +12,17 @@ use super::writer::{Writer, finish};
 pub struct Streams {
     /// Standard output.
     pub out: Writer,
-    /// Standard error. Where both are one file or terminal so is the writer: what comes later stands below.
+    /// Standard error. If both streams are the same file or terminal they share a writer, which preserves the order.
     pub err: Writer,
     are_one: bool,
 }
 
 impl Streams {
-    /// Starts their threads. What goes wrong with standard output is given to `on_failure`; of standard error only the
-    /// exit code can tell.
+    /// Starts the threads. `on_failure` gets the first error of standard output; an error of standard error affects
+    /// the exit code only.
     ///
     /// # Errors
-    /// The system gives no thread, or no descriptor.
+    /// A thread can't be started, or no descriptor is left.
     pub fn start(on_failure: impl Fn(&OutputError) + Send + 'static) -> Result<Self, OutputError> {
         let out = opened(Output::standard_output(), Target::StandardOutput)?;
         let err = opened(Output::standard_error(), Target::StandardError)?;
@@ -32,28 +32,28 @@ impl Streams {
         Ok(Self { out, err, are_one })
     }
 
-    /// Standard output, if that is not standard error too, which has the last word.
+    /// Standard output, unless it shares its writer with standard error, which is finished last.
     pub fn out_alone(&self) -> Option<&Writer> {
         (!self.are_one).then_some(&self.out)
     }
 }
 
-/// Writes to standard output, and waits until it is written, as long as its reader takes something within each
+/// Writes to standard output and waits until it is written, as long as its reader makes progress within each
 /// [`PATIENCE`].
 ///
 /// # Errors
-/// Standard output does not take all of it.
+/// The text can't be written completely.
 pub fn print(text: &str) -> Result<(), OutputError> {
     let output = opened(Output::standard_output(), Target::StandardOutput)?;
     write_alone(&Writer::start(output, |_| {})?, text)
 }
 
-/// The same to standard error, as far as that takes it: without one there is only the exit code.
+/// The same for standard error, ignoring errors.
 pub fn print_error(text: &str) {
     let output = opened(Output::standard_error(), Target::StandardError);
     match output.and_then(|output| Writer::start(output, |_| {})) {
         Ok(writer) => drop(write_alone(&writer, text)),
-        // The text may be that there is no thread to be had.
+        // Written directly: the text may report that no thread can be started.
         Err(_) => drop(io::stderr().write_all(text.as_bytes())),
     }
 }

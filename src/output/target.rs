@@ -1,4 +1,4 @@
-//! One output, as the thread that writes to it has it.
+//! One open output.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal as _, Seek, Write};
@@ -16,13 +16,13 @@ use super::place::{Identity, Place, Target};
 use super::pulse::Pulse;
 use crate::process::lock;
 
-/// Bytes of a file that are written at once; each such piece is progress. Pieces end at multiples of this in the file:
-/// a file system takes pages in runs, and a run that is cut costs up to a third more.
+/// The size of a write to a file, in bytes; each write counts as progress. Writes end at multiples of this in the
+/// file, because a write across such a boundary costs file systems up to a third more.
 pub(crate) const PIECE: usize = 256 << 10;
-/// The same for pipes, sockets and terminals: a write of more would wait for its reader several times before it returns.
+/// The same for pipes, sockets and terminals: a larger write would block several times before it returns.
 const PIECE_OF_STREAM: usize = 4 << 10;
 
-/// Standard streams are written to by several threads: each in its turn, and whole.
+/// Serialises writes to standard output and standard error, which several threads share.
 static TURNS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
 
 /// An output that is open.
@@ -32,9 +32,9 @@ pub struct Output {
     file: Arc<File>,
     identity: Identity,
     kind: Kind,
-    /// The file was made when it was opened, and writing has not begun: it is removed when that is not to be.
+    /// The file was created by opening it, and nothing has been written. It is removed if it is dropped in this state.
     is_unused: bool,
-    /// Bytes that a regular file has at least, as it holds what was written to it; of others, bytes written.
+    /// The length of a regular file as far as it was written; of other kinds, the bytes written.
     length: u64,
 }
 
@@ -44,19 +44,19 @@ enum Kind {
     Pipe,
     /// A socket or a terminal.
     Stream,
-    /// `/dev/null` and its like.
+    /// A device that is not a terminal, like `/dev/null`.
     Device,
 }
 
-/// An output whose file may not be there yet.
+/// The result of opening without waiting.
 pub(super) enum Opened {
     Output(Output),
-    /// A FIFO that nobody has open for reading.
+    /// A FIFO without a reader.
     Unread(Identity),
 }
 
 impl Output {
-    /// Opens a file, or standard output for `-`, waits for the reader of a FIFO, and locks it. What is in it stays.
+    /// Opens a file, or standard output for `-`, waits for the reader of a FIFO, and locks it. The content stays.
     ///
     /// # Errors
     /// It can't be opened, or another process writes to it.
@@ -94,7 +94,7 @@ impl Output {
         let opened = open(path, OFlags::NONBLOCK.bits().cast_signed());
         let (file, is_new) = match (opened, fs::metadata(path)) {
             (Ok(opened), _) => opened,
-            // ENXIO: nobody has it open for reading.
+            // ENXIO: the FIFO has no reader.
             (Err(error), Ok(metadata))
                 if metadata.file_type().is_fifo() && Errno::from_io_error(&error) == Some(Errno::NXIO) =>
             {
@@ -120,14 +120,14 @@ impl Output {
         };
         let length = match (kind, &place.target) {
             (Kind::Regular, Target::Path(_)) => metadata.len(),
-            // Behind what the shell, or another parent process, has written.
+            // After the output of the shell or another parent process.
             (Kind::Regular, _) => file.stream_position()?,
             _ => 0,
         };
         Ok(Self { place, file: Arc::new(file), identity: Identity::of(&metadata), kind, is_unused, length })
     }
 
-    /// Where it goes.
+    /// The destination.
     pub fn place(&self) -> &Place {
         &self.place
     }
@@ -136,12 +136,12 @@ impl Output {
         self.identity == other.identity
     }
 
-    /// `None` where any number of outputs may go.
+    /// `None` for a device, which several outputs may share.
     pub(super) fn to_compare(&self) -> io::Result<Option<Identity>> {
         Ok(Identity::to_compare(&self.file.metadata()?))
     }
 
-    /// Keeps others out of a file. Those who share a standard stream know of each other.
+    /// Locks a file against other writers. Standard streams are shared, and not locked.
     pub(super) fn lock(&self) -> io::Result<()> {
         match (self.kind, &self.place.target) {
             (Kind::Regular, Target::Path(_)) => locks::lock(&self.file, &self.file.metadata()?),
@@ -149,14 +149,14 @@ impl Output {
         }
     }
 
-    /// Removes what a file held before. What others write to a standard stream stays.
+    /// Truncates a file. A standard stream stays unchanged.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn empty(&mut self) -> io::Result<()> {
         self.is_unused = false;
         if let (Kind::Regular, Target::Path(_)) = (self.kind, &self.place.target) {
-            // Of a file that is cut some file systems write back all that follows when it is closed.
+            // Truncating an empty file is avoided: some file systems then flush all later writes on close.
             if self.length > 0 {
                 self.file.set_len(0)?;
             }
@@ -165,17 +165,17 @@ impl Output {
         Ok(())
     }
 
-    /// Has it watched for what its reader takes.
+    /// Lets `pulse` observe how much the reader of a pipe reads.
     pub(crate) fn shown_by(&self, pulse: &Pulse) {
         if self.kind == Kind::Pipe {
             pulse.watch(&self.file);
         }
     }
 
-    /// Writes all of it, and notes every piece that has left.
+    /// Writes all bytes, and notes the progress of each write.
     ///
     /// # Errors
-    /// Those of the system, and that a file lost what was written to it before.
+    /// Errors of the system, and that the file was truncated by another program.
     pub(crate) fn write(&mut self, bytes: &[u8], pulse: &Pulse) -> io::Result<()> {
         self.check_length()?;
         let turn = match self.place.target {
@@ -194,7 +194,7 @@ impl Output {
         Ok(())
     }
 
-    /// Bytes up to the end of the piece that is written next.
+    /// The size of the next write, in bytes.
     fn room_in_piece(&self) -> usize {
         match self.kind {
             Kind::Regular => PIECE - (self.length % PIECE as u64) as usize,
@@ -203,8 +203,8 @@ impl Output {
         }
     }
 
-    /// How many of this many bytes are better written now, if more will follow: whole pieces of a file that nothing else
-    /// writes to. Of any other output all of them: what somebody else writes must not come between.
+    /// How many of `count` pending bytes to write now if more will follow. For a locked file these are whole pieces.
+    /// For any other output all of them, so that no other writer's data comes between.
     pub(crate) fn worth_writing(&self, count: usize) -> usize {
         match (self.kind, &self.place.target) {
             (Kind::Regular, Target::Path(_)) => match count.checked_sub(self.room_in_piece()) {
@@ -239,7 +239,7 @@ impl Output {
         }
     }
 
-    /// Whether a file still holds what was written to it.
+    /// Checks that a file was not truncated.
     fn check_length(&self) -> io::Result<()> {
         if self.kind != Kind::Regular {
             return Ok(());
@@ -248,13 +248,13 @@ impl Output {
         if length < self.length {
             let written = self.length;
             return Err(io::Error::other(format!(
-                "it was truncated by something else: {length} bytes are left of {written}"
+                "another program truncated it: {length} bytes are left of {written}"
             )));
         }
         Ok(())
     }
 
-    /// Whether a file still holds what was written to it, and can be found by its name.
+    /// Checks that a file was not truncated, and that its name still leads to it.
     ///
     /// # Errors
     /// It can't.
@@ -263,16 +263,16 @@ impl Output {
         let (Kind::Regular, Target::Path(path)) = (self.kind, &self.place.target) else { return Ok(()) };
         match fs::metadata(path) {
             Ok(metadata) if Identity::of(&metadata) == self.identity => Ok(()),
-            Ok(_) => Err(io::Error::other("something else replaced the file while it was written to")),
+            Ok(_) => Err(io::Error::other("another program replaced the file while it was written to")),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(io::Error::other("something else removed the file while it was written to"))
+                Err(io::Error::other("another program removed the file while it was written to"))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Opens a file again by its name, behind what is in it: it was renamed, and what comes now belongs into a new one.
-    /// True if that one is empty; nothing is done where the name has not changed hands.
+    /// Reopens a renamed file by its old name, for appending. True if the new file is empty. Does nothing if the name
+    /// still leads to the same file.
     ///
     /// # Errors
     /// It can't be opened, or another process writes to it.
@@ -288,20 +288,21 @@ impl Output {
     }
 }
 
-/// Nothing is left of a run that was refused.
+/// Removes a file that was created but not used.
 impl Drop for Output {
     fn drop(&mut self) {
         let Target::Path(path) = &self.place.target else { return };
         let is_same =
             |metadata: &fs::Metadata| Identity::of(metadata) == self.identity && metadata.len() == 0;
         if self.is_unused && fs::metadata(path).as_ref().is_ok_and(is_same) {
-            // One that can't be removed is empty.
+            // If it can't be removed, an empty file stays.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Opens for appending, so that two who write to one file lose nothing, and changes nothing. True if the file was made.
+/// Opens a file for appending, so that two writers of one file lose nothing, without changing it. True if the file
+/// was created.
 fn open(path: &Path, flags: i32) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     options.append(true).custom_flags(flags);
@@ -323,7 +324,7 @@ fn is_missing(folder: &Path) -> bool {
     !folder.as_os_str().is_empty() && fs::metadata(folder).is_err()
 }
 
-/// The file of a path, as far as there is one.
+/// The identity of the file at a path; `None` for a device or if there is none.
 pub(super) fn identity_at(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().as_ref().and_then(Identity::to_compare)
 }

@@ -124,7 +124,7 @@ fn what_is_read_is_not_written_over() {
             false => (input(&mut claims), output(&mut claims)),
         };
         let expected = format!(
-            "--capture would write over what --config names, {link:?}, which is {config:?}: expected another file"
+            "--capture would overwrite the file of --config, {link:?}, which is {config:?}: expected another file"
         );
         assert_eq!(collision(claims.open()), expected);
     }
@@ -189,15 +189,15 @@ fn what_was_truncated_removed_or_replaced_passed_as_whole() {
     };
     let reason = |lost: &str| vec![format!("can't write the capture to {}: {lost}", file.display())];
     let truncate = || drop(OpenOptions::new().write(true).truncate(true).open(&file).expect("writable"));
-    let truncated = reason("it was truncated by something else: 0 bytes are left of 11");
+    let truncated = reason("another program truncated it: 0 bytes are left of 11");
     assert_eq!(lost(&truncate), truncated);
     let remove = || fs::remove_file(&file).expect("a file");
-    assert_eq!(lost(&remove), reason("something else removed the file while it was written to"));
+    assert_eq!(lost(&remove), reason("another program removed the file while it was written to"));
     let replace = || {
         fs::write(path("other"), "").expect("writable");
         fs::rename(path("other"), &file).expect("a file");
     };
-    assert_eq!(lost(&replace), reason("something else replaced the file while it was written to"));
+    assert_eq!(lost(&replace), reason("another program replaced the file while it was written to"));
     assert_eq!(lost(&|| {}), [""; 0]);
 }
 
@@ -209,7 +209,7 @@ fn a_truncated_file_is_noticed_by_the_next_write() {
     output.write(b"a record\n", &pulse).expect("writable");
     OpenOptions::new().write(true).truncate(true).open(path("capture")).expect("writable");
     let error = output.write(b"another\n", &pulse).expect_err("it is truncated").to_string();
-    assert_eq!(error, "it was truncated by something else: 0 bytes are left of 9");
+    assert_eq!(error, "another program truncated it: 0 bytes are left of 9");
 }
 
 #[test]
@@ -237,8 +237,10 @@ fn a_fifo_is_open_once_it_has_a_reader() {
     fifo(&path("fifo"));
     let mut opening = two(&path("fifo"), &path("file")).expect("nothing is waited for");
     assert!(!opening.wait_for_readers(|_| Ok::<_, OutputError>(false)).expect("nothing fails"));
-    let expected =
-        format!("can't write the capture to {}: nobody has opened it for reading", path("fifo").display());
+    let expected = format!(
+        "can't write the capture to {}: no process has opened it for reading",
+        path("fifo").display()
+    );
     assert_eq!(opening.unread(), [expected]);
     let reader = thread::spawn({
         let path = path("fifo");
@@ -322,7 +324,7 @@ fn text_that_found_no_room_is_named_though_the_rest_was_written() {
     });
     until(|| writer.offer("z"));
     let expected = format!(
-        "can't write the capture to {}: its reader did not keep up, and some was lost",
+        "can't write the capture to {}: its reader was too slow, and part of the output was lost",
         path("fifo").display()
     );
     assert_eq!(finish([&writer], PATIENCE), [expected]);

@@ -1,5 +1,5 @@
-//! A bounded queue from the reactors to a thread that writes. What is queued is taken in batches, and the
-//! writer is woken once per batch: waking a thread costs more than most messages do.
+//! A bounded queue from the reactors to a thread that writes. The writer takes items in batches and is woken once per
+//! batch, because waking a thread costs more than handling most messages.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,19 +8,19 @@ use std::time::Duration;
 use crate::output::{Pulse, Reading};
 use crate::process::lock;
 
-/// How long a woken writer lets a batch gather. A reader of the output does not notice it, a reactor
-/// saves a wake-up per message.
+/// How long a woken writer waits for a batch to grow. Readers of the output do not notice, and reactors save a
+/// wake-up per message.
 const GATHER: Duration = Duration::from_millis(5);
-/// Bytes that end the gathering: more that lie there have left the processor's caches when they are written.
+/// A batch of this size, in bytes, is written at once: more would leave the processor's caches before it is written.
 const GATHERED: usize = 1 << 20;
 
-/// The queue. Weights are in bytes, as each user reckons them.
+/// The queue. The weight of an item is its size in bytes, as its user computes it.
 #[derive(Debug)]
 pub(crate) struct WriteQueue<T> {
     queue: Mutex<Queue<T>>,
     filled: Condvar,
     emptied: Condvar,
-    /// What the writer has done: as long as this moves, patience begins anew.
+    /// The writer's progress, which restarts the patience of waits.
     pulse: Arc<Pulse>,
 }
 
@@ -28,11 +28,11 @@ pub(crate) struct WriteQueue<T> {
 struct Queue<T> {
     items: Vec<T>,
     weight: usize,
-    /// Items are taken until their weight reaches it.
+    /// Items are accepted until their total weight reaches this.
     limit: usize,
-    /// The writer is to be woken without an item.
+    /// The writer must be woken even without an item.
     is_nudged: bool,
-    /// Items that found the queue full since the last batch.
+    /// Items dropped since the last batch because the queue was full.
     dropped: u64,
     writer: Writer,
 }
@@ -40,12 +40,12 @@ struct Queue<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
     Asleep,
-    /// It was woken, and lets a batch gather.
+    /// Woken, and waiting for a batch to grow.
     Gathering,
     Awake,
-    /// Nothing more will be queued: the writer leaves when the queue is empty.
+    /// The queue is closed: the writer ends when it is empty.
     Leaving,
-    /// Nobody takes anything any more.
+    /// The writer has ended or was abandoned.
     Gone,
 }
 
@@ -55,22 +55,22 @@ impl<T> Queue<T> {
     }
 }
 
-/// What the writer is given.
+/// The items that the writer takes at a time.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
-    /// In the order of queueing; empty when it is time to flush.
+    /// In the order of queueing. Empty if the writer should flush.
     pub items: Vec<T>,
-    /// How many items were lost behind these: the queue was full of them.
+    /// How many items after these were dropped because the queue was full.
     pub dropped: u64,
 }
 
 impl<T> WriteQueue<T> {
-    /// A queue that takes items until their weight reaches `limit`.
+    /// A queue that accepts items until their weight reaches `limit`.
     pub(crate) fn new(limit: usize) -> Self {
         Self::with_pulse(limit, Arc::default())
     }
 
-    /// The same for a writer whose output shows itself whether it moves.
+    /// The same, with a pulse that the output updates.
     pub(crate) fn with_pulse(limit: usize, pulse: Arc<Pulse>) -> Self {
         let queue = Queue {
             items: Vec::new(),
@@ -83,7 +83,7 @@ impl<T> WriteQueue<T> {
         Self { queue: Mutex::new(queue), filled: Condvar::new(), emptied: Condvar::new(), pulse }
     }
 
-    /// Queues all of `items`, or when the queue is full drops and counts them. Never blocks.
+    /// Queues all of `items`, or drops and counts them if the queue is full. Never blocks.
     pub(crate) fn offer(&self, items: &mut Vec<T>, weight: usize) {
         let mut queue = self.lock();
         if !queue.has_room() {
@@ -96,13 +96,13 @@ impl<T> WriteQueue<T> {
         self.wake(queue);
     }
 
-    /// Queues `item` if there is room for it. Never blocks.
+    /// Queues `item` if the queue has room. Never blocks.
     pub(crate) fn try_push(&self, item: T, weight: usize) -> bool {
         self.insert(self.lock(), item, weight)
     }
 
-    /// Queues `item`, waiting for room as long as the writer makes progress within each `patience`. False when
-    /// there was none: the item is lost.
+    /// Queues `item`, waiting for room as long as the writer makes progress within each `patience`. False without
+    /// progress: the item is lost.
     pub(crate) fn push(&self, item: T, weight: usize, patience: Duration) -> bool {
         let is_full = |queue: &mut Queue<T>| !queue.has_room() && queue.writer != Writer::Gone;
         let mut queue = self.lock();
@@ -123,7 +123,7 @@ impl<T> WriteQueue<T> {
         true
     }
 
-    /// Gives the writer up: what is queued is lost, and nobody waits for it any more.
+    /// Abandons the writer: queued items are lost, and all waits for the writer end.
     pub(crate) fn abandon(&self) {
         let mut queue = self.lock();
         queue.writer = Writer::Gone;
@@ -133,36 +133,35 @@ impl<T> WriteQueue<T> {
         self.filled.notify_all();
     }
 
-    /// Has room for everything from now on: those who wait for it have something left to write, and nothing follows.
+    /// Removes the limit, so that waiting threads can queue their last items.
     pub(crate) fn widen(&self) {
         self.lock().limit = usize::MAX;
         self.emptied.notify_all();
     }
 
-    /// Gives the writer an empty batch, though nothing was queued.
+    /// Wakes the writer with an empty batch.
     pub(crate) fn nudge(&self) {
         let mut queue = self.lock();
         queue.is_nudged = true;
         self.wake(queue);
     }
 
-    /// The writer has done something: it is slow, but not stuck.
+    /// Notes progress of the writer: it is slow, but not stuck.
     pub(crate) fn note_progress(&self) {
         self.pulse.note(1);
     }
 
-    /// How far the writer is.
+    /// The writer's present progress.
     pub(crate) fn reading(&self) -> Reading {
         self.pulse.read()
     }
 
-    /// Waits for the writer to leave as long as it makes progress within each `patience`. False when it is
-    /// still there.
+    /// Waits for the writer to end as long as it makes progress within each `patience`. False if it has not ended.
     pub(crate) fn wait_until_gone(&self, patience: Duration) -> bool {
         self.wait_until_gone_since(self.reading(), patience, patience)
     }
 
-    /// The same, where some patience was spent since a reading: at first only so much of it is `left`.
+    /// The same, after part of the first patience has passed since the reading `before`: only `left` of it remains.
     pub(crate) fn wait_until_gone_since(&self, before: Reading, left: Duration, patience: Duration) -> bool {
         self.wait_while(before, left, patience, |queue| queue.writer != Writer::Gone).writer == Writer::Gone
     }
@@ -186,7 +185,7 @@ impl<T> WriteQueue<T> {
         }
     }
 
-    /// Ends the writer once everything queued is written.
+    /// Closes the queue: the writer ends when all items are written.
     pub(crate) fn close(&self) {
         let mut queue = self.lock();
         if queue.writer != Writer::Gone {
@@ -196,8 +195,8 @@ impl<T> WriteQueue<T> {
         self.filled.notify_all();
     }
 
-    /// The writer's loop: gives every batch to `write`, and an empty one when nothing is left to do for
-    /// now. Returns when the queue is closed and empty.
+    /// The writer's loop: passes every batch to `write`, and an empty one when the queue is empty. Returns when the
+    /// queue is closed and empty.
     pub(crate) fn write_all(&self, mut write: impl FnMut(Batch<T>)) {
         let _gone = Gone(self);
         loop {
@@ -211,8 +210,8 @@ impl<T> WriteQueue<T> {
         }
     }
 
-    /// The same for an output that may fail: its first error is given to `on_failure`, and from then on what is queued is
-    /// taken and dropped, so that nobody waits for a full disk. If all was written, `check` has the last word.
+    /// The same for an output that may fail. Its first error is passed to `on_failure`; after it, items are taken and
+    /// dropped, so that nothing waits for a full disk. If all was written, `check` runs at the end.
     pub(crate) fn write_to<O>(
         &self,
         mut output: O,
@@ -244,7 +243,7 @@ impl<T> WriteQueue<T> {
         Some(Batch { items, dropped })
     }
 
-    /// Waits for items. False when there will be none.
+    /// Waits for items. False if there will be no more.
     fn sleep(&self) -> bool {
         let mut queue = self.lock();
         while queue.items.is_empty() && queue.dropped == 0 && !std::mem::take(&mut queue.is_nudged) {
@@ -287,7 +286,7 @@ impl<T> WriteQueue<T> {
     }
 }
 
-/// However the writer leaves, nobody waits for it afterwards.
+/// Marks the writer as ended when dropped, also after a panic, so that no wait for it remains.
 struct Gone<'a, T>(&'a WriteQueue<T>);
 
 impl<T> Drop for Gone<'_, T> {

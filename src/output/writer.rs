@@ -1,4 +1,4 @@
-//! A thread that writes to one output. Those who have something to write queue it, and never wait for a reader.
+//! A thread that writes to one output. Other threads queue data and never wait for a reader.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,7 +11,7 @@ use super::target::Output;
 use crate::output::write_queue::{Batch, WriteQueue};
 use crate::process::lock;
 
-/// Bytes that may wait to be written.
+/// The maximum number of queued bytes.
 const QUEUE_LIMIT: usize = 8 << 20;
 
 /// An output with its thread. Clones write to the same one.
@@ -24,17 +24,17 @@ struct Shared {
     queue: WriteQueue<Vec<u8>>,
     /// The first thing that went wrong.
     failure: OnceLock<OutputError>,
-    /// Its file is to be opened again, and to begin with this if it is empty.
+    /// A request to reopen the file, with the header for a new file.
     reopening: Mutex<Option<Vec<u8>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
-    /// Empties the output and starts its thread. The first thing that goes wrong there is given to `on_failure`, on
-    /// that thread; what is queued afterwards is lost.
+    /// Empties the output and starts its thread. The first error is passed to `on_failure` on that thread; data
+    /// queued afterwards is lost.
     ///
     /// # Errors
-    /// It can't be emptied, or the system gives no thread.
+    /// The output can't be emptied, or the thread can't be started.
     pub fn start(
         mut output: Output,
         on_failure: impl Fn(&OutputError) + Send + 'static,
@@ -59,33 +59,34 @@ impl Writer {
         Ok(Self(shared))
     }
 
-    /// Queues `bytes`. Where the queue is full they are lost, and the output has failed.
+    /// Queues `bytes`. If the queue is full they are lost, and the output has failed.
     pub fn put(&self, bytes: impl Into<Vec<u8>>) {
         if !self.offer(bytes) {
             self.0.fail(Reason::Overrun);
         }
     }
 
-    /// The same for what need not be seen: false where there is no room for it.
+    /// The same for dispensable data: returns false if the queue is full.
     pub fn offer(&self, bytes: impl Into<Vec<u8>>) -> bool {
         let bytes = bytes.into();
         let weight = bytes.len();
         self.0.queue.try_push(bytes, weight)
     }
 
-    /// The same, and waits for room as long as it takes; false once it was given up. For threads that decide nothing.
+    /// The same, but waits for room without a limit. False if the output was abandoned. Only for threads that may
+    /// block.
     pub fn push(&self, bytes: impl Into<Vec<u8>>) -> bool {
         let bytes = bytes.into();
         let weight = bytes.len();
         self.0.queue.push(bytes, weight, Duration::MAX)
     }
 
-    /// Those that wait for room find it from now on: what they have is all that comes.
+    /// Removes the queue's limit, so that waiting threads can queue their last data.
     pub fn widen(&self) {
         self.0.queue.widen();
     }
 
-    /// What was to be written can't be made.
+    /// Marks the output as failed because its data can't be produced.
     pub fn fail(&self, error: io::Error) {
         self.0.fail(error);
     }
@@ -95,19 +96,19 @@ impl Writer {
         self.0.failure.get().cloned()
     }
 
-    /// Has a file opened again by its name, for appending. A new one begins with `head`.
+    /// Requests that a file is reopened by its name for appending. A new file begins with `head`.
     pub fn reopen(&self, head: impl Into<Vec<u8>>) {
         *lock(&self.0.reopening) = Some(head.into());
         self.0.queue.nudge();
     }
 }
 
-/// Waits until all is written that was queued for these, each as long as its reader takes something within each
-/// `patience`; gives a line for each where something was lost.
+/// Waits until all queued data of these writers is written, for each as long as its reader makes progress within each
+/// `patience`. Returns an error message for each incomplete output.
 pub fn finish<'w>(writers: impl IntoIterator<Item = &'w Writer>, patience: Duration) -> Vec<String> {
     let writers: Vec<_> = writers.into_iter().map(|writer| (writer, writer.0.queue.reading())).collect();
     writers.iter().for_each(|(writer, _)| writer.0.queue.close());
-    // Who took nothing while another was waited for has had its time.
+    // Time spent waiting for another output counts against the patience.
     let mut left = patience;
     let mut lost = Vec::new();
     for (Writer(shared), before) in writers {
@@ -126,7 +127,7 @@ pub fn finish<'w>(writers: impl IntoIterator<Item = &'w Writer>, patience: Durat
 impl Shared {
     fn fail(&self, reason: impl Into<Reason>) -> OutputError {
         let error = self.place.fails(reason);
-        // The first is the one to name.
+        // The first error is reported.
         let _ = self.failure.set(error.clone());
         error
     }
@@ -151,13 +152,13 @@ impl Shared {
     }
 }
 
-/// The error of a system that gives no thread to write to an output.
+/// The error of a thread that can't be started.
 #[expect(clippy::needless_pass_by_value, reason = "it maps an error to another")]
 pub(crate) fn no_thread(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("starting a thread for it: {error}"))
 }
 
-/// Something that is written in small pieces, queued when it is flushed.
+/// Gathers small writes and queues them when it is flushed.
 #[derive(Debug)]
 pub struct Gathered {
     pending: Vec<u8>,
@@ -165,7 +166,7 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Nothing yet.
+    /// Starts empty.
     pub fn new(writer: Writer) -> Self {
         Self { pending: Vec::new(), writer }
     }

@@ -1,9 +1,9 @@
-//! Locks that outlive a panic.
+//! Locking that ignores poison.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks, whoever panicked with the lock held: the panic stops the server, and what it has gathered is still to be
-/// read. Records are pushed, swapped or assigned whole; figures may lack what was being added.
+/// Locks a mutex even if a thread panicked while holding it. The panic stops the server, but its records and figures
+/// must stay readable. Records are pushed, swapped or assigned as a whole; figures may lack the last addition.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

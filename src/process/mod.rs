@@ -1,5 +1,5 @@
-//! What the parts need of the process around them: locks that survive a panic, signals that end it, files that are read
-//! whole. Imports `time` alone; any thread.
+//! Helpers around the process: locking that ignores poison, signals that end a program, bounded reading of files.
+//! Imports only `time`; any thread.
 
 mod input;
 mod lock;

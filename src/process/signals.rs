@@ -1,56 +1,57 @@
-//! Signals that ask a program to end: whether a hangup does, and which of them is a second one. Both programs use it,
-//! so it is public, but no part of the documented interface.
+//! Signals that end a program: whether SIGHUP is one of them, and whether a signal is the second. Public because both
+//! programs use it, but not part of the documented interface.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::time::Clock;
 
-/// The signal of a terminal that is gone (POSIX).
+/// The signal of a closed terminal (POSIX).
 pub const SIGHUP: i32 = 1;
 
-/// A signal of the same kind counts as a second one only so long after the first: a sender that signals a whole group of
-/// processes, as terminals and `timeout` do, may have signalled the program itself just before.
+/// A repetition of the first signal counts as a second one only after this time. Senders that signal a process group,
+/// like terminals and `timeout`, may also signal the program itself.
 pub const REPETITION: Duration = Duration::from_millis(300);
 
-/// Whether SIGHUP is to end the program in an orderly way: not where it was ignored when the program was started, as
-/// `nohup` has it. Asked before anything handles it; where the system does not show it, the signal does what it does to any program.
+/// Whether SIGHUP should end the program in an orderly way. It should not if it was ignored at the start, as `nohup`
+/// arranges. Must be called before a handler is installed. If the system does not report it, false: the signal has
+/// its default effect.
 pub fn ends_on_hangup() -> bool {
     fs::read_to_string("/proc/self/status").ok().and_then(|status| is_ignored(&status, SIGHUP)) == Some(false)
 }
 
-/// In the lines of proc_pid_status(5): bit `n - 1` of the mask stands for signal `n`.
+/// Parses the lines of proc_pid_status(5): bit `n - 1` of the mask stands for signal `n`.
 fn is_ignored(status: &str, signal: i32) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
     Some(mask >> (signal - 1) & 1 == 1)
 }
 
-/// The signals that have asked for an end.
+/// Tracks the signals that request the end of the program.
 #[derive(Debug)]
 pub struct Endings {
     clock: Clock,
     first: Option<(i32, Duration)>,
 }
 
-/// What one of them means.
+/// The effect of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The program is to end in an orderly way.
+    /// The program should end in an orderly way.
     First,
-    /// The first, again.
+    /// A repetition of the first signal, to be ignored.
     Repeated,
-    /// The program is to end at once.
+    /// The program should end at once.
     Second,
 }
 
 impl Endings {
-    /// None so far.
+    /// No signal has arrived.
     pub fn new() -> Self {
         Self { clock: Clock::start(), first: None }
     }
 
-    /// A signal has come.
+    /// Notes a signal and returns its effect.
     pub fn note(&mut self, signal: i32) -> Ending {
         self.note_at(signal, self.clock.now().since_start())
     }

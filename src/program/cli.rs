@@ -1,9 +1,8 @@
-//! What was typed: arguments and environment to an [`Action`], or to a [`Failure`] that
-//! names what would be right.
+//! The command line: parses arguments, environment and settings file into an [`Action`]. A [`Failure`] names the
+//! wrong value and what would be right.
 //!
-//! Pure: arguments and environment come in as values. Flags follow Go's conventions
-//! ([`goflags`]); the table of them is [`flags`]; clap reads the normalised arguments and writes
-//! the help.
+//! Pure: arguments and environment are passed in as values. Flags follow Go's conventions ([`goflags`]) and are
+//! defined in one table ([`flags`]). clap parses the normalised arguments and renders the help.
 
 mod file;
 mod flag;
@@ -35,46 +34,46 @@ use flags::Options;
 pub(crate) use flags::{Limit, Reporting};
 use goflags::{End, Given, Typed};
 
-/// What the program is to do.
+/// The action that the command line requests.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Print this and exit.
     Print(String),
-    /// Write the sum of reports, and exit.
+    /// Write the merged report and exit.
     Report(Box<Report<'static>>, Reporting, Claims),
     /// Run a server.
     Run(Box<Settings>),
 }
 
-/// A server, and how it is announced that it listens.
+/// The settings of a run: the server's, and those of its announcements and reports.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
     /// Whether the ready line goes to standard output.
     pub(crate) ready_line: bool,
-    /// Where else the ready line goes.
+    /// The file that the ready line is written to as well.
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) reporting: Reporting,
-    /// What happens is logged.
+    /// Whether events are logged (`--log`).
     pub(crate) logs: bool,
-    /// Mails are printed for people.
+    /// Whether mails are printed readably (`--show`).
     pub(crate) shows: bool,
-    /// The files that are written and read.
+    /// The files that are read or written.
     pub(crate) claims: Claims,
-    /// What is taken, and may not be meant.
+    /// Warnings about accepted settings that are probably mistakes.
     pub(crate) doubts: Vec<String>,
-    /// It stops at the first of these that it comes to.
+    /// The run ends at the first of these limits.
     pub(crate) exit_after: Vec<Limit>,
-    /// What was set, by the names of the flags.
+    /// The settings given, as pairs of flag name and value.
     pub(crate) effective: Vec<(String, String)>,
 }
 
 /// Why the program fails. Displays as one line, the program's name in front.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// It was called the wrong way.
+    /// An argument, variable or settings file is wrong.
     Usage(String),
-    /// It was called the right way, and the server can't start or can't go on.
+    /// The server can't start or can't continue.
     Server(String),
 }
 
@@ -109,13 +108,13 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Reads the arguments (without the program's name), for flags not among them the environment, and for
-/// what is left the file that `--config` names.
+/// Reads the arguments (without the program's name). Flags that are not among them are read from the environment, and
+/// the remaining ones from the file of `--config`.
 ///
-/// Arguments are judged from left to right, and `--version` acts only when all of them are good.
+/// Arguments are checked from left to right. `--version` takes effect only if all of them are valid.
 ///
 /// # Errors
-/// The first argument or variable that can't be read, or a value that no server can have.
+/// The first argument or variable that can't be parsed, or a value that is not valid for a server.
 pub(crate) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -156,7 +155,7 @@ pub(crate) fn parse(
     }
 }
 
-/// The settings of the file named by `--config` that are neither typed nor in the environment, and those that add up.
+/// The settings from the file of `--config` that no argument or variable overrides, and those that accumulate.
 fn from_file(
     given: &[Given],
     table: &[Flag],
@@ -184,7 +183,7 @@ enum Read {
     Options(Box<Options>),
 }
 
-/// Reads all values, and applies them in the order of the table.
+/// Parses all values and applies them in the order of the table.
 fn read(argv: &[OsString], given: &[Given], table: &[Flag]) -> Result<Read, Failure> {
     let name = OsString::from("smtpmock");
     let matches = match help::command(table).try_get_matches_from(std::iter::once(&name).chain(argv)) {
@@ -201,7 +200,7 @@ fn read(argv: &[OsString], given: &[Given], table: &[Flag]) -> Result<Read, Fail
     Ok(Read::Options(Box::new(options)))
 }
 
-/// The failure of a value, in terms of what was typed.
+/// The failure for an invalid value, with the flag and the value as they were typed.
 fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
     let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
     let (argument, value) = (context(ContextKind::InvalidArg), context(ContextKind::InvalidValue));
@@ -218,7 +217,7 @@ fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
     }
 }
 
-/// Why reading ended, where that is an error.
+/// The failure if parsing ended at an error.
 fn refusal(end: &End, given: &[Given], table: &[Flag]) -> Option<Failure> {
     let text = match end {
         End::Complete | End::Help => return None,
@@ -243,7 +242,7 @@ fn refusal(end: &End, given: &[Given], table: &[Flag]) -> Option<Failure> {
     Some(Failure::Usage(text))
 }
 
-/// The flag that is most like the one typed, spelled the same way.
+/// The flag most similar to the one typed, in the same spelling style.
 fn meant(typed: &Typed, table: &[Flag]) -> Option<String> {
     let kebab = flag::kebab_case(&typed.name);
     let is_same = |flag: &&Flag| letters(&flag.name) == letters(&typed.name);
@@ -258,24 +257,24 @@ fn meant(typed: &Typed, table: &[Flag]) -> Option<String> {
     })
 }
 
-/// What remains when case, dashes and underscores are taken for slips.
+/// The name in lower case, without dashes and underscores, for comparison with similar names.
 fn letters(name: &str) -> String {
     name.replace(['-', '_'], "").to_lowercase()
 }
 
-/// The flag whose name is like this one, or begins with it.
+/// The flag whose name is similar to this one or begins with it.
 fn suggestion<'t>(kebab: &str, table: &'t [Flag]) -> Option<&'t str> {
     let names = || table.iter().map(|flag| flag.kebab.as_str()).chain(["help"]);
     nearest(kebab, names()).or_else(|| names().find(|name| kebab.len() > 2 && name.starts_with(kebab)))
 }
 
-/// Settings that a server takes, or why none does.
+/// The validated settings of a run.
 fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings, Failure> {
     let config = match options.port {
         Some(port) => options.config.port(checked_port(port, given)?),
         None => options.config,
     };
-    // No record is retained that nothing can read: there is no way to ask the program for its records.
+    // The program has no interface for reading records, so the server retains none.
     let config = config.keep_records(false);
     let is_valid =
         config.validate().and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) });
@@ -314,23 +313,23 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
     Failure::Usage(format!("invalid value {value:?} for {typed}: expected {}", error.expected))
 }
 
-/// What is taken, and may not be meant: one line each.
+/// One line for each accepted setting that is probably a mistake.
 fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
     let doubt = |error: &ConfigError| {
         let (value, typed) = given_as(error, given, table)?;
         Some(format!(
-            "{typed} {value:?} is sent as it is, but no client knows it: expected {}",
+            "{typed} {value:?} is sent unchanged, but no client knows it: expected {}",
             error.expected
         ))
     };
     config.doubts().iter().filter_map(doubt).collect()
 }
 
-/// The value that a setting was given, and how its flag was spelled.
+/// The value that a setting was given and the spelling of its flag.
 fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(String, String)> {
     let flag = table.iter().find(|flag| flag.setting == error.setting)?;
     let last = given.iter().rfind(|given| given.kebab == flag.kebab);
-    // Of several values the error knows which.
+    // If there are several values, the error contains the invalid one.
     let value = match last {
         Some(given) if flag.arity == Arity::Value => given.value.to_string_lossy().into_owned(),
         _ => error.value.clone(),
@@ -338,7 +337,7 @@ fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(Str
     Some((value, typed_as(&flag.kebab, given)))
 }
 
-/// How the flag was spelled the last time.
+/// The spelling of the flag in its last occurrence.
 fn typed_as(kebab: &str, given: &[Given]) -> String {
     given
         .iter()

@@ -1,4 +1,4 @@
-//! Signals, on a thread of their own. It waits for nothing else for long: a second signal ends the program whatever the
+//! Signal handling, on a thread of its own that never blocks for long: a second signal ends the program whatever the
 //! other threads do.
 
 use std::process::{self, ExitCode};
@@ -18,26 +18,26 @@ use crate::program::cli::Failure;
 use crate::program::lifetime::Event;
 use crate::program::reporter::Orders;
 
-/// How long an end at once leaves for the records of cut sessions to reach the capture, and for the reports.
+/// How long an immediate end waits for the records of interrupted sessions to be captured and for the reports.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How long it then leaves for standard error.
+/// How long it then waits for standard error.
 const VERY_LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// The thread, and how it is reached.
+/// A handle to the thread.
 pub(crate) struct Interrupts {
     handle: Arc<OnceLock<Handle>>,
-    /// The signal that has ended the program at once; 0 while none has.
+    /// The signal that requested an immediate end; 0 if there was none.
     second: Arc<AtomicI32>,
     ended: Sender<()>,
 }
 
-/// What signals are about.
+/// What the signals act on.
 pub(crate) struct Handle {
     pub(crate) server: Arc<Server>,
     pub(crate) orders: Orders,
 }
 
-/// The thread's side.
+/// The state of the thread.
 struct Listener {
     events: Sender<Event>,
     streams: Streams,
@@ -50,7 +50,7 @@ impl Interrupts {
     /// Starts the thread.
     ///
     /// # Errors
-    /// The system gives none, or no handler.
+    /// The thread or the signal handler can't be created.
     pub(crate) fn start(events: Sender<Event>, streams: Streams) -> Result<Self, Failure> {
         let hangup = signals::ends_on_hangup().then_some(SIGHUP);
         let signals = Signals::new([SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2].into_iter().chain(hangup))
@@ -71,12 +71,12 @@ impl Interrupts {
         Ok(Self { handle, second, ended })
     }
 
-    /// From now on signals reach these.
+    /// From now on signals act on these.
     pub(crate) fn reach(&self, handle: Handle) {
         let _ = self.handle.set(handle);
     }
 
-    /// The run is over. A second signal that has come meanwhile decides the exit code.
+    /// Ends the run. If a second signal has arrived, it determines the exit code.
     pub(crate) fn end(&self, code: ExitCode) -> ExitCode {
         let _ = self.ended.send(());
         match self.second.load(Ordering::Acquire) {
@@ -96,9 +96,9 @@ impl Listener {
                 SIGUSR2 => handle.into_iter().for_each(Handle::reopen),
                 _ => match endings.note(signal) {
                     Ending::First => {
-                        // The main thread may be waiting for a drain, and receive no event before its end.
+                        // The main thread may be waiting for a drain and receives no event until it ends.
                         handle.into_iter().for_each(|handle| handle.server.stop_draining());
-                        // Only fails when the main thread has ended, and the process with it.
+                        // Fails only if the main thread, and so the process, has ended.
                         drop(self.events.send(Event::Signal));
                     }
                     Ending::Repeated => {}
@@ -108,7 +108,7 @@ impl Listener {
         }
     }
 
-    /// Cuts the sessions that are left in a stop that is under way, waits for what that leaves, but not for long.
+    /// Interrupts the remaining sessions of a stop and waits, for a bounded time, for captures and reports.
     fn end_at_once(&self, signal: i32) -> ! {
         self.second.store(signal, Ordering::Release);
         self.handle.get().into_iter().for_each(|handle| handle.server.hasten_stop());

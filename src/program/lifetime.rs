@@ -1,9 +1,8 @@
-//! One run of the server: open the outputs, start, announce that it is ready, wait for a signal or a limit, stop, report how
-//! it went.
+//! One run of the server: open the outputs, start, announce readiness, wait for a signal or a limit, stop, report.
 //!
-//! Signals are handled on a thread of their own (`interrupts`), which also ends the program at a second one, whatever
-//! the others wait for. The main thread decides; outputs are written by threads that are started here, so that the end
-//! needs none. Each wait for them is bounded.
+//! Signals are handled on a thread of their own (`interrupts`), which also ends the program at a second signal. The
+//! main thread makes the decisions. The threads that write to outputs are started at the beginning, so that the end
+//! of a run needs no new thread; every wait for them is bounded.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, IsTerminal as _};
@@ -28,20 +27,20 @@ use crate::program::reporter::{Outputs, Reporter};
 /// Why a run ends.
 pub(crate) enum Event {
     Signal,
-    /// It is where it was to end by itself.
+    /// A limit of `--exit-after` was reached.
     LimitReached,
-    /// A thread died or an output can't be written, and why.
+    /// A thread failed or an output can't be written; the reason.
     Failed(String),
 }
 
-/// Runs a server until a signal or a limit has ended it, and names why it did not start, or what failed.
+/// Runs a server until a signal or a limit ends it. Prints why it did not start, or what failed.
 pub(crate) fn run(settings: Settings) -> ExitCode {
     raise_descriptor_limit();
     let (sender, events) = mpsc::channel();
     let failed = sender.clone();
     let prints_ready = settings.ready_line;
     let streams = Streams::start(move |why| {
-        // Nobody would hear that it is ready. The rest can wait for the end to be missed.
+        // Without the ready line nobody would use the server. Other losses are reported at the end.
         if prints_ready {
             let _ = failed.send(Event::Failed(why.to_string()));
         }
@@ -50,7 +49,7 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
         Ok(streams) => streams,
         Err(error) => return outcome::show(&error.into()),
     };
-    // Before the start: a signal that comes meanwhile stops what has just started.
+    // Before the server starts, so that no signal is missed.
     let interrupts = match Interrupts::start(sender.clone(), streams.clone()) {
         Ok(interrupts) => interrupts,
         Err(failure) => return outcome::fail(&streams, &failure),
@@ -62,8 +61,8 @@ pub(crate) fn run(settings: Settings) -> ExitCode {
     interrupts.end(code)
 }
 
-/// Each session takes a descriptor: as many as the system allows, not as few as it allows at first. Where that fails the
-/// first limit stays, and what it costs is counted.
+/// Raises the soft limit of descriptors, of which each session needs one, to the hard limit. If that fails the soft
+/// limit stays, and `loop.accept_rests` counts the effects.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
@@ -74,7 +73,7 @@ struct Run {
     server: Arc<Server>,
     events: Receiver<Event>,
     reporter: Reporter,
-    /// The ready file, and what is in it.
+    /// The ready file and its content.
     ready: Option<(PathBuf, String)>,
 }
 
@@ -120,15 +119,15 @@ impl Run {
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
         let ready = readiness.announce(&server, streams).map_err(stopped)?;
         if let Some(timer) = restart_timer {
-            // Only fails when the time is up already.
+            // Fails only if the time has already passed.
             let _ = timer.send(());
         }
         Ok(Self { server, events, reporter, ready })
     }
 
-    /// Waits for the end, and brings it about.
+    /// Waits for an event that ends the run, then stops and reports.
     fn serve(self, streams: &Streams) -> ExitCode {
-        // There is always a sender: the thread that handles signals has one.
+        // Never disconnected: the thread that handles signals has a sender.
         let event = self.events.recv();
         if let Some((path, line)) = &self.ready {
             ready::withdraw_own(path, line);
@@ -140,7 +139,7 @@ impl Run {
             }
             ended => {
                 match ended {
-                    // A client that is not done has time to show it.
+                    // Clients that have more to send may still send it.
                     Ok(Event::LimitReached) => self.server.drain(),
                     _ => self.server.stop(),
                 };
@@ -148,7 +147,7 @@ impl Run {
             }
         };
         let finished = self.reporter.finish();
-        // An output that ended the run is named once.
+        // An output that ended the run is reported once.
         let lost = finished.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
         let lost = failure.iter().cloned().chain(lost).collect();
         outcome::conclude(streams, lost, finished.passed, PATIENCE)
@@ -158,8 +157,8 @@ impl Run {
 /// Opens the outputs, and removes the ready file of an earlier run.
 fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
     let opened = settings.claims.open();
-    // It is removed whatever else fails: who waits for the file must not find that one. Only what may be an output, or a
-    // file of settings, stays.
+    // The old ready file is removed whatever else fails, because a reader would take it for that of this run. After a
+    // collision it stays: it may be an output or a settings file.
     let withdrawn = match &settings.ready_file {
         Some(path) if !matches!(opened, Err(Refusal::Collision(_))) => {
             ready::withdraw(path).map_err(|error| file_failure("replace the ready file", path, &error))
@@ -170,13 +169,13 @@ fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
     withdrawn.map(|()| opening)
 }
 
-/// Where it is announced that the server listens.
+/// How readiness is announced.
 struct Readiness {
-    /// The ready line goes to standard output.
+    /// Whether the ready line goes to standard output.
     prints_line: bool,
-    /// And to this file.
+    /// The file that the ready line is written to.
     file: Option<PathBuf>,
-    /// Standard error is a terminal, and nothing else is printed there.
+    /// Whether a notice is printed: standard error is a terminal, and nothing else is printed there.
     is_noticed: bool,
 }
 
@@ -189,7 +188,7 @@ impl Readiness {
         Self { prints_line: *ready_line, file: ready_file.clone(), is_noticed }
     }
 
-    /// Gives the ready file, with what is in it.
+    /// Returns the ready file and its content.
     fn announce(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
         let line = ready::line(server.listeners());
         if let Some(path) = &self.file {
@@ -219,7 +218,7 @@ fn wait_for_readers(opening: &mut Opening, events: &Receiver<Event>) -> Result<(
     }
 }
 
-/// Whether standard output shows colours, and may: <https://no-color.org>.
+/// Whether standard output is a terminal with colours that `NO_COLOR` does not disable: <https://no-color.org>.
 fn has_colours() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -236,8 +235,8 @@ fn forward_milestones(config: Config, limits: &[Limit], sender: &Sender<Event>) 
     })
 }
 
-/// Starts the thread that ends the run when its time is up. It counts from the start, and anew once it is asked to:
-/// when it listens.
+/// Starts the thread that ends the run after the shortest time limit. The time restarts when a message arrives on the
+/// returned channel: when the server listens.
 fn start_timer(limits: &[Limit], sender: &Sender<Event>) -> Result<Option<Sender<()>>, Failure> {
     let times = limits.iter().filter_map(|limit| match *limit {
         Limit::Time(time) => Some(time),

@@ -1,5 +1,4 @@
-//! The program `smtpmock`: arguments to settings to a server, outputs, signals, exit codes. Imports the library, as any
-//! user of it.
+//! The program `smtpmock`: command line, outputs, signals, exit codes. Imports only the library's public interface.
 
 pub(crate) mod cli;
 pub(crate) mod interrupts;

@@ -1,4 +1,4 @@
-//! The report in the end, the verdict on it, and the exit code.
+//! The final report, its verdicts, and the exit code.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,25 +11,25 @@ use smtpmock::stats::Expectation;
 use crate::program::cli::outputs::{HTML_REPORT, JSON_REPORT};
 use crate::program::cli::{Failure, Reporting};
 
-/// The exit code where a check failed.
+/// The exit code if a check failed.
 const CHECK_FAILED: u8 = 10;
 
-/// The outputs that are asked for, and what is expected.
+/// The requested reports and the expectations.
 pub(crate) struct Reports {
     streams: Streams,
     prints_text: bool,
     json: Option<Writer>,
     html: Option<Writer>,
     expectations: Vec<Expectation>,
-    /// Only checks that failed are named.
+    /// Whether only failed checks are printed.
     is_quiet: bool,
 }
 
 impl Reports {
-    /// Starts the threads that write.
+    /// Starts the threads that write the reports.
     ///
     /// # Errors
-    /// There is none to be had, or an output can't be emptied.
+    /// A thread can't be started, or an output can't be emptied.
     pub(crate) fn start(
         reporting: &Reporting,
         opening: &mut Opening,
@@ -46,7 +46,7 @@ impl Reports {
         })
     }
 
-    /// Queues all of it. True if all checks passed.
+    /// Queues the reports and verdicts. True if all checks passed.
     pub(crate) fn write(&self, report: Report<'_>) -> bool {
         let judge = |expectation: &Expectation| expectation.judge(report.stats());
         let verdicts: Vec<_> = self.expectations.iter().map(judge).collect();
@@ -66,16 +66,16 @@ impl Reports {
         verdicts.iter().all(|verdict| verdict.kept)
     }
 
-    /// Those of its outputs that nobody else writes to.
+    /// The outputs that only the reports are written to.
     pub(crate) fn writers(&self) -> impl Iterator<Item = &Writer> {
         [&self.json, &self.html].into_iter().flatten()
     }
 }
 
-/// Writes a report that exists already.
+/// Writes a merged report.
 ///
 /// # Errors
-/// Two outputs are one file, or one can't be opened.
+/// Two outputs are the same file, or one can't be opened.
 pub(crate) fn report(
     report: &Report<'_>,
     reporting: &Reporting,
@@ -86,12 +86,12 @@ pub(crate) fn report(
     opening.wait()?;
     let reports = Reports::start(reporting, &mut opening, &streams)?;
     let passed = reports.write(report.clone());
-    // There is no run that its readers hold up: they may take their time.
+    // No run is waiting, so readers of the outputs may take any time.
     let lost = output::finish(reports.writers().chain(streams.out_alone()), Duration::MAX);
     Ok(conclude(&streams, lost, passed, Duration::MAX))
 }
 
-/// Outputs that are refused, as a failure of the program.
+/// Converts the refusal of outputs to a failure of the program.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Collision(text) => Failure::Usage(text),
@@ -99,34 +99,34 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
     }
 }
 
-/// Prints what was asked for instead of a run.
+/// Prints the help, the version or the settings.
 ///
 /// # Errors
-/// Standard output does not take all of it.
+/// The text can't be written to standard output.
 pub(crate) fn print(text: &str) -> Result<ExitCode, Failure> {
     output::print(text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints why nothing was started.
+/// Prints a failure that occurred before any thread was started.
 pub(crate) fn show(failure: &Failure) -> ExitCode {
     output::print_error(&format!("{failure}\n"));
     failure.exit_code()
 }
 
-/// Prints why it ended, as far as standard error takes it.
+/// Prints a failure to standard error, waiting for a bounded time.
 pub(crate) fn fail(streams: &Streams, failure: &Failure) -> ExitCode {
     streams.err.put(format!("{failure}\n"));
     output::finish([&streams.err], PATIENCE);
     failure.exit_code()
 }
 
-/// Names what was lost, waits for standard error so long, and gives the exit code.
+/// Prints the lost outputs, waits for standard error for at most `patience`, and returns the exit code.
 pub(crate) fn conclude(streams: &Streams, lost: Vec<String>, passed: bool, patience: Duration) -> ExitCode {
     let is_whole = lost.is_empty();
     let lines: String = lost.into_iter().map(|why| format!("{}\n", Failure::Server(why))).collect();
     streams.err.put(lines);
-    // Only the exit code shows what standard error did not take.
+    // If standard error can't be written, only the exit code reports it.
     match output::finish([&streams.err], patience).is_empty() && is_whole {
         true if passed => ExitCode::SUCCESS,
         true => ExitCode::from(CHECK_FAILED),

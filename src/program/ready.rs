@@ -1,4 +1,4 @@
-//! Announces where the server listens once it does: the ready line for scripts, a notice for people.
+//! Announces the addresses when the server listens: the ready line for scripts, a notice for people.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write};
@@ -27,7 +27,7 @@ fn json_string(endpoint: &Endpoint) -> String {
     serde_json::Value::String(endpoint.to_string()).to_string()
 }
 
-/// For people: where it listens, how it is stopped, and how to send a first mail.
+/// The notice for people: the addresses, how to stop the server, and how to send a first mail.
 pub(crate) fn notice(listeners: &[Listening]) -> String {
     let all: Vec<_> = listeners.iter().map(|listening| listening.endpoint.to_string()).collect();
     let first = listeners.first().map(|first| curl_target(&first.endpoint)).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(crate) fn notice(listeners: &[Listening]) -> String {
         "smtpmock {version} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
            printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - {first} \\\n    \
              --mail-from ann@example.com --mail-rcpt bob@example.com\n\
-         --show prints what arrives, --help lists all that can be set.\n",
+         --show prints each mail, --help lists all flags.\n",
         version = env!("CARGO_PKG_VERSION"),
         all = all.join(", "),
     )
@@ -54,7 +54,7 @@ fn curl_target(endpoint: &Endpoint) -> String {
     }
 }
 
-/// The address for a client on this machine.
+/// The address that a client on this machine can connect to.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -64,54 +64,53 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     (ip, address.port()).into()
 }
 
-/// What each ready line begins with.
+/// The beginning of every ready line.
 const FRONT: &[u8] = b"{\"smtp\":[";
 
-/// Removes the file of an earlier run, which names a server that is gone. A file of anything else stays.
+/// Removes the ready file of an earlier run. A file with other content stays, and is an error.
 pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() && !is_ready_line(path)? => Err(io::Error::other(
-            "it holds something else: expected the ready file of an earlier run, or none",
+            "it has other content: expected the ready file of an earlier run, or no file",
         )),
         Ok(metadata) if metadata.is_file() => fs::remove_file(path),
-        // A rename would replace the device, directory or link itself.
-        Ok(_) => Err(io::Error::other("there is something else than a regular file")),
+        // Publishing would replace the device, directory or link itself.
+        Ok(_) => Err(io::Error::other("it is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Whether the file is a ready file, or empty.
+/// Whether the file is a ready file or empty.
 fn is_ready_line(path: &Path) -> io::Result<bool> {
     let mut front = Vec::new();
     File::open(path)?.take(FRONT.len() as u64).read_to_end(&mut front)?;
     Ok(front.is_empty() || front == FRONT)
 }
 
-/// Removes the file that this run has written, as the server no longer listens: the next run in the folder is not to
-/// be taken for ready before it is.
+/// Removes the ready file of this run when the server no longer listens, so that nobody takes it for that of the next
+/// run.
 pub(crate) fn withdraw_own(path: &Path, line: &str) {
-    // Another server may have written there since. One that can't be removed does not fail a run that is over: the next
-    // removes it.
+    // Another server may have replaced the file. Failing to remove it is not an error: the next run removes it.
     if fs::read_to_string(path).is_ok_and(|text| text == line) {
         let _ = fs::remove_file(path);
     }
 }
 
-/// Writes the file so that a reader finds all of it or none.
+/// Writes the file atomically: a reader finds all of it or no file.
 pub(crate) fn publish(path: &Path, line: &str) -> io::Result<()> {
     let unfinished = unfinished_name(path)?;
     let written = create(&unfinished)
         .and_then(|mut file| file.write_all(line.as_bytes()))
         .and_then(|()| fs::rename(&unfinished, path));
     if written.is_err() {
-        // The first error is the one to report.
+        // The first error is reported.
         let _ = fs::remove_file(&unfinished);
     }
     written
 }
 
-/// In the same directory: a rename is atomic only within one file system.
+/// The name of a temporary file in the same directory, because a rename is atomic only within one file system.
 fn unfinished_name(path: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()

@@ -1,6 +1,6 @@
-//! What is reported of a run: progress, interval logs, reports and verdicts.
+//! Reporting on a run: progress, interval logs, reports and verdicts.
 //!
-//! All of it is made on a thread of its own, and written by those of the outputs.
+//! All of it is made on a thread of its own and written by the threads of the outputs.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -20,52 +20,53 @@ use crate::program::outcome::Reports;
 /// Progress and interval logs are written at the full seconds of the server's clock.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How the reports went.
+/// The result of reporting.
 #[derive(Debug, Default)]
 pub(crate) struct Finished {
-    /// All checks passed.
+    /// Whether all checks passed.
     pub(crate) passed: bool,
-    /// A line for each output that lacks something.
+    /// A line for each output that is incomplete.
     pub(crate) lost: Vec<String>,
 }
 
 enum Order {
-    /// The report so far.
+    /// Write a report of the run so far.
     Report,
-    /// The files that are written to all the time are to be opened again.
+    /// Reopen the output files.
     Reopen,
-    /// The server has stopped: all the rest.
+    /// The server has stopped: write the final reports.
     Finish,
 }
 
-/// The thread that reports.
+/// A handle to the thread that reports.
 pub(crate) struct Reporter {
     orders: Orders,
     thread: JoinHandle<Finished>,
 }
 
-/// What can be asked of it.
+/// Sends orders to the thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Orders(Sender<Order>);
 
 impl Orders {
-    /// Asks for the report so far.
+    /// Requests a report of the run so far.
     pub(crate) fn report(&self) {
-        // Only fails when all reports have been made.
+        // Fails only after the final reports.
         let _ = self.0.send(Order::Report);
     }
 
-    /// Has files opened again by their names.
+    /// Requests that output files are reopened by their names.
     pub(crate) fn reopen(&self) {
         let _ = self.0.send(Order::Reopen);
     }
 }
 
 impl Reporter {
-    /// Empties the outputs, and begins. An interval log that can't be written any more is given to `on_failure`.
+    /// Empties the outputs and starts the thread. `on_failure` is called when the interval log can't be written any
+    /// more.
     ///
     /// # Errors
-    /// An output can't be emptied, or the system gives no thread.
+    /// An output can't be emptied, or the thread can't be started.
     pub(crate) fn start(
         server: Arc<Server>,
         reporting: &Reporting,
@@ -86,7 +87,7 @@ impl Reporter {
         self.orders.clone()
     }
 
-    /// Reports the rest, of a server that has stopped, and waits until it is written.
+    /// Writes the final reports of a stopped server and waits until they are written.
     pub(crate) fn finish(self) -> Finished {
         let _ = self.orders.0.send(Order::Finish);
         let failed = |_| Finished { passed: false, lost: vec!["the thread for reports failed".to_owned()] };
@@ -94,15 +95,15 @@ impl Reporter {
     }
 }
 
-/// Where it goes.
+/// The outputs of the reporter.
 pub(crate) struct Outputs<'o> {
     pub(crate) opening: &'o mut Opening,
     pub(crate) streams: Streams,
-    /// Where reports on demand go.
+    /// The output for reports on demand.
     pub(crate) text: Writer,
 }
 
-/// The thread's side: what is reported, and up to when it was.
+/// The state of the thread.
 struct Worker {
     server: Arc<Server>,
     settings: Vec<(String, String)>,
@@ -111,9 +112,9 @@ struct Worker {
     reports: Reports,
     interval_log: Option<(IntervalLog<Gathered>, Writer)>,
     progress: Option<Progress>,
-    /// The figures at the end of the last interval that was reported.
+    /// The figures at the end of the last reported interval.
     reported: Stats,
-    /// Time on the server's clock when it was last looked at.
+    /// Time on the server's clock when the figures were last read.
     now: Duration,
 }
 
@@ -153,13 +154,13 @@ impl Worker {
                 Ok(Order::Reopen) => self.reopen(),
                 Err(RecvTimeoutError::Timeout) => self.report_interval(),
                 Ok(Order::Finish) => return self.finish(),
-                // The start failed behind the reporter's own: there is no run to report.
+                // The program failed to start after the reporter had: there is no run to report.
                 Err(RecvTimeoutError::Disconnected) => return Finished::default(),
             }
         }
     }
 
-    /// The next order, or that the interval is over.
+    /// The next order, or `Timeout` at the end of the interval.
     fn next(&self, orders: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
         if !self.reports_intervals() {
             return orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
@@ -194,7 +195,7 @@ impl Worker {
         self.reported = stats;
     }
 
-    /// A new file gets a head of its own.
+    /// Reopens the output files; a new interval log begins with a header.
     fn reopen(&mut self) {
         let mut head = Vec::new();
         if let Some((_, writer)) = &self.interval_log
@@ -213,7 +214,7 @@ impl Worker {
         self.text.put(Report::new(&stats).settings(self.settings.clone()).text());
     }
 
-    /// Writes as much as can be written, whatever fails.
+    /// Writes the final reports; a failing output does not prevent the others.
     fn finish(mut self) -> Finished {
         self.report_interval();
         if let Some(progress) = &self.progress {

@@ -165,7 +165,7 @@ pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
         });
         whole = Some(sum.map_err(|error| error.of_report(index))?);
     }
-    whole.map(|whole| whole.json()).ok_or_else(|| ReadError::new("", "there is no report to add up"))
+    whole.map(|whole| whole.json()).ok_or_else(|| ReadError::new("", "there is no report to merge"))
 }
 
 /// One line to show while a run goes on: the time, messages a second and in all, sessions open, replies of refusal,

@@ -315,7 +315,7 @@ fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
         assert!(error.starts_with("report 2: ") && error.contains(message), "{error} instead of {message}");
     }
     assert!(merge(&["{"]).expect_err("not JSON").to_string().starts_with("report 1: not JSON: "));
-    assert_eq!(merge(&[]).expect_err("nothing").to_string(), "there is no report to add up");
+    assert_eq!(merge(&[]).expect_err("nothing").to_string(), "there is no report to merge");
 }
 
 /// A report of a run that started so long after others, in seconds, and accepted 30 messages in 10 s.

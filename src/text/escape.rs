@@ -1,28 +1,29 @@
-//! Text that others wrote, made safe to show: names and lines that clients sent, what stands in report files. Every log
-//! line, table, error and page gets it through here.
+//! Escaping of untrusted text: names and lines from clients, text from report files. Every log line, table, error and
+//! page uses it.
 
 use std::borrow::Cow;
 
-/// Whether a character does something where it is shown instead of being seen: control characters (a terminal obeys
-/// them, and a line ends at them), the separators of lines and paragraphs, and what turns the direction of text.
+/// Whether a character affects the display instead of being visible: control characters, which terminals interpret,
+/// line and paragraph separators, and characters that change the direction of text.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with each [hidden](is_hidden) character as in a Rust string literal: `\r`, `\u{1b}`. It is one line then.
+/// The text with each [hidden](is_hidden) character escaped as in a Rust string literal: `\r`, `\u{1b}`. The result
+/// is one line.
 ///
-/// Backslashes are left alone: what is shown is read by people, and not back.
+/// Backslashes are not escaped: the result is for people, not for parsing.
 pub fn escape(text: &str) -> Cow<'_, str> {
     escape_where(text, is_hidden)
 }
 
-/// The same for text that has lines on purpose: their ends are left alone.
+/// The same for text of several lines: line feeds are not escaped.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_where(text, |c| c != '\n' && is_hidden(c))
 }
 
-/// The same for octets: what is not UTF-8 is shown as replacement characters.
+/// The same for octets; invalid UTF-8 becomes replacement characters.
 pub fn escape_octets(octets: &[u8]) -> Cow<'_, str> {
     match String::from_utf8_lossy(octets) {
         Cow::Borrowed(text) => escape(text),
@@ -31,7 +32,7 @@ pub fn escape_octets(octets: &[u8]) -> Cow<'_, str> {
 }
 
 fn escape_where(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
-    // A loop that only asks for that compiles to vector instructions.
+    // This simple loop compiles to vector instructions.
     let is_plain = text.bytes().fold(true, |plain, octet| plain & matches!(octet, b' '..=b'~'));
     if is_plain || !text.contains(&is_escaped) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! Values as text: octets that others wrote made safe to show, durations, sizes and moments. Imports no other room; any
+//! Formatting of values: escaping of untrusted text, durations, sizes and timestamps. Imports no other room; any
 //! thread.
 
 pub mod escape;

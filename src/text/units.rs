@@ -1,9 +1,9 @@
-//! Values as people read them: three digits or four, and a fitting unit.
+//! Values for people: three or four digits and a suitable unit.
 
 use std::time::Duration;
 
-/// The largest whole number up to which every reader of JSON reads each one back exactly: most of them take numbers
-/// for IEEE 754 doubles (RFC 8259 section 6).
+/// The largest whole number up to which all JSON parsers read every number exactly: most parse numbers as IEEE 754
+/// doubles (RFC 8259 section 6).
 pub const EXACT_IN_JSON: u64 = 1 << 53;
 
 const DURATIONS: &[(f64, &str)] = &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")];
@@ -20,7 +20,7 @@ pub fn duration(duration: Duration) -> String {
     scaled(duration.as_nanos() as f64, DURATIONS)
 }
 
-/// `7.295 ms`, `100.031 ms`, `45 s`: to the microsecond, for what is compared with a limit.
+/// `7.295 ms`, `100.031 ms`, `45 s`: to the microsecond, for values that are compared with a limit.
 pub fn exact_duration(duration: Duration) -> String {
     let (number, unit) = fitting(duration.as_nanos() as f64, DURATIONS);
     format!("{} {unit}", (number * 1e6).round() / 1e6)
@@ -40,13 +40,13 @@ pub fn decimal(value: f64) -> String {
     }
 }
 
-/// What is whole has no fraction.
+/// Whole values are formatted without a fraction.
 fn scaled(value: f64, units: &[(f64, &'static str)]) -> String {
     let (scaled, unit) = fitting(value, units);
     if scaled.fract() == 0.0 { format!("{scaled} {unit}") } else { format!("{} {unit}", decimal(scaled)) }
 }
 
-/// In the largest unit that leaves 1 or more.
+/// The value in the largest unit in which it is at least 1.
 fn fitting(value: f64, units: &[(f64, &'static str)]) -> (f64, &'static str) {
     let fits = |(size, _): &&(f64, &str)| value / size >= 0.9995;
     let (size, unit) = units.iter().rev().find(fits).unwrap_or(&units[0]);

@@ -206,7 +206,7 @@ fn a_fifo_that_nobody_reads_ends_with_a_signal_and_its_reader_may_come_late() {
     kill_process(Pid::from_child(&child), Signal::TERM).expect("a signal is sent");
     let outcome = Outcome::after(child);
     assert_eq!(outcome.code, 1);
-    assert!(outcome.stderr.contains("nobody has opened it for reading"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("no process has opened it for reading"), "{}", outcome.stderr);
 }
 
 /// Sends signals while a message is in flight, which is answered later.

@@ -1,7 +1,7 @@
-//! The file of `--config`: the same settings as the flags, by the same names, in TOML.
+//! The settings file of `--config`: the settings of the flags, under the same names, in TOML.
 //!
-//! Pure: the text comes in as a value. What is read from it is judged where the flags are; only what TOML or
-//! the names get wrong is found here.
+//! Pure: the text is passed in as a value. This module reports errors of TOML and of names; values are checked like
+//! those of flags.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
@@ -15,17 +15,17 @@ use super::flags::{CONFIG, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER, PRINT_CON
 use super::goflags::Given;
 use super::letters;
 
-/// Reads the settings of a file. The name is for errors.
+/// Reads the settings from the text of a file. The name is used in errors.
 ///
 /// # Errors
-/// The first thing in it that is wrong: file, line, what it is and what would be right.
+/// The first mistake, with file, line and what would be right.
 pub(super) fn read(name: &str, text: &str, table: &[Flag]) -> Result<Vec<Given>, FileError> {
     let file = File { name, text };
     let settings = DeTable::parse(text).map_err(|error| {
         file.error(error.span().unwrap_or(0..0), Mistake::Toml(error.message().to_owned()))
     })?;
     let mut settings: Vec<_> = settings.get_ref().iter().collect();
-    // In the order of the file, so that the first mistake is the one that is reported.
+    // Sorted by position in the file, so that the first mistake is reported.
     settings.sort_by_key(|(key, _)| key.span().start);
     let mut given: Vec<Given> = Vec::new();
     for (key, value) in settings {
@@ -67,14 +67,14 @@ impl File<'_> {
     }
 }
 
-/// What is wrong in a file of settings, and where. Displays as the mistake, the line, and carets under the place.
+/// A mistake in a settings file and its position. Displays as the mistake, the line, and carets under the position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileError {
     name: String,
-    /// The first line is 1.
+    /// Counted from 1.
     number: usize,
     line: String,
-    /// In characters, as are the carets.
+    /// In characters.
     indent: usize,
     width: usize,
     mistake: Mistake,
@@ -83,24 +83,24 @@ pub(super) struct FileError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mistake {
     Toml(String),
-    /// A setting that no flag has, and the one that may be meant.
+    /// The name of no flag, and the name that was probably meant.
     Unknown(String, Option<String>),
-    /// A flag that can stand on a command line only.
+    /// A flag that is allowed on the command line only.
     OnlyFlag(String),
-    /// A setting that is there twice.
+    /// A setting that occurs twice.
     Repeated(String),
-    /// Another value belongs there.
+    /// The value has the wrong type or is out of range; expected this.
     Expected(&'static str),
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Toml(reason) => write!(f, "no valid TOML: {reason}"),
+            Self::Toml(reason) => write!(f, "invalid TOML: {reason}"),
             Self::Unknown(key, Some(meant)) => write!(f, "unknown setting {key}: did you mean {meant}?"),
             Self::Unknown(key, None) => write!(f, "unknown setting {key}: expected the name of a flag"),
-            Self::OnlyFlag(key) => write!(f, "{key} can only be a flag"),
-            Self::Repeated(key) => write!(f, "{key} is there already"),
+            Self::OnlyFlag(key) => write!(f, "{key} is allowed on the command line only"),
+            Self::Repeated(key) => write!(f, "{key} is set twice"),
             Self::Expected(phrase) => write!(f, "expected {phrase}"),
         }
     }
@@ -133,7 +133,7 @@ fn may_stand_in_file(flag: &Flag) -> bool {
     ![CONFIG, PRINT_CONFIG, MERGE_REPORTS, VERSION].contains(&flag.kebab.as_str())
 }
 
-/// The value as it would be typed; several where the flag may be repeated.
+/// The value as it would be typed; several values if the flag may be repeated.
 fn texts(value: &Spanned<DeValue<'_>>, flag: &Flag) -> Result<Vec<String>, Mistake> {
     const TEXTS: &str = "a text or an array of texts";
     let takes_several = matches!(flag.arity, Arity::List | Arity::Repeated);
@@ -162,8 +162,8 @@ fn text(value: &DeValue<'_>, expected: &'static str) -> Result<String, Mistake> 
     }
 }
 
-/// The settings that were given, in the order of the table; the values of a repeated flag as in its variable, one
-/// in each line.
+/// The settings that were given, in the order of the table. Values of a repeated flag are joined by line ends, as in
+/// its variable.
 pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
     let is_given = |flag: &&Flag| given.iter().any(|given| given.kebab == flag.kebab);
     let setting = |flag: &Flag| {
@@ -174,10 +174,10 @@ pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, St
     table.iter().filter(|flag| may_stand_in_file(flag)).filter(is_given).filter_map(setting).collect()
 }
 
-/// The settings in effect as such a file. What has no value unless it is given stands there as a comment.
+/// The settings in effect, in the format of such a file. Settings without a value are listed in comments.
 pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
     let mut text = String::from(
-        "# The settings in effect. Comments name those that have no value unless they are set.\n",
+        "# The settings in effect. Comments list the settings that are not set and have no default.\n",
     );
     let mut heading = "";
     for flag in table.iter().filter(|flag| may_stand_in_file(flag)) {
@@ -195,11 +195,11 @@ pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
     text
 }
 
-/// What counts of a flag: all that was given where it may be repeated, otherwise the last, or the default.
+/// The effective values of a flag: all given values if it may be repeated, otherwise the last one or the default.
 fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
     let mut values = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| given.value.clone());
     if flag.arity == Arity::Repeated {
-        // One in each line, as in a variable.
+        // One value in each line, as in a variable.
         let texts: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
         let lines = texts.iter().flat_map(|text| text.lines()).map(str::trim);
         return lines.filter(|line| !line.is_empty()).map(OsString::from).collect();
@@ -212,8 +212,7 @@ fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
     values.next_back().filter(is_meant).or(default).into_iter().collect()
 }
 
-/// A value as TOML writes it: switches as booleans, lists as arrays, all else as a basic string, which every
-/// setting takes.
+/// A value in TOML: a boolean for a switch, an array for a list, otherwise a basic string, which every setting accepts.
 fn literal(flag: &Flag, value: &OsString) -> String {
     let value = value.to_string_lossy();
     match flag.arity {

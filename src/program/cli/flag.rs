@@ -1,4 +1,4 @@
-//! What a flag is: its names, its help, and what a value of it does to the settings.
+//! The definition of a flag: its names, its help, and how a value changes the settings.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use smtpmock::Config;
 use super::flags::{Options, VERSION};
 use super::values::{self, Expected};
 
-/// What one value does to the settings.
+/// The change that one value makes to the settings.
 pub(super) type Change = Arc<dyn Fn(Options) -> Options + Send + Sync>;
-/// Reads a value; `None` where it asks for the default.
+/// Parses a value; `None` if it requests the default.
 pub(super) type Read = Arc<dyn Fn(&OsStr) -> Result<Option<Change>, Expected> + Send + Sync>;
 
-/// Whether a flag takes the following argument for its value.
+/// Whether a flag takes the following argument as its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arity {
     /// Never: a boolean, `-log` or `-log=false`.
@@ -21,7 +21,7 @@ pub(super) enum Arity {
     Value,
     /// Always: entries separated by commas.
     List,
-    /// Always, and each counts.
+    /// Always, and each occurrence adds a value.
     Repeated,
 }
 
@@ -29,28 +29,27 @@ pub(super) enum Arity {
 pub(super) struct Flag {
     /// Name in go-smtp-mock's style: `sessionTimeout`.
     pub(super) name: String,
-    /// Name as `--help` teaches it: `session-timeout`.
+    /// Name as shown by `--help`: `session-timeout`.
     pub(super) kebab: String,
-    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, as it must not prevent a
-    /// server from starting, nor has `--version`: a variable of that name is common in container images, and means
-    /// the image.
+    /// Environment variable: `SMTPMOCK_SESSION_TIMEOUT`. `--merge-reports` has none, because a variable must not
+    /// prevent a server from starting. `--version` has none, because container images commonly set a variable of that
+    /// name to the image's version.
     pub(super) variable: Option<String>,
-    /// Name of the setting in `Config`'s errors; empty where there is none.
+    /// Name of the setting in `Config`'s errors; empty if there is none.
     pub(super) setting: String,
     /// Group in `--help`.
     pub(super) heading: &'static str,
     /// Placeholder of the value in `--help`.
     pub(super) placeholder: &'static str,
     pub(super) help: String,
-    /// What not to set the flag means, as it would be typed. `None` where nothing typed means it, or where it
-    /// follows from another setting.
+    /// The default, as it would be typed. `None` if it can't be typed or depends on another setting.
     pub(super) default: Option<String>,
     pub(super) arity: Arity,
-    /// The empty text is an error, in the variable too: it comes from a script's variable that is not set, and without
-    /// the check that it stands for a run would pass, or not end.
+    /// Whether an empty value is an error, also in the variable. An empty value usually comes from an unset variable
+    /// of a script; ignoring it would omit a check or a limit.
     pub(super) refuses_empty: bool,
-    /// What is typed, the variable and the file count together; of other flags what is typed
-    /// overrides the variable, and both override the file.
+    /// Whether values from arguments, variable and file accumulate. For other flags arguments override the variable,
+    /// and both override the file.
     pub(super) adds_up: bool,
     pub(super) read: Read,
 }
@@ -101,7 +100,7 @@ impl Flag {
         Self { help: format!("{}. Default {default}", self.help), default: Some(default.to_owned()), ..self }
     }
 
-    /// Whether the value asks for the default: zero, or no text.
+    /// Whether the value requests the default: zero or the empty text.
     pub(super) fn asks_for_default(&self, value: &OsStr) -> bool {
         (self.read)(value).is_ok_and(|change| change.is_none())
     }
@@ -111,7 +110,7 @@ impl Flag {
         name == self.name || name == self.kebab || self.aliases().contains(&name)
     }
 
-    /// Other names, those that the load generator's users know.
+    /// Other accepted names: those of the load generator's flags.
     pub(super) fn aliases(&self) -> &'static [&'static str] {
         match self.name.as_str() {
             VERSION => &["v"],
@@ -124,7 +123,7 @@ impl Flag {
     }
 }
 
-/// Reads a value with `read`, and gives it to `set`.
+/// A reader that parses a value with `read` and applies it with `set`.
 pub(super) fn reading<T: Clone + Send + Sync + 'static>(
     read: impl Fn(&OsStr) -> Result<T, Expected> + Send + Sync + 'static,
     set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
@@ -132,7 +131,7 @@ pub(super) fn reading<T: Clone + Send + Sync + 'static>(
     reading_or_default(move |raw| read(raw).map(Some), set)
 }
 
-/// The same where `read` gives `None` for a value that asks for the default.
+/// The same, with `None` from `read` for a value that requests the default.
 pub(super) fn reading_or_default<T: Clone + Send + Sync + 'static>(
     read: impl Fn(&OsStr) -> Result<Option<T>, Expected> + Send + Sync + 'static,
     set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
@@ -147,7 +146,7 @@ pub(super) fn reading_or_default<T: Clone + Send + Sync + 'static>(
     })
 }
 
-/// One of a few words; no text asks for the default.
+/// A reader for one of several words; the empty text requests the default.
 pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
     choices: &'static [(&'static str, T)],
     set: fn(Config, T) -> Config,

@@ -1,7 +1,7 @@
-//! The table of flags, and all that can be typed.
+//! The table of flags and the options they set.
 //!
-//! The only place that knows a flag. The kebab-case name and the environment variable follow from
-//! go-smtp-mock's name; flags that go-smtp-mock does not have are named in its style as well.
+//! Each flag is defined only here. The kebab-case name and the environment variable follow from go-smtp-mock's name;
+//! flags that go-smtp-mock does not have are named in its style as well.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -20,11 +20,11 @@ mod reporting;
 
 pub(crate) use reporting::{Limit, Reporting};
 
-/// Everything that can be typed.
+/// The values of all flags.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
     pub(super) config: Config,
-    /// As typed: whether it is a port is only asked when the server is to start.
+    /// As typed; its range is checked when the server starts.
     pub(super) port: Option<i64>,
     pub(super) version: bool,
     pub(super) ready: bool,
@@ -34,18 +34,18 @@ pub(super) struct Options {
     pub(super) shows: bool,
     pub(super) reporting: Reporting,
     pub(super) exit_after: Vec<Limit>,
-    /// Reports to be added up, in place of a run.
+    /// Reports to merge instead of running a server.
     pub(super) merged: Vec<PathBuf>,
 }
 
-/// The flag that only `-v` and `--version` name.
+/// The flag of `-v` and `--version`.
 pub(super) const VERSION: &str = "version";
 
-/// The flag that names a file of settings, and the one that prints them; neither can stand in such a file.
+/// The flag that names a settings file and the flag that prints one. Neither is allowed in such a file.
 pub(super) const CONFIG: &str = "config";
 pub(super) const PRINT_CONFIG: &str = "print-config";
 
-/// The flag that has reports added up. It stands in no file: that would be a server's.
+/// The flag that merges reports. It is not allowed in a settings file, which configures a server.
 pub(super) const MERGE_REPORTS: &str = "merge-reports";
 
 /// The flag that adds listeners. With it these have no defaults.
@@ -58,11 +58,11 @@ pub(super) const SHOW: &str = "show";
 /// The flag that prints the report.
 pub(super) const REPORT: &str = "report";
 
-/// The flags that need no server: all that can be typed beside [`MERGE_REPORTS`].
+/// The flags allowed beside [`MERGE_REPORTS`], which need no server.
 pub(super) const OF_REPORTS: &[&str] =
     &[MERGE_REPORTS, REPORT, "report-json", "report-html", "expect", "fail-if", "quiet", CONFIG];
 
-/// All flags, in the order of `--help`, which is also the order in which their values are applied.
+/// All flags. The order is that of `--help` and that in which values are applied.
 pub(super) fn table() -> Vec<Flag> {
     let groups = [
         ("Listening", listening()),
@@ -74,7 +74,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Rules and slow links", impairments::rules()),
         ("Records", records()),
         ("Limits", limits().into_iter().chain(impairments::limits()).collect()),
-        // Behind the limits: the size limit sets the default text of the reply that names it.
+        // After the limits, because the size limit sets the default text of a reply.
         (
             "Replies (code and text, of one line or more; raw: in front sends any octets, CRLF added at the end)",
             replies(),
@@ -93,7 +93,7 @@ fn listening() -> Vec<Flag> {
         Flag::new(
             "host",
             "ADDRESS,...",
-            "Addresses to listen on: IPv4, IPv6, or with a port of their own",
+            "Addresses to listen on: IPv4 or IPv6, optionally with a port",
             reading_or_default(
                 |raw| Ok(Some(values::list(raw)?).filter(|hosts| !hosts.is_empty())),
                 |options: Options, hosts| options.with(|config| config.hosts(hosts)),
@@ -125,9 +125,9 @@ fn listening() -> Vec<Flag> {
         Flag::new(
             "backlog",
             "N",
-            "Connections that the kernel holds until they are accepted",
+            "Connections that may wait in the kernel until they are accepted",
             reading_or_default(unless_zero(values::count), |options: Options, backlog| {
-                // What does not fit is too much in any case, and refused as such.
+                // A number that does not fit exceeds the maximum too, and is refused for that reason.
                 options.with(|config| config.backlog(u32::try_from(backlog).unwrap_or(u32::MAX)))
             }),
         )
@@ -171,7 +171,7 @@ fn timeouts() -> Vec<Flag> {
         Flag::new(
             "shutdownTimeout",
             "DURATION",
-            "How long a stop lets sessions finish their mails; negative: not at all",
+            "How long a stop waits for sessions to finish their mails; negative: no wait",
             reading_or_default(unless_default(values::span), |options: Options, timeout| {
                 options.with(|config| config.shutdown_timeout(timeout))
             }),
@@ -188,12 +188,12 @@ fn behaviour() -> Vec<Flag> {
         }),
         Flag::switch(
             "multipleRcptto",
-            "With --records session: keep every recipient; without it each RCPT replaces the one before",
+            "With --records session: record every recipient instead of the last one only",
             |options, on| options.with(|config| config.multiple_rcptto(on)),
         ),
         Flag::switch(
             "multipleMessageReceiving",
-            "With --records session: keep every mail of a session that sends RSET between them",
+            "With --records session: record every mail of a session that sends RSET between mails",
             |options, on| options.with(|config| config.multiple_message_receiving(on)),
         ),
         Flag::new(
@@ -245,7 +245,7 @@ fn lists() -> Vec<Flag> {
     ]
 }
 
-/// The forms of a capture.
+/// The formats of a capture.
 pub(super) const CAPTURE_FORMATS: &[(&str, CaptureFormat)] = &[
     ("jsonl", CaptureFormat::JsonLines),
     ("mbox", CaptureFormat::Mbox),
@@ -263,21 +263,21 @@ fn records() -> Vec<Flag> {
         Flag::new(
             "capture",
             "PATH",
-            "Write every finished record to this file as a JSON line, or in another form; - is standard output",
+            "Write every finished record to this file as a JSON line or in --capture-format; - is standard output",
             reading(values::path, |options: Options, path| options.with(|config| config.capture(path))),
         )
         .checked_as("capture"),
         Flag::new(
             "captureFormat",
             "FORM",
-            "The form of the capture: jsonl, or whole mails as an mbox file, or as files in a folder (maildir, eml)",
+            "Format of the capture: jsonl (one record a line), mbox (one file of mails), or maildir or eml (a folder of mails)",
             one_of(CAPTURE_FORMATS, Config::capture_format),
         )
         .defaults_to("jsonl"),
         Flag::new(
             "captureContent",
             "WHAT",
-            "What the capture holds: message (all of it) or envelope (not the message's text)",
+            "Content of the capture: message (the whole record) or envelope (without the message's text)",
             one_of(
                 &[("message", CaptureContent::Message), ("envelope", CaptureContent::Envelope)],
                 Config::capture_content,
@@ -334,7 +334,7 @@ fn replies() -> Vec<Flag> {
             ReplyKind::EhloReceived => "Default: that of --msg-helo-received".to_owned(),
             _ => format!("Default: {text}"),
         };
-        // These follow from other settings: the size limit, and the reply to HELO.
+        // Their defaults depend on the size limit and on the reply to HELO.
         let follows = matches!(kind, ReplyKind::MessageTooBig | ReplyKind::EhloReceived);
         let default = (!follows).then(|| text.into_owned());
         let setting = format!("reply(ReplyKind::{kind:?})");
@@ -347,34 +347,32 @@ fn program() -> Vec<Flag> {
     vec![
         Flag::switch(
             "log",
-            "Log what happens to standard output, errors to standard error; all of it there beside JSON on -",
+            "Log events to standard output and errors to standard error; all to standard error if JSON goes to -",
             |options, logs| Options { logs, ..options },
         ),
-        Flag::switch(
-            "quiet",
-            "Print nothing on standard error but errors and checks that failed",
-            |options, on| options.reporting(|reporting| reporting.is_quiet = on),
-        ),
+        Flag::switch("quiet", "Print only errors and failed checks on standard error", |options, on| {
+            options.reporting(|reporting| reporting.is_quiet = on)
+        }),
         Flag::switch(
             "ready",
-            "Print a line of JSON with the addresses to standard output once listening",
+            "Print a line of JSON with the addresses to standard output when listening",
             |options, ready| Options { ready, ..options },
         ),
         Flag::new(
             "readyFile",
             "PATH",
-            "Write that line to this file once listening",
+            "Write that line to this file when listening",
             reading(values::path, |options, path| Options { ready_file: Some(path), ..options }),
         ),
         Flag::new(
             "config",
             "PATH",
-            "Read settings from this TOML file: all flags but this one, like session-timeout = \"30s\"",
+            "Read settings from this TOML file, under the names of the flags, like session-timeout = \"30s\"",
             reading(values::path, |options, _| options),
         ),
         Flag::switch(
             "printConfig",
-            "Print the settings in effect as such a file, defaults included, and exit",
+            "Print the settings in effect in that format, defaults included, and exit",
             |options, print_config| Options { print_config, ..options },
         ),
         Flag {
@@ -393,7 +391,7 @@ impl Options {
     }
 }
 
-/// Zero asks for the default; what is below it is as soon as can be.
+/// Zero requests the default; a negative value means no wait.
 fn unless_default(
     read: fn(&OsStr) -> Result<Span, Expected>,
 ) -> impl Fn(&OsStr) -> Result<Option<Duration>, Expected> {
@@ -406,7 +404,7 @@ fn unless_default(
     }
 }
 
-/// Zero asks for the default.
+/// Zero requests the default.
 fn unless_zero(
     read: fn(&OsStr) -> Result<usize, Expected>,
 ) -> impl Fn(&OsStr) -> Result<Option<usize>, Expected> {

@@ -1,7 +1,7 @@
 //! Go's conventions for flags (package `flag`), normalised to one spelling: `--kebab-name=value`.
 //!
 //! Pure. One dash or two, `=` or a following argument, go-smtp-mock's name or the kebab-case one;
-//! a boolean takes no following argument; the first argument that is no flag ends it all.
+//! a boolean takes no following argument; parsing ends at the first argument that is not a flag.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -10,10 +10,10 @@ use super::flag::{Arity, Flag};
 use super::flags::MERGE_REPORTS;
 use super::stray::Stray;
 
-/// The word in front of reports that are to be merged; the same as [`MERGE_REPORTS`] in front of each.
+/// The command that merges reports: the same as [`MERGE_REPORTS`] before each of them.
 const MERGE: &str = "merge";
 
-/// One value of one flag, and where it came from.
+/// One value of one flag and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Given {
     /// The flag's kebab-case name.
@@ -24,7 +24,7 @@ pub(super) struct Given {
 }
 
 impl Given {
-    /// As the parser behind takes it.
+    /// The argument as clap expects it.
     pub(super) fn argument(&self) -> OsString {
         let mut argument = OsString::from(format!("--{}=", self.kebab));
         argument.push(&self.value);
@@ -32,12 +32,12 @@ impl Given {
     }
 }
 
-/// Why there is nothing more to read.
+/// Why parsing ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// All of it is read.
+    /// All arguments were read.
     Complete,
-    /// An argument that is no flag.
+    /// An argument that is not a flag.
     Stray(Stray),
     /// `-h`, `-help` or `--help`.
     Help,
@@ -45,9 +45,9 @@ pub(super) enum End {
     Unknown(Typed),
     /// A flag whose value is missing, as it was typed.
     NoValue { typed: String, kebab: String },
-    /// `merge` without a report behind it.
+    /// `merge` without a report after it.
     NoReport,
-    /// Dashes without a name behind them.
+    /// Dashes without a name after them.
     NoName(String),
 }
 
@@ -59,13 +59,13 @@ pub(super) struct Typed {
     pub(super) name: String,
 }
 
-/// Reads the arguments up to the first that is no flag or that can't be read.
+/// Reads the arguments up to the first that is not a flag or can't be parsed.
 pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[Flag]) -> (Vec<Given>, End) {
     let mut arguments = arguments.into_iter().peekable();
-    // `merge a.json b.json`, as the load generator has it: what is no flag is a report.
+    // `merge a.json b.json`, as in the load generator: an argument that is not a flag is a report.
     let merges = arguments.next_if(|first| first == MERGE).is_some();
     let mut given = Vec::new();
-    // The flag before, if it stands alone.
+    // The preceding flag, if it has no value.
     let mut switch = None;
     let end = loop {
         let Some(argument) = arguments.next() else {
@@ -110,7 +110,7 @@ pub(super) fn normalise(arguments: impl IntoIterator<Item = OsString>, flags: &[
     (given, end)
 }
 
-/// Name and `=value` of an argument; `None` when it is no flag: `-`, `--`, or without a dash.
+/// Name and `=value` of an argument; `None` if it is not a flag: `-`, `--`, or without a dash.
 pub(super) fn split(argument: &OsStr) -> Option<(Typed, Option<OsString>)> {
     let bytes = argument.as_bytes();
     let rest = bytes.strip_prefix(b"-").filter(|rest| !rest.is_empty())?;

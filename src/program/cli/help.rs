@@ -1,4 +1,4 @@
-//! What `--help` and `--version` print, and the flags as clap knows them.
+//! The texts of `--help` and `--version`, and the flags as arguments for clap.
 
 use std::ffi::OsString;
 
@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command};
 use super::flag::{Arity, Flag};
 use super::flags::VERSION;
 
-/// The kebab-case flags; everything else that can be typed is normalised to them first.
+/// The kebab-case flags; other spellings are normalised to them before clap parses.
 pub(super) fn command(table: &[Flag]) -> Command {
     let help = Arg::new("help")
         .short('h')
@@ -58,22 +58,22 @@ pub(super) fn version() -> String {
 }
 
 const ABOUT: &str = "\
-A mock SMTP server: accepts mail and throws it away or shows it, and answers exactly as configured.
+A mock SMTP server: accepts mail, discards or shows it, and replies exactly as configured.
 
-Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail; on a terminal it says where,
-elsewhere --ready does.";
+Without flags it listens on a free port of 127.0.0.1 and accepts every valid mail. It prints the address on a
+terminal, or anywhere with --ready.";
 
-/// No line is longer than the 80 columns of a small terminal: an example that is broken within quotes can't be copied.
+/// No line exceeds 80 columns: an example that the terminal wraps within quotes can't be copied.
 const AFTER: &str = "\
 Values:
   DURATION  a whole number of seconds (30), or with a unit: 250ms, 1.5s, 2m, 1h;
             at most 365 days
   DELAY     a DURATION, or drawn: 50ms..200ms, exp(80ms), normal(100ms,20ms),
             lognormal(p50=80ms,p99=400ms), percentiles(50=20ms,99=300ms,100=2s);
-            behind it perhaps max=2s (at most that) and @5% (only that often)
+            optionally followed by max=2s (the maximum) and @5% (how often)
   RULE      STAGE CONDITIONS ACTIONS,
-            like 'rcpt to=*@slow.example times=3 delay=2s'; of several the first
-            that fires at a stage decides
+            like 'rcpt to=*@slow.example times=3 delay=2s'; the first
+            rule that fires at a stage decides
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
             vrfy, help (with --esmtp), unknown, any
             name: id=NAME, which no other rule has (optional)
@@ -87,13 +87,13 @@ Values:
             stall cut=N drop=fin|rst (in place of the reply)
             drop=fin-after|rst-after (after it)
   EXTENSIONS
-            these and no others: SIZE,DSN; all but these: -SIZE,-DSN; or none;
+            only these: SIZE,DSN; all but these: -SIZE,-DSN; or none;
             known are PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN,
             ENHANCEDSTATUSCODES, LIMITS
   URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
             socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions)
   RATE      bytes per second: 100B/s, 10KiB/s
-  LIMIT     events per s, m or h, perhaps burst=N, per=total|ip|domain,
+  LIMIT     events per s, m or h, optionally burst=N, per=total|ip|domain,
             at=mail|connect: 100/s per=ip
   AMOUNT    10000messages, 500sessions, or a DURATION with its unit
   EXPECTATION
@@ -103,14 +103,14 @@ Values:
             distributions p50(NAME) (any percentile), min(NAME), mean(NAME),
             max(NAME), count(NAME); OP: == != < <= > >=
   SIZE      a number of bytes (1048576), or with a unit: 10MB, 64KiB, 1GiB
-  LIST      entries separated by commas, white space around them aside; domains
-            in either case, local parts in the given one (with --addresses
-            compat entries are compared exactly)
-  TEXT      code and words of a reply, of one line or more, each with the code:
-            $'250-mx.example\\n250 PIPELINING'; what stands behind raw: is sent
-            unchanged, but for a CRLF that is added where it has no line end
+  LIST      entries separated by commas, white space around them ignored;
+            domains match in any case, local parts in the given one (with
+            --addresses compat entries are compared exactly)
+  TEXT      code and text of a reply, one line or more, each with the code:
+            $'250-mx.example\\n250 PIPELINING'; text after raw: is sent
+            unchanged, with a CRLF added if it has no line end
   BOOL      may be left out for true; true or false, and Go's other spellings
-  Zero and the empty text ask for the default. Of a repeated flag the last one
+  Zero and the empty text request the default. Of a repeated flag the last one
   counts, except for --rule, --listen, --ehlo-line, --exit-after, --expect,
   --fail-if and --merge-reports: each adds one, and a variable takes one in each
   line. For the last four, and for every PATH, the empty text is an error; an
@@ -118,32 +118,31 @@ Values:
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
-  -sessionTimeout=30, --sessionTimeout=30. Behind its flags alone, an argument
-  without a dash is ignored with all that follows, as it does.
+  -sessionTimeout=30, --sessionTimeout=30. After flags that all exist
+  in go-smtp-mock, an argument without a dash is ignored with all that follows.
   Every flag but --version and --merge-reports has an environment variable,
-  which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. One
-  that is spelled almost so is an error. An empty variable counts as none, but
+  which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. A
+  misspelled variable is an error. An empty variable counts as not set, except
   for --expect, --fail-if and --exit-after, where it is an error.
   In the file of --config it is session-timeout = \"30s\"; variables and flags
-  override the file, but for --expect and --fail-if: those of flags, of the
+  override the file, except for --expect and --fail-if: those of flags, of the
   variable and of the file all count.
 
 Signals:
   SIGINT, SIGTERM, SIGQUIT, and SIGHUP unless it was ignored at the start:
   close sessions between two mails, let the others finish theirs for up to
   --shutdown-timeout, then end with code 0. A second one ends the program at
-  once, with code 128 + its number; of the same kind it counts 300 ms after
-  the first.
-  SIGUSR1: print the report so far to standard output, and go on. To standard
-  error where standard output has JSON, a page or an interval log.
-  SIGUSR2: open the files of outputs again by their names, which were renamed
-  before.
+  once, with code 128 + its number; a repeated signal counts as a second one
+  from 300 ms after the first.
+  SIGUSR1: print the report so far to standard output and continue; to standard
+  error if standard output carries JSON, a page or an interval log.
+  SIGUSR2: reopen the output files by their names, after they were renamed.
 
 Exit codes:
   0        ended by a signal or --exit-after, or --help, --version
   1        could not start, failed later, or an output was lost
   2        wrong flag or value, or two outputs in one file
-  10       what --expect asks for is not true, or what --fail-if names is
+  10       a condition of --expect is false, or one of --fail-if is true
   128 + N  ended by a second signal
 
 Examples:
@@ -151,7 +150,7 @@ Examples:
     smtpmock --port 2525 --log
   Any free port, for a script that waits for the file:
     smtpmock --ready-file /tmp/smtpmock.json
-  See every mail:
+  Print every mail:
     smtpmock --port 2525 --show
   Capture every mail as a line of JSON, or for a mail program:
     smtpmock --port 2525 --capture mail.jsonl
@@ -166,14 +165,14 @@ Examples:
       --msg-rcptto-blacklisted-email '452 4.2.2 Mailbox full'
   A slow server:
     smtpmock --response-delay-message 1.5s --response-delay-helo 250ms
-  A recipient that works at the third attempt, and 5 % of connections reset:
+  A recipient accepted at the third attempt, and 5 % of connections reset:
     smtpmock --rule 'connect odds=5% drop=rst' \\
       --rule 'rcpt to=bob@example.com times=2 reply=\"451 4.3.0 later\"'
-  What a sender did, in numbers; for a CI job, the exit code is the verdict:
+  Measure a sender; for a CI job, the exit code is the verdict:
     smtpmock --port 2525 --exit-after 10000messages --exit-after 5m --report \\
       --expect 'messages == 10000' --expect 'p99(think.mail) < 50ms' \\
       --expect 'findings == 0'
-  The sum of two runs, as a page, and a verdict on it:
+  Merge the reports of two runs into a page, and check it:
     smtpmock merge monday.json tuesday.json \\
       --report-html both.html --expect 'sessions.gave_up == 0'
   Settings as a file for --config, printed from flags:
@@ -181,7 +180,7 @@ Examples:
   A target for a load test:
     smtpmock --port 2525 --shards auto --backlog 65535 \\
       --max-message-memory 4GiB
-  What a current MX offers, but no UTF-8; every tenth session nothing at all:
+  The extensions of a current MX except SMTPUTF8; none in every tenth session:
     smtpmock --port 2525 --extensions -SMTPUTF8 \\
       --rule 'helo every=10 ehlo=none'
   In a container:

@@ -1,4 +1,4 @@
-//! What is written and what is read, each with the flag that names it: no two may be one file.
+//! The files that a command line reads and writes, each with its flag. No two may be the same file.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::flags::{CAPTURE_FORMATS, CONFIG, MERGE_REPORTS, REPORT, SHOW};
 use super::goflags::Given;
 use super::values;
 
-/// What the outputs are called, and the flags that name their files.
+/// The names of the outputs, and the flags that name their files.
 pub(crate) const CAPTURE: &str = "the capture";
 pub(crate) const JSON_REPORT: &str = "the JSON report";
 pub(crate) const HTML_REPORT: &str = "the HTML report";
@@ -21,14 +21,14 @@ pub(super) const OUTPUTS: &[(&str, &str)] = &[
     ("hlog", INTERVAL_LOG),
 ];
 
-/// The flags that put text on standard output.
+/// The flags that print text to standard output.
 pub(super) const TEXTS: &[&str] = &[REPORT, SHOW, LOG];
 const LOG: &str = "log";
 
-/// Those that name files which are read, or made anew.
+/// The flags that name files which are read or replaced.
 pub(super) const INPUTS: &[&str] = &[CONFIG, MERGE_REPORTS, "ready-file"];
 
-/// All files of a command line.
+/// The files of a command line.
 pub(super) fn claims(given: &[Given]) -> Claims {
     let mut claims = Claims::default();
     let last = |kebab: &str| given.iter().rfind(|given| given.kebab == kebab);
@@ -36,7 +36,7 @@ pub(super) fn claims(given: &[Given]) -> Claims {
     let folders: Vec<&OsStr> = formats.map(|(word, _)| OsStr::new(word)).collect();
     let is_folder = last("capture-format").is_some_and(|given| folders.contains(&given.value.as_os_str()));
     for &(kebab, what) in OUTPUTS {
-        // A file that is a folder is refused where it is opened.
+        // Opening refuses a folder in place of a file.
         if what == CAPTURE && is_folder {
             continue;
         }
@@ -46,7 +46,7 @@ pub(super) fn claims(given: &[Given]) -> Claims {
     }
     for &kebab in TEXTS {
         let is_on = |value: &OsStr| values::boolean(value).is_ok_and(|on| on);
-        // The log makes way for what is to be read by programs.
+        // The log moves to standard error if standard output carries data for programs.
         if let Some(given) = last(kebab).filter(|given| is_on(&given.value))
             && (kebab != LOG || !claims.has_standard_output())
         {
@@ -55,7 +55,7 @@ pub(super) fn claims(given: &[Given]) -> Claims {
     }
     for &kebab in INPUTS {
         let named = given.iter().filter(|given| given.kebab == kebab);
-        // Of those that may be repeated each counts, of the others the last.
+        // Every value of a repeated flag counts; of other flags the last.
         let skipped = if kebab == MERGE_REPORTS { 0 } else { named.clone().count().saturating_sub(1) };
         named.skip(skipped).for_each(|given| claims.input(&given.typed, Path::new(&given.value)));
     }

@@ -1,8 +1,8 @@
-//! An argument that is no flag, and what stands behind it.
+//! Arguments that are not flags.
 //!
-//! go-smtp-mock ignores it all in silence, so behind its flags it is ignored here too. Any other is refused: an
-//! `--expect` that nobody reads would be a check that can't fail, and a word in front, like `help`, is meant to do
-//! something.
+//! go-smtp-mock silently ignores such an argument and all that follow, so they are ignored here too after flags of
+//! go-smtp-mock. Any other is refused: a flag like `--expect` after it would be ignored, and a first word like `help`
+//! has a meaning for its user.
 
 use std::ffi::{OsStr, OsString};
 
@@ -63,16 +63,16 @@ pub(super) const REFERENCE: &[&str] = &[
     "v",
 ];
 
-/// What reading ended at.
+/// The argument at which parsing ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stray {
     pub(super) argument: OsString,
-    /// The flag right before it, if that takes no value from behind.
+    /// The flag before it, if that flag takes no following value.
     pub(super) switch: Option<String>,
     pub(super) rest: Vec<OsString>,
 }
 
-/// Why it can't be ignored; `None` where it can.
+/// Why it can't be ignored; `None` if it can.
 pub(super) fn refusal(stray: &Stray, given: &[Given], table: &[Flag]) -> Option<Failure> {
     let typed = given.iter().map(|given| OsStr::new(&given.typed));
     let mut flags = typed.chain(stray.rest.iter().map(OsString::as_os_str)).filter_map(split);
@@ -92,7 +92,7 @@ pub(super) fn refusal(stray: &Stray, given: &[Given], table: &[Flag]) -> Option<
     Some(Failure::Usage(format!("unexpected argument {argument:?}{behind}: {expected}")))
 }
 
-/// What may be meant by a word that stands in front.
+/// The probable meaning of a word at the beginning.
 fn hint(word: &str, table: &[Flag]) -> String {
     let flag = table.iter().find(|flag| letters(&flag.name) == letters(word));
     match (word, flag) {
@@ -100,7 +100,7 @@ fn hint(word: &str, table: &[Flag]) -> String {
         (_, Some(flag)) => format!("did you mean --{}?", flag.kebab),
         (word, None) if word.parse::<u16>().is_ok() => format!("did you mean --port {word}?"),
         _ => {
-            "its only command is merge FILE...; without one it serves on a free port, with --port 2525 on that one"
+            "the only command is merge FILE...; without a command smtpmock serves, with --port 2525 on that port"
                 .to_owned()
         }
     }

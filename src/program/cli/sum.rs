@@ -1,4 +1,4 @@
-//! The sum of reports, in place of a run.
+//! Merging reports instead of running a server.
 
 use std::fmt;
 use std::io;
@@ -10,11 +10,10 @@ use super::flags::{MERGE_REPORTS, OF_REPORTS, Options};
 use super::goflags::Given;
 use super::{Action, Failure, outputs, typed_as};
 
-/// The sum, as text for people where nothing else is asked for. Variables and files may configure a server: those
-/// settings are ignored.
+/// The merged report; as text if no other output is requested. Server settings in variables and files are ignored.
 ///
 /// # Errors
-/// One of the flags that were typed is a server's, or a report can't be read or added.
+/// A flag that configures a server was typed, or a report can't be read or merged.
 pub(super) fn report(
     options: Options,
     typed: &[Given],
@@ -40,7 +39,7 @@ pub(super) fn report(
         });
     }
     reporting.text |= reporting.json.is_none() && reporting.html.is_none();
-    let whole = whole.ok_or_else(|| Failure::Usage("there is no report to add up".to_owned()))?;
+    let whole = whole.ok_or_else(|| Failure::Usage("there is no report to merge".to_owned()))?;
     Ok(Action::Report(Box::new(whole), reporting, claims))
 }
 
@@ -48,13 +47,13 @@ fn is_of_reports(given: &Given) -> bool {
     OF_REPORTS.contains(&given.kebab.as_str())
 }
 
-/// They would be without effect, and nobody would know.
+/// They would have no effect.
 fn refuse_flags_of_servers(typed: &[Given]) -> Result<(), Failure> {
     let Some(of_server) = typed.iter().find(|given| !is_of_reports(given)) else { return Ok(()) };
     let others = OF_REPORTS.iter().filter(|&&kebab| kebab != MERGE_REPORTS);
     let others: Vec<_> = others.map(|kebab| format!("--{kebab}")).collect();
     Err(Failure::Usage(format!(
-        "{} starts no server: {} has no effect with it, expected nothing but {} beside it",
+        "{} starts no server: {} has no effect with it: expected only {} beside it",
         typed_as(MERGE_REPORTS, typed),
         of_server.typed,
         others.join(", "),

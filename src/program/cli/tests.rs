@@ -384,8 +384,11 @@ fn what_is_no_flag_is_refused_in_any_other() {
         (&["version", "-port", "1"], "\"version\": did you mean --version?"),
         (&["2525"], "\"2525\": did you mean --port 2525?"),
         (&["port", "2525"], "\"port\": did you mean --port?"),
-        (&["serve", "--port=2525"], "\"serve\": its only command is merge FILE...; without one it serves"),
-        (&[""], "\"\": its only command is merge FILE..."),
+        (
+            &["serve", "--port=2525"],
+            "\"serve\": the only command is merge FILE...; without a command smtpmock serves",
+        ),
+        (&[""], "\"\": the only command is merge FILE..."),
         (&["--ready", ""], "\"\" behind --ready: expected --ready, --ready=true or --ready=false"),
     ] {
         let Err(Failure::Usage(text)) = parsed(arguments, &[]) else { panic!("{arguments:?}") };

@@ -1,7 +1,6 @@
-//! Values as they are typed: Go's integers and booleans, durations, sizes, lists, choices.
+//! Values of flags: Go's integers and booleans, durations, sizes, lists, choices.
 //!
-//! Pure. Every reader takes the text unchanged, untrimmed, and where it can't be read names what would
-//! have been right.
+//! Pure. Every reader takes the text untrimmed; its error names what would be right.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -21,7 +20,7 @@ const A_SIZE: &str =
     "a number of bytes, like 1048576, or a whole number with a unit, like 10MB, 64KiB, 10MiB or 1GiB";
 const UTF_8: &str = "text in UTF-8";
 
-/// What would have been right: "expected a whole number, like 2525".
+/// What would be right: "expected a whole number, like 2525".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Expected(Cow<'static, str>);
 
@@ -34,7 +33,7 @@ impl Expected {
 
 impl From<GrammarError> for Expected {
     fn from(error: GrammarError) -> Self {
-        // Where all of it is wrong there is no place to point at.
+        // If the whole text is wrong, carets would not help.
         let is_all_wrong = error.span() == (0..error.text().len());
         Self(if is_all_wrong { error.fault().to_string() } else { error.to_string() }.into())
     }
@@ -48,13 +47,12 @@ impl fmt::Display for Expected {
 
 impl std::error::Error for Expected {}
 
-/// A duration as typed. Zero and what is below it mean something else for each setting.
+/// A duration as typed. What zero and negative durations mean depends on the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Span {
     Negative,
     Zero,
-    /// From a nanosecond to [`MAX_DURATION`]; longer ones count as this. A session, a delay or a stop that ends
-    /// after a year does not end.
+    /// From a nanosecond to [`MAX_DURATION`]; longer ones are reduced to that.
     Positive(Duration),
 }
 
@@ -104,7 +102,7 @@ pub(super) fn span(raw: &OsStr) -> Result<Span, Expected> {
     }
 }
 
-/// A delay: what [`span`] takes, or a distribution. Nothing below zero is held back.
+/// A delay: what [`span`] accepts, or a distribution. A negative delay is none.
 pub(super) fn delay(raw: &OsStr) -> Result<Delay, Expected> {
     match (span(raw), raw.to_str()) {
         (Ok(Span::Positive(delay)), _) => Ok(delay.into()),
@@ -114,7 +112,7 @@ pub(super) fn delay(raw: &OsStr) -> Result<Delay, Expected> {
     }
 }
 
-/// A value with a grammar of its own; `None` for no text.
+/// A value with its own grammar; `None` for the empty text.
 pub(super) fn parsed<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Option<T>, Expected> {
     match raw.to_str().ok_or(Expected::new(UTF_8))?.trim() {
         "" => Ok(None),
@@ -122,7 +120,7 @@ pub(super) fn parsed<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Opti
     }
 }
 
-/// Values with a grammar of their own, one in each line.
+/// Values with their own grammar, one in each line.
 pub(super) fn lines<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T>, Expected> {
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -135,7 +133,7 @@ pub(super) fn texts(raw: &OsStr) -> Result<Vec<String>, Expected> {
     Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-/// Checks with a grammar of their own, one in each line: at least one, and no line is empty.
+/// Checks with their own grammar, one in each line. No check, or an empty line, is an error.
 pub(super) fn checks<T>(
     raw: &OsStr,
     check: impl Fn(&str) -> Result<T, Expected>,
@@ -147,7 +145,7 @@ pub(super) fn checks<T>(
     text.lines().map(|line| check(line.trim())).collect()
 }
 
-/// A seed; `None` for no text.
+/// A seed; `None` for the empty text.
 pub(super) fn seed(raw: &OsStr) -> Result<Option<u64>, Expected> {
     match raw.to_str() {
         Some("") => Ok(None),
@@ -182,21 +180,21 @@ pub(super) fn size(raw: &OsStr) -> Result<usize, Expected> {
     usize::try_from(bytes).map_err(|_| Expected::new("a number of bytes of at least 0, like 64MiB"))
 }
 
-/// Text, byte by byte as it was given.
+/// The text unchanged, as bytes.
 pub(super) fn verbatim(raw: &OsStr) -> Vec<u8> {
     raw.as_bytes().to_vec()
 }
 
-/// A path. No text is an error: it comes from a script's variable that is not set, and what was to be written or read
-/// would be missing without a word.
+/// A path. The empty text is an error: it usually comes from an unset variable of a script, and the file would be
+/// missing without notice.
 pub(super) fn path(raw: &OsStr) -> Result<PathBuf, Expected> {
     match raw.is_empty() {
-        true => Err(Expected::new("the path of a file; an output that is not wanted is left out")),
+        true => Err(Expected::new("the path of a file; leave the flag out for no file")),
         false => Ok(PathBuf::from(raw)),
     }
 }
 
-/// The entries between the commas, untrimmed; no entry at all for no text.
+/// The entries between the commas, untrimmed; none for the empty text.
 pub(super) fn list(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
     match text {
@@ -205,13 +203,13 @@ pub(super) fn list(raw: &OsStr) -> Result<Vec<String>, Expected> {
     }
 }
 
-/// The same without those that are blank, as behind a comma too many: they would be the null reverse-path.
+/// The same without blank entries, as after a trailing comma: they would match the null reverse-path.
 pub(super) fn entries(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let entries = list(raw)?.into_iter();
     Ok(entries.filter(|entry| !entry.trim().is_empty()).collect())
 }
 
-/// One of a few words; `None` for no text.
+/// One of several words; `None` for the empty text.
 pub(super) fn choice<T: Copy>(raw: &OsStr, choices: &[(&str, T)]) -> Result<Option<T>, Expected> {
     if raw.is_empty() {
         return Ok(None);
@@ -261,7 +259,7 @@ fn go_integer(text: &str) -> Result<i64, NotAnInteger> {
     i64::try_from(if is_negative { -magnitude } else { magnitude }).map_err(|_| NotAnInteger::OutOfRange)
 }
 
-/// Base, what follows the prefix, and whether there was one that counts as a digit before an underscore.
+/// The base, the text after the prefix, and whether there was a prefix that an underscore may follow.
 fn split_base_prefix(unsigned: &str) -> (u32, &str, bool) {
     let bytes = unsigned.as_bytes();
     match bytes {
@@ -273,7 +271,7 @@ fn split_base_prefix(unsigned: &str) -> (u32, &str, bool) {
     }
 }
 
-/// Digits, with single underscores between them or right behind the prefix.
+/// Whether these are digits, with single underscores between them or after the prefix.
 fn is_digit_run(digits: &str, radix: u32, is_prefixed: bool) -> bool {
     let mut after_digit = is_prefixed;
     for c in digits.chars() {

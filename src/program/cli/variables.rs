@@ -1,4 +1,4 @@
-//! Environment variables: the same settings as the flags.
+//! Environment variables, which set the same settings as the flags.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,13 +8,13 @@ use super::Failure;
 use super::flag::Flag;
 use super::goflags::Given;
 
-/// What all of them begin with.
+/// The prefix of all variables.
 const PREFIX: &str = "SMTPMOCK_";
 
-/// The variables of all flags that were not typed, or that add up.
+/// The variables of the flags that were not typed or that accumulate.
 ///
 /// # Errors
-/// A variable is spelled almost like one of a flag: a setting, or a check, that nobody would read.
+/// The name of a variable is similar to that of a flag's variable: it is probably misspelled and would be ignored.
 pub(super) fn read(
     given: &[Given],
     table: &[Flag],
@@ -33,8 +33,8 @@ pub(super) fn read(
     Ok(table.iter().filter(|flag| flag.adds_up || !is_typed(flag)).filter_map(from_variable).collect())
 }
 
-/// An empty variable counts as none, but for a check: that is how compose files and CI systems spell it. So does a
-/// port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod beside a service `smtpmock`.
+/// Whether a variable counts as set. An empty one does not, as in compose files and CI systems, except for checks.
+/// Nor does a port like `tcp://10.0.0.1:2525`, which Kubernetes sets for every pod if there is a service `smtpmock`.
 fn is_meant(flag: &Flag, value: &OsStr) -> bool {
     (!value.is_empty() || flag.refuses_empty) && !(flag.name == "port" && is_service_link(value))
 }
@@ -43,8 +43,8 @@ fn is_service_link(value: &OsStr) -> bool {
     value.as_encoded_bytes().starts_with(b"tcp://")
 }
 
-/// Kubernetes, images and scripts have variables of their own that begin so: only what is close to a real one is a
-/// slip.
+/// Kubernetes, images and scripts set other variables with the same prefix. Only a name similar to a flag's variable
+/// is an error.
 fn refuse_slips(environment: &[(OsString, OsString)], table: &[Flag]) -> Result<(), Failure> {
     let known: Vec<&str> =
         table.iter().filter_map(|flag| flag.variable.as_deref()?.strip_prefix(PREFIX)).collect();
@@ -65,7 +65,7 @@ fn refuse_slips(environment: &[(OsString, OsString)], table: &[Flag]) -> Result<
 mod tests {
     use super::*;
 
-    /// The names that variables of other owners have stay theirs.
+    /// Variables of other programs are ignored.
     #[test]
     fn what_is_close_to_a_real_variable_is_a_slip_and_all_else_is_not_ours() {
         let table = super::super::flags::table();
@@ -105,7 +105,7 @@ mod tests {
         }
     }
 
-    /// Otherwise a slip in one would be another.
+    /// No variable of a flag is taken for a misspelling of another.
     #[test]
     fn no_flag_s_variable_is_refused() {
         let table = super::super::flags::table();

@@ -72,9 +72,9 @@ impl Folder {
     pub(super) fn check(&self) -> io::Result<()> {
         match identity(&self.finished()) {
             Ok(now) if Some(now) == self.identity => Ok(()),
-            Ok(_) => Err(io::Error::other("something else replaced the folder while it was written to")),
+            Ok(_) => Err(io::Error::other("another program replaced the folder while it was written to")),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(io::Error::other("something else removed the folder while it was written to"))
+                Err(io::Error::other("another program removed the folder while it was written to"))
             }
             Err(error) => Err(error),
         }

@@ -107,7 +107,7 @@ fn what_can_not_be_listened_on_is_named() {
 fn a_word_in_front_is_refused_with_a_hint() {
     for (word, hint) in [
         ("help", "did you mean --help?"),
-        ("serve", "its only command is merge FILE..."),
+        ("serve", "the only command is merge FILE..."),
         ("merge", "merge needs a report: smtpmock merge a.json b.json"),
         ("2525", "did you mean --port 2525?"),
     ] {

@@ -98,7 +98,7 @@ fn texts_that_no_client_knows_are_sent_and_warned_about() {
         let ended = program.stopped();
         assert_eq!(ended.code(), Some(0));
         assert!(
-            ended.complaint().starts_with(&format!("smtpmock: warning: {named} is sent as it is")),
+            ended.complaint().starts_with(&format!("smtpmock: warning: {named} is sent unchanged")),
             "{ended:?}"
         );
         assert!(ended.complaint().ends_with("like 250 or 451 (RFC 5321 section 4.2), or raw:"), "{ended:?}");

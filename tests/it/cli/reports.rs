@@ -126,8 +126,7 @@ fn reports_of_several_runs_are_added_up() {
     let rate = format!("expected rate(messages) > 0: passed, {:.1}/s", 3.0 / seconds);
     assert_eq!((ended.code(), ended.stderr.trim_end()), (Some(0), format!("smtpmock: {rate}").as_str()));
     let ended = run([&a, &b, "--port=2525"]);
-    let reason =
-        "--merge-reports starts no server: --port has no effect with it, expected nothing but --report, ";
+    let reason = "--merge-reports starts no server: --port has no effect with it: expected only --report, ";
     assert!(ended.code() == Some(2) && ended.complaint().contains(reason), "{ended:?}");
     assert_eq!(run([&a, &a]).code(), Some(2), "the same run twice");
     assert_eq!(run([&a, "--merge-reports=/nonexistent"]).code(), Some(2));

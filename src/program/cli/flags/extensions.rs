@@ -1,4 +1,4 @@
-//! The flags of Extended SMTP.
+//! The flags for Extended SMTP.
 
 use smtpmock::Config;
 use smtpmock::smtp::rules::Offer;

@@ -1,4 +1,4 @@
-//! The flags that make a server slow, faulty or choosy.
+//! The flags for delays, faults and limits.
 
 use smtpmock::smtp::DelayPoint;
 use smtpmock::smtp::rules::{ByteRate, RateLimit, Rule};
@@ -10,7 +10,7 @@ use crate::program::cli::values;
 
 pub(super) fn delays() -> Vec<Flag> {
     let delay = |&point: &DelayPoint| {
-        let help = format!("Hold back {}", words(point));
+        let help = format!("Delay {}", words(point));
         let read = reading(values::delay, move |options: Options, delay| {
             options.with(|config| config.delay(point, delay))
         });
@@ -24,7 +24,7 @@ fn words(point: DelayPoint) -> String {
         DelayPoint::Greeting => "the greeting".to_owned(),
         DelayPoint::Mailfrom => "the reply to MAIL FROM".to_owned(),
         DelayPoint::Rcptto => "the reply to RCPT TO".to_owned(),
-        DelayPoint::Message => "the reply to the message itself".to_owned(),
+        DelayPoint::Message => "the reply to the message data".to_owned(),
         command => format!("the reply to {}", format!("{command:?}").to_uppercase()),
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn rules() -> Vec<Flag> {
             ..Flag::new(
                 "rule",
                 "RULE",
-                "Do something else than usual; may be repeated. Asked in order, before the lists",
+                "Change what the server does at a stage; may be repeated. Tried in order, before the lists",
                 reading(values::lines, |options, rules: Vec<Rule>| {
                     options.with(|config| rules.into_iter().fold(config, Config::rule))
                 }),
@@ -52,15 +52,15 @@ pub(super) fn rules() -> Vec<Flag> {
         Flag::new(
             "seed",
             "SEED",
-            "What all chance follows from. Default: a random one",
+            "Seed of all random choices. Default: random",
             reading_or_default(values::seed, |options: Options, seed| {
                 options.with(|config| config.seed(seed))
             }),
         ),
-        rate("drip", "Write every reply in pieces at this rate. Default: at once", Config::drip),
+        rate("drip", "Write every reply in pieces at this rate. Default: unlimited", Config::drip),
         rate(
             "readRate",
-            "Read from every connection at this rate: back pressure for the sender. Default: at once",
+            "Read from every connection at this rate, to put back pressure on the sender. Default: unlimited",
             Config::read_rate,
         ),
     ]
@@ -77,7 +77,7 @@ pub(super) fn limits() -> Vec<Flag> {
         count(
             "maxSessions",
             "max_sessions",
-            "Sessions at a time; see --over-limit. Default: any number",
+            "Maximum number of open sessions; see --over-limit. Default: unlimited",
             Config::max_sessions,
         ),
         Flag::new(
@@ -90,23 +90,23 @@ pub(super) fn limits() -> Vec<Flag> {
         count(
             "maxSessionsPerIp",
             "max_sessions_per_ip",
-            "Sessions at a time from one address; 421 beyond it. Default: any number",
+            "Maximum number of open sessions from one address; 421 beyond it. Default: unlimited",
             Config::max_sessions_per_ip,
         ),
         count(
             "maxMessagesPerSession",
             "max_messages_per_session",
-            "Messages of one session; MAIL gets 421 beyond it. Default: any number",
+            "Maximum number of messages in one session; MAIL gets 421 beyond it. Default: unlimited",
             Config::max_messages_per_session,
         ),
-        count("maxRcpts", "max_rcpts", "Recipients of one mail; RCPT gets 452 beyond it", |config, count| {
+        count("maxRcpts", "max_rcpts", "Maximum number of recipients of one mail; RCPT gets 452 beyond it", |config, count| {
             config.max_rcpts(usize::try_from(count).unwrap_or(usize::MAX))
         })
         .defaults_to("10000"),
         Flag::new(
             "rateLimit",
             "LIMIT",
-            "Mails, or connections with at=connect, in a time; 451 or 421 beyond it. Default: any number",
+            "Maximum rate of mails or, with at=connect, of connections; 451 or 421 beyond it. Default: unlimited",
             reading_or_default(values::parsed, |options: Options, limit: RateLimit| {
                 options.with(|config| config.rate_limit(limit))
             }),

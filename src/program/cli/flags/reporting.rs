@@ -1,4 +1,4 @@
-//! The flags that report what the sender did, and those that end the run by themselves.
+//! The flags for reports, checks and limits of a run.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -14,26 +14,26 @@ use crate::program::cli::values::{self, Expected, Span};
 const A_LIMIT: &str =
     "a number of messages or sessions, or a duration, like 10000messages, 500sessions or 60s";
 
-/// What is reported of a run, and what is expected of it.
+/// The reports and the expectations of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reporting {
-    /// The report for people, on standard output.
+    /// Whether the text report goes to standard output.
     pub(crate) text: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) html: Option<PathBuf>,
-    /// One line a second, on standard error.
+    /// Whether a progress line is shown every second, on standard error.
     pub(crate) progress: bool,
-    /// Nothing goes to standard error but errors and checks that failed.
+    /// Whether only errors and failed checks go to standard error.
     pub(crate) is_quiet: bool,
     pub(crate) interval_log: Option<PathBuf>,
     pub(crate) expectations: Vec<Expectation>,
 }
 
-/// Where a run ends by itself.
+/// A limit at which a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Milestone(Milestone),
-    /// Since it listens.
+    /// Time since the server began to listen.
     Time(Duration),
 }
 
@@ -45,7 +45,7 @@ pub(super) fn reporting() -> Vec<Flag> {
         Flag::new(name, "PATH", help, read)
     };
     vec![
-        Flag::switch("report", "Print tables and findings to standard output in the end", |options, on| {
+        Flag::switch("report", "Print tables and findings to standard output at the end", |options, on| {
             options.reporting(|reporting| reporting.text = on)
         }),
         file("reportJson", "Write the report to this file as JSON; - is standard output; also --json", {
@@ -57,15 +57,17 @@ pub(super) fn reporting() -> Vec<Flag> {
         Flag::switch("progress", "Show a line a second on standard error", |options, on| {
             options.reporting(|reporting| reporting.progress = on)
         }),
-        file("hlog", "Write the distributions of every second to this file, as an HdrHistogram log", {
-            |reporting, path| reporting.interval_log = Some(path)
-        }),
+        file(
+            "hlog",
+            "Write the distributions of each second to this file as an HdrHistogram interval log",
+            |reporting, path| reporting.interval_log = Some(path),
+        ),
         Flag {
             refuses_empty: true,
             ..repeated(
                 "exitAfter",
                 "AMOUNT",
-                "Stop after so many messages or sessions, or so long; may be repeated: the first counts",
+                "Stop after this number of messages or sessions, or this time; may be repeated: the first one reached counts",
                 reading(limits, |mut options: Options, limits| {
                     options.exit_after.extend(limits);
                     options
@@ -74,19 +76,21 @@ pub(super) fn reporting() -> Vec<Flag> {
         },
         check(
             "expect",
-            "What must be true of the figures in the end, or the exit code is 10; may be repeated",
+            "A condition on the figures that must be true at the end; otherwise the exit code is 10; may be repeated",
             |line| Ok(line.parse()?),
         ),
-        check("failIf", "What must not be true of them, or the exit code is 10; may be repeated", |line| {
-            Ok(Expectation::fail_if(line)?)
-        }),
+        check(
+            "failIf",
+            "A condition that must be false at the end; otherwise the exit code is 10; may be repeated",
+            |line| Ok(Expectation::fail_if(line)?),
+        ),
         Flag {
             variable: None,
             refuses_empty: true,
             ..repeated(
                 "mergeReports",
                 "PATH",
-                "Start no server: write the sum of these JSON reports, and exit; may be repeated",
+                "Merge these JSON reports instead of starting a server, write the result, and exit; may be repeated",
                 reading(values::path, |mut options: Options, path| {
                     options.merged.push(path);
                     options
@@ -96,7 +100,7 @@ pub(super) fn reporting() -> Vec<Flag> {
     ]
 }
 
-/// A flag of checks: those of the command line, of its variable and of a file all count.
+/// A flag for checks. Those of the command line, the variable and the settings file accumulate.
 fn check(name: &str, help: &str, read: fn(&str) -> Result<Expectation, Expected>) -> Flag {
     let read_all = move |raw: &OsStr| values::checks(raw, read);
     let read_all = reading(read_all, |options: Options, expectations| {

@@ -193,10 +193,10 @@ fn mistakes_in_a_file_are_told_with_their_line() {
             "typo.toml",
             "typo.toml, line 2: unknown setting sesion-timeout: did you mean session-timeout?\n  sesion-timeout = 5\n  ^^^^^^^^^^^^^^",
         ),
-        ("broken.toml", "broken.toml, line 1: no valid TOML"),
+        ("broken.toml", "broken.toml, line 1: invalid TOML"),
         ("value.toml", "invalid value \"abc\" for port in value.toml, line 2: expected a whole number"),
         ("rule.toml", "for rule in rule.toml, line 1: unknown condition or action \"dely=\""),
-        ("nested.toml", "nested.toml, line 1: config can only be a flag"),
+        ("nested.toml", "nested.toml, line 1: config is allowed on the command line only"),
         ("table.toml", "table.toml, line 1: unknown setting delays"),
         ("none.toml", "expected a readable file"),
     ] {

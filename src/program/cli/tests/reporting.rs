@@ -136,7 +136,7 @@ fn flags_of_a_server_are_refused_where_reports_are_added_up() {
             (Ok(Action::Report(..)), true) => {}
             (Err(Failure::Usage(text)), false) => {
                 let reason =
-                    format!("-mergeReports starts no server: {typed} has no effect with it, expected ");
+                    format!("-mergeReports starts no server: {typed} has no effect with it: expected only ");
                 assert!(text.starts_with(&reason), "{text}");
             }
             (other, _) => panic!("{typed}={value}: {other:?}"),
