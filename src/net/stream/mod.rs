@@ -5,7 +5,7 @@
 mod tcp;
 mod unix;
 
-use std::io;
+use std::io::{self, Read, Write};
 
 use mio::event::Source;
 
@@ -84,6 +84,44 @@ pub(super) enum Input {
     Nothing,
     /// The peer has ended its output, as the transport prescribes.
     End,
+}
+
+/// One read of a socket. `may_have_more` is asked about the number of octets that it gave.
+#[inline]
+fn read_once(
+    socket: &mut impl Read,
+    buffer: &mut [u8],
+    may_have_more: impl FnOnce(usize) -> bool,
+) -> io::Result<Input> {
+    loop {
+        match socket.read(buffer) {
+            Ok(0) => return Ok(Input::End),
+            Ok(count) => return Ok(Input::Octets { count, may_have_more: may_have_more(count) }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Input::Nothing),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One write to a socket: how many octets it took, 0 if it has no room.
+#[inline]
+fn write_once(socket: &mut impl Write, octets: &[u8]) -> io::Result<usize> {
+    loop {
+        match socket.write(octets) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            result => return result,
+        }
+    }
+}
+
+/// Whether this is what a peek gives of a stream that has ended, or was reset, with nothing in it.
+fn is_end(peeked: io::Result<usize>) -> bool {
+    match peeked {
+        Ok(count) => count == 0,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+    }
 }
 
 /// The stream of an accepted connection.

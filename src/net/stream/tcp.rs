@@ -1,6 +1,6 @@
 //! Plain TCP: octets leave the process when the socket takes them.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Input, ListenOptions, Stream, Transport};
+use super::{Input, ListenOptions, Stream, Transport, is_end, read_once, write_once};
 use crate::records::Endpoint;
 
 /// A TCP connection.
@@ -25,10 +25,7 @@ impl Tcp {
     }
 
     pub(super) fn has_left(&self) -> bool {
-        match self.socket.peek(&mut [0]) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
-        }
+        is_end(self.socket.peek(&mut [0]))
     }
 
     pub(super) fn limit_receive_buffer(&self, octets: usize) {
@@ -40,28 +37,14 @@ impl Tcp {
 impl Transport for Tcp {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
-        loop {
-            match self.socket.read(buffer) {
-                Ok(0) => return Ok(Input::End),
-                // A short read has emptied the socket: asking again would only cost a system call.
-                Ok(count) => return Ok(Input::Octets { count, may_have_more: count == buffer.len() }),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Input::Nothing),
-                Err(error) => return Err(error),
-            }
-        }
+        let size = buffer.len();
+        // A short read has emptied the socket: asking again would only cost a system call.
+        read_once(&mut self.socket, buffer, |count| count == size)
     }
 
     #[inline]
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let count = loop {
-            match self.socket.write(octets) {
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
-                Err(error) => return Err(error),
-            }
-        };
+        let count = write_once(&mut self.socket, octets)?;
         self.is_full = count < octets.len();
         Ok(count)
     }
@@ -165,6 +148,7 @@ fn canonical(address: SocketAddr) -> Endpoint {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::thread;
 
     use super::*;

@@ -4,7 +4,7 @@
 //! goes with the last listener.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use mio::net::{UnixListener, UnixStream};
 use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::{Input, ListenOptions, Stream, Transport};
+use super::{Input, ListenOptions, Stream, Transport, is_end, read_once, write_once};
 use crate::config::SocketFileError;
 use crate::records::Endpoint;
 
@@ -42,10 +42,7 @@ impl Unix {
     }
 
     pub(super) fn has_left(&self) -> bool {
-        match SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(count) => count == 0,
-            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
-        }
+        is_end(SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]))
     }
 
     /// What is unread counts against the sender's buffer, whose size is the sender's to choose.
@@ -56,27 +53,12 @@ impl Transport for Unix {
     /// A read stops behind octets that a descriptor came with, whatever follows them: a short one proves nothing.
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
-        loop {
-            match self.socket.read(buffer) {
-                Ok(0) => return Ok(Input::End),
-                Ok(count) => return Ok(Input::Octets { count, may_have_more: true }),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Input::Nothing),
-                Err(error) => return Err(error),
-            }
-        }
+        read_once(&mut self.socket, buffer, |_| true)
     }
 
     #[inline]
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let count = loop {
-            match self.socket.write(octets) {
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
-                Err(error) => return Err(error),
-            }
-        };
+        let count = write_once(&mut self.socket, octets)?;
         self.is_full = count < octets.len();
         Ok(count)
     }
