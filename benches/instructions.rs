@@ -121,9 +121,9 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 // everything, the message's record is completed, and the one before it dropped. Among rules, each name and the address
 // are looked up in what the rules name; it does not matter how many rules there are.
 #[library_benchmark]
-#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_371))]
-#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_749))]
-#[bench::among_rules(args = (warm_among_rules()), config = limit(14_136))]
+#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_330))]
+#[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_669))]
+#[bench::among_rules(args = (warm_among_rules()), config = limit(14_118))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;
     let replies = run(black_box(policy), session, black_box(input));

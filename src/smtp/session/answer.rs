@@ -61,7 +61,6 @@ impl<'l> Asked<'l> {
 
 impl Dialogue {
     /// Answers what the protocol has judged. Lists and limits are asked only about what it accepts.
-    #[inline]
     pub(super) fn answer<'p>(
         &mut self,
         turn: &mut Turn<'p, '_>,
