@@ -1,9 +1,8 @@
-//! Which rules a line can concern, found by what is in the line: rules whose address, name, network or session is
-//! another one cost nothing, however many there are.
+//! Finds the rules that a line can match by its contents: rules for another address, name, network or session cost nothing,
+//! however many there are.
 //!
-//! Conditions on forward-paths are special: behind RCPT they hold when one accepted recipient matches. Each recipient
-//! is therefore matched once, when it is accepted ([`RecipientIndex`]), and what remains of it is which rules it
-//! matched.
+//! Conditions on forward-paths are special: after RCPT they hold if any accepted recipient matches. Each recipient is
+//! therefore matched once, when it is accepted ([`RecipientIndex`]), and only the matched rules are retained.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -14,22 +13,22 @@ use super::glob::{Glob, Shape};
 use super::rule::{Conditions, Ordinals};
 use crate::smtp::reply::Stage;
 
-/// The rules of one stage. Each stands in exactly one place, and within it in order.
+/// The rules of one stage. Each is in exactly one of the lists, which are in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StageIndex {
-    /// Rules with a condition on recipients, which is decided by those that matched.
+    /// Rules with a condition on recipients, which holds if an accepted recipient matched the rule.
     by_recipients: bool,
     by_to: Texts,
     by_from: Texts,
     by_helo: Texts,
     by_network: Networks,
     by_session: HashMap<u64, Vec<u32>>,
-    /// Rules that must always be asked.
+    /// Rules that must always be evaluated.
     others: Vec<u32>,
 }
 
 impl StageIndex {
-    /// Adds a rule behind all that were added before.
+    /// Adds a rule after all others.
     pub(super) fn push(&mut self, stage: Stage, rule: u32, when: &Conditions) {
         if when.to.is_some() && stage != Stage::Rcpt {
             self.by_recipients = true;
@@ -60,7 +59,7 @@ impl StageIndex {
             && others.is_empty()
     }
 
-    /// The rules whose conditions may hold, in order. `is_asked`: a rule that matched a recipient is one of this
+    /// The rules whose conditions may hold, in order. `is_asked` returns whether a rule that matched a recipient belongs to this
     /// stage.
     pub(super) fn candidates(
         &self,
@@ -86,7 +85,7 @@ impl StageIndex {
 /// Rules in ascending order.
 #[derive(Debug)]
 pub(super) struct Candidates<'i> {
-    /// In descending order: the next one is the last.
+    /// In descending order, so that the next one is the last.
     found: Vec<u32>,
     others: &'i [u32],
 }
@@ -109,7 +108,7 @@ impl Iterator for Candidates<'_> {
     }
 }
 
-/// The rules that a recipient can match for the stages behind RCPT.
+/// The rules that a recipient can match at the stages after RCPT.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RecipientIndex {
     texts: Texts,
@@ -123,11 +122,11 @@ impl RecipientIndex {
         }
     }
 
-    /// Adds the rules that this recipient matches to those in `matched`, which is in ascending order.
+    /// Adds the rules that this recipient matches to `matched`, which is in ascending order.
     pub(super) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
         let mut found = Vec::new();
         self.texts.find(Some(recipient), &mut found);
-        // Most recipients match what others have matched before.
+        // Most recipients match only rules that others have matched before.
         let is_new = |rule: u32| matched.binary_search(&rule).is_err();
         let others = self.others.iter().filter(|(glob, rule)| is_new(*rule) && glob.matches(recipient));
         found.extend(others.map(|(_, rule)| *rule));
@@ -139,7 +138,7 @@ impl RecipientIndex {
     }
 }
 
-/// Rules by patterns that are a text, or one with a single `*` in front or behind.
+/// Rules by patterns that are a whole text, or have a single `*` at the start or the end.
 #[derive(Clone, Debug, Default)]
 struct Texts {
     exact: HashMap<Box<[u8]>, Vec<u32>>,
@@ -148,7 +147,7 @@ struct Texts {
 }
 
 impl Texts {
-    /// False: the pattern is of another shape.
+    /// Returns false if the pattern has another shape.
     fn push(&mut self, glob: &Glob, rule: u32) -> bool {
         match glob.shape() {
             Shape::Exact(text) => self.exact.entry(text.into()).or_default().push(rule),
@@ -176,11 +175,11 @@ impl Texts {
     }
 }
 
-/// Rules by a text of which more may follow.
+/// Rules by the start of a text.
 #[derive(Clone, Debug, Default)]
 struct Parts {
     rules: HashMap<Box<[u8]>, Vec<u32>>,
-    /// Those that the texts have.
+    /// The lengths of these starts.
     lengths: BTreeSet<usize>,
 }
 
@@ -195,7 +194,7 @@ impl Parts {
 #[derive(Clone, Debug, Default)]
 struct Networks {
     rules: HashMap<Cidr, Vec<u32>>,
-    /// Those that the networks have.
+    /// The numbers of bits of these networks.
     lengths: BTreeSet<u8>,
 }
 

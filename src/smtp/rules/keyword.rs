@@ -1,9 +1,9 @@
-//! The words of a rule behind its stage: each is named once, here.
+//! The words of a rule after its stage. Each is defined only here.
 
-/// An enum of words, and all of them.
+/// Defines an enum of words and the list of all of them.
 macro_rules! keywords {
     ($($(#[$doc:meta])* $name:ident $word:literal,)+) => {
-        /// What a term of a rule is about.
+        /// The keyword of a term of a rule.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Keyword {
             $($(#[$doc])* $name,)+
@@ -13,7 +13,7 @@ macro_rules! keywords {
             const ALL: &[Self] = &[$(Self::$name,)+];
             pub(super) const WORDS: &[&str] = &[$($word,)+];
 
-            /// As it is typed, with the `=` of those that have a value.
+            /// The text of the word, with a `=` if it has a value.
             pub(super) fn word(self) -> &'static str {
                 Self::WORDS[self as usize]
             }
@@ -37,7 +37,7 @@ keywords! {
     Until "until=",
     Period "period=",
     Size "size>=",
-    /// Any name stands for NAME.
+    /// NAME is a placeholder for any name.
     Parameter "param.NAME=",
     Reply "reply=",
     Ehlo "ehlo=",
@@ -51,7 +51,7 @@ keywords! {
 }
 
 impl Keyword {
-    /// The name in the word of a condition on a parameter.
+    /// The name of the parameter in the word of such a condition.
     pub(super) fn parameter_in(word: &str) -> Option<&str> {
         word.strip_prefix("param.")?.strip_suffix('=')
     }

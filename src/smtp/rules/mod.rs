@@ -1,9 +1,9 @@
-//! Behaviour: delays, rules and limits, as told and as precisely as told.
+//! Rules: delays, rules and limits, applied exactly as configured.
 //!
-//! Imports `command` and `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) asks the rules of its
-//! [`Policy`](super::Policy) at every stage; what they may know beside the dialogue comes in as an
-//! [`Environment`], what they remember is a [`State`], and chance comes from streams that follow from the
-//! policy's seed, the session's number and the step's.
+//! Imports `command` and `reply`; pure, like all of [`smtp`](super). A [`Session`](super::Session) evaluates the rules of its
+//! [`Policy`](super::Policy) at every stage. What they need beside the dialogue is in an [`Environment`], their counts are in
+//! a [`State`], and chance is drawn from streams that are derived from the policy's seed and the numbers of the session and
+//! the step.
 #![doc = include_str!("RULES.md")]
 
 mod bucket;

@@ -30,7 +30,7 @@ pub enum Extension {
 }
 
 impl Extension {
-    /// All of them, in the order in which they are offered.
+    /// All extensions, in the order in which they are offered.
     pub const ALL: &'static [Self] = &[
         Self::Pipelining,
         Self::Size,
@@ -61,8 +61,8 @@ impl Extension {
 
 const _: () = assert!(Extension::ALL.len() <= u16::BITS as usize);
 
-/// The extensions that are offered: these and no others, or the default set without some. The default set is all of
-/// [`Extension::ALL`], but for LIMITS where no limit is set.
+/// The extensions that are offered: a list, or the default set without some. The default set is [`Extension::ALL`], without
+/// LIMITS if no limit is set.
 ///
 /// ```
 /// use smtpmock::smtp::rules::{Extension, Offer};
@@ -75,25 +75,25 @@ const _: () = assert!(Extension::ALL.len() <= u16::BITS as usize);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Offer {
-    /// `listed` are the ones that are offered, and not the ones that are left out.
+    /// The listed extensions are the offered ones; otherwise they are the omitted ones.
     is_exact: bool,
-    /// A bit for each extension.
+    /// The listed extensions, one bit for each.
     listed: u16,
 }
 
 impl Offer {
-    /// These and no others.
+    /// Offers only these.
     pub fn only(extensions: impl IntoIterator<Item = Extension>) -> Self {
         Self { is_exact: true, ..Self::without(extensions) }
     }
 
-    /// The default set without these.
+    /// Offers the default set without these.
     pub fn without(extensions: impl IntoIterator<Item = Extension>) -> Self {
         let listed = extensions.into_iter().fold(0, |bits, extension| bits | extension.bit());
         Self { is_exact: false, listed }
     }
 
-    /// The extension is offered; `None` where that depends on whether there is something to say of it.
+    /// Whether the extension is offered; `None` if that depends on whether it has a value to announce.
     pub(in crate::smtp) fn includes(self, extension: Extension) -> Option<bool> {
         let is_listed = self.listed & extension.bit() != 0;
         match (self.is_exact, is_listed, extension) {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_read_back_as_what_was_printed() {
+    fn a_printed_list_parses_to_the_same_list() {
         for bits in 0..1_u16 << Extension::ALL.len() {
             let of_bits = || Extension::ALL.iter().copied().filter(|one| bits & one.bit() != 0);
             for offer in [Offer::only(of_bits()), Offer::without(of_bits())] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused_with_the_place() {
+    fn an_invalid_list_is_refused_with_the_place_of_the_fault() {
         for (text, reason, marked) in [
             ("", "separated by commas", ""),
             ("SIZE,DNS", "unknown extension \"DNS\": did you mean DSN?", "DNS"),

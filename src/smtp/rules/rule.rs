@@ -1,4 +1,4 @@
-//! One rule: where it is asked, when it fires, what it does.
+//! One rule: its stage, its conditions and its actions.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use super::units::Chance;
 use crate::smtp::reply::Reply;
 use crate::smtp::reply::Stage;
 
-/// Ordinals from 1: a single one, or a range that may be open at its end.
+/// Ordinals from 1: a single one, or a range that may have no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ordinals {
     /// At least 1.
     pub(super) first: u64,
-    /// Not less than `first`; `None`: no end.
+    /// At least `first`; `None`: no end.
     pub(super) last: Option<u64>,
 }
 
 impl Ordinals {
-    /// The ordinal, if there is one alone.
+    /// The ordinal, if there is only one.
     pub(super) fn only(self) -> Option<u64> {
         (self.last == Some(self.first)).then_some(self.first)
     }
@@ -48,7 +48,7 @@ impl From<std::ops::RangeFrom<u64>> for Ordinals {
     }
 }
 
-/// What a rule's counts are kept by.
+/// What the counts of a rule are separated by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
     /// The session.
@@ -70,7 +70,7 @@ impl Key {
     ];
 }
 
-/// When a rule fires. What is `None` does not matter.
+/// When a rule fires. `None` is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Conditions {
     pub(super) from: Option<Glob>,
@@ -79,7 +79,7 @@ pub(super) struct Conditions {
     pub(super) ip: Option<Cidr>,
     pub(super) session: Option<Ordinals>,
     pub(super) size: Option<usize>,
-    /// Names of parameters in small letters, and what the value of each is like.
+    /// Names of parameters in lower case, each with the pattern of its value.
     pub(super) parameters: Vec<(Box<str>, Glob)>,
     pub(super) after: Option<Duration>,
     pub(super) until: Option<Duration>,
@@ -88,7 +88,7 @@ pub(super) struct Conditions {
     pub(super) every: Option<u64>,
     pub(super) odds: Option<Chance>,
     pub(super) times: Option<u64>,
-    /// Sorted, without repetition. Empty: one count for all.
+    /// Sorted and without duplicates. Empty: one count for all.
     pub(super) per: Vec<Key>,
 }
 
@@ -100,30 +100,30 @@ impl Conditions {
     }
 }
 
-/// How a connection is dropped.
+/// How a connection ends when it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Drop {
-    /// As if the server closed it: the client reads an end of file.
+    /// By an ordinary close: the client reads an end of file.
     Fin,
-    /// With a reset: the client reads an error.
+    /// By a reset: the client reads an error.
     Rst,
 }
 
-/// What becomes of the reply and the connection, where that is not the usual.
+/// What happens to the reply and the connection, if it is not the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
-    /// Nothing but the server's own answer: later rules and the lists are not asked.
+    /// The server's own answer: later rules and the lists are not evaluated.
     Accept,
     Close,
     DropBefore(Drop),
     DropAfter(Drop),
     Silent,
     Stall,
-    /// Octets of the reply that are still sent.
+    /// Number of octets of the reply that are sent.
     Cut(usize),
 }
 
-/// A rule: at a stage, under conditions, something else than usual happens.
+/// A rule: at a stage, if its conditions hold, its actions replace the server's own.
 ///
 /// ```
 /// use smtpmock::smtp::Stage;
@@ -142,56 +142,56 @@ pub(super) enum Action {
 pub struct Rule {
     /// `None`: at every stage.
     pub(super) stage: Option<Stage>,
-    /// What its counts belong to, in place of its text.
+    /// The name that its counts belong to, instead of its text.
     pub(super) id: Option<Box<str>>,
     pub(super) when: Conditions,
     pub(super) delay: Option<Delay>,
     pub(super) reply: Option<Reply>,
-    /// What EHLO is offered.
+    /// The extensions that EHLO is offered.
     pub(super) offer: Option<Offer>,
     pub(super) ending: Option<Action>,
 }
 
-/// Conditions. Each holds for the last value it was given.
+/// Conditions. If one is set several times, the last value applies.
 impl Rule {
     /// Longest name of a rule, in octets.
     pub const MAX_ID: usize = 64;
 
-    /// A rule that is asked at this stage. It must be told to do something.
+    /// A rule that is evaluated at this stage. It needs at least one action.
     pub fn at(stage: Stage) -> Self {
         Self { stage: Some(stage), ..Self::anywhere() }
     }
 
-    /// A rule that is asked at every stage.
+    /// A rule that is evaluated at every stage.
     pub fn anywhere() -> Self {
         let when = Conditions::default();
         Self { stage: None, id: None, when, delay: None, reply: None, offer: None, ending: None }
     }
 
-    /// Names the rule, as no other rule of the server is named. A rule of the same name takes over its counts when the
-    /// server is [reconfigured](crate::Server::reconfigure), whatever else in it has changed. At most
-    /// [`MAX_ID`](Self::MAX_ID) letters, digits, `-`, `_` and `.`.
+    /// Names the rule; no other rule of the server may have the same name. When the server is
+    /// [reconfigured](crate::Server::reconfigure), a rule of the same name continues its counts, whatever else in it has
+    /// changed. At most [`MAX_ID`](Self::MAX_ID) letters, digits, `-`, `_` and `.`.
     #[must_use]
     pub fn id(mut self, name: &str) -> Self {
         self.id = Some(name.into());
         self
     }
 
-    /// Only for reverse-paths like this, from MAIL to the end of the message.
+    /// Only for reverse-paths that match this pattern, from MAIL to the end of the message.
     #[must_use]
     pub fn from(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.from = Some(pattern.into());
         self
     }
 
-    /// Only for forward-paths like this; at `data` and `message` when one accepted recipient is.
+    /// Only for forward-paths that match this pattern; at `data` and `message` one accepted recipient must match.
     #[must_use]
     pub fn to(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.to = Some(pattern.into());
         self
     }
 
-    /// Only for clients that called themselves like this.
+    /// Only for clients whose name in HELO or EHLO matches this pattern.
     #[must_use]
     pub fn helo(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.helo = Some(pattern.into());
@@ -219,29 +219,29 @@ impl Rule {
         self
     }
 
-    /// Only for commands with this parameter and a value like this; only at [`Stage::Mail`] and [`Stage::Rcpt`]. One
-    /// without a value has an empty one. May be set several times: all must be there.
+    /// Only for commands with this parameter and a value that matches this pattern; only at [`Stage::Mail`] and [`Stage::Rcpt`].
+    /// A parameter without a value has an empty one. May be set several times: all of them must match.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: impl Into<Glob>) -> Self {
         self.when.parameters.push((name.to_ascii_lowercase().into(), value.into()));
         self
     }
 
-    /// Not before this long after the start of the server.
+    /// Only from this long after the start of the server on.
     #[must_use]
     pub fn after(mut self, start: Duration) -> Self {
         self.when.after = Some(start);
         self
     }
 
-    /// No longer than until this long after the start of the server.
+    /// Only until this long after the start of the server.
     #[must_use]
     pub fn until(mut self, end: Duration) -> Self {
         self.when.until = Some(end);
         self
     }
 
-    /// Time starts anew after each such period, for [`after`](Self::after) and [`until`](Self::until).
+    /// Restarts the time of [`after`](Self::after) and [`until`](Self::until) after each such period.
     #[must_use]
     pub fn period(mut self, period: Duration) -> Self {
         self.when.period = Some(period);
@@ -262,14 +262,14 @@ impl Rule {
         self
     }
 
-    /// Only by this chance.
+    /// Only with this probability.
     #[must_use]
     pub fn odds(mut self, chance: Chance) -> Self {
         self.when.odds = Some(chance);
         self
     }
 
-    /// Only this many times; then the rule is passed over.
+    /// Only this many times; after that the rule is skipped.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.when.times = Some(count);
@@ -285,42 +285,42 @@ impl Rule {
     }
 }
 
-/// What it does.
+/// Actions.
 impl Rule {
-    /// Holds the reply back; in place of the delay configured for the command.
+    /// Delays the reply; replaces the delay configured for the command.
     #[must_use]
     pub fn delay(mut self, delay: impl Into<Delay>) -> Self {
         self.delay = Some(delay.into());
         self
     }
 
-    /// Answers with this text in place of the server's own; see [`Reply`] for what it may be.
+    /// Replies with this text instead of the server's own; see [`Reply`] for valid texts.
     #[must_use]
     pub fn reply(mut self, text: &str) -> Self {
         self.reply = Some(Reply::new(text));
         self
     }
 
-    /// Offers these extensions to EHLO, in the server's own reply to a valid one; only at [`Stage::Helo`], and under
-    /// [`Config::esmtp`](crate::Config::esmtp). HELO is answered as without it.
+    /// Offers these extensions in the server's own reply to a valid EHLO; only at [`Stage::Helo`], and with
+    /// [`Config::esmtp`](crate::Config::esmtp). HELO is not affected.
     #[must_use]
     pub fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
         self
     }
 
-    /// What it offers to EHLO.
+    /// The extensions that it offers to EHLO.
     pub(crate) fn offers(&self) -> Option<Offer> {
         self.offer
     }
 
-    /// The server's own answer, whatever later rules and the lists say.
+    /// Sends the server's own answer. Later rules and the lists are not evaluated.
     #[must_use]
     pub fn accept(self) -> Self {
         self.ending(Action::Accept)
     }
 
-    /// Why no client knows what its reply means.
+    /// Why no client can interpret its reply, if that is so.
     pub(crate) fn doubt(&self) -> Option<&'static str> {
         self.reply.as_ref().and_then(Reply::doubt)
     }
@@ -331,31 +331,31 @@ impl Rule {
         self.ending(Action::Close)
     }
 
-    /// Drops the connection in place of a reply.
+    /// Drops the connection instead of a reply.
     #[must_use]
     pub fn drop_before_reply(self, how: Drop) -> Self {
         self.ending(Action::DropBefore(how))
     }
 
-    /// Replies, and drops the connection.
+    /// Replies, then drops the connection.
     #[must_use]
     pub fn drop_after_reply(self, how: Drop) -> Self {
         self.ending(Action::DropAfter(how))
     }
 
-    /// Does not reply, and holds the connection: nothing more happens on it.
+    /// Sends no reply and holds the connection: nothing more happens on it.
     #[must_use]
     pub fn silent(self) -> Self {
         self.ending(Action::Silent)
     }
 
-    /// Replies, and holds the connection: nothing more is read from it.
+    /// Replies, then holds the connection: nothing more is read from it.
     #[must_use]
     pub fn stall(self) -> Self {
         self.ending(Action::Stall)
     }
 
-    /// Sends only the first octets of the reply, and drops the connection.
+    /// Sends only the first octets of the reply, then drops the connection.
     #[must_use]
     pub fn cut(self, octets: usize) -> Self {
         self.ending(Action::Cut(octets))
@@ -368,7 +368,7 @@ impl Rule {
 }
 
 impl Rule {
-    /// It has no name, or one that can be read back.
+    /// Whether it has no name, or one that can be parsed.
     pub(super) fn has_valid_id(&self) -> bool {
         let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         self.id
@@ -385,7 +385,7 @@ impl Rule {
         self.stage.is_none_or(|own| own == stage)
     }
 
-    /// Counts are kept for it, or something is left to chance.
+    /// Whether it counts or draws.
     pub(super) fn counts(&self) -> bool {
         self.when.nth.is_some() || self.when.every.is_some() || self.when.times.is_some()
     }

@@ -1,7 +1,7 @@
-//! What rules remember: how often each was reached and fired, by which key, and who is connected.
+//! The state of rules: how often each was reached and has fired, in all and by key, and which clients are connected.
 //!
-//! One per server, over all policies that it has in turn: counts belong to rules by their [`Identity`], not by their
-//! place. A caller that runs sessions on several threads lends it to one of them at a time.
+//! There is one per server, which outlives a replaced policy: counts belong to rules by their [`Identity`], not by their
+//! position. A caller that runs sessions on several threads lends it to one of them at a time.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -12,37 +12,36 @@ use super::built_in::{BUILT_INS, BuiltIn};
 use super::peer::PeerAddress;
 use super::stream::hash;
 
-/// Keys a rule counts by at once. Beyond it the oldest is forgotten, and counts from zero if it comes again:
-/// 65,536 of them take about 3 MiB.
+/// Largest number of keys of one rule. Beyond it the oldest is dropped and counts from zero if it occurs again. 65,536 keys
+/// take about 3 MiB.
 pub(super) const MAX_KEYS: usize = 65_536;
-/// Keys of all rules together: beyond it each rule that has some forgets its own oldest for a new one. Some 48 MiB.
+/// Largest number of keys of all rules. Beyond it each rule that has keys drops its own oldest for a new one. About 48 MiB.
 const MAX_KEYS_OF_ALL: usize = 16 * MAX_KEYS;
 
-/// Without a random key, so that an empty one costs nothing to make: a session that remembers nothing makes one
-/// for each answer.
+/// Without a random key, so that an empty map is cheap to create: a session without state creates one for each answer.
 type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
-/// How often a rule was asked and did something.
+/// How often a rule was reached and has fired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Its stage was reached, and all conditions held that do not count or draw.
+    /// How often its stage was reached and all conditions without counts and chance held.
     pub reached: u64,
-    /// It fired.
+    /// How often it fired.
     pub fired: u64,
 }
 
 impl Tally {
-    /// It was asked once more.
+    /// Counts that the rule was reached.
     pub(in crate::smtp) fn count(&mut self, has_fired: bool) {
         self.reached += 1;
         self.fired += u64::from(has_fired);
     }
 }
 
-/// Lends a [`State`] for one decision at a time: what several threads share is locked no longer than that, and not
-/// while conditions are compared.
+/// Lends a [`State`] for one decision at a time: a state that threads share is locked only for that time, and not while
+/// conditions are compared.
 pub trait Memory: std::fmt::Debug {
-    /// Calls `decide` once.
+    /// Calls `decide` exactly once.
     fn lend(&mut self, decide: &mut dyn FnMut(&mut State));
 }
 
@@ -52,7 +51,7 @@ impl Memory for State {
     }
 }
 
-/// Decides something by what is remembered; without a memory, by nothing.
+/// Makes a decision with the state of `memory`, or with an empty state if there is none.
 pub(in crate::smtp) fn recall<R>(
     memory: Option<&mut (dyn Memory + '_)>,
     decide: impl FnOnce(&mut State) -> R,
@@ -60,11 +59,11 @@ pub(in crate::smtp) fn recall<R>(
     let Some(memory) = memory else { return decide(&mut State::default()) };
     let (mut decide, mut decision) = (Some(decide), None);
     memory.lend(&mut |state| decision = decide.take().map(|decide| decide(state)));
-    decision.expect("a memory calls back once")
+    decision.expect("a memory calls `decide` once")
 }
 
-/// Which rule it is, in every policy that has it: its name or, without one, its text and its place among rules of the
-/// same text. A hash, as keys are.
+/// The identity of a rule, the same in every policy that has the rule: a hash of its name or, if it has none, of its text
+/// and its position among rules of the same text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::smtp) struct Identity(u64);
 
@@ -77,7 +76,7 @@ impl Identity {
 /// The counts of all rules, for [`Policy::tallies`](crate::smtp::Policy::tallies).
 #[derive(Clone, Debug, Default)]
 pub struct RuleCounts {
-    /// Of the server's own rules.
+    /// The counts of the server's own rules.
     own: [Tally; BUILT_INS.len()],
     added: HashMap<Identity, Tally>,
 }
@@ -94,17 +93,17 @@ impl RuleCounts {
     }
 }
 
-/// The memory of all rules of a server.
+/// The state of all rules of a server.
 #[derive(Debug, Default)]
 pub struct State {
     totals: RuleCounts,
-    /// Of the rules that count by a key.
+    /// The counts by key, of the rules that have a key.
     by_key: HashMap<Identity, Bounded<Tally>>,
-    /// How many keys these have together.
+    /// Number of keys of all rules.
     keys: usize,
     rates: Bounded<Bucket>,
     open_sessions: u64,
-    /// No entry is zero.
+    /// Number of sessions of each address; never zero.
     open_by_address: HashMap<PeerAddress, u64>,
 }
 
@@ -114,7 +113,7 @@ impl State {
         self.totals.clone()
     }
 
-    /// Forgets the counts of all rules but these.
+    /// Drops the counts of all other rules.
     pub(in crate::smtp) fn retain(
         &mut self,
         identities: &BTreeSet<Identity>,
@@ -152,22 +151,22 @@ impl State {
         self.rates.values.entry(key).or_default().take(now, limit)
     }
 
-    /// Takes a place for a session whose client is about to connect; false when there are `limit` already. Every
-    /// place that is taken must be [given back](Self::give_back_place).
+    /// Reserves a place for a session whose client is about to connect. Returns false if `limit` places are taken already. Every
+    /// reserved place must be [released](Self::give_back_place).
     pub fn take_place(&mut self, limit: u64) -> bool {
         let is_free = self.open_sessions < limit;
         self.open_sessions += u64::from(is_free);
         is_free
     }
 
-    /// The client has connected for which a place was taken.
+    /// Counts the client that has connected for a reserved place.
     pub fn connected(&mut self, peer: PeerAddress) {
         *self.open_by_address.entry(peer).or_default() += 1;
     }
 
-    /// A session is over or was refused, or no client has connected for it.
+    /// Releases the place of a session that has ended or was refused, or for which no client has connected.
     pub fn give_back_place(&mut self, peer: Option<PeerAddress>) {
-        debug_assert!(self.open_sessions > 0, "a place is given back once");
+        debug_assert!(self.open_sessions > 0, "a place is released once");
         self.open_sessions = self.open_sessions.saturating_sub(1);
         if let Some(peer) = peer
             && let Some(open) = self.open_by_address.get_mut(&peer)
@@ -183,7 +182,7 @@ impl State {
         );
     }
 
-    /// Places that are taken.
+    /// Number of reserved places.
     pub fn open_sessions(&self) -> u64 {
         self.open_sessions
     }
@@ -193,17 +192,17 @@ impl State {
     }
 }
 
-/// Values by key, the oldest forgotten beyond a bound. Keys are hashes of 64 bits: that two of so few
-/// are the same by accident happens once in some ten billion runs.
+/// Values by key, of which the oldest is dropped beyond a bound. Keys are hashes of 64 bits: with this number of keys a
+/// collision occurs about once in ten billion runs.
 #[derive(Debug, Default)]
 struct Bounded<T> {
     values: HashMap<u64, T>,
-    /// The keys, oldest first; as many as there are values.
+    /// The keys of all values, oldest first.
     order: VecDeque<u64>,
 }
 
 impl<T> Bounded<T> {
-    /// Puts a key among the others, of which there are `most` at most then.
+    /// Adds a key, and drops the oldest one beyond `most`.
     fn make_room(&mut self, key: u64, most: usize) {
         if self.values.contains_key(&key) {
             return;
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_bounded_and_the_oldest_goes_first() {
+    fn keys_are_bounded_and_the_oldest_is_dropped_first() {
         let mut state = State::default();
         for key in 0..=MAX_KEYS as u64 {
             state.by_key_mut(rule(0), key).fired += 1;
@@ -236,7 +235,7 @@ mod tests {
         assert_eq!(state.by_key[&rule(0)].values.len(), MAX_KEYS);
         assert_eq!(state.by_key[&rule(0)].order.len(), MAX_KEYS);
         assert_eq!(state.by_key_mut(rule(0), MAX_KEYS as u64).fired, 1);
-        assert_eq!(state.by_key_mut(rule(0), 0).fired, 0, "key 0 was forgotten");
+        assert_eq!(state.by_key_mut(rule(0), 0).fired, 0, "key 0 was dropped");
     }
 
     #[test]
@@ -267,7 +266,7 @@ mod tests {
             state.connected(peer);
         }
         assert_eq!((state.open_sessions(), state.open_sessions_of(one)), (3, 2));
-        assert!(state.take_place(4), "for one that is about to connect");
+        assert!(state.take_place(4), "for a client that is about to connect");
         assert!(!state.take_place(4));
         state.give_back_place(None);
         state.give_back_place(Some(one));
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_rules_that_are_gone_are_forgotten_and_the_others_stay() {
+    fn counts_of_removed_rules_are_dropped_and_the_others_continue() {
         let policy = |rules: &[&str]| {
             let mut policy = Policy::default();
             rules.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
@@ -295,7 +294,7 @@ mod tests {
             policy.tallies(&state.totals()).into_iter().map(|(_, tally)| tally.reached).collect()
         };
         assert_eq!(reached(&state, &before), [1, 2, 3, 0]);
-        // Another rule in front, the named one with another text, and one of two equal ones.
+        // Another rule first, the named rule with another text, and only one of the two equal rules.
         let after = policy(&["data close", "rcpt silent", "rcpt id=a reply=\"450 later\""]);
         assert_eq!(reached(&state, &after), [0, 1, 2]);
         after.forget_other_counts(&mut state);

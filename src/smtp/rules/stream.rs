@@ -1,38 +1,38 @@
-//! Where chance comes from: one independent stream for each impairment at each step of each session.
+//! Sources of chance: one independent stream for each impairment at each step of each session.
 //!
-//! A stream is a ChaCha key made of what it is for, so nothing has to be remembered between draws, a
-//! session's draws do not depend on what other sessions do, and a rule that is added takes nothing from
-//! the others. ChaCha is defined to the bit: one seed gives the same draws on every platform.
+//! A stream is a ChaCha key that is derived from the purpose of the stream. So no state is needed between draws, the draws of
+//! a session do not depend on other sessions, and an added rule does not change the draws of others. ChaCha is defined to the
+//! bit: a seed gives the same draws on every platform.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-/// What draws.
+/// What a stream is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::smtp) struct Impairment(u64);
 
 impl Impairment {
-    /// Identified by its words, not by its place in a list: what is put before it does not change it.
-    /// `occurrence` distinguishes equal ones.
+    /// A rule, identified by its text and not by its position, so that a rule added before it does not change its draws.
+    /// `occurrence` distinguishes equal rules.
     pub(in crate::smtp) fn named(words: &str, occurrence: u64) -> Self {
         Self(hash(words.bytes().chain(occurrence.to_le_bytes())))
     }
 }
 
-/// FNV-1a: the standard library's hash may change with its version, and with it every run.
+/// FNV-1a: the standard library's hash may change with its version, and that would change every run.
 pub(super) fn hash(octets: impl Iterator<Item = u8>) -> u64 {
     octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
         (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
-/// Where in a run something is drawn.
+/// The point of a run at which something is drawn.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Moment {
     pub(in crate::smtp) seed: u64,
     /// The session's number.
     pub(in crate::smtp) session: u64,
-    /// The step's number within the session, the greeting being 0.
+    /// The step's number within the session; the greeting's is 0.
     pub(in crate::smtp) step: u32,
 }
 

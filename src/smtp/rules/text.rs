@@ -1,4 +1,4 @@
-//! Rules as text: `rcpt to=*@slow.example times=3 delay=2s`. What is printed reads back as the same rule.
+//! Rules as text: `rcpt to=*@slow.example times=3 delay=2s`. A printed rule parses to the same rule.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -17,10 +17,10 @@ use super::rule::{Action, Drop, Key, Ordinals, Rule};
 use super::units::{A_CHANCE, A_DURATION, A_SIZE, Chance, Size, Span, parse_duration, parse_size};
 use crate::smtp::reply::{Reply, Stage};
 
-/// Longest text of a rule, in octets: more than anybody writes by hand.
+/// Longest text of a rule, in octets: more than anyone writes by hand.
 const MAX_TEXT: usize = 16 * 1024;
 
-/// What stands for every stage.
+/// The word for every stage.
 const ANY: &str = "any";
 
 const DROPS: &[(&str, Action)] = &[
@@ -64,7 +64,7 @@ impl FromStr for Rule {
             seen.push((keyword, term));
             apply(&mut rule, keyword, term).map_err(|error| error.at(text, term))?;
         }
-        // "reply, then drop" is what both together mean.
+        // Both together mean "reply, then drop".
         if let (Some(_), Some(Action::DropBefore(how))) = (&rule.reply, rule.ending) {
             rule.ending = Some(Action::DropAfter(how));
         }
@@ -72,7 +72,7 @@ impl FromStr for Rule {
             None => Ok(rule),
             Some(Contradiction { keyword: None, expected }) => Err(missing(expected)),
             Some(Contradiction { keyword: Some(keyword), expected }) => {
-                // At the term that needs another, or at the end, where something is missing.
+                // At the term that needs another one, or at the end, where a term is missing.
                 let term = seen.iter().find(|(own, _)| *own == keyword);
                 let place = term.map_or(text.len()..text.len(), |(_, term)| term.span.clone());
                 Err(GrammarError::expected(text, place, expected))
@@ -81,14 +81,14 @@ impl FromStr for Rule {
     }
 }
 
-/// `name=value`, or a name alone.
+/// `name=value`, or only a name.
 struct Term<'t> {
-    /// The `=` included.
+    /// Including the `=`.
     name: &'t str,
     /// Without quotes and escapes.
     value: String,
     span: Range<usize>,
-    /// Where the value begins, its quotes included.
+    /// Where the value begins, including its quotes.
     value_at: usize,
     is_quoted: bool,
 }
@@ -103,7 +103,7 @@ impl Term<'_> {
     }
 }
 
-/// What is wrong with a term, and in which part of it.
+/// The fault of a term and the part that it is in.
 enum Wrong {
     Value(Fault),
     Name(Fault),
@@ -115,7 +115,7 @@ impl Wrong {
         match self {
             Self::Value(fault) => GrammarError::new(text, term.value_span(), fault),
             Self::Name(fault) => GrammarError::new(text, term.name_span(), fault),
-            // A quoted value with escapes is longer than what it stands for: the caret takes it all.
+            // A quoted value with escapes is longer than the value itself: the caret covers all of it.
             Self::Within(error) if term.is_quoted => {
                 GrammarError::new(text, term.value_span(), error.fault().clone())
             }
@@ -128,7 +128,7 @@ fn expected(what: &'static str) -> Wrong {
     Wrong::Value(Fault::expected(what))
 }
 
-/// Words between spaces. A value in double quotes may hold spaces and escapes.
+/// Words separated by spaces. A value in double quotes may contain spaces and escapes.
 fn split(text: &str) -> Result<Vec<Term<'_>>, GrammarError> {
     let mut terms = Vec::new();
     let mut at = 0;
@@ -156,7 +156,7 @@ fn split(text: &str) -> Result<Vec<Term<'_>>, GrammarError> {
     }
 }
 
-/// The value of the quoted string that begins at `start`, and its length in the text.
+/// The value of the quoted string at `start`, and its length in the text.
 fn unquote(text: &str, start: usize) -> Result<(String, usize), GrammarError> {
     let mut value = String::new();
     let mut chars = text[start..].char_indices().skip(1);
@@ -332,7 +332,7 @@ impl fmt::Display for Ordinals {
     }
 }
 
-/// A value as a rule has it: in quotes where it needs them.
+/// A value in the text of a rule: in quotes if it needs them.
 struct Quoted<'t>(&'t str);
 
 impl fmt::Display for Quoted<'_> {

@@ -1,16 +1,16 @@
-//! Durations, sizes, chances and rates as text: each prints so that it reads back as the same.
+//! Durations, sizes, probabilities and rates as text. Each printed value parses to the same value.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Longest duration of a behaviour or setting, 365 days: what the timing wheel of the server spans, rounded down.
+/// Longest duration of a rule or setting, 365 days: the span of the server's timing wheel, rounded down.
 pub const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Digits behind a point; beyond them nothing is left of a nanosecond.
+/// Largest number of digits after a point: further ones are less than a nanosecond.
 const MAX_FRACTION_DIGITS: usize = 18;
 
-/// What [`parse_duration`] reads, in words.
+/// The texts that [`parse_duration`] accepts, for messages.
 pub const A_DURATION: &str = "a number of seconds, like 2, or with a unit, like 250ms, 1.5s or 2m";
-/// What [`parse_size`] reads, in words.
+/// The texts that [`parse_size`] accepts, for messages.
 pub const A_SIZE: &str = "a number of bytes, like 1048576, or with a unit, like 64KiB or 1MiB";
 pub(super) const A_CHANCE: &str = "a percentage from 0.0001% to 100%, like 5%";
 const A_RATE: &str = "a size per second, like 100B/s or 10KiB/s";
@@ -27,7 +27,7 @@ const DURATION_UNITS: &[(&str, u64)] = &[
     ("h", 3_600_000_000_000),
 ];
 
-/// What a rate is for, with its seconds.
+/// The units of time of a rate, each with its seconds.
 pub(super) const PERIODS: &[(&str, u64)] = &[("s", 1), ("m", 60), ("h", 3600)];
 
 const SIZE_UNITS: &[(&str, usize)] = &[
@@ -48,9 +48,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     duration_with_units(text).filter(|&span| span <= MAX_DURATION)
 }
 
-/// A duration as Go's `time.ParseDuration` reads it, without a sign: one or more numbers, each with a unit, like
-/// `250ms`, `1.5s` or `1m30s`. What is less than a nanosecond is cut off. `None` for what is none, and for more
-/// than 584 years.
+/// A duration in the format of Go's `time.ParseDuration`, without a sign: one or more numbers, each with a unit, as in
+/// `250ms`, `1.5s` or `1m30s`. Fractions of a nanosecond are truncated. `None` for any other text, and for more than 584
+/// years.
 pub fn duration_with_units(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
@@ -68,7 +68,7 @@ fn is_decimal(c: char) -> bool {
     c.is_ascii_digit() || c == '.'
 }
 
-/// A decimal number of units, cut at the smallest.
+/// A decimal number of units, truncated to the smallest.
 fn times(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
@@ -81,7 +81,7 @@ fn times(number: &str, unit: u64) -> Option<u64> {
     u64::try_from(whole + u128::from(value(fraction)?) * u128::from(unit) / scale).ok()
 }
 
-/// Prints a duration in the largest unit that keeps it whole.
+/// Prints a duration in the largest unit in which it is a whole number.
 pub(super) struct Span(pub(super) Duration);
 
 impl fmt::Display for Span {
@@ -98,8 +98,8 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number of octets, alone or with a unit in either case: `1048576`, `1_000KB`, `10MiB`. `None` for what is
-/// none, or fits into no `usize`.
+/// A number of octets, with or without a unit, in either case: `1048576`, `1_000KB`, `10MiB`. `None` for any other text, and
+/// for a number that exceeds `usize`.
 pub fn parse_size(text: &str) -> Option<usize> {
     let with_unit = SIZE_UNITS.iter().find_map(|&(unit, octets)| {
         let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
@@ -109,13 +109,13 @@ pub fn parse_size(text: &str) -> Option<usize> {
     whole_number(number)?.checked_mul(octets)
 }
 
-/// Decimal digits, with single underscores between them where they are many.
+/// Decimal digits, optionally with single underscores between them.
 fn whole_number(text: &str) -> Option<usize> {
     let is_run = |digits: &str| !digits.is_empty() && digits.bytes().all(|octet| octet.is_ascii_digit());
     if text.split('_').all(is_run) { text.replace('_', "").parse().ok() } else { None }
 }
 
-/// Prints a size in the largest binary unit that keeps it whole.
+/// Prints a size in the largest binary unit in which it is a whole number.
 pub(super) struct Size(pub(super) usize);
 
 impl fmt::Display for Size {
@@ -128,49 +128,49 @@ impl fmt::Display for Size {
     }
 }
 
-/// A duration as a figure is compared with: numbers with units, blanks between a number and its unit, and `min` for
-/// minutes. The unit is required: a number alone would be read as milliseconds by some.
+/// A duration that a figure is compared with: numbers with units, optional blanks between a number and its unit, and `min`
+/// for minutes. The unit is required, since some readers would take a bare number for milliseconds.
 pub fn compared_duration(text: &str) -> Option<Duration> {
     let text = closed_up(text);
-    // The units of Go do not have it.
+    // Go has no such unit.
     let minutes = text.strip_suffix("min").map(|number| format!("{number}m"));
     duration_with_units(minutes.as_deref().unwrap_or(&text))
 }
 
-/// A size as a figure is compared with: as [`parse_size`], and blanks between the number and its unit.
+/// A size that a figure is compared with: as for [`parse_size`], with optional blanks between the number and its unit.
 pub fn compared_size(text: &str) -> Option<usize> {
     parse_size(&closed_up(text))
 }
 
-/// A number of at least zero: with a fraction or an exponent, and underscores where it has many digits.
+/// A number of at least zero, optionally with a fraction, an exponent, and underscores between digits.
 pub fn compared_number(text: &str) -> Option<f64> {
     let number: f64 = text.replace('_', "").parse().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)
 }
 
-/// Splits a rate into the amount and the seconds that it is for: `300/m` is `300` for 60. A rate without a unit is for
-/// a second; `None` for a unit other than `/s`, `/m` and `/h`.
+/// Splits a rate into its amount and its seconds: `300/m` is `300` in 60. Without a unit of time it is per second. `None` for
+/// a unit other than `/s`, `/m` and `/h`.
 pub fn split_rate(text: &str) -> Option<(&str, f64)> {
     let Some((amount, unit)) = text.rsplit_once('/') else { return Some((text, 1.0)) };
     let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == unit.trim())?;
     Some((amount.trim_end(), *seconds as f64))
 }
 
-/// Without the blanks between a number and its unit.
+/// Removes the blanks between a number and its unit.
 fn closed_up(text: &str) -> String {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || "._".contains(c));
     format!("{}{}", &text[..text.len() - unit.len()], unit.trim_start())
 }
 
-/// How likely something is, in parts per million: exact as text, and never zero.
+/// A probability in parts per million, which its text represents exactly. Never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Chance(u32);
 
-/// All of them.
+/// A probability of 1.
 const WHOLE: u32 = 1_000_000;
 
 impl Chance {
-    /// From a percentage; `None` beyond 100, and for what rounds to nothing.
+    /// From a percentage; `None` for more than 100, and if it rounds to zero.
     pub fn percent(percent: f64) -> Option<Self> {
         let parts = (percent * 10_000.0).round();
         (1.0..=f64::from(WHOLE)).contains(&parts).then_some(Self(parts as u32))
@@ -202,17 +202,17 @@ impl fmt::Display for Chance {
 pub struct ByteRate(u64);
 
 impl ByteRate {
-    /// `None` for zero: nothing would ever arrive.
+    /// `None` for zero: no octet would ever arrive.
     pub fn per_second(bytes: u64) -> Option<Self> {
         (bytes > 0).then_some(Self(bytes))
     }
 
-    /// Bytes in one second.
+    /// Bytes per second.
     pub fn bytes_per_second(self) -> u64 {
         self.0
     }
 
-    /// How long this many bytes take.
+    /// The time that this many bytes take.
     pub fn time_for(self, bytes: usize) -> Duration {
         let nanoseconds = (bytes as u128 * 1_000_000_000).div_ceil(u128::from(self.0));
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX)).min(MAX_DURATION)

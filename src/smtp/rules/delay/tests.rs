@@ -1,4 +1,4 @@
-//! What is printed reads back, samples follow their distributions, errors point at the place.
+//! Printed delays parse to the same delay, samples follow their distributions, and errors point to the place.
 
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -51,13 +51,13 @@ pub(in crate::smtp::rules) fn any_delay() -> impl Strategy<Value = Delay> {
 
 proptest! {
     #[test]
-    fn a_delay_prints_as_it_is_read(delay in any_delay()) {
+    fn a_printed_delay_parses_to_the_same_delay(delay in any_delay()) {
         let text = delay.to_string();
         prop_assert_eq!(text.parse::<Delay>(), Ok(delay), "{}", text);
     }
 
     #[test]
-    fn no_text_makes_the_reader_panic(text in "[a-z0-9.,=@%() µ]{0,30}") {
+    fn no_text_makes_the_parser_panic(text in "[a-z0-9.,=@%() µ]{0,30}") {
         if let Err(error) = text.parse::<Delay>() {
             prop_assert!(error.span().end <= text.len(), "{:?}", error);
             let _ = error.to_string();
@@ -65,14 +65,14 @@ proptest! {
     }
 
     #[test]
-    fn a_sample_keeps_to_its_cap(delay in any_delay(), seed: u64) {
+    fn a_sample_does_not_exceed_its_maximum(delay in any_delay(), seed: u64) {
         let sample = delay.sample(&mut ChaCha8Rng::seed_from_u64(seed));
         prop_assert!(delay.cap.is_none_or(|cap| sample <= cap));
     }
 }
 
 #[test]
-fn errors_point_at_the_place() {
+fn errors_point_to_the_place() {
     for (text, place, hint) in [
         ("", 0..0, "a delay, like"),
         ("2x", 0..2, "a delay, like"),
@@ -95,7 +95,7 @@ fn errors_point_at_the_place() {
     }
 }
 
-/// Samples in seconds, in order.
+/// Samples in seconds, in ascending order.
 fn samples(text: &str) -> Vec<f64> {
     let delay: Delay = text.parse().unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -104,8 +104,8 @@ fn samples(text: &str) -> Vec<f64> {
     samples
 }
 
-/// Kolmogorov-Smirnov: the largest distance between the samples and the distribution function. Below 1.36
-/// over the root of the number it would pass as chance at 95 %; 1.63 is the 99 % bound.
+/// The Kolmogorov-Smirnov test on the largest distance between the samples and the distribution function. The bound at
+/// 95 % is 1.36 divided by the square root of the number of samples; at 99 %, which is used here, it is 1.63.
 fn assert_follows(text: &str, distribution: impl Fn(f64) -> f64) {
     let samples = samples(text);
     let count = samples.len() as f64;
@@ -131,13 +131,13 @@ fn samples_follow_their_distributions() {
 }
 
 #[test]
-fn the_wrong_distribution_would_be_found_out() {
+fn a_wrong_distribution_fails_the_test() {
     let caught = std::panic::catch_unwind(|| assert_follows("50ms..200ms", |x| (x - 0.05) / 0.16));
     assert!(caught.is_err());
 }
 
 #[test]
-fn percentiles_are_where_they_were_told() {
+fn percentiles_are_where_they_were_configured() {
     let samples = samples("lognormal(p50=80ms,p99=400ms)");
     let at = |share: f64| samples[(share * SAMPLES as f64) as usize];
     assert!((at(0.5) / 0.08 - 1.0).abs() < 0.03, "{}", at(0.5));
@@ -145,7 +145,7 @@ fn percentiles_are_where_they_were_told() {
 }
 
 #[test]
-fn odds_are_kept_and_caps_too() {
+fn odds_and_maxima_are_respected() {
     let delayed = samples("100ms@5%").iter().filter(|&&sample| sample > 0.0).count();
     // Five standard deviations.
     assert!((845..=1155).contains(&delayed), "{delayed}");

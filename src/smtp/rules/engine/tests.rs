@@ -33,7 +33,7 @@ fn rule() -> impl Strategy<Value = Rule> {
     )
 }
 
-/// A line, and the recipients that were accepted before it.
+/// A line and the recipients that were accepted before it.
 #[derive(Clone, Debug)]
 struct Line {
     stage: Stage,
@@ -76,7 +76,7 @@ impl Line {
         }
     }
 
-    /// Every rule is asked, and every recipient looked at.
+    /// Evaluates every rule and compares every recipient.
     fn is_met(&self, rule: &Rule) -> bool {
         let matches = |glob: &Option<Glob>, text: Option<&str>| {
             glob.as_ref().is_none_or(|glob| text.is_some_and(|text| glob.matches(text.as_bytes())))
@@ -111,7 +111,7 @@ fn matched(book: &RuleBook, recipients: &[&str]) -> Vec<u32> {
 
 proptest! {
     #[test]
-    fn the_rules_found_are_those_that_a_walk_over_all_finds(
+    fn the_index_finds_the_rules_that_a_scan_of_all_rules_finds(
         rules in prop::collection::vec(rule(), 0..12), line in line(),
     ) {
         let book = book(&rules);
@@ -125,7 +125,7 @@ proptest! {
     }
 }
 
-/// How many of 10,000 rules like this one are looked at for a line.
+/// How many of 10,000 rules like this one are evaluated for a line.
 fn looked_at(rule: impl Fn(u64) -> String, stage: Stage) -> usize {
     let rules: Vec<Rule> = (0..10_000).map(|number| rule(number).parse().expect("a rule")).collect();
     let book = book(&rules);
@@ -155,7 +155,7 @@ fn every_rule_of_thousands_was_looked_at_for_every_line() {
         looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message),
         1
     );
-    // Two recipients; and patterns of any shape, as they are compared when the recipient is accepted.
+    // Two recipients, and patterns of any shape, since they are compared when the recipient is accepted.
     assert_eq!(looked_at(|number| format!("message to=*@d{number}.example close"), message), 2);
     assert_eq!(looked_at(|number| format!("message to=*@d{number}.* close"), message), 2);
     assert_eq!(looked_at(|number| format!("rcpt to=*@d{number}.example close"), message), 0);

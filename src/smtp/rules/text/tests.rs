@@ -1,4 +1,4 @@
-//! What is printed reads back as the same rule, and errors point at the place.
+//! A printed rule parses to the same rule, and errors point to the place.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn any_offer() -> impl Strategy<Value = Offer> {
     })
 }
 
-/// A rule that may contradict itself.
+/// A rule that may be contradictory.
 fn any_rule() -> impl Strategy<Value = Rule> {
     let any_glob = || r#"[a-zA-Z0-9*?@. "\\<>=-]{0,12}"#.prop_map(|text| Glob::new(&text));
     let glob = || prop::option::of(any_glob());
@@ -99,22 +99,22 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 
 proptest! {
     #[test]
-    fn a_rule_prints_as_it_is_read(rule in any_rule()) {
+    fn a_printed_rule_parses_to_the_same_rule(rule in any_rule()) {
         prop_assume!(rule.contradiction().is_none());
         let text = rule.to_string();
         prop_assert_eq!(text.parse::<Rule>(), Ok(rule), "{}", text);
     }
 
-    /// The library and the text refuse the same rules. ("reply, then drop" is how the text says it.)
+    /// The library and the text refuse the same rules. (In the text, `reply=` with `drop=` means "reply, then drop".)
     #[test]
-    fn a_contradiction_is_one_in_words_too(rule in any_rule()) {
+    fn a_contradictory_rule_is_refused_as_text_too(rule in any_rule()) {
         let is_reworded = rule.reply.is_some() && matches!(rule.ending, Some(Action::DropBefore(_)));
         prop_assume!(rule.contradiction().is_some() && !is_reworded);
         prop_assert!(rule.to_string().parse::<Rule>().is_err(), "{}", rule);
     }
 
     #[test]
-    fn no_text_makes_the_reader_panic(text in r#"(rcpt|any|x)( (to|reply|delay|nth|per|ip|é)?(=|>=)?["\\a-z0-9.*%+ ]{0,6}){0,4}"#) {
+    fn no_text_makes_the_parser_panic(text in r#"(rcpt|any|x)( (to|reply|delay|nth|per|ip|é)?(=|>=)?["\\a-z0-9.*%+ ]{0,6}){0,4}"#) {
         if let Err(error) = text.parse::<Rule>() {
             prop_assert!(error.span().end <= text.len(), "{:?}", error);
             prop_assert!(text.is_char_boundary(error.span().start), "{:?}", error);
@@ -124,7 +124,7 @@ proptest! {
 }
 
 #[test]
-fn errors_point_at_the_place() {
+fn errors_point_to_the_place() {
     for (text, place, hint) in [
         ("", 0..0, "expected a stage"),
         ("rpct delay=2s", 0..4, "did you mean rcpt?"),
