@@ -1,4 +1,4 @@
-//! A test in a process of its own.
+//! Runs a test in a separate process.
 
 use std::env;
 use std::process::Command;
@@ -8,8 +8,8 @@ use super::process::Ended;
 /// Set in the process that runs one test.
 const ALONE: &str = "TEST_ALONE";
 
-/// Runs `test`, which is all that the test called `name` does, in a process that runs no other test. `name` has the
-/// modules in front, as the test harness prints it.
+/// Runs `test`, the whole body of the test called `name`, in a process that runs no other test. `name` includes the
+/// modules, as the test harness prints it.
 pub(crate) fn alone(name: &str, test: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return test();

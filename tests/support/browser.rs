@@ -1,11 +1,10 @@
-//! A page in a browser, if there is one: whether it can be read as it was meant.
+//! Checks in a browser, if one is installed, that a page is readable.
 
 use std::process::{Command, Stdio};
 
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
-/// Looks at the page as a reader does: nothing sticks out, lines have colours, nothing was fetched. What it finds
-/// replaces the page.
+/// Inspects the page: nothing exceeds its container, lines have colours, nothing was fetched. The result replaces the page.
 const INSPECTION: &str = r#"<script>
 addEventListener("load", () => {
   const found = [];
@@ -31,7 +30,7 @@ addEventListener("load", () => {
 });
 </script></body>"#;
 
-/// What a browser made of a page.
+/// The result of the inspection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) is_dark: bool,
@@ -40,7 +39,7 @@ pub(crate) struct Seen {
     pub(crate) problems: Vec<String>,
 }
 
-/// The first browser on the `PATH`.
+/// The first browser found on the `PATH`.
 pub(crate) fn installed() -> Option<&'static str> {
     let runs = |name: &&str| {
         let status = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -49,12 +48,12 @@ pub(crate) fn installed() -> Option<&'static str> {
     NAMES.into_iter().find(runs)
 }
 
-/// Opens the page in a window so many pixels wide.
+/// Opens the page in a window of this width in pixels.
 pub(crate) fn look(browser: &str, page: &str, width: u32, is_dark: bool) -> Seen {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("page.html");
     std::fs::write(&path, page.replace("</body>", INSPECTION)).expect("a writable folder");
-    // Its children outlive a browser that is killed alone; `timeout` ends all of them.
+    // If only the browser is killed its children continue; `timeout` ends all of them.
     let output = Command::new("timeout")
         .args(["--kill-after=5", "100", browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
@@ -73,7 +72,7 @@ fn seen(dom: &str) -> Option<Seen> {
     let is_dark = parts.next()? == "dark";
     let (lines, rows) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let mut problems: Vec<String> = parts.map(str::to_owned).collect();
-    // Behind the last bar is the end of the document.
+    // After the last bar follows the end of the document.
     problems.pop();
     Some(Seen { is_dark, lines, rows, problems })
 }

@@ -1,4 +1,4 @@
-//! The SMTP client of the tests: a blocking socket that says what it is told to and hears what comes.
+//! The SMTP client of the tests: a blocking socket that sends given octets and reads the replies.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,11 +11,11 @@ use socket2::SockRef;
 
 use super::waiting::{PATIENCE, now};
 
-/// Who mails to whom where it does not matter.
+/// The envelope of a mail where its contents do not matter.
 const SENDER: &str = "ann@example.com";
 const RECIPIENT: &str = "bob@example.com";
 
-/// What is mailed where it does not matter.
+/// The message text where its contents do not matter.
 pub(crate) const MESSAGE: &str = "Subject: hi\r\n\r\nHello\r\n";
 
 /// How a connection ended.
@@ -29,13 +29,13 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
-    /// A write failed: whoever is told of a reset there is not told again.
+    /// A write failed: a reset that was reported there is not reported again.
     was_reset: bool,
 }
 
 /// Connecting.
 impl Client {
-    /// Connects and does not wait for the greeting.
+    /// Connects without waiting for the greeting.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("connect {address}: {error}"));
         stream.set_nodelay(true).expect("TCP_NODELAY");
@@ -58,17 +58,17 @@ impl Client {
         client
     }
 
-    /// The same, and does not wait for the greeting.
+    /// The same without waiting for the greeting.
     pub(crate) fn connect_at(path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap_or_else(|error| panic!("connect {path:?}: {error}"));
-        // What is asked of the socket here is the same whatever it is connected over.
+        // The socket options set here are the same for every address family.
         let stream = TcpStream::from(OwnedFd::from(stream));
         stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout");
         Self { stream: BufReader::new(stream), was_reset: false }
     }
 
-    /// Connects and goes as far as an accepted RCPT.
+    /// Connects and continues up to an accepted RCPT.
     pub(crate) fn with_envelope(address: SocketAddr) -> Self {
         let mut client = Self::greeted(address);
         client.ehlo();
@@ -76,8 +76,8 @@ impl Client {
         client
     }
 
-    /// Connects and will not read: it has little room for replies, and waits no longer than this for the server to
-    /// take what it sends.
+    /// Connects as a client that does not read: it has little room for replies, and each of its writes waits at most this long
+    /// for the server to read.
     pub(crate) fn deaf(address: SocketAddr, patience: Duration) -> Self {
         let client = Self::greeted(address);
         SockRef::from(client.socket()).set_recv_buffer_size(4096).expect("a small buffer");
@@ -94,20 +94,20 @@ impl Client {
     }
 }
 
-/// Octets, as they are.
+/// Raw octets.
 impl Client {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).unwrap_or_else(|error| panic!("send: {error}"));
     }
 
-    /// The same on a connection that may have ended.
+    /// The same for a connection that may have ended.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let result = self.stream.get_mut().write_all(bytes.as_ref());
         self.was_reset |= result.is_err();
         result
     }
 
-    /// Sends until the server has had enough, or this many bytes. Returns how many bytes it took.
+    /// Sends up to this many bytes, as far as the server accepts them. Returns how many it accepted.
     pub(crate) fn flood(&mut self, chunk: &[u8], most: usize) -> usize {
         let mut sent = 0;
         while sent < most {
@@ -124,7 +124,7 @@ impl Client {
         self.socket().try_clone().expect("another descriptor")
     }
 
-    /// This many bytes, or what came instead.
+    /// Reads this many bytes, or returns what arrived instead.
     pub(crate) fn exactly(&mut self, count: usize) -> Result<Vec<u8>, String> {
         let (mut bytes, mut at) = (vec![0; count], 0);
         while at < count {
@@ -138,7 +138,7 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Listens for this long; `Ok` when nothing came and the connection stayed open.
+    /// Waits for this long; `Ok` if nothing arrived and the connection stayed open.
     pub(crate) fn silence(&mut self, duration: Duration) -> Result<(), String> {
         self.socket().set_read_timeout(Some(duration)).expect("a read timeout");
         let mut bytes = [0; 256];
@@ -161,7 +161,7 @@ impl Client {
         self.reply()
     }
 
-    /// The same, and how long the reply took.
+    /// The same, with the time that the reply took.
     pub(crate) fn timed(&mut self, line: &str) -> (String, Duration) {
         let start = now();
         let reply = self.command(line);
@@ -177,9 +177,9 @@ impl Client {
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             match self.stream.read_until(b'\n', &mut line) {
-                Ok(0) => panic!("closed where a reply was due, after {:?}", text(&line)),
+                Ok(0) => panic!("closed instead of a reply, after {:?}", text(&line)),
                 Ok(_) => {}
-                Err(error) => panic!("{error} where a reply was due, after {:?}", text(&line)),
+                Err(error) => panic!("{error} instead of a reply, after {:?}", text(&line)),
             }
         }
         line.truncate(line.len() - 2);
@@ -208,20 +208,20 @@ impl Client {
         assert!(reply.starts_with("354 "), "{reply}");
     }
 
-    /// Sends a message behind an accepted RCPT; the text ends with CRLF.
+    /// Sends a message after an accepted RCPT; the text ends with CRLF.
     pub(crate) fn message(&mut self, text: &str) {
         self.data();
         assert_eq!(self.command(&format!("{text}.")), "250 Received");
     }
 
-    /// A mail transaction behind EHLO; gives the reply to the final dot. The text ends with CRLF.
+    /// Performs a mail transaction after EHLO and returns the reply to the final dot. The text ends with CRLF.
     pub(crate) fn transaction(&mut self, from: &str, to: &str, text: &str) -> String {
         self.envelope(from, to);
         self.data();
         self.command(&format!("{text}."))
     }
 
-    /// Sends a message from EHLO on; the text ends with CRLF.
+    /// Sends EHLO and a whole mail transaction; the text ends with CRLF.
     pub(crate) fn deliver(&mut self, text: &str) {
         self.ehlo();
         self.envelope(SENDER, RECIPIENT);
@@ -236,14 +236,14 @@ impl Client {
         assert_eq!(self.rest(), "");
     }
 
-    /// Everything up to the close by the server, which is no reset.
+    /// Reads everything until the server closes the connection, which must not be a reset.
     pub(crate) fn rest(&mut self) -> String {
         let (rest, end) = self.end();
         assert_eq!(end, End::Fin, "after {rest:?}");
         rest
     }
 
-    /// What comes until the connection ends, and how it ends.
+    /// Reads everything until the connection ends, and returns how it ended.
     pub(crate) fn end(&mut self) -> (String, End) {
         let mut bytes = Vec::new();
         let end = match self.stream.read_to_end(&mut bytes) {
@@ -255,20 +255,20 @@ impl Client {
         (text(&bytes), end)
     }
 
-    /// The same where a reset or an endless wait is an error.
+    /// The same, with a reset or an exceeded wait as an error.
     pub(crate) fn try_rest(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.stream.read_to_end(&mut bytes).map(|_| bytes)
     }
 
     pub(crate) fn half_close(&mut self) {
-        // Fails when the server has closed already, which is as good.
+        // Fails if the server has closed already, which has the same effect.
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 
-    /// Leaves without reading what is there to read.
+    /// Closes the connection without reading the remaining octets.
     pub(crate) fn leave(self) {
-        // Dropping alone shows late where another process has a copy of the socket.
+        // Dropping is not enough: the peer notices it late if another process has a copy of the socket.
         let _ = self.socket().shutdown(Shutdown::Both);
     }
 

@@ -1,4 +1,4 @@
-//! Performs a transcript's dialogue with a server over real sockets.
+//! Performs the dialogue of a transcript with a server over real sockets.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,26 +8,26 @@ use super::client::Client;
 use super::transcript::{Case, ClientEnd, Step};
 use super::waiting::now;
 
-/// A pause that took this much longer than planned makes a dialogue that depends on it void.
+/// If a pause takes this much longer than planned, a dialogue that depends on it is invalid.
 const STRETCH: Duration = Duration::from_millis(150);
 /// Recorded delays are rounded to whole seconds.
 const ROUNDING: Duration = Duration::from_millis(500);
 
-/// How a dialogue went wrong.
+/// How a dialogue failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) what: String,
-    /// This machine was too busy to keep the dialogue's pauses, so that its timeouts mean nothing.
+    /// This machine was too busy to keep to the dialogue's pauses, so that its timeouts prove nothing.
     pub(crate) is_void: bool,
 }
 
 struct Line {
     client: Option<Client>,
-    /// When the client last sent something, or connected.
+    /// When the client last sent octets, or connected.
     sent: Instant,
 }
 
-/// Sends what the case sends and compares what comes back. Everything the server says is read.
+/// Sends the case's octets and compares the replies. Everything that the server sends is read.
 pub(crate) fn perform(case: &Case, address: SocketAddr) -> Result<(), Failure> {
     let mut lines: BTreeMap<usize, Line> = BTreeMap::new();
     let mut stretched = false;
@@ -47,7 +47,7 @@ pub(crate) fn perform(case: &Case, address: SocketAddr) -> Result<(), Failure> {
         client.half_close();
         let rest = client.try_rest().map_err(|error| Failure { what: error.to_string(), is_void: false })?;
         if !rest.is_empty() {
-            let what = format!("replies left over: {:?}", String::from_utf8_lossy(&rest));
+            let what = format!("unexpected further replies: {:?}", String::from_utf8_lossy(&rest));
             return Err(Failure { what, is_void: stretched && case.session_timeout().is_some() });
         }
     }
@@ -78,7 +78,7 @@ fn perform_step(step: &Step, line: &mut Line) -> Result<(), String> {
     }
     hear(step, client)?;
     if line.sent.elapsed() + ROUNDING < step.delay {
-        return Err(format!("came after {:?}, expected {:?}", line.sent.elapsed(), step.delay));
+        return Err(format!("arrived after {:?}, expected {:?}", line.sent.elapsed(), step.delay));
     }
     if step.server_closed {
         line.client = None;

@@ -1,18 +1,18 @@
-//! What is right for each recorded dialogue: itself, its mended form, or itself with a named exception.
+//! What is expected of each recorded dialogue: the recording, its corrected form, or the recording with a named exception.
 
 use std::collections::BTreeMap;
 
 use super::transcript::{self, Case};
 
-/// Recorded dialogues.
+/// Number of recorded dialogues.
 const RECORDED: usize = 531;
 
-/// Sessions that sent nothing: readiness probes are no mail, so no record is kept of them. go-smtp-mock
-/// keeps an empty one.
+/// Sessions in which the client sent nothing. Readiness probes are not mail, so that they leave no record; in go-smtp-mock
+/// they leave an empty one.
 const SENT_NOTHING: &[&str] =
     &["abort-after-connect-immediately", "half-close-after-connect", "timeout-negative"];
 
-/// Why a case is expected to be as it is.
+/// Why a case is expected in its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Basis {
     Exact,
@@ -20,13 +20,13 @@ pub(crate) enum Basis {
     Excepted,
 }
 
-/// Every recorded case as it is expected now.
+/// All recorded cases in the form that is expected.
 pub(crate) fn all() -> Vec<(Basis, Case)> {
     let mut mended: BTreeMap<String, Case> =
         transcript::mended().into_iter().map(|case| (case.name.clone(), case)).collect();
     let cases: Vec<_> = transcript::recorded().into_iter().map(|case| expected(case, &mut mended)).collect();
     assert_eq!(cases.len(), RECORDED);
-    assert!(mended.is_empty(), "mended dialogues that mend nothing: {:?}", mended.keys());
+    assert!(mended.is_empty(), "mended dialogues of no recorded one: {:?}", mended.keys());
     cases
 }
 
@@ -44,7 +44,7 @@ fn expected(mut case: Case, mended: &mut BTreeMap<String, Case>) -> (Basis, Case
     (Basis::Excepted, case)
 }
 
-/// Says how many cases are expected why, and fails unless `results` holds a success for each.
+/// Prints how many cases are expected for which reason, and fails unless `results` contains a success for each case.
 pub(crate) fn account(what: &str, results: &[(Basis, String, Result<(), String>)]) {
     let count = |basis| results.iter().filter(|(of, _, result)| *of == basis && result.is_ok()).count();
     let (exact, mended, excepted) = (count(Basis::Exact), count(Basis::Mended), count(Basis::Excepted));

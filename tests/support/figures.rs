@@ -1,11 +1,11 @@
-//! Waiting for what a server measures. It gives its figures between two turns: once they are read, the turn in which
-//! something was read or answered is over, and its clock was read.
+//! Waits for a server's figures. A server sends its figures between two turns: once they arrive, the turn in which
+//! something was read or answered is over, and its time was recorded.
 
 use smtpmock::{Server, Stats};
 
 use super::waiting::until;
 
-/// The figures once they are so far.
+/// Waits until the figures satisfy the condition, and returns them.
 pub(crate) fn once(server: &Server, is_so_far: impl Fn(&Stats) -> bool) -> Stats {
     until(|| {
         let stats = server.stats();
@@ -13,12 +13,12 @@ pub(crate) fn once(server: &Server, is_so_far: impl Fn(&Stats) -> bool) -> Stats
     })
 }
 
-/// The figures once all sessions that there were are over.
+/// The figures once all opened sessions have ended.
 pub(crate) fn after_all_sessions(server: &Server) -> Stats {
     once(server, |stats| stats.sessions.closed == stats.sessions.opened)
 }
 
-/// The figures once so many sessions are over.
+/// The figures once this many sessions have ended.
 pub(crate) fn after_sessions(server: &Server, count: u64) -> Stats {
     once(server, |stats| stats.sessions.closed >= count)
 }

@@ -1,18 +1,18 @@
-//! Loggers: what one does with a line is written once, whatever the level.
+//! Loggers that handle the lines of all levels in one place.
 
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use smtpmock::Logger;
 
-/// Takes the lines of all levels.
+/// Receives the lines of all levels.
 pub(crate) trait Lines: Send + Sync {
     fn line(&self, level: &str, text: &str);
 
     fn flush(&self) {}
 }
 
-/// The logger that hands its lines on.
+/// The logger that passes its lines on.
 pub(crate) struct To<T>(pub(crate) T);
 
 impl<T: Lines> Logger for To<T> {
@@ -37,14 +37,14 @@ impl<T: Lines> Logger for To<T> {
     }
 }
 
-/// Forgets its lines.
+/// Discards its lines.
 pub(crate) struct Silent;
 
 impl Lines for Silent {
     fn line(&self, _: &str, _: &str) {}
 }
 
-/// Keeps its lines as `LEVEL: text`.
+/// Retains its lines as `LEVEL: text`.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -53,7 +53,7 @@ impl Recorder {
         self.0.lock().expect("never poisoned").clone()
     }
 
-    /// How many lines have this in them.
+    /// How many lines contain this text.
     pub(crate) fn count(&self, part: &str) -> usize {
         self.lines().iter().filter(|line| line.contains(part)).count()
     }

@@ -1,15 +1,15 @@
-//! Naive oracles: the rules written down the plainest way, over whole inputs, with no thought of speed.
+//! Naive oracles: the rules in their simplest form, for whole inputs, regardless of speed.
 
-/// Message data taken apart after RFC 5321 sections 4.1.1.4 and 4.5.2.
+/// Message data, split by RFC 5321 sections 4.1.1.4 and 4.5.2.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Data {
     pub(crate) content: Vec<u8>,
-    /// Octets up to and including the final dot's CRLF; `None` when it is not there.
+    /// Octets up to and including the CRLF of the final dot; `None` if there is no final dot.
     pub(crate) end: Option<usize>,
 }
 
-/// Reads line by line, where only CRLF ends a line: a line that is one dot ends the data, from any other
-/// line that starts with a dot that dot is removed. Input that breaks off is content as far as that is sure.
+/// Splits the input into lines, which only CRLF ends: a line of one dot ends the data, and from any other line that starts
+/// with a dot that dot is removed. Of truncated input, the part that is certainly content is content.
 pub(crate) fn data(input: &[u8]) -> Data {
     let mut content = Vec::new();
     let mut start = 0;
@@ -23,7 +23,7 @@ pub(crate) fn data(input: &[u8]) -> Data {
         content.extend_from_slice(b"\r\n");
     }
     content.extend_from_slice(match &input[start..] {
-        // It may still turn out to be the end: nothing is told of it yet.
+        // It may still be the end of data: it is not content yet.
         b".\r" => b"",
         [b'.', unstuffed @ ..] => unstuffed,
         line => line,
@@ -35,15 +35,15 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// One command line as it ends at its LF.
+/// One command line, which ends at its LF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// With its LF.
+    /// Including its LF.
     Whole(Vec<u8>),
     TooLong,
 }
 
-/// Splits at every LF; a line of more than `limit` octets, LF included, is too long.
+/// Splits at every LF; a line of more than `limit` octets, including LF, is too long.
 pub(crate) fn lines(input: &[u8], limit: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut rest = input;

@@ -1,16 +1,16 @@
-//! The least a server has to do around a pure [`Session`], to drive it without sockets.
+//! The smallest possible server around a pure [`Session`], without sockets.
 
 use smtpmock::smtp::rules::Environment;
 use smtpmock::smtp::{Filing, Next, Policy, Record, ReplyKind, Session};
 
-/// One connection's server side.
+/// The server's side of one connection.
 #[derive(Debug)]
 pub(crate) struct Peer<'p> {
     policy: &'p Policy,
     session: Session,
-    /// Input that is not consumed yet.
+    /// Input that has not been consumed yet.
     input: Vec<u8>,
-    /// Replies that nobody has looked at yet.
+    /// Replies that have not been read yet.
     pub(crate) output: Vec<u8>,
     pub(crate) closed: bool,
 }
@@ -23,7 +23,7 @@ impl<'p> Peer<'p> {
         Self { policy, session, input: Vec::new(), output, closed: false }
     }
 
-    /// Takes bytes of the client. Records that are complete go to `records`.
+    /// Processes bytes from the client. Complete records are added to `records`.
     pub(crate) fn receive(&mut self, bytes: &[u8], records: &mut Vec<Record>) {
         if self.closed {
             return;
@@ -47,7 +47,7 @@ impl<'p> Peer<'p> {
         self.input = input;
     }
 
-    /// The client is gone, or the connection is closed.
+    /// The client has left, or the connection is closed.
     pub(crate) fn close(&mut self, records: &mut Vec<Record>) {
         if !self.closed {
             self.closed = true;
@@ -55,7 +55,7 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// The session timeout strikes. `told` is false where the server says nothing.
+    /// The session timeout has passed. `told` is false if the server sends no reply.
     pub(crate) fn time_out(&mut self, told: bool, records: &mut Vec<Record>) {
         if told {
             let reply = self.policy.reply(ReplyKind::ServiceClosing);

@@ -1,4 +1,4 @@
-//! Performs all transcripts with one server or another.
+//! Performs all transcripts with a given server.
 
 use std::sync::Mutex;
 
@@ -8,14 +8,14 @@ use super::expectations::{self, Basis};
 use super::transcript::Case;
 use super::{dialogue, records};
 
-/// Dialogues performed at a time: most of the time of the slow ones is spent waiting.
+/// Number of concurrent dialogues: the slow ones spend most of their time waiting.
 const WORKERS: usize = 24;
-/// How often a dialogue is performed whose pauses this machine could not keep.
+/// How often a dialogue is repeated if this machine could not keep to its pauses.
 const ATTEMPTS: usize = 5;
 
 pub(crate) type Results = Vec<(Basis, String, Result<(), String>)>;
 
-/// Performs every case, the slowest first, and compares the records that `perform` gives.
+/// Performs every case, the slowest first, and compares the records that `perform` returns.
 pub(crate) fn of_all(perform: impl Fn(&Case) -> Result<Vec<Value>, dialogue::Failure> + Sync) -> Results {
     let mut cases = expectations::all();
     cases.sort_by_key(|(_, case)| case.slowness());
@@ -44,7 +44,7 @@ fn attempt(
         match perform(case) {
             Ok(records) => break records,
             Err(failure) if failure.is_void && attempts < ATTEMPTS => {
-                println!("{}: this machine was too busy, once more: {}", case.name, failure.what);
+                println!("{}: this machine was too busy, repeating: {}", case.name, failure.what);
             }
             Err(failure) => return Err(failure.what),
         }

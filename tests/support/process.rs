@@ -1,4 +1,4 @@
-//! A program as a process of its own: waited for by what it writes, asked to end, looked at from outside.
+//! A program in a separate process: waiting for its output, stopping it, and measuring it from outside.
 
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write as _};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::waiting::PATIENCE;
 
-/// What a process that has ended left.
+/// The result of a process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -32,7 +32,7 @@ impl Ended {
         self.status.code()
     }
 
-    /// The only line on standard error.
+    /// The only line of standard error.
     pub(crate) fn complaint(&self) -> &str {
         let (line, rest) = self.stderr.split_once('\n').expect("a line on standard error");
         assert!(rest.is_empty() && line.starts_with("smtpmock: "), "{self:?}");
@@ -40,13 +40,13 @@ impl Ended {
     }
 }
 
-/// A server that runs. It is killed when this is dropped, and when whoever waits for it loses patience.
+/// A running server. It is killed when this is dropped, and when a wait for it exceeds the limit.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Killed,
     output: BufReader<ChildStdout>,
     errors: BufReader<ChildStderr>,
-    /// The line that says where it listens, as it was printed.
+    /// The ready line, as it was printed.
     pub(crate) ready_line: String,
 }
 
@@ -85,12 +85,12 @@ impl Process {
         self.addresses()[0]
     }
 
-    /// Waits for a line on standard output that has this in it.
+    /// Waits for a line on standard output that contains this text.
     pub(crate) fn wait_for_output(&mut self, text: &str) -> String {
         within_patience(self.pid(), || find_line(&mut self.output, text))
     }
 
-    /// Waits for a line on standard error that has this in it.
+    /// Waits for a line on standard error that contains this text.
     pub(crate) fn wait_for_error(&mut self, text: &str) -> String {
         within_patience(self.pid(), || find_line(&mut self.errors, text))
     }
@@ -99,12 +99,12 @@ impl Process {
         signal(self.pid(), name);
     }
 
-    /// Waits for its end, which something else must bring about. The output is what followed that was waited for.
+    /// Waits until it ends, which something else must cause. The output is the part after the lines that were waited for.
     pub(crate) fn ended(mut self) -> Ended {
         within_patience(self.pid(), || self.drain())
     }
 
-    /// The same while nobody reads its standard output.
+    /// The same without reading its standard output.
     pub(crate) fn ended_unread(mut self) -> Ended {
         within_patience(self.pid(), || {
             self.child.0.wait().expect("a child");
@@ -112,7 +112,7 @@ impl Process {
         })
     }
 
-    /// Asks it to end and waits until it has.
+    /// Requests its end and waits until it has ended.
     pub(crate) fn stopped(self) -> Ended {
         self.signal(Signal::TERM);
         self.ended()
@@ -120,7 +120,7 @@ impl Process {
 
     fn drain(&mut self) -> Ended {
         let Self { child, output, errors, .. } = self;
-        // Both at once: it must not wait for either to be read.
+        // Both are read concurrently: the process must not wait until one of them is read.
         let (stdout, stderr) = thread::scope(|scope| {
             let stderr = scope.spawn(|| rest(errors));
             (rest(output), stderr.join().expect("readable"))
@@ -128,18 +128,18 @@ impl Process {
         Ended { status: child.0.wait().expect("a child"), stdout, stderr }
     }
 
-    /// Processor time that it has used.
+    /// The processor time that it has used.
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = self.proc_file("stat");
         let fields: Vec<&str> =
             stat.rsplit(')').next().expect("fields after the name").split_whitespace().collect();
         // proc_pid_stat(5): utime and stime are fields 14 and 15, the state after the name is field 3.
         let ticks = [14, 15].map(|field: usize| fields[field - 3].parse::<u64>().expect("a number"));
-        // A tick is a hundredth of a second, as every Linux has them.
+        // A tick is a hundredth of a second on every Linux.
         Duration::from_millis(ticks.iter().sum::<u64>() * 10)
     }
 
-    /// Resident memory in KiB.
+    /// Its resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = self.proc_file("status");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
@@ -151,19 +151,19 @@ impl Process {
     }
 }
 
-/// A failed test leaves no process behind.
+/// Kills the process when dropped, so that a failed test leaves none behind.
 #[derive(Debug)]
 struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // One that has ended is no matter.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The same command in a process that may have this many file descriptors.
+/// The same command with this limit on file descriptors.
 pub(crate) fn limited(descriptors: usize, command: &Command) -> Command {
     let mut limited = Command::new("sh");
     limited.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
@@ -177,10 +177,10 @@ pub(crate) fn limited(descriptors: usize, command: &Command) -> Command {
     limited
 }
 
-/// A pipe that takes nothing more as long as its reader is left alone.
+/// A pipe that is full until its reader is read.
 pub(crate) fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
-    // A pipe of another size would be filled more or less; with less in it than it takes a test would fail.
+    // If the pipe had another capacity it might not be full, and a test would fail.
     const SIZE: usize = 64 * 1024;
     writer.write_all(&[b'.'; SIZE]).expect("room in an empty pipe");
     (reader, writer)
@@ -191,7 +191,7 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
 }
 
-/// Works with a process, which is killed when patience ends: what is waited for ends then too.
+/// Calls a function that waits for a process, and kills the process after the longest wait, so that the function returns.
 fn within_patience<T>(pid: u32, work: impl FnOnce() -> T) -> T {
     let (done, is_done) = mpsc::channel::<()>();
     thread::scope(move |scope| {
@@ -210,17 +210,17 @@ fn within_patience<T>(pid: u32, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// The ready line, or nothing if the output ends without one.
+/// The ready line, or an empty string if the output ends without one.
 fn ready_line(output: &mut impl BufRead) -> String {
     let mut line = String::new();
-    // With --log the start is logged before or behind it.
+    // With --log the start is logged before or after it.
     while output.read_line(&mut line).expect("UTF-8") > 0 && !line.starts_with('{') {
         line.clear();
     }
     line
 }
 
-/// Reads up to a line that has this in it.
+/// Reads until a line contains this text.
 fn find_line(input: &mut impl BufRead, text: &str) -> String {
     let mut line = String::new();
     while !line.contains(text) {
@@ -236,7 +236,7 @@ fn rest(input: &mut impl Read) -> String {
     text
 }
 
-/// Whether signal 1 was ignored before this process began, as under `nohup`: what it starts leaves it at that.
+/// Whether SIGHUP was ignored before this process began, as under `nohup`. Its child processes inherit that.
 pub(crate) fn ignores_hangups() -> bool {
     let status = fs::read_to_string("/proc/self/status").expect("a process on Linux");
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a mask").trim();

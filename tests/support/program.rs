@@ -1,11 +1,11 @@
-//! The built program, run as its users run it.
+//! The built program, run as by its users.
 
 use std::ffi::OsStr;
 use std::process::Command;
 
 use super::process::{Ended, Process};
 
-/// The program with these arguments, without variables of the surroundings that it would read.
+/// The program with these arguments, and without the environment variables that it would read.
 pub(crate) fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtpmock"));
     for (name, _) in std::env::vars_os() {
@@ -27,8 +27,8 @@ pub(crate) fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> 
     start_command(&mut command(arguments))
 }
 
-/// The same with what else a command may have: variables, limits.
+/// The same with other properties of a command: variables, limits.
 pub(crate) fn start_command(command: &mut Command) -> Process {
-    // No flag: that might stand behind an argument that ends the flags.
+    // A variable and not a flag, since an argument may end the flags.
     Process::start(command.env("SMTPMOCK_READY", "true"))
 }

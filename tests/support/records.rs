@@ -1,4 +1,4 @@
-//! Records as the transcripts write them down.
+//! Records in the form of the transcripts.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use smtpmock::smtp::{Exchange, Record, Reply};
 
 use super::transcript::decode;
 
-/// Longer texts stand in the transcripts as their length and digest.
+/// Longer texts are represented in the transcripts by their length and digest.
 const LONGEST_TEXT: usize = 4096;
 
 /// A record with the fields of go-smtp-mock's getters.
@@ -89,7 +89,7 @@ pub(crate) fn captured(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path).expect("a capture").lines().map(from_capture).collect()
 }
 
-/// A line of a capture as the transcripts would write it, without the fields that are not go-smtp-mock's.
+/// A line of a capture in the form of the transcripts, without the fields that go-smtp-mock does not have.
 fn from_capture(line: &str) -> Value {
     let json: Value = serde_json::from_str(line).expect("a line of JSON");
     let captured = json.as_object().expect("an object");

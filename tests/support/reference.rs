@@ -1,4 +1,4 @@
-//! What go-smtp-mock accepts, as patterns for the regex crate, and what is accepted beside it.
+//! What go-smtp-mock accepts, as patterns for the regex crate, and what is accepted in addition.
 
 use std::net::Ipv6Addr;
 use std::sync::LazyLock;
@@ -37,22 +37,22 @@ fn group(captures: Option<Captures<'_>>) -> Option<Vec<u8>> {
     Some(captures?.get(1)?.as_bytes().to_vec())
 }
 
-/// The HELO name, where go-smtp-mock accepts the line.
+/// The HELO name, if go-smtp-mock accepts the line.
 pub(crate) fn helo_name(line: &[u8]) -> Option<Vec<u8>> {
     group(HELO.captures(line))
 }
 
-/// The mailbox of a MAIL line, where go-smtp-mock accepts it.
+/// The mailbox of a MAIL line, if go-smtp-mock accepts it.
 pub(crate) fn reverse_path(line: &[u8]) -> Option<Vec<u8>> {
     group(MAIL.captures(line))
 }
 
-/// The mailbox of a RCPT line, where go-smtp-mock accepts it.
+/// The mailbox of a RCPT line, if go-smtp-mock accepts it.
 pub(crate) fn forward_path(line: &[u8]) -> Option<Vec<u8>> {
     group(RCPT.captures(line))
 }
 
-/// The word go-smtp-mock would choose a command's handler by; `None` where it has no handler.
+/// The word by which go-smtp-mock would select a command's handler; `None` if it has no handler.
 pub(crate) fn handler(trimmed_line: &str) -> Option<&'static str> {
     const HANDLERS: [&str; 8] = ["HELO", "EHLO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"];
     if !KNOWN.is_match(trimmed_line.as_bytes()) {
@@ -62,11 +62,11 @@ pub(crate) fn handler(trimmed_line: &str) -> Option<&'static str> {
     HANDLERS.into_iter().find(|handler| *handler == word)
 }
 
-/// What is accepted beside the reference's lines: see the table of differences in the README.
+/// What is accepted in addition to the reference's lines: see the table of differences in the README.
 pub(crate) mod additions {
     use super::{DOMAIN, Ipv6Addr, LazyLock, Regex, SPACE};
 
-    /// A fully qualified domain by RFC 5321's grammar whose last label is letters or an A-label.
+    /// A fully qualified domain by RFC 5321's grammar whose last label consists of letters or is an A-label.
     const A_LABEL_DOMAIN: &str = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\.)+(?:[a-zA-Z]{2,63}|(?i:xn)--[a-zA-Z0-9-]*[a-zA-Z0-9])";
     const IPV4_LITERAL: &str =
         r"\[(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])(?:\.(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]?[0-9])){3}\]";
@@ -81,7 +81,7 @@ pub(crate) mod additions {
             .expect("a valid pattern")
     });
 
-    /// A path in brackets, with a domain like this or an address literal.
+    /// A path in brackets, with such a domain or an address literal.
     pub(super) fn path(command: &str, special: &str, domain: &str) -> Regex {
         let mailbox =
             format!(r"(?:{ATOM}(?:\.{ATOM})*|{QUOTED})@(?:{DOMAIN}|{domain}|{IPV4_LITERAL}|{OTHER_LITERAL})");
@@ -93,7 +93,7 @@ pub(crate) mod additions {
     static MAIL: LazyLock<Regex> = LazyLock::new(|| path("mail from:", "", A_LABEL_DOMAIN));
     static RCPT: LazyLock<Regex> = LazyLock::new(|| path("rcpt to:", "(?i:postmaster)", A_LABEL_DOMAIN));
 
-    /// The pattern matches, and a literal with a tag is a valid IPv6 address: no other tag is registered.
+    /// The pattern matches, and a literal with a tag is a valid IPv6 address, since no other tag is registered.
     pub(super) fn accepts(pattern: &Regex, line: &[u8]) -> bool {
         pattern.captures(line).is_some_and(|captures| {
             let (Some(tag), Some(content)) = (captures.get(1), captures.get(2)) else {
@@ -122,7 +122,7 @@ pub(crate) mod lenient {
     use super::additions::{self, RFC_DOMAIN, accepts, path};
     use super::{DOMAIN, LazyLock, Regex, path_pattern};
 
-    /// Labels that `_` may stand in like a letter.
+    /// Labels in which `_` may be used like a letter.
     const HOST_LABEL: &str = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?";
 
     static HELO: LazyLock<Regex> = LazyLock::new(|| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// All sources of a folder and the folders in it.
+/// All sources in a folder and its subfolders.
 pub(crate) fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
@@ -22,7 +22,7 @@ pub(crate) fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     sources
 }
 
-/// A source without its comments and unit tests: they may name what its code may not.
+/// A source without its comments and unit tests, which may name rooms that its code may not import.
 pub(crate) fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
     let without_comment = |line: &str| line.split("//").next().unwrap_or_default().to_owned() + "\n";
@@ -56,7 +56,7 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
         })
         .collect();
     assert_eq!(flat, Vec::<PathBuf>::new(), "only lib.rs and main.rs, or mod.rs, stand beside the rooms");
-    // Rooms that import only rooms taken away before are taken away, until none is left.
+    // Repeatedly removes rooms that import only removed rooms, until none is left.
     let mut left = rooms.to_vec();
     while !left.is_empty() {
         let names: Vec<&str> = left.iter().map(|(name, _)| *name).collect();
@@ -68,7 +68,7 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
     }
 }
 
-/// What stands directly behind `prefix` in paths, and in the braces there.
+/// The names that directly follow `prefix` in paths, including those in braces.
 fn imported_rooms(code: &str, prefix: &str) -> BTreeSet<String> {
     let name = |text: &str| -> String {
         text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()

@@ -1,4 +1,4 @@
-//! A server in this process, and what its addresses say.
+//! A server in this process, and the state of its addresses.
 
 use std::io::ErrorKind;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -17,23 +17,23 @@ pub(crate) fn with_rules(rules: &[&str]) -> Server {
     start(ruled(Config::default(), rules))
 }
 
-/// The configuration with these rules behind its own.
+/// The configuration with these rules after its own.
 pub(crate) fn ruled(config: Config, rules: &[&str]) -> Config {
     let rule = |rule: &&str| rule.parse().unwrap_or_else(|error| panic!("{error}"));
     rules.iter().map(rule).fold(config, Config::rule)
 }
 
-/// Waits until nobody listens there. A process that another test starts holds a copy of the listener for a moment.
+/// Waits until no process listens there. A process that another test starts may have a copy of the listener for a moment.
 pub(crate) fn until_refused(address: SocketAddr) {
     eventually("the port to close", || is_refused(address));
 }
 
-/// Nobody listens there.
+/// Whether no process listens there.
 pub(crate) fn is_refused(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
-/// Where there is none, a line says that a test is cut short.
+/// Whether this machine has IPv6. If not, a line is printed that a test is shortened.
 pub(crate) fn has_ipv6() -> bool {
     let has_it = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     if !has_it {

@@ -1,8 +1,8 @@
-//! A terminal, where the machine has script(1).
+//! A terminal, if the machine has script(1).
 
 use std::process::Command;
 
-/// What a command shows on a terminal; nothing, and a line that says so, where the machine has none for it.
+/// The output of a command on a terminal; `None` if the machine has no script(1), which is printed.
 pub(crate) fn on_terminal(command: &str) -> Option<String> {
     let shown = |command: &str| Command::new("script").args(["-qec", command, "/dev/null"]).output();
     if !shown("true").is_ok_and(|output| output.status.success()) {

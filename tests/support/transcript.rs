@@ -1,4 +1,4 @@
-//! The recorded dialogues of `tests/transcripts/`, read into types.
+//! The recorded dialogues of `tests/transcripts/`, parsed into types.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use serde_json::{Map, Value};
 use smtpmock::Config;
 use smtpmock::smtp::{AddressRules, DelayPoint, Policy, RecordMode, ReplyKind};
 
-/// One dialogue and the records it leaves.
+/// One dialogue and its records.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) settings: Vec<Setting>,
     pub(crate) steps: Vec<Step>,
     pub(crate) messages: Vec<Value>,
-    /// In the recordings: what go-smtp-mock does wrong. In the mended dialogues: what is mended.
+    /// In the recordings: the defect of go-smtp-mock. In the mended dialogues: what was corrected.
     pub(crate) defect: Option<String>,
-    /// Settings as they stand in the file.
+    /// Settings as in the file.
     pub(crate) config: Map<String, Value>,
 }
 
-/// One thing the client does, and what it receives then.
+/// One action of the client, and what it receives after it.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) connection: usize,
@@ -29,16 +29,16 @@ pub(crate) struct Step {
     /// Write in pieces of this many bytes.
     pub(crate) split: Option<usize>,
     pub(crate) end: ClientEnd,
-    /// Lines without their CRLF.
+    /// Lines without CRLF.
     pub(crate) receive: Vec<String>,
     pub(crate) server_closed: bool,
-    /// The client listens for this long at least.
+    /// The client waits for at least this long.
     pub(crate) wait: Option<Duration>,
-    /// The last byte, or the close, comes no earlier than about this long after sending.
+    /// The last byte, or the close, arrives no earlier than about this long after sending.
     pub(crate) delay: Duration,
 }
 
-/// What the client does to its side of the connection after sending.
+/// What the client does with its side of the connection after sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientEnd {
     StaysOpen,
@@ -56,7 +56,7 @@ pub(crate) enum Setting {
     FailFast,
     MultipleRcptto,
     MultipleMessageReceiving,
-    /// Zero where the reference has a negative one: both close right after the greeting.
+    /// Zero if the reference has a negative one: both close directly after the greeting.
     SessionTimeout(Duration),
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn recorded() -> Vec<Case> {
     read("go-smtp-mock-2.5.1.jsonl", "peer_defect_kind")
 }
 
-/// What is right where go-smtp-mock is wrong: one dialogue for each recorded one with a defect.
+/// The correct dialogue for each recorded one with a defect.
 pub(crate) fn mended() -> Vec<Case> {
     read("mended.jsonl", "mends")
 }
@@ -89,7 +89,7 @@ fn read(file: &str, defect_key: &str) -> Vec<Case> {
 fn case(json: &Value, defect_key: &str) -> Case {
     let config = json["config"].as_object().expect("config is an object").clone();
     let mut settings: Vec<Setting> = config.iter().filter_map(|(flag, value)| setting(flag, value)).collect();
-    // The size limit renews the text that names it, so it comes before any text of the case's own.
+    // The size limit replaces the text that contains it, so it is set before the texts of the case.
     settings.sort_by_key(|setting| !matches!(setting, Setting::SizeLimit(_)));
     Case {
         name: text(&json["name"]),
@@ -160,7 +160,7 @@ fn delay_point(flag: &str) -> DelayPoint {
 }
 
 impl Case {
-    /// The settings, on top of those that go-smtp-mock's defaults are here.
+    /// The settings, added to those that correspond to go-smtp-mock's defaults.
     pub(crate) fn policy(&self) -> Policy {
         let mut policy = Policy::default();
         policy.addresses = AddressRules::Compat;
@@ -187,7 +187,7 @@ impl Case {
         self.config.iter().map(flag).chain(of_reference).collect()
     }
 
-    /// How long the server waits for the client, where the case says so.
+    /// The session timeout, if the case sets it.
     pub(crate) fn session_timeout(&self) -> Option<Duration> {
         self.settings.iter().find_map(|setting| match setting {
             Setting::SessionTimeout(timeout) => Some(*timeout),
@@ -195,7 +195,7 @@ impl Case {
         })
     }
 
-    /// The longest pause of the dialogue, to run the slow ones first.
+    /// The longest pause of the dialogue, by which the slow ones are run first.
     pub(crate) fn slowness(&self) -> Duration {
         self.steps.iter().map(|step| step.delay.max(step.wait.unwrap_or_default())).sum()
     }
@@ -225,7 +225,7 @@ fn apply(policy: &mut Policy, setting: &Setting) {
         Setting::FailFast => policy.fail_fast = true,
         Setting::MultipleRcptto => policy.multiple_rcptto = true,
         Setting::MultipleMessageReceiving => policy.multiple_message_receiving = true,
-        Setting::SessionTimeout(_) => {} // the server's business, not the session's
+        Setting::SessionTimeout(_) => {} // implemented by the server, not by the session
     }
 }
 

@@ -1,9 +1,9 @@
-//! The client's clock, and waiting for what has no event of its own.
+//! The client's clock, and waiting for conditions that have no event.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything that must come: far beyond every configured delay, so that a hang fails.
+/// Longest wait for anything that must occur: far longer than any configured delay, so that a hang fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The client's time.
@@ -12,7 +12,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Looks again and again until it finds what it looks for. What it sees instead is told when patience ends.
+/// Calls `look` repeatedly until it returns `Ok`. After the longest wait the test fails with the last error.
 pub(crate) fn until<T, E: Debug>(mut look: impl FnMut() -> Result<T, E>) -> T {
     let start = now();
     loop {
@@ -20,12 +20,12 @@ pub(crate) fn until<T, E: Debug>(mut look: impl FnMut() -> Result<T, E>) -> T {
             Ok(found) => return found,
             Err(seen) => assert!(start.elapsed() < PATIENCE, "still waiting: {seen:?}"),
         }
-        // What is looked at has no event; looking all the time would take the processor from it.
+        // Without the pause, polling would take the processor from the tested code.
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Waits until it holds.
+/// Waits until the condition holds.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     until(|| if holds() { Ok(()) } else { Err(what) });
 }
