@@ -1,4 +1,4 @@
-//! Everything a client can make grow has a bound.
+//! Everything that a client can make grow is bounded.
 
 use super::bystander::config;
 use crate::support::client::Client;
@@ -10,7 +10,7 @@ const MEMORY_LIMIT: usize = 256 * 1024;
 
 const REFUSAL: &str = "452 4.3.1 Insufficient system storage";
 
-/// Tries to deliver a message: the first refusal there is, or the reply to its final dot.
+/// Tries to deliver a message. Returns the first refusal, or the reply to its final dot.
 fn try_message(client: &mut Client, text: &str) -> String {
     client.expect("RSET", "250 Ok");
     client.envelope("a@a.example", "b@b.example");
@@ -47,7 +47,7 @@ fn a_message_that_outgrows_the_memory_is_refused_at_its_end() {
 }
 
 #[test]
-fn a_client_that_breaks_off_gives_its_memory_back() {
+fn the_memory_of_a_client_that_disconnects_is_released() {
     let server = start(config().max_message_memory(MEMORY_LIMIT));
     for _ in 0..20 {
         let mut client = Client::with_envelope(server.local_addr());
@@ -60,7 +60,7 @@ fn a_client_that_breaks_off_gives_its_memory_back() {
 }
 
 #[test]
-fn the_oldest_records_go_when_there_are_too_many() {
+fn the_oldest_records_are_dropped_when_there_are_too_many() {
     let server = start(config().max_records(10));
     let mut client = Client::greeted(server.local_addr());
     (0..25).for_each(|number| client.deliver(&format!("{number}\r\n")));
@@ -71,7 +71,7 @@ fn the_oldest_records_go_when_there_are_too_many() {
 }
 
 #[test]
-fn the_oldest_records_go_when_they_are_too_large() {
+fn the_oldest_records_are_dropped_when_they_are_too_large() {
     let server = start(config().max_record_memory(100_000));
     let mut client = Client::greeted(server.local_addr());
     (0..25).for_each(|number| client.deliver(&format!("{number} {}\r\n", "x".repeat(20_000))));

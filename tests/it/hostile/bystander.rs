@@ -1,4 +1,4 @@
-//! Somebody who just goes on delivering mail, whatever others do to the server.
+//! A client that continues to deliver mail, whatever others do to the server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use smtpmock::{Config, Server};
 use crate::support::client::Client;
 use crate::support::waiting::PATIENCE;
 
-/// Messages a bystander delivers at least.
+/// Smallest number of messages that a bystander delivers.
 const LEAST: usize = 20;
 
 pub(crate) fn config() -> Config {
     Config::default().session_timeout(PATIENCE)
 }
 
-/// A client that delivers one message after the other, now and then in a new session.
+/// A client that delivers one message after the other, sometimes in a new session.
 pub(crate) struct Bystander {
     leaves: Arc<AtomicBool>,
     thread: JoinHandle<usize>,
@@ -42,7 +42,7 @@ impl Bystander {
         Self { leaves, thread }
     }
 
-    /// Its messages are all there, in order and once.
+    /// Asserts that each of its messages was received once, in order.
     pub(crate) fn leave(self, server: &Server) -> usize {
         self.leaves.store(true, Ordering::SeqCst);
         let delivered = self.thread.join().expect("the bystander was served");

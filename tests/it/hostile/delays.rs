@@ -1,4 +1,4 @@
-//! Delays under a crowd: never early; how late is printed.
+//! Delays with many clients are never early; their lateness is printed.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use crate::support::waiting::now;
 
 const SESSIONS: usize = 2000;
 const DELAY: Duration = Duration::from_millis(400);
-/// Between one session's command and the next one's.
+/// Time between the commands of two sessions.
 const SPREAD: Duration = Duration::from_micros(200);
 
 #[test]
-fn no_delayed_reply_of_a_crowd_is_early() {
+fn no_delayed_reply_to_many_clients_is_early() {
     let server = start(config().delay(DelayPoint::Noop, DELAY));
     let mut clients: Vec<Client> = (0..SESSIONS).map(|_| Client::greeted(server.local_addr())).collect();
     let writers: Vec<_> = clients.iter().map(Client::writer).collect();

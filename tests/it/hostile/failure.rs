@@ -1,5 +1,5 @@
-//! A shard that dies must not leave a port that looks alive. What the server itself does wrong nobody can
-//! provoke, but a milestone's hook runs on a shard's thread, and may panic.
+//! A shard that panics must not leave an open port. Faults of the server itself cannot be provoked, but a milestone's hook
+//! runs on a shard's thread, and may panic.
 
 use smtpmock::{Milestone, ServerFailure};
 
@@ -9,7 +9,7 @@ use crate::support::server::{start, until_refused};
 use crate::support::waiting::eventually;
 
 #[test]
-fn a_dying_shard_takes_the_port_with_it_and_says_why() {
+fn a_shard_that_panics_closes_the_port_and_reports_the_reason() {
     for shards in [1, 2] {
         let server =
             start(config().shards(shards).on_reaching(Milestone::Messages(1), || panic!("a bad hook")));

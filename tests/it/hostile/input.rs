@@ -1,4 +1,4 @@
-//! Input without end, without sense, or without hurry.
+//! Endless input, meaningless input and slow input.
 
 use std::io::Write;
 use std::thread;
@@ -35,7 +35,7 @@ fn a_command_line_without_end_is_timed_out() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_swallowed_and_refused_once() {
+fn a_message_over_the_limit_is_discarded_and_refused_once() {
     let server = start(config().message_size_limit(MIB));
     let bystander = Bystander::at(server.local_addr());
     let mut client = Client::with_envelope(server.local_addr());
@@ -72,9 +72,9 @@ fn a_session_of_single_bytes_is_served() {
     assert_eq!(server.messages()[0].body(), b"one\r\n.two\r\n");
 }
 
-/// Named after the bug.
+/// Named after the fault.
 #[test]
-fn the_data_timeout_ran_while_the_354_was_held_back() {
+fn the_data_timeout_ran_while_the_354_was_delayed() {
     let delay = (smtpmock::smtp::DelayPoint::Data, 3 * SHORT);
     let server = start(config().data_timeout(2 * SHORT).delay(delay.0, delay.1));
     Client::greeted(server.local_addr()).deliver("in time\r\n");
@@ -106,7 +106,7 @@ fn every_line_of_garbage_gets_a_reply() {
 }
 
 #[test]
-fn nuls_and_every_other_byte_of_a_message_are_kept() {
+fn nuls_and_every_other_byte_of_a_message_are_retained() {
     let server = start(config());
     let mut client = Client::with_envelope(server.local_addr());
     client.data();

@@ -1,5 +1,4 @@
-//! The server ends a session while the client is still sending: the last reply arrives all the same, and no reset takes
-//! it away.
+//! The server ends a session while the client is still sending: the last reply still arrives, and no reset destroys it.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +16,7 @@ use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
 const GOODBYE: &str = "421 Service closing transmission channel\r\n";
-/// More than the sockets of both sides hold.
+/// More than the socket buffers of both sides hold.
 const FAR_TOO_MUCH: usize = 12 << 20;
 const LINE: &[u8] = b"seventy octets and two of these, so that sixteen make about a kilobyte..\r\n";
 
@@ -28,13 +27,13 @@ fn in_data(address: SocketAddr) -> Client {
     client
 }
 
-/// Named after the bug: nodemailer and smtplib saw a reset in place of the 552.
+/// Named after the fault: nodemailer and smtplib saw a reset instead of the 552.
 #[test]
 fn fail_fast_destroyed_its_own_552() {
     let server = start(config().message_size_limit(10_000).fail_fast(true));
     for _ in 0..5 {
         let mut client = in_data(server.local_addr());
-        // All of it, however early the server has had enough.
+        // All of it, however early the server refuses.
         client.send(LINE.repeat(FAR_TOO_MUCH / LINE.len()));
         client.send(".\r\n");
         let (reply, end) = client.end();
@@ -44,9 +43,9 @@ fn fail_fast_destroyed_its_own_552() {
     assert_eq!((stats.sessions.dismissed, stats.sessions.resets, stats.messages.refused), (5, 0, 5));
 }
 
-/// Everything behind a refusal that ends the session is sent already.
+/// The client has sent everything before the refusal that ends the session.
 #[test]
-fn fail_fast_in_a_pipeline_is_heard() {
+fn the_refusal_of_fail_fast_in_a_pipeline_is_received() {
     let server = start(config().fail_fast(true));
     let mut client = Client::greeted(server.local_addr());
     client.send("MAIL FROM:<a@a.example>\r\n".repeat(200_000));
@@ -55,7 +54,7 @@ fn fail_fast_in_a_pipeline_is_heard() {
     assert_eq!((reply.lines().count(), end), (1, End::Fin));
 }
 
-/// Sends message data until it is not to any more.
+/// Sends message data until it is stopped.
 fn keep_sending(mut stream: TcpStream, is_over: &AtomicBool) {
     let piece = LINE.repeat(100);
     while !is_over.load(Ordering::SeqCst) {
@@ -64,13 +63,13 @@ fn keep_sending(mut stream: TcpStream, is_over: &AtomicBool) {
 }
 
 #[test]
-fn a_timeout_in_the_middle_of_a_message_is_heard() {
+fn the_421_of_a_timeout_within_a_message_is_received() {
     let server = start(config().data_timeout(Duration::from_millis(100)));
     let mut client = in_data(server.local_addr());
     let is_over = Arc::new(AtomicBool::new(false));
     let (writer, flag) = (client.writer(), Arc::clone(&is_over));
     let sending = thread::spawn(move || keep_sending(writer, &flag));
-    // It sends on when the 421 is there already, and then looks.
+    // It continues to send after the 421 has arrived, and reads after that.
     assert_eq!(client.reply() + "\r\n", GOODBYE);
     is_over.store(true, Ordering::SeqCst);
     sending.join().expect("no reset while it sent");
@@ -79,7 +78,7 @@ fn a_timeout_in_the_middle_of_a_message_is_heard() {
 }
 
 #[test]
-fn a_forced_stop_in_the_middle_of_a_message_is_heard() {
+fn the_421_of_a_forced_stop_within_a_message_is_received() {
     let server = start(config());
     let mut client = in_data(server.local_addr());
     let is_over = Arc::new(AtomicBool::new(false));
@@ -91,14 +90,14 @@ fn a_forced_stop_in_the_middle_of_a_message_is_heard() {
         is_over.store(true, Ordering::SeqCst);
         sending.join().expect("no reset while it sent");
         assert_eq!(client.end(), (String::new(), End::Fin));
-        // Not longer than the client is there.
+        // No longer than until the client leaves.
         drop(client);
         assert_eq!(stopping.join().expect("a stop"), StopOutcome::Forced);
     });
     assert_eq!(server.stats().sessions.resets, 0);
 }
 
-/// A client that is in the middle of a message and does nothing holds up a forced stop for a moment only.
+/// A client that pauses within a message delays a forced stop only briefly.
 #[test]
 fn a_forced_stop_does_not_wait_for_a_client_that_has_stopped_sending() {
     let server = start(config());

@@ -1,4 +1,4 @@
-//! Loggers that fail their users.
+//! Loggers that fail.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -8,7 +8,7 @@ use crate::support::logger::{Lines, Recorder, To};
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
-/// Panics at each line that has the word in it, and where it is to write out what it has.
+/// Panics at each line that contains the word, and when it is flushed.
 struct Panicking {
     word: &'static str,
     inner: Recorder,
@@ -26,7 +26,7 @@ impl Lines for Panicking {
 }
 
 #[test]
-fn a_panicking_logger_loses_the_line_it_panicked_at_and_nothing_else() {
+fn a_panicking_logger_loses_only_the_line_it_panicked_at() {
     let log = Recorder::default();
     let server = start(config().logger(To(Panicking { word: "MAIL FROM", inner: log.clone() })));
     let mut client = Client::greeted(server.local_addr());
@@ -79,7 +79,7 @@ fn a_message_of_line_feeds_is_one_line_of_the_log() {
     client.send("\r\n.\r\n");
     client.reply();
     client.quit();
-    // A second one is broken off.
+    // A second one is truncated.
     let mut client = Client::with_envelope(server.local_addr());
     client.data();
     client.send("one\r\ntwo\r\nthree");
@@ -97,7 +97,7 @@ fn a_message_of_line_feeds_is_one_line_of_the_log() {
     );
 }
 
-/// Lets no line through until it is opened.
+/// Blocks every line until it is opened.
 #[derive(Clone, Default)]
 struct Stuck {
     gate: Arc<(Mutex<bool>, Condvar)>,
@@ -124,9 +124,9 @@ impl Lines for Stuck {
     }
 }
 
-/// Lines in the queue and lost lines together are more than the queue's 32 MiB.
+/// The lines in the queue and the lost lines together exceed the queue's 32 MiB.
 #[test]
-fn a_stuck_logger_stops_no_session_and_what_it_missed_is_said() {
+fn a_blocked_logger_stops_no_session_and_the_lost_lines_are_reported() {
     let logger = Stuck::default();
     let server = start(config().logger(To(logger.clone())));
     let bystander = Bystander::at(server.local_addr());

@@ -1,5 +1,5 @@
-//! Clients that mean harm, or behave as if they did, over real sockets. Other sessions are served
-//! meanwhile, and nothing of theirs is lost.
+//! Clients that are hostile, or behave as if they were, over real sockets. Other sessions are served meanwhile and lose
+//! nothing.
 
 mod bounds;
 mod bystander;

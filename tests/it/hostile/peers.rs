@@ -1,4 +1,4 @@
-//! Peers that connect and go, go half-way, or never listen.
+//! Peers that connect and leave, half-close, or never read.
 
 use std::io::Write;
 use std::thread;
@@ -22,7 +22,7 @@ fn ten_thousand_connects_and_resets() {
     attackers.into_iter().for_each(|attacker| attacker.join().expect("all connected"));
     bystander.leave(&server);
     let stats = after_all_sessions(&server);
-    // Those that were reset in the backlog are never accepted.
+    // Connections that were reset in the backlog are never accepted.
     println!("sessions opened: {}", stats.sessions.opened);
     Client::greeted(address).deliver("served afterwards\r\n");
 }
@@ -66,7 +66,7 @@ fn a_reset_in_every_state() {
         "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n",
         "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nunfinished",
         "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\n",
-        "NOOP\r\nNOOP\r\n", // held back
+        "NOOP\r\nNOOP\r\n", // delayed
         "EHLO a.example\r\nQUIT\r\n",
     ];
     let server = start(config().delay(DelayPoint::Noop, Duration::from_millis(20)));
@@ -83,7 +83,7 @@ fn a_reset_in_every_state() {
     }
     bystander.leave(&server);
     after_all_sessions(&server);
-    // Each whole message was either taken or never read; none came twice.
+    // Each whole message was either accepted or never read; none was accepted twice.
     let taken = server.messages().iter().filter(|message| message.body() == b"x\r\n").count();
     assert!(taken <= ROUNDS, "{taken} messages of {ROUNDS}");
 }
@@ -101,7 +101,7 @@ fn a_message_whose_acceptance_was_read_survives_the_reset() {
 
 const NOOP: &[u8] = b"NOOP\r\n";
 const MILLION: usize = 1_000_000;
-/// Far more bytes than the sockets of both sides hold.
+/// Far more bytes than the socket buffers of both sides hold.
 const MOST: usize = 256 << 20;
 
 #[test]
@@ -109,7 +109,7 @@ fn a_million_noops_read_later_get_a_million_replies() {
     let server = start(config());
     let bystander = Bystander::at(server.local_addr());
     let mut client = Client::greeted(server.local_addr());
-    // The replies are more than the sockets hold: the server is paused before the first one is read.
+    // The replies exceed the socket buffers: the server pauses before the first one is read.
     let noops = NOOP.repeat(MILLION);
     let mut writer = client.writer();
     let sent = writer.write(&noops).expect("the server reads");

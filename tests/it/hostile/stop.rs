@@ -1,4 +1,4 @@
-//! Stops at every moment.
+//! Stops in every situation.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::client::Client;
 use crate::support::server::{start, until_refused};
 use crate::support::waiting::{PATIENCE, now};
 
-/// A delay that no test waits for.
+/// A delay longer than any test.
 const ENDLESS: Duration = Duration::from_secs(3600);
 const GOODBYE: &str = "421 Service closing transmission channel\r\n";
 
@@ -31,7 +31,7 @@ fn a_stop_in_each_phase_of_a_session() {
         let server = start(config().delay(DelayPoint::Noop, ENDLESS));
         let mut client = Client::greeted(server.local_addr());
         client.send(input);
-        // What is answered at once has been answered before the stop.
+        // Commands without a delay have been answered before the stop.
         let answered = input.split("NOOP").next().unwrap_or_default();
         let lines = answered.lines().filter(|line| line.ends_with(|c: char| c != 'L') && *line != "x");
         lines.for_each(|_| drop(client.reply()));
@@ -47,7 +47,7 @@ fn a_stop_in_each_phase_of_a_session() {
 }
 
 #[test]
-fn a_stop_under_load_keeps_what_was_accepted() {
+fn a_stop_under_load_retains_all_accepted_messages() {
     const CLIENTS: usize = 8;
     let server = start(config().shards(2));
     let clients: Vec<_> = (0..CLIENTS)
@@ -62,7 +62,7 @@ fn a_stop_under_load_keeps_what_was_accepted() {
     assert_eq!(server.stats().sessions.closed, server.stats().sessions.opened);
 }
 
-/// Counts the acceptances it could read.
+/// Counts the accepting replies that it could read.
 fn deliver_until_gone(mut client: Client) -> usize {
     let transaction =
         "EHLO a.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\nx\r\n.\r\n";
@@ -77,7 +77,7 @@ fn deliver_until_gone(mut client: Client) -> usize {
     accepted
 }
 
-/// Connections that the kernel had completed when the stop came were promised a server. Named after the bug.
+/// The server must greet connections that the kernel had completed before the stop. Named after the fault.
 #[test]
 fn a_stop_reset_connections_that_waited_to_be_accepted() {
     for _ in 0..20 {

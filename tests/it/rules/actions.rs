@@ -9,10 +9,10 @@ use crate::support::figures::after_sessions;
 use crate::support::server::{ruled, start, with_rules};
 use crate::support::waiting::now;
 
-/// Long enough to see that nothing comes, where nothing must.
+/// How long a test waits to see that nothing arrives.
 const A_WHILE: Duration = Duration::from_millis(150);
 
-/// What is heard of this pipeline, and how the connection ends.
+/// The replies to this pipeline, and how the connection ends.
 fn pipelined(rule: &str, lines: &str) -> (String, End) {
     let server = with_rules(&[rule]);
     let mut client = Client::greeted(server.local_addr());
@@ -66,7 +66,7 @@ fn silence_outlasts_the_session_timeout() {
 }
 
 #[test]
-fn a_stall_behind_the_354_holds_the_connection() {
+fn a_stall_after_the_354_holds_the_connection() {
     let server = with_rules(&["data stall"]);
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -78,7 +78,7 @@ fn a_stall_behind_the_354_holds_the_connection() {
 }
 
 #[test]
-fn accept_spares_from_later_rules_and_lists() {
+fn accept_skips_later_rules_and_lists() {
     let config = Config::default().not_registered_emails(["vip@example.com", "gone@example.com"]);
     let rules = ["rcpt to=vip@* accept", r#"rcpt to=*@slow.example reply="451 x""#];
     let server = start(ruled(config, &rules));
@@ -107,7 +107,7 @@ fn a_delay_alone_leaves_the_answer_to_the_lists() {
 }
 
 #[test]
-fn what_a_rule_refuses_is_refused() {
+fn a_command_that_a_rule_refuses_has_no_effect() {
     let server = with_rules(&[r#"mail reply="451 later""#]);
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -168,7 +168,7 @@ fn replies_drip() {
     let mut client = Client::greeted(server.local_addr());
     let (reply, took) = client.timed("NOOP");
     assert_eq!(reply.len(), 32);
-    // 34 octets at 100 a second.
+    // 34 octets at 100 per second.
     assert!(took >= Duration::from_millis(340), "{took:?}");
     client.send("NOOP\r\nQUIT\r\n");
     let (heard, end) = client.end();
@@ -187,7 +187,7 @@ fn reads_are_throttled() {
     let text = "x".repeat(998) + "\r\n";
     let (reply, took) = client.timed(&(text.repeat(100) + "."));
     assert_eq!(reply, "250 Received");
-    // 100 KB at 200 KB a second, less the piece that is read at once.
+    // 100 KB at 200 KB per second, without the first piece, which is read at once.
     assert!(took >= Duration::from_millis(400), "{took:?}");
     assert_eq!(server.stats().messages.bytes, 100_000);
 }

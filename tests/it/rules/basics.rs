@@ -10,7 +10,7 @@ use crate::support::client::{Client, End};
 use crate::support::server::with_rules;
 
 #[test]
-fn a_reply_goes_to_the_recipients_it_is_meant_for() {
+fn a_reply_is_sent_only_for_the_recipients_of_its_rule() {
     let server = with_rules(&[r#"rcpt to=*@busy.example reply="451 4.7.1 try later""#]);
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -33,7 +33,7 @@ fn a_connection_is_reset_in_place_of_a_reply() {
 }
 
 #[test]
-fn a_reply_is_held_back_as_long_as_told() {
+fn a_reply_is_delayed_as_long_as_configured() {
     let server = with_rules(&["noop delay=150ms"]);
     let mut client = Client::greeted(server.local_addr());
     let (reply, took) = client.timed("NOOP");
@@ -44,7 +44,7 @@ fn a_reply_is_held_back_as_long_as_told() {
 }
 
 #[test]
-fn a_rule_that_contradicts_itself_does_not_start() {
+fn a_server_does_not_start_with_a_contradictory_rule() {
     let contradictory = [
         (Rule::at(Stage::Helo).to("x@example.com").silent(), "no recipient"),
         (Rule::at(Stage::Rcpt).times(3), "something to do"),
@@ -72,7 +72,7 @@ fn no_two_rules_may_have_the_same_name() {
             .is_ok()
     );
     let twice = Config::default().rule(named("a")).rule("data id=a close".parse().expect("a rule"));
-    let error = twice.validate().expect_err("two of one name");
+    let error = twice.validate().expect_err("two rules with the same name");
     assert_eq!((error.setting, &*error.value), ("rule", "data id=a close"));
     assert!(error.expected.contains("id=a is that of the rule `rcpt id=a silent` already"), "{error}");
     let error = Config::default().rule(named("no name")).validate().expect_err("a space");
@@ -80,14 +80,14 @@ fn no_two_rules_may_have_the_same_name() {
 }
 
 #[test]
-fn a_rule_can_be_built_or_read() {
+fn a_rule_can_be_built_or_parsed() {
     let built = Rule::at(Stage::Rcpt).to("*@slow.example").times(3).delay(Duration::from_secs(2));
     assert_eq!("rcpt to=*@slow.example times=3 delay=2".parse(), Ok(built));
     assert_eq!("rcpt id=a.b-1 close".parse(), Ok(Rule::at(Stage::Rcpt).id("a.b-1").close()));
 }
 
 #[test]
-fn a_delay_that_is_too_long_is_told_with_its_point() {
+fn the_error_of_a_delay_that_is_too_long_names_its_point() {
     for &point in DelayPoint::ALL {
         let error = Config::default().delay(point, Duration::MAX).validate().expect_err("too long");
         assert_eq!(error.setting, format!("delay(DelayPoint::{point:?})"));

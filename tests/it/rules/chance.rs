@@ -1,4 +1,4 @@
-//! Determinism per seed, distributions as the client sees them, and how late delays are.
+//! Determinism for a seed, distributions as the client measures them, and the lateness of delays.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::support::server::{ruled, start};
 const ODDS: &str = r#"noop odds=30% reply="451 by chance""#;
 const ANOTHER: &str = r#"rset odds=50% reply="452 another""#;
 
-/// What some sessions hear.
+/// The output of some sessions.
 fn run(rules: &[&str], seed: u64) -> Vec<String> {
     let server = start(ruled(Config::default().seed(seed), rules));
     assert_eq!((server.seed(), server.stats().seed), (seed, seed));
@@ -26,36 +26,36 @@ fn run(rules: &[&str], seed: u64) -> Vec<String> {
     (0..10).flat_map(session).collect()
 }
 
-/// The replies to NOOP among what was heard.
+/// The replies to NOOP in an output.
 fn noops(heard: &[String]) -> Vec<&String> {
     heard.iter().enumerate().filter(|(n, _)| n % 10 % 3 != 2).map(|(_, reply)| reply).collect()
 }
 
 #[test]
-fn one_seed_gives_the_same_run_again() {
+fn the_same_seed_repeats_a_run() {
     assert_eq!(run(&[ODDS, ANOTHER], 42), run(&[ODDS, ANOTHER], 42));
     assert_ne!(run(&[ODDS, ANOTHER], 42), run(&[ODDS, ANOTHER], 43));
 }
 
 #[test]
-fn a_rule_that_is_added_shifts_no_other() {
+fn an_added_rule_does_not_change_the_draws_of_others() {
     let (alone, behind, before) = (run(&[ODDS], 42), run(&[ODDS, ANOTHER], 42), run(&[ANOTHER, ODDS], 42));
     assert_eq!(noops(&alone), noops(&behind));
     assert_eq!(noops(&alone), noops(&before));
-    assert_ne!(alone, behind, "the other rule did nothing");
+    assert_ne!(alone, behind, "the other rule had no effect");
 }
 
 #[test]
 fn without_a_seed_there_is_a_random_one() {
     let seeds: Vec<_> = (0..20).map(|_| start(Config::default()).seed()).collect();
     assert_ne!(seeds[0], seeds[1]);
-    // Most readers of JSON would read a larger one as another.
+    // Most JSON parsers would not represent a larger one exactly.
     assert!(seeds.iter().all(|seed| *seed < 1 << 53 && *seed as f64 as u64 == *seed), "{seeds:?}");
     assert!(seeds.iter().any(|seed| *seed > 1 << 40), "{seeds:?}");
 }
 
-/// How long each of `count` NOOPs takes, as the client sees it, in seconds and in order, and what server, wire and
-/// machine added to a reply at most. Several clients share the work, so that it does not take as long as the sum.
+/// The durations of `count` NOOPs as the client measures them, in seconds and in ascending order, and the largest time that
+/// the server, the wire and the machine added to a reply. Several clients share the work, so that it takes less time.
 fn delays_over_the_wire(delay: &str, count: usize) -> (Vec<f64>, f64) {
     const CLIENTS: usize = 10;
     let server = start(ruled(Config::default().seed(9), &[&format!("noop delay={delay}")]));
@@ -76,9 +76,9 @@ fn delays_over_the_wire(delay: &str, count: usize) -> (Vec<f64>, f64) {
     (delays, stats.lateness.max().as_secs_f64() + undelayed.into_iter().fold(0.0, f64::max))
 }
 
-/// Kolmogorov-Smirnov against the configured distribution. What the wire and a busy machine add makes samples late,
-/// never early: so it is the one side that counts which a late sample can't break, and for the other the
-/// samples may be later by `slack` seconds, and by what was added at most in this run.
+/// The Kolmogorov-Smirnov test against the configured distribution. The wire and a busy machine make samples late but never
+/// early. So one side is tested exactly; on the other side samples may be late by `slack` seconds and the largest addition of
+/// this run.
 fn assert_follows(delay: &str, slack: f64, distribution: impl Fn(f64) -> f64) {
     let (samples, added) = delays_over_the_wire(delay, 400);
     let slack = slack + added;
@@ -110,7 +110,7 @@ fn a_lognormal_stays_lognormal_over_the_wire() {
     });
 }
 
-/// Sends NOOP in many sessions, as close together as it can, and hears all replies.
+/// Sends NOOP in many sessions, as close together as possible, and reads all replies.
 fn wait_together(address: SocketAddr, sessions: usize) {
     let mut clients: Vec<_> = (0..sessions).map(|_| Client::greeted(address)).collect();
     clients.iter_mut().for_each(|client| client.send("NOOP\r\n"));
@@ -135,7 +135,7 @@ fn no_delay_is_early_and_each_is_measured() {
     assert!(delays.achieved.max() >= delays.told.max(), "{delays:?}");
 }
 
-/// Who waits in [`lateness_of_ten_thousand_delays`], in a process with descriptors of its own.
+/// The client of [`lateness_of_ten_thousand_delays`], in a process with its own descriptors.
 const CLIENT_OF: &str = "SMTPMOCK_TEST_CLIENT_OF";
 
 /// Run with `cargo test --release --test it -- --ignored --nocapture lateness`.
@@ -147,7 +147,7 @@ fn lateness_of_ten_thousand_delays() {
         let address = address.to_str().and_then(|address| address.parse().ok()).expect("an address");
         return wait_together(address, SESSIONS);
     }
-    // Over six seconds, or as close together as one client sends what is delayed.
+    // Spread over six seconds, or as close together as one client can send.
     for delay in ["4s..10s", "6s"] {
         let server = waiting_server(delay);
         let client = Command::new(std::env::current_exe().expect("this program"))

@@ -1,4 +1,4 @@
-//! What a reply's code says (RFC 5321 section 4.2.1) is what becomes of the command, wherever the reply comes from.
+//! The code of a reply (RFC 5321 section 4.2.1) determines the effect of the command, whatever the source of the reply.
 
 use smtpmock::smtp::{ReplyKind, Stage};
 use smtpmock::{Config, Server};
@@ -7,7 +7,7 @@ use crate::support::client::Client;
 use crate::support::figures::after_sessions;
 use crate::support::server::{ruled, start, with_rules};
 
-/// Each command of a mail transaction, the reply that accepts it, and one that says so whatever else is configured.
+/// Each command of a mail transaction, the reply that accepts it, and one that accepts it under every configuration.
 const COMMANDS: [(&str, &str, ReplyKind, &str); 5] = [
     ("helo", "EHLO client.example", ReplyKind::HeloReceived, "250"),
     ("mail", "MAIL FROM:<ann@example.com>", ReplyKind::MailReceived, "250"),
@@ -16,7 +16,7 @@ const COMMANDS: [(&str, &str, ReplyKind, &str); 5] = [
     ("message", "Subject: hi\r\n\r\nHello\r\n.", ReplyKind::MessageReceived, "250"),
 ];
 
-/// The codes of the replies to a whole transaction, up to the first that does not ask for more.
+/// The codes of the replies to a transaction, up to the first that refuses.
 fn codes(server: &Server) -> Vec<String> {
     let mut client = Client::greeted(server.local_addr());
     let mut codes = Vec::new();
@@ -32,7 +32,7 @@ fn codes(server: &Server) -> Vec<String> {
     codes
 }
 
-/// A server that answers this command so, by a rule and by the text of its own reply.
+/// Servers that answer this command with this code: by a rule, and by the text of their own reply.
 fn answering(stage: &str, kind: ReplyKind, code: &str) -> [Server; 2] {
     let reply = format!("{code} as configured");
     let rule = format!("{stage} reply=\"{reply}\"");
@@ -47,7 +47,7 @@ fn only_the_right_class_of_codes_accepts_a_command() {
                 let heard = codes(&server);
                 let accepted = code.starts_with(&usual[..1]);
                 assert_eq!(heard[index], code, "{stage} {code}");
-                // What follows is out of sequence, or the message that nobody asked for is not sent.
+                // The next command is out of sequence, or the message is not sent without a 354.
                 let next = heard.get(index + 1).map(String::as_str);
                 let expected = COMMANDS.get(index + 1).filter(|_| accepted || stage != "data");
                 let expected = expected.map(|(_, _, _, usual)| if accepted { *usual } else { "503" });
@@ -62,7 +62,7 @@ fn only_the_right_class_of_codes_accepts_a_command() {
 }
 
 #[test]
-fn a_message_that_is_not_accepted_is_captured_as_such() {
+fn a_message_that_is_not_accepted_is_captured_as_not_accepted() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("mail.jsonl");
     let config = Config::default().capture(&path);
@@ -81,7 +81,7 @@ fn a_message_that_is_not_accepted_is_captured_as_such() {
 }
 
 #[test]
-fn records_of_go_smtp_mock_take_any_text_of_its_own_replies() {
+fn records_per_session_accept_any_text_of_the_servers_own_replies() {
     let config = Config::default().records(smtpmock::smtp::RecordMode::Session);
     let server =
         start(config.reply(ReplyKind::RcptReceived, "550 no").reply(ReplyKind::MailReceived, "450 no"));
@@ -89,7 +89,7 @@ fn records_of_go_smtp_mock_take_any_text_of_its_own_replies() {
     assert!(server.messages()[0].is_consistent());
 }
 
-/// Every command but QUIT, and what it usually gets.
+/// Every command except QUIT, with its default reply.
 const ANYTHING: [&str; 10] = [
     "EHLO client.example",
     "HELO nobody@",
@@ -104,7 +104,7 @@ const ANYTHING: [&str; 10] = [
 ];
 
 #[test]
-fn a_greeting_that_refuses_the_session_leaves_nothing_but_quit() {
+fn after_a_greeting_that_refuses_the_session_only_quit_is_accepted() {
     for greeting in ["554 No service", "421 4.3.2 Later", "354 What", "hello"] {
         let text = greeting.to_owned();
         let rule = format!("connect reply=\"{greeting}\"");
@@ -128,7 +128,7 @@ fn a_greeting_that_refuses_the_session_leaves_nothing_but_quit() {
 }
 
 #[test]
-fn a_session_that_is_refused_is_served_by_rules_all_the_same() {
+fn rules_apply_to_a_refused_session_too() {
     let server = with_rules(&[r#"connect reply="554 No""#, r#"noop reply="250 Still here""#, "rset close"]);
     let mut client = Client::connect(server.local_addr());
     assert_eq!(client.reply(), "554 No");

@@ -9,7 +9,7 @@ use crate::support::client::Client;
 use crate::support::server::{has_ipv6, ruled, start, with_rules};
 use crate::support::waiting::{PATIENCE, now};
 
-/// The replies to these lines, in a session that has said HELO and MAIL.
+/// The replies to these lines, in a session after HELO and MAIL.
 fn replies(rules: &[&str], lines: &[&str]) -> Vec<String> {
     let server = with_rules(rules);
     let mut client = Client::greeted(server.local_addr());
@@ -30,7 +30,7 @@ fn names_are_globs_in_either_case() {
 }
 
 #[test]
-fn the_null_reverse_path_is_matched_by_brackets() {
+fn two_brackets_match_the_null_reverse_path() {
     let server = with_rules(&[r#"mail from=<> reply="550 no bounces""#]);
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -39,7 +39,7 @@ fn the_null_reverse_path_is_matched_by_brackets() {
 }
 
 #[test]
-fn data_and_message_look_at_the_accepted_recipients() {
+fn conditions_at_data_and_message_concern_the_accepted_recipients() {
     let server =
         with_rules(&[r#"rcpt to=no@* reply="550 no""#, r#"message to=*@b.example reply="451 later""#]);
     let mut client = Client::greeted(server.local_addr());
@@ -54,18 +54,18 @@ fn data_and_message_look_at_the_accepted_recipients() {
 }
 
 #[test]
-fn networks_choose_clients() {
+fn rules_select_clients_by_network() {
     let lines = ["NOOP"];
     assert_eq!(replies(&[r#"noop ip=127.0.0.0/8 reply="451 x""#], &lines), ["451"]);
     assert_eq!(replies(&[r#"noop ip=10.0.0.0/8 reply="451 x""#], &lines), ["250"]);
-    // The same network, as addresses of IPv6.
+    // The same network as IPv6 addresses.
     assert_eq!(replies(&[r#"noop ip=::ffff:127.0.0.1 reply="451 x""#], &lines), ["451"]);
     assert_eq!(replies(&[r#"noop ip=::ffff:127.0.0.0/104 reply="451 x""#], &lines), ["451"]);
     assert_eq!(replies(&[r#"noop ip=::ffff:127.0.0.2 reply="451 x""#], &lines), ["250"]);
 }
 
 #[test]
-fn a_client_over_ipv4_is_one_whatever_it_connected_to() {
+fn a_client_over_ipv4_has_its_ipv4_address_whatever_it_connected_to() {
     if !has_ipv6() {
         return;
     }
@@ -114,7 +114,7 @@ fn sessions_have_ordinals() {
 }
 
 #[test]
-fn counts_are_kept_by_key() {
+fn counts_are_separate_for_each_key() {
     let rule = |key: &str| format!(r#"rcpt times=1 per={key} reply="451 x""#);
     let ask = |server: &smtpmock::Server, from: &str, to: &[&str]| {
         let mut client = Client::greeted(server.local_addr());
@@ -158,13 +158,13 @@ fn a_window_opens_and_closes() {
         refused += 1;
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(refused > 0, "nobody was refused");
+    assert!(refused > 0, "no client was refused");
     assert!(start.elapsed() > Duration::from_millis(300), "the window closed after {:?}", start.elapsed());
     assert_eq!(Client::connect(server.local_addr()).reply(), "220 Welcome");
 }
 
 #[test]
-fn sizes_count_at_the_end_of_the_message() {
+fn sizes_are_compared_at_the_end_of_the_message() {
     let server = with_rules(&[r#"message size>=1KiB reply="552 5.3.4 too big""#]);
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();

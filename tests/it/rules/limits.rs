@@ -37,7 +37,7 @@ fn one_session_too_many_waits_in_the_backlog() {
 }
 
 #[test]
-fn a_client_that_leaves_the_backlog_before_there_is_a_place_is_not_silent() {
+fn a_client_that_leaves_the_backlog_before_there_is_a_place_does_not_count_as_silent() {
     let server = start(Config::default().max_sessions(1).over_limit(OverLimit::Backlog));
     let first = Client::greeted(server.local_addr());
     drop(Client::connect(server.local_addr()));
@@ -46,9 +46,9 @@ fn a_client_that_leaves_the_backlog_before_there_is_a_place_is_not_silent() {
     assert_eq!((sessions.quit, sessions.left_before_greeting, sessions.silent), (1, 1, 0), "{sessions:?}");
 }
 
-/// However many shards look for a free place at the same time.
+/// Even if several shards look for a free place at the same time.
 #[test]
-fn the_backlog_holds_all_that_are_too_many_for_all_shards_together() {
+fn all_shards_together_leave_connections_beyond_the_limit_in_the_backlog() {
     const CLIENTS: u64 = 16;
     const SESSIONS: u64 = 40;
     const LIMIT: u64 = 3;
@@ -65,8 +65,8 @@ fn the_backlog_holds_all_that_are_too_many_for_all_shards_together() {
 }
 
 #[test]
-fn a_session_that_is_refused_takes_no_place() {
-    // Its 421 is held back: it stays open.
+fn a_refused_session_takes_no_place() {
+    // Its 421 is delayed, so that it stays open.
     let rules = ["connect session=2 delay=1h"];
     let server = start(ruled(Config::default().max_sessions(1), &rules));
     let first = Client::greeted(server.local_addr());
@@ -128,6 +128,6 @@ fn limits_hold_over_all_shards() {
     let mut clients: Vec<_> = (0..8).map(|_| Client::greeted(server.local_addr())).collect();
     let fired =
         clients.iter_mut().map(|client| client.command("NOOP")).filter(|reply| reply == "451 x").count();
-    assert_eq!(fired, 5, "a count is kept for the server, not for each shard");
+    assert_eq!(fired, 5, "there is one count for the server, not one for each shard");
     assert!(Client::connect(server.local_addr()).reply().starts_with("421"));
 }

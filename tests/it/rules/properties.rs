@@ -1,4 +1,4 @@
-//! Whatever the rules: every line read is answered, held or dropped as told, and none is lost under pipelining.
+//! Under any rules, every line that is read is answered, held or dropped as configured, and none is lost when pipelined.
 
 use proptest::prelude::*;
 use smtpmock::Config;
@@ -49,7 +49,7 @@ fn rules() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(rule, 0..5)
 }
 
-/// Whole lines of a dialogue, in any order.
+/// The lines of a dialogue, in any order.
 fn lines() -> impl Strategy<Value = Vec<&'static str>> {
     let line = prop::sample::select(vec![
         "HELO client.example\r\n",
@@ -66,7 +66,7 @@ fn lines() -> impl Strategy<Value = Vec<&'static str>> {
     prop::collection::vec(line, 0..12)
 }
 
-/// What a session says by itself: octets, and how it goes on.
+/// The output of the pure session, and how the connection continues.
 fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
     let mut policy = Policy::default();
     policy.seed = 7;
@@ -88,7 +88,10 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
         taken += progress.consumed;
         if let Some(step) = progress.step {
             step.wire().for_each(|octets| said.extend(octets));
-            assert!(step.portion == Portion::Whole || !step.accepted, "accepted what is not told");
+            assert!(
+                step.portion == Portion::Whole || !step.accepted,
+                "accepted although the reply is not sent whole"
+            );
             assert!(
                 step.portion == Portion::Whole || step.next != Next::Continue,
                 "a line without an answer"
@@ -105,7 +108,7 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// The same bytes give the same answers however they are cut.
+    /// The same bytes give the same answers however they are split.
     #[test]
     fn cuts_do_not_matter(rules in rules(), lines in lines(), cut in 1..40_usize) {
         let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
@@ -118,8 +121,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// A client that pipelines everything hears over the socket what the session says by itself, and the
-    /// connection ends as it says.
+    /// A client that pipelines everything receives over the socket the output of the pure session, and the connection ends as
+    /// that requires.
     #[test]
     fn nothing_is_lost_under_pipelining(rules in rules(), lines in lines()) {
         let input = lines.concat();
@@ -128,7 +131,7 @@ proptest! {
         let (expected, next) = by_itself(&parsed, input.as_bytes(), input.len().max(1));
         let server = start(ruled(Config::default().seed(7), &texts));
         let mut client = Client::connect(server.local_addr());
-        // What is sent to a connection that has ended is answered with a reset, and proves nothing.
+        // Octets sent to a connection that has ended are answered with a reset, which proves nothing.
         if !by_itself(&parsed, b"", 1).1.is_end() {
             let _ = client.try_send(&input);
         }
@@ -140,7 +143,7 @@ proptest! {
         match next {
             Next::Continue | Next::Close => prop_assert_eq!(end, End::Fin),
             Next::Reset => prop_assert_eq!(end, End::Reset),
-            // Whoever holds a connection lets go when the client does; unread input makes that a reset.
+            // A held connection ends when the client closes it; with unread input that is a reset.
             Next::Hold => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The recipes of `RULES.md`, each as it stands there; where one takes long, with shorter times.
+//! The recipes of `RULES.md`, unchanged or, where one takes long, with shorter times.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ fn a_hard_bouncing_domain_and_a_full_mailbox() {
 
 #[test]
 fn a_flapping_server() {
-    // Ten times as fast, and then some.
+    // More than ten times as fast.
     let rule = recipe("A flapping server").replace("10s", "400ms").replace("15s", "600ms");
     let server = with_rules(&[&rule]);
     let start = now();
@@ -68,7 +68,7 @@ fn a_flapping_server() {
     while start.elapsed() < Duration::from_secs(3) {
         let (heard, _) = {
             let mut client = Client::connect(server.local_addr());
-            // A client that is reset may find out while it speaks.
+            // A client may notice a reset while it sends.
             let _ = client.try_send("QUIT\r\n");
             client.end()
         };
@@ -78,7 +78,7 @@ fn a_flapping_server() {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(changes[0], "it starts up");
+    assert!(changes[0], "the server is up at first");
     assert!(changes.len() >= 4, "it changed {} times in five periods", changes.len() - 1);
 }
 
@@ -98,7 +98,7 @@ fn resets_of_some_connections() {
     let server = start(ruled(Config::default().seed(1), &[&recipe("5 % of connections reset")]));
     let is_reset = |_: &i32| {
         let mut client = Client::connect(server.local_addr());
-        // A client that is reset may find out while it speaks.
+        // A client may notice a reset while it sends.
         let _ = client.try_send("QUIT\r\n");
         client.end().1 == End::Reset
     };

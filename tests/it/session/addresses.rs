@@ -1,5 +1,5 @@
-//! HELO names and paths: `Compat` equals go-smtp-mock's patterns and the documented additions, `Rfc5321`
-//! the grammar's own examples, `Lenient` the one with the domains of the other.
+//! HELO names and paths. `Compat` equals go-smtp-mock's patterns and the documented additions, `Rfc5321` the examples of the
+//! grammar, and `Lenient` the former with the domains of the latter.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -106,7 +106,7 @@ fn line(commands: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     (select(commands), argument()).prop_map(|(command, argument)| [command.as_bytes(), &argument].concat())
 }
 
-/// What is found is what the reference finds, or was added to it.
+/// Asserts that the result is that of the reference or of a documented addition.
 fn equals_or_adds(
     found: Option<Vec<u8>>,
     expected: Option<Vec<u8>>,
@@ -119,7 +119,7 @@ fn equals_or_adds(
     Ok(())
 }
 
-/// The same path, or one with letters beyond ASCII in front, behind which go-smtp-mock's begins.
+/// The same path, or one that begins with letters beyond ASCII, after which go-smtp-mock's begins.
 fn same_or_with_letters(found: Option<Path<'_>>, stricter: Path<'_>) -> Result<(), TestCaseError> {
     let found = found.map(|path| path.mailbox()).unwrap_or_default();
     let letters = found.strip_suffix(stricter.mailbox()).unwrap_or(b"none");
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn commands_are_told_apart_as_the_reference_does(
+    fn commands_are_distinguished_as_by_the_reference(
         words in proptest::collection::vec(
             select(&["HELO", "ehlo", "MAIL", "mail FROM:", "RCPT", "rcpt to:", "DATA", "RSET", "r\u{17f}et", "NOOP", "QUIT", " ", " ", "\t",
                      "x", "from:", "to:", "HELP", "é", "\u{a0}", "\u{b}", ":", "database"][..]), 0..5),
@@ -199,7 +199,7 @@ proptest! {
         let expected = reference::handler(line.trim());
         let grammar = Grammar { addresses: AddressRules::default(), offered: &Extensions::default() };
         let request = Request::parse(line.as_bytes(), grammar);
-        // For the reference HELO and EHLO are one.
+        // The reference does not distinguish HELO and EHLO.
         let verb_of = |verb| if verb == Verb::Ehlo { Verb::Helo } else { verb };
         prop_assert_eq!(request.command.verb().map(verb_of), expected.map(verb), "{:?}", expected);
         prop_assert_eq!(request.line, line.trim().as_bytes());
@@ -219,7 +219,7 @@ fn verb(handler: &str) -> Verb {
     }
 }
 
-/// The characters at the edges of the classes that the reference's patterns name, inside and outside.
+/// The characters at the boundaries of the classes in the reference's patterns, inside and outside.
 fn edges() -> Vec<char> {
     let edges_of = |class: &str| {
         let hir = regex_syntax::parse(class).expect("a valid pattern");
@@ -229,7 +229,7 @@ fn edges() -> Vec<char> {
         let ranges = class.ranges().iter().map(|range| (u32::from(range.start()), u32::from(range.end())));
         ranges.flat_map(|(first, last)| [first.saturating_sub(1), first, last, last + 1]).collect::<Vec<_>>()
     };
-    // What Unicode has assigned since is no matter of the reference.
+    // Characters that Unicode has assigned since are unknown to the reference.
     let is_assigned = regex::Regex::new(r"\P{Cn}").expect("a valid pattern");
     let codes =
         [r"(?i:\p{L})", r"(?i:\p{N})", r"(?i:[a-z])", r"\s"].into_iter().flat_map(edges_of).chain(0..0x250);
@@ -237,7 +237,7 @@ fn edges() -> Vec<char> {
 }
 
 #[test]
-fn compat_sees_every_class_of_characters_as_the_reference_does() {
+fn compat_has_the_same_classes_of_characters_as_the_reference() {
     let edges = edges();
     let mut differing = Vec::new();
     for &c in &edges {
@@ -265,8 +265,8 @@ fn compat_sees_every_class_of_characters_as_the_reference_does() {
     assert!(differing.is_empty(), "{} differ: {:?}", differing.len(), &differing[..differing.len().min(40)]);
 }
 
-/// What clients call themselves on a machine or in a container whose name is `vm`, `25aea30808b2` or `web_1`, and how
-/// go-smtp-mock takes it.
+/// The HELO names of clients on a machine or in a container called `vm`, `25aea30808b2` or `web_1`, and go-smtp-mock's
+/// replies to them.
 const NAMES_OF_CLIENTS: &[(&str, &str, bool)] = &[
     ("PHPMailer, emailjs, sendemail, swaks, curl, smtp-source, lettre", "EHLO vm", false),
     ("the same in a container", "EHLO 25aea30808b2", false),
@@ -283,7 +283,7 @@ const NAMES_OF_CLIENTS: &[(&str, &str, bool)] = &[
 ];
 
 #[test]
-fn lenient_accepts_the_names_that_clients_give_themselves() {
+fn lenient_accepts_the_helo_names_that_clients_use() {
     for &(client, line, is_accepted_by_reference) in NAMES_OF_CLIENTS {
         let name = HeloName::parse(line.as_bytes(), AddressRules::Lenient);
         assert_eq!(name.map(|name| name.as_bytes()), Some(&line.as_bytes()[5..]), "{client}");
@@ -442,7 +442,7 @@ fn rfc5321_refuses_what_the_grammar_forbids() {
 
 type Parser = fn(&[u8]) -> Option<String>;
 
-/// MAIL's and RCPT's parsers under the RFC's grammar.
+/// The parsers of MAIL and RCPT under the RFC's grammar.
 fn parsers() -> [(&'static str, Parser); 2] {
     [
         ("MAIL FROM:", |line| Path::parse_reverse(line, AddressRules::Rfc5321).map(mailbox_of)),

@@ -1,4 +1,4 @@
-//! The same bytes give the same replies and records, however they were cut, and no bytes do harm.
+//! The same bytes give the same replies and records however they are split, and no bytes do harm.
 
 use proptest::prelude::*;
 use smtpmock::smtp::rules::Environment;
@@ -7,7 +7,7 @@ use smtpmock::smtp::{AddressRules, Esmtp, Keep, Policy, Record, RecordMode, Repl
 use crate::support::peer::Peer;
 use crate::support::transcript;
 
-/// All that a dialogue leaves.
+/// The whole result of a dialogue.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     output: Vec<u8>,
@@ -41,8 +41,8 @@ fn cut(policy: &Policy, input: &[u8], sizes: &[usize]) -> Outcome {
 }
 
 #[test]
-fn every_recorded_dialogue_survives_any_cutting() {
-    /// The last of these are for long inputs too, which take too long in small pieces.
+fn every_recorded_dialogue_is_answered_alike_however_it_is_split() {
+    /// Long inputs use only the last of these, since small pieces would take too long.
     const CUTS: [&[usize]; 5] = [&[1], &[2, 1, 3], &[64, 1], &[1449, 3], &[65_536, 1, 2]];
     const LONG: usize = 50_000;
     let cases: Vec<_> = transcript::recorded().into_iter().chain(transcript::mended()).collect();
@@ -177,7 +177,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_dialogue_survives_any_cutting(
+    fn any_dialogue_is_answered_alike_however_it_is_split(
         input in dialogue(),
         policy in policy(),
         sizes in proptest::collection::vec(prop_oneof![3 => 1..20usize, 1 => 1..3000usize], 1..12),
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_kept_changes_no_reply(input in dialogue(), policy in policy()) {
+    fn what_is_retained_changes_no_reply(input in dialogue(), policy in policy()) {
         let [nothing, envelopes, everything] = [Keep::Nothing, Keep::Envelope, Keep::Message].map(|keep| {
             let mut policy = policy.clone();
             policy.keep = keep;
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn records_per_message_hold_every_accepted_message(input in dialogue(), policy in policy()) {
+    fn records_per_message_contain_every_accepted_message(input in dialogue(), policy in policy()) {
         let mut per_message = policy;
         per_message.records = RecordMode::Message;
         per_message.keep = Keep::Envelope;
@@ -257,7 +257,7 @@ proptest! {
     }
 }
 
-/// A session that waits for message data.
+/// A session that expects message data.
 fn in_data(policy: &Policy) -> Session {
     let mut session = Session::new();
     let mut input: &[u8] = b"HELO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<postmaster>\r\nDATA\r\n";
@@ -268,7 +268,7 @@ fn in_data(policy: &Policy) -> Session {
 }
 
 #[test]
-fn text_that_will_be_refused_is_not_held() {
+fn text_that_will_be_refused_is_not_retained() {
     let mut policy = Policy::default();
     policy.set_message_size_limit(10_000);
     let mut session = in_data(&policy);
@@ -282,7 +282,7 @@ fn text_that_will_be_refused_is_not_held() {
 }
 
 #[test]
-fn text_beyond_the_memory_left_is_refused_and_not_held() {
+fn text_beyond_the_memory_left_is_refused_and_not_retained() {
     let policy = Policy::default();
     let mut session = in_data(&policy);
     let envelope = session.held_memory();
@@ -298,7 +298,7 @@ fn text_beyond_the_memory_left_is_refused_and_not_held() {
 }
 
 #[test]
-fn text_that_nobody_keeps_is_not_held() {
+fn text_that_no_record_contains_is_not_retained() {
     for keep in [Keep::Nothing, Keep::Envelope] {
         let mut policy = Policy::default();
         policy.keep = keep;

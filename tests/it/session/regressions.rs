@@ -1,10 +1,10 @@
-//! One test for each mended bug, named after what went wrong.
+//! One test for each corrected fault, named after the fault.
 
 use smtpmock::smtp::{Policy, Record, RecordMode};
 
 use crate::support::peer::Peer;
 
-/// Sends `dialogue` and gives the replies, the records, and whether the server closed.
+/// Sends `dialogue` and returns the replies, the records, and whether the server closed.
 fn talk(policy: &Policy, dialogue: &str) -> (Vec<String>, Vec<Record>, bool) {
     let mut peer = Peer::connect(policy);
     let mut records = Vec::new();
@@ -28,7 +28,7 @@ fn fail_fast_waited_for_the_end_of_an_oversize_message() {
     assert!(records[0].data && !records[0].msg);
 }
 
-/// What `multiple_message_receiving` keeps over RSET: one accepted message.
+/// What `multiple_message_receiving` retains over RSET: one accepted message.
 const ACCEPTED_MESSAGE: &str = "HELO example.com\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n\
                                 DATA\r\nx\r\n.\r\n";
 
@@ -41,7 +41,7 @@ fn keeps_over_rset() -> Policy {
 }
 
 #[test]
-fn rset_forgot_that_the_record_it_kept_has_an_accepted_rcpt() {
+fn rset_lost_the_accepted_rcpt_of_the_record_that_it_retained() {
     let dialogue = format!("{ACCEPTED_MESSAGE}RSET\r\nRCPT TO:<late@example.com>\r\n");
     let (replies, records, _) = talk(&keeps_over_rset(), &dialogue);
     assert!(replies.last().unwrap().starts_with("503 "));
@@ -51,7 +51,7 @@ fn rset_forgot_that_the_record_it_kept_has_an_accepted_rcpt() {
 
 #[test]
 fn rset_let_a_record_grow_beyond_the_limit_of_recipients() {
-    const LIMIT: usize = 10_000; // as the policy has it
+    const LIMIT: usize = 10_000; // the policy's limit
     let many = "RCPT TO:<late@example.com>\r\n".repeat(LIMIT);
     let dialogue = format!("{ACCEPTED_MESSAGE}RSET\r\n{many}RSET\r\n{many}");
     let (_, records, _) = talk(&keeps_over_rset(), &dialogue);
@@ -59,7 +59,7 @@ fn rset_let_a_record_grow_beyond_the_limit_of_recipients() {
 }
 
 #[test]
-fn mail_alone_was_no_command_beside_a_reset_with_a_long_s() {
+fn mail_alone_was_no_command_together_with_a_reset_with_a_long_s() {
     let (replies, ..) = talk(&Policy::default(), "MAIL r\u{17f}et\r\n");
     assert!(replies[1].starts_with("503 "), "{replies:?}");
 }
@@ -71,7 +71,7 @@ fn an_address_literal_with_a_leading_zero_was_refused() {
 }
 
 #[test]
-fn the_size_of_a_message_refused_under_fail_fast_depended_on_how_it_was_cut() {
+fn the_size_of_a_message_refused_under_fail_fast_depended_on_how_it_was_split() {
     let mut policy = Policy::default();
     policy.fail_fast = true;
     policy.set_message_size_limit(10);

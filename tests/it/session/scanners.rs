@@ -1,20 +1,20 @@
-//! The scanners against naive oracles, under any chunking.
+//! The scanners against naive oracles, for input split in any way.
 
 use proptest::prelude::*;
 use smtpmock::smtp::{DataScanner, LineScan, LineScanner};
 
 use crate::support::oracle::{self, Line};
 
-/// Data made of what matters near its end.
+/// Data composed of the pieces that matter near its end.
 fn data_like() -> impl Strategy<Value = Vec<u8>> {
-    // Some longer than several vectors. Numbers are drawn in far less time than a choice of strategies is.
+    // Some are longer than several vectors. Drawing numbers is much faster than choosing among strategies.
     let count = prop_oneof![3 => 0..24usize, 1 => 24..400usize];
     count
         .prop_flat_map(|count| proptest::collection::vec((0..17_u8, any::<u64>()), count))
         .prop_map(|pieces| pieces.into_iter().flat_map(|(kind, random)| piece(kind, random)).collect())
 }
 
-/// One of the pieces, the frequent ones at several numbers; the last has up to eight octets of any value.
+/// One of the pieces, frequent ones for several numbers; the last consists of up to eight octets of any value.
 fn piece(kind: u8, random: u64) -> Vec<u8> {
     match kind {
         0..4 => b"\r\n".to_vec(),
@@ -35,7 +35,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(prop_oneof![3 => 1..9usize, 1 => 9..600usize], 1..12)
 }
 
-/// Cuts `input` into pieces of these sizes, over and over.
+/// Splits `input` into pieces of these sizes, repeatedly.
 fn pieces<'a>(input: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = input;
     sizes.iter().cycle().map_while(move |&size| {
@@ -45,7 +45,7 @@ fn pieces<'a>(input: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [
     })
 }
 
-/// What the scanner under test makes of `input` in pieces: the content, and where the end was.
+/// The result of the tested scanner for `input` in pieces: the content, and where the end was.
 fn scan_data(input: &[u8], sizes: &[usize]) -> (Vec<u8>, Option<usize>) {
     let (mut scanner, mut content, mut consumed) = (DataScanner::default(), Vec::new(), 0);
     for piece in pieces(input, sizes) {
@@ -88,7 +88,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn data_is_taken_apart_as_rfc_5321_says(input in data_like(), sizes in cuts()) {
+    fn data_is_split_by_the_rules_of_rfc_5321(input in data_like(), sizes in cuts()) {
         let expected = oracle::data(&input);
         prop_assert_eq!(scan_data(&input, &sizes), (expected.content, expected.end));
     }
@@ -115,7 +115,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lines_near_the_limit_are_told_apart(
+    fn lines_near_the_limit_are_distinguished(
         lengths in proptest::collection::vec(prop_oneof![0..3usize, 4090..4100usize, 8000..9000usize], 1..5),
         sizes in proptest::collection::vec(1..5000usize, 1..6),
     ) {

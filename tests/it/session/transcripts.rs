@@ -29,7 +29,7 @@ fn check(case: &Case) -> Result<(), String> {
     }
     for peer in peers.values_mut() {
         if !peer.output.is_empty() {
-            return Err(format!("replies left over: {:?}", String::from_utf8_lossy(&peer.output)));
+            return Err(format!("unexpected further replies: {:?}", String::from_utf8_lossy(&peer.output)));
         }
         peer.close(&mut records);
     }
@@ -47,7 +47,7 @@ fn perform(case: &Case, step: &Step, peer: &mut Peer<'_>, records: &mut Vec<Reco
     if step.end != ClientEnd::StaysOpen {
         peer.close(records);
     }
-    // Time is not the session's business: the timeout strikes where the dialogue says that it closes.
+    // The pure session has no time: the timeout is applied where the dialogue closes.
     if step.server_closed
         && !peer.closed
         && let Some(timeout) = case.session_timeout()
@@ -63,7 +63,7 @@ fn compare(case: &Case, step: &Step, peer: &mut Peer<'_>) -> Result<(), String> 
         peer.output.clear();
         return Ok(());
     }
-    // A client that stops listening before a delayed reply hears it in a later step.
+    // A client that stops waiting before a delayed reply receives it in a later step.
     let stops_early = step.wait.is_some() && case.steps.iter().any(|step| !step.delay.is_zero());
     let heard =
         if stops_early { peer.output.get(..expected.len()).unwrap_or(&peer.output) } else { &peer.output };
