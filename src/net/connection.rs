@@ -118,6 +118,8 @@ pub(super) struct Connection<T> {
     stream: T,
     token: Token,
     session: Session,
+    /// What the session waits for.
+    expects: Expect,
     /// Number of its last reply.
     last_reply: u32,
     phase: Phase,
@@ -195,6 +197,7 @@ impl<T: Transport> Connection<T> {
             stream,
             token,
             session: Session::new(),
+            expects: Expect::Command,
             last_reply: 0,
             phase: Phase::Open,
             input: None,
@@ -336,7 +339,9 @@ impl<T: Transport> Connection<T> {
             self.date_message(context, &step);
         }
         self.measure_step(context, resources, &step);
-        let Step { stage, replies, number, portion, accepted, delay, next, message, filing, .. } = step;
+        let Step { stage, replies, number, portion, accepted, delay, next, expects, message, filing, .. } =
+            step;
+        self.expects = expects;
         self.last_reply = number.wrapping_add(replies.len() as u32 - 1);
         self.file(context, resources, filing);
         let accepts = message.filter(|_| accepted).map(|message| message.size as u64);
@@ -403,7 +408,7 @@ impl<T: Transport> Connection<T> {
             return;
         }
         let deadline = resources.now.after(context.settings().session_timeout);
-        self.deadline = match (&self.phase, self.session.expects()) {
+        self.deadline = match (&self.phase, self.expects) {
             (Phase::Lingering { until }, _) if resources.stop == Stop::Forced => {
                 resources.now.after(context.stop_linger).min(*until)
             }

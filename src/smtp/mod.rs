@@ -38,4 +38,4 @@ pub(crate) use receive::{MailKey, RetryKey};
 pub(crate) use record::Unsent;
 pub use record::{Exchange, Filing, LastRecord, Record};
 pub use reply::{Next, Portion, Reply, ReplyKind, Stage};
-pub use session::{Expect, Progress, Received, Replies, Session, Step};
+pub use session::{CommandLine, Expect, Progress, Received, Replies, Session, Step};

@@ -9,7 +9,7 @@ use crate::log::Event;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::net::stream::Input;
-use crate::smtp::{Expect, LineScanner, Request, Stage};
+use crate::smtp::{Expect, Progress, Stage};
 
 impl<T: Transport> Connection<T> {
     /// Uses what was read before and had to wait.
@@ -108,7 +108,7 @@ impl<T: Transport> Connection<T> {
         }
         let mut taken = 0;
         while taken < bytes.len() && matches!(self.phase, Phase::Open) && has_room_for_replies(resources) {
-            let expected = self.session.expects();
+            let expected = self.expects;
             self.admit_memory(context);
             let progress = self.environ(context, resources.now, |session, environment| {
                 session.advance(context.policy(), environment, &bytes[taken..])
@@ -116,7 +116,7 @@ impl<T: Transport> Connection<T> {
             let used = &bytes[taken..taken + progress.consumed];
             taken += progress.consumed;
             if resources.notes.is_some() {
-                self.note_input(resources, expected, used);
+                self.note_input(resources, &progress, used);
             }
             if expected == Expect::Data {
                 self.renew(context, resources);
@@ -138,18 +138,14 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Logs what was received: a command line, or at the end of a message how many lines it had.
-    fn note_input(&mut self, resources: &mut Resources, expected: Expect, used: &[u8]) {
-        match expected {
-            Expect::Command if used.is_empty() => {}
-            Expect::Command => {
-                let line = Request::line_of(&used[..used.len().min(LineScanner::LIMIT)]);
-                resources.note(|| Event::Request(line.into()));
-            }
-            Expect::Data => {
-                self.data_lines += memchr::memchr_iter(b'\n', used).count() as u64;
-                if self.session.expects() == Expect::Command {
-                    self.note_data_lines(resources);
-                }
+    fn note_input(&mut self, resources: &mut Resources, progress: &Progress, used: &[u8]) {
+        if let Some(line) = progress.line {
+            resources.note(|| Event::Request(line.within(used).into()));
+        }
+        if self.expects == Expect::Data {
+            self.data_lines += memchr::memchr_iter(b'\n', used).count() as u64;
+            if progress.step.is_some() {
+                self.note_data_lines(resources);
             }
         }
     }

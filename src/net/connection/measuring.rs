@@ -74,7 +74,7 @@ impl<T: Transport> Connection<T> {
     /// The phase of a client that is held. It waits for the reply that was not sent, or else for one to what it sends
     /// next.
     pub(super) fn held(&self, now: Timestamp, asked: Asked, portion: Portion) -> Phase {
-        match (portion, self.session.expects()) {
+        match (portion, self.expects) {
             (Portion::Nothing, _) => Phase::Held(asked.stage, asked.since),
             (_, Expect::Data) => Phase::Held(Stage::Message, now),
             (_, Expect::Command) => Phase::Held(asked.stage, now),

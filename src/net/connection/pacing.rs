@@ -115,7 +115,7 @@ impl<T: Transport> Connection<T> {
 
     /// How many bytes may be read at once.
     pub(super) fn room_to_read(&self) -> usize {
-        let room = match self.session.expects() {
+        let room = match self.expects {
             // Input that is dropped is not paced.
             _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
             Expect::Command => COMMANDS,

@@ -65,14 +65,15 @@ impl Model {
         };
         let greeting = session.greeting(policy, &mut environment);
         model.note(policy, &session, &greeting, 0);
-        let (mut taken, mut given) = (0, 0);
+        let (mut taken, mut given, mut expects) = (0, 0, greeting.expects);
         while given < input.len() && model.end.is_none() {
             // A message that is too big may be refused before its end, and the place matters.
-            given = if session.expects() == Expect::Data { given.max(taken) + 1 } else { input.len() };
+            given = if expects == Expect::Data { given.max(taken) + 1 } else { input.len() };
             let progress = session.advance(policy, &mut environment, &input[taken..given]);
             taken += progress.consumed;
             given = if progress.step.is_some() { taken } else { given };
             let Some(step) = progress.step else { continue };
+            expects = step.expects;
             if let Filing::Finished(record) = &step.filing
                 && record.msg
             {
@@ -90,7 +91,7 @@ impl Model {
         let mut delay = step.delay;
         if !octets.is_empty() {
             self.output.extend_from_slice(octets);
-            let (output_end, opens_data) = (self.output.len(), session.expects() == Expect::Data);
+            let (output_end, opens_data) = (self.output.len(), step.expects == Expect::Data);
             let (stage, is_whole) = (step.stage, octets == step.reply().wire());
             let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply());
             self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });

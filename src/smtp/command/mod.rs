@@ -177,11 +177,6 @@ impl<'a> Request<'a> {
         let line = trim(line);
         Self { line, command: command(line, grammar) }
     }
-
-    /// The line alone, unparsed.
-    pub(crate) fn line_of(line: &'a [u8]) -> &'a [u8] {
-        trim(line)
-    }
 }
 
 /// Where a name or mailbox is in its line.

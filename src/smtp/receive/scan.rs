@@ -65,6 +65,11 @@ impl LineScanner {
         !matches!(self.state, LineState::Searching(0))
     }
 
+    /// The front of the present line was dropped: it is over the limit.
+    pub(in crate::smtp) fn is_skipping(&self) -> bool {
+        matches!(self.state, LineState::Skipping)
+    }
+
     fn search(&mut self, input: &[u8], known: usize) -> LineScan {
         // One octet beyond the limit is enough to tell that a line is too long.
         let reach = input.len().min(Self::LIMIT + 1);

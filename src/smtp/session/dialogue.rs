@@ -15,7 +15,7 @@ use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
 use crate::smtp::session::envelope::Envelope;
-use crate::smtp::session::step::{Expect, Progress, Received, Replies, Step};
+use crate::smtp::session::step::{CommandLine, Expect, Progress, Received, Replies, Step};
 use crate::smtp::session::turn::Turn;
 
 /// Of so many messages of a session the lines of the first are looked at: it costs time.
@@ -127,15 +127,25 @@ impl Dialogue {
         let policy = turn.policy;
         self.has_spoken |= !input.is_empty();
         match &mut self.receiving {
-            Receiving::Commands(scanner) => match scanner.scan(input) {
-                LineScan::Incomplete(consumed) => Progress { consumed, step: None },
-                LineScan::TooLong(consumed) => {
-                    Progress { consumed, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
+            Receiving::Commands(scanner) => {
+                let is_skipping = scanner.is_skipping();
+                match scanner.scan(input) {
+                    LineScan::Incomplete(0) => Progress { consumed: 0, line: None, step: None },
+                    LineScan::Incomplete(consumed) => {
+                        let line = (!is_skipping).then(|| self.front_of_line(policy, input));
+                        Progress { consumed, line, step: None }
+                    }
+                    LineScan::TooLong(consumed) => {
+                        let line = (!is_skipping).then(|| self.front_of_line(policy, input));
+                        Progress { consumed, line, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
+                    }
+                    LineScan::Line(consumed) => {
+                        let request = Request::parse(&input[..consumed], self.grammar(policy));
+                        let line = Some(CommandLine::of(&request, input));
+                        Progress { consumed, line, step: Some(self.command(turn, request)) }
+                    }
                 }
-                LineScan::Line(consumed) => {
-                    Progress { consumed, step: Some(self.command(turn, &input[..consumed])) }
-                }
-            },
+            }
             Receiving::Data(incoming) => {
                 let scan = incoming.take(policy, self.memory_left, self.retry_keys.as_deref_mut(), input);
                 // A session that is going to be closed need not read the rest. How much of it has come is
@@ -146,15 +156,25 @@ impl Dialogue {
                     self.is_cut_short = !scan.ended;
                 }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(turn));
-                Progress { consumed: scan.consumed, step }
+                Progress { consumed: scan.consumed, line: None, step }
             }
         }
     }
 
-    fn command(&mut self, turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
+    fn grammar<'g>(&'g self, policy: &Policy) -> Grammar<'g> {
+        Grammar { addresses: policy.addresses, offered: &self.extensions }
+    }
+
+    /// What is shown of a line that is too long.
+    #[cold]
+    fn front_of_line(&self, policy: &Policy, input: &[u8]) -> CommandLine {
+        let front = &input[..input.len().min(LineScanner::LIMIT)];
+        CommandLine::of(&Request::parse(front, self.grammar(policy)), input)
+    }
+
+    fn command(&mut self, turn: &mut Turn<'_, '_>, request: Request<'_>) -> Step {
         let policy = turn.policy;
-        let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
-        let Request { line, command } = Request::parse(line, grammar);
+        let Request { line, command } = request;
         match command {
             Command::Helo(name) => self.helo(turn, line, name, ReplyKind::HeloReceived),
             Command::Ehlo(name) => self.helo(turn, line, name, ReplyKind::EhloReceived),
@@ -449,6 +469,7 @@ impl Dialogue {
             delay,
             next,
             is_in_transaction: self.is_in_transaction(),
+            expects: self.expects(),
             message: None,
             retry_key: RetryKey::Nothing,
             filing,

@@ -10,7 +10,7 @@ mod turn;
 #[cfg(test)]
 mod walk;
 
-pub use step::{Expect, Progress, Received, Replies, Step};
+pub use step::{CommandLine, Expect, Progress, Received, Replies, Step};
 
 use self::dialogue::Dialogue;
 use self::turn::{Records, Turn};
@@ -87,14 +87,10 @@ impl Session {
         if let Some(step) = &progress.step {
             assert_eq!(step.number, self.dialogue.steps, "each reply has the next number");
             assert_eq!(step.is_in_transaction, is_open);
+            assert_eq!(step.expects, self.dialogue.expects());
             assert_eq!(step.message.is_some(), step.stage == Stage::Message);
         }
         assert!(is_open || self.dialogue.expects() == Expect::Command, "data belong to a transaction");
-    }
-
-    /// What the server waits for.
-    pub fn expects(&self) -> Expect {
-        self.dialogue.expects()
     }
 
     /// The record in the making, which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and

@@ -4,7 +4,8 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::smtp::receive::{Lines, RetryKey};
+use crate::smtp::command::{Request, Verb};
+use crate::smtp::receive::{LineScanner, Lines, RetryKey};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
 
@@ -82,6 +83,8 @@ pub struct Step {
     /// A mail transaction is open now (RFC 5321 section 3.3): MAIL was accepted, and neither its message has come nor was
     /// the transaction given up.
     pub is_in_transaction: bool,
+    /// What the server waits for from now on. Before the first step it is a command.
+    pub expects: Expect,
     /// The message that is answered.
     pub message: Option<Received>,
     /// By what the client's trying again is known.
@@ -107,8 +110,38 @@ impl Step {
 pub struct Progress {
     /// Octets used up, from the front. The rest must be at the front of the next input.
     pub consumed: usize,
+    /// The command line among them; `None` for message data. Of a line that is longer than
+    /// [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) it is the front, with the first octets that are used up.
+    pub line: Option<CommandLine>,
     /// What is to be done; `None` when more input is needed.
     pub step: Option<Step>,
+}
+
+/// Where a command line is in the input, and its verb: all that a log needs, which neither trims nor parses it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    start: u16,
+    length: u16,
+    /// `None` for a line that is no known command.
+    pub verb: Option<Verb>,
+}
+
+impl CommandLine {
+    /// The line of a request that was parsed from `input`.
+    #[inline]
+    pub(in crate::smtp) fn of(request: &Request<'_>, input: &[u8]) -> Self {
+        let Request { line, command } = request;
+        let start = line.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
+        debug_assert!(start + line.len() <= LineScanner::LIMIT, "a line is short, and at the front");
+        Self { start: start as u16, length: line.len() as u16, verb: command.verb() }
+    }
+
+    /// The line without white space around it, where `input` is what [`advance`](crate::smtp::Session::advance) was given,
+    /// or as much of it as was [consumed](Progress::consumed).
+    pub fn within<'i>(&self, input: &'i [u8]) -> &'i [u8] {
+        let start = usize::from(self.start);
+        input.get(start..start + usize::from(self.length)).unwrap_or_default()
+    }
 }
 
 /// What the server waits for.

@@ -70,6 +70,22 @@ fn a_client_can_neither_steer_a_terminal_nor_forge_a_line() {
 }
 
 #[test]
+fn of_a_line_that_is_too_long_the_front_is_logged_once() {
+    let log = Recorder::default();
+    let server = start(config().logger(To(log.clone())));
+    let mut client = Client::greeted(server.local_addr());
+    // The server reads at most 16 KiB at once: many pieces.
+    client.send("NOOP ".to_owned() + &"x".repeat(1 << 20));
+    assert_eq!(client.command("y"), "500 Line too long");
+    client.quit();
+    server.stop();
+    let requests: Vec<String> = log.lines().into_iter().filter(|line| line.contains("request")).collect();
+    let [front, quit] = &requests[..] else { panic!("{} requests are logged", requests.len()) };
+    assert!(front.starts_with("INFO: SMTP request: NOOP xxx") && front.len() < 5000, "{front}");
+    assert_eq!(quit, "INFO: SMTP request: QUIT");
+}
+
+#[test]
 fn a_message_of_line_feeds_is_one_line_of_the_log() {
     let log = Recorder::default();
     let server = start(config().logger(To(log.clone())));
