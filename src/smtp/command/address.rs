@@ -136,14 +136,18 @@ impl<'a> Path<'a> {
         verb: Verb,
         grammar: Grammar<'_>,
     ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
-        // With a space parameters may be behind it, and where they are offered a path may be UTF-8.
-        let is_plain = || memchr::memchr(b' ', argument).is_none() && argument.is_ascii();
-        if (grammar.offered.are_none() || is_plain())
-            && let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
+        if let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
+            && (grammar.offered.are_none() || path.is_all_of(argument, grammar.addresses))
         {
             return (Ok(path), Parameters::default());
         }
         Self::parse_with_parameters(argument, verb, grammar)
+    }
+
+    /// Nothing but brackets is around it, and nothing in it: no offer makes another path of it.
+    #[inline]
+    fn is_all_of(self, argument: &[u8], rules: AddressRules) -> bool {
+        self.mailbox.len() + 2 == argument.len() && rules != AddressRules::Any && self.mailbox.is_ascii()
     }
 
     /// Apart, so that a valid path without parameters carries nothing of it.

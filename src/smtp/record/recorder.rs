@@ -52,26 +52,27 @@ pub(in crate::smtp) struct Answered<'a> {
 
 impl Answered<'_> {
     /// The exchange of a line, and the name or mailbox that was parsed of it.
+    #[inline]
     pub(super) fn exchange(&self, line: &[u8], name: Option<&[u8]>) -> Exchange {
-        Exchange {
-            request: line.into(),
-            response: self.reply.cloned(),
-            number: self.number,
-            name: name.and_then(|name| Part::of(line, name)),
-            parameters: None,
-        }
+        self.exchange_of_path(line, name, Parameters::default())
     }
 
     /// The exchange of MAIL or RCPT.
+    #[inline]
     pub(super) fn exchange_of_path(
         &self,
         line: &[u8],
         mailbox: Option<&[u8]>,
         parameters: Parameters<'_>,
     ) -> Exchange {
-        let words = Some(parameters.words()).filter(|words| !words.is_empty());
-        let parameters = words.and_then(|words| Part::of(line, words));
-        Exchange { parameters, ..self.exchange(line, mailbox) }
+        let words = parameters.words();
+        Exchange {
+            request: line.into(),
+            response: self.reply.cloned(),
+            number: self.number,
+            name: mailbox.and_then(|mailbox| Part::of(line, mailbox)),
+            parameters: if words.is_empty() { None } else { Part::of(line, words) },
+        }
     }
 }
 

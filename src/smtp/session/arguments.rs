@@ -17,6 +17,7 @@ impl Dialogue {
         parameters: Parameters<'_>,
     ) -> Result<(), ReplyKind> {
         match (policy.esmtp(), path) {
+            (_, Ok(path)) if parameters.words().is_empty() && !needs_utf8(policy, path) => Ok(()),
             (None, Ok(_)) => Ok(()),
             (None, Err(_)) => Err(invalid_argument(verb)),
             (Some(_), path) => self.check_extended_path(policy, verb, path, parameters),
@@ -30,9 +31,10 @@ impl Dialogue {
         path: Result<Path<'_>, ArgumentError>,
         parameters: Parameters<'_>,
     ) -> Result<(), ReplyKind> {
-        let is_strict = policy.addresses == AddressRules::Rfc5321;
         let path = match path {
-            Err(ArgumentError::Utf8) if is_strict => return Err(ReplyKind::Utf8NotAllowed),
+            Err(ArgumentError::Utf8) if policy.addresses == AddressRules::Rfc5321 => {
+                return Err(ReplyKind::Utf8NotAllowed);
+            }
             Err(ArgumentError::Path | ArgumentError::Utf8) => return Err(invalid_argument(verb)),
             Err(ArgumentError::Parameter | ArgumentError::NotOffered) => None,
             Ok(path) if parameters.words().is_empty() => Some(path),
@@ -48,7 +50,7 @@ impl Dialogue {
             (Verb::Rcpt, Sequence::Mail(mail) | Sequence::Past(mail)) => mail.takes_utf8,
             _ => parameters.has_smtputf8(),
         };
-        if is_strict && !takes_utf8 && !path.mailbox().is_ascii() {
+        if needs_utf8(policy, path) && !takes_utf8 {
             return Err(ReplyKind::Utf8NotAllowed);
         }
         let limit = u64::try_from(policy.message_size_limit).unwrap_or(u64::MAX);
@@ -57,6 +59,12 @@ impl Dialogue {
         }
         Ok(())
     }
+}
+
+/// The path is accepted with SMTPUTF8 alone (RFC 6531 section 3.5); only strict rules insist on it.
+#[inline]
+fn needs_utf8(policy: &Policy, path: Path<'_>) -> bool {
+    policy.addresses == AddressRules::Rfc5321 && !path.mailbox().is_ascii()
 }
 
 fn invalid_argument(verb: Verb) -> ReplyKind {

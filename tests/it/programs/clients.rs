@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Message, SmtpTransport, Transport};
-use smtpmock::smtp::{AddressRules, ReplyKind};
+use smtpmock::smtp::{AddressRules, Body, Notify, ReplyKind, Ret};
 use smtpmock::{Config, Server};
 
 use crate::support::figures::after_sessions;
@@ -181,6 +181,69 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm") as client:
         assert!(messages[0].mailfrom_request().to_lowercase().contains(" smtputf8"), "{messages:?}");
         assert_eq!(messages[1].mailfrom_request(), "mail FROM:<ann@example.com> size=4");
         assert_eq!(messages[1].forward_paths(), ["bob@example.com"]);
+    }
+}
+
+/// Extended SMTP as clients that nobody here wrote use it; Python's and curl's parameters are their own idea.
+#[test]
+fn python_smtplib_curl_and_swaks_use_what_extended_smtp_offers() {
+    const SCRIPT: &str = r#"
+import smtplib, sys
+from email.message import EmailMessage
+message = EmailMessage()
+message["From"], message["To"], message["Subject"] = "jürgen@example.com", "bob@example.com", "Größe"
+message.set_content("hi\n")
+with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm.example") as client:
+    client.send_message(message)
+    assert all(client.has_extn(keyword) for keyword in ("size", "dsn", "pipelining", "enhancedstatuscodes"))
+    client.sendmail("ann@example.com", ["bob@example.com"], b"hi\r\n", ["body=8bitmime", "ret=hdrs", "envid=a+2Bb"],
+        ["notify=success,delay", "orcpt=rfc822;bob@example.com"])
+    assert client.verify("bob")[0] == 252 and client.docmd("HELP")[0] == 214
+    try:
+        client.sendmail("ann@example.com", ["bob@example.com"], b"x" * 5000)
+    except smtplib.SMTPSenderRefused as refusal:
+        assert refusal.smtp_code == 552 and refusal.smtp_error.startswith(b"5.3.4 "), refusal
+"#;
+    for rules in [AddressRules::Lenient, AddressRules::Rfc5321] {
+        let server = start(Config::default().esmtp().addresses(rules).message_size_limit(4000));
+        if run_or_skip("python3", &["-c", SCRIPT, "127.0.0.1", &server.port().to_string()], "").is_some() {
+            let messages = server.wait_for_messages(2, PATIENCE).unwrap();
+            assert_eq!(messages[0].reverse_path().unwrap(), "jürgen@example.com");
+            assert!(messages[0].mail_parameters().has_smtputf8(), "{messages:?}");
+            let mail = messages[1].mail_parameters();
+            assert_eq!(
+                (mail.size(), mail.body(), mail.ret()),
+                (Some(4), Some(Body::EightBitMime), Some(Ret::Headers))
+            );
+            assert_eq!(mail.envid().as_deref(), Some(&b"a+b"[..]));
+            let notify = messages[1].rcpt_parameters()[0].notify();
+            assert_eq!(notify, Some(Notify { success: true, failure: false, delay: true }));
+            assert_eq!(server.stats().findings(), []);
+        }
+    }
+    let server = start(Config::default().esmtp());
+    let address = format!("127.0.0.1:{}", server.port());
+    let url = format!("smtp://{address}/vm.example");
+    let mail = ["-sS", &url, "--mail-from", "ann@example.com", "--mail-rcpt", "bob@example.com", "-T", "-"];
+    if run_or_skip("curl", &mail, "Subject: hi\r\n\r\nhi\r\n").is_some() {
+        let messages = server.wait_for_messages_and_purge(1, PATIENCE).unwrap();
+        assert_eq!(messages[0].forward_paths(), ["bob@example.com"]);
+    }
+    let mail = [
+        "--server",
+        &address,
+        "--helo",
+        "vm.example",
+        "--from",
+        "ann@example.com",
+        "--to",
+        "bob@example.com",
+    ];
+    if let Some(output) = run_or_skip("swaks", &[&mail[..], &["--pipeline"]].concat(), "") {
+        let messages = server.wait_for_messages_and_purge(1, PATIENCE).unwrap();
+        assert_eq!(messages[0].msg_response(), "250 2.0.0 Received");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("250 2.1.5 Received"), "{output:?}");
+        assert_eq!(server.stats().findings(), []);
     }
 }
 

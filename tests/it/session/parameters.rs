@@ -39,8 +39,9 @@ fn naive(command: &str, name: &str, value: Option<&str>) -> Option<(Extension, b
             (Extension::Dsn, upper.is_some_and(|value| value == "NEVER" || is_list(value)))
         }
         ("RCPT", "ORCPT") => {
+            let is_atom = |kind: &str| !kind.is_empty() && !kind.contains(|c| "()<>[]:;@\\,.\"".contains(c));
             let is_valid =
-                |(kind, address): (&str, &str)| !kind.is_empty() && !address.is_empty() && is_xtext(address);
+                |(kind, address): (&str, &str)| is_atom(kind) && !address.is_empty() && is_xtext(address);
             (Extension::Dsn, value.and_then(|value| value.split_once(';')).is_some_and(is_valid))
         }
         _ => return None,
