@@ -1,4 +1,4 @@
-//! Errors of settings and of the start.
+//! Errors of settings and of starting a server.
 
 use std::fmt;
 use std::io;
@@ -8,11 +8,11 @@ use std::path::PathBuf;
 /// A setting with a value it can't have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Name of the setting, as the setter of [`Config`](crate::Config) is called.
+    /// Name of the setting: that of its setter in [`Config`](crate::Config).
     pub setting: &'static str,
-    /// The value given.
+    /// The invalid value.
     pub value: String,
-    /// What would have been right, as a phrase: "a number from 1 to 256".
+    /// What would be right, as a phrase: "a number from 1 to 256".
     pub expected: String,
 }
 
@@ -49,19 +49,19 @@ pub enum StartError {
     Config(ConfigError),
     /// Another socket listens there already.
     AddressInUse(SocketAddr),
-    /// A process listens at the Unix socket already; its number, where the system gives it.
+    /// A process already listens on the Unix socket; its process number if the system reports it.
     SocketInUse(PathBuf, Option<i32>),
-    /// There is something else than a socket where the Unix socket would be.
+    /// The path of the Unix socket is that of another kind of file.
     NoSocket(PathBuf),
-    /// There can't be a Unix socket.
+    /// The Unix socket can't be created.
     BadSocket(PathBuf, io::Error),
-    /// This machine has no such address, or may not use that port.
+    /// This machine does not have the address, or the process may not use the port.
     BadAddress(SocketAddr, io::Error),
     /// The process has no file descriptor left (`ulimit -n`).
     OutOfDescriptors(io::Error),
     /// The capture file can't be written.
     Capture(PathBuf, io::Error),
-    /// Any other failure of the system, with what was being done.
+    /// Another error of the system, and the action that failed.
     System(&'static str, io::Error),
 }
 
@@ -115,9 +115,9 @@ impl std::error::Error for StartError {
 /// Why the file of a Unix socket can't be replaced; within an [`io::Error`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SocketFileError {
-    /// A process listens.
+    /// A process listens on it.
     InUse { process: Option<i32> },
-    /// It is something else.
+    /// It is not a socket.
     NoSocket,
 }
 

@@ -1,4 +1,4 @@
-//! Where a server listens: hosts and URLs as they are configured, to addresses.
+//! Parses the configured hosts and URLs into the addresses of listeners.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::config::ConfigError;
 
 const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
 
-/// Octets of the path of a Unix socket: `sun_path` with the NUL at its end (unix(7)).
+/// The maximum length of the path of a Unix socket, in octets: `sun_path` without its NUL (unix(7)).
 const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
 /// A protocol that a server speaks.
@@ -23,7 +23,7 @@ pub enum Protocol {
     Smtp,
 }
 
-/// As in the ready line: `smtp`.
+/// Displays as in the ready line: `smtp`.
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -32,14 +32,14 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// What connections are carried by.
+/// The transport of connections.
 #[derive(Clone, Copy, Debug)]
 enum Transport {
     Tcp,
     Unix,
 }
 
-/// What a URL can begin with.
+/// The scheme of a URL.
 struct Scheme {
     name: &'static str,
     protocol: Protocol,
@@ -51,31 +51,31 @@ const SCHEMES: &[Scheme] = &[
     Scheme { name: "smtp+unix", protocol: Protocol::Smtp, transport: Transport::Unix },
 ];
 
-/// A listener that is configured.
+/// A configured listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) protocol: Protocol,
     pub(crate) at: ListenAt,
 }
 
-/// Where it is to listen.
+/// The address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ListenAt {
     Inet {
         address: SocketAddr,
-        /// Its port is the setting's, as for all addresses that name none; otherwise its own.
+        /// Whether the port is the common one of the setting, not one given with the address.
         takes_common_port: bool,
     },
     Unix {
         path: Arc<Path>,
-        /// Permissions of the file; `None`: what the umask leaves.
+        /// Permissions of the file; `None`: those of the umask.
         mode: Option<u32>,
     },
 }
 
 impl Config {
-    /// The listeners, each address once: those of [`hosts`](Self::hosts) and [`port`](Self::port), which have defaults
-    /// unless there are URLs, then those of the URLs.
+    /// The listeners, each address once: first those of [`hosts`](Self::hosts) and [`port`](Self::port), whose
+    /// defaults apply only if there are no URLs, then those of the URLs.
     pub(crate) fn listeners(&self) -> Result<Vec<Listen>, ConfigError> {
         let fixed = &self.fixed;
         let has_hosts = fixed.listen.is_empty() || fixed.hosts.is_some() || fixed.port.is_some();
@@ -112,7 +112,7 @@ fn host_listener(host: &str, port: u16) -> Result<Listen, ConfigError> {
     Ok(Listen { protocol: Protocol::Smtp, at })
 }
 
-/// An address, with a port of its own or the common one.
+/// An address with its own port or the common one.
 fn inet(host: &str, common_port: u16) -> Option<ListenAt> {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return Some(ListenAt::Inet { address, takes_common_port: false });
@@ -145,7 +145,7 @@ fn url_listener(url: &str) -> Result<Listen, ConfigError> {
 }
 
 impl Scheme {
-    /// The form of its URLs, for errors.
+    /// The syntax of its URLs, for errors.
     fn form(&self) -> String {
         let rest = match self.transport {
             Transport::Tcp => "ADDRESS:PORT",
@@ -155,12 +155,12 @@ impl Scheme {
     }
 }
 
-/// Without a port any free one.
+/// Parses an address; without a port, any free port.
 fn tcp_url(rest: &str) -> Result<ListenAt, String> {
     const ADDRESS: &str = "the address is an IPv4 one, an IPv6 one in brackets, or localhost, of this machine; without \
                            a port any free one is taken, and nothing follows it";
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    // An IPv6 address without brackets may end with what is a port.
+    // An IPv6 address without brackets is ambiguous: its end may look like a port.
     let is_bare_ipv6 = !authority.starts_with('[') && authority.matches(':').count() > 1;
     match inet(authority, 0) {
         Some(ListenAt::Inet { address, .. }) if !is_bare_ipv6 => {
@@ -193,7 +193,7 @@ fn file_mode(octal: &str) -> Option<u32> {
     u32::from_str_radix(octal, 8).ok().filter(|mode| is_octal && *mode <= 0o777)
 }
 
-/// RFC 3986 section 2.1.
+/// Decodes percent-encoding (RFC 3986 section 2.1).
 fn percent_decoded(text: &str) -> Option<Vec<u8>> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

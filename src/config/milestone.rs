@@ -1,7 +1,7 @@
-//! Milestones: so many messages, or so many sessions, and a hook that is called once they are reached.
+//! Milestones: numbers of messages or sessions, with hooks that are called when they are reached.
 //!
-//! All shards count together, without a lock; the one that reaches a milestone calls its hook. With none set
-//! nothing is counted.
+//! All shards share lock-free counters; the shard that reaches a milestone calls its hook. Without milestones nothing
+//! is counted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::config::ConfigError;
 /// A point in a server's life, for [`Config::on_reaching`](crate::Config::on_reaching), which has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Milestone {
-    /// So many messages were accepted, over all sessions: their positive replies were written whole. A message whose
-    /// reply is still held back, or never leaves, does not count.
+    /// This number of messages was accepted, over all sessions. A message counts when its positive reply has been
+    /// written completely, not while the reply is delayed or if it is lost.
     Messages(u64),
-    /// So many sessions have ended.
+    /// This number of sessions has ended.
     Sessions(u64),
 }
 
@@ -33,7 +33,7 @@ impl Goal {
         Self { milestone, hook: Arc::new(hook) }
     }
 
-    /// A milestone of zero is refused: there is no moment at which it is reached.
+    /// Refuses a milestone of zero, which is reached at no moment.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self.milestone {
             Milestone::Messages(0) | Milestone::Sessions(0) => {
@@ -58,7 +58,7 @@ pub(crate) struct Milestones {
 }
 
 impl Milestones {
-    /// `None` where there is nothing to count.
+    /// `None` without milestones.
     pub(crate) fn new(goals: &[Goal]) -> Option<Box<Self>> {
         let mut milestones = Box::<Self>::default();
         for Goal { milestone, hook } in goals {
@@ -80,7 +80,7 @@ impl Milestones {
     }
 }
 
-/// A count, and the milestones of it.
+/// A counter and its milestones.
 #[derive(Default)]
 struct Count {
     count: AtomicU64,
@@ -88,7 +88,7 @@ struct Count {
 }
 
 impl Count {
-    /// Each advance has a range of its own, so every goal is reached in exactly one.
+    /// Ranges of calls do not overlap, so every goal is reached in exactly one call.
     fn advance(&self, by: u64) {
         let before = self.count.fetch_add(by, Ordering::Relaxed);
         let range = before + 1..=before + by;

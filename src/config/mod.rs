@@ -1,5 +1,5 @@
-//! What a server does, as settings: chained setters, validated once when it starts and again when a running server is
-//! reconfigured. Imports `smtp`, `log` and `records`; the caller's thread.
+//! The settings of a server: chained setters, validated when the server starts or is reconfigured. Imports `smtp`,
+//! `log` and `records`; runs on the caller's thread.
 
 mod error;
 mod listen;
@@ -24,7 +24,7 @@ pub(crate) use listen::{Listen, ListenAt};
 pub use milestone::Milestone;
 pub use settings::{OverLimit, Settings};
 
-/// All settings of a server. Set only what is needed; the rest has defaults.
+/// All settings of a server. Every setting has a default.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,13 +38,13 @@ pub use settings::{OverLimit, Settings};
 /// assert!(config.validate().is_ok());
 /// ```
 ///
-/// What connections are served by can [change](crate::Server::reconfigure) while the server runs: its setters are those of
-/// [`Settings`] too. The others are fixed when it starts.
+/// Settings that have a setter in [`Settings`] too can [change](crate::Server::reconfigure) while the server runs.
+/// The others are fixed when it starts.
 #[derive(Clone, Debug)]
 pub struct Config<F = StartSettings> {
-    /// What can't change while a server runs; nothing in the [`Settings`] of one that does.
+    /// The settings that are fixed at the start; `()` in the [`Settings`] of a running server.
     pub(crate) fixed: F,
-    /// How much is written into records, what makes one, and the seed are fixed too.
+    /// Its record mode, the content of its records and its seed are fixed too.
     pub(crate) policy: Policy,
     pub(crate) session_timeout: Duration,
     pub(crate) data_timeout: Duration,
@@ -53,7 +53,7 @@ pub struct Config<F = StartSettings> {
     pub(crate) over_limit: OverLimit,
 }
 
-/// The part of a [`Config`] that is fixed when its server starts: what belongs to the process, not to a connection.
+/// The part of a [`Config`] that is fixed when its server starts: the settings of the process, not of a connection.
 #[derive(Clone, Debug)]
 pub struct StartSettings {
     /// `None`: the default, or none where there are URLs.
@@ -104,7 +104,7 @@ impl Default for Config {
 
 /// Settings that are fixed when a server starts.
 impl Config {
-    /// Most reactor threads of a server: more than any machine this was made for has cores.
+    /// The maximum number of reactor threads of a server: more than the cores of any target machine.
     pub const MAX_SHARDS: usize = 256;
 
     /// The defaults: a free port on 127.0.0.1, every valid message accepted.
@@ -132,9 +132,9 @@ impl Config {
     /// when [`hosts`](Self::hosts) or [`port`](Self::port) is set.
     ///
     /// `smtp://ADDRESS:PORT` is TCP; the address is as in `hosts`, IPv6 in brackets, and without a port any free one is
-    /// taken. `smtp+unix:///PATH` is a Unix socket, `?mode=0666` behind it sets its permissions (default: what the umask
-    /// leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not Linux). A
-    /// socket that no process listens at is replaced; the file is removed when the server stops.
+    /// taken. `smtp+unix:///PATH` is a Unix socket, `?mode=0666` behind it sets its permissions (default: what the
+    /// umask leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not
+    /// Linux). A socket that no process listens at is replaced; the file is removed when the server stops.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -153,33 +153,33 @@ impl Config {
         self
     }
 
-    /// How long a [stop](crate::Server::stop) lets sessions finish the mails that were begun, before they are sent 421
-    /// and closed. Default 1 s.
+    /// How long a [stop](crate::Server::stop) waits for sessions to finish their current mails before it sends 421
+    /// and closes them. Default 1 s.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.fixed.shutdown_timeout = timeout;
         self
     }
 
-    /// Reactor threads, each with a listening socket of its own on the shared port
-    /// (`SO_REUSEPORT`). Default 1, at most [`MAX_SHARDS`](Self::MAX_SHARDS).
+    /// Number of reactor threads. Each has its own listening socket on the shared port (`SO_REUSEPORT`). Default 1,
+    /// at most [`MAX_SHARDS`](Self::MAX_SHARDS).
     #[must_use]
     pub fn shards(mut self, shards: usize) -> Self {
         self.fixed.shards = shards;
         self
     }
 
-    /// Connections the kernel holds until they are accepted. Default 4096; the kernel cuts it at
-    /// `net.core.somaxconn`.
+    /// Number of connections that may wait in the kernel until they are accepted. Default 4096; the kernel limits it
+    /// to `net.core.somaxconn`.
     #[must_use]
     pub fn backlog(mut self, backlog: u32) -> Self {
         self.fixed.backlog = backlog;
         self
     }
 
-    /// Bytes that all sessions together may have in memory of what clients sent and do not take: messages and
-    /// recipients in progress, input that waits behind a reply, replies that wait, records that wait for their replies or
-    /// to be captured. 4 KiB of each session are free. Over it RCPT, DATA and messages get
+    /// Memory, in bytes, for the pending data of all sessions together: messages and recipients in progress, input
+    /// behind a delayed reply, unsent replies, and records that wait for their replies or to be captured. The first 4
+    /// KiB of each session are not counted. Beyond it RCPT, DATA and messages get
     /// [`ReplyKind::InsufficientStorage`](crate::smtp::ReplyKind::InsufficientStorage). Default 1 GiB.
     #[must_use]
     pub fn max_message_memory(mut self, bytes: usize) -> Self {
@@ -187,32 +187,32 @@ impl Config {
         self
     }
 
-    /// Records retained for [`Server::messages`](crate::Server::messages); beyond it the oldest is
-    /// evicted, and counted. Default 1,000,000.
+    /// Maximum number of records retained for [`Server::messages`](crate::Server::messages). Beyond it the oldest is
+    /// evicted and counted. Default 1,000,000.
     #[must_use]
     pub fn max_records(mut self, records: usize) -> Self {
         self.fixed.max_records = records;
         self
     }
 
-    /// Bytes of the records retained, texts and bookkeeping together; beyond it the oldest is evicted,
-    /// and counted. Default 1 GiB.
+    /// Memory for retained records in bytes, overhead included. Beyond it the oldest is evicted and counted. Default
+    /// 1 GiB.
     #[must_use]
     pub fn max_record_memory(mut self, bytes: usize) -> Self {
         self.fixed.max_record_memory = bytes;
         self
     }
 
-    /// Whether records are retained for [`Server::messages`](crate::Server::messages) (default). Without
-    /// it, and without a capture, nothing of a dialogue is written down.
+    /// Whether records are retained for [`Server::messages`](crate::Server::messages) (default). Without it and
+    /// without a capture, nothing of a dialogue is recorded.
     #[must_use]
     pub fn keep_records(mut self, keep: bool) -> Self {
         self.fixed.keep_records = keep;
         self
     }
 
-    /// Gives each log line to `logger`, on a thread of its own. Default: nothing is logged, or even
-    /// formatted. [`StdLogger`](crate::StdLogger) writes go-smtp-mock's lines to standard output.
+    /// Passes each log line to `logger`, on a thread of its own. Default: nothing is logged or formatted.
+    /// [`StdLogger`](crate::StdLogger) writes go-smtp-mock's lines to standard output.
     #[must_use]
     pub fn logger(mut self, logger: impl Logger + 'static) -> Self {
         self.fixed.logger = Some(SharedLogger::new(logger));
@@ -220,33 +220,32 @@ impl Config {
     }
 
     /// Writes every finished record to this file as a JSON line, or mails in [another form](Self::capture_format); `-`
-    /// is standard output. The file begins empty, and is
-    /// locked: no other server can have it. A FIFO is waited for until it has a reader. A file that is truncated,
-    /// removed or replaced meanwhile, and not [opened again](crate::Server::reopen_capture), is a
-    /// [failure](crate::Server::failure).
+    /// is standard output. The file is emptied and locked against other servers. Opening a FIFO waits for a reader. A
+    /// file that another program truncates, removes or replaces, and that is not [opened
+    /// again](crate::Server::reopen_capture), is a [failure](crate::Server::failure).
     #[must_use]
     pub fn capture(mut self, path: impl Into<PathBuf>) -> Self {
         self.fixed.capture = Some(path.into());
         self
     }
 
-    /// The form of the capture. Default: a line of JSON for each record. The others hold whole mails, so that they can't
-    /// be had with [`CaptureContent::Envelope`] or [`RecordMode::Session`], and those that are folders not on standard
-    /// output.
+    /// The format of the capture. Default: a line of JSON for each record. The other formats contain whole mails and
+    /// can't be combined with [`CaptureContent::Envelope`] or [`RecordMode::Session`]; folders can't be written to
+    /// standard output.
     #[must_use]
     pub fn capture_format(mut self, format: CaptureFormat) -> Self {
         self.fixed.capture_format = format;
         self
     }
 
-    /// How much of a record the capture holds. Default: all of it.
+    /// Which part of a record is captured. Default: the whole record.
     #[must_use]
     pub fn capture_content(mut self, content: CaptureContent) -> Self {
         self.fixed.capture_content = content;
         self
     }
 
-    /// Shows each mail to people, once its reply has left. For the program.
+    /// Prints each mail readably when its reply has been written. For the program.
     #[doc(hidden)]
     #[must_use]
     pub fn show(mut self, display: Display) -> Self {
@@ -254,7 +253,7 @@ impl Config {
         self
     }
 
-    /// What all chance follows from. Default: a random one below 2^53, which every reader of JSON reads exactly; see
+    /// The seed of all random choices. Default: a random one below 2^53, which every JSON parser reads exactly; see
     /// [`Server::seed`](crate::Server::seed).
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
@@ -278,18 +277,17 @@ impl Config {
         self
     }
 
-    /// What makes one record. Default [`RecordMode::Message`]: each mail, with all its recipients.
+    /// The unit of a record. Default [`RecordMode::Message`]: one mail with all its recipients.
     #[must_use]
     pub fn records(mut self, mode: RecordMode) -> Self {
         self.policy.records = mode;
         self
     }
 
-    /// Calls `hook` once when the server has come so far, on a shard's thread: it must neither wait nor stop or
-    /// [reconfigure](crate::Server::reconfigure) the server or read its [`stats`](crate::Server::stats) itself, which wait
-    /// for that thread. May be set
-    /// several times.
-    /// A hook that panics takes the server down, as a bug of its own would.
+    /// Calls `hook` once when the server reaches the milestone. The hook runs on a shard's thread, so it must not
+    /// wait, nor stop or [reconfigure](crate::Server::reconfigure) the server or read its
+    /// [`stats`](crate::Server::stats), which wait for that thread. May be set several times. A panic of the hook
+    /// ends the server like a bug.
     ///
     /// ```
     /// use std::sync::mpsc;
@@ -311,8 +309,7 @@ impl Config {
         self
     }
 
-    /// What connections are served by: the policy, which writes down only what will be read, under this seed, and all
-    /// else that can change.
+    /// The changeable settings, under this seed. Their policy records only what the store, capture and display need.
     pub(crate) fn settings(&self, seed: u64) -> Settings {
         let StartSettings { keep_records, capture, capture_content, display, .. } = &self.fixed;
         let captured = match (capture, capture_content) {

@@ -1,4 +1,4 @@
-//! The settings that can change while a server runs, of a server that is to start and of one that runs.
+//! The settings that can change while a server runs.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use super::Config;
 use crate::smtp::rules::{ByteRate, Delay, Offer, RateLimit, Rule};
 use crate::smtp::{AddressRules, DelayPoint, Esmtp, Policy, ReplyKind};
 
-/// What the connections of a running server are served by, as [`Server::reconfigure`](crate::Server::reconfigure) lends
-/// it: the setters of [`Config`] for all that can change. What is fixed has none, so that this is refused when it is
-/// compiled:
+/// The changeable settings of a running server, passed to the closure of
+/// [`Server::reconfigure`](crate::Server::reconfigure). It has the setters of [`Config`] for settings that can
+/// change. Fixed settings have none, so this does not compile:
 ///
 /// ```compile_fail,E0599
 /// # fn example(server: &smtpmock::Server) {
@@ -18,7 +18,7 @@ use crate::smtp::{AddressRules, DelayPoint, Esmtp, Policy, ReplyKind};
 /// ```
 pub type Settings = Config<()>;
 
-/// What becomes of connections beyond [`Config::max_sessions`].
+/// The treatment of connections beyond [`Config::max_sessions`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OverLimit {
     /// They are sent [`ReplyKind::TooManySessions`] and closed.
@@ -42,7 +42,7 @@ impl<F> Config<F> {
         }
     }
 
-    /// Sets everything that can change back to its default; what is fixed stays.
+    /// Resets all changeable settings to their defaults; fixed settings stay.
     #[must_use]
     pub fn reset(self) -> Self {
         let policy = Policy::default().of_the_server_of(&self.policy);
@@ -50,8 +50,8 @@ impl<F> Config<F> {
     }
 
     /// How long the server waits for the client's next command line, or within message data for the
-    /// next bytes, before it sends 421 and closes. Default 30 s. Zero closes every session right after
-    /// the greeting and without a word, as a negative timeout of go-smtp-mock does.
+    /// next bytes, before it sends 421 and closes. Default 30 s. Zero closes every session right after the greeting
+    /// without a reply, like a negative timeout of go-smtp-mock.
     #[must_use]
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
@@ -66,16 +66,16 @@ impl<F> Config<F> {
         self
     }
 
-    /// Text of a reply, code and words, of one line or more; see [`Reply`](crate::smtp::Reply) for what it may be.
+    /// Sets a reply: code and text, one line or more; see [`Reply`](crate::smtp::Reply) for valid texts.
     #[must_use]
     pub fn reply(mut self, kind: ReplyKind, text: impl AsRef<[u8]>) -> Self {
         self.policy.set_reply(kind, text);
         self
     }
 
-    /// Speaks Extended SMTP: EHLO is offered all of [`Extension::ALL`](crate::smtp::rules::Extension::ALL), LIMITS where
-    /// there are limits. Its reply begins with the text for HELO, where one of one line is configured; a text that is
-    /// configured for EHLO is sent unchanged. Default off.
+    /// Speaks Extended SMTP: EHLO is offered all of [`Extension::ALL`](crate::smtp::rules::Extension::ALL), LIMITS
+    /// where there are limits. Its reply begins with the text for HELO, where one of one line is configured; a text
+    /// that is configured for EHLO is sent unchanged. Default off.
     ///
     /// ```
     /// use smtpmock::{Config, smtp::rules::{Extension, Offer}};
@@ -88,7 +88,7 @@ impl<F> Config<F> {
         self.with_esmtp(|_| {})
     }
 
-    /// Offers nothing by itself: the default.
+    /// Offers no extensions by itself: the default.
     #[must_use]
     pub fn without_esmtp(mut self) -> Self {
         self.policy.set_esmtp(None);
@@ -102,8 +102,8 @@ impl<F> Config<F> {
     }
 
     /// Adds a line to the reply to EHLO, behind the extensions: a keyword and what may follow it, without code and line
-    /// end. The parameters that follow from the keyword are accepted, whether or not the server has what it offers. Turns
-    /// [`esmtp`](Self::esmtp) on. May be set several times.
+    /// end. The parameters that follow from the keyword are accepted, whether or not the server has what it offers.
+    /// Turns [`esmtp`](Self::esmtp) on. May be set several times.
     #[must_use]
     pub fn ehlo_line(self, line: impl Into<String>) -> Self {
         self.with_esmtp(|esmtp| esmtp.lines.push(line.into()))
@@ -116,16 +116,16 @@ impl<F> Config<F> {
         self
     }
 
-    /// Holds back every reply at this point, refusals too. Default: none. A [`Duration`] is always the same;
-    /// a [`Delay`] may be drawn anew each time.
+    /// Delays every reply at this point, also refusals. Default: none. A [`Duration`] is constant; a [`Delay`] may be
+    /// random.
     #[must_use]
     pub fn delay(mut self, point: DelayPoint, delay: impl Into<Delay>) -> Self {
         self.policy.set_delay(point, delay);
         self
     }
 
-    /// Adds a rule behind those that are there; at each stage the first that fires decides. Rules are asked
-    /// before the lists below. See [`rules`](crate::smtp::rules).
+    /// Adds a rule after the existing ones. At each stage the first rule that fires decides. Rules take precedence
+    /// over the lists below. See [`rules`](crate::smtp::rules).
     #[must_use]
     pub fn rule(mut self, rule: Rule) -> Self {
         self.policy.add_rule(rule);
@@ -139,59 +139,59 @@ impl<F> Config<F> {
         self
     }
 
-    /// Writes every reply in pieces, at this rate per connection. Default: at once.
+    /// Writes every reply in pieces, at this rate per connection. Default: unlimited.
     #[must_use]
     pub fn drip(mut self, rate: ByteRate) -> Self {
         self.drip = Some(rate);
         self
     }
 
-    /// Reads from every connection at this rate, so that the sender feels back pressure. Default: at once.
+    /// Reads from every connection at this rate, to put back pressure on the sender. Default: unlimited.
     #[must_use]
     pub fn read_rate(mut self, rate: ByteRate) -> Self {
         self.read_rate = Some(rate);
         self
     }
 
-    /// Sessions at a time, of all shards together. Default: any number.
+    /// Maximum number of open sessions, of all shards together. Default: unlimited.
     #[must_use]
     pub fn max_sessions(mut self, sessions: u64) -> Self {
         self.policy.change_limits(|limits| limits.max_sessions = Some(sessions));
         self
     }
 
-    /// What becomes of connections beyond [`max_sessions`](Self::max_sessions). Default: they are refused.
+    /// The treatment of connections beyond [`max_sessions`](Self::max_sessions). Default: they are refused.
     #[must_use]
     pub fn over_limit(mut self, what: OverLimit) -> Self {
         self.over_limit = what;
         self
     }
 
-    /// Sessions at a time from one client address; one more is sent [`ReplyKind::TooManySessions`] and
-    /// closed. Default: any number.
+    /// Maximum number of open sessions from one client address. A further one is sent [`ReplyKind::TooManySessions`]
+    /// and closed. Default: unlimited.
     #[must_use]
     pub fn max_sessions_per_ip(mut self, sessions: u64) -> Self {
         self.policy.change_limits(|limits| limits.max_sessions_per_ip = Some(sessions));
         self
     }
 
-    /// Messages accepted in one session; MAIL for one more is answered with [`ReplyKind::TooManyMessages`], and the
-    /// session is closed. Default: any number.
+    /// Maximum number of messages accepted in one session. A further MAIL is answered with
+    /// [`ReplyKind::TooManyMessages`], and the session is closed. Default: unlimited.
     #[must_use]
     pub fn max_messages_per_session(mut self, messages: u64) -> Self {
         self.policy.change_limits(|limits| limits.max_messages_per_session = Some(messages));
         self
     }
 
-    /// RCPTs that one mail transaction may have; the next is answered with [`ReplyKind::TooManyRecipients`]. Default
-    /// and at most 10,000.
+    /// Maximum number of RCPTs in one mail transaction. A further one is answered with
+    /// [`ReplyKind::TooManyRecipients`]. Default and maximum 10,000.
     #[must_use]
     pub fn max_rcpts(mut self, recipients: usize) -> Self {
         self.policy.set_max_recipients(recipients);
         self
     }
 
-    /// How many connections or mail transactions there may be in a time. Default: any number.
+    /// Maximum rate of connections or mail transactions. Default: unlimited.
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.policy.change_limits(|limits| limits.rate = Some(limit));
@@ -226,23 +226,23 @@ impl<F> Config<F> {
         self
     }
 
-    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`]; see [`Lists`](crate::smtp::Lists) for how they
-    /// are compared.
+    /// Answers these forward-paths with [`ReplyKind::RcptNotRegistered`]; see [`Lists`](crate::smtp::Lists) for how
+    /// they are compared.
     #[must_use]
     pub fn not_registered_emails<T: Into<String>>(mut self, list: impl IntoIterator<Item = T>) -> Self {
         self.policy.change_lists(|lists| lists.not_registered_emails = bytes_set(list));
         self
     }
 
-    /// Largest message, in octets. Default 10,485,760; zero refuses all that has any. Sets the default text of
-    /// [`ReplyKind::MessageTooBig`] as well, so set a text of your own after it.
+    /// Maximum size of a message, in octets. Default 10,485,760; zero refuses all messages that are not empty. Also
+    /// sets the default text of [`ReplyKind::MessageTooBig`], so configure another text after it.
     #[must_use]
     pub fn message_size_limit(mut self, octets: usize) -> Self {
         self.policy.set_message_size_limit(octets);
         self
     }
 
-    /// What counts as a HELO name and as an address. Default [`AddressRules::Lenient`].
+    /// Which HELO names and addresses are valid. Default [`AddressRules::Lenient`].
     #[must_use]
     pub fn addresses(mut self, rules: AddressRules) -> Self {
         self.policy.addresses = rules;

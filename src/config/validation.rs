@@ -1,4 +1,4 @@
-//! Which values a setting can have.
+//! Validation of settings.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::records::{CaptureContent, CaptureFormat};
 use crate::smtp::rules::MAX_DURATION;
 use crate::smtp::{DelayPoint, MAX_RECIPIENTS, RecordMode, ReplyKind};
 
-/// `listen(2)` takes a C int, and the kernel cuts it at `net.core.somaxconn` anyway.
+/// `listen(2)` takes a C int, and the kernel limits it to `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
 
 impl Config {
     /// Checks every setting, as [`Server::start`](crate::Server::start) does.
     ///
     /// # Errors
-    /// The first setting with a value it can't have: its name, the value, and what would be right.
+    /// The first setting with an invalid value: its name, the value, and what would be right.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.listeners()?;
         self.validate_settings()?;
@@ -35,7 +35,7 @@ impl Config {
         within("max_record_memory", fixed.max_record_memory, 1, usize::MAX)
     }
 
-    /// Checks that no mail is missing where mails are shown or captured one by one.
+    /// Checks that records are mails, which showing and capturing whole mails needs.
     ///
     /// # Errors
     /// Records are sessions.
@@ -60,17 +60,13 @@ impl Config {
             return Err(ConfigError::new("capture_content", "envelope", expected));
         }
         if format.is_folder() && capture.as_deref().is_some_and(|path| path.as_os_str() == "-") {
-            return Err(ConfigError::new(
-                "capture",
-                "-",
-                "the name of a folder: there is a file for each mail",
-            ));
+            return Err(ConfigError::new("capture", "-", "the name of a folder, for one file per mail"));
         }
         Ok(())
     }
 
-    /// Settings that a server takes though no client may know what they mean: replies whose text begins with no code
-    /// that a reply can have (RFC 5321 section 4.2).
+    /// Settings that are accepted but that clients may not understand: replies without a valid reply code (RFC 5321
+    /// section 4.2).
     pub fn doubts(&self) -> Vec<ConfigError> {
         let replies = ReplyKind::ALL.iter().filter_map(|kind| {
             let reply = self.policy.reply(*kind);
@@ -110,7 +106,7 @@ impl<F> Config<F> {
             if let Some(name) = rule.name()
                 && let Some(other) = names.insert(name, rule)
             {
-                let expected = format!("an id of its own: id={name} is that of the rule `{other}` already");
+                let expected = format!("a unique id: the rule `{other}` has id={name} too");
                 return Err(ConfigError::new("rule", rule, expected));
             }
         }
@@ -134,7 +130,7 @@ impl<F> Config<F> {
 }
 
 impl<F> Config<F> {
-    /// Checks what EHLO is offered.
+    /// Checks the settings of extensions.
     fn validate_esmtp(&self) -> Result<(), ConfigError> {
         let Some(esmtp) = self.policy.esmtp() else {
             let rule = self.policy.rules().find(|rule| rule.offers().is_some());
@@ -151,7 +147,7 @@ impl<F> Config<F> {
         if !self.policy.is_configured(ReplyKind::EhloReceived) {
             return Ok(());
         }
-        let expected = "no text for EHLO beside it: one that is configured is sent unchanged";
+        let expected = "no configured text for EHLO beside it: such a text is sent unchanged";
         match (&esmtp.offer, esmtp.lines.first()) {
             (Some(offer), _) => Err(ConfigError::new("extensions", offer, expected)),
             (None, Some(line)) => Err(ConfigError::new("ehlo_line", line, expected)),
@@ -160,7 +156,7 @@ impl<F> Config<F> {
     }
 }
 
-/// How the setter of a delay is called.
+/// The name of a delay's setter.
 fn delay_setting(point: DelayPoint) -> &'static str {
     match point {
         DelayPoint::Greeting => "delay(DelayPoint::Greeting)",

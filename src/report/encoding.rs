@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! text       = base64 of: cookie (4 octets), length of the rest (4), the rest: a zlib stream (RFC 1950) of a form
-//! form       = cookie (4), length of the counts (4), offset (4), digits (4), lowest (8), highest (8), ratio (8), counts
-//! counts     = numbers of 1 to 9 octets: a count of samples, or below zero so many counts of zero
+//! form       = cookie (4), length of the counts (4), offset (4), digits (4), lowest (8), highest (8), ratio (8),
+//! counts counts     = numbers of 1 to 9 octets: a count of samples, or, if negative, a number of zero counts
 //! ```
 //!
-//! A text from a file is checked before anything is made of it: the lengths in it are compared with the octets that
-//! are there, and no more is inflated than the largest histogram of `DIGITS` digits takes.
+//! A text from a file is validated before it is decoded: its lengths are compared with the actual lengths, and
+//! inflating stops at the size of the largest histogram of `DIGITS` digits.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -20,26 +20,26 @@ use hdrhistogram::serialization::{DeserializeError, Deserializer, Serializer as 
 
 use crate::text::units::EXACT_IN_JSON;
 
-/// Digits of every value.
+/// Significant digits of every value.
 const DIGITS: u8 = 3;
-/// The longest text taken for a histogram, in octets; three digits over all of 64 bits need less.
+/// The maximum length of a histogram's text, in octets; three digits over 64 bits need less.
 const TEXT_LIMIT: usize = 1 << 20;
-/// The cookie of a compressed histogram, and that of the form in it.
+/// The cookies of a compressed histogram and of the form in it.
 const COMPRESSED: u32 = 0x1c84_9314;
 const FORM: u32 = 0x1c84_9313;
-/// What stands in front of the counts.
+/// The length of the header before the counts, in octets.
 const HEADER: usize = 40;
-/// Where the digits stand in it.
+/// The offset of the digits in the header.
 const DIGITS_AT: usize = 12;
-/// Three digits over all of 64 bits have so many counts: 1,024 for each power of two from the eleventh on, and
-/// 2,048 below.
+/// The number of counts for three digits over 64 bits: 1,024 for each power of two from the eleventh on, and 2,048
+/// below.
 const COUNTS: usize = 56 << 10;
-/// The longest number among the counts, in octets.
+/// The maximum length of a number among the counts, in octets.
 const LONGEST_NUMBER: usize = 9;
-/// The longest form, in octets.
+/// The maximum length of a form, in octets.
 const FORM_LIMIT: usize = HEADER + COUNTS * LONGEST_NUMBER;
 
-/// A histogram as text. Of the same values it is the same text, however the histogram grew.
+/// Encodes a histogram as text. Histograms of equal values have equal texts, whatever their ranges.
 pub fn encode(histogram: &Histogram<u64>) -> String {
     let bounds = Histogram::new_with_bounds(1, histogram.max().max(2), histogram.sigfig());
     let mut exact = bounds.expect("bounds of a histogram that exists");
@@ -49,19 +49,19 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Why a text is no histogram.
+/// Why a text is not a valid histogram.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It is longer than that of any histogram.
+    /// It is longer than the text of any histogram.
     TooLong,
     /// It is not base64.
     Base64(base64::DecodeError),
-    /// Its octets are not in HdrHistogram's V2 form.
+    /// The decoded octets are not in HdrHistogram's V2 form.
     Form(Deformity),
-    /// It has more samples than a count can be.
+    /// It has more samples than the maximum count.
     TooManySamples,
-    /// Its values do not fit.
+    /// Its values are out of range.
     Unfit(hdrhistogram::AdditionError),
 }
 
@@ -69,25 +69,25 @@ pub enum DecodeError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Deformity {
-    /// They do not begin as those of a compressed histogram.
+    /// They do not begin with the cookie of a compressed histogram.
     NoCookie,
-    /// The length in front is not that of the octets that follow.
+    /// The length field does not match the number of octets that follow.
     Length(usize),
     /// They can't be inflated.
     Compression(io::Error),
-    /// They are inflated to more than any histogram takes.
+    /// They inflate to more than the size of any histogram.
     TooLarge,
     /// There is no header.
     NoHeader,
-    /// The length of the counts is not that of the octets that follow.
+    /// The length of the counts does not match the number of octets that follow.
     CountsLength(usize),
-    /// The precision is another one.
+    /// The precision is not the expected one.
     Digits(u32),
-    /// A count has no end.
+    /// A count is incomplete.
     CutOff,
     /// There are more counts than values.
     TooManyCounts,
-    /// What the library refuses besides.
+    /// Another error of the library.
     Library(DeserializeError),
 }
 
@@ -102,7 +102,7 @@ impl fmt::Display for DecodeError {
             Self::TooManySamples => {
                 write!(f, "the histogram has more than {EXACT_IN_JSON} (2^53) samples")
             }
-            Self::Unfit(error) => write!(f, "the histogram cannot be taken over: {error}"),
+            Self::Unfit(error) => write!(f, "the histogram can't be converted: {error}"),
         }
     }
 }
@@ -136,12 +136,12 @@ impl From<Deformity> for DecodeError {
     }
 }
 
-/// A histogram of three digits from its text; it grows to what it is given. It takes less than 1 MiB, whatever the
-/// text claims, and holds at most [`EXACT_IN_JSON`] samples.
+/// Decodes a histogram of three digits, which resizes itself. It uses less than 1 MiB, whatever the text claims, and
+/// has at most [`EXACT_IN_JSON`] samples.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// The text is not a valid histogram.
 pub fn decode(text: &str) -> Result<Histogram<u64>, DecodeError> {
     if text.len() > TEXT_LIMIT {
         return Err(DecodeError::TooLong);
@@ -157,7 +157,7 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, DecodeError> {
     Ok(grown)
 }
 
-/// The form in a compressed histogram.
+/// Inflates the form in a compressed histogram.
 fn inflated(bytes: &[u8]) -> Result<Vec<u8>, Deformity> {
     let (cookie, length) = (number_at(bytes, 0), number_at(bytes, 4));
     if cookie != Some(COMPRESSED) {
@@ -187,13 +187,13 @@ fn check_header(form: &[u8]) -> Result<(), Deformity> {
     }
 }
 
-/// Each number among the counts is whole, and their sum is a count.
+/// Checks that each number among the counts is complete, and that their sum is a valid count.
 fn check_counts(mut numbers: &[u8]) -> Result<(), DecodeError> {
     let mut sum = 0_u64;
     while !numbers.is_empty() {
         let (number, rest) = first_number(numbers).ok_or(Deformity::CutOff)?;
         numbers = rest;
-        // Zigzag: an odd number is below zero.
+        // Zigzag encoding: an odd number is negative.
         if number % 2 == 0 {
             sum = sum.saturating_add(number / 2);
         } else if number == u64::MAX {
@@ -203,7 +203,7 @@ fn check_counts(mut numbers: &[u8]) -> Result<(), DecodeError> {
     if sum > EXACT_IN_JSON { Err(DecodeError::TooManySamples) } else { Ok(()) }
 }
 
-/// The number in front, of seven bits in each octet whose highest says whether more follow; a ninth has eight.
+/// The first number: seven bits in each octet, whose highest bit is set if more follow; a ninth octet has eight bits.
 fn first_number(octets: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0_u64;
     for (index, &octet) in octets.iter().enumerate().take(LONGEST_NUMBER) {
@@ -217,7 +217,7 @@ fn first_number(octets: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
-/// Four octets from here, the highest in front.
+/// The big-endian number of four octets at this offset.
 fn number_at(octets: &[u8], at: usize) -> Option<u32> {
     octets.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
 }

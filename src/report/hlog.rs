@@ -1,5 +1,5 @@
-//! Interval logs in HdrHistogram's log format, which its tools draw and add up: one line per interval and
-//! distribution, tagged with the distribution's name.
+//! Interval logs in HdrHistogram's log format, for its tools: one line per interval and distribution, tagged with the
+//! distribution's name.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::stats::{Numbers, Stats};
 
-/// A log that is written as a run goes on.
+/// A log that is written during a run.
 ///
 /// ```
 /// # use smtpmock::{Config, Server, report::hlog::IntervalLog};
@@ -27,12 +27,12 @@ use crate::stats::{Numbers, Stats};
 #[derive(Debug)]
 pub struct IntervalLog<W> {
     writer: W,
-    /// The column of the largest value is divided by it.
+    /// The divisor of the column of maximum values.
     max_divisor: f64,
 }
 
 impl<W: Write> IntervalLog<W> {
-    /// Of a server's figures: durations in microseconds, the column of the largest values too.
+    /// Creates a log of a server's figures, with durations in microseconds, also in the column of maximum values.
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl<W: Write> IntervalLog<W> {
         Self::with_comments(writer, started_at, &comments, 1.0)
     }
 
-    /// Of anything, with these lines at the head. The column of the largest value, which is there to be read by
-    /// people, shows it divided by `max_divisor`.
+    /// Creates a log of any figures, with these comments in the header. The column of maximum values, which is for
+    /// people, has them divided by `max_divisor`.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl<W: Write> IntervalLog<W> {
         Ok(Self { writer, max_divisor })
     }
 
-    /// Writes what was measured between two readings: a line for each distribution with anything in it. The
-    /// lines are flushed, so that a reader who follows the log sees them.
+    /// Writes the figures between two readings: a line for each distribution that is not empty. Flushes the writer,
+    /// so that readers can follow the log.
     ///
     /// # Errors
     ///
@@ -81,11 +81,11 @@ impl<W: Write> IntervalLog<W> {
         self.writer.flush()
     }
 
-    /// Writes one line: of a distribution of this name, over an interval that began so long after the start.
+    /// Writes one line for a distribution. `begins` is the start of the interval, counted from that of the log.
     ///
     /// # Errors
     ///
-    /// Those of the writer, and for a name with a comma or white space, which the format has no room for.
+    /// Those of the writer, and a name with a comma or white space, which the format does not allow.
     pub fn write_histogram(
         &mut self,
         name: &str,
@@ -93,9 +93,11 @@ impl<W: Write> IntervalLog<W> {
         begins: Duration,
         length: Duration,
     ) -> io::Result<()> {
-        let tag = Tag::new(name).ok_or_else(|| io::Error::other(format!("`{name}` is no tag of a log")))?;
-        // The format's writer borrows what it writes to as long as it lives, so each line gets one. It begins
-        // with the divisor, which is in the head already.
+        let tag = Tag::new(name).ok_or_else(|| {
+            io::Error::other(format!("`{name}` is not a valid tag: it has a comma or white space"))
+        })?;
+        // The library's writer borrows its output, so each line gets a new one. Its first line, the divisor, is in
+        // the header already and is removed.
         let mut lines = Vec::new();
         IntervalLogWriterBuilder::new()
             .with_max_value_divisor(self.max_divisor)

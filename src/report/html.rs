@@ -1,4 +1,4 @@
-//! The report for people, as a page.
+//! The report as an HTML page.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::smtp::Stage;
 use crate::stats::{Durations, Interval, StageStats, Stats, Unit};
 use crate::text::units::{decimal, duration};
 
-/// Of the last interval, so much must be over for it to be drawn: a short one would look like a collapse.
+/// The part of the last interval that must have passed for it to be drawn: a short one would look like a drop.
 const WHOLE: f64 = 0.5;
 
-/// Appends text; a String takes every write.
+/// Appends text; writing to a String can't fail.
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
 }
@@ -107,15 +107,15 @@ fn of_stages(stats: &Stats, out: &mut String) {
             out.push_str(&spectrum(title, "time", &curves, show));
         }
     };
-    plot("Think time: from our reply to this command of the client", |stage| &stage.think);
+    plot("Think time: from our previous reply to this command", |stage| &stage.think);
     plot("Gave up: how long clients waited for the reply to this, then closed", |stage| &stage.gave_up);
-    plot("Left: how long after the reply to this clients closed without QUIT", |stage| &stage.left);
-    plot("Service time: from this command to our reply, injected delay taken off", |stage| &stage.service);
+    plot("Left: from the reply to this until the client closed without QUIT", |stage| &stage.left);
+    plot("Service time: from this command to our reply, without injected delay", |stage| &stage.service);
 }
 
-/// An interval of the timeline, as it is drawn.
+/// An interval of the timeline, as drawn.
 struct Point<'s> {
-    /// Its middle, in the axis's unit.
+    /// The middle of the interval, in the axis's unit.
     at: f64,
     seconds: f64,
     /// For people.
@@ -160,7 +160,7 @@ fn over_time(stats: &Stats, out: &mut String) {
     out.push_str(&plot("Sessions", "sessions", &sessions));
 }
 
-/// The intervals that are long enough to be drawn, and how many sessions were open at their ends.
+/// The intervals that are long enough to be drawn, with the number of sessions open at their ends.
 fn points(stats: &Stats, size: f64) -> Vec<Point<'_>> {
     let length = stats.timeline.interval();
     let mut open = stats.open_before;

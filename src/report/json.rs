@@ -1,4 +1,4 @@
-//! The report for programs. `SCHEMA.md` documents its fields.
+//! The report as JSON. `SCHEMA.md` documents its fields.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::stats::{
 };
 use crate::text::timestamp;
 
-/// The form of these files; a change that breaks readers raises it.
+/// The version of the schema; an incompatible change raises it.
 pub(super) const SCHEMA: u64 = 2;
 
 /// Renders a report.
@@ -103,7 +103,7 @@ impl Serialize for Metrics<'_> {
     }
 }
 
-/// A figure: a number, null where the system does not provide it, or a distribution.
+/// A figure: a number, null if the system does not report it, or a distribution.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum View {
@@ -121,7 +121,7 @@ impl View {
     }
 }
 
-/// Where nothing was measured, all but the count is null.
+/// Without samples, all but the unit and the count are null.
 #[derive(Serialize)]
 struct Distribution {
     unit: &'static str,
@@ -156,7 +156,7 @@ impl Distribution {
     }
 }
 
-/// By stage and code.
+/// Counts by stage and code.
 type ByCode<'s> = BTreeMap<&'static str, &'s BTreeMap<u16, u64>>;
 
 fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> ByCode<'_> {
@@ -186,7 +186,7 @@ struct TimelineView<'r> {
     intervals: Vec<IntervalView<'r>>,
 }
 
-/// When it began, and its counts.
+/// The start of an interval and its counts.
 struct IntervalView<'r>(Duration, &'r Interval);
 
 impl Serialize for IntervalView<'_> {
@@ -220,7 +220,7 @@ fn findings(stats: &Stats) -> Vec<FindingView> {
 
 #[derive(Serialize)]
 struct VerdictView<'r> {
-    /// What has none is an expectation.
+    /// Omitted for an expectation.
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check>,
     expectation: &'r str,

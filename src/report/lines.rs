@@ -1,10 +1,10 @@
-//! Running text for a terminal: broken where a line would be too wide.
+//! Line breaking of text for a terminal.
 
-/// The width of reports for people, in characters: what every terminal has.
+/// The maximum width of text reports, in characters.
 pub const WIDTH: usize = 80;
 
-/// Appends the words of `text` in lines of at most [`WIDTH`] characters, the first with `mark` in front, the others
-/// indented as far. A word that is wider than a line has one of its own.
+/// Appends the words of `text` in lines of at most [`WIDTH`] characters. The first line begins with `mark`, the
+/// others are indented by its width. A word wider than a line has its own line.
 ///
 /// ```
 /// # use smtpmock::report::lines::paragraph;
@@ -33,8 +33,8 @@ pub fn paragraph(mark: &str, text: &str, out: &mut String) {
     out.push('\n');
 }
 
-/// The text with each line that is wider than [`WIDTH`] broken at its last blank before that, or within a word where
-/// there is none; what is left begins with `indent` blanks.
+/// The text with lines wider than [`WIDTH`] broken at the last blank that fits, or within a word without one.
+/// Continuation lines begin with `indent` blanks.
 ///
 /// ```
 /// # use smtpmock::report::lines::{WIDTH, fitted};
@@ -47,7 +47,7 @@ pub fn fitted(text: &str, indent: usize) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let mut rest = line.trim_end();
-        // Blanks in front of what is left, and a break within those that it begins with itself gains nothing.
+        // `lead`: blanks before a continuation line. `least`: no break within the blanks at the beginning of the line.
         let (mut lead, mut least) = (0, rest.len() - rest.trim_start().len());
         while let Some((limit, _)) = rest.char_indices().nth(WIDTH - lead) {
             let blank = rest[..limit].rfind(' ').filter(|at| *at > least);

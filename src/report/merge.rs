@@ -1,4 +1,4 @@
-//! The sum of several runs.
+//! Merging of reports.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use super::{Report, Run};
 use crate::stats::{Additive, Metric, Numbers, RuleStats, Stats};
 use crate::text::units::EXACT_IN_JSON;
 
-/// Adds a run to others. Their clocks become one, which starts with the earliest.
+/// Adds a report to others. All times are converted to one clock, which starts with the earliest server.
 pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'static>, ReadError> {
     check_apart(&whole.runs, &other.runs)?;
     let Report { stats, mut runs, .. } = whole;
@@ -24,12 +24,12 @@ pub(super) fn add(whole: Report<'_>, other: &Report<'_>) -> Result<Report<'stati
     runs.extend_from_slice(&other.runs);
     time(&mut stats, &runs);
     check_counts(&stats)?;
-    // What was expected was expected of one run.
+    // Verdicts apply to one run only.
     Ok(Report { stats: Cow::Owned(stats), runs, verdicts: Vec::new() })
 }
 
-/// Sets the times of these figures to those of their runs: from when to when after the start of the earliest server
-/// there are figures, and how much of that time belongs to no run.
+/// Computes the times of merged figures from their runs: beginning and end, counted from the start of the earliest
+/// server, and the time in between that belongs to no run.
 pub(super) fn time(stats: &mut Stats, runs: &[Run]) {
     let start = runs.iter().filter_map(|run| run.started_at).min();
     let span = |run: &Run| {
@@ -49,7 +49,7 @@ pub(super) fn time(stats: &mut Stats, runs: &[Run]) {
     stats.transactions_before = before(runs, |run| run.transactions_before);
 }
 
-/// No count is larger than readers of JSON read exactly; a larger one would be read back as another.
+/// Checks that no count exceeds the numbers that JSON parsers read exactly.
 pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
     let figures = stats.figures().into_iter().filter_map(|figure| {
         let count = match figure.value? {
@@ -82,12 +82,12 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
         None => Ok(()),
         Some((figure, _)) => Err(ReadError::new(
             figure,
-            format!("the sum is larger than {EXACT_IN_JSON} (2^53), the largest count that a report holds"),
+            format!("the sum is larger than {EXACT_IN_JSON} (2^53), the maximum count of a report"),
         )),
     }
 }
 
-/// What was open before the first part of each run; what was before later parts is of the parts in front.
+/// The sum over the first part of each run; the open sessions of later parts are counted in earlier parts.
 fn before(runs: &[Run], of: impl Fn(&Run) -> u64) -> u64 {
     let is_after =
         |run: &Run, other: &Run| is_same(run, other) && (other.begins, other.ends) < (run.begins, run.ends);
@@ -103,7 +103,7 @@ fn later(started_at: Option<SystemTime>, start: Option<SystemTime>) -> Duration 
     started_at.zip(start).and_then(|(own, start)| own.duration_since(start).ok()).unwrap_or_default()
 }
 
-/// Counts all times from the start of an earlier clock.
+/// Converts all times to an earlier clock.
 fn start_at(stats: &mut Stats, start: Option<SystemTime>) {
     let by = later(stats.started_at, start);
     if !by.is_zero() {
@@ -114,7 +114,7 @@ fn start_at(stats: &mut Stats, start: Option<SystemTime>) {
     stats.started_at = start;
 }
 
-/// The same run twice would be a false sum; two parts of a run that follow each other are fine.
+/// Checks that no time of a run is counted twice; consecutive parts of a run are allowed.
 fn check_apart(own: &[Run], others: &[Run]) -> Result<(), ReadError> {
     let pairs = own.iter().flat_map(|one| others.iter().map(move |other| (one, other)));
     for (one, other) in pairs {
@@ -129,7 +129,8 @@ fn check_apart(own: &[Run], others: &[Run]) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// Rules with the same name are the same rule, and those without one with the same text, each time it stands there.
+/// Adds counts of the same rules. Rules are the same if they have the same name, or without names the same text and
+/// position among rules of that text.
 fn add_rules(own: &mut Vec<RuleStats>, others: &[RuleStats]) {
     let identities = RuleStats::identities(own).map(|(words, is_id, place)| (words.to_owned(), is_id, place));
     let places: BTreeMap<_, _> = identities.zip(0..).collect();

@@ -1,5 +1,5 @@
-//! What a run measured, rendered: for people as [text](Report::text) and as a [page](Report::html), for programs as
-//! [JSON](Report::json), which is read back and added up.
+//! Reports of a run: [text](Report::text) and an [HTML page](Report::html) for people, [JSON](Report::json) for
+//! programs. JSON reports can be read and merged.
 //!
 //! ```
 //! use smtpmock::{Config, Server, report::Report};
@@ -11,8 +11,8 @@
 //! # Ok::<(), smtpmock::StartError>(())
 //! ```
 //!
-//! Everything here is pure: it takes no time and opens no file. The parts that draw and encode are public, as the
-//! load generator's reports are made of them too.
+//! Everything here is pure: no clock is read and no file is opened. The modules that draw and encode are public
+//! because the load generator's reports use them.
 
 pub mod encoding;
 pub mod hlog;
@@ -34,7 +34,7 @@ use crate::stats::{Additive, Durations, StageStats, Stats, Verdict};
 
 pub use read::ReadError;
 
-/// A run that is reported, or the sum of several.
+/// The report of a run, or the merged report of several.
 ///
 /// ```
 /// use smtpmock::{Config, Server, report::Report};
@@ -61,22 +61,22 @@ pub struct Run {
     pub version: String,
     /// When the server started.
     pub started_at: Option<SystemTime>,
-    /// How long after its start this begins.
+    /// The beginning of this part, counted from the server's start.
     pub begins: Duration,
-    /// How long after its start this ends.
+    /// The end of this part, counted from the server's start.
     pub ends: Duration,
-    /// Sessions that were open when this begins.
+    /// Sessions open at the beginning.
     pub open_before: u64,
-    /// Mail transactions that were open when this begins.
+    /// Mail transactions open at the beginning.
     pub transactions_before: u64,
-    /// What all chance followed from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// Names and values, as it was configured.
+    /// Names and values of the settings.
     pub settings: Vec<(String, String)>,
 }
 
 impl<'s> Report<'s> {
-    /// Of these figures.
+    /// Creates the report of these figures.
     pub fn new(stats: &'s Stats) -> Self {
         let run = Run {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -91,36 +91,36 @@ impl<'s> Report<'s> {
         Self { stats: Cow::Borrowed(stats), runs: vec![run], verdicts: Vec::new() }
     }
 
-    /// Adds how the run was configured.
+    /// Adds the settings of the run.
     #[must_use]
     pub fn settings(mut self, settings: impl IntoIterator<Item = (String, String)>) -> Self {
         self.runs[0].settings = settings.into_iter().collect();
         self
     }
 
-    /// Adds what was expected.
+    /// Adds the verdicts of checks.
     #[must_use]
     pub fn verdicts(mut self, verdicts: impl IntoIterator<Item = Verdict>) -> Self {
         self.verdicts = verdicts.into_iter().collect();
         self
     }
 
-    /// From its JSON.
+    /// Parses a report from JSON.
     ///
     /// # Errors
     ///
-    /// A field is wrong: the error names it, and what would be right.
+    /// A field is invalid: the error names it and what would be right.
     pub fn read(json: &str) -> Result<Report<'static>, ReadError> {
         read::read(json)
     }
 
-    /// The sum with another: counts and distributions add up, of peaks the higher is taken, and findings are those
-    /// of the sum. Times are those of one clock that starts with the earliest server, to the second. Verdicts are
-    /// left out.
+    /// Merges two reports: counts and distributions are added, peaks are the higher ones, and findings are those of
+    /// the merged figures. Times are converted to one clock that starts with the earliest server, to the second.
+    /// Verdicts are omitted.
     ///
     /// # Errors
     ///
-    /// When both have figures of the same run and the same time.
+    /// Both reports contain the same time of the same run.
     pub fn merge(self, other: &Report<'_>) -> Result<Report<'static>, ReadError> {
         merge::add(self, other)
     }
@@ -130,32 +130,32 @@ impl<'s> Report<'s> {
         &self.stats
     }
 
-    /// Whose figures they are.
+    /// The runs of the report.
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// For people: tables and findings, at most 80 columns wide.
+    /// Tables and findings as text, at most 80 columns wide.
     pub fn text(&self) -> String {
         text::render(self)
     }
 
-    /// For programs: `SCHEMA.md` beside this module documents its fields.
+    /// The report as JSON; `SCHEMA.md` beside this module documents its fields.
     pub fn json(&self) -> String {
         json::render(self)
     }
 
-    /// For people: one page with plots.
+    /// An HTML page with plots.
     pub fn html(&self) -> String {
         html::render(self)
     }
 }
 
-/// The [sum](Report::merge) of reports in JSON, as JSON.
+/// [Merges](Report::merge) JSON reports into one.
 ///
 /// # Errors
 ///
-/// A report is wrong: the error names which, counted from 1, which field of it, and what would be right.
+/// A report is invalid: the error names its number from 1, the field, and what would be right.
 pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
     let mut whole: Option<Report<'static>> = None;
     for (index, text) in reports.iter().enumerate() {
@@ -168,13 +168,13 @@ pub fn merge(reports: &[&str]) -> Result<String, ReadError> {
     whole.map(|whole| whole.json()).ok_or_else(|| ReadError::new("", "there is no report to merge"))
 }
 
-/// One line to show while a run goes on: the time, messages a second and in all, sessions open, replies of refusal,
-/// the think time of clients and the service time of the server over all stages, and whether the run is degraded.
+/// The progress line of a run: the time, messages per second and in total, open sessions, refusals, the think time of
+/// clients and the service time of the server over all stages, and whether the run is degraded.
 pub fn progress(difference: &Stats, total: &Stats) -> String {
     progress::line(difference, total)
 }
 
-/// The same distribution of all stages.
+/// Merges a distribution of all stages.
 fn over_stages(stats: &Stats, of: impl Fn(&StageStats) -> &Durations) -> Durations {
     let mut all = Durations::default();
     stats.stages.iter().for_each(|(_, stage)| all.merge(of(stage)));

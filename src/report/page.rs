@@ -1,22 +1,21 @@
-//! What pages are made of. A page is one file: it fetches nothing, runs no script, and is light or dark as its
-//! reader wants it.
+//! Parts of HTML pages. A page is one file without scripts and external resources, with a light and a dark theme.
 
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("page.css");
 
-/// A figure that is shown large.
+/// A figure in large type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// It should not be as it is.
+    /// Whether the value indicates a problem.
     pub is_bad: bool,
 }
 
-/// A whole page with this title, which is text, around this body, which is HTML.
+/// A page with this title (text) and body (HTML).
 pub fn document(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
@@ -38,12 +37,12 @@ pub fn tiles(tiles: &[Tile]) -> String {
     out
 }
 
-/// What nobody should miss.
+/// A prominent message.
 pub fn banner(text: &str) -> String {
     format!("<div class=\"banner\">{}</div>\n", escape(text))
 }
 
-/// Text made safe for HTML, and to show.
+/// Escapes text for HTML, hidden characters included.
 pub fn escape(text: &str) -> String {
     let text = crate::text::escape::escape(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

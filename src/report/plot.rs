@@ -1,7 +1,7 @@
-//! Plots as inline SVG, drawn without scripts.
+//! Plots as inline SVG, without scripts.
 //!
-//! Colours are CSS classes (`s0` to `s9`), so that the page's light and dark themes decide: [`page`](super::page)
-//! has them. `s7` is the strongest and `s8` is dashed.
+//! Colours are CSS classes (`s0` to `s9`), which the light and dark themes of [`page`](super::page) define. `s7` is
+//! the strongest and `s8` is dashed.
 
 use std::fmt::Write as _;
 
@@ -16,11 +16,11 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 
-/// Points beyond which none is marked: marks would cover the line.
+/// The maximum number of marked points: more marks would cover the line.
 const MARKS_LIMIT: usize = 120;
 /// Points per tenfold step of a percentile spectrum.
 const POINTS_PER_DECADE: u32 = 24;
-/// Where a percentile spectrum has ticks, in nines.
+/// Ticks of a percentile spectrum: position in nines, and text.
 const PERCENTILES: [(f64, &str); 8] = [
     (0.0, "0%"),
     (0.301, "50%"),
@@ -32,27 +32,27 @@ const PERCENTILES: [(f64, &str); 8] = [
     (6.0, "99.9999%"),
 ];
 
-/// How values lie along an axis.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Evenly.
     Linear,
-    /// By powers of ten; values are positive.
+    /// Logarithmic; values are positive.
     Log,
 }
 
-/// An axis: its range, and where to put which text.
+/// An axis: its range and ticks.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// How values lie along it.
+    /// Its scale.
     pub scale: Scale,
     /// The value at its beginning.
     pub low: f64,
     /// The value at its end.
     pub high: f64,
-    /// Where to put which text.
+    /// Values and texts of its ticks.
     pub ticks: Vec<(f64, String)>,
-    /// What its values are.
+    /// The title of the axis.
     pub title: String,
 }
 
@@ -63,9 +63,9 @@ pub struct Series {
     pub name: String,
     /// The CSS class that colours it.
     pub class: &'static str,
-    /// Along both axes.
+    /// Coordinates on both axes.
     pub points: Vec<(f64, f64)>,
-    /// What is shown when a point is hovered, one per point; may be empty.
+    /// Tooltips, one per point; may be empty.
     pub hints: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl Axis {
         Axis { scale: Scale::Linear, low: 0.0, high: count * step, ticks, title: title.to_owned() }
     }
 
-    /// The same up to here, where no tick need be: for time, of which there is no more.
+    /// Ends the axis at this value, which may have no tick: for the end of a run.
     #[must_use]
     pub fn ended_at(mut self, high: f64) -> Axis {
         self.ticks.retain(|(at, _)| *at <= high);
@@ -86,7 +86,7 @@ impl Axis {
         self
     }
 
-    /// A logarithmic axis over all of `values`, ended at ticks.
+    /// A logarithmic axis for all of `values`, which begins and ends at ticks.
     pub fn log(values: impl Iterator<Item = f64>, title: &str, show: impl Fn(f64) -> String) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
         for value in values.filter(|value| *value > 0.0) {
@@ -103,7 +103,7 @@ impl Axis {
         Axis { scale: Scale::Log, low, high, ticks, title: title.to_owned() }
     }
 
-    /// Where `value` lies, from 0 to 1; what is beyond the ends lies at them.
+    /// The position of `value`, from 0 to 1; clamped to the ends.
     fn place(&self, value: f64) -> f64 {
         let place = match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -129,7 +129,7 @@ fn candidates(low: f64, high: f64) -> Vec<f64> {
     (first..=last).flat_map(|power| factors.iter().map(move |factor| factor * 10f64.powi(power))).collect()
 }
 
-/// Appends text; a String takes every write.
+/// Appends text; writing to a String can't fail.
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
 }
@@ -150,7 +150,7 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     out
 }
 
-/// A distribution, to be drawn.
+/// A distribution to draw.
 #[derive(Clone, Copy, Debug)]
 pub struct Curve<'h> {
     /// Its text in the legend.
@@ -161,8 +161,8 @@ pub struct Curve<'h> {
     pub histogram: &'h Histogram<u64>,
 }
 
-/// Draws distributions over the percentile, which goes by nines: each nine has the same width. `show` makes text
-/// of their values, which are `values`.
+/// Draws distributions over the percentile, on a scale of nines: each nine has the same width. `values` is the title
+/// of the value axis, `show` formats values.
 pub fn spectrum(title: &str, values: &str, curves: &[Curve<'_>], show: impl Fn(f64) -> String) -> String {
     let most = curves.iter().map(|curve| curve.histogram.len()).max().unwrap_or(0).max(10);
     let nines = (most as f64).log10();
@@ -246,7 +246,7 @@ fn line(series: &Series, x: &Axis, y: &Axis, out: &mut String) {
     }
     out.push_str("\"/>");
     if let [(px, py)] = places[..] {
-        // A line of one point is none.
+        // A line of one point would be invisible.
         put!(out, "<circle class=\"{} mark\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\"/>", series.class);
     }
     let marks = places.len() <= MARKS_LIMIT;

@@ -1,11 +1,11 @@
-//! One line while a run goes on.
+//! The progress line of a run.
 
 use super::over_stages;
 use super::tables::rate;
 use crate::stats::{Durations, Stats};
 use crate::text::units::duration;
 
-/// What happened since the last line, and in all, without a line end.
+/// Figures since the last line and of the whole run, without a line end.
 pub(super) fn line(difference: &Stats, total: &Stats) -> String {
     let think = over_stages(difference, |stage| &stage.think);
     let service = over_stages(difference, |stage| &stage.service);

@@ -1,4 +1,4 @@
-//! A report from its JSON. What follows from other fields (quantiles, findings, …) is not read but worked out anew.
+//! Parses a report from JSON. Derived fields (quantiles, findings, …) are not read but computed again.
 
 mod place;
 
@@ -17,12 +17,12 @@ use crate::text::escape::escape;
 
 use place::Place;
 
-/// Why a text is no report, or why reports can't be added up.
+/// Why a text is not a valid report, or why reports can't be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadError {
-    /// Which text of several, from 1.
+    /// Which of several reports, from 1.
     report: Option<usize>,
-    /// Where in it; empty for all of it.
+    /// The path of the field; empty for the whole document.
     field: String,
     problem: String,
 }
@@ -32,7 +32,7 @@ impl ReadError {
         Self { report: None, field: field.into(), problem: problem.into() }
     }
 
-    /// The same, of this text of several.
+    /// The same error for this one of several reports.
     pub(super) fn of_report(self, index: usize) -> Self {
         Self { report: Some(index + 1), ..self }
     }
@@ -69,8 +69,7 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Place::count)?;
     stats.rules = document.field("rules")?.each(rule)?;
     stats.timeline = timeline(&document.field("timeline")?)?;
-    let first =
-        runs.first().ok_or_else(|| ReadError::new("runs", "is empty; a report is of a run at least"))?;
+    let first = runs.first().ok_or_else(|| ReadError::new("runs", "is empty: expected at least one run"))?;
     stats.seed = first.seed;
     merge::time(&mut stats, &runs);
     merge::check_counts(&stats)?;
@@ -82,7 +81,7 @@ fn check_form(document: &Place<'_>) -> Result<(), ReadError> {
     if document.get("program").and_then(|place| place.text().ok()) != Some("smtpmock") {
         return Err(ReadError::new(
             "program",
-            "no report of smtpmock, which says `\"program\": \"smtpmock\"`",
+            "not a report of smtpmock: expected `\"program\": \"smtpmock\"`",
         ));
     }
     let schema = document.field("schema")?;
@@ -117,8 +116,9 @@ fn metrics(place: &Place<'_>, stats: &mut Stats) -> Result<(), ReadError> {
     place.entries(|name, value| {
         let (Some(slot), Some(unit)) = (stats.slot(name), units.get(name)) else {
             let version = env!("CARGO_PKG_VERSION");
-            return Err(value
-                .error(format!("smtpmock {version} knows no such figure; use the version that wrote it")));
+            return Err(value.error(format!(
+                "smtpmock {version} has no such figure; use the version that wrote the report"
+            )));
         };
         metric(value, slot, *unit)
     })?;
@@ -159,7 +159,7 @@ fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
     Ok(numbers)
 }
 
-/// Counts by stage and code.
+/// Reads counts by stage and code.
 fn by_code(
     place: &Place<'_>,
     codes: std::ops::Range<u16>,
@@ -170,11 +170,11 @@ fn by_code(
         let stage = Stage::ALL.iter().copied().find(|stage| stage.name() == name);
         let stage = stage.ok_or_else(|| {
             let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
-            counts.error(format!("is no stage; they are {}", names.join(", ")))
+            counts.error(format!("is not a stage: expected one of {}", names.join(", ")))
         })?;
         counts.entries(|code, count| {
             let code = code.parse().ok().filter(|code| codes.contains(code));
-            let code = code.ok_or_else(|| count.error(format!("is no code of {kind}")))?;
+            let code = code.ok_or_else(|| count.error(format!("is not the code of {kind}")))?;
             take(stage, code, count.count()?);
             Ok(())
         })
@@ -192,7 +192,7 @@ fn rule(place: &Place<'_>) -> Result<RuleStats, ReadError> {
 }
 
 fn check(place: &Place<'_>) -> Result<Check, ReadError> {
-    Check::of_name(place.text()?).ok_or_else(|| place.error("is no check: they are expect and fail-if"))
+    Check::of_name(place.text()?).ok_or_else(|| place.error("is not a check: expected expect or fail-if"))
 }
 
 fn verdict(place: &Place<'_>) -> Result<Verdict, ReadError> {
@@ -207,7 +207,7 @@ fn verdict(place: &Place<'_>) -> Result<Verdict, ReadError> {
 fn timeline(place: &Place<'_>) -> Result<Timeline, ReadError> {
     let length = place.field("interval_s")?;
     let mut timeline = Timeline::with_interval(Duration::from_secs(length.count()?))
-        .ok_or_else(|| length.error("is no length of an interval: 1, 2, 4, 8, …"))?;
+        .ok_or_else(|| length.error("is not the length of an interval: expected 1, 2, 4, 8, …"))?;
     let intervals = place.field("intervals")?.each(|row| {
         let interval = Interval::from_counts(|name| row.field(name)?.count())?;
         Ok((row.field("at_s")?.seconds()?, interval))

@@ -1,4 +1,4 @@
-//! The tables of a report, as data: text and page show the same.
+//! The tables of a report, as data for text and page.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use crate::stats::{Check, Figure, Metric, RuleStats, Stats, Unit, Verdict};
 use crate::text::escape::escape;
 use crate::text::units::{decimal, duration, octets};
 
-/// The quantiles that are shown.
+/// The quantiles in tables.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// A table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
-    /// What its rows have in common.
+    /// The description of its rows.
     pub(super) title: &'static str,
     pub(super) columns: Vec<Column>,
-    /// As many cells as columns. Each is one line.
+    /// Each row has a cell for each column. A cell is one line.
     pub(super) rows: Vec<Vec<String>>,
-    /// It is for looking something up, and stays folded where that can be.
+    /// Whether the page folds it.
     pub(super) is_folded: bool,
 }
 
-/// How a column is set.
+/// The heading and alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Column {
     pub(super) head: &'static str,
@@ -37,22 +37,22 @@ const fn number(head: &'static str) -> Column {
     Column { head, is_number: true }
 }
 
-/// Distributions, by the beginning of their names.
+/// Sections of distributions: name prefix and title.
 const SECTIONS: &[(&str, &str)] = &[
-    ("think.", "think time: from our reply to this command of the client"),
-    ("service.", "service time: from this command to our reply, injected delay taken off"),
+    ("think.", "think time: from our previous reply to this command"),
+    ("service.", "service time: from this command to our reply, without injected delay"),
     ("gave_up.", "gave up: waited for the reply to this, then closed the connection"),
-    ("left.", "left: closed without QUIT so long after the reply to this"),
+    ("left.", "left: from the reply to this until the client closed without QUIT"),
     ("session.", "sessions"),
     ("data.", "message data"),
     ("message.", "messages"),
     ("pipelining.", "commands sent together"),
     ("retries.", "retries after a 4yz reply"),
-    ("delay.", "delays of replies: as configured, what came of them, the difference"),
+    ("delay.", "delays of replies: requested, actual, difference"),
     ("loop.", "turns of the server's event loops"),
 ];
 
-/// All tables that have rows, in their order.
+/// All tables with rows, in order.
 pub(super) fn tables(report: &Report<'_>) -> Vec<Table> {
     let stats = report.stats();
     let figures = stats.figures();
@@ -60,7 +60,7 @@ pub(super) fn tables(report: &Report<'_>) -> Vec<Table> {
     tables.extend(SECTIONS.iter().map(|(prefix, title)| distributions(prefix, title, &figures)));
     tables.push(settings(report.runs()));
     tables.retain(|table| !table.rows.is_empty());
-    // Some texts were read from a file.
+    // Texts may come from a file.
     for cell in tables.iter_mut().flat_map(|table| &mut table.rows).flatten() {
         *cell = escape(cell).into_owned();
     }
@@ -83,7 +83,7 @@ fn distribution(figure: &Figure<'_>) -> Option<Vec<String>> {
     Some(row)
 }
 
-/// A value in its unit.
+/// Formats a value in its unit.
 pub(super) fn show(value: u64, unit: Unit) -> String {
     match unit {
         Unit::Number => value.to_string(),
@@ -94,7 +94,7 @@ pub(super) fn show(value: u64, unit: Unit) -> String {
 }
 
 fn counts(figures: &[Figure<'_>]) -> Table {
-    // Those of the stages have a table of their own.
+    // Counts of stages have their own table.
     let is_plain =
         |figure: &&Figure<'_>| !figure.name.starts_with("count.") && !figure.name.starts_with("refused.");
     let row = |figure: &Figure<'_>| match figure.value? {
@@ -118,7 +118,7 @@ fn stages(stats: &Stats) -> Table {
         vec![stage.name().to_owned(), own.count.to_string(), refused.to_string(), codes.join(", ")]
     });
     Table {
-        title: "stages: commands, greetings and messages, and how many were refused with which codes",
+        title: "stages: commands, greetings and messages, and refusals by code",
         columns: vec![words(""), number("count"), number("refused"), words("")],
         rows: rows.collect(),
         ..Table::default()
@@ -154,7 +154,7 @@ fn verdicts(report: &Report<'_>) -> Table {
 
 fn settings(runs: &[Run]) -> Table {
     let settings = runs.iter().flat_map(|run| &run.settings);
-    // A value of several lines is a list.
+    // A value of several lines takes several rows.
     let rows = settings.flat_map(|(name, value)| {
         let names = std::iter::once(name.as_str()).chain(std::iter::repeat(""));
         names.zip(value.lines()).map(|(name, line)| vec![name.to_owned(), line.to_owned()])
@@ -162,7 +162,7 @@ fn settings(runs: &[Run]) -> Table {
     Table { title: "settings", columns: vec![words(""), words("")], rows: rows.collect(), is_folded: true }
 }
 
-/// Messages a second, over the time that was measured.
+/// Messages per second of measured time.
 pub(super) fn rate(stats: &Stats) -> String {
     let seconds = stats.length().as_secs_f64();
     decimal(if seconds > 0.0 { stats.messages.accepted as f64 / seconds } else { 0.0 })

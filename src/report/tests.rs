@@ -275,7 +275,7 @@ fn tampered(pointer: &str, other: Value) -> String {
 fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
     let cases = [
         ("/schema", json!(1), "schema: is 1; this program reads 2"),
-        ("/program", json!("smtpload"), "program: no report of smtpmock"),
+        ("/program", json!("smtpload"), "program: not a report of smtpmock"),
         ("/metrics/sessions", json!(-1), "metrics.sessions: -1 is not a count: a whole number from 0"),
         ("/metrics/sessions", json!(1u64 << 60), "is not a count"),
         (
@@ -294,10 +294,14 @@ fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
         (
             "/metrics",
             json!({"sessions.lost": 1}),
-            concat!("metrics.sessions.lost: smtpmock ", env!("CARGO_PKG_VERSION"), " knows no such figure"),
+            concat!("metrics.sessions.lost: smtpmock ", env!("CARGO_PKG_VERSION"), " has no such figure"),
         ),
-        ("/refused", json!({"mali": {"550": 1}}), "refused.mali: is no stage; they are connect,"),
-        ("/refused", json!({"mail": {"250": 1}}), "refused.mail.250: is no code of a refusal, 400 to 599"),
+        ("/refused", json!({"mali": {"550": 1}}), "refused.mali: is not a stage: expected one of connect,"),
+        (
+            "/refused",
+            json!({"mail": {"250": 1}}),
+            "refused.mail.250: is not the code of a refusal, 400 to 599",
+        ),
         ("/runs", json!([]), "runs: is empty"),
         (
             "/runs/0/started_at",
@@ -305,7 +309,11 @@ fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
             "runs.0.started_at: \"yesterday\" is not a time since 1970",
         ),
         ("/runs/0/begins_s", json!(5), "runs.0: ends before it begins"),
-        ("/timeline/interval_s", json!(3), "timeline.interval_s: is no length of an interval: 1, 2, 4"),
+        (
+            "/timeline/interval_s",
+            json!(3),
+            "timeline.interval_s: is not the length of an interval: expected 1, 2, 4",
+        ),
         ("/timeline/intervals/0", json!({"at_s": 1}), "timeline.intervals.0.opened: is missing"),
         ("/pipelining_offered", json!(1), "pipelining_offered: 1 is not true or false"),
     ];

@@ -1,4 +1,4 @@
-//! The report for people, on a terminal.
+//! The report as text for a terminal.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -12,14 +12,14 @@ use crate::stats::{Finding, Stats};
 use crate::text::escape::escape;
 use crate::text::units::{duration, octets};
 
-/// What is longer is not padded to, in characters: one long name would push all else off the screen.
+/// The maximum width that columns are padded to, in characters: otherwise one long name would widen the whole table.
 const WIDEST_CELL: usize = 40;
-/// Blanks in front of a column.
+/// Blanks before a column.
 const GAP: usize = 2;
-/// Blanks in front of what is left of a line that was broken.
+/// Indentation of continuation lines.
 const INDENT: usize = 6;
 
-/// Appends a line; a String takes every write.
+/// Appends a line; writing to a String can't fail.
 macro_rules! line {
     ($out:expr) => { $out.push('\n') };
     ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
@@ -69,13 +69,13 @@ fn head(report: &Report<'_>, out: &mut String) {
     if sessions.left_before_greeting > 0 {
         line!(
             out,
-            "{} of them had left before they were accepted and greeted",
+            "{} of them were closed by the client before they were accepted",
             sessions.left_before_greeting
         );
     }
 }
 
-/// `230 at rcpt with 451, 7 at mail with 421`: the most first.
+/// `230 at rcpt with 451, 7 at mail with 421`, in descending order.
 fn refused(stats: &Stats) -> String {
     let codes = stats.stages.iter().flat_map(|(stage, own)| {
         own.transactions_refused.iter().map(move |(code, count)| (*count, stage.name(), *code))
@@ -103,7 +103,7 @@ fn to_the_second(at: SystemTime) -> String {
 fn degraded(report: &Report<'_>, out: &mut String) {
     let reasons = report.stats().degraded();
     if !reasons.is_empty() {
-        line!(out, "\nDEGRADED: the server itself did worse than its measurements need");
+        line!(out, "\nDEGRADED: problems of the server itself affected its measurements");
     }
     for reason in reasons {
         paragraph("  * ", &escape(&reason), out);
@@ -119,7 +119,7 @@ fn findings(findings: &[Finding], out: &mut String) {
     }
 }
 
-/// A finding's name, and the reference for what would be right, if its text does not name it.
+/// A finding's name, and its reference if the text does not contain it.
 pub(super) fn source(finding: &Finding) -> String {
     let Finding { name, text, reference } = finding;
     if text.contains(reference) { (*name).to_owned() } else { format!("{name}, {reference}") }
@@ -137,8 +137,8 @@ fn table(table: &Table, out: &mut String) {
     }
 }
 
-/// Numbers in all tables have the same width, so that they stand below each other; where that is too wide, none is
-/// wider than need be.
+/// Columns of numbers have the same width in all tables, so that they are aligned; if a table is too wide then, its
+/// columns are as narrow as possible.
 fn widths(table: &Table) -> Vec<usize> {
     let all = |is_roomy: bool| (0..table.columns.len()).map(move |column| width(table, column, is_roomy));
     let roomy: Vec<usize> = all(true).collect();

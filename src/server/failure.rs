@@ -1,4 +1,4 @@
-//! Failures that end a running server, and the hook that is called then.
+//! Failures that end a running server, and the hook for them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::net::control::{Control, StopOrder};
 use crate::process::lock;
 
-/// Why a running server failed. It has stopped listening: nobody is left talking to a port that looks
-/// alive, and no test passes on half a capture.
+/// Why a running server failed. A failed server has stopped listening, so that clients notice and no test passes with
+/// an incomplete capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerFailure {
-    /// A reactor thread died of a bug; its last words.
+    /// A reactor thread panicked; the panic message.
     Shard(String),
-    /// The capture can't be written, or its reader takes nothing; the system's error.
+    /// The capture can't be written, or its reader reads nothing; the error.
     Capture(String),
 }
 
@@ -45,7 +45,7 @@ impl FailureReport {
         self.failure.get().cloned()
     }
 
-    /// Has a shard stopped when another part fails, at once if one has.
+    /// Registers a shard to be stopped when another part fails; at once if one already has.
     pub(crate) fn watch(&self, control: &Arc<Control>) {
         lock(&self.controls).push(Arc::clone(control));
         self.stop_shards();
@@ -71,7 +71,7 @@ impl FailureReport {
 
     fn call_hook(&self) {
         let Some(failure) = self.failure.get() else { return };
-        // The lock is given back before the hook runs: it may set another.
+        // Unlocked before the hook runs, because the hook may set another.
         let hook = lock(&self.hook).take();
         if let Some(hook) = hook {
             hook(failure);

@@ -1,4 +1,4 @@
-//! The server as its users hold it: start, addresses, messages, waits, stop.
+//! The public server: start, addresses, messages, waits, stop.
 
 mod failure;
 mod reconfigure;
@@ -44,9 +44,9 @@ use totals::Totals;
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopOutcome {
-    /// Every session ended by itself, or when nothing was under way in it.
+    /// Every session ended by itself or was idle when it was closed.
     Graceful,
-    /// The time was up: sessions in which something was under way were sent 421 and closed.
+    /// The timeout passed: sessions in the middle of a command or mail were sent 421 and closed.
     Forced,
 }
 
@@ -74,7 +74,7 @@ pub enum StopOutcome {
 /// ```
 pub struct Server {
     listeners: Vec<Listening>,
-    /// Those of TCP.
+    /// The TCP addresses.
     addresses: Vec<SocketAddr>,
     shutdown_timeout: Duration,
     store: Option<Arc<Store>>,
@@ -83,7 +83,7 @@ pub struct Server {
     show: Option<Show>,
     failure: Arc<FailureReport>,
     controls: Vec<Arc<Control>>,
-    /// A stop is logged once, however many are asked for.
+    /// A stop is logged once, however often it is requested.
     stopping: Once,
     life: Mutex<Life>,
     serving: Serving,
@@ -109,16 +109,16 @@ struct LogThread {
 }
 
 impl Server {
-    /// Starts a server; it is listening when this returns.
+    /// Starts a server. It is listening when this returns.
     ///
     /// # Errors
-    /// A setting has a value it can't have, an address can't be listened on, or the system refuses
-    /// sockets, threads or the capture file. Nothing is left listening then.
+    /// A setting has an invalid value, an address can't be listened on, or a socket, thread or the capture file can't
+    /// be created. No listener remains then.
     pub fn start(config: Config) -> Result<Self, StartError> {
         Self::start_with(config, None)
     }
 
-    /// The same with a capture that is open already.
+    /// The same with an open capture file.
     ///
     /// # Errors
     /// Those of [`start`](Self::start).
@@ -162,7 +162,7 @@ impl Server {
         Ok(server)
     }
 
-    /// If one can't be started, those that were are stopped by dropping the server.
+    /// If one can't be started, dropping the server stops the others.
     fn start_shards(
         &mut self,
         config: &Config,
@@ -215,28 +215,29 @@ impl Server {
     /// The port of [`local_addr`](Self::local_addr).
     ///
     /// # Panics
-    /// As that does.
+    /// If all listeners are Unix sockets.
     pub fn port(&self) -> u16 {
         self.local_addr().port()
     }
 
-    /// Copies of the records: each mail in the order in which they were accepted, refused or abandoned. A mail is
-    /// among them before its client reads the reply to the final dot; if that reply never leaves whole, the record
-    /// changes to one of a refused mail. With
-    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which they
-    /// finished, then those of running sessions that have an accepted message. Empty with [`Config::keep_records`] off.
+    /// Copies of the records, one for each mail, in the order in which the mails were accepted, refused or abandoned.
+    /// A record is visible before its client reads the reply to the final dot. If that reply is not written
+    /// completely, the record changes to that of a refused mail. With
+    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which
+    /// they finished, then those of running sessions that have an accepted message. Empty with
+    /// [`Config::keep_records`] off.
     pub fn messages(&self) -> Vec<Message> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
     }
 
-    /// The same, and removes them from the server. Nothing is lost: what arrives meanwhile is either
-    /// returned or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) the session of a record
-    /// taken here leaves another one only if it goes on to another mail transaction.
+    /// The same, and removes them from the server. No record is lost: one that arrives meanwhile is either returned
+    /// or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) a session whose record is removed
+    /// here creates another one only with another mail transaction.
     pub fn messages_and_purge(&self) -> Vec<Message> {
         self.store.as_ref().map_or_else(Vec::new, |store| store.purge())
     }
 
-    /// Waits until at least `count` records can be seen and returns all there are.
+    /// Waits until at least `count` records are visible, and returns all of them.
     ///
     /// # Errors
     /// Fewer arrived in time; the error carries those that did.
@@ -256,10 +257,9 @@ impl Server {
         self.wait(count, timeout, Store::wait_and_take)
     }
 
-    /// The same as [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that run on one thread with
-    /// what they test, as `#[tokio::test]` does: see [the section on Tokio](crate#tokio). The time begins now, not
-    /// with the first poll. It runs under any executor, outlives the server if it must, and can be dropped at any
-    /// time.
+    /// The same as [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that share a thread with the
+    /// tested code, like those of `#[tokio::test]`: see [the section on Tokio](crate#tokio). The time begins now, not
+    /// with the first poll. It runs under any executor, may outlive the server, and can be dropped at any time.
     ///
     /// # Errors
     /// Fewer arrived in time; the error carries those that did.
@@ -271,7 +271,7 @@ impl Server {
         self.wait_async(count, timeout, false)
     }
 
-    /// The same, and removes the records from the server. Dropped before it is ready, it has removed none.
+    /// The same, and removes the records from the server. A future that is dropped before it is ready removes none.
     ///
     /// # Errors
     /// Fewer arrived in time; the error carries those that did, and they stay in the server.
@@ -316,8 +316,8 @@ impl Server {
         arrived.ok_or_else(|| WaitError { expected, timeout, arrived: self.messages() })
     }
 
-    /// What the server has measured so far. Each shard is woken to hand over what it has; a shard that waits
-    /// for a capture that does not keep up does so when it goes on.
+    /// The figures measured so far. Each shard is woken to report its figures; a shard that is waiting for a slow
+    /// capture reports when it continues.
     pub fn stats(&self) -> Stats {
         let mut stats = self.totals.read(&self.controls, &self.serving);
         stats.health.records_evicted = self.store.as_ref().map_or(0, |store| store.evicted());
@@ -325,8 +325,8 @@ impl Server {
         stats
     }
 
-    /// What all chance in this server follows from: [`Config::seed`], or a random one below 2^53 without it. With the
-    /// same seed, rules and dialogues, and one shard, the same happens again.
+    /// The seed of all random choices of this server: [`Config::seed`], or a random one below 2^53. The same seed,
+    /// rules and dialogues give the same results with one shard.
     pub fn seed(&self) -> u64 {
         self.serving.service().policy().seed
     }
@@ -336,29 +336,29 @@ impl Server {
         self.failure.get()
     }
 
-    /// Calls `hook` when the server fails, on the failing thread; at once if it has already. The hook must
-    /// not stop the server itself: a stop waits for that thread.
+    /// Calls `hook` on the failing thread when the server fails, or at once if it has failed. The hook must not stop
+    /// the server: a stop waits for that thread.
     pub fn on_failure(&self, hook: impl FnOnce(&ServerFailure) + Send + 'static) {
         self.failure.set_hook(Box::new(hook));
     }
 
-    /// Stops listening. Sessions in which nothing is under way, neither a command nor a mail, are sent 421 and closed
-    /// at once; the others may go on until that is so, for up to [`Config::shutdown_timeout`]. Those that are left
-    /// then are sent 421 and closed: clients that are sending just then have up to two seconds to read it, and a
-    /// message whose reply is still held back is refused. Returns when all threads have ended and the capture is
-    /// written (or has [failed](Self::failure)). The messages stay readable.
+    /// Stops the server. Idle sessions, with no command or mail in progress, are sent 421 and closed at once. The
+    /// others may continue until they are idle, for up to [`Config::shutdown_timeout`]. The remaining ones are then
+    /// sent 421 and closed: a client that is sending has up to two seconds to read it, and a message whose reply is
+    /// still delayed is refused. Returns when all threads have ended and the capture is written (or has
+    /// [failed](Self::failure)). The messages stay readable.
     pub fn stop(&self) -> StopOutcome {
         self.stop_within(self.shutdown_timeout)
     }
 
-    /// The same with another timeout. A second stop waits for the first one, and hastens it if its own
-    /// timeout is shorter.
+    /// The same with another timeout. A second stop waits for the first one, and shortens it if its own timeout is
+    /// shorter.
     pub fn stop_within(&self, timeout: Duration) -> StopOutcome {
         self.stop_as(StopOrder { timeout, spares_idle: false })
     }
 
-    /// The same, but all sessions may go on for up to [`Config::shutdown_timeout`], those in which nothing is under way
-    /// too: what clients send that are not done is seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
+    /// The same, but idle sessions may continue too, for up to [`Config::shutdown_timeout`], so that surplus messages
+    /// of clients are seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
     pub fn drain(&self) -> StopOutcome {
         self.stop_as(StopOrder { timeout: self.shutdown_timeout, spares_idle: true })
     }
@@ -376,26 +376,25 @@ impl Server {
     }
 
     fn order_stop(&self, order: StopOrder) {
-        // Before anything of the stop: what it does to sessions is logged behind it.
+        // Logged first, before the effects of the stop on sessions.
         self.stopping.call_once(|| self.log(Event::Stopping));
         self.controls.iter().for_each(|control| control.stop(order));
     }
 
-    /// Has a [`drain`](Self::drain) that goes on, or comes later, end idle sessions as a [`stop`](Self::stop) does, and
-    /// does not wait for it.
+    /// Makes a present or later [`drain`](Self::drain) end idle sessions like a [`stop`](Self::stop). Does not wait.
     #[doc(hidden)]
     pub fn stop_draining(&self) {
         self.order_stop(StopOrder { timeout: self.shutdown_timeout, spares_idle: false });
     }
 
-    /// Has a stop that goes on end at once, and does not wait for it.
+    /// Makes a present stop end at once. Does not wait.
     #[doc(hidden)]
     pub fn hasten_stop(&self) {
         self.order_stop(StopOrder::AT_ONCE);
     }
 
-    /// Has the file of [`Config::capture`] opened again by its name, for appending: renamed before, it is complete,
-    /// and the records that follow go to a new one. Standard output, pipes and devices stay as they are. A file that
+    /// Reopens the file of [`Config::capture`] by its name, for appending. If the file was renamed before, it is
+    /// complete, and later records go to a new file. Has no effect on standard output, pipes and devices. A file that
     /// can't be opened is a [failure](Self::failure).
     pub fn reopen_capture(&self) {
         if let Some(capture) = &self.capture {
@@ -406,7 +405,7 @@ impl Server {
     fn join(&self, threads: Threads) -> StopOutcome {
         let mut outcome = StopOutcome::Graceful;
         for shard in threads.shards {
-            // A failure was reported when it happened.
+            // A failure has been reported by the shard itself.
             if shard.join().is_ok_and(|ending| ending == Ending::Forced) {
                 outcome = StopOutcome::Forced;
             }
@@ -463,7 +462,7 @@ fn seed(config: &Config) -> Result<u64, StartError> {
     let random = SysRng.try_next_u64();
     let random =
         random.map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?;
-    // Reports hold it in JSON.
+    // JSON parsers read numbers below 2^53 exactly.
     Ok(random % EXACT_IN_JSON)
 }
 

@@ -1,4 +1,4 @@
-//! Settings of a running server: what its shards serve by, and how that is replaced.
+//! The changeable settings of a running server, and their replacement.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,15 +17,15 @@ use crate::smtp::Policy;
 use crate::smtp::rules::{State, Tally};
 use crate::stats::{RetryStats, RuleStats};
 
-/// Why a server was not reconfigured: it serves by the settings that it had.
+/// Why a server was not reconfigured. Its settings are unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReconfigureError {
-    /// A setting has a value it can't have.
+    /// A setting has an invalid value.
     Config(ConfigError),
     /// The call would wait for its own thread: it was made by a hook that runs on a reactor thread
     /// ([`Config::on_reaching`](crate::Config::on_reaching), [`Server::on_failure`]), or by the closure of another
-    /// `reconfigure`. Have the hook send a message to a thread that makes the call.
+    /// `reconfigure`. Let the hook send a message to a thread that makes the call.
     WouldDeadlock,
     /// The server has been stopped.
     Stopped,
@@ -41,7 +41,7 @@ impl fmt::Display for ReconfigureError {
                 "a hook on a reactor thread, or the closure of a reconfiguration, can't wait for the reactors: \
                  reconfigure from another thread",
             ),
-            Self::Stopped => f.write_str("the server has been stopped: nothing is served any more"),
+            Self::Stopped => f.write_str("the server has been stopped"),
             Self::Failed(failure) => failure.fmt(f),
         }
     }
@@ -63,11 +63,11 @@ impl From<ConfigError> for ReconfigureError {
     }
 }
 
-/// What the shards serve by, and what rules remember and have put off for all of them.
+/// The settings that shards use, and the state of rules and deferred messages that they share.
 #[derive(Debug)]
 pub(super) struct Serving {
     service: Mutex<Arc<Service>>,
-    /// Held by a reconfiguration from when it looks at the settings until all shards serve by others.
+    /// Held during a reconfiguration, from reading the settings until all shards use the new ones.
     reconfiguring: Mutex<()>,
     state: Arc<Mutex<State>>,
     retries: Arc<Mutex<Retries>>,
@@ -83,7 +83,7 @@ impl Serving {
         }
     }
 
-    /// Of a shard.
+    /// Creates the context of a shard.
     pub(super) fn context(&self, records: Records, budget: &Budget, counters: &Arc<Counters>) -> Context {
         let (state, retries) = (Arc::clone(&self.state), Arc::clone(&self.retries));
         Context::new(self.service().of_shard(), records, budget, Arc::clone(counters), state, retries)
@@ -93,7 +93,7 @@ impl Serving {
         Arc::clone(&lock(&self.service))
     }
 
-    /// The counts of all rules of this policy.
+    /// The counts of all rules in this policy.
     pub(super) fn rules(&self, policy: &Policy) -> Vec<RuleStats> {
         // Sessions wait for what is locked.
         let counts = lock(&self.state).totals();
@@ -106,7 +106,7 @@ impl Serving {
         ids.zip(policy.tallies(&counts)).map(stats).collect()
     }
 
-    /// What was tried again so far.
+    /// The figures of retries so far.
     pub(super) fn retries(&self) -> RetryStats {
         // Sessions wait for what is locked.
         let (mut stats, tentative) = lock(&self.retries).figures();
@@ -119,11 +119,11 @@ thread_local! {
     static IS_RECONFIGURING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// This thread is in a reconfiguration, until it is dropped.
+/// Marks this thread as reconfiguring until it is dropped.
 struct Reconfiguring;
 
 impl Reconfiguring {
-    /// `None` where it would wait for itself.
+    /// `None` if the reconfiguration would wait for its own thread.
     fn begin() -> Option<Self> {
         (!is_shard_thread() && !IS_RECONFIGURING.replace(true)).then_some(Self)
     }
@@ -136,10 +136,10 @@ impl Drop for Reconfiguring {
 }
 
 impl Server {
-    /// Changes what connections are served by: `change` gets the present [`Settings`] and returns others. Running
-    /// sessions are served by these from the next line they send; when this returns, all are, on every shard. No session
-    /// ends by it, and no reply is lost: one that is held back by a delay, or is being written, goes out as it was
-    /// decided. A timeout that has begun to run lasts as long as it was to last; the next is as long as it is set now.
+    /// Changes settings while the server runs: `change` gets the present [`Settings`] and returns the new ones.
+    /// Running sessions use them from their next line on. When this returns, all shards use them. No session ends
+    /// because of it, and no reply is lost: a delayed or partly written reply is sent as it was decided. A running
+    /// timeout keeps its length; later ones have the new length.
     ///
     /// Here, the first mail is accepted, and then the mailbox is full:
     ///
@@ -169,17 +169,17 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Rules that are still there go on with their counts: they are recognised by their
-    /// [`id`](crate::smtp::rules::Rule::id) or, without one, by their text and their place among rules of the same text.
-    /// [`Stats::rules`](crate::Stats::rules) lists the present ones; counts of the others are dropped. What was put off
-    /// before is still followed until it is tried again.
+    /// Rules that are retained keep their counts. They are identified by their [`id`](crate::smtp::rules::Rule::id)
+    /// or, without one, by their text and their position among rules of the same text.
+    /// [`Stats::rules`](crate::Stats::rules) lists the present rules; the counts of removed rules are dropped.
+    /// Retries of messages deferred before are still recognised.
     ///
-    /// Several calls at a time follow one another, each with the settings of the one before. A shard that waits for a
-    /// capture whose reader falls behind takes the settings when it goes on.
+    /// Concurrent calls run one after the other, each with the settings of the previous one. A shard that is waiting
+    /// for a slow capture takes the new settings when it continues.
     ///
     /// # Errors
-    /// The new settings are not valid, the server has stopped or failed, or the call would wait for itself. The server
-    /// goes on with the settings it had.
+    /// The new settings are not valid, the server has stopped or failed, or the call would wait for its own thread.
+    /// The settings are unchanged then.
     pub fn reconfigure(&self, change: impl FnOnce(Settings) -> Settings) -> Result<(), ReconfigureError> {
         let _guard = Reconfiguring::begin().ok_or(ReconfigureError::WouldDeadlock)?;
         let _turn = lock(&self.serving.reconfiguring);
@@ -192,7 +192,7 @@ impl Server {
         }
         let confirmations: Vec<_> =
             self.controls.iter().map(|control| control.replace(service.of_shard())).collect();
-        // A shard that has ended serves nobody.
+        // A shard that has ended does not confirm.
         let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
         match self.failure() {
             Some(failure) => return Err(ReconfigureError::Failed(failure)),

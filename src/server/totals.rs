@@ -1,4 +1,4 @@
-//! Reading what the shards have measured, and completing it with what only the server knows.
+//! Collects the figures of all shards and adds those of the server.
 
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -10,19 +10,19 @@ use crate::process::lock;
 use crate::stats::{Additive, Stats};
 use crate::time::{Clock, wall_time};
 
-/// What was read so far.
+/// The figures collected so far.
 #[derive(Debug)]
 pub(crate) struct Totals {
     clock: Clock,
     started_at: SystemTime,
-    /// At the start: the system counts from its own.
+    /// The value at the start of the server: the system's counter starts at boot.
     overflows: Option<u64>,
-    /// What each shard has measured. Locked by readers only.
+    /// The total of each shard. Locked by readers only.
     by_shard: Mutex<Vec<Stats>>,
 }
 
 impl Totals {
-    /// Of a server that starts now.
+    /// For a server that starts now.
     pub(crate) fn new() -> Self {
         Self {
             clock: Clock::start(),
@@ -37,7 +37,7 @@ impl Totals {
         self.clock.clone()
     }
 
-    /// Everything up to now.
+    /// Reads all figures up to now.
     pub(crate) fn read(&self, shards: &[Arc<Control>], serving: &Serving) -> Stats {
         let mut by_shard = lock(&self.by_shard);
         by_shard.resize_with(shards.len(), Stats::default);

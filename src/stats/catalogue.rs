@@ -1,4 +1,4 @@
-//! Every figure by its name: one list for reports, for files, and for what a run is expected to keep.
+//! All figures by name: the list that reports, files and expectations use.
 
 mod declaration;
 mod figures;
@@ -21,7 +21,7 @@ pub enum Metric<'s> {
 }
 
 impl<'s> Metric<'s> {
-    /// The values of a distribution, durations in microseconds; `None` of a count.
+    /// The values of a distribution, durations in microseconds; `None` for a count.
     pub fn as_numbers(self) -> Option<&'s Numbers> {
         match self {
             Self::Count(_) => None,
@@ -31,14 +31,14 @@ impl<'s> Metric<'s> {
     }
 }
 
-/// What the value of a figure, or each value of a distribution, counts.
+/// The unit of a figure or of the values of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A plain number.
     Number,
     /// Octets.
     Octets,
-    /// Octets in a second.
+    /// Octets per second.
     OctetsPerSecond,
     /// Time.
     Microseconds,
@@ -56,15 +56,15 @@ impl Unit {
     }
 }
 
-/// A figure with what there is to know about it.
+/// A figure with its description.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Figure<'s> {
-    /// Its name. Those of a stage have the stage's at their end: `think.mail`, `refused.rcpt`.
+    /// Its name. Figures of a stage end with the stage's name: `think.mail`, `refused.rcpt`.
     pub name: String,
-    /// What it counts.
+    /// Its unit.
     pub unit: Unit,
-    /// What it means, in a line.
+    /// Its meaning, in one line.
     pub meaning: &'static str,
     /// Its value; `None` where the system does not report it.
     pub value: Option<Metric<'s>>,
@@ -87,12 +87,12 @@ impl Stats {
         self.figure(name).map(|figure| figure.value.unwrap_or(Metric::Count(0)))
     }
 
-    /// All that there is to know about the figure of this name.
+    /// The figure of this name, with its description.
     pub(super) fn figure(&self, name: &str) -> Option<Figure<'_>> {
         self.figures().into_iter().find(|figure| figure.name == name)
     }
 
-    /// The place of the figure of this name.
+    /// Mutable access to the figure of this name.
     #[cfg(feature = "report")]
     pub(crate) fn slot(&mut self, name: &str) -> Option<Slot<'_>> {
         figures::slot(self, name)

@@ -10,8 +10,8 @@
 //! limit       = number | number "%" | duration with a unit | size, each where it fits, "/s" behind a rate
 //! ```
 //!
-//! It is public as the load generator reads and judges its checks with it too. Which figures there are is the
-//! caller's, and whether a comparison is to hold or not follows from its [`Check`].
+//! Public because the load generator uses it for its checks too. The caller provides the figures; a [`Check`]
+//! determines whether a comparison must be true or false.
 
 mod text;
 
@@ -56,13 +56,13 @@ impl Comparison {
         &self.name
     }
 
-    /// What is looked at of the figure.
+    /// The view of the figure that is compared.
     pub fn view(&self) -> View {
         self.view
     }
 
-    /// Whether it is true of this figure, which counts what its subject's unit says; in a
-    /// [percentage](View::Percentage) it is from 0 to 100.
+    /// Whether it is true for this value, in the unit of its subject, or from 0 to 100 for a
+    /// [percentage](View::Percentage).
     pub fn holds(&self, figure: f64) -> bool {
         let ordering = figure.partial_cmp(&self.limit);
         ordering.is_some_and(|ordering| self.operator.accepts.contains(&ordering))
@@ -176,31 +176,31 @@ impl Subject {
     }
 }
 
-/// What a figure is, and so what can be looked at of it.
+/// The form of a figure, which determines its views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A count that no time and no whole belongs to: itself alone.
+    /// A plain count: only itself.
     Single,
-    /// A count over a time: itself, or how many for each second.
+    /// A count over a time: itself, or its rate per second.
     Count,
     /// A count of parts of a whole: itself, or its percentage.
     Part,
-    /// How many for each second: itself alone.
+    /// A rate per second: only itself.
     Rate,
-    /// A distribution: a percentile, its minimum, mean or maximum, or how much it has.
+    /// A distribution: a percentile, its minimum, mean or maximum, or its number of samples.
     Distribution,
 }
 
-/// What is looked at of a figure.
+/// The view of a figure that is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum View {
     /// The figure itself.
     Itself,
-    /// A count as a percentage of its whole: its limit was written with `%`.
+    /// A count as a percentage of its whole; its limit has a `%`.
     Percentage,
-    /// A count for each second.
+    /// A count per second.
     Rate,
-    /// Of a distribution, the value that this share (0 to 1) does not exceed.
+    /// The value that this share (0 to 1) of a distribution does not exceed.
     Quantile(f64),
     /// The smallest of a distribution.
     Min,
@@ -208,11 +208,11 @@ pub enum View {
     Mean,
     /// The largest of a distribution.
     Max,
-    /// How much a distribution has.
+    /// The number of samples of a distribution.
     Samples,
 }
 
-/// How a figure may lie to its limit.
+/// An operator and the orderings of figure and limit for which it is true.
 #[derive(Debug, PartialEq)]
 struct Operator {
     spelling: &'static str,

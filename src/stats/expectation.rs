@@ -1,8 +1,8 @@
-//! What a run is expected to keep: [comparisons](super::comparison) that are to be true, or not to be, like
-//! `messages == 10000` or `p99(think.mail) < 50ms`.
+//! Expectations of a run: [comparisons](super::comparison) that must be true or false, like `messages == 10000` or
+//! `p99(think.mail) < 50ms`.
 //!
-//! Counts and distributions are those of [`Stats::figures`], by their names; `findings` and `degraded` count
-//! what [`Stats::findings`] and [`Stats::degraded`] say.
+//! Counts and distributions are those of [`Stats::figures`]; `findings` and `degraded` are the numbers of
+//! [`Stats::findings`] and [`Stats::degraded`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use super::{Figure, Metric, Numbers, Stats, Unit};
 use crate::smtp::rules::GrammarError;
 use crate::text::units::{exact_duration, octets};
 
-/// A condition on a run's figures that is to be true, or [not to be true](Expectation::fail_if).
+/// A condition on a run's figures that must be true, or [must be false](Expectation::fail_if).
 ///
 /// ```
 /// use smtpmock::{Config, Server, stats::Expectation};
@@ -59,7 +59,7 @@ fn subjects() -> Vec<Subject> {
 }
 
 impl Expectation {
-    /// The condition that is not to be true.
+    /// An expectation that the condition is false.
     ///
     /// ```
     /// # use smtpmock::stats::{Expectation, Stats};
@@ -71,13 +71,13 @@ impl Expectation {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, its place, and what would be right.
+    /// The first mistake, its position, and what would be right.
     pub fn fail_if(text: &str) -> Result<Self, GrammarError> {
         Ok(Self { check: Check::FailIf, ..text.parse()? })
     }
 
-    /// Compares it with a run's figures, or with those of a part of a run. A distribution without samples keeps
-    /// no expectation, true or not, but for one of its `count`.
+    /// Judges it by the figures of a run or of a part of a run. It fails for a distribution without samples, unless
+    /// it is on the `count`.
     pub fn judge(&self, stats: &Stats) -> Verdict {
         self.comparison.judge(self.check, self.measure(stats))
     }
@@ -104,7 +104,7 @@ impl Expectation {
             }),
             Metric::Numbers(numbers) => self.look_at(numbers, |number| match unit {
                 Unit::OctetsPerSecond => format!("{}/s", octets(number as u64)),
-                // Means have fractions, and a few digits of them are enough.
+                // Means have fractions; three digits of them are enough.
                 _ => format!("{}", (number * 1e3).round() / 1e3),
             }),
         }
@@ -117,7 +117,7 @@ impl Expectation {
             View::Quantile(share) => numbers.quantile(share) as f64,
             View::Mean => numbers.mean(),
             View::Max => numbers.max() as f64,
-            // The others are of counts, which are refused here when an expectation is read.
+            // The parser refuses views of counts for distributions.
             View::Min | View::Itself | View::Percentage | View::Rate => numbers.min() as f64,
         };
         Ok((figure, show(figure)))
@@ -126,13 +126,13 @@ impl Expectation {
 
 type List = fn(&Stats) -> Vec<String>;
 
-/// What is no figure and can be counted all the same.
+/// Lists whose lengths can be compared like figures.
 const LISTS: &[(&str, List)] = &[
     ("findings", |stats| stats.findings().into_iter().map(|finding| finding.name.to_owned()).collect()),
     ("degraded", Stats::degraded),
 ];
 
-/// How many, and which.
+/// The number of entries, and the entries.
 fn show_list(entries: &[String]) -> String {
     match entries {
         [] => "0".to_owned(),

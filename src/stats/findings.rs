@@ -1,7 +1,7 @@
-//! Conclusions for whoever wrote the sender: what it did that it should not, with figures and the RFC section.
+//! Findings about the clients: what a sender did wrong, with figures and the RFC section.
 //!
-//! Pure: they follow from the figures of [`Stats`] alone. Readiness probes, sessions in which nothing was sent, are
-//! no senders. None is drawn from one mail that is sent as it should be, however often it is repeated in a session.
+//! Pure: computed from the figures of [`Stats`]. Readiness probes, sessions in which nothing was sent, do not count
+//! as senders. A correctly sent mail gives no finding, however often it is repeated in a session.
 
 mod content;
 mod dialogue;
@@ -14,7 +14,7 @@ mod words;
 
 use super::Stats;
 
-/// A conclusion about the clients that were seen.
+/// A conclusion about the clients.
 ///
 /// | name | what they did |
 /// |---|---|
@@ -24,10 +24,10 @@ use super::Stats;
 /// | `went-on-after-refusal` | sent anything but QUIT after a greeting that refused the session |
 /// | `retried-at-once` | tried the same message again within a second of a 4yz reply |
 /// | `bare-lf`, `long-lines` | sent a LF without CR, a line of more than 998 octets |
-/// | `many-recipients` | named more than 100 recipients in a message |
+/// | `many-recipients` | sent more than 100 recipients in a message |
 /// | `talked-before-greeting` | did not wait for the greeting |
-/// | `unknown-commands` | made a habit of commands that the server has not |
-/// | `left-without-quit`, `left-to-time-out` | ended many sessions without QUIT, or not at all |
+/// | `unknown-commands` | repeatedly sent unknown commands |
+/// | `left-without-quit`, `left-to-time-out` | ended many sessions without QUIT, or never |
 /// | `connections-not-reused` | opened a connection for each of many messages |
 /// | `nagle-delay` | waited about 40 ms in most messages that came in pieces |
 /// | `never-pipelined` | waited for each reply, though PIPELINING was offered |
@@ -35,19 +35,19 @@ use super::Stats;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// A short name that stays the same.
+    /// A short, stable name.
     pub name: &'static str,
     /// What the clients did, with its figures: `gave up on the reply to the final dot after 30.0 s in 12 sessions;
     /// RFC 5321 section 4.5.3.2.6 asks for 10 minutes`.
     pub text: String,
-    /// Where it is written what would be right: `RFC 5321 section 4.5.3.2.6`.
+    /// The reference for the right behaviour: `RFC 5321 section 4.5.3.2.6`.
     pub reference: &'static str,
 }
 
-/// Looks for one thing.
+/// Checks for one finding.
 type Check = fn(&Stats) -> Option<Finding>;
 
-/// What costs mail first, then what makes others refuse it, then what costs time and connections.
+/// Ordered by effect: lost mail, refused mail, wasted time and connections.
 const CHECKS: &[Check] = &[
     endings::broken_off,
     endings::went_on_after_421,
@@ -68,7 +68,7 @@ const CHECKS: &[Check] = &[
 ];
 
 impl Stats {
-    /// What the clients did that a sender's engineer would want to know, the most costly first.
+    /// The findings about the clients, the most costly first.
     pub fn findings(&self) -> Vec<Finding> {
         let others = CHECKS.iter().filter_map(|check| check(self));
         patience::gave_up_early(self).chain(others).collect()

@@ -1,4 +1,4 @@
-//! How well the server itself did: whether what it measured can be relied on.
+//! The health of the server: whether its measurements are reliable.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use super::catalogue::figures;
 use super::{Additive, Durations, Stats};
 use crate::text::units::duration;
 
-/// A turn of the event loop longer than that delays all sessions of its shard noticeably.
+/// A longer turn of the event loop noticeably delays all sessions of its shard.
 const LONG_TURN: Duration = Duration::from_millis(20);
-/// A delay later than that is late; see [`MOST_LATE`].
+/// A delay that exceeds the requested one by more is late; see [`MOST_LATE`].
 const LATE: Duration = Duration::from_millis(2);
-/// The share of delays that may be late.
+/// The maximum share of late delays in a healthy run.
 const MOST_LATE: f64 = 0.01;
-/// So many replies written one after the other, at some ten microseconds each, make the last of them late.
+/// The number of replies due in one turn, at about ten microseconds each, that makes the last of them late.
 const CROWD: u64 = 200;
 
 figures! {
-    /// How well the server itself did.
+    /// The health of the server.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Health {
@@ -25,14 +25,14 @@ figures! {
         /// Connections that the system dropped because an accept queue was full, of all programs in the same
         /// network namespace; `None` where the system does not report it.
         pub accept_queue_overflows: Option<u64> =
-            ["loop.accept_queue_overflows", Number, "dropped by a full accept queue"],
-        /// How often a listener rested because there was no descriptor, or no memory, for another connection: clients waited
-        /// to be accepted meanwhile.
-        pub accept_rests: u64 = ["loop.accept_rests", Number, "tries to accept without a descriptor for it"],
+            ["loop.accept_queue_overflows", Number, "connections dropped by a full accept queue"],
+        /// How often a listener paused because no descriptor or memory was left for another connection. Clients
+        /// waited to be accepted meanwhile.
+        pub accept_rests: u64 = ["loop.accept_rests", Number, "pauses of accepting for lack of descriptors"],
         /// Records evicted because [`Config::max_records`](crate::Config::max_records) or
         /// [`Config::max_record_memory`](crate::Config::max_record_memory) was reached.
-        pub records_evicted: u64 = ["records.evicted", Number, "records evicted for want of room"],
-        /// Log entries dropped because the logger did not keep up.
+        pub records_evicted: u64 = ["records.evicted", Number, "records evicted at a limit"],
+        /// Log entries dropped because the logger was too slow.
         pub log_entries_dropped: u64 = ["log.dropped", Number, "log entries dropped"],
     }
 }
@@ -53,8 +53,8 @@ impl Additive for Option<u64> {
 }
 
 impl Stats {
-    /// Why the run is degraded: what the server itself did worse than its measurements need, each with its
-    /// figures. Empty when all is well.
+    /// Why the run is degraded: the problems of the server that affect its measurements, with figures. Empty for a
+    /// healthy run.
     pub fn degraded(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         let Health { turns, accept_queue_overflows, accept_rests, records_evicted, log_entries_dropped } =

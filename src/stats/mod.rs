@@ -1,7 +1,6 @@
-//! What a server measured: how its clients behaved, what it answered, and how well it did itself.
+//! The figures of a server: the behaviour of its clients, its replies, and its own health.
 //!
-//! Each shard fills a [`Stats`] of its own, without a lock; a reader takes what has gathered and adds
-//! it up (`net::control`).
+//! Each shard fills its own [`Stats`] without a lock. A reader collects them and adds them up (`net::control`).
 
 mod catalogue;
 pub mod comparison;
@@ -31,17 +30,17 @@ pub(crate) use sessions::Ending;
 pub use sessions::SessionStats;
 pub use timeline::{Interval, Timeline};
 
-/// What adds up: over shards, and over time.
+/// A value that can be added up over shards and subtracted over time.
 pub(crate) trait Additive {
-    /// Adds what another one measured.
+    /// Adds another value.
     fn merge(&mut self, other: &Self);
 
-    /// Leaves what was measured after an earlier reading of the same.
+    /// Subtracts an earlier reading of the same value.
     fn subtract(&mut self, earlier: &Self);
 }
 
 impl Additive for u64 {
-    /// What is beyond 64 bits stays at their end; a report refuses counts that large.
+    /// Saturates at 64 bits; a report refuses counts that large.
     fn merge(&mut self, other: &Self) {
         *self = self.saturating_add(*other);
     }
@@ -51,8 +50,8 @@ impl Additive for u64 {
     }
 }
 
-/// Adds up a struct by its fields: those in front of the semicolon; those behind it are set by the server. All of
-/// them are named, or it is not compiled.
+/// Adds up a struct by the fields before the semicolon; those after it are set by the server. It does not compile
+/// unless all fields are listed.
 macro_rules! by_fields {
     ($type:ty: $($field:ident),+ $(; $($other:ident),+)?) => {
         impl $crate::stats::Additive for $type {
@@ -70,7 +69,7 @@ macro_rules! by_fields {
 }
 pub(crate) use by_fields;
 
-/// True in a sum if it is of a part.
+/// True in a sum if it is true in a part.
 impl Additive for bool {
     fn merge(&mut self, other: &Self) {
         *self |= *other;
@@ -79,7 +78,7 @@ impl Additive for bool {
     fn subtract(&mut self, _earlier: &Self) {}
 }
 
-/// The highest value seen. Differences keep it: when it was seen is not known.
+/// A maximum. Differences retain it, because the time at which it occurred is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peak(u64);
 
@@ -119,14 +118,14 @@ impl Additive for BTreeMap<u16, u64> {
     }
 }
 
-/// What a server did and saw since it started, or between two readings.
+/// The figures of a server since its start, or between two readings.
 ///
-/// Times are the server's: a client's think time runs from the beginning of the system call that sent the last of our
-/// reply to the wake-up that brought its next command, so it has the way through the network in it.
+/// Times are measured by the server. A client's think time is from the start of the system call that sent the end of
+/// our reply to the wake-up for its next command, so it includes the time in the network.
 ///
-/// A session begins when its connection is accepted. How long it waited for that in the system's accept queue is in no
-/// figure: neither in the service time of the greeting nor in the durations of sessions. Clients see it in the time to
-/// the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
+/// A session begins when its connection is accepted. The time before that, in the system's accept queue, is in no
+/// figure: neither in the service time of the greeting nor in the durations of sessions. Clients observe it in the
+/// time to the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
 ///
 /// ```
 /// use std::time::Duration;
@@ -144,40 +143,41 @@ impl Additive for BTreeMap<u16, u64> {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// When the server started; `None` in a part that no server has completed.
+    /// When the server started; `None` in the figures of a single shard.
     pub started_at: Option<SystemTime>,
-    /// How long after the start this begins: zero, or for [`since`](Self::since) when the earlier was read.
+    /// The beginning of the figures, counted from the start: zero, or for [`since`](Self::since) the time of the
+    /// earlier reading.
     pub begins: Duration,
-    /// How long after the start this was read.
+    /// The time of the reading, counted from the start.
     pub ends: Duration,
-    /// How much of the time from `begins` to `ends` was not measured: in a sum of reports, the time in which none of
-    /// the servers ran.
+    /// The part of the time from `begins` to `ends` that was not measured: in merged reports, the time in which none
+    /// of the servers ran.
     pub(crate) unmeasured: Duration,
-    /// Sessions that were open when this begins.
+    /// Sessions open at the beginning.
     pub open_before: u64,
-    /// Mail transactions that were open when this begins.
+    /// Mail transactions open at the beginning.
     pub transactions_before: u64,
-    /// What all chance followed from: with it, and one shard, the same run can be had again.
+    /// The seed of all random choices. With it and one shard, a run can be repeated.
     pub seed: u64,
-    /// Every rule of the present settings: those that were added in their order, then lists, limits and `fail_fast` where
-    /// they are set. Counts of rules that a [reconfiguration](crate::Server::reconfigure) removed are dropped.
+    /// Every rule of the present settings: configured rules in order, then lists, limits and `fail_fast` if they are
+    /// set. Counts of rules that a [reconfiguration](crate::Server::reconfigure) removed are dropped.
     pub rules: Vec<RuleStats>,
-    /// Sessions that each shard has accepted, by shard. The kernel spreads connections over the shards by a
-    /// hash of the addresses, so with few connections these differ widely.
+    /// Sessions accepted by each shard. The kernel spreads connections over the shards by a hash of the addresses, so
+    /// with few connections these differ widely.
     pub sessions_by_shard: Vec<u64>,
     /// Connections, from accept to close.
     pub sessions: SessionStats,
     /// Mail transactions and message data.
     pub messages: MessageStats,
-    /// What happened at each stage of a session.
+    /// Figures of each stage of a session.
     pub stages: Stages,
     /// Commands that did not wait for the reply to the one before (RFC 2920).
     pub pipelining: PipelineStats,
-    /// What was tried again after a 4yz reply.
+    /// Retries after a 4yz reply.
     pub retries: RetryStats,
-    /// The delays that are over.
+    /// Delays that have ended.
     pub delays: Delays,
-    /// How well the server itself did.
+    /// The health of the server itself.
     pub health: Health,
     /// Sessions and messages over time.
     pub timeline: Timeline,
@@ -186,45 +186,48 @@ pub struct Stats {
 figures! {
     /// Mail transactions and message data.
     ///
-    /// Each MAIL starts a mail transaction (RFC 5321 section 3.3), and each ends in exactly one way: `accepted`, `refused`
-    /// or `aborted`. Those of which it is not known yet are [open](Stats::transactions_open).
+    /// Each MAIL starts a mail transaction (RFC 5321 section 3.3), and each ends in exactly one way: `accepted`,
+    /// `refused` or `aborted`. Those of which it is not known yet are [open](Stats::transactions_open).
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct MessageStats {
         /// Messages whose final dot was answered with an acceptance, counted when all of that reply was written.
-        pub accepted: u64 = ["messages", Number, "messages accepted, by a reply that was written whole"],
-        /// Mail transactions that ended with a refusal: of MAIL, of RCPT with nobody accepted behind it in DATA, of DATA, or
-        /// of the final dot. [`StageStats::transactions_refused`] has the last such reply of each.
+        pub accepted: u64 = ["messages", Number, "messages accepted, by a completely written reply"],
+        /// Mail transactions that ended with a refusal of MAIL, of RCPT without a later accepted DATA, of DATA, or of
+        /// the final dot. [`StageStats::transactions_refused`] has the last such reply of each.
         pub refused: u64 = ["messages.refused", Number, "mail transactions that ended with a refusal"],
-        /// Mail transactions that ended undecided: nothing in them was refused, and RSET, another MAIL or EHLO, or the end
-        /// of the session came before the final dot, or before all of the reply that accepts the message was written.
-        pub aborted: u64 = ["messages.aborted", Number, "mail transactions that ended undecided"],
-        /// Those of them that the client broke off: it closed in the middle of the data, without QUIT and owed no reply.
+        /// Mail transactions that ended neither accepted nor refused: without a refusal, RSET, another MAIL or EHLO,
+        /// or the end of the session came before the final dot or before the positive reply to it was completely
+        /// written.
+        pub aborted: u64 = ["messages.aborted", Number, "mail transactions neither accepted nor refused"],
+        /// Those of them in which the client closed in the middle of the data, without QUIT and with no reply pending.
         pub broken_off: u64 = ["messages.broken_off", Number, "closed by the client in the middle of the data"],
         /// Octets of accepted message texts.
         pub bytes: u64 = ["messages.bytes", Octets, "octets of accepted message texts"],
-        /// Messages whose lines were looked at: the first of each session, and then every 16th.
-        pub inspected: u64 = ["messages.inspected", Number, "messages whose lines were looked at"],
+        /// Messages whose lines were inspected: the first of each session, then every 16th.
+        pub inspected: u64 = ["messages.inspected", Number, "messages whose lines were inspected"],
         /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it).
-        pub with_bare_lf: u64 = ["messages.with_bare_lf", Number, "those with a LF that follows no CR"],
+        pub with_bare_lf: u64 = ["messages.with_bare_lf", Number, "inspected messages with a LF without CR"],
         /// Those of them with a line of more than 998 octets (RFC 5322 section 2.1.1).
-        pub with_long_lines: u64 = ["messages.with_long_lines", Number, "those with a line over 998 octets"],
+        pub with_long_lines: u64 = ["messages.with_long_lines", Number, "inspected messages with a line over 998 octets"],
         /// RCPTs accepted, per message.
         pub recipients: Numbers = ["message.recipients", Number, "RCPTs accepted for a message"],
-        /// From the 354 to the final dot. Not of messages that did not wait for the 354.
+        /// From the 354 to the final dot. Without messages sent before the 354.
         pub data_time: Durations = ["data.time", Microseconds, "from the 354 to the final dot"],
-        /// Octets a second in that time. It is how fast the server read them: a message that the system holds whole when the
-        /// server looks has taken no time, so of short messages it may be far above the rate of the network.
-        pub data_rate: Numbers = ["data.rate", OctetsPerSecond, "octets a second in that time"],
-        /// Of each message that came in more than one read, the longest time between two. Not where reads are
-        /// throttled ([`Config::read_rate`](crate::Config::read_rate)): it would be the server's doing.
+        /// Octets per second in that time, as read by the server. A message that the system has completely received
+        /// before the server reads it takes almost no time, so for short messages the rate may far exceed that of the
+        /// network.
+        pub data_rate: Numbers = ["data.rate", OctetsPerSecond, "octets per second in that time"],
+        /// The longest time between two reads of a message, for each message of more than one read. Not measured
+        /// while reads are throttled ([`Config::read_rate`](crate::Config::read_rate)), because the server causes the
+        /// gaps then.
         pub longest_gap: Durations =
             ["data.longest_gap", Microseconds, "longest time between two reads of a message"],
     }
 }
 
 impl MessageStats {
-    /// A message has come to its end, with these lines if they were looked at.
+    /// Counts a completed message, with its lines if they were inspected.
     pub(crate) fn note_lines(&mut self, lines: Option<Lines>) {
         if let Some(lines) = lines {
             self.inspected += 1;
@@ -235,7 +238,7 @@ impl MessageStats {
 }
 
 figures! {
-    /// What happened at one stage.
+    /// Figures of one stage.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct StageStats {
@@ -246,22 +249,23 @@ figures! {
         /// Mail transactions that ended with a refusal at this stage, by its code.
         pub transactions_refused: BTreeMap<u16, u64> =
             ["messages.refused", Number, "mail transactions that ended with a refusal at this stage"],
-        /// From our reply leaving to this command arriving; at [`Stage::Message`] from the 354 to the first octets.
-        /// Not of commands that did not wait for the reply before.
-        pub think: Durations = ["think", Microseconds, "from our reply to this command of the client"],
-        /// From the command being readable to the last of its reply about to be written, without its configured delay.
+        /// From the sending of our previous reply to the arrival of this command; at [`Stage::Message`] from the 354
+        /// to the first octets. Without commands sent before that reply.
+        pub think: Durations = ["think", Microseconds, "from our previous reply to this command"],
+        /// From when the command is readable to when the end of its reply is about to be written, without the
+        /// configured delay.
         pub service: Durations =
-            ["service", Microseconds, "from this command to our reply, injected delay taken off"],
-        /// How long clients waited for our reply that then closed the connection: their own timeout, measured.
+            ["service", Microseconds, "from this command to our reply, without injected delay"],
+        /// How long clients waited for our reply before they closed the connection, which shows their timeout.
         pub gave_up: Durations =
             ["gave_up", Microseconds, "waited for the reply to this, then closed the connection"],
-        /// How long after our reply to this clients closed without QUIT; at [`Stage::Message`] in the middle of
-        /// the data too.
-        pub left: Durations = ["left", Microseconds, "closed without QUIT so long after the reply to this"],
+        /// From our reply to this until the client closed without QUIT; at [`Stage::Message`] also in the middle of
+        /// the data.
+        pub left: Durations = ["left", Microseconds, "from the reply to this until the client closed without QUIT"],
     }
 }
 
-/// What happened, by stage.
+/// Figures by stage.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stages([StageStats; Stage::ALL.len()]);
 
@@ -297,72 +301,72 @@ impl Additive for Stages {
 }
 
 figures! {
-    /// Commands that did not wait for the reply to the one before.
+    /// Commands sent before the reply to the previous one.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct PipelineStats {
-        /// Commands sent together, two or more, by their number. A final dot counts as a command.
+        /// Sizes of groups of two or more commands sent together. A final dot counts as a command.
         pub groups: Numbers = ["pipelining.groups", Number, "commands sent together, two or more"],
-        /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by configuration
-        /// only: without it, none is offered.
+        /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by
+        /// configuration only: without it, none is offered.
         pub offered: bool = [no figure],
     }
 }
 
 figures! {
-    /// What was tried again after a 4yz reply to RCPT, DATA or the final dot: the same reverse-path and forward-path, on
-    /// whatever connection, seen when the mail transaction is over. Only the first 100 recipients of a transaction are
-    /// followed.
+    /// Retries after a 4yz reply to RCPT, DATA or the final dot: later mail transactions with the same reverse-path
+    /// and forward-path, on any connection. They are counted when the transaction has ended. Only the first 100
+    /// recipients of a transaction are tracked.
     ///
-    /// That it is the same message is known from its ENVID (RFC 3461) or Message-ID, or within one transaction; one of
-    /// another SIZE (RFC 1870) is another message. Without any of these it is assumed as long as no second message of the same
-    /// reverse-path and forward-path has been seen. MAIL names no recipient, and a message by its ENVID alone.
+    /// A message is identified by its ENVID (RFC 3461) or Message-ID, or by the transaction; one of another SIZE (RFC
+    /// 1870) is another message. Otherwise messages are assumed to be the same until a second message with the same
+    /// reverse-path and forward-path is seen. At MAIL there is no recipient, and only an ENVID identifies the
+    /// message.
     ///
-    /// Nothing is counted where such replies follow from no setting: neither from rules, lists and limits nor from the
-    /// text of a reply.
+    /// Nothing is counted if no setting can give such a reply: no rule, list, limit or reply text.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct RetryStats {
-        /// Recipients that were put off with a 4yz reply to RCPT, DATA or the final dot, once each until something else is
-        /// replied to them. Messages from the same sender to the same recipient count as one unless their Message-IDs are
-        /// known to differ.
-        pub deferred: u64 = ["retries.deferred", Number, "recipients put off with a 4yz reply"],
-        /// Those that were tried again, however often.
-        pub retried: u64 = ["retries.retried", Number, "those that were tried again"],
-        /// Tries after a 4yz reply that may have been of the same message or of another one: each MAIL of a sender whose
-        /// MAIL was put off before, and tries of a pair of sender and recipient that several messages share. They are in none of
-        /// the other figures.
-        pub ambiguous: u64 = ["retries.ambiguous", Number, "tries that may have been of another message"],
-        /// Recipients that were put off and then forgotten, because 65,536 others were followed since: their retries are
-        /// not counted.
-        pub forgotten: u64 = ["retries.forgotten", Number, "those forgotten for want of room"],
+        /// Recipients deferred with a 4yz reply to RCPT, DATA or the final dot. Each counts once until it gets
+        /// another reply. Messages from the same sender to the same recipient count as one unless their Message-IDs
+        /// are known to differ.
+        pub deferred: u64 = ["retries.deferred", Number, "recipients deferred with a 4yz reply"],
+        /// Deferred recipients that were retried, once each.
+        pub retried: u64 = ["retries.retried", Number, "deferred recipients that were retried"],
+        /// Tries after a 4yz reply that may belong to the same or another message: each MAIL of a sender whose MAIL
+        /// was deferred, and tries for a pair of sender and recipient that several messages share. They are in no
+        /// other figure.
+        pub ambiguous: u64 = ["retries.ambiguous", Number, "tries that may belong to another message"],
+        /// Deferred recipients that are no longer tracked, because 65,536 others were deferred since. Their retries
+        /// are not counted.
+        pub forgotten: u64 = ["retries.forgotten", Number, "deferred recipients no longer tracked (limit)"],
         /// From each 4yz reply to the next try.
         pub after: Durations = ["retries.after", Microseconds, "from the 4yz reply to the next try"],
-        /// Those of them where the message is known to be the same.
-        pub identified: Durations = ["retries.identified", Microseconds, "those known to be of the same message"],
+        /// Those of them with a message identified as the same.
+        pub identified: Durations = ["retries.identified", Microseconds, "the same, if known to be the same message"],
     }
 }
 
 figures! {
-    /// The delays that are over: requested and actual ones.
+    /// Delays that have ended: requested and actual ones.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct Delays {
-        /// As configured, and drawn where that leaves it to chance.
-        pub told: Durations = ["delay.told", Microseconds, "delays of replies, as configured"],
-        /// From the moment the command was read to the moment its reply was due and about to be written.
-        pub achieved: Durations = ["delay.achieved", Microseconds, "what came of them"],
+        /// The requested delay: as configured, or drawn from a distribution.
+        pub told: Durations = ["delay.told", Microseconds, "requested delays of replies"],
+        /// The actual delay: from reading the command to writing its reply.
+        pub achieved: Durations = ["delay.achieved", Microseconds, "actual delays of replies"],
         /// The difference.
-        pub lateness: Durations = ["delay.lateness", Microseconds, "the difference"],
-        /// Most that were over in one turn of an event loop, which writes their replies one after the other.
-        pub at_once: Peak = ["delay.at_once", Number, "most delays that were over in one turn of an event loop"],
-        /// How many were shorter than requested: none, unless there is a bug.
-        pub early: u64 = ["delay.early", Number, "delays that were shorter than told"],
+        pub lateness: Durations = ["delay.lateness", Microseconds, "actual minus requested delay"],
+        /// The maximum number that ended in one turn of an event loop, which writes their replies one after the other.
+        pub at_once: Peak = ["delay.at_once", Number, "most delays that ended in one event loop turn"],
+        /// The number of delays shorter than requested: zero, unless there is a bug.
+        pub early: u64 = ["delay.early", Number, "delays shorter than requested"],
     }
 }
 
 impl Delays {
-    /// A reply was held back.
+    /// Counts a delayed reply.
     pub(crate) fn note(&mut self, told: Duration, achieved: Duration) {
         self.told.add(told);
         self.achieved.add(achieved);
@@ -371,15 +375,15 @@ impl Delays {
     }
 }
 
-/// A rule and how often it came into play.
+/// A rule and its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RuleStats {
-    /// The name that its `id=` gives it.
+    /// The name from its `id=`.
     pub id: Option<String>,
-    /// The rule as text; of a list, a limit or `fail_fast`, the setting's name.
+    /// The rule as text; for a list, a limit or `fail_fast`, the setting's name.
     pub rule: String,
-    /// How often its stage was reached, and all its conditions held that do not count or draw.
+    /// How often its stage was reached and all its conditions were true, apart from counts and probabilities.
     pub reached: u64,
     /// How often it fired.
     pub fired: u64,
@@ -388,8 +392,7 @@ pub struct RuleStats {
 by_fields!(RuleStats: reached, fired; id, rule);
 
 impl RuleStats {
-    /// Which rules these are, whatever stands before them: the name of each, or its text, and its place among those of
-    /// the same one.
+    /// The identity of each rule: its name or else its text, and its position among rules of the same name or text.
     pub(crate) fn identities(rules: &[Self]) -> impl Iterator<Item = (&str, bool, usize)> {
         let mut places: BTreeMap<(&str, bool), usize> = BTreeMap::new();
         rules.iter().map(move |own| {
@@ -405,13 +408,13 @@ impl RuleStats {
     }
 }
 
-// What a shard fills. The rest is the server's, and is set when it is read.
+// The fields that shards fill; the server sets the others when it reads the figures.
 by_fields!(Stats: sessions, messages, stages, pipelining, retries, delays, health, timeline;
     started_at, begins, ends, unmeasured, open_before, transactions_before, seed, rules, sessions_by_shard);
 
 impl Stats {
-    /// What was measured after `earlier`, a reading of the same server. Peaks, and what there is only one of (the
-    /// seed, settings), are those of the later reading.
+    /// The figures measured after `earlier`, a reading of the same server. Peaks, seed and settings are those of the
+    /// later reading.
     ///
     /// ```
     /// # use smtpmock::{Config, Server};
@@ -441,23 +444,23 @@ impl Stats {
         difference
     }
 
-    /// How long it was measured. Of a sum of reports it is the time in which at least one of the servers ran: of runs
-    /// at the same time the time counts once, and the time between runs does not count.
+    /// The length of the measured time. In merged reports it is the time in which at least one of the servers ran:
+    /// the time of concurrent runs counts once, and the time between runs does not count.
     pub fn length(&self) -> Duration {
         self.ends.saturating_sub(self.begins).saturating_sub(self.unmeasured)
     }
 
-    /// Sessions that are open in the end.
+    /// Sessions open at the end.
     pub fn sessions_open(&self) -> u64 {
         self.open_before.saturating_add(self.sessions.opened).saturating_sub(self.sessions.closed)
     }
 
-    /// Mail transactions that were started: each MAIL starts one, accepted or not.
+    /// Mail transactions started: one by each MAIL, accepted or not.
     pub fn transactions(&self) -> u64 {
         self.stages[Stage::Mail].count
     }
 
-    /// Mail transactions that are open in the end.
+    /// Mail transactions open at the end.
     pub fn transactions_open(&self) -> u64 {
         let MessageStats { accepted, refused, aborted, .. } = &self.messages;
         let ended = accepted.saturating_add(*refused).saturating_add(*aborted);

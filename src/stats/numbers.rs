@@ -1,4 +1,4 @@
-//! Distributions of what was measured: HdrHistograms that take no memory until something is recorded.
+//! Distributions of measured values: HdrHistograms that use no memory until a value is recorded.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use super::Additive;
 
 /// Significant digits of every value: 1 in 1000.
 const DIGITS: u8 = 3;
-/// What is longer counts as this, in microseconds: a day.
+/// Longer durations count as this, in microseconds: a day.
 const LONGEST: u64 = 24 * 3600 * 1_000_000;
-/// What is larger counts as this: it bounds the memory of one distribution to some 300 KiB.
+/// Larger numbers count as this. It limits the memory of one distribution to about 300 KiB.
 const LARGEST: u64 = 1 << 40;
 
-/// Numbers that were measured, to 3 digits; the smallest and the largest of them exactly.
+/// A distribution of numbers to 3 digits; its minimum and maximum are exact.
 #[derive(Clone)]
 pub struct Numbers {
     histogram: Option<Box<Histogram<u64>>>,
-    /// The largest number there is while there is nothing in the histogram.
+    /// `u64::MAX` while empty.
     min: u64,
-    /// Zero while there is nothing in the histogram.
+    /// Zero while empty.
     max: u64,
 }
 
@@ -36,12 +36,12 @@ impl Numbers {
         self.histogram.as_ref().map_or(0, |histogram| histogram.len())
     }
 
-    /// The smallest that this share of them (0 to 1) does not exceed. Zero where there are none.
+    /// The smallest number that this share (0 to 1) does not exceed. Zero while empty.
     pub fn quantile(&self, share: f64) -> u64 {
         self.histogram().map_or(0, |histogram| histogram.value_at_quantile(share).clamp(self.min, self.max))
     }
 
-    /// The share of them (0 to 1) that is not above this. 1 where there are none.
+    /// The share of numbers (0 to 1) that are not above this. 1 while empty.
     pub fn share_within(&self, limit: u64) -> f64 {
         match self.count() {
             0 => 1.0,
@@ -49,18 +49,18 @@ impl Numbers {
         }
     }
 
-    /// How many of them are not above this.
+    /// The number of values that are not above this.
     pub(super) fn count_within(&self, limit: u64) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.count_between(0, limit))
     }
 
-    /// The smallest; zero where there are none. Exact, but for a [difference](super::Stats::since) in which it was
-    /// no new smallest: then it has 3 digits.
+    /// The minimum; zero while empty. Exact, except in a [difference](super::Stats::since) without a new minimum,
+    /// where it has 3 digits.
     pub fn min(&self) -> u64 {
         self.histogram().map_or(0, |_| self.min)
     }
 
-    /// The largest; as exact as [`min`](Self::min).
+    /// The maximum; as exact as [`min`](Self::min).
     pub fn max(&self) -> u64 {
         self.histogram().map_or(0, |_| self.max)
     }
@@ -70,13 +70,12 @@ impl Numbers {
         self.histogram().map_or(0.0, |histogram| histogram.mean().clamp(self.min as f64, self.max as f64))
     }
 
-    /// The whole of it; `None` where nothing was measured.
+    /// The histogram; `None` while empty.
     pub fn histogram(&self) -> Option<&Histogram<u64>> {
         self.histogram.as_deref().filter(|histogram| !histogram.is_empty())
     }
 
-    /// Of what was read from a file; it grows as if it had been measured here. `None` where the extremes are not
-    /// those of the histogram.
+    /// Creates it from a histogram and exact extremes of a file. `None` if the extremes do not match the histogram.
     #[cfg(feature = "report")]
     pub(crate) fn from_histogram(histogram: &Histogram<u64>, min: u64, max: u64) -> Option<Self> {
         let (lowest, highest) = (histogram.min(), histogram.max());
@@ -92,7 +91,7 @@ impl Numbers {
     pub(crate) fn add(&mut self, number: u64) {
         let number = number.min(LARGEST);
         self.widen(number, number);
-        // It grows as needed, and no number is too large for it.
+        // It resizes itself and accepts every number.
         let _ = self.filled().record(number);
     }
 
@@ -104,20 +103,20 @@ impl Numbers {
         }
     }
 
-    /// What is added lies between these.
+    /// Extends the extremes to these.
     fn widen(&mut self, min: u64, max: u64) {
         self.min = self.min.min(min);
         self.max = self.max.max(max);
     }
 
-    /// What is measured first makes the histogram.
+    /// The histogram, created at the first value.
     #[inline]
     fn filled(&mut self) -> &mut Histogram<u64> {
         self.histogram.get_or_insert_with(new_histogram)
     }
 }
 
-/// Apart, so that what is measured often carries nothing of it.
+/// A separate function, so that the frequent path stays small.
 #[cold]
 fn new_histogram() -> Box<Histogram<u64>> {
     Box::new(Histogram::new(DIGITS).expect("a precision that exists"))
@@ -138,14 +137,14 @@ impl Additive for Numbers {
         let mut left = Self::default();
         for value in own.iter_recorded() {
             let (value, count) = (value.value_iterated_to(), value.count_at_value());
-            // Figures of another server, or some that were taken back since, may be more than there are.
+            // `earlier` may have more, if it is of another server or values were withdrawn since.
             let rest = count.saturating_sub(taken_at(value));
             if rest > 0 {
                 let _ = left.filled().record_n(value, rest);
             }
         }
         if let Some(histogram) = left.histogram() {
-            // Only an extreme that was none before is known to be of what is left.
+            // Only a new extreme is known to belong to the difference.
             let (min, max) = (histogram.min(), histogram.max());
             left.min = if self.min < earlier.min { self.min } else { min };
             left.max = if self.max > earlier.max { self.max } else { max };
@@ -168,7 +167,7 @@ impl fmt::Debug for Numbers {
     }
 }
 
-/// The usual figures, each value as `show` has it.
+/// Formats the usual figures, each value by `show`.
 fn debug<V: fmt::Debug>(
     numbers: &Numbers,
     name: &str,
@@ -182,7 +181,7 @@ fn debug<V: fmt::Debug>(
         .finish()
 }
 
-/// Durations that were measured: to the microsecond, and to 3 digits.
+/// A distribution of durations, in microseconds to 3 digits.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Durations(Numbers);
 
@@ -192,27 +191,27 @@ impl Durations {
         self.0.count()
     }
 
-    /// The shortest that this share of them (0 to 1) does not exceed. Zero where there are none.
+    /// The shortest duration that this share (0 to 1) does not exceed. Zero while empty.
     pub fn quantile(&self, share: f64) -> Duration {
         Duration::from_micros(self.0.quantile(share))
     }
 
-    /// The share of them (0 to 1) that is not longer than this. 1 where there are none.
+    /// The share of durations (0 to 1) that are not longer than this. 1 while empty.
     pub fn share_within(&self, limit: Duration) -> f64 {
         self.0.share_within(microseconds(limit))
     }
 
-    /// How many of them are not longer than this.
+    /// The number of durations that are not longer than this.
     pub(super) fn count_within(&self, limit: Duration) -> u64 {
         self.0.count_within(microseconds(limit))
     }
 
-    /// The shortest; zero where there are none.
+    /// The minimum; zero while empty.
     pub fn min(&self) -> Duration {
         Duration::from_micros(self.0.min())
     }
 
-    /// The longest.
+    /// The maximum; zero while empty.
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
     }
@@ -222,12 +221,12 @@ impl Durations {
         Duration::from_secs_f64(self.0.mean() / 1e6)
     }
 
-    /// In microseconds.
+    /// The distribution in microseconds.
     pub fn as_numbers(&self) -> &Numbers {
         &self.0
     }
 
-    /// Of microseconds.
+    /// Creates it from a distribution in microseconds.
     #[cfg(feature = "report")]
     pub(crate) fn from_numbers(microseconds: Numbers) -> Self {
         Self(microseconds)
@@ -237,7 +236,7 @@ impl Durations {
         self.0.add(microseconds(duration).min(LONGEST));
     }
 
-    /// Adds it so many times.
+    /// Adds it this many times.
     pub(crate) fn add_times(&mut self, duration: Duration, times: u64) {
         self.0.add_times(microseconds(duration).min(LONGEST), times);
     }

@@ -7,54 +7,54 @@ figures! {
     /// Connections, from accept to close.
     ///
     /// Each session ends in exactly one way, and is counted when it does: `left_before_greeting`, `refused`, `silent`,
-    /// `quit`, `left`, `gave_up`, `timed_out`, `dismissed` and `stopped` add up to `closed`. What is counted of sessions besides
-    /// (`resets`, `early_talkers`, …) is true of sessions in any of them.
+    /// `quit`, `left`, `gave_up`, `timed_out`, `dismissed` and `stopped` add up to `closed`. The other counts
+    /// (`resets`, `early_talkers`, …) are independent of how a session ended.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct SessionStats {
         /// Connections accepted.
         pub opened: u64 = ["sessions", Number, "connections accepted"],
-        /// The client had closed the connection, with nothing sent, before it was accepted and greeted: a listener rested
-        /// meanwhile, for want of descriptors ([`Health::accept_rests`](super::Health::accept_rests)) or because
+        /// The client closed the connection without sending anything before it was accepted and greeted, while a
+        /// listener paused for lack of descriptors ([`Health::accept_rests`](super::Health::accept_rests)) or because
         /// [`Config::max_sessions`](crate::Config::max_sessions) was reached.
         pub left_before_greeting: u64 =
             ["sessions.left_before_greeting", Number, "closed by the client while it waited to be accepted"],
-        /// Not welcomed: greeted with a 4yz or 5yz reply, or closed by a rule in place of a greeting, whatever the client
-        /// did after that.
-        pub refused: u64 = ["sessions.refused", Number, "greeted with 4yz or 5yz, or closed instead"],
-        /// Sessions that are over.
-        pub closed: u64 = ["sessions.closed", Number, "sessions that are over"],
-        /// Most served at a time, over all shards: those that are refused are not.
-        pub peak: Peak = ["sessions.peak", Number, "most served at a time, refused ones left out"],
-        /// Welcomed, and sent no octet until the client closed or the session timed out: readiness probes, port scans.
-        pub silent: u64 = ["sessions.silent", Number, "welcomed, and sent nothing"],
+        /// Greeted with a 4yz or 5yz reply, or closed by a rule without a greeting, whatever the client did later.
+        pub refused: u64 = ["sessions.refused", Number, "greeted with 4yz or 5yz, or closed without a greeting"],
+        /// Sessions that have ended.
+        pub closed: u64 = ["sessions.closed", Number, "sessions that have ended"],
+        /// Maximum number of concurrent sessions over all shards, without refused ones.
+        pub peak: Peak = ["sessions.peak", Number, "most concurrent sessions, without refused ones"],
+        /// The client sent nothing after a positive greeting until it closed or the session timed out, like readiness
+        /// probes and port scans.
+        pub silent: u64 = ["sessions.silent", Number, "the client sent nothing after a positive greeting"],
         /// Ended by QUIT.
         pub quit: u64 = ["sessions.quit", Number, "ended by QUIT"],
-        /// Ended by the client without QUIT while it was owed no reply and had not been sent a 421; see
+        /// Ended by the client without QUIT, with no reply pending and no 421 sent; see
         /// [`StageStats::left`](super::StageStats::left).
-        pub left: u64 = ["sessions.left", Number, "closed by the client without QUIT, owed no reply"],
-        /// Ended by the client while it was owed a reply; see [`StageStats::gave_up`](super::StageStats::gave_up).
-        pub gave_up: u64 = ["sessions.gave_up", Number, "closed by the client while it was owed a reply"],
+        pub left: u64 = ["sessions.left", Number, "closed by the client without QUIT, no reply pending"],
+        /// Ended by the client while a reply was pending; see [`StageStats::gave_up`](super::StageStats::gave_up).
+        pub gave_up: u64 = ["sessions.gave_up", Number, "closed by the client while a reply was pending"],
         /// Ended by the session timeout: the client was silent too long.
         pub timed_out: u64 = ["sessions.timed_out", Number, "ended by the session timeout"],
-        /// Ended by the server because of a rule, a limit or `fail_fast`, or by the client after a 421, which means that
-        /// the server closes the channel (RFC 5321 section 3.8).
+        /// Ended by the server because of a rule, a limit or `fail_fast`, or by the client after a 421, which means
+        /// that the server closes the channel (RFC 5321 section 3.8).
         pub dismissed: u64 = ["sessions.dismissed", Number, "ended by a rule, a limit, fail_fast, or a 421"],
-        /// Ended by a stop of the server: between two mails, or when the time for it was up.
+        /// Ended by a stop of the server: while idle, or when the stop's timeout passed.
         pub stopped: u64 = ["sessions.stopped", Number, "ended by a stop of the server"],
         /// Connections reset by the client, however the session ended.
         pub resets: u64 = ["sessions.resets", Number, "connections reset by the client"],
         /// Ended by the client (`quit`, `left`) after a single accepted message.
         pub not_reused: u64 = ["sessions.not_reused", Number, "ended by the client after one message"],
-        /// Sessions in which the client was sent a 421 and then sent something other than QUIT (RFC 5321 section 3.8).
-        /// Not those that the server closed with it.
-        pub went_on_after_421: u64 = ["sessions.went_on_after_421", Number, "the client went on after a 421"],
-        /// Sessions that were refused with another greeting than 421, and in which the client then sent something other than
-        /// QUIT (RFC 5321 section 3.1).
+        /// Sessions in which the client sent something other than QUIT after a 421 (RFC 5321 section 3.8). Not those
+        /// that the server closed with the 421.
+        pub went_on_after_421: u64 = ["sessions.went_on_after_421", Number, "the client sent more after a 421"],
+        /// Sessions refused by a greeting other than 421 in which the client then sent something other than QUIT (RFC
+        /// 5321 section 3.1).
         pub went_on_after_refusal: u64 =
-            ["sessions.went_on_after_refusal", Number, "the client went on after a greeting that refused it"],
-        /// Sessions in which the client sent before it was greeted (RFC 5321 section 4.3.1).
-        pub early_talkers: u64 = ["sessions.early_talkers", Number, "the client sent before it was greeted"],
+            ["sessions.went_on_after_refusal", Number, "the client sent more after a greeting that refused it"],
+        /// Sessions in which the client sent before the greeting (RFC 5321 section 4.3.1).
+        pub early_talkers: u64 = ["sessions.early_talkers", Number, "the client sent before the greeting"],
         /// From accept to close.
         pub duration: Durations = ["session.duration", Microseconds, "from accept to close"],
         /// Messages accepted in a session.
@@ -83,7 +83,7 @@ pub(crate) enum Ending {
 }
 
 impl SessionStats {
-    /// A session is over.
+    /// Counts the end of a session.
     pub(crate) fn note_ending(&mut self, ending: Ending) {
         self.closed += 1;
         *match ending {

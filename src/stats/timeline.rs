@@ -1,4 +1,4 @@
-//! What happened when: counts per interval, at most so many of them however long a server runs.
+//! Counts over time, in a bounded number of intervals however long a server runs.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use super::catalogue::figures;
 #[cfg(feature = "report")]
 use super::catalogue::{Figures as _, Metric, Slot};
 
-/// Most intervals; with one more, two become one.
+/// The maximum number of intervals; beyond it, adjacent intervals are merged.
 const INTERVALS: usize = 512;
-/// The first intervals are that long.
+/// The initial length of an interval.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 figures! {
@@ -29,7 +29,7 @@ figures! {
 }
 
 impl Interval {
-    /// Its counts by their names.
+    /// The counts with their names.
     #[cfg(feature = "report")]
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Self::lines().filter_map(|line| match (line.metric)(self)? {
@@ -38,7 +38,7 @@ impl Interval {
         })
     }
 
-    /// Of the counts that `read` gives for each name.
+    /// Creates an interval from the counts that `read` returns for each name.
     ///
     /// # Errors
     /// Those of `read`.
@@ -57,9 +57,9 @@ impl Interval {
 /// Counts over time since the server's start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// How many of [`SHORTEST`] make an interval: a power of two.
+    /// The length of an interval in units of [`SHORTEST`]: a power of two.
     scale: u32,
-    /// The intervals before this one were empty.
+    /// The index of the first interval; earlier ones are empty.
     first: usize,
     intervals: Vec<Interval>,
 }
@@ -71,13 +71,12 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// The length of an interval: a second, or more on a long run.
+    /// The length of an interval: a second, or more in a long run.
     pub fn interval(&self) -> Duration {
         SHORTEST * self.scale
     }
 
-    /// The intervals that something happened in, and those between them, with their starts since the
-    /// server's.
+    /// The intervals from the first to the last that is not empty, with their starts since the server's start.
     pub fn intervals(&self) -> impl Iterator<Item = (Duration, &Interval)> {
         let length = self.interval();
         let starts =
@@ -85,7 +84,7 @@ impl Timeline {
         starts.zip(&self.intervals)
     }
 
-    /// Of intervals that long, which were read from a file; `None` for a length that none has.
+    /// Creates a timeline with intervals of this length, for a file; `None` for an invalid length.
     #[cfg(feature = "report")]
     pub(crate) fn with_interval(length: Duration) -> Option<Self> {
         let scale = u32::try_from(length.as_secs() / SHORTEST.as_secs()).ok()?;
@@ -93,7 +92,7 @@ impl Timeline {
         exists.then_some(Self { scale, ..Self::default() })
     }
 
-    /// The same for a clock that started so much earlier, to an interval: what is long past is known no closer.
+    /// The timeline on a clock that started earlier by this time, to the precision of an interval.
     #[cfg(feature = "report")]
     pub(crate) fn shifted(&self, by: Duration) -> Self {
         let mut shifted = Self { scale: self.scale, ..Self::default() };
@@ -103,7 +102,7 @@ impl Timeline {
         shifted
     }
 
-    /// The interval of a moment since the server's start.
+    /// The interval of a moment, which is counted from the server's start.
     pub(crate) fn at(&mut self, moment: Duration) -> &mut Interval {
         let mut index = self.index_of(moment);
         if self.intervals.is_empty() {
@@ -133,7 +132,7 @@ impl Timeline {
         usize::try_from(index).unwrap_or(usize::MAX)
     }
 
-    /// Makes one of two.
+    /// Merges each pair of adjacent intervals.
     fn coarsen(&mut self) {
         let mut merged = Vec::new();
         for (index, interval) in (self.first..).zip(&self.intervals) {

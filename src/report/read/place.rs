@@ -1,4 +1,4 @@
-//! A value in a document, and where it stands there: so that an error about it can name its place.
+//! A value in a JSON document with its path, which errors name.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::ReadError;
 use crate::text::units::EXACT_IN_JSON;
 
-/// The longest span, in seconds: no run is as long.
+/// The maximum time, in seconds: longer than any run.
 const LONGEST: f64 = (1u64 << 38) as f64;
 
-/// A value and the way to it.
+/// A value and its path in the document.
 #[derive(Clone, Debug)]
 pub(super) struct Place<'v> {
     value: &'v Value,
@@ -24,7 +24,7 @@ impl<'v> Place<'v> {
         Self { value, path: String::new() }
     }
 
-    /// This value is wrong.
+    /// An error about this value.
     pub(super) fn error(&self, problem: impl Into<String>) -> ReadError {
         ReadError::new(self.path.clone(), problem)
     }
@@ -42,7 +42,7 @@ impl<'v> Place<'v> {
         Self { value, path: format!("{}{dot}{name}", self.path) }
     }
 
-    /// A field of this object, if it is there.
+    /// A field of this object, if it exists.
     pub(super) fn get(&self, name: &str) -> Option<Self> {
         self.value.get(name).map(|value| self.below(name, value))
     }
@@ -83,18 +83,18 @@ impl<'v> Place<'v> {
         self.wanted(self.value.as_str(), "a text")
     }
 
-    /// Any whole number from 0.
+    /// A whole number from 0.
     pub(super) fn number(&self) -> Result<u64, ReadError> {
         self.wanted(self.value.as_u64(), "a whole number from 0")
     }
 
-    /// How many.
+    /// A count: a whole number from 0 to 2^53.
     pub(super) fn count(&self) -> Result<u64, ReadError> {
         let count = self.value.as_u64().filter(|count| *count <= EXACT_IN_JSON);
         self.wanted(count, "a count: a whole number from 0 to 2^53")
     }
 
-    /// A span of time.
+    /// A duration in seconds.
     pub(super) fn seconds(&self) -> Result<Duration, ReadError> {
         let seconds = self.value.as_f64().filter(|seconds| (0.0..=LONGEST).contains(seconds));
         self.wanted(seconds, "a number of seconds from 0").map(Duration::from_secs_f64)

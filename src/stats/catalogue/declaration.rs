@@ -1,29 +1,29 @@
-//! How a figure is declared: once, where it is gathered, with all there is to know about it.
+//! The declaration of figures: once, at the field that gathers it, with its name, unit and meaning.
 
 use std::collections::BTreeMap;
 
 use super::{Figure, Metric, Unit};
 use crate::stats::{Durations, Numbers, Peak};
 
-/// The place of a figure, to be filled from a file.
+/// Mutable access to a figure, to set it from a file.
 #[cfg(feature = "report")]
 #[derive(Debug)]
 pub(crate) enum Slot<'s> {
     /// A count.
     Count(&'s mut u64),
-    /// A count of which a sum has the highest.
+    /// A count of which a sum has the maximum.
     Peak(&'s mut Peak),
-    /// A count that not every system gives.
+    /// A count that not every system reports.
     Optional(&'s mut Option<u64>),
     /// Durations.
     Durations(&'s mut Durations),
     /// Numbers.
     Numbers(&'s mut Numbers),
-    /// Nowhere: it follows from others.
+    /// None: the figure is computed from others.
     Derived,
 }
 
-/// What can be a figure.
+/// A type that can be a figure.
 pub(in crate::stats) trait Value {
     fn metric(&self) -> Option<Metric<'_>>;
 
@@ -31,7 +31,7 @@ pub(in crate::stats) trait Value {
     fn slot(&mut self) -> Slot<'_>;
 }
 
-/// How a figure of this type is read, and its place.
+/// Implements [`Value`]: how a figure of this type is read and set.
 macro_rules! value {
     ($type:ty, $this:ident => $metric:expr, $slot:expr) => {
         impl Value for $type {
@@ -54,10 +54,10 @@ value!(Peak, this => Some(Metric::Count(this.get())), Slot::Peak(this));
 value!(Option<u64>, this => this.map(Metric::Count), Slot::Optional(this));
 value!(Durations, this => Some(Metric::Durations(this)), Slot::Durations(this));
 value!(Numbers, this => Some(Metric::Numbers(this)), Slot::Numbers(this));
-/// By code. Reports have each count beside the figure, which is their sum.
+/// Counts by code. The figure is their sum; reports list each count too.
 impl Value for BTreeMap<u16, u64> {
     fn metric(&self) -> Option<Metric<'_>> {
-        // What a file claims may be more than there is room for.
+        // Counts from a file may overflow.
         Some(Metric::Count(self.values().fold(0, |sum, count| sum.saturating_add(*count))))
     }
 
@@ -83,9 +83,9 @@ impl<T> Line<T> {
     }
 }
 
-/// What has figures.
+/// A struct that has figures.
 pub(in crate::stats) trait Figures: Sized + 'static {
-    /// Its fields in their order; `None` is no figure.
+    /// Its fields in order; `None` for a field that is no figure.
     const LINES: &'static [Option<Line<Self>>];
 
     fn lines() -> impl Iterator<Item = &'static Line<Self>> {
@@ -97,7 +97,7 @@ pub(in crate::stats) trait Figures: Sized + 'static {
         Self::lines().map(|line| line.figure(line.name.to_owned(), self))
     }
 
-    /// The place of the figure of this name.
+    /// Mutable access to the figure of this name.
     #[cfg(feature = "report")]
     fn slot(&mut self, name: &str) -> Option<Slot<'_>> {
         let line = Self::lines().find(|line| line.name == name)?;
@@ -105,9 +105,9 @@ pub(in crate::stats) trait Figures: Sized + 'static {
     }
 }
 
-/// Declares a struct with what there is to know of each field: its documentation and, in brackets, the name of the
-/// figure in reports, its unit, and what it means in a line. How it adds up follows from its type. `[no figure]` adds up
-/// and is in no list of figures. A field without brackets is not compiled.
+/// Declares a struct with a description of each field: its documentation and, in brackets, the name of the figure in
+/// reports, its unit, and its meaning in one line. The type determines how values are added up. A field with `[no
+/// figure]` is added up but not listed. A field without brackets does not compile.
 macro_rules! figures {
     (
         $(#[$attribute:meta])*

@@ -6,9 +6,9 @@ use super::{Figure, Figures, Metric, Unit};
 use crate::smtp::Stage;
 use crate::stats::{StageStats, Stats};
 
-/// A count that follows from others.
+/// A count that is computed from others.
 struct Derived {
-    /// The figure that it stands behind in reports.
+    /// The figure that it follows in reports.
     behind: &'static str,
     name: &'static str,
     meaning: &'static str,
@@ -19,7 +19,7 @@ static DERIVED: &[Derived] = &[
     Derived {
         behind: "sessions.refused",
         name: "sessions.open",
-        meaning: "sessions that are open",
+        meaning: "open sessions",
         count: Stats::sessions_open,
     },
     Derived {
@@ -31,14 +31,14 @@ static DERIVED: &[Derived] = &[
     Derived {
         behind: "session.inter_arrival",
         name: "transactions.open",
-        meaning: "mail transactions that are open",
+        meaning: "open mail transactions",
         count: Stats::transactions_open,
     },
 ];
 
 /// Every figure, in the order of reports.
 pub(super) fn all(stats: &Stats) -> Vec<Figure<'_>> {
-    // All fields by name, so that a part that is added has a place among the figures, or is known to have none.
+    // All fields are listed, so that a new part must be added to the figures or excluded explicitly.
     let Stats {
         sessions,
         messages,
@@ -81,7 +81,7 @@ fn name_of(name: &str, stage: Stage) -> String {
     format!("{name}.{}", stage.name())
 }
 
-/// The place of the figure of this name.
+/// Mutable access to the figure of this name.
 #[cfg(feature = "report")]
 pub(super) fn slot<'s>(stats: &'s mut Stats, name: &str) -> Option<Slot<'s>> {
     if DERIVED.iter().any(|derived| derived.name == name) {

@@ -112,8 +112,8 @@ fn the_caret_stands_where_it_went_wrong() {
         ("messages == 5 6", 12, "a number"),
         ("messages ==", 11, "a number"),
         ("errors > ä%", 9, "or a percentage, like 0.1%"),
-        ("rate < 5%", 7, "with /s, /m or /h behind it"),
-        ("rate(messages) > fast", 17, "with /s, /m or /h behind it"),
+        ("rate < 5%", 7, "with /s, /m or /h"),
+        ("rate(messages) > fast", 17, "with /s, /m or /h"),
         ("messages.bytes > 5ms", 17, "64KiB"),
     ] {
         let error = read(text).expect_err(text);

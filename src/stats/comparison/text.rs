@@ -1,4 +1,4 @@
-//! Comparisons as text: read from left to right, with a caret under what is wrong.
+//! The parser of comparisons. Errors have carets under the wrong part.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,12 +15,12 @@ const A_DURATION: &str = "a duration with its unit, like 50ms, 1.5s or 800us";
 const A_NUMBER: &str = "a number, like 10000 or 1.5";
 
 impl Comparison {
-    /// Reads a comparison of one of these figures. `a_subject` says what can stand in front of the operator, like
-    /// "a figure, like messages or p99(think.mail)".
+    /// Parses a comparison of one of these figures. For errors, `a_subject` describes what may precede the operator,
+    /// like "a figure, like messages or p99(think.mail)".
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, its place, and what would be right.
+    /// The first mistake, its position, and what would be right.
     pub fn read(text: &str, subjects: &[Subject], a_subject: &str) -> Result<Self, GrammarError> {
         let mut cursor = Cursor { text, at: 0, subjects, a_subject };
         let (subject, view) = cursor.subject()?;
@@ -57,7 +57,7 @@ impl<'t> Cursor<'t> {
         rest
     }
 
-    /// The letters, digits, points and underscores from here on; may be none.
+    /// Takes letters, digits, points and underscores; may be none.
     fn word(&mut self) -> (Range<usize>, &'t str) {
         let rest = self.rest();
         let length = rest.find(|c: char| !(c.is_alphanumeric() || "._".contains(c))).unwrap_or(rest.len());
@@ -72,14 +72,14 @@ impl<'t> Cursor<'t> {
         is_here
     }
 
-    /// The figure and what is looked at of it.
+    /// Takes the figure and its view.
     fn subject(&mut self) -> Result<(&'t Subject, View), GrammarError> {
         let (place, word) = self.word();
         if self.takes("(") {
             return self.viewed(place, word);
         }
         if self.find(word).is_none() && view(word).is_some() {
-            return self.expected(self.at..self.at, "an opening parenthesis, and a figure behind it");
+            return self.expected(self.at..self.at, "an opening parenthesis and a figure");
         }
         let subject = self.named(place.clone(), word)?;
         match subject.form {
@@ -88,7 +88,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// The figure in parentheses.
+    /// Takes the figure in parentheses.
     fn viewed(&mut self, place: Range<usize>, word: &str) -> Result<(&'t Subject, View), GrammarError> {
         let Some(view) = view(word) else { return self.expected(place, self.a_view()) };
         let (place, name) = self.word();
@@ -125,7 +125,7 @@ impl<'t> Cursor<'t> {
         Fault::Unknown { what: "figure", word: name.to_owned(), instead }
     }
 
-    /// Rates are only spoken of where there are counts to have one.
+    /// The views for an error. Rates are included only if there are counts.
     fn a_view(&self) -> String {
         let has_rates = self.subjects.iter().any(|subject| subject.form == Form::Count);
         format!("{A_STATISTIC}{}", if has_rates { ", count or rate" } else { " or count" })
@@ -143,7 +143,7 @@ impl<'t> Cursor<'t> {
         Ok(operator)
     }
 
-    /// All the rest: the limit, and the view that its own unit asks for.
+    /// Takes the rest: the limit, and the view that its unit implies.
     fn limit(&mut self, subject: &Subject, view: View) -> Result<(f64, View), GrammarError> {
         let text = self.rest().trim_end();
         let place = self.at..self.at + text.len();
@@ -162,7 +162,7 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// In its unit.
+/// The value of a limit in its unit.
 fn amount(text: &str, unit: Unit) -> Option<f64> {
     match unit {
         Unit::Microseconds => compared_duration(text).map(|duration| duration.as_nanos() as f64 / 1e3),
@@ -178,13 +178,13 @@ fn a_limit(unit: Unit, form: Form, is_rate: bool) -> String {
         Unit::Number => A_NUMBER.to_owned(),
     };
     match (is_rate, form) {
-        (true, _) => format!("{expected}, perhaps with /s, /m or /h behind it"),
+        (true, _) => format!("{expected}, optionally with /s, /m or /h"),
         (false, Form::Part) => format!("{expected}, or a percentage, like 0.1%"),
         (false, _) => expected,
     }
 }
 
-/// Why a figure has not the view that is asked for.
+/// The error for a figure without the requested view.
 fn misfit(subject: &Subject) -> Fault {
     let Subject { name, form, .. } = subject;
     let (is, expected) = match form {
@@ -207,7 +207,8 @@ fn view(word: &str) -> Option<View> {
         "mean" => Some(View::Mean),
         "max" => Some(View::Max),
         _ => {
-            // Divided by 100, 99.9 would be a little more than 0.999, and of 1000 values one too far.
+            // Not divided by 100: for 99.9 that gives slightly more than 0.999, which selects the wrong one of 1000
+            // values.
             let share = number(&format!("{}e-2", word.strip_prefix('p')?))?;
             (share <= 1.0).then_some(View::Quantile(share))
         }

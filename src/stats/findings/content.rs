@@ -1,9 +1,9 @@
-//! What messages are made of.
+//! Findings about the content of messages.
 
 use super::{Finding, words};
 use crate::stats::Stats;
 
-/// Recipients that every server takes (RFC 5321 section 4.5.3.1.8).
+/// The number of recipients that every server must accept (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: u64 = 100;
 
 pub(super) fn bare_lf(stats: &Stats) -> Option<Finding> {
@@ -25,8 +25,8 @@ fn inspected(
     reference: &'static str,
 ) -> Option<Finding> {
     let text = || {
-        let inspected = words::count(stats.messages.inspected, "message");
-        format!("sent {what} in {count} of {inspected} whose lines were looked at")
+        let inspected = words::count(stats.messages.inspected, "inspected message");
+        format!("sent {what} in {count} of {inspected}")
     };
     (count > 0).then(|| Finding { name, text: text(), reference })
 }

@@ -1,16 +1,16 @@
-//! What clients say that they need not, or not yet.
+//! Findings about unnecessary, unknown or premature commands.
 
 use super::{Finding, words};
 use crate::smtp::Stage;
 use crate::stats::Stats;
 
-/// Fewer unknown commands may have been typed by hand, or tried once to see what is there.
+/// Fewer unknown commands may come from manual tests or a probe.
 const UNKNOWN: u64 = 5;
-/// The share of all commands from which they are a habit.
+/// The share of all commands from which unknown ones are a finding.
 const UNKNOWN_SHARE: f64 = 0.01;
-/// Fewer NOOPs or RSETs cost nothing worth telling.
+/// Fewer NOOPs or RSETs have no noticeable cost.
 const NEEDLESS: u64 = 100;
-/// A careful client sends one before or behind each mail transaction, refused ones included, or both.
+/// A careful client may send one before and one after each mail transaction, including refused ones.
 const PER_TRANSACTION: u64 = 3;
 
 pub(super) fn early_talkers(stats: &Stats) -> Option<Finding> {
@@ -43,7 +43,7 @@ pub(super) fn needless_rset(stats: &Stats) -> Option<Finding> {
 }
 
 fn needless(stats: &Stats, stage: Stage, name: &'static str, reference: &'static str) -> Option<Finding> {
-    // Each MAIL begins a transaction.
+    // Each MAIL starts a transaction.
     let (count, transactions) = (stats.stages[stage].count, stats.stages[Stage::Mail].count);
     let text = || {
         let command = stage.name().to_uppercase();

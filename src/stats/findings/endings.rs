@@ -1,13 +1,13 @@
-//! How clients end their sessions.
+//! Findings about the ends of sessions.
 
 use super::{Finding, words};
 use crate::stats::{SessionStats, Stats};
 
-/// Fewer sessions without QUIT may be a program that was ended by hand.
+/// Fewer sessions without QUIT may come from a program that was interrupted.
 const WITHOUT_QUIT: u64 = 5;
-/// QUIT in this share of the sessions is the rule, and its lack the exception.
+/// With QUIT in this share of the sessions, the others are exceptions.
 const QUIT_AS_A_RULE: f64 = 0.9;
-/// Fewer sessions that time out may be single clients that hang.
+/// Fewer timeouts may come from single clients that hang.
 const TIMED_OUT: u64 = 10;
 
 pub(super) fn broken_off(stats: &Stats) -> Option<Finding> {
@@ -27,7 +27,7 @@ pub(super) fn went_on_after_421(stats: &Stats) -> Option<Finding> {
     let sessions = stats.sessions.went_on_after_421;
     (sessions > 0).then(|| Finding {
         name: "went-on-after-421",
-        text: format!("kept sending after 421 in {}", words::count(sessions, "session")),
+        text: format!("sent more commands after 421 in {}", words::count(sessions, "session")),
         reference: "RFC 5321 section 3.8",
     })
 }
@@ -36,7 +36,7 @@ pub(super) fn went_on_after_refusal(stats: &Stats) -> Option<Finding> {
     let sessions = stats.sessions.went_on_after_refusal;
     let text = || {
         let sessions = words::count(sessions, "session");
-        format!("went on after a greeting that refused the session in {sessions}; only QUIT may follow")
+        format!("sent more than QUIT after a greeting that refused the session in {sessions}")
     };
     (sessions > 0).then(|| Finding {
         name: "went-on-after-refusal",
@@ -56,8 +56,8 @@ pub(super) fn left_without_quit(stats: &Stats) -> Option<Finding> {
     Some(Finding { name: "left-without-quit", text, reference: "RFC 5321 section 4.1.1.10" })
 }
 
-/// A server may time a client out after 5 minutes; one that leaves most of its sessions to that holds connections
-/// that it has no use for. Counted among the sessions that were served and whose end was left to the client.
+/// A server may end an idle session after 5 minutes. A client that leaves most of its sessions to that timeout wastes
+/// connections. The share is of the accepted sessions that the client could have ended.
 pub(super) fn left_to_time_out(stats: &Stats) -> Option<Finding> {
     let &SessionStats { quit, left, timed_out, .. } = &stats.sessions;
     let free = quit.saturating_add(left).saturating_add(timed_out);

@@ -1,4 +1,4 @@
-//! What makes clients slower than they could be, or faster than they should be.
+//! Findings about clients that are slower than necessary or retry too fast.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use crate::smtp::Stage;
 use crate::stats::{RetryStats, Stats};
 use crate::text::units::duration;
 
-/// Fewer connections with a message each may be as many senders, each with one mail.
+/// Fewer connections with one message each may be different senders.
 const CONNECTIONS: u64 = 50;
-/// Fewer messages are too few to gain from pipelining.
+/// Fewer messages do not benefit from pipelining.
 const UNPIPELINED: u64 = 10;
-/// A delayed acknowledgement takes 40 ms with Linux, and the way and the machines add to it.
+/// The delay of an acknowledgement: 40 ms on Linux, plus network and scheduling.
 const DELAYED_ACK: (Duration, Duration) = (Duration::from_millis(35), Duration::from_millis(60));
-/// Fewer gaps of that length may be chance.
+/// Fewer gaps of that length may be coincidence.
 const GAPS: u64 = 5;
-/// A try so soon finds what the one before found.
+/// A retry within this time is too early to succeed.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// Fewer such tries may be of other messages than those that were put off.
+/// Fewer such retries may belong to other messages.
 const RETRIES: u64 = 5;
-/// The share of what was put off from which trying again at once is the rule.
+/// The share of immediate retries from which they are a finding.
 const RETRIES_AS_A_RULE: f64 = 0.9;
 
 pub(super) fn connections_not_reused(stats: &Stats) -> Option<Finding> {
@@ -56,8 +56,8 @@ pub(super) fn nagle_delay(stats: &Stats) -> Option<Finding> {
     is_usual.then(|| Finding { name: "nagle-delay", text: text(), reference: "RFC 9293 section 3.7.4" })
 }
 
-/// What is known to be the same message counts from the first. Where it is only assumed, as no other message of its
-/// sender and recipient was seen, one may be on its way: then it takes a habit.
+/// An immediate retry of a message known to be the same always counts. If identity is only assumed, because no other
+/// message of the sender and recipient was seen, many such retries are needed.
 pub(super) fn retried_at_once(stats: &Stats) -> Option<Finding> {
     let RetryStats { deferred, retried, after, identified, .. } = &stats.retries;
     let (soon, all) = (after.count_within(AT_ONCE), after.count());

@@ -1,4 +1,4 @@
-//! Clients that wait less for a reply than RFC 5321 section 4.5.3.2 asks for.
+//! Findings about clients with shorter timeouts than RFC 5321 section 4.5.3.2 asks for.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::smtp::Stage;
 use crate::stats::{Durations, Stats};
 use crate::text::units::duration;
 
-/// How long a client should wait for something.
+/// The timeout that a client should have for a reply.
 struct Patience {
     stage: Stage,
     awaited: &'static str,
     asked: Duration,
     reference: &'static str,
-    /// What else is to be said of the time that is asked for.
+    /// An addition to the text of the finding.
     remark: &'static str,
 }
 
@@ -21,11 +21,11 @@ const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(60 * minutes)
 }
 
-/// Where RFC 5321 names no time, that for most commands is expected.
+/// Where RFC 5321 specifies no timeout, that of MAIL and RCPT is expected.
 const OF_MOST: &str = " with MAIL and RCPT, and names no other time for this";
 
-/// The final dot first: giving up there doubles mail. QUIT is not among them: its client has all it wanted. A client
-/// whose data are not read (`data stall`) may give up on them, too, after 3 minutes, but small messages never notice.
+/// The final dot is first, because giving up there duplicates mail. QUIT is omitted, because its reply does not
+/// matter. The timeout of 3 minutes for sending data is not checked: small messages are sent before it matters.
 const PATIENCE: &[Patience] = &[
     Patience {
         stage: Stage::Message,
@@ -85,17 +85,17 @@ const PATIENCE: &[Patience] = &[
     },
 ];
 
-/// Whoever leaves before the greeting and sooner only looked whether the port is open.
+/// A client that leaves before the greeting within this time is taken for a port check.
 const PROBE: Duration = Duration::from_millis(500);
 
-/// The share of the time asked for that is long enough: a client's own timer starts a little before the command
-/// arrives, and its clock may be another.
+/// The share of the required time that is accepted: a client's timer starts slightly before its command arrives, and
+/// clocks differ.
 const ENOUGH: f64 = 0.99;
 
-/// A timeout is the same each time if of ten the second shortest and the second longest differ by no more.
+/// Timeouts count as equal if their 10th and 90th percentiles differ by at most this factor.
 const STEADY: f64 = 1.1;
 
-/// One finding for each stage.
+/// At most one finding for each stage.
 pub(super) fn gave_up_early(stats: &Stats) -> impl Iterator<Item = Finding> {
     PATIENCE.iter().filter_map(|patience| patience.check(&stats.stages[patience.stage].gave_up))
 }

@@ -9,10 +9,7 @@ fn a_bare_lf_is_found() {
     let mut client = client(&server);
     send(&mut client, "Subject: hi\r\n\r\nOne\nTwo\r\n");
     client.quit();
-    assert_eq!(
-        only(&server, 1, "bare-lf"),
-        "sent LF without CR in 1 of 1 message whose lines were looked at"
-    );
+    assert_eq!(only(&server, 1, "bare-lf"), "sent LF without CR in 1 of 1 inspected message");
 }
 
 #[test]
@@ -36,8 +33,7 @@ fn a_long_line_is_found() {
     send(&mut client, &format!("Subject: hi\r\n\r\n{}\r\n", "x".repeat(999)));
     client.quit();
     let text = only(&server, 1, "long-lines");
-    let expected = "sent lines of more than 998 octets (RFC 5322 section 2.1.1) in 1 of 1 message whose lines were \
-                    looked at";
+    let expected = "sent lines of more than 998 octets (RFC 5322 section 2.1.1) in 1 of 1 inspected message";
     assert_eq!(text, expected);
 }
 
@@ -61,7 +57,7 @@ fn the_lines_of_every_16th_message_are_looked_at() {
     }
     client.quit();
     let text = only(&server, 1, "bare-lf");
-    assert_eq!(text, "sent LF without CR in 1 of 3 messages whose lines were looked at");
+    assert_eq!(text, "sent LF without CR in 1 of 3 inspected messages");
 }
 
 /// Sends a message to so many.

@@ -89,7 +89,7 @@ fn a_client_that_left_while_it_waited_for_a_descriptor_is_not_blamed() {
     last.quit();
     let ended = program.stopped();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
-    let reported = format!("\n{count} of them had left before they were accepted and greeted\n");
+    let reported = format!("\n{count} of them were closed by the client before they were accepted\n");
     assert!(ended.stdout.contains(&reported), "{ended:?}");
 }
 
