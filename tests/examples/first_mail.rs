@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What a mail library does: each command waits for the reply to the one before.
+/// Like a mail library, waits for the reply to each command.
 fn send(address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     let mut replies = BufReader::new(stream.try_clone()?).lines();

@@ -1,5 +1,5 @@
-//! Imports point inward: the SMTP part knows nothing of sockets, clocks, threads or the server around it. And
-//! what is built for whom.
+//! Imports point inward: the SMTP part knows nothing of sockets, clocks, threads or the server around it. Also asserts which
+//! crates are built for whom.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::rooms::{check_rooms, code, sources};
 
-/// What no file of `src/smtp/` may name.
+/// Paths that no file of `src/smtp/` may name.
 const FORBIDDEN_IN_SMTP: &[&str] = &[
     "TcpStream",
     "TcpListener",
@@ -80,7 +80,7 @@ fn the_smtp_part_imports_no_other_room_and_few_crates() {
         ALLOWED_ROOTS.contains(&root) || siblings.iter().any(|sibling| sibling == root)
     };
     for (path, text) in sources("src/smtp") {
-        // `use` in a module that has modules may begin with one of them.
+        // `use` in a module may begin with one of its own modules.
         let siblings: Vec<String> = modules(&text).collect();
         for root in imported_roots(&code(&text)) {
             assert!(allowed(&root, &siblings), "{} imports {root}", path.display());
@@ -96,7 +96,7 @@ fn modules(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The rooms of `src`, and which others each may import.
+/// The rooms of `src`, each with the rooms that it may import.
 const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["log", "records", "smtp"]),
     ("log", &["output", "process", "smtp", "text"]),
@@ -140,7 +140,7 @@ fn rooms_of_the_smtp_part_import_only_what_they_may_and_never_in_a_circle() {
 
 #[test]
 #[should_panic(expected = "in a circle")]
-fn a_circle_of_rooms_is_seen() {
+fn a_circle_of_rooms_is_found() {
     let circle: Vec<(&str, &[&str])> = ROOMS
         .iter()
         .map(|(name, imports)| (*name, if *name == "time" { &["net"] as &[&str] } else { imports }))
@@ -148,7 +148,7 @@ fn a_circle_of_rooms_is_seen() {
     check_rooms("src", "crate::", &circle);
 }
 
-/// What cargo prints for this command, without a look at the network.
+/// The output of this cargo command, without network access.
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     let output = command
@@ -165,7 +165,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// The crates that a package is built with, itself included.
+/// The crates that a package is built with, including itself.
 fn crates(package: &str, edges: &str) -> BTreeSet<String> {
     let tree =
         cargo(&["tree", "--package", package, "--edges", edges, "--prefix", "none", "--format", "{p}"]);

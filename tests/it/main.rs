@@ -1,9 +1,8 @@
-//! What `smtpmock` promises, checked from outside. One binary, so that the tests of all rooms run beside each
-//! other and are linked once. What counts the threads or descriptors of its process runs in one of its own
-//! ([`support::alone`]).
+//! The guarantees of `smtpmock`, tested from outside. There is one binary, so that all tests run concurrently and are linked
+//! once. A test that counts the threads or descriptors of its process runs in a separate one ([`support::alone`]).
 //!
-//! Starting a process copies all sockets of this one for a moment, so that closing one of them may show late on
-//! its other side: a test waits for what follows, it does not look once.
+//! Starting a process copies all sockets of this one for a moment, so that the peer may notice the close of a socket late: a
+//! test waits for the effect and does not check only once.
 
 #[path = "../support/mod.rs"]
 mod support;

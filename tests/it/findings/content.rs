@@ -1,4 +1,4 @@
-//! What messages are made of.
+//! Findings on the contents of messages.
 
 use super::found::{client, names, only, send};
 use crate::support::server::with_rules;
@@ -38,10 +38,10 @@ fn a_long_line_is_found() {
 }
 
 #[test]
-fn lines_as_they_should_be_are_not() {
+fn valid_lines_are_not() {
     let server = with_rules(&[]);
     let mut client = client(&server);
-    // The dot that is doubled for transparency is not counted.
+    // The dot added for transparency does not count.
     send(&mut client, &format!("Subject: hi\r\n\r\n{}\r\n..{}\r\n", "x".repeat(998), "x".repeat(997)));
     client.quit();
     assert_eq!(names(&server, 1), [""; 0]);
@@ -49,7 +49,7 @@ fn lines_as_they_should_be_are_not() {
 }
 
 #[test]
-fn the_lines_of_every_16th_message_are_looked_at() {
+fn the_lines_of_every_16th_message_are_inspected() {
     let server = with_rules(&[]);
     let mut client = client(&server);
     for number in 0..33 {
@@ -60,7 +60,7 @@ fn the_lines_of_every_16th_message_are_looked_at() {
     assert_eq!(text, "sent LF without CR in 1 of 3 inspected messages");
 }
 
-/// Sends a message to so many.
+/// Sends a message to this many recipients.
 fn to_many(recipients: usize) -> Vec<&'static str> {
     let server = with_rules(&[]);
     let mut client = client(&server);

@@ -1,11 +1,11 @@
-//! What need not be said, or not yet.
+//! Findings on unnecessary and premature commands.
 
 use super::found::{client, names, only, send};
 use crate::support::client::Client;
 use crate::support::server::with_rules;
 
 #[test]
-fn talking_before_the_greeting_is_found() {
+fn sending_before_the_greeting_is_found() {
     let server = with_rules(&["connect delay=200ms"]);
     let mut client = Client::connect(server.local_addr());
     client.send(b"HELO client.example\r\n");
@@ -37,7 +37,7 @@ fn unknown_commands_are_found_when_they_are_a_habit() {
 }
 
 #[test]
-fn commands_without_need_are_found() {
+fn unnecessary_commands_are_found() {
     for command in ["NOOP", "RSET"] {
         let server = with_rules(&[]);
         let mut client = client(&server);
@@ -52,7 +52,7 @@ fn commands_without_need_are_found() {
 }
 
 #[test]
-fn a_rset_behind_each_refused_transaction_is_not() {
+fn a_rset_after_each_refused_transaction_is_not() {
     let server = with_rules(&[
         r#"mail from=no@example.com reply="550 5.7.1 No""#,
         r#"rcpt to=no@example.com reply="550 5.1.1 No""#,

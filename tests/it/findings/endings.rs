@@ -1,4 +1,4 @@
-//! How sessions end.
+//! Findings on the ends of sessions.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn readiness_probes_need_not_quit() {
     assert_eq!(names(&server, 20), [""; 0]);
 }
 
-/// Connects and is refused: by a 421 with which the server closes. Half of them send QUIT behind it all the same.
+/// Connects and is refused by a 421, after which the server closes. Half of the clients send QUIT nevertheless.
 fn refused(server: &Server, count: u64) {
     for number in 0..count {
         let mut client = Client::connect(server.local_addr());
@@ -47,7 +47,7 @@ fn refused(server: &Server, count: u64) {
     after_sessions(server, count);
 }
 
-/// Refuses so many connections before it serves.
+/// A server that refuses this many connections first.
 fn refusing(count: u64, config: Config) -> Server {
     let rule = format!("connect times={count} reply=\"421 4.7.0 Try again later\" close");
     let server = start(ruled(config, &[&rule]));
@@ -56,7 +56,7 @@ fn refusing(count: u64, config: Config) -> Server {
 }
 
 #[test]
-fn refused_sessions_are_that_and_nothing_else() {
+fn refused_sessions_have_no_other_finding() {
     let server = refusing(20, Config::default());
     let sessions = server.stats().sessions;
     assert_eq!((sessions.closed, sessions.refused, sessions.silent), (20, 20, 0));
@@ -75,7 +75,7 @@ fn refused_sessions_hide_no_lack_of_quit_in_those_that_were_served() {
 }
 
 #[test]
-fn refused_sessions_hide_none_that_is_left_to_the_timeout() {
+fn refused_sessions_do_not_hide_sessions_left_to_the_timeout() {
     let server = refusing(20, Config::default().session_timeout(Duration::from_millis(300)));
     let idle: Vec<_> = (0..10).map(|_| client(&server)).collect();
     for mut client in idle {
@@ -86,7 +86,7 @@ fn refused_sessions_hide_none_that_is_left_to_the_timeout() {
 }
 
 #[test]
-fn who_leaves_after_421_was_dismissed() {
+fn leaving_after_a_421_is_not_giving_up() {
     let server = with_rules(&[r#"noop reply="421 4.3.2 Closing""#]);
     for _ in 0..20 {
         let mut client = client(&server);
@@ -99,7 +99,7 @@ fn who_leaves_after_421_was_dismissed() {
 }
 
 #[test]
-fn who_leaves_before_the_last_reply_has_given_up_on_it() {
+fn leaving_before_the_last_reply_is_giving_up() {
     let server = with_rules(&[r#"mail reply="451 4.3.2 Closing" delay=1m close"#]);
     let mut client = client(&server);
     client.send(b"MAIL FROM:<ann@example.com>\r\n");
@@ -111,7 +111,7 @@ fn who_leaves_before_the_last_reply_has_given_up_on_it() {
 }
 
 #[test]
-fn going_on_after_421_is_found() {
+fn continuing_after_421_is_found() {
     let server = with_rules(&[r#"mail reply="421 4.3.2 Closing""#]);
     let mut client = client(&server);
     client.expect("MAIL FROM:<ann@example.com>", "421 4.3.2 Closing");
@@ -122,7 +122,7 @@ fn going_on_after_421_is_found() {
 }
 
 #[test]
-fn going_on_after_a_greeting_that_refuses_is_found() {
+fn continuing_after_a_greeting_that_refuses_is_found() {
     let server = with_rules(&[r#"connect reply="554 No service""#]);
     for line in ["EHLO client.example", "QUIT"] {
         let mut client = Client::connect(server.local_addr());
@@ -135,7 +135,7 @@ fn going_on_after_a_greeting_that_refuses_is_found() {
 }
 
 #[test]
-fn quit_and_what_was_sent_before_it_could_be_read_is_no_going_on() {
+fn quit_and_commands_sent_before_the_refusal_could_be_read_are_not() {
     let server = with_rules(&[r#"mail reply="421 4.3.2 Closing""#]);
     let mut polite = client(&server);
     polite.expect("MAIL FROM:<ann@example.com>", "421 4.3.2 Closing");
@@ -149,7 +149,7 @@ fn quit_and_what_was_sent_before_it_could_be_read_is_no_going_on() {
 }
 
 #[test]
-fn breaking_off_in_the_data_is_found() {
+fn disconnecting_within_the_data_is_found() {
     let server = with_rules(&[]);
     let mut client = client(&server);
     client.envelope("ann@example.com", "bob@example.com");
@@ -161,7 +161,7 @@ fn breaking_off_in_the_data_is_found() {
 }
 
 #[test]
-fn breaking_off_is_found_beside_sessions_that_end_otherwise() {
+fn disconnecting_within_the_data_is_found_among_sessions_that_end_otherwise() {
     let server = start(Config::default().session_timeout(Duration::from_millis(300)));
     for leaves in [false, true, true] {
         let mut client = client(&server);
@@ -173,7 +173,7 @@ fn breaking_off_is_found_beside_sessions_that_end_otherwise() {
             false => assert!(client.reply().starts_with("421")),
         }
     }
-    // Sessions that time out, too, but without data.
+    // Sessions that time out too, but not within data.
     assert!(client(&server).reply().starts_with("421"));
     let text = only(&server, 4, "data-broken-off");
     assert_eq!(text, "closed the connection in the middle of the data of 2 messages");

@@ -1,4 +1,4 @@
-//! Findings: each with a client that does the thing, and one that does not.
+//! Findings: for each, a client that causes it and one that does not.
 
 mod content;
 mod dialogue;

@@ -1,4 +1,4 @@
-//! Slower than need be.
+//! Findings on clients that are slower than necessary.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::found::{client, findings, names, only, send};
 use crate::support::client::Client;
 use crate::support::server::{start, with_rules};
 
-/// Messages of the patient and the impatient alike.
+/// Number of messages, with and without a pause.
 const MESSAGES: usize = 10;
 
 #[test]
-fn connections_for_a_message_each_are_found() {
+fn a_connection_for_each_message_is_found() {
     let server = with_rules(&[]);
     for number in 1..=50 {
         let mut client = client(&server);
@@ -67,7 +67,7 @@ fn offering_pipelining() -> Server {
     start(Config::default().reply(ReplyKind::HeloReceived, "250-mx.example\r\n250 PIPELINING"))
 }
 
-/// A client behind that reply.
+/// A client that has received that reply.
 fn offered(server: &Server) -> Client {
     let mut client = Client::greeted(server.local_addr());
     assert_eq!(client.command("EHLO client.example"), "250-mx.example");
@@ -100,7 +100,7 @@ fn pipelining_that_is_used_is_not() {
     assert_eq!(names(&server, 1), [""; 0]);
 }
 
-/// Messages in pieces with this time between them.
+/// Sends messages in pieces with this pause between them.
 fn in_pieces(server: &Server, gap: Duration) {
     let mut client = client(server);
     for _ in 0..MESSAGES {
@@ -116,7 +116,7 @@ fn in_pieces(server: &Server, gap: Duration) {
 #[test]
 fn pieces_40_ms_apart_are_found() {
     let server = with_rules(&[]);
-    // A busy machine sleeps longer: what it measured then says nothing.
+    // A busy machine pauses longer, and its measurement proves nothing.
     let found = (0..10).any(|_| {
         let before = server.stats();
         in_pieces(&server, Duration::from_millis(40));

@@ -1,4 +1,4 @@
-//! Giving up on replies.
+//! Findings on clients that give up waiting for replies.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::support::client::Client;
 use crate::support::figures::once;
 use crate::support::server::with_rules;
 
-/// How long the impatient wait.
+/// How long a client waits before it gives up.
 const WAIT: Duration = Duration::from_millis(30);
 
-/// Each stage with the line that waits for its reply, what was said before, and what is found.
+/// Each stage with the line whose reply is awaited, the lines before it, and the finding.
 const STAGES: &[(&str, &str, &[&str], &str)] = &[
     ("helo", "EHLO client.example", &[], "the reply to EHLO or HELO"),
     ("mail", "MAIL FROM:<a@example.com>", &["HELO c.example"], "the reply to MAIL"),
@@ -37,7 +37,7 @@ fn asked(stats: &Stats, name: &str) -> u64 {
 }
 
 #[test]
-fn whoever_leaves_before_the_reply_has_given_up() {
+fn a_client_that_leaves_before_the_reply_has_given_up() {
     for (stage, line, before, awaited) in STAGES {
         let server = with_rules(&[&format!("{stage} silent")]);
         let mut client = Client::greeted(server.local_addr());
@@ -55,7 +55,7 @@ fn whoever_leaves_before_the_reply_has_given_up() {
 }
 
 #[test]
-fn whoever_waits_for_a_late_reply_has_not() {
+fn a_client_that_waits_for_a_late_reply_has_not() {
     for (stage, line, before, _) in STAGES {
         let server = with_rules(&[&format!("{stage} delay=30ms")]);
         let mut client = Client::greeted(server.local_addr());
@@ -69,9 +69,9 @@ fn whoever_waits_for_a_late_reply_has_not() {
 }
 
 #[test]
-fn the_greeting_is_given_up_by_those_who_waited_for_it() {
+fn only_clients_that_waited_give_up_on_the_greeting() {
     let server = with_rules(&["connect silent"]);
-    // A probe: it only looks whether the port is open.
+    // A probe only checks whether the port is open.
     Client::connect(server.local_addr()).leave();
     assert_eq!(names(&server, 1), [""; 0]);
     let mut client = Client::connect(server.local_addr());
@@ -83,7 +83,7 @@ fn the_greeting_is_given_up_by_those_who_waited_for_it() {
 }
 
 #[test]
-fn a_client_that_has_its_replies_gives_up_on_nothing() {
+fn a_client_that_has_received_its_replies_does_not_give_up() {
     let server = with_rules(&[]);
     client(&server).leave();
     assert_eq!(names(&server, 1), [""; 0]);

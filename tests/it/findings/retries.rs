@@ -1,4 +1,4 @@
-//! What was put off and is tried again.
+//! Deferred recipients and messages, and their retries.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn counts(server: &Server) -> [u64; 4] {
     [deferred, retried, after.count(), ambiguous]
 }
 
-/// Tries these recipients in a session, and gives the codes of the replies.
+/// Tries these recipients in a session and returns the codes of the replies.
 fn try_rcpts(server: &Server, sender: &str, recipients: &[&str]) -> Vec<String> {
     let mut client = client(server);
     client.command(&format!("MAIL FROM:<{sender}>"));
@@ -29,7 +29,7 @@ fn try_rcpts(server: &Server, sender: &str, recipients: &[&str]) -> Vec<String> 
     codes
 }
 
-/// Sends a message with this Message-ID, and gives the code of the reply to it.
+/// Sends a message with this Message-ID and returns the code of the reply to it.
 fn try_message(server: &Server, recipient: &str, id: &str) -> String {
     let mut client = client(server);
     let text = format!("Subject: hi\r\nmessage-id: {id}\r\n\r\nHello\r\n");
@@ -39,7 +39,7 @@ fn try_message(server: &Server, recipient: &str, id: &str) -> String {
 }
 
 #[test]
-fn recipients_that_were_greylisted_are_followed_one_by_one() {
+fn greylisted_recipients_are_tracked_individually() {
     let server = with_rules(&[GREYLIST]);
     let all = ["b@example.com", "c@example.com", "d@example.com"];
     assert_eq!(try_rcpts(&server, "ann@example.com", &all), ["451"; 3]);
@@ -51,7 +51,7 @@ fn recipients_that_were_greylisted_are_followed_one_by_one() {
 }
 
 #[test]
-fn what_is_put_off_again_is_one_recipient_with_more_times() {
+fn a_recipient_that_is_deferred_again_counts_once_with_several_times() {
     let server = with_rules(&[r#"rcpt times=3 reply="451 4.7.1 Later""#]);
     for (code, expected) in
         [("451", [1, 0, 0, 0]), ("451", [1, 1, 1, 0]), ("451", [1, 1, 2, 0]), ("250", [1, 1, 3, 0])]
@@ -78,7 +78,7 @@ fn retries_are_seen_over_all_shards() {
 
 /// MAIL names neither a message nor a recipient.
 #[test]
-fn another_mail_of_a_sender_whose_mail_was_put_off_may_be_any() {
+fn another_mail_of_a_sender_whose_mail_was_deferred_is_ambiguous() {
     let server = with_rules(&[r#"mail times=1 reply="451 4.7.1 Later""#]);
     assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), ["503"]);
     assert_eq!(counts(&server), [0, 0, 0, 0]);
@@ -88,7 +88,7 @@ fn another_mail_of_a_sender_whose_mail_was_put_off_may_be_any() {
 }
 
 #[test]
-fn a_message_that_was_put_off_is_known_by_its_id() {
+fn a_deferred_message_is_identified_by_its_message_id() {
     for keeps_records in [true, false] {
         let config = Config::default().keep_records(keeps_records);
         let server = start(ruled(config, &[r#"message times=2 reply="451 4.3.0 Later""#]));
@@ -104,7 +104,7 @@ fn a_message_that_was_put_off_is_known_by_its_id() {
 }
 
 #[test]
-fn data_that_were_put_off_count_for_each_accepted_recipient_once() {
+fn a_deferred_data_command_counts_once_for_each_accepted_recipient() {
     let server = with_rules(&[r#"data times=1 reply="451 4.3.0 Later""#]);
     for expected in [[2, 0, 0, 0], [2, 2, 2, 0]] {
         let mut client = client(&server);
@@ -121,7 +121,7 @@ fn data_that_were_put_off_count_for_each_accepted_recipient_once() {
 }
 
 #[test]
-fn the_first_100_recipients_are_followed() {
+fn the_first_100_recipients_are_tracked() {
     let server = with_rules(&[r#"message reply="451 4.3.0 Later""#]);
     for expected in [[100, 0, 0, 0], [100, 100, 100, 0]] {
         let mut client = client(&server);
@@ -137,7 +137,7 @@ fn the_first_100_recipients_are_followed() {
 }
 
 #[test]
-fn replies_that_were_configured_put_off_too() {
+fn configured_replies_can_defer_too() {
     let config = Config::default()
         .blacklisted_mailfrom_emails(["ann@example.com"])
         .reply(ReplyKind::MailBlacklisted, "450 4.7.1 Later");
@@ -148,7 +148,7 @@ fn replies_that_were_configured_put_off_too() {
 }
 
 #[test]
-fn a_reply_that_is_held_back_is_the_start_of_the_wait() {
+fn the_wait_before_a_retry_begins_when_a_delayed_reply_is_sent() {
     let server = with_rules(&[r#"rcpt times=1 delay=300ms reply="451 4.7.1 Later""#]);
     let mut client = client(&server);
     client.mail("ann@example.com");
@@ -160,9 +160,9 @@ fn a_reply_that_is_held_back_is_the_start_of_the_wait() {
     assert!(after <= total.saturating_sub(Duration::from_millis(300)), "{after:?} of {total:?}");
 }
 
-/// Several mails from one sender to one recipient, of which the first is put off and does not come back.
+/// Several mails from one sender to one recipient, of which the first is deferred and not tried again.
 #[test]
-fn other_mails_to_the_same_recipient_are_no_retries() {
+fn other_mails_to_the_same_recipient_are_not_retries() {
     let server = with_rules(&[r#"rcpt times=1 reply="451 4.7.1 Later""#]);
     assert_eq!(try_rcpts(&server, "ann@example.com", &["b@example.com"]), ["451"]);
     for id in ["<2@a.example>", "<3@a.example>", "<4@a.example>", "<5@a.example>"] {
@@ -174,9 +174,9 @@ fn other_mails_to_the_same_recipient_are_no_retries() {
     assert_eq!(counts(&server), [1, 0, 0, 1]);
 }
 
-/// The same on one connection, of which one in three is put off and not sent again, as a load generator does.
+/// The same on one connection; one in three is deferred and not sent again, as by a load generator.
 #[test]
-fn a_generator_that_never_tries_again_does_not_do_so_at_once() {
+fn a_generator_that_never_retries_has_no_finding_of_retries() {
     let server = with_rules(&[r#"rcpt every=3 reply="451 4.7.1 Later""#]);
     let mut client = client(&server);
     for number in 0..60 {
@@ -192,9 +192,9 @@ fn a_generator_that_never_tries_again_does_not_do_so_at_once() {
     assert_eq!(names(&server, 1), [""; 0]);
 }
 
-/// A queue that opens connections side by side, and comes back to what was put off when it waited long enough.
+/// A queue with concurrent connections that retries deferred mails after a long enough wait.
 #[test]
-fn a_queue_that_waits_is_not_accused() {
+fn a_queue_that_waits_has_no_finding() {
     let server = with_rules(&[
         r#"mail every=7 reply="451 4.7.1 Slow down""#,
         r#"rcpt per=sender+recipient times=1 reply="451 4.7.1 Greylisted""#,
@@ -223,7 +223,7 @@ fn a_queue_that_waits_is_not_accused() {
     assert!(retries.after.min() > Duration::from_secs(1), "{retries:?}");
 }
 
-/// Tries to deliver a mail, and ends the transaction where it is put off.
+/// Tries to deliver a mail, and ends the transaction where it is deferred.
 fn deliver(client: &mut Client, number: usize) -> bool {
     let lines = [
         "MAIL FROM:<ann@example.com>".to_owned(),
@@ -238,7 +238,7 @@ fn deliver(client: &mut Client, number: usize) -> bool {
     is_accepted
 }
 
-/// What MAIL with these parameters is answered, on a connection of its own.
+/// The reply to MAIL with these parameters, on its own connection.
 fn try_mail(server: &Server, parameters: &str) -> String {
     let mut client = Client::greeted(server.local_addr());
     client.command("EHLO client.example");
@@ -287,7 +287,7 @@ fn another_unix_socket_of_a_server_is_another_address() {
 
 const LATER_ONCE: &str = r#"message times=1 reply="451 4.3.0 Later""#;
 
-/// Each client tries the same message, after the one before was put off.
+/// Each client tries the same message after the previous one was deferred.
 fn assert_is_the_next_address(server: &Server, clients: impl Iterator<Item = Client>) {
     let replies: Vec<_> = clients
         .map(|mut client| {
@@ -313,7 +313,7 @@ fn retrying_the_same_message_at_once_is_found() {
         let recipient = format!("b{number}@example.com");
         assert_eq!(try_message(&server, &recipient, "<1@a.example>"), "451");
         assert_eq!(try_message(&server, &recipient, "<1@a.example>"), "250");
-        // Only a machine that is very busy takes longer than a second.
+        // Only a very busy machine takes longer than a second.
         !findings(&server, 0).is_empty()
     });
     assert!(found);
@@ -323,7 +323,7 @@ fn retrying_the_same_message_at_once_is_found() {
 }
 
 #[test]
-fn retrying_recipients_at_once_is_found_when_it_is_a_habit() {
+fn retrying_recipients_at_once_is_found_if_it_is_frequent() {
     let server = with_rules(&[GREYLIST]);
     let mut number = 0;
     let mut greylist = |comes_back: bool| {
@@ -336,7 +336,7 @@ fn retrying_recipients_at_once_is_found_when_it_is_a_habit() {
         !findings(&server, 0).is_empty()
     };
     assert_eq!([true; 4].map(&mut greylist), [false; 4], "the other mail may be on its way");
-    // Only a machine that is very busy takes longer than a second.
+    // Only a very busy machine takes longer than a second.
     assert!((0..50).any(|_| greylist(true)));
     let text = only(&server, 0, "retried-at-once");
     assert!(text.starts_with("tried again within 1 s of a 4yz reply "), "{text}");

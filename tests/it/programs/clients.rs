@@ -1,5 +1,5 @@
-//! Real clients, where the machine has them: lettre, Python's smtplib, Ruby's Net::SMTP, curl, swaks, nodemailer,
-//! Postfix's smtp-source. They give themselves the names that they give themselves in a container, or this machine's.
+//! Real clients, as far as they are installed: lettre, Python's smtplib, Ruby's Net::SMTP, curl, swaks, nodemailer and
+//! Postfix's smtp-source. Their HELO names are those that they use in a container, or this machine's.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::support::figures::after_sessions;
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
-/// Runs a program; `None`, and a line that says so, where the machine does not have it.
+/// Runs a program; `None` if it is not installed, which is printed.
 pub(super) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let spawned = Command::new(program)
         .args(arguments)
@@ -36,18 +36,18 @@ pub(super) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Opt
     Some(output)
 }
 
-/// Written past the capture of test output: a skipped part must be seen.
+/// Written directly and not through the captured output of tests: a skipped part must be visible.
 fn note_skipped(program: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {program}, which this machine does not have ({reason})");
 }
 
-/// These are clients as they should be, whatever they are told.
+/// Asserts that these clients cause no finding, whatever the server replies.
 fn assert_nothing_found(server: &Server, sessions: u64) {
     let stats = after_sessions(server, sessions);
     assert_eq!(stats.findings(), [], "{stats:?}");
 }
 
-/// A client with a pool, as lettre's default features make it; it names itself after this machine.
+/// A client with a pool and lettre's default features; its HELO name is this machine's.
 fn lettre_client(address: SocketAddr) -> SmtpTransport {
     SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build()
 }
@@ -68,9 +68,9 @@ fn lettre_sends_messages() {
         let message = lettre_message(&recipients, &format!(".{number}\r\n..\r\n."));
         let response = client.send(&message).unwrap();
         assert!(response.is_positive());
-        // lettre ends the data with CRLF.CRLF, whatever the message ends with.
+        // lettre ends the data with CRLF.CRLF, whatever the end of the message.
         let sent = String::from_utf8(message.formatted()).unwrap() + "\r\n";
-        // The mails before it are there too, though all come over one connection.
+        // The previous mails are there too, although all are sent over one connection.
         let messages = server.wait_for_messages(number + 1, PATIENCE).unwrap();
         let received = &messages[number];
         assert_eq!(received.msg_request(), sent);
@@ -79,7 +79,7 @@ fn lettre_sends_messages() {
         assert_eq!(received.reverse_path().unwrap(), "ann@example.com");
         assert_eq!(received.helo_name().unwrap(), host_name);
     }
-    // The pool has one connection, and parts with it when it is dropped.
+    // The pool has one connection, which it closes when dropped.
     drop(client);
     assert_nothing_found(&server, 1);
 }
@@ -97,7 +97,7 @@ fn lettre_sends_from_a_machine_whose_name_is_one_label() {
 }
 
 #[test]
-fn lettre_is_told_of_a_refused_recipient() {
+fn lettre_reports_a_refused_recipient() {
     let server = start(Config::default().not_registered_emails(["gone@example.com"]));
     let error =
         lettre_client(server.local_addr()).send(&lettre_message(&["gone@example.com"], "x")).unwrap_err();
@@ -108,9 +108,9 @@ fn lettre_is_told_of_a_refused_recipient() {
     assert_nothing_found(&server, 1);
 }
 
-/// It sends QUIT behind a 421, and that is no going on.
+/// It sends QUIT after a 421, which is not a finding.
 #[test]
-fn lettre_told_to_go_goes() {
+fn lettre_leaves_after_a_421() {
     let server = start(Config::default().blacklisted_mailfrom_emails(["ann@example.com"]));
     let error = lettre_client(server.local_addr()).send(&lettre_message(&["bob@example.com"], "x"));
     assert!(error.is_err_and(|error| error.is_transient()));
@@ -248,7 +248,7 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm.example") as
 }
 
 #[test]
-fn a_load_of_python_smtplib_is_nothing_to_complain_of() {
+fn a_load_of_python_smtplib_has_no_finding() {
     const SCRIPT: &str = r#"
 import smtplib, sys
 for session in range(6):
@@ -388,7 +388,7 @@ end
     assert_nothing_found(&server, 1);
 }
 
-/// The load generator that comes with Postfix, with a session for all messages of a client.
+/// Postfix's load generator, with one session for all messages of a client.
 #[test]
 fn postfix_smtp_source_delivers_all_it_sends() {
     let server = start(Config::default());
@@ -402,7 +402,7 @@ fn postfix_smtp_source_delivers_all_it_sends() {
     assert_eq!(server.stats().messages.accepted, 200);
 }
 
-/// Those that can connect to one.
+/// The clients that can connect to one.
 #[test]
 fn clients_deliver_over_a_unix_socket() {
     const SCRIPT: &str = r#"

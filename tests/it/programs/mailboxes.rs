@@ -1,4 +1,4 @@
-//! Captures as mail programs read them: mbox, maildir and files of one mail.
+//! Captures read by mail programs: mbox, maildir and files of one mail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::support::waiting::eventually;
 
 const FORMATS: [&str; 3] = ["mbox", "maildir", "eml"];
 
-/// Messages that are hard to tell apart again, as they are after the dots.
+/// Messages that are difficult to separate again, without transparency dots.
 const TEXTS: [&str; 5] = [
     "Subject: separators\r\n\r\nFrom ann\r\n>From bob\r\n>>>From carol\r\n\r\nFrom: dora\r\n\r\n",
     "Subject: =?utf-8?Q?Gr=C3=B6=C3=9Fe?=\r\n\r\nGr\u{f6}\u{df}e\r\n",
@@ -26,7 +26,7 @@ const TEXTS: [&str; 5] = [
     "Subject: no body\r\n",
 ];
 
-/// All of a capture with Python's `mailbox` and `email`: header fields, and the body as it stands.
+/// Reads a capture with Python's `mailbox` and `email`: header fields and the unchanged body.
 const READER: &str = r#"
 import email, glob, json, mailbox, sys
 form, path = sys.argv[1:]
@@ -66,12 +66,12 @@ impl Capture {
     fn program(&self) -> Process {
         let path = self.path().display().to_string();
         let flags = ["--session-timeout=10m", "--not-registered-emails=gone@example.com", "--capture", &path];
-        // The hour of the machine is no part of what is compared.
+        // The time of the machine is not compared.
         let mut command = program::command([&flags[..], &["--capture-format", self.format]].concat());
         program::start_command(command.env("TZ", "UTC"))
     }
 
-    /// What Python reads, in the order of its envelopes; `None` where there is no Python.
+    /// The mails that Python reads, in the order of their envelopes; `None` if Python is not installed.
     fn read(&self) -> Option<Vec<Value>> {
         let path = self.path().display().to_string();
         let output = run_or_skip("python3", &["-c", READER, self.format, &path], "")?;
@@ -88,7 +88,7 @@ impl Capture {
     }
 }
 
-/// A mail of this number, to two recipients of three.
+/// The mail of this number, with two accepted recipients of three.
 fn deliver(client: &mut Client, number: usize, text: &str) {
     client.mail(&format!("{number}@example.com"));
     client.rcpt("bob@example.com");
@@ -104,7 +104,7 @@ fn mail_programs_read_what_was_sent_and_to_whom() {
         let program = capture.program();
         let mut client = Client::greeted(program.address());
         client.ehlo();
-        // What is no mail is not among them: nothing accepted, or nothing but a recipient.
+        // They contain no record without a mail: nothing accepted, or only a recipient.
         client.mail("refused@example.com");
         client.expect("RCPT TO:<gone@example.com>", "550 User not found");
         client.command("RSET");
@@ -133,7 +133,7 @@ fn mail_programs_read_what_was_sent_and_to_whom() {
     }
 }
 
-/// Python leaves the quotes where they are.
+/// Python does not remove the quoting.
 fn as_mbox(text: &str) -> String {
     let is_separator = |line: &&str| line.trim_start_matches('>').starts_with("From ");
     let quoted = |line: &str| if is_separator(&line) { format!(">{line}") } else { line.to_owned() };
@@ -141,7 +141,7 @@ fn as_mbox(text: &str) -> String {
 }
 
 #[test]
-fn files_of_mails_have_names_of_their_own_and_are_whole() {
+fn files_of_mails_have_unique_names_and_are_complete() {
     for format in ["maildir", "eml"] {
         let capture = Capture::new(format);
         for run in 1..=2 {
@@ -154,7 +154,7 @@ fn files_of_mails_have_names_of_their_own_and_are_whole() {
             }
             assert_eq!(program.stopped().code(), Some(0));
             let files = capture.files(if format == "maildir" { "new" } else { "" });
-            // Those of the run before are still there, and nothing that is not finished.
+            // The files of the previous run are still there, and no incomplete file.
             assert_eq!(files.len(), run * 20, "{files:?}");
             for file in files {
                 let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
@@ -170,7 +170,7 @@ fn files_of_mails_have_names_of_their_own_and_are_whole() {
     }
 }
 
-/// Someone who reads the folder meanwhile never sees a part of a mail.
+/// A concurrent reader of the folder never sees a part of a mail.
 #[test]
 fn a_mail_is_written_whole_or_not_at_all() {
     for format in ["maildir", "eml"] {
@@ -204,7 +204,7 @@ fn a_mail_is_written_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_can_not_be_written_in_such_a_form_is_refused_with_the_reason() {
+fn a_capture_that_cannot_be_written_in_its_format_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("file");
     fs::write(&file, "of an earlier run").expect("writable");
@@ -231,7 +231,7 @@ fn what_can_not_be_written_in_such_a_form_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_folder_that_is_gone_ends_the_run_and_one_that_was_moved_is_made_again() {
+fn a_removed_folder_ends_the_run_and_a_moved_one_is_created_again() {
     for format in ["maildir", "eml"] {
         let capture = Capture::new(format);
         let program = capture.program();
@@ -253,7 +253,7 @@ fn a_folder_that_is_gone_ends_the_run_and_one_that_was_moved_is_made_again() {
 }
 
 #[test]
-fn a_server_of_the_library_captures_in_every_form() {
+fn a_server_of_the_library_captures_in_every_format() {
     for (format, file) in [
         (CaptureFormat::JsonLines, true),
         (CaptureFormat::Mbox, true),

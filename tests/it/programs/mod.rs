@@ -1,4 +1,4 @@
-//! What takes other processes: the built program behind its pipes and files, real clients, and a witness.
+//! Tests with other processes: the built program with its pipes and files, real clients, and an independent witness.
 
 mod clients;
 #[cfg(feature = "cli")]

@@ -10,7 +10,7 @@ fn every_recorded_dialogue_is_accounted_for_by_the_program() {
         let capture = NamedTempFile::new().expect("a file");
         let mut arguments = case.arguments();
         arguments.push(format!("--capture={}", capture.path().display()));
-        // Every client has ended its side: what is held back is waited for.
+        // Every client has closed its side: delayed replies are awaited.
         arguments.push("--shutdown-timeout=60s".to_owned());
         let program = program::start(arguments);
         dialogue::perform(case, program.address())?;

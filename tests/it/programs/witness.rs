@@ -15,9 +15,9 @@ use smtpmock::stats::Durations;
 use crate::support::server::{ruled, start};
 
 const SESSIONS: usize = 800;
-/// How long the reply to RCPT is held back.
+/// The delay of the reply to RCPT.
 const DELAY: Duration = Duration::from_millis(20);
-/// How far the server's figure may be from the witness's at the median, and at the 99th percentile.
+/// Largest difference between the server's figure and the witness's at the median and at the 99th percentile.
 const MEDIAN: Duration = Duration::from_micros(200);
 const P99: Duration = Duration::from_millis(1);
 
@@ -30,7 +30,7 @@ struct Packet {
     ends: bool,
 }
 
-/// Durations in seconds, as packets tell them.
+/// Durations in seconds, computed from packets.
 #[derive(Default)]
 struct Seen {
     think: Vec<f64>,
@@ -80,7 +80,7 @@ fn packets(tshark: Child, port: u16, sessions: usize) -> Vec<Vec<Packet>> {
     streams.into_values().collect()
 }
 
-/// Greeting, EHLO, MAIL, RCPT, DATA, data: each a packet, and its reply another.
+/// Greeting, EHLO, MAIL, RCPT, DATA and data, each in one packet, and each reply in another.
 fn read(streams: &[Vec<Packet>]) -> Seen {
     let mut seen = Seen::default();
     for stream in streams {

@@ -16,7 +16,7 @@ const COMMANDS: [(&str, &str, ReplyKind, &str); 5] = [
     ("message", "Subject: hi\r\n\r\nHello\r\n.", ReplyKind::MessageReceived, "250"),
 ];
 
-/// The codes of the replies to a transaction, up to the first that refuses.
+/// The codes of the replies to a transaction. It ends at DATA if the reply does not ask for the message.
 fn codes(server: &Server) -> Vec<String> {
     let mut client = Client::greeted(server.local_addr());
     let mut codes = Vec::new();

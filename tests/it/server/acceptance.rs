@@ -1,4 +1,5 @@
-//! A message is accepted, and a reply is recorded, when all of it went out; a caller that waits sees a message before.
+//! A message is accepted, and a reply is recorded, once all of the reply was sent; a caller that waits sees the message
+//! before that.
 
 use std::sync::Mutex;
 use std::sync::mpsc;
@@ -12,12 +13,12 @@ use crate::support::figures::{after_all_sessions, after_sessions, once};
 use crate::support::server::{ruled, start};
 use crate::support::waiting::PATIENCE;
 
-/// A delay that no test waits for.
+/// A delay longer than any test.
 const ENDLESS: Duration = Duration::from_secs(3600);
 const GOODBYE: &str = "421 Service closing transmission channel";
 const MODES: [RecordMode; 2] = [RecordMode::Session, RecordMode::Message];
 
-/// A server whose reply to the final dot is never due, and a client that waits for it.
+/// A server whose reply to the final dot has a very long delay, and a client that waits for it.
 fn waiting_for_acceptance(config: Config) -> (Server, Client) {
     let server = start(config.delay(DelayPoint::Message, ENDLESS));
     let mut client = Client::with_envelope(server.local_addr());
@@ -35,7 +36,7 @@ fn waiting_for_acceptance(config: Config) -> (Server, Client) {
     (server, client)
 }
 
-/// The only message that was sent was refused: with this reply, or none.
+/// Asserts that the only message was refused, with this reply or with none.
 fn assert_refused(server: &Server, response: &str) {
     let messages = server.messages();
     assert_eq!(messages.len(), 1, "{messages:?}");
@@ -49,14 +50,14 @@ fn assert_refused(server: &Server, response: &str) {
     assert!(message.data() && message.rcptto(), "what was replied before stays");
     let stats = server.stats();
     assert_eq!((stats.messages.accepted, stats.messages.bytes, stats.sessions.messages.max()), (0, 0, 0));
-    // Where no reply left, nothing was decided.
+    // Without a reply nothing was decided.
     let is_refused = u64::from(!response.is_empty());
     assert_eq!((stats.messages.refused, stats.messages.aborted), (is_refused, 1 - is_refused));
     assert!(stats.timeline.intervals().all(|(_, interval)| interval.messages == 0));
 }
 
 #[test]
-fn a_forced_stop_refuses_the_message_whose_reply_was_held_back() {
+fn a_forced_stop_refuses_the_message_whose_reply_was_delayed() {
     for mode in MODES {
         let (server, mut client) = waiting_for_acceptance(Config::default().records(mode));
         assert_eq!(server.stop_within(Duration::ZERO), StopOutcome::Forced);
@@ -77,7 +78,7 @@ fn a_client_that_resets_did_not_get_its_message_accepted() {
 }
 
 #[test]
-fn a_record_taken_before_its_reply_left_is_not_filed_again() {
+fn a_record_that_was_purged_before_its_reply_was_sent_is_not_filed_again() {
     for mode in MODES {
         let (server, client) = waiting_for_acceptance(Config::default().records(mode));
         assert_eq!(server.messages_and_purge().len(), 1);
@@ -87,7 +88,7 @@ fn a_record_taken_before_its_reply_left_is_not_filed_again() {
     }
 }
 
-/// Of several messages in one turn those are accepted whose replies left.
+/// Of several messages in one turn those are accepted whose replies were sent.
 #[test]
 fn each_pipelined_message_waits_for_its_own_reply() {
     let rules = ["message nth=2 delay=1h"];
@@ -108,9 +109,9 @@ fn each_pipelined_message_waits_for_its_own_reply() {
     assert_eq!((stats.messages.accepted, stats.messages.refused, stats.messages.bytes), (1, 1, 3));
 }
 
-/// What is on its way when the server stops is sent at once, and counts.
+/// Replies that are being sent when the server stops are sent at once, and count.
 #[test]
-fn replies_that_drip_when_the_server_stops_are_sent_whole_and_421_behind_them() {
+fn replies_that_drip_when_the_server_stops_are_sent_whole_and_followed_by_421() {
     let long = format!("250 {}", "x".repeat(5000));
     let config = Config::default().drip("500B/s".parse().expect("a rate"));
     let server = start(ruled(config, &[&format!("message reply=\"{long}\"")]));
@@ -126,10 +127,10 @@ fn replies_that_drip_when_the_server_stops_are_sent_whole_and_421_behind_them() 
     assert_eq!(server.stats().messages.accepted, 1);
 }
 
-/// A reply of which the peer takes only a part.
+/// The peer reads only a part of a reply.
 #[test]
-fn a_reply_that_is_written_in_part_accepts_nothing() {
-    // More than the buffers on the way hold.
+fn a_reply_that_is_not_written_whole_accepts_nothing() {
+    // More than the socket buffers hold.
     let long = format!("250 {}", "x".repeat(32 << 20));
     let server = start(Config::default().reply(ReplyKind::MessageReceived, long));
     let mut client = Client::with_envelope(server.local_addr());
@@ -143,7 +144,7 @@ fn a_reply_that_is_written_in_part_accepts_nothing() {
     assert_refused(&server, "");
 }
 
-/// The record of a session that ended like this.
+/// The record of a session that ended in this way.
 fn record(rule: &str, input: &str) -> Message {
     let config = Config::default().records(RecordMode::Session).multiple_rcptto(true);
     let server = start(ruled(config, &[rule]));
@@ -159,19 +160,19 @@ fn record(rule: &str, input: &str) -> Message {
     server.messages().remove(0)
 }
 
-/// A command and the reset behind it may reach the server as one event. Named after the bug.
+/// A command and the reset after it may reach the server as one event. Named after the fault.
 #[test]
-fn a_reset_that_came_with_its_command_was_forgotten_for_as_long_as_the_reply_was_held_back() {
+fn a_reset_that_arrived_with_its_command_was_ignored_while_the_reply_was_delayed() {
     for rule in ["noop delay=1h", "noop silent"] {
         let (enter, entered) = mpsc::channel();
         let (leave, left) = mpsc::channel::<()>();
         let left = Mutex::new(left);
-        // The shard's thread waits in the hook, while command and reset come.
+        // The shard's thread waits in the hook while command and reset arrive.
         let config = Config::default().on_reaching(Milestone::Messages(1), move || {
             enter.send(()).expect("a test");
             left.lock().expect("once").recv_timeout(PATIENCE).expect("a test");
         });
-        // No session ends by a timeout before patience does.
+        // No session ends by a timeout before the longest wait of a test.
         let server = start(ruled(config.session_timeout(PATIENCE * 2), &[rule]));
         let mut client = Client::greeted(server.local_addr());
         let mut other = Client::greeted(server.local_addr());

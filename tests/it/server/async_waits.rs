@@ -1,4 +1,4 @@
-//! Waiting for messages in a runtime of one thread, on which the sender runs too.
+//! Waits for messages in a runtime with one thread, on which the sender runs too.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::support::client::{Client, MESSAGE};
 use crate::support::server::start;
 use crate::support::waiting::{PATIENCE, now};
 
-/// A wait that is to fail, or is given up, has this long.
+/// The timeout of a wait that fails or is dropped.
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Sends this many messages as an asynchronous client does, over a connection each.
+/// Sends this many messages as an asynchronous client, each over its own connection.
 async fn send(port: u16, messages: usize) {
     for _ in 0..messages {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
@@ -42,7 +42,7 @@ fn deliver(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_sender_on_the_same_thread_goes_on_meanwhile() {
+async fn a_sender_on_the_same_thread_continues_during_a_wait() {
     let server = start(Config::default());
     let sender = tokio::spawn(send(server.port(), 3));
     let messages = server.wait_for_messages_async(3, PATIENCE).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_sender_on_the_same_thread_goes_on_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_wait_ends_with_its_time_and_says_what_arrived() {
+async fn a_wait_ends_at_its_timeout_and_reports_what_arrived() {
     let server = start(Config::default());
     deliver(&server);
     let began = now();
@@ -72,14 +72,14 @@ async fn a_wait_ends_with_its_time_and_says_what_arrived() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_given_up_takes_nothing() {
+async fn a_dropped_wait_takes_nothing() {
     let server = start(Config::default());
     for number in 1..=20 {
         let wait = server.wait_for_messages_and_purge_async(number, PATIENCE);
         assert!(tokio::time::timeout(Duration::from_millis(1), wait).await.is_err());
         let mut wait = Box::pin(server.wait_for_messages_and_purge_async(number, PATIENCE));
         assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        // It is woken by this, and dropped before it is polled again.
+        // This wakes it, and it is dropped before it is polled again.
         deliver(&server);
         drop(wait);
         assert_eq!(server.messages().len(), number);
@@ -87,7 +87,7 @@ async fn a_wait_that_is_given_up_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_wait_goes_on_in_another_task_and_without_its_server() {
+async fn a_wait_continues_in_another_task_and_without_its_server() {
     let server = start(Config::default());
     let arrived = tokio::spawn(server.wait_for_messages_async(1, PATIENCE));
     send(server.port(), 1).await;
@@ -98,7 +98,7 @@ async fn a_wait_goes_on_in_another_task_and_without_its_server() {
 }
 
 #[tokio::test]
-async fn waits_that_purge_share_what_arrives() {
+async fn waits_that_purge_share_the_messages() {
     let server = start(Config::default());
     let waits: Vec<_> =
         (0..10).map(|_| tokio::spawn(server.wait_for_messages_and_purge_async(1, PATIENCE))).collect();
@@ -117,13 +117,13 @@ async fn waits_that_purge_share_what_arrives() {
 }
 
 #[tokio::test]
-async fn without_records_a_wait_does_not_wait() {
+async fn without_records_a_wait_returns_at_once() {
     let server = start(Config::default().keep_records(false));
     assert!(server.wait_for_messages_async(1, PATIENCE).await.unwrap_err().arrived.is_empty());
     assert!(server.wait_for_messages_async(0, PATIENCE).await.unwrap().is_empty());
 }
 
-/// Counts how often it was woken.
+/// Counts how often it is woken.
 #[derive(Default)]
 struct Counter(AtomicUsize);
 
@@ -133,9 +133,9 @@ impl Wake for Counter {
     }
 }
 
-/// No runtime at all, and nothing that keeps a processor busy: it is woken once.
+/// Without a runtime, and without polling: the wait is woken once.
 #[test]
-fn a_wait_is_woken_once_by_what_it_waits_for() {
+fn a_wait_is_woken_once_by_the_messages_it_waits_for() {
     let server = start(Config::default());
     let counter = Arc::new(Counter::default());
     let waker = Waker::from(Arc::clone(&counter));

@@ -1,4 +1,4 @@
-//! Junk on the wire and clients that leave: no harm to the sessions beside them.
+//! Junk on the wire and clients that leave do not affect other sessions.
 
 use smtpmock::Config;
 
@@ -7,7 +7,7 @@ use crate::support::server::start;
 use crate::support::waiting::{PATIENCE, now};
 
 #[test]
-fn junk_and_aborts_do_not_hurt_other_sessions() {
+fn junk_and_aborts_do_not_affect_other_sessions() {
     const CLIENTS: u64 = 8;
     const ROUNDS: u64 = 30;
     let server = start(Config::default().shards(2));

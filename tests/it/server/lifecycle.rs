@@ -16,7 +16,7 @@ use crate::support::waiting::{PATIENCE, now, until};
 const CLOSING: &str = "421 Service closing transmission channel";
 
 #[test]
-fn every_host_is_listened_on() {
+fn a_server_listens_on_every_host() {
     let mut hosts = vec!["127.0.0.1", "127.0.0.2"];
     if has_ipv6() {
         hosts.push("[::1]");
@@ -52,7 +52,7 @@ fn one_port_is_used_on_every_host() {
 }
 
 #[test]
-fn a_taken_address_is_named() {
+fn an_error_names_an_address_in_use() {
     let server = start(Config::default());
     let error = Server::start(Config::default().port(server.port())).unwrap_err();
     assert!(
@@ -63,7 +63,7 @@ fn a_taken_address_is_named() {
 }
 
 #[test]
-fn an_address_of_another_machine_is_named_and_nothing_is_left_listening() {
+fn an_error_names_an_address_of_another_machine_and_no_listener_is_left() {
     let free = start(Config::default());
     let port = free.port();
     free.stop();
@@ -73,7 +73,7 @@ fn an_address_of_another_machine_is_named_and_nothing_is_left_listening() {
 }
 
 #[test]
-fn a_bad_setting_is_named_with_its_value_and_what_would_be_right() {
+fn an_error_names_an_invalid_setting_with_its_value_and_the_valid_form() {
     for (config, setting, value) in [
         (Config::default().hosts(["mail.example.com"]), "hosts", "mail.example.com"),
         (Config::default().hosts([""; 0]), "hosts", ""),
@@ -95,7 +95,7 @@ fn a_bad_setting_is_named_with_its_value_and_what_would_be_right() {
 }
 
 #[test]
-fn a_capture_that_cannot_be_written_is_an_error_of_the_start() {
+fn a_server_does_not_start_if_its_capture_cannot_be_written() {
     let error = Server::start(Config::default().capture("/nonexistent/folder/capture")).unwrap_err();
     assert!(matches!(&error, StartError::Capture(path, _) if path.ends_with("capture")), "{error:?}");
 }
@@ -119,7 +119,7 @@ fn delays_are_never_short_and_replies_stay_in_order() {
 }
 
 #[test]
-fn a_delay_holds_up_its_own_session_only() {
+fn a_delay_affects_only_its_own_session() {
     let delay = Duration::from_secs(1);
     let server = start(Config::default().delay(DelayPoint::Helo, delay));
     let mut delayed = Client::greeted(server.local_addr());
@@ -155,10 +155,10 @@ fn many_delayed_sessions_wait_at_the_same_time() {
     assert!(start.elapsed() < delay * SESSIONS / 2, "the delays were served one after another");
 }
 
-/// Sends this again and again until the server says something.
+/// Sends this repeatedly until the server sends something.
 fn drip(client: &mut Client, drop: &str) -> String {
     until(|| {
-        // Each silence is a pause that would renew the timeout, if what is dripped did.
+        // Each wait is a pause that would renew the timeout if dripped bytes did.
         match client.silence(Duration::from_millis(50)) {
             Ok(()) => {
                 client.send(drop);
@@ -183,7 +183,7 @@ fn dripped_bytes_do_not_renew_the_timeout_of_a_command() {
 }
 
 #[test]
-fn a_message_has_a_timeout_as_a_whole() {
+fn the_data_timeout_applies_to_the_whole_message() {
     let timeout = Duration::from_millis(400);
     let server = start(Config::default().data_timeout(timeout));
     let mut client = Client::with_envelope(server.local_addr());
@@ -197,7 +197,7 @@ fn a_message_has_a_timeout_as_a_whole() {
 }
 
 #[test]
-fn a_stop_sends_sessions_within_a_mail_421_when_its_time_is_up() {
+fn a_stop_sends_421_to_sessions_within_a_mail_after_the_shutdown_timeout() {
     let timeout = Duration::from_millis(200);
     let server = start(Config::default().shutdown_timeout(timeout));
     let mut client = Client::with_envelope(server.local_addr());
@@ -210,9 +210,9 @@ fn a_stop_sends_sessions_within_a_mail_421_when_its_time_is_up() {
     until_refused(server.local_addr());
 }
 
-/// What a pool of connections holds: they are closed at once, whatever time a stop has.
+/// The idle sessions of a connection pool are closed at once, whatever the shutdown timeout.
 #[test]
-fn a_stop_sends_sessions_between_two_mails_421_and_does_not_wait_for_them() {
+fn a_stop_sends_421_to_sessions_between_two_mails_without_waiting() {
     let server = start(Config::default().shards(2).shutdown_timeout(PATIENCE * 10));
     let mut clients: Vec<_> = (0..4).map(|_| Client::greeted(server.local_addr())).collect();
     clients[1].ehlo();
@@ -230,9 +230,9 @@ fn a_stop_sends_sessions_between_two_mails_421_and_does_not_wait_for_them() {
     assert_eq!((sessions.closed, sessions.stopped), (4, 4));
 }
 
-/// What was sent before the stop is taken before it is looked who is idle.
+/// Input that was sent before the stop is processed before the server checks which sessions are idle.
 #[test]
-fn a_stop_takes_what_clients_have_sent_before_it() {
+fn a_stop_processes_input_that_was_sent_before_it() {
     for _ in 0..20 {
         let server = start(Config::default().shutdown_timeout(PATIENCE));
         let mut client = Client::greeted(server.local_addr());
@@ -245,9 +245,9 @@ fn a_stop_takes_what_clients_have_sent_before_it() {
     }
 }
 
-/// So that one mail too many is seen.
+/// So that an additional mail is noticed.
 #[test]
-fn a_server_that_drains_lets_idle_sessions_go_on() {
+fn idle_sessions_of_a_draining_server_continue() {
     let server = start(Config::default().shutdown_timeout(PATIENCE));
     let (mut first, mut second) =
         (Client::greeted(server.local_addr()), Client::greeted(server.local_addr()));
@@ -257,7 +257,7 @@ fn a_server_that_drains_lets_idle_sessions_go_on() {
         first.deliver("one too many\r\n");
         first.quit();
         assert!(!draining.is_finished(), "ended with a session open");
-        // A stop has less patience.
+        // A stop does not wait for idle sessions.
         server.stop();
         assert_eq!(draining.join().unwrap(), StopOutcome::Graceful);
     });
@@ -266,7 +266,7 @@ fn a_server_that_drains_lets_idle_sessions_go_on() {
 }
 
 #[test]
-fn a_stop_lets_sessions_finish_the_mails_that_were_begun() {
+fn sessions_can_finish_their_current_mails_after_a_stop() {
     let server = start(Config::default().shutdown_timeout(PATIENCE));
     let mut in_data = Client::with_envelope(server.local_addr());
     in_data.data();
@@ -295,7 +295,7 @@ fn a_stop_without_sessions_does_not_wait() {
 }
 
 #[test]
-fn a_delay_does_not_hold_up_a_stop() {
+fn a_delay_does_not_postpone_a_stop() {
     let config = Config::default()
         .delay(DelayPoint::Helo, PATIENCE * 100)
         .shutdown_timeout(Duration::from_millis(100));
@@ -362,7 +362,7 @@ fn a_shared_port_is_not_shared_with_another_server() {
 }
 
 #[test]
-fn the_longest_durations_are_served() {
+fn the_longest_durations_are_accepted() {
     let config = Config::default()
         .session_timeout(MAX_DURATION)
         .data_timeout(MAX_DURATION)
@@ -389,7 +389,7 @@ fn a_client_that_half_closes_during_a_delay_gets_its_reply() {
 }
 
 #[test]
-fn every_address_of_the_machine_takes_ipv4_as_such() {
+fn ipv4_clients_of_the_wildcard_address_have_ipv4_addresses() {
     if !has_ipv6() {
         return;
     }
@@ -408,7 +408,7 @@ fn a_client_refused_in_the_middle_of_its_message_can_read_why() {
         client.data();
         let mut writer = client.writer();
         std::thread::scope(|scope| {
-            // The server closes while this is under way, so it may fail.
+            // The server closes during this write, so that it may fail.
             scope.spawn(move || writer.write_all("much too long\r\n".repeat(400_000).as_bytes()));
             assert_eq!(client.reply(), "552 Message exceeded max size of 100 bytes");
         });
@@ -416,7 +416,7 @@ fn a_client_refused_in_the_middle_of_its_message_can_read_why() {
 }
 
 #[test]
-fn a_client_whose_time_is_up_in_its_message_can_read_so() {
+fn a_client_that_times_out_within_its_message_can_read_the_421() {
     let server = start(Config::default().data_timeout(Duration::from_millis(50)));
     let mut client = Client::with_envelope(server.local_addr());
     client.data();

@@ -1,4 +1,4 @@
-//! What a test reads from a server: which messages are there, when, and what stands in them.
+//! The messages that a test reads from a server: which of them, when, and their contents.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::support::client::{Client, MESSAGE};
 use crate::support::server::{ruled, start};
 use crate::support::waiting::{PATIENCE, now};
 
-/// Sends one message with this text over a connection of its own.
+/// Sends one message with this text over its own connection.
 fn send(server: &Server, text: &str) {
     let mut client = Client::with_envelope(server.local_addr());
     client.message(text);
@@ -43,7 +43,7 @@ fn a_message_is_visible_as_soon_as_its_250_is_read() {
 }
 
 #[test]
-fn a_record_of_a_session_is_whole_as_soon_as_the_221_is_read() {
+fn a_record_of_a_session_is_complete_as_soon_as_the_221_is_read() {
     let server = start(Config::default().records(RecordMode::Session));
     for number in 1..=50 {
         let mut client = Client::with_envelope(server.local_addr());
@@ -74,7 +74,7 @@ fn a_wait_is_woken_by_an_arrival() {
 }
 
 #[test]
-fn a_wait_for_what_is_there_returns_at_once_even_without_time() {
+fn a_wait_for_present_messages_returns_at_once_even_with_a_timeout_of_zero() {
     let server = start(Config::default());
     send(&server, "one\r\n");
     assert_eq!(server.wait_for_messages(1, Duration::ZERO).unwrap().len(), 1);
@@ -84,7 +84,7 @@ fn a_wait_for_what_is_there_returns_at_once_even_without_time() {
 }
 
 #[test]
-fn a_wait_that_fails_says_what_did_arrive_and_leaves_it() {
+fn a_failed_wait_reports_what_arrived_and_does_not_take_it() {
     let server = start(Config::default());
     send(&server, "one\r\n");
     let timeout = Duration::from_millis(50);
@@ -157,9 +157,9 @@ fn two_mails_of_one_session_are_two_records_with_every_recipient() {
     assert!(messages.iter().all(|message| message.is_consistent() && !message.quit_sent()));
 }
 
-/// go-smtp-mock takes the last RCPT for all there is; so do records per session, unless they retain every RCPT.
+/// go-smtp-mock considers only the last RCPT; so do records per session, unless they retain every RCPT.
 #[test]
-fn a_refused_recipient_behind_an_accepted_one_does_not_refuse_the_mail() {
+fn a_refused_recipient_after_an_accepted_one_does_not_refuse_the_mail() {
     const READY: &str = ReplyKind::DataReceived.default_text();
     const NO_RECIPIENT: &str = ReplyKind::InvalidDataSequence.default_text();
     let session = || Config::default().records(RecordMode::Session);
@@ -174,7 +174,7 @@ fn a_refused_recipient_behind_an_accepted_one_does_not_refuse_the_mail() {
         client.expect("RCPT TO:<gone@example.com>", "550 User not found");
         assert_eq!(client.command("DATA"), reply);
     }
-    // In whatever words the first was accepted.
+    // Whatever the text of the reply that accepted the first.
     let config = Config::default().not_registered_emails(["away@example.com"]);
     let server = start(ruled(config, &["rcpt to=bob@* reply=\"251 2.1.5 Forwarded\""]));
     let mut client = Client::greeted(server.local_addr());
@@ -187,7 +187,7 @@ fn a_refused_recipient_behind_an_accepted_one_does_not_refuse_the_mail() {
 }
 
 #[test]
-fn records_per_message_keep_what_was_accepted() {
+fn records_per_message_retain_what_was_accepted() {
     let server = start(Config::default());
     let mut client = Client::with_envelope(server.local_addr());
     client.message("one\r\n");
@@ -235,7 +235,7 @@ fn a_readiness_probe_leaves_no_record() {
 }
 
 #[test]
-fn a_large_message_arrives_as_it_was_sent() {
+fn a_large_message_arrives_unchanged() {
     let line = "..a line that starts with a dot, and \0 and \u{7f} and ü in it\r\n";
     let sent = line.repeat(50_000) + "\n\r\rno line ends, these\r\n";
     let server = start(Config::default());
@@ -268,7 +268,7 @@ fn content_has_a_return_path_and_a_received_header() {
 }
 
 #[test]
-fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such() {
+fn content_names_no_recipient_if_there_are_several_and_shows_an_empty_sender() {
     let server = start(Config::default());
     let mut client = Client::greeted(server.local_addr());
     client.expect("HELO vm", "250 Received");
@@ -284,9 +284,9 @@ fn content_names_no_recipient_when_there_are_several_and_an_empty_sender_as_such
     assert!(content.contains(" with SMTP id ") && !content.contains("for <"), "{content}");
 }
 
-/// What a failed assertion prints.
+/// The output of a failed assertion.
 #[test]
-fn records_show_themselves_as_text_and_at_a_bounded_length() {
+fn the_debug_output_of_records_is_text_of_bounded_length() {
     let server = start(Config::default().multiple_rcptto(true));
     let mut client = Client::with_envelope(server.local_addr());
     (0..30).for_each(|number| client.rcpt(&format!("{number}@example.com")));
@@ -304,12 +304,12 @@ fn records_show_themselves_as_text_and_at_a_bounded_length() {
         assert!(shown.contains(text), "{text} in {shown}");
     }
     assert!(shown.len() < 4_000, "{} octets", shown.len());
-    // Nothing of it is a list of numbers: this is what octets look like as such.
+    // No part of it is a list of numbers, as octets would be printed by default.
     assert!(!shown.contains(", 101, "), "{shown}");
 }
 
 #[test]
-fn what_reads_octets_shows_them_as_text() {
+fn the_debug_output_of_other_types_shows_octets_as_text() {
     let lists = Config::default().not_registered_emails(["gone@example.com"]);
     let mut policy = smtp::Policy::default();
     policy.add_rule("rcpt delay=1ms".parse().unwrap());
@@ -342,7 +342,7 @@ fn what_reads_octets_shows_them_as_text() {
 }
 
 #[test]
-fn header_fields_are_read_out_of_what_arrived() {
+fn header_fields_are_parsed_from_the_received_message() {
     let server = start(Config::default());
     send(
         &server,
@@ -385,7 +385,7 @@ fn memory_for_recipients_is_bounded_over_all_sessions() {
 }
 
 #[test]
-fn nothing_is_kept_when_records_are_off() {
+fn nothing_is_retained_when_records_are_off() {
     let server = start(Config::default().keep_records(false));
     send(&server, "one\r\n");
     assert!(server.messages().is_empty());
@@ -411,7 +411,7 @@ fn stats_count_what_happened() {
 }
 
 #[test]
-fn a_wait_that_purges_never_comes_back_with_less_than_it_waited_for() {
+fn a_wait_that_purges_never_returns_fewer_messages_than_it_waited_for() {
     for _ in 0..100 {
         let server = start(Config::default());
         let (sender, counts) = std::sync::mpsc::channel();
@@ -423,7 +423,7 @@ fn a_wait_that_purges_never_comes_back_with_less_than_it_waited_for() {
                     sender.send(messages.unwrap().len()).unwrap();
                 });
             }
-            // Both wait for one arrival, and only one may have it.
+            // Both wait for one message, and only one of them may return it.
             for text in ["one\r\n", "two\r\n"] {
                 send(&server, text);
                 assert_eq!(counts.recv().unwrap(), 1);

@@ -1,4 +1,4 @@
-//! A server tells when it has come so far: after the last reply, once, whatever the shards.
+//! Milestones: a server reports each once, after the last reply, whatever the number of shards.
 
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::client::Client;
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
-/// A server, and what hears of its milestones.
+/// A server and the receiver of its milestones.
 fn server(config: Config, milestones: &[Milestone]) -> (Server, Receiver<Milestone>) {
     let (sender, heard) = mpsc::channel();
     let config = milestones.iter().fold(config, |config, &milestone| {
@@ -21,7 +21,7 @@ fn server(config: Config, milestones: &[Milestone]) -> (Server, Receiver<Milesto
 }
 
 #[test]
-fn messages_are_told_of_once_and_on_all_shards_together() {
+fn a_number_of_messages_is_reported_once_over_all_shards() {
     let (server, heard) =
         server(Config::default().shards(2), &[Milestone::Messages(5), Milestone::Messages(8)]);
     let mut clients: Vec<_> = (0..4).map(|_| Client::with_envelope(server.local_addr())).collect();
@@ -39,14 +39,14 @@ fn messages_are_told_of_once_and_on_all_shards_together() {
 }
 
 #[test]
-fn a_message_counts_when_its_reply_has_left() {
+fn a_message_counts_once_its_reply_was_sent() {
     let late = Config::default().delay(DelayPoint::Message, Duration::from_secs(3600));
     let (server, heard) = server(late, &[Milestone::Messages(1), Milestone::Sessions(1)]);
     let mut client = Client::with_envelope(server.local_addr());
     client.data();
     client.send(b"hi\r\n.\r\n");
     server.wait_for_messages(1, PATIENCE).expect("a message");
-    // The figures are given between two turns: that of the message is over.
+    // Figures are sent between two turns: the turn of the message is over.
     assert_eq!(server.stats().messages.accepted, 0);
     assert!(heard.try_recv().is_err(), "its reply is held back");
     server.stop_within(Duration::ZERO);
@@ -54,7 +54,7 @@ fn a_message_counts_when_its_reply_has_left() {
 }
 
 #[test]
-fn sessions_are_told_of_when_they_have_ended() {
+fn sessions_are_reported_when_they_have_ended() {
     let (server, heard) = server(Config::default(), &[Milestone::Sessions(2)]);
     let first = Client::greeted(server.local_addr());
     let second = Client::greeted(server.local_addr());
@@ -66,7 +66,7 @@ fn sessions_are_told_of_when_they_have_ended() {
 }
 
 #[test]
-fn what_is_reached_before_it_begins_is_no_milestone() {
+fn a_milestone_that_is_reached_before_the_start_is_refused() {
     for milestone in [Milestone::Messages(0), Milestone::Sessions(0)] {
         let error = Server::start(Config::default().on_reaching(milestone, || {})).expect_err("refused");
         assert!(error.to_string().contains("at least 1"), "{error}");

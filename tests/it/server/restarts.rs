@@ -22,7 +22,7 @@ fn a_thousand_starts_and_stops_leak_no_thread_and_no_descriptor() {
         return;
     }
     alone("server::restarts::a_thousand_starts_and_stops_leak_no_thread_and_no_descriptor", || {
-        round(0); // what is set up once per process
+        round(0); // one-time initialization of the process
         let before = (count("/proc/self/task"), count("/proc/self/fd"));
         (0..ROUNDS).for_each(round);
         let after = (count("/proc/self/task"), count("/proc/self/fd"));
@@ -30,7 +30,7 @@ fn a_thousand_starts_and_stops_leak_no_thread_and_no_descriptor() {
     });
 }
 
-/// Some stop before anybody came, some with a session open, some with two shards, a log and a capture.
+/// Some stop before any client has connected, some with an open session, some with two shards, a log and a capture.
 fn round(number: usize) {
     let mut config = Config::default().shutdown_timeout(std::time::Duration::ZERO);
     if number.is_multiple_of(4) {

@@ -11,7 +11,7 @@ use crate::support::{dialogue, expectations, performance, records};
 fn every_recorded_dialogue_is_accounted_for_over_sockets() {
     let results = performance::of_all(|case| {
         let capture = NamedTempFile::new().expect("a file");
-        // Every client has ended its side: what is held back is waited for.
+        // Every client has closed its side: delayed replies are awaited.
         let config = case.server_config().capture(capture.path()).shutdown_timeout(PATIENCE);
         let server = start(config);
         dialogue::perform(case, server.local_addr())?;
