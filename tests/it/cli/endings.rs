@@ -1,4 +1,4 @@
-//! Ends by itself, and with an exit code that says whether the run was as expected.
+//! The program ends by itself, with an exit code that shows whether the expectations passed.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::support::program::{command, run, start, start_command};
 use crate::support::records::captured;
 
 #[test]
-fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
+fn it_ends_after_a_number_of_messages_and_the_last_reply_is_read() {
     let program = start(["--exit-after", "3messages", "--shutdown-timeout", "10ms"]);
     let mut clients = [Client::greeted(program.address()), Client::greeted(program.address())];
-    // Each reads the reply to its final dot.
+    // Each client reads the reply to its final dot.
     clients[0].deliver(MESSAGE);
     clients[1].deliver(MESSAGE);
     clients[0].deliver(MESSAGE);
@@ -23,9 +23,9 @@ fn it_ends_after_so_many_messages_and_the_last_reply_is_read() {
     }
 }
 
-/// Record, capture, report and verdict agree with what the client was sent.
+/// Record, capture, report and verdict agree with the replies to the client.
 #[test]
-fn a_message_whose_reply_is_held_back_when_the_program_stops_is_refused_everywhere() {
+fn a_message_whose_reply_is_delayed_when_the_program_stops_is_refused_everywhere() {
     for mode in ["session", "message"] {
         let folder = tempfile::tempdir().expect("a folder");
         let (capture, report) = (folder.path().join("capture"), folder.path().join("report"));
@@ -66,7 +66,7 @@ fn a_message_whose_reply_is_held_back_when_the_program_stops_is_refused_everywhe
 }
 
 #[test]
-fn it_ends_after_so_many_sessions() {
+fn it_ends_after_a_number_of_sessions() {
     let program = start(["-exitAfter", "2sessions"]);
     Client::greeted(program.address()).quit();
     Client::greeted(program.address()).quit();
@@ -74,7 +74,7 @@ fn it_ends_after_so_many_sessions() {
 }
 
 #[test]
-fn it_ends_after_so_long_and_of_several_limits_the_first_counts() {
+fn it_ends_after_a_duration_and_the_first_of_several_limits_applies() {
     let program = start(["--exit-after=1h", "--exit-after=10ms", "--exit-after=1message"]);
     assert_eq!(program.ended().code(), Some(0));
     let program = start_command(command([""; 0]).env("SMTPMOCK_EXIT_AFTER", "1h\n1 message\n"));
@@ -83,7 +83,7 @@ fn it_ends_after_so_long_and_of_several_limits_the_first_counts() {
 }
 
 #[test]
-fn a_session_that_goes_on_when_the_limit_is_reached_may_finish() {
+fn a_session_that_is_open_when_the_limit_is_reached_may_finish() {
     let program = start(["--exit-after", "1message", "--shutdown-timeout", "1h"]);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);
@@ -93,7 +93,7 @@ fn a_session_that_goes_on_when_the_limit_is_reached_may_finish() {
 }
 
 #[test]
-fn what_is_kept_is_told_and_the_exit_code_is_0() {
+fn passed_expectations_are_printed_and_the_exit_code_is_0() {
     let expectations =
         ["--expect", "messages == 2", "--expect", "p99(think.mail) < 1h", "--expect=sessions>0"];
     let program = start([&["--exit-after=2messages"], &expectations[..]].concat());
@@ -111,7 +111,7 @@ fn what_is_kept_is_told_and_the_exit_code_is_0() {
 }
 
 #[test]
-fn what_is_not_kept_is_told_with_its_figure_and_the_exit_code_is_10() {
+fn failed_expectations_are_printed_with_their_figures_and_the_exit_code_is_10() {
     let variables = [("SMTPMOCK_EXPECT", "messages == 3\nsessions.quit == 1\np99(retries.after) < 1s")];
     let program = start_command(command([""; 0]).envs(variables));
     let mut client = Client::greeted(program.address());
@@ -129,7 +129,7 @@ fn what_is_not_kept_is_told_with_its_figure_and_the_exit_code_is_10() {
 }
 
 #[test]
-fn what_must_not_be_true_is_told_with_its_figure_and_the_exit_code_is_10() {
+fn true_fail_if_conditions_are_printed_with_their_figures_and_the_exit_code_is_10() {
     let report = |checks: &[&str]| {
         let program = start([&["--exit-after=1message", "--report"], checks].concat());
         let mut client = Client::greeted(program.address());
@@ -152,7 +152,7 @@ fn what_must_not_be_true_is_told_with_its_figure_and_the_exit_code_is_10() {
 }
 
 #[test]
-fn expectations_that_can_not_be_are_refused_with_a_caret_before_anything_starts() {
+fn invalid_expectations_are_refused_with_a_caret_before_the_start() {
     for (expectation, caret, words) in [
         ("mesages == 1", "  ^^^^^^^", "unknown figure \"mesages\": did you mean messages?"),
         ("p99(think.mail) < 50", "                    ^^", "expected a duration with its unit, like 50ms"),
@@ -166,7 +166,7 @@ fn expectations_that_can_not_be_are_refused_with_a_caret_before_anything_starts(
 }
 
 #[test]
-fn limits_that_can_not_be_are_refused() {
+fn invalid_limits_are_refused() {
     for limit in ["10000", "0messages", "-1sessions", "5mails", "messages", "0s", "-1s", "soon"] {
         let ended = run(["--exit-after", limit]);
         assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
@@ -175,7 +175,7 @@ fn limits_that_can_not_be_are_refused() {
 }
 
 #[test]
-fn a_failure_while_running_goes_before_what_is_not_kept() {
+fn a_failure_of_the_run_takes_precedence_over_failed_expectations() {
     let program = start(["--capture", "/dev/full", "--expect", "messages == 5"]);
     Client::with_envelope(program.address()).quit();
     let ended = program.ended();

@@ -1,11 +1,11 @@
-//! What the program says to wrong flags and values, and when it can't start.
+//! Errors of wrong flags and values, and of a failed start.
 
 use std::net::TcpListener;
 
 use crate::support::process::Ended;
 use crate::support::program::{command, run};
 
-/// It starts nothing, and says why in one line that has these words.
+/// Asserts that nothing is started and that the reason is printed on one line with these words.
 fn complains(arguments: &[&str], code: i32, words: &[&str]) {
     let ended = run(arguments);
     assert_eq!((ended.code(), ended.stdout.as_str()), (Some(code), ""), "{arguments:?}: {ended:?}");
@@ -15,7 +15,7 @@ fn complains(arguments: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_wrong_flag_is_told_with_the_nearest_right_one() {
+fn the_error_of_an_unknown_flag_names_the_nearest_known_one() {
     for (arguments, words) in [
         (&["-sesionTimeout", "3"][..], &["-sesionTimeout", "did you mean -sessionTimeout?"][..]),
         (&["--sesion-timeout=3"], &["--sesion-timeout", "did you mean --session-timeout?"]),
@@ -29,7 +29,7 @@ fn a_wrong_flag_is_told_with_the_nearest_right_one() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
+fn the_error_of_a_wrong_value_names_the_flag_and_the_valid_form() {
     for (arguments, words) in [
         (&["-port", "abc"][..], &["\"abc\" for -port", "like 2525"][..]),
         (&["--port="], &["\"\" for --port", "a whole number"]),
@@ -71,14 +71,14 @@ fn a_wrong_value_is_told_with_the_flag_and_what_would_be_right() {
 }
 
 #[test]
-fn a_wrong_variable_is_named() {
+fn the_error_of_a_wrong_variable_names_it() {
     let ended = Ended::of(command([""; 0]).env("SMTPMOCK_RESPONSE_DELAY_HELO", "soon"));
     assert_eq!(ended.code(), Some(2));
     assert!(ended.complaint().contains("\"soon\" for SMTPMOCK_RESPONSE_DELAY_HELO"));
 }
 
 #[test]
-fn a_port_in_use_is_told_and_the_exit_code_is_1() {
+fn the_error_of_a_port_in_use_names_it_and_the_exit_code_is_1() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("an address");
     let port = address.port().to_string();
@@ -88,7 +88,7 @@ fn a_port_in_use_is_told_and_the_exit_code_is_1() {
 }
 
 #[test]
-fn what_can_not_be_listened_on_is_named() {
+fn the_error_of_a_failed_listen_names_the_address() {
     // 192.0.2.0/24 is reserved for documentation: no machine has it.
     complains(&["-host", "192.0.2.1"], 1, &["192.0.2.1"]);
     for flag in ["-port", "--port"] {
@@ -104,7 +104,7 @@ fn what_can_not_be_listened_on_is_named() {
 }
 
 #[test]
-fn a_word_in_front_is_refused_with_a_hint() {
+fn a_leading_word_is_refused_with_a_hint() {
     for (word, hint) in [
         ("help", "did you mean --help?"),
         ("serve", "the only command is merge FILE..."),
@@ -116,7 +116,7 @@ fn a_word_in_front_is_refused_with_a_hint() {
 }
 
 #[test]
-fn a_variable_that_is_almost_one_is_named() {
+fn the_error_of_a_misspelled_variable_names_it() {
     let ended = Ended::of(command([""; 0]).env("SMTPMOCK_PRT", "2525"));
     assert_eq!(ended.code(), Some(2));
     assert!(ended.complaint().contains("unknown variable SMTPMOCK_PRT: did you mean SMTPMOCK_PORT?"));
@@ -126,13 +126,13 @@ fn a_variable_that_is_almost_one_is_named() {
 const MISSING: &str = "/nonexistent-directory/file";
 
 #[test]
-fn files_that_can_not_be_written_are_told_and_the_exit_code_is_1() {
+fn files_that_cannot_be_written_are_named_and_the_exit_code_is_1() {
     for flag in ["--capture", "--ready-file", "--report-json", "--report-html", "--hlog"] {
         complains(&[flag, MISSING], 1, &[MISSING]);
     }
 }
 
 #[test]
-fn a_start_that_fails_tells_of_no_run() {
+fn a_failed_start_prints_no_report() {
     complains(&["--ready-file", MISSING, "--report", "--expect", "messages == 1"], 1, &[MISSING]);
 }

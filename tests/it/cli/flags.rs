@@ -1,4 +1,4 @@
-//! Flags and variables, seen in what the server then does.
+//! Flags and variables, tested by their effect on the server.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -25,8 +25,8 @@ fn every_spelling_of_a_flag_sets_it() {
 }
 
 #[test]
-fn integers_are_read_as_go_reads_them() {
-    // An address that nothing else listens on: the port stays free from one start to the next.
+fn integers_are_parsed_as_in_go() {
+    // An address on which nothing else listens, so that the port stays free from one start to the next.
     let host = "127.0.0.77";
     let first = start(["-host", host]);
     let port = first.address().port();
@@ -46,7 +46,7 @@ fn integers_are_read_as_go_reads_them() {
 }
 
 #[test]
-fn what_stands_behind_flags_of_the_reference_is_ignored() {
+fn arguments_after_flags_of_the_reference_are_ignored() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     for stop in ["foo", "-", "--"] {
@@ -56,9 +56,9 @@ fn what_stands_behind_flags_of_the_reference_is_ignored() {
     }
 }
 
-/// A check that nobody reads would be kept whatever happens.
+/// An expectation that is ignored would seem to pass.
 #[test]
-fn what_would_be_ignored_of_any_other_command_line_is_refused() {
+fn ignored_arguments_of_any_other_command_line_are_refused() {
     let ended = run(["--report", "yes", "--expect=messages == 3"]);
     let expected =
         "smtpmock: unexpected argument \"yes\" behind --report: expected --report, --report=true or";
@@ -66,7 +66,7 @@ fn what_would_be_ignored_of_any_other_command_line_is_refused() {
 }
 
 #[test]
-fn variables_set_what_flags_do_not() {
+fn variables_set_values_that_flags_do_not_set() {
     let variables = [
         ("SMTPMOCK_MSG_GREETING", "220 variable"),
         ("SMTPMOCK_FAIL_FAST", "T"),
@@ -87,7 +87,7 @@ fn variables_set_what_flags_do_not() {
 }
 
 #[test]
-fn texts_that_no_client_knows_are_sent_and_warned_about() {
+fn texts_that_no_client_can_interpret_are_sent_with_a_warning() {
     for (arguments, sent, named) in [
         (["-msgGreeting", "hello"], "hello", "-msgGreeting \"hello\""),
         (["--msg-greeting", "999 x"], "999 x", "--msg-greeting \"999 x\""),
@@ -107,7 +107,7 @@ fn texts_that_no_client_knows_are_sent_and_warned_about() {
 }
 
 #[test]
-fn variables_of_others_are_left_alone() {
+fn variables_of_other_programs_are_ignored() {
     let variables = [
         ("SMTPMOCK_PORT", "tcp://10.0.0.1:2525"),
         ("SMTPMOCK_PORT_2525_TCP", "tcp://10.0.0.1:2525"),
@@ -128,7 +128,7 @@ fn a_negative_session_timeout_closes_after_the_greeting() {
 }
 
 #[test]
-fn both_wildcards_can_be_listened_on_together() {
+fn a_server_can_listen_on_both_wildcards() {
     if !has_ipv6() {
         return;
     }
@@ -141,14 +141,14 @@ fn both_wildcards_can_be_listened_on_together() {
 }
 
 #[test]
-fn an_address_with_port_0_of_its_own_gets_its_own() {
+fn an_address_with_port_0_gets_its_own_port() {
     let program = start(["--host", "127.0.0.1:0,127.0.0.1"]);
     let addresses = program.addresses();
     assert_ne!(addresses[0].port(), addresses[1].port());
 }
 
 #[test]
-fn names_of_one_label_are_refused_where_the_rules_for_addresses_ask_for_it() {
+fn names_of_one_label_are_refused_where_the_rules_for_addresses_require_it() {
     const HELO_REFUSED: &str = "501 HELO requires domain address or valid address literal";
     const MAIL_REFUSED: &str = "501 MAIL FROM requires valid email address";
     let accepted = ["250 Received", "250 Received", "250 Received"];
@@ -170,7 +170,7 @@ fn names_of_one_label_are_refused_where_the_rules_for_addresses_ask_for_it() {
 }
 
 #[test]
-fn quiet_leaves_errors_and_checks_that_failed_on_standard_error() {
+fn quiet_prints_only_errors_and_failed_expectations_on_standard_error() {
     let flags = ["-q", "--exit-after=10ms", "--progress", "--msg-greeting=hello", "--expect=messages == 0"];
     let ended = run(flags);
     assert_eq!((ended.code(), ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));

@@ -1,4 +1,4 @@
-//! Files that the program reads: it takes no more memory than a bound, whatever is in them and however long they are.
+//! Files that the program reads: its memory is bounded, whatever their contents and length.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::process::Ended;
 use crate::support::program::run;
 
-/// Runs the program with 1 GB of addresses at most.
+/// Runs the program with at most 1 GB of address space.
 fn run_within_bounds(arguments: &[String]) -> Ended {
     let program = env!("CARGO_BIN_EXE_smtpmock");
     let mut command = Command::new("sh");
@@ -17,7 +17,7 @@ fn run_within_bounds(arguments: &[String]) -> Ended {
 }
 
 #[test]
-fn what_a_report_claims_takes_no_memory() {
+fn sizes_claimed_by_a_report_take_no_memory() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("report.json");
     let ended = run(["--exit-after=10ms", "--report-json=-"]);
@@ -33,7 +33,7 @@ fn what_a_report_claims_takes_no_memory() {
 }
 
 #[test]
-fn a_file_without_an_end_is_too_large() {
+fn an_endless_file_is_too_large() {
     for flag in ["--merge-reports=/dev/zero", "--config=/dev/zero"] {
         let ended = run_within_bounds(&[flag.to_owned()]);
         assert_eq!(ended.code(), Some(2), "{flag}: {ended:?}");

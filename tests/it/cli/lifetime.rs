@@ -1,4 +1,4 @@
-//! Signals, exit codes, and what is written until the end.
+//! Signals, exit codes, and the output up to the end.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::support::server::is_refused;
 use crate::support::waiting::eventually;
 
 #[test]
-fn a_signal_stops_it_in_silence() {
+fn a_signal_stops_it_without_output() {
     for signal in [Signal::INT, Signal::TERM, Signal::QUIT] {
         let program = start([""; 0]);
         program.signal(signal);
@@ -49,14 +49,14 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     program.signal(Signal::HUP);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);
-    // Had it stopped listening, it could not be connected to.
+    // If it had stopped, the connection would be refused.
     Client::greeted(program.address()).quit();
     client.quit();
     assert_eq!(program.stopped().code(), Some(0));
 }
 
 #[test]
-fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
+fn a_stop_sends_421_to_idle_sessions_after_the_shutdown_timeout() {
     let program = start(["--shutdown-timeout", "10ms"]);
     let mut client = Client::greeted(program.address());
     let ended = program.stopped();
@@ -65,19 +65,19 @@ fn a_stop_tells_idle_sessions_421_when_its_time_is_up() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once_and_the_capture_is_whole() {
+fn a_second_signal_ends_it_at_once_and_the_capture_is_complete() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("capture.jsonl");
     let capture = path.to_str().expect("UTF-8");
     let program = start(["--shutdown-timeout", "1h", "--capture", capture]);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);
-    // The session has begun another mail, and would hold up the stop for an hour.
+    // The session has begun another mail, and would delay the stop for an hour.
     client.mail("ann@example.com");
     program.signal(Signal::TERM);
     program.signal(Signal::INT);
     let ended = program.ended();
-    // Both may be pending at once, and then either may be the second.
+    // Both may be pending at the same time, and then either may be the second.
     assert!(matches!(ended.code(), Some(130 | 143)), "{ended:?}");
     assert_eq!(ended.stderr, "");
     let captured = fs::read_to_string(&path).expect("a capture");
@@ -92,7 +92,7 @@ fn a_signal_to_the_group_and_one_to_the_program_counted_as_two() {
     let pid = program.pid();
     let script = format!("kill -TERM {pid}; kill -TERM {pid}; kill -TERM {pid}");
     assert!(Command::new("sh").args(["-c", &script]).status().expect("sh runs").success());
-    // Cut short, it would have heard 421 or nothing.
+    // After a forced stop, it would have received 421 or nothing.
     client.message(MESSAGE);
     assert_eq!(program.ended().code(), Some(0));
 }
@@ -102,7 +102,7 @@ fn the_same_signal_counts_again_after_a_while() {
     let program = start(["--shutdown-timeout", "1h"]);
     let mut client = Client::with_envelope(program.address());
     program.signal(Signal::TERM);
-    // The first has no event to be seen by; the second counts so long after it.
+    // The first has no observable event; the second counts this long after it.
     thread::sleep(REPETITION * 4);
     program.signal(Signal::TERM);
     assert_eq!(program.ended().code(), Some(143));
@@ -110,13 +110,13 @@ fn the_same_signal_counts_again_after_a_while() {
 }
 
 #[test]
-fn a_signal_that_comes_when_a_limit_has_been_reached_is_a_first_one_and_ends_idle_sessions() {
+fn the_first_signal_after_a_limit_was_reached_ends_idle_sessions() {
     let program = start(["--shutdown-timeout", "1h", "--exit-after", "1message"]);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);
     eventually("the stop to begin", || is_refused(program.address()));
     program.signal(Signal::TERM);
-    // The client waits far less long than the timeout.
+    // The client waits much less than the timeout.
     assert!(client.reply().starts_with("421 "));
     assert_eq!(program.ended().code(), Some(0));
 }
@@ -125,7 +125,7 @@ fn a_signal_that_comes_when_a_limit_has_been_reached_is_a_first_one_and_ends_idl
 const FAR_TOO_MUCH: usize = 4 * 1024 * 1024;
 
 #[test]
-fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost() {
+fn a_second_signal_ends_it_with_an_unread_capture_and_reports_what_is_lost() {
     let program = start(["--capture", "-"]);
     let mut client = Client::greeted(program.address());
     client.deliver(&("x".repeat(FAR_TOO_MUCH) + "\r\n"));
@@ -138,7 +138,7 @@ fn a_second_signal_ends_it_though_nobody_reads_the_capture_and_says_what_is_lost
 }
 
 #[test]
-fn a_capture_that_can_not_be_written_is_a_failure_and_not_only_a_line_of_the_log() {
+fn a_capture_that_cannot_be_written_is_a_failure_and_not_only_a_line_of_the_log() {
     let program = start(["--capture", "/dev/full"]);
     Client::with_envelope(program.address()).quit();
     let ended = program.ended();
@@ -165,7 +165,7 @@ fn the_capture_has_a_line_for_each_record() {
 }
 
 #[test]
-fn the_envelope_leaves_the_message_out() {
+fn a_capture_of_envelopes_omits_the_messages() {
     let program = start(["--capture=-", "--capture-content=envelope"]);
     let mut client = Client::greeted(program.address());
     client.deliver(MESSAGE);

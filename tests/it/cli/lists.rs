@@ -1,4 +1,4 @@
-//! Names and addresses to refuse, from wherever the lists come, and what counts as the same.
+//! Lists of names and addresses to refuse, from any source, and which entries are equal.
 
 use std::net::SocketAddr;
 
@@ -10,13 +10,13 @@ use crate::support::client::Client;
 use crate::support::program::{command, start, start_command};
 use crate::support::server;
 
-/// As people type them; a comma at the end is no entry.
+/// Lists as typed by users; a comma at the end is not an entry.
 const HELO: &str = "a.example, Bad.Example ,[ipv6:2001:db8::1]";
 const FROM: &str = "a@a.example, Ann@Bad.Example,postmaster@bad.example,";
 const TO: &str = "b@b.example,\tbob@bad.example";
 const GONE: &str = "c@c.example, Gone@x.example , postmaster";
 
-/// Lines, whether an entry in another form refuses them, and whether only the same octets do.
+/// Lines, each with whether an entry in another form refuses it, and whether only the same octets do.
 const LINES: &[(&str, bool, bool)] = &[
     ("EHLO a.example", true, true),
     ("EHLO A.example", true, false),
@@ -71,7 +71,7 @@ fn domains_are_compared_without_case_and_entries_are_trimmed_unless_compat() {
         check(program.address(), is_exact, &format!("flags, {name}"));
 
         let split = |list: &'static str| list.split(',').filter(|entry| !entry.is_empty());
-        // The rules for addresses may be set before the lists or behind them.
+        // The rules for addresses may be set before the lists or after them.
         let config = if is_exact { Config::default().addresses(rules) } else { Config::default() };
         let config = config
             .blacklisted_helo_domains(split(HELO))

@@ -1,4 +1,4 @@
-//! The program, run as its users run it: arguments and variables in, output, exit code and SMTP out.
+//! The program, run as by its users: arguments and variables in; output, exit code and SMTP out.
 
 mod endings;
 mod failures;

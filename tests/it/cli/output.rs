@@ -18,7 +18,7 @@ fn the_version_is_three_lines() {
 }
 
 #[test]
-fn the_version_comes_after_all_arguments_were_judged() {
+fn the_version_is_printed_after_all_arguments_were_checked() {
     assert_eq!(run(["-v", "-port", "abc"]).code(), Some(2));
     assert!(run(["-v", "-h"]).stdout.contains("Usage: smtpmock"));
 }
@@ -54,9 +54,9 @@ fn help_is_on_standard_output_and_names_every_flag() {
     }
 }
 
-/// What a terminal of 80 columns breaks within quotes can't be copied.
+/// Text that a terminal of 80 columns wraps within quotes cannot be copied.
 #[test]
-fn examples_were_broken_within_their_quotes() {
+fn examples_were_wrapped_within_their_quotes() {
     let help = run(["--help"]).stdout;
     let (_, values_and_examples) = help.split_once("\nValues:\n").expect("values behind the flags");
     for line in values_and_examples.lines() {
@@ -67,9 +67,9 @@ fn examples_were_broken_within_their_quotes() {
     }
 }
 
-/// The examples are what people copy: each must be a command line that is understood.
+/// Users copy the examples: each must be a valid command line.
 #[test]
-fn every_example_in_the_help_is_understood() {
+fn every_example_in_the_help_is_valid() {
     let help = run(["--help"]).stdout.replace("\\\n", "");
     let examples: Vec<_> = help
         .lines()
@@ -80,7 +80,7 @@ fn every_example_in_the_help_is_understood() {
     assert!(examples.len() >= 6, "{examples:?}");
     for example in examples {
         let binary = env!("CARGO_BIN_EXE_smtpmock");
-        // With -v in front, or behind a command, all of it is judged, and nothing is started.
+        // With -v first, or after a command, all arguments are checked and nothing is started.
         let script = example.replacen("smtpmock --", "smtpmock -v --", 1).replacen("smtpmock", "\"$0\"", 1);
         let script = match example.starts_with("SMTPMOCK_") || example.starts_with("smtpmock merge") {
             true => format!("{script} -v"),

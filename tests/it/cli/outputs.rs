@@ -1,4 +1,4 @@
-//! Files that are written: never two in one, never half, never in silence.
+//! Output files: never two in one file, never incomplete, and no silent failure.
 
 use std::fs;
 use std::io::Write as _;
@@ -33,21 +33,21 @@ fn shell(script: &str, arguments: &[&str]) -> Command {
     shell
 }
 
-/// Sends so many messages.
+/// Sends this many messages.
 fn send(program: &Process, count: usize) {
     let mut client = Client::greeted(program.address());
     (0..count).for_each(|_| client.deliver(MESSAGE));
     client.quit();
 }
 
-/// How many whole records there are.
+/// Number of complete records.
 fn records(path: &str) -> usize {
     let captured = read(path);
     let lines = captured.lines().map(|line| serde_json::from_str::<Value>(line).expect("a record"));
     lines.filter(|record| record["is_consistent"] == true).count()
 }
 
-/// It starts nothing, changes nothing in the file, and names both flags.
+/// Asserts that nothing is started, the file is unchanged, and both flags are named.
 fn refuses(arguments: &[&str], untouched: &str, flags: [&str; 2]) {
     let before = read(untouched);
     let ended = run(arguments);
@@ -59,7 +59,7 @@ fn refuses(arguments: &[&str], untouched: &str, flags: [&str; 2]) {
 }
 
 #[test]
-fn two_outputs_in_one_file_by_whatever_name_destroyed_records_with_exit_code_0() {
+fn two_outputs_in_one_file_under_any_names_destroyed_records_with_exit_code_0() {
     let (_folder, path) = folder();
     let (capture, link) = (path("s.jsonl"), path("link"));
     fs::write(&capture, "of an earlier run\n").expect("writable");
@@ -76,7 +76,7 @@ fn two_outputs_in_one_file_by_whatever_name_destroyed_records_with_exit_code_0()
 }
 
 #[test]
-fn a_sum_is_not_written_over_what_it_is_made_of() {
+fn a_merged_report_does_not_overwrite_its_inputs() {
     let (_folder, path) = folder();
     let report = path("r.json");
     assert_eq!(run(["--exit-after=10ms", "--report-json", &report]).code(), Some(0));
@@ -120,7 +120,7 @@ fn progress_on_a_standard_error_that_is_the_capture_overwrote_its_records() {
 }
 
 #[test]
-fn a_second_server_with_the_same_capture_is_refused_and_the_first_keeps_all() {
+fn a_second_server_with_the_same_capture_is_refused_and_the_first_loses_nothing() {
     let (_folder, path) = folder();
     let capture = path("s.jsonl");
     let arguments = ["--records=message", "--capture", &capture];
@@ -135,12 +135,12 @@ fn a_second_server_with_the_same_capture_is_refused_and_the_first_keeps_all() {
     }
     send(&first, 2);
     assert_eq!((first.stopped().code(), records(&capture)), (Some(0), 4));
-    // It is nobody's any more, and a run begins with an empty capture.
+    // No server uses it any more, and a run begins with an empty capture.
     assert_eq!((start(arguments).stopped().code(), read(&capture).as_str()), (Some(0), ""));
 }
 
 #[test]
-fn a_start_that_fails_empties_nothing() {
+fn a_failed_start_truncates_no_file() {
     let (_folder, path) = folder();
     let (capture, report) = (path("s.jsonl"), path("r.json"));
     for file in [&capture, &report] {
@@ -153,14 +153,14 @@ fn a_start_that_fails_empties_nothing() {
 }
 
 #[test]
-fn any_number_of_outputs_may_be_thrown_away() {
+fn any_number_of_outputs_may_be_discarded() {
     let null = "/dev/null";
     let arguments = ["--capture", null, "--report-json", null, "--hlog", null, "--exit-after=10ms"];
     assert_eq!(run(arguments).code(), Some(0));
 }
 
 #[test]
-fn a_capture_that_was_truncated_or_removed_passed_as_whole() {
+fn a_truncated_or_removed_capture_was_reported_as_complete() {
     let (_folder, path) = folder();
     let capture = path("s.jsonl");
     let ended_after = |tamper: &dyn Fn()| {
@@ -187,7 +187,7 @@ fn a_capture_that_was_truncated_or_removed_passed_as_whole() {
 }
 
 #[test]
-fn a_folder_of_mails_that_was_removed_or_replaced_passed_as_written() {
+fn a_removed_or_replaced_folder_of_mails_was_reported_as_written() {
     let (_folder, path) = folder();
     for (form, resting) in [("maildir", "Mail/new"), ("eml", "Mail")] {
         for (tamper, word) in
@@ -207,9 +207,9 @@ fn a_folder_of_mails_that_was_removed_or_replaced_passed_as_written() {
     }
 }
 
-/// Empty files were left, and a later run was taken to have written them.
+/// Empty files remained, and seemed to be written by a later run.
 #[test]
-fn what_is_refused_leaves_no_new_file() {
+fn a_refused_start_leaves_no_new_file() {
     let (_folder, path) = folder();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = format!("--port={}", taken.local_addr().expect("an address").port());
@@ -224,14 +224,14 @@ fn what_is_refused_leaves_no_new_file() {
         assert_eq!(ended.code(), Some(code), "{arguments:?}: {ended:?}");
         assert!(!Path::new(&new).exists() && !Path::new(&other).exists(), "{arguments:?}");
     }
-    // One that was there is not removed, though it is empty.
+    // A file that existed before is not removed, although it is empty.
     fs::write(&new, "").expect("writable");
     assert_eq!(run(["--capture", &new, "--report-json", &new]).code(), Some(2));
     assert!(Path::new(&new).exists());
 }
 
 #[test]
-fn a_capture_that_is_truncated_ends_the_run_with_the_next_record() {
+fn a_truncated_capture_ends_the_run_with_the_next_record() {
     let (_folder, path) = folder();
     let capture = path("s.jsonl");
     let program = start(["--records=message", "--capture", &capture]);
@@ -244,7 +244,7 @@ fn a_capture_that_is_truncated_ends_the_run_with_the_next_record() {
 }
 
 #[test]
-fn a_report_that_was_removed_before_it_was_written_passed_as_written() {
+fn a_report_whose_file_was_removed_was_reported_as_written() {
     let (_folder, path) = folder();
     let report = path("r.json");
     let program = start(["--report-json", &report]);
@@ -254,7 +254,7 @@ fn a_report_that_was_removed_before_it_was_written_passed_as_written() {
 }
 
 #[test]
-fn renamed_outputs_are_opened_again_on_sigusr2_and_no_record_is_lost() {
+fn renamed_outputs_are_reopened_on_sigusr2_and_no_record_is_lost() {
     let (_folder, path) = folder();
     let (capture, log) = (path("s.jsonl"), path("run.hlog"));
     let program = start(["--records=message", "--capture", &capture, "--hlog", &log]);
@@ -263,7 +263,7 @@ fn renamed_outputs_are_opened_again_on_sigusr2_and_no_record_is_lost() {
     for file in [&capture, &log] {
         fs::rename(file, format!("{file}.1")).expect("a file");
     }
-    // What comes between belongs to the old file.
+    // Records before the signal belong to the old file.
     send(&program, 3);
     eventually("three more", || read(&path("s.jsonl.1")).lines().count() == 5);
     program.signal(Signal::USR2);
@@ -276,7 +276,7 @@ fn renamed_outputs_are_opened_again_on_sigusr2_and_no_record_is_lost() {
 }
 
 #[test]
-fn a_limit_of_file_sizes_ended_it_without_a_word() {
+fn a_limit_of_file_sizes_ended_it_without_a_message() {
     let (_folder, path) = folder();
     let capture = path("s.jsonl");
     let script = "ulimit -f 8; trap '' TERM; exec \"$0\" \"$@\"";
@@ -291,7 +291,7 @@ fn a_limit_of_file_sizes_ended_it_without_a_word() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_whatever_is_written_to_it() {
+fn a_full_disk_is_an_error_for_every_output() {
     for arguments in
         [&["--log"][..], &["--report"], &["--report-json=-"], &["--report-html=-"], &["--hlog=-"]]
     {
@@ -305,13 +305,13 @@ fn a_full_disk_is_an_error_whatever_is_written_to_it() {
         assert_eq!(ended.code(), Some(1), "{flag}: {ended:?}");
         assert!(ended.complaint().contains("to standard output: No space left"), "{flag}: {ended:?}");
     }
-    // Nobody would hear that it is ready.
+    // Otherwise nobody could know that it is ready.
     let ended = Ended::of(&mut shell("exec \"$0\" \"$@\" > /dev/full", &["--ready"]));
     assert!(
         ended.code() == Some(1) && ended.complaint().contains("to standard output: No space"),
         "{ended:?}"
     );
-    // Of standard error only the exit code can tell.
+    // For standard error only the exit code can show it.
     let ended = Ended::of(&mut shell(
         "exec \"$0\" \"$@\" 2> /dev/full",
         &["--exit-after=10ms", "--expect=messages==0"],
@@ -320,7 +320,7 @@ fn a_full_disk_is_an_error_whatever_is_written_to_it() {
 }
 
 #[test]
-fn text_makes_way_for_json_on_standard_output() {
+fn json_replaces_text_on_standard_output() {
     let program = start(["--log", "--capture=-", "--records=message"]);
     send(&program, 1);
     let ended = program.stopped();
@@ -331,7 +331,7 @@ fn text_makes_way_for_json_on_standard_output() {
 }
 
 #[test]
-fn a_report_on_demand_makes_way_for_json_on_standard_output() {
+fn json_replaces_a_report_on_demand_on_standard_output() {
     let mut program = start(["--report-json=-"]);
     send(&program, 1);
     program.signal(Signal::USR1);
@@ -341,7 +341,7 @@ fn a_report_on_demand_makes_way_for_json_on_standard_output() {
 }
 
 #[test]
-fn what_was_written_to_a_redirected_standard_output_stays() {
+fn earlier_contents_of_a_redirected_standard_output_are_unchanged() {
     let (_folder, path) = folder();
     let file = path("all");
     fs::File::create(&file).and_then(|mut file| file.write_all(b"before\n")).expect("writable");

@@ -8,7 +8,7 @@ use crate::support::process::Signal;
 use crate::support::program::{run, start};
 use crate::support::server::has_ipv6;
 
-/// What an earlier run has left.
+/// The ready file of an earlier run.
 const STALE: &str = "{\"smtp\":[\"127.0.0.1:2525\"],\"pid\":1}\n";
 
 #[test]
@@ -23,7 +23,7 @@ fn the_ready_line_names_the_address_that_accepts_connections() {
 }
 
 #[test]
-fn the_ready_file_holds_the_same_line_and_nothing_is_left_beside_it() {
+fn the_ready_file_contains_the_same_line_and_no_other_file_remains() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
     fs::write(&path, STALE).expect("writable");
@@ -40,7 +40,7 @@ fn the_ready_file_holds_the_same_line_and_nothing_is_left_beside_it() {
 }
 
 #[test]
-fn a_start_that_fails_takes_the_ready_file_of_an_earlier_run_away() {
+fn a_failed_start_removes_the_ready_file_of_an_earlier_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
     fs::write(&path, STALE).expect("writable");
@@ -53,7 +53,7 @@ fn a_start_that_fails_takes_the_ready_file_of_an_earlier_run_away() {
 }
 
 #[test]
-fn a_start_that_is_refused_takes_it_away_too_unless_it_is_an_output() {
+fn a_refused_start_removes_it_too_unless_it_is_an_output() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
     fs::write(&path, STALE).expect("writable");
@@ -65,7 +65,7 @@ fn a_start_that_is_refused_takes_it_away_too_unless_it_is_an_output() {
 }
 
 #[test]
-fn the_ready_file_is_gone_with_the_server_unless_another_has_written_it() {
+fn the_ready_file_is_removed_with_the_server_unless_another_has_written_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("ready.json");
     let flag = ["--ready-file".as_ref(), path.as_os_str()];
@@ -83,14 +83,14 @@ fn the_ready_file_is_gone_with_the_server_unless_another_has_written_it() {
 }
 
 #[test]
-fn what_is_no_file_is_not_replaced_by_the_ready_file() {
+fn the_ready_file_replaces_only_regular_files() {
     let ended = run(["--ready-file", "/dev/null"]);
     assert_eq!(ended.code(), Some(1));
     assert!(ended.complaint().contains("/dev/null"));
 }
 
 #[test]
-fn several_hosts_are_listened_on_at_once() {
+fn a_server_listens_on_several_hosts() {
     if !has_ipv6() {
         let program = start(["--host", "127.0.0.1,127.0.0.2"]);
         assert_eq!(program.addresses().len(), 2);
@@ -116,7 +116,7 @@ fn shards_share_the_address() {
 }
 
 #[test]
-fn a_file_of_something_else_was_removed_for_a_ready_file() {
+fn an_unrelated_file_was_removed_as_a_ready_file() {
     let directory = tempfile::tempdir().expect("a directory");
     for (name, text) in
         [("mock.toml", "port = 0\n"), ("mail.jsonl", "{\"helo_request\":\"EHLO c.example\"}\n")]

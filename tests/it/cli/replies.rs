@@ -1,4 +1,4 @@
-//! Texts of replies, from wherever they come, and what of them is sent.
+//! Texts of replies from any source, and the octets that are sent.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,15 +13,15 @@ use crate::support::program::{command, run, start, start_command};
 use crate::support::server;
 
 #[test]
-fn octets_of_a_reply_text_that_are_no_line_ends_are_sent_unchanged() {
+fn octets_of_a_reply_text_other_than_line_ends_are_sent_unchanged() {
     let program = start(["-msgGreeting".as_ref(), OsStr::from_bytes(b"220 two \\r\\n \xff\t")]);
     let mut client = Client::connect(program.address());
     assert_eq!(client.exactly(17), Ok(b"220 two \\r\\n \xff\t\r\n"[..].to_vec()));
 }
 
-/// Wherever a text comes from, and whatever its lines end with.
+/// Whatever the source of a text and its line ends.
 #[test]
-fn a_reply_of_several_lines_has_crlf_between_them_and_one_behind() {
+fn each_line_of_a_reply_ends_with_one_crlf() {
     const SENT: &[u8] = b"250-mx.example\r\n250 PIPELINING\r\n";
     let reads = |program: &Process, what: &str| {
         let mut client = Client::greeted(program.address());
@@ -50,15 +50,15 @@ fn a_reply_of_several_lines_has_crlf_between_them_and_one_behind() {
     std::fs::write(file.path(), toml).expect("a writable file");
     let path = file.path().display().to_string();
     reads(&start(["--config", &path]), toml);
-    // What is printed as the settings in effect reads back as the same.
+    // The printed settings parse to the same settings.
     let printed = run(["--config", &path, "--print-config"]).stdout;
     std::fs::write(file.path(), printed).expect("a writable file");
     reads(&start(["--config", &path]), "printed");
 }
 
-/// All that says what is offered turns it on, from wherever it comes.
+/// Each setting of the offered extensions turns Extended SMTP on, whatever its source.
 #[test]
-fn flags_say_what_ehlo_is_offered() {
+fn flags_set_what_ehlo_is_offered() {
     const ALL: &str = "250-PIPELINING\r\n250-SIZE 10485760\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n";
     let reads = |program: &Process, offered: &str, what: &str| {
         let mut client = Client::greeted(program.address());

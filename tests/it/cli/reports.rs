@@ -1,4 +1,4 @@
-//! What is told of a run: reports in the end and on demand, progress, interval logs.
+//! The output about a run: reports at the end and on demand, progress, interval logs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::support::process::{Process, Signal};
 use crate::support::program::{run, start};
 use crate::support::terminal::on_terminal;
 
-/// Sends so many messages, each over a connection of its own.
+/// Sends this many messages, each over its own connection.
 fn send(program: &Process, count: u64) {
     for _ in 0..count {
         let mut client = Client::greeted(program.address());
@@ -27,13 +27,13 @@ fn send(program: &Process, count: u64) {
     }
 }
 
-/// A histogram as reports and interval logs have it.
+/// A histogram in the encoding of reports and interval logs.
 fn decode(text: &str) -> Histogram<u64> {
     let bytes = BASE64.decode(text).expect("base64");
     Deserializer::new().deserialize(&mut bytes.as_slice()).expect("HdrHistogram's form")
 }
 
-/// The figure of this name in a report for people.
+/// The figure of this name in a report as text.
 fn figure<'r>(report: &'r str, name: &str) -> Option<&'r str> {
     let mut lines = report.lines().map(|line| line.split_whitespace());
     lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()).flatten())
@@ -98,7 +98,7 @@ fn the_json_report_goes_to_standard_output_too() {
 }
 
 #[test]
-fn the_json_report_mixed_with_the_other_on_standard_output() {
+fn the_json_report_was_mixed_with_the_text_on_standard_output() {
     let ended = run(["--report", "--report-json=-", "--exit-after=10ms"]);
     assert_eq!((ended.code(), ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
     assert!(ended.complaint().contains("--report and --report-json both write to standard output: "));
@@ -119,7 +119,7 @@ fn reports_of_several_runs_are_added_up() {
     let ended = run([&a, &b, "--report-json=-", "--expect=messages == 4"]);
     let report: Value = serde_json::from_str(&ended.stdout).expect("JSON and nothing else");
     assert_eq!((ended.code(), &report["metrics"]["messages"]), (Some(10), &json!(3)), "{ended:?}");
-    // One after the other: the rate is over the time of both, without the time between them.
+    // One after the other: the rate is that of the sum of their durations, without the time between them.
     let seconds = |run: &Value| run["ends_s"].as_f64().expect("a time");
     let seconds: f64 = report["runs"].as_array().expect("runs").iter().map(seconds).sum();
     let ended = run([&a, &b, "--report-json=-", "--expect=rate(messages) > 0"]);
@@ -144,12 +144,12 @@ fn the_html_report_is_one_page() {
 }
 
 #[test]
-fn the_interval_log_is_read_back_and_nothing_is_missing() {
+fn the_interval_log_contains_all_messages() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("run.hlog");
     let mut program = start([format!("--hlog={}", path.display()), "--progress".to_owned()]);
     send(&program, 2);
-    // The next are another interval's.
+    // The following messages belong to another interval.
     program.wait_for_error("2 messages");
     send(&program, 3);
     assert_eq!(program.stopped().code(), Some(0));
@@ -168,7 +168,7 @@ fn the_interval_log_is_read_back_and_nothing_is_missing() {
 }
 
 #[test]
-fn a_report_so_far_is_printed_on_demand_and_the_run_goes_on() {
+fn a_report_is_printed_on_demand_and_the_run_continues() {
     let mut program = start([""; 0]);
     send(&program, 1);
     program.signal(Signal::USR1);
@@ -195,14 +195,14 @@ fn progress_on_a_terminal_is_one_line_that_is_rewritten() {
     let Some(shown) = shown else { return };
     let (lines, verdict) = shown.split_once('\n').expect("a line end behind the progress");
     assert!(lines.starts_with("\r\x1b[K\x1b[?7l") && lines.trim_end().ends_with("\x1b[?7h"), "{shown:?}");
-    // The cursor waits at the line's beginning: in a terminal that is made narrower that is where the line begins still,
-    // and all that it was broken into is erased.
+    // The cursor stays at the start of the line: if the terminal is made narrower it is still there, and all the lines that
+    // the text was wrapped into are erased.
     assert!(lines.contains("\x1b[J") && lines.contains("\x1b[?7h\r"), "{shown:?}");
     assert_eq!(verdict.trim_end(), "smtpmock: expected messages==0: passed, 0");
 }
 
 #[test]
-fn on_a_terminal_it_said_nothing_at_all() {
+fn on_a_terminal_it_printed_nothing() {
     let program = env!("CARGO_BIN_EXE_smtpmock");
     let Some(shown) = on_terminal(&format!("{program} --exit-after=10ms")) else { return };
     let (first, rest) = shown.split_once("\r\n").expect("lines");
@@ -210,7 +210,7 @@ fn on_a_terminal_it_said_nothing_at_all() {
     assert!(address.is_some_and(|address| address.parse::<SocketAddr>().is_ok()), "{shown}");
     assert!(first.contains("Ctrl-C stops it"), "{shown}");
     assert!(rest.contains(&format!("curl -T - smtp://{} \\", address.expect("an address"))), "{shown}");
-    // Where something else says it, or is printed, that is all.
+    // If another output shows it, or other output is printed, there is nothing else.
     for quiet in ["--ready-file=/dev/null/x", "--report-json=- | head -c 1", "2>&1 | head"] {
         let shown = on_terminal(&format!("{program} --exit-after=10ms {quiet}")).expect("a terminal");
         assert!(!shown.contains("Ctrl-C"), "{shown}");
@@ -218,11 +218,11 @@ fn on_a_terminal_it_said_nothing_at_all() {
 }
 
 #[test]
-fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
+fn a_report_on_demand_begins_on_its_own_line_on_a_terminal() {
     let program = env!("CARGO_BIN_EXE_smtpmock");
     let directory = tempfile::tempdir().expect("a directory");
     let ready = directory.path().join("ready").display().to_string();
-    // Before it is ready it would not know the signal.
+    // Before it is ready it does not handle the signal.
     let command = format!(
         "{program} --progress --ready-file {ready} --exit-after 1s & until [ -e {ready} ]; do sleep 0.02; done; \
          kill -USR1 $!; wait $!"
@@ -233,7 +233,7 @@ fn a_report_on_demand_begins_on_a_line_of_its_own_on_a_terminal() {
 }
 
 #[test]
-fn an_output_that_can_not_be_written_is_a_failure() {
+fn an_output_that_cannot_be_written_is_a_failure() {
     for flag in ["--report-json=/dev/full", "--report-html=/dev/full", "--hlog=/dev/full"] {
         let ended = run([flag, "--exit-after=10ms"]);
         assert_eq!(ended.code(), Some(1), "{flag}: {ended:?}");
@@ -242,7 +242,7 @@ fn an_output_that_can_not_be_written_is_a_failure() {
 }
 
 #[test]
-fn an_interval_log_that_can_not_be_written_any_more_ends_the_run() {
+fn an_interval_log_that_can_no_longer_be_written_ends_the_run() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());

@@ -1,4 +1,4 @@
-//! Mails as people see them.
+//! Mails displayed for people.
 
 use std::fs;
 use std::thread;
@@ -12,7 +12,7 @@ const MAIL: &str = "From: Ann <ann@example.com>\r\nSubject: =?utf-8?Q?Gr=C3=B6=C
     Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
     Gr=FC=DFe =1B[31m\r\n";
 
-/// What is shown of it behind the heading, without colours.
+/// The displayed text after the heading, without colours.
 const SHOWN: &str = "From:    ann@example.com (Ann <ann@example.com>)\nTo:      bob@example.com, carol@example.com\n\
     Subject: Größe \\u{1b}[2J\nSize:    184 B\n\n  Grüße \\u{1b}[31m\n\n";
 
@@ -25,10 +25,10 @@ fn send(client: &mut Client) {
 }
 
 #[test]
-fn each_mail_is_shown_and_nothing_that_a_client_sends_is_a_command_to_the_terminal() {
+fn each_mail_is_shown_without_control_sequences_from_the_client() {
     let folder = tempfile::tempdir().expect("a folder");
     let capture = folder.path().join("mail.jsonl");
-    // Envelopes are captured without the text, which is shown all the same.
+    // Only envelopes are captured, but the text is shown nevertheless.
     let program = start([
         "--show",
         "--not-registered-emails=gone@example.com",
@@ -56,7 +56,7 @@ fn each_mail_is_shown_and_nothing_that_a_client_sends_is_a_command_to_the_termin
     assert_eq!((captured.lines().count(), captured.contains("Gr=FC")), (3, false));
 }
 
-/// On a terminal it has colours, unless they are not wanted.
+/// On a terminal there are colours unless they are turned off.
 #[test]
 fn colours_are_for_terminals_that_want_them() {
     for (variables, has_colours) in [
@@ -91,7 +91,7 @@ fn colours_are_for_terminals_that_want_them() {
 }
 
 #[test]
-fn what_programs_read_is_not_mixed_with_what_people_read() {
+fn output_for_programs_is_not_mixed_with_output_for_people() {
     let ended = run(["--show", "--capture", "-"]);
     assert_eq!(ended.code(), Some(2), "{ended:?}");
     let complaint = ended.complaint();

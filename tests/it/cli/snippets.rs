@@ -1,4 +1,4 @@
-//! The README's snippets for a CI job do as they are, and again in the same folder.
+//! The README's snippets for a CI job work unchanged, and again in the same folder.
 
 use std::env;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::support::client::{Client, MESSAGE};
 use crate::support::waiting::{eventually, until};
 
-/// The snippets of shell in a section of the README.
+/// The shell snippets in a section of the README.
 fn snippets(section: &str) -> Vec<String> {
     let readme = include_str!("../../../README.md");
     let (_, section) = readme.split_once(&format!("\n## {section}\n")).expect("the section");
@@ -18,7 +18,7 @@ fn snippets(section: &str) -> Vec<String> {
     blocks.map(|block| block.split("```").next().expect("an end").to_owned()).collect()
 }
 
-/// Says which port it was given, and waits until this test has sent its mails there.
+/// Prints the port that it was given and waits until this test has sent its mails there.
 const RUN_MY_TESTS: &str = "#!/bin/sh
 echo \"$SMTP_PORT\" > port.new && mv port.new port
 until [ -e sent ]; do sleep 0.02; done
@@ -26,7 +26,7 @@ rm port sent
 ";
 
 #[test]
-fn the_snippets_failed_on_what_they_left_in_their_folder() {
+fn the_snippets_failed_on_files_of_their_earlier_run() {
     let snippets = snippets("In a CI job");
     assert_eq!(snippets.len(), 2);
     let folder = tempfile::tempdir().expect("a folder");
@@ -34,7 +34,7 @@ fn the_snippets_failed_on_what_they_left_in_their_folder() {
     fs::write(&script, RUN_MY_TESTS).expect("writable");
     let executable = Command::new("chmod").arg("+x").arg(&script).status();
     assert!(executable.expect("chmod runs").success());
-    // What a run left that was killed.
+    // The files of a run that was killed.
     fs::write(folder.path().join("ready.json"), "{\"smtp\":[\"127.0.0.1:1\"],\"pid\":1}\n")
         .expect("writable");
     for snippet in snippets.iter().chain(&snippets) {

@@ -1,4 +1,4 @@
-//! Readers that take nothing, or too slowly, and threads that are not to be had: the program ends all the same.
+//! Readers that do not read, or too slowly, and a lack of threads: the program still ends.
 
 use std::fs::{self, File};
 use std::io::{PipeReader, Read as _};
@@ -14,7 +14,7 @@ use crate::support::process::{Ended, Process, Signal, full_pipe, signal};
 use crate::support::program::{command, run, start};
 use crate::support::waiting::{eventually, until};
 
-/// A program whose standard streams are this test's.
+/// A program whose standard streams belong to this test.
 struct Program {
     child: Child,
     folder: TempDir,
@@ -70,7 +70,7 @@ fn fifo(folder: &TempDir) -> String {
     path.display().to_string()
 }
 
-/// All that a stuck pipe's reader finds.
+/// Reads everything from a full pipe.
 fn rest(mut reader: PipeReader) -> String {
     let mut text = Vec::new();
     reader.read_to_end(&mut text).expect("readable");
@@ -80,7 +80,7 @@ fn rest(mut reader: PipeReader) -> String {
 const OUTPUTS: [&str; 4] = ["--capture", "--report-json", "--report-html", "--hlog"];
 
 #[test]
-fn a_fifo_that_nobody_read_could_not_be_ended() {
+fn with_an_unread_fifo_it_could_not_be_stopped() {
     for flag in OUTPUTS {
         let folder = tempfile::tempdir().expect("a folder");
         let ended = run([flag, &fifo(&folder), "--exit-after=50ms"]);
@@ -94,7 +94,7 @@ fn a_signal_ends_it_while_it_waits_for_the_reader_of_a_fifo() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = command(["--capture", &fifo(&folder)]);
     let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
-    // There is no event by which one could know that it waits. What comes too early ends it by the signal.
+    // No event shows that it waits. A signal that arrives too early ends it by its default action.
     let caught = || fs::read_to_string(format!("/proc/{}/status", child.id())).expect("a process on Linux");
     let bits = |status: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
@@ -107,7 +107,7 @@ fn a_signal_ends_it_while_it_waits_for_the_reader_of_a_fifo() {
 }
 
 #[test]
-fn a_reader_of_a_fifo_may_come_late() {
+fn a_reader_may_open_a_fifo_late() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = fifo(&folder);
     let reader = thread::spawn({
@@ -120,10 +120,10 @@ fn a_reader_of_a_fifo_may_come_late() {
     assert_eq!(reader.join().expect("a thread").lines().count(), 1);
 }
 
-/// What is left is lost, and named where that can be.
+/// The remaining output is lost, and that is reported where possible.
 #[test]
-fn an_unread_standard_output_held_up_the_end() {
-    // Each takes as long as a reader is waited for.
+fn an_unread_standard_output_delayed_the_end() {
+    // Each takes as long as the longest wait for a reader.
     thread::scope(|scope| {
         for (arguments, signals) in [
             (&["--log"][..], &[][..]),
@@ -152,7 +152,7 @@ fn ends_unread(arguments: &[&str], signals: &[Signal]) {
 }
 
 #[test]
-fn what_is_printed_in_place_of_a_run_waited_for_a_reader_for_ever() {
+fn output_without_a_run_waited_for_a_reader_for_ever() {
     thread::scope(|scope| {
         for (arguments, to_errors) in
             [("--help", false), ("--print-config", false), ("--version", false), ("--prot", true)]
@@ -177,7 +177,7 @@ fn what_is_printed_in_place_of_a_run_waited_for_a_reader_for_ever() {
 }
 
 #[test]
-fn an_unread_standard_error_held_up_the_end_and_the_reports() {
+fn an_unread_standard_error_delayed_the_end_and_the_reports() {
     let (reader, full) = full_pipe();
     let folder = tempfile::tempdir().expect("a folder");
     let report = folder.path().join("report.json");
@@ -191,13 +191,13 @@ fn an_unread_standard_error_held_up_the_end_and_the_reports() {
     drop(reader);
 }
 
-/// People may leave a terminal stopped: mails go on, and what was not shown is counted.
+/// A terminal may be stopped: mails are still served, and those that were not shown are counted.
 #[test]
-fn an_unread_display_holds_up_no_session() {
+fn an_unread_display_delays_no_session() {
     let (mut reader, writer) = full_pipe();
     let program = Program::start(&["--show"], writer, Stdio::inherit());
     let mut client = Client::greeted(program.address());
-    // First more than the output's queue takes of what is shown, then more than the display's takes of messages.
+    // First more displayed text than the output's queue holds, then more messages than the display's queue holds.
     let escapes = format!("Subject: hi\r\n\r\n{}", format!("{}\r\n", "\x1b".repeat(150)).repeat(12));
     let large = format!("Subject: hi\r\n\r\n{}\r\n", "x".repeat(1 << 20));
     let mails = std::iter::repeat_n(&escapes, 1_000).chain(std::iter::repeat_n(&large, 50));
@@ -220,7 +220,7 @@ fn an_unread_display_holds_up_no_session() {
 }
 
 #[test]
-fn a_second_signal_ends_it_whatever_is_stuck() {
+fn a_second_signal_ends_it_whatever_output_is_blocked() {
     let (reader, full) = full_pipe();
     let (error_reader, full_error) = full_pipe();
     let program = Program::start(&["--log", "--progress", "--shutdown-timeout=1h"], full, full_error);
@@ -232,9 +232,9 @@ fn a_second_signal_ends_it_whatever_is_stuck() {
     drop((client, reader, error_reader));
 }
 
-/// 20 KB a second without a pause, for longer than a reader may pause.
+/// 20 KB per second without a pause, for longer than a reader may pause.
 #[test]
-fn a_slow_reader_of_the_capture_was_given_up() {
+fn a_slow_reader_of_the_capture_was_treated_as_blocked() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = fifo(&folder);
     let reader = thread::spawn({
@@ -261,9 +261,9 @@ fn a_slow_reader_of_the_capture_was_given_up() {
     assert!(captured.len() > 240_000 && captured.ends_with(b"}\n"), "{} bytes", captured.len());
 }
 
-/// With `root` gone, no more threads than there are: the end needs none.
+/// Without root's privileges and with a limit at the current number of threads: the end needs no thread.
 #[test]
-fn an_end_without_a_thread_to_be_had_lost_the_capture() {
+fn an_end_without_a_free_thread_lost_the_capture() {
     let folder = tempfile::tempdir().expect("a folder");
     let Some((user, mut unprivileged)) = unprivileged(&folder, 0) else { return };
     let (capture, report) = (folder.path().join("s.jsonl"), folder.path().join("r.json"));
@@ -284,7 +284,7 @@ fn an_end_without_a_thread_to_be_had_lost_the_capture() {
 }
 
 #[test]
-fn a_start_without_a_thread_to_be_had_is_refused_with_the_reason() {
+fn a_start_without_a_free_thread_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     for limit in 1..16 {
         let Some((_, unprivileged)) = unprivileged(&folder, 1) else { return };
@@ -301,9 +301,9 @@ fn a_start_without_a_thread_to_be_had_is_refused_with_the_reason() {
     panic!("it needs more than 16 threads");
 }
 
-/// The program as a user without privileges, whose threads are counted; `None` where that can't be.
+/// The program as an unprivileged user, whose threads are limited; `None` if that is not possible.
 fn unprivileged(folder: &TempDir, user: u32) -> Option<([String; 3], Command)> {
-    // One that nothing else runs as.
+    // A user of no other process.
     let user = 61_000 + std::process::id() % 4000 + user;
     let flags = [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()];
     let can = Command::new("setpriv").args(&flags).arg("true").status().is_ok_and(|status| status.success());
@@ -311,9 +311,9 @@ fn unprivileged(folder: &TempDir, user: u32) -> Option<([String; 3], Command)> {
         println!("skipped: only root with setpriv(1) and prlimit(1) can have fewer threads than it needs");
         return None;
     }
-    // Copied to where it can be reached.
+    // Copied to a place where that user can execute it.
     let program = folder.path().join("smtpmock");
-    // By another process: while one that is being started had a copy of the file that is written, it could not be run.
+    // Copied by another process: if a process that is being started had a copy of the open file, it could not be executed.
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_smtpmock")).arg(&program).status();
     assert!(copied.expect("cp runs").success());
     let open = Command::new("chmod").args(["777"]).arg(folder.path()).status();

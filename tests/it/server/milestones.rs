@@ -66,7 +66,7 @@ fn sessions_are_reported_when_they_have_ended() {
 }
 
 #[test]
-fn a_milestone_that_is_reached_before_the_start_is_refused() {
+fn a_milestone_of_zero_is_refused() {
     for milestone in [Milestone::Messages(0), Milestone::Sessions(0)] {
         let error = Server::start(Config::default().on_reaching(milestone, || {})).expect_err("refused");
         assert!(error.to_string().contains("at least 1"), "{error}");

@@ -1,4 +1,4 @@
-//! Settings that change while sessions run: each is served by the new ones from its next line on, and loses nothing.
+//! Settings that change while sessions run: each session uses the new ones from its next line on, and loses nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -15,7 +15,7 @@ use crate::support::figures::once;
 use crate::support::server::{start, with_rules};
 use crate::support::waiting::PATIENCE;
 
-/// Changes a running server, which takes it.
+/// Changes a running server, which must accept the change.
 fn reconfigure(server: &Server, change: impl FnOnce(Settings) -> Settings) {
     server.reconfigure(change).expect("settings that a server takes");
 }
@@ -24,14 +24,14 @@ fn rule(text: &str) -> Rule {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Rules as reports show them, with how often each was reached and fired.
+/// Rules in the form of reports, with how often each was reached and fired.
 fn counts(server: &Server) -> Vec<(String, u64, u64)> {
     let stats = server.stats();
     stats.rules.iter().map(|rule| (rule.rule.clone(), rule.reached, rule.fired)).collect()
 }
 
 #[test]
-fn every_session_of_every_shard_is_served_by_the_new_settings_at_its_next_line() {
+fn every_session_of_every_shard_uses_the_new_settings_from_its_next_line_on() {
     let server = start(Config::default().shards(3));
     let mut clients: Vec<_> = (0..24).map(|_| Client::with_envelope(server.local_addr())).collect();
     assert!(
@@ -43,7 +43,7 @@ fn every_session_of_every_shard_is_served_by_the_new_settings_at_its_next_line()
         clients.iter_mut().for_each(|client| client.expect("NOOP", text));
         assert_eq!(server.stats().stages[Stage::Noop].count, 24 * (round as u64 + 1));
     }
-    // Lists, limits of size and rules hold for mails that were begun before.
+    // Lists, limits of size and rules apply to mails that have begun already.
     reconfigure(&server, |settings| {
         let settings = settings.blacklisted_rcptto_emails(["full@example.com"]).message_size_limit(10);
         settings.reply(ReplyKind::RcptBlacklisted, "452 full")
@@ -65,7 +65,7 @@ fn every_session_of_every_shard_is_served_by_the_new_settings_at_its_next_line()
 }
 
 #[test]
-fn rules_that_stay_go_on_with_their_counts_and_those_of_others_are_dropped() {
+fn remaining_rules_continue_their_counts_and_those_of_others_are_dropped() {
     let server = with_rules(&[
         "noop nth=3 reply=\"250 third\"",
         "rset id=reset times=2 per=session reply=\"250 once or twice\"",
@@ -92,7 +92,7 @@ fn rules_that_stay_go_on_with_their_counts_and_those_of_others_are_dropped() {
     let since: Vec<_> =
         since.rules.iter().map(|rule| (rule.id.as_deref(), rule.reached, rule.fired)).collect();
     assert_eq!(since, [(None, 0, 0), (Some("reset"), 2, 1), (None, 1, 1)]);
-    // A rule that comes back counts from zero.
+    // A rule that is added again counts from zero.
     reconfigure(&server, Settings::without_rules);
     reconfigure(&server, |settings| settings.rule(rule("noop nth=3 reply=\"250 third\"")));
     client.expect("NOOP", "250 Ok");
@@ -100,7 +100,7 @@ fn rules_that_stay_go_on_with_their_counts_and_those_of_others_are_dropped() {
 }
 
 #[test]
-fn a_rate_limit_that_is_replaced_leaves_no_debt_to_the_next() {
+fn a_new_rate_limit_begins_with_a_full_bucket() {
     let server = start(Config::default().rate_limit("1/h".parse().expect("a limit")));
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -117,8 +117,8 @@ fn a_rate_limit_that_is_replaced_leaves_no_debt_to_the_next() {
 }
 
 #[test]
-fn a_reply_that_is_held_back_goes_out_as_it_was_decided() {
-    // Longer than a busy machine takes to replace the settings.
+fn a_delayed_reply_is_sent_as_it_was_decided() {
+    // Longer than a busy machine needs to replace the settings.
     const DELAY: Duration = Duration::from_secs(2);
     let config = Config::default().delay(DelayPoint::Noop, DELAY).reply(ReplyKind::NoopReceived, "250 old");
     let server = start(config);
@@ -130,7 +130,7 @@ fn a_reply_that_is_held_back_goes_out_as_it_was_decided() {
     let delays = server.stats().delays;
     assert_eq!((delays.told.count(), delays.early), (1, 0));
     assert!(delays.achieved.min() >= DELAY, "{:?}", delays.achieved.min());
-    // A message whose acceptance is held back is accepted, though the next is refused.
+    // A message whose accepting reply is delayed is accepted, although the next one is refused.
     reconfigure(&server, |settings| settings.delay(DelayPoint::Message, DELAY));
     client.ehlo();
     client.envelope("ann@example.com", "bob@example.com");
@@ -144,7 +144,7 @@ fn a_reply_that_is_held_back_goes_out_as_it_was_decided() {
 }
 
 #[test]
-fn a_reply_that_drips_goes_out_whole_and_what_was_throttled_is_read_on() {
+fn a_dripping_reply_is_sent_whole_and_throttled_input_is_still_read() {
     let rate = |text: &str| text.parse::<ByteRate>().expect("a rate");
     let old = format!("250 {}", "old".repeat(40));
     let config = Config::default().reply(ReplyKind::NoopReceived, &old).drip(rate("300B/s"));
@@ -152,7 +152,7 @@ fn a_reply_that_drips_goes_out_whole_and_what_was_throttled_is_read_on() {
     let mut client = Client::greeted(server.local_addr());
     client.send("NOOP\r\nNOOP\r\n");
     assert_eq!(client.exactly(1).as_deref(), Ok(&b"2"[..]), "it drips");
-    // What comes behind a line of 500 octets waits for minutes.
+    // Input after a line of 500 octets waits for minutes.
     let slow =
         |settings: Settings| settings.reply(ReplyKind::NoopReceived, "250 new").read_rate(rate("1B/s"));
     reconfigure(&server, slow);
@@ -165,7 +165,7 @@ fn a_reply_that_drips_goes_out_whole_and_what_was_throttled_is_read_on() {
 }
 
 #[test]
-fn a_timeout_that_is_shortened_is_that_of_the_next_wait() {
+fn a_shortened_timeout_applies_from_the_next_wait_on() {
     let server = start(Config::default().session_timeout(PATIENCE * 100));
     let mut client = Client::greeted(server.local_addr());
     reconfigure(&server, |settings| settings.session_timeout(Duration::from_millis(50)));
@@ -175,7 +175,7 @@ fn a_timeout_that_is_shortened_is_that_of_the_next_wait() {
 }
 
 #[test]
-fn sessions_that_were_let_in_before_there_was_a_limit_count() {
+fn sessions_accepted_before_there_was_a_limit_count() {
     let server = start(Config::default().shards(2));
     let mut clients: Vec<_> = (0..6).map(|_| Client::greeted(server.local_addr())).collect();
     reconfigure(&server, |settings| settings.max_sessions(6));
@@ -183,7 +183,7 @@ fn sessions_that_were_let_in_before_there_was_a_limit_count() {
     assert!(one_more.reply().starts_with("421 "));
     clients.pop().expect("a client").quit();
     clients.push(Client::greeted(server.local_addr()));
-    // Those that wait in the backlog are let in when more may.
+    // Connections in the backlog are accepted when the limit is raised.
     reconfigure(&server, |settings| settings.over_limit(OverLimit::Backlog));
     let mut waiting = Client::connect(server.local_addr());
     assert_eq!(waiting.silence(Duration::from_millis(120)), Ok(()));
@@ -197,7 +197,7 @@ fn sessions_that_were_let_in_before_there_was_a_limit_count() {
 }
 
 #[test]
-fn what_was_put_off_before_is_followed_though_nothing_is_put_off_any_more() {
+fn earlier_deferrals_are_tracked_although_nothing_is_deferred_any_more() {
     let server = with_rules(&["rcpt reply=\"451 4.7.1 Greylisted\""]);
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -217,7 +217,7 @@ fn what_was_put_off_before_is_followed_though_nothing_is_put_off_any_more() {
 }
 
 #[test]
-fn settings_that_no_server_takes_change_nothing() {
+fn invalid_settings_change_nothing() {
     let server = start(Config::default().reply(ReplyKind::NoopReceived, "250 old"));
     let refused = server.reconfigure(|settings| {
         let settings = settings.reply(ReplyKind::NoopReceived, "250 new");
@@ -232,7 +232,7 @@ fn settings_that_no_server_takes_change_nothing() {
 }
 
 #[test]
-fn what_is_fixed_stays_whatever_settings_are_returned() {
+fn fixed_settings_are_unchanged_whatever_the_change_returns() {
     let server = start(Config::default().seed(7).records(RecordMode::Session));
     let other = start(Config::default().seed(8).reply(ReplyKind::NoopReceived, "250 other"));
     let mut settings = None;
@@ -253,7 +253,7 @@ fn what_is_fixed_stays_whatever_settings_are_returned() {
 }
 
 #[test]
-fn whoever_would_wait_for_itself_is_refused_and_so_is_everybody_after_the_stop() {
+fn a_shard_cannot_wait_for_itself_and_a_stopped_server_cannot_be_changed() {
     let server = Arc::<OnceLock<Server>>::default();
     let (sender, heard) = mpsc::channel();
     let hooked = Arc::clone(&server);
@@ -304,7 +304,7 @@ fn a_panic_in_a_change_leaves_a_server_that_can_be_changed() {
     Client::greeted(server.local_addr()).expect("NOOP", "250 new");
 }
 
-/// The replies of one mail by each of two configurations.
+/// The replies to one mail under each of two configurations.
 const MAIL: [(&str, [&str; 2]); 5] = [
     ("MAIL FROM:<ann@example.com>", ["250 one", "250 two"]),
     ("RCPT TO:<bob@example.com>", ["250 one", "250 two"]),
@@ -322,7 +322,7 @@ fn one_or_two(settings: Settings, choice: usize) -> Settings {
 }
 
 #[test]
-fn no_reply_is_lost_while_settings_change_all_the_time() {
+fn no_reply_is_lost_while_settings_change_continuously() {
     const CLIENTS: usize = 50;
     const MAILS: usize = 8;
     let server = start(Config::default().shards(2));

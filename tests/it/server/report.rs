@@ -1,4 +1,4 @@
-//! Reports of a server that was sent to.
+//! Reports of a server that has received mail.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn server() -> Server {
     start(ruled(Config::default(), &RULES))
 }
 
-/// Sends so many messages over one session, of which the first has a recipient that is refused.
+/// Sends this many messages over one session; the first has a recipient that is refused.
 fn send(server: &Server, messages: usize) {
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -35,7 +35,7 @@ fn send(server: &Server, messages: usize) {
     client.quit();
 }
 
-/// Everything there is to report: messages, refusals, and a client that gives up.
+/// A server with everything that a report shows: messages, refusals, and a client that gives up.
 fn busy() -> (Server, Stats) {
     let server = server();
     send(&server, 5);
@@ -52,7 +52,7 @@ fn value(json: &str) -> Value {
 }
 
 #[test]
-fn the_text_has_what_was_sent_and_no_row_without_anything_in_it() {
+fn the_text_shows_what_was_sent_and_no_empty_row() {
     let (_server, stats) = busy();
     let text = Report::new(&stats).settings([("port".to_owned(), "2525".to_owned())]).text();
     let row = |name: &str| {
@@ -84,7 +84,7 @@ fn the_text_has_what_was_sent_and_no_row_without_anything_in_it() {
 }
 
 #[test]
-fn a_server_that_nobody_used_has_a_report_too() {
+fn an_unused_server_has_a_report_too() {
     let server = start(Config::default());
     let stats = server.stats();
     let report = Report::new(&stats);
@@ -95,7 +95,7 @@ fn a_server_that_nobody_used_has_a_report_too() {
 }
 
 #[test]
-fn the_json_has_what_was_sent_and_when() {
+fn the_json_shows_what_was_sent_and_when() {
     let (_server, stats) = busy();
     let json = value(&Report::new(&stats).settings([("port".to_owned(), "2525".to_owned())]).json());
     assert_eq!((json["schema"].as_u64(), json["program"].as_str()), (Some(2), Some("smtpmock")));
@@ -112,7 +112,7 @@ fn the_json_has_what_was_sent_and_when() {
     let think = &json["metrics"]["think.mail"];
     let histogram = decode(think["histogram"].as_str().expect("a text")).expect("a histogram");
     assert_eq!(Some(histogram.len()), think["count"].as_u64());
-    // The histogram has three digits, the largest is exact.
+    // The histogram has three digits; the maximum is exact.
     let largest = think["max"].as_u64().expect("a duration");
     assert_eq!(Some(histogram.value_at_quantile(0.99).min(largest)), think["p99"].as_u64());
     assert_eq!(
@@ -147,7 +147,7 @@ fn two_parts_of_a_run_add_up_to_the_whole() {
     let whole = server.stats();
     let parts = [&first, &whole.since(&first)].map(|stats| Report::new(stats).json());
     let sum = Report::read(&merge(&parts.each_ref().map(String::as_str)).expect("a sum")).expect("a report");
-    // Not as JSON: a part knows its largest and smallest to three digits only.
+    // They are not equal as JSON: the extremes of a part have only three digits.
     let sum = sum.stats();
     assert_eq!((&sum.stages, &sum.sessions), (&whole.stages, &whole.sessions));
     assert_eq!((&sum.messages, &sum.delays), (&whole.messages, &whole.delays));
@@ -157,7 +157,7 @@ fn two_parts_of_a_run_add_up_to_the_whole() {
 }
 
 #[test]
-fn the_interval_log_is_read_by_its_own_reader_and_adds_up() {
+fn the_interval_log_can_be_parsed_and_its_sum_is_the_total() {
     let server = server();
     let mut before = server.stats();
     let mut bytes = Vec::new();
@@ -186,9 +186,9 @@ fn the_interval_log_is_read_by_its_own_reader_and_adds_up() {
     assert_eq!(head.matches("#[StartTime: ").count(), 1, "{head}");
 }
 
-/// Mails that are refused at RCPT, and one that is given up in the data.
+/// Mails that are refused at RCPT, and one that is aborted within the data.
 #[test]
-fn what_became_of_each_mail_is_told_everywhere() {
+fn every_report_shows_the_outcome_of_each_mail() {
     let server = start(ruled(Config::default(), &[r#"rcpt to=later@* reply="451 4.2.1 Later""#]));
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -246,7 +246,7 @@ fn progress_is_one_line_of_the_last_interval_and_the_total() {
 }
 
 #[test]
-fn the_page_fetches_nothing_and_shows_texts_as_they_are() {
+fn the_page_fetches_nothing_and_shows_texts_unchanged() {
     let (_server, stats) = busy();
     let report =
         Report::new(&stats).settings([("banner".to_owned(), "<script>alert(1)</script>".to_owned())]);
