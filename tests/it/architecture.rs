@@ -148,6 +148,12 @@ fn a_circle_of_rooms_is_found() {
     check_rooms("src", "crate::", &circle);
 }
 
+#[test]
+#[should_panic(expected = "no such folder")]
+fn a_room_that_is_gone_has_no_line_in_the_table() {
+    check_rooms("src", "crate::", &[ROOMS, &[("lobby", &[])]].concat());
+}
+
 /// The output of this cargo command, without network access.
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));

@@ -22,17 +22,75 @@ pub(crate) fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     sources
 }
 
-/// A source without its comments and unit tests, which may name rooms that its code may not import.
+/// A source without comments, texts and items for tests only, which may name rooms that its code may not import.
 pub(crate) fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let without_comment = |line: &str| line.split("//").next().unwrap_or_default().to_owned() + "\n";
-    text.lines().map(without_comment).collect()
+    without_test_items(&without_comments_and_texts(text))
 }
 
-/// The rooms of a folder as they should be, with only lib.rs and main.rs, or mod.rs, beside them: `rooms` has all of them, each imports only what it may, and none in a circle.
+/// A source with each comment as one space, and texts and characters without their content.
+fn without_comments_and_texts(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_in_name = code.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let hashes = rest.strip_prefix('r').map_or(0, |raw| raw.len() - raw.trim_start_matches('#').len());
+        let is_raw = rest.strip_prefix('r').is_some_and(|raw| raw[hashes..].starts_with('"'));
+        let (shown, length) = if rest.starts_with("//") {
+            (" ", rest.find('\n').unwrap_or(rest.len()))
+        } else if rest.starts_with("/*") {
+            (" ", rest.find("*/").map_or(rest.len(), |end| end + 2))
+        } else if is_raw && (!is_in_name || code.ends_with(['b', 'c'])) {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let start = 2 + hashes;
+            ("\"\"", rest[start..].find(&end).map_or(rest.len(), |at| start + at + end.len()))
+        } else if first == '"' {
+            ("\"\"", 1 + quoted(&rest[1..], '"'))
+        } else if rest.starts_with("'\\") {
+            ("' '", 1 + quoted(&rest[1..], '\''))
+        } else if first == '\'' && rest.chars().nth(2) == Some('\'') {
+            ("' '", rest.char_indices().nth(3).map_or(rest.len(), |(end, _)| end))
+        } else {
+            (&rest[..first.len_utf8()], first.len_utf8())
+        };
+        code.push_str(shown);
+        rest = &rest[length..];
+    }
+    code
+}
+
+/// The length of what is quoted, the closing quote included.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    let end = text.char_indices().find(|(_, c)| {
+        let is_end = *c == quote && !escaped;
+        escaped = *c == '\\' && !escaped;
+        is_end
+    });
+    end.map_or(text.len(), |(at, _)| at + 1)
+}
+
+/// Code without its items under `#[cfg(test)]`: each from the attribute to its closing brace, or to the `;` of an item
+/// or the `,` of a field that has none.
+fn without_test_items(code: &str) -> String {
+    let Some((before, rest)) = code.split_once("#[cfg(test)]") else { return code.to_owned() };
+    let mut depth = 0_i32;
+    let end = rest.char_indices().find(|(_, c)| {
+        depth += i32::from(matches!(c, '{' | '(' | '[')) - i32::from(matches!(c, '}' | ')' | ']'));
+        depth < 0 || (depth == 0 && matches!(c, '}' | ';' | ','))
+    });
+    // A brace that was not opened here ends what is around the item.
+    let end = end.map_or(rest.len(), |(at, c)| if depth < 0 { at } else { at + c.len_utf8() });
+    before.to_owned() + &without_test_items(&rest[end..])
+}
+
+/// The rooms of a folder as they should be, with only lib.rs and main.rs, or mod.rs, beside them: `rooms` has all of
+/// them and no other, each imports only what it may, by the path of its room, and none in a circle.
 pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])]) {
     let names: Vec<&str> = rooms.iter().map(|(name, _)| *name).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    for name in &names {
+        assert!(root.join(name).is_dir(), "{name} is in the table, and {folder} has no such folder");
+    }
     for (path, text) in sources(folder) {
         let inside = path.strip_prefix(&root).expect("a source of the folder").to_owned();
         let Some(room) = inside.parent().and_then(|parent| parent.iter().next()) else { continue };
@@ -40,12 +98,12 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
         let (_, allowed) = rooms.iter().find(|(name, _)| *name == room).unwrap_or_else(|| {
             panic!("{} is in a room that has no line in the table of what each may import", path.display())
         });
-        for imported in imported_rooms(&code(&text), prefix) {
-            assert!(
-                imported == room || !names.contains(&&*imported) || allowed.contains(&&*imported),
-                "{}: {room} may not import {imported}",
-                path.display()
-            );
+        let code = code(&text);
+        if let Some(imported) = forbidden_import(&code, prefix, room, &names, allowed) {
+            panic!("{}: {room} may not import {prefix}{imported}", path.display());
+        }
+        if let Some(supers) = way_out(&code, &inside) {
+            panic!("{}: {supers} leaves {room}; name the room by {prefix}", path.display());
         }
     }
     let flat: Vec<_> = std::fs::read_dir(&root)
@@ -68,6 +126,25 @@ pub(crate) fn check_rooms(folder: &str, prefix: &str, rooms: &[(&str, &[&str])])
     }
 }
 
+/// The first forbidden import of a room: another room, or a re-exported name, which hides the room that it is from.
+fn forbidden_import(
+    code: &str,
+    prefix: &str,
+    room: &str,
+    names: &[&str],
+    allowed: &[&str],
+) -> Option<String> {
+    let may_be_imported = |name: &str| names.contains(&name) && (name == room || allowed.contains(&name));
+    imported_rooms(code, prefix).into_iter().find(|imported| !may_be_imported(imported))
+}
+
+/// A chain of `super::` that leaves the room of a source, whose path begins with the folder of the room.
+fn way_out(code: &str, inside: &Path) -> Option<String> {
+    let depth = inside.with_extension("").iter().filter(|part| *part != "mod").count();
+    let out = "super::".repeat(depth);
+    code.contains(&out).then_some(out)
+}
+
 /// The names that directly follow `prefix` in paths, including those in braces.
 fn imported_rooms(code: &str, prefix: &str) -> BTreeSet<String> {
     let name = |text: &str| -> String {
@@ -86,9 +163,61 @@ fn imported_rooms(code: &str, prefix: &str) -> BTreeSet<String> {
                     depth += i32::from(c == '{') - i32::from(c == '}');
                     depth == 0
                 });
-                rooms.extend(list[..end.unwrap_or(list.len())].split(',').map(name));
+                let list = &list[..end.unwrap_or(list.len())];
+                // Only a comma outside inner braces separates rooms.
+                let mut depth = 0;
+                rooms.extend(
+                    list.split(|c| {
+                        depth += i32::from(c == '{') - i32::from(c == '}');
+                        depth == 0 && c == ','
+                    })
+                    .map(name)
+                    .filter(|name| !name.is_empty()),
+                );
             }
         }
     }
     rooms
+}
+
+#[test]
+fn only_items_for_tests_are_left_out_and_what_follows_them_is_checked() {
+    let text = r##"
+use crate::a::One; // crate::comment
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+#[path = "crate::attribute"]
+pub(crate) fn helper(at: [u8; 2]) -> char { let _ = "}"; let _ = r#"}"}"#; let _ = '}'; '\'' }
+struct Wide<'a> {
+    #[cfg(test)]
+    field: crate::field::Type,
+    other: &'a crate::b::Two,
+    #[cfg(test)]
+    last: crate::last::Type
+}
+fn text() { "crate::text::Three" }
+use crate::{c::{d, Four}, e};
+"##;
+    let imported = imported_rooms(&code(text), "crate::");
+    assert_eq!(imported.iter().map(String::as_str).collect::<Vec<_>>(), ["a", "b", "c", "e"]);
+}
+
+#[test]
+fn names_that_hide_their_room_and_ways_out_of_a_room_are_seen() {
+    let forbidden = |code| forbidden_import(code, "crate::", "here", &["here", "free", "other"], &["free"]);
+    assert_eq!(forbidden("use crate::here::A; use crate::free::B;"), None);
+    assert_eq!(forbidden("use crate::other::A;").as_deref(), Some("other"));
+    assert_eq!(forbidden("let a = crate::Config::default();").as_deref(), Some("Config"));
+    assert_eq!(forbidden("use crate::{free::A, units};").as_deref(), Some("units"));
+    for (inside, code, leaves) in [
+        ("net/mod.rs", "super::A", true),
+        ("net/wheel.rs", "super::A", false),
+        ("net/wheel.rs", "super::super::A", true),
+        ("net/wheel/mod.rs", "super::super::A", true),
+        ("net/wheel/slots.rs", "super::super::A", false),
+        ("net/wheel/slots.rs", "super::super::super::A", true),
+    ] {
+        assert_eq!(way_out(code, Path::new(inside)).is_some(), leaves, "{inside}: {code}");
+    }
 }

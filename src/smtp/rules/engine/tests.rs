@@ -66,7 +66,7 @@ impl Line {
             peer,
             is_valid: true,
             is_ehlo: false,
-            parameters: crate::smtp::Parameters::default(),
+            parameters: crate::smtp::command::Parameters::default(),
             helo: helo.map(str::as_bytes),
             from: from.map(str::as_bytes),
             to: to.map(str::as_bytes),
