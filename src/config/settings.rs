@@ -146,6 +146,13 @@ impl<F> Config<F> {
         self
     }
 
+    /// Writes replies without a limit of their rate, which is the default.
+    #[must_use]
+    pub fn without_drip(mut self) -> Self {
+        self.drip = None;
+        self
+    }
+
     /// Reads from every connection at this rate, to put back pressure on the sender. Default: unlimited.
     #[must_use]
     pub fn read_rate(mut self, rate: ByteRate) -> Self {
@@ -153,10 +160,24 @@ impl<F> Config<F> {
         self
     }
 
+    /// Reads without a limit of the rate, which is the default.
+    #[must_use]
+    pub fn without_read_rate(mut self) -> Self {
+        self.read_rate = None;
+        self
+    }
+
     /// Maximum number of open sessions, of all shards together. Default: unlimited.
     #[must_use]
     pub fn max_sessions(mut self, sessions: u64) -> Self {
         self.policy.change_limits(|limits| limits.max_sessions = Some(sessions));
+        self
+    }
+
+    /// Removes the limit on open sessions, which is the default.
+    #[must_use]
+    pub fn without_max_sessions(mut self) -> Self {
+        self.policy.change_limits(|limits| limits.max_sessions = None);
         self
     }
 
@@ -175,11 +196,25 @@ impl<F> Config<F> {
         self
     }
 
+    /// Removes the limit on open sessions of one client address, which is the default.
+    #[must_use]
+    pub fn without_max_sessions_per_ip(mut self) -> Self {
+        self.policy.change_limits(|limits| limits.max_sessions_per_ip = None);
+        self
+    }
+
     /// Maximum number of messages accepted in one session. A further MAIL is answered with
     /// [`ReplyKind::TooManyMessages`], and the session is closed. Default: unlimited.
     #[must_use]
     pub fn max_messages_per_session(mut self, messages: u64) -> Self {
         self.policy.change_limits(|limits| limits.max_messages_per_session = Some(messages));
+        self
+    }
+
+    /// Removes the limit on messages in one session, which is the default.
+    #[must_use]
+    pub fn without_max_messages_per_session(mut self) -> Self {
+        self.policy.change_limits(|limits| limits.max_messages_per_session = None);
         self
     }
 
@@ -195,6 +230,13 @@ impl<F> Config<F> {
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.policy.change_limits(|limits| limits.rate = Some(limit));
+        self
+    }
+
+    /// Removes the limit on the rate of connections or mail transactions, which is the default.
+    #[must_use]
+    pub fn without_rate_limit(mut self) -> Self {
+        self.policy.change_limits(|limits| limits.rate = None);
         self
     }
 
@@ -247,6 +289,50 @@ impl<F> Config<F> {
     pub fn addresses(mut self, rules: AddressRules) -> Self {
         self.policy.addresses = rules;
         self
+    }
+}
+
+/// The values of settings that can change, for the closure of [`reconfigure`](crate::Server::reconfigure).
+///
+/// ```
+/// use smtpmock::{Config, Server};
+///
+/// let server = Server::start(Config::default().max_sessions(100))?;
+/// server.reconfigure(|settings| match settings.policy().limits().max_sessions {
+///     Some(sessions) => settings.max_sessions(sessions * 2),
+///     None => settings,
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<F> Config<F> {
+    /// What sessions decide by: replies, Extended SMTP, delays, rules, lists and limits.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The value of [`session_timeout`](Self::session_timeout).
+    pub fn get_session_timeout(&self) -> Duration {
+        self.session_timeout
+    }
+
+    /// The value of [`data_timeout`](Self::data_timeout).
+    pub fn get_data_timeout(&self) -> Duration {
+        self.data_timeout
+    }
+
+    /// The rate of [`drip`](Self::drip); `None`: unlimited.
+    pub fn get_drip(&self) -> Option<ByteRate> {
+        self.drip
+    }
+
+    /// The rate of [`read_rate`](Self::read_rate); `None`: unlimited.
+    pub fn get_read_rate(&self) -> Option<ByteRate> {
+        self.read_rate
+    }
+
+    /// The value of [`over_limit`](Self::over_limit).
+    pub fn get_over_limit(&self) -> OverLimit {
+        self.over_limit
     }
 }
 

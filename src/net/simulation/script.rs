@@ -143,7 +143,7 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     for &kind in ReplyKind::ALL.iter().filter(|kind| **kind != ReplyKind::ServiceClosing) {
         match voice {
             Voice::Usual if kind == ReplyKind::MessageTooBig => {
-                other.set_message_size_limit(policy.message_size_limit);
+                other.set_message_size_limit(policy.message_size_limit());
             }
             Voice::Usual => other.set_reply(kind, kind.default_text()),
             Voice::InCapitals => other.set_reply(kind, policy.reply(kind).text().to_ascii_uppercase()),

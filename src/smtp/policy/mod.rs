@@ -172,8 +172,7 @@ pub struct Policy {
     pub multiple_rcptto: bool,
     /// With [`RecordMode::Session`]: start a new record at a MAIL that follows a completed message and RSET.
     pub multiple_message_receiving: bool,
-    /// Largest message accepted, in octets after the removal of stuffed dots.
-    pub message_size_limit: usize,
+    message_size_limit: usize,
     /// What counts as an address.
     pub addresses: AddressRules,
     /// What makes one record.
@@ -385,6 +384,11 @@ impl Policy {
             let name = Impairment::named("point", point as u64);
             delay.sample(&mut moment.stream(name))
         })
+    }
+
+    /// Largest message accepted, in octets after the removal of stuffed dots.
+    pub fn message_size_limit(&self) -> usize {
+        self.message_size_limit
     }
 
     /// Sets the size limit, and with it the default text of the reply that names it.

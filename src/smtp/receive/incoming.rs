@@ -59,7 +59,7 @@ impl Incoming {
             if let Some(keys) = &mut retry_keys {
                 keys.note_text(run);
             }
-            if *size > policy.message_size_limit {
+            if *size > policy.message_size_limit() {
                 *refusal = Some(ReplyKind::MessageTooBig);
             } else if policy.keep == Keep::Message && *size > ceiling {
                 refusal.get_or_insert(ReplyKind::InsufficientStorage);

@@ -53,7 +53,7 @@ impl Dialogue {
         if needs_utf8(policy, path) && !takes_utf8 {
             return Err(ReplyKind::Utf8NotAllowed);
         }
-        let limit = u64::try_from(policy.message_size_limit).unwrap_or(u64::MAX);
+        let limit = u64::try_from(policy.message_size_limit()).unwrap_or(u64::MAX);
         if parameters.size().is_some_and(|size| size > limit) {
             return Err(ReplyKind::MessageTooBig);
         }

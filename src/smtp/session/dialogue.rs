@@ -152,7 +152,7 @@ impl Dialogue {
                 // chance, so its size is the least that is too big.
                 let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
                 if is_over {
-                    incoming.size = policy.message_size_limit.saturating_add(1);
+                    incoming.size = policy.message_size_limit().saturating_add(1);
                     self.is_cut_short = !scan.ended;
                 }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(turn));

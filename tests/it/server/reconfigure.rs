@@ -367,3 +367,68 @@ fn no_reply_is_lost_while_settings_change_continuously() {
     assert_eq!((stats.messages.accepted, stats.delays.told.count(), stats.delays.early), (mails, mails, 0));
     assert_eq!((stats.rules[0].id.as_deref(), stats.rules[0].fired), (Some("counted"), mails));
 }
+
+#[test]
+fn a_change_can_look_at_the_settings_and_unset_each() {
+    let rate = |text: &str| text.parse::<ByteRate>().expect("a rate");
+    let config = Config::default()
+        .session_timeout(Duration::from_secs(40))
+        .data_timeout(Duration::from_secs(50))
+        .reply(ReplyKind::NoopReceived, "250 set")
+        .delay(DelayPoint::Noop, Duration::from_millis(1))
+        .rule(rule("noop reply=\"250 by rule\""))
+        .blacklisted_helo_domains(["a.example"])
+        .message_size_limit(10)
+        .max_rcpts(3)
+        .drip(rate("1MiB/s"))
+        .read_rate(rate("2MiB/s"))
+        .over_limit(OverLimit::Backlog)
+        .max_sessions(2)
+        .max_sessions_per_ip(1)
+        .max_messages_per_session(1)
+        .rate_limit("1/h".parse().expect("a limit"));
+    let server = start(config);
+    let mut client = Client::with_envelope(server.local_addr());
+    client.data();
+    client.expect(".", "250 Received");
+    client.expect("MAIL FROM:<ann@example.com>", "421 4.7.0 Too many messages in this session");
+    reconfigure(&server, |settings| {
+        assert_eq!(settings.get_session_timeout(), Duration::from_secs(40));
+        assert_eq!(settings.get_data_timeout(), Duration::from_secs(50));
+        assert_eq!(settings.get_drip(), Some(rate("1MiB/s")));
+        assert_eq!(settings.get_read_rate(), Some(rate("2MiB/s")));
+        assert_eq!(settings.get_over_limit(), OverLimit::Backlog);
+        let policy = settings.policy();
+        assert_eq!(policy.reply(ReplyKind::NoopReceived).text(), b"250 set");
+        assert_eq!(policy.delay(DelayPoint::Noop), &Duration::from_millis(1).into());
+        assert_eq!(policy.rules().count(), 1);
+        assert_eq!(policy.lists().blacklisted_helo_domains.len(), 1);
+        assert_eq!((policy.message_size_limit(), policy.max_recipients()), (10, 3));
+        let limits = policy.limits();
+        assert_eq!((limits.max_sessions, limits.max_sessions_per_ip), (Some(2), Some(1)));
+        assert_eq!(limits.max_messages_per_session, Some(1));
+        assert!(limits.rate.is_some());
+        settings
+            .without_drip()
+            .without_read_rate()
+            .without_max_sessions()
+            .without_max_sessions_per_ip()
+            .without_max_messages_per_session()
+            .without_rate_limit()
+    });
+    reconfigure(&server, |settings| {
+        assert_eq!((settings.get_drip(), settings.get_read_rate()), (None, None));
+        assert_eq!(settings.policy().limits(), Config::default().policy().limits());
+        settings
+    });
+    // More sessions, messages and transactions than before, at a time.
+    let clients: Vec<_> = (0..3).map(|_| Client::with_envelope(server.local_addr())).collect();
+    for mut client in clients {
+        for _ in 0..2 {
+            client.data();
+            client.expect(".", "250 Received");
+            client.expect("MAIL FROM:<ann@example.com>", "250 Received");
+            client.expect("RCPT TO:<bob@example.com>", "250 Received");
+        }
+    }
+}
