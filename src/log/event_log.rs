@@ -42,8 +42,8 @@ pub(crate) enum Event {
     DataLines(u64),
     Delay(Duration),
     Response(Reply),
-    /// The text of a failed read.
-    ReadFailed(String),
+    /// Why a connection ends that its session does not: a failed read, a timeout, or the end of the input.
+    ConnectionFailed(String),
     /// Why no connections are accepted at present.
     AcceptRests(String),
     SessionFinished,
@@ -59,9 +59,10 @@ impl Event {
         let text = match self {
             Self::Request(line) => line,
             Self::Response(reply) => reply.text(),
-            Self::Started(text) | Self::ReadFailed(text) | Self::AcceptRests(text) | Self::Failed(text) => {
-                text.as_bytes()
-            }
+            Self::Started(text)
+            | Self::ConnectionFailed(text)
+            | Self::AcceptRests(text)
+            | Self::Failed(text) => text.as_bytes(),
             _ => b"",
         };
         let text = &text[..text.len().min(LONGEST)];
@@ -195,7 +196,9 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
             return logger.warning(at, warning);
         }
         Event::AcceptRests(why) => return logger.warning(at, &shown(why.as_bytes())),
-        Event::ReadFailed(error) | Event::Failed(error) => return logger.error(at, &shown(error.as_bytes())),
+        Event::ConnectionFailed(error) | Event::Failed(error) => {
+            return logger.error(at, &shown(error.as_bytes()));
+        }
         Event::DataLines(1) => write!(text, "SMTP request: message binary data portion (1 line)"),
         Event::DataLines(count) => {
             write!(text, "SMTP request: message binary data portion ({count} lines)")

@@ -297,6 +297,11 @@ impl<E: End> World<E> {
         let first = self.rng.random_range(0..self.peers.len());
         for nth in 0..self.peers.len() {
             let index = (first + nth) % self.peers.len();
+            // Other rates, or a timer, may give it a turn after octets have arrived and before the event.
+            let has_event = self.peers[index].wire.borrow().has_event();
+            if has_event && self.rng.random_bool(0.2) {
+                self.drive(index, Connection::run);
+            }
             let event = self.peers[index].wire.borrow_mut().event();
             did |= event.is_some();
             // The kernel may report an event twice.

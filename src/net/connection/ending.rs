@@ -18,7 +18,7 @@ impl<T: Transport> Connection<T> {
     pub(super) fn note_timeout(&mut self, resources: &mut Resources, doing: &str) {
         self.probe.end(Cause::TimedOut);
         self.note_data_lines(resources);
-        resources.note(|| Event::ReadFailed(format!("{doing} {}: i/o timeout", self.origin.route())));
+        resources.note(|| Event::ConnectionFailed(format!("{doing} {}: i/o timeout", self.origin.route())));
     }
 
     /// The server stops. What the client has sent by now is read first; then the session ends if it is idle, and idle
@@ -82,7 +82,7 @@ impl<T: Transport> Connection<T> {
         self.note_data_lines(resources);
         let is_truncated = self.input_end == Some(InputEnd::Truncated);
         let error = if is_truncated { "unexpected EOF" } else { "EOF" };
-        resources.note(|| Event::ReadFailed(error.into()));
+        resources.note(|| Event::ConnectionFailed(error.into()));
         self.begin_end(context, resources, Manner::Orderly);
         self.settle(context, resources)
     }
@@ -102,6 +102,8 @@ impl<T: Transport> Connection<T> {
             return Fate::Over;
         }
         self.input = None;
+        // The transport may have read more since it was charged.
+        self.charge_memory(context);
         self.phase = Phase::Lingering { until: resources.now.after(context.linger_timeout) };
         self.renew(context, resources);
         Fate::Again

@@ -134,7 +134,8 @@ impl<T: Transport> Connection<T> {
         self.session.set_memory_left(Some(context.budget.left()));
     }
 
-    /// Charges for the memory of what the client has sent, and of replies that it does not read.
+    /// Charges for the memory of what the client has sent, and of replies that it does not read, in whatever form the
+    /// transport retains them.
     pub(super) fn charge_memory(&mut self, context: &Context) {
         let held = self.held_memory();
         context.budget.set(&mut self.charge, held);
@@ -145,6 +146,6 @@ impl<T: Transport> Connection<T> {
         let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory);
         let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);
         let tries = self.tries.as_deref().map_or(0, Tries::memory);
-        self.session.held_memory() + buffers.sum::<usize>() + waiting + tries
+        self.session.held_memory() + self.stream.memory() + buffers.sum::<usize>() + waiting + tries
     }
 }

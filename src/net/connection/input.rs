@@ -85,7 +85,7 @@ impl<T: Transport> Connection<T> {
             self.probe.note_reset();
         }
         self.note_data_lines(resources);
-        resources.note(|| Event::ReadFailed(format!("read {}: {error}", self.origin.route())));
+        resources.note(|| Event::ConnectionFailed(format!("read {}: {error}", self.origin.route())));
         Err(error)
     }
 

@@ -55,7 +55,7 @@ impl<T: Transport> Connection<T> {
         self.assert_consistent();
         let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory).sum::<usize>();
         let waiting = self.waiting.as_deref().map_or(0, super::unsent::Waiting::memory);
-        let walked = self.session.walk() + buffers + waiting;
+        let walked = self.session.walk() + self.stream.memory() + buffers + waiting;
         let charged = FREE + self.charge.as_ref().map_or(0, Charge::bytes);
         assert!(walked <= charged, "{walked} octets of memory, of which {charged} are charged or free");
     }

@@ -41,16 +41,23 @@ impl<T: Transport> Connection<T> {
     #[inline]
     pub(super) fn drain(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         match self.has_unsent() {
-            false => self.stream.drive(),
+            false => self.drive(),
             true => self.drain_unsent(context, resources),
         }
+    }
+
+    /// No event comes for what the transport has taken off the socket by itself.
+    #[inline]
+    fn drive(&mut self) -> io::Result<()> {
+        self.readable |= self.stream.drive()?;
+        Ok(())
     }
 
     /// A function of its own, not inlined: mostly everything has left in the turn in which it was queued.
     #[cold]
     fn drain_unsent(&mut self, context: &Context, resources: &mut Resources) -> io::Result<()> {
         let (at, left) = (resources.clock.now(), self.left());
-        self.stream.drive()?;
+        self.drive()?;
         if let Some(mut buffer) = self.output.take() {
             let written = match self.is_dripping() {
                 true => self.drip(resources.now, buffer.bytes()),

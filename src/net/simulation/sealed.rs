@@ -7,14 +7,19 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use super::wire::{End, Wire};
+use super::wire::{End, HELLO, Wire};
 use crate::net::stream::{Input, Transport};
 use crate::records::Endpoint;
+use crate::records::budget::FREE;
 
 /// Largest number of octets of replies in a record.
 const RECORD: usize = 40;
 /// Largest number of octets of replies that are retained.
 const RETAINED: usize = 100;
+/// Octets read from the wire at once: several records of a client that sends ahead.
+const PIECE: usize = 32;
+/// Memory of the buffers of a session, as TLS has them. More than is free, so that it is seen whether it is charged.
+const BUFFERS: usize = FREE + 1000;
 /// The record that ends the output.
 const LAST_RECORD: &[u8] = b"end";
 
@@ -22,11 +27,13 @@ const LAST_RECORD: &[u8] = b"end";
 #[derive(Debug)]
 pub(super) struct SealedEnd {
     wire: Rc<RefCell<Wire>>,
+    /// Octets of the client's hello that were not read yet.
+    hello_left: usize,
     /// Octets read from the wire and not returned yet.
     incoming: VecDeque<u8>,
     /// How many of them belong to whole records.
     opened: usize,
-    /// Total number of octets read from the wire.
+    /// Total number of octets read from the wire, without the hello.
     taken: usize,
     /// Records of replies that have not been written whole.
     outgoing: VecDeque<Vec<u8>>,
@@ -41,6 +48,7 @@ impl End for SealedEnd {
     fn new(wire: Rc<RefCell<Wire>>) -> Self {
         Self {
             wire,
+            hello_left: HELLO.len(),
             incoming: VecDeque::new(),
             opened: 0,
             taken: 0,
@@ -52,12 +60,26 @@ impl End for SealedEnd {
 }
 
 impl SealedEnd {
+    /// Takes octets off the wire, the hello first and what follows it; 0 when there are none.
+    fn receive(&mut self) -> io::Result<usize> {
+        let mut wire = self.wire.borrow_mut();
+        let mut piece = [0; PIECE];
+        let count = wire.take_input(&mut piece)?;
+        let hello = count.min(self.hello_left);
+        self.hello_left -= hello;
+        self.incoming.extend(&piece[hello..count]);
+        self.taken += count - hello;
+        let unsealed = self.taken - wire.sealed_before(self.taken);
+        self.opened = self.incoming.len().saturating_sub(unsealed);
+        Ok(count)
+    }
+
     /// Writes records as far as the wire has room.
     fn send_retained(&mut self) -> io::Result<()> {
-        let mut wire = self.wire.borrow_mut();
-        if !wire.take_hello() {
+        if self.hello_left > 0 {
             return Ok(());
         }
+        let mut wire = self.wire.borrow_mut();
         while let Some(record) = self.outgoing.front() {
             self.on_wire += wire.put_output(&record[self.on_wire..])?;
             if self.on_wire < record.len() {
@@ -77,10 +99,8 @@ impl SealedEnd {
 
 impl Transport for SealedEnd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
-        self.send_retained()?;
-        let mut wire = self.wire.borrow_mut();
-        let mut piece = [0; 7];
         loop {
+            self.send_retained()?;
             let count = self.opened.min(buffer.len());
             if count > 0 {
                 for (place, octet) in buffer.iter_mut().zip(self.incoming.drain(..count)) {
@@ -89,18 +109,13 @@ impl Transport for SealedEnd {
                 self.opened -= count;
                 return Ok(Input::Octets { count, may_have_more: true });
             }
-            let count = wire.take_input(&mut piece)?;
-            if count == 0 {
-                return match (wire.client_finished, self.incoming.is_empty()) {
+            if self.receive()? == 0 {
+                return match (self.wire.borrow().client_finished, self.incoming.is_empty()) {
                     (false, _) => Ok(Input::Nothing),
                     (true, true) => Ok(Input::End),
                     (true, false) => Err(io::ErrorKind::UnexpectedEof.into()),
                 };
             }
-            self.incoming.extend(&piece[..count]);
-            self.taken += count;
-            let unsealed = self.taken - wire.sealed_before(self.taken);
-            self.opened = self.incoming.len().saturating_sub(unsealed);
         }
     }
 
@@ -123,8 +138,16 @@ impl Transport for SealedEnd {
         self.outgoing.iter().map(Vec::len).sum()
     }
 
-    fn drive(&mut self) -> io::Result<()> {
-        self.send_retained()
+    /// Reads as long as the handshake needs it, and may take more than that.
+    fn drive(&mut self) -> io::Result<bool> {
+        let has_read = self.hello_left > 0 && self.receive()? > 0;
+        self.send_retained()?;
+        Ok(has_read)
+    }
+
+    fn memory(&self) -> usize {
+        let outgoing = self.outgoing.iter().map(Vec::capacity).sum::<usize>();
+        BUFFERS + self.incoming.capacity() + outgoing + self.outgoing.capacity() * size_of::<Vec<u8>>()
     }
 
     fn wants_room(&self) -> bool {

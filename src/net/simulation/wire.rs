@@ -14,6 +14,9 @@ use crate::net::stream::{Input, Transport};
 use crate::records::store::Store;
 use crate::records::{Endpoint, Message};
 
+/// What a client sends before its records, and before the server can send to it.
+pub(super) const HELLO: &[u8] = b"hello";
+
 /// The lengths that a stream has reached, each with its time.
 #[derive(Debug, Default)]
 pub(super) struct Log(Vec<(usize, Duration)>);
@@ -79,7 +82,7 @@ pub(super) struct Wire {
     /// The last such length.
     sealed: usize,
     /// The client has sent its hello. Without records there is none.
-    hello: Hello,
+    has_hello: bool,
     /// The record that ends the server's output has been written.
     pub(super) has_last_record: bool,
     /// All octets that the client could read, whether it has or not.
@@ -112,14 +115,6 @@ pub(super) struct Wire {
     pub(super) write_takes: Duration,
 }
 
-/// What a client sends before the server can send to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hello {
-    NotSent,
-    OnTheWire,
-    Read,
-}
-
 impl Wire {
     pub(super) fn new<E: End>(
         clock: &Arc<AtomicU64>,
@@ -137,7 +132,7 @@ impl Wire {
             is_sealed: E::IS_SEALED,
             seals: VecDeque::new(),
             sealed: 0,
-            hello: if E::IS_SEALED { Hello::NotSent } else { Hello::Read },
+            has_hello: !E::IS_SEALED,
             has_last_record: false,
             written: Vec::new(),
             writes: Log::default(),
@@ -185,9 +180,10 @@ impl Wire {
 
     /// The client sends its hello. Returns false if it has sent it already, or there is none.
     pub(super) fn send_hello(&mut self) -> bool {
-        let is_first = self.hello == Hello::NotSent;
+        let is_first = !std::mem::replace(&mut self.has_hello, true);
         if is_first {
-            self.hello = Hello::OnTheWire;
+            debug_assert!(HELLO.len() <= self.capacity, "it is on the wire whole");
+            self.to_server.extend(HELLO);
             self.news = true;
         }
         is_first
@@ -205,14 +201,6 @@ impl Wire {
     /// The client has sent only a part of a record, which cannot be answered.
     pub(super) fn is_amid_record(&self) -> bool {
         self.is_sealed && self.sent > self.sealed
-    }
-
-    /// Reads the client's hello if it has arrived.
-    pub(super) fn take_hello(&mut self) -> bool {
-        if self.hello == Hello::OnTheWire {
-            self.hello = Hello::Read;
-        }
-        self.hello == Hello::Read
     }
 
     /// Where the last whole record ends among this many octets from the client.
@@ -275,6 +263,11 @@ impl Wire {
         self.room = self.to_client.len() < self.capacity;
     }
 
+    /// The kernel has something to report.
+    pub(super) fn has_event(&self) -> bool {
+        self.news || self.room
+    }
+
     /// The event that the kernel would report since the last call.
     pub(super) fn event(&mut self) -> Option<Readiness> {
         let happened = std::mem::take(&mut self.news) | std::mem::take(&mut self.room);
@@ -283,7 +276,7 @@ impl Wire {
 
     pub(super) fn readiness(&self) -> Readiness {
         let peer_closed = self.client_finished || self.is_reset;
-        let readable = !self.to_server.is_empty() || peer_closed || self.hello == Hello::OnTheWire;
+        let readable = !self.to_server.is_empty() || peer_closed;
         Readiness { readable, peer_closed, is_reset: self.is_reset }
     }
 
@@ -372,8 +365,12 @@ impl Transport for ServerEnd {
         0
     }
 
-    fn drive(&mut self) -> io::Result<()> {
-        Ok(())
+    fn drive(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn memory(&self) -> usize {
+        0
     }
 
     fn wants_room(&self) -> bool {

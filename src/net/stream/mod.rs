@@ -45,8 +45,16 @@ pub(super) trait Transport {
     fn unsent(&self) -> usize;
 
     /// Goes on with what the transport does of its own accord: sends what it retains, and reads and writes what its
-    /// handshake needs. Does nothing where there is no such thing.
-    fn drive(&mut self) -> io::Result<()>;
+    /// handshake needs. Does nothing where there is no such thing. Beside [`read`](Self::read) it is the only method
+    /// that reads from the socket.
+    ///
+    /// Returns whether [`read`](Self::read) may give something of which no event will tell: true if this has read
+    /// anything, since octets of the dialogue may be behind those of a handshake, and the event that would report them
+    /// is missed once they are off the socket.
+    fn drive(&mut self) -> io::Result<bool>;
+
+    /// Bytes of memory that the transport uses beside its own value: retained octets in both directions, and buffers.
+    fn memory(&self) -> usize;
 
     /// The socket took less than there was to send: [`drive`](Self::drive) or [`write`](Self::write) goes on when it
     /// has room. False while the transport waits for the peer to send, whatever it retains.
@@ -182,8 +190,13 @@ impl Transport for Stream {
     }
 
     #[inline]
-    fn drive(&mut self) -> io::Result<()> {
+    fn drive(&mut self) -> io::Result<bool> {
         each!(Stream, self, stream => stream.drive())
+    }
+
+    #[inline]
+    fn memory(&self) -> usize {
+        each!(Stream, self, stream => stream.memory())
     }
 
     #[inline]

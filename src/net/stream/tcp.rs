@@ -56,8 +56,13 @@ impl Transport for Tcp {
     }
 
     #[inline]
-    fn drive(&mut self) -> io::Result<()> {
-        Ok(())
+    fn drive(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    #[inline]
+    fn memory(&self) -> usize {
+        0
     }
 
     #[inline]
