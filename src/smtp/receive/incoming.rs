@@ -1,4 +1,4 @@
-//! Message data on its way in.
+//! The message data being received.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use crate::smtp::reply::ReplyKind;
 #[derive(Default)]
 pub(in crate::smtp) struct Incoming {
     scanner: DataScanner,
-    /// Octets of content so far, kept or not.
+    /// Octets of content so far, retained or not.
     pub(in crate::smtp) size: usize,
-    /// Empty unless the policy keeps messages; given up as soon as the message can't be accepted.
+    /// Empty unless the policy retains messages; released as soon as the message cannot be accepted.
     pub(in crate::smtp) text: Vec<u8>,
     pub(in crate::smtp) refusal: Option<ReplyKind>,
-    /// `None` where the lines are not looked at.
+    /// `None` if the lines are not inspected.
     lines: Option<LineInspector>,
 }
 
@@ -36,12 +36,12 @@ impl fmt::Debug for Incoming {
 }
 
 impl Incoming {
-    /// Before its first octet.
+    /// A message before its first octet.
     pub(in crate::smtp) fn new(looks_at_lines: bool) -> Self {
         Self { lines: looks_at_lines.then(LineInspector::default), ..Self::default() }
     }
 
-    /// Takes data up to its end. What will be refused anyway is swallowed and not held.
+    /// Processes data up to its end. A message that will be refused is discarded.
     pub(in crate::smtp) fn take(
         &mut self,
         policy: &Policy,
@@ -73,14 +73,14 @@ impl Incoming {
         })
     }
 
-    /// What was seen in its lines, if they were looked at.
+    /// The result of inspecting its lines, if they were inspected.
     pub(in crate::smtp) fn lines(&self) -> Option<Lines> {
         self.lines.map(LineInspector::finish)
     }
 }
 
-/// Makes room for more octets, which are known to fit under the ceiling. A text that grows gets twice the room, so that
-/// it is seldom moved, but of what is left up to the ceiling no more than a quarter in advance.
+/// Makes room for more octets, which fit under the ceiling. The capacity doubles, so that the text is seldom moved, but takes
+/// in advance at most a quarter of the memory left up to the ceiling.
 fn make_room(text: &mut Vec<u8>, more: usize, ceiling: usize) {
     let needed = text.len() + more;
     if needed > text.capacity() {

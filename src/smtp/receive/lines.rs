@@ -1,8 +1,8 @@
-//! Looking at the lines of message text: what it takes for others to refuse them.
+//! Inspects the lines of message text for faults that make other servers refuse it.
 
 use memchr::{memchr, memrchr};
 
-/// What was seen in the lines of a message.
+/// The faults found in the lines of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lines {
@@ -17,21 +17,21 @@ impl Lines {
     pub const LIMIT: usize = 998;
 }
 
-/// Looks at message text as it comes, in runs of any size. A LF ends a line, with or without CR before it.
+/// Inspects message text in runs of any size. A LF ends a line, with or without CR before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) struct LineInspector {
     seen: Lines,
-    /// Octets since the last LF; counted until a long line is seen.
+    /// Octets since the last LF; counted until a long line is found.
     length: u32,
     ends_with_cr: bool,
 }
 
-/// In shorter runs each octet is looked at by itself: to search them costs more. Runs are short where many lines begin
-/// with a dot.
+/// In shorter runs each octet is inspected individually, since a search costs more. Runs are short if many lines begin with
+/// a dot.
 const SHORT: usize = 16;
 
 impl LineInspector {
-    /// Looks at what follows. What was seen once is not looked for again.
+    /// Inspects the next run. A fault that was found is not searched for again.
     pub(in crate::smtp) fn inspect(&mut self, run: &[u8]) {
         if run.len() < SHORT {
             return self.inspect_short(run);
@@ -62,7 +62,7 @@ impl LineInspector {
         }
     }
 
-    /// What was seen, if the text ends here.
+    /// The faults found if the text ends here.
     pub(in crate::smtp) fn finish(mut self) -> Lines {
         self.end_line(self.length, self.ends_with_cr);
         self.seen
@@ -92,10 +92,10 @@ fn octets(text: &[u8]) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
 
-/// What stands behind the last LF of a text that begins with a line; `None` where a line is too long.
+/// The octets after the last LF of a text that begins with a line; `None` if a line is too long.
 ///
-/// It looks for the last LF that a line may have, and goes on behind it: all lines before that are short enough. So it
-/// looks at few octets of usual text.
+/// It searches for the last LF that a line of valid length may have and continues after it: all lines before it are short
+/// enough. So it inspects few octets of usual text.
 fn unfinished_line(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
@@ -105,7 +105,7 @@ fn unfinished_line(text: &[u8]) -> Option<&[u8]> {
             None if reach.len() <= Lines::LIMIT => return Some(rest),
             None => match &rest[Lines::LIMIT..] {
                 [b'\r', b'\n', behind @ ..] => rest = behind,
-                // Its LF may be still to come.
+                // Its LF may follow.
                 [b'\r'] => return Some(rest),
                 _ => return None,
             },
@@ -113,7 +113,7 @@ fn unfinished_line(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// A loop that only asks for the pair compiles to vector instructions.
+/// A loop that only compares the pair compiles to vector instructions.
 fn has_lf_without_cr(text: &[u8]) -> bool {
     let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
     pairs.fold(false, |seen, (&first, &second)| seen | ((first != b'\r') & (second == b'\n')))
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The same without haste.
+    /// The same in the simplest way.
     fn naive(text: &[u8]) -> Lines {
         let mut seen = Lines::default();
         let mut line = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
         #[test]
-        fn lines_are_seen_as_they_are_however_they_are_cut(
+        fn faults_of_lines_are_found_however_the_text_is_split(
             text in text(),
             sizes in prop::collection::vec(prop_oneof![0..600_usize, 0..20_000_usize], 1..8),
         ) {
@@ -171,7 +171,7 @@ mod tests {
                 rest = after;
             }
             inspector.inspect(rest);
-            // What ends with CR may be about to end its line.
+            // A CR at the end may be part of the line's end.
             let text = text.strip_suffix(b"\r").unwrap_or(&text);
             prop_assert_eq!(inspector.finish(), naive(text));
         }

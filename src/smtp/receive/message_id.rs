@@ -1,15 +1,15 @@
-//! Finding the Message-ID of a message (RFC 5322 section 3.6.4) in its text as it comes, without keeping any of it.
+//! Finds the Message-ID of a message (RFC 5322 section 3.6.4) in its text as it arrives, without retaining the text.
 
 use std::hash::{DefaultHasher, Hasher};
 
 use memchr::memchr;
 
-/// Octets of the text that are searched: longer header sections are rare, and the field stands near their top.
+/// Octets of the text that are searched: longer header sections are rare, and the field is near the top.
 const REACH: usize = 16 * 1024;
 
 const NAME: &[u8] = b"message-id";
 
-/// Hashes the first Message-ID, folded or not, white space left out.
+/// Hashes the first Message-ID, folded or not, without white space.
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct MessageIdFinder {
     position: Position,
@@ -24,19 +24,19 @@ pub(in crate::smtp) struct MessageIdFinder {
 enum Position {
     #[default]
     LineStart,
-    /// So many octets of the field's name stand behind the line's start.
+    /// This many octets of the field's name follow the start of the line.
     Name(usize),
     /// In another field, up to the end of the line.
     Elsewhere,
     Value,
-    /// Behind a line of the value, which goes on if the next one begins with white space.
+    /// After a line of the value, which continues if the next one begins with white space.
     ValueLineEnd,
-    /// The field, or the header section, is over.
+    /// The field, or the header section, has ended.
     Over,
 }
 
 impl MessageIdFinder {
-    /// Searches what follows.
+    /// Searches the next run.
     pub(in crate::smtp) fn search(&mut self, run: &[u8]) {
         let mut rest = &run[..run.len().min(REACH - self.reached)];
         self.reached += rest.len();
@@ -56,7 +56,7 @@ impl MessageIdFinder {
         }
     }
 
-    /// The hash of what was found; `None` where nothing was.
+    /// The hash of the Message-ID; `None` if none was found.
     pub(in crate::smtp) fn finish(&self) -> Option<u64> {
         self.is_found.then(|| self.hasher.finish())
     }
@@ -84,12 +84,12 @@ impl MessageIdFinder {
     }
 }
 
-/// Behind so many octets of the name.
+/// After this many octets of the name.
 fn named(seen: usize, octet: u8) -> Position {
     match NAME.get(seen) {
         Some(expected) if octet.eq_ignore_ascii_case(expected) => Position::Name(seen + 1),
         None if octet == b':' => Position::Value,
-        // RFC 5322 section 4.5 lets old messages have white space before the colon.
+        // RFC 5322 section 4.5 allows white space before the colon in old messages.
         None if matches!(octet, b' ' | b'\t') => Position::Name(seen),
         _ => Position::Elsewhere,
     }
@@ -112,7 +112,7 @@ mod tests {
         (!id.is_empty()).then(|| hasher.finish())
     }
 
-    /// The same, by taking the header section apart first.
+    /// The same, by splitting the header section first.
     fn naive(text: &str) -> Option<u64> {
         let header = text.split("\r\n\r\n").next().unwrap_or_default();
         let header = if text.starts_with("\r\n") { "" } else { header };
@@ -140,7 +140,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_found_however_the_text_is_cut(text in message(), cuts in prop::collection::vec(0..200_usize, 0..6)) {
+        fn it_is_found_however_the_text_is_split(text in message(), cuts in prop::collection::vec(0..200_usize, 0..6)) {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| (*cut).min(text.len())).collect();
             cuts.sort_unstable();
             let starts = [0].into_iter().chain(cuts.iter().copied());

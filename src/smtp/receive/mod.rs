@@ -1,4 +1,4 @@
-//! Octets to lines and message data: the ends of lines, dot-terminated data, and what is looked for in it. Imports
+//! Splits octets into lines and message data: line ends, dot-terminated data, and the inspection of message text. Imports
 //! `command`, `reply`, `policy` and the crates for searching; pure.
 
 pub(super) mod incoming;

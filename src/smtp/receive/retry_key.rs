@@ -1,4 +1,4 @@
-//! By what a message is known again that is tried again after a 4yz reply, as hashes. Worked out only where such a reply is
+//! Hashes that identify a message that is tried again after a 4yz reply. They are computed only where such a reply is
 //! possible ([`Policy::may_defer`](crate::smtp::Policy::may_defer)).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::smtp::command::Parameters;
 use crate::smtp::receive::message_id::MessageIdFinder;
 
-/// What a command or a final dot asks to get accepted. Hashes are the same for the same in all sessions.
+/// What a command or a final dot requests to be accepted. Equal requests have equal hashes in all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RetryKey {
-    /// Nothing: the command could not have been accepted whatever is configured.
+    /// Nothing: the command could not have been accepted under any configuration.
     #[default]
     Nothing,
     /// MAIL.
@@ -22,18 +22,18 @@ pub(crate) enum RetryKey {
     Message(Option<u64>),
 }
 
-/// What MAIL says about its message.
+/// The properties of the message in MAIL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MailKey {
     /// The reverse-path.
     pub(crate) sender: u64,
-    /// ENVID, which is of one message (RFC 3461 section 4.4).
+    /// ENVID, which identifies one message (RFC 3461 section 4.4).
     pub(crate) id: Option<u64>,
     /// SIZE (RFC 1870): messages of different sizes are different ones.
     pub(crate) size: Option<u64>,
 }
 
-/// Works out the keys of a session's mail transactions.
+/// Computes the keys of a session's mail transactions.
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct RetryKeys {
     sender: u64,
@@ -75,8 +75,8 @@ impl RetryKeys {
     }
 }
 
-/// The same in all sessions, so that they can be compared. That two of so few are the same by accident happens once in
-/// some billion runs.
+/// The same in all sessions, so that keys can be compared. With this number of keys a collision occurs about once in a
+/// billion runs.
 fn hash(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::default();
     of.hash(&mut hasher);
@@ -89,7 +89,7 @@ mod tests {
     use crate::smtp::rules::Environment;
     use crate::smtp::{Policy, Session};
 
-    /// What each step of a session asks for.
+    /// The keys of all steps of a session.
     fn keys(policy: &Policy, lines: &str) -> Vec<RetryKey> {
         let mut session = Session::new();
         let mut key = |line: &str| {
@@ -109,7 +109,7 @@ mod tests {
                         RCPT TO:<c@example.com>\r\nDATA\r\nMessage-ID: <1>\r\n\r\n.\r\n";
 
     #[test]
-    fn each_command_tries_what_it_is_about_and_the_same_again() {
+    fn equal_commands_have_equal_keys() {
         use RetryKey::{Data, Mail as Sender, Message, Nothing, Recipient};
         let policy = deferring();
         let all = keys(&policy, MAIL);
@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_where_nothing_can_be_put_off() {
+    fn there_are_no_keys_where_nothing_can_be_deferred() {
         assert!(keys(&Policy::default(), MAIL).iter().all(|key| *key == RetryKey::Nothing));
     }
 
     #[test]
-    fn what_is_out_of_sequence_is_no_try() {
+    fn commands_out_of_sequence_have_no_key() {
         let is_none = |key: &RetryKey| *key == RetryKey::Nothing;
         let lines = "RCPT TO:<b@example.com>\r\nDATA\r\nMAIL FROM:<a@example.com>\r\n";
         assert!(keys(&deferring(), lines).iter().all(is_none));

@@ -1,5 +1,5 @@
-//! Finding ends: of a command line, and of the message data. Both resume where they stopped, so bytes
-//! that arrive one by one cost no more than bytes that arrive together.
+//! Finds the end of a command line and of message data. Both scanners resume where they stopped, so that bytes that arrive
+//! one by one cost no more than bytes that arrive together.
 
 mod crlf_dot;
 
@@ -105,8 +105,7 @@ pub struct DataScan {
     pub ended: bool,
 }
 
-/// Takes message data apart: content with the stuffed dots removed, and its end (RFC 5321 sections
-/// 4.1.1.4 and 4.5.2).
+/// Splits message data into its content, with the stuffed dots removed, and its end (RFC 5321 sections 4.1.1.4 and 4.5.2).
 ///
 /// Only CRLF is a line end. A bare CR or LF is content, so nothing but `CRLF.CRLF` ends the data and
 /// nothing but a dot right after CRLF is removed: what one server takes for the end of a message, and
@@ -130,7 +129,7 @@ pub struct DataScanner {
 enum Seen {
     Nothing,
     Cr,
-    /// The data starts like this: the CRLF of the DATA line counts.
+    /// The initial state: the CRLF of the DATA line counts.
     #[default]
     CrLf,
     /// The dot itself is never content.

@@ -70,18 +70,18 @@ impl Exchange {
         if self.request.is_empty() { 0 } else { BLOCK + self.request.len() }
     }
 
-    /// Answered with a 2yz reply, which accepts any command but DATA (RFC 5321 section 4.2.1).
+    /// Whether the reply is 2yz, which accepts any command except DATA (RFC 5321 section 4.2.1).
     pub fn is_accepted(&self) -> bool {
         matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
     }
 }
 
-/// Replies of a session that never left whole: the last ones.
+/// The last replies of a session, which were never sent whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Unsent {
     /// Number of the first of them.
     pub(crate) first: u32,
-    /// What was sent in place of that one.
+    /// The reply that was sent instead of it.
     pub(crate) instead: Option<Reply>,
 }
 
@@ -99,7 +99,7 @@ impl Unsent {
 
 /// The fields of go-smtp-mock's `Message`, named after its getters.
 ///
-/// The flags are always right; the texts are there as far as [`Keep`](crate::smtp::Keep) says.
+/// The flags are always set; which texts are recorded depends on [`Keep`](crate::smtp::Keep).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// HELO or EHLO.
@@ -115,7 +115,7 @@ pub struct Record {
     /// The message text, dots unstuffed, without the final dot's line; see [`msg_text`](Self::msg_text).
     /// Cloning a record shares it.
     pub msg_request: Option<Arc<Vec<u8>>>,
-    /// Octets of the message text, kept or not.
+    /// Octets of the message text, retained or not.
     pub msg_size: usize,
     /// The reply to the final dot; `None` where none was sent whole.
     pub msg_response: Option<Reply>,
@@ -165,14 +165,14 @@ impl Record {
         self.rcptto_exchanges.push(Arc::new(exchange));
     }
 
-    /// Erases all but HELO, as MAIL and RSET do.
+    /// Erases everything except HELO, as for MAIL and RSET.
     fn keep_helo(&mut self) {
         self.mailfrom_exchange = Exchange::default();
         self.mailfrom = false;
         self.keep_mail();
     }
 
-    /// Erases all but HELO and MAIL, as RCPT does.
+    /// Erases everything except HELO and MAIL, as for RCPT.
     fn keep_mail(&mut self) {
         self.rcptto_exchanges.clear();
         self.rcptto_memory = 0;
@@ -180,7 +180,7 @@ impl Record {
         self.keep_rcpt();
     }
 
-    /// Erases all but HELO, MAIL and RCPT, as DATA does.
+    /// Erases everything except HELO, MAIL and RCPT, as for DATA.
     fn keep_rcpt(&mut self) {
         self.data_exchange = Exchange::default();
         self.data = false;
@@ -195,7 +195,7 @@ impl Record {
         self.quit_sent = false;
     }
 
-    /// Takes back replies that were recorded and never left whole, and what they accepted.
+    /// Removes recorded replies that were never sent whole, and what they accepted.
     pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
         let exchanges = [
             (&mut self.helo_exchange, &mut self.helo),
@@ -222,7 +222,7 @@ impl Record {
         }
     }
 
-    /// Bytes this record holds in memory, its bookkeeping included. What it shares with others counts in full.
+    /// Bytes of memory that this record takes, including its bookkeeping. Shared parts count in full.
     pub(crate) fn memory(&self) -> usize {
         let exchanges =
             [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
@@ -262,7 +262,7 @@ impl fmt::Debug for Dialogue<'_> {
     }
 }
 
-/// What there is of a dialogue, as text cut at a bound, so that a failed assertion can be read.
+/// The recorded dialogue as text of bounded length, so that a failed assertion is readable.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Record");
@@ -272,7 +272,7 @@ impl fmt::Debug for Record {
 }
 
 impl Record {
-    /// Adds what there is to the fields of what it is shown in.
+    /// Adds the fields that are set to the output of a type that contains a record.
     pub(crate) fn show_in(&self, shown: &mut fmt::DebugStruct<'_, '_>) {
         let Self { helo_exchange, mailfrom_exchange, rcptto_exchanges, data_exchange, .. } = self;
         let Self { msg_request, msg_size, msg_response, rset_exchange, .. } = self;

@@ -1,5 +1,5 @@
-//! One record per mail transaction (RFC 5321 section 3.3), with every recipient in it: what ends the transaction completes
-//! its record, and what is outside of transactions is in none.
+//! One record per mail transaction (RFC 5321 section 3.3), with all its recipients. The end of the transaction completes the
+//! record; commands outside of transactions are not recorded.
 
 use crate::smtp::policy::Policy;
 use crate::smtp::record::recorder::{Answered, Event, Filing, LastRecord};
@@ -55,7 +55,7 @@ impl PerMessage {
         Filing::Unchanged
     }
 
-    /// Completes the record of a mail, if there is one.
+    /// Completes the record of the current transaction, if there is one.
     fn abandon(&mut self) -> Filing {
         if !std::mem::take(&mut self.has_mail) {
             return Filing::Unchanged;

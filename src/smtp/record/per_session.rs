@@ -1,5 +1,5 @@
-//! One record per session, by go-smtp-mock's rules: the next command of a kind replaces the one before and erases what
-//! followed that.
+//! One record per session, by go-smtp-mock's rules: a command replaces the previous one of its kind and erases what
+//! followed it.
 
 use crate::smtp::policy::Policy;
 use crate::smtp::record::recorder::{Answered, Event, Filing, LastRecord};
@@ -78,11 +78,11 @@ impl PerSession {
     pub(super) fn withdraw(&mut self, unsent: &Unsent) {
         let was_accepted = self.record.msg;
         self.record.withdraw(unsent);
-        // The mail was filed with its message; that it is refused after all does not make it a newer one.
+        // The mail was filed with its message. That it is refused in the end does not make it a newer mail.
         self.has_mail &= self.record.msg || !was_accepted;
     }
 
-    /// A client that sent nothing leaves none: readiness probes are no mail.
+    /// A client that sent nothing leaves no record: readiness probes are not mail.
     pub(super) fn finish(self, has_spoken: bool) -> Option<LastRecord> {
         let has_newer_mail = self.has_mail && !self.record.msg;
         has_spoken.then_some(LastRecord { record: *self.record, has_newer_mail })

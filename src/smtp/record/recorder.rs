@@ -1,6 +1,6 @@
-//! Folds what happens in a dialogue into records: into go-smtp-mock's one record of a session, by its erasing rules
+//! Folds the events of a dialogue into records: into one record of the session by go-smtp-mock's erasing rules
 //! ([`per_session`](super::per_session)), or into one for each mail transaction ([`per_message`](super::per_message)).
-//! Nothing that a dialogue decides depends on a record, and nothing but a recorder knows what erases what.
+//! No decision of a dialogue depends on a record, and only recorders know the erasing rules.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::smtp::record::per_session::PerSession;
 use crate::smtp::record::{Exchange, Record, Unsent};
 use crate::smtp::reply::Reply;
 
-/// What a client has sent, as far as records are about it: a line that is no command is no event. Lines are without white space around them.
+/// A command or message of the client that records may contain. Lines are without surrounding white space. A line that is no
+/// command is not an event.
 #[derive(Debug)]
 pub(in crate::smtp) enum Event<'l> {
     /// HELO or EHLO.
@@ -76,7 +77,7 @@ impl Answered<'_> {
     }
 }
 
-/// What a step means for the records.
+/// The effect of a step on the records.
 #[derive(Clone, Debug)]
 pub enum Filing {
     /// Nothing.
@@ -84,8 +85,8 @@ pub enum Filing {
     /// The session's [running record](crate::smtp::Session::record) has a message that was accepted just now: it must be
     /// visible before the reply is.
     Accepted,
-    /// The running record has changed since it was accepted. To copy it at each change takes time that grows with its
-    /// recipients: once for many steps is enough.
+    /// The running record has changed since it was accepted. The time to copy it grows with its recipients: copy it once for
+    /// several steps.
     Changed,
     /// This record is complete and will not change.
     Finished(Box<Record>),
@@ -127,7 +128,7 @@ impl Recorder {
         }
     }
 
-    /// Takes back replies that never left whole. The session is over then.
+    /// Removes replies that were never sent whole, at the end of the session.
     pub(in crate::smtp) fn withdraw(&mut self, unsent: &Unsent) {
         match self {
             Self::PerSession(recorder) => recorder.withdraw(unsent),
@@ -135,7 +136,7 @@ impl Recorder {
         }
     }
 
-    /// The record that the session leaves; `has_spoken` if the client has sent at least one octet.
+    /// The last record of the session; `has_spoken` if the client has sent at least one octet.
     pub(in crate::smtp) fn finish(self, has_spoken: bool) -> Option<LastRecord> {
         match self {
             Self::PerSession(recorder) => recorder.finish(has_spoken),
@@ -157,7 +158,7 @@ impl Recorder {
     }
 }
 
-/// What both recorders write down alike. The caller has erased before what is to be erased.
+/// Recording that both recorders share. The caller has applied its erasing rules before.
 impl Record {
     pub(super) fn note_helo(&mut self, exchange: Exchange, is_ehlo: bool, accepted: bool) {
         *self = Self { helo_exchange: exchange, helo: accepted, ehlo: is_ehlo, ..Self::default() };

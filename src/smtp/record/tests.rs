@@ -1,4 +1,4 @@
-//! Recorders against what their records should be by a look back at all that happened.
+//! Compares recorders with records that are derived from the complete history of a session.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ enum Kind {
     Quit,
 }
 
-/// What was sent, and how it was answered.
+/// An event and its answer.
 #[derive(Clone, Copy, Debug)]
 struct Happened {
     kind: Kind,
@@ -50,7 +50,7 @@ fn happened() -> impl Strategy<Value = Vec<Happened>> {
     })
 }
 
-/// All that happened in a session, in order.
+/// All events of a session, in order.
 struct History<'h> {
     all: &'h [Happened],
     reply: Reply,
@@ -106,7 +106,7 @@ impl History<'_> {
         records
     }
 
-    /// A record of what happened in a range, where RCPTs erase what is in front of them or don't.
+    /// The record of the events in a range, where RCPT erases what precedes it or does not.
     fn expected(&self, range: std::ops::Range<usize>, helo: Option<usize>, rcpt_erases: bool) -> Record {
         use self::Kind::{Data, Helo, Mail, Message, Noop, Quit, Rcpt, Rset};
         let own = |kind, erasing: &[Kind]| self.since(range.clone(), kind, erasing);
@@ -149,7 +149,7 @@ impl History<'_> {
         record
     }
 
-    /// Each mail goes from its MAIL to what ends it.
+    /// The records of the mails, each from its MAIL to the event that ends it.
     fn mails(&self) -> Vec<Record> {
         let is = |at: usize, kinds: &[Kind]| kinds.contains(&self.all[at].kind);
         let count = self.all.len();
@@ -177,7 +177,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn recorders_write_what_a_look_back_finds(all in happened(), multiple_rcptto: bool) {
+    fn recorders_agree_with_the_complete_history(all in happened(), multiple_rcptto: bool) {
         let history = History { all: &all, reply: Reply::new("250 Ok") };
         let mut policy = Policy::default();
         policy.multiple_rcptto = multiple_rcptto;

@@ -1,6 +1,6 @@
-//! The envelope of a mail transaction (RFC 5321 section 3.3): its reverse-path and forward-paths, and which rules they
-//! match. It is retained where there are no rules too, as there may be some at the next line; after the first mails it
-//! takes no new memory.
+//! The envelope of a mail transaction (RFC 5321 section 3.3): its reverse-path and forward-paths, and the rules that they
+//! match. It is retained without rules too, since rules may be added before the next line. After the first mails it
+//! allocates no more memory.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,12 +8,12 @@ use std::ops::Range;
 use crate::smtp::command::octets::Octets;
 use crate::smtp::rules::{Edition, RuleBook};
 
-/// Names in memory that a session retains from one mail transaction to the next, in octets.
+/// Capacity for names that a session retains between mail transactions, in octets.
 const RETAINED: usize = 1024;
-/// By at most so many octets more than needed they grow.
+/// Largest number of octets by which the capacity grows beyond the need.
 const GROWTH: usize = 4096;
 
-/// The name of HELO or EHLO and the paths of the last mail transaction. What was refused is in it too: rules ask about it.
+/// The name of HELO or EHLO and the paths of the last mail transaction. It includes refused ones, which rules need.
 #[derive(Default)]
 pub(in crate::smtp) struct Envelope {
     /// The name of HELO, the reverse-path, the accepted forward-paths with a LF behind each, and the last forward-path if
@@ -66,8 +66,7 @@ impl Envelope {
         &self.matched
     }
 
-    /// Works out anew which rules the accepted recipients match, where these are not the rules that they were compared
-    /// with.
+    /// Recomputes which rules the accepted recipients match, if the rules were replaced since they were compared.
     pub(in crate::smtp) fn match_anew(&mut self, rules: &RuleBook) {
         if self.edition == rules.edition() {
             return;
@@ -75,7 +74,7 @@ impl Envelope {
         self.edition = rules.edition();
         self.matched.clear();
         let accepted = &self.names[self.accepted.start as usize..self.accepted.end as usize];
-        // No line has a LF in it.
+        // No line contains a LF.
         for recipient in accepted.split_inclusive(|&octet| octet == b'\n') {
             rules.match_recipient(&recipient[..recipient.len() - 1], &mut self.matched);
         }
@@ -165,7 +164,7 @@ mod tests {
         policy
     }
 
-    /// The reply to each line, each under its own policy.
+    /// The replies to lines, each under its own policy.
     fn replies<'p>(dialogue: impl IntoIterator<Item = (&'p Policy, &'p str)>) -> Vec<String> {
         let (mut session, mut state) = (Session::new(), State::default());
         let reply = |(policy, line): (&Policy, &str)| {
@@ -187,7 +186,7 @@ mod tests {
     ];
 
     #[test]
-    fn rules_that_come_in_the_middle_of_a_mail_know_what_was_before_them() {
+    fn rules_added_within_a_mail_know_the_earlier_commands() {
         let none = policy(&[]);
         for (rule, fires) in [
             ("message to=bob@* reply=\"452 full\"", true),
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_go_on_under_the_rules_that_replace_the_others() {
+    fn counts_continue_under_the_replaced_rules() {
         let before = policy(&["noop nth=2 reply=\"250 second\"", "rset id=r times=1 reply=\"250 reset\""]);
         let after = policy(&[
             "quit close",
@@ -220,7 +219,7 @@ mod tests {
         assert!(!replies[5].contains("again"), "it has fired twice by its name: {replies:?}");
     }
 
-    /// Counts how often it is lent.
+    /// A memory that counts how often it is lent.
     #[derive(Debug, Default)]
     struct Counted(State, usize);
 
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rules_remember_is_lent_where_a_rule_asks_and_not_for_message_data() {
+    fn the_state_of_rules_is_lent_where_a_rule_needs_it_and_not_for_message_data() {
         let policy = policy(&["rcpt nth=1 delay=1s", "message to=nobody@* close"]);
         let (mut session, mut memory) = (Session::new(), Counted::default());
         let mut lent = |octets: &[u8]| {
@@ -250,7 +249,7 @@ mod tests {
     }
 
     proptest! {
-        /// Rules that are known from the beginning, or that replace others at any line, are answered by alike.
+        /// Rules have the same effect whether they are there from the beginning or replace others at any line.
         #[test]
         fn what_recipients_match_does_not_depend_on_when_rules_came(
             recipients in prop::collection::vec("[ab]{1,2}@[xy]", 0..6),

@@ -1,5 +1,5 @@
-//! What a session asks of its driver: one [`Step`] for each line. All of it are owned values: a step needs neither the
-//! session, the policy nor the input to be carried out.
+//! The instructions of a session to its driver: one [`Step`] for each line. A step is an owned value, which the driver can
+//! carry out without the session, the policy or the input.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -62,10 +62,10 @@ pub struct Received {
     pub lines: Option<Lines>,
 }
 
-/// What one line, or the end of a message, comes to.
+/// The result of one line or of the end of a message.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What is answered.
+    /// The stage that is answered.
     pub stage: Stage,
     /// The answer.
     pub replies: Replies,
@@ -87,9 +87,10 @@ pub struct Step {
     pub expects: Expect,
     /// The message that is answered.
     pub message: Option<Received>,
-    /// By what the client's trying again is known.
+    /// Identifies a retry by the client.
     pub(crate) retry_key: RetryKey,
-    /// What it means for the records. Records are filed before replies are sent: who has read the reply can see them.
+    /// The effect on the records. Records are filed before the replies are sent, so that a client that has read the reply can
+    /// see them.
     pub filing: Filing,
 }
 
@@ -113,7 +114,7 @@ pub struct Progress {
     /// The command line among them; `None` for message data. Of a line that is longer than
     /// [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) it is the front, with the first octets that are used up.
     pub line: Option<CommandLine>,
-    /// What is to be done; `None` when more input is needed.
+    /// The step to carry out; `None` if more input is needed.
     pub step: Option<Step>,
 }
 

@@ -1,18 +1,18 @@
-//! What a dialogue has at hand for one line.
+//! What a dialogue may use while it processes one line.
 
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{Answered, Event, Filing, Recorder};
 use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::Answer;
 
-/// What a line is taken with.
+/// The policy, environment and recorder for one line.
 pub(super) struct Turn<'t, 'e> {
     pub(super) policy: &'t Policy,
     pub(super) environment: &'t mut Environment<'e>,
     pub(super) records: &'t mut Records,
 }
 
-/// Where it is written down what happens: nowhere while nobody reads it. A dialogue can't read it.
+/// The recorder, if records are read. A dialogue cannot read it.
 #[derive(Debug, Default)]
 pub(super) struct Records(pub(super) Option<Recorder>);
 

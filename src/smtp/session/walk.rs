@@ -1,4 +1,4 @@
-//! What a session has in memory, added up by a look at everything in it: the oracle for what is charged.
+//! The memory of a session as the sum of all its parts: the oracle for the charged memory.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::smtp::session::envelope::Envelope;
 const ARC: usize = 2 * size_of::<usize>();
 
 impl Session {
-    /// Octets of everything it has allocated, without what an allocator adds.
+    /// Octets of all its allocations, without the allocator's overhead.
     pub(crate) fn walk(&self) -> usize {
         let Self { dialogue, records } = self;
         let of = |recorder: &Recorder| size_of::<Record>() + recorder.record().walk();
@@ -27,7 +27,7 @@ impl Session {
 
 impl Dialogue {
     fn walk(&self) -> usize {
-        // All fields by name, so that none that is added is forgotten.
+        // All fields are named, so that an added one cannot be omitted.
         let Self {
             receiving,
             sequence: _,
@@ -77,7 +77,7 @@ fn policy(choice: u8) -> Policy {
     policy
 }
 
-/// What a client that means to fill the memory sends: few and many recipients, short and long, and texts.
+/// Input of a client that fills memory: few and many recipients, short and long, and texts.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let path = prop_oneof![2 => 1..20usize, 1 => 3000..4000usize];
     let path = (path, prop::sample::select(vec!['a', 'b', 'x']));
@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn all_that_a_session_holds_is_charged_and_stays_within_what_is_left(
+    fn all_memory_of_a_session_is_charged_and_stays_within_the_limit(
         choices: [u8; 2],
         input in input(),
         piece in prop_oneof![1..600usize, 1000..20_000usize],

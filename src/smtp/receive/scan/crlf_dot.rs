@@ -1,9 +1,9 @@
-//! Finding `CRLF.` with the widest vectors the processor has.
+//! Finds `CRLF.` with the widest vectors of the processor.
 //!
-//! It is rare in any message, and so is LF before a dot: a loop asks four vectors at a time for that pair, and only
-//! where there is one whether CR stands before it. All that stand in a vector are visited before the next is loaded. So
-//! each octet is looked at once, whatever the input, and what costs more is only what is found; a search for one octet,
-//! or one that begins anew behind each that it finds, has an input that makes it slow.
+//! `CRLF.` is rare in messages, and so is LF before a dot. A loop searches four vectors at a time for that pair, and checks
+//! for CR only where the pair is found. All matches in a vector are visited before the next vector is loaded. So each octet
+//! is inspected once, whatever the input, and only matches cost more. A search for a single octet, or one that restarts after
+//! each match, would be slow for some input.
 
 use std::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch};
 
 const CRLF_DOT: &[u8; 3] = b"\r\n.";
-/// Vectors looked at together.
+/// Number of vectors searched together.
 const TOGETHER: usize = 4;
 /// Octets that a vector's last match reaches beyond it.
 const BEYOND: usize = CRLF_DOT.len() - 1;
@@ -25,7 +25,7 @@ pub(super) fn each_crlf_dot<B>(
     each_with(Level::new(), &text[from..], |at| visit(from + at))
 }
 
-/// With the instructions of a processor of this level.
+/// The search with the instructions of this processor level.
 fn each_with<B>(level: Level, text: &[u8], visit: impl FnMut(usize) -> ControlFlow<B>) -> ControlFlow<B> {
     dispatch!(level, simd => each(simd, text, visit))
 }
@@ -48,7 +48,7 @@ fn each<S: Simd, B>(simd: S, text: &[u8], mut visit: impl FnMut(usize) -> Contro
     each_in_rest(simd, text, text.len() - rest.len(), visit)
 }
 
-/// Less than a block is left, from `at`.
+/// Searches the rest from `at`, which is less than a block.
 #[inline(always)]
 fn each_in_rest<S: Simd, B>(
     simd: S,
@@ -68,7 +68,7 @@ fn each_in_rest<S: Simd, B>(
         each_bit(crlf_dot(simd, &text[at..]), at, &mut visit)?;
         at += width;
     }
-    // The last vector overlaps those before it, or all of its octets were looked at.
+    // The last vector overlaps those before it, or all octets have been inspected.
     let unseen = u64::MAX.checked_shl((at - last) as u32).unwrap_or(0);
     each_bit(crlf_dot(simd, &text[last..]) & unseen, last, visit)
 }
@@ -137,7 +137,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_what_a_look_at_each_octet_finds(text in text()) {
+        fn finds_what_a_search_of_each_octet_finds(text in text()) {
             prop_assert_eq!(found(Level::new(), &text), naive(&text));
             prop_assert_eq!(found(Level::baseline(), &text), naive(&text));
         }
