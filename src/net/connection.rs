@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use mio::Token;
 
 use super::buffer::Buffer;
-use super::context::{Context, Place};
+use super::context::{Context, SessionPermit};
 use super::resources::{Resources, Stop};
 use super::stream::Transport;
 use super::wheel::Timer;
@@ -149,7 +149,7 @@ pub(super) struct Connection<T> {
     data_deadline: Timestamp,
     origin: Origin,
     /// Its place among the limited number of sessions; `None` if it was refused.
-    place: Option<Place>,
+    place: Option<SessionPermit>,
     accepted_at: Option<SystemTime>,
     /// This session's record in the store.
     running: Option<RunningKey>,
@@ -192,7 +192,7 @@ impl Origin {
 
 impl<T: Transport> Connection<T> {
     /// A connection that has been accepted and registered for reading.
-    pub(super) fn new(stream: T, token: Token, origin: Origin, place: Place, now: Timestamp) -> Self {
+    pub(super) fn new(stream: T, token: Token, origin: Origin, place: SessionPermit, now: Timestamp) -> Self {
         Self {
             stream,
             token,

@@ -150,20 +150,20 @@ impl Context {
 
     /// Reserves a place for a connection before it is accepted; `None` while connections must stay in the backlog. If shards
     /// checked the limit first and counted afterwards, together they could exceed it.
-    pub(super) fn take_place(&self) -> Option<Place> {
+    pub(super) fn take_place(&self) -> Option<SessionPermit> {
         if !self.service.counts_sessions() {
-            return Some(Place(None));
+            return Some(SessionPermit(None));
         }
         let limit = self.service.backlog_beyond().unwrap_or(u64::MAX);
-        lock(&self.state).take_place(limit).then(|| Place::counted_in(&self.state))
+        lock(&self.state).take_place(limit).then(|| SessionPermit::counted_in(&self.state))
     }
 
     /// Counts a session that was accepted while there was no limit, if there is one now.
-    pub(super) fn count_place(&self, place: &mut Place, peer: PeerAddress) {
+    pub(super) fn count_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
         if self.service.counts_sessions() && place.0.is_none() {
             let is_taken = lock(&self.state).take_place(u64::MAX);
             debug_assert!(is_taken, "there is no limit");
-            *place = Place::counted_in(&self.state);
+            *place = SessionPermit::counted_in(&self.state);
             place.occupy(peer);
         }
     }
@@ -171,7 +171,7 @@ impl Context {
 
 /// One of the places of a limited number of sessions, released when dropped. Without a limit it is not counted.
 #[derive(Debug, Default)]
-pub(super) struct Place(Option<Box<Taken>>);
+pub(super) struct SessionPermit(Option<Box<Taken>>);
 
 #[derive(Debug)]
 struct Taken {
@@ -180,7 +180,7 @@ struct Taken {
     peer: Option<PeerAddress>,
 }
 
-impl Place {
+impl SessionPermit {
     /// A place that is counted already.
     fn counted_in(state: &Arc<Mutex<State>>) -> Self {
         Self(Some(Box::new(Taken { state: Arc::clone(state), peer: None })))

@@ -10,11 +10,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
-use super::context::{Context, Place, Service};
+use super::context::{Context, Service, SessionPermit};
 use super::control::{Control, Mailbox, Message, StopOrder};
 use super::listener::is_out_of_descriptors;
 use super::resources::{Resources, Stop};
-use super::shard::Ending;
+use super::shard::ShardExit;
 use super::stream::{Listener, Stream};
 use crate::log::EventLog;
 use crate::records::Endpoint;
@@ -108,7 +108,7 @@ impl Reactor {
     }
 
     /// Serves until asked to stop, and then until the last session has ended, or the time for that is up.
-    pub(super) fn run(mut self) -> io::Result<Ending> {
+    pub(super) fn run(mut self) -> io::Result<ShardExit> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
@@ -121,8 +121,8 @@ impl Reactor {
             if self.resources.stop > Stop::None && self.connections.is_empty() {
                 self.post_notes();
                 return Ok(match self.resources.stop {
-                    Stop::Forced => Ending::Forced,
-                    _ => Ending::Graceful,
+                    Stop::Forced => ShardExit::Forced,
+                    _ => ShardExit::Graceful,
                 });
             }
         }
@@ -263,7 +263,7 @@ impl Reactor {
         mut stream: Stream,
         peer_addr: Endpoint,
         local_addr: Endpoint,
-        mut place: Place,
+        mut place: SessionPermit,
         has_left: bool,
     ) {
         let slot = self.connections.vacant_key();

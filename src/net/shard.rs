@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,18 +26,27 @@ pub(crate) fn is_shard_thread() -> bool {
 
 /// How a shard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum ShardExit {
     /// Every session had ended.
     Graceful,
     /// Sessions that were not idle were sent 421 and closed.
     Forced,
 }
 
+/// Why a reactor failed.
+#[derive(Debug)]
+pub(crate) enum ShardError {
+    /// Polling for events failed.
+    Poll(io::Error),
+    /// The reactor panicked, with this message.
+    Panicked(String),
+}
+
 /// A running shard.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) control: Arc<Control>,
-    thread: JoinHandle<Result<Ending, String>>,
+    thread: JoinHandle<Result<ShardExit, ShardError>>,
 }
 
 impl Shard {
@@ -48,7 +58,7 @@ impl Shard {
         context: Context,
         clock: Clock,
         event_log: Option<&EventLog>,
-        on_failure: impl FnOnce(&str) + Send + 'static,
+        on_failure: impl FnOnce(&ShardError) + Send + 'static,
     ) -> io::Result<Self> {
         let (reactor, control) = Reactor::new(sockets, context, clock, event_log)?;
         let thread = thread::Builder::new().name(format!("smtpmock-{index}")).spawn(move || {
@@ -62,30 +72,41 @@ impl Shard {
     ///
     /// # Errors
     /// Why its reactor died.
-    pub(crate) fn join(self) -> Result<Ending, String> {
-        self.thread.join().unwrap_or_else(|panic| Err(failure(&*panic)))
+    pub(crate) fn join(self) -> Result<ShardExit, ShardError> {
+        self.thread.join().unwrap_or_else(|panic| Err(ShardError::panicked(&*panic)))
     }
 }
 
 /// Runs a reactor and reports a failure: its sockets are closed by then, so that no client waits at a port that looks
 /// alive.
 fn supervise(
-    run: impl FnOnce() -> io::Result<Ending>,
-    on_failure: impl FnOnce(&str),
-) -> Result<Ending, String> {
-    let reason = match catch_unwind(AssertUnwindSafe(run)) {
+    run: impl FnOnce() -> io::Result<ShardExit>,
+    on_failure: impl FnOnce(&ShardError),
+) -> Result<ShardExit, ShardError> {
+    let error = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ending)) => return Ok(ending),
-        Ok(Err(error)) => format!("polling for events: {error}"),
-        Err(panic) => failure(&*panic),
+        Ok(Err(error)) => ShardError::Poll(error),
+        Err(panic) => ShardError::panicked(&*panic),
     };
-    on_failure(&reason);
-    Err(reason)
+    on_failure(&error);
+    Err(error)
 }
 
-fn failure(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "panic".into())
+impl ShardError {
+    fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked(text.unwrap_or_else(|| "panic".into()))
+    }
+}
+
+impl fmt::Display for ShardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Poll(error) => write!(f, "polling for events: {error}"),
+            Self::Panicked(message) => f.write_str(message),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +116,7 @@ mod tests {
     #[test]
     fn a_panicking_reactor_is_reported() {
         let mut reported = None;
-        let result = supervise(|| panic!("boom"), |reason| reported = Some(reason.to_owned()));
+        let result = supervise(|| panic!("boom"), |reason| reported = Some(reason.to_string()));
         assert!(result.is_err());
         assert_eq!(reported.as_deref(), Some("boom"));
     }
@@ -104,7 +125,7 @@ mod tests {
     fn a_failing_poll_is_reported() {
         let mut reported = None;
         let run = || Err(io::Error::other("no epoll"));
-        let result = supervise(run, |reason| reported = Some(reason.to_owned()));
+        let result = supervise(run, |reason| reported = Some(reason.to_string()));
         assert!(result.is_err());
         assert!(reported.is_some_and(|text| text.contains("no epoll")));
     }

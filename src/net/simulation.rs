@@ -28,7 +28,7 @@ use self::script::{Model, Voice};
 use self::sealed::SealedEnd;
 use self::wire::{End, Mailroom, ServerEnd, Wire};
 use super::connection::{Connection, Fate, Origin};
-use super::context::{Context, Place, Service};
+use super::context::{Context, Service, SessionPermit};
 use super::resources::{Resources, Stop};
 use super::wheel::TICK;
 use crate::config::Config;
@@ -271,8 +271,13 @@ impl<E: End> World<E> {
                     connected_at: SystemTime::UNIX_EPOCH,
                 };
                 let stream = E::new(Rc::clone(&peer.wire));
-                peer.connection =
-                    Some(Connection::new(stream, Token(index), origin, Place::default(), self.resources.now));
+                peer.connection = Some(Connection::new(
+                    stream,
+                    Token(index),
+                    origin,
+                    SessionPermit::default(),
+                    self.resources.now,
+                ));
                 self.drive(index, Connection::open);
                 opened = true;
             }

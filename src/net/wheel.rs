@@ -60,7 +60,7 @@ struct Entry<T> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct SlotIndex {
     level: usize,
     slot: usize,
 }
@@ -121,7 +121,7 @@ impl<T> Wheel<T> {
     }
 
     /// Moves the entries of a slot that has begun to the levels below.
-    fn cascade(&mut self, place: Place) {
+    fn cascade(&mut self, place: SlotIndex) {
         while self.levels[place.level].occupied & (1 << place.slot) != 0 {
             let index = self.levels[place.level].heads[place.slot];
             self.unlink_from(index, place);
@@ -130,24 +130,24 @@ impl<T> Wheel<T> {
     }
 
     /// The lowest occupied level's first occupied slot.
-    fn next_place(&self) -> Option<Place> {
+    fn next_place(&self) -> Option<SlotIndex> {
         let level = self.levels.iter().position(|level| level.occupied != 0)?;
         let slot = self.levels[level].occupied.trailing_zeros() as usize;
-        Some(Place { level, slot })
+        Some(SlotIndex { level, slot })
     }
 
     /// The tick at which a slot begins: its own bits, those above as now, those below zero.
-    fn start_of(&self, place: Place) -> u64 {
+    fn start_of(&self, place: SlotIndex) -> u64 {
         let shift = SLOT_BITS * place.level as u32;
         let above = self.now >> shift >> SLOT_BITS << SLOT_BITS << shift;
         above | (place.slot as u64) << shift
     }
 
-    fn place_of(&self, deadline: u64) -> Place {
+    fn place_of(&self, deadline: u64) -> SlotIndex {
         let differing = (deadline ^ self.now) | (SLOTS as u64 - 1);
         let level = (u64::BITS - 1 - differing.leading_zeros()) / SLOT_BITS;
         let slot = (deadline >> (SLOT_BITS * level)) as usize % SLOTS;
-        Place { level: level as usize, slot }
+        SlotIndex { level: level as usize, slot }
     }
 
     /// Appends an entry to the ring of its slot.
@@ -177,7 +177,7 @@ impl<T> Wheel<T> {
         self.unlink_from(index, place);
     }
 
-    fn unlink_from(&mut self, index: u32, place: Place) {
+    fn unlink_from(&mut self, index: u32, place: SlotIndex) {
         let Entry { previous, next, .. } = self.entries[index as usize];
         debug_assert_eq!(self.entries[previous as usize].next, index, "the entry before it names it");
         debug_assert_eq!(self.entries[next as usize].previous, index, "the entry behind it names it");
@@ -216,7 +216,7 @@ impl<T> Wheel<T> {
                         entry.deadline,
                         self.now
                     );
-                    assert_eq!(self.place_of(entry.deadline), Place { level: number, slot });
+                    assert_eq!(self.place_of(entry.deadline), SlotIndex { level: number, slot });
                     assert_eq!(self.entries[entry.next as usize].previous, index);
                     seen += 1;
                     index = if entry.next == head { NIL } else { entry.next };

@@ -29,14 +29,14 @@ fn is_ignored(status: &str, signal: i32) -> Option<bool> {
 
 /// Tracks the signals that request the end of the program.
 #[derive(Debug)]
-pub struct Endings {
+pub struct EndRequests {
     clock: Clock,
     first: Option<(i32, Duration)>,
 }
 
 /// The effect of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum EndRequest {
     /// The program should end in an orderly way.
     First,
     /// A repetition of the first signal, to be ignored.
@@ -45,30 +45,32 @@ pub enum Ending {
     Second,
 }
 
-impl Endings {
+impl EndRequests {
     /// No signal has arrived.
     pub fn new() -> Self {
         Self { clock: Clock::start(), first: None }
     }
 
     /// Notes a signal and returns its effect.
-    pub fn note(&mut self, signal: i32) -> Ending {
+    pub fn note(&mut self, signal: i32) -> EndRequest {
         self.note_at(signal, self.clock.now().since_start())
     }
 
-    fn note_at(&mut self, signal: i32, now: Duration) -> Ending {
+    fn note_at(&mut self, signal: i32, now: Duration) -> EndRequest {
         match self.first {
             None => {
                 self.first = Some((signal, now));
-                Ending::First
+                EndRequest::First
             }
-            Some((first, at)) if first == signal && now.saturating_sub(at) < REPETITION => Ending::Repeated,
-            Some(_) => Ending::Second,
+            Some((first, at)) if first == signal && now.saturating_sub(at) < REPETITION => {
+                EndRequest::Repeated
+            }
+            Some(_) => EndRequest::Second,
         }
     }
 }
 
-impl Default for Endings {
+impl Default for EndRequests {
     fn default() -> Self {
         Self::new()
     }
@@ -81,11 +83,11 @@ mod tests {
     #[test]
     fn a_signal_to_the_group_and_to_the_program_counted_as_two() {
         let at = Duration::from_millis;
-        let mut endings = Endings::new();
-        assert_eq!(endings.note_at(15, at(5)), Ending::First);
-        assert_eq!(endings.note_at(15, at(7)), Ending::Repeated);
-        assert_eq!(endings.note_at(15, at(304)), Ending::Repeated);
-        assert_eq!(endings.note_at(15, at(305)), Ending::Second);
+        let mut endings = EndRequests::new();
+        assert_eq!(endings.note_at(15, at(5)), EndRequest::First);
+        assert_eq!(endings.note_at(15, at(7)), EndRequest::Repeated);
+        assert_eq!(endings.note_at(15, at(304)), EndRequest::Repeated);
+        assert_eq!(endings.note_at(15, at(305)), EndRequest::Second);
     }
 
     #[test]
@@ -100,8 +102,8 @@ mod tests {
 
     #[test]
     fn another_signal_is_a_second_one_at_once() {
-        let mut endings = Endings::new();
-        assert_eq!(endings.note_at(15, Duration::ZERO), Ending::First);
-        assert_eq!(endings.note_at(2, Duration::ZERO), Ending::Second);
+        let mut endings = EndRequests::new();
+        assert_eq!(endings.note_at(15, Duration::ZERO), EndRequest::First);
+        assert_eq!(endings.note_at(2, Duration::ZERO), EndRequest::Second);
     }
 }

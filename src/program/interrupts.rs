@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use smtpmock::Server;
 use smtpmock::output::{self, Streams};
-use smtpmock::signals::{self, Ending, Endings, SIGHUP};
+use smtpmock::signals::{self, EndRequest, EndRequests, SIGHUP};
 
 use crate::program::cli::Failure;
 use crate::program::lifetime::Event;
@@ -88,21 +88,21 @@ impl Interrupts {
 
 impl Listener {
     fn listen(self, mut signals: Signals) {
-        let mut endings = Endings::new();
+        let mut endings = EndRequests::new();
         for signal in signals.forever() {
             let handle = self.handle.get();
             match signal {
                 SIGUSR1 => handle.into_iter().for_each(|handle| handle.orders.report()),
                 SIGUSR2 => handle.into_iter().for_each(Handle::reopen),
                 _ => match endings.note(signal) {
-                    Ending::First => {
+                    EndRequest::First => {
                         // The main thread may be waiting for a drain and receives no event until it ends.
                         handle.into_iter().for_each(|handle| handle.server.stop_draining());
                         // Fails only if the main thread, and so the process, has ended.
                         drop(self.events.send(Event::Signal));
                     }
-                    Ending::Repeated => {}
-                    Ending::Second => self.end_at_once(signal),
+                    EndRequest::Repeated => {}
+                    EndRequest::Second => self.end_at_once(signal),
                 },
             }
         }

@@ -1,6 +1,6 @@
 //! Parses a report from JSON. Derived fields (quantiles, findings, …) are not read but computed again.
 
-mod place;
+mod node;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::smtp::Stage;
 use crate::stats::{Additive, Check, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
 use crate::text::escape::escape;
 
-use place::Place;
+use node::Node;
 
 /// Why a text is not a valid report, or why reports can't be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl std::error::Error for ReadError {}
 pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     let document: Value =
         serde_json::from_str(text).map_err(|error| ReadError::new("", format!("not JSON: {error}")))?;
-    let document = Place::of(&document);
+    let document = Node::of(&document);
     check_form(&document)?;
     let runs = document.field("runs")?.each(run)?;
     let mut stats = Stats::default();
@@ -66,7 +66,7 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
         stats.stages[stage].transactions_refused.insert(code, count);
     })?;
     stats.pipelining.offered = document.field("pipelining_offered")?.bool()?;
-    stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Place::count)?;
+    stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Node::count)?;
     stats.rules = document.field("rules")?.each(rule)?;
     stats.timeline = timeline(&document.field("timeline")?)?;
     let first = runs.first().ok_or_else(|| ReadError::new("runs", "is empty: expected at least one run"))?;
@@ -77,8 +77,8 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     Ok(Report { stats: Cow::Owned(stats), runs, verdicts })
 }
 
-fn check_form(document: &Place<'_>) -> Result<(), ReadError> {
-    if document.get("program").and_then(|place| place.text().ok()) != Some("smtpmock") {
+fn check_form(document: &Node<'_>) -> Result<(), ReadError> {
+    if document.get("program").and_then(|node| node.text().ok()) != Some("smtpmock") {
         return Err(ReadError::new(
             "program",
             "not a report of smtpmock: expected `\"program\": \"smtpmock\"`",
@@ -91,29 +91,29 @@ fn check_form(document: &Place<'_>) -> Result<(), ReadError> {
     }
 }
 
-fn run(place: &Place<'_>) -> Result<Run, ReadError> {
+fn run(node: &Node<'_>) -> Result<Run, ReadError> {
     let run = Run {
-        version: place.field("version")?.text()?.to_owned(),
-        started_at: place.field("started_at")?.or_null(Place::timestamp)?,
-        begins: place.field("begins_s")?.seconds()?,
-        ends: place.field("ends_s")?.seconds()?,
-        open_before: place.get("open_before").map_or(Ok(0), |place| place.count())?,
-        transactions_before: place.get("transactions_before").map_or(Ok(0), |place| place.count())?,
-        seed: place.field("seed")?.number()?,
-        settings: place
+        version: node.field("version")?.text()?.to_owned(),
+        started_at: node.field("started_at")?.or_null(Node::timestamp)?,
+        begins: node.field("begins_s")?.seconds()?,
+        ends: node.field("ends_s")?.seconds()?,
+        open_before: node.get("open_before").map_or(Ok(0), |node| node.count())?,
+        transactions_before: node.get("transactions_before").map_or(Ok(0), |node| node.count())?,
+        seed: node.field("seed")?.number()?,
+        settings: node
             .field("settings")?
             .entries(|name, value| Ok((name.to_owned(), value.text()?.to_owned())))?,
     };
     if run.begins > run.ends {
-        return Err(place.error("ends before it begins"));
+        return Err(node.error("ends before it begins"));
     }
     Ok(run)
 }
 
-fn metrics(place: &Place<'_>, stats: &mut Stats) -> Result<(), ReadError> {
+fn metrics(node: &Node<'_>, stats: &mut Stats) -> Result<(), ReadError> {
     let units: std::collections::BTreeMap<String, Unit> =
         Stats::default().figures().into_iter().map(|figure| (figure.name, figure.unit)).collect();
-    place.entries(|name, value| {
+    node.entries(|name, value| {
         let (Some(slot), Some(unit)) = (stats.slot(name), units.get(name)) else {
             let version = env!("CARGO_PKG_VERSION");
             return Err(value.error(format!(
@@ -125,34 +125,34 @@ fn metrics(place: &Place<'_>, stats: &mut Stats) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn metric(place: &Place<'_>, slot: Slot<'_>, unit: Unit) -> Result<(), ReadError> {
+fn metric(node: &Node<'_>, slot: Slot<'_>, unit: Unit) -> Result<(), ReadError> {
     match slot {
         Slot::Derived => {}
-        Slot::Count(count) => *count = place.count()?,
-        Slot::Peak(peak) => peak.see(place.count()?),
-        Slot::Optional(count) => *count = place.or_null(Place::count)?,
-        Slot::Numbers(numbers) => *numbers = distribution(place, unit)?,
-        Slot::Durations(durations) => *durations = Durations::from_numbers(distribution(place, unit)?),
+        Slot::Count(count) => *count = node.count()?,
+        Slot::Peak(peak) => peak.see(node.count()?),
+        Slot::Optional(count) => *count = node.or_null(Node::count)?,
+        Slot::Numbers(numbers) => *numbers = distribution(node, unit)?,
+        Slot::Durations(durations) => *durations = Durations::from_numbers(distribution(node, unit)?),
     }
     Ok(())
 }
 
-fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
-    let named = place.field("unit")?;
+fn distribution(node: &Node<'_>, unit: Unit) -> Result<Numbers, ReadError> {
+    let named = node.field("unit")?;
     if named.text()? != unit.name() {
         return Err(named.error(format!("is not {}", unit.name())));
     }
-    let text = place.field("histogram")?;
-    let numbers = match text.or_null(Place::text)? {
+    let text = node.field("histogram")?;
+    let numbers = match text.or_null(Node::text)? {
         None => Numbers::default(),
         Some(encoded) => {
             let histogram = decode(encoded).map_err(|error| text.error(error.to_string()))?;
-            let [min, max] = [place.field("min")?.count()?, place.field("max")?.count()?];
+            let [min, max] = [node.field("min")?.count()?, node.field("max")?.count()?];
             Numbers::from_histogram(&histogram, min, max)
-                .ok_or_else(|| place.error("has a min or a max that is not that of the histogram"))?
+                .ok_or_else(|| node.error("has a min or a max that is not that of the histogram"))?
         }
     };
-    let count = place.field("count")?;
+    let count = node.field("count")?;
     if count.count()? != numbers.count() {
         return Err(count.error(format!("is not that of the histogram, which has {}", numbers.count())));
     }
@@ -161,12 +161,12 @@ fn distribution(place: &Place<'_>, unit: Unit) -> Result<Numbers, ReadError> {
 
 /// Reads counts by stage and code.
 fn by_code(
-    place: &Place<'_>,
+    node: &Node<'_>,
     codes: std::ops::Range<u16>,
     kind: &str,
     mut take: impl FnMut(Stage, u16, u64),
 ) -> Result<(), ReadError> {
-    place.entries(|name, counts| {
+    node.entries(|name, counts| {
         let stage = Stage::ALL.iter().copied().find(|stage| stage.name() == name);
         let stage = stage.ok_or_else(|| {
             let names: Vec<&str> = Stage::ALL.iter().map(|stage| stage.name()).collect();
@@ -182,33 +182,33 @@ fn by_code(
     Ok(())
 }
 
-fn rule(place: &Place<'_>) -> Result<RuleStats, ReadError> {
+fn rule(node: &Node<'_>) -> Result<RuleStats, ReadError> {
     Ok(RuleStats {
-        id: place.get("id").map(|id| id.text().map(str::to_owned)).transpose()?,
-        rule: place.field("rule")?.text()?.to_owned(),
-        reached: place.field("reached")?.count()?,
-        fired: place.field("fired")?.count()?,
+        id: node.get("id").map(|id| id.text().map(str::to_owned)).transpose()?,
+        rule: node.field("rule")?.text()?.to_owned(),
+        reached: node.field("reached")?.count()?,
+        fired: node.field("fired")?.count()?,
     })
 }
 
-fn check(place: &Place<'_>) -> Result<Check, ReadError> {
-    Check::of_name(place.text()?).ok_or_else(|| place.error("is not a check: expected expect or fail-if"))
+fn check(node: &Node<'_>) -> Result<Check, ReadError> {
+    Check::of_name(node.text()?).ok_or_else(|| node.error("is not a check: expected expect or fail-if"))
 }
 
-fn verdict(place: &Place<'_>) -> Result<Verdict, ReadError> {
+fn verdict(node: &Node<'_>) -> Result<Verdict, ReadError> {
     Ok(Verdict {
-        check: place.get("check").map_or(Ok(Check::Expect), |place| check(&place))?,
-        expectation: place.field("expectation")?.text()?.to_owned(),
-        found: place.field("found")?.text()?.to_owned(),
-        kept: place.field("kept")?.bool()?,
+        check: node.get("check").map_or(Ok(Check::Expect), |node| check(&node))?,
+        expectation: node.field("expectation")?.text()?.to_owned(),
+        found: node.field("found")?.text()?.to_owned(),
+        kept: node.field("kept")?.bool()?,
     })
 }
 
-fn timeline(place: &Place<'_>) -> Result<Timeline, ReadError> {
-    let length = place.field("interval_s")?;
+fn timeline(node: &Node<'_>) -> Result<Timeline, ReadError> {
+    let length = node.field("interval_s")?;
     let mut timeline = Timeline::with_interval(Duration::from_secs(length.count()?))
         .ok_or_else(|| length.error("is not the length of an interval: expected 1, 2, 4, 8, …"))?;
-    let intervals = place.field("intervals")?.each(|row| {
+    let intervals = node.field("intervals")?.each(|row| {
         let interval = Interval::from_counts(|name| row.field(name)?.count())?;
         Ok((row.field("at_s")?.seconds()?, interval))
     })?;

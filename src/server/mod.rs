@@ -21,7 +21,7 @@ use crate::net::Listening;
 use crate::net::context::Service;
 use crate::net::control::{Control, StopOrder};
 use crate::net::counters::Counters;
-use crate::net::shard::{Ending, Shard};
+use crate::net::shard::{Shard, ShardExit};
 use crate::output::Output;
 use crate::process::lock;
 use crate::records::Message;
@@ -182,7 +182,7 @@ impl Server {
             let failure = Arc::clone(&self.failure);
             let clock = self.totals.clock();
             let shard = Shard::start(index, sockets, context, clock, self.event_log.as_ref(), move |why| {
-                failure.report(ServerFailure::Shard(why.to_owned()));
+                failure.report(ServerFailure::Shard(why.to_string()));
             })
             .map_err(|error| StartError::System("starting a reactor thread", error))?;
             self.failure.watch(&shard.control);
@@ -406,7 +406,7 @@ impl Server {
         let mut outcome = StopOutcome::Graceful;
         for shard in threads.shards {
             // A failure has been reported by the shard itself.
-            if shard.join().is_ok_and(|ending| ending == Ending::Forced) {
+            if shard.join().is_ok_and(|ending| ending == ShardExit::Forced) {
                 outcome = StopOutcome::Forced;
             }
         }

@@ -9,7 +9,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGUSR1, SIGUSR2, SIGXFSZ, TERM_SIGNALS};
 use signal_hook::iterator::Signals;
-use smtpmock::signals::{self, Ending, Endings, SIGHUP};
+use smtpmock::signals::{self, EndRequest, EndRequests, SIGHUP};
 
 /// Ignores signals that would end the program without its report: SIGXFSZ, so that a write beyond a limit of file
 /// sizes (`ulimit -f`) is an error; SIGUSR1 and SIGUSR2, which `smtpmock` handles and which may be sent to a group of
@@ -34,13 +34,13 @@ pub(crate) fn listen() -> io::Result<Arc<AtomicBool>> {
     let interrupt = Arc::<AtomicBool>::default();
     let interrupted = Arc::clone(&interrupt);
     let listen = move || {
-        let mut endings = Endings::new();
+        let mut endings = EndRequests::new();
         for signal in signals.forever() {
             match endings.note(signal) {
-                Ending::First => interrupted.store(true, Ordering::Relaxed),
-                Ending::Repeated => {}
+                EndRequest::First => interrupted.store(true, Ordering::Relaxed),
+                EndRequest::Repeated => {}
                 // The code of shells for a signal.
-                Ending::Second => process::exit(128 + signal),
+                EndRequest::Second => process::exit(128 + signal),
             }
         }
     };

@@ -12,7 +12,7 @@ use super::sealed::SealedEnd;
 use super::wire::{End, Mailroom, ServerEnd, Wire};
 use super::{ROUNDING, context, resources};
 use crate::net::connection::{Connection, Fate, Origin};
-use crate::net::context::{Context, Place, Service};
+use crate::net::context::{Context, Service, SessionPermit};
 use crate::net::resources::{Resources, Stop};
 use crate::records::Endpoint;
 use crate::records::store::Store;
@@ -60,7 +60,7 @@ impl Bench {
         };
         let stream = E::new(Rc::clone(&wire));
         let now = self.resources.clock.now();
-        (wire, Connection::new(stream, Token(index), origin, Place::default(), now))
+        (wire, Connection::new(stream, Token(index), origin, SessionPermit::default(), now))
     }
 
     /// Advances the clock and begins the next turn.

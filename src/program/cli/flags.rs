@@ -12,7 +12,7 @@ use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
 use super::flag::{Arity, Flag, one_of, reading, reading_or_default};
-use super::values::{self, Expected, Span};
+use super::values::{self, Expected, SignedSpan};
 
 mod extensions;
 mod impairments;
@@ -393,13 +393,13 @@ impl Options {
 
 /// Zero requests the default; a negative value means no wait.
 fn unless_default(
-    read: fn(&OsStr) -> Result<Span, Expected>,
+    read: fn(&OsStr) -> Result<SignedSpan, Expected>,
 ) -> impl Fn(&OsStr) -> Result<Option<Duration>, Expected> {
     move |raw| {
         Ok(match read(raw)? {
-            Span::Zero => None,
-            Span::Negative => Some(Duration::ZERO),
-            Span::Positive(duration) => Some(duration),
+            SignedSpan::Zero => None,
+            SignedSpan::Negative => Some(Duration::ZERO),
+            SignedSpan::Positive(duration) => Some(duration),
         })
     }
 }

@@ -49,14 +49,14 @@ impl std::error::Error for Expected {}
 
 /// A duration as typed. What zero and negative durations mean depends on the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Span {
+pub(super) enum SignedSpan {
     Negative,
     Zero,
     /// From a nanosecond to [`MAX_DURATION`]; longer ones are reduced to that.
     Positive(Duration),
 }
 
-impl Span {
+impl SignedSpan {
     fn new(is_negative: bool, length: Duration) -> Self {
         match (length.is_zero(), is_negative) {
             (true, _) => Self::Zero,
@@ -89,15 +89,15 @@ pub(super) fn count(raw: &OsStr) -> Result<usize, Expected> {
 }
 
 /// A duration: an integer in seconds, or numbers with units as Go's `time.ParseDuration` takes them.
-pub(super) fn span(raw: &OsStr) -> Result<Span, Expected> {
+pub(super) fn span(raw: &OsStr) -> Result<SignedSpan, Expected> {
     let text = raw.to_str().ok_or(Expected::new(A_DURATION))?;
     match go_integer(text) {
-        Ok(seconds) => Ok(Span::new(seconds < 0, Duration::from_secs(seconds.unsigned_abs()))),
+        Ok(seconds) => Ok(SignedSpan::new(seconds < 0, Duration::from_secs(seconds.unsigned_abs()))),
         Err(NotAnInteger::OutOfRange) => Err(NotAnInteger::OutOfRange.expected(A_DURATION)),
         Err(NotAnInteger::Malformed) => {
             let (is_negative, text) = split_sign(text);
             let length = duration_with_units(text).ok_or(Expected::new(A_DURATION))?;
-            Ok(Span::new(is_negative, length))
+            Ok(SignedSpan::new(is_negative, length))
         }
     }
 }
@@ -105,8 +105,8 @@ pub(super) fn span(raw: &OsStr) -> Result<Span, Expected> {
 /// A delay: what [`span`] accepts, or a distribution. A negative delay is none.
 pub(super) fn delay(raw: &OsStr) -> Result<Delay, Expected> {
     match (span(raw), raw.to_str()) {
-        (Ok(Span::Positive(delay)), _) => Ok(delay.into()),
-        (Ok(Span::Negative | Span::Zero), _) | (_, Some("")) => Ok(Delay::NONE),
+        (Ok(SignedSpan::Positive(delay)), _) => Ok(delay.into()),
+        (Ok(SignedSpan::Negative | SignedSpan::Zero), _) | (_, Some("")) => Ok(Delay::NONE),
         (Err(_), Some(text)) => Ok(text.parse::<Delay>()?),
         (Err(_), None) => Err(Expected::new(UTF_8)),
     }
@@ -157,9 +157,9 @@ pub(super) fn seed(raw: &OsStr) -> Result<Option<u64>, Expected> {
 }
 
 /// A duration that is not negative.
-pub(super) fn positive_span(raw: &OsStr) -> Result<Span, Expected> {
+pub(super) fn positive_span(raw: &OsStr) -> Result<SignedSpan, Expected> {
     match span(raw)? {
-        Span::Negative => Err(Expected::new("a duration of at least 0, like 30, 250ms or 10m")),
+        SignedSpan::Negative => Err(Expected::new("a duration of at least 0, like 30, 250ms or 10m")),
         span => Ok(span),
     }
 }

@@ -9,7 +9,7 @@ use smtpmock::stats::Expectation;
 
 use super::Options;
 use crate::program::cli::flag::{Arity, Flag, Read, reading};
-use crate::program::cli::values::{self, Expected, Span};
+use crate::program::cli::values::{self, Expected, SignedSpan};
 
 const A_LIMIT: &str =
     "a number of messages or sessions, or a duration, like 10000messages, 500sessions or 60s";
@@ -131,7 +131,7 @@ fn limit(text: &str) -> Option<Limit> {
         "session" | "sessions" => Milestone::Sessions,
         _ => {
             return match values::span(OsStr::new(text)) {
-                Ok(Span::Positive(time)) => Some(Limit::Time(time)),
+                Ok(SignedSpan::Positive(time)) => Some(Limit::Time(time)),
                 _ => None,
             };
         }

@@ -6,8 +6,8 @@ fn os(text: &str) -> &OsStr {
     OsStr::new(text)
 }
 
-fn positive(nanoseconds: u64) -> Result<Span, Expected> {
-    Ok(Span::Positive(Duration::from_nanos(nanoseconds)))
+fn positive(nanoseconds: u64) -> Result<SignedSpan, Expected> {
+    Ok(SignedSpan::Positive(Duration::from_nanos(nanoseconds)))
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn durations_are_seconds_or_have_units() {
         assert_eq!(span(os(text)), positive(nanoseconds), "{text}");
     }
     for text in ["0", "-0", "0s", "0.0ms", "0.1ns", "-0s"] {
-        assert_eq!(span(os(text)), Ok(Span::Zero), "{text}");
+        assert_eq!(span(os(text)), Ok(SignedSpan::Zero), "{text}");
     }
     for text in ["-1", "-250ms", "-0x1"] {
-        assert_eq!(span(os(text)), Ok(Span::Negative), "{text}");
+        assert_eq!(span(os(text)), Ok(SignedSpan::Negative), "{text}");
         assert!(positive_span(os(text)).is_err(), "{text}");
     }
 }
@@ -135,7 +135,7 @@ fn what_is_neither_is_no_duration() {
 #[test]
 fn durations_beyond_a_year_count_as_a_year() {
     for text in ["31536001", "9223372036854775807", "8761h"] {
-        assert_eq!(span(os(text)), Ok(Span::Positive(MAX_DURATION)), "{text}");
+        assert_eq!(span(os(text)), Ok(SignedSpan::Positive(MAX_DURATION)), "{text}");
     }
     let longest = smtpmock::Config::default().session_timeout(MAX_DURATION);
     assert!(longest.validate().is_ok());

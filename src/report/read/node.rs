@@ -13,12 +13,12 @@ const LONGEST: f64 = (1u64 << 38) as f64;
 
 /// A value and its path in the document.
 #[derive(Clone, Debug)]
-pub(super) struct Place<'v> {
+pub(super) struct Node<'v> {
     value: &'v Value,
     path: String,
 }
 
-impl<'v> Place<'v> {
+impl<'v> Node<'v> {
     /// The whole document.
     pub(super) fn of(value: &'v Value) -> Self {
         Self { value, path: String::new() }
