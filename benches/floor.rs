@@ -20,7 +20,7 @@ mod null_sink;
 /// Above this the guard fails. Seen on a busy two-core machine: medians up to 1.33.
 const ALARM: f64 = 1.6;
 const CLIENTS: usize = 16;
-/// Set for a process that is a server: which of the two.
+/// Set in a server process: which of the two servers it is.
 const ROLE: &str = "SMTPMOCK_BENCH_ROLE";
 const NULL_SINK: &str = "null sink";
 const SMTPMOCK: &str = "smtpmock";
@@ -150,7 +150,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended; there is nothing to be saved in either case.
+        // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -28,7 +28,7 @@ fn limit(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-/// What the processor can do is found out once, before.
+/// Detects the processor's features once, before the measurement.
 fn scanned_before(bytes: Vec<u8>) -> Vec<u8> {
     DataScanner::default().scan(&bytes, |_| ());
     bytes
@@ -79,7 +79,7 @@ fn warm(keep: Keep) -> Box<Warm> {
     warm_with(keep, &[])
 }
 
-/// With 10,000 rules for others.
+/// The same with 10,000 rules that do not match.
 fn warm_among_rules() -> Box<Warm> {
     let rules: Vec<String> = (0..2_500)
         .flat_map(|other| {
@@ -142,7 +142,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {
     let Warm { policy, session, input } = &mut *warm;
     let replies = run(black_box(policy), session, black_box(input));
-    // What is given back is not freed here: only the transaction counts.
+    // The returned value is not freed here, so that only the transaction counts.
     (warm, replies)
 }
 

@@ -1,9 +1,9 @@
 //! The SMTP server side as pure data: bytes in, [`Step`]s out.
 //!
-//! Nothing here knows a socket, a clock or a thread. A [`Session`] is fed with whatever
-//! bytes have arrived, in chunks of any size, and says how many it consumed and what is
-//! to be replied, how late, and whether the connection goes on. The same bytes give the
-//! same steps and the same [`Record`]s however they were cut.
+//! Nothing here uses a socket, a clock or a thread. A [`Session`] processes the bytes that
+//! have arrived, in chunks of any size. It returns how many it consumed, the reply and its
+//! delay, and whether the connection continues. The same bytes give the same steps and the
+//! same [`Record`]s however they are split.
 //!
 //! ```
 //! use smtpmock::smtp::rules::Environment;

@@ -1,4 +1,4 @@
-//! The lists of refused names and addresses, and what counts as the same name or address.
+//! The lists of refused names and addresses, and when two names or addresses are equal.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -81,10 +81,10 @@ impl fmt::Debug for Folded {
     }
 }
 
-/// Makes the form of a name that all equal names have.
+/// Converts a name to the form that all equal names have in common.
 pub(in crate::smtp) type Fold = fn(&[u8]) -> Cow<'_, [u8]>;
 
-/// A domain or address literal in small letters.
+/// A domain or address literal in lower case.
 pub(in crate::smtp) fn fold_domain(domain: &[u8]) -> Cow<'_, [u8]> {
     match domain.iter().any(u8::is_ascii_uppercase) {
         true => domain.to_ascii_lowercase().into(),
@@ -92,7 +92,7 @@ pub(in crate::smtp) fn fold_domain(domain: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// A mailbox with its domain in small letters; the local part is its host's to understand.
+/// A mailbox with its domain in lower case; only its host can interpret the local part.
 pub(in crate::smtp) fn fold_mailbox(mailbox: &[u8]) -> Cow<'_, [u8]> {
     let (local, domain) = mailbox.split_at(memchr::memrchr(b'@', mailbox).unwrap_or(mailbox.len()));
     if local.eq_ignore_ascii_case(b"postmaster") {

@@ -1,4 +1,4 @@
-//! The server's own rules under a policy: which are on, and which hold. They are asked behind those that were added.
+//! The server's own rules under a policy: which are active, and which hold. They are evaluated after the added rules.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::smtp::rules::{
     BUILT_INS, BuiltIn, Decision, Memory, Question, RatePoint, RateScope, State, recall,
 };
 
-/// The outcome of asking all rules.
+/// The outcome of evaluating all rules.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) struct Ruling<'p> {
     /// In place of the delay configured for the command.
@@ -52,7 +52,7 @@ impl Policy {
         Decision::Own
     }
 
-    /// What follows a refusal that does not end the session by itself.
+    /// What follows a refusal that does not itself end the session.
     pub(in crate::smtp) fn after_refusal(&self, memory: Option<&mut (dyn Memory + '_)>) -> Next {
         if !BuiltIn::FailFast.is_on(self) {
             return Next::Continue;
@@ -67,7 +67,7 @@ impl Policy {
         state.retain(self.book.identities(), |own| own.is_on(self));
     }
 
-    /// The server's own rules that are on.
+    /// The server's own rules that are active.
     pub(super) fn own_rules(&self) -> impl Iterator<Item = BuiltIn> {
         BUILT_INS.iter().copied().filter(|own| own.is_on(self))
     }
@@ -134,7 +134,7 @@ fn hash_of(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// What stands behind the last `@`, in lower case.
+/// The part after the last `@`, in lower case.
 fn domain(mailbox: &[u8]) -> Vec<u8> {
     let from = memchr::memrchr(b'@', mailbox).map_or(0, |at| at + 1);
     mailbox[from..].to_ascii_lowercase()

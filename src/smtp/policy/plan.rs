@@ -1,10 +1,10 @@
-//! What is to be asked at each stage, worked out once: where there is nothing, a step costs one comparison.
+//! What has to be evaluated at each stage, computed once: a stage without rules and delays costs one comparison.
 
 use crate::smtp::policy::{DelayPoint, Policy};
 use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::rules::BuiltIn;
 
-/// What follows from a [`Policy`]'s settings: worked out anew whenever one is set.
+/// Derived from the settings of a [`Policy`], and recomputed whenever one is set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::smtp) struct Plan {
     /// A bit for each stage: there is a rule to ask, an added one or the server's own, or a delay.
@@ -64,7 +64,7 @@ impl Plan {
         }
     }
 
-    /// This reply of the server's own accepts what it answers.
+    /// This reply of the server accepts the command that it answers.
     pub(in crate::smtp) fn is_positive(self, kind: ReplyKind) -> bool {
         self.positive & (1 << kind as u64) != 0
     }

@@ -1,5 +1,5 @@
-//! One session: bytes in, steps out. The [`dialogue`] decides, and a recorder writes down what happened where records are
-//! read. Imports all other rooms of `smtp`; pure.
+//! One session: bytes in, steps out. The [`dialogue`] decides, and a recorder records its events if records are read.
+//! Imports all other rooms of `smtp`; pure.
 
 mod answer;
 mod arguments;
@@ -22,8 +22,8 @@ use crate::smtp::rules::Environment;
 
 /// The server's side of one SMTP session.
 ///
-/// Whoever drives it calls [`greeting`](Self::greeting) once, then [`advance`](Self::advance) with what the client sends,
-/// and [`finish`](Self::finish) in the end. Each [`Step`] says all that is to be done.
+/// Its driver calls [`greeting`](Self::greeting) once, then [`advance`](Self::advance) with the client's input, and
+/// [`finish`](Self::finish) at the end. Each [`Step`] contains everything that the driver has to do.
 ///
 /// ```
 /// use smtpmock::smtp::rules::Environment;
@@ -81,7 +81,7 @@ impl Session {
         progress
     }
 
-    /// What always holds behind a line.
+    /// Asserts the invariants after each line.
     fn assert_consistent(&self, progress: &Progress) {
         let is_open = self.dialogue.is_in_transaction();
         if let Some(step) = &progress.step {
@@ -104,7 +104,7 @@ impl Session {
         self.dialogue.reply_of_kind(policy, kind)
     }
 
-    /// Takes back replies that never left whole. The session is over then.
+    /// Removes replies that were never sent whole from the records, at the end of the session.
     pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
         if let Some(recorder) = &mut self.records.0 {
             recorder.withdraw(unsent);
@@ -141,7 +141,7 @@ impl Session {
         self.dialogue.owes_input()
     }
 
-    /// Nothing is under way: no command line and no mail transaction.
+    /// No command line and no mail transaction has begun.
     pub fn is_idle(&self) -> bool {
         !self.dialogue.is_in_transaction() && !self.owes_input()
     }
