@@ -199,9 +199,13 @@ proptest! {
         let expected = reference::handler(line.trim());
         let grammar = Grammar { addresses: AddressRules::default(), offered: &Extensions::default() };
         let request = Request::parse(line.as_bytes(), grammar);
-        // The reference does not distinguish HELO and EHLO.
-        let verb_of = |verb| if verb == Verb::Ehlo { Verb::Helo } else { verb };
-        prop_assert_eq!(request.command.verb().map(verb_of), expected.map(verb), "{:?}", expected);
+        // The reference does not distinguish HELO and EHLO, and does not know the commands of Extended SMTP.
+        let verb_of = |verb| match verb {
+            Verb::Ehlo => Some(Verb::Helo),
+            Verb::Vrfy | Verb::Expn | Verb::Help => None,
+            verb => Some(verb),
+        };
+        prop_assert_eq!(request.command.verb().and_then(verb_of), expected.map(verb), "{:?}", expected);
         prop_assert_eq!(request.line, line.trim().as_bytes());
     }
 }
