@@ -125,7 +125,8 @@ struct Reconfiguring;
 impl Reconfiguring {
     /// `None` if the reconfiguration would wait for its own thread.
     fn begin() -> Option<Self> {
-        (!is_shard_thread() && !IS_RECONFIGURING.replace(true)).then_some(Self)
+        // Not `then_some`: a guard that is built and dropped unused would reset the mark of the call around it.
+        (!is_shard_thread() && !IS_RECONFIGURING.replace(true)).then(|| Self)
     }
 }
 
