@@ -52,7 +52,8 @@ pub(crate) struct Probe {
     messages: u32,
     /// Commands since the client last waited for a reply.
     group: u32,
-    has_sent_mail: bool,
+    /// Mail transactions that the client has started, by MAIL.
+    transactions: u32,
     /// The mail transaction that is not decided; one whose message is accepted waits for the reply to leave.
     transaction: Option<Transaction>,
     /// The client had closed the connection when it was accepted.
@@ -111,7 +112,7 @@ impl Probe {
             commands: 0,
             messages: 0,
             group: 0,
-            has_sent_mail: false,
+            transactions: 0,
             transaction: None,
             left_before_greeting: false,
             is_refused: false,
@@ -193,8 +194,13 @@ impl Probe {
         }
         self.group += 1;
         self.commands = self.commands.saturating_add(1);
-        if stage == Stage::Mail && !std::mem::replace(&mut self.has_sent_mail, true) {
-            stats.sessions.first_mail.add(now.since(self.opened));
+        if stage == Stage::Mail {
+            self.transactions = self.transactions.saturating_add(1);
+            match self.transactions {
+                1 => stats.sessions.first_mail.add(now.since(self.opened)),
+                2 => stats.sessions.reused += 1,
+                _ => {}
+            }
         }
     }
 
@@ -321,7 +327,8 @@ impl Probe {
         let sessions = &mut stats.sessions;
         sessions.note_ending(ending);
         sessions.resets += u64::from(self.was_reset);
-        sessions.not_reused += u64::from(self.messages == 1 && matches!(ending, Ending::Quit | Ending::Left));
+        let is_single = self.transactions == 1 && self.messages == 1;
+        sessions.not_reused += u64::from(is_single && matches!(ending, Ending::Quit | Ending::Left));
         sessions.duration.add(now.since(self.opened));
         sessions.messages.add(u64::from(self.messages));
         sessions.commands.add(u64::from(self.commands));

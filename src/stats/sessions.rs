@@ -44,8 +44,10 @@ figures! {
         pub stopped: u64 = ["sessions.stopped", Number, "ended by a stop of the server"],
         /// Connections reset by the client, however the session ended.
         pub resets: u64 = ["sessions.resets", Number, "connections reset by the client"],
-        /// Ended by the client (`quit`, `left`) after a single accepted message.
-        pub not_reused: u64 = ["sessions.not_reused", Number, "ended by the client after one message"],
+        /// Sessions in which the client started a second mail transaction, whether or not MAIL was accepted.
+        pub reused: u64 = ["sessions.reused", Number, "the client sent MAIL more than once"],
+        /// Ended by the client (`quit`, `left`) after a single MAIL, whose message was accepted.
+        pub not_reused: u64 = ["sessions.not_reused", Number, "ended by the client after one MAIL and its message"],
         /// Sessions in which the client sent something other than QUIT after a 421 (RFC 5321 section 3.8). Not those
         /// that the server closed with the 421.
         pub went_on_after_421: u64 = ["sessions.went_on_after_421", Number, "the client sent more after a 421"],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::smtp::Stage;
-use crate::stats::{RetryStats, Stats};
+use crate::stats::{RetryStats, SessionStats, Stats};
 use crate::text::units::duration;
 
 /// Fewer connections with one message each may be different senders.
@@ -23,8 +23,8 @@ const RETRIES: u64 = 5;
 const RETRIES_AS_A_RULE: f64 = 0.9;
 
 pub(super) fn connections_not_reused(stats: &Stats) -> Option<Finding> {
-    let not_reused = stats.sessions.not_reused;
-    (not_reused >= CONNECTIONS && stats.sessions.messages.max() == 1).then(|| Finding {
+    let SessionStats { reused, not_reused, .. } = stats.sessions;
+    (not_reused >= CONNECTIONS && reused == 0).then(|| Finding {
         name: "connections-not-reused",
         text: format!("opened {not_reused} connections for a message each and reused none"),
         reference: "RFC 5321 section 2.1",

@@ -43,7 +43,7 @@ fn some_seconds() -> impl Strategy<Value = Vec<f64>> {
 prop_compose! {
     fn sessions_and_messages()(
         [quit, left, timed_out] in counts(),
-        [not_reused, went_on, early, broken_off] in counts(),
+        [reused, not_reused, went_on, early, broken_off] in counts(),
         [inspected, bare, long] in counts(),
         per_session in prop::collection::vec(0..4_u64, 0..120),
         recipients in prop::collection::vec(0..300_u64, 0..20),
@@ -51,7 +51,8 @@ prop_compose! {
         let mut stats = Stats::default();
         let sessions = &mut stats.sessions;
         (sessions.quit, sessions.left, sessions.timed_out) = (quit, left, timed_out);
-        (sessions.not_reused, sessions.went_on_after_421, sessions.early_talkers) = (not_reused, went_on, early);
+        (sessions.reused, sessions.not_reused) = (reused / 8, not_reused);
+        (sessions.went_on_after_421, sessions.early_talkers) = (went_on, early);
         sessions.messages = numbers(&per_session);
         let messages = &mut stats.messages;
         (messages.broken_off, messages.inspected) = (broken_off, inspected);

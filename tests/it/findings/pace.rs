@@ -38,6 +38,20 @@ fn a_connection_that_is_reused_is_not() {
 }
 
 #[test]
+fn a_connection_is_reused_by_a_mail_that_is_refused() {
+    let server = with_rules(&[r#"mail nth=2 per=session reply="451 4.3.0 Later""#]);
+    for _ in 0..60 {
+        let mut client = client(&server);
+        send(&mut client, "hi\r\n");
+        assert_eq!(client.command("MAIL FROM:<ann@example.com>"), "451 4.3.0 Later");
+        client.quit();
+    }
+    assert_eq!(names(&server, 60), [""; 0]);
+    let sessions = server.stats().sessions;
+    assert_eq!((sessions.messages.max(), sessions.reused, sessions.not_reused), (1, 60, 0));
+}
+
+#[test]
 fn connections_that_the_server_ends_are_not() {
     let server = with_rules(&[r#"message reply="250 That is all" close"#]);
     for _ in 0..60 {
