@@ -413,7 +413,7 @@ impl<T: Transport> Connection<T> {
                 resources.now.after(context.stop_linger).min(*until)
             }
             (Phase::Lingering { until }, _) => *until,
-            (_, Expect::Data) if !self.has_unsent() => deadline.min(self.data_deadline),
+            (Phase::Open, Expect::Data) if !self.has_unsent() => deadline.min(self.data_deadline),
             (_, Expect::Command | Expect::Data) => deadline,
         };
     }

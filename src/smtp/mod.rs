@@ -35,7 +35,6 @@ pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use receive::{MailKey, RetryKey};
-pub(crate) use record::Unsent;
-pub use record::{Exchange, Filing, LastRecord, Record};
+pub use record::{Exchange, Filing, LastRecord, Record, Unsent};
 pub use reply::{Next, Portion, Reply, ReplyKind, Stage};
 pub use session::{CommandLine, Expect, Progress, Received, Replies, Session, Step};

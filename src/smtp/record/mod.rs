@@ -5,7 +5,7 @@ mod per_message;
 mod per_session;
 mod recorder;
 
-pub(super) use recorder::{Answered, Event, Recorder};
+pub(super) use recorder::{Answered, Event, Recipient, Recorder};
 pub use recorder::{Filing, LastRecord};
 
 use std::fmt;
@@ -76,13 +76,14 @@ impl Exchange {
     }
 }
 
-/// The last replies of a session, which were never sent whole.
+/// Replies of a session that were never sent whole: the last ones, as replies are sent in order. To
+/// [`Session::withdraw`](crate::smtp::Session::withdraw) and [`Record::withdraw`].
 #[derive(Clone, Debug)]
-pub(crate) struct Unsent {
-    /// Number of the first of them.
-    pub(crate) first: u32,
-    /// The reply that was sent instead of it.
-    pub(crate) instead: Option<Reply>,
+pub struct Unsent {
+    /// Number of the first of them, by [`Step::number`](crate::smtp::Step::number).
+    pub first: u32,
+    /// The reply that was sent in place of that one, if any.
+    pub instead: Option<Reply>,
 }
 
 impl Unsent {
@@ -195,8 +196,9 @@ impl Record {
         self.quit_sent = false;
     }
 
-    /// Removes recorded replies that were never sent whole, and what they accepted.
-    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+    /// Removes replies that were recorded and never sent whole, and what they accepted: the client can't know of them. A
+    /// record that was [filed](Filing::Finished) before the replies in it were sent may have such replies too.
+    pub fn withdraw(&mut self, unsent: &Unsent) {
         let exchanges = [
             (&mut self.helo_exchange, &mut self.helo),
             (&mut self.mailfrom_exchange, &mut self.mailfrom),

@@ -29,20 +29,14 @@ impl PerMessage {
                 return finished;
             }
             // These belong to no transaction.
-            Event::Rcpt { .. } | Event::Data { .. } | Event::Message { .. } if !self.has_mail => {}
-            Event::Rcpt { line, mailbox, parameters, has_recipient, has_room } => {
-                let exchange = has_room.then(|| answered.exchange_of_path(line, mailbox, parameters));
-                self.record.note_rcpt(exchange, has_recipient);
-            }
-            Event::Data { line } => {
-                self.record.keep_rcpt();
-                self.record.note_data(answered.exchange(line, None), accepted);
-            }
+            Event::Rcpt(_) | Event::Data { .. } | Event::Message { .. } if !self.has_mail => {}
+            Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
+            Event::Data { line } => self.record.note_data(line, answered),
             Event::Message { text, size } => {
                 self.record.note_message(policy.keep, text, size, answered);
                 return self.abandon();
             }
-            Event::Rset { line } => {
+            Event::Rset { line, .. } => {
                 if self.has_mail {
                     self.record.rset_exchange = answered.exchange(line, None);
                     self.record.rset = accepted;

@@ -32,17 +32,8 @@ impl PerSession {
                     return Filing::Finished(record);
                 }
             }
-            Event::Rcpt { line, mailbox, parameters, has_recipient, has_room } => {
-                if !policy.multiple_rcptto {
-                    self.record.keep_mail();
-                }
-                let exchange = has_room.then(|| answered.exchange_of_path(line, mailbox, parameters));
-                self.record.note_rcpt(exchange, has_recipient);
-            }
-            Event::Data { line } => {
-                self.record.keep_rcpt();
-                self.record.note_data(answered.exchange(line, None), accepted);
-            }
+            Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
+            Event::Data { line } => self.record.note_data(line, answered),
             Event::Message { text, size } => {
                 self.record.note_message(policy.keep, text, size, answered);
                 if accepted {
@@ -50,8 +41,8 @@ impl PerSession {
                     return Filing::Accepted;
                 }
             }
-            Event::Rset { line } => {
-                if !(policy.multiple_message_receiving && self.record.is_consistent()) {
+            Event::Rset { line, ends_mail } => {
+                if ends_mail {
                     self.record.keep_helo();
                     self.has_mail = false;
                 }

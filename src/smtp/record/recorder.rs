@@ -20,25 +20,31 @@ pub(in crate::smtp) enum Event<'l> {
     /// MAIL.
     Mail { line: &'l [u8], mailbox: Option<&'l [u8]>, parameters: Parameters<'l> },
     /// RCPT.
-    Rcpt {
-        line: &'l [u8],
-        mailbox: Option<&'l [u8]>,
-        parameters: Parameters<'l>,
-        /// The mail transaction has a recipient now: DATA is in sequence.
-        has_recipient: bool,
-        /// There is memory for the line.
-        has_room: bool,
-    },
+    Rcpt(Recipient<'l>),
     /// DATA.
     Data { line: &'l [u8] },
     /// A message up to its final dot. The text is empty unless messages are retained.
     Message { text: Vec<u8>, size: usize },
-    /// RSET.
-    Rset { line: &'l [u8] },
+    /// RSET. Where it does not end the mail, that stays in the record of a session.
+    Rset { line: &'l [u8], ends_mail: bool },
     /// NOOP.
     Noop,
     /// QUIT.
     Quit,
+}
+
+/// A RCPT.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::smtp) struct Recipient<'l> {
+    pub(in crate::smtp) line: &'l [u8],
+    pub(in crate::smtp) mailbox: Option<&'l [u8]>,
+    pub(in crate::smtp) parameters: Parameters<'l>,
+    /// The mail transaction has a recipient now: DATA is in sequence.
+    pub(in crate::smtp) has_recipient: bool,
+    /// There is memory for the line.
+    pub(in crate::smtp) has_room: bool,
+    /// It takes the place of the recipients before it, and of what followed them.
+    pub(in crate::smtp) replaces: bool,
 }
 
 /// The answer to it.
@@ -158,7 +164,7 @@ impl Recorder {
     }
 }
 
-/// Recording that both recorders share. The caller has applied its erasing rules before.
+/// Recording that both recorders share. What HELO and MAIL erase, the caller has erased before.
 impl Record {
     pub(super) fn note_helo(&mut self, exchange: Exchange, is_ehlo: bool, accepted: bool) {
         *self = Self { helo_exchange: exchange, helo: accepted, ehlo: is_ehlo, ..Self::default() };
@@ -169,17 +175,21 @@ impl Record {
         self.mailfrom = accepted;
     }
 
-    /// `exchange` is `None` where there is no memory for it.
-    pub(super) fn note_rcpt(&mut self, exchange: Option<Exchange>, has_recipient: bool) {
+    pub(super) fn note_rcpt(&mut self, recipient: &Recipient<'_>, answered: &Answered<'_>) {
+        let &Recipient { line, mailbox, parameters, has_recipient, has_room, replaces } = recipient;
+        if replaces {
+            self.keep_mail();
+        }
         self.rcptto = has_recipient;
-        if let Some(exchange) = exchange.filter(|_| self.rcptto_exchanges.len() < MAX_RECIPIENTS) {
-            self.push_rcptto(exchange);
+        if has_room && self.rcptto_exchanges.len() < MAX_RECIPIENTS {
+            self.push_rcptto(answered.exchange_of_path(line, mailbox, parameters));
         }
     }
 
-    pub(super) fn note_data(&mut self, exchange: Exchange, accepted: bool) {
-        self.data_exchange = exchange;
-        self.data = accepted;
+    pub(super) fn note_data(&mut self, line: &[u8], answered: &Answered<'_>) {
+        self.keep_rcpt();
+        self.data_exchange = answered.exchange(line, None);
+        self.data = answered.accepted;
     }
 
     pub(super) fn note_message(&mut self, keep: Keep, text: Vec<u8>, size: usize, answered: &Answered<'_>) {

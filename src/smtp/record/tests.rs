@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::recorder::{Answered, Event, Filing, Recorder};
+use super::recorder::{Answered, Event, Filing, Recipient, Recorder};
 use super::{Exchange, Record};
 use crate::smtp::command::Parameters;
 use crate::smtp::policy::{Policy, RecordMode};
@@ -91,10 +91,14 @@ impl History<'_> {
             let event = match happened.kind {
                 Kind::Helo => Event::Helo { line, name, is_ehlo: true },
                 Kind::Mail => Event::Mail { line, mailbox: name, parameters },
-                Kind::Rcpt => Event::Rcpt { line, mailbox: name, parameters, has_recipient, has_room: true },
+                Kind::Rcpt => {
+                    let replaces = policy.records == RecordMode::Session && !policy.multiple_rcptto;
+                    let (mailbox, has_room) = (name, true);
+                    Event::Rcpt(Recipient { line, mailbox, parameters, has_recipient, has_room, replaces })
+                }
                 Kind::Data => Event::Data { line },
                 Kind::Message => Event::Message { text: line.to_vec(), size: at },
-                Kind::Rset => Event::Rset { line },
+                Kind::Rset => Event::Rset { line, ends_mail: true },
                 Kind::Noop => Event::Noop,
                 Kind::Quit => Event::Quit,
             };
@@ -186,5 +190,33 @@ proptest! {
         let helo = all.iter().rposition(|happened| happened.kind == Kind::Helo);
         let expected = history.expected(0..all.len(), helo, !multiple_rcptto);
         prop_assert_eq!(history.recorded(&policy), [expected]);
+    }
+}
+
+/// Which it is, the dialogue decides: the recorder has no rule of its own about it.
+#[test]
+fn a_rset_erases_a_mail_from_the_record_of_a_session_where_it_ends_it() {
+    for (ends_mail, multiple_message_receiving) in
+        [(true, true), (true, false), (false, true), (false, false)]
+    {
+        let mut policy = Policy::default();
+        policy.multiple_message_receiving = multiple_message_receiving;
+        policy.records = RecordMode::Session;
+        let (mut recorder, reply) = (Recorder::new(policy.records), Reply::new("250 Ok"));
+        let answered = Answered { reply: Some(&reply), number: 2, accepted: true };
+        let (line, mailbox, parameters) = (&b"a line"[..], None, Parameters::default());
+        let recipient =
+            Recipient { line, mailbox, parameters, has_recipient: true, has_room: true, replaces: false };
+        for event in [
+            Event::Mail { line, mailbox, parameters },
+            Event::Rcpt(recipient),
+            Event::Data { line },
+            Event::Message { text: Vec::new(), size: 0 },
+            Event::Rset { line, ends_mail },
+        ] {
+            recorder.note(&policy, event, &answered);
+        }
+        assert_eq!(recorder.record().is_consistent(), !ends_mail);
+        assert!(recorder.record().rset);
     }
 }

@@ -11,7 +11,7 @@ use crate::smtp::receive::RetryKey;
 use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{LineScan, LineScanner};
-use crate::smtp::record::Event;
+use crate::smtp::record::{Event, Recipient};
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
 use crate::smtp::session::envelope::Envelope;
@@ -139,11 +139,7 @@ impl Dialogue {
                         let line = (!is_skipping).then(|| self.front_of_line(policy, input));
                         Progress { consumed, line, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
                     }
-                    LineScan::Line(consumed) => {
-                        let request = Request::parse(&input[..consumed], self.grammar(policy));
-                        let line = Some(CommandLine::of(&request, input));
-                        Progress { consumed, line, step: Some(self.command(turn, request)) }
-                    }
+                    LineScan::Line(consumed) => self.command(turn, &input[..consumed]),
                 }
             }
             Receiving::Data(incoming) => {
@@ -172,10 +168,12 @@ impl Dialogue {
         CommandLine::of(&Request::parse(front, self.grammar(policy)), input)
     }
 
-    fn command(&mut self, turn: &mut Turn<'_, '_>, request: Request<'_>) -> Step {
+    fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let policy = turn.policy;
+        let request = Request::parse(input, self.grammar(policy));
+        let (consumed, shown) = (input.len(), CommandLine::of(&request, input));
         let Request { line, command } = request;
-        match command {
+        let step = match command {
             Command::Helo(name) => self.helo(turn, line, name, ReplyKind::HeloReceived),
             Command::Ehlo(name) => self.helo(turn, line, name, ReplyKind::EhloReceived),
             Command::Mail { path, parameters } => self.mail(turn, line, path, parameters),
@@ -205,7 +203,8 @@ impl Dialogue {
             | Command::Expn { .. }
             | Command::Help
             | Command::Unknown => self.unknown(turn, ReplyKind::InvalidCommand),
-        }
+        };
+        Progress { consumed, line: Some(shown), step: Some(step) }
     }
 
     /// VRFY or EXPN; `received` is the reply to a valid one.
@@ -298,8 +297,10 @@ impl Dialogue {
         let recipient = mailbox.filter(|_| self.is_in_transaction());
         let retry_key = self.retry_key(policy, |keys| keys.rcpt(recipient));
         let has_room = self.has_memory_left();
-        let has_recipient = self.count_rcpt(policy, &answer, has_room);
-        let event = Event::Rcpt { line, mailbox, parameters, has_recipient, has_room };
+        let replaces = !(policy.multiple_rcptto || policy.records == RecordMode::Message);
+        let has_recipient = self.count_rcpt(policy, &answer, has_room, replaces);
+        let recipient = Recipient { line, mailbox, parameters, has_recipient, has_room, replaces };
+        let event = Event::Rcpt(recipient);
         let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));
         step.retry_key = retry_key;
         step
@@ -308,8 +309,8 @@ impl Dialogue {
     /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock tells an accepted RCPT by the text of its
     /// reply; and where only the last is retained, it takes that for all there is.
     #[inline]
-    fn count_rcpt(&mut self, policy: &Policy, answer: &Answer<'_>, has_room: bool) -> bool {
-        let counts_all = policy.multiple_rcptto || policy.records == RecordMode::Message;
+    fn count_rcpt(&mut self, policy: &Policy, answer: &Answer<'_>, has_room: bool, replaces: bool) -> bool {
+        let counts_all = !replaces;
         let is_worded = (answer.accepted && policy.records == RecordMode::Message)
             || (answer.is_whole() && policy.reads_as_accepted_rcpt(answer.reply));
         let Some(mail) = self.sequence.mail() else { return counts_all && is_worded };
@@ -412,15 +413,15 @@ impl Dialogue {
         let answer = self.answer(turn, Asked::at(Stage::Rset), verdict);
         // As go-smtp-mock has it, a RSET that is refused ends the transaction too, and where records of several messages
         // are retained one behind a message changes nothing.
-        self.sequence = match self.sequence {
+        let is_delivered = matches!(
+            self.sequence,
             Sequence::Past(Transaction { has_recipient: true, is_delivered: true, .. })
-                if policy.multiple_message_receiving =>
-            {
-                self.sequence
-            }
-            sequence => sequence.without_mail(),
-        };
-        self.conclude(turn, Stage::Rset, &answer, Some(Event::Rset { line }))
+        );
+        let ends_mail = !(is_delivered && policy.multiple_message_receiving);
+        if ends_mail {
+            self.sequence = self.sequence.without_mail();
+        }
+        self.conclude(turn, Stage::Rset, &answer, Some(Event::Rset { line, ends_mail }))
     }
 
     fn quit(&mut self, turn: &mut Turn<'_, '_>) -> Step {

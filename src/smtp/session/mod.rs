@@ -94,7 +94,9 @@ impl Session {
     }
 
     /// The record in the making, which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and
-    /// [`Filing::Changed`](crate::smtp::Filing::Changed) are about; `None` while there is none.
+    /// [`Filing::Changed`](crate::smtp::Filing::Changed) are about; `None` while there is none. It is not in the steps: to
+    /// copy it into each takes time that grows with its recipients, and a driver that shows it needs one copy for the steps
+    /// of a turn.
     pub fn record(&self) -> Option<&Record> {
         self.records.0.as_ref().map(Recorder::record)
     }
@@ -104,8 +106,26 @@ impl Session {
         self.dialogue.reply_of_kind(policy, kind)
     }
 
-    /// Removes replies that were never sent whole from the records, at the end of the session.
-    pub(crate) fn withdraw(&mut self, unsent: &Unsent) {
+    /// Removes replies that were never sent whole from the record in the making: for the last ones of a connection that has
+    /// ended, or before another reply is sent in place of one that was held back. Comes before [`finish`](Self::finish), and
+    /// no line follows. Records that were filed already are the caller's: see [`Record::withdraw`].
+    ///
+    /// ```
+    /// use smtpmock::smtp::rules::Environment;
+    /// use smtpmock::smtp::{Policy, RecordMode, Session, Unsent};
+    ///
+    /// let (mut policy, mut environment) = (Policy::default(), Environment::alone());
+    /// policy.records = RecordMode::Session;
+    /// let mut session = Session::new();
+    /// session.greeting(&policy, &mut environment);
+    /// let step = session.advance(&policy, &mut environment, b"EHLO c.example\r\n").step.unwrap();
+    /// assert!(session.record().unwrap().helo);
+    /// // The client has closed the connection, and the reply could not be written.
+    /// session.withdraw(&Unsent { first: step.number, instead: None });
+    /// let last = session.finish(&policy).unwrap();
+    /// assert!(!last.record.helo && last.record.helo_exchange.response.is_none());
+    /// ```
+    pub fn withdraw(&mut self, unsent: &Unsent) {
         if let Some(recorder) = &mut self.records.0 {
             recorder.withdraw(unsent);
         }
