@@ -200,13 +200,16 @@ fn judge(report: &Report, refused: bool) -> Exit {
 fn failure(report: &Report) -> String {
     let dialed = report.dialed();
     let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
+    let waited = report.latency.waited();
+    let waited = if waited.is_empty() { waited } else { format!("; messages that waited: {waited}") };
     if let Some(why) = &report.gave_up {
         return format!("gave up: {why}{dialed}; --give-up-after sets the time");
     }
     if report.sessions.established == 0 {
-        return format!("the run failed: no session with {} was established{dialed}", report.settings.target);
+        let target = &report.settings.target;
+        return format!("the run failed: no session with {target} was established{dialed}{waited}");
     }
-    "the run failed: no measured message was accepted".to_owned()
+    format!("the run failed: no measured message was accepted{waited}")
 }
 
 fn reason(report: &Report, exit: Exit, refusal: Option<Incomparable>) -> Option<String> {

@@ -114,6 +114,8 @@ pub(crate) struct Reactor {
     open: usize,
     in_flight: u64,
     stage: Stage,
+    /// Whether the signal that ends the run was handled.
+    is_interrupted: bool,
     /// When the run was stopped before its own end.
     stopped: Option<Moment>,
     /// Whether this thread is counted in [`GiveUp::agreeing`].
@@ -164,6 +166,7 @@ impl Reactor {
             open: 0,
             in_flight: 0,
             stage: Stage::Running,
+            is_interrupted: false,
             stopped: None,
             is_agreeing: false,
             able_since: Some(Moment::ZERO),

@@ -16,13 +16,9 @@ impl Reactor {
     /// Does the timed work that is due at `now`.
     pub(super) fn turn(&mut self, now: Moment) -> io::Result<()> {
         self.turn_intervals(now);
-        if self.shared.stop.load(Ordering::Relaxed) {
-            let until = now.after(self.shared.plan.grace);
-            match self.stage {
-                Stage::Running => self.stop(now, until),
-                Stage::Draining { until: None } => self.drain(Some(until)),
-                Stage::Draining { until: Some(_) } => {}
-            }
+        if self.shared.stop.load(Ordering::Relaxed) && !self.is_interrupted {
+            self.is_interrupted = true;
+            self.interrupt(now);
         }
         // What arrived during a stall is read first: it may be in time.
         if now < self.next_sweep || self.catching_up {
@@ -104,12 +100,19 @@ impl Reactor {
         (shortest / 20).clamp(Duration::from_millis(1), longest)
     }
 
-    fn check_end(&mut self, now: Moment) {
-        if matches!(self.stage, Stage::Draining { until: Some(_) }) {
-            // The end is set: messages in flight have until then.
-            self.set_agreeing(true);
-            return;
+    /// Begins the grace, or ends the run if its grace has begun.
+    fn interrupt(&mut self, now: Moment) {
+        let is_in_grace = self.last_due().is_some_and(|due| now >= due);
+        let until = if is_in_grace { now } else { now.after(self.shared.plan.grace) };
+        match self.stage {
+            Stage::Running => self.stop(now, until),
+            Stage::Draining { until: before } => {
+                self.drain(Some(before.map_or(until, |before| before.min(until))));
+            }
         }
+    }
+
+    fn check_end(&mut self, now: Moment) {
         if self.is_given_up(now) {
             self.stop(now, now);
         }
@@ -158,7 +161,7 @@ impl Reactor {
     }
 
     fn stop(&mut self, now: Moment, until: Moment) {
-        self.stopped = Some(now);
+        self.stopped.get_or_insert(now);
         let tally = &mut self.tally;
         self.feed.stop(now, |arrival| tally.leave_unsent(arrival, now));
         self.drain(Some(until));

@@ -279,6 +279,13 @@ impl Latency {
         }
     }
 
+    /// What messages waited for until the run ended or they timed out: `2 for the greeting`. Empty if none did.
+    pub(crate) fn waited(&self) -> String {
+        let waited = Phase::ALL.into_iter().map(|phase| (phase, self.phase(phase).censored));
+        let waited = waited.filter(|(_, count)| *count > 0);
+        waited.map(|(phase, count)| format!("{count} for {}", phase.awaited())).collect::<Vec<_>>().join(", ")
+    }
+
     /// Every kind of latency with its name: the phases, `message`, `uncorrected`.
     pub(crate) fn named(&self) -> Vec<(&'static str, &Split)> {
         let phases = Phase::ALL.into_iter().map(|phase| (phase.name(), self.phase(phase)));

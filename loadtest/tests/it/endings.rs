@@ -76,18 +76,20 @@ fn an_open_loop_is_measured_over_its_duration_whenever_its_last_message_was() {
 #[test]
 fn a_message_in_flight_is_measured_in_whatever_phase_it_waits() {
     let phases = [
-        (Verb::Banner, "banner"),
-        (Verb::Ehlo, "ehlo"),
-        (Verb::Mail, "mail"),
-        (Verb::Rcpt, "rcpt"),
-        (Verb::Data, "data"),
-        (Verb::Dot, "dot"),
+        (Verb::Banner, "banner", "the greeting"),
+        (Verb::Ehlo, "ehlo", "the reply to EHLO"),
+        (Verb::Mail, "mail", "the reply to MAIL"),
+        (Verb::Rcpt, "rcpt", "the reply to RCPT"),
+        (Verb::Data, "data", "the reply to DATA"),
+        (Verb::Dot, "dot", "the reply to the message"),
     ];
     // Far longer than it takes to come to the phase, on a busy machine too.
-    let wait = |(verb, phase)| {
+    let wait = |(verb, phase, awaited)| {
         let sink = Sink::answering(verb, Act::Silence);
         let outcome = Load::on(&sink).with("-c 3 --duration 2s --grace 100ms").run().expect(1);
         check_in_flight(&outcome, 3, phase, 100.0);
+        let words = format!("; messages that waited: 3 for {awaited} (exit 1)");
+        assert!(outcome.stderr.ends_with(&format!("{words}\n")), "{words}: {}", outcome.stderr);
     };
     std::thread::scope(|scope| phases.map(|phase| scope.spawn(move || wait(phase))).map(drop));
 }
@@ -111,6 +113,26 @@ fn a_run_ended_by_a_signal_is_measured_until_then() {
     let measured = outcome.report["measured_s"].as_f64().expect("a number");
     let waited = outcome.millis("message", "ok", "max") / 1e3;
     assert!(measured > waited, "the time of the freeze counts, {measured} s");
+}
+
+#[test]
+fn a_signal_within_the_grace_ends_the_run_with_its_report() {
+    let run = |signal| {
+        let sink = Sink::start(|turn| match turn.verb {
+            Verb::Dot if turn.session == 0 => Act::Silence,
+            _ => Act::Usual,
+        });
+        let load = "-c 2 --duration 1s --grace 10m --timeout 1h --give-up-after never";
+        let child = Load::on(&sink).with(load).spawn();
+        eventually("the grace", || sink.seen().verbs.contains_key(&Verb::Quit));
+        kill_process(Pid::from_child(&child), signal).expect("a signal is sent");
+        let outcome = Outcome::after(child).expect(0);
+        assert_eq!((outcome.report["interrupted"].as_bool(), outcome.count("in_flight")), (Some(true), 1));
+        check_rate(&outcome, 1.0);
+    };
+    std::thread::scope(|scope| {
+        [Signal::INT, Signal::TERM].map(|signal| scope.spawn(move || run(signal))).map(drop)
+    });
 }
 
 #[test]

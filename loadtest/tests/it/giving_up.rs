@@ -3,7 +3,10 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::program::{full_listener, plain};
+use crate::support::waiting::eventually;
 use crate::support::{Act, Load, Outcome, Sink, Turn, Verb};
 
 /// An address on which nobody listens.
@@ -134,10 +137,31 @@ fn a_slow_server_is_not_given_up_while_others_fail() {
 #[test]
 fn what_is_in_flight_after_the_duration_has_its_grace() {
     let sink = Sink::answering(Verb::Dot, Act::Silence);
-    let load = "-c 2 --duration 200ms --grace 1200ms --timeout dot=500ms --give-up-after 300ms";
+    let load = "-c 2 --duration 200ms --grace 10m --timeout dot=500ms --give-up-after 9m";
     let outcome = Load::on(&sink).with(load).run().expect(1);
     assert!(outcome.report["gave_up"].is_null(), "{}", outcome.report["gave_up"]);
     assert_eq!(outcome.count("timed_out"), 2);
+}
+
+#[test]
+fn a_dead_target_is_given_up_in_the_grace() {
+    for load in ["-c 2", "-c 2 --threads 2", "-c 2 --rate 20/s", "-c 20 --rate 20/s", "-c 2 --count 2"] {
+        let sink = Sink::answering(Verb::Banner, Act::Silence);
+        let load = Load::on(&sink)
+            .with("--duration 200ms --grace 10m --timeout 1h --give-up-after 500ms")
+            .with(load);
+        check_given_up(&load.run().expect(1), &["messages that waited: ", " for the greeting"]);
+    }
+}
+
+#[test]
+fn a_dead_target_is_given_up_after_a_signal() {
+    let sink = Sink::answering(Verb::Banner, Act::Silence);
+    let load = "-c 2 --duration 10m --grace 10m --timeout 1h --give-up-after 2s";
+    let child = Load::on(&sink).with(load).spawn();
+    eventually("the sessions", || sink.sessions() == 2);
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a signal is sent");
+    check_given_up(&Outcome::after(child).expect(1), &["messages that waited: 2 for the greeting"]);
 }
 
 #[test]
