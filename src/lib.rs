@@ -149,7 +149,7 @@ pub use process::{read_bounded, signals};
 #[doc(hidden)]
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};
-pub use server::{ReconfigureError, Server, ServerFailure, StopOutcome};
+pub use server::{CaptureFailure, ReconfigureError, Server, ServerFailure, ShardFailure, StopOutcome};
 pub use stats::Stats;
 pub use text::{escape, units};
 

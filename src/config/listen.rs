@@ -155,10 +155,39 @@ impl Scheme {
     }
 }
 
+/// Why the part of a URL behind its scheme names no address to listen at. Displays as what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListenUrlError {
+    Address,
+    /// Of a Unix socket, as the following ones.
+    RelativePath,
+    Encoding,
+    /// With its length in octets.
+    PathTooLong(usize),
+    Mode,
+}
+
+impl fmt::Display for ListenUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Address => {
+                "the address is an IPv4 one, an IPv6 one in brackets, or localhost, of this machine; without a port any \
+                 free one is taken, and nothing follows it"
+            }
+            Self::RelativePath => "the path of the socket is absolute, like /run/mock.sock",
+            Self::Encoding => "%, ? and # in a path are %25, %3F and %23, and no octet is 0",
+            Self::PathTooLong(length) => {
+                return write!(f, "the path has at most {LONGEST_PATH} octets, not {length}");
+            }
+            Self::Mode => {
+                "behind the path is at most ?mode= with the permissions of the socket in octal, 0000 to 0777"
+            }
+        })
+    }
+}
+
 /// Parses an address; without a port, any free port.
-fn tcp_url(rest: &str) -> Result<ListenAt, String> {
-    const ADDRESS: &str = "the address is an IPv4 one, an IPv6 one in brackets, or localhost, of this machine; without \
-                           a port any free one is taken, and nothing follows it";
+fn tcp_url(rest: &str) -> Result<ListenAt, ListenUrlError> {
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     // An IPv6 address without brackets is ambiguous: its end may look like a port.
     let is_bare_ipv6 = !authority.starts_with('[') && authority.matches(':').count() > 1;
@@ -166,27 +195,22 @@ fn tcp_url(rest: &str) -> Result<ListenAt, String> {
         Some(ListenAt::Inet { address, .. }) if !is_bare_ipv6 => {
             Ok(ListenAt::Inet { address, takes_common_port: false })
         }
-        _ => Err(ADDRESS.to_owned()),
+        _ => Err(ListenUrlError::Address),
     }
 }
 
-fn unix_url(rest: &str) -> Result<ListenAt, String> {
+fn unix_url(rest: &str) -> Result<ListenAt, ListenUrlError> {
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     if !path.starts_with('/') || path.ends_with('/') {
-        return Err("the path of the socket is absolute, like /run/mock.sock".to_owned());
+        return Err(ListenUrlError::RelativePath);
     }
-    let path = percent_decoded(path)
-        .filter(|path| !path.contains(&0))
-        .ok_or("%, ? and # in a path are %25, %3F and %23, and no octet is 0")?;
+    let path = percent_decoded(path).filter(|path| !path.contains(&0)).ok_or(ListenUrlError::Encoding)?;
     if path.len() > LONGEST_PATH {
-        return Err(format!("the path has at most {LONGEST_PATH} octets, not {}", path.len()));
+        return Err(ListenUrlError::PathTooLong(path.len()));
     }
-    let mode = query.map(|query| query.strip_prefix("mode=").and_then(file_mode).ok_or(MODE));
+    let mode = query.map(|query| query.strip_prefix("mode=").and_then(file_mode).ok_or(ListenUrlError::Mode));
     Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode: mode.transpose()? })
 }
-
-const MODE: &str =
-    "behind the path is at most ?mode= with the permissions of the socket in octal, 0000 to 0777";
 
 fn file_mode(octal: &str) -> Option<u32> {
     let is_octal = !octal.is_empty() && octal.bytes().all(|digit| matches!(digit, b'0'..=b'7'));

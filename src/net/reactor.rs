@@ -14,7 +14,7 @@ use super::context::{Context, Service, SessionPermit};
 use super::control::{Control, Mailbox, Message, StopOrder};
 use super::listener::is_out_of_descriptors;
 use super::resources::{Resources, Stop};
-use super::shard::ShardExit;
+use super::shard::StopOutcome;
 use super::stream::{Listener, Stream};
 use crate::log::EventLog;
 use crate::records::Endpoint;
@@ -108,7 +108,7 @@ impl Reactor {
     }
 
     /// Serves until asked to stop, and then until the last session has ended, or the time for that is up.
-    pub(super) fn run(mut self) -> io::Result<ShardExit> {
+    pub(super) fn run(mut self) -> io::Result<StopOutcome> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
@@ -121,8 +121,8 @@ impl Reactor {
             if self.resources.stop > Stop::None && self.connections.is_empty() {
                 self.post_notes();
                 return Ok(match self.resources.stop {
-                    Stop::Forced => ShardExit::Forced,
-                    _ => ShardExit::Graceful,
+                    Stop::Forced => StopOutcome::Forced,
+                    _ => StopOutcome::Graceful,
                 });
             }
         }

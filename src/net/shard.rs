@@ -24,29 +24,64 @@ pub(crate) fn is_shard_thread() -> bool {
     IS_SHARD.get()
 }
 
-/// How a shard ended.
+/// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ShardExit {
-    /// Every session had ended.
+pub enum StopOutcome {
+    /// Every session ended by itself or was idle when it was closed.
     Graceful,
-    /// Sessions that were not idle were sent 421 and closed.
+    /// The timeout passed: sessions in the middle of a command or mail were sent 421 and closed.
     Forced,
 }
 
-/// Why a reactor failed.
-#[derive(Debug)]
-pub(crate) enum ShardError {
-    /// Polling for events failed.
-    Poll(io::Error),
-    /// The reactor panicked, with this message.
-    Panicked(String),
+/// Why a shard failed. Equal to another with the same text: system errors can't be compared.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ShardFailure {
+    /// The system call that polls for events failed.
+    Poll(Arc<io::Error>),
+    /// The thread panicked, with this text.
+    Panic(String),
 }
+
+impl ShardFailure {
+    fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panic(text.unwrap_or_else(|| "panic".into()))
+    }
+}
+
+impl fmt::Display for ShardFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Poll(error) => write!(f, "polling for events: {error}"),
+            Self::Panic(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for ShardFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Poll(error) => Some(error),
+            Self::Panic(_) => None,
+        }
+    }
+}
+
+impl PartialEq for ShardFailure {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for ShardFailure {}
 
 /// A running shard.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) control: Arc<Control>,
-    thread: JoinHandle<Result<ShardExit, ShardError>>,
+    thread: JoinHandle<Result<StopOutcome, ShardFailure>>,
 }
 
 impl Shard {
@@ -58,7 +93,7 @@ impl Shard {
         context: Context,
         clock: Clock,
         event_log: Option<&EventLog>,
-        on_failure: impl FnOnce(&ShardError) + Send + 'static,
+        on_failure: impl FnOnce(ShardFailure) + Send + 'static,
     ) -> io::Result<Self> {
         let (reactor, control) = Reactor::new(sockets, context, clock, event_log)?;
         let thread = thread::Builder::new().name(format!("smtpmock-{index}")).spawn(move || {
@@ -72,41 +107,24 @@ impl Shard {
     ///
     /// # Errors
     /// Why its reactor died.
-    pub(crate) fn join(self) -> Result<ShardExit, ShardError> {
-        self.thread.join().unwrap_or_else(|panic| Err(ShardError::panicked(&*panic)))
+    pub(crate) fn join(self) -> Result<StopOutcome, ShardFailure> {
+        self.thread.join().unwrap_or_else(|panic| Err(ShardFailure::of_panic(&*panic)))
     }
 }
 
 /// Runs a reactor and reports a failure: its sockets are closed by then, so that no client waits at a port that looks
 /// alive.
 fn supervise(
-    run: impl FnOnce() -> io::Result<ShardExit>,
-    on_failure: impl FnOnce(&ShardError),
-) -> Result<ShardExit, ShardError> {
-    let error = match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(ending)) => return Ok(ending),
-        Ok(Err(error)) => ShardError::Poll(error),
-        Err(panic) => ShardError::panicked(&*panic),
+    run: impl FnOnce() -> io::Result<StopOutcome>,
+    on_failure: impl FnOnce(ShardFailure),
+) -> Result<StopOutcome, ShardFailure> {
+    let reason = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(outcome)) => return Ok(outcome),
+        Ok(Err(error)) => ShardFailure::Poll(Arc::new(error)),
+        Err(panic) => ShardFailure::of_panic(&*panic),
     };
-    on_failure(&error);
-    Err(error)
-}
-
-impl ShardError {
-    fn panicked(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Self::Panicked(text.unwrap_or_else(|| "panic".into()))
-    }
-}
-
-impl fmt::Display for ShardError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Poll(error) => write!(f, "polling for events: {error}"),
-            Self::Panicked(message) => f.write_str(message),
-        }
-    }
+    on_failure(reason.clone());
+    Err(reason)
 }
 
 #[cfg(test)]
@@ -116,17 +134,19 @@ mod tests {
     #[test]
     fn a_panicking_reactor_is_reported() {
         let mut reported = None;
-        let result = supervise(|| panic!("boom"), |reason| reported = Some(reason.to_string()));
+        let result = supervise(|| panic!("boom"), |reason| reported = Some(reason));
         assert!(result.is_err());
-        assert_eq!(reported.as_deref(), Some("boom"));
+        assert_eq!(reported, Some(ShardFailure::Panic("boom".to_owned())));
     }
 
     #[test]
     fn a_failing_poll_is_reported() {
         let mut reported = None;
         let run = || Err(io::Error::other("no epoll"));
-        let result = supervise(run, |reason| reported = Some(reason.to_string()));
+        let result = supervise(run, |reason| reported = Some(reason));
         assert!(result.is_err());
-        assert!(reported.is_some_and(|text| text.contains("no epoll")));
+        let reported = reported.expect("a failure");
+        assert_eq!(reported.to_string(), "polling for events: no epoll");
+        assert!(matches!(reported, ShardFailure::Poll(_)));
     }
 }

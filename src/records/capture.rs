@@ -12,6 +12,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::output::write_queue::WriteQueue;
 use crate::output::{PATIENCE, Pulse, no_thread};
@@ -78,8 +79,44 @@ pub(crate) use target::Target;
 /// A record in the queue, with the charge for the memory of its text.
 type Item = (Message, Option<Charge>);
 
+/// Why a capture is incomplete. Equal to another with the same text: system errors can't be compared.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CaptureFailure {
+    /// It can't be written.
+    Write(Arc<io::Error>),
+    /// Its reader accepted nothing for this long.
+    Stalled(Duration),
+}
+
+impl fmt::Display for CaptureFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => error.fmt(f),
+            Self::Stalled(time) => write!(f, "its reader took nothing for {time:?}"),
+        }
+    }
+}
+
+impl std::error::Error for CaptureFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Write(error) => Some(error),
+            Self::Stalled(_) => None,
+        }
+    }
+}
+
+impl PartialEq for CaptureFailure {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for CaptureFailure {}
+
 /// Called with the reason when the capture has become incomplete, on the thread that notices; maybe more than once.
-pub(crate) type OnFailure = Arc<dyn Fn(String) + Send + Sync>;
+pub(crate) type OnFailure = Arc<dyn Fn(CaptureFailure) + Send + Sync>;
 
 /// Where finished records go; shared by all shards of a server.
 #[derive(Clone)]
@@ -142,7 +179,7 @@ impl Capture {
     /// end.
     fn give_up(&self) {
         self.queue.abandon();
-        (self.on_failure)(format!("its reader took nothing for {PATIENCE:?}"));
+        (self.on_failure)(CaptureFailure::Stalled(PATIENCE));
     }
 
     fn write_all(&self, target: Target, pulse: &Pulse) {
@@ -150,7 +187,7 @@ impl Capture {
             target,
             |target, batch| self.write_batch(target, batch.items, pulse),
             Target::check,
-            |error| (self.on_failure)(error.to_string()),
+            |error| (self.on_failure)(CaptureFailure::Write(Arc::new(error))),
         );
     }
 

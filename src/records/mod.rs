@@ -16,7 +16,7 @@ use crate::records::store::{RunningKey, Store};
 use crate::smtp::Unsent;
 
 pub(crate) use capture::{Capture, Target};
-pub use capture::{CaptureContent, CaptureFormat};
+pub use capture::{CaptureContent, CaptureFailure, CaptureFormat};
 pub use endpoint::Endpoint;
 pub use message::Message;
 pub use show::Display;

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::net::control::{Control, StopOrder};
+use crate::net::shard::ShardFailure;
 use crate::process::lock;
+use crate::records::CaptureFailure;
 
 /// Why a running server failed. A failed server has stopped listening, so that clients notice and no test passes with
 /// an incomplete capture.
@@ -12,9 +14,9 @@ use crate::process::lock;
 #[non_exhaustive]
 pub enum ServerFailure {
     /// A reactor thread panicked; the panic message.
-    Shard(String),
+    Shard(ShardFailure),
     /// The capture can't be written, or its reader reads nothing; the error.
-    Capture(String),
+    Capture(CaptureFailure),
 }
 
 impl fmt::Display for ServerFailure {
@@ -28,7 +30,14 @@ impl fmt::Display for ServerFailure {
     }
 }
 
-impl std::error::Error for ServerFailure {}
+impl std::error::Error for ServerFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Shard(failure) => Some(failure),
+            Self::Capture(failure) => Some(failure),
+        }
+    }
+}
 
 type Hook = Box<dyn FnOnce(&ServerFailure) + Send>;
 

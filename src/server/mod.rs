@@ -21,7 +21,8 @@ use crate::net::Listening;
 use crate::net::context::Service;
 use crate::net::control::{Control, StopOrder};
 use crate::net::counters::Counters;
-use crate::net::shard::{Shard, ShardExit};
+use crate::net::shard::Shard;
+pub use crate::net::shard::{ShardFailure, StopOutcome};
 use crate::output::Output;
 use crate::process::lock;
 use crate::records::Message;
@@ -35,20 +36,12 @@ use crate::stats::Stats;
 use crate::text::units::EXACT_IN_JSON;
 use crate::time::wall_time;
 
+pub use crate::records::CaptureFailure;
 use failure::FailureReport;
 pub use failure::ServerFailure;
 pub use reconfigure::ReconfigureError;
 use reconfigure::Serving;
 use totals::Totals;
-
-/// How a server stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopOutcome {
-    /// Every session ended by itself or was idle when it was closed.
-    Graceful,
-    /// The timeout passed: sessions in the middle of a command or mail were sent 421 and closed.
-    Forced,
-}
 
 /// A running mock SMTP server. Dropping it stops it.
 ///
@@ -182,7 +175,7 @@ impl Server {
             let failure = Arc::clone(&self.failure);
             let clock = self.totals.clock();
             let shard = Shard::start(index, sockets, context, clock, self.event_log.as_ref(), move |why| {
-                failure.report(ServerFailure::Shard(why.to_string()));
+                failure.report(ServerFailure::Shard(why));
             })
             .map_err(|error| StartError::System("starting a reactor thread", error))?;
             self.failure.watch(&shard.control);
@@ -406,7 +399,7 @@ impl Server {
         let mut outcome = StopOutcome::Graceful;
         for shard in threads.shards {
             // A failure has been reported by the shard itself.
-            if shard.join().is_ok_and(|ending| ending == ShardExit::Forced) {
+            if shard.join().is_ok_and(|outcome| outcome == StopOutcome::Forced) {
                 outcome = StopOutcome::Forced;
             }
         }

@@ -1,7 +1,7 @@
 //! A shard that panics must not leave an open port. Faults of the server itself cannot be provoked, but a milestone's hook
 //! runs on a shard's thread, and may panic.
 
-use smtpmock::{Milestone, ServerFailure};
+use smtpmock::{Milestone, ServerFailure, ShardFailure};
 
 use super::bystander::config;
 use crate::support::client::Client;
@@ -19,7 +19,7 @@ fn a_shard_that_panics_closes_the_port_and_reports_the_reason() {
         client.data();
         client.send("x\r\n.\r\n");
         eventually("the failure to be known", || server.failure().is_some());
-        assert_eq!(server.failure(), Some(ServerFailure::Shard("a bad hook".into())));
+        assert_eq!(server.failure(), Some(ServerFailure::Shard(ShardFailure::Panic("a bad hook".into()))));
         until_refused(address);
         for bystander in &mut bystanders {
             bystander.end();
