@@ -6,10 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use smtpmock::smtp::rules::{
-    A_DURATION, A_SIZE, MAX_DURATION, compared_duration, compared_number, compared_size, parse_duration,
-    split_rate,
-};
+use smtpmock::smtp::rules::{A_DURATION, A_SIZE, compared_number, parse_duration, parse_size, split_rate};
 
 use crate::client::phase::{Phase, UnknownPhase};
 use crate::load::schedule::{Profile, RATE_LIMIT, Segment};
@@ -69,9 +66,7 @@ impl std::error::Error for ValueError {}
 
 /// Reads `5ms`, `1m30s`, `2h`; a number alone is seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, ValueError> {
-    let text = text.trim();
-    let duration = parse_duration(text).or_else(|| compared_duration(text));
-    duration.filter(|duration| *duration <= MAX_DURATION).ok_or(ValueError::Duration)
+    parse_duration(text.trim()).ok_or(ValueError::Duration)
 }
 
 /// Reads a duration that is not zero.
@@ -121,7 +116,7 @@ pub(crate) fn sizes(text: &str) -> Result<(u64, u64), ValueError> {
 }
 
 fn size(text: &str) -> Result<u64, ValueError> {
-    compared_size(text.trim()).map(|size| size as u64).ok_or(ValueError::Size)
+    parse_size(text.trim()).map(|size| size as u64).ok_or(ValueError::Size)
 }
 
 /// Reads `10%` or `10`.
@@ -219,6 +214,7 @@ mod tests {
             ("1.5s", 1500),
             ("2 m", 120_000),
             ("0.25min", 15_000),
+            ("1h5 min", 3_900_000),
             ("1h", 3_600_000),
             ("500ms", 500),
             ("3000us", 3),

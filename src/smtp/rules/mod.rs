@@ -37,8 +37,8 @@ pub use peer::PeerAddress;
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
 pub use units::{
-    A_DURATION, A_SIZE, ByteRate, Chance, MAX_DURATION, compared_duration, compared_number, compared_size,
-    duration_with_units, parse_duration, parse_size, split_rate,
+    A_DURATION, A_SIZE, ByteRate, Chance, MAX_DURATION, compared_number, duration_with_units, parse_duration,
+    parse_size, split_rate,
 };
 
 pub(super) use built_in::{BUILT_INS, BuiltIn};

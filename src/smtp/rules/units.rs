@@ -24,6 +24,8 @@ const DURATION_UNITS: &[(&str, u64)] = &[
     ("ms", 1_000_000),
     ("s", 1_000_000_000),
     ("m", 60_000_000_000),
+    // Go has no such unit.
+    ("min", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
 
@@ -49,13 +51,17 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A duration in the format of Go's `time.ParseDuration`, without a sign: one or more numbers, each with a unit, as in
-/// `250ms`, `1.5s` or `1m30s`. Fractions of a nanosecond are truncated. `None` for any other text, and for more than 584
-/// years.
+/// `250ms`, `1.5s` or `1m30s`. Beyond Go's format, blanks may precede a unit, and `min` is minutes. Fractions of a
+/// nanosecond are truncated. `None` for any other text, and for more than 584 years.
+///
+/// All durations of both programs have this grammar. A figure is compared with one that has a unit: some readers would take
+/// a bare number for milliseconds.
 pub fn duration_with_units(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = (!text.is_empty()).then_some(Duration::ZERO)?;
     while !rest.is_empty() {
         let (number, behind) = rest.split_at(rest.find(|c| !is_decimal(c))?);
+        let behind = behind.trim_start();
         let (unit, behind) = behind.split_at(behind.find(is_decimal).unwrap_or(behind.len()));
         let nanoseconds = DURATION_UNITS.iter().find(|(name, _)| *name == unit)?.1;
         total = total.checked_add(Duration::from_nanos(times(number, nanoseconds)?))?;
@@ -98,12 +104,12 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number of octets, with or without a unit, in either case: `1048576`, `1_000KB`, `10MiB`. `None` for any other text, and
+/// A number of octets, with or without a unit, in either case: `1048576`, `1_000KB`, `10 MiB`. `None` for any other text, and
 /// for a number that exceeds `usize`.
 pub fn parse_size(text: &str) -> Option<usize> {
     let with_unit = SIZE_UNITS.iter().find_map(|&(unit, octets)| {
         let (number, suffix) = text.split_at_checked(text.len().checked_sub(unit.len())?)?;
-        suffix.eq_ignore_ascii_case(unit).then_some((number, octets))
+        suffix.eq_ignore_ascii_case(unit).then_some((number.trim_end(), octets))
     });
     let (number, octets) = with_unit.unwrap_or((text, 1));
     whole_number(number)?.checked_mul(octets)
@@ -128,20 +134,6 @@ impl fmt::Display for Size {
     }
 }
 
-/// A duration that a figure is compared with: numbers with units, optional blanks between a number and its unit, and `min`
-/// for minutes. The unit is required, since some readers would take a bare number for milliseconds.
-pub fn compared_duration(text: &str) -> Option<Duration> {
-    let text = closed_up(text);
-    // Go has no such unit.
-    let minutes = text.strip_suffix("min").map(|number| format!("{number}m"));
-    duration_with_units(minutes.as_deref().unwrap_or(&text))
-}
-
-/// A size that a figure is compared with: as for [`parse_size`], with optional blanks between the number and its unit.
-pub fn compared_size(text: &str) -> Option<usize> {
-    parse_size(&closed_up(text))
-}
-
 /// A number of at least zero, optionally with a fraction, an exponent, and underscores between digits.
 pub fn compared_number(text: &str) -> Option<f64> {
     let number: f64 = text.replace('_', "").parse().ok()?;
@@ -154,12 +146,6 @@ pub fn split_rate(text: &str) -> Option<(&str, f64)> {
     let Some((amount, unit)) = text.rsplit_once('/') else { return Some((text, 1.0)) };
     let (_, seconds) = PERIODS.iter().find(|(name, _)| *name == unit.trim())?;
     Some((amount.trim_end(), *seconds as f64))
-}
-
-/// Removes the blanks between a number and its unit.
-fn closed_up(text: &str) -> String {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || "._".contains(c));
-    format!("{}{}", &text[..text.len() - unit.len()], unit.trim_start())
 }
 
 /// A probability in parts per million, which its text represents exactly. Never zero.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{Comparison, Form, OPERATORS, Operator, Subject, View};
 use crate::smtp::rules::grammar::{Fault, GrammarError, Instead};
 use crate::smtp::rules::units::{
-    A_SIZE, compared_duration, compared_number as number, compared_size, split_rate,
+    A_SIZE, compared_number as number, duration_with_units, parse_size, split_rate,
 };
 use crate::stats::Unit;
 
@@ -165,8 +165,8 @@ impl<'t> Cursor<'t> {
 /// The value of a limit in its unit.
 fn amount(text: &str, unit: Unit) -> Option<f64> {
     match unit {
-        Unit::Microseconds => compared_duration(text).map(|duration| duration.as_nanos() as f64 / 1e3),
-        Unit::Octets | Unit::OctetsPerSecond => compared_size(text).map(|octets| octets as f64),
+        Unit::Microseconds => duration_with_units(text).map(|duration| duration.as_nanos() as f64 / 1e3),
+        Unit::Octets | Unit::OctetsPerSecond => parse_size(text).map(|octets| octets as f64),
         Unit::Number => number(text),
     }
 }
