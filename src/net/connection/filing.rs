@@ -7,7 +7,7 @@ use crate::net::buffer::Buffer;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::records::{Endpoint, Message};
-use crate::smtp::{Filing, LastRecord, Record, Step, Unsent};
+use crate::smtp::{Expect, Filing, LastRecord, Record, Step, Unsent};
 use crate::time::wall_time;
 
 /// The records of a connection.
@@ -52,6 +52,8 @@ impl<T: Transport> Connection<T> {
             return;
         }
         self.is_filed = true;
+        // No message is received any more: its deadline does not end the connection.
+        self.expects = Expect::Command;
         match self.session.finish(context.policy()) {
             Some(LastRecord { record, has_newer_mail }) => {
                 self.file_finished(context, resources, record, has_newer_mail);
