@@ -286,7 +286,8 @@ impl Config {
 
     /// Calls `hook` once when the server reaches the milestone. The hook runs on a shard's thread, so it must not
     /// wait, nor stop or [reconfigure](crate::Server::reconfigure) the server or read its
-    /// [`stats`](crate::Server::stats), which wait for that thread. May be set several times. A panic of the hook
+    /// [`stats`](crate::Server::stats), which wait for that thread: they panic, and
+    /// `reconfigure` is an error. May be set several times. A panic of the hook
     /// ends the server like a bug.
     ///
     /// ```

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, SendError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use mio::Waker;
@@ -42,11 +43,33 @@ impl StopOrder {
 pub(crate) struct Control {
     mailbox: Arc<Mailbox>,
     waker: Waker,
+    /// The reactor's, once it has begun.
+    thread: OnceLock<ThreadId>,
 }
 
 impl Control {
     pub(super) fn new(mailbox: Arc<Mailbox>, waker: Waker) -> Self {
-        Self { mailbox, waker }
+        Self { mailbox, waker, thread: OnceLock::new() }
+    }
+
+    /// The reactor runs on this thread from now on.
+    pub(super) fn begin(&self) {
+        self.thread.get_or_init(|| thread::current().id());
+    }
+
+    /// This is the reactor's thread: a hook runs on it, which can't wait until the reactor has ended.
+    pub(crate) fn is_on_this_thread(&self) -> bool {
+        self.thread.get() == Some(&thread::current().id())
+    }
+
+    /// This is the reactor's thread, and the reactor has not ended: no answer comes while this waits for one.
+    pub(crate) fn would_wait_for_itself(&self) -> bool {
+        self.is_on_this_thread() && !lock(&self.mailbox.0).is_closed
+    }
+
+    /// The reactor has ended without having been asked to; its failure has been reported, or is about to be.
+    pub(crate) fn has_died(&self) -> bool {
+        lock(&self.mailbox.0).has_died
     }
 
     /// Requests a stop. It is not an error if the reactor has ended.
@@ -85,6 +108,8 @@ struct Mail {
     messages: VecDeque<Message>,
     /// The reactor has ended and reads no more messages.
     is_closed: bool,
+    /// It ended without having been asked to.
+    has_died: bool,
     /// The figures that it had not sent when it ended, until they are taken.
     rest: Option<Box<Stats>>,
 }
@@ -109,10 +134,11 @@ impl Mailbox {
 
     /// Closes the mailbox of a reactor that ends. A caller that waits for an answer gets an error and finds the remaining
     /// figures here.
-    fn close(&self, rest: Box<Stats>) {
+    fn close(&self, rest: Box<Stats>, has_died: bool) {
         let mut mail = lock(&self.0);
         debug_assert!(!mail.is_closed, "a reactor ends once");
         mail.is_closed = true;
+        mail.has_died = has_died;
         mail.rest = Some(rest);
         mail.messages.clear();
     }
@@ -124,11 +150,18 @@ impl Mailbox {
 pub(super) struct Gathering {
     pub(super) stats: Box<Stats>,
     mailbox: Arc<Mailbox>,
+    /// The reactor ends because it was asked to.
+    ends_as_asked: bool,
 }
 
 impl Gathering {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { stats: Box::default(), mailbox }
+        Self { stats: Box::default(), mailbox, ends_as_asked: false }
+    }
+
+    /// The reactor ends because it was asked to: what drops this otherwise is a failure.
+    pub(super) fn end_as_asked(&mut self) {
+        self.ends_as_asked = true;
     }
 
     /// Takes the figures collected so far and starts again from zero.
@@ -141,7 +174,7 @@ impl Gathering {
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        self.mailbox.close(std::mem::take(&mut self.stats));
+        self.mailbox.close(std::mem::take(&mut self.stats), !self.ends_as_asked);
     }
 }
 
@@ -182,6 +215,20 @@ mod tests {
         assert!(unread.recv().is_err() && late.recv().is_err() && ask(&mailbox).recv().is_err());
         assert_eq!(mailbox.take_rest().expect("the remaining figures").sessions.opened, 3);
         assert!(mailbox.take_rest().is_none());
+    }
+
+    #[test]
+    fn a_reactor_that_was_not_asked_to_end_has_died() {
+        for ends_as_asked in [true, false] {
+            let mailbox = Arc::<Mailbox>::default();
+            let mut gathering = Gathering::new(Arc::clone(&mailbox));
+            if ends_as_asked {
+                gathering.end_as_asked();
+            }
+            assert!(!lock(&mailbox.0).has_died, "it runs");
+            drop(gathering);
+            assert_eq!(lock(&mailbox.0).has_died, !ends_as_asked);
+        }
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Reactor {
             }
             if self.resources.stop > Stop::None && self.connections.is_empty() {
                 self.post_notes();
+                self.resources.gathering.end_as_asked();
                 return Ok(match self.resources.stop {
                     Stop::Forced => StopOutcome::Forced,
                     _ => StopOutcome::Graceful,

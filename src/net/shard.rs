@@ -1,7 +1,6 @@
 //! A shard: one reactor on one thread.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,15 +13,6 @@ use super::reactor::Reactor;
 use super::stream::Listener;
 use crate::log::EventLog;
 use crate::time::Clock;
-
-thread_local! {
-    static IS_SHARD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// This is the thread of a shard, of whatever server: it must not wait for one.
-pub(crate) fn is_shard_thread() -> bool {
-    IS_SHARD.get()
-}
 
 /// How a server stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +86,9 @@ impl Shard {
         on_failure: impl FnOnce(ShardFailure) + Send + 'static,
     ) -> io::Result<Self> {
         let (reactor, control) = Reactor::new(sockets, context, clock, event_log)?;
+        let own = Arc::clone(&control);
         let thread = thread::Builder::new().name(format!("smtpmock-{index}")).spawn(move || {
-            IS_SHARD.set(true);
+            own.begin();
             supervise(move || reactor.run(), on_failure)
         })?;
         Ok(Self { control, thread })

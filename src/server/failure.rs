@@ -60,6 +60,11 @@ impl FailureReport {
         self.stop_shards();
     }
 
+    /// The first failure, which has happened and may not have been reported yet: waits until it is.
+    pub(crate) fn wait(&self) -> ServerFailure {
+        self.failure.wait().clone()
+    }
+
     pub(crate) fn set_hook(&self, hook: Hook) {
         *lock(&self.hook) = Some(hook);
         self.call_hook();

@@ -43,6 +43,10 @@ pub use reconfigure::ReconfigureError;
 use reconfigure::Serving;
 use totals::Totals;
 
+/// The rest of the sentence that names a method.
+const WAITS_FOR_ITSELF: &str = "was called by a hook on a reactor thread of the same server, and would wait for that \
+                                thread for ever: let the hook send a message to a thread that makes the call";
+
 /// A running mock SMTP server. Dropping it stops it.
 ///
 /// ```
@@ -311,7 +315,13 @@ impl Server {
 
     /// The figures measured so far. Each shard is woken to report its figures; a shard that is waiting for a slow
     /// capture reports when it continues.
+    ///
+    /// # Panics
+    /// Called by a hook on a reactor thread of this server ([`Config::on_reaching`]), which could not report while it
+    /// waits.
     pub fn stats(&self) -> Stats {
+        let would_wait = self.controls.iter().any(|control| control.would_wait_for_itself());
+        assert!(!would_wait, "Server::stats {WAITS_FOR_ITSELF}");
         let mut stats = self.totals.read(&self.controls, &self.serving);
         stats.health.records_evicted = self.store.as_ref().map_or(0, |store| store.evicted());
         stats.health.log_entries_dropped = self.event_log.as_ref().map_or(0, EventLog::dropped);
@@ -330,7 +340,7 @@ impl Server {
     }
 
     /// Calls `hook` on the failing thread when the server fails, or at once if it has failed. The hook must not stop
-    /// the server: a stop waits for that thread.
+    /// the server: a stop waits for that thread, and panics if it is a reactor's.
     pub fn on_failure(&self, hook: impl FnOnce(&ServerFailure) + Send + 'static) {
         self.failure.set_hook(Box::new(hook));
     }
@@ -340,23 +350,39 @@ impl Server {
     /// sent 421 and closed: a client that is sending has up to two seconds to read it, and a message whose reply is
     /// still delayed is refused. Returns when all threads have ended and the capture is written (or has
     /// [failed](Self::failure)). The messages stay readable.
+    ///
+    /// # Panics
+    /// Called by a hook on a reactor thread of this server ([`Config::on_reaching`], [`on_failure`](Self::on_failure)),
+    /// which would wait for its own end. It may drop the server, which then stops without being waited for.
     pub fn stop(&self) -> StopOutcome {
-        self.stop_within(self.shutdown_timeout)
+        self.stop_as("stop", StopOrder { timeout: self.shutdown_timeout, spares_idle: false })
     }
 
     /// The same with another timeout. A second stop waits for the first one, and shortens it if its own timeout is
     /// shorter.
+    ///
+    /// # Panics
+    /// As [`stop`](Self::stop) does.
     pub fn stop_within(&self, timeout: Duration) -> StopOutcome {
-        self.stop_as(StopOrder { timeout, spares_idle: false })
+        self.stop_as("stop_within", StopOrder { timeout, spares_idle: false })
     }
 
     /// The same, but idle sessions may continue too, for up to [`Config::shutdown_timeout`], so that surplus messages
     /// of clients are seen. A [`stop`](Self::stop) meanwhile ends idle sessions.
+    ///
+    /// # Panics
+    /// As [`stop`](Self::stop) does.
     pub fn drain(&self) -> StopOutcome {
-        self.stop_as(StopOrder { timeout: self.shutdown_timeout, spares_idle: true })
+        self.stop_as("drain", StopOrder { timeout: self.shutdown_timeout, spares_idle: true })
     }
 
-    fn stop_as(&self, order: StopOrder) -> StopOutcome {
+    /// A hook on a reactor thread of this server makes this call: it can't wait for that thread.
+    fn is_on_shard_thread(&self) -> bool {
+        self.controls.iter().any(|control| control.is_on_this_thread())
+    }
+
+    fn stop_as(&self, method: &str, order: StopOrder) -> StopOutcome {
+        assert!(!self.is_on_shard_thread(), "Server::{method} {WAITS_FOR_ITSELF}");
         self.order_stop(order);
         let mut life = lock(&self.life);
         let threads = match &mut *life {
@@ -436,8 +462,14 @@ impl Server {
 }
 
 impl Drop for Server {
+    /// Stops the server and waits for that, except where a hook on one of its own reactor threads drops it.
     fn drop(&mut self) {
-        self.stop();
+        let order = StopOrder { timeout: self.shutdown_timeout, spares_idle: false };
+        if self.is_on_shard_thread() {
+            self.order_stop(order);
+        } else {
+            self.stop_as("stop", order);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The changeable settings of a running server, and their replacement.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,6 @@ use crate::config::{ConfigError, Settings};
 use crate::measure::Retries;
 use crate::net::context::{Context, Service};
 use crate::net::counters::Counters;
-use crate::net::shard::is_shard_thread;
 use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
@@ -23,9 +22,9 @@ use crate::stats::{RetryStats, RuleStats};
 pub enum ReconfigureError {
     /// A setting has an invalid value.
     Config(ConfigError),
-    /// The call would wait for its own thread: it was made by a hook that runs on a reactor thread
+    /// The call would wait for its own thread: it was made by a hook that runs on a reactor thread of the same server
     /// ([`Config::on_reaching`](crate::Config::on_reaching), [`Server::on_failure`]), or by the closure of another
-    /// `reconfigure`. Let the hook send a message to a thread that makes the call.
+    /// `reconfigure` of it. Let the hook send a message to a thread that makes the call.
     WouldDeadlock,
     /// The server has been stopped.
     Stopped,
@@ -38,8 +37,8 @@ impl fmt::Display for ReconfigureError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::WouldDeadlock => f.write_str(
-                "a hook on a reactor thread, or the closure of a reconfiguration, can't wait for the reactors: \
-                 reconfigure from another thread",
+                "a hook on a reactor thread, or the closure of a reconfiguration, can't wait for the reactors of \
+                 the same server: reconfigure from another thread",
             ),
             Self::Stopped => f.write_str("the server has been stopped"),
             Self::Failed(failure) => failure.fmt(f),
@@ -116,23 +115,33 @@ impl Serving {
 }
 
 thread_local! {
-    static IS_RECONFIGURING: Cell<bool> = const { Cell::new(false) };
+    /// The servers that this thread is reconfiguring, by their addresses, the last begun at the end. They are borrowed as
+    /// long as that takes, so that no other has the same.
+    static RECONFIGURING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Marks this thread as reconfiguring until it is dropped.
+/// Marks this thread as reconfiguring a server until it is dropped.
 struct Reconfiguring;
 
 impl Reconfiguring {
     /// `None` if the reconfiguration would wait for its own thread.
-    fn begin() -> Option<Self> {
-        // Not `then_some`: a guard that is built and dropped unused would reset the mark of the call around it.
-        (!is_shard_thread() && !IS_RECONFIGURING.replace(true)).then(|| Self)
+    fn begin(server: &Server) -> Option<Self> {
+        let address = std::ptr::from_ref(server).addr();
+        let is_first = RECONFIGURING.with_borrow_mut(|servers| {
+            let is_first = !server.is_on_shard_thread() && !servers.contains(&address);
+            if is_first {
+                servers.push(address);
+            }
+            is_first
+        });
+        // Not `then_some`: a guard that is built and dropped unused would remove the mark of the call around it.
+        is_first.then(|| Self)
     }
 }
 
 impl Drop for Reconfiguring {
     fn drop(&mut self) {
-        IS_RECONFIGURING.set(false);
+        RECONFIGURING.with_borrow_mut(Vec::pop);
     }
 }
 
@@ -182,7 +191,7 @@ impl Server {
     /// The new settings are not valid, the server has stopped or failed, or the call would wait for its own thread.
     /// The settings are unchanged then.
     pub fn reconfigure(&self, change: impl FnOnce(Settings) -> Settings) -> Result<(), ReconfigureError> {
-        let _guard = Reconfiguring::begin().ok_or(ReconfigureError::WouldDeadlock)?;
+        let _guard = Reconfiguring::begin(self).ok_or(ReconfigureError::WouldDeadlock)?;
         let _turn = lock(&self.serving.reconfiguring);
         let before = self.serving.service();
         let settings = change(before.settings().clone());
@@ -195,7 +204,10 @@ impl Server {
             self.controls.iter().map(|control| control.replace(service.of_shard())).collect();
         // A shard that has ended does not confirm.
         let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
-        match self.failure() {
+        // A shard that died has closed its mailbox, and reports why a moment later.
+        let has_died = self.controls.iter().any(|control| control.has_died());
+        let failure = if has_died { Some(self.failure.wait()) } else { self.failure() };
+        match failure {
             Some(failure) => return Err(ReconfigureError::Failed(failure)),
             None if serving == 0 => return Err(ReconfigureError::Stopped),
             None => {}

@@ -4,6 +4,7 @@ mod acceptance;
 mod async_waits;
 mod esmtp;
 mod extensions;
+mod hooks;
 mod junk;
 mod lifecycle;
 mod listeners;
