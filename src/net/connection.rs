@@ -426,6 +426,7 @@ impl<T: Transport> Connection<T> {
         }
         if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
             // Nobody is left to receive the reply that is held back, also where the command came with the reset.
+            self.note_peer_closed(resources.now);
             return Fate::Over;
         }
         resources.pool.fit(&mut self.input);
@@ -445,6 +446,7 @@ impl<T: Transport> Connection<T> {
                 Fate::Over
             }
             Phase::Held(..) if self.peer_closed => {
+                self.note_peer_closed(resources.now);
                 self.begin_end(context, resources, Manner::Orderly);
                 return self.settle(context, resources);
             }

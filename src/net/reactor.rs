@@ -244,8 +244,8 @@ impl Reactor {
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
                     let local_addr = listening.address.clone();
-                    let has_left = listening.has_rested && stream.has_left();
-                    self.open(stream, peer_addr, local_addr, place, has_left);
+                    let has_waited = listening.has_rested;
+                    self.open(stream, peer_addr, local_addr, place, has_waited);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     (listening.is_ready, listening.has_rested) = (false, false);
@@ -265,7 +265,7 @@ impl Reactor {
         peer_addr: Endpoint,
         local_addr: Endpoint,
         mut place: SessionPermit,
-        has_left: bool,
+        has_waited: bool,
     ) {
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
@@ -281,9 +281,10 @@ impl Reactor {
         let connected_at = wall_time();
         let origin = Origin { session_id, peer_addr, local_addr, connected_at };
         place.occupy(origin.peer());
+        let departure = if has_waited { stream.departure() } else { None };
         let mut connection = Connection::new(stream, token, origin, place, self.resources.now);
-        if has_left {
-            connection.note_leaving_before_greeting();
+        if let Some(has_sent) = departure {
+            connection.note_leaving_before_greeting(has_sent);
         }
         let inserted = self.connections.insert(connection);
         debug_assert_eq!(inserted, slot, "the token names the slot");

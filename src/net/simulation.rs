@@ -92,6 +92,8 @@ struct Peer<E> {
     /// `None` before it is accepted, and once it has ended.
     connection: Option<Connection<E>>,
     is_open: bool,
+    /// Its session was counted as one that the client left with no reply pending.
+    is_left: bool,
 }
 
 struct World<E> {
@@ -206,7 +208,14 @@ impl<E: End> World<E> {
         client.shift(self.now());
         let mailroom = &self.mailroom;
         let wire = Rc::new(RefCell::new(Wire::new::<E>(&self.clock, 1, Vec::new(), 0, mailroom)));
-        self.peers.push(Peer { client, model: Model::default(), wire, connection: None, is_open: false });
+        self.peers.push(Peer {
+            client,
+            model: Model::default(),
+            wire,
+            connection: None,
+            is_open: false,
+            is_left: false,
+        });
     }
 
     fn connect_wires(&mut self) {
@@ -354,8 +363,10 @@ impl<E: End> World<E> {
     }
 
     fn close(&mut self, index: usize) {
+        let before = self.resources.gathering.stats.sessions.left;
         let connection = self.peers[index].connection.take();
         connection.expect("an open connection").close(&self.context, &mut self.resources);
+        self.peers[index].is_left = self.resources.gathering.stats.sessions.left > before;
     }
 
     /// When the stop begins, or once it has begun, when the shutdown timeout ends.

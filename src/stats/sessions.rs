@@ -33,7 +33,8 @@ figures! {
         /// Ended by the client without QUIT, with no reply pending and no 421 sent; see
         /// [`StageStats::left`](super::StageStats::left).
         pub left: u64 = ["sessions.left", Number, "closed by the client without QUIT, no reply pending"],
-        /// Ended by the client while a reply was pending; see [`StageStats::gave_up`](super::StageStats::gave_up).
+        /// Ended by the client while a reply was pending: held back, or not sent whole. So does a client that sent
+        /// something and closed while it waited to be accepted. See [`StageStats::gave_up`](super::StageStats::gave_up).
         pub gave_up: u64 = ["sessions.gave_up", Number, "closed by the client while a reply was pending"],
         /// Ended by the session timeout: the client was silent too long.
         pub timed_out: u64 = ["sessions.timed_out", Number, "ended by the session timeout"],

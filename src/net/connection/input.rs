@@ -83,6 +83,7 @@ impl<T: Transport> Connection<T> {
     fn fail(&mut self, resources: &mut Resources, error: io::Error) -> io::Result<()> {
         if error.kind() == io::ErrorKind::ConnectionReset {
             self.probe.note_reset();
+            self.is_reset = true;
         }
         self.note_data_lines(resources);
         resources.note(|| Event::ConnectionFailed(format!("read {}: {error}", self.origin.route())));

@@ -1,5 +1,7 @@
 //! What a connection reports to its probe, and when.
 
+use std::time::Duration;
+
 use super::{Connection, Phase, Transport};
 #[cfg(doc)]
 use crate::measure::Probe;
@@ -81,21 +83,26 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The client had closed the connection before it was accepted; see [`Probe::note_leaving_before_greeting`].
-    pub(in crate::net) fn note_leaving_before_greeting(&mut self) {
-        self.probe.note_leaving_before_greeting();
+    /// The client had closed the connection before it was accepted. If it had sent something it was waiting for a reply,
+    /// and how long before the accept is not known; else see [`Probe::note_leaving_before_greeting`].
+    pub(in crate::net) fn note_leaving_before_greeting(&mut self, has_sent: bool) {
+        match has_sent {
+            true => self.probe.note_giving_up(Stage::Greeting, Duration::ZERO),
+            false => self.probe.note_leaving_before_greeting(),
+        }
     }
 
     /// The client has closed the connection, or its half of it. If it is owed a reply it has given up waiting, unless the
     /// session ends with QUIT: a client may close its half behind that.
     pub(super) fn note_peer_closed(&mut self, now: Timestamp) {
-        match &self.phase {
-            Phase::Delayed(delayed) => {
-                let asked = delayed.asked;
-                self.probe.note_giving_up(asked.stage, now.since(asked.since));
-            }
-            Phase::Held(stage, since) => self.probe.note_giving_up(*stage, now.since(*since)),
-            Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => {}
+        let unsent = self.first_unsent().map(|asked| (asked.stage, asked.since));
+        let pending = unsent.or(match &self.phase {
+            Phase::Delayed(delayed) => Some((delayed.asked.stage, delayed.asked.since)),
+            Phase::Held(stage, since) => Some((*stage, *since)),
+            Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => None,
+        });
+        if let Some((stage, since)) = pending {
+            self.probe.note_giving_up(stage, now.since(since));
         }
     }
 

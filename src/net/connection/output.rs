@@ -25,6 +25,7 @@ impl<T: Transport> Connection<T> {
             None => self.stream.write(&replies),
             Some(_) => Ok(0),
         };
+        self.note_peer_gone(&written);
         let count = *written.as_ref().unwrap_or(&0);
         self.queued += replies.len() as u64;
         resources.pool.append(&mut self.output, &replies[count..]);
@@ -49,7 +50,9 @@ impl<T: Transport> Connection<T> {
     /// No event comes for what the transport has taken off the socket by itself.
     #[inline]
     fn drive(&mut self) -> io::Result<()> {
-        self.readable |= self.stream.drive()?;
+        let driven = self.stream.drive();
+        self.note_peer_gone(&driven);
+        self.readable |= driven?;
         Ok(())
     }
 
@@ -63,6 +66,7 @@ impl<T: Transport> Connection<T> {
                 true => self.drip(resources.now, buffer.bytes()),
                 false => self.stream.write(buffer.bytes()),
             };
+            self.note_peer_gone(&written);
             buffer.consume(*written.as_ref().unwrap_or(&0));
             self.output = Some(buffer);
             resources.pool.reclaim(&mut self.output);
@@ -74,6 +78,15 @@ impl<T: Transport> Connection<T> {
         }
         self.measure_waiting(at, resources);
         Ok(())
+    }
+
+    /// Notes a write that failed because the peer has closed or reset the connection, maybe before an event reports it.
+    #[inline]
+    fn note_peer_gone<R>(&mut self, written: &io::Result<R>) {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        if let Err(error) = written {
+            self.is_reset |= matches!(error.kind(), BrokenPipe | ConnectionReset);
+        }
     }
 
     /// Some octets of replies have not left this process.

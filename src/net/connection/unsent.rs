@@ -126,11 +126,15 @@ impl<T: Transport> Connection<T> {
         u64::from(asked.accepts.is_some())
     }
 
+    /// The first reply that was queued and has not left whole.
+    pub(super) fn first_unsent(&self) -> Option<Asked> {
+        self.waiting.as_deref()?.replies.front().map(|reply| reply.asked)
+    }
+
     /// Number of the last reply that is settled, as all before it are: it has left, or nothing of it will be sent.
     pub(super) fn last_sent(&self) -> u32 {
-        let waiting = self.waiting.as_deref().and_then(|waiting| waiting.replies.front());
-        match (waiting, &self.phase) {
-            (Some(Outgoing { asked, .. }), _) => asked.number.saturating_sub(1),
+        match (self.first_unsent(), &self.phase) {
+            (Some(asked), _) => asked.number.saturating_sub(1),
             (None, Phase::Delayed(delayed)) => delayed.asked.number.saturating_sub(1),
             (None, _) => self.last_reply,
         }
@@ -169,8 +173,11 @@ impl<T: Transport> Connection<T> {
         for asked in &unsent {
             self.probe.note_unsent(&mut resources.gathering.stats, asked);
         }
-        if let Some(Asked { number: first, .. }) = unsent.first() {
-            self.withdraw(context, resources, &Unsent { first: *first, instead: None });
+        if let Some(&Asked { number: first, stage, since, .. }) = unsent.first() {
+            if self.peer_closed || self.is_reset {
+                self.probe.note_giving_up(stage, resources.now.since(since));
+            }
+            self.withdraw(context, resources, &Unsent { first, instead: None });
         }
     }
 }

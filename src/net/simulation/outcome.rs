@@ -34,6 +34,8 @@ pub(super) struct Seen {
     reconfigured: u64,
     /// Replies whose delay had not ended when the service was replaced.
     held_over: u64,
+    /// Sessions that ended with part of a reply sent.
+    gave_up: u64,
 }
 
 impl Seen {
@@ -53,11 +55,13 @@ impl Seen {
         self.cut_short += other.cut_short;
         self.reconfigured += other.reconfigured;
         self.held_over += other.held_over;
+        self.gave_up += other.gave_up;
     }
 
     pub(super) fn has_everything(&self) -> bool {
         let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
-        let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, .. } = *self;
+        let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, gave_up, .. } =
+            *self;
         [
             clients,
             replies,
@@ -74,6 +78,7 @@ impl Seen {
             cut_short,
             reconfigured,
             held_over,
+            gave_up,
         ]
         .into_iter()
         .all(|count| count > 30)
@@ -171,6 +176,11 @@ impl<E: wire::End> World<E> {
         seen.clients += 1;
         assert!(wire.written.starts_with(&client.received));
         let heard = heard(&wire.written, model, self.context.policy());
+        // A client that has part of a reply waits for the rest.
+        let is_pending = heard.length > heard.whole && !heard.goodbye;
+        let is_cut = model.answers.get(heard.answers).is_some_and(|answer| !answer.is_whole);
+        assert!(!peer.is_left || !is_pending || is_cut, "{client:?} left with a reply pending: {heard:?}");
+        seen.gave_up += u64::from(is_pending && !peer.is_left);
         self.check_records(peer, heard, seen);
         let before = self.check_times(peer, heard, seen);
         let is_reset = matches!(client.leaving, Leaving::Resets { .. });

@@ -6,8 +6,10 @@ mod tcp;
 mod unix;
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 
 use mio::event::Source;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config::ListenAt;
 use crate::records::Endpoint;
@@ -124,11 +126,24 @@ fn write_once(socket: &mut impl Write, octets: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Whether this is what a peek gives of a stream that has ended, or was reset, with nothing in it.
-fn is_end(peeked: io::Result<usize>) -> bool {
-    match peeked {
-        Ok(count) => count == 0,
-        Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+/// What a poll reports of a peer that has closed the connection, or its half of it, also behind unread octets where the
+/// system can tell.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+const PEER_CLOSED: PollFlags = PollFlags::RDHUP.union(PollFlags::HUP);
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+const PEER_CLOSED: PollFlags = PollFlags::HUP;
+
+/// See [`Stream::departure`].
+fn departure(socket: &impl AsFd, peek: impl FnOnce() -> io::Result<usize>) -> Option<bool> {
+    match peek() {
+        Ok(0) => Some(false),
+        Ok(_) => {
+            let mut polled = [PollFd::new(socket, PEER_CLOSED)];
+            let has_closed = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0);
+            has_closed.then_some(true)
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+        Err(_) => Some(false),
     }
 }
 
@@ -162,9 +177,10 @@ impl Stream {
         each!(Stream, self, stream => stream.source())
     }
 
-    /// The peer has ended or reset the stream, and sent nothing.
-    pub(super) fn has_left(&self) -> bool {
-        each!(Stream, self, stream => stream.has_left())
+    /// Whether the peer has closed the connection, or its half of it, and if so, whether it had sent something that is
+    /// unread. `None`: it has not.
+    pub(super) fn departure(&self) -> Option<bool> {
+        each!(Stream, self, stream => stream.departure())
     }
 
     /// Asks the system to buffer no more than so many octets that were not read, where it can.

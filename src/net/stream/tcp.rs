@@ -8,7 +8,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Input, ListenOptions, Stream, Transport, is_end, read_once, write_once};
+use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write_once};
 use crate::records::Endpoint;
 
 /// A TCP connection.
@@ -24,8 +24,8 @@ impl Tcp {
         &mut self.socket
     }
 
-    pub(super) fn has_left(&self) -> bool {
-        is_end(self.socket.peek(&mut [0]))
+    pub(super) fn departure(&self) -> Option<bool> {
+        departure(&self.socket, || self.socket.peek(&mut [0]))
     }
 
     pub(super) fn limit_receive_buffer(&self, octets: usize) {

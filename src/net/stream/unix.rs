@@ -20,7 +20,7 @@ use mio::net::{UnixListener, UnixStream};
 use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::{Input, ListenOptions, Stream, Transport, is_end, read_once, write_once};
+use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write_once};
 use crate::config::SocketFileError;
 use crate::records::Endpoint;
 
@@ -41,8 +41,8 @@ impl Unix {
         &mut self.socket
     }
 
-    pub(super) fn has_left(&self) -> bool {
-        is_end(SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]))
+    pub(super) fn departure(&self) -> Option<bool> {
+        departure(&self.socket, || SockRef::from(&self.socket).peek(&mut [MaybeUninit::uninit()]))
     }
 
     /// What is unread counts against the sender's buffer, whose size is the sender's to choose.

@@ -46,6 +46,20 @@ fn a_client_that_leaves_the_backlog_before_there_is_a_place_does_not_count_as_si
     assert_eq!((sessions.quit, sessions.left_before_greeting, sessions.silent), (1, 1, 0), "{sessions:?}");
 }
 
+#[test]
+fn a_client_that_sends_and_leaves_the_backlog_before_there_is_a_place_gave_up() {
+    let server = start(Config::default().max_sessions(1).over_limit(OverLimit::Backlog));
+    let first = Client::greeted(server.local_addr());
+    let mut second = Client::connect(server.local_addr());
+    second.send("EHLO client.example\r\n");
+    second.leave();
+    first.quit();
+    let stats = after_sessions(&server, 2);
+    let sessions = &stats.sessions;
+    assert_eq!((sessions.quit, sessions.gave_up, sessions.left), (1, 1, 0), "{sessions:?}");
+    assert_eq!(stats.stages[Stage::Greeting].gave_up.count(), 1);
+}
+
 /// Even if several shards look for a free place at the same time.
 #[test]
 fn all_shards_together_leave_connections_beyond_the_limit_in_the_backlog() {

@@ -145,6 +145,27 @@ fn a_client_that_resets_frees_its_session_at_once_however_long_the_delay() {
 }
 
 #[test]
+fn a_client_that_leaves_before_a_reply_is_sent_whole_gave_up() {
+    for is_reset in [false, true] {
+        let server = start(Config::default());
+        let mut client = Client::with_envelope(server.local_addr());
+        client.data();
+        server.reconfigure(|settings| settings.drip("4B/s".parse().expect("a rate"))).expect("valid");
+        client.send(b"Subject: x\r\n.\r\n");
+        once(&server, |stats| stats.stages[Stage::Message].count == 1);
+        match is_reset {
+            true => client.reset(),
+            false => client.leave(),
+        }
+        let stats = after_sessions(&server, 1);
+        let sessions = &stats.sessions;
+        assert_eq!((sessions.gave_up, sessions.left, sessions.stopped), (1, 0, 0), "{sessions:?}");
+        assert_eq!((stats.messages.accepted, stats.messages.aborted), (0, 1));
+        assert_eq!(stats.stages[Stage::Message].gave_up.count(), 1);
+    }
+}
+
+#[test]
 fn each_ending_is_counted_once_as_what_it_was() {
     let server = start(
         Config::default()
