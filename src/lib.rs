@@ -151,6 +151,8 @@ pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};
 pub use server::{CaptureFailure, ReconfigureError, Server, ServerFailure, ShardFailure, StopOutcome};
 pub use stats::Stats;
+/// Hidden: shared by the reports of `smtpmock` and `smtpload`, which may change with them.
+#[doc(hidden)]
 pub use text::{escape, units};
 
 /// The README's examples are tests.

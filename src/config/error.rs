@@ -52,7 +52,7 @@ pub enum StartError {
     /// A process already listens on the Unix socket; its process number if the system reports it.
     SocketInUse(PathBuf, Option<i32>),
     /// The path of the Unix socket is that of another kind of file.
-    NoSocket(PathBuf),
+    NotASocket(PathBuf),
     /// The Unix socket can't be created.
     BadSocket(PathBuf, io::Error),
     /// This machine does not have the address, or the process may not use the port.
@@ -76,7 +76,7 @@ impl fmt::Display for StartError {
                 let process = process.map_or("a process".to_owned(), |number| format!("process {number}"));
                 write!(f, "{process} listens at {} already: stop it, or choose another path", path.display())
             }
-            Self::NoSocket(path) => {
+            Self::NotASocket(path) => {
                 write!(f, "{} is no socket: remove it, or choose another path", path.display())
             }
             Self::BadSocket(path, error) => {
@@ -102,7 +102,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
-            Self::AddressInUse(_) | Self::SocketInUse(..) | Self::NoSocket(_) => None,
+            Self::AddressInUse(_) | Self::SocketInUse(..) | Self::NotASocket(_) => None,
             Self::BadAddress(_, error)
             | Self::OutOfDescriptors(error)
             | Self::BadSocket(_, error)
@@ -118,14 +118,14 @@ pub(crate) enum SocketFileError {
     /// A process listens on it.
     InUse { process: Option<i32> },
     /// It is not a socket.
-    NoSocket,
+    NotASocket,
 }
 
 impl fmt::Display for SocketFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InUse { .. } => "a process listens there",
-            Self::NoSocket => "it is no socket",
+            Self::NotASocket => "it is no socket",
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::config::ConfigError;
 
 /// A point in a server's life, for [`Config::on_reaching`](crate::Config::on_reaching), which has an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Milestone {
     /// This number of messages was accepted, over all sessions. A message counts when its positive reply has been
     /// written completely, not while the reply is delayed or if it is lost.

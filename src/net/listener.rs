@@ -114,8 +114,8 @@ fn start_error(at: &ListenAt, error: io::Error) -> StartError {
         (ListenAt::Unix { path, .. }, Some(SocketFileError::InUse { process })) => {
             StartError::SocketInUse(path.to_path_buf(), process)
         }
-        (ListenAt::Unix { path, .. }, Some(SocketFileError::NoSocket)) => {
-            StartError::NoSocket(path.to_path_buf())
+        (ListenAt::Unix { path, .. }, Some(SocketFileError::NotASocket)) => {
+            StartError::NotASocket(path.to_path_buf())
         }
         (ListenAt::Unix { path, .. }, None) => StartError::BadSocket(path.to_path_buf(), error),
     }

@@ -3,6 +3,8 @@
 //! Each shard fills its own [`Stats`] without a lock. A reader collects them and adds them up (`net::control`).
 
 mod catalogue;
+/// Hidden: the grammar of the expectations of `smtpmock` and `smtpload`; [`Expectation`] is the way in.
+#[doc(hidden)]
 pub mod comparison;
 mod expectation;
 mod findings;

@@ -64,7 +64,7 @@ impl Flag {
         let name = name.into();
         let kebab = kebab_case(&name);
         Self {
-            variable: Some(format!("SMTPMOCK_{}", kebab.replace('-', "_").to_uppercase())),
+            variable: Some(variable(&kebab)),
             name,
             kebab,
             setting: String::new(),
@@ -110,6 +110,12 @@ impl Flag {
         name == self.name || name == self.kebab || self.aliases().contains(&name)
     }
 
+    /// The names of its variables: its own first, then those of aliases of more than one letter.
+    pub(super) fn variables(&self) -> impl Iterator<Item = String> {
+        let aliases = self.aliases().iter().filter(|alias| self.variable.is_some() && alias.len() > 1);
+        self.variable.clone().into_iter().chain(aliases.map(|alias| variable(&kebab_case(alias))))
+    }
+
     /// Other accepted names: those of the load generator's flags.
     pub(super) fn aliases(&self) -> &'static [&'static str] {
         match self.name.as_str() {
@@ -121,6 +127,10 @@ impl Flag {
             _ => &[],
         }
     }
+}
+
+fn variable(kebab: &str) -> String {
+    format!("SMTPMOCK_{}", kebab.replace('-', "_").to_uppercase())
 }
 
 /// A reader that parses a value with `read` and applies it with `set`.

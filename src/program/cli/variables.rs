@@ -25,10 +25,11 @@ pub(super) fn read(
     refuse_slips(&environment, table)?;
     let is_typed = |flag: &Flag| given.iter().any(|given| given.kebab == flag.kebab);
     let from_variable = |flag: &Flag| {
-        let variable = flag.variable.clone()?;
-        let (_, value) = environment.iter().find(|(name, _)| *name == *variable)?;
-        let given = Given { kebab: flag.kebab.clone(), value: value.clone(), typed: variable };
-        is_meant(flag, value).then_some(given)
+        flag.variables().find_map(|typed| {
+            let (_, value) = environment.iter().find(|(name, _)| *name == *typed)?;
+            let given = Given { kebab: flag.kebab.clone(), value: value.clone(), typed };
+            is_meant(flag, value).then_some(given)
+        })
     };
     Ok(table.iter().filter(|flag| flag.adds_up || !is_typed(flag)).filter_map(from_variable).collect())
 }
@@ -46,15 +47,16 @@ fn is_service_link(value: &OsStr) -> bool {
 /// Kubernetes, images and scripts set other variables with the same prefix. Only a name similar to a flag's variable
 /// is an error.
 fn refuse_slips(environment: &[(OsString, OsString)], table: &[Flag]) -> Result<(), Failure> {
-    let known: Vec<&str> =
+    let meant: Vec<&str> =
         table.iter().filter_map(|flag| flag.variable.as_deref()?.strip_prefix(PREFIX)).collect();
+    let is_known = |variable: &str| table.iter().flat_map(Flag::variables).any(|known| known == variable);
     for (name, value) in environment {
         let name = name.to_string_lossy();
-        let Some(own) = name.strip_prefix(PREFIX).filter(|own| !known.contains(own)) else { continue };
-        if value.is_empty() || is_service_link(value) {
+        let Some(own) = name.strip_prefix(PREFIX) else { continue };
+        if is_known(&name) || value.is_empty() || is_service_link(value) {
             continue;
         }
-        if let Some(nearest) = nearest(own, known.iter().copied()) {
+        if let Some(nearest) = nearest(own, meant.iter().copied()) {
             return Err(Failure::Usage(format!("unknown variable {name}: did you mean {PREFIX}{nearest}?")));
         }
     }

@@ -21,6 +21,7 @@ use crate::smtp::command::octets::Octets;
 
 /// The commands the server knows (RFC 5321 section 4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Verb {
     /// HELO.
     Helo,
@@ -48,6 +49,7 @@ pub enum Verb {
 
 /// Why an argument of MAIL or RCPT is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ArgumentError {
     /// There is no path by the rules for addresses.
     Path,
@@ -70,6 +72,7 @@ pub struct Grammar<'g> {
 
 /// A command with its arguments, borrowed from its line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Command<'a> {
     /// HELO; without a name where that is not valid.
     Helo(Option<HeloName<'a>>),

@@ -13,6 +13,7 @@ const MAX_ORCPT: usize = 500;
 
 /// What a message's lines may contain, as MAIL declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Body {
     /// `BODY=7BIT` (RFC 6152).
     SevenBit,
@@ -24,6 +25,7 @@ pub enum Body {
 
 /// How much of a message its notifications return (RFC 3461 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ret {
     /// `RET=FULL`.
     Full,

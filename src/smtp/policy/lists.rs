@@ -12,6 +12,7 @@ use crate::smtp::command::octets::{Listed, Octets};
 /// RFC 5321 section 2.4 asks, except `postmaster`'s (section 4.5.1). Under
 /// [`AddressRules::Compat`](crate::smtp::AddressRules::Compat) comparison is exact, as in go-smtp-mock.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct Lists {
     /// HELO/EHLO domains answered with [`ReplyKind::HeloBlacklisted`](crate::smtp::ReplyKind::HeloBlacklisted).
     pub blacklisted_helo_domains: HashSet<Vec<u8>>,

@@ -30,6 +30,7 @@ pub(crate) const MAX_RECIPIENTS: usize = 10_000;
 /// Where a configured delay applies: before the greeting or the reply to one command, whatever it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum DelayPoint {
     /// The new connection.
     Greeting,
@@ -114,6 +115,7 @@ pub enum Keep {
 
 /// How much of something there may be; `None`: any number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Sessions at a time; one more is told [`ReplyKind::TooManySessions`] and closed.
     pub max_sessions: Option<u64>,

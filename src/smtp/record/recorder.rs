@@ -85,6 +85,7 @@ impl Answered<'_> {
 
 /// The effect of a step on the records.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Filing {
     /// Nothing.
     Unchanged,

@@ -6,6 +6,7 @@ macro_rules! reply_kinds {
         /// Every reply the server can give; each text can be configured.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
+        #[non_exhaustive]
         pub enum ReplyKind {
             $($(#[$doc])* #[doc = ""] #[doc = concat!("Default: `", $text, "`")] $kind,)*
         }

@@ -5,6 +5,7 @@ use crate::smtp::reply::Reply;
 /// What a step answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Stage {
     /// The new connection.
     Greeting,
@@ -102,6 +103,7 @@ impl Portion {
 
 /// What becomes of the connection after a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Next {
     /// The session goes on.
     Continue,

@@ -36,10 +36,13 @@ pub use offer::{Extension, Offer};
 pub use peer::PeerAddress;
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, State, Tally};
+/// Hidden: the grammar of the flags of `smtpmock` and `smtpload`, which may change with them.
+#[doc(hidden)]
 pub use units::{
-    A_DURATION, A_SIZE, ByteRate, Chance, MAX_DURATION, compared_number, duration_with_units, parse_duration,
-    parse_size, split_rate,
+    A_DURATION, A_SIZE, MAX_DURATION, compared_number, duration_with_units, parse_duration, parse_size,
+    split_rate,
 };
+pub use units::{ByteRate, Chance};
 
 pub(super) use built_in::{BUILT_INS, BuiltIn};
 pub(super) use engine::{Decision, Edition, Question, RuleBook};

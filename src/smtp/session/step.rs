@@ -54,6 +54,7 @@ impl From<Reply> for Replies {
 
 /// A message that was received to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Received {
     /// Octets of its text, retained or not.
     pub size: usize,
@@ -147,6 +148,7 @@ impl CommandLine {
 
 /// What the server waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Expect {
     /// A command line.
     Command,

@@ -144,7 +144,7 @@ proptest! {
             Next::Continue | Next::Close => prop_assert_eq!(end, End::Fin),
             Next::Reset => prop_assert_eq!(end, End::Reset),
             // A held connection ends when the client closes it; with unread input that is a reset.
-            Next::Hold => {}
+            other => prop_assert_eq!(other, Next::Hold),
         }
     }
 }

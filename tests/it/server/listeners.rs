@@ -159,13 +159,13 @@ fn what_is_no_socket_is_not_replaced() {
     let (folder, path) = place();
     fs::write(&path, "mine").expect("writable");
     let error = Server::start(at(&path)).expect_err("a file");
-    assert!(matches!(&error, StartError::NoSocket(refused) if *refused == path), "{error}");
+    assert!(matches!(&error, StartError::NotASocket(refused) if *refused == path), "{error}");
     assert_eq!(fs::read_to_string(&path).expect("readable"), "mine");
     // A link to a socket is somebody's decision too.
     let (target, link) = (folder.path().join("target.sock"), folder.path().join("link.sock"));
     drop(UnixListener::bind(&target).expect("a free path"));
     std::os::unix::fs::symlink(&target, &link).expect("a link");
-    assert!(matches!(Server::start(at(&link)), Err(StartError::NoSocket(_))));
+    assert!(matches!(Server::start(at(&link)), Err(StartError::NotASocket(_))));
     let error = Server::start(at(&folder.path().join("none/mock.sock"))).expect_err("no folder");
     assert!(matches!(error, StartError::BadSocket(..)), "{error}");
 }

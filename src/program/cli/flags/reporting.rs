@@ -59,7 +59,7 @@ pub(super) fn reporting() -> Vec<Flag> {
         }),
         file(
             "hlog",
-            "Write the distributions of each second to this file as an HdrHistogram interval log",
+            "Write the distributions of each second to this file as an HdrHistogram interval log; also --report-hlog",
             |reporting, path| reporting.interval_log = Some(path),
         ),
         Flag {

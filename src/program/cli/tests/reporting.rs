@@ -27,6 +27,17 @@ fn flags_of_reports_set_what_they_name() {
     let Reporting { json, html, interval_log, .. } =
         settings(&["--json=j", "-html", "h", "--report-hlog=l"]).reporting;
     assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
+    // Variables too; a flag's own variable goes before that of an alias.
+    let variables = [
+        ("SMTPMOCK_JSON", "j"),
+        ("SMTPMOCK_REPORT_HTML", "h"),
+        ("SMTPMOCK_HTML", "unused"),
+        ("SMTPMOCK_HLOG", ""),
+        ("SMTPMOCK_REPORT_HLOG", "l"),
+    ];
+    let Ok(Action::Run(settings_of_variables)) = parsed(&[], &variables) else { panic!("{variables:?}") };
+    let Reporting { json, html, interval_log, .. } = settings_of_variables.reporting;
+    assert_eq!([json, html, interval_log], ["j", "h", "l"].map(|path| Some(path.into())));
     let Reporting { text, json, html, progress, is_quiet, interval_log, expectations } =
         settings(&["-report", "-report=false"]).reporting;
     assert!(!text && !progress && !is_quiet && expectations.is_empty());
