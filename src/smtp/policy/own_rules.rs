@@ -7,7 +7,7 @@ use crate::smtp::policy::Policy;
 use crate::smtp::policy::lists::{fold_domain, fold_mailbox};
 use crate::smtp::reply::Next;
 use crate::smtp::rules::{
-    BUILT_INS, BuiltIn, Decision, Memory, Question, RatePoint, RateScope, State, recall,
+    BUILT_INS, BuiltIn, Decision, Memory, Question, RateLimit, RatePoint, RateScope, State, recall,
 };
 
 /// The outcome of evaluating all rules.
@@ -32,24 +32,32 @@ impl Policy {
 
     fn own_decision(
         &self,
-        mut memory: Option<&mut (dyn Memory + '_)>,
+        memory: Option<&mut (dyn Memory + '_)>,
         question: &Question<'_>,
     ) -> Decision<'static> {
         if !question.is_valid {
             return Decision::Own;
         }
-        for &own in BuiltIn::at(question.stage).iter().filter(|own| own.is_on(self)) {
-            let holds = recall(memory.as_deref_mut(), |state| {
-                let holds = own.holds(self, state, question);
-                state.own_total_mut(own).count(holds);
-                holds
-            });
-            if holds {
-                let (kind, next) = own.refusal();
-                return Decision::Refuse(kind, next);
-            }
+        // Names are compared and hashed before the state is locked, and it is locked once.
+        let mut asked = [None; BuiltIn::MOST_AT_A_STAGE];
+        let rules = BuiltIn::at(question.stage).iter().filter(|own| own.is_on(self));
+        for (place, &own) in asked.iter_mut().zip(rules) {
+            *place = Some((own, own.ground(self, question)));
         }
-        Decision::Own
+        if asked[0].is_none() {
+            return Decision::Own;
+        }
+        let refusing = recall(memory, |state| {
+            asked.into_iter().flatten().find(|(own, ground)| {
+                let holds = ground.holds(state, question);
+                state.own_total_mut(*own).count(holds);
+                holds
+            })
+        });
+        refusing.map_or(Decision::Own, |(own, _)| {
+            let (kind, next) = own.refusal();
+            Decision::Refuse(kind, next)
+        })
     }
 
     /// What follows a refusal that does not itself end the session.
@@ -73,6 +81,32 @@ impl Policy {
     }
 }
 
+/// What one of the server's own rules decides by, as far as it is known without the state.
+#[derive(Clone, Copy, Debug)]
+enum Ground {
+    Known(bool),
+    /// More sessions are open than this.
+    OpenSessions(u64),
+    /// The same of one client's.
+    OpenSessionsOfPeer(u64),
+    /// The bucket of this key has no token left.
+    Tokens {
+        key: u64,
+        rate: RateLimit,
+    },
+}
+
+impl Ground {
+    fn holds(self, state: &mut State, question: &Question<'_>) -> bool {
+        match self {
+            Self::Known(holds) => holds,
+            Self::OpenSessions(limit) => state.open_sessions() > limit,
+            Self::OpenSessionsOfPeer(limit) => state.open_sessions_of(question.peer) > limit,
+            Self::Tokens { key, rate } => !state.take_token(key, question.now, &rate),
+        }
+    }
+}
+
 impl BuiltIn {
     pub(super) fn is_on(self, policy: &Policy) -> bool {
         let (lists, limits) = (policy.lists(), policy.limits());
@@ -91,16 +125,16 @@ impl BuiltIn {
         }
     }
 
-    pub(super) fn holds(self, policy: &Policy, state: &mut State, question: &Question<'_>) -> bool {
+    fn ground(self, policy: &Policy, question: &Question<'_>) -> Ground {
         let limits = policy.limits();
-        let is_over = |count: u64, limit: Option<u64>| limit.is_some_and(|limit| count > limit);
-        let is_among =
-            |name: Option<&[u8]>, list, fold| name.is_some_and(|name| policy.is_listed(name, list, fold));
+        let limit =
+            |limit: Option<u64>, ground: fn(u64) -> Ground| limit.map_or(Ground::Known(false), ground);
+        let is_among = |name: Option<&[u8]>, list, fold| {
+            Ground::Known(name.is_some_and(|name| policy.is_listed(name, list, fold)))
+        };
         match self {
-            Self::MaxSessions => is_over(state.open_sessions(), limits.max_sessions),
-            Self::MaxSessionsPerIp => {
-                is_over(state.open_sessions_of(question.peer), limits.max_sessions_per_ip)
-            }
+            Self::MaxSessions => limit(limits.max_sessions, Ground::OpenSessions),
+            Self::MaxSessionsPerIp => limit(limits.max_sessions_per_ip, Ground::OpenSessionsOfPeer),
             Self::HeloBlacklist => {
                 is_among(question.helo, |lists| &lists.blacklisted_helo_domains, fold_domain)
             }
@@ -112,18 +146,19 @@ impl BuiltIn {
             }
             Self::NotRegistered => is_among(question.to, |lists| &lists.not_registered_emails, fold_mailbox),
             Self::MaxMessages => {
-                limits.max_messages_per_session.is_some_and(|limit| u64::from(question.messages) >= limit)
+                let limit = limits.max_messages_per_session;
+                Ground::Known(limit.is_some_and(|limit| u64::from(question.messages) >= limit))
             }
-            Self::ConnectRate | Self::MailRate => limits.rate.is_some_and(|rate| {
+            Self::ConnectRate | Self::MailRate => limits.rate.map_or(Ground::Known(false), |rate| {
                 // Each limit has buckets of its own: what was taken by another one is measured in other tokens.
                 let key = match rate.counts_by() {
                     RateScope::Total => hash_of(&rate),
                     RateScope::Ip => hash_of(&(rate, question.peer)),
                     RateScope::Domain => hash_of(&(rate, domain(question.from.unwrap_or_default()))),
                 };
-                !state.take_token(key, question.now, &rate)
+                Ground::Tokens { key, rate }
             }),
-            Self::FailFast => true,
+            Self::FailFast => Ground::Known(true),
         }
     }
 }

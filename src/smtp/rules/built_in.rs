@@ -32,6 +32,9 @@ pub(in crate::smtp) const BUILT_INS: &[BuiltIn] = &[
 ];
 
 impl BuiltIn {
+    /// How many rules a stage has at most.
+    pub(in crate::smtp) const MOST_AT_A_STAGE: usize = 3;
+
     /// The rules of a stage, in order.
     pub(in crate::smtp) fn at(stage: Stage) -> &'static [Self] {
         match stage {

@@ -102,6 +102,14 @@ struct Entry {
     delay: Impairment,
 }
 
+impl Entry {
+    /// The key of the count that the rule is asked by; `None`: it counts for all together, or not at all.
+    fn key(&self, question: &Question<'_>) -> Option<u64> {
+        let per = &self.rule.when.per;
+        (!per.is_empty() && self.rule.counts()).then(|| key_of(per, question))
+    }
+}
+
 impl RuleBook {
     /// Adds a rule; `offer` is the reply to EHLO that its `ehlo=` requires.
     pub(in crate::smtp) fn push(&mut self, rule: Rule, offer: Option<Reply>) {
@@ -197,9 +205,12 @@ impl RuleBook {
         question: &Question<'_>,
     ) -> (Option<Duration>, Option<Decision<'_>>) {
         for entry in self.candidates(question) {
-            if !is_met(&entry.rule.when, question)
-                || !recall(memory.as_deref_mut(), |state| fires(entry, state, question))
-            {
+            if !is_met(&entry.rule.when, question) {
+                continue;
+            }
+            // Before the state is locked: names are hashed.
+            let key = entry.key(question);
+            if !recall(memory.as_deref_mut(), |state| fires(entry, key, state, question)) {
                 continue;
             }
             let Rule { delay, reply, ending, .. } = &entry.rule;
@@ -233,9 +244,8 @@ impl RuleBook {
 }
 
 /// Counts a rule whose conditions without counts and chance hold, and evaluates the remaining conditions.
-fn fires(entry: &Entry, state: &mut State, question: &Question<'_>) -> bool {
+fn fires(entry: &Entry, by_key: Option<u64>, state: &mut State, question: &Question<'_>) -> bool {
     let Entry { rule: Rule { when, .. }, identity, .. } = entry;
-    let by_key = (entry.rule.counts() && !when.per.is_empty()).then(|| key_of(&when.per, question));
     let mut counted = match by_key {
         Some(key) => *state.by_key_mut(*identity, key),
         None => *state.total_mut(*identity),
