@@ -160,7 +160,8 @@ impl<F> Config<F> {
         self
     }
 
-    /// Reads without a limit of the rate, which is the default.
+    /// Reads without a limit of the rate, which is the default. Connections that were open while there was a rate retain
+    /// the small receive buffers that they got by it.
     #[must_use]
     pub fn without_read_rate(mut self) -> Self {
         self.read_rate = None;

@@ -1,6 +1,7 @@
 //! Measures one session: its steps and what happens between them become figures in its shard's [`Stats`].
 //!
-//! Pure: moments come in as values. Everything runs on the shard's thread.
+//! Pure: moments come in as values. Everything runs on the shard's thread; what was deferred is compared for all shards
+//! together, behind a lock. Imports `smtp`, `stats` and `time`.
 
 mod retries;
 mod tries;

@@ -230,6 +230,10 @@ impl<T: Transport> Connection<T> {
         self.token
     }
 
+    pub(super) fn stream(&self) -> &T {
+        &self.stream
+    }
+
     /// The stream, if it is not registered for room yet, as [`Fate::Blocked`] needs. Most connections never fill their
     /// socket: registering for room from the start would wake the reactor once more for every new connection.
     pub(super) fn stream_to_watch(&mut self) -> Option<&mut T> {

@@ -337,8 +337,16 @@ impl Reactor {
         for listening in &mut self.listeners {
             listening.is_ready |= listening.retry_at.take().is_some();
         }
+        let (old, new) = (before.rates(), self.context.service.rates());
+        if old.read.is_none() && new.read.is_some() {
+            // As for those that are accepted from now on. There is no way back: the kernel chooses the size only for
+            // sockets for which it was never set.
+            for (_, connection) in &self.connections {
+                connection.stream().limit_receive_buffer(THROTTLED_RECV_BUFFER);
+            }
+        }
         // Some wait for a pace that is no longer theirs.
-        if before.rates() != self.context.service.rates() {
+        if old != new {
             self.drive_all(Connection::run);
         }
     }
@@ -423,6 +431,28 @@ mod tests {
         let context = Context::new(service, records, &budget, Arc::default(), Arc::default(), Arc::default());
         let (reactor, _) = Reactor::new(sockets.remove(0), context, Clock::start(), None).expect("a reactor");
         (reactor, addresses[0].endpoint.inet().expect("TCP"))
+    }
+
+    #[test]
+    fn connections_that_are_to_be_read_slowly_from_now_on_get_small_receive_buffers_too() {
+        let (mut reactor, address) = reactor([]);
+        let _client = TcpStream::connect(address).expect("a connection");
+        let mut events = Events::with_capacity(EVENTS);
+        while reactor.connections.is_empty() {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+        }
+        // Linux doubles what it is asked for.
+        let is_small = |reactor: &Reactor| {
+            let mut connections = reactor.connections.iter();
+            connections.all(|(_, found)| found.stream().receive_buffer() <= 2 * THROTTLED_RECV_BUFFER)
+        };
+        assert!(!is_small(&reactor), "it is read as fast as it can be");
+        let slow = Config::default().read_rate("1KiB/s".parse().expect("a rate"));
+        reactor.serve_by(Arc::new(Service::new(slow.settings(0), None)));
+        assert!(is_small(&reactor));
+        reactor.serve_by(Arc::new(Service::new(Config::default().settings(0), None)));
+        assert!(is_small(&reactor), "this can't be undone");
     }
 
     /// Sends message data until the connection is closed.

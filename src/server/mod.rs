@@ -1,4 +1,5 @@
-//! The public server: start, addresses, messages, waits, stop.
+//! The public server: start, addresses, messages, waits, reconfiguration, stop. Runs on its users' threads; hooks run on
+//! those of reactors and writers. Imports all rooms but `program` and `report`.
 
 mod failure;
 mod reconfigure;

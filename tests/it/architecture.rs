@@ -2,6 +2,7 @@
 //! crates are built for whom.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -152,6 +153,46 @@ fn a_circle_of_rooms_is_found() {
 #[should_panic(expected = "no such folder")]
 fn a_room_that_is_gone_has_no_line_in_the_table() {
     check_rooms("src", "crate::", &[ROOMS, &[("lobby", &[])]].concat());
+}
+
+/// Paths that a document names in backticks, and the targets of its links: those that can be of files of the project.
+fn named_paths(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let is_path = |word: &&str| {
+        let starts = ["src/", "tests/", "benches/", "loadtest/", "../"];
+        let is_word = !word.contains(|letter: char| letter.is_whitespace() || "*<>{}:".contains(letter));
+        is_word
+            && (word.ends_with(".rs")
+                || word.ends_with(".md")
+                || starts.iter().any(|start| word.starts_with(start)))
+    };
+    let targets = text.split("](").skip(1).filter_map(|behind| behind.split([')', '#']).next());
+    let is_inside = |target: &&str| !target.is_empty() && !target.contains(':');
+    quoted.filter(is_path).chain(targets.filter(is_inside))
+}
+
+#[test]
+fn files_that_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = [
+        "README.md",
+        "loadtest/README.md",
+        "loadtest/SCHEMA.md",
+        "src/net/LIFECYCLE.md",
+        "src/report/SCHEMA.md",
+        "src/smtp/rules/RULES.md",
+        "tests/transcripts/README.md",
+    ];
+    let mut named = 0;
+    for document in documents.map(|document| root.join(document)) {
+        let text = std::fs::read_to_string(&document).expect("a document");
+        let folder = document.parent().expect("a folder");
+        for path in named_paths(&text) {
+            assert!(folder.join(path).exists(), "{} names {path}, which does not exist", document.display());
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named} files are named");
 }
 
 /// The output of this cargo command, without network access.

@@ -187,6 +187,15 @@ impl Stream {
     pub(super) fn limit_receive_buffer(&self, octets: usize) {
         each!(Stream, self, stream => stream.limit_receive_buffer(octets));
     }
+
+    /// How many octets that were not read the system buffers. Of TCP.
+    #[cfg(test)]
+    pub(super) fn receive_buffer(&self) -> usize {
+        match self {
+            Self::Tcp(stream) => stream.receive_buffer(),
+            Self::Unix(_) => panic!("not of TCP"),
+        }
+    }
 }
 
 impl Transport for Stream {

@@ -32,6 +32,11 @@ impl Tcp {
         // If it fails the peer only feels a slow reader later.
         let _ = SockRef::from(&self.socket).set_recv_buffer_size(octets);
     }
+
+    #[cfg(test)]
+    pub(super) fn receive_buffer(&self) -> usize {
+        SockRef::from(&self.socket).recv_buffer_size().expect("a socket")
+    }
 }
 
 impl Transport for Tcp {
