@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
             }
             Command::Vrfy { .. } | Command::Expn { .. } => assert!(request.line.len() >= 4),
             Command::Noop | Command::Help | Command::Unknown => {}
+            other => panic!("{other:?}: no check of what it holds"),
         }
     }
     lines(data);
