@@ -72,7 +72,7 @@ impl Policy {
     /// Forgets the counts of rules, lists and limits that this policy does not have. To be called when all sessions
     /// have come to be served by it.
     pub fn forget_other_counts(&self, state: &mut State) {
-        state.retain(self.book.identities(), |own| own.is_on(self));
+        state.retain(self.book.identities(), |own| own.is_on(self), self.limits.rate);
     }
 
     /// The server's own rules that are active.

@@ -102,6 +102,8 @@ pub struct State {
     /// Number of keys of all rules.
     keys: usize,
     rates: Bounded<Bucket>,
+    /// The rate limit that last took one of their tokens.
+    rated: Option<RateLimit>,
     open_sessions: u64,
     /// Number of sessions of each address; never zero.
     open_by_address: HashMap<PeerAddress, u64>,
@@ -113,17 +115,21 @@ impl State {
         self.totals.clone()
     }
 
-    /// Drops the counts of all other rules.
+    /// Drops the counts of all other rules, and the tokens of any other rate limit.
     pub(in crate::smtp) fn retain(
         &mut self,
         identities: &BTreeSet<Identity>,
         is_on: impl Fn(BuiltIn) -> bool,
+        rate: Option<RateLimit>,
     ) {
-        let Self { totals, by_key, keys, rates: _, open_sessions: _, open_by_address: _ } = self;
+        let Self { totals, by_key, keys, rates, rated, open_sessions: _, open_by_address: _ } = self;
         totals.added.retain(|rule, _| identities.contains(rule));
         by_key.retain(|rule, _| identities.contains(rule));
         *keys = by_key.values().map(|counts| counts.order.len()).sum();
         debug_assert!(totals.added.len() <= identities.len(), "each rule has one count");
+        if *rated != rate {
+            (*rates, *rated) = (Bounded::default(), None);
+        }
         for own in BUILT_INS.iter().filter(|own| !is_on(**own)) {
             totals.own[*own as usize] = Tally::default();
         }
@@ -147,6 +153,7 @@ impl State {
     }
 
     pub(in crate::smtp) fn take_token(&mut self, key: u64, now: Duration, limit: &RateLimit) -> bool {
+        self.rated = Some(*limit);
         self.rates.make_room(key, MAX_KEYS);
         self.rates.values.entry(key).or_default().take(now, limit)
     }

@@ -114,6 +114,9 @@ fn a_new_rate_limit_begins_with_a_full_bucket() {
     reconfigure(&server, |settings| settings.rate_limit("1000/h".parse().expect("a limit")));
     client.mail("ann@example.com");
     assert_eq!(counts(&server), [("rateLimit".to_owned(), 4, 2)]);
+    reconfigure(&server, |settings| settings.rate_limit("1/h".parse().expect("a limit")));
+    client.mail("ann@example.com");
+    assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("451 "), "it came back full");
 }
 
 #[test]
