@@ -91,13 +91,14 @@ impl<F> Config<F> {
         for &point in DelayPoint::ALL {
             duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
+        // Before the replies, which its lines are part of.
+        self.validate_esmtp()?;
         for &kind in ReplyKind::ALL {
             let reply = self.policy.reply(kind);
             if let Some(reason) = reply.fault() {
                 return Err(ConfigError::new(kind.setting(), reply.source(), reason));
             }
         }
-        self.validate_esmtp()?;
         let mut names = HashMap::new();
         for rule in self.policy.rules() {
             if let Some(contradiction) = rule.contradiction() {
@@ -139,7 +140,7 @@ impl<F> Config<F> {
         };
         for line in &esmtp.lines {
             let is_text = |c: char| c == '\t' || !c.is_control();
-            if line.trim().is_empty() || !line.chars().all(is_text) {
+            if line.trim().is_empty() || !line.chars().all(is_text) || has_code(line) {
                 let expected = "one line of text, without code and line end, like XCLIENT NAME ADDR";
                 return Err(ConfigError::new("ehlo_line", line, expected));
             }
@@ -154,6 +155,11 @@ impl<F> Config<F> {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// Whether a line of text begins like a line of a reply.
+fn has_code(line: &str) -> bool {
+    matches!(line.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b'-' | b' ', ..])
 }
 
 /// The name of a delay's setter.

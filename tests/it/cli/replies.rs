@@ -98,6 +98,10 @@ fn flags_set_what_ehlo_is_offered() {
             ["--extensions", "DNS"],
             "invalid value \"DNS\" for --extensions: unknown extension \"DNS\": did you mean DSN?",
         ),
+        (
+            ["--ehlo-line", "250-X"],
+            "invalid value \"250-X\" for --ehlo-line: expected one line of text, without code",
+        ),
         (["--ehlo-line", "\t"], "invalid value \"\\t\" for --ehlo-line: expected one line of text"),
         (
             ["--rule", "helo ehlo=DSN"],

@@ -126,10 +126,17 @@ fn configured_texts_of_helo_and_ehlo_stay_what_they_are() {
         (config.clone().reply(ehlo_kind, "250 mx.example").extensions(Offer::only([])), false),
         (config.clone().ehlo_line(" "), false),
         (config.clone().ehlo_line("X\r\n250 Y"), false),
+        (config.clone().ehlo_line("250-X"), false),
+        (config.clone().ehlo_line("250X"), true),
         (ruled(Config::default(), &["helo ehlo=SIZE"]), false),
         (ruled(config.clone(), &["helo ehlo=SIZE"]), true),
     ] {
         assert_eq!(config.validate().is_ok(), is_valid, "{:?}", config.validate());
+    }
+    for line in ["x\r\ny", "250-X"] {
+        let error = config.clone().ehlo_line(line).validate().expect_err("no line");
+        assert_eq!((error.setting, error.value.as_str()), ("ehlo_line", line));
+        assert!(error.expected.starts_with("one line of text, without code"), "{error}");
     }
     let server = start(config.reply(helo, "550 no"));
     let mut client = Client::greeted(server.local_addr());
