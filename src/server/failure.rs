@@ -1,6 +1,7 @@
 //! Failures that end a running server, and the hook for them.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::net::control::{Control, StopOrder};
@@ -15,16 +16,17 @@ use crate::records::CaptureFailure;
 pub enum ServerFailure {
     /// A reactor thread panicked; the panic message.
     Shard(ShardFailure),
-    /// The capture can't be written, or its reader reads nothing; the error.
-    Capture(CaptureFailure),
+    /// The capture at this path can't be written, or its reader reads nothing; the error.
+    Capture(PathBuf, CaptureFailure),
 }
 
 impl fmt::Display for ServerFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shard(reason) => write!(f, "a reactor thread failed, the server has stopped: {reason}"),
-            Self::Capture(reason) => {
-                write!(f, "the capture is incomplete, the server has stopped: {reason}")
+            Self::Capture(path, reason) => {
+                let path = path.display();
+                write!(f, "the capture is incomplete, the server has stopped: {path}: {reason}")
             }
         }
     }
@@ -34,7 +36,7 @@ impl std::error::Error for ServerFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Shard(failure) => Some(failure),
-            Self::Capture(failure) => Some(failure),
+            Self::Capture(_, failure) => Some(failure),
         }
     }
 }

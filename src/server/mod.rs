@@ -500,7 +500,8 @@ fn start_capture(
     let StartSettings { capture, capture_format, .. } = &config.fixed;
     let Some(path) = capture else { return Ok(None) };
     let failure = Arc::clone(failure);
-    let on_failure = Arc::new(move |why| failure.report(ServerFailure::Capture(why)));
+    let failing = path.clone();
+    let on_failure = Arc::new(move |why| failure.report(ServerFailure::Capture(failing.clone(), why)));
     let target = Target::open(path, *capture_format, open);
     let started = target.and_then(|target| Capture::start(target, on_failure));
     started.map(Some).map_err(|error| StartError::Capture(path.clone(), error))

@@ -248,7 +248,9 @@ fn a_removed_folder_ends_the_run_and_a_moved_one_is_created_again() {
         client.deliver(MESSAGE);
         let ended = program.ended();
         assert_eq!(ended.code(), Some(1), "{ended:?}");
-        assert!(ended.complaint().contains("the capture is incomplete"), "{ended:?}");
+        let complaint = ended.complaint();
+        let path = capture.path().display().to_string();
+        assert!(complaint.contains("the capture is incomplete") && complaint.contains(&path), "{ended:?}");
     }
 }
 
