@@ -3,11 +3,11 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::stream::{ListenOptions, Listener};
 use crate::config::{Listen, ListenAt, Protocol, SocketFileError, StartError};
+use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
 
 /// How many free ports are tried when each is taken on another of the addresses.
@@ -132,9 +132,4 @@ pub(super) fn why_it_rests(error: &io::Error) -> String {
         format!("; this process may have {limit} descriptors, expected more than it has clients (ulimit -n)")
     });
     format!("connections wait to be accepted: {error}{limit}")
-}
-
-/// EMFILE (the process) or ENFILE (the system).
-pub(super) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -12,11 +12,11 @@ use slab::Slab;
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
 use super::context::{Context, Service, SessionPermit};
 use super::control::{Control, Mailbox, Message, StopOrder};
-use super::listener::is_out_of_descriptors;
 use super::resources::{Resources, Stop};
 use super::shard::StopOutcome;
 use super::stream::{Listener, Stream};
 use crate::log::EventLog;
+use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
 use crate::time::{Clock, Timestamp, wall_time};
 

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::locks;
 use super::place::{Identity, Place, Target};
 use super::pulse::Pulse;
-use crate::process::lock;
+use crate::process::{lock, with_descriptor};
 
 /// The size of a write to a file, in bytes; each write counts as progress. Writes end at multiples of this in the
 /// file, because a write across such a boundary costs file systems up to a third more.
@@ -272,7 +272,7 @@ impl Output {
     }
 
     /// Reopens a renamed file by its old name, for appending. True if the new file is empty. Does nothing if the name
-    /// still leads to the same file.
+    /// still leads to the same file. Waits while there is no descriptor.
     ///
     /// # Errors
     /// It can't be opened, or another process writes to it.
@@ -282,7 +282,8 @@ impl Output {
         if fs::metadata(path).is_ok_and(|metadata| Identity::of(&metadata) == self.identity) {
             return Ok(false);
         }
-        *self = Self::open(self.place.clone())?;
+        let place = self.place.clone();
+        *self = with_descriptor(|| Self::open(place.clone()))?;
         self.is_unused = false;
         Ok(self.kind == Kind::Regular && self.length == 0)
     }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::{mail, mbox};
 use crate::output::Pulse;
+use crate::process::{is_out_of_descriptors, with_descriptor};
 use crate::records::Message;
 
 /// The kind of folder.
@@ -32,6 +33,8 @@ pub(crate) struct Folder {
     host: String,
     /// Device and inode of the folder of whole mails.
     identity: Option<(u64, u64)>,
+    /// The last file, open only for its descriptor: where sessions occupy all others, it is that of the next mail.
+    spare: Option<fs::File>,
 }
 
 impl Folder {
@@ -41,10 +44,10 @@ impl Folder {
         // Neither may stand in the name of a file of a maildir, nor begin what a mail program adds to it.
         let host = host.trim().replace(['/', ':', '.'], "-");
         let host = if host.is_empty() { "localhost".to_owned() } else { host };
-        let mut folder = Self { path: path.to_owned(), kind, count: 0, host, identity: None };
+        let mut folder = Self { path: path.to_owned(), kind, count: 0, host, identity: None, spare: None };
         folder.make()?;
         let probe = folder.unfinished(&folder.name(UNIX_EPOCH));
-        create(&probe)?;
+        folder.spare = Some(create(&probe)?);
         fs::remove_file(probe)?;
         Ok(folder)
     }
@@ -80,7 +83,7 @@ impl Folder {
         }
     }
 
-    /// Adds a mail.
+    /// Adds a mail. Waits while there is no descriptor.
     pub(super) fn put(&mut self, message: &Message, at: SystemTime, pulse: &Pulse) -> io::Result<()> {
         self.count += 1;
         let name = self.name(at);
@@ -96,21 +99,26 @@ impl Folder {
         written
     }
 
-    fn write(&self, path: &Path, message: &Message) -> io::Result<()> {
-        let mut file = create(path)?;
+    fn write(&mut self, path: &Path, message: &Message) -> io::Result<()> {
+        let mut file = with_descriptor(|| match create(path) {
+            Err(error) if is_out_of_descriptors(&error) && self.spare.take().is_some() => create(path),
+            created => created,
+        })?;
         let head = mail::head(message);
         match self.kind {
             Kind::Eml => {
                 file.write_all(&head)?;
-                file.write_all(message.body())
+                file.write_all(message.body())?;
             }
             Kind::Maildir => {
                 let mut text = Vec::with_capacity(head.len() + message.body().len());
                 mbox::append_text(&mut text, &head, |_| false);
                 mbox::append_text(&mut text, message.body(), |_| false);
-                file.write_all(&text)
+                file.write_all(&text)?;
             }
         }
+        self.spare = Some(file);
+        Ok(())
     }
 
     /// A name that no other mail has: of this process, of another, or of another machine.

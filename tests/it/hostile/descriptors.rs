@@ -4,6 +4,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::support::client::Client;
 use crate::support::process::{Process, limited};
 use crate::support::program::{command, start, start_command};
@@ -46,6 +48,42 @@ fn a_storm_at_the_descriptor_limit_passes() {
         ended.stderr.contains("there was no descriptor for them"),
         "the server's lack is named: {ended:?}"
     );
+}
+
+#[test]
+fn captures_lose_nothing_while_sessions_occupy_every_descriptor() {
+    for format in ["maildir", "eml", "json"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("capture");
+        let path_text = path.display().to_string();
+        let mut flags = vec!["--capture", &path_text];
+        if format != "json" {
+            flags.extend(["--capture-format", format]);
+        }
+        let program = start_command(&mut limited(DESCRIPTORS, &command(flags)));
+        let mut clients: Vec<_> = (0..2 * DESCRIPTORS).map(|_| Client::connect(program.address())).collect();
+        let served = DESCRIPTORS / 2;
+        clients[..served].iter_mut().for_each(|client| assert_eq!(client.reply(), "220 Welcome"));
+        check_that_it_rests(&program);
+        if format == "json" {
+            std::fs::rename(&path, folder.path().join("renamed")).expect("renamed");
+            program.signal(Signal::USR2);
+        }
+        clients[..served].iter_mut().for_each(|client| client.deliver("at the limit\r\n"));
+        drop(clients);
+        let ended = program.stopped();
+        assert_eq!(ended.code(), Some(0), "{format}: {ended:?}");
+        let mails = match format {
+            "json" => std::fs::read_to_string(&path).expect("opened again").lines().count(),
+            _ => {
+                let whole = if format == "maildir" { path.join("new") } else { path };
+                std::fs::read_dir(whole).expect("a folder").count()
+            }
+        };
+        let rest =
+            std::fs::read_to_string(folder.path().join("renamed")).map_or(0, |text| text.lines().count());
+        assert!(mails + rest >= served, "{format}: {mails} and {rest} of {served}");
+    }
 }
 
 #[test]

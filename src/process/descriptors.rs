@@ -1,0 +1,43 @@
+//! Running out of file descriptors: a shortage of this process or system, which passes.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+/// The pauses between tries grow from one to the other.
+const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(100)];
+
+/// EMFILE (the process) or ENFILE (the system).
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Opens something, and tries again while there is no descriptor for it. For threads that may block.
+///
+/// # Errors
+/// Any other error of `open`.
+pub(crate) fn with_descriptor<R>(mut open: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    let [mut pause, longest] = PAUSES;
+    loop {
+        match open() {
+            Err(error) if is_out_of_descriptors(&error) => thread::sleep(pause),
+            result => return result,
+        }
+        pause = (2 * pause).min(longest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_waited_for_and_other_errors_are_not() {
+        let mut errors = vec![Errno::NOENT, Errno::NFILE, Errno::MFILE, Errno::MFILE];
+        let result = with_descriptor(|| errors.pop().map_or(Ok(()), |errno| Err(errno.into())));
+        assert_eq!(result.expect_err("the last").kind(), io::ErrorKind::NotFound);
+        assert_eq!(with_descriptor(|| Ok(7)).expect("at once"), 7);
+    }
+}
