@@ -36,7 +36,7 @@ const A_KNOWN_CODE: &str =
 /// CRLF, LF or CR; CRLF is sent between them and behind the last, and empty lines at the end are dropped. The octets
 /// behind `raw:` are sent unchanged, whatever they are; only where they end without a line end a CRLF is added.
 ///
-/// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`](crate::smtp::Extensions). HELO gets the
+/// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`]. HELO gets the
 /// first line alone (RFC 5321 section 3.2), unless it is raw.
 ///
 /// ```

@@ -64,7 +64,7 @@ impl Session {
     }
 
     /// The greeting of a new connection. One that is not 2yz refuses the session: anything but QUIT gets
-    /// [`ReplyKind::SessionRefused`](crate::smtp::ReplyKind::SessionRefused) (RFC 5321 section 3.1).
+    /// [`ReplyKind::SessionRefused`] (RFC 5321 section 3.1).
     pub fn greeting(&mut self, policy: &Policy, environment: &mut Environment<'_>) -> Step {
         self.dialogue.greeting(&mut Turn { policy, environment, records: &mut self.records })
     }
@@ -168,7 +168,7 @@ impl Session {
 
     /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.
     /// Over it recipients and messages are refused with
-    /// [`ReplyKind::InsufficientStorage`](crate::smtp::ReplyKind::InsufficientStorage).
+    /// [`ReplyKind::InsufficientStorage`].
     pub fn set_memory_left(&mut self, octets: Option<usize>) {
         self.dialogue.memory_left = octets;
     }
