@@ -78,6 +78,13 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
 }
 
 fn check_form(document: &Node<'_>) -> Result<(), ReadError> {
+    let names_load = |schema: &str| schema.starts_with("smtpload-report/");
+    if document.get("schema").and_then(|node| node.text().ok()).is_some_and(names_load) {
+        return Err(ReadError::new(
+            "schema",
+            "a report of smtpload, which `smtpload merge` merges: expected a report of smtpmock",
+        ));
+    }
     if document.get("program").and_then(|node| node.text().ok()) != Some("smtpmock") {
         return Err(ReadError::new(
             "program",

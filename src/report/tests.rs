@@ -275,6 +275,11 @@ fn tampered(pointer: &str, other: Value) -> String {
 fn what_is_wrong_is_told_with_its_report_its_field_and_what_would_be_right() {
     let cases = [
         ("/schema", json!(1), "schema: is 1; this program reads 2"),
+        (
+            "/schema",
+            json!("smtpload-report/1"),
+            "schema: a report of smtpload, which `smtpload merge` merges: expected a report of smtpmock",
+        ),
         ("/program", json!("smtpload"), "program: not a report of smtpmock"),
         ("/metrics/sessions", json!(-1), "metrics.sessions: -1 is not a count: a whole number from 0"),
         ("/metrics/sessions", json!(1u64 << 60), "is not a count"),

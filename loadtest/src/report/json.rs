@@ -24,6 +24,8 @@ pub(crate) enum ReportError {
     NoReport(serde_json::Error),
     NoSchema,
     OtherSchema(String),
+    /// A report of `smtpmock`.
+    OfServer,
     /// A field is missing or has another type.
     Field(serde_json::Error),
     /// Times that are not in order, by index in `spans`.
@@ -50,6 +52,9 @@ impl fmt::Display for ReportError {
             ReportError::OtherSchema(other) => {
                 write!(f, "its schema is {other}; this program reads {SCHEMA}")
             }
+            ReportError::OfServer => f.write_str(
+                "a report of smtpmock, which `smtpmock merge` merges: expected a report of smtpload",
+            ),
             ReportError::Field(error) => error.fmt(f),
             ReportError::Span(index) => {
                 write!(f, "spans.{index}: a run begins, is measured and ends in this order, from 0 on")
@@ -83,10 +88,22 @@ struct Head<'t> {
     schema: Option<Cow<'t, str>>,
 }
 
+/// The field that identifies a report of `smtpmock`, whose schema is a number.
+#[derive(Deserialize)]
+struct ServerHead<'t> {
+    #[serde(borrow)]
+    program: Cow<'t, str>,
+}
+
+fn is_of_server(bytes: &[u8]) -> bool {
+    serde_json::from_slice(bytes).is_ok_and(|head: ServerHead<'_>| head.program == "smtpmock")
+}
+
 /// Parses a report. Unknown fields take no memory.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ReportError> {
     let head: Head<'_> = serde_json::from_slice(bytes).map_err(|error| match error.is_data() {
         false => ReportError::NotJson(error),
+        true if is_of_server(bytes) => ReportError::OfServer,
         true => ReportError::NoReport(error),
     })?;
     match head.schema.as_deref() {

@@ -45,6 +45,9 @@ struct Record {
     msg_request: String,
     #[serde(default)]
     msg_request_base64: Option<String>,
+    /// In bytes; also without the text.
+    #[serde(default)]
+    msg_size: u64,
     #[serde(default)]
     mailfrom_request: Option<Text>,
     #[serde(default)]
@@ -87,6 +90,8 @@ struct Capture {
     misnamed: Named,
     foreign: u64,
     unreadable_lines: u64,
+    /// Messages whose text was not captured: nothing shows which they are.
+    without_text: u64,
     /// The beginning of an incomplete line.
     partial: Vec<u8>,
     /// The longest line accepted, in bytes.
@@ -142,16 +147,21 @@ pub(crate) fn verify(path: &Path, plan: &Plan, ledger: &Ledger) -> Result<Verifi
     let mut reader = BufReader::new(open(path)?);
     let mut capture = Capture::of(plan);
     let looks = WAIT.as_millis() / LOOK_EVERY.as_millis();
+    let failed = |error| VerifyError { path: path.to_owned(), error, is_open: true };
     for _ in 0..=looks {
-        capture.read(&mut reader).map_err(|error| VerifyError {
-            path: path.to_owned(),
-            error,
-            is_open: true,
-        })?;
+        capture.read(&mut reader).map_err(failed)?;
         if capture.partial.is_empty() && capture.has_all(ledger) {
             break;
         }
         std::thread::sleep(LOOK_EVERY);
+    }
+    if capture.without_text > 0 && !capture.has_all(ledger) {
+        let reason = format!(
+            "{} of its messages have no text, so that they can't be compared; start the server without \
+             --capture-content envelope",
+            capture.without_text
+        );
+        return Err(failed(io::Error::new(ErrorKind::InvalidData, reason)));
     }
     Ok(capture.compare(ledger))
 }
@@ -168,6 +178,7 @@ impl Capture {
             misnamed: Named::default(),
             foreign: 0,
             unreadable_lines: 0,
+            without_text: 0,
             partial: Vec::new(),
         }
     }
@@ -215,6 +226,10 @@ impl Capture {
                 return;
             }
         };
+        if message.is_empty() && record.msg_size > 0 {
+            self.without_text += 1;
+            return;
+        }
         self.take_message(&message, &record);
     }
 

@@ -238,3 +238,17 @@ fn a_bad_gate_is_shown_with_a_caret_under_the_place() {
     assert!(outcome.stderr.contains("--fail-if"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("did you mean message?"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_gate_on_more_than_the_whole_is_refused() {
+    let outcome = plain(&["127.0.0.1:1", "--fail-if", "errors > 101%"]);
+    outcome.code_is(2);
+    assert!(outcome.stderr.contains("expected a percentage from 0% to 100%"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_empty_gate_has_no_caret() {
+    let outcome = plain(&["127.0.0.1:1", "--expect", ""]);
+    outcome.code_is(2);
+    assert!(outcome.stderr.contains("--expect") && !outcome.stderr.contains('^'), "{}", outcome.stderr);
+}

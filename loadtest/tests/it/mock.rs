@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::files::{json, path};
 use crate::support::process::Process;
+use crate::support::program::plain;
 use crate::support::{Load, Outcome};
 use crate::truth::check_delay;
 
@@ -75,6 +76,29 @@ fn both_sides_agree_to_the_message() {
     assert_eq!(outcome.number("/verification/captured"), 3000);
     assert_eq!(outcome.number("/verification/intact"), 3000);
     assert_eq!(mock.captured(|record| record["msg"] == true), 3000);
+}
+
+#[test]
+fn a_capture_without_message_texts_is_refused() {
+    let outcome = Mock::start(&["--capture-content", "envelope"]).load("-c 1 --count 20");
+    outcome.code_is(1);
+    let reason = "capture.jsonl: 20 of its messages have no text, so that they can't be compared; start the server \
+                  without --capture-content envelope\n";
+    assert!(outcome.stderr.ends_with(reason), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_report_of_the_server_is_no_report_of_a_load() {
+    let mock = Mock::start(&[]);
+    let file = path(&mock.folder, "report.json");
+    assert_eq!(mock.process.stopped().code(), Some(0));
+    for arguments in [&["merge", &file][..], &["127.0.0.1:1", "--count", "1", "--baseline", &file]] {
+        let outcome = plain(arguments);
+        outcome.code_is(2);
+        let reason =
+            "report.json: a report of smtpmock, which `smtpmock merge` merges: expected a report of smtpload";
+        assert!(outcome.stderr.contains(reason), "{}", outcome.stderr);
+    }
 }
 
 #[test]

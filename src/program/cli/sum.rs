@@ -23,13 +23,12 @@ pub(super) fn report(
     refuse_flags_of_servers(typed)?;
     let of_reports: Vec<Given> = given.iter().filter(|given| is_of_reports(given)).cloned().collect();
     let claims = outputs::claims(&of_reports);
+    let typed_as = typed_as(MERGE_REPORTS, typed);
     let Options { merged, mut reporting, .. } = options;
     let mut whole: Option<Report<'static>> = None;
     for path in &merged {
         let failure = |expected, error: &dyn fmt::Display| {
-            Failure::Usage(format!(
-                "invalid value {path:?} for --{MERGE_REPORTS}: expected {expected}: {error}"
-            ))
+            Failure::Usage(format!("invalid value {path:?} for {typed_as}: expected {expected}: {error}"))
         };
         let text = read_file(path).map_err(|error| failure("a readable file", &error))?;
         let report = Report::read(&text).map_err(|error| failure("a report in JSON", &error))?;

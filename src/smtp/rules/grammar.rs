@@ -78,7 +78,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A text that does not follow its grammar. It is displayed as the fault, the text, and a caret under the place.
+/// A text that does not follow its grammar. It is displayed as the fault, the text, and a caret under the place; the
+/// latter two are omitted if the text is blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrammarError {
     text: String,
@@ -130,6 +131,10 @@ impl GrammarError {
 
 impl fmt::Display for GrammarError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.text.trim().is_empty() {
+            // There is nothing to point at.
+            return write!(f, "{}", self.fault);
+        }
         write!(f, "{}\n{}", self.fault, self.marked())
     }
 }
@@ -159,6 +164,13 @@ mod tests {
         assert_eq!(error.to_string(), "expected no\n  rcpt dely=2s\n       ^^^^");
         let missing = GrammarError::expected("é", 2..2, "no");
         assert_eq!(missing.marked(), "  é\n   ^");
+    }
+
+    #[test]
+    fn a_blank_text_has_no_caret() {
+        for text in ["", " ", "\t"] {
+            assert_eq!(GrammarError::expected(text, 0..0, "a figure").to_string(), "expected a figure");
+        }
     }
 
     #[test]

@@ -12,7 +12,11 @@ use crate::stats::Unit;
 
 const A_STATISTIC: &str = "p50, p99.9 or another percentile, min, mean, max";
 const A_DURATION: &str = "a duration with its unit, like 50ms, 1.5s or 800us";
+const A_PERCENTAGE: &str = "a percentage from 0% to 100%";
 const A_NUMBER: &str = "a number, like 10000 or 1.5";
+
+/// The largest percentage: the figure is a part of its whole.
+const WHOLE: f64 = 100.0;
 
 impl Comparison {
     /// Parses a comparison of one of these figures. For errors, `a_subject` describes what may precede the operator,
@@ -151,7 +155,11 @@ impl<'t> Cursor<'t> {
         let is_rate = view == View::Rate || subject.form == Form::Rate || unit == Unit::OctetsPerSecond;
         let limit = match text.strip_suffix('%') {
             Some(percentage) if subject.form == Form::Part => {
-                number(percentage.trim_end()).map(|limit| (limit, View::Percentage))
+                let limit = number(percentage.trim_end());
+                if limit.is_some_and(|limit| limit > WHOLE) {
+                    return self.expected(place, A_PERCENTAGE);
+                }
+                limit.map(|limit| (limit, View::Percentage))
             }
             _ => {
                 let (plain, seconds) = split_rate(text).filter(|_| is_rate).unwrap_or((text, 1.0));

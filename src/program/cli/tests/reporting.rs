@@ -73,6 +73,12 @@ fn reports_are_added_up_in_place_of_a_run() {
     assert!(
         matches!(told(&["merge"]), Err(Failure::Usage(text)) if text == "merge needs a report: smtpmock merge a.json b.json")
     );
+    match told(&["merge", "a.json", "a.json"]) {
+        Err(Failure::Usage(text)) => {
+            assert!(text.contains("\"a.json\" for merge: expected another run: "), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
     for (second, reason) in [
         ("none.json", "\"none.json\" for --merge-reports: expected a readable file: "),
         ("a.json", "\"a.json\" for --merge-reports: expected another run: "),
