@@ -1,6 +1,6 @@
 //! `smtpload`: an SMTP load generator whose figures can be trusted.
 //!
-//! The program is [`run`]; [`reply`] is public for fuzzing. The rooms, from the inside out; the first lines of each
+//! The program is [`run()`]; [`reply`] is public for fuzzing. The rooms, from the inside out; the first lines of each
 //! state what it holds, what it may import, and on which thread it runs:
 //!
 //! ```text
