@@ -135,7 +135,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 // are looked up in what the rules name; it does not matter how many rules there are.
 // Extended SMTP that is on and not used costs 2 % more than without.
 #[library_benchmark]
-#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_330))]
+#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_476))]
 #[bench::extended(args = (warm_extended()), config = limit(3_523))]
 #[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_669))]
 #[bench::among_rules(args = (warm_among_rules()), config = limit(14_118))]

@@ -132,14 +132,19 @@ impl Dialogue {
                 match scanner.scan(input) {
                     LineScan::Incomplete(0) => Progress { consumed: 0, line: None, step: None },
                     LineScan::Incomplete(consumed) => {
-                        let line = (!is_skipping).then(|| self.front_of_line(policy, input));
+                        let line = (!is_skipping).then(|| front_of_line(input));
                         Progress { consumed, line, step: None }
                     }
                     LineScan::TooLong(consumed) => {
-                        let line = (!is_skipping).then(|| self.front_of_line(policy, input));
+                        let line = (!is_skipping).then(|| front_of_line(input));
                         Progress { consumed, line, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
                     }
-                    LineScan::Line(consumed) => self.command(turn, &input[..consumed]),
+                    // The line is known only behind the step, which is made in its place.
+                    LineScan::Line(consumed) => Progress {
+                        consumed,
+                        step: Some(self.command(turn, &input[..consumed])),
+                        line: turn.line,
+                    },
                 }
             }
             Receiving::Data(incoming) => {
@@ -157,23 +162,12 @@ impl Dialogue {
         }
     }
 
-    fn grammar<'g>(&'g self, policy: &Policy) -> Grammar<'g> {
-        Grammar { addresses: policy.addresses, offered: &self.extensions }
-    }
-
-    /// What is shown of a line that is too long.
-    #[cold]
-    fn front_of_line(&self, policy: &Policy, input: &[u8]) -> CommandLine {
-        let front = &input[..input.len().min(LineScanner::LIMIT)];
-        CommandLine::of(&Request::parse(front, self.grammar(policy)), input)
-    }
-
-    fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
+    fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Step {
         let policy = turn.policy;
-        let request = Request::parse(input, self.grammar(policy));
-        let (consumed, shown) = (input.len(), CommandLine::of(&request, input));
-        let Request { line, command } = request;
-        let step = match command {
+        let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
+        let Request { line, command } = Request::parse(input, grammar);
+        turn.line = Some(CommandLine::of(line, input));
+        match command {
             Command::Helo(name) => self.helo(turn, line, name, ReplyKind::HeloReceived),
             Command::Ehlo(name) => self.helo(turn, line, name, ReplyKind::EhloReceived),
             Command::Mail { path, parameters } => self.mail(turn, line, path, parameters),
@@ -203,8 +197,7 @@ impl Dialogue {
             | Command::Expn { .. }
             | Command::Help
             | Command::Unknown => self.unknown(turn, ReplyKind::InvalidCommand),
-        };
-        Progress { consumed, line: Some(shown), step: Some(step) }
+        }
     }
 
     /// VRFY or EXPN; `received` is the reply to a valid one.
@@ -522,4 +515,10 @@ impl Dialogue {
         let envelope = self.envelope.as_deref().map_or(0, Envelope::memory);
         incoming + envelope + self.retry_keys.as_deref().map_or(0, size_of_val)
     }
+}
+
+/// What is shown of a line that is too long.
+#[cold]
+fn front_of_line(input: &[u8]) -> CommandLine {
+    CommandLine::of(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
 }

@@ -66,12 +66,12 @@ impl Session {
     /// The greeting of a new connection. One that is not 2yz refuses the session: anything but QUIT gets
     /// [`ReplyKind::SessionRefused`] (RFC 5321 section 3.1).
     pub fn greeting(&mut self, policy: &Policy, environment: &mut Environment<'_>) -> Step {
-        self.dialogue.greeting(&mut Turn { policy, environment, records: &mut self.records })
+        self.dialogue.greeting(&mut Turn { policy, environment, records: &mut self.records, line: None })
     }
 
     /// Takes what can be taken from the front of `input`, up to one reply.
     pub fn advance(&mut self, policy: &Policy, environment: &mut Environment<'_>, input: &[u8]) -> Progress {
-        let turn = &mut Turn { policy, environment, records: &mut self.records };
+        let turn = &mut Turn { policy, environment, records: &mut self.records, line: None };
         let progress = self.dialogue.advance(turn, input);
         debug_assert!(progress.consumed <= input.len(), "{progress:?} of {} octets", input.len());
         // Without these the step is made where the caller wants it, and never copied.

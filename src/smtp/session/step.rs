@@ -4,7 +4,6 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::smtp::command::{Request, Verb};
 use crate::smtp::receive::{LineScanner, Lines, RetryKey};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
@@ -119,23 +118,20 @@ pub struct Progress {
     pub step: Option<Step>,
 }
 
-/// Where a command line is in the input, and its verb: all that a log needs, which neither trims nor parses it again.
+/// Where a command line is in the input, as far as a log may show it: the session decides that, as it knows the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandLine {
     start: u16,
     length: u16,
-    /// `None` for a line that is no known command.
-    pub verb: Option<Verb>,
 }
 
 impl CommandLine {
-    /// The line of a request that was parsed from `input`.
+    /// `line` as a part of `input`.
     #[inline]
-    pub(in crate::smtp) fn of(request: &Request<'_>, input: &[u8]) -> Self {
-        let Request { line, command } = request;
+    pub(in crate::smtp) fn of(line: &[u8], input: &[u8]) -> Self {
         let start = line.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
         debug_assert!(start + line.len() <= LineScanner::LIMIT, "a line is short, and at the front");
-        Self { start: start as u16, length: line.len() as u16, verb: command.verb() }
+        Self { start: start as u16, length: line.len() as u16 }
     }
 
     /// The line without white space around it, where `input` is what [`advance`](crate::smtp::Session::advance) was given,

@@ -4,12 +4,15 @@ use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{Answered, Event, Filing, Recorder};
 use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::Answer;
+use crate::smtp::session::step::CommandLine;
 
 /// The policy, environment and recorder for one line.
 pub(super) struct Turn<'t, 'e> {
     pub(super) policy: &'t Policy,
     pub(super) environment: &'t mut Environment<'e>,
     pub(super) records: &'t mut Records,
+    /// The command line, once it is parsed.
+    pub(super) line: Option<CommandLine>,
 }
 
 /// The recorder, if records are read. A dialogue cannot read it.
