@@ -12,14 +12,14 @@ use super::{Batch, WriteQueue, Writer};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pushes what there must be room for sooner or later.
-fn push<T>(outbox: &WriteQueue<T>, item: T, weight: usize) {
-    assert!(outbox.push(item, weight, PATIENCE), "there is a writer, and room");
+fn push<T>(queue: &WriteQueue<T>, item: T, weight: usize) {
+    assert!(queue.push(item, weight, PATIENCE), "there is a writer, and room");
 }
 
 /// Everything the writer is given until the queue is closed, and how much was lost.
-fn write_into(outbox: &WriteQueue<(usize, usize)>) -> (Vec<(usize, usize)>, u64) {
+fn write_into(queue: &WriteQueue<(usize, usize)>) -> (Vec<(usize, usize)>, u64) {
     let (mut items, mut dropped) = (Vec::new(), 0);
-    outbox.write_all(|batch| {
+    queue.write_all(|batch| {
         dropped += batch.dropped;
         items.extend(batch.items);
     });
@@ -30,17 +30,17 @@ fn write_into(outbox: &WriteQueue<(usize, usize)>) -> (Vec<(usize, usize)>, u64)
 fn each_thread_s_items_keep_their_order() {
     const PUSHERS: usize = 3;
     const ITEMS: usize = 2000;
-    let outbox = WriteQueue::new(50);
+    let queue = WriteQueue::new(50);
     let (items, dropped) = thread::scope(|scope| {
-        let writer = scope.spawn(|| write_into(&outbox));
+        let writer = scope.spawn(|| write_into(&queue));
         let pushers: Vec<_> = (0..PUSHERS)
             .map(|pusher| {
-                let outbox = &outbox;
-                scope.spawn(move || (0..ITEMS).for_each(|item| push(outbox, (pusher, item), 1)))
+                let queue = &queue;
+                scope.spawn(move || (0..ITEMS).for_each(|item| push(queue, (pusher, item), 1)))
             })
             .collect();
         pushers.into_iter().for_each(|pusher| pusher.join().expect("a pusher ends"));
-        outbox.close();
+        queue.close();
         writer.join().expect("the writer ends")
     });
     assert_eq!(dropped, 0);
@@ -52,30 +52,30 @@ fn each_thread_s_items_keep_their_order() {
 
 #[test]
 fn an_offer_to_a_full_queue_is_dropped_and_counted() {
-    let outbox = WriteQueue::new(10);
-    outbox.offer(&mut vec![(0, 0), (0, 1)], 9);
-    outbox.offer(&mut vec![(0, 2)], 9); // not full yet: the limit may be passed once
+    let queue = WriteQueue::new(10);
+    queue.offer(&mut vec![(0, 0), (0, 1)], 9);
+    queue.offer(&mut vec![(0, 2)], 9); // not full yet: the limit may be passed once
     let mut late = vec![(0, 3), (0, 4), (0, 5)];
-    outbox.offer(&mut late, 3);
+    queue.offer(&mut late, 3);
     assert!(late.is_empty());
-    outbox.offer(&mut vec![(0, 6)], 1);
-    outbox.close();
-    assert_eq!(write_into(&outbox), (vec![(0, 0), (0, 1), (0, 2)], 4));
+    queue.offer(&mut vec![(0, 6)], 1);
+    queue.close();
+    assert_eq!(write_into(&queue), (vec![(0, 0), (0, 1), (0, 2)], 4));
 }
 
 #[test]
 fn a_queue_takes_offers_again_once_it_was_emptied() {
-    let outbox = WriteQueue::new(1);
+    let queue = WriteQueue::new(1);
     let mut next = 0;
     let mut got = Vec::new();
-    outbox.offer(&mut vec![(0, next)], 1);
-    outbox.write_all(|batch| {
+    queue.offer(&mut vec![(0, next)], 1);
+    queue.write_all(|batch| {
         got.extend(batch.items.iter().map(|item| item.1));
         match next {
-            3 => outbox.close(),
+            3 => queue.close(),
             _ if !batch.items.is_empty() => {
                 next += 1;
-                outbox.offer(&mut vec![(0, next)], 1);
+                queue.offer(&mut vec![(0, next)], 1);
             }
             _ => {}
         }
@@ -85,19 +85,19 @@ fn a_queue_takes_offers_again_once_it_was_emptied() {
 
 #[test]
 fn a_push_waits_for_room() {
-    let outbox = WriteQueue::new(1);
+    let queue = WriteQueue::new(1);
     let pushed = AtomicUsize::new(0);
     thread::scope(|scope| {
         let pusher = scope.spawn(|| {
             for item in 0..10 {
-                push(&outbox, (0, item), 1);
+                push(&queue, (0, item), 1);
                 pushed.fetch_add(1, Ordering::SeqCst);
             }
-            outbox.close();
+            queue.close();
         });
         // One fits, so nobody can have pushed a second before the first was taken.
         let mut taken = 0;
-        outbox.write_all(|batch| {
+        queue.write_all(|batch| {
             taken += batch.items.len();
             assert!(batch.items.len() <= 1, "more than fits: {}", batch.items.len());
             assert!(pushed.load(Ordering::SeqCst) <= taken + 1);
@@ -109,87 +109,87 @@ fn a_push_waits_for_room() {
 
 #[test]
 fn closing_drains_and_flushes() {
-    let outbox = WriteQueue::new(100);
-    (0..5).for_each(|item| push(&outbox, (0, item), 1));
-    outbox.close();
+    let queue = WriteQueue::new(100);
+    (0..5).for_each(|item| push(&queue, (0, item), 1));
+    queue.close();
     let mut calls = Vec::new();
-    outbox.write_all(|Batch { items, .. }| calls.push(items.len()));
+    queue.write_all(|Batch { items, .. }| calls.push(items.len()));
     assert_eq!(calls, [5, 0], "everything, and then a batch that says flush");
 }
 
 #[test]
 fn a_sleeping_writer_is_woken_by_an_item_and_by_the_close() {
-    let outbox = WriteQueue::new(100);
+    let queue = WriteQueue::new(100);
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        scope.spawn(|| outbox.write_all(|batch| sender.send(batch.items).expect("a receiver")));
+        scope.spawn(|| queue.write_all(|batch| sender.send(batch.items).expect("a receiver")));
         assert!(receiver.recv().expect("the first flush").is_empty());
         for item in 0..20 {
-            push(&outbox, (0, item), 1);
+            push(&queue, (0, item), 1);
             assert_eq!(receiver.recv().expect("the item"), [(0, item)]);
             assert!(receiver.recv().expect("a flush").is_empty());
         }
-        outbox.close();
+        queue.close();
     });
 }
 
 #[test]
 fn a_panicking_writer_frees_those_who_push() {
-    let outbox = WriteQueue::new(1);
+    let queue = WriteQueue::new(1);
     thread::scope(|scope| {
-        let pusher = scope.spawn(|| (0..100).filter(|&item| !outbox.push((0, item), 1, PATIENCE)).count());
-        let write = || outbox.write_all(|batch| assert!(batch.items.is_empty(), "the writer's bug"));
+        let pusher = scope.spawn(|| (0..100).filter(|&item| !queue.push((0, item), 1, PATIENCE)).count());
+        let write = || queue.write_all(|batch| assert!(batch.items.is_empty(), "the writer's bug"));
         assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
         assert!(pusher.join().expect("the pusher ends") > 0, "it is told what is lost");
     });
-    assert_eq!(outbox.lock().writer, Writer::Gone);
+    assert_eq!(queue.lock().writer, Writer::Gone);
 }
 
 /// With nobody to take it, what is pushed must not gather.
 #[test]
 fn a_queue_without_a_writer_grew_without_bound() {
-    let outbox = WriteQueue::new(10);
-    outbox.close();
-    assert_eq!(write_into(&outbox), (vec![], 0));
+    let queue = WriteQueue::new(10);
+    queue.close();
+    assert_eq!(write_into(&queue), (vec![], 0));
     for item in 0..1000 {
-        assert!(!outbox.push((0, item), 1, PATIENCE));
-        outbox.offer(&mut vec![(0, item)], 1);
+        assert!(!queue.push((0, item), 1, PATIENCE));
+        queue.offer(&mut vec![(0, item)], 1);
     }
-    assert!(outbox.lock().items.is_empty());
+    assert!(queue.lock().items.is_empty());
 }
 
 #[test]
 fn a_push_gives_up_when_there_is_no_room_for_too_long() {
-    let outbox = WriteQueue::new(1);
-    push(&outbox, (0, 0), 1);
-    assert!(!outbox.push((0, 1), 1, Duration::from_millis(5)));
+    let queue = WriteQueue::new(1);
+    push(&queue, (0, 0), 1);
+    assert!(!queue.push((0, 1), 1, Duration::from_millis(5)));
 }
 
 #[test]
 fn an_abandoned_queue_keeps_nobody_waiting() {
-    let outbox = WriteQueue::new(1);
-    push(&outbox, (0, 0), 1);
+    let queue = WriteQueue::new(1);
+    push(&queue, (0, 0), 1);
     thread::scope(|scope| {
-        let pusher = scope.spawn(|| outbox.push((0, 1), 1, PATIENCE));
-        outbox.abandon();
+        let pusher = scope.spawn(|| queue.push((0, 1), 1, PATIENCE));
+        queue.abandon();
         assert!(!pusher.join().expect("the pusher ends"));
     });
-    assert!(outbox.wait_until_gone(PATIENCE));
+    assert!(queue.wait_until_gone(PATIENCE));
 }
 
 #[test]
 fn a_writer_that_was_slow_and_not_stuck_was_given_up() {
     const PATIENCE: Duration = Duration::from_secs(2);
-    let outbox = WriteQueue::new(1);
-    push(&outbox, (0, 0), 1);
+    let queue = WriteQueue::new(1);
+    push(&queue, (0, 0), 1);
     thread::scope(|scope| {
-        let pusher = scope.spawn(|| outbox.push((0, 1), 1, PATIENCE));
+        let pusher = scope.spawn(|| queue.push((0, 1), 1, PATIENCE));
         // Far longer than the patience, but never still for so long.
         for _ in 0..50 {
             thread::sleep(PATIENCE / 40);
-            outbox.note_progress();
+            queue.note_progress();
         }
-        assert_eq!(outbox.take().map(|batch| batch.items), Some(vec![(0, 0)]));
+        assert_eq!(queue.take().map(|batch| batch.items), Some(vec![(0, 0)]));
         assert!(pusher.join().expect("the pusher ends"), "there is room now");
     });
 }

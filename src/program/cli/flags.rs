@@ -67,7 +67,7 @@ pub(super) fn table() -> Vec<Flag> {
     let groups = [
         ("Listening", listening()),
         ("Timeouts", timeouts()),
-        ("Behaviour", behaviour()),
+        ("Behaviour", responses()),
         ("Service extensions", extensions::extensions()),
         ("Refused names and addresses", lists()),
         ("Delays", impairments::delays()),
@@ -181,7 +181,7 @@ fn timeouts() -> Vec<Flag> {
     ]
 }
 
-fn behaviour() -> Vec<Flag> {
+fn responses() -> Vec<Flag> {
     vec![
         Flag::switch("failFast", "Close the session after the first refused command", |options, on| {
             options.with(|config| config.fail_fast(on))

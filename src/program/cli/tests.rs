@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use smtpmock::smtp::{DelayPoint, ReplyKind};
 
-mod behaviour;
 mod reporting;
+mod rules;
 
 /// The files there are.
 const FILES: &[(&str, &str)] = &[
-    ("good.toml", behaviour::GOOD),
+    ("good.toml", rules::GOOD),
     ("report.toml", reporting::FILE),
     ("typo.toml", "port = 2525\nsesion-timeout = 5\n"),
     ("broken.toml", "port = \n"),
