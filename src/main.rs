@@ -2,11 +2,10 @@
 
 mod program;
 
-use std::env;
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::{env, io};
 
 use program::cli::{self, Action, Failure};
 use program::{lifetime, outcome};

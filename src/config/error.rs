@@ -1,9 +1,8 @@
 //! Errors of settings and of starting a server.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 /// A setting with a value it can't have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::log::{Logger, SharedLogger};
-use crate::records::Display;
-use crate::records::{CaptureContent, CaptureFormat};
+use crate::records::{CaptureContent, CaptureFormat, Display};
 use crate::smtp::rules::ByteRate;
 use crate::smtp::{Keep, Policy, RecordMode};
 use milestone::Goal;

@@ -1,11 +1,10 @@
 //! A shard: one reactor on one thread.
 
 use std::any::Any;
-use std::fmt;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::{fmt, io};
 
 use super::context::Context;
 use super::control::Control;

@@ -1,8 +1,7 @@
 //! The files that a program reads and writes, and the check that no two are the same.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use super::opening::Opening;
 use super::place::{Identity, OutputError, Place, Target};

@@ -1,12 +1,11 @@
 //! Destinations of outputs, their errors, and the identity of files.
 
-use std::fmt;
 use std::fs::Metadata;
-use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 /// The name of an output and its destination, for errors.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! Running out of file descriptors: a shortage of this process or system, which passes.
 
-use std::io;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use rustix::io::Errno;
 

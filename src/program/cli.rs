@@ -17,10 +17,9 @@ mod variables;
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fmt, io};
 
 use clap::error::{ContextKind, ErrorKind};
 use smtpmock::escape::escape_lines;

@@ -13,16 +13,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use smtpmock::Display;
 use smtpmock::output::{Opening, OutputError, PATIENCE, Refusal, Streams};
-use smtpmock::{Config, Server, StdLogger};
+use smtpmock::{Config, Display, Server, StdLogger};
 
 use crate::program::cli::outputs::CAPTURE;
 use crate::program::cli::{Failure, Limit, Settings};
 use crate::program::interrupts::{Handle, Interrupts};
-use crate::program::outcome;
-use crate::program::ready;
 use crate::program::reporter::{Outputs, Reporter};
+use crate::program::{outcome, ready};
 
 /// Why a run ends.
 pub(crate) enum Event {

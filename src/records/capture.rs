@@ -7,12 +7,11 @@ mod mail;
 mod mbox;
 mod target;
 
-use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use std::{fmt, io};
 
 use crate::output::write_queue::WriteQueue;
 use crate::output::{PATIENCE, Pulse, no_thread};

@@ -5,19 +5,17 @@ mod failure;
 mod reconfigure;
 mod totals;
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Once};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use std::{fmt, io};
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
 use crate::config::{Config, StartError, StartSettings};
-use crate::log::SharedLogger;
-use crate::log::{Event, EventLog};
+use crate::log::{Event, EventLog, SharedLogger};
 use crate::net::Listening;
 use crate::net::context::Service;
 use crate::net::control::{Control, StopOrder};
@@ -26,13 +24,9 @@ use crate::net::shard::Shard;
 pub use crate::net::shard::{ShardFailure, StopOutcome};
 use crate::output::Output;
 use crate::process::lock;
-use crate::records::Message;
-use crate::records::Records;
-use crate::records::Show;
-use crate::records::WaitError;
 use crate::records::budget::Budget;
 use crate::records::store::Store;
-use crate::records::{Capture, Target};
+use crate::records::{Capture, Message, Records, Show, Target, WaitError};
 use crate::stats::Stats;
 use crate::text::units::EXACT_IN_JSON;
 use crate::time::wall_time;

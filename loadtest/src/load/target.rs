@@ -1,8 +1,7 @@
 //! The addresses of the target, in the order in which they are tried. Names are resolved by the caller's function.
 
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::{fmt, io};
 
 /// The port of a target without one (RFC 5321 section 4.5.4.2).
 const PORT_DEFAULT: u16 = 25;

@@ -1,11 +1,10 @@
 //! The command line, and the [`Plan`] that it describes. Errors name the flag.
 
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fmt, io};
 
 use clap::{Args, Command, Id, Parser, Subcommand, ValueEnum};
 use smtpmock::units::EXACT_IN_JSON;

@@ -18,18 +18,14 @@ use crate::judge::steps;
 use crate::load::plan::Plan;
 use crate::program::cli::{Cli, Merge, OutputArgs};
 use crate::program::exit::Exit;
-use crate::program::help;
-use crate::program::input;
-use crate::program::interrupt;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
-use crate::report::Report;
-use crate::report::merge;
+use crate::program::{help, input, interrupt};
 use crate::report::steps::{StepRow, knee};
 use crate::report::verdicts::Assessment;
-use crate::run::build;
-use crate::run::engine;
+use crate::report::{Report, merge};
 use crate::run::live::Live;
+use crate::run::{build, engine};
 use crate::verify;
 
 /// Descriptors besides the connections: standard streams, polls, wakers, timers, files.

@@ -1,8 +1,7 @@
 //! Input files, read whole and bounded: a device or a pipe may have no end.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use smtpmock::read_bounded;
 

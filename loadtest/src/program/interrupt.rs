@@ -1,11 +1,9 @@
 //! Signals, received on a thread of their own: the first ends the run and leads to its report, a second one ends the
 //! program at once.
 
-use std::io;
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::{io, process, thread};
 
 use signal_hook::consts::{SIGUSR1, SIGUSR2, SIGXFSZ, TERM_SIGNALS};
 use signal_hook::iterator::Signals;

@@ -1,7 +1,6 @@
 //! Errors that end the program before its report is written.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
 use smtpmock::output::{OutputError, Refusal};
 

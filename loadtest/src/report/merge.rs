@@ -5,8 +5,7 @@ use std::fmt;
 use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
 use crate::report::series::Series;
-use crate::report::steps;
-use crate::report::{AddressCounts, Generator, Latency, Report};
+use crate::report::{AddressCounts, Generator, Latency, Report, steps};
 
 /// Runs whose starts are at most this far apart went through the same steps together.
 const PARALLEL_S: f64 = 1.0;

@@ -4,7 +4,6 @@
 //! goes with the last listener.
 
 use std::fs::{self, File};
-use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -12,8 +11,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use mio::event::Source;
 use mio::net::{UnixListener, UnixStream};

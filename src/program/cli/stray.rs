@@ -6,10 +6,9 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::Failure;
 use super::flag::Flag;
 use super::goflags::{Given, split};
-use super::letters;
+use super::{Failure, letters};
 
 /// The flags of go-smtp-mock 2.5.1.
 pub(super) const REFERENCE: &[&str] = &[

@@ -1,8 +1,7 @@
 //! Merging reports instead of running a server.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
 use smtpmock::report::Report;
 

@@ -1,11 +1,10 @@
 //! Waits for records, by threads and by futures. Both are woken by an arrival and by their deadline. The executor
 //! of a future needs no timers: one alarm thread, started with the first future that has to wait, serves all of them.
 
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Waker;
-use std::thread;
+use std::{io, thread};
 
 use slab::Slab;
 

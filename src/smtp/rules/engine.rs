@@ -15,8 +15,7 @@ use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
 use super::stream::{Impairment, Moment, hash};
 use crate::smtp::command::{Parameter, Parameters};
-use crate::smtp::reply::{Next, Portion, Stage};
-use crate::smtp::reply::{Reply, ReplyKind};
+use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 
 /// What rules may need and the session cannot know.
 #[derive(Debug)]

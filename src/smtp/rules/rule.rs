@@ -7,8 +7,7 @@ use super::delay::Delay;
 use super::glob::Glob;
 use super::offer::Offer;
 use super::units::Chance;
-use crate::smtp::reply::Reply;
-use crate::smtp::reply::Stage;
+use crate::smtp::reply::{Reply, Stage};
 
 /// Ordinals from 1: a single one, or a range that may have no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,8 +16,7 @@ use self::dialogue::Dialogue;
 use self::turn::{Records, Turn};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
-use crate::smtp::reply::Stage;
-use crate::smtp::reply::{Reply, ReplyKind};
+use crate::smtp::reply::{Reply, ReplyKind, Stage};
 use crate::smtp::rules::Environment;
 
 /// The server's side of one SMTP session.
