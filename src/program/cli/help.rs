@@ -180,7 +180,7 @@ Examples:
   A target for a load test:
     smtpmock --port 2525 --shards auto --backlog 65535 \\
       --max-message-memory 4GiB
-  The extensions of a current MX except SMTPUTF8; none for every tenth EHLO or HELO:
+  All extensions but SMTPUTF8; none for every tenth EHLO or HELO:
     smtpmock --port 2525 --extensions -SMTPUTF8 \\
       --rule 'helo every=10 ehlo=none'
   In a container:

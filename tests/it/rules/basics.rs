@@ -74,7 +74,7 @@ fn no_two_rules_may_have_the_same_name() {
     let twice = Config::default().rule(named("a")).rule("data id=a close".parse().expect("a rule"));
     let error = twice.validate().expect_err("two rules with the same name");
     assert_eq!((error.setting, &*error.value), ("rule", "data id=a close"));
-    assert!(error.expected.contains("id=a is that of the rule `rcpt id=a silent` already"), "{error}");
+    assert!(error.expected.contains("a unique id: the rule `rcpt id=a silent` has id=a too"), "{error}");
     let error = Config::default().rule(named("no name")).validate().expect_err("a space");
     assert!(error.to_string().contains("at most 64 letters"), "{error}");
 }
