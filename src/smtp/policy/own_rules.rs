@@ -7,7 +7,7 @@ use crate::smtp::policy::Policy;
 use crate::smtp::policy::lists::{fold_domain, fold_mailbox};
 use crate::smtp::reply::Next;
 use crate::smtp::rules::{
-    BUILT_INS, BuiltIn, Decision, Memory, Question, RateLimit, RatePoint, RateScope, State, recall,
+    BUILT_INS, BuiltIn, Decision, Memory, Question, RatePoint, RateScope, State, recall,
 };
 
 /// The outcome of evaluating all rules.
@@ -35,26 +35,35 @@ impl Policy {
         memory: Option<&mut (dyn Memory + '_)>,
         question: &Question<'_>,
     ) -> Decision<'static> {
-        if !question.is_valid {
+        let rules = BuiltIn::at(question.stage);
+        if !question.is_valid || !rules.iter().any(|own| own.is_on(self)) {
             return Decision::Own;
         }
+        self.ask_own(rules, memory, question)
+    }
+
+    /// A function of its own, not inlined: mostly no rule of the server's own is active.
+    #[inline(never)]
+    fn ask_own(
+        &self,
+        rules: &[BuiltIn],
+        memory: Option<&mut (dyn Memory + '_)>,
+        question: &Question<'_>,
+    ) -> Decision<'static> {
         // Names are compared and hashed before the state is locked, and it is locked once.
         let mut asked = [None; BuiltIn::MOST_AT_A_STAGE];
-        let rules = BuiltIn::at(question.stage).iter().filter(|own| own.is_on(self));
-        for (place, &own) in asked.iter_mut().zip(rules) {
+        let active = rules.iter().filter(|own| own.is_on(self));
+        for (place, &own) in asked.iter_mut().zip(active) {
             *place = Some((own, own.ground(self, question)));
         }
-        if asked[0].is_none() {
-            return Decision::Own;
-        }
         let refusing = recall(memory, |state| {
-            asked.into_iter().flatten().find(|(own, ground)| {
-                let holds = ground.holds(state, question);
+            asked.iter().flatten().find(|(own, ground)| {
+                let holds = ground.holds(self, state, question);
                 state.own_total_mut(*own).count(holds);
                 holds
             })
         });
-        refusing.map_or(Decision::Own, |(own, _)| {
+        refusing.map_or(Decision::Own, |&(own, _)| {
             let (kind, next) = own.refusal();
             Decision::Refuse(kind, next)
         })
@@ -90,19 +99,18 @@ enum Ground {
     /// The same of one client's.
     OpenSessionsOfPeer(u64),
     /// The bucket of this key has no token left.
-    Tokens {
-        key: u64,
-        rate: RateLimit,
-    },
+    Tokens(u64),
 }
 
 impl Ground {
-    fn holds(self, state: &mut State, question: &Question<'_>) -> bool {
+    fn holds(self, policy: &Policy, state: &mut State, question: &Question<'_>) -> bool {
         match self {
             Self::Known(holds) => holds,
             Self::OpenSessions(limit) => state.open_sessions() > limit,
             Self::OpenSessionsOfPeer(limit) => state.open_sessions_of(question.peer) > limit,
-            Self::Tokens { key, rate } => !state.take_token(key, question.now, &rate),
+            Self::Tokens(key) => {
+                policy.limits().rate.is_some_and(|rate| !state.take_token(key, question.now, &rate))
+            }
         }
     }
 }
@@ -156,7 +164,7 @@ impl BuiltIn {
                     RateScope::Ip => hash_of(&(rate, question.peer)),
                     RateScope::Domain => hash_of(&(rate, domain(question.from.unwrap_or_default()))),
                 };
-                Ground::Tokens { key, rate }
+                Ground::Tokens(key)
             }),
             Self::FailFast => Ground::Known(true),
         }
