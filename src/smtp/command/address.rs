@@ -77,7 +77,7 @@ impl<'a> HeloName<'a> {
         Some(Self(name))
     }
 
-    /// A name that is read from a record, and may be anything, is one by the default rules.
+    /// Whether a name from a record, which may be anything, is valid by the default rules.
     pub(crate) fn is_name(name: &[u8]) -> bool {
         is_lenient_helo_name(name)
     }
@@ -144,13 +144,13 @@ impl<'a> Path<'a> {
         Self::parse_with_parameters(argument, verb, grammar)
     }
 
-    /// Nothing but brackets is around it, and nothing in it: no offer makes another path of it.
+    /// Whether the argument is a path in brackets alone: extensions can't change how it is read.
     #[inline]
     fn is_all_of(self, argument: &[u8], rules: AddressRules) -> bool {
         self.mailbox.len() + 2 == argument.len() && rules != AddressRules::Any && self.mailbox.is_ascii()
     }
 
-    /// Apart, so that a valid path without parameters carries nothing of it.
+    /// A separate function, so that a valid path without parameters pays nothing for it.
     #[inline(never)]
     fn parse_with_parameters(
         argument: &'a [u8],

@@ -1,5 +1,5 @@
 //! What the reply to EHLO offers, and which parameters of MAIL and RCPT follow from it (RFC 5321 sections 2.2 and
-//! 4.1.1.11): a client that believes the offer is not refused for it.
+//! 4.1.1.11): a client that uses what was offered is not refused for it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Octets as people read them: in the `Debug` of whatever holds a part of a dialogue.
+//! Octets as readable text, for the `Debug` of types that contain parts of a dialogue.
 
 use std::fmt;
 

@@ -12,19 +12,19 @@ const GREETING: &[u8] = b"250 smtpmock greets you";
 pub struct Esmtp {
     /// The extensions; `None`: the default set.
     pub offer: Option<Offer>,
-    /// More lines behind them, without code and line end. They are sent, and taken for what they say, whether or not the
+    /// More lines behind them, without code and line end. They are sent, and count as offered, whether or not the
     /// server has what they offer.
     pub lines: Vec<String>,
 }
 
 impl Policy {
-    /// The reply to EHLO where none is configured: what HELO gets, and behind it what is offered.
+    /// The reply to EHLO if none is configured: the reply to HELO, followed by the extensions.
     pub(super) fn ehlo_reply(&self, offer: Option<Offer>) -> Reply {
         let helo = self.reply(ReplyKind::HeloReceived);
         let Some(esmtp) = &self.esmtp else { return helo.clone() };
         let greeting = match self.is_configured(ReplyKind::HeloReceived) {
             true if helo.is_acceptance_in_one_line() => helo.text(),
-            // As configured, with what it offers by itself.
+            // A configured text of several lines offers what it says.
             true => return helo.clone(),
             false => GREETING,
         };
@@ -48,7 +48,7 @@ impl Policy {
         Reply::new(text)
     }
 
-    /// The replies with enhanced status codes. Texts that are configured are unchanged.
+    /// The replies with enhanced status codes. Configured texts are unchanged.
     pub(super) fn enhanced_replies(&self) -> OwnReplies {
         let reply = |&kind: &ReplyKind| match kind.enhanced_code() {
             Some(code) if !self.is_configured(kind) => self.reply(kind).with_enhanced_code(code),

@@ -1,5 +1,5 @@
-//! What a session decides by: replies, rules, lists, delays and limits. A session is given a policy for each line, and may
-//! be given another one for the next: nothing that it remembers refers to the policy that it was decided by. Imports
+//! What a session decides by: replies, rules, lists, delays and limits. Each line may be
+//! decided by another policy than the one before: a session stores nothing that refers to its policy. Imports
 //! `command`, `reply` and `rules`; pure.
 
 mod esmtp;
@@ -27,7 +27,7 @@ pub(crate) const DEFAULT_MESSAGE_SIZE_LIMIT: usize = 10 * 1024 * 1024;
 /// section 4.5.3.1.8 asks for at least 100; the bound keeps a client from growing a record forever.
 pub(crate) const MAX_RECIPIENTS: usize = 10_000;
 
-/// Where a configured delay applies: before the greeting or the reply to one command, whatever it says.
+/// Where a configured delay applies: before the greeting or the reply to one command, positive or negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -66,7 +66,7 @@ impl DelayPoint {
         Self::Quit,
     ];
 
-    /// That of a stage; `None` for those that have none: lines that are no command, VRFY, EXPN and HELP.
+    /// The point of a stage; `None` for lines that are no command, VRFY, EXPN and HELP.
     pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
         Some(match stage {
             Stage::Greeting => Self::Greeting,
@@ -104,7 +104,7 @@ pub enum RecordMode {
 /// How much of a dialogue is written into the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keep {
-    /// Only what the protocol itself needs: nobody will read the records, and none is filed.
+    /// Nothing: records are not read, and none is filed.
     Nothing,
     /// Requests and responses, not the message text.
     Envelope,
@@ -113,18 +113,18 @@ pub enum Keep {
     Message,
 }
 
-/// How much of something there may be; `None`: any number.
+/// Limits on sessions, messages and rates; `None`: no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Sessions at a time; one more is told [`ReplyKind::TooManySessions`] and closed.
+    /// Sessions at a time; one more gets [`ReplyKind::TooManySessions`] and is closed.
     pub max_sessions: Option<u64>,
     /// The same for each client address.
     pub max_sessions_per_ip: Option<u64>,
-    /// Messages accepted in one session; MAIL for one more is told [`ReplyKind::TooManyMessages`], and the
+    /// Messages accepted in one session; MAIL for one more gets [`ReplyKind::TooManyMessages`], and the
     /// session is closed.
     pub max_messages_per_session: Option<u64>,
-    /// How many connections or mail transactions there may be in a time; see
+    /// Connections or mail transactions per time; see
     /// [`ReplyKind::ConnectRateExceeded`] and [`ReplyKind::MailRateExceeded`].
     pub rate: Option<RateLimit>,
 }
@@ -155,15 +155,15 @@ pub struct Policy {
     enhanced: Option<OwnReplies>,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
-    /// What it was told to do.
+    /// The rules that were added.
     pub(in crate::smtp) book: RuleBook,
     limits: Limits,
     lists: Lists,
-    /// Follows from them.
+    /// Derived from the rules.
     folded: Folded,
-    /// Follows from all of the above.
+    /// Derived from all fields above.
     plan: Plan,
-    /// What all chance follows from.
+    /// The seed of all random draws.
     pub seed: u64,
     /// RCPTs that one mail transaction may have, refused ones included; the next is answered with
     /// [`ReplyKind::TooManyRecipients`].
@@ -175,17 +175,17 @@ pub struct Policy {
     /// With [`RecordMode::Session`]: start a new record at a MAIL that follows a completed message and RSET.
     pub multiple_message_receiving: bool,
     message_size_limit: usize,
-    /// What counts as an address.
+    /// Which names and addresses are valid.
     pub addresses: AddressRules,
     /// What makes one record.
     pub records: RecordMode,
-    /// How much of it is written down.
+    /// How much of a dialogue is recorded.
     pub keep: Keep,
-    /// An earlier policy of the same server could put mails off.
+    /// An earlier policy of the same server could defer messages.
     has_deferred: bool,
 }
 
-/// The replies that no rule gives, indexed by [`ReplyKind`]. A copy shares none of them, so that each thread can have its own.
+/// The replies of the server itself, as opposed to those of rules, indexed by [`ReplyKind`]. A copy shares none of them, so that each thread can have its own.
 #[derive(Debug)]
 struct OwnReplies(Vec<Reply>);
 
@@ -224,7 +224,7 @@ impl Policy {
         self.configured = if is_configured { self.configured | bit } else { self.configured & !bit };
     }
 
-    /// The text of the reply was set, and to another than the default.
+    /// The text of the reply was set to another than the default.
     pub(crate) fn is_configured(&self, kind: ReplyKind) -> bool {
         self.configured & (1 << kind as u64) != 0
     }
@@ -240,7 +240,7 @@ impl Policy {
         self.follow();
     }
 
-    /// Works out anew what follows from the settings.
+    /// Derives anew what depends on the settings.
     fn follow(&mut self) {
         if !self.is_configured(ReplyKind::EhloReceived) {
             self.replies.0[ReplyKind::EhloReceived as usize] = self.ehlo_reply(None);
@@ -265,7 +265,7 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// Adds a rule behind those that are there. It must not contradict itself; see
+    /// Adds a rule after the others. It must not contradict itself; see
     /// [`Config::validate`](crate::Config::validate).
     pub fn add_rule(&mut self, rule: Rule) {
         let offer = rule.offers().map(|offer| self.ehlo_reply(Some(offer)));
@@ -279,15 +279,15 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// Of the server that the other policy is of: the same chance, and the same records.
+    /// Takes from another policy what is fixed for its server: the seed and the form of records.
     #[must_use]
     pub(crate) fn of_the_server_of(self, other: &Self) -> Self {
         let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, .. } = other;
         Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, ..self }
     }
 
-    /// Takes over from another policy: what that one put off is expected to be tried again, and is followed, even if this
-    /// one puts nothing off.
+    /// Takes over from the policy before: what that one deferred is still followed until it is tried again, even if this
+    /// policy defers nothing.
     #[must_use]
     pub(crate) fn succeeding(self, other: &Self) -> Self {
         Self { has_deferred: self.has_deferred || other.may_defer(), ..self }
@@ -310,7 +310,7 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// The list has an entry that is the same name.
+    /// Whether the list has this name.
     pub(in crate::smtp) fn is_listed(
         &self,
         name: &[u8],
@@ -323,7 +323,7 @@ impl Policy {
         }
     }
 
-    /// How much there may be.
+    /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -346,35 +346,35 @@ impl Policy {
         self.follow();
     }
 
-    /// A reply that EHLO may get offers this extension.
+    /// Whether any possible reply to EHLO offers this extension.
     pub(crate) fn may_offer(&self, keyword: &str) -> bool {
         let own = std::iter::once(self.reply(ReplyKind::EhloReceived));
         let mut replies = own.chain(self.book.replies_at(Stage::Helo));
         replies.any(|reply| reply.offers().include(keyword))
     }
 
-    /// By what is configured, or was before, MAIL, RCPT, DATA or the final dot may get a 4yz reply: a client may come
-    /// again with the same message. Replies that tell a lack of room do not count.
+    /// Whether MAIL, RCPT, DATA or the final dot may get a 4yz reply, by this policy or an earlier one of the server: a
+    /// client may then try the same message again. Replies for lack of memory do not count.
     pub(crate) fn may_defer(&self) -> bool {
         self.plan.may_defer() || self.has_deferred
     }
 
-    /// Something is remembered from one session to the next: rules, lists, `fail_fast` or limits. Sessions
-    /// that share no [`State`](crate::smtp::rules::State) are no less right without it, except for these.
+    /// Whether counts are shared by sessions: those of rules, lists, `fail_fast` and limits. Without any, sessions need no
+    /// [`State`](crate::smtp::rules::State).
     pub fn needs_state(&self) -> bool {
         !self.book.is_empty() || self.own_rules().next().is_some()
     }
 
     /// Every rule as text and its counts: those that were added in their order, then the lists, limits and
     /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
-    /// [`State::totals`](crate::smtp::rules::State::totals): taken apart, so that a state that others wait for is not
-    /// held while texts are made.
+    /// [`State::totals`](crate::smtp::rules::State::totals): passed separately, so that the state is not
+    /// locked while texts are made.
     pub fn tallies(&self, totals: &RuleCounts) -> Vec<(String, Tally)> {
         let own = self.own_rules().map(|own| (own.name().to_owned(), totals.of_own(own)));
         self.book.tallies(totals).chain(own).collect()
     }
 
-    /// What is to be asked at each stage.
+    /// What is evaluated at each stage.
     pub(in crate::smtp) fn plan(&self) -> Plan {
         self.plan
     }
@@ -402,26 +402,25 @@ impl Policy {
         self.follow();
     }
 
-    /// The rules that were added, as they are asked.
+    /// The rules that were added, indexed for evaluation.
     pub(in crate::smtp) fn book(&self) -> &RuleBook {
         &self.book
     }
 
-    /// Rules were added.
+    /// Whether rules were added.
     pub(crate) fn has_rules(&self) -> bool {
         !self.book.is_empty()
     }
 
-    /// What the server accepts at this stage is accepted whatever the configured text of its reply says.
-    /// go-smtp-mock does so, and with its records this server too, but for what is new here: that greetings refuse,
-    /// for the message itself, and for commands that it does not have.
+    /// Whether acceptance at this stage does not depend on the code of the configured text. It is so in go-smtp-mock, and
+    /// here with its records; not for the greeting, the message, and commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
         let is_new = matches!(stage, Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help);
         self.records == RecordMode::Session && !is_new
     }
 
-    /// True when this reply is worded exactly as the acceptance of a RCPT. go-smtp-mock tells
-    /// accepted recipients by the text of the reply, and configurations rely on it.
+    /// Whether this reply has exactly the text of an accepted RCPT. go-smtp-mock recognizes accepted recipients by the text
+    /// of the reply, and configurations rely on it.
     pub(in crate::smtp) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
         let enhanced = self.enhanced.as_ref().map(|replies| &replies.0[ReplyKind::RcptReceived as usize]);
         (reply == self.reply(ReplyKind::RcptReceived) || Some(reply) == enhanced)

@@ -1,5 +1,4 @@
-//! Replies, rendered once: what goes on the wire, line ends included; which there are, and what each stage of a session is
-//! called. Imports `command`; pure.
+//! Replies, rendered once as octets of the wire; the kinds of replies, and the stages of a session. Imports `command`; pure.
 
 mod kind;
 mod stage;
@@ -138,7 +137,7 @@ impl Reply {
         }
     }
 
-    /// Why a client can't take its lines for one reply: what would be right. What is raw may be anything.
+    /// Why its lines are not one reply, as what is expected instead. Raw replies may be anything.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if self.0.is_raw {
             return None;
@@ -164,7 +163,7 @@ impl Reply {
 }
 
 impl Reply {
-    /// Why no client knows what the reply means: what would be expected of it. What is raw may be anything.
+    /// Why a client can't know what the reply means, as what is expected instead. Raw replies may be anything.
     pub(crate) fn doubt(&self) -> Option<&'static str> {
         let is_known =
             |[first, second, _]: &[u8; 3]| (b'2'..=b'5').contains(first) && (b'0'..=b'5').contains(second);

@@ -1,4 +1,4 @@
-//! What is answered, how much of the reply is sent, and what follows.
+//! Stages of a session, how much of a reply is sent, and what follows it.
 
 use crate::smtp::reply::Reply;
 

@@ -1,4 +1,4 @@
-//! How a verdict becomes an answer: the rules are asked, and have the last word.
+//! From the verdict of the protocol to the answer: rules are evaluated, and decide.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::turn::Turn;
 
-/// What the protocol itself says: the reply to an accepted command, or to a refused one.
+/// The decision of the protocol: the reply to an accepted command, or to a refused one.
 pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
 
-/// What a command is answered with.
+/// The answer to a command.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Answer<'p> {
     pub(in crate::smtp) reply: &'p Reply,
     pub(in crate::smtp) portion: Portion,
-    /// The command is accepted, and the client reads so.
+    /// The command is accepted, and its reply says so.
     pub(in crate::smtp) accepted: bool,
     pub(in crate::smtp) delay: Duration,
     pub(in crate::smtp) next: Next,
@@ -33,7 +33,7 @@ impl Answer<'_> {
     }
 }
 
-/// What rules are asked about.
+/// What rules are evaluated for.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) stage: Stage,
@@ -44,7 +44,7 @@ pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) parameters: Parameters<'l>,
     /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
-    /// The lists and limits of the server are asked too.
+    /// The lists and limits of the server are evaluated too.
     pub(in crate::smtp) is_valid: bool,
 }
 
@@ -60,7 +60,7 @@ impl<'l> Asked<'l> {
 }
 
 impl Dialogue {
-    /// Answers what the protocol has judged. Lists and limits are asked only about what it accepts.
+    /// Answers a command by its verdict. Lists and limits are evaluated only if the protocol accepts it.
     pub(super) fn answer<'p>(
         &mut self,
         turn: &mut Turn<'p, '_>,
@@ -70,7 +70,7 @@ impl Dialogue {
         self.answer_asked(turn, Asked { is_valid: verdict.is_ok(), ..asked }, verdict)
     }
 
-    /// The same, where lists and limits are asked as `asked` says.
+    /// The same; lists and limits are evaluated if `asked` says so.
     #[inline]
     pub(super) fn answer_asked<'p>(
         &mut self,
@@ -94,7 +94,7 @@ impl Dialogue {
         Answer { number: self.steps, ..answer }
     }
 
-    /// Apart from the short way, so that it can be built into each command.
+    /// A separate function, so that the path without rules can be inlined into each command.
     #[inline(never)]
     fn ruled_answer<'p>(
         &mut self,
@@ -186,7 +186,7 @@ impl Dialogue {
     }
 }
 
-/// What follows an answer, where `fail_fast` is asked about refusals that end nothing. An unknown line is none.
+/// What follows an answer. `fail_fast` is evaluated for refusals that do not end the session; an unknown line is none.
 #[inline]
 fn next_of(
     policy: &Policy,

@@ -1,7 +1,7 @@
-//! The dialogue: what the client may send next, its mail transaction, and what each line comes to. The order rules are
-//! go-smtp-mock's; where it breaks RFC 5321 the code says so, and the README's table of differences.
+//! The dialogue: which commands are in sequence, the mail transaction, and the reply to each line. The sequence is
+//! go-smtp-mock's; where go-smtp-mock breaks RFC 5321, comments and the README's table of differences say so.
 //!
-//! It reads no record: what happened goes to a recorder as an [`Event`].
+//! It reads no record: it sends an [`Event`] to the recorder for each command.
 
 use crate::smtp::command::{
     ArgumentError, Command, Extensions, Grammar, HeloName, Parameters, Path, Request, Verb,
@@ -18,10 +18,10 @@ use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::step::{CommandLine, Expect, Progress, Received, Replies, Step};
 use crate::smtp::session::turn::Turn;
 
-/// Of so many messages of a session the lines of the first are looked at: it costs time.
+/// The lines of the first of so many messages of a session are inspected: inspection costs time.
 const INSPECT_EVERY: u32 = 16;
 
-/// The protocol's side of a session.
+/// The protocol state of a session.
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct Dialogue {
     pub(super) receiving: Receiving,
@@ -30,9 +30,9 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) envelope: Option<Box<Envelope>>,
     /// Offered in the reply to the last EHLO.
     pub(super) extensions: Extensions,
-    /// `None` where nothing can be put off.
+    /// `None` if nothing can be deferred.
     pub(super) retry_keys: Option<Box<RetryKeys>>,
-    /// Messages whose data were begun.
+    /// Messages whose data have begun.
     pub(super) data_begun: u32,
     /// The client has sent at least one octet.
     pub(super) has_spoken: bool,
@@ -59,7 +59,7 @@ impl Default for Receiving {
     }
 }
 
-/// What has happened so far, as far as it decides what may come next.
+/// The position in the sequence of commands.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Sequence {
     /// The greeting refused the session.
@@ -71,9 +71,8 @@ pub(super) enum Sequence {
     Greeted,
     /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
     Mail(Transaction),
-    /// Its message has come. go-smtp-mock leaves the reverse-path in place until the next MAIL, RSET or HELO: what comes
-    /// out of sequence is answered as within a transaction, as far as it is refused anyway. With
-    /// [`RecordMode::Session`] alone.
+    /// Its message has come. go-smtp-mock leaves the reverse-path in place until the next MAIL, RSET or HELO: commands out
+    /// of sequence get the refusals of a transaction. With [`RecordMode::Session`] alone.
     Past(Transaction),
 }
 
@@ -84,11 +83,11 @@ pub(super) struct Transaction {
     recipients: usize,
     /// One of them counts as accepted: DATA is in sequence.
     has_recipient: bool,
-    /// One of them was answered with the text of an accepted one, which counts for go-smtp-mock.
+    /// One of them got the text of an accepted RCPT, which counts for go-smtp-mock.
     has_worded_recipient: bool,
     /// MAIL had the parameter SMTPUTF8.
     pub(super) takes_utf8: bool,
-    /// Its message was accepted, and no command has followed that begins another one.
+    /// Its message was accepted, and no command that starts another has followed.
     is_delivered: bool,
 }
 
@@ -139,7 +138,7 @@ impl Dialogue {
                         let line = (!is_skipping).then(|| front_of_line(input));
                         Progress { consumed, line, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
                     }
-                    // The line is known only behind the step, which is made in its place.
+                    // The line is set after the step, which is built in its place.
                     LineScan::Line(consumed) => Progress {
                         consumed,
                         step: Some(self.command(turn, &input[..consumed])),
@@ -283,7 +282,7 @@ impl Dialogue {
             false => Err(ReplyKind::InvalidRcptSequence),
         };
         let asked = Asked { is_valid: verdict.is_ok(), parameters, ..Asked::about(Stage::Rcpt, mailbox) };
-        // The lists are asked before there is found to be no room: an answer they give overrides this one.
+        // Lists are evaluated before memory is checked: their reply overrides this one.
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(turn, asked, verdict);
         self.envelope_mut().note_recipient(policy.book(), mailbox, answer.accepted);
@@ -299,8 +298,8 @@ impl Dialogue {
         step
     }
 
-    /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock tells an accepted RCPT by the text of its
-    /// reply; and where only the last is retained, it takes that for all there is.
+    /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock recognizes an accepted RCPT by the text
+    /// of its reply; where only the last is retained, only that one counts.
     #[inline]
     fn count_rcpt(&mut self, policy: &Policy, answer: &Answer<'_>, has_room: bool, replaces: bool) -> bool {
         let counts_all = !replaces;
@@ -428,7 +427,7 @@ impl Dialogue {
         self.envelope.get_or_insert_default()
     }
 
-    /// The key of what may be put off.
+    /// The key of what may be deferred.
     #[inline]
     fn retry_key(&mut self, policy: &Policy, key: impl FnOnce(&mut RetryKeys) -> RetryKey) -> RetryKey {
         match policy.may_defer() {
@@ -437,13 +436,13 @@ impl Dialogue {
         }
     }
 
-    /// Apart, so that a step that can't be put off carries nothing of it.
+    /// A separate function, so that a step that can't be deferred pays nothing for it.
     #[inline(never)]
     fn make_retry_key(&mut self, key: impl FnOnce(&mut RetryKeys) -> RetryKey) -> RetryKey {
         key(self.retry_keys.get_or_insert_default())
     }
 
-    /// The step of an answer, written down as this event if it is one.
+    /// The step of an answer; the event, if any, goes to the recorder.
     #[inline]
     fn conclude(
         &self,
@@ -517,7 +516,7 @@ impl Dialogue {
     }
 }
 
-/// What is shown of a line that is too long.
+/// The part of a line over the limit that a log may show.
 #[cold]
 fn front_of_line(input: &[u8]) -> CommandLine {
     CommandLine::of(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
