@@ -391,7 +391,9 @@ impl<T: Transport> Connection<T> {
         if portion != Portion::Nothing {
             for (reply, octets) in replies.iter().zip(replies.wire(portion)) {
                 resources.replies.extend_from_slice(octets);
-                resources.note(|| Event::Response(reply.clone()));
+                if !octets.is_empty() {
+                    resources.note(|| Event::Response(reply.clone()));
+                }
             }
         }
         if resources.replies.len() > before {

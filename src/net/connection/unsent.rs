@@ -154,7 +154,7 @@ impl<T: Transport> Connection<T> {
             None => self.probe.note_unsent(stats, &asked),
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });
-        let replies = Replies::One(reply.clone());
+        let replies = Replies::from(reply.clone());
         // It is decided now: the time for which the other was held back is no service time.
         let asked = Asked { accepts: None, since: resources.now, ..asked };
         self.answer_asked(resources, asked, &replies, Portion::Whole);

@@ -455,7 +455,7 @@ impl Dialogue {
         let &Answer { reply, portion, accepted, delay, next, number } = answer;
         Step {
             stage,
-            replies: Replies::One(reply.clone()),
+            replies: Replies::from(reply.clone()),
             number,
             portion,
             accepted,

@@ -8,13 +8,15 @@ use crate::smtp::receive::{LineScanner, Lines, RetryKey};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
 
-/// The replies of one step, in order, never none. A group of them answers one message where each recipient gets a reply of
-/// its own (RFC 2033 section 4.2). Cloning shares their octets.
+/// The replies of one step, in order, at least one. A group of them answers one message where each recipient gets a reply
+/// of its own (RFC 2033 section 4.2). Cloning shares their octets.
 #[derive(Clone, Debug)]
-pub enum Replies {
-    /// The only one.
+pub struct Replies(Count);
+
+#[derive(Clone, Debug)]
+enum Count {
     One(Reply),
-    /// Several.
+    /// At least one.
     Group(Box<[Reply]>),
 }
 
@@ -22,14 +24,19 @@ impl Deref for Replies {
     type Target = [Reply];
 
     fn deref(&self) -> &[Reply] {
-        match self {
-            Self::One(reply) => std::slice::from_ref(reply),
-            Self::Group(replies) => replies,
+        match &self.0 {
+            Count::One(reply) => std::slice::from_ref(reply),
+            Count::Group(replies) => replies,
         }
     }
 }
 
 impl Replies {
+    /// A group of replies, in order.
+    pub fn group(first: Reply, others: impl IntoIterator<Item = Reply>) -> Self {
+        Self(Count::Group(std::iter::once(first).chain(others).collect()))
+    }
+
     /// The octets of each that go on the wire, where this portion of all of them is sent.
     pub fn wire(&self, portion: Portion) -> impl Iterator<Item = &[u8]> {
         let mut left = match portion {
@@ -47,7 +54,7 @@ impl Replies {
 
 impl From<Reply> for Replies {
     fn from(reply: Reply) -> Self {
-        Self::One(reply)
+        Self(Count::One(reply))
     }
 }
 
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_portion_of_a_group_is_one_of_all_its_replies_together() {
-        let group = Replies::Group([Reply::new("250 a"), Reply::new("550 b")].into());
+        let group = Replies::group(Reply::new("250 a"), [Reply::new("550 b")]);
         let sent =
             |replies: &Replies, portion| -> Vec<u8> { replies.wire(portion).flatten().copied().collect() };
         let whole = b"250 a\r\n550 b\r\n";
