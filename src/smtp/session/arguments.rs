@@ -36,15 +36,12 @@ impl Dialogue {
                 return Err(ReplyKind::Utf8NotAllowed);
             }
             Err(ArgumentError::Path | ArgumentError::Utf8) => return Err(invalid_argument(verb)),
-            Err(ArgumentError::Parameter | ArgumentError::NotOffered) => None,
-            Ok(path) if parameters.words().is_empty() => Some(path),
-            Ok(path) => self.extensions.judge(parameters, verb).ok().map(|()| path),
+            path => path.ok(),
         };
-        let Some(path) = path else {
-            return Err(match self.extensions.judge(parameters, verb) {
-                Err(ArgumentError::NotOffered) => ReplyKind::ParameterNotOffered,
-                _ => ReplyKind::InvalidParameter,
-            });
+        let path = match (path, self.extensions.judge(parameters, verb)) {
+            (_, Err(ArgumentError::NotOffered)) => return Err(ReplyKind::ParameterNotOffered),
+            (Some(path), Ok(())) => path,
+            _ => return Err(ReplyKind::InvalidParameter),
         };
         let takes_utf8 = match (verb, self.sequence) {
             (Verb::Rcpt, Sequence::Mail(mail) | Sequence::Past(mail)) => mail.takes_utf8,
