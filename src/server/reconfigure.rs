@@ -13,7 +13,7 @@ use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::smtp::Policy;
-use crate::smtp::rules::{State, Tally};
+use crate::smtp::rules::{RuleTally, State, Tally};
 use crate::stats::{RetryStats, RuleStats};
 
 /// Why a server was not reconfigured. Its settings are unchanged.
@@ -96,13 +96,9 @@ impl Serving {
     pub(super) fn rules(&self, policy: &Policy) -> Vec<RuleStats> {
         // Sessions wait for what is locked.
         let counts = lock(&self.state).totals();
-        let ids = policy.rules().map(|rule| rule.name().map(str::to_owned));
-        let ids = ids.chain(std::iter::repeat(None));
-        let stats = |(id, (rule, tally)): (Option<String>, (String, Tally))| {
-            let Tally { reached, fired } = tally;
-            RuleStats { id, rule, reached, fired }
-        };
-        ids.zip(policy.tallies(&counts)).map(stats).collect()
+        let stats =
+            |RuleTally { id, rule, tally: Tally { reached, fired } }| RuleStats { id, rule, reached, fired };
+        policy.tallies(&counts).into_iter().map(stats).collect()
     }
 
     /// The figures of retries so far.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::smtp::command::{AddressRules, Extensions};
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
-use crate::smtp::rules::{Delay, Impairment, Moment, RateLimit, Rule, RuleBook, RuleCounts, Tally};
+use crate::smtp::rules::{Delay, Impairment, Moment, RateLimit, Rule, RuleBook, RuleCounts, RuleTally};
 use lists::{Fold, Folded};
 use plan::Plan;
 
@@ -369,8 +369,12 @@ impl Policy {
     /// `fail_fast`, as far as they are set, by their settings' names. The counts are those of
     /// [`State::totals`](crate::smtp::rules::State::totals): passed separately, so that the state is not
     /// locked while texts are made.
-    pub fn tallies(&self, totals: &RuleCounts) -> Vec<(String, Tally)> {
-        let own = self.own_rules().map(|own| (own.name().to_owned(), totals.of_own(own)));
+    pub fn tallies(&self, totals: &RuleCounts) -> Vec<RuleTally> {
+        let own = self.own_rules().map(|own| RuleTally {
+            id: None,
+            rule: own.name().to_owned(),
+            tally: totals.of_own(own),
+        });
         self.book.tallies(totals).chain(own).collect()
     }
 

@@ -12,7 +12,7 @@ use super::index::{RecipientIndex, StageIndex};
 use super::offer::Offer;
 use super::peer::PeerAddress;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
-use super::state::{Identity, Memory, RuleCounts, State, Tally, recall};
+use super::state::{Identity, Memory, RuleCounts, RuleTally, State, recall};
 use super::stream::{Impairment, Moment, hash};
 use crate::smtp::command::{Parameter, Parameters};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
@@ -237,8 +237,12 @@ impl RuleBook {
     }
 
     /// Each rule as text, in order, with its counts.
-    pub(in crate::smtp) fn tallies(&self, totals: &RuleCounts) -> impl Iterator<Item = (String, Tally)> {
-        self.entries.iter().map(|Entry { rule, identity, .. }| (rule.to_string(), totals.of(*identity)))
+    pub(in crate::smtp) fn tallies(&self, totals: &RuleCounts) -> impl Iterator<Item = RuleTally> {
+        self.entries.iter().map(|Entry { rule, identity, .. }| RuleTally {
+            id: rule.name().map(str::to_owned),
+            rule: rule.to_string(),
+            tally: totals.of(*identity),
+        })
     }
 }
 

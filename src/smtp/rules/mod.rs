@@ -35,7 +35,7 @@ pub use grammar::{Fault, GrammarError, Instead};
 pub use offer::{Extension, Offer};
 pub use peer::PeerAddress;
 pub use rule::{Drop, Key, Ordinals, Rule};
-pub use state::{Memory, RuleCounts, State, Tally};
+pub use state::{Memory, RuleCounts, RuleTally, State, Tally};
 /// Hidden: the grammar of the flags of `smtpmock` and `smtpload`, which may change with them.
 #[doc(hidden)]
 pub use units::{

@@ -30,6 +30,17 @@ pub struct Tally {
     pub fired: u64,
 }
 
+/// A rule and its counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTally {
+    /// The [`id`](super::Rule::id) of the rule, if it was given one.
+    pub id: Option<String>,
+    /// The rule as text; of the server's own rules the name of their setting.
+    pub rule: String,
+    /// Its counts.
+    pub tally: Tally,
+}
+
 impl Tally {
     /// Counts that the rule was reached.
     pub(in crate::smtp) fn count(&mut self, has_fired: bool) {
@@ -298,7 +309,7 @@ mod tests {
         }
         state.own_total_mut(BuiltIn::FailFast).fired = 7;
         let reached = |state: &State, policy: &Policy| -> Vec<u64> {
-            policy.tallies(&state.totals()).into_iter().map(|(_, tally)| tally.reached).collect()
+            policy.tallies(&state.totals()).into_iter().map(|rule| rule.tally.reached).collect()
         };
         assert_eq!(reached(&state, &before), [1, 2, 3, 0]);
         // Another rule first, the named rule with another text, and only one of the two equal rules.
