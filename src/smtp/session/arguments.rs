@@ -3,7 +3,8 @@
 use crate::smtp::command::{AddressRules, ArgumentError, Parameters, Path, Verb};
 use crate::smtp::policy::Policy;
 use crate::smtp::reply::ReplyKind;
-use crate::smtp::session::dialogue::{Dialogue, Sequence};
+use crate::smtp::session::dialogue::Dialogue;
+use crate::smtp::session::sequence::Sequence;
 
 impl Dialogue {
     /// Checks the argument of MAIL or RCPT. Under Extended SMTP each parameter has a reply of its own to say what is wrong

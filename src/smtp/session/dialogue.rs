@@ -3,23 +3,19 @@
 //!
 //! It reads no record: it sends an [`Event`] to the recorder for each command.
 
-use crate::smtp::command::{
-    ArgumentError, Command, Extensions, Grammar, HeloName, Parameters, Path, Request, Verb,
-};
-use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
+use crate::smtp::command::{Command, Extensions, Grammar, HeloName, Request};
+use crate::smtp::policy::Policy;
 use crate::smtp::receive::RetryKey;
 use crate::smtp::receive::incoming::Incoming;
 use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{LineScan, LineScanner};
-use crate::smtp::record::{Event, Recipient};
+use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
-use crate::smtp::session::answer::{Answer, Asked, Verdict};
+use crate::smtp::session::answer::{Answer, Asked};
 use crate::smtp::session::envelope::Envelope;
-use crate::smtp::session::step::{CommandLine, Expect, Progress, Received, Replies, Step};
+use crate::smtp::session::sequence::{Sequence, Transaction};
+use crate::smtp::session::step::{CommandLine, Expect, Progress, Replies, Step};
 use crate::smtp::session::turn::Turn;
-
-/// The lines of the first of so many messages of a session are inspected: inspection costs time.
-const INSPECT_EVERY: u32 = 16;
 
 /// The protocol state of a session.
 #[derive(Debug, Default)]
@@ -56,57 +52,6 @@ pub(super) enum Receiving {
 impl Default for Receiving {
     fn default() -> Self {
         Self::Commands(LineScanner::default())
-    }
-}
-
-/// The position in the sequence of commands.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Sequence {
-    /// The greeting refused the session.
-    Refused,
-    /// HELO or EHLO must come first.
-    #[default]
-    Connected,
-    /// There is no mail transaction.
-    Greeted,
-    /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
-    Mail(Transaction),
-    /// Its message has come. go-smtp-mock leaves the reverse-path in place until the next MAIL, RSET or HELO: commands out
-    /// of sequence get the refusals of a transaction. With [`RecordMode::Session`] alone.
-    Past(Transaction),
-}
-
-/// A mail transaction.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Transaction {
-    /// RCPTs, refused ones included.
-    recipients: usize,
-    /// One of them counts as accepted: DATA is in sequence.
-    has_recipient: bool,
-    /// One of them got the text of an accepted RCPT, which counts for go-smtp-mock.
-    has_worded_recipient: bool,
-    /// MAIL had the parameter SMTPUTF8.
-    pub(super) takes_utf8: bool,
-    /// Its message was accepted, and no command that starts another has followed.
-    is_delivered: bool,
-}
-
-impl Sequence {
-    fn mail(&mut self) -> Option<&mut Transaction> {
-        match self {
-            Self::Mail(mail) | Self::Past(mail) => Some(mail),
-            Self::Refused | Self::Connected | Self::Greeted => None,
-        }
-    }
-
-    /// HELO or EHLO was accepted.
-    fn is_greeted(self) -> bool {
-        !matches!(self, Self::Refused | Self::Connected)
-    }
-
-    /// Without a mail transaction.
-    fn without_mail(self) -> Self {
-        if self.is_greeted() { Self::Greeted } else { self }
     }
 }
 
@@ -161,7 +106,7 @@ impl Dialogue {
         }
     }
 
-    fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Step {
+    pub(super) fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Step {
         let policy = turn.policy;
         let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
         let Request { line, command } = Request::parse(input, grammar);
@@ -239,162 +184,6 @@ impl Dialogue {
         self.conclude(turn, Stage::Helo, &answer, Some(Event::Helo { line, name, is_ehlo }))
     }
 
-    fn mail(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        line: &[u8],
-        path: Result<Path<'_>, ArgumentError>,
-        parameters: Parameters<'_>,
-    ) -> Step {
-        let policy = turn.policy;
-        self.sequence = self.sequence.without_mail();
-        let mailbox = path.ok().map(|path| path.mailbox());
-        let verdict = match self.sequence.is_greeted() {
-            true => self.check_path(policy, Verb::Mail, path, parameters).map(|()| ReplyKind::MailReceived),
-            false => Err(ReplyKind::InvalidMailSequence),
-        };
-        self.envelope_mut().note_sender(mailbox);
-        let sender = mailbox.filter(|_| verdict.is_ok());
-        let retry_key = self.retry_key(policy, |keys| keys.mail(sender, parameters));
-        let asked = Asked { parameters, ..Asked::about(Stage::Mail, mailbox) };
-        let answer = self.answer(turn, asked, verdict);
-        if answer.accepted {
-            let takes_utf8 = !parameters.words().is_empty() && parameters.has_smtputf8();
-            self.sequence = Sequence::Mail(Transaction { takes_utf8, ..Transaction::default() });
-        }
-        let event = Event::Mail { line, mailbox, parameters };
-        let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
-        step.retry_key = retry_key;
-        step
-    }
-
-    fn rcpt(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        line: &[u8],
-        path: Result<Path<'_>, ArgumentError>,
-        parameters: Parameters<'_>,
-    ) -> Step {
-        let policy = turn.policy;
-        let mailbox = path.ok().map(|path| path.mailbox());
-        let verdict = match self.sequence.mail().is_some() {
-            true => self.check_path(policy, Verb::Rcpt, path, parameters),
-            false => Err(ReplyKind::InvalidRcptSequence),
-        };
-        let asked = Asked { is_valid: verdict.is_ok(), parameters, ..Asked::about(Stage::Rcpt, mailbox) };
-        // Lists are evaluated before memory is checked: their reply overrides this one.
-        let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
-        let answer = self.answer_asked(turn, asked, verdict);
-        self.envelope_mut().note_recipient(policy.book(), mailbox, answer.accepted);
-        let recipient = mailbox.filter(|_| self.is_in_transaction());
-        let retry_key = self.retry_key(policy, |keys| keys.rcpt(recipient));
-        let has_room = self.has_memory_left();
-        let replaces = !(policy.multiple_rcptto || policy.records == RecordMode::Message);
-        let has_recipient = self.count_rcpt(policy, &answer, has_room, replaces);
-        let recipient = Recipient { line, mailbox, parameters, has_recipient, has_room, replaces };
-        let event = Event::Rcpt(recipient);
-        let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));
-        step.retry_key = retry_key;
-        step
-    }
-
-    /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock recognizes an accepted RCPT by the text
-    /// of its reply; where only the last is retained, only that one counts.
-    #[inline]
-    fn count_rcpt(&mut self, policy: &Policy, answer: &Answer<'_>, has_room: bool, replaces: bool) -> bool {
-        let counts_all = !replaces;
-        let is_worded = (answer.accepted && policy.records == RecordMode::Message)
-            || (answer.is_whole() && policy.reads_as_accepted_rcpt(answer.reply));
-        let Some(mail) = self.sequence.mail() else { return counts_all && is_worded };
-        if has_room && mail.recipients < MAX_RECIPIENTS {
-            mail.recipients += 1;
-        }
-        mail.has_worded_recipient = is_worded || (counts_all && mail.has_worded_recipient);
-        mail.has_recipient = answer.accepted || (counts_all && mail.has_worded_recipient);
-        mail.is_delivered &= counts_all;
-        mail.has_recipient
-    }
-
-    fn has_memory_left(&self) -> bool {
-        self.memory_left != Some(0)
-    }
-
-    fn room_for_rcpt(&self, policy: &Policy) -> Verdict {
-        // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
-        // (go-smtp-mock leaves it in place.)
-        let Sequence::Mail(mail) = self.sequence else { return Err(ReplyKind::InvalidRcptSequence) };
-        if mail.recipients >= policy.max_recipients().min(MAX_RECIPIENTS) {
-            return Err(ReplyKind::TooManyRecipients);
-        }
-        if !self.has_memory_left() {
-            return Err(ReplyKind::InsufficientStorage);
-        }
-        Ok(ReplyKind::RcptReceived)
-    }
-
-    fn data(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
-        let policy = turn.policy;
-        let verdict = self.check_data(policy, is_bare);
-        let answer = self.answer(turn, Asked::at(Stage::Data), verdict);
-        if let Some(mail) = self.sequence.mail() {
-            mail.is_delivered = false;
-        }
-        let is_in_transaction = self.is_in_transaction();
-        let retry_key = self.retry_key(policy, |keys| keys.data(is_in_transaction));
-        if answer.accepted {
-            debug_assert!(matches!(self.sequence, Sequence::Mail(Transaction { has_recipient: true, .. })));
-            let looks_at_lines = self.data_begun.is_multiple_of(INSPECT_EVERY);
-            self.data_begun = self.data_begun.wrapping_add(1);
-            self.receiving = Receiving::Data(Incoming::new(looks_at_lines));
-        }
-        let mut step = self.conclude(turn, Stage::Data, &answer, Some(Event::Data { line }));
-        step.retry_key = retry_key;
-        step
-    }
-
-    fn check_data(&self, policy: &Policy, is_bare: bool) -> Verdict {
-        let (Sequence::Mail(mail) | Sequence::Past(mail)) = self.sequence else {
-            return Err(ReplyKind::InvalidDataSequence);
-        };
-        if !mail.has_recipient {
-            return Err(ReplyKind::InvalidDataSequence);
-        }
-        if !is_bare {
-            return Err(ReplyKind::InvalidCommand);
-        }
-        // As for RCPT: one transaction, one message.
-        if !self.is_in_transaction() {
-            return Err(ReplyKind::InvalidDataSequence);
-        }
-        if policy.keep == Keep::Message && !self.has_memory_left() {
-            return Err(ReplyKind::InsufficientStorage);
-        }
-        Ok(ReplyKind::DataReceived)
-    }
-
-    fn end_of_data(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        let policy = turn.policy;
-        let Receiving::Data(incoming) = std::mem::take(&mut self.receiving) else {
-            unreachable!("the end of data is only found in data")
-        };
-        let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
-        let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message) };
-        let answer = self.answer(turn, asked, verdict);
-        self.messages = self.messages.saturating_add(u32::from(answer.accepted));
-        self.sequence = match self.sequence {
-            Sequence::Mail(mail) if policy.records == RecordMode::Session => {
-                Sequence::Past(Transaction { is_delivered: answer.accepted, ..mail })
-            }
-            sequence => sequence.without_mail(),
-        };
-        let retry_key = self.retry_key(policy, |keys| keys.message());
-        let message = Some(Received { size: incoming.size, lines: incoming.lines() });
-        let event = Event::Message { size: incoming.size, text: incoming.text };
-        let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
-        (step.message, step.retry_key) = (message, retry_key);
-        step
-    }
-
     fn rset(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
         let policy = turn.policy;
         let verdict = match (self.sequence.is_greeted(), is_bare) {
@@ -423,13 +212,17 @@ impl Dialogue {
         self.conclude(turn, Stage::Quit, &answer, Some(Event::Quit))
     }
 
-    fn envelope_mut(&mut self) -> &mut Envelope {
+    pub(super) fn envelope_mut(&mut self) -> &mut Envelope {
         self.envelope.get_or_insert_default()
     }
 
     /// The key of what may be deferred.
     #[inline]
-    fn retry_key(&mut self, policy: &Policy, key: impl FnOnce(&mut RetryKeys) -> RetryKey) -> RetryKey {
+    pub(super) fn retry_key(
+        &mut self,
+        policy: &Policy,
+        key: impl FnOnce(&mut RetryKeys) -> RetryKey,
+    ) -> RetryKey {
         match policy.may_defer() {
             true => self.make_retry_key(key),
             false => RetryKey::Nothing,
@@ -438,13 +231,13 @@ impl Dialogue {
 
     /// A separate function, so that a step that can't be deferred pays nothing for it.
     #[inline(never)]
-    fn make_retry_key(&mut self, key: impl FnOnce(&mut RetryKeys) -> RetryKey) -> RetryKey {
+    pub(super) fn make_retry_key(&mut self, key: impl FnOnce(&mut RetryKeys) -> RetryKey) -> RetryKey {
         key(self.retry_keys.get_or_insert_default())
     }
 
     /// The step of an answer; the event, if any, goes to the recorder.
     #[inline]
-    fn conclude(
+    pub(super) fn conclude(
         &self,
         turn: &mut Turn<'_, '_>,
         stage: Stage,

@@ -3,8 +3,11 @@
 
 mod answer;
 mod arguments;
+mod content;
 mod dialogue;
 mod envelope;
+mod mail;
+mod sequence;
 mod step;
 mod turn;
 #[cfg(test)]

@@ -1,0 +1,79 @@
+//! DATA and the message (RFC 5321 section 4.1.1.4).
+
+use crate::smtp::policy::{Keep, Policy, RecordMode};
+use crate::smtp::receive::incoming::Incoming;
+use crate::smtp::record::Event;
+use crate::smtp::reply::{ReplyKind, Stage};
+use crate::smtp::session::answer::{Asked, Verdict};
+use crate::smtp::session::dialogue::{Dialogue, Receiving};
+use crate::smtp::session::sequence::{Sequence, Transaction};
+use crate::smtp::session::step::{Received, Step};
+use crate::smtp::session::turn::Turn;
+
+/// The lines of the first of so many messages of a session are inspected: inspection costs time.
+const INSPECT_EVERY: u32 = 16;
+
+impl Dialogue {
+    pub(super) fn data(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
+        let policy = turn.policy;
+        let verdict = self.check_data(policy, is_bare);
+        let answer = self.answer(turn, Asked::at(Stage::Data), verdict);
+        if let Some(mail) = self.sequence.mail() {
+            mail.is_delivered = false;
+        }
+        let is_in_transaction = self.is_in_transaction();
+        let retry_key = self.retry_key(policy, |keys| keys.data(is_in_transaction));
+        if answer.accepted {
+            debug_assert!(matches!(self.sequence, Sequence::Mail(Transaction { has_recipient: true, .. })));
+            let looks_at_lines = self.data_begun.is_multiple_of(INSPECT_EVERY);
+            self.data_begun = self.data_begun.wrapping_add(1);
+            self.receiving = Receiving::Data(Incoming::new(looks_at_lines));
+        }
+        let mut step = self.conclude(turn, Stage::Data, &answer, Some(Event::Data { line }));
+        step.retry_key = retry_key;
+        step
+    }
+
+    fn check_data(&self, policy: &Policy, is_bare: bool) -> Verdict {
+        let (Sequence::Mail(mail) | Sequence::Past(mail)) = self.sequence else {
+            return Err(ReplyKind::InvalidDataSequence);
+        };
+        if !mail.has_recipient {
+            return Err(ReplyKind::InvalidDataSequence);
+        }
+        if !is_bare {
+            return Err(ReplyKind::InvalidCommand);
+        }
+        // As for RCPT: one transaction, one message.
+        if !self.is_in_transaction() {
+            return Err(ReplyKind::InvalidDataSequence);
+        }
+        if policy.keep == Keep::Message && !self.has_memory_left() {
+            return Err(ReplyKind::InsufficientStorage);
+        }
+        Ok(ReplyKind::DataReceived)
+    }
+
+    pub(super) fn end_of_data(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        let policy = turn.policy;
+        let Receiving::Data(incoming) = std::mem::take(&mut self.receiving) else {
+            unreachable!("the end of data is only found in data")
+        };
+        let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
+        let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message) };
+        let answer = self.answer(turn, asked, verdict);
+        self.messages = self.messages.saturating_add(u32::from(answer.accepted));
+        self.sequence = match self.sequence {
+            Sequence::Mail(mail) if policy.records == RecordMode::Session => {
+                Sequence::Past(Transaction { is_delivered: answer.accepted, ..mail })
+            }
+            sequence => sequence.without_mail(),
+        };
+        let retry_key = self.retry_key(policy, |keys| keys.message());
+        let message = Some(Received { size: incoming.size, lines: incoming.lines() });
+        let event = Event::Message { size: incoming.size, text: incoming.text };
+        let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
+        (step.message, step.retry_key) = (message, retry_key);
+        step
+    }
+}

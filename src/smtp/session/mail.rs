@@ -1,0 +1,106 @@
+//! MAIL and RCPT: the envelope (RFC 5321 sections 4.1.1.2 and 4.1.1.3).
+
+use crate::smtp::command::{ArgumentError, Parameters, Path, Verb};
+use crate::smtp::policy::{MAX_RECIPIENTS, Policy, RecordMode};
+use crate::smtp::record::{Event, Recipient};
+use crate::smtp::reply::{ReplyKind, Stage};
+use crate::smtp::session::answer::{Answer, Asked, Verdict};
+use crate::smtp::session::dialogue::Dialogue;
+use crate::smtp::session::sequence::{Sequence, Transaction};
+use crate::smtp::session::step::Step;
+use crate::smtp::session::turn::Turn;
+
+impl Dialogue {
+    pub(super) fn mail(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        line: &[u8],
+        path: Result<Path<'_>, ArgumentError>,
+        parameters: Parameters<'_>,
+    ) -> Step {
+        let policy = turn.policy;
+        self.sequence = self.sequence.without_mail();
+        let mailbox = path.ok().map(|path| path.mailbox());
+        let verdict = match self.sequence.is_greeted() {
+            true => self.check_path(policy, Verb::Mail, path, parameters).map(|()| ReplyKind::MailReceived),
+            false => Err(ReplyKind::InvalidMailSequence),
+        };
+        self.envelope_mut().note_sender(mailbox);
+        let sender = mailbox.filter(|_| verdict.is_ok());
+        let retry_key = self.retry_key(policy, |keys| keys.mail(sender, parameters));
+        let asked = Asked { parameters, ..Asked::about(Stage::Mail, mailbox) };
+        let answer = self.answer(turn, asked, verdict);
+        if answer.accepted {
+            let takes_utf8 = !parameters.words().is_empty() && parameters.has_smtputf8();
+            self.sequence = Sequence::Mail(Transaction { takes_utf8, ..Transaction::default() });
+        }
+        let event = Event::Mail { line, mailbox, parameters };
+        let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
+        step.retry_key = retry_key;
+        step
+    }
+
+    pub(super) fn rcpt(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        line: &[u8],
+        path: Result<Path<'_>, ArgumentError>,
+        parameters: Parameters<'_>,
+    ) -> Step {
+        let policy = turn.policy;
+        let mailbox = path.ok().map(|path| path.mailbox());
+        let verdict = match self.sequence.mail().is_some() {
+            true => self.check_path(policy, Verb::Rcpt, path, parameters),
+            false => Err(ReplyKind::InvalidRcptSequence),
+        };
+        let asked = Asked { is_valid: verdict.is_ok(), parameters, ..Asked::about(Stage::Rcpt, mailbox) };
+        // Lists are evaluated before memory is checked: their reply overrides this one.
+        let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
+        let answer = self.answer_asked(turn, asked, verdict);
+        self.envelope_mut().note_recipient(policy.book(), mailbox, answer.accepted);
+        let recipient = mailbox.filter(|_| self.is_in_transaction());
+        let retry_key = self.retry_key(policy, |keys| keys.rcpt(recipient));
+        let has_room = self.has_memory_left();
+        let replaces = !(policy.multiple_rcptto || policy.records == RecordMode::Message);
+        let has_recipient = self.count_rcpt(policy, &answer, has_room, replaces);
+        let recipient = Recipient { line, mailbox, parameters, has_recipient, has_room, replaces };
+        let event = Event::Rcpt(recipient);
+        let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));
+        step.retry_key = retry_key;
+        step
+    }
+
+    /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock recognizes an accepted RCPT by the text
+    /// of its reply; where only the last is retained, only that one counts.
+    #[inline]
+    fn count_rcpt(&mut self, policy: &Policy, answer: &Answer<'_>, has_room: bool, replaces: bool) -> bool {
+        let counts_all = !replaces;
+        let is_worded = (answer.accepted && policy.records == RecordMode::Message)
+            || (answer.is_whole() && policy.reads_as_accepted_rcpt(answer.reply));
+        let Some(mail) = self.sequence.mail() else { return counts_all && is_worded };
+        if has_room && mail.recipients < MAX_RECIPIENTS {
+            mail.recipients += 1;
+        }
+        mail.has_worded_recipient = is_worded || (counts_all && mail.has_worded_recipient);
+        mail.has_recipient = answer.accepted || (counts_all && mail.has_worded_recipient);
+        mail.is_delivered &= counts_all;
+        mail.has_recipient
+    }
+
+    pub(super) fn has_memory_left(&self) -> bool {
+        self.memory_left != Some(0)
+    }
+
+    fn room_for_rcpt(&self, policy: &Policy) -> Verdict {
+        // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
+        // (go-smtp-mock leaves it in place.)
+        let Sequence::Mail(mail) = self.sequence else { return Err(ReplyKind::InvalidRcptSequence) };
+        if mail.recipients >= policy.max_recipients().min(MAX_RECIPIENTS) {
+            return Err(ReplyKind::TooManyRecipients);
+        }
+        if !self.has_memory_left() {
+            return Err(ReplyKind::InsufficientStorage);
+        }
+        Ok(ReplyKind::RcptReceived)
+    }
+}
