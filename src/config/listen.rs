@@ -33,7 +33,7 @@ impl fmt::Display for Protocol {
 }
 
 /// The transport of connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
     Tcp,
     Unix,
@@ -56,6 +56,18 @@ const SCHEMES: &[Scheme] = &[
 pub(crate) struct Listen {
     pub(crate) protocol: Protocol,
     pub(crate) at: ListenAt,
+    pub(crate) proxy: ProxyHeaders,
+}
+
+/// Whether connections begin with a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ProxyHeaders {
+    #[default]
+    None,
+    /// Those of trusted peers may.
+    Accepted,
+    /// All must, and all peers must be trusted.
+    Required,
 }
 
 /// The address of a listener.
@@ -109,7 +121,7 @@ impl ListenAt {
 
 fn host_listener(host: &str, port: u16) -> Result<Listen, ConfigError> {
     let at = inet(host.trim(), port).ok_or_else(|| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-    Ok(Listen { protocol: Protocol::Smtp, at })
+    Ok(Listen { protocol: Protocol::Smtp, at, proxy: ProxyHeaders::None })
 }
 
 /// An address with its own port or the common one.
@@ -136,20 +148,60 @@ fn url_listener(url: &str) -> Result<Listen, ConfigError> {
         let forms: Vec<_> = SCHEMES.iter().map(Scheme::form).collect();
         return Err(refused(forms.join(" or ")));
     };
-    let at = match scheme.transport {
-        Transport::Tcp => tcp_url(rest),
-        Transport::Unix => unix_url(rest),
-    };
-    let at = at.map_err(|reason| refused(format!("{}: {reason}", scheme.form())))?;
-    Ok(Listen { protocol: scheme.protocol, at })
+    let listener = url_parts(scheme.transport, rest);
+    let (at, proxy) = listener.map_err(|reason| refused(format!("{}: {reason}", scheme.form())))?;
+    Ok(Listen { protocol: scheme.protocol, at, proxy })
+}
+
+/// Parses what follows the scheme.
+fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, ProxyHeaders), ListenUrlError> {
+    let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+    let Query { mode, proxy } = query.map_or(Ok(Query::default()), |query| Query::parse(transport, query))?;
+    let at = match transport {
+        Transport::Tcp => tcp_url(place),
+        Transport::Unix => unix_url(place, mode),
+    }?;
+    Ok((at, proxy.unwrap_or_default()))
+}
+
+/// The options of a URL.
+#[derive(Default)]
+struct Query {
+    /// Of the file of a Unix socket.
+    mode: Option<u32>,
+    proxy: Option<ProxyHeaders>,
+}
+
+impl Query {
+    /// Parses `option=value`, separated by `&`.
+    fn parse(transport: Transport, text: &str) -> Result<Self, ListenUrlError> {
+        let mut query = Self::default();
+        for option in text.split('&') {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            match (name, transport) {
+                ("proxy", _) if query.proxy.is_none() => {
+                    query.proxy = Some(match value {
+                        "accept" => ProxyHeaders::Accepted,
+                        "require" => ProxyHeaders::Required,
+                        _ => return Err(ListenUrlError::Proxy),
+                    });
+                }
+                ("mode", Transport::Unix) if query.mode.is_none() => {
+                    query.mode = Some(file_mode(value).ok_or(ListenUrlError::Option(transport))?);
+                }
+                _ => return Err(ListenUrlError::Option(transport)),
+            }
+        }
+        Ok(query)
+    }
 }
 
 impl Scheme {
     /// The syntax of its URLs, for errors.
     fn form(&self) -> String {
         let rest = match self.transport {
-            Transport::Tcp => "ADDRESS:PORT",
-            Transport::Unix => "/PATH?mode=0666",
+            Transport::Tcp => "ADDRESS:PORT?proxy=accept",
+            Transport::Unix => "/PATH?mode=0666&proxy=accept",
         };
         format!("{}://{rest}", self.name)
     }
@@ -164,7 +216,9 @@ enum ListenUrlError {
     Encoding,
     /// With its length in octets.
     PathTooLong(usize),
-    Mode,
+    /// Of any transport, as the following one.
+    Proxy,
+    Option(Transport),
 }
 
 impl fmt::Display for ListenUrlError {
@@ -172,15 +226,18 @@ impl fmt::Display for ListenUrlError {
         f.write_str(match self {
             Self::Address => {
                 "the address is an IPv4 one, an IPv6 one in brackets, or localhost, of this machine; without a port any \
-                 free one is taken, and nothing follows it"
+                 free one is taken"
             }
             Self::RelativePath => "the path of the socket is absolute, like /run/mock.sock",
             Self::Encoding => "%, ? and # in a path are %25, %3F and %23, and no octet is 0",
             Self::PathTooLong(length) => {
                 return write!(f, "the path has at most {LONGEST_PATH} octets, not {length}");
             }
-            Self::Mode => {
-                "behind the path is at most ?mode= with the permissions of the socket in octal, 0000 to 0777"
+            Self::Proxy => "proxy is accept (the PROXY header of a trusted peer) or require",
+            Self::Option(Transport::Tcp) => "behind ? is proxy=accept or proxy=require",
+            Self::Option(Transport::Unix) => {
+                "behind ? are, separated by &, mode= with the permissions of the socket in octal, 0000 to 0777, and \
+                 proxy=accept or proxy=require"
             }
         })
     }
@@ -199,8 +256,7 @@ fn tcp_url(rest: &str) -> Result<ListenAt, ListenUrlError> {
     }
 }
 
-fn unix_url(rest: &str) -> Result<ListenAt, ListenUrlError> {
-    let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+fn unix_url(path: &str, mode: Option<u32>) -> Result<ListenAt, ListenUrlError> {
     if !path.starts_with('/') || path.ends_with('/') {
         return Err(ListenUrlError::RelativePath);
     }
@@ -208,8 +264,7 @@ fn unix_url(rest: &str) -> Result<ListenAt, ListenUrlError> {
     if path.len() > LONGEST_PATH {
         return Err(ListenUrlError::PathTooLong(path.len()));
     }
-    let mode = query.map(|query| query.strip_prefix("mode=").and_then(file_mode).ok_or(ListenUrlError::Mode));
-    Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode: mode.transpose()? })
+    Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode })
 }
 
 fn file_mode(octal: &str) -> Option<u32> {
@@ -264,24 +319,43 @@ mod tests {
             ("smtp+unix:///run/mock.sock?mode=600", unix("/run/mock.sock", Some(0o600))),
             ("smtp+unix:///tmp/a%3fb%25", unix("/tmp/a?b%", None)),
         ] {
-            assert_eq!(url_listener(url), Ok(Listen { protocol: Protocol::Smtp, at }), "{url}");
+            let proxy = ProxyHeaders::None;
+            assert_eq!(url_listener(url), Ok(Listen { protocol: Protocol::Smtp, at, proxy }), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_say_whether_connections_begin_with_a_proxy_header() {
+        let listeners = [
+            ("smtp://127.0.0.1:25?proxy=accept", tcp("127.0.0.1:25"), ProxyHeaders::Accepted),
+            ("smtp://[::1]/?proxy=require", tcp("[::1]:0"), ProxyHeaders::Required),
+            ("smtp+unix:///a?proxy=require", unix("/a", None), ProxyHeaders::Required),
+            ("smtp+unix:///a?proxy=accept&mode=0600", unix("/a", Some(0o600)), ProxyHeaders::Accepted),
+        ];
+        for (url, at, proxy) in listeners {
+            assert_eq!(url_listener(url), Ok(Listen { protocol: Protocol::Smtp, at, proxy }), "{url}");
         }
     }
 
     #[test]
     fn what_is_no_url_of_a_listener_is_refused_with_what_would_be_right() {
+        const FORMS: &str = "smtp://ADDRESS:PORT?proxy=accept or smtp+unix:///PATH?mode=0666&proxy=accept";
         let long = format!("smtp+unix:///{}", "x".repeat(LONGEST_PATH));
         let longest = format!("the path has at most {LONGEST_PATH} octets, not {}", LONGEST_PATH + 1);
         for (url, expected) in [
-            ("", "smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
-            ("lmtp://127.0.0.1:24", "smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
-            ("127.0.0.1:25", "smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
-            ("smtp://", "smtp://ADDRESS:PORT: the address is"),
+            ("", FORMS),
+            ("lmtp://127.0.0.1:24", FORMS),
+            ("127.0.0.1:25", FORMS),
+            ("smtp://", "smtp://ADDRESS:PORT?proxy=accept: the address is"),
             ("smtp://::1", "an IPv6 one in brackets"),
             ("smtp://::1:25", "an IPv6 one in brackets"),
             ("smtp://mail.example:25", "an IPv4 one"),
             ("smtp://127.0.0.1:65536", "an IPv4 one"),
-            ("smtp://127.0.0.1:25?mode=0666", "nothing follows it"),
+            ("smtp://127.0.0.1:25?mode=0666", "behind ? is proxy="),
+            ("smtp://127.0.0.1:25?", "behind ? is proxy="),
+            ("smtp://127.0.0.1:25?proxy", "accept (the PROXY header"),
+            ("smtp://127.0.0.1:25?proxy=no", "accept (the PROXY header"),
+            ("smtp://127.0.0.1:25?proxy=accept&proxy=accept", "behind ? is proxy="),
             ("smtp+unix://mock.sock", "the path of the socket is absolute"),
             ("smtp+unix:///", "the path of the socket is absolute"),
             ("smtp+unix:///a%0", "%25, %3F and %23"),
@@ -292,6 +366,8 @@ mod tests {
             ("smtp+unix:///a?mode=1777", "in octal, 0000 to 0777"),
             ("smtp+unix:///a?mode=", "in octal, 0000 to 0777"),
             ("smtp+unix:///a?owner=ann", "in octal, 0000 to 0777"),
+            ("smtp+unix:///a?mode=0600&mode=0600", "in octal, 0000 to 0777"),
+            ("smtp+unix:///a?mode=0600&", "in octal, 0000 to 0777"),
             (&long, &longest),
         ] {
             let error = url_listener(url).expect_err(url);

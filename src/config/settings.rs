@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Config;
-use crate::smtp::rules::{ByteRate, Delay, Offer, RateLimit, Rule};
+use crate::smtp::rules::{ByteRate, Delay, Offer, RateLimit, Rule, Trusted};
 use crate::smtp::{AddressRules, DelayPoint, Esmtp, Policy, ReplyKind};
 
 /// The changeable settings of a running server, passed to the closure of
@@ -113,6 +113,34 @@ impl<F> Config<F> {
         let mut esmtp = self.policy.esmtp().cloned().unwrap_or_default();
         change(&mut esmtp);
         self.policy.set_esmtp(Some(esmtp));
+        self
+    }
+
+    /// Trusts these peers, besides those of earlier calls, to give another address as the client's: by a header of the
+    /// PROXY protocol, at listeners that take one (see [`listen`](Config::listen)). Default: none.
+    ///
+    /// ```
+    /// use std::net::{IpAddr, Ipv4Addr};
+    /// use smtpmock::{Config, smtp::rules::{Cidr, Trusted}};
+    ///
+    /// let config = Config::default()
+    ///     .listen("smtp://127.0.0.1?proxy=require")
+    ///     .trust("10.0.0.0/8".parse::<Cidr>()?)
+    ///     .trust(IpAddr::from(Ipv4Addr::LOCALHOST))
+    ///     .trust(Trusted::Unix);
+    /// assert!(config.validate().is_ok());
+    /// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
+    /// ```
+    #[must_use]
+    pub fn trust(mut self, peers: impl Into<Trusted>) -> Self {
+        self.policy.trusted.push(peers.into());
+        self
+    }
+
+    /// Trusts no peer, which is the default.
+    #[must_use]
+    pub fn without_trust(mut self) -> Self {
+        self.policy.trusted.clear();
         self
     }
 

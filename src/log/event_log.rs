@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
@@ -46,6 +46,8 @@ pub(crate) enum Event {
     ConnectionFailed(String),
     /// Why no connections are accepted at present.
     AcceptRests(String),
+    /// Why a connection is closed instead of beginning a session.
+    HeaderRefused(String),
     SessionFinished,
     Stopping,
     Stopped,
@@ -62,6 +64,7 @@ impl Event {
             Self::Started(text)
             | Self::ConnectionFailed(text)
             | Self::AcceptRests(text)
+            | Self::HeaderRefused(text)
             | Self::Failed(text) => text.as_bytes(),
             _ => b"",
         };
@@ -81,6 +84,20 @@ pub(crate) struct EventLog {
     dropped: Arc<AtomicU64>,
     /// Set when a pause of accepting was logged: once for all shards.
     has_rested: Arc<Once>,
+    /// Set when a connection was refused for its PROXY header, by reason: once for all shards.
+    has_refused: Arc<[AtomicBool; HeaderFault::COUNT]>,
+}
+
+/// What is wrong with the PROXY header of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    Malformed,
+    Late,
+    Untrusted,
+}
+
+impl HeaderFault {
+    const COUNT: usize = Self::Untrusted as usize + 1;
 }
 
 /// The events of one thread that are not queued yet.
@@ -100,6 +117,7 @@ impl EventLog {
             queue: Arc::clone(&queue),
             dropped: Arc::clone(&dropped),
             has_rested: Arc::new(Once::new()),
+            has_refused: Arc::default(),
         };
         let thread = thread::Builder::new().name("smtpmock-log".into()).spawn(move || {
             let mut text = String::new();
@@ -159,6 +177,13 @@ impl Notes {
         has_rested.call_once(|| self.note(at, Event::AcceptRests(why())));
     }
 
+    /// Notes why a connection is refused for its PROXY header, for each fault only the first time in this server.
+    pub(crate) fn note_header(&mut self, at: SystemTime, fault: HeaderFault, why: impl FnOnce() -> String) {
+        if !self.event_log.has_refused[fault as usize].swap(true, Ordering::Relaxed) {
+            self.note(at, Event::HeaderRefused(why()));
+        }
+    }
+
     /// Queues the noted events.
     pub(crate) fn post(&mut self) {
         if !self.entries.is_empty() {
@@ -195,7 +220,7 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
             let warning = "SMTP mock server is in the shutdown mode and won't accept new connections";
             return logger.warning(at, warning);
         }
-        Event::AcceptRests(why) => return logger.warning(at, &shown(why.as_bytes())),
+        Event::AcceptRests(why) | Event::HeaderRefused(why) => return logger.warning(at, &shown(why.as_bytes())),
         Event::ConnectionFailed(error) | Event::Failed(error) => {
             return logger.error(at, &shown(error.as_bytes()));
         }
@@ -239,6 +264,7 @@ mod tests {
             queue: Arc::new(WriteQueue::new(QUEUE_LIMIT)),
             dropped: Arc::default(),
             has_rested: Arc::new(Once::new()),
+            has_refused: Arc::default(),
         };
         let mut notes = event_log.notes();
         let line = Event::Request(vec![b'x'; 1000].into());

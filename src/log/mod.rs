@@ -4,6 +4,6 @@
 mod event_log;
 mod logger;
 
-pub(crate) use event_log::{Event, EventLog, Notes};
+pub(crate) use event_log::{Event, EventLog, HeaderFault, Notes};
 pub(crate) use logger::SharedLogger;
 pub use logger::{Logger, StdLogger};

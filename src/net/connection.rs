@@ -8,6 +8,7 @@ mod invariants;
 mod measuring;
 mod output;
 mod pacing;
+mod preface;
 mod unsent;
 
 use std::time::{Duration, SystemTime};
@@ -28,6 +29,7 @@ use crate::smtp::rules::{Environment, Memory, PeerAddress};
 use crate::smtp::{Expect, Next, Portion, Replies, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use pacing::Pace;
+use preface::Preface;
 pub(super) use unsent::Outgoing;
 use unsent::Waiting;
 
@@ -70,6 +72,8 @@ pub(super) struct Readiness {
 
 #[derive(Debug)]
 enum Phase {
+    /// The header of a proxy is waited for; there is no session.
+    Preface(Box<Preface>),
     /// Commands are answered as they arrive.
     Open,
     /// A reply is held back. Nothing else happens until its delay is over.
@@ -162,6 +166,8 @@ pub(super) struct Connection<T> {
     pace: Option<Box<Pace>>,
     /// Lines of the message being received that were not logged yet, where they are.
     data_lines: u64,
+    /// The client was greeted because no header of a proxy had come, and has sent nothing so far.
+    is_header_late: bool,
     probe: Probe,
     /// The mail transaction that is open; `None` where nothing can be put off.
     tries: Option<Box<Tries>>,
@@ -173,6 +179,8 @@ pub(super) struct Origin {
     pub(super) session_id: u64,
     pub(super) peer_addr: Endpoint,
     pub(super) local_addr: Endpoint,
+    /// The peer of the connection, where it has named another client.
+    pub(super) proxy_addr: Option<Box<Endpoint>>,
     pub(super) connected_at: SystemTime,
 }
 
@@ -221,6 +229,7 @@ impl<T: Transport> Connection<T> {
             is_filed: false,
             pace: None,
             data_lines: 0,
+            is_header_late: false,
             probe: Probe::new(now),
             tries: None,
         }
@@ -243,13 +252,21 @@ impl<T: Transport> Connection<T> {
 
     /// Takes its place among the sessions that are counted, where they are counted from now on.
     pub(super) fn count_place(&mut self, context: &Context) {
-        if let Some(place) = &mut self.place {
+        if let Some(place) = &mut self.place
+            && !matches!(self.phase, Phase::Preface(_))
+        {
             context.count_place(place, self.origin.peer());
         }
     }
 
     /// Greets the client.
     pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.greet(context, resources);
+        self.settle(context, resources)
+    }
+
+    /// Queues the greeting, as it is answered by rules.
+    fn greet(&mut self, context: &Context, resources: &mut Resources) {
         resources.note(|| Event::SessionStarted);
         self.pace = Pace::new(context.service.rates(), resources.now);
         let mut step = self.environ(context, resources.now, |session, environment| {
@@ -266,7 +283,6 @@ impl<T: Transport> Connection<T> {
         // A client may have sent before it is greeted, and there was no event for that.
         self.readable |= step.next.is_end();
         self.follow(context, resources, step);
-        self.settle(context, resources)
     }
 
     /// The socket has something to read, or room to write.
@@ -313,6 +329,10 @@ impl<T: Transport> Connection<T> {
             self.arm(resources);
             return Fate::Waits;
         }
+        if let Phase::Preface(preface) = &self.phase {
+            let preface = **preface;
+            return self.end_wait(context, resources, preface);
+        }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {
                 let Delayed { mut asked, replies, portion, next, requested, since } = *delayed;
@@ -333,7 +353,7 @@ impl<T: Transport> Connection<T> {
                 self.begin_end(context, resources, Manner::Orderly);
                 self.settle(context, resources)
             }
-            Phase::Closing(_) | Phase::Lingering { .. } => Fate::Over,
+            Phase::Preface(_) | Phase::Closing(_) | Phase::Lingering { .. } => Fate::Over,
         }
     }
 
@@ -408,9 +428,10 @@ impl<T: Transport> Connection<T> {
         resources.note(|| Event::Response(reply.clone()));
     }
 
-    /// Starts the session timeout anew, after the client has done something. Not while the server makes it wait.
+    /// Starts the session timeout anew, after the client has done something. Not while the server makes it wait, nor before
+    /// there is a session.
     fn renew(&mut self, context: &Context, resources: &Resources) {
-        if matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
+        if matches!(self.phase, Phase::Preface(_) | Phase::Delayed(_) | Phase::Held(..)) {
             return;
         }
         let deadline = resources.now.after(context.settings().session_timeout);
@@ -443,6 +464,12 @@ impl<T: Transport> Connection<T> {
             return if self.paced_until().is_some() { Fate::Waits } else { self.waiting_fate() };
         }
         let fate = match self.phase {
+            Phase::Preface(ref preface) if preface.is_over(resources.stop) => Fate::Over,
+            Phase::Preface(ref preface) if self.input_end.is_some() => {
+                let preface = **preface;
+                return self.end_before_session(context, resources, preface);
+            }
+            Phase::Preface(_) if self.readable => Fate::Again,
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
             Phase::Open if self.input_end.is_some() => self.end_with_input(context, resources),
             Phase::Closing(Manner::Orderly) => self.close_output(context, resources),
@@ -462,9 +489,11 @@ impl<T: Transport> Connection<T> {
                 self.probe.end(Cause::Stopped);
                 return self.send_away(context, resources);
             }
-            Phase::Open | Phase::Delayed(_) | Phase::Held(..) | Phase::Lingering { .. } => {
-                self.waiting_fate()
-            }
+            Phase::Preface(_)
+            | Phase::Open
+            | Phase::Delayed(_)
+            | Phase::Held(..)
+            | Phase::Lingering { .. } => self.waiting_fate(),
         };
         if fate != Fate::Over {
             self.arm(resources);

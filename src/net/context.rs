@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::counters::Counters;
-use crate::config::{OverLimit, Settings};
+use crate::config::{OverLimit, ProxyHeaders, Settings};
 use crate::measure::Retries;
 use crate::process::lock;
 use crate::records::Records;
@@ -149,13 +149,24 @@ impl Context {
     }
 
     /// Reserves a place for a connection before it is accepted; `None` while connections must stay in the backlog. If shards
-    /// checked the limit first and counted afterwards, together they could exceed it.
-    pub(super) fn take_place(&self) -> Option<SessionPermit> {
-        if !self.service.counts_sessions() {
+    /// checked the limit first and counted afterwards, together they could exceed it. Where the client is known later, by
+    /// the header of a proxy, and nothing waits in the backlog, its place is taken [then](Self::assign_place).
+    pub(super) fn take_place(&self, proxy: ProxyHeaders) -> Option<SessionPermit> {
+        let limit = self.service.backlog_beyond();
+        let is_later = proxy != ProxyHeaders::None && limit.is_none();
+        if is_later || !self.service.counts_sessions() {
             return Some(SessionPermit(None));
         }
-        let limit = self.service.backlog_beyond().unwrap_or(u64::MAX);
+        let limit = limit.unwrap_or(u64::MAX);
         lock(&self.state).take_place(limit).then(|| SessionPermit::counted_in(&self.state))
+    }
+
+    /// Assigns the place to a client that is known now, and takes one if sessions are counted and it has none.
+    pub(super) fn assign_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
+        match place.0 {
+            Some(_) => place.occupy(peer),
+            None => self.count_place(place, peer),
+        }
     }
 
     /// Counts a session that was accepted while there was no limit, if there is one now.

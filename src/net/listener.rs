@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use rustix::process::{Resource, getrlimit};
 
 use super::stream::{ListenOptions, Listener};
-use crate::config::{Listen, ListenAt, Protocol, SocketFileError, StartError};
+use crate::config::{Listen, ListenAt, Protocol, ProxyHeaders, SocketFileError, StartError};
 use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
 
@@ -23,6 +23,13 @@ pub struct Listening {
     pub endpoint: Endpoint,
 }
 
+/// A listening socket of one shard.
+#[derive(Debug)]
+pub(crate) struct ListeningSocket {
+    pub(super) socket: Listener,
+    pub(super) proxy: ProxyHeaders,
+}
+
 /// Opens every listener once per shard. The outer list is by shard.
 ///
 /// Port 0 means one free port for all addresses that take the common port, and any free one for an
@@ -31,7 +38,7 @@ pub(crate) fn bind(
     listens: &[Listen],
     shards: usize,
     backlog: u32,
-) -> Result<(Vec<Listening>, Vec<Vec<Listener>>), StartError> {
+) -> Result<(Vec<Listening>, Vec<Vec<ListeningSocket>>), StartError> {
     let options =
         ListenOptions { backlog, is_shared: shards > 1, has_ipv4_wildcard: has_ipv4_wildcard(listens) };
     let takes_any = |listen: &Listen| matches!(listen.at, ListenAt::Inet { address, takes_common_port: true } if address.port() == 0);
@@ -55,6 +62,11 @@ pub(crate) fn bind(
         let listeners = listeners.collect::<Result<_, _>>()?;
         by_shard.push(listeners);
     }
+    let of_shard = |listeners: Vec<Listener>| {
+        let sockets = listeners.into_iter().zip(listens);
+        sockets.map(|(socket, listen)| ListeningSocket { socket, proxy: listen.proxy }).collect()
+    };
+    let by_shard = by_shard.into_iter().map(of_shard).collect();
     Ok((bound, by_shard))
 }
 

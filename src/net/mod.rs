@@ -19,5 +19,4 @@ mod stream;
 mod wheel;
 
 pub use listener::Listening;
-pub(crate) use listener::bind;
-pub(crate) use stream::Listener;
+pub(crate) use listener::{ListeningSocket, bind};

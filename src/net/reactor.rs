@@ -14,8 +14,10 @@ use super::context::{Context, Service, SessionPermit};
 use super::control::{Control, Mailbox, Message, StopOrder};
 use super::resources::{Resources, Stop};
 use super::shard::StopOutcome;
+use super::listener::ListeningSocket;
 use super::stream::{Listener, Stream};
-use crate::log::EventLog;
+use crate::config::ProxyHeaders;
+use crate::log::{EventLog, HeaderFault};
 use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
 use crate::time::{Clock, Timestamp, wall_time};
@@ -57,6 +59,7 @@ pub(super) struct Reactor {
 struct Accepting {
     socket: Listener,
     address: Endpoint,
+    proxy: ProxyHeaders,
     /// The kernel may hold connections that were not accepted.
     is_ready: bool,
     /// When to accept again after a pause.
@@ -77,7 +80,7 @@ impl Accepting {
 impl Reactor {
     /// Registers the listeners; connections that arrive from now on wait in their backlog.
     pub(super) fn new(
-        sockets: Vec<Listener>,
+        sockets: Vec<ListeningSocket>,
         context: Context,
         clock: Clock,
         event_log: Option<&EventLog>,
@@ -86,10 +89,17 @@ impl Reactor {
         let mailbox = Arc::<Mailbox>::default();
         let control = Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
-        for (index, mut socket) in sockets.into_iter().enumerate() {
+        for (index, ListeningSocket { mut socket, proxy }) in sockets.into_iter().enumerate() {
             poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
-            listeners.push(Accepting { socket, address, is_ready: false, retry_at: None, has_rested: false });
+            listeners.push(Accepting {
+                socket,
+                address,
+                proxy,
+                is_ready: false,
+                retry_at: None,
+                has_rested: false,
+            });
         }
         let notes = event_log.map(EventLog::notes);
         let resources = Resources::new(clock, SCRATCH, Arc::clone(&mailbox), notes);
@@ -237,15 +247,13 @@ impl Reactor {
             if !listening.is_ready {
                 return;
             }
-            let Some(place) = self.context.take_place() else {
+            let Some(place) = self.context.take_place(listening.proxy) else {
                 listening.pause(self.resources.now);
                 return;
             };
             match listening.socket.accept() {
                 Ok((stream, peer_addr)) => {
-                    let local_addr = listening.address.clone();
-                    let has_waited = listening.has_rested;
-                    self.open(stream, peer_addr, local_addr, place, has_waited);
+                    self.open(index, stream, peer_addr, place);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     (listening.is_ready, listening.has_rested) = (false, false);
@@ -259,14 +267,19 @@ impl Reactor {
         }
     }
 
-    fn open(
-        &mut self,
-        mut stream: Stream,
-        peer_addr: Endpoint,
-        local_addr: Endpoint,
-        mut place: SessionPermit,
-        has_waited: bool,
-    ) {
+    /// Opens a connection that a listener has accepted.
+    fn open(&mut self, listener: usize, mut stream: Stream, peer_addr: Endpoint, place: SessionPermit) {
+        let Accepting { address, proxy, has_rested, .. } = &self.listeners[listener];
+        let (local_addr, has_waited) = (address.clone(), *has_rested);
+        let connected_at = wall_time();
+        let mut origin = Origin { session_id: 0, peer_addr, local_addr, proxy_addr: None, connected_at };
+        let is_trusted = || self.context.policy().trusts(origin.peer());
+        let header = match proxy {
+            ProxyHeaders::None => None,
+            ProxyHeaders::Accepted => is_trusted().then_some(*proxy),
+            ProxyHeaders::Required if is_trusted() => Some(*proxy),
+            ProxyHeaders::Required => return self.resources.note_header(HeaderFault::Untrusted, &origin, untrusted),
+        };
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);
         if self.poll.registry().register(stream.source(), token, Interest::READABLE).is_err() {
@@ -277,18 +290,25 @@ impl Reactor {
             // Otherwise the kernel would receive megabytes at full speed.
             stream.limit_receive_buffer(THROTTLED_RECV_BUFFER);
         }
-        let session_id = self.resources.note_arrival(&self.context.counters);
-        let connected_at = wall_time();
-        let origin = Origin { session_id, peer_addr, local_addr, connected_at };
-        place.occupy(origin.peer());
         let departure = if has_waited { stream.departure() } else { None };
+        let mut place = place;
+        if header.is_none() {
+            origin.session_id = self.resources.note_arrival(&self.context.counters);
+            self.context.assign_place(&mut place, origin.peer());
+        }
         let mut connection = Connection::new(stream, token, origin, place, self.resources.now);
-        if let Some(has_sent) = departure {
+        if let Some(has_sent) = departure.filter(|_| header.is_none()) {
             connection.note_leaving_before_greeting(has_sent);
         }
         let inserted = self.connections.insert(connection);
         debug_assert_eq!(inserted, slot, "the token names the slot");
-        self.drive(token, Connection::open);
+        match header {
+            None => self.drive(token, Connection::open),
+            Some(header) => self.drive(token, |connection, context, resources| {
+                let is_required = header == ProxyHeaders::Required;
+                connection.await_header(context, resources, is_required, departure.is_some())
+            }),
+        }
     }
 
     fn token_for(&mut self, slot: usize) -> Token {
@@ -384,6 +404,11 @@ impl Reactor {
             notes.post();
         }
     }
+}
+
+/// Why a connection that must begin with a header is closed at once.
+fn untrusted() -> String {
+    "the peer is not trusted to send one, expected a peer of --trust".to_owned()
 }
 
 fn slot_of(token: Token) -> usize {

@@ -7,12 +7,12 @@ use mio::Token;
 use std::io;
 
 use super::buffer::Pool;
-use super::connection::Outgoing;
+use super::connection::{Origin, Outgoing};
 use super::control::{Gathering, Mailbox};
 use super::counters::{Arrival, Counters};
 use super::listener::why_it_rests;
 use super::wheel::Wheel;
-use crate::log::{Event, Notes};
+use crate::log::{Event, HeaderFault, Notes};
 use crate::records::Filed;
 use crate::stats::Stats;
 use crate::time::{Clock, Timestamp, wall_time};
@@ -135,6 +135,24 @@ impl Resources {
         self.gathering.stats.health.accept_rests += 1;
         if let Some(notes) = &mut self.notes {
             notes.note_rest(wall_time(), || why_it_rests(error));
+        }
+    }
+
+    /// A connection is closed for its header, or for want of one: counted each time, and logged once for each fault.
+    pub(super) fn note_header(&mut self, fault: HeaderFault, origin: &Origin, why: impl FnOnce() -> String) {
+        let figures = &mut self.gathering.stats.proxy;
+        let (count, name) = match fault {
+            HeaderFault::Malformed => (&mut figures.malformed, "malformed"),
+            HeaderFault::Late => (&mut figures.late, "late"),
+            HeaderFault::Untrusted => (&mut figures.untrusted, "untrusted"),
+        };
+        *count += 1;
+        if let Some(notes) = &mut self.notes {
+            let text = || {
+                let (why, route) = (why(), origin.route());
+                format!("PROXY header refused, connection closed: {route}: {why}; others are counted as proxy.{name}")
+            };
+            notes.note_header(wall_time(), fault, text);
         }
     }
 

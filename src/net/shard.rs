@@ -8,8 +8,8 @@ use std::{fmt, io};
 
 use super::context::Context;
 use super::control::Control;
+use super::listener::ListeningSocket;
 use super::reactor::Reactor;
-use super::stream::Listener;
 use crate::log::EventLog;
 use crate::time::Clock;
 
@@ -78,7 +78,7 @@ impl Shard {
     /// the reason.
     pub(crate) fn start(
         index: usize,
-        sockets: Vec<Listener>,
+        sockets: Vec<ListeningSocket>,
         context: Context,
         clock: Clock,
         event_log: Option<&EventLog>,

@@ -48,6 +48,7 @@ pub struct Message {
     pub(crate) session_id: u64,
     pub(crate) peer_addr: Endpoint,
     pub(crate) local_addr: Endpoint,
+    pub(crate) proxy_addr: Option<Endpoint>,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
 }
@@ -63,11 +64,14 @@ fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
 /// What there is of it, as text cut at a bound: a failed assertion can be read.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { record, session_id, peer_addr, local_addr, connected_at, accepted_at } = self;
+        let Self { record, session_id, peer_addr, local_addr, proxy_addr, connected_at, accepted_at } = self;
         let mut shown = f.debug_struct("Message");
         shown.field("session_id", session_id);
         shown.field("peer_addr", &format_args!("{peer_addr}"));
         shown.field("local_addr", &format_args!("{local_addr}"));
+        if let Some(proxy_addr) = proxy_addr {
+            shown.field("proxy_addr", &format_args!("{proxy_addr}"));
+        }
         shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
         if let Some(accepted_at) = accepted_at {
             shown.field("accepted_at", &DateTime::<Local>::from(*accepted_at));
@@ -260,9 +264,19 @@ impl Message {
         self.session_id
     }
 
-    /// Where the client connected from.
+    /// Where the client connected from: its own address, or what a [trusted](crate::Config::trust) proxy gave as that.
     pub fn peer_addr(&self) -> &Endpoint {
         &self.peer_addr
+    }
+
+    /// Where the client connected to, as far as the server knows, or as a proxy gave it.
+    pub fn local_addr(&self) -> &Endpoint {
+        &self.local_addr
+    }
+
+    /// Where the connection came from, if that is a proxy that gave the [client's address](Self::peer_addr).
+    pub fn proxy_addr(&self) -> Option<&Endpoint> {
+        self.proxy_addr.as_ref()
     }
 
     /// When the client connected.

@@ -16,7 +16,7 @@ use rand::rngs::SysRng;
 
 use crate::config::{Config, StartError, StartSettings};
 use crate::log::{Event, EventLog, SharedLogger};
-use crate::net::Listening;
+use crate::net::{Listening, ListeningSocket};
 use crate::net::context::Service;
 use crate::net::control::{Control, StopOrder};
 use crate::net::counters::Counters;
@@ -158,7 +158,7 @@ impl Server {
     fn start_shards(
         &mut self,
         config: &Config,
-        sockets: Vec<Vec<crate::net::Listener>>,
+        sockets: Vec<Vec<ListeningSocket>>,
     ) -> Result<(), StartError> {
         let StartSettings { max_message_memory, capture_content, goals, .. } = &config.fixed;
         let budget = Budget::new(*max_message_memory);

@@ -20,6 +20,7 @@
 
 mod command;
 mod policy;
+pub mod proxy;
 mod receive;
 mod record;
 mod reply;

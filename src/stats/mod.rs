@@ -10,6 +10,7 @@ mod expectation;
 mod findings;
 mod health;
 mod numbers;
+mod proxy;
 mod sessions;
 mod timeline;
 
@@ -28,6 +29,7 @@ pub use expectation::Expectation;
 pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};
+pub use proxy::ProxyStats;
 pub(crate) use sessions::Ending;
 pub use sessions::SessionStats;
 pub use timeline::{Interval, Timeline};
@@ -125,7 +127,7 @@ impl Additive for BTreeMap<u16, u64> {
 /// Times are measured by the server. A client's think time is from the start of the system call that sent the end of
 /// our reply to the wake-up for its next command, so it includes the time in the network.
 ///
-/// A session begins when its connection is accepted. The time before that, in the system's accept queue, is in no
+/// A session begins when its connection is accepted, or where a header of the PROXY protocol comes first, with that. The time before that, in the system's accept queue, is in no
 /// figure: neither in the service time of the greeting nor in the durations of sessions. Clients observe it in the
 /// time to the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
 ///
@@ -169,6 +171,8 @@ pub struct Stats {
     pub sessions_by_shard: Vec<u64>,
     /// Connections, from accept to close.
     pub sessions: SessionStats,
+    /// Connections by proxies.
+    pub proxy: ProxyStats,
     /// Mail transactions and message data.
     pub messages: MessageStats,
     /// Figures of each stage of a session.
@@ -411,7 +415,7 @@ impl RuleStats {
 }
 
 // The fields that shards fill; the server sets the others when it reads the figures.
-by_fields!(Stats: sessions, messages, stages, pipelining, retries, delays, health, timeline;
+by_fields!(Stats: sessions, proxy, messages, stages, pipelining, retries, delays, health, timeline;
     started_at, begins, ends, unmeasured, open_before, transactions_before, seed, rules, sessions_by_shard);
 
 impl Stats {

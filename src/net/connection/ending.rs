@@ -24,7 +24,7 @@ impl<T: Transport> Connection<T> {
     /// The server stops. What the client has sent by now is read first; then the session ends if it is idle, and idle
     /// sessions are not spared.
     pub(in crate::net) fn on_stop(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.readable |= matches!(self.phase, Phase::Open);
+        self.readable |= matches!(self.phase, Phase::Preface(_) | Phase::Open);
         self.run(context, resources)
     }
 
@@ -44,6 +44,7 @@ impl<T: Transport> Connection<T> {
                 self.answer_instead(context, resources, asked, goodbye);
             }
             Phase::Open => self.announce(resources, goodbye),
+            Phase::Preface(_) => return Fate::Over,
             Phase::Held(..) | Phase::Closing(_) | Phase::Lingering { .. } => {}
         }
         if matches!(self.phase, Phase::Open | Phase::Held(..)) {
@@ -124,12 +125,15 @@ impl<T: Transport> Connection<T> {
 
     /// Settles what a connection that has ended leaves; its socket closes when it is dropped.
     pub(in crate::net) fn close(mut self, context: &Context, resources: &mut Resources) {
-        self.withdraw_unsent(context, resources);
-        self.finish(context, resources);
-        self.settle_all_records(context, resources);
         if let Some((timer, _)) = self.timer.take() {
             resources.wheel.cancel(timer);
         }
+        if let Phase::Preface(preface) = &self.phase {
+            return self.close_before_session(resources, **preface);
+        }
+        self.withdraw_unsent(context, resources);
+        self.finish(context, resources);
+        self.settle_all_records(context, resources);
         self.measure_end(context, resources);
         if self.place.is_some() {
             // Before the place is given to another.

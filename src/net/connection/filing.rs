@@ -117,6 +117,7 @@ impl<T: Transport> Connection<T> {
             session_id: self.origin.session_id,
             peer_addr: self.origin.peer_addr.clone(),
             local_addr,
+            proxy_addr: self.origin.proxy_addr.as_deref().cloned(),
             connected_at: self.origin.connected_at,
         }
     }

@@ -75,6 +75,7 @@ impl<T: Transport> Connection<T> {
                     && !resources.is_turn_over()
                     && self.may_read_by(resources.now)
             }
+            Phase::Preface(ref preface) => !preface.is_refused(),
             Phase::Lingering { .. } => true,
             Phase::Delayed(_) | Phase::Held(..) | Phase::Closing(_) => false,
         }
@@ -108,6 +109,12 @@ impl<T: Transport> Connection<T> {
             return bytes.len();
         }
         let mut taken = 0;
+        if let Phase::Preface(preface) = &self.phase {
+            let preface = **preface;
+            taken = self.take_header(context, resources, preface, bytes);
+        } else if self.is_header_late && self.ends_by_late_header(context, resources, bytes) {
+            return bytes.len();
+        }
         while taken < bytes.len() && matches!(self.phase, Phase::Open) && has_room_for_replies(resources) {
             let expected = self.expects;
             self.admit_memory(context);

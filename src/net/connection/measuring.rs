@@ -99,7 +99,7 @@ impl<T: Transport> Connection<T> {
         let pending = unsent.or(match &self.phase {
             Phase::Delayed(delayed) => Some((delayed.asked.stage, delayed.asked.since)),
             Phase::Held(stage, since) => Some((*stage, *since)),
-            Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => None,
+            Phase::Preface(_) | Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => None,
         });
         if let Some((stage, since)) = pending {
             self.probe.note_giving_up(stage, now.since(since));

@@ -59,7 +59,10 @@ impl<T: Transport> Connection<T> {
     pub(super) fn adopt_pace(&mut self, context: &Context, resources: &Resources) {
         debug_assert!(self.output.is_none(), "what drips goes on as it began");
         let (own, rates) = (self.pace.as_deref().map(|pace| pace.rates), context.service.rates());
-        // The last replies have no time to drip.
+        // The last replies have no time to drip, and what comes before a session is not paced.
+        if matches!(self.phase, Phase::Preface(_)) {
+            return;
+        }
         if own.unwrap_or_default() != rates && resources.stop != Stop::Forced {
             self.pace = Pace::new(rates, resources.now);
         }

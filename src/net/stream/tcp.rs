@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::config::ListenAt;
-    use crate::net::Listener;
+    use crate::net::stream::Listener;
 
     fn pair() -> (Stream, std::net::TcpStream) {
         let address = ([127, 0, 0, 1], 0).into();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use smtpmock::smtp::rules::Trusted;
 use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
@@ -114,7 +115,8 @@ fn listening() -> Vec<Flag> {
             ..Flag::new(
                 LISTEN,
                 "URL",
-                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666; may be repeated. Instead of the default \
+                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666; may be repeated. With ?proxy=require each \
+                 connection begins with a PROXY header of a --trust peer, with ?proxy=accept it may. Instead of the default \
                  of --host and --port, unless one of them is given",
                 reading(values::texts, |options: Options, urls| {
                     options.with(|config| urls.into_iter().fold(config, Config::listen))
@@ -122,6 +124,17 @@ fn listening() -> Vec<Flag> {
             )
         }
         .checked_as("listen"),
+        Flag::new(
+            "trust",
+            "NETWORK,...",
+            "Peers that may give another address as the client's, by a PROXY header: IP addresses and networks like \
+             10.0.0.0/8, and unix for Unix sockets",
+            reading(values::parsed_entries, |options: Options, trusted: Vec<Trusted>| {
+                options.with(|config| trusted.into_iter().fold(config.without_trust(), Config::trust))
+            }),
+        )
+        .listing()
+        .defaults_to(""),
         Flag::new(
             "backlog",
             "N",

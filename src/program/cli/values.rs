@@ -209,6 +209,11 @@ pub(super) fn entries(raw: &OsStr) -> Result<Vec<String>, Expected> {
     Ok(entries.filter(|entry| !entry.trim().is_empty()).collect())
 }
 
+/// Entries between commas with their own grammar; none for the empty text.
+pub(super) fn parsed_entries<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T>, Expected> {
+    entries(raw)?.iter().map(|entry| entry.trim().parse::<T>().map_err(Expected::from)).collect()
+}
+
 /// One of several words; `None` for the empty text.
 pub(super) fn choice<T: Copy>(raw: &OsStr, choices: &[(&str, T)]) -> Result<Option<T>, Expected> {
     if raw.is_empty() {

@@ -40,6 +40,9 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.flag("is_consistent", record.is_consistent());
     line.number("session", message.session_id);
     line.endpoint("peer_addr", &message.peer_addr);
+    if let Some(proxy_addr) = &message.proxy_addr {
+        line.endpoint("proxy_addr", proxy_addr);
+    }
     line.text("connected_at", timestamp(message.connected_at).as_bytes());
     match message.accepted_at {
         Some(at) => line.text("accepted_at", timestamp(at).as_bytes()),

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use crate::smtp::command::{AddressRules, Extensions};
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
-use crate::smtp::rules::{Delay, Impairment, Moment, RateLimit, Rule, RuleBook, RuleCounts, RuleTally};
+use crate::smtp::rules::{
+    Delay, Impairment, Moment, PeerAddress, RateLimit, Rule, RuleBook, RuleCounts, RuleTally, Trusted,
+};
 use lists::{Fold, Folded};
 use plan::Plan;
 
@@ -177,6 +179,8 @@ pub struct Policy {
     message_size_limit: usize,
     /// Which names and addresses are valid.
     pub addresses: AddressRules,
+    /// Peers that may give another address as the client's.
+    pub trusted: Vec<Trusted>,
     /// What makes one record.
     pub records: RecordMode,
     /// How much of a dialogue is recorded.
@@ -328,6 +332,11 @@ impl Policy {
         &self.limits
     }
 
+    /// Whether this peer may give another address as the client's.
+    pub fn trusts(&self, peer: PeerAddress) -> bool {
+        self.trusted.iter().any(|trusted| trusted.includes(peer))
+    }
+
     /// Changes the limits.
     pub fn change_limits(&mut self, change: impl FnOnce(&mut Limits)) {
         change(&mut self.limits);
@@ -452,6 +461,7 @@ impl Default for Policy {
             multiple_message_receiving: false,
             message_size_limit: DEFAULT_MESSAGE_SIZE_LIMIT,
             addresses: AddressRules::default(),
+            trusted: Vec::new(),
             records: RecordMode::default(),
             keep: Keep::default(),
             has_deferred: false,

@@ -33,7 +33,7 @@ pub use glob::Glob;
 pub use grammar::nearest;
 pub use grammar::{Fault, GrammarError, Instead};
 pub use offer::{Extension, Offer};
-pub use peer::PeerAddress;
+pub use peer::{PeerAddress, Trusted};
 pub use rule::{Drop, Key, Ordinals, Rule};
 pub use state::{Memory, RuleCounts, RuleTally, State, Tally};
 /// Hidden: the grammar of the flags of `smtpmock` and `smtpload`, which may change with them.

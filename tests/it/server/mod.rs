@@ -13,6 +13,7 @@ mod measuring;
 mod messages;
 mod milestones;
 mod parameters;
+mod proxy;
 mod reconfigure;
 #[cfg(feature = "report")]
 mod report;

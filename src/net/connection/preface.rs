@@ -1,0 +1,238 @@
+//! What comes before a session where a proxy names the client: a header of the PROXY protocol.
+//!
+//! Until the header is complete there is no session: no greeting, no number, no place among a limited number of
+//! sessions, no figures but those of proxies. It costs one buffer and a deadline.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Connection, Fate, Manner, Phase, Transport};
+use crate::log::HeaderFault;
+use crate::measure::{Cause, Probe};
+use crate::net::context::Context;
+use crate::net::resources::{Resources, Stop};
+use crate::records::Endpoint;
+use crate::smtp::proxy::{self, Client, HeaderError, Scan};
+use crate::time::{Timestamp, wall_time};
+
+/// How long a trusted peer that need not send a header may take until its first octet. A proxy sends its header at once,
+/// and an SMTP client waits for the greeting: this is how long it waits in vain.
+pub(super) const HEADER_WAIT: Duration = Duration::from_millis(500);
+
+/// A connection that has no session yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Preface {
+    /// It is closed without a header.
+    is_required: bool,
+    accepted_at: Timestamp,
+    /// The peer had closed the connection when it was accepted, and so late that it may have waited for that.
+    has_left: bool,
+    /// It is to be closed.
+    is_refused: bool,
+}
+
+/// Why a connection is closed instead of beginning a session.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Malformed(HeaderError),
+    /// There is something else, where a header is required.
+    Missing,
+    /// It was not complete in time.
+    Unfinished,
+    /// It came behind the greeting.
+    BehindGreeting,
+}
+
+impl Refusal {
+    fn fault(self) -> HeaderFault {
+        match self {
+            Self::Malformed(_) | Self::Missing => HeaderFault::Malformed,
+            Self::Unfinished | Self::BehindGreeting => HeaderFault::Late,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Malformed(error) => format!("it is malformed: {error}"),
+            Self::Missing => "the connection begins with something else".to_owned(),
+            Self::Unfinished => "it was not complete in time".to_owned(),
+            Self::BehindGreeting => {
+                format!("it came behind the greeting, more than {HEADER_WAIT:?} after the connection")
+            }
+        }
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    /// Waits for the header instead of greeting the client. The peer is trusted to send one. `has_left`: the peer had
+    /// closed the connection when it was accepted.
+    pub(in crate::net) fn await_header(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        is_required: bool,
+        has_left: bool,
+    ) -> Fate {
+        let preface = Preface { is_required, accepted_at: resources.now, has_left, is_refused: false };
+        self.deadline = match is_required {
+            true => resources.now.after(header_timeout(context)),
+            false => resources.now.after(HEADER_WAIT),
+        };
+        self.phase = Phase::Preface(Box::new(preface));
+        self.settle(context, resources)
+    }
+
+    /// Takes the header from the front of `input`, which is all that has come. Returns how many octets were taken: none
+    /// while more are needed.
+    pub(super) fn take_header(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        preface: Preface,
+        input: &[u8],
+    ) -> usize {
+        match proxy::scan(input) {
+            _ if input.is_empty() => 0,
+            Ok(Scan::Incomplete) => {
+                debug_assert!(input.len() < proxy::MAX_HEADER, "a header is bounded");
+                // Nobody but a proxy begins like this, so that a slow one is waited for.
+                self.deadline = preface.accepted_at.after(header_timeout(context));
+                0
+            }
+            Ok(Scan::Whole { length, client }) => {
+                resources.gathering.stats.proxy.headers += 1;
+                self.name_client(client);
+                self.begin(context, resources, preface, input.len() > length);
+                length
+            }
+            Ok(Scan::Absent) if !preface.is_required => {
+                self.begin(context, resources, preface, true);
+                0
+            }
+            Ok(Scan::Absent) => self.refuse(resources, Refusal::Missing, input),
+            Err(error) => self.refuse(resources, Refusal::Malformed(error), input),
+        }
+    }
+
+    /// The time for the header, or for its first octet, is up.
+    pub(super) fn end_wait(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        preface: Preface,
+    ) -> Fate {
+        if preface.is_required || self.input.is_some() {
+            self.refuse(resources, Refusal::Unfinished, b"");
+        } else {
+            self.begin(context, resources, preface, false);
+            self.is_header_late = true;
+        }
+        self.run(context, resources)
+    }
+
+    /// The peer has ended its output before its header was complete. One that need not send a header is a client that has
+    /// left.
+    pub(super) fn end_before_session(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        preface: Preface,
+    ) -> Fate {
+        if preface.is_required || self.input.is_some() {
+            return Fate::Over;
+        }
+        self.begin(context, resources, preface, false);
+        self.settle(context, resources)
+    }
+
+    /// The addresses of the session are those that the header says.
+    fn name_client(&mut self, client: Client<'_>) {
+        let (source, destination) = match client {
+            Client::Unnamed => return,
+            Client::Inet { source, destination } => {
+                let end = |(ip, port): (std::net::IpAddr, u16)| Endpoint::Inet((ip.to_canonical(), port).into());
+                (end(source), end(destination))
+            }
+            Client::Unix { source, destination } => (unix(source), unix(destination)),
+        };
+        self.origin.local_addr = destination;
+        let proxy = std::mem::replace(&mut self.origin.peer_addr, source);
+        self.origin.proxy_addr = Some(Box::new(proxy));
+    }
+
+    /// The session begins now. `has_sent`: the client has sent something already.
+    fn begin(&mut self, context: &Context, resources: &mut Resources, preface: Preface, has_sent: bool) {
+        self.origin.session_id = resources.note_arrival(&context.counters);
+        self.origin.connected_at = wall_time();
+        if let Some(place) = &mut self.place {
+            context.assign_place(place, self.origin.peer());
+        }
+        self.probe = Probe::new(resources.now);
+        if preface.has_left {
+            self.note_leaving_before_greeting(has_sent);
+        }
+        self.phase = Phase::Open;
+        self.greet(context, resources);
+    }
+
+    /// Closes a connection that has no session. Takes all of its input.
+    fn refuse(&mut self, resources: &mut Resources, refusal: Refusal, input: &[u8]) -> usize {
+        resources.note_header(refusal.fault(), &self.origin, || refusal.text());
+        if let Phase::Preface(preface) = &mut self.phase {
+            preface.is_refused = true;
+        }
+        input.len()
+    }
+
+    /// Whether the first input behind the greeting is a header, which came too late to be one: as commands it would be
+    /// answered, and the client behind the proxy never served as itself. Ends the session then.
+    pub(super) fn ends_by_late_header(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        input: &[u8],
+    ) -> bool {
+        self.is_header_late = false;
+        let is_header = match proxy::scan(input) {
+            Ok(Scan::Whole { .. }) | Err(_) => true,
+            Ok(Scan::Absent | Scan::Incomplete) => false,
+        };
+        if is_header {
+            self.refuse(resources, Refusal::BehindGreeting, input);
+            self.probe.end(Cause::Dismissed);
+            self.begin_end(context, resources, Manner::Orderly);
+        }
+        is_header
+    }
+
+    /// What a connection leaves that had no session.
+    pub(super) fn close_before_session(&self, resources: &mut Resources, preface: Preface) {
+        if !preface.is_refused && !resources.stop.closes_idle() {
+            resources.gathering.stats.proxy.broken_off += 1;
+        }
+    }
+}
+
+impl Preface {
+    pub(super) fn is_refused(self) -> bool {
+        self.is_refused
+    }
+
+    /// The connection has nothing more to wait for.
+    pub(super) fn is_over(&self, stop: Stop) -> bool {
+        self.is_refused || stop.closes_idle()
+    }
+}
+
+/// How long a connection may take for its header. A session timeout of zero closes sessions behind their greeting, so that
+/// they need to have one.
+fn header_timeout(context: &Context) -> Duration {
+    context.settings().session_timeout.max(HEADER_WAIT)
+}
+
+fn unix(path: &[u8]) -> Endpoint {
+    Endpoint::Unix((!path.is_empty()).then(|| Arc::from(Path::new(OsStr::from_bytes(path)))))
+}

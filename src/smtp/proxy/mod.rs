@@ -1,0 +1,91 @@
+//! The header of the PROXY protocol: the first octets of a connection, by which a proxy names the client that it forwards
+//! (versions 1 and 2 of the specification of HAProxy, `doc/proxy-protocol.txt`). Imports nothing; pure.
+
+mod error;
+mod v1;
+mod v2;
+
+use std::net::IpAddr;
+
+pub use error::HeaderError;
+
+/// The longest header that is read, in octets. One of version 2 may have 65,551 by its length field; those of proxies have
+/// less than a hundred, and some hundreds with TLVs.
+pub const MAX_HEADER: usize = 4096;
+
+/// What the front of a connection's input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan<'i> {
+    /// The front of a header, or nothing: more octets are needed.
+    Incomplete,
+    /// Not a header: the input belongs to SMTP.
+    Absent,
+    /// A whole header. What follows it belongs to SMTP.
+    Whole {
+        /// Its octets.
+        length: usize,
+        /// What it says.
+        client: Client<'i>,
+    },
+}
+
+/// The client that a header names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client<'i> {
+    /// None: the connection is the proxy's own (`LOCAL`), or the client's address is of an unknown kind (`UNKNOWN`). The
+    /// addresses of the connection remain.
+    Unnamed,
+    /// A client of TCP.
+    Inet {
+        /// Where it connected from.
+        source: (IpAddr, u16),
+        /// Where it connected to.
+        destination: (IpAddr, u16),
+    },
+    /// A client of a Unix socket. An empty path is that of a socket without a name.
+    Unix {
+        /// The path of its own socket.
+        source: &'i [u8],
+        /// The path that it connected to.
+        destination: &'i [u8],
+    },
+}
+
+/// Scans the front of the first octets of a connection. The outcome for these octets and more behind them is the same,
+/// unless it is [`Scan::Incomplete`]; it never is for [`MAX_HEADER`] octets.
+///
+/// ```
+/// use smtpmock::smtp::proxy::{self, Client, HeaderError, Scan};
+///
+/// let input = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 25\r\nEHLO c.example\r\n";
+/// let client = Client::Inet {
+///     source: ("192.0.2.1".parse()?, 4711),
+///     destination: ("198.51.100.1".parse()?, 25),
+/// };
+/// assert_eq!(proxy::scan(input), Ok(Scan::Whole { length: 43, client }));
+/// assert_eq!(proxy::scan(&input[..42]), Ok(Scan::Incomplete));
+/// assert_eq!(proxy::scan(b"EHLO c.example\r\n"), Ok(Scan::Absent));
+/// assert_eq!(proxy::scan(b"PROXY TCP5 a b 1 2\r\n"), Err(HeaderError::Protocol));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+///
+/// # Errors
+/// What begins like a header and is none: the connection is to be closed.
+pub fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
+    if begins_like(input, v1::SIGNATURE) {
+        v1::scan(input)
+    } else if begins_like(input, v2::SIGNATURE) {
+        v2::scan(input)
+    } else {
+        Ok(Scan::Absent)
+    }
+}
+
+/// The input begins with the signature, or is the front of it.
+fn begins_like(input: &[u8], signature: &[u8]) -> bool {
+    let common = input.len().min(signature.len());
+    input[..common] == signature[..common]
+}
+
+#[cfg(test)]
+mod tests;
