@@ -220,7 +220,9 @@ fn log_event(logger: &SharedLogger, text: &mut String, at: SystemTime, event: &E
             let warning = "SMTP mock server is in the shutdown mode and won't accept new connections";
             return logger.warning(at, warning);
         }
-        Event::AcceptRests(why) | Event::HeaderRefused(why) => return logger.warning(at, &shown(why.as_bytes())),
+        Event::AcceptRests(why) | Event::HeaderRefused(why) => {
+            return logger.warning(at, &shown(why.as_bytes()));
+        }
         Event::ConnectionFailed(error) | Event::Failed(error) => {
             return logger.error(at, &shown(error.as_bytes()));
         }

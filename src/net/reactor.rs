@@ -12,9 +12,9 @@ use slab::Slab;
 use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
 use super::context::{Context, Service, SessionPermit};
 use super::control::{Control, Mailbox, Message, StopOrder};
+use super::listener::ListeningSocket;
 use super::resources::{Resources, Stop};
 use super::shard::StopOutcome;
-use super::listener::ListeningSocket;
 use super::stream::{Listener, Stream};
 use crate::config::ProxyHeaders;
 use crate::log::{EventLog, HeaderFault};
@@ -278,7 +278,9 @@ impl Reactor {
             ProxyHeaders::None => None,
             ProxyHeaders::Accepted => is_trusted().then_some(*proxy),
             ProxyHeaders::Required if is_trusted() => Some(*proxy),
-            ProxyHeaders::Required => return self.resources.note_header(HeaderFault::Untrusted, &origin, untrusted),
+            ProxyHeaders::Required => {
+                return self.resources.note_header(HeaderFault::Untrusted, &origin, untrusted);
+            }
         };
         let slot = self.connections.vacant_key();
         let token = self.token_for(slot);

@@ -150,7 +150,9 @@ impl Resources {
         if let Some(notes) = &mut self.notes {
             let text = || {
                 let (why, route) = (why(), origin.route());
-                format!("PROXY header refused, connection closed: {route}: {why}; others are counted as proxy.{name}")
+                format!(
+                    "PROXY header refused, connection closed: {route}: {why}; others are counted as proxy.{name}"
+                )
             };
             notes.note_header(wall_time(), fault, text);
         }

@@ -16,12 +16,12 @@ use rand::rngs::SysRng;
 
 use crate::config::{Config, StartError, StartSettings};
 use crate::log::{Event, EventLog, SharedLogger};
-use crate::net::{Listening, ListeningSocket};
 use crate::net::context::Service;
 use crate::net::control::{Control, StopOrder};
 use crate::net::counters::Counters;
 use crate::net::shard::Shard;
 pub use crate::net::shard::{ShardFailure, StopOutcome};
+use crate::net::{Listening, ListeningSocket};
 use crate::output::Output;
 use crate::process::lock;
 use crate::records::budget::Budget;

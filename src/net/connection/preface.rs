@@ -153,7 +153,8 @@ impl<T: Transport> Connection<T> {
         let (source, destination) = match client {
             Client::Unnamed => return,
             Client::Inet { source, destination } => {
-                let end = |(ip, port): (std::net::IpAddr, u16)| Endpoint::Inet((ip.to_canonical(), port).into());
+                let end =
+                    |(ip, port): (std::net::IpAddr, u16)| Endpoint::Inet((ip.to_canonical(), port).into());
                 (end(source), end(destination))
             }
             Client::Unix { source, destination } => (unix(source), unix(destination)),

@@ -104,7 +104,7 @@ fn check_tlvs(header: &[u8], start: usize) -> Result<(), HeaderError> {
 }
 
 /// CRC-32C (RFC 9260 appendix A), bit by bit: headers are short, and few have one.
-fn crc32c(octets: impl Iterator<Item = u8>) -> u32 {
+pub(super) fn crc32c(octets: impl Iterator<Item = u8>) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     !octets.fold(u32::MAX, |crc, octet| {
         (0..8).fold(crc ^ u32::from(octet), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 })

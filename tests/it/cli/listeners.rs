@@ -88,7 +88,10 @@ fn a_start_that_is_refused_says_who_listens_or_what_would_be_right() {
     Client::greeted_at(&path).quit();
     let long = format!("smtp+unix:///{}", "x".repeat(200));
     for (url, expected) in [
-        ("lmtp://127.0.0.1:24", "expected smtp://ADDRESS:PORT or smtp+unix:///PATH?mode=0666"),
+        (
+            "lmtp://127.0.0.1:24",
+            "expected smtp://ADDRESS:PORT?proxy=accept or smtp+unix:///PATH?mode=0666&proxy=accept",
+        ),
         ("smtp+unix://mock.sock", "the path of the socket is absolute"),
         ("smtp+unix:///a?mode=0999", "permissions of the socket in octal"),
         (&long, "octets, not 201"),
@@ -130,4 +133,27 @@ fn captures_the_display_and_the_log_name_clients_of_a_unix_socket() {
     let ended = program.stopped();
     let route = format!("read unix:{}->unix: i/o timeout", path.display());
     assert!(ended.stderr.contains(&route), "{ended:?}");
+}
+
+#[test]
+fn a_trusted_proxy_names_the_client_in_capture_and_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("mock.sock");
+    let capture = folder.path().join("capture.jsonl");
+    let listen = format!("{}?proxy=require", url(&socket));
+    let capture_flag = capture.display().to_string();
+    let program = start(["--listen", &listen, "--trust", "10.0.0.0/8, unix", "--capture", &capture_flag]);
+    let mut client = Client::connect_at(&socket);
+    client.send("PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\n");
+    assert_eq!(client.reply(), "220 Welcome");
+    client.deliver(MESSAGE);
+    client.quit();
+    program.stopped();
+    let line = fs::read_to_string(&capture).expect("a capture");
+    let record: Value = serde_json::from_str(&line).expect("one line");
+    assert_eq!((&record["peer_addr"], &record["proxy_addr"]), (&"192.0.2.7:4711".into(), &"unix".into()));
+    let ended = run(["--trust", "10.0.0.0/8,localhost"]);
+    assert_eq!(ended.code(), Some(2));
+    let complaint = ended.complaint();
+    assert!(complaint.contains("an IP address or network, like 127.0.0.1"), "{complaint}");
 }

@@ -290,7 +290,7 @@ fn a_stop_does_not_wait_for_headers() {
 fn trust_can_change_while_the_server_runs() {
     let server = start(proxied("require"));
     from(&server, v1("192.0.2.7")).quit();
-    server.reconfigure(|settings| settings.without_trust()).expect("valid");
+    server.reconfigure(smtpmock::Settings::without_trust).expect("valid");
     is_closed(&server, v1("192.0.2.7"));
     once(&server, |stats| stats.proxy.untrusted == 1);
 }
