@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::enhanced::{Enhanced, Reply};
 use crate::client::phase::Phase;
 
 /// Why a message ended without a reply that decides it.
@@ -63,7 +64,7 @@ impl fmt::Display for Abort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Accepted,
-    Refused { phase: Phase, code: u16 },
+    Refused { phase: Phase, reply: Reply },
     Aborted { phase: Phase, reason: Abort },
     TimedOut { phase: Phase },
 }
@@ -72,12 +73,15 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Accepted => f.write_str("accepted"),
-            Outcome::Refused { phase, code } => write!(f, "{phase}: reply {code}"),
+            Outcome::Refused { phase, reply } => write!(f, "{phase}: reply {reply}"),
             Outcome::Aborted { phase, reason } => write!(f, "{phase}: {reason}"),
             Outcome::TimedOut { phase } => write!(f, "{phase}: no reply in time"),
         }
     }
 }
+
+/// The most different enhanced codes that are counted; a server could send millions.
+pub(crate) const ENHANCED_LIMIT: usize = 256;
 
 /// Counts of messages and of their recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +90,8 @@ pub(crate) struct Accounting {
     pub(crate) accepted: u64,
     /// Messages refused, by phase and reply code.
     pub(crate) refused: BTreeMap<(Phase, u16), u64>,
+    /// Those of them with an enhanced code: at most [`ENHANCED_LIMIT`] different ones, the first that came.
+    pub(crate) refused_enhanced: BTreeMap<(Phase, u16, Enhanced), u64>,
     pub(crate) aborted: BTreeMap<(Phase, Abort), u64>,
     pub(crate) timed_out: BTreeMap<Phase, u64>,
     /// Messages without a final reply when the run ended, counted from the connections.
@@ -95,6 +101,8 @@ pub(crate) struct Accounting {
     pub(crate) recipients_accepted: u64,
     /// Recipients refused, by reply code.
     pub(crate) recipients_refused: BTreeMap<u16, u64>,
+    /// Those of them with an enhanced code, limited likewise.
+    pub(crate) recipients_refused_enhanced: BTreeMap<(u16, Enhanced), u64>,
 }
 
 impl Accounting {
@@ -102,7 +110,12 @@ impl Accounting {
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Accepted => self.accepted += 1,
-            Outcome::Refused { phase, code } => *self.refused.entry((phase, code)).or_default() += 1,
+            Outcome::Refused { phase, reply: Reply { code, enhanced } } => {
+                *self.refused.entry((phase, code)).or_default() += 1;
+                if let Some(enhanced) = enhanced {
+                    add_bounded(&mut self.refused_enhanced, (phase, code, enhanced), 1);
+                }
+            }
             Outcome::Aborted { phase, reason } => {
                 *self.aborted.entry((phase, reason)).or_default() += 1;
             }
@@ -111,11 +124,14 @@ impl Accounting {
     }
 
     /// Counts the reply to one RCPT.
-    pub(crate) fn recipient(&mut self, positive: bool, code: u16) {
+    pub(crate) fn recipient(&mut self, positive: bool, reply: Reply) {
         if positive {
             self.recipients_accepted += 1;
-        } else {
-            *self.recipients_refused.entry(code).or_default() += 1;
+            return;
+        }
+        *self.recipients_refused.entry(reply.code).or_default() += 1;
+        if let Some(enhanced) = reply.enhanced {
+            add_bounded(&mut self.recipients_refused_enhanced, (reply.code, enhanced), 1);
         }
     }
 
@@ -123,6 +139,23 @@ impl Accounting {
     pub(crate) fn refused_class(&self, class: u16) -> u64 {
         let of_class = self.refused.iter().filter(|((_, code), _)| code / 100 == class);
         total(of_class.map(|(_, count)| count))
+    }
+
+    /// Messages refused, by phase and both codes; those without an enhanced code behind the others of their code.
+    pub(crate) fn refused_by_reply(&self) -> impl Iterator<Item = (Phase, Reply, u64)> {
+        self.refused.iter().flat_map(|((phase, code), count)| {
+            let of_code = self.refused_enhanced.iter().filter(move |((p, c, _), _)| (p, c) == (phase, code));
+            let enhanced = of_code.map(|((_, _, enhanced), count)| (*enhanced, *count));
+            by_reply(*code, *count, enhanced).map(|(reply, count)| (*phase, reply, count))
+        })
+    }
+
+    /// Recipients refused, likewise.
+    pub(crate) fn recipients_refused_by_reply(&self) -> impl Iterator<Item = (Reply, u64)> {
+        self.recipients_refused.iter().flat_map(|(code, count)| {
+            let of_code = self.recipients_refused_enhanced.iter().filter(move |((c, _), _)| c == code);
+            by_reply(*code, *count, of_code.map(|((_, enhanced), count)| (*enhanced, *count)))
+        })
     }
 
     pub(crate) fn aborted_total(&self) -> u64 {
@@ -167,6 +200,27 @@ impl Accounting {
         self.started == total(&ends)
     }
 
+    /// Whether no reply is counted more often by enhanced code than by code, and each enhanced code is of the class of
+    /// its reply.
+    pub(crate) fn enhanced_are_refusals(&self) -> bool {
+        let of_messages = self.refused_enhanced.keys().map(|(_, code, enhanced)| (code, enhanced));
+        let of_recipients = self.recipients_refused_enhanced.keys().map(|(code, enhanced)| (code, enhanced));
+        let mut all = of_messages.chain(of_recipients);
+        if all.any(|(code, enhanced)| u16::from(enhanced.class()) != code / 100) {
+            return false;
+        }
+        let mut messages: BTreeMap<(Phase, u16), u64> = BTreeMap::new();
+        for ((phase, code, _), count) in &self.refused_enhanced {
+            add(messages.entry((*phase, *code)).or_default(), *count);
+        }
+        let mut recipients: BTreeMap<u16, u64> = BTreeMap::new();
+        for ((code, _), count) in &self.recipients_refused_enhanced {
+            add(recipients.entry(*code).or_default(), *count);
+        }
+        messages.iter().all(|(key, count)| self.refused.get(key) >= Some(count))
+            && recipients.iter().all(|(code, count)| self.recipients_refused.get(code) >= Some(count))
+    }
+
     /// Adds another account to this one.
     pub(crate) fn merge(&mut self, other: &Accounting) {
         add(&mut self.started, other.started);
@@ -178,6 +232,12 @@ impl Accounting {
         add_all(&mut self.aborted, &other.aborted);
         add_all(&mut self.timed_out, &other.timed_out);
         add_all(&mut self.recipients_refused, &other.recipients_refused);
+        for (key, count) in &other.refused_enhanced {
+            add_bounded(&mut self.refused_enhanced, *key, *count);
+        }
+        for (key, count) in &other.recipients_refused_enhanced {
+            add_bounded(&mut self.recipients_refused_enhanced, *key, *count);
+        }
     }
 }
 
@@ -196,6 +256,26 @@ fn add_all<K: Ord + Copy>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) 
     }
 }
 
+/// The replies of one code: those with an enhanced code, then the rest.
+fn by_reply(
+    code: u16,
+    count: u64,
+    enhanced: impl Iterator<Item = (Enhanced, u64)>,
+) -> impl Iterator<Item = (Reply, u64)> {
+    let mut rows: Vec<_> =
+        enhanced.map(|(enhanced, count)| (Reply { code, enhanced: Some(enhanced) }, count)).collect();
+    let rest = count.saturating_sub(total(rows.iter().map(|(_, count)| count)));
+    rows.extend((rest > 0).then_some((Reply { code, enhanced: None }, rest)));
+    rows.into_iter()
+}
+
+/// Adds to a count by enhanced code, if it is listed or there is room.
+fn add_bounded<K: Ord>(into: &mut BTreeMap<K, u64>, key: K, count: u64) {
+    if into.len() < ENHANCED_LIMIT || into.contains_key(&key) {
+        add(into.entry(key).or_default(), count);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,7 +285,10 @@ mod tests {
         let phase = || prop::sample::select(Phase::ALL.to_vec());
         prop_oneof![
             Just(Outcome::Accepted),
-            (phase(), 400u16..600).prop_map(|(phase, code)| Outcome::Refused { phase, code }),
+            (phase(), 400u16..600, prop::option::of((0..4, 0..4))).prop_map(|(phase, code, enhanced)| {
+                let text = enhanced.map(|(subject, detail)| format!("{}.{subject}.{detail}", code / 100));
+                Outcome::Refused { phase, reply: Reply::of(code, text.unwrap_or_default().as_bytes()) }
+            }),
             phase().prop_map(|phase| Outcome::Aborted { phase, reason: Abort::Reset }),
             phase().prop_map(|phase| Outcome::TimedOut { phase }),
         ]

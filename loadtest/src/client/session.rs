@@ -5,6 +5,9 @@
 //! matched to the commands in the order in which they were sent. A reply answers only what has left the process: an
 //! earlier one is an error of the server, whatever its code.
 
+use crate::client::dialect::Dialect;
+use crate::client::enhanced::Reply;
+use crate::client::offer::Offer;
 use crate::client::phase::Phase;
 use crate::client::reply::Line;
 
@@ -15,6 +18,8 @@ const CLOSING: u16 = 421;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Ehlo,
+    /// The greeting of a session without extensions, where the server refuses EHLO (RFC 5321 section 3.2).
+    Helo,
     Mail,
     /// RCPT for the recipient with this index.
     Rcpt(u16),
@@ -23,7 +28,7 @@ pub(crate) enum Command {
     Group,
     /// The message and its final dot.
     Body,
-    /// A lone dot: DATA was accepted although no recipient was (RFC 2920 section 3.1).
+    /// A lone dot: DATA was accepted although MAIL or every recipient was refused (RFC 2920 section 3.1).
     EmptyBody,
     Rset,
     Quit,
@@ -33,7 +38,7 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Accepted,
-    Refused { phase: Phase, code: u16 },
+    Refused { phase: Phase, reply: Reply },
 }
 
 /// The next step of the caller.
@@ -65,9 +70,11 @@ pub(crate) enum Unsent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) phase: Phase,
-    pub(crate) code: u16,
+    pub(crate) reply: Reply,
     /// Whether the code is one of success in this phase.
     pub(crate) positive: bool,
+    /// Whether it decides on a recipient: a reply to RCPT, unless MAIL was refused.
+    pub(crate) is_of_recipient: bool,
 }
 
 /// What follows from a complete reply.
@@ -94,12 +101,13 @@ enum State {
     Connecting,
     Banner,
     Ehlo,
+    Helo,
     Ready,
     Mail,
     Rcpt(u16),
     Data,
     Body,
-    /// The lone dot of a group whose recipients were all refused.
+    /// The lone dot of a group of which MAIL or every recipient was refused.
     EmptyBody,
     Rset,
     Quit,
@@ -110,26 +118,31 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Session {
     state: State,
-    /// Recipients of every message; at least one.
-    recipients: u16,
-    /// Whether PIPELINING is requested; it is used only if EHLO offers it.
-    wants_pipelining: bool,
-    offers_pipelining: bool,
+    dialect: Dialect,
+    offer: Offer,
+    /// Whether the first line of the reply to EHLO, which is no keyword, has been read.
+    is_greeted: bool,
+    /// Whether EHLO was refused.
+    is_without_ehlo: bool,
+    /// Whether MAIL was refused in this transaction.
+    is_mail_refused: bool,
     /// Recipients that the server accepted in this transaction.
     taken: u16,
     /// The first refusal in this transaction.
-    refusal: Option<(Phase, u16)>,
+    refusal: Option<(Phase, Reply)>,
     /// Whether QUIT was sent; the state may be `Closed` since.
     sent_quit: bool,
 }
 
 impl Session {
-    pub(crate) fn new(recipients: u16, wants_pipelining: bool) -> Session {
+    pub(crate) fn new(dialect: Dialect) -> Session {
         Session {
             state: State::Connecting,
-            recipients,
-            wants_pipelining,
-            offers_pipelining: false,
+            dialect,
+            offer: Offer::default(),
+            is_greeted: false,
+            is_without_ehlo: false,
+            is_mail_refused: false,
             taken: 0,
             refusal: None,
             sent_quit: false,
@@ -141,7 +154,7 @@ impl Session {
         match self.state {
             State::Connecting => Some(Phase::Connect),
             State::Banner => Some(Phase::Banner),
-            State::Ehlo => Some(Phase::Ehlo),
+            State::Ehlo | State::Helo => Some(Phase::Ehlo),
             State::Mail => Some(Phase::Mail),
             State::Rcpt(_) => Some(Phase::Rcpt),
             State::Data => Some(Phase::Data),
@@ -150,14 +163,19 @@ impl Session {
         }
     }
 
-    /// Whether the server offered PIPELINING with EHLO.
-    pub(crate) fn offers_pipelining(&self) -> bool {
-        self.offers_pipelining
+    /// The extensions that the server offered with EHLO.
+    pub(crate) fn offer(&self) -> Offer {
+        self.offer
     }
 
-    /// Whether the greeting and EHLO have succeeded.
+    /// Whether the server refused EHLO.
+    pub(crate) fn is_without_ehlo(&self) -> bool {
+        self.is_without_ehlo
+    }
+
+    /// Whether the greeting and EHLO, or HELO, have succeeded.
     pub(crate) fn is_established(&self) -> bool {
-        !matches!(self.state, State::Connecting | State::Banner | State::Ehlo | State::Closed)
+        !matches!(self.state, State::Connecting | State::Banner | State::Ehlo | State::Helo | State::Closed)
     }
 
     /// Whether QUIT was sent, so that the end of the session is expected.
@@ -175,6 +193,7 @@ impl Session {
     pub(crate) fn begin(&mut self) -> Command {
         debug_assert_eq!(self.state, State::Ready);
         self.state = State::Mail;
+        self.is_mail_refused = false;
         self.taken = 0;
         self.refusal = None;
         if self.grouped() { Command::Group } else { Command::Mail }
@@ -193,10 +212,10 @@ impl Session {
         if self.is_early(line.code, unsent) {
             return Err(Violation::Early);
         }
-        if self.state == State::Ehlo && is_keyword(line.text, b"PIPELINING") {
-            self.offers_pipelining = true;
+        if self.state == State::Ehlo && std::mem::replace(&mut self.is_greeted, true) {
+            self.offer.take(line.text);
         }
-        if line.last { self.on_reply(line.code).map(Some) } else { Ok(None) }
+        if line.last { self.on_reply(Reply::of(line.code, line.text)).map(Some) } else { Ok(None) }
     }
 
     /// Whether a reply is earlier than what it would answer. A 421 answers no command, and a server may refuse a
@@ -217,20 +236,22 @@ impl Session {
     /// The number of commands in the group after the one whose reply is due.
     fn commands_behind(&self) -> usize {
         match self.state {
-            State::Mail if self.grouped() => usize::from(self.recipients) + 1,
-            State::Rcpt(index) if self.grouped() => usize::from(self.recipients - index),
+            State::Mail if self.grouped() => usize::from(self.dialect.recipients) + 1,
+            State::Rcpt(index) if self.grouped() => usize::from(self.dialect.recipients - index),
             _ => 0,
         }
     }
 
-    fn on_reply(&mut self, code: u16) -> Result<Reaction, Violation> {
-        let class = code / 100;
+    fn on_reply(&mut self, reply: Reply) -> Result<Reaction, Violation> {
+        let class = reply.code / 100;
         let phase = self.phase();
-        if code == CLOSING {
+        let is_of_recipient = matches!(self.state, State::Rcpt(_)) && !self.is_mail_refused;
+        let answer = |positive| phase.map(|phase| Answer { phase, reply, positive, is_of_recipient });
+        if reply.code == CLOSING {
             self.state = State::Closed;
             return Ok(Reaction {
-                answer: phase.map(|phase| Answer { phase, code, positive: false }),
-                verdict: phase.map(|phase| Verdict::Refused { phase, code }),
+                answer: answer(false),
+                verdict: phase.map(|phase| Verdict::Refused { phase, reply }),
                 next: Next::Ended,
             });
         }
@@ -239,31 +260,37 @@ impl Session {
             return Err(Violation::OutOfOrder);
         }
         let positive = class == wanted;
-        let (verdict, next) = self.advance(code, positive)?;
-        Ok(Reaction { answer: phase.map(|phase| Answer { phase, code, positive }), verdict, next })
+        let (verdict, next) = self.advance(reply, positive)?;
+        Ok(Reaction { answer: answer(positive), verdict, next })
     }
 
-    fn advance(&mut self, code: u16, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
+    fn advance(&mut self, reply: Reply, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
         match self.state {
             State::Banner if positive => Ok((None, self.send(Command::Ehlo, State::Ehlo))),
-            State::Banner => Ok(self.give_up(Phase::Banner, code)),
-            State::Ehlo if positive => {
+            State::Banner => Ok(self.give_up(Phase::Banner, reply)),
+            State::Ehlo | State::Helo if positive => {
                 self.state = State::Ready;
                 Ok((None, Next::Ready))
             }
-            State::Ehlo => Ok(self.give_up(Phase::Ehlo, code)),
-            State::Mail => Ok(self.after_mail(code, positive)),
-            State::Rcpt(index) => Ok(self.after_rcpt(index, code, positive)),
-            State::Data => Ok(self.after_data(code, positive)),
+            // A 4yz is of the server's state, which HELO would not change.
+            State::Ehlo if reply.code >= 500 => {
+                self.offer = Offer::default();
+                self.is_without_ehlo = true;
+                Ok((None, self.send(Command::Helo, State::Helo)))
+            }
+            State::Ehlo | State::Helo => Ok(self.give_up(Phase::Ehlo, reply)),
+            State::Mail => Ok(self.after_mail(reply, positive)),
+            State::Rcpt(index) => Ok(self.after_rcpt(index, reply, positive)),
+            State::Data => Ok(self.after_data(reply, positive)),
             State::Body => {
                 self.state = State::Ready;
                 let verdict =
-                    if positive { Verdict::Accepted } else { Verdict::Refused { phase: Phase::Dot, code } };
+                    if positive { Verdict::Accepted } else { Verdict::Refused { phase: Phase::Dot, reply } };
                 Ok((Some(verdict), Next::Ready))
             }
             State::EmptyBody => {
                 self.state = State::Ready;
-                Ok((Some(refused_by(self.refusal, Phase::Dot, code)), Next::Ready))
+                Ok((Some(refused_by(self.refusal, Phase::Dot, reply)), Next::Ready))
             }
             State::Rset if positive => {
                 self.state = State::Ready;
@@ -277,9 +304,10 @@ impl Session {
         }
     }
 
-    fn after_mail(&mut self, code: u16, positive: bool) -> (Option<Verdict>, Next) {
+    fn after_mail(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if !positive {
-            self.refusal = Some((Phase::Mail, code));
+            self.is_mail_refused = true;
+            self.refusal = Some((Phase::Mail, reply));
         }
         if self.grouped() {
             self.state = State::Rcpt(0);
@@ -289,17 +317,17 @@ impl Session {
             return (None, self.send(Command::Rcpt(0), State::Rcpt(0)));
         }
         self.state = State::Ready;
-        (Some(Verdict::Refused { phase: Phase::Mail, code }), Next::Ready)
+        (Some(Verdict::Refused { phase: Phase::Mail, reply }), Next::Ready)
     }
 
-    fn after_rcpt(&mut self, index: u16, code: u16, positive: bool) -> (Option<Verdict>, Next) {
-        if positive {
+    fn after_rcpt(&mut self, index: u16, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
+        if !positive {
+            self.refusal.get_or_insert((Phase::Rcpt, reply));
+        } else if !self.is_mail_refused {
             self.taken += 1;
-        } else {
-            self.refusal.get_or_insert((Phase::Rcpt, code));
         }
         let following = index + 1;
-        if following < self.recipients {
+        if following < self.dialect.recipients {
             self.state = State::Rcpt(following);
             let next = if self.grouped() { Next::Wait } else { Next::Send(Command::Rcpt(following)) };
             return (None, next);
@@ -311,12 +339,12 @@ impl Session {
         if self.taken > 0 {
             return (None, self.send(Command::Data, State::Data));
         }
-        self.reset(Phase::Rcpt, code)
+        self.reset(Phase::Rcpt, reply)
     }
 
-    fn after_data(&mut self, code: u16, positive: bool) -> (Option<Verdict>, Next) {
+    fn after_data(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if !positive {
-            return self.reset(Phase::Data, code);
+            return self.reset(Phase::Data, reply);
         }
         if self.taken > 0 {
             (None, self.send(Command::Body, State::Body))
@@ -326,15 +354,15 @@ impl Session {
     }
 
     /// Ends the transaction without a message; the first refusal is the reason.
-    fn reset(&mut self, phase: Phase, code: u16) -> (Option<Verdict>, Next) {
+    fn reset(&mut self, phase: Phase, reply: Reply) -> (Option<Verdict>, Next) {
         let reason = if self.taken > 0 { None } else { self.refusal };
-        let verdict = refused_by(reason, phase, code);
+        let verdict = refused_by(reason, phase, reply);
         (Some(verdict), self.send(Command::Rset, State::Rset))
     }
 
-    fn give_up(&mut self, phase: Phase, code: u16) -> (Option<Verdict>, Next) {
+    fn give_up(&mut self, phase: Phase, reply: Reply) -> (Option<Verdict>, Next) {
         let command = self.quit();
-        (Some(Verdict::Refused { phase, code }), Next::Send(command))
+        (Some(Verdict::Refused { phase, reply }), Next::Send(command))
     }
 
     fn send(&mut self, command: Command, state: State) -> Next {
@@ -343,19 +371,13 @@ impl Session {
     }
 
     fn grouped(&self) -> bool {
-        self.wants_pipelining && self.offers_pipelining
+        self.dialect.pipelining && self.offer.pipelining
     }
 }
 
-fn refused_by(first: Option<(Phase, u16)>, phase: Phase, code: u16) -> Verdict {
-    let (phase, code) = first.unwrap_or((phase, code));
-    Verdict::Refused { phase, code }
-}
-
-/// Whether the keyword of an EHLO line is `keyword`, in any case and with any parameters.
-fn is_keyword(text: &[u8], keyword: &[u8]) -> bool {
-    let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
-    text[..end].eq_ignore_ascii_case(keyword)
+fn refused_by(first: Option<(Phase, Reply)>, phase: Phase, reply: Reply) -> Verdict {
+    let (phase, reply) = first.unwrap_or((phase, reply));
+    Verdict::Refused { phase, reply }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(crate) struct Envelope {
 
 impl Envelope {
     pub(crate) fn of(plan: &Plan) -> Envelope {
-        Envelope::new(plan.from.clone(), plan.to.clone(), plan.recipients, plan.run)
+        Envelope::new(plan.from.clone(), plan.to.clone(), plan.dialect.recipients, plan.run)
     }
 
     pub(crate) fn new(from: Template, to: Template, recipients: u16, run: u32) -> Envelope {

@@ -48,6 +48,10 @@ pub(crate) struct Payload {
     wire: Vec<u8>,
     token_at: Range<usize>,
     body_at: usize,
+    /// Dots added by stuffing, which the size of the message does not include.
+    stuffed: usize,
+    /// Whether it has octets above 127.
+    is_eight_bit: bool,
     variants: Vec<Variant>,
     envelope: Envelope,
     run: u32,
@@ -61,11 +65,22 @@ impl Payload {
         wire.resize(token_at.end, b'0');
         wire.extend_from_slice(b"\r\n");
         let covered_from = wire.len();
-        let mut payload = Payload { wire, token_at, body_at: 0, variants: Vec::new(), envelope, run, seed };
+        let mut payload = Payload {
+            wire,
+            token_at,
+            body_at: 0,
+            stuffed: 0,
+            is_eight_bit: false,
+            variants: Vec::new(),
+            envelope,
+            run,
+            seed,
+        };
         match content {
             Content::Generated { min, max } => payload.generate(covered_from, *min, *max),
             Content::File { bytes, .. } => payload.take_file(bytes),
         }
+        payload.is_eight_bit = !payload.wire.is_ascii();
         payload.wire.extend_from_slice(TERMINATOR);
         payload
     }
@@ -93,6 +108,7 @@ impl Payload {
         self.variants.push(Variant { skip: 0, digest: token::digest_of(&content) });
         self.body_at = self.wire.len();
         stuff_dots(&content, &mut self.wire);
+        self.stuffed = self.wire.len() - self.body_at - content.len();
     }
 
     /// Stamps the token of message `seq` and returns the message in two parts, to be written in this order; the
@@ -114,6 +130,17 @@ impl Payload {
 
     pub(crate) fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// The size of message `seq` in octets, with its line ends, without stuffed dots and the terminator (RFC 1870
+    /// section 5).
+    pub(crate) fn size(&self, seq: u64) -> usize {
+        self.wire.len() - self.variant(seq).skip - self.stuffed - TERMINATOR.len()
+    }
+
+    /// Whether the messages have octets above 127.
+    pub(crate) fn is_eight_bit(&self) -> bool {
+        self.is_eight_bit
     }
 
     /// The length of the longest message on the wire, in bytes.
@@ -217,6 +244,7 @@ mod tests {
         let mut payload = Payload::new(content, envelope, 7, 9);
         let (head, tail) = payload.stamped(seq);
         let message = receive(&[head, tail].concat());
+        assert_eq!(payload.size(seq), message.len());
         let line = token::HEADER.len() + token::LEN + 2;
         let text = std::str::from_utf8(&message[token::HEADER.len()..line - 2]).unwrap();
         let found = token::Token::parse(text).unwrap();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::client::dialect::Dialect;
 use crate::client::phase::Phase;
 use crate::load::payload::Content;
 use crate::load::schedule::{Arrivals, Profile};
@@ -69,9 +70,8 @@ pub(crate) struct Plan {
     pub(crate) threads: usize,
     /// Messages after which a session ends; `None` is never.
     pub(crate) messages_per_session: Option<NonZeroU64>,
-    /// Recipients of each message, 1 to [`RECIPIENTS_LIMIT`].
-    pub(crate) recipients: u16,
-    pub(crate) pipelining: bool,
+    /// With 1 to [`RECIPIENTS_LIMIT`] recipients of each message.
+    pub(crate) dialect: Dialect,
     pub(crate) helo: String,
     pub(crate) from: Template,
     pub(crate) to: Template,

@@ -40,6 +40,8 @@ pub(crate) struct Sessions {
     pub(crate) ended_idle: u64,
     /// Sessions closed because of what the server sent without a message in flight.
     pub(crate) protocol_errors: u64,
+    /// Sessions begun with HELO, as the server refused EHLO.
+    pub(crate) without_ehlo: u64,
     /// Sessions with PIPELINING requested and not offered.
     pub(crate) without_pipelining: u64,
     /// The most connections open at once (the sum of each thread's maximum).
@@ -52,6 +54,7 @@ impl Sessions {
         self.established += other.established;
         self.ended_idle += other.ended_idle;
         self.protocol_errors += other.protocol_errors;
+        self.without_ehlo += other.without_ehlo;
         self.without_pipelining += other.without_pipelining;
         self.most_open += other.most_open;
     }

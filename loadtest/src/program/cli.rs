@@ -9,6 +9,7 @@ use std::{fmt, io};
 use clap::{Args, Command, Id, Parser, Subcommand, ValueEnum};
 use smtpmock::units::EXACT_IN_JSON;
 
+use crate::client::dialect::Dialect;
 use crate::client::phase::Phase;
 use crate::judge::gate::Gate;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
@@ -315,8 +316,7 @@ impl RunArgs {
             connections,
             threads,
             messages_per_session: self.messages_per_session,
-            recipients: self.rcpts,
-            pipelining: self.pipelining,
+            dialect: Dialect { recipients: self.rcpts, pipelining: self.pipelining },
             helo: self.helo.clone(),
             from: self.from.clone(),
             to: self.to.clone(),

@@ -27,7 +27,7 @@ impl Reactor {
     fn dial(&mut self, index: usize, place: usize, now: Moment) -> io::Result<()> {
         let plan = &self.shared.plan;
         let slot = &mut self.slots[index];
-        slot.open(Session::new(plan.recipients, plan.pipelining));
+        slot.open(Session::new(plan.dialect.clone()));
         slot.since = now;
         slot.address = place;
         slot.tried += 1;

@@ -128,8 +128,8 @@ impl Reactor {
     }
 
     fn apply(&mut self, index: usize, reaction: Reaction, now: Moment) -> io::Result<()> {
-        if let Some(Answer { phase, code, positive: false }) = reaction.answer
-            && self.moves_on(index, phase, Miss::Refused(code), now)
+        if let Some(Answer { phase, reply, positive: false, .. }) = reaction.answer
+            && self.moves_on(index, phase, Miss::Refused(reply.code), now)
         {
             return Ok(());
         }
@@ -141,16 +141,16 @@ impl Reactor {
             }
             let end = if answer.positive { End::Ok } else { End::Failed };
             self.note_phase(index, answer.phase, end, now);
-            if answer.phase == Phase::Rcpt
+            if answer.is_of_recipient
                 && let Some(flight) = self.slots[index].flight
             {
-                self.tally.account(flight.measured).recipient(answer.positive, answer.code);
+                self.tally.account(flight.measured).recipient(answer.positive, answer.reply);
             }
         }
         if let Some(verdict) = reaction.verdict {
             let outcome = match verdict {
                 Verdict::Accepted => Outcome::Accepted,
-                Verdict::Refused { phase, code } => Outcome::Refused { phase, code },
+                Verdict::Refused { phase, reply } => Outcome::Refused { phase, reply },
             };
             self.settle(index, outcome, now);
         }
@@ -176,8 +176,9 @@ impl Reactor {
         let slot = &mut self.slots[index];
         if slot.begun == 0 {
             self.tally.sessions.established += 1;
-            let declined = self.shared.plan.pipelining && !slot.session.offers_pipelining();
+            let declined = self.shared.plan.dialect.pipelining && !slot.session.offer().pipelining;
             self.tally.sessions.without_pipelining += u64::from(declined);
+            self.tally.sessions.without_ehlo += u64::from(slot.session.is_without_ehlo());
             slot.failures = 0;
         }
         if slot.flight.is_some() {
@@ -213,7 +214,7 @@ impl Reactor {
         } else {
             self.output.clear();
             let seq = slot.flight.map_or(0, |flight| flight.seq);
-            self.renderer.render(command, seq, &mut self.output);
+            self.renderer.render(command, seq, slot.session.offer(), &self.payload, &mut self.output);
             slot.write_command(&self.output);
         }
         self.extend_deadline(index, now);

@@ -148,7 +148,7 @@ impl Reactor {
     ) -> io::Result<Reactor> {
         let plan = Arc::clone(&shared.plan);
         let count = plan.connections_of(index);
-        let slots = (0..count).map(|_| Slot::new(Session::new(plan.recipients, plan.pipelining))).collect();
+        let slots = (0..count).map(|_| Slot::new(Session::new(plan.dialect.clone()))).collect();
         Ok(Reactor {
             timer: Timer::new(poll.registry(), TIMER)?,
             poll,

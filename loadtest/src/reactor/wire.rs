@@ -1,30 +1,48 @@
 //! Renders commands. The constant parts are rendered once.
 
+use std::io::Write as _;
+
+use crate::client::offer::Offer;
 use crate::client::session::Command;
 use crate::load::envelope::Envelope;
+use crate::load::payload::Payload;
 use crate::load::plan::Plan;
 
 /// Renders the commands of one run.
 #[derive(Debug)]
 pub(crate) struct Renderer {
     ehlo: Vec<u8>,
+    helo: Vec<u8>,
     envelope: Envelope,
 }
 
 impl Renderer {
     pub(crate) fn new(plan: &Plan) -> Renderer {
-        Renderer { ehlo: format!("EHLO {}\r\n", plan.helo).into_bytes(), envelope: Envelope::of(plan) }
+        Renderer {
+            ehlo: format!("EHLO {}\r\n", plan.helo).into_bytes(),
+            helo: format!("HELO {}\r\n", plan.helo).into_bytes(),
+            envelope: Envelope::of(plan),
+        }
     }
 
-    /// Appends `command` for message `seq`. The body is not rendered here: its buffer is shared.
-    pub(crate) fn render(&self, command: Command, seq: u64, out: &mut Vec<u8>) {
+    /// Appends `command` for message `seq`, with parameters of extensions that are offered. The body is not rendered
+    /// here: its buffer is shared.
+    pub(crate) fn render(
+        &self,
+        command: Command,
+        seq: u64,
+        offer: Offer,
+        payload: &Payload,
+        out: &mut Vec<u8>,
+    ) {
         match command {
             Command::Ehlo => out.extend_from_slice(&self.ehlo),
-            Command::Mail => self.mail(seq, out),
+            Command::Helo => out.extend_from_slice(&self.helo),
+            Command::Mail => self.mail(seq, offer, payload, out),
             Command::Rcpt(index) => self.rcpt(seq, index, out),
             Command::Data => out.extend_from_slice(b"DATA\r\n"),
             Command::Group => {
-                self.mail(seq, out);
+                self.mail(seq, offer, payload, out);
                 for index in 0..self.envelope.recipients() {
                     self.rcpt(seq, index, out);
                 }
@@ -37,10 +55,19 @@ impl Renderer {
         }
     }
 
-    fn mail(&self, seq: u64, out: &mut Vec<u8>) {
+    fn mail(&self, seq: u64, offer: Offer, payload: &Payload, out: &mut Vec<u8>) {
         out.extend_from_slice(b"MAIL FROM:<");
         self.envelope.reverse_path(seq, out);
-        out.extend_from_slice(b">\r\n");
+        out.push(b'>');
+        if offer.size {
+            let size = payload.size(seq);
+            write!(out, " SIZE={size}").unwrap_or_else(|_| unreachable!("a Vec takes every write"));
+        }
+        // Without it the message is 7BIT (RFC 6152 section 3).
+        if offer.eight_bit && payload.is_eight_bit() {
+            out.extend_from_slice(b" BODY=8BITMIME");
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     fn rcpt(&self, seq: u64, index: u16, out: &mut Vec<u8>) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::account::accounting::{Abort, Accounting};
+use crate::client::enhanced::Enhanced;
 use crate::client::phase::Phase;
 
 #[derive(Serialize, Deserialize)]
@@ -17,7 +18,12 @@ struct View {
     unsent: u64,
     recipients_accepted: u64,
     recipients_refused: Vec<ByCode>,
+    /// Absent in older reports, like that of the recipients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recipients_refused_by_enhanced: Vec<ByEnhanced>,
     refused_by: Vec<ByReply>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused_by_enhanced: Vec<ByPhaseAndEnhanced>,
     aborted_by: Vec<ByReason>,
     timed_out_by: Vec<ByPhase>,
 }
@@ -33,6 +39,21 @@ struct ByReply {
     phase: Phase,
     code: u16,
     count: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ByEnhanced {
+    code: u16,
+    #[serde(with = "as_text")]
+    enhanced: Enhanced,
+    count: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ByPhaseAndEnhanced {
+    phase: Phase,
+    #[serde(flatten)]
+    by: ByEnhanced,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,10 +86,27 @@ impl Serialize for Accounting {
                 .iter()
                 .map(|(code, count)| ByCode { code: *code, count: *count })
                 .collect(),
+            recipients_refused_by_enhanced: self
+                .recipients_refused_enhanced
+                .iter()
+                .map(|((code, enhanced), count)| ByEnhanced {
+                    code: *code,
+                    enhanced: *enhanced,
+                    count: *count,
+                })
+                .collect(),
             refused_by: self
                 .refused
                 .iter()
                 .map(|((phase, code), count)| ByReply { phase: *phase, code: *code, count: *count })
+                .collect(),
+            refused_by_enhanced: self
+                .refused_enhanced
+                .iter()
+                .map(|((phase, code, enhanced), count)| ByPhaseAndEnhanced {
+                    phase: *phase,
+                    by: ByEnhanced { code: *code, enhanced: *enhanced, count: *count },
+                })
                 .collect(),
             aborted_by: self
                 .aborted
@@ -99,17 +137,47 @@ impl<'de> Deserialize<'de> for Accounting {
             started: view.started,
             accepted: view.accepted,
             refused: view.refused_by.iter().map(|row| ((row.phase, row.code), row.count)).collect(),
+            refused_enhanced: view
+                .refused_by_enhanced
+                .iter()
+                .map(|row| ((row.phase, row.by.code, row.by.enhanced), row.by.count))
+                .collect(),
             aborted: view.aborted_by.iter().map(|row| ((row.phase, row.reason), row.count)).collect(),
             timed_out: view.timed_out_by.iter().map(|row| (row.phase, row.count)).collect(),
             in_flight: view.in_flight,
             unsent: view.unsent,
             recipients_accepted: view.recipients_accepted,
             recipients_refused: view.recipients_refused.iter().map(|row| (row.code, row.count)).collect(),
+            recipients_refused_enhanced: view
+                .recipients_refused_by_enhanced
+                .iter()
+                .map(|row| ((row.code, row.enhanced), row.count))
+                .collect(),
         };
-        if account.balances() {
-            Ok(account)
-        } else {
-            Err(D::Error::custom("the account does not add up: started is not the sum of the outcomes"))
+        if !account.balances() {
+            return Err(D::Error::custom(
+                "the account does not add up: started is not the sum of the outcomes",
+            ));
         }
+        if !account.enhanced_are_refusals() {
+            return Err(D::Error::custom("refusals by enhanced code are not among those by code"));
+        }
+        Ok(account)
+    }
+}
+
+/// An enhanced code as a text, like `5.1.1`.
+mod as_text {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use crate::client::enhanced::Enhanced;
+
+    pub(super) fn serialize<S: Serializer>(code: &Enhanced, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(code)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Enhanced, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|why| D::Error::custom(format!("`{text}`: {why}")))
     }
 }

@@ -30,12 +30,20 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     let accounts = &report.accounting;
     accounting("accounting.measured", &accounts.measured, &mut found);
     accounting("accounting.warmup", &accounts.warmup, &mut found);
-    let SessionCounts { dialed, established, ended_idle, protocol_errors, without_pipelining, most_open } =
-        report.sessions;
+    let SessionCounts {
+        dialed,
+        established,
+        ended_idle,
+        protocol_errors,
+        without_ehlo,
+        without_pipelining,
+        most_open,
+    } = report.sessions;
     found.see("sessions.dialed", dialed);
     found.see("sessions.established", established);
     found.see("sessions.ended_idle", ended_idle);
     found.see("sessions.protocol_errors", protocol_errors);
+    found.see("sessions.without_ehlo", without_ehlo);
     found.see("sessions.without_pipelining", without_pipelining);
     found.see("sessions.most_open", most_open);
     for one in &report.addresses {

@@ -237,8 +237,11 @@ fn account_table(report: &Report, out: &mut String) {
     for (name, measured, warmup) in rows {
         put!(out, "<tr><td>{name}</td><td>{measured}</td><td>{warmup}</td></tr>");
     }
-    for ((phase, code), count) in &measured.refused {
-        put!(out, "<tr><td>{phase}: reply {code}</td><td>{count}</td><td></td></tr>");
+    for (phase, reply, count) in measured.refused_by_reply() {
+        put!(out, "<tr><td>{phase}: reply {reply}</td><td>{count}</td><td></td></tr>");
+    }
+    for (reply, count) in measured.recipients_refused_by_reply() {
+        put!(out, "<tr><td>recipient: reply {reply}</td><td>{count}</td><td></td></tr>");
     }
     for ((phase, reason), count) in &measured.aborted {
         put!(out, "<tr><td>{phase}: {reason}</td><td>{count}</td><td></td></tr>");

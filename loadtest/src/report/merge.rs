@@ -93,6 +93,7 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.established, theirs.established);
     add_count(&mut mine.ended_idle, theirs.ended_idle);
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
+    add_count(&mut mine.without_ehlo, theirs.without_ehlo);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
     merge_addresses(&mut whole.addresses, other.addresses);
     whole.accounting.measured.merge(&other.accounting.measured);

@@ -205,6 +205,8 @@ pub(crate) struct SessionCounts {
     pub(crate) ended_idle: u64,
     #[serde(default)]
     pub(crate) protocol_errors: u64,
+    #[serde(default)]
+    pub(crate) without_ehlo: u64,
     pub(crate) without_pipelining: u64,
     pub(crate) most_open: u64,
 }

@@ -78,6 +78,13 @@ fn head(report: &Report, out: &mut String) {
             sessions.protocol_errors
         );
     }
+    if sessions.without_ehlo > 0 {
+        line!(
+            out,
+            "note        {} sessions went on with HELO: the server refused EHLO",
+            sessions.without_ehlo
+        );
+    }
     if sessions.without_pipelining > 0 {
         line!(
             out,
@@ -127,7 +134,7 @@ fn account_lines(account: &Accounting, late_unsent: u64, out: &mut String) {
     let refused = account.recipients_refused_total();
     if refused > 0 {
         let codes: Vec<String> =
-            account.recipients_refused.iter().map(|(code, count)| format!("{code} x{count}")).collect();
+            account.recipients_refused_by_reply().map(|(reply, count)| format!("{reply} x{count}")).collect();
         line!(
             out,
             "  recipients  {} accepted, {refused} refused{}",
@@ -154,10 +161,9 @@ fn unsent_because(unsent: u64, own: u64) -> String {
 
 fn replies(account: &Accounting, class: u16) -> String {
     let rows: Vec<String> = account
-        .refused
-        .iter()
-        .filter(|((_, code), _)| code / 100 == class)
-        .map(|((phase, code), count)| format!("{phase}: {code} x{count}"))
+        .refused_by_reply()
+        .filter(|(_, reply, _)| reply.code / 100 == class)
+        .map(|(phase, reply, count)| format!("{phase}: {reply} x{count}"))
         .collect();
     listed(&rows)
 }

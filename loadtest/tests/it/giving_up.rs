@@ -99,7 +99,7 @@ fn the_time_is_counted_from_the_last_success() {
 fn a_server_that_refuses_every_session_or_message_is_given_up() {
     for (verb, say, words) in [
         (Verb::Banner, "554 go away\r\n", "banner: reply 554"),
-        (Verb::Ehlo, "502 what\r\n", "ehlo: reply 502"),
+        (Verb::Ehlo, "450 later\r\n", "ehlo: reply 450"),
         (Verb::Mail, "451 later\r\n", "mail: reply 451"),
     ] {
         let sink = Sink::answering(verb, Act::Say(say));

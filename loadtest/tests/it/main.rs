@@ -3,6 +3,7 @@
 mod accounting;
 mod architecture;
 mod endings;
+mod esmtp;
 mod exit_codes;
 mod giving_up;
 mod input;

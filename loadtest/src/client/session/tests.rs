@@ -11,12 +11,25 @@ fn reply_to(session: &mut Session, unsent: Unsent, code: u16) -> Result<Option<R
     session.on_line(Line { code, last: true, text: b"" }, unsent)
 }
 
-fn established(recipients: u16, pipelining: bool) -> Session {
-    let mut session = Session::new(recipients, pipelining);
+/// A refusal without an enhanced code.
+fn refused(phase: Phase, code: u16) -> Option<Verdict> {
+    Some(Verdict::Refused { phase, reply: Reply { code, enhanced: None } })
+}
+
+fn greeted(recipients: u16, pipelining: bool) -> Session {
+    let mut session = Session::new(Dialect { recipients, pipelining });
     session.on_connected();
     assert_eq!(reply(&mut session, 220).unwrap().unwrap().next, Next::Send(Command::Ehlo));
-    let offer = Line { code: 250, last: false, text: b"pipelining" };
-    assert_eq!(session.on_line(offer, Unsent::Nothing), Ok(None));
+    session
+}
+
+fn established(recipients: u16, pipelining: bool) -> Session {
+    let mut session = greeted(recipients, pipelining);
+    for text in [&b"size"[..], b"pipelining"] {
+        let line = Line { code: 250, last: false, text };
+        assert_eq!(session.on_line(line, Unsent::Nothing), Ok(None));
+    }
+    assert!(session.offer().pipelining && !session.offer().size, "the first line is no keyword");
     assert_eq!(reply(&mut session, 250).unwrap().unwrap().next, Next::Ready);
     session
 }
@@ -55,8 +68,41 @@ fn a_refusal_is_blamed_on_the_first_that_refused() {
         assert_eq!(next(&mut session, code), Next::Wait);
     }
     let step = reply(&mut session, 503).unwrap().unwrap();
-    assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Mail, code: 452 }));
+    assert_eq!(step.verdict, refused(Phase::Mail, 452));
     assert_eq!(step.next, Next::Send(Command::Rset));
+}
+
+#[test]
+fn what_is_behind_a_refused_mail_is_no_recipient_and_no_message() {
+    // The server goes on as if MAIL had been accepted (RFC 2920 section 3.1).
+    let mut session = established(2, true);
+    session.begin();
+    assert_eq!(next(&mut session, 451), Next::Wait);
+    for _ in 0..2 {
+        let answer = reply(&mut session, 250).unwrap().unwrap().answer.unwrap();
+        assert!(answer.positive && !answer.is_of_recipient);
+    }
+    assert_eq!(next(&mut session, 354), Next::Send(Command::EmptyBody));
+    let step = reply(&mut session, 250).unwrap().unwrap();
+    assert_eq!((step.verdict, step.next), (refused(Phase::Mail, 451), Next::Ready));
+}
+
+#[test]
+fn helo_follows_a_refused_ehlo_and_offers_nothing() {
+    let mut session = greeted(1, true);
+    for text in [&b"no"[..], b"PIPELINING"] {
+        session.on_line(Line { code: 502, last: false, text }, Unsent::Nothing).unwrap();
+    }
+    assert_eq!(next(&mut session, 502), Next::Send(Command::Helo));
+    assert!(!session.is_established());
+    assert_eq!(next(&mut session, 250), Next::Ready);
+    assert!(session.is_without_ehlo());
+    assert_eq!((session.offer(), session.begin()), (Offer::default(), Command::Mail));
+    let mut session = greeted(1, false);
+    next(&mut session, 550);
+    let step = reply(&mut session, 550).unwrap().unwrap();
+    assert_eq!((step.verdict, step.next), (refused(Phase::Ehlo, 550), Next::Send(Command::Quit)));
+    assert_eq!(next(&mut greeted(1, false), 451), Next::Send(Command::Quit), "HELO would be refused as well");
 }
 
 /// A session that is sending its message, after replies that lead to it.
@@ -87,8 +133,8 @@ fn a_message_is_accepted_only_when_all_of_it_has_left() {
     let unfinished = Line { code: 250, last: false, text: b"" };
     assert_eq!(at_message(1, false).on_line(unfinished, Unsent::Message), Err(Violation::Early));
     // A server may refuse it earlier.
-    let refused = reply_to(&mut at_message(1, false), Unsent::Message, 552).unwrap().unwrap();
-    assert_eq!(refused.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 552 }));
+    let early = reply_to(&mut at_message(1, false), Unsent::Message, 552).unwrap().unwrap();
+    assert_eq!(early.verdict, refused(Phase::Dot, 552));
     assert_eq!(reply_to(&mut at_message(1, false), Unsent::All, 552), Err(Violation::Early));
 }
 
@@ -98,7 +144,7 @@ fn the_server_may_end_the_session_at_any_time() {
     let step = reply(&mut idle, 421).unwrap().unwrap();
     assert_eq!((step.verdict, step.next), (None, Next::Ended));
     let step = reply_to(&mut at_message(1, false), Unsent::All, 421).unwrap().unwrap();
-    assert_eq!(step.verdict, Some(Verdict::Refused { phase: Phase::Dot, code: 421 }));
+    assert_eq!(step.verdict, refused(Phase::Dot, 421));
 }
 
 #[test]

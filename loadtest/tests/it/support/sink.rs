@@ -14,6 +14,7 @@ use std::time::Duration;
 pub(crate) enum Verb {
     Banner,
     Ehlo,
+    Helo,
     Mail,
     Rcpt,
     Data,
@@ -181,6 +182,7 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
 fn verb_of(line: &str) -> Verb {
     match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
         "EHLO" => Verb::Ehlo,
+        "HELO" => Verb::Helo,
         "MAIL" => Verb::Mail,
         "RCPT" => Verb::Rcpt,
         "DATA" => Verb::Data,
