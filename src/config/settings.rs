@@ -58,7 +58,7 @@ impl<F> Config<F> {
         self
     }
 
-    /// How long one message may take from the 354 to the final dot. Default 10 min
+    /// How long one message may take from the 354, or the first chunk, to its end. Default 10 min
     /// (RFC 5321 section 4.5.3.2.6).
     #[must_use]
     pub fn data_timeout(mut self, timeout: Duration) -> Self {

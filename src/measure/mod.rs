@@ -76,18 +76,38 @@ pub(crate) struct Probe {
 struct Transaction {
     /// RCPTs accepted.
     recipients: u32,
-    /// DATA was accepted, and its final dot has not come.
-    is_in_data: bool,
+    content: Content,
     /// The last refusal, unless DATA was accepted after it.
     refusal: Option<(Stage, u16)>,
 }
 
+/// The content of its message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Content {
+    #[default]
+    Pending,
+    /// DATA was accepted, or the first chunk has begun, and the end has not come.
+    Begun,
+    /// A chunk was refused: replies to the rest say nothing new.
+    Refused,
+}
+
 impl Transaction {
-    /// This was refused. Where there is no recipient, DATA is refused because RCPT was.
+    /// The client continues with the recipients that were accepted.
+    fn begin_content(&mut self) {
+        (self.content, self.refusal) = (Content::Begun, None);
+    }
+
+    /// This was refused. Where there is no recipient, DATA and BDAT are refused because RCPT was.
     fn refuse(&mut self, stage: Stage, code: u16) {
         let is_consequence = self.recipients == 0 && matches!(self.refusal, Some((Stage::Rcpt, _)));
-        if stage != Stage::Data || !is_consequence {
+        let is_consequence = self.content == Content::Refused
+            || (matches!(stage, Stage::Data | Stage::Bdat) && is_consequence);
+        if !is_consequence {
             self.refusal = Some((stage, code));
+        }
+        if stage == Stage::Bdat {
+            self.content = Content::Refused;
         }
     }
 }
@@ -95,12 +115,14 @@ impl Transaction {
 /// The message that is being received.
 #[derive(Clone, Copy, Debug, Default)]
 struct DataProbe {
-    /// When the 354 left; `None` when the client did not wait for it, or there is none.
+    /// When the 354 left, or the first chunk began; `None` when the client did not wait for the 354.
     since: Option<Timestamp>,
     /// `None` before the first octets.
     last_read: Option<Timestamp>,
     /// `None` while there was no gap, or none that the client caused.
     longest_gap: Option<Duration>,
+    /// The client's think time before the chunk that is being received.
+    think: Option<Duration>,
 }
 
 impl Probe {
@@ -132,7 +154,11 @@ impl Probe {
         match stage {
             Stage::Greeting => self.is_refused = !step.accepted,
             Stage::Message => {
-                self.note_message(stats, now, step.message.map_or(0, |message| message.size as u64));
+                self.note_message(stats, now, step);
+            }
+            Stage::Bdat => {
+                self.note_end_of_chunk(stats, now, stage);
+                self.group += 1;
             }
             _ => self.note_command(stats, now, stage),
         }
@@ -158,10 +184,9 @@ impl Probe {
         let Some(transaction) = &mut self.transaction else { return };
         match (step.stage, step.accepted, code) {
             (Stage::Rcpt, true, _) => transaction.recipients += 1,
-            // The client continues with the recipients that were accepted.
-            (Stage::Data, true, _) => (transaction.is_in_data, transaction.refusal) = (true, None),
+            (Stage::Data | Stage::Bdat, true, _) => transaction.begin_content(),
             (Stage::Message, true, _) => self.transaction = None,
-            (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message, false, Some(code)) => {
+            (Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Bdat | Stage::Message, false, Some(code)) => {
                 transaction.refuse(step.stage, code);
             }
             _ => {}
@@ -178,6 +203,7 @@ impl Probe {
                 Some((stage, code)) => refuse_transaction(stats, stage, code),
                 None => stats.messages.aborted += 1,
             }
+            self.data = DataProbe::default();
         }
     }
 
@@ -191,7 +217,7 @@ impl Probe {
                     self.note_going_on(stats);
                 }
             }
-            None => stats.sessions.early_talkers += u64::from(self.commands == 0),
+            None => self.note_talking_early(stats),
         }
         self.group += 1;
         self.commands = self.commands.saturating_add(1);
@@ -203,6 +229,11 @@ impl Probe {
                 _ => {}
             }
         }
+    }
+
+    /// Counts a client that did not wait for the greeting.
+    fn note_talking_early(&self, stats: &mut Stats) {
+        stats.sessions.early_talkers += u64::from(self.commands == 0);
     }
 
     /// Counts a client that continues after a 421 or a refusal.
@@ -223,14 +254,55 @@ impl Probe {
             stats.stages[Stage::Message].think.add(now.since(replied));
             self.end_group(stats);
         }
-        let data = &mut self.data;
-        let gap = data.last_read.replace(now).map(|last| now.since(last));
-        data.longest_gap = data.longest_gap.max(gap.filter(|_| at_once));
+        self.data.note_read(now, at_once);
     }
 
-    fn note_message(&mut self, stats: &mut Stats, now: Timestamp, size: u64) {
+    /// Measures octets of a chunk, of which more may follow.
+    pub(crate) fn note_chunk(&mut self, stats: &mut Stats, now: Timestamp, at_once: bool) {
+        if let Some(replied) = self.replied.take() {
+            self.data.think = Some(now.since(replied));
+            self.end_group(stats);
+        }
+        if let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.recipients > 0)
+        {
+            if transaction.content == Content::Pending {
+                transaction.begin_content();
+            }
+            self.data.since.get_or_insert(now);
+        }
+        self.data.note_read(now, at_once);
+    }
+
+    /// Measures BDAT, after the last octet of its chunk.
+    fn note_end_of_chunk(&mut self, stats: &mut Stats, now: Timestamp, stage: Stage) {
+        let think = match (self.data.think.take(), self.replied.take()) {
+            (None, Some(replied)) => {
+                self.end_group(stats);
+                Some(now.since(replied))
+            }
+            (think, _) => think,
+        };
+        match think {
+            Some(think) => {
+                stats.stages[stage].think.add(think);
+                self.note_going_on(stats);
+            }
+            None => self.note_talking_early(stats),
+        }
+        self.commands = self.commands.saturating_add(1);
+        // The client waits for a reply before the next chunk.
+        self.data.last_read = None;
+    }
+
+    fn note_message(&mut self, stats: &mut Stats, now: Timestamp, step: &Step) {
+        let is_chunked = step.message.is_some_and(|message| message.is_chunked);
+        if is_chunked {
+            self.note_end_of_chunk(stats, now, step.stage);
+        }
         let data = std::mem::take(&mut self.data);
-        if let Some(since) = data.since {
+        let size = step.message.map_or(0, |message| message.size as u64);
+        // Chunks that were read at once took no time.
+        if let Some(since) = data.since.filter(|since| !is_chunked || *since < now) {
             let time = now.since(since);
             stats.messages.data_time.add(time);
             stats.messages.data_rate.add(per_second(size, time));
@@ -240,7 +312,7 @@ impl Probe {
         }
         let recipients = self.transaction.map_or(0, |transaction| transaction.recipients);
         stats.messages.recipients.add(recipients.into());
-        // Commands that follow the final dot without waiting for its reply are in a group with it.
+        // Commands that follow the end of a message without waiting for its reply are in a group with it.
         self.group += 1;
     }
 
@@ -287,7 +359,7 @@ impl Probe {
 
     /// Everything is answered, and the client's think time begins; not in the middle of message data.
     pub(crate) fn note_waiting(&mut self, now: Timestamp) {
-        if self.is_in_data() && self.data.last_read.is_some() {
+        if self.data.last_read.is_some() {
             return;
         }
         self.replied = Some(now);
@@ -297,7 +369,7 @@ impl Probe {
     }
 
     fn is_in_data(&self) -> bool {
-        self.transaction.is_some_and(|transaction| transaction.is_in_data)
+        self.transaction.is_some_and(|transaction| transaction.content == Content::Begun)
     }
 
     /// The client closed, or reset, the connection while it was owed a reply.
@@ -374,6 +446,13 @@ impl Probe {
 fn refuse_transaction(stats: &mut Stats, stage: Stage, code: u16) {
     stats.messages.refused += 1;
     *stats.stages[stage].transactions_refused.entry(code).or_default() += 1;
+}
+
+impl DataProbe {
+    fn note_read(&mut self, now: Timestamp, at_once: bool) {
+        let gap = self.last_read.replace(now).map(|last| now.since(last));
+        self.longest_gap = self.longest_gap.max(gap.filter(|_| at_once));
+    }
 }
 
 /// Octets per second; a time too short to be measured counts as a microsecond.

@@ -339,6 +339,10 @@ impl<T: Transport> Connection<T> {
                 let achieved = resources.clock.now().since(since);
                 resources.gathering.stats.delays.note(requested, achieved);
                 resources.due += 1;
+                if self.expects == Expect::NextChunk {
+                    // The client could not go on with its message.
+                    self.data_deadline = self.data_deadline.after(achieved);
+                }
                 asked.since = asked.since.after(achieved);
                 self.act(context, resources, asked, &replies, portion, next);
                 self.run(context, resources)
@@ -363,9 +367,7 @@ impl<T: Transport> Connection<T> {
             self.date_message(context, &step);
         }
         self.measure_step(context, resources, &step);
-        let Step { stage, replies, number, portion, accepted, delay, next, expects, message, filing, .. } =
-            step;
-        self.expects = expects;
+        let Step { stage, replies, number, portion, accepted, delay, next, message, filing, .. } = step;
         self.last_reply = number.wrapping_add(replies.len() as u32 - 1);
         self.file(context, resources, filing);
         let accepts = message.filter(|_| accepted).map(|message| message.size as u64);
@@ -440,8 +442,10 @@ impl<T: Transport> Connection<T> {
                 resources.now.after(context.stop_linger).min(*until)
             }
             (Phase::Lingering { until }, _) => *until,
-            (Phase::Open, Expect::Data) if !self.has_unsent() => deadline.min(self.data_deadline),
-            (_, Expect::Command | Expect::Data) => deadline,
+            (Phase::Open, Expect::Data | Expect::Chunk | Expect::NextChunk) if !self.has_unsent() => {
+                deadline.min(self.data_deadline)
+            }
+            _ => deadline,
         };
     }
 

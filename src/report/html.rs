@@ -86,7 +86,7 @@ fn class(stage: Stage) -> &'static str {
         Stage::Helo => "s0",
         Stage::Mail => "s1",
         Stage::Rcpt => "s2",
-        Stage::Data => "s3",
+        Stage::Data | Stage::Bdat => "s3",
         Stage::Message => "s7",
         Stage::Rset => "s6",
         Stage::Noop => "s5",

@@ -197,13 +197,13 @@ figures! {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct MessageStats {
-        /// Messages whose final dot was answered with an acceptance, counted when all of that reply was written.
+        /// Messages whose end was answered with an acceptance, counted when all of that reply was written.
         pub accepted: u64 = ["messages", Number, "messages accepted, by a completely written reply"],
-        /// Mail transactions that ended with a refusal of MAIL, of RCPT without a later accepted DATA, of DATA, or of
-        /// the final dot. [`StageStats::transactions_refused`] has the last such reply of each.
+        /// Mail transactions that ended with a refusal of MAIL, of RCPT without a later accepted DATA or BDAT, of DATA, of
+        /// BDAT, or of the end of the message. [`StageStats::transactions_refused`] has the last such reply of each.
         pub refused: u64 = ["messages.refused", Number, "mail transactions that ended with a refusal"],
         /// Mail transactions that ended neither accepted nor refused: without a refusal, RSET, another MAIL or EHLO,
-        /// or the end of the session came before the final dot or before the positive reply to it was completely
+        /// or the end of the session came before the end of the message or before the positive reply to it was completely
         /// written.
         pub aborted: u64 = ["messages.aborted", Number, "mail transactions neither accepted nor refused"],
         /// Those of them in which the client closed in the middle of the data, without QUIT and with no reply pending.
@@ -218,13 +218,15 @@ figures! {
         pub with_long_lines: u64 = ["messages.with_long_lines", Number, "inspected messages with a line over 998 octets"],
         /// RCPTs accepted, per message.
         pub recipients: Numbers = ["message.recipients", Number, "RCPTs accepted for a message"],
-        /// From the 354 to the final dot. Without messages sent before the 354.
-        pub data_time: Durations = ["data.time", Microseconds, "from the 354 to the final dot"],
+        /// From the 354, or the first octet of the first chunk, to the end of the message. Without messages sent before the
+        /// 354, and without chunks that were read at once.
+        pub data_time: Durations =
+            ["data.time", Microseconds, "from the 354, or the first chunk, to the end of the message"],
         /// Octets per second in that time, as read by the server. A message that the system has completely received
         /// before the server reads it takes almost no time, so for short messages the rate may far exceed that of the
         /// network.
         pub data_rate: Numbers = ["data.rate", OctetsPerSecond, "octets per second in that time"],
-        /// The longest time between two reads of a message, for each message of more than one read. Not measured
+        /// The longest time between two reads of a message, or of one chunk of it, for each message of more than one read. Not measured
         /// while reads are throttled ([`Config::read_rate`](crate::Config::read_rate)), because the server causes the
         /// gaps then.
         pub longest_gap: Durations =
@@ -311,7 +313,7 @@ figures! {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct PipelineStats {
-        /// Sizes of groups of two or more commands sent together. A final dot counts as a command.
+        /// Sizes of groups of two or more commands sent together. A final dot counts as a command, and BDAT with its octets.
         pub groups: Numbers = ["pipelining.groups", Number, "commands sent together, two or more"],
         /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by
         /// configuration only: without it, none is offered.
@@ -320,7 +322,7 @@ figures! {
 }
 
 figures! {
-    /// Retries after a 4yz reply to RCPT, DATA or the final dot: later mail transactions with the same reverse-path
+    /// Retries after a 4yz reply to RCPT, DATA, BDAT or the end of the message: later mail transactions with the same reverse-path
     /// and forward-path, on any connection. They are counted when the transaction has ended. Only the first 100
     /// recipients of a transaction are tracked.
     ///
@@ -333,7 +335,7 @@ figures! {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct RetryStats {
-        /// Recipients deferred with a 4yz reply to RCPT, DATA or the final dot. Each counts once until it gets
+        /// Recipients deferred with a 4yz reply to RCPT, DATA, BDAT or the end of the message. Each counts once until it gets
         /// another reply. Messages from the same sender to the same recipient count as one unless their Message-IDs
         /// are known to differ.
         pub deferred: u64 = ["retries.deferred", Number, "recipients deferred with a 4yz reply"],

@@ -236,6 +236,12 @@ impl Client {
         assert_eq!(self.rest(), "");
     }
 
+    /// The same under Extended SMTP.
+    pub(crate) fn quit_extended(mut self) {
+        self.expect("QUIT", "221 2.0.0 Closing connection");
+        assert_eq!(self.rest(), "");
+    }
+
     /// Reads everything until the server closes the connection, which must not be a reset.
     pub(crate) fn rest(&mut self) -> String {
         let (rest, end) = self.end();

@@ -116,7 +116,6 @@ impl<T: Transport> Connection<T> {
             return bytes.len();
         }
         while taken < bytes.len() && matches!(self.phase, Phase::Open) && has_room_for_replies(resources) {
-            let expected = self.expects;
             self.admit_memory(context);
             let progress = self.environ(context, resources.now, |session, environment| {
                 session.advance(context.policy(), environment, &bytes[taken..])
@@ -126,10 +125,7 @@ impl<T: Transport> Connection<T> {
             if resources.notes.is_some() {
                 self.note_input(resources, &progress, used);
             }
-            if expected == Expect::Data {
-                self.renew(context, resources);
-                self.measure_data(resources, progress.consumed);
-            }
+            self.note_content(context, resources, &progress);
             let Some(step) = progress.step else { break };
             let stage = step.stage;
             self.follow(context, resources, step);
@@ -143,6 +139,26 @@ impl<T: Transport> Connection<T> {
         }
         self.charge_memory(context);
         taken
+    }
+
+    /// Takes notice of content of a message in what was received.
+    #[inline]
+    fn note_content(&mut self, context: &Context, resources: &mut Resources, progress: &Progress) {
+        let expected = std::mem::replace(&mut self.expects, progress.expects);
+        let is_chunk = matches!(
+            (expected, progress.expects),
+            (Expect::Chunk, _) | (_, Expect::Chunk) | (Expect::Command, Expect::NextChunk)
+        );
+        if !is_chunk && expected != Expect::Data {
+            return;
+        }
+        if is_chunk && expected == Expect::Command {
+            self.data_deadline = resources.now.after(context.settings().data_timeout);
+        }
+        self.renew(context, resources);
+        if progress.consumed > 0 {
+            self.measure_content(resources, is_chunk);
+        }
     }
 
     /// Logs what was received: a command line, or at the end of a message how many lines it had.

@@ -42,7 +42,9 @@ impl<T: Transport> Connection<T> {
                     self.tries = Some(Box::new(Tries::begin(mail, server, &outcome)));
                 }
             }
-            (Stage::Rcpt | Stage::Data | Stage::Message, key, Some(tries)) => tries.note(key, &outcome),
+            (Stage::Rcpt | Stage::Data | Stage::Bdat | Stage::Message, key, Some(tries)) => {
+                tries.note(key, &outcome);
+            }
             _ => {}
         }
         if !step.is_in_transaction {
@@ -57,11 +59,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Measures message data that were received. Commands are measured when they are whole, data as they arrive.
-    pub(super) fn measure_data(&mut self, resources: &mut Resources, count: usize) {
-        if count > 0 {
-            let at_once = !self.is_throttled();
-            self.probe.note_data(&mut resources.gathering.stats, resources.now, at_once);
+    /// Measures content of a message that was received. Commands are measured when they are whole, content as it arrives.
+    pub(super) fn measure_content(&mut self, resources: &mut Resources, is_chunk: bool) {
+        let (now, at_once, stats) = (resources.now, !self.is_throttled(), &mut resources.gathering.stats);
+        match is_chunk {
+            true => self.probe.note_chunk(stats, now, at_once),
+            false => self.probe.note_data(stats, now, at_once),
         }
     }
 
@@ -79,7 +82,7 @@ impl<T: Transport> Connection<T> {
         match (portion, self.expects) {
             (Portion::Nothing, _) => Phase::Held(asked.stage, asked.since),
             (_, Expect::Data) => Phase::Held(Stage::Message, now),
-            (_, Expect::Command) => Phase::Held(asked.stage, now),
+            _ => Phase::Held(asked.stage, now),
         }
     }
 

@@ -122,7 +122,7 @@ impl<T: Transport> Connection<T> {
             // Input that is dropped is not paced.
             _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
             Expect::Command => COMMANDS,
-            Expect::Data => SCRATCH,
+            Expect::Data | Expect::Chunk | Expect::NextChunk => SCRATCH,
         };
         let rate = self.pace.as_deref().and_then(|pace| pace.rates.read);
         rate.map_or(room, |rate| piece(rate, GULP, room))

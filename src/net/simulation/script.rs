@@ -64,16 +64,16 @@ impl Model {
             ..Environment::alone()
         };
         let greeting = session.greeting(policy, &mut environment);
-        model.note(policy, &session, &greeting, 0);
-        let (mut taken, mut given, mut expects) = (0, 0, greeting.expects);
+        model.note(policy, &session, &greeting, Expect::Command, 0);
+        let (mut taken, mut given, mut expects) = (0, 0, Expect::Command);
         while given < input.len() && model.end.is_none() {
             // A message that is too big may be refused before its end, and the place matters.
             given = if expects == Expect::Data { given.max(taken) + 1 } else { input.len() };
             let progress = session.advance(policy, &mut environment, &input[taken..given]);
             taken += progress.consumed;
             given = if progress.step.is_some() { taken } else { given };
+            expects = progress.expects;
             let Some(step) = progress.step else { continue };
-            expects = step.expects;
             if let Filing::Finished(record) = &step.filing
                 && record.msg
             {
@@ -81,17 +81,17 @@ impl Model {
                 let start = model.output.len();
                 model.acceptances.push(start..start + step.reply().wire().len());
             }
-            model.note(policy, &session, &step, taken);
+            model.note(policy, &session, &step, expects, taken);
         }
         model
     }
 
-    fn note(&mut self, policy: &Policy, session: &Session, step: &Step, input_end: usize) {
+    fn note(&mut self, policy: &Policy, session: &Session, step: &Step, expects: Expect, input_end: usize) {
         let octets = &step.wire().collect::<Vec<_>>().concat()[..];
         let mut delay = step.delay;
         if !octets.is_empty() {
             self.output.extend_from_slice(octets);
-            let (output_end, opens_data) = (self.output.len(), step.expects == Expect::Data);
+            let (output_end, opens_data) = (self.output.len(), expects == Expect::Data);
             let (stage, is_whole) = (step.stage, octets == step.reply().wire());
             let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply());
             self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });

@@ -174,7 +174,7 @@ fn timeouts() -> Vec<Flag> {
         Flag::new(
             "dataTimeout",
             "DURATION",
-            "How long one message may take from the 354 to the final dot",
+            "How long one message may take from the 354, or the first chunk, to its end",
             reading_or_default(unless_default(values::positive_span), |options: Options, timeout| {
                 options.with(|config| config.data_timeout(timeout))
             }),

@@ -2,6 +2,7 @@
 //! once, and borrowed. Pure; imports no other room.
 
 pub(super) mod address;
+mod chunk;
 pub(super) mod extension;
 mod letters;
 pub(super) mod octets;
@@ -9,6 +10,7 @@ mod parameters;
 mod value;
 
 pub use address::{AddressRules, HeloName, Path};
+pub use chunk::Chunk;
 pub use extension::Extensions;
 pub(crate) use octets::Listed;
 pub use parameters::{Parameter, Parameters};
@@ -33,6 +35,8 @@ pub enum Verb {
     Rcpt,
     /// DATA.
     Data,
+    /// BDAT.
+    Bdat,
     /// RSET.
     Rset,
     /// NOOP.
@@ -98,6 +102,8 @@ pub enum Command<'a> {
         /// Nothing follows the verb.
         is_bare: bool,
     },
+    /// BDAT (RFC 3030 section 2); `None` where its argument is not valid. The octets of the chunk follow the line.
+    Bdat(Option<Chunk>),
     /// RSET.
     Rset {
         /// Nothing follows the verb.
@@ -135,6 +141,7 @@ impl Command<'_> {
             Self::Mail { .. } => Verb::Mail,
             Self::Rcpt { .. } => Verb::Rcpt,
             Self::Data { .. } => Verb::Data,
+            Self::Bdat(_) => Verb::Bdat,
             Self::Rset { .. } => Verb::Rset,
             Self::Noop => Verb::Noop,
             Self::Quit { .. } => Verb::Quit,
@@ -250,6 +257,7 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
             Command::Rcpt { path, parameters }
         }
         b"DATA" => Command::Data { is_bare },
+        b"BDAT" => Command::Bdat(Chunk::parse_argument(rest)),
         b"RSET" => Command::Rset { is_bare },
         b"NOOP" => Command::Noop,
         b"QUIT" => Command::Quit { is_bare },

@@ -68,11 +68,11 @@ impl DelayPoint {
         Self::Quit,
     ];
 
-    /// The point of a stage; `None` for lines that are no command, VRFY, EXPN and HELP.
+    /// The point of a stage; `None` for lines that are no command, and for the commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
         Some(match stage {
             Stage::Greeting => Self::Greeting,
-            Stage::Unknown | Stage::Vrfy | Stage::Help => return None,
+            Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat => return None,
             Stage::Helo => Self::Helo,
             Stage::Mail => Self::Mailfrom,
             Stage::Rcpt => Self::Rcptto,
@@ -428,7 +428,8 @@ impl Policy {
     /// Whether acceptance at this stage does not depend on the code of the configured text. It is so in go-smtp-mock, and
     /// here with its records; not for the greeting, the message, and commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
-        let is_new = matches!(stage, Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help);
+        let is_new =
+            matches!(stage, Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help | Stage::Bdat);
         self.records == RecordMode::Session && !is_new
     }
 

@@ -32,9 +32,10 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::VrfyReceived, Stage::Vrfy),
     (ReplyKind::ExpnReceived, Stage::Vrfy),
     (ReplyKind::HelpReceived, Stage::Help),
+    (ReplyKind::ChunkReceived, Stage::Bdat),
 ];
 
-/// Replies to MAIL, RCPT, DATA and the final dot that no rule has to give. Those that tell what the server has
+/// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that no rule has to give. Those that tell what the server has
 /// no room for are left out: they tell nothing about how it was configured.
 const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::InvalidCommand,
@@ -49,6 +50,10 @@ const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::RcptReceived,
     ReplyKind::InvalidDataSequence,
     ReplyKind::DataReceived,
+    ReplyKind::InvalidBdatSequence,
+    ReplyKind::ChunkAfterRefusal,
+    ReplyKind::BdatExpected,
+    ReplyKind::ChunkReceived,
     ReplyKind::MessageTooBig,
     ReplyKind::MessageReceived,
 ];

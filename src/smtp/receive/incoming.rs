@@ -1,4 +1,4 @@
-//! The message data being received.
+//! The message being received.
 
 use std::fmt;
 
@@ -9,11 +9,10 @@ use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{DataScan, DataScanner};
 use crate::smtp::reply::ReplyKind;
 
-/// The message that is being received.
+/// The content of the message that is being received, as it is sent by DATA or in chunks.
 #[derive(Default)]
-pub(in crate::smtp) struct Incoming {
-    scanner: DataScanner,
-    /// Octets of content so far, retained or not.
+pub(in crate::smtp) struct Content {
+    /// Octets so far, retained or not.
     pub(in crate::smtp) size: usize,
     /// Empty unless the policy retains messages; released as soon as the message cannot be accepted.
     pub(in crate::smtp) text: Vec<u8>,
@@ -22,11 +21,10 @@ pub(in crate::smtp) struct Incoming {
     lines: Option<LineInspector>,
 }
 
-impl fmt::Debug for Incoming {
+impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scanner, size, text, refusal, lines } = self;
-        f.debug_struct("Incoming")
-            .field("scanner", scanner)
+        let Self { size, text, refusal, lines } = self;
+        f.debug_struct("Content")
             .field("size", size)
             .field("text", &Octets(text))
             .field("refusal", refusal)
@@ -35,47 +33,87 @@ impl fmt::Debug for Incoming {
     }
 }
 
-impl Incoming {
+/// How message text is taken in.
+#[derive(Debug)]
+pub(in crate::smtp) struct Intake<'t> {
+    pub(in crate::smtp) policy: &'t Policy,
+    /// Octets of text that may still be taken into memory; `None`: any number.
+    pub(in crate::smtp) memory_left: Option<usize>,
+    /// `None` if nothing can be deferred.
+    pub(in crate::smtp) retry_keys: Option<&'t mut RetryKeys>,
+}
+
+impl Content {
     /// A message before its first octet.
-    pub(in crate::smtp) fn new(looks_at_lines: bool) -> Self {
-        Self { lines: looks_at_lines.then(LineInspector::default), ..Self::default() }
+    pub(in crate::smtp) fn new(lines: Option<LineInspector>) -> Self {
+        Self { lines, ..Self::default() }
     }
 
-    /// Processes data up to its end. A message that will be refused is discarded.
-    pub(in crate::smtp) fn take(
-        &mut self,
-        policy: &Policy,
-        memory_left: Option<usize>,
-        mut retry_keys: Option<&mut RetryKeys>,
-        input: &[u8],
-    ) -> DataScan {
-        let Self { scanner, size, text, refusal, lines } = self;
-        let ceiling = memory_left.map_or(usize::MAX, |left| text.capacity().saturating_add(left));
-        scanner.scan(input, |run| {
-            *size = size.saturating_add(run.len());
-            if let Some(lines) = lines {
-                lines.inspect(run);
-            }
-            if let Some(keys) = &mut retry_keys {
-                keys.note_text(run);
-            }
-            if *size > policy.message_size_limit() {
-                *refusal = Some(ReplyKind::MessageTooBig);
-            } else if policy.keep == Keep::Message && *size > ceiling {
-                refusal.get_or_insert(ReplyKind::InsufficientStorage);
-            }
-            if refusal.is_some() {
-                *text = Vec::new();
-            } else if policy.keep == Keep::Message {
-                make_room(text, run.len(), ceiling);
-                text.extend_from_slice(run);
-            }
-        })
+    /// The largest size that memory allows.
+    fn ceiling(&self, intake: &Intake<'_>) -> usize {
+        intake.memory_left.map_or(usize::MAX, |left| self.text.capacity().saturating_add(left))
+    }
+
+    /// Takes in the next run. A message that will be refused is discarded.
+    pub(in crate::smtp) fn take(&mut self, intake: &mut Intake<'_>, run: &[u8]) {
+        let ceiling = self.ceiling(intake);
+        self.add(intake, ceiling, run);
+    }
+
+    #[inline]
+    fn add(&mut self, intake: &mut Intake<'_>, ceiling: usize, run: &[u8]) {
+        let Self { size, text, refusal, lines } = self;
+        let Intake { policy, retry_keys, .. } = intake;
+        *size = size.saturating_add(run.len());
+        if let Some(lines) = lines {
+            lines.inspect(run);
+        }
+        if let Some(keys) = retry_keys {
+            keys.note_text(run);
+        }
+        if *size > policy.message_size_limit() {
+            *refusal = Some(ReplyKind::MessageTooBig);
+        } else if policy.keep == Keep::Message && *size > ceiling {
+            refusal.get_or_insert(ReplyKind::InsufficientStorage);
+        }
+        if refusal.is_some() {
+            *text = Vec::new();
+        } else if policy.keep == Keep::Message {
+            make_room(text, run.len(), ceiling);
+            text.extend_from_slice(run);
+        }
+    }
+
+    /// The message can't be accepted any more: its text is released.
+    pub(in crate::smtp) fn refuse(&mut self, kind: ReplyKind) {
+        self.refusal = Some(kind);
+        self.text = Vec::new();
     }
 
     /// The result of inspecting its lines, if they were inspected.
     pub(in crate::smtp) fn lines(&self) -> Option<Lines> {
         self.lines.map(LineInspector::finish)
+    }
+}
+
+/// The message data that are being received (RFC 5321 section 4.1.1.4).
+#[derive(Debug)]
+pub(in crate::smtp) struct Incoming {
+    scanner: DataScanner,
+    pub(in crate::smtp) content: Content,
+}
+
+impl Incoming {
+    /// Message data before their first octet.
+    pub(in crate::smtp) fn new(content: Content) -> Self {
+        Self { scanner: DataScanner::default(), content }
+    }
+
+    /// Processes data up to their end.
+    pub(in crate::smtp) fn take(&mut self, mut intake: Intake<'_>, input: &[u8]) -> DataScan {
+        let Self { scanner, content } = self;
+        let ceiling = content.ceiling(&intake);
+        scanner.scan(input, |run| content.add(&mut intake, ceiling, run))
     }
 }
 

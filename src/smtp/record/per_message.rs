@@ -29,10 +29,20 @@ impl PerMessage {
                 return finished;
             }
             // These belong to no transaction.
-            Event::Rcpt(_) | Event::Data { .. } | Event::Message { .. } if !self.has_mail => {}
+            Event::Rcpt(_) | Event::Data { .. } | Event::Bdat { .. } | Event::Message { .. }
+                if !self.has_mail => {}
             Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
             Event::Data { line } => self.record.note_data(line, answered),
-            Event::Message { text, size } => {
+            Event::Bdat { is_first, refuses, ends_mail } => {
+                self.record.note_bdat(is_first, refuses, answered);
+                if ends_mail {
+                    return self.abandon();
+                }
+            }
+            Event::Message { text, size, is_only_chunk } => {
+                if is_only_chunk {
+                    self.record.answer_first_bdat(answered);
+                }
                 self.record.note_message(policy.keep, text, size, answered);
                 return self.abandon();
             }
@@ -47,6 +57,12 @@ impl PerMessage {
             Event::Quit => self.record.quit_sent = self.has_mail,
         }
         Filing::Unchanged
+    }
+
+    pub(super) fn note_first_bdat(&mut self, line: &[u8]) {
+        if self.has_mail {
+            self.record.note_first_bdat(line);
+        }
     }
 
     /// Completes the record of the current transaction, if there is one.

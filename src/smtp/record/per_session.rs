@@ -34,7 +34,11 @@ impl PerSession {
             }
             Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
             Event::Data { line } => self.record.note_data(line, answered),
-            Event::Message { text, size } => {
+            Event::Bdat { is_first, refuses, .. } => self.record.note_bdat(is_first, refuses, answered),
+            Event::Message { text, size, is_only_chunk } => {
+                if is_only_chunk {
+                    self.record.answer_first_bdat(answered);
+                }
                 self.record.note_message(policy.keep, text, size, answered);
                 if accepted {
                     self.is_shown = true;
@@ -53,6 +57,10 @@ impl PerSession {
             Event::Quit => self.record.quit_sent = true,
         }
         if self.is_shown { Filing::Changed } else { Filing::Unchanged }
+    }
+
+    pub(super) fn note_first_bdat(&mut self, line: &[u8]) {
+        self.record.note_first_bdat(line);
     }
 
     /// The next MAIL starts a new record.

@@ -23,8 +23,21 @@ pub(in crate::smtp) enum Event<'l> {
     Rcpt(Recipient<'l>),
     /// DATA.
     Data { line: &'l [u8] },
-    /// A message up to its final dot. The text is empty unless messages are retained.
-    Message { text: Vec<u8>, size: usize },
+    /// BDAT, but for the one that completes the message; the line of the [first](Recorder::note_first_bdat) is in the record.
+    Bdat {
+        is_first: bool,
+        /// It refuses a message, of so many octets so far.
+        refuses: Option<usize>,
+        /// It is the last, and the mail transaction is over.
+        ends_mail: bool,
+    },
+    /// A message up to its end. The text is empty unless messages are retained.
+    Message {
+        text: Vec<u8>,
+        size: usize,
+        /// It came by a single BDAT, the line of which is in the record.
+        is_only_chunk: bool,
+    },
     /// RSET. Where it does not end the mail, that stays in the record of a session.
     Rset { line: &'l [u8], ends_mail: bool },
     /// NOOP.
@@ -135,6 +148,14 @@ impl Recorder {
         }
     }
 
+    /// The first BDAT of a message, which is not answered before its octets have come.
+    pub(in crate::smtp) fn note_first_bdat(&mut self, line: &[u8]) {
+        match self {
+            Self::PerSession(recorder) => recorder.note_first_bdat(line),
+            Self::PerMessage(recorder) => recorder.note_first_bdat(line),
+        }
+    }
+
     /// Removes replies that were never sent whole, at the end of the session.
     pub(in crate::smtp) fn withdraw(&mut self, unsent: &Unsent) {
         match self {
@@ -190,6 +211,31 @@ impl Record {
     pub(super) fn note_data(&mut self, line: &[u8], answered: &Answered<'_>) {
         self.keep_rcpt();
         self.data_exchange = answered.exchange(line, None);
+        self.data = answered.accepted;
+    }
+
+    /// BDAT is recorded in the place of DATA.
+    pub(super) fn note_first_bdat(&mut self, line: &[u8]) {
+        self.keep_rcpt();
+        self.data_exchange = Exchange { request: line.into(), ..Exchange::default() };
+    }
+
+    /// Adds the reply to the first BDAT, or that to a later one that refuses the message.
+    pub(super) fn note_bdat(&mut self, is_first: bool, refuses: Option<usize>, answered: &Answered<'_>) {
+        match (is_first, refuses) {
+            (true, _) => self.answer_first_bdat(answered),
+            (false, None) => {}
+            (false, Some(size)) => {
+                self.msg_response = answered.reply.cloned();
+                self.msg_number = answered.number;
+                self.msg_size = size;
+            }
+        }
+    }
+
+    pub(super) fn answer_first_bdat(&mut self, answered: &Answered<'_>) {
+        self.data_exchange.response = answered.reply.cloned();
+        self.data_exchange.number = answered.number;
         self.data = answered.accepted;
     }
 

@@ -97,7 +97,7 @@ impl History<'_> {
                     Event::Rcpt(Recipient { line, mailbox, parameters, has_recipient, has_room, replaces })
                 }
                 Kind::Data => Event::Data { line },
-                Kind::Message => Event::Message { text: line.to_vec(), size: at },
+                Kind::Message => Event::Message { text: line.to_vec(), size: at, is_only_chunk: false },
                 Kind::Rset => Event::Rset { line, ends_mail: true },
                 Kind::Noop => Event::Noop,
                 Kind::Quit => Event::Quit,
@@ -211,7 +211,7 @@ fn a_rset_erases_a_mail_from_the_record_of_a_session_where_it_ends_it() {
             Event::Mail { line, mailbox, parameters },
             Event::Rcpt(recipient),
             Event::Data { line },
-            Event::Message { text: Vec::new(), size: 0 },
+            Event::Message { text: Vec::new(), size: 0, is_only_chunk: false },
             Event::Rset { line, ends_mail },
         ] {
             recorder.note(&policy, event, &answered);

@@ -92,12 +92,22 @@ reply_kinds! {
     InvalidParameter, "msgInvalidParameter", "501 Syntax error in parameters";
     /// Under Extended SMTP and strict rules for addresses: a path in UTF-8 without SMTPUTF8 (RFC 6531 section 3.5).
     Utf8NotAllowed, "msgUtf8NotAllowed", "553 Address in UTF-8 requires SMTPUTF8";
+    /// BDAT: the chunk was taken in, and is not the last (RFC 3030 section 2).
+    ChunkReceived, "msgBdatReceived", "250 Chunk received";
+    /// BDAT before an accepted RCPT.
+    InvalidBdatSequence, "msgInvalidCmdBdatSequence", "503 Bad sequence of commands. BDAT should be used after RCPT TO";
+    /// BDAT without a number of octets that says where the chunk ends. The session is closed: what follows can't be told from commands.
+    InvalidBdatArgument, "msgInvalidCmdBdatArg", "501 BDAT requires the number of octets in the chunk";
+    /// BDAT behind a chunk of the same message that was refused.
+    ChunkAfterRefusal, "msgBdatAfterRefusal", "503 Bad sequence of commands. A chunk was refused: RSET or MAIL FROM should follow";
+    /// DATA behind BDAT, or behind MAIL with `BODY=BINARYMIME` (RFC 3030 sections 2 and 3).
+    BdatExpected, "msgBdatExpected", "503 Bad sequence of commands. BDAT should be used after BDAT or BODY=BINARYMIME";
     /// Under Extended SMTP: VRFY of something (RFC 5321 section 3.5.3).
     VrfyReceived, "msgVrfyReceived", "252 Cannot verify the user, but will accept the message and attempt delivery";
     /// Under Extended SMTP: EXPN of something.
     ExpnReceived, "msgExpnReceived", "502 EXPN is not implemented";
     /// Under Extended SMTP: HELP.
-    HelpReceived, "msgHelpReceived", "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
+    HelpReceived, "msgHelpReceived", "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, BDAT, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
     /// Under Extended SMTP: VRFY or EXPN without an argument.
     MissingArgument, "msgMissingArgument", "501 Syntax error: an argument is missing";
     /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
@@ -128,6 +138,7 @@ impl ReplyKind {
         Some(match self {
             Self::Quit
             | Self::MessageReceived
+            | Self::ChunkReceived
             | Self::RsetReceived
             | Self::NoopReceived
             | Self::HelpReceived => "2.0.0",
@@ -144,9 +155,13 @@ impl ReplyKind {
             | Self::InvalidMailSequence
             | Self::InvalidRcptSequence
             | Self::InvalidDataSequence
+            | Self::InvalidBdatSequence
+            | Self::ChunkAfterRefusal
+            | Self::BdatExpected
             | Self::InvalidRsetSequence => "5.5.1",
             Self::LineTooLong => "5.5.2",
             Self::InvalidRsetArgument
+            | Self::InvalidBdatArgument
             | Self::MissingArgument
             | Self::ParameterNotOffered
             | Self::InvalidParameter => "5.5.4",

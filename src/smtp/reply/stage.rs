@@ -19,7 +19,7 @@ pub enum Stage {
     Rcpt,
     /// DATA.
     Data,
-    /// The final dot.
+    /// The end of a message: the final dot, or the last chunk.
     Message,
     /// RSET.
     Rset,
@@ -31,6 +31,8 @@ pub enum Stage {
     Vrfy,
     /// HELP, under Extended SMTP.
     Help,
+    /// BDAT, but for the last chunk of a message, which is answered at [`Message`](Self::Message).
+    Bdat,
 }
 
 impl Stage {
@@ -48,6 +50,7 @@ impl Stage {
         Self::Quit,
         Self::Vrfy,
         Self::Help,
+        Self::Bdat,
     ];
 
     /// Its name in rules, reports and the names of figures.
@@ -65,6 +68,7 @@ impl Stage {
             Self::Quit => "quit",
             Self::Vrfy => "vrfy",
             Self::Help => "help",
+            Self::Bdat => "bdat",
         }
     }
 }

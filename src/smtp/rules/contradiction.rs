@@ -62,7 +62,7 @@ fn actions(rule: &Rule) -> Option<Contradiction> {
 /// Conditions on data that is not known at the stage.
 fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
     let is_any_of = |stages: &[Stage]| stage.is_none_or(|stage| stages.contains(&stage));
-    let after_mail = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Message];
+    let after_mail = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Bdat, Stage::Message];
     match () {
         () if when.size.is_some() && !is_any_of(&[Stage::Message]) => {
             at(Keyword::Size, "the stage message: only there the size is known")
@@ -74,22 +74,23 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
             Keyword::Parameter,
             "the keyword of a parameter behind param., in letters, digits and -, like param.notify=never",
         ),
-        () if when.from.is_some() && !is_any_of(&after_mail) => {
-            at(Keyword::From, "one of the stages mail, rcpt, data and message: there is no sender elsewhere")
-        }
+        () if when.from.is_some() && !is_any_of(&after_mail) => at(
+            Keyword::From,
+            "one of the stages mail, rcpt, data, bdat and message: there is no sender elsewhere",
+        ),
         () if when.to.is_some() && !is_any_of(&after_mail[1..]) => {
-            at(Keyword::To, "one of the stages rcpt, data and message: there is no recipient elsewhere")
+            at(Keyword::To, "one of the stages rcpt, data, bdat and message: there is no recipient elsewhere")
         }
         () if when.helo.is_some() && stage == Some(Stage::Greeting) => {
             at(Keyword::Helo, "another stage than connect: the client has not sent HELO there")
         }
         () if when.per.contains(&Key::Sender) && !is_any_of(&after_mail) => at(
             Keyword::Per,
-            "one of the stages mail, rcpt, data and message: there is no sender to count by elsewhere",
+            "one of the stages mail, rcpt, data, bdat and message: there is no sender to count by elsewhere",
         ),
         () if when.per.contains(&Key::Recipient) && !is_any_of(&after_mail[1..]) => at(
             Keyword::Per,
-            "one of the stages rcpt, data and message: there is no recipient to count by elsewhere",
+            "one of the stages rcpt, data, bdat and message: there is no recipient to count by elsewhere",
         ),
         () => None,
     }
@@ -236,8 +237,9 @@ mod tests {
     #[test]
     fn a_condition_on_unknown_data_is_refused_at_that_stage() {
         let all = Stage::ALL;
-        let is_behind_mail =
-            |stage: Stage| matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Message);
+        let is_behind_mail = |stage: Stage| {
+            matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Bdat | Stage::Message)
+        };
         let has_recipient = |stage: Stage| is_behind_mail(stage) && stage != Stage::Mail;
         type Known = fn(Stage) -> bool;
         let anywhere: Known = |_| true;

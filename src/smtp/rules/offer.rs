@@ -25,6 +25,10 @@ pub enum Extension {
     Dsn,
     /// ENHANCEDSTATUSCODES (RFC 2034): the server's default texts have such codes.
     EnhancedStatusCodes,
+    /// CHUNKING (RFC 3030): BDAT.
+    Chunking,
+    /// BINARYMIME (RFC 3030). It needs CHUNKING: without that it is only offered where a list names it.
+    BinaryMime,
     /// LIMITS (RFC 9422), with the limits on recipients and messages.
     Limits,
 }
@@ -38,6 +42,8 @@ impl Extension {
         Self::SmtpUtf8,
         Self::Dsn,
         Self::EnhancedStatusCodes,
+        Self::Chunking,
+        Self::BinaryMime,
         Self::Limits,
     ];
 
@@ -50,6 +56,8 @@ impl Extension {
             Self::SmtpUtf8 => "SMTPUTF8",
             Self::Dsn => "DSN",
             Self::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
+            Self::Chunking => "CHUNKING",
+            Self::BinaryMime => "BINARYMIME",
             Self::Limits => "LIMITS",
         }
     }
@@ -98,6 +106,11 @@ impl Offer {
         let is_listed = self.listed & extension.bit() != 0;
         match (self.is_exact, is_listed, extension) {
             (false, false, Extension::Limits) => None,
+            // Binary messages come in chunks alone (RFC 3030 section 3).
+            (false, _, Extension::BinaryMime) => {
+                let without_both = Extension::Chunking.bit() | Extension::BinaryMime.bit();
+                Some(self.listed & without_both == 0)
+            }
             (is_exact, is_listed, _) => Some(is_exact == is_listed),
         }
     }
@@ -172,7 +185,11 @@ mod tests {
                 for &one in Extension::ALL {
                     let is_named = of_bits().any(|named| named == one);
                     let is_left_open = !offer.is_exact && !is_named && one == Extension::Limits;
-                    let expected = (!is_left_open).then_some(is_named == offer.is_exact);
+                    let is_taken_along = !offer.is_exact
+                        && one == Extension::BinaryMime
+                        && of_bits().any(|named| named == Extension::Chunking);
+                    let is_offered = is_named == offer.is_exact && !is_taken_along;
+                    let expected = (!is_left_open).then_some(is_offered);
                     assert_eq!(offer.includes(one), expected, "{text}: {one:?}");
                 }
             }

@@ -1,10 +1,12 @@
 //! DATA and the message (RFC 5321 section 4.1.1.4).
 
 use crate::smtp::policy::{Keep, Policy, RecordMode};
-use crate::smtp::receive::incoming::Incoming;
+use crate::smtp::receive::incoming::{Content, Incoming};
+use crate::smtp::receive::lines::LineInspector;
 use crate::smtp::record::Event;
 use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::session::answer::{Asked, Verdict};
+use crate::smtp::session::chunk::IncomingChunk;
 use crate::smtp::session::dialogue::{Dialogue, Receiving};
 use crate::smtp::session::sequence::{Sequence, Transaction};
 use crate::smtp::session::step::{Received, Step};
@@ -16,6 +18,9 @@ const INSPECT_EVERY: u32 = 16;
 impl Dialogue {
     pub(super) fn data(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
         let policy = turn.policy;
+        if matches!(self.sequence, Sequence::Chunks(_)) {
+            return self.refuse_amid_chunks(turn, Asked::at(Stage::Data), ReplyKind::BdatExpected);
+        }
         let verdict = self.check_data(policy, is_bare);
         let answer = self.answer(turn, Asked::at(Stage::Data), verdict);
         if let Some(mail) = self.sequence.mail() {
@@ -25,9 +30,8 @@ impl Dialogue {
         let retry_key = self.retry_key(policy, |keys| keys.data(is_in_transaction));
         if answer.accepted {
             debug_assert!(matches!(self.sequence, Sequence::Mail(Transaction { has_recipient: true, .. })));
-            let looks_at_lines = self.data_begun.is_multiple_of(INSPECT_EVERY);
-            self.data_begun = self.data_begun.wrapping_add(1);
-            self.receiving = Receiving::Data(Incoming::new(looks_at_lines));
+            let lines = self.is_next_inspected().then(LineInspector::default);
+            self.receiving = Receiving::Data(Incoming::new(Content::new(lines)));
         }
         let mut step = self.conclude(turn, Stage::Data, &answer, Some(Event::Data { line }));
         step.retry_key = retry_key;
@@ -48,32 +52,64 @@ impl Dialogue {
         if !self.is_in_transaction() {
             return Err(ReplyKind::InvalidDataSequence);
         }
-        if policy.keep == Keep::Message && !self.has_memory_left() {
-            return Err(ReplyKind::InsufficientStorage);
+        if mail.is_binary {
+            return Err(ReplyKind::BdatExpected);
         }
+        self.room_for_message(policy)?;
         Ok(ReplyKind::DataReceived)
     }
 
+    pub(super) fn room_for_message(&self, policy: &Policy) -> Result<(), ReplyKind> {
+        match policy.keep == Keep::Message && !self.has_memory_left() {
+            true => Err(ReplyKind::InsufficientStorage),
+            false => Ok(()),
+        }
+    }
+
+    /// A message begins. Returns whether its lines are inspected.
+    pub(super) fn is_next_inspected(&mut self) -> bool {
+        let is_inspected = self.data_begun.is_multiple_of(INSPECT_EVERY);
+        self.data_begun = self.data_begun.wrapping_add(1);
+        is_inspected
+    }
+
     pub(super) fn end_of_data(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        let policy = turn.policy;
         let Receiving::Data(incoming) = std::mem::take(&mut self.receiving) else {
             unreachable!("the end of data is only found in data")
         };
-        let verdict = incoming.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
-        let asked = Asked { size: Some(incoming.size), ..Asked::at(Stage::Message) };
+        self.end_of_message(turn, incoming.content, None)
+    }
+
+    /// The message is complete; with its last chunk, if it came in chunks.
+    pub(super) fn end_of_message(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        content: Content,
+        last_chunk: Option<&IncomingChunk>,
+    ) -> Step {
+        let policy = turn.policy;
+        let verdict = content.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
+        let asked = Asked { size: Some(content.size), ..Asked::at(Stage::Message) };
         let answer = self.answer(turn, asked, verdict);
         self.messages = self.messages.saturating_add(u32::from(answer.accepted));
-        self.sequence = match self.sequence {
-            Sequence::Mail(mail) if policy.records == RecordMode::Session => {
-                Sequence::Past(Transaction { is_delivered: answer.accepted, ..mail })
-            }
-            sequence => sequence.without_mail(),
-        };
+        self.end_mail(policy, answer.accepted);
         let retry_key = self.retry_key(policy, |keys| keys.message());
-        let message = Some(Received { size: incoming.size, lines: incoming.lines() });
-        let event = Event::Message { size: incoming.size, text: incoming.text };
+        let message =
+            Some(Received { size: content.size, lines: content.lines(), is_chunked: last_chunk.is_some() });
+        let is_only_chunk = last_chunk.is_some_and(|chunk| chunk.is_first);
+        let event = Event::Message { size: content.size, text: content.text, is_only_chunk };
         let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
         (step.message, step.retry_key) = (message, retry_key);
         step
+    }
+
+    /// The mail transaction ends with its message.
+    pub(super) fn end_mail(&mut self, policy: &Policy, is_delivered: bool) {
+        self.sequence = match self.sequence {
+            Sequence::Mail(mail) | Sequence::Chunks(mail) if policy.records == RecordMode::Session => {
+                Sequence::Past(Transaction { is_delivered, ..mail })
+            }
+            sequence => sequence.without_mail(),
+        };
     }
 }

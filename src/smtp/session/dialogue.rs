@@ -6,12 +6,13 @@
 use crate::smtp::command::{Command, Extensions, Grammar, HeloName, Request};
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::RetryKey;
-use crate::smtp::receive::incoming::Incoming;
+use crate::smtp::receive::incoming::{Content, Incoming, Intake};
 use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{LineScan, LineScanner};
 use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked};
+use crate::smtp::session::chunk::IncomingChunk;
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::sequence::{Sequence, Transaction};
 use crate::smtp::session::step::{CommandLine, Expect, Progress, Replies, Step};
@@ -22,6 +23,8 @@ use crate::smtp::session::turn::Turn;
 pub(in crate::smtp) struct Dialogue {
     pub(super) receiving: Receiving,
     pub(super) sequence: Sequence,
+    /// The message that comes in chunks, in [`Sequence::Chunks`]. If it has a refusal, the rest of it is discarded.
+    pub(super) chunks: Option<Box<Content>>,
     /// `None` before HELO, MAIL and RCPT.
     pub(super) envelope: Option<Box<Envelope>>,
     /// Offered in the reply to the last EHLO.
@@ -47,6 +50,7 @@ pub(in crate::smtp) struct Dialogue {
 pub(super) enum Receiving {
     Commands(LineScanner),
     Data(Incoming),
+    Chunk(IncomingChunk),
 }
 
 impl Default for Receiving {
@@ -74,49 +78,64 @@ impl Dialogue {
             Receiving::Commands(scanner) => {
                 let is_skipping = scanner.is_skipping();
                 match scanner.scan(input) {
-                    LineScan::Incomplete(0) => Progress { consumed: 0, line: None, step: None },
                     LineScan::Incomplete(consumed) => {
-                        let line = (!is_skipping).then(|| front_of_line(input));
-                        Progress { consumed, line, step: None }
+                        let line = (!is_skipping && consumed > 0).then(|| front_of_line(input));
+                        Progress { consumed, line, step: None, expects: self.expects() }
                     }
                     LineScan::TooLong(consumed) => {
                         let line = (!is_skipping).then(|| front_of_line(input));
-                        Progress { consumed, line, step: Some(self.unknown(turn, ReplyKind::LineTooLong)) }
+                        let step = Some(self.unknown(turn, ReplyKind::LineTooLong));
+                        Progress { consumed, line, step, expects: self.expects() }
                     }
-                    // The line is set after the step, which is built in its place.
-                    LineScan::Line(consumed) => Progress {
-                        consumed,
-                        step: Some(self.command(turn, &input[..consumed])),
-                        line: turn.line,
-                    },
+                    LineScan::Line(consumed) => {
+                        // The line is set after the step, which is built in its place.
+                        let mut progress = Progress {
+                            consumed,
+                            step: self.command(turn, &input[..consumed]),
+                            line: turn.line,
+                            expects: self.expects(),
+                        };
+                        if progress.step.is_none() {
+                            self.begin_chunk(turn, input, &mut progress);
+                        }
+                        progress
+                    }
                 }
             }
+            Receiving::Chunk(_) => self.take_chunk(turn, input),
             Receiving::Data(incoming) => {
-                let scan = incoming.take(policy, self.memory_left, self.retry_keys.as_deref_mut(), input);
+                let intake = Intake {
+                    policy,
+                    memory_left: self.memory_left,
+                    retry_keys: self.retry_keys.as_deref_mut(),
+                };
+                let scan = incoming.take(intake, input);
                 // A session that is going to be closed need not read the rest. How much of it has come is
                 // chance, so its size is the least that is too big.
-                let is_over = policy.fail_fast && incoming.refusal == Some(ReplyKind::MessageTooBig);
+                let is_over = policy.fail_fast && incoming.content.refusal == Some(ReplyKind::MessageTooBig);
                 if is_over {
-                    incoming.size = policy.message_size_limit().saturating_add(1);
+                    incoming.content.size = policy.message_size_limit().saturating_add(1);
                     self.is_cut_short = !scan.ended;
                 }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(turn));
-                Progress { consumed: scan.consumed, line: None, step }
+                Progress { consumed: scan.consumed, line: None, step, expects: self.expects() }
             }
         }
     }
 
-    pub(super) fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Step {
+    /// Answers a command line. `None`: a chunk follows it.
+    pub(super) fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Option<Step> {
         let policy = turn.policy;
         let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
         let Request { line, command } = Request::parse(input, grammar);
         turn.line = Some(CommandLine::of(line, input));
-        match command {
+        Some(match command {
             Command::Helo(name) => self.helo(turn, line, name, ReplyKind::HeloReceived),
             Command::Ehlo(name) => self.helo(turn, line, name, ReplyKind::EhloReceived),
             Command::Mail { path, parameters } => self.mail(turn, line, path, parameters),
             Command::Rcpt { path, parameters } => self.rcpt(turn, line, path, parameters),
             Command::Data { is_bare } => self.data(turn, line, is_bare),
+            Command::Bdat(chunk) if self.has_bdat(policy) => return self.bdat(turn, line, chunk),
             Command::Rset { is_bare } => self.rset(turn, line, is_bare),
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
             Command::Noop => {
@@ -137,11 +156,12 @@ impl Dialogue {
             }
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
             Command::Quit { is_bare: false }
+            | Command::Bdat(_)
             | Command::Vrfy { .. }
             | Command::Expn { .. }
             | Command::Help
             | Command::Unknown => self.unknown(turn, ReplyKind::InvalidCommand),
-        }
+        })
     }
 
     /// VRFY or EXPN; `received` is the reply to a valid one.
@@ -179,6 +199,7 @@ impl Dialogue {
         };
         if !self.is_refused() {
             self.sequence = if answer.accepted { Sequence::Greeted } else { Sequence::Connected };
+            self.chunks = None;
         }
         self.envelope_mut().note_helo(name);
         self.conclude(turn, Stage::Helo, &answer, Some(Event::Helo { line, name, is_ehlo }))
@@ -200,7 +221,7 @@ impl Dialogue {
         );
         let ends_mail = !(is_delivered && policy.multiple_message_receiving);
         if ends_mail {
-            self.sequence = self.sequence.without_mail();
+            self.abandon_mail();
         }
         self.conclude(turn, Stage::Rset, &answer, Some(Event::Rset { line, ends_mail }))
     }
@@ -210,6 +231,12 @@ impl Dialogue {
         let next = if answer.next == Next::Continue { Next::Close } else { answer.next };
         let answer = Answer { next, ..answer };
         self.conclude(turn, Stage::Quit, &answer, Some(Event::Quit))
+    }
+
+    /// The mail transaction is over, without its message.
+    pub(super) fn abandon_mail(&mut self) {
+        self.sequence = self.sequence.without_mail();
+        self.chunks = None;
     }
 
     pub(super) fn envelope_mut(&mut self) -> &mut Envelope {
@@ -255,7 +282,6 @@ impl Dialogue {
             delay,
             next,
             is_in_transaction: self.is_in_transaction(),
-            expects: self.expects(),
             message: None,
             retry_key: RetryKey::Nothing,
             filing,
@@ -270,13 +296,15 @@ impl Dialogue {
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
-        matches!(self.sequence, Sequence::Mail(_))
+        matches!(self.sequence, Sequence::Mail(_) | Sequence::Chunks(_))
     }
 
     pub(super) fn expects(&self) -> Expect {
         match self.receiving {
+            Receiving::Commands(_) if self.is_between_chunks() => Expect::NextChunk,
             Receiving::Commands(_) => Expect::Command,
             Receiving::Data(_) => Expect::Data,
+            Receiving::Chunk(_) => Expect::Chunk,
         }
     }
 
@@ -288,7 +316,7 @@ impl Dialogue {
         self.is_cut_short
             || match &self.receiving {
                 Receiving::Commands(scanner) => scanner.is_mid_line(),
-                Receiving::Data(_) => true,
+                Receiving::Data(_) | Receiving::Chunk(_) => true,
             }
     }
 
@@ -301,11 +329,13 @@ impl Dialogue {
     /// Octets in memory.
     pub(super) fn memory(&self) -> usize {
         let incoming = match &self.receiving {
-            Receiving::Commands(_) => 0,
-            Receiving::Data(incoming) => incoming.text.capacity(),
+            Receiving::Commands(_) | Receiving::Chunk(_) => 0,
+            Receiving::Data(incoming) => incoming.content.text.capacity(),
         };
         let envelope = self.envelope.as_deref().map_or(0, Envelope::memory);
-        incoming + envelope + self.retry_keys.as_deref().map_or(0, size_of_val)
+        let chunks =
+            self.chunks.as_deref().map_or(0, |content| size_of_val(content) + content.text.capacity());
+        incoming + chunks + envelope + self.retry_keys.as_deref().map_or(0, size_of_val)
     }
 }
 

@@ -1,6 +1,6 @@
 //! MAIL and RCPT: the envelope (RFC 5321 sections 4.1.1.2 and 4.1.1.3).
 
-use crate::smtp::command::{ArgumentError, Parameters, Path, Verb};
+use crate::smtp::command::{ArgumentError, Body, Parameters, Path, Verb};
 use crate::smtp::policy::{MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::record::{Event, Recipient};
 use crate::smtp::reply::{ReplyKind, Stage};
@@ -19,7 +19,7 @@ impl Dialogue {
         parameters: Parameters<'_>,
     ) -> Step {
         let policy = turn.policy;
-        self.sequence = self.sequence.without_mail();
+        self.abandon_mail();
         let mailbox = path.ok().map(|path| path.mailbox());
         let verdict = match self.sequence.is_greeted() {
             true => self.check_path(policy, Verb::Mail, path, parameters).map(|()| ReplyKind::MailReceived),
@@ -31,8 +31,12 @@ impl Dialogue {
         let asked = Asked { parameters, ..Asked::about(Stage::Mail, mailbox) };
         let answer = self.answer(turn, asked, verdict);
         if answer.accepted {
-            let takes_utf8 = !parameters.words().is_empty() && parameters.has_smtputf8();
-            self.sequence = Sequence::Mail(Transaction { takes_utf8, ..Transaction::default() });
+            let mut mail = Transaction::default();
+            if !parameters.words().is_empty() {
+                mail.takes_utf8 = parameters.has_smtputf8();
+                mail.is_binary = parameters.body() == Some(Body::BinaryMime) && self.has_bdat(policy);
+            }
+            self.sequence = Sequence::Mail(mail);
         }
         let event = Event::Mail { line, mailbox, parameters };
         let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
@@ -49,6 +53,10 @@ impl Dialogue {
     ) -> Step {
         let policy = turn.policy;
         let mailbox = path.ok().map(|path| path.mailbox());
+        if matches!(self.sequence, Sequence::Chunks(_)) {
+            let asked = Asked { parameters, ..Asked::about(Stage::Rcpt, mailbox) };
+            return self.refuse_amid_chunks(turn, asked, ReplyKind::InvalidRcptSequence);
+        }
         let verdict = match self.sequence.mail().is_some() {
             true => self.check_path(policy, Verb::Rcpt, path, parameters),
             false => Err(ReplyKind::InvalidRcptSequence),

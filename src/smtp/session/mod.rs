@@ -3,6 +3,7 @@
 
 mod answer;
 mod arguments;
+mod chunk;
 mod content;
 mod dialogue;
 mod envelope;
@@ -89,10 +90,12 @@ impl Session {
         if let Some(step) = &progress.step {
             assert_eq!(step.number, self.dialogue.steps, "each reply has the next number");
             assert_eq!(step.is_in_transaction, is_open);
-            assert_eq!(step.expects, self.dialogue.expects());
             assert_eq!(step.message.is_some(), step.stage == Stage::Message);
         }
-        assert!(is_open || self.dialogue.expects() == Expect::Command, "data belong to a transaction");
+        let expects = self.dialogue.expects();
+        assert_eq!(progress.expects, expects);
+        let is_in_message = matches!(expects, Expect::Data | Expect::NextChunk);
+        assert!(is_open || !is_in_message, "a message belongs to a transaction");
     }
 
     /// The record in the making, which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and

@@ -15,6 +15,8 @@ pub(super) enum Sequence {
     Greeted,
     /// MAIL was accepted, and its message has not come yet (RFC 5321 section 3.3).
     Mail(Transaction),
+    /// The first BDAT of its message has come (RFC 3030 section 2), and not the last.
+    Chunks(Transaction),
     /// Its message has come. go-smtp-mock leaves the reverse-path in place until the next MAIL, RSET or HELO: commands out
     /// of sequence get the refusals of a transaction. With [`RecordMode::Session`] alone.
     Past(Transaction),
@@ -31,15 +33,18 @@ pub(super) struct Transaction {
     pub(super) has_worded_recipient: bool,
     /// MAIL had the parameter SMTPUTF8.
     pub(super) takes_utf8: bool,
+    /// MAIL had the parameter `BODY=BINARYMIME`.
+    pub(super) is_binary: bool,
     /// Its message was accepted, and no command that starts another has followed.
     pub(super) is_delivered: bool,
 }
 
 impl Sequence {
+    /// The transaction to which RCPT and DATA belong.
     pub(super) fn mail(&mut self) -> Option<&mut Transaction> {
         match self {
             Self::Mail(mail) | Self::Past(mail) => Some(mail),
-            Self::Refused | Self::Connected | Self::Greeted => None,
+            Self::Refused | Self::Connected | Self::Greeted | Self::Chunks(_) => None,
         }
     }
 

@@ -67,6 +67,8 @@ pub struct Received {
     /// What was seen in its lines; `None` where they were not looked at. They are in the first message of a session, and
     /// then in every 16th.
     pub lines: Option<Lines>,
+    /// It came in chunks, by BDAT.
+    pub is_chunked: bool,
 }
 
 /// The result of one line or of the end of a message.
@@ -90,8 +92,6 @@ pub struct Step {
     /// A mail transaction is open now (RFC 5321 section 3.3): MAIL was accepted, and neither its message has come nor was
     /// the transaction given up.
     pub is_in_transaction: bool,
-    /// What the server waits for from now on. Before the first step it is a command.
-    pub expects: Expect,
     /// The message that is answered.
     pub message: Option<Received>,
     /// Identifies a retry by the client.
@@ -118,9 +118,11 @@ impl Step {
 pub struct Progress {
     /// Octets used up, from the front. The rest must be at the front of the next input.
     pub consumed: usize,
-    /// The command line among them; `None` for message data. Of a line that is longer than
+    /// The command line among them; `None` for message data. That of BDAT is at the front, before octets of the chunk. Of a line that is longer than
     /// [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) it is the front, with the first octets that are used up.
     pub line: Option<CommandLine>,
+    /// What the server waits for from now on. Before the first input it is a command.
+    pub expects: Expect,
     /// The step to carry out; `None` if more input is needed.
     pub step: Option<Step>,
 }
@@ -157,6 +159,10 @@ pub enum Expect {
     Command,
     /// Message data, up to its final dot.
     Data,
+    /// Octets of a chunk, of which the number is known.
+    Chunk,
+    /// A command line in the middle of a message that comes in chunks, most likely that of the next chunk.
+    NextChunk,
 }
 
 #[cfg(test)]

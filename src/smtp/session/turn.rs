@@ -35,6 +35,13 @@ impl Records {
         self.of(policy).note(policy, event, &answered)
     }
 
+    /// The line of the first BDAT of a message, which is answered when its octets have come.
+    pub(super) fn note_first_bdat(&mut self, policy: &Policy, line: &[u8]) {
+        if policy.keep != Keep::Nothing {
+            self.of(policy).note_first_bdat(line);
+        }
+    }
+
     fn of(&mut self, policy: &Policy) -> &mut Recorder {
         self.0.get_or_insert_with(|| Recorder::new(policy.records))
     }

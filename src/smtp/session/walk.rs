@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::Session;
 use super::dialogue::{Dialogue, Receiving};
 use crate::smtp::policy::{Keep, Policy, RecordMode};
-use crate::smtp::receive::incoming::Incoming;
+use crate::smtp::receive::incoming::{Content, Incoming};
 use crate::smtp::record::{Exchange, Record, Recorder};
 use crate::smtp::rules::Environment;
 use crate::smtp::session::envelope::Envelope;
@@ -31,6 +31,7 @@ impl Dialogue {
         let Self {
             receiving,
             sequence: _,
+            chunks,
             envelope,
             extensions: _,
             retry_keys,
@@ -42,11 +43,12 @@ impl Dialogue {
             messages: _,
         } = self;
         let incoming = match receiving {
-            Receiving::Commands(_) => 0,
-            Receiving::Data(Incoming { text, .. }) => text.capacity(),
+            Receiving::Commands(_) | Receiving::Chunk(_) => 0,
+            Receiving::Data(Incoming { content, .. }) => content.text.capacity(),
         };
         let envelope = envelope.as_deref().map_or(0, Envelope::memory);
-        incoming + envelope + retry_keys.as_deref().map_or(0, size_of_val)
+        let chunks = chunks.as_deref().map_or(0, |content| size_of::<Content>() + content.text.capacity());
+        incoming + chunks + envelope + retry_keys.as_deref().map_or(0, size_of_val)
     }
 }
 
@@ -68,6 +70,7 @@ fn policy(choice: u8) -> Policy {
     policy.multiple_rcptto = choice & 1 != 0;
     policy.multiple_message_receiving = choice & 2 != 0;
     policy.records = if choice & 4 != 0 { RecordMode::Session } else { RecordMode::Message };
+    policy.set_esmtp((choice & 64 != 0).then(Default::default));
     policy.keep = [Keep::Message, Keep::Message, Keep::Envelope, Keep::Nothing][usize::from(choice >> 3 & 3)];
     if choice & 32 != 0 {
         for rule in ["message to=*x* delay=1h", "rcpt to=*b* reply=\"450 later\"", "any helo=x* delay=1s"] {
@@ -86,12 +89,16 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let rcpt = (path.clone(), count).prop_map(|(path, count)| format!("RCPT TO:{path}\r\n").repeat(count));
     let text = prop_oneof![2 => 0..100usize, 1 => 0..60_000usize];
     let text = text.prop_map(|length| format!("DATA\r\n{}\r\n.\r\n", "text\r\n".repeat(length / 6)));
+    let size = prop_oneof![2 => 0..100usize, 1 => 0..60_000usize];
+    let chunk = (size, prop::sample::select(vec!["", "", " LAST"]));
+    let chunk = chunk.prop_map(|(size, last)| format!("BDAT {size}{last}\r\n{}", "x".repeat(size)));
     let line = prop_oneof![
         1 => Just("EHLO c.example\r\n".to_owned()),
         1 => (0..4000usize).prop_map(|length| format!("EHLO {}.example\r\n", "x".repeat(length))),
         4 => path.prop_map(|path| format!("MAIL FROM:{path}\r\n")),
         6 => rcpt,
         4 => text,
+        6 => chunk,
         1 => prop::sample::select(vec!["DATA\r\n", "RSET\r\n", "NOOP\r\n", "x\r\n", "\r\n.\r\n"]).prop_map(str::to_owned),
     ];
     let lines = prop::collection::vec(line, 0..30);

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use smtpmock::smtp::{
-    AddressRules, Command, Grammar, LineScan, LineScanner, Parameters, Path, Reply, Request,
+    AddressRules, Chunk, Command, Grammar, LineScan, LineScanner, Parameters, Path, Reply, Request,
 };
 
 const RULES: [AddressRules; 4] =
@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
                 assert!(!is_bare || request.line.len() <= "r\u{17f}et".len());
             }
             Command::Vrfy { .. } | Command::Expn { .. } => assert!(request.line.len() >= 4),
+            Command::Bdat(chunk) => assert!(chunk.is_none_or(|chunk| chunk.size <= Chunk::MAX_SIZE)),
             Command::Noop | Command::Help | Command::Unknown => {}
             other => panic!("{other:?}: no check of what it holds"),
         }

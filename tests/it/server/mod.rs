@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod async_waits;
+mod chunking;
 mod esmtp;
 mod extensions;
 mod hooks;

@@ -19,7 +19,7 @@ fn extended(server: &Server) -> Client {
 
 /// Extended SMTP with the plain default texts.
 fn plain() -> Config {
-    Config::default().extensions(Offer::without([Extension::EnhancedStatusCodes]))
+    Config::default().extensions(Offer::without([Extension::EnhancedStatusCodes, Extension::BinaryMime]))
 }
 
 fn text(kind: ReplyKind) -> &'static str {

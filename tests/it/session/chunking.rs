@@ -130,10 +130,47 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(move |pieces| [transaction.as_slice(), &pieces.concat(), b"\r\n.\r\n"].concat())
 }
 
+/// BDAT with its octets, and sometimes with fewer or more, or without a number.
+fn chunk() -> impl Strategy<Value = Vec<u8>> {
+    let content = prop_oneof![
+        Just(b"text\r\n".to_vec()),
+        Just(b"NOOP\r\nQUIT\r\n".to_vec()),
+        Just(b"\r\n.\r\n".to_vec()),
+        Just(Vec::new()),
+        proptest::collection::vec(any::<u8>(), 0..60),
+    ];
+    let last = prop_oneof![3 => Just(""), 2 => Just(" LAST"), 1 => Just(" last ")];
+    let error = prop_oneof![30 => Just(0_i64), 1 => -3..4_i64];
+    let size = prop_oneof![40 => Just(None), 1 => Just(Some("9223372036854775807")), 1 => Just(Some("x"))];
+    (content, last, error, size, line_end()).prop_map(|(content, last, error, size, end)| {
+        let length = i64::try_from(content.len()).unwrap() + error;
+        let size = size.map_or_else(|| length.max(0).to_string(), str::to_owned);
+        [format!("BDAT {size}{last}").as_bytes(), end, &content].concat()
+    })
+}
+
+fn chunked_message() -> impl Strategy<Value = Vec<u8>> {
+    let transaction = prop_oneof![
+        4 => Just("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"),
+        1 => Just("MAIL FROM:<a@example.com> BODY=BINARYMIME\r\nRCPT TO:<b@example.com>\r\n"),
+        1 => Just("MAIL FROM:<a@example.com>\r\nRCPT TO:<refused@example.com>\r\n"),
+    ];
+    let between = prop_oneof![
+        12 => Just(Vec::new()),
+        1 => line().prop_map(|line| [&line[..], b"\r\n"].concat()),
+    ];
+    (transaction, proptest::collection::vec((chunk(), between), 0..5)).prop_map(|(transaction, chunks)| {
+        let chunks = chunks.into_iter().flat_map(|(chunk, between)| [chunk, between]);
+        std::iter::once(transaction.as_bytes().to_vec()).chain(chunks).collect::<Vec<_>>().concat()
+    })
+}
+
 fn dialogue() -> impl Strategy<Value = Vec<u8>> {
     let turn = prop_oneof![
         4 => (line(), line_end()).prop_map(|(line, end)| [line.as_slice(), end].concat()),
         1 => message(),
+        1 => chunk(),
+        1 => chunked_message(),
     ];
     (any::<bool>(), proptest::collection::vec(turn, 0..25)).prop_map(|(greets, turns)| {
         let start: &[u8] = if greets { b"EHLO example.com\r\n" } else { b"" };

@@ -8,8 +8,8 @@ use smtpmock::smtp::{AddressRules, Esmtp, Policy, ReplyKind, Session};
 /// The size limit.
 const LIMIT: u128 = 1000;
 
-/// The extension that a parameter belongs to, and whether its value is valid, read word by word.
-fn naive(command: &str, name: &str, value: Option<&str>) -> Option<(Extension, bool)> {
+/// The extension that a parameter belongs to among those that are offered, and whether its value is valid, read word by word.
+fn naive(command: &str, name: &str, value: Option<&str>, offered: &[Extension]) -> Option<(Extension, bool)> {
     let upper = value.map(str::to_uppercase);
     let upper = upper.as_deref();
     let is_xtext = |text: &str| {
@@ -27,6 +27,9 @@ fn naive(command: &str, name: &str, value: Option<&str>) -> Option<(Extension, b
             Extension::Size,
             value.is_some_and(|value| value.len() <= 20 && value.chars().all(|c| c.is_ascii_digit())),
         ),
+        ("MAIL", "BODY") if offered.contains(&Extension::BinaryMime) => {
+            (Extension::BinaryMime, matches!(upper, Some("7BIT" | "8BITMIME" | "BINARYMIME")))
+        }
         ("MAIL", "BODY") => (Extension::EightBitMime, matches!(upper, Some("7BIT" | "8BITMIME"))),
         ("MAIL", "SMTPUTF8") => (Extension::SmtpUtf8, value.is_none()),
         ("MAIL", "RET") => (Extension::Dsn, matches!(upper, Some("FULL" | "HDRS"))),
@@ -54,8 +57,8 @@ fn expected(
     offered: &[Extension],
 ) -> Result<(), ReplyKind> {
     for (index, (name, value)) in words.iter().enumerate() {
-        let known =
-            naive(command, name, value.as_deref()).filter(|(extension, _)| offered.contains(extension));
+        let known = naive(command, name, value.as_deref(), offered)
+            .filter(|(extension, _)| offered.contains(extension));
         let is_repeated = words[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         match known {
             None => return Err(ReplyKind::ParameterNotOffered),
