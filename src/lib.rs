@@ -141,7 +141,7 @@ mod server;
 mod text;
 mod time;
 
-pub use config::{Config, ConfigError, Milestone, OverLimit, Protocol, Settings, StartError, StartSettings};
+pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError, StartSettings};
 pub use log::{Logger, StdLogger};
 pub use net::Listening;
 #[doc(hidden)]
@@ -150,6 +150,7 @@ pub use process::{read_bounded, signals};
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};
 pub use server::{CaptureFailure, ReconfigureError, Server, ServerFailure, ShardFailure, StopOutcome};
+pub use smtp::Protocol;
 pub use stats::Stats;
 /// Hidden: shared by the reports of `smtpmock` and `smtpload`, which may change with them.
 #[doc(hidden)]

@@ -9,28 +9,12 @@ use std::sync::Arc;
 
 use super::Config;
 use crate::config::ConfigError;
+use crate::smtp::Protocol;
 
 const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0.0.1, [::1], 0.0.0.0 or 127.0.0.1:2525, or localhost (names are not looked up)";
 
 /// The maximum length of the path of a Unix socket, in octets: `sun_path` without its NUL (unix(7)).
 const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
-
-/// A protocol that a server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// RFC 5321.
-    Smtp,
-}
-
-/// Displays as in the ready line: `smtp`.
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Smtp => "smtp",
-        })
-    }
-}
 
 /// The transport of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +33,8 @@ struct Scheme {
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "smtp", protocol: Protocol::Smtp, transport: Transport::Tcp },
     Scheme { name: "smtp+unix", protocol: Protocol::Smtp, transport: Transport::Unix },
+    Scheme { name: "lmtp", protocol: Protocol::Lmtp, transport: Transport::Tcp },
+    Scheme { name: "lmtp+unix", protocol: Protocol::Lmtp, transport: Transport::Unix },
 ];
 
 /// A configured listener.
@@ -111,9 +97,11 @@ impl Config {
 }
 
 impl ListenAt {
+    /// Any free port is another one each time.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix { path, .. }, Self::Unix { path: other, .. }) => path == other,
+            (Self::Inet { address, takes_common_port: false }, _) if address.port() == 0 => false,
             _ => self == other,
         }
     }
@@ -306,7 +294,7 @@ mod tests {
 
     #[test]
     fn urls_name_a_protocol_and_where_it_listens() {
-        for (url, at) in [
+        let smtp = [
             ("smtp://127.0.0.1:2525", tcp("127.0.0.1:2525")),
             ("SMTP://127.0.0.1:2525/", tcp("127.0.0.1:2525")),
             ("smtp://127.0.0.1", tcp("127.0.0.1:0")),
@@ -318,9 +306,16 @@ mod tests {
             ("smtp+unix:///run/mock.sock?mode=0666", unix("/run/mock.sock", Some(0o666))),
             ("smtp+unix:///run/mock.sock?mode=600", unix("/run/mock.sock", Some(0o600))),
             ("smtp+unix:///tmp/a%3fb%25", unix("/tmp/a?b%", None)),
-        ] {
+        ];
+        let lmtp = [
+            ("lmtp://127.0.0.1:24", tcp("127.0.0.1:24")),
+            ("lmtp+unix:///run/mock.sock?mode=0666", unix("/run/mock.sock", Some(0o666))),
+        ];
+        let all =
+            smtp.map(|url| (url, Protocol::Smtp)).into_iter().chain(lmtp.map(|url| (url, Protocol::Lmtp)));
+        for ((url, at), protocol) in all {
             let proxy = ProxyHeaders::None;
-            assert_eq!(url_listener(url), Ok(Listen { protocol: Protocol::Smtp, at, proxy }), "{url}");
+            assert_eq!(url_listener(url), Ok(Listen { protocol, at, proxy }), "{url}");
         }
     }
 
@@ -344,7 +339,9 @@ mod tests {
         let longest = format!("the path has at most {LONGEST_PATH} octets, not {}", LONGEST_PATH + 1);
         for (url, expected) in [
             ("", FORMS),
-            ("lmtp://127.0.0.1:24", FORMS),
+            ("http://127.0.0.1:24", FORMS),
+            ("lmtp://127.0.0.1:x", "lmtp://ADDRESS:PORT?proxy=accept: the address is"),
+            ("lmtp+unix://a", "proxy=accept: the path of the socket is absolute"),
             ("127.0.0.1:25", FORMS),
             ("smtp://", "smtp://ADDRESS:PORT?proxy=accept: the address is"),
             ("smtp://::1", "an IPv6 one in brackets"),
@@ -400,5 +397,9 @@ mod tests {
         let error = twice.validate().expect_err("twice");
         assert_eq!((error.setting, error.value.as_str()), ("listen", "smtp+unix:///a?mode=0600"));
         assert!(Config::default().port(25).listen("smtp://127.0.0.1:26").validate().is_ok());
+        assert!(Config::default().listen("smtp://127.0.0.1").listen("lmtp://127.0.0.1").validate().is_ok());
+        assert!(
+            Config::default().listen("smtp://127.0.0.1:25").listen("lmtp://127.0.0.1:25").validate().is_err()
+        );
     }
 }

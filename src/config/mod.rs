@@ -18,7 +18,6 @@ use milestone::Goal;
 
 pub(crate) use error::SocketFileError;
 pub use error::{ConfigError, StartError};
-pub use listen::Protocol;
 pub(crate) use listen::{Listen, ListenAt, ProxyHeaders};
 pub use milestone::Milestone;
 pub use settings::{OverLimit, Settings};
@@ -133,7 +132,8 @@ impl Config {
     /// `smtp://ADDRESS:PORT` is TCP; the address is as in `hosts`, IPv6 in brackets, and without a port any free one is
     /// taken. `smtp+unix:///PATH` is a Unix socket, `?mode=0666` behind it sets its permissions (default: what the
     /// umask leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not
-    /// Linux). A socket that no process listens at is replaced; the file is removed when the server stops.
+    /// Linux). A socket that no process listens at is replaced; the file is removed when the server stops. With `lmtp` in
+    /// place of `smtp` both speak [LMTP](crate::Protocol::Lmtp).
     ///
     /// `?proxy=require` behind either: each connection must begin with a header of the PROXY protocol, version 1 or 2, from
     /// a [trusted](Self::trust) peer, which names the client; others are closed. `?proxy=accept`: connections of trusted

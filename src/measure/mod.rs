@@ -8,7 +8,7 @@ mod tries;
 
 use std::time::Duration;
 
-use crate::smtp::{Next, Portion, Stage, Step};
+use crate::smtp::{Next, Portion, Received, Stage, Step};
 use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
@@ -88,6 +88,8 @@ enum Content {
     Pending,
     /// DATA was accepted, or the first chunk has begun, and the end has not come.
     Begun,
+    /// It was received to its end.
+    Ended,
     /// A chunk was refused: replies to the rest say nothing new.
     Refused,
 }
@@ -154,7 +156,9 @@ impl Probe {
         match stage {
             Stage::Greeting => self.is_refused = !step.accepted,
             Stage::Message => {
-                self.note_message(stats, now, step);
+                if step.message.as_ref().is_some_and(Received::is_first) {
+                    self.note_message(stats, now, step);
+                }
             }
             Stage::Bdat => {
                 self.note_end_of_chunk(stats, now, stage);
@@ -163,7 +167,7 @@ impl Probe {
             _ => self.note_command(stats, now, stage),
         }
         stats.stages[stage].count += 1;
-        let code = step.reply().code().filter(|_| step.portion == Portion::Whole);
+        let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
         self.note_transaction(stats, step, code);
         if let Some(code) = code.filter(|code| *code >= 400) {
             self.note_refusal(stats, now, stage, code);
@@ -310,7 +314,10 @@ impl Probe {
         if let Some(gap) = data.longest_gap {
             stats.messages.longest_gap.add(gap);
         }
-        let recipients = self.transaction.map_or(0, |transaction| transaction.recipients);
+        let recipients = self.transaction.as_mut().map_or(0, |transaction| {
+            transaction.content = Content::Ended;
+            transaction.recipients
+        });
         stats.messages.recipients.add(recipients.into());
         // Commands that follow the end of a message without waiting for its reply are in a group with it.
         self.group += 1;

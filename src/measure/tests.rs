@@ -94,7 +94,7 @@ impl Measured {
             let progress = self.session.advance(policy, environment, &input.as_bytes()[at..]);
             at += progress.consumed;
             let Some(step) = progress.step else { continue };
-            let code = step.reply().code();
+            let code = step.reply.code();
             self.answered.push(Answered { stage: step.stage, is_accepted: step.accepted, code });
             let now = Timestamp::at(Duration::ZERO);
             self.is_in_transaction = step.is_in_transaction;

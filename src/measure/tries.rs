@@ -84,10 +84,14 @@ impl Tries {
         match key {
             RetryKey::Nothing | RetryKey::Mail(_) => {}
             RetryKey::Recipient(pair) => self.note_rcpt(pair, outcome),
-            RetryKey::Data => self.note_accepted(outcome),
+            RetryKey::Data => self.note_accepted(outcome, |_| true),
             RetryKey::Message(id) => {
                 self.id = self.id.or(id);
-                self.note_accepted(outcome);
+                self.note_accepted(outcome, |_| true);
+            }
+            RetryKey::Delivery(pair, id) => {
+                self.id = self.id.or(id);
+                self.note_accepted(outcome, |recipient| recipient.pair == pair);
             }
         }
     }
@@ -120,10 +124,11 @@ impl Tries {
             + again.sum::<usize>() * size_of::<Duration>()
     }
 
-    /// DATA or the final dot, which are about all accepted recipients.
-    fn note_accepted(&mut self, outcome: &Outcome) {
+    /// DATA or the final dot, which are about all accepted recipients, or in LMTP the final dot about one of them.
+    fn note_accepted(&mut self, outcome: &Outcome, is_about: impl Fn(&Recipient) -> bool) {
         let is_delivered = outcome.is_accepted && outcome.stage == Stage::Message;
-        for recipient in self.recipients.iter_mut().filter(|recipient| recipient.is_accepted) {
+        let accepted = self.recipients.iter_mut().filter(|recipient| recipient.is_accepted);
+        for recipient in accepted.filter(|recipient| is_about(recipient)) {
             recipient.note(outcome);
             recipient.is_over = is_delivered || outcome.is_refused_for_good();
         }

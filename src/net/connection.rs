@@ -26,7 +26,7 @@ use crate::records::Endpoint;
 use crate::records::budget::Charge;
 use crate::records::store::RunningKey;
 use crate::smtp::rules::{Environment, Memory, PeerAddress};
-use crate::smtp::{Expect, Next, Portion, Replies, Reply, Session, Stage, Step};
+use crate::smtp::{Expect, Next, Portion, Protocol, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use pacing::Pace;
 use preface::Preface;
@@ -91,10 +91,10 @@ enum Phase {
 #[derive(Debug)]
 struct Delayed {
     asked: Asked,
-    replies: Replies,
+    reply: Reply,
     portion: Portion,
     next: Next,
-    /// How long they were to be held back.
+    /// How long it was to be held back.
     requested: Duration,
     /// When that began.
     since: Timestamp,
@@ -182,6 +182,8 @@ pub(super) struct Origin {
     /// The peer of the connection, where it has named another client.
     pub(super) proxy_addr: Option<Box<Endpoint>>,
     pub(super) connected_at: SystemTime,
+    /// What its listener speaks.
+    pub(super) protocol: Protocol,
 }
 
 impl Origin {
@@ -204,7 +206,7 @@ impl<T: Transport> Connection<T> {
         Self {
             stream,
             token,
-            session: Session::new(),
+            session: Session::speaking(origin.protocol),
             expects: Expect::Command,
             last_reply: 0,
             phase: Phase::Open,
@@ -335,7 +337,7 @@ impl<T: Transport> Connection<T> {
         }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {
-                let Delayed { mut asked, replies, portion, next, requested, since } = *delayed;
+                let Delayed { mut asked, reply, portion, next, requested, since } = *delayed;
                 let achieved = resources.clock.now().since(since);
                 resources.gathering.stats.delays.note(requested, achieved);
                 resources.due += 1;
@@ -344,7 +346,7 @@ impl<T: Transport> Connection<T> {
                     self.data_deadline = self.data_deadline.after(achieved);
                 }
                 asked.since = asked.since.after(achieved);
-                self.act(context, resources, asked, &replies, portion, next);
+                self.act(context, resources, asked, &reply, portion, next);
                 self.run(context, resources)
             }
             Phase::Open if !self.has_unsent() => self.time_out(context, resources),
@@ -363,38 +365,38 @@ impl<T: Transport> Connection<T> {
 
     /// Carries out a step: the records first, then the replies.
     fn follow(&mut self, context: &Context, resources: &mut Resources, step: Step) {
-        if step.stage == Stage::Message {
-            self.date_message(context, &step);
+        if let Some(message) = step.message {
+            self.date_message(context, message);
         }
         self.measure_step(context, resources, &step);
-        let Step { stage, replies, number, portion, accepted, delay, next, message, filing, .. } = step;
-        self.last_reply = number.wrapping_add(replies.len() as u32 - 1);
+        let Step { stage, reply, number, portion, delay, next, message, filing, .. } = step;
+        self.last_reply = number;
         self.file(context, resources, filing);
-        let accepts = message.filter(|_| accepted).map(|message| message.size as u64);
+        let accepts = message.filter(|message| message.is_accepted).map(|message| message.size as u64);
         let asked = Asked { stage, since: resources.now, number, accepts };
         if delay.is_zero() {
-            self.act(context, resources, asked, &replies, portion, next);
+            self.act(context, resources, asked, &reply, portion, next);
             return;
         }
         resources.note(|| Event::Delay(delay));
         let since = resources.clock.now();
-        let delayed = Delayed { asked, replies, portion, next, requested: delay, since };
+        let delayed = Delayed { asked, reply, portion, next, requested: delay, since };
         self.phase = Phase::Delayed(Box::new(delayed));
         // The command may have come after this turn began, and no delay may be short.
         self.deadline = since.after(delay);
     }
 
-    /// Queues the replies and applies `next`.
+    /// Queues the reply and applies `next`.
     fn act(
         &mut self,
         context: &Context,
         resources: &mut Resources,
         asked: Asked,
-        replies: &Replies,
+        reply: &Reply,
         portion: Portion,
         next: Next,
     ) {
-        self.answer_asked(resources, asked, replies, portion);
+        self.answer_asked(resources, asked, reply, portion);
         self.renew(context, resources);
         match next {
             Next::Continue => {}
@@ -407,18 +409,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Queues the replies to what was asked, or as much of them as is to be sent.
-    fn answer_asked(&self, resources: &mut Resources, asked: Asked, replies: &Replies, portion: Portion) {
-        let before = resources.replies.len();
-        if portion != Portion::Nothing {
-            for (reply, octets) in replies.iter().zip(replies.wire(portion)) {
-                resources.replies.extend_from_slice(octets);
-                if !octets.is_empty() {
-                    resources.note(|| Event::Response(reply.clone()));
-                }
-            }
-        }
-        if resources.replies.len() > before {
+    /// Queues the reply to what was asked, or as much of it as is to be sent.
+    fn answer_asked(&self, resources: &mut Resources, asked: Asked, reply: &Reply, portion: Portion) {
+        let octets = portion.of(reply);
+        if !octets.is_empty() {
+            resources.replies.extend_from_slice(octets);
+            resources.note(|| Event::Response(reply.clone()));
             let end = self.queued + resources.replies.len() as u64;
             resources.outgoing.push(Outgoing { asked, end });
         }
@@ -505,10 +501,11 @@ impl<T: Transport> Connection<T> {
         fate
     }
 
-    /// The turn ended before everything was done. Unused input is more to do unless it is only the front of a line,
-    /// which the session has searched already.
+    /// The turn ended before everything was done: another reply is to come, or there is input. What was not used of it
+    /// counts unless it is only the front of a line, which the session has searched already.
     fn has_more_to_do(&self, now: Timestamp) -> bool {
-        (self.readable && self.may_read_by(now))
+        self.expects == Expect::Nothing
+            || (self.readable && self.may_read_by(now))
             || self.input.as_ref().is_some_and(|input| memchr::memchr(b'\n', input.bytes()).is_some())
     }
 

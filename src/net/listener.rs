@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use rustix::process::{Resource, getrlimit};
 
 use super::stream::{ListenOptions, Listener};
-use crate::config::{Listen, ListenAt, Protocol, ProxyHeaders, SocketFileError, StartError};
+use crate::config::{Listen, ListenAt, ProxyHeaders, SocketFileError, StartError};
 use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
+use crate::smtp::Protocol;
 
 /// How many free ports are tried when each is taken on another of the addresses.
 const PORT_ATTEMPTS: usize = 16;
@@ -27,6 +28,7 @@ pub struct Listening {
 #[derive(Debug)]
 pub(crate) struct ListeningSocket {
     pub(super) socket: Listener,
+    pub(super) protocol: Protocol,
     pub(super) proxy: ProxyHeaders,
 }
 
@@ -64,7 +66,8 @@ pub(crate) fn bind(
     }
     let of_shard = |listeners: Vec<Listener>| {
         let sockets = listeners.into_iter().zip(listens);
-        sockets.map(|(socket, listen)| ListeningSocket { socket, proxy: listen.proxy }).collect()
+        let socket = |(socket, &Listen { protocol, proxy, .. })| ListeningSocket { socket, protocol, proxy };
+        sockets.map(socket).collect()
     };
     let by_shard = by_shard.into_iter().map(of_shard).collect();
     Ok((bound, by_shard))

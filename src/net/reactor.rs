@@ -20,6 +20,7 @@ use crate::config::ProxyHeaders;
 use crate::log::{EventLog, HeaderFault};
 use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
+use crate::smtp::Protocol;
 use crate::time::{Clock, Timestamp, wall_time};
 
 /// Events taken from the kernel at once.
@@ -58,6 +59,7 @@ pub(super) struct Reactor {
 /// A listener, and when it may accept.
 struct Accepting {
     socket: Listener,
+    protocol: Protocol,
     address: Endpoint,
     proxy: ProxyHeaders,
     /// The kernel may hold connections that were not accepted.
@@ -89,11 +91,12 @@ impl Reactor {
         let mailbox = Arc::<Mailbox>::default();
         let control = Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?);
         let mut listeners = Vec::new();
-        for (index, ListeningSocket { mut socket, proxy }) in sockets.into_iter().enumerate() {
+        for (index, ListeningSocket { mut socket, protocol, proxy }) in sockets.into_iter().enumerate() {
             poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
             listeners.push(Accepting {
                 socket,
+                protocol,
                 address,
                 proxy,
                 is_ready: false,
@@ -269,10 +272,12 @@ impl Reactor {
 
     /// Opens a connection that a listener has accepted.
     fn open(&mut self, listener: usize, mut stream: Stream, peer_addr: Endpoint, place: SessionPermit) {
-        let Accepting { address, proxy, has_rested, .. } = &self.listeners[listener];
+        let Accepting { address, protocol, proxy, has_rested, .. } = &self.listeners[listener];
         let (local_addr, has_waited) = (address.clone(), *has_rested);
         let connected_at = wall_time();
-        let mut origin = Origin { session_id: 0, peer_addr, local_addr, proxy_addr: None, connected_at };
+        let protocol = *protocol;
+        let mut origin =
+            Origin { session_id: 0, peer_addr, local_addr, proxy_addr: None, connected_at, protocol };
         let is_trusted = || self.context.policy().trusts(origin.peer());
         let header = match proxy {
             ProxyHeaders::None => None,

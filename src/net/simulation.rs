@@ -35,8 +35,8 @@ use crate::config::Config;
 use crate::records::budget::Budget;
 use crate::records::store::Store;
 use crate::records::{Endpoint, Records};
-use crate::smtp::Policy;
 use crate::smtp::rules::ByteRate;
+use crate::smtp::{Policy, Protocol};
 use crate::time::Clock;
 
 /// Number of seeds in one test run.
@@ -279,6 +279,7 @@ impl<E: End> World<E> {
                     local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
                     proxy_addr: None,
                     connected_at: SystemTime::UNIX_EPOCH,
+                    protocol: Protocol::Smtp,
                 };
                 let stream = E::new(Rc::clone(&peer.wire));
                 peer.connection = Some(Connection::new(

@@ -10,15 +10,18 @@ use smtpmock::escape::escape_octets;
 use smtpmock::{Endpoint, Listening, Protocol};
 
 /// The protocols of a ready line, in its order.
-const PROTOCOLS: &[Protocol] = &[Protocol::Smtp];
+const PROTOCOLS: &[Protocol] = &[Protocol::Smtp, Protocol::Lmtp];
 
-/// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`.
+/// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`. Only `smtp` may
+/// have an empty list.
 pub(crate) fn line(listeners: &[Listening]) -> String {
     let mut line = String::from("{");
     for &protocol in PROTOCOLS {
         let of_it = listeners.iter().filter(|listening| listening.protocol == protocol);
         let texts: Vec<_> = of_it.map(|listening| json_string(&listening.endpoint)).collect();
-        line += &format!("\"{protocol}\":[{}],", texts.join(","));
+        if protocol == Protocol::Smtp || !texts.is_empty() {
+            line += &format!("\"{protocol}\":[{}],", texts.join(","));
+        }
     }
     line + &format!("\"pid\":{}}}\n", process::id())
 }

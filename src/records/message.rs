@@ -49,6 +49,7 @@ pub struct Message {
     pub(crate) peer_addr: Endpoint,
     pub(crate) local_addr: Endpoint,
     pub(crate) proxy_addr: Option<Endpoint>,
+    pub(crate) protocol: smtp::Protocol,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
 }
@@ -64,7 +65,16 @@ fn response(exchange: &smtp::Exchange) -> Cow<'_, str> {
 /// What there is of it, as text cut at a bound: a failed assertion can be read.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { record, session_id, peer_addr, local_addr, proxy_addr, connected_at, accepted_at } = self;
+        let Self {
+            record,
+            session_id,
+            peer_addr,
+            local_addr,
+            proxy_addr,
+            protocol: _,
+            connected_at,
+            accepted_at,
+        } = self;
         let mut shown = f.debug_struct("Message");
         shown.field("session_id", session_id);
         shown.field("peer_addr", &format_args!("{peer_addr}"));
@@ -145,7 +155,8 @@ impl Message {
         text(self.record.msg_text())
     }
 
-    /// The reply to the final dot; empty if none was sent whole.
+    /// The reply to the final dot; empty if none was sent whole. In LMTP the first that accepts the message, or else the
+    /// last: see [`recipient_responses`](Self::recipient_responses).
     pub fn msg_response(&self) -> Cow<'_, str> {
         text(self.record.msg_response.as_ref().map_or(b"", smtp::Reply::text))
     }
@@ -223,6 +234,57 @@ impl Message {
     pub fn forward_paths(&self) -> Vec<Cow<'_, str>> {
         let accepted = self.record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted());
         accepted.filter_map(|exchange| exchange.name().map(text)).collect()
+    }
+
+    /// The recipients that the message was accepted for, without angle brackets, in order: in LMTP those whose own reply
+    /// accepted it, in SMTP all [accepted ones](Self::forward_paths) of an accepted message.
+    pub fn delivered_to(&self) -> Vec<Cow<'_, str>> {
+        self.deliveries().filter_map(|rcpt| rcpt.name().map(text)).collect()
+    }
+
+    /// The RCPTs of these recipients.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &smtp::Exchange> {
+        let own = self.record.deliveries().filter(|delivery| delivery.accepted);
+        let is_for_all = self.protocol != smtp::Protocol::Lmtp && self.record.msg;
+        let all = self.record.rcptto_exchanges.iter().filter(move |rcpt| is_for_all && rcpt.is_accepted());
+        own.map(|delivery| delivery.recipient).chain(all.map(AsRef::as_ref))
+    }
+
+    /// In LMTP each accepted recipient, without angle brackets, and the reply to the message for it (RFC 2033 section
+    /// 4.2), which is empty if it was not sent whole. Recipients that the session ended before are not among them. Empty in
+    /// SMTP, where [`msg_response`](Self::msg_response) is for all recipients.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use smtpmock::{Config, Server};
+    ///
+    /// let server = Server::start(
+    ///     Config::default()
+    ///         .listen("lmtp://127.0.0.1")
+    ///         .rule("message to=full@* reply=\"452 4.2.2 Mailbox full\"".parse()?),
+    /// )?;
+    /// // … let the code under test send to server.local_addr()
+    /// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+    /// # std::io::Write::write_all(&mut client, b"LHLO a.example\r\nMAIL FROM:<ann@example.com>\r\n\
+    /// #     RCPT TO:<bob@example.com>\r\nRCPT TO:<full@example.com>\r\nDATA\r\nHello\r\n.\r\n")?;
+    /// let message = &server.wait_for_messages(1, Duration::from_secs(5))?[0];
+    /// assert_eq!(message.forward_paths(), ["bob@example.com", "full@example.com"]);
+    /// assert_eq!(message.delivered_to(), ["bob@example.com"]);
+    /// let (recipient, response) = &message.recipient_responses()[1];
+    /// assert_eq!((&**recipient, &**response), ("full@example.com", "452 4.2.2 Mailbox full"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recipient_responses(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+        let pairs =
+            self.record.deliveries().map(|smtp::RecipientResponse { recipient, response, .. }| {
+                (recipient.name().unwrap_or_default(), response.map_or(&b""[..], smtp::Reply::text))
+            });
+        pairs.map(|(recipient, response)| (text(recipient), text(response))).collect()
+    }
+
+    /// The protocol of its session.
+    pub fn protocol(&self) -> smtp::Protocol {
+        self.protocol
     }
 
     /// The parameters of the accepted MAIL; none before it.
@@ -322,9 +384,13 @@ impl Message {
         self
     }
 
-    /// `ESMTP` behind EHLO, `SMTP` behind HELO.
-    pub(crate) fn protocol(&self) -> &'static str {
-        if self.record.ehlo { "ESMTP" } else { "SMTP" }
+    /// `ESMTP` behind EHLO, `SMTP` behind HELO, `LMTP` (RFC 3848).
+    pub(crate) fn with_protocol(&self) -> &'static str {
+        match self.protocol {
+            smtp::Protocol::Lmtp => "LMTP",
+            _ if self.record.ehlo => "ESMTP",
+            _ => "SMTP",
+        }
     }
 
     pub(crate) fn trace_header(&self) -> String {
@@ -334,7 +400,7 @@ impl Message {
         let peer = tcp_info(&self.peer_addr);
         let helo = self.record.helo_exchange.name().filter(|name| smtp::HeloName::is_name(name));
         let helo = helo.map_or(if self.peer_addr.ip().is_some() { &peer } else { "localhost" }.into(), text);
-        let forward_paths = self.forward_paths();
+        let forward_paths = self.delivered_to();
         // RFC 5321 section 4.4 allows one path in the FOR clause, and section 7.6 warns against more.
         let for_clause = match forward_paths.as_slice() {
             [only] => format!("\r\n\tfor <{}>", escape(only)),
@@ -346,7 +412,7 @@ impl Message {
              Received: from {helo} ({peer})\r\n\tby smtpmock ({local}) with {with} id {id}{for_clause};\r\n\t\
              {date}\r\n",
             local = tcp_info(&self.local_addr),
-            with = self.protocol(),
+            with = self.with_protocol(),
             id = self.session_id,
             date = date.to_rfc2822(),
         )

@@ -1,4 +1,4 @@
-//! The SMTP server side as pure data: bytes in, [`Step`]s out.
+//! The server side of SMTP and LMTP as pure data: bytes in, [`Step`]s out.
 //!
 //! Nothing here uses a socket, a clock or a thread. A [`Session`] processes the bytes that
 //! have arrived, in chunks of any size. It returns how many it consumed, the reply and its
@@ -11,11 +11,11 @@
 //!
 //! let (policy, mut environment) = (Policy::default(), Environment::alone());
 //! let mut session = Session::new();
-//! assert_eq!(session.greeting(&policy, &mut environment).reply().text(), b"220 Welcome");
+//! assert_eq!(session.greeting(&policy, &mut environment).reply.text(), b"220 Welcome");
 //!
 //! let progress = session.advance(&policy, &mut environment, b"EHLO client.example\r\nNOOP\r\n");
 //! assert_eq!(progress.consumed, 21); // one line at a time: NOOP is still to come
-//! assert_eq!(progress.step.unwrap().reply().text(), b"250 Received");
+//! assert_eq!(progress.step.unwrap().reply.text(), b"250 Received");
 //! ```
 
 mod command;
@@ -36,6 +36,6 @@ pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use receive::{MailKey, RetryKey};
-pub use record::{Exchange, Filing, LastRecord, Record, Unsent};
+pub use record::{Exchange, Filing, LastRecord, RecipientResponse, Record, Unsent};
 pub use reply::{Next, Portion, Reply, ReplyKind, Stage};
-pub use session::{CommandLine, Expect, Progress, Received, Replies, Session, Step};
+pub use session::{CommandLine, Expect, Progress, Protocol, Received, Session, Step};

@@ -19,7 +19,7 @@ impl<'p> Peer<'p> {
     /// A new connection; its greeting is in the output.
     pub(crate) fn connect(policy: &'p Policy) -> Self {
         let mut session = Session::new();
-        let output = session.greeting(policy, &mut Environment::alone()).reply().wire().to_vec();
+        let output = session.greeting(policy, &mut Environment::alone()).reply.wire().to_vec();
         Self { policy, session, input: Vec::new(), output, closed: false }
     }
 
@@ -35,7 +35,7 @@ impl<'p> Peer<'p> {
             let progress = self.session.advance(self.policy, &mut Environment::alone(), &input[at..]);
             at += progress.consumed;
             let Some(step) = progress.step else { break };
-            self.output.extend_from_slice(step.reply().wire());
+            self.output.extend_from_slice(step.reply.wire());
             if let Filing::Finished(record) = step.filing {
                 records.push(*record);
             }

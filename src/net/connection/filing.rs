@@ -7,14 +7,16 @@ use crate::net::buffer::Buffer;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::records::{Endpoint, Message};
-use crate::smtp::{Expect, Filing, LastRecord, Record, Step, Unsent};
+use crate::smtp::{Expect, Filing, LastRecord, Received, Record, Unsent};
 use crate::time::wall_time;
 
 /// The records of a connection.
 impl<T: Transport> Connection<T> {
     /// Notes when a message was accepted, for its record.
-    pub(super) fn date_message(&mut self, context: &Context, step: &Step) {
-        self.accepted_at = (step.accepted && !context.records.are_unread()).then(wall_time);
+    pub(super) fn date_message(&mut self, context: &Context, message: Received) {
+        if message.is_first() || message.is_accepted {
+            self.accepted_at = (message.is_accepted && !context.records.are_unread()).then(wall_time);
+        }
     }
 
     pub(super) fn file(&mut self, context: &Context, resources: &mut Resources, filing: Filing) {
@@ -118,6 +120,7 @@ impl<T: Transport> Connection<T> {
             peer_addr: self.origin.peer_addr.clone(),
             local_addr,
             proxy_addr: self.origin.proxy_addr.as_deref().cloned(),
+            protocol: self.origin.protocol,
             connected_at: self.origin.connected_at,
         }
     }

@@ -12,7 +12,7 @@ use crate::net::stream::Input;
 use crate::smtp::{Expect, Progress, Stage};
 
 impl<T: Transport> Connection<T> {
-    /// Uses what was read before and had to wait.
+    /// Goes on with replies that are to come, and uses what was read before and had to wait.
     #[inline]
     pub(super) fn take_buffered(&mut self, context: &Context, resources: &mut Resources) {
         if let Some(mut buffer) = self.input.take() {
@@ -20,6 +20,8 @@ impl<T: Transport> Connection<T> {
             buffer.consume(taken);
             self.input = Some(buffer);
             resources.pool.reclaim(&mut self.input);
+        } else if self.expects == Expect::Nothing {
+            self.take(context, resources, &[]);
         }
     }
 
@@ -115,7 +117,10 @@ impl<T: Transport> Connection<T> {
         } else if self.is_header_late && self.ends_by_late_header(context, resources, bytes) {
             return bytes.len();
         }
-        while taken < bytes.len() && matches!(self.phase, Phase::Open) && has_room_for_replies(resources) {
+        while (taken < bytes.len() || self.expects == Expect::Nothing)
+            && matches!(self.phase, Phase::Open)
+            && has_room_for_replies(resources)
+        {
             self.admit_memory(context);
             let progress = self.environ(context, resources.now, |session, environment| {
                 session.advance(context.policy(), environment, &bytes[taken..])

@@ -8,14 +8,14 @@ use crate::measure::Probe;
 use crate::measure::{Asked, Outcome, ServerKey, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::smtp::{Expect, Portion, RetryKey, Stage, Step};
+use crate::smtp::{Expect, Portion, Received, RetryKey, Stage, Step};
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
     pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step) {
         let stats = &mut resources.gathering.stats;
         self.probe.note_step(stats, resources.now, step);
-        if let Some(message) = step.message {
+        if let Some(message) = step.message.filter(Received::is_first) {
             stats.messages.note_lines(message.lines);
         }
         self.measure_try(context, resources.now, step);
@@ -29,7 +29,7 @@ impl<T: Transport> Connection<T> {
         let outcome = Outcome {
             stage: step.stage,
             is_accepted: step.accepted,
-            code: step.reply().code().filter(|_| step.portion == Portion::Whole),
+            code: step.reply.code().filter(|_| step.portion == Portion::Whole),
             at: now,
             replied: now.after(step.delay),
         };

@@ -8,7 +8,7 @@ use crate::measure::Asked;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::records::Filed;
-use crate::smtp::{Portion, Replies, Reply, Stage, Unsent};
+use crate::smtp::{Portion, Reply, Stage, Unsent};
 use crate::time::Timestamp;
 
 /// A reply on its way.
@@ -154,10 +154,9 @@ impl<T: Transport> Connection<T> {
             None => self.probe.note_unsent(stats, &asked),
         }
         self.withdraw(context, resources, &Unsent { first: asked.number, instead: Some(reply.clone()) });
-        let replies = Replies::from(reply.clone());
         // It is decided now: the time for which the other was held back is no service time.
         let asked = Asked { accepts: None, since: resources.now, ..asked };
-        self.answer_asked(resources, asked, &replies, Portion::Whole);
+        self.answer_asked(resources, asked, reply, Portion::Whole);
     }
 
     /// Withdraws the replies that have not left, when the connection has ended.

@@ -16,7 +16,7 @@ use crate::net::context::{Context, Service, SessionPermit};
 use crate::net::resources::{Resources, Stop};
 use crate::records::Endpoint;
 use crate::records::store::Store;
-use crate::smtp::{DelayPoint, Policy, Stage};
+use crate::smtp::{DelayPoint, Policy, Protocol, Stage};
 
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -58,6 +58,7 @@ impl Bench {
             local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
             proxy_addr: None,
             connected_at: SystemTime::UNIX_EPOCH,
+            protocol: Protocol::Smtp,
         };
         let stream = E::new(Rc::clone(&wire));
         let now = self.resources.clock.now();

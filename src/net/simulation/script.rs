@@ -79,7 +79,7 @@ impl Model {
             {
                 model.messages.push(record.msg_text().to_vec());
                 let start = model.output.len();
-                model.acceptances.push(start..start + step.reply().wire().len());
+                model.acceptances.push(start..start + step.reply.wire().len());
             }
             model.note(policy, &session, &step, expects, taken);
         }
@@ -87,19 +87,19 @@ impl Model {
     }
 
     fn note(&mut self, policy: &Policy, session: &Session, step: &Step, expects: Expect, input_end: usize) {
-        let octets = &step.wire().collect::<Vec<_>>().concat()[..];
+        let octets = step.wire();
         let mut delay = step.delay;
         if !octets.is_empty() {
             self.output.extend_from_slice(octets);
             let (output_end, opens_data) = (self.output.len(), expects == Expect::Data);
-            let (stage, is_whole) = (step.stage, octets == step.reply().wire());
-            let is_own = ReplyKind::ALL.iter().any(|kind| policy.reply(*kind) == step.reply());
+            let (stage, is_whole) = (step.stage, octets == step.reply.wire());
+            let is_own = ReplyKind::ALL.iter().any(|kind| *policy.reply(*kind) == step.reply);
             self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });
             delay = Duration::ZERO;
         }
         assert!(!octets.is_empty() || step.next != Next::Continue, "a line got no answer");
         if step.next != Next::Continue {
-            let is_cut = octets != step.reply().wire();
+            let is_cut = octets != step.reply.wire();
             self.end = Some(End { input_end, delay, next: step.next, is_cut, is_amid: session.owes_input() });
         }
     }

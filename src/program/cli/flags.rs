@@ -115,9 +115,9 @@ fn listening() -> Vec<Flag> {
             ..Flag::new(
                 LISTEN,
                 "URL",
-                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666; may be repeated. With ?proxy=require each \
-                 connection begins with a PROXY header of a --trust peer, with ?proxy=accept it may. Instead of the default \
-                 of --host and --port, unless one of them is given",
+                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666, for LMTP lmtp:// and lmtp+unix://; may be \
+                 repeated. With ?proxy=require each connection begins with a PROXY header of a --trust peer, with \
+                 ?proxy=accept it may. Instead of the default of --host and --port, unless one of them is given",
                 reading(values::texts, |options: Options, urls| {
                     options.with(|config| urls.into_iter().fold(config, Config::listen))
                 }),

@@ -8,7 +8,7 @@ use fearless_simd::{Level, Simd, dispatch};
 
 use crate::output::Pulse;
 use crate::records::{Endpoint, Message};
-use crate::smtp::{Exchange, Parameters, Reply};
+use crate::smtp::{Exchange, Parameters, RecipientResponse, Record, Reply};
 use crate::text::escape::is_hidden;
 use crate::text::timestamp;
 
@@ -32,6 +32,7 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.flag("data", record.data);
     line.text("msg_request", record.msg_text());
     line.text("msg_response", record.msg_response.as_ref().map_or(b"", Reply::text));
+    line.responses("recipient_responses", record);
     line.flag("msg", record.msg);
     line.exchange(["rset_request", "rset_response"], &record.rset_exchange);
     line.flag("rset", record.rset);
@@ -111,6 +112,20 @@ impl Line<'_> {
             line.value(exchange.response_text());
             line.out.push(b']');
         });
+    }
+
+    /// What the recipients of a message were answered, where each was.
+    fn responses(&mut self, name: &str, record: &Record) {
+        if record.deliveries().next().is_some() {
+            self.name(name);
+            self.list(record.deliveries(), |line, RecipientResponse { recipient, response, .. }| {
+                line.out.push(b'[');
+                line.value(recipient.name().unwrap_or_default());
+                line.out.push(b',');
+                line.value(response.map_or(b"", Reply::text));
+                line.out.push(b']');
+            });
+        }
     }
 
     /// The parameters of a command, where it has any: each a keyword and a value, or null.

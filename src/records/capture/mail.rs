@@ -16,10 +16,10 @@ pub(super) fn head(message: &Message) -> Vec<u8> {
         None => "unix".to_owned(),
     };
     field(&mut head, "X-Client-Addr", peer.as_bytes());
-    field(&mut head, "X-Client-Proto", message.protocol().as_bytes());
+    field(&mut head, "X-Client-Proto", message.with_protocol().as_bytes());
     field(&mut head, "X-Helo-Args", behind(&record.helo_exchange.request, b' '));
     field(&mut head, "X-Mail-Args", behind(&record.mailfrom_exchange.request, b':'));
-    for rcpt in record.rcptto_exchanges.iter().filter(|rcpt| rcpt.is_accepted()) {
+    for rcpt in message.deliveries() {
         field(&mut head, "X-Rcpt-Args", behind(&rcpt.request, b':'));
     }
     head.extend_from_slice(message.trace_header().as_bytes());

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::Message;
 use crate::records::Endpoint;
-use crate::smtp::{Exchange, Record, Reply};
+use crate::smtp::{Exchange, Protocol, Record, Reply};
 
 /// An accepted mail of session 1.
 pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
@@ -30,6 +30,7 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
         peer_addr: nowhere.clone(),
         local_addr: nowhere,
         proxy_addr: None,
+        protocol: Protocol::Smtp,
         connected_at: SystemTime::UNIX_EPOCH,
         accepted_at: None,
     }

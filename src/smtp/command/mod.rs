@@ -13,6 +13,7 @@ pub use address::{AddressRules, HeloName, Path};
 pub use chunk::Chunk;
 pub use extension::Extensions;
 pub(crate) use octets::Listed;
+pub(super) use parameters::EnvelopeParameters;
 pub use parameters::{Parameter, Parameters};
 pub use value::{Body, Notify, OriginalRecipient, Ret, decode_xtext};
 
@@ -29,6 +30,8 @@ pub enum Verb {
     Helo,
     /// EHLO.
     Ehlo,
+    /// LHLO (RFC 2033 section 4.1).
+    Lhlo,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -82,6 +85,8 @@ pub enum Command<'a> {
     Helo(Option<HeloName<'a>>),
     /// EHLO.
     Ehlo(Option<HeloName<'a>>),
+    /// LHLO, which LMTP has in place of both.
+    Lhlo(Option<HeloName<'a>>),
     /// MAIL.
     Mail {
         /// The reverse-path.
@@ -138,6 +143,7 @@ impl Command<'_> {
         Some(match self {
             Self::Helo(_) => Verb::Helo,
             Self::Ehlo(_) => Verb::Ehlo,
+            Self::Lhlo(_) => Verb::Lhlo,
             Self::Mail { .. } => Verb::Mail,
             Self::Rcpt { .. } => Verb::Rcpt,
             Self::Data { .. } => Verb::Data,
@@ -238,6 +244,7 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
     match &(u32::from_ne_bytes(word) & !CASE).to_ne_bytes() {
         b"HELO" => Command::Helo(HeloName::parse_argument(rest, false, grammar.addresses)),
         b"EHLO" => Command::Ehlo(HeloName::parse_argument(rest, true, grammar.addresses)),
+        b"LHLO" => Command::Lhlo(HeloName::parse_argument(rest, true, grammar.addresses)),
         b"MAIL" if let Some(argument) = behind_from(rest) => {
             let (path, parameters) = Path::parse_argument(argument, Verb::Mail, grammar);
             Command::Mail { path, parameters }

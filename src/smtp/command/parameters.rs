@@ -97,6 +97,28 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// The parameters of a mail transaction.
+#[derive(Clone, Copy, Default)]
+pub(in crate::smtp) struct EnvelopeParameters<'a> {
+    pub(in crate::smtp) mail: Parameters<'a>,
+    /// Two lines for each recipient: its path, and its parameters.
+    pub(in crate::smtp) recipients: &'a [u8],
+}
+
+impl<'a> EnvelopeParameters<'a> {
+    /// Those of MAIL and of each recipient.
+    pub(in crate::smtp) fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
+        let lines = self.recipients.split(|&octet| octet == b'\n');
+        self.mail.iter().chain(lines.skip(1).step_by(2).flat_map(|words| Parameters::of_words(words).iter()))
+    }
+}
+
+impl fmt::Debug for EnvelopeParameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 impl fmt::Debug for Parameters<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()

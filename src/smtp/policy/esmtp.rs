@@ -18,10 +18,26 @@ pub struct Esmtp {
 }
 
 impl Policy {
-    /// The reply to EHLO if none is configured: the reply to HELO, followed by the extensions.
+    /// The reply to EHLO if none is configured: the reply to HELO, followed under Extended SMTP by the extensions.
     pub(super) fn ehlo_reply(&self, offer: Option<Offer>) -> Reply {
+        match &self.esmtp {
+            Some(esmtp) => self.extended_reply(esmtp, offer),
+            None => self.reply(ReplyKind::HeloReceived).clone(),
+        }
+    }
+
+    /// The reply to LHLO if none is configured: that to EHLO, or one that offers extensions all the same.
+    pub(super) fn lhlo_reply(&self) -> Reply {
+        match &self.esmtp {
+            None if !self.is_configured(ReplyKind::EhloReceived) => {
+                self.extended_reply(&Esmtp::default(), None)
+            }
+            _ => self.reply(ReplyKind::EhloReceived).clone(),
+        }
+    }
+
+    fn extended_reply(&self, esmtp: &Esmtp, offer: Option<Offer>) -> Reply {
         let helo = self.reply(ReplyKind::HeloReceived);
-        let Some(esmtp) = &self.esmtp else { return helo.clone() };
         let greeting = match self.is_configured(ReplyKind::HeloReceived) {
             true if helo.is_acceptance_in_one_line() => helo.text(),
             // A configured text of several lines offers what it says.

@@ -14,7 +14,7 @@ pub(super) use own_rules::Ruling;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::smtp::command::{AddressRules, Extensions};
+use crate::smtp::command::AddressRules;
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
 use crate::smtp::rules::{
     Delay, Impairment, Moment, PeerAddress, RateLimit, Rule, RuleBook, RuleCounts, RuleTally, Trusted,
@@ -149,12 +149,13 @@ pub struct Limits {
 pub struct Policy {
     replies: OwnReplies,
     /// A bit for each [`ReplyKind`] whose text was set to another than the default. Others have the default, which for
-    /// [`ReplyKind::EhloReceived`] follows from the reply to HELO and from `esmtp`.
+    /// [`ReplyKind::EhloReceived`] follows from the reply to HELO and from `esmtp`, and for
+    /// [`ReplyKind::LhloReceived`] from that.
     configured: u64,
     /// Extended SMTP is on.
     esmtp: Option<Esmtp>,
-    /// The replies of sessions that were offered enhanced status codes; where Extended SMTP is on.
-    enhanced: Option<OwnReplies>,
+    /// The replies with enhanced status codes.
+    enhanced: OwnReplies,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
     /// The rules that were added.
@@ -205,19 +206,19 @@ impl Policy {
         &self.replies.0[kind as usize]
     }
 
-    /// The reply of this kind in a session that was offered these extensions: default texts have enhanced status codes
-    /// where they were offered, under Extended SMTP.
+    /// The reply of this kind, in a session whose replies have enhanced status codes or not: default texts have one then.
     #[inline]
-    pub(in crate::smtp) fn reply_among(&self, kind: ReplyKind, offered: &Extensions) -> &Reply {
-        match &self.enhanced {
-            Some(enhanced) if offered.have_codes() => &enhanced.0[kind as usize],
-            _ => self.reply(kind),
+    pub(in crate::smtp) fn reply_with(&self, kind: ReplyKind, have_codes: bool) -> &Reply {
+        match have_codes {
+            true => &self.enhanced.0[kind as usize],
+            false => self.reply(kind),
         }
     }
 
     /// Sets the text of a reply; see [`Reply`] for what it may be.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
-        let is_default = kind != ReplyKind::EhloReceived && text.as_ref() == kind.default_text().as_bytes();
+        let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
+        let is_default = !follows && text.as_ref() == kind.default_text().as_bytes();
         self.replies.0[kind as usize] = Reply::new(text);
         self.configure(kind, !is_default);
         self.follow();
@@ -249,7 +250,10 @@ impl Policy {
         if !self.is_configured(ReplyKind::EhloReceived) {
             self.replies.0[ReplyKind::EhloReceived as usize] = self.ehlo_reply(None);
         }
-        self.enhanced = self.esmtp.is_some().then(|| self.enhanced_replies());
+        if !self.is_configured(ReplyKind::LhloReceived) {
+            self.replies.0[ReplyKind::LhloReceived as usize] = self.lhlo_reply();
+        }
+        self.enhanced = self.enhanced_replies();
         if self.book.has_offers() {
             let mut book = std::mem::take(&mut self.book);
             book.render_offers(|offer| self.ehlo_reply(Some(offer)));
@@ -436,8 +440,8 @@ impl Policy {
     /// Whether this reply has exactly the text of an accepted RCPT. go-smtp-mock recognizes accepted recipients by the text
     /// of the reply, and configurations rely on it.
     pub(in crate::smtp) fn reads_as_accepted_rcpt(&self, reply: &Reply) -> bool {
-        let enhanced = self.enhanced.as_ref().map(|replies| &replies.0[ReplyKind::RcptReceived as usize]);
-        (reply == self.reply(ReplyKind::RcptReceived) || Some(reply) == enhanced)
+        let is_own = |have_codes| reply == self.reply_with(ReplyKind::RcptReceived, have_codes);
+        (is_own(false) || (self.esmtp.is_some() && is_own(true)))
             && (matches!(reply.code(), Some(200..300)) || self.accepts_with_any_code(Stage::Rcpt))
     }
 }
@@ -448,7 +452,7 @@ impl Default for Policy {
             replies: OwnReplies(ReplyKind::ALL.iter().map(|kind| Reply::new(kind.default_text())).collect()),
             configured: 0,
             esmtp: None,
-            enhanced: None,
+            enhanced: OwnReplies(Vec::new()),
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
             limits: Limits::default(),

@@ -22,6 +22,7 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::Greeting, Stage::Greeting),
     (ReplyKind::HeloReceived, Stage::Helo),
     (ReplyKind::EhloReceived, Stage::Helo),
+    (ReplyKind::LhloReceived, Stage::Helo),
     (ReplyKind::MailReceived, Stage::Mail),
     (ReplyKind::RcptReceived, Stage::Rcpt),
     (ReplyKind::DataReceived, Stage::Data),

@@ -20,6 +20,8 @@ pub(crate) enum RetryKey {
     Data,
     /// A message for them with this Message-ID; `None` where it has none.
     Message(Option<u64>),
+    /// The same for one recipient alone, as this pair: in LMTP.
+    Delivery(u64, Option<u64>),
 }
 
 /// The properties of the message in MAIL.
@@ -54,8 +56,16 @@ impl RetryKeys {
 
     /// Of RCPT; `recipient` is `None` outside of a transaction.
     pub(in crate::smtp) fn rcpt(&self, recipient: Option<&[u8]>) -> RetryKey {
-        let pair = |recipient: &[u8]| RetryKey::Recipient(hash((self.sender, recipient)));
-        recipient.map_or(RetryKey::Nothing, pair)
+        recipient.map_or(RetryKey::Nothing, |recipient| RetryKey::Recipient(self.pair(recipient)))
+    }
+
+    fn pair(&self, recipient: &[u8]) -> u64 {
+        hash((self.sender, recipient))
+    }
+
+    /// Of the message at its end, for one recipient.
+    pub(in crate::smtp) fn delivery(&self, recipient: &[u8]) -> RetryKey {
+        RetryKey::Delivery(self.pair(recipient), self.message_id.finish())
     }
 
     /// Of DATA.

@@ -1,15 +1,19 @@
 //! Records: the requests and replies of one mail transaction, or of one session, and how they come from what happens in a
 //! dialogue. Imports `command`, `reply` and `policy`; pure.
 
+mod deliveries;
 mod per_message;
 mod per_session;
 mod recorder;
 
-pub(super) use recorder::{Answered, Event, Recipient, Recorder};
+pub use deliveries::RecipientResponse;
+pub(super) use recorder::{Answered, Delivery, Event, Recipient, Recorder};
 pub use recorder::{Filing, LastRecord};
 
 use std::fmt;
 use std::sync::Arc;
+
+use deliveries::Deliveries;
 
 use crate::smtp::command::octets::{Listed, Octets};
 #[cfg(test)]
@@ -118,8 +122,11 @@ pub struct Record {
     pub msg_request: Option<Arc<Vec<u8>>>,
     /// Octets of the message text, retained or not.
     pub msg_size: usize,
-    /// The reply to the final dot; `None` where none was sent whole.
+    /// The reply to the final dot; `None` where none was sent whole. In LMTP the first that accepts the message, or else
+    /// the last.
     pub msg_response: Option<Reply>,
+    /// In LMTP the replies to the final dot, one for each recipient.
+    pub(crate) deliveries: Option<Box<Deliveries>>,
     /// Number of that reply within its session; 0 before there is one.
     pub(crate) msg_number: u32,
     /// RSET.
@@ -187,6 +194,7 @@ impl Record {
         self.data = false;
         self.msg_request = None;
         self.msg_response = None;
+        self.deliveries = None;
         self.msg_number = 0;
         self.msg_size = 0;
         self.msg = false;
@@ -217,7 +225,9 @@ impl Record {
         if has_lost_rcpt {
             self.rcptto &= self.rcptto_exchanges.iter().any(|exchange| exchange.is_accepted());
         }
-        if unsent.contains(self.msg_number) {
+        if self.deliveries.is_some() {
+            self.withdraw_deliveries(unsent);
+        } else if unsent.contains(self.msg_number) {
             unsent.withdraw(self.msg_number, &mut self.msg_response);
             self.msg_request = None;
             self.msg = false;
@@ -234,6 +244,7 @@ impl Record {
             + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
             + self.rcptto_memory
             + self.msg_request.as_ref().map_or(0, text)
+            + self.deliveries.as_ref().map_or(0, |deliveries| BLOCK + deliveries.memory())
     }
 }
 
@@ -277,7 +288,7 @@ impl Record {
     /// Adds the fields that are set to the output of a type that contains a record.
     pub(crate) fn show_in(&self, shown: &mut fmt::DebugStruct<'_, '_>) {
         let Self { helo_exchange, mailfrom_exchange, rcptto_exchanges, data_exchange, .. } = self;
-        let Self { msg_request, msg_size, msg_response, rset_exchange, .. } = self;
+        let Self { msg_request, msg_size, msg_response, deliveries, rset_exchange, .. } = self;
         let Self { helo, mailfrom, rcptto, data, msg, rset, noop, quit_sent, .. } = self;
         show_exchange(shown, "helo", helo_exchange);
         show_exchange(shown, "mailfrom", mailfrom_exchange);
@@ -288,6 +299,10 @@ impl Record {
         if msg_request.is_some() || msg_response.is_some() {
             shown.field("msg", &Dialogue(self.msg_text(), msg_response.as_ref()));
             shown.field("msg_size", msg_size);
+        }
+        if deliveries.is_some() {
+            let deliveries: Vec<_> = self.deliveries().collect();
+            shown.field("deliveries", &Listed(&deliveries));
         }
         show_exchange(shown, "rset", rset_exchange);
         let flags = [

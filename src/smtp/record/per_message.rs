@@ -29,7 +29,11 @@ impl PerMessage {
                 return finished;
             }
             // These belong to no transaction.
-            Event::Rcpt(_) | Event::Data { .. } | Event::Bdat { .. } | Event::Message { .. }
+            Event::Rcpt(_)
+            | Event::Data { .. }
+            | Event::Bdat { .. }
+            | Event::Message { .. }
+            | Event::Delivery(_)
                 if !self.has_mail => {}
             Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
             Event::Data { line } => self.record.note_data(line, answered),
@@ -45,6 +49,13 @@ impl PerMessage {
                 }
                 self.record.note_message(policy.keep, text, size, answered);
                 return self.abandon();
+            }
+            Event::Delivery(delivery) => {
+                let is_last = delivery.is_last;
+                self.record.note_delivery(policy.keep, delivery, answered);
+                if is_last {
+                    return self.abandon();
+                }
             }
             Event::Rset { line, .. } => {
                 if self.has_mail {

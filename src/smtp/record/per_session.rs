@@ -9,8 +9,8 @@ use crate::smtp::record::{Record, Unsent};
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct PerSession {
     record: Box<Record>,
-    /// It holds a MAIL command, accepted or not.
-    has_mail: bool,
+    /// It holds a MAIL command, accepted or not, that is newer than the last message it was announced for.
+    has_newer_mail: bool,
     /// It was announced by [`Filing::Accepted`].
     is_shown: bool,
 }
@@ -20,14 +20,14 @@ impl PerSession {
         let &Answered { accepted, .. } = answered;
         match event {
             Event::Helo { line, name, is_ehlo } => {
-                self.has_mail = false;
+                self.has_newer_mail = false;
                 self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
             }
             Event::Mail { line, mailbox, parameters } => {
                 let finished = self.is_complete(policy).then(|| self.take_complete());
                 self.record.keep_helo();
                 self.record.note_mail(answered.exchange_of_path(line, mailbox, parameters), accepted);
-                self.has_mail = true;
+                self.has_newer_mail = true;
                 if let Some(record) = finished {
                     return Filing::Finished(record);
                 }
@@ -41,14 +41,20 @@ impl PerSession {
                 }
                 self.record.note_message(policy.keep, text, size, answered);
                 if accepted {
-                    self.is_shown = true;
-                    return Filing::Accepted;
+                    return self.announce();
+                }
+            }
+            Event::Delivery(delivery) => {
+                let is_last = delivery.is_last;
+                self.record.note_delivery(policy.keep, delivery, answered);
+                if is_last && self.record.msg {
+                    return self.announce();
                 }
             }
             Event::Rset { line, ends_mail } => {
                 if ends_mail {
                     self.record.keep_helo();
-                    self.has_mail = false;
+                    self.has_newer_mail = false;
                 }
                 self.record.rset_exchange = answered.exchange(line, None);
                 self.record.rset = accepted;
@@ -63,6 +69,12 @@ impl PerSession {
         self.record.note_first_bdat(line);
     }
 
+    /// A message in it was accepted.
+    fn announce(&mut self) -> Filing {
+        (self.is_shown, self.has_newer_mail) = (true, false);
+        Filing::Accepted
+    }
+
     /// The next MAIL starts a new record.
     fn is_complete(&self, policy: &Policy) -> bool {
         policy.multiple_message_receiving && self.record.rset && self.record.is_consistent()
@@ -75,15 +87,12 @@ impl PerSession {
     }
 
     pub(super) fn withdraw(&mut self, unsent: &Unsent) {
-        let was_accepted = self.record.msg;
         self.record.withdraw(unsent);
-        // The mail was filed with its message. That it is refused in the end does not make it a newer mail.
-        self.has_mail &= self.record.msg || !was_accepted;
     }
 
     /// A client that sent nothing leaves no record: readiness probes are not mail.
     pub(super) fn finish(self, has_spoken: bool) -> Option<LastRecord> {
-        let has_newer_mail = self.has_mail && !self.record.msg;
+        let has_newer_mail = self.has_newer_mail;
         has_spoken.then_some(LastRecord { record: *self.record, has_newer_mail })
     }
 

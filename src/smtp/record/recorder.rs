@@ -38,6 +38,8 @@ pub(in crate::smtp) enum Event<'l> {
         /// It came by a single BDAT, the line of which is in the record.
         is_only_chunk: bool,
     },
+    /// A message, as LMTP answers it for one recipient.
+    Delivery(Delivery<'l>),
     /// RSET. Where it does not end the mail, that stays in the record of a session.
     Rset { line: &'l [u8], ends_mail: bool },
     /// NOOP.
@@ -58,6 +60,20 @@ pub(in crate::smtp) struct Recipient<'l> {
     pub(in crate::smtp) has_room: bool,
     /// It takes the place of the recipients before it, and of what followed them.
     pub(in crate::smtp) replaces: bool,
+}
+
+/// A message for one of the recipients that are answered in turn.
+#[derive(Debug)]
+pub(in crate::smtp) struct Delivery<'l> {
+    /// Its forward-path; `None` where that is not retained.
+    pub(in crate::smtp) recipient: Option<&'l [u8]>,
+    pub(in crate::smtp) size: usize,
+    /// With the first acceptance the text, unless messages are not retained.
+    pub(in crate::smtp) text: Vec<u8>,
+    /// It came by a single BDAT, the line of which is in the record, and this is the first reply.
+    pub(in crate::smtp) answers_bdat: bool,
+    /// No other recipient is answered.
+    pub(in crate::smtp) is_last: bool,
 }
 
 /// The answer to it.

@@ -51,6 +51,11 @@ reply_kinds! {
     HeloReceived, "msgHeloReceived", "250 Received";
     /// EHLO accepted. Until it is set it is equal to [`HeloReceived`](Self::HeloReceived).
     EhloReceived, "msgEhloReceived", "250 Received";
+    /// LHLO accepted (RFC 2033 section 4.1). Until it is set it is the reply to EHLO, if that is set, or else offers what
+    /// Extended SMTP offers.
+    LhloReceived, "msgLhloReceived", "250 Received";
+    /// HELO or EHLO in LMTP, which has LHLO (RFC 2033 section 4.1).
+    HeloInLmtp, "msgHeloInLmtp", "500 5.5.1 LMTP begins with LHLO";
     /// MAIL before HELO.
     InvalidMailSequence, "msgInvalidCmdMailfromSequence", "503 Bad sequence of commands. MAIL FROM should be used after HELO";
     /// MAIL with a reverse-path that is not valid.
@@ -172,6 +177,8 @@ impl ReplyKind {
             | Self::HeloBlacklisted
             | Self::HeloReceived
             | Self::EhloReceived
+            | Self::LhloReceived
+            | Self::HeloInLmtp
             | Self::DataReceived
             | Self::TooManyRecipients
             | Self::TooManySessions

@@ -67,9 +67,10 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
         () if when.size.is_some() && !is_any_of(&[Stage::Message]) => {
             at(Keyword::Size, "the stage message: only there the size is known")
         }
-        () if !when.parameters.is_empty() && !is_any_of(&after_mail[..2]) => {
-            at(Keyword::Parameter, "the stage mail or rcpt: only these commands have parameters")
-        }
+        () if !when.parameters.is_empty() && !is_any_of(&after_mail) => at(
+            Keyword::Parameter,
+            "one of the stages mail, rcpt, data, bdat and message: there are no parameters elsewhere",
+        ),
         () if when.parameters.iter().any(|(name, _)| !Parameter::is_keyword(name.as_bytes())) => at(
             Keyword::Parameter,
             "the keyword of a parameter behind param., in letters, digits and -, like param.notify=never",

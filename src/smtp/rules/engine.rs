@@ -14,7 +14,7 @@ use super::peer::PeerAddress;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, RuleTally, State, recall};
 use super::stream::{Impairment, Moment, hash};
-use crate::smtp::command::{Parameter, Parameters};
+use crate::smtp::command::{EnvelopeParameters, Parameter, Parameters};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 
 /// What rules may need and the session cannot know.
@@ -60,6 +60,8 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) size: Option<usize>,
     /// The parameters of the command.
     pub(in crate::smtp) parameters: Parameters<'q>,
+    /// Behind the envelope: those of MAIL and of the accepted recipients, in LMTP of the one that is answered.
+    pub(in crate::smtp) envelope: EnvelopeParameters<'q>,
     /// Messages of this session that were accepted.
     pub(in crate::smtp) messages: u32,
 }
@@ -280,7 +282,8 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
     let is_recipient = |glob: &Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
     let has_parameter = |(name, glob): &(Box<str>, Glob)| {
         let is_it = |parameter: &Parameter<'_>| parameter.is_called(name.as_bytes());
-        question.parameters.iter().filter(is_it).any(|found| glob.matches(found.value.unwrap_or_default()))
+        let all = question.parameters.iter().chain(question.envelope.iter());
+        all.filter(is_it).any(|found| glob.matches(found.value.unwrap_or_default()))
     };
     when.session.is_none_or(|ordinals| ordinals.contains(question.moment.session))
         && when.after.is_none_or(|after| now >= after)

@@ -54,7 +54,8 @@ pub enum Key {
     Session,
     /// The reverse-path, in either case.
     Sender,
-    /// The forward-path, in either case: at `data` and `message` the last one.
+    /// The forward-path, in either case: at `data` and `message` the last one, in LMTP at `message` the one that is
+    /// answered.
     Recipient,
     /// The client's IP address.
     Ip,
@@ -183,7 +184,8 @@ impl Rule {
         self
     }
 
-    /// Only for forward-paths that match this pattern; at `data` and `message` one accepted recipient must match.
+    /// Only for forward-paths that match this pattern; at `data` and `message` one accepted recipient must match, in LMTP at
+    /// `message` the recipient that is answered.
     #[must_use]
     pub fn to(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.to = Some(pattern.into());
@@ -218,8 +220,9 @@ impl Rule {
         self
     }
 
-    /// Only for commands with this parameter and a value that matches this pattern; only at [`Stage::Mail`] and [`Stage::Rcpt`].
-    /// A parameter without a value has an empty one. May be set several times: all of them must match.
+    /// Only for commands with this parameter and a value that matches this pattern; at `data`, `bdat` and `message` MAIL or an
+    /// accepted recipient must have it, in LMTP at `message` MAIL or the recipient that is answered. A parameter without a value has an
+    /// empty one. May be set several times: all of them must match.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: impl Into<Glob>) -> Self {
         self.when.parameters.push((name.to_ascii_lowercase().into(), value.into()));

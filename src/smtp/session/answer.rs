@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::smtp::command::Parameters;
+use crate::smtp::command::{EnvelopeParameters, Parameters};
 use crate::smtp::policy::{DelayPoint, Policy, Ruling};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question};
@@ -158,6 +158,12 @@ impl Dialogue {
             matched: envelope.map_or(&[], |envelope| envelope.matched(policy.book())),
             size,
             parameters,
+            envelope: match envelope {
+                Some(envelope) if matches!(stage, Stage::Data | Stage::Bdat | Stage::Message) => {
+                    envelope.parameters()
+                }
+                _ => EnvelopeParameters::default(),
+            },
             messages: self.messages,
         }
     }
@@ -165,7 +171,18 @@ impl Dialogue {
 
 impl Dialogue {
     pub(super) fn reply_of_kind<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
-        policy.reply_among(kind, &self.extensions)
+        policy.reply_with(kind, self.has_codes(policy))
+    }
+
+    /// Replies have enhanced status codes: they were offered, and extensions are served.
+    #[inline]
+    fn has_codes(&self, policy: &Policy) -> bool {
+        self.extensions.have_codes() && self.is_extended(policy)
+    }
+
+    /// LMTP has no past with go-smtp-mock.
+    fn accepts_with_any_code(&self, policy: &Policy, stage: Stage) -> bool {
+        !self.is_lmtp() && policy.accepts_with_any_code(stage)
     }
 
     #[inline]
@@ -178,9 +195,10 @@ impl Dialogue {
         next: Next,
         delay: Duration,
     ) -> Answer<'p> {
-        let reply = policy.reply_among(verdict.unwrap_or_else(|refusal| refusal), &self.extensions);
-        let accepted =
-            verdict.is_ok_and(|kind| policy.plan().is_positive(kind) || policy.accepts_with_any_code(stage));
+        let kind = verdict.unwrap_or_else(|refusal| refusal);
+        let reply = policy.reply_with(kind, self.has_codes(policy));
+        let accepted = verdict
+            .is_ok_and(|kind| policy.plan().is_positive(kind) || self.accepts_with_any_code(policy, stage));
         let next = next_of(policy, memory, stage, accepted, next);
         Answer { reply, portion: Portion::Whole, accepted, delay, next, number: 0 }
     }

@@ -17,11 +17,11 @@ impl Dialogue {
         path: Result<Path<'_>, ArgumentError>,
         parameters: Parameters<'_>,
     ) -> Result<(), ReplyKind> {
-        match (policy.esmtp(), path) {
+        match (self.is_extended(policy), path) {
             (_, Ok(path)) if parameters.words().is_empty() && !needs_utf8(policy, path) => Ok(()),
-            (None, Ok(_)) => Ok(()),
-            (None, Err(_)) => Err(invalid_argument(verb)),
-            (Some(_), path) => self.check_extended_path(policy, verb, path, parameters),
+            (false, Ok(_)) => Ok(()),
+            (false, Err(_)) => Err(invalid_argument(verb)),
+            (true, path) => self.check_extended_path(policy, verb, path, parameters),
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) struct IncomingChunk {
 impl Dialogue {
     /// BDAT is a command in this session.
     pub(super) fn has_bdat(&self, policy: &Policy) -> bool {
-        policy.esmtp().is_some() || self.is_offered_chunking()
+        self.is_extended(policy) || self.is_offered_chunking()
     }
 
     fn is_offered_chunking(&self) -> bool {

@@ -14,13 +14,16 @@ use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked};
 use crate::smtp::session::chunk::IncomingChunk;
 use crate::smtp::session::envelope::Envelope;
+use crate::smtp::session::protocol::Protocol;
+use crate::smtp::session::recipients::Answering;
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::{CommandLine, Expect, Progress, Replies, Step};
+use crate::smtp::session::step::{CommandLine, Expect, Progress, Step};
 use crate::smtp::session::turn::Turn;
 
 /// The protocol state of a session.
 #[derive(Debug, Default)]
 pub(in crate::smtp) struct Dialogue {
+    pub(super) protocol: Protocol,
     pub(super) receiving: Receiving,
     pub(super) sequence: Sequence,
     /// The message that comes in chunks, in [`Sequence::Chunks`]. If it has a refusal, the rest of it is discarded.
@@ -51,6 +54,8 @@ pub(super) enum Receiving {
     Commands(LineScanner),
     Data(Incoming),
     Chunk(IncomingChunk),
+    /// Not at all: replies to a message are to come.
+    Replies(Box<Answering>),
 }
 
 impl Default for Receiving {
@@ -60,6 +65,10 @@ impl Default for Receiving {
 }
 
 impl Dialogue {
+    pub(super) fn speaking(protocol: Protocol) -> Self {
+        Self { protocol, ..Self::default() }
+    }
+
     pub(super) fn greeting(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         debug_assert_eq!(self.steps, 0, "a session is greeted once, and first");
         let answer = self.answer(turn, Asked::at(Stage::Greeting), Ok(ReplyKind::Greeting));
@@ -120,6 +129,10 @@ impl Dialogue {
                 let step = (scan.ended || is_over).then(|| self.end_of_data(turn));
                 Progress { consumed: scan.consumed, line: None, step, expects: self.expects() }
             }
+            Receiving::Replies(_) => {
+                let step = Some(self.answer_next_recipient(turn));
+                Progress { consumed: 0, line: None, step, expects: self.expects() }
+            }
         }
     }
 
@@ -130,8 +143,12 @@ impl Dialogue {
         let Request { line, command } = Request::parse(input, grammar);
         turn.line = Some(CommandLine::of(line, input));
         Some(match command {
+            Command::Helo(_) | Command::Ehlo(_) if self.is_lmtp() => {
+                self.unknown(turn, ReplyKind::HeloInLmtp)
+            }
             Command::Helo(name) => self.helo(turn, line, name, ReplyKind::HeloReceived),
             Command::Ehlo(name) => self.helo(turn, line, name, ReplyKind::EhloReceived),
+            Command::Lhlo(name) if self.is_lmtp() => self.helo(turn, line, name, ReplyKind::LhloReceived),
             Command::Mail { path, parameters } => self.mail(turn, line, path, parameters),
             Command::Rcpt { path, parameters } => self.rcpt(turn, line, path, parameters),
             Command::Data { is_bare } => self.data(turn, line, is_bare),
@@ -144,19 +161,20 @@ impl Dialogue {
                 self.conclude(turn, Stage::Noop, &answer, Some(Event::Noop))
             }
             Command::Quit { is_bare: true } => self.quit(turn),
-            Command::Vrfy { has_argument } if policy.esmtp().is_some() => {
+            Command::Vrfy { has_argument } if self.is_extended(policy) => {
                 self.inquiry(turn, has_argument, ReplyKind::VrfyReceived)
             }
-            Command::Expn { has_argument } if policy.esmtp().is_some() => {
+            Command::Expn { has_argument } if self.is_extended(policy) => {
                 self.inquiry(turn, has_argument, ReplyKind::ExpnReceived)
             }
-            Command::Help if policy.esmtp().is_some() => {
+            Command::Help if self.is_extended(policy) => {
                 let answer = self.answer(turn, Asked::at(Stage::Help), Ok(ReplyKind::HelpReceived));
                 self.conclude(turn, Stage::Help, &answer, None)
             }
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
             Command::Quit { is_bare: false }
             | Command::Bdat(_)
+            | Command::Lhlo(_)
             | Command::Vrfy { .. }
             | Command::Expn { .. }
             | Command::Help
@@ -177,7 +195,7 @@ impl Dialogue {
         self.conclude(turn, Stage::Unknown, &answer, None)
     }
 
-    /// HELO or EHLO; `accepted` is the reply to a valid one.
+    /// HELO, EHLO or LHLO; `accepted` is the reply to a valid one.
     fn helo(
         &mut self,
         turn: &mut Turn<'_, '_>,
@@ -187,7 +205,7 @@ impl Dialogue {
     ) -> Step {
         let verdict = name.map_or(Err(ReplyKind::InvalidHeloArgument), |_| Ok(accepted));
         let name = name.map(|name| name.as_bytes());
-        let is_ehlo = accepted == ReplyKind::EhloReceived;
+        let is_ehlo = accepted != ReplyKind::HeloReceived;
         let asked = Asked { is_ehlo, ..Asked::about(Stage::Helo, name) };
         let mut answer = self.answer(turn, asked, verdict);
         if !is_ehlo {
@@ -275,7 +293,7 @@ impl Dialogue {
         let &Answer { reply, portion, accepted, delay, next, number } = answer;
         Step {
             stage,
-            replies: Replies::from(reply.clone()),
+            reply: reply.clone(),
             number,
             portion,
             accepted,
@@ -291,6 +309,11 @@ impl Dialogue {
 
 /// Where it is.
 impl Dialogue {
+    /// Extensions are served: under Extended SMTP, and always in LMTP (RFC 2033 section 4.1).
+    pub(super) fn is_extended(&self, policy: &Policy) -> bool {
+        self.is_lmtp() || policy.esmtp().is_some()
+    }
+
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.sequence, Sequence::Refused)
     }
@@ -305,6 +328,7 @@ impl Dialogue {
             Receiving::Commands(_) => Expect::Command,
             Receiving::Data(_) => Expect::Data,
             Receiving::Chunk(_) => Expect::Chunk,
+            Receiving::Replies(_) => Expect::Nothing,
         }
     }
 
@@ -317,6 +341,7 @@ impl Dialogue {
             || match &self.receiving {
                 Receiving::Commands(scanner) => scanner.is_mid_line(),
                 Receiving::Data(_) | Receiving::Chunk(_) => true,
+                Receiving::Replies(_) => false,
             }
     }
 
@@ -331,6 +356,7 @@ impl Dialogue {
         let incoming = match &self.receiving {
             Receiving::Commands(_) | Receiving::Chunk(_) => 0,
             Receiving::Data(incoming) => incoming.content.text.capacity(),
+            Receiving::Replies(answering) => answering.memory(),
         };
         let envelope = self.envelope.as_deref().map_or(0, Envelope::memory);
         let chunks =

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::smtp::command::octets::Octets;
+use crate::smtp::command::{EnvelopeParameters, Parameters};
 use crate::smtp::rules::{Edition, RuleBook};
 
 /// Capacity for names that a session retains between mail transactions, in octets.
@@ -16,20 +17,35 @@ const GROWTH: usize = 4096;
 /// The name of HELO or EHLO and the paths of the last mail transaction. It includes refused ones, which rules need.
 #[derive(Default)]
 pub(in crate::smtp) struct Envelope {
-    /// The name of HELO, the reverse-path, the accepted forward-paths with a LF behind each, and the last forward-path if
-    /// it was not accepted.
+    /// The name of HELO, the reverse-path and the parameters of MAIL, of each accepted recipient the forward-path and the
+    /// parameters with a LF behind each, and the last forward-path if it was not accepted.
     names: Vec<u8>,
     helo: Option<Range<u32>>,
     /// Of the last MAIL, accepted or not.
     from: Option<Range<u32>>,
+    /// The parameters of the last MAIL, if it was accepted.
+    from_parameters: Range<u32>,
     /// Of the last RCPT behind it, accepted or not.
     to: Option<Range<u32>>,
     /// Of the RCPTs behind it that were accepted. Empty, it is where the first will begin.
     accepted: Range<u32>,
-    /// Rules that one of them matches, in ascending order.
+    /// In LMTP the recipient whose reply to the message is next; `None` while it is not its turn.
+    selected: Option<Selected>,
+    /// Rules that one of them matches, or the selected one, in ascending order.
     matched: Vec<u32>,
     /// Of the rules that these are.
     edition: Edition,
+}
+
+/// One of the accepted recipients.
+#[derive(Clone, Default)]
+struct Selected {
+    /// Without one there are replies to more recipients than are retained.
+    to: Option<Range<u32>>,
+    /// Its path and its parameters.
+    lines: Range<u32>,
+    /// Where the next one begins.
+    end: u32,
 }
 
 impl fmt::Debug for Envelope {
@@ -53,11 +69,24 @@ impl Envelope {
     }
 
     pub(in crate::smtp) fn to(&self) -> Option<&[u8]> {
-        self.name(self.to.as_ref())
+        self.name(self.selected.as_ref().map_or(self.to.as_ref(), |selected| selected.to.as_ref()))
+    }
+
+    /// The parameters of MAIL, and of the accepted recipients or the selected one.
+    pub(in crate::smtp) fn parameters(&self) -> EnvelopeParameters<'_> {
+        let recipients = self.selected.as_ref().map_or(&self.accepted, |selected| &selected.lines);
+        EnvelopeParameters {
+            mail: Parameters::of_words(self.octets(&self.from_parameters)),
+            recipients: self.octets(recipients),
+        }
+    }
+
+    fn octets(&self, range: &Range<u32>) -> &[u8] {
+        &self.names[range.start as usize..range.end as usize]
     }
 
     fn name(&self, range: Option<&Range<u32>>) -> Option<&[u8]> {
-        range.map(|range| &self.names[range.start as usize..range.end as usize])
+        range.map(|range| self.octets(range))
     }
 
     /// Rules of this book that an accepted recipient matches, in ascending order.
@@ -73,11 +102,48 @@ impl Envelope {
         }
         self.edition = rules.edition();
         self.matched.clear();
-        let accepted = &self.names[self.accepted.start as usize..self.accepted.end as usize];
-        // No line contains a LF.
-        for recipient in accepted.split_inclusive(|&octet| octet == b'\n') {
-            rules.match_recipient(&recipient[..recipient.len() - 1], &mut self.matched);
+        if let Some(selected) = &self.selected {
+            let to = selected.to.clone();
+            self.match_one(rules, to);
+            return;
         }
+        let mut start = self.accepted.start;
+        while let Some(recipient) = self.recipient_at(start) {
+            start = recipient.end;
+            self.match_one(rules, recipient.to);
+        }
+    }
+
+    fn match_one(&mut self, rules: &RuleBook, path: Option<Range<u32>>) {
+        if let Some(path) = path {
+            rules.match_recipient(&self.names[path.start as usize..path.end as usize], &mut self.matched);
+        }
+    }
+
+    /// The accepted recipient whose lines begin here.
+    fn recipient_at(&self, start: u32) -> Option<Selected> {
+        let lines = self.octets(&(start..self.accepted.end));
+        // No line contains a LF.
+        let path = memchr::memchr(b'\n', lines)?;
+        let words = memchr::memchr(b'\n', &lines[path + 1..])?;
+        let behind_path = start + path as u32 + 1;
+        let end = behind_path + words as u32 + 1;
+        Some(Selected { to: (path > 0).then_some(start..behind_path - 1), lines: start..end, end })
+    }
+
+    /// In LMTP the message has come: its recipients are answered from the first on.
+    pub(in crate::smtp) fn begin_replies(&mut self) {
+        self.selected = Some(Selected { to: None, lines: 0..0, end: self.accepted.start });
+    }
+
+    /// Selects the next accepted recipient: from now on it is the only one.
+    pub(in crate::smtp) fn select_next(&mut self, rules: &RuleBook) {
+        let Some(Selected { end, .. }) = self.selected else { return };
+        let next = self.recipient_at(end).unwrap_or(Selected { to: None, lines: 0..0, end });
+        self.matched.clear();
+        self.edition = rules.edition();
+        self.match_one(rules, next.to.clone());
+        self.selected = Some(next);
     }
 
     pub(in crate::smtp) fn note_helo(&mut self, name: Option<&[u8]>) {
@@ -93,25 +159,43 @@ impl Envelope {
 
     fn begin_mail(&mut self, mailbox: Option<&[u8]>) {
         self.from = mailbox.map(|mailbox| self.push(mailbox));
+        self.from_parameters = 0..0;
+        self.selected = None;
         self.to = None;
         let end = self.end();
         self.accepted = end..end;
         self.matched.clear();
     }
 
+    /// Behind a MAIL that was accepted.
+    pub(in crate::smtp) fn note_sender_parameters(&mut self, parameters: Parameters<'_>) {
+        if !parameters.words().is_empty() {
+            self.from_parameters = self.push(parameters.words());
+            let end = self.end();
+            self.accepted = end..end;
+        }
+    }
+
     pub(in crate::smtp) fn note_recipient(
         &mut self,
         rules: &RuleBook,
         mailbox: Option<&[u8]>,
+        parameters: Parameters<'_>,
         is_accepted: bool,
     ) {
         self.truncate(self.accepted.end);
         self.to = mailbox.map(|mailbox| self.push(mailbox));
-        if let Some(mailbox) = mailbox.filter(|_| is_accepted) {
-            self.push(b"\n");
+        if is_accepted {
+            if !parameters.words().is_empty() {
+                self.push(b"\n");
+                self.push(parameters.words().trim_ascii_start());
+                self.push(b"\n");
+            } else {
+                self.push(b"\n\n");
+            }
             self.accepted.end = self.end();
             if self.edition == rules.edition() {
-                rules.match_recipient(mailbox, &mut self.matched);
+                rules.match_recipient(mailbox.unwrap_or_default(), &mut self.matched);
             }
         }
     }
@@ -145,7 +229,17 @@ impl Envelope {
 
     /// Octets in memory.
     pub(in crate::smtp) fn memory(&self) -> usize {
-        let Self { names, helo: _, from: _, to: _, accepted: _, matched, edition: _ } = self;
+        let Self {
+            names,
+            helo: _,
+            from: _,
+            from_parameters: _,
+            to: _,
+            accepted: _,
+            selected: _,
+            matched,
+            edition: _,
+        } = self;
         size_of::<Self>() + names.capacity() + matched.capacity() * size_of::<u32>()
     }
 }
@@ -171,7 +265,7 @@ mod tests {
             let mut environment = Environment { state: Some(&mut state), ..Environment::alone() };
             let progress = session.advance(policy, &mut environment, format!("{line}\r\n").as_bytes());
             let step = progress.step.filter(|_| progress.consumed == line.len() + 2)?;
-            Some(String::from_utf8_lossy(step.reply().text()).into_owned())
+            Some(String::from_utf8_lossy(step.reply.text()).into_owned())
         };
         dialogue.into_iter().filter_map(reply).collect()
     }
@@ -267,10 +361,10 @@ mod tests {
                 facts.note_sender(Some(b"ann@example.com"));
             }
             for ((recipient, accepted), switches) in recipients.iter().zip(&accepted).zip(&switches) {
-                always.note_recipient(one.book(), Some(recipient.as_bytes()), *accepted);
+                always.note_recipient(one.book(), Some(recipient.as_bytes()), Parameters::default(), *accepted);
                 let policy = if *switches { &other } else { &one };
                 switched.match_anew(policy.book());
-                switched.note_recipient(policy.book(), Some(recipient.as_bytes()), *accepted);
+                switched.note_recipient(policy.book(), Some(recipient.as_bytes()), Parameters::default(), *accepted);
                 prop_assert_eq!(switched.to(), Some(recipient.as_bytes()));
             }
             switched.match_anew(one.book());

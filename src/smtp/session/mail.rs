@@ -34,6 +34,7 @@ impl Dialogue {
             let mut mail = Transaction::default();
             if !parameters.words().is_empty() {
                 mail.takes_utf8 = parameters.has_smtputf8();
+                self.envelope_mut().note_sender_parameters(parameters);
                 mail.is_binary = parameters.body() == Some(Body::BinaryMime) && self.has_bdat(policy);
             }
             self.sequence = Sequence::Mail(mail);
@@ -65,12 +66,15 @@ impl Dialogue {
         // Lists are evaluated before memory is checked: their reply overrides this one.
         let verdict = verdict.and_then(|()| self.room_for_rcpt(policy));
         let answer = self.answer_asked(turn, asked, verdict);
-        self.envelope_mut().note_recipient(policy.book(), mailbox, answer.accepted);
+        let has_room = self.has_memory_left();
+        let replaces = !(self.is_lmtp() || policy.multiple_rcptto || policy.records == RecordMode::Message);
+        let (is_accepted, has_recipient) = match self.is_lmtp() {
+            true => self.count_lmtp_rcpt(&answer, has_room),
+            false => (answer.accepted, self.count_rcpt(policy, &answer, has_room, replaces)),
+        };
+        self.envelope_mut().note_recipient(policy.book(), mailbox, parameters, is_accepted);
         let recipient = mailbox.filter(|_| self.is_in_transaction());
         let retry_key = self.retry_key(policy, |keys| keys.rcpt(recipient));
-        let has_room = self.has_memory_left();
-        let replaces = !(policy.multiple_rcptto || policy.records == RecordMode::Message);
-        let has_recipient = self.count_rcpt(policy, &answer, has_room, replaces);
         let recipient = Recipient { line, mailbox, parameters, has_recipient, has_room, replaces };
         let event = Event::Rcpt(recipient);
         let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));

@@ -8,22 +8,25 @@ mod content;
 mod dialogue;
 mod envelope;
 mod mail;
+mod protocol;
+mod recipients;
 mod sequence;
 mod step;
 mod turn;
 #[cfg(test)]
 mod walk;
 
-pub use step::{CommandLine, Expect, Progress, Received, Replies, Step};
+pub use protocol::Protocol;
+pub use step::{CommandLine, Expect, Progress, Received, Step};
 
 use self::dialogue::Dialogue;
 use self::turn::{Records, Turn};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
-use crate::smtp::reply::{Reply, ReplyKind, Stage};
+use crate::smtp::reply::{Next, Reply, ReplyKind, Stage};
 use crate::smtp::rules::Environment;
 
-/// The server's side of one SMTP session.
+/// The server's side of one session of SMTP or LMTP.
 ///
 /// Its driver calls [`greeting`](Self::greeting) once, then [`advance`](Self::advance) with the client's input, and
 /// [`finish`](Self::finish) at the end. Each [`Step`] contains everything that the driver has to do.
@@ -35,7 +38,7 @@ use crate::smtp::rules::Environment;
 /// let (policy, mut environment) = (Policy::default(), Environment::alone());
 /// let mut session = Session::new();
 /// let greeting = session.greeting(&policy, &mut environment);
-/// let mut output: Vec<u8> = greeting.wire().flatten().copied().collect();
+/// let mut output = greeting.wire().to_vec();
 /// let mut input: &[u8] = b"EHLO c.example\r\nMAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n\
 ///     DATA\r\nHello\r\n.\r\nQUIT\r\n";
 /// let mut records = Vec::new();
@@ -43,7 +46,7 @@ use crate::smtp::rules::Environment;
 ///     let progress = session.advance(&policy, &mut environment, input);
 ///     input = &input[progress.consumed..];
 ///     let Some(step) = progress.step else { continue };
-///     output.extend(step.wire().flatten());
+///     output.extend_from_slice(step.wire());
 ///     if let Filing::Finished(record) = step.filing {
 ///         records.push(*record);
 ///     }
@@ -61,9 +64,38 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session before its greeting.
+    /// A session of SMTP before its greeting.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A session of this protocol before its greeting.
+    ///
+    /// In LMTP the message is answered by as many steps as RCPTs were accepted. While others are to come the session
+    /// expects [nothing](Expect::Nothing), and its driver calls [`advance`](Self::advance) again, whatever the input:
+    ///
+    /// ```
+    /// use smtpmock::smtp::rules::Environment;
+    /// use smtpmock::smtp::{Expect, Policy, Protocol, Session};
+    ///
+    /// let (mut policy, mut environment) = (Policy::default(), Environment::alone());
+    /// policy.add_rule("message to=full@* reply=\"452 4.2.2 Mailbox full\"".parse()?);
+    /// let mut session = Session::speaking(Protocol::Lmtp);
+    /// session.greeting(&policy, &mut environment);
+    /// let mut input: &[u8] = b"LHLO c.example\r\nMAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n\
+    ///     RCPT TO:<full@example.com>\r\nDATA\r\nHello\r\n.\r\n";
+    /// let (mut output, mut expects) = (Vec::new(), Expect::Command);
+    /// while !input.is_empty() || expects == Expect::Nothing {
+    ///     let progress = session.advance(&policy, &mut environment, input);
+    ///     input = &input[progress.consumed..];
+    ///     let Some(step) = progress.step else { continue };
+    ///     output.extend_from_slice(step.wire());
+    /// }
+    /// assert!(output.ends_with(b"250 2.0.0 Received\r\n452 4.2.2 Mailbox full\r\n"));
+    /// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
+    /// ```
+    pub fn speaking(protocol: Protocol) -> Self {
+        Self { dialogue: Dialogue::speaking(protocol), records: Records::default() }
     }
 
     /// The greeting of a new connection. One that is not 2yz refuses the session: anything but QUIT gets
@@ -72,7 +104,8 @@ impl Session {
         self.dialogue.greeting(&mut Turn { policy, environment, records: &mut self.records, line: None })
     }
 
-    /// Takes what can be taken from the front of `input`, up to one reply.
+    /// Takes what can be taken from the front of `input`, up to one reply. While the session expects
+    /// [nothing](Expect::Nothing) it takes none, and gives the next reply.
     pub fn advance(&mut self, policy: &Policy, environment: &mut Environment<'_>, input: &[u8]) -> Progress {
         let turn = &mut Turn { policy, environment, records: &mut self.records, line: None };
         let progress = self.dialogue.advance(turn, input);
@@ -91,10 +124,14 @@ impl Session {
             assert_eq!(step.number, self.dialogue.steps, "each reply has the next number");
             assert_eq!(step.is_in_transaction, is_open);
             assert_eq!(step.message.is_some(), step.stage == Stage::Message);
+            assert!(
+                step.next == Next::Continue || progress.expects != Expect::Nothing,
+                "nothing follows an end"
+            );
         }
         let expects = self.dialogue.expects();
         assert_eq!(progress.expects, expects);
-        let is_in_message = matches!(expects, Expect::Data | Expect::NextChunk);
+        let is_in_message = matches!(expects, Expect::Data | Expect::NextChunk | Expect::Nothing);
         assert!(is_open || !is_in_message, "a message belongs to a transaction");
     }
 

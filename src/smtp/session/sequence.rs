@@ -27,6 +27,8 @@ pub(super) enum Sequence {
 pub(super) struct Transaction {
     /// RCPTs, refused ones included.
     pub(super) recipients: usize,
+    /// In LMTP those that got a 2yz reply: each gets a reply to the message.
+    pub(super) accepted: u32,
     /// One of them counts as accepted: DATA is in sequence.
     pub(super) has_recipient: bool,
     /// One of them got the text of an accepted RCPT, which counts for go-smtp-mock.

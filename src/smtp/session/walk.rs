@@ -29,6 +29,7 @@ impl Dialogue {
     fn walk(&self) -> usize {
         // All fields are named, so that an added one cannot be omitted.
         let Self {
+            protocol: _,
             receiving,
             sequence: _,
             chunks,
@@ -45,6 +46,7 @@ impl Dialogue {
         let incoming = match receiving {
             Receiving::Commands(_) | Receiving::Chunk(_) => 0,
             Receiving::Data(Incoming { content, .. }) => content.text.capacity(),
+            Receiving::Replies(answering) => answering.memory(),
         };
         let envelope = envelope.as_deref().map_or(0, Envelope::memory);
         let chunks = chunks.as_deref().map_or(0, |content| size_of::<Content>() + content.text.capacity());

@@ -97,7 +97,7 @@ fn take(
 
 impl Outcome {
     fn note(&mut self, step: Step) {
-        step.wire().for_each(|octets| self.output.extend_from_slice(octets));
+        self.output.extend_from_slice(step.wire());
         self.is_over = step.next != Next::Continue;
         self.messages.extend(step.message);
         if let Filing::Finished(record) = step.filing {

@@ -89,7 +89,7 @@ fn a_start_that_is_refused_says_who_listens_or_what_would_be_right() {
     let long = format!("smtp+unix:///{}", "x".repeat(200));
     for (url, expected) in [
         (
-            "lmtp://127.0.0.1:24",
+            "http://127.0.0.1:24",
             "expected smtp://ADDRESS:PORT?proxy=accept or smtp+unix:///PATH?mode=0666&proxy=accept",
         ),
         ("smtp+unix://mock.sock", "the path of the socket is absolute"),

@@ -79,7 +79,7 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
     };
     let mut session = Session::new();
     let greeting = session.greeting(&policy, &mut environment);
-    let mut said = greeting.wire().collect::<Vec<_>>().concat();
+    let mut said = greeting.wire().to_vec();
     let mut next = greeting.next;
     let (mut taken, mut given) = (0, 0);
     while next == Next::Continue && taken < input.len() {
@@ -87,7 +87,7 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
         let progress = session.advance(&policy, &mut environment, &input[taken..given]);
         taken += progress.consumed;
         if let Some(step) = progress.step {
-            step.wire().for_each(|octets| said.extend(octets));
+            said.extend(step.wire());
             assert!(
                 step.portion == Portion::Whole || !step.accepted,
                 "accepted although the reply is not sent whole"

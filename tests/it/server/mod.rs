@@ -9,6 +9,7 @@ mod hooks;
 mod junk;
 mod lifecycle;
 mod listeners;
+mod lmtp;
 mod logging;
 mod measuring;
 mod messages;

@@ -317,7 +317,7 @@ fn text_that_will_be_refused_is_not_retained() {
         assert_eq!(session.held_memory() == envelope, received > 10_000, "after {received}");
     }
     let step = session.advance(&policy, &mut Environment::alone(), b"\r\n.\r\n").step.unwrap();
-    assert_eq!(step.reply(), policy.reply(ReplyKind::MessageTooBig));
+    assert_eq!(&step.reply, policy.reply(ReplyKind::MessageTooBig));
 }
 
 /// A driver that logs needs neither to trim nor to parse.
@@ -360,7 +360,7 @@ fn text_beyond_the_memory_left_is_refused_and_not_retained() {
     session.advance(&policy, &mut Environment::alone(), &vec![b'x'; session.held_memory()]);
     assert_eq!(session.held_memory(), envelope);
     let step = session.advance(&policy, &mut Environment::alone(), b"\r\n.\r\n").step.unwrap();
-    assert_eq!(step.reply(), policy.reply(ReplyKind::InsufficientStorage));
+    assert_eq!(&step.reply, policy.reply(ReplyKind::InsufficientStorage));
     assert!(!session.record().unwrap().msg);
 }
 
@@ -374,7 +374,7 @@ fn text_that_no_record_contains_is_not_retained() {
         session.advance(&policy, &mut Environment::alone(), &[b'x'; 100_000]);
         assert_eq!(session.held_memory(), envelope);
         let step = session.advance(&policy, &mut Environment::alone(), b"\r\n.\r\n").step.unwrap();
-        assert_eq!(step.reply(), policy.reply(ReplyKind::MessageReceived));
+        assert_eq!(&step.reply, policy.reply(ReplyKind::MessageReceived));
         assert_eq!(step.message.unwrap().size, 100_002);
     }
 }

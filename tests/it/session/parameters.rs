@@ -131,7 +131,7 @@ fn answered(policy: &Policy, lines: &[&str]) -> (Vec<u8>, Vec<(String, Option<St
         let input = format!("{line}\r\n");
         let progress = session.advance(policy, &mut Environment::alone(), input.as_bytes());
         assert_eq!(progress.consumed, input.len());
-        reply = progress.step.expect("a reply").reply().text().to_vec();
+        reply = progress.step.expect("a reply").reply.text().to_vec();
     }
     let record = session.record().expect("a record");
     let exchange = record.rcptto_exchanges.last().map_or(&record.mailfrom_exchange, AsRef::as_ref);

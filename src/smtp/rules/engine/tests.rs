@@ -67,6 +67,7 @@ impl Line {
             is_valid: true,
             is_ehlo: false,
             parameters: crate::smtp::command::Parameters::default(),
+            envelope: crate::smtp::command::EnvelopeParameters::default(),
             helo: helo.map(str::as_bytes),
             from: from.map(str::as_bytes),
             to: to.map(str::as_bytes),

@@ -130,7 +130,7 @@ fn errors_point_to_the_place() {
         ("rpct delay=2s", 0..4, "did you mean rcpt?"),
         ("rcpt", 4..4, "something to do"),
         ("rcpt to=*", 9..9, "something to do"),
-        ("data param.notify=a silent", 5..19, "the stage mail or rcpt"),
+        ("noop param.notify=a silent", 5..19, "one of the stages mail, rcpt, data, bdat and message"),
         ("rcpt param.=a silent", 5..13, "the keyword of a parameter"),
         ("rcpt param.a=b param.A=c silent", 15..24, "param.A= is there already"),
         ("rcpt ehlo=DSN", 5..13, "the stage helo"),

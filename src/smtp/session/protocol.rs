@@ -1,0 +1,25 @@
+//! The protocols of a session.
+
+use std::fmt;
+
+/// A protocol that a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// RFC 5321.
+    #[default]
+    Smtp,
+    /// LMTP (RFC 2033): LHLO in place of HELO and EHLO, extensions always, and behind the message a reply for each
+    /// recipient that was accepted.
+    Lmtp,
+}
+
+/// Displays as in URLs and the ready line: `smtp`, `lmtp`.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Smtp => "smtp",
+            Self::Lmtp => "lmtp",
+        })
+    }
+}

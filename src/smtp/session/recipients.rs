@@ -1,0 +1,124 @@
+//! The replies to a message in LMTP (RFC 2033 section 4.2): one for each RCPT that was accepted, in their order. Each is a
+//! step of its own, with its own rules, delay and number; no input comes between them.
+
+use crate::smtp::policy::{MAX_RECIPIENTS, Policy};
+use crate::smtp::receive::RetryKey;
+use crate::smtp::receive::incoming::Content;
+use crate::smtp::record::{Delivery, Event};
+use crate::smtp::reply::{Next, ReplyKind, Stage};
+use crate::smtp::session::answer::{Answer, Asked};
+use crate::smtp::session::dialogue::{Dialogue, Receiving};
+use crate::smtp::session::envelope::Envelope;
+use crate::smtp::session::protocol::Protocol;
+use crate::smtp::session::sequence::Sequence;
+use crate::smtp::session::step::{Received, Step};
+use crate::smtp::session::turn::Turn;
+
+/// A message whose recipients are being answered.
+#[derive(Debug)]
+pub(super) struct Answering {
+    /// Its text is left to the recorder when it is accepted.
+    content: Content,
+    /// As the next reply answers it.
+    message: Received,
+    /// It came by a single BDAT.
+    is_only_chunk: bool,
+    /// Replies so far, and how many there are to be.
+    replies: u32,
+    recipients: u32,
+    /// One of these replies accepted the message.
+    is_accepted: bool,
+}
+
+impl Answering {
+    /// Octets in memory.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.content.text.capacity()
+    }
+
+    /// Counts a reply, and returns the message as it answers that.
+    fn next_reply(&mut self, accepts: bool) -> Received {
+        let is_accepted = accepts && !self.is_accepted;
+        let message = Received { recipient: Some(self.replies), is_accepted, ..self.message };
+        self.is_accepted |= accepts;
+        self.replies += 1;
+        self.message.lines = None;
+        message
+    }
+}
+
+impl Dialogue {
+    pub(super) fn is_lmtp(&self) -> bool {
+        self.protocol == Protocol::Lmtp
+    }
+
+    /// Counts a RCPT as its client does, which expects a reply to the message for each that got a 2yz reply, whatever
+    /// made it. Returns whether its path is to be retained, and whether there is a recipient now. A rule can accept more
+    /// than there is room for: the replies to these come last, and name no recipient.
+    pub(super) fn count_lmtp_rcpt(&mut self, answer: &Answer<'_>, has_room: bool) -> (bool, bool) {
+        let Sequence::Mail(mail) = &mut self.sequence else { return (false, false) };
+        let is_accepted = answer.is_whole() && matches!(answer.reply.code(), Some(200..300));
+        let has_room = has_room && mail.recipients < MAX_RECIPIENTS;
+        mail.recipients += usize::from(has_room);
+        mail.accepted = mail.accepted.saturating_add(u32::from(is_accepted));
+        mail.has_recipient = mail.accepted > 0;
+        (is_accepted && has_room, mail.has_recipient)
+    }
+
+    /// Answers the first recipient of a message that came to its end.
+    pub(super) fn answer_recipients(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        content: Content,
+        message: Received,
+        is_only_chunk: bool,
+    ) -> Step {
+        let recipients = match self.sequence {
+            Sequence::Mail(mail) | Sequence::Chunks(mail) => mail.accepted,
+            _ => 0,
+        };
+        debug_assert!(recipients > 0, "a message is in sequence behind an accepted RCPT only");
+        self.envelope_mut().begin_replies();
+        let (replies, is_accepted) = (0, false);
+        let answering = Answering { content, message, is_only_chunk, replies, recipients, is_accepted };
+        self.receiving = Receiving::Replies(Box::new(answering));
+        self.answer_next_recipient(turn)
+    }
+
+    /// Answers the next recipient.
+    pub(super) fn answer_next_recipient(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        let policy = turn.policy;
+        let Receiving::Replies(mut answering) = std::mem::take(&mut self.receiving) else {
+            unreachable!("there is a reply to come as long as one is expected")
+        };
+        self.envelope_mut().select_next(policy.book());
+        let Content { size, refusal, .. } = answering.content;
+        let asked = Asked { size: Some(size), ..Asked::at(Stage::Message) };
+        let answer = self.answer(turn, asked, refusal.map_or(Ok(ReplyKind::MessageReceived), Err));
+        let message = answering.next_reply(answer.accepted);
+        self.messages = self.messages.saturating_add(u32::from(message.is_accepted));
+        let text = if message.is_accepted { std::mem::take(&mut answering.content.text) } else { Vec::new() };
+        let answers_bdat = answering.is_only_chunk && message.is_first();
+        // Behind a reply that ends the session nothing is asked any more.
+        let is_last = answering.replies >= answering.recipients || answer.next != Next::Continue;
+        match is_last {
+            true => self.sequence = self.sequence.without_mail(),
+            false => self.receiving = Receiving::Replies(answering),
+        }
+        let retry_key = self.delivery_key(policy);
+        let recipient = self.envelope.as_deref().and_then(Envelope::to);
+        let event = Event::Delivery(Delivery { recipient, size, text, answers_bdat, is_last });
+        let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
+        (step.message, step.retry_key) = (Some(message), retry_key);
+        step
+    }
+
+    fn delivery_key(&mut self, policy: &Policy) -> RetryKey {
+        match self.envelope.as_deref().and_then(Envelope::to) {
+            Some(recipient) if policy.may_defer() => {
+                self.retry_keys.get_or_insert_default().delivery(recipient)
+            }
+            _ => RetryKey::Nothing,
+        }
+    }
+}
