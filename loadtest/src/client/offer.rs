@@ -9,6 +9,8 @@ pub(crate) struct Offer {
     pub(crate) size: bool,
     /// 8BITMIME (RFC 6152).
     pub(crate) eight_bit: bool,
+    /// RFC 3030.
+    pub(crate) chunking: bool,
 }
 
 impl Offer {
@@ -16,10 +18,11 @@ impl Offer {
     pub(crate) fn take(&mut self, line: &[u8]) {
         let mut words = line.split(|byte| *byte == b' ');
         let keyword = words.next().unwrap_or_default();
-        let known: [(&[u8], &mut bool); 3] = [
+        let known: [(&[u8], &mut bool); 4] = [
             (b"PIPELINING", &mut self.pipelining),
             (b"SIZE", &mut self.size),
             (b"8BITMIME", &mut self.eight_bit),
+            (b"CHUNKING", &mut self.chunking),
         ];
         for (name, offered) in known {
             *offered |= keyword.eq_ignore_ascii_case(name);

@@ -15,23 +15,36 @@ pub(crate) enum Phase {
     Banner,
     /// The reply to EHLO.
     Ehlo,
+    /// The reply that ends the exchange of AUTH.
+    Auth,
     /// The reply to MAIL.
     Mail,
     /// The reply to one RCPT.
     Rcpt,
     /// The reply to DATA.
     Data,
-    /// The reply to the final dot, from the moment when the kernel took the dot.
+    /// The reply to a chunk that is not the last.
+    Bdat,
+    /// The reply to the final dot or the last chunk, from the moment when the kernel took its end.
     Dot,
 }
 
 impl Phase {
     /// The number of phases.
-    pub(crate) const COUNT: usize = 7;
+    pub(crate) const COUNT: usize = 9;
 
     /// All phases in session order.
-    pub(crate) const ALL: [Phase; Phase::COUNT] =
-        [Phase::Connect, Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Dot];
+    pub(crate) const ALL: [Phase; Phase::COUNT] = [
+        Phase::Connect,
+        Phase::Banner,
+        Phase::Ehlo,
+        Phase::Auth,
+        Phase::Mail,
+        Phase::Rcpt,
+        Phase::Data,
+        Phase::Bdat,
+        Phase::Dot,
+    ];
 
     /// The name used in flags, gates and reports.
     pub(crate) fn name(self) -> &'static str {
@@ -39,9 +52,11 @@ impl Phase {
             Phase::Connect => "connect",
             Phase::Banner => "banner",
             Phase::Ehlo => "ehlo",
+            Phase::Auth => "auth",
             Phase::Mail => "mail",
             Phase::Rcpt => "rcpt",
             Phase::Data => "data",
+            Phase::Bdat => "bdat",
             Phase::Dot => "dot",
         }
     }
@@ -52,9 +67,11 @@ impl Phase {
             Phase::Connect => "a connection",
             Phase::Banner => "the greeting",
             Phase::Ehlo => "the reply to EHLO",
+            Phase::Auth => "the reply to AUTH",
             Phase::Mail => "the reply to MAIL",
             Phase::Rcpt => "the reply to RCPT",
             Phase::Data => "the reply to DATA",
+            Phase::Bdat => "the reply to a chunk",
             Phase::Dot => "the reply to the message",
         }
     }

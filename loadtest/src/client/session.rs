@@ -4,12 +4,20 @@
 //! [`Reaction`]. With PIPELINING (RFC 2920) MAIL, every RCPT and DATA are sent as one group, and the replies are
 //! matched to the commands in the order in which they were sent. A reply answers only what has left the process: an
 //! earlier one is an error of the server, whatever its code.
+//!
+//! With CHUNKING (RFC 3030) the first chunk takes the place of DATA in a group, and the next ones follow without a wait
+//! until something is refused ([`Session::may_send_chunk`]). With LMTP (RFC 2033) the end of the message has a reply for
+//! each recipient that was accepted.
+
+mod chunks;
 
 use crate::client::dialect::Dialect;
 use crate::client::enhanced::Reply;
 use crate::client::offer::Offer;
 use crate::client::phase::Phase;
 use crate::client::reply::Line;
+pub(crate) use chunks::Chunk;
+use chunks::Chunks;
 
 /// The reply code with which a server ends the session (RFC 5321 section 3.8).
 const CLOSING: u16 = 421;
@@ -26,6 +34,10 @@ pub(crate) enum Command {
     Data,
     /// MAIL, every RCPT and DATA in one write.
     Group,
+    /// MAIL, every RCPT and the first chunk in one write.
+    ChunkGroup,
+    /// The next chunk of the message.
+    Chunk,
     /// The message and its final dot.
     Body,
     /// A lone dot: DATA was accepted although MAIL or every recipient was refused (RFC 2920 section 3.1).
@@ -73,7 +85,8 @@ pub(crate) struct Answer {
     pub(crate) reply: Reply,
     /// Whether the code is one of success in this phase.
     pub(crate) positive: bool,
-    /// Whether it decides on a recipient: a reply to RCPT, unless MAIL was refused.
+    /// Whether it decides on a recipient, and MAIL was accepted: a reply to RCPT, or with LMTP a refusal by it, and
+    /// the recipient's reply to the message.
     pub(crate) is_of_recipient: bool,
 }
 
@@ -107,6 +120,7 @@ enum State {
     Rcpt(u16),
     Data,
     Body,
+    Chunks,
     /// The lone dot of a group of which MAIL or every recipient was refused.
     EmptyBody,
     Rset,
@@ -128,8 +142,15 @@ pub(crate) struct Session {
     is_mail_refused: bool,
     /// Recipients that the server accepted in this transaction.
     taken: u16,
-    /// The first refusal in this transaction.
+    chunks: Chunks,
+    /// Replies to the end of the message, and how many of them accepted it.
+    concluded: u16,
+    delivered: u16,
+    /// The first refusal of MAIL or a recipient in this transaction.
     refusal: Option<(Phase, Reply)>,
+    /// The first refusal of a chunk before the last, and of the end of the message.
+    chunk_refusal: Option<(Phase, Reply)>,
+    content_refusal: Option<(Phase, Reply)>,
     /// Whether QUIT was sent; the state may be `Closed` since.
     sent_quit: bool,
 }
@@ -144,7 +165,12 @@ impl Session {
             is_without_ehlo: false,
             is_mail_refused: false,
             taken: 0,
+            chunks: Chunks::default(),
+            concluded: 0,
+            delivered: 0,
             refusal: None,
+            chunk_refusal: None,
+            content_refusal: None,
             sent_quit: false,
         }
     }
@@ -158,7 +184,8 @@ impl Session {
             State::Mail => Some(Phase::Mail),
             State::Rcpt(_) => Some(Phase::Rcpt),
             State::Data => Some(Phase::Data),
-            State::Body | State::EmptyBody => Some(Phase::Dot),
+            State::Chunks if !self.chunks.awaits_last() => Some(Phase::Bdat),
+            State::Body | State::Chunks | State::EmptyBody => Some(Phase::Dot),
             State::Ready | State::Rset | State::Quit | State::Closed => None,
         }
     }
@@ -189,14 +216,40 @@ impl Session {
         self.state = State::Banner;
     }
 
-    /// Starts a mail transaction in a session that is ready; returns what to send.
-    pub(crate) fn begin(&mut self) -> Command {
+    /// Starts a mail transaction in a session that is ready; returns what to send. `size` is that of the message, in
+    /// octets.
+    pub(crate) fn begin(&mut self, size: impl FnOnce() -> usize) -> Command {
         debug_assert_eq!(self.state, State::Ready);
         self.state = State::Mail;
         self.is_mail_refused = false;
         self.taken = 0;
+        self.concluded = 0;
+        self.delivered = 0;
         self.refusal = None;
-        if self.grouped() { Command::Group } else { Command::Mail }
+        self.chunk_refusal = None;
+        self.content_refusal = None;
+        self.chunks = Chunks::default();
+        match self.dialect.chunk.filter(|_| self.offer.chunking) {
+            Some(each) => self.chunks = Chunks::of(size(), each.get()),
+            None => return if self.is_grouped() { Command::Group } else { Command::Mail },
+        }
+        if self.is_grouped() { Command::ChunkGroup } else { Command::Mail }
+    }
+
+    /// Whether the next chunk may be sent although replies are due: those before it were pipelined, and nothing was
+    /// refused.
+    pub(crate) fn may_send_chunk(&self) -> bool {
+        self.chunks.are_left() && self.is_grouped() && self.phase().is_some() && !self.is_refused()
+    }
+
+    /// Begins the next chunk.
+    pub(crate) fn next_chunk(&mut self) -> Chunk {
+        self.chunks.begin()
+    }
+
+    /// Whether the end of the message was sent, or is being sent: the server may have accepted it.
+    pub(crate) fn has_begun_end(&self) -> bool {
+        self.state == State::Body || (self.chunks.has_begun_last() && self.phase().is_some())
     }
 
     /// Ends a session that is ready; returns what to send.
@@ -204,6 +257,13 @@ impl Session {
         self.state = State::Quit;
         self.sent_quit = true;
         Command::Quit
+    }
+
+    /// Whether the message can no longer be accepted.
+    fn is_refused(&self) -> bool {
+        let are_recipients_refused = self.taken == 0
+            && matches!(self.state, State::Data | State::Body | State::Chunks | State::EmptyBody);
+        self.is_mail_refused || are_recipients_refused || self.chunk_refusal.is_some()
     }
 
     /// Processes one line of a reply, which arrived while `unsent` had not left. The last line of a reply gives a
@@ -226,34 +286,44 @@ impl Session {
         }
         match (self.state, unsent) {
             (State::Connecting | State::Ready | State::Closed, _) | (_, Unsent::All) => true,
-            (_, Unsent::Nothing) => false,
             (State::Body, Unsent::Message) => code < 400,
             (_, Unsent::Message) => true,
+            (State::Chunks, _) if self.chunks.unanswered() == 0 => true,
+            (_, Unsent::Nothing) => false,
+            (State::Chunks, Unsent::Commands(count)) if code >= 400 => count > self.commands_behind() + 1,
             (_, Unsent::Commands(count)) => count > self.commands_behind(),
         }
     }
 
-    /// The number of commands in the group after the one whose reply is due.
+    /// The number of commands that were sent after the one whose reply is due; a chunk is one.
     fn commands_behind(&self) -> usize {
-        match self.state {
-            State::Mail if self.grouped() => usize::from(self.dialect.recipients) + 1,
-            State::Rcpt(index) if self.grouped() => usize::from(self.dialect.recipients - index),
-            _ => 0,
-        }
+        let after = match self.state {
+            State::Mail if self.is_grouped() => usize::from(self.dialect.recipients),
+            State::Rcpt(index) if self.is_grouped() => usize::from(self.dialect.recipients - index) - 1,
+            State::Chunks => return self.chunks.unanswered() - 1,
+            _ => return 0,
+        };
+        after + if self.is_chunked() { self.chunks.unanswered() } else { 1 }
+    }
+
+    fn is_chunked(&self) -> bool {
+        self.chunks != Chunks::default()
     }
 
     fn on_reply(&mut self, reply: Reply) -> Result<Reaction, Violation> {
         let class = reply.code / 100;
         let phase = self.phase();
-        let is_of_recipient = matches!(self.state, State::Rcpt(_)) && !self.is_mail_refused;
-        let answer = |positive| phase.map(|phase| Answer { phase, reply, positive, is_of_recipient });
+        let [of_refused, of_accepted] = [false, true].map(|positive| self.is_of_recipient(positive));
+        let answer = |positive| {
+            let is_of_recipient = if positive { of_accepted } else { of_refused };
+            phase.map(|phase| Answer { phase, reply, positive, is_of_recipient })
+        };
         if reply.code == CLOSING {
+            let refused = |phase| Verdict::Refused { phase, reply };
+            let verdict =
+                phase.map(|phase| if self.delivered > 0 { Verdict::Accepted } else { refused(phase) });
             self.state = State::Closed;
-            return Ok(Reaction {
-                answer: answer(false),
-                verdict: phase.map(|phase| Verdict::Refused { phase, reply }),
-                next: Next::Ended,
-            });
+            return Ok(Reaction { answer: answer(false), verdict, next: Next::Ended });
         }
         let wanted = if self.state == State::Data { 3 } else { 2 };
         if class != wanted && class < 4 {
@@ -262,6 +332,16 @@ impl Session {
         let positive = class == wanted;
         let (verdict, next) = self.advance(reply, positive)?;
         Ok(Reaction { answer: answer(positive), verdict, next })
+    }
+
+    /// Whether a reply that accepts or refuses now decides on a recipient.
+    fn is_of_recipient(&self, positive: bool) -> bool {
+        match self.state {
+            State::Rcpt(_) => !self.is_mail_refused && (!positive || !self.dialect.is_lmtp),
+            State::Body => self.dialect.is_lmtp,
+            State::Chunks => self.dialect.is_lmtp && self.taken > 0 && self.chunks.awaits_last(),
+            _ => false,
+        }
     }
 
     fn advance(&mut self, reply: Reply, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
@@ -273,7 +353,7 @@ impl Session {
                 Ok((None, Next::Ready))
             }
             // A 4yz is of the server's state, which HELO would not change.
-            State::Ehlo if reply.code >= 500 => {
+            State::Ehlo if reply.code >= 500 && !self.dialect.is_lmtp => {
                 self.offer = Offer::default();
                 self.is_without_ehlo = true;
                 Ok((None, self.send(Command::Helo, State::Helo)))
@@ -282,12 +362,8 @@ impl Session {
             State::Mail => Ok(self.after_mail(reply, positive)),
             State::Rcpt(index) => Ok(self.after_rcpt(index, reply, positive)),
             State::Data => Ok(self.after_data(reply, positive)),
-            State::Body => {
-                self.state = State::Ready;
-                let verdict =
-                    if positive { Verdict::Accepted } else { Verdict::Refused { phase: Phase::Dot, reply } };
-                Ok((Some(verdict), Next::Ready))
-            }
+            State::Body => Ok(self.after_body(reply, positive)),
+            State::Chunks => Ok(self.after_chunk(reply, positive)),
             State::EmptyBody => {
                 self.state = State::Ready;
                 Ok((Some(refused_by(self.refusal, Phase::Dot, reply)), Next::Ready))
@@ -309,7 +385,7 @@ impl Session {
             self.is_mail_refused = true;
             self.refusal = Some((Phase::Mail, reply));
         }
-        if self.grouped() {
+        if self.is_grouped() {
             self.state = State::Rcpt(0);
             return (None, Next::Wait);
         }
@@ -329,28 +405,107 @@ impl Session {
         let following = index + 1;
         if following < self.dialect.recipients {
             self.state = State::Rcpt(following);
-            let next = if self.grouped() { Next::Wait } else { Next::Send(Command::Rcpt(following)) };
+            let next = if self.is_grouped() { Next::Wait } else { Next::Send(Command::Rcpt(following)) };
             return (None, next);
         }
-        if self.grouped() {
-            self.state = State::Data;
+        if self.is_grouped() {
+            self.state = if self.is_chunked() { State::Chunks } else { State::Data };
             return (None, Next::Wait);
         }
-        if self.taken > 0 {
-            return (None, self.send(Command::Data, State::Data));
+        if self.taken == 0 {
+            return self.reset(Phase::Rcpt, reply);
         }
-        self.reset(Phase::Rcpt, reply)
+        let next = match self.is_chunked() {
+            true => self.send(Command::Chunk, State::Chunks),
+            false => self.send(Command::Data, State::Data),
+        };
+        (None, next)
     }
 
     fn after_data(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if !positive {
             return self.reset(Phase::Data, reply);
         }
-        if self.taken > 0 {
-            (None, self.send(Command::Body, State::Body))
-        } else {
-            (None, self.send(Command::EmptyBody, State::EmptyBody))
+        if !self.is_refused() {
+            return (None, self.send(Command::Body, State::Body));
         }
+        if self.dialect.is_lmtp {
+            // Without a recipient, nothing says how many replies a dot would have (RFC 2033 section 4.2).
+            self.state = State::Closed;
+            return (Some(refused_by(self.refusal, Phase::Data, reply)), Next::Close);
+        }
+        (None, self.send(Command::EmptyBody, State::EmptyBody))
+    }
+
+    fn after_body(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
+        match self.conclude(reply, positive) {
+            None => (None, Next::Wait),
+            Some(verdict) => {
+                self.state = State::Ready;
+                (Some(verdict), Next::Ready)
+            }
+        }
+    }
+
+    /// Counts a reply to the end of the message. Returns the verdict with the last one.
+    fn conclude(&mut self, reply: Reply, positive: bool) -> Option<Verdict> {
+        self.concluded += 1;
+        if positive {
+            self.delivered += 1;
+        } else {
+            self.content_refusal.get_or_insert((Phase::Dot, reply));
+        }
+        let due = if self.dialect.is_lmtp { self.taken.max(1) } else { 1 };
+        if self.concluded < due {
+            return None;
+        }
+        let is_refused = self.delivered == 0;
+        Some(if is_refused { refused_by(self.content_refusal, Phase::Dot, reply) } else { Verdict::Accepted })
+    }
+
+    fn after_chunk(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
+        if self.chunks.awaits_last() {
+            if self.conclude(reply, positive).is_none() {
+                return (None, Next::Wait);
+            }
+        } else if !positive {
+            self.chunk_refusal.get_or_insert((Phase::Bdat, reply));
+        }
+        self.chunks.answer();
+        if self.chunks.unanswered() > 0 {
+            return if self.is_out_of_step() { self.end_refused(reply) } else { (None, Next::Wait) };
+        }
+        let has_ended = !self.chunks.are_left();
+        if self.is_refused() || (has_ended && self.delivered == 0) {
+            // What is left of the transaction is not defined (RFC 3030 section 3).
+            let verdict = self.refused_by_first(reply);
+            self.chunks = Chunks::default();
+            return (Some(verdict), self.send(Command::Rset, State::Rset));
+        }
+        if has_ended {
+            self.state = State::Ready;
+            return (Some(Verdict::Accepted), Next::Ready);
+        }
+        (None, if self.is_grouped() { Next::Wait } else { Next::Send(Command::Chunk) })
+    }
+
+    /// Whether the last chunk follows a refused one, and nothing says how many replies it has: one, or with LMTP
+    /// one for each recipient.
+    fn is_out_of_step(&self) -> bool {
+        self.dialect.is_lmtp && self.chunk_refusal.is_some() && self.chunks.has_begun_last()
+    }
+
+    /// Ends the transaction and the session.
+    fn end_refused(&mut self, reply: Reply) -> (Option<Verdict>, Next) {
+        let verdict = self.refused_by_first(reply);
+        self.state = State::Closed;
+        (Some(verdict), Next::Close)
+    }
+
+    /// The verdict of a message that was refused in chunks.
+    fn refused_by_first(&self, reply: Reply) -> Verdict {
+        let of_envelope = self.refusal.filter(|_| self.taken == 0);
+        refused_by(of_envelope.or(self.chunk_refusal).or(self.content_refusal), Phase::Dot, reply)
     }
 
     /// Ends the transaction without a message; the first refusal is the reason.
@@ -370,7 +525,8 @@ impl Session {
         Next::Send(command)
     }
 
-    fn grouped(&self) -> bool {
+    /// Whether the commands of a transaction are pipelined.
+    pub(crate) fn is_grouped(&self) -> bool {
         self.dialect.pipelining && self.offer.pipelining
     }
 }

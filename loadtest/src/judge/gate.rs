@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! p50(NAME), min(NAME), mean(NAME), max(NAME), count(NAME)
-//!         of connect, banner, ehlo, mail, rcpt, data, dot, message, uncorrected or lag; .failed behind the name
-//!         selects the failures
+//!         of connect, banner, ehlo, auth, mail, rcpt, data, bdat, dot, message, uncorrected or lag; .failed behind
+//!         the name selects the failures
 //! errors, accepted, 4xx, 5xx, aborted, timeouts, unsent, in_flight, late
 //!         as a number, or as a percentage of the messages owed
 //! rate    of accepted messages, with or without /s, /m or /h
@@ -49,8 +49,20 @@ const ACCEPTED: &str = "accepted";
 /// Figure of a whole run: messages that the generator itself delayed.
 const LATE: &str = "late";
 
-const LATENCIES: [&str; 10] =
-    ["connect", "banner", "ehlo", "mail", "rcpt", "data", "dot", "message", "uncorrected", "lag"];
+const LATENCIES: [&str; 12] = [
+    "connect",
+    "banner",
+    "ehlo",
+    "auth",
+    "mail",
+    "rcpt",
+    "data",
+    "bdat",
+    "dot",
+    "message",
+    "uncorrected",
+    "lag",
+];
 
 const RATE: &str = "rate";
 

@@ -48,8 +48,8 @@ pub(crate) struct Payload {
     wire: Vec<u8>,
     token_at: Range<usize>,
     body_at: usize,
-    /// Dots added by stuffing, which the size of the message does not include.
-    stuffed: usize,
+    /// The message without stuffed dots and terminator, if it has stuffed dots.
+    unstuffed: Option<Vec<u8>>,
     /// Whether it has octets above 127.
     is_eight_bit: bool,
     variants: Vec<Variant>,
@@ -69,7 +69,7 @@ impl Payload {
             wire,
             token_at,
             body_at: 0,
-            stuffed: 0,
+            unstuffed: None,
             is_eight_bit: false,
             variants: Vec::new(),
             envelope,
@@ -108,7 +108,9 @@ impl Payload {
         self.variants.push(Variant { skip: 0, digest: token::digest_of(&content) });
         self.body_at = self.wire.len();
         stuff_dots(&content, &mut self.wire);
-        self.stuffed = self.wire.len() - self.body_at - content.len();
+        if self.wire.len() > self.body_at + content.len() {
+            self.unstuffed = Some([&self.wire[..self.body_at], &content].concat());
+        }
     }
 
     /// Stamps the token of message `seq` and returns the message in two parts, to be written in this order; the
@@ -123,6 +125,17 @@ impl Payload {
         }
     }
 
+    /// Stamps the token of message `seq` and returns these octets of it, without stuffed dots, in two parts likewise.
+    pub(crate) fn stamped_octets(&mut self, seq: u64, range: Range<usize>) -> (&[u8], &[u8]) {
+        let (variant, covered, size) = (self.variant(seq), self.covered(seq), self.size(seq));
+        debug_assert!(range.end <= size);
+        let octets = self.unstuffed.as_mut().unwrap_or(&mut self.wire);
+        token::stamp(&mut octets[self.token_at.clone()], self.run, seq, covered);
+        let head = if variant.skip == 0 { size } else { self.body_at };
+        let tail = range.start.max(head) + variant.skip..range.end.max(head) + variant.skip;
+        (&octets[range.start.min(head)..range.end.min(head)], &octets[tail])
+    }
+
     /// The digests that the token of message `seq` covers.
     pub(crate) fn covered(&mut self, seq: u64) -> Covered {
         Covered { content: self.variant(seq).digest, envelope: self.envelope.digest(seq) }
@@ -135,7 +148,8 @@ impl Payload {
     /// The size of message `seq` in octets, with its line ends, without stuffed dots and the terminator (RFC 1870
     /// section 5).
     pub(crate) fn size(&self, seq: u64) -> usize {
-        self.wire.len() - self.variant(seq).skip - self.stuffed - TERMINATOR.len()
+        let whole = self.unstuffed.as_ref().map_or(self.wire.len() - TERMINATOR.len(), Vec::len);
+        whole - self.variant(seq).skip
     }
 
     /// Whether the messages have octets above 127.
@@ -245,6 +259,17 @@ mod tests {
         let (head, tail) = payload.stamped(seq);
         let message = receive(&[head, tail].concat());
         assert_eq!(payload.size(seq), message.len());
+        for chunk in [1, 100, 177, usize::MAX] {
+            let mut octets = Vec::new();
+            while octets.len() < message.len() {
+                let until = octets.len().saturating_add(chunk).min(message.len());
+                let (first, second) = payload.stamped_octets(seq, octets.len()..until);
+                octets.extend_from_slice(first);
+                octets.extend_from_slice(second);
+                assert_eq!(octets.len(), until);
+            }
+            assert_eq!(octets, message, "chunks of {chunk}");
+        }
         let line = token::HEADER.len() + token::LEN + 2;
         let text = std::str::from_utf8(&message[token::HEADER.len()..line - 2]).unwrap();
         let found = token::Token::parse(text).unwrap();

@@ -13,6 +13,8 @@ pub(crate) struct Allowed<'a> {
     pub(crate) ipv6: bool,
     /// Source addresses; empty for any.
     pub(crate) sources: &'a [IpAddr],
+    /// LMTP has no port of its own.
+    pub(crate) is_lmtp: bool,
 }
 
 /// Why a target has no address that may be used.
@@ -25,6 +27,10 @@ pub(crate) enum TargetError {
     NoAddress {
         target: String,
         is_ipv4_allowed: bool,
+    },
+    /// LMTP on no port, or on that of SMTP.
+    NoPort {
+        target: String,
     },
     /// No address is of the family of this source.
     OtherFamily {
@@ -46,6 +52,11 @@ impl fmt::Display for TargetError {
                 let (family, flag) = if *is_ipv4_allowed { ("IPv4", "-4") } else { ("IPv6", "-6") };
                 write!(f, "the target `{target}` has no {family} address; omit {flag} or name another host")
             }
+            TargetError::NoPort { target } => write!(
+                f,
+                "the target `{target}` with --lmtp: LMTP is not spoken on port {PORT_DEFAULT} (RFC 2033 section 5); write \
+                 HOST:PORT, like 127.0.0.1:24"
+            ),
             TargetError::OtherFamily { source, address } => {
                 write!(f, "--bind {source}: the target is {address}, which is of the other IP family")
             }
@@ -61,6 +72,9 @@ pub(crate) fn addresses(
     allowed: Allowed<'_>,
     resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
 ) -> Result<Vec<SocketAddr>, TargetError> {
+    if allowed.is_lmtp && port_of(target).is_none_or(|port| port == PORT_DEFAULT.to_string()) {
+        return Err(TargetError::NoPort { target: target.to_owned() });
+    }
     let named = if has_port(target) { target.to_owned() } else { format!("{target}:{PORT_DEFAULT}") };
     let found =
         resolve(&named).map_err(|error| TargetError::Unresolved { target: target.to_owned(), error })?;
@@ -86,17 +100,19 @@ pub(crate) fn addresses(
 }
 
 fn has_port(target: &str) -> bool {
-    match target.rsplit_once(':') {
-        None => false,
-        Some((host, port)) => !port.contains(']') && (!host.contains(':') || host.ends_with(']')),
-    }
+    port_of(target).is_some()
+}
+
+fn port_of(target: &str) -> Option<&str> {
+    let (host, port) = target.rsplit_once(':')?;
+    (!port.contains(']') && (!host.contains(':') || host.ends_with(']'))).then_some(port)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ANY: Allowed<'_> = Allowed { ipv4: true, ipv6: true, sources: &[] };
+    const ANY: Allowed<'_> = Allowed { ipv4: true, ipv6: true, sources: &[], is_lmtp: false };
 
     /// Resolves a name with two addresses.
     fn duo(named: &str) -> io::Result<Vec<SocketAddr>> {
@@ -133,6 +149,19 @@ mod tests {
         assert!(of("solo:25", ANY).unwrap_err().contains("HOST:PORT"));
         let none = addresses("mute", Allowed { ipv6: false, ..ANY }, |_| Ok(Vec::new())).unwrap_err();
         assert!(none.to_string().contains("no IPv4 address; omit -4"), "{none}");
+    }
+
+    #[test]
+    fn lmtp_needs_a_port_that_is_not_that_of_smtp() {
+        let allowed = Allowed { is_lmtp: true, ..ANY };
+        assert_eq!(of("duo:24", allowed).unwrap().len(), 2);
+        for target in ["duo", "duo:25", "[::1]", "127.0.0.1:25"] {
+            let error = of(target, allowed).unwrap_err();
+            assert!(
+                error.contains(target) && error.contains("--lmtp") && error.contains("127.0.0.1:24"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

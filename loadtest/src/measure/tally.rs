@@ -44,6 +44,8 @@ pub(crate) struct Sessions {
     pub(crate) without_ehlo: u64,
     /// Sessions with PIPELINING requested and not offered.
     pub(crate) without_pipelining: u64,
+    /// Sessions with CHUNKING requested and not offered.
+    pub(crate) without_chunking: u64,
     /// The most connections open at once (the sum of each thread's maximum).
     pub(crate) most_open: u64,
 }
@@ -56,6 +58,7 @@ impl Sessions {
         self.protocol_errors += other.protocol_errors;
         self.without_ehlo += other.without_ehlo;
         self.without_pipelining += other.without_pipelining;
+        self.without_chunking += other.without_chunking;
         self.most_open += other.most_open;
     }
 }
@@ -165,9 +168,9 @@ impl Tally {
         Flight { seq: arrival.seq, intended: arrival.intended, started: now, measured, judged_late }
     }
 
-    /// Counts the end of a message. `has_sent` is whether everything sent has left the process: in the last phase the
-    /// server can have the message only then.
-    pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, has_sent: bool, now: Moment) {
+    /// Counts the end of a message. `has_left` is whether all of the message has left the process: the server can have
+    /// it only then.
+    pub(crate) fn settle(&mut self, flight: Flight, outcome: Outcome, has_left: bool, now: Moment) {
         self.account(flight.measured).settle(outcome);
         let end = match outcome {
             Outcome::Accepted => End::Ok,
@@ -193,20 +196,20 @@ impl Tally {
         let fate = match outcome {
             Outcome::Accepted => Fate::Accepted,
             Outcome::Refused { .. } => Fate::NotDelivered,
-            Outcome::Aborted { phase, .. } | Outcome::TimedOut { phase } => fate_of(phase, has_sent),
+            Outcome::Aborted { .. } | Outcome::TimedOut { .. } => fate_of(has_left),
         };
         self.note(flight.seq, fate);
     }
 
     /// Counts a message without a final reply at the end of the run: an error with its age as latency.
-    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_sent: bool, now: Moment) {
+    pub(crate) fn leave_in_flight(&mut self, flight: Flight, phase: Phase, has_left: bool, now: Moment) {
         self.account(flight.measured).in_flight += 1;
         *self.waiting.entry(phase).or_default() += 1;
         self.interval.errors += 1;
         if let Some(counts) = self.measure(flight, End::CutOff, now) {
             counts.account.in_flight += 1;
         }
-        self.note(flight.seq, fate_of(phase, has_sent));
+        self.note(flight.seq, fate_of(has_left));
     }
 
     /// Measures a message that has ended or is cut off. Returns the step in which it was due.
@@ -308,7 +311,7 @@ impl Tally {
     }
 }
 
-/// The fate of a message without a final reply: the server can have it only if the final dot was sent.
-fn fate_of(phase: Phase, has_sent: bool) -> Fate {
-    if phase == Phase::Dot && has_sent { Fate::InDoubt } else { Fate::NotDelivered }
+/// The fate of a message without a final reply.
+fn fate_of(has_left: bool) -> Fate {
+    if has_left { Fate::InDoubt } else { Fate::NotDelivered }
 }

@@ -1,7 +1,7 @@
 //! The command line, and the [`Plan`] that it describes. Errors name the flag.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, io};
@@ -114,6 +114,16 @@ pub(crate) struct RunArgs {
     /// Send MAIL, RCPT and DATA in one group where the server offers PIPELINING (RFC 2920)
     #[arg(long)]
     pipelining: bool,
+    /// Send messages with BDAT instead of DATA where the server offers CHUNKING (RFC 3030); with --pipelining and
+    /// where it is offered, without waiting for the replies between
+    #[arg(long)]
+    chunking: bool,
+    /// The largest chunk of --chunking (default: each message is one chunk)
+    #[arg(long, value_name = "SIZE", value_parser = values::chunk_size, requires = "chunking")]
+    chunk_size: Option<NonZeroUsize>,
+    /// Speak LMTP (RFC 2033): LHLO, and a reply to each message for each of its recipients
+    #[arg(long)]
+    lmtp: bool,
     /// Argument of EHLO
     #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = values::helo)]
     helo: String,
@@ -294,7 +304,7 @@ impl RunArgs {
             return Err(PlanError::AllWarmup);
         }
         let (connections, threads) = self.counts(profile.is_some())?;
-        let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind };
+        let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind, is_lmtp: self.lmtp };
         let addresses = target::addresses(&target, allowed, resolve)?;
         let sources = self.sources()?;
         Ok(Plan {
@@ -316,7 +326,7 @@ impl RunArgs {
             connections,
             threads,
             messages_per_session: self.messages_per_session,
-            dialect: Dialect { recipients: self.rcpts, pipelining: self.pipelining },
+            dialect: self.dialect(),
             helo: self.helo.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
@@ -329,6 +339,16 @@ impl RunArgs {
             run: (draw() >> 32) as u32,
             has_ledger: self.verify.is_some(),
         })
+    }
+
+    fn dialect(&self) -> Dialect {
+        let chunk = self.chunk_size.unwrap_or(NonZeroUsize::MAX);
+        Dialect {
+            recipients: self.rcpts,
+            pipelining: self.pipelining,
+            is_lmtp: self.lmtp,
+            chunk: self.chunking.then_some(chunk),
+        }
     }
 
     fn limit(&self, profile: Option<&Profile>) -> Limit {

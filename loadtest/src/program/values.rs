@@ -4,6 +4,7 @@
 //! ([`smtpmock::smtp::rules`]): one grammar in both programs.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use smtpmock::smtp::rules::{A_DURATION, A_SIZE, compared_number, parse_duration, parse_size, split_rate};
@@ -25,6 +26,8 @@ pub(crate) enum ValueError {
     Rate,
     RateOutOfRange,
     Size,
+    /// A chunk of nothing.
+    NoChunk,
     /// A range with the larger size first.
     SizesReversed,
     Ramp,
@@ -45,6 +48,7 @@ impl fmt::Display for ValueError {
             ValueError::Rate => f.write_str("expected a rate, like 5000/s, 300/m or 10/h"),
             ValueError::RateOutOfRange => write!(f, "must be above 0 and at most {RATE_LIMIT}/s"),
             ValueError::Size => write!(f, "expected {A_SIZE}"),
+            ValueError::NoChunk => f.write_str("must be at least one byte"),
             ValueError::SizesReversed => {
                 f.write_str("the range goes from large to small; put the smaller size first")
             }
@@ -117,6 +121,11 @@ pub(crate) fn sizes(text: &str) -> Result<(u64, u64), ValueError> {
 
 fn size(text: &str) -> Result<u64, ValueError> {
     parse_size(text.trim()).map(|size| size as u64).ok_or(ValueError::Size)
+}
+
+/// Reads the size of a chunk in bytes.
+pub(crate) fn chunk_size(text: &str) -> Result<NonZeroUsize, ValueError> {
+    NonZeroUsize::new(usize::try_from(size(text)?).unwrap_or(usize::MAX)).ok_or(ValueError::NoChunk)
 }
 
 /// Reads `10%` or `10`.

@@ -13,7 +13,7 @@ use crate::load::plan::Load;
 use crate::measure::metrics::End;
 use crate::measure::tally::Miss;
 use crate::reactor::dial::reason_of;
-use crate::reactor::slot::Slot;
+use crate::reactor::slot::{Pending, Slot};
 use crate::time::clock::Moment;
 
 impl Reactor {
@@ -46,7 +46,7 @@ impl Reactor {
             if slot.write_error.is_some() {
                 return self.on_readable(index, true);
             }
-            if slot.has_sent() || !slot.may_write {
+            if !slot.may_write || (slot.has_sent() && !slot.session.may_send_chunk()) {
                 return Ok(());
             }
             self.on_readable(index, false)?;
@@ -54,14 +54,27 @@ impl Reactor {
                 return Ok(());
             }
             let now = self.read_clock();
-            let slot = &mut self.slots[index];
-            slot.write_pending(&mut self.payload);
-            if slot.has_sent() {
-                slot.since = now;
-            }
-            if slot.may_write {
+            self.write_on(index, now);
+            if self.slots[index].may_write {
                 self.extend_deadline(index, now);
             }
+        }
+    }
+
+    /// Writes what is pending, or the next chunk.
+    fn write_on(&mut self, index: usize, now: Moment) {
+        let slot = &mut self.slots[index];
+        let is_chunk = slot.session.may_send_chunk() || matches!(slot.pending, Pending::Chunk { .. });
+        let is_behind_a_group = is_chunk && slot.session.is_grouped();
+        if !slot.has_sent() {
+            slot.write_pending(&mut self.payload);
+        } else if slot.session.may_send_chunk() {
+            self.output.clear();
+            slot.begin_chunk(&mut self.payload, &mut self.output);
+        }
+        if slot.has_sent() {
+            // The replies to the commands of a group are measured from its first write.
+            *(if is_behind_a_group { &mut slot.chunk_left } else { &mut slot.since }) = now;
         }
     }
 
@@ -176,8 +189,10 @@ impl Reactor {
         let slot = &mut self.slots[index];
         if slot.begun == 0 {
             self.tally.sessions.established += 1;
-            let declined = self.shared.plan.dialect.pipelining && !slot.session.offer().pipelining;
-            self.tally.sessions.without_pipelining += u64::from(declined);
+            let (dialect, offer) = (&self.shared.plan.dialect, slot.session.offer());
+            let without = |is_wanted: bool, is_offered: bool| u64::from(is_wanted && !is_offered);
+            self.tally.sessions.without_pipelining += without(dialect.pipelining, offer.pipelining);
+            self.tally.sessions.without_chunking += without(dialect.chunk.is_some(), offer.chunking);
             self.tally.sessions.without_ehlo += u64::from(slot.session.is_without_ehlo());
             slot.failures = 0;
         }
@@ -194,7 +209,9 @@ impl Reactor {
 
     pub(super) fn begin(&mut self, index: usize, now: Moment) -> io::Result<()> {
         self.slots[index].begun += 1;
-        let command = self.slots[index].session.begin();
+        let slot = &mut self.slots[index];
+        let seq = slot.flight.map_or(0, |flight| flight.seq);
+        let command = slot.session.begin(|| self.payload.size(seq));
         self.send(index, command, now);
         Ok(())
     }
@@ -215,7 +232,10 @@ impl Reactor {
             self.output.clear();
             let seq = slot.flight.map_or(0, |flight| flight.seq);
             self.renderer.render(command, seq, slot.session.offer(), &self.payload, &mut self.output);
-            slot.write_command(&self.output);
+            match command {
+                Command::Chunk | Command::ChunkGroup => slot.begin_chunk(&mut self.payload, &mut self.output),
+                _ => slot.write_command(&self.output),
+            }
         }
         self.extend_deadline(index, now);
     }
@@ -232,26 +252,27 @@ impl Reactor {
     pub(super) fn note_phase(&mut self, index: usize, phase: Phase, end: End, now: Moment) {
         let slot = &self.slots[index];
         if slot.flight.is_some_and(|flight| flight.measured) {
-            self.tally.metrics.phase(phase, end, now.since(slot.since));
+            let since = if phase == Phase::Dot { slot.since.max(slot.chunk_left) } else { slot.since };
+            self.tally.metrics.phase(phase, end, now.since(since));
         }
     }
 
     /// Counts the message of a slot that is in flight at the end of the run.
     pub(super) fn leave_in_flight(&mut self, index: usize, now: Moment) {
-        let has_sent = self.slots[index].has_sent();
+        let has_left = self.slots[index].has_sent_message();
         if let Some(phase) = self.slots[index].session.phase() {
             self.note_phase(index, phase, End::CutOff, now);
             if let Some(flight) = self.slots[index].flight.take() {
-                self.tally.leave_in_flight(flight, phase, has_sent, now);
+                self.tally.leave_in_flight(flight, phase, has_left, now);
             }
         }
     }
 
     fn settle(&mut self, index: usize, outcome: Outcome, now: Moment) {
-        let has_sent = self.slots[index].has_sent();
+        let has_left = self.slots[index].has_sent_message();
         if let Some(flight) = self.slots[index].flight.take() {
             self.in_flight -= 1;
-            self.tally.settle(flight, outcome, has_sent, now);
+            self.tally.settle(flight, outcome, has_left, now);
         }
     }
 

@@ -1,13 +1,14 @@
 //! A slot for one connection at a time, and the state of the connection.
 
 use std::io::{self, IoSlice, Write as _};
+use std::ops::Range;
 
 use mio::Token;
 use mio::net::TcpStream;
 
 use crate::account::accounting::Abort;
 use crate::client::reply::ReplyParser;
-use crate::client::session::{Session, Unsent};
+use crate::client::session::{Chunk, Session, Unsent};
 use crate::load::payload::Payload;
 use crate::load::plan::CONNECTIONS_LIMIT;
 use crate::measure::tally::Flight;
@@ -33,6 +34,11 @@ pub(crate) enum Pending {
     Body {
         from: usize,
     },
+    /// The end of these commands, the last of which is BDAT, and these octets of the message.
+    Chunk {
+        commands: Vec<u8>,
+        range: Range<usize>,
+    },
 }
 
 /// A slot for one connection at a time.
@@ -56,6 +62,8 @@ pub(crate) struct Slot {
     pub(crate) flight: Option<Flight>,
     /// The start of the current phase.
     pub(crate) since: Moment,
+    /// When the last chunk behind a group of commands had left.
+    pub(crate) chunk_left: Moment,
     /// When the current wait times out; `None` while nothing is due.
     pub(crate) deadline: Option<Moment>,
     /// Messages begun in this session.
@@ -79,6 +87,7 @@ impl Slot {
             write_error: None,
             flight: None,
             since: Moment::ZERO,
+            chunk_left: Moment::ZERO,
             deadline: None,
             begun: 0,
             failures: 0,
@@ -118,19 +127,26 @@ impl Slot {
         matches!(self.pending, Pending::Nothing)
     }
 
+    /// Whether all of the message has left the process.
+    pub(crate) fn has_sent_message(&self) -> bool {
+        self.has_sent() && self.session.has_begun_end()
+    }
+
     /// What had not left when the current line of input was sent, as far as is known.
     pub(crate) fn unsent(&self) -> Unsent {
         match &self.pending {
             _ if self.is_early => Unsent::All,
             Pending::Nothing => Unsent::Nothing,
-            Pending::Command(rest) => Unsent::Commands(rest.iter().filter(|byte| **byte == b'\n').count()),
+            Pending::Command(rest) => Unsent::Commands(line_ends(rest)),
+            // The end of a chunk is the end of its command.
+            Pending::Chunk { commands, .. } => Unsent::Commands(line_ends(commands).max(1)),
             Pending::Body { .. } => Unsent::Message,
         }
     }
 
     /// Writes `bytes`; what the socket does not accept is pending.
     pub(crate) fn write_command(&mut self, bytes: &[u8]) {
-        let written = self.write_some(bytes, &[]);
+        let written = self.write_some([bytes, &[], &[]]);
         if written < bytes.len() {
             self.pending = Pending::Command(bytes[written..].to_vec());
         }
@@ -146,9 +162,31 @@ impl Slot {
         debug_assert!(whole > 0, "a message that has left is not pending");
         let first = &first[..first.len().min(WRITE_LIMIT)];
         let second = &second[..second.len().min(WRITE_LIMIT - first.len())];
-        let written = self.write_some(first, second);
+        let written = self.write_some([first, second, &[]]);
         if written < whole {
             self.pending = Pending::Body { from: from + written };
+        }
+    }
+
+    /// Begins the next chunk: writes `commands`, BDAT and the chunk, as much as the socket accepts at once; the rest is
+    /// pending.
+    pub(crate) fn begin_chunk(&mut self, payload: &mut Payload, commands: &mut Vec<u8>) {
+        let Chunk { range, is_last } = self.session.next_chunk();
+        let last = if is_last { " LAST" } else { "" };
+        write!(commands, "BDAT {}{last}\r\n", range.len())
+            .unwrap_or_else(|_| unreachable!("a Vec takes every write"));
+        self.write_chunk(payload, commands, range);
+    }
+
+    fn write_chunk(&mut self, payload: &mut Payload, commands: &[u8], range: Range<usize>) {
+        let seq = self.flight.map_or(0, |flight| flight.seq);
+        let until = range.end.min(range.start.saturating_add(WRITE_LIMIT));
+        let (first, second) = payload.stamped_octets(seq, range.start..until);
+        let written = self.write_some([commands, first, second]);
+        if written < commands.len() + range.len() {
+            let from = range.start + written.saturating_sub(commands.len());
+            let commands = commands.get(written..).unwrap_or_default().to_vec();
+            self.pending = Pending::Chunk { commands, range: from..range.end };
         }
     }
 
@@ -158,20 +196,22 @@ impl Slot {
             Pending::Nothing => {}
             Pending::Command(bytes) => self.write_command(&bytes),
             Pending::Body { from } => self.write_body(payload, from),
+            Pending::Chunk { commands, range } => self.write_chunk(payload, &commands, range),
         }
     }
 
-    /// One write of both parts; returns zero if the socket accepts nothing now, or failed.
-    fn write_some(&mut self, first: &[u8], second: &[u8]) -> usize {
+    /// One write of all parts; returns zero if the socket accepts nothing now, or failed.
+    fn write_some(&mut self, parts: [&[u8]; 3]) -> usize {
         self.may_write = false;
         let Some(stream) = &mut self.stream else {
             return 0;
         };
         loop {
-            let written = if second.is_empty() {
-                stream.write(first)
-            } else {
-                stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
+            let [first, second, third] = parts;
+            let written = match (second, third) {
+                ([], []) => stream.write(first),
+                (_, []) => stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]),
+                _ => stream.write_vectored(&parts.map(IoSlice::new)),
             };
             match written {
                 Ok(count) => {
@@ -187,4 +227,8 @@ impl Slot {
             }
         }
     }
+}
+
+fn line_ends(commands: &[u8]) -> usize {
+    commands.iter().filter(|byte| **byte == b'\n').count()
 }

@@ -19,7 +19,8 @@ pub(crate) struct Renderer {
 impl Renderer {
     pub(crate) fn new(plan: &Plan) -> Renderer {
         Renderer {
-            ehlo: format!("EHLO {}\r\n", plan.helo).into_bytes(),
+            ehlo: format!("{} {}\r\n", if plan.dialect.is_lmtp { "LHLO" } else { "EHLO" }, plan.helo)
+                .into_bytes(),
             helo: format!("HELO {}\r\n", plan.helo).into_bytes(),
             envelope: Envelope::of(plan),
         }
@@ -41,17 +42,20 @@ impl Renderer {
             Command::Mail => self.mail(seq, offer, payload, out),
             Command::Rcpt(index) => self.rcpt(seq, index, out),
             Command::Data => out.extend_from_slice(b"DATA\r\n"),
-            Command::Group => {
+            Command::Group | Command::ChunkGroup => {
                 self.mail(seq, offer, payload, out);
                 for index in 0..self.envelope.recipients() {
                     self.rcpt(seq, index, out);
                 }
-                out.extend_from_slice(b"DATA\r\n");
+                if command == Command::Group {
+                    out.extend_from_slice(b"DATA\r\n");
+                }
             }
             Command::EmptyBody => out.extend_from_slice(b".\r\n"),
             Command::Rset => out.extend_from_slice(b"RSET\r\n"),
             Command::Quit => out.extend_from_slice(b"QUIT\r\n"),
-            Command::Body => debug_assert!(false, "the body is written from the payload"),
+            // A chunk is written from the payload, with its BDAT, and so is the body.
+            Command::Chunk | Command::Body => {}
         }
     }
 

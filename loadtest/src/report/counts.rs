@@ -37,6 +37,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         protocol_errors,
         without_ehlo,
         without_pipelining,
+        without_chunking,
         most_open,
     } = report.sessions;
     found.see("sessions.dialed", dialed);
@@ -45,6 +46,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.see("sessions.protocol_errors", protocol_errors);
     found.see("sessions.without_ehlo", without_ehlo);
     found.see("sessions.without_pipelining", without_pipelining);
+    found.see("sessions.without_chunking", without_chunking);
     found.see("sessions.most_open", most_open);
     for one in &report.addresses {
         found.see_with(|| format!("addresses, dialed of {}", one.address), one.dialed);

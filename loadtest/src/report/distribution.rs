@@ -86,6 +86,12 @@ struct View {
     histogram: String,
 }
 
+impl Default for Distribution {
+    fn default() -> Distribution {
+        Distribution::empty()
+    }
+}
+
 impl Distribution {
     pub(crate) fn empty() -> Distribution {
         Distribution(histogram())

@@ -11,7 +11,7 @@ use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
 
 /// The colours of the phases, of `message` and of `uncorrected`.
-const CLASSES: [&str; Phase::COUNT + 2] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
+const CLASSES: [&str; Phase::COUNT + 2] = ["s0", "s1", "s2", "s9", "s3", "s4", "s5", "s10", "s6", "s7", "s8"];
 
 /// Appends text; a String takes every write.
 macro_rules! put {
@@ -42,7 +42,7 @@ fn head(report: &Report, out: &mut String) {
         shape.connections,
         escape(&shape.message),
         shape.rcpts,
-        if shape.pipelining { ", pipelining" } else { "" },
+        escape(&shape.extras()),
         report.settings.seed,
         escape(&report.version)
     );

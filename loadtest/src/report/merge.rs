@@ -18,7 +18,7 @@ pub(crate) enum MergeError {
     Twice(String),
     /// One loop is closed and the other open.
     Loops(String, String),
-    /// Messages of other sizes, or with another number of recipients.
+    /// Messages of other sizes, with another number of recipients, or over another protocol.
     Messages,
     TooLarge(TooLarge),
 }
@@ -32,7 +32,7 @@ impl fmt::Display for MergeError {
                 write!(f, "`{one}` and `{other}` cannot be merged: one loop is closed, the other open")
             }
             MergeError::Messages => f.write_str(
-                "the runs sent different messages (size or number of recipients); merge runs of one kind",
+                "the runs sent different messages (size, number of recipients, SMTP or LMTP); merge runs of one kind",
             ),
             MergeError::TooLarge(error) => write!(f, "the sum is too large: {error}"),
         }
@@ -65,7 +65,7 @@ fn check(whole: &Report, other: &Report) -> Result<(), MergeError> {
     if (a.load == "closed") != (b.load == "closed") {
         return Err(MergeError::Loops(a.load.clone(), b.load.clone()));
     }
-    if a.message != b.message || a.rcpts != b.rcpts {
+    if a.message != b.message || a.rcpts != b.rcpts || a.protocol != b.protocol {
         return Err(MergeError::Messages);
     }
     Ok(())
@@ -95,6 +95,7 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
     add_count(&mut mine.without_ehlo, theirs.without_ehlo);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
+    add_count(&mut mine.without_chunking, theirs.without_chunking);
     merge_addresses(&mut whole.addresses, other.addresses);
     whole.accounting.measured.merge(&other.accounting.measured);
     whole.accounting.warmup.merge(&other.accounting.warmup);
@@ -149,9 +150,11 @@ fn merge_latency(mine: &mut Latency, theirs: &Latency) {
         (&mut mine.connect, &theirs.connect),
         (&mut mine.banner, &theirs.banner),
         (&mut mine.ehlo, &theirs.ehlo),
+        (&mut mine.auth, &theirs.auth),
         (&mut mine.mail, &theirs.mail),
         (&mut mine.rcpt, &theirs.rcpt),
         (&mut mine.data, &theirs.data),
+        (&mut mine.bdat, &theirs.bdat),
         (&mut mine.dot, &theirs.dot),
         (&mut mine.message, &theirs.message),
     ];

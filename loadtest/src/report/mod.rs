@@ -140,9 +140,46 @@ pub(crate) struct Shape {
     pub(crate) messages_per_session: Option<u64>,
     pub(crate) rcpts: u16,
     pub(crate) pipelining: bool,
+    /// `smtp` if absent.
+    #[serde(default)]
+    pub(crate) protocol: Protocol,
+    /// With `--chunking`: `whole` messages, or the octets of a chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chunking: Option<String>,
     /// `1024`, `1024..65536` or `file NAME (N bytes)`.
     pub(crate) message: String,
 }
+
+/// The protocol of the sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Protocol {
+    #[default]
+    Smtp,
+    Lmtp,
+}
+
+impl Shape {
+    /// What is used besides plain SMTP, for people: empty, or like `, LMTP, pipelining`.
+    pub(crate) fn extras(&self) -> String {
+        let mut text = String::new();
+        if self.protocol == Protocol::Lmtp {
+            text.push_str(", LMTP");
+        }
+        if self.pipelining {
+            text.push_str(", pipelining");
+        }
+        match self.chunking.as_deref() {
+            None => {}
+            Some(WHOLE) => text.push_str(", chunking"),
+            Some(size) => text.push_str(&format!(", chunks of {size}")),
+        }
+        text
+    }
+}
+
+/// The size of the chunks where each message is one.
+pub(crate) const WHOLE: &str = "whole";
 
 /// The machine of a generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -208,6 +245,8 @@ pub(crate) struct SessionCounts {
     #[serde(default)]
     pub(crate) without_ehlo: u64,
     pub(crate) without_pipelining: u64,
+    #[serde(default)]
+    pub(crate) without_chunking: u64,
     pub(crate) most_open: u64,
 }
 
@@ -233,7 +272,7 @@ pub(crate) struct Accounts {
 }
 
 /// Latencies of one kind, separately for successes and failures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Split {
     pub(crate) ok: Distribution,
     pub(crate) failed: Distribution,
@@ -258,9 +297,14 @@ pub(crate) struct Latency {
     pub(crate) connect: Split,
     pub(crate) banner: Split,
     pub(crate) ehlo: Split,
+    /// Absent in older reports, like `bdat`.
+    #[serde(default)]
+    pub(crate) auth: Split,
     pub(crate) mail: Split,
     pub(crate) rcpt: Split,
     pub(crate) data: Split,
+    #[serde(default)]
+    pub(crate) bdat: Split,
     pub(crate) dot: Split,
     /// From the intended start to the last reply.
     pub(crate) message: Split,
@@ -274,9 +318,11 @@ impl Latency {
             Phase::Connect => &self.connect,
             Phase::Banner => &self.banner,
             Phase::Ehlo => &self.ehlo,
+            Phase::Auth => &self.auth,
             Phase::Mail => &self.mail,
             Phase::Rcpt => &self.rcpt,
             Phase::Data => &self.data,
+            Phase::Bdat => &self.bdat,
             Phase::Dot => &self.dot,
         }
     }

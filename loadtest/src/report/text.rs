@@ -52,7 +52,7 @@ fn head(report: &Report, out: &mut String) {
         shape.connections,
         escape(&shape.message),
         shape.rcpts,
-        if shape.pipelining { ", pipelining" } else { "" }
+        escape(&shape.extras())
     );
     line!(
         out,
@@ -78,19 +78,16 @@ fn head(report: &Report, out: &mut String) {
             sessions.protocol_errors
         );
     }
-    if sessions.without_ehlo > 0 {
-        line!(
-            out,
-            "note        {} sessions went on with HELO: the server refused EHLO",
-            sessions.without_ehlo
-        );
-    }
-    if sessions.without_pipelining > 0 {
-        line!(
-            out,
-            "note        {} sessions went without --pipelining: the server did not offer it",
-            sessions.without_pipelining
-        );
+    let notes = [
+        (sessions.without_ehlo, "went on with HELO: the server refused EHLO"),
+        (sessions.without_pipelining, "went without --pipelining: the server did not offer it"),
+        (
+            sessions.without_chunking,
+            "went without --chunking: the server did not offer it, and messages followed DATA",
+        ),
+    ];
+    for (count, what) in notes.iter().filter(|(count, _)| *count > 0) {
+        line!(out, "note        {count} sessions {what}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Builds the report of a run from its counts.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smtpmock::units::duration;
@@ -14,8 +15,8 @@ use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::{
-    Accounts, AddressCounts, Generator, Latency, Machine, Report, SCHEMA, SessionCounts, Settings, Shape,
-    Split,
+    Accounts, AddressCounts, Generator, Latency, Machine, Protocol, Report, SCHEMA, SessionCounts, Settings,
+    Shape, Split, WHOLE,
 };
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -55,6 +56,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             protocol_errors: tally.sessions.protocol_errors,
             without_ehlo: tally.sessions.without_ehlo,
             without_pipelining: tally.sessions.without_pipelining,
+            without_chunking: tally.sessions.without_chunking,
             most_open: tally.sessions.most_open,
         },
         addresses: addresses(plan, &tally),
@@ -148,9 +150,11 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
         connect: phase(Phase::Connect),
         banner: phase(Phase::Banner),
         ehlo: phase(Phase::Ehlo),
+        auth: phase(Phase::Auth),
         mail: phase(Phase::Mail),
         rcpt: phase(Phase::Rcpt),
         data: phase(Phase::Data),
+        bdat: phase(Phase::Bdat),
         dot: phase(Phase::Dot),
         message: split(&tally.metrics.message),
         uncorrected: matches!(plan.load, Load::Open { .. }).then(|| split(&tally.metrics.uncorrected)),
@@ -166,6 +170,11 @@ fn settings(plan: &Plan) -> Settings {
             messages_per_session: plan.messages_per_session.map(Into::into),
             rcpts: plan.dialect.recipients,
             pipelining: plan.dialect.pipelining,
+            protocol: if plan.dialect.is_lmtp { Protocol::Lmtp } else { Protocol::Smtp },
+            chunking: plan.dialect.chunk.map(|size| match size {
+                NonZeroUsize::MAX => WHOLE.to_owned(),
+                size => size.to_string(),
+            }),
             message: content_text(&plan.content),
         },
         count: plan.limit.count,

@@ -2,12 +2,14 @@
 
 mod accounting;
 mod architecture;
+mod chunking;
 mod endings;
 mod esmtp;
 mod exit_codes;
 mod giving_up;
 mod input;
 mod liars;
+mod lmtp;
 mod mock;
 mod output;
 mod outputs;

@@ -3,7 +3,7 @@
 //! It shares no code with the program under test: lines are read by the standard library.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,8 @@ pub(crate) enum Verb {
     Mail,
     Rcpt,
     Data,
+    /// A chunk that is not the last one of its message.
+    Bdat,
     Dot,
     Rset,
     Quit,
@@ -31,6 +33,7 @@ pub(crate) struct Turn {
     pub(crate) session: usize,
     /// How often this verb occurred before, in all sessions.
     pub(crate) nth: usize,
+    /// The command; with LMTP at the end of a message, the RCPT of the recipient.
     pub(crate) line: String,
 }
 
@@ -138,13 +141,15 @@ struct Session<'a> {
     inner: &'a Inner,
     stream: TcpStream,
     number: usize,
+    /// With LMTP: the recipients of the transaction that were accepted.
+    taken: Option<Vec<String>>,
 }
 
 fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let number = inner.sessions.fetch_add(1, Ordering::SeqCst);
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut session = Session { inner, stream, number };
+    let mut session = Session { inner, stream, number, taken: None };
     let mut message = Message { from: String::new(), to: Vec::new(), text: String::new() };
     if !session.answer(Verb::Banner, "")? {
         return Ok(());
@@ -156,24 +161,37 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
         }
         let line = line.trim_end().to_owned();
         let verb = verb_of(&line);
-        if verb == Verb::Mail {
-            message.from.clone_from(&line);
-            message.to.clear();
-        }
-        if verb == Verb::Rcpt {
-            message.to.push(line.clone());
-        }
-        if verb == Verb::Data {
-            let begun = session.begin_data(&line)?;
-            if begun == Some(true) {
-                message.text = read_message(&mut reader)?;
-                if !session.end_data(&message)? {
-                    return Ok(());
-                }
-            } else if begun.is_none() {
-                return Ok(());
+        match verb {
+            Verb::Ehlo if line.starts_with("LHLO") => session.taken = Some(Vec::new()),
+            Verb::Mail => {
+                message = Message { from: line.clone(), to: Vec::new(), text: String::new() };
+                session.taken.iter_mut().for_each(Vec::clear);
             }
-        } else if !session.answer(verb, &line)? || verb == Verb::Quit {
+            Verb::Rcpt => message.to.push(line.clone()),
+            _ => {}
+        }
+        let goes_on = match verb {
+            Verb::Data => match session.begin_data(&line)? {
+                None => false,
+                Some(false) => true,
+                Some(true) => {
+                    message.text = read_message(&mut reader)?;
+                    session.end_data(&message)?
+                }
+            },
+            Verb::Bdat => {
+                let is_last = read_chunk(&mut reader, &line, &mut message.text)?;
+                if is_last {
+                    session.note(&line);
+                    session.end_data(&message)?
+                } else {
+                    session.answer(verb, &line)?
+                }
+            }
+            Verb::Rcpt => session.answer_rcpt(&line)?,
+            _ => session.answer(verb, &line)? && verb != Verb::Quit,
+        };
+        if !goes_on {
             return Ok(());
         }
     }
@@ -181,11 +199,12 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
 
 fn verb_of(line: &str) -> Verb {
     match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
-        "EHLO" => Verb::Ehlo,
+        "EHLO" | "LHLO" => Verb::Ehlo,
         "HELO" => Verb::Helo,
         "MAIL" => Verb::Mail,
         "RCPT" => Verb::Rcpt,
         "DATA" => Verb::Data,
+        "BDAT" => Verb::Bdat,
         "RSET" => Verb::Rset,
         "QUIT" => Verb::Quit,
         _ => panic!("the client sent {line:?}"),
@@ -206,6 +225,18 @@ fn read_message(reader: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     }
 }
 
+/// Reads the octets of a chunk; returns whether it is the last.
+fn read_chunk(reader: &mut BufReader<TcpStream>, line: &str, into: &mut String) -> std::io::Result<bool> {
+    let mut words = line.split(' ').skip(1);
+    let size: usize = words.next().and_then(|size| size.parse().ok()).expect("the size of a chunk");
+    let mut octets = vec![0; size];
+    reader.read_exact(&mut octets)?;
+    into.push_str(std::str::from_utf8(&octets).expect("text in UTF-8"));
+    let last = words.next();
+    assert!(matches!(last, None | Some("LAST")), "{line}");
+    Ok(last.is_some())
+}
+
 fn usual(verb: Verb) -> &'static str {
     match verb {
         Verb::Banner => "220 sink ready\r\n",
@@ -217,12 +248,21 @@ fn usual(verb: Verb) -> &'static str {
 }
 
 impl Session<'_> {
+    fn note(&self, line: &str) {
+        if !line.is_empty() {
+            let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.lines.push(line.to_owned());
+        }
+    }
+
     fn act(&self, verb: Verb, line: &str) -> Act {
+        self.note(line);
+        self.act_at(verb, line)
+    }
+
+    fn act_at(&self, verb: Verb, line: &str) -> Act {
         let nth = {
             let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if !line.is_empty() {
-                seen.lines.push(line.to_owned());
-            }
             let count = seen.verbs.entry(verb).or_default();
             *count += 1;
             *count - 1
@@ -275,18 +315,40 @@ impl Session<'_> {
         Ok(self.perform(Verb::Data, &act)?.map(|sent| sent.starts_with('3')))
     }
 
-    /// Answers the final dot. A message is recorded before its 250 is sent.
-    fn end_data(&mut self, message: &Message) -> std::io::Result<bool> {
-        let act = self.act(Verb::Dot, "");
-        let accepts = match &act {
-            Act::Usual | Act::After(_) => true,
-            Act::Say(text) | Act::SayAndClose(text) => text.starts_with('2'),
-            Act::Pieces(pieces) => pieces.concat().starts_with('2'),
-            Act::Close | Act::Silence => false,
-        };
-        if accepts {
-            self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).messages.push(message.clone());
+    fn answer_rcpt(&mut self, line: &str) -> std::io::Result<bool> {
+        let act = self.act(Verb::Rcpt, line);
+        let sent = self.perform(Verb::Rcpt, &act)?;
+        if let Some(taken) = &mut self.taken
+            && sent.as_deref().is_some_and(|text| text.starts_with('2'))
+        {
+            taken.push(line.to_owned());
         }
-        Ok(self.perform(Verb::Dot, &act)?.is_some())
+        Ok(sent.is_some())
+    }
+
+    /// Answers the end of a message, with LMTP for each recipient. A message is recorded before its first 250 is sent.
+    fn end_data(&mut self, message: &Message) -> std::io::Result<bool> {
+        let mut recipients = self.taken.clone().unwrap_or_else(|| vec![String::new()]);
+        if recipients.is_empty() {
+            recipients.push(String::new());
+        }
+        let mut is_recorded = false;
+        for recipient in recipients {
+            let act = self.act_at(Verb::Dot, &recipient);
+            let accepts = match &act {
+                Act::Usual | Act::After(_) => true,
+                Act::Say(text) | Act::SayAndClose(text) => text.starts_with('2'),
+                Act::Pieces(pieces) => pieces.concat().starts_with('2'),
+                Act::Close | Act::Silence => false,
+            };
+            if accepts && !std::mem::replace(&mut is_recorded, true) {
+                let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                seen.messages.push(message.clone());
+            }
+            if self.perform(Verb::Dot, &act)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
