@@ -117,7 +117,8 @@ impl<F> Config<F> {
     }
 
     /// Trusts these peers, besides those of earlier calls, to give another address as the client's: by a header of the
-    /// PROXY protocol, at listeners that take one (see [`listen`](Config::listen)). Default: none.
+    /// PROXY protocol, at listeners that take one (see [`listen`](Config::listen)), or by XCLIENT, under
+    /// [`esmtp`](Self::esmtp). Default: none.
     ///
     /// ```
     /// use std::net::{IpAddr, Ipv4Addr};
@@ -133,14 +134,14 @@ impl<F> Config<F> {
     /// ```
     #[must_use]
     pub fn trust(mut self, peers: impl Into<Trusted>) -> Self {
-        self.policy.trusted.push(peers.into());
+        self.policy.change_trusted(|trusted| trusted.push(peers.into()));
         self
     }
 
     /// Trusts no peer, which is the default.
     #[must_use]
     pub fn without_trust(mut self) -> Self {
-        self.policy.trusted.clear();
+        self.policy.change_trusted(Vec::clear);
         self
     }
 

@@ -11,6 +11,7 @@ mod pacing;
 mod preface;
 mod unsent;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mio::Token;
@@ -22,9 +23,9 @@ use super::stream::Transport;
 use super::wheel::Timer;
 use crate::log::Event;
 use crate::measure::{Asked, Cause, Probe, Tries};
-use crate::records::Endpoint;
 use crate::records::budget::Charge;
 use crate::records::store::RunningKey;
+use crate::records::{Endpoint, Proxied};
 use crate::smtp::rules::{Environment, Memory, PeerAddress};
 use crate::smtp::{Expect, Next, Portion, Protocol, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
@@ -179,8 +180,8 @@ pub(super) struct Origin {
     pub(super) session_id: u64,
     pub(super) peer_addr: Endpoint,
     pub(super) local_addr: Endpoint,
-    /// The peer of the connection, where it has named another client.
-    pub(super) proxy_addr: Option<Box<Endpoint>>,
+    /// The peer of the connection, where it has named another client; `None` where it has not.
+    pub(super) proxied: Option<Arc<Proxied>>,
     pub(super) connected_at: SystemTime,
     /// What its listener speaks.
     pub(super) protocol: Protocol,
@@ -369,9 +370,12 @@ impl<T: Transport> Connection<T> {
             self.date_message(context, message);
         }
         self.measure_step(context, resources, &step);
-        let Step { stage, reply, number, portion, delay, next, message, filing, .. } = step;
+        let Step { stage, reply, number, portion, delay, next, message, filing, client, .. } = step;
         self.last_reply = number;
         self.file(context, resources, filing);
+        if let Some(client) = client {
+            self.follow_xclient(context, resources, *client);
+        }
         let accepts = message.filter(|message| message.is_accepted).map(|message| message.size as u64);
         let asked = Asked { stage, since: resources.now, number, accepts };
         if delay.is_zero() {

@@ -169,6 +169,17 @@ impl Context {
         }
     }
 
+    /// The session is counted for another client from now on.
+    pub(super) fn reassign_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
+        if let Some(Taken { state, peer: counted }) = place.0.as_deref_mut() {
+            let mut state = lock(state);
+            if let Some(counted) = counted.replace(peer) {
+                state.disconnected(counted);
+            }
+            state.connected(peer);
+        }
+    }
+
     /// Counts a session that was accepted while there was no limit, if there is one now.
     pub(super) fn count_place(&self, place: &mut SessionPermit, peer: PeerAddress) {
         if self.service.counts_sessions() && place.0.is_none() {

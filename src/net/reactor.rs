@@ -277,7 +277,7 @@ impl Reactor {
         let connected_at = wall_time();
         let protocol = *protocol;
         let mut origin =
-            Origin { session_id: 0, peer_addr, local_addr, proxy_addr: None, connected_at, protocol };
+            Origin { session_id: 0, peer_addr, local_addr, proxied: None, connected_at, protocol };
         let is_trusted = || self.context.policy().trusts(origin.peer());
         let header = match proxy {
             ProxyHeaders::None => None,

@@ -277,7 +277,7 @@ impl<E: End> World<E> {
                     session_id,
                     peer_addr: Endpoint::Inet((script::PEER, 1).into()),
                     local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
-                    proxy_addr: None,
+                    proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
                     protocol: Protocol::Smtp,
                 };

@@ -10,6 +10,7 @@ pub(crate) mod sample;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Local};
@@ -48,10 +49,18 @@ pub struct Message {
     pub(crate) session_id: u64,
     pub(crate) peer_addr: Endpoint,
     pub(crate) local_addr: Endpoint,
-    pub(crate) proxy_addr: Option<Endpoint>,
+    pub(crate) proxied: Option<Arc<Proxied>>,
     pub(crate) protocol: smtp::Protocol,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
+}
+
+/// What is known of a client that a proxy has named.
+#[derive(Clone, Debug)]
+pub(crate) struct Proxied {
+    /// Where the connection came from.
+    pub(crate) proxy: Endpoint,
+    pub(crate) client: smtp::ClientAttributes,
 }
 
 fn text(bytes: &[u8]) -> Cow<'_, str> {
@@ -70,7 +79,7 @@ impl fmt::Debug for Message {
             session_id,
             peer_addr,
             local_addr,
-            proxy_addr,
+            proxied,
             protocol: _,
             connected_at,
             accepted_at,
@@ -79,8 +88,8 @@ impl fmt::Debug for Message {
         shown.field("session_id", session_id);
         shown.field("peer_addr", &format_args!("{peer_addr}"));
         shown.field("local_addr", &format_args!("{local_addr}"));
-        if let Some(proxy_addr) = proxy_addr {
-            shown.field("proxy_addr", &format_args!("{proxy_addr}"));
+        if let Some(Proxied { proxy, .. }) = proxied.as_deref() {
+            shown.field("proxy_addr", &format_args!("{proxy}"));
         }
         shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
         if let Some(accepted_at) = accepted_at {
@@ -338,7 +347,13 @@ impl Message {
 
     /// Where the connection came from, if that is a proxy that gave the [client's address](Self::peer_addr).
     pub fn proxy_addr(&self) -> Option<&Endpoint> {
-        self.proxy_addr.as_ref()
+        self.proxied.as_deref().map(|proxied| &proxied.proxy)
+    }
+
+    /// What the proxy has said of the client by XCLIENT; `None` where it has sent none.
+    pub fn client(&self) -> Option<&smtp::ClientAttributes> {
+        let client = self.proxied.as_deref().map(|proxied| &proxied.client);
+        client.filter(|client| **client != smtp::ClientAttributes::default())
     }
 
     /// When the client connected.
@@ -369,7 +384,9 @@ impl Message {
 
     /// Bytes of memory that it uses, its own fields included.
     pub(crate) fn memory(&self) -> usize {
-        size_of::<Self>() - size_of::<Record>() + self.record.memory()
+        let proxied =
+            self.proxied.as_deref().map_or(0, |proxied| size_of_val(proxied) + proxied.client.memory());
+        size_of::<Self>() - size_of::<Record>() + self.record.memory() + proxied
     }
 
     /// Takes out replies that did not leave whole.

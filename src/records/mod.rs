@@ -19,6 +19,7 @@ pub(crate) use capture::{Capture, Target};
 pub use capture::{CaptureContent, CaptureFailure, CaptureFormat};
 pub use endpoint::Endpoint;
 pub use message::Message;
+pub(crate) use message::Proxied;
 pub use show::Display;
 pub(crate) use show::Show;
 pub use wait_error::WaitError;

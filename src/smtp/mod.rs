@@ -29,8 +29,8 @@ mod session;
 
 pub(crate) use command::Listed;
 pub use command::{
-    AddressRules, ArgumentError, Body, Chunk, Command, Extensions, Grammar, HeloName, Notify,
-    OriginalRecipient, Parameter, Parameters, Path, Request, Ret, Verb, decode_xtext,
+    AddressRules, ArgumentError, Body, Chunk, ClientAttributes, Command, Extensions, Grammar, HeloName,
+    Notify, OriginalRecipient, Parameter, Parameters, Path, Request, Ret, Verb, decode_xtext,
 };
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};

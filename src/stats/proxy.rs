@@ -3,7 +3,7 @@
 use super::catalogue::figures;
 
 figures! {
-    /// Connections at listeners that take headers of the PROXY protocol.
+    /// Connections at listeners that take headers of the PROXY protocol, and XCLIENT.
     ///
     /// A session begins when the header is complete. Before that the connection is in no other figure, and it may end in
     /// one of these ways: `malformed`, `late`, `untrusted` or `broken_off`.
@@ -21,5 +21,7 @@ figures! {
         pub untrusted: u64 = ["proxy.untrusted", Number, "closed: a PROXY header is required, and the peer is not trusted"],
         /// Connections closed by their peers before their header was complete.
         pub broken_off: u64 = ["proxy.broken_off", Number, "closed by the peer before the PROXY header was complete"],
+        /// XCLIENT commands that were accepted, by any listener. The session goes on, and is counted once.
+        pub xclients: u64 = ["proxy.xclients", Number, "XCLIENT commands accepted"],
     }
 }

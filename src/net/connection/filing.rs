@@ -119,7 +119,7 @@ impl<T: Transport> Connection<T> {
             session_id: self.origin.session_id,
             peer_addr: self.origin.peer_addr.clone(),
             local_addr,
-            proxy_addr: self.origin.proxy_addr.as_deref().cloned(),
+            proxied: self.origin.proxied.clone(),
             protocol: self.origin.protocol,
             connected_at: self.origin.connected_at,
         }

@@ -1,20 +1,22 @@
-//! What comes before a session where a proxy names the client: a header of the PROXY protocol.
+//! Where a proxy names the client: by a header of the PROXY protocol, before there is a session, or by XCLIENT.
 //!
 //! Until the header is complete there is no session: no greeting, no number, no place among a limited number of
 //! sessions, no figures but those of proxies. It costs one buffer and a deadline.
 
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Connection, Fate, Manner, Phase, Transport};
+use super::{Connection, Fate, Manner, Origin, Phase, Transport};
 use crate::log::HeaderFault;
 use crate::measure::{Cause, Probe};
 use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
-use crate::records::Endpoint;
+use crate::records::{Endpoint, Proxied};
+use crate::smtp::ClientAttributes;
 use crate::smtp::proxy::{self, Client, HeaderError, Scan};
 use crate::time::{Timestamp, wall_time};
 
@@ -153,15 +155,39 @@ impl<T: Transport> Connection<T> {
         let (source, destination) = match client {
             Client::Unnamed => return,
             Client::Inet { source, destination } => {
-                let end =
-                    |(ip, port): (std::net::IpAddr, u16)| Endpoint::Inet((ip.to_canonical(), port).into());
+                let end = |(ip, port): (IpAddr, u16)| Endpoint::Inet((ip.to_canonical(), port).into());
                 (end(source), end(destination))
             }
             Client::Unix { source, destination } => (unix(source), unix(destination)),
         };
         self.origin.local_addr = destination;
         let proxy = std::mem::replace(&mut self.origin.peer_addr, source);
-        self.origin.proxy_addr = Some(Box::new(proxy));
+        self.origin.proxied = Some(Arc::new(Proxied { proxy, client: ClientAttributes::default() }));
+    }
+
+    /// The client is the one that XCLIENT has named, and counts as that.
+    pub(super) fn follow_xclient(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        client: ClientAttributes,
+    ) {
+        resources.gathering.stats.proxy.xclients += 1;
+        // The system may have to be asked.
+        self.local_addr();
+        let Origin { peer_addr, local_addr, proxied, .. } = &mut self.origin;
+        let source = inet(peer_addr, client.ip(), |port| client.port(port));
+        let mut named = match proxied {
+            Some(proxied) => Proxied::clone(proxied),
+            None => Proxied { proxy: peer_addr.clone(), client: ClientAttributes::default() },
+        };
+        *local_addr = inet(local_addr, client.destination_ip(), |port| client.destination_port(port));
+        named.client.update(client);
+        *proxied = Some(Arc::new(named));
+        *peer_addr = source;
+        if let Some(place) = &mut self.place {
+            context.reassign_place(place, self.origin.peer());
+        }
     }
 
     /// The session begins now. `has_sent`: the client has sent something already.
@@ -232,6 +258,15 @@ impl Preface {
 /// they need to have one.
 fn header_timeout(context: &Context) -> Duration {
     context.settings().session_timeout.max(HEADER_WAIT)
+}
+
+/// The end of a connection, with another address if there is one, and another port.
+fn inet(end: &Endpoint, ip: Option<IpAddr>, port: impl FnOnce(u16) -> u16) -> Endpoint {
+    match (ip, end.inet()) {
+        (Some(ip), before) => Endpoint::Inet((ip, port(before.map_or(0, |end| end.port()))).into()),
+        (None, Some(before)) => Endpoint::Inet((before.ip(), port(before.port())).into()),
+        (None, None) => end.clone(),
+    }
 }
 
 fn unix(path: &[u8]) -> Endpoint {

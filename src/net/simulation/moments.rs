@@ -56,7 +56,7 @@ impl Bench {
             session_id: 1,
             peer_addr: Endpoint::Inet(([127, 0, 0, 1], 1).into()),
             local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
-            proxy_addr: None,
+            proxied: None,
             connected_at: SystemTime::UNIX_EPOCH,
             protocol: Protocol::Smtp,
         };

@@ -41,8 +41,19 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.flag("is_consistent", record.is_consistent());
     line.number("session", message.session_id);
     line.endpoint("peer_addr", &message.peer_addr);
-    if let Some(proxy_addr) = &message.proxy_addr {
+    if let Some(proxy_addr) = message.proxy_addr() {
         line.endpoint("proxy_addr", proxy_addr);
+    }
+    if let Some(client) = message.client() {
+        let attributes = [
+            ("client_name", client.name()),
+            ("client_helo", client.helo()),
+            ("client_protocol", client.protocol()),
+            ("client_login", client.login()),
+        ];
+        for (name, value) in attributes {
+            value.into_iter().for_each(|value| line.text(name, value));
+        }
     }
     line.text("connected_at", timestamp(message.connected_at).as_bytes());
     match message.accepted_at {

@@ -29,7 +29,7 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
         session_id: 1,
         peer_addr: nowhere.clone(),
         local_addr: nowhere,
-        proxy_addr: None,
+        proxied: None,
         protocol: Protocol::Smtp,
         connected_at: SystemTime::UNIX_EPOCH,
         accepted_at: None,

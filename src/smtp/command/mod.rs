@@ -8,6 +8,7 @@ mod letters;
 pub(super) mod octets;
 mod parameters;
 mod value;
+mod xclient;
 
 pub use address::{AddressRules, HeloName, Path};
 pub use chunk::Chunk;
@@ -16,6 +17,8 @@ pub(crate) use octets::Listed;
 pub(super) use parameters::EnvelopeParameters;
 pub use parameters::{Parameter, Parameters};
 pub use value::{Body, Notify, OriginalRecipient, Ret, decode_xtext};
+pub(in crate::smtp) use xclient::ATTRIBUTES;
+pub use xclient::ClientAttributes;
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -52,6 +55,8 @@ pub enum Verb {
     Expn,
     /// HELP.
     Help,
+    /// XCLIENT.
+    Xclient,
 }
 
 /// Why an argument of MAIL or RCPT is not valid.
@@ -133,6 +138,11 @@ pub enum Command<'a> {
     },
     /// HELP, with or without an argument (RFC 5321 section 4.1.1.8).
     Help,
+    /// XCLIENT, of Postfix.
+    Xclient {
+        /// What follows the verb: see [`ClientAttributes::parse`].
+        arguments: &'a [u8],
+    },
     /// No known command.
     Unknown,
 }
@@ -154,6 +164,7 @@ impl Command<'_> {
             Self::Vrfy { .. } => Verb::Vrfy,
             Self::Expn { .. } => Verb::Expn,
             Self::Help => Verb::Help,
+            Self::Xclient { .. } => Verb::Xclient,
             Self::Unknown => return None,
         })
     }
@@ -221,10 +232,12 @@ impl Part {
     }
 }
 
-/// Every verb has four letters.
+/// Every verb but one has four letters.
 const VERB_LENGTH: usize = 4;
 /// In each of the four, the bit that is set in a small letter of ASCII.
 const CASE: u32 = 0x2020_2020;
+
+const XCLIENT: &[u8] = b"XCLIENT";
 
 /// U+017F folds to S, and go-smtp-mock folds by Unicode's rules.
 const RSET_LONG_S: &str = "r\u{17f}et";
@@ -233,10 +246,7 @@ const RSET_LONG_S: &str = "r\u{17f}et";
 fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
     let Some((word, rest)) = line.split_at_checked(VERB_LENGTH) else { return Command::Unknown };
     if !rest.is_empty() && rest[0] != b' ' {
-        return match is_long_s_rset(line) {
-            true => Command::Rset { is_bare: line == RSET_LONG_S.as_bytes() },
-            false => Command::Unknown,
-        };
+        return of_longer_word(line);
     }
     let Ok(word) = <[u8; VERB_LENGTH]>::try_from(word) else { return Command::Unknown };
     let is_bare = rest.is_empty();
@@ -287,6 +297,17 @@ pub(super) fn behind_from(rest: &[u8]) -> Option<&[u8]> {
 pub(super) fn behind_to(rest: &[u8]) -> Option<&[u8]> {
     let (&[b' ', one, two, b':'], behind) = rest.split_first_chunk()? else { return None };
     [one, two].eq_ignore_ascii_case(b"TO").then_some(behind)
+}
+
+/// The command of a line whose first word has more than four octets.
+fn of_longer_word(line: &[u8]) -> Command<'_> {
+    match line.split_at_checked(XCLIENT.len()) {
+        Some((word, arguments @ ([] | [b' ', ..]))) if word.eq_ignore_ascii_case(XCLIENT) => {
+            Command::Xclient { arguments }
+        }
+        _ if is_long_s_rset(line) => Command::Rset { is_bare: line == RSET_LONG_S.as_bytes() },
+        _ => Command::Unknown,
+    }
 }
 
 fn is_long_s_rset(line: &[u8]) -> bool {

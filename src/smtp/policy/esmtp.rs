@@ -1,5 +1,6 @@
 //! Extended SMTP as the server speaks it by itself: what its own reply to EHLO offers.
 
+use crate::smtp::command::ATTRIBUTES;
 use crate::smtp::policy::{MAX_RECIPIENTS, OwnReplies, Policy};
 use crate::smtp::reply::{Reply, ReplyKind};
 use crate::smtp::rules::{Extension, Offer};
@@ -46,22 +47,13 @@ impl Policy {
         };
         let offer = offer.or(esmtp.offer).unwrap_or_default();
         let offered = Extension::ALL.iter().filter_map(|&extension| self.line_of(extension, offer));
-        let lines: Vec<String> = offered.chain(esmtp.lines.iter().cloned()).collect();
-        let (code, greeting) = greeting.split_at(3);
-        let mut text = code.to_vec();
-        let mut rest = [greeting.get(1..).unwrap_or_default()]
-            .into_iter()
-            .chain(lines.iter().map(String::as_bytes))
-            .peekable();
-        while let Some(line) = rest.next() {
-            text.push(if rest.peek().is_some() { b'-' } else { b' ' });
-            text.extend_from_slice(line);
-            if rest.peek().is_some() {
-                text.push(b'\n');
-                text.extend_from_slice(code);
-            }
+        let mut lines: Vec<String> = offered.chain(esmtp.lines.iter().cloned()).collect();
+        let reply = with_lines(greeting, &lines);
+        if !self.knows_xclient() {
+            return reply;
         }
-        Reply::new(text)
+        lines.push(format!("XCLIENT {ATTRIBUTES}"));
+        reply.with_one_for_trusted(with_lines(greeting, &lines))
     }
 
     /// The replies with enhanced status codes. Configured texts are unchanged.
@@ -94,4 +86,21 @@ impl Policy {
             _ => Some(keyword.to_owned()),
         }
     }
+}
+
+/// A reply whose first line is this one, with its code, and behind it these.
+fn with_lines(first: &[u8], lines: &[String]) -> Reply {
+    let (code, words) = first.split_at(3);
+    let mut text = code.to_vec();
+    let mut rest =
+        [words.get(1..).unwrap_or_default()].into_iter().chain(lines.iter().map(String::as_bytes)).peekable();
+    while let Some(line) = rest.next() {
+        text.push(if rest.peek().is_some() { b'-' } else { b' ' });
+        text.extend_from_slice(line);
+        if rest.peek().is_some() {
+            text.push(b'\n');
+            text.extend_from_slice(code);
+        }
+    }
+    Reply::new(text)
 }

@@ -71,7 +71,8 @@ impl DelayPoint {
     /// The point of a stage; `None` for lines that are no command, and for the commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
         Some(match stage {
-            Stage::Greeting => Self::Greeting,
+            // XCLIENT is answered like a new connection.
+            Stage::Greeting | Stage::Xclient => Self::Greeting,
             Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat => return None,
             Stage::Helo => Self::Helo,
             Stage::Mail => Self::Mailfrom,
@@ -181,7 +182,7 @@ pub struct Policy {
     /// Which names and addresses are valid.
     pub addresses: AddressRules,
     /// Peers that may give another address as the client's.
-    pub trusted: Vec<Trusted>,
+    trusted: Vec<Trusted>,
     /// What makes one record.
     pub records: RecordMode,
     /// How much of a dialogue is recorded.
@@ -336,6 +337,23 @@ impl Policy {
         &self.limits
     }
 
+    /// Peers that may give another address as the client's.
+    pub fn trusted(&self) -> &[Trusted] {
+        &self.trusted
+    }
+
+    /// Changes which peers may give another address as the client's. Whether they may use XCLIENT is decided when they
+    /// connect.
+    pub fn change_trusted(&mut self, change: impl FnOnce(&mut Vec<Trusted>)) {
+        change(&mut self.trusted);
+        self.follow();
+    }
+
+    /// XCLIENT is a command: under Extended SMTP, where anybody may use it.
+    pub(in crate::smtp) fn knows_xclient(&self) -> bool {
+        self.esmtp.is_some() && !self.trusted.is_empty()
+    }
+
     /// Whether this peer may give another address as the client's.
     pub fn trusts(&self, peer: PeerAddress) -> bool {
         self.trusted.iter().any(|trusted| trusted.includes(peer))
@@ -432,8 +450,10 @@ impl Policy {
     /// Whether acceptance at this stage does not depend on the code of the configured text. It is so in go-smtp-mock, and
     /// here with its records; not for the greeting, the message, and commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
-        let is_new =
-            matches!(stage, Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help | Stage::Bdat);
+        let is_new = matches!(
+            stage,
+            Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help | Stage::Bdat | Stage::Xclient
+        );
         self.records == RecordMode::Session && !is_new
     }
 

@@ -107,7 +107,9 @@ impl Ground {
         match self {
             Self::Known(holds) => holds,
             Self::OpenSessions(limit) => state.open_sessions() > limit,
-            Self::OpenSessionsOfPeer(limit) => state.open_sessions_of(question.peer) > limit,
+            Self::OpenSessionsOfPeer(limit) => {
+                state.open_sessions_of(question.peer) + u64::from(question.is_other_peer) > limit
+            }
             Self::Tokens(key) => {
                 policy.limits().rate.is_some_and(|rate| !state.take_token(key, question.now, &rate))
             }

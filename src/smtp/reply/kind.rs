@@ -35,7 +35,7 @@ macro_rules! reply_kinds {
 }
 
 reply_kinds! {
-    /// The greeting of a new connection.
+    /// The greeting of a new connection, and of the client that XCLIENT names.
     Greeting, "msgGreeting", "220 Welcome";
     /// A line that is no known command.
     InvalidCommand, "msgInvalidCmd", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
@@ -115,6 +115,12 @@ reply_kinds! {
     HelpReceived, "msgHelpReceived", "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, BDAT, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
     /// Under Extended SMTP: VRFY or EXPN without an argument.
     MissingArgument, "msgMissingArgument", "501 Syntax error: an argument is missing";
+    /// XCLIENT of a peer that is not trusted.
+    XclientNotAllowed, "msgXclientNotAllowed", "550 Insufficient authorization";
+    /// XCLIENT within a mail transaction.
+    InvalidXclientSequence, "msgInvalidCmdXclientSequence", "503 Bad sequence of commands. XCLIENT is not possible within a mail transaction";
+    /// XCLIENT with an attribute that is unknown or repeated, or whose value is not valid.
+    InvalidXclientArgument, "msgInvalidCmdXclientArg", "501 Bad XCLIENT attribute";
     /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
     LineTooLong, "msgLineTooLong", "500 Line too long";
     /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
@@ -151,6 +157,7 @@ impl ReplyKind {
             Self::MailReceived => "2.1.0",
             Self::RcptReceived => "2.1.5",
             Self::MailBlacklisted | Self::RcptBlacklisted | Self::ServiceClosing => "4.3.2",
+            Self::XclientNotAllowed => "5.7.0",
             Self::RcptNotRegistered => "5.1.1",
             Self::InvalidRcptArgument => "5.1.3",
             Self::InvalidMailArgument => "5.1.7",
@@ -163,12 +170,14 @@ impl ReplyKind {
             | Self::InvalidBdatSequence
             | Self::ChunkAfterRefusal
             | Self::BdatExpected
-            | Self::InvalidRsetSequence => "5.5.1",
+            | Self::InvalidRsetSequence
+            | Self::InvalidXclientSequence => "5.5.1",
             Self::LineTooLong => "5.5.2",
             Self::InvalidRsetArgument
             | Self::InvalidBdatArgument
             | Self::MissingArgument
             | Self::ParameterNotOffered
+            | Self::InvalidXclientArgument
             | Self::InvalidParameter => "5.5.4",
             Self::Utf8NotAllowed => "5.6.7",
             Self::Greeting

@@ -54,6 +54,8 @@ struct Rendered {
     is_raw: bool,
     /// What HELO gets of a positive reply of several lines: the first of them.
     for_helo: Option<Reply>,
+    /// What a trusted peer gets to EHLO, if that is more.
+    for_trusted: Option<Reply>,
     /// What it offers to EHLO.
     offers: Extensions,
 }
@@ -71,15 +73,17 @@ impl Reply {
         };
         let for_helo = if raw.is_none() { first_line_alone(&wire) } else { None };
         let offers = Extensions::in_reply(without_line_end(&wire));
-        Self(Arc::new(Rendered { wire: wire.into(), is_raw: raw.is_some(), for_helo, offers }))
+        let (wire, is_raw) = (wire.into(), raw.is_some());
+        Self(Arc::new(Rendered { wire, is_raw, for_helo, for_trusted: None, offers }))
     }
 
     /// A reply with the same octets that shares nothing with this one. Threads that send the same one would wait for each
     /// other, as each of them counts its references.
     pub(in crate::smtp) fn unshared(&self) -> Self {
-        let Rendered { wire, is_raw, for_helo, offers } = &*self.0;
-        let for_helo = for_helo.as_ref().map(Self::unshared);
-        Self(Arc::new(Rendered { wire: wire.clone(), is_raw: *is_raw, for_helo, offers: offers.clone() }))
+        let Rendered { wire, is_raw, for_helo, for_trusted, offers } = &*self.0;
+        let [for_helo, for_trusted] = [for_helo, for_trusted].map(|reply| reply.as_ref().map(Self::unshared));
+        let (wire, offers) = (wire.clone(), offers.clone());
+        Self(Arc::new(Rendered { wire, is_raw: *is_raw, for_helo, for_trusted, offers }))
     }
 
     /// The bytes to write.
@@ -112,6 +116,18 @@ impl Reply {
     /// This reply as HELO gets it: RFC 5321 section 3.2 forbids to answer it as EHLO is answered.
     pub(in crate::smtp) fn for_helo(&self) -> &Self {
         self.0.for_helo.as_ref().unwrap_or(self)
+    }
+
+    /// The same, but for trusted peers another one to EHLO.
+    pub(in crate::smtp) fn with_one_for_trusted(&self, other: Self) -> Self {
+        let Rendered { wire, is_raw, for_helo, for_trusted: _, offers } = &*self.0;
+        let (wire, for_helo, offers) = (wire.clone(), for_helo.clone(), offers.clone());
+        Self(Arc::new(Rendered { wire, is_raw: *is_raw, for_helo, for_trusted: Some(other), offers }))
+    }
+
+    /// This reply as EHLO of a trusted peer gets it.
+    pub(in crate::smtp) fn for_trusted(&self) -> &Self {
+        self.0.for_trusted.as_ref().unwrap_or(self)
     }
 
     /// It is one line, in which a 2yz code stands in front of a space.

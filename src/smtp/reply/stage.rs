@@ -33,6 +33,8 @@ pub enum Stage {
     Help,
     /// BDAT, but for the last chunk of a message, which is answered at [`Message`](Self::Message).
     Bdat,
+    /// XCLIENT, under Extended SMTP and where peers are trusted.
+    Xclient,
 }
 
 impl Stage {
@@ -51,6 +53,7 @@ impl Stage {
         Self::Vrfy,
         Self::Help,
         Self::Bdat,
+        Self::Xclient,
     ];
 
     /// Its name in rules, reports and the names of figures.
@@ -69,6 +72,7 @@ impl Stage {
             Self::Vrfy => "vrfy",
             Self::Help => "help",
             Self::Bdat => "bdat",
+            Self::Xclient => "xclient",
         }
     }
 }

@@ -39,6 +39,8 @@ impl BuiltIn {
     pub(in crate::smtp) fn at(stage: Stage) -> &'static [Self] {
         match stage {
             Stage::Greeting => &[Self::MaxSessions, Self::MaxSessionsPerIp, Self::ConnectRate],
+            // The session has a place already.
+            Stage::Xclient => &[Self::MaxSessionsPerIp, Self::ConnectRate],
             Stage::Helo => &[Self::HeloBlacklist],
             Stage::Mail => &[Self::MailBlacklist, Self::MaxMessages, Self::MailRate],
             Stage::Rcpt => &[Self::RcptBlacklist, Self::NotRegistered],

@@ -46,6 +46,8 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) now: Duration,
     /// The client's address.
     pub(in crate::smtp) peer: PeerAddress,
+    /// The session is counted for another address.
+    pub(in crate::smtp) is_other_peer: bool,
     /// The server's own answer is an acceptance so far.
     pub(in crate::smtp) is_valid: bool,
     /// The command is EHLO.
@@ -64,6 +66,13 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) envelope: EnvelopeParameters<'q>,
     /// Messages of this session that were accepted.
     pub(in crate::smtp) messages: u32,
+}
+
+impl Question<'_> {
+    /// The reply greets a client: that of a connection, or one that a valid XCLIENT names.
+    fn is_greeting(&self) -> bool {
+        self.stage == Stage::Greeting || self.is_valid
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -206,7 +215,8 @@ impl RuleBook {
         question: &Question<'_>,
     ) -> (Option<Duration>, Option<Decision<'_>>) {
         for entry in self.candidates(question) {
-            if !is_met(&entry.rule.when, question) {
+            let is_of_other_stage = entry.rule.stage == Some(Stage::Greeting) && !question.is_greeting();
+            if is_of_other_stage || !is_met(&entry.rule.when, question) {
                 continue;
             }
             // Before the state is locked: names are hashed.

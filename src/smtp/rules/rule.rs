@@ -384,7 +384,9 @@ impl Rule {
     }
 
     pub(super) fn is_asked_at(&self, stage: Stage) -> bool {
-        self.stage.is_none_or(|own| own == stage)
+        // A valid XCLIENT is answered like a new connection.
+        let is_asked_again = |own| own == Stage::Greeting && stage == Stage::Xclient;
+        self.stage.is_none_or(|own| own == stage || is_asked_again(own))
     }
 
     /// Whether it counts or draws.

@@ -186,18 +186,23 @@ impl State {
     pub fn give_back_place(&mut self, peer: Option<PeerAddress>) {
         debug_assert!(self.open_sessions > 0, "a place is released once");
         self.open_sessions = self.open_sessions.saturating_sub(1);
-        if let Some(peer) = peer
-            && let Some(open) = self.open_by_address.get_mut(&peer)
-        {
-            *open -= 1;
-            if *open == 0 {
-                self.open_by_address.remove(&peer);
-            }
+        if let Some(peer) = peer {
+            self.disconnected(peer);
         }
         debug_assert!(
             self.open_by_address.values().sum::<u64>() <= self.open_sessions,
             "each client that has connected has a place"
         );
+    }
+
+    /// The client of a place is another one now, which is to be counted as [connected](Self::connected).
+    pub fn disconnected(&mut self, peer: PeerAddress) {
+        if let Some(open) = self.open_by_address.get_mut(&peer) {
+            *open -= 1;
+            if *open == 0 {
+                self.open_by_address.remove(&peer);
+            }
+        }
     }
 
     /// Number of reserved places.

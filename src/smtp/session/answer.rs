@@ -44,6 +44,8 @@ pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) parameters: Parameters<'l>,
     /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
+    /// It is asked for another peer than the one that the session is counted for.
+    pub(in crate::smtp) is_other_peer: bool,
     /// The lists and limits of the server are evaluated too.
     pub(in crate::smtp) is_valid: bool,
 }
@@ -51,7 +53,15 @@ pub(in crate::smtp) struct Asked<'l> {
 impl<'l> Asked<'l> {
     pub(in crate::smtp) fn at(stage: Stage) -> Self {
         let parameters = Parameters::default();
-        Self { stage, name: None, size: None, parameters, is_ehlo: false, is_valid: true }
+        Self {
+            stage,
+            name: None,
+            size: None,
+            parameters,
+            is_ehlo: false,
+            is_other_peer: false,
+            is_valid: true,
+        }
     }
 
     pub(in crate::smtp) fn about(stage: Stage, name: Option<&'l [u8]>) -> Self {
@@ -139,7 +149,7 @@ impl Dialogue {
         environment: &Environment<'_>,
         asked: Asked<'q>,
     ) -> Question<'q> {
-        let Asked { stage, name, size, parameters, is_ehlo, is_valid } = asked;
+        let Asked { stage, name, size, parameters, is_ehlo, is_other_peer, is_valid } = asked;
         let &Environment { now, session, peer, .. } = environment;
         let envelope: Option<&Envelope> = self.envelope.as_deref();
         let named = |at: Stage, of: fn(&Envelope) -> Option<&[u8]>| {
@@ -150,6 +160,7 @@ impl Dialogue {
             moment: Moment { seed: policy.seed, session, step: self.steps },
             now,
             peer,
+            is_other_peer,
             is_valid,
             is_ehlo,
             helo: named(Stage::Helo, Envelope::helo),

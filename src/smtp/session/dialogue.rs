@@ -42,6 +42,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) is_cut_short: bool,
     /// Octets of message text that may still be taken into memory; `None`: any number.
     pub(super) memory_left: Option<usize>,
+    /// The peer of the connection may name another client.
+    pub(super) is_trusted: bool,
     /// Steps so far, the greeting included.
     pub(super) steps: u32,
     /// Messages accepted so far.
@@ -71,6 +73,7 @@ impl Dialogue {
 
     pub(super) fn greeting(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         debug_assert_eq!(self.steps, 0, "a session is greeted once, and first");
+        self.is_trusted = turn.policy.trusts(turn.environment.peer);
         let answer = self.answer(turn, Asked::at(Stage::Greeting), Ok(ReplyKind::Greeting));
         if !answer.accepted {
             self.sequence = Sequence::Refused;
@@ -171,6 +174,7 @@ impl Dialogue {
                 let answer = self.answer(turn, Asked::at(Stage::Help), Ok(ReplyKind::HelpReceived));
                 self.conclude(turn, Stage::Help, &answer, None)
             }
+            Command::Xclient { arguments } if policy.knows_xclient() => self.xclient(turn, arguments),
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
             Command::Quit { is_bare: false }
             | Command::Bdat(_)
@@ -178,6 +182,7 @@ impl Dialogue {
             | Command::Vrfy { .. }
             | Command::Expn { .. }
             | Command::Help
+            | Command::Xclient { .. }
             | Command::Unknown => self.unknown(turn, ReplyKind::InvalidCommand),
         })
     }
@@ -208,9 +213,11 @@ impl Dialogue {
         let is_ehlo = accepted != ReplyKind::HeloReceived;
         let asked = Asked { is_ehlo, ..Asked::about(Stage::Helo, name) };
         let mut answer = self.answer(turn, asked, verdict);
-        if !is_ehlo {
-            answer.reply = answer.reply.for_helo();
-        }
+        answer.reply = match is_ehlo {
+            true if self.is_trusted => answer.reply.for_trusted(),
+            true => answer.reply,
+            false => answer.reply.for_helo(),
+        };
         self.extensions = match answer.accepted && is_ehlo {
             true => answer.reply.offers().clone(),
             false => Extensions::default(),
@@ -303,6 +310,7 @@ impl Dialogue {
             message: None,
             retry_key: RetryKey::Nothing,
             filing,
+            client: None,
         }
     }
 }

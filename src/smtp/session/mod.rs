@@ -15,6 +15,7 @@ mod step;
 mod turn;
 #[cfg(test)]
 mod walk;
+mod xclient;
 
 pub use protocol::Protocol;
 pub use step::{CommandLine, Expect, Progress, Received, Step};

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::smtp::command::ClientAttributes;
 use crate::smtp::receive::{LineScanner, Lines, RetryKey};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
@@ -59,6 +60,9 @@ pub struct Step {
     /// The effect on the records. Records are filed before the reply is sent, so that a client that has read it can see
     /// them; in LMTP a client that has read the last reply to a message.
     pub filing: Filing,
+    /// XCLIENT was accepted: from now on, and for the records behind that of [`filing`](Self::filing), this is the client,
+    /// and the address in it that of the [environment](crate::smtp::rules::Environment::peer).
+    pub client: Option<Box<ClientAttributes>>,
 }
 
 impl Step {

@@ -37,6 +37,7 @@ impl Dialogue {
             extensions: _,
             retry_keys,
             data_begun: _,
+            is_trusted: _,
             has_spoken: _,
             is_cut_short: _,
             memory_left: _,

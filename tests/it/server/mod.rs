@@ -21,3 +21,4 @@ mod reconfigure;
 mod report;
 mod restarts;
 mod transcripts;
+mod xclient;

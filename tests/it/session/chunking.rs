@@ -1,7 +1,7 @@
 //! The same bytes give the same replies and records however they are split, and no bytes do harm.
 
 use proptest::prelude::*;
-use smtpmock::smtp::rules::Environment;
+use smtpmock::smtp::rules::{Environment, Trusted};
 use smtpmock::smtp::{
     AddressRules, Esmtp, Keep, LineScanner, Policy, Record, RecordMode, ReplyKind, Session,
 };
@@ -92,6 +92,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("VRFY bob"),
         Just("expn"),
         Just("HELP me"),
+        Just("XCLIENT ADDR=192.0.2.7 NAME=mx.example"),
+        Just("xclient ADDR=nowhere"),
         Just("XDATA"),
         Just(""),
         Just("."),
@@ -199,6 +201,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy.keep = keep;
             policy.set_message_size_limit(limit);
             policy.set_esmtp(is_extended.then(Esmtp::default));
+            policy.change_trusted(|trusted| trusted.extend("0.0.0.0/0".parse::<Trusted>()));
             policy.change_lists(|lists| {
                 lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
             });

@@ -64,6 +64,7 @@ impl Line {
             moment: Moment { seed: 0, session, step: 0 },
             now: Duration::ZERO,
             peer,
+            is_other_peer: false,
             is_valid: true,
             is_ehlo: false,
             parameters: crate::smtp::command::Parameters::default(),

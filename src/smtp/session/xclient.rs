@@ -1,0 +1,63 @@
+//! XCLIENT: a trusted peer names the client that it speaks for, and the session starts anew (Postfix's XCLIENT_README).
+
+use crate::smtp::command::{ClientAttributes, Extensions};
+use crate::smtp::policy::{Keep, Policy};
+use crate::smtp::record::Filing;
+use crate::smtp::reply::{ReplyKind, Stage};
+use crate::smtp::rules::PeerAddress;
+use crate::smtp::session::answer::Asked;
+use crate::smtp::session::dialogue::Dialogue;
+use crate::smtp::session::sequence::Sequence;
+use crate::smtp::session::step::Step;
+use crate::smtp::session::turn::Turn;
+
+impl Dialogue {
+    /// Rules and limits are asked with the address that the command names, as they were asked at the greeting. A refused
+    /// one changes nothing.
+    pub(super) fn xclient(&mut self, turn: &mut Turn<'_, '_>, arguments: &[u8]) -> Step {
+        let client = ClientAttributes::parse(arguments);
+        let verdict = match client {
+            _ if !self.is_trusted => Err(ReplyKind::XclientNotAllowed),
+            _ if self.is_in_transaction() => Err(ReplyKind::InvalidXclientSequence),
+            None => Err(ReplyKind::InvalidXclientArgument),
+            Some(_) => Ok(ReplyKind::Greeting),
+        };
+        let before = turn.environment.peer;
+        let ip = client.as_ref().and_then(ClientAttributes::ip).filter(|_| verdict.is_ok());
+        turn.environment.peer = ip.map_or(before, PeerAddress::Ip);
+        let is_other_peer = turn.environment.peer != before;
+        let asked = Asked { is_other_peer, ..Asked::at(Stage::Xclient) };
+        let answer = self.answer(turn, asked, verdict);
+        turn.environment.peer = before;
+        if answer.accepted {
+            self.start_anew();
+        }
+        let mut step = self.conclude(turn, Stage::Xclient, &answer, None);
+        if answer.accepted {
+            step.filing = self.file_before(turn);
+            step.client = client.map(Box::new);
+        }
+        step
+    }
+
+    /// Forgets everything that the client has said; it has to begin with HELO or EHLO.
+    pub(super) fn start_anew(&mut self) {
+        debug_assert!(
+            !self.is_in_transaction() && self.chunks.is_none(),
+            "a mail transaction is ended first"
+        );
+        self.sequence = Sequence::Connected;
+        self.extensions = Extensions::default();
+        self.envelope = None;
+        self.messages = 0;
+    }
+
+    /// The record of what came before, which is complete.
+    fn file_before(&self, turn: &mut Turn<'_, '_>) -> Filing {
+        let Policy { keep: Keep::Envelope | Keep::Message, .. } = turn.policy else {
+            return Filing::Unchanged;
+        };
+        let last = turn.records.0.take().and_then(|recorder| recorder.finish(self.has_spoken));
+        last.map_or(Filing::Unchanged, |last| Filing::Finished(Box::new(last.record)))
+    }
+}
