@@ -196,7 +196,7 @@ fn port(value: &[u8]) -> Option<u16> {
 
 /// Text in xtext.
 fn text(value: &[u8]) -> Option<Box<[u8]>> {
-    decode_xtext(value).map(|text| text.into())
+    decode_xtext(value).map(Into::into)
 }
 
 fn protocol(value: &[u8]) -> Option<Box<[u8]>> {
