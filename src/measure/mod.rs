@@ -77,6 +77,9 @@ struct Transaction {
     /// RCPTs accepted.
     recipients: u32,
     content: Content,
+    /// DATA has come, and BDAT.
+    has_data: bool,
+    has_bdat: bool,
     /// The last refusal, unless DATA was accepted after it.
     refusal: Option<(Stage, u16)>,
 }
@@ -98,6 +101,18 @@ impl Transaction {
     /// The client continues with the recipients that were accepted.
     fn begin_content(&mut self) {
         (self.content, self.refusal) = (Content::Begun, None);
+    }
+
+    /// The command of this step is the second of DATA and BDAT.
+    fn begins_to_mix(&mut self, step: &Step) -> bool {
+        let had_both = self.has_data && self.has_bdat;
+        match step.stage {
+            Stage::Data => self.has_data = true,
+            Stage::Bdat => self.has_bdat = true,
+            Stage::Message => self.has_bdat |= step.message.is_some_and(|message| message.is_chunked),
+            _ => {}
+        }
+        !had_both && self.has_data && self.has_bdat
     }
 
     /// This was refused. Where there is no recipient, DATA and BDAT are refused because RCPT was.
@@ -186,6 +201,7 @@ impl Probe {
             self.transaction = Some(Transaction::default());
         }
         let Some(transaction) = &mut self.transaction else { return };
+        stats.messages.with_data_and_bdat += u64::from(transaction.begins_to_mix(step));
         match (step.stage, step.accepted, code) {
             (Stage::Rcpt, true, _) => transaction.recipients += 1,
             (Stage::Data | Stage::Bdat, true, _) => transaction.begin_content(),

@@ -24,6 +24,8 @@ use super::Stats;
 /// | `went-on-after-refusal` | sent anything but QUIT after a greeting that refused the session |
 /// | `retried-at-once` | tried the same message again within a second of a 4yz reply |
 /// | `bare-lf`, `long-lines` | sent a LF without CR, a line of more than 998 octets |
+/// | `bare-cr-or-lf-in-chunks` | sent a CR or a LF alone by BDAT, without `BODY=BINARYMIME` |
+/// | `data-and-bdat` | sent DATA and BDAT in one mail transaction |
 /// | `many-recipients` | sent more than 100 recipients in a message |
 /// | `talked-before-greeting` | did not wait for the greeting |
 /// | `unknown-commands` | repeatedly sent unknown commands |
@@ -55,6 +57,8 @@ const CHECKS: &[Check] = &[
     pace::retried_at_once,
     content::bare_lf,
     content::long_lines,
+    content::bare_cr_or_lf_in_chunks,
+    dialogue::data_and_bdat,
     content::many_recipients,
     dialogue::early_talkers,
     dialogue::unknown_commands,

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 use std::time::{Duration, SystemTime};
 
-use crate::smtp::{Lines, Stage};
+use crate::smtp::{Received, Stage};
 
 #[cfg(feature = "report")]
 pub(crate) use catalogue::Slot;
@@ -212,10 +212,19 @@ figures! {
         pub bytes: u64 = ["messages.bytes", Octets, "octets of accepted message texts"],
         /// Messages whose lines were inspected: the first of each session, then every 16th.
         pub inspected: u64 = ["messages.inspected", Number, "messages whose lines were inspected"],
-        /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it).
+        /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it), but for messages in chunks.
         pub with_bare_lf: u64 = ["messages.with_bare_lf", Number, "inspected messages with a LF without CR"],
         /// Those of them with a line of more than 998 octets (RFC 5322 section 2.1.1).
         pub with_long_lines: u64 = ["messages.with_long_lines", Number, "inspected messages with a line over 998 octets"],
+        /// Inspected messages that came in chunks. One with `BODY=BINARYMIME` is not inspected.
+        pub inspected_in_chunks: u64 =
+            ["messages.inspected_in_chunks", Number, "inspected messages that came by BDAT"],
+        /// Those of them with a CR or a LF without the other (RFC 5321 section 2.3.8 forbids it).
+        pub in_chunks_with_bare_cr_or_lf: u64 =
+            ["messages.in_chunks_with_bare_cr_or_lf", Number, "those of them with a CR or LF without the other"],
+        /// Mail transactions in which the client sent DATA and BDAT (RFC 3030 section 2 forbids it).
+        pub with_data_and_bdat: u64 =
+            ["messages.with_data_and_bdat", Number, "mail transactions with both DATA and BDAT"],
         /// RCPTs accepted, per message.
         pub recipients: Numbers = ["message.recipients", Number, "RCPTs accepted for a message"],
         /// From the 354, or the first octet of the first chunk, to the end of the message. Without messages sent before the
@@ -236,11 +245,15 @@ figures! {
 
 impl MessageStats {
     /// Counts a completed message, with its lines if they were inspected.
-    pub(crate) fn note_lines(&mut self, lines: Option<Lines>) {
-        if let Some(lines) = lines {
-            self.inspected += 1;
+    pub(crate) fn note_lines(&mut self, message: Received) {
+        let Some(lines) = message.lines else { return };
+        self.inspected += 1;
+        self.with_long_lines += u64::from(lines.has_long_line);
+        if message.is_chunked {
+            self.inspected_in_chunks += 1;
+            self.in_chunks_with_bare_cr_or_lf += u64::from(lines.has_bare_cr || lines.has_bare_lf);
+        } else {
             self.with_bare_lf += u64::from(lines.has_bare_lf);
-            self.with_long_lines += u64::from(lines.has_long_line);
         }
     }
 }

@@ -76,6 +76,14 @@ impl Client {
         client
     }
 
+    /// Connects and reads the reply to EHLO, which offers extensions.
+    pub(crate) fn extended(address: SocketAddr) -> Self {
+        let mut client = Self::greeted(address);
+        client.send("EHLO client.example\r\n");
+        while client.reply().starts_with("250-") {}
+        client
+    }
+
     /// Connects as a client that does not read: it has little room for replies, and each of its writes waits at most this long
     /// for the server to read.
     pub(crate) fn deaf(address: SocketAddr, patience: Duration) -> Self {
@@ -212,6 +220,13 @@ impl Client {
     pub(crate) fn message(&mut self, text: &str) {
         self.data();
         assert_eq!(self.command(&format!("{text}.")), "250 Received");
+    }
+
+    /// Sends octets by BDAT, with `" LAST"` or nothing behind their number, and reads the reply.
+    pub(crate) fn bdat(&mut self, octets: impl AsRef<[u8]>, last: &str) -> String {
+        let octets = octets.as_ref();
+        self.send([format!("BDAT {}{last}\r\n", octets.len()).as_bytes(), octets].concat());
+        self.reply()
     }
 
     /// Performs a mail transaction after EHLO and returns the reply to the final dot. The text ends with CRLF.

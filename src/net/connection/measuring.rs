@@ -16,7 +16,7 @@ impl<T: Transport> Connection<T> {
         let stats = &mut resources.gathering.stats;
         self.probe.note_step(stats, resources.now, step);
         if let Some(message) = step.message.filter(Received::is_first) {
-            stats.messages.note_lines(message.lines);
+            stats.messages.note_lines(message);
         }
         self.measure_try(context, resources.now, step);
     }

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::client::{Client, Leaving, Reading};
-use super::script::{End, Model, Voice};
+use super::script::{Answer, End, Model, Voice};
 use super::wire::{self, Wire};
 use super::{Peer, ROUNDING, World};
 use crate::net::context::{HOLD_LIMIT, LINGER};
 use crate::records::Message;
-use crate::smtp::{Next, Policy, Record, Reply, ReplyKind, Stage};
+use crate::smtp::{Expect, Next, Policy, Record, Reply, ReplyKind, Stage};
 use crate::stats::{SessionStats, Stats};
 
 /// How often each case occurred: a check that never applies proves nothing.
@@ -20,6 +20,9 @@ pub(super) struct Seen {
     delayed: u64,
     messages: u64,
     goodbyes: u64,
+    /// Answers to BDAT.
+    chunks: u64,
+    goodbyes_in_chunks: u64,
     unread: u64,
     reset: u64,
     dismissed: u64,
@@ -45,6 +48,8 @@ impl Seen {
         self.delayed += other.delayed;
         self.messages += other.messages;
         self.goodbyes += other.goodbyes;
+        self.chunks += other.chunks;
+        self.goodbyes_in_chunks += other.goodbyes_in_chunks;
         self.unread += other.unread;
         self.reset += other.reset;
         self.dismissed += other.dismissed;
@@ -62,12 +67,15 @@ impl Seen {
         let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
         let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, gave_up, .. } =
             *self;
+        let Self { chunks, goodbyes_in_chunks, .. } = *self;
         [
             clients,
             replies,
             delayed,
             messages,
             goodbyes,
+            chunks,
+            goodbyes_in_chunks,
             unread,
             reset,
             dismissed,
@@ -149,8 +157,12 @@ impl<E: wire::End> World<E> {
         let recorded = |of: fn(&Record) -> Option<&Reply>| {
             records.iter().filter_map(|record| of(record)).filter(|reply| *reply != goodbye).count()
         };
-        assert_eq!(recorded(|record| record.msg_response.as_ref()), sent(Stage::Message), "{client:?}");
-        assert!(recorded(|record| record.data_exchange.response.as_ref()) <= sent(Stage::Data), "{client:?}");
+        let (messages, chunks) = (sent(Stage::Message), sent(Stage::Bdat));
+        // A chunk that is refused may be recorded as the end of its message.
+        let ends = recorded(|record| record.msg_response.as_ref());
+        assert!((messages..=messages + chunks).contains(&ends), "{client:?}: {ends} of {messages}");
+        let beginnings = recorded(|record| record.data_exchange.response.as_ref());
+        assert!(beginnings <= sent(Stage::Data) + messages + chunks, "{client:?}");
         assert!(
             recorded(|record| record.mailfrom_exchange.response.as_ref()) <= sent(Stage::Mail),
             "{client:?}"
@@ -280,7 +292,7 @@ impl<E: wire::End> World<E> {
         let Peer { client, model, wire, .. } = peer;
         let wire = wire.borrow();
         let mut before = client.starts_at;
-        let (mut opened_data, mut begins, mut voices) = (None, 0, Vec::new());
+        let (mut opened, mut begins, mut voices) = (None, 0, Vec::new());
         for answer in &model.answers[..heard.answers] {
             let at = wire.writes.time_of(answer.output_end).expect("a written reply");
             let came = match answer.input_end {
@@ -302,8 +314,9 @@ impl<E: wire::End> World<E> {
             seen.replies += 1;
             seen.delayed += u64::from(!answer.delay.is_zero());
             // If the client reads late, or the rate is limited, the time at which its last reply was ready is unknown.
-            before = if is_prompt { at } else { due };
-            opened_data = answer.opens_data.then_some(before);
+            let ready = std::mem::replace(&mut before, if is_prompt { at } else { due });
+            opened = Opened::behind(answer, opened, &wire, ready, before);
+            seen.chunks += u64::from(answer.chunk.is_some());
         }
         let changes = voices.windows(2).filter(|pair| pair[0] != pair[1]).count();
         assert!(changes < self.served.len(), "{client:?}: {voices:?} by {:?}", self.served);
@@ -312,7 +325,11 @@ impl<E: wire::End> World<E> {
             seen.goodbyes += 1;
             let last = &model.answers[heard.answers - 1];
             let last = wire.writes.time_of(last.output_end).expect("a written reply");
-            self.check_goodbye(peer, last, opened_data);
+            let next = model.answers.get(heard.answers).map_or(model.chunk, |answer| answer.chunk);
+            let opened =
+                Opened::by_part(next, &wire, before).map_or(opened, |part| Some(part.within(opened)));
+            seen.goodbyes_in_chunks += u64::from(opened.is_some_and(|opened| opened.is_chunked));
+            self.check_goodbye(peer, last, opened);
         }
         before
     }
@@ -339,21 +356,67 @@ impl<E: wire::End> World<E> {
     }
 
     /// Asserts that 421 is sent when the client was silent for the session timeout or exceeded the data timeout.
-    fn check_goodbye(&self, peer: &Peer<E>, last_reply: Duration, opened_data: Option<Duration>) {
+    fn check_goodbye(&self, peer: &Peer<E>, last_reply: Duration, opened: Option<Opened>) {
         let wire = peer.wire.borrow();
-        let idle_since = match opened_data {
-            Some(_) => wire.arrivals.last().expect("a DATA command").max(last_reply),
-            None => last_reply,
+        let idle_since = match opened {
+            Some(Opened { is_amid: true, .. }) => wire.arrivals.last().expect("a command").max(last_reply),
+            _ => last_reply,
         };
         let mut due = idle_since + self.session_timeout;
-        if let Some(opened) = opened_data {
-            due = due.min(opened + self.data_timeout);
+        if let Some(opened) = opened {
+            due = due.min(opened.at + self.data_timeout);
         }
         let at = wire.writes.last().expect("a 421");
         assert!(at >= due, "{:?}: 421 early by {:?}", peer.client, due - at);
         let is_prompt = self.is_prompt(&peer.client);
-        let latest = due + ROUNDING + self.lateness;
+        let timers = 1 + opened.map_or(0, |opened| opened.delays);
+        let latest = due + timers * (ROUNDING + self.lateness);
         assert!(!is_prompt || at <= latest, "{:?}: 421 late by {:?}", peer.client, at - due);
+    }
+}
+
+/// The message of which the server waits for the rest.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    /// When the data timeout began, later by the delays since.
+    at: Duration,
+    /// Those delays, of which each may have been longer.
+    delays: u32,
+    /// Octets renew the session timeout.
+    is_amid: bool,
+    is_chunked: bool,
+}
+
+impl Opened {
+    /// Behind an answer that left at the time `at`, and the one before it at `ready`.
+    fn behind(
+        answer: &Answer,
+        before: Option<Self>,
+        wire: &Wire,
+        ready: Duration,
+        at: Duration,
+    ) -> Option<Self> {
+        match answer.expects {
+            Expect::Data => Some(Self { at, delays: 0, is_amid: true, is_chunked: false }),
+            Expect::NextChunk => {
+                let part = Self::by_part(answer.chunk, wire, ready);
+                let opened = part.map_or(before, |part| Some(part.within(before)))?;
+                let delays = opened.delays + u32::from(!answer.delay.is_zero());
+                Some(Self { at: opened.at + answer.delay, delays, is_amid: false, ..opened })
+            }
+            _ => None,
+        }
+    }
+
+    /// A chunk whose octets begin there in the input, if its command line has come.
+    fn by_part(chunk: Option<usize>, wire: &Wire, ready: Duration) -> Option<Self> {
+        let at = wire.arrivals.time_of(chunk?)?.max(ready);
+        Some(Self { at, delays: 0, is_amid: true, is_chunked: true })
+    }
+
+    /// The same in a message that began before.
+    fn within(self, before: Option<Self>) -> Self {
+        before.filter(|before| before.is_chunked).map_or(self, |before| Self { is_amid: true, ..before })
     }
 }
 

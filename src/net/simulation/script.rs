@@ -7,8 +7,8 @@ use std::time::Duration;
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
-use crate::smtp::rules::{ByteRate, Environment, Rule, State};
-use crate::smtp::{DelayPoint, Expect, Filing, Next, Policy, ReplyKind, Session, Stage, Step};
+use crate::smtp::rules::{ByteRate, Environment, Offer, Rule, State};
+use crate::smtp::{DelayPoint, Esmtp, Expect, Filing, Next, Policy, ReplyKind, Session, Stage, Step};
 
 /// One reply and the input that it answers.
 #[derive(Debug)]
@@ -22,8 +22,10 @@ pub(super) struct Answer {
     pub(super) is_whole: bool,
     /// The reply is the server's own, not that of a rule.
     pub(super) is_own: bool,
-    /// It accepts DATA: message text follows.
-    pub(super) opens_data: bool,
+    /// What the server waits for behind it.
+    pub(super) expects: Expect,
+    /// It answers BDAT: where the octets of its chunk begin in the input.
+    pub(super) chunk: Option<usize>,
 }
 
 /// How the server ends a session.
@@ -51,6 +53,8 @@ pub(super) struct Model {
     /// Where in the output the reply that accepts each message ends.
     pub(super) acceptances: Vec<Range<usize>>,
     pub(super) end: Option<End>,
+    /// Where the octets of a chunk begin that is not whole.
+    pub(super) chunk: Option<usize>,
 }
 
 impl Model {
@@ -69,7 +73,9 @@ impl Model {
         while given < input.len() && model.end.is_none() {
             // A message that is too big may be refused before its end, and the place matters.
             given = if expects == Expect::Data { given.max(taken) + 1 } else { input.len() };
+            let line_end = input[taken..].iter().position(|octet| *octet == b'\n').map(|at| taken + at + 1);
             let progress = session.advance(policy, &mut environment, &input[taken..given]);
+            model.chunk = line_end.filter(|_| progress.expects == Expect::Chunk);
             taken += progress.consumed;
             given = if progress.step.is_some() { taken } else { given };
             expects = progress.expects;
@@ -82,6 +88,11 @@ impl Model {
                 model.acceptances.push(start..start + step.reply.wire().len());
             }
             model.note(policy, &session, &step, expects, taken);
+            let is_chunk =
+                step.stage == Stage::Bdat || step.message.is_some_and(|message| message.is_chunked);
+            if let Some(answer) = model.answers.last_mut().filter(|_| is_chunk) {
+                answer.chunk = line_end;
+            }
         }
         model
     }
@@ -91,10 +102,12 @@ impl Model {
         let mut delay = step.delay;
         if !octets.is_empty() {
             self.output.extend_from_slice(octets);
-            let (output_end, opens_data) = (self.output.len(), expects == Expect::Data);
+            let output_end = self.output.len();
             let (stage, is_whole) = (step.stage, octets == step.reply.wire());
             let is_own = ReplyKind::ALL.iter().any(|kind| *policy.reply(*kind) == step.reply);
-            self.answers.push(Answer { input_end, output_end, delay, stage, is_whole, is_own, opens_data });
+            let answer =
+                Answer { input_end, output_end, delay, stage, is_whole, is_own, expects, chunk: None };
+            self.answers.push(answer);
             delay = Duration::ZERO;
         }
         assert!(!octets.is_empty() || step.next != Next::Continue, "a line got no answer");
@@ -145,6 +158,9 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
             Voice::Usual if kind == ReplyKind::MessageTooBig => {
                 other.set_message_size_limit(policy.message_size_limit());
             }
+            Voice::Usual if kind == ReplyKind::EhloReceived && policy.esmtp().is_some() => {
+                other.set_reply(kind, OFFER);
+            }
             Voice::Usual => other.set_reply(kind, kind.default_text()),
             Voice::InCapitals => other.set_reply(kind, policy.reply(kind).text().to_ascii_uppercase()),
         }
@@ -162,6 +178,9 @@ pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
     let rate = [100, 1000, 100_000][rng.random_range(0..3)];
     format!("{rate}B/s").parse().expect("a rate")
 }
+
+/// The reply to EHLO that offers chunks.
+const OFFER: &str = "250-mx.example\n250-CHUNKING\n250 BINARYMIME";
 
 /// A policy with random delays, limits and rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
@@ -187,6 +206,11 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
         1 => policy.set_message_size_limit(rng.random_range(1..3000)),
         _ => {}
     }
+    if rng.random_bool(0.7) {
+        // Without enhanced codes, as all texts are configured in the other voice.
+        policy.set_esmtp(Some(Esmtp { offer: Some(Offer::only([])), ..Esmtp::default() }));
+        policy.set_reply(ReplyKind::EhloReceived, OFFER);
+    }
     policy.seed = rng.random();
     if rng.random_bool(0.8) {
         (0..rng.random_range(1..5)).for_each(|_| policy.add_rule(rule(rng)));
@@ -198,8 +222,8 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
 /// session. Rules that end a session are rare enough for other rules to apply.
 fn rule(rng: &mut TestRng) -> Rule {
     const STAGES: &[&str] = &[
-        "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "vrfy", "help",
-        "unknown", "any",
+        "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "vrfy", "help", "bdat",
+        "bdat", "unknown", "any",
     ];
     const GOES_ON: &[&str] = &[
         "delay=3ms..90ms",
@@ -246,14 +270,20 @@ pub(super) fn input(rng: &mut TestRng) -> Vec<u8> {
     }
     for _ in 0..rng.random_range(0..7) {
         match rng.random_range(0..10) {
-            0..5 => transaction(rng, &mut input),
-            5..8 => loose_command(rng, &mut input),
+            0..6 => transaction(rng, &mut input),
+            6..9 => loose_command(rng, &mut input),
             _ => junk(rng, &mut input),
         }
     }
     match rng.random_range(0..4) {
         0 | 1 => input.extend(b"QUIT\r\n"),
-        2 => input.extend(b"NOOP without an end"),
+        2 if rng.random_bool(0.3) => input.extend(b"NOOP without an end"),
+        2 => {
+            input.extend(b"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.com>\r\n");
+            let ends: [&[u8]; 4] =
+                [b"BDAT 3\r\none", b"BDAT 0\r\nBDAT 3\r\non", b"BDAT 3 LAST\r\non", b"BDAT x\r\n"];
+            input.extend(ends[rng.random_range(0..ends.len())]);
+        }
         _ => {}
     }
     if rng.random_bool(0.1) {
@@ -266,6 +296,9 @@ fn transaction(rng: &mut TestRng, input: &mut Vec<u8>) {
     input.extend(b"MAIL FROM:<ann@example.com>\r\n");
     for _ in 0..rng.random_range(1..4) {
         input.extend(b"RCPT TO:<bob@example.com>\r\n");
+    }
+    if rng.random_bool(0.5) {
+        return chunks(rng, input);
     }
     input.extend(b"DATA\r\n");
     for _ in 0..rng.random_range(0..8) {
@@ -287,8 +320,28 @@ fn transaction(rng: &mut TestRng, input: &mut Vec<u8>) {
     }
 }
 
+/// A message in chunks, which may have no last one, fewer octets than announced, or commands between them.
+fn chunks(rng: &mut TestRng, input: &mut Vec<u8>) {
+    let count = rng.random_range(1..5);
+    for number in 1..=count {
+        let length = match rng.random_range(0..8) {
+            0 => 0,
+            1 => rng.random_range(0..6000),
+            _ => rng.random_range(0..200),
+        };
+        let last = if number == count && rng.random_bool(0.9) { " LAST" } else { "" };
+        let announced = if rng.random_bool(0.03) { length + 3 } else { length };
+        input.extend(format!("BDAT {announced}{last}\r\n").bytes());
+        let octets: &[u8] = [&b"\r\n.\r\nQUIT\r\n"[..], b"text\r\n\0\xff"][rng.random_range(0..2)];
+        input.extend(octets.iter().cycle().take(length));
+        if rng.random_bool(0.1) {
+            loose_command(rng, input);
+        }
+    }
+}
+
 fn loose_command(rng: &mut TestRng, input: &mut Vec<u8>) {
-    let commands: [&[u8]; 9] = [
+    let commands: [&[u8]; 11] = [
         b"NOOP\r\n",
         b"RSET\r\n",
         b"HELO again.example\r\n",
@@ -297,6 +350,8 @@ fn loose_command(rng: &mut TestRng, input: &mut Vec<u8>) {
         b"\r\n",
         b"NOOP\n",
         b"VRFY ann\r\n",
+        b"BDAT 5 LAST\r\nNOOP\n",
+        b"BDAT 0\r\n",
         b"mail from:<>\r\n",
     ];
     input.extend(commands[rng.random_range(0..commands.len())]);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::smtp::command::octets::Octets;
 use crate::smtp::policy::{Keep, Policy};
-use crate::smtp::receive::lines::{LineInspector, Lines};
+use crate::smtp::receive::lines::{BareCrFinder, LineInspector, Lines};
 use crate::smtp::receive::retry_key::RetryKeys;
 use crate::smtp::receive::scan::{DataScan, DataScanner};
 use crate::smtp::reply::ReplyKind;
@@ -19,16 +19,19 @@ pub(in crate::smtp) struct Content {
     pub(in crate::smtp) refusal: Option<ReplyKind>,
     /// `None` if the lines are not inspected.
     lines: Option<LineInspector>,
+    /// The same, for a message in chunks.
+    bare_cr: Option<BareCrFinder>,
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { size, text, refusal, lines } = self;
+        let Self { size, text, refusal, lines, bare_cr } = self;
         f.debug_struct("Content")
             .field("size", size)
             .field("text", &Octets(text))
             .field("refusal", refusal)
             .field("lines", lines)
+            .field("bare_cr", bare_cr)
             .finish()
     }
 }
@@ -44,9 +47,14 @@ pub(in crate::smtp) struct Intake<'t> {
 }
 
 impl Content {
-    /// A message before its first octet.
-    pub(in crate::smtp) fn new(lines: Option<LineInspector>) -> Self {
-        Self { lines, ..Self::default() }
+    /// Message data before their first octet.
+    pub(in crate::smtp) fn new(inspects_lines: bool) -> Self {
+        Self { lines: inspects_lines.then(LineInspector::default), ..Self::default() }
+    }
+
+    /// A message in chunks before its first octet.
+    pub(in crate::smtp) fn in_chunks(inspects_lines: bool) -> Self {
+        Self { bare_cr: inspects_lines.then(BareCrFinder::default), ..Self::new(inspects_lines) }
     }
 
     /// The largest size that memory allows.
@@ -54,15 +62,18 @@ impl Content {
         intake.memory_left.map_or(usize::MAX, |left| self.text.capacity().saturating_add(left))
     }
 
-    /// Takes in the next run. A message that will be refused is discarded.
+    /// Takes in octets of a chunk. A message that will be refused is discarded.
     pub(in crate::smtp) fn take(&mut self, intake: &mut Intake<'_>, run: &[u8]) {
+        if let Some(bare_cr) = &mut self.bare_cr {
+            bare_cr.search(run);
+        }
         let ceiling = self.ceiling(intake);
         self.add(intake, ceiling, run);
     }
 
     #[inline]
     fn add(&mut self, intake: &mut Intake<'_>, ceiling: usize, run: &[u8]) {
-        let Self { size, text, refusal, lines } = self;
+        let Self { size, text, refusal, lines, bare_cr: _ } = self;
         let Intake { policy, retry_keys, .. } = intake;
         *size = size.saturating_add(run.len());
         if let Some(lines) = lines {
@@ -92,7 +103,8 @@ impl Content {
 
     /// The result of inspecting its lines, if they were inspected.
     pub(in crate::smtp) fn lines(&self) -> Option<Lines> {
-        self.lines.map(LineInspector::finish)
+        let has_bare_cr = self.bare_cr.is_some_and(BareCrFinder::finish);
+        self.lines.map(|lines| Lines { has_bare_cr, ..lines.finish() })
     }
 }
 

@@ -10,6 +10,8 @@ pub struct Lines {
     pub has_bare_lf: bool,
     /// A line of more than [`LIMIT`](Self::LIMIT) octets.
     pub has_long_line: bool,
+    /// A CR that no LF follows (RFC 5321 section 2.3.8). Searched for in chunks alone.
+    pub has_bare_cr: bool,
 }
 
 impl Lines {
@@ -88,6 +90,36 @@ impl LineInspector {
     }
 }
 
+/// Searches text in runs of any size for a CR that no LF follows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::smtp) struct BareCrFinder {
+    is_found: bool,
+    ends_with_cr: bool,
+}
+
+impl BareCrFinder {
+    /// Searches the next run.
+    pub(in crate::smtp) fn search(&mut self, run: &[u8]) {
+        let [first, .., last] = run else {
+            run.iter().for_each(|octet| self.step(*octet));
+            return;
+        };
+        self.step(*first);
+        self.is_found = self.is_found || has_cr_without_lf(run);
+        self.ends_with_cr = *last == b'\r';
+    }
+
+    fn step(&mut self, octet: u8) {
+        self.is_found |= self.ends_with_cr && octet != b'\n';
+        self.ends_with_cr = octet == b'\r';
+    }
+
+    /// Whether there was one, if the text ends here.
+    pub(in crate::smtp) fn finish(self) -> bool {
+        self.is_found || self.ends_with_cr
+    }
+}
+
 fn octets(text: &[u8]) -> u32 {
     u32::try_from(text.len()).unwrap_or(u32::MAX)
 }
@@ -117,6 +149,11 @@ fn unfinished_line(text: &[u8]) -> Option<&[u8]> {
 fn has_lf_without_cr(text: &[u8]) -> bool {
     let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
     pairs.fold(false, |seen, (&first, &second)| seen | ((first != b'\r') & (second == b'\n')))
+}
+
+fn has_cr_without_lf(text: &[u8]) -> bool {
+    let pairs = text.iter().zip(text.get(1..).unwrap_or_default());
+    pairs.fold(false, |seen, (&first, &second)| seen | ((first == b'\r') & (second != b'\n')))
 }
 
 #[cfg(test)]
@@ -162,15 +199,19 @@ mod tests {
             text in text(),
             sizes in prop::collection::vec(prop_oneof![0..600_usize, 0..20_000_usize], 1..8),
         ) {
-            let mut inspector = LineInspector::default();
+            let (mut inspector, mut finder) = (LineInspector::default(), BareCrFinder::default());
             let mut rest = &text[..];
             // A size of zero is an empty run; the whole rest comes where sizes are only that.
             for size in sizes.iter().cycle().take(text.len() + sizes.len()) {
                 let (run, after) = rest.split_at((*size).min(rest.len()));
                 inspector.inspect(run);
+                finder.search(run);
                 rest = after;
             }
             inspector.inspect(rest);
+            finder.search(rest);
+            let crs = text.iter().filter(|octet| **octet == b'\r').count();
+            prop_assert_eq!(finder.finish(), text.windows(2).filter(|pair| pair == b"\r\n").count() < crs);
             // A CR at the end may be part of the line's end.
             let text = text.strip_suffix(b"\r").unwrap_or(&text);
             prop_assert_eq!(inspector.finish(), naive(text));
@@ -187,7 +228,8 @@ mod tests {
                     inspector.inspect(&text[..cut]);
                     inspector.inspect(&text[cut..]);
                     let seen = inspector.finish();
-                    let expected = Lines { has_bare_lf: end == "\n", has_long_line: is_long };
+                    let expected =
+                        Lines { has_bare_lf: end == "\n", has_long_line: is_long, ..Lines::default() };
                     assert_eq!(seen, expected, "{length} {end:?} cut at {cut}");
                 }
             }

@@ -8,7 +8,6 @@ use crate::smtp::command::Chunk;
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::RetryKey;
 use crate::smtp::receive::incoming::{Content, Intake};
-use crate::smtp::receive::lines::LineInspector;
 use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked};
@@ -91,8 +90,8 @@ impl Dialogue {
     fn expect_octets(&mut self, policy: &Policy, size: u64) -> bool {
         if let Sequence::Mail(mail) = self.sequence {
             // Any octets may be in the lines of a binary message (RFC 3030 section 3).
-            let lines = (self.is_next_inspected() && !mail.is_binary).then(LineInspector::default);
-            self.begin_chunks(mail, Content::new(lines));
+            let content = Content::in_chunks(self.is_next_inspected() && !mail.is_binary);
+            self.begin_chunks(mail, content);
             self.retry_key(policy, |keys| keys.data(true));
         }
         let Some(content) = &mut self.chunks else { return false };

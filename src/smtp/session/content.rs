@@ -2,7 +2,6 @@
 
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::{Content, Incoming};
-use crate::smtp::receive::lines::LineInspector;
 use crate::smtp::record::Event;
 use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::session::answer::{Asked, Verdict};
@@ -30,8 +29,8 @@ impl Dialogue {
         let retry_key = self.retry_key(policy, |keys| keys.data(is_in_transaction));
         if answer.accepted {
             debug_assert!(matches!(self.sequence, Sequence::Mail(Transaction { has_recipient: true, .. })));
-            let lines = self.is_next_inspected().then(LineInspector::default);
-            self.receiving = Receiving::Data(Incoming::new(Content::new(lines)));
+            let content = Content::new(self.is_next_inspected());
+            self.receiving = Receiving::Data(Incoming::new(content));
         }
         let mut step = self.conclude(turn, Stage::Data, &answer, Some(Event::Data { line }));
         step.retry_key = retry_key;

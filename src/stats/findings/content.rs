@@ -8,27 +8,37 @@ const RECIPIENTS: u64 = 100;
 
 pub(super) fn bare_lf(stats: &Stats) -> Option<Finding> {
     let reference = "RFC 5321 section 2.3.8";
-    inspected(stats, stats.messages.with_bare_lf, "bare-lf", "LF without CR", reference)
+    let messages = inspected(stats.messages.inspected);
+    sent(stats.messages.with_bare_lf, &messages, "bare-lf", "LF without CR", reference)
 }
 
 pub(super) fn long_lines(stats: &Stats) -> Option<Finding> {
     let what = "lines of more than 998 octets (RFC 5322 section 2.1.1)";
     let reference = "RFC 5321 section 4.5.3.1.6";
-    inspected(stats, stats.messages.with_long_lines, "long-lines", what, reference)
+    let messages = inspected(stats.messages.inspected);
+    sent(stats.messages.with_long_lines, &messages, "long-lines", what, reference)
 }
 
-fn inspected(
-    stats: &Stats,
+pub(super) fn bare_cr_or_lf_in_chunks(stats: &Stats) -> Option<Finding> {
+    let (what, reference) = ("CR or LF without the other", "RFC 5321 section 2.3.8");
+    let messages = inspected(stats.messages.inspected_in_chunks) + " in chunks";
+    let count = stats.messages.in_chunks_with_bare_cr_or_lf;
+    sent(count, &messages, "bare-cr-or-lf-in-chunks", what, reference)
+}
+
+fn inspected(messages: u64) -> String {
+    words::count(messages, "inspected message")
+}
+
+fn sent(
     count: u64,
+    messages: &str,
     name: &'static str,
     what: &str,
     reference: &'static str,
 ) -> Option<Finding> {
-    let text = || {
-        let inspected = words::count(stats.messages.inspected, "inspected message");
-        format!("sent {what} in {count} of {inspected}")
-    };
-    (count > 0).then(|| Finding { name, text: text(), reference })
+    let text = format!("sent {what} in {count} of {messages}");
+    (count > 0).then_some(Finding { name, text, reference })
 }
 
 pub(super) fn many_recipients(stats: &Stats) -> Option<Finding> {

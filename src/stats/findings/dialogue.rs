@@ -22,6 +22,15 @@ pub(super) fn early_talkers(stats: &Stats) -> Option<Finding> {
     })
 }
 
+pub(super) fn data_and_bdat(stats: &Stats) -> Option<Finding> {
+    let transactions = stats.messages.with_data_and_bdat;
+    (transactions > 0).then(|| Finding {
+        name: "data-and-bdat",
+        text: format!("sent both DATA and BDAT in {}", words::count(transactions, "mail transaction")),
+        reference: "RFC 3030 section 2",
+    })
+}
+
 pub(super) fn unknown_commands(stats: &Stats) -> Option<Finding> {
     let is_command = |stage: &Stage| !matches!(stage, Stage::Greeting | Stage::Message);
     let commands = stats.stages.iter().filter(|(stage, _)| is_command(stage));

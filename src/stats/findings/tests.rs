@@ -44,7 +44,7 @@ prop_compose! {
     fn sessions_and_messages()(
         [quit, left, timed_out] in counts(),
         [reused, not_reused, went_on, early, broken_off] in counts(),
-        [inspected, bare, long] in counts(),
+        [inspected, bare, long, in_chunks, bare_in_chunks, mixed] in counts(),
         per_session in prop::collection::vec(0..4_u64, 0..120),
         recipients in prop::collection::vec(0..300_u64, 0..20),
     ) -> Stats {
@@ -57,6 +57,8 @@ prop_compose! {
         let messages = &mut stats.messages;
         (messages.broken_off, messages.inspected) = (broken_off, inspected);
         (messages.with_bare_lf, messages.with_long_lines) = (bare, long);
+        (messages.inspected_in_chunks, messages.in_chunks_with_bare_cr_or_lf) = (in_chunks, bare_in_chunks);
+        messages.with_data_and_bdat = mixed;
         messages.recipients = numbers(&recipients);
         stats
     }
@@ -114,6 +116,8 @@ proptest! {
                 "went-on-after-421" => sessions.went_on_after_421,
                 "talked-before-greeting" => sessions.early_talkers,
                 "bare-lf" => messages.with_bare_lf,
+                "bare-cr-or-lf-in-chunks" => messages.in_chunks_with_bare_cr_or_lf,
+                "data-and-bdat" => messages.with_data_and_bdat,
                 "long-lines" => messages.with_long_lines,
                 "many-recipients" => messages.recipients.max(),
                 "unknown-commands" => stats.stages[Stage::Unknown].count,

@@ -1,7 +1,10 @@
 //! Findings on the contents of messages.
 
+use smtpmock::{Config, Server};
+
 use super::found::{client, names, only, send};
-use crate::support::server::with_rules;
+use crate::support::client::Client;
+use crate::support::server::{start, with_rules};
 
 #[test]
 fn a_bare_lf_is_found() {
@@ -58,6 +61,44 @@ fn the_lines_of_every_16th_message_are_inspected() {
     client.quit();
     let text = only(&server, 1, "bare-lf");
     assert_eq!(text, "sent LF without CR in 1 of 3 inspected messages");
+}
+
+/// Sends a message in two chunks after a MAIL with these parameters, in a session of its own.
+fn send_in_chunks(server: &Server, parameters: &str, [first, last]: [&str; 2]) {
+    let mut client = Client::extended(server.local_addr());
+    for line in [&format!("MAIL FROM:<ann@example.com>{parameters}"), "RCPT TO:<bob@example.com>"] {
+        assert!(client.command(line).starts_with("250 "), "{line}");
+    }
+    assert!(client.bdat(first, "").starts_with("250 "));
+    assert!(client.bdat(last, " LAST").starts_with("250 "));
+    client.quit_extended();
+}
+
+#[test]
+fn a_bare_cr_or_lf_in_chunks_is_found() {
+    for chunks in
+        [["a\nb\r\n", "c\r\n"], ["a\r", "b\r\n"], ["a\r\n", "\nb\r\n"], ["a\r\n", "b\r"], ["a\r\r", "\n"]]
+    {
+        let server = start(Config::default().esmtp());
+        send_in_chunks(&server, "", ["a line\r\n", "end\r\n"]);
+        send_in_chunks(&server, "", chunks);
+        let text = only(&server, 2, "bare-cr-or-lf-in-chunks");
+        assert_eq!(
+            text, "sent CR or LF without the other in 1 of 2 inspected messages in chunks",
+            "{chunks:?}"
+        );
+    }
+}
+
+#[test]
+fn whole_line_ends_in_chunks_and_any_octets_of_a_binary_message_are_not() {
+    let server = start(Config::default().esmtp());
+    send_in_chunks(&server, "", ["a\r\n\r", "\nb\r\nno end"]);
+    send_in_chunks(&server, "", ["a\r", "\n"]);
+    send_in_chunks(&server, " BODY=BINARYMIME", ["a\rb\nc\r", "\r\n\n"]);
+    assert_eq!(names(&server, 3), [""; 0]);
+    let messages = server.stats().messages;
+    assert_eq!((messages.accepted, messages.inspected_in_chunks), (3, 2));
 }
 
 /// Sends a message to this many recipients.

@@ -1,8 +1,10 @@
 //! Findings on unnecessary and premature commands.
 
+use smtpmock::Config;
+
 use super::found::{client, names, only, send};
 use crate::support::client::Client;
-use crate::support::server::with_rules;
+use crate::support::server::{ruled, start, with_rules};
 
 #[test]
 fn sending_before_the_greeting_is_found() {
@@ -81,5 +83,48 @@ fn a_noop_and_a_rset_with_each_message_are_not() {
         client.command("RSET");
     }
     client.quit();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+/// A client after an accepted RCPT, with chunks offered.
+fn with_envelope(client: &mut Client) {
+    for line in ["MAIL FROM:<ann@example.com>", "RCPT TO:<bob@example.com>"] {
+        assert!(client.command(line).starts_with("250 "), "{line}");
+    }
+}
+
+#[test]
+fn data_and_bdat_in_one_transaction_are_found() {
+    let server = start(ruled(Config::default().esmtp(), &["data times=1 reply=\"554 5.3.0 No\""]));
+    let mut client = Client::extended(server.local_addr());
+    // In either order, and once however often.
+    with_envelope(&mut client);
+    client.expect("DATA", "554 5.3.0 No");
+    assert!(client.bdat("hi\r\n", " LAST").starts_with("250 "));
+    with_envelope(&mut client);
+    assert!(client.bdat("hi\r\n", "").starts_with("250 "));
+    assert!(client.command("DATA").starts_with("503 "));
+    assert!(client.command("DATA").starts_with("503 "));
+    assert!(client.bdat("ho\r\n", " LAST").starts_with("250 "));
+    client.quit_extended();
+    assert_eq!(only(&server, 1, "data-and-bdat"), "sent both DATA and BDAT in 2 mail transactions");
+}
+
+#[test]
+fn data_and_bdat_in_one_session_are_not() {
+    let server = start(Config::default().esmtp());
+    let mut client = Client::extended(server.local_addr());
+    for _ in 0..2 {
+        with_envelope(&mut client);
+        assert!(client.command("DATA").starts_with("354 "));
+        assert!(client.command("hi\r\n.").starts_with("250 "));
+        with_envelope(&mut client);
+        assert!(client.bdat("hi\r\n", "").starts_with("250 "));
+        assert!(client.command("RSET").starts_with("250 "));
+        with_envelope(&mut client);
+        assert!(client.command("DATA").starts_with("354 "));
+        assert!(client.command("hi\r\n.").starts_with("250 "));
+    }
+    client.quit_extended();
     assert_eq!(names(&server, 1), [""; 0]);
 }

@@ -23,14 +23,6 @@ fn esmtp() -> Config {
     Config::default().esmtp()
 }
 
-/// A client after the reply to EHLO.
-fn greeted(server: &Server) -> Client {
-    let mut client = Client::greeted(server.local_addr());
-    client.send("EHLO client.example\r\n");
-    while client.reply().starts_with("250-") {}
-    client
-}
-
 fn envelope(client: &mut Client) {
     mail(client, "");
     client.expect("RCPT TO:<bob@example.com>", "250 2.1.5 Received");
@@ -42,23 +34,18 @@ fn mail(client: &mut Client, parameters: &str) {
 
 /// A client after an accepted RCPT.
 fn with_envelope(server: &Server) -> Client {
-    let mut client = greeted(server);
+    let mut client = Client::extended(server.local_addr());
     envelope(&mut client);
     client
 }
 
 /// Sends a chunk and returns the reply.
 fn chunk(client: &mut Client, octets: impl AsRef<[u8]>) -> String {
-    bdat(client, octets.as_ref(), "")
+    client.bdat(octets, "")
 }
 
 fn last(client: &mut Client, octets: impl AsRef<[u8]>) -> String {
-    bdat(client, octets.as_ref(), " LAST")
-}
-
-fn bdat(client: &mut Client, octets: &[u8], last: &str) -> String {
-    client.send([format!("BDAT {}{last}\r\n", octets.len()).as_bytes(), octets].concat());
-    client.reply()
+    client.bdat(octets, " LAST")
 }
 
 fn texts(server: &Server) -> Vec<Vec<u8>> {
@@ -115,7 +102,7 @@ fn a_pipelined_dialogue_is_answered_in_order_however_it_is_cut() {
     ]
     .concat();
     for size in [1, 2, 7, 40, 4096] {
-        let mut client = greeted(&server);
+        let mut client = Client::extended(server.local_addr());
         for piece in dialogue.chunks(size) {
             client.send(piece);
         }
@@ -158,7 +145,7 @@ fn a_message_of_many_octets_in_chunks_of_many_sizes_is_complete() {
 #[test]
 fn chunks_without_a_message_to_take_them_are_swallowed() {
     let server = start(esmtp());
-    let mut client = greeted(&server);
+    let mut client = Client::extended(server.local_addr());
     assert_eq!(chunk(&mut client, "MAIL FROM:<eve@example.com>\r\n"), OUT_OF_SEQUENCE);
     assert_eq!(last(&mut client, "QUIT\r\n"), OUT_OF_SEQUENCE);
     client.expect("NOOP", "250 2.0.0 Ok");
@@ -313,7 +300,7 @@ fn chunks_that_were_not_offered_are_swallowed() {
     assert!(client.reply().starts_with("502 "));
     let text = "250-mx.example\n250-CHUNKING\n250 BINARYMIME";
     let server = start(Config::default().reply(ReplyKind::EhloReceived, text));
-    let mut client = greeted(&server);
+    let mut client = Client::extended(server.local_addr());
     client.envelope("ann@example.com", "bob@example.com");
     assert_eq!(chunk(&mut client, "NOOP\r\n"), "250 Chunk received");
     assert_eq!(last(&mut client, ""), "250 Received");
@@ -368,7 +355,7 @@ fn a_rule_at_bdat_refuses_delays_and_ends() {
         ],
     ));
     let client = |from: &str, to: &str| {
-        let mut client = greeted(&server);
+        let mut client = Client::extended(server.local_addr());
         client.expect(&format!("MAIL FROM:<{from}@example.com>"), "250 2.1.0 Received");
         client.expect(&format!("RCPT TO:<{to}@example.com>"), "250 2.1.5 Received");
         client
@@ -443,4 +430,110 @@ fn records_of_a_session_have_messages_in_chunks_too() {
     assert_eq!(texts(&server), [&b"onetwo"[..], b"three"]);
     assert_eq!(last(&mut client, "four"), OUT_OF_SEQUENCE);
     client.quit_extended();
+}
+
+/// A dialogue behind EHLO, sent at once.
+struct Case {
+    name: &'static str,
+    rules: &'static [&'static str],
+    sent: &'static str,
+    /// Of the replies to it.
+    codes: &'static [&'static str],
+    accepted: &'static [&'static str],
+}
+
+const MAIL: &str = "MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n";
+
+/// What the tests of other servers ask of BDAT, with a size limit of 50 octets. Most of it is asked in go-smtp's tests: two
+/// chunks, RSET between them, a client that leaves, a refusal before and within a chunk, a message that is too big, a binary
+/// message.
+const CASES: &[Case] = &[
+    Case {
+        name: "two chunks",
+        rules: &[],
+        sent: "BDAT 8\r\nHey <3\r\nBDAT 8 LAST\r\nHey :3\r\n",
+        codes: &["250", "250"],
+        accepted: &["Hey <3\r\nHey :3\r\n"],
+    },
+    Case {
+        name: "RSET between chunks",
+        rules: &[],
+        sent: "BDAT 8\r\nHey <3\r\nRSET\r\n",
+        codes: &["250", "250"],
+        accepted: &[],
+    },
+    Case {
+        name: "the client leaves in a chunk",
+        rules: &[],
+        sent: "BDAT 8\r\nHey <",
+        codes: &[],
+        accepted: &[],
+    },
+    Case {
+        name: "a refusal at the first chunk",
+        rules: &["bdat reply=\"555 5.0.0 I failed\""],
+        sent: "BDAT 8\r\nHey <3\r\nNOOP\r\n",
+        codes: &["555", "250"],
+        accepted: &[],
+    },
+    Case {
+        name: "a refusal at the second, and chunks behind it",
+        rules: &["bdat nth=2 reply=\"555 5.0.0 I failed\""],
+        sent: "BDAT 8\r\nHey <3\r\nBDAT 8\r\nHey <3\r\nBDAT 8 LAST\r\nHey <3\r\nNOOP\r\n",
+        codes: &["250", "555", "503", "250"],
+        accepted: &[],
+    },
+    Case {
+        name: "a refusal at the end",
+        rules: &["message reply=\"555 5.0.0 I failed\""],
+        sent: "BDAT 8\r\nHey <3\r\nBDAT 8 LAST\r\nHey <3\r\nNOOP\r\n",
+        codes: &["250", "555", "250"],
+        accepted: &[],
+    },
+    Case {
+        name: "too big",
+        rules: &[],
+        sent: "BDAT 30\r\nThis is a very long message.\r\nBDAT 42 LAST\r\nMuch longer than the limit of 50 octets.\r\nNOOP\r\n",
+        codes: &["250", "552", "250"],
+        accepted: &[],
+    },
+    Case {
+        name: "an empty last chunk",
+        rules: &[],
+        sent: "BDAT 3\r\n.\r\nBDAT 0 LAST\r\n",
+        codes: &["250", "250"],
+        accepted: &[".\r\n"],
+    },
+    Case {
+        name: "a line end between two chunks",
+        rules: &[],
+        sent: "BDAT 2\r\n.\rBDAT 3\r\n\n.\rBDAT 5 LAST\r\n\nNO\0\r",
+        codes: &["250", "250", "250"],
+        accepted: &[".\r\n.\r\nNO\0\r"],
+    },
+    Case {
+        name: "RCPT between chunks",
+        rules: &[],
+        sent: "BDAT 3\r\none\r\nRCPT TO:<carol@example.com>\r\nBDAT 3 LAST\r\ntwo",
+        codes: &["250", "502", "503", "250"],
+        accepted: &["onetwo"],
+    },
+];
+
+#[test]
+fn a_list_of_cases_is_answered_as_by_other_servers() {
+    for Case { name, rules, sent, codes, accepted } in CASES {
+        for size in [1, 5, 1000] {
+            let server = start(ruled(esmtp().message_size_limit(50), rules));
+            let mut client = Client::extended(server.local_addr());
+            let sent = format!("{MAIL}{sent}");
+            sent.as_bytes().chunks(size).for_each(|piece| client.send(piece));
+            client.half_close();
+            let rest = client.rest();
+            let answered: Vec<&str> = rest.lines().skip(2).map(|line| &line[..3]).collect();
+            assert_eq!(&answered, codes, "{name}: {rest}");
+            let expected: Vec<&[u8]> = accepted.iter().map(|text| text.as_bytes()).collect();
+            assert_eq!(texts(&server), expected, "{name}");
+        }
+    }
 }
