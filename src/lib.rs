@@ -44,6 +44,7 @@
 //!   ```
 //! - A test that goes on under other settings [reconfigures](Server::reconfigure) the server: the first mail is
 //!   accepted, and then the mailbox is full.
+//! - [`Config::auth`] lets clients authenticate, and [`Message::auth_user`] says who did.
 //! - What the client did, how long it took between two commands and where it gave up, is in [`Server::stats`], with
 //!   [findings](Stats::findings) about it.
 //! - [`Message`] has the envelope, the header fields and the text of one mail, and the dialogue that brought it.
@@ -84,6 +85,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | none | the server, its messages and figures |
+//! | `auth` (default) | authentication by hashes: CRAM-MD5, SCRAM, and files of hashed passwords. PLAIN, LOGIN and tokens need no feature |
 //! | `report` (default) | module `report`: the figures as text, JSON, a page with plots, and an interval log |
 //! | `cli` (default) | the program `smtpmock`; nothing to the library |
 //!
@@ -112,7 +114,8 @@
 //! receives signals, and ends the program at a second one whatever the others wait for (`interrupts`); one waits for the
 //! time of `--exit-after`; one makes reports, progress and interval logs (`reporter`); and each output has one that
 //! writes to it (`output`), so that a stuck reader blocks no thread that decides. All of them are started before the
-//! server is ready, so that the end of a run needs no new thread.
+//! server is ready, so that the end of a run needs no new thread. A shard starts one more for the first password that is
+//! hashed by bcrypt, which takes long to check (`net::verifier`).
 //!
 //! ## The way of a byte
 //!

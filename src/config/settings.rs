@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Config;
+use crate::smtp::auth::{Auth, Credential, Mechanism};
 use crate::smtp::rules::{ByteRate, Delay, Offer, RateLimit, Rule, Trusted};
 use crate::smtp::{AddressRules, DelayPoint, Esmtp, Policy, ReplyKind};
 
@@ -107,6 +108,60 @@ impl<F> Config<F> {
     #[must_use]
     pub fn ehlo_line(self, line: impl Into<String>) -> Self {
         self.with_esmtp(|esmtp| esmtp.lines.push(line.into()))
+    }
+
+    /// Lets clients authenticate with this: AUTH (RFC 4954) is offered, with the mechanisms that the credentials can
+    /// complete, and turns [`esmtp`](Self::esmtp) on. May be set several times. The user is in
+    /// [`Message::auth_user`](crate::Message::auth_user).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use smtpmock::{Config, Server, smtp::auth::Mechanism};
+    ///
+    /// let server = Server::start(Config::default().auth(("ann", "secret")).auth_required(true))?;
+    /// // … let the code under test send to server.local_addr(), as ann
+    /// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+    /// # std::io::Write::write_all(&mut client, b"EHLO a.example\r\nAUTH PLAIN AGFubgBzZWNyZXQ=\r\n\
+    /// #     MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\nHello\r\n.\r\n")?;
+    /// let message = &server.wait_for_messages(1, Duration::from_secs(5))?[0];
+    /// assert_eq!(message.auth_user().as_deref(), Some("ann"));
+    /// assert_eq!(message.auth_mechanism(), Some(Mechanism::Plain));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`Credential::any()`](Credential::any) takes any user, password and token; `read_password_file` in
+    /// [`smtp::auth`](crate::smtp::auth) reads users with hashed passwords, for [`auth_users`](Self::auth_users).
+    #[must_use]
+    pub fn auth(self, credential: impl Into<Credential>) -> Self {
+        self.auth_users([credential.into()])
+    }
+
+    /// The same for several.
+    #[must_use]
+    pub fn auth_users(self, credentials: impl IntoIterator<Item = Credential>) -> Self {
+        self.with_esmtp(|esmtp| credentials.into_iter().for_each(|credential| esmtp.auth.add(credential)))
+    }
+
+    /// Offers only these mechanisms. Default: all that the credentials can complete, without ANONYMOUS, which needs none.
+    #[must_use]
+    pub fn auth_mechanisms(self, mechanisms: impl IntoIterator<Item = Mechanism>) -> Self {
+        self.with_esmtp(|esmtp| esmtp.auth.set_mechanisms(mechanisms))
+    }
+
+    /// Answers MAIL with [`ReplyKind::AuthRequired`] in sessions that have not authenticated.
+    #[must_use]
+    pub fn auth_required(self, on: bool) -> Self {
+        self.with_esmtp(|esmtp| esmtp.auth.required = on)
+    }
+
+    /// Nobody can authenticate, and AUTH is unknown: the default.
+    #[must_use]
+    pub fn without_auth(mut self) -> Self {
+        if let Some(mut esmtp) = self.policy.esmtp().cloned() {
+            esmtp.auth = Auth::default();
+            self.policy.set_esmtp(Some(esmtp));
+        }
+        self
     }
 
     fn with_esmtp(mut self, change: impl FnOnce(&mut Esmtp)) -> Self {

@@ -7,8 +7,8 @@ use super::{Config, StartSettings};
 use crate::config::ConfigError;
 use crate::config::milestone::Goal;
 use crate::records::{CaptureContent, CaptureFormat};
-use crate::smtp::rules::MAX_DURATION;
-use crate::smtp::{DelayPoint, MAX_RECIPIENTS, RecordMode, ReplyKind};
+use crate::smtp::rules::{Extension, MAX_DURATION, Offer, Rule};
+use crate::smtp::{DelayPoint, Esmtp, MAX_RECIPIENTS, RecordMode, ReplyKind};
 
 /// `listen(2)` takes a C int, and the kernel limits it to `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
@@ -138,6 +138,7 @@ impl<F> Config<F> {
             let expected = "ehlo= where extensions are offered: under --esmtp, Config::esmtp()";
             return rule.map_or(Ok(()), |rule| Err(ConfigError::new("rule", rule, expected)));
         };
+        self.validate_auth(esmtp)?;
         for line in &esmtp.lines {
             let is_text = |c: char| c == '\t' || !c.is_control();
             if line.trim().is_empty() || !line.chars().all(is_text) || has_code(line) {
@@ -154,6 +155,36 @@ impl<F> Config<F> {
             (None, Some(line)) => Err(ConfigError::new("ehlo_line", line, expected)),
             (None, None) => Ok(()),
         }
+    }
+}
+
+impl<F> Config<F> {
+    /// Checks who may authenticate, and that AUTH can be offered to them.
+    fn validate_auth(&self, esmtp: &Esmtp) -> Result<(), ConfigError> {
+        if let Some((setting, value, expected)) = esmtp.auth.contradiction() {
+            return Err(ConfigError::new(setting, value, expected));
+        }
+        if self.policy.auth().is_some() {
+            let is_omitted = |offer: &Offer| offer.includes(Extension::Auth) == Some(false);
+            if let Some(offer) = esmtp.offer.filter(is_omitted) {
+                let expected = "AUTH among the extensions, as there is somebody who may authenticate";
+                return Err(ConfigError::new("extensions", offer, expected));
+            }
+            if !self.policy.may_offer("AUTH") {
+                let text = self.policy.reply(ReplyKind::EhloReceived).source();
+                let expected = "a text for EHLO that offers AUTH, as there is somebody who may authenticate";
+                return Err(ConfigError::new(ReplyKind::EhloReceived.setting(), text, expected));
+            }
+            return Ok(());
+        }
+        let expected =
+            "no AUTH among the extensions, or somebody who may authenticate: --auth, Config::auth()";
+        if let Some(offer) = esmtp.offer.filter(|offer| offer.names(Extension::Auth)) {
+            return Err(ConfigError::new("extensions", offer, expected));
+        }
+        let names_it = |rule: &&Rule| rule.offers().is_some_and(|offer| offer.names(Extension::Auth));
+        let rule = self.policy.rules().find(names_it);
+        rule.map_or(Ok(()), |rule| Err(ConfigError::new("rule", rule, expected)))
     }
 }
 

@@ -3,12 +3,13 @@
 //! Pure: moments come in as values. Everything runs on the shard's thread; what was deferred is compared for all shards
 //! together, behind a lock. Imports `smtp`, `stats` and `time`.
 
+mod refused;
 mod retries;
 mod tries;
 
 use std::time::Duration;
 
-use crate::smtp::{Next, Portion, Received, Stage, Step};
+use crate::smtp::{AuthOutcome, AuthStep, Next, Portion, Received, Stage, Step};
 use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
@@ -179,9 +180,11 @@ impl Probe {
                 self.note_end_of_chunk(stats, now, stage);
                 self.group += 1;
             }
+            Stage::Auth => self.note_auth(stats, now, step),
             _ => self.note_command(stats, now, stage),
         }
-        stats.stages[stage].count += 1;
+        let is_response = step.auth.as_deref().is_some_and(AuthStep::answers_response);
+        stats.stages[stage].count += u64::from(!is_response);
         let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
         self.note_transaction(stats, step, code);
         if let Some(code) = code.filter(|code| *code >= 400) {
@@ -248,6 +251,29 @@ impl Probe {
                 2 => stats.sessions.reused += 1,
                 _ => {}
             }
+        }
+    }
+
+    /// A reply to AUTH, or to a response in its exchange, which is no command.
+    #[cold]
+    fn note_auth(&mut self, stats: &mut Stats, now: Timestamp, step: &Step) {
+        let Some(auth) = step.auth.as_deref() else { return };
+        if !auth.answers_response() {
+            self.note_command(stats, now, Stage::Auth);
+        } else if let Some(replied) = self.replied.take() {
+            stats.stages[Stage::Auth].think.add(now.since(replied));
+            self.end_group(stats);
+        }
+        let is_over = matches!(auth.outcome, AuthOutcome::Succeeded | AuthOutcome::Failed);
+        if is_over {
+            stats.auth.round_trips.add(u64::from(auth.challenges) + 1);
+        }
+        match (auth.outcome, auth.mechanism) {
+            (AuthOutcome::Succeeded, Some(mechanism)) if step.accepted => stats.auth.note_success(mechanism),
+            (AuthOutcome::Succeeded | AuthOutcome::Failed, _) => stats.auth.failed += 1,
+            (AuthOutcome::Cancelled, _) => stats.auth.cancelled += 1,
+            (AuthOutcome::Again, _) => stats.auth.again += 1,
+            _ => {}
         }
     }
 

@@ -10,6 +10,7 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use super::refused::Refused;
 use super::tries::{Recipient, ServerKey, Tries};
 use crate::smtp::MailKey;
 use crate::stats::RetryStats;
@@ -32,6 +33,7 @@ pub(crate) struct Retries {
     next_number: u64,
     certain: RetryStats,
     tentative: Tentative,
+    refused: Refused,
 }
 
 /// What is followed, as hashes.
@@ -100,6 +102,11 @@ enum Match {
 }
 
 impl Retries {
+    /// A user and password were refused with 535. Returns whether they were before.
+    pub(crate) fn note_refused(&mut self, attempt: u64) -> bool {
+        self.refused.note(attempt)
+    }
+
     /// A mail transaction is over.
     pub(crate) fn note(&mut self, tries: &Tries) {
         self.note_sender(tries);

@@ -1,6 +1,7 @@
 //! One connection: bytes from its transport to its session, replies back, and the waits between. Runs on its
 //! reactor's thread; nothing here blocks.
 
+mod checking;
 mod ending;
 mod filing;
 mod input;
@@ -79,6 +80,9 @@ enum Phase {
     Open,
     /// A reply is held back. Nothing else happens until its delay is over.
     Delayed(Box<Delayed>),
+    /// A reply depends on a check that runs on another thread. Nothing else happens until its result is there. The command
+    /// came at this time.
+    Checking { since: Timestamp },
     /// A rule holds the connection: nothing more happens on it. The client waits for an answer to this.
     Held(Stage, Timestamp),
     /// The last reply is on its way.
@@ -355,7 +359,7 @@ impl<T: Transport> Connection<T> {
                 self.note_timeout(resources, "write");
                 Fate::Over
             }
-            Phase::Held(..) => {
+            Phase::Held(..) | Phase::Checking { .. } => {
                 self.probe.end(Cause::Dismissed);
                 self.begin_end(context, resources, Manner::Orderly);
                 self.settle(context, resources)
@@ -366,10 +370,15 @@ impl<T: Transport> Connection<T> {
 
     /// Carries out a step: the records first, then the replies.
     fn follow(&mut self, context: &Context, resources: &mut Resources, step: Step) {
+        self.follow_since(context, resources, step, resources.now);
+    }
+
+    /// The same for a command that came at this time.
+    fn follow_since(&mut self, context: &Context, resources: &mut Resources, step: Step, came: Timestamp) {
         if let Some(message) = step.message {
             self.date_message(context, message);
         }
-        self.measure_step(context, resources, &step);
+        self.measure_step(context, resources, &step, came);
         let Step { stage, reply, number, portion, delay, next, message, filing, client, .. } = step;
         self.last_reply = number;
         self.file(context, resources, filing);
@@ -377,7 +386,7 @@ impl<T: Transport> Connection<T> {
             self.follow_xclient(context, resources, *client);
         }
         let accepts = message.filter(|message| message.is_accepted).map(|message| message.size as u64);
-        let asked = Asked { stage, since: resources.now, number, accepts };
+        let asked = Asked { stage, since: came, number, accepts };
         if delay.is_zero() {
             self.act(context, resources, asked, &reply, portion, next);
             return;
@@ -433,7 +442,10 @@ impl<T: Transport> Connection<T> {
     /// Starts the session timeout anew, after the client has done something. Not while the server makes it wait, nor before
     /// there is a session.
     fn renew(&mut self, context: &Context, resources: &Resources) {
-        if matches!(self.phase, Phase::Preface(_) | Phase::Delayed(_) | Phase::Held(..)) {
+        if matches!(
+            self.phase,
+            Phase::Preface(_) | Phase::Delayed(_) | Phase::Checking { .. } | Phase::Held(..)
+        ) {
             return;
         }
         let deadline = resources.now.after(context.settings().session_timeout);
@@ -455,7 +467,8 @@ impl<T: Transport> Connection<T> {
         if self.write(context, resources).is_err() {
             return Fate::Over;
         }
-        if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Held(..)) {
+        if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Checking { .. } | Phase::Held(..))
+        {
             // Nobody is left to receive the reply that is held back, also where the command came with the reset.
             self.note_peer_closed(resources.now);
             return Fate::Over;
@@ -496,6 +509,7 @@ impl<T: Transport> Connection<T> {
             Phase::Preface(_)
             | Phase::Open
             | Phase::Delayed(_)
+            | Phase::Checking { .. }
             | Phase::Held(..)
             | Phase::Lingering { .. } => self.waiting_fate(),
         };

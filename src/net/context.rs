@@ -40,6 +40,9 @@ impl Service {
             settings.policy = settings.policy.of_the_server_of(before.policy()).succeeding(before.policy());
             offers_pipelining |= before.offers_pipelining;
         }
+        if let Some(auth) = settings.policy.auth() {
+            auth.prepare();
+        }
         Self { settings, offers_pipelining }
     }
 

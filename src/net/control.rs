@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use mio::Waker;
+use mio::{Token, Waker};
 
 use super::context::Service;
 use crate::process::lock;
+use crate::smtp::auth::Checked;
 use crate::stats::{Additive, Stats};
 
 /// A request to a reactor.
@@ -22,6 +23,8 @@ pub(crate) enum Message {
     Figures(Sender<Box<Stats>>),
     /// Use this service from the next line of each session on, and confirm it.
     Replace(Arc<Service>, Sender<()>),
+    /// The check that this connection waits for has run.
+    Checked(Token, Checked),
 }
 
 /// How a server stops.
@@ -90,6 +93,16 @@ impl Control {
         let (sender, receiver) = mpsc::channel();
         self.send(Message::Replace(service, sender));
         receiver
+    }
+
+    /// Reports the result of a check. It is dropped if the reactor has ended.
+    pub(super) fn report(&self, token: Token, checked: Checked) {
+        self.send(Message::Checked(token, checked));
+    }
+
+    /// The reactor has ended, however.
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.mailbox.0).is_closed
     }
 
     fn send(&self, message: Message) {

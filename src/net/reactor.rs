@@ -16,6 +16,7 @@ use super::listener::ListeningSocket;
 use super::resources::{Resources, Stop};
 use super::shard::StopOutcome;
 use super::stream::{Listener, Stream};
+use super::verifier::Verifier;
 use crate::config::ProxyHeaders;
 use crate::log::{EventLog, HeaderFault};
 use crate::process::is_out_of_descriptors;
@@ -52,6 +53,7 @@ pub(super) struct Reactor {
     resources: Resources,
     context: Context,
     mailbox: Arc<Mailbox>,
+    verifier: Verifier,
     /// When the time for sessions that still run is up; `None` without a stop, and once it was up.
     stop_at: Option<Timestamp>,
 }
@@ -89,7 +91,7 @@ impl Reactor {
     ) -> io::Result<(Self, Arc<Control>)> {
         let poll = Poll::new()?;
         let mailbox = Arc::<Mailbox>::default();
-        let control = Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?);
+        let control = Arc::new(Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?));
         let mut listeners = Vec::new();
         for (index, ListeningSocket { mut socket, protocol, proxy }) in sockets.into_iter().enumerate() {
             poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
@@ -115,9 +117,10 @@ impl Reactor {
             resources,
             context,
             mailbox,
+            verifier: Verifier::new(Arc::clone(&control)),
             stop_at: None,
         };
-        Ok((reactor, Arc::new(control)))
+        Ok((reactor, control))
     }
 
     /// Serves until asked to stop, and then until the last session has ended, or the time for that is up.
@@ -168,6 +171,9 @@ impl Reactor {
             self.drive(token, Connection::on_timer);
         }
         self.accept_all();
+        for job in self.resources.checks.drain(..) {
+            self.verifier.run(job);
+        }
         self.post_notes();
         self.resources.end_turn();
     }
@@ -350,6 +356,9 @@ impl Reactor {
                     // A caller that is gone needs no confirmation.
                     let _ = caller.send(());
                 }
+                Message::Checked(token, checked) => self.drive(token, |connection, context, resources| {
+                    connection.on_checked(checked, context, resources)
+                }),
             }
         }
     }

@@ -14,6 +14,7 @@ use super::listener::why_it_rests;
 use super::wheel::Wheel;
 use crate::log::{Event, HeaderFault, Notes};
 use crate::records::Filed;
+use crate::smtp::auth::Check;
 use crate::stats::Stats;
 use crate::time::{Clock, Timestamp, wall_time};
 
@@ -59,6 +60,8 @@ pub(super) struct Resources {
     pub(super) outgoing: Vec<Outgoing>,
     /// Records that were finished in this turn, until the replies in them have left.
     pub(super) filed: Vec<Filed>,
+    /// Checks that connections wait for, until they are started.
+    pub(super) checks: Vec<(Token, Box<Check>)>,
     pub(super) gathering: Gathering,
     /// `None` with logging off.
     pub(super) notes: Option<Notes>,
@@ -81,6 +84,7 @@ impl Resources {
             replies: Vec::new(),
             outgoing: Vec::new(),
             filed: Vec::new(),
+            checks: Vec::new(),
             gathering: Gathering::new(mailbox),
             notes,
         }

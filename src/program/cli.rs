@@ -25,6 +25,7 @@ use clap::error::{ContextKind, ErrorKind};
 use smtpmock::escape::escape_lines;
 use smtpmock::output::{Claims, OutputError};
 use smtpmock::report::Report;
+use smtpmock::smtp::auth::{Credential, read_password_file};
 use smtpmock::smtp::rules::nearest;
 use smtpmock::{Config, ConfigError};
 
@@ -145,11 +146,11 @@ pub(crate) fn parse(
             sum::report(*options, &given[..typed], &given, &read_file)
         }
         Read::Options(options) if options.print_config => {
-            settle(*options, &given, &table)?;
+            settle(*options, &given, &table, &read_file)?;
             Ok(Action::Print(file::print(&given, &table)))
         }
         Read::Options(options) => {
-            settle(*options, &given, &table).map(|settings| Action::Run(Box::new(settings)))
+            settle(*options, &given, &table, &read_file).map(|settings| Action::Run(Box::new(settings)))
         }
     }
 }
@@ -268,10 +269,19 @@ fn suggestion<'t>(kebab: &str, table: &'t [Flag]) -> Option<&'t str> {
 }
 
 /// The validated settings of a run.
-fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings, Failure> {
+fn settle(
+    options: Options,
+    given: &[Given],
+    table: &[Flag],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Settings, Failure> {
     let config = match options.port {
         Some(port) => options.config.port(checked_port(port, given)?),
         None => options.config,
+    };
+    let config = match &options.auth_file {
+        Some(path) => config.auth_users(users_of(path, given, read_file)?),
+        None => config,
     };
     // The program has no interface for reading records, so the server retains none.
     let config = config.keep_records(false);
@@ -294,6 +304,21 @@ fn settle(options: Options, given: &[Given], table: &[Flag]) -> Result<Settings,
         exit_after,
         effective,
     })
+}
+
+/// The users of a password file.
+fn users_of(
+    path: &Path,
+    given: &[Given],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Vec<Credential>, Failure> {
+    let typed = || typed_as(&flag::kebab_case(flags::AUTH_FILE), given);
+    let text = read_file(path).map_err(|error| {
+        let typed = typed();
+        Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
+    })?;
+    let users = read_password_file(&text);
+    users.map_err(|error| Failure::Usage(format!("{} {}, {error}", typed(), path.display())))
 }
 
 fn checked_port(port: i64, given: &[Given]) -> Result<u16, Failure> {

@@ -330,6 +330,16 @@ impl Message {
         accepted.map(|exchange| exchange.parameters()).collect()
     }
 
+    /// The user that the client has authenticated as (RFC 4954); `None` where it has not.
+    pub fn auth_user(&self) -> Option<Cow<'_, str>> {
+        self.record.auth.as_deref().map(|auth| text(auth.user()))
+    }
+
+    /// The mechanism by which the client has authenticated; `None` where it has not.
+    pub fn auth_mechanism(&self) -> Option<smtp::auth::Mechanism> {
+        self.record.auth.as_deref().map(smtp::Authentication::mechanism)
+    }
+
     /// Number of the session, from 1, in the order of connection.
     pub fn session_id(&self) -> u64 {
         self.session_id
@@ -401,10 +411,12 @@ impl Message {
         self
     }
 
-    /// `ESMTP` behind EHLO, `SMTP` behind HELO, `LMTP` (RFC 3848).
+    /// `ESMTP` behind EHLO, `SMTP` behind HELO, `LMTP`; with an `A` behind it if the client has authenticated (RFC 3848).
     pub(crate) fn with_protocol(&self) -> &'static str {
-        match self.protocol {
-            smtp::Protocol::Lmtp => "LMTP",
+        match (self.protocol, self.record.auth.is_some()) {
+            (smtp::Protocol::Lmtp, false) => "LMTP",
+            (smtp::Protocol::Lmtp, true) => "LMTPA",
+            (_, true) => "ESMTPA",
             _ if self.record.ehlo => "ESMTP",
             _ => "SMTP",
         }

@@ -47,6 +47,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("data.", "message data"),
     ("message.", "messages"),
     ("pipelining.", "commands sent together"),
+    ("auth.", "authentication"),
     ("retries.", "retries after a 4yz reply"),
     ("delay.", "delays of replies: requested, actual, difference"),
     ("loop.", "turns of the server's event loops"),

@@ -18,6 +18,7 @@
 //! assert_eq!(progress.step.unwrap().reply.text(), b"250 Received");
 //! ```
 
+pub mod auth;
 mod command;
 mod policy;
 pub mod proxy;
@@ -29,13 +30,14 @@ mod session;
 
 pub(crate) use command::Listed;
 pub use command::{
-    AddressRules, ArgumentError, Body, Chunk, ClientAttributes, Command, Extensions, Grammar, HeloName,
-    Notify, OriginalRecipient, Parameter, Parameters, Path, Request, Ret, Verb, decode_xtext,
+    AddressRules, ArgumentError, Authenticate, Body, Chunk, ClientAttributes, Command, Extensions, Grammar,
+    HeloName, InitialResponse, Notify, OriginalRecipient, Parameter, Parameters, Path, Request, Ret, Verb,
+    decode_xtext,
 };
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use receive::{MailKey, RetryKey};
-pub use record::{Exchange, Filing, LastRecord, RecipientResponse, Record, Unsent};
+pub use record::{Authentication, Exchange, Filing, LastRecord, RecipientResponse, Record, Unsent};
 pub use reply::{Next, Portion, Reply, ReplyKind, Stage};
-pub use session::{CommandLine, Expect, Progress, Protocol, Received, Session, Step};
+pub use session::{AuthOutcome, AuthStep, CommandLine, Expect, Progress, Protocol, Received, Session, Step};

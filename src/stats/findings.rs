@@ -3,6 +3,7 @@
 //! Pure: computed from the figures of [`Stats`]. Readiness probes, sessions in which nothing was sent, do not count
 //! as senders. A correctly sent mail gives no finding, however often it is repeated in a session.
 
+mod auth;
 mod content;
 mod dialogue;
 mod endings;
@@ -29,6 +30,8 @@ use super::Stats;
 /// | `many-recipients` | sent more than 100 recipients in a message |
 /// | `talked-before-greeting` | did not wait for the greeting |
 /// | `unknown-commands` | repeatedly sent unknown commands |
+/// | `authenticated-again` | sent AUTH again after it had succeeded |
+/// | `password-repeated` | tried a user and password again unchanged after 535 |
 /// | `left-without-quit`, `left-to-time-out` | ended many sessions without QUIT, or never |
 /// | `connections-not-reused` | opened a connection for each of many messages |
 /// | `nagle-delay` | waited about 40 ms in most messages that came in pieces |
@@ -62,6 +65,8 @@ const CHECKS: &[Check] = &[
     content::many_recipients,
     dialogue::early_talkers,
     dialogue::unknown_commands,
+    auth::again,
+    auth::repeated,
     endings::left_without_quit,
     endings::left_to_time_out,
     pace::connections_not_reused,

@@ -2,6 +2,7 @@
 //!
 //! Each shard fills its own [`Stats`] without a lock. A reader collects them and adds them up (`net::control`).
 
+mod auth;
 mod catalogue;
 /// Hidden: the grammar of the expectations of `smtpmock` and `smtpload`; [`Expectation`] is the way in.
 #[doc(hidden)]
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::smtp::{Received, Stage};
 
+pub use auth::AuthStats;
 #[cfg(feature = "report")]
 pub(crate) use catalogue::Slot;
 use catalogue::figures;
@@ -179,6 +181,8 @@ pub struct Stats {
     pub stages: Stages,
     /// Commands that did not wait for the reply to the one before (RFC 2920).
     pub pipelining: PipelineStats,
+    /// Authentication.
+    pub auth: AuthStats,
     /// Retries after a 4yz reply.
     pub retries: RetryStats,
     /// Delays that have ended.
@@ -430,7 +434,7 @@ impl RuleStats {
 }
 
 // The fields that shards fill; the server sets the others when it reads the figures.
-by_fields!(Stats: sessions, proxy, messages, stages, pipelining, retries, delays, health, timeline;
+by_fields!(Stats: sessions, proxy, messages, stages, pipelining, auth, retries, delays, health, timeline;
     started_at, begins, ends, unmeasured, open_before, transactions_before, seed, rules, sessions_by_shard);
 
 impl Stats {

@@ -79,7 +79,7 @@ impl<T: Transport> Connection<T> {
             }
             Phase::Preface(ref preface) => !preface.is_refused(),
             Phase::Lingering { .. } => true,
-            Phase::Delayed(_) | Phase::Held(..) | Phase::Closing(_) => false,
+            Phase::Delayed(_) | Phase::Checking { .. } | Phase::Held(..) | Phase::Closing(_) => false,
         }
     }
 
@@ -131,7 +131,12 @@ impl<T: Transport> Connection<T> {
                 self.note_input(resources, &progress, used);
             }
             self.note_content(context, resources, &progress);
-            let Some(step) = progress.step else { break };
+            let Some(step) = progress.step else {
+                if let Some(check) = progress.check {
+                    self.await_check(context, resources, check);
+                }
+                break;
+            };
             let stage = step.stage;
             self.follow(context, resources, step);
             if stage == Stage::Rcpt {
@@ -169,7 +174,7 @@ impl<T: Transport> Connection<T> {
     /// Logs what was received: a command line, or at the end of a message how many lines it had.
     fn note_input(&mut self, resources: &mut Resources, progress: &Progress, used: &[u8]) {
         if let Some(line) = progress.line {
-            resources.note(|| Event::Request(line.within(used).into()));
+            resources.note(|| Event::Request(line.within(used).into_owned().into()));
         }
         if self.expects == Expect::Data {
             self.data_lines += memchr::memchr_iter(b'\n', used).count() as u64;

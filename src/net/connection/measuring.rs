@@ -8,15 +8,28 @@ use crate::measure::Probe;
 use crate::measure::{Asked, Outcome, ServerKey, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::smtp::{Expect, Portion, Received, RetryKey, Stage, Step};
+use crate::smtp::{AuthOutcome, Expect, Portion, Received, RetryKey, Stage, Step};
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
-    pub(super) fn measure_step(&mut self, context: &Context, resources: &mut Resources, step: &Step) {
+    /// Measures a step on what had come by `came`.
+    pub(super) fn measure_step(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        step: &Step,
+        came: Timestamp,
+    ) {
         let stats = &mut resources.gathering.stats;
-        self.probe.note_step(stats, resources.now, step);
+        self.probe.note_step(stats, came, step);
         if let Some(message) = step.message.filter(Received::is_first) {
             stats.messages.note_lines(message);
+        }
+        if let Some(auth) = &step.auth {
+            let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
+            let refused = auth.attempt.filter(|_| auth.outcome == AuthOutcome::Failed && code == Some(535));
+            let is_repeated = refused.is_some_and(|attempt| context.retries().note_refused(attempt));
+            stats.auth.repeated += u64::from(is_repeated);
         }
         self.measure_try(context, resources.now, step);
     }
@@ -102,6 +115,7 @@ impl<T: Transport> Connection<T> {
         let pending = unsent.or(match &self.phase {
             Phase::Delayed(delayed) => Some((delayed.asked.stage, delayed.asked.since)),
             Phase::Held(stage, since) => Some((*stage, *since)),
+            Phase::Checking { since } => Some((Stage::Auth, *since)),
             Phase::Preface(_) | Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => None,
         });
         if let Some((stage, since)) = pending {

@@ -121,7 +121,7 @@ impl<T: Transport> Connection<T> {
         let room = match self.expects {
             // Input that is dropped is not paced.
             _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
-            Expect::Command | Expect::Nothing => COMMANDS,
+            Expect::Command | Expect::Nothing | Expect::Response => COMMANDS,
             Expect::Data | Expect::Chunk | Expect::NextChunk => SCRATCH,
         };
         let rate = self.pace.as_deref().and_then(|pace| pace.rates.read);

@@ -3,6 +3,7 @@
 //! Pure: the text is passed in as a value. This module reports errors of TOML and of names; values are checked like
 //! those of flags.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -11,7 +12,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::flag::{Arity, Flag};
-use super::flags::{CONFIG, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER, PRINT_CONFIG, VERSION};
+use super::flags::{
+    AUTH, AUTH_TOKEN, CONFIG, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER, PRINT_CONFIG, VERSION,
+};
 use super::goflags::Given;
 use super::letters;
 
@@ -162,16 +165,26 @@ fn text(value: &DeValue<'_>, expected: &'static str) -> Result<String, Mistake> 
     }
 }
 
-/// The settings that were given, in the order of the table. Values of a repeated flag are joined by line ends, as in
+/// The settings that were given, in the order of the table, for reports: without secrets. Values of a repeated flag are joined by line ends, as in
 /// its variable.
 pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
     let is_given = |flag: &&Flag| given.iter().any(|given| given.kebab == flag.kebab);
     let setting = |flag: &Flag| {
         let values = effective(flag, given);
-        let lines: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
+        let lines: Vec<_> =
+            values.iter().map(|value| without_secret(flag, value.to_string_lossy())).collect();
         (!lines.is_empty()).then(|| (flag.kebab.clone(), lines.join("\n")))
     };
     table.iter().filter(|flag| may_stand_in_file(flag)).filter(is_given).filter_map(setting).collect()
+}
+
+/// The value as a report may show it.
+fn without_secret<'v>(flag: &Flag, value: Cow<'v, str>) -> Cow<'v, str> {
+    match (flag.name.as_str(), value.split_once(':')) {
+        (AUTH, Some((user, _))) => format!("{user}:<redacted>").into(),
+        (AUTH_TOKEN, _) => "<redacted>".into(),
+        _ => value,
+    }
 }
 
 /// The settings in effect, in the format of such a file. Settings without a value are listed in comments.

@@ -35,6 +35,8 @@ pub(super) struct Options {
     pub(super) shows: bool,
     pub(super) reporting: Reporting,
     pub(super) exit_after: Vec<Limit>,
+    /// Users and their passwords.
+    pub(super) auth_file: Option<PathBuf>,
     /// Reports to merge instead of running a server.
     pub(super) merged: Vec<PathBuf>,
 }
@@ -52,6 +54,11 @@ pub(super) const MERGE_REPORTS: &str = "merge-reports";
 /// The flag that adds listeners. With it these have no defaults.
 pub(super) const LISTEN: &str = "listen";
 pub(super) const OF_DEFAULT_LISTENER: &[&str] = &["host", "port"];
+
+/// The flags with secrets, and that which names a file of them.
+pub(super) const AUTH: &str = "auth";
+pub(super) const AUTH_TOKEN: &str = "authToken";
+pub(super) const AUTH_FILE: &str = "authFile";
 
 /// The flag that prints mails.
 pub(super) const SHOW: &str = "show";

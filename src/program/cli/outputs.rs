@@ -26,7 +26,7 @@ pub(super) const TEXTS: &[&str] = &[REPORT, SHOW, LOG];
 const LOG: &str = "log";
 
 /// The flags that name files which are read or replaced.
-pub(super) const INPUTS: &[&str] = &[CONFIG, MERGE_REPORTS, "ready-file"];
+pub(super) const INPUTS: &[&str] = &[CONFIG, MERGE_REPORTS, "ready-file", "auth-file"];
 
 /// The files of a command line.
 pub(super) fn claims(given: &[Given]) -> Claims {

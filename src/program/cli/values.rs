@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use smtpmock::smtp::auth::Credential;
 use smtpmock::smtp::rules::{Delay, GrammarError, MAX_DURATION, duration_with_units, parse_size};
 
 const A_BOOLEAN: &str = "true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
@@ -125,6 +126,15 @@ pub(super) fn lines<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.map(|line| line.parse::<T>().map_err(Expected::from)).collect()
+}
+
+/// Users with passwords, one in each line. White space around a password is part of it.
+pub(super) fn credentials(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
+    let lines = texts(raw)?;
+    if lines.is_empty() {
+        return Ok(vec!["".parse()?]);
+    }
+    lines.iter().map(|line| Ok(line.parse()?)).collect()
 }
 
 /// Texts, one in each line.

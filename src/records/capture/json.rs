@@ -22,6 +22,11 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.out.push(b'{');
     line.exchange(["helo_request", "helo_response"], &record.helo_exchange);
     line.flag("helo", record.helo);
+    if let Some(auth) = &record.auth {
+        line.exchange(["auth_request", "auth_response"], &auth.exchange);
+        line.text("auth_user", auth.user());
+        line.text("auth_mechanism", auth.mechanism().name().as_bytes());
+    }
     line.exchange(["mailfrom_request", "mailfrom_response"], &record.mailfrom_exchange);
     line.flag("mailfrom", record.mailfrom);
     line.parameters("mailfrom_parameters", &record.mailfrom_exchange);

@@ -7,6 +7,7 @@ pub(super) mod extension;
 mod letters;
 pub(super) mod octets;
 mod parameters;
+mod secrets;
 mod value;
 mod xclient;
 
@@ -16,6 +17,8 @@ pub use extension::Extensions;
 pub(crate) use octets::Listed;
 pub(super) use parameters::EnvelopeParameters;
 pub use parameters::{Parameter, Parameters};
+pub use secrets::{Authenticate, InitialResponse};
+pub(in crate::smtp) use secrets::{REDACTED, shown_part};
 pub use value::{Body, Notify, OriginalRecipient, Ret, decode_xtext};
 pub(in crate::smtp) use xclient::ATTRIBUTES;
 pub use xclient::ClientAttributes;
@@ -57,6 +60,8 @@ pub enum Verb {
     Help,
     /// XCLIENT.
     Xclient,
+    /// AUTH.
+    Auth,
 }
 
 /// Why an argument of MAIL or RCPT is not valid.
@@ -143,6 +148,8 @@ pub enum Command<'a> {
         /// What follows the verb: see [`ClientAttributes::parse`].
         arguments: &'a [u8],
     },
+    /// AUTH (RFC 4954); without a mechanism and an initial response where these are not valid.
+    Auth(Option<Authenticate<'a>>),
     /// No known command.
     Unknown,
 }
@@ -165,6 +172,7 @@ impl Command<'_> {
             Self::Expn { .. } => Verb::Expn,
             Self::Help => Verb::Help,
             Self::Xclient { .. } => Verb::Xclient,
+            Self::Auth(_) => Verb::Auth,
             Self::Unknown => return None,
         })
     }
@@ -193,7 +201,11 @@ pub struct Request<'a> {
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, command } = self;
-        f.debug_struct("Request").field("line", &Octets(line)).field("command", command).finish()
+        let shown = match shown_part(line) {
+            Some(shown) => [shown, REDACTED].concat().into(),
+            None => std::borrow::Cow::Borrowed(*line),
+        };
+        f.debug_struct("Request").field("line", &Octets(&shown)).field("command", command).finish()
     }
 }
 
@@ -281,6 +293,7 @@ fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
         b"VRFY" => Command::Vrfy { has_argument: !is_bare },
         b"EXPN" => Command::Expn { has_argument: !is_bare },
         b"HELP" => Command::Help,
+        b"AUTH" => Command::Auth(Authenticate::parse(rest)),
         _ => Command::Unknown,
     }
 }

@@ -1,5 +1,6 @@
 //! Extended SMTP as the server speaks it by itself: what its own reply to EHLO offers.
 
+use crate::smtp::auth::{Auth, Mechanism};
 use crate::smtp::command::ATTRIBUTES;
 use crate::smtp::policy::{MAX_RECIPIENTS, OwnReplies, Policy};
 use crate::smtp::reply::{Reply, ReplyKind};
@@ -16,6 +17,8 @@ pub struct Esmtp {
     /// More lines behind them, without code and line end. They are sent, and count as offered, whether or not the
     /// server has what they offer.
     pub lines: Vec<String>,
+    /// Who may authenticate. AUTH is offered where somebody can.
+    pub auth: Auth,
 }
 
 impl Policy {
@@ -83,6 +86,11 @@ impl Policy {
                 let limits: String = messages.into_iter().chain(recipients).collect();
                 (!limits.is_empty()).then(|| format!("{keyword}{limits}"))
             }
+            Extension::Auth => self.auth().map(|auth| {
+                let mechanisms = auth.mechanisms();
+                let names: Vec<&str> = mechanisms.iter().copied().map(Mechanism::name).collect();
+                format!("{keyword} {}", names.join(" "))
+            }),
             _ => Some(keyword.to_owned()),
         }
     }

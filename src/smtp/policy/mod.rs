@@ -1,6 +1,6 @@
 //! What a session decides by: replies, rules, lists, delays and limits. Each line may be
 //! decided by another policy than the one before: a session stores nothing that refers to its policy. Imports
-//! `command`, `reply` and `rules`; pure.
+//! `auth`, `command`, `reply` and `rules`; pure.
 
 mod esmtp;
 mod lists;
@@ -14,6 +14,7 @@ pub(super) use own_rules::Ruling;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::smtp::auth::Auth;
 use crate::smtp::command::AddressRules;
 use crate::smtp::reply::{Reply, ReplyKind, Stage};
 use crate::smtp::rules::{
@@ -73,7 +74,7 @@ impl DelayPoint {
         Some(match stage {
             // XCLIENT is answered like a new connection.
             Stage::Greeting | Stage::Xclient => Self::Greeting,
-            Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat => return None,
+            Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat | Stage::Auth => return None,
             Stage::Helo => Self::Helo,
             Stage::Mail => Self::Mailfrom,
             Stage::Rcpt => Self::Rcptto,
@@ -238,6 +239,12 @@ impl Policy {
     /// What the server's own reply to EHLO offers; `None` where Extended SMTP is off.
     pub fn esmtp(&self) -> Option<&Esmtp> {
         self.esmtp.as_ref()
+    }
+
+    /// Who may authenticate; `None` where AUTH is unknown.
+    #[inline]
+    pub fn auth(&self) -> Option<&Auth> {
+        self.esmtp.as_ref().map(|esmtp| &esmtp.auth).filter(|auth| auth.is_on())
     }
 
     /// Turns Extended SMTP on or off.
@@ -452,7 +459,13 @@ impl Policy {
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
         let is_new = matches!(
             stage,
-            Stage::Greeting | Stage::Message | Stage::Vrfy | Stage::Help | Stage::Bdat | Stage::Xclient
+            Stage::Greeting
+                | Stage::Message
+                | Stage::Vrfy
+                | Stage::Help
+                | Stage::Bdat
+                | Stage::Xclient
+                | Stage::Auth
         );
         self.records == RecordMode::Session && !is_new
     }

@@ -34,6 +34,7 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::ExpnReceived, Stage::Vrfy),
     (ReplyKind::HelpReceived, Stage::Help),
     (ReplyKind::ChunkReceived, Stage::Bdat),
+    (ReplyKind::AuthSucceeded, Stage::Auth),
 ];
 
 /// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that no rule has to give. Those that tell what the server has
@@ -45,6 +46,7 @@ const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::ParameterNotOffered,
     ReplyKind::InvalidParameter,
     ReplyKind::Utf8NotAllowed,
+    ReplyKind::AuthRequired,
     ReplyKind::MailReceived,
     ReplyKind::InvalidRcptSequence,
     ReplyKind::InvalidRcptArgument,

@@ -52,10 +52,20 @@ impl LineScanner {
     /// and extensions add to it.
     pub const LIMIT: usize = 4096;
 
+    /// The same of the lines of an authentication exchange (RFC 4954 section 4), AUTH with an initial response included,
+    /// where AUTH is offered.
+    pub const AUTH_LIMIT: usize = 12_288;
+
     /// Looks for the end of the first line in `input`.
     pub fn scan(&mut self, input: &[u8]) -> LineScan {
+        self.scan_within(Self::LIMIT, input)
+    }
+
+    /// The same with another limit.
+    #[inline]
+    pub(in crate::smtp) fn scan_within(&mut self, limit: usize, input: &[u8]) -> LineScan {
         match self.state {
-            LineState::Searching(known) => self.search(input, known.min(input.len())),
+            LineState::Searching(known) => self.search(limit, input, known.min(input.len())),
             LineState::Skipping => self.skip(input),
         }
     }
@@ -70,15 +80,15 @@ impl LineScanner {
         matches!(self.state, LineState::Skipping)
     }
 
-    fn search(&mut self, input: &[u8], known: usize) -> LineScan {
+    fn search(&mut self, limit: usize, input: &[u8], known: usize) -> LineScan {
         // One octet beyond the limit is enough to tell that a line is too long.
-        let reach = input.len().min(Self::LIMIT + 1);
+        let reach = input.len().min(limit + 1);
         match memchr(b'\n', &input[known.min(reach)..reach]) {
-            Some(at) if known + at < Self::LIMIT => {
+            Some(at) if known + at < limit => {
                 self.state = LineState::Searching(0);
                 LineScan::Line(known + at + 1)
             }
-            None if reach <= Self::LIMIT => {
+            None if reach <= limit => {
                 self.state = LineState::Searching(reach);
                 LineScan::Incomplete(0)
             }

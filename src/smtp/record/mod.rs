@@ -1,5 +1,5 @@
 //! Records: the requests and replies of one mail transaction, or of one session, and how they come from what happens in a
-//! dialogue. Imports `command`, `reply` and `policy`; pure.
+//! dialogue. Imports `auth`, `command`, `reply` and `policy`; pure.
 
 mod deliveries;
 mod per_message;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use deliveries::Deliveries;
 
+use crate::smtp::auth::{Identity, Mechanism};
 use crate::smtp::command::octets::{Listed, Octets};
 #[cfg(test)]
 use crate::smtp::command::{AddressRules, Command, Extensions, Grammar, Request};
@@ -77,6 +78,38 @@ impl Exchange {
     /// Whether the reply is 2yz, which accepts any command except DATA (RFC 5321 section 4.2.1).
     pub fn is_accepted(&self) -> bool {
         matches!(self.response.as_ref().and_then(Reply::code), Some(200..300))
+    }
+}
+
+/// How the client of a record has authenticated (RFC 4954).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authentication {
+    /// The AUTH command without its initial response, and the reply that ended the exchange.
+    pub exchange: Exchange,
+    pub(in crate::smtp) identity: Arc<Identity>,
+}
+
+impl Authentication {
+    /// The user.
+    pub fn user(&self) -> &[u8] {
+        &self.identity.user
+    }
+
+    /// The mechanism.
+    pub fn mechanism(&self) -> Mechanism {
+        self.identity.mechanism
+    }
+
+    /// Octets in memory.
+    fn memory(&self) -> usize {
+        BLOCK + ARC + size_of::<Self>() + self.exchange.heap() + self.identity.memory()
+    }
+}
+
+/// `"AUTH PLAIN <redacted>" => "235 Authentication successful", as "ann"`
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, as {:?}", self.exchange, Octets(self.user()))
     }
 }
 
@@ -150,6 +183,8 @@ pub struct Record {
     pub noop: bool,
     /// QUIT was received.
     pub quit_sent: bool,
+    /// `None` where the client has not authenticated.
+    pub auth: Option<Arc<Authentication>>,
 }
 
 impl Record {
@@ -221,6 +256,7 @@ impl Record {
             let exchange = Arc::make_mut(exchange);
             unsent.withdraw(exchange.number, &mut exchange.response);
         }
+        self.auth.take_if(|auth| unsent.contains(auth.exchange.number));
         let has_lost_rcpt = self.rcptto_exchanges.last().is_some_and(|last| unsent.contains(last.number));
         if has_lost_rcpt {
             self.rcptto &= self.rcptto_exchanges.iter().any(|exchange| exchange.is_accepted());
@@ -245,6 +281,7 @@ impl Record {
             + self.rcptto_memory
             + self.msg_request.as_ref().map_or(0, text)
             + self.deliveries.as_ref().map_or(0, |deliveries| BLOCK + deliveries.memory())
+            + self.auth.as_deref().map_or(0, Authentication::memory)
     }
 }
 
@@ -289,8 +326,11 @@ impl Record {
     pub(crate) fn show_in(&self, shown: &mut fmt::DebugStruct<'_, '_>) {
         let Self { helo_exchange, mailfrom_exchange, rcptto_exchanges, data_exchange, .. } = self;
         let Self { msg_request, msg_size, msg_response, deliveries, rset_exchange, .. } = self;
-        let Self { helo, mailfrom, rcptto, data, msg, rset, noop, quit_sent, .. } = self;
+        let Self { helo, mailfrom, rcptto, data, msg, rset, noop, quit_sent, auth, .. } = self;
         show_exchange(shown, "helo", helo_exchange);
+        if let Some(auth) = auth {
+            shown.field("auth", auth);
+        }
         show_exchange(shown, "mailfrom", mailfrom_exchange);
         if !rcptto_exchanges.is_empty() {
             shown.field("rcptto", &Listed(rcptto_exchanges));

@@ -64,6 +64,7 @@ impl PerMessage {
                 }
                 return self.abandon();
             }
+            Event::Auth { line, identity } => self.record.note_auth(answered.exchange(line, None), identity),
             Event::Noop => self.record.noop = self.has_mail,
             Event::Quit => self.record.quit_sent = self.has_mail,
         }

@@ -59,6 +59,7 @@ impl PerSession {
                 self.record.rset_exchange = answered.exchange(line, None);
                 self.record.rset = accepted;
             }
+            Event::Auth { line, identity } => self.record.note_auth(answered.exchange(line, None), identity),
             Event::Noop => self.record.noop = true,
             Event::Quit => self.record.quit_sent = true,
         }

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use crate::smtp::auth::Identity;
 use crate::smtp::command::{Parameters, Part};
 use crate::smtp::policy::{Keep, MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::record::per_message::PerMessage;
 use crate::smtp::record::per_session::PerSession;
-use crate::smtp::record::{Exchange, Record, Unsent};
+use crate::smtp::record::{Authentication, Exchange, Record, Unsent};
 use crate::smtp::reply::Reply;
 
 /// A command or message of the client that records may contain. Lines are without surrounding white space. A line that is no
@@ -42,6 +43,8 @@ pub(in crate::smtp) enum Event<'l> {
     Delivery(Delivery<'l>),
     /// RSET. Where it does not end the mail, that stays in the record of a session.
     Rset { line: &'l [u8], ends_mail: bool },
+    /// AUTH that was accepted; the line is without a secret.
+    Auth { line: &'l [u8], identity: &'l Arc<Identity> },
     /// NOOP.
     Noop,
     /// QUIT.
@@ -205,7 +208,13 @@ impl Recorder {
 /// Recording that both recorders share. What HELO and MAIL erase, the caller has erased before.
 impl Record {
     pub(super) fn note_helo(&mut self, exchange: Exchange, is_ehlo: bool, accepted: bool) {
-        *self = Self { helo_exchange: exchange, helo: accepted, ehlo: is_ehlo, ..Self::default() };
+        let auth = self.auth.take();
+        *self = Self { helo_exchange: exchange, helo: accepted, ehlo: is_ehlo, auth, ..Self::default() };
+    }
+
+    pub(super) fn note_auth(&mut self, exchange: Exchange, identity: &Arc<Identity>) {
+        let identity = Arc::clone(identity);
+        self.auth = Some(Arc::new(Authentication { exchange, identity }));
     }
 
     pub(super) fn note_mail(&mut self, exchange: Exchange, accepted: bool) {
@@ -270,6 +279,7 @@ impl Record {
         let mut next = Box::<Self>::default();
         next.helo_exchange = self.helo_exchange.clone();
         (next.helo, next.ehlo) = (self.helo, self.ehlo);
+        next.auth = self.auth.clone();
         next
     }
 }

@@ -121,6 +121,24 @@ reply_kinds! {
     InvalidXclientSequence, "msgInvalidCmdXclientSequence", "503 Bad sequence of commands. XCLIENT is not possible within a mail transaction";
     /// XCLIENT with an attribute that is unknown or repeated, or whose value is not valid.
     InvalidXclientArgument, "msgInvalidCmdXclientArg", "501 Bad XCLIENT attribute";
+    /// AUTH: the client has authenticated (RFC 4954 section 6).
+    AuthSucceeded, "msgAuthSucceeded", "235 Authentication successful";
+    /// AUTH: the credentials are wrong.
+    AuthFailed, "msgAuthFailed", "535 Authentication credentials invalid";
+    /// AUTH with a mechanism that is not offered.
+    MechanismNotOffered, "msgMechanismNotOffered", "504 Authentication mechanism not offered";
+    /// AUTH before EHLO, where it was not offered, in a mail transaction, or after a successful one.
+    InvalidAuthSequence, "msgInvalidCmdAuthSequence", "503 Bad sequence of commands. AUTH should be used once, after EHLO and before MAIL FROM";
+    /// AUTH without a mechanism, or with more than an initial response behind it.
+    InvalidAuthArgument, "msgInvalidCmdAuthArg", "501 AUTH requires a mechanism, and at most an initial response behind it";
+    /// A response that is not base64, or no message of the mechanism.
+    InvalidAuthResponse, "msgInvalidAuthResponse", "501 Authentication response can't be decoded";
+    /// The client has cancelled an exchange by `*`.
+    AuthCancelled, "msgAuthCancelled", "501 Authentication cancelled";
+    /// A line of an exchange that is longer than 12,288 octets.
+    AuthLineTooLong, "msgAuthLineTooLong", "500 Authentication exchange line is too long";
+    /// MAIL in a session that has not authenticated, where that is required.
+    AuthRequired, "msgAuthRequired", "530 Authentication required";
     /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
     LineTooLong, "msgLineTooLong", "500 Line too long";
     /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
@@ -154,6 +172,11 @@ impl ReplyKind {
             | Self::NoopReceived
             | Self::HelpReceived => "2.0.0",
             Self::VrfyReceived => "2.5.0",
+            Self::AuthSucceeded => "2.7.0",
+            Self::AuthCancelled => "5.0.0",
+            Self::AuthLineTooLong => "5.5.6",
+            Self::AuthRequired => "5.7.0",
+            Self::AuthFailed => "5.7.8",
             Self::MailReceived => "2.1.0",
             Self::RcptReceived => "2.1.5",
             Self::MailBlacklisted | Self::RcptBlacklisted | Self::ServiceClosing => "4.3.2",
@@ -170,12 +193,15 @@ impl ReplyKind {
             | Self::InvalidBdatSequence
             | Self::ChunkAfterRefusal
             | Self::BdatExpected
+            | Self::InvalidAuthSequence
             | Self::InvalidRsetSequence
             | Self::InvalidXclientSequence => "5.5.1",
-            Self::LineTooLong => "5.5.2",
+            Self::LineTooLong | Self::InvalidAuthResponse => "5.5.2",
             Self::InvalidRsetArgument
             | Self::InvalidBdatArgument
             | Self::MissingArgument
+            | Self::InvalidAuthArgument
+            | Self::MechanismNotOffered
             | Self::ParameterNotOffered
             | Self::InvalidXclientArgument
             | Self::InvalidParameter => "5.5.4",

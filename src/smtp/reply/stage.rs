@@ -35,6 +35,8 @@ pub enum Stage {
     Bdat,
     /// XCLIENT, under Extended SMTP and where peers are trusted.
     Xclient,
+    /// AUTH, where it is offered. The replies to it are those of its exchange: challenges, and the last one.
+    Auth,
 }
 
 impl Stage {
@@ -54,6 +56,7 @@ impl Stage {
         Self::Help,
         Self::Bdat,
         Self::Xclient,
+        Self::Auth,
     ];
 
     /// Its name in rules, reports and the names of figures.
@@ -73,6 +76,7 @@ impl Stage {
             Self::Help => "help",
             Self::Bdat => "bdat",
             Self::Xclient => "xclient",
+            Self::Auth => "auth",
         }
     }
 }

@@ -85,6 +85,15 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
         () if when.helo.is_some() && stage == Some(Stage::Greeting) => {
             at(Keyword::Helo, "another stage than connect: the client has not sent HELO there")
         }
+        () if stage == Some(Stage::Greeting) && when.user.is_some() => {
+            at(Keyword::User, "another stage than connect: no client has authenticated there")
+        }
+        () if stage == Some(Stage::Greeting) && when.mechanism.is_some() => {
+            at(Keyword::Mechanism, "another stage than connect: no client has authenticated there")
+        }
+        () if stage == Some(Stage::Greeting) && when.per.contains(&Key::User) => {
+            at(Keyword::Per, "another stage than connect: there is no user to count by there")
+        }
         () if when.per.contains(&Key::Sender) && !is_any_of(&after_mail) => at(
             Keyword::Per,
             "one of the stages mail, rcpt, data, bdat and message: there is no sender to count by elsewhere",
@@ -244,10 +253,13 @@ mod tests {
         let has_recipient = |stage: Stage| is_behind_mail(stage) && stage != Stage::Mail;
         type Known = fn(Stage) -> bool;
         let anywhere: Known = |_| true;
-        let cases: [(&str, &dyn Fn(Stage) -> bool); 14] = [
+        let cases: [(&str, &dyn Fn(Stage) -> bool); 17] = [
             ("from=*", &is_behind_mail),
             ("to=*", &has_recipient),
             ("helo=*", &|stage| stage != Stage::Greeting),
+            ("user=*", &|stage| stage != Stage::Greeting),
+            ("mechanism=PLAIN", &|stage| stage != Stage::Greeting),
+            ("nth=2 per=user", &|stage| stage != Stage::Greeting),
             ("size>=1", &|stage| stage == Stage::Message),
             ("ip=10.0.0.0/8", &anywhere),
             ("session=2", &anywhere),

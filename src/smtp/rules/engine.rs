@@ -64,6 +64,10 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) parameters: Parameters<'q>,
     /// Behind the envelope: those of MAIL and of the accepted recipients, in LMTP of the one that is answered.
     pub(in crate::smtp) envelope: EnvelopeParameters<'q>,
+    /// The user that the session has authenticated as; at `auth` the one that the client says it is.
+    pub(in crate::smtp) user: Option<&'q [u8]>,
+    /// The mechanism of that.
+    pub(in crate::smtp) mechanism: Option<&'q str>,
     /// Messages of this session that were accepted.
     pub(in crate::smtp) messages: u32,
 }
@@ -301,6 +305,8 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
         && when.ip.is_none_or(|network| question.peer.ip().is_some_and(|ip| network.contains(ip)))
         && when.size.is_none_or(|least| question.size.is_some_and(|size| size >= least))
         && when.parameters.iter().all(has_parameter)
+        && when.user.as_ref().is_none_or(|glob| matches(glob, question.user))
+        && when.mechanism.as_ref().is_none_or(|glob| matches(glob, question.mechanism.map(str::as_bytes)))
         && when.helo.as_ref().is_none_or(|glob| matches(glob, question.helo))
         && when.from.as_ref().is_none_or(|glob| matches(glob, question.from))
         && when.to.as_ref().is_none_or(is_recipient)
@@ -318,6 +324,7 @@ fn key_of(keys: &[Key], question: &Question<'_>) -> u64 {
             Key::Session => question.moment.session.hash(&mut hasher),
             Key::Sender => question.from.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
             Key::Recipient => question.to.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
+            Key::User => question.user.map(<[u8]>::to_ascii_lowercase).hash(&mut hasher),
             // The address alone, so that chance that depends on it is unchanged for the same seed.
             Key::Ip => match question.peer {
                 PeerAddress::Ip(ip) => ip.hash(&mut hasher),

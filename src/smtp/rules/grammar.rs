@@ -56,7 +56,7 @@ impl Fault {
     }
 
     /// The fault of a word that is none of these.
-    pub(super) fn unknown(what: &'static str, word: &str, known: &[&str]) -> Self {
+    pub(in crate::smtp) fn unknown(what: &'static str, word: &str, known: &[&str]) -> Self {
         let instead = Instead::of(word, known.iter().copied(), || format!("one of {}", known.join(", ")));
         Self::Unknown { what, word: word.to_owned(), instead }
     }

@@ -21,6 +21,7 @@ pub(super) struct StageIndex {
     by_to: Texts,
     by_from: Texts,
     by_helo: Texts,
+    by_user: Texts,
     by_network: Networks,
     by_session: HashMap<u64, Vec<u32>>,
     /// Rules that must always be evaluated.
@@ -34,8 +35,12 @@ impl StageIndex {
             self.by_recipients = true;
             return;
         }
-        let texts =
-            [(&mut self.by_to, &when.to), (&mut self.by_from, &when.from), (&mut self.by_helo, &when.helo)];
+        let texts = [
+            (&mut self.by_to, &when.to),
+            (&mut self.by_from, &when.from),
+            (&mut self.by_helo, &when.helo),
+            (&mut self.by_user, &when.user),
+        ];
         for (texts, glob) in texts {
             if glob.as_ref().is_some_and(|glob| texts.push(glob, rule)) {
                 return;
@@ -51,9 +56,9 @@ impl StageIndex {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Self { by_recipients, by_to, by_from, by_helo, by_network, by_session, others } = self;
+        let Self { by_recipients, by_to, by_from, by_helo, by_user, by_network, by_session, others } = self;
         !by_recipients
-            && [by_to, by_from, by_helo].iter().all(|texts| texts.is_empty())
+            && [by_to, by_from, by_helo, by_user].iter().all(|texts| texts.is_empty())
             && by_network.rules.is_empty()
             && by_session.is_empty()
             && others.is_empty()
@@ -73,6 +78,7 @@ impl StageIndex {
         self.by_to.find(question.to, &mut found);
         self.by_from.find(question.from, &mut found);
         self.by_helo.find(question.helo, &mut found);
+        self.by_user.find(question.user, &mut found);
         if let Some(ip) = question.peer.ip() {
             self.by_network.find(ip, &mut found);
         }

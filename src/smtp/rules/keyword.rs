@@ -27,6 +27,8 @@ keywords! {
     To "to=",
     Helo "helo=",
     Ip "ip=",
+    User "user=",
+    Mechanism "mechanism=",
     Session "session=",
     Nth "nth=",
     Every "every=",

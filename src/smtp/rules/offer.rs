@@ -31,6 +31,8 @@ pub enum Extension {
     BinaryMime,
     /// LIMITS (RFC 9422), with the limits on recipients and messages.
     Limits,
+    /// AUTH (RFC 4954), with the mechanisms, where somebody can authenticate.
+    Auth,
 }
 
 impl Extension {
@@ -45,6 +47,7 @@ impl Extension {
         Self::Chunking,
         Self::BinaryMime,
         Self::Limits,
+        Self::Auth,
     ];
 
     /// Its keyword in the reply to EHLO.
@@ -59,6 +62,7 @@ impl Extension {
             Self::Chunking => "CHUNKING",
             Self::BinaryMime => "BINARYMIME",
             Self::Limits => "LIMITS",
+            Self::Auth => "AUTH",
         }
     }
 
@@ -70,7 +74,7 @@ impl Extension {
 const _: () = assert!(Extension::ALL.len() <= u16::BITS as usize);
 
 /// The extensions that are offered: a list, or the default set without some. The default set is [`Extension::ALL`], without
-/// LIMITS if no limit is set.
+/// LIMITS if no limit is set, and without AUTH if nobody can authenticate.
 ///
 /// ```
 /// use smtpmock::smtp::rules::{Extension, Offer};
@@ -101,8 +105,13 @@ impl Offer {
         Self { is_exact: false, listed }
     }
 
+    /// It lists the extension as one that is offered.
+    pub(crate) fn names(self, extension: Extension) -> bool {
+        self.is_exact && self.listed & extension.bit() != 0
+    }
+
     /// Whether the extension is offered; `None` if that depends on whether it has a value to announce.
-    pub(in crate::smtp) fn includes(self, extension: Extension) -> Option<bool> {
+    pub(crate) fn includes(self, extension: Extension) -> Option<bool> {
         let is_listed = self.listed & extension.bit() != 0;
         match (self.is_exact, is_listed, extension) {
             (false, false, Extension::Limits) => None,

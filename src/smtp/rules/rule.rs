@@ -59,6 +59,8 @@ pub enum Key {
     Recipient,
     /// The client's IP address.
     Ip,
+    /// The user that the session has authenticated as, in either case; at `auth` the one that the client says it is.
+    User,
 }
 
 impl Key {
@@ -67,6 +69,7 @@ impl Key {
         ("sender", Self::Sender),
         ("recipient", Self::Recipient),
         ("ip", Self::Ip),
+        ("user", Self::User),
     ];
 }
 
@@ -77,6 +80,8 @@ pub(super) struct Conditions {
     pub(super) to: Option<Glob>,
     pub(super) helo: Option<Glob>,
     pub(super) ip: Option<Cidr>,
+    pub(super) user: Option<Glob>,
+    pub(super) mechanism: Option<Glob>,
     pub(super) session: Option<Ordinals>,
     pub(super) size: Option<usize>,
     /// Names of parameters in lower case, each with the pattern of its value.
@@ -196,6 +201,21 @@ impl Rule {
     #[must_use]
     pub fn helo(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.helo = Some(pattern.into());
+        self
+    }
+
+    /// Only in sessions that have authenticated as a user that matches this pattern; at [`Stage::Auth`] only for clients that
+    /// say that they are one.
+    #[must_use]
+    pub fn user(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.user = Some(pattern.into());
+        self
+    }
+
+    /// The same for the mechanism of the authentication.
+    #[must_use]
+    pub fn mechanism(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.mechanism = Some(pattern.into());
         self
     }
 

@@ -202,6 +202,8 @@ fn apply(rule: &mut Rule, keyword: Keyword, Term { name, value, .. }: &Term<'_>)
         Keyword::From => when.from = Some(Glob::new(value)),
         Keyword::To => when.to = Some(Glob::new(value)),
         Keyword::Helo => when.helo = Some(Glob::new(value)),
+        Keyword::User => when.user = Some(Glob::new(value)),
+        Keyword::Mechanism => when.mechanism = Some(Glob::new(value)),
         Keyword::Ip => when.ip = Some(value.parse::<Cidr>().map_err(Wrong::Within)?),
         Keyword::Session => when.session = Some(ordinals(value)?),
         Keyword::Nth => when.nth = Some(ordinals(value)?),
@@ -281,6 +283,11 @@ impl fmt::Display for Rule {
             }
         }
         write_some(f, "ip=", when.ip.as_ref())?;
+        for (name, glob) in [("user", &when.user), ("mechanism", &when.mechanism)] {
+            if let Some(glob) = glob {
+                write!(f, " {name}={}", Quoted(&glob.to_string()))?;
+            }
+        }
         write_some(f, "session=", when.session.as_ref())?;
         write_some(f, "size>=", when.size.map(Size).as_ref())?;
         for (name, glob) in &when.parameters {

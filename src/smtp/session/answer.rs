@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::smtp::auth::Mechanism;
 use crate::smtp::command::{EnvelopeParameters, Parameters};
 use crate::smtp::policy::{DelayPoint, Policy, Ruling};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
@@ -42,6 +43,8 @@ pub(in crate::smtp) struct Asked<'l> {
     /// Of the message.
     pub(in crate::smtp) size: Option<usize>,
     pub(in crate::smtp) parameters: Parameters<'l>,
+    /// Who the client says it is, in an authentication exchange, and its mechanism.
+    pub(in crate::smtp) claimed: Option<(Option<&'l [u8]>, Mechanism)>,
     /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
     /// It is asked for another peer than the one that the session is counted for.
@@ -58,6 +61,7 @@ impl<'l> Asked<'l> {
             name: None,
             size: None,
             parameters,
+            claimed: None,
             is_ehlo: false,
             is_other_peer: false,
             is_valid: true,
@@ -149,7 +153,9 @@ impl Dialogue {
         environment: &Environment<'_>,
         asked: Asked<'q>,
     ) -> Question<'q> {
-        let Asked { stage, name, size, parameters, is_ehlo, is_other_peer, is_valid } = asked;
+        let Asked { stage, name, size, parameters, claimed, is_ehlo, is_other_peer, is_valid } = asked;
+        let identity = self.identity.as_deref().map(|identity| (Some(&*identity.user), identity.mechanism));
+        let claimed = claimed.or(identity);
         let &Environment { now, session, peer, .. } = environment;
         let envelope: Option<&Envelope> = self.envelope.as_deref();
         let named = |at: Stage, of: fn(&Envelope) -> Option<&[u8]>| {
@@ -175,6 +181,8 @@ impl Dialogue {
                 }
                 _ => EnvelopeParameters::default(),
             },
+            user: claimed.and_then(|(user, _)| user),
+            mechanism: claimed.map(|(_, mechanism)| mechanism.name()),
             messages: self.messages,
         }
     }

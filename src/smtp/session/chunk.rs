@@ -146,7 +146,7 @@ impl Dialogue {
             content.take(&mut Intake { policy: turn.policy, memory_left, retry_keys }, &input[..consumed]);
         }
         let step = (chunk.left == 0).then(|| self.end_of_chunk(turn));
-        Progress { consumed, line: None, step, expects: self.expects() }
+        Progress { consumed, line: None, step, check: None, expects: self.expects() }
     }
 
     fn end_of_chunk(&mut self, turn: &mut Turn<'_, '_>) -> Step {

@@ -3,6 +3,9 @@
 //!
 //! It reads no record: it sends an [`Event`] to the recorder for each command.
 
+use std::sync::Arc;
+
+use crate::smtp::auth::Identity;
 use crate::smtp::command::{Command, Extensions, Grammar, HeloName, Request};
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::RetryKey;
@@ -12,6 +15,7 @@ use crate::smtp::receive::scan::{LineScan, LineScanner};
 use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked};
+use crate::smtp::session::authentication::{Responses, is_long_auth};
 use crate::smtp::session::chunk::IncomingChunk;
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::protocol::Protocol;
@@ -48,6 +52,10 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) steps: u32,
     /// Messages accepted so far.
     pub(super) messages: u32,
+    /// The user that the client has authenticated as.
+    pub(super) identity: Option<Arc<Identity>>,
+    /// Number of the step that last refused an AUTH command; 0: none did.
+    pub(super) auth_refused_at: u32,
 }
 
 /// How the input is read.
@@ -58,6 +66,8 @@ pub(super) enum Receiving {
     Chunk(IncomingChunk),
     /// Not at all: replies to a message are to come.
     Replies(Box<Answering>),
+    /// Responses of an authentication exchange.
+    Responses(Box<Responses>),
 }
 
 impl Default for Receiving {
@@ -90,14 +100,19 @@ impl Dialogue {
             Receiving::Commands(scanner) => {
                 let is_skipping = scanner.is_skipping();
                 match scanner.scan(input) {
+                    LineScan::Incomplete(1..) | LineScan::TooLong(_)
+                        if !is_skipping && is_long_auth(policy, input) =>
+                    {
+                        self.long_auth(turn, input)
+                    }
                     LineScan::Incomplete(consumed) => {
                         let line = (!is_skipping && consumed > 0).then(|| front_of_line(input));
-                        Progress { consumed, line, step: None, expects: self.expects() }
+                        Progress { consumed, line, step: None, check: None, expects: self.expects() }
                     }
                     LineScan::TooLong(consumed) => {
                         let line = (!is_skipping).then(|| front_of_line(input));
                         let step = Some(self.unknown(turn, ReplyKind::LineTooLong));
-                        Progress { consumed, line, step, expects: self.expects() }
+                        Progress { consumed, line, step, check: None, expects: self.expects() }
                     }
                     LineScan::Line(consumed) => {
                         // The line is set after the step, which is built in its place.
@@ -105,10 +120,11 @@ impl Dialogue {
                             consumed,
                             step: self.command(turn, &input[..consumed]),
                             line: turn.line,
+                            check: None,
                             expects: self.expects(),
                         };
                         if progress.step.is_none() {
-                            self.begin_chunk(turn, input, &mut progress);
+                            self.go_on(turn, input, &mut progress);
                         }
                         progress
                     }
@@ -130,16 +146,17 @@ impl Dialogue {
                     self.is_cut_short = !scan.ended;
                 }
                 let step = (scan.ended || is_over).then(|| self.end_of_data(turn));
-                Progress { consumed: scan.consumed, line: None, step, expects: self.expects() }
+                Progress { consumed: scan.consumed, line: None, step, check: None, expects: self.expects() }
             }
             Receiving::Replies(_) => {
                 let step = Some(self.answer_next_recipient(turn));
-                Progress { consumed: 0, line: None, step, expects: self.expects() }
+                Progress { consumed: 0, line: None, step, check: None, expects: self.expects() }
             }
+            Receiving::Responses(_) => self.response(turn, input),
         }
     }
 
-    /// Answers a command line. `None`: a chunk follows it.
+    /// Answers a command line. `None`: a chunk follows it, or a check comes first.
     pub(super) fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Option<Step> {
         let policy = turn.policy;
         let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
@@ -175,6 +192,10 @@ impl Dialogue {
                 self.conclude(turn, Stage::Help, &answer, None)
             }
             Command::Xclient { arguments } if policy.knows_xclient() => self.xclient(turn, arguments),
+            Command::Auth(argument) if policy.auth().is_some() => {
+                turn.line = Some(CommandLine::of_any(line, input));
+                return self.auth(turn, line, argument);
+            }
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
             Command::Quit { is_bare: false }
             | Command::Bdat(_)
@@ -183,7 +204,13 @@ impl Dialogue {
             | Command::Expn { .. }
             | Command::Help
             | Command::Xclient { .. }
-            | Command::Unknown => self.unknown(turn, ReplyKind::InvalidCommand),
+            | Command::Auth(_)
+            | Command::Unknown => {
+                turn.line = Some(self.line_of_no_command(line, input));
+                let step = self.unknown(turn, ReplyKind::InvalidCommand);
+                self.note_no_command(command);
+                step
+            }
         })
     }
 
@@ -308,6 +335,7 @@ impl Dialogue {
             next,
             is_in_transaction: self.is_in_transaction(),
             message: None,
+            auth: None,
             retry_key: RetryKey::Nothing,
             filing,
             client: None,
@@ -337,6 +365,7 @@ impl Dialogue {
             Receiving::Data(_) => Expect::Data,
             Receiving::Chunk(_) => Expect::Chunk,
             Receiving::Replies(_) => Expect::Nothing,
+            Receiving::Responses(_) => Expect::Response,
         }
     }
 
@@ -350,6 +379,7 @@ impl Dialogue {
                 Receiving::Commands(scanner) => scanner.is_mid_line(),
                 Receiving::Data(_) | Receiving::Chunk(_) => true,
                 Receiving::Replies(_) => false,
+                Receiving::Responses(responses) => responses.is_mid_line(),
             }
     }
 
@@ -365,16 +395,18 @@ impl Dialogue {
             Receiving::Commands(_) | Receiving::Chunk(_) => 0,
             Receiving::Data(incoming) => incoming.content.text.capacity(),
             Receiving::Replies(answering) => answering.memory(),
+            Receiving::Responses(responses) => responses.memory(),
         };
         let envelope = self.envelope.as_deref().map_or(0, Envelope::memory);
         let chunks =
             self.chunks.as_deref().map_or(0, |content| size_of_val(content) + content.text.capacity());
-        incoming + chunks + envelope + self.retry_keys.as_deref().map_or(0, size_of_val)
+        let identity = self.identity.as_deref().map_or(0, Identity::memory);
+        incoming + chunks + envelope + identity + self.retry_keys.as_deref().map_or(0, size_of_val)
     }
 }
 
 /// The part of a line over the limit that a log may show.
 #[cold]
-fn front_of_line(input: &[u8]) -> CommandLine {
-    CommandLine::of(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
+pub(super) fn front_of_line(input: &[u8]) -> CommandLine {
+    CommandLine::of_any(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
 }

@@ -22,6 +22,7 @@ impl Dialogue {
         self.abandon_mail();
         let mailbox = path.ok().map(|path| path.mailbox());
         let verdict = match self.sequence.is_greeted() {
+            true if self.lacks_authentication(policy) => Err(ReplyKind::AuthRequired),
             true => self.check_path(policy, Verb::Mail, path, parameters).map(|()| ReplyKind::MailReceived),
             false => Err(ReplyKind::InvalidMailSequence),
         };

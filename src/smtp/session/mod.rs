@@ -3,6 +3,7 @@
 
 mod answer;
 mod arguments;
+mod authentication;
 mod chunk;
 mod content;
 mod dialogue;
@@ -18,10 +19,11 @@ mod walk;
 mod xclient;
 
 pub use protocol::Protocol;
-pub use step::{CommandLine, Expect, Progress, Received, Step};
+pub use step::{AuthOutcome, AuthStep, CommandLine, Expect, Progress, Received, Step};
 
 use self::dialogue::Dialogue;
 use self::turn::{Records, Turn};
+use crate::smtp::auth::Checked;
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
 use crate::smtp::reply::{Next, Reply, ReplyKind, Stage};
@@ -102,13 +104,19 @@ impl Session {
     /// The greeting of a new connection. One that is not 2yz refuses the session: anything but QUIT gets
     /// [`ReplyKind::SessionRefused`] (RFC 5321 section 3.1).
     pub fn greeting(&mut self, policy: &Policy, environment: &mut Environment<'_>) -> Step {
-        self.dialogue.greeting(&mut Turn { policy, environment, records: &mut self.records, line: None })
+        self.dialogue.greeting(&mut Turn {
+            policy,
+            environment,
+            records: &mut self.records,
+            line: None,
+            check: None,
+        })
     }
 
     /// Takes what can be taken from the front of `input`, up to one reply. While the session expects
     /// [nothing](Expect::Nothing) it takes none, and gives the next reply.
     pub fn advance(&mut self, policy: &Policy, environment: &mut Environment<'_>, input: &[u8]) -> Progress {
-        let turn = &mut Turn { policy, environment, records: &mut self.records, line: None };
+        let turn = &mut Turn { policy, environment, records: &mut self.records, line: None, check: None };
         let progress = self.dialogue.advance(turn, input);
         debug_assert!(progress.consumed <= input.len(), "{progress:?} of {} octets", input.len());
         // Without these the step is made where the caller wants it, and never copied.
@@ -116,6 +124,18 @@ impl Session {
             self.assert_consistent(&progress);
         }
         progress
+    }
+
+    /// Continues an authentication exchange with the result of its [check](Progress::check). No step follows if none is under
+    /// way, as after the session has [ended](Self::finish).
+    pub fn resume(
+        &mut self,
+        policy: &Policy,
+        environment: &mut Environment<'_>,
+        checked: Checked,
+    ) -> Progress {
+        let turn = &mut Turn { policy, environment, records: &mut self.records, line: None, check: None };
+        self.dialogue.resume(turn, checked)
     }
 
     /// Asserts the invariants after each line.
@@ -134,6 +154,8 @@ impl Session {
         assert_eq!(progress.expects, expects);
         let is_in_message = matches!(expects, Expect::Data | Expect::NextChunk | Expect::Nothing);
         assert!(is_open || !is_in_message, "a message belongs to a transaction");
+        assert!(!is_open || expects != Expect::Response, "nobody authenticates in a transaction");
+        assert!(progress.check.is_none() || progress.step.is_none(), "a check comes before its step");
     }
 
     /// The record in the making, which [`Filing::Accepted`](crate::smtp::Filing::Accepted) and
@@ -204,9 +226,9 @@ impl Session {
         self.dialogue.owes_input()
     }
 
-    /// No command line and no mail transaction has begun.
+    /// No command line, no authentication exchange and no mail transaction has begun.
     pub fn is_idle(&self) -> bool {
-        !self.dialogue.is_in_transaction() && !self.owes_input()
+        !self.dialogue.is_in_transaction() && !self.owes_input() && self.dialogue.expects() == Expect::Command
     }
 
     /// Sets how many octets may still be taken into memory, beyond those [held](Self::held_memory) already.

@@ -1,9 +1,11 @@
 //! The instructions of a session to its driver: one [`Step`] for each reply. A step is an owned value, which the driver can
 //! carry out without the session, the policy or the input.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::smtp::command::ClientAttributes;
+use crate::smtp::auth::{Check, Mechanism};
+use crate::smtp::command::{ClientAttributes, REDACTED, shown_part};
 use crate::smtp::receive::{LineScanner, Lines, RetryKey};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, Portion, Reply, Stage};
@@ -32,6 +34,45 @@ impl Received {
     }
 }
 
+/// What a reply means in an authentication exchange (RFC 4954).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthStep {
+    /// The mechanism; `None` where the client names none that is offered.
+    pub mechanism: Option<Mechanism>,
+    /// What was decided, whatever the reply says.
+    pub outcome: AuthOutcome,
+    /// Challenges of this exchange so far, this reply included if it is one: round trips beside that of the command.
+    pub challenges: u32,
+    /// A hash of the user and the secret, where the client has sent it. It finds one that is tried again.
+    pub(crate) attempt: Option<u64>,
+}
+
+impl AuthStep {
+    /// It answers a response of the exchange, and not the AUTH command.
+    pub fn answers_response(&self) -> bool {
+        self.challenges > u32::from(self.outcome == AuthOutcome::Challenged)
+    }
+}
+
+/// What is decided about an authentication exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthOutcome {
+    /// It goes on: the reply is a challenge.
+    Challenged,
+    /// The client has authenticated, if the reply accepts that.
+    Succeeded,
+    /// The credentials are wrong.
+    Failed,
+    /// The client has cancelled it.
+    Cancelled,
+    /// The client has authenticated before (RFC 4954 section 4).
+    Again,
+    /// It did not take place, or could not go on: AUTH was out of sequence or malformed, or a response was.
+    Refused,
+}
+
 /// The result of one line or of the end of a message; in LMTP, where that has a reply for each recipient, of one of these.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -55,6 +96,8 @@ pub struct Step {
     pub is_in_transaction: bool,
     /// The message that is answered.
     pub message: Option<Received>,
+    /// Of the authentication exchange that is answered; `None` at other stages than [`Stage::Auth`].
+    pub auth: Option<Box<AuthStep>>,
     /// Identifies a retry by the client.
     pub(crate) retry_key: RetryKey,
     /// The effect on the records. Records are filed before the reply is sent, so that a client that has read it can see
@@ -73,7 +116,7 @@ impl Step {
 }
 
 /// What [`Session::advance`](crate::smtp::Session::advance) did with the input.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Progress {
     /// Octets used up, from the front. The rest must be at the front of the next input.
     pub consumed: usize,
@@ -82,8 +125,10 @@ pub struct Progress {
     pub line: Option<CommandLine>,
     /// What the server waits for from now on. Before the first input it is a command.
     pub expects: Expect,
-    /// The step to carry out; `None` if more input is needed.
+    /// The step to carry out; `None` if more input is needed, or a check.
     pub step: Option<Step>,
+    /// A comparison to run, whose result is for [`Session::resume`](crate::smtp::Session::resume). No input is used before.
+    pub check: Option<Box<Check>>,
 }
 
 /// Where a command line is in the input, as far as a log may show it: the session decides that, as it knows the command.
@@ -91,6 +136,8 @@ pub struct Progress {
 pub struct CommandLine {
     start: u16,
     length: u16,
+    /// More stands behind it, which no log may show.
+    has_secret: bool,
 }
 
 impl CommandLine {
@@ -98,15 +145,33 @@ impl CommandLine {
     #[inline]
     pub(in crate::smtp) fn of(line: &[u8], input: &[u8]) -> Self {
         let start = line.as_ptr().addr().wrapping_sub(input.as_ptr().addr());
-        debug_assert!(start + line.len() <= LineScanner::LIMIT, "a line is short, and at the front");
-        Self { start: start as u16, length: line.len() as u16 }
+        debug_assert!(start + line.len() <= LineScanner::AUTH_LIMIT, "a line is short, and at the front");
+        Self { start: start as u16, length: line.len() as u16, has_secret: false }
+    }
+
+    /// The same for a line that may be AUTH: without what may be a secret.
+    #[cold]
+    pub(in crate::smtp) fn of_any(line: &[u8], input: &[u8]) -> Self {
+        shown_part(line).map_or_else(
+            || Self::of(line, input),
+            |shown| Self { has_secret: true, ..Self::of(shown, input) },
+        )
+    }
+
+    /// A response in an authentication exchange, of which nothing may be shown.
+    pub(in crate::smtp) fn secret() -> Self {
+        Self { start: 0, length: 0, has_secret: true }
     }
 
     /// The line without white space around it, where `input` is what [`advance`](crate::smtp::Session::advance) was given,
-    /// or as much of it as was [consumed](Progress::consumed).
-    pub fn within<'i>(&self, input: &'i [u8]) -> &'i [u8] {
+    /// or as much of it as was [consumed](Progress::consumed). `<redacted>` stands for a secret: `AUTH PLAIN <redacted>`.
+    pub fn within<'i>(&self, input: &'i [u8]) -> Cow<'i, [u8]> {
         let start = usize::from(self.start);
-        input.get(start..start + usize::from(self.length)).unwrap_or_default()
+        let shown = input.get(start..start + usize::from(self.length)).unwrap_or_default();
+        match self.has_secret {
+            true => [shown, REDACTED].concat().trim_ascii().to_vec().into(),
+            false => shown.into(),
+        }
     }
 }
 
@@ -125,4 +190,6 @@ pub enum Expect {
     /// Nothing: another reply to the message follows (RFC 2033 section 4.2), with the next call of
     /// [`advance`](crate::smtp::Session::advance).
     Nothing,
+    /// A response in an authentication exchange, or the result of a [`Check`].
+    Response,
 }

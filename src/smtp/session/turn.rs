@@ -1,5 +1,6 @@
 //! What a dialogue may use while it processes one line.
 
+use crate::smtp::auth::Check;
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{Answered, Event, Filing, Recorder};
 use crate::smtp::rules::Environment;
@@ -13,6 +14,8 @@ pub(super) struct Turn<'t, 'e> {
     pub(super) records: &'t mut Records,
     /// The command line, once it is parsed.
     pub(super) line: Option<CommandLine>,
+    /// What has to run before the line can be answered.
+    pub(super) check: Option<Box<Check>>,
 }
 
 /// The recorder, if records are read. A dialogue cannot read it.

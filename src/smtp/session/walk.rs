@@ -43,15 +43,20 @@ impl Dialogue {
             memory_left: _,
             steps: _,
             messages: _,
+            identity,
+            auth_refused_at: _,
         } = self;
         let incoming = match receiving {
             Receiving::Commands(_) | Receiving::Chunk(_) => 0,
             Receiving::Data(Incoming { content, .. }) => content.text.capacity(),
             Receiving::Replies(answering) => answering.memory(),
+            Receiving::Responses(responses) => responses.memory(),
         };
         let envelope = envelope.as_deref().map_or(0, Envelope::memory);
         let chunks = chunks.as_deref().map_or(0, |content| size_of::<Content>() + content.text.capacity());
-        incoming + chunks + envelope + retry_keys.as_deref().map_or(0, size_of_val)
+        let identity =
+            identity.as_deref().map_or(0, |identity| ARC + size_of_val(identity) + identity.user.len());
+        incoming + chunks + envelope + identity + retry_keys.as_deref().map_or(0, size_of_val)
     }
 }
 

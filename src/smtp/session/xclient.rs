@@ -50,6 +50,7 @@ impl Dialogue {
         self.extensions = Extensions::default();
         self.envelope = None;
         self.messages = 0;
+        self.identity = None;
     }
 
     /// The record of what came before, which is complete.

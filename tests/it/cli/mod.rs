@@ -1,5 +1,6 @@
 //! The program, run as by its users: arguments and variables in; output, exit code and SMTP out.
 
+mod auth;
 mod endings;
 mod failures;
 mod flags;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use smtpmock::smtp::auth::Credential;
 use smtpmock::smtp::rules::{Extension, Offer};
 use smtpmock::smtp::{AddressRules, Policy, ReplyKind, Stage};
 use smtpmock::{Config, Server, Settings};
@@ -98,8 +99,13 @@ fn each_extension_is_offered_or_not_by_itself() {
         offered(config.clone()).iter().any(|line| line.split(' ').next() == Some(keyword))
     };
     for &one in Extension::ALL {
-        let without = Config::default().extensions(Offer::without([one])).max_rcpts(5);
-        let only = Config::default().extensions(Offer::only([one])).max_rcpts(5);
+        let config = |has_auth: bool| match has_auth {
+            true => Config::default().auth(Credential::any()).max_rcpts(5),
+            false => Config::default().max_rcpts(5),
+        };
+        // AUTH is offered where somebody can authenticate, and must be then.
+        let without = config(one != Extension::Auth).extensions(Offer::without([one]));
+        let only = config(one == Extension::Auth).extensions(Offer::only([one]));
         for &other in Extension::ALL {
             // Binary messages come in chunks alone.
             let is_taken_along = (one, other) == (Extension::Chunking, Extension::BinaryMime);

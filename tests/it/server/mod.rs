@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod async_waits;
+mod auth;
 mod chunking;
 mod esmtp;
 mod extensions;

@@ -1,11 +1,12 @@
 //! The flags for Extended SMTP.
 
 use smtpmock::Config;
+use smtpmock::smtp::auth::{Credential, Mechanism};
 use smtpmock::smtp::rules::Offer;
 
-use super::Options;
+use super::{AUTH, AUTH_FILE, AUTH_TOKEN, Options};
 use crate::program::cli::flag::{Arity, Flag, reading, reading_or_default};
-use crate::program::cli::values;
+use crate::program::cli::values::{self, Expected};
 
 pub(super) fn extensions() -> Vec<Flag> {
     vec![
@@ -39,5 +40,58 @@ pub(super) fn extensions() -> Vec<Flag> {
             )
         }
         .checked_as("ehlo_line"),
+        Flag {
+            arity: Arity::Repeated,
+            ..Flag::new(
+                AUTH,
+                "USER:PASSWORD",
+                "Offer AUTH, and let this user authenticate, or with the word any: any user; may be repeated. Turns on \
+                 --esmtp",
+                reading(values::credentials, |options, credentials: Vec<Credential>| {
+                    options.with(|config| config.auth_users(credentials))
+                }),
+            )
+        }
+        .checked_as("auth"),
+        Flag::new(
+            AUTH_FILE,
+            "PATH",
+            "The same for the users of a file that htpasswd has made: bcrypt ($2y$), {SHA}, {SSHA} or clear passwords",
+            reading(values::path, |options, path| Options { auth_file: Some(path), ..options }),
+        ),
+        Flag {
+            arity: Arity::Repeated,
+            ..Flag::new(
+                AUTH_TOKEN,
+                "TOKEN",
+                "Offer AUTH with XOAUTH2 and OAUTHBEARER, and take this token; may be repeated",
+                reading(values::texts, |options, tokens: Vec<String>| {
+                    options.with(|config| config.auth_users(tokens.iter().map(Credential::token)))
+                }),
+            )
+        }
+        .checked_as("auth"),
+        Flag::new(
+            "authMechanisms",
+            "MECHANISMS",
+            "Offer these mechanisms, separated by commas: PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, XOAUTH2, \
+             OAUTHBEARER, ANONYMOUS. Default: those that the users and tokens can complete, without ANONYMOUS",
+            reading_or_default(
+                |raw| {
+                    let mechanisms = values::entries(raw)?;
+                    let mechanisms = mechanisms.iter().map(|name| name.parse().map_err(Expected::from));
+                    Ok(Some(mechanisms.collect::<Result<Vec<Mechanism>, _>>()?).filter(|list| !list.is_empty()))
+                },
+                |options: Options, mechanisms| options.with(|config| config.auth_mechanisms(mechanisms)),
+            ),
+        )
+        .listing()
+        .checked_as("auth_mechanisms"),
+        Flag::switch(
+            "authRequired",
+            "Refuse MAIL with 530 in sessions that have not authenticated",
+            |options, on| options.with(|config| if on { config.auth_required(true) } else { config }),
+        )
+        .checked_as("auth_required"),
     ]
 }

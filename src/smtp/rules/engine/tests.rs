@@ -16,13 +16,14 @@ fn maybe<T: Clone + std::fmt::Debug + 'static>(of: &'static [T]) -> impl Strateg
 
 fn rule() -> impl Strategy<Value = Rule> {
     let sessions: &'static [(u64, Option<u64>)] = &[(1, Some(1)), (2, Some(2)), (1, Some(2)), (2, None)];
-    let names = (maybe(PATTERNS), maybe(PATTERNS), maybe(PATTERNS));
+    let names = (maybe(PATTERNS), maybe(PATTERNS), maybe(PATTERNS), maybe(PATTERNS));
     (maybe(Stage::ALL), names, maybe(NETWORKS), maybe(sessions)).prop_map(
-        |(stage, (to, from, helo), network, session)| {
+        |(stage, (to, from, helo, user), network, session)| {
             let mut rule = stage.map_or_else(Rule::anywhere, Rule::at).delay(Duration::ZERO);
             rule.when.to = to.map(Glob::new);
             rule.when.from = from.map(Glob::new);
             rule.when.helo = helo.map(Glob::new);
+            rule.when.user = user.map(Glob::new);
             rule.when.ip = network.map(|network| network.parse::<Cidr>().expect("a network"));
             rule.when.session = session.map(|(first, last)| match last {
                 Some(last) => (first..=last).into(),
@@ -40,25 +41,26 @@ struct Line {
     helo: Option<&'static str>,
     from: Option<&'static str>,
     to: Option<&'static str>,
+    user: Option<&'static str>,
     recipients: Vec<&'static str>,
     peer: PeerAddress,
     session: u64,
 }
 
 fn line() -> impl Strategy<Value = Line> {
-    let names = (maybe(TEXTS), maybe(TEXTS), maybe(TEXTS));
+    let names = (maybe(TEXTS), maybe(TEXTS), maybe(TEXTS), maybe(TEXTS));
     let recipients = prop::collection::vec(prop::sample::select(TEXTS), 0..4);
     (prop::sample::select(Stage::ALL), names, recipients, prop::sample::select(PEERS), 1..4_u64).prop_map(
-        |(stage, (helo, from, to), recipients, peer, session)| {
+        |(stage, (helo, from, to, user), recipients, peer, session)| {
             let peer = peer.parse::<IpAddr>().map_or(PeerAddress::Unix, PeerAddress::Ip);
-            Line { stage, helo, from, to, recipients, peer, session }
+            Line { stage, helo, from, to, user, recipients, peer, session }
         },
     )
 }
 
 impl Line {
     fn question<'q>(&self, matched: &'q [u32]) -> Question<'q> {
-        let &Self { stage, helo, from, to, peer, session, .. } = self;
+        let &Self { stage, helo, from, to, user, peer, session, .. } = self;
         Question {
             stage,
             moment: Moment { seed: 0, session, step: 0 },
@@ -72,6 +74,8 @@ impl Line {
             helo: helo.map(str::as_bytes),
             from: from.map(str::as_bytes),
             to: to.map(str::as_bytes),
+            user: user.map(str::as_bytes),
+            mechanism: None,
             matched,
             size: None,
             messages: 0,
@@ -94,6 +98,7 @@ impl Line {
             && to
             && matches(&rule.when.from, self.from)
             && matches(&rule.when.helo, self.helo)
+            && matches(&rule.when.user, self.user)
             && rule.when.ip.is_none_or(|network| self.peer.ip().is_some_and(|ip| network.contains(ip)))
             && rule.when.session.is_none_or(|ordinals| ordinals.contains(self.session))
     }
@@ -136,6 +141,7 @@ fn looked_at(rule: impl Fn(u64) -> String, stage: Stage) -> usize {
         helo: Some("c7.example"),
         from: Some("u7@d7.example"),
         to: Some("u7@d7.example"),
+        user: Some("u7"),
         recipients: vec!["u7@d7.example", "u8@d8.example", "u7@d7.example"],
         peer: PeerAddress::Ip([10, 0, 0, 7].into()),
         session: 7,
@@ -152,6 +158,7 @@ fn every_rule_of_thousands_was_looked_at_for_every_line() {
     assert_eq!(looked_at(|number| format!("rcpt to=u{number}@* close"), rcpt), 1);
     assert_eq!(looked_at(|number| format!("rcpt from=*@d{number}.example close"), rcpt), 1);
     assert_eq!(looked_at(|number| format!("any helo=c{number}.example close"), message), 1);
+    assert_eq!(looked_at(|number| format!("any user=u{number} close"), message), 1);
     assert_eq!(looked_at(|number| format!("any session={} close", number + 1), message), 1);
     assert_eq!(
         looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message),

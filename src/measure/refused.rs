@@ -1,0 +1,44 @@
+//! Users and passwords that were refused, as hashes, to find those that are tried again unchanged.
+
+use std::collections::{BTreeSet, VecDeque};
+
+/// Attempts at a time; beyond it the oldest is forgotten.
+const MOST: usize = 65_536;
+
+/// The attempts that were refused.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    known: BTreeSet<u64>,
+    /// The same, the oldest first.
+    order: VecDeque<u64>,
+}
+
+impl Refused {
+    /// Notes one. Returns whether it was refused before.
+    pub(super) fn note(&mut self, attempt: u64) -> bool {
+        if !self.known.insert(attempt) {
+            return true;
+        }
+        self.order.push_back(attempt);
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_attempts_are_forgotten() {
+        let mut refused = Refused::default();
+        assert!((0..=MOST as u64).all(|attempt| !refused.note(attempt)));
+        assert!(refused.note(MOST as u64) && refused.note(1));
+        assert!(!refused.note(0), "it was forgotten");
+        assert_eq!((refused.known.len(), refused.order.len()), (MOST, MOST));
+    }
+}

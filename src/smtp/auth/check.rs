@@ -1,0 +1,37 @@
+//! A comparison that takes long, as a value.
+
+use super::secret::Secret;
+
+/// A password to compare with a hash that is slow on purpose: 50 ms and more. It leaves its session as an owned value, in
+/// [`Progress::check`](crate::smtp::Progress::check), and may be run on any thread; the result goes back by
+/// [`Session::resume`](crate::smtp::Session::resume).
+#[derive(Debug)]
+pub struct Check {
+    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "without hashes no check is made"))]
+    password: Secret,
+    #[cfg(feature = "auth")]
+    hash: Box<str>,
+}
+
+/// The result of a [`Check`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub(in crate::smtp) is_right: bool,
+}
+
+impl Check {
+    #[cfg(feature = "auth")]
+    pub(super) fn bcrypt(password: &[u8], hash: &str) -> Self {
+        Self { password: Secret(password.into()), hash: hash.into() }
+    }
+
+    /// Compares.
+    pub fn run(&self) -> Checked {
+        #[cfg(feature = "auth")]
+        // An error is one of the hash, which was valid when it was configured, or of a password that no hash is of.
+        let is_right = bcrypt::verify(&self.password.0, &self.hash).unwrap_or(false);
+        #[cfg(not(feature = "auth"))]
+        let is_right = false;
+        Checked { is_right }
+    }
+}

@@ -1,0 +1,155 @@
+//! Files of users and hashes of their passwords, as Apache's `htpasswd` makes them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bcrypt::HashParts;
+
+use super::credential::Credential;
+use super::password::Password;
+use super::secret::Secret;
+
+const A_LINE: &str = "USER:HASH, like a line that htpasswd -B has written";
+const A_NEW_USER: &str = "each user once";
+const A_BCRYPT: &str = "a whole hash by bcrypt, of 60 characters, as htpasswd -B writes it";
+const A_SHA: &str = "the base64 of a SHA-1 digest of 20 octets behind {SHA}, as htpasswd -s writes it";
+const AN_SSHA: &str = "the base64 of a SHA-1 digest of 20 octets and a salt behind {SSHA}";
+const A_FORMAT: &str = "a hash by bcrypt ($2y$, written by htpasswd -B), {SHA}, {SSHA}, or a password, behind {PLAIN} if it begins with $ or {";
+
+/// A line of a password file that is not valid.
+///
+/// ```
+/// use smtpmock::smtp::auth::read_password_file;
+///
+/// let error = read_password_file("ann:secret\nbob:$apr1$xyz$abc\n").unwrap_err();
+/// assert_eq!(error.line, 2);
+/// assert!(error.to_string().starts_with("line 2: expected a hash by bcrypt"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PasswordFileError {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What would be right, as a phrase.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for PasswordFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, expected } = self;
+        write!(f, "line {line}: expected {expected}")
+    }
+}
+
+impl std::error::Error for PasswordFileError {}
+
+/// Reads the text of a password file: a user, a colon, and a password in each line, by bcrypt (`$2y$`, `$2a$`, `$2b$`), as
+/// `{SHA}` or `{SSHA}` (RFC 2307), or unchanged. Empty lines and those that begin with `#` are skipped. Passwords by bcrypt
+/// are cut at 72 octets, as by `htpasswd`.
+///
+/// ```
+/// use smtpmock::smtp::auth::{Credential, read_password_file};
+///
+/// let users = read_password_file("# users\nann:secret\nbob:{PLAIN}{curly}\n").unwrap();
+/// assert_eq!(users, [Credential::user("ann", "secret"), Credential::user("bob", "{curly}")]);
+/// ```
+///
+/// # Errors
+/// The first line in another form.
+pub fn read_password_file(text: &str) -> Result<Vec<Credential>, PasswordFileError> {
+    let mut names = BTreeSet::new();
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end_matches('\r')));
+    let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let users = lines.map(|(number, line)| {
+        let error = |expected| PasswordFileError { line: number, expected };
+        let named = line.split_once(':').filter(|(name, _)| !name.is_empty());
+        let (name, password) = named.ok_or(error(A_LINE))?;
+        if !names.insert(name) {
+            return Err(error(A_NEW_USER));
+        }
+        Ok(Credential::with_password(name.as_bytes(), read(password).map_err(error)?))
+    });
+    users.collect()
+}
+
+fn read(password: &str) -> Result<Password, &'static str> {
+    if ["$2y$", "$2a$", "$2b$"].iter().any(|prefix| password.starts_with(prefix)) {
+        let is_whole = password.len() == 60 && HashParts::from_str(password).is_ok();
+        return if is_whole { Ok(Password::Bcrypt(password.into())) } else { Err(A_BCRYPT) };
+    }
+    let digest_of = |text: &str| {
+        let octets = BASE64.decode(text).ok()?;
+        let (digest, salt) = octets.split_first_chunk::<20>()?;
+        Some((*digest, Box::<[u8]>::from(salt)))
+    };
+    if let Some(text) = password.strip_prefix("{SHA}") {
+        let (digest, salt) = digest_of(text).filter(|(_, salt)| salt.is_empty()).ok_or(A_SHA)?;
+        return Ok(Password::Sha1 { digest, salt });
+    }
+    if let Some(text) = password.strip_prefix("{SSHA}") {
+        let (digest, salt) = digest_of(text).filter(|(_, salt)| !salt.is_empty()).ok_or(AN_SSHA)?;
+        return Ok(Password::Sha1 { digest, salt });
+    }
+    let clear = password.strip_prefix("{PLAIN}");
+    match clear.or_else(|| (!password.starts_with(['$', '{'])).then_some(password)) {
+        Some(clear) => Ok(Password::Clear(Secret(clear.as_bytes().into()))),
+        None => Err(A_FORMAT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::password::Comparison;
+    use super::*;
+
+    /// Whether the password of a line is this one, once a check has run.
+    fn takes(line: &str, password: &str) -> bool {
+        let stored = read(line).expect(line);
+        match stored.compare(password.as_bytes()) {
+            Comparison::Same => true,
+            Comparison::Different => false,
+            Comparison::Pending(check) => check.run().is_right,
+        }
+    }
+
+    #[test]
+    fn each_format_takes_its_password_and_no_other() {
+        // By crypt(3), sha1sum, and a salt behind the digest; bcrypt's versions differ in their names alone.
+        for line in [
+            "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+            "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+            "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+            "{SSHA}gVK8WC9YyFT1gMsQHTGCgT3sSv5zYWx0",
+            "secret",
+            "{PLAIN}secret",
+        ] {
+            assert!(takes(line, "secret"), "{line}");
+            for other in ["Secret", "", "secret\0", "secretsecret", "{PLAIN}secret"] {
+                assert!(!takes(line, other), "{line}: {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_formats_are_refused_with_the_line_and_what_is_right() {
+        for (text, line, reason) in [
+            ("ann:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/", 1, "$2y$"),
+            ("ann:x\n\n# bob\nbob:$6$salt$hash", 4, "$2y$"),
+            ("ann:{MD5}x", 1, "{SSHA}"),
+            ("ann:{SHA}x", 1, "20 octets"),
+            ("ann:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQx", 1, "20 octets"),
+            ("ann:{SSHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", 1, "salt"),
+            ("ann:$2y$05$short", 1, "60 characters"),
+            ("ann", 1, "USER:HASH"),
+            (":x", 1, "USER:HASH"),
+            ("ann:x\r\nann:y\r\n", 2, "once"),
+        ] {
+            let error = read_password_file(text).expect_err(text);
+            assert_eq!(error.line, line, "{text}");
+            assert!(error.to_string().contains(reason), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! AUTH and what of it may be shown: a log or a record must not contain a password.
+
+use std::fmt;
+
+use crate::smtp::command::starts_with_ignoring_case;
+
+/// Stands for what is not shown.
+pub(in crate::smtp) const REDACTED: &[u8] = b" <redacted>";
+
+/// Longest name of a mechanism (RFC 4422 section 3.1).
+const MAX_MECHANISM: usize = 20;
+
+/// The arguments of AUTH (RFC 4954 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authenticate<'a> {
+    /// The name of the mechanism, in any case, known or not.
+    pub mechanism: &'a str,
+    /// The initial response, if there is one.
+    pub initial: Option<InitialResponse<'a>>,
+}
+
+/// The base64 of an initial response, or `=` for an empty one. Its `Debug` does not show it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct InitialResponse<'a>(pub &'a [u8]);
+
+impl fmt::Debug for InitialResponse<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
+impl<'a> Authenticate<'a> {
+    /// The mechanism and at most one word behind it.
+    #[cold]
+    pub(super) fn parse(arguments: &'a [u8]) -> Option<Self> {
+        let mut words = arguments.split(|&octet| octet == b' ').filter(|word| !word.is_empty());
+        let mechanism = words.next().filter(|word| is_mechanism(word))?;
+        let mechanism = std::str::from_utf8(mechanism).ok()?;
+        let initial = words.next().map(InitialResponse);
+        words.next().is_none().then_some(Self { mechanism, initial })
+    }
+}
+
+/// Letters, digits, `-` and `_` (RFC 4422 section 3.1).
+fn is_mechanism(word: &[u8]) -> bool {
+    let is_letter = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    !word.is_empty() && word.len() <= MAX_MECHANISM && word.iter().all(is_letter)
+}
+
+/// The front of a line that may be shown, where the rest may be a secret: that of an AUTH command behind its mechanism,
+/// whether or not the server has the command, the line is valid or it has come whole. `None` for a line that may be shown.
+#[cold]
+pub(in crate::smtp) fn shown_part(line: &[u8]) -> Option<&[u8]> {
+    const AUTH: usize = 4;
+    let arguments = line.get(AUTH..).filter(|_| starts_with_ignoring_case(line, b"AUTH"))?;
+    if arguments.first().is_none_or(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    let is_letter = |octet: &u8| octet.is_ascii_alphanumeric();
+    let start = AUTH + arguments.iter().position(is_letter)?;
+    let end = start + line[start..].iter().position(u8::is_ascii_whitespace).unwrap_or(line.len() - start);
+    match is_mechanism(&line[start..end]) {
+        true if line[end..].trim_ascii().is_empty() => None,
+        true => Some(&line[..end]),
+        false => Some(&line[..AUTH]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_a_mechanism_is_not_shown() {
+        let shown =
+            |line: &'static str| shown_part(line.as_bytes()).map(|part| str::from_utf8(part).unwrap());
+        for (line, part) in [
+            ("AUTH PLAIN AGFubgBzZWNyZXQ=", Some("AUTH PLAIN")),
+            ("auth  plain  AGFubgBzZWNyZXQ=", Some("auth  plain")),
+            ("AUTH\tPLAIN\tAGFubgBzZWNyZXQ=", Some("AUTH\tPLAIN")),
+            ("AUTH=PLAIN AGFubgBzZWNyZXQ=", Some("AUTH=PLAIN")),
+            ("AUTH X-OWN a b c", Some("AUTH X-OWN")),
+            ("AUTH AGFubgBzZWNyZXQ=", Some("AUTH")),
+            ("AUTH AGFubgBzZWNyZXRzZWNyZXQ", Some("AUTH")),
+            ("AUTH PLAIN =", Some("AUTH PLAIN")),
+            ("AUTH PLAIN", None),
+            ("AUTH PLAIN ", None),
+            ("AUTH", None),
+            ("AUTH ", None),
+            ("AUTHOR PLAIN x", None),
+            ("NOOP AUTH PLAIN x", None),
+            ("", None),
+        ] {
+            assert_eq!(shown(line), part, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn auth_has_a_mechanism_and_at_most_one_word_behind_it() {
+        let parsed = |arguments: &'static str| {
+            let parsed = Authenticate::parse(arguments.as_bytes())?;
+            Some((parsed.mechanism, parsed.initial.map(|initial| initial.0)))
+        };
+        assert_eq!(parsed(" PLAIN"), Some(("PLAIN", None)));
+        assert_eq!(parsed("  plain  ="), Some(("plain", Some(&b"="[..]))));
+        for wrong in ["", " ", " PLAIN a b", " A+B", " ABCDEFGHIJKLMNOPQRSTU", " \u{e9}"] {
+            assert_eq!(parsed(wrong), None, "{wrong:?}");
+        }
+        let shown = format!("{:?}", Authenticate::parse(b" PLAIN c2VjcmV0"));
+        assert!(shown.contains("<redacted>") && !shown.contains("c2VjcmV0"), "{shown}");
+    }
+}

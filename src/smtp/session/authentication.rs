@@ -1,0 +1,319 @@
+//! AUTH (RFC 4954): its command line, the responses of its exchange, and what follows from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rand::Rng as _;
+
+use crate::smtp::auth::{AuthExchange, Checked, Mechanism, Reaction, Refusal};
+use crate::smtp::command::{
+    Authenticate, Command, InitialResponse, REDACTED, shown_part, starts_with_ignoring_case,
+};
+use crate::smtp::policy::Policy;
+use crate::smtp::receive::{LineScan, LineScanner};
+use crate::smtp::record::Event;
+use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
+use crate::smtp::rules::{Impairment, Moment};
+use crate::smtp::session::answer::{Answer, Asked, Verdict};
+use crate::smtp::session::dialogue::{Dialogue, Receiving, front_of_line};
+use crate::smtp::session::sequence::Sequence;
+use crate::smtp::session::step::{AuthOutcome, AuthStep, CommandLine, Progress, Step};
+use crate::smtp::session::turn::Turn;
+
+/// Octets of a nonce.
+const NONCE: usize = 18;
+
+/// An exchange, and the line of its next response.
+#[derive(Debug)]
+pub(super) struct Responses {
+    scanner: LineScanner,
+    exchange: AuthExchange,
+    /// The AUTH command as it may be shown.
+    shown: Box<[u8]>,
+    /// Challenges sent so far.
+    challenges: u32,
+}
+
+impl Responses {
+    pub(super) fn is_mid_line(&self) -> bool {
+        self.scanner.is_mid_line()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() - size_of::<AuthExchange>() + self.exchange.memory() + self.shown.len()
+    }
+}
+
+/// The line is an AUTH command, which may be longer than others where AUTH is offered.
+#[cold]
+pub(super) fn is_long_auth(policy: &Policy, input: &[u8]) -> bool {
+    policy.auth().is_some() && starts_with_ignoring_case(input.trim_ascii_start(), b"AUTH ")
+}
+
+/// Most responses that a client may have sent along with an AUTH command: those of LOGIN.
+const MOST_RESPONSES: u32 = 2;
+
+/// Lines that may be secrets, though no exchange goes on.
+impl Dialogue {
+    /// A line that is no command, as it may be shown. Behind an AUTH command that was refused it may be a response that was
+    /// sent without waiting.
+    #[cold]
+    pub(super) fn line_of_no_command(&self, line: &[u8], input: &[u8]) -> CommandLine {
+        let since = self.steps.wrapping_sub(self.auth_refused_at);
+        match self.auth_refused_at > 0 && since < MOST_RESPONSES {
+            true => CommandLine::secret(),
+            false => CommandLine::of_any(line, input),
+        }
+    }
+
+    /// A command was refused because the server does not have it.
+    #[cold]
+    pub(super) fn note_no_command(&mut self, command: Command<'_>) {
+        if matches!(command, Command::Auth(_)) {
+            self.auth_refused_at = self.steps;
+        }
+    }
+}
+
+/// The way in.
+impl Dialogue {
+    /// AUTH.
+    #[cold]
+    pub(super) fn auth(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        line: &[u8],
+        argument: Option<Authenticate<'_>>,
+    ) -> Option<Step> {
+        let (mechanism, initial) = match self.check_auth(turn.policy, argument) {
+            Ok(arguments) => arguments,
+            Err(refusal) => return Some(self.refuse_auth(turn, refusal)),
+        };
+        let auth = turn.policy.auth()?;
+        let shown = shown_part(line).map_or_else(|| line.to_vec(), |shown| [shown, REDACTED].concat());
+        let nonce = || self.nonce(turn);
+        let (exchange, reaction) = AuthExchange::begin(mechanism, initial.as_deref(), auth, nonce);
+        let scanner = LineScanner::default();
+        let responses = Responses { scanner, exchange, shown: shown.into(), challenges: 0 };
+        self.react(turn, Box::new(responses), reaction)
+    }
+
+    /// The mechanism, and the initial response decoded.
+    fn check_auth(
+        &self,
+        policy: &Policy,
+        argument: Option<Authenticate<'_>>,
+    ) -> Result<(Mechanism, Option<Vec<u8>>), ReplyKind> {
+        let is_in_sequence = matches!(self.sequence, Sequence::Greeted)
+            && self.extensions.include("AUTH")
+            && self.identity.is_none();
+        if !is_in_sequence {
+            return Err(ReplyKind::InvalidAuthSequence);
+        }
+        let Some(Authenticate { mechanism, initial }) = argument else {
+            return Err(ReplyKind::InvalidAuthArgument);
+        };
+        let mechanism = Mechanism::named(mechanism.as_bytes());
+        let is_offered = |one: &Mechanism| policy.auth().is_some_and(|auth| auth.offers(*one));
+        let mechanism = mechanism.filter(is_offered).ok_or(ReplyKind::MechanismNotOffered)?;
+        let initial = match initial {
+            None => None,
+            Some(InitialResponse(b"=")) => Some(Vec::new()),
+            Some(InitialResponse(text)) => Some(decode(text).ok_or(ReplyKind::InvalidAuthResponse)?),
+        };
+        Ok((mechanism, initial))
+    }
+
+    /// Random octets in visible characters. They follow from the policy's seed, the session and its step, so that a run
+    /// can be repeated: a test needs no others.
+    fn nonce(&self, turn: &Turn<'_, '_>) -> String {
+        let moment = Moment { seed: turn.policy.seed, session: turn.environment.session, step: self.steps };
+        let mut octets = [0; NONCE];
+        moment.stream(Impairment::named("nonce", 0)).fill_bytes(&mut octets);
+        BASE64.encode(octets)
+    }
+
+    /// An AUTH command that is longer than other lines may be.
+    #[cold]
+    pub(super) fn long_auth(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
+        let mut scanner = LineScanner::default();
+        let scan = scanner.scan_within(LineScanner::AUTH_LIMIT, input);
+        self.receiving = Receiving::Commands(scanner);
+        let (consumed, line, step) = match scan {
+            LineScan::Incomplete(0) => (0, None, None),
+            LineScan::Incomplete(consumed) => (consumed, Some(front_of_line(input)), None),
+            LineScan::TooLong(consumed) => {
+                let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
+                (consumed, Some(front_of_line(input)), Some(step))
+            }
+            LineScan::Line(consumed) => {
+                let step = self.command(turn, &input[..consumed]);
+                (consumed, turn.line, step)
+            }
+        };
+        Progress { consumed, line, step, check: turn.check.take(), expects: self.expects() }
+    }
+
+    /// What follows a command line without a reply: a check, or a chunk.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn go_on(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], progress: &mut Progress) {
+        progress.check = turn.check.take();
+        if progress.check.is_none() {
+            self.begin_chunk(turn, input, progress);
+        }
+    }
+
+    /// A response. While a check is under way nothing is taken.
+    #[cold]
+    pub(super) fn response(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
+        let expects = self.expects();
+        let nothing = Progress { consumed: 0, line: None, step: None, check: None, expects };
+        let Receiving::Responses(responses) = &mut self.receiving else { return nothing };
+        if responses.exchange.is_checking() {
+            return nothing;
+        }
+        let (consumed, is_too_long) = match responses.scanner.scan_within(LineScanner::AUTH_LIMIT, input) {
+            LineScan::Incomplete(consumed) => return Progress { consumed, ..nothing },
+            LineScan::TooLong(consumed) => (consumed, true),
+            LineScan::Line(consumed) => (consumed, false),
+        };
+        let Receiving::Responses(responses) = std::mem::take(&mut self.receiving) else { return nothing };
+        let text = input[..consumed].trim_ascii();
+        let (line, step) = if is_too_long {
+            let verdict = Err(ReplyKind::AuthLineTooLong);
+            (CommandLine::secret(), Some(self.end_exchange(turn, *responses, AuthOutcome::Refused, verdict)))
+        } else if text == b"*" {
+            let verdict = Err(ReplyKind::AuthCancelled);
+            let step = self.end_exchange(turn, *responses, AuthOutcome::Cancelled, verdict);
+            (CommandLine::of(text, input), Some(step))
+        } else {
+            (CommandLine::secret(), self.take_response(turn, responses, text))
+        };
+        Progress { consumed, line: Some(line), step, check: turn.check.take(), expects: self.expects() }
+    }
+
+    fn take_response(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        mut responses: Box<Responses>,
+        text: &[u8],
+    ) -> Option<Step> {
+        let reaction = match (decode(text), turn.policy.auth()) {
+            (None, _) => Reaction::Over(Err(Refusal::Malformed)),
+            (Some(response), Some(auth)) => responses.exchange.respond(&response, auth, || self.nonce(turn)),
+            // It was turned off meanwhile.
+            (Some(_), None) => Reaction::Over(Err(Refusal::Credentials)),
+        };
+        self.react(turn, responses, reaction)
+    }
+
+    /// Takes the result of the check that is under way.
+    pub(super) fn resume(&mut self, turn: &mut Turn<'_, '_>, checked: Checked) -> Progress {
+        let step = match std::mem::take(&mut self.receiving) {
+            Receiving::Responses(responses) if responses.exchange.is_checking() => {
+                self.react(turn, responses, Reaction::Over(AuthExchange::conclude(checked)))
+            }
+            receiving => {
+                self.receiving = receiving;
+                None
+            }
+        };
+        Progress { consumed: 0, line: None, step, check: None, expects: self.expects() }
+    }
+}
+
+/// The way out.
+impl Dialogue {
+    fn react(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        mut responses: Box<Responses>,
+        reaction: Reaction,
+    ) -> Option<Step> {
+        let (outcome, verdict) = match reaction {
+            Reaction::Challenge(challenge) => {
+                responses.challenges += 1;
+                return Some(self.challenge(turn, responses, &challenge));
+            }
+            Reaction::Check(check) => {
+                turn.check = Some(Box::new(check));
+                self.receiving = Receiving::Responses(responses);
+                return None;
+            }
+            Reaction::Over(Ok(())) => (AuthOutcome::Succeeded, Ok(ReplyKind::AuthSucceeded)),
+            Reaction::Over(Err(Refusal::Credentials)) => (AuthOutcome::Failed, Err(ReplyKind::AuthFailed)),
+            Reaction::Over(Err(Refusal::Malformed)) => {
+                (AuthOutcome::Refused, Err(ReplyKind::InvalidAuthResponse))
+            }
+        };
+        Some(self.end_exchange(turn, *responses, outcome, verdict))
+    }
+
+    /// A challenge is sent at once: rules and their delays are for the reply that ends the exchange.
+    fn challenge(&mut self, turn: &mut Turn<'_, '_>, responses: Box<Responses>, challenge: &[u8]) -> Step {
+        self.steps = self.steps.wrapping_add(1);
+        let reply = Reply::new(format!("334 {}", BASE64.encode(challenge)));
+        let answer = Answer {
+            reply: &reply,
+            portion: Portion::Whole,
+            accepted: true,
+            delay: Duration::ZERO,
+            next: Next::Continue,
+            number: self.steps,
+        };
+        let auth = AuthStep {
+            mechanism: Some(responses.exchange.mechanism()),
+            outcome: AuthOutcome::Challenged,
+            challenges: responses.challenges,
+            attempt: None,
+        };
+        self.receiving = Receiving::Responses(responses);
+        Step { auth: Some(Box::new(auth)), ..self.conclude(turn, Stage::Auth, &answer, None) }
+    }
+
+    /// Refuses an AUTH command that begins no exchange.
+    fn refuse_auth(&mut self, turn: &mut Turn<'_, '_>, refusal: ReplyKind) -> Step {
+        let is_again = refusal == ReplyKind::InvalidAuthSequence && self.identity.is_some();
+        let outcome = if is_again { AuthOutcome::Again } else { AuthOutcome::Refused };
+        let answer = self.answer(turn, Asked::at(Stage::Auth), Err(refusal));
+        self.auth_refused_at = self.steps;
+        let auth = AuthStep { mechanism: None, outcome, challenges: 0, attempt: None };
+        Step { auth: Some(Box::new(auth)), ..self.conclude(turn, Stage::Auth, &answer, None) }
+    }
+
+    /// Ends an exchange. Rules know the user, if the client has named one.
+    fn end_exchange(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        responses: Responses,
+        outcome: AuthOutcome,
+        verdict: Verdict,
+    ) -> Step {
+        let Responses { exchange, shown, challenges, .. } = responses;
+        let mechanism = exchange.mechanism();
+        let asked = Asked { claimed: Some((exchange.user(), mechanism)), ..Asked::at(Stage::Auth) };
+        let answer = self.answer(turn, asked, verdict);
+        if !answer.accepted {
+            self.auth_refused_at = self.steps;
+        }
+        let auth = AuthStep { mechanism: Some(mechanism), outcome, challenges, attempt: exchange.attempt() };
+        let identity = answer.accepted.then(|| Arc::new(exchange.into_identity()));
+        self.identity.clone_from(&identity);
+        let event = identity.as_ref().map(|identity| Event::Auth { line: &shown, identity });
+        Step { auth: Some(Box::new(auth)), ..self.conclude(turn, Stage::Auth, &answer, event) }
+    }
+
+    /// MAIL needs an authentication that has not taken place (RFC 4954 section 6).
+    #[inline]
+    pub(super) fn lacks_authentication(&self, policy: &Policy) -> bool {
+        self.identity.is_none() && policy.auth().is_some_and(|auth| auth.required)
+    }
+}
+
+/// Strictly: padding is needed, and nothing else may be in it (RFC 4648 section 3).
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}

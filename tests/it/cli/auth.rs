@@ -1,0 +1,149 @@
+//! Authentication as the program has it: its flags, and where secrets must not be.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value;
+
+use crate::support::client::Client;
+use crate::support::program::{command, run, start, start_command};
+
+const PASSWORD: &str = "hunter2-hunter2";
+const TOKEN: &str = "t0ken-t0ken-t0ken";
+
+/// What a secret looks like in an exchange.
+fn base64(text: &str) -> String {
+    BASE64.encode(text)
+}
+
+fn greeted(address: std::net::SocketAddr) -> Client {
+    let mut client = Client::greeted(address);
+    client.send("EHLO client.example\r\n");
+    while client.reply().starts_with("250-") {}
+    client
+}
+
+/// Sends secrets in every way that a client may: right and wrong, in commands and responses, too long, cut, out of
+/// sequence, with a mechanism that is not known. Returns the texts that nobody may see.
+fn authenticate(address: std::net::SocketAddr) -> Vec<String> {
+    let plain = base64(&format!("\0ann\0{PASSWORD}"));
+    let (password, token) = (base64(PASSWORD), base64(&format!("user=ann\x01auth=Bearer {TOKEN}\x01\x01")));
+    let long = password.repeat(500);
+    let commands = [
+        format!("AUTH PLAIN {plain}"),
+        format!("auth  plain  {plain}"),
+        format!("AUTH X-UNKNOWN {plain}"),
+        format!("AUTH {password}{password}"),
+        format!("AUTH\tPLAIN\t{plain}"),
+        format!("AUTH PLAIN {plain} {password}"),
+        format!("AUTH PLAIN {long}"),
+        format!("AUTH XOAUTH2 {token}"),
+    ];
+    for line in &commands {
+        Client::greeted(address).command(line);
+        let mut client = greeted(address);
+        client.command(line);
+        client.command(line);
+    }
+    let mut login = greeted(address);
+    login.command("AUTH LOGIN");
+    login.command(&base64("ann"));
+    login.command(&password);
+    // It ends within a line.
+    let mut cut = greeted(address);
+    cut.command("AUTH PLAIN");
+    cut.send(&plain);
+    cut.half_close();
+    cut.rest();
+    let mut cut = greeted(address);
+    cut.send(format!("AUTH PLAIN {long}{long}{long}"));
+    cut.half_close();
+    cut.rest();
+    let mut mail = greeted(address);
+    mail.command(&commands[0]);
+    for line in ["MAIL FROM:<ann@example.com>", "RCPT TO:<bob@example.com>", "DATA", "hi\r\n."] {
+        mail.command(line);
+    }
+    mail.command(&commands[0]);
+    mail.command("QUIT");
+    vec![plain, password, token, PASSWORD.to_owned(), TOKEN.to_owned()]
+}
+
+#[test]
+fn no_secret_is_in_a_log_a_capture_or_a_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let credentials = [format!("--auth=ann:{PASSWORD}"), format!("--auth-token={TOKEN}")];
+    for (number, auth) in [&credentials[..], &[]].into_iter().enumerate() {
+        let files = [("capture", "c"), ("report-json", "j"), ("report-html", "h"), ("hlog", "l")];
+        let path = |name: &str| path(&format!("{name}{number}"));
+        let outputs = files.iter().map(|(flag, name)| format!("--{flag}={}", path(name)));
+        let flags = ["--log", "--report", "--records=session"].map(str::to_owned);
+        let program = start(flags.into_iter().chain(outputs).chain(auth.iter().cloned()));
+        let secrets = authenticate(program.address());
+        let ended = program.stopped();
+        let mut texts = vec![("the log", ended.stdout), ("the errors", ended.stderr)];
+        texts.extend(files.map(|(what, name)| (what, fs::read_to_string(path(name)).expect("an output"))));
+        assert!(texts[0].1.contains("SMTP request: AUTH PLAIN <redacted>"), "{}", texts[0].1);
+        for (what, text) in &texts {
+            let found = secrets.iter().find(|secret| text.contains(secret.as_str()));
+            assert_eq!(found, None, "in {what}: {text}");
+        }
+        if !auth.is_empty() {
+            assert!(texts[0].1.contains("SMTP request: <redacted>"), "responses are logged as such");
+            assert!(texts[3].1.contains("ann:<redacted>"), "{}", texts[3].1);
+            let records = texts[2].1.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+            let records: Vec<Value> = records.collect();
+            let sent = records.iter().find(|record| record["msg"] == true).expect("a mail");
+            assert_eq!((&sent["auth_user"], &sent["auth_mechanism"]), (&"ann".into(), &"PLAIN".into()));
+            assert_eq!(sent["auth_request"], "AUTH PLAIN <redacted>");
+            assert!(records.iter().any(|record| record.get("auth_user").is_none()), "others have not");
+        }
+    }
+}
+
+#[test]
+fn users_come_from_flags_a_variable_and_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users");
+    fs::write(&file, "# by htpasswd\nbob:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+        .expect("writable");
+    let mut command = command(["--ready", "--auth-mechanisms=plain", "--auth-required", "--auth-file"]);
+    command.arg(&file).env("SMTPMOCK_AUTH", "ann:se:cret\ncarol: x ");
+    let program = start_command(&mut command);
+    for (user, password) in [("ann", "se:cret"), ("bob", "secret"), ("carol", " x ")] {
+        let mut client = greeted(program.address());
+        client.expect("MAIL FROM:<a@b.example>", "530 5.7.0 Authentication required");
+        let line = format!("AUTH PLAIN {}", base64(&format!("\0{user}\0{password}")));
+        client.expect(&line, "235 2.7.0 Authentication successful");
+    }
+    assert_eq!(program.stopped().code(), Some(0));
+}
+
+#[test]
+fn wrong_values_are_refused_with_what_would_be_right() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users");
+    fs::write(&file, "ann:secret\nbob:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/\n").expect("writable");
+    let file = file.display().to_string();
+    for (arguments, complaint) in [
+        (&["--auth", "ann"][..], "for --auth: expected USER:PASSWORD, like ann:secret, or any"),
+        (&["--auth", ""], "expected USER:PASSWORD"),
+        (&["--auth=ann:a", "--auth=ann:b"], "expected one password for each user"),
+        (&["--auth-mechanisms=PLAN"], "unknown mechanism \"PLAN\": did you mean PLAIN?"),
+        (&["--auth-mechanisms=PLAIN"], "expected a user with a password, or any, for PLAIN"),
+        (
+            &["--auth=any", "--auth-mechanisms=PLAIN,SCRAM-SHA-1"],
+            "\"SCRAM-SHA-1\" for --auth-mechanisms: expected a user",
+        ),
+        (&["--auth-required"], "for --auth-required: expected somebody who can authenticate"),
+        (&["--auth=any", "--extensions=SIZE"], "for --extensions: expected AUTH among"),
+        (&["--auth-file=/nowhere/users"], "for --auth-file: expected a readable file"),
+        (&["--auth-file", &file], "line 2: expected a hash by bcrypt ($2y$, written by htpasswd -B)"),
+    ] {
+        let ended = run(arguments);
+        assert_eq!(ended.code(), Some(2), "{arguments:?}: {ended:?}");
+        assert!(ended.complaint().contains(complaint), "{arguments:?}: {}", ended.complaint());
+    }
+}
