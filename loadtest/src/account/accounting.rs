@@ -29,6 +29,8 @@ pub(crate) enum Abort {
     Protocol,
     /// The server replied to something that had not been sent yet.
     EarlyReply,
+    /// The server offered no mechanism of AUTH that the credentials can complete.
+    NoMechanism,
     /// Another network error.
     Network,
 }
@@ -44,6 +46,7 @@ impl Abort {
             Abort::Closed => "connection closed by the server",
             Abort::Protocol => "protocol error",
             Abort::EarlyReply => "reply sent too early",
+            Abort::NoMechanism => "no AUTH mechanism offered for the credentials",
             Abort::Network => "network error",
         }
     }

@@ -1,9 +1,12 @@
 //! What the sessions of a run speak.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::client::sasl::Login;
 
 /// The dialogue that a run asks for; the same in all of its sessions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dialect {
     /// Recipients of every message; at least one.
     pub(crate) recipients: u16,
@@ -13,4 +16,13 @@ pub(crate) struct Dialect {
     pub(crate) is_lmtp: bool,
     /// The size of the chunks, in octets, in which messages are sent where CHUNKING is offered.
     pub(crate) chunk: Option<NonZeroUsize>,
+    /// Credentials, with which every session authenticates before its first message.
+    pub(crate) login: Option<Arc<Login>>,
+}
+
+impl Dialect {
+    /// Whether HELO is an alternative where EHLO is refused: it offers no extension.
+    pub(crate) fn may_use_helo(&self) -> bool {
+        !self.is_lmtp && self.login.is_none()
+    }
 }

@@ -6,4 +6,5 @@ pub(crate) mod enhanced;
 pub(crate) mod offer;
 pub(crate) mod phase;
 pub mod reply;
+pub(crate) mod sasl;
 pub(crate) mod session;

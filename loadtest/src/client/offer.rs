@@ -1,5 +1,7 @@
 //! The extensions that a server offers in its reply to EHLO or LHLO (RFC 5321 section 4.1.1.1).
 
+use crate::client::sasl::Mechanisms;
+
 /// Which of the extensions that a client can use a server offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -11,6 +13,8 @@ pub(crate) struct Offer {
     pub(crate) eight_bit: bool,
     /// RFC 3030.
     pub(crate) chunking: bool,
+    /// Of AUTH (RFC 4954).
+    pub(crate) mechanisms: Mechanisms,
 }
 
 impl Offer {
@@ -26,6 +30,9 @@ impl Offer {
         ];
         for (name, offered) in known {
             *offered |= keyword.eq_ignore_ascii_case(name);
+        }
+        if keyword.eq_ignore_ascii_case(b"AUTH") {
+            words.for_each(|name| self.mechanisms.add(name));
         }
     }
 }

@@ -11,16 +11,22 @@
 
 mod chunks;
 
+use std::sync::Arc;
+
 use crate::client::dialect::Dialect;
 use crate::client::enhanced::Reply;
 use crate::client::offer::Offer;
 use crate::client::phase::Phase;
 use crate::client::reply::Line;
+use crate::client::sasl::{BadChallenge, Exchange, Mechanism};
 pub(crate) use chunks::Chunk;
 use chunks::Chunks;
 
 /// The reply code with which a server ends the session (RFC 5321 section 3.8).
 const CLOSING: u16 = 421;
+
+/// The reply code of a challenge (RFC 4954 section 4).
+const CONTINUE: u16 = 334;
 
 /// What the client sends next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +34,9 @@ pub(crate) enum Command {
     Ehlo,
     /// The greeting of a session without extensions, where the server refuses EHLO (RFC 5321 section 3.2).
     Helo,
+    /// AUTH, and a response to a challenge of its exchange: [`Session::take_line`].
+    Auth,
+    Response,
     Mail,
     /// RCPT for the recipient with this index.
     Rcpt(u16),
@@ -50,7 +59,12 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Accepted,
-    Refused { phase: Phase, reply: Reply },
+    Refused {
+        phase: Phase,
+        reply: Reply,
+    },
+    /// The server offers no mechanism of AUTH that the credentials can complete.
+    NoMechanism,
 }
 
 /// The next step of the caller.
@@ -115,6 +129,7 @@ enum State {
     Banner,
     Ehlo,
     Helo,
+    Auth,
     Ready,
     Mail,
     Rcpt(u16),
@@ -138,6 +153,9 @@ pub(crate) struct Session {
     is_greeted: bool,
     /// Whether EHLO was refused.
     is_without_ehlo: bool,
+    /// The exchange of AUTH, also when it has ended, and its next line.
+    exchange: Option<Box<Exchange>>,
+    line: Vec<u8>,
     /// Whether MAIL was refused in this transaction.
     is_mail_refused: bool,
     /// Recipients that the server accepted in this transaction.
@@ -163,6 +181,8 @@ impl Session {
             offer: Offer::default(),
             is_greeted: false,
             is_without_ehlo: false,
+            exchange: None,
+            line: Vec::new(),
             is_mail_refused: false,
             taken: 0,
             chunks: Chunks::default(),
@@ -181,6 +201,7 @@ impl Session {
             State::Connecting => Some(Phase::Connect),
             State::Banner => Some(Phase::Banner),
             State::Ehlo | State::Helo => Some(Phase::Ehlo),
+            State::Auth => Some(Phase::Auth),
             State::Mail => Some(Phase::Mail),
             State::Rcpt(_) => Some(Phase::Rcpt),
             State::Data => Some(Phase::Data),
@@ -200,9 +221,22 @@ impl Session {
         self.is_without_ehlo
     }
 
-    /// Whether the greeting and EHLO, or HELO, have succeeded.
+    /// The mechanism with which the session has authenticated, or tried to.
+    pub(crate) fn mechanism(&self) -> Option<Mechanism> {
+        self.exchange.as_ref().map(|exchange| exchange.mechanism())
+    }
+
+    /// The next line of AUTH, with its line end.
+    pub(crate) fn take_line(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.line)
+    }
+
+    /// Whether the greeting, EHLO or HELO, and AUTH have succeeded.
     pub(crate) fn is_established(&self) -> bool {
-        !matches!(self.state, State::Connecting | State::Banner | State::Ehlo | State::Helo | State::Closed)
+        !matches!(
+            self.state,
+            State::Connecting | State::Banner | State::Ehlo | State::Helo | State::Auth | State::Closed
+        )
     }
 
     /// Whether QUIT was sent, so that the end of the session is expected.
@@ -275,7 +309,13 @@ impl Session {
         if self.state == State::Ehlo && std::mem::replace(&mut self.is_greeted, true) {
             self.offer.take(line.text);
         }
-        if line.last { self.on_reply(Reply::of(line.code, line.text)).map(Some) } else { Ok(None) }
+        match line.last {
+            true if line.code == CONTINUE && self.state == State::Auth => {
+                self.on_challenge(line.text).map(Some)
+            }
+            true => self.on_reply(Reply::of(line.code, line.text)).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Whether a reply is earlier than what it would answer. A 421 answers no command, and a server may refuse a
@@ -308,6 +348,39 @@ impl Session {
 
     fn is_chunked(&self) -> bool {
         self.chunks != Chunks::default()
+    }
+
+    fn on_challenge(&mut self, text: &[u8]) -> Result<Reaction, Violation> {
+        let exchange = self.exchange.as_mut().ok_or(Violation::OutOfOrder)?;
+        self.line = exchange.respond(text).map_err(|BadChallenge| Violation::OutOfOrder)?;
+        Ok(Reaction { answer: None, verdict: None, next: Next::Send(Command::Response) })
+    }
+
+    /// What follows a successful EHLO.
+    fn after_ehlo(&mut self) -> (Option<Verdict>, Next) {
+        let Some(login) = &self.dialect.login else {
+            self.state = State::Ready;
+            return (None, Next::Ready);
+        };
+        let Some(mechanism) = login.choose(self.offer.mechanisms) else {
+            let command = self.quit();
+            return (Some(Verdict::NoMechanism), Next::Send(command));
+        };
+        let (exchange, line) = Exchange::begin(Arc::clone(login), mechanism);
+        self.line = line;
+        self.exchange = Some(Box::new(exchange));
+        (None, self.send(Command::Auth, State::Auth))
+    }
+
+    fn after_auth(&mut self, reply: Reply, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
+        if !positive {
+            return Ok(self.give_up(Phase::Auth, reply));
+        }
+        if self.exchange.as_ref().is_some_and(|exchange| !exchange.may_succeed()) {
+            return Err(Violation::OutOfOrder);
+        }
+        self.state = State::Ready;
+        Ok((None, Next::Ready))
     }
 
     fn on_reply(&mut self, reply: Reply) -> Result<Reaction, Violation> {
@@ -348,17 +421,15 @@ impl Session {
         match self.state {
             State::Banner if positive => Ok((None, self.send(Command::Ehlo, State::Ehlo))),
             State::Banner => Ok(self.give_up(Phase::Banner, reply)),
-            State::Ehlo | State::Helo if positive => {
-                self.state = State::Ready;
-                Ok((None, Next::Ready))
-            }
+            State::Ehlo | State::Helo if positive => Ok(self.after_ehlo()),
             // A 4yz is of the server's state, which HELO would not change.
-            State::Ehlo if reply.code >= 500 && !self.dialect.is_lmtp => {
+            State::Ehlo if reply.code >= 500 && self.dialect.may_use_helo() => {
                 self.offer = Offer::default();
                 self.is_without_ehlo = true;
                 Ok((None, self.send(Command::Helo, State::Helo)))
             }
             State::Ehlo | State::Helo => Ok(self.give_up(Phase::Ehlo, reply)),
+            State::Auth => self.after_auth(reply, positive),
             State::Mail => Ok(self.after_mail(reply, positive)),
             State::Rcpt(index) => Ok(self.after_rcpt(index, reply, positive)),
             State::Data => Ok(self.after_data(reply, positive)),

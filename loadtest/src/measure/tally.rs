@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::account::accounting::{Abort, Accounting, Outcome};
 use crate::account::ledger::{Fate, Ledger};
 use crate::client::phase::Phase;
+use crate::client::sasl::Mechanism;
 use crate::load::feed::Arrival;
 use crate::load::plan::{Load, Plan};
 use crate::measure::interval::Interval;
@@ -34,12 +35,14 @@ pub(crate) struct Flight {
 pub(crate) struct Sessions {
     /// Connection attempts.
     pub(crate) dialed: u64,
-    /// Sessions with a positive reply to EHLO.
+    /// Sessions with a positive reply to EHLO, and to AUTH where it is requested.
     pub(crate) established: u64,
     /// Sessions that the server ended without a message in flight.
     pub(crate) ended_idle: u64,
     /// Sessions closed because of what the server sent without a message in flight.
     pub(crate) protocol_errors: u64,
+    /// Sessions with a successful AUTH, by [`Mechanism::index`].
+    pub(crate) authenticated: [u64; Mechanism::COUNT],
     /// Sessions begun with HELO, as the server refused EHLO.
     pub(crate) without_ehlo: u64,
     /// Sessions with PIPELINING requested and not offered.
@@ -56,6 +59,9 @@ impl Sessions {
         self.established += other.established;
         self.ended_idle += other.ended_idle;
         self.protocol_errors += other.protocol_errors;
+        for (mine, theirs) in self.authenticated.iter_mut().zip(other.authenticated) {
+            *mine += theirs;
+        }
         self.without_ehlo += other.without_ehlo;
         self.without_pipelining += other.without_pipelining;
         self.without_chunking += other.without_chunking;

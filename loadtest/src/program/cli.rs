@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -11,6 +12,7 @@ use smtpmock::units::EXACT_IN_JSON;
 
 use crate::client::dialect::Dialect;
 use crate::client::phase::Phase;
+use crate::client::sasl::{Login, LoginError};
 use crate::judge::gate::Gate;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::load::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
@@ -124,6 +126,10 @@ pub(crate) struct RunArgs {
     /// Speak LMTP (RFC 2033): LHLO, and a reply to each message for each of its recipients
     #[arg(long)]
     lmtp: bool,
+    /// Authenticate each session (RFC 4954). The mechanism is SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN or LOGIN, by
+    /// default the first of these that the server offers; with OAUTHBEARER and XOAUTH2 the password is a token
+    #[arg(long, value_name = "USER:PASSWORD[@MECHANISM]")]
+    auth: Option<String>,
     /// Argument of EHLO
     #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = values::helo)]
     helo: String,
@@ -212,6 +218,8 @@ enum ArrivalKind {
 pub(crate) enum PlanError {
     NoTarget,
     Target(TargetError),
+    /// The value is not shown: it may have a password.
+    Login(LoginError),
     /// The warm-up is as long as the run.
     AllWarmup,
     Threads(usize),
@@ -238,6 +246,7 @@ impl fmt::Display for PlanError {
         match self {
             PlanError::NoTarget => f.write_str("the target HOST:PORT is missing"),
             PlanError::Target(error) => error.fmt(f),
+            PlanError::Login(error) => write!(f, "--auth: {error}"),
             PlanError::AllWarmup => f.write_str(
                 "--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer",
             ),
@@ -326,7 +335,7 @@ impl RunArgs {
             connections,
             threads,
             messages_per_session: self.messages_per_session,
-            dialect: self.dialect(),
+            dialect: self.dialect(&draw)?,
             helo: self.helo.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
@@ -341,14 +350,16 @@ impl RunArgs {
         })
     }
 
-    fn dialect(&self) -> Dialect {
+    fn dialect(&self, draw: impl Fn() -> u64) -> Result<Dialect, PlanError> {
         let chunk = self.chunk_size.unwrap_or(NonZeroUsize::MAX);
-        Dialect {
+        let login = self.auth.as_ref().map(|text| Login::read(text, draw()));
+        Ok(Dialect {
             recipients: self.rcpts,
             pipelining: self.pipelining,
             is_lmtp: self.lmtp,
             chunk: self.chunking.then_some(chunk),
-        }
+            login: login.transpose().map_err(PlanError::Login)?.map(Arc::new),
+        })
     }
 
     fn limit(&self, profile: Option<&Profile>) -> Limit {

@@ -164,6 +164,7 @@ impl Reactor {
             let outcome = match verdict {
                 Verdict::Accepted => Outcome::Accepted,
                 Verdict::Refused { phase, reply } => Outcome::Refused { phase, reply },
+                Verdict::NoMechanism => Outcome::Aborted { phase: Phase::Ehlo, reason: Abort::NoMechanism },
             };
             self.settle(index, outcome, now);
         }
@@ -194,6 +195,9 @@ impl Reactor {
             self.tally.sessions.without_pipelining += without(dialect.pipelining, offer.pipelining);
             self.tally.sessions.without_chunking += without(dialect.chunk.is_some(), offer.chunking);
             self.tally.sessions.without_ehlo += u64::from(slot.session.is_without_ehlo());
+            if let Some(mechanism) = slot.session.mechanism() {
+                self.tally.sessions.authenticated[mechanism.index()] += 1;
+            }
             slot.failures = 0;
         }
         if slot.flight.is_some() {
@@ -224,7 +228,10 @@ impl Reactor {
 
     pub(super) fn send(&mut self, index: usize, command: Command, now: Moment) {
         let slot = &mut self.slots[index];
-        slot.since = now;
+        // The exchange of AUTH is measured as a whole.
+        if command != Command::Response {
+            slot.since = now;
+        }
         slot.is_early = true;
         if command == Command::Body {
             slot.write_body(&mut self.payload, 0);
@@ -234,6 +241,10 @@ impl Reactor {
             self.renderer.render(command, seq, slot.session.offer(), &self.payload, &mut self.output);
             match command {
                 Command::Chunk | Command::ChunkGroup => slot.begin_chunk(&mut self.payload, &mut self.output),
+                Command::Auth | Command::Response => {
+                    let line = slot.session.take_line();
+                    slot.write_command(&line);
+                }
                 _ => slot.write_command(&self.output),
             }
         }

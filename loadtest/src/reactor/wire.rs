@@ -54,8 +54,8 @@ impl Renderer {
             Command::EmptyBody => out.extend_from_slice(b".\r\n"),
             Command::Rset => out.extend_from_slice(b"RSET\r\n"),
             Command::Quit => out.extend_from_slice(b"QUIT\r\n"),
-            // A chunk is written from the payload, with its BDAT, and so is the body.
-            Command::Chunk | Command::Body => {}
+            // Lines of AUTH are the session's. A chunk is written from the payload, with its BDAT, and so is the body.
+            Command::Auth | Command::Response | Command::Chunk | Command::Body => {}
         }
     }
 

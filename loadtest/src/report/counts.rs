@@ -35,6 +35,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         established,
         ended_idle,
         protocol_errors,
+        ref authenticated,
         without_ehlo,
         without_pipelining,
         without_chunking,
@@ -44,6 +45,9 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.see("sessions.established", established);
     found.see("sessions.ended_idle", ended_idle);
     found.see("sessions.protocol_errors", protocol_errors);
+    for (mechanism, count) in authenticated {
+        found.see_with(|| format!("sessions.authenticated.{mechanism}"), *count);
+    }
     found.see("sessions.without_ehlo", without_ehlo);
     found.see("sessions.without_pipelining", without_pipelining);
     found.see("sessions.without_chunking", without_chunking);

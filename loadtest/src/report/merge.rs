@@ -93,6 +93,9 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.established, theirs.established);
     add_count(&mut mine.ended_idle, theirs.ended_idle);
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
+    for (mechanism, count) in &theirs.authenticated {
+        add_count(mine.authenticated.entry(mechanism.clone()).or_default(), *count);
+    }
     add_count(&mut mine.without_ehlo, theirs.without_ehlo);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
     add_count(&mut mine.without_chunking, theirs.without_chunking);

@@ -15,6 +15,7 @@ pub(crate) mod text;
 pub(crate) mod verdicts;
 pub(crate) mod verification;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -146,6 +147,9 @@ pub(crate) struct Shape {
     /// With `--chunking`: `whole` messages, or the octets of a chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chunking: Option<String>,
+    /// With `--auth`: the mechanism, or `strongest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) auth: Option<String>,
     /// `1024`, `1024..65536` or `file NAME (N bytes)`.
     pub(crate) message: String,
 }
@@ -174,9 +178,15 @@ impl Shape {
             Some(WHOLE) => text.push_str(", chunking"),
             Some(size) => text.push_str(&format!(", chunks of {size}")),
         }
+        if let Some(mechanism) = &self.auth {
+            text.push_str(&format!(", AUTH {mechanism}"));
+        }
         text
     }
 }
+
+/// The mechanism of AUTH where none is named.
+pub(crate) const STRONGEST: &str = "strongest";
 
 /// The size of the chunks where each message is one.
 pub(crate) const WHOLE: &str = "whole";
@@ -242,6 +252,9 @@ pub(crate) struct SessionCounts {
     pub(crate) ended_idle: u64,
     #[serde(default)]
     pub(crate) protocol_errors: u64,
+    /// Sessions with a successful AUTH, by mechanism.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) authenticated: BTreeMap<String, u64>,
     #[serde(default)]
     pub(crate) without_ehlo: u64,
     pub(crate) without_pipelining: u64,

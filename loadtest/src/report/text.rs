@@ -71,6 +71,11 @@ fn head(report: &Report, out: &mut String) {
         sessions.most_open,
         sessions.ended_idle
     );
+    if !sessions.authenticated.is_empty() {
+        let by_mechanism: Vec<String> =
+            sessions.authenticated.iter().map(|(name, count)| format!("{name} x{count}")).collect();
+        line!(out, "auth        {}", escape(&by_mechanism.join(", ")));
+    }
     if sessions.protocol_errors > 0 {
         line!(
             out,

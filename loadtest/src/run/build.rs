@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use smtpmock::units::duration;
 
 use crate::client::phase::Phase;
+use crate::client::sasl::Mechanism;
 use crate::load::payload::Content;
 use crate::load::plan::{Load, Plan};
 use crate::load::schedule::{Arrivals, Profile};
@@ -15,8 +16,8 @@ use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::{
-    Accounts, AddressCounts, Generator, Latency, Machine, Protocol, Report, SCHEMA, SessionCounts, Settings,
-    Shape, Split, WHOLE,
+    Accounts, AddressCounts, Generator, Latency, Machine, Protocol, Report, SCHEMA, STRONGEST, SessionCounts,
+    Settings, Shape, Split, WHOLE,
 };
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -54,6 +55,12 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             established: tally.sessions.established,
             ended_idle: tally.sessions.ended_idle,
             protocol_errors: tally.sessions.protocol_errors,
+            authenticated: Mechanism::ALL
+                .into_iter()
+                .zip(tally.sessions.authenticated)
+                .filter(|(_, count)| *count > 0)
+                .map(|(mechanism, count)| (mechanism.name().to_owned(), count))
+                .collect(),
             without_ehlo: tally.sessions.without_ehlo,
             without_pipelining: tally.sessions.without_pipelining,
             without_chunking: tally.sessions.without_chunking,
@@ -175,6 +182,11 @@ fn settings(plan: &Plan) -> Settings {
                 NonZeroUsize::MAX => WHOLE.to_owned(),
                 size => size.to_string(),
             }),
+            auth: plan
+                .dialect
+                .login
+                .as_ref()
+                .map(|login| login.mechanism().map_or(STRONGEST, Mechanism::name).to_owned()),
             message: content_text(&plan.content),
         },
         count: plan.limit.count,

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod architecture;
+mod auth;
 mod chunking;
 mod endings;
 mod esmtp;

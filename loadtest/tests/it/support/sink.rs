@@ -15,6 +15,9 @@ pub(crate) enum Verb {
     Banner,
     Ehlo,
     Helo,
+    Auth,
+    /// A response to a 334.
+    Response,
     Mail,
     Rcpt,
     Data,
@@ -143,13 +146,14 @@ struct Session<'a> {
     number: usize,
     /// With LMTP: the recipients of the transaction that were accepted.
     taken: Option<Vec<String>>,
+    is_challenged: bool,
 }
 
 fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let number = inner.sessions.fetch_add(1, Ordering::SeqCst);
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut session = Session { inner, stream, number, taken: None };
+    let mut session = Session { inner, stream, number, taken: None, is_challenged: false };
     let mut message = Message { from: String::new(), to: Vec::new(), text: String::new() };
     if !session.answer(Verb::Banner, "")? {
         return Ok(());
@@ -160,7 +164,7 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
         let line = line.trim_end().to_owned();
-        let verb = verb_of(&line);
+        let verb = if session.is_challenged { Verb::Response } else { verb_of(&line) };
         match verb {
             Verb::Ehlo if line.starts_with("LHLO") => session.taken = Some(Vec::new()),
             Verb::Mail => {
@@ -189,6 +193,7 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
                 }
             }
             Verb::Rcpt => session.answer_rcpt(&line)?,
+            Verb::Auth | Verb::Response => session.answer_auth(verb, &line)?,
             _ => session.answer(verb, &line)? && verb != Verb::Quit,
         };
         if !goes_on {
@@ -201,6 +206,7 @@ fn verb_of(line: &str) -> Verb {
     match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
         "EHLO" | "LHLO" => Verb::Ehlo,
         "HELO" => Verb::Helo,
+        "AUTH" => Verb::Auth,
         "MAIL" => Verb::Mail,
         "RCPT" => Verb::Rcpt,
         "DATA" => Verb::Data,
@@ -243,6 +249,7 @@ fn usual(verb: Verb) -> &'static str {
         Verb::Ehlo => "250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
         Verb::Data => "354 go on\r\n",
         Verb::Quit => "221 bye\r\n",
+        Verb::Auth | Verb::Response => "235 2.7.0 welcome\r\n",
         _ => "250 ok\r\n",
     }
 }
@@ -313,6 +320,13 @@ impl Session<'_> {
     fn begin_data(&mut self, line: &str) -> std::io::Result<Option<bool>> {
         let act = self.act(Verb::Data, line);
         Ok(self.perform(Verb::Data, &act)?.map(|sent| sent.starts_with('3')))
+    }
+
+    fn answer_auth(&mut self, verb: Verb, line: &str) -> std::io::Result<bool> {
+        let act = self.act(verb, line);
+        let sent = self.perform(verb, &act)?;
+        self.is_challenged = sent.as_deref().is_some_and(|text| text.starts_with("334"));
+        Ok(sent.is_some())
     }
 
     fn answer_rcpt(&mut self, line: &str) -> std::io::Result<bool> {
