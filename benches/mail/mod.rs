@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io::Read;
 
+pub(crate) const HELO: &[u8] = b"HELO client.example.com\r\n";
 pub(crate) const EHLO: &[u8] = b"EHLO client.example.com\r\n";
 
 /// The commands of a mail transaction in front of its data, each with the code of the reply to it.

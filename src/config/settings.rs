@@ -361,8 +361,7 @@ impl<F> Config<F> {
         self
     }
 
-    /// Maximum size of a message, in octets. Default 10,485,760; zero refuses all messages that are not empty. Also
-    /// sets the default text of [`ReplyKind::MessageTooBig`], so configure another text after it.
+    /// Maximum size of a message, in octets. Default 10,485,760; zero refuses all messages that are not empty.
     #[must_use]
     pub fn message_size_limit(mut self, octets: usize) -> Self {
         self.policy.set_message_size_limit(octets);

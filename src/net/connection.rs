@@ -549,7 +549,8 @@ impl<T: Transport> Connection<T> {
     ) -> R {
         let mut memory = context.memory();
         let state: Option<&mut dyn Memory> = Some(&mut memory);
-        let (now, session, peer) = (now.since_start(), self.origin.session_id, self.origin.peer());
-        ask(&mut self.session, &mut Environment { now, session, peer, state })
+        let (server, session) = (context.counters.tag(), self.origin.session_id);
+        let (now, peer) = (now.since_start(), self.origin.peer());
+        ask(&mut self.session, &mut Environment { server, now, session, peer, state })
     }
 }

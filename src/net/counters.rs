@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::milestone::{Goal, Milestones};
+use crate::smtp::ServerTag;
 use crate::time::Timestamp;
 
 /// Counts of all shards.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Fixed.
+    tag: ServerTag,
     sessions: AtomicU64,
     /// Sessions with a positive greeting that have not ended.
     served: AtomicU64,
@@ -27,9 +30,14 @@ pub(super) struct Arrival {
 }
 
 impl Counters {
-    /// Counters with these milestones.
-    pub(crate) fn new(goals: &[Goal]) -> Self {
-        Self { milestones: Milestones::new(goals), ..Self::default() }
+    /// Counters of a server, with these milestones.
+    pub(crate) fn new(tag: ServerTag, goals: &[Goal]) -> Self {
+        Self { tag, milestones: Milestones::new(goals), ..Self::default() }
+    }
+
+    /// What tells the sessions counted here from those of other servers.
+    pub(super) fn tag(&self) -> ServerTag {
+        self.tag
     }
 
     /// Counts a connection that is accepted at `now`, the beginning of its shard's turn.

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Local};
 
 use crate::records::Endpoint;
-use crate::smtp::{self, Record, Unsent};
+use crate::smtp::{self, Record, RecordId, ServerTag, Unsent};
 use crate::text::escape::escape;
 
 /// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
@@ -46,6 +46,7 @@ use crate::text::escape::escape;
 #[derive(Clone)]
 pub struct Message {
     pub(crate) record: Record,
+    pub(crate) server: ServerTag,
     pub(crate) session_id: u64,
     pub(crate) peer_addr: Endpoint,
     pub(crate) local_addr: Endpoint,
@@ -76,7 +77,8 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             record,
-            session_id,
+            server: _,
+            session_id: _,
             peer_addr,
             local_addr,
             proxied,
@@ -85,7 +87,7 @@ impl fmt::Debug for Message {
             accepted_at,
         } = self;
         let mut shown = f.debug_struct("Message");
-        shown.field("session_id", session_id);
+        shown.field("id", &self.id());
         shown.field("peer_addr", &format_args!("{peer_addr}"));
         shown.field("local_addr", &format_args!("{local_addr}"));
         if let Some(Proxied { proxy, .. }) = proxied.as_deref() {
@@ -340,6 +342,27 @@ impl Message {
         self.record.auth.as_deref().map(smtp::Authentication::mechanism)
     }
 
+    /// The id of this record, which no other has. A reply text can name it, as `{{id}}`, and under Extended SMTP the
+    /// acceptance does: a sender's log leads to the record.
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// use std::time::Duration;
+    /// use smtpmock::{Config, Server};
+    ///
+    /// let server = Server::start(Config::default().esmtp())?;
+    /// // … let the code under test send to server.local_addr()
+    /// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+    /// # client.write_all(b"EHLO a.example\r\nMAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.com>\r\n\
+    /// #     DATA\r\nHello\r\n.\r\n")?;
+    /// let message = &server.wait_for_messages(1, Duration::from_secs(5))?[0];
+    /// assert_eq!(message.msg_response(), format!("250 2.0.0 Ok: queued as {}", message.id()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn id(&self) -> RecordId {
+        RecordId { server: self.server, session: self.session_id, transaction: self.record.transaction }
+    }
+
     /// Number of the session, from 1, in the order of connection.
     pub fn session_id(&self) -> u64 {
         self.session_id
@@ -442,7 +465,7 @@ impl Message {
              {date}\r\n",
             local = tcp_info(&self.local_addr),
             with = self.with_protocol(),
-            id = self.session_id,
+            id = self.id(),
             date = date.to_rfc2822(),
         )
     }

@@ -134,7 +134,8 @@ impl Page {
         let at = message.accepted_at().unwrap_or(message.connected_at());
         let time = DateTime::<Local>::from(at).format("%H:%M:%S");
         let (session, peer) = (message.session_id(), message.peer_addr());
-        let heading = format!("Mail {} at {time}, session {session} from {peer}", self.count);
+        let heading =
+            format!("Mail {} at {time}, session {session} from {peer}, id {}", self.count, message.id());
         self.line(Look::Heading, "", &heading);
         self.line(Look::Plain, "From:", &sender(message));
         self.line(Look::Plain, "To:", &recipients(message));
@@ -222,7 +223,8 @@ mod tests {
         let shown = page(false, &[mail("ann@example.com", &["bob@example.com", "carol@example.com"], text)]);
         let (heading, rest) = shown.split_once('\n').expect("lines");
         assert!(
-            heading.starts_with("Mail 1 at ") && heading.ends_with(", session 1 from 127.0.0.1:1"),
+            heading.starts_with("Mail 1 at ")
+                && heading.ends_with(", session 1 from 127.0.0.1:1, id 00000000-1-1"),
             "{heading}"
         );
         assert_eq!(

@@ -27,6 +27,7 @@ use crate::process::lock;
 use crate::records::budget::Budget;
 use crate::records::store::Store;
 use crate::records::{Capture, Message, Records, Show, Target, WaitError};
+use crate::smtp::ServerTag;
 use crate::stats::Stats;
 use crate::text::units::EXACT_IN_JSON;
 use crate::time::wall_time;
@@ -162,7 +163,8 @@ impl Server {
     ) -> Result<(), StartError> {
         let StartSettings { max_message_memory, capture_content, goals, .. } = &config.fixed;
         let budget = Budget::new(*max_message_memory);
-        let counters = Arc::new(Counters::new(goals));
+        let tag = ServerTag::new(random("asking for a random tag")?);
+        let counters = Arc::new(Counters::new(tag, goals));
         for (index, sockets) in sockets.into_iter().enumerate() {
             let records = Records {
                 shard: index,
@@ -479,11 +481,12 @@ fn seed(config: &Config) -> Result<u64, StartError> {
     if let Some(seed) = config.fixed.seed {
         return Ok(seed);
     }
-    let random = SysRng.try_next_u64();
-    let random =
-        random.map_err(|error| StartError::System("asking for a random seed", io::Error::other(error)))?;
     // JSON parsers read numbers below 2^53 exactly.
-    Ok(random % EXACT_IN_JSON)
+    Ok(random("asking for a random seed")? % EXACT_IN_JSON)
+}
+
+fn random(doing: &'static str) -> Result<u64, StartError> {
+    SysRng.try_next_u64().map_err(|error| StartError::System(doing, io::Error::other(error)))
 }
 
 fn start_capture(

@@ -122,6 +122,7 @@ fn from_capture(line: &str) -> Value {
 const OWN_FIELDS: &[&str] = &[
     "mailfrom_parameters",
     "rcptto_parameters",
+    "id",
     "session",
     "peer_addr",
     "connected_at",

@@ -5,7 +5,8 @@ use crate::log::Event;
 use crate::measure::Cause;
 use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
-use crate::smtp::ReplyKind;
+use crate::smtp::{Reply, ReplyKind};
+use crate::time::Timestamp;
 
 /// Reasons for an end.
 impl<T: Transport> Connection<T> {
@@ -36,14 +37,14 @@ impl<T: Transport> Connection<T> {
     /// The time of a stop is up: sends the pending replies and 421, as far as the transport sends them without waiting.
     pub(in crate::net) fn dismiss(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.probe.end(Cause::Stopped);
-        let goodbye = self.session.reply_of_kind(context.policy(), ReplyKind::ServiceClosing);
+        let goodbye = self.goodbye(context, resources.now);
         match &self.phase {
             Phase::Delayed(delayed) => {
                 let asked = delayed.asked;
                 self.phase = Phase::Open;
-                self.answer_instead(context, resources, asked, goodbye);
+                self.answer_instead(context, resources, asked, &goodbye);
             }
-            Phase::Open | Phase::Checking { .. } => self.announce(resources, goodbye),
+            Phase::Open | Phase::Checking { .. } => self.announce(resources, &goodbye),
             Phase::Preface(_) => return Fate::Over,
             Phase::Held(..) | Phase::Closing(_) | Phase::Lingering { .. } => {}
         }
@@ -61,10 +62,17 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
+    /// The reply with which the server ends a session by itself.
+    fn goodbye(&mut self, context: &Context, now: Timestamp) -> Reply {
+        self.environ(context, now, |session, environment| {
+            session.reply_of_kind(context.policy(), environment, ReplyKind::ServiceClosing)
+        })
+    }
+
     /// Closes with 421.
     pub(super) fn send_away(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        let goodbye = self.session.reply_of_kind(context.policy(), ReplyKind::ServiceClosing);
-        self.announce(resources, goodbye);
+        let goodbye = self.goodbye(context, resources.now);
+        self.announce(resources, &goodbye);
         self.begin_end(context, resources, Manner::Orderly);
         self.settle(context, resources)
     }

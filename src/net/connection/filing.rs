@@ -23,7 +23,7 @@ impl<T: Transport> Connection<T> {
         match filing {
             Filing::Unchanged => {}
             Filing::Accepted if context.records.show_running() => {
-                if let Some(message) = self.running_message() {
+                if let Some(message) = self.running_message(context) {
                     self.running = context.records.accept(self.running, message);
                 }
             }
@@ -37,15 +37,15 @@ impl<T: Transport> Connection<T> {
     pub(super) fn update_shown(&mut self, context: &Context) {
         if std::mem::take(&mut self.is_shown_stale)
             && let Some(key) = self.running
-            && let Some(message) = self.running_message()
+            && let Some(message) = self.running_message(context)
         {
             context.records.update(key, message);
         }
     }
 
-    fn running_message(&mut self) -> Option<Message> {
+    fn running_message(&mut self, context: &Context) -> Option<Message> {
         let record = self.session.record()?.clone();
-        Some(self.message(record))
+        Some(self.message(context, record))
     }
 
     /// Files what the session leaves. Does nothing the second time.
@@ -66,7 +66,7 @@ impl<T: Transport> Connection<T> {
 
     fn file_finished(&mut self, context: &Context, resources: &mut Resources, record: Record, is_news: bool) {
         if !context.records.are_unread() {
-            let message = self.message(record);
+            let message = self.message(context, record);
             let (key, last) = (self.running.take(), self.last_reply);
             resources.filed.push(context.records.finish(key, message, is_news, last));
         }
@@ -111,11 +111,12 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    fn message(&mut self, record: Record) -> Message {
+    fn message(&mut self, context: &Context, record: Record) -> Message {
         let local_addr = self.local_addr();
         Message {
             accepted_at: self.accepted_at.filter(|_| record.msg),
             record,
+            server: context.counters.tag(),
             session_id: self.origin.session_id,
             peer_addr: self.origin.peer_addr.clone(),
             local_addr,

@@ -104,7 +104,9 @@ impl Model {
             self.output.extend_from_slice(octets);
             let output_end = self.output.len();
             let (stage, is_whole) = (step.stage, octets == step.reply.wire());
-            let is_own = ReplyKind::ALL.iter().any(|kind| *policy.reply(*kind) == step.reply);
+            let limit = policy.message_size_limit().to_string();
+            let text = |kind: ReplyKind| policy.reply(kind).source().replace("{{limit}}", &limit);
+            let is_own = ReplyKind::ALL.iter().any(|kind| text(*kind) == step.reply.source());
             let answer =
                 Answer { input_end, output_end, delay, stage, is_whole, is_own, expects, chunk: None };
             self.answers.push(answer);
@@ -155,14 +157,14 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     let mut other = policy.clone();
     for &kind in ReplyKind::ALL.iter().filter(|kind| **kind != ReplyKind::ServiceClosing) {
         match voice {
-            Voice::Usual if kind == ReplyKind::MessageTooBig => {
-                other.set_message_size_limit(policy.message_size_limit());
-            }
             Voice::Usual if kind == ReplyKind::EhloReceived && policy.esmtp().is_some() => {
                 other.set_reply(kind, OFFER);
             }
             Voice::Usual => other.set_reply(kind, kind.default_text()),
-            Voice::InCapitals => other.set_reply(kind, policy.reply(kind).text().to_ascii_uppercase()),
+            Voice::InCapitals => {
+                let text = policy.reply(kind).source().to_ascii_uppercase();
+                other.set_reply(kind, text.replace("{{LIMIT}}", "{{limit}}"));
+            }
         }
     }
     let rules: Vec<Rule> = policy.rules().filter(|rule| rule.to_string() != NEVER).cloned().collect();
@@ -232,6 +234,8 @@ fn rule(rng: &mut TestRng) -> Rule {
         "reply=\"250-two\\n250 lines\"",
         "reply=\"354 go on\"",
         "reply=\"550 5.7.1 no\"",
+        "reply=\"550 5.1.1 <{{to}}> of {{helo}}, {{from}}: {{id}}, {{size}} of {{limit}}\"",
+        "reply=\"250 {{id}}\"",
         "accept",
     ];
     const ENDS: &[&str] = &[

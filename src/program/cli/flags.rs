@@ -354,9 +354,8 @@ fn replies() -> Vec<Flag> {
             ReplyKind::EhloReceived => "Default: that of --msg-helo-received".to_owned(),
             _ => format!("Default: {text}"),
         };
-        // Their defaults depend on the size limit and on the reply to HELO.
-        let follows = matches!(kind, ReplyKind::MessageTooBig | ReplyKind::EhloReceived);
-        let default = (!follows).then(|| text.into_owned());
+        // Its default depends on the reply to HELO.
+        let default = (kind != ReplyKind::EhloReceived).then(|| text.into_owned());
         let setting = format!("reply(ReplyKind::{kind:?})");
         Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read).checked_as(setting) }
     };

@@ -44,6 +44,7 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     line.flag("noop", record.noop);
     line.flag("quit_sent", record.quit_sent);
     line.flag("is_consistent", record.is_consistent());
+    line.text("id", message.id().to_string().as_bytes());
     line.number("session", message.session_id);
     line.endpoint("peer_addr", &message.peer_addr);
     if let Some(proxy_addr) = message.proxy_addr() {
@@ -365,7 +366,7 @@ mod tests {
             r#""data_request":"","data_response":"","data":false,"#,
             r#""msg_request":"one\r\n\"two\"\r\n","msg_response":"","msg":true,"#,
             r#""rset_request":"","rset_response":"","rset":false,"noop":false,"quit_sent":false,"#,
-            r#""is_consistent":false,"session":1,"peer_addr":"127.0.0.1:1","#,
+            r#""is_consistent":false,"id":"00000000-1-1","session":1,"peer_addr":"127.0.0.1:1","#,
             r#""connected_at":"1970-01-01T00:00:00.000000Z","accepted_at":"1970-01-01T00:00:01.500000Z","#,
             r#""msg_size":12}"#,
             "\n"

@@ -5,12 +5,13 @@ use std::time::SystemTime;
 
 use super::Message;
 use crate::records::Endpoint;
-use crate::smtp::{Exchange, Protocol, Record, Reply};
+use crate::smtp::{Exchange, Protocol, Record, Reply, ServerTag};
 
 /// An accepted mail of session 1.
 pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
     let accepted = |line: String| Exchange::recorded(line.as_bytes(), Reply::new("250 Ok"));
     let record = Record {
+        transaction: 1,
         helo_exchange: accepted("EHLO client.example".to_owned()),
         helo: true,
         ehlo: true,
@@ -26,6 +27,7 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
     let nowhere = Endpoint::Inet(([127, 0, 0, 1], 1).into());
     Message {
         record,
+        server: ServerTag::default(),
         session_id: 1,
         peer_addr: nowhere.clone(),
         local_addr: nowhere,

@@ -9,6 +9,9 @@ use crate::smtp::rules::{Extension, Offer};
 /// What the server greets a client of EHLO with, unless a text for HELO or EHLO is configured.
 const GREETING: &[u8] = b"250 smtpmock greets you";
 
+/// The acceptance of a message in sessions that were offered enhanced status codes.
+const ACCEPTANCE: &str = "250 2.0.0 Ok: queued as {{id}}";
+
 /// What the server's own reply to EHLO offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Esmtp {
@@ -62,6 +65,7 @@ impl Policy {
     /// The replies with enhanced status codes. Configured texts are unchanged.
     pub(super) fn enhanced_replies(&self) -> OwnReplies {
         let reply = |&kind: &ReplyKind| match kind.enhanced_code() {
+            _ if kind == ReplyKind::MessageReceived && !self.is_configured(kind) => Reply::new(ACCEPTANCE),
             Some(code) if !self.is_configured(kind) => self.reply(kind).with_enhanced_code(code),
             _ => self.reply(kind).clone(),
         };
@@ -78,7 +82,7 @@ impl Policy {
         match extension {
             Extension::Size => Some(format!("{keyword} {}", self.message_size_limit)),
             Extension::Limits => {
-                let recipients = self.max_recipients.min(MAX_RECIPIENTS);
+                let recipients = self.most_recipients();
                 let is_limited = is_offered == Some(true) || recipients < MAX_RECIPIENTS;
                 let recipients = is_limited.then(|| format!(" RCPTMAX={recipients}"));
                 let messages = self.limits.max_messages_per_session;

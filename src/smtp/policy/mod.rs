@@ -378,6 +378,11 @@ impl Policy {
         self.max_recipients
     }
 
+    /// The same within what a record can have.
+    pub(in crate::smtp) fn most_recipients(&self) -> usize {
+        self.max_recipients.min(MAX_RECIPIENTS)
+    }
+
     /// Sets how many RCPTs one mail transaction may have.
     pub fn set_max_recipients(&mut self, recipients: usize) {
         self.max_recipients = recipients;
@@ -435,12 +440,9 @@ impl Policy {
         self.message_size_limit
     }
 
-    /// Sets the size limit, and with it the default text of the reply that names it.
+    /// Sets the size limit.
     pub fn set_message_size_limit(&mut self, octets: usize) {
         self.message_size_limit = octets;
-        let kind = ReplyKind::MessageTooBig;
-        self.replies.0[kind as usize] = Reply::new(format!("{} {octets} bytes", kind.default_text()));
-        self.configure(kind, false);
         self.follow();
     }
 
@@ -504,7 +506,7 @@ impl Default for Policy {
             keep: Keep::default(),
             has_deferred: false,
         };
-        policy.set_message_size_limit(DEFAULT_MESSAGE_SIZE_LIMIT);
+        policy.follow();
         policy
     }
 }

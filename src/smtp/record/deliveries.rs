@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::smtp::policy::Keep;
 use crate::smtp::record::recorder::{Answered, Delivery};
-use crate::smtp::record::{Dialogue, Exchange, Record, Unsent};
+use crate::smtp::record::{Dialogue, Exchange, Record, Unsent, reply_memory};
 use crate::smtp::reply::Reply;
 
 /// The replies so far, in the order of the recipients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Deliveries {
     list: Vec<Answer>,
+    /// Octets in memory of the replies that were made for one recipient.
+    replies_memory: usize,
     /// Where the recipients that were not answered begin among those of the record.
     next: usize,
 }
@@ -29,7 +31,7 @@ struct Answer {
 
 impl Deliveries {
     pub(super) fn memory(&self) -> usize {
-        size_of::<Self>() + self.list.capacity() * size_of::<Answer>()
+        size_of::<Self>() + self.list.capacity() * size_of::<Answer>() + self.replies_memory
     }
 }
 
@@ -73,6 +75,7 @@ impl Record {
             .find(|(_, exchange)| exchange.is_accepted() && exchange.name() == recipient)
             .map(|(place, _)| place);
         deliveries.next = place.map_or(deliveries.next, |place| place + 1);
+        deliveries.replies_memory += reply_memory(answered.reply);
         deliveries.list.push(Answer {
             recipient: place.and_then(|place| u32::try_from(place).ok()),
             number: answered.number,
@@ -85,6 +88,13 @@ impl Record {
             self.msg = answered.accepted;
             self.msg_request = (self.msg && keep == Keep::Message).then(|| Arc::new(text));
         }
+    }
+
+    /// The replies to the recipients.
+    #[cfg(test)]
+    pub(in crate::smtp) fn delivery_replies(&self) -> impl Iterator<Item = &Reply> {
+        let list = self.deliveries.iter().flat_map(|deliveries| &deliveries.list);
+        list.filter_map(|answer| answer.response.as_ref())
     }
 
     pub(super) fn withdraw_deliveries(&mut self, unsent: &Unsent) {

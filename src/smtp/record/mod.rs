@@ -70,9 +70,10 @@ impl Exchange {
         self.response.as_ref().map_or(b"", Reply::text)
     }
 
-    /// Octets in memory beside the exchange itself. Replies are the configuration's.
+    /// Octets in memory beside the exchange itself.
     fn heap(&self) -> usize {
-        if self.request.is_empty() { 0 } else { BLOCK + self.request.len() }
+        let request = if self.request.is_empty() { 0 } else { BLOCK + self.request.len() };
+        request + reply_memory(self.response.as_ref())
     }
 
     /// Whether the reply is 2yz, which accepts any command except DATA (RFC 5321 section 4.2.1).
@@ -140,6 +141,8 @@ impl Unsent {
 /// The flags are always set; which texts are recorded depends on [`Keep`](crate::smtp::Keep).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Record {
+    /// Number of its mail transaction within the session, the first of which is 1; zero while it has no MAIL.
+    pub transaction: u32,
     /// HELO or EHLO.
     pub helo_exchange: Exchange,
     /// MAIL.
@@ -210,6 +213,7 @@ impl Record {
 
     /// Erases everything except HELO, as for MAIL and RSET.
     fn keep_helo(&mut self) {
+        self.transaction = 0;
         self.mailfrom_exchange = Exchange::default();
         self.mailfrom = false;
         self.keep_mail();
@@ -279,10 +283,16 @@ impl Record {
             + exchanges.iter().map(|exchange| exchange.heap()).sum::<usize>()
             + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
             + self.rcptto_memory
+            + reply_memory(self.msg_response.as_ref())
             + self.msg_request.as_ref().map_or(0, text)
             + self.deliveries.as_ref().map_or(0, |deliveries| BLOCK + deliveries.memory())
             + self.auth.as_deref().map_or(0, Authentication::memory)
     }
+}
+
+/// Octets in memory of a reply that was made for one command, in two blocks at most. Others are the configuration's.
+fn reply_memory(reply: Option<&Reply>) -> usize {
+    reply.map(Reply::memory).filter(|memory| *memory > 0).map_or(0, |memory| 2 * BLOCK + memory)
 }
 
 /// Recipients that the list of a record has room for at first.

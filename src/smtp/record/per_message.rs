@@ -22,9 +22,10 @@ impl PerMessage {
                 self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
                 return finished;
             }
-            Event::Mail { line, mailbox, parameters } => {
+            Event::Mail { line, mailbox, parameters, transaction } => {
                 let finished = self.abandon();
-                self.record.note_mail(answered.exchange_of_path(line, mailbox, parameters), accepted);
+                let exchange = answered.exchange_of_path(line, mailbox, parameters);
+                self.record.note_mail(transaction, exchange, accepted);
                 self.has_mail = true;
                 return finished;
             }

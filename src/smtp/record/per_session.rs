@@ -23,10 +23,11 @@ impl PerSession {
                 self.has_newer_mail = false;
                 self.record.note_helo(answered.exchange(line, name), is_ehlo, accepted);
             }
-            Event::Mail { line, mailbox, parameters } => {
+            Event::Mail { line, mailbox, parameters, transaction } => {
                 let finished = self.is_complete(policy).then(|| self.take_complete());
                 self.record.keep_helo();
-                self.record.note_mail(answered.exchange_of_path(line, mailbox, parameters), accepted);
+                let exchange = answered.exchange_of_path(line, mailbox, parameters);
+                self.record.note_mail(transaction, exchange, accepted);
                 self.has_newer_mail = true;
                 if let Some(record) = finished {
                     return Filing::Finished(record);

@@ -19,7 +19,7 @@ pub(in crate::smtp) enum Event<'l> {
     /// HELO or EHLO.
     Helo { line: &'l [u8], name: Option<&'l [u8]>, is_ehlo: bool },
     /// MAIL.
-    Mail { line: &'l [u8], mailbox: Option<&'l [u8]>, parameters: Parameters<'l> },
+    Mail { line: &'l [u8], mailbox: Option<&'l [u8]>, parameters: Parameters<'l>, transaction: u32 },
     /// RCPT.
     Rcpt(Recipient<'l>),
     /// DATA.
@@ -49,6 +49,18 @@ pub(in crate::smtp) enum Event<'l> {
     Noop,
     /// QUIT.
     Quit,
+}
+
+impl Event<'_> {
+    /// Octets of the message, or as many as MAIL declares.
+    #[inline]
+    pub(in crate::smtp) fn size(event: Option<&Self>) -> Option<u64> {
+        match event {
+            Some(Event::Message { size, .. } | Event::Delivery(Delivery { size, .. })) => Some(*size as u64),
+            Some(Event::Mail { parameters, .. }) => parameters.size(),
+            _ => None,
+        }
+    }
 }
 
 /// A RCPT.
@@ -217,7 +229,8 @@ impl Record {
         self.auth = Some(Arc::new(Authentication { exchange, identity }));
     }
 
-    pub(super) fn note_mail(&mut self, exchange: Exchange, accepted: bool) {
+    pub(super) fn note_mail(&mut self, transaction: u32, exchange: Exchange, accepted: bool) {
+        self.transaction = transaction;
         self.mailfrom_exchange = exchange;
         self.mailfrom = accepted;
     }

@@ -90,7 +90,7 @@ impl History<'_> {
             let (name, has_recipient) = (Some(&line[5..]), happened.has_recipient);
             let event = match happened.kind {
                 Kind::Helo => Event::Helo { line, name, is_ehlo: true },
-                Kind::Mail => Event::Mail { line, mailbox: name, parameters },
+                Kind::Mail => Event::Mail { line, mailbox: name, parameters, transaction: at as u32 + 1 },
                 Kind::Rcpt => {
                     let replaces = policy.records == RecordMode::Session && !policy.multiple_rcptto;
                     let (mailbox, has_room) = (name, true);
@@ -130,6 +130,7 @@ impl History<'_> {
             rcpts.drain(..rcpts.len().saturating_sub(1));
         }
         let mut record = Record {
+            transaction: mail.map_or(0, |at| at as u32 + 1),
             helo_exchange: exchange(helo),
             helo: is_accepted(helo),
             ehlo: helo.is_some(),
@@ -208,7 +209,7 @@ fn a_rset_erases_a_mail_from_the_record_of_a_session_where_it_ends_it() {
         let recipient =
             Recipient { line, mailbox, parameters, has_recipient: true, has_room: true, replaces: false };
         for event in [
-            Event::Mail { line, mailbox, parameters },
+            Event::Mail { line, mailbox, parameters, transaction: 1 },
             Event::Rcpt(recipient),
             Event::Data { line },
             Event::Message { text: Vec::new(), size: 0, is_only_chunk: false },

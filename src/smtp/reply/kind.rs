@@ -78,9 +78,8 @@ reply_kinds! {
     InvalidDataSequence, "msgInvalidCmdDataSequence", "503 Bad sequence of commands. DATA should be used after RCPT TO";
     /// DATA accepted: the client may send the message.
     DataReceived, "msgDataReceived", "354 Ready for receive message. End data with <CR><LF>.<CR><LF>";
-    /// The message is over the size limit, or under Extended SMTP the size that MAIL declares. The default text ends with the limit:
-    /// `… max size of 10485760 bytes`.
-    MessageTooBig, "msgMsgSizeIsTooBig", "552 Message exceeded max size of";
+    /// The message is over the size limit, or under Extended SMTP the size that MAIL declares.
+    MessageTooBig, "msgMsgSizeIsTooBig", "552 Message exceeded max size of {{limit}} bytes";
     /// The message was accepted.
     MessageReceived, "msgMsgReceived", "250 Received";
     /// RSET before HELO.

@@ -1,9 +1,15 @@
-//! Replies, rendered once as octets of the wire; the kinds of replies, and the stages of a session. Imports `command`; pure.
+//! Replies, rendered as octets of the wire, once unless they have places; the kinds of replies, the stages of a session, and the
+//! ids that replies can name. Imports `command`; pure.
 
+mod id;
 mod kind;
+mod places;
 mod stage;
+mod wire;
 
+pub use id::{RecordId, ServerTag};
 pub use kind::ReplyKind;
+pub(in crate::smtp) use places::Values;
 pub use stage::{Next, Portion, Stage};
 
 use std::borrow::Cow;
@@ -12,6 +18,8 @@ use std::sync::Arc;
 
 use crate::smtp::command::Extensions;
 use crate::smtp::command::octets::Octets;
+use places::Places;
+use wire::Wire;
 
 const CRLF: &[u8] = b"\r\n";
 
@@ -38,6 +46,10 @@ const A_KNOWN_CODE: &str =
 /// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`]. HELO gets the
 /// first line alone (RFC 5321 section 3.2), unless it is raw.
 ///
+/// Behind the code a text may have places, unless it is raw: `{{to}}`, `{{from}}`, `{{helo}}`, `{{ip}}`, `{{id}}`, `{{session}}`,
+/// `{{size}}` and `{{limit}}`; [the rules' guide](crate::smtp::rules#places) has what they mean. A session fills them in its
+/// [steps](crate::smtp::Step); anything else in braces is unchanged.
+///
 /// ```
 /// use smtpmock::smtp::Reply;
 ///
@@ -50,14 +62,27 @@ pub struct Reply(Arc<Rendered>);
 #[derive(PartialEq, Eq)]
 struct Rendered {
     /// Ends with LF, always; with CRLF unless it is raw.
-    wire: Box<[u8]>,
-    is_raw: bool,
+    wire: Wire,
+    origin: Origin,
+    /// Where values are filled in; `None` if nowhere.
+    places: Option<Places>,
     /// What HELO gets of a positive reply of several lines: the first of them.
     for_helo: Option<Reply>,
     /// What a trusted peer gets to EHLO, if that is more.
     for_trusted: Option<Reply>,
     /// What it offers to EHLO.
     offers: Extensions,
+}
+
+/// What a reply was made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Lines of text.
+    Text,
+    /// Octets behind `raw:`.
+    Raw,
+    /// A text, whose places were filled for one command.
+    Filled,
 }
 
 impl Reply {
@@ -71,19 +96,45 @@ impl Reply {
             Some(octets) => [octets, CRLF].concat(),
             None => with_line_ends(text),
         };
-        let for_helo = if raw.is_none() { first_line_alone(&wire) } else { None };
+        let (origin, for_helo, places) = match raw {
+            Some(_) => (Origin::Raw, None, None),
+            None => (Origin::Text, first_line_alone(&wire), Places::in_text(&wire)),
+        };
         let offers = Extensions::in_reply(without_line_end(&wire));
-        let (wire, is_raw) = (wire.into(), raw.is_some());
-        Self(Arc::new(Rendered { wire, is_raw, for_helo, for_trusted: None, offers }))
+        let (wire, for_trusted) = (wire[..].into(), None);
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
     }
 
     /// A reply with the same octets that shares nothing with this one. Threads that send the same one would wait for each
     /// other, as each of them counts its references.
     pub(in crate::smtp) fn unshared(&self) -> Self {
-        let Rendered { wire, is_raw, for_helo, for_trusted, offers } = &*self.0;
+        let Rendered { wire, origin, places, for_helo, for_trusted, offers } = &*self.0;
         let [for_helo, for_trusted] = [for_helo, for_trusted].map(|reply| reply.as_ref().map(Self::unshared));
-        let (wire, offers) = (wire.clone(), offers.clone());
-        Self(Arc::new(Rendered { wire, is_raw: *is_raw, for_helo, for_trusted, offers }))
+        let (wire, origin, places, offers) = (wire.clone(), *origin, places.clone(), offers.clone());
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
+    }
+
+    /// It has places: it is sent [filled](Self::filled).
+    #[inline]
+    pub(in crate::smtp) fn has_places(&self) -> bool {
+        self.0.places.is_some()
+    }
+
+    /// The reply with values in its places.
+    pub(in crate::smtp) fn filled(&self, values: &impl Values) -> Self {
+        let Rendered { wire, places, offers, .. } = &*self.0;
+        let Some(places) = places else { return self.clone() };
+        let (wire, offers, origin) = (places.fill(wire, values), offers.clone(), Origin::Filled);
+        let (places, for_helo, for_trusted) = (None, None, None);
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
+    }
+
+    /// Octets in memory, if it was made for one command; zero if it is shared by all.
+    pub(in crate::smtp) fn memory(&self) -> usize {
+        match self.0.origin {
+            Origin::Text | Origin::Raw => 0,
+            Origin::Filled => 2 * size_of::<usize>() + size_of::<Rendered>() + self.0.wire.heap(),
+        }
     }
 
     /// The bytes to write.
@@ -120,9 +171,10 @@ impl Reply {
 
     /// The same, but for trusted peers another one to EHLO.
     pub(in crate::smtp) fn with_one_for_trusted(&self, other: Self) -> Self {
-        let Rendered { wire, is_raw, for_helo, for_trusted: _, offers } = &*self.0;
+        let Rendered { wire, origin, places, for_helo, for_trusted: _, offers } = &*self.0;
         let (wire, for_helo, offers) = (wire.clone(), for_helo.clone(), offers.clone());
-        Self(Arc::new(Rendered { wire, is_raw: *is_raw, for_helo, for_trusted: Some(other), offers }))
+        let (origin, places, for_trusted) = (*origin, places.clone(), Some(other));
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
     }
 
     /// This reply as EHLO of a trusted peer gets it.
@@ -133,7 +185,7 @@ impl Reply {
     /// It is one line, in which a 2yz code stands in front of a space.
     pub(in crate::smtp) fn is_acceptance_in_one_line(&self) -> bool {
         let text = self.text();
-        !self.0.is_raw
+        !self.is_raw()
             && !text.contains(&b'\n')
             && matches!(self.code(), Some(200..300))
             && text.get(3).is_none_or(|&octet| octet == b' ')
@@ -145,9 +197,13 @@ impl Reply {
         Self::new([code, b" ", enhanced.as_bytes(), words].concat())
     }
 
+    fn is_raw(&self) -> bool {
+        self.0.origin == Origin::Raw
+    }
+
     /// A text that makes this reply.
     pub(crate) fn source(&self) -> Cow<'_, str> {
-        match self.0.is_raw {
+        match self.is_raw() {
             true => String::from_utf8_lossy(&[RAW, self.wire()].concat()).into_owned().into(),
             false => String::from_utf8_lossy(self.text()).replace("\r\n", "\n").into(),
         }
@@ -155,7 +211,7 @@ impl Reply {
 
     /// Why its lines are not one reply, as what is expected instead. Raw replies may be anything.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        if self.0.is_raw {
+        if self.is_raw() {
             return None;
         }
         let text = self.text();
@@ -183,7 +239,7 @@ impl Reply {
     pub(crate) fn doubt(&self) -> Option<&'static str> {
         let is_known =
             |[first, second, _]: &[u8; 3]| (b'2'..=b'5').contains(first) && (b'0'..=b'5').contains(second);
-        let is_meant = self.0.is_raw || code_of(self.text()).is_some_and(is_known);
+        let is_meant = self.is_raw() || code_of(self.text()).is_some_and(is_known);
         (!is_meant).then_some(A_KNOWN_CODE)
     }
 }

@@ -15,11 +15,13 @@ use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, RuleTally, State, recall};
 use super::stream::{Impairment, Moment, hash};
 use crate::smtp::command::{EnvelopeParameters, Parameter, Parameters};
-use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
+use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, ServerTag, Stage};
 
-/// What rules may need and the session cannot know.
+/// What rules and replies may need and the session cannot know.
 #[derive(Debug)]
 pub struct Environment<'e> {
+    /// The server's part of the ids of records.
+    pub server: ServerTag,
     /// Time since the server started.
     pub now: Duration,
     /// The session's number; the first is 1.
@@ -33,7 +35,8 @@ pub struct Environment<'e> {
 impl Environment<'_> {
     /// The environment of the first session, at the start of the server, from an unspecified address.
     pub fn alone() -> Self {
-        Self { now: Duration::ZERO, session: 1, peer: PeerAddress::Ip([0, 0, 0, 0].into()), state: None }
+        let peer = PeerAddress::Ip([0, 0, 0, 0].into());
+        Self { server: ServerTag::default(), now: Duration::ZERO, session: 1, peer, state: None }
     }
 }
 

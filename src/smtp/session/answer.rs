@@ -17,6 +17,7 @@ pub(in crate::smtp) type Verdict = Result<ReplyKind, ReplyKind>;
 /// The answer to a command.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Answer<'p> {
+    /// As it is configured: its places are not filled yet.
     pub(in crate::smtp) reply: &'p Reply,
     pub(in crate::smtp) portion: Portion,
     /// The command is accepted, and its reply says so.
@@ -105,7 +106,7 @@ impl Dialogue {
             }
         };
         self.steps = self.steps.wrapping_add(1);
-        Answer { number: self.steps, ..answer }
+        Answer { reply: self.form_of(asked, answer.reply), number: self.steps, ..answer }
     }
 
     /// A separate function, so that the path without rules can be inlined into each command.
@@ -121,16 +122,19 @@ impl Dialogue {
             envelope.match_anew(policy.book());
         }
         let question = self.question(policy, environment, asked);
-        let mut memory = environment.state.as_deref_mut();
-        let Ruling { delay, decision } = policy.judge(memory.as_deref_mut(), &question);
+        let Ruling { delay, decision } = policy.judge(environment.state.as_deref_mut(), &question);
         let stage = asked.stage;
         let delay = delay.unwrap_or_else(|| match DelayPoint::of(stage) {
             Some(point) => policy.draw_delay(point, question.moment),
             None => Duration::ZERO,
         });
         let (reply, portion, accepted, next) = match decision {
-            Decision::Own => return self.own_answer(policy, memory, stage, verdict, Next::Continue, delay),
+            Decision::Own => {
+                let memory = environment.state.as_deref_mut();
+                return self.own_answer(policy, memory, stage, verdict, Next::Continue, delay);
+            }
             Decision::Refuse(kind, next) => {
+                let memory = environment.state.as_deref_mut();
                 return self.own_answer(policy, memory, stage, Err(kind), next, delay);
             }
             Decision::Told { reply: None, portion, next } => {
@@ -141,8 +145,12 @@ impl Dialogue {
                 (reply, portion, verdict.is_ok() && reply.accepts(stage), next)
             }
         };
-        let portion = portion.within(reply);
+        let portion = match portion {
+            Portion::First(_) => portion.within(&self.as_sent(policy, environment, asked, reply)),
+            portion => portion,
+        };
         let is_whole = portion == Portion::Whole;
+        let memory = environment.state.as_deref_mut();
         let next = next_of(policy, memory, stage, accepted || !is_whole, next);
         Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }
     }
@@ -153,14 +161,10 @@ impl Dialogue {
         environment: &Environment<'_>,
         asked: Asked<'q>,
     ) -> Question<'q> {
-        let Asked { stage, name, size, parameters, claimed, is_ehlo, is_other_peer, is_valid } = asked;
+        let Asked { stage, size, parameters, claimed, is_ehlo, is_other_peer, is_valid, .. } = asked;
         let identity = self.identity.as_deref().map(|identity| (Some(&*identity.user), identity.mechanism));
         let claimed = claimed.or(identity);
         let &Environment { now, session, peer, .. } = environment;
-        let envelope: Option<&Envelope> = self.envelope.as_deref();
-        let named = |at: Stage, of: fn(&Envelope) -> Option<&[u8]>| {
-            if stage == at { name } else { envelope.and_then(of) }
-        };
         Question {
             stage,
             moment: Moment { seed: policy.seed, session, step: self.steps },
@@ -169,13 +173,13 @@ impl Dialogue {
             is_other_peer,
             is_valid,
             is_ehlo,
-            helo: named(Stage::Helo, Envelope::helo),
-            from: named(Stage::Mail, Envelope::from),
-            to: named(Stage::Rcpt, Envelope::to),
-            matched: envelope.map_or(&[], |envelope| envelope.matched(policy.book())),
+            helo: self.named(asked, Stage::Helo, Envelope::helo),
+            from: self.named(asked, Stage::Mail, Envelope::from),
+            to: self.named(asked, Stage::Rcpt, Envelope::to),
+            matched: self.envelope.as_deref().map_or(&[], |envelope| envelope.matched(policy.book())),
             size,
             parameters,
-            envelope: match envelope {
+            envelope: match self.envelope.as_deref() {
                 Some(envelope) if matches!(stage, Stage::Data | Stage::Bdat | Stage::Message) => {
                     envelope.parameters()
                 }
@@ -186,10 +190,30 @@ impl Dialogue {
             messages: self.messages,
         }
     }
-}
 
-impl Dialogue {
-    pub(super) fn reply_of_kind<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
+    /// The name or path of the command that is asked about, if it is one of this stage, or that of the last such command.
+    pub(super) fn named<'q>(
+        &'q self,
+        asked: Asked<'q>,
+        stage: Stage,
+        of: fn(&Envelope) -> Option<&[u8]>,
+    ) -> Option<&'q [u8]> {
+        if asked.stage == stage { asked.name } else { self.envelope.as_deref().and_then(of) }
+    }
+
+    /// The reply in the form in which this session gets it.
+    #[inline]
+    pub(super) fn form_of<'p>(&self, asked: Asked<'_>, reply: &'p Reply) -> &'p Reply {
+        match asked.stage {
+            Stage::Helo if !asked.is_ehlo => reply.for_helo(),
+            Stage::Helo if self.is_trusted => reply.for_trusted(),
+            _ => reply,
+        }
+    }
+
+    /// The reply of this kind in this session, with its places not filled.
+    #[inline]
+    pub(super) fn configured<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
         policy.reply_with(kind, self.has_codes(policy))
     }
 
@@ -214,8 +238,7 @@ impl Dialogue {
         next: Next,
         delay: Duration,
     ) -> Answer<'p> {
-        let kind = verdict.unwrap_or_else(|refusal| refusal);
-        let reply = policy.reply_with(kind, self.has_codes(policy));
+        let reply = self.configured(policy, verdict.unwrap_or_else(|refusal| refusal));
         let accepted = verdict
             .is_ok_and(|kind| policy.plan().is_positive(kind) || self.accepts_with_any_code(policy, stage));
         let next = next_of(policy, memory, stage, accepted, next);

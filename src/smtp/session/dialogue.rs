@@ -48,6 +48,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) memory_left: Option<usize>,
     /// The peer of the connection may name another client.
     pub(super) is_trusted: bool,
+    /// MAIL commands so far.
+    pub(super) transactions: u32,
     /// Steps so far, the greeting included.
     pub(super) steps: u32,
     /// Messages accepted so far.
@@ -239,12 +241,7 @@ impl Dialogue {
         let name = name.map(|name| name.as_bytes());
         let is_ehlo = accepted != ReplyKind::HeloReceived;
         let asked = Asked { is_ehlo, ..Asked::about(Stage::Helo, name) };
-        let mut answer = self.answer(turn, asked, verdict);
-        answer.reply = match is_ehlo {
-            true if self.is_trusted => answer.reply.for_trusted(),
-            true => answer.reply,
-            false => answer.reply.for_helo(),
-        };
+        let answer = self.answer(turn, asked, verdict);
         self.extensions = match answer.accepted && is_ehlo {
             true => answer.reply.offers().clone(),
             false => Extensions::default(),
@@ -314,8 +311,8 @@ impl Dialogue {
         key(self.retry_keys.get_or_insert_default())
     }
 
-    /// The step of an answer; the event, if any, goes to the recorder.
-    #[inline]
+    /// The step of an answer; the event, if any, goes to the recorder. The envelope has the names of the command by now.
+    #[inline(always)]
     pub(super) fn conclude(
         &self,
         turn: &mut Turn<'_, '_>,
@@ -323,11 +320,15 @@ impl Dialogue {
         answer: &Answer<'_>,
         event: Option<Event<'_>>,
     ) -> Step {
-        let filing = turn.records.note(turn.policy, answer, event);
-        let &Answer { reply, portion, accepted, delay, next, number } = answer;
+        let reply = match answer.reply.has_places() {
+            true => self.filled(turn, stage, answer.reply, Event::size(event.as_ref())),
+            false => answer.reply.clone(),
+        };
+        let filing = turn.records.note(turn.policy, answer, &reply, event);
+        let &Answer { portion, accepted, delay, next, number, .. } = answer;
         Step {
             stage,
-            reply: reply.clone(),
+            reply,
             number,
             portion,
             accepted,

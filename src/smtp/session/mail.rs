@@ -20,6 +20,7 @@ impl Dialogue {
     ) -> Step {
         let policy = turn.policy;
         self.abandon_mail();
+        self.transactions = self.transactions.saturating_add(1);
         let mailbox = path.ok().map(|path| path.mailbox());
         let verdict = match self.sequence.is_greeted() {
             true if self.lacks_authentication(policy) => Err(ReplyKind::AuthRequired),
@@ -40,7 +41,7 @@ impl Dialogue {
             }
             self.sequence = Sequence::Mail(mail);
         }
-        let event = Event::Mail { line, mailbox, parameters };
+        let event = Event::Mail { line, mailbox, parameters, transaction: self.transactions };
         let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
         step.retry_key = retry_key;
         step
@@ -108,7 +109,7 @@ impl Dialogue {
         // RFC 5321 sections 4.1.1.4 and 4.1.1.5: the end of data and RSET clear the reverse-path.
         // (go-smtp-mock leaves it in place.)
         let Sequence::Mail(mail) = self.sequence else { return Err(ReplyKind::InvalidRcptSequence) };
-        if mail.recipients >= policy.max_recipients().min(MAX_RECIPIENTS) {
+        if mail.recipients >= policy.most_recipients() {
             return Err(ReplyKind::TooManyRecipients);
         }
         if !self.has_memory_left() {

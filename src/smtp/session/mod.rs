@@ -8,6 +8,7 @@ mod chunk;
 mod content;
 mod dialogue;
 mod envelope;
+mod filling;
 mod mail;
 mod protocol;
 mod recipients;
@@ -90,11 +91,11 @@ impl Session {
     /// let (mut output, mut expects) = (Vec::new(), Expect::Command);
     /// while !input.is_empty() || expects == Expect::Nothing {
     ///     let progress = session.advance(&policy, &mut environment, input);
-    ///     input = &input[progress.consumed..];
+    ///     (input, expects) = (&input[progress.consumed..], progress.expects);
     ///     let Some(step) = progress.step else { continue };
     ///     output.extend_from_slice(step.wire());
     /// }
-    /// assert!(output.ends_with(b"250 2.0.0 Received\r\n452 4.2.2 Mailbox full\r\n"));
+    /// assert!(output.ends_with(b"250 2.0.0 Ok: queued as 00000000-1-1\r\n452 4.2.2 Mailbox full\r\n"));
     /// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
     /// ```
     pub fn speaking(protocol: Protocol) -> Self {
@@ -166,9 +167,10 @@ impl Session {
         self.records.0.as_ref().map(Recorder::record)
     }
 
-    /// The reply of this kind as this session gets it: with an enhanced status code where it was offered them.
-    pub fn reply_of_kind<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
-        self.dialogue.reply_of_kind(policy, kind)
+    /// The reply of this kind, which answers no command, as this session gets it: with its places filled, and with an
+    /// enhanced status code where it was offered them.
+    pub fn reply_of_kind(&self, policy: &Policy, environment: &Environment<'_>, kind: ReplyKind) -> Reply {
+        self.dialogue.reply_of_kind(policy, environment, kind)
     }
 
     /// Removes replies that were never sent whole from the record in the making: for the last ones of a connection that has

@@ -3,6 +3,7 @@
 use crate::smtp::auth::Check;
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{Answered, Event, Filing, Recorder};
+use crate::smtp::reply::Reply;
 use crate::smtp::rules::Environment;
 use crate::smtp::session::answer::Answer;
 use crate::smtp::session::step::CommandLine;
@@ -23,17 +24,24 @@ pub(super) struct Turn<'t, 'e> {
 pub(super) struct Records(pub(super) Option<Recorder>);
 
 impl Records {
+    /// Records an event with its answer; `reply` is the reply as it is sent.
     #[inline]
-    pub(super) fn note(&mut self, policy: &Policy, answer: &Answer<'_>, event: Option<Event<'_>>) -> Filing {
+    pub(super) fn note(
+        &mut self,
+        policy: &Policy,
+        answer: &Answer<'_>,
+        reply: &Reply,
+        event: Option<Event<'_>>,
+    ) -> Filing {
         match (policy.keep, event) {
             (Keep::Nothing, _) | (_, None) => Filing::Unchanged,
-            (Keep::Envelope | Keep::Message, Some(event)) => self.note_read(policy, answer, event),
+            (Keep::Envelope | Keep::Message, Some(event)) => self.note_read(policy, answer, reply, event),
         }
     }
 
     #[inline(never)]
-    fn note_read(&mut self, policy: &Policy, answer: &Answer<'_>, event: Event<'_>) -> Filing {
-        let reply = Some(answer.reply).filter(|_| answer.is_whole());
+    fn note_read(&mut self, policy: &Policy, answer: &Answer<'_>, reply: &Reply, event: Event<'_>) -> Filing {
+        let reply = Some(reply).filter(|_| answer.is_whole());
         let answered = Answered { reply, number: answer.number, accepted: answer.accepted };
         self.of(policy).note(policy, event, &answered)
     }

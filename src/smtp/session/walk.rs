@@ -9,6 +9,7 @@ use super::dialogue::{Dialogue, Receiving};
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::{Content, Incoming};
 use crate::smtp::record::{Exchange, Record, Recorder};
+use crate::smtp::reply::{Reply, ReplyKind};
 use crate::smtp::rules::Environment;
 use crate::smtp::session::envelope::Envelope;
 
@@ -41,6 +42,7 @@ impl Dialogue {
             has_spoken: _,
             is_cut_short: _,
             memory_left: _,
+            transactions: _,
             steps: _,
             messages: _,
             identity,
@@ -64,9 +66,13 @@ impl Record {
     fn walk(&self) -> usize {
         let lines = [&self.helo_exchange, &self.mailfrom_exchange, &self.data_exchange, &self.rset_exchange];
         let recipients = self.rcptto_exchanges.iter();
-        let recipients = recipients.map(|exchange| ARC + size_of::<Exchange>() + exchange.request.len());
+        let reply = |reply: &Option<Reply>| reply.as_ref().map_or(0, Reply::memory);
+        let exchange = |exchange: &Exchange| exchange.request.len() + reply(&exchange.response);
+        let recipients = recipients.map(|recipient| ARC + size_of::<Exchange>() + exchange(recipient));
         let text = |text: &Arc<Vec<u8>>| ARC + size_of::<Vec<u8>>() + text.capacity();
-        lines.iter().map(|exchange| exchange.request.len()).sum::<usize>()
+        lines.iter().map(|line| exchange(line)).sum::<usize>()
+            + reply(&self.msg_response)
+            + self.delivery_replies().map(Reply::memory).sum::<usize>()
             + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
             + recipients.sum::<usize>()
             + self.msg_request.as_ref().map_or(0, text)
@@ -75,6 +81,11 @@ impl Record {
 
 fn policy(choice: u8) -> Policy {
     let mut policy = Policy::default();
+    if choice & 64 != 0 {
+        // Replies that each record has of its own.
+        policy.set_reply(ReplyKind::RcptReceived, "250 2.1.5 <{{to}}> of <{{from}}> is welcome");
+        policy.set_reply(ReplyKind::MessageReceived, "250 2.0.0 {{id}}");
+    }
     policy.multiple_rcptto = choice & 1 != 0;
     policy.multiple_message_receiving = choice & 2 != 0;
     policy.records = if choice & 4 != 0 { RecordMode::Session } else { RecordMode::Message };

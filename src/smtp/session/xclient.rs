@@ -28,11 +28,11 @@ impl Dialogue {
         let is_other_peer = turn.environment.peer != before;
         let asked = Asked { is_other_peer, ..Asked::at(Stage::Xclient) };
         let answer = self.answer(turn, asked, verdict);
-        turn.environment.peer = before;
         if answer.accepted {
             self.start_anew();
         }
         let mut step = self.conclude(turn, Stage::Xclient, &answer, None);
+        turn.environment.peer = before;
         if answer.accepted {
             step.filing = self.file_before(turn);
             step.client = client.map(Box::new);

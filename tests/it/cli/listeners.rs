@@ -123,7 +123,7 @@ fn captures_the_display_and_the_log_name_clients_of_a_unix_socket() {
     client.deliver(MESSAGE);
     client.quit();
     let ended = program.stopped();
-    assert!(ended.stdout.contains(", session 1 from unix\n"), "{ended:?}");
+    assert!(ended.stdout.contains(", session 1 from unix, id "), "{ended:?}");
     let mbox = fs::read_to_string(&capture).expect("readable");
     assert!(mbox.contains("\nX-Client-Addr: unix\n") && mbox.contains("(unix socket)"), "{mbox}");
 

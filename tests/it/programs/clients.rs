@@ -241,7 +241,9 @@ with smtplib.SMTP(sys.argv[1], int(sys.argv[2]), local_hostname="vm.example") as
     ];
     if let Some(output) = run_or_skip("swaks", &[&mail[..], &["--pipeline"]].concat(), "") {
         let messages = server.wait_for_messages_and_purge(1, PATIENCE).unwrap();
-        assert_eq!(messages[0].msg_response(), "250 2.0.0 Received");
+        let queued = format!("250 2.0.0 Ok: queued as {}", messages[0].id());
+        assert_eq!(messages[0].msg_response(), queued);
+        assert!(String::from_utf8_lossy(&output.stdout).contains(&queued), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("250 2.1.5 Received"), "{output:?}");
         assert_eq!(server.stats().findings(), []);
     }

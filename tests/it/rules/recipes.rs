@@ -51,6 +51,26 @@ fn greylisting() {
 }
 
 #[test]
+fn refusals_that_name_the_address_the_client_and_the_record() {
+    let rules =
+        ["Every mailbox of a domain full", "Greylisting as one", "A refused message that"].map(recipe);
+    let certain = rules[2].replace("odds=1%", "odds=100%");
+    let server = with_rules(&[&rules[0], &rules[1], &certain]);
+    let mut client = Client::greeted(server.local_addr());
+    client.ehlo();
+    client.mail("ann@example.com");
+    client.expect("RCPT TO:<bob@full.example>", "452 4.2.2 <bob@full.example>: mailbox full");
+    let text = "450 4.2.0 <bob@provider.example>: Recipient address rejected: Greylisted, see \
+                http://provider.example/127.0.0.1";
+    client.expect("RCPT TO:<bob@provider.example>", text);
+    client.rcpt("bob@provider.example");
+    client.data();
+    let refusal = client.command("x\r\n.");
+    let id = server.messages()[0].id();
+    assert_eq!(refusal, format!("554 5.7.1 Rejected as spam, reference {id}"));
+}
+
+#[test]
 fn a_hard_bouncing_domain_and_a_full_mailbox() {
     let server = with_rules(&[&recipe("A domain that bounces hard"), &recipe("A full mailbox")]);
     assert_eq!(rcpt(&server, "a@example.com", "anybody@gone.example"), "550 5.1.1 No such user");

@@ -20,7 +20,7 @@ const BDAT_EXPECTED: &str =
     "503 5.5.1 Bad sequence of commands. BDAT should be used after BDAT or BODY=BINARYMIME";
 
 fn esmtp() -> Config {
-    Config::default().esmtp()
+    Config::default().esmtp().reply(ReplyKind::MessageReceived, ACCEPTED)
 }
 
 fn envelope(client: &mut Client) {
@@ -280,7 +280,7 @@ fn under_fail_fast_a_chunk_that_is_refused_is_not_waited_for() {
 #[test]
 fn chunks_that_were_not_offered_are_swallowed() {
     let unknown = "502 5.5.1 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
-    let server = start(Config::default().extensions(Offer::without([Extension::Chunking])));
+    let server = start(esmtp().extensions(Offer::without([Extension::Chunking])));
     let mut client = with_envelope(&server);
     assert_eq!(chunk(&mut client, "QUIT\r\n"), unknown);
     assert_eq!(last(&mut client, "QUIT\r\n"), unknown);

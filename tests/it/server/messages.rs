@@ -259,7 +259,7 @@ fn content_has_a_return_path_and_a_received_header() {
     let content = String::from_utf8(message.content()).unwrap();
     let pattern = r"(?x)\A Return-Path:\ <ann@example\.com>\r\n
         Received:\ from\ client\.example\ \(\[127\.0\.0\.1\]\)\r\n
-        \tby\ smtpmock\ \(\[127\.0\.0\.1\]\)\ with\ ESMTP\ id\ [0-9]+\r\n
+        \tby\ smtpmock\ \(\[127\.0\.0\.1\]\)\ with\ ESMTP\ id\ [0-9a-z]{8}-1-1\r\n
         \tfor\ <bob@example\.com>;\r\n
         \t(\w{3},\ \d{1,2}\ \w{3}\ \d{4}\ \d\d:\d\d:\d\d\ [+-]\d{4})\r\n
         Subject:\ hi\r\n\r\nHello\r\n\z";
@@ -295,7 +295,8 @@ fn the_debug_output_of_records_is_text_of_bounded_length() {
     let error = server.wait_for_messages(2, Duration::ZERO).unwrap_err();
     let shown = format!("{error:?}");
     for text in [
-        "WaitError { expected: 2, timeout: 0ns, arrived: [Message { session_id: 1, peer_addr: 127.0.0.1:",
+        "WaitError { expected: 2, timeout: 0ns, arrived: [Message { id: ",
+        "-1-1, peer_addr: 127.0.0.1:",
         r#", helo: "EHLO client.example" => "250 Received", mailfrom: "MAIL FROM:<ann@example.com>" => "#,
         r#""RCPT TO:<8@example.com>" => "250 Received", ... and 21 more], data: "#,
         r#", msg: "Subject: Größe\r\n\r\nHello, Bob!\r\nHello, "#,

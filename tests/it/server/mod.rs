@@ -16,6 +16,7 @@ mod measuring;
 mod messages;
 mod milestones;
 mod parameters;
+mod places;
 mod proxy;
 mod reconfigure;
 #[cfg(feature = "report")]

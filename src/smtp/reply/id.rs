@@ -1,0 +1,145 @@
+//! The ids of records: a sender that logs the reply to its message can find the record of it.
+
+use std::fmt;
+
+use crate::smtp::reply::wire::Wire;
+
+/// Letters of a tag, five bits each: digits and lower-case letters without `i`, `l`, `o` and `u`, which are misread.
+const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Octets of a tag.
+const LENGTH: usize = 8;
+
+/// Tells the records of one run of a server from those of others. A server draws it at random when it starts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerTag([u8; LENGTH]);
+
+impl ServerTag {
+    /// The tag of this number, of which the lower 40 bits count. Of a thousand servers with random numbers two have the same
+    /// tag in one case of two million.
+    pub const fn new(number: u64) -> Self {
+        let (mut tag, mut place) = ([0; LENGTH], 0);
+        while place < LENGTH {
+            tag[LENGTH - 1 - place] = LETTERS[(number >> (5 * place)) as usize % LETTERS.len()];
+            place += 1;
+        }
+        Self(tag)
+    }
+}
+
+impl Default for ServerTag {
+    /// That of zero.
+    fn default() -> Self {
+        const { Self::new(0) }
+    }
+}
+
+impl fmt::Debug for ServerTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ServerTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|letter| write!(f, "{}", char::from(*letter)))
+    }
+}
+
+/// The id of a record: the tag of the server, the number of the session, and that of the mail transaction in it. No other
+/// record of any server has it. It is an atom (RFC 5321 section 4.1.2).
+///
+/// ```
+/// use smtpmock::smtp::{RecordId, ServerTag};
+///
+/// let id = RecordId { server: ServerTag::new(0x12_3456_789a), session: 12, transaction: 3 };
+/// assert_eq!(id.to_string(), "28t5cy4t-12-3");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId {
+    /// The server.
+    pub server: ServerTag,
+    /// Number of the session; the first is 1.
+    pub session: u64,
+    /// Number of the mail transaction in its session: that of its MAIL, accepted or not; the first is 1. Zero before it:
+    /// the id then has two parts.
+    pub transaction: u32,
+}
+
+impl RecordId {
+    pub(super) fn append_to(self, wire: &mut Wire) {
+        let Self { server, session, transaction } = self;
+        // From its end, so that it is appended in one piece.
+        let mut octets = [b'-'; LONGEST];
+        let mut start = octets.len();
+        if transaction > 0 {
+            start = put_number(&mut octets, start, transaction.into()) - 1;
+        }
+        start = put_number(&mut octets, start, session) - 1 - LENGTH;
+        octets[start..start + LENGTH].copy_from_slice(&server.0);
+        wire.append(&octets[start..]);
+    }
+}
+
+/// Octets of the longest id.
+const LONGEST: usize = LENGTH + 1 + DIGITS + 1 + 10;
+
+/// Digits of the longest number.
+const DIGITS: usize = 20;
+
+/// Appends a number in decimal.
+pub(super) fn append_number(wire: &mut Wire, number: u64) {
+    let mut digits = [b'0'; DIGITS];
+    let start = put_number(&mut digits, DIGITS, number);
+    wire.append(&digits[start..]);
+}
+
+/// Writes a number in decimal in front of this place. Returns where it begins.
+fn put_number(octets: &mut [u8], end: usize, mut number: u64) -> usize {
+    let mut start = end;
+    loop {
+        start -= 1;
+        octets[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return start;
+        }
+    }
+}
+
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, session, transaction } = self;
+        write!(f, "{server}-{session}")?;
+        match transaction {
+            0 => Ok(()),
+            transaction => write!(f, "-{transaction}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_id_in_a_reply_is_the_id_as_text_and_an_atom(number: u64, session: u64, transaction: u32) {
+            let id = RecordId { server: ServerTag::new(number), session, transaction };
+            let mut octets = Wire::default();
+            id.append_to(&mut octets);
+            let text = id.to_string();
+            prop_assert_eq!(&*octets, text.as_bytes());
+            prop_assert!(octets.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-'));
+            prop_assert_eq!(ServerTag::new(number ^ 1 << 39) == id.server, false, "each of 40 bits counts");
+        }
+    }
+}
