@@ -12,6 +12,8 @@ pub(crate) struct Peer<'p> {
     input: Vec<u8>,
     /// Replies that have not been read yet.
     pub(crate) output: Vec<u8>,
+    /// Command lines, as a log may show them.
+    pub(crate) log: Vec<u8>,
     pub(crate) closed: bool,
 }
 
@@ -20,7 +22,7 @@ impl<'p> Peer<'p> {
     pub(crate) fn connect(policy: &'p Policy) -> Self {
         let mut session = Session::new();
         let output = session.greeting(policy, &mut Environment::alone()).reply.wire().to_vec();
-        Self { policy, session, input: Vec::new(), output, closed: false }
+        Self { policy, session, input: Vec::new(), output, log: Vec::new(), closed: false }
     }
 
     /// Processes bytes from the client. Complete records are added to `records`.
@@ -32,8 +34,15 @@ impl<'p> Peer<'p> {
         let mut input = std::mem::take(&mut self.input);
         let mut at = 0;
         while at < input.len() && !self.closed {
-            let progress = self.session.advance(self.policy, &mut Environment::alone(), &input[at..]);
+            let mut progress = self.session.advance(self.policy, &mut Environment::alone(), &input[at..]);
             at += progress.consumed;
+            if let Some(line) = progress.line {
+                self.log.extend_from_slice(&line.within(&input[at - progress.consumed..at]));
+                self.log.push(b'\n');
+            }
+            if let Some(check) = progress.check {
+                progress = self.session.resume(self.policy, &mut Environment::alone(), check.run());
+            }
             let Some(step) = progress.step else { break };
             self.output.extend_from_slice(step.reply.wire());
             if let Filing::Finished(record) = step.filing {

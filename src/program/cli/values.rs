@@ -137,6 +137,16 @@ pub(super) fn credentials(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
     lines.iter().map(|line| Ok(line.parse()?)).collect()
 }
 
+/// Tokens, one in each line: what RFC 6750 section 2.1 takes for one.
+pub(super) fn tokens(raw: &OsStr) -> Result<Vec<Credential>, Expected> {
+    let lines = texts(raw)?;
+    let is_token = |line: &String| line.bytes().all(|octet| octet.is_ascii_graphic());
+    match !lines.is_empty() && lines.iter().all(is_token) {
+        true => Ok(lines.iter().map(Credential::token).collect()),
+        false => Err(Expected::new("a token of visible characters of ASCII, without spaces")),
+    }
+}
+
 /// Texts, one in each line.
 pub(super) fn texts(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;

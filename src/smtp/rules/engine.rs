@@ -97,7 +97,8 @@ pub(in crate::smtp) enum Decision<'p> {
 #[derive(Clone, Debug, Default)]
 pub(in crate::smtp) struct RuleBook {
     entries: Vec<Entry>,
-    at: [StageIndex; Stage::ALL.len()],
+    /// Indexed by [`Stage`]; empty without rules.
+    at: Vec<StageIndex>,
     recipients: RecipientIndex,
     /// Number of rules with this name or, if they have none, with this text.
     occurrences: BTreeMap<String, u64>,
@@ -131,6 +132,7 @@ impl RuleBook {
     /// Adds a rule; `offer` is the reply to EHLO that its `ehlo=` requires.
     pub(in crate::smtp) fn push(&mut self, rule: Rule, offer: Option<Reply>) {
         let index = u32::try_from(self.entries.len()).expect("fewer rules than fit into memory");
+        self.at.resize_with(Stage::ALL.len(), StageIndex::default);
         for stage in Stage::ALL.iter().filter(|stage| rule.is_asked_at(**stage)) {
             self.at[*stage as usize].push(*stage, index, &rule.when);
         }
@@ -179,8 +181,9 @@ impl RuleBook {
             question.matched.iter().all(|rule| (*rule as usize) < self.entries.len()),
             "what recipients match is worked out by the rules that are asked"
         );
-        let candidates = self.at[stage as usize].candidates(question, is_asked);
-        candidates.map(|rule| &self.entries[rule as usize])
+        let index = self.at.get(stage as usize);
+        let candidates = index.map(|index| index.candidates(question, is_asked));
+        candidates.into_iter().flatten().map(|rule| &self.entries[rule as usize])
     }
 
     pub(in crate::smtp) fn rules(&self) -> impl Iterator<Item = &Rule> {
@@ -210,7 +213,7 @@ impl RuleBook {
     }
 
     pub(in crate::smtp) fn is_empty_at(&self, stage: Stage) -> bool {
-        self.at[stage as usize].is_empty()
+        self.at.get(stage as usize).is_none_or(StageIndex::is_empty)
     }
 }
 

@@ -121,6 +121,36 @@ fn users_come_from_flags_a_variable_and_a_file() {
     assert_eq!(program.stopped().code(), Some(0));
 }
 
+/// A hash of 2^31 rounds: its check takes weeks. What ends the program ends it too.
+#[test]
+fn a_check_that_does_not_end_delays_no_other_session_and_no_stop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let users = "ann:$2y$31$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\nbob:secret\n";
+    fs::write(path("users"), users).expect("writable");
+    let report = path("report.json");
+    let program = start([&format!("--auth-file={}", path("users")), &format!("--report-json={report}")]);
+    let line = format!("AUTH PLAIN {}\r\n", base64("\0ann\0secret"));
+    let [mut waits, mut leaves, mut hidden] = [(); 3].map(|()| greeted(program.address()));
+    waits.send(format!("{line}NOOP\r\n"));
+    leaves.send(&line);
+    leaves.leave();
+    hidden.send(format!("AUTH LOGIN\r\n{}\r\n{}\r\n", base64("ann"), base64("secret")));
+    assert_eq!(hidden.reply(), "334 VXNlcm5hbWU6");
+    assert_eq!(hidden.reply(), "334 UGFzc3dvcmQ6");
+    let mut other = greeted(program.address());
+    other.expect(&format!("AUTH PLAIN {}", base64("\0bob\0secret")), "235 2.7.0 Authentication successful");
+    other.expect("QUIT", "221 2.0.0 Closing connection");
+    let ended = program.stopped();
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    assert_eq!(waits.rest(), "421 4.3.2 Service closing transmission channel\r\n");
+    assert_eq!(hidden.rest(), "421 4.3.2 Service closing transmission channel\r\n");
+    let report: Value = serde_json::from_str(&fs::read_to_string(report).expect("a report")).expect("JSON");
+    let figures = &report["figures"];
+    assert_eq!((&figures["auth.plain"], &figures["auth.failed"]), (&1.into(), &0.into()), "{figures}");
+    assert_eq!(figures["sessions.gave_up"], 1, "{figures}");
+}
+
 #[test]
 fn wrong_values_are_refused_with_what_would_be_right() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -131,6 +161,7 @@ fn wrong_values_are_refused_with_what_would_be_right() {
         (&["--auth", "ann"][..], "for --auth: expected USER:PASSWORD, like ann:secret, or any"),
         (&["--auth", ""], "expected USER:PASSWORD"),
         (&["--auth=ann:a", "--auth=ann:b"], "expected one password for each user"),
+        (&["--auth-token="], "expected a token of visible characters"),
         (&["--auth-mechanisms=PLAN"], "unknown mechanism \"PLAN\": did you mean PLAIN?"),
         (&["--auth-mechanisms=PLAIN"], "expected a user with a password, or any, for PLAIN"),
         (

@@ -1,5 +1,6 @@
 //! Findings: for each, a client that causes it and one that does not.
 
+mod auth;
 mod content;
 mod dialogue;
 mod endings;

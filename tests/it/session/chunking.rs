@@ -1,6 +1,9 @@
 //! The same bytes give the same replies and records however they are split, and no bytes do harm.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use proptest::prelude::*;
+use smtpmock::smtp::auth::{Auth, Credential, read_password_file};
 use smtpmock::smtp::rules::{Environment, Trusted};
 use smtpmock::smtp::{
     AddressRules, Esmtp, Keep, LineScanner, Policy, Record, RecordMode, ReplyKind, Session,
@@ -14,6 +17,8 @@ use crate::support::transcript;
 struct Outcome {
     output: Vec<u8>,
     records: Vec<Record>,
+    /// Command lines. A line that is too long is cut where it came to be.
+    log: Vec<u8>,
     closed: bool,
 }
 
@@ -25,7 +30,7 @@ fn run<'a>(policy: &Policy, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     }
     let closed = peer.closed;
     peer.close(&mut records);
-    Outcome { output: peer.output, records, closed }
+    Outcome { output: peer.output, log: peer.log, records, closed }
 }
 
 fn whole(policy: &Policy, input: &[u8]) -> Outcome {
@@ -167,17 +172,58 @@ fn chunked_message() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// An exchange of AUTH: one that is right or wrong, cancelled, out of step, too long or cut off.
+fn exchange() -> impl Strategy<Value = Vec<u8>> {
+    let plain = |user: &str, password: &str| BASE64.encode(format!("\0{user}\0{password}"));
+    let (ann, bob) = (plain("ann", SECRET), plain("bob", SECRET));
+    let (secret, wrong) = (BASE64.encode(SECRET), plain("ann", "wrong"));
+    let lines = vec![
+        format!("AUTH PLAIN {ann}\r\n"),
+        format!("AUTH PLAIN\r\n{ann}\r\n"),
+        // Hashed.
+        format!("auth plain {bob}\r\n"),
+        format!("AUTH LOGIN\r\n{}\r\n{secret}\r\n", BASE64.encode("bob")),
+        format!("AUTH PLAIN {wrong}\r\n"),
+        format!("AUTH LOGIN {}\n{secret}\n", BASE64.encode("ann")),
+        "AUTH LOGIN\r\n*\r\n".to_owned(),
+        "AUTH CRAM-MD5\r\nAGFu\r\n".to_owned(),
+        format!("AUTH SCRAM-SHA-256 {}\r\nAGFu\r\n", BASE64.encode("n,,n=ann,r=abc")),
+        "AUTH XOAUTH2 =\r\n".to_owned(),
+        "AUTH\r\nAUTH PLAIN a b\r\n".to_owned(),
+        format!("AUTH LOGIN {secret}"),
+    ];
+    let long = (prop_oneof![Just("AUTH PLAIN "), Just("AUTH PLAIN\r\n")], 12_250..12_300usize);
+    prop_oneof![
+        8 => prop::sample::select(lines).prop_map(String::into_bytes),
+        1 => long.prop_map(|(front, length)| [front.as_bytes(), &vec![b'A'; length], b"\r\n"].concat()),
+    ]
+}
+
 fn dialogue() -> impl Strategy<Value = Vec<u8>> {
     let turn = prop_oneof![
         4 => (line(), line_end()).prop_map(|(line, end)| [line.as_slice(), end].concat()),
         1 => message(),
         1 => chunk(),
         1 => chunked_message(),
+        1 => exchange(),
     ];
     (any::<bool>(), proptest::collection::vec(turn, 0..25)).prop_map(|(greets, turns)| {
         let start: &[u8] = if greets { b"EHLO example.com\r\n" } else { b"" };
         [start, &turns.concat()].concat()
     })
+}
+
+/// The password of everybody.
+const SECRET: &str = "secret-secret";
+
+/// One user with a clear password, and one with a hash of it.
+fn auth() -> Auth {
+    let mut auth = Auth::default();
+    auth.add(Credential::user("ann", SECRET));
+    let hashed = "bob:$2y$04$abcdefghijklmnopqrstuu8JNsjH2Qq8kmIjZjqzCjWsQcbAvK/xW";
+    let users = read_password_file(hashed).expect("valid");
+    users.into_iter().for_each(|user| auth.add(user));
+    auth
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -200,7 +246,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy.addresses = rules;
             policy.keep = keep;
             policy.set_message_size_limit(limit);
-            policy.set_esmtp(is_extended.then(Esmtp::default));
+            policy.set_esmtp(is_extended.then(|| Esmtp { auth: auth(), ..Esmtp::default() }));
             policy.change_trusted(|trusted| trusted.extend("0.0.0.0/0".parse::<Trusted>()));
             policy.change_lists(|lists| {
                 lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
@@ -224,7 +270,30 @@ proptest! {
         policy in policy(),
         sizes in proptest::collection::vec(prop_oneof![3 => 1..20usize, 1 => 1..3000usize], 1..12),
     ) {
-        prop_assert_eq!(cut(&policy, &input, &sizes), whole(&policy, &input));
+        let whole = whole(&policy, &input);
+        prop_assert_eq!(&cut(&policy, &input, &sizes), &whole);
+    }
+
+    /// Whether AUTH is offered, and what is sent between.
+    #[test]
+    fn no_secret_is_in_a_log_or_a_record(
+        exchanges in proptest::collection::vec((exchange(), prop::bool::weighted(0.3)), 1..8),
+        policy in policy(),
+        sizes in proptest::collection::vec(1..3000usize, 1..12),
+    ) {
+        let mail = "RSET\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nhi\r\n.\r\n";
+        let turns = exchanges.iter().flat_map(|(exchange, sends)| {
+            [if *sends { mail.as_bytes() } else { b"" }, exchange, if exchange.ends_with(b"\n") { b"" } else { b"\r\n" }]
+        });
+        let input: Vec<u8> = std::iter::once(&b"EHLO example.com\r\n"[..]).chain(turns).flatten().copied().collect();
+        let outcome = cut(&policy, &input, &sizes);
+        let log = String::from_utf8_lossy(&outcome.log);
+        let records = format!("{:?}", outcome.records);
+        for user in ["", "\0ann\0", "\0bob\0"] {
+            let secret = BASE64.encode(format!("{user}{SECRET}"));
+            prop_assert!(!log.contains(&secret), "{:?}", log);
+            prop_assert!(!records.contains(&secret) && !records.contains(SECRET), "{}", records);
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(super) fn extensions() -> Vec<Flag> {
         .checked_as("ehlo_line"),
         Flag {
             arity: Arity::Repeated,
+            refuses_empty: true,
             ..Flag::new(
                 AUTH,
                 "USER:PASSWORD",
@@ -61,12 +62,13 @@ pub(super) fn extensions() -> Vec<Flag> {
         ),
         Flag {
             arity: Arity::Repeated,
+            refuses_empty: true,
             ..Flag::new(
                 AUTH_TOKEN,
                 "TOKEN",
                 "Offer AUTH with XOAUTH2 and OAUTHBEARER, and take this token; may be repeated",
-                reading(values::texts, |options, tokens: Vec<String>| {
-                    options.with(|config| config.auth_users(tokens.iter().map(Credential::token)))
+                reading(values::tokens, |options, tokens: Vec<Credential>| {
+                    options.with(|config| config.auth_users(tokens))
                 }),
             )
         }

@@ -143,6 +143,7 @@ fn flags_of_a_server_are_refused_where_reports_are_added_up() {
             ("PATH", _) => "b.json",
             ("AMOUNT", _) => "1s",
             ("EXPECTATION", _) => "messages == 0",
+            ("USER:PASSWORD" | "TOKEN", _) => "ann:secret",
             (_, flag::Arity::Switch) => "true",
             ("PORT" | "N" | "N|auto" | "DURATION" | "SIZE", _) => "0",
             _ => "",
