@@ -352,10 +352,12 @@ fn replies() -> Vec<Flag> {
         );
         let help = match kind {
             ReplyKind::EhloReceived => "Default: that of --msg-helo-received".to_owned(),
+            ReplyKind::LhloReceived => "Default: what --esmtp offers to EHLO".to_owned(),
             _ => format!("Default: {text}"),
         };
-        // Its default depends on the reply to HELO.
-        let default = (kind != ReplyKind::EhloReceived).then(|| text.into_owned());
+        // Their defaults depend on the reply to HELO and on what is offered.
+        let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
+        let default = (!follows).then(|| text.into_owned());
         let setting = format!("reply(ReplyKind::{kind:?})");
         Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read).checked_as(setting) }
     };

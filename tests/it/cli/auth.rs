@@ -134,19 +134,20 @@ fn a_check_that_does_not_end_delays_no_other_session_and_no_stop() {
     let [mut waits, mut leaves, mut hidden] = [(); 3].map(|()| greeted(program.address()));
     waits.send(format!("{line}NOOP\r\n"));
     leaves.send(&line);
-    leaves.leave();
     hidden.send(format!("AUTH LOGIN\r\n{}\r\n{}\r\n", base64("ann"), base64("secret")));
     assert_eq!(hidden.reply(), "334 VXNlcm5hbWU6");
     assert_eq!(hidden.reply(), "334 UGFzc3dvcmQ6");
     let mut other = greeted(program.address());
     other.expect(&format!("AUTH PLAIN {}", base64("\0bob\0secret")), "235 2.7.0 Authentication successful");
+    leaves.leave();
+    other.expect("NOOP", "250 2.0.0 Ok");
     other.expect("QUIT", "221 2.0.0 Closing connection");
     let ended = program.stopped();
     assert_eq!(ended.code(), Some(0), "{ended:?}");
     assert_eq!(waits.rest(), "421 4.3.2 Service closing transmission channel\r\n");
     assert_eq!(hidden.rest(), "421 4.3.2 Service closing transmission channel\r\n");
     let report: Value = serde_json::from_str(&fs::read_to_string(report).expect("a report")).expect("JSON");
-    let figures = &report["figures"];
+    let figures = &report["metrics"];
     assert_eq!((&figures["auth.plain"], &figures["auth.failed"]), (&1.into(), &0.into()), "{figures}");
     assert_eq!(figures["sessions.gave_up"], 1, "{figures}");
 }

@@ -139,7 +139,6 @@ const VALUELESS: &[&str] = &[
     "max-sessions-per-ip",
     "max-messages-per-session",
     "rate-limit",
-    "msg-msg-size-is-too-big",
     "msg-ehlo-received",
     "msg-lhlo-received",
     "ready-file",
