@@ -32,19 +32,29 @@ struct Shape {
     name: &'static str,
     size: usize,
     reuses_session: bool,
+    /// By BDAT, in one chunk (RFC 3030).
+    is_chunk: bool,
     /// Messages that each client sends in one round.
     messages: usize,
     /// Of either server: what two cost more than one, two of the floor cost more too.
     threads: usize,
 }
 
-const REUSED: Shape =
-    Shape { name: "1 KiB, session reused", size: 1024, reuses_session: true, messages: 1000, threads: 1 };
+const REUSED: Shape = Shape {
+    name: "1 KiB, session reused",
+    size: 1024,
+    reuses_session: true,
+    is_chunk: false,
+    messages: 1000,
+    threads: 1,
+};
 
-const SHAPES: [Shape; 4] = [
+const SHAPES: [Shape; 6] = [
     REUSED,
     Shape { name: "1 KiB, session per message", reuses_session: false, messages: 300, ..REUSED },
     Shape { name: "64 KiB, session reused", size: 64 * 1024, messages: 500, ..REUSED },
+    Shape { name: "1 KiB in a chunk, reused", is_chunk: true, ..REUSED },
+    Shape { name: "64 KiB in a chunk, reused", is_chunk: true, size: 64 * 1024, messages: 500, ..REUSED },
     Shape { name: "1 KiB, reused, two shards", threads: 2, ..REUSED },
 ];
 
@@ -63,13 +73,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// `PORT SHARDS`: a server as the program runs it without a capture, until it is ended.
+/// `PORT SHARDS EXTENDED`: a server as the program runs it without a capture, with Extended SMTP if the last is 1, until it
+/// is ended.
 fn smtpmock() -> Result<()> {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u16>());
-    let (Some(port), Some(shards)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: PORT SHARDS".into());
+    let (Some(port), Some(shards), Some(extended)) = (arguments.next(), arguments.next(), arguments.next())
+    else {
+        return Err("usage: PORT SHARDS EXTENDED".into());
     };
     let config = Config::default().keep_records(false).port(port?).shards(shards?.into());
+    let config = if extended? == 1 { config.esmtp() } else { config };
     let _server = smtpmock::Server::start(config)?;
     loop {
         std::thread::park();
@@ -84,8 +97,8 @@ fn compare() -> Result<()> {
         let mut floor = Vec::new();
         let mut mock = Vec::new();
         for _ in 0..rounds {
-            floor.push(Server::start(NULL_SINK, shape.threads)?.cpu_per_message(shape)?);
-            mock.push(Server::start(SMTPMOCK, shape.threads)?.cpu_per_message(shape)?);
+            floor.push(Server::start(NULL_SINK, shape)?.cpu_per_message(shape)?);
+            mock.push(Server::start(SMTPMOCK, shape)?.cpu_per_message(shape)?);
         }
         let ratio = median(mock.iter().zip(&floor).map(|(mock, floor)| mock / floor).collect());
         is_fine &= ratio <= ALARM;
@@ -111,11 +124,14 @@ struct Server {
 }
 
 impl Server {
-    fn start(role: &str, threads: usize) -> Result<Self> {
+    fn start(role: &str, shape: &Shape) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let process = Command::new(std::env::current_exe()?)
             .env(ROLE, role)
-            .args([address.port().to_string(), threads.to_string()])
+            .args(
+                [usize::from(address.port()), shape.threads, usize::from(shape.is_chunk)]
+                    .map(|number| number.to_string()),
+            )
             .stdout(Stdio::null())
             .spawn()?;
         let server = Self { process, address };
@@ -158,17 +174,22 @@ impl Drop for Server {
 
 /// All clients take each step together: first all write, then all read.
 fn send_all(address: SocketAddr, shape: &Shape) -> Result<()> {
-    let data = mail::data(&b"x".repeat(shape.size));
+    let text = b"x".repeat(shape.size);
+    let (message, envelope) = match shape.is_chunk {
+        true => (mail::chunk(&text), &mail::ENVELOPE[..2]),
+        false => (mail::data(&text), &mail::ENVELOPE[..]),
+    };
+    let greeting: &[u8] = if shape.is_chunk { mail::EHLO } else { b"HELO client.example.com\r\n" };
     let (sessions, messages) = if shape.reuses_session { (1, shape.messages) } else { (shape.messages, 1) };
     for _ in 0..sessions {
         let mut clients = connect(address)?;
         step(&mut clients, b"", b"220")?;
-        step(&mut clients, b"HELO client.example.com\r\n", b"250")?;
+        step(&mut clients, greeting, b"250")?;
         for _ in 0..messages {
-            for (request, code) in mail::ENVELOPE {
+            for (request, code) in envelope {
                 step(&mut clients, request, code)?;
             }
-            step(&mut clients, &data, b"250")?;
+            step(&mut clients, &message, b"250")?;
         }
         step(&mut clients, b"QUIT\r\n", b"221")?;
     }

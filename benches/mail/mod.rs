@@ -20,6 +20,11 @@ pub(crate) fn text_lines(size: usize) -> Vec<u8> {
     line.iter().copied().cycle().take(size).collect()
 }
 
+/// This text as the only chunk of a message.
+pub(crate) fn chunk(text: &[u8]) -> Vec<u8> {
+    [format!("BDAT {} LAST\r\n", text.len()).as_bytes(), text].concat()
+}
+
 /// Message data of this text, with their final dot.
 pub(crate) fn data(text: &[u8]) -> Vec<u8> {
     [text, b"\r\n.\r\n"].concat()

@@ -1,6 +1,6 @@
 //! The floor: the least work a single-threaded event loop can do as an SMTP sink.
 //!
-//! One read and one write per command, no parsing past the first byte and the final dot, no
+//! One read and one write per command, no parsing past the first byte, the size of a chunk and the final dot, no
 //! timers, no storage. It is a measuring stick, not a server: it trusts its client and does
 //! not do PIPELINING. Usage: `null_sink PORT [THREADS]` (listens on 127.0.0.1 until it is ended; more threads
 //! than one share the port).
@@ -16,11 +16,12 @@ const LISTENER: Token = Token(usize::MAX);
 const READ_BUFFER: usize = 64 * 1024;
 const END: &[u8; 5] = b"\r\n.\r\n";
 
-/// A connection: whether it is inside a message, and that message's last bytes.
+/// A connection: whether it is inside a message, and that message's last bytes, or what is left of its chunk.
 struct Peer {
     stream: TcpStream,
     in_data: bool,
     tail: [u8; 5],
+    chunk: usize,
 }
 
 pub(crate) fn main() -> std::io::Result<()> {
@@ -83,7 +84,7 @@ fn accept(
             peers.len() - 1
         });
         poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-        let mut peer = Peer { stream, in_data: false, tail: [0; 5] };
+        let mut peer = Peer { stream, in_data: false, tail: [0; 5], chunk: 0 };
         say(&mut peer, b"220 Welcome\r\n");
         peers[index] = Some(peer);
     }
@@ -111,8 +112,20 @@ fn serve(peer: &mut Peer, buffer: &mut [u8]) -> bool {
                 peer.in_data = false;
                 say(peer, b"250 Received\r\n");
             }
+        } else if peer.chunk > 0 {
+            peer.chunk = peer.chunk.saturating_sub(count);
+            if peer.chunk == 0 {
+                say(peer, b"250 Received\r\n");
+            }
         } else {
             match buffer[0] | 32 {
+                b'b' => {
+                    let (line, octets) = chunk(&buffer[..count]);
+                    peer.chunk = octets.saturating_sub(count - line);
+                    if peer.chunk == 0 {
+                        say(peer, b"250 Received\r\n");
+                    }
+                }
                 b'd' => {
                     peer.in_data = true;
                     peer.tail = [0; 5];
@@ -129,4 +142,11 @@ fn serve(peer: &mut Peer, buffer: &mut [u8]) -> bool {
             return true;
         }
     }
+}
+
+/// The length of the line `BDAT n LAST` in front, and the number in it.
+fn chunk(input: &[u8]) -> (usize, usize) {
+    let line = input.iter().position(|&octet| octet == b'\n').map_or(input.len(), |at| at + 1);
+    let digits = input[..line].iter().skip(5).map_while(|&digit| char::from(digit).to_digit(10));
+    (line, digits.fold(0, |number, digit| number * 10 + digit as usize))
 }

@@ -44,7 +44,8 @@ const MOST_REPLIES_PER_TURN: usize = 2048;
 /// Time of one connection's turn where rules are asked: how long they take depends on the configuration. Further lines of
 /// a client that sends many at once wait for the next turn.
 const RULES_PER_TURN: Duration = Duration::from_millis(1);
-/// Bytes read at once while commands are expected: what a client may send ahead of a reply that is held back.
+/// Bytes read at once while commands are expected: what a client may send ahead of a reply that is held back, unless it sends
+/// messages in chunks.
 const COMMANDS: usize = 16 * 1024;
 /// Bytes read at once in message data. Larger than what loopback delivers at a time, so that most reads are short and
 /// need no second one to find out that there is no more.
@@ -129,6 +130,8 @@ pub(super) struct Connection<T> {
     session: Session,
     /// What the session waits for.
     expects: Expect,
+    /// The client has sent a message in chunks: their octets come with commands.
+    sends_chunks: bool,
     /// Number of its last reply.
     last_reply: u32,
     phase: Phase,
@@ -213,6 +216,7 @@ impl<T: Transport> Connection<T> {
             token,
             session: Session::speaking(origin.protocol),
             expects: Expect::Command,
+            sends_chunks: false,
             last_reply: 0,
             phase: Phase::Open,
             input: None,
@@ -376,6 +380,7 @@ impl<T: Transport> Connection<T> {
     /// The same for a command that came at this time.
     fn follow_since(&mut self, context: &Context, resources: &mut Resources, step: Step, came: Timestamp) {
         if let Some(message) = step.message {
+            self.sends_chunks |= message.is_chunked;
             self.date_message(context, message);
         }
         self.measure_step(context, resources, &step, came);

@@ -53,7 +53,11 @@ def main():
         _, found, data = dialogue.partition(b"DATA\r\n")
         if found:
             write("data_scanner", bytes([number % 40]) + data)
-    for example in examples("src/smtp/behaviour/RULES.md"):
+    # Turns of `chunks`: a kind, and the size of a chunk with its octets.
+    for turns in (b"\0\1\5\4hi\r\n\6\2ho", b"\0\1\6\0", b"\0\1\5\3.\r\n\2\1\6\0\3\5\1x\0\5\0\6\0"):
+        for limit, cut in ((0, 0), (4, 2), (255, 99)):
+            write("chunks", bytes([limit, cut]) + turns)
+    for example in examples("src/smtp/rules/RULES.md"):
         write("rule", example.encode())
         write("rule", f"rcpt {example} silent".encode())
         write("delay", example.encode())

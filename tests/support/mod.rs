@@ -30,6 +30,7 @@ pub(crate) mod transcript; // parses them
 pub(crate) mod rooms; // which rooms import which
 
 // Independent definitions of the expected behaviour.
+pub(crate) mod chunks; // dialogues with BDAT, worked out in the simplest way
 pub(crate) mod normal; // the normal distribution function
 pub(crate) mod oracle; // message data and lines, split in the simplest way
 pub(crate) mod peer; // the smallest possible server around a pure session

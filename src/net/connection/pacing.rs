@@ -121,8 +121,8 @@ impl<T: Transport> Connection<T> {
         let room = match self.expects {
             // Input that is dropped is not paced.
             _ if matches!(self.phase, Phase::Lingering { .. }) => return SCRATCH,
-            Expect::Command | Expect::Nothing | Expect::Response => COMMANDS,
-            Expect::Data | Expect::Chunk | Expect::NextChunk => SCRATCH,
+            Expect::Command | Expect::Nothing | Expect::Response if !self.sends_chunks => COMMANDS,
+            _ => SCRATCH,
         };
         let rate = self.pace.as_deref().and_then(|pace| pace.rates.read);
         rate.map_or(room, |rate| piece(rate, GULP, room))

@@ -30,6 +30,8 @@ pub struct Extensions {
     keywords: Option<Arc<[Box<[u8]>]>>,
     /// ENHANCEDSTATUSCODES is among them: asked for each reply.
     have_codes: bool,
+    /// CHUNKING is: asked for each chunk.
+    have_chunking: bool,
 }
 
 impl fmt::Debug for Extensions {
@@ -49,8 +51,9 @@ impl Extensions {
             line.get(4..)?.split(|octet| octet.is_ascii_whitespace() || *octet == b'=').next().map(Into::into)
         });
         let keywords: Arc<[Box<[u8]>]> = keywords.collect();
-        let mut offered = Self { keywords: (!keywords.is_empty()).then_some(keywords), have_codes: false };
+        let mut offered = Self { keywords: (!keywords.is_empty()).then_some(keywords), ..Self::default() };
         offered.have_codes = offered.include("ENHANCEDSTATUSCODES");
+        offered.have_chunking = offered.include("CHUNKING");
         offered
     }
 
@@ -62,6 +65,11 @@ impl Extensions {
     /// Replies have enhanced status codes (RFC 2034).
     pub(in crate::smtp) fn have_codes(&self) -> bool {
         self.have_codes
+    }
+
+    /// Messages may come in chunks (RFC 3030).
+    pub(in crate::smtp) fn have_chunking(&self) -> bool {
+        self.have_chunking
     }
 
     /// No extension is offered.

@@ -31,11 +31,7 @@ pub(super) struct IncomingChunk {
 impl Dialogue {
     /// BDAT is a command in this session.
     pub(super) fn has_bdat(&self, policy: &Policy) -> bool {
-        self.is_extended(policy) || self.is_offered_chunking()
-    }
-
-    fn is_offered_chunking(&self) -> bool {
-        self.extensions.include("CHUNKING")
+        self.is_extended(policy) || self.extensions.have_chunking()
     }
 
     /// A message is coming in chunks, and a command is expected.
@@ -75,7 +71,7 @@ impl Dialogue {
 
     /// Why no message can take a chunk now; `None` if there is one.
     fn check_bdat(&self, policy: &Policy) -> Option<ReplyKind> {
-        if !self.is_offered_chunking() {
+        if !self.extensions.have_chunking() {
             return Some(ReplyKind::InvalidCommand);
         }
         match self.sequence {
@@ -128,7 +124,6 @@ impl Dialogue {
     }
 
     /// Takes what has come of a chunk with its command line.
-    #[cold]
     #[inline(never)]
     pub(super) fn begin_chunk(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], progress: &mut Progress) {
         let Progress { consumed, step, expects, .. } = self.take_chunk(turn, &input[progress.consumed..]);

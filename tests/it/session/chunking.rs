@@ -9,6 +9,7 @@ use smtpmock::smtp::{
     AddressRules, Esmtp, Keep, LineScanner, Policy, Record, RecordMode, ReplyKind, Session,
 };
 
+use crate::support::chunks::{self, Turn};
 use crate::support::peer::Peer;
 use crate::support::transcript;
 
@@ -156,6 +157,17 @@ fn chunk() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// A turn of a client that mostly sends messages in chunks.
+fn turn() -> impl Strategy<Value = Turn> {
+    let octets = prop_oneof![Just(b"QUIT\r\n.\r\n".to_vec()), proptest::collection::vec(any::<u8>(), 0..50),];
+    prop_oneof![
+        3 => Just(Turn::Mail),
+        4 => Just(Turn::Rcpt),
+        8 => (octets, any::<bool>()).prop_map(|(octets, is_last)| Turn::Bdat { octets, is_last }),
+        1 => prop::sample::select(vec![Turn::Data, Turn::Rset, Turn::Noop]),
+    ]
+}
+
 fn chunked_message() -> impl Strategy<Value = Vec<u8>> {
     let transaction = prop_oneof![
         4 => Just("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n"),
@@ -294,6 +306,26 @@ proptest! {
             prop_assert!(!log.contains(&secret), "{:?}", log);
             prop_assert!(!records.contains(&secret) && !records.contains(SECRET), "{}", records);
         }
+    }
+
+    #[test]
+    fn messages_in_chunks_are_accepted_as_by_a_simple_reading(
+        turns in proptest::collection::vec(turn(), 0..30),
+        limit in prop_oneof![Just(usize::MAX), 0..100usize],
+        sizes in proptest::collection::vec(prop_oneof![3 => 1..20usize, 1 => 1..3000usize], 1..12),
+    ) {
+        let mut policy = Policy::default();
+        policy.set_esmtp(Some(Esmtp::default()));
+        policy.set_message_size_limit(limit);
+        let expected = chunks::work_out(&turns, limit);
+        let outcome = cut(&policy, &[b"EHLO c.example\r\n", &expected.input[..]].concat(), &sizes);
+        let output = String::from_utf8_lossy(&outcome.output).into_owned();
+        // The last line of each reply, from the greeting and that to EHLO on.
+        let ends = output.lines().filter(|line| line.as_bytes()[3] == b' ');
+        let codes: Vec<u16> = ends.skip(2).map(|line| line[..3].parse().unwrap()).collect();
+        let accepted = outcome.records.iter().filter(|record| record.is_consistent());
+        let messages: Vec<Vec<u8>> = accepted.map(|record| record.msg_text().to_vec()).collect();
+        prop_assert_eq!((codes, messages), (expected.codes, expected.messages), "{}", output);
     }
 
     #[test]
