@@ -31,6 +31,10 @@ pub(crate) enum Abort {
     EarlyReply,
     /// The server offered no mechanism of AUTH that the credentials can complete.
     NoMechanism,
+    /// The server did not offer SMTPUTF8, which the messages need.
+    NoSmtputf8,
+    /// There is no socket of this name.
+    NoSocket,
     /// Another network error.
     Network,
 }
@@ -47,6 +51,8 @@ impl Abort {
             Abort::Protocol => "protocol error",
             Abort::EarlyReply => "reply sent too early",
             Abort::NoMechanism => "no AUTH mechanism offered for the credentials",
+            Abort::NoSmtputf8 => "SMTPUTF8 not offered",
+            Abort::NoSocket => "no such socket",
             Abort::Network => "network error",
         }
     }

@@ -16,6 +16,10 @@ pub(crate) struct Dialect {
     pub(crate) is_lmtp: bool,
     /// The size of the chunks, in octets, in which messages are sent where CHUNKING is offered.
     pub(crate) chunk: Option<NonZeroUsize>,
+    /// Whether delivery status notifications are requested where DSN is offered.
+    pub(crate) dsn: bool,
+    /// Whether messages need SMTPUTF8.
+    pub(crate) smtputf8: bool,
     /// Credentials, with which every session authenticates before its first message.
     pub(crate) login: Option<Arc<Login>>,
 }
@@ -23,6 +27,6 @@ pub(crate) struct Dialect {
 impl Dialect {
     /// Whether HELO is an alternative where EHLO is refused: it offers no extension.
     pub(crate) fn may_use_helo(&self) -> bool {
-        !self.is_lmtp && self.login.is_none()
+        !self.is_lmtp && !self.smtputf8 && self.login.is_none()
     }
 }

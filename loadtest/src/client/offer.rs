@@ -13,6 +13,10 @@ pub(crate) struct Offer {
     pub(crate) eight_bit: bool,
     /// RFC 3030.
     pub(crate) chunking: bool,
+    /// RFC 3461.
+    pub(crate) dsn: bool,
+    /// RFC 6531.
+    pub(crate) smtputf8: bool,
     /// Of AUTH (RFC 4954).
     pub(crate) mechanisms: Mechanisms,
 }
@@ -22,11 +26,13 @@ impl Offer {
     pub(crate) fn take(&mut self, line: &[u8]) {
         let mut words = line.split(|byte| *byte == b' ');
         let keyword = words.next().unwrap_or_default();
-        let known: [(&[u8], &mut bool); 4] = [
+        let known: [(&[u8], &mut bool); 6] = [
             (b"PIPELINING", &mut self.pipelining),
             (b"SIZE", &mut self.size),
             (b"8BITMIME", &mut self.eight_bit),
             (b"CHUNKING", &mut self.chunking),
+            (b"DSN", &mut self.dsn),
+            (b"SMTPUTF8", &mut self.smtputf8),
         ];
         for (name, offered) in known {
             *offered |= keyword.eq_ignore_ascii_case(name);

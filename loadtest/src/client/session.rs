@@ -63,8 +63,16 @@ pub(crate) enum Verdict {
         phase: Phase,
         reply: Reply,
     },
-    /// The server offers no mechanism of AUTH that the credentials can complete.
-    NoMechanism,
+    /// The server does not offer what the message needs.
+    NotOffered(Need),
+}
+
+/// What a message may need of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Smtputf8,
+    /// A mechanism of AUTH that the credentials can complete.
+    Mechanism,
 }
 
 /// The next step of the caller.
@@ -358,18 +366,26 @@ impl Session {
 
     /// What follows a successful EHLO.
     fn after_ehlo(&mut self) -> (Option<Verdict>, Next) {
-        let Some(login) = &self.dialect.login else {
+        let lacks_utf8 = self.dialect.smtputf8 && !self.offer.smtputf8;
+        let Some(login) = self.dialect.login.as_ref().filter(|_| !lacks_utf8) else {
+            if lacks_utf8 {
+                return self.leave(Need::Smtputf8);
+            }
             self.state = State::Ready;
             return (None, Next::Ready);
         };
         let Some(mechanism) = login.choose(self.offer.mechanisms) else {
-            let command = self.quit();
-            return (Some(Verdict::NoMechanism), Next::Send(command));
+            return self.leave(Need::Mechanism);
         };
         let (exchange, line) = Exchange::begin(Arc::clone(login), mechanism);
         self.line = line;
         self.exchange = Some(Box::new(exchange));
         (None, self.send(Command::Auth, State::Auth))
+    }
+
+    fn leave(&mut self, need: Need) -> (Option<Verdict>, Next) {
+        let command = self.quit();
+        (Some(Verdict::NotOffered(need)), Next::Send(command))
     }
 
     fn after_auth(&mut self, reply: Reply, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {

@@ -1,6 +1,7 @@
 //! The requested load: the plan of a run, the moments at which its messages are due, and their content. Pure: names
 //! are resolved by the caller. Imports `client` and `time`; built on the main thread, read by all.
 
+pub(crate) mod clients;
 pub(crate) mod envelope;
 pub(crate) mod feed;
 pub(crate) mod payload;
@@ -9,3 +10,4 @@ pub(crate) mod schedule;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod token;
+pub(crate) mod xtext;

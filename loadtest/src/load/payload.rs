@@ -25,11 +25,20 @@ pub(crate) const BODY_MAX: u64 = 128 << 20;
 /// The end of every message: a dot on its own line, after the body's own CRLF.
 const TERMINATOR: &[u8] = b".\r\n";
 
+/// The header of generated messages, behind the token's line.
+const HEADER: &str = "From: <smtpload@localhost>\r\nTo: undisclosed-recipients:;\r\n\
+     Date: Thu, 01 Jan 1970 00:00:00 +0000\r\nSubject: smtpload\r\n\r\n";
+
+/// The same in UTF-8.
+const HEADER_UTF8: &str = "From: Sm\u{14b}tplo\u{e4}d <smtplo\u{e4}d@localhost>\r\nTo: undisclosed-recipients:;\r\n\
+     Date: Thu, 01 Jan 1970 00:00:00 +0000\r\nSubject: smtplo\u{e4}d \u{2709}\r\n\r\n";
+
 /// The requested content.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    /// A generated message; each body's size in bytes is drawn uniformly from the range.
-    Generated { min: u64, max: u64 },
+    /// A generated message; each body's size in bytes is drawn uniformly from the range. With `is_utf8`, header fields
+    /// are in UTF-8 (RFC 6532).
+    Generated { min: u64, max: u64, is_utf8: bool },
     /// A message from a file, with its original line ends and dots.
     File { name: String, bytes: Vec<u8> },
 }
@@ -77,7 +86,9 @@ impl Payload {
             seed,
         };
         match content {
-            Content::Generated { min, max } => payload.generate(covered_from, *min, *max),
+            Content::Generated { min, max, is_utf8 } => {
+                payload.generate(covered_from, *min, *max, if *is_utf8 { HEADER_UTF8 } else { HEADER });
+            }
             Content::File { bytes, .. } => payload.take_file(bytes),
         }
         payload.is_eight_bit = !payload.wire.is_ascii();
@@ -85,11 +96,8 @@ impl Payload {
         payload
     }
 
-    fn generate(&mut self, covered_from: usize, min: u64, max: u64) {
-        self.wire.extend_from_slice(
-            b"From: <smtpload@localhost>\r\nTo: undisclosed-recipients:;\r\n\
-              Date: Thu, 01 Jan 1970 00:00:00 +0000\r\nSubject: smtpload\r\n\r\n",
-        );
+    fn generate(&mut self, covered_from: usize, min: u64, max: u64, header: &str) {
+        self.wire.extend_from_slice(header.as_bytes());
         self.body_at = self.wire.len();
         let body = body_of(usize::try_from(max).unwrap_or(usize::MAX));
         let head = self.wire[covered_from..].to_vec();
@@ -283,7 +291,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_generated_body_has_the_size_asked_for(len in BODY_MIN..3000, seq in 0u64..1000) {
-            let message = check(&Content::Generated { min: len, max: len }, seq);
+            let message = check(&Content::Generated { min: len, max: len, is_utf8: seq.is_multiple_of(2) }, seq);
             let body = message.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
             prop_assert_eq!((message.len() - body) as u64, len);
         }
@@ -291,7 +299,7 @@ mod tests {
         #[test]
         fn sizes_of_a_range_stay_in_it(min in BODY_MIN..2000, more in 0u64..9000, seq: u64) {
             let seq = seq % token::SEQ_LIMIT;
-            let message = check(&Content::Generated { min, max: min + more }, seq);
+            let message = check(&Content::Generated { min, max: min + more, is_utf8: seq.is_multiple_of(2) }, seq);
             let body = message.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
             let len = (message.len() - body) as u64;
             prop_assert!((min..=min + more + 1).contains(&len), "{} of {}..{}", len, min, min + more);
@@ -315,7 +323,7 @@ mod tests {
     #[test]
     fn the_readme_names_the_length_of_the_header() {
         let envelope = Envelope::new("a@x".parse().unwrap(), "b@x".parse().unwrap(), 1, 1);
-        let payload = Payload::new(&Content::Generated { min: 2, max: 2 }, envelope, 1, 1);
+        let payload = Payload::new(&Content::Generated { min: 2, max: 2, is_utf8: false }, envelope, 1, 1);
         let words = format!("without the header ({} bytes)", payload.body_at);
         assert!(include_str!("../../README.md").contains(&words), "{words}");
     }
@@ -323,7 +331,7 @@ mod tests {
     #[test]
     fn a_size_that_cuts_the_body_anywhere_never_ends_the_message_early() {
         for min in 2..200 {
-            check(&Content::Generated { min, max: 255 + min }, min * 7919);
+            check(&Content::Generated { min, max: 255 + min, is_utf8: false }, min * 7919);
         }
         assert!(!body_of(500).contains(&b'.'));
     }
@@ -331,7 +339,8 @@ mod tests {
     #[test]
     fn a_range_draws_both_small_and_large() {
         let envelope = Envelope::new("a@x".parse().unwrap(), "b@x".parse().unwrap(), 1, 1);
-        let mut payload = Payload::new(&Content::Generated { min: 10, max: 10_000 }, envelope, 1, 1);
+        let mut payload =
+            Payload::new(&Content::Generated { min: 10, max: 10_000, is_utf8: false }, envelope, 1, 1);
         let lens: Vec<usize> = (0..500)
             .map(|seq| {
                 let (head, tail) = payload.stamped(seq);

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::client::dialect::Dialect;
 use crate::client::phase::Phase;
+use crate::load::clients::Clients;
 use crate::load::payload::Content;
 use crate::load::schedule::{Arrivals, Profile};
+use crate::load::target::Endpoint;
 use crate::load::template::Template;
 
 /// The most connections of a process: a source address and a target share about 64,000 ports, and there may be
@@ -58,10 +60,12 @@ pub(crate) struct Plan {
     pub(crate) target: String,
     /// Its addresses, at least one. The next one is tried for a message where no session comes about at the one
     /// before (RFC 5321 section 5.1).
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<Endpoint>,
     /// Local addresses to connect from, in rotation; if empty, the system chooses. For every address of the target
     /// there is one of its family.
     pub(crate) sources: Vec<SocketAddr>,
+    /// Clients to show in PROXY headers, each session another one.
+    pub(crate) clients: Option<Clients>,
     pub(crate) load: Load,
     pub(crate) limit: Limit,
     pub(crate) warmup: Duration,

@@ -1,10 +1,43 @@
 //! The addresses of the target, in the order in which they are tried. Names are resolved by the caller's function.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::{fmt, io};
+
+/// What stands before the path of a Unix socket.
+const UNIX: &str = "unix:";
+
+/// The longest path of a Unix socket, in bytes.
+const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// The port of a target without one (RFC 5321 section 4.5.4.2).
 const PORT_DEFAULT: u16 = 25;
+
+/// An address of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Inet(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// The IP address and port, if it has one.
+    pub(crate) fn inet(&self) -> Option<SocketAddr> {
+        match self {
+            Endpoint::Inet(address) => Some(*address),
+            Endpoint::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Inet(address) => address.fmt(f),
+            Endpoint::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
 
 /// Which addresses may be used.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +65,14 @@ pub(crate) enum TargetError {
     NoPort {
         target: String,
     },
+    /// Not a path that a socket can have.
+    SocketPath {
+        target: String,
+    },
+    /// A source address or a family, which a Unix socket does not have.
+    NotInet {
+        target: String,
+    },
     /// No address is of the family of this source.
     OtherFamily {
         source: IpAddr,
@@ -45,17 +86,25 @@ impl fmt::Display for TargetError {
             TargetError::Unresolved { target, error } => {
                 write!(
                     f,
-                    "the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525"
+                    "the target `{target}`: {error}; write HOST:PORT, like 127.0.0.1:2525 or [::1]:2525, or unix:PATH"
                 )
             }
             TargetError::NoAddress { target, is_ipv4_allowed } => {
                 let (family, flag) = if *is_ipv4_allowed { ("IPv4", "-4") } else { ("IPv6", "-6") };
                 write!(f, "the target `{target}` has no {family} address; omit {flag} or name another host")
             }
+            TargetError::SocketPath { target } => write!(
+                f,
+                "the target `{target}`: a socket has a path of 1 to {SOCKET_PATH_LIMIT} bytes, like unix:/run/mock.sock"
+            ),
+            TargetError::NotInet { target } => write!(
+                f,
+                "the target `{target}` is a Unix socket, which has no IP address: omit --bind, -4 and -6"
+            ),
             TargetError::NoPort { target } => write!(
                 f,
                 "the target `{target}` with --lmtp: LMTP is not spoken on port {PORT_DEFAULT} (RFC 2033 section 5); write \
-                 HOST:PORT, like 127.0.0.1:24"
+                 HOST:PORT, like 127.0.0.1:24, or unix:PATH"
             ),
             TargetError::OtherFamily { source, address } => {
                 write!(f, "--bind {source}: the target is {address}, which is of the other IP family")
@@ -66,12 +115,21 @@ impl fmt::Display for TargetError {
 
 impl std::error::Error for TargetError {}
 
-/// The allowed addresses of `target` (`HOST`, `HOST:PORT`), at least one, in the order in which they are tried.
+/// The allowed addresses of `target` (`HOST`, `HOST:PORT`, `unix:PATH`), at least one, in the order in which they are tried.
 pub(crate) fn addresses(
     target: &str,
     allowed: Allowed<'_>,
     resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
-) -> Result<Vec<SocketAddr>, TargetError> {
+) -> Result<Vec<Endpoint>, TargetError> {
+    if let Some(path) = target.strip_prefix(UNIX) {
+        if !(1..=SOCKET_PATH_LIMIT).contains(&path.len()) {
+            return Err(TargetError::SocketPath { target: target.to_owned() });
+        }
+        if !allowed.sources.is_empty() || !allowed.ipv4 || !allowed.ipv6 {
+            return Err(TargetError::NotInet { target: target.to_owned() });
+        }
+        return Ok(vec![Endpoint::Unix(path.into())]);
+    }
     if allowed.is_lmtp && port_of(target).is_none_or(|port| port == PORT_DEFAULT.to_string()) {
         return Err(TargetError::NoPort { target: target.to_owned() });
     }
@@ -96,7 +154,7 @@ pub(crate) fn addresses(
     addresses.retain(|address| {
         allowed.sources.is_empty() || allowed.sources.iter().any(|source| same_family(source, address))
     });
-    Ok(addresses)
+    Ok(addresses.into_iter().map(Endpoint::Inet).collect())
 }
 
 fn has_port(target: &str) -> bool {
@@ -149,6 +207,20 @@ mod tests {
         assert!(of("solo:25", ANY).unwrap_err().contains("HOST:PORT"));
         let none = addresses("mute", Allowed { ipv6: false, ..ANY }, |_| Ok(Vec::new())).unwrap_err();
         assert!(none.to_string().contains("no IPv4 address; omit -4"), "{none}");
+    }
+
+    #[test]
+    fn a_socket_is_a_path_without_sources_and_families() {
+        for is_lmtp in [false, true] {
+            let allowed = Allowed { is_lmtp, ..ANY };
+            assert_eq!(of("unix:/run/a b:25", allowed).unwrap(), ["unix:/run/a b:25"]);
+        }
+        assert!(of("unix:", ANY).unwrap_err().contains("unix:/run/mock.sock"));
+        assert!(of(&format!("unix:/{}", "x".repeat(SOCKET_PATH_LIMIT)), ANY).is_err());
+        let source = ["127.0.0.1".parse().unwrap()];
+        for allowed in [Allowed { sources: &source, ..ANY }, Allowed { ipv4: false, ..ANY }] {
+            assert!(of("unix:a", allowed).unwrap_err().contains("omit --bind, -4 and -6"));
+        }
     }
 
     #[test]

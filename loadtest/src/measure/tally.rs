@@ -49,6 +49,8 @@ pub(crate) struct Sessions {
     pub(crate) without_pipelining: u64,
     /// Sessions with CHUNKING requested and not offered.
     pub(crate) without_chunking: u64,
+    /// Sessions with DSN requested and not offered.
+    pub(crate) without_dsn: u64,
     /// The most connections open at once (the sum of each thread's maximum).
     pub(crate) most_open: u64,
 }
@@ -65,6 +67,7 @@ impl Sessions {
         self.without_ehlo += other.without_ehlo;
         self.without_pipelining += other.without_pipelining;
         self.without_chunking += other.without_chunking;
+        self.without_dsn += other.without_dsn;
         self.most_open += other.most_open;
     }
 }

@@ -14,6 +14,7 @@ use crate::client::dialect::Dialect;
 use crate::client::phase::Phase;
 use crate::client::sasl::{Login, LoginError};
 use crate::judge::gate::Gate;
+use crate::load::clients::Clients;
 use crate::load::payload::{BODY_MAX, BODY_MIN, Content};
 use crate::load::plan::{CONNECTIONS_LIMIT, Limit, Load, Plan, RECIPIENTS_LIMIT, THREADS_LIMIT, Timeouts};
 use crate::load::schedule::{Arrivals, Profile};
@@ -32,6 +33,12 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// an open loop, where they are opened only when needed.
 const CONNECTIONS_CLOSED: usize = 16;
 const CONNECTIONS_OPEN: usize = 128;
+
+/// Addresses without --from and --to, and with --smtputf8.
+const FROM: &str = "smtpload@example.com";
+const FROM_UTF8: &str = "smtplo\u{e4}d@ex\u{e4}mple.com";
+const TO: &str = "user{{rcpt}}@example.com";
+const TO_UTF8: &str = "us\u{e9}r{{rcpt}}@ex\u{e4}mple.com";
 
 /// An SMTP load generator: at full speed or at a steady rate, with figures that can be
 /// trusted.
@@ -70,7 +77,7 @@ pub(crate) enum Merge {
 /// The load.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The server: `HOST:PORT`, `192.0.2.1:25` or `[2001:db8::1]:25`; port 25 by
+    /// The server: `HOST:PORT`, `192.0.2.1:25`, `[2001:db8::1]:25` or `unix:PATH`; port 25 by
     /// default
     #[arg(value_name = "HOST[:PORT]", required_unless_present = "merge_reports")]
     target: Option<String>,
@@ -130,14 +137,24 @@ pub(crate) struct RunArgs {
     /// default the first of these that the server offers; with OAUTHBEARER and XOAUTH2 the password is a token
     #[arg(long, value_name = "USER:PASSWORD[@MECHANISM]")]
     auth: Option<String>,
+    /// Send addresses and headers in UTF-8, with SMTPUTF8 (RFC 6531), which the server must offer
+    #[arg(long)]
+    smtputf8: bool,
+    /// Request delivery status notifications (RFC 3461: RET, ENVID, NOTIFY, ORCPT) where the server offers DSN
+    #[arg(long)]
+    dsn: bool,
+    /// Begin each connection with a header of the PROXY protocol (version 2), each with another client of these
+    /// addresses: `10.0.0.0/16`, `192.0.2.1-192.0.2.99`
+    #[arg(long, value_name = "IP-RANGE")]
+    proxy_protocol: Option<Clients>,
     /// Argument of EHLO
     #[arg(long, value_name = "NAME", default_value = "smtpload.localhost", value_parser = values::helo)]
     helo: String,
     /// Reverse-path; {{seq}} and {{run}} are replaced
-    #[arg(long, value_name = "ADDRESS", default_value = "smtpload@example.com")]
+    #[arg(long, value_name = "ADDRESS", default_value = FROM, default_value_if("smtputf8", "true", FROM_UTF8))]
     from: Template,
     /// Forward-path; {{seq}}, {{rcpt}} and {{run}} are replaced
-    #[arg(long, value_name = "ADDRESS", default_value = "user{{rcpt}}@example.com")]
+    #[arg(long, value_name = "ADDRESS", default_value = TO, default_value_if("smtputf8", "true", TO_UTF8))]
     to: Template,
     /// Size of the body, or a range to draw from: 1KiB, 1KiB..64KiB
     #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = values::sizes)]
@@ -320,6 +337,7 @@ impl RunArgs {
             addresses,
             target,
             sources,
+            clients: self.proxy_protocol.clone(),
             load: match profile {
                 None => Load::Closed,
                 Some(profile) => Load::Open {
@@ -358,6 +376,8 @@ impl RunArgs {
             pipelining: self.pipelining,
             is_lmtp: self.lmtp,
             chunk: self.chunking.then_some(chunk),
+            dsn: self.dsn,
+            smtputf8: self.smtputf8,
             login: login.transpose().map_err(PlanError::Login)?.map(Arc::new),
         })
     }
@@ -402,7 +422,7 @@ impl RunArgs {
             if min < BODY_MIN || max > BODY_MAX {
                 return Err(PlanError::Size);
             }
-            return Ok(Content::Generated { min, max });
+            return Ok(Content::Generated { min, max, is_utf8: self.smtputf8 });
         };
         let name = path.display().to_string();
         match smtpmock::read_bounded(path, BODY_MAX) {

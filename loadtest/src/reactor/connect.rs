@@ -33,8 +33,18 @@ impl Reactor {
         slot.tried += 1;
         self.tally.sessions.dialed += 1;
         self.tally.addresses[place].dialed += 1;
+        slot.deadline = Some(now.after(plan.timeouts.of(Phase::Connect)));
+        self.open_stream(index, place, now)
+    }
+
+    fn open_stream(&mut self, index: usize, place: usize, now: Moment) -> io::Result<()> {
         let mut stream = match self.dialer.dial(place) {
             Ok(stream) => stream,
+            // No event tells when there is room.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.queued.push((index, self.slots[index].generation(), place));
+                return Ok(());
+            }
             Err(error) => {
                 self.fail(index, reason_of(&error), now);
                 return Ok(());
@@ -43,12 +53,20 @@ impl Reactor {
         let token = self.slots[index].token(index);
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, token, interest)?;
-        let slot = &mut self.slots[index];
-        slot.stream = Some(stream);
-        slot.deadline = Some(now.after(plan.timeouts.of(Phase::Connect)));
+        self.slots[index].stream = Some(stream);
         self.connecting += 1;
         self.open += 1;
         self.tally.sessions.most_open = self.tally.sessions.most_open.max(self.open as u64);
+        Ok(())
+    }
+
+    /// Connects the slots again that wait for room in the queue of a Unix socket.
+    pub(super) fn retry_queued(&mut self, now: Moment) -> io::Result<()> {
+        for (index, generation, place) in std::mem::take(&mut self.queued) {
+            if self.slots[index].is_queued(generation) {
+                self.open_stream(index, place, now)?;
+            }
+        }
         Ok(())
     }
 
@@ -70,6 +88,12 @@ impl Reactor {
         slot.session.on_connected();
         slot.since = now;
         slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
+        if let Some(clients) = &self.shared.plan.clients {
+            self.output.clear();
+            clients.header(self.next_client, self.dialer.inet(slot.address), &mut self.output);
+            self.next_client += self.shared.plan.threads as u64;
+            slot.write_command(&self.output);
+        }
     }
 
     /// Dials the next address for each message that moves on.

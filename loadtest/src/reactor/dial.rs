@@ -3,16 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::account::accounting::Abort;
+use crate::load::target::Endpoint;
+use crate::reactor::stream::Stream;
 
 /// Opens connections to the addresses of a target, from several source addresses in rotation.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Endpoint>,
     sources: Vec<SocketAddr>,
     turn: usize,
     /// The address that new connections try first: the one after the last that failed.
@@ -21,7 +23,7 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// `turn` is the index of the first source, which differs between threads.
-    pub(crate) fn new(addresses: Vec<SocketAddr>, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
+    pub(crate) fn new(addresses: Vec<Endpoint>, sources: Vec<SocketAddr>, turn: usize) -> Dialer {
         Dialer { addresses, sources, turn, first: 0 }
     }
 
@@ -40,11 +42,23 @@ impl Dialer {
         (tried < self.addresses.len()).then_some(next)
     }
 
+    /// The IP address at `place`, if it is one.
+    pub(crate) fn inet(&self, place: usize) -> Option<SocketAddr> {
+        self.addresses[place].inet()
+    }
+
     /// Starts a connection to the address at `place`; it is complete, or has failed, when the socket becomes
-    /// writable.
-    pub(crate) fn dial(&mut self, place: usize) -> io::Result<TcpStream> {
-        let address = self.addresses[place];
+    /// writable. A Unix socket with a full queue is an error of the kind `WouldBlock`.
+    pub(crate) fn dial(&mut self, place: usize) -> io::Result<Stream> {
         let kind = Type::STREAM.nonblocking().cloexec();
+        let address = match &self.addresses[place] {
+            Endpoint::Inet(address) => *address,
+            Endpoint::Unix(path) => {
+                let socket = Socket::new(Domain::UNIX, kind, None)?;
+                socket.connect(&SockAddr::unix(path)?)?;
+                return Ok(Stream::Unix(UnixStream::from_std(socket.into())));
+            }
+        };
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
         // The last segment of a message must not wait for an acknowledgement.
         socket.set_tcp_nodelay(true)?;
@@ -53,7 +67,7 @@ impl Dialer {
         }
         match socket.connect(&address.into()) {
             Err(error) if !is_in_progress(&error) => Err(error),
-            _ => Ok(TcpStream::from_std(socket.into())),
+            _ => Ok(Stream::Tcp(TcpStream::from_std(socket.into()))),
         }
     }
 
@@ -76,6 +90,7 @@ pub(crate) fn reason_of(error: &io::Error) -> Abort {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Abort::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Abort::Reset,
+        io::ErrorKind::NotFound => Abort::NoSocket,
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => Abort::PortExhausted,
         _ => match Errno::from_io_error(error) {
             Some(Errno::MFILE | Errno::NFILE) => Abort::DescriptorsExhausted,
@@ -94,7 +109,8 @@ mod tests {
 
     #[test]
     fn each_address_is_tried_in_turn_and_the_one_that_answers_comes_first_then() {
-        let mut dialer = Dialer::new(all(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"]), Vec::new(), 0);
+        let addresses = all(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"]);
+        let mut dialer = Dialer::new(addresses.into_iter().map(Endpoint::Inet).collect(), Vec::new(), 0);
         assert_eq!(dialer.first(), 0);
         assert_eq!(dialer.next(0, 1), Some(1));
         assert_eq!(dialer.first(), 1);
@@ -107,7 +123,8 @@ mod tests {
     #[test]
     fn sources_are_taken_in_turn_by_family() {
         let sources = all(&["127.0.0.1:0", "[::1]:0", "127.0.0.2:0"]);
-        let mut dialer = Dialer::new(all(&["127.0.0.1:1"]), sources, 1);
+        let addresses = all(&["127.0.0.1:1"]).into_iter().map(Endpoint::Inet).collect();
+        let mut dialer = Dialer::new(addresses, sources, 1);
         let mut of = |address: &str| dialer.source(address.parse().unwrap()).unwrap().to_string();
         let taken = ["127.0.0.1:1", "127.0.0.1:1", "[::1]:1", "[::1]:1", "127.0.0.1:1"].map(&mut of);
         assert_eq!(taken, ["127.0.0.2:0", "127.0.0.1:0", "[::1]:0", "[::1]:0", "127.0.0.2:0"]);

@@ -8,7 +8,7 @@ use super::{BACKOFF_FIRST, BACKOFF_LONGEST, QUIT_TIMEOUT, Reactor};
 use crate::account::accounting::{Abort, Outcome};
 use crate::client::phase::Phase;
 use crate::client::reply::ReplyError;
-use crate::client::session::{Answer, Command, Next, Reaction, Verdict, Violation};
+use crate::client::session::{Answer, Command, Need, Next, Reaction, Verdict, Violation};
 use crate::load::plan::Load;
 use crate::measure::metrics::End;
 use crate::measure::tally::Miss;
@@ -164,7 +164,13 @@ impl Reactor {
             let outcome = match verdict {
                 Verdict::Accepted => Outcome::Accepted,
                 Verdict::Refused { phase, reply } => Outcome::Refused { phase, reply },
-                Verdict::NoMechanism => Outcome::Aborted { phase: Phase::Ehlo, reason: Abort::NoMechanism },
+                Verdict::NotOffered(need) => {
+                    let reason = match need {
+                        Need::Smtputf8 => Abort::NoSmtputf8,
+                        Need::Mechanism => Abort::NoMechanism,
+                    };
+                    Outcome::Aborted { phase: Phase::Ehlo, reason }
+                }
             };
             self.settle(index, outcome, now);
         }
@@ -194,6 +200,7 @@ impl Reactor {
             let without = |is_wanted: bool, is_offered: bool| u64::from(is_wanted && !is_offered);
             self.tally.sessions.without_pipelining += without(dialect.pipelining, offer.pipelining);
             self.tally.sessions.without_chunking += without(dialect.chunk.is_some(), offer.chunking);
+            self.tally.sessions.without_dsn += without(dialect.dsn, offer.dsn);
             self.tally.sessions.without_ehlo += u64::from(slot.session.is_without_ehlo());
             if let Some(mechanism) = slot.session.mechanism() {
                 self.tally.sessions.authenticated[mechanism.index()] += 1;

@@ -8,6 +8,7 @@ mod connect;
 mod dial;
 mod exchange;
 mod slot;
+mod stream;
 mod timer;
 mod timing;
 mod wire;
@@ -108,6 +109,10 @@ pub(crate) struct Reactor {
     cold: Vec<usize>,
     /// Slots whose message moves on to another address of the target, with the index of the address.
     redials: Vec<(usize, usize)>,
+    /// Slots that wait for room in the queue of a Unix socket: index, generation, index of the address.
+    queued: Vec<(usize, u32, usize)>,
+    /// The number of the next session in PROXY headers; the threads take turns.
+    next_client: u64,
     /// Slots that pause before they connect again.
     resting: Vec<(Moment, usize)>,
     connecting: usize,
@@ -161,6 +166,8 @@ impl Reactor {
             ready: Vec::with_capacity(count),
             cold: (0..count).rev().collect(),
             redials: Vec::new(),
+            queued: Vec::new(),
+            next_client: index as u64,
             resting: Vec::new(),
             connecting: 0,
             open: 0,
@@ -341,7 +348,8 @@ impl Reactor {
         match self.stage {
             Stage::Running => false,
             Stage::Draining { until } => {
-                self.open == 0 || (self.in_flight > 0 && until.is_some_and(|until| now >= until))
+                (self.open == 0 && self.queued.is_empty())
+                    || (self.in_flight > 0 && until.is_some_and(|until| now >= until))
             }
         }
     }

@@ -4,7 +4,6 @@ use std::io::{self, IoSlice, Write as _};
 use std::ops::Range;
 
 use mio::Token;
-use mio::net::TcpStream;
 
 use crate::account::accounting::Abort;
 use crate::client::reply::ReplyParser;
@@ -13,6 +12,7 @@ use crate::load::payload::Payload;
 use crate::load::plan::CONNECTIONS_LIMIT;
 use crate::measure::tally::Flight;
 use crate::reactor::dial::reason_of;
+use crate::reactor::stream::Stream;
 use crate::time::clock::Moment;
 
 /// Bits of a token for the slot's index; the generation is above them.
@@ -44,7 +44,7 @@ pub(crate) enum Pending {
 /// A slot for one connection at a time.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    pub(crate) stream: Option<TcpStream>,
+    pub(crate) stream: Option<Stream>,
     /// Incremented with every connection, so that a late event does not reach the next one.
     generation: u32,
     /// The index of the target's address, and how many addresses were tried for the message.
@@ -110,6 +110,15 @@ impl Slot {
     pub(crate) fn token(&self, index: usize) -> Token {
         debug_assert!(index < 1 << INDEX_BITS);
         Token(index | (self.generation as usize) << INDEX_BITS)
+    }
+
+    /// Whether it waits, since its connection of this number, for room in the queue of a Unix socket.
+    pub(crate) fn is_queued(&self, generation: u32) -> bool {
+        self.generation == generation && self.stream.is_none() && self.flight.is_some()
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// The index of the slot of an event.

@@ -26,6 +26,7 @@ impl Reactor {
         }
         self.next_sweep = now.after(self.sweep_every());
         self.sweep(now);
+        self.retry_queued(now)?;
         self.check_end(now);
         self.dispatch(now)
     }
@@ -96,7 +97,11 @@ impl Reactor {
     /// A twentieth of the shortest timeout, bounded so that it is cheap and useful.
     fn sweep_every(&self) -> Duration {
         let shortest = self.shared.plan.timeouts.shortest().min(QUIT_TIMEOUT);
-        let longest = if self.resting.is_empty() { Duration::from_millis(50) } else { BACKOFF_FIRST };
+        let longest = if self.resting.is_empty() && self.queued.is_empty() {
+            Duration::from_millis(50)
+        } else {
+            BACKOFF_FIRST
+        };
         (shortest / 20).clamp(Duration::from_millis(1), longest)
     }
 

@@ -1,5 +1,6 @@
 //! Renders commands. The constant parts are rendered once.
 
+use std::fmt;
 use std::io::Write as _;
 
 use crate::client::offer::Offer;
@@ -7,6 +8,7 @@ use crate::client::session::Command;
 use crate::load::envelope::Envelope;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
+use crate::load::xtext;
 
 /// Renders the commands of one run.
 #[derive(Debug)]
@@ -14,6 +16,12 @@ pub(crate) struct Renderer {
     ehlo: Vec<u8>,
     helo: Vec<u8>,
     envelope: Envelope,
+    dsn: bool,
+    smtputf8: bool,
+    /// The run's id, as in its tokens.
+    run: u32,
+    /// A buffer, so that no message allocates.
+    path: Vec<u8>,
 }
 
 impl Renderer {
@@ -23,13 +31,17 @@ impl Renderer {
                 .into_bytes(),
             helo: format!("HELO {}\r\n", plan.helo).into_bytes(),
             envelope: Envelope::of(plan),
+            dsn: plan.dialect.dsn,
+            smtputf8: plan.dialect.smtputf8,
+            run: plan.run,
+            path: Vec::new(),
         }
     }
 
     /// Appends `command` for message `seq`, with parameters of extensions that are offered. The body is not rendered
     /// here: its buffer is shared.
     pub(crate) fn render(
-        &self,
+        &mut self,
         command: Command,
         seq: u64,
         offer: Offer,
@@ -40,12 +52,12 @@ impl Renderer {
             Command::Ehlo => out.extend_from_slice(&self.ehlo),
             Command::Helo => out.extend_from_slice(&self.helo),
             Command::Mail => self.mail(seq, offer, payload, out),
-            Command::Rcpt(index) => self.rcpt(seq, index, out),
+            Command::Rcpt(index) => self.rcpt(seq, index, offer, out),
             Command::Data => out.extend_from_slice(b"DATA\r\n"),
             Command::Group | Command::ChunkGroup => {
                 self.mail(seq, offer, payload, out);
                 for index in 0..self.envelope.recipients() {
-                    self.rcpt(seq, index, out);
+                    self.rcpt(seq, index, offer, out);
                 }
                 if command == Command::Group {
                     out.extend_from_slice(b"DATA\r\n");
@@ -64,19 +76,37 @@ impl Renderer {
         self.envelope.reverse_path(seq, out);
         out.push(b'>');
         if offer.size {
-            let size = payload.size(seq);
-            write!(out, " SIZE={size}").unwrap_or_else(|_| unreachable!("a Vec takes every write"));
+            put(out, format_args!(" SIZE={}", payload.size(seq)));
         }
         // Without it the message is 7BIT (RFC 6152 section 3).
         if offer.eight_bit && payload.is_eight_bit() {
             out.extend_from_slice(b" BODY=8BITMIME");
         }
+        if offer.smtputf8 && self.smtputf8 {
+            out.extend_from_slice(b" SMTPUTF8");
+        }
+        if offer.dsn && self.dsn {
+            put(out, format_args!(" RET=HDRS ENVID={:08x}-{seq}", self.run));
+        }
         out.extend_from_slice(b"\r\n");
     }
 
-    fn rcpt(&self, seq: u64, index: u16, out: &mut Vec<u8>) {
+    fn rcpt(&mut self, seq: u64, index: u16, offer: Offer, out: &mut Vec<u8>) {
         out.extend_from_slice(b"RCPT TO:<");
+        let from = out.len();
         self.envelope.forward_path(seq, index, out);
-        out.extend_from_slice(b">\r\n");
+        if offer.dsn && self.dsn {
+            self.path.clear();
+            self.path.extend_from_slice(&out[from..]);
+            out.extend_from_slice(b"> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=");
+            xtext::original_recipient(&self.path, out);
+        } else {
+            out.push(b'>');
+        }
+        out.extend_from_slice(b"\r\n");
     }
+}
+
+fn put(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    out.write_fmt(text).unwrap_or_else(|_| unreachable!("a Vec takes every write"));
 }

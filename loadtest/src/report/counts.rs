@@ -39,6 +39,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         without_ehlo,
         without_pipelining,
         without_chunking,
+        without_dsn,
         most_open,
     } = report.sessions;
     found.see("sessions.dialed", dialed);
@@ -51,6 +52,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.see("sessions.without_ehlo", without_ehlo);
     found.see("sessions.without_pipelining", without_pipelining);
     found.see("sessions.without_chunking", without_chunking);
+    found.see("sessions.without_dsn", without_dsn);
     found.see("sessions.most_open", most_open);
     for one in &report.addresses {
         found.see_with(|| format!("addresses, dialed of {}", one.address), one.dialed);

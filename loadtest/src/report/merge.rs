@@ -99,6 +99,7 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.without_ehlo, theirs.without_ehlo);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
     add_count(&mut mine.without_chunking, theirs.without_chunking);
+    add_count(&mut mine.without_dsn, theirs.without_dsn);
     merge_addresses(&mut whole.addresses, other.addresses);
     whole.accounting.measured.merge(&other.accounting.measured);
     whole.accounting.warmup.merge(&other.accounting.warmup);

@@ -16,7 +16,6 @@ pub(crate) mod verdicts;
 pub(crate) mod verification;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -85,7 +84,7 @@ impl Report {
     /// One line for each address that was dialed, with the result; none if the target is its own address and nothing
     /// failed.
     pub(crate) fn dialed(&self) -> Vec<String> {
-        let is_target = |one: &AddressCounts| one.address.to_string() == self.settings.target;
+        let is_target = |one: &AddressCounts| one.address == self.settings.target;
         if self.addresses.iter().all(|one| is_target(one) && one.last_failure.is_none()) {
             return Vec::new();
         }
@@ -124,6 +123,9 @@ pub(crate) struct Settings {
     pub(crate) late_after_ms: f64,
     pub(crate) threads: usize,
     pub(crate) sources: Vec<String>,
+    /// With `--proxy-protocol`: the range of the clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clients: Option<String>,
     pub(crate) helo: String,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -147,6 +149,12 @@ pub(crate) struct Shape {
     /// With `--chunking`: `whole` messages, or the octets of a chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chunking: Option<String>,
+    #[serde(default)]
+    pub(crate) smtputf8: bool,
+    #[serde(default)]
+    pub(crate) dsn: bool,
+    #[serde(default)]
+    pub(crate) proxy_protocol: bool,
     /// With `--auth`: the mechanism, or `strongest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) auth: Option<String>,
@@ -170,9 +178,13 @@ impl Shape {
         if self.protocol == Protocol::Lmtp {
             text.push_str(", LMTP");
         }
-        if self.pipelining {
-            text.push_str(", pipelining");
-        }
+        let flags = [
+            (self.proxy_protocol, ", PROXY headers"),
+            (self.pipelining, ", pipelining"),
+            (self.smtputf8, ", SMTPUTF8"),
+            (self.dsn, ", DSN"),
+        ];
+        flags.iter().filter(|(is_set, _)| *is_set).for_each(|(_, name)| text.push_str(name));
         match self.chunking.as_deref() {
             None => {}
             Some(WHOLE) => text.push_str(", chunking"),
@@ -260,14 +272,16 @@ pub(crate) struct SessionCounts {
     pub(crate) without_pipelining: u64,
     #[serde(default)]
     pub(crate) without_chunking: u64,
+    #[serde(default)]
+    pub(crate) without_dsn: u64,
     pub(crate) most_open: u64,
 }
 
 /// Connections to one address of the target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AddressCounts {
-    /// IP address and port.
-    pub(crate) address: SocketAddr,
+    /// IP address and port, or `unix:` and the path of a socket.
+    pub(crate) address: String,
     pub(crate) dialed: u64,
     pub(crate) connected: u64,
     /// Connections without a good greeting: refused, closed, timed out.

@@ -90,6 +90,7 @@ fn head(report: &Report, out: &mut String) {
             sessions.without_chunking,
             "went without --chunking: the server did not offer it, and messages followed DATA",
         ),
+        (sessions.without_dsn, "went without --dsn: the server did not offer it"),
     ];
     for (count, what) in notes.iter().filter(|(count, _)| *count > 0) {
         line!(out, "note        {count} sessions {what}");

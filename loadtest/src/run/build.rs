@@ -64,6 +64,7 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             without_ehlo: tally.sessions.without_ehlo,
             without_pipelining: tally.sessions.without_pipelining,
             without_chunking: tally.sessions.without_chunking,
+            without_dsn: tally.sessions.without_dsn,
             most_open: tally.sessions.most_open,
         },
         addresses: addresses(plan, &tally),
@@ -134,7 +135,7 @@ fn addresses(plan: &Plan, tally: &Tally) -> Vec<AddressCounts> {
     let counts = plan.addresses.iter().zip(&tally.addresses);
     counts
         .map(|(address, counts)| AddressCounts {
-            address: *address,
+            address: address.to_string(),
             dialed: counts.dialed,
             connected: counts.connected,
             ungreeted: counts.ungreeted,
@@ -182,6 +183,9 @@ fn settings(plan: &Plan) -> Settings {
                 NonZeroUsize::MAX => WHOLE.to_owned(),
                 size => size.to_string(),
             }),
+            smtputf8: plan.dialect.smtputf8,
+            dsn: plan.dialect.dsn,
+            proxy_protocol: plan.clients.is_some(),
             auth: plan
                 .dialect
                 .login
@@ -197,6 +201,7 @@ fn settings(plan: &Plan) -> Settings {
         late_after_ms: plan.late_after.as_secs_f64() * 1e3,
         threads: plan.threads,
         sources: plan.sources.iter().map(|source| source.ip().to_string()).collect(),
+        clients: plan.clients.as_ref().map(|clients| clients.source().to_owned()),
         helo: plan.helo.clone(),
         from: plan.from.source().to_owned(),
         to: plan.to.source().to_owned(),
@@ -235,8 +240,8 @@ fn profile_text(profile: &Profile) -> String {
 
 fn content_text(content: &Content) -> String {
     match content {
-        Content::Generated { min, max } if min == max => min.to_string(),
-        Content::Generated { min, max } => format!("{min}..{max}"),
+        Content::Generated { min, max, .. } if min == max => min.to_string(),
+        Content::Generated { min, max, .. } => format!("{min}..{max}"),
         Content::File { name, bytes } => format!("file {name} ({} bytes)", bytes.len()),
     }
 }

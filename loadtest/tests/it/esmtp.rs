@@ -42,6 +42,48 @@ fn a_message_of_seven_bits_has_no_body_parameter() {
 }
 
 #[test]
+fn notifications_are_requested_where_they_are_offered() {
+    let sink = offering("250-sink\r\n250-PIPELINING\r\n250 DSN\r\n");
+    let outcome = Load::on(&sink)
+        .with("-c 1 --count 2 --rcpts 2 --dsn --pipelining --from a@b.example --to u+{{seq}}.{{rcpt}}@c.example")
+        .run()
+        .expect(0);
+    let run = outcome.report["settings"]["runs"][0].as_str().expect("a name");
+    let message = sink.seen().messages[1].clone();
+    assert_eq!(message.from, format!("MAIL FROM:<a@b.example> RET=HDRS ENVID={run}-1"));
+    let parameters = "NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;u+2B1.1@c.example";
+    assert_eq!(message.to[1], format!("RCPT TO:<u+1.1@c.example> {parameters}"));
+    assert_eq!(outcome.number("/sessions/without_dsn"), 0);
+    let sink = Sink::usual();
+    let outcome = Load::on(&sink).with("-c 2 --count 4 --dsn --to a@b.example").run().expect(0);
+    assert_eq!(outcome.number("/sessions/without_dsn"), 2);
+    assert_eq!(sink.seen().messages[0].to, ["RCPT TO:<a@b.example>"]);
+}
+
+#[test]
+fn utf8_is_sent_with_its_parameters_and_to_no_server_that_does_not_offer_it() {
+    let sink = offering("250-sink\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8\r\n");
+    let outcome = Load::on(&sink).with("-c 1 --count 2 --smtputf8 --dsn").run().expect(0);
+    let message = sink.seen().messages[1].clone();
+    let from = "MAIL FROM:<smtplo\u{e4}d@ex\u{e4}mple.com> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=";
+    assert!(message.from.starts_with(from), "{}", message.from);
+    assert!(message.to[0].starts_with("RCPT TO:<us\u{e9}r0@ex\u{e4}mple.com> "), "{}", message.to[0]);
+    assert!(message.to[0].ends_with("ORCPT=utf-8;us\\x{E9}r0@ex\\x{E4}mple.com"), "{}", message.to[0]);
+    assert!(message.text.contains("Subject: smtplo\u{e4}d \u{2709}\r\n"), "{}", message.text);
+    assert_eq!(outcome.count("accepted"), 2);
+    for offer in ["250-sink\r\n250 8BITMIME\r\n", "502 what\r\n"] {
+        let sink = offering(offer);
+        let outcome = Load::on(&sink).with("-c 1 --count 2 --smtputf8").run().expect(1);
+        let account = &outcome.report["accounting"]["measured"];
+        if offer.starts_with("250") {
+            let row = &account["aborted_by"][0];
+            assert_eq!((row["phase"].as_str(), row["reason"].as_str()), (Some("ehlo"), Some("no-smtputf8")));
+        }
+        assert!(!sink.seen().verbs.contains_key(&Verb::Mail) && !sink.seen().verbs.contains_key(&Verb::Helo));
+    }
+}
+
+#[test]
 fn helo_follows_where_ehlo_is_refused() {
     let sink = Sink::answering(Verb::Ehlo, Act::Say("502-5.5.1 PIPELINING\r\n502 SIZE\r\n"));
     let outcome = Load::on(&sink).with("-c 2 --count 10 --pipelining --helo me.example").run().expect(0);

@@ -12,6 +12,7 @@ mod input;
 mod liars;
 mod lmtp;
 mod mock;
+mod mock_esmtp;
 mod output;
 mod outputs;
 mod own_doing;

@@ -33,38 +33,51 @@ fn smtpmock() -> &'static Path {
 }
 
 /// A running server and the files that it writes.
-struct Mock {
+pub(crate) struct Mock {
     process: Process,
     folder: TempDir,
 }
 
 impl Mock {
-    fn start(args: &[&str]) -> Mock {
-        let folder = tempfile::tempdir().expect("a folder");
+    pub(crate) fn start(args: &[&str]) -> Mock {
+        Mock::start_in(tempfile::tempdir().expect("a folder"), args)
+    }
+
+    pub(crate) fn start_in(folder: TempDir, args: &[&str]) -> Mock {
         let mut command = Command::new(smtpmock());
         command.args(["--ready", "--capture", &path(&folder, "capture.jsonl")]);
         command.args(["--report-json", &path(&folder, "report.json")]).args(args);
         Mock { process: Process::start(&mut command), folder }
     }
 
-    fn capture(&self) -> String {
+    pub(crate) fn capture(&self) -> String {
         path(&self.folder, "capture.jsonl")
     }
 
-    fn captured(&self, fits: impl Fn(&Value) -> bool) -> u64 {
+    pub(crate) fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.capture()).expect("a capture");
-        let records = text.lines().map(|line| serde_json::from_str(line).expect("a record"));
-        records.filter(|record| fits(record)).count() as u64
+        text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
+    }
+
+    fn captured(&self, fits: impl Fn(&Value) -> bool) -> u64 {
+        self.records().iter().filter(|record| fits(record)).count() as u64
     }
 
     /// Stops the server and reads its report.
-    fn report(self) -> Value {
+    pub(crate) fn report(self) -> Value {
         assert_eq!(self.process.stopped().code(), Some(0));
         json(&path(&self.folder, "report.json"))
     }
 
     fn load(&self, args: &str) -> Outcome {
-        Load::at(&self.process.address().to_string()).with(args).arg("--verify").arg(&self.capture()).run()
+        self.load_at("smtp", args)
+    }
+
+    /// A load on the first listener of a kind in the ready line, verified.
+    pub(crate) fn load_at(&self, kind: &str, args: &str) -> Outcome {
+        let ready: Value = serde_json::from_str(&self.process.ready_line).expect("JSON");
+        let target = ready[kind][0].as_str().expect("an address");
+        Load::at(target).with(args).arg("--verify").arg(&self.capture()).run()
     }
 }
 

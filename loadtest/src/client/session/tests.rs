@@ -19,8 +19,15 @@ fn refused(phase: Phase, code: u16) -> Option<Verdict> {
 }
 
 fn greeted(recipients: u16, pipelining: bool) -> Session {
-    let mut session =
-        Session::new(Dialect { recipients, pipelining, is_lmtp: false, chunk: None, login: None });
+    let mut session = Session::new(Dialect {
+        recipients,
+        pipelining,
+        is_lmtp: false,
+        chunk: None,
+        dsn: false,
+        smtputf8: false,
+        login: None,
+    });
     session.on_connected();
     assert_eq!(reply(&mut session, 220).unwrap().unwrap().next, Next::Send(Command::Ehlo));
     session
@@ -174,7 +181,15 @@ fn of_a_group_that_is_being_written_what_has_left_is_answered() {
 /// A session that offers everything, with this dialect.
 fn speaking(recipients: u16, pipelining: bool, is_lmtp: bool, chunk: Option<usize>) -> Session {
     let chunk = chunk.and_then(NonZeroUsize::new);
-    let mut session = Session::new(Dialect { recipients, pipelining, is_lmtp, chunk, login: None });
+    let mut session = Session::new(Dialect {
+        recipients,
+        pipelining,
+        is_lmtp,
+        chunk,
+        dsn: false,
+        smtputf8: false,
+        login: None,
+    });
     session.on_connected();
     assert_eq!(next(&mut session, 220), Next::Send(Command::Ehlo));
     for text in [&b"name"[..], b"PIPELINING", b"CHUNKING"] {
