@@ -356,9 +356,9 @@ impl Policy {
         self.follow();
     }
 
-    /// XCLIENT is a command: under Extended SMTP, where anybody may use it.
+    /// XCLIENT is a command in sessions with extensions: somebody may use it.
     pub(in crate::smtp) fn knows_xclient(&self) -> bool {
-        self.esmtp.is_some() && !self.trusted.is_empty()
+        !self.trusted.is_empty()
     }
 
     /// Whether this peer may give another address as the client's.

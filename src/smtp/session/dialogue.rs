@@ -193,7 +193,9 @@ impl Dialogue {
                 let answer = self.answer(turn, Asked::at(Stage::Help), Ok(ReplyKind::HelpReceived));
                 self.conclude(turn, Stage::Help, &answer, None)
             }
-            Command::Xclient { arguments } if policy.knows_xclient() => self.xclient(turn, arguments),
+            Command::Xclient { arguments } if policy.knows_xclient() && self.is_extended(policy) => {
+                self.xclient(turn, arguments)
+            }
             Command::Auth(argument) if policy.auth().is_some() => {
                 turn.line = Some(CommandLine::of_any(line, input));
                 return self.auth(turn, line, argument);

@@ -37,7 +37,7 @@ pub(super) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Opt
 }
 
 /// Written directly and not through the captured output of tests: a skipped part must be visible.
-fn note_skipped(program: &str, reason: &str) {
+pub(super) fn note_skipped(program: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {program}, which this machine does not have ({reason})");
 }
 

@@ -3,6 +3,7 @@
 mod clients;
 #[cfg(feature = "cli")]
 mod mailboxes;
+mod proxies;
 #[cfg(feature = "cli")]
 mod transcripts;
 mod witness;

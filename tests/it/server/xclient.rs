@@ -192,3 +192,49 @@ fn what_a_rule_offers_to_ehlo_comes_with_xclient_too() {
     assert_eq!(client.reply(), OFFER);
     client.expect("HELO a.example", "250 Received");
 }
+
+#[test]
+fn in_lmtp_a_proxy_names_the_client_too() {
+    let config = Config::default().listen("lmtp://127.0.0.1?proxy=require");
+    let server = start(
+        config.trust(std::net::IpAddr::from([127, 0, 0, 1])).trust(smtpmock::smtp::rules::Trusted::Unix),
+    );
+    let mut client = Client::connect(server.local_addr());
+    client.send("PROXY TCP4 127.0.0.1 198.51.100.1 4711 24\r\n");
+    assert_eq!(client.reply(), "220 Welcome");
+    let lhlo = |client: &mut Client| {
+        let mut line = client.command("LHLO client.example");
+        while line.starts_with("250-") {
+            line = client.reply();
+        }
+        line
+    };
+    assert_eq!(lhlo(&mut client), OFFER);
+    client.expect("XCLIENT ADDR=192.0.2.7 PORT=25", "220 Welcome");
+    assert_eq!(lhlo(&mut client), OFFER);
+    send(&mut client);
+    let record = server.wait_for_messages(1, PATIENCE).expect("a message").remove(0);
+    assert_eq!((record.peer_addr(), record.local_addr()), (&inet("192.0.2.7:25"), &inet("198.51.100.1:24")));
+    assert_eq!(record.proxy_addr(), Some(&Endpoint::from(client.local_addr())));
+}
+
+#[test]
+fn records_of_sessions_are_those_of_their_clients() {
+    let server = start(trusting().records(smtpmock::smtp::RecordMode::Session));
+    let (mut client, _) = behind_ehlo(&server);
+    send(&mut client);
+    client.expect("XCLIENT ADDR=192.0.2.7 PORT=1", "220 Welcome");
+    client.expect("HELO other.example", "250 Received");
+    client.expect("QUIT", "221 Closing connection");
+    let stats = after_sessions(&server, 1);
+    assert_eq!(stats.proxy.xclients, 1);
+    let records = server.messages();
+    let [first, second] = &records[..] else { panic!("two, not {records:?}") };
+    assert!(first.is_consistent() && !first.quit_sent());
+    assert_eq!(first.peer_addr(), &Endpoint::from(client.local_addr()));
+    assert_eq!(
+        (second.peer_addr(), second.helo_request().as_ref()),
+        (&inet("192.0.2.7:1"), "HELO other.example")
+    );
+    assert!(second.quit_sent() && !second.mailfrom());
+}
