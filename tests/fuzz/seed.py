@@ -37,6 +37,16 @@ def examples(document):
     return re.findall(r"`([^`\n]+)`", (HERE.parents[1] / document).read_text(encoding="utf-8"))
 
 
+def proxy_headers():
+    for client in (b"TCP4 192.0.2.1 192.0.2.2 1 65535", b"TCP6 2001:db8::1 ::1 1 2", b"UNKNOWN", b"UNKNOWN x"):
+        yield b"PROXY " + client + b"\r\n"
+    tlvs = b"\x03\0\x04abcd\x02\0\x01a\x04\0\0"
+    for family, length in ((0x00, 0), (0x11, 12), (0x12, 12), (0x21, 36), (0x31, 216)):
+        for command in (0x20, 0x21):
+            for block in (b"\x01" * length, b"\x01" * length + tlvs):
+                yield b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, len(block)) + block
+
+
 def write(target, data):
     if 0 < len(data) <= LONGEST:
         folder = HERE / "corpus" / target
@@ -57,6 +67,9 @@ def main():
     for turns in (b"\0\1\5\4hi\r\n\6\2ho", b"\0\1\6\0", b"\0\1\5\3.\r\n\2\1\6\0\3\5\1x\0\5\0\6\0"):
         for limit, cut in ((0, 0), (4, 2), (255, 99)):
             write("chunks", bytes([limit, cut]) + turns)
+    for header in proxy_headers():
+        write("proxy", header + b"EHLO a.example\r\n")
+    write("proxy", b"NAME=mx.example ADDR=IPV6:2001:db8::1 PORT=25 PROTO=ESMTP HELO=a+2Bb LOGIN=[UNAVAILABLE]")
     for example in examples("src/smtp/rules/RULES.md"):
         write("rule", example.encode())
         write("rule", f"rcpt {example} silent".encode())

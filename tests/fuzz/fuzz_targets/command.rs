@@ -31,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
             }
             Command::Vrfy { .. } | Command::Expn { .. } => assert!(request.line.len() >= 4),
             Command::Bdat(chunk) => assert!(chunk.is_none_or(|chunk| chunk.size <= Chunk::MAX_SIZE)),
+            Command::Xclient { arguments } => check_part(request.line, arguments),
             Command::Noop | Command::Help | Command::Unknown => {}
             other => panic!("{other:?}: no check of what it holds"),
         }
