@@ -5,6 +5,7 @@
 //! `SMTPMOCK_SEED=n` runs only this seed.
 
 mod client;
+mod headers;
 mod moments;
 mod outcome;
 mod script;
@@ -23,6 +24,7 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use self::client::Client;
+use self::headers::Header;
 use self::outcome::Seen;
 use self::script::{Model, Voice};
 use self::sealed::SealedEnd;
@@ -81,7 +83,10 @@ fn simulate<E: End>() {
     }
     println!("simulated seeds {seeds:?}: {seen:?}");
     let is_whole = seeds.count() as u64 == SEEDS;
-    assert!(!is_whole || seen.has_everything(), "the simulation no longer reaches every case: {seen:?}");
+    assert!(
+        !is_whole || seen.has_everything(E::IS_SEALED),
+        "the simulation no longer reaches every case: {seen:?}"
+    );
 }
 
 /// A client with its connection and its model. Its index is its token, and one less than its session's number.
@@ -89,8 +94,12 @@ struct Peer<E> {
     client: Client,
     model: Model,
     wire: Rc<RefCell<Wire>>,
+    /// What it sends before its session; `None` where the session begins with the connection.
+    header: Option<Header>,
+    has_connected: bool,
     /// `None` before it is accepted, and once it has ended.
     connection: Option<Connection<E>>,
+    /// It has, or had, a session.
     is_open: bool,
     /// Its session was counted as one that the client left with no reply pending.
     is_left: bool,
@@ -162,9 +171,35 @@ impl<E: End> World<E> {
         let longest = [0.0, 2.0, reach][world.rng.random_range(0..3)];
         world.stop_timeout = Duration::from_secs_f64(world.rng.random_range(0.0..=longest));
         world.connect_wires();
+        if !E::IS_SEALED {
+            world.add_headers(seed);
+        }
         world.served.push((world.now(), Voice::Usual));
         world.replaced_at = world.times_of_replacement(seed, reach);
         world
+    }
+
+    /// Some clients are behind a proxy, and there are strangers that send no header where one is required. They are drawn from
+    /// a stream of their own.
+    fn add_headers(&mut self, seed: u64) {
+        let mut bytes = *b"headers come before the session.";
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        for peer in &mut self.peers {
+            if rng.random_bool(0.4) {
+                peer.header = Some(Header::new(&mut rng, peer.client.starts_at, self.session_timeout));
+            }
+        }
+        for _ in 0..rng.random_range(0..4) {
+            let connects_at = self.now() + Duration::from_nanos(rng.random_range(0..2_000_000_000));
+            self.add_client();
+            let index = self.peers.len() - 1;
+            let capacity = [11, 200, 5000][rng.random_range(0..3)];
+            let wire = Wire::new::<E>(&self.clock, capacity, Vec::new(), index, &self.mailroom);
+            let stranger = &mut self.peers[index];
+            stranger.wire = Rc::new(RefCell::new(wire));
+            stranger.header = Some(Header::of_stranger(&mut rng, connects_at, self.session_timeout));
+        }
     }
 
     /// Drawn from a stream of their own, so that they do not change the rest of a world.
@@ -212,6 +247,8 @@ impl<E: End> World<E> {
             client,
             model: Model::default(),
             wire,
+            header: None,
+            has_connected: false,
             connection: None,
             is_open: false,
             is_left: false,
@@ -252,10 +289,11 @@ impl<E: End> World<E> {
 
     fn next_time(&mut self) -> Option<Duration> {
         let now = self.now();
-        let clients = self.peers.iter().filter_map(|peer| match peer.is_open {
-            true => peer.client.next_time(now, &peer.wire),
-            false if self.is_stopped() => None,
-            false => Some(peer.client.starts_at),
+        let clients = self.peers.iter().filter_map(|peer| match &peer.header {
+            _ if peer.is_open => peer.client.next_time(now, &peer.wire),
+            Some(header) if peer.has_connected => header.next_time(now).filter(|_| peer.connection.is_some()),
+            _ if self.is_stopped() => None,
+            _ => Some(peer.connects_at()),
         });
         let clients = clients.chain(self.next_stop()).chain(self.replaced_at.front().copied()).min();
         let lateness = self.lateness.mul_f64(self.rng.random_range(0.0..=1.0));
@@ -269,13 +307,17 @@ impl<E: End> World<E> {
         for index in 0..self.peers.len() {
             let now = self.now();
             let peer = &mut self.peers[index];
-            if !peer.is_open && peer.client.starts_at <= now && self.resources.stop == Stop::None {
-                peer.is_open = true;
+            if !peer.has_connected && peer.connects_at() <= now && self.resources.stop == Stop::None {
+                let awaits_header = peer.header.is_some();
+                (peer.has_connected, peer.is_open) = (true, !awaits_header);
                 self.resources.begin_turn();
-                let session_id = self.resources.note_arrival(&self.context.counters);
+                let (session_id, ip) = match awaits_header {
+                    false => (self.resources.note_arrival(&self.context.counters), script::PEER),
+                    true => (0, [10, 0, 0, 1].into()),
+                };
                 let origin = Origin {
                     session_id,
-                    peer_addr: Endpoint::Inet((script::PEER, 1).into()),
+                    peer_addr: Endpoint::Inet((ip, 1).into()),
                     local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
                     proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
@@ -289,7 +331,12 @@ impl<E: End> World<E> {
                     SessionPermit::default(),
                     self.resources.now,
                 ));
-                self.drive(index, Connection::open);
+                match awaits_header {
+                    false => self.drive(index, Connection::open),
+                    true => self.drive(index, |connection, context, resources| {
+                        connection.await_header(context, resources, true, false)
+                    }),
+                }
                 opened = true;
             }
         }
@@ -298,7 +345,18 @@ impl<E: End> World<E> {
 
     fn act(&mut self) -> bool {
         let now = self.now();
-        let mut acted = false;
+        let (mut acted, is_stopped) = (false, self.is_stopped());
+        for peer in self.peers.iter_mut().filter(|peer| !peer.is_open && peer.connection.is_some()) {
+            let Some(header) = &mut peer.header else { continue };
+            let mut wire = peer.wire.borrow_mut();
+            if is_stopped {
+                // It gives up: sessions are numbered in the order of the clients.
+                wire.finish();
+                continue;
+            }
+            acted |= header.act(now, &mut wire);
+            peer.is_open = header.begins_session();
+        }
         for peer in self.peers.iter_mut().filter(|peer| peer.is_open) {
             acted |= peer.client.act(now, &peer.wire, &peer.model);
         }
@@ -403,6 +461,12 @@ impl<E: End> World<E> {
 
     fn is_stopped(&self) -> bool {
         self.resources.stop > Stop::None
+    }
+}
+
+impl<E> Peer<E> {
+    fn connects_at(&self) -> Duration {
+        self.header.as_ref().map_or(self.client.starts_at, |header| header.connects_at)
     }
 }
 

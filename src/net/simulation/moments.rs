@@ -341,3 +341,49 @@ fn a_truncated_stream_is_answered_and_ended() {
     assert_eq!(bench.resources.gathering.stats.stages[Stage::Noop].count, 1);
     assert!(wire.borrow().has_last_record);
 }
+
+/// A client that need not send a header waits for its greeting, and one that has begun to send one is waited for.
+#[test]
+fn the_first_octet_of_a_header_decides_how_long_it_is_waited_for() {
+    let wait = Duration::from_millis(500);
+    let mut bench = Bench::new(Policy::default());
+    let (silent_wire, mut silent) = bench.connection(0, 1000);
+    let (slow_wire, mut slow) = bench.connection(1, 1000);
+    for connection in [&mut silent, &mut slow] {
+        let fate = connection.await_header(&bench.context, &mut bench.resources, false, false);
+        assert_eq!(fate, Fate::Waits);
+    }
+    bench.pass(wait - ROUNDING);
+    slow_wire.borrow_mut().send_before_session(b"PROXY ");
+    assert_eq!(bench.turn(&slow_wire, &mut slow), Fate::Waits);
+    assert!(bench.resources.wheel.pop(bench.resources.now).is_none(), "nobody has waited for so long");
+    bench.pass(2 * ROUNDING);
+    let mut fates = Vec::new();
+    while let Some(Token(index)) = bench.resources.wheel.pop(bench.resources.now) {
+        let connection = if index == 0 { &mut silent } else { &mut slow };
+        fates.push((index, connection.on_timer(&bench.context, &mut bench.resources)));
+    }
+    fates.sort_unstable_by_key(|(index, _)| *index);
+    assert_eq!(fates, [(0, Fate::Waits), (1, Fate::Waits)]);
+    assert_eq!(silent_wire.borrow().written, b"220 Welcome\r\n");
+    bench.pass(SESSION_TIMEOUT);
+    assert_eq!(bench.resources.wheel.pop(bench.resources.now), Some(Token(1)));
+    assert_eq!(slow.on_timer(&bench.context, &mut bench.resources), Fate::Over);
+    slow.close(&bench.context, &mut bench.resources);
+    assert!(slow_wire.borrow().written.is_empty());
+    let stats = &bench.resources.gathering.stats;
+    assert_eq!((stats.proxy.late, stats.proxy.headers, stats.sessions.opened), (1, 0, 1));
+}
+
+/// With a session timeout of zero sessions are closed behind their greeting. Their headers need time all the same.
+#[test]
+fn a_header_has_its_time_where_sessions_have_none() {
+    let mut bench = Bench::with_timeout(Policy::default(), Duration::ZERO);
+    let (wire, mut connection) = bench.connection(0, 1000);
+    let fate = connection.await_header(&bench.context, &mut bench.resources, true, false);
+    assert_eq!(fate, Fate::Waits);
+    bench.pass(Duration::from_millis(400));
+    wire.borrow_mut().send_before_session(b"PROXY UNKNOWN\r\n");
+    assert_eq!(bench.turn(&wire, &mut connection), Fate::Over);
+    assert_eq!(wire.borrow().written, b"220 Welcome\r\n");
+}

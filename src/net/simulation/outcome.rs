@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use super::client::{Client, Leaving, Reading};
+use super::headers::Header;
 use super::script::{Answer, End, Model, Voice};
 use super::wire::{self, Wire};
 use super::{Peer, ROUNDING, World};
 use crate::net::context::{HOLD_LIMIT, LINGER};
 use crate::records::Message;
 use crate::smtp::{Expect, Next, Policy, Record, Reply, ReplyKind, Stage};
-use crate::stats::{SessionStats, Stats};
+use crate::stats::{ProxyStats, SessionStats, Stats};
 
 /// How often each case occurred: a check that never applies proves nothing.
 #[derive(Debug, Default)]
@@ -39,6 +40,10 @@ pub(super) struct Seen {
     held_over: u64,
     /// Sessions that ended with part of a reply sent.
     gave_up: u64,
+    /// Sessions that began with a header.
+    headers: u64,
+    /// Connections that sent no whole header.
+    strangers: u64,
 }
 
 impl Seen {
@@ -61,9 +66,11 @@ impl Seen {
         self.reconfigured += other.reconfigured;
         self.held_over += other.held_over;
         self.gave_up += other.gave_up;
+        self.headers += other.headers;
+        self.strangers += other.strangers;
     }
 
-    pub(super) fn has_everything(&self) -> bool {
+    pub(super) fn has_everything(&self, is_sealed: bool) -> bool {
         let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
         let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, gave_up, .. } =
             *self;
@@ -89,6 +96,8 @@ impl Seen {
             gave_up,
         ]
         .into_iter()
+        // Only a transport without a handshake has headers in front of it.
+        .chain([self.headers, self.strangers].into_iter().filter(|_| !is_sealed))
         .all(|count| count > 30)
     }
 }
@@ -101,8 +110,9 @@ impl<E: wire::End> World<E> {
         self.check_endings();
         let mut seen = Seen::default();
         for peer in std::mem::take(&mut self.peers) {
-            if peer.is_open {
-                self.check_peer(&peer, &mut seen);
+            match peer.is_open {
+                true => self.check_peer(&peer, &mut seen),
+                false => self.check_without_session(&peer, &mut seen),
             }
         }
         let stats = &*self.resources.gathering.stats;
@@ -123,7 +133,26 @@ impl<E: wire::End> World<E> {
         let refused = stages.iter().flat_map(|(_, stage)| stage.transactions_refused.values());
         assert_eq!(refused.sum::<u64>(), messages.refused, "refusals by stage and code");
         assert_eq!(sessions.closed, seen.clients);
+        self.check_headers(&seen);
         seen
+    }
+
+    /// Asserts that a connection without a session got no reply, and ended.
+    fn check_without_session(&self, peer: &Peer<E>, seen: &mut Seen) {
+        let wire = peer.wire.borrow();
+        assert!(peer.connection.is_none(), "a connection without a session was not ended");
+        assert!(wire.written.is_empty(), "{:?} was sent without a session", wire.written.escape_ascii());
+        let is_strange = peer.header.as_ref().is_some_and(Header::is_strange);
+        seen.strangers += u64::from(is_strange && peer.has_connected);
+    }
+
+    /// Asserts that each connection with a header is in the figures, and each without a session in one of them.
+    fn check_headers(&self, seen: &Seen) {
+        let ProxyStats { headers, malformed, late, untrusted, broken_off, .. } =
+            &self.resources.gathering.stats.proxy;
+        assert_eq!(*headers, seen.headers, "sessions behind a proxy");
+        let ended = malformed + late + untrusted + broken_off;
+        assert!(ended == seen.strangers || (self.is_stopped() && ended <= seen.clients + seen.strangers));
     }
 
     /// Asserts that each session ended in exactly one way.
@@ -186,6 +215,7 @@ impl<E: wire::End> World<E> {
         assert!(peer.connection.is_none(), "{client:?} was not ended");
         let wire = wire.borrow();
         seen.clients += 1;
+        seen.headers += u64::from(peer.header.is_some());
         assert!(wire.written.starts_with(&client.received));
         let heard = heard(&wire.written, model, self.context.policy());
         // A client that has part of a reply waits for the rest.

@@ -178,6 +178,18 @@ impl Wire {
         count
     }
 
+    /// Octets that no session counts: the header of a proxy. Returns how many there was room for, or all of them where
+    /// nobody reads.
+    pub(super) fn send_before_session(&mut self, bytes: &[u8]) -> usize {
+        if self.closed_at.is_some() || self.client_finished {
+            return bytes.len();
+        }
+        let count = bytes.len().min(self.capacity - self.to_server.len());
+        self.to_server.extend(&bytes[..count]);
+        self.news |= count > 0;
+        count
+    }
+
     /// The client sends its hello. Returns false if it has sent it already, or there is none.
     pub(super) fn send_hello(&mut self) -> bool {
         let is_first = !std::mem::replace(&mut self.has_hello, true);
