@@ -332,14 +332,15 @@ impl Message {
         accepted.map(|exchange| exchange.parameters()).collect()
     }
 
-    /// The user that the client has authenticated as (RFC 4954); `None` where it has not.
+    /// The user that the client has authenticated as (RFC 4954), or that a [trusted](crate::Config::trust) peer has named by
+    /// XCLIENT; `None` where there is none.
     pub fn auth_user(&self) -> Option<Cow<'_, str>> {
         self.record.auth.as_deref().map(|auth| text(auth.user()))
     }
 
     /// The mechanism by which the client has authenticated; `None` where it has not.
     pub fn auth_mechanism(&self) -> Option<smtp::auth::Mechanism> {
-        self.record.auth.as_deref().map(smtp::Authentication::mechanism)
+        self.record.auth.as_deref().and_then(smtp::Authentication::mechanism)
     }
 
     /// The id of this record, which no other has. A reply text can name it, as `{{id}}`, and under Extended SMTP the

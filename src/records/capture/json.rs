@@ -25,7 +25,9 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
     if let Some(auth) = &record.auth {
         line.exchange(["auth_request", "auth_response"], &auth.exchange);
         line.text("auth_user", auth.user());
-        line.text("auth_mechanism", auth.mechanism().name().as_bytes());
+        if let Some(mechanism) = auth.mechanism() {
+            line.text("auth_mechanism", mechanism.name().as_bytes());
+        }
     }
     line.exchange(["mailfrom_request", "mailfrom_response"], &record.mailfrom_exchange);
     line.flag("mailfrom", record.mailfrom);

@@ -125,7 +125,7 @@ impl AuthExchange {
     }
 
     pub(in crate::smtp) fn into_identity(self) -> Identity {
-        Identity { user: self.user.unwrap_or_default(), mechanism: self.mechanism }
+        Identity { user: self.user.unwrap_or_default(), mechanism: Some(self.mechanism) }
     }
 
     /// Octets in memory.

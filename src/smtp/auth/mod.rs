@@ -39,11 +39,12 @@ pub use mechanism::Mechanism;
 pub use password_file::{PasswordFileError, read_password_file};
 use secret::Secret;
 
-/// The user that a session has authenticated as.
+/// The user that a session has authenticated as, or that a trusted peer has named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::smtp) struct Identity {
     pub(in crate::smtp) user: Box<[u8]>,
-    pub(in crate::smtp) mechanism: Mechanism,
+    /// `None` where a trusted peer has named the user.
+    pub(in crate::smtp) mechanism: Option<Mechanism>,
 }
 
 impl Identity {

@@ -131,6 +131,11 @@ impl ClientAttributes {
         self.login.replace_by(login);
     }
 
+    /// There is a `LOGIN` among the attributes, known or not.
+    pub(in crate::smtp) fn has_login(&self) -> bool {
+        !matches!(self.login, Attribute::Absent)
+    }
+
     /// Bytes of memory beside the value itself.
     pub(crate) fn memory(&self) -> usize {
         let texts = [self.name(), self.protocol(), self.helo(), self.login()];

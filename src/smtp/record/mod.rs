@@ -82,10 +82,10 @@ impl Exchange {
     }
 }
 
-/// How the client of a record has authenticated (RFC 4954).
+/// How the client of a record has authenticated (RFC 4954), or who it is by XCLIENT.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authentication {
-    /// The AUTH command without its initial response, and the reply that ended the exchange.
+    /// The AUTH command without its initial response, and the reply that ended the exchange; or XCLIENT.
     pub exchange: Exchange,
     pub(in crate::smtp) identity: Arc<Identity>,
 }
@@ -96,8 +96,8 @@ impl Authentication {
         &self.identity.user
     }
 
-    /// The mechanism.
-    pub fn mechanism(&self) -> Mechanism {
+    /// The mechanism; `None` where a trusted peer has named the user by XCLIENT.
+    pub fn mechanism(&self) -> Option<Mechanism> {
         self.identity.mechanism
     }
 

@@ -162,8 +162,11 @@ impl Dialogue {
         asked: Asked<'q>,
     ) -> Question<'q> {
         let Asked { stage, size, parameters, claimed, is_ehlo, is_other_peer, is_valid, .. } = asked;
-        let identity = self.identity.as_deref().map(|identity| (Some(&*identity.user), identity.mechanism));
-        let claimed = claimed.or(identity);
+        let identity = self.identity.as_deref();
+        let (user, mechanism) = match claimed {
+            Some((user, mechanism)) => (user, Some(mechanism)),
+            None => (identity.map(|own| &*own.user), identity.and_then(|own| own.mechanism)),
+        };
         let &Environment { now, session, peer, .. } = environment;
         Question {
             stage,
@@ -185,8 +188,8 @@ impl Dialogue {
                 }
                 _ => EnvelopeParameters::default(),
             },
-            user: claimed.and_then(|(user, _)| user),
-            mechanism: claimed.map(|(_, mechanism)| mechanism.name()),
+            user,
+            mechanism: mechanism.map(Mechanism::name),
             messages: self.messages,
         }
     }

@@ -194,7 +194,7 @@ impl Dialogue {
                 self.conclude(turn, Stage::Help, &answer, None)
             }
             Command::Xclient { arguments } if policy.knows_xclient() && self.is_extended(policy) => {
-                self.xclient(turn, arguments)
+                self.xclient(turn, line, arguments)
             }
             Command::Auth(argument) if policy.auth().is_some() => {
                 turn.line = Some(CommandLine::of_any(line, input));

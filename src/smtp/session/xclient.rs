@@ -1,8 +1,11 @@
 //! XCLIENT: a trusted peer names the client that it speaks for, and the session starts anew (Postfix's XCLIENT_README).
 
+use std::sync::Arc;
+
+use crate::smtp::auth::Identity;
 use crate::smtp::command::{ClientAttributes, Extensions};
 use crate::smtp::policy::{Keep, Policy};
-use crate::smtp::record::Filing;
+use crate::smtp::record::{Event, Filing};
 use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::rules::PeerAddress;
 use crate::smtp::session::answer::Asked;
@@ -14,7 +17,7 @@ use crate::smtp::session::turn::Turn;
 impl Dialogue {
     /// Rules and limits are asked with the address that the command names, as they were asked at the greeting. A refused
     /// one changes nothing.
-    pub(super) fn xclient(&mut self, turn: &mut Turn<'_, '_>, arguments: &[u8]) -> Step {
+    pub(super) fn xclient(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], arguments: &[u8]) -> Step {
         let client = ClientAttributes::parse(arguments);
         let verdict = match client {
             _ if !self.is_trusted => Err(ReplyKind::XclientNotAllowed),
@@ -28,14 +31,20 @@ impl Dialogue {
         let is_other_peer = turn.environment.peer != before;
         let asked = Asked { is_other_peer, ..Asked::at(Stage::Xclient) };
         let answer = self.answer(turn, asked, verdict);
+        let named = self.identity.take_if(|_| answer.accepted);
         if answer.accepted {
             self.start_anew();
         }
         let mut step = self.conclude(turn, Stage::Xclient, &answer, None);
         turn.environment.peer = before;
-        if answer.accepted {
+        if let Some(client) = client.filter(|_| answer.accepted) {
             step.filing = self.file_before(turn);
-            step.client = client.map(Box::new);
+            self.identity = user(&client, named);
+            if let Some(identity) = &self.identity {
+                let event = Event::Auth { line, identity };
+                turn.records.note(turn.policy, &answer, &step.reply, Some(event));
+            }
+            step.client = Some(Box::new(client));
         }
         step
     }
@@ -60,5 +69,13 @@ impl Dialogue {
         };
         let last = turn.records.0.take().and_then(|recorder| recorder.finish(self.has_spoken));
         last.map_or(Filing::Unchanged, |last| Filing::Finished(Box::new(last.record)))
+    }
+}
+
+/// The user that a client is named as. One that an earlier XCLIENT has named stays, other than one that has authenticated.
+fn user(client: &ClientAttributes, before: Option<Arc<Identity>>) -> Option<Arc<Identity>> {
+    match client.has_login() {
+        true => client.login().map(|user| Arc::new(Identity { user: user.into(), mechanism: None })),
+        false => before.filter(|identity| identity.mechanism.is_none()),
     }
 }

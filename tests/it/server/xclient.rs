@@ -238,3 +238,34 @@ fn records_of_sessions_are_those_of_their_clients() {
     );
     assert!(second.quit_sent() && !second.mailfrom());
 }
+
+/// Postfix takes it for an authentication too.
+#[test]
+fn a_login_that_is_named_counts_as_an_authentication() {
+    let rules = [r#"rcpt user=ann reply="550 5.7.1 Not for Ann""#];
+    let server = start(ruled(trusting().auth(("bob", "secret")).auth_required(true), &rules));
+    let (mut client, _) = behind_ehlo(&server);
+    assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("530 "));
+    client.expect("XCLIENT LOGIN=ann", "220 Welcome");
+    ehlo(&mut client);
+    client.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
+    client.expect("RCPT TO:<bob@example.com>", "550 5.7.1 Not for Ann");
+    client.expect("RSET", "250 2.0.0 Ok");
+    // It stays until another is named.
+    client.expect("XCLIENT ADDR=192.0.2.7", "220 Welcome");
+    ehlo(&mut client);
+    assert!(client.command("AUTH PLAIN AGJvYgBzZWNyZXQ=").starts_with("503 "));
+    client.expect("XCLIENT LOGIN=carol", "220 Welcome");
+    ehlo(&mut client);
+    send(&mut client);
+    let record = server.messages().pop().expect("a message");
+    assert!(record.msg());
+    assert_eq!((record.auth_user().as_deref(), record.auth_mechanism()), (Some("carol"), None));
+    // One that has authenticated is forgotten.
+    client.expect("XCLIENT LOGIN=[UNAVAILABLE]", "220 Welcome");
+    ehlo(&mut client);
+    assert!(client.command("AUTH PLAIN AGJvYgBzZWNyZXQ=").starts_with("235 "));
+    client.expect("XCLIENT NAME=mx.example", "220 Welcome");
+    ehlo(&mut client);
+    assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("530 "));
+}
