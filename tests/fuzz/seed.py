@@ -32,6 +32,29 @@ def dialogues():
             yield b"".join(sent(step) for step in json.loads(line)["steps"])
 
 
+def exchanges():
+    """AUTH by each mechanism, right where its secret is known."""
+    def encoded(text):
+        return base64.b64encode(text.encode()).decode()
+
+    for user in ("ann", "bob", "carol"):
+        plain, secret = encoded(f"\0{user}\0secret"), encoded("secret")
+        yield f"AUTH PLAIN {plain}\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n".encode()
+        yield f"AUTH PLAIN\r\n{plain}\r\nAUTH PLAIN =\r\n".encode()
+        yield f"AUTH LOGIN\r\n{encoded(user)}\r\n{secret}\r\nRSET\r\n".encode()
+        yield f"AUTH LOGIN {encoded(user)}\r\n*\r\nNOOP\r\n".encode()
+        yield f"AUTH CRAM-MD5\r\n{encoded(user + ' ' + '0' * 32)}\r\n".encode()
+        for hashed in ("1", "256"):
+            first = encoded(f"n,,n={user},r=abc")
+            yield f"AUTH SCRAM-SHA-{hashed} {first}\r\n{encoded('c=biws,r=abc,p=AAAA')}\r\n".encode()
+        yield f"AUTH XOAUTH2 {encoded(f'user={user}' + chr(1) + 'auth=Bearer t' + chr(1) * 2)}\r\n\r\n".encode()
+        bearer = encoded(f"n,a={user}," + chr(1) + "auth=Bearer t" + chr(1) * 2)
+        yield f"AUTH OAUTHBEARER {bearer}\r\nAQ==\r\n".encode()
+        yield f"AUTH ANONYMOUS {encoded(user)}\r\n".encode()
+    yield b"AUTH PLAIN " + b"A" * 12290 + b"\r\nNOOP\r\n"
+    yield b"AUTH PLAIN\r\n" + b"A" * 12284 + b"\r\nNOOP\r\n"
+
+
 def examples(document):
     """Everything between backticks: rules, delays, expectations, and pieces of them."""
     return re.findall(r"`([^`\n]+)`", (HERE.parents[1] / document).read_text(encoding="utf-8"))
@@ -70,6 +93,9 @@ def main():
     for header in proxy_headers():
         write("proxy", header + b"EHLO a.example\r\n")
     write("proxy", b"NAME=mx.example ADDR=IPV6:2001:db8::1 PORT=25 PROTO=ESMTP HELO=a+2Bb LOGIN=[UNAVAILABLE]")
+    for number, exchange in enumerate(exchanges()):
+        for choice in (0, 1, 2, 4 + 8, 63, 64):
+            write("authentication", bytes([choice, number]) + exchange)
     for example in examples("src/smtp/rules/RULES.md"):
         write("rule", example.encode())
         write("rule", f"rcpt {example} silent".encode())

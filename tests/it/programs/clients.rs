@@ -52,7 +52,7 @@ fn lettre_client(address: SocketAddr) -> SmtpTransport {
     SmtpTransport::builder_dangerous(address.ip().to_string()).port(address.port()).build()
 }
 
-fn lettre_message(to: &[&str], body: &str) -> Message {
+pub(super) fn lettre_message(to: &[&str], body: &str) -> Message {
     let builder = Message::builder().from("Ann <ann@example.com>".parse().unwrap()).subject("Größe");
     let builder = to.iter().fold(builder, |builder, to| builder.to(to.parse().unwrap()));
     builder.header(ContentType::TEXT_PLAIN).body(body.to_owned()).unwrap()

@@ -1,5 +1,6 @@
 //! Tests with other processes: the built program with its pipes and files, real clients, and an independent witness.
 
+mod authentication;
 mod clients;
 #[cfg(feature = "cli")]
 mod mailboxes;
