@@ -81,6 +81,7 @@ def main():
     for number, dialogue in enumerate(dialogues()):
         choice = number % 256
         write("session", bytes([choice, number % 40]) + dialogue)
+        write("session", bytes([choice, 128 + number % 40]) + dialogue.replace(b"EHLO", b"LHLO").replace(b"HELO", b"LHLO"))
         for line in dialogue.splitlines(keepends=True):
             write("command", line)
         _, found, data = dialogue.partition(b"DATA\r\n")

@@ -1,7 +1,7 @@
 //! The smallest possible server around a pure [`Session`], without sockets.
 
 use smtpmock::smtp::rules::Environment;
-use smtpmock::smtp::{Filing, Next, Policy, Record, ReplyKind, Session};
+use smtpmock::smtp::{Expect, Filing, Next, Policy, Protocol, Record, ReplyKind, Session};
 
 /// The server's side of one connection.
 #[derive(Debug)]
@@ -18,9 +18,13 @@ pub(crate) struct Peer<'p> {
 }
 
 impl<'p> Peer<'p> {
-    /// A new connection; its greeting is in the output.
+    /// A new connection of SMTP; its greeting is in the output.
     pub(crate) fn connect(policy: &'p Policy) -> Self {
-        let mut session = Session::new();
+        Self::speaking(Protocol::Smtp, policy)
+    }
+
+    pub(crate) fn speaking(protocol: Protocol, policy: &'p Policy) -> Self {
+        let mut session = Session::speaking(protocol);
         let output = session.greeting(policy, &mut Environment::alone()).reply.wire().to_vec();
         Self { policy, session, input: Vec::new(), output, log: Vec::new(), closed: false }
     }
@@ -32,8 +36,8 @@ impl<'p> Peer<'p> {
         }
         self.input.extend_from_slice(bytes);
         let mut input = std::mem::take(&mut self.input);
-        let mut at = 0;
-        while at < input.len() && !self.closed {
+        let (mut at, mut expects) = (0, Expect::Command);
+        while (at < input.len() || expects == Expect::Nothing) && !self.closed {
             let mut progress = self.session.advance(self.policy, &mut Environment::alone(), &input[at..]);
             at += progress.consumed;
             if let Some(line) = progress.line {
@@ -43,6 +47,7 @@ impl<'p> Peer<'p> {
             if let Some(check) = progress.check {
                 progress = self.session.resume(self.policy, &mut Environment::alone(), check.run());
             }
+            expects = progress.expects;
             let Some(step) = progress.step else { break };
             self.output.extend_from_slice(step.reply.wire());
             if let Filing::Finished(record) = step.filing {

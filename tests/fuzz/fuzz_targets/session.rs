@@ -1,13 +1,14 @@
 //! A whole session: however its input is cut, it gives the same replies and records, sees the same in its messages,
 //! stays within its limits, and never panics.
 //!
-//! The first two bytes choose the policy and how the input is cut; the rest is what the client sends.
+//! The first two bytes choose the policy, the protocol and how the input is cut; the rest is what the client sends.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use smtpmock::smtp::rules::{Environment, State};
 use smtpmock::smtp::{
-    AddressRules, Esmtp, Filing, LineScanner, Next, Policy, Received, Record, RecordMode, Session, Step,
+    AddressRules, Esmtp, Expect, Filing, LineScanner, Next, Policy, Protocol, Received, Record, RecordMode,
+    Session, Step,
 };
 
 /// Rules that put off, so that what is tried is followed, and refuse, hold back, cut and end.
@@ -33,9 +34,13 @@ struct Outcome {
 fuzz_target!(|data: &[u8]| {
     let [choice, cut, input @ ..] = data else { return };
     let policy = policy(*choice);
-    let whole = talk(&policy, input, input.len().max(1));
-    let pieces = talk(&policy, input, usize::from(*cut) + 1);
-    assert_eq!(whole, pieces, "cut into pieces of {}", usize::from(*cut) + 1);
+    let (protocol, size) = match cut {
+        0..128 => (Protocol::Smtp, usize::from(*cut) + 1),
+        _ => (Protocol::Lmtp, usize::from(*cut) - 127),
+    };
+    let whole = talk(protocol, &policy, input, input.len().max(1));
+    let pieces = talk(protocol, &policy, input, size);
+    assert_eq!(whole, pieces, "{protocol} cut into pieces of {size}");
 });
 
 fn policy(choice: u8) -> Policy {
@@ -63,8 +68,8 @@ fn policy(choice: u8) -> Policy {
 }
 
 /// Feeds the input in pieces of `size`, as a connection does.
-fn talk(policy: &Policy, input: &[u8], size: usize) -> Outcome {
-    let (mut session, mut state) = (Session::new(), State::default());
+fn talk(protocol: Protocol, policy: &Policy, input: &[u8], size: usize) -> Outcome {
+    let (mut session, mut state) = (Session::speaking(protocol), State::default());
     let mut outcome = Outcome::default();
     let mut waiting = Vec::new();
     for piece in input.chunks(size) {
@@ -86,10 +91,12 @@ fn take(
     waiting: &mut Vec<u8>,
     outcome: &mut Outcome,
 ) {
-    while !waiting.is_empty() && !outcome.is_over {
+    let mut expects = Expect::Command;
+    while (!waiting.is_empty() || expects == Expect::Nothing) && !outcome.is_over {
         let mut environment = Environment { state: Some(state), ..Environment::alone() };
         let progress = session.advance(policy, &mut environment, waiting);
         waiting.drain(..progress.consumed);
+        expects = progress.expects;
         let Some(step) = progress.step else { return };
         outcome.note(step);
     }

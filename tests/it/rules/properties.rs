@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use smtpmock::Config;
 use smtpmock::smtp::rules::{Environment, PeerAddress, Rule, State};
-use smtpmock::smtp::{Next, Policy, Portion, Session, Stage};
+use smtpmock::smtp::{Expect, Next, Policy, Portion, Protocol, Session, Stage};
 
 use crate::support::client::{Client, End};
 use crate::support::server::{ruled, start};
@@ -62,12 +62,17 @@ fn lines() -> impl Strategy<Value = Vec<&'static str>> {
         "rubbish\r\n",
         "QUIT\r\n",
         "HELO x.example\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\nhi\r\n.\r\n",
+        "LHLO x.example\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nRCPT TO:<c@example.com>\r\nDATA\r\n.\r\n",
     ]);
     prop::collection::vec(line, 0..12)
 }
 
+fn protocols() -> impl Strategy<Value = Protocol> {
+    prop_oneof![2 => Just(Protocol::Smtp), 1 => Just(Protocol::Lmtp)]
+}
+
 /// The output of the pure session, and how the connection continues.
-fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
+fn by_itself(protocol: Protocol, rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
     let mut policy = Policy::default();
     policy.seed = 7;
     rules.iter().for_each(|rule| policy.add_rule(rule.clone()));
@@ -77,15 +82,15 @@ fn by_itself(rules: &[Rule], input: &[u8], cut: usize) -> (Vec<u8>, Next) {
         state: Some(&mut state),
         ..Environment::alone()
     };
-    let mut session = Session::new();
+    let mut session = Session::speaking(protocol);
     let greeting = session.greeting(&policy, &mut environment);
     let mut said = greeting.wire().to_vec();
-    let mut next = greeting.next;
+    let (mut next, mut expects) = (greeting.next, Expect::Command);
     let (mut taken, mut given) = (0, 0);
-    while next == Next::Continue && taken < input.len() {
+    while next == Next::Continue && (taken < input.len() || expects == Expect::Nothing) {
         given = (given + cut).max(taken + 1).min(input.len());
         let progress = session.advance(&policy, &mut environment, &input[taken..given]);
-        taken += progress.consumed;
+        (taken, expects) = (taken + progress.consumed, progress.expects);
         if let Some(step) = progress.step {
             said.extend(step.wire());
             assert!(
@@ -110,11 +115,11 @@ proptest! {
 
     /// The same bytes give the same answers however they are split.
     #[test]
-    fn cuts_do_not_matter(rules in rules(), lines in lines(), cut in 1..40_usize) {
+    fn cuts_do_not_matter(protocol in protocols(), rules in rules(), lines in lines(), cut in 1..40_usize) {
         let rules: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         let input = lines.concat();
-        let whole = by_itself(&rules, input.as_bytes(), input.len().max(1));
-        prop_assert_eq!(by_itself(&rules, input.as_bytes(), cut), whole);
+        let whole = by_itself(protocol, &rules, input.as_bytes(), input.len().max(1));
+        prop_assert_eq!(by_itself(protocol, &rules, input.as_bytes(), cut), whole);
     }
 }
 
@@ -124,15 +129,16 @@ proptest! {
     /// A client that pipelines everything receives over the socket the output of the pure session, and the connection ends as
     /// that requires.
     #[test]
-    fn nothing_is_lost_under_pipelining(rules in rules(), lines in lines()) {
+    fn nothing_is_lost_under_pipelining(protocol in protocols(), rules in rules(), lines in lines()) {
         let input = lines.concat();
         let texts: Vec<&str> = rules.iter().map(String::as_str).collect();
         let parsed: Vec<Rule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-        let (expected, next) = by_itself(&parsed, input.as_bytes(), input.len().max(1));
-        let server = start(ruled(Config::default().seed(7), &texts));
+        let (expected, next) = by_itself(protocol, &parsed, input.as_bytes(), input.len().max(1));
+        let config = Config::default().listen(format!("{protocol}://127.0.0.1")).seed(7);
+        let server = start(ruled(config, &texts));
         let mut client = Client::connect(server.local_addr());
         // Octets sent to a connection that has ended are answered with a reset, which proves nothing.
-        if !by_itself(&parsed, b"", 1).1.is_end() {
+        if !by_itself(protocol, &parsed, b"", 1).1.is_end() {
             let _ = client.try_send(&input);
         }
         if next == Next::Continue || next == Next::Hold {

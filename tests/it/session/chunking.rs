@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smtpmock::smtp::auth::{Auth, Credential, read_password_file};
 use smtpmock::smtp::rules::{Environment, Trusted};
 use smtpmock::smtp::{
-    AddressRules, Esmtp, Keep, LineScanner, Policy, Record, RecordMode, ReplyKind, Session,
+    AddressRules, Esmtp, Keep, LineScanner, Policy, Protocol, Record, RecordMode, ReplyKind, Session,
 };
 
 use crate::support::chunks::{self, Turn};
@@ -23,8 +23,8 @@ struct Outcome {
     closed: bool,
 }
 
-fn run<'a>(policy: &Policy, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
-    let mut peer = Peer::connect(policy);
+fn run<'a>(protocol: Protocol, policy: &Policy, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
+    let mut peer = Peer::speaking(protocol, policy);
     let mut records = Vec::new();
     for piece in pieces {
         peer.receive(piece, &mut records);
@@ -35,17 +35,21 @@ fn run<'a>(policy: &Policy, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
 }
 
 fn whole(policy: &Policy, input: &[u8]) -> Outcome {
-    run(policy, std::iter::once(input))
+    run(Protocol::Smtp, policy, std::iter::once(input))
 }
 
 fn cut(policy: &Policy, input: &[u8], sizes: &[usize]) -> Outcome {
+    cut_of(Protocol::Smtp, policy, input, sizes)
+}
+
+fn cut_of(protocol: Protocol, policy: &Policy, input: &[u8], sizes: &[usize]) -> Outcome {
     let mut rest = input;
     let pieces = sizes.iter().cycle().map_while(move |&size| {
         let (piece, after) = rest.split_at(size.min(rest.len()));
         rest = after;
         (!piece.is_empty()).then_some(piece)
     });
-    run(policy, pieces)
+    run(protocol, policy, pieces)
 }
 
 #[test]
@@ -76,6 +80,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         Just("helo localhost"),
         Just("EHLO [IPv6:::1]"),
         Just("HELO -bad-"),
+        Just("LHLO example.com"),
         Just("MAIL FROM:<a@example.com>"),
         Just("MAIL FROM:<>"),
         Just("mail from:<bad"),
@@ -133,9 +138,12 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\r\n".to_vec()),
         proptest::collection::vec(any::<u8>(), 0..60),
     ];
-    let transaction = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n";
-    proptest::collection::vec(piece, 0..8)
-        .prop_map(move |pieces| [transaction.as_slice(), &pieces.concat(), b"\r\n.\r\n"].concat())
+    let recipients = prop_oneof![4 => Just(1), 2 => 0..5usize];
+    (recipients, proptest::collection::vec(piece, 0..8)).prop_map(move |(recipients, pieces)| {
+        let recipients = "RCPT TO:<b@example.com>\r\n".repeat(recipients);
+        let transaction = format!("MAIL FROM:<a@example.com>\r\n{recipients}DATA\r\n");
+        [transaction.as_bytes(), &pieces.concat(), b"\r\n.\r\n"].concat()
+    })
 }
 
 /// BDAT with its octets, and sometimes with fewer or more, or without a number.
@@ -219,10 +227,9 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
         1 => chunked_message(),
         1 => exchange(),
     ];
-    (any::<bool>(), proptest::collection::vec(turn, 0..25)).prop_map(|(greets, turns)| {
-        let start: &[u8] = if greets { b"EHLO example.com\r\n" } else { b"" };
-        [start, &turns.concat()].concat()
-    })
+    let start = prop::sample::select(vec![&b"EHLO example.com\r\n"[..], b"LHLO example.com\r\n", b""]);
+    (start, proptest::collection::vec(turn, 0..25))
+        .prop_map(|(start, turns)| [start, &turns.concat()].concat())
 }
 
 /// The password of everybody.
@@ -263,6 +270,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy.change_lists(|lists| {
                 lists.blacklisted_rcptto_emails.insert(b"refused@example.com".to_vec());
             });
+            policy.add_rule("message to=c@* reply=\"452 4.2.2 full\"".parse().expect("a rule"));
             policy
         },
     )
@@ -282,8 +290,10 @@ proptest! {
         policy in policy(),
         sizes in proptest::collection::vec(prop_oneof![3 => 1..20usize, 1 => 1..3000usize], 1..12),
     ) {
-        let whole = whole(&policy, &input);
-        prop_assert_eq!(&cut(&policy, &input, &sizes), &whole);
+        for protocol in [Protocol::Smtp, Protocol::Lmtp] {
+            let whole = run(protocol, &policy, std::iter::once(&input[..]));
+            prop_assert_eq!(cut_of(protocol, &policy, &input, &sizes), whole);
+        }
     }
 
     /// Whether AUTH is offered, and what is sent between.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod chunking;
+mod lmtp;
 mod parameters;
 mod regressions;
 mod scanners;
