@@ -92,6 +92,7 @@ fn simulate<E: End>() {
 /// A client with its connection and its model. Its index is its token, and one less than its session's number.
 struct Peer<E> {
     client: Client,
+    protocol: Protocol,
     model: Model,
     wire: Rc<RefCell<Wire>>,
     /// What it sends before its session; `None` where the session begins with the connection.
@@ -160,7 +161,9 @@ impl<E: End> World<E> {
             rng,
         };
         let count = world.rng.random_range(1..12);
-        (0..count).for_each(|_| world.add_client());
+        // Not drawn, so that the rest of a world does not depend on it.
+        let protocol = |index| if (seed + index) % 2 == 0 { Protocol::Lmtp } else { Protocol::Smtp };
+        (0..count).for_each(|index| world.add_client(protocol(index)));
         // Sessions are numbered in the order in which they connect.
         world.peers.sort_by_key(|peer| peer.client.starts_at);
         let reach = 2.0 * world.session_timeout.as_secs_f64();
@@ -236,8 +239,11 @@ impl<E: End> World<E> {
         served.map(|((_, voice), _)| *voice).collect()
     }
 
-    fn add_client(&mut self) {
-        let input = script::input(&mut self.rng);
+    fn add_client(&mut self, protocol: Protocol) {
+        let mut input = script::input(&mut self.rng);
+        if protocol == Protocol::Lmtp {
+            input = script::in_lmtp(input);
+        }
         let patience = self.session_timeout.min(self.data_timeout);
         let mut client = Client::new(&mut self.rng, input, patience);
         client.shift(self.now());
@@ -245,6 +251,7 @@ impl<E: End> World<E> {
         let wire = Rc::new(RefCell::new(Wire::new::<E>(&self.clock, 1, Vec::new(), 0, mailroom)));
         self.peers.push(Peer {
             client,
+            protocol,
             model: Model::default(),
             wire,
             header: None,
@@ -257,7 +264,8 @@ impl<E: End> World<E> {
 
     fn connect_wires(&mut self) {
         for (session, peer) in self.peers.iter_mut().enumerate() {
-            peer.model = Model::new(self.context.policy(), session as u64 + 1, &peer.client.input);
+            let number = session as u64 + 1;
+            peer.model = Model::new(peer.protocol, self.context.policy(), number, &peer.client.input);
             let capacity = [11, 200, 5000, 100_000][self.rng.random_range(0..4)];
             let acceptances = peer.model.acceptances.clone();
             let wire = Wire::new::<E>(&self.clock, capacity, acceptances, session, &self.mailroom);
@@ -321,7 +329,7 @@ impl<E: End> World<E> {
                     local_addr: Endpoint::Inet(([127, 0, 0, 1], 25).into()),
                     proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
-                    protocol: Protocol::Smtp,
+                    protocol: peer.protocol,
                 };
                 let stream = E::new(Rc::clone(&peer.wire));
                 peer.connection = Some(Connection::new(

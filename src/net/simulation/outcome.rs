@@ -10,7 +10,7 @@ use super::wire::{self, Wire};
 use super::{Peer, ROUNDING, World};
 use crate::net::context::{HOLD_LIMIT, LINGER};
 use crate::records::Message;
-use crate::smtp::{Expect, Next, Policy, Record, Reply, ReplyKind, Stage};
+use crate::smtp::{Expect, Next, Policy, Protocol, Record, Reply, ReplyKind, Stage};
 use crate::stats::{ProxyStats, SessionStats, Stats};
 
 /// How often each case occurred: a check that never applies proves nothing.
@@ -44,6 +44,10 @@ pub(super) struct Seen {
     headers: u64,
     /// Connections that sent no whole header.
     strangers: u64,
+    /// Replies of LMTP to a message.
+    deliveries: u64,
+    /// Messages of LMTP that not all recipients were answered.
+    half_answered: u64,
 }
 
 impl Seen {
@@ -68,13 +72,15 @@ impl Seen {
         self.gave_up += other.gave_up;
         self.headers += other.headers;
         self.strangers += other.strangers;
+        self.deliveries += other.deliveries;
+        self.half_answered += other.half_answered;
     }
 
     pub(super) fn has_everything(&self, is_sealed: bool) -> bool {
         let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
         let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, gave_up, .. } =
             *self;
-        let Self { chunks, goodbyes_in_chunks, .. } = *self;
+        let Self { chunks, goodbyes_in_chunks, deliveries, half_answered, .. } = *self;
         [
             clients,
             replies,
@@ -94,11 +100,13 @@ impl Seen {
             reconfigured,
             held_over,
             gave_up,
+            deliveries,
+            half_answered,
         ]
         .into_iter()
         // Only a transport without a handshake has headers in front of it.
         .chain([self.headers, self.strangers].into_iter().filter(|_| !is_sealed))
-        .all(|count| count > 30)
+        .all(|count| count > 20)
     }
 }
 
@@ -176,7 +184,7 @@ impl<E: wire::End> World<E> {
         let Peer { client, model, wire, .. } = peer;
         let session = wire.borrow().session;
         let mailroom = self.mailroom.borrow();
-        let accepted = model.acceptances.partition_point(|acceptance| acceptance.end <= heard.whole);
+        let accepted = model.acceptances.partition_point(|acceptance| acceptance.reply.end <= heard.whole);
         assert_eq!(mailroom.accepted(session), model.messages[..accepted], "messages of {client:?}");
         seen.messages += accepted as u64;
         let answered = model.answers[..heard.answers].iter().filter(|answer| answer.is_whole);
@@ -186,9 +194,22 @@ impl<E: wire::End> World<E> {
         let recorded = |of: fn(&Record) -> Option<&Reply>| {
             records.iter().filter_map(|record| of(record)).filter(|reply| *reply != goodbye).count()
         };
+        let deliveries =
+            records.iter().flat_map(|record| record.deliveries()).filter_map(|delivery| delivery.response);
+        let deliveries = deliveries.filter(|reply| *reply != goodbye).count();
+        seen.deliveries += deliveries as u64;
+        let is_half = |record: &&&Record| {
+            let accepted = record.rcptto_exchanges.iter().filter(|exchange| exchange.is_accepted()).count();
+            (1..accepted)
+                .contains(&record.deliveries().filter(|delivery| delivery.response.is_some()).count())
+        };
+        seen.half_answered += records.iter().filter(is_half).count() as u64;
         let (messages, chunks) = (sent(Stage::Message), sent(Stage::Bdat));
         // A chunk that is refused may be recorded as the end of its message.
-        let ends = recorded(|record| record.msg_response.as_ref());
+        let ends = match peer.protocol {
+            Protocol::Lmtp => deliveries,
+            _ => recorded(|record| record.msg_response.as_ref()),
+        };
         assert!((messages..=messages + chunks).contains(&ends), "{client:?}: {ends} of {messages}");
         let beginnings = recorded(|record| record.data_exchange.response.as_ref());
         assert!(beginnings <= sent(Stage::Data) + messages + chunks, "{client:?}");
@@ -234,7 +255,10 @@ impl<E: wire::End> World<E> {
             seen.dismissed += u64::from(self.is_stopped() && heard.goodbye);
             return;
         }
-        if client.reading == Reading::Never && heard.answers < model.answers.len() {
+        // There may be room for all replies, and not for the end of the output.
+        let is_stuck =
+            heard.answers < model.answers.len() || (wire.closed_on_unread && !wire.is_output_ended());
+        if client.reading == Reading::Never && is_stuck {
             seen.unread += 1;
             return self.check_unread(peer);
         }

@@ -8,7 +8,9 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
 use crate::smtp::rules::{ByteRate, Environment, Offer, Rule, State};
-use crate::smtp::{DelayPoint, Esmtp, Expect, Filing, Next, Policy, ReplyKind, Session, Stage, Step};
+use crate::smtp::{
+    DelayPoint, Esmtp, Expect, Filing, Next, Policy, Protocol, ReplyKind, Session, Stage, Step,
+};
 
 /// One reply and the input that it answers.
 #[derive(Debug)]
@@ -26,6 +28,15 @@ pub(super) struct Answer {
     pub(super) expects: Expect,
     /// It answers BDAT: where the octets of its chunk begin in the input.
     pub(super) chunk: Option<usize>,
+}
+
+/// The acceptance of a message.
+#[derive(Clone, Debug)]
+pub(super) struct Acceptance {
+    /// Where in the output the reply is that accepts it.
+    pub(super) reply: Range<usize>,
+    /// Where the last reply to it begins, before which its record is filed. In LMTP it may be another one.
+    pub(super) filed: usize,
 }
 
 /// How the server ends a session.
@@ -50,8 +61,7 @@ pub(super) struct Model {
     pub(super) answers: Vec<Answer>,
     /// The texts of the accepted messages.
     pub(super) messages: Vec<Vec<u8>>,
-    /// Where in the output the reply that accepts each message ends.
-    pub(super) acceptances: Vec<Range<usize>>,
+    pub(super) acceptances: Vec<Acceptance>,
     pub(super) end: Option<End>,
     /// Where the octets of a chunk begin that is not whole.
     pub(super) chunk: Option<usize>,
@@ -59,8 +69,9 @@ pub(super) struct Model {
 
 impl Model {
     /// Rules count each session separately (see [`rules`]), so that other sessions have no influence.
-    pub(super) fn new(policy: &Policy, number: u64, input: &[u8]) -> Self {
-        let (mut session, mut state, mut model) = (Session::new(), State::default(), Self::default());
+    pub(super) fn new(protocol: Protocol, policy: &Policy, number: u64, input: &[u8]) -> Self {
+        let (mut session, mut state) = (Session::speaking(protocol), State::default());
+        let (mut model, mut accepted) = (Self::default(), 0..0);
         let mut environment = Environment {
             session: number,
             peer: PEER.into(),
@@ -70,7 +81,7 @@ impl Model {
         let greeting = session.greeting(policy, &mut environment);
         model.note(policy, &session, &greeting, Expect::Command, 0);
         let (mut taken, mut given, mut expects) = (0, 0, Expect::Command);
-        while given < input.len() && model.end.is_none() {
+        while (given < input.len() || expects == Expect::Nothing) && model.end.is_none() {
             // A message that is too big may be refused before its end, and the place matters.
             given = if expects == Expect::Data { given.max(taken) + 1 } else { input.len() };
             let line_end = input[taken..].iter().position(|octet| *octet == b'\n').map(|at| taken + at + 1);
@@ -80,16 +91,19 @@ impl Model {
             given = if progress.step.is_some() { taken } else { given };
             expects = progress.expects;
             let Some(step) = progress.step else { continue };
+            let filed = model.output.len();
+            if step.message.is_some_and(|message| message.is_accepted) {
+                accepted = filed..filed + step.reply.wire().len();
+            }
             if let Filing::Finished(record) = &step.filing
                 && record.msg
             {
                 model.messages.push(record.msg_text().to_vec());
-                let start = model.output.len();
-                model.acceptances.push(start..start + step.reply.wire().len());
+                model.acceptances.push(Acceptance { reply: accepted.clone(), filed });
             }
             model.note(policy, &session, &step, expects, taken);
-            let is_chunk =
-                step.stage == Stage::Bdat || step.message.is_some_and(|message| message.is_chunked);
+            let is_chunk = step.stage == Stage::Bdat
+                || step.message.is_some_and(|message| message.is_chunked && message.is_first());
             if let Some(answer) = model.answers.last_mut().filter(|_| is_chunk) {
                 answer.chunk = line_end;
             }
@@ -160,6 +174,7 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
             Voice::Usual if kind == ReplyKind::EhloReceived && policy.esmtp().is_some() => {
                 other.set_reply(kind, OFFER);
             }
+            Voice::Usual if kind == ReplyKind::LhloReceived => other.set_reply(kind, OFFER),
             Voice::Usual => other.set_reply(kind, kind.default_text()),
             Voice::InCapitals => {
                 let text = policy.reply(kind).source().to_ascii_uppercase();
@@ -181,12 +196,13 @@ pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
     format!("{rate}B/s").parse().expect("a rate")
 }
 
-/// The reply to EHLO that offers chunks.
+/// The reply to EHLO and LHLO that offers chunks, without enhanced codes, which not all texts have.
 const OFFER: &str = "250-mx.example\n250-CHUNKING\n250 BINARYMIME";
 
 /// A policy with random delays, limits and rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
     let mut policy = Policy::default();
+    policy.set_reply(ReplyKind::LhloReceived, OFFER);
     for &point in DelayPoint::ALL {
         let delay = match rng.random_range(0..6) {
             0 => Duration::from_nanos(rng.random_range(1..2_000_000)),
@@ -209,7 +225,6 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
         _ => {}
     }
     if rng.random_bool(0.7) {
-        // Without enhanced codes, as all texts are configured in the other voice.
         policy.set_esmtp(Some(Esmtp { offer: Some(Offer::only([])), ..Esmtp::default() }));
         policy.set_reply(ReplyKind::EhloReceived, OFFER);
     }
@@ -292,6 +307,16 @@ pub(super) fn input(rng: &mut TestRng) -> Vec<u8> {
     }
     if rng.random_bool(0.1) {
         loose_command(rng, &mut input); // after QUIT the server reads nothing
+    }
+    input
+}
+
+/// The same with LHLO in place of HELO and EHLO.
+pub(super) fn in_lmtp(mut input: Vec<u8>) -> Vec<u8> {
+    for at in 0..input.len().saturating_sub(4) {
+        if matches!(&input[at..at + 5], b"EHLO " | b"HELO ") {
+            input[at..at + 4].copy_from_slice(b"LHLO");
+        }
     }
     input
 }

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::script::Acceptance;
 use crate::net::connection::Readiness;
 use crate::net::stream::{Input, Transport};
 use crate::records::store::Store;
@@ -91,8 +92,7 @@ pub(super) struct Wire {
     /// Total number of bytes that the client has sent.
     pub(super) sent: usize,
     pub(super) arrivals: Log,
-    /// Where in the output each reply that accepts a message ends.
-    acceptances: Vec<Range<usize>>,
+    acceptances: Vec<Acceptance>,
     pub(super) session: usize,
     mailroom: Rc<RefCell<Mailroom>>,
     pub(super) client_finished: bool,
@@ -119,7 +119,7 @@ impl Wire {
     pub(super) fn new<E: End>(
         clock: &Arc<AtomicU64>,
         capacity: usize,
-        acceptances: Vec<Range<usize>>,
+        acceptances: Vec<Acceptance>,
         session: usize,
         mailroom: &Rc<RefCell<Mailroom>>,
     ) -> Self {
@@ -332,7 +332,9 @@ impl Wire {
     fn check_filed(&self) {
         let mut mailroom = self.mailroom.borrow_mut();
         // A session that timed out has 421 in the place of the reply that accepts.
-        let is_shown = |place: &Range<usize>| self.written.get(place.start) == Some(&b'2');
+        let is_shown = |Acceptance { reply, filed }: &Acceptance| {
+            self.written.get(reply.start) == Some(&b'2') && self.written.len() > *filed
+        };
         let shown = self.acceptances.partition_point(is_shown);
         if mailroom.accepted(self.session).len() < shown {
             mailroom.collect();
