@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::smtp::rules::{Environment, State};
-use crate::smtp::{Policy, Session};
+use crate::smtp::{Expect, Policy, Protocol, Session};
 use crate::stats::MessageStats;
 
 /// Replies in place of the server's own, some of them of no use.
@@ -53,10 +53,13 @@ struct Answered {
 /// How a mail transaction ended, by its replies from MAIL on.
 fn outcome(replies: &[Answered]) -> Result<(), Option<(Stage, u16)>> {
     if replies[0].is_accepted {
-        if let Some(message) = replies.iter().find(|answered| answered.stage == Stage::Message) {
-            return match message.is_accepted {
+        let mut messages = replies.iter().filter(|answered| answered.stage == Stage::Message).peekable();
+        if messages.peek().is_some() {
+            return match messages.clone().any(|message| message.is_accepted) {
                 true => Ok(()),
-                false => Err(message.code.map(|code| (Stage::Message, code))),
+                false => {
+                    Err(messages.filter_map(|message| message.code).last().map(|code| (Stage::Message, code)))
+                }
             };
         }
         if replies.iter().any(|answered| answered.stage == Stage::Data && answered.is_accepted) {
@@ -89,10 +92,10 @@ struct Measured {
 impl Measured {
     fn take(&mut self, policy: &Policy, environment: &mut Environment<'_>, line: &str) {
         let input = format!("{line}\r\n");
-        let mut at = 0;
-        while at < input.len() {
+        let (mut at, mut expects) = (0, Expect::Command);
+        while at < input.len() || expects == Expect::Nothing {
             let progress = self.session.advance(policy, environment, &input.as_bytes()[at..]);
-            at += progress.consumed;
+            (at, expects) = (at + progress.consumed, progress.expects);
             let Some(step) = progress.step else { continue };
             let code = step.reply.code();
             self.answered.push(Answered { stage: step.stage, is_accepted: step.accepted, code });
@@ -100,7 +103,7 @@ impl Measured {
             self.is_in_transaction = step.is_in_transaction;
             self.probe.note_step(&mut self.stats, now, &step);
             let stage = step.stage;
-            if stage == Stage::Message && step.accepted {
+            if step.message.is_some_and(|message| message.is_accepted) {
                 assert_eq!(self.open(), 1, "its reply has not left");
                 let asked = Asked { stage, since: now, number: 0, accepts: Some(7) };
                 self.probe.note_reply(&mut self.stats, now, &asked);
@@ -120,20 +123,20 @@ impl Measured {
 proptest! {
     /// Each MAIL starts a mail transaction, and it ends in exactly one way: by what its replies were.
     #[test]
-    fn each_mail_transaction_ends_once_and_as_its_replies_say(lines in lines(), seed: u64) {
+    fn each_mail_transaction_ends_once_and_as_its_replies_say(lines in lines(), seed: u64, is_lmtp: bool) {
         let mut policy = Policy::default();
         policy.seed = seed;
         RULES.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
         let mut state = State::default();
         let mut environment = Environment { state: Some(&mut state), ..Environment::alone() };
         let mut measured = Measured {
-            session: Session::new(),
+            session: Session::speaking(if is_lmtp { Protocol::Lmtp } else { Protocol::Smtp }),
             probe: Probe::new(Timestamp::at(Duration::ZERO)),
             stats: Stats::default(),
             answered: Vec::new(),
             is_in_transaction: false,
         };
-        for line in ["EHLO client.example"].iter().chain(&lines) {
+        for line in ["EHLO client.example", "LHLO client.example"].iter().chain(&lines) {
             measured.take(&policy, &mut environment, line);
             let is_decided = !measured.is_in_transaction;
             prop_assert_eq!(measured.open(), u64::from(!is_decided));
@@ -146,7 +149,7 @@ proptest! {
         while let Some(start) = rest.iter().position(|answered| answered.stage == Stage::Mail) {
             let length = rest[start + 1..].iter().position(ends_one).unwrap_or(rest.len() - start - 1) + 1;
             let mut own = &rest[start..start + length];
-            if let Some(message) = own.iter().position(|answered| answered.stage == Stage::Message) {
+            if let Some(message) = own.iter().rposition(|answered| answered.stage == Stage::Message) {
                 own = &own[..=message];
             }
             match outcome(if own[0].is_accepted { own } else { &own[..1] }) {

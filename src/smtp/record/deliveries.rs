@@ -30,7 +30,7 @@ struct Answer {
 }
 
 impl Deliveries {
-    pub(super) fn memory(&self) -> usize {
+    pub(in crate::smtp) fn memory(&self) -> usize {
         size_of::<Self>() + self.list.capacity() * size_of::<Answer>() + self.replies_memory
     }
 }

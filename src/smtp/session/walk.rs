@@ -11,6 +11,7 @@ use crate::smtp::receive::incoming::{Content, Incoming};
 use crate::smtp::record::{Exchange, Record, Recorder};
 use crate::smtp::reply::{Reply, ReplyKind};
 use crate::smtp::rules::Environment;
+use crate::smtp::session::Protocol;
 use crate::smtp::session::envelope::Envelope;
 
 /// An `Arc` counts references of two kinds.
@@ -76,6 +77,7 @@ impl Record {
             + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
             + recipients.sum::<usize>()
             + self.msg_request.as_ref().map_or(0, text)
+            + self.deliveries.as_ref().map_or(0, |deliveries| deliveries.memory())
     }
 }
 
@@ -105,7 +107,11 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let path = (path, prop::sample::select(vec!['a', 'b', 'x']));
     let path = path.prop_map(|(length, letter)| format!("<{}@c.example>", letter.to_string().repeat(length)));
     let count = prop_oneof![4 => 1..4usize, 1 => 20..300usize];
-    let rcpt = (path.clone(), count).prop_map(|(path, count)| format!("RCPT TO:{path}\r\n").repeat(count));
+    let words = prop_oneof![2 => Just(None), 1 => (1..400usize).prop_map(Some)];
+    let rcpt = (path.clone(), words, count).prop_map(|(path, words, count)| {
+        let words = words.map(|length| format!(" NOTIFY=DELAY ORCPT=rfc822;{}", "o".repeat(length)));
+        format!("RCPT TO:{path}{}\r\n", words.unwrap_or_default()).repeat(count)
+    });
     let text = prop_oneof![2 => 0..100usize, 1 => 0..60_000usize];
     let text = text.prop_map(|length| format!("DATA\r\n{}\r\n.\r\n", "text\r\n".repeat(length / 6)));
     let size = prop_oneof![2 => 0..100usize, 1 => 0..60_000usize];
@@ -114,14 +120,15 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         1 => Just("EHLO c.example\r\n".to_owned()),
         1 => (0..4000usize).prop_map(|length| format!("EHLO {}.example\r\n", "x".repeat(length))),
-        4 => path.prop_map(|path| format!("MAIL FROM:{path}\r\n")),
+        4 => path.clone().prop_map(|path| format!("MAIL FROM:{path}\r\n")),
+        1 => path.prop_map(|path| format!("MAIL FROM:{path} SIZE=5 ENVID=e RET=HDRS\r\n")),
         6 => rcpt,
         4 => text,
         6 => chunk,
         1 => prop::sample::select(vec!["DATA\r\n", "RSET\r\n", "NOOP\r\n", "x\r\n", "\r\n.\r\n"]).prop_map(str::to_owned),
     ];
     let lines = prop::collection::vec(line, 0..30);
-    lines.prop_map(|lines| format!("EHLO c.example\r\n{}", lines.concat()).into_bytes())
+    lines.prop_map(|lines| format!("EHLO c.example\r\nLHLO c.example\r\n{}", lines.concat()).into_bytes())
 }
 
 proptest! {
@@ -130,13 +137,15 @@ proptest! {
     #[test]
     fn all_memory_of_a_session_is_charged_and_stays_within_the_limit(
         choices: [u8; 2],
+        is_lmtp: bool,
         input in input(),
         piece in prop_oneof![1..600usize, 1000..20_000usize],
         limit in prop_oneof![Just(usize::MAX), 0..100_000usize],
     ) {
         // The policy may be replaced at any time.
         let policies = choices.map(policy);
-        let (mut session, mut waiting) = (Session::new(), Vec::new());
+        let protocol = if is_lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+        let (mut session, mut waiting) = (Session::speaking(protocol), Vec::new());
         for (policy, piece) in policies.iter().cycle().zip(input.chunks(piece)) {
             waiting.extend_from_slice(piece);
             loop {
