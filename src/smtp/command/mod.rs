@@ -15,7 +15,7 @@ pub use address::{AddressRules, HeloName, Path};
 pub use chunk::Chunk;
 pub use extension::Extensions;
 pub(crate) use octets::Listed;
-pub(super) use parameters::EnvelopeParameters;
+pub(super) use parameters::GivenParameters;
 pub use parameters::{Parameter, Parameters};
 pub use secrets::{Authenticate, InitialResponse};
 pub(in crate::smtp) use secrets::{REDACTED, shown_part};

@@ -97,23 +97,29 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// The parameters of a mail transaction.
+/// The parameters of a command, or of a mail transaction.
 #[derive(Clone, Copy, Default)]
-pub(in crate::smtp) struct EnvelopeParameters<'a> {
-    pub(in crate::smtp) mail: Parameters<'a>,
+pub(in crate::smtp) struct GivenParameters<'a> {
+    /// Of the command, or of MAIL.
+    pub(in crate::smtp) first: Parameters<'a>,
     /// Two lines for each recipient: its path, and its parameters.
     pub(in crate::smtp) recipients: &'a [u8],
 }
 
-impl<'a> EnvelopeParameters<'a> {
-    /// Those of MAIL and of each recipient.
-    pub(in crate::smtp) fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
-        let lines = self.recipients.split(|&octet| octet == b'\n');
-        self.mail.iter().chain(lines.skip(1).step_by(2).flat_map(|words| Parameters::of_words(words).iter()))
+impl<'a> From<Parameters<'a>> for GivenParameters<'a> {
+    fn from(first: Parameters<'a>) -> Self {
+        Self { first, recipients: &[] }
     }
 }
 
-impl fmt::Debug for EnvelopeParameters<'_> {
+impl<'a> GivenParameters<'a> {
+    pub(in crate::smtp) fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
+        let lines = self.recipients.split(|&octet| octet == b'\n');
+        self.first.iter().chain(lines.skip(1).step_by(2).flat_map(|words| Parameters::of_words(words).iter()))
+    }
+}
+
+impl fmt::Debug for GivenParameters<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }

@@ -86,7 +86,7 @@ impl Record {
         if !self.msg {
             (self.msg_response, self.msg_number) = (answered.reply.cloned(), answered.number);
             self.msg = answered.accepted;
-            self.msg_request = (self.msg && keep == Keep::Message).then(|| Arc::new(text));
+            self.msg_request = (self.msg && keep == Keep::Message).then(|| Arc::new(std::mem::take(text)));
         }
     }
 

@@ -32,9 +32,9 @@ pub(in crate::smtp) enum Event<'l> {
         /// It is the last, and the mail transaction is over.
         ends_mail: bool,
     },
-    /// A message up to its end. The text is empty unless messages are retained.
+    /// A message up to its end. The text, which is taken, is empty unless messages are retained.
     Message {
-        text: Vec<u8>,
+        text: &'l mut Vec<u8>,
         size: usize,
         /// It came by a single BDAT, the line of which is in the record.
         is_only_chunk: bool,
@@ -83,8 +83,8 @@ pub(in crate::smtp) struct Delivery<'l> {
     /// Its forward-path; `None` where that is not retained.
     pub(in crate::smtp) recipient: Option<&'l [u8]>,
     pub(in crate::smtp) size: usize,
-    /// With the first acceptance the text, unless messages are not retained.
-    pub(in crate::smtp) text: Vec<u8>,
+    /// Taken with the first acceptance. Empty unless messages are retained.
+    pub(in crate::smtp) text: &'l mut Vec<u8>,
     /// It came by a single BDAT, the line of which is in the record, and this is the first reply.
     pub(in crate::smtp) answers_bdat: bool,
     /// No other recipient is answered.
@@ -277,13 +277,19 @@ impl Record {
         self.data = answered.accepted;
     }
 
-    pub(super) fn note_message(&mut self, keep: Keep, text: Vec<u8>, size: usize, answered: &Answered<'_>) {
+    pub(super) fn note_message(
+        &mut self,
+        keep: Keep,
+        text: &mut Vec<u8>,
+        size: usize,
+        answered: &Answered<'_>,
+    ) {
         self.msg_response = answered.reply.cloned();
         self.msg_number = answered.number;
         self.msg = answered.accepted;
         self.msg_size = size;
         if answered.accepted && keep == Keep::Message {
-            self.msg_request = Some(Arc::new(text));
+            self.msg_request = Some(Arc::new(std::mem::take(text)));
         }
     }
 

@@ -97,7 +97,7 @@ impl History<'_> {
                     Event::Rcpt(Recipient { line, mailbox, parameters, has_recipient, has_room, replaces })
                 }
                 Kind::Data => Event::Data { line },
-                Kind::Message => Event::Message { text: line.to_vec(), size: at, is_only_chunk: false },
+                Kind::Message => Event::Message { text: &mut line.to_vec(), size: at, is_only_chunk: false },
                 Kind::Rset => Event::Rset { line, ends_mail: true },
                 Kind::Noop => Event::Noop,
                 Kind::Quit => Event::Quit,
@@ -170,7 +170,8 @@ impl History<'_> {
                 record.rset_exchange = self.exchange(next);
                 record.rset = self.all[next].accepted;
             } else if ends_within {
-                record.note_message(Policy::default().keep, self.line(next), next, &self.answered(next));
+                let text = &mut self.line(next);
+                record.note_message(Policy::default().keep, text, next, &self.answered(next));
             }
             record
         };
@@ -212,7 +213,7 @@ fn a_rset_erases_a_mail_from_the_record_of_a_session_where_it_ends_it() {
             Event::Mail { line, mailbox, parameters, transaction: 1 },
             Event::Rcpt(recipient),
             Event::Data { line },
-            Event::Message { text: Vec::new(), size: 0, is_only_chunk: false },
+            Event::Message { text: &mut Vec::new(), size: 0, is_only_chunk: false },
             Event::Rset { line, ends_mail },
         ] {
             recorder.note(&policy, event, &answered);

@@ -14,7 +14,7 @@ use super::peer::PeerAddress;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, RuleTally, State, recall};
 use super::stream::{Impairment, Moment, hash};
-use crate::smtp::command::{EnvelopeParameters, Parameter, Parameters};
+use crate::smtp::command::{GivenParameters, Parameter};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, ServerTag, Stage};
 
 /// What rules and replies may need and the session cannot know.
@@ -63,10 +63,9 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) matched: &'q [u32],
     /// Size of the message, at its end.
     pub(in crate::smtp) size: Option<usize>,
-    /// The parameters of the command.
-    pub(in crate::smtp) parameters: Parameters<'q>,
-    /// Behind the envelope: those of MAIL and of the accepted recipients, in LMTP of the one that is answered.
-    pub(in crate::smtp) envelope: EnvelopeParameters<'q>,
+    /// The parameters of MAIL or RCPT; behind the envelope those of MAIL and of the accepted recipients, in LMTP of the one
+    /// that is answered.
+    pub(in crate::smtp) parameters: GivenParameters<'q>,
     /// The user that the session has authenticated as; at `auth` the one that the client says it is.
     pub(in crate::smtp) user: Option<&'q [u8]>,
     /// The mechanism of that.
@@ -302,8 +301,7 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
     let is_recipient = |glob: &Glob| question.stage != Stage::Rcpt || matches(glob, question.to);
     let has_parameter = |(name, glob): &(Box<str>, Glob)| {
         let is_it = |parameter: &Parameter<'_>| parameter.is_called(name.as_bytes());
-        let all = question.parameters.iter().chain(question.envelope.iter());
-        all.filter(is_it).any(|found| glob.matches(found.value.unwrap_or_default()))
+        question.parameters.iter().filter(is_it).any(|found| glob.matches(found.value.unwrap_or_default()))
     };
     when.session.is_none_or(|ordinals| ordinals.contains(question.moment.session))
         && when.after.is_none_or(|after| now >= after)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::smtp::auth::Mechanism;
-use crate::smtp::command::{EnvelopeParameters, Parameters};
+use crate::smtp::command::Parameters;
 use crate::smtp::policy::{DelayPoint, Policy, Ruling};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Decision, Environment, Memory, Moment, Question};
@@ -181,12 +181,11 @@ impl Dialogue {
             to: self.named(asked, Stage::Rcpt, Envelope::to),
             matched: self.envelope.as_deref().map_or(&[], |envelope| envelope.matched(policy.book())),
             size,
-            parameters,
-            envelope: match self.envelope.as_deref() {
+            parameters: match self.envelope.as_deref() {
                 Some(envelope) if matches!(stage, Stage::Data | Stage::Bdat | Stage::Message) => {
                     envelope.parameters()
                 }
-                _ => EnvelopeParameters::default(),
+                _ => parameters.into(),
             },
             user,
             mechanism: mechanism.map(Mechanism::name),

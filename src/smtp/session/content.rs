@@ -83,19 +83,11 @@ impl Dialogue {
     pub(super) fn end_of_message(
         &mut self,
         turn: &mut Turn<'_, '_>,
-        content: Content,
+        mut content: Content,
         last_chunk: Option<&IncomingChunk>,
     ) -> Step {
-        let message = Received {
-            size: content.size,
-            lines: content.lines(),
-            is_chunked: last_chunk.is_some(),
-            recipient: None,
-            is_accepted: false,
-        };
-        let is_only_chunk = last_chunk.is_some_and(|chunk| chunk.is_first);
         if self.is_lmtp() {
-            return self.answer_recipients(turn, content, message, is_only_chunk);
+            return self.answer_recipients(turn, content, last_chunk);
         }
         let policy = turn.policy;
         let verdict = content.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
@@ -104,10 +96,17 @@ impl Dialogue {
         self.messages = self.messages.saturating_add(u32::from(answer.accepted));
         self.end_mail(policy, answer.accepted);
         let retry_key = self.retry_key(policy, |keys| keys.message());
-        let event = Event::Message { size: content.size, text: content.text, is_only_chunk };
+        let message = Received {
+            size: content.size,
+            lines: content.lines(),
+            is_chunked: last_chunk.is_some(),
+            recipient: None,
+            is_accepted: answer.accepted,
+        };
+        let is_only_chunk = last_chunk.is_some_and(|chunk| chunk.is_first);
+        let event = Event::Message { size: content.size, text: &mut content.text, is_only_chunk };
         let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
-        step.message = Some(Received { is_accepted: answer.accepted, ..message });
-        step.retry_key = retry_key;
+        (step.message, step.retry_key) = (Some(message), retry_key);
         step
     }
 

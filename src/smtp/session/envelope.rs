@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::smtp::command::octets::Octets;
-use crate::smtp::command::{EnvelopeParameters, Parameters};
+use crate::smtp::command::{GivenParameters, Parameters};
 use crate::smtp::rules::{Edition, RuleBook};
 
 /// Capacity for names that a session retains between mail transactions, in octets.
@@ -73,10 +73,10 @@ impl Envelope {
     }
 
     /// The parameters of MAIL, and of the accepted recipients or the selected one.
-    pub(in crate::smtp) fn parameters(&self) -> EnvelopeParameters<'_> {
+    pub(in crate::smtp) fn parameters(&self) -> GivenParameters<'_> {
         let recipients = self.selected.as_ref().map_or(&self.accepted, |selected| &selected.lines);
-        EnvelopeParameters {
-            mail: Parameters::of_words(self.octets(&self.from_parameters)),
+        GivenParameters {
+            first: Parameters::of_words(self.octets(&self.from_parameters)),
             recipients: self.octets(recipients),
         }
     }

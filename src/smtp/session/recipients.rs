@@ -7,6 +7,7 @@ use crate::smtp::receive::incoming::Content;
 use crate::smtp::record::{Delivery, Event};
 use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked};
+use crate::smtp::session::chunk::IncomingChunk;
 use crate::smtp::session::dialogue::{Dialogue, Receiving};
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::protocol::Protocol;
@@ -55,6 +56,7 @@ impl Dialogue {
     /// Counts a RCPT as its client does, which expects a reply to the message for each that got a 2yz reply, whatever
     /// made it. Returns whether its path is to be retained, and whether there is a recipient now. A rule can accept more
     /// than there is room for: the replies to these come last, and name no recipient.
+    #[inline(never)]
     pub(super) fn count_lmtp_rcpt(&mut self, answer: &Answer<'_>, has_room: bool) -> (bool, bool) {
         let Sequence::Mail(mail) = &mut self.sequence else { return (false, false) };
         let is_accepted = answer.is_whole() && matches!(answer.reply.code(), Some(200..300));
@@ -66,12 +68,12 @@ impl Dialogue {
     }
 
     /// Answers the first recipient of a message that came to its end.
+    #[inline(never)]
     pub(super) fn answer_recipients(
         &mut self,
         turn: &mut Turn<'_, '_>,
         content: Content,
-        message: Received,
-        is_only_chunk: bool,
+        last_chunk: Option<&IncomingChunk>,
     ) -> Step {
         let recipients = match self.sequence {
             Sequence::Mail(mail) | Sequence::Chunks(mail) => mail.accepted,
@@ -79,13 +81,25 @@ impl Dialogue {
         };
         debug_assert!(recipients > 0, "a message is in sequence behind an accepted RCPT only");
         self.envelope_mut().begin_replies();
-        let (replies, is_accepted) = (0, false);
-        let answering = Answering { content, message, is_only_chunk, replies, recipients, is_accepted };
-        self.receiving = Receiving::Replies(Box::new(answering));
+        self.receiving = Receiving::Replies(Box::new(Answering {
+            message: Received {
+                size: content.size,
+                lines: content.lines(),
+                is_chunked: last_chunk.is_some(),
+                recipient: Some(0),
+                is_accepted: false,
+            },
+            content,
+            is_only_chunk: last_chunk.is_some_and(|chunk| chunk.is_first),
+            replies: 0,
+            recipients,
+            is_accepted: false,
+        }));
         self.answer_next_recipient(turn)
     }
 
     /// Answers the next recipient.
+    #[inline(never)]
     pub(super) fn answer_next_recipient(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let policy = turn.policy;
         let Receiving::Replies(mut answering) = std::mem::take(&mut self.receiving) else {
@@ -97,19 +111,23 @@ impl Dialogue {
         let answer = self.answer(turn, asked, refusal.map_or(Ok(ReplyKind::MessageReceived), Err));
         let message = answering.next_reply(answer.accepted);
         self.messages = self.messages.saturating_add(u32::from(message.is_accepted));
-        let text = if message.is_accepted { std::mem::take(&mut answering.content.text) } else { Vec::new() };
+        let mut text = std::mem::take(&mut answering.content.text);
         let answers_bdat = answering.is_only_chunk && message.is_first();
         // Behind a reply that ends the session nothing is asked any more.
         let is_last = answering.replies >= answering.recipients || answer.next != Next::Continue;
-        match is_last {
-            true => self.sequence = self.sequence.without_mail(),
-            false => self.receiving = Receiving::Replies(answering),
+        if is_last {
+            self.sequence = self.sequence.without_mail();
         }
         let retry_key = self.delivery_key(policy);
         let recipient = self.envelope.as_deref().and_then(Envelope::to);
-        let event = Event::Delivery(Delivery { recipient, size, text, answers_bdat, is_last });
+        let event = Event::Delivery(Delivery { recipient, size, text: &mut text, answers_bdat, is_last });
         let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
         (step.message, step.retry_key) = (Some(message), retry_key);
+        if !is_last {
+            // Unless the recorder has taken it.
+            answering.content.text = text;
+            self.receiving = Receiving::Replies(answering);
+        }
         step
     }
 
