@@ -53,13 +53,14 @@ struct Answered {
 /// How a mail transaction ended, by its replies from MAIL on.
 fn outcome(replies: &[Answered]) -> Result<(), Option<(Stage, u16)>> {
     if replies[0].is_accepted {
-        let mut messages = replies.iter().filter(|answered| answered.stage == Stage::Message).peekable();
-        if messages.peek().is_some() {
-            return match messages.clone().any(|message| message.is_accepted) {
+        let messages = || replies.iter().filter(|answered| answered.stage == Stage::Message);
+        if messages().next().is_some() {
+            return match messages().any(|message| message.is_accepted) {
                 true => Ok(()),
-                false => {
-                    Err(messages.filter_map(|message| message.code).last().map(|code| (Stage::Message, code)))
-                }
+                false => Err(messages()
+                    .filter_map(|message| message.code)
+                    .next_back()
+                    .map(|code| (Stage::Message, code))),
             };
         }
         if replies.iter().any(|answered| answered.stage == Stage::Data && answered.is_accepted) {

@@ -162,7 +162,8 @@ impl<E: End> World<E> {
         };
         let count = world.rng.random_range(1..12);
         // Not drawn, so that the rest of a world does not depend on it.
-        let protocol = |index| if (seed + index) % 2 == 0 { Protocol::Lmtp } else { Protocol::Smtp };
+        let protocol =
+            |index: u64| if (seed + index).is_multiple_of(2) { Protocol::Lmtp } else { Protocol::Smtp };
         (0..count).for_each(|index| world.add_client(protocol(index)));
         // Sessions are numbered in the order in which they connect.
         world.peers.sort_by_key(|peer| peer.client.starts_at);

@@ -30,8 +30,15 @@ struct Answer {
 }
 
 impl Deliveries {
-    pub(in crate::smtp) fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.list.capacity() * size_of::<Answer>() + self.replies_memory
+    }
+
+    /// The same as the sum of its parts.
+    #[cfg(test)]
+    pub(in crate::smtp) fn walk(&self) -> usize {
+        let replies = self.list.iter().filter_map(|answer| answer.response.as_ref()).map(Reply::memory);
+        size_of::<Self>() + self.list.capacity() * size_of::<Answer>() + replies.sum::<usize>()
     }
 }
 
@@ -88,13 +95,6 @@ impl Record {
             self.msg = answered.accepted;
             self.msg_request = (self.msg && keep == Keep::Message).then(|| Arc::new(std::mem::take(text)));
         }
-    }
-
-    /// The replies to the recipients.
-    #[cfg(test)]
-    pub(in crate::smtp) fn delivery_replies(&self) -> impl Iterator<Item = &Reply> {
-        let list = self.deliveries.iter().flat_map(|deliveries| &deliveries.list);
-        list.filter_map(|answer| answer.response.as_ref())
     }
 
     pub(super) fn withdraw_deliveries(&mut self, unsent: &Unsent) {

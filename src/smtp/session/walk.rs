@@ -73,11 +73,10 @@ impl Record {
         let text = |text: &Arc<Vec<u8>>| ARC + size_of::<Vec<u8>>() + text.capacity();
         lines.iter().map(|line| exchange(line)).sum::<usize>()
             + reply(&self.msg_response)
-            + self.delivery_replies().map(Reply::memory).sum::<usize>()
             + self.rcptto_exchanges.capacity() * size_of::<Arc<Exchange>>()
             + recipients.sum::<usize>()
             + self.msg_request.as_ref().map_or(0, text)
-            + self.deliveries.as_ref().map_or(0, |deliveries| deliveries.memory())
+            + self.deliveries.as_ref().map_or(0, |deliveries| deliveries.walk())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use smtpmock::smtp::rules::{Environment, State};
-use smtpmock::smtp::{Esmtp, Expect, Filing, Policy, Protocol, Record, Session};
+use smtpmock::smtp::{Esmtp, Expect, Filing, Policy, Protocol, Record, ReplyKind, Session};
 
 /// What MAIL and RCPT are sent with.
 const MAIL_PARAMETERS: &[&str] = &["", " ENVID=one", " ENVID=two SIZE=9", " SIZE=9"];
@@ -135,6 +135,7 @@ fn talk(policies: &[Policy; 2], transactions: &[Transaction]) -> (Vec<Vec<String
 
 fn policy(rules: &[MessageRule], refused: Option<&str>, first: &str) -> Policy {
     let mut policy = Policy::default();
+    policy.set_reply(ReplyKind::MessageReceived, "250 2.0.0 Received");
     let refused = refused.map(|mailbox| format!("rcpt to={mailbox} reply=\"550 5.1.1 No\""));
     let rules = [first.to_owned()].into_iter().chain(refused).chain(rules.iter().map(MessageRule::text));
     // Rules of the same text are told apart by their place among these.
