@@ -196,7 +196,7 @@ impl<E: End> World<E> {
         }
         for _ in 0..rng.random_range(0..4) {
             let connects_at = self.now() + Duration::from_nanos(rng.random_range(0..2_000_000_000));
-            self.add_client();
+            self.add_client(Protocol::Smtp);
             let index = self.peers.len() - 1;
             let capacity = [11, 200, 5000][rng.random_range(0..3)];
             let wire = Wire::new::<E>(&self.clock, capacity, Vec::new(), index, &self.mailroom);
