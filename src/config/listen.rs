@@ -141,6 +141,11 @@ fn url_listener(url: &str) -> Result<Listen, ConfigError> {
     Ok(Listen { protocol: scheme.protocol, at, proxy })
 }
 
+/// Whether the connections of a listener with this URL may begin with a header of the PROXY protocol.
+pub(super) fn takes_proxy_headers(url: &str) -> bool {
+    url_listener(url).is_ok_and(|listen| listen.proxy != ProxyHeaders::None)
+}
+
 /// Parses what follows the scheme.
 fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, ProxyHeaders), ListenUrlError> {
     let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::listen::takes_proxy_headers;
 use super::{Config, StartSettings};
 use crate::config::ConfigError;
 use crate::config::milestone::Goal;
@@ -66,7 +67,7 @@ impl Config {
     }
 
     /// Settings that are accepted but that clients may not understand: replies without a valid reply code (RFC 5321
-    /// section 4.2).
+    /// section 4.2); and listeners that take headers of the PROXY protocol, where nobody is trusted to send one.
     pub fn doubts(&self) -> Vec<ConfigError> {
         let replies = ReplyKind::ALL.iter().filter_map(|kind| {
             let reply = self.policy.reply(*kind);
@@ -79,7 +80,13 @@ impl Config {
         });
         let rules =
             self.policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.doubt()?)));
-        replies.chain(rules).collect()
+        replies.chain(rules).chain(self.doubtful_listeners()).collect()
+    }
+
+    fn doubtful_listeners(&self) -> impl Iterator<Item = ConfigError> {
+        let urls = self.fixed.listen.iter().filter(|_| self.policy.trusted().is_empty());
+        let expected = "a peer that is trusted to send one: --trust, Config::trust";
+        urls.filter(|url| takes_proxy_headers(url)).map(move |url| ConfigError::new("listen", url, expected))
     }
 }
 

@@ -341,10 +341,11 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
 fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
     let doubt = |error: &ConfigError| {
         let (value, typed) = given_as(error, given, table)?;
-        Some(format!(
-            "{typed} {value:?} is sent unchanged, but no client knows it: expected {}",
-            error.expected
-        ))
+        let problem = match error.setting {
+            "listen" => "takes a PROXY header of nobody",
+            _ => "is sent unchanged, but no client knows it",
+        };
+        Some(format!("{typed} {value:?} {problem}: expected {}", error.expected))
     };
     config.doubts().iter().filter_map(doubt).collect()
 }
