@@ -3,6 +3,7 @@
 //! Pure: moments come in as values. Everything runs on the shard's thread; what was deferred is compared for all shards
 //! together, behind a lock. Imports `smtp`, `stats` and `time`.
 
+mod extensions;
 mod refused;
 mod retries;
 mod tries;
@@ -13,6 +14,7 @@ use crate::smtp::{AuthOutcome, AuthStep, Next, Portion, Received, Stage, Step};
 use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
+use extensions::Extensions;
 pub(crate) use retries::Retries;
 pub(crate) use tries::{Outcome, ServerKey, Tries};
 
@@ -70,6 +72,7 @@ pub(crate) struct Probe {
     /// The client closed while it was owed a reply to this, for which it had waited so long.
     gave_up: Option<(Stage, Duration)>,
     data: DataProbe,
+    extensions: Extensions,
 }
 
 /// A mail transaction since its MAIL (RFC 5321 section 3.3).
@@ -163,6 +166,7 @@ impl Probe {
             cause: None,
             gave_up: None,
             data: DataProbe::default(),
+            extensions: Extensions::default(),
         }
     }
 
@@ -185,6 +189,7 @@ impl Probe {
         }
         let is_response = step.auth.as_deref().is_some_and(AuthStep::answers_response);
         stats.stages[stage].count += u64::from(!is_response);
+        self.extensions.note_step(&mut stats.extensions, step);
         let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
         self.note_transaction(stats, step, code);
         if let Some(code) = code.filter(|code| *code >= 400) {
@@ -242,6 +247,7 @@ impl Probe {
             }
             None => self.note_talking_early(stats),
         }
+        self.extensions.note_command(&mut stats.extensions, stage, self.group > 0);
         self.group += 1;
         self.commands = self.commands.saturating_add(1);
         if stage == Stage::Mail {
@@ -300,6 +306,9 @@ impl Probe {
             stats.stages[Stage::Message].think.add(now.since(replied));
             self.end_group(stats);
         }
+        if self.data.last_read.is_none() {
+            self.extensions.note_command(&mut stats.extensions, Stage::Message, self.group > 0);
+        }
         self.data.note_read(now, at_once);
     }
 
@@ -335,6 +344,7 @@ impl Probe {
             }
             None => self.note_talking_early(stats),
         }
+        self.extensions.note_command(&mut stats.extensions, stage, self.group > 0);
         self.commands = self.commands.saturating_add(1);
         // The client waits for a reply before the next chunk.
         self.data.last_read = None;
@@ -366,10 +376,12 @@ impl Probe {
     }
 
     fn end_group(&mut self, stats: &mut Stats) {
-        if self.group > 1 {
-            stats.pipelining.groups.add(u64::from(self.group));
+        let group = u64::from(std::mem::take(&mut self.group));
+        stats.pipelining.round_trips += u64::from(group > 0);
+        stats.pipelining.commands += group;
+        if group > 1 {
+            stats.pipelining.groups.add(group);
         }
-        self.group = 0;
     }
 
     /// Measures a reply that has left, or the part of it that is sent.

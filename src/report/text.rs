@@ -10,7 +10,7 @@ use super::tables::{Column, Table, rate, tables};
 use super::{Report, Run};
 use crate::stats::{Finding, Stats};
 use crate::text::escape::escape;
-use crate::text::units::{duration, octets};
+use crate::text::units::{decimal, duration, octets};
 
 /// The maximum width that columns are padded to, in characters: otherwise one long name would widen the whole table.
 const WIDEST_CELL: usize = 40;
@@ -66,6 +66,15 @@ fn head(report: &Report<'_>, out: &mut String) {
         stats.sessions_open(),
         sessions.peak.get()
     );
+    let pipelining = &stats.pipelining;
+    if stats.extensions.pipelining > 0 && pipelining.round_trips > 0 {
+        let mean = decimal(pipelining.commands as f64 / pipelining.round_trips as f64);
+        line!(
+            out,
+            "{} of them pipelined, {mean} commands for each round trip in all",
+            stats.extensions.pipelining
+        );
+    }
     if sessions.left_before_greeting > 0 {
         line!(
             out,

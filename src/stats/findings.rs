@@ -7,6 +7,7 @@ mod auth;
 mod content;
 mod dialogue;
 mod endings;
+mod extensions;
 mod pace;
 mod patience;
 #[cfg(test)]
@@ -30,6 +31,12 @@ use super::Stats;
 /// | `many-recipients` | sent more than 100 recipients in a message |
 /// | `talked-before-greeting` | did not wait for the greeting |
 /// | `unknown-commands` | repeatedly sent unknown commands |
+/// | `parameters-not-offered` | sent a parameter of MAIL or RCPT whose extension was not offered |
+/// | `8bit-undeclared` | sent octets beyond US-ASCII without `BODY=8BITMIME`, which was offered |
+/// | `larger-than-declared` | sent a message larger than its SIZE |
+/// | `pipelining-not-offered` | pipelined where EHLO was not offered it |
+/// | `group-not-ended` | pipelined on behind a command that must end a group |
+/// | `probed-addresses` | sent VRFY or EXPN again and again |
 /// | `authenticated-again` | sent AUTH again after it had succeeded |
 /// | `password-repeated` | tried a user and password again unchanged after 535 |
 /// | `left-without-quit`, `left-to-time-out` | ended many sessions without QUIT, or never |
@@ -62,9 +69,15 @@ const CHECKS: &[Check] = &[
     content::long_lines,
     content::bare_cr_or_lf_in_chunks,
     dialogue::data_and_bdat,
+    extensions::parameters_not_offered,
+    extensions::undeclared_eight_bit,
+    extensions::larger_than_declared,
+    extensions::pipelining_not_offered,
+    extensions::group_not_ended,
     content::many_recipients,
     dialogue::early_talkers,
     dialogue::unknown_commands,
+    extensions::probed_addresses,
     auth::again,
     auth::repeated,
     endings::left_without_quit,

@@ -8,6 +8,7 @@ mod catalogue;
 #[doc(hidden)]
 pub mod comparison;
 mod expectation;
+mod extensions;
 mod findings;
 mod health;
 mod numbers;
@@ -28,6 +29,7 @@ use catalogue::figures;
 pub use catalogue::{Figure, Metric, Unit};
 pub use comparison::{Check, Verdict};
 pub use expectation::Expectation;
+pub use extensions::ExtensionStats;
 pub use findings::Finding;
 pub use health::Health;
 pub use numbers::{Durations, Numbers};
@@ -183,6 +185,8 @@ pub struct Stats {
     pub pipelining: PipelineStats,
     /// Authentication.
     pub auth: AuthStats,
+    /// How clients used the extensions that they were offered.
+    pub extensions: ExtensionStats,
     /// Retries after a 4yz reply.
     pub retries: RetryStats,
     /// Delays that have ended.
@@ -229,6 +233,18 @@ figures! {
         /// Mail transactions in which the client sent DATA and BDAT (RFC 3030 section 2 forbids it).
         pub with_data_and_bdat: u64 =
             ["messages.with_data_and_bdat", Number, "mail transactions with both DATA and BDAT"],
+        /// Inspected messages with octets beyond US-ASCII, though MAIL had no `BODY=8BITMIME` and the session was offered
+        /// 8BITMIME (RFC 6152), under Extended SMTP and in LMTP. Those with SMTPUTF8 do not count.
+        pub with_undeclared_eight_bit: u64 =
+            ["messages.with_undeclared_8bit", Number, "inspected messages in 8 bits without BODY=8BITMIME"],
+        /// Messages received to their end whose MAIL declared their size by SIZE (RFC 1870), under Extended SMTP and in LMTP.
+        pub declared: u64 = ["messages.declared", Number, "messages whose size was declared by SIZE"],
+        /// Those of them that were larger (RFC 1870 section 6.3).
+        pub larger_than_declared: u64 =
+            ["messages.larger_than_declared", Number, "those of them that were larger"],
+        /// The difference between the declared and the real size, of each of them.
+        pub declared_difference: Numbers =
+            ["message.declared_difference", Octets, "difference between the declared and the real size"],
         /// RCPTs accepted, per message.
         pub recipients: Numbers = ["message.recipients", Number, "RCPTs accepted for a message"],
         /// From the 354, or the first octet of the first chunk, to the end of the message. Without messages sent before the
@@ -249,9 +265,16 @@ figures! {
 
 impl MessageStats {
     /// Counts a completed message, with its lines if they were inspected.
-    pub(crate) fn note_lines(&mut self, message: Received) {
+    pub(crate) fn note_received(&mut self, message: Received) {
+        if let Some(declared) = message.declared {
+            let size = message.size as u64;
+            self.declared += 1;
+            self.larger_than_declared += u64::from(size > declared);
+            self.declared_difference.add(size.abs_diff(declared));
+        }
         let Some(lines) = message.lines else { return };
         self.inspected += 1;
+        self.with_undeclared_eight_bit += u64::from(message.is_undeclared_eight_bit);
         self.with_long_lines += u64::from(lines.has_long_line);
         if message.is_chunked {
             self.inspected_in_chunks += 1;
@@ -332,6 +355,10 @@ figures! {
     pub struct PipelineStats {
         /// Sizes of groups of two or more commands sent together. A final dot counts as a command, and BDAT with its octets.
         pub groups: Numbers = ["pipelining.groups", Number, "commands sent together, two or more"],
+        /// How often clients waited for replies: behind each group, of one command too.
+        pub round_trips: u64 = ["pipelining.round_trips", Number, "times that clients waited for replies"],
+        /// The commands of all these groups. Over the number of round trips: commands for each.
+        pub commands: u64 = ["pipelining.commands", Number, "commands for which they waited"],
         /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by
         /// configuration only: without it, none is offered.
         pub offered: bool = [no figure],
@@ -434,7 +461,8 @@ impl RuleStats {
 }
 
 // The fields that shards fill; the server sets the others when it reads the figures.
-by_fields!(Stats: sessions, proxy, messages, stages, pipelining, auth, retries, delays, health, timeline;
+by_fields!(Stats: sessions, proxy, messages, stages, pipelining, auth, extensions, retries, delays, health,
+    timeline;
     started_at, begins, ends, unmeasured, open_before, transactions_before, seed, rules, sessions_by_shard);
 
 impl Stats {

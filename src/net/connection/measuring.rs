@@ -23,7 +23,7 @@ impl<T: Transport> Connection<T> {
         let stats = &mut resources.gathering.stats;
         self.probe.note_step(stats, came, step);
         if let Some(message) = step.message.filter(Received::is_first) {
-            stats.messages.note_lines(message);
+            stats.messages.note_received(message);
         }
         if let Some(auth) = &step.auth {
             let code = step.reply.code().filter(|_| step.portion == Portion::Whole);

@@ -10,6 +10,8 @@ pub struct Lines {
     pub has_bare_lf: bool,
     /// A line of more than [`LIMIT`](Self::LIMIT) octets.
     pub has_long_line: bool,
+    /// An octet beyond US-ASCII (RFC 6152).
+    pub has_eight_bit: bool,
     /// A CR that no LF follows (RFC 5321 section 2.3.8). Searched for in chunks alone.
     pub has_bare_cr: bool,
 }
@@ -35,6 +37,7 @@ const SHORT: usize = 16;
 impl LineInspector {
     /// Inspects the next run. A fault that was found is not searched for again.
     pub(in crate::smtp) fn inspect(&mut self, run: &[u8]) {
+        self.seen.has_eight_bit = self.seen.has_eight_bit || !run.is_ascii();
         if run.len() < SHORT {
             return self.inspect_short(run);
         }
@@ -163,7 +166,7 @@ mod tests {
 
     /// The same in the simplest way.
     fn naive(text: &[u8]) -> Lines {
-        let mut seen = Lines::default();
+        let mut seen = Lines { has_eight_bit: text.iter().any(|octet| *octet > 0x7f), ..Lines::default() };
         let mut line = Vec::new();
         for octet in text.iter().chain(b"\r\n") {
             if *octet != b'\n' {

@@ -3,8 +3,13 @@
 use crate::smtp::command::{AddressRules, ArgumentError, Parameters, Path, Verb};
 use crate::smtp::policy::Policy;
 use crate::smtp::reply::ReplyKind;
+use crate::smtp::session::answer::Verdict;
 use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::sequence::Sequence;
+use crate::smtp::session::step::Usage;
+
+/// The parameters of the extension for delivery status notifications (RFC 3461).
+const DSN: [&[u8]; 4] = [b"RET", b"ENVID", b"NOTIFY", b"ORCPT"];
 
 impl Dialogue {
     /// Checks the argument of MAIL or RCPT. Under Extended SMTP each parameter has a reply of its own to say what is wrong
@@ -22,6 +27,28 @@ impl Dialogue {
             (false, Ok(_)) => Ok(()),
             (false, Err(_)) => Err(invalid_argument(verb)),
             (true, path) => self.check_extended_path(policy, verb, path, parameters),
+        }
+    }
+
+    /// What the parameters of MAIL and RCPT show of the use of extensions.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn usage_of(
+        &self,
+        policy: &Policy,
+        parameters: Parameters<'_>,
+        verdict: Verdict,
+        is_accepted: bool,
+    ) -> Usage {
+        match self.is_extended(policy) {
+            false => Usage::default(),
+            true => Usage {
+                not_offered: verdict == Err(ReplyKind::ParameterNotOffered),
+                smtputf8: is_accepted && parameters.has_smtputf8(),
+                dsn: is_accepted
+                    && parameters.iter().any(|parameter| DSN.iter().any(|name| parameter.is_called(name))),
+                ..Usage::default()
+            },
         }
     }
 

@@ -1,5 +1,6 @@
 //! DATA and the message (RFC 5321 section 4.1.1.4).
 
+use crate::smtp::command::{Body, Parameters};
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::{Content, Incoming};
 use crate::smtp::record::Event;
@@ -91,23 +92,71 @@ impl Dialogue {
         }
         let policy = turn.policy;
         let verdict = content.refusal.map_or(Ok(ReplyKind::MessageReceived), Err);
+        let received = self.received(policy, &content, last_chunk);
         let asked = Asked { size: Some(content.size), ..Asked::at(Stage::Message) };
         let answer = self.answer(turn, asked, verdict);
         self.messages = self.messages.saturating_add(u32::from(answer.accepted));
         self.end_mail(policy, answer.accepted);
         let retry_key = self.retry_key(policy, |keys| keys.message());
-        let message = Received {
-            size: content.size,
-            lines: content.lines(),
-            is_chunked: last_chunk.is_some(),
-            recipient: None,
-            is_accepted: answer.accepted,
-        };
+        let message = Received { is_accepted: answer.accepted, ..received };
         let is_only_chunk = last_chunk.is_some_and(|chunk| chunk.is_first);
         let event = Event::Message { size: content.size, text: &mut content.text, is_only_chunk };
         let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
         (step.message, step.retry_key) = (Some(message), retry_key);
         step
+    }
+
+    /// The message that has come to its end, before its mail transaction ends.
+    #[inline]
+    pub(super) fn received(
+        &self,
+        policy: &Policy,
+        content: &Content,
+        last_chunk: Option<&IncomingChunk>,
+    ) -> Received {
+        let lines = content.lines();
+        let mut message = Received {
+            size: content.size,
+            lines,
+            is_chunked: last_chunk.is_some(),
+            declared: None,
+            is_undeclared_eight_bit: false,
+            recipient: None,
+            is_accepted: false,
+        };
+        let has_parameters = matches!(
+            self.sequence,
+            Sequence::Mail(Transaction { has_parameters: true, .. })
+                | Sequence::Chunks(Transaction { has_parameters: true, .. })
+        );
+        if has_parameters || lines.is_some() {
+            self.compare_with_parameters(policy, &mut message);
+        }
+        message
+    }
+
+    /// Compares what was received with what MAIL declares of it.
+    #[cold]
+    #[inline(never)]
+    fn compare_with_parameters(&self, policy: &Policy, message: &mut Received) {
+        message.declared = self.mail_parameters(policy).and_then(Parameters::size);
+        message.is_undeclared_eight_bit = message.lines.is_some_and(|lines| lines.has_eight_bit)
+            && self.requires_eight_bit_declared(policy);
+    }
+
+    /// The parameters of the accepted MAIL, where extensions are served.
+    fn mail_parameters(&self, policy: &Policy) -> Option<Parameters<'_>> {
+        let parameters = self.envelope.as_deref()?.parameters().first;
+        (!parameters.words().is_empty() && self.is_extended(policy)).then_some(parameters)
+    }
+
+    /// The session was offered 8BITMIME, and its MAIL says nothing of octets beyond US-ASCII. The header of a message with
+    /// SMTPUTF8 has them without more.
+    fn requires_eight_bit_declared(&self, policy: &Policy) -> bool {
+        let is_declared = self.mail_parameters(policy).is_some_and(|parameters| {
+            parameters.has_smtputf8() || !matches!(parameters.body(), None | Some(Body::SevenBit))
+        });
+        !is_declared && self.is_extended(policy) && self.extensions.include("8BITMIME")
     }
 
     /// The mail transaction ends with its message.

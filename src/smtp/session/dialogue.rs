@@ -21,7 +21,7 @@ use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::protocol::Protocol;
 use crate::smtp::session::recipients::Answering;
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::{CommandLine, Expect, Progress, Step};
+use crate::smtp::session::step::{CommandLine, Expect, Progress, Step, Usage};
 use crate::smtp::session::turn::Turn;
 
 /// The protocol state of a session.
@@ -253,7 +253,11 @@ impl Dialogue {
             self.chunks = None;
         }
         self.envelope_mut().note_helo(name);
-        self.conclude(turn, Stage::Helo, &answer, Some(Event::Helo { line, name, is_ehlo }))
+        let mut step = self.conclude(turn, Stage::Helo, &answer, Some(Event::Helo { line, name, is_ehlo }));
+        if answer.accepted && is_ehlo && self.is_extended(turn.policy) {
+            step.usage.offers_pipelining = Some(self.extensions.include("PIPELINING"));
+        }
+        step
     }
 
     fn rset(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
@@ -340,6 +344,7 @@ impl Dialogue {
             message: None,
             auth: None,
             retry_key: RetryKey::Nothing,
+            usage: Usage::default(),
             filing,
             client: None,
         }

@@ -35,6 +35,7 @@ impl Dialogue {
         if answer.accepted {
             let mut mail = Transaction::default();
             if !parameters.words().is_empty() {
+                mail.has_parameters = true;
                 mail.takes_utf8 = parameters.has_smtputf8();
                 self.envelope_mut().note_sender_parameters(parameters);
                 mail.is_binary = parameters.body() == Some(Body::BinaryMime) && self.has_bdat(policy);
@@ -43,6 +44,9 @@ impl Dialogue {
         }
         let event = Event::Mail { line, mailbox, parameters, transaction: self.transactions };
         let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
+        if !parameters.words().is_empty() {
+            step.usage = self.usage_of(policy, parameters, verdict, answer.accepted);
+        }
         step.retry_key = retry_key;
         step
     }
@@ -80,6 +84,9 @@ impl Dialogue {
         let recipient = Recipient { line, mailbox, parameters, has_recipient, has_room, replaces };
         let event = Event::Rcpt(recipient);
         let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));
+        if !parameters.words().is_empty() {
+            step.usage = self.usage_of(policy, parameters, verdict, answer.accepted);
+        }
         step.retry_key = retry_key;
         step
     }

@@ -82,13 +82,7 @@ impl Dialogue {
         debug_assert!(recipients > 0, "a message is in sequence behind an accepted RCPT only");
         self.envelope_mut().begin_replies();
         self.receiving = Receiving::Replies(Box::new(Answering {
-            message: Received {
-                size: content.size,
-                lines: content.lines(),
-                is_chunked: last_chunk.is_some(),
-                recipient: Some(0),
-                is_accepted: false,
-            },
+            message: self.received(turn.policy, &content, last_chunk),
             content,
             is_only_chunk: last_chunk.is_some_and(|chunk| chunk.is_first),
             replies: 0,

@@ -33,6 +33,8 @@ pub(super) struct Transaction {
     pub(super) has_recipient: bool,
     /// One of them got the text of an accepted RCPT, which counts for go-smtp-mock.
     pub(super) has_worded_recipient: bool,
+    /// MAIL had parameters.
+    pub(super) has_parameters: bool,
     /// MAIL had the parameter SMTPUTF8.
     pub(super) takes_utf8: bool,
     /// MAIL had the parameter `BODY=BINARYMIME`.

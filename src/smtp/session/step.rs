@@ -21,6 +21,11 @@ pub struct Received {
     pub lines: Option<Lines>,
     /// It came in chunks, by BDAT.
     pub is_chunked: bool,
+    /// The size that MAIL declared by an offered SIZE (RFC 1870), under Extended SMTP and in LMTP.
+    pub declared: Option<u64>,
+    /// It has octets beyond US-ASCII, though MAIL had neither BODY nor SMTPUTF8 and 8BITMIME was offered (RFC 6152), under
+    /// Extended SMTP and in LMTP. Of a message whose lines were not looked at it is false.
+    pub is_undeclared_eight_bit: bool,
     /// In LMTP the recipient that is answered, from 0; `None` where one reply is for all of them.
     pub recipient: Option<u32>,
     /// This reply accepts the message, provided that all of it is sent: of several that do so the first.
@@ -73,6 +78,19 @@ pub enum AuthOutcome {
     Refused,
 }
 
+/// What a command shows of the use of extensions; nothing where extensions are not served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// EHLO was accepted, and offered PIPELINING or not.
+    pub(crate) offers_pipelining: Option<bool>,
+    /// SMTPUTF8 was accepted.
+    pub(crate) smtputf8: bool,
+    /// RET, ENVID, NOTIFY or ORCPT was accepted.
+    pub(crate) dsn: bool,
+    /// A parameter was not offered.
+    pub(crate) not_offered: bool,
+}
+
 /// The result of one line or of the end of a message; in LMTP, where that has a reply for each recipient, of one of these.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -100,6 +118,8 @@ pub struct Step {
     pub auth: Option<Box<AuthStep>>,
     /// Identifies a retry by the client.
     pub(crate) retry_key: RetryKey,
+    /// The use of extensions.
+    pub(crate) usage: Usage,
     /// The effect on the records. Records are filed before the reply is sent, so that a client that has read it can see
     /// them; in LMTP a client that has read the last reply to a message.
     pub filing: Filing,

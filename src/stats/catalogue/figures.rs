@@ -46,6 +46,7 @@ pub(super) fn all(stats: &Stats) -> Vec<Figure<'_>> {
         stages,
         pipelining,
         auth,
+        extensions,
         retries,
         delays,
         health,
@@ -61,7 +62,7 @@ pub(super) fn all(stats: &Stats) -> Vec<Figure<'_>> {
         sessions_by_shard: _,
     } = stats;
     let plain = sessions.figures().chain(proxy.figures()).chain(messages.figures());
-    let plain = plain.chain(pipelining.figures()).chain(auth.figures());
+    let plain = plain.chain(pipelining.figures()).chain(extensions.figures()).chain(auth.figures());
     let plain = plain.chain(retries.figures()).chain(delays.figures()).chain(health.figures());
     let mut figures = Vec::new();
     for figure in plain {
@@ -90,9 +91,11 @@ pub(super) fn slot<'s>(stats: &'s mut Stats, name: &str) -> Option<Slot<'s>> {
     if DERIVED.iter().any(|derived| derived.name == name) {
         return Some(Slot::Derived);
     }
-    let Stats { sessions, proxy, messages, stages, pipelining, auth, retries, delays, health, .. } = stats;
+    let Stats { sessions, proxy, messages, stages, pipelining, auth, extensions, .. } = stats;
+    let Stats { retries, delays, health, .. } = stats;
     let plain = sessions.slot(name).or_else(|| proxy.slot(name)).or_else(|| messages.slot(name));
     let plain = plain.or_else(|| pipelining.slot(name)).or_else(|| auth.slot(name));
+    let plain = plain.or_else(|| extensions.slot(name));
     let plain = plain.or_else(|| retries.slot(name)).or_else(|| delays.slot(name));
     plain.or_else(|| health.slot(name)).or_else(|| {
         let (name, stage) = name.rsplit_once('.')?;

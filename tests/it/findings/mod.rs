@@ -4,6 +4,7 @@ mod auth;
 mod content;
 mod dialogue;
 mod endings;
+mod extensions;
 mod found;
 mod pace;
 mod patience;

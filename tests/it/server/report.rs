@@ -138,6 +138,40 @@ fn reports_of_two_servers_add_up_and_the_same_one_twice_does_not() {
     assert!(error.starts_with("report 3: runs: ") && error.contains("give each run once"), "{error}");
 }
 
+/// What clients did with extensions is in the text, and adds up.
+#[test]
+fn the_use_of_extensions_is_reported_and_adds_up() {
+    let reports = [2, 3].map(|messages| {
+        let server = start(Config::default().esmtp());
+        let mut client = Client::extended(server.local_addr());
+        for _ in 0..messages {
+            client
+                .send("MAIL FROM:<ann@example.com> SIZE=2 SMTPUTF8\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n");
+            (0..3).for_each(|_| drop(client.reply()));
+            assert!(client.command("hi\r\n.").starts_with("250 "));
+        }
+        client.quit_extended();
+        let stats = after_sessions(&server, 1);
+        let text = Report::new(&stats).text();
+        let mean = (2 + 4 * messages) as f64 / (2 + 2 * messages) as f64;
+        let line = format!("1 of them pipelined, {mean:.2} commands for each round trip in all");
+        assert!(text.contains(&line), "{line}\n{text}");
+        assert!(text.contains("larger-than-declared, RFC 1870 section 6.3"), "{text}");
+        Report::new(&stats).json()
+    });
+    let sum =
+        Report::read(&merge(&reports.each_ref().map(String::as_str)).expect("a sum")).expect("a report");
+    let stats = sum.stats();
+    assert_eq!((stats.extensions.pipelining, stats.extensions.smtputf8), (2, 2));
+    assert_eq!((stats.pipelining.commands, stats.pipelining.round_trips), (2 * 2 + 4 * 5, 2 * 2 + 2 * 5));
+    let messages = &stats.messages;
+    assert_eq!(
+        (messages.declared, messages.larger_than_declared, messages.declared_difference.max()),
+        (5, 5, 2)
+    );
+    assert!(sum.html().contains("extensions.smtputf8") && sum.json().contains("extensions.smtputf8"));
+}
+
 #[test]
 fn two_parts_of_a_run_add_up_to_the_whole() {
     let server = server();
@@ -152,6 +186,7 @@ fn two_parts_of_a_run_add_up_to_the_whole() {
     assert_eq!((&sum.stages, &sum.sessions), (&whole.stages, &whole.sessions));
     assert_eq!((&sum.messages, &sum.delays), (&whole.messages, &whole.delays));
     assert_eq!((&sum.pipelining, &sum.retries), (&whole.pipelining, &whole.retries));
+    assert_eq!((&sum.extensions, &sum.auth), (&whole.extensions, &whole.auth));
     assert_eq!((&sum.health, &sum.timeline), (&whole.health, &whole.timeline));
     assert_eq!((sum.begins, sum.ends), (whole.begins, whole.ends));
 }
