@@ -148,6 +148,7 @@ impl Session {
 
     /// Processes one line of a reply, which arrived while `unsent` had not left. The last line of a reply gives a
     /// reaction.
+    #[inline]
     pub(crate) fn on_line(&mut self, line: Line<'_>, unsent: Unsent) -> Result<Option<Reaction>, Violation> {
         if self.is_early(line.code, unsent) {
             return Err(Violation::Early);
@@ -233,28 +234,26 @@ impl Session {
         Ok((None, Next::Ready))
     }
 
+    #[inline]
     fn on_reply(&mut self, reply: Reply) -> Result<Reaction, Violation> {
         let class = reply.code / 100;
-        let phase = self.phase();
-        let [of_refused, of_accepted] = [false, true].map(|positive| self.is_of_recipient(positive));
-        let answer = |positive| {
-            let is_of_recipient = if positive { of_accepted } else { of_refused };
-            phase.map(|phase| Answer { phase, reply, positive, is_of_recipient })
-        };
-        if reply.code == CLOSING {
-            let refused = |phase| Verdict::Refused { phase, reply };
-            let verdict = phase
-                .map(|phase| if self.transaction.delivered > 0 { Verdict::Accepted } else { refused(phase) });
-            self.state = State::Closed;
-            return Ok(Reaction { answer: answer(false), verdict, next: Next::Ended });
-        }
         let wanted = if self.state == State::Data { 3 } else { 2 };
-        if class != wanted && class < 4 {
+        let positive = class == wanted;
+        let phase = self.phase();
+        let is_of_recipient = self.is_of_recipient(positive);
+        let answer = phase.map(|phase| Answer { phase, reply, positive, is_of_recipient });
+        if reply.code == CLOSING {
+            let is_delivered = self.transaction.delivered > 0;
+            let verdict =
+                |phase| if is_delivered { Verdict::Accepted } else { Verdict::Refused { phase, reply } };
+            self.state = State::Closed;
+            return Ok(Reaction { answer, verdict: phase.map(verdict), next: Next::Ended });
+        }
+        if !positive && class < 4 {
             return Err(Violation::OutOfOrder);
         }
-        let positive = class == wanted;
         let (verdict, next) = self.advance(reply, positive)?;
-        Ok(Reaction { answer: answer(positive), verdict, next })
+        Ok(Reaction { answer, verdict, next })
     }
 
     /// Whether a reply that accepts or refuses now decides on a recipient.

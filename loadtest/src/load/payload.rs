@@ -323,8 +323,10 @@ mod tests {
     #[test]
     fn the_readme_names_the_length_of_the_header() {
         let envelope = Envelope::new("a@x".parse().unwrap(), "b@x".parse().unwrap(), 1, 1);
-        let payload = Payload::new(&Content::Generated { min: 2, max: 2, is_utf8: false }, envelope, 1, 1);
-        let words = format!("without the header ({} bytes)", payload.body_at);
+        let [plain, utf8] = [false, true].map(|is_utf8| {
+            Payload::new(&Content::Generated { min: 2, max: 2, is_utf8 }, envelope.clone(), 1, 1).body_at
+        });
+        let words = format!("without the header ({plain} bytes, and {utf8} with `--smtputf8`)");
         assert!(include_str!("../../README.md").contains(&words), "{words}");
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
+use socket2::{Domain, SockAddr, Socket, Type};
+
 use crate::mock::Mock;
+use crate::support::Load;
 use crate::support::files::path;
 use crate::support::program::plain;
 
@@ -110,6 +113,21 @@ fn a_unix_socket_is_a_target() {
     let outcome = plain(&["unix:/nowhere/mock.sock", "--count", "1", "-c", "1"]);
     outcome.code_is(1);
     assert!(outcome.stderr.contains("no such socket"), "{}", outcome.stderr);
+}
+
+#[test]
+#[cfg(target_os = "linux")] // elsewhere a full queue refuses connections
+fn a_full_queue_of_a_unix_socket_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = path(&folder, "full.sock");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    listener.bind(&SockAddr::unix(&socket).expect("a path")).expect("a free path");
+    listener.listen(0).expect("a listener");
+    let load = "-c 4 --count 4 --timeout connect=300ms,banner=300ms";
+    let outcome = Load::at(&format!("unix:{socket}")).with(load).run().expect(1);
+    let rows = outcome.report["accounting"]["measured"]["timed_out_by"].as_array().cloned().expect("a list");
+    let phases: Vec<&str> = rows.iter().filter_map(|row| row["phase"].as_str()).collect();
+    assert_eq!((phases, outcome.count("timed_out")), (vec!["connect", "banner"], 4));
 }
 
 #[test]
