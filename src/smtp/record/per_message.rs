@@ -38,8 +38,8 @@ impl PerMessage {
                 if !self.has_mail => {}
             Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
             Event::Data { line } => self.record.note_data(line, answered),
-            Event::Bdat { is_first, refuses, ends_mail } => {
-                self.record.note_bdat(is_first, refuses, answered);
+            Event::Bdat { is_first, size, ends_mail } => {
+                self.record.note_bdat(is_first, size, answered);
                 if ends_mail {
                     return self.abandon();
                 }

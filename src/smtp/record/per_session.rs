@@ -35,7 +35,7 @@ impl PerSession {
             }
             Event::Rcpt(recipient) => self.record.note_rcpt(&recipient, answered),
             Event::Data { line } => self.record.note_data(line, answered),
-            Event::Bdat { is_first, refuses, .. } => self.record.note_bdat(is_first, refuses, answered),
+            Event::Bdat { is_first, size, .. } => self.record.note_bdat(is_first, size, answered),
             Event::Message { text, size, is_only_chunk } => {
                 if is_only_chunk {
                     self.record.answer_first_bdat(answered);

@@ -27,8 +27,8 @@ pub(in crate::smtp) enum Event<'l> {
     /// BDAT, but for the one that completes the message; the line of the [first](Recorder::note_first_bdat) is in the record.
     Bdat {
         is_first: bool,
-        /// It refuses a message, of so many octets so far.
-        refuses: Option<usize>,
+        /// Octets of the message so far; `None` where it belongs to none.
+        size: Option<usize>,
         /// It is the last, and the mail transaction is over.
         ends_mail: bool,
     },
@@ -52,12 +52,13 @@ pub(in crate::smtp) enum Event<'l> {
 }
 
 impl Event<'_> {
-    /// Octets of the message, or as many as MAIL declares.
+    /// Octets of the message, at BDAT so far, or as many as MAIL declares.
     #[inline]
     pub(in crate::smtp) fn size(event: Option<&Self>) -> Option<u64> {
         match event {
             Some(Event::Message { size, .. } | Event::Delivery(Delivery { size, .. })) => Some(*size as u64),
             Some(Event::Mail { parameters, .. }) => parameters.size(),
+            Some(Event::Bdat { size, .. }) => size.map(|size| size as u64),
             _ => None,
         }
     }
@@ -259,8 +260,8 @@ impl Record {
     }
 
     /// Adds the reply to the first BDAT, or that to a later one that refuses the message.
-    pub(super) fn note_bdat(&mut self, is_first: bool, refuses: Option<usize>, answered: &Answered<'_>) {
-        match (is_first, refuses) {
+    pub(super) fn note_bdat(&mut self, is_first: bool, size: Option<usize>, answered: &Answered<'_>) {
+        match (is_first, size.filter(|_| !answered.accepted)) {
             (true, _) => self.answer_first_bdat(answered),
             (false, None) => {}
             (false, Some(size)) => {

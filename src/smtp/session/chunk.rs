@@ -186,7 +186,7 @@ impl Dialogue {
             }
             _ => {}
         }
-        let event = Event::Bdat { is_first: chunk.is_first, refuses: None, ends_mail };
+        let event = Event::Bdat { is_first: chunk.is_first, size: None, ends_mail };
         let mut step = self.conclude(turn, Stage::Bdat, &answer, Some(event));
         step.retry_key = retry_key;
         step
@@ -197,7 +197,7 @@ impl Dialogue {
         let refusal = self.chunks.as_ref().and_then(|content| content.refusal);
         let verdict = refusal.map_or(Ok(ReplyKind::ChunkReceived), Err);
         let answer = self.answer(turn, Asked::at(Stage::Bdat), verdict);
-        let size = self.chunks.as_ref().map_or(0, |content| content.size);
+        let size = self.chunks.as_ref().map(|content| content.size);
         let retry_key = match (chunk.is_first, answer.accepted) {
             (true, _) => self.retry_key(turn.policy, |_| RetryKey::Data),
             (false, false) => self.retry_key(turn.policy, |keys| keys.message()),
@@ -206,8 +206,7 @@ impl Dialogue {
         if !answer.accepted {
             self.refuse_rest();
         }
-        let refuses = (!answer.accepted).then_some(size);
-        let event = Event::Bdat { is_first: chunk.is_first, refuses, ends_mail: false };
+        let event = Event::Bdat { is_first: chunk.is_first, size, ends_mail: false };
         let mut step = self.conclude(turn, Stage::Bdat, &answer, Some(event));
         step.retry_key = retry_key;
         step

@@ -1,6 +1,6 @@
 //! MAIL and RCPT: the envelope (RFC 5321 sections 4.1.1.2 and 4.1.1.3).
 
-use crate::smtp::command::{ArgumentError, Body, Parameters, Path, Verb};
+use crate::smtp::command::{ArgumentError, Parameters, Path, Verb};
 use crate::smtp::policy::{MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::record::{Event, Recipient};
 use crate::smtp::reply::{ReplyKind, Stage};
@@ -33,14 +33,10 @@ impl Dialogue {
         let asked = Asked { parameters, ..Asked::about(Stage::Mail, mailbox) };
         let answer = self.answer(turn, asked, verdict);
         if answer.accepted {
-            let mut mail = Transaction::default();
             if !parameters.words().is_empty() {
-                mail.has_parameters = true;
-                mail.takes_utf8 = parameters.has_smtputf8();
                 self.envelope_mut().note_sender_parameters(parameters);
-                mail.is_binary = parameters.body() == Some(Body::BinaryMime) && self.has_bdat(policy);
             }
-            self.sequence = Sequence::Mail(mail);
+            self.sequence = Sequence::Mail(self.transaction(policy, parameters));
         }
         let event = Event::Mail { line, mailbox, parameters, transaction: self.transactions };
         let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
@@ -49,6 +45,19 @@ impl Dialogue {
         }
         step.retry_key = retry_key;
         step
+    }
+
+    /// The mail transaction that MAIL with these parameters begins.
+    fn transaction(&self, policy: &Policy, parameters: Parameters<'_>) -> Transaction {
+        let has_parameters = !parameters.words().is_empty();
+        let mut mail = Transaction { has_parameters, ..Transaction::default() };
+        // Once for both: most clients send parameters with each MAIL.
+        for parameter in parameters.iter() {
+            let is_binary = || parameter.value.is_some_and(|value| value.eq_ignore_ascii_case(b"BINARYMIME"));
+            mail.takes_utf8 |= parameter.is_called(b"SMTPUTF8");
+            mail.is_binary |= parameter.is_called(b"BODY") && is_binary() && self.has_bdat(policy);
+        }
+        mail
     }
 
     pub(super) fn rcpt(

@@ -1,6 +1,7 @@
 //! Tests with other processes: the built program with its pipes and files, real clients, and an independent witness.
 
 mod authentication;
+mod chunks;
 mod clients;
 #[cfg(feature = "cli")]
 mod mailboxes;

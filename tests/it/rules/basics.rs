@@ -7,7 +7,8 @@ use smtpmock::smtp::rules::Rule;
 use smtpmock::smtp::{DelayPoint, Stage};
 
 use crate::support::client::{Client, End};
-use crate::support::server::with_rules;
+use crate::support::figures::after_sessions;
+use crate::support::server::{ruled, start, with_rules};
 
 #[test]
 fn a_reply_is_sent_only_for_the_recipients_of_its_rule() {
@@ -93,4 +94,38 @@ fn the_error_of_a_delay_that_is_too_long_names_its_point() {
         assert_eq!(error.setting, format!("delay(DelayPoint::{point:?})"));
         assert!(error.to_string().ends_with("365 days"), "{error}");
     }
+}
+
+/// A rule at `any` is asked at each stage that has a reply, once for each reply.
+#[test]
+fn any_is_every_stage_that_has_a_reply() {
+    let server = start(ruled(Config::default().esmtp(), &["any delay=1us"]));
+    let mut client = Client::extended(server.local_addr());
+    let mut replies = 2;
+    for line in [
+        "NOOP",
+        "VRFY bob",
+        "HELP",
+        "what",
+        "MAIL FROM:<a@b.example>",
+        "RCPT TO:<b@b.example>",
+        "DATA",
+        "hi\r\n.",
+    ] {
+        client.command(line);
+        replies += 1;
+    }
+    for line in ["MAIL FROM:<a@b.example>", "RCPT TO:<b@b.example>"] {
+        client.command(line);
+        replies += 1;
+    }
+    client.bdat("one", "");
+    client.bdat("two", " LAST");
+    client.command("RSET");
+    client.quit_extended();
+    replies += 4;
+    let stats = after_sessions(&server, 1);
+    assert_eq!(stats.rules[0].fired, replies);
+    let counted: u64 = stats.stages.iter().map(|(_, stage)| stage.count).sum();
+    assert_eq!(counted, replies, "each reply belongs to one stage");
 }
