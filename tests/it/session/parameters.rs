@@ -166,7 +166,9 @@ proptest! {
         let lines = if is_rcpt { vec!["EHLO c.example", &mail, &rcpt] } else { vec!["EHLO c.example", &mail] };
         let (reply, recorded) = answered(&policy, &lines);
         let kind = expected(command, &words, &offered).err().unwrap_or(accepted);
-        let (code, rest) = policy.reply(kind).text().split_at(3);
+        let limit = LIMIT.to_string();
+        let text = String::from_utf8_lossy(policy.reply(kind).text()).replace("{{limit}}", &limit).into_bytes();
+        let (code, rest) = text.split_at(3);
         let enhanced = kind.enhanced_code().filter(|_| offered.contains(&Extension::EnhancedStatusCodes));
         let enhanced = enhanced.map_or_else(String::new, |code| format!(" {code}"));
         prop_assert_eq!(
