@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::smtp::auth::Mechanism;
+use crate::smtp::auth::{AuthExchange, Mechanism};
 use crate::smtp::command::Parameters;
 use crate::smtp::policy::{DelayPoint, Policy, Ruling};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
@@ -44,8 +44,8 @@ pub(in crate::smtp) struct Asked<'l> {
     /// Of the message.
     pub(in crate::smtp) size: Option<usize>,
     pub(in crate::smtp) parameters: Parameters<'l>,
-    /// Who the client says it is, in an authentication exchange, and its mechanism.
-    pub(in crate::smtp) claimed: Option<(Option<&'l [u8]>, Mechanism)>,
+    /// The authentication exchange that is answered.
+    pub(in crate::smtp) claimed: Option<&'l AuthExchange>,
     /// It is EHLO.
     pub(in crate::smtp) is_ehlo: bool,
     /// It is asked for another peer than the one that the session is counted for.
@@ -164,7 +164,7 @@ impl Dialogue {
         let Asked { stage, size, parameters, claimed, is_ehlo, is_other_peer, is_valid, .. } = asked;
         let identity = self.identity.as_deref();
         let (user, mechanism) = match claimed {
-            Some((user, mechanism)) => (user, Some(mechanism)),
+            Some(exchange) => (exchange.user(), Some(exchange.mechanism())),
             None => (identity.map(|own| &*own.user), identity.and_then(|own| own.mechanism)),
         };
         let &Environment { now, session, peer, .. } = environment;

@@ -294,7 +294,7 @@ impl Dialogue {
     ) -> Step {
         let Responses { exchange, shown, challenges, .. } = responses;
         let mechanism = exchange.mechanism();
-        let asked = Asked { claimed: Some((exchange.user(), mechanism)), ..Asked::at(Stage::Auth) };
+        let asked = Asked { claimed: Some(&exchange), ..Asked::at(Stage::Auth) };
         let answer = self.answer(turn, asked, verdict);
         if !answer.accepted {
             self.auth_refused_at = self.steps;

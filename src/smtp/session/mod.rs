@@ -129,6 +129,28 @@ impl Session {
 
     /// Continues an authentication exchange with the result of its [check](Progress::check). No step follows if none is under
     /// way, as after the session has [ended](Self::finish).
+    ///
+    /// ```
+    /// use smtpmock::smtp::auth::{Auth, Credential};
+    /// use smtpmock::smtp::rules::Environment;
+    /// use smtpmock::smtp::{Esmtp, Policy, Session};
+    ///
+    /// let mut auth = Auth::default();
+    /// auth.add(Credential::user("ann", "secret"));
+    /// let (mut policy, mut environment) = (Policy::default(), Environment::alone());
+    /// policy.set_esmtp(Some(Esmtp { auth, ..Esmtp::default() }));
+    /// let mut session = Session::new();
+    /// session.greeting(&policy, &mut environment);
+    /// session.advance(&policy, &mut environment, b"EHLO client.example\r\n");
+    /// let line = b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n";
+    /// let mut progress = session.advance(&policy, &mut environment, line);
+    /// assert_eq!(progress.line.unwrap().within(line), &b"AUTH PLAIN <redacted>"[..]);
+    /// // A password hashed by bcrypt takes long to check. Any thread may do that, while the session waits.
+    /// if let Some(check) = progress.check.take() {
+    ///     progress = session.resume(&policy, &mut environment, check.run());
+    /// }
+    /// assert_eq!(progress.step.unwrap().reply.code(), Some(235));
+    /// ```
     pub fn resume(
         &mut self,
         policy: &Policy,
