@@ -403,8 +403,23 @@ impl<E: End> World<E> {
             did = true;
             self.drive(index, Connection::on_timer);
         }
+        did |= self.run_checks();
         self.mailroom.borrow().store.check();
         did
+    }
+
+    /// Runs some of the checks that connections wait for. Turns pass meanwhile, but no time. Returns whether there are any.
+    fn run_checks(&mut self) -> bool {
+        let has_any = !self.resources.checks.is_empty();
+        for (Token(index), check) in std::mem::take(&mut self.resources.checks) {
+            match self.rng.random_bool(0.5) {
+                true => self.drive(index, |connection, context, resources| {
+                    connection.on_checked(check.run(), context, resources)
+                }),
+                false => self.resources.checks.push((Token(index), check)),
+            }
+        }
+        has_any
     }
 
     fn drive(

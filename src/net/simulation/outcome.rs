@@ -160,7 +160,10 @@ impl<E: wire::End> World<E> {
             &self.resources.gathering.stats.proxy;
         assert_eq!(*headers, seen.headers, "sessions behind a proxy");
         let ended = malformed + late + untrusted + broken_off;
-        assert!(ended == seen.strangers || (self.is_stopped() && ended <= seen.clients + seen.strangers));
+        assert!(
+            ended == seen.strangers || (self.is_stopped() && ended <= seen.clients + seen.strangers),
+            "{malformed} malformed, {late} late, {untrusted} untrusted, {broken_off} broken off of {seen:?}"
+        );
     }
 
     /// Asserts that each session ended in exactly one way.

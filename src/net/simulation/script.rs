@@ -7,9 +7,10 @@ use std::time::Duration;
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
+use crate::smtp::auth::{Auth, Credential, read_password_file};
 use crate::smtp::rules::{ByteRate, Environment, Offer, Rule, State};
 use crate::smtp::{
-    DelayPoint, Esmtp, Expect, Filing, Next, Policy, Protocol, ReplyKind, Session, Stage, Step,
+    DelayPoint, Esmtp, Expect, Filing, Next, Policy, Progress, Protocol, ReplyKind, Session, Stage, Step,
 };
 
 /// One reply and the input that it answers.
@@ -85,7 +86,11 @@ impl Model {
             // A message that is too big may be refused before its end, and the place matters.
             given = if expects == Expect::Data { given.max(taken) + 1 } else { input.len() };
             let line_end = input[taken..].iter().position(|octet| *octet == b'\n').map(|at| taken + at + 1);
-            let progress = session.advance(policy, &mut environment, &input[taken..given]);
+            let mut progress = session.advance(policy, &mut environment, &input[taken..given]);
+            if let Some(check) = progress.check.take() {
+                let consumed = progress.consumed;
+                progress = Progress { consumed, ..session.resume(policy, &mut environment, check.run()) };
+            }
             model.chunk = line_end.filter(|_| progress.expects == Expect::Chunk);
             taken += progress.consumed;
             given = if progress.step.is_some() { taken } else { given };
@@ -196,8 +201,17 @@ pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
     format!("{rate}B/s").parse().expect("a rate")
 }
 
-/// The reply to EHLO and LHLO that offers chunks, without enhanced codes, which not all texts have.
-const OFFER: &str = "250-mx.example\n250-CHUNKING\n250 BINARYMIME";
+/// The reply to EHLO and LHLO that offers chunks and authentication, without enhanced codes, which not all texts have.
+const OFFER: &str = "250-mx.example\n250-CHUNKING\n250-BINARYMIME\n250 AUTH PLAIN LOGIN";
+
+/// A user with a clear password, and one with a hash that is checked apart.
+fn auth() -> Auth {
+    let hashed = "bob:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    let mut auth = Auth::default();
+    auth.add(Credential::user("ann", "secret"));
+    read_password_file(hashed).expect("valid").into_iter().for_each(|user| auth.add(user));
+    auth
+}
 
 /// A policy with random delays, limits and rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
@@ -225,7 +239,8 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
         _ => {}
     }
     if rng.random_bool(0.7) {
-        policy.set_esmtp(Some(Esmtp { offer: Some(Offer::only([])), ..Esmtp::default() }));
+        let offer = Some(Offer::only([]));
+        policy.set_esmtp(Some(Esmtp { offer, auth: auth(), ..Esmtp::default() }));
         policy.set_reply(ReplyKind::EhloReceived, OFFER);
     }
     policy.seed = rng.random();
@@ -240,7 +255,7 @@ pub(super) fn policy(rng: &mut TestRng) -> Policy {
 fn rule(rng: &mut TestRng) -> Rule {
     const STAGES: &[&str] = &[
         "connect", "helo", "mail", "rcpt", "data", "message", "rset", "noop", "quit", "vrfy", "help", "bdat",
-        "bdat", "unknown", "any",
+        "auth", "unknown", "any",
     ];
     const GOES_ON: &[&str] = &[
         "delay=3ms..90ms",
@@ -293,6 +308,9 @@ pub(super) fn input(rng: &mut TestRng) -> Vec<u8> {
             6..9 => loose_command(rng, &mut input),
             _ => junk(rng, &mut input),
         }
+        if input.len() % 7 == 1 {
+            exchange(&mut input);
+        }
     }
     match rng.random_range(0..4) {
         0 | 1 => input.extend(b"QUIT\r\n"),
@@ -319,6 +337,19 @@ pub(super) fn in_lmtp(mut input: Vec<u8>) -> Vec<u8> {
         }
     }
     input
+}
+
+/// AUTH: by a user with a clear password or a hashed one, right or wrong, as a command or with responses, or cancelled.
+fn exchange(input: &mut Vec<u8>) {
+    const EXCHANGES: &[&str] = &[
+        "AUTH PLAIN AGFubgBzZWNyZXQ=\r\n",
+        "AUTH PLAIN\r\nAGJvYgBzZWNyZXQ=\r\n",
+        "AUTH PLAIN AGJvYgB3cm9uZw==\r\n",
+        "AUTH LOGIN\r\nYm9i\r\nc2VjcmV0\r\n",
+        "AUTH LOGIN YW5u\r\nd3Jvbmc=\r\n",
+        "AUTH LOGIN\r\n*\r\n",
+    ];
+    input.extend(EXCHANGES[input.len() % EXCHANGES.len()].bytes());
 }
 
 fn transaction(rng: &mut TestRng, input: &mut Vec<u8>) {
