@@ -143,7 +143,10 @@ impl Dialogue {
         self.receiving = Receiving::Commands(scanner);
         let (consumed, line, step) = match scan {
             LineScan::Incomplete(0) => (0, None, None),
-            LineScan::Incomplete(consumed) => (consumed, Some(front_of_line(input)), None),
+            LineScan::Incomplete(consumed) => {
+                self.skips_auth = true;
+                (consumed, Some(front_of_line(input)), None)
+            }
             LineScan::TooLong(consumed) => {
                 let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
                 (consumed, Some(front_of_line(input)), Some(step))
@@ -154,6 +157,15 @@ impl Dialogue {
             }
         };
         Progress { consumed, line, step, check: turn.check.take(), expects: self.expects() }
+    }
+
+    /// Answers a line that was too long, of which the front may have come before.
+    #[cold]
+    pub(super) fn too_long(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        match std::mem::take(&mut self.skips_auth) {
+            true => self.refuse_auth(turn, ReplyKind::AuthLineTooLong),
+            false => self.unknown(turn, ReplyKind::LineTooLong),
+        }
     }
 
     /// What follows a command line without a reply: a check, or a chunk.

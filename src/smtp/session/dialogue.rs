@@ -40,6 +40,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) retry_keys: Option<Box<RetryKeys>>,
     /// Messages whose data have begun.
     pub(super) data_begun: u32,
+    /// The line that is being skipped is AUTH.
+    pub(super) skips_auth: bool,
     /// The client has sent at least one octet.
     pub(super) has_spoken: bool,
     /// The session ended within a command line or a message.
@@ -113,7 +115,7 @@ impl Dialogue {
                     }
                     LineScan::TooLong(consumed) => {
                         let line = (!is_skipping).then(|| front_of_line(input));
-                        let step = Some(self.unknown(turn, ReplyKind::LineTooLong));
+                        let step = Some(self.too_long(turn));
                         Progress { consumed, line, step, check: None, expects: self.expects() }
                     }
                     LineScan::Line(consumed) => {
@@ -225,7 +227,7 @@ impl Dialogue {
         self.conclude(turn, Stage::Vrfy, &answer, None)
     }
 
-    fn unknown(&mut self, turn: &mut Turn<'_, '_>, kind: ReplyKind) -> Step {
+    pub(super) fn unknown(&mut self, turn: &mut Turn<'_, '_>, kind: ReplyKind) -> Step {
         let answer = self.answer(turn, Asked::at(Stage::Unknown), Ok(kind));
         let answer = Answer { accepted: false, ..answer };
         self.conclude(turn, Stage::Unknown, &answer, None)

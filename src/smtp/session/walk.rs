@@ -40,6 +40,7 @@ impl Dialogue {
             retry_keys,
             data_begun: _,
             is_trusted: _,
+            skips_auth: _,
             has_spoken: _,
             is_cut_short: _,
             memory_left: _,
