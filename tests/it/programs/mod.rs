@@ -3,6 +3,7 @@
 mod authentication;
 mod chunks;
 mod clients;
+mod lmtp;
 #[cfg(feature = "cli")]
 mod mailboxes;
 mod proxies;
