@@ -33,15 +33,34 @@ fn json_string(endpoint: &Endpoint) -> String {
 /// The notice for people: the addresses, how to stop the server, and how to send a first mail.
 pub(crate) fn notice(listeners: &[Listening]) -> String {
     let all: Vec<_> = listeners.iter().map(|listening| listening.endpoint.to_string()).collect();
-    let first = listeners.first().map(|first| curl_target(&first.endpoint)).unwrap_or_default();
+    let of = |protocol| listeners.iter().find(|listening| listening.protocol == protocol);
+    let first = match (of(Protocol::Smtp), of(Protocol::Lmtp)) {
+        (None, Some(lmtp)) => swaks(&lmtp.endpoint),
+        (smtp, _) => {
+            let target = smtp.map(|smtp| curl_target(&smtp.endpoint)).unwrap_or_default();
+            format!(
+                "printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - {target} \\\n    \
+                 --mail-from ann@example.com --mail-rcpt bob@example.com"
+            )
+        }
+    };
     format!(
-        "smtpmock {version} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  \
-           printf 'Subject: hi\\r\\n\\r\\nHello\\r\\n' | curl -T - {first} \\\n    \
-             --mail-from ann@example.com --mail-rcpt bob@example.com\n\
+        "smtpmock {version} listens on {all}; Ctrl-C stops it. A first mail, from another terminal:\n  {first}\n\
          --show prints each mail, --help lists all flags.\n",
         version = env!("CARGO_PKG_VERSION"),
         all = all.join(", "),
     )
+}
+
+/// The command that sends a first mail by LMTP, which curl does not speak.
+fn swaks(endpoint: &Endpoint) -> String {
+    let place = match (endpoint.inet(), endpoint.path()) {
+        (None, Some(path)) => format!("--socket {}", quoted(path)),
+        (address, _) => {
+            format!("--server {}", address.map(|at| reachable(at).to_string()).unwrap_or_default())
+        }
+    };
+    format!("swaks --protocol LMTP {place} --from ann@example.com --to bob@example.com")
 }
 
 /// What curl is given to connect there.
@@ -49,12 +68,15 @@ fn curl_target(endpoint: &Endpoint) -> String {
     match (endpoint.inet(), endpoint.path()) {
         (Some(address), _) => format!("smtp://{}", reachable(address)),
         (None, path) => {
-            let path =
-                path.map(|path| escape_octets(path.as_os_str().as_encoded_bytes())).unwrap_or_default();
-            // In single quotes only they mean something to a shell.
-            format!("--unix-socket '{}' smtp://localhost", path.replace('\'', "'\\''"))
+            format!("--unix-socket {} smtp://localhost", path.map(quoted).unwrap_or_default())
         }
     }
+}
+
+/// A path in single quotes, in which only they mean something to a shell.
+fn quoted(path: &Path) -> String {
+    let path = escape_octets(path.as_os_str().as_encoded_bytes());
+    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// The address that a client on this machine can connect to.
@@ -142,6 +164,9 @@ mod tests {
         let server =
             Server::start(Config::default().listen(&url).listen("smtp://127.0.0.1")).expect("a server");
         let quoted = format!("'{}/it'\\''s.sock'", folder.path().display());
+        let alone = Server::start(Config::default().listen("lmtp://127.0.0.1")).expect("a server");
+        let lmtp = format!("swaks --protocol LMTP --server {} --from", alone.local_addr());
+        assert!(notice(alone.listeners()).contains(&lmtp));
         let notice = notice(server.listeners());
         assert!(notice.contains(&format!("curl -T - --unix-socket {quoted} smtp://localhost")), "{notice}");
         assert!(notice.contains(&format!("listens on unix:{}, 127.0.0.1:", path.display())), "{notice}");
