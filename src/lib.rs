@@ -45,6 +45,7 @@
 //! - A test that goes on under other settings [reconfigures](Server::reconfigure) the server: the first mail is
 //!   accepted, and then the mailbox is full.
 //! - [`Config::auth`] lets clients authenticate, and [`Message::auth_user`] says who did.
+//! - [`Config::tls`] encrypts sessions, by STARTTLS or from the first octet, with a certificate that clients can verify.
 //! - What the client did, how long it took between two commands and where it gave up, is in [`Server::stats`], with
 //!   [findings](Stats::findings) about it.
 //! - [`Message`] has the envelope, the header fields and the text of one mail, and the dialogue that brought it.
@@ -86,6 +87,7 @@
 //! |---|---|
 //! | none | the server, its messages and figures |
 //! | `auth` (default) | authentication by hashes: CRAM-MD5, SCRAM, and files of hashed passwords. PLAIN, LOGIN and tokens need no feature |
+//! | `tls` (default) | STARTTLS, listeners for TLS, and certificates made at the start, by rustls with aws-lc-rs: building it needs a C compiler |
 //! | `report` (default) | module `report`: the figures as text, JSON, a page with plots, and an interval log |
 //! | `cli` (default) | the program `smtpmock`; nothing to the library |
 //!
@@ -143,6 +145,7 @@ pub mod report;
 mod server;
 mod text;
 mod time;
+mod tls;
 
 pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError, StartSettings};
 pub use log::{Logger, StdLogger};
@@ -158,6 +161,9 @@ pub use stats::Stats;
 /// Hidden: shared by the reports of `smtpmock` and `smtpload`, which may change with them.
 #[doc(hidden)]
 pub use text::{escape, units};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+pub use tls::{TlsSession, TlsVersion, UnknownVersion};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

@@ -27,20 +27,31 @@ enum Transport {
 struct Scheme {
     name: &'static str,
     protocol: Protocol,
+    is_encrypted: bool,
     transport: Transport,
 }
 
 const SCHEMES: &[Scheme] = &[
-    Scheme { name: "smtp", protocol: Protocol::Smtp, transport: Transport::Tcp },
-    Scheme { name: "smtp+unix", protocol: Protocol::Smtp, transport: Transport::Unix },
-    Scheme { name: "lmtp", protocol: Protocol::Lmtp, transport: Transport::Tcp },
-    Scheme { name: "lmtp+unix", protocol: Protocol::Lmtp, transport: Transport::Unix },
+    scheme("smtp", Protocol::Smtp, false, Transport::Tcp),
+    scheme("smtp+unix", Protocol::Smtp, false, Transport::Unix),
+    scheme("lmtp", Protocol::Lmtp, false, Transport::Tcp),
+    scheme("lmtp+unix", Protocol::Lmtp, false, Transport::Unix),
+    scheme("smtps", Protocol::Smtp, true, Transport::Tcp),
+    scheme("smtps+unix", Protocol::Smtp, true, Transport::Unix),
+    scheme("lmtps", Protocol::Lmtp, true, Transport::Tcp),
+    scheme("lmtps+unix", Protocol::Lmtp, true, Transport::Unix),
 ];
+
+const fn scheme(name: &'static str, protocol: Protocol, is_encrypted: bool, transport: Transport) -> Scheme {
+    Scheme { name, protocol, is_encrypted, transport }
+}
 
 /// A configured listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) protocol: Protocol,
+    /// TLS begins with each connection.
+    pub(crate) is_encrypted: bool,
     pub(crate) at: ListenAt,
     pub(crate) proxy: ProxyHeaders,
 }
@@ -87,6 +98,9 @@ impl Config {
         let mut listeners = Vec::<Listen>::new();
         for (setting, text, listener) in hosts.chain(urls) {
             let listener = listener?;
+            if listener.is_encrypted && fixed.tls.is_none() {
+                return Err(ConfigError::new(setting, text, "TLS for it: --tls, Config::tls()"));
+            }
             if listeners.iter().any(|other| other.at.is_same(&listener.at)) {
                 return Err(ConfigError::new(setting, text, "each address once"));
             }
@@ -109,7 +123,7 @@ impl ListenAt {
 
 fn host_listener(host: &str, port: u16) -> Result<Listen, ConfigError> {
     let at = inet(host.trim(), port).ok_or_else(|| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-    Ok(Listen { protocol: Protocol::Smtp, at, proxy: ProxyHeaders::None })
+    Ok(Listen { protocol: Protocol::Smtp, is_encrypted: false, at, proxy: ProxyHeaders::None })
 }
 
 /// An address with its own port or the common one.
@@ -138,7 +152,8 @@ fn url_listener(url: &str) -> Result<Listen, ConfigError> {
     };
     let listener = url_parts(scheme.transport, rest);
     let (at, proxy) = listener.map_err(|reason| refused(format!("{}: {reason}", scheme.form())))?;
-    Ok(Listen { protocol: scheme.protocol, at, proxy })
+    let &Scheme { protocol, is_encrypted, .. } = scheme;
+    Ok(Listen { protocol, is_encrypted, at, proxy })
 }
 
 /// Whether the connections of a listener with this URL may begin with a header of the PROXY protocol.
@@ -320,7 +335,7 @@ mod tests {
             smtp.map(|url| (url, Protocol::Smtp)).into_iter().chain(lmtp.map(|url| (url, Protocol::Lmtp)));
         for ((url, at), protocol) in all {
             let proxy = ProxyHeaders::None;
-            assert_eq!(url_listener(url), Ok(Listen { protocol, at, proxy }), "{url}");
+            assert_eq!(url_listener(url), Ok(Listen { protocol, is_encrypted: false, at, proxy }), "{url}");
         }
     }
 
@@ -333,7 +348,8 @@ mod tests {
             ("smtp+unix:///a?proxy=accept&mode=0600", unix("/a", Some(0o600)), ProxyHeaders::Accepted),
         ];
         for (url, at, proxy) in listeners {
-            assert_eq!(url_listener(url), Ok(Listen { protocol: Protocol::Smtp, at, proxy }), "{url}");
+            let listener = Listen { protocol: Protocol::Smtp, is_encrypted: false, at, proxy };
+            assert_eq!(url_listener(url), Ok(listener), "{url}");
         }
     }
 

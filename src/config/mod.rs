@@ -14,6 +14,7 @@ use crate::log::{Logger, SharedLogger};
 use crate::records::{CaptureContent, CaptureFormat, Display};
 use crate::smtp::rules::ByteRate;
 use crate::smtp::{Keep, Policy, RecordMode};
+use crate::tls::Tls;
 use milestone::Goal;
 
 pub(crate) use error::SocketFileError;
@@ -73,6 +74,7 @@ pub struct StartSettings {
     pub(crate) display: Option<Display>,
     pub(crate) seed: Option<u64>,
     pub(crate) goals: Vec<Goal>,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Default for Config {
@@ -95,6 +97,7 @@ impl Default for Config {
             display: None,
             seed: None,
             goals: Vec::new(),
+            tls: None,
         };
         Self::with_defaults(fixed, Policy::default())
     }
@@ -133,7 +136,8 @@ impl Config {
     /// taken. `smtp+unix:///PATH` is a Unix socket, `?mode=0666` behind it sets its permissions (default: what the
     /// umask leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not
     /// Linux). A socket that no process listens at is replaced; the file is removed when the server stops. With `lmtp` in
-    /// place of `smtp` both speak [LMTP](crate::Protocol::Lmtp).
+    /// place of `smtp` both speak [LMTP](crate::Protocol::Lmtp). With `smtps` and `lmtps` in their place TLS begins with each
+    /// connection (RFC 8314 section 3.3); that needs [`tls`](Self::tls).
     ///
     /// `?proxy=require` behind either: each connection must begin with a header of the PROXY protocol, version 1 or 2, from
     /// a [trusted](Self::trust) peer, which names the client; others are closed. `?proxy=accept`: connections of trusted
@@ -285,6 +289,18 @@ impl Config {
     pub fn records(mut self, mode: RecordMode) -> Self {
         self.policy.records = mode;
         self
+    }
+
+    /// Encrypts sessions: STARTTLS (RFC 3207) is offered, which turns [`esmtp`](Self::esmtp) on, and listeners for TLS from the
+    /// first octet are possible: see [`listen`](Self::listen). PLAIN, LOGIN and tokens are refused before TLS then, unless
+    /// [`auth_in_clear`](Self::auth_in_clear) allows them. What a handshake has agreed on is in
+    /// [`Message::tls`](crate::Message::tls). See [`Tls`].
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.fixed.tls = Some(tls);
+        self.policy.set_tls(true);
+        self.esmtp()
     }
 
     /// Calls `hook` once when the server reaches the milestone. The hook runs on a shard's thread, so it must not

@@ -154,6 +154,21 @@ impl<F> Config<F> {
         self.with_esmtp(|esmtp| esmtp.auth.required = on)
     }
 
+    /// Whether clients may authenticate before TLS with mechanisms that send the secret itself: PLAIN, LOGIN, XOAUTH2 and
+    /// OAUTHBEARER. Where they may not, these are not offered before TLS, and get
+    /// [`ReplyKind::ClearAuthRefused`]. Default: where there is no TLS.
+    #[must_use]
+    pub fn auth_in_clear(self, allowed: bool) -> Self {
+        self.with_esmtp(|esmtp| esmtp.clear_auth = Some(allowed))
+    }
+
+    /// Answers every command before TLS, but EHLO, LHLO, NOOP, QUIT and STARTTLS, with
+    /// [`ReplyKind::TlsRequired`] (RFC 3207 section 4). Default off.
+    #[must_use]
+    pub fn tls_required(self, on: bool) -> Self {
+        self.with_esmtp(|esmtp| esmtp.tls_required = on)
+    }
+
     /// Nobody can authenticate, and AUTH is unknown: the default.
     #[must_use]
     pub fn without_auth(mut self) -> Self {

@@ -10,6 +10,7 @@ use crate::config::milestone::Goal;
 use crate::records::{CaptureContent, CaptureFormat};
 use crate::smtp::rules::{Extension, MAX_DURATION, Offer, Rule};
 use crate::smtp::{DelayPoint, Esmtp, MAX_RECIPIENTS, RecordMode, ReplyKind};
+use crate::tls::{ServerTls, Tls, TlsError};
 
 /// `listen(2)` takes a C int, and the kernel limits it to `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
@@ -22,6 +23,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.listeners()?;
         self.validate_settings()?;
+        self.prepare_tls()?;
         let fixed = &self.fixed;
         duration("shutdown_timeout", fixed.shutdown_timeout, Duration::ZERO)?;
         self.validate_capture()?;
@@ -34,6 +36,12 @@ impl Config {
         within("max_message_memory", fixed.max_message_memory, 1, usize::MAX)?;
         within("max_records", fixed.max_records, 1, usize::MAX)?;
         within("max_record_memory", fixed.max_record_memory, 1, usize::MAX)
+    }
+
+    /// What handshakes are decided by; `None` without TLS.
+    pub(crate) fn prepare_tls(&self) -> Result<Option<ServerTls>, ConfigError> {
+        let prepared = self.fixed.tls.as_ref().map(Tls::prepare).transpose();
+        prepared.map_err(|TlsError { setting, value, expected }| ConfigError { setting, value, expected })
     }
 
     /// Checks that records are mails, which showing and capturing whole mails needs.
@@ -146,6 +154,7 @@ impl<F> Config<F> {
             return rule.map_or(Ok(()), |rule| Err(ConfigError::new("rule", rule, expected)));
         };
         self.validate_auth(esmtp)?;
+        self.validate_starttls(esmtp)?;
         for line in &esmtp.lines {
             let is_text = |c: char| c == '\t' || !c.is_control();
             if line.trim().is_empty() || !line.chars().all(is_text) || has_code(line) {
@@ -191,6 +200,28 @@ impl<F> Config<F> {
         }
         let names_it = |rule: &&Rule| rule.offers().is_some_and(|offer| offer.names(Extension::Auth));
         let rule = self.policy.rules().find(names_it);
+        rule.map_or(Ok(()), |rule| Err(ConfigError::new("rule", rule, expected)))
+    }
+}
+
+impl<F> Config<F> {
+    /// Checks that what TLS is needed for is possible.
+    fn validate_starttls(&self, esmtp: &Esmtp) -> Result<(), ConfigError> {
+        if self.policy.has_tls() {
+            return Ok(());
+        }
+        let expected = "TLS for it: --tls, Config::tls()";
+        if esmtp.tls_required {
+            return Err(ConfigError::new("tls_required", true, expected));
+        }
+        if esmtp.clear_auth == Some(false) {
+            return Err(ConfigError::new("auth_in_clear", "refuse", expected));
+        }
+        let names_it = |offer: &Offer| offer.names(Extension::Starttls);
+        if let Some(offer) = esmtp.offer.filter(names_it) {
+            return Err(ConfigError::new("extensions", offer, expected));
+        }
+        let rule = self.policy.rules().find(|rule| rule.offers().as_ref().is_some_and(names_it));
         rule.map_or(Ok(()), |rule| Err(ConfigError::new("rule", rule, expected)))
     }
 }

@@ -170,6 +170,11 @@ impl Probe {
         }
     }
 
+    /// The handshake behind STARTTLS is done: the client goes on from here.
+    pub(crate) fn note_encryption(&mut self, now: Timestamp) {
+        self.replied = self.replied.map(|_| now);
+    }
+
     /// A step was taken, on what had come by `now`.
     pub(crate) fn note_step(&mut self, stats: &mut Stats, now: Timestamp, step: &Step) {
         let stage = step.stage;
@@ -197,7 +202,7 @@ impl Probe {
         }
         if stage == Stage::Quit {
             self.end(Cause::Quit);
-        } else if step.next != Next::Continue && step.next != Next::Hold {
+        } else if !matches!(step.next, Next::Continue | Next::StartTls | Next::Hold) {
             self.end(Cause::Dismissed);
         }
     }

@@ -10,6 +10,7 @@ mod measuring;
 mod output;
 mod pacing;
 mod preface;
+mod securing;
 mod unsent;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use mio::Token;
 use super::buffer::Buffer;
 use super::context::{Context, SessionPermit};
 use super::resources::{Resources, Stop};
-use super::stream::Transport;
+use super::stream::{Handshake, HandshakeFault, Transport};
 use super::wheel::Timer;
 use crate::log::Event;
 use crate::measure::{Asked, Cause, Probe, Tries};
@@ -32,6 +33,7 @@ use crate::smtp::{Expect, Next, Portion, Protocol, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
 use pacing::Pace;
 use preface::Preface;
+use securing::Securing;
 pub(super) use unsent::Outgoing;
 use unsent::Waiting;
 
@@ -77,6 +79,8 @@ pub(super) struct Readiness {
 enum Phase {
     /// The header of a proxy is waited for; there is no session.
     Preface(Box<Preface>),
+    /// TLS is to begin when all replies have left, or its handshake runs. Nothing is read but by that.
+    Securing(Securing),
     /// Commands are answered as they arrive.
     Open,
     /// A reply is held back. Nothing else happens until its delay is over.
@@ -192,6 +196,8 @@ pub(super) struct Origin {
     pub(super) connected_at: SystemTime,
     /// What its listener speaks.
     pub(super) protocol: Protocol,
+    /// TLS begins with the connection.
+    pub(super) is_encrypted: bool,
 }
 
 impl Origin {
@@ -272,7 +278,7 @@ impl<T: Transport> Connection<T> {
 
     /// Greets the client.
     pub(super) fn open(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        self.greet(context, resources);
+        self.welcome(context, resources);
         self.settle(context, resources)
     }
 
@@ -316,6 +322,9 @@ impl<T: Transport> Connection<T> {
 
     /// Does everything that can be done now: writes pending replies, uses what was read before, and reads.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        if let Phase::Securing(securing) = self.phase {
+            return self.run_handshake(context, resources, securing);
+        }
         resources.limit_turn(context.policy().has_rules().then_some(RULES_PER_TURN));
         if self.drain(context, resources).is_err() {
             return Fate::Over;
@@ -344,6 +353,9 @@ impl<T: Transport> Connection<T> {
             let preface = **preface;
             return self.end_wait(context, resources, preface);
         }
+        if let Phase::Securing(_) = self.phase {
+            return self.fail_handshake(context, resources, HandshakeFault::TimedOut);
+        }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {
                 let Delayed { mut asked, reply, portion, next, requested, since } = *delayed;
@@ -368,7 +380,9 @@ impl<T: Transport> Connection<T> {
                 self.begin_end(context, resources, Manner::Orderly);
                 self.settle(context, resources)
             }
-            Phase::Preface(_) | Phase::Closing(_) | Phase::Lingering { .. } => Fate::Over,
+            Phase::Preface(_) | Phase::Securing(_) | Phase::Closing(_) | Phase::Lingering { .. } => {
+                Fate::Over
+            }
         }
     }
 
@@ -418,6 +432,7 @@ impl<T: Transport> Connection<T> {
         self.renew(context, resources);
         match next {
             Next::Continue => {}
+            Next::StartTls => self.await_tls(context, resources, false),
             Next::Close => self.begin_end(context, resources, Manner::Orderly),
             Next::Reset => self.begin_end(context, resources, Manner::Reset),
             Next::Hold => {
@@ -449,7 +464,11 @@ impl<T: Transport> Connection<T> {
     fn renew(&mut self, context: &Context, resources: &Resources) {
         if matches!(
             self.phase,
-            Phase::Preface(_) | Phase::Delayed(_) | Phase::Checking { .. } | Phase::Held(..)
+            Phase::Preface(_)
+                | Phase::Securing(_)
+                | Phase::Delayed(_)
+                | Phase::Checking { .. }
+                | Phase::Held(..)
         ) {
             return;
         }
@@ -492,6 +511,10 @@ impl<T: Transport> Connection<T> {
                 return self.end_before_session(context, resources, preface);
             }
             Phase::Preface(_) if self.readable => Fate::Again,
+            Phase::Securing(_) if resources.stop.closes_idle() => Fate::Over,
+            Phase::Securing(securing) if self.stream.handshake() == Handshake::Done => {
+                return self.begin_handshake(context, resources, securing);
+            }
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,
             Phase::Open if self.input_end.is_some() => self.end_with_input(context, resources),
             Phase::Closing(Manner::Orderly) => self.close_output(context, resources),
@@ -512,6 +535,7 @@ impl<T: Transport> Connection<T> {
                 return self.send_away(context, resources);
             }
             Phase::Preface(_)
+            | Phase::Securing(_)
             | Phase::Open
             | Phase::Delayed(_)
             | Phase::Checking { .. }

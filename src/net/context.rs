@@ -12,6 +12,7 @@ use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::smtp::Policy;
 use crate::smtp::rules::{ByteRate, Memory, PeerAddress, State};
+use crate::tls::ServerTls;
 
 /// Longest time in which the last reply may reach a client that is still sending.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
@@ -104,6 +105,8 @@ pub(crate) struct Context {
     pub(super) records: Records,
     pub(super) budget: Budget,
     pub(super) counters: Arc<Counters>,
+    /// `None` where nothing can be encrypted.
+    pub(super) tls: Option<ServerTls>,
 }
 
 impl Context {
@@ -125,7 +128,13 @@ impl Context {
             records,
             budget: budget.clone(),
             counters,
+            tls: None,
         }
+    }
+
+    /// The same with TLS.
+    pub(crate) fn with_tls(self, tls: Option<ServerTls>) -> Self {
+        Self { tls, ..self }
     }
 
     pub(super) fn policy(&self) -> &Policy {

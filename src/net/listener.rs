@@ -20,6 +20,8 @@ const PORT_ATTEMPTS: usize = 16;
 pub struct Listening {
     /// What it speaks.
     pub protocol: Protocol,
+    /// TLS begins with each connection (RFC 8314 section 3.3).
+    pub is_encrypted: bool,
     /// Where it is: with the port that was taken, where any free one was asked for.
     pub endpoint: Endpoint,
 }
@@ -29,6 +31,7 @@ pub struct Listening {
 pub(crate) struct ListeningSocket {
     pub(super) socket: Listener,
     pub(super) protocol: Protocol,
+    pub(super) is_encrypted: bool,
     pub(super) proxy: ProxyHeaders,
 }
 
@@ -53,7 +56,8 @@ pub(crate) fn bind(
         }
     };
     let bound = listens.iter().zip(&first).map(|(listen, listener)| {
-        Ok(Listening { protocol: listen.protocol, endpoint: local_address(listener)? })
+        let &Listen { protocol, is_encrypted, .. } = listen;
+        Ok(Listening { protocol, is_encrypted, endpoint: local_address(listener)? })
     });
     let bound = bound.collect::<Result<Vec<_>, StartError>>()?;
     let mut by_shard = vec![first];
@@ -66,7 +70,12 @@ pub(crate) fn bind(
     }
     let of_shard = |listeners: Vec<Listener>| {
         let sockets = listeners.into_iter().zip(listens);
-        let socket = |(socket, &Listen { protocol, proxy, .. })| ListeningSocket { socket, protocol, proxy };
+        let socket = |(socket, &Listen { protocol, is_encrypted, proxy, .. })| ListeningSocket {
+            socket,
+            protocol,
+            is_encrypted,
+            proxy,
+        };
         sockets.map(socket).collect()
     };
     let by_shard = by_shard.into_iter().map(of_shard).collect();

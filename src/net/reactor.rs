@@ -62,6 +62,8 @@ pub(super) struct Reactor {
 struct Accepting {
     socket: Listener,
     protocol: Protocol,
+    /// TLS begins with the connection.
+    is_encrypted: bool,
     address: Endpoint,
     proxy: ProxyHeaders,
     /// The kernel may hold connections that were not accepted.
@@ -93,12 +95,15 @@ impl Reactor {
         let mailbox = Arc::<Mailbox>::default();
         let control = Arc::new(Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?));
         let mut listeners = Vec::new();
-        for (index, ListeningSocket { mut socket, protocol, proxy }) in sockets.into_iter().enumerate() {
+        for (index, ListeningSocket { mut socket, protocol, is_encrypted, proxy }) in
+            sockets.into_iter().enumerate()
+        {
             poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
             let address = socket.local_addr()?;
             listeners.push(Accepting {
                 socket,
                 protocol,
+                is_encrypted,
                 address,
                 proxy,
                 is_ready: false,
@@ -278,12 +283,13 @@ impl Reactor {
 
     /// Opens a connection that a listener has accepted.
     fn open(&mut self, listener: usize, mut stream: Stream, peer_addr: Endpoint, place: SessionPermit) {
-        let Accepting { address, protocol, proxy, has_rested, .. } = &self.listeners[listener];
+        let Accepting { address, protocol, is_encrypted, proxy, has_rested, .. } = &self.listeners[listener];
         let (local_addr, has_waited) = (address.clone(), *has_rested);
         let connected_at = wall_time();
-        let protocol = *protocol;
+        let (protocol, is_encrypted) = (*protocol, *is_encrypted);
+        let proxied = None;
         let mut origin =
-            Origin { session_id: 0, peer_addr, local_addr, proxied: None, connected_at, protocol };
+            Origin { session_id: 0, peer_addr, local_addr, proxied, connected_at, protocol, is_encrypted };
         let is_trusted = || self.context.policy().trusts(origin.peer());
         let header = match proxy {
             ProxyHeaders::None => None,

@@ -18,6 +18,9 @@ use crate::smtp::auth::Check;
 use crate::stats::Stats;
 use crate::time::{Clock, Timestamp, wall_time};
 
+/// Steps of handshakes in one turn of a reactor. One that answers a hello takes about 0.1 ms.
+const HANDSHAKE_STEPS_PER_TURN: u32 = 8;
+
 /// The stage of the server's stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stop {
@@ -48,6 +51,8 @@ pub(super) struct Resources {
     /// When the turn of the present connection ends; `None`: not limited by time.
     turn_until: Option<Timestamp>,
     pub(super) stop: Stop,
+    /// Steps of handshakes that this turn of the reactor has time for.
+    handshake_steps: u32,
     /// When the last turn ended.
     pub(super) turn_ended: Timestamp,
     pub(super) wheel: Wheel<Token>,
@@ -75,6 +80,7 @@ impl Resources {
             now,
             due: 0,
             stop: Stop::None,
+            handshake_steps: 0,
             turn_until: None,
             turn_ended: now,
             clock,
@@ -93,6 +99,15 @@ impl Resources {
     /// Begins a turn.
     pub(super) fn begin_turn(&mut self) {
         self.now = self.clock.now();
+        self.handshake_steps = HANDSHAKE_STEPS_PER_TURN;
+    }
+
+    /// Whether this turn has time for another step of a handshake. Others wait for the next turn, before which the delays
+    /// that are over end.
+    pub(super) fn take_handshake_step(&mut self) -> bool {
+        let steps = self.handshake_steps.checked_sub(1);
+        self.handshake_steps = steps.unwrap_or(0);
+        steps.is_some()
     }
 
     /// Begins the turn of a connection, which lasts at most so long; `None`: not limited by time.

@@ -331,6 +331,7 @@ impl<E: End> World<E> {
                     proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
                     protocol: peer.protocol,
+                    is_encrypted: false,
                 };
                 let stream = E::new(Rc::clone(&peer.wire));
                 peer.connection = Some(Connection::new(

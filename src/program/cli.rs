@@ -12,6 +12,7 @@ mod help;
 pub(crate) mod outputs;
 mod stray;
 mod sum;
+mod tls;
 mod values;
 mod variables;
 
@@ -58,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) logs: bool,
     /// Whether mails are printed readably (`--show`).
     pub(crate) shows: bool,
+    /// Where the certificate of the CA is written.
+    pub(crate) ca_out: Option<PathBuf>,
     /// The files that are read or written.
     pub(crate) claims: Claims,
     /// Warnings about accepted settings that are probably mistakes.
@@ -280,7 +283,11 @@ fn settle(
         None => options.config,
     };
     let config = match &options.auth_file {
-        Some(path) => config.auth_users(users_of(path, given, read_file)?),
+        Some(path) => config.auth_users(users_of(path, given, &read_file)?),
+        None => config,
+    };
+    let config = match tls::tls(&options.tls, given, &read_file)? {
+        Some(tls) => config.tls(tls),
         None => config,
     };
     // The program has no interface for reading records, so the server retains none.
@@ -288,7 +295,7 @@ fn settle(
     let is_valid =
         config.validate().and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) });
     is_valid.map_err(|error| bad_setting(&error, given, table))?;
-    let Options { ready, ready_file, reporting, exit_after, logs, shows, .. } = options;
+    let Options { ready, ready_file, reporting, exit_after, logs, shows, tls, .. } = options;
     let effective = file::given_settings(given, table);
     let claims = outputs::claims(given);
     let doubts = doubts(&config, given, table);
@@ -300,6 +307,7 @@ fn settle(
         reporting,
         logs,
         shows,
+        ca_out: tls.ca_out,
         claims,
         exit_after,
         effective,

@@ -173,22 +173,29 @@ struct Readiness {
     prints_line: bool,
     /// The file that the ready line is written to.
     file: Option<PathBuf>,
+    /// The file that the certificate of the CA is written to.
+    ca: Option<PathBuf>,
     /// Whether a notice is printed: standard error is a terminal, and nothing else is printed there.
     is_noticed: bool,
 }
 
 impl Readiness {
     fn of(settings: &Settings) -> Self {
-        let Settings { ready_line, ready_file, reporting, logs, claims, .. } = settings;
+        let Settings { ready_line, ready_file, ca_out, reporting, logs, claims, .. } = settings;
         let is_announced =
             *ready_line || ready_file.is_some() || *logs || reporting.progress || reporting.is_quiet;
         let is_noticed = !is_announced && !claims.has_standard_output() && io::stderr().is_terminal();
-        Self { prints_line: *ready_line, file: ready_file.clone(), is_noticed }
+        Self { prints_line: *ready_line, file: ready_file.clone(), ca: ca_out.clone(), is_noticed }
     }
 
     /// Returns the ready file and its content.
     fn announce(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
-        let line = ready::line(server.listeners());
+        let ca = self.ca.as_deref().zip(server.ca_pem());
+        if let Some((path, pem)) = ca {
+            ready::publish_ca(path, pem)
+                .map_err(|error| file_failure("write the CA's certificate", path, &error))?;
+        }
+        let line = ready::line(server.listeners(), ca.map(|(path, _)| path));
         if let Some(path) = &self.file {
             ready::publish(path, &line)
                 .map_err(|error| file_failure("write the ready file", path, &error))?;

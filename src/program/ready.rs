@@ -9,25 +9,35 @@ use std::process;
 use smtpmock::escape::escape_octets;
 use smtpmock::{Endpoint, Listening, Protocol};
 
-/// The protocols of a ready line, in its order.
-const PROTOCOLS: &[Protocol] = &[Protocol::Smtp, Protocol::Lmtp];
+/// The kinds of listeners in a ready line, in its order: a protocol, and whether TLS begins with the connection.
+const KINDS: &[(&str, Protocol, bool)] = &[
+    ("smtp", Protocol::Smtp, false),
+    ("lmtp", Protocol::Lmtp, false),
+    ("smtps", Protocol::Smtp, true),
+    ("lmtps", Protocol::Lmtp, true),
+];
 
 /// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`. Only `smtp` may
-/// have an empty list.
-pub(crate) fn line(listeners: &[Listening]) -> String {
+/// have an empty list. With `--tls-ca-out` it has `"tls_ca"` with its path.
+pub(crate) fn line(listeners: &[Listening], ca: Option<&Path>) -> String {
     let mut line = String::from("{");
-    for &protocol in PROTOCOLS {
-        let of_it = listeners.iter().filter(|listening| listening.protocol == protocol);
-        let texts: Vec<_> = of_it.map(|listening| json_string(&listening.endpoint)).collect();
-        if protocol == Protocol::Smtp || !texts.is_empty() {
-            line += &format!("\"{protocol}\":[{}],", texts.join(","));
+    for &(kind, protocol, is_encrypted) in KINDS {
+        let is_it =
+            |listening: &&Listening| (listening.protocol, listening.is_encrypted) == (protocol, is_encrypted);
+        let of_it = listeners.iter().filter(is_it);
+        let texts: Vec<_> = of_it.map(|listening| json_string(&listening.endpoint.to_string())).collect();
+        if kind == "smtp" || !texts.is_empty() {
+            line += &format!("\"{kind}\":[{}],", texts.join(","));
         }
+    }
+    if let Some(path) = ca {
+        line += &format!("\"tls_ca\":{},", json_string(&path.to_string_lossy()));
     }
     line + &format!("\"pid\":{}}}\n", process::id())
 }
 
-fn json_string(endpoint: &Endpoint) -> String {
-    serde_json::Value::String(endpoint.to_string()).to_string()
+fn json_string(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
 }
 
 /// The notice for people: the addresses, how to stop the server, and how to send a first mail.
@@ -108,9 +118,14 @@ pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
 
 /// Whether the file is a ready file or empty.
 fn is_ready_line(path: &Path) -> io::Result<bool> {
+    begins_with(path, FRONT)
+}
+
+/// Whether the file begins with this, or is empty.
+fn begins_with(path: &Path, expected: &[u8]) -> io::Result<bool> {
     let mut front = Vec::new();
-    File::open(path)?.take(FRONT.len() as u64).read_to_end(&mut front)?;
-    Ok(front.is_empty() || front == FRONT)
+    File::open(path)?.take(expected.len() as u64).read_to_end(&mut front)?;
+    Ok(front.is_empty() || front == expected)
 }
 
 /// Removes the ready file of this run when the server no longer listens, so that nobody takes it for that of the next
@@ -133,6 +148,19 @@ pub(crate) fn publish(path: &Path, line: &str) -> io::Result<()> {
         let _ = fs::remove_file(&unfinished);
     }
     written
+}
+
+/// Writes the certificate of the CA, in the place of that of an earlier run.
+pub(crate) fn publish_ca(path: &Path, pem: &str) -> io::Result<()> {
+    const FRONT: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file")),
+        Ok(_) if !begins_with(path, FRONT)? => {
+            Err(io::Error::other("it has other content: expected a certificate in PEM, or no file"))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => publish(path, pem),
+    }
 }
 
 /// The name of a temporary file in the same directory, because a rename is atomic only within one file system.

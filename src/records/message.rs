@@ -18,6 +18,7 @@ use chrono::{DateTime, Local};
 use crate::records::Endpoint;
 use crate::smtp::{self, Record, RecordId, ServerTag, Unsent};
 use crate::text::escape::escape;
+use crate::tls::TlsSession;
 
 /// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
 /// [`RecordMode`](smtp::RecordMode).
@@ -52,6 +53,7 @@ pub struct Message {
     pub(crate) local_addr: Endpoint,
     pub(crate) proxied: Option<Arc<Proxied>>,
     pub(crate) protocol: smtp::Protocol,
+    pub(crate) tls: Option<Arc<TlsSession>>,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
 }
@@ -83,6 +85,7 @@ impl fmt::Debug for Message {
             local_addr,
             proxied,
             protocol: _,
+            tls,
             connected_at,
             accepted_at,
         } = self;
@@ -92,6 +95,9 @@ impl fmt::Debug for Message {
         shown.field("local_addr", &format_args!("{local_addr}"));
         if let Some(Proxied { proxy, .. }) = proxied.as_deref() {
             shown.field("proxy_addr", &format_args!("{proxy}"));
+        }
+        if let Some(TlsSession { version, cipher_suite, .. }) = tls.as_deref() {
+            shown.field("tls", &format_args!("{version} {cipher_suite}"));
         }
         shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
         if let Some(accepted_at) = accepted_at {
@@ -298,6 +304,11 @@ impl Message {
         self.protocol
     }
 
+    /// What the handshake of its session has agreed on; `None` where it was sent in clear.
+    pub fn tls(&self) -> Option<&TlsSession> {
+        self.tls.as_deref()
+    }
+
     /// The parameters of the accepted MAIL; none before it.
     ///
     /// ```
@@ -435,12 +446,17 @@ impl Message {
         self
     }
 
-    /// `ESMTP` behind EHLO, `SMTP` behind HELO, `LMTP`; with an `A` behind it if the client has authenticated (RFC 3848).
+    /// `ESMTP` behind EHLO, `SMTP` behind HELO, `LMTP`; with an `S` behind it within TLS, and an `A` if the client has
+    /// authenticated (RFC 3848).
     pub(crate) fn with_protocol(&self) -> &'static str {
-        match (self.protocol, self.record.auth.is_some()) {
-            (smtp::Protocol::Lmtp, false) => "LMTP",
-            (smtp::Protocol::Lmtp, true) => "LMTPA",
-            (_, true) => "ESMTPA",
+        match (self.protocol, self.tls.is_some(), self.record.auth.is_some()) {
+            (smtp::Protocol::Lmtp, false, false) => "LMTP",
+            (smtp::Protocol::Lmtp, false, true) => "LMTPA",
+            (smtp::Protocol::Lmtp, true, false) => "LMTPS",
+            (smtp::Protocol::Lmtp, true, true) => "LMTPSA",
+            (_, false, true) => "ESMTPA",
+            (_, true, true) => "ESMTPSA",
+            (_, true, false) if self.record.ehlo => "ESMTPS",
             _ if self.record.ehlo => "ESMTP",
             _ => "SMTP",
         }

@@ -91,7 +91,7 @@ fn class(stage: Stage) -> &'static str {
         Stage::Rset => "s6",
         Stage::Noop => "s5",
         // Rare ones have the colours of others.
-        Stage::Quit | Stage::Vrfy | Stage::Help | Stage::Xclient => "s4",
+        Stage::Quit | Stage::Vrfy | Stage::Help | Stage::Xclient | Stage::Starttls => "s4",
     }
 }
 

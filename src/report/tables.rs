@@ -48,6 +48,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("message.", "messages"),
     ("pipelining.", "commands sent together"),
     ("auth.", "authentication"),
+    ("tls.", "TLS: from the first octet of the hello to the end of the handshake"),
     ("retries.", "retries after a 4yz reply"),
     ("delay.", "delays of replies: requested, actual, difference"),
     ("loop.", "turns of the server's event loops"),

@@ -31,6 +31,7 @@ use crate::smtp::ServerTag;
 use crate::stats::Stats;
 use crate::text::units::EXACT_IN_JSON;
 use crate::time::wall_time;
+use crate::tls::ServerTls;
 
 pub use crate::records::CaptureFailure;
 use failure::FailureReport;
@@ -81,6 +82,7 @@ pub struct Server {
     life: Mutex<Life>,
     serving: Serving,
     totals: Totals,
+    tls: Option<ServerTls>,
 }
 
 enum Life {
@@ -122,6 +124,7 @@ impl Server {
     )]
     pub fn start_with(config: Config, capture: Option<Output>) -> Result<Self, StartError> {
         config.validate()?;
+        let tls = config.prepare_tls()?;
         let (listeners, sockets) =
             crate::net::bind(&config.listeners()?, config.fixed.shards, config.fixed.backlog)?;
         let failure = Arc::<FailureReport>::default();
@@ -146,6 +149,7 @@ impl Server {
             life: Mutex::new(Life::Running(Threads { shards: Vec::new(), log, display })),
             serving,
             totals: Totals::new(),
+            tls,
         };
         server.start_shards(&config, sockets)?;
         let first = &server.listeners[0].endpoint;
@@ -172,7 +176,7 @@ impl Server {
                 capture: self.capture.clone().map(|capture| (capture, *capture_content)),
                 show: self.show.clone(),
             };
-            let context = self.serving.context(records, &budget, &counters);
+            let context = self.serving.context(records, &budget, &counters).with_tls(self.tls.clone());
             let failure = Arc::clone(&self.failure);
             let clock = self.totals.clock();
             let shard = Shard::start(index, sockets, context, clock, self.event_log.as_ref(), move |why| {
@@ -204,6 +208,13 @@ impl Server {
     /// All listeners, in the order of [`Config::hosts`] and then [`Config::listen`].
     pub fn listeners(&self) -> &[Listening] {
         &self.listeners
+    }
+
+    /// The certificate, in PEM, of the CA that has issued the server's: clients that trust it can verify the server. `None`
+    /// without [TLS](Config::tls), and where its certificates were given.
+    #[cfg(feature = "tls")]
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.tls.as_ref()?.ca_pem.as_deref()
     }
 
     /// The port of [`local_addr`](Self::local_addr).

@@ -15,6 +15,7 @@ mod numbers;
 mod proxy;
 mod sessions;
 mod timeline;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
@@ -37,6 +38,7 @@ pub use proxy::ProxyStats;
 pub(crate) use sessions::Ending;
 pub use sessions::SessionStats;
 pub use timeline::{Interval, Timeline};
+pub use tls::TlsStats;
 
 /// A value that can be added up over shards and subtracted over time.
 pub(crate) trait Additive {
@@ -187,6 +189,8 @@ pub struct Stats {
     pub auth: AuthStats,
     /// How clients used the extensions that they were offered.
     pub extensions: ExtensionStats,
+    /// TLS.
+    pub tls: TlsStats,
     /// Retries after a 4yz reply.
     pub retries: RetryStats,
     /// Delays that have ended.
@@ -461,7 +465,7 @@ impl RuleStats {
 }
 
 // The fields that shards fill; the server sets the others when it reads the figures.
-by_fields!(Stats: sessions, proxy, messages, stages, pipelining, auth, extensions, retries, delays, health,
+by_fields!(Stats: sessions, proxy, messages, stages, pipelining, auth, extensions, tls, retries, delays, health,
     timeline;
     started_at, begins, ends, unmeasured, open_before, transactions_before, seed, rules, sessions_by_shard);
 

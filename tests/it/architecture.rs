@@ -107,23 +107,27 @@ fn modules(text: &str) -> impl Iterator<Item = String> {
 
 /// The rooms of `src`, each with the rooms that it may import.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("config", &["log", "records", "smtp"]),
+    ("config", &["log", "records", "smtp", "tls"]),
     ("log", &["output", "process", "smtp", "text"]),
     ("measure", &["smtp", "stats", "time"]),
-    ("net", &["config", "log", "measure", "process", "records", "smtp", "stats", "time"]),
+    ("net", &["config", "log", "measure", "process", "records", "smtp", "stats", "time", "tls"]),
     ("output", &["process"]),
     ("process", &["time"]),
     ("program", &[]),
-    ("records", &["output", "process", "smtp", "text", "time"]),
+    ("records", &["output", "process", "smtp", "text", "time", "tls"]),
     ("report", &["smtp", "stats", "text"]),
     (
         "server",
-        &["config", "log", "measure", "net", "output", "process", "records", "smtp", "stats", "text", "time"],
+        &[
+            "config", "log", "measure", "net", "output", "process", "records", "smtp", "stats", "text",
+            "time", "tls",
+        ],
     ),
     ("smtp", &[]),
-    ("stats", &["smtp", "text"]),
+    ("stats", &["smtp", "text", "tls"]),
     ("text", &[]),
     ("time", &[]),
+    ("tls", &["time"]),
 ];
 
 #[test]

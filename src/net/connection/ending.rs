@@ -45,7 +45,7 @@ impl<T: Transport> Connection<T> {
                 self.answer_instead(context, resources, asked, &goodbye);
             }
             Phase::Open | Phase::Checking { .. } => self.announce(resources, &goodbye),
-            Phase::Preface(_) => return Fate::Over,
+            Phase::Preface(_) | Phase::Securing(_) => return Fate::Over,
             Phase::Held(..) | Phase::Closing(_) | Phase::Lingering { .. } => {}
         }
         if matches!(self.phase, Phase::Open | Phase::Checking { .. } | Phase::Held(..)) {
@@ -90,6 +90,7 @@ impl<T: Transport> Connection<T> {
     pub(super) fn end_with_input(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.note_data_lines(resources);
         let is_truncated = self.input_end == Some(InputEnd::Truncated);
+        resources.gathering.stats.tls.truncated += u64::from(is_truncated);
         let error = if is_truncated { "unexpected EOF" } else { "EOF" };
         resources.note(|| Event::ConnectionFailed(error.into()));
         self.begin_end(context, resources, Manner::Orderly);
@@ -139,6 +140,7 @@ impl<T: Transport> Connection<T> {
         if let Phase::Preface(preface) = &self.phase {
             return self.close_before_session(resources, **preface);
         }
+        self.leave_ungreeted();
         self.withdraw_unsent(context, resources);
         self.finish(context, resources);
         self.settle_all_records(context, resources);

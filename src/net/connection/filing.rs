@@ -1,7 +1,7 @@
 //! What a connection leaves: records, and the memory that it is charged for.
 
 use super::unsent::Waiting;
-use super::{Connection, Transport};
+use super::{Connection, Phase, Transport};
 use crate::measure::Tries;
 use crate::net::buffer::Buffer;
 use crate::net::context::Context;
@@ -56,7 +56,10 @@ impl<T: Transport> Connection<T> {
         self.is_filed = true;
         // No message is received any more: its deadline does not end the connection.
         self.expects = Expect::Command;
-        match self.session.finish(context.policy()) {
+        // What came before a handshake that has not been done is forgotten, or filed already.
+        let last =
+            self.session.finish(context.policy()).filter(|_| !matches!(self.phase, Phase::Securing(_)));
+        match last {
             Some(LastRecord { record, has_newer_mail }) => {
                 self.file_finished(context, resources, record, has_newer_mail);
             }
@@ -122,6 +125,7 @@ impl<T: Transport> Connection<T> {
             local_addr,
             proxied: self.origin.proxied.clone(),
             protocol: self.origin.protocol,
+            tls: self.stream.tls_session().cloned(),
             connected_at: self.origin.connected_at,
         }
     }

@@ -79,7 +79,11 @@ impl<T: Transport> Connection<T> {
             }
             Phase::Preface(ref preface) => !preface.is_refused(),
             Phase::Lingering { .. } => true,
-            Phase::Delayed(_) | Phase::Checking { .. } | Phase::Held(..) | Phase::Closing(_) => false,
+            Phase::Securing(_)
+            | Phase::Delayed(_)
+            | Phase::Checking { .. }
+            | Phase::Held(..)
+            | Phase::Closing(_) => false,
         }
     }
 

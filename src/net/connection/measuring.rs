@@ -116,7 +116,11 @@ impl<T: Transport> Connection<T> {
             Phase::Delayed(delayed) => Some((delayed.asked.stage, delayed.asked.since)),
             Phase::Held(stage, since) => Some((*stage, *since)),
             Phase::Checking { since } => Some((Stage::Auth, *since)),
-            Phase::Preface(_) | Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => None,
+            Phase::Preface(_)
+            | Phase::Securing(_)
+            | Phase::Open
+            | Phase::Closing(_)
+            | Phase::Lingering { .. } => None,
         });
         if let Some((stage, since)) = pending {
             self.probe.note_giving_up(stage, now.since(since));

@@ -202,7 +202,7 @@ impl<T: Transport> Connection<T> {
             self.note_leaving_before_greeting(has_sent);
         }
         self.phase = Phase::Open;
-        self.greet(context, resources);
+        self.welcome(context, resources);
     }
 
     /// Closes a connection that has no session. Takes all of its input.
@@ -254,9 +254,9 @@ impl Preface {
     }
 }
 
-/// How long a connection may take for its header. A session timeout of zero closes sessions behind their greeting, so that
+/// How long a connection may take for its header, or its handshake. A session timeout of zero closes sessions behind their greeting, so that
 /// they need to have one.
-fn header_timeout(context: &Context) -> Duration {
+pub(super) fn header_timeout(context: &Context) -> Duration {
     context.settings().session_timeout.max(HEADER_WAIT)
 }
 

@@ -59,6 +59,7 @@ impl Bench {
             proxied: None,
             connected_at: SystemTime::UNIX_EPOCH,
             protocol: Protocol::Smtp,
+            is_encrypted: false,
         };
         let stream = E::new(Rc::clone(&wire));
         let now = self.resources.clock.now();

@@ -3,17 +3,23 @@
 //! `tcp.rs`, and a variant of these two.
 
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use mio::event::Source;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config::ListenAt;
 use crate::records::Endpoint;
+use crate::tls::{ServerTls, TlsSession};
 use tcp::{Tcp, TcpAcceptor};
+#[cfg(feature = "tls")]
+use tls::Tls;
 use unix::{Unix, UnixAcceptor};
 
 /// A stream of octets in both directions, over a socket that never blocks.
@@ -50,9 +56,8 @@ pub(super) trait Transport {
     /// handshake needs. Does nothing where there is no such thing. Beside [`read`](Self::read) it is the only method
     /// that reads from the socket.
     ///
-    /// Returns whether [`read`](Self::read) may give something of which no event will tell: true if this has read
-    /// anything, since octets of the dialogue may be behind those of a handshake, and the event that would report them
-    /// is missed once they are off the socket.
+    /// Returns whether there may be more of which no event will tell: octets of the dialogue behind those of a handshake
+    /// that is done now, or more of the handshake than is taken at once.
     fn drive(&mut self) -> io::Result<bool>;
 
     /// Bytes of memory that the transport uses beside its own value: retained octets in both directions, and buffers.
@@ -78,6 +83,69 @@ pub(super) trait Transport {
 
     /// The address the peer connected to.
     fn local_addr(&self) -> io::Result<Endpoint>;
+
+    /// Encrypts everything from now on, when all that was written has left. The peer has sent `received`, which is read
+    /// already. The handshake runs in [`drive`](Self::drive), as far as [`handshake`](Self::handshake) says; nothing is read
+    /// or written before it is done.
+    ///
+    /// # Errors
+    /// [`Unsupported`](io::ErrorKind::Unsupported): the transport can't.
+    fn encrypt(&mut self, _tls: &ServerTls, _received: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// How far the handshake is. Once it has failed, what is read is to be dropped, and [`finish`](Self::finish) sends the
+    /// alert.
+    fn handshake(&self) -> Handshake {
+        Handshake::Done
+    }
+
+    /// What the handshake has agreed on; `None` where nothing is encrypted.
+    fn tls_session(&self) -> Option<&Arc<TlsSession>> {
+        None
+    }
+}
+
+/// How far a handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
+pub(super) enum Handshake {
+    Running,
+    /// Also where there is none.
+    Done,
+    Failed(HandshakeFault),
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
+pub(super) enum HandshakeFault {
+    /// The client has sent this alert.
+    Alert(&'static str),
+    /// What the client has sent is no message of TLS.
+    Malformed,
+    /// There is no version, suite or group that both have.
+    Incompatible,
+    /// The client has closed the connection.
+    BrokenOff,
+    /// It was not done in time.
+    TimedOut,
+    /// The client has broken the protocol in another way.
+    Other,
+}
+
+impl HandshakeFault {
+    /// For the log.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Alert(alert) => format!("the client sent the alert {alert}"),
+            Self::Malformed => "the client sent something else than TLS".to_owned(),
+            Self::Incompatible => "no version, cipher suite or group in common".to_owned(),
+            Self::BrokenOff => "the client closed the connection".to_owned(),
+            Self::TimedOut => "i/o timeout".to_owned(),
+            Self::Other => "the client broke the protocol".to_owned(),
+        }
+    }
 }
 
 /// What a read gave.
@@ -147,9 +215,18 @@ fn departure(socket: &impl AsFd, peek: impl FnOnce() -> io::Result<usize>) -> Op
     }
 }
 
-/// The stream of an accepted connection.
+/// The stream of an accepted connection: its socket, and TLS over it.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) struct Stream {
+    socket: Plain,
+    /// `None` while nothing is encrypted.
+    #[cfg(feature = "tls")]
+    tls: Option<Box<Tls>>,
+}
+
+/// The socket of an accepted connection.
+#[derive(Debug)]
+enum Plain {
     Tcp(Tcp),
     Unix(Unix),
 }
@@ -171,29 +248,56 @@ macro_rules! each {
     };
 }
 
+/// Evaluates the first expression for TLS and the socket below it, where a stream is encrypted; otherwise the second for its
+/// socket.
+macro_rules! layered {
+    ($of:expr, $tls:ident over $below:ident => $encrypted:expr, $socket:ident => $plain:expr) => {{
+        #[cfg(feature = "tls")]
+        if let Self { tls: Some($tls), socket: $below } = $of {
+            return each!(Plain, $below, $below => $encrypted);
+        }
+        each!(Plain, &mut $of.socket, $socket => $plain)
+    }};
+    (shared $of:expr, $tls:ident => $encrypted:expr, $socket:ident => $plain:expr) => {{
+        #[cfg(feature = "tls")]
+        if let Some($tls) = &$of.tls {
+            return $encrypted;
+        }
+        each!(Plain, &$of.socket, $socket => $plain)
+    }};
+}
+
 impl Stream {
+    fn over(socket: Plain) -> Self {
+        Self {
+            socket,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
     /// What is registered with the poll.
     pub(super) fn source(&mut self) -> &mut dyn Source {
-        each!(Stream, self, stream => stream.source())
+        each!(Plain, &mut self.socket, socket => socket.source())
     }
 
     /// Whether the peer has closed the connection, or its half of it, and if so, whether it had sent something that is
     /// unread. `None`: it has not.
     pub(super) fn departure(&self) -> Option<bool> {
-        each!(Stream, self, stream => stream.departure())
+        each!(Plain, &self.socket, socket => socket.departure())
     }
 
     /// Asks the system to buffer no more than so many octets that were not read, where it can.
     pub(super) fn limit_receive_buffer(&self, octets: usize) {
-        each!(Stream, self, stream => stream.limit_receive_buffer(octets));
+        each!(Plain, &self.socket, socket => socket.limit_receive_buffer(octets));
     }
 
     /// How many octets that were not read the system buffers. Of TCP.
     #[cfg(test)]
     pub(super) fn receive_buffer(&self) -> usize {
-        match self {
-            Self::Tcp(stream) => stream.receive_buffer(),
-            Self::Unix(_) => panic!("not of TCP"),
+        match &self.socket {
+            Plain::Tcp(socket) => socket.receive_buffer(),
+            Plain::Unix(_) => panic!("not of TCP"),
         }
     }
 }
@@ -201,52 +305,69 @@ impl Stream {
 impl Transport for Stream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
-        each!(Stream, self, stream => stream.read(buffer))
+        layered!(self, tls over below => tls.read(below, buffer), socket => socket.read(buffer))
     }
 
     #[inline]
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        each!(Stream, self, stream => stream.write(octets))
+        layered!(self, tls over below => tls.write(below, octets), socket => socket.write(octets))
     }
 
     #[inline]
     fn unsent(&self) -> usize {
-        each!(Stream, self, stream => stream.unsent())
+        layered!(shared self, tls => tls.unsent(), socket => socket.unsent())
     }
 
     #[inline]
     fn drive(&mut self) -> io::Result<bool> {
-        each!(Stream, self, stream => stream.drive())
+        layered!(self, tls over below => tls.drive(below), socket => socket.drive())
     }
 
     #[inline]
     fn memory(&self) -> usize {
-        each!(Stream, self, stream => stream.memory())
+        layered!(shared self, tls => tls.memory(), socket => socket.memory())
     }
 
     #[inline]
     fn wants_room(&self) -> bool {
-        each!(Stream, self, stream => stream.wants_room())
+        layered!(shared self, tls => tls.wants_room(), socket => socket.wants_room())
     }
 
     fn owes_input(&self) -> bool {
-        each!(Stream, self, stream => stream.owes_input())
+        layered!(shared self, tls => tls.owes_input(), socket => socket.owes_input())
     }
 
     fn finish(&mut self) -> io::Result<bool> {
-        each!(Stream, self, stream => stream.finish())
+        layered!(self, tls over below => tls.finish(below), socket => socket.finish())
     }
 
     fn shut_down_output(&mut self) -> io::Result<()> {
-        each!(Stream, self, stream => stream.shut_down_output())
+        each!(Plain, &mut self.socket, socket => socket.shut_down_output())
     }
 
     fn reset_at_end(&mut self) -> io::Result<()> {
-        each!(Stream, self, stream => stream.reset_at_end())
+        each!(Plain, &mut self.socket, socket => socket.reset_at_end())
     }
 
     fn local_addr(&self) -> io::Result<Endpoint> {
-        each!(Stream, self, stream => stream.local_addr())
+        each!(Plain, &self.socket, socket => socket.local_addr())
+    }
+
+    #[cfg(feature = "tls")]
+    fn encrypt(&mut self, tls: &ServerTls, received: &[u8]) -> io::Result<()> {
+        debug_assert!(self.tls.is_none(), "a stream is encrypted once");
+        self.tls = Some(Tls::new(Arc::clone(&tls.config), received));
+        Ok(())
+    }
+
+    #[cfg(feature = "tls")]
+    fn handshake(&self) -> Handshake {
+        self.tls.as_ref().map_or(Handshake::Done, |tls| tls.handshake())
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls_session(&self) -> Option<&Arc<TlsSession>> {
+        self.tls.as_ref()?.session()
     }
 }
 
@@ -294,7 +415,8 @@ impl Listener {
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): none is. Others are of `accept(2)`.
     pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
-        each!(Listener, self, listener => listener.accept())
+        let (socket, peer) = each!(Listener, self, listener => listener.accept())?;
+        Ok((Stream::over(socket), peer))
     }
 
     /// The address it is bound to.

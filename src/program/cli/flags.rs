@@ -18,8 +18,10 @@ use super::values::{self, Expected, SignedSpan};
 mod extensions;
 mod impairments;
 mod reporting;
+mod tls;
 
 pub(crate) use reporting::{Limit, Reporting};
+pub(super) use tls::TlsOptions;
 
 /// The values of all flags.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,7 @@ pub(super) struct Options {
     pub(super) exit_after: Vec<Limit>,
     /// Users and their passwords.
     pub(super) auth_file: Option<PathBuf>,
+    pub(super) tls: TlsOptions,
     /// Reports to merge instead of running a server.
     pub(super) merged: Vec<PathBuf>,
 }
@@ -77,6 +80,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Timeouts", timeouts()),
         ("Behaviour", responses()),
         ("Service extensions", extensions::extensions()),
+        ("TLS", tls::tls()),
         ("Refused names and addresses", lists()),
         ("Delays", impairments::delays()),
         ("Rules and slow links", impairments::rules()),
@@ -122,8 +126,8 @@ fn listening() -> Vec<Flag> {
             ..Flag::new(
                 LISTEN,
                 "URL",
-                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666, for LMTP lmtp:// and lmtp+unix://; may be \
-                 repeated. With ?proxy=require each connection begins with a PROXY header of a --trust peer, with \
+                "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666, for LMTP lmtp:// and lmtp+unix://, with TLS from \
+                 the first octet smtps:// and lmtps://; may be repeated. With ?proxy=require each connection begins with a PROXY header of a --trust peer, with \
                  ?proxy=accept it may. Instead of the default of --host and --port, unless one of them is given",
                 reading(values::texts, |options: Options, urls| {
                     options.with(|config| urls.into_iter().fold(config, Config::listen))

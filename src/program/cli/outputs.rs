@@ -26,7 +26,8 @@ pub(super) const TEXTS: &[&str] = &[REPORT, SHOW, LOG];
 const LOG: &str = "log";
 
 /// The flags that name files which are read or replaced.
-pub(super) const INPUTS: &[&str] = &[CONFIG, MERGE_REPORTS, "ready-file", "auth-file"];
+pub(super) const INPUTS: &[&str] =
+    &[CONFIG, MERGE_REPORTS, "ready-file", "auth-file", "tls-ca-out", "tls-ca-cert", "tls-ca-key"];
 
 /// The files of a command line.
 pub(super) fn claims(given: &[Given]) -> Claims {

@@ -214,6 +214,14 @@ pub(super) fn path(raw: &OsStr) -> Result<PathBuf, Expected> {
     }
 }
 
+/// Paths, one in each line; at least one.
+pub(super) fn paths(raw: &OsStr) -> Result<Vec<PathBuf>, Expected> {
+    match texts(raw)? {
+        lines if lines.is_empty() => Ok(vec![path(raw)?]),
+        lines => Ok(lines.into_iter().map(PathBuf::from).collect()),
+    }
+}
+
 /// The entries between the commas, untrimmed; none for the empty text.
 pub(super) fn list(raw: &OsStr) -> Result<Vec<String>, Expected> {
     let text = raw.to_str().ok_or(Expected::new(UTF_8))?;

@@ -63,6 +63,13 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
             value.into_iter().for_each(|value| line.text(name, value));
         }
     }
+    if let Some(tls) = message.tls() {
+        line.text("tls_version", tls.version().to_string().as_bytes());
+        line.text("tls_cipher_suite", tls.cipher_suite().as_bytes());
+        if let Some(name) = tls.server_name() {
+            line.text("tls_server_name", name.as_bytes());
+        }
+    }
     line.text("connected_at", timestamp(message.connected_at).as_bytes());
     match message.accepted_at {
         Some(at) => line.text("accepted_at", timestamp(at).as_bytes()),

@@ -61,6 +61,11 @@ impl Mechanism {
         Self::ALL.iter().copied().find(|one| one.name().as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// The client sends the secret itself, which anybody on the way can read unless it is encrypted.
+    pub(in crate::smtp) fn sends_the_secret(self) -> bool {
+        matches!(self, Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer)
+    }
+
     /// The server sends the first message of an exchange: an initial response is an error (RFC 4954 section 4).
     /// Of LOGIN it is the name of the user, as clients in use send it.
     pub(super) fn is_server_first(self) -> bool {

@@ -62,6 +62,8 @@ pub enum Verb {
     Xclient,
     /// AUTH.
     Auth,
+    /// STARTTLS.
+    Starttls,
 }
 
 /// Why an argument of MAIL or RCPT is not valid.
@@ -150,6 +152,11 @@ pub enum Command<'a> {
     },
     /// AUTH (RFC 4954); without a mechanism and an initial response where these are not valid.
     Auth(Option<Authenticate<'a>>),
+    /// STARTTLS (RFC 3207).
+    Starttls {
+        /// Nothing follows the verb.
+        is_bare: bool,
+    },
     /// No known command.
     Unknown,
 }
@@ -173,6 +180,7 @@ impl Command<'_> {
             Self::Help => Verb::Help,
             Self::Xclient { .. } => Verb::Xclient,
             Self::Auth(_) => Verb::Auth,
+            Self::Starttls { .. } => Verb::Starttls,
             Self::Unknown => return None,
         })
     }
@@ -244,12 +252,13 @@ impl Part {
     }
 }
 
-/// Every verb but one has four letters.
+/// Every verb but two has four letters.
 const VERB_LENGTH: usize = 4;
 /// In each of the four, the bit that is set in a small letter of ASCII.
 const CASE: u32 = 0x2020_2020;
 
 const XCLIENT: &[u8] = b"XCLIENT";
+const STARTTLS: &[u8] = b"STARTTLS";
 
 /// U+017F folds to S, and go-smtp-mock folds by Unicode's rules.
 const RSET_LONG_S: &str = "r\u{17f}et";
@@ -314,10 +323,13 @@ pub(super) fn behind_to(rest: &[u8]) -> Option<&[u8]> {
 
 /// The command of a line whose first word has more than four octets.
 fn of_longer_word(line: &[u8]) -> Command<'_> {
-    match line.split_at_checked(XCLIENT.len()) {
-        Some((word, arguments @ ([] | [b' ', ..]))) if word.eq_ignore_ascii_case(XCLIENT) => {
-            Command::Xclient { arguments }
-        }
+    let behind = |verb: &[u8]| match line.split_at_checked(verb.len()) {
+        Some((word, rest @ ([] | [b' ', ..]))) if word.eq_ignore_ascii_case(verb) => Some(rest),
+        _ => None,
+    };
+    match (behind(XCLIENT), behind(STARTTLS)) {
+        (Some(arguments), _) => Command::Xclient { arguments },
+        (_, Some(rest)) => Command::Starttls { is_bare: rest.is_empty() },
         _ if is_long_s_rset(line) => Command::Rset { is_bare: line == RSET_LONG_S.as_bytes() },
         _ => Command::Unknown,
     }

@@ -22,6 +22,10 @@ pub struct Esmtp {
     pub lines: Vec<String>,
     /// Who may authenticate. AUTH is offered where somebody can.
     pub auth: Auth,
+    /// Whether AUTH may send the secret itself before TLS; `None`: where there is no TLS.
+    pub clear_auth: Option<bool>,
+    /// Before TLS anything but EHLO, LHLO, NOOP, QUIT and STARTTLS gets [`ReplyKind::TlsRequired`].
+    pub tls_required: bool,
 }
 
 impl Policy {
@@ -52,14 +56,31 @@ impl Policy {
             false => GREETING,
         };
         let offer = offer.or(esmtp.offer).unwrap_or_default();
-        let offered = Extension::ALL.iter().filter_map(|&extension| self.line_of(extension, offer));
-        let mut lines: Vec<String> = offered.chain(esmtp.lines.iter().cloned()).collect();
-        let reply = with_lines(greeting, &lines);
-        if !self.knows_xclient() {
-            return reply;
+        let form = |is_encrypted| {
+            let offered = Extension::ALL.iter();
+            let offered = offered.filter_map(|&extension| self.line_of(extension, offer, is_encrypted));
+            let mut lines: Vec<String> = offered.chain(esmtp.lines.iter().cloned()).collect();
+            let reply = with_lines(greeting, &lines);
+            if !self.knows_xclient() {
+                return reply;
+            }
+            lines.push(format!("XCLIENT {ATTRIBUTES}"));
+            reply.with_one_for_trusted(with_lines(greeting, &lines))
+        };
+        match self.has_tls {
+            true => form(false).with_one_for_encrypted(form(true)),
+            false => form(false),
         }
-        lines.push(format!("XCLIENT {ATTRIBUTES}"));
-        reply.with_one_for_trusted(with_lines(greeting, &lines))
+    }
+
+    /// Before TLS nobody may authenticate with a mechanism that sends the secret itself.
+    pub(in crate::smtp) fn refuses_clear_auth(&self) -> bool {
+        self.esmtp.as_ref().is_some_and(|esmtp| !esmtp.clear_auth.unwrap_or(!self.has_tls))
+    }
+
+    /// Before TLS nothing is possible that needs a session.
+    pub(in crate::smtp) fn requires_tls(&self) -> bool {
+        self.esmtp.as_ref().is_some_and(|esmtp| esmtp.tls_required)
     }
 
     /// The replies with enhanced status codes. Configured texts are unchanged.
@@ -73,7 +94,7 @@ impl Policy {
     }
 
     /// The line that offers it; `None` where it is not offered.
-    fn line_of(&self, extension: Extension, offer: Offer) -> Option<String> {
+    fn line_of(&self, extension: Extension, offer: Offer, is_encrypted: bool) -> Option<String> {
         let keyword = extension.keyword();
         let is_offered = offer.includes(extension);
         if is_offered == Some(false) {
@@ -90,11 +111,14 @@ impl Policy {
                 let limits: String = messages.into_iter().chain(recipients).collect();
                 (!limits.is_empty()).then(|| format!("{keyword}{limits}"))
             }
-            Extension::Auth => self.auth().map(|auth| {
-                let mechanisms = auth.mechanisms();
-                let names: Vec<&str> = mechanisms.iter().copied().map(Mechanism::name).collect();
-                format!("{keyword} {}", names.join(" "))
-            }),
+            Extension::Auth => {
+                let refuses_some = !is_encrypted && self.refuses_clear_auth();
+                let mechanisms = self.auth()?.mechanisms();
+                let offered = mechanisms.iter().filter(|one| !(refuses_some && one.sends_the_secret()));
+                let names: Vec<&str> = offered.copied().map(Mechanism::name).collect();
+                (!names.is_empty()).then(|| format!("{keyword} {}", names.join(" ")))
+            }
+            Extension::Starttls => (self.has_tls && !is_encrypted).then(|| keyword.to_owned()),
             _ => Some(keyword.to_owned()),
         }
     }

@@ -74,7 +74,9 @@ impl DelayPoint {
         Some(match stage {
             // XCLIENT is answered like a new connection.
             Stage::Greeting | Stage::Xclient => Self::Greeting,
-            Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat | Stage::Auth => return None,
+            Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat | Stage::Auth | Stage::Starttls => {
+                return None;
+            }
             Stage::Helo => Self::Helo,
             Stage::Mail => Self::Mailfrom,
             Stage::Rcpt => Self::Rcptto,
@@ -153,7 +155,7 @@ pub struct Policy {
     /// A bit for each [`ReplyKind`] whose text was set to another than the default. Others have the default, which for
     /// [`ReplyKind::EhloReceived`] follows from the reply to HELO and from `esmtp`, and for
     /// [`ReplyKind::LhloReceived`] from that.
-    configured: u64,
+    configured: u128,
     /// Extended SMTP is on.
     esmtp: Option<Esmtp>,
     /// The replies with enhanced status codes.
@@ -184,6 +186,8 @@ pub struct Policy {
     pub addresses: AddressRules,
     /// Peers that may give another address as the client's.
     trusted: Vec<Trusted>,
+    /// The driver of sessions can begin TLS.
+    has_tls: bool,
     /// What makes one record.
     pub records: RecordMode,
     /// How much of a dialogue is recorded.
@@ -227,13 +231,13 @@ impl Policy {
     }
 
     fn configure(&mut self, kind: ReplyKind, is_configured: bool) {
-        let bit = 1 << kind as u64;
+        let bit = 1 << kind as u128;
         self.configured = if is_configured { self.configured | bit } else { self.configured & !bit };
     }
 
     /// The text of the reply was set to another than the default.
     pub(crate) fn is_configured(&self, kind: ReplyKind) -> bool {
-        self.configured & (1 << kind as u64) != 0
+        self.configured & (1 << kind as u128) != 0
     }
 
     /// What the server's own reply to EHLO offers; `None` where Extended SMTP is off.
@@ -295,11 +299,26 @@ impl Policy {
         self.plan = Plan::of(self);
     }
 
-    /// Takes from another policy what is fixed for its server: the seed and the form of records.
+    /// Takes from another policy what is fixed for its server: the seed, the form of records, and whether it has TLS.
     #[must_use]
     pub(crate) fn of_the_server_of(self, other: &Self) -> Self {
-        let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, .. } = other;
-        Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, ..self }
+        let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, has_tls, .. } = other;
+        let mut own = Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, ..self };
+        if own.has_tls != has_tls {
+            own.set_tls(has_tls);
+        }
+        own
+    }
+
+    /// Sets whether the driver of sessions can begin TLS: then STARTTLS is a command under Extended SMTP, and offered.
+    pub fn set_tls(&mut self, has_tls: bool) {
+        self.has_tls = has_tls;
+        self.follow();
+    }
+
+    /// Whether the driver of sessions can begin TLS.
+    pub fn has_tls(&self) -> bool {
+        self.has_tls
     }
 
     /// Takes over from the policy before: what that one deferred is still followed until it is tried again, even if this
@@ -393,7 +412,7 @@ impl Policy {
     pub(crate) fn may_offer(&self, keyword: &str) -> bool {
         let own = std::iter::once(self.reply(ReplyKind::EhloReceived));
         let mut replies = own.chain(self.book.replies_at(Stage::Helo));
-        replies.any(|reply| reply.offers().include(keyword))
+        replies.any(|reply| reply.may_offer(keyword))
     }
 
     /// Whether MAIL, RCPT, DATA or the final dot may get a 4yz reply, by this policy or an earlier one of the server: a
@@ -422,8 +441,8 @@ impl Policy {
     }
 
     /// What is evaluated at each stage.
-    pub(in crate::smtp) fn plan(&self) -> Plan {
-        self.plan
+    pub(in crate::smtp) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Draws the delay of a point.
@@ -468,6 +487,7 @@ impl Policy {
                 | Stage::Bdat
                 | Stage::Xclient
                 | Stage::Auth
+                | Stage::Starttls
         );
         self.records == RecordMode::Session && !is_new
     }
@@ -480,6 +500,8 @@ impl Policy {
             && (matches!(reply.code(), Some(200..300)) || self.accepts_with_any_code(Stage::Rcpt))
     }
 }
+
+const _: () = assert!(ReplyKind::ALL.len() <= u128::BITS as usize);
 
 impl Default for Policy {
     fn default() -> Self {
@@ -502,6 +524,7 @@ impl Default for Policy {
             message_size_limit: DEFAULT_MESSAGE_SIZE_LIMIT,
             addresses: AddressRules::default(),
             trusted: Vec::new(),
+            has_tls: false,
             records: RecordMode::default(),
             keep: Keep::default(),
             has_deferred: false,

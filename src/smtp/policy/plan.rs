@@ -5,17 +5,16 @@ use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::rules::BuiltIn;
 
 /// Derived from the settings of a [`Policy`], and recomputed whenever one is set.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::smtp) struct Plan {
     /// A bit for each stage: there is a rule to ask, an added one or the server's own, or a delay.
     eventful: u16,
-    /// A bit for each of the server's own replies that accepts what it answers by its code, too.
-    positive: u64,
+    /// Which of the server's own replies accept what they answer by their code, too.
+    positive: [bool; ReplyKind::ALL.len()],
     may_defer: bool,
 }
 
 const _: () = assert!(Stage::ALL.len() <= u16::BITS as usize);
-const _: () = assert!(ReplyKind::ALL.len() <= u64::BITS as usize);
 
 /// The server's own replies that accept.
 const ACCEPTING: &[(ReplyKind, Stage)] = &[
@@ -35,6 +34,7 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::HelpReceived, Stage::Help),
     (ReplyKind::ChunkReceived, Stage::Bdat),
     (ReplyKind::AuthSucceeded, Stage::Auth),
+    (ReplyKind::StarttlsReady, Stage::Starttls),
 ];
 
 /// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that no rule has to give. Those that tell what the server has
@@ -47,6 +47,7 @@ const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::InvalidParameter,
     ReplyKind::Utf8NotAllowed,
     ReplyKind::AuthRequired,
+    ReplyKind::TlsRequired,
     ReplyKind::MailReceived,
     ReplyKind::InvalidRcptSequence,
     ReplyKind::InvalidRcptArgument,
@@ -61,29 +62,38 @@ const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::MessageReceived,
 ];
 
+impl Default for Plan {
+    fn default() -> Self {
+        Self { eventful: 0, positive: [false; ReplyKind::ALL.len()], may_defer: false }
+    }
+}
+
 impl Plan {
     pub(in crate::smtp) fn of(policy: &Policy) -> Self {
         let eventful = Stage::ALL.iter().filter(|stage| is_eventful(policy, **stage));
-        let positive = ACCEPTING.iter().filter(|(kind, stage)| policy.reply(*kind).accepts(*stage));
+        let mut positive = [false; ReplyKind::ALL.len()];
+        for (kind, stage) in ACCEPTING {
+            positive[*kind as usize] = policy.reply(*kind).accepts(*stage);
+        }
         Self {
             eventful: eventful.fold(0, |bits, stage| bits | bit(*stage)),
-            positive: positive.fold(0, |bits, (kind, _)| bits | 1 << *kind as u64),
+            positive,
             may_defer: may_defer(policy),
         }
     }
 
     /// This reply of the server accepts the command that it answers.
-    pub(in crate::smtp) fn is_positive(self, kind: ReplyKind) -> bool {
-        self.positive & (1 << kind as u64) != 0
+    pub(in crate::smtp) fn is_positive(&self, kind: ReplyKind) -> bool {
+        self.positive[kind as usize]
     }
 
     /// The server's own answer, at once, is not all there is at this stage.
-    pub(in crate::smtp) fn is_eventful(self, stage: Stage) -> bool {
+    pub(in crate::smtp) fn is_eventful(&self, stage: Stage) -> bool {
         self.eventful & bit(stage) != 0
     }
 
     /// See [`Policy::may_defer`].
-    pub(in crate::smtp) fn may_defer(self) -> bool {
+    pub(in crate::smtp) fn may_defer(&self) -> bool {
         self.may_defer
     }
 }
@@ -94,6 +104,7 @@ fn bit(stage: Stage) -> u16 {
 
 fn is_eventful(policy: &Policy, stage: Stage) -> bool {
     !policy.book.is_empty_at(stage)
+        || policy.requires_tls()
         || BuiltIn::at(stage).iter().any(|own| own.is_on(policy))
         || DelayPoint::of(stage).is_some_and(|point| !policy.delay(point).is_none())
 }

@@ -138,6 +138,16 @@ reply_kinds! {
     AuthLineTooLong, "msgAuthLineTooLong", "500 Authentication exchange line is too long";
     /// MAIL in a session that has not authenticated, where that is required.
     AuthRequired, "msgAuthRequired", "530 Authentication required";
+    /// PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER before TLS, where secrets in clear text are refused.
+    ClearAuthRefused, "msgClearAuthRefused", "538 Encryption required for requested authentication mechanism";
+    /// STARTTLS accepted: the handshake follows (RFC 3207 section 4).
+    StarttlsReady, "msgStarttlsReady", "220 Ready to start TLS";
+    /// STARTTLS before EHLO, where it was not offered, or within TLS.
+    InvalidStarttlsSequence, "msgInvalidCmdStarttlsSequence", "503 Bad sequence of commands. STARTTLS should be used once, after EHLO";
+    /// STARTTLS with an argument.
+    InvalidStarttlsArgument, "msgInvalidCmdStarttlsArg", "501 Syntax error: STARTTLS allows no argument";
+    /// Any command but EHLO, LHLO, NOOP, QUIT and STARTTLS before TLS, where that is required (RFC 3207 section 4).
+    TlsRequired, "msgTlsRequired", "530 Must issue a STARTTLS command first";
     /// A command line longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) (RFC 5321 section 4.5.3.1.4).
     LineTooLong, "msgLineTooLong", "500 Line too long";
     /// RCPT beyond the number of recipients one transaction may have (RFC 5321 section 4.5.3.1.10).
@@ -169,12 +179,14 @@ impl ReplyKind {
             | Self::ChunkReceived
             | Self::RsetReceived
             | Self::NoopReceived
+            | Self::StarttlsReady
             | Self::HelpReceived => "2.0.0",
             Self::VrfyReceived => "2.5.0",
             Self::AuthSucceeded => "2.7.0",
             Self::AuthCancelled => "5.0.0",
             Self::AuthLineTooLong => "5.5.6",
-            Self::AuthRequired => "5.7.0",
+            Self::AuthRequired | Self::TlsRequired => "5.7.0",
+            Self::ClearAuthRefused => "5.7.11",
             Self::AuthFailed => "5.7.8",
             Self::MailReceived => "2.1.0",
             Self::RcptReceived => "2.1.5",
@@ -193,6 +205,7 @@ impl ReplyKind {
             | Self::ChunkAfterRefusal
             | Self::BdatExpected
             | Self::InvalidAuthSequence
+            | Self::InvalidStarttlsSequence
             | Self::InvalidRsetSequence
             | Self::InvalidXclientSequence => "5.5.1",
             Self::LineTooLong | Self::InvalidAuthResponse => "5.5.2",
@@ -200,6 +213,7 @@ impl ReplyKind {
             | Self::InvalidBdatArgument
             | Self::MissingArgument
             | Self::InvalidAuthArgument
+            | Self::InvalidStarttlsArgument
             | Self::MechanismNotOffered
             | Self::ParameterNotOffered
             | Self::InvalidXclientArgument

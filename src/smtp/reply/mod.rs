@@ -70,6 +70,8 @@ struct Rendered {
     for_helo: Option<Reply>,
     /// What a trusted peer gets to EHLO, if that is more.
     for_trusted: Option<Reply>,
+    /// What EHLO gets within TLS, if that is something else.
+    for_encrypted: Option<Reply>,
     /// What it offers to EHLO.
     offers: Extensions,
 }
@@ -101,17 +103,18 @@ impl Reply {
             None => (Origin::Text, first_line_alone(&wire), Places::in_text(&wire)),
         };
         let offers = Extensions::in_reply(without_line_end(&wire));
-        let (wire, for_trusted) = (wire[..].into(), None);
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
+        let (wire, for_trusted, for_encrypted) = (wire[..].into(), None, None);
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers }))
     }
 
     /// A reply with the same octets that shares nothing with this one. Threads that send the same one would wait for each
     /// other, as each of them counts its references.
     pub(in crate::smtp) fn unshared(&self) -> Self {
-        let Rendered { wire, origin, places, for_helo, for_trusted, offers } = &*self.0;
-        let [for_helo, for_trusted] = [for_helo, for_trusted].map(|reply| reply.as_ref().map(Self::unshared));
+        let Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers } = &*self.0;
+        let [for_helo, for_trusted, for_encrypted] =
+            [for_helo, for_trusted, for_encrypted].map(|reply| reply.as_ref().map(Self::unshared));
         let (wire, origin, places, offers) = (wire.clone(), *origin, places.clone(), offers.clone());
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers }))
     }
 
     /// It has places: it is sent [filled](Self::filled).
@@ -125,8 +128,8 @@ impl Reply {
         let Rendered { wire, places, offers, .. } = &*self.0;
         let Some(places) = places else { return self.clone() };
         let (wire, offers, origin) = (places.fill(wire, values), offers.clone(), Origin::Filled);
-        let (places, for_helo, for_trusted) = (None, None, None);
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
+        let (places, for_helo, for_trusted, for_encrypted) = (None, None, None, None);
+        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers }))
     }
 
     /// Octets in memory, if it was made for one command; zero if it is shared by all.
@@ -170,16 +173,39 @@ impl Reply {
     }
 
     /// The same, but for trusted peers another one to EHLO.
-    pub(in crate::smtp) fn with_one_for_trusted(&self, other: Self) -> Self {
-        let Rendered { wire, origin, places, for_helo, for_trusted: _, offers } = &*self.0;
-        let (wire, for_helo, offers) = (wire.clone(), for_helo.clone(), offers.clone());
-        let (origin, places, for_trusted) = (*origin, places.clone(), Some(other));
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, offers }))
+    pub(in crate::smtp) fn with_one_for_trusted(self, other: Self) -> Self {
+        self.with_forms(|rendered| rendered.for_trusted = Some(other))
+    }
+
+    /// The same, but within TLS another one to EHLO.
+    pub(in crate::smtp) fn with_one_for_encrypted(self, other: Self) -> Self {
+        self.with_forms(|rendered| rendered.for_encrypted = Some(other))
+    }
+
+    fn with_forms(mut self, change: impl FnOnce(&mut Rendered)) -> Self {
+        // One that is shared is copied first, so that it is not: the change takes place.
+        if Arc::get_mut(&mut self.0).is_none() {
+            self = self.unshared();
+        }
+        if let Some(rendered) = Arc::get_mut(&mut self.0) {
+            change(rendered);
+        }
+        self
     }
 
     /// This reply as EHLO of a trusted peer gets it.
     pub(in crate::smtp) fn for_trusted(&self) -> &Self {
         self.0.for_trusted.as_ref().unwrap_or(self)
+    }
+
+    /// This reply as EHLO gets it within TLS.
+    pub(in crate::smtp) fn for_encrypted(&self) -> &Self {
+        self.0.for_encrypted.as_ref().unwrap_or(self)
+    }
+
+    /// Whether any of its forms offers this extension.
+    pub(in crate::smtp) fn may_offer(&self, keyword: &str) -> bool {
+        [self, self.for_encrypted()].iter().any(|reply| reply.offers().include(keyword))
     }
 
     /// It is one line, in which a 2yz code stands in front of a space.

@@ -37,6 +37,8 @@ pub enum Stage {
     Xclient,
     /// AUTH, where it is offered. The replies to it are those of its exchange: challenges, and the last one.
     Auth,
+    /// STARTTLS, where TLS can begin.
+    Starttls,
 }
 
 impl Stage {
@@ -57,6 +59,7 @@ impl Stage {
         Self::Bdat,
         Self::Xclient,
         Self::Auth,
+        Self::Starttls,
     ];
 
     /// Its name in rules, reports and the names of figures.
@@ -77,6 +80,7 @@ impl Stage {
             Self::Bdat => "bdat",
             Self::Xclient => "xclient",
             Self::Auth => "auth",
+            Self::Starttls => "starttls",
         }
     }
 }
@@ -119,6 +123,10 @@ impl Portion {
 pub enum Next {
     /// The session goes on.
     Continue,
+    /// TLS begins once the reply is written, and the session goes on within it (RFC 3207 section 4.2). Input behind the
+    /// command is discarded: it came before TLS. The session has forgotten what it knew of the client; when the handshake is
+    /// done, [`Session::set_encrypted`](crate::smtp::Session::set_encrypted) is called.
+    StartTls,
     /// The connection is to be closed once the reply is written.
     Close,
     /// It is to be reset once the reply is written.

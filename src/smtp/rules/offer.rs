@@ -33,6 +33,8 @@ pub enum Extension {
     Limits,
     /// AUTH (RFC 4954), with the mechanisms, where somebody can authenticate.
     Auth,
+    /// STARTTLS (RFC 3207), before TLS, where it is possible.
+    Starttls,
 }
 
 impl Extension {
@@ -48,6 +50,7 @@ impl Extension {
         Self::BinaryMime,
         Self::Limits,
         Self::Auth,
+        Self::Starttls,
     ];
 
     /// Its keyword in the reply to EHLO.
@@ -63,6 +66,7 @@ impl Extension {
             Self::BinaryMime => "BINARYMIME",
             Self::Limits => "LIMITS",
             Self::Auth => "AUTH",
+            Self::Starttls => "STARTTLS",
         }
     }
 
@@ -74,7 +78,8 @@ impl Extension {
 const _: () = assert!(Extension::ALL.len() <= u16::BITS as usize);
 
 /// The extensions that are offered: a list, or the default set without some. The default set is [`Extension::ALL`], without
-/// LIMITS if no limit is set, and without AUTH if nobody can authenticate.
+/// LIMITS if no limit is set, without AUTH if nobody can authenticate, and without STARTTLS where there is no TLS, or the
+/// session is within it.
 ///
 /// ```
 /// use smtpmock::smtp::rules::{Extension, Offer};

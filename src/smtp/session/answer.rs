@@ -121,6 +121,10 @@ impl Dialogue {
         if let Some(envelope) = &mut self.envelope {
             envelope.match_anew(policy.book());
         }
+        let (asked, verdict) = match self.lacks_tls(policy, asked) {
+            true => (Asked { is_valid: false, ..asked }, Err(ReplyKind::TlsRequired)),
+            false => (asked, verdict),
+        };
         let question = self.question(policy, environment, asked);
         let Ruling { delay, decision } = policy.judge(environment.state.as_deref_mut(), &question);
         let stage = asked.stage;
@@ -208,7 +212,10 @@ impl Dialogue {
     pub(super) fn form_of<'p>(&self, asked: Asked<'_>, reply: &'p Reply) -> &'p Reply {
         match asked.stage {
             Stage::Helo if !asked.is_ehlo => reply.for_helo(),
-            Stage::Helo if self.is_trusted => reply.for_trusted(),
+            Stage::Helo => {
+                let reply = if self.is_encrypted { reply.for_encrypted() } else { reply };
+                if self.is_trusted { reply.for_trusted() } else { reply }
+            }
             _ => reply,
         }
     }

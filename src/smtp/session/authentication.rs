@@ -106,18 +106,28 @@ impl Dialogue {
         policy: &Policy,
         argument: Option<Authenticate<'_>>,
     ) -> Result<(Mechanism, Option<Vec<u8>>), ReplyKind> {
-        let is_in_sequence = matches!(self.sequence, Sequence::Greeted)
-            && self.extensions.include("AUTH")
-            && self.identity.is_none();
-        if !is_in_sequence {
+        if !self.is_encrypted && policy.requires_tls() {
+            return Err(ReplyKind::TlsRequired);
+        }
+        let is_in_sequence = matches!(self.sequence, Sequence::Greeted) && self.identity.is_none();
+        let is_offered = |one: &Mechanism| policy.auth().is_some_and(|auth| auth.offers(*one));
+        let mechanism = argument.and_then(|argument| Mechanism::named(argument.mechanism.as_bytes()));
+        let mechanism = mechanism.filter(is_offered);
+        // RFC 4954 section 4: also where AUTH is offered only within TLS, so that the client learns why.
+        if is_in_sequence
+            && !self.is_encrypted
+            && policy.refuses_clear_auth()
+            && mechanism.is_some_and(Mechanism::sends_the_secret)
+        {
+            return Err(ReplyKind::ClearAuthRefused);
+        }
+        if !is_in_sequence || !self.extensions.include("AUTH") {
             return Err(ReplyKind::InvalidAuthSequence);
         }
-        let Some(Authenticate { mechanism, initial }) = argument else {
+        let Some(Authenticate { initial, .. }) = argument else {
             return Err(ReplyKind::InvalidAuthArgument);
         };
-        let mechanism = Mechanism::named(mechanism.as_bytes());
-        let is_offered = |one: &Mechanism| policy.auth().is_some_and(|auth| auth.offers(*one));
-        let mechanism = mechanism.filter(is_offered).ok_or(ReplyKind::MechanismNotOffered)?;
+        let mechanism = mechanism.ok_or(ReplyKind::MechanismNotOffered)?;
         let initial = match initial {
             None => None,
             Some(InitialResponse(b"=")) => Some(Vec::new()),

@@ -50,6 +50,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) memory_left: Option<usize>,
     /// The peer of the connection may name another client.
     pub(super) is_trusted: bool,
+    /// The session is within TLS.
+    pub(super) is_encrypted: bool,
     /// MAIL commands so far.
     pub(super) transactions: u32,
     /// Steps so far, the greeting included.
@@ -198,6 +200,7 @@ impl Dialogue {
             Command::Xclient { arguments } if policy.knows_xclient() && self.is_extended(policy) => {
                 self.xclient(turn, line, arguments)
             }
+            Command::Starttls { is_bare } if self.has_starttls(policy) => self.starttls(turn, is_bare),
             Command::Auth(argument) if policy.auth().is_some() => {
                 turn.line = Some(CommandLine::of_any(line, input));
                 return self.auth(turn, line, argument);
@@ -211,6 +214,7 @@ impl Dialogue {
             | Command::Help
             | Command::Xclient { .. }
             | Command::Auth(_)
+            | Command::Starttls { .. }
             | Command::Unknown => {
                 turn.line = Some(self.line_of_no_command(line, input));
                 let step = self.unknown(turn, ReplyKind::InvalidCommand);

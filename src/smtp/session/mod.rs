@@ -13,6 +13,7 @@ mod mail;
 mod protocol;
 mod recipients;
 mod sequence;
+mod starttls;
 mod step;
 mod turn;
 #[cfg(test)]
@@ -114,6 +115,12 @@ impl Session {
         })
     }
 
+    /// What follows is encrypted: before the greeting where TLS comes first (RFC 8314 section 3.3), or when the handshake
+    /// behind [`Next::StartTls`] is done.
+    pub fn set_encrypted(&mut self) {
+        self.dialogue.is_encrypted = true;
+    }
+
     /// Takes what can be taken from the front of `input`, up to one reply. While the session expects
     /// [nothing](Expect::Nothing) it takes none, and gives the next reply.
     pub fn advance(&mut self, policy: &Policy, environment: &mut Environment<'_>, input: &[u8]) -> Progress {
@@ -169,7 +176,7 @@ impl Session {
             assert_eq!(step.is_in_transaction, is_open);
             assert_eq!(step.message.is_some(), step.stage == Stage::Message);
             assert!(
-                step.next == Next::Continue || progress.expects != Expect::Nothing,
+                matches!(step.next, Next::Continue) || progress.expects != Expect::Nothing,
                 "nothing follows an end"
             );
         }

@@ -41,6 +41,7 @@ impl Dialogue {
             data_begun: _,
             is_trusted: _,
             skips_auth: _,
+            is_encrypted: _,
             has_spoken: _,
             is_cut_short: _,
             memory_left: _,

@@ -47,6 +47,7 @@ pub(super) fn all(stats: &Stats) -> Vec<Figure<'_>> {
         pipelining,
         auth,
         extensions,
+        tls,
         retries,
         delays,
         health,
@@ -63,6 +64,7 @@ pub(super) fn all(stats: &Stats) -> Vec<Figure<'_>> {
     } = stats;
     let plain = sessions.figures().chain(proxy.figures()).chain(messages.figures());
     let plain = plain.chain(pipelining.figures()).chain(extensions.figures()).chain(auth.figures());
+    let plain = plain.chain(tls.figures());
     let plain = plain.chain(retries.figures()).chain(delays.figures()).chain(health.figures());
     let mut figures = Vec::new();
     for figure in plain {
@@ -91,11 +93,11 @@ pub(super) fn slot<'s>(stats: &'s mut Stats, name: &str) -> Option<Slot<'s>> {
     if DERIVED.iter().any(|derived| derived.name == name) {
         return Some(Slot::Derived);
     }
-    let Stats { sessions, proxy, messages, stages, pipelining, auth, extensions, .. } = stats;
+    let Stats { sessions, proxy, messages, stages, pipelining, auth, extensions, tls, .. } = stats;
     let Stats { retries, delays, health, .. } = stats;
     let plain = sessions.slot(name).or_else(|| proxy.slot(name)).or_else(|| messages.slot(name));
     let plain = plain.or_else(|| pipelining.slot(name)).or_else(|| auth.slot(name));
-    let plain = plain.or_else(|| extensions.slot(name));
+    let plain = plain.or_else(|| extensions.slot(name)).or_else(|| tls.slot(name));
     let plain = plain.or_else(|| retries.slot(name)).or_else(|| delays.slot(name));
     plain.or_else(|| health.slot(name)).or_else(|| {
         let (name, stage) = name.rsplit_once('.')?;

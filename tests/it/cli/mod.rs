@@ -16,3 +16,4 @@ mod reports;
 mod show;
 mod snippets;
 mod stuck;
+mod tls;

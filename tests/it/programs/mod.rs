@@ -8,5 +8,7 @@ mod lmtp;
 mod mailboxes;
 mod proxies;
 #[cfg(feature = "cli")]
+#[cfg(feature = "tls")]
+mod tls;
 mod transcripts;
 mod witness;

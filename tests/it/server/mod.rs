@@ -22,5 +22,7 @@ mod reconfigure;
 #[cfg(feature = "report")]
 mod report;
 mod restarts;
+#[cfg(feature = "tls")]
+mod tls;
 mod transcripts;
 mod xclient;

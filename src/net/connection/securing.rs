@@ -1,0 +1,190 @@
+//! TLS: how it begins, by STARTTLS or with the connection, and how its handshake ends.
+
+use std::io;
+
+use super::preface::header_timeout;
+use super::{BYTES_PER_TURN, Connection, Fate, Manner, Phase, Transport};
+use crate::log::Event;
+use crate::measure::Cause;
+use crate::net::context::Context;
+use crate::net::resources::Resources;
+use crate::net::stream::{Handshake, HandshakeFault};
+use crate::time::Timestamp;
+
+/// Octets read at once to be discarded.
+const DISCARDED: usize = 4096;
+
+/// A connection whose handshake is to begin when all replies have left, or has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Securing {
+    /// It began with the connection: the client is greeted within TLS.
+    is_implicit: bool,
+    /// When the first octets of the client's hello were read.
+    since: Option<Timestamp>,
+    /// The client has sent something behind STARTTLS before it could know the reply.
+    has_injected: bool,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Greets the client, at once or within TLS.
+    pub(super) fn welcome(&mut self, context: &Context, resources: &mut Resources) {
+        match self.origin.is_encrypted {
+            true => self.await_tls(context, resources, true),
+            false => self.greet(context, resources),
+        }
+    }
+
+    /// Begins TLS with the next turn in which all replies have left. What has come behind STARTTLS by now is discarded: the
+    /// client can't have read the reply.
+    pub(super) fn await_tls(&mut self, context: &Context, resources: &Resources, is_implicit: bool) {
+        let has_injected = !is_implicit && self.discard_clear();
+        self.phase = Phase::Securing(Securing { is_implicit, since: None, has_injected });
+        self.deadline = resources.now.after(header_timeout(context));
+    }
+
+    /// Whether there was something to discard. What is beyond the bound stays, and is no handshake.
+    fn discard_clear(&mut self) -> bool {
+        let mut total = 0;
+        let mut octets = [0; DISCARDED];
+        while self.readable && total < BYTES_PER_TURN {
+            // A stream that is lost is found to be by the handshake.
+            total += self.receive(&mut octets).unwrap_or(0);
+        }
+        total > 0
+    }
+
+    /// All replies have left: the handshake begins.
+    pub(super) fn begin_handshake(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        securing: Securing,
+    ) -> Fate {
+        let Some(tls) = &context.tls else { return Fate::Over };
+        let input = self.input.take();
+        let received = input.as_ref().map_or(&[][..], |input| input.bytes());
+        let encrypted = match securing.is_implicit {
+            true => self.stream.encrypt(tls, received),
+            false => {
+                let is_injection = securing.has_injected || !received.is_empty();
+                resources.gathering.stats.tls.injected += u64::from(is_injection);
+                self.stream.encrypt(tls, &[])
+            }
+        };
+        match encrypted {
+            Ok(()) => self.run_handshake(context, resources, securing),
+            Err(error) => self.lose_handshake(resources, &error),
+        }
+    }
+
+    /// Goes on with the handshake, if this turn of the reactor has time for another step.
+    pub(super) fn run_handshake(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        mut securing: Securing,
+    ) -> Fate {
+        if self.stream.handshake() == Handshake::Done {
+            // It has not begun.
+            return match self.drain(context, resources) {
+                Ok(()) => self.settle(context, resources),
+                Err(_) => Fate::Over,
+            };
+        }
+        if !resources.take_handshake_step() {
+            self.arm(resources);
+            return Fate::Again;
+        }
+        let may_have_more = match self.stream.drive() {
+            Ok(may_have_more) => may_have_more,
+            Err(error) => return self.lose_handshake(resources, &error),
+        };
+        let has_begun = may_have_more || self.stream.owes_input();
+        if has_begun && securing.since.is_none() {
+            securing.since = Some(resources.now);
+            self.phase = Phase::Securing(securing);
+        }
+        match self.stream.handshake() {
+            Handshake::Running => {
+                self.charge_memory(context);
+                self.arm(resources);
+                if may_have_more { Fate::Again } else { self.waiting_fate() }
+            }
+            Handshake::Done => self.end_handshake(context, resources, securing),
+            Handshake::Failed(fault) => self.fail_handshake(context, resources, fault),
+        }
+    }
+
+    /// The handshake is done: the session goes on, or begins.
+    fn end_handshake(&mut self, context: &Context, resources: &mut Resources, securing: Securing) -> Fate {
+        let now = resources.clock.now();
+        if let Some(session) = self.stream.tls_session() {
+            resources.gathering.stats.tls.note(session, now.since(securing.since.unwrap_or(now)));
+        }
+        self.session.set_encrypted();
+        self.phase = Phase::Open;
+        // Octets of the dialogue may have come with those of the handshake.
+        self.readable = true;
+        match securing.is_implicit {
+            true => self.greet(context, resources),
+            false => {
+                self.probe.note_encryption(now);
+                self.renew(context, resources);
+            }
+        }
+        self.run(context, resources)
+    }
+
+    /// It is over: the alert leaves, if there is one, and the connection is closed.
+    pub(super) fn fail_handshake(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        fault: HandshakeFault,
+    ) -> Fate {
+        self.note_fault(resources, fault);
+        match fault {
+            HandshakeFault::TimedOut => self.probe.end(Cause::TimedOut),
+            HandshakeFault::Malformed | HandshakeFault::Incompatible | HandshakeFault::Other => {
+                self.probe.end(Cause::Dismissed);
+            }
+            // The client has left.
+            HandshakeFault::Alert(_) | HandshakeFault::BrokenOff => {}
+        }
+        self.leave_ungreeted();
+        self.begin_end(context, resources, Manner::Orderly);
+        self.settle(context, resources)
+    }
+
+    /// The connection is lost.
+    fn lose_handshake(&mut self, resources: &mut Resources, error: &io::Error) -> Fate {
+        if error.kind() == io::ErrorKind::ConnectionReset {
+            self.probe.note_reset();
+            self.is_reset = true;
+        }
+        self.note_fault(resources, HandshakeFault::BrokenOff);
+        Fate::Over
+    }
+
+    fn note_fault(&mut self, resources: &mut Resources, fault: HandshakeFault) {
+        let figures = &mut resources.gathering.stats.tls;
+        *match fault {
+            HandshakeFault::Alert(_) => &mut figures.refused,
+            HandshakeFault::Malformed => &mut figures.malformed,
+            HandshakeFault::Incompatible => &mut figures.incompatible,
+            HandshakeFault::BrokenOff => &mut figures.broken_off,
+            HandshakeFault::TimedOut => &mut figures.timed_out,
+            HandshakeFault::Other => &mut figures.failed,
+        } += 1;
+        resources.note(|| {
+            Event::ConnectionFailed(format!("TLS handshake {}: {}", self.origin.route(), fault.reason()))
+        });
+    }
+
+    /// A client that was not greeted has taken no place among those that were.
+    pub(super) fn leave_ungreeted(&mut self) {
+        if let Phase::Securing(Securing { is_implicit: true, .. }) = self.phase {
+            self.place = None;
+        }
+    }
+}

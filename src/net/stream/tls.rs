@@ -1,0 +1,423 @@
+//! TLS over any socket: rustls without buffers of its own, which needs least memory while nothing happens.
+//!
+//! Replies are encrypted in records, each written before the next is made: what the socket does not take of one is all that
+//! is retained. Input is decrypted in a buffer of the thread; of what is read only the front of a record, and plain
+//! text that was not asked for, stay.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
+};
+use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
+
+use super::{Handshake, HandshakeFault, Input, Transport};
+use crate::tls::{TlsSession, TlsVersion};
+
+/// Octets of plain text in a record (RFC 8446 section 5.1).
+const RECORD: usize = 16 * 1024;
+/// Octets that a record has beside its plain text, at most: header, nonce and tag (RFC 5246 section 6.2.3, RFC 8446 section 5.2).
+const OVERHEAD: usize = 5 + 256;
+/// Octets read from a socket at once.
+const READ: usize = 64 * 1024;
+/// Reads of one turn of a handshake.
+const READS: usize = 8;
+/// Octets of a client's hello, which is one message of a handshake: more than rustls takes.
+const MOST_HELLO: usize = 128 * 1024;
+/// Approximate memory of what rustls has of a session, beside its own value.
+const SECRETS: usize = 1024;
+
+thread_local! {
+    /// Where input is decrypted.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A session of TLS: all but its socket.
+pub(in crate::net) struct Tls {
+    stage: Stage,
+    /// Octets from the socket that are not decrypted: the front of a record, or of the hello.
+    incoming: Vec<u8>,
+    /// Plain text that was not given out, and how much of it was.
+    plain: Vec<u8>,
+    given: usize,
+    /// Octets for the socket.
+    outgoing: Vec<u8>,
+    /// Octets of replies in it: those of its last record.
+    pending: usize,
+    /// The peer's close_notify has come.
+    peer_closed: bool,
+    /// The server's own is in `outgoing`, or has left.
+    has_closed: bool,
+    /// The name in the client's hello, until the handshake is done.
+    server_name: Option<Box<str>>,
+    /// `None` before it is.
+    session: Option<Arc<TlsSession>>,
+}
+
+enum Stage {
+    /// The client's hello is not complete.
+    Hello(Box<Acceptor>, Arc<ServerConfig>),
+    Connected(Box<UnbufferedServerConnection>),
+    /// The handshake has failed.
+    Failed(HandshakeFault),
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Before the client's hello, of which these octets have been read.
+    pub(super) fn new(config: Arc<ServerConfig>, received: &[u8]) -> Box<Self> {
+        let mut tls = Self {
+            stage: Stage::Hello(Box::default(), config),
+            incoming: Vec::new(),
+            plain: Vec::new(),
+            given: 0,
+            outgoing: Vec::new(),
+            pending: 0,
+            peer_closed: false,
+            has_closed: false,
+            server_name: None,
+            session: None,
+        };
+        if !received.is_empty() {
+            tls.take(&mut received.to_vec(), 0);
+        }
+        Box::new(tls)
+    }
+
+    pub(super) fn handshake(&self) -> Handshake {
+        match (&self.stage, &self.session) {
+            (Stage::Failed(fault), _) => Handshake::Failed(*fault),
+            (_, None) => Handshake::Running,
+            (_, Some(_)) => Handshake::Done,
+        }
+    }
+
+    pub(super) fn session(&self) -> Option<&Arc<TlsSession>> {
+        self.session.as_ref()
+    }
+
+    pub(super) fn read(&mut self, socket: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Input> {
+        loop {
+            self.flush(socket)?;
+            let left = &self.plain[self.given..];
+            if !left.is_empty() {
+                let count = left.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&left[..count]);
+                self.given += count;
+                if self.given == self.plain.len() {
+                    (self.plain, self.given) = (Vec::new(), 0);
+                }
+                return Ok(Input::Octets { count, may_have_more: true });
+            }
+            match &self.stage {
+                // It is dropped, as all that follows.
+                Stage::Failed(_) => return socket.read(buffer),
+                _ if self.has_closed && self.session.is_none() => return socket.read(buffer),
+                _ if self.peer_closed => return Ok(Input::End),
+                Stage::Hello(..) | Stage::Connected(_) => {}
+            }
+            match self.receive(socket, buffer.len())? {
+                Received::Nothing => return Ok(Input::Nothing),
+                Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Received::Octets => {}
+            }
+            if let Stage::Failed(fault) = self.stage
+                && self.session.is_some()
+            {
+                // The alert leaves if there is room.
+                let _ = self.flush(socket);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, fault.reason()));
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, socket: &mut impl Transport, octets: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        loop {
+            self.flush(socket)?;
+            let rest = &octets[taken..];
+            if rest.is_empty() || !self.outgoing.is_empty() {
+                return Ok(taken);
+            }
+            let record = &rest[..rest.len().min(RECORD)];
+            self.seal(record.len() + OVERHEAD, |traffic, sealed| traffic.encrypt(record, sealed))?;
+            self.pending = record.len();
+            taken += record.len();
+        }
+    }
+
+    pub(super) fn unsent(&self) -> usize {
+        self.pending
+    }
+
+    /// The handshake, as far as it goes now, within a bounded number of reads.
+    pub(super) fn drive(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
+        self.flush(socket)?;
+        if self.handshake() != Handshake::Running {
+            return Ok(false);
+        }
+        for _ in 0..READS {
+            match self.receive(socket, READ)? {
+                Received::Octets => self.flush(socket)?,
+                Received::Nothing => return Ok(false),
+                Received::End => self.stage = Stage::Failed(HandshakeFault::BrokenOff),
+            }
+            if self.handshake() != Handshake::Running {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        let stage = match &self.stage {
+            Stage::Hello(acceptor, _) => size_of_val(&**acceptor) + self.incoming.capacity(),
+            Stage::Connected(connection) => size_of_val(&**connection) + SECRETS,
+            Stage::Failed(_) => 0,
+        };
+        let buffers = self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity();
+        size_of::<Self>() + stage + buffers
+    }
+
+    pub(super) fn wants_room(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    pub(super) fn owes_input(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// close_notify; behind a handshake that has failed there is its alert, if any.
+    pub(super) fn finish(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
+        self.flush(socket)?;
+        let is_open = self.session.is_some() && matches!(self.stage, Stage::Connected(_));
+        if !std::mem::replace(&mut self.has_closed, true) && is_open {
+            self.seal(OVERHEAD, close_notify)?;
+            self.flush(socket)?;
+        }
+        Ok(self.outgoing.is_empty())
+    }
+
+    /// Writes as much as the socket takes.
+    fn flush(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            let count = socket.write(&self.outgoing)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if count == self.outgoing.len() {
+                (self.outgoing, self.pending) = (Vec::new(), 0);
+            } else {
+                self.outgoing.drain(..count);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once, at most so many octets, and decrypts.
+    fn receive(&mut self, socket: &mut impl Transport, most: usize) -> io::Result<Received> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let (front, most) = (self.incoming.len(), most.min(READ));
+            scratch.resize((front + most).max(scratch.len()), 0);
+            scratch[..front].copy_from_slice(&self.incoming);
+            match socket.read(&mut scratch[front..front + most])? {
+                Input::Nothing => Ok(Received::Nothing),
+                Input::End => Ok(Received::End),
+                Input::Octets { count, .. } => {
+                    self.incoming = Vec::new();
+                    self.take(&mut scratch[..front + count], front);
+                    Ok(Received::Octets)
+                }
+            }
+        })
+    }
+
+    /// Takes all octets that were not decrypted so far, and retains those that are not whole.
+    fn take(&mut self, octets: &mut [u8], front: usize) {
+        let is_complete = match &self.stage {
+            Stage::Hello(..) => self.take_hello(&octets[front..], octets.len()),
+            Stage::Connected(_) | Stage::Failed(_) => true,
+        };
+        let used = if is_complete { self.advance(octets, |_| {}) } else { 0 };
+        self.incoming = octets[used..].to_vec();
+    }
+
+    /// Takes what has come of the hello since the last time. Whether it is complete, or there is none.
+    fn take_hello(&mut self, mut octets: &[u8], length: usize) -> bool {
+        let Stage::Hello(acceptor, config) = &mut self.stage else { return true };
+        let accepted = loop {
+            // It takes a bounded number of octets at once.
+            let has_read = acceptor.read_tls(&mut octets).is_ok_and(|count| count > 0);
+            match acceptor.accept() {
+                Ok(None) if has_read => {}
+                accepted => break accepted,
+            }
+        };
+        self.stage = match accepted {
+            Ok(None) if length < MOST_HELLO => return false,
+            Ok(None) => Stage::Failed(HandshakeFault::Malformed),
+            Ok(Some(accepted)) => {
+                self.server_name = accepted.client_hello().server_name().map(Box::from);
+                match UnbufferedServerConnection::new(Arc::clone(config)) {
+                    Ok(connection) => Stage::Connected(Box::new(connection)),
+                    Err(error) => Stage::Failed(fault_of(&error)),
+                }
+            }
+            Err((error, mut alert)) => {
+                // To a vector it can't fail.
+                let _ = alert.write_all(&mut self.outgoing);
+                Stage::Failed(fault_of(&error))
+            }
+        };
+        true
+    }
+
+    /// Goes on with these octets until more are needed, and then gives `write` the means to encrypt, where the handshake is
+    /// done. Returns how many octets are used up.
+    fn advance(&mut self, octets: &mut [u8], write: impl FnOnce(&mut Traffic<'_>)) -> usize {
+        let Self { stage, plain, outgoing, peer_closed, session, server_name, .. } = self;
+        let Stage::Connected(connection) = stage else { return octets.len() };
+        let mut used = 0;
+        let mut fault = None;
+        let mut write = Some(write);
+        loop {
+            let UnbufferedStatus { mut discard, state } = connection.process_tls_records(&mut octets[used..]);
+            let goes_on = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(Ok(record)) = traffic.next_record() {
+                        discard += record.discard;
+                        plain.extend_from_slice(record.payload);
+                    }
+                    true
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, outgoing),
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    true
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    *peer_closed = true;
+                    true
+                }
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    if let Some(write) = write.take() {
+                        write(&mut traffic);
+                    }
+                    false
+                }
+                Ok(ConnectionState::BlockedHandshake | ConnectionState::Closed) => false,
+                // Early data is off.
+                Ok(_) => {
+                    fault = Some(HandshakeFault::Other);
+                    false
+                }
+                Err(error) => {
+                    fault = Some(fault_of(&error));
+                    false
+                }
+            };
+            used += discard;
+            if !goes_on {
+                break;
+            }
+        }
+        if let Some(fault) = fault {
+            // The alert, if there is one.
+            while let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                connection.process_tls_records(&mut []).state
+            {
+                encode(&mut data, outgoing);
+            }
+            *stage = Stage::Failed(fault);
+            return octets.len();
+        }
+        if session.is_none() && !connection.is_handshaking() {
+            *session = agreed(connection, server_name.take()).map(Arc::new);
+        }
+        used
+    }
+
+    /// Encrypts by `write` into a vector of this size, which it returns the used part of.
+    fn seal(
+        &mut self,
+        size: usize,
+        write: impl FnOnce(&mut Traffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
+    ) -> io::Result<()> {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let mut sealed = None;
+        let used = self.advance(&mut incoming, |traffic| {
+            let mut octets = vec![0; size];
+            sealed = write(traffic, &mut octets).ok().map(|count| {
+                octets.truncate(count);
+                octets
+            });
+        });
+        incoming.drain(..used);
+        self.incoming = incoming;
+        let sealed = sealed.ok_or(io::ErrorKind::BrokenPipe)?;
+        match self.outgoing.is_empty() {
+            true => self.outgoing = sealed,
+            false => self.outgoing.extend_from_slice(&sealed),
+        }
+        Ok(())
+    }
+}
+
+/// What a read of the socket gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Received {
+    Octets,
+    Nothing,
+    /// The end of its input, without close_notify.
+    End,
+}
+
+type Traffic<'c> = WriteTraffic<'c, ServerConnectionData>;
+
+fn close_notify(traffic: &mut Traffic<'_>, sealed: &mut [u8]) -> Result<usize, EncryptError> {
+    traffic.queue_close_notify(sealed)
+}
+
+/// Always true: there is more to do.
+fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Vec<u8>) -> bool {
+    let front = outgoing.len();
+    if let Err(EncodeError::InsufficientSize(size)) = data.encode(&mut []) {
+        outgoing.resize(front + size.required_size, 0);
+        let encoded = data.encode(&mut outgoing[front..]);
+        debug_assert!(encoded.is_ok(), "there is room: {encoded:?}");
+    }
+    true
+}
+
+/// What the handshake has agreed on.
+fn agreed(connection: &UnbufferedServerConnection, server_name: Option<Box<str>>) -> Option<TlsSession> {
+    let version = match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    };
+    let cipher_suite = match connection.negotiated_cipher_suite()?.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or("unknown"),
+    };
+    let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    Some(TlsSession { version, cipher_suite, server_name, is_resumed })
+}
+
+fn fault_of(error: &rustls::Error) -> HandshakeFault {
+    match error {
+        rustls::Error::AlertReceived(alert) => HandshakeFault::Alert(alert.as_str().unwrap_or("unknown")),
+        rustls::Error::InvalidMessage(_) => HandshakeFault::Malformed,
+        rustls::Error::PeerIncompatible(_) => HandshakeFault::Incompatible,
+        _ => HandshakeFault::Other,
+    }
+}

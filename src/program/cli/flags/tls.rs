@@ -1,0 +1,123 @@
+//! The flags for TLS.
+
+use std::path::PathBuf;
+
+use smtpmock::{Config, TlsVersion};
+
+use super::Options;
+use crate::program::cli::flag::{Arity, Flag, one_of, reading, reading_or_default};
+use crate::program::cli::values;
+
+/// What the flags say of TLS; files are read when the settings are complete.
+#[derive(Clone, Debug, Default)]
+pub(in crate::program::cli) struct TlsOptions {
+    pub(in crate::program::cli) is_on: bool,
+    pub(in crate::program::cli) names: Vec<String>,
+    pub(in crate::program::cli) ca_out: Option<PathBuf>,
+    pub(in crate::program::cli) ca_cert: Option<PathBuf>,
+    pub(in crate::program::cli) ca_key: Option<PathBuf>,
+    pub(in crate::program::cli) certs: Vec<PathBuf>,
+    pub(in crate::program::cli) keys: Vec<PathBuf>,
+    pub(in crate::program::cli) min: Option<TlsVersion>,
+    pub(in crate::program::cli) max: Option<TlsVersion>,
+}
+
+const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+
+impl Options {
+    /// Sets something of TLS, which turns it on.
+    fn with_tls(mut self, change: impl FnOnce(&mut TlsOptions)) -> Self {
+        self.tls.is_on = true;
+        change(&mut self.tls);
+        self
+    }
+}
+
+pub(super) fn tls() -> Vec<Flag> {
+    let version = |name: &str, help: &str, set: fn(&mut TlsOptions, TlsVersion)| {
+        let read = reading_or_default(
+            |raw| values::choice(raw, VERSIONS),
+            move |options: Options, version| options.with_tls(|tls| set(tls, version)),
+        );
+        Flag::new(name, "VERSION", help, read).checked_as("tls versions")
+    };
+    vec![
+        Flag::switch(
+            "tls",
+            "Offer STARTTLS, with a certificate for localhost, 127.0.0.1, ::1 and this host's name, made at the start by a \
+             CA that is made too; and take --listen smtps:// and lmtps://. Turns on --esmtp",
+            |options, on| if on { options.with_tls(|_| {}) } else { options },
+        ),
+        Flag::new(
+            "tlsName",
+            "NAME,...",
+            "Make the certificate for these names too: hosts, *.example.com, IP addresses. This flag and those below turn on \
+             --tls",
+            reading_or_default(
+                |raw| Ok(Some(values::list(raw)?).filter(|names| !names.is_empty())),
+                |options: Options, names| options.with_tls(|tls| tls.names = names),
+            ),
+        )
+        .listing()
+        .checked_as("tls names"),
+        file(
+            "tlsCaOut",
+            "Write the CA's certificate to this file, for clients to trust; the ready line names it as tls_ca",
+            |tls, path| tls.ca_out = Some(path),
+        ),
+        file(
+            "tlsCaCert",
+            "Make the certificate by the CA of this file, which clients trust already, with --tls-ca-key",
+            |tls, path| tls.ca_cert = Some(path),
+        )
+        .checked_as("tls CA certificate"),
+        file("tlsCaKey", "The private key of that CA", |tls, path| tls.ca_key = Some(path))
+            .checked_as("tls CA key"),
+        files(
+            "tlsCert",
+            "Use the certificate of this file, with those above it behind it, in PEM; with --tls-key. Both may be repeated: a \
+             client gets the first that is valid for the name it asks for, or else the first of all",
+            |tls, paths| tls.certs.extend(paths),
+        )
+        .checked_as("tls certificate"),
+        files("tlsKey", "The private key of the --tls-cert in the same place", |tls, paths| {
+            tls.keys.extend(paths);
+        })
+        .checked_as("tls key"),
+        version("tlsMin", "Lowest version of TLS: 1.2 or 1.3. Default 1.2", |tls, version| {
+            tls.min = Some(version);
+        }),
+        version("tlsMax", "Highest version of TLS: 1.2 or 1.3. Default 1.3", |tls, version| {
+            tls.max = Some(version);
+        }),
+        Flag::switch(
+            "tlsRequired",
+            "Before TLS refuse all commands but EHLO, LHLO, NOOP, QUIT and STARTTLS with 530",
+            |options, on| match on {
+                true => options.with_tls(|_| {}).with(|config| config.tls_required(true)),
+                false => options,
+            },
+        )
+        .checked_as("tls_required"),
+        Flag::new(
+            "authClear",
+            "WHAT",
+            "Whether PLAIN, LOGIN, XOAUTH2 and OAUTHBEARER are possible before TLS: allow or refuse (with 538). Default: \
+             refuse with --tls, else allow",
+            one_of(&[("allow", true), ("refuse", false)], Config::auth_in_clear),
+        )
+        .checked_as("auth_in_clear"),
+    ]
+}
+
+fn file(name: &str, help: &str, set: fn(&mut TlsOptions, PathBuf)) -> Flag {
+    let read = reading(values::path, move |options: Options, path| options.with_tls(|tls| set(tls, path)));
+    Flag::new(name, "PATH", help, read)
+}
+
+fn files(name: &str, help: &str, set: fn(&mut TlsOptions, Vec<PathBuf>)) -> Flag {
+    let read = reading(values::paths, move |options: Options, paths: Vec<PathBuf>| {
+        options.with_tls(|tls| set(tls, paths))
+    });
+    Flag { arity: Arity::Repeated, ..Flag::new(name, "PATH", help, read) }
+}

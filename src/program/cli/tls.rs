@@ -1,0 +1,59 @@
+//! TLS as the flags have it: reads the files that they name.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use smtpmock::{Tls, TlsVersion};
+
+use super::flags::TlsOptions;
+use super::goflags::Given;
+use super::{Failure, typed_as};
+
+/// TLS of a server; `None` without any flag for it.
+pub(super) fn tls(
+    options: &TlsOptions,
+    given: &[Given],
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<Option<Tls>, Failure> {
+    let TlsOptions { is_on, names, ca_out, ca_cert, ca_key, certs, keys, min, max } = options;
+    if !is_on {
+        return Ok(None);
+    }
+    let refused = |kebab, expected: &str| {
+        let typed = typed_as(kebab, given);
+        Err(Failure::Usage(format!("{typed}: expected {expected}")))
+    };
+    let read = |kebab: &str, path: &PathBuf| {
+        read_file(path).map_err(|error| {
+            let typed = typed_as(kebab, given);
+            Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
+        })
+    };
+    let tls = match (ca_cert, ca_key) {
+        _ if certs.len() > keys.len() => return refused("tls-cert", "a --tls-key for each"),
+        _ if certs.len() < keys.len() => return refused("tls-key", "a --tls-cert for each"),
+        (None, None) if certs.is_empty() => Tls::self_signed(),
+        (Some(cert), Some(key)) if certs.is_empty() => {
+            Tls::self_signed().signed_by(read("tls-ca-cert", cert)?, read("tls-ca-key", key)?)
+        }
+        (None, None) if ca_out.is_some() => {
+            return refused("tls-ca-out", "no --tls-cert beside it: its CA is not known");
+        }
+        (None, None) => {
+            let mut tls: Option<Tls> = None;
+            for (cert, key) in certs.iter().zip(keys) {
+                let (cert, key) = (read("tls-cert", cert)?, read("tls-key", key)?);
+                tls = Some(match tls {
+                    None => Tls::from_pem(cert, key),
+                    Some(tls) => tls.and_pem(cert, key),
+                });
+            }
+            tls.unwrap_or_else(Tls::self_signed)
+        }
+        (Some(_), None) => return refused("tls-ca-cert", "--tls-ca-key beside it"),
+        (None, Some(_)) => return refused("tls-ca-key", "--tls-ca-cert beside it"),
+        (Some(_), Some(_)) => return refused("tls-ca-cert", "no --tls-cert beside it: it makes one"),
+    };
+    let versions = min.unwrap_or(TlsVersion::V1_2)..=max.unwrap_or(TlsVersion::V1_3);
+    Ok(Some(tls.names(names).versions(versions)))
+}

@@ -1,0 +1,59 @@
+//! STARTTLS (RFC 3207): its reply, what the session forgets with it, and what is refused before it.
+
+use crate::smtp::policy::{Keep, Policy};
+use crate::smtp::record::Filing;
+use crate::smtp::reply::{Next, ReplyKind, Stage};
+use crate::smtp::session::answer::Asked;
+use crate::smtp::session::dialogue::Dialogue;
+use crate::smtp::session::step::Step;
+use crate::smtp::session::turn::{Records, Turn};
+
+impl Dialogue {
+    /// STARTTLS is a command in this session: where its driver can begin TLS, or has begun it.
+    pub(super) fn has_starttls(&self, policy: &Policy) -> bool {
+        self.is_extended(policy) && policy.has_tls()
+    }
+
+    /// Before TLS, where that is required, nothing is possible that needs a session (RFC 3207 section 4).
+    #[cold]
+    pub(super) fn lacks_tls(&self, policy: &Policy, asked: Asked<'_>) -> bool {
+        let is_allowed = asked.is_ehlo
+            || matches!(asked.stage, Stage::Greeting | Stage::Noop | Stage::Quit | Stage::Starttls);
+        policy.requires_tls() && !self.is_encrypted && !is_allowed
+    }
+
+    /// STARTTLS is accepted within a mail transaction too, which ends with it.
+    pub(super) fn starttls(&mut self, turn: &mut Turn<'_, '_>, is_bare: bool) -> Step {
+        let verdict = match self.extensions.include("STARTTLS") {
+            _ if self.is_encrypted => Err(ReplyKind::InvalidStarttlsSequence),
+            false => Err(ReplyKind::InvalidStarttlsSequence),
+            true if !is_bare => Err(ReplyKind::InvalidStarttlsArgument),
+            true => Ok(ReplyKind::StarttlsReady),
+        };
+        let answer = self.answer(turn, Asked::at(Stage::Starttls), verdict);
+        let begins = answer.accepted && answer.next == Next::Continue;
+        if begins {
+            self.abandon_mail();
+            self.start_anew();
+        }
+        let mut step = self.conclude(turn, Stage::Starttls, &answer, None);
+        if begins {
+            step.next = Next::StartTls;
+            step.filing = file_mail_in_clear(turn);
+        }
+        step
+    }
+}
+
+/// The record of the mail that was sent before TLS; there is none of a client that has only begun its session.
+fn file_mail_in_clear(turn: &mut Turn<'_, '_>) -> Filing {
+    let Records(recorder) = &mut *turn.records;
+    let Some(recorder) = recorder.take().filter(|recorder| recorder.record().transaction > 0) else {
+        return Filing::Unchanged;
+    };
+    let last = match turn.policy.keep {
+        Keep::Nothing => None,
+        Keep::Envelope | Keep::Message => recorder.finish(true),
+    };
+    last.map_or(Filing::Unchanged, |last| Filing::Finished(Box::new(last.record)))
+}

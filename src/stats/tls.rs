@@ -1,0 +1,54 @@
+//! TLS.
+
+use std::time::Duration;
+
+use super::Durations;
+use super::catalogue::figures;
+use crate::tls::{TlsSession, TlsVersion};
+
+figures! {
+    /// Handshakes of TLS, by STARTTLS or from the first octet of a connection.
+    ///
+    /// Each ends in exactly one way: it is done, or `refused`, `malformed`, `incompatible`, `broken_off`, `timed_out` or
+    /// `failed`, unless a stop ends it.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    #[non_exhaustive]
+    pub struct TlsStats {
+        /// Handshakes that were done.
+        pub handshakes: u64 = ["tls.handshakes", Number, "TLS handshakes that were done"],
+        /// Those of them by which the client resumed an earlier session.
+        pub resumed: u64 = ["tls.resumed", Number, "handshakes that resumed an earlier session"],
+        /// Those of them that agreed on TLS 1.2.
+        pub v1_2: u64 = ["tls.v1_2", Number, "handshakes that agreed on TLS 1.2"],
+        /// From the first octet of the client's hello to the end of a handshake that was done.
+        pub duration: Durations = ["tls.duration", Microseconds, "from the first octet of the hello to the end"],
+        /// Handshakes that the client ended by an alert, mostly because it does not trust the certificate.
+        pub refused: u64 = ["tls.refused", Number, "handshakes that the client ended by an alert"],
+        /// Handshakes in which the client sent something that is no message of TLS.
+        pub malformed: u64 = ["tls.malformed", Number, "handshakes that began with something else than TLS"],
+        /// Handshakes without a version, cipher suite or group that both sides have.
+        pub incompatible: u64 = ["tls.incompatible", Number, "handshakes without a version or suite in common"],
+        /// Handshakes during which the client closed the connection.
+        pub broken_off: u64 = ["tls.broken_off", Number, "closed by the client within the handshake"],
+        /// Handshakes ended by the session timeout.
+        pub timed_out: u64 = ["tls.timed_out", Number, "handshakes ended by the session timeout"],
+        /// Handshakes that failed in another way.
+        pub failed: u64 = ["tls.failed", Number, "handshakes that failed in another way"],
+        /// Sessions in which the client sent something behind STARTTLS before the handshake: it was discarded (RFC 3207 section
+        /// 4.2).
+        pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],
+        /// Encrypted sessions that the client ended without QUIT and without close_notify (RFC 8446 section 6.1): more may have
+        /// been on its way.
+        pub truncated: u64 = ["tls.truncated", Number, "ended by the client without close_notify"],
+    }
+}
+
+impl TlsStats {
+    /// Counts a handshake that is done.
+    pub(crate) fn note(&mut self, session: &TlsSession, took: Duration) {
+        self.handshakes += 1;
+        self.resumed += u64::from(session.is_resumed());
+        self.v1_2 += u64::from(session.version() == TlsVersion::V1_2);
+        self.duration.add(took);
+    }
+}

@@ -1,0 +1,101 @@
+//! A certificate authority for tests, made at the start or one that stays, and the certificate that it issues.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, Utc};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::TlsError;
+use super::certificates::{certificates_in, certified_key};
+use crate::time::wall_time;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// How long an authority that is made at the start is valid.
+const AUTHORITY_LASTS: Duration = DAY.saturating_mul(10 * 365);
+/// How long a certificate is: the longest that clients of the web take (CA/Browser Forum's baseline requirements).
+const CERTIFICATE_LASTS: Duration = DAY.saturating_mul(397);
+
+/// An authority.
+pub(super) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its certificate, with those above it if there are any.
+    pub(super) pem: String,
+    /// Sent behind the certificates that it issues: nothing where clients have to know it anyway.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+/// A certificate and those above it, and its key.
+pub(super) type Issued = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+impl Authority {
+    /// A new one.
+    pub(super) fn create() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = params("smtpmock test CA", AUTHORITY_LASTS);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), pem, chain: Vec::new() })
+    }
+
+    /// One that stays.
+    pub(super) fn from_pem(certificate: &str, key: &str) -> Result<Self, TlsError> {
+        const CERTIFICATE: &str = "tls CA certificate";
+        let chain = certificates_in(CERTIFICATE, certificate)?;
+        let wrong_key = || TlsError {
+            setting: "tls CA key",
+            value: "the key".to_owned(),
+            expected: "the private key of the CA's certificate in PEM, for ECDSA or RSA".to_owned(),
+        };
+        // Whether the key is that of the certificate.
+        certified_key(chain.clone(), key).map_err(|_| wrong_key())?;
+        let key = KeyPair::from_pem(key).map_err(|_| wrong_key())?;
+        let issuer = Issuer::from_ca_cert_der(&chain[0], key).map_err(|error| TlsError {
+            setting: CERTIFICATE,
+            value: "the certificate".to_owned(),
+            expected: format!("the certificate of a CA in PEM ({error})"),
+        })?;
+        Ok(Self { issuer, pem: certificate.to_owned(), chain })
+    }
+
+    /// A certificate for these names, with a new key.
+    pub(super) fn issue(&self, names: Vec<SanType>) -> Result<Issued, rcgen::Error> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = params("smtpmock", CERTIFICATE_LASTS);
+        params.subject_alt_names = names;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let chain = std::iter::once(certificate.der().clone()).chain(self.chain.iter().cloned()).collect();
+        Ok((chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+    }
+}
+
+/// A name as certificates have it: an IP address, or a host's name, with `*.` in front for all names below it.
+pub(super) fn subject(name: &str) -> Option<SanType> {
+    if let Ok(ip) = name.parse() {
+        return Some(SanType::IpAddress(ip));
+    }
+    DnsName::try_from(name.strip_prefix("*.").unwrap_or(name)).ok()?;
+    Ia5String::try_from(name).ok().map(SanType::DnsName)
+}
+
+/// What all certificates have. Valid from yesterday: clocks differ.
+fn params(name: &str, lasts: Duration) -> CertificateParams {
+    let now = wall_time();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let day = |time| {
+        let day = DateTime::<Utc>::from(time);
+        date_time_ymd(day.year(), day.month() as u8, day.day() as u8)
+    };
+    (params.not_before, params.not_after) = (day(now - DAY), day(now + lasts));
+    params
+}

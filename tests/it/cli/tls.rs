@@ -1,0 +1,61 @@
+//! TLS as the program has it: its flags, and the ready line.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::program::{run, start};
+
+#[test]
+fn the_ready_line_names_encrypted_listeners_and_the_ca() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("ca.pem");
+    fs::write(&ca, "-----BEGIN CERTIFICATE-----\nof an earlier run\n").expect("a file");
+    let ca_out = format!("--tls-ca-out={}", ca.display());
+    let listen = ["--listen=smtp://127.0.0.1", "--listen=lmtps://127.0.0.1", "--listen=smtps://127.0.0.1"];
+    let program = start(listen.into_iter().chain(["--tls-name=mx.example.com", &*ca_out]));
+    let line: Value = serde_json::from_str(&program.ready_line).expect("JSON");
+    for kind in ["smtp", "smtps", "lmtps"] {
+        assert!(line[kind][0].as_str().is_some_and(|text| text.starts_with("127.0.0.1:")), "{line}");
+    }
+    assert_eq!((&line["lmtp"], line["tls_ca"].as_str()), (&Value::Null, ca.to_str()));
+    let pem = fs::read_to_string(&ca).expect("written");
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("earlier"), "{pem}");
+}
+
+#[test]
+fn what_can_not_be_is_refused_with_the_flag() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (text, key) = (path("text"), path("key"));
+    fs::write(&text, "no certificate").expect("a file");
+    fs::write(&key, "no key").expect("a file");
+    let missing = path("missing");
+    for (arguments, expected) in [
+        (&["--listen", "smtps://127.0.0.1"][..], "for --listen: expected TLS for it: --tls"),
+        (&["--tls-cert", &text], "--tls-cert: expected a --tls-key for each"),
+        (&["--tls-key", &key], "--tls-key: expected a --tls-cert for each"),
+        (&["--tls-cert", &text, "--tls-key", &key], "for --tls-cert: expected certificates in PEM"),
+        (&["--tls-cert", &missing, "--tls-key", &key], "for --tls-cert: expected a readable file"),
+        (&["--tls-ca-cert", &text], "--tls-ca-cert: expected --tls-ca-key beside it"),
+        (&["--tls-ca-cert", &text, "--tls-ca-key", &key], "for --tls-ca-cert: expected certificates in PEM"),
+        (&["--tls-name", "a b"], "\"a b\" for --tls-name: expected names of hosts"),
+        (&["--tls-min", "1.1"], "for --tls-min: expected"),
+        (&["--tls-min", "1.3", "--tls-max", "1.2"], "for --tls-min: expected a lowest version"),
+        (&["--auth-clear", "refuse"], "for --auth-clear: expected TLS for it"),
+        (&["--tls", "--auth-clear", "no"], "for --auth-clear: expected"),
+        (
+            &["--tls", "--tls-cert", &text, "--tls-key", &key, "--tls-ca-out", &missing],
+            "--tls-ca-out: expected no",
+        ),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(output.complaint().contains(expected), "{arguments:?}: {output:?}");
+    }
+    // A file that is no certificate is somebody else's.
+    let output = run(["--tls-ca-out", &text]);
+    assert_eq!(output.code(), Some(1), "{output:?}");
+    assert!(output.complaint().contains("it has other content"), "{output:?}");
+    assert_eq!(fs::read_to_string(&text).expect("a file"), "no certificate");
+}
