@@ -9,7 +9,7 @@ pub(crate) enum Command {
     Ehlo,
     /// The greeting of a session without extensions, where the server refuses EHLO (RFC 5321 section 3.2).
     Helo,
-    /// AUTH, and a response to a challenge of its exchange: [`Session::take_line`].
+    /// AUTH, and a response to a challenge of its exchange: [`Session::take_line`](super::Session::take_line).
     Auth,
     Response,
     Mail,
