@@ -1,6 +1,7 @@
 //! How one session uses the extensions that it was offered.
 
-use crate::smtp::{Stage, Step};
+use crate::smtp::auth::Mechanism;
+use crate::smtp::{AuthOutcome, AuthStep, Stage, Step};
 use crate::stats::ExtensionStats;
 
 /// As many VRFY and EXPN may come from a person who tries a server.
@@ -39,6 +40,11 @@ impl Extensions {
             self.note_pipelined(stats);
         }
         self.ends_group = ends_group(stage);
+    }
+
+    /// An AUTH command has come, and this answers it.
+    pub(super) fn note_auth(&mut self, auth: &AuthStep) {
+        self.ends_group = auth_ends_group(auth);
     }
 
     #[cold]
@@ -103,4 +109,14 @@ fn ends_group(stage: Stage) -> bool {
         stage,
         Stage::Helo | Stage::Data | Stage::Vrfy | Stage::Noop | Stage::Quit | Stage::Auth | Stage::Xclient
     )
+}
+
+/// AUTH need not be the last of its group if it has an initial response, and its mechanism is known to take no other (RFC 4954
+/// section 4). Where it begins no exchange, it is not known which mechanism that would have been.
+fn auth_ends_group(auth: &AuthStep) -> bool {
+    match auth.mechanism {
+        Some(Mechanism::Plain | Mechanism::Anonymous) => auth.outcome == AuthOutcome::Challenged,
+        Some(_) => true,
+        None => false,
+    }
 }

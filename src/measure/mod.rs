@@ -271,6 +271,7 @@ impl Probe {
         let Some(auth) = step.auth.as_deref() else { return };
         if !auth.answers_response() {
             self.note_command(stats, now, Stage::Auth);
+            self.extensions.note_auth(auth);
         } else if let Some(replied) = self.replied.take() {
             stats.stages[Stage::Auth].think.add(now.since(replied));
             self.end_group(stats);

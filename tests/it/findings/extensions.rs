@@ -1,6 +1,5 @@
 //! Findings on the use of extensions, and the figures of it.
 
-use smtpmock::smtp::auth::Credential;
 use smtpmock::smtp::rules::{Extension, Offer};
 use smtpmock::stats::ExtensionStats;
 use smtpmock::{Config, Server};
@@ -146,18 +145,22 @@ fn pipelining_is_not_where_nothing_says_whether_it_is_offered() {
     }
 }
 
+fn with_auth() -> Config {
+    Config::default().auth(("ann", "secret"))
+}
+
 /// RFC 2920 section 3.1, and RFC 4954 section 4 for AUTH.
 #[test]
 fn more_behind_a_command_that_must_end_its_group_is_found() {
-    let auth = Config::default().esmtp().auth("ann:secret".parse::<Credential>().expect("credentials"));
     for (lines, replies) in [
         ("NOOP\r\nMAIL FROM:<ann@example.com>\r\n", 2),
         ("VRFY bob\r\nRSET\r\n", 2),
         ("EHLO b.example\r\nRSET\r\n", 0),
-        ("AUTH PLAIN AGFubgBzZWNyZXQ=\r\nRSET\r\n", 2),
+        ("AUTH PLAIN\r\nAGFubgBzZWNyZXQ=\r\nRSET\r\n", 3),
+        ("AUTH LOGIN YW5u\r\nc2VjcmV0\r\nRSET\r\n", 3),
         (&format!("{ENVELOPE}hi\r\n.\r\n"), 4),
     ] {
-        let server = start(auth.clone());
+        let server = start(with_auth());
         let mut client = Client::extended(server.local_addr());
         at_once(&mut client, lines, replies);
         client.send("QUIT\r\n");
@@ -167,6 +170,21 @@ fn more_behind_a_command_that_must_end_its_group_is_found() {
             "did not wait for the reply to a command that must end a group, like DATA, in 1 session";
         assert_eq!(text, expected, "{lines}");
     }
+}
+
+/// RFC 4954 section 4: it is known to take no response but the initial one.
+#[test]
+fn more_behind_auth_with_its_only_response_is_not() {
+    let server = start(with_auth());
+    for (response, code) in [("AGFubgBzZWNyZXQ=", "235 "), ("AGFubgB3cm9uZw==", "535 ")] {
+        let mut client = Client::extended(server.local_addr());
+        client.send(format!("AUTH PLAIN {response}\r\nRSET\r\n"));
+        assert!(client.reply().starts_with(code), "{response}");
+        assert_eq!(client.reply(), "250 2.0.0 Ok");
+        client.quit_extended();
+    }
+    assert_eq!(names(&server, 2), [""; 0]);
+    assert_eq!(server.stats().extensions.pipelining, 2);
 }
 
 /// The content of a message may begin a group, and BDAT stand anywhere in it (RFC 3030 section 4.2).
