@@ -64,7 +64,7 @@ pub(crate) struct Probe {
     left_before_greeting: bool,
     /// Its greeting refused it.
     is_refused: bool,
-    was_told_to_go: bool,
+    got_421: bool,
     has_gone_on: bool,
     was_reset: bool,
     /// Why the server ends it; `None` while it does not.
@@ -160,7 +160,7 @@ impl Probe {
             transaction: None,
             left_before_greeting: false,
             is_refused: false,
-            was_told_to_go: false,
+            got_421: false,
             has_gone_on: false,
             was_reset: false,
             cause: None,
@@ -296,11 +296,11 @@ impl Probe {
 
     /// Counts a client that continues after a 421 or a refusal.
     fn note_going_on(&mut self, stats: &mut Stats) {
-        let is_sent_away = self.was_told_to_go || self.is_refused;
+        let is_sent_away = self.got_421 || self.is_refused;
         if !is_sent_away || std::mem::replace(&mut self.has_gone_on, true) {
             return;
         }
-        *match self.was_told_to_go {
+        *match self.got_421 {
             true => &mut stats.sessions.went_on_after_421,
             false => &mut stats.sessions.went_on_after_refusal,
         } += 1;
@@ -421,7 +421,7 @@ impl Probe {
     fn note_refusal(&mut self, stats: &mut Stats, now: Timestamp, stage: Stage, code: u16) {
         *stats.stages[stage].refused.entry(code).or_default() += 1;
         stats.timeline.at(now.since_start()).refused += 1;
-        self.was_told_to_go |= code == 421;
+        self.got_421 |= code == 421;
     }
 
     /// Everything is answered, and the client's think time begins; not in the middle of message data.
@@ -490,7 +490,7 @@ impl Probe {
             Some(Cause::Stopped) => Ending::Stopped,
             Some(Cause::TimedOut) | None if !has_spoken => Ending::Silent,
             Some(Cause::TimedOut) => Ending::TimedOut,
-            None if self.was_told_to_go => Ending::Dismissed,
+            None if self.got_421 => Ending::Dismissed,
             None => Ending::Left,
         }
     }

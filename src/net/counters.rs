@@ -35,7 +35,7 @@ impl Counters {
         Self { tag, milestones: Milestones::new(goals), ..Self::default() }
     }
 
-    /// What tells the sessions counted here from those of other servers.
+    /// What distinguishes the sessions counted here from those of other servers.
     pub(super) fn tag(&self) -> ServerTag {
         self.tag
     }

@@ -395,7 +395,7 @@ impl Message {
         self.proxied.as_deref().map(|proxied| &proxied.proxy)
     }
 
-    /// What the proxy has said of the client by XCLIENT; `None` where it has sent none.
+    /// The attributes by which XCLIENT has named the client; `None` without XCLIENT.
     pub fn client(&self) -> Option<&smtp::ClientAttributes> {
         let client = self.proxied.as_deref().map(|proxied| &proxied.client);
         client.filter(|client| **client != smtp::ClientAttributes::default())

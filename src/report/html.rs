@@ -82,7 +82,8 @@ fn findings(stats: &Stats, out: &mut String) {
 fn class(stage: Stage) -> &'static str {
     match stage {
         Stage::Greeting => "s8",
-        Stage::Unknown | Stage::Auth => "s9",
+        Stage::Unknown => "s9",
+        Stage::Auth => "s10",
         Stage::Helo => "s0",
         Stage::Mail => "s1",
         Stage::Rcpt => "s2",

@@ -133,8 +133,8 @@ impl Additive for BTreeMap<u16, u64> {
 /// Times are measured by the server. A client's think time is from the start of the system call that sent the end of
 /// our reply to the wake-up for its next command, so it includes the time in the network.
 ///
-/// A session begins when its connection is accepted, or where a header of the PROXY protocol comes first, with that. The time before that, in the system's accept queue, is in no
-/// figure: neither in the service time of the greeting nor in the durations of sessions. Clients observe it in the
+/// A session begins when its connection is accepted, or behind a header of the PROXY protocol when that is complete. The time
+/// in the system's accept queue is in no figure: neither in the service time of the greeting nor in the durations of sessions. Clients observe it in the
 /// time to the greeting; [`Health::accept_queue_overflows`] counts how often the queue was full.
 ///
 /// ```
@@ -259,8 +259,8 @@ figures! {
         /// before the server reads it takes almost no time, so for short messages the rate may far exceed that of the
         /// network.
         pub data_rate: Numbers = ["data.rate", OctetsPerSecond, "octets per second in that time"],
-        /// The longest time between two reads of a message, or of one chunk of it, for each message of more than one read. Not measured
-        /// while reads are throttled ([`Config::read_rate`](crate::Config::read_rate)), because the server causes the
+        /// The longest time between two reads of a message, or of one chunk of it, for each message of more than one read. Not
+        /// measured while reads are throttled ([`Config::read_rate`](crate::Config::read_rate)), because the server causes the
         /// gaps then.
         pub longest_gap: Durations =
             ["data.longest_gap", Microseconds, "longest time between two reads of a message"],

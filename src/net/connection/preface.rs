@@ -150,7 +150,7 @@ impl<T: Transport> Connection<T> {
         self.settle(context, resources)
     }
 
-    /// The addresses of the session are those that the header says.
+    /// Takes the addresses of the session from the header.
     fn name_client(&mut self, client: Client<'_>) {
         let (source, destination) = match client {
             Client::Unnamed => return,

@@ -165,8 +165,8 @@ fn text(value: &DeValue<'_>, expected: &'static str) -> Result<String, Mistake> 
     }
 }
 
-/// The settings that were given, in the order of the table, for reports: without secrets. Values of a repeated flag are joined by line ends, as in
-/// its variable.
+/// The settings that were given, in the order of the table, for reports: without secrets. Values of a repeated flag are
+/// joined by line ends, as in its variable.
 pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, String)> {
     let is_given = |flag: &&Flag| given.iter().any(|given| given.kebab == flag.kebab);
     let setting = |flag: &Flag| {

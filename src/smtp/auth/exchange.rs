@@ -17,7 +17,7 @@ use super::{Auth, Identity};
 pub(in crate::smtp) struct AuthExchange {
     mechanism: Mechanism,
     state: State,
-    /// Who the client says it is.
+    /// The user that the client claims to be.
     user: Option<Box<[u8]>>,
     /// A hash of the user and the secret that it sent. It finds a secret that is tried again.
     attempt: Option<u64>,
@@ -110,7 +110,7 @@ impl AuthExchange {
         self.mechanism
     }
 
-    /// Who the client says it is, once it has said so.
+    /// The user that the client claims to be, once it has named one.
     pub(in crate::smtp) fn user(&self) -> Option<&[u8]> {
         self.user.as_deref()
     }

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::smtp::rules::Fault;
-use crate::smtp::rules::GrammarError;
+use crate::smtp::rules::{Fault, GrammarError};
 
 /// A SASL mechanism that the server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

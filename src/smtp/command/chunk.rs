@@ -2,6 +2,7 @@
 
 /// A chunk of a message, as BDAT announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Chunk {
     /// Octets behind the line; at most [`MAX_SIZE`](Self::MAX_SIZE).
     pub size: u64,
@@ -13,7 +14,7 @@ impl Chunk {
     /// Largest size that is taken for a number of octets.
     pub const MAX_SIZE: u64 = 1 << 63;
 
-    /// What follows the verb; `None` where it does not say how many octets follow the line.
+    /// Parses what follows the verb; `None` where the number of octets behind the line is not known from it.
     pub(super) fn parse_argument(argument: &[u8]) -> Option<Self> {
         let mut words = argument.split(|&octet| octet == b' ').filter(|word| !word.is_empty());
         let size = number(words.next()?)?;

@@ -12,6 +12,7 @@ const MAX_MECHANISM: usize = 20;
 
 /// The arguments of AUTH (RFC 4954 section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Authenticate<'a> {
     /// The name of the mechanism, in any case, known or not.
     pub mechanism: &'a str,

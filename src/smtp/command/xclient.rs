@@ -10,14 +10,14 @@ pub(in crate::smtp) const ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DE
 /// The longest value of an attribute, in octets: that of a host name, as in Postfix.
 const MAX_VALUE: usize = 255;
 
-/// Values that say that there is none: for good, and for now.
+/// Values of attributes that are unknown: for good, and for now.
 const UNAVAILABLE: [&str; 2] = ["[UNAVAILABLE]", "[TEMPUNAVAIL]"];
 
 /// In front of an IPv6 address.
 const IPV6: &str = "IPV6:";
 
-/// What XCLIENT says of a client. Attributes that it does not name stay as they were, and those with the value
-/// `[UNAVAILABLE]` or `[TEMPUNAVAIL]` are unknown; then the address stays as it was.
+/// The attributes of XCLIENT. Those that it does not name are unchanged, and those with the value `[UNAVAILABLE]` or
+/// `[TEMPUNAVAIL]` are unknown; an unknown address leaves that of before.
 ///
 /// ```
 /// use smtpmock::smtp::ClientAttributes;

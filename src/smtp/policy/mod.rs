@@ -35,9 +35,9 @@ pub(crate) const MAX_RECIPIENTS: usize = 10_000;
 #[repr(u8)]
 #[non_exhaustive]
 pub enum DelayPoint {
-    /// The new connection.
+    /// The new connection, and XCLIENT.
     Greeting,
-    /// HELO and EHLO.
+    /// HELO, EHLO and LHLO.
     Helo,
     /// MAIL.
     Mailfrom,
@@ -45,7 +45,7 @@ pub enum DelayPoint {
     Rcptto,
     /// DATA (the 354).
     Data,
-    /// The final dot.
+    /// The end of the message: the final dot, or the last chunk; in LMTP for each recipient.
     Message,
     /// RSET.
     Rset,
@@ -196,7 +196,8 @@ pub struct Policy {
     has_deferred: bool,
 }
 
-/// The replies of the server itself, as opposed to those of rules, indexed by [`ReplyKind`]. A copy shares none of them, so that each thread can have its own.
+/// The replies of the server itself, as opposed to those of rules, indexed by [`ReplyKind`]. A copy shares none of them, so
+/// that each thread can have its own.
 #[derive(Debug)]
 struct OwnReplies(Vec<Reply>);
 

@@ -37,8 +37,8 @@ const ACCEPTING: &[(ReplyKind, Stage)] = &[
     (ReplyKind::StarttlsReady, Stage::Starttls),
 ];
 
-/// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that no rule has to give. Those that tell what the server has
-/// no room for are left out: they tell nothing about how it was configured.
+/// Replies to MAIL, RCPT, DATA, BDAT and the end of a message that need no rule. Refusals for lack of room or memory are left
+/// out: they do not follow from the configuration.
 const UNPROMPTED: &[ReplyKind] = &[
     ReplyKind::InvalidCommand,
     ReplyKind::InvalidMailSequence,

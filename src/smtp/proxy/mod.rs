@@ -15,6 +15,7 @@ pub const MAX_HEADER: usize = 4096;
 
 /// What the front of a connection's input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scan<'i> {
     /// The front of a header, or nothing: more octets are needed.
     Incomplete,
@@ -24,13 +25,14 @@ pub enum Scan<'i> {
     Whole {
         /// Its octets.
         length: usize,
-        /// What it says.
+        /// The client in it.
         client: Client<'i>,
     },
 }
 
 /// The client that a header names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Client<'i> {
     /// None: the connection is the proxy's own (`LOCAL`), or the client's address is of an unknown kind (`UNKNOWN`). The
     /// addresses of the connection remain.

@@ -1,4 +1,4 @@
-//! Cases of aiosmtpd's tests of the PROXY protocol, in own words, and headers that are made from what they say.
+//! Cases of aiosmtpd's tests of the PROXY protocol, in own words, and headers that are made from the addresses in them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -272,15 +272,15 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
     (vec(word, 0..7), end).prop_map(|(words, end)| format!("PROXY {}{end}", words.join(" ")).into_bytes())
 }
 
-/// What a header says, to be written and read.
+/// The ends of a connection that a header names, to be written and read.
 #[derive(Clone, Debug)]
-enum Said {
+enum Named {
     V4(Ipv4Addr, Ipv4Addr, u16, u16),
     V6(Ipv6Addr, Ipv6Addr, u16, u16),
     Nothing,
 }
 
-impl Said {
+impl Named {
     fn client(&self) -> Client<'static> {
         match *self {
             Self::V4(source, destination, from, to) => {
@@ -319,21 +319,21 @@ impl Said {
     }
 }
 
-fn said() -> impl Strategy<Value = Said> {
+fn named() -> impl Strategy<Value = Named> {
     prop_oneof![
-        any::<([u8; 4], [u8; 4], u16, u16)>().prop_map(|(a, b, from, to)| Said::V4(
+        any::<([u8; 4], [u8; 4], u16, u16)>().prop_map(|(a, b, from, to)| Named::V4(
             a.into(),
             b.into(),
             from,
             to
         )),
-        any::<([u8; 16], [u8; 16], u16, u16)>().prop_map(|(a, b, from, to)| Said::V6(
+        any::<([u8; 16], [u8; 16], u16, u16)>().prop_map(|(a, b, from, to)| Named::V6(
             a.into(),
             b.into(),
             from,
             to
         )),
-        Just(Said::Nothing),
+        Just(Named::Nothing),
     ]
 }
 
@@ -349,17 +349,17 @@ fn tlvs() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn a_header_is_read_as_it_was_written_wherever_it_is_cut(
-        said in said(),
+        named in named(),
         tlvs in tlvs(),
         is_binary: bool,
         behind in vec(any::<u8>(), 0..20),
     ) {
-        let header = if is_binary { said.binary(&tlvs) } else { said.line() };
+        let header = if is_binary { named.binary(&tlvs) } else { named.line() };
         let input = [&header[..], &behind].concat();
         for end in 0..header.len() {
             prop_assert_eq!(scan(&input[..end]), Ok(Scan::Incomplete), "after {} octets", end);
         }
-        let whole = Ok(Scan::Whole { length: header.len(), client: said.client() });
+        let whole = Ok(Scan::Whole { length: header.len(), client: named.client() });
         for end in header.len()..=input.len() {
             prop_assert_eq!(scan(&input[..end]), whole, "after {} octets", end);
         }
@@ -367,7 +367,7 @@ proptest! {
 
     #[test]
     fn headers_are_read_as_by_a_simple_reading(
-        said in said(),
+        named in named(),
         tlvs in tlvs(),
         paths in vec(any::<u8>(), 216),
         words in words(),
@@ -376,8 +376,8 @@ proptest! {
         behind in vec(any::<u8>(), 0..20),
     ) {
         let mut input = match kind {
-            0 => said.line(),
-            1 => said.binary(&tlvs),
+            0 => named.line(),
+            1 => named.binary(&tlvs),
             2 => v2(0x21, 0x31, &[&paths[..], &tlvs].concat()),
             _ => words,
         };
@@ -398,12 +398,12 @@ proptest! {
 
     #[test]
     fn more_octets_never_change_an_outcome(
-        said in said(),
+        named in named(),
         is_binary: bool,
         changes in vec((any::<Index>(), any::<u8>()), 0..4),
         behind in vec(any::<u8>(), 0..300),
     ) {
-        let mut input = if is_binary { said.binary(b"") } else { said.line() };
+        let mut input = if is_binary { named.binary(b"") } else { named.line() };
         for (at, octet) in changes {
             let at = at.index(input.len());
             input[at] = octet;

@@ -37,7 +37,7 @@ pub(super) fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     Ok(Scan::Whole { length, client })
 }
 
-/// What a header says whose family is this, and that has this block behind its fixed part.
+/// The client in a header of this family with this block behind its fixed part.
 fn client<'i>(header: &[u8], family: u8, block: &'i [u8]) -> Result<Client<'i>, HeaderError> {
     let size = match family {
         0x00 => return Ok(Client::Unnamed),

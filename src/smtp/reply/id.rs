@@ -10,7 +10,7 @@ const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Octets of a tag.
 const LENGTH: usize = 8;
 
-/// Tells the records of one run of a server from those of others. A server draws it at random when it starts.
+/// Distinguishes the records of one run of a server from those of all others. A server draws it at random when it starts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerTag([u8; LENGTH]);
 

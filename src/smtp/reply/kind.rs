@@ -100,7 +100,8 @@ reply_kinds! {
     ChunkReceived, "msgBdatReceived", "250 Chunk received";
     /// BDAT before an accepted RCPT.
     InvalidBdatSequence, "msgInvalidCmdBdatSequence", "503 Bad sequence of commands. BDAT should be used after RCPT TO";
-    /// BDAT without a number of octets that says where the chunk ends. The session is closed: what follows can't be told from commands.
+    /// BDAT without a valid number of octets. The session is closed: where its chunk ends, and the next command begins, is not
+    /// known.
     InvalidBdatArgument, "msgInvalidCmdBdatArg", "501 BDAT requires the number of octets in the chunk";
     /// BDAT behind a chunk of the same message that was refused.
     ChunkAfterRefusal, "msgBdatAfterRefusal", "503 Bad sequence of commands. A chunk was refused: RSET or MAIL FROM should follow";

@@ -89,7 +89,7 @@ pub(in crate::smtp) enum Decision<'p> {
     /// One of the server's own rules refuses.
     Refuse(ReplyKind, Next),
     /// An added rule decides; without a reply of its own, the server's reply is sent.
-    Told { reply: Option<&'p Reply>, portion: Portion, next: Next },
+    Ruled { reply: Option<&'p Reply>, portion: Portion, next: Next },
 }
 
 /// The added rules.
@@ -252,7 +252,7 @@ impl RuleBook {
                 Some(Action::Stall) => (Portion::Whole, Next::Hold),
                 Some(Action::Cut(octets)) => (Portion::First(*octets), Next::Close),
             };
-            return (delay, Some(Decision::Told { reply, portion, next }));
+            return (delay, Some(Decision::Ruled { reply, portion, next }));
         }
         (None, None)
     }

@@ -32,14 +32,15 @@ impl From<IpAddr> for PeerAddress {
     }
 }
 
-/// Peers whose word about a client's address is taken: by a header of the PROXY protocol, or by XCLIENT.
+/// Peers that may name another client than themselves: by a header of the PROXY protocol, or by XCLIENT.
 ///
 /// Its text is a network in CIDR notation, an address, or `unix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Trusted {
     /// Those that connect from a network.
     Network(Cidr),
-    /// Those that connect over a Unix socket: whoever the permissions of its file let in.
+    /// Those that connect over a Unix socket: every process that the permissions of its file let in.
     Unix,
 }
 

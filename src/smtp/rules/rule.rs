@@ -204,8 +204,8 @@ impl Rule {
         self
     }
 
-    /// Only in sessions that have authenticated as a user that matches this pattern; at [`Stage::Auth`] only for clients that
-    /// say that they are one.
+    /// Only in sessions that have authenticated as a user that matches this pattern, or whose user XCLIENT has named; at
+    /// [`Stage::Auth`] only for clients that claim to be one, right or wrong.
     #[must_use]
     pub fn user(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.user = Some(pattern.into());
@@ -241,8 +241,8 @@ impl Rule {
     }
 
     /// Only for commands with this parameter and a value that matches this pattern; at `data`, `bdat` and `message` MAIL or an
-    /// accepted recipient must have it, in LMTP at `message` MAIL or the recipient that is answered. A parameter without a value has an
-    /// empty one. May be set several times: all of them must match.
+    /// accepted recipient must have it, in LMTP at `message` MAIL or the recipient that is answered. A parameter without a
+    /// value has an empty one. May be set several times: all of them must match.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: impl Into<Glob>) -> Self {
         self.when.parameters.push((name.to_ascii_lowercase().into(), value.into()));

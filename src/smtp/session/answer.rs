@@ -141,11 +141,11 @@ impl Dialogue {
                 let memory = environment.state.as_deref_mut();
                 return self.own_answer(policy, memory, stage, Err(kind), next, delay);
             }
-            Decision::Told { reply: None, portion, next } => {
+            Decision::Ruled { reply: None, portion, next } => {
                 let answer = self.own_answer(policy, None, stage, verdict, next, delay);
                 (answer.reply, portion, answer.accepted, next)
             }
-            Decision::Told { reply: Some(reply), portion, next } => {
+            Decision::Ruled { reply: Some(reply), portion, next } => {
                 (reply, portion, verdict.is_ok() && reply.accepts(stage), next)
             }
         };

@@ -140,8 +140,9 @@ impl Step {
 pub struct Progress {
     /// Octets used up, from the front. The rest must be at the front of the next input.
     pub consumed: usize,
-    /// The command line among them; `None` for message data. That of BDAT is at the front, before octets of the chunk. Of a line that is longer than
-    /// [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) it is the front, with the first octets that are used up.
+    /// The command line among them; `None` for message data. That of BDAT is at the front, before octets of the chunk. Of a line
+    /// that is longer than [`LineScanner::LIMIT`](crate::smtp::LineScanner::LIMIT) it is the front, with the first octets that
+    /// are used up.
     pub line: Option<CommandLine>,
     /// What the server waits for from now on. Before the first input it is a command.
     pub expects: Expect,

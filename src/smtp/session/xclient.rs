@@ -49,7 +49,7 @@ impl Dialogue {
         step
     }
 
-    /// Forgets everything that the client has said; it has to begin with HELO or EHLO.
+    /// Returns to the state behind the greeting: the client has to begin with HELO or EHLO.
     pub(super) fn start_anew(&mut self) {
         debug_assert!(
             !self.is_in_transaction() && self.chunks.is_none(),
