@@ -79,8 +79,8 @@ impl Client {
     /// Connects and reads the reply to EHLO, which offers extensions.
     pub(crate) fn extended(address: SocketAddr) -> Self {
         let mut client = Self::greeted(address);
-        client.send("EHLO client.example\r\n");
-        while client.reply().starts_with("250-") {}
+        let last = client.last_line("EHLO client.example");
+        assert!(last.starts_with("250 "), "{last}");
         client
     }
 
@@ -169,7 +169,16 @@ impl Client {
         self.reply()
     }
 
-    /// The same, with the time that the reply took.
+    /// Sends a line and reads all lines of its reply. Returns the last.
+    pub(crate) fn last_line(&mut self, line: &str) -> String {
+        let mut reply = self.command(line);
+        while reply.as_bytes().get(3) == Some(&b'-') {
+            reply = self.reply();
+        }
+        reply
+    }
+
+    /// Sends a line and reads one of its reply, with the time that this took.
     pub(crate) fn timed(&mut self, line: &str) -> (String, Duration) {
         let start = now();
         let reply = self.command(line);

@@ -10,6 +10,7 @@ pub(crate) mod client; // an SMTP client on a blocking socket
 pub(crate) mod encrypted; // a client within TLS, which verifies the server's certificate
 pub(crate) mod figures; // waits for a server's figures
 pub(crate) mod logger; // loggers that retain their lines, or pass each to a test
+pub(crate) mod sasl; // lines of AUTH
 pub(crate) mod server; // a server on a free port, with or without rules, and whether an address accepts connections
 pub(crate) mod waiting; // the client's clock, its longest wait, waiting without an event
 

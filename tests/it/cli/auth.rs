@@ -2,27 +2,14 @@
 
 use std::fs;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
 use crate::support::client::Client;
 use crate::support::program::{command, run, start, start_command};
+use crate::support::sasl::{self, base64};
 
 const PASSWORD: &str = "hunter2-hunter2";
 const TOKEN: &str = "t0ken-t0ken-t0ken";
-
-/// What a secret looks like in an exchange.
-fn base64(text: &str) -> String {
-    BASE64.encode(text)
-}
-
-fn greeted(address: std::net::SocketAddr) -> Client {
-    let mut client = Client::greeted(address);
-    client.send("EHLO client.example\r\n");
-    while client.reply().starts_with("250-") {}
-    client
-}
 
 /// Sends secrets in every way that a client may: right and wrong, in commands and responses, too long, cut, out of
 /// sequence, with a mechanism that is not known. Returns the texts that nobody may see.
@@ -42,25 +29,25 @@ fn authenticate(address: std::net::SocketAddr) -> Vec<String> {
     ];
     for line in &commands {
         Client::greeted(address).command(line);
-        let mut client = greeted(address);
+        let mut client = Client::extended(address);
         client.command(line);
         client.command(line);
     }
-    let mut login = greeted(address);
+    let mut login = Client::extended(address);
     login.command("AUTH LOGIN");
     login.command(&base64("ann"));
     login.command(&password);
     // It ends within a line.
-    let mut cut = greeted(address);
+    let mut cut = Client::extended(address);
     cut.command("AUTH PLAIN");
     cut.send(&plain);
     cut.half_close();
     cut.rest();
-    let mut cut = greeted(address);
+    let mut cut = Client::extended(address);
     cut.send(format!("AUTH PLAIN {long}{long}{long}"));
     cut.half_close();
     cut.rest();
-    let mut mail = greeted(address);
+    let mut mail = Client::extended(address);
     mail.command(&commands[0]);
     for line in ["MAIL FROM:<ann@example.com>", "RCPT TO:<bob@example.com>", "DATA", "hi\r\n."] {
         mail.command(line);
@@ -113,10 +100,9 @@ fn users_come_from_flags_a_variable_and_a_file() {
     command.arg(&file).env("SMTPMOCK_AUTH", "ann:se:cret\ncarol: x ");
     let program = start_command(&mut command);
     for (user, password) in [("ann", "se:cret"), ("bob", "secret"), ("carol", " x ")] {
-        let mut client = greeted(program.address());
+        let mut client = Client::extended(program.address());
         client.expect("MAIL FROM:<a@b.example>", "530 5.7.0 Authentication required");
-        let line = format!("AUTH PLAIN {}", base64(&format!("\0{user}\0{password}")));
-        client.expect(&line, "235 2.7.0 Authentication successful");
+        client.expect(&sasl::plain(user, password), "235 2.7.0 Authentication successful");
     }
     assert_eq!(program.stopped().code(), Some(0));
 }
@@ -130,15 +116,15 @@ fn a_check_that_does_not_end_delays_no_other_session_and_no_stop() {
     fs::write(path("users"), users).expect("writable");
     let report = path("report.json");
     let program = start([&format!("--auth-file={}", path("users")), &format!("--report-json={report}")]);
-    let line = format!("AUTH PLAIN {}\r\n", base64("\0ann\0secret"));
-    let [mut waits, mut leaves, mut hidden] = [(); 3].map(|()| greeted(program.address()));
+    let line = sasl::plain("ann", "secret") + "\r\n";
+    let [mut waits, mut leaves, mut hidden] = [(); 3].map(|()| Client::extended(program.address()));
     waits.send(format!("{line}NOOP\r\n"));
     leaves.send(&line);
     hidden.send(format!("AUTH LOGIN\r\n{}\r\n{}\r\n", base64("ann"), base64("secret")));
     assert_eq!(hidden.reply(), "334 VXNlcm5hbWU6");
     assert_eq!(hidden.reply(), "334 UGFzc3dvcmQ6");
-    let mut other = greeted(program.address());
-    other.expect(&format!("AUTH PLAIN {}", base64("\0bob\0secret")), "235 2.7.0 Authentication successful");
+    let mut other = Client::extended(program.address());
+    other.expect(&sasl::plain("bob", "secret"), "235 2.7.0 Authentication successful");
     leaves.leave();
     other.expect("NOOP", "250 2.0.0 Ok");
     other.expect("QUIT", "221 2.0.0 Closing connection");

@@ -1,33 +1,28 @@
 //! Findings on authentication.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use smtpmock::{Config, Server};
 
 use super::found::{findings, names, only};
 use crate::support::client::Client;
+use crate::support::sasl;
 use crate::support::server::{ruled, start};
 
 fn server() -> Server {
     start(Config::default().auth(("ann", "secret")))
 }
 
-fn client(server: &Server) -> Client {
-    let mut client = Client::greeted(server.local_addr());
-    client.send("EHLO client.example\r\n");
-    while client.reply().starts_with("250-") {}
-    client
+fn extended(server: &Server) -> Client {
+    Client::extended(server.local_addr())
 }
 
 /// Sends AUTH PLAIN. Returns the code of the reply.
 fn plain(client: &mut Client, user: &str, password: &str) -> String {
-    let reply = client.command(&format!("AUTH PLAIN {}", BASE64.encode(format!("\0{user}\0{password}"))));
-    reply[..3].to_owned()
+    client.command(&sasl::plain(user, password))[..3].to_owned()
 }
 
 fn login(client: &mut Client, user: &str, password: &str) -> String {
-    client.command(&format!("AUTH LOGIN {}", BASE64.encode(user)));
-    client.command(&BASE64.encode(password))[..3].to_owned()
+    client.command(&format!("AUTH LOGIN {}", sasl::base64(user)));
+    client.command(&sasl::base64(password))[..3].to_owned()
 }
 
 fn quit(mut client: Client) {
@@ -37,7 +32,7 @@ fn quit(mut client: Client) {
 #[test]
 fn authentication_after_a_successful_one_is_found() {
     let server = server();
-    let mut twice = client(&server);
+    let mut twice = extended(&server);
     assert_eq!(plain(&mut twice, "ann", "secret"), "235");
     assert_eq!(plain(&mut twice, "ann", "secret"), "503");
     quit(twice);
@@ -50,7 +45,7 @@ fn authentication_after_a_successful_one_is_found() {
 fn another_try_after_a_failure_and_another_session_are_not() {
     let server = server();
     for typo in ["sceret", "secrte"] {
-        let mut client = client(&server);
+        let mut client = extended(&server);
         assert_eq!(plain(&mut client, "ann", typo), "535");
         assert_eq!(plain(&mut client, "ann", "secret"), "235");
         quit(client);
@@ -61,11 +56,11 @@ fn another_try_after_a_failure_and_another_session_are_not() {
 #[test]
 fn a_password_tried_again_unchanged_is_found_in_the_session_and_in_the_next() {
     let server = server();
-    let mut same = client(&server);
+    let mut same = extended(&server);
     assert_eq!(plain(&mut same, "ann", "wrong"), "535");
     assert_eq!(login(&mut same, "ann", "wrong"), "535");
     quit(same);
-    let mut next = client(&server);
+    let mut next = extended(&server);
     assert_eq!(plain(&mut next, "ann", "wrong"), "535");
     quit(next);
     let text = only(&server, 2, "password-repeated");
@@ -77,7 +72,7 @@ fn a_password_tried_again_unchanged_is_found_in_the_session_and_in_the_next() {
 fn other_passwords_and_tries_after_other_refusals_are_not() {
     let rules = ["auth user=ann times=2 reply=\"454 4.7.0 Try again\""];
     let server = start(ruled(Config::default().auth(("ann", "secret")).auth(("bob", "hunter2")), &rules));
-    let mut client = client(&server);
+    let mut client = extended(&server);
     assert_eq!(plain(&mut client, "ann", "secret"), "454");
     assert_eq!(plain(&mut client, "ann", "secret"), "454");
     for (user, password) in [("bob", "wrong"), ("bob", "wrong2"), ("carol", "wrong"), ("carol", "")] {

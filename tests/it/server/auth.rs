@@ -9,6 +9,7 @@ use smtpmock::{Config, Server};
 
 use crate::support::client::Client;
 use crate::support::figures::after_sessions;
+use crate::support::sasl::{base64, plain};
 use crate::support::server::{ruled, start};
 use crate::support::waiting::PATIENCE;
 
@@ -18,20 +19,13 @@ const UNDECODABLE: &str = "501 5.5.2 Authentication response can't be decoded";
 const OUT_OF_SEQUENCE: &str =
     "503 5.5.1 Bad sequence of commands. AUTH should be used once, after EHLO and before MAIL FROM";
 
-fn base64(text: impl AsRef<[u8]>) -> String {
-    BASE64.encode(text)
-}
-
 fn ann() -> Config {
     Config::default().auth(("ann", "secret"))
 }
 
 /// A client that was greeted, and was offered AUTH.
-fn client(server: &Server) -> Client {
-    let mut client = Client::greeted(server.local_addr());
-    client.send("EHLO client.example\r\n");
-    while client.reply().starts_with("250-") {}
-    client
+fn extended(server: &Server) -> Client {
+    Client::extended(server.local_addr())
 }
 
 /// The line that offers AUTH.
@@ -59,34 +53,30 @@ fn deliver(client: &mut Client, text: &str) {
     assert!(client.command(&format!("{text}\r\n.")).starts_with("250 "));
 }
 
-fn plain(user: &str, password: &str) -> String {
-    format!("AUTH PLAIN {}", base64(format!("\0{user}\0{password}")))
-}
-
 #[test]
 fn plain_takes_an_initial_response_or_a_challenge() {
     let server = start(ann());
-    client(&server).expect(&plain("ann", "secret"), ACCEPTED);
-    let mut other = client(&server);
+    extended(&server).expect(&plain("ann", "secret"), ACCEPTED);
+    let mut other = extended(&server);
     other.expect("auth plain", "334 ");
     other.expect(&base64("\0ann\0secret"), ACCEPTED);
-    let mut wrong = client(&server);
+    let mut wrong = extended(&server);
     for (user, password) in [("ann", "Secret"), ("bob", "secret"), ("ann", "secret "), ("Ann", "secret")] {
         wrong.expect(&plain(user, password), REFUSED);
     }
     wrong.expect(&plain("ann", "secret"), ACCEPTED);
-    client(&server).expect(&format!("AUTH PLAIN {}", base64("ann\0ann\0secret")), ACCEPTED);
-    client(&server).expect(&format!("AUTH PLAIN {}", base64("bob\0ann\0secret")), REFUSED);
+    extended(&server).expect(&format!("AUTH PLAIN {}", base64("ann\0ann\0secret")), ACCEPTED);
+    extended(&server).expect(&format!("AUTH PLAIN {}", base64("bob\0ann\0secret")), REFUSED);
 }
 
 #[test]
 fn login_asks_for_the_user_and_the_password() {
     let server = start(ann());
-    let mut client_ = client(&server);
-    client_.expect("AUTH LOGIN", "334 VXNlcm5hbWU6");
-    client_.expect(&base64("ann"), "334 UGFzc3dvcmQ6");
-    client_.expect(&base64("secret"), ACCEPTED);
-    let mut other = client(&server);
+    let mut client = extended(&server);
+    client.expect("AUTH LOGIN", "334 VXNlcm5hbWU6");
+    client.expect(&base64("ann"), "334 UGFzc3dvcmQ6");
+    client.expect(&base64("secret"), ACCEPTED);
+    let mut other = extended(&server);
     other.expect(&format!("AUTH LOGIN {}", base64("ann")), "334 UGFzc3dvcmQ6");
     other.expect(&base64("wrong"), REFUSED);
     other.expect("AUTH LOGIN =", UNDECODABLE);
@@ -96,11 +86,11 @@ fn login_asks_for_the_user_and_the_password() {
 fn any_lets_everybody_in() {
     let server = start(Config::default().auth(Credential::any()));
     assert_eq!(offered(&server), "PLAIN LOGIN CRAM-MD5 XOAUTH2 OAUTHBEARER");
-    client(&server).expect(&plain("who", "ever"), ACCEPTED);
-    let mut digest = client(&server);
+    extended(&server).expect(&plain("who", "ever"), ACCEPTED);
+    let mut digest = extended(&server);
     assert!(digest.command("AUTH CRAM-MD5").starts_with("334 "));
     digest.expect(&base64("who 00112233445566778899aabbccddeeff"), ACCEPTED);
-    let mut token = client(&server);
+    let mut token = extended(&server);
     token.expect(&format!("AUTH XOAUTH2 {}", base64("user=who\x01auth=Bearer x\x01\x01")), ACCEPTED);
 }
 
@@ -109,16 +99,16 @@ fn tokens_are_refused_with_the_reason_as_a_challenge() {
     let server = start(Config::default().auth(Credential::token("t0ken")));
     assert_eq!(offered(&server), "XOAUTH2 OAUTHBEARER");
     let xoauth2 = |token: &str| base64(format!("user=ann@example.com\x01auth=Bearer {token}\x01\x01"));
-    client(&server).expect(&format!("AUTH XOAUTH2 {}", xoauth2("t0ken")), ACCEPTED);
+    extended(&server).expect(&format!("AUTH XOAUTH2 {}", xoauth2("t0ken")), ACCEPTED);
     let bearer = |token: &str| base64(format!("n,a=ann@example.com,\x01auth=Bearer {token}\x01\x01"));
-    let mut other = client(&server);
+    let mut other = extended(&server);
     other.expect("AUTH OAUTHBEARER", "334 ");
     other.expect(&bearer("t0ken"), ACCEPTED);
     for (command, dummy) in [
         (format!("AUTH XOAUTH2 {}", xoauth2("t")), ""),
         (format!("AUTH OAUTHBEARER {}", bearer("t")), "AQ=="),
     ] {
-        let mut client = client(&server);
+        let mut client = extended(&server);
         let challenge = client.command(&command);
         let error = BASE64.decode(challenge.strip_prefix("334 ").expect("a challenge")).expect("base64");
         let error: serde_json::Value = serde_json::from_slice(&error).expect("JSON");
@@ -132,9 +122,9 @@ fn tokens_are_refused_with_the_reason_as_a_challenge() {
 fn anonymous_is_offered_only_where_it_is_listed() {
     let server = start(ann().auth_mechanisms([Mechanism::Anonymous, Mechanism::Plain]));
     assert_eq!(offered(&server), "PLAIN ANONYMOUS");
-    client(&server).expect(&format!("AUTH ANONYMOUS {}", base64("sirhc")), ACCEPTED);
-    client(&server).expect("AUTH ANONYMOUS =", ACCEPTED);
-    client(&start(ann())).expect("AUTH ANONYMOUS =", "504 5.5.4 Authentication mechanism not offered");
+    extended(&server).expect(&format!("AUTH ANONYMOUS {}", base64("sirhc")), ACCEPTED);
+    extended(&server).expect("AUTH ANONYMOUS =", ACCEPTED);
+    extended(&start(ann())).expect("AUTH ANONYMOUS =", "504 5.5.4 Authentication mechanism not offered");
 }
 
 #[test]
@@ -145,10 +135,10 @@ fn hashed_users_authenticate_and_what_follows_waits() {
     let users = read_password_file(USERS).expect("valid");
     let server = start(Config::default().auth_users(users));
     assert_eq!(offered(&server), "PLAIN LOGIN");
-    client(&server).expect(&plain("sha", "secret"), ACCEPTED);
-    client(&server).expect(&plain("sha", "Secret"), REFUSED);
+    extended(&server).expect(&plain("sha", "secret"), ACCEPTED);
+    extended(&server).expect(&plain("sha", "Secret"), REFUSED);
     // What is sent behind it waits for the result.
-    let mut client = client(&server);
+    let mut client = extended(&server);
     client.send(format!("{}\r\nNOOP\r\n", plain("ann", "wrong")));
     assert_eq!(client.reply(), REFUSED);
     assert_eq!(client.reply(), "250 2.0.0 Ok");
@@ -160,7 +150,7 @@ fn hashed_users_authenticate_and_what_follows_waits() {
 #[test]
 fn auth_is_known_only_where_it_is_offered_and_once_before_mail() {
     let server = start(Config::default().esmtp());
-    client(&server).expect(
+    extended(&server).expect(
         &plain("ann", "secret"),
         &format!("502 5.5.1 {}", &ReplyKind::InvalidCommand.default_text()[4..]),
     );
@@ -170,7 +160,7 @@ fn auth_is_known_only_where_it_is_offered_and_once_before_mail() {
     let mut helo = Client::greeted(server.local_addr());
     helo.expect("HELO client.example", "250 Received");
     helo.expect("AUTH PLAIN", &OUT_OF_SEQUENCE.replace("5.5.1 ", ""));
-    let mut mail = client(&server);
+    let mut mail = extended(&server);
     mail.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
     mail.expect(&plain("ann", "secret"), OUT_OF_SEQUENCE);
     mail.expect("RSET", "250 2.0.0 Ok");
@@ -183,7 +173,7 @@ fn auth_is_known_only_where_it_is_offered_and_once_before_mail() {
 #[test]
 fn malformed_commands_and_responses_are_refused_each_with_its_reply() {
     let server = start(ann());
-    let mut client = client(&server);
+    let mut client = extended(&server);
     let argument = "501 5.5.4 AUTH requires a mechanism, and at most an initial response behind it";
     for (line, reply) in [
         ("AUTH", argument),
@@ -217,20 +207,20 @@ fn lines_of_an_exchange_may_be_longer_than_others() {
         text
     };
     let too_long = "500 5.5.6 Authentication exchange line is too long";
-    client(&server).expect(&line("AUTH PLAIN ", 12_288), ACCEPTED);
-    let mut client_ = client(&server);
-    client_.expect(&line("AUTH PLAIN ", 12_293), too_long);
-    client_.expect("AUTH PLAIN", "334 ");
-    client_.expect(&line("", 12_293), too_long);
-    client_.expect("AUTH PLAIN", "334 ");
-    client_.expect(&line("", 12_288), ACCEPTED);
-    client_.expect(&format!("NOOP {}", "x".repeat(5000)), "500 5.5.2 Line too long");
+    extended(&server).expect(&line("AUTH PLAIN ", 12_288), ACCEPTED);
+    let mut client = extended(&server);
+    client.expect(&line("AUTH PLAIN ", 12_293), too_long);
+    client.expect("AUTH PLAIN", "334 ");
+    client.expect(&line("", 12_293), too_long);
+    client.expect("AUTH PLAIN", "334 ");
+    client.expect(&line("", 12_288), ACCEPTED);
+    client.expect(&format!("NOOP {}", "x".repeat(5000)), "500 5.5.2 Line too long");
 }
 
 #[test]
 fn mail_may_require_an_authentication() {
     let server = start(ann().auth_required(true));
-    let mut client = client(&server);
+    let mut client = extended(&server);
     let required = "530 5.7.0 Authentication required";
     client.expect("MAIL FROM:<ann@example.com>", required);
     client.expect("MAIL FROM:<ann@", required);
@@ -246,12 +236,11 @@ fn mail_may_require_an_authentication() {
 #[test]
 fn messages_say_who_has_sent_them() {
     let server = start(ann());
-    let mut client = client(&server);
+    let mut client = extended(&server);
     deliver(&mut client, "one");
     client.expect(&plain("ann", "secret"), ACCEPTED);
     deliver(&mut client, "two");
-    client.expect("EHLO other.example", "250-smtpmock greets you");
-    while client.reply().starts_with("250-") {}
+    client.last_line("EHLO other.example");
     client.expect("RSET", "250 2.0.0 Ok");
     deliver(&mut client, "three");
     let messages = server.wait_for_messages(3, PATIENCE).expect("three mails");
@@ -268,7 +257,7 @@ fn messages_say_who_has_sent_them() {
 #[test]
 fn a_record_of_a_session_says_who_has_authenticated() {
     let server = start(ann().records(RecordMode::Session));
-    let mut client = client(&server);
+    let mut client = extended(&server);
     client.expect(&plain("ann", "secret"), ACCEPTED);
     deliver(&mut client, "one");
     client.expect("QUIT", "221 2.0.0 Closing connection");
@@ -285,31 +274,31 @@ fn rules_decide_the_last_reply_of_an_exchange() {
         "rcpt mechanism=plain nth=2 per=user reply=\"452 4.5.3 Enough\"",
     ];
     let server = start(ruled(ann().auth(("bob", "hunter2")), &rules));
-    let mut client_ = client(&server);
-    client_.expect("AUTH PLAIN", "334 ");
-    client_.expect(&base64("\0ann\0secret"), "454 4.7.0 Temporary authentication failure");
-    client_.expect(&plain("ann", "secret"), ACCEPTED);
-    client_.expect("MAIL FROM:<x@example.com>", "250 2.1.0 Received");
-    client_.expect("RCPT TO:<x@example.com>", "250 2.1.5 Received");
-    client_.expect("RCPT TO:<x@example.com>", "452 4.5.3 Enough");
-    let mut bob = client(&server);
+    let mut client = extended(&server);
+    client.expect("AUTH PLAIN", "334 ");
+    client.expect(&base64("\0ann\0secret"), "454 4.7.0 Temporary authentication failure");
+    client.expect(&plain("ann", "secret"), ACCEPTED);
+    client.expect("MAIL FROM:<x@example.com>", "250 2.1.0 Received");
+    client.expect("RCPT TO:<x@example.com>", "250 2.1.5 Received");
+    client.expect("RCPT TO:<x@example.com>", "452 4.5.3 Enough");
+    let mut bob = extended(&server);
     bob.expect("AUTH LOGIN", "334 VXNlcm5hbWU6");
     bob.expect(&base64("bob"), "334 UGFzc3dvcmQ6");
     bob.expect(&base64("hunter2"), "534 5.7.9 Too weak");
     bob.expect(&plain("bob", "hunter2"), ACCEPTED);
     bob.expect("MAIL FROM:<x@example.com>", "550 5.7.1 Not you");
-    client(&server).expect("MAIL FROM:<x@example.com>", "250 2.1.0 Received");
+    extended(&server).expect("MAIL FROM:<x@example.com>", "250 2.1.0 Received");
 }
 
 /// A reply that refuses does not let the client in, whatever it sent.
 #[test]
 fn only_a_positive_reply_authenticates() {
     let server = start(ruled(ann(), &["auth reply=\"235 2.7.0 Come in\""]).auth_required(true));
-    let mut wrong = client(&server);
+    let mut wrong = extended(&server);
     wrong.expect(&plain("ann", "wrong"), "235 2.7.0 Come in");
     wrong.expect("MAIL FROM:<x@example.com>", "530 5.7.0 Authentication required");
     let server = start(ann().auth_required(true).reply(ReplyKind::AuthSucceeded, "432 Password transition"));
-    let mut right = client(&server);
+    let mut right = extended(&server);
     right.expect(&plain("ann", "secret"), "432 Password transition");
     right.expect("MAIL FROM:<x@example.com>", "530 5.7.0 Authentication required");
 }
@@ -349,12 +338,12 @@ fn settings_that_contradict_each_other_are_refused_with_the_reason() {
 #[test]
 fn a_reconfiguration_changes_who_may_authenticate() {
     let server = start(ann());
-    let mut client_ = client(&server);
-    client_.expect("AUTH PLAIN", "334 ");
+    let mut client = extended(&server);
+    client.expect("AUTH PLAIN", "334 ");
     server.reconfigure(|settings| settings.without_auth().auth(("bob", "hunter2"))).expect("valid");
-    client_.expect(&base64("\0ann\0secret"), REFUSED);
-    client_.expect(&plain("bob", "hunter2"), ACCEPTED);
-    let mut other = client(&server);
+    client.expect(&base64("\0ann\0secret"), REFUSED);
+    client.expect(&plain("bob", "hunter2"), ACCEPTED);
+    let mut other = extended(&server);
     other.expect("AUTH PLAIN", "334 ");
     server.reconfigure(smtpmock::Settings::without_auth).expect("valid");
     other.expect(&base64("\0bob\0hunter2"), REFUSED);
@@ -363,14 +352,14 @@ fn a_reconfiguration_changes_who_may_authenticate() {
 #[test]
 fn exchanges_are_measured() {
     let server = start(ann());
-    let mut client_ = client(&server);
-    client_.expect("AUTH LOGIN", "334 VXNlcm5hbWU6");
-    client_.expect(&base64("ann"), "334 UGFzc3dvcmQ6");
-    client_.expect(&base64("wrong"), REFUSED);
-    client_.expect("AUTH PLAIN", "334 ");
-    client_.expect("*", "501 5.0.0 Authentication cancelled");
-    client_.expect(&plain("ann", "secret"), ACCEPTED);
-    client_.expect("QUIT", "221 2.0.0 Closing connection");
+    let mut client = extended(&server);
+    client.expect("AUTH LOGIN", "334 VXNlcm5hbWU6");
+    client.expect(&base64("ann"), "334 UGFzc3dvcmQ6");
+    client.expect(&base64("wrong"), REFUSED);
+    client.expect("AUTH PLAIN", "334 ");
+    client.expect("*", "501 5.0.0 Authentication cancelled");
+    client.expect(&plain("ann", "secret"), ACCEPTED);
+    client.expect("QUIT", "221 2.0.0 Closing connection");
     let stats = after_sessions(&server, 1);
     let auth = &stats.auth;
     assert_eq!((auth.succeeded, auth.failed, auth.cancelled, auth.plain, auth.login), (1, 1, 1, 1, 0));

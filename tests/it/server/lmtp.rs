@@ -30,8 +30,7 @@ fn lmtp() -> Config {
 /// A session that was greeted and has sent LHLO.
 fn session(server: &Server) -> Client {
     let mut client = Client::greeted(server.local_addr());
-    client.send("LHLO client.example\r\n");
-    while client.reply().as_bytes()[3] == b'-' {}
+    client.last_line("LHLO client.example");
     client
 }
 
@@ -269,9 +268,7 @@ fn parameters_are_conditions_at_the_message() {
     let mut client = session(&server);
     assert_eq!(replies(&mut client, "", 2), ["550 5.7.0 No silence", OK], "the recipient's own");
     assert_eq!(replies(&mut client, " ENVID=drop1", 2), ["554 5.7.0 By envelope"; 2]);
-    let mut client = Client::greeted(server.local_addrs()[1]);
-    client.send("EHLO client.example\r\n");
-    while client.reply().as_bytes()[3] == b'-' {}
+    let mut client = Client::extended(server.local_addrs()[1]);
     assert_eq!(replies(&mut client, "", 1), ["550 5.7.0 No silence"], "of one of them");
     assert_eq!(replies(&mut client, " ENVID=drop1", 1), ["554 5.7.0 By envelope"]);
 }
@@ -282,9 +279,9 @@ fn ten_thousand_recipients_are_answered_in_order() {
     let server = start(ruled(lmtp(), &["message to=r77?@x.example reply=\"452 4.2.2 Full\""]));
     let mut client = session(&server);
     let recipients: Vec<String> = (0..10_000).map(|number| format!("r{number}@x.example")).collect();
-    let mut reader = client.writer();
+    let mut writer = client.writer();
     let mail = mail(&recipients.iter().map(String::as_str).collect::<Vec<_>>());
-    let sender = std::thread::spawn(move || std::io::Write::write_all(&mut reader, mail.as_bytes()));
+    let sender = std::thread::spawn(move || std::io::Write::write_all(&mut writer, mail.as_bytes()));
     (0..10_002).for_each(|_| drop(client.reply()));
     for number in 0..10_000 {
         let expected = if (770..780).contains(&number) { "452 4.2.2 Full" } else { OK };

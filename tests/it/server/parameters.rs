@@ -1,21 +1,13 @@
 //! Parameters of MAIL and RCPT under Extended SMTP: what they are answered with, and where they are seen.
 
 use serde_json::{Value, json};
+use smtpmock::Config;
 use smtpmock::smtp::rules::{Extension, Offer};
 use smtpmock::smtp::{AddressRules, Body, Notify, ReplyKind, Ret};
-use smtpmock::{Config, Server};
 use tempfile::NamedTempFile;
 
 use crate::support::client::Client;
 use crate::support::server::{ruled, start};
-
-/// A client in an extended session.
-fn extended(server: &Server) -> Client {
-    let mut client = Client::greeted(server.local_addr());
-    client.send("EHLO client.example\r\n");
-    while client.reply().as_bytes()[3] == b'-' {}
-    client
-}
 
 /// Extended SMTP with the plain default texts.
 fn plain() -> Config {
@@ -29,7 +21,7 @@ fn text(kind: ReplyKind) -> &'static str {
 #[test]
 fn what_is_not_offered_malformed_repeated_or_too_large_has_a_reply_of_its_own() {
     let server = start(plain().message_size_limit(1000).ehlo_line("AUTH PLAIN"));
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     let (unknown, malformed) = (text(ReplyKind::ParameterNotOffered), text(ReplyKind::InvalidParameter));
     let too_big = "552 Message exceeded max size of 1000 bytes";
     for (parameters, reply) in [
@@ -77,7 +69,7 @@ fn the_replies_can_be_configured() {
     let config = plain().reply(ReplyKind::ParameterNotOffered, "555 5.5.4 what?");
     let config = config.reply(ReplyKind::InvalidParameter, "501 how?").addresses(AddressRules::Rfc5321);
     let server = start(config.reply(ReplyKind::Utf8NotAllowed, "553 who?"));
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("MAIL FROM:<ann@example.com> FOO", "555 5.5.4 what?");
     client.expect("MAIL FROM:<ann@example.com> SIZE=x", "501 how?");
     client.expect("MAIL FROM:<jürgen@example.com>", "553 who?");
@@ -89,7 +81,7 @@ fn paths_in_utf_8_need_smtputf8_under_strict_rules() {
     let utf8 = text(ReplyKind::Utf8NotAllowed);
     let strict = plain().addresses(AddressRules::Rfc5321);
     let server = start(strict.clone());
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("MAIL FROM:<jürgen@example.com> BODY=8BITMIME", utf8);
     client.expect("MAIL FROM:<ann@example.com>", "250 Received");
     client.expect("RCPT TO:<用户@example.com>", utf8);
@@ -104,11 +96,11 @@ fn paths_in_utf_8_need_smtputf8_under_strict_rules() {
     assert_eq!(client.reply(), text(ReplyKind::InvalidMailArgument));
     let server =
         start(strict.extensions(Offer::without([Extension::SmtpUtf8, Extension::EnhancedStatusCodes])));
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("MAIL FROM:<jürgen@example.com>", utf8);
     client.expect("MAIL FROM:<jürgen@example.com> SMTPUTF8", utf8);
     let server = start(plain());
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("MAIL FROM:<jürgen@example.com>", "250 Received");
 }
 
@@ -116,7 +108,7 @@ fn paths_in_utf_8_need_smtputf8_under_strict_rules() {
 fn a_message_and_its_capture_have_the_parameters_as_keyword_and_value() {
     let file = NamedTempFile::new().expect("a file");
     let server = start(plain().capture(file.path()));
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect(
         "MAIL FROM:<ann@example.com> size=3 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+2Bb",
         "250 Received",
@@ -161,7 +153,7 @@ fn rules_ask_for_parameters() {
         "mail param.size=?? delay=1ms reply=\"250 two digits\"",
     ];
     let server = start(ruled(plain(), &rules));
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("MAIL FROM:<ann@example.com> SMTPUTF8", "250 Received");
     client.expect("MAIL FROM:<ann@example.com> BODY=8bitmime SMTPUTF8", "550 both");
     client.expect("MAIL FROM:<ann@example.com> FOO=bar", "250 foo");
@@ -176,7 +168,7 @@ fn rules_ask_for_parameters() {
 fn a_configured_text_alone_judges_no_more_than_before() {
     let offer = "250-mx\n250-SIZE 10\n250 DSN";
     let server = start(Config::default().reply(ReplyKind::EhloReceived, offer));
-    let mut client = extended(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("MAIL FROM:<ann@example.com> SIZE=1000 SIZE=1 ENVID=+", "250 Received");
     client.expect("RCPT TO:<bob@example.com> NOTIFY=whenever", "250 Received");
     client.expect("MAIL FROM:<ann@example.com> FOO", text(ReplyKind::InvalidMailArgument));

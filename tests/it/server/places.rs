@@ -17,14 +17,6 @@ fn messages(server: &Server, count: usize) -> Vec<Message> {
     server.wait_for_messages(count, PATIENCE).expect("records")
 }
 
-/// Sends EHLO, and reads its reply to the end.
-fn ehlo(client: &mut Client) {
-    let mut reply = client.command("EHLO client.example");
-    while reply.as_bytes()[3] == b'-' {
-        reply = client.reply();
-    }
-}
-
 /// Each value is that of the command that is answered, or of the last one that had it.
 #[test]
 fn places_are_filled_in_configured_texts_and_in_those_of_rules() {
@@ -40,7 +32,7 @@ fn places_are_filled_in_configured_texts_and_in_those_of_rules() {
     let mut client = Client::connect(server.local_addr());
     assert_eq!(client.reply(), "220 |||127.0.0.1|1||5000");
     client.expect("HELO a.example", "250 ||a.example|127.0.0.1|1||5000");
-    ehlo(&mut client);
+    client.last_line("EHLO client.example");
     let last = "ann@x.example||client.example|127.0.0.1|1|";
     client.expect("MAIL FROM:<ann@x.example> SIZE=12", &format!("250 {last}12|5000"));
     client.expect("RCPT TO:<bob@x.example>", "250 ann@x.example|bob@x.example|client.example|127.0.0.1|1||7");
@@ -99,8 +91,7 @@ fn a_reply_to_ehlo_with_places_offers_what_its_lines_say() {
 #[test]
 fn the_size_limit_of_a_reply_is_that_of_now() {
     let server = start(Config::default().esmtp().message_size_limit(5));
-    let mut client = Client::greeted(server.local_addr());
-    ehlo(&mut client);
+    let mut client = Client::extended(server.local_addr());
     for limit in [5, 6] {
         server.reconfigure(|settings| settings.message_size_limit(limit)).expect("a valid limit");
         let refusal = format!("552 5.3.4 Message exceeded max size of {limit} bytes");
@@ -111,7 +102,7 @@ fn the_size_limit_of_a_reply_is_that_of_now() {
 /// A reply that is no answer is filled too.
 #[test]
 fn the_goodbye_of_the_server_has_places() {
-    let config = Config::default().session_timeout(Duration::from_millis(50));
+    let config = Config::default().session_timeout(Duration::from_secs(1));
     let server = start(config.reply(ReplyKind::ServiceClosing, "421 {{helo}} [{{ip}}]: session {{id}}"));
     let mut client = Client::greeted(server.local_addr());
     client.ehlo();
@@ -163,8 +154,7 @@ fn each_recipient_is_named_in_its_own_reply_in_lmtp() {
     let server =
         start(ruled(config, &["message to=bob@* reply=\"452 4.2.2 <{{to}}>: full, {{size}} of {{id}}\""]));
     let mut client = Client::greeted(server.local_addr());
-    client.send("LHLO client.example\r\n");
-    while client.reply().as_bytes()[3] == b'-' {}
+    client.last_line("LHLO client.example");
     client.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
     for to in ["bob@example.com", "carol@example.com", "Bob@example.com"] {
         client.expect(&format!("RCPT TO:<{to}>"), "250 2.1.5 Received");
@@ -187,8 +177,7 @@ fn each_recipient_is_named_in_its_own_reply_in_lmtp() {
 #[test]
 fn the_acceptance_of_extended_smtp_names_the_id_of_the_record() {
     let server = start(Config::default().esmtp().not_registered_emails(["gone@example.com"]));
-    let mut client = Client::greeted(server.local_addr());
-    ehlo(&mut client);
+    let mut client = Client::extended(server.local_addr());
     let mut replies = Vec::new();
     for to in ["bob@example.com", "gone@example.com", "carol@example.com"] {
         client.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
@@ -249,8 +238,7 @@ fn captures_have_the_id() {
         let capture = folder.path().join("capture");
         let config = Config::default().esmtp().capture(&capture).capture_format(format);
         let server = start(config.not_registered_emails(["gone@example.com"]));
-        let mut client = Client::greeted(server.local_addr());
-        ehlo(&mut client);
+        let mut client = Client::extended(server.local_addr());
         client.expect("MAIL FROM:<ann@example.com>", "250 2.1.0 Received");
         client.expect("RCPT TO:<bob@example.com>", "250 2.1.5 Received");
         client.data();

@@ -1,7 +1,7 @@
 //! XCLIENT: a trusted peer names the client that it speaks for.
 
 use smtpmock::smtp::{ReplyKind, Stage};
-use smtpmock::{Config, Endpoint, Server};
+use smtpmock::{Config, Endpoint};
 
 use crate::support::client::{Client, MESSAGE};
 use crate::support::figures::{after_sessions, once};
@@ -15,20 +15,9 @@ fn trusting() -> Config {
     Config::default().esmtp().trust(std::net::IpAddr::from([127, 0, 0, 1]))
 }
 
-/// A greeted client behind EHLO, and the last line of the reply.
-fn behind_ehlo(server: &Server) -> (Client, String) {
-    let mut client = Client::greeted(server.local_addr());
-    let last = ehlo(&mut client);
-    (client, last)
-}
-
-/// Sends EHLO, and returns the last line of the reply.
+/// Sends EHLO. Returns the last line of the reply.
 fn ehlo(client: &mut Client) -> String {
-    let mut line = client.command("EHLO client.example");
-    while line.starts_with("250-") {
-        line = client.reply();
-    }
-    line
+    client.last_line("EHLO client.example")
 }
 
 /// Sends a mail behind EHLO.
@@ -47,7 +36,8 @@ fn inet(text: &str) -> Endpoint {
 #[test]
 fn the_client_is_the_one_that_a_trusted_peer_names() {
     let server = start(trusting());
-    let (mut client, offer) = behind_ehlo(&server);
+    let mut client = Client::greeted(server.local_addr());
+    let offer = ehlo(&mut client);
     assert_eq!(offer, OFFER);
     send(&mut client);
     client.expect(
@@ -89,7 +79,7 @@ fn the_client_is_the_one_that_a_trusted_peer_names() {
 #[test]
 fn what_is_no_valid_xclient_changes_nothing() {
     let server = start(trusting());
-    let (mut client, _) = behind_ehlo(&server);
+    let mut client = Client::extended(server.local_addr());
     for wrong in ["XCLIENT", "XCLIENT ADDR", "XCLIENT ADDR=mx.example", "XCLIENT ADDR=192.0.2.7 FROM=a"] {
         client.expect(wrong, "501 5.5.4 Bad XCLIENT attribute");
     }
@@ -107,11 +97,13 @@ fn what_is_no_valid_xclient_changes_nothing() {
 #[test]
 fn only_trusted_peers_may_use_it_and_only_under_extended_smtp() {
     let server = start(Config::default().esmtp().trust(std::net::IpAddr::from([192, 0, 2, 1])));
-    let (mut client, offer) = behind_ehlo(&server);
+    let mut client = Client::greeted(server.local_addr());
+    let offer = ehlo(&mut client);
     assert!(!offer.contains("XCLIENT"), "{offer}");
     client.expect("XCLIENT ADDR=192.0.2.7", "550 5.7.0 Insufficient authorization");
     let untrusting = start(Config::default().esmtp());
-    let (mut client, offer) = behind_ehlo(&untrusting);
+    let mut client = Client::greeted(untrusting.local_addr());
+    let offer = ehlo(&mut client);
     assert!(!offer.contains("XCLIENT"), "{offer}");
     assert!(client.command("XCLIENT ADDR=192.0.2.7").starts_with("502 "));
     let plain = start(Config::default().trust(std::net::IpAddr::from([127, 0, 0, 1])));
@@ -146,7 +138,7 @@ fn rules_and_limits_are_asked_with_the_address_that_it_names() {
     ];
     let config = ruled(trusting().max_sessions_per_ip(1), &rules);
     let server = start(config);
-    let (mut client, _) = behind_ehlo(&server);
+    let mut client = Client::extended(server.local_addr());
     client.expect("XCLIENT ADDR=192.0.2.7", "554 5.7.1 Not from there");
     client.expect("XCLIENT ADDR=198.51.100.7", "450 4.7.0 Later");
     // A refused one has changed nothing.
@@ -154,17 +146,17 @@ fn rules_and_limits_are_asked_with_the_address_that_it_names() {
     client.expect("RSET", "250 2.0.0 Ok");
     client.expect("XCLIENT ADDR=198.51.100.7", "220 Welcome");
     // The place of the address before is free.
-    let (mut second, _) = behind_ehlo(&server);
+    let mut second = Client::extended(server.local_addr());
     second.expect("XCLIENT ADDR=203.0.113.1", "220 Welcome");
     ehlo(&mut second);
     second.expect("MAIL FROM:<ann@example.com>", "550 5.7.1 Not from you");
     second.expect("XCLIENT NAME=mx.example", "220 Welcome");
-    let (mut third, _) = behind_ehlo(&server);
+    let mut third = Client::extended(server.local_addr());
     third.expect("XCLIENT ADDR=203.0.113.1", "421 4.7.0 Too many sessions");
     assert_eq!(third.rest(), "");
     drop(second);
     once(&server, |stats| stats.sessions.closed == 2);
-    let (mut fourth, _) = behind_ehlo(&server);
+    let mut fourth = Client::extended(server.local_addr());
     fourth.expect("XCLIENT ADDR=203.0.113.1", "220 Welcome");
     // One reply has been asked for once.
     let stats = server.stats();
@@ -202,16 +194,9 @@ fn in_lmtp_a_proxy_names_the_client_too() {
     let mut client = Client::connect(server.local_addr());
     client.send("PROXY TCP4 127.0.0.1 198.51.100.1 4711 24\r\n");
     assert_eq!(client.reply(), "220 Welcome");
-    let lhlo = |client: &mut Client| {
-        let mut line = client.command("LHLO client.example");
-        while line.starts_with("250-") {
-            line = client.reply();
-        }
-        line
-    };
-    assert_eq!(lhlo(&mut client), OFFER);
+    assert_eq!(client.last_line("LHLO client.example"), OFFER);
     client.expect("XCLIENT ADDR=192.0.2.7 PORT=25", "220 Welcome");
-    assert_eq!(lhlo(&mut client), OFFER);
+    assert_eq!(client.last_line("LHLO client.example"), OFFER);
     send(&mut client);
     let record = server.wait_for_messages(1, PATIENCE).expect("a message").remove(0);
     assert_eq!((record.peer_addr(), record.local_addr()), (&inet("192.0.2.7:25"), &inet("198.51.100.1:24")));
@@ -221,7 +206,7 @@ fn in_lmtp_a_proxy_names_the_client_too() {
 #[test]
 fn records_of_sessions_are_those_of_their_clients() {
     let server = start(trusting().records(smtpmock::smtp::RecordMode::Session));
-    let (mut client, _) = behind_ehlo(&server);
+    let mut client = Client::extended(server.local_addr());
     send(&mut client);
     client.expect("XCLIENT ADDR=192.0.2.7 PORT=1", "220 Welcome");
     client.expect("HELO other.example", "250 Received");
@@ -244,7 +229,7 @@ fn records_of_sessions_are_those_of_their_clients() {
 fn a_login_that_is_named_counts_as_an_authentication() {
     let rules = [r#"rcpt user=ann reply="550 5.7.1 Not for Ann""#];
     let server = start(ruled(trusting().auth(("bob", "secret")).auth_required(true), &rules));
-    let (mut client, _) = behind_ehlo(&server);
+    let mut client = Client::extended(server.local_addr());
     assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("530 "));
     client.expect("XCLIENT LOGIN=ann", "220 Welcome");
     ehlo(&mut client);

@@ -1,7 +1,7 @@
 //! The bare session and its parts: no socket, no clock.
 
 mod addresses;
-mod chunking;
+mod cutting;
 mod lmtp;
 mod parameters;
 mod regressions;
