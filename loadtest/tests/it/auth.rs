@@ -4,16 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::support::program::plain;
-use crate::support::{Act, Load, Sink, Turn, Verb};
-
-/// A server that offers these mechanisms and follows the script.
-fn offering(offer: &'static str, script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
-    Sink::start(move |turn| if turn.verb == Verb::Ehlo { Act::Say(offer) } else { script(turn) })
-}
+use crate::support::{Act, Load, Sink, Verb};
 
 #[test]
 fn every_session_authenticates_once_and_before_its_messages() {
-    let sink = offering("250-sink\r\n250-AUTH LOGIN PLAIN\r\n250 PIPELINING\r\n", |_| Act::Usual);
+    let sink = Sink::offering("250-sink\r\n250-AUTH LOGIN PLAIN\r\n250 PIPELINING\r\n", |_| Act::Usual);
     let outcome = Load::on(&sink)
         .with("-c 1 --count 12 --messages-per-session 3 --auth ann:s@cret --pipelining")
         .run()
@@ -30,7 +25,7 @@ fn every_session_authenticates_once_and_before_its_messages() {
 
 #[test]
 fn the_exchange_is_one_phase_whatever_its_round_trips() {
-    let sink = offering("250-sink\r\n250 AUTH LOGIN PLAIN\r\n", |turn| match turn.verb {
+    let sink = Sink::offering("250-sink\r\n250 AUTH LOGIN PLAIN\r\n", |turn| match turn.verb {
         Verb::Auth => Act::Say("334 VXNlcm5hbWU6\r\n"),
         Verb::Response if turn.nth % 2 == 0 => Act::Say("334 UGFzc3dvcmQ6\r\n"),
         _ => Act::Usual,
@@ -46,7 +41,7 @@ fn the_exchange_is_one_phase_whatever_its_round_trips() {
 
 #[test]
 fn a_refused_password_is_the_refusal_of_the_message_that_waits_for_it() {
-    let sink = offering("250-sink\r\n250 AUTH PLAIN\r\n", |turn| match turn.verb {
+    let sink = Sink::offering("250-sink\r\n250 AUTH PLAIN\r\n", |turn| match turn.verb {
         Verb::Auth if turn.nth < 3 => Act::Say("535 5.7.8 wrong\r\n"),
         _ => Act::Usual,
     });
@@ -67,7 +62,7 @@ fn without_a_mechanism_for_the_credentials_no_message_is_sent() {
         // HELO would offer none either.
         ("502 what\r\n", "ann:secret"),
     ] {
-        let sink = offering(offer, |_| Act::Usual);
+        let sink = Sink::offering(offer, |_| Act::Usual);
         let outcome = Load::on(&sink).with("-c 1 --count 2 --auth").arg(login).run().expect(1);
         if offer.starts_with("250") {
             let row = &outcome.report["accounting"]["measured"]["aborted_by"][0];
@@ -85,7 +80,7 @@ fn without_a_mechanism_for_the_credentials_no_message_is_sent() {
 #[test]
 fn a_challenge_that_is_none_of_the_mechanism_is_a_protocol_error() {
     for challenge in ["334 \r\n", "334 not base64\r\n", "354 go on\r\n"] {
-        let sink = offering("250-sink\r\n250 AUTH PLAIN\r\n", move |turn| match turn.verb {
+        let sink = Sink::offering("250-sink\r\n250 AUTH PLAIN\r\n", move |turn| match turn.verb {
             Verb::Auth => Act::Say(challenge),
             _ => Act::Usual,
         });
@@ -101,7 +96,7 @@ fn a_challenge_that_is_none_of_the_mechanism_is_a_protocol_error() {
 
 #[test]
 fn a_server_that_does_not_prove_the_password_is_not_believed() {
-    let sink = offering("250-sink\r\n250 AUTH SCRAM-SHA-256 PLAIN\r\n", |_| Act::Usual);
+    let sink = Sink::offering("250-sink\r\n250 AUTH SCRAM-SHA-256 PLAIN\r\n", |_| Act::Usual);
     let outcome = Load::on(&sink).with("-c 1 --count 1 --auth ann:secret").run().expect(1);
     assert_eq!(outcome.report["accounting"]["measured"]["aborted_by"][0]["reason"], "protocol");
     assert!(sink.seen().lines.iter().any(|line| line.starts_with("AUTH SCRAM-SHA-256 ")));

@@ -1,20 +1,15 @@
 //! `--chunking`: messages in chunks (RFC 3030).
 
 use crate::support::files::path;
-use crate::support::{Act, Load, Sink, Turn, Verb};
+use crate::support::{Act, Load, Sink, Verb};
 
 const CHUNKING: &str = "250-sink\r\n250-CHUNKING\r\n250 8BITMIME\r\n";
 const BOTH: &str = "250-sink\r\n250-CHUNKING\r\n250-PIPELINING\r\n250 8BITMIME\r\n";
 
-/// A server that offers `offer` and follows the script.
-fn offering(offer: &'static str, script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
-    Sink::start(move |turn| if turn.verb == Verb::Ehlo { Act::Say(offer) } else { script(turn) })
-}
-
 #[test]
 fn messages_go_in_chunks_of_the_size_that_was_asked_for() {
     for (offer, flags) in [(CHUNKING, ""), (CHUNKING, "--pipelining"), (BOTH, "--pipelining")] {
-        let sink = offering(offer, |_| Act::Usual);
+        let sink = Sink::offering(offer, |_| Act::Usual);
         let outcome = Load::on(&sink)
             .with("-c 2 --count 20 --chunking --size 1000..3000 --chunk-size 500 --rcpts 2")
             .with(flags)
@@ -43,7 +38,7 @@ fn a_message_is_one_chunk_by_default_and_no_dot_is_stuffed() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = path(&folder, "message.eml");
     std::fs::write(&file, "Subject: dots\n\n.\n..two\r\nend").expect("a file");
-    let sink = offering(CHUNKING, |_| Act::Usual);
+    let sink = Sink::offering(CHUNKING, |_| Act::Usual);
     Load::on(&sink).with("--count 3 -c 1 --chunking --message").arg(&file).run().expect(0);
     let seen = sink.seen();
     assert_eq!((seen.verbs.get(&Verb::Bdat), seen.verbs[&Verb::Dot]), (None, 3));
@@ -63,7 +58,7 @@ fn data_is_used_where_chunks_are_not_offered() {
 #[test]
 fn a_refused_chunk_is_the_refusal_of_its_message_and_the_session_goes_on() {
     for (offer, pipelined) in [(CHUNKING, false), (BOTH, true)] {
-        let sink = offering(offer, |turn| match turn.verb {
+        let sink = Sink::offering(offer, |turn| match turn.verb {
             Verb::Bdat if turn.nth % 5 == 1 => Act::Say("452 4.3.1 no room\r\n"),
             _ => Act::Usual,
         });
@@ -84,7 +79,7 @@ fn a_refused_chunk_is_the_refusal_of_its_message_and_the_session_goes_on() {
 
 #[test]
 fn a_group_is_accounted_for_whatever_is_refused_in_it() {
-    let sink = offering(BOTH, |turn| match (turn.verb, turn.nth % 6) {
+    let sink = Sink::offering(BOTH, |turn| match (turn.verb, turn.nth % 6) {
         (Verb::Mail, 1) => Act::Say("451 later\r\n"),
         (Verb::Rcpt, 4) => Act::Say("550 nobody\r\n"),
         // The server has taken the octets in all the same (RFC 3030 section 2).
@@ -102,7 +97,7 @@ fn a_group_is_accounted_for_whatever_is_refused_in_it() {
 #[test]
 fn a_large_message_that_is_refused_before_its_end_ends_the_session() {
     // The refusal comes while the chunk is on its way: what would follow is out of step.
-    let sink = offering(CHUNKING, |turn| match turn.verb {
+    let sink = Sink::offering(CHUNKING, |turn| match turn.verb {
         Verb::Rcpt if turn.nth == 0 => Act::SayAndClose("250 ok\r\n552 too much\r\n"),
         _ => Act::Usual,
     });
@@ -113,7 +108,7 @@ fn a_large_message_that_is_refused_before_its_end_ends_the_session() {
 
 #[test]
 fn a_large_group_goes_out_while_its_first_replies_come_in() {
-    let sink = offering(BOTH, |_| Act::Usual);
+    let sink = Sink::offering(BOTH, |_| Act::Usual);
     let outcome = Load::on(&sink)
         .with("-c 2 --count 6 --chunking --pipelining --size 9MiB --chunk-size 1MiB --rcpts 3")
         .run()
@@ -124,7 +119,7 @@ fn a_large_group_goes_out_while_its_first_replies_come_in() {
 
 #[test]
 fn a_second_reply_to_the_last_chunk_is_an_error_of_the_server() {
-    let sink = offering(BOTH, |turn| match turn.verb {
+    let sink = Sink::offering(BOTH, |turn| match turn.verb {
         Verb::Dot => Act::Say("250 one\r\n250 two\r\n"),
         _ => Act::Usual,
     });

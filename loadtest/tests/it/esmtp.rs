@@ -6,11 +6,6 @@ use crate::support::files::{json, path};
 use crate::support::program::plain;
 use crate::support::{Act, Load, Sink, Verb};
 
-/// A server whose reply to EHLO is `text`.
-fn offering(text: &'static str) -> Sink {
-    Sink::answering(Verb::Ehlo, Act::Say(text))
-}
-
 #[test]
 fn size_and_body_are_declared_where_they_are_offered() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -23,7 +18,7 @@ fn size_and_body_are_declared_where_they_are_offered() {
         ("250-sink\r\n250 8bitmime\r\n", " BODY=8BITMIME"),
         ("250-SIZE is the name of this server\r\n250 HELP\r\n", ""),
     ] {
-        let sink = offering(offer);
+        let sink = Sink::offering(offer, |_| Act::Usual);
         Load::on(&sink).with("-c 1 --count 2 --from a@b.example --message").arg(&file).run().expect(0);
         let seen = sink.seen();
         let size = seen.messages[1].text.len();
@@ -34,7 +29,7 @@ fn size_and_body_are_declared_where_they_are_offered() {
 
 #[test]
 fn a_message_of_seven_bits_has_no_body_parameter() {
-    let sink = offering("250-sink\r\n250-SIZE\r\n250 8BITMIME\r\n");
+    let sink = Sink::offering("250-sink\r\n250-SIZE\r\n250 8BITMIME\r\n", |_| Act::Usual);
     Load::on(&sink).with("-c 1 --count 9 --size 10..3000 --pipelining").run().expect(0);
     for message in &sink.seen().messages {
         assert!(message.from.ends_with(&format!("> SIZE={}", message.text.len())), "{}", message.from);
@@ -43,7 +38,7 @@ fn a_message_of_seven_bits_has_no_body_parameter() {
 
 #[test]
 fn notifications_are_requested_where_they_are_offered() {
-    let sink = offering("250-sink\r\n250-PIPELINING\r\n250 DSN\r\n");
+    let sink = Sink::offering("250-sink\r\n250-PIPELINING\r\n250 DSN\r\n", |_| Act::Usual);
     let outcome = Load::on(&sink)
         .with("-c 1 --count 2 --rcpts 2 --dsn --pipelining --from a@b.example --to u+{{seq}}.{{rcpt}}@c.example")
         .run()
@@ -62,7 +57,7 @@ fn notifications_are_requested_where_they_are_offered() {
 
 #[test]
 fn utf8_is_sent_with_its_parameters_and_to_no_server_that_does_not_offer_it() {
-    let sink = offering("250-sink\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8\r\n");
+    let sink = Sink::offering("250-sink\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8\r\n", |_| Act::Usual);
     let outcome = Load::on(&sink).with("-c 1 --count 2 --smtputf8 --dsn").run().expect(0);
     let message = sink.seen().messages[1].clone();
     let from = "MAIL FROM:<smtplo\u{e4}d@ex\u{e4}mple.com> BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=";
@@ -72,7 +67,7 @@ fn utf8_is_sent_with_its_parameters_and_to_no_server_that_does_not_offer_it() {
     assert!(message.text.contains("Subject: smtplo\u{e4}d \u{2709}\r\n"), "{}", message.text);
     assert_eq!(outcome.count("accepted"), 2);
     for offer in ["250-sink\r\n250 8BITMIME\r\n", "502 what\r\n"] {
-        let sink = offering(offer);
+        let sink = Sink::offering(offer, |_| Act::Usual);
         let outcome = Load::on(&sink).with("-c 1 --count 2 --smtputf8").run().expect(1);
         let account = &outcome.report["accounting"]["measured"];
         if offer.starts_with("250") {

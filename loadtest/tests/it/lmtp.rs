@@ -1,20 +1,16 @@
 //! `--lmtp`: a reply to the message for each recipient (RFC 2033).
 
 use crate::support::program::plain;
-use crate::support::{Act, Load, Sink, Turn, Verb};
+use crate::support::{Act, Load, Sink, Verb};
 
 const OFFER: &str = "250-sink\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n";
-
-fn offering(script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
-    Sink::start(move |turn| if turn.verb == Verb::Ehlo { Act::Say(OFFER) } else { script(turn) })
-}
 
 const WAYS: [&str; 4] = ["", "--pipelining", "--chunking", "--chunking --pipelining --chunk-size 300"];
 
 #[test]
 fn a_message_is_accepted_if_one_recipient_is_and_each_is_counted_by_its_last_reply() {
     for way in WAYS {
-        let sink = offering(|turn| match turn.verb {
+        let sink = Sink::offering(OFFER, |turn| match turn.verb {
             Verb::Rcpt if turn.line.contains("user3@") => Act::Say("550 5.1.1 nobody\r\n"),
             Verb::Dot if turn.line.contains("user1@") => Act::Say("452 4.2.2 full\r\n"),
             _ => Act::Usual,
@@ -35,7 +31,7 @@ fn a_message_is_accepted_if_one_recipient_is_and_each_is_counted_by_its_last_rep
 #[test]
 fn a_message_that_no_recipient_gets_is_refused() {
     for way in WAYS {
-        let sink = offering(|turn| match turn.verb {
+        let sink = Sink::offering(OFFER, |turn| match turn.verb {
             Verb::Dot if turn.line.contains("user0@") => Act::Say("450 4.2.1 busy\r\n"),
             Verb::Dot => Act::Say("550 5.2.1 gone\r\n"),
             _ => Act::Usual,
@@ -54,7 +50,7 @@ fn a_message_that_no_recipient_gets_is_refused() {
 
 #[test]
 fn a_connection_lost_between_the_replies_aborts_the_message() {
-    let sink = offering(|turn| match turn.verb {
+    let sink = Sink::offering(OFFER, |turn| match turn.verb {
         Verb::Dot if turn.nth == 1 => Act::Close,
         _ => Act::Usual,
     });

@@ -101,6 +101,14 @@ impl Sink {
         Sink::start(move |turn| if turn.verb == verb { act.clone() } else { Act::Usual })
     }
 
+    /// A server that answers EHLO and LHLO with `offer`, and everything else by the script.
+    pub(crate) fn offering(
+        offer: &'static str,
+        script: impl Fn(&Turn) -> Act + Send + Sync + 'static,
+    ) -> Sink {
+        Sink::start(move |turn| if turn.verb == Verb::Ehlo { Act::Say(offer) } else { script(turn) })
+    }
+
     /// A server that follows the script.
     pub(crate) fn start(script: impl Fn(&Turn) -> Act + Send + Sync + 'static) -> Sink {
         Sink::listen("127.0.0.1:0", script)
