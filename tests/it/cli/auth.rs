@@ -14,8 +14,8 @@ const TOKEN: &str = "t0ken-t0ken-t0ken";
 /// Sends secrets in every way that a client may: right and wrong, in commands and responses, too long, cut, out of
 /// sequence, with a mechanism that is not known. Returns the texts that nobody may see.
 fn authenticate(address: std::net::SocketAddr) -> Vec<String> {
-    let plain = base64(&format!("\0ann\0{PASSWORD}"));
-    let (password, token) = (base64(PASSWORD), base64(&format!("user=ann\x01auth=Bearer {TOKEN}\x01\x01")));
+    let plain = base64(format!("\0ann\0{PASSWORD}"));
+    let (password, token) = (base64(PASSWORD), base64(format!("user=ann\x01auth=Bearer {TOKEN}\x01\x01")));
     let long = password.repeat(500);
     let commands = [
         format!("AUTH PLAIN {plain}"),
