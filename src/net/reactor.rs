@@ -1,6 +1,8 @@
 //! The event loop of one shard: accepts, dispatches events and timers, and stops when asked to. Everything
 //! here runs on the shard's thread.
 
+mod accepting;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +11,20 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use super::connection::{Connection, Fate, Origin, Readiness, SCRATCH};
-use super::context::{Context, Service, SessionPermit};
+use super::connection::{Connection, Fate, Readiness, SCRATCH};
+use super::context::{Context, Service};
 use super::control::{Control, Mailbox, Message, StopOrder};
 use super::listener::ListeningSocket;
 use super::resources::{Resources, Stop};
 use super::shard::StopOutcome;
-use super::stream::{Listener, Stream};
+use super::stream::Stream;
 use super::verifier::Verifier;
-use crate::config::ProxyHeaders;
-use crate::log::{EventLog, HeaderFault};
-use crate::process::is_out_of_descriptors;
-use crate::records::Endpoint;
-use crate::smtp::Protocol;
-use crate::time::{Clock, Timestamp, wall_time};
+use crate::log::EventLog;
+use crate::time::{Clock, Timestamp};
+use accepting::Accepting;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
-/// Connections accepted before the sessions have their turn.
-const ACCEPTS_PER_TURN: usize = 256;
-/// Connections accepted when the server stops: more than a backlog holds by default. A bound, since new ones may arrive
-/// faster than they are accepted.
-const ACCEPTS_AT_STOP: usize = 8192;
-/// How long accepting pauses when descriptors, or places for sessions, have run out. A session of this shard that ends
-/// makes it shorter; one of another shard can't.
-const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Receive buffer of a connection that is read slowly: small, so that back pressure reaches the sender soon.
 const THROTTLED_RECV_BUFFER: usize = 4096;
@@ -58,31 +49,6 @@ pub(super) struct Reactor {
     stop_at: Option<Timestamp>,
 }
 
-/// A listener, and when it may accept.
-struct Accepting {
-    socket: Listener,
-    protocol: Protocol,
-    /// TLS begins with the connection.
-    is_encrypted: bool,
-    address: Endpoint,
-    proxy: ProxyHeaders,
-    /// The kernel may hold connections that were not accepted.
-    is_ready: bool,
-    /// When to accept again after a pause.
-    retry_at: Option<Timestamp>,
-    /// It paused, and has not been found empty since: connections in its queue may have waited.
-    has_rested: bool,
-}
-
-impl Accepting {
-    /// Accepts nothing until a session ends, for [`ACCEPT_RETRY`] at most.
-    fn pause(&mut self, now: Timestamp) {
-        self.is_ready = false;
-        self.retry_at = Some(now.after(ACCEPT_RETRY));
-        self.has_rested = true;
-    }
-}
-
 impl Reactor {
     /// Registers the listeners; connections that arrive from now on wait in their backlog.
     pub(super) fn new(
@@ -95,21 +61,9 @@ impl Reactor {
         let mailbox = Arc::<Mailbox>::default();
         let control = Arc::new(Control::new(Arc::clone(&mailbox), Waker::new(poll.registry(), WAKER)?));
         let mut listeners = Vec::new();
-        for (index, ListeningSocket { mut socket, protocol, is_encrypted, proxy }) in
-            sockets.into_iter().enumerate()
-        {
-            poll.registry().register(socket.source(), Token(index), Interest::READABLE)?;
-            let address = socket.local_addr()?;
-            listeners.push(Accepting {
-                socket,
-                protocol,
-                is_encrypted,
-                address,
-                proxy,
-                is_ready: false,
-                retry_at: None,
-                has_rested: false,
-            });
+        for (index, mut socket) in sockets.into_iter().enumerate() {
+            poll.registry().register(socket.socket.source(), Token(index), Interest::READABLE)?;
+            listeners.push(Accepting::new(socket)?);
         }
         let notes = event_log.map(EventLog::notes);
         let resources = Resources::new(clock, SCRATCH, Arc::clone(&mailbox), notes);
@@ -244,92 +198,6 @@ impl Reactor {
         }
     }
 
-    fn accept_all(&mut self) {
-        for index in 0..self.listeners.len() {
-            let listening = &mut self.listeners[index];
-            if listening.retry_at.is_some_and(|at| at <= self.resources.now) {
-                listening.retry_at = None;
-                listening.is_ready = true;
-            }
-            self.accept_some(index);
-        }
-    }
-
-    fn accept_some(&mut self, index: usize) {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let listening = &mut self.listeners[index];
-            if !listening.is_ready {
-                return;
-            }
-            let Some(place) = self.context.take_place(listening.proxy) else {
-                listening.pause(self.resources.now);
-                return;
-            };
-            match listening.socket.accept() {
-                Ok((stream, peer_addr)) => {
-                    self.open(index, stream, peer_addr, place);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    (listening.is_ready, listening.has_rested) = (false, false);
-                }
-                Err(error) if is_about_one_connection(&error) => {}
-                Err(error) => {
-                    listening.pause(self.resources.now);
-                    self.resources.note_rest(&error);
-                }
-            }
-        }
-    }
-
-    /// Opens a connection that a listener has accepted.
-    fn open(&mut self, listener: usize, mut stream: Stream, peer_addr: Endpoint, place: SessionPermit) {
-        let Accepting { address, protocol, is_encrypted, proxy, has_rested, .. } = &self.listeners[listener];
-        let (local_addr, has_waited) = (address.clone(), *has_rested);
-        let connected_at = wall_time();
-        let (protocol, is_encrypted) = (*protocol, *is_encrypted);
-        let proxied = None;
-        let mut origin =
-            Origin { session_id: 0, peer_addr, local_addr, proxied, connected_at, protocol, is_encrypted };
-        let is_trusted = || self.context.policy().trusts(origin.peer());
-        let header = match proxy {
-            ProxyHeaders::None => None,
-            ProxyHeaders::Accepted => is_trusted().then_some(*proxy),
-            ProxyHeaders::Required if is_trusted() => Some(*proxy),
-            ProxyHeaders::Required => {
-                return self.resources.note_header(HeaderFault::Untrusted, &origin, untrusted);
-            }
-        };
-        let slot = self.connections.vacant_key();
-        let token = self.token_for(slot);
-        if self.poll.registry().register(stream.source(), token, Interest::READABLE).is_err() {
-            // Out of memory or watches: this connection can't be served, the others can.
-            return;
-        }
-        if self.context.settings().read_rate.is_some() {
-            // Otherwise the kernel would receive megabytes at full speed.
-            stream.limit_receive_buffer(THROTTLED_RECV_BUFFER);
-        }
-        let departure = if has_waited { stream.departure() } else { None };
-        let mut place = place;
-        if header.is_none() {
-            origin.session_id = self.resources.note_arrival(&self.context.counters);
-            self.context.assign_place(&mut place, origin.peer());
-        }
-        let mut connection = Connection::new(stream, token, origin, place, self.resources.now);
-        if let Some(has_sent) = departure.filter(|_| header.is_none()) {
-            connection.note_leaving_before_greeting(has_sent);
-        }
-        let inserted = self.connections.insert(connection);
-        debug_assert_eq!(inserted, slot, "the token names the slot");
-        match header {
-            None => self.drive(token, Connection::open),
-            Some(header) => self.drive(token, |connection, context, resources| {
-                let is_required = header == ProxyHeaders::Required;
-                connection.await_header(context, resources, is_required, departure.is_some())
-            }),
-        }
-    }
-
     fn token_for(&mut self, slot: usize) -> Token {
         let generation = self.next_generation;
         self.next_generation = generation.checked_add(1).unwrap_or(1);
@@ -338,17 +206,6 @@ impl Reactor {
             "generation 0 is that of listeners and the waker"
         );
         Token((generation as usize) << 32 | slot)
-    }
-
-    /// Accepts the connections that the kernel has completed, some of them without an event so far: their clients see an
-    /// open connection, so they are served.
-    fn accept_waiting(&mut self) {
-        for listening in &mut self.listeners {
-            listening.is_ready = true;
-        }
-        for _ in 0..ACCEPTS_AT_STOP / ACCEPTS_PER_TURN {
-            self.accept_all();
-        }
     }
 
     /// Does what the messages ask for.
@@ -428,29 +285,8 @@ impl Reactor {
     }
 }
 
-/// Why a connection that must begin with a header is closed at once.
-fn untrusted() -> String {
-    "the peer is not trusted to send one, expected a peer of --trust".to_owned()
-}
-
 fn slot_of(token: Token) -> usize {
     token.0 & u32::MAX as usize
-}
-
-/// The error is of the connection that was to be accepted: the next one may succeed (`accept(2)`).
-fn is_about_one_connection(error: &io::Error) -> bool {
-    !is_out_of_descriptors(error)
-        && matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::Interrupted
-                | io::ErrorKind::NetworkDown
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::PermissionDenied
-        )
 }
 
 #[cfg(test)]
