@@ -75,7 +75,7 @@ impl<F> Config<F> {
     }
 
     /// Speaks Extended SMTP: EHLO is offered all of [`Extension::ALL`](crate::smtp::rules::Extension::ALL), LIMITS
-    /// where there are limits. Its reply begins with the text for HELO, where one of one line is configured; a text
+    /// where there are limits, and AUTH where somebody can [authenticate](Self::auth). Its reply begins with the text for HELO, where one of one line is configured; a text
     /// that is configured for EHLO is sent unchanged. Default off.
     ///
     /// ```

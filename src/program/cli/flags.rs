@@ -80,6 +80,7 @@ pub(super) fn table() -> Vec<Flag> {
         ("Timeouts", timeouts()),
         ("Behaviour", responses()),
         ("Service extensions", extensions::extensions()),
+        ("Authentication", extensions::authentication()),
         ("TLS", tls::tls()),
         ("Refused names and addresses", lists()),
         ("Delays", impairments::delays()),

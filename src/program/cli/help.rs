@@ -75,23 +75,26 @@ Values:
             like 'rcpt to=*@slow.example times=3 delay=2s'; the first
             rule that fires at a stage decides
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
-            vrfy, help (with --esmtp), unknown, any
+            unknown, any; with --esmtp auth, bdat, help, starttls, vrfy, xclient
             name: id=NAME, which no other rule has (optional)
-            conditions: from= to= helo= (with * and ?), ip=10.0.0.0/8,
-            session=3.. nth=3 every=10 times=3 odds=5%, size>=1MiB,
+            conditions: from= to= helo= user= mechanism= (with * and ?),
+            ip=10.0.0.0/8, session=3.. nth=3 every=10 times=3 odds=5%,
+            size>=1MiB,
             param.NAME= (a parameter of MAIL or RCPT, like param.notify=never),
             after=10s until=20s period=30s
-            (nth=, every= and times= counted per=session+sender+recipient+ip)
+            (nth=, every= and times= counted
+            per=session+sender+recipient+ip+user)
             actions: reply=\"451 4.7.1 later\" ehlo=EXTENSIONS delay=DELAY accept
-            close silent
-            stall cut=N drop=fin|rst (in place of the reply)
+            close silent stall cut=N drop=fin|rst (in place of the reply)
             drop=fin-after|rst-after (after it)
   EXTENSIONS
             only these: SIZE,DSN; all but these: -SIZE,-DSN; or none;
             known are PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN,
-            ENHANCEDSTATUSCODES, LIMITS
+            ENHANCEDSTATUSCODES, CHUNKING, BINARYMIME, LIMITS, AUTH, STARTTLS
   URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
-            socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions)
+            socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions);
+            lmtp in place of smtp; with TLS smtps and lmtps; behind it
+            ?proxy=require or ?proxy=accept
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, optionally burst=N, per=total|ip|domain,
             at=mail|connect: 100/s per=ip
@@ -113,10 +116,10 @@ Values:
             line end
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text request the default. Of a repeated flag the last one
-  counts, except for --rule, --listen, --ehlo-line, --exit-after, --expect,
-  --fail-if and --merge-reports: each adds one, and a variable takes one in each
-  line. For the last four, and for every PATH, the empty text is an error; an
-  empty variable sets no PATH.
+  counts, except for --rule, --listen, --ehlo-line, --tls-cert, --tls-key,
+  --auth, --auth-token, --exit-after, --expect, --fail-if and --merge-reports:
+  each adds one, and a variable takes one in each line. For the last six, and
+  for every PATH, the empty text is an error; an empty variable sets no PATH.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,
@@ -125,7 +128,8 @@ Other spellings:
   Every flag but --version and --merge-reports has an environment variable,
   which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. A
   misspelled variable is an error. An empty variable counts as not set, except
-  for --expect, --fail-if and --exit-after, where it is an error.
+  for --auth, --auth-token, --expect, --fail-if and --exit-after, where it is an
+  error.
   In the file of --config it is session-timeout = \"30s\"; variables and flags
   override the file, except for --expect and --fail-if: those of flags, of the
   variable and of the file all count.
@@ -188,3 +192,24 @@ Examples:
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::cli::flag::Arity;
+    use crate::program::cli::flags;
+
+    #[test]
+    fn flags_that_add_up_are_listed_and_no_others() {
+        let (_, rest) = AFTER.split_once("counts, except for").expect("the exceptions");
+        let (list, _) = rest.split_once("each adds one").expect("what they do");
+        let mut listed: Vec<&str> =
+            list.split([' ', ',', ':', '\n']).filter_map(|word| word.strip_prefix("--")).collect();
+        let table = flags::table();
+        let repeated = table.iter().filter(|flag| flag.arity == Arity::Repeated);
+        let mut repeated: Vec<&str> = repeated.map(|flag| flag.kebab.as_str()).collect();
+        listed.sort_unstable();
+        repeated.sort_unstable();
+        assert_eq!(listed, repeated);
+    }
+}

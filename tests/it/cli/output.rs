@@ -1,6 +1,7 @@
 //! Help and version.
 
-use smtpmock::smtp::{DelayPoint, ReplyKind};
+use smtpmock::smtp::rules::Extension;
+use smtpmock::smtp::{DelayPoint, ReplyKind, Stage};
 
 use crate::support::program::run;
 
@@ -52,6 +53,23 @@ fn help_is_on_standard_output_and_names_every_flag() {
     for part in ["Listening:", "Delays:", "Examples:", "SMTPMOCK_SESSION_TIMEOUT", "-sessionTimeout 30"] {
         assert!(help.stdout.contains(part), "{part}");
     }
+}
+
+#[test]
+fn help_names_every_stage_of_a_rule_and_every_extension() {
+    let help = run(["--help"]).stdout;
+    let (_, values) = help.split_once("\nValues:\n").expect("values behind the flags");
+    let section = |start: &str, end: &str| {
+        let (_, rest) = values.split_once(start).expect(start);
+        let (section, _) = rest.split_once(end).expect(end);
+        section.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let stages = section("stages:", "name:");
+    let missing = Stage::ALL.iter().find(|stage| !stages.contains(&stage.name().to_owned()));
+    assert_eq!(missing, None);
+    let extensions = section("known are", "URL");
+    let missing = Extension::ALL.iter().find(|one| !extensions.contains(&one.keyword().to_owned()));
+    assert_eq!(missing, None);
 }
 
 /// Text that a terminal of 80 columns wraps within quotes cannot be copied.

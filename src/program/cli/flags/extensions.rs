@@ -1,4 +1,4 @@
-//! The flags for Extended SMTP.
+//! The flags for Extended SMTP, and for authentication.
 
 use smtpmock::Config;
 use smtpmock::smtp::auth::{Credential, Mechanism};
@@ -12,8 +12,8 @@ pub(super) fn extensions() -> Vec<Flag> {
     vec![
         Flag::switch(
             "esmtp",
-            "Speak Extended SMTP: offer PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN and ENHANCEDSTATUSCODES to EHLO, \
-             and LIMITS where there are limits",
+            "Speak Extended SMTP: offer PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN, ENHANCEDSTATUSCODES, CHUNKING and \
+             BINARYMIME to EHLO, and LIMITS where there are limits",
             |options, on| options.with(|config| if on { config.esmtp() } else { config }),
         ),
         Flag::new(
@@ -40,6 +40,11 @@ pub(super) fn extensions() -> Vec<Flag> {
             )
         }
         .checked_as("ehlo_line"),
+    ]
+}
+
+pub(super) fn authentication() -> Vec<Flag> {
+    vec![
         Flag {
             arity: Arity::Repeated,
             refuses_empty: true,
