@@ -108,9 +108,22 @@ fn warm_extended(greeting: &[u8]) -> Box<Warm> {
     warm_under(policy, &[], greeting)
 }
 
+/// The same for a client that declares size and body.
+fn warm_extended_parameters() -> Box<Warm> {
+    let mut policy = Policy::default();
+    policy.keep = Keep::Nothing;
+    policy.set_esmtp(Some(Esmtp::default()));
+    let [_, (rcpt, _), (data, _)] = mail::ENVELOPE;
+    warm_sending(policy, mail::EHLO, [mail::MAIL_WITH_PARAMETERS, rcpt, data].concat())
+}
+
 fn warm_under(mut policy: Policy, rules: &[String], greeting: &[u8]) -> Box<Warm> {
     rules.iter().for_each(|rule| policy.add_rule(rule.parse().expect("a rule")));
-    let mut input = mail::ENVELOPE.map(|(command, _)| command).concat();
+    warm_sending(policy, greeting, mail::ENVELOPE.map(|(command, _)| command).concat())
+}
+
+/// A session in which mails with these commands were sent.
+fn warm_sending(policy: Policy, greeting: &[u8], mut input: Vec<u8>) -> Box<Warm> {
     input.extend(mail::data(&mail::text_lines(1024)));
     let mut session = Session::new();
     session.advance(&policy, &mut Environment::alone(), greeting);
@@ -139,6 +152,7 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 #[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_540))]
 #[bench::extended_helo(args = (warm_extended(mail::HELO)), config = limit(3_505))]
 #[bench::extended_ehlo(args = (warm_extended(mail::EHLO)), config = limit(4_173))]
+#[bench::extended_parameters(args = (warm_extended_parameters()), config = limit(5_000))]
 #[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(5_867))]
 #[bench::among_rules(args = (warm_among_rules()), config = limit(14_118))]
 fn one_transaction(mut warm: Box<Warm>) -> (Box<Warm>, usize) {

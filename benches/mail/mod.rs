@@ -14,6 +14,9 @@ pub(crate) const ENVELOPE: [(&[u8], &[u8]); 3] = [
     (b"DATA\r\n", b"354"),
 ];
 
+/// The first of them, as clients declare their mail where they were offered to.
+pub(crate) const MAIL_WITH_PARAMETERS: &[u8] = b"MAIL FROM:<sender@example.com> SIZE=1028 BODY=8BITMIME\r\n";
+
 /// This many octets of text in lines.
 pub(crate) fn text_lines(size: usize) -> Vec<u8> {
     let line = b"The quick brown fox jumps over the lazy dog. 0123456789 and so on, 76 columns.\r\n";

@@ -32,7 +32,11 @@ pub struct Extensions {
     have_codes: bool,
     /// CHUNKING is: asked for each chunk.
     have_chunking: bool,
+    /// A bit for each row of [`PARAMETERS`] whose extension is: asked for each parameter.
+    parameters: u32,
 }
+
+const _: () = assert!(PARAMETERS.len() <= u32::BITS as usize);
 
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +58,8 @@ impl Extensions {
         let mut offered = Self { keywords: (!keywords.is_empty()).then_some(keywords), ..Self::default() };
         offered.have_codes = offered.include("ENHANCEDSTATUSCODES");
         offered.have_chunking = offered.include("CHUNKING");
+        let known = PARAMETERS.iter().enumerate().filter(|(_, known)| offered.include(known.keyword));
+        offered.parameters = known.fold(0, |bits, (row, _)| bits | 1 << row);
         offered
     }
 
@@ -119,10 +125,11 @@ impl Extensions {
         parameter: Parameter<'_>,
         command: Verb,
     ) -> impl Iterator<Item = &'static KnownParameter> {
-        PARAMETERS.iter().filter(move |known| {
-            parameter.is_called(known.name.as_bytes())
-                && known.command == command
-                && self.include(known.keyword)
+        let is_offered = |row: usize| self.parameters & 1 << row != 0;
+        PARAMETERS.iter().enumerate().filter_map(move |(row, known)| {
+            let is_it =
+                is_offered(row) && known.command == command && parameter.is_called(known.name.as_bytes());
+            is_it.then_some(known)
         })
     }
 

@@ -219,7 +219,7 @@ impl fmt::Debug for Request<'_> {
 
 impl<'a> Request<'a> {
     /// Reads a line, with or without its line end. Verbs are case-insensitive and end at a space.
-    #[inline]
+    #[inline(always)]
     pub fn parse(line: &'a [u8], grammar: Grammar<'_>) -> Self {
         let line = trim(line);
         Self { line, command: command(line, grammar) }
@@ -263,7 +263,7 @@ const STARTTLS: &[u8] = b"STARTTLS";
 /// U+017F folds to S, and go-smtp-mock folds by Unicode's rules.
 const RSET_LONG_S: &str = "r\u{17f}et";
 
-#[inline]
+#[inline(always)]
 fn command<'a>(line: &'a [u8], grammar: Grammar<'_>) -> Command<'a> {
     let Some((word, rest)) = line.split_at_checked(VERB_LENGTH) else { return Command::Unknown };
     if !rest.is_empty() && rest[0] != b' ' {

@@ -22,13 +22,19 @@ impl<'a> Parameter<'a> {
     /// `None` where this is no parameter. As RFC 6531 section 3.3 has it, a value may be UTF-8; a `=`
     /// in it is taken too, and `_` in a keyword.
     pub(super) fn parse(word: &'a [u8]) -> Option<Self> {
-        let (keyword, value) = match memchr::memchr(b'=', word) {
-            Some(equals) => (&word[..equals], Some(&word[equals + 1..])),
-            None => (word, None),
-        };
+        let parameter = Self::of_word(word);
+        let Self { keyword, value } = parameter;
         let is_graphic = |octet: &u8| octet.is_ascii_graphic() || !octet.is_ascii();
         let is_value = value.is_none_or(|value| !value.is_empty() && value.iter().all(is_graphic));
-        (Self::is_keyword(keyword) && is_value).then_some(Self { keyword, value })
+        (Self::is_keyword(keyword) && is_value).then_some(parameter)
+    }
+
+    /// The one in a word that is known to be one.
+    fn of_word(word: &'a [u8]) -> Self {
+        match memchr::memchr(b'=', word) {
+            Some(equals) => Self { keyword: &word[..equals], value: Some(&word[equals + 1..]) },
+            None => Self { keyword: word, value: None },
+        }
     }
 
     pub(in crate::smtp) fn is_keyword(word: &[u8]) -> bool {
@@ -87,7 +93,8 @@ impl<'a> Parameters<'a> {
 
     /// Each of them.
     pub fn iter(self) -> impl Iterator<Item = Parameter<'a>> {
-        self.words.split(u8::is_ascii_whitespace).filter_map(Parameter::parse)
+        let words = self.words.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.map(Parameter::of_word)
     }
 
     /// The value of the first with this keyword, in any case, and a value.

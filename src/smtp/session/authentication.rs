@@ -9,7 +9,7 @@ use rand::Rng as _;
 
 use crate::smtp::auth::{AuthExchange, Checked, Mechanism, Reaction, Refusal};
 use crate::smtp::command::{
-    Authenticate, Command, InitialResponse, REDACTED, shown_part, starts_with_ignoring_case,
+    Authenticate, Command, Grammar, InitialResponse, REDACTED, Request, shown_part, starts_with_ignoring_case,
 };
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::{LineScan, LineScanner};
@@ -19,7 +19,7 @@ use crate::smtp::rules::{Impairment, Moment};
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
 use crate::smtp::session::dialogue::{Dialogue, Receiving, front_of_line};
 use crate::smtp::session::sequence::Sequence;
-use crate::smtp::session::step::{AuthOutcome, AuthStep, CommandLine, Progress, Step};
+use crate::smtp::session::step::{AuthOutcome, AuthStep, CommandLine, Details, Progress, Step};
 use crate::smtp::session::turn::Turn;
 
 /// Octets of a nonce.
@@ -79,9 +79,21 @@ impl Dialogue {
 
 /// The way in.
 impl Dialogue {
-    /// AUTH.
+    /// AUTH. Without a step a check comes first.
     #[cold]
-    pub(super) fn auth(
+    #[inline(never)]
+    pub(super) fn auth_line(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        line: &[u8],
+        argument: Option<Authenticate<'_>>,
+        consumed: usize,
+    ) -> Progress {
+        let step = self.auth(turn, line, argument);
+        Progress { consumed, line: turn.line, step, check: turn.check.take(), expects: self.expects() }
+    }
+
+    fn auth(
         &mut self,
         turn: &mut Turn<'_, '_>,
         line: &[u8],
@@ -161,12 +173,17 @@ impl Dialogue {
                 let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
                 (consumed, Some(front_of_line(input)), Some(step))
             }
-            LineScan::Line(consumed) => {
-                let step = self.command(turn, &input[..consumed]);
-                (consumed, turn.line, step)
-            }
+            LineScan::Line(consumed) => return self.whole_long_auth(turn, input, consumed),
         };
-        Progress { consumed, line, step, check: turn.check.take(), expects: self.expects() }
+        Progress { consumed, line, step, check: None, expects: self.expects() }
+    }
+
+    fn whole_long_auth(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], consumed: usize) -> Progress {
+        let grammar = Grammar { addresses: turn.policy.addresses, offered: &self.extensions };
+        let Request { line, command } = Request::parse(&input[..consumed], grammar);
+        let Command::Auth(argument) = command else { unreachable!("the line begins with AUTH and a space") };
+        turn.line = Some(CommandLine::of_any(line, input));
+        self.auth_line(turn, line, argument, consumed)
     }
 
     /// Answers a line that was too long, of which the front may have come before.
@@ -175,16 +192,6 @@ impl Dialogue {
         match std::mem::take(&mut self.skips_auth) {
             true => self.refuse_auth(turn, ReplyKind::AuthLineTooLong),
             false => self.unknown(turn, ReplyKind::LineTooLong),
-        }
-    }
-
-    /// What follows a command line without a reply: a check, or a chunk.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn go_on(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], progress: &mut Progress) {
-        progress.check = turn.check.take();
-        if progress.check.is_none() {
-            self.begin_chunk(turn, input, progress);
         }
     }
 
@@ -293,7 +300,13 @@ impl Dialogue {
             attempt: None,
         };
         self.receiving = Receiving::Responses(responses);
-        Step { auth: Some(Box::new(auth)), ..self.conclude(turn, Stage::Auth, &answer, None) }
+        self.conclude_with(
+            turn,
+            Stage::Auth,
+            &answer,
+            None,
+            Details { auth: Some(Box::new(auth)), ..Details::default() },
+        )
     }
 
     /// Refuses an AUTH command that begins no exchange.
@@ -303,7 +316,13 @@ impl Dialogue {
         let answer = self.answer(turn, Asked::at(Stage::Auth), Err(refusal));
         self.auth_refused_at = self.steps;
         let auth = AuthStep { mechanism: None, outcome, challenges: 0, attempt: None };
-        Step { auth: Some(Box::new(auth)), ..self.conclude(turn, Stage::Auth, &answer, None) }
+        self.conclude_with(
+            turn,
+            Stage::Auth,
+            &answer,
+            None,
+            Details { auth: Some(Box::new(auth)), ..Details::default() },
+        )
     }
 
     /// Ends an exchange. Rules know the user, if the client has named one.
@@ -325,7 +344,13 @@ impl Dialogue {
         let identity = answer.accepted.then(|| Arc::new(exchange.into_identity()));
         self.identity.clone_from(&identity);
         let event = identity.as_ref().map(|identity| Event::Auth { line: &shown, identity });
-        Step { auth: Some(Box::new(auth)), ..self.conclude(turn, Stage::Auth, &answer, event) }
+        self.conclude_with(
+            turn,
+            Stage::Auth,
+            &answer,
+            event,
+            Details { auth: Some(Box::new(auth)), ..Details::default() },
+        )
     }
 
     /// MAIL needs an authentication that has not taken place (RFC 4954 section 6).

@@ -13,7 +13,7 @@ use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked};
 use crate::smtp::session::dialogue::{Dialogue, Receiving};
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::{Progress, Step};
+use crate::smtp::session::step::{Details, Progress, Step};
 use crate::smtp::session::turn::Turn;
 
 /// The chunk that is being received.
@@ -39,13 +39,28 @@ impl Dialogue {
         matches!(&self.chunks, Some(content) if content.refusal.is_none())
     }
 
-    /// The command line. `None`: a chunk follows, of any size.
-    pub(super) fn bdat(
+    /// BDAT, and what has come of its chunk: `rest` is behind the line.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn bdat_line(
         &mut self,
         turn: &mut Turn<'_, '_>,
         line: &[u8],
         chunk: Option<Chunk>,
-    ) -> Option<Step> {
+        rest: &[u8],
+        consumed: usize,
+    ) -> Progress {
+        let progress = match self.bdat(turn, line, chunk) {
+            Some(step) => {
+                Progress { consumed: 0, line: None, step: Some(step), check: None, expects: self.expects() }
+            }
+            None => self.take_chunk(turn, rest),
+        };
+        Progress { consumed: consumed + progress.consumed, line: turn.line, ..progress }
+    }
+
+    /// The command line. `None`: a chunk follows, of any size.
+    fn bdat(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], chunk: Option<Chunk>) -> Option<Step> {
         let policy = turn.policy;
         let Some(Chunk { size, is_last }) = chunk else { return Some(self.unframed(turn)) };
         let stray = self.check_bdat(policy);
@@ -123,14 +138,6 @@ impl Dialogue {
         self.conclude(turn, Stage::Bdat, &Answer { next, ..answer }, None)
     }
 
-    /// Takes what has come of a chunk with its command line.
-    #[inline(never)]
-    pub(super) fn begin_chunk(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], progress: &mut Progress) {
-        let Progress { consumed, step, expects, .. } = self.take_chunk(turn, &input[progress.consumed..]);
-        progress.consumed += consumed;
-        (progress.step, progress.expects) = (step, expects);
-    }
-
     /// Takes octets of the chunk that is being received.
     pub(super) fn take_chunk(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Progress {
         let Receiving::Chunk(chunk) = &mut self.receiving else { unreachable!("a chunk is being received") };
@@ -187,9 +194,8 @@ impl Dialogue {
             _ => {}
         }
         let event = Event::Bdat { is_first: chunk.is_first, size: None, ends_mail };
-        let mut step = self.conclude(turn, Stage::Bdat, &answer, Some(event));
-        step.retry_key = retry_key;
-        step
+        let details = Details { retry_key, ..Details::default() };
+        self.conclude_with(turn, Stage::Bdat, &answer, Some(event), details)
     }
 
     /// Answers a chunk that is not the last.
@@ -207,9 +213,8 @@ impl Dialogue {
             self.refuse_rest();
         }
         let event = Event::Bdat { is_first: chunk.is_first, size, ends_mail: false };
-        let mut step = self.conclude(turn, Stage::Bdat, &answer, Some(event));
-        step.retry_key = retry_key;
-        step
+        let details = Details { retry_key, ..Details::default() };
+        self.conclude_with(turn, Stage::Bdat, &answer, Some(event), details)
     }
 
     /// The message in chunks can't be accepted any more.

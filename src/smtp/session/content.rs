@@ -9,7 +9,7 @@ use crate::smtp::session::answer::{Asked, Verdict};
 use crate::smtp::session::chunk::IncomingChunk;
 use crate::smtp::session::dialogue::{Dialogue, Receiving};
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::{Received, Step};
+use crate::smtp::session::step::{Details, Received, Step};
 use crate::smtp::session::turn::Turn;
 
 /// The lines of the first of so many messages of a session are inspected: inspection costs time.
@@ -33,9 +33,8 @@ impl Dialogue {
             let content = Content::new(self.is_next_inspected());
             self.receiving = Receiving::Data(Incoming::new(content));
         }
-        let mut step = self.conclude(turn, Stage::Data, &answer, Some(Event::Data { line }));
-        step.retry_key = retry_key;
-        step
+        let details = Details { retry_key, ..Details::default() };
+        self.conclude_with(turn, Stage::Data, &answer, Some(Event::Data { line }), details)
     }
 
     fn check_data(&self, policy: &Policy, is_bare: bool) -> Verdict {
@@ -101,9 +100,8 @@ impl Dialogue {
         let message = Received { is_accepted: answer.accepted, ..received };
         let is_only_chunk = last_chunk.is_some_and(|chunk| chunk.is_first);
         let event = Event::Message { size: content.size, text: &mut content.text, is_only_chunk };
-        let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
-        (step.message, step.retry_key) = (Some(message), retry_key);
-        step
+        let details = Details { message: Some(message), retry_key, ..Details::default() };
+        self.conclude_with(turn, Stage::Message, &answer, Some(event), details)
     }
 
     /// The message that has come to its end, before its mail transaction ends.

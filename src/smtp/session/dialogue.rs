@@ -21,7 +21,7 @@ use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::protocol::Protocol;
 use crate::smtp::session::recipients::Answering;
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::{CommandLine, Expect, Progress, Step, Usage};
+use crate::smtp::session::step::{CommandLine, Details, Expect, Progress, Step, Usage};
 use crate::smtp::session::turn::Turn;
 
 /// The protocol state of a session.
@@ -120,20 +120,7 @@ impl Dialogue {
                         let step = Some(self.too_long(turn));
                         Progress { consumed, line, step, check: None, expects: self.expects() }
                     }
-                    LineScan::Line(consumed) => {
-                        // The line is set after the step, which is built in its place.
-                        let mut progress = Progress {
-                            consumed,
-                            step: self.command(turn, &input[..consumed]),
-                            line: turn.line,
-                            check: None,
-                            expects: self.expects(),
-                        };
-                        if progress.step.is_none() {
-                            self.go_on(turn, input, &mut progress);
-                        }
-                        progress
-                    }
+                    LineScan::Line(consumed) => self.line(turn, input, consumed),
                 }
             }
             Receiving::Chunk(_) => self.take_chunk(turn, input),
@@ -151,8 +138,20 @@ impl Dialogue {
                     incoming.content.size = policy.message_size_limit().saturating_add(1);
                     self.is_cut_short = !scan.ended;
                 }
-                let step = (scan.ended || is_over).then(|| self.end_of_data(turn));
-                Progress { consumed: scan.consumed, line: None, step, check: None, expects: self.expects() }
+                let consumed = scan.consumed;
+                match scan.ended || is_over {
+                    // Built in its place, see `line`.
+                    true => Progress {
+                        consumed,
+                        step: Some(self.end_of_data(turn)),
+                        line: None,
+                        check: None,
+                        expects: self.expects(),
+                    },
+                    false => {
+                        Progress { consumed, line: None, step: None, check: None, expects: self.expects() }
+                    }
+                }
             }
             Receiving::Replies(_) => {
                 let step = Some(self.answer_next_recipient(turn));
@@ -162,13 +161,37 @@ impl Dialogue {
         }
     }
 
-    /// Answers a command line. `None`: a chunk follows it, or a check comes first.
-    pub(super) fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8]) -> Option<Step> {
+    /// Takes a command line from the front of `input`.
+    #[inline(always)]
+    fn line(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], consumed: usize) -> Progress {
         let policy = turn.policy;
         let grammar = Grammar { addresses: policy.addresses, offered: &self.extensions };
-        let Request { line, command } = Request::parse(input, grammar);
+        let Request { line, command } = Request::parse(&input[..consumed], grammar);
         turn.line = Some(CommandLine::of(line, input));
-        Some(match command {
+        match command {
+            Command::Bdat(chunk) if self.has_bdat(policy) => {
+                self.bdat_line(turn, line, chunk, &input[consumed..], consumed)
+            }
+            Command::Auth(argument) if policy.auth().is_some() => {
+                turn.line = Some(CommandLine::of_any(line, input));
+                self.auth_line(turn, line, argument, consumed)
+            }
+            // The line is set after the step, which is built in its place: a step that is returned as an option is copied.
+            command => Progress {
+                consumed,
+                step: Some(self.command(turn, input, line, command)),
+                line: turn.line,
+                check: None,
+                expects: self.expects(),
+            },
+        }
+    }
+
+    /// Answers a command that has a reply at once.
+    #[inline(always)]
+    fn command(&mut self, turn: &mut Turn<'_, '_>, input: &[u8], line: &[u8], command: Command<'_>) -> Step {
+        let policy = turn.policy;
+        match command {
             Command::Helo(_) | Command::Ehlo(_) if self.is_lmtp() => {
                 self.unknown(turn, ReplyKind::HeloInLmtp)
             }
@@ -178,7 +201,6 @@ impl Dialogue {
             Command::Mail { path, parameters } => self.mail(turn, line, path, parameters),
             Command::Rcpt { path, parameters } => self.rcpt(turn, line, path, parameters),
             Command::Data { is_bare } => self.data(turn, line, is_bare),
-            Command::Bdat(chunk) if self.has_bdat(policy) => return self.bdat(turn, line, chunk),
             Command::Rset { is_bare } => self.rset(turn, line, is_bare),
             // RFC 5321 section 4.1.1.9: NOOP's argument is ignored. (go-smtp-mock leaves it unanswered.)
             Command::Noop => {
@@ -201,10 +223,6 @@ impl Dialogue {
                 self.xclient(turn, line, arguments)
             }
             Command::Starttls { is_bare } if self.has_starttls(policy) => self.starttls(turn, is_bare),
-            Command::Auth(argument) if policy.auth().is_some() => {
-                turn.line = Some(CommandLine::of_any(line, input));
-                return self.auth(turn, line, argument);
-            }
             // Every line gets a reply. (go-smtp-mock is silent when a known verb stands in an unknown line.)
             Command::Quit { is_bare: false }
             | Command::Bdat(_)
@@ -221,7 +239,7 @@ impl Dialogue {
                 self.note_no_command(command);
                 step
             }
-        })
+        }
     }
 
     /// VRFY or EXPN; `received` is the reply to a valid one.
@@ -259,11 +277,12 @@ impl Dialogue {
             self.chunks = None;
         }
         self.envelope_mut().note_helo(name);
-        let mut step = self.conclude(turn, Stage::Helo, &answer, Some(Event::Helo { line, name, is_ehlo }));
+        let event = Event::Helo { line, name, is_ehlo };
+        let mut usage = Usage::default();
         if answer.accepted && is_ehlo && self.is_extended(turn.policy) {
-            step.usage.offers_pipelining = Some(self.extensions.include("PIPELINING"));
+            usage.offers_pipelining = Some(self.extensions.include("PIPELINING"));
         }
-        step
+        self.conclude_with(turn, Stage::Helo, &answer, Some(event), Details { usage, ..Details::default() })
     }
 
     fn rset(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
@@ -332,12 +351,26 @@ impl Dialogue {
         answer: &Answer<'_>,
         event: Option<Event<'_>>,
     ) -> Step {
+        self.conclude_with(turn, stage, answer, event, Details::default())
+    }
+
+    /// The same with details. They are passed on and not set in the step, which is built where the caller wants it.
+    #[inline(always)]
+    pub(super) fn conclude_with(
+        &self,
+        turn: &mut Turn<'_, '_>,
+        stage: Stage,
+        answer: &Answer<'_>,
+        event: Option<Event<'_>>,
+        details: Details,
+    ) -> Step {
         let reply = match answer.reply.has_places() {
             true => self.filled(turn, stage, answer.reply, Event::size(event.as_ref())),
             false => answer.reply.clone(),
         };
         let filing = turn.records.note(turn.policy, answer, &reply, event);
         let &Answer { portion, accepted, delay, next, number, .. } = answer;
+        let Details { message, auth, retry_key, usage, client } = details;
         Step {
             stage,
             reply,
@@ -347,12 +380,12 @@ impl Dialogue {
             delay,
             next,
             is_in_transaction: self.is_in_transaction(),
-            message: None,
-            auth: None,
-            retry_key: RetryKey::Nothing,
-            usage: Usage::default(),
+            message,
+            auth,
+            retry_key,
+            usage,
             filing,
-            client: None,
+            client,
         }
     }
 }

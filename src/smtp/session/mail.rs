@@ -7,7 +7,7 @@ use crate::smtp::reply::{ReplyKind, Stage};
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
 use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::Step;
+use crate::smtp::session::step::{Details, Step, Usage};
 use crate::smtp::session::turn::Turn;
 
 impl Dialogue {
@@ -39,12 +39,12 @@ impl Dialogue {
             self.sequence = Sequence::Mail(self.transaction(policy, parameters));
         }
         let event = Event::Mail { line, mailbox, parameters, transaction: self.transactions };
-        let mut step = self.conclude(turn, Stage::Mail, &answer, Some(event));
-        if !parameters.words().is_empty() {
-            step.usage = self.usage_of(policy, parameters, verdict, answer.accepted);
-        }
-        step.retry_key = retry_key;
-        step
+        let usage = match parameters.words().is_empty() {
+            true => Usage::default(),
+            false => self.usage_of(policy, parameters, verdict, answer.accepted),
+        };
+        let details = Details { usage, retry_key, ..Details::default() };
+        self.conclude_with(turn, Stage::Mail, &answer, Some(event), details)
     }
 
     /// The mail transaction that MAIL with these parameters begins.
@@ -92,12 +92,12 @@ impl Dialogue {
         let retry_key = self.retry_key(policy, |keys| keys.rcpt(recipient));
         let recipient = Recipient { line, mailbox, parameters, has_recipient, has_room, replaces };
         let event = Event::Rcpt(recipient);
-        let mut step = self.conclude(turn, Stage::Rcpt, &answer, Some(event));
-        if !parameters.words().is_empty() {
-            step.usage = self.usage_of(policy, parameters, verdict, answer.accepted);
-        }
-        step.retry_key = retry_key;
-        step
+        let usage = match parameters.words().is_empty() {
+            true => Usage::default(),
+            false => self.usage_of(policy, parameters, verdict, answer.accepted),
+        };
+        let details = Details { usage, retry_key, ..Details::default() };
+        self.conclude_with(turn, Stage::Rcpt, &answer, Some(event), details)
     }
 
     /// Counts a RCPT. Returns whether there is a recipient now. go-smtp-mock recognizes an accepted RCPT by the text

@@ -12,7 +12,7 @@ use crate::smtp::session::dialogue::{Dialogue, Receiving};
 use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::protocol::Protocol;
 use crate::smtp::session::sequence::Sequence;
-use crate::smtp::session::step::{Received, Step};
+use crate::smtp::session::step::{Details, Received, Step};
 use crate::smtp::session::turn::Turn;
 
 /// A message whose recipients are being answered.
@@ -115,8 +115,8 @@ impl Dialogue {
         let retry_key = self.delivery_key(policy);
         let recipient = self.envelope.as_deref().and_then(Envelope::to);
         let event = Event::Delivery(Delivery { recipient, size, text: &mut text, answers_bdat, is_last });
-        let mut step = self.conclude(turn, Stage::Message, &answer, Some(event));
-        (step.message, step.retry_key) = (Some(message), retry_key);
+        let details = Details { message: Some(message), retry_key, ..Details::default() };
+        let step = self.conclude_with(turn, Stage::Message, &answer, Some(event), details);
         if !is_last {
             // Unless the recorder has taken it.
             answering.content.text = text;

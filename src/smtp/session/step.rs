@@ -128,6 +128,16 @@ pub struct Step {
     pub client: Option<Box<ClientAttributes>>,
 }
 
+/// What only the steps of some stages have.
+#[derive(Default)]
+pub(super) struct Details {
+    pub(super) message: Option<Received>,
+    pub(super) auth: Option<Box<AuthStep>>,
+    pub(super) retry_key: RetryKey,
+    pub(super) usage: Usage,
+    pub(super) client: Option<Box<ClientAttributes>>,
+}
+
 impl Step {
     /// The octets to send.
     pub fn wire(&self) -> &[u8] {
