@@ -136,7 +136,9 @@ impl<'a> Path<'a> {
         verb: Verb,
         grammar: Grammar<'_>,
     ) -> (Result<Self, ArgumentError>, Parameters<'a>) {
-        if let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
+        // Where parameters were offered, an argument with some is not read as a path alone before.
+        if (grammar.offered.are_none() || argument.last() == Some(&b'>'))
+            && let Some(path) = Self::parse(argument, special_of(verb), grammar.addresses)
             && (grammar.offered.are_none() || path.is_all_of(argument, grammar.addresses))
         {
             return (Ok(path), Parameters::default());

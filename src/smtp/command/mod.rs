@@ -3,6 +3,7 @@
 
 pub(super) mod address;
 mod chunk;
+mod declared;
 pub(super) mod extension;
 mod letters;
 pub(super) mod octets;
@@ -13,6 +14,7 @@ mod xclient;
 
 pub use address::{AddressRules, HeloName, Path};
 pub use chunk::Chunk;
+pub(super) use declared::Declared;
 pub use extension::Extensions;
 pub(crate) use octets::Listed;
 pub(super) use parameters::GivenParameters;

@@ -23,6 +23,18 @@ pub enum Body {
     BinaryMime,
 }
 
+impl Body {
+    pub(super) fn parse(value: &[u8]) -> Option<Self> {
+        let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+        match value.len() {
+            4 if is(b"7BIT") => Some(Self::SevenBit),
+            8 if is(b"8BITMIME") => Some(Self::EightBitMime),
+            10 if is(b"BINARYMIME") => Some(Self::BinaryMime),
+            _ => None,
+        }
+    }
+}
+
 /// How much of a message its notifications return (RFC 3461 section 4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -188,23 +200,12 @@ pub(super) fn is_auth(value: &[u8]) -> bool {
 impl<'a> Parameters<'a> {
     /// SIZE: the octets of the message that follows, as the client declares them (RFC 1870).
     pub fn size(self) -> Option<u64> {
-        let digits = self.value("SIZE").filter(|value| is_size(value))?;
-        // Any 20 digits are valid, and more than there are octets.
-        Some(
-            digits.iter().fold(0, |number: u64, digit| {
-                number.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-            }),
-        )
+        self.value("SIZE").and_then(number_of_size)
     }
 
     /// BODY.
     pub fn body(self) -> Option<Body> {
-        match &*self.value("BODY")?.to_ascii_uppercase() {
-            b"7BIT" => Some(Body::SevenBit),
-            b"8BITMIME" => Some(Body::EightBitMime),
-            b"BINARYMIME" => Some(Body::BinaryMime),
-            _ => None,
-        }
+        self.value("BODY").and_then(Body::parse)
     }
 
     /// SMTPUTF8 is among them.
@@ -240,6 +241,12 @@ impl<'a> Parameters<'a> {
 /// Up to 20 digits (RFC 1870 section 4).
 pub(super) fn is_size(value: &[u8]) -> bool {
     (1..=20).contains(&value.len()) && value.iter().all(u8::is_ascii_digit)
+}
+
+/// `None` where it is not valid. Any 20 digits are, and may be more than there are octets.
+pub(super) fn number_of_size(value: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    is_size(value).then(|| value.iter().fold(0, add))
 }
 
 #[cfg(test)]

@@ -1,15 +1,12 @@
 //! The arguments of MAIL and RCPT, judged: a path, and behind it parameters (RFC 5321 section 4.1.2).
 
-use crate::smtp::command::{AddressRules, ArgumentError, Parameters, Path, Verb};
+use crate::smtp::command::{AddressRules, ArgumentError, Declared, Parameters, Path, Verb};
 use crate::smtp::policy::Policy;
 use crate::smtp::reply::ReplyKind;
 use crate::smtp::session::answer::Verdict;
 use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::sequence::Sequence;
 use crate::smtp::session::step::Usage;
-
-/// The parameters of the extension for delivery status notifications (RFC 3461).
-const DSN: [&[u8]; 4] = [b"RET", b"ENVID", b"NOTIFY", b"ORCPT"];
 
 impl Dialogue {
     /// Checks the argument of MAIL or RCPT. Under Extended SMTP each parameter has a reply of its own to say what is wrong
@@ -21,22 +18,21 @@ impl Dialogue {
         verb: Verb,
         path: Result<Path<'_>, ArgumentError>,
         parameters: Parameters<'_>,
+        declared: &Declared,
     ) -> Result<(), ReplyKind> {
         match (self.is_extended(policy), path) {
             (_, Ok(path)) if parameters.words().is_empty() && !needs_utf8(policy, path) => Ok(()),
             (false, Ok(_)) => Ok(()),
             (false, Err(_)) => Err(invalid_argument(verb)),
-            (true, path) => self.check_extended_path(policy, verb, path, parameters),
+            (true, path) => self.check_extended_path(policy, verb, path, parameters, declared),
         }
     }
 
     /// What the parameters of MAIL and RCPT show of the use of extensions.
-    #[cold]
-    #[inline(never)]
     pub(super) fn usage_of(
         &self,
         policy: &Policy,
-        parameters: Parameters<'_>,
+        declared: &Declared,
         verdict: Verdict,
         is_accepted: bool,
     ) -> Usage {
@@ -44,9 +40,8 @@ impl Dialogue {
             false => Usage::default(),
             true => Usage {
                 not_offered: verdict == Err(ReplyKind::ParameterNotOffered),
-                smtputf8: is_accepted && parameters.has_smtputf8(),
-                dsn: is_accepted
-                    && parameters.iter().any(|parameter| DSN.iter().any(|name| parameter.is_called(name))),
+                smtputf8: is_accepted && declared.smtputf8,
+                dsn: is_accepted && declared.dsn,
                 ..Usage::default()
             },
         }
@@ -58,6 +53,7 @@ impl Dialogue {
         verb: Verb,
         path: Result<Path<'_>, ArgumentError>,
         parameters: Parameters<'_>,
+        declared: &Declared,
     ) -> Result<(), ReplyKind> {
         let path = match path {
             Err(ArgumentError::Utf8) if policy.addresses == AddressRules::Rfc5321 => {
@@ -73,13 +69,13 @@ impl Dialogue {
         };
         let takes_utf8 = match (verb, self.sequence) {
             (Verb::Rcpt, Sequence::Mail(mail) | Sequence::Past(mail)) => mail.takes_utf8,
-            _ => parameters.has_smtputf8(),
+            _ => declared.smtputf8,
         };
         if needs_utf8(policy, path) && !takes_utf8 {
             return Err(ReplyKind::Utf8NotAllowed);
         }
         let limit = u64::try_from(policy.message_size_limit()).unwrap_or(u64::MAX);
-        if parameters.size().is_some_and(|size| size > limit) {
+        if declared.size.is_some_and(|size| size > limit) {
             return Err(ReplyKind::MessageTooBig);
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! DATA and the message (RFC 5321 section 4.1.1.4).
 
-use crate::smtp::command::{Body, Parameters};
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::{Content, Incoming};
 use crate::smtp::record::Event;
@@ -137,24 +136,15 @@ impl Dialogue {
     #[cold]
     #[inline(never)]
     fn compare_with_parameters(&self, policy: &Policy, message: &mut Received) {
-        message.declared = self.mail_parameters(policy).and_then(Parameters::size);
+        message.declared = self.declared.size.filter(|_| self.is_extended(policy));
         message.is_undeclared_eight_bit = message.lines.is_some_and(|lines| lines.has_eight_bit)
             && self.requires_eight_bit_declared(policy);
-    }
-
-    /// The parameters of the accepted MAIL, where extensions are served.
-    fn mail_parameters(&self, policy: &Policy) -> Option<Parameters<'_>> {
-        let parameters = self.envelope.as_deref()?.parameters().first;
-        (!parameters.words().is_empty() && self.is_extended(policy)).then_some(parameters)
     }
 
     /// The session was offered 8BITMIME, and its MAIL says nothing of octets beyond US-ASCII. The header of a message with
     /// SMTPUTF8 has them without more.
     fn requires_eight_bit_declared(&self, policy: &Policy) -> bool {
-        let is_declared = self.mail_parameters(policy).is_some_and(|parameters| {
-            parameters.has_smtputf8() || !matches!(parameters.body(), None | Some(Body::SevenBit))
-        });
-        !is_declared && self.is_extended(policy) && self.extensions.include("8BITMIME")
+        self.is_extended(policy) && !self.declared.is_eight_bit() && self.extensions.include("8BITMIME")
     }
 
     /// The mail transaction ends with its message.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::smtp::auth::Identity;
-use crate::smtp::command::{Command, Extensions, Grammar, HeloName, Request};
+use crate::smtp::command::{Command, Declared, Extensions, Grammar, HeloName, Request};
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::RetryKey;
 use crate::smtp::receive::incoming::{Content, Incoming, Intake};
@@ -34,6 +34,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) chunks: Option<Box<Content>>,
     /// `None` before HELO, MAIL and RCPT.
     pub(super) envelope: Option<Box<Envelope>>,
+    /// What the parameters of the last MAIL that was accepted say.
+    pub(super) declared: Declared,
     /// Offered in the reply to the last EHLO.
     pub(super) extensions: Extensions,
     /// `None` if nothing can be deferred.

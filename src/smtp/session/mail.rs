@@ -1,6 +1,6 @@
 //! MAIL and RCPT: the envelope (RFC 5321 sections 4.1.1.2 and 4.1.1.3).
 
-use crate::smtp::command::{ArgumentError, Parameters, Path, Verb};
+use crate::smtp::command::{ArgumentError, Body, Declared, Parameters, Path, Verb};
 use crate::smtp::policy::{MAX_RECIPIENTS, Policy, RecordMode};
 use crate::smtp::record::{Event, Recipient};
 use crate::smtp::reply::{ReplyKind, Stage};
@@ -22,9 +22,12 @@ impl Dialogue {
         self.abandon_mail();
         self.transactions = self.transactions.saturating_add(1);
         let mailbox = path.ok().map(|path| path.mailbox());
+        let declared = Declared::of(parameters);
         let verdict = match self.sequence.is_greeted() {
             true if self.lacks_authentication(policy) => Err(ReplyKind::AuthRequired),
-            true => self.check_path(policy, Verb::Mail, path, parameters).map(|()| ReplyKind::MailReceived),
+            true => self
+                .check_path(policy, Verb::Mail, path, parameters, &declared)
+                .map(|()| ReplyKind::MailReceived),
             false => Err(ReplyKind::InvalidMailSequence),
         };
         self.envelope_mut().note_sender(mailbox);
@@ -36,28 +39,21 @@ impl Dialogue {
             if !parameters.words().is_empty() {
                 self.envelope_mut().note_sender_parameters(parameters);
             }
-            self.sequence = Sequence::Mail(self.transaction(policy, parameters));
+            self.sequence = Sequence::Mail(Transaction {
+                has_parameters: !parameters.words().is_empty(),
+                takes_utf8: declared.smtputf8,
+                is_binary: declared.body == Some(Body::BinaryMime) && self.has_bdat(policy),
+                ..Transaction::default()
+            });
+            self.declared = declared;
         }
         let event = Event::Mail { line, mailbox, parameters, transaction: self.transactions };
         let usage = match parameters.words().is_empty() {
             true => Usage::default(),
-            false => self.usage_of(policy, parameters, verdict, answer.accepted),
+            false => self.usage_of(policy, &declared, verdict, answer.accepted),
         };
         let details = Details { usage, retry_key, ..Details::default() };
         self.conclude_with(turn, Stage::Mail, &answer, Some(event), details)
-    }
-
-    /// The mail transaction that MAIL with these parameters begins.
-    fn transaction(&self, policy: &Policy, parameters: Parameters<'_>) -> Transaction {
-        let has_parameters = !parameters.words().is_empty();
-        let mut mail = Transaction { has_parameters, ..Transaction::default() };
-        // Once for both: most clients send parameters with each MAIL.
-        for parameter in parameters.iter() {
-            let is_binary = || parameter.value.is_some_and(|value| value.eq_ignore_ascii_case(b"BINARYMIME"));
-            mail.takes_utf8 |= parameter.is_called(b"SMTPUTF8");
-            mail.is_binary |= parameter.is_called(b"BODY") && is_binary() && self.has_bdat(policy);
-        }
-        mail
     }
 
     pub(super) fn rcpt(
@@ -69,12 +65,13 @@ impl Dialogue {
     ) -> Step {
         let policy = turn.policy;
         let mailbox = path.ok().map(|path| path.mailbox());
+        let declared = Declared::of(parameters);
         if matches!(self.sequence, Sequence::Chunks(_)) {
             let asked = Asked { parameters, ..Asked::about(Stage::Rcpt, mailbox) };
             return self.refuse_amid_chunks(turn, asked, ReplyKind::InvalidRcptSequence);
         }
         let verdict = match self.sequence.mail().is_some() {
-            true => self.check_path(policy, Verb::Rcpt, path, parameters),
+            true => self.check_path(policy, Verb::Rcpt, path, parameters, &declared),
             false => Err(ReplyKind::InvalidRcptSequence),
         };
         let asked = Asked { is_valid: verdict.is_ok(), parameters, ..Asked::about(Stage::Rcpt, mailbox) };
@@ -94,7 +91,7 @@ impl Dialogue {
         let event = Event::Rcpt(recipient);
         let usage = match parameters.words().is_empty() {
             true => Usage::default(),
-            false => self.usage_of(policy, parameters, verdict, answer.accepted),
+            false => self.usage_of(policy, &declared, verdict, answer.accepted),
         };
         let details = Details { usage, retry_key, ..Details::default() };
         self.conclude_with(turn, Stage::Rcpt, &answer, Some(event), details)

@@ -36,6 +36,7 @@ impl Dialogue {
             sequence: _,
             chunks,
             envelope,
+            declared: _,
             extensions: _,
             retry_keys,
             data_begun: _,
