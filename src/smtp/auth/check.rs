@@ -25,7 +25,7 @@ impl Check {
         Self { password: Secret(password.into()), hash: hash.into() }
     }
 
-    /// Compares.
+    /// Compares the password with the hash. Takes as long as its cost requires: 50 ms and more.
     pub fn run(&self) -> Checked {
         #[cfg(feature = "auth")]
         // An error is one of the hash, which was valid when it was configured, or of a password that no hash is of.

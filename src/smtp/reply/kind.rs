@@ -90,9 +90,9 @@ reply_kinds! {
     RsetReceived, "msgRsetReceived", "250 Ok";
     /// NOOP.
     NoopReceived, "msgNoopReceived", "250 Ok";
-    /// Under Extended SMTP: MAIL or RCPT with a parameter that was not offered (RFC 5321 section 4.1.1.11).
+    /// Under Extended SMTP and in LMTP: MAIL or RCPT with a parameter that was not offered (RFC 5321 section 4.1.1.11).
     ParameterNotOffered, "msgParameterNotOffered", "555 Parameter not recognized or not offered";
-    /// Under Extended SMTP: MAIL or RCPT with a parameter whose value is not valid, or that is repeated.
+    /// Under Extended SMTP and in LMTP: MAIL or RCPT with a parameter whose value is not valid, or that is repeated.
     InvalidParameter, "msgInvalidParameter", "501 Syntax error in parameters";
     /// Under Extended SMTP and strict rules for addresses: a path in UTF-8 without SMTPUTF8 (RFC 6531 section 3.5).
     Utf8NotAllowed, "msgUtf8NotAllowed", "553 Address in UTF-8 requires SMTPUTF8";
@@ -107,13 +107,13 @@ reply_kinds! {
     ChunkAfterRefusal, "msgBdatAfterRefusal", "503 Bad sequence of commands. A chunk was refused: RSET or MAIL FROM should follow";
     /// DATA behind BDAT, or behind MAIL with `BODY=BINARYMIME` (RFC 3030 sections 2 and 3).
     BdatExpected, "msgBdatExpected", "503 Bad sequence of commands. BDAT should be used after BDAT or BODY=BINARYMIME";
-    /// Under Extended SMTP: VRFY of something (RFC 5321 section 3.5.3).
+    /// Under Extended SMTP and in LMTP: VRFY of something (RFC 5321 section 3.5.3).
     VrfyReceived, "msgVrfyReceived", "252 Cannot verify the user, but will accept the message and attempt delivery";
-    /// Under Extended SMTP: EXPN of something.
+    /// Under Extended SMTP and in LMTP: EXPN of something.
     ExpnReceived, "msgExpnReceived", "502 EXPN is not implemented";
-    /// Under Extended SMTP: HELP.
+    /// Under Extended SMTP and in LMTP: HELP.
     HelpReceived, "msgHelpReceived", "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, BDAT, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
-    /// Under Extended SMTP: VRFY or EXPN without an argument.
+    /// Under Extended SMTP and in LMTP: VRFY or EXPN without an argument.
     MissingArgument, "msgMissingArgument", "501 Syntax error: an argument is missing";
     /// XCLIENT of a peer that is not trusted.
     XclientNotAllowed, "msgXclientNotAllowed", "550 Insufficient authorization";

@@ -27,13 +27,13 @@ pub enum Stage {
     Noop,
     /// QUIT.
     Quit,
-    /// VRFY and EXPN, under Extended SMTP.
+    /// VRFY and EXPN, under Extended SMTP and in LMTP.
     Vrfy,
-    /// HELP, under Extended SMTP.
+    /// HELP, under Extended SMTP and in LMTP.
     Help,
     /// BDAT, but for the last chunk of a message, which is answered at [`Message`](Self::Message).
     Bdat,
-    /// XCLIENT, under Extended SMTP and where peers are trusted.
+    /// XCLIENT, under Extended SMTP and in LMTP, where peers are trusted.
     Xclient,
     /// AUTH, where it is offered. The replies to it are those of its exchange: challenges, and the last one.
     Auth,

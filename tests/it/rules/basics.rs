@@ -1,5 +1,6 @@
 //! Each condition and each action over real sockets.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use smtpmock::Config;
@@ -8,6 +9,7 @@ use smtpmock::smtp::{DelayPoint, Stage};
 
 use crate::support::client::{Client, End};
 use crate::support::figures::after_sessions;
+use crate::support::sasl;
 use crate::support::server::{ruled, start, with_rules};
 
 #[test]
@@ -99,10 +101,14 @@ fn the_error_of_a_delay_that_is_too_long_names_its_point() {
 /// A rule at `any` is asked at each stage that has a reply, once for each reply.
 #[test]
 fn any_is_every_stage_that_has_a_reply() {
-    let server = start(ruled(Config::default().esmtp(), &["any delay=1us"]));
+    let config = Config::default().auth(("ann", "secret")).trust(IpAddr::from(Ipv4Addr::LOCALHOST));
+    let server = start(ruled(config, &["any delay=1us"]));
     let mut client = Client::extended(server.local_addr());
     let mut replies = 2;
     for line in [
+        "XCLIENT NAME=mx.example",
+        "EHLO client.example",
+        &sasl::plain("ann", "secret"),
         "NOOP",
         "VRFY bob",
         "HELP",
@@ -112,11 +118,11 @@ fn any_is_every_stage_that_has_a_reply() {
         "DATA",
         "hi\r\n.",
     ] {
-        client.command(line);
+        client.last_line(line);
         replies += 1;
     }
     for line in ["MAIL FROM:<a@b.example>", "RCPT TO:<b@b.example>"] {
-        client.command(line);
+        client.last_line(line);
         replies += 1;
     }
     client.bdat("one", "");
@@ -128,4 +134,6 @@ fn any_is_every_stage_that_has_a_reply() {
     assert_eq!(stats.rules[0].fired, replies);
     let counted: u64 = stats.stages.iter().map(|(_, stage)| stage.count).sum();
     assert_eq!(counted, replies, "each reply belongs to one stage");
+    let missing = stats.stages.iter().filter(|(_, stage)| stage.count == 0).map(|(stage, _)| stage);
+    assert_eq!(missing.collect::<Vec<_>>(), [Stage::Starttls], "all but the one that needs TLS");
 }
