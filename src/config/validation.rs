@@ -93,7 +93,7 @@ impl Config {
 
     fn doubtful_listeners(&self) -> impl Iterator<Item = ConfigError> {
         let urls = self.fixed.listen.iter().filter(|_| self.policy.trusted().is_empty());
-        let expected = "a peer that is trusted to send one: --trust, Config::trust";
+        let expected = "a trusted peer: --trust, Config::trust";
         urls.filter(|url| takes_proxy_headers(url)).map(move |url| ConfigError::new("listen", url, expected))
     }
 }

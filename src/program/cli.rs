@@ -350,7 +350,7 @@ fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
     let doubt = |error: &ConfigError| {
         let (value, typed) = given_as(error, given, table)?;
         let problem = match error.setting {
-            "listen" => "takes a PROXY header of nobody",
+            "listen" => "takes PROXY headers, but trusts nobody to send one",
             _ => "is sent unchanged, but no client knows it",
         };
         Some(format!("{typed} {value:?} {problem}: expected {}", error.expected))

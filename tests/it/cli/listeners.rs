@@ -153,7 +153,12 @@ fn a_trusted_proxy_names_the_client_in_capture_and_log() {
     let record: Value = serde_json::from_str(&line).expect("one line");
     assert_eq!((&record["peer_addr"], &record["proxy_addr"]), (&"192.0.2.7:4711".into(), &"unix".into()));
     let ended = start(["--listen", &listen]).stopped();
-    assert!(ended.complaint().contains("takes a PROXY header of nobody: expected a peer"), "{ended:?}");
+    assert!(
+        ended
+            .complaint()
+            .contains("takes PROXY headers, but trusts nobody to send one: expected a trusted peer"),
+        "{ended:?}"
+    );
     let ended = run(["--trust", "10.0.0.0/8,localhost"]);
     assert_eq!(ended.code(), Some(2));
     let complaint = ended.complaint();

@@ -88,7 +88,7 @@ fn by_itself(protocol: Protocol, rules: &[Rule], input: &[u8], cut: usize) -> (V
     };
     let mut session = Session::speaking(protocol);
     let greeting = session.greeting(&policy, &mut environment);
-    let mut said = greeting.wire().to_vec();
+    let mut output = greeting.wire().to_vec();
     let (mut next, mut expects) = (greeting.next, Expect::Command);
     let (mut taken, mut given) = (0, 0);
     while next == Next::Continue && (taken < input.len() || expects == Expect::Nothing) {
@@ -96,7 +96,7 @@ fn by_itself(protocol: Protocol, rules: &[Rule], input: &[u8], cut: usize) -> (V
         let progress = session.advance(&policy, &mut environment, &input[taken..given]);
         (taken, expects) = (taken + progress.consumed, progress.expects);
         if let Some(step) = progress.step {
-            said.extend(step.wire());
+            output.extend(step.wire());
             assert!(
                 step.portion == Portion::Whole || !step.accepted,
                 "accepted although the reply is not sent whole"
@@ -111,7 +111,7 @@ fn by_itself(protocol: Protocol, rules: &[Rule], input: &[u8], cut: usize) -> (V
             break;
         }
     }
-    (said, next)
+    (output, next)
 }
 
 proptest! {
