@@ -12,7 +12,7 @@ const RECIPIENTS: usize = 100;
 /// Later tries of a recipient within a transaction that are followed.
 const AGAIN: usize = 100;
 
-/// A reply to MAIL, RCPT, DATA or the final dot.
+/// A reply to MAIL, RCPT, DATA, BDAT or the end of the message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) stage: Stage,
@@ -124,7 +124,8 @@ impl Tries {
             + again.sum::<usize>() * size_of::<Duration>()
     }
 
-    /// DATA or the final dot, which are about all accepted recipients, or in LMTP the final dot about one of them.
+    /// A reply to DATA, BDAT or the end of the message, which is about all accepted recipients, or in LMTP at the end about one
+    /// of them.
     fn note_accepted(&mut self, outcome: &Outcome, is_about: impl Fn(&Recipient) -> bool) {
         let is_delivered = outcome.is_accepted && outcome.stage == Stage::Message;
         let accepted = self.recipients.iter_mut().filter(|recipient| recipient.is_accepted);

@@ -20,7 +20,7 @@ use crate::smtp::{self, Record, RecordId, ServerTag, Unsent};
 use crate::text::escape::escape;
 use crate::tls::TlsSession;
 
-/// One mail with its dialogue: requests and replies from HELO to the final dot; or that of a whole session, see
+/// One mail with its dialogue: requests and replies from HELO to the end of the message; or that of a whole session, see
 /// [`RecordMode`](smtp::RecordMode).
 ///
 /// The getters up to [`is_consistent`](Self::is_consistent) are go-smtp-mock's, under their snake_case
@@ -172,7 +172,7 @@ impl Message {
         text(self.record.msg_text())
     }
 
-    /// The reply to the final dot; empty if none was sent whole. In LMTP the first that accepts the message, or else the
+    /// The reply to the message; empty if none was sent whole. In LMTP the first that accepts the message, or else the
     /// last: see [`recipient_responses`](Self::recipient_responses).
     pub fn msg_response(&self) -> Cow<'_, str> {
         text(self.record.msg_response.as_ref().map_or(b"", smtp::Reply::text))

@@ -226,7 +226,7 @@ impl Server {
     }
 
     /// Copies of the records, one for each mail, in the order in which the mails were accepted, refused or abandoned.
-    /// A record is visible before its client reads the reply to the final dot. If that reply is not written
+    /// A record is visible before its client reads the (last) reply to the message. If that reply is not written
     /// completely, the record changes to that of a refused mail. With
     /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which
     /// they finished, then those of running sessions that have an accepted message. Empty with

@@ -49,7 +49,7 @@ use super::Stats;
 pub struct Finding {
     /// A short, stable name.
     pub name: &'static str,
-    /// What the clients did, with its figures: `gave up on the reply to the final dot after 30.0 s in 12 sessions;
+    /// What the clients did, with its figures: `gave up on the reply to the message after 30.0 s in 12 sessions;
     /// RFC 5321 section 4.5.3.2.6 asks for 10 minutes`.
     pub text: String,
     /// The reference for the right behaviour: `RFC 5321 section 4.5.3.2.6`.

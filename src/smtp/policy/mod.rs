@@ -96,9 +96,9 @@ impl DelayPoint {
 /// [`multiple_rcptto`](Policy::multiple_rcptto) is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecordMode {
-    /// One record per mail transaction (RFC 5321 section 3.3), with every recipient in it. It is complete when the
-    /// final dot is answered, or when a command or the end of the session abandons the transaction; commands outside
-    /// of transactions are in no record.
+    /// One record per mail transaction (RFC 5321 section 3.3), with every recipient in it. It is complete when its
+    /// message is answered, in LMTP for the last recipient, or when a command or the end of the session abandons the
+    /// transaction; commands outside of transactions are in no record.
     #[default]
     Message,
     /// One record per session, as go-smtp-mock has it: the next RCPT replaces the last, and the next mail transaction
@@ -416,8 +416,8 @@ impl Policy {
         replies.any(|reply| reply.may_offer(keyword))
     }
 
-    /// Whether MAIL, RCPT, DATA or the final dot may get a 4yz reply, by this policy or an earlier one of the server: a
-    /// client may then try the same message again. Replies for lack of memory do not count.
+    /// Whether MAIL, RCPT, DATA, BDAT or the end of the message may get a 4yz reply, by this policy or an earlier one of the
+    /// server: a client may then try the same message again. Replies for lack of memory do not count.
     pub(crate) fn may_defer(&self) -> bool {
         self.plan.may_defer() || self.has_deferred
     }

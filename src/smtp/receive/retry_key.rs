@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::smtp::command::Parameters;
 use crate::smtp::receive::message_id::MessageIdFinder;
 
-/// What a command or a final dot requests to be accepted. Equal requests have equal hashes in all sessions.
+/// What a command or the end of a message requests to be accepted. Equal requests have equal hashes in all sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RetryKey {
     /// Nothing: the command could not have been accepted under any configuration.

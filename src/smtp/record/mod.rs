@@ -158,10 +158,10 @@ pub struct Record {
     pub msg_request: Option<Arc<Vec<u8>>>,
     /// Octets of the message text, retained or not.
     pub msg_size: usize,
-    /// The reply to the final dot; `None` where none was sent whole. In LMTP the first that accepts the message, or else
+    /// The reply to the message; `None` where none was sent whole. In LMTP the first that accepts the message, or else
     /// the last.
     pub msg_response: Option<Reply>,
-    /// In LMTP the replies to the final dot, one for each recipient.
+    /// In LMTP the replies to the message, one for each recipient.
     pub(crate) deliveries: Option<Box<Deliveries>>,
     /// Number of that reply within its session; 0 before there is one.
     pub(crate) msg_number: u32,

@@ -24,12 +24,12 @@ const fn minutes(minutes: u64) -> Duration {
 /// Where RFC 5321 specifies no timeout, that of MAIL and RCPT is expected.
 const OF_MOST: &str = " with MAIL and RCPT, and names no other time for this";
 
-/// The final dot is first, because giving up there duplicates mail. QUIT is omitted, because its reply does not
+/// The message is first, because giving up there duplicates mail. QUIT is omitted, because its reply does not
 /// matter. The timeout of 3 minutes for sending data is not checked: small messages are sent before it matters.
 const PATIENCE: &[Patience] = &[
     Patience {
         stage: Stage::Message,
-        awaited: "the reply to the final dot",
+        awaited: "the reply to the message",
         asked: minutes(10),
         reference: "RFC 5321 section 4.5.3.2.6",
         remark: ": a message that was accepted meanwhile is sent twice (RFC 1047)",

@@ -160,10 +160,10 @@ fn nothing_was_seen_and_nothing_is_found() {
 }
 
 #[test]
-fn a_steady_timeout_is_told_as_one_and_others_as_a_range() {
+fn a_steady_timeout_is_shown_as_one_and_others_as_a_range() {
     let mut stats = Stats::default();
     stats.stages[Stage::Message].gave_up = seconds(&[30.0; 12]);
-    let text = "gave up on the reply to the final dot after 30 s in 12 sessions; RFC 5321 section 4.5.3.2.6 asks \
+    let text = "gave up on the reply to the message after 30 s in 12 sessions; RFC 5321 section 4.5.3.2.6 asks \
                 for 10 minutes: a message that was accepted meanwhile is sent twice (RFC 1047)";
     assert_eq!(texts(&stats), [text]);
     stats.stages[Stage::Message].gave_up = seconds(&[0.0502, 400.0]);

@@ -23,7 +23,7 @@ const STAGES: &[(&str, &str, &[&str], &str)] = &[
         "the reply to RCPT",
     ),
     ("data", "DATA", ENVELOPE, "the reply to DATA"),
-    ("message", "text\r\n.", WITH_DATA, "the reply to the final dot"),
+    ("message", "text\r\n.", WITH_DATA, "the reply to the message"),
     ("rset", "RSET", &["HELO c.example"], "the reply to RSET"),
     ("noop", "NOOP", &[], "the reply to NOOP"),
 ];
