@@ -3,6 +3,7 @@
 //! Pure: moments come in as values. Everything runs on the shard's thread; what was deferred is compared for all shards
 //! together, behind a lock. Imports `smtp`, `stats` and `time`.
 
+mod clear;
 mod extensions;
 mod refused;
 mod retries;
@@ -14,6 +15,7 @@ use crate::smtp::{AuthOutcome, AuthStep, Next, Portion, Received, Stage, Step};
 use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
+use clear::InClear;
 use extensions::Extensions;
 pub(crate) use retries::Retries;
 pub(crate) use tries::{Outcome, ServerKey, Tries};
@@ -73,6 +75,7 @@ pub(crate) struct Probe {
     gave_up: Option<(Stage, Duration)>,
     data: DataProbe,
     extensions: Extensions,
+    in_clear: InClear,
 }
 
 /// A mail transaction since its MAIL (RFC 5321 section 3.3).
@@ -167,6 +170,7 @@ impl Probe {
             gave_up: None,
             data: DataProbe::default(),
             extensions: Extensions::default(),
+            in_clear: InClear::default(),
         }
     }
 
@@ -195,6 +199,7 @@ impl Probe {
         let is_response = step.auth.as_deref().is_some_and(AuthStep::answers_response);
         stats.stages[stage].count += u64::from(!is_response);
         self.extensions.note_step(&mut stats.extensions, step);
+        self.in_clear.note_step(&mut stats.tls, step);
         let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
         self.note_transaction(stats, step, code);
         if let Some(code) = code.filter(|code| *code >= 400) {

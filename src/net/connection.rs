@@ -80,7 +80,7 @@ enum Phase {
     /// The header of a proxy is waited for; there is no session.
     Preface(Box<Preface>),
     /// TLS is to begin when all replies have left, or its handshake runs. Nothing is read but by that.
-    Securing(Securing),
+    Securing(Box<Securing>),
     /// Commands are answered as they arrive.
     Open,
     /// A reply is held back. Nothing else happens until its delay is over.
@@ -322,7 +322,8 @@ impl<T: Transport> Connection<T> {
 
     /// Does everything that can be done now: writes pending replies, uses what was read before, and reads.
     pub(super) fn run(&mut self, context: &Context, resources: &mut Resources) -> Fate {
-        if let Phase::Securing(securing) = self.phase {
+        if let Phase::Securing(securing) = &self.phase {
+            let securing = **securing;
             return self.run_handshake(context, resources, securing);
         }
         resources.limit_turn(context.policy().has_rules().then_some(RULES_PER_TURN));
@@ -512,7 +513,8 @@ impl<T: Transport> Connection<T> {
             }
             Phase::Preface(_) if self.readable => Fate::Again,
             Phase::Securing(_) if resources.stop.closes_idle() => Fate::Over,
-            Phase::Securing(securing) if self.stream.handshake() == Handshake::Done => {
+            Phase::Securing(ref securing) if self.stream.handshake() == Handshake::Done => {
+                let securing = **securing;
                 return self.begin_handshake(context, resources, securing);
             }
             Phase::Open if self.has_more_to_do(resources.now) => Fate::Again,

@@ -12,6 +12,7 @@ mod pace;
 mod patience;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod words;
 
 use super::Stats;
@@ -39,6 +40,11 @@ use super::Stats;
 /// | `probed-addresses` | sent VRFY or EXPN again and again |
 /// | `authenticated-again` | sent AUTH again after it had succeeded |
 /// | `password-repeated` | tried a user and password again unchanged after 535 |
+/// | `secret-in-clear`, `mail-in-clear` | sent a secret, or mail, before TLS though STARTTLS was offered |
+/// | `commands-behind-starttls` | did not wait for the reply to STARTTLS |
+/// | `no-close-notify` | ended encrypted sessions without QUIT and without close_notify |
+/// | `old-tls` | agreed on TLS 1.2 though 1.3 was possible |
+/// | `tls-never-resumed` | resumed none of many sessions |
 /// | `left-without-quit`, `left-to-time-out` | ended many sessions without QUIT, or never |
 /// | `connections-not-reused` | opened a connection for each of many messages |
 /// | `nagle-delay` | waited about 40 ms in most messages that came in pieces |
@@ -80,9 +86,15 @@ const CHECKS: &[Check] = &[
     extensions::probed_addresses,
     auth::again,
     auth::repeated,
+    tls::secrets_in_clear,
+    tls::mail_in_clear,
+    tls::injected,
+    tls::truncated,
     endings::left_without_quit,
     endings::left_to_time_out,
     pace::connections_not_reused,
+    tls::declined_1_3,
+    tls::never_resumed,
     pace::nagle_delay,
     pace::never_pipelined,
     dialogue::needless_noop,

@@ -20,6 +20,8 @@ figures! {
         pub resumed: u64 = ["tls.resumed", Number, "handshakes that resumed an earlier session"],
         /// Those of them that agreed on TLS 1.2.
         pub v1_2: u64 = ["tls.v1_2", Number, "handshakes that agreed on TLS 1.2"],
+        /// Those of them that agreed on TLS 1.2 though the server has 1.3.
+        pub declined_1_3: u64 = ["tls.declined_1_3", Number, "handshakes that agreed on TLS 1.2, though 1.3 was possible"],
         /// From the first octet of the client's hello to the end of a handshake that was done.
         pub duration: Durations = ["tls.duration", Microseconds, "from the first octet of the hello to the end"],
         /// Handshakes that the client ended by an alert, mostly because it does not trust the certificate.
@@ -40,13 +42,20 @@ figures! {
         /// Encrypted sessions that the client ended without QUIT and without close_notify (RFC 8446 section 6.1): more may have
         /// been on its way.
         pub truncated: u64 = ["tls.truncated", Number, "ended by the client without close_notify"],
+        /// Sessions in which MAIL was accepted before TLS though STARTTLS was offered.
+        pub mail_in_clear: u64 = ["tls.mail_in_clear", Number, "sessions with mail in clear, though STARTTLS was offered"],
+        /// Sessions in which the client sent a password or token itself before TLS, though STARTTLS was offered, and that was
+        /// [possible](crate::Config::auth_in_clear): by PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER.
+        pub secrets_in_clear: u64 =
+            ["tls.secrets_in_clear", Number, "sessions with secrets in clear, though STARTTLS was offered"],
     }
 }
 
 impl TlsStats {
-    /// Counts a handshake that is done.
-    pub(crate) fn note(&mut self, session: &TlsSession, took: Duration) {
+    /// Counts a handshake that is done; `newest` is the latest version that the server has.
+    pub(crate) fn note(&mut self, session: &TlsSession, newest: TlsVersion, took: Duration) {
         self.handshakes += 1;
+        self.declined_1_3 += u64::from(session.version() < newest);
         self.resumed += u64::from(session.is_resumed());
         self.v1_2 += u64::from(session.version() == TlsVersion::V1_2);
         self.duration.add(took);

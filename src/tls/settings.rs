@@ -152,7 +152,7 @@ impl Tls {
         // Sessions are resumed by tickets alone, which any shard can read; early data stays off.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| internal(&error))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(ServerTls { config: Arc::new(config), ca_pem })
+        Ok(ServerTls { config: Arc::new(config), ca_pem, newest: *self.versions.end() })
     }
 
     fn make(&self, authority: Option<&Pem>) -> Result<(Vec<Arc<CertifiedKey>>, Option<String>), TlsError> {
@@ -210,4 +210,12 @@ pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     /// The certificate of the CA that has made the server's.
     pub(crate) ca_pem: Option<String>,
+    newest: TlsVersion,
+}
+
+impl ServerTls {
+    /// The latest version that is spoken.
+    pub(crate) fn newest(&self) -> TlsVersion {
+        self.newest
+    }
 }

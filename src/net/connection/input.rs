@@ -56,7 +56,8 @@ impl<T: Transport> Connection<T> {
                 debug_assert!((1..=buffer.len()).contains(&count), "a read gave {count} octets");
                 self.readable = may_have_more;
                 if !may_have_more && self.peer_closed {
-                    self.input_end = Some(InputEnd::Orderly);
+                    let is_orderly = self.stream.is_end_orderly();
+                    self.input_end = Some(if is_orderly { InputEnd::Orderly } else { InputEnd::Truncated });
                 }
                 return Ok(count);
             }

@@ -38,7 +38,7 @@ impl<T: Transport> Connection<T> {
     /// client can't have read the reply.
     pub(super) fn await_tls(&mut self, context: &Context, resources: &Resources, is_implicit: bool) {
         let has_injected = !is_implicit && self.discard_clear();
-        self.phase = Phase::Securing(Securing { is_implicit, since: None, has_injected });
+        self.phase = Phase::Securing(Box::new(Securing { is_implicit, since: None, has_injected }));
         self.deadline = resources.now.after(header_timeout(context));
     }
 
@@ -102,7 +102,7 @@ impl<T: Transport> Connection<T> {
         let has_begun = may_have_more || self.stream.owes_input();
         if has_begun && securing.since.is_none() {
             securing.since = Some(resources.now);
-            self.phase = Phase::Securing(securing);
+            self.phase = Phase::Securing(Box::new(securing));
         }
         match self.stream.handshake() {
             Handshake::Running => {
@@ -118,8 +118,9 @@ impl<T: Transport> Connection<T> {
     /// The handshake is done: the session goes on, or begins.
     fn end_handshake(&mut self, context: &Context, resources: &mut Resources, securing: Securing) -> Fate {
         let now = resources.clock.now();
-        if let Some(session) = self.stream.tls_session() {
-            resources.gathering.stats.tls.note(session, now.since(securing.since.unwrap_or(now)));
+        if let Some((session, tls)) = self.stream.tls_session().zip(context.tls.as_ref()) {
+            let took = now.since(securing.since.unwrap_or(now));
+            resources.gathering.stats.tls.note(session, tls.newest(), took);
         }
         self.session.set_encrypted();
         self.phase = Phase::Open;
@@ -183,7 +184,7 @@ impl<T: Transport> Connection<T> {
 
     /// A client that was not greeted has taken no place among those that were.
     pub(super) fn leave_ungreeted(&mut self) {
-        if let Phase::Securing(Securing { is_implicit: true, .. }) = self.phase {
+        if matches!(&self.phase, Phase::Securing(securing) if securing.is_implicit) {
             self.place = None;
         }
     }

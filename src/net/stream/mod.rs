@@ -94,6 +94,11 @@ pub(super) trait Transport {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Whether the peer has ended its output as the transport prescribes, if what was read is the last of it.
+    fn is_end_orderly(&self) -> bool {
+        true
+    }
+
     /// How far the handshake is. Once it has failed, what is read is to be dropped, and [`finish`](Self::finish) sends the
     /// alert.
     fn handshake(&self) -> Handshake {
@@ -155,7 +160,8 @@ pub(super) enum Input {
     Octets {
         count: usize,
         /// Another read may give more. If false, all was read that had arrived by the last event: the next one says
-        /// when there is more, and if that event reported that the peer has ended its output, this was the last of it.
+        /// when there is more, and if that event reported that the peer has ended its output, this was the last of it, and
+        /// [`is_end_orderly`](Transport::is_end_orderly) says how it ended.
         may_have_more: bool,
     },
     /// Nothing now: an event says when there is more.
@@ -215,20 +221,13 @@ fn departure(socket: &impl AsFd, peek: impl FnOnce() -> io::Result<usize>) -> Op
     }
 }
 
-/// The stream of an accepted connection: its socket, and TLS over it.
+/// The stream of an accepted connection. What few have is behind a pointer: it is no larger for the others.
 #[derive(Debug)]
-pub(super) struct Stream {
-    socket: Plain,
-    /// `None` while nothing is encrypted.
-    #[cfg(feature = "tls")]
-    tls: Option<Box<Tls>>,
-}
-
-/// The socket of an accepted connection.
-#[derive(Debug)]
-enum Plain {
+pub(super) enum Stream {
     Tcp(Tcp),
     Unix(Unix),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
 }
 
 /// A listening socket, and which transport its connections have.
@@ -238,66 +237,47 @@ pub(crate) enum Listener {
     Unix(UnixAcceptor),
 }
 
-/// Evaluates an expression for the value in whichever variant: a new one is added here and in the two types.
+/// Evaluates an expression for the value in whichever variant: a new one is added here and in the types.
 macro_rules! each {
-    ($type:ident, $of:expr, $value:ident => $result:expr) => {
+    (Stream, $of:expr, $value:ident => $result:expr) => {
         match $of {
-            $type::Tcp($value) => $result,
-            $type::Unix($value) => $result,
+            Self::Tcp($value) => $result,
+            Self::Unix($value) => $result,
+            #[cfg(feature = "tls")]
+            Self::Tls($value) => $result,
+        }
+    };
+    (Listener, $of:expr, $value:ident => $result:expr) => {
+        match $of {
+            Listener::Tcp($value) => $result,
+            Listener::Unix($value) => $result,
         }
     };
 }
 
-/// Evaluates the first expression for TLS and the socket below it, where a stream is encrypted; otherwise the second for its
-/// socket.
-macro_rules! layered {
-    ($of:expr, $tls:ident over $below:ident => $encrypted:expr, $socket:ident => $plain:expr) => {{
-        #[cfg(feature = "tls")]
-        if let Self { tls: Some($tls), socket: $below } = $of {
-            return each!(Plain, $below, $below => $encrypted);
-        }
-        each!(Plain, &mut $of.socket, $socket => $plain)
-    }};
-    (shared $of:expr, $tls:ident => $encrypted:expr, $socket:ident => $plain:expr) => {{
-        #[cfg(feature = "tls")]
-        if let Some($tls) = &$of.tls {
-            return $encrypted;
-        }
-        each!(Plain, &$of.socket, $socket => $plain)
-    }};
-}
-
 impl Stream {
-    fn over(socket: Plain) -> Self {
-        Self {
-            socket,
-            #[cfg(feature = "tls")]
-            tls: None,
-        }
-    }
-
     /// What is registered with the poll.
     pub(super) fn source(&mut self) -> &mut dyn Source {
-        each!(Plain, &mut self.socket, socket => socket.source())
+        each!(Stream, self, stream => stream.source())
     }
 
     /// Whether the peer has closed the connection, or its half of it, and if so, whether it had sent something that is
     /// unread. `None`: it has not.
     pub(super) fn departure(&self) -> Option<bool> {
-        each!(Plain, &self.socket, socket => socket.departure())
+        each!(Stream, self, stream => stream.departure())
     }
 
     /// Asks the system to buffer no more than so many octets that were not read, where it can.
     pub(super) fn limit_receive_buffer(&self, octets: usize) {
-        each!(Plain, &self.socket, socket => socket.limit_receive_buffer(octets));
+        each!(Stream, self, stream => stream.limit_receive_buffer(octets));
     }
 
     /// How many octets that were not read the system buffers. Of TCP.
     #[cfg(test)]
     pub(super) fn receive_buffer(&self) -> usize {
-        match &self.socket {
-            Plain::Tcp(socket) => socket.receive_buffer(),
-            Plain::Unix(_) => panic!("not of TCP"),
+        match self {
+            Self::Tcp(stream) => stream.receive_buffer(),
+            _ => panic!("not of TCP"),
         }
     }
 }
@@ -305,69 +285,74 @@ impl Stream {
 impl Transport for Stream {
     #[inline]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
-        layered!(self, tls over below => tls.read(below, buffer), socket => socket.read(buffer))
+        each!(Stream, self, stream => stream.read(buffer))
     }
 
     #[inline]
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        layered!(self, tls over below => tls.write(below, octets), socket => socket.write(octets))
+        each!(Stream, self, stream => stream.write(octets))
     }
 
     #[inline]
     fn unsent(&self) -> usize {
-        layered!(shared self, tls => tls.unsent(), socket => socket.unsent())
+        each!(Stream, self, stream => stream.unsent())
     }
 
     #[inline]
     fn drive(&mut self) -> io::Result<bool> {
-        layered!(self, tls over below => tls.drive(below), socket => socket.drive())
+        each!(Stream, self, stream => stream.drive())
     }
 
     #[inline]
     fn memory(&self) -> usize {
-        layered!(shared self, tls => tls.memory(), socket => socket.memory())
+        each!(Stream, self, stream => stream.memory())
     }
 
     #[inline]
     fn wants_room(&self) -> bool {
-        layered!(shared self, tls => tls.wants_room(), socket => socket.wants_room())
+        each!(Stream, self, stream => stream.wants_room())
     }
 
     fn owes_input(&self) -> bool {
-        layered!(shared self, tls => tls.owes_input(), socket => socket.owes_input())
+        each!(Stream, self, stream => stream.owes_input())
     }
 
     fn finish(&mut self) -> io::Result<bool> {
-        layered!(self, tls over below => tls.finish(below), socket => socket.finish())
+        each!(Stream, self, stream => stream.finish())
     }
 
     fn shut_down_output(&mut self) -> io::Result<()> {
-        each!(Plain, &mut self.socket, socket => socket.shut_down_output())
+        each!(Stream, self, stream => stream.shut_down_output())
     }
 
     fn reset_at_end(&mut self) -> io::Result<()> {
-        each!(Plain, &mut self.socket, socket => socket.reset_at_end())
+        each!(Stream, self, stream => stream.reset_at_end())
     }
 
     fn local_addr(&self) -> io::Result<Endpoint> {
-        each!(Plain, &self.socket, socket => socket.local_addr())
+        each!(Stream, self, stream => stream.local_addr())
+    }
+
+    fn is_end_orderly(&self) -> bool {
+        each!(Stream, self, stream => stream.is_end_orderly())
     }
 
     #[cfg(feature = "tls")]
     fn encrypt(&mut self, tls: &ServerTls, received: &[u8]) -> io::Result<()> {
-        debug_assert!(self.tls.is_none(), "a stream is encrypted once");
-        self.tls = Some(Tls::new(Arc::clone(&tls.config), received));
+        debug_assert!(!matches!(self, Self::Tls(_)), "a stream is encrypted once");
+        let plain = std::mem::replace(self, Self::Tls(Tls::new(Arc::clone(&tls.config), received)));
+        if let Self::Tls(layer) = self {
+            layer.lay_over(plain);
+        }
         Ok(())
     }
 
-    #[cfg(feature = "tls")]
     fn handshake(&self) -> Handshake {
-        self.tls.as_ref().map_or(Handshake::Done, |tls| tls.handshake())
+        each!(Stream, self, stream => stream.handshake())
     }
 
-    #[cfg(feature = "tls")]
     fn tls_session(&self) -> Option<&Arc<TlsSession>> {
-        self.tls.as_ref()?.session()
+        each!(Stream, self, stream => stream.tls_session())
     }
 }
 
@@ -415,8 +400,7 @@ impl Listener {
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock): none is. Others are of `accept(2)`.
     pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
-        let (socket, peer) = each!(Listener, self, listener => listener.accept())?;
-        Ok((Stream::over(socket), peer))
+        each!(Listener, self, listener => listener.accept())
     }
 
     /// The address it is bound to.

@@ -8,7 +8,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Input, ListenOptions, Plain, Transport, departure, read_once, write_once};
+use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write_once};
 use crate::records::Endpoint;
 
 /// A TCP connection.
@@ -127,9 +127,9 @@ impl TcpAcceptor {
         &mut self.0
     }
 
-    pub(super) fn accept(&self) -> io::Result<(Plain, Endpoint)> {
+    pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
         let (socket, peer) = self.0.accept()?;
-        Ok((Plain::Tcp(Tcp { socket, is_full: false }), canonical(peer)))
+        Ok((Stream::Tcp(Tcp { socket, is_full: false }), canonical(peer)))
     }
 
     pub(super) fn local_addr(&self) -> io::Result<Endpoint> {
@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::config::ListenAt;
-    use crate::net::stream::{Listener, Stream};
+    use crate::net::stream::Listener;
 
     fn pair() -> (Stream, std::net::TcpStream) {
         let address = ([127, 0, 0, 1], 0).into();

@@ -8,13 +8,15 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
+use mio::event::Source;
 use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 
-use super::{Handshake, HandshakeFault, Input, Transport};
+use super::{Handshake, HandshakeFault, Input, Stream, Transport};
+use crate::records::Endpoint;
 use crate::tls::{TlsSession, TlsVersion};
 
 /// Octets of plain text in a record (RFC 8446 section 5.1).
@@ -30,13 +32,22 @@ const MOST_HELLO: usize = 128 * 1024;
 /// Approximate memory of what rustls has of a session, beside its own value.
 const SECRETS: usize = 1024;
 
+const BELOW: &str = "a connection below TLS";
+
 thread_local! {
     /// Where input is decrypted.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A session of TLS: all but its socket.
+/// A connection within TLS, over that of another transport.
 pub(in crate::net) struct Tls {
+    /// The connection that it is laid over; `None` only while it is being made.
+    below: Option<Stream>,
+    layer: Layer,
+}
+
+/// TLS without the connection below it.
+struct Layer {
     stage: Stage,
     /// Octets from the socket that are not decrypted: the front of a record, or of the hello.
     incoming: Vec<u8>,
@@ -47,6 +58,8 @@ pub(in crate::net) struct Tls {
     outgoing: Vec<u8>,
     /// Octets of replies in it: those of its last record.
     pending: usize,
+    /// The socket may have more octets than were read.
+    may_have_more: bool,
     /// The peer's close_notify has come.
     peer_closed: bool,
     /// The server's own is in `outgoing`, or has left.
@@ -67,32 +80,122 @@ enum Stage {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("session", &self.session).finish_non_exhaustive()
+        let Self { below, layer } = self;
+        f.debug_struct("Tls").field("below", below).field("session", &layer.session).finish_non_exhaustive()
     }
 }
 
 impl Tls {
     /// Before the client's hello, of which these octets have been read.
     pub(super) fn new(config: Arc<ServerConfig>, received: &[u8]) -> Box<Self> {
-        let mut tls = Self {
+        let mut layer = Layer {
             stage: Stage::Hello(Box::default(), config),
             incoming: Vec::new(),
             plain: Vec::new(),
             given: 0,
             outgoing: Vec::new(),
             pending: 0,
+            may_have_more: true,
             peer_closed: false,
             has_closed: false,
             server_name: None,
             session: None,
         };
         if !received.is_empty() {
-            tls.take(&mut received.to_vec(), 0);
+            layer.take(&mut received.to_vec(), 0);
         }
-        Box::new(tls)
+        Box::new(Self { below: None, layer })
     }
 
-    pub(super) fn handshake(&self) -> Handshake {
+    pub(super) fn lay_over(&mut self, below: Stream) {
+        self.below = Some(below);
+    }
+
+    fn below(&self) -> &Stream {
+        self.below.as_ref().expect(BELOW)
+    }
+
+    fn parts(&mut self) -> (&mut Stream, &mut Layer) {
+        (self.below.as_mut().expect(BELOW), &mut self.layer)
+    }
+
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        self.parts().0.source()
+    }
+
+    pub(super) fn departure(&self) -> Option<bool> {
+        self.below().departure()
+    }
+
+    pub(super) fn limit_receive_buffer(&self, octets: usize) {
+        self.below().limit_receive_buffer(octets);
+    }
+}
+
+impl Transport for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
+        let (below, layer) = self.parts();
+        layer.read(below, buffer)
+    }
+
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let (below, layer) = self.parts();
+        layer.write(below, octets)
+    }
+
+    fn unsent(&self) -> usize {
+        self.layer.pending
+    }
+
+    fn drive(&mut self) -> io::Result<bool> {
+        let (below, layer) = self.parts();
+        layer.drive(below)
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.layer.memory()
+    }
+
+    fn wants_room(&self) -> bool {
+        !self.layer.outgoing.is_empty()
+    }
+
+    fn owes_input(&self) -> bool {
+        !self.layer.incoming.is_empty()
+    }
+
+    fn finish(&mut self) -> io::Result<bool> {
+        let (below, layer) = self.parts();
+        layer.finish(below)
+    }
+
+    fn shut_down_output(&mut self) -> io::Result<()> {
+        self.parts().0.shut_down_output()
+    }
+
+    fn reset_at_end(&mut self) -> io::Result<()> {
+        self.parts().0.reset_at_end()
+    }
+
+    fn local_addr(&self) -> io::Result<Endpoint> {
+        self.below().local_addr()
+    }
+
+    fn is_end_orderly(&self) -> bool {
+        self.layer.peer_closed
+    }
+
+    fn handshake(&self) -> Handshake {
+        self.layer.handshake()
+    }
+
+    fn tls_session(&self) -> Option<&Arc<TlsSession>> {
+        self.layer.session.as_ref()
+    }
+}
+
+impl Layer {
+    fn handshake(&self) -> Handshake {
         match (&self.stage, &self.session) {
             (Stage::Failed(fault), _) => Handshake::Failed(*fault),
             (_, None) => Handshake::Running,
@@ -100,11 +203,7 @@ impl Tls {
         }
     }
 
-    pub(super) fn session(&self) -> Option<&Arc<TlsSession>> {
-        self.session.as_ref()
-    }
-
-    pub(super) fn read(&mut self, socket: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Input> {
+    fn read(&mut self, socket: &mut Stream, buffer: &mut [u8]) -> io::Result<Input> {
         loop {
             self.flush(socket)?;
             let left = &self.plain[self.given..];
@@ -112,10 +211,13 @@ impl Tls {
                 let count = left.len().min(buffer.len());
                 buffer[..count].copy_from_slice(&left[..count]);
                 self.given += count;
-                if self.given == self.plain.len() {
+                let has_left = self.given < self.plain.len();
+                if !has_left {
                     (self.plain, self.given) = (Vec::new(), 0);
                 }
-                return Ok(Input::Octets { count, may_have_more: true });
+                // The end follows where close_notify has come, and no event says so.
+                let may_have_more = has_left || self.may_have_more || self.peer_closed;
+                return Ok(Input::Octets { count, may_have_more });
             }
             match &self.stage {
                 // It is dropped, as all that follows.
@@ -139,7 +241,7 @@ impl Tls {
         }
     }
 
-    pub(super) fn write(&mut self, socket: &mut impl Transport, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, socket: &mut Stream, octets: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             self.flush(socket)?;
@@ -154,12 +256,8 @@ impl Tls {
         }
     }
 
-    pub(super) fn unsent(&self) -> usize {
-        self.pending
-    }
-
     /// The handshake, as far as it goes now, within a bounded number of reads.
-    pub(super) fn drive(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
+    fn drive(&mut self, socket: &mut Stream) -> io::Result<bool> {
         self.flush(socket)?;
         if self.handshake() != Handshake::Running {
             return Ok(false);
@@ -177,26 +275,18 @@ impl Tls {
         Ok(true)
     }
 
-    pub(super) fn memory(&self) -> usize {
+    fn memory(&self) -> usize {
         let stage = match &self.stage {
             Stage::Hello(acceptor, _) => size_of_val(&**acceptor) + self.incoming.capacity(),
             Stage::Connected(connection) => size_of_val(&**connection) + SECRETS,
             Stage::Failed(_) => 0,
         };
         let buffers = self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity();
-        size_of::<Self>() + stage + buffers
-    }
-
-    pub(super) fn wants_room(&self) -> bool {
-        !self.outgoing.is_empty()
-    }
-
-    pub(super) fn owes_input(&self) -> bool {
-        !self.incoming.is_empty()
+        stage + buffers
     }
 
     /// close_notify; behind a handshake that has failed there is its alert, if any.
-    pub(super) fn finish(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
+    fn finish(&mut self, socket: &mut Stream) -> io::Result<bool> {
         self.flush(socket)?;
         let is_open = self.session.is_some() && matches!(self.stage, Stage::Connected(_));
         if !std::mem::replace(&mut self.has_closed, true) && is_open {
@@ -207,7 +297,7 @@ impl Tls {
     }
 
     /// Writes as much as the socket takes.
-    fn flush(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+    fn flush(&mut self, socket: &mut Stream) -> io::Result<()> {
         while !self.outgoing.is_empty() {
             let count = socket.write(&self.outgoing)?;
             if count == 0 {
@@ -223,7 +313,7 @@ impl Tls {
     }
 
     /// Reads once, at most so many octets, and decrypts.
-    fn receive(&mut self, socket: &mut impl Transport, most: usize) -> io::Result<Received> {
+    fn receive(&mut self, socket: &mut Stream, most: usize) -> io::Result<Received> {
         SCRATCH.with_borrow_mut(|scratch| {
             let (front, most) = (self.incoming.len(), most.min(READ));
             scratch.resize((front + most).max(scratch.len()), 0);
@@ -231,7 +321,8 @@ impl Tls {
             match socket.read(&mut scratch[front..front + most])? {
                 Input::Nothing => Ok(Received::Nothing),
                 Input::End => Ok(Received::End),
-                Input::Octets { count, .. } => {
+                Input::Octets { count, may_have_more } => {
+                    self.may_have_more = may_have_more;
                     self.incoming = Vec::new();
                     self.take(&mut scratch[..front + count], front);
                     Ok(Received::Octets)

@@ -19,7 +19,7 @@ use mio::net::{UnixListener, UnixStream};
 use rustix::net::sockopt::socket_peercred;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-use super::{Input, ListenOptions, Plain, Transport, departure, read_once, write_once};
+use super::{Input, ListenOptions, Stream, Transport, departure, read_once, write_once};
 use crate::config::SocketFileError;
 use crate::records::Endpoint;
 
@@ -146,9 +146,9 @@ impl UnixAcceptor {
         &mut self.socket
     }
 
-    pub(super) fn accept(&self) -> io::Result<(Plain, Endpoint)> {
+    pub(super) fn accept(&self) -> io::Result<(Stream, Endpoint)> {
         let (socket, peer) = self.socket.accept()?;
-        Ok((Plain::Unix(Unix { socket, is_full: false }), endpoint(&peer)))
+        Ok((Stream::Unix(Unix { socket, is_full: false }), endpoint(&peer)))
     }
 
     pub(super) fn local_addr(&self) -> io::Result<Endpoint> {

@@ -61,7 +61,7 @@ impl Mechanism {
     }
 
     /// The client sends the secret itself, which anybody on the way can read unless it is encrypted.
-    pub(in crate::smtp) fn sends_the_secret(self) -> bool {
+    pub(crate) fn sends_the_secret(self) -> bool {
         matches!(self, Self::Plain | Self::Login | Self::XOAuth2 | Self::OAuthBearer)
     }
 

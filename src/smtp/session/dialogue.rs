@@ -283,6 +283,7 @@ impl Dialogue {
         let mut usage = Usage::default();
         if answer.accepted && is_ehlo && self.is_extended(turn.policy) {
             usage.offers_pipelining = Some(self.extensions.include("PIPELINING"));
+            usage.offers_starttls = self.offers_starttls(turn.policy);
         }
         self.conclude_with(turn, Stage::Helo, &answer, Some(event), Details { usage, ..Details::default() })
     }

@@ -14,6 +14,11 @@ impl Dialogue {
         self.is_extended(policy) && policy.has_tls()
     }
 
+    /// TLS is possible, offered, and has not begun.
+    pub(super) fn offers_starttls(&self, policy: &Policy) -> bool {
+        policy.has_tls() && !self.is_encrypted && self.extensions.include("STARTTLS")
+    }
+
     /// Before TLS, where that is required, nothing is possible that needs a session (RFC 3207 section 4).
     #[cold]
     pub(super) fn lacks_tls(&self, policy: &Policy, asked: Asked<'_>) -> bool {

@@ -83,6 +83,8 @@ pub enum AuthOutcome {
 pub(crate) struct Usage {
     /// EHLO was accepted, and offered PIPELINING or not.
     pub(crate) offers_pipelining: Option<bool>,
+    /// EHLO was accepted, and offered STARTTLS.
+    pub(crate) offers_starttls: bool,
     /// SMTPUTF8 was accepted.
     pub(crate) smtputf8: bool,
     /// RET, ENVID, NOTIFY or ORCPT was accepted.

@@ -60,7 +60,12 @@ pub(super) fn probed_addresses(stats: &Stats) -> Option<Finding> {
     in_sessions(stats.extensions.inquiries, "probed-addresses", what, "RFC 5321 section 7.3")
 }
 
-fn in_sessions(count: u64, name: &'static str, what: &str, reference: &'static str) -> Option<Finding> {
+pub(super) fn in_sessions(
+    count: u64,
+    name: &'static str,
+    what: &str,
+    reference: &'static str,
+) -> Option<Finding> {
     let text = || format!("{what} in {}", words::count(count, "session"));
     (count > 0).then(|| Finding { name, text: text(), reference })
 }

@@ -9,3 +9,5 @@ mod found;
 mod pace;
 mod patience;
 mod retries;
+#[cfg(feature = "tls")]
+mod tls;

@@ -1,0 +1,45 @@
+//! What one session sends in clear, though STARTTLS was offered.
+
+use crate::smtp::auth::Mechanism;
+use crate::smtp::{AuthOutcome, Next, Stage, Step};
+use crate::stats::TlsStats;
+
+/// STARTTLS is offered, and TLS has not begun.
+const OFFERED: u8 = 1;
+/// Mail has been sent, which counts once.
+const MAIL: u8 = 2;
+/// The same for a secret.
+const SECRET: u8 = 4;
+
+/// What the session has shown so far, in bits: each session has one.
+#[derive(Debug, Default)]
+pub(super) struct InClear(u8);
+
+impl InClear {
+    /// Measures what a step shows.
+    pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
+        match step.stage {
+            Stage::Helo if step.usage.offers_starttls => self.0 |= OFFERED,
+            Stage::Helo => self.0 &= !OFFERED,
+            _ if self.0 & OFFERED == 0 => {}
+            Stage::Starttls if step.next == Next::StartTls => self.0 &= !OFFERED,
+            Stage::Mail if step.accepted => stats.mail_in_clear += self.first(MAIL),
+            Stage::Auth if has_sent_secret(step) => stats.secrets_in_clear += self.first(SECRET),
+            _ => {}
+        }
+    }
+
+    /// 1 for the first time in the session, then 0.
+    fn first(&mut self, fact: u8) -> u64 {
+        let is_first = self.0 & fact == 0;
+        self.0 |= fact;
+        u64::from(is_first)
+    }
+}
+
+fn has_sent_secret(step: &Step) -> bool {
+    step.auth.as_deref().is_some_and(|auth| {
+        matches!(auth.outcome, AuthOutcome::Succeeded | AuthOutcome::Failed)
+            && auth.mechanism.is_some_and(Mechanism::sends_the_secret)
+    })
+}

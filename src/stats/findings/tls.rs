@@ -1,0 +1,46 @@
+//! Findings about TLS: what was sent in clear, and how sessions within it begin and end.
+
+use super::extensions::in_sessions;
+use super::{Finding, words};
+use crate::stats::Stats;
+
+/// As many sessions may come from different clients, or from one that was started anew.
+const FEW: u64 = 20;
+
+pub(super) fn secrets_in_clear(stats: &Stats) -> Option<Finding> {
+    let what = "sent a password or a token in clear, though STARTTLS was offered,";
+    in_sessions(stats.tls.secrets_in_clear, "secret-in-clear", what, "RFC 4954 section 9")
+}
+
+pub(super) fn mail_in_clear(stats: &Stats) -> Option<Finding> {
+    let what = "sent mail in clear, though STARTTLS was offered,";
+    in_sessions(stats.tls.mail_in_clear, "mail-in-clear", what, "RFC 9325 section 3.2")
+}
+
+pub(super) fn injected(stats: &Stats) -> Option<Finding> {
+    let what = "sent more behind STARTTLS before its reply, which was discarded,";
+    in_sessions(stats.tls.injected, "commands-behind-starttls", what, "RFC 3207 section 4")
+}
+
+pub(super) fn truncated(stats: &Stats) -> Option<Finding> {
+    let what = "closed without QUIT and without close_notify";
+    in_sessions(stats.tls.truncated, "no-close-notify", what, "RFC 8446 section 6.1")
+}
+
+pub(super) fn declined_1_3(stats: &Stats) -> Option<Finding> {
+    let what = "agreed on TLS 1.2, though 1.3 was possible,";
+    in_sessions(stats.tls.declined_1_3, "old-tls", what, "RFC 9325 section 3.1.1")
+}
+
+pub(super) fn never_resumed(stats: &Stats) -> Option<Finding> {
+    let handshakes = stats.tls.handshakes;
+    let text = || {
+        let all = words::count(handshakes, "handshake");
+        format!("resumed none of {all}: each cost a signature, and more round trips than needed in TLS 1.2")
+    };
+    (handshakes >= FEW && stats.tls.resumed == 0).then(|| Finding {
+        name: "tls-never-resumed",
+        text: text(),
+        reference: "RFC 9325 section 3.4",
+    })
+}

@@ -1,0 +1,121 @@
+//! Findings on TLS.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use smtpmock::{Config, Server, Tls, TlsVersion};
+
+use super::found::{names, only};
+use crate::support::encrypted::{Encrypted, clear, clear_reply, connect, trusting, trusting_server};
+use crate::support::server::start;
+
+fn encrypting() -> Config {
+    Config::default().tls(Tls::self_signed())
+}
+
+const MAIL: &[&str] =
+    &["EHLO client.example", "MAIL FROM:<ann@example.com>", "RCPT TO:<bob@example.com>", "RSET", "QUIT"];
+
+/// A mail behind STARTTLS.
+fn send_encrypted(server: &Server) {
+    let (stream, _) = clear(server.local_addr(), &["EHLO client.example", "STARTTLS"]);
+    let mut client = Encrypted::over(stream, &trusting_server(server), "localhost");
+    assert!(client.command("EHLO client.example").starts_with("250 "));
+    client.mail();
+    client.quit();
+}
+
+#[test]
+fn mail_in_clear_is_found_where_starttls_was_offered() {
+    let server = start(encrypting());
+    clear(server.local_addr(), MAIL);
+    send_encrypted(&server);
+    let text = only(&server, 2, "mail-in-clear");
+    assert_eq!(text, "sent mail in clear, though STARTTLS was offered, in 1 session");
+}
+
+#[test]
+fn mail_in_clear_is_not_where_it_was_not() {
+    let withheld = || encrypting().extensions("-STARTTLS".parse().expect("a list"));
+    for config in [Config::default().esmtp(), withheld()] {
+        let server = start(config);
+        clear(server.local_addr(), MAIL);
+        assert_eq!(names(&server, 1), [""; 0]);
+    }
+    let server = start(encrypting());
+    send_encrypted(&server);
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+#[test]
+fn secrets_in_clear_are_found_and_hashes_are_not() {
+    let server = start(encrypting().auth(("ann", "secret")).auth_in_clear(true));
+    let plain = |password: &str| format!("AUTH PLAIN {}", BASE64.encode(format!("\0ann\0{password}")));
+    clear(server.local_addr(), &["EHLO client.example", &plain("wrong"), &plain("secret"), "QUIT"]);
+    let text = only(&server, 1, "secret-in-clear");
+    assert_eq!(text, "sent a password or a token in clear, though STARTTLS was offered, in 1 session");
+    let server = start(encrypting().auth(("ann", "secret")).auth_in_clear(true));
+    clear(server.local_addr(), &["EHLO client.example", "AUTH CRAM-MD5", "*", "QUIT"]);
+    let (stream, _) = clear(server.local_addr(), &["EHLO client.example", "STARTTLS"]);
+    let mut client = Encrypted::over(stream, &trusting_server(&server), "localhost");
+    client.command("EHLO client.example");
+    assert!(client.command(&plain("secret")).starts_with("235 "));
+    client.quit();
+    assert_eq!(names(&server, 2), [""; 0]);
+}
+
+#[test]
+fn commands_behind_starttls_are_found() {
+    let server = start(encrypting());
+    let (mut stream, _) = clear(server.local_addr(), &["EHLO client.example"]);
+    stream.write_all(b"STARTTLS\r\nNOOP\r\n").expect("room");
+    clear_reply(&mut stream);
+    let mut client = Encrypted::over(stream, &trusting_server(&server), "localhost");
+    client.command("NOOP");
+    client.quit();
+    let text = only(&server, 1, "commands-behind-starttls");
+    assert_eq!(text, "sent more behind STARTTLS before its reply, which was discarded, in 1 session");
+}
+
+#[test]
+fn an_end_without_close_notify_is_found() {
+    let server = start(encrypting());
+    let (stream, _) = clear(server.local_addr(), &["EHLO client.example", "STARTTLS"]);
+    let mut client = Encrypted::over(stream, &trusting_server(&server), "localhost");
+    client.command("NOOP");
+    drop(client);
+    let found = names(&server, 1);
+    assert!(found.contains(&"no-close-notify"), "{found:?}");
+}
+
+#[test]
+fn an_old_version_is_found_where_the_server_has_a_newer_one() {
+    let old = [&rustls::version::TLS12];
+    let only_old = Tls::self_signed().versions(TlsVersion::V1_2..=TlsVersion::V1_2);
+    for (tls, is_found) in [(Tls::self_signed(), true), (only_old, false)] {
+        let server = start(Config::default().tls(tls).listen("smtps://127.0.0.1"));
+        let config = trusting(server.ca_pem().expect("a CA"), &old);
+        let mut client = Encrypted::over(connect(server.local_addr()), &config, "localhost");
+        client.reply();
+        client.quit();
+        let found = names(&server, 1);
+        assert_eq!(found, if is_found { vec!["old-tls"] } else { vec![] });
+    }
+}
+
+#[test]
+fn sessions_that_are_never_resumed_are_found() {
+    for is_resuming in [false, true] {
+        let server = start(encrypting().listen("smtps://127.0.0.1"));
+        let kept = trusting_server(&server);
+        for _ in 0..20 {
+            let config = if is_resuming { kept.clone() } else { trusting_server(&server) };
+            let mut client = Encrypted::over(connect(server.local_addr()), &config, "localhost");
+            client.reply();
+            client.quit();
+        }
+        let found = names(&server, 20);
+        assert_eq!(found.contains(&"tls-never-resumed"), !is_resuming, "{found:?}");
+    }
+}
