@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::delay::tests::any_delay;
 use super::super::offer::Extension;
+use super::super::rule::Conditions;
 use super::*;
 
 fn ordinals_strategy() -> impl Strategy<Value = Ordinals> {
@@ -23,15 +24,64 @@ fn any_offer() -> impl Strategy<Value = Offer> {
     })
 }
 
-/// A rule that may be contradictory.
-fn any_rule() -> impl Strategy<Value = Rule> {
-    let any_glob = || r#"[a-zA-Z0-9*?@. "\\<>=-]{0,12}"#.prop_map(|text| Glob::new(&text));
+fn any_glob() -> impl Strategy<Value = Glob> {
+    r#"[a-zA-Z0-9*?@. "\\<>=-]{0,12}"#.prop_map(|text| Glob::new(&text))
+}
+
+/// Conditions that may contradict each other.
+fn any_conditions() -> impl Strategy<Value = Conditions> {
     let glob = || prop::option::of(any_glob());
-    let stage = prop::option::of(prop::sample::select(Stage::ALL));
     let ip = prop::option::of(
         (any::<std::net::IpAddr>(), 0..=32_u8).prop_map(|(ip, bits)| Cidr::new(ip, bits).unwrap()),
     );
     let chance = (1..=1_000_000_u32).prop_map(|parts| Chance::percent(f64::from(parts) / 10_000.0).unwrap());
+    let client = (glob(), glob(), glob(), glob(), glob(), ip);
+    let counts = (
+        prop::option::of(ordinals_strategy()),
+        prop::option::of(ordinals_strategy()),
+        prop::option::of(1..20_u64),
+        prop::option::of(chance),
+        prop::option::of(1..20_u64),
+        prop::sample::subsequence(Key::BY_WORD, 0..=Key::BY_WORD.len()),
+    );
+    let times = (
+        prop::option::of(duration_strategy()),
+        prop::option::of(duration_strategy()),
+        prop::option::of(duration_strategy()),
+        prop::option::of(0..10_000_000_usize),
+    );
+    let parameters = prop::collection::btree_map("[a-z0-9][a-z0-9-]{0,5}", any_glob(), 0..3);
+    (client, counts, times, parameters).prop_map(|(client, counts, times, parameters)| {
+        let (from, to, helo, user, mechanism, ip) = client;
+        let (session, nth, every, odds, count, keys) = counts;
+        let (after, until, period, size) = times;
+        let parameters = parameters.into_iter().map(|(name, glob)| (name.into(), glob)).collect();
+        let mut when = Conditions {
+            from,
+            to,
+            helo,
+            ip,
+            user,
+            mechanism,
+            session,
+            size,
+            parameters,
+            after,
+            until,
+            period,
+            nth,
+            every,
+            odds,
+            times: count,
+            per: Vec::new(),
+        };
+        when.count_per(keys.into_iter().map(|key| key.1).collect());
+        when
+    })
+}
+
+/// A rule that may be contradictory, but for parameters and offers at stages that have none.
+fn any_rule() -> impl Strategy<Value = Rule> {
     let ending = prop_oneof![
         Just(Action::Accept),
         Just(Action::Close),
@@ -40,61 +90,25 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         (0..100_usize).prop_map(Action::Cut),
         prop::sample::select(DROPS).prop_map(|drop| drop.1),
     ];
-    let names = (stage, prop::option::of("[a-zA-Z0-9._-]{0,9}"), glob(), glob(), glob(), ip);
-    let counts = (
-        prop::option::of(ordinals_strategy()),
-        prop::option::of(ordinals_strategy()),
-        prop::option::of(1..20_u64),
-        prop::option::of(chance),
-        prop::option::of(1..20_u64),
-        prop::collection::vec(prop::sample::select(Key::BY_WORD), 0..4),
-    );
-    let times = (
-        prop::option::of(duration_strategy()),
-        prop::option::of(duration_strategy()),
-        prop::option::of(duration_strategy()),
-        prop::option::of(0..10_000_000_usize),
-    );
-    let parameter = ("[a-z0-9][a-z0-9-]{0,5}", any_glob());
-    let parameters = prop::collection::btree_map(parameter.0, parameter.1, 0..3);
-    let parameters = parameters
-        .prop_map(|all| all.into_iter().map(|(name, glob)| (Box::<str>::from(name), glob)).collect());
+    let names = (prop::option::of(prop::sample::select(Stage::ALL)), prop::option::of("[a-zA-Z0-9._-]{0,9}"));
     let actions = (
         prop::option::of(any_delay()),
         prop::option::of("(raw:)?[ -~\r\n\té]{1,20}"),
         prop::option::of(any_offer()),
         prop::option::of(ending),
     );
-    (names, counts, times, parameters, actions).prop_map(
-        |(names, counts, times, parameters, (delay, reply, offer, ending))| {
-            let (stage, id, from, to, helo, ip) = names;
-            let (session, nth, every, odds, count, keys) = counts;
-            let (after, until, period, size) = times;
-            let offer = offer.filter(|_| stage == Some(Stage::Helo) && reply.is_none());
-            let mut rule = Rule { stage, delay, offer, ending, ..Rule::anywhere() }
-                .per(keys.into_iter().map(|key| key.1));
-            rule.id = id.map(Into::into);
-            rule.when.from = from;
-            rule.when.to = to;
-            rule.when.helo = helo;
-            rule.when.ip = ip;
-            rule.when.session = session;
-            rule.when.size = size;
-            let has_parameters = matches!(stage, None | Some(Stage::Mail | Stage::Rcpt));
-            rule.when.parameters = if has_parameters { parameters } else { Vec::new() };
-            rule.when.after = after;
-            rule.when.until = until;
-            rule.when.period = period;
-            rule.when.nth = nth;
-            rule.when.every = every;
-            rule.when.odds = odds;
-            rule.when.times = count;
-            match reply {
-                Some(text) => rule.reply(&text),
-                None => rule,
-            }
-        },
-    )
+    (names, any_conditions(), actions).prop_map(|((stage, id), mut when, (delay, reply, offer, ending))| {
+        let offer = offer.filter(|_| stage == Some(Stage::Helo) && reply.is_none());
+        let with_parameters = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Bdat, Stage::Message];
+        if stage.is_some_and(|stage| !with_parameters.contains(&stage)) {
+            when.parameters.clear();
+        }
+        let rule = Rule { stage, id: id.map(Into::into), when, delay, offer, ending, ..Rule::anywhere() };
+        match reply {
+            Some(text) => rule.reply(&text),
+            None => rule,
+        }
+    })
 }
 
 proptest! {
