@@ -512,3 +512,6 @@ fn fault_of(error: &rustls::Error) -> HandshakeFault {
         _ => HandshakeFault::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,11 @@ pub(in crate::net) struct Unix {
 }
 
 impl Unix {
+    #[cfg(test)]
+    pub(super) fn over(socket: UnixStream) -> Self {
+        Self { socket, is_full: false }
+    }
+
     pub(super) fn source(&mut self) -> &mut dyn Source {
         &mut self.socket
     }

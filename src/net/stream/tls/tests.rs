@@ -1,0 +1,235 @@
+//! TLS over one end of a pair of sockets; at the other is a client of rustls, whose octets come in any pieces.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::super::unix::Unix;
+use super::super::{Handshake, HandshakeFault, Input, Stream, Transport};
+use super::RECORD;
+use crate::tls::{ServerTls, Tls};
+
+/// More than the smallest pieces take.
+const MOST_STEPS: usize = 1_000_000;
+
+/// A server's stream, and a client that is connected to it.
+struct Pair {
+    stream: Stream,
+    client: ClientConnection,
+    wire: UnixStream,
+    /// What the client has encrypted, and the wire has not taken.
+    outgoing: Vec<u8>,
+    /// What the server has read.
+    received: Vec<u8>,
+    /// What the client has read.
+    replies: Vec<u8>,
+}
+
+fn prepared() -> ServerTls {
+    Tls::self_signed().prepare().expect("a certificate")
+}
+
+fn client(tls: &ServerTls) -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    let pem = tls.ca_pem.as_deref().expect("made at the start");
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")).expect("a root");
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    let config = builder.with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    ClientConnection::new(Arc::new(config), name).expect("a client")
+}
+
+impl Pair {
+    fn new() -> Self {
+        let tls = prepared();
+        let (server, wire) = UnixStream::pair().expect("a pair");
+        server.set_nonblocking(true).expect("an open socket");
+        wire.set_nonblocking(true).expect("an open socket");
+        let mut stream = Stream::Unix(Unix::over(mio::net::UnixStream::from_std(server)));
+        stream.encrypt(&tls, &[]).expect("possible");
+        let (outgoing, received, replies) = (Vec::new(), Vec::new(), Vec::new());
+        Self { stream, client: client(&tls), wire, outgoing, received, replies }
+    }
+
+    /// Moves octets both ways: at most so many of the client's, and the server reads into so large a buffer.
+    fn step(&mut self, piece: usize, buffer: usize) -> io::Result<()> {
+        while self.client.wants_write() {
+            self.client.write_tls(&mut self.outgoing).expect("a vector");
+        }
+        let piece = piece.min(self.outgoing.len());
+        let sent = self.wire.write(&self.outgoing[..piece]).unwrap_or(0);
+        self.outgoing.drain(..sent);
+        if self.stream.handshake() == Handshake::Running {
+            self.stream.drive()?;
+        }
+        if self.stream.handshake() == Handshake::Done {
+            self.read(buffer)?;
+        }
+        self.take_replies();
+        Ok(())
+    }
+
+    /// The server reads what there is.
+    fn read(&mut self, buffer: usize) -> io::Result<bool> {
+        let mut octets = vec![0; buffer];
+        loop {
+            match self.stream.read(&mut octets)? {
+                Input::Octets { count, may_have_more } => {
+                    self.received.extend(&octets[..count]);
+                    if !may_have_more {
+                        return Ok(false);
+                    }
+                }
+                Input::Nothing => return Ok(false),
+                Input::End => return Ok(true),
+            }
+        }
+    }
+
+    /// The client reads what there is.
+    fn take_replies(&mut self) {
+        let mut octets = [0; 4096];
+        while let Ok(count @ 1..) = self.wire.read(&mut octets) {
+            let mut rest = &octets[..count];
+            while !rest.is_empty() {
+                self.client.read_tls(&mut rest).expect("a slice");
+                self.client.process_new_packets().expect("what the server sends is valid");
+                let mut plain = Vec::new();
+                match self.client.reader().read_to_end(&mut plain) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    result => drop(result.expect("an open stream")),
+                }
+                self.replies.extend(plain);
+            }
+        }
+    }
+
+    /// Steps until the handshake is done.
+    fn shake_hands(mut self) -> Self {
+        while self.stream.handshake() == Handshake::Running || self.client.is_handshaking() {
+            self.step(usize::MAX, 4096).expect("a handshake");
+        }
+        self
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_pieces_of_the_ciphertext_give_the_same_octets(
+        pieces in prop::collection::vec(prop_oneof![1..20usize, 100..3000usize, Just(100_000)], 1..20),
+        buffers in prop::collection::vec(prop_oneof![1..50usize, 1000..40_000usize], 1..10),
+        sent in prop::collection::vec(prop_oneof![0..100usize, 10_000..50_000usize], 1..5),
+    ) {
+        let mut pair = Pair::new();
+        let texts: Vec<Vec<u8>> = sent.iter().zip(1..).map(|(length, octet)| vec![octet; *length]).collect();
+        let input = texts.concat();
+        let replies: Vec<u8> = texts.into_iter().rev().flatten().collect();
+        let mut unwritten = &input[..];
+        let mut unanswered = &replies[..];
+        for (piece, buffer) in pieces.iter().cycle().zip(buffers.iter().cycle()).take(MOST_STEPS) {
+            unwritten = &unwritten[pair.client.writer().write(unwritten).expect("room")..];
+            pair.step(*piece, *buffer).expect("an open stream");
+            if pair.stream.handshake() == Handshake::Done && !unanswered.is_empty() {
+                let taken = pair.stream.write(unanswered).expect("an open stream");
+                unanswered = &unanswered[taken..];
+            }
+            pair.stream.drive().expect("an open stream");
+            prop_assert!(pair.stream.unsent() <= RECORD);
+            // What is read of the wire at once, the front of a record, and a record of replies.
+            let bound = 4096 + 2 * buffer + 4 * (RECORD + 300);
+            let is_open = pair.stream.handshake() == Handshake::Done;
+            prop_assert!(!is_open || pair.stream.memory() <= bound, "{}", pair.stream.memory());
+            if pair.received.len() == input.len() && pair.replies.len() == replies.len() {
+                break;
+            }
+        }
+        prop_assert!(pair.received == input && pair.replies == replies);
+        prop_assert_eq!(pair.stream.unsent(), 0);
+    }
+}
+
+#[test]
+fn the_end_is_orderly_with_close_notify_and_truncated_without() {
+    for is_orderly in [true, false] {
+        let mut pair = Pair::new().shake_hands();
+        pair.client.writer().write_all(b"QUIT\r\n").expect("room");
+        if is_orderly {
+            pair.client.send_close_notify();
+        }
+        pair.step(usize::MAX, 4096).expect("an open stream");
+        pair.wire.shutdown(std::net::Shutdown::Write).expect("open");
+        match pair.read(4096) {
+            Ok(is_end) => assert!(is_end && is_orderly),
+            Err(error) => assert!(error.kind() == ErrorKind::UnexpectedEof && !is_orderly, "{error}"),
+        }
+        assert_eq!(pair.received, b"QUIT\r\n");
+        assert_eq!(pair.stream.is_end_orderly(), is_orderly);
+        // Replies can still be written, and the server's end follows them.
+        assert_eq!(pair.stream.write(b"221 bye\r\n").expect("open"), 9);
+        assert!(pair.stream.finish().expect("open"));
+        pair.take_replies();
+        assert_eq!(pair.replies, b"221 bye\r\n");
+    }
+}
+
+#[test]
+fn a_reply_has_left_when_all_of_its_record_has() {
+    let mut pair = Pair::new().shake_hands();
+    let replies = vec![b'x'; 4 << 20];
+    let mut taken = 0;
+    while !pair.stream.wants_room() {
+        taken += pair.stream.write(&replies[taken..]).expect("an open stream");
+    }
+    let unsent = pair.stream.unsent();
+    assert!((1..=RECORD).contains(&unsent), "{unsent} of {taken}");
+    assert_eq!(pair.stream.write(&replies[taken..]).expect("an open stream"), 0, "there is no room");
+    assert!(!pair.stream.finish().expect("an open stream"), "its end is behind the replies");
+    while !pair.stream.finish().expect("an open stream") {
+        pair.take_replies();
+    }
+    pair.take_replies();
+    assert_eq!((pair.replies.len(), pair.stream.unsent()), (taken, 0));
+}
+
+#[test]
+fn what_is_no_hello_gets_an_alert_and_the_rest_is_dropped() {
+    let mut pair = Pair::new();
+    pair.wire.write_all(b"MAIL FROM:<ann@example.com>\r\n").expect("room");
+    pair.stream.drive().expect("an open stream");
+    assert_eq!(pair.stream.handshake(), Handshake::Failed(HandshakeFault::Malformed));
+    assert!(pair.stream.finish().expect("room"));
+    let mut alert = [0; 7];
+    pair.wire.read_exact(&mut alert).expect("an alert");
+    assert_eq!((alert[0], alert[5]), (21, 2));
+    pair.wire.write_all(b"more").expect("room");
+    assert_eq!(pair.stream.read(&mut [0; 9]).expect("open"), Input::Octets { count: 4, may_have_more: true });
+}
+
+#[test]
+fn a_hello_that_never_ends_is_bounded() {
+    let mut pair = Pair::new();
+    // A handshake record of 16 KiB, whose message would be one of 65,000 octets.
+    let mut record = vec![22, 3, 1, 0x40, 0, 1, 0, 0xfd, 0xe8];
+    record.resize(5 + RECORD, 0);
+    let mut most = 0;
+    for _ in 0..20 {
+        let mut rest = &record[..];
+        while !rest.is_empty() && pair.stream.handshake() == Handshake::Running {
+            rest = &rest[pair.wire.write(rest).unwrap_or(0)..];
+            pair.stream.drive().expect("an open stream");
+            most = most.max(pair.stream.memory());
+        }
+        record[5..9].fill(0);
+    }
+    assert!(matches!(pair.stream.handshake(), Handshake::Failed(_)));
+    assert!(most < 400_000, "{most}");
+}
