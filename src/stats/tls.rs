@@ -41,11 +41,12 @@ figures! {
         pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],
         /// Encrypted sessions that the client ended without QUIT and without close_notify (RFC 8446 section 6.1): more may have
         /// been on its way.
-        pub truncated: u64 = ["tls.truncated", Number, "ended by the client without close_notify"],
+        pub truncated: u64 = ["tls.truncated", Number, "ended by the client without QUIT and without close_notify"],
         /// Sessions in which MAIL was accepted before TLS though STARTTLS was offered.
         pub mail_in_clear: u64 = ["tls.mail_in_clear", Number, "sessions with mail in clear, though STARTTLS was offered"],
-        /// Sessions in which the client sent a password or token itself before TLS, though STARTTLS was offered, and that was
-        /// [possible](crate::Config::auth_in_clear): by PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER.
+        /// Sessions in which the client sent a password or token itself (by PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER) before TLS,
+        /// though STARTTLS was offered. Attempts that are refused for want of encryption, unless there is
+        /// [`auth_in_clear`](crate::Config::auth_in_clear), do not count.
         pub secrets_in_clear: u64 =
             ["tls.secrets_in_clear", Number, "sessions with secrets in clear, though STARTTLS was offered"],
     }

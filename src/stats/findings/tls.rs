@@ -4,7 +4,7 @@ use super::extensions::in_sessions;
 use super::{Finding, words};
 use crate::stats::Stats;
 
-/// As many sessions may come from different clients, or from one that was started anew.
+/// Fewer handshakes than this may come from different clients, or from one that was started anew.
 const FEW: u64 = 20;
 
 pub(super) fn secrets_in_clear(stats: &Stats) -> Option<Finding> {
@@ -34,13 +34,15 @@ pub(super) fn declined_1_3(stats: &Stats) -> Option<Finding> {
 
 pub(super) fn never_resumed(stats: &Stats) -> Option<Finding> {
     let handshakes = stats.tls.handshakes;
-    let text = || {
-        let all = words::count(handshakes, "handshake");
-        format!("resumed none of {all}: each cost a signature, and more round trips than needed in TLS 1.2")
-    };
-    (handshakes >= FEW && stats.tls.resumed == 0).then(|| Finding {
+    if handshakes < FEW || stats.tls.resumed != 0 {
+        return None;
+    }
+    let all = words::count(handshakes, "handshake");
+    Some(Finding {
         name: "tls-never-resumed",
-        text: text(),
+        text: format!(
+            "resumed none of {all}: each cost a signature, and in TLS 1.2 a round trip more than needed"
+        ),
         reference: "RFC 9325 section 3.4",
     })
 }

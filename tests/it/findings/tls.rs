@@ -36,7 +36,7 @@ fn mail_in_clear_is_found_where_starttls_was_offered() {
 }
 
 #[test]
-fn mail_in_clear_is_not_where_it_was_not() {
+fn mail_is_not_found_where_starttls_was_not_offered_or_was_used() {
     let withheld = || encrypting().extensions("-STARTTLS".parse().expect("a list"));
     for config in [Config::default().esmtp(), withheld()] {
         let server = start(config);
