@@ -1,6 +1,7 @@
 //! Connections of the reactor: the addresses of the target are tried in turn.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use mio::Interest;
 use mio::event::Event;
@@ -90,8 +91,8 @@ impl Reactor {
         slot.deadline = Some(now.after(self.shared.plan.timeouts.of(Phase::Banner)));
         if let Some(clients) = &self.shared.plan.clients {
             self.output.clear();
-            clients.header(self.next_client, self.dialer.inet(slot.address), &mut self.output);
-            self.next_client += self.shared.plan.threads as u64;
+            let number = self.shared.next_client.fetch_add(1, Ordering::Relaxed);
+            clients.header(number, self.dialer.inet(slot.address), &mut self.output);
             slot.write_command(&self.output);
         }
     }

@@ -14,7 +14,7 @@ mod timing;
 mod wire;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) give_up: Arc<GiveUp>,
+    /// The number of the next session in PROXY headers.
+    pub(crate) next_client: Arc<AtomicU64>,
     pub(crate) intervals: Sender<Interval>,
 }
 
@@ -111,8 +113,6 @@ pub(crate) struct Reactor {
     redials: Vec<(usize, usize)>,
     /// Slots that wait for room in the queue of a Unix socket: index, generation, index of the address.
     queued: Vec<(usize, u32, usize)>,
-    /// The number of the next session in PROXY headers; the threads take turns.
-    next_client: u64,
     /// Slots that pause before they connect again.
     resting: Vec<(Moment, usize)>,
     connecting: usize,
@@ -167,7 +167,6 @@ impl Reactor {
             cold: (0..count).rev().collect(),
             redials: Vec::new(),
             queued: Vec::new(),
-            next_client: index as u64,
             resting: Vec::new(),
             connecting: 0,
             open: 0,

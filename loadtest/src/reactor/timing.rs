@@ -198,6 +198,7 @@ mod tests {
             clock: Clock::start(),
             stop: Arc::new(AtomicBool::new(false)),
             give_up: Arc::default(),
+            next_client: Arc::default(),
             intervals: channel().0,
         };
         let feed = Feed::new(&plan, 0, &Arc::default());

@@ -52,6 +52,7 @@ pub(crate) fn run(
         clock: Clock::start(),
         stop: Arc::new(AtomicBool::new(false)),
         give_up: Arc::default(),
+        next_client: Arc::default(),
         intervals: sender,
     };
     let (threads, wakers) = spawn(&shared, payloads)?;
