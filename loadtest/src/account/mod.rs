@@ -3,3 +3,4 @@
 
 pub(crate) mod accounting;
 pub(crate) mod ledger;
+pub(crate) mod texts;

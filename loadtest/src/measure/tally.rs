@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::account::accounting::{Abort, Accounting, Outcome};
 use crate::account::ledger::{Fate, Ledger};
+use crate::account::texts::Texts;
 use crate::client::phase::Phase;
 use crate::client::sasl::Mechanism;
 use crate::load::feed::Arrival;
@@ -43,6 +44,8 @@ pub(crate) struct Sessions {
     pub(crate) protocol_errors: u64,
     /// Sessions with a successful AUTH, by [`Mechanism::index`].
     pub(crate) authenticated: [u64; Mechanism::COUNT],
+    /// Sessions with a refused AUTH, likewise.
+    pub(crate) auth_refused: [u64; Mechanism::COUNT],
     /// Sessions begun with HELO, as the server refused EHLO.
     pub(crate) without_ehlo: u64,
     /// Sessions with PIPELINING requested and not offered.
@@ -62,6 +65,9 @@ impl Sessions {
         self.ended_idle += other.ended_idle;
         self.protocol_errors += other.protocol_errors;
         for (mine, theirs) in self.authenticated.iter_mut().zip(other.authenticated) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.auth_refused.iter_mut().zip(other.auth_refused) {
             *mine += theirs;
         }
         self.without_ehlo += other.without_ehlo;
@@ -123,6 +129,8 @@ pub(crate) struct Tally {
     pub(crate) punctuality: Punctuality,
     pub(crate) outlook: Outlook,
     pub(crate) steps: Steps,
+    /// What servers wrote in refusals.
+    pub(crate) texts: Texts,
     /// The last message that failed.
     pub(crate) last_failure: Option<(Moment, Outcome)>,
     /// Messages without a final reply when the run ended, including the warm-up, by the phase in which they waited.
@@ -149,6 +157,7 @@ impl Tally {
             punctuality: Punctuality::new(plan),
             outlook: Outlook::new(plan),
             steps: Steps::new(plan),
+            texts: Texts::default(),
             last_failure: None,
             waiting: BTreeMap::new(),
             last_end: Moment::ZERO,
@@ -295,6 +304,7 @@ impl Tally {
         }
         self.punctuality.merge(&other.punctuality);
         self.steps.merge(&other.steps);
+        self.texts.merge(&other.texts);
         let failures = self.last_failure.into_iter().chain(other.last_failure);
         self.last_failure = failures.max_by_key(|(at, _)| *at);
         for (phase, count) in &other.waiting {

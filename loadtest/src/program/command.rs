@@ -23,7 +23,7 @@ use crate::program::stop::Stop;
 use crate::program::{help, input, interrupt};
 use crate::report::steps::{StepRow, knee};
 use crate::report::verdicts::Assessment;
-use crate::report::{Report, merge};
+use crate::report::{Report, failure, merge};
 use crate::run::live::Live;
 use crate::run::{build, engine};
 use crate::verify;
@@ -198,14 +198,16 @@ fn failure(report: &Report) -> String {
     let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
     let waited = report.latency.waited();
     let waited = if waited.is_empty() { waited } else { format!("; messages that waited: {waited}") };
+    let most =
+        failure::most_frequent(report).map_or_else(String::new, |most| format!("; most frequent: {most}"));
     if let Some(why) = &report.gave_up {
-        return format!("gave up: {why}{dialed}; --give-up-after sets the time");
+        return format!("gave up: {why}{dialed}{most}; --give-up-after sets the time");
     }
     if report.sessions.established == 0 {
         let target = &report.settings.target;
-        return format!("the run failed: no session with {target} was established{dialed}{waited}");
+        return format!("the run failed: no session with {target} was established{dialed}{waited}{most}");
     }
-    format!("the run failed: no measured message was accepted{waited}")
+    format!("the run failed: no measured message was accepted{waited}{most}")
 }
 
 fn reason(report: &Report, exit: Exit, refusal: Option<Incomparable>) -> Option<String> {

@@ -125,6 +125,9 @@ impl Reactor {
         let result = parser.feed(bytes, |line| -> Result<bool, Broken> {
             let unsent = self.slots[index].unsent();
             if let Some(reaction) = self.slots[index].session.on_line(line, unsent)? {
+                if let Some(Answer { phase, reply, positive: false, .. }) = reaction.answer {
+                    self.note_refusal(index, phase, reply.code, line.text);
+                }
                 self.apply(index, reaction, now)?;
             }
             Ok(self.slots[index].stream.is_some())
@@ -189,6 +192,17 @@ impl Reactor {
             }
         }
         Ok(())
+    }
+
+    /// Notes what a refusal is about, for the reason of a failure.
+    #[cold]
+    fn note_refusal(&mut self, index: usize, phase: Phase, code: u16, text: &[u8]) {
+        self.tally.texts.note(phase, code, text);
+        if phase == Phase::Auth
+            && let Some(mechanism) = self.slots[index].session.mechanism()
+        {
+            self.tally.sessions.auth_refused[mechanism.index()] += 1;
+        }
     }
 
     fn on_ready(&mut self, index: usize, now: Moment) -> io::Result<()> {

@@ -36,6 +36,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         ended_idle,
         protocol_errors,
         ref authenticated,
+        ref auth_refused,
         without_ehlo,
         without_pipelining,
         without_chunking,
@@ -48,6 +49,9 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.see("sessions.protocol_errors", protocol_errors);
     for (mechanism, count) in authenticated {
         found.see_with(|| format!("sessions.authenticated.{mechanism}"), *count);
+    }
+    for (mechanism, count) in auth_refused {
+        found.see_with(|| format!("sessions.auth_refused.{mechanism}"), *count);
     }
     found.see("sessions.without_ehlo", without_ehlo);
     found.see("sessions.without_pipelining", without_pipelining);

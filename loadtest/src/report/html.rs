@@ -7,6 +7,7 @@ use smtpmock::report::plot::{Axis, Curve, Series, lines, spectrum};
 
 use crate::client::phase::Phase;
 use crate::report::steps::knee_text;
+use crate::report::summary;
 use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
 
@@ -33,22 +34,14 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 fn head(report: &Report, out: &mut String) {
-    let shape = &report.settings.shape;
     put!(out, "<h1>{}</h1>\n", escape(&report.settings.target));
-    put!(
-        out,
-        "<p class=\"sub\">{}, {} connections, message {}, {} recipient(s){} &middot; seed {} &middot; smtpload {}</p>\n",
-        escape(&shape.load),
-        shape.connections,
-        escape(&shape.message),
-        shape.rcpts,
-        escape(&shape.extras()),
-        report.settings.seed,
-        escape(&report.version)
-    );
-    for dialed in report.dialed() {
-        put!(out, "<p class=\"sub\">{}</p>\n", escape(&dialed));
+    for (name, text) in summary::run(report) {
+        put!(out, "<p class=\"sub\">{name}: {}</p>\n", escape(&text));
     }
+    for text in summary::generator(report) {
+        put!(out, "<p class=\"sub\">generator: {}</p>\n", escape(&text));
+    }
+    put!(out, "<p class=\"sub\">smtpload {}</p>\n", escape(&report.version));
     let banners = [
         (
             report.generator.saturated,
@@ -232,6 +225,8 @@ fn account_table(report: &Report, out: &mut String) {
         ("timed out", measured.timed_out_total(), warmup.timed_out_total()),
         ("in flight at the end (errors)", measured.in_flight, warmup.in_flight),
         ("due, never started", measured.unsent, warmup.unsent),
+        ("recipients accepted", measured.recipients_accepted, warmup.recipients_accepted),
+        ("recipients refused", measured.recipients_refused_total(), warmup.recipients_refused_total()),
     ];
     out.push_str("<h2>Outcome of the messages</h2><div class=\"table\"><table><thead><tr><th></th><th>measured</th><th>warm-up</th></tr></thead><tbody>");
     for (name, measured, warmup) in rows {

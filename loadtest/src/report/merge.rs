@@ -5,7 +5,7 @@ use std::fmt;
 use crate::account::accounting::add as add_count;
 use crate::report::counts::{self, TooLarge};
 use crate::report::series::Series;
-use crate::report::{AddressCounts, Generator, Latency, Report, steps};
+use crate::report::{AddressCounts, Generator, Latency, RefusalText, Report, steps};
 
 /// Runs whose starts are at most this far apart went through the same steps together.
 const PARALLEL_S: f64 = 1.0;
@@ -93,14 +93,24 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.established, theirs.established);
     add_count(&mut mine.ended_idle, theirs.ended_idle);
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
-    for (mechanism, count) in &theirs.authenticated {
-        add_count(mine.authenticated.entry(mechanism.clone()).or_default(), *count);
+    for (into, from) in
+        [(&mut mine.authenticated, &theirs.authenticated), (&mut mine.auth_refused, &theirs.auth_refused)]
+    {
+        for (mechanism, count) in from {
+            add_count(into.entry(mechanism.clone()).or_default(), *count);
+        }
     }
     add_count(&mut mine.without_ehlo, theirs.without_ehlo);
     add_count(&mut mine.without_pipelining, theirs.without_pipelining);
     add_count(&mut mine.without_chunking, theirs.without_chunking);
     add_count(&mut mine.without_dsn, theirs.without_dsn);
     merge_addresses(&mut whole.addresses, other.addresses);
+    for theirs in other.refusal_texts {
+        let is_known = |mine: &RefusalText| (mine.phase, mine.code) == (theirs.phase, theirs.code);
+        if !whole.refusal_texts.iter().any(is_known) {
+            whole.refusal_texts.push(theirs);
+        }
+    }
     whole.accounting.measured.merge(&other.accounting.measured);
     whole.accounting.warmup.merge(&other.accounting.warmup);
     whole.derive();

@@ -4,6 +4,7 @@
 pub(crate) mod accounts;
 pub(crate) mod counts;
 pub(crate) mod distribution;
+pub(crate) mod failure;
 pub(crate) mod hlog;
 pub(crate) mod html;
 pub(crate) mod json;
@@ -11,6 +12,7 @@ pub(crate) mod merge;
 pub(crate) mod series;
 pub(crate) mod span;
 pub(crate) mod steps;
+pub(crate) mod summary;
 pub(crate) mod text;
 pub(crate) mod verdicts;
 pub(crate) mod verification;
@@ -55,6 +57,9 @@ pub(crate) struct Report {
     #[serde(default)]
     pub(crate) addresses: Vec<AddressCounts>,
     pub(crate) accounting: Accounts,
+    /// The text of the first reply of each kind that refused something; absent in older reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refusal_texts: Vec<RefusalText>,
     /// Seconds in which at least one run offered load: of one run, from the end of the warm-up to the end of
     /// `--duration`, a signal, or the end of the last message of `--count`, and at least to the end of the last
     /// accepted message.
@@ -267,6 +272,9 @@ pub(crate) struct SessionCounts {
     /// Sessions with a successful AUTH, by mechanism.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) authenticated: BTreeMap<String, u64>,
+    /// Sessions with a refused AUTH, by mechanism.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) auth_refused: BTreeMap<String, u64>,
     #[serde(default)]
     pub(crate) without_ehlo: u64,
     pub(crate) without_pipelining: u64,
@@ -289,6 +297,15 @@ pub(crate) struct AddressCounts {
     pub(crate) ungreeted: u64,
     /// Why the last attempt had no good greeting, for people.
     pub(crate) last_failure: Option<String>,
+}
+
+/// The text of a refusal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RefusalText {
+    pub(crate) phase: Phase,
+    pub(crate) code: u16,
+    /// What follows the code in the last line of the reply, at most 128 octets of it.
+    pub(crate) text: String,
 }
 
 /// The accounts of the measured part and of the warm-up.

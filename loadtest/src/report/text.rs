@@ -7,6 +7,7 @@ use smtpmock::report::lines::{fitted, paragraph};
 
 use crate::account::accounting::Accounting;
 use crate::report::steps::knee_text;
+use crate::report::summary;
 use crate::report::verdicts::{Assessment, Move, show_percent};
 use crate::report::verification::{Named, Verification};
 use crate::report::{Report, Split, show_ns};
@@ -36,64 +37,13 @@ macro_rules! line {
 }
 
 fn head(report: &Report, out: &mut String) {
-    let shape = &report.settings.shape;
     let interrupted = if report.interrupted { "  (interrupted)" } else { "" };
     line!(out, "target      {}{interrupted}", escape(&report.settings.target));
     if let Some(why) = &report.gave_up {
         line!(out, "gave up     {}", escape(why));
     }
-    for dialed in report.dialed() {
-        line!(out, "address     {}", escape(&dialed));
-    }
-    line!(
-        out,
-        "load        {}, {} connections, message {}, {} recipient(s){}",
-        escape(&shape.load),
-        shape.connections,
-        escape(&shape.message),
-        shape.rcpts,
-        escape(&shape.extras())
-    );
-    line!(
-        out,
-        "rate        {:.1}/s accepted over {:.2} s  (seed {}, run {})",
-        report.rate,
-        report.measured_s,
-        report.settings.seed,
-        escape(&report.settings.runs.join(" "))
-    );
-    let sessions = &report.sessions;
-    line!(
-        out,
-        "sessions    {} dialed, {} established, {} open at most, {} ended by the server while idle",
-        sessions.dialed,
-        sessions.established,
-        sessions.most_open,
-        sessions.ended_idle
-    );
-    if !sessions.authenticated.is_empty() {
-        let by_mechanism: Vec<String> =
-            sessions.authenticated.iter().map(|(name, count)| format!("{name} x{count}")).collect();
-        line!(out, "auth        {}", escape(&by_mechanism.join(", ")));
-    }
-    if sessions.protocol_errors > 0 {
-        line!(
-            out,
-            "note        {} sessions closed: the server sent an unexpected or invalid reply between messages",
-            sessions.protocol_errors
-        );
-    }
-    let notes = [
-        (sessions.without_ehlo, "went on with HELO: the server refused EHLO"),
-        (sessions.without_pipelining, "went without --pipelining: the server did not offer it"),
-        (
-            sessions.without_chunking,
-            "went without --chunking: the server did not offer it, and messages followed DATA",
-        ),
-        (sessions.without_dsn, "went without --dsn: the server did not offer it"),
-    ];
-    for (count, what) in notes.iter().filter(|(count, _)| *count > 0) {
-        line!(out, "note        {count} sessions {what}");
+    for (name, text) in summary::run(report) {
+        line!(out, "{name:<INDENT$}{}", escape(&text));
     }
 }
 
@@ -260,25 +210,8 @@ fn step_rows(report: &Report, out: &mut String) {
 fn generator(report: &Report, out: &mut String) {
     let generator = &report.generator;
     line!(out, "");
-    if let Some(cpu) = generator.cpu_s {
-        let all = report.accounting.measured.started + report.accounting.warmup.started;
-        let each = if all > 0 { cpu * 1e6 / all as f64 } else { 0.0 };
-        line!(out, "generator   {cpu:.2} s of processor time, {each:.1} µs per message");
-    } else {
-        line!(
-            out,
-            "generator   this system has no figures of processor time: starved threads are not detected"
-        );
-    }
-    if let (Some(p99), Some(max)) = (generator.lag.at(0.99), generator.lag.max()) {
-        line!(out, "            delayed the start of messages by p99 {}, max {}", show_ns(p99), show_ns(max));
-    }
-    if generator.late > 0 {
-        line!(out, "            {} messages were late because of the generator", generator.late);
-    }
-    if generator.stalled_s > 0.0 {
-        let seconds = generator.stalled_s;
-        line!(out, "            its event loops stalled for {seconds:.2} s in total");
+    for (index, text) in summary::generator(report).iter().enumerate() {
+        line!(out, "{:<INDENT$}{text}", if index == 0 { "generator" } else { "" });
     }
     if let Some(how) = generator.saturation() {
         line!(out, "GENERATOR SATURATED: {how}; the figures are not only the target's.");

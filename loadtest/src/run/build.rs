@@ -1,5 +1,6 @@
 //! Builds the report of a run from its counts.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,8 +17,8 @@ use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::{
-    Accounts, AddressCounts, Generator, Latency, Machine, Protocol, Report, SCHEMA, STRONGEST, SessionCounts,
-    Settings, Shape, Split, WHOLE,
+    Accounts, AddressCounts, Generator, Latency, Machine, Protocol, RefusalText, Report, SCHEMA, STRONGEST,
+    SessionCounts, Settings, Shape, Split, WHOLE,
 };
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -55,12 +56,8 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             established: tally.sessions.established,
             ended_idle: tally.sessions.ended_idle,
             protocol_errors: tally.sessions.protocol_errors,
-            authenticated: Mechanism::ALL
-                .into_iter()
-                .zip(tally.sessions.authenticated)
-                .filter(|(_, count)| *count > 0)
-                .map(|(mechanism, count)| (mechanism.name().to_owned(), count))
-                .collect(),
+            authenticated: by_mechanism(tally.sessions.authenticated),
+            auth_refused: by_mechanism(tally.sessions.auth_refused),
             without_ehlo: tally.sessions.without_ehlo,
             without_pipelining: tally.sessions.without_pipelining,
             without_chunking: tally.sessions.without_chunking,
@@ -68,6 +65,12 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             most_open: tally.sessions.most_open,
         },
         addresses: addresses(plan, &tally),
+        refusal_texts: tally
+            .texts
+            .clone()
+            .into_rows()
+            .map(|(phase, code, text)| RefusalText { phase, code, text })
+            .collect(),
         measured_s: measured_s(&spans),
         rate: rate(accepted, &spans),
         spans,
@@ -85,6 +88,12 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         gates: Vec::new(),
         baseline: Vec::new(),
     }
+}
+
+/// The mechanisms with a count, by name.
+fn by_mechanism(counts: [u64; Mechanism::COUNT]) -> BTreeMap<String, u64> {
+    let counted = Mechanism::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0);
+    counted.map(|(mechanism, count)| (mechanism.name().to_owned(), count)).collect()
 }
 
 fn unix_ms(time: SystemTime) -> u64 {

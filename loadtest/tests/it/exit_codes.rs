@@ -42,6 +42,73 @@ fn one_when_nothing_was_accepted_whatever_the_gates() {
 }
 
 #[test]
+fn the_reason_names_the_most_frequent_failure_and_what_may_help() {
+    let auth = |offer: &'static str, nth: usize| {
+        Sink::offering(offer, move |turn| match turn.verb {
+            Verb::Auth if turn.nth < nth => Act::Say("454 4.7.0 later\r\n"),
+            Verb::Auth => Act::Say("535 5.7.8 wrong \x1b[31m\r\n"),
+            _ => Act::Usual,
+        })
+    };
+    let login = "--auth ann:secret";
+    let named = "--auth ann:secret@CRAM-MD5";
+    let both = "250-sink\r\n250 AUTH PLAIN CRAM-MD5\r\n";
+    let plain_only = "250-sink\r\n250 AUTH PLAIN\r\n";
+    let unknown = |text| {
+        Sink::start(move |turn| match turn.verb {
+            Verb::Ehlo | Verb::Helo => Act::Say(text),
+            _ => Act::Usual,
+        })
+    };
+    let of = |verb, text| Sink::answering(verb, Act::Say(text));
+    let chosen = "CRAM-MD5 was chosen as the strongest mechanism offered";
+    for (sink, args, words, absent) in [
+        (
+            auth(both, 1),
+            login,
+            &["no session with", "auth: reply 535 5.7.8 wrong", "(3 times)", chosen, "`@PLAIN`"][..],
+            "454",
+        ),
+        (auth(both, 0), named, &["auth: reply 535 5.7.8 wrong"], "was chosen"),
+        (auth(plain_only, 0), login, &["auth: reply 535 5.7.8 wrong", "PLAIN was chosen"], "`@PLAIN`"),
+        (of(Verb::Ehlo, "250 sink\r\n"), login, &["ehlo: no AUTH mechanism offered", "(4 times)"], "reply"),
+        (
+            unknown("502 5.5.1 what\r\n"),
+            "",
+            &["ehlo: reply 502 5.5.1 what", "speaks LMTP, add --lmtp"],
+            "leave",
+        ),
+        (unknown("550 5.7.1 not you\r\n"), "", &["ehlo: reply 550 5.7.1 not you"], "--lmtp"),
+        (
+            of(Verb::Ehlo, "500 what\r\n"),
+            "--lmtp",
+            &["ehlo: reply 500 what", "speaks SMTP, leave out --lmtp"],
+            "add",
+        ),
+        (of(Verb::Banner, "554 go away\r\n"), "", &["banner: reply 554 go away"], "--lmtp"),
+        (
+            of(Verb::Mail, "550 5.7.1 no\r\n"),
+            "",
+            &["no measured message", "mail: reply 550 5.7.1 no (4 times)"],
+            "--lmtp",
+        ),
+        (
+            Sink::answering(Verb::Data, Act::Close),
+            "",
+            &["data: connection closed by the server (4 times)"],
+            "reply",
+        ),
+    ] {
+        let load = format!("{} -q -c 1 --count 4 {args}", sink.address());
+        let outcome = plain(&load.split_ascii_whitespace().collect::<Vec<_>>());
+        outcome.code_is(1);
+        let text = &outcome.stderr;
+        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
+        assert!(!text.contains(absent) && !text.contains('\x1b'), "{absent}: {text}");
+    }
+}
+
+#[test]
 fn ten_when_a_gate_fails() {
     let sink = Sink::start(|turn| match turn.verb {
         Verb::Dot if turn.nth % 10 == 0 => Act::Say("451 later\r\n"),

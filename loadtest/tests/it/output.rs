@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::files::{json, path};
 use crate::support::program::plain;
-use crate::support::{Load, Outcome, Sink};
+use crate::support::{Act, Load, Outcome, Sink, Verb};
 
 /// Runs a closed loop and writes its report to a file.
 fn report(sink: &Sink, args: &str, file: &str) -> Value {
@@ -334,6 +334,39 @@ fn the_page_is_one_file_that_fetches_nothing() {
         assert!(page.contains(phase), "{phase}");
     }
     assert!(!page.contains("NaN") && !page.contains("inf"), "numbers only");
+}
+
+#[test]
+fn table_and_page_state_the_same_of_a_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = path(&folder, "run.html");
+    let sink = Sink::offering("250-sink\r\n250 AUTH PLAIN\r\n", |turn| match turn.verb {
+        Verb::Auth if turn.nth == 0 => Act::Say("535 5.7.8 wrong\r\n"),
+        Verb::Rcpt if turn.nth == 0 => Act::Say("550 no\r\n"),
+        _ => Act::Usual,
+    });
+    let load = "-c 1 --count 4 --rcpts 2 --chunking --dsn --pipelining --auth ann:secret --html";
+    let load = format!("{} {load} {file}", sink.address());
+    let outcome = plain(&load.split(' ').collect::<Vec<_>>());
+    outcome.code_is(0);
+    // Long lines of the table are wrapped.
+    let table = outcome.stdout.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    let page = std::fs::read_to_string(&file).expect("a page");
+    for (name, text) in [
+        ("sessions", "2 dialed, 1 established, 1 open at most"),
+        ("auth", "PLAIN x1, PLAIN refused x1"),
+        ("note", "1 sessions went without --pipelining"),
+        ("note", "1 sessions went without --chunking: the server did not offer it"),
+        ("note", "1 sessions went without --dsn"),
+        ("generator", ""),
+    ] {
+        assert!(table.contains(&format!("{name} {text}")), "{name} {text}: {table}");
+        assert!(page.contains(&format!("{name}: {text}")), "{name} {text}: {page}");
+    }
+    assert!(table.contains("recipients 5 accepted, 1 refused"), "{table}");
+    for row in ["recipients accepted</td><td>5", "recipients refused</td><td>1"] {
+        assert!(page.contains(row), "{row}: {page}");
+    }
 }
 
 #[test]
