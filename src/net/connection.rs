@@ -141,7 +141,8 @@ pub(super) struct Connection<T> {
     phase: Phase,
     /// Read and not used: the front of a line, or what is behind a delay.
     input: Option<Buffer>,
-    /// Replies that the transport has not taken. While any reply has not left, nothing more is read.
+    /// Replies that the transport has not taken. While any reply has not left, nothing more is read than once before they were
+    /// written.
     output: Option<Buffer>,
     /// Octets of replies of all turns so far.
     queued: u64,
@@ -350,9 +351,8 @@ impl<T: Transport> Connection<T> {
             self.arm(resources);
             return Fate::Waits;
         }
-        if let Phase::Preface(preface) = &self.phase {
-            let preface = **preface;
-            return self.end_wait(context, resources, preface);
+        if let Phase::Preface(_) = self.phase {
+            return self.end_wait(context, resources);
         }
         if let Phase::Securing(_) = self.phase {
             return self.fail_handshake(context, resources, HandshakeFault::TimedOut);

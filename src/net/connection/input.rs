@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{
-    BYTES_PER_TURN, Connection, InputEnd, MOST_REPLIES_PER_TURN, Phase, REPLIES_PER_TURN, Transport,
+    BYTES_PER_TURN, COMMANDS, Connection, InputEnd, MOST_REPLIES_PER_TURN, Phase, REPLIES_PER_TURN, Transport,
 };
 use crate::log::Event;
 use crate::net::context::Context;
@@ -43,6 +43,30 @@ impl<T: Transport> Connection<T> {
             }
         }
         Ok(())
+    }
+
+    /// Before replies are written: reads once, if the turn has ended before it was known whether there is more. What is sent by
+    /// now was sent without waiting for them; what comes later may answer them.
+    #[inline]
+    pub(super) fn look_ahead(&mut self, resources: &mut Resources) -> io::Result<()> {
+        let is_unknown = self.readable && self.input.is_none() && matches!(self.phase, Phase::Open);
+        match is_unknown && self.may_read_by(resources.now) {
+            true => self.read_ahead(resources),
+            false => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn read_ahead(&mut self, resources: &mut Resources) -> io::Result<()> {
+        let mut scratch = std::mem::take(&mut resources.scratch);
+        let room = self.room_to_read().min(COMMANDS).min(scratch.len());
+        let result = self.receive(&mut scratch[..room]);
+        if let Ok(count @ 1..) = result {
+            self.note_read(resources.now, count);
+            resources.pool.append(&mut self.input, &scratch[..count]);
+        }
+        resources.scratch = scratch;
+        result.map(|_| ()).or_else(|error| self.fail(resources, error))
     }
 
     /// Reads once, and notes whether there may be more, or has been the end. Returns how many octets were read; 0: there

@@ -14,6 +14,7 @@ impl<T: Transport> Connection<T> {
             self.settle_records(context, resources);
             return Ok(());
         }
+        self.look_ahead(resources)?;
         let replies = std::mem::take(&mut resources.replies);
         // Before the write: a client may have read and answered before it returns.
         let at = resources.clock.now();

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Connection, Fate, Manner, Origin, Phase, Transport};
+use super::{Connection, Fate, Manner, Origin, Phase, RULES_PER_TURN, Transport};
 use crate::log::HeaderFault;
 use crate::measure::{Cause, Probe};
 use crate::net::context::Context;
@@ -119,13 +119,19 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The time for the header, or for its first octet, is up.
-    pub(super) fn end_wait(
-        &mut self,
-        context: &Context,
-        resources: &mut Resources,
-        preface: Preface,
-    ) -> Fate {
+    /// The time for the header, or for its first octet, is up. What had come by now, while this process did not run, is not
+    /// late.
+    pub(super) fn end_wait(&mut self, context: &Context, resources: &mut Resources) -> Fate {
+        self.readable = true;
+        resources.limit_turn(context.policy().has_rules().then_some(RULES_PER_TURN));
+        if self.read_on(context, resources).is_err() {
+            return Fate::Over;
+        }
+        let is_over = self.deadline <= resources.now && self.input_end.is_none();
+        let preface = match self.phase {
+            Phase::Preface(ref preface) if is_over && !preface.is_refused => **preface,
+            _ => return self.settle(context, resources),
+        };
         if preface.is_required || self.input.is_some() {
             self.refuse(resources, Refusal::Unfinished, b"");
         } else {

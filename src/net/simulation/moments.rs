@@ -376,6 +376,76 @@ fn the_first_octet_of_a_header_decides_how_long_it_is_waited_for() {
     assert_eq!((stats.proxy.late, stats.proxy.headers, stats.sessions.opened), (1, 0, 1));
 }
 
+/// The test is named after the fault.
+#[test]
+fn a_header_that_came_while_the_process_was_stopped_was_late() {
+    for is_required in [false, true] {
+        let mut bench = Bench::new(Policy::default());
+        let (wire, mut connection) = bench.connection(0, 1000);
+        connection.await_header(&bench.context, &mut bench.resources, is_required, false);
+        wire.borrow_mut().send_before_session(b"PROXY UNKNOWN\r\n");
+        bench.pass(SESSION_TIMEOUT + ROUNDING);
+        assert_eq!(bench.resources.wheel.pop(bench.resources.now), Some(Token(0)));
+        assert_eq!(connection.on_timer(&bench.context, &mut bench.resources), Fate::Waits);
+        wire.borrow_mut().send(b"NOOP\r\n");
+        bench.turn(&wire, &mut connection);
+        assert_eq!(wire.borrow().written, b"220 Welcome\r\n250 Ok\r\n");
+        let stats = &bench.resources.gathering.stats;
+        assert_eq!((stats.proxy.headers, stats.proxy.late, stats.sessions.early_talkers), (1, 0, 0));
+    }
+}
+
+/// A turn may end before the server knows whether there is more to read. A client that answers the reply at once has waited
+/// for it all the same.
+#[test]
+fn a_client_that_waits_for_each_reply_is_not_accused_where_a_turn_ends_early() {
+    const SLOW: Duration = Duration::from_millis(2);
+    // Read to its end when as much was read as one turn may.
+    let mut message = vec![b'a'; 524_300];
+    message.splice(524_295.., *b"\r\n.\r\n");
+    let lines: [&[u8]; 8] = [
+        b"EHLO a.example\r\n",
+        b"MAIL FROM:<a@a.example>\r\n",
+        b"RCPT TO:<b@b.example>\r\n",
+        b"DATA\r\n",
+        &message,
+        b"VRFY ann\r\n",
+        b"NOOP\r\n",
+        b"QUIT\r\n",
+    ];
+    for (reads_take, is_vague) in
+        [(SLOW, true), (SLOW, false), (Duration::ZERO, true), (Duration::ZERO, false)]
+    {
+        let mut policy = Policy::default();
+        policy.add_rule("mail from=nobody@a.example reply=\"451 no\"".parse().expect("a rule"));
+        let mut bench = Bench::new(policy);
+        let (wire, mut connection) = bench.connection(0, 1 << 20);
+        wire.borrow_mut().is_vague = is_vague;
+        let fate = connection.await_header(&bench.context, &mut bench.resources, true, false);
+        assert_eq!(fate, Fate::Waits);
+        wire.borrow_mut().read_takes = reads_take;
+        wire.borrow_mut().send_before_session(b"PROXY UNKNOWN\r\n");
+        for (index, line) in std::iter::once(&b""[..]).chain(lines).enumerate() {
+            wire.borrow_mut().send(line);
+            let mut written = bench.turn(&wire, &mut connection);
+            let replies =
+                |wire: &RefCell<Wire>| wire.borrow().written.iter().filter(|octet| **octet == b'\n').count();
+            while replies(&wire) == index && written == Fate::Again {
+                bench.pass(Duration::ZERO);
+                written = connection.run(&bench.context, &mut bench.resources);
+            }
+            assert_eq!(replies(&wire), index + 1, "{reads_take:?} {is_vague} {index}");
+            bench.pass(Duration::ZERO);
+        }
+        connection.close(&bench.context, &mut bench.resources);
+        let stats = &bench.resources.gathering.stats;
+        let accused =
+            [stats.sessions.early_talkers, stats.extensions.pipelining, stats.pipelining.groups.count()];
+        assert_eq!(accused, [0; 3], "{reads_take:?} {is_vague}");
+        assert_eq!(stats.pipelining.round_trips, lines.len() as u64);
+    }
+}
+
 /// With a session timeout of zero sessions are closed behind their greeting. Their headers need time all the same.
 #[test]
 fn a_header_has_its_time_where_sessions_have_none() {

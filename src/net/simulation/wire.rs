@@ -113,6 +113,10 @@ pub(super) struct Wire {
     room: bool,
     /// How long a write takes to return while the client can read its octets already.
     pub(super) write_takes: Duration,
+    /// How long a read takes.
+    pub(super) read_takes: Duration,
+    /// A short read proves nothing, as with Unix sockets.
+    pub(super) is_vague: bool,
 }
 
 impl Wire {
@@ -153,6 +157,8 @@ impl Wire {
             watches_for_room: false,
             room: false,
             write_takes: Duration::ZERO,
+            read_takes: Duration::ZERO,
+            is_vague: false,
         }
     }
 
@@ -361,10 +367,12 @@ impl Transport for ServerEnd {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         let mut wire = self.0.borrow_mut();
         let count = wire.take_input(buffer)?;
+        wire.clock.fetch_add(wire.read_takes.as_nanos() as u64, Ordering::Relaxed);
+        let may_have_more = count == buffer.len() || wire.is_vague;
         Ok(match count {
             0 if wire.client_finished => Input::End,
             0 => Input::Nothing,
-            count => Input::Octets { count, may_have_more: count == buffer.len() },
+            count => Input::Octets { count, may_have_more },
         })
     }
 
