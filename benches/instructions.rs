@@ -65,7 +65,7 @@ fn parse_address() -> usize {
     path.map_or(0, |path| path.mailbox().len())
 }
 
-const WARM_UPS: usize = 10;
+const WARM_UPS: usize = 20;
 
 /// A session with transactions behind it, so that nothing is done for the first time, and the allocator has on
 /// its lists what it needs.

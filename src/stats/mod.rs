@@ -222,7 +222,7 @@ figures! {
         pub broken_off: u64 = ["messages.broken_off", Number, "closed by the client in the middle of the data"],
         /// Octets of accepted message texts.
         pub bytes: u64 = ["messages.bytes", Octets, "octets of accepted message texts"],
-        /// Messages whose lines were inspected: the first of each session, then every 16th.
+        /// Messages whose lines were inspected: the first 16 of each session, and behind them every 16th.
         pub inspected: u64 = ["messages.inspected", Number, "messages whose lines were inspected"],
         /// Those of them with a LF that follows no CR (RFC 5321 section 2.3.8 forbids it), but for messages in chunks.
         pub with_bare_lf: u64 = ["messages.with_bare_lf", Number, "inspected messages with a LF without CR"],

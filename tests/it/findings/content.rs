@@ -52,15 +52,22 @@ fn valid_lines_are_not() {
 }
 
 #[test]
-fn the_lines_of_every_16th_message_are_inspected() {
-    let server = with_rules(&[]);
-    let mut client = client(&server);
-    for number in 0..33 {
-        send(&mut client, if number == 16 { "bare\nLF\r\n" } else { "hi\r\n" });
+fn the_lines_of_the_first_16_messages_of_a_session_are_inspected_and_of_every_16th_behind_them() {
+    for (faulty, found) in [(0, true), (1, true), (15, true), (16, true), (17, false), (32, true)] {
+        let server = with_rules(&[]);
+        let mut client = client(&server);
+        for number in 0..33 {
+            send(&mut client, if number == faulty { "bare\nLF\r\n" } else { "hi\r\n" });
+        }
+        client.quit();
+        match found {
+            true => {
+                let text = only(&server, 1, "bare-lf");
+                assert_eq!(text, "sent LF without CR in 1 of 18 inspected messages");
+            }
+            false => assert_eq!(names(&server, 1), [""; 0]),
+        }
     }
-    client.quit();
-    let text = only(&server, 1, "bare-lf");
-    assert_eq!(text, "sent LF without CR in 1 of 3 inspected messages");
 }
 
 /// Sends a message in two chunks after a MAIL with these parameters, in a session of its own.
