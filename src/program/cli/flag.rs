@@ -96,8 +96,10 @@ impl Flag {
         Self { arity: Arity::List, ..self }
     }
 
+    /// Sets the default, and names it in the help unless it is the empty text.
     pub(super) fn defaults_to(self, default: &str) -> Self {
-        Self { help: format!("{}. Default {default}", self.help), default: Some(default.to_owned()), ..self }
+        let help = if default.is_empty() { self.help } else { format!("{}. Default {default}", self.help) };
+        Self { help, default: Some(default.to_owned()), ..self }
     }
 
     /// Whether the value requests the default: zero or the empty text.

@@ -140,7 +140,7 @@ fn listening() -> Vec<Flag> {
             "trust",
             "NETWORK,...",
             "Peers that may give another address as the client's, by a PROXY header or XCLIENT: IP addresses and networks like \
-             10.0.0.0/8, and unix for Unix sockets",
+             10.0.0.0/8, and unix for Unix sockets. Default: none",
             reading(values::parsed_entries, |options: Options, trusted: Vec<Trusted>| {
                 options.with(|config| trusted.into_iter().fold(config.without_trust(), Config::trust))
             }),

@@ -111,9 +111,9 @@ Values:
             --addresses compat entries are compared exactly)
   TEXT      code and text of a reply, one line or more, each with the code:
             $'250-mx.example\\n250 PIPELINING'; {{to}}, {{from}}, {{helo}},
-            {{ip}}, {{id}}, {{session}}, {{size}} and {{limit}} are filled in;
-            text after raw: is sent unchanged, with a CRLF added if it has no
-            line end
+            {{ip}}, {{id}}, {{session}}, {{size}}, {{limit}} and {{commands}}
+            are filled in; text after raw: is sent unchanged, with a CRLF added
+            if it has no line end
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text request the default. Of a repeated flag the last one
   counts, except for --rule, --listen, --ehlo-line, --tls-cert, --tls-key,
@@ -189,6 +189,10 @@ Examples:
   All extensions but SMTPUTF8; none for every tenth EHLO or HELO:
     smtpmock --port 2525 --extensions -SMTPUTF8 \\
       --rule 'helo every=10 ehlo=none'
+  Require AUTH of one user, who fails twice; LMTP behind a proxy:
+    smtpmock --port 2525 --auth ann:secret --auth-required \\
+      --rule 'auth user=ann times=2 reply=\"454 4.7.0 later\"'
+    smtpmock --listen 'lmtp://127.0.0.1:2424?proxy=require' --trust 127.0.0.1
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";

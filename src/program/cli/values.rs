@@ -153,6 +153,15 @@ pub(super) fn texts(raw: &OsStr) -> Result<Vec<String>, Expected> {
     Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
+/// Lines of the reply to EHLO, which have no CR in them: it would be a line end too.
+pub(super) fn ehlo_lines(raw: &OsStr) -> Result<Vec<String>, Expected> {
+    let lines = texts(raw)?;
+    match raw.as_encoded_bytes().contains(&b'\r') {
+        true => Err(Expected::new("one line of text, without code and line end, like XCLIENT NAME ADDR")),
+        false => Ok(lines),
+    }
+}
+
 /// Checks with their own grammar, one in each line. No check, or an empty line, is an error.
 pub(super) fn checks<T>(
     raw: &OsStr,

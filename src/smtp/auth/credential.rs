@@ -67,7 +67,9 @@ impl FromStr for Credential {
     fn from_str(text: &str) -> Result<Self, GrammarError> {
         match text.split_once(':') {
             None if text == "any" => Ok(Self::any()),
-            Some((name, password)) if !name.is_empty() => Ok(Self::user(name, password)),
+            Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+                Ok(Self::user(name, password))
+            }
             _ => Err(GrammarError::expected("", 0..0, A_CREDENTIAL)),
         }
     }

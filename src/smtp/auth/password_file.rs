@@ -17,6 +17,10 @@ const A_NEW_USER: &str = "each user once";
 const A_BCRYPT: &str = "a whole hash by bcrypt, of 60 characters, as htpasswd -B writes it";
 const A_SHA: &str = "the base64 of a SHA-1 digest of 20 octets behind {SHA}, as htpasswd -s writes it";
 const AN_SSHA: &str = "the base64 of a SHA-1 digest of 20 octets and a salt behind {SSHA}";
+const A_USER: &str = "at least one line, of the form USER:HASH, like one that htpasswd -B has written";
+const A_PASSWORD: &str = "a password behind the colon: no client can authenticate with an empty one";
+const NO_CRYPT: &str = "a hash by bcrypt, written by htpasswd -B: these 13 characters look like one by crypt (htpasswd -d); \
+                        if they are the password, {PLAIN} in front of them";
 const A_FORMAT: &str = "a hash by bcrypt ($2y$, written by htpasswd -B), {SHA}, {SSHA}, or a password, behind {PLAIN} if it begins with $ or {";
 
 /// A line of a password file that is not valid.
@@ -31,7 +35,7 @@ const A_FORMAT: &str = "a hash by bcrypt ($2y$, written by htpasswd -B), {SHA}, 
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PasswordFileError {
-    /// Its number, from 1.
+    /// Its number, from 1; 1 for a file without a user.
     pub line: usize,
     /// What would be right, as a phrase.
     pub expected: &'static str,
@@ -58,11 +62,15 @@ impl std::error::Error for PasswordFileError {}
 /// ```
 ///
 /// # Errors
-/// The first line in another form.
+/// The first line in another form, an empty password and a hash by `htpasswd` without `-B` among them; no user at all.
 pub fn read_password_file(text: &str) -> Result<Vec<Credential>, PasswordFileError> {
     let mut names = BTreeSet::new();
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end_matches('\r')));
     let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return Err(PasswordFileError { line: 1, expected: A_USER });
+    }
     let users = lines.map(|(number, line)| {
         let error = |expected| PasswordFileError { line: number, expected };
         let named = line.split_once(':').filter(|(name, _)| !name.is_empty());
@@ -95,9 +103,17 @@ fn read(password: &str) -> Result<Password, &'static str> {
     }
     let clear = password.strip_prefix("{PLAIN}");
     match clear.or_else(|| (!password.starts_with(['$', '{'])).then_some(password)) {
+        Some("") => Err(A_PASSWORD),
+        Some(_) if clear.is_none() && is_like_crypt(password) => Err(NO_CRYPT),
         Some(clear) => Ok(Password::Clear(Secret(clear.as_bytes().into()))),
         None => Err(A_FORMAT),
     }
+}
+
+/// It has the form of a hash by DES in crypt(3): a salt of 2 and a digest of 11 characters.
+fn is_like_crypt(password: &str) -> bool {
+    let is_digit = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'/');
+    password.len() == 13 && password.bytes().all(is_digit)
 }
 
 #[cfg(test)]
@@ -134,6 +150,12 @@ mod tests {
     }
 
     #[test]
+    fn a_clear_password_in_the_form_of_a_hash_is_taken_behind_plain() {
+        assert!(takes("{PLAIN}correcthorse1", "correcthorse1"));
+        assert!(takes("correcthorse12", "correcthorse12") && takes("correct-horse", "correct-horse"));
+    }
+
+    #[test]
     fn other_formats_are_refused_with_the_line_and_what_is_right() {
         for (text, line, reason) in [
             ("ann:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/", 1, "$2y$"),
@@ -145,6 +167,11 @@ mod tests {
             ("ann:$2y$05$short", 1, "60 characters"),
             ("ann", 1, "USER:HASH"),
             (":x", 1, "USER:HASH"),
+            ("bob:secret\nann:rl.3StKT.4T8M", 2, "{PLAIN} in front"),
+            ("ann:", 1, "a password behind the colon"),
+            ("ann:{PLAIN}", 1, "a password behind the colon"),
+            ("", 1, "at least one line"),
+            ("# ann:secret\n\n", 1, "at least one line"),
             ("ann:x\r\nann:y\r\n", 2, "once"),
         ] {
             let error = read_password_file(text).expect_err(text);

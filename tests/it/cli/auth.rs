@@ -147,6 +147,7 @@ fn wrong_values_are_refused_with_what_would_be_right() {
     for (arguments, complaint) in [
         (&["--auth", "ann"][..], "for --auth: expected USER:PASSWORD, like ann:secret, or any"),
         (&["--auth", ""], "expected USER:PASSWORD"),
+        (&["--auth", "ann:"], "expected USER:PASSWORD"),
         (&["--auth=ann:a", "--auth=ann:b"], "expected one password for each user"),
         (&["--auth-token="], "expected a token of visible characters"),
         (&["--auth-mechanisms=PLAN"], "unknown mechanism \"PLAN\": did you mean PLAIN?"),
@@ -155,7 +156,7 @@ fn wrong_values_are_refused_with_what_would_be_right() {
             &["--auth=any", "--auth-mechanisms=PLAIN,SCRAM-SHA-1"],
             "\"SCRAM-SHA-1\" for --auth-mechanisms: expected a user",
         ),
-        (&["--auth-required"], "for --auth-required: expected somebody who can authenticate"),
+        (&["--auth-required"], "smtpmock: --auth-required: expected somebody who can authenticate"),
         (&["--auth=any", "--extensions=SIZE"], "for --extensions: expected AUTH among"),
         (&["--auth-file=/nowhere/users"], "for --auth-file: expected a readable file"),
         (&["--auth-file", &file], "line 2: expected a hash by bcrypt ($2y$, written by htpasswd -B)"),

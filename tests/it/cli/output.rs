@@ -72,6 +72,41 @@ fn help_names_every_stage_of_a_rule_and_every_extension() {
     assert_eq!(missing, None);
 }
 
+/// The complaint about an unknown word lists those that there are.
+#[test]
+fn help_names_every_word_of_a_rule_and_every_scheme_of_a_url() {
+    let help = run(["--help"]).stdout;
+    let (_, values) = help.split_once("\nValues:\n").expect("values behind the flags");
+    let listed = |flag: &str, value: &str| {
+        let complaint = run([flag, value]).stderr;
+        let (_, rest) = complaint.split_once(": expected ").expect("what is right");
+        rest.trim_start_matches("one of ")
+            .lines()
+            .next()
+            .expect("a line")
+            .replace(" (smtpmock --help shows all flags)", "")
+    };
+    let (rule, rest) = values.split_once("\n  EXTENSIONS").expect("a section");
+    let (_, rest) = rest.split_once("\n  URL").expect("a section");
+    let (url, _) = rest.split_once("\n  RATE").expect("a section");
+    for word in listed("--rule", "rcpt zzz=1 silent").split(", ") {
+        assert!(rule.contains(word), "{word} in {rule}");
+    }
+    for key in listed("--rule", "rcpt nth=1 per=zzz silent").split(", ") {
+        let (_, keys) = rule.split_once("per=").expect("keys");
+        assert!(keys.split([')', '+']).any(|listed| listed == key), "{key} in {rule}");
+    }
+    for form in listed("--listen", "zzz://x").split(" or ") {
+        let (scheme, rest) = form.split_once("://").expect("a URL");
+        let named = url
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| scheme.split('+').next() == Some(word));
+        let query = rest.split_once('?').map_or("", |(_, query)| query).split(['&', ' ']);
+        assert!(named, "{form} in {url}");
+        query.filter(|part| !part.is_empty()).for_each(|part| assert!(url.contains(part), "{part} in {url}"));
+    }
+}
+
 /// Text that a terminal of 80 columns wraps within quotes cannot be copied.
 #[test]
 fn examples_were_wrapped_within_their_quotes() {

@@ -34,7 +34,7 @@ pub(super) fn extensions() -> Vec<Flag> {
                 "LINE",
                 "Add a line to the reply to EHLO, true or not, like 'XCLIENT NAME ADDR'; may be repeated. Turns on \
                  --esmtp",
-                reading(values::texts, |options, lines: Vec<String>| {
+                reading(values::ehlo_lines, |options, lines: Vec<String>| {
                     options.with(|config| lines.into_iter().fold(config, Config::ehlo_line))
                 }),
             )
