@@ -161,6 +161,11 @@ pub(super) fn takes_proxy_headers(url: &str) -> bool {
     url_listener(url).is_ok_and(|listen| listen.proxy != ProxyHeaders::None)
 }
 
+/// Whether the listener of this URL speaks LMTP.
+pub(super) fn speaks_lmtp(url: &str) -> bool {
+    url_listener(url).is_ok_and(|listen| listen.protocol == Protocol::Lmtp)
+}
+
 /// Parses what follows the scheme.
 fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, ProxyHeaders), ListenUrlError> {
     let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));

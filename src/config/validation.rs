@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::listen::takes_proxy_headers;
+use super::listen::{speaks_lmtp, takes_proxy_headers};
 use super::{Config, StartSettings};
 use crate::config::ConfigError;
 use crate::config::milestone::Goal;
 use crate::records::{CaptureContent, CaptureFormat};
-use crate::smtp::rules::{Extension, MAX_DURATION, Offer, Rule};
+use crate::smtp::auth::{Auth, Mechanism};
+use crate::smtp::rules::{Extension, Feasible, MAX_DURATION, Offer, Rule};
 use crate::smtp::{DelayPoint, Esmtp, MAX_RECIPIENTS, RecordMode, ReplyKind};
 use crate::tls::{ServerTls, Tls, TlsError};
 
@@ -89,6 +90,27 @@ impl Config {
         let rules =
             self.policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.doubt()?)));
         replies.chain(rules).chain(self.doubtful_listeners()).collect()
+    }
+
+    /// Rules that can't fire by the other settings, each with what it lacks.
+    pub fn idle_rules(&self) -> Vec<ConfigError> {
+        let policy = &self.policy;
+        let has_extensions = policy.esmtp().is_some() || self.fixed.listen.iter().any(|url| speaks_lmtp(url));
+        let server = Feasible {
+            has_extensions,
+            has_bdat: has_extensions || policy.may_offer("CHUNKING"),
+            has_tls: policy.has_tls(),
+            has_xclient: has_extensions && !policy.trusted().is_empty(),
+            mechanisms: policy
+                .auth()
+                .map_or_else(Vec::new, Auth::mechanisms)
+                .into_iter()
+                .map(Mechanism::name)
+                .collect(),
+        };
+        let rules =
+            policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.obstacle(&server)?)));
+        rules.collect()
     }
 
     fn doubtful_listeners(&self) -> impl Iterator<Item = ConfigError> {

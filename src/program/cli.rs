@@ -342,7 +342,12 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
     let Some((value, typed)) = given_as(error, given, table) else {
         return Failure::Usage(error.to_string());
     };
-    Failure::Usage(format!("invalid value {value:?} for {typed}: expected {}", error.expected))
+    // A switch has no value that was typed.
+    let is_switch = table.iter().any(|flag| flag.setting == error.setting && flag.arity == Arity::Switch);
+    Failure::Usage(match is_switch {
+        true => format!("{typed}: expected {}", error.expected),
+        false => format!("invalid value {value:?} for {typed}: expected {}", error.expected),
+    })
 }
 
 /// One line for each accepted setting that is probably a mistake.
@@ -355,7 +360,12 @@ fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
         };
         Some(format!("{typed} {value:?} {problem}: expected {}", error.expected))
     };
-    config.doubts().iter().filter_map(doubt).collect()
+    let idle = |error: &ConfigError| {
+        let (value, typed) = given_as(error, given, table)?;
+        Some(format!("{typed} {value:?} can never fire: expected {}", error.expected))
+    };
+    let (doubtful, idle_rules) = (config.doubts(), config.idle_rules());
+    doubtful.iter().filter_map(doubt).chain(idle_rules.iter().filter_map(idle)).collect()
 }
 
 /// The value that a setting was given and the spelling of its flag.

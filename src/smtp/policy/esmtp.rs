@@ -12,6 +12,15 @@ const GREETING: &[u8] = b"250 smtpmock greets you";
 /// The acceptance of a message in sessions that were offered enhanced status codes.
 const ACCEPTANCE: &str = "250 2.0.0 Ok: queued as {{id}}";
 
+/// The same in other sessions that were offered extensions.
+const PLAIN_ACCEPTANCE: &str = "250 Ok: queued as {{id}}";
+
+/// What a line that is no command is answered under Extended SMTP.
+const UNRECOGNIZED: &str = "502 Command unrecognized. Available commands: {{commands}}";
+
+/// Replies whose default text lists commands.
+const LISTING: &[ReplyKind] = &[ReplyKind::InvalidCommand, ReplyKind::InvalidRsetArgument];
+
 /// What the server's own reply to EHLO offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Esmtp {
@@ -83,10 +92,29 @@ impl Policy {
         self.esmtp.as_ref().is_some_and(|esmtp| esmtp.tls_required)
     }
 
+    /// The default texts that list commands: under Extended SMTP those of the session.
+    pub(super) fn listing_replies(&self) -> impl Iterator<Item = (ReplyKind, Reply)> {
+        let is_extended = self.esmtp.is_some();
+        let kinds = LISTING.iter().copied().filter(|kind| !self.is_configured(*kind));
+        kinds
+            .map(move |kind| (kind, Reply::new(if is_extended { UNRECOGNIZED } else { kind.default_text() })))
+    }
+
+    /// The acceptance of a message in sessions that were offered extensions, and no enhanced status codes.
+    pub(super) fn plain_acceptance(&self) -> Reply {
+        match self.is_configured(ReplyKind::MessageReceived) {
+            true => self.reply(ReplyKind::MessageReceived).clone(),
+            false => Reply::new(PLAIN_ACCEPTANCE),
+        }
+    }
+
     /// The replies with enhanced status codes. Configured texts are unchanged.
     pub(super) fn enhanced_replies(&self) -> OwnReplies {
         let reply = |&kind: &ReplyKind| match kind.enhanced_code() {
             _ if kind == ReplyKind::MessageReceived && !self.is_configured(kind) => Reply::new(ACCEPTANCE),
+            Some(code) if !self.is_configured(kind) && LISTING.contains(&kind) => {
+                Reply::new(UNRECOGNIZED).with_enhanced_code(code)
+            }
             Some(code) if !self.is_configured(kind) => self.reply(kind).with_enhanced_code(code),
             _ => self.reply(kind).clone(),
         };

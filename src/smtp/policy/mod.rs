@@ -160,6 +160,8 @@ pub struct Policy {
     esmtp: Option<Esmtp>,
     /// The replies with enhanced status codes.
     enhanced: OwnReplies,
+    /// The acceptance of a message in sessions with extensions, and without such codes.
+    plain_acceptance: Reply,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
     /// The rules that were added.
@@ -222,6 +224,11 @@ impl Policy {
         }
     }
 
+    /// The acceptance of a message in a session that was offered extensions, and no enhanced status codes.
+    pub(in crate::smtp) fn acceptance_without_code(&self) -> &Reply {
+        &self.plain_acceptance
+    }
+
     /// Sets the text of a reply; see [`Reply`] for what it may be.
     pub fn set_reply(&mut self, kind: ReplyKind, text: impl AsRef<[u8]>) {
         let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
@@ -266,7 +273,10 @@ impl Policy {
         if !self.is_configured(ReplyKind::LhloReceived) {
             self.replies.0[ReplyKind::LhloReceived as usize] = self.lhlo_reply();
         }
+        let listing: Vec<_> = self.listing_replies().collect();
+        listing.into_iter().for_each(|(kind, reply)| self.replies.0[kind as usize] = reply);
         self.enhanced = self.enhanced_replies();
+        self.plain_acceptance = self.plain_acceptance();
         if self.book.has_offers() {
             let mut book = std::mem::take(&mut self.book);
             book.render_offers(|offer| self.ehlo_reply(Some(offer)));
@@ -511,6 +521,7 @@ impl Default for Policy {
             configured: 0,
             esmtp: None,
             enhanced: OwnReplies(Vec::new()),
+            plain_acceptance: Reply::new(ReplyKind::MessageReceived.default_text()),
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
             limits: Limits::default(),

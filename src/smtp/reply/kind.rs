@@ -37,7 +37,7 @@ macro_rules! reply_kinds {
 reply_kinds! {
     /// The greeting of a new connection, and of the client that XCLIENT names.
     Greeting, "msgGreeting", "220 Welcome";
-    /// A line that is no known command.
+    /// A line that is no known command. Under Extended SMTP the default text has `{{commands}}` in place of the list.
     InvalidCommand, "msgInvalidCmd", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
     /// QUIT.
     Quit, "msgQuitCmd", "221 Closing connection";
@@ -84,7 +84,7 @@ reply_kinds! {
     MessageReceived, "msgMsgReceived", "250 Received";
     /// RSET before HELO.
     InvalidRsetSequence, "msgInvalidCmdRsetSequence", "503 Bad sequence of commands. HELO should be the first";
-    /// RSET with an argument.
+    /// RSET with an argument. The default text is that of [`InvalidCommand`](Self::InvalidCommand).
     InvalidRsetArgument, "msgInvalidCmdRsetArg", "502 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
     /// RSET accepted.
     RsetReceived, "msgRsetReceived", "250 Ok";
@@ -100,19 +100,19 @@ reply_kinds! {
     ChunkReceived, "msgBdatReceived", "250 Chunk received";
     /// BDAT before an accepted RCPT.
     InvalidBdatSequence, "msgInvalidCmdBdatSequence", "503 Bad sequence of commands. BDAT should be used after RCPT TO";
-    /// BDAT without a valid number of octets. The session is closed: where its chunk ends, and the next command begins, is not
-    /// known.
-    InvalidBdatArgument, "msgInvalidCmdBdatArg", "501 BDAT requires the number of octets in the chunk";
-    /// BDAT behind a chunk of the same message that was refused.
+    /// BDAT without a valid number of octets, or with another word than LAST behind it. The session is closed: where its chunk
+    /// ends, and the next command begins, is not known.
+    InvalidBdatArgument, "msgInvalidCmdBdatArg", "501 BDAT requires the number of octets in its chunk, and LAST or nothing behind it";
+    /// BDAT, DATA or RCPT behind a chunk of the same message that was refused.
     ChunkAfterRefusal, "msgBdatAfterRefusal", "503 Bad sequence of commands. A chunk was refused: RSET or MAIL FROM should follow";
-    /// DATA behind BDAT, or behind MAIL with `BODY=BINARYMIME` (RFC 3030 sections 2 and 3).
+    /// DATA or RCPT behind BDAT, and DATA behind MAIL with `BODY=BINARYMIME` (RFC 3030 sections 2 and 3).
     BdatExpected, "msgBdatExpected", "503 Bad sequence of commands. BDAT should be used after BDAT or BODY=BINARYMIME";
     /// Under Extended SMTP and in LMTP: VRFY of something (RFC 5321 section 3.5.3).
     VrfyReceived, "msgVrfyReceived", "252 Cannot verify the user, but will accept the message and attempt delivery";
     /// Under Extended SMTP and in LMTP: EXPN of something.
     ExpnReceived, "msgExpnReceived", "502 EXPN is not implemented";
     /// Under Extended SMTP and in LMTP: HELP.
-    HelpReceived, "msgHelpReceived", "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, BDAT, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
+    HelpReceived, "msgHelpReceived", "214 Commands: {{commands}}";
     /// Under Extended SMTP and in LMTP: VRFY or EXPN without an argument.
     MissingArgument, "msgMissingArgument", "501 Syntax error: an argument is missing";
     /// XCLIENT of a peer that is not trusted.

@@ -47,7 +47,7 @@ const A_KNOWN_CODE: &str =
 /// first line alone (RFC 5321 section 3.2), unless it is raw.
 ///
 /// Behind the code a text may have places, unless it is raw: `{{to}}`, `{{from}}`, `{{helo}}`, `{{ip}}`, `{{id}}`, `{{session}}`,
-/// `{{size}}` and `{{limit}}`; [the rules' guide](crate::smtp::rules#places) has what they mean. A session fills them in its
+/// `{{size}}`, `{{limit}}` and `{{commands}}`; [the rules' guide](crate::smtp::rules#places) has what they mean. A session fills them in its
 /// [steps](crate::smtp::Step); anything else in braces is unchanged.
 ///
 /// ```

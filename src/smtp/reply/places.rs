@@ -24,6 +24,7 @@ enum Place {
     Session,
     Size,
     Limit,
+    Commands,
 }
 
 const NAMES: &[(&str, Place)] = &[
@@ -35,6 +36,7 @@ const NAMES: &[(&str, Place)] = &[
     ("{{session}}", Place::Session),
     ("{{size}}", Place::Size),
     ("{{limit}}", Place::Limit),
+    ("{{commands}}", Place::Commands),
 ];
 
 /// What places are filled with in the reply to one command. Where there is no value, a place is filled with nothing.
@@ -47,6 +49,8 @@ pub(in crate::smtp) trait Values {
     fn id(&self) -> RecordId;
     fn size(&self) -> Option<u64>;
     fn limit(&self) -> usize;
+    /// Calls `list` with each command that the session can use.
+    fn commands(&self, list: &mut dyn FnMut(&str));
 }
 
 /// The places of a text, in order.
@@ -92,6 +96,14 @@ impl Place {
             Self::Session => append_number(wire, values.id().session),
             Self::Size => values.size().into_iter().for_each(|size| append_number(wire, size)),
             Self::Limit => append_number(wire, values.limit() as u64),
+            Self::Commands => {
+                let mut comma = "";
+                values.commands(&mut |command| {
+                    wire.append(comma.as_bytes());
+                    wire.append(command.as_bytes());
+                    comma = ", ";
+                });
+            }
         }
     }
 }
@@ -161,13 +173,17 @@ mod tests {
         fn limit(&self) -> usize {
             5
         }
+
+        fn commands(&self, list: &mut dyn FnMut(&str)) {
+            ["NOOP", "QUIT"].into_iter().for_each(list);
+        }
     }
 
     /// Replaces the names one after the other, as values have none in them here.
     fn replaced(text: &str, client: &str) -> String {
         let id = "00000001-2-3";
         let pairs = [("to", client), ("from", ""), ("helo", client), ("ip", "192.0.2.1"), ("id", id)];
-        let numbers = [("session", "2"), ("size", "4"), ("limit", "5")];
+        let numbers = [("session", "2"), ("size", "4"), ("limit", "5"), ("commands", "NOOP, QUIT")];
         let fill =
             |text: String, (name, value): (&str, &str)| text.replace(&format!("{{{{{name}}}}}"), value);
         pairs.into_iter().chain(numbers).fold(text.to_owned(), fill)

@@ -12,6 +12,7 @@ mod cidr;
 mod contradiction;
 mod delay;
 mod engine;
+mod feasible;
 mod glob;
 pub(crate) mod grammar;
 mod index;
@@ -43,6 +44,8 @@ pub use units::{
     split_rate,
 };
 pub use units::{ByteRate, Chance};
+
+pub(crate) use feasible::Feasible;
 
 pub(super) use built_in::{BUILT_INS, BuiltIn};
 pub(super) use engine::{Decision, Edition, Question, RuleBook};

@@ -223,7 +223,18 @@ impl Dialogue {
     /// The reply of this kind in this session, with its places not filled.
     #[inline]
     pub(super) fn configured<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
-        policy.reply_with(kind, self.has_codes(policy))
+        match self.has_codes(policy) {
+            false if kind == ReplyKind::MessageReceived => self.acceptance(policy),
+            has_codes => policy.reply_with(kind, has_codes),
+        }
+    }
+
+    /// Of a message, without an enhanced status code. Sessions without extensions have the one of go-smtp-mock.
+    fn acceptance<'p>(&self, policy: &'p Policy) -> &'p Reply {
+        match self.extensions.are_none() || !self.is_extended(policy) {
+            true => policy.reply(ReplyKind::MessageReceived),
+            false => policy.acceptance_without_code(),
+        }
     }
 
     /// Replies have enhanced status codes: they were offered, and extensions are served.

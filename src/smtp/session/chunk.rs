@@ -120,12 +120,11 @@ impl Dialogue {
 
     /// Answers RCPT or DATA in the middle of a message, which goes on as if it had not come: as by Postfix.
     #[cold]
-    pub(super) fn refuse_amid_chunks(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        asked: Asked<'_>,
-        kind: ReplyKind,
-    ) -> Step {
+    pub(super) fn refuse_amid_chunks(&mut self, turn: &mut Turn<'_, '_>, asked: Asked<'_>) -> Step {
+        let kind = match self.is_between_chunks() {
+            true => ReplyKind::BdatExpected,
+            false => ReplyKind::ChunkAfterRefusal,
+        };
         let answer = self.answer(turn, asked, Err(kind));
         self.conclude(turn, asked.stage, &answer, None)
     }

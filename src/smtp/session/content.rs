@@ -20,7 +20,7 @@ impl Dialogue {
     pub(super) fn data(&mut self, turn: &mut Turn<'_, '_>, line: &[u8], is_bare: bool) -> Step {
         let policy = turn.policy;
         if matches!(self.sequence, Sequence::Chunks(_)) {
-            return self.refuse_amid_chunks(turn, Asked::at(Stage::Data), ReplyKind::BdatExpected);
+            return self.refuse_amid_chunks(turn, Asked::at(Stage::Data));
         }
         let verdict = self.check_data(policy, is_bare);
         let answer = self.answer(turn, Asked::at(Stage::Data), verdict);

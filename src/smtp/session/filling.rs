@@ -50,6 +50,33 @@ impl Dialogue {
     }
 }
 
+impl Dialogue {
+    /// The commands that this session can use: those of go-smtp-mock, and behind them those of extensions.
+    fn commands(&self, policy: &Policy) -> impl Iterator<Item = &'static str> {
+        let (is_lmtp, is_extended) = (self.is_lmtp(), self.is_extended(policy));
+        [
+            ("HELO", !is_lmtp),
+            ("EHLO", !is_lmtp),
+            ("LHLO", is_lmtp),
+            ("MAIL FROM:", true),
+            ("RCPT TO:", true),
+            ("DATA", true),
+            ("BDAT", self.extensions.have_chunking()),
+            ("RSET", true),
+            ("NOOP", true),
+            ("QUIT", true),
+            ("VRFY", is_extended),
+            ("EXPN", is_extended),
+            ("HELP", is_extended),
+            ("AUTH", policy.auth().is_some() && self.extensions.include("AUTH")),
+            ("STARTTLS", self.has_starttls(policy) && !self.is_encrypted),
+            ("XCLIENT", is_extended && policy.knows_xclient() && self.is_trusted),
+        ]
+        .into_iter()
+        .filter_map(|(command, is_known)| is_known.then_some(command))
+    }
+}
+
 /// What is known of a session, and of the command that it answers.
 struct Known<'q, 'e> {
     dialogue: &'q Dialogue,
@@ -101,5 +128,9 @@ impl Values for Known<'_, '_> {
             Stage::Rcpt => self.policy.most_recipients(),
             _ => self.policy.message_size_limit(),
         }
+    }
+
+    fn commands(&self, list: &mut dyn FnMut(&str)) {
+        self.dialogue.commands(self.policy).for_each(list);
     }
 }

@@ -68,7 +68,7 @@ impl Dialogue {
         let declared = Declared::of(parameters);
         if matches!(self.sequence, Sequence::Chunks(_)) {
             let asked = Asked { parameters, ..Asked::about(Stage::Rcpt, mailbox) };
-            return self.refuse_amid_chunks(turn, asked, ReplyKind::InvalidRcptSequence);
+            return self.refuse_amid_chunks(turn, asked);
         }
         let verdict = match self.sequence.mail().is_some() {
             true => self.check_path(policy, Verb::Rcpt, path, parameters, &declared),

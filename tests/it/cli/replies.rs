@@ -102,6 +102,7 @@ fn flags_set_what_ehlo_is_offered() {
             ["--ehlo-line", "250-X"],
             "invalid value \"250-X\" for --ehlo-line: expected one line of text, without code",
         ),
+        (["--ehlo-line", "X-A\r\nX-B"], "for --ehlo-line: expected one line of text"),
         (["--ehlo-line", "\t"], "invalid value \"\\t\" for --ehlo-line: expected one line of text"),
         (
             ["--rule", "helo ehlo=DSN"],
@@ -111,6 +112,32 @@ fn flags_set_what_ehlo_is_offered() {
         let ended = run(arguments);
         assert_eq!(ended.code(), Some(2), "{ended:?}");
         assert!(ended.stderr.contains(complaint), "{ended:?}");
+    }
+}
+
+/// They may fire later: a library can change the settings of a running server.
+#[test]
+fn rules_that_the_other_settings_never_let_fire_are_warned_of() {
+    let warned = |arguments: &[&str]| start(arguments.iter().copied()).stopped().stderr;
+    for (arguments, warning) in [
+        (&["--rule", "auth silent"][..], "--rule \"auth silent\" can never fire: expected somebody who may"),
+        (&["--rule=vrfy silent"], "expected --esmtp or a listener of LMTP"),
+        (&["--rule=bdat silent"], "or a text for EHLO that offers CHUNKING"),
+        (&["--esmtp", "--rule=xclient silent"], "and a peer of --trust"),
+        (&["--esmtp", "--rule=rcpt user=ann silent"], "no session has a user"),
+        (&["--auth=any", "--rule=auth mechanism=FOO silent"], "expected a mechanism that is offered"),
+    ] {
+        let stderr = warned(arguments);
+        assert!(stderr.starts_with("smtpmock: warning: ") && stderr.contains(warning), "{stderr}");
+    }
+    for arguments in [
+        &["--esmtp", "--rule=vrfy silent", "--rule=bdat silent"][..],
+        &["--listen=lmtp://127.0.0.1", "--rule=vrfy silent", "--rule=bdat silent"],
+        &["--listen=lmtp://127.0.0.1", "--trust=10.0.0.0/8", "--rule=xclient user=ann silent"],
+        &["--msg-ehlo-received=250-a\n250 CHUNKING", "--rule=bdat silent"],
+        &["--auth=any", "--rule=auth user=ann mechanism=login silent"],
+    ] {
+        assert_eq!(warned(arguments), "", "{arguments:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use smtpmock::smtp::auth::Credential;
-use smtpmock::smtp::rules::{Extension, Offer};
+use smtpmock::smtp::rules::{Extension, Offer, Trusted};
 use smtpmock::smtp::{AddressRules, Policy, ReplyKind, Stage};
 use smtpmock::{Config, Server, Settings};
 
@@ -230,7 +230,7 @@ fn default_texts_have_enhanced_status_codes_where_they_were_offered() {
         ("x\r\n.", "250 2.0.0 Received"),
         (
             "RSET x",
-            "502 5.5.4 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT",
+            "502 5.5.4 Command unrecognized. Available commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, BDAT, RSET, NOOP, QUIT, VRFY, EXPN, HELP",
         ),
         ("RSET", "250 reset"),
         ("RSET", "250 2.0.0 Ok"),
@@ -247,7 +247,7 @@ fn default_texts_have_enhanced_status_codes_where_they_were_offered() {
     reply_to(&mut client, "EHLO client.example");
     // A refused EHLO leaves no extension, until the next one.
     client.expect(dialogue[0].0, dialogue[0].1);
-    client.expect("FOO", ReplyKind::InvalidCommand.default_text());
+    client.expect("FOO", &format!("{}, VRFY, EXPN, HELP", ReplyKind::InvalidCommand.default_text()));
     reply_to(&mut client, "EHLO client.example");
     for (line, reply) in &dialogue[1..] {
         let answer = client.command(line);
@@ -283,13 +283,44 @@ fn a_session_that_times_out_is_sent_the_code_it_was_offered() {
     assert_eq!(plain.reply(), ReplyKind::ServiceClosing.default_text());
 }
 
+/// A client that was not offered an extension is not pointed to its command.
+#[test]
+fn help_and_the_reply_to_an_unknown_command_list_what_the_session_can_use() {
+    let own = "HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT";
+    let with_bdat = own.replace("DATA, ", "DATA, BDAT, ");
+    let esmtp = || Config::default().esmtp();
+    let text = "502 x {{commands}}";
+    for (config, expected) in [
+        (Config::default(), own.to_owned()),
+        (esmtp(), format!("{with_bdat}, VRFY, EXPN, HELP")),
+        (esmtp().extensions("-CHUNKING".parse().unwrap()), format!("{own}, VRFY, EXPN, HELP")),
+        (esmtp().auth(("ann", "secret")), format!("{with_bdat}, VRFY, EXPN, HELP, AUTH")),
+        (
+            esmtp().trust("127.0.0.1".parse::<Trusted>().unwrap()),
+            format!("{with_bdat}, VRFY, EXPN, HELP, XCLIENT"),
+        ),
+        (Config::default().reply(ReplyKind::InvalidCommand, text), own.to_owned()),
+    ] {
+        let is_extended = expected != own;
+        let server = start(config);
+        let mut client = Client::extended(server.local_addr());
+        let unknown = client.command("FOO");
+        assert!(unknown.starts_with("502 ") && unknown.ends_with(&expected), "{unknown}");
+        if is_extended {
+            client.expect("HELP", &format!("214 2.0.0 Commands: {expected}"));
+            let refused = client.command("RSET x");
+            assert!(refused.ends_with(&format!("Available commands: {expected}")), "{refused}");
+        }
+    }
+}
+
 /// RFC 5321 sections 4.1.1.6 to 4.1.1.8; they need no EHLO, and touch no transaction.
 #[test]
 fn vrfy_expn_and_help_are_commands_under_extended_smtp() {
     let rules = ["vrfy nth=3 reply=\"250 <bob@example.com>\"", "help nth=3 delay=1ms close"];
     let server =
         start(ruled(Config::default().esmtp().reply(ReplyKind::ExpnReceived, "550 no lists"), &rules));
-    let help = ReplyKind::HelpReceived.default_text();
+    let help = "214 Commands: HELO, EHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
     let mut client = Client::greeted(server.local_addr());
     client.expect("VRFY bob", ReplyKind::VrfyReceived.default_text());
     client.expect("help", help);
@@ -299,10 +330,11 @@ fn vrfy_expn_and_help_are_commands_under_extended_smtp() {
     client.expect("VRFY <bob@example.com>", "250 <bob@example.com>");
     client.expect("EXPN list", "550 no lists");
     client.expect("VRFY bob", &ReplyKind::VrfyReceived.default_text().replace("252", "252 2.5.0"));
-    client.expect("HELP MAIL", &help.replace("214", "214 2.0.0"));
+    let extended = help.replace("214", "214 2.0.0").replace("DATA, ", "DATA, BDAT, ");
+    client.expect("HELP MAIL", &extended);
     client.expect("RCPT TO:<bob@example.com>", "250 2.1.5 Received");
-    client.expect("HELPER", &format!("502 5.5.1{}", &ReplyKind::InvalidCommand.default_text()[3..]));
-    client.expect("HELP", &help.replace("214", "214 2.0.0"));
+    assert!(client.command("HELPER").starts_with("502 5.5.1 Command unrecognized. "));
+    client.expect("HELP", &extended);
     assert_eq!(client.end().1, End::Fin);
     let stats = server.stats();
     let (vrfy, help) = (&stats.stages[Stage::Vrfy], &stats.stages[Stage::Help]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use smtpmock::smtp::rules::Offer;
+use smtpmock::smtp::rules::{Extension, Offer};
 use smtpmock::smtp::{AddressRules, RecordMode, ReplyKind};
 use smtpmock::{CaptureFormat, Config, Message, Server};
 
@@ -198,6 +198,24 @@ fn the_acceptance_of_extended_smtp_names_the_id_of_the_record() {
         ["1-1", "1-2", "1-3", "2-1"]
     );
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 4);
+}
+
+/// Without enhanced status codes too; a configured text is sent unchanged.
+#[test]
+fn a_session_without_enhanced_status_codes_gets_the_id_too() {
+    let offer = Offer::without([Extension::EnhancedStatusCodes]);
+    let server = start(Config::default().esmtp().extensions(offer));
+    let mut client = Client::extended(server.local_addr());
+    let reply = client.transaction("ann@example.com", "bob@example.com", MESSAGE);
+    assert_eq!(reply, format!("250 Ok: queued as {}", messages(&server, 1)[0].id()));
+    let server =
+        start(Config::default().esmtp().extensions(offer).reply(ReplyKind::MessageReceived, "250 Fine"));
+    let mut client = Client::extended(server.local_addr());
+    assert_eq!(client.transaction("ann@example.com", "bob@example.com", MESSAGE), "250 Fine");
+    // A text for EHLO that is configured without Extended SMTP leaves the rest as go-smtp-mock has it.
+    let server = start(Config::default().reply(ReplyKind::EhloReceived, "250-mx.example\n250 DSN"));
+    let mut client = Client::extended(server.local_addr());
+    assert_eq!(client.transaction("ann@example.com", "bob@example.com", MESSAGE), "250 Received");
 }
 
 /// A sender may have talked to several servers, one after the other or at once, with the same seed.
