@@ -1,13 +1,14 @@
 //! The code of a refusal: the reply code, and the enhanced status code behind it (RFC 2034, RFC 3463).
 
 use std::fmt;
+use std::num::NonZeroU8;
 use std::str::FromStr;
 
 /// An enhanced status code of a failure, like `5.1.1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Enhanced {
-    /// 4 or 5, like the reply code.
-    class: u8,
+    /// 4 or 5, like the reply code; never zero, so that a [`Reply`] fits a register.
+    class: NonZeroU8,
     /// Three digits at most.
     subject: u16,
     detail: u16,
@@ -16,14 +17,15 @@ pub(crate) struct Enhanced {
 impl Enhanced {
     /// Reads the code at the beginning of the text of a reply; `None` where there is none, or one of another class
     /// than the reply (RFC 2034 section 4).
+    #[cold]
     pub(crate) fn of(code: u16, text: &[u8]) -> Option<Enhanced> {
         let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
         let found: Enhanced = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
-        (u16::from(found.class) == code / 100).then_some(found)
+        (u16::from(found.class()) == code / 100).then_some(found)
     }
 
     pub(crate) fn class(self) -> u8 {
-        self.class
+        self.class.get()
     }
 }
 
@@ -44,8 +46,8 @@ impl FromStr for Enhanced {
         };
         let mut parts = text.splitn(3, '.');
         let class = match parts.next() {
-            Some("4") => 4,
-            Some("5") => 5,
+            Some("4") => const { NonZeroU8::new(4).unwrap() },
+            Some("5") => const { NonZeroU8::new(5).unwrap() },
             _ => return Err(NotEnhanced),
         };
         Ok(Enhanced { class, subject: part(parts.next())?, detail: part(parts.next())? })
@@ -72,8 +74,11 @@ pub(crate) struct Reply {
     pub(crate) enhanced: Option<Enhanced>,
 }
 
+const _: () = assert!(size_of::<Reply>() == 8, "it is passed on with every reply");
+
 impl Reply {
     /// The codes of a reply with this last line.
+    #[inline]
     pub(crate) fn of(code: u16, text: &[u8]) -> Reply {
         Reply { code, enhanced: if code < 400 { None } else { Enhanced::of(code, text) } }
     }

@@ -119,6 +119,7 @@ impl ReplyParser {
         debug_assert!(self.lines <= LINES_LIMIT);
     }
 
+    #[inline]
     fn line<'a>(&mut self, raw: &'a [u8]) -> Result<Line<'a>, ReplyError> {
         if raw.len() > LINE_LIMIT {
             return Err(ReplyError::LineTooLong);
@@ -142,9 +143,9 @@ impl ReplyParser {
 }
 
 /// Reads one line that ends with LF.
+#[inline]
 fn parse_line(raw: &[u8]) -> Result<Line<'_>, ReplyError> {
-    let line = raw.strip_suffix(b"\n").unwrap_or(raw);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let ([line @ .., b'\r', b'\n'] | [line @ .., b'\n'] | line) = raw;
     let [first @ b'2'..=b'5', second @ b'0'..=b'9', third @ b'0'..=b'9', rest @ ..] = line else {
         return Err(ReplyError::BadCode);
     };

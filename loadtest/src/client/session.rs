@@ -85,6 +85,7 @@ impl Session {
     }
 
     /// The timed phase of the session; `None` when idle, resetting or quitting.
+    #[inline]
     pub(crate) fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Connecting => Some(Phase::Connect),
@@ -101,8 +102,8 @@ impl Session {
     }
 
     /// The extensions that the server offered with EHLO.
-    pub(crate) fn offer(&self) -> Offer {
-        self.offer
+    pub(crate) fn offer(&self) -> &Offer {
+        &self.offer
     }
 
     /// Whether the server refused EHLO.
@@ -150,7 +151,10 @@ impl Session {
     /// reaction.
     #[inline]
     pub(crate) fn on_line(&mut self, line: Line<'_>, unsent: Unsent) -> Result<Option<Reaction>, Violation> {
-        if self.is_early(line.code, unsent) {
+        // The usual case: a transaction runs, and its command has left.
+        let is_in_step = unsent == Unsent::Nothing
+            && matches!(self.state, State::Mail | State::Rcpt(_) | State::Data | State::Body);
+        if !is_in_step && self.is_early(line.code, unsent) {
             return Err(Violation::Early);
         }
         if self.state == State::Ehlo && std::mem::replace(&mut self.is_greeted, true) {
@@ -257,6 +261,7 @@ impl Session {
     }
 
     /// Whether a reply that accepts or refuses now decides on a recipient.
+    #[inline]
     fn is_of_recipient(&self, positive: bool) -> bool {
         match self.state {
             State::Rcpt(_) => !self.transaction.is_mail_refused && (!positive || !self.dialect.is_lmtp),
@@ -268,6 +273,7 @@ impl Session {
         }
     }
 
+    #[inline]
     fn advance(&mut self, reply: Reply, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
         match self.state {
             State::Banner if positive => Ok((None, self.send(Command::Ehlo, State::Ehlo))),

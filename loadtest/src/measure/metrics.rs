@@ -18,6 +18,7 @@ pub(crate) fn histogram() -> Histogram<u64> {
 }
 
 /// Records a duration of at least one nanosecond.
+#[inline]
 pub(crate) fn record(into: &mut Histogram<u64>, latency: Duration) {
     into.record(nanos(latency).max(1)).unwrap_or_else(|_| unreachable!("histograms resize"));
 }
@@ -51,6 +52,7 @@ impl Pair {
         Pair { ok: histogram(), failed: histogram(), censored: 0 }
     }
 
+    #[inline]
     pub(crate) fn record(&mut self, end: End, latency: Duration) {
         record(if end == End::Ok { &mut self.ok } else { &mut self.failed }, latency);
         self.censored += u64::from(end == End::CutOff);

@@ -254,19 +254,21 @@ impl Reactor {
             slot.since = now;
         }
         slot.is_early = true;
-        if command == Command::Body {
-            slot.write_body(&mut self.payload, 0);
-        } else {
-            self.output.clear();
-            let seq = slot.flight.map_or(0, |flight| flight.seq);
-            self.renderer.render(command, seq, slot.session.offer(), &self.payload, &mut self.output);
-            match command {
-                Command::Chunk | Command::ChunkGroup => slot.begin_chunk(&mut self.payload, &mut self.output),
-                Command::Auth | Command::Response => {
-                    let line = slot.session.take_line();
-                    slot.write_command(&line);
+        self.output.clear();
+        match command {
+            Command::Body => slot.write_body(&mut self.payload, 0),
+            Command::Auth | Command::Response => {
+                let line = slot.session.take_line();
+                slot.write_command(&line);
+            }
+            _ => {
+                let seq = slot.flight.map_or(0, |flight| flight.seq);
+                self.renderer.render(command, seq, slot.session.offer(), &self.payload, &mut self.output);
+                if matches!(command, Command::Chunk | Command::ChunkGroup) {
+                    slot.begin_chunk(&mut self.payload, &mut self.output);
+                } else {
+                    slot.write_command(&self.output);
                 }
-                _ => slot.write_command(&self.output),
             }
         }
         self.extend_deadline(index, now);

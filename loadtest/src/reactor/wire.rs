@@ -8,6 +8,7 @@ use crate::client::session::Command;
 use crate::load::envelope::Envelope;
 use crate::load::payload::Payload;
 use crate::load::plan::Plan;
+use crate::load::template::write_number;
 use crate::load::xtext;
 
 /// Renders the commands of one run.
@@ -44,20 +45,19 @@ impl Renderer {
         &mut self,
         command: Command,
         seq: u64,
-        offer: Offer,
+        offer: &Offer,
         payload: &Payload,
         out: &mut Vec<u8>,
     ) {
         match command {
             Command::Ehlo => out.extend_from_slice(&self.ehlo),
             Command::Helo => out.extend_from_slice(&self.helo),
-            Command::Mail => self.mail(seq, offer, payload, out),
             Command::Rcpt(index) => self.rcpt(seq, index, offer, out),
             Command::Data => out.extend_from_slice(b"DATA\r\n"),
-            Command::Group | Command::ChunkGroup => {
+            Command::Mail | Command::Group | Command::ChunkGroup => {
                 self.mail(seq, offer, payload, out);
-                for index in 0..self.envelope.recipients() {
-                    self.rcpt(seq, index, offer, out);
+                if command != Command::Mail {
+                    (0..self.envelope.recipients()).for_each(|index| self.rcpt(seq, index, offer, out));
                 }
                 if command == Command::Group {
                     out.extend_from_slice(b"DATA\r\n");
@@ -71,12 +71,25 @@ impl Renderer {
         }
     }
 
-    fn mail(&self, seq: u64, offer: Offer, payload: &Payload, out: &mut Vec<u8>) {
+    #[inline]
+    fn mail(&self, seq: u64, offer: &Offer, payload: &Payload, out: &mut Vec<u8>) {
         out.extend_from_slice(b"MAIL FROM:<");
         self.envelope.reverse_path(seq, out);
+        if *offer == Offer::default() {
+            out.extend_from_slice(b">\r\n");
+            return;
+        }
         out.push(b'>');
+        self.parameters_of_mail(seq, offer, payload, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Not inlined: commands without parameters are the usual ones.
+    #[inline(never)]
+    fn parameters_of_mail(&self, seq: u64, offer: &Offer, payload: &Payload, out: &mut Vec<u8>) {
         if offer.size {
-            put(out, format_args!(" SIZE={}", payload.size(seq)));
+            out.extend_from_slice(b" SIZE=");
+            write_number(out, payload.size(seq) as u64);
         }
         // Without it the message is 7BIT (RFC 6152 section 3).
         if offer.eight_bit && payload.is_eight_bit() {
@@ -88,22 +101,28 @@ impl Renderer {
         if offer.dsn && self.dsn {
             put(out, format_args!(" RET=HDRS ENVID={:08x}-{seq}", self.run));
         }
-        out.extend_from_slice(b"\r\n");
     }
 
-    fn rcpt(&mut self, seq: u64, index: u16, offer: Offer, out: &mut Vec<u8>) {
+    #[inline]
+    fn rcpt(&mut self, seq: u64, index: u16, offer: &Offer, out: &mut Vec<u8>) {
         out.extend_from_slice(b"RCPT TO:<");
         let from = out.len();
         self.envelope.forward_path(seq, index, out);
-        if offer.dsn && self.dsn {
-            self.path.clear();
-            self.path.extend_from_slice(&out[from..]);
-            out.extend_from_slice(b"> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=");
-            xtext::original_recipient(&self.path, out);
-        } else {
-            out.push(b'>');
+        if !(self.dsn && offer.dsn) {
+            out.extend_from_slice(b">\r\n");
+            return;
         }
+        self.parameters_of_rcpt(from, out);
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// The end of RCPT with DSN; the path begins at `from`. Not inlined, likewise.
+    #[inline(never)]
+    fn parameters_of_rcpt(&mut self, from: usize, out: &mut Vec<u8>) {
+        self.path.clear();
+        self.path.extend_from_slice(&out[from..]);
+        out.extend_from_slice(b"> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=");
+        xtext::original_recipient(&self.path, out);
     }
 }
 

@@ -59,6 +59,7 @@ impl Clock {
     }
 
     /// The moment now.
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         Moment(nanos(self.origin.elapsed()))
     }

@@ -107,7 +107,7 @@ fn helo_follows_a_refused_ehlo_and_offers_nothing() {
     assert!(!session.is_established());
     assert_eq!(next(&mut session, 250), Next::Ready);
     assert!(session.is_without_ehlo());
-    assert_eq!((session.offer(), session.begin(|| 1000)), (Offer::default(), Command::Mail));
+    assert_eq!((*session.offer(), session.begin(|| 1000)), (Offer::default(), Command::Mail));
     let mut session = greeted(1, false);
     next(&mut session, 550);
     let step = reply(&mut session, 550).unwrap().unwrap();

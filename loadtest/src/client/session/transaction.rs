@@ -26,6 +26,7 @@ pub(super) struct Transaction {
 impl Session {
     /// Starts a mail transaction in a session that is ready; returns what to send. `size` is that of the message, in
     /// octets.
+    #[inline]
     pub(crate) fn begin(&mut self, size: impl FnOnce() -> usize) -> Command {
         debug_assert_eq!(self.state, State::Ready);
         self.state = State::Mail;
@@ -39,6 +40,7 @@ impl Session {
 
     /// Whether the next chunk may be sent although replies are due: those before it were pipelined, and nothing was
     /// refused.
+    #[inline]
     pub(crate) fn may_send_chunk(&self) -> bool {
         self.transaction.chunks.are_left()
             && self.is_grouped()
@@ -52,6 +54,7 @@ impl Session {
     }
 
     /// Whether the end of the message was sent, or is being sent: the server may have accepted it.
+    #[inline]
     pub(crate) fn has_begun_end(&self) -> bool {
         self.state == State::Body || (self.transaction.chunks.has_begun_last() && self.phase().is_some())
     }
@@ -67,6 +70,7 @@ impl Session {
         self.transaction.chunks != Chunks::default()
     }
 
+    #[inline]
     pub(super) fn after_mail(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if !positive {
             self.transaction.is_mail_refused = true;
@@ -83,6 +87,7 @@ impl Session {
         (Some(Verdict::Refused { phase: Phase::Mail, reply }), Next::Ready)
     }
 
+    #[inline]
     pub(super) fn after_rcpt(&mut self, index: u16, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if !positive {
             self.transaction.refusal.get_or_insert((Phase::Rcpt, reply));
@@ -109,6 +114,7 @@ impl Session {
         (None, next)
     }
 
+    #[inline]
     pub(super) fn after_data(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if !positive {
             return self.reset(Phase::Data, reply);
@@ -124,6 +130,7 @@ impl Session {
         (None, self.send(Command::EmptyBody, State::EmptyBody))
     }
 
+    #[inline]
     pub(super) fn after_body(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         match self.conclude(reply, positive) {
             None => (None, Next::Wait),
@@ -135,6 +142,7 @@ impl Session {
     }
 
     /// Counts a reply to the end of the message. Returns the verdict with the last one.
+    #[inline]
     fn conclude(&mut self, reply: Reply, positive: bool) -> Option<Verdict> {
         self.transaction.concluded += 1;
         if positive {
@@ -154,6 +162,7 @@ impl Session {
         })
     }
 
+    #[inline(never)]
     pub(super) fn after_chunk(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
         if self.transaction.chunks.awaits_last() {
             if self.conclude(reply, positive).is_none() {
