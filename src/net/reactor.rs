@@ -297,6 +297,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::net::bind;
+    #[cfg(feature = "tls")]
+    use crate::net::stream::{Handshake, Transport as _};
     use crate::records::Records;
     use crate::records::budget::Budget;
     use crate::smtp::Stage;
@@ -306,12 +308,17 @@ mod tests {
     const TURNS: usize = 100;
 
     fn reactor(rules: impl IntoIterator<Item = Rule>) -> (Reactor, SocketAddr) {
-        let config = rules.into_iter().fold(Config::default().keep_records(false), Config::rule);
+        reactor_of(&rules.into_iter().fold(Config::default(), Config::rule))
+    }
+
+    fn reactor_of(config: &Config) -> (Reactor, SocketAddr) {
+        let config = config.clone().keep_records(false);
         let (addresses, mut sockets) = bind(&config.listeners().expect("valid"), 1, 16).expect("a listener");
         let records = Records { shard: 0, store: None, capture: None, show: None };
         let service = Arc::new(Service::new(config.settings(0), None));
         let budget = Budget::new(usize::MAX);
         let context = Context::new(service, records, &budget, Arc::default(), Arc::default(), Arc::default());
+        let context = context.with_tls(config.prepare_tls().expect("valid"));
         let (reactor, _) = Reactor::new(sockets.remove(0), context, Clock::start(), None).expect("a reactor");
         (reactor, addresses[0].endpoint.inet().expect("TCP"))
     }
@@ -381,5 +388,34 @@ mod tests {
             gave_way += reactor.again.len();
         }
         assert!(gave_way > 0, "others had no turn between");
+    }
+
+    /// A hundred at once would hold back the delays of all others by the time of a hundred signatures.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_turn_takes_few_steps_of_handshakes_and_the_next_ones_take_the_others() {
+        const CLIENTS: usize = 14;
+        let tls = crate::tls::Tls::self_signed();
+        let (mut reactor, address) = reactor_of(&Config::default().tls(tls).listen("smtps://127.0.0.1"));
+        // The front of a hello: each takes a step, and none is done.
+        let connect = |_| {
+            let mut client = TcpStream::connect(address).expect("a connection");
+            client.write_all(&[22, 3, 1]).expect("room in the socket");
+            client
+        };
+        let _clients: Vec<_> = (0..CLIENTS).map(connect).collect();
+        let mut events = Events::with_capacity(EVENTS);
+        let mut waiting = Vec::new();
+        while reactor.connections.len() < CLIENTS || !reactor.again.is_empty() {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+            let mut tokens = reactor.again.clone();
+            tokens.dedup();
+            waiting.push(tokens.len());
+        }
+        assert!(waiting[0] >= CLIENTS - 8 || waiting.len() > 2, "all in one turn: {waiting:?}");
+        let is_running =
+            |connection: &Connection<Stream>| connection.stream().handshake() == Handshake::Running;
+        assert!(reactor.connections.iter().all(|(_, connection)| is_running(connection)));
     }
 }
