@@ -320,6 +320,27 @@ fn handshakes_that_fail_are_counted_by_their_reason() {
 }
 
 #[test]
+fn a_record_that_is_none_ends_the_session_with_an_alert() {
+    let server = start(encrypting());
+    let config = trusting_server(&server);
+    // Longer than a record may be; one that was not encrypted; a hello within the session.
+    let records: [&[u8]; 3] = [&[23, 3, 3, 0xff, 0xff], &[23, 3, 3, 0, 32], &[22, 3, 3, 0, 4, 1, 0, 0, 0]];
+    for (number, record) in (1..).zip(records) {
+        let mut client = started(&server, &config);
+        assert!(client.command("EHLO client.example").starts_with("250 "));
+        assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("250 "));
+        let mut record = record.to_vec();
+        record.resize(5 + usize::from(record[4] % 255), 7);
+        client.0.get_mut().sock.write_all(&record).expect("room");
+        let error = client.0.get_mut().read(&mut [0]).expect_err("an alert");
+        assert!(error.to_string().contains("alert"), "{error}");
+        let stats = after_sessions(&server, number);
+        assert_eq!((stats.messages.aborted, stats.messages.accepted), (number, 0));
+    }
+    assert!(server.messages().iter().all(|message| !message.msg()));
+}
+
+#[test]
 fn an_end_without_close_notify_is_told_from_one_with_it() {
     let server = start(encrypting());
     let config = trusting_server(&server);
