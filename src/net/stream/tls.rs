@@ -4,6 +4,8 @@
 //! is retained. Input is decrypted in a buffer of the thread; of what is read only the front of a record, and plain
 //! text that was not asked for, stay.
 
+mod hello;
+
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 use super::{Handshake, HandshakeFault, Input, Stream, Transport};
 use crate::records::Endpoint;
 use crate::tls::{TlsSession, TlsVersion};
+use hello::may_be_complete;
 
 /// Octets of plain text in a record (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
@@ -27,8 +30,6 @@ const OVERHEAD: usize = 5 + 256;
 const READ: usize = 64 * 1024;
 /// Reads of one turn of a handshake.
 const READS: usize = 8;
-/// Octets of a client's hello, which is one message of a handshake: more than rustls takes.
-const MOST_HELLO: usize = 128 * 1024;
 /// Approximate memory of what rustls has of a session, beside its own value.
 const SECRETS: usize = 1024;
 
@@ -72,7 +73,7 @@ struct Layer {
 
 enum Stage {
     /// The client's hello is not complete.
-    Hello(Box<Acceptor>, Arc<ServerConfig>),
+    Hello(Arc<ServerConfig>),
     Connected(Box<UnbufferedServerConnection>),
     /// The handshake has failed.
     Failed(HandshakeFault),
@@ -89,7 +90,7 @@ impl Tls {
     /// Before the client's hello, of which these octets have been read.
     pub(super) fn new(config: Arc<ServerConfig>, received: &[u8]) -> Box<Self> {
         let mut layer = Layer {
-            stage: Stage::Hello(Box::default(), config),
+            stage: Stage::Hello(config),
             incoming: Vec::new(),
             plain: Vec::new(),
             given: 0,
@@ -102,7 +103,7 @@ impl Tls {
             session: None,
         };
         if !received.is_empty() {
-            layer.take(&mut received.to_vec(), 0);
+            layer.take(&mut received.to_vec());
         }
         Box::new(Self { below: None, layer })
     }
@@ -224,7 +225,7 @@ impl Layer {
                 Stage::Failed(_) => return socket.read(buffer),
                 _ if self.has_closed && self.session.is_none() => return socket.read(buffer),
                 _ if self.peer_closed => return Ok(Input::End),
-                Stage::Hello(..) | Stage::Connected(_) => {}
+                Stage::Hello(_) | Stage::Connected(_) => {}
             }
             match self.receive(socket, buffer.len())? {
                 Received::Nothing => return Ok(Input::Nothing),
@@ -277,9 +278,8 @@ impl Layer {
 
     fn memory(&self) -> usize {
         let stage = match &self.stage {
-            Stage::Hello(acceptor, _) => size_of_val(&**acceptor) + self.incoming.capacity(),
             Stage::Connected(connection) => size_of_val(&**connection) + SECRETS,
-            Stage::Failed(_) => 0,
+            Stage::Hello(_) | Stage::Failed(_) => 0,
         };
         let buffers = self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity();
         stage + buffers
@@ -324,7 +324,7 @@ impl Layer {
                 Input::Octets { count, may_have_more } => {
                     self.may_have_more = may_have_more;
                     self.incoming = Vec::new();
-                    self.take(&mut scratch[..front + count], front);
+                    self.take(&mut scratch[..front + count]);
                     Ok(Received::Octets)
                 }
             }
@@ -332,18 +332,22 @@ impl Layer {
     }
 
     /// Takes all octets that were not decrypted so far, and retains those that are not whole.
-    fn take(&mut self, octets: &mut [u8], front: usize) {
+    fn take(&mut self, octets: &mut [u8]) {
         let is_complete = match &self.stage {
-            Stage::Hello(..) => self.take_hello(&octets[front..], octets.len()),
+            Stage::Hello(_) => self.take_hello(octets),
             Stage::Connected(_) | Stage::Failed(_) => true,
         };
         let used = if is_complete { self.advance(octets, |_| {}) } else { 0 };
         self.incoming = octets[used..].to_vec();
     }
 
-    /// Takes what has come of the hello since the last time. Whether it is complete, or there is none.
-    fn take_hello(&mut self, mut octets: &[u8], length: usize) -> bool {
-        let Stage::Hello(acceptor, config) = &mut self.stage else { return true };
+    /// Looks at what has come of the hello. Whether it is complete, or there is none.
+    fn take_hello(&mut self, mut octets: &[u8]) -> bool {
+        let Stage::Hello(config) = &self.stage else { return true };
+        if !may_be_complete(octets) {
+            return false;
+        }
+        let mut acceptor = Acceptor::default();
         let accepted = loop {
             // It takes a bounded number of octets at once.
             let has_read = acceptor.read_tls(&mut octets).is_ok_and(|count| count > 0);
@@ -353,7 +357,6 @@ impl Layer {
             }
         };
         self.stage = match accepted {
-            Ok(None) if length < MOST_HELLO => return false,
             Ok(None) => Stage::Failed(HandshakeFault::Malformed),
             Ok(Some(accepted)) => {
                 self.server_name = accepted.client_hello().server_name().map(Box::from);

@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::super::unix::Unix;
 use super::super::{Handshake, HandshakeFault, Input, Stream, Transport};
 use super::RECORD;
+use super::hello::may_be_complete;
 use crate::tls::{ServerTls, Tls};
 
 /// More than the smallest pieces take.
@@ -231,5 +232,34 @@ fn a_hello_that_never_ends_is_bounded() {
         record[5..9].fill(0);
     }
     assert!(matches!(pair.stream.handshake(), Handshake::Failed(_)));
-    assert!(most < 400_000, "{most}");
+    assert!(most < 150_000, "{most}");
+}
+
+#[test]
+fn a_hello_is_looked_at_when_it_is_whole_or_can_not_become_one() {
+    let tls = prepared();
+    let mut hello = Vec::new();
+    client(&tls).write_tls(&mut hello).expect("a vector");
+    for length in 0..hello.len() {
+        assert!(!may_be_complete(&hello[..length]), "{length} of {}", hello.len());
+    }
+    assert!(may_be_complete(&hello));
+    // The same in several records.
+    for size in [1, 3, 50] {
+        let mut cut = Vec::new();
+        for fragment in hello[5..].chunks(size) {
+            cut.extend([22, 3, 1, 0, fragment.len() as u8]);
+            cut.extend(fragment);
+        }
+        assert!((0..cut.len()).all(|length| !may_be_complete(&cut[..length])), "{size}");
+        assert!(may_be_complete(&cut));
+        let mut pair = Pair::new();
+        pair.wire.write_all(&cut).expect("room");
+        pair.stream.drive().expect("an open stream");
+        assert_eq!(pair.stream.handshake(), Handshake::Running, "{size}");
+        assert!(pair.wire.read(&mut [0; 9]).is_ok(), "a hello of the server");
+    }
+    for octets in [&b"M"[..], b"\x15", &[22, 2, 0, 0, 1], &[22, 3, 1, 0, 0], &[22, 3, 1, 0xff, 0xff]] {
+        assert!(may_be_complete(octets), "{octets:?}");
+    }
 }
