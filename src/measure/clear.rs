@@ -1,7 +1,7 @@
 //! What one session sends in clear, though STARTTLS was offered.
 
 use crate::smtp::auth::Mechanism;
-use crate::smtp::{AuthOutcome, Next, Stage, Step};
+use crate::smtp::{AuthOutcome, Next, Offered, Stage, Step};
 use crate::stats::TlsStats;
 
 /// STARTTLS is offered, and TLS has not begun.
@@ -19,7 +19,7 @@ impl InClear {
     /// Measures what a step shows.
     pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
         match step.stage {
-            Stage::Helo if step.usage.offers_starttls => self.0 |= OFFERED,
+            Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) => self.0 |= OFFERED,
             Stage::Helo => self.0 &= !OFFERED,
             _ if self.0 & OFFERED == 0 => {}
             Stage::Starttls if step.next == Next::StartTls => self.0 &= !OFFERED,

@@ -1,7 +1,7 @@
 //! How one session uses the extensions that it was offered.
 
 use crate::smtp::auth::Mechanism;
-use crate::smtp::{AuthOutcome, AuthStep, Stage, Step};
+use crate::smtp::{AuthOutcome, AuthStep, Offered, Stage, Step};
 use crate::stats::ExtensionStats;
 
 /// As many VRFY and EXPN may come from a person who tries a server.
@@ -61,7 +61,7 @@ impl Extensions {
     pub(super) fn note_step(&mut self, stats: &mut ExtensionStats, step: &Step) {
         let is_last_chunk = || step.message.is_some_and(|message| message.is_chunked);
         match step.stage {
-            Stage::Helo => self.is_offered_pipelining = step.usage.offers_pipelining,
+            Stage::Helo => self.is_offered_pipelining = step.usage.offers.map(Offered::pipelining),
             Stage::Mail | Stage::Rcpt => {
                 let usage = step.usage;
                 let facts = [

@@ -21,7 +21,7 @@ use crate::smtp::session::envelope::Envelope;
 use crate::smtp::session::protocol::Protocol;
 use crate::smtp::session::recipients::Answering;
 use crate::smtp::session::sequence::{Sequence, Transaction};
-use crate::smtp::session::step::{CommandLine, Details, Expect, Progress, Step, Usage};
+use crate::smtp::session::step::{CommandLine, Details, Expect, Offered, Progress, Step, Usage};
 use crate::smtp::session::turn::Turn;
 
 /// The protocol state of a session.
@@ -282,8 +282,8 @@ impl Dialogue {
         let event = Event::Helo { line, name, is_ehlo };
         let mut usage = Usage::default();
         if answer.accepted && is_ehlo && self.is_extended(turn.policy) {
-            usage.offers_pipelining = Some(self.extensions.include("PIPELINING"));
-            usage.offers_starttls = self.offers_starttls(turn.policy);
+            let has_pipelining = self.extensions.include("PIPELINING");
+            usage.offers = Some(Offered::of(has_pipelining, self.offers_starttls(turn.policy)));
         }
         self.conclude_with(turn, Stage::Helo, &answer, Some(event), Details { usage, ..Details::default() })
     }

@@ -21,6 +21,7 @@ mod walk;
 mod xclient;
 
 pub use protocol::Protocol;
+pub(crate) use step::Offered;
 pub use step::{AuthOutcome, AuthStep, CommandLine, Expect, Progress, Received, Step};
 
 use self::dialogue::Dialogue;

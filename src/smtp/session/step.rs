@@ -78,13 +78,39 @@ pub enum AuthOutcome {
     Refused,
 }
 
+/// What of PIPELINING and STARTTLS is offered: in one octet, as each step has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    Neither,
+    Pipelining,
+    Starttls,
+    Both,
+}
+
+impl Offered {
+    pub(crate) fn of(pipelining: bool, starttls: bool) -> Self {
+        match (pipelining, starttls) {
+            (false, false) => Self::Neither,
+            (true, false) => Self::Pipelining,
+            (false, true) => Self::Starttls,
+            (true, true) => Self::Both,
+        }
+    }
+
+    pub(crate) fn pipelining(self) -> bool {
+        matches!(self, Self::Pipelining | Self::Both)
+    }
+
+    pub(crate) fn starttls(self) -> bool {
+        matches!(self, Self::Starttls | Self::Both)
+    }
+}
+
 /// What a command shows of the use of extensions; nothing where extensions are not served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// EHLO was accepted, and offered PIPELINING or not.
-    pub(crate) offers_pipelining: Option<bool>,
-    /// EHLO was accepted, and offered STARTTLS.
-    pub(crate) offers_starttls: bool,
+    /// EHLO was accepted, and offered this.
+    pub(crate) offers: Option<Offered>,
     /// SMTPUTF8 was accepted.
     pub(crate) smtputf8: bool,
     /// RET, ENVID, NOTIFY or ORCPT was accepted.
