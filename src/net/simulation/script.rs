@@ -180,10 +180,11 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
                 other.set_reply(kind, OFFER);
             }
             Voice::Usual if kind == ReplyKind::LhloReceived => other.set_reply(kind, OFFER),
-            Voice::Usual => other.set_reply(kind, kind.default_text()),
+            Voice::Usual => other.set_reply(kind, usual_text(kind)),
             Voice::InCapitals => {
                 let text = policy.reply(kind).source().to_ascii_uppercase();
-                other.set_reply(kind, text.replace("{{LIMIT}}", "{{limit}}"));
+                let lower = |text: String, place: &&str| text.replace(&place.to_ascii_uppercase(), place);
+                other.set_reply(kind, ["{{limit}}", "{{commands}}"].iter().fold(text, lower));
             }
         }
     }
@@ -193,6 +194,15 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     let front = (voice == Voice::InCapitals).then_some(never);
     front.into_iter().chain(rules).for_each(|rule| other.add_rule(rule));
     other
+}
+
+/// The text of the usual voice: one for all sessions, where default texts depend on what a session was offered.
+fn usual_text(kind: ReplyKind) -> &'static str {
+    match kind {
+        ReplyKind::MessageReceived => "250 Message received",
+        ReplyKind::InvalidCommand | ReplyKind::InvalidRsetArgument => "502 Command unrecognized",
+        kind => kind.default_text(),
+    }
 }
 
 /// A rate of replies, from a few octets per second to more than any session needs.
@@ -216,6 +226,9 @@ fn auth() -> Auth {
 /// A policy with random delays, limits and rules.
 pub(super) fn policy(rng: &mut TestRng) -> Policy {
     let mut policy = Policy::default();
+    for kind in [ReplyKind::MessageReceived, ReplyKind::InvalidCommand, ReplyKind::InvalidRsetArgument] {
+        policy.set_reply(kind, usual_text(kind));
+    }
     policy.set_reply(ReplyKind::LhloReceived, OFFER);
     for &point in DelayPoint::ALL {
         let delay = match rng.random_range(0..6) {
