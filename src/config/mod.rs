@@ -10,7 +10,7 @@ mod validation;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::log::{Logger, SharedLogger};
+use crate::log::{HeaderHook, Logger, SharedLogger};
 use crate::records::{CaptureContent, CaptureFormat, Display};
 use crate::smtp::rules::ByteRate;
 use crate::smtp::{Keep, Policy, RecordMode};
@@ -68,6 +68,7 @@ pub struct StartSettings {
     pub(crate) max_record_memory: usize,
     pub(crate) keep_records: bool,
     pub(crate) logger: Option<SharedLogger>,
+    pub(crate) header_hook: Option<HeaderHook>,
     pub(crate) capture: Option<PathBuf>,
     pub(crate) capture_content: CaptureContent,
     pub(crate) capture_format: CaptureFormat,
@@ -91,6 +92,7 @@ impl Default for Config {
             max_record_memory: 1 << 30,
             keep_records: true,
             logger: None,
+            header_hook: None,
             capture: None,
             capture_content: CaptureContent::default(),
             capture_format: CaptureFormat::default(),
@@ -223,6 +225,15 @@ impl Config {
     #[must_use]
     pub fn logger(mut self, logger: impl Logger + 'static) -> Self {
         self.fixed.logger = Some(SharedLogger::new(logger));
+        self
+    }
+
+    /// Calls `hook` with the reason when a connection is closed for its PROXY header, only the first time for each kind of
+    /// fault. It is called on a thread that serves, and must not block. For the program.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_refused_header(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.fixed.header_hook = Some(HeaderHook::new(hook));
         self
     }
 

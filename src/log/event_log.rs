@@ -10,7 +10,7 @@ use std::sync::{Arc, Once};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use crate::log::SharedLogger;
+use crate::log::{HeaderFault, SharedLogger};
 use crate::output::PATIENCE;
 use crate::output::write_queue::{Batch, WriteQueue};
 use crate::smtp::Reply;
@@ -86,18 +86,6 @@ pub(crate) struct EventLog {
     has_rested: Arc<Once>,
     /// Set when a connection was refused for its PROXY header, by reason: once for all shards.
     has_refused: Arc<[AtomicBool; HeaderFault::COUNT]>,
-}
-
-/// What is wrong with the PROXY header of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeaderFault {
-    Malformed,
-    Late,
-    Untrusted,
-}
-
-impl HeaderFault {
-    const COUNT: usize = Self::Untrusted as usize + 1;
 }
 
 /// The events of one thread that are not queued yet.

@@ -2,8 +2,10 @@
 //! `output`, `process` and `text`.
 
 mod event_log;
+mod header;
 mod logger;
 
-pub(crate) use event_log::{Event, EventLog, HeaderFault, Notes};
+pub(crate) use event_log::{Event, EventLog, Notes};
+pub(crate) use header::{HeaderFault, HeaderHook};
 pub(crate) use logger::SharedLogger;
 pub use logger::{Logger, StdLogger};

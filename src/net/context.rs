@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::counters::Counters;
 use crate::config::{OverLimit, ProxyHeaders, Settings};
+use crate::log::HeaderHook;
 use crate::measure::Retries;
 use crate::process::lock;
 use crate::records::Records;
@@ -107,6 +108,8 @@ pub(crate) struct Context {
     pub(super) counters: Arc<Counters>,
     /// `None` where nothing can be encrypted.
     pub(super) tls: Option<ServerTls>,
+    /// `None` where nobody asks.
+    pub(super) header_hook: Option<HeaderHook>,
 }
 
 impl Context {
@@ -129,12 +132,18 @@ impl Context {
             budget: budget.clone(),
             counters,
             tls: None,
+            header_hook: None,
         }
     }
 
     /// The same with TLS.
     pub(crate) fn with_tls(self, tls: Option<ServerTls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The same with a hook for connections that are closed for their PROXY header.
+    pub(crate) fn with_header_hook(self, header_hook: Option<HeaderHook>) -> Self {
+        Self { header_hook, ..self }
     }
 
     pub(super) fn policy(&self) -> &Policy {

@@ -12,7 +12,7 @@ use super::control::{Gathering, Mailbox};
 use super::counters::{Arrival, Counters};
 use super::listener::why_it_rests;
 use super::wheel::Wheel;
-use crate::log::{Event, HeaderFault, Notes};
+use crate::log::{Event, HeaderFault, HeaderHook, Notes};
 use crate::records::Filed;
 use crate::smtp::auth::Check;
 use crate::stats::Stats;
@@ -157,8 +157,14 @@ impl Resources {
         }
     }
 
-    /// A connection is closed for its header, or for want of one: counted each time, and logged once for each fault.
-    pub(super) fn note_header(&mut self, fault: HeaderFault, origin: &Origin, why: impl FnOnce() -> String) {
+    /// A connection is closed for its header, or for want of one: counted each time, and reported once for each fault.
+    pub(super) fn note_header(
+        &mut self,
+        hook: Option<&HeaderHook>,
+        fault: HeaderFault,
+        origin: &Origin,
+        why: impl Fn() -> String,
+    ) {
         let figures = &mut self.gathering.stats.proxy;
         let (count, name) = match fault {
             HeaderFault::Malformed => (&mut figures.malformed, "malformed"),
@@ -166,13 +172,16 @@ impl Resources {
             HeaderFault::Untrusted => (&mut figures.untrusted, "untrusted"),
         };
         *count += 1;
+        let text = || {
+            let (why, peer) = (why(), &origin.peer_addr);
+            format!(
+                "PROXY header refused, connection from {peer} closed: {why}; others are counted as proxy.{name}"
+            )
+        };
+        if let Some(hook) = hook {
+            hook.note(fault, text);
+        }
         if let Some(notes) = &mut self.notes {
-            let text = || {
-                let (why, route) = (why(), origin.route());
-                format!(
-                    "PROXY header refused, connection closed: {route}: {why}; others are counted as proxy.{name}"
-                )
-            };
             notes.note_header(wall_time(), fault, text);
         }
     }

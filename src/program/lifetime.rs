@@ -96,6 +96,10 @@ impl Run {
             true => config.logger(StdLogger::writing_to(text.clone(), streams.err.clone())),
             false => config,
         };
+        let config = match logs || reporting.is_quiet {
+            true => config,
+            false => warn_of_headers(config, streams),
+        };
         let config = match shows {
             true => config.show(Display::on(streams.out.clone(), has_colours())),
             false => config,
@@ -228,6 +232,15 @@ fn has_colours() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// The log has these too. A proxy that is refused sees no more than a connection that is closed.
+fn warn_of_headers(config: Config, streams: &Streams) -> Config {
+    let err = streams.err.clone();
+    config.on_refused_header(move |why| {
+        // Dispensable: without room for it standard error is not read.
+        let _ = err.offer(format!("smtpmock: warning: {why}\n"));
+    })
 }
 
 fn forward_milestones(config: Config, limits: &[Limit], sender: &Sender<Event>) -> Config {

@@ -165,7 +165,7 @@ impl Server {
         config: &Config,
         sockets: Vec<Vec<ListeningSocket>>,
     ) -> Result<(), StartError> {
-        let StartSettings { max_message_memory, capture_content, goals, .. } = &config.fixed;
+        let StartSettings { max_message_memory, capture_content, goals, header_hook, .. } = &config.fixed;
         let budget = Budget::new(*max_message_memory);
         let tag = ServerTag::new(random("asking for a random tag")?);
         let counters = Arc::new(Counters::new(tag, goals));
@@ -177,6 +177,7 @@ impl Server {
                 show: self.show.clone(),
             };
             let context = self.serving.context(records, &budget, &counters).with_tls(self.tls.clone());
+            let context = context.with_header_hook(header_hook.clone());
             let failure = Arc::clone(&self.failure);
             let clock = self.totals.clock();
             let shard = Shard::start(index, sockets, context, clock, self.event_log.as_ref(), move |why| {

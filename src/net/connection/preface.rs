@@ -59,7 +59,10 @@ impl Refusal {
     fn text(self) -> String {
         match self {
             Self::Malformed(error) => format!("it is malformed: {error}"),
-            Self::Missing => "the connection begins with something else".to_owned(),
+            Self::Missing => {
+                "the connection begins with something else, expected a header as its listener has ?proxy=require"
+                    .to_owned()
+            }
             Self::Unfinished => "it was not complete in time".to_owned(),
             Self::BehindGreeting => {
                 format!("it came behind the greeting, more than {HEADER_WAIT:?} after the connection")
@@ -114,8 +117,8 @@ impl<T: Transport> Connection<T> {
                 self.begin(context, resources, preface, true);
                 0
             }
-            Ok(Scan::Absent) => self.refuse(resources, Refusal::Missing, input),
-            Err(error) => self.refuse(resources, Refusal::Malformed(error), input),
+            Ok(Scan::Absent) => self.refuse(context, resources, Refusal::Missing, input),
+            Err(error) => self.refuse(context, resources, Refusal::Malformed(error), input),
         }
     }
 
@@ -133,7 +136,7 @@ impl<T: Transport> Connection<T> {
             _ => return self.settle(context, resources),
         };
         if preface.is_required || self.input.is_some() {
-            self.refuse(resources, Refusal::Unfinished, b"");
+            self.refuse(context, resources, Refusal::Unfinished, b"");
         } else {
             self.begin(context, resources, preface, false);
             self.is_header_late = true;
@@ -212,8 +215,15 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Closes a connection that has no session. Takes all of its input.
-    fn refuse(&mut self, resources: &mut Resources, refusal: Refusal, input: &[u8]) -> usize {
-        resources.note_header(refusal.fault(), &self.origin, || refusal.text());
+    fn refuse(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        refusal: Refusal,
+        input: &[u8],
+    ) -> usize {
+        let hook = context.header_hook.as_ref();
+        resources.note_header(hook, refusal.fault(), &self.origin, || refusal.text());
         if let Phase::Preface(preface) = &mut self.phase {
             preface.is_refused = true;
         }
@@ -234,7 +244,7 @@ impl<T: Transport> Connection<T> {
             Ok(Scan::Absent | Scan::Incomplete) => false,
         };
         if is_header {
-            self.refuse(resources, Refusal::BehindGreeting, input);
+            self.refuse(context, resources, Refusal::BehindGreeting, input);
             self.probe.end(Cause::Dismissed);
             self.begin_end(context, resources, Manner::Orderly);
         }

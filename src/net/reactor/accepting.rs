@@ -15,6 +15,7 @@ use crate::net::stream::{Listener, Stream};
 use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
 use crate::smtp::Protocol;
+use crate::smtp::rules::PeerAddress;
 use crate::time::{Timestamp, wall_time};
 
 /// Connections accepted before the sessions have their turn.
@@ -121,7 +122,9 @@ impl Reactor {
             ProxyHeaders::Accepted => is_trusted().then_some(*proxy),
             ProxyHeaders::Required if is_trusted() => Some(*proxy),
             ProxyHeaders::Required => {
-                return self.resources.note_header(HeaderFault::Untrusted, &origin, untrusted);
+                let (hook, peer) = (self.context.header_hook.as_ref(), origin.peer());
+                let why = || untrusted(peer);
+                return self.resources.note_header(hook, HeaderFault::Untrusted, &origin, why);
             }
         };
         let slot = self.connections.vacant_key();
@@ -168,8 +171,12 @@ impl Reactor {
 }
 
 /// Why a connection that must begin with a header is closed at once.
-fn untrusted() -> String {
-    "the peer is not trusted to send one, expected a peer of --trust".to_owned()
+fn untrusted(peer: PeerAddress) -> String {
+    let peer = match peer {
+        PeerAddress::Ip(ip) => ip.to_string(),
+        PeerAddress::Unix => "unix".to_owned(),
+    };
+    format!("the peer is not trusted to send one, expected a peer of --trust, as with --trust {peer}")
 }
 
 /// The error is of the connection that was to be accepted: the next one may succeed (`accept(2)`).

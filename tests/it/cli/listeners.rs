@@ -164,3 +164,26 @@ fn a_trusted_proxy_names_the_client_in_capture_and_log() {
     let complaint = ended.complaint();
     assert!(complaint.contains("an IP address or network, like 127.0.0.1"), "{complaint}");
 }
+
+#[test]
+fn a_connection_closed_for_its_header_is_explained_once_for_each_fault_without_a_log() {
+    let mut program = start(["--listen=smtp://127.0.0.1?proxy=require", "--trust=127.0.0.1"]);
+    let address = program.addresses()[0];
+    for octets in ["EHLO a.example\r\n", "PROXY TCP9\r\n"] {
+        let mut client = Client::connect(address);
+        client.send(octets);
+        assert_eq!(client.rest(), "");
+        if octets.starts_with("EHLO") {
+            let line = program.wait_for_error("smtpmock: warning: PROXY header refused");
+            let peer = format!("connection from {} closed: the connection begins with", client.local_addr());
+            assert!(line.contains(&peer) && line.contains("?proxy=require"), "{line}");
+        }
+    }
+    assert_eq!(program.stopped().stderr, "");
+
+    let mut program = start(["--listen=smtp://127.0.0.1?proxy=require"]);
+    drop(Client::connect(program.addresses()[0]));
+    let line = program.wait_for_error("smtpmock: warning: PROXY header refused");
+    assert!(line.contains("is not trusted") && line.contains("--trust 127.0.0.1"), "{line}");
+    assert_eq!(program.stopped().code(), Some(0));
+}

@@ -1,0 +1,44 @@
+//! Connections that are closed for their PROXY header, and who is to know why.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is wrong with the PROXY header of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    Malformed,
+    Late,
+    Untrusted,
+}
+
+impl HeaderFault {
+    pub(super) const COUNT: usize = Self::Untrusted as usize + 1;
+}
+
+type Hook = dyn Fn(&str) + Send + Sync;
+
+/// Is called with the reason why a connection is closed, once for each fault in all shards.
+#[derive(Clone)]
+pub(crate) struct HeaderHook {
+    hook: Arc<Hook>,
+    has_called: Arc<[AtomicBool; HeaderFault::COUNT]>,
+}
+
+impl HeaderHook {
+    pub(crate) fn new(hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { hook: Arc::new(hook), has_called: Arc::default() }
+    }
+
+    pub(crate) fn note(&self, fault: HeaderFault, why: impl FnOnce() -> String) {
+        if !self.has_called[fault as usize].swap(true, Ordering::Relaxed) {
+            (self.hook)(&why());
+        }
+    }
+}
+
+impl fmt::Debug for HeaderHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeaderHook").field(&self.has_called).finish()
+    }
+}
