@@ -31,6 +31,7 @@ use crate::records::{Endpoint, Proxied};
 use crate::smtp::rules::{Environment, Memory, PeerAddress};
 use crate::smtp::{Expect, Next, Portion, Protocol, Reply, Session, Stage, Step};
 use crate::time::Timestamp;
+use checking::Checking;
 use pacing::Pace;
 use preface::Preface;
 use securing::Securing;
@@ -85,9 +86,8 @@ enum Phase {
     Open,
     /// A reply is held back. Nothing else happens until its delay is over.
     Delayed(Box<Delayed>),
-    /// A reply depends on a check that runs on another thread. Nothing else happens until its result is there. The command
-    /// came at this time.
-    Checking { since: Timestamp },
+    /// A reply depends on a check that runs on another thread. Nothing else happens until its result is there.
+    Checking(Box<Checking>),
     /// A rule holds the connection: nothing more happens on it. The client waits for an answer to this.
     Held(Stage, Timestamp),
     /// The last reply is on its way.
@@ -313,6 +313,7 @@ impl<T: Transport> Connection<T> {
         self.readable |= readiness.readable || readiness.peer_closed;
         if readiness.peer_closed && !std::mem::replace(&mut self.peer_closed, true) {
             self.note_peer_closed(resources.now);
+            self.limit_check(context, resources);
         }
         if readiness.is_reset {
             self.probe.note_reset();
@@ -376,7 +377,8 @@ impl<T: Transport> Connection<T> {
                 self.note_timeout(resources, "write");
                 Fate::Over
             }
-            Phase::Held(..) | Phase::Checking { .. } => {
+            Phase::Checking(checking) => self.end_check(context, resources, checking),
+            Phase::Held(..) => {
                 self.probe.end(Cause::Dismissed);
                 self.begin_end(context, resources, Manner::Orderly);
                 self.settle(context, resources)
@@ -465,11 +467,7 @@ impl<T: Transport> Connection<T> {
     fn renew(&mut self, context: &Context, resources: &Resources) {
         if matches!(
             self.phase,
-            Phase::Preface(_)
-                | Phase::Securing(_)
-                | Phase::Delayed(_)
-                | Phase::Checking { .. }
-                | Phase::Held(..)
+            Phase::Preface(_) | Phase::Securing(_) | Phase::Delayed(_) | Phase::Checking(_) | Phase::Held(..)
         ) {
             return;
         }
@@ -492,8 +490,7 @@ impl<T: Transport> Connection<T> {
         if self.write(context, resources).is_err() {
             return Fate::Over;
         }
-        if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Checking { .. } | Phase::Held(..))
-        {
+        if self.is_reset && matches!(self.phase, Phase::Delayed(_) | Phase::Checking(_) | Phase::Held(..)) {
             // Nobody is left to receive the reply that is held back, also where the command came with the reset.
             self.note_peer_closed(resources.now);
             return Fate::Over;
@@ -540,7 +537,7 @@ impl<T: Transport> Connection<T> {
             | Phase::Securing(_)
             | Phase::Open
             | Phase::Delayed(_)
-            | Phase::Checking { .. }
+            | Phase::Checking(_)
             | Phase::Held(..)
             | Phase::Lingering { .. } => self.waiting_fate(),
         };

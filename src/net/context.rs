@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::counters::Counters;
+use super::verifier::CheckQueue;
 use crate::config::{OverLimit, ProxyHeaders, Settings};
 use crate::log::HeaderHook;
 use crate::measure::Retries;
@@ -106,6 +107,8 @@ pub(crate) struct Context {
     pub(super) records: Records,
     pub(super) budget: Budget,
     pub(super) counters: Arc<Counters>,
+    /// The checks that sessions wait for, of all shards.
+    pub(super) checks: Arc<CheckQueue>,
     /// `None` where nothing can be encrypted.
     pub(super) tls: Option<ServerTls>,
     /// `None` where nobody asks.
@@ -131,9 +134,15 @@ impl Context {
             records,
             budget: budget.clone(),
             counters,
+            checks: Arc::default(),
             tls: None,
             header_hook: None,
         }
+    }
+
+    /// The same with a queue of checks that other shards have too.
+    pub(crate) fn sharing_checks(self, checks: Arc<CheckQueue>) -> Self {
+        Self { checks, ..self }
     }
 
     /// The same with TLS.

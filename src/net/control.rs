@@ -100,11 +100,6 @@ impl Control {
         self.send(Message::Checked(token, checked));
     }
 
-    /// The reactor has ended, however.
-    pub(super) fn has_ended(&self) -> bool {
-        lock(&self.mailbox.0).is_closed
-    }
-
     fn send(&self, message: Message) {
         self.mailbox.put(message);
         // A waker fails only if its reactor has ended.

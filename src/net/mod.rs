@@ -16,7 +16,7 @@ pub(crate) mod shard;
 #[cfg(test)]
 mod simulation;
 mod stream;
-mod verifier;
+pub(crate) mod verifier;
 mod wheel;
 
 pub use listener::Listening;

@@ -44,7 +44,6 @@ pub(super) struct Reactor {
     resources: Resources,
     context: Context,
     mailbox: Arc<Mailbox>,
-    verifier: Verifier,
     /// When the time for sessions that still run is up; `None` without a stop, and once it was up.
     stop_at: Option<Timestamp>,
 }
@@ -66,7 +65,8 @@ impl Reactor {
             listeners.push(Accepting::new(socket)?);
         }
         let notes = event_log.map(EventLog::notes);
-        let resources = Resources::new(clock, SCRATCH, Arc::clone(&mailbox), notes);
+        let verifier = Verifier::new(Arc::clone(&context.checks), Some(Arc::clone(&control)));
+        let resources = Resources::new(clock, SCRATCH, Arc::clone(&mailbox), verifier, notes);
         let reactor = Self {
             poll,
             listeners,
@@ -76,7 +76,6 @@ impl Reactor {
             resources,
             context,
             mailbox,
-            verifier: Verifier::new(Arc::clone(&control)),
             stop_at: None,
         };
         Ok((reactor, control))
@@ -130,9 +129,6 @@ impl Reactor {
             self.drive(token, Connection::on_timer);
         }
         self.accept_all();
-        for job in self.resources.checks.drain(..) {
-            self.verifier.run(job);
-        }
         self.post_notes();
         self.resources.end_turn();
     }

@@ -11,10 +11,10 @@ use super::connection::{Origin, Outgoing};
 use super::control::{Gathering, Mailbox};
 use super::counters::{Arrival, Counters};
 use super::listener::why_it_rests;
+use super::verifier::Verifier;
 use super::wheel::Wheel;
 use crate::log::{Event, HeaderFault, HeaderHook, Notes};
 use crate::records::Filed;
-use crate::smtp::auth::Check;
 use crate::stats::Stats;
 use crate::time::{Clock, Timestamp, wall_time};
 
@@ -65,8 +65,8 @@ pub(super) struct Resources {
     pub(super) outgoing: Vec<Outgoing>,
     /// Records that were finished in this turn, until the replies in them have left.
     pub(super) filed: Vec<Filed>,
-    /// Checks that connections wait for, until they are started.
-    pub(super) checks: Vec<(Token, Box<Check>)>,
+    /// Runs the checks that connections wait for.
+    pub(super) verifier: Verifier,
     pub(super) gathering: Gathering,
     /// `None` with logging off.
     pub(super) notes: Option<Notes>,
@@ -74,7 +74,13 @@ pub(super) struct Resources {
 
 impl Resources {
     /// Resources before the first turn; reads take up to `scratch` bytes at once.
-    pub(super) fn new(clock: Clock, scratch: usize, mailbox: Arc<Mailbox>, notes: Option<Notes>) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        scratch: usize,
+        mailbox: Arc<Mailbox>,
+        verifier: Verifier,
+        notes: Option<Notes>,
+    ) -> Self {
         let now = clock.now();
         Self {
             now,
@@ -90,7 +96,7 @@ impl Resources {
             replies: Vec::new(),
             outgoing: Vec::new(),
             filed: Vec::new(),
-            checks: Vec::new(),
+            verifier,
             gathering: Gathering::new(mailbox),
             notes,
         }

@@ -32,6 +32,7 @@ use self::wire::{End, Mailroom, ServerEnd, Wire};
 use super::connection::{Connection, Fate, Origin};
 use super::context::{Context, Service, SessionPermit};
 use super::resources::{Resources, Stop};
+use super::verifier::Verifier;
 use super::wheel::TICK;
 use crate::config::Config;
 use crate::records::budget::Budget;
@@ -411,14 +412,13 @@ impl<E: End> World<E> {
 
     /// Runs some of the checks that connections wait for. Turns pass meanwhile, but no time. Returns whether there are any.
     fn run_checks(&mut self) -> bool {
-        let has_any = !self.resources.checks.is_empty();
-        for (Token(index), check) in std::mem::take(&mut self.resources.checks) {
-            match self.rng.random_bool(0.5) {
-                true => self.drive(index, |connection, context, resources| {
-                    connection.on_checked(check.run(), context, resources)
-                }),
-                false => self.resources.checks.push((Token(index), check)),
-            }
+        let has_any = !self.resources.verifier.is_empty();
+        while self.rng.random_bool(0.5)
+            && let Some((Token(index), check)) = self.resources.verifier.next()
+        {
+            self.drive(index, |connection, context, resources| {
+                connection.on_checked(check.run(), context, resources)
+            });
         }
         has_any
     }
@@ -513,5 +513,6 @@ fn context(
 }
 
 fn resources(clock: &Arc<AtomicU64>, scratch: usize) -> Resources {
-    Resources::new(Clock::Virtual(Arc::clone(clock)), scratch, Arc::default(), None)
+    let verifier = Verifier::new(Arc::default(), None);
+    Resources::new(Clock::Virtual(Arc::clone(clock)), scratch, Arc::default(), verifier, None)
 }

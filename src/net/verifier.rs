@@ -1,56 +1,159 @@
-//! Runs checks that take long, passwords hashed by bcrypt, on a thread of its own: other sessions of the shard are not
-//! delayed. A check belongs to one session, which waits for it, so that no more of them wait than there are sessions.
+//! Checks that take long, of passwords hashed by bcrypt, run one after another on one thread for all shards of a server, so
+//! that they take one core at most. A check belongs to one session, which waits for it, and ends with it: no more of them
+//! wait than there are sessions.
 
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use mio::Token;
 
 use super::control::Control;
+use crate::process::lock;
 use crate::smtp::auth::Check;
 
-/// A check, and the connection that waits for it.
-type Job = (Token, Box<Check>);
+/// The checks of all shards that have not begun, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct CheckQueue(Mutex<Waiting>);
 
-/// Gives checks to a thread, which is started with the first of them, and ends after the present one when this is dropped.
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: BTreeMap<u64, Job>,
+    /// Number of the next.
+    next: u64,
+    /// The thread that runs them; it ends when none is left.
+    worker: Option<JoinHandle<()>>,
+}
+
+/// A check, and the connection that waits for it.
+#[derive(Debug)]
+struct Job {
+    token: Token,
+    check: Box<Check>,
+    /// The connection's reactor; `None` in a simulation, which takes the checks itself.
+    control: Option<Arc<Control>>,
+}
+
+impl CheckQueue {
+    /// Runs checks until none is left.
+    fn work(&self) {
+        loop {
+            let mut waiting = lock(&self.0);
+            let Some((_, job)) = waiting.jobs.pop_first() else {
+                // Under the lock: a check that comes now starts another thread.
+                waiting.worker = None;
+                return;
+            };
+            drop(waiting);
+            job.run();
+        }
+    }
+}
+
+impl Job {
+    fn run(self) {
+        if let Some(control) = self.control {
+            control.report(self.token, self.check.run());
+        }
+    }
+}
+
+/// The queue as a reactor uses it.
+#[derive(Debug)]
 pub(super) struct Verifier {
-    control: Arc<Control>,
-    jobs: Option<Sender<Job>>,
+    queue: Arc<CheckQueue>,
+    control: Option<Arc<Control>>,
 }
 
 impl Verifier {
-    pub(super) fn new(control: Arc<Control>) -> Self {
-        Self { control, jobs: None }
+    /// The results come by the mailbox of `control`. Without one, nothing runs the checks but [`next`](Self::next).
+    pub(super) fn new(queue: Arc<CheckQueue>, control: Option<Arc<Control>>) -> Self {
+        Self { queue, control }
     }
 
-    /// Runs the check. Its result comes by the mailbox.
-    pub(super) fn run(&mut self, job: Job) {
-        let unsent = match self.jobs.get_or_insert_with(|| start(&self.control)).send(job) {
-            Ok(()) => return,
-            Err(mpsc::SendError(job)) => job,
-        };
-        // No thread could be started: this one does it, rather than that a client is refused for it.
-        self.jobs = None;
-        let (token, check) = unsent;
-        self.control.report(token, check.run());
-    }
-}
-
-/// The way to a new thread; a closed one if there is none.
-fn start(control: &Arc<Control>) -> Sender<Job> {
-    let (jobs, receiver) = mpsc::channel();
-    let control = Arc::clone(control);
-    // An error drops the receiver.
-    let _ = thread::Builder::new().name("smtpmock-auth".into()).spawn(move || work(&receiver, &control));
-    jobs
-}
-
-fn work(jobs: &Receiver<Job>, control: &Control) {
-    while let Ok((token, check)) = jobs.recv() {
-        if control.has_ended() {
-            return;
+    /// Has the check run, unless its ticket is dropped before it begins.
+    pub(super) fn submit(&self, token: Token, check: Box<Check>) -> Ticket {
+        let memory = check.memory();
+        let mut waiting = lock(&self.queue.0);
+        let number = waiting.next;
+        waiting.next += 1;
+        waiting.jobs.insert(number, Job { token, check, control: self.control.clone() });
+        // One that has finished without leaving the queue has panicked.
+        let has_worker = waiting.worker.as_ref().is_some_and(|worker| !worker.is_finished());
+        let mut refused = None;
+        if self.control.is_some() && !has_worker {
+            let queue = Arc::clone(&self.queue);
+            waiting.worker =
+                thread::Builder::new().name("smtpmock-auth".into()).spawn(move || queue.work()).ok();
+            if waiting.worker.is_none() {
+                refused = waiting.jobs.remove(&number);
+            }
         }
-        control.report(token, check.run());
+        drop(waiting);
+        if let Some(job) = refused {
+            // No thread could be started: this one does it, rather than that a client is refused for it.
+            job.run();
+        }
+        Ticket { queue: Arc::clone(&self.queue), number, memory }
+    }
+
+    /// Takes the check that is next.
+    #[cfg(test)]
+    pub(super) fn next(&self) -> Option<(Token, Box<Check>)> {
+        lock(&self.queue.0).jobs.pop_first().map(|(_, job)| (job.token, job.check))
+    }
+
+    /// No check waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.queue.0).jobs.is_empty()
+    }
+}
+
+/// The interest of a connection in its check: dropped, the check is too, with the password in it, unless it has begun.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    queue: Arc<CheckQueue>,
+    number: u64,
+    memory: usize,
+}
+
+impl Ticket {
+    /// The check has not begun.
+    pub(super) fn is_waiting(&self) -> bool {
+        lock(&self.queue.0).jobs.contains_key(&self.number)
+    }
+
+    /// Octets of the check in memory.
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let job = lock(&self.queue.0).jobs.remove(&self.number);
+        drop(job);
+    }
+}
+
+#[cfg(all(test, feature = "auth"))]
+mod tests {
+    use super::*;
+    use crate::smtp::auth::a_check;
+
+    #[test]
+    fn checks_run_in_order_but_for_those_that_nobody_waits_for() {
+        let queue = Arc::<CheckQueue>::default();
+        let shards = [(); 2].map(|()| Verifier::new(Arc::clone(&queue), None));
+        let mut tickets: Vec<_> =
+            (0..6).map(|number| shards[number % 2].submit(Token(number), a_check(b"secret"))).collect();
+        assert!(tickets.iter().all(|ticket| ticket.is_waiting() && ticket.memory() > "secret".len()));
+        tickets.drain(1..4);
+        let left = std::iter::from_fn(|| shards[1].next()).map(|(Token(number), _)| number);
+        assert_eq!(left.collect::<Vec<_>>(), [0, 4, 5]);
+        assert!(tickets.iter().all(|ticket| !ticket.is_waiting()));
+        drop(tickets);
+        assert!(shards[0].is_empty());
     }
 }

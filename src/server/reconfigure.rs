@@ -9,6 +9,7 @@ use crate::config::{ConfigError, Settings};
 use crate::measure::Retries;
 use crate::net::context::{Context, Service};
 use crate::net::counters::Counters;
+use crate::net::verifier::CheckQueue;
 use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
@@ -70,6 +71,7 @@ pub(super) struct Serving {
     reconfiguring: Mutex<()>,
     state: Arc<Mutex<State>>,
     retries: Arc<Mutex<Retries>>,
+    checks: Arc<CheckQueue>,
 }
 
 impl Serving {
@@ -79,6 +81,7 @@ impl Serving {
             reconfiguring: Mutex::default(),
             state: Arc::default(),
             retries: Arc::default(),
+            checks: Arc::default(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Serving {
     pub(super) fn context(&self, records: Records, budget: &Budget, counters: &Arc<Counters>) -> Context {
         let (state, retries) = (Arc::clone(&self.state), Arc::clone(&self.retries));
         Context::new(self.service().of_shard(), records, budget, Arc::clone(counters), state, retries)
+            .sharing_checks(Arc::clone(&self.checks))
     }
 
     pub(super) fn service(&self) -> Arc<Service> {

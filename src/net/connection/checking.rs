@@ -1,16 +1,67 @@
 //! A check that runs on another thread, on which a reply depends.
 
-use super::{Connection, Fate, Phase, Transport};
+use super::{Connection, Fate, Manner, Phase, Transport};
+use crate::measure::Cause;
 use crate::net::context::Context;
 use crate::net::resources::Resources;
+use crate::net::verifier::Ticket;
 use crate::smtp::auth::{Check, Checked};
+use crate::time::Timestamp;
+
+/// A check that a session waits for. Dropped with it, it does not run, unless it has begun.
+#[derive(Debug)]
+pub(super) struct Checking {
+    /// When the command came.
+    since: Timestamp,
+    ticket: Ticket,
+}
+
+impl Checking {
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Octets in memory.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.ticket.memory()
+    }
+}
 
 impl<T: Transport> Connection<T> {
     /// Waits for a check. Nothing else of the session happens meanwhile.
     pub(super) fn await_check(&mut self, context: &Context, resources: &mut Resources, check: Box<Check>) {
-        resources.checks.push((self.token, check));
-        self.phase = Phase::Checking { since: resources.now };
+        let ticket = resources.verifier.submit(self.token, check);
+        self.phase = Phase::Checking(Box::new(Checking { since: resources.now, ticket }));
         self.deadline = resources.now.after(context.hold_limit);
+        if self.peer_closed {
+            self.limit_check(context, resources);
+        }
+    }
+
+    /// The client has ended its output: it may still read the reply, or may have gone. Its check has so much time to begin.
+    pub(super) fn limit_check(&mut self, context: &Context, resources: &Resources) {
+        if matches!(self.phase, Phase::Checking(_)) {
+            self.deadline = resources.now.after(context.linger_timeout);
+        }
+    }
+
+    /// The time for a check is up. One that runs is waited for.
+    pub(super) fn end_check(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        checking: Box<Checking>,
+    ) -> Fate {
+        if self.peer_closed && !checking.ticket.is_waiting() {
+            self.phase = Phase::Checking(checking);
+            self.deadline = resources.now.after(context.hold_limit);
+            return self.settle(context, resources);
+        }
+        if !self.peer_closed {
+            self.probe.end(Cause::Dismissed);
+        }
+        self.begin_end(context, resources, Manner::Orderly);
+        self.settle(context, resources)
     }
 
     /// A check has run. The session may have been ended meanwhile.
@@ -20,7 +71,8 @@ impl<T: Transport> Connection<T> {
         context: &Context,
         resources: &mut Resources,
     ) -> Fate {
-        if let Phase::Checking { since } = self.phase {
+        if let Phase::Checking(checking) = &self.phase {
+            let since = checking.since;
             self.phase = Phase::Open;
             let progress = self.environ(context, resources.now, |session, environment| {
                 session.resume(context.policy(), environment, checked)

@@ -44,11 +44,11 @@ impl<T: Transport> Connection<T> {
                 self.phase = Phase::Open;
                 self.answer_instead(context, resources, asked, &goodbye);
             }
-            Phase::Open | Phase::Checking { .. } => self.announce(resources, &goodbye),
+            Phase::Open | Phase::Checking(_) => self.announce(resources, &goodbye),
             Phase::Preface(_) | Phase::Securing(_) => return Fate::Over,
             Phase::Held(..) | Phase::Closing(_) | Phase::Lingering { .. } => {}
         }
-        if matches!(self.phase, Phase::Open | Phase::Checking { .. } | Phase::Held(..)) {
+        if matches!(self.phase, Phase::Open | Phase::Checking(_) | Phase::Held(..)) {
             self.begin_end(context, resources, Manner::Orderly);
         }
         // There is no time left for the last replies to drip, nor for an event to report unread input.

@@ -157,6 +157,7 @@ impl<T: Transport> Connection<T> {
         let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory);
         let waiting = self.waiting.as_deref().map_or(0, Waiting::memory);
         let tries = self.tries.as_deref().map_or(0, Tries::memory);
-        self.session.held_memory() + self.stream.memory() + buffers.sum::<usize>() + waiting + tries
+        let check = if let Phase::Checking(checking) = &self.phase { checking.memory() } else { 0 };
+        self.session.held_memory() + self.stream.memory() + buffers.sum::<usize>() + waiting + tries + check
     }
 }

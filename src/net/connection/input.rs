@@ -106,7 +106,7 @@ impl<T: Transport> Connection<T> {
             Phase::Lingering { .. } => true,
             Phase::Securing(_)
             | Phase::Delayed(_)
-            | Phase::Checking { .. }
+            | Phase::Checking(_)
             | Phase::Held(..)
             | Phase::Closing(_) => false,
         }

@@ -55,7 +55,8 @@ impl<T: Transport> Connection<T> {
         self.assert_consistent();
         let buffers = [&self.input, &self.output].into_iter().flatten().map(Buffer::memory).sum::<usize>();
         let waiting = self.waiting.as_deref().map_or(0, super::unsent::Waiting::memory);
-        let walked = self.session.walk() + self.stream.memory() + buffers + waiting;
+        let check = if let Phase::Checking(checking) = &self.phase { checking.memory() } else { 0 };
+        let walked = self.session.walk() + self.stream.memory() + buffers + waiting + check;
         let charged = FREE + self.charge.as_ref().map_or(0, Charge::bytes);
         assert!(walked <= charged, "{walked} octets of memory, of which {charged} are charged or free");
     }

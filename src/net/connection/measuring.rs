@@ -115,7 +115,7 @@ impl<T: Transport> Connection<T> {
         let pending = unsent.or(match &self.phase {
             Phase::Delayed(delayed) => Some((delayed.asked.stage, delayed.asked.since)),
             Phase::Held(stage, since) => Some((*stage, *since)),
-            Phase::Checking { since } => Some((Stage::Auth, *since)),
+            Phase::Checking(checking) => Some((Stage::Auth, checking.since())),
             Phase::Preface(_)
             | Phase::Securing(_)
             | Phase::Open

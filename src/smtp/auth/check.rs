@@ -25,6 +25,15 @@ impl Check {
         Self { password: Secret(password.into()), hash: hash.into() }
     }
 
+    /// Octets in memory.
+    pub(crate) fn memory(&self) -> usize {
+        #[cfg(feature = "auth")]
+        let hash = self.hash.len();
+        #[cfg(not(feature = "auth"))]
+        let hash = 0;
+        size_of::<Self>() + self.password.0.len() + hash
+    }
+
     /// Compares the password with the hash. Takes as long as its cost requires: 50 ms and more.
     pub fn run(&self) -> Checked {
         #[cfg(feature = "auth")]
@@ -34,4 +43,10 @@ impl Check {
         let is_right = false;
         Checked { is_right }
     }
+}
+
+/// A check of this password.
+#[cfg(all(test, feature = "auth"))]
+pub(crate) fn a_check(password: &[u8]) -> Box<Check> {
+    Box::new(Check::bcrypt(password, "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"))
 }

@@ -30,6 +30,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+#[cfg(all(test, feature = "auth"))]
+pub(crate) use check::a_check;
 pub use check::{Check, Checked};
 pub use credential::Credential;
 use credential::{Kind, User};

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::smtp::command::starts_with_ignoring_case;
-
 /// Stands for what is not shown.
 pub(in crate::smtp) const REDACTED: &[u8] = b" <redacted>";
 
@@ -49,21 +47,25 @@ fn is_mechanism(word: &[u8]) -> bool {
 }
 
 /// The front of a line that may be shown, where the rest may be a secret: that of an AUTH command behind its mechanism,
-/// whether or not the server has the command, the line is valid or it has come whole. `None` for a line that may be shown.
+/// whether or not the server has the command, the line is valid or it has come whole, and what follows AUTH within another
+/// first word, like `XAUTH` or `AUTHPLAIN`. `None` for a line that may be shown.
 #[cold]
 pub(in crate::smtp) fn shown_part(line: &[u8]) -> Option<&[u8]> {
-    const AUTH: usize = 4;
-    let arguments = line.get(AUTH..).filter(|_| starts_with_ignoring_case(line, b"AUTH"))?;
-    if arguments.first().is_none_or(u8::is_ascii_alphanumeric) {
-        return None;
-    }
+    const AUTH: &[u8] = b"AUTH";
+    let word = line.split(u8::is_ascii_whitespace).next()?;
+    let auth = AUTH.len() + word.windows(AUTH.len()).position(|part| part.eq_ignore_ascii_case(AUTH))?;
+    let arguments = &line[auth..];
     let is_letter = |octet: &u8| octet.is_ascii_alphanumeric();
-    let start = AUTH + arguments.iter().position(is_letter)?;
+    let skipped = arguments.iter().position(is_letter)?;
+    if skipped == 0 {
+        return Some(&line[..auth]);
+    }
+    let start = auth + skipped;
     let end = start + line[start..].iter().position(u8::is_ascii_whitespace).unwrap_or(line.len() - start);
     match is_mechanism(&line[start..end]) {
         true if line[end..].trim_ascii().is_empty() => None,
         true => Some(&line[..end]),
-        false => Some(&line[..AUTH]),
+        false => Some(&line[..auth]),
     }
 }
 
@@ -88,7 +90,11 @@ mod tests {
             ("AUTH PLAIN ", None),
             ("AUTH", None),
             ("AUTH ", None),
-            ("AUTHOR PLAIN x", None),
+            ("AUTHPLAIN AGFubgBzZWNyZXQ=", Some("AUTH")),
+            ("authAGFubgBzZWNyZXQ=", Some("auth")),
+            ("XAUTH PLAIN AGFubgBzZWNyZXQ=", Some("XAUTH PLAIN")),
+            ("\0AUTH PLAIN AGFubgBzZWNyZXQ=", Some("\0AUTH PLAIN")),
+            ("XAUTH", None),
             ("NOOP AUTH PLAIN x", None),
             ("", None),
         ] {

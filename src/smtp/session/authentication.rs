@@ -17,7 +17,7 @@ use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Impairment, Moment};
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
-use crate::smtp::session::dialogue::{Dialogue, Receiving, front_of_line};
+use crate::smtp::session::dialogue::{Dialogue, Receiving};
 use crate::smtp::session::sequence::Sequence;
 use crate::smtp::session::step::{AuthOutcome, AuthStep, CommandLine, Details, Progress, Step};
 use crate::smtp::session::turn::Turn;
@@ -66,6 +66,12 @@ impl Dialogue {
             true => CommandLine::secret(),
             false => CommandLine::of_any(line, input),
         }
+    }
+
+    /// The part of a line over the limit that a log may show.
+    #[cold]
+    pub(super) fn front_of_line(&self, input: &[u8]) -> CommandLine {
+        self.line_of_no_command(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
     }
 
     /// A command was refused because the server does not have it.
@@ -167,11 +173,12 @@ impl Dialogue {
             LineScan::Incomplete(0) => (0, None, None),
             LineScan::Incomplete(consumed) => {
                 self.skips_auth = true;
-                (consumed, Some(front_of_line(input)), None)
+                (consumed, Some(self.front_of_line(input)), None)
             }
             LineScan::TooLong(consumed) => {
+                let line = self.front_of_line(input);
                 let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
-                (consumed, Some(front_of_line(input)), Some(step))
+                (consumed, Some(line), Some(step))
             }
             LineScan::Line(consumed) => return self.whole_long_auth(turn, input, consumed),
         };

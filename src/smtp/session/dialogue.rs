@@ -114,11 +114,11 @@ impl Dialogue {
                         self.long_auth(turn, input)
                     }
                     LineScan::Incomplete(consumed) => {
-                        let line = (!is_skipping && consumed > 0).then(|| front_of_line(input));
+                        let line = (!is_skipping && consumed > 0).then(|| self.front_of_line(input));
                         Progress { consumed, line, step: None, check: None, expects: self.expects() }
                     }
                     LineScan::TooLong(consumed) => {
-                        let line = (!is_skipping).then(|| front_of_line(input));
+                        let line = (!is_skipping).then(|| self.front_of_line(input));
                         let step = Some(self.too_long(turn));
                         Progress { consumed, line, step, check: None, expects: self.expects() }
                     }
@@ -453,10 +453,4 @@ impl Dialogue {
         let identity = self.identity.as_deref().map_or(0, Identity::memory);
         incoming + chunks + envelope + identity + self.retry_keys.as_deref().map_or(0, size_of_val)
     }
-}
-
-/// The part of a line over the limit that a log may show.
-#[cold]
-pub(super) fn front_of_line(input: &[u8]) -> CommandLine {
-    CommandLine::of_any(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
 }

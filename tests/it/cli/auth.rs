@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::support::client::Client;
 use crate::support::program::{command, run, start, start_command};
 use crate::support::sasl::{self, base64};
+use crate::support::waiting::eventually;
 
 const PASSWORD: &str = "hunter2-hunter2";
 const TOKEN: &str = "t0ken-t0ken-t0ken";
@@ -37,6 +38,19 @@ fn authenticate(address: std::net::SocketAddr) -> Vec<String> {
     login.command("AUTH LOGIN");
     login.command(&base64("ann"));
     login.command(&password);
+    // Commands that the server does not have, and a long response behind one that it refuses.
+    let near = ["AUTHPLAIN ", "XAUTH PLAIN ", "\0AUTH PLAIN ", "AUTH"].map(|front| format!("{front}{plain}"));
+    for line in near {
+        Client::extended(address).command(&line);
+    }
+    let mut refused = Client::extended(address);
+    refused.command("AUTH X-UNKNOWN");
+    refused.command(&long);
+    let mut cut = Client::extended(address);
+    cut.command("AUTH X-UNKNOWN");
+    cut.send(&long[..5000]);
+    cut.half_close();
+    cut.rest();
     // It ends within a line.
     let mut cut = Client::extended(address);
     cut.command("AUTH PLAIN");
@@ -136,6 +150,31 @@ fn a_check_that_does_not_end_delays_no_other_session_and_no_stop() {
     let figures = &report["metrics"];
     assert_eq!((&figures["auth.plain"], &figures["auth.failed"]), (&1.into(), &0.into()), "{figures}");
     assert_eq!(figures["sessions.gave_up"], 1, "{figures}");
+}
+
+/// The check of another session does not end, so that theirs never begin.
+#[test]
+fn sessions_that_have_ended_their_output_do_not_wait_long_for_a_check_to_begin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let users = folder.path().join("users");
+    fs::write(&users, "ann:$2y$31$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+        .expect("writable");
+    let flags = ["--shards=2", "--max-sessions=8", "--auth-file"].map(str::to_owned);
+    let program = start(flags.into_iter().chain([users.display().to_string()]));
+    let line = sasl::plain("ann", "secret") + "\r\n";
+    let mut clients: Vec<_> = (0..8).map(|_| Client::extended(program.address())).collect();
+    clients.iter_mut().for_each(|client| client.send(&line));
+    assert_eq!(Client::connect(program.address()).reply(), "421 4.3.2 Too many connections");
+    // Each ends but that whose check runs, which is any of them where shards run at once.
+    clients.iter_mut().for_each(Client::half_close);
+    eventually("places are free", || {
+        let mut others: Vec<_> = (0..7).map(|_| Client::connect(program.address())).collect();
+        others.iter_mut().all(|other| other.reply().starts_with("220 "))
+    });
+    let tasks = fs::read_dir(format!("/proc/{}/task", program.pid())).expect("Linux");
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name == "smtpmock-auth\n").count(), 1, "one thread for all shards");
+    assert_eq!(program.stopped().code(), Some(0));
 }
 
 #[test]
