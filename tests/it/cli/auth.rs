@@ -164,7 +164,7 @@ fn sessions_that_have_ended_their_output_do_not_wait_long_for_a_check_to_begin()
     let line = sasl::plain("ann", "secret") + "\r\n";
     let mut clients: Vec<_> = (0..8).map(|_| Client::extended(program.address())).collect();
     clients.iter_mut().for_each(|client| client.send(&line));
-    assert_eq!(Client::connect(program.address()).reply(), "421 4.3.2 Too many connections");
+    assert_eq!(Client::connect(program.address()).reply(), "421 4.7.0 Too many sessions");
     // Each ends but that whose check runs, which is any of them where shards run at once.
     clients.iter_mut().for_each(Client::half_close);
     eventually("places are free", || {
