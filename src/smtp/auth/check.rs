@@ -7,7 +7,6 @@ use super::secret::Secret;
 /// [`Session::resume`](crate::smtp::Session::resume).
 #[derive(Debug)]
 pub struct Check {
-    #[cfg_attr(not(feature = "auth"), expect(dead_code, reason = "without hashes no check is made"))]
     password: Secret,
     #[cfg(feature = "auth")]
     hash: Box<str>,
