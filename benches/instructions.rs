@@ -149,8 +149,8 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 // Extended SMTP that is on costs a session of HELO at most 2 % more than without. One of EHLO that uses nothing else gets
 // enhanced status codes, and an acceptance with the id of its record, which is made for it and freed.
 #[library_benchmark]
-#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_850))]
-#[bench::extended_helo(args = (warm_extended(mail::HELO)), config = limit(3_837))]
+#[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(3_935))]
+#[bench::extended_helo(args = (warm_extended(mail::HELO)), config = limit(3_935))]
 #[bench::extended_ehlo(args = (warm_extended(mail::EHLO)), config = limit(4_550))]
 #[bench::extended_parameters(args = (warm_extended_parameters()), config = limit(8_350))]
 #[bench::keeping_everything(args = (warm(Keep::Message)), config = limit(6_230))]
