@@ -66,7 +66,7 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// The results come by the mailbox of `control`. Without one, nothing runs the checks but [`next`](Self::next).
+    /// The results come by the mailbox of `control`. Without one, the checks are run by a test that takes them from the queue.
     pub(super) fn new(queue: Arc<CheckQueue>, control: Option<Arc<Control>>) -> Self {
         Self { queue, control }
     }
