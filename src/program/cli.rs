@@ -213,8 +213,8 @@ fn bad_value(error: &clap::Error, given: &[Given]) -> Failure {
     };
     match (given.iter().find(is_it), error.source()) {
         (Some(given), Some(expected)) => {
-            let typed = &given.typed;
-            Failure::Usage(format!("invalid value {value:?} for {typed}: {expected}"))
+            let (typed, value) = (&given.typed, shown(&given.kebab, &value));
+            Failure::Usage(format!("invalid value {value} for {typed}: {expected}"))
         }
         _ => Failure::Usage(error.to_string()),
     }
@@ -346,8 +346,16 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
     let is_switch = table.iter().any(|flag| flag.setting == error.setting && flag.arity == Arity::Switch);
     Failure::Usage(match is_switch {
         true => format!("{typed}: expected {}", error.expected),
-        false => format!("invalid value {value:?} for {typed}: expected {}", error.expected),
+        false => format!("invalid value {value} for {typed}: expected {}", error.expected),
     })
+}
+
+/// A value as an error may show it: standard error ends up in logs.
+fn shown(kebab: &str, value: &str) -> String {
+    match flags::is_secret(kebab) {
+        true => "<redacted>".to_owned(),
+        false => format!("{value:?}"),
+    }
 }
 
 /// One line for each accepted setting that is probably a mistake.
@@ -358,11 +366,11 @@ fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
             "listen" => "takes PROXY headers, but trusts nobody to send one",
             _ => "is sent unchanged, but no client knows it",
         };
-        Some(format!("{typed} {value:?} {problem}: expected {}", error.expected))
+        Some(format!("{typed} {value} {problem}: expected {}", error.expected))
     };
     let idle = |error: &ConfigError| {
         let (value, typed) = given_as(error, given, table)?;
-        Some(format!("{typed} {value:?} can never fire: expected {}", error.expected))
+        Some(format!("{typed} {value} can never fire: expected {}", error.expected))
     };
     let (doubtful, idle_rules) = (config.doubts(), config.idle_rules());
     doubtful.iter().filter_map(doubt).chain(idle_rules.iter().filter_map(idle)).collect()
@@ -377,7 +385,7 @@ fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(Str
         Some(given) if flag.arity == Arity::Value => given.value.to_string_lossy().into_owned(),
         _ => error.value.clone(),
     };
-    Some((value, typed_as(&flag.kebab, given)))
+    Some((shown(&flag.kebab, &value), typed_as(&flag.kebab, given)))
 }
 
 /// The spelling of the flag in its last occurrence.

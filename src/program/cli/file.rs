@@ -62,11 +62,34 @@ impl File<'_> {
         FileError {
             name: self.name.to_owned(),
             number: self.line(&span),
-            line: line.to_owned(),
+            line: self.shown_line(line),
             indent: self.text[line_start..start].chars().count(),
             width: marked.chars().count().max(1),
             mistake,
         }
+    }
+}
+
+impl File<'_> {
+    /// A line as an error may show it. In a file with secrets any text may be one, also in a line behind its key.
+    fn shown_line(&self, line: &str) -> String {
+        let keys = self.text.lines().filter_map(|line| line.split('=').next());
+        if !keys.map(str::trim).any(super::flags::is_secret) {
+            return line.to_owned();
+        }
+        let mut quote = None;
+        let mask = |letter: char| match quote {
+            Some(open) if open != letter => '*',
+            Some(_) => {
+                quote = None;
+                letter
+            }
+            None => {
+                quote = matches!(letter, '"' | '\'').then_some(letter);
+                letter
+            }
+        };
+        line.chars().map(mask).collect()
     }
 }
 

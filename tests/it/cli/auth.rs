@@ -205,3 +205,33 @@ fn wrong_values_are_refused_with_what_would_be_right() {
         assert!(ended.complaint().contains(complaint), "{arguments:?}: {}", ended.complaint());
     }
 }
+
+#[test]
+fn a_refusal_at_the_start_shows_no_secret() {
+    const SECRET: &str = "hunter2-hunter2";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    let stderr = |mut command: std::process::Command| {
+        let output = command.output().expect("it runs");
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let by_flags = |flags: &[&str]| stderr(command(flags));
+    let by_file = |text: &str| {
+        fs::write(&file, text).expect("a file");
+        by_flags(&["--config", file.to_str().expect("text")])
+    };
+    let mut by_variable = command::<&str>([]);
+    by_variable.env("SMTPMOCK_AUTH", format!("ann:{SECRET}\nbob"));
+    for (text, names) in [
+        (by_flags(&["--auth", SECRET]), "for --auth: expected USER:PASSWORD"),
+        (by_flags(&["--auth", &format!(":{SECRET}")]), "for --auth: expected USER:PASSWORD"),
+        (by_flags(&["--auth-token", &format!("a {SECRET}")]), "for --auth-token: expected a token"),
+        (stderr(by_variable), "for SMTPMOCK_AUTH: expected USER:PASSWORD"),
+        (by_file(&format!("auth-token = \"a {SECRET}\"\n")), "line 1: expected a token"),
+        (by_file(&format!("auth = [\n\"ann:{SECRET}\", bob]\n")), "line 2: invalid TOML"),
+        (by_file(&format!("auth = 'ann:{SECRET}' x\n")), "line 1: invalid TOML"),
+    ] {
+        assert!(text.contains(names) && !text.contains(SECRET), "{text}");
+    }
+}
