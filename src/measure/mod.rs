@@ -174,9 +174,9 @@ impl Probe {
         }
     }
 
-    /// The handshake behind STARTTLS is done: the client goes on from here.
+    /// The handshake behind STARTTLS is done: it is the client's turn.
     pub(crate) fn note_encryption(&mut self, now: Timestamp) {
-        self.replied = self.replied.map(|_| now);
+        self.note_waiting(now);
     }
 
     /// A step was taken, on what had come by `now`.

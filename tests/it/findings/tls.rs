@@ -49,6 +49,14 @@ fn mail_is_not_found_where_starttls_was_not_offered_or_was_used() {
 }
 
 #[test]
+fn a_client_that_waits_for_the_reply_to_starttls_does_not_pipeline() {
+    let server = start(encrypting().extensions("-PIPELINING".parse().expect("a list")));
+    (0..5).for_each(|_| send_encrypted(&server));
+    let found = names(&server, 5);
+    assert!(!found.iter().any(|name| name.starts_with("pipelining")), "{found:?}");
+}
+
+#[test]
 fn secrets_in_clear_are_found_and_hashes_are_not() {
     let server = start(encrypting().auth(("ann", "secret")).auth_in_clear(true));
     let plain = |password: &str| format!("AUTH PLAIN {}", BASE64.encode(format!("\0ann\0{password}")));
