@@ -4,7 +4,7 @@
 
 mod tcp;
 #[cfg(feature = "tls")]
-mod tls;
+pub(super) mod tls;
 mod unix;
 
 use std::io::{self, Read, Write};
@@ -227,7 +227,7 @@ pub(super) enum Stream {
     Tcp(Tcp),
     Unix(Unix),
     #[cfg(feature = "tls")]
-    Tls(Box<Tls>),
+    Tls(Box<Tls<Stream>>),
 }
 
 /// A listening socket, and which transport its connections have.

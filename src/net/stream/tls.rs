@@ -41,9 +41,9 @@ thread_local! {
 }
 
 /// A connection within TLS, over that of another transport.
-pub(in crate::net) struct Tls {
+pub(in crate::net) struct Tls<S> {
     /// The connection that it is laid over; `None` only while it is being made.
-    below: Option<Stream>,
+    below: Option<S>,
     layer: Layer,
 }
 
@@ -79,16 +79,16 @@ enum Stage {
     Failed(HandshakeFault),
 }
 
-impl std::fmt::Debug for Tls {
+impl<S: std::fmt::Debug> std::fmt::Debug for Tls<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { below, layer } = self;
         f.debug_struct("Tls").field("below", below).field("session", &layer.session).finish_non_exhaustive()
     }
 }
 
-impl Tls {
+impl<S> Tls<S> {
     /// Before the client's hello, of which these octets have been read.
-    pub(super) fn new(config: Arc<ServerConfig>, received: &[u8]) -> Box<Self> {
+    pub(in crate::net) fn new(config: Arc<ServerConfig>, received: &[u8]) -> Box<Self> {
         let mut layer = Layer {
             stage: Stage::Hello(config),
             incoming: Vec::new(),
@@ -108,18 +108,20 @@ impl Tls {
         Box::new(Self { below: None, layer })
     }
 
-    pub(super) fn lay_over(&mut self, below: Stream) {
+    pub(in crate::net) fn lay_over(&mut self, below: S) {
         self.below = Some(below);
     }
 
-    fn below(&self) -> &Stream {
+    fn below(&self) -> &S {
         self.below.as_ref().expect(BELOW)
     }
 
-    fn parts(&mut self) -> (&mut Stream, &mut Layer) {
+    fn parts(&mut self) -> (&mut S, &mut Layer) {
         (self.below.as_mut().expect(BELOW), &mut self.layer)
     }
+}
 
+impl Tls<Stream> {
     pub(super) fn source(&mut self) -> &mut dyn Source {
         self.parts().0.source()
     }
@@ -133,7 +135,7 @@ impl Tls {
     }
 }
 
-impl Transport for Tls {
+impl<S: Transport> Transport for Tls<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input> {
         let (below, layer) = self.parts();
         layer.read(below, buffer)
@@ -204,7 +206,7 @@ impl Layer {
         }
     }
 
-    fn read(&mut self, socket: &mut Stream, buffer: &mut [u8]) -> io::Result<Input> {
+    fn read(&mut self, socket: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Input> {
         loop {
             self.flush(socket)?;
             let left = &self.plain[self.given..];
@@ -242,7 +244,7 @@ impl Layer {
         }
     }
 
-    fn write(&mut self, socket: &mut Stream, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, socket: &mut impl Transport, octets: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         loop {
             self.flush(socket)?;
@@ -258,7 +260,7 @@ impl Layer {
     }
 
     /// The handshake, as far as it goes now, within a bounded number of reads.
-    fn drive(&mut self, socket: &mut Stream) -> io::Result<bool> {
+    fn drive(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
         self.flush(socket)?;
         if self.handshake() != Handshake::Running {
             return Ok(false);
@@ -286,7 +288,7 @@ impl Layer {
     }
 
     /// close_notify; behind a handshake that has failed there is its alert, if any.
-    fn finish(&mut self, socket: &mut Stream) -> io::Result<bool> {
+    fn finish(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
         self.flush(socket)?;
         let is_open = self.session.is_some() && matches!(self.stage, Stage::Connected(_));
         if !std::mem::replace(&mut self.has_closed, true) && is_open {
@@ -297,7 +299,7 @@ impl Layer {
     }
 
     /// Writes as much as the socket takes.
-    fn flush(&mut self, socket: &mut Stream) -> io::Result<()> {
+    fn flush(&mut self, socket: &mut impl Transport) -> io::Result<()> {
         while !self.outgoing.is_empty() {
             let count = socket.write(&self.outgoing)?;
             if count == 0 {
@@ -313,7 +315,7 @@ impl Layer {
     }
 
     /// Reads once, at most so many octets, and decrypts.
-    fn receive(&mut self, socket: &mut Stream, most: usize) -> io::Result<Received> {
+    fn receive(&mut self, socket: &mut impl Transport, most: usize) -> io::Result<Received> {
         SCRATCH.with_borrow_mut(|scratch| {
             let (front, most) = (self.incoming.len(), most.min(READ));
             scratch.resize((front + most).max(scratch.len()), 0);
