@@ -33,6 +33,9 @@ const READS: usize = 8;
 /// Approximate memory of what rustls has of a session, beside its own value.
 const SECRETS: usize = 1024;
 
+/// A record with the alert unexpected_message, which is fatal (RFC 8446 section 6): where rustls has none.
+const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
+
 const BELOW: &str = "a connection below TLS";
 
 thread_local! {
@@ -373,6 +376,9 @@ impl Layer {
                 Stage::Failed(fault_of(&error))
             }
         };
+        if matches!(self.stage, Stage::Failed(_)) && self.outgoing.is_empty() {
+            self.outgoing.extend(UNEXPECTED_MESSAGE);
+        }
         true
     }
 

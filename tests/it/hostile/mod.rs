@@ -12,3 +12,5 @@ mod last_words;
 mod logging;
 mod peers;
 mod stop;
+#[cfg(feature = "tls")]
+mod tls;
