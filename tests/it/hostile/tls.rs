@@ -389,7 +389,7 @@ fn what_comes_behind_starttls_in_clear_counts_nowhere() {
     let injected =
         "EHLO evil.example\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n";
     let config = || Config::default().tls(Tls::self_signed()).session_timeout(PATIENCE);
-    let delayed = ["starttls delay=300ms", "noop delay=100ms"];
+    let delayed = ["starttls delay=1s", "noop delay=100ms"];
     for (rules, pieces) in [
         // In one segment, also with commands in front of it.
         (&[][..], vec![format!("STARTTLS\r\n{injected}")]),
