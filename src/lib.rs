@@ -163,7 +163,7 @@ pub use stats::Stats;
 pub use text::{escape, units};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
-pub use tls::{TlsSession, TlsVersion, UnknownVersion};
+pub use tls::{ClientCertificate, TlsSession, TlsVersion, UnknownVersion};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

@@ -96,8 +96,11 @@ impl fmt::Debug for Message {
         if let Some(Proxied { proxy, .. }) = proxied.as_deref() {
             shown.field("proxy_addr", &format_args!("{proxy}"));
         }
-        if let Some(TlsSession { version, cipher_suite, .. }) = tls.as_deref() {
+        if let Some(TlsSession { version, cipher_suite, client, .. }) = tls.as_deref() {
             shown.field("tls", &format_args!("{version} {cipher_suite}"));
+            if let Some(client) = client {
+                shown.field("tls_client_subject", &client.subject());
+            }
         }
         shown.field("connected_at", &DateTime::<Local>::from(*connected_at));
         if let Some(accepted_at) = accepted_at {

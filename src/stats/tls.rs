@@ -9,8 +9,8 @@ use crate::tls::{TlsSession, TlsVersion};
 figures! {
     /// Handshakes of TLS, by STARTTLS or from the first octet of a connection.
     ///
-    /// Each ends in exactly one way: it is done, or `refused`, `malformed`, `incompatible`, `broken_off`, `timed_out` or
-    /// `failed`, unless a stop ends it.
+    /// Each ends in exactly one way: it is done, or `refused`, `malformed`, `incompatible`, `no_client_certificate`,
+    /// `bad_client_certificate`, `broken_off`, `timed_out` or `failed`, unless a stop ends it.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct TlsStats {
@@ -22,6 +22,9 @@ figures! {
         pub v1_2: u64 = ["tls.v1_2", Number, "handshakes that agreed on TLS 1.2"],
         /// Those of them that agreed on TLS 1.2 though the server has 1.3.
         pub declined_1_3: u64 = ["tls.declined_1_3", Number, "handshakes that agreed on TLS 1.2, though 1.3 was possible"],
+        /// Those of them in which the client is known by a certificate, of this handshake or of the session that it resumed.
+        pub client_certificates: u64 =
+            ["tls.client_certificates", Number, "handshakes with a client's certificate that is trusted"],
         /// From the first octet of the client's hello to the end of a handshake that was done.
         pub duration: Durations = ["tls.duration", Microseconds, "from the first octet of the hello to the end"],
         /// Handshakes that the client ended by an alert, mostly because it does not trust the certificate.
@@ -30,6 +33,12 @@ figures! {
         pub malformed: u64 = ["tls.malformed", Number, "handshakes that began with something else than TLS"],
         /// Handshakes without a version, cipher suite or group that both sides have.
         pub incompatible: u64 = ["tls.incompatible", Number, "handshakes without a version or suite in common"],
+        /// Handshakes in which the client had no certificate, which was [required](crate::Tls::client_required).
+        pub no_client_certificate: u64 =
+            ["tls.no_client_certificate", Number, "handshakes without the client's certificate that is required"],
+        /// Handshakes in which the client's certificate was not trusted, not valid now, not for clients, or not its own.
+        pub bad_client_certificate: u64 =
+            ["tls.bad_client_certificate", Number, "handshakes with a client's certificate that is not trusted"],
         /// Handshakes during which the client closed the connection.
         pub broken_off: u64 = ["tls.broken_off", Number, "closed by the client within the handshake"],
         /// Handshakes ended by the session timeout.
@@ -59,6 +68,7 @@ impl TlsStats {
         self.declined_1_3 += u64::from(session.version() < newest);
         self.resumed += u64::from(session.is_resumed());
         self.v1_2 += u64::from(session.version() == TlsVersion::V1_2);
+        self.client_certificates += u64::from(session.client_certificate().is_some());
         self.duration.add(took);
     }
 }

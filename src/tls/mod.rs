@@ -8,13 +8,15 @@ mod absent;
 mod authority;
 #[cfg(feature = "tls")]
 mod certificates;
+#[cfg(feature = "tls")]
+mod client;
 mod session;
 #[cfg(feature = "tls")]
 mod settings;
 
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::{ServerTls, Tls};
-pub use session::{TlsSession, TlsVersion, UnknownVersion};
+pub use session::{ClientCertificate, TlsSession, TlsVersion, UnknownVersion};
 #[cfg(feature = "tls")]
 pub(crate) use settings::ServerTls;
 #[cfg(feature = "tls")]

@@ -55,6 +55,7 @@ pub struct TlsSession {
     pub(crate) cipher_suite: &'static str,
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) is_resumed: bool,
+    pub(crate) client: Option<ClientCertificate>,
 }
 
 impl TlsSession {
@@ -76,5 +77,44 @@ impl TlsSession {
     /// The client resumed an earlier session by a ticket: no certificate was sent.
     pub fn is_resumed(&self) -> bool {
         self.is_resumed
+    }
+
+    /// What the client's certificate says, where it has sent one: it was verified
+    /// ([`Tls::client_ca`](crate::Tls::client_ca)). Of a session that was resumed it is that of the earlier one.
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.client.as_ref()
+    }
+}
+
+/// What a certificate of a client says, which was verified. See [`TlsSession::client_certificate`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub(crate) subject: Box<str>,
+    pub(crate) common_name: Option<Box<str>>,
+    pub(crate) alternative_name: Option<Box<str>>,
+}
+
+impl ClientCertificate {
+    /// The subject as text (RFC 4514), like `CN=ann,O=Example`; empty where there is none. Behind 1,024 octets it is cut,
+    /// with `…`.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The common name of the subject. One of more than 255 octets is not retained.
+    pub fn common_name(&self) -> Option<&str> {
+        self.common_name.as_deref()
+    }
+
+    /// The first alternative name of the subject that is a mailbox, a host, a URI or an IP address (RFC 5280 section
+    /// 4.2.1.6). One of more than 255 octets is not retained.
+    pub fn alternative_name(&self) -> Option<&str> {
+        self.alternative_name.as_deref()
+    }
+
+    /// The client's name: the common name, or else the alternative name, or else the subject.
+    pub fn name(&self) -> Option<&str> {
+        let subject = Some(self.subject()).filter(|subject| !subject.is_empty());
+        self.common_name().or(self.alternative_name()).or(subject)
     }
 }

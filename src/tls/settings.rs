@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use rcgen::SanType;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::NoServerSessionStorage;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
 use super::authority::{Authority, subject};
 use super::certificates::{Certificates, certificates_in, certified_key};
+use super::client::verifier;
 use super::{TlsError, TlsVersion};
 
 /// The names that a certificate made at the start is always for, beside the host's.
@@ -46,6 +48,9 @@ pub struct Tls {
     source: Source,
     names: Vec<String>,
     versions: RangeInclusive<TlsVersion>,
+    /// The CAs of clients, in PEM.
+    client_ca: Vec<String>,
+    client_required: bool,
 }
 
 /// Where certificates come from.
@@ -70,6 +75,7 @@ impl std::fmt::Debug for Tls {
         f.debug_struct("Tls")
             .field("names", &self.names)
             .field("versions", &self.versions)
+            .field("client_required", &self.client_required)
             .finish_non_exhaustive()
     }
 }
@@ -87,7 +93,13 @@ impl Tls {
     }
 
     fn of(source: Source) -> Self {
-        Self { source, names: Vec::new(), versions: TlsVersion::V1_2..=TlsVersion::V1_3 }
+        Self {
+            source,
+            names: Vec::new(),
+            versions: TlsVersion::V1_2..=TlsVersion::V1_3,
+            client_ca: Vec::new(),
+            client_required: false,
+        }
     }
 
     /// Has another certificate of your own. A client gets the first that is valid for the name that it asks for; otherwise
@@ -126,6 +138,22 @@ impl Tls {
         self
     }
 
+    /// Asks clients for a certificate, and verifies it by these CAs, in PEM, too. A client without one is served all the same,
+    /// unless it is [required](Self::client_required); one with a certificate that is not trusted, not valid now, or not for
+    /// clients, is refused by an alert. See [`TlsSession::client_certificate`](crate::TlsSession::client_certificate).
+    #[must_use]
+    pub fn client_ca(mut self, pem: impl Into<String>) -> Self {
+        self.client_ca.push(pem.into());
+        self
+    }
+
+    /// Refuses clients without a certificate, too, by an alert (RFC 8446 section 6.2). Needs [`client_ca`](Self::client_ca).
+    #[must_use]
+    pub fn client_required(mut self, required: bool) -> Self {
+        self.client_required = required;
+        self
+    }
+
     /// What a server decides handshakes by.
     ///
     /// # Errors
@@ -140,19 +168,35 @@ impl Tls {
             [(TlsVersion::V1_3, &rustls::version::TLS13), (TlsVersion::V1_2, &rustls::version::TLS12)];
         let spoken = spoken.into_iter().filter(|(version, _)| self.versions.contains(version));
         let spoken: Vec<_> = spoken.map(|(_, version)| version).collect();
-        let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&spoken);
+        let config =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&spoken);
         let config = config.map_err(|_| TlsError {
             setting: "tls versions",
             value: format!("{} to {}", self.versions.start(), self.versions.end()),
             expected: "a lowest version that is not above the highest".to_owned(),
         })?;
-        let mut config =
-            config.with_no_client_auth().with_cert_resolver(Arc::new(Certificates(certificates)));
+        let config = config.with_client_cert_verifier(self.client_verifier(provider)?);
+        let mut config = config.with_cert_resolver(Arc::new(Certificates(certificates)));
         config.ignore_client_order = true;
         // Sessions are resumed by tickets alone, which any shard can read; early data stays off.
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| internal(&error))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(ServerTls { config: Arc::new(config), ca_pem, newest: *self.versions.end() })
+    }
+
+    fn client_verifier(
+        &self,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        match (&self.client_ca[..], self.client_required) {
+            ([], false) => Ok(WebPkiClientVerifier::no_client_auth()),
+            ([], true) => Err(TlsError {
+                setting: "tls client",
+                value: "required".to_owned(),
+                expected: "a CA of clients for it: --tls-client-ca, or Tls::client_ca".to_owned(),
+            }),
+            (pems, is_required) => verifier(pems, is_required, provider),
+        }
     }
 
     fn make(&self, authority: Option<&Pem>) -> Result<(Vec<Arc<CertifiedKey>>, Option<String>), TlsError> {
@@ -194,7 +238,7 @@ impl Tls {
     }
 }
 
-fn internal(error: &dyn std::error::Error) -> TlsError {
+pub(super) fn internal(error: &dyn std::error::Error) -> TlsError {
     let expected = format!("a certificate that can be made ({error})");
     TlsError { setting: "tls", value: "self-signed".to_owned(), expected }
 }

@@ -146,9 +146,11 @@ impl<T: Transport> Connection<T> {
         self.note_fault(resources, fault);
         match fault {
             HandshakeFault::TimedOut => self.probe.end(Cause::TimedOut),
-            HandshakeFault::Malformed | HandshakeFault::Incompatible | HandshakeFault::Other => {
-                self.probe.end(Cause::Dismissed);
-            }
+            HandshakeFault::Malformed
+            | HandshakeFault::Incompatible
+            | HandshakeFault::NoCertificate
+            | HandshakeFault::BadCertificate(_)
+            | HandshakeFault::Other => self.probe.end(Cause::Dismissed),
             // The client has left.
             HandshakeFault::Alert(_) | HandshakeFault::BrokenOff => {}
         }
@@ -173,6 +175,8 @@ impl<T: Transport> Connection<T> {
             HandshakeFault::Alert(_) => &mut figures.refused,
             HandshakeFault::Malformed => &mut figures.malformed,
             HandshakeFault::Incompatible => &mut figures.incompatible,
+            HandshakeFault::NoCertificate => &mut figures.no_client_certificate,
+            HandshakeFault::BadCertificate(_) => &mut figures.bad_client_certificate,
             HandshakeFault::BrokenOff => &mut figures.broken_off,
             HandshakeFault::TimedOut => &mut figures.timed_out,
             HandshakeFault::Other => &mut figures.failed,

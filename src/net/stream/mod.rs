@@ -131,6 +131,10 @@ pub(super) enum HandshakeFault {
     Malformed,
     /// There is no version, suite or group that both have.
     Incompatible,
+    /// The client has no certificate, which is required.
+    NoCertificate,
+    /// What is wrong with the client's certificate.
+    BadCertificate(&'static str),
     /// The client has closed the connection.
     BrokenOff,
     /// It was not done in time.
@@ -146,6 +150,8 @@ impl HandshakeFault {
             Self::Alert(alert) => format!("the client sent the alert {alert}"),
             Self::Malformed => "the client sent something else than TLS".to_owned(),
             Self::Incompatible => "no version, cipher suite or group in common".to_owned(),
+            Self::NoCertificate => "the client sent no certificate".to_owned(),
+            Self::BadCertificate(what) => format!("the client's certificate {what}"),
             Self::BrokenOff => "the client closed the connection".to_owned(),
             Self::TimedOut => "i/o timeout".to_owned(),
             Self::Other => "the client broke the protocol".to_owned(),

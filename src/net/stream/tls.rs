@@ -15,11 +15,11 @@ use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection}
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::{CertificateError, CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::{Handshake, HandshakeFault, Input, Stream, Transport};
 use crate::records::Endpoint;
-use crate::tls::{TlsSession, TlsVersion};
+use crate::tls::{ClientCertificate, TlsSession, TlsVersion};
 use hello::may_be_complete;
 
 /// Octets of plain text in a record (RFC 8446 section 5.1).
@@ -35,6 +35,10 @@ const SECRETS: usize = 1024;
 
 /// A record with the alert unexpected_message, which is fatal (RFC 8446 section 6): where rustls has none.
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
+/// The alert that rustls sends in clear to a client without a certificate in TLS 1.2, which has no such alert.
+const CERTIFICATE_REQUIRED: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
+/// The one that TLS 1.2 has (RFC 5246 section 7.4.6).
+const HANDSHAKE_FAILURE: u8 = 40;
 
 const BELOW: &str = "a connection below TLS";
 
@@ -283,7 +287,11 @@ impl Layer {
 
     fn memory(&self) -> usize {
         let stage = match &self.stage {
-            Stage::Connected(connection) => size_of_val(&**connection) + SECRETS,
+            Stage::Connected(connection) => {
+                let certificates = connection.peer_certificates().unwrap_or_default();
+                let certificates = certificates.iter().map(|certificate| certificate.len()).sum::<usize>();
+                size_of_val(&**connection) + SECRETS + certificates
+            }
             Stage::Hello(_) | Stage::Failed(_) => 0,
         };
         let buffers = self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity();
@@ -432,11 +440,17 @@ impl Layer {
             }
         }
         if let Some(fault) = fault {
-            // The alert, if there is one.
-            while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-                connection.process_tls_records(&mut []).state
+            // The alert, if there is one. Beyond it rustls must not be asked for anything: messages that are pending are in
+            // octets that it does not get again.
+            while connection.wants_write()
+                && let Ok(ConnectionState::EncodeTlsData(mut data)) =
+                    connection.process_tls_records(&mut []).state
             {
                 encode(&mut data, outgoing);
+            }
+            if outgoing.ends_with(&CERTIFICATE_REQUIRED) {
+                outgoing.truncate(outgoing.len() - 1);
+                outgoing.push(HANDSHAKE_FAILURE);
             }
             *stage = Stage::Failed(fault);
             return octets.len();
@@ -512,7 +526,10 @@ fn agreed(connection: &UnbufferedServerConnection, server_name: Option<Box<str>>
         suite => suite.as_str().unwrap_or("unknown"),
     };
     let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-    Some(TlsSession { version, cipher_suite, server_name, is_resumed })
+    // Where there is one, it was verified: now, or in the session that is resumed.
+    let client = connection.peer_certificates().and_then(<[_]>::first);
+    let client = client.map(|certificate| ClientCertificate::read(certificate));
+    Some(TlsSession { version, cipher_suite, server_name, is_resumed, client })
 }
 
 fn fault_of(error: &rustls::Error) -> HandshakeFault {
@@ -520,6 +537,18 @@ fn fault_of(error: &rustls::Error) -> HandshakeFault {
         rustls::Error::AlertReceived(alert) => HandshakeFault::Alert(alert.as_str().unwrap_or("unknown")),
         rustls::Error::InvalidMessage(_) => HandshakeFault::Malformed,
         rustls::Error::PeerIncompatible(_) => HandshakeFault::Incompatible,
+        rustls::Error::NoCertificatesPresented => HandshakeFault::NoCertificate,
+        rustls::Error::InvalidCertificate(error) => HandshakeFault::BadCertificate(match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
+            CertificateError::UnknownIssuer => "is of no CA that is trusted",
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "is not for clients"
+            }
+            CertificateError::BadSignature => "has a wrong signature, or is not its own",
+            CertificateError::BadEncoding => "can't be read",
+            _ => "is not trusted",
+        }),
         _ => HandshakeFault::Other,
     }
 }

@@ -117,9 +117,10 @@ Values:
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text request the default. Of a repeated flag the last one
   counts, except for --rule, --listen, --ehlo-line, --tls-cert, --tls-key,
-  --auth, --auth-token, --exit-after, --expect, --fail-if and --merge-reports:
-  each adds one, and a variable takes one in each line. For the last six, and
-  for every PATH, the empty text is an error; an empty variable sets no PATH.
+  --tls-client-ca, --auth, --auth-token, --exit-after, --expect, --fail-if and
+  --merge-reports: each adds one, and a variable takes one in each line. For the
+  last six, and for every PATH, the empty text is an error; an empty variable
+  sets no PATH.
 
 Other spellings:
   Every flag also works as go-smtp-mock spells it: -sessionTimeout 30,

@@ -15,7 +15,19 @@ pub(super) fn tls(
     given: &[Given],
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Option<Tls>, Failure> {
-    let TlsOptions { is_on, names, ca_out, ca_cert, ca_key, certs, keys, min, max } = options;
+    let TlsOptions {
+        is_on,
+        names,
+        ca_out,
+        ca_cert,
+        ca_key,
+        certs,
+        keys,
+        min,
+        max,
+        client_cas,
+        client_required,
+    } = options;
     if !is_on {
         return Ok(None);
     }
@@ -29,6 +41,9 @@ pub(super) fn tls(
             Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
         })
     };
+    if client_required.is_some() && client_cas.is_empty() {
+        return refused("tls-client", "--tls-client-ca beside it");
+    }
     let tls = match (ca_cert, ca_key) {
         _ if certs.len() > keys.len() => return refused("tls-cert", "a --tls-key for each"),
         _ if certs.len() < keys.len() => return refused("tls-key", "a --tls-cert for each"),
@@ -55,5 +70,7 @@ pub(super) fn tls(
         (Some(_), Some(_)) => return refused("tls-ca-cert", "no --tls-cert beside it: it makes one"),
     };
     let versions = min.unwrap_or(TlsVersion::V1_2)..=max.unwrap_or(TlsVersion::V1_3);
-    Ok(Some(tls.names(names).versions(versions)))
+    let tls = tls.names(names).versions(versions).client_required(client_required.unwrap_or(false));
+    let with_ca = |tls: Tls, path| Ok(tls.client_ca(read("tls-client-ca", path)?));
+    client_cas.iter().try_fold(tls, with_ca).map(Some)
 }

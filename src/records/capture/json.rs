@@ -69,6 +69,12 @@ pub(super) fn append(lines: &mut Vec<u8>, message: &Message, pulse: &Pulse) {
         if let Some(name) = tls.server_name() {
             line.text("tls_server_name", name.as_bytes());
         }
+        if let Some(client) = tls.client_certificate() {
+            line.text("tls_client_subject", client.subject().as_bytes());
+            if let Some(name) = client.alternative_name() {
+                line.text("tls_client_name", name.as_bytes());
+            }
+        }
     }
     line.text("connected_at", timestamp(message.connected_at).as_bytes());
     match message.accepted_at {

@@ -4,6 +4,8 @@ mod acceptance;
 mod async_waits;
 mod auth;
 mod chunking;
+#[cfg(feature = "tls")]
+mod client_certificates;
 mod esmtp;
 mod extensions;
 mod hooks;
@@ -22,7 +24,6 @@ mod reconfigure;
 #[cfg(feature = "report")]
 mod report;
 mod restarts;
-#[cfg(feature = "tls")]
 mod tls;
 mod transcripts;
 mod xclient;

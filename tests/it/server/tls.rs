@@ -276,6 +276,24 @@ fn what_is_no_handshake_gets_an_alert_and_leaves_no_record() {
     assert_eq!(server.messages().len(), 0);
 }
 
+#[test]
+fn messages_behind_one_that_is_at_fault_are_dropped() {
+    let server = start(encrypting().listen("smtps://127.0.0.1"));
+    let old = trusting(server.ca_pem().expect("a CA"), &[&rustls::version::TLS12]);
+    let mut client =
+        rustls::ClientConnection::new(old, NAME.try_into().expect("a name")).expect("a connection");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("room");
+    let mut stream = connect(server.local_addr());
+    stream.write_all(&hello).expect("room");
+    stream.read_exact(&mut [0; 5]).expect("the front of the server's flight");
+    // A key exchange without a key, and the end of the handshake, both in one record.
+    stream.write_all(&[22, 3, 3, 0, 8, 16, 0, 0, 0, 20, 0, 0, 0]).expect("room");
+    stream.read_to_end(&mut Vec::new()).expect("closed in order");
+    assert_eq!(failures(&after_sessions(&server, 1)), [0, 1, 0, 0, 0, 0]);
+    assert!(server.failure().is_none(), "{:?}", server.failure());
+}
+
 /// What the figures of failed handshakes are.
 fn failures(stats: &Stats) -> [u64; 6] {
     let tls = &stats.tls;

@@ -20,6 +20,9 @@ pub(in crate::program::cli) struct TlsOptions {
     pub(in crate::program::cli) keys: Vec<PathBuf>,
     pub(in crate::program::cli) min: Option<TlsVersion>,
     pub(in crate::program::cli) max: Option<TlsVersion>,
+    pub(in crate::program::cli) client_cas: Vec<PathBuf>,
+    /// Whether clients must have a certificate, if that is configured.
+    pub(in crate::program::cli) client_required: Option<bool>,
 }
 
 const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
@@ -90,6 +93,23 @@ pub(super) fn tls() -> Vec<Flag> {
         version("tlsMax", "Highest version of TLS: 1.2 or 1.3. Default 1.3", |tls, version| {
             tls.max = Some(version);
         }),
+        files(
+            "tlsClientCa",
+            "Ask clients for a certificate, and verify it by the CAs of this file, in PEM; may be repeated",
+            |tls, paths| tls.client_cas.extend(paths),
+        )
+        .checked_as("tls client CA"),
+        Flag::new(
+            "tlsClient",
+            "WHAT",
+            "With --tls-client-ca: whether a client may have no certificate (optional), or is refused then (required). \
+             Default optional",
+            reading_or_default(
+                |raw| values::choice(raw, &[("optional", false), ("required", true)]),
+                |options: Options, required| options.with_tls(|tls| tls.client_required = Some(required)),
+            ),
+        )
+        .checked_as("tls client"),
         Flag::switch(
             "tlsRequired",
             "Before TLS refuse all commands but EHLO, LHLO, NOOP, QUIT and STARTTLS with 530",

@@ -138,6 +138,8 @@ const VALUELESS: &[&str] = &[
     "tls-key",
     "tls-min",
     "tls-max",
+    "tls-client-ca",
+    "tls-client",
     "auth-clear",
     "rule",
     "seed",

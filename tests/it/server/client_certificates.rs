@@ -1,0 +1,193 @@
+//! Certificates of clients: verified, recorded, and refused.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, SanType, date_time_ymd,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use smtpmock::{Config, Server, Tls};
+
+use crate::support::encrypted::{Encrypted, connect};
+use crate::support::figures::after_sessions;
+use crate::support::server::start;
+
+/// A CA of clients.
+pub(crate) struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+}
+
+/// A client's certificate and key.
+pub(crate) type Own = (CertificateDer<'static>, PrivateKeyDer<'static>);
+
+impl Ca {
+    pub(crate) fn new() -> Self {
+        Self::named("CA of clients")
+    }
+
+    fn named(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        let pem = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    pub(crate) fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Own {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Example, Inc.");
+        params.distinguished_name.push(DnType::CommonName, "ann");
+        params.subject_alt_names =
+            vec![SanType::Rfc822Name("ann@example.com".try_into().expect("a mailbox"))];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).expect("a key");
+        (certificate.into(), key)
+    }
+
+    pub(crate) fn ann(&self) -> Own {
+        self.issue(|_| {})
+    }
+}
+
+/// A client's settings: it trusts the server's CA, and has this certificate.
+pub(crate) fn having(
+    server: &Server,
+    own: Option<Own>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let ca = server.ca_pem().expect("made at the start");
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM")).expect("a root");
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_protocol_versions(versions).expect("versions").with_root_certificates(roots);
+    Arc::new(match own {
+        Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).expect("its key"),
+        None => builder.with_no_client_auth(),
+    })
+}
+
+/// A server that is encrypted from the first octet, and asks for certificates of this CA.
+fn asking(ca: &Ca, is_required: bool) -> Server {
+    let tls = Tls::self_signed().client_ca(&ca.pem).client_required(is_required);
+    start(Config::default().tls(tls).listen("smtps://127.0.0.1").shards(2))
+}
+
+const BOTH: [&[&SupportedProtocolVersion]; 2] = [&[&rustls::version::TLS12], &[&rustls::version::TLS13]];
+
+/// A mail, by a client that resumes its session if it can.
+fn send(server: &Server, config: &Arc<ClientConfig>) {
+    let mut client = Encrypted::over(connect(server.local_addr()), config, "localhost");
+    assert_eq!(client.reply(), "220 Welcome");
+    client.command("EHLO client.example");
+    client.mail();
+    client.quit();
+}
+
+#[test]
+fn a_client_is_known_by_its_certificate_in_resumed_sessions_too() {
+    for versions in BOTH {
+        let ca = Ca::new();
+        let server = asking(&ca, true);
+        let config = having(&server, Some(ca.ann()), versions);
+        (0..6).for_each(|_| send(&server, &config));
+        let messages = server.messages();
+        assert_eq!(messages.len(), 6);
+        for (number, message) in messages.iter().enumerate() {
+            let tls = message.tls().expect("encrypted");
+            assert_eq!(tls.is_resumed(), number > 0, "{number}");
+            let client = tls.client_certificate().expect("a certificate");
+            assert_eq!(client.subject(), "CN=ann,O=Example\\, Inc.");
+            assert_eq!(client.common_name(), Some("ann"));
+            assert_eq!(client.alternative_name(), Some("ann@example.com"));
+        }
+        let stats = after_sessions(&server, 6);
+        assert_eq!((stats.tls.handshakes, stats.tls.resumed, stats.tls.client_certificates), (6, 5, 6));
+    }
+}
+
+#[test]
+fn a_certificate_is_optional_unless_it_is_required() {
+    for versions in BOTH {
+        let ca = Ca::new();
+        let server = asking(&ca, false);
+        send(&server, &having(&server, None, versions));
+        send(&server, &having(&server, Some(ca.ann()), versions));
+        let known = server.messages();
+        let known =
+            known.iter().map(|message| message.tls().expect("encrypted").client_certificate().is_some());
+        assert_eq!(known.collect::<Vec<_>>(), [false, true]);
+        assert_eq!(after_sessions(&server, 2).tls.client_certificates, 1);
+    }
+}
+
+/// The alert that ends the session of such a client.
+fn refusal(server: &Server, own: Option<Own>, versions: &[&'static SupportedProtocolVersion]) -> String {
+    let config = having(server, own, versions);
+    let mut client = Encrypted::over(connect(server.local_addr()), &config, "localhost");
+    // In TLS 1.3 the client's handshake is done before the server has seen its certificate.
+    let stream = client.0.get_mut();
+    let error = stream.flush().and_then(|()| stream.read(&mut [0])).expect_err("an alert");
+    error.to_string().rsplit(' ').next().expect("its name").to_owned()
+}
+
+#[test]
+fn a_certificate_that_is_missing_or_not_trusted_is_refused_by_an_alert_and_counted() {
+    for (versions, missing) in BOTH.into_iter().zip(["HandshakeFailure", "CertificateRequired"]) {
+        let ca = Ca::new();
+        let server = asking(&ca, true);
+        assert_eq!(refusal(&server, None, versions), missing);
+        let old = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
+        let future = |params: &mut CertificateParams| params.not_before = date_time_ymd(4000, 1, 1);
+        let of_server = |params: &mut CertificateParams| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        };
+        let wrong = [
+            (Ca::named("another").ann(), "UnknownCA"),
+            // Of a CA that is called as the one that is trusted.
+            (Ca::new().ann(), "DecryptError"),
+            (ca.issue(old), "CertificateExpired"),
+            (ca.issue(future), "CertificateExpired"),
+            (ca.issue(of_server), "UnsupportedCertificate"),
+        ];
+        let count = wrong.len() as u64;
+        for (own, alert) in wrong {
+            let name = refusal(&server, Some(own), versions);
+            assert_eq!(name, alert);
+        }
+        // Where it is optional, a certificate that is not trusted is refused all the same.
+        let optional = asking(&ca, false);
+        assert_eq!(refusal(&optional, Some(Ca::named("another").ann()), versions), "UnknownCA");
+        assert_eq!(after_sessions(&optional, 1).tls.bad_client_certificate, 1);
+        let stats = after_sessions(&server, 1 + count);
+        assert_eq!((stats.tls.no_client_certificate, stats.tls.bad_client_certificate), (1, count));
+        assert_eq!((stats.tls.handshakes, stats.sessions.dismissed), (0, 1 + count));
+        assert_eq!(server.messages().len(), 0);
+    }
+}
+
+#[test]
+fn a_client_ca_that_is_none_is_refused_at_the_start() {
+    for (tls, setting) in [
+        (Tls::self_signed().client_ca("no PEM"), "tls client CA"),
+        (
+            Tls::self_signed().client_ca("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+            "tls client CA",
+        ),
+        (Tls::self_signed().client_required(true), "tls client"),
+    ] {
+        let error = Config::default().tls(tls).validate().expect_err(setting);
+        assert_eq!(error.setting, setting, "{error}");
+    }
+}
