@@ -509,7 +509,7 @@ impl<T: Transport> Connection<T> {
                 return self.end_before_session(context, resources, preface);
             }
             Phase::Preface(_) if self.readable => Fate::Again,
-            Phase::Securing(_) if resources.stop.closes_idle() => Fate::Over,
+            Phase::Securing(ref securing) if securing.is_over(resources.stop) => self.end_by_stop(),
             Phase::Securing(ref securing) if self.stream.handshake() == Handshake::Done => {
                 let securing = **securing;
                 return self.begin_handshake(context, resources, securing);

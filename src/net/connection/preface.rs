@@ -24,6 +24,11 @@ use crate::time::{Timestamp, wall_time};
 /// and an SMTP client waits for the greeting: this is how long it waits in vain.
 pub(super) const HEADER_WAIT: Duration = Duration::from_millis(500);
 
+/// How long a trusted peer that need not send a header may take, from the accept, for the first octets by which one is known
+/// for certain. A client may have sent what they begin with, a `P` or a line end, and waits for its greeting. Retransmissions of
+/// TCP take less (`doc/proxy-protocol.txt` of HAProxy, section 2: at least 3 s).
+const SIGNATURE_WAIT: Duration = Duration::from_secs(3);
+
 /// A connection that has no session yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Preface {
@@ -103,8 +108,10 @@ impl<T: Transport> Connection<T> {
             _ if input.is_empty() => 0,
             Ok(Scan::Incomplete) => {
                 debug_assert!(input.len() < proxy::MAX_HEADER, "a header is bounded");
-                // Nobody but a proxy begins like this, so that a slow one is waited for.
-                self.deadline = preface.accepted_at.after(header_timeout(context));
+                let timeout = header_timeout(context);
+                let is_certain = preface.is_required || proxy::has_signature(input);
+                let wait = if is_certain { timeout } else { timeout.min(SIGNATURE_WAIT) };
+                self.deadline = preface.accepted_at.after(wait);
                 0
             }
             Ok(Scan::Whole { length, client }) => {
@@ -135,10 +142,10 @@ impl<T: Transport> Connection<T> {
             Phase::Preface(ref preface) if is_over && !preface.is_refused => **preface,
             _ => return self.settle(context, resources),
         };
-        if preface.is_required || self.input.is_some() {
+        if self.needs_header(preface) {
             self.refuse(context, resources, Refusal::Unfinished, b"");
         } else {
-            self.begin(context, resources, preface, false);
+            self.begin(context, resources, preface, self.input.is_some());
             self.is_header_late = true;
         }
         self.run(context, resources)
@@ -152,11 +159,17 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
         preface: Preface,
     ) -> Fate {
-        if preface.is_required || self.input.is_some() {
+        if self.needs_header(preface) {
             return Fate::Over;
         }
-        self.begin(context, resources, preface, false);
+        self.begin(context, resources, preface, self.input.is_some());
         self.settle(context, resources)
+    }
+
+    /// Without a whole header there is no session: one is required, or has begun for certain.
+    fn needs_header(&self, preface: Preface) -> bool {
+        let input = self.input.as_ref().map_or(&[][..], |input| input.bytes());
+        preface.is_required || proxy::has_signature(input)
     }
 
     /// Takes the addresses of the session from the header.
@@ -238,8 +251,10 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
         input: &[u8],
     ) -> bool {
-        self.is_header_late = false;
-        let is_header = match proxy::scan(input) {
+        let scan = proxy::scan(input);
+        // The front of a line may go on as a header.
+        self.is_header_late = matches!(scan, Ok(Scan::Incomplete)) && !input.contains(&b'\n');
+        let is_header = match scan {
             Ok(Scan::Whole { .. }) | Err(_) => true,
             Ok(Scan::Absent | Scan::Incomplete) => false,
         };
@@ -253,7 +268,7 @@ impl<T: Transport> Connection<T> {
 
     /// What a connection leaves that had no session.
     pub(super) fn close_before_session(&self, resources: &mut Resources, preface: Preface) {
-        if !preface.is_refused && !resources.stop.closes_idle() {
+        if !preface.is_refused && resources.stop == Stop::None {
             resources.gathering.stats.proxy.broken_off += 1;
         }
     }
@@ -264,9 +279,9 @@ impl Preface {
         self.is_refused
     }
 
-    /// The connection has nothing more to wait for.
+    /// The connection has nothing more to wait for. A stop that spares idle sessions spares no connection without one.
     pub(super) fn is_over(&self, stop: Stop) -> bool {
-        self.is_refused || stop.closes_idle()
+        self.is_refused || stop > Stop::None
     }
 }
 

@@ -7,7 +7,7 @@ use super::{BYTES_PER_TURN, Connection, Fate, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
 use crate::net::context::Context;
-use crate::net::resources::Resources;
+use crate::net::resources::{Resources, Stop};
 use crate::net::stream::{Handshake, HandshakeFault};
 use crate::time::Timestamp;
 
@@ -23,6 +23,13 @@ pub(super) struct Securing {
     since: Option<Timestamp>,
     /// The client has sent something behind STARTTLS before it could know the reply.
     has_injected: bool,
+}
+
+impl Securing {
+    /// The connection has nothing more to wait for. A stop that spares idle sessions spares no connection without one.
+    pub(super) fn is_over(&self, stop: Stop) -> bool {
+        stop.closes_idle() || (self.is_implicit && stop > Stop::None)
+    }
 }
 
 impl<T: Transport> Connection<T> {
@@ -105,6 +112,7 @@ impl<T: Transport> Connection<T> {
             self.phase = Phase::Securing(Box::new(securing));
         }
         match self.stream.handshake() {
+            Handshake::Running if !may_have_more && securing.is_over(resources.stop) => self.end_by_stop(),
             Handshake::Running => {
                 self.charge_memory(context);
                 self.arm(resources);
@@ -157,6 +165,12 @@ impl<T: Transport> Connection<T> {
         self.leave_ungreeted();
         self.begin_end(context, resources, Manner::Orderly);
         self.settle(context, resources)
+    }
+
+    /// A stop ends a connection that has no mail under way.
+    pub(super) fn end_by_stop(&mut self) -> Fate {
+        self.probe.end(Cause::Stopped);
+        Fate::Over
     }
 
     /// The connection is lost.

@@ -376,6 +376,40 @@ fn the_first_octet_of_a_header_decides_how_long_it_is_waited_for() {
     assert_eq!((stats.proxy.late, stats.proxy.headers, stats.sessions.opened), (1, 0, 1));
 }
 
+/// What a header begins with may be the front of a command, too, or an empty line.
+#[test]
+fn a_client_that_has_sent_the_front_of_a_signature_is_greeted() {
+    let wait = Duration::from_secs(3);
+    for (front, reply) in [("P", ""), ("\r\n", "502 ")] {
+        let mut bench = Bench::new(Policy::default());
+        let [(wire, mut connection), (left_wire, mut left)] = [0, 1].map(|slot| bench.connection(slot, 1000));
+        for (wire, connection) in [(&wire, &mut connection), (&left_wire, &mut left)] {
+            let fate = connection.await_header(&bench.context, &mut bench.resources, false, false);
+            assert_eq!(fate, Fate::Waits);
+            wire.borrow_mut().send(front.as_bytes());
+            assert_eq!(bench.turn(wire, connection), Fate::Waits);
+        }
+        // One that ends its output has nothing more to send.
+        left_wire.borrow_mut().finish();
+        bench.turn(&left_wire, &mut left);
+        assert!(left_wire.borrow().written.starts_with(b"220 Welcome\r\n"), "{front:?}");
+        bench.pass(wait - ROUNDING);
+        while let Some(Token(slot)) = bench.resources.wheel.pop(bench.resources.now) {
+            if slot == 0 {
+                connection.on_timer(&bench.context, &mut bench.resources);
+            }
+        }
+        assert_eq!(wire.borrow().written, b"", "{front:?}");
+        bench.pass(2 * ROUNDING);
+        assert_eq!(bench.resources.wheel.pop(bench.resources.now), Some(Token(0)));
+        connection.on_timer(&bench.context, &mut bench.resources);
+        let greeted = format!("220 Welcome\r\n{reply}");
+        assert!(wire.borrow().written.starts_with(greeted.as_bytes()), "{front:?}");
+        let proxy = &bench.resources.gathering.stats.proxy;
+        assert_eq!((proxy.late, proxy.broken_off), (0, 0), "{front:?}");
+    }
+}
+
 /// The test is named after the fault.
 #[test]
 fn a_header_that_came_while_the_process_was_stopped_was_late() {

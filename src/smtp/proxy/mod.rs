@@ -83,6 +83,12 @@ pub fn scan(input: &[u8]) -> Result<Scan<'_>, HeaderError> {
     }
 }
 
+/// Whether the input begins with a whole signature: nobody but a proxy begins like this. The front of one may be a client's, as
+/// `P` or a line end is.
+pub(crate) fn has_signature(input: &[u8]) -> bool {
+    [v1::SIGNATURE, v2::SIGNATURE].iter().any(|signature| input.starts_with(signature))
+}
+
 /// The input begins with the signature, or is the front of it.
 fn begins_like(input: &[u8], signature: &[u8]) -> bool {
     let common = input.len().min(signature.len());

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
+use serde_json::Value;
 use smtpmock::signals::REPETITION;
 
 use crate::support::client::{Client, MESSAGE};
@@ -119,6 +120,40 @@ fn the_first_signal_after_a_limit_was_reached_ends_idle_sessions() {
     // The client waits much less than the timeout.
     assert!(client.reply().starts_with("421 "));
     assert_eq!(program.ended().code(), Some(0));
+}
+
+/// A header of a proxy, or a hello of TLS, that is never complete: there is no session yet.
+#[test]
+fn connections_without_a_session_do_not_hold_a_stop() {
+    let listen = [
+        "--listen=smtp://127.0.0.1",
+        "--listen=smtp://127.0.0.1?proxy=require",
+        "--listen=smtps://127.0.0.1",
+    ];
+    let others = ["--trust=127.0.0.1", "--tls", "--shutdown-timeout=1h", "--session-timeout=1h"];
+    for limit in [&["--exit-after=1session"][..], &[]] {
+        let program = start(listen.iter().chain(&others).chain(limit));
+        let line: Value = serde_json::from_str(&program.ready_line).expect("JSON");
+        let address = |place: &Value| place.as_str().expect("a text").parse().expect("an address");
+        let half = |place: &Value, octets: &[u8]| {
+            let mut client = Client::connect(address(place));
+            client.send(octets);
+            client
+        };
+        let proxied = half(&line["smtp"][1], b"PROXY TCP4 192.0.2.7 ");
+        let hello = half(&line["smtps"][0], &[22, 3, 1, 2, 0, 1]);
+        let mut behind = Client::extended(address(&line["smtp"][0]));
+        if limit.is_empty() {
+            behind.expect("STARTTLS", "220 2.0.0 Ready to start TLS");
+            behind.send([22, 3, 1, 2, 0, 1]);
+            program.signal(Signal::TERM);
+        } else {
+            behind.expect("QUIT", "221 2.0.0 Closing connection");
+        }
+        let ended = program.ended();
+        assert_eq!(ended.code(), Some(0), "{limit:?}: {ended:?}");
+        drop((proxied, hello));
+    }
 }
 
 /// More than any pipe holds.
