@@ -9,6 +9,7 @@ mod flag;
 mod flags;
 mod goflags;
 mod help;
+mod implied;
 pub(crate) mod outputs;
 mod stray;
 mod sum;
@@ -26,7 +27,7 @@ use clap::error::{ContextKind, ErrorKind};
 use smtpmock::escape::escape_lines;
 use smtpmock::output::{Claims, OutputError};
 use smtpmock::report::Report;
-use smtpmock::smtp::auth::{Credential, read_password_file};
+use smtpmock::smtp::auth::{Credential, read_password_file, slow_passwords};
 use smtpmock::smtp::rules::nearest;
 use smtpmock::{Config, ConfigError};
 
@@ -278,13 +279,17 @@ fn settle(
     table: &[Flag],
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Settings, Failure> {
+    implied::refuse_contradictions(given, table)?;
     let config = match options.port {
         Some(port) => options.config.port(checked_port(port, given)?),
         None => options.config,
     };
-    let config = match &options.auth_file {
-        Some(path) => config.auth_users(users_of(path, given, &read_file)?),
-        None => config,
+    let (config, slow_users) = match &options.auth_file {
+        Some(path) => {
+            let (users, slow) = users_of(path, given, &read_file)?;
+            (config.auth_users(users), slow)
+        }
+        None => (config, Vec::new()),
     };
     let config = match tls::tls(&options.tls, given, &read_file)? {
         Some(tls) => config.tls(tls),
@@ -298,7 +303,7 @@ fn settle(
     let Options { ready, ready_file, reporting, exit_after, logs, shows, tls, .. } = options;
     let effective = file::given_settings(given, table);
     let claims = outputs::claims(given);
-    let doubts = doubts(&config, given, table);
+    let doubts = doubts(&config, given, table).into_iter().chain(slow_users).collect();
     Ok(Settings {
         doubts,
         config,
@@ -314,19 +319,20 @@ fn settle(
     })
 }
 
-/// The users of a password file.
+/// The users of a password file, and a line for each whose password takes long to check.
 fn users_of(
     path: &Path,
     given: &[Given],
     read_file: impl Fn(&Path) -> io::Result<String>,
-) -> Result<Vec<Credential>, Failure> {
+) -> Result<(Vec<Credential>, Vec<String>), Failure> {
     let typed = || typed_as(&flag::kebab_case(flags::AUTH_FILE), given);
     let text = read_file(path).map_err(|error| {
         let typed = typed();
         Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
     })?;
-    let users = read_password_file(&text);
-    users.map_err(|error| Failure::Usage(format!("{} {}, {error}", typed(), path.display())))
+    let with_place = |error| format!("{} {}, {error}", typed(), path.display());
+    let users = read_password_file(&text).map_err(|error| Failure::Usage(with_place(error)))?;
+    Ok((users, slow_passwords(&text).into_iter().map(with_place).collect()))
 }
 
 fn checked_port(port: i64, given: &[Given]) -> Result<u16, Failure> {

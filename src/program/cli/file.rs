@@ -16,7 +16,7 @@ use super::flags::{
     AUTH, AUTH_TOKEN, CONFIG, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER, PRINT_CONFIG, VERSION,
 };
 use super::goflags::Given;
-use super::letters;
+use super::{implied, letters};
 
 /// Reads the settings from the text of a file. The name is used in errors.
 ///
@@ -221,7 +221,10 @@ pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
             heading = flag.heading;
             text += &format!("\n# {heading}\n");
         }
-        let literals: Vec<_> = effective(flag, given).iter().map(|value| literal(flag, value)).collect();
+        let mut literals: Vec<_> = effective(flag, given).iter().map(|value| literal(flag, value)).collect();
+        if flag.arity == Arity::Switch && implied::is_turned_on(flag, given, table) {
+            literals = vec!["true".to_owned()];
+        }
         text += &match (literals.as_slice(), flag.arity) {
             ([], _) => format!("# {}: {}\n", flag.kebab, flag.help),
             (all, Arity::Repeated) => format!("{} = [\n  {},\n]\n", flag.kebab, all.join(",\n  ")),
@@ -232,7 +235,7 @@ pub(super) fn print(given: &[Given], table: &[Flag]) -> String {
 }
 
 /// The effective values of a flag: all given values if it may be repeated, otherwise the last one or the default.
-fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
+pub(super) fn effective(flag: &Flag, given: &[Given]) -> Vec<OsString> {
     let mut values = given.iter().filter(|given| given.kebab == flag.kebab).map(|given| given.value.clone());
     if flag.arity == Arity::Repeated {
         // One value in each line, as in a variable.

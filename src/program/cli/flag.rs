@@ -48,6 +48,8 @@ pub(super) struct Flag {
     /// Whether an empty value is an error, also in the variable. An empty value usually comes from an unset variable
     /// of a script; ignoring it would omit a check or a limit.
     pub(super) refuses_empty: bool,
+    /// The switch that this flag turns on when it is given.
+    pub(super) turns_on: Option<&'static str>,
     /// Whether values from arguments, variable and file accumulate. For other flags arguments override the variable,
     /// and both override the file.
     pub(super) adds_up: bool,
@@ -74,6 +76,7 @@ impl Flag {
             default: None,
             arity: Arity::Value,
             refuses_empty: false,
+            turns_on: None,
             adds_up: false,
             read,
         }

@@ -102,8 +102,24 @@ pub(super) fn table() -> Vec<Flag> {
     ];
     groups
         .into_iter()
-        .flat_map(|(heading, flags)| flags.into_iter().map(move |flag| Flag { heading, ..flag }))
+        .flat_map(|(heading, flags)| {
+            flags.into_iter().map(move |flag| Flag {
+                heading,
+                turns_on: turned_on_by(heading, &flag.kebab),
+                ..flag
+            })
+        })
         .collect()
+}
+
+/// The switch that a flag turns on.
+fn turned_on_by(heading: &str, kebab: &str) -> Option<&'static str> {
+    match (heading, kebab) {
+        ("Service extensions", "esmtp") => None,
+        ("Service extensions" | "Authentication", _) | ("TLS", "tls" | "auth-clear") => Some("esmtp"),
+        ("TLS", _) => Some("tls"),
+        _ => None,
+    }
 }
 
 fn listening() -> Vec<Flag> {
@@ -146,7 +162,7 @@ fn listening() -> Vec<Flag> {
             "NETWORK,...",
             "Peers that may give another address as the client's, by a PROXY header or XCLIENT: IP addresses and networks like \
              10.0.0.0/8, and unix for Unix sockets. Default: none",
-            reading(values::parsed_entries, |options: Options, trusted: Vec<Trusted>| {
+            reading(values::parsed_names, |options: Options, trusted: Vec<Trusted>| {
                 options.with(|config| trusted.into_iter().fold(config.without_trust(), Config::trust))
             }),
         )

@@ -1,7 +1,7 @@
 //! The files that a command line reads and writes, each with its flag. No two may be the same file.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use smtpmock::output::Claims;
 
@@ -26,8 +26,20 @@ pub(super) const TEXTS: &[&str] = &[REPORT, SHOW, LOG];
 const LOG: &str = "log";
 
 /// The flags that name files which are read or replaced.
-pub(super) const INPUTS: &[&str] =
-    &[CONFIG, MERGE_REPORTS, "ready-file", "auth-file", "tls-ca-out", "tls-ca-cert", "tls-ca-key"];
+pub(super) const INPUTS: &[&str] = &[
+    CONFIG,
+    MERGE_REPORTS,
+    "ready-file",
+    "auth-file",
+    "tls-ca-out",
+    "tls-ca-cert",
+    "tls-ca-key",
+    "tls-cert",
+    "tls-key",
+];
+
+/// Those that may be repeated: every value counts, of other flags the last.
+const REPEATED_INPUTS: &[&str] = &[MERGE_REPORTS, "tls-cert", "tls-key"];
 
 /// The files of a command line.
 pub(super) fn claims(given: &[Given]) -> Claims {
@@ -56,9 +68,14 @@ pub(super) fn claims(given: &[Given]) -> Claims {
     }
     for &kebab in INPUTS {
         let named = given.iter().filter(|given| given.kebab == kebab);
-        // Every value of a repeated flag counts; of other flags the last.
-        let skipped = if kebab == MERGE_REPORTS { 0 } else { named.clone().count().saturating_sub(1) };
-        named.skip(skipped).for_each(|given| claims.input(&given.typed, Path::new(&given.value)));
+        let is_repeated = REPEATED_INPUTS.contains(&kebab);
+        let skipped = if is_repeated { 0 } else { named.clone().count().saturating_sub(1) };
+        for given in named.skip(skipped) {
+            // A variable has one value in each line.
+            let paths = values::paths(&given.value).ok().filter(|_| is_repeated);
+            let paths = paths.unwrap_or_else(|| vec![PathBuf::from(&given.value)]);
+            paths.iter().for_each(|path| claims.input(&given.typed, path));
+        }
     }
     claims
 }

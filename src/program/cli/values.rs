@@ -246,9 +246,19 @@ pub(super) fn entries(raw: &OsStr) -> Result<Vec<String>, Expected> {
     Ok(entries.filter(|entry| !entry.trim().is_empty()).collect())
 }
 
-/// Entries between commas with their own grammar; none for the empty text.
-pub(super) fn parsed_entries<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T>, Expected> {
-    entries(raw)?.iter().map(|entry| entry.trim().parse::<T>().map_err(Expected::from)).collect()
+/// The names between the commas, trimmed; none for the empty text. An empty name is an error: it usually comes from an
+/// unset variable of a script.
+pub(super) fn names(raw: &OsStr) -> Result<Vec<String>, Expected> {
+    let names: Vec<String> = list(raw)?.iter().map(|name| name.trim().to_owned()).collect();
+    match names.iter().any(String::is_empty) {
+        true => Err(Expected::new("names separated by single commas, none of them empty")),
+        false => Ok(names),
+    }
+}
+
+/// Names between commas with their own grammar; none for the empty text.
+pub(super) fn parsed_names<T: FromStr<Err = GrammarError>>(raw: &OsStr) -> Result<Vec<T>, Expected> {
+    names(raw)?.iter().map(|name| name.parse::<T>().map_err(Expected::from)).collect()
 }
 
 /// One of several words; `None` for the empty text.

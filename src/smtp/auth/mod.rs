@@ -38,7 +38,7 @@ use credential::{Kind, User};
 pub(in crate::smtp) use exchange::{AuthExchange, Reaction, Refusal};
 pub use mechanism::Mechanism;
 #[cfg(feature = "auth")]
-pub use password_file::{PasswordFileError, read_password_file};
+pub use password_file::{PasswordFileError, read_password_file, slow_passwords};
 use secret::Secret;
 
 /// The user that a session has authenticated as, or that a trusted peer has named.
@@ -145,9 +145,10 @@ impl Auth {
             let name = String::from_utf8_lossy(name).into_owned();
             return Some(("auth", name, "one password for each user: this one has two".to_owned()));
         }
-        if let Some(name) = self.users.keys().find(|name| name.is_empty() || name.contains(&0)) {
+        let is_impossible = |name: &[u8]| name.is_empty() || name.iter().any(u8::is_ascii_control);
+        if let Some(name) = self.users.keys().find(|name| is_impossible(name)) {
             let name = String::from_utf8_lossy(name).into_owned();
-            return Some(("auth", name, "a user with a name, like ann:secret".to_owned()));
+            return Some(("auth", name, "a user with a name, without control characters".to_owned()));
         }
         if self.listed.as_deref().is_some_and(<[_]>::is_empty) {
             let expected = "at least one mechanism, like PLAIN,LOGIN".to_owned();
@@ -248,7 +249,9 @@ mod tests {
         assert!(twice.contradiction().is_some_and(|(_, name, _)| name == "ann"));
         let nobody = Auth { required: true, ..Auth::default() };
         assert!(nobody.contradiction().is_some_and(|(setting, ..)| setting == "auth_required"));
-        assert!(auth(&[Credential::user("", "x")]).contradiction().is_some());
+        for name in ["", "a\0", "a\n"] {
+            assert!(auth(&[Credential::user(name, "x")]).contradiction().is_some(), "{name:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ const A_USER: &str = "at least one line, of the form USER:HASH, like one that ht
 const A_PASSWORD: &str = "a password behind the colon: no client can authenticate with an empty one";
 const NO_CRYPT: &str = "a hash by bcrypt, written by htpasswd -B: these 13 characters look like one by crypt (htpasswd -d); \
                         if they are the password, {PLAIN} in front of them";
+const A_VISIBLE_USER: &str = "a user without control characters: no client can send one";
+const NO_NUL: &str = "a password without NUL: no client can send one";
 const A_FORMAT: &str = "a hash by bcrypt ($2y$, written by htpasswd -B), {SHA}, {SSHA}, or a password, behind {PLAIN} if it begins with $ or {";
 
 /// A line of a password file that is not valid.
@@ -51,8 +53,8 @@ impl fmt::Display for PasswordFileError {
 impl std::error::Error for PasswordFileError {}
 
 /// Reads the text of a password file: a user, a colon, and a password in each line, by bcrypt (`$2y$`, `$2a$`, `$2b$`), as
-/// `{SHA}` or `{SSHA}` (RFC 2307), or unchanged. Empty lines and those that begin with `#` are skipped. Passwords by bcrypt
-/// are cut at 72 octets, as by `htpasswd`.
+/// `{SHA}` or `{SSHA}` (RFC 2307), or unchanged. Empty lines, those that begin with `#`, and a byte order mark in front of
+/// the first are skipped. Passwords by bcrypt are cut at 72 octets, as by `htpasswd`.
 ///
 /// ```
 /// use smtpmock::smtp::auth::{Credential, read_password_file};
@@ -62,12 +64,11 @@ impl std::error::Error for PasswordFileError {}
 /// ```
 ///
 /// # Errors
-/// The first line in another form, an empty password and a hash by `htpasswd` without `-B` among them; no user at all.
+/// The first line in another form, an empty password, a control character and a hash by `htpasswd` without `-B` among them;
+/// no user at all.
 pub fn read_password_file(text: &str) -> Result<Vec<Credential>, PasswordFileError> {
     let mut names = BTreeSet::new();
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end_matches('\r')));
-    let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-    let mut lines = lines.peekable();
+    let mut lines = lines_of(text).peekable();
     if lines.peek().is_none() {
         return Err(PasswordFileError { line: 1, expected: A_USER });
     }
@@ -75,12 +76,45 @@ pub fn read_password_file(text: &str) -> Result<Vec<Credential>, PasswordFileErr
         let error = |expected| PasswordFileError { line: number, expected };
         let named = line.split_once(':').filter(|(name, _)| !name.is_empty());
         let (name, password) = named.ok_or(error(A_LINE))?;
+        if name.contains(char::is_control) {
+            return Err(error(A_VISIBLE_USER));
+        }
         if !names.insert(name) {
             return Err(error(A_NEW_USER));
         }
         Ok(Credential::with_password(name.as_bytes(), read(password).map_err(error)?))
     });
     users.collect()
+}
+
+/// The lines of users whose password takes long to check, which delays every client that authenticates: bcrypt takes about
+/// 50 ms at a cost of 10, and twice as long with each step. `expected` names the unit of the time that one check takes.
+///
+/// ```
+/// use smtpmock::smtp::auth::slow_passwords;
+///
+/// let slow = slow_passwords("ann:$2y$15$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n");
+/// assert_eq!(slow[0].to_string(), "line 1: expected a cost of bcrypt below 15: at this one a check takes seconds");
+/// ```
+pub fn slow_passwords(text: &str) -> Vec<PasswordFileError> {
+    let slow = lines_of(text).filter_map(|(line, user)| {
+        let hash = HashParts::from_str(user.split_once(':')?.1).ok()?;
+        let expected = match hash.get_cost() {
+            ..15 => return None,
+            15..=20 => "a cost of bcrypt below 15: at this one a check takes seconds",
+            21..=26 => "a cost of bcrypt below 15: at this one a check takes minutes",
+            27.. => "a cost of bcrypt below 15: at this one a check takes hours",
+        };
+        Some(PasswordFileError { line, expected })
+    });
+    slow.collect()
+}
+
+/// The lines that name users, with their numbers.
+fn lines_of(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end_matches('\r')));
+    lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))
 }
 
 fn read(password: &str) -> Result<Password, &'static str> {
@@ -104,6 +138,7 @@ fn read(password: &str) -> Result<Password, &'static str> {
     let clear = password.strip_prefix("{PLAIN}");
     match clear.or_else(|| (!password.starts_with(['$', '{'])).then_some(password)) {
         Some("") => Err(A_PASSWORD),
+        Some(clear) if clear.contains('\0') => Err(NO_NUL),
         Some(_) if clear.is_none() && is_like_crypt(password) => Err(NO_CRYPT),
         Some(clear) => Ok(Password::Clear(Secret(clear.as_bytes().into()))),
         None => Err(A_FORMAT),
@@ -173,10 +208,38 @@ mod tests {
             ("", 1, "at least one line"),
             ("# ann:secret\n\n", 1, "at least one line"),
             ("ann:x\r\nann:y\r\n", 2, "once"),
+            ("\u{feff}ann:x\nann:y\n", 2, "once"),
+            ("ann:x\nb\0b:y\n", 2, "a user without control characters"),
+            ("ann:x\n\tbob:y\n", 2, "a user without control characters"),
+            ("ann:x\nbob:y\0\n", 2, "a password without NUL"),
         ] {
             let error = read_password_file(text).expect_err(text);
             assert_eq!(error.line, line, "{text}");
             assert!(error.to_string().contains(reason), "{text}: {error}");
         }
+    }
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_user() {
+        let users = read_password_file("\u{feff}ann:secret\n").expect("valid");
+        assert_eq!(users, [Credential::user("ann", "secret")]);
+        assert_eq!(read_password_file("\u{feff}# users\nann:secret\n"), Ok(users));
+    }
+
+    #[test]
+    fn slow_hashes_are_named_with_their_line_and_the_unit_of_their_time() {
+        let hash =
+            |cost| format!("u{cost}:$2y${cost}$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n");
+        let text = format!(
+            "# clear\nann:secret\n{}",
+            ["04", "14", "15", "20", "21", "26", "27", "31"].map(hash).concat()
+        );
+        let slow = slow_passwords(&text);
+        let named: Vec<_> = slow
+            .iter()
+            .map(|slow| (slow.line, slow.expected.rsplit(' ').next().unwrap_or_default()))
+            .collect();
+        let expected =
+            [(5, "seconds"), (6, "seconds"), (7, "minutes"), (8, "minutes"), (9, "hours"), (10, "hours")];
+        assert_eq!(named, expected);
     }
 }

@@ -121,6 +121,34 @@ fn users_come_from_flags_a_variable_and_a_file() {
     assert_eq!(program.stopped().code(), Some(0));
 }
 
+/// Editors of other systems write a byte order mark in front.
+#[test]
+fn a_byte_order_mark_locked_out_the_first_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users");
+    fs::write(&file, "\u{feff}ann:secret\r\n").expect("writable");
+    let program = start(["--auth-file", &file.display().to_string()]);
+    let mut client = Client::extended(program.address());
+    client.expect(&sasl::plain("ann", "secret"), "235 2.7.0 Authentication successful");
+    assert_eq!(program.stopped().stderr, "");
+}
+
+#[test]
+fn a_hash_that_takes_seconds_to_check_is_named_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("users");
+    let hash = |cost: u8| format!("$2y${cost}$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW");
+    fs::write(&file, format!("ann:{}\nbob:{}\n", hash(14), hash(17))).expect("writable");
+    let ended = run(["--auth-file", &file.display().to_string(), "--exit-after=10ms"]);
+    assert_eq!(ended.code(), Some(0), "{ended:?}");
+    let expected = "line 2: expected a cost of bcrypt below 15: at this one a check takes seconds";
+    let complaint = ended.complaint();
+    assert!(
+        complaint.starts_with("smtpmock: warning: --auth-file ") && complaint.ends_with(expected),
+        "{complaint}"
+    );
+}
+
 /// A hash of 2^31 rounds: its check takes weeks. What ends the program ends it too.
 #[test]
 fn a_check_that_does_not_end_delays_no_other_session_and_no_stop() {
@@ -183,6 +211,9 @@ fn wrong_values_are_refused_with_what_would_be_right() {
     let file = folder.path().join("users");
     fs::write(&file, "ann:secret\nbob:$apr1$r31.....$HqJZimcKQFAMYayBlzkrA/\n").expect("writable");
     let file = file.display().to_string();
+    let nul = folder.path().join("nul");
+    fs::write(&nul, "ann:secret\nb\0b:secret\n").expect("writable");
+    let nul = nul.display().to_string();
     for (arguments, complaint) in [
         (&["--auth", "ann"][..], "for --auth: expected USER:PASSWORD, like ann:secret, or any"),
         (&["--auth", ""], "expected USER:PASSWORD"),
@@ -190,6 +221,16 @@ fn wrong_values_are_refused_with_what_would_be_right() {
         (&["--auth=ann:a", "--auth=ann:b"], "expected one password for each user"),
         (&["--auth-token="], "expected a token of visible characters"),
         (&["--auth-mechanisms=PLAN"], "unknown mechanism \"PLAN\": did you mean PLAIN?"),
+        (
+            &["--auth=any", "--auth-mechanisms=,"],
+            "for --auth-mechanisms: expected names separated by single commas",
+        ),
+        (
+            &["--auth=any", "--auth-mechanisms=PLAIN,,LOGIN"],
+            "\"PLAIN,,LOGIN\" for --auth-mechanisms: expected names",
+        ),
+        (&["--trust=127.0.0.1,"], "\"127.0.0.1,\" for --trust: expected names"),
+        (&["--tls-name=,"], "\",\" for --tls-name: expected names"),
         (&["--auth-mechanisms=PLAIN"], "expected a user with a password, or any, for PLAIN"),
         (
             &["--auth=any", "--auth-mechanisms=PLAIN,SCRAM-SHA-1"],
@@ -198,11 +239,44 @@ fn wrong_values_are_refused_with_what_would_be_right() {
         (&["--auth-required"], "smtpmock: --auth-required: expected somebody who can authenticate"),
         (&["--auth=any", "--extensions=SIZE"], "for --extensions: expected AUTH among"),
         (&["--auth-file=/nowhere/users"], "for --auth-file: expected a readable file"),
+        (&["--auth-file", &nul], "line 2: expected a user without control characters"),
+        (&["--auth=a\tb:x"], "expected a user with a name, without control characters"),
         (&["--auth-file", &file], "line 2: expected a hash by bcrypt ($2y$, written by htpasswd -B)"),
     ] {
         let ended = run(arguments);
         assert_eq!(ended.code(), Some(2), "{arguments:?}: {ended:?}");
         assert!(ended.complaint().contains(complaint), "{arguments:?}: {}", ended.complaint());
+    }
+}
+
+/// The switch had no effect.
+#[test]
+fn a_switch_that_is_off_beside_a_flag_that_turns_it_on_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    fs::write(&file, "esmtp = false\n").expect("writable");
+    let file = format!("--config={}", file.display());
+    for (off, by, names) in [
+        ("--esmtp=false", "--auth=any", "--esmtp is off, but --auth turns it on"),
+        ("--esmtp=false", "--auth-required", "--esmtp is off, but --auth-required turns it on"),
+        ("--esmtp=false", "--extensions=SIZE", "--esmtp is off, but --extensions turns it on"),
+        ("--esmtp=false", "--ehlo-line=X", "--esmtp is off, but --ehlo-line turns it on"),
+        ("--esmtp=false", "--tls", "--esmtp is off, but --tls turns it on"),
+        ("--esmtp=false", "--tls-name=a.example", "--esmtp is off, but --tls-name turns it on"),
+        ("--tls=false", "--tls-name=a.example", "--tls is off, but --tls-name turns it on"),
+        (&file, "-auth=any", "line 1 is off, but -auth turns it on"),
+    ] {
+        for arguments in [[off, by], [by, off]] {
+            let ended = run(arguments);
+            assert_eq!(ended.code(), Some(2), "{arguments:?}: {ended:?}");
+            assert!(ended.complaint().contains(names), "{arguments:?}: {}", ended.complaint());
+        }
+    }
+    for arguments in [
+        &["--esmtp=false", "--tls=false", "--auth-required=false", "--extensions="][..],
+        &["--esmtp=false", "--esmtp", "--auth=any"],
+    ] {
+        assert_eq!(run([arguments, &["--exit-after=10ms"]].concat()).code(), Some(0), "{arguments:?}");
     }
 }
 

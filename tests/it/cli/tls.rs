@@ -23,6 +23,24 @@ fn the_ready_line_names_encrypted_listeners_and_the_ca() {
     assert!(pem.starts_with("-----BEGIN CERTIFICATE-----") && !pem.contains("earlier"), "{pem}");
 }
 
+/// The capture would have replaced the key.
+#[test]
+fn no_output_goes_to_a_certificate_or_a_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let parameters = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    fs::write(path("cert"), parameters.self_signed(&key).expect("a certificate").pem()).expect("a file");
+    fs::write(path("key"), key.serialize_pem()).expect("a file");
+    for name in ["cert", "key"] {
+        let others = ["--tls-cert", &path("cert"), "--tls-key", &path("key"), "--exit-after=10ms"];
+        let ended = run(["--capture", &path(name)].into_iter().chain(others));
+        assert_eq!(ended.code(), Some(2), "{ended:?}");
+        assert!(ended.complaint().contains(&format!("--tls-{name}")), "{ended:?}");
+        assert!(fs::read_to_string(path(name)).expect("a file").starts_with("-----BEGIN"));
+    }
+}
+
 #[test]
 fn what_can_not_be_is_refused_with_the_flag() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -85,7 +85,7 @@ pub(super) fn authentication() -> Vec<Flag> {
              OAUTHBEARER, ANONYMOUS. Default: those that the users and tokens can complete, without ANONYMOUS",
             reading_or_default(
                 |raw| {
-                    let mechanisms = values::entries(raw)?;
+                    let mechanisms = values::names(raw)?;
                     let mechanisms = mechanisms.iter().map(|name| name.parse().map_err(Expected::from));
                     Ok(Some(mechanisms.collect::<Result<Vec<Mechanism>, _>>()?).filter(|list| !list.is_empty()))
                 },

@@ -57,7 +57,7 @@ pub(super) fn tls() -> Vec<Flag> {
             "Make the certificate for these names too: hosts, *.example.com, IP addresses. This flag and those below turn on \
              --tls",
             reading_or_default(
-                |raw| Ok(Some(values::list(raw)?).filter(|names| !names.is_empty())),
+                |raw| Ok(Some(values::names(raw)?).filter(|names| !names.is_empty())),
                 |options: Options, names| options.with_tls(|tls| tls.names = names),
             ),
         )

@@ -113,6 +113,25 @@ fn urls_that_are_printed_read_back_without_the_default_listener() {
     }
 }
 
+/// What is printed may be read again.
+#[test]
+fn a_switch_that_another_flag_turns_on_is_printed_as_on() {
+    for (arguments, on) in [
+        (&["--auth=any"][..], &["esmtp"][..]),
+        (&["--tls-name=a.example"], &["esmtp", "tls"]),
+        (&["--auth-clear=refuse", "--tls"], &["esmtp", "tls"]),
+        (&["--auth-required=false"], &[]),
+    ] {
+        let text = printed(FILES, arguments);
+        for switch in ["esmtp", "tls"] {
+            let line = format!("\n{switch} = {}\n", on.contains(&switch));
+            assert!(text.contains(&line), "{arguments:?}: {text}");
+        }
+        let read = parsed_beside(&[("printed.toml", &text)], &["--config", "printed.toml"], &[]);
+        assert!(matches!(read, Ok(Action::Run(_))), "{arguments:?}: {read:?}");
+    }
+}
+
 fn printed(files: &[(&str, &str)], arguments: &[&str]) -> String {
     let arguments = [arguments, &["--print-config"]].concat();
     match parsed_beside(files, &arguments, &[]) {
