@@ -254,7 +254,11 @@ impl Layer {
     fn write(&mut self, socket: &mut impl Transport, octets: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         loop {
-            self.flush(socket)?;
+            if let Err(error) = self.flush(socket) {
+                // What this call has taken is the caller's again.
+                self.pending = if taken == 0 { self.pending } else { 0 };
+                return Err(error);
+            }
             let rest = &octets[taken..];
             if rest.is_empty() || !self.outgoing.is_empty() {
                 return Ok(taken);

@@ -201,6 +201,17 @@ fn a_reply_has_left_when_all_of_its_record_has() {
     assert_eq!((pair.replies.len(), pair.stream.unsent()), (taken, 0));
 }
 
+/// Replies are counted as unsent once, where the caller has them again.
+#[test]
+fn a_write_that_fails_has_taken_nothing() {
+    for size in [10, 3 * RECORD] {
+        let mut pair = Pair::new().shake_hands();
+        drop(pair.wire);
+        let error = pair.stream.write(&vec![b'x'; size]).expect_err("nobody is there");
+        assert_eq!((error.kind(), pair.stream.unsent()), (ErrorKind::BrokenPipe, 0));
+    }
+}
+
 #[test]
 fn what_is_no_hello_gets_an_alert_and_the_rest_is_dropped() {
     let mut pair = Pair::new();
