@@ -17,8 +17,9 @@ use crate::time::wall_time;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long an authority that is made at the start is valid.
 const AUTHORITY_LASTS: Duration = DAY.saturating_mul(10 * 365);
-/// How long a certificate is: the longest that clients of the web take (CA/Browser Forum's baseline requirements).
-const CERTIFICATE_LASTS: Duration = DAY.saturating_mul(397);
+/// How long a certificate is, which makes 200 days with the one before: the longest that a certificate of the web may have
+/// been issued for since March 2026 (CA/Browser Forum's baseline requirements, section 6.3.2).
+const CERTIFICATE_LASTS: Duration = DAY.saturating_mul(199);
 
 /// An authority.
 pub(super) struct Authority {
