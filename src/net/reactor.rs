@@ -308,6 +308,10 @@ mod tests {
     }
 
     fn reactor_of(config: &Config) -> (Reactor, SocketAddr) {
+        reactor_at(config, Clock::start())
+    }
+
+    fn reactor_at(config: &Config, clock: Clock) -> (Reactor, SocketAddr) {
         let config = config.clone().keep_records(false);
         let (addresses, mut sockets) = bind(&config.listeners().expect("valid"), 1, 16).expect("a listener");
         let records = Records { shard: 0, store: None, capture: None, show: None };
@@ -315,7 +319,7 @@ mod tests {
         let budget = Budget::new(usize::MAX);
         let context = Context::new(service, records, &budget, Arc::default(), Arc::default(), Arc::default());
         let context = context.with_tls(config.prepare_tls().expect("valid"));
-        let (reactor, _) = Reactor::new(sockets.remove(0), context, Clock::start(), None).expect("a reactor");
+        let (reactor, _) = Reactor::new(sockets.remove(0), context, clock, None).expect("a reactor");
         (reactor, addresses[0].endpoint.inet().expect("TCP"))
     }
 
@@ -413,5 +417,65 @@ mod tests {
         let is_running =
             |connection: &Connection<Stream>| connection.stream().handshake() == Handshake::Running;
         assert!(reactor.connections.iter().all(|(_, connection)| is_running(connection)));
+    }
+
+    /// A client whose hello waits for a turn with time for it has done its part; one that was answered has not.
+    #[cfg(feature = "tls")]
+    #[test]
+    fn the_time_of_a_handshake_that_was_put_off_is_the_servers_share() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        use std::time::Duration;
+
+        use rustls::pki_types::pem::PemObject as _;
+
+        const CLIENTS: usize = 9;
+        let tls = crate::tls::Tls::self_signed();
+        let moment = Arc::new(AtomicU64::new(0));
+        let clock = Clock::Virtual(Arc::clone(&moment));
+        let (mut reactor, address) =
+            reactor_at(&Config::default().tls(tls).listen("smtps://127.0.0.1"), clock);
+        let ca = reactor.context.tls.as_ref().and_then(|tls| tls.ca_pem.clone()).expect("made at the start");
+        let ca = rustls::pki_types::CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(ca).expect("a root");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = Arc::new(config.expect("versions").with_root_certificates(roots).with_no_client_auth());
+        let connect = |_| {
+            let name = "localhost".try_into().expect("a name");
+            let mut tls = rustls::ClientConnection::new(Arc::clone(&config), name).expect("a connection");
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            tls.write_tls(&mut stream).expect("room in the socket");
+            (tls, stream)
+        };
+        let mut clients: Vec<_> = (0..CLIENTS).map(connect).collect();
+        let mut events = Events::with_capacity(EVENTS);
+        // One of them is put off.
+        while reactor.again.is_empty() {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+        }
+        moment.store(1_000_000_000, Ordering::Relaxed);
+        let finishing = std::thread::spawn(move || {
+            for (tls, stream) in &mut clients {
+                while tls.is_handshaking() || tls.wants_write() {
+                    tls.complete_io(stream).expect("a handshake");
+                }
+            }
+            clients
+        });
+        while reactor.resources.gathering.stats.tls.handshakes < CLIENTS as u64 {
+            reactor.poll.poll(&mut events, reactor.timeout()).expect("a poll");
+            reactor.turn(&events);
+        }
+        drop(finishing.join().expect("all are done"));
+        let tls = &reactor.resources.gathering.stats.tls;
+        let second = Duration::from_secs(1);
+        for whole in [tls.duration.min(), tls.duration.max(), tls.think.max(), tls.service.max()] {
+            assert_eq!(whole, second);
+        }
+        let most = |durations: &crate::stats::Durations| durations.share_within(Duration::ZERO);
+        assert_eq!((most(&tls.think), most(&tls.service)), (1.0 / 9.0, 8.0 / 9.0));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::encoding::encode;
 use super::{Report, Run};
 use crate::stats::{
-    Check, Figure, Interval, Metric, Numbers, RuleStats, StageStats, Stats, Timeline, Verdict,
+    Check, Figure, Interval, Metric, Numbers, RuleStats, StageStats, Stats, Tally, Timeline, Verdict,
 };
 use crate::text::timestamp;
 
@@ -26,6 +26,8 @@ pub(super) fn render(report: &Report<'_>) -> String {
         metrics: Metrics(stats.figures()),
         refused: by_code(stats, |stage| &stage.refused),
         messages_refused: by_code(stats, |stage| &stage.transactions_refused),
+        tls_cipher_suites: ByName(&stats.tls.cipher_suites),
+        tls_server_names: ByName(&stats.tls.server_names),
         pipelining_offered: stats.pipelining.offered,
         sessions_by_shard: &stats.sessions_by_shard,
         rules: stats.rules.iter().map(RuleView::new).collect(),
@@ -48,6 +50,8 @@ struct Document<'r> {
     metrics: Metrics<'r>,
     refused: ByCode<'r>,
     messages_refused: ByCode<'r>,
+    tls_cipher_suites: ByName<'r>,
+    tls_server_names: ByName<'r>,
     pipelining_offered: bool,
     sessions_by_shard: &'r [u64],
     rules: Vec<RuleView<'r>>,
@@ -162,6 +166,19 @@ type ByCode<'s> = BTreeMap<&'static str, &'s BTreeMap<u16, u64>>;
 fn by_code(stats: &Stats, of: impl Fn(&StageStats) -> &BTreeMap<u16, u64>) -> ByCode<'_> {
     let stages = stats.stages.iter().map(|(stage, own)| (stage.name(), of(own)));
     stages.filter(|(_, codes)| !codes.is_empty()).collect()
+}
+
+/// What stands for all names that are not counted apart; it is no name of a host or cipher suite.
+pub(super) const OTHERS: &str = "(other)";
+
+/// Counts by name.
+struct ByName<'s>(&'s Tally);
+
+impl Serialize for ByName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let others = Some((OTHERS, self.0.others())).filter(|(_, count)| *count > 0);
+        serializer.collect_map(self.0.iter().chain(others))
+    }
 }
 
 #[derive(Serialize)]

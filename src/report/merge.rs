@@ -66,6 +66,11 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
         };
         replies.chain(transactions).map(named)
     });
+    let tallies =
+        [("tls_cipher_suites", &stats.tls.cipher_suites), ("tls_server_names", &stats.tls.server_names)];
+    let named = tallies
+        .into_iter()
+        .flat_map(|(field, tally)| tally.iter().map(move |(name, count)| (format!("{field}.{name}"), count)));
     let rules = stats.rules.iter().enumerate().flat_map(|(index, rule)| {
         [("reached", rule.reached), ("fired", rule.fired)]
             .map(|(name, count)| (format!("rules.{index}.{name}"), count))
@@ -77,7 +82,8 @@ pub(super) fn check_counts(stats: &Stats) -> Result<(), ReadError> {
     });
     let before = [("open_before", stats.open_before), ("transactions_before", stats.transactions_before)]
         .map(|(name, count)| (format!("runs, {name}"), count));
-    let mut counts = before.into_iter().chain(figures).chain(refused).chain(rules).chain(intervals);
+    let mut counts =
+        before.into_iter().chain(figures).chain(refused).chain(named).chain(rules).chain(intervals);
     match counts.find(|(_, count)| *count > EXACT_IN_JSON) {
         None => Ok(()),
         Some((figure, _)) => Err(ReadError::new(

@@ -9,10 +9,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::encoding::decode;
-use super::json::SCHEMA;
+use super::json::{OTHERS, SCHEMA};
 use super::{Report, Run, Verdict, merge};
 use crate::smtp::Stage;
-use crate::stats::{Additive, Check, Durations, Interval, Numbers, RuleStats, Slot, Stats, Timeline, Unit};
+use crate::stats::{
+    Additive, Check, Durations, Interval, Numbers, RuleStats, Slot, Stats, Tally, Timeline, Unit,
+};
 use crate::text::escape::escape;
 
 use node::Node;
@@ -65,6 +67,8 @@ pub(super) fn read(text: &str) -> Result<Report<'static>, ReadError> {
     by_code(&document.field("messages_refused")?, 0..1000, "a reply, 0 to 999", |stage, code, count| {
         stats.stages[stage].transactions_refused.insert(code, count);
     })?;
+    stats.tls.cipher_suites = by_name(&document, "tls_cipher_suites")?;
+    stats.tls.server_names = by_name(&document, "tls_server_names")?;
     stats.pipelining.offered = document.field("pipelining_offered")?.bool()?;
     stats.sessions_by_shard = document.field("sessions_by_shard")?.each(Node::count)?;
     stats.rules = document.field("rules")?.each(rule)?;
@@ -187,6 +191,21 @@ fn by_code(
         })
     })?;
     Ok(())
+}
+
+/// Reads counts by name. Reports of earlier versions have none.
+fn by_name(document: &Node<'_>, field: &str) -> Result<Tally, ReadError> {
+    let mut tally = Tally::default();
+    if let Some(node) = document.get(field) {
+        node.entries(|name, count| {
+            match name {
+                OTHERS => tally.add_others(count.count()?),
+                name => tally.add(name, count.count()?),
+            }
+            Ok(())
+        })?;
+    }
+    Ok(tally)
 }
 
 fn rule(node: &Node<'_>) -> Result<RuleStats, ReadError> {

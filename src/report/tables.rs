@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::json::OTHERS;
 use super::{Report, Run};
-use crate::stats::{Check, Figure, Metric, RuleStats, Stats, Unit, Verdict};
+use crate::stats::{Check, Figure, Metric, RuleStats, Stats, Tally, Unit, Verdict};
 use crate::text::escape::escape;
 use crate::text::units::{decimal, duration, octets};
 
@@ -60,6 +61,8 @@ pub(super) fn tables(report: &Report<'_>) -> Vec<Table> {
     let figures = stats.figures();
     let mut tables = vec![verdicts(report), counts(&figures), stages(stats), rules(stats)];
     tables.extend(SECTIONS.iter().map(|(prefix, title)| distributions(prefix, title, &figures)));
+    tables.push(by_name("TLS: handshakes by cipher suite", &stats.tls.cipher_suites));
+    tables.push(by_name("TLS: handshakes by the name that the client asked for", &stats.tls.server_names));
     tables.push(settings(report.runs()));
     tables.retain(|table| !table.rows.is_empty());
     // Texts may come from a file.
@@ -123,6 +126,20 @@ fn stages(stats: &Stats) -> Table {
         title: "stages: commands, greetings and messages, and refusals by code",
         columns: vec![words(""), number("count"), number("refused"), words("")],
         rows: rows.collect(),
+        ..Table::default()
+    }
+}
+
+/// The most frequent first.
+fn by_name(title: &'static str, tally: &Tally) -> Table {
+    let mut counts: Vec<_> = tally.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let others = Some((OTHERS, tally.others())).filter(|(_, count)| *count > 0);
+    let row = |(name, count): (&str, u64)| vec![name.to_owned(), count.to_string()];
+    Table {
+        title,
+        columns: vec![words(""), number("count")],
+        rows: counts.into_iter().chain(others).map(row).collect(),
         ..Table::default()
     }
 }

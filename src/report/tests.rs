@@ -36,6 +36,13 @@ fn fill(stats: &mut Stats, values: &[u64]) {
         interval.messages += value % 50;
         interval.opened += 1;
     }
+    for value in values {
+        stats.tls.server_names.add(&format!("mx{}.example", value % 90), value % 100 + 1);
+        stats
+            .tls
+            .cipher_suites
+            .add(["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"][*value as usize % 2], 1);
+    }
     let rule = |value: &u64| RuleStats {
         id: value.is_multiple_of(2).then(|| format!("id{}", value % 4)),
         rule: format!("rule {}", value % 3),

@@ -82,6 +82,10 @@ impl Stats {
                 "clients waited to be accepted: there was no descriptor for them at {accept_rests} tries (ulimit -n)"
             ));
         }
+        let failures = self.tls.own_failures;
+        if failures > 0 {
+            reasons.push(format!("{failures} handshakes of TLS failed for the server's own reasons"));
+        }
         if *records_evicted > 0 {
             reasons.push(format!("{records_evicted} records were evicted"));
         }

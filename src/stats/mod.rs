@@ -14,6 +14,7 @@ mod health;
 mod numbers;
 mod proxy;
 mod sessions;
+mod tally;
 mod timeline;
 mod tls;
 
@@ -37,7 +38,9 @@ pub use numbers::{Durations, Numbers};
 pub use proxy::ProxyStats;
 pub(crate) use sessions::Ending;
 pub use sessions::SessionStats;
+pub use tally::Tally;
 pub use timeline::{Interval, Timeline};
+pub(crate) use tls::HandshakeTimes;
 pub use tls::TlsStats;
 
 /// A value that can be added up over shards and subtracted over time.

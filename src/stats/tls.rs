@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::Durations;
 use super::catalogue::figures;
+use super::{Durations, Tally};
 use crate::tls::{TlsSession, TlsVersion};
 
 figures! {
     /// Handshakes of TLS, by STARTTLS or from the first octet of a connection.
     ///
     /// Each ends in exactly one way: it is done, or `refused`, `malformed`, `incompatible`, `no_client_certificate`,
-    /// `bad_client_certificate`, `broken_off`, `timed_out` or `failed`, unless a stop ends it.
+    /// `bad_client_certificate`, `broken_off`, `timed_out`, `failed` or `own_failures`, unless a stop ends it.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct TlsStats {
@@ -20,13 +20,25 @@ figures! {
         pub resumed: u64 = ["tls.resumed", Number, "handshakes that resumed an earlier session"],
         /// Those of them that agreed on TLS 1.2.
         pub v1_2: u64 = ["tls.v1_2", Number, "handshakes that agreed on TLS 1.2"],
+        /// Those of them that agreed on TLS 1.3.
+        pub v1_3: u64 = ["tls.v1_3", Number, "handshakes that agreed on TLS 1.3"],
         /// Those of them that agreed on TLS 1.2 though the server has 1.3.
         pub declined_1_3: u64 = ["tls.declined_1_3", Number, "handshakes that agreed on TLS 1.2, though 1.3 was possible"],
         /// Those of them in which the client is known by a certificate, of this handshake or of the session that it resumed.
         pub client_certificates: u64 =
             ["tls.client_certificates", Number, "handshakes with a client's certificate that is trusted"],
-        /// From the first octet of the client's hello to the end of a handshake that was done.
+        /// All of them by the cipher suite, by its name in IANA's registry.
+        pub cipher_suites: Tally = ["tls.cipher_suites", Number, "handshakes, by cipher suite"],
+        /// Those of them in which the client asked for a name (server name indication, RFC 6066 section 3), by the name in small
+        /// letters.
+        pub server_names: Tally = ["tls.server_names", Number, "handshakes in which the client asked for a name, by name"],
+        /// From the first octet of the client's hello to the end of a handshake that was done: the sum of the next two.
         pub duration: Durations = ["tls.duration", Microseconds, "from the first octet of the hello to the end"],
+        /// The client's share of it: the server waited for what it had to send next.
+        pub think: Durations = ["tls.think", Microseconds, "the client's share of it"],
+        /// The server's share of it: from when the last octets of what the client had to send could be read to when the server's
+        /// answer was written. Time in which the server was busy with other sessions counts.
+        pub service: Durations = ["tls.service", Microseconds, "the server's share of it"],
         /// Handshakes that the client ended by an alert, mostly because it does not trust the certificate.
         pub refused: u64 = ["tls.refused", Number, "handshakes that the client ended by an alert"],
         /// Handshakes in which the client sent something that is no message of TLS.
@@ -45,6 +57,9 @@ figures! {
         pub timed_out: u64 = ["tls.timed_out", Number, "handshakes ended by the session timeout"],
         /// Handshakes that failed in another way.
         pub failed: u64 = ["tls.failed", Number, "handshakes that failed in another way"],
+        /// Handshakes that failed for the server's own reasons: an error of its own, or no time for what the client had sent before
+        /// the session timeout.
+        pub own_failures: u64 = ["tls.own_failures", Number, "handshakes that failed for the server's own reasons"],
         /// Sessions in which the client sent something behind STARTTLS before the handshake: it was discarded (RFC 3207 section
         /// 4.2).
         pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],
@@ -61,14 +76,46 @@ figures! {
     }
 }
 
+/// How long a handshake took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandshakeTimes {
+    pub(crate) whole: Duration,
+    /// The server's share.
+    pub(crate) service: Duration,
+}
+
 impl TlsStats {
     /// Counts a handshake that is done; `newest` is the latest version that the server has.
-    pub(crate) fn note(&mut self, session: &TlsSession, newest: TlsVersion, took: Duration) {
+    pub(crate) fn note(&mut self, session: &TlsSession, newest: TlsVersion, times: HandshakeTimes) {
+        let HandshakeTimes { whole, service } = times;
         self.handshakes += 1;
         self.declined_1_3 += u64::from(session.version() < newest);
         self.resumed += u64::from(session.is_resumed());
-        self.v1_2 += u64::from(session.version() == TlsVersion::V1_2);
+        match session.version() {
+            TlsVersion::V1_2 => self.v1_2 += 1,
+            TlsVersion::V1_3 => self.v1_3 += 1,
+        }
         self.client_certificates += u64::from(session.client_certificate().is_some());
-        self.duration.add(took);
+        self.cipher_suites.add(session.cipher_suite(), 1);
+        if let Some(name) = session.server_name() {
+            self.server_names.add(&name.to_ascii_lowercase(), 1);
+        }
+        self.duration.add(whole);
+        self.think.add(whole.saturating_sub(service));
+        self.service.add(service.min(whole));
+    }
+
+    /// Handshakes that failed because the client ended them: by an alert, or by closing the connection.
+    pub fn ended_by_client(&self) -> u64 {
+        self.refused.saturating_add(self.broken_off)
+    }
+
+    /// Handshakes that failed because the server ended them.
+    pub fn ended_by_server(&self) -> u64 {
+        let Self { malformed, incompatible, no_client_certificate, bad_client_certificate, .. } = self;
+        let Self { timed_out, failed, own_failures, .. } = self;
+        let reasons = [malformed, incompatible, no_client_certificate, bad_client_certificate];
+        let others = [timed_out, failed, own_failures];
+        reasons.into_iter().chain(others).fold(0, |sum, count| sum.saturating_add(*count))
     }
 }

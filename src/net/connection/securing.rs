@@ -1,6 +1,7 @@
 //! TLS: how it begins, by STARTTLS or with the connection, and how its handshake ends.
 
 use std::io;
+use std::time::Duration;
 
 use super::preface::header_timeout;
 use super::{BYTES_PER_TURN, Connection, Fate, Manner, Phase, Transport};
@@ -9,6 +10,7 @@ use crate::measure::Cause;
 use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
 use crate::net::stream::{Handshake, HandshakeFault};
+use crate::stats::HandshakeTimes;
 use crate::time::Timestamp;
 
 /// Octets read at once to be discarded.
@@ -19,8 +21,14 @@ const DISCARDED: usize = 4096;
 pub(super) struct Securing {
     /// It began with the connection: the client is greeted within TLS.
     is_implicit: bool,
-    /// When the first octets of the client's hello were read.
+    /// When the first octets of the client's hello could be read.
     since: Option<Timestamp>,
+    /// Octets that the handshake had read when it last went on.
+    octets: u32,
+    /// Since when something that may be the client's waits, for want of time.
+    waits_since: Option<Timestamp>,
+    /// The server's share of the handshake so far.
+    service: Duration,
     /// The client has sent something behind STARTTLS before it could know the reply.
     has_injected: bool,
 }
@@ -45,7 +53,15 @@ impl<T: Transport> Connection<T> {
     /// client can't have read the reply.
     pub(super) fn await_tls(&mut self, context: &Context, resources: &Resources, is_implicit: bool) {
         let has_injected = !is_implicit && self.discard_clear();
-        self.phase = Phase::Securing(Box::new(Securing { is_implicit, since: None, has_injected }));
+        let securing = Securing {
+            is_implicit,
+            since: None,
+            octets: 0,
+            waits_since: None,
+            service: Duration::ZERO,
+            has_injected,
+        };
+        self.phase = Phase::Securing(Box::new(securing));
         self.deadline = resources.now.after(header_timeout(context));
     }
 
@@ -99,18 +115,17 @@ impl<T: Transport> Connection<T> {
             };
         }
         if !resources.take_handshake_step() {
+            securing.waits_since.get_or_insert(resources.now);
+            self.set_securing(securing);
             self.arm(resources);
             return Fate::Again;
         }
+        let began = resources.clock.now();
         let may_have_more = match self.stream.drive() {
             Ok(may_have_more) => may_have_more,
             Err(error) => return self.lose_handshake(resources, &error),
         };
-        let has_begun = may_have_more || self.stream.owes_input();
-        if has_begun && securing.since.is_none() {
-            securing.since = Some(resources.now);
-            self.phase = Phase::Securing(Box::new(securing));
-        }
+        self.note_step(resources, &mut securing, began);
         match self.stream.handshake() {
             Handshake::Running if !may_have_more && securing.is_over(resources.stop) => self.end_by_stop(),
             Handshake::Running => {
@@ -123,12 +138,34 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Divides the time of a step of the handshake, which began then and is over. Where it has read all that the client had to
+    /// send, the client has waited since that could be read; else only the work of the step is the server's.
+    fn note_step(&mut self, resources: &Resources, securing: &mut Securing, began: Timestamp) {
+        let readable = securing.waits_since.take().unwrap_or(resources.now);
+        let octets = self.stream.handshake_octets();
+        if octets > securing.octets {
+            let is_partial = self.stream.owes_input() && self.stream.handshake() == Handshake::Running;
+            let since = if is_partial { began } else { readable };
+            securing.service += resources.clock.now().since(since);
+            securing.since.get_or_insert(readable);
+            securing.octets = octets;
+        }
+        self.set_securing(*securing);
+    }
+
+    fn set_securing(&mut self, securing: Securing) {
+        if let Phase::Securing(own) = &mut self.phase {
+            **own = securing;
+        }
+    }
+
     /// The handshake is done: the session goes on, or begins.
     fn end_handshake(&mut self, context: &Context, resources: &mut Resources, securing: Securing) -> Fate {
         let now = resources.clock.now();
         if let Some((session, tls)) = self.stream.tls_session().zip(context.tls.as_ref()) {
-            let took = now.since(securing.since.unwrap_or(now));
-            resources.gathering.stats.tls.note(session, tls.newest(), took);
+            let whole = now.since(securing.since.unwrap_or(now));
+            let times = HandshakeTimes { whole, service: securing.service };
+            resources.gathering.stats.tls.note(session, tls.newest(), times);
         }
         self.session.set_encrypted();
         self.phase = Phase::Open;
@@ -151,6 +188,11 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
         fault: HandshakeFault,
     ) -> Fate {
+        let is_put_off = matches!(&self.phase, Phase::Securing(securing) if securing.waits_since.is_some());
+        let fault = match fault {
+            HandshakeFault::TimedOut if is_put_off => HandshakeFault::Own,
+            fault => fault,
+        };
         self.note_fault(resources, fault);
         match fault {
             HandshakeFault::TimedOut => self.probe.end(Cause::TimedOut),
@@ -158,7 +200,8 @@ impl<T: Transport> Connection<T> {
             | HandshakeFault::Incompatible
             | HandshakeFault::NoCertificate
             | HandshakeFault::BadCertificate(_)
-            | HandshakeFault::Other => self.probe.end(Cause::Dismissed),
+            | HandshakeFault::Other
+            | HandshakeFault::Own => self.probe.end(Cause::Dismissed),
             // The client has left.
             HandshakeFault::Alert(_) | HandshakeFault::BrokenOff => {}
         }
@@ -179,7 +222,11 @@ impl<T: Transport> Connection<T> {
             self.probe.note_reset();
             self.is_reset = true;
         }
-        self.note_fault(resources, HandshakeFault::BrokenOff);
+        let fault = match error.kind() {
+            io::ErrorKind::Unsupported => HandshakeFault::Own,
+            _ => HandshakeFault::BrokenOff,
+        };
+        self.note_fault(resources, fault);
         Fate::Over
     }
 
@@ -194,6 +241,7 @@ impl<T: Transport> Connection<T> {
             HandshakeFault::BrokenOff => &mut figures.broken_off,
             HandshakeFault::TimedOut => &mut figures.timed_out,
             HandshakeFault::Other => &mut figures.failed,
+            HandshakeFault::Own => &mut figures.own_failures,
         } += 1;
         resources.note(|| {
             Event::ConnectionFailed(format!("TLS handshake {}: {}", self.origin.route(), fault.reason()))

@@ -105,6 +105,11 @@ pub(super) trait Transport {
         Handshake::Done
     }
 
+    /// Octets that the handshake has read so far.
+    fn handshake_octets(&self) -> u32 {
+        0
+    }
+
     /// What the handshake has agreed on; `None` where nothing is encrypted.
     fn tls_session(&self) -> Option<&Arc<TlsSession>> {
         None
@@ -141,6 +146,8 @@ pub(super) enum HandshakeFault {
     TimedOut,
     /// The client has broken the protocol in another way.
     Other,
+    /// The server has failed.
+    Own,
 }
 
 impl HandshakeFault {
@@ -155,6 +162,7 @@ impl HandshakeFault {
             Self::BrokenOff => "the client closed the connection".to_owned(),
             Self::TimedOut => "i/o timeout".to_owned(),
             Self::Other => "the client broke the protocol".to_owned(),
+            Self::Own => "the server failed, or had no time for it".to_owned(),
         }
     }
 }
@@ -355,6 +363,10 @@ impl Transport for Stream {
 
     fn handshake(&self) -> Handshake {
         each!(Stream, self, stream => stream.handshake())
+    }
+
+    fn handshake_octets(&self) -> u32 {
+        each!(Stream, self, stream => stream.handshake_octets())
     }
 
     fn tls_session(&self) -> Option<&Arc<TlsSession>> {

@@ -66,6 +66,8 @@ struct Layer {
     outgoing: Vec<u8>,
     /// Octets of replies in it: those of its last record.
     pending: usize,
+    /// Octets that were read before the handshake was done.
+    handshake_octets: u32,
     /// The socket may have more octets than were read.
     may_have_more: bool,
     /// The peer's close_notify has come.
@@ -103,6 +105,7 @@ impl<S> Tls<S> {
             given: 0,
             outgoing: Vec::new(),
             pending: 0,
+            handshake_octets: u32::try_from(received.len()).unwrap_or(u32::MAX),
             may_have_more: true,
             peer_closed: false,
             has_closed: false,
@@ -197,6 +200,10 @@ impl<S: Transport> Transport for Tls<S> {
 
     fn handshake(&self) -> Handshake {
         self.layer.handshake()
+    }
+
+    fn handshake_octets(&self) -> u32 {
+        self.layer.handshake_octets
     }
 
     fn tls_session(&self) -> Option<&Arc<TlsSession>> {
@@ -340,6 +347,10 @@ impl Layer {
                 Input::End => Ok(Received::End),
                 Input::Octets { count, may_have_more } => {
                     self.may_have_more = may_have_more;
+                    if self.session.is_none() {
+                        let count = u32::try_from(count).unwrap_or(u32::MAX);
+                        self.handshake_octets = self.handshake_octets.saturating_add(count);
+                    }
                     self.incoming = Vec::new();
                     self.take(&mut scratch[..front + count]);
                     Ok(Received::Octets)
@@ -541,6 +552,10 @@ fn fault_of(error: &rustls::Error) -> HandshakeFault {
         rustls::Error::AlertReceived(alert) => HandshakeFault::Alert(alert.as_str().unwrap_or("unknown")),
         rustls::Error::InvalidMessage(_) => HandshakeFault::Malformed,
         rustls::Error::PeerIncompatible(_) => HandshakeFault::Incompatible,
+        rustls::Error::General(_)
+        | rustls::Error::FailedToGetCurrentTime
+        | rustls::Error::FailedToGetRandomBytes
+        | rustls::Error::InconsistentKeys(_) => HandshakeFault::Own,
         rustls::Error::NoCertificatesPresented => HandshakeFault::NoCertificate,
         rustls::Error::InvalidCertificate(error) => HandshakeFault::BadCertificate(match error {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Figure, Metric, Unit};
-use crate::stats::{Durations, Numbers, Peak};
+use crate::stats::{Durations, Numbers, Peak, Tally};
 
 /// Mutable access to a figure, to set it from a file.
 #[cfg(feature = "report")]
@@ -59,6 +59,18 @@ impl Value for BTreeMap<u16, u64> {
     fn metric(&self) -> Option<Metric<'_>> {
         // Counts from a file may overflow.
         Some(Metric::Count(self.values().fold(0, |sum, count| sum.saturating_add(*count))))
+    }
+
+    #[cfg(feature = "report")]
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Derived
+    }
+}
+
+/// Counts by name. The figure is their sum; reports list each count too.
+impl Value for Tally {
+    fn metric(&self) -> Option<Metric<'_>> {
+        Some(Metric::Count(self.total()))
     }
 
     #[cfg(feature = "report")]

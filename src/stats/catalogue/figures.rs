@@ -34,6 +34,18 @@ static DERIVED: &[Derived] = &[
         meaning: "open mail transactions",
         count: Stats::transactions_open,
     },
+    Derived {
+        behind: "tls.service",
+        name: "tls.ended_by_client",
+        meaning: "handshakes that failed, ended by the client",
+        count: |stats| stats.tls.ended_by_client(),
+    },
+    Derived {
+        behind: "tls.service",
+        name: "tls.ended_by_server",
+        meaning: "handshakes that failed, ended by the server",
+        count: |stats| stats.tls.ended_by_server(),
+    },
 ];
 
 /// Every figure, in the order of reports.

@@ -8,6 +8,7 @@ mod chunking;
 mod client_certificates;
 mod esmtp;
 mod extensions;
+mod handshakes;
 mod hooks;
 mod junk;
 mod lifecycle;

@@ -333,6 +333,7 @@ fn handshakes_that_fail_are_counted_by_their_reason() {
     assert_eq!(answer, b"", "nobody can read a reply");
     let stats = after_sessions(&server, 4);
     assert_eq!(failures(&stats), [1, 0, 1, 1, 1, 0]);
+    assert_eq!((stats.tls.ended_by_client(), stats.tls.ended_by_server()), (2, 2));
     assert_eq!((stats.sessions.silent, stats.sessions.dismissed), (3, 1));
     assert_eq!(server.messages().len(), 0);
 }
