@@ -20,7 +20,7 @@ pub(crate) use octets::Listed;
 pub(super) use parameters::GivenParameters;
 pub use parameters::{Parameter, Parameters};
 pub use secrets::{Authenticate, InitialResponse};
-pub(in crate::smtp) use secrets::{REDACTED, shown_part};
+pub(in crate::smtp) use secrets::{REDACTED, resembles_auth, shown_part};
 pub use value::{Body, Notify, OriginalRecipient, Ret, decode_xtext};
 pub(in crate::smtp) use xclient::ATTRIBUTES;
 pub use xclient::ClientAttributes;

@@ -46,14 +46,35 @@ fn is_mechanism(word: &[u8]) -> bool {
     !word.is_empty() && word.len() <= MAX_MECHANISM && word.iter().all(is_letter)
 }
 
-/// The front of a line that may be shown, where the rest may be a secret: that of an AUTH command behind its mechanism,
-/// whether or not the server has the command, the line is valid or it has come whole, and what follows AUTH within another
-/// first word, like `XAUTH` or `AUTHPLAIN`. `None` for a line that may be shown.
+/// The end of AUTH in a line that is an AUTH command, or was meant to be one, whether or not the server has the command, the
+/// line is valid or it has come whole: within its first word, like `XAUTH` or `AUTHPLAIN`, or as another word behind octets that
+/// are no command. `None` for other lines.
+#[cold]
+fn end_of_auth(line: &[u8]) -> Option<usize> {
+    const AUTH: &[u8] = b"AUTH";
+    let is_auth = |part: &[u8]| part.eq_ignore_ascii_case(AUTH);
+    let first = line.split(u8::is_ascii_whitespace).next()?;
+    let within_first = || first.windows(AUTH.len()).position(is_auth);
+    let is_end = |at: usize| line.get(at).is_none_or(u8::is_ascii_whitespace);
+    let is_word = |&at: &usize| line[at - 1].is_ascii_whitespace() && is_end(at + AUTH.len());
+    let as_other = || {
+        let mut places = (first.len() + 1)..=line.len().checked_sub(AUTH.len())?;
+        places.find(|at| is_word(at) && is_auth(&line[*at..at + AUTH.len()]))
+    };
+    within_first().or_else(as_other).map(|start| start + AUTH.len())
+}
+
+/// The line is an AUTH command, right or wrong: responses of an exchange may follow, and be secrets.
+#[cold]
+pub(in crate::smtp) fn resembles_auth(line: &[u8]) -> bool {
+    end_of_auth(line).is_some()
+}
+
+/// The front of a line that may be shown, where the rest may be a secret: that of an AUTH command, right or wrong, behind its
+/// mechanism. `None` for a line that may be shown.
 #[cold]
 pub(in crate::smtp) fn shown_part(line: &[u8]) -> Option<&[u8]> {
-    const AUTH: &[u8] = b"AUTH";
-    let word = line.split(u8::is_ascii_whitespace).next()?;
-    let auth = AUTH.len() + word.windows(AUTH.len()).position(|part| part.eq_ignore_ascii_case(AUTH))?;
+    let auth = end_of_auth(line)?;
     let arguments = &line[auth..];
     let is_letter = |octet: &u8| octet.is_ascii_alphanumeric();
     let skipped = arguments.iter().position(is_letter)?;
@@ -95,10 +116,26 @@ mod tests {
             ("XAUTH PLAIN AGFubgBzZWNyZXQ=", Some("XAUTH PLAIN")),
             ("\0AUTH PLAIN AGFubgBzZWNyZXQ=", Some("\0AUTH PLAIN")),
             ("XAUTH", None),
-            ("NOOP AUTH PLAIN x", None),
+            ("\0\0 AUTH PLAIN AGFubgBzZWNyZXQ=", Some("\0\0 AUTH PLAIN")),
+            ("a b\tauth plain AGFubgBzZWNyZXQ=", Some("a b\tauth plain")),
+            ("a AUTH", None),
+            ("a AUTHOR x", None),
+            ("VRFY author@x.example y", None),
             ("", None),
         ] {
             assert_eq!(shown(line), part, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_meant_as_auth_is_one() {
+        for line in
+            ["AUTH", "auth login", "XAUTH", "AUTHLOGIN", "\0AUTH LOGIN", "a AUTH", "a auth LOGIN", " AUTH"]
+        {
+            assert!(resembles_auth(line.as_bytes()), "{line:?}");
+        }
+        for line in ["", "AUT", "A UTH", "NOOP", "a AUTHOR", "a XAUTH", "a"] {
+            assert!(!resembles_auth(line.as_bytes()), "{line:?}");
         }
     }
 

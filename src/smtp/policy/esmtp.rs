@@ -100,6 +100,17 @@ impl Policy {
             .map(move |kind| (kind, Reply::new(if is_extended { UNRECOGNIZED } else { kind.default_text() })))
     }
 
+    /// What a line that is no command is answered in LMTP before LHLO, where no text is configured: the default of SMTP lists HELO and
+    /// EHLO, which LMTP does not have.
+    pub(in crate::smtp) fn listing_reply_of_lmtp(&self, kind: ReplyKind) -> Option<&Reply> {
+        let is_default = LISTING.contains(&kind) && !self.is_configured(kind);
+        is_default.then_some(&self.lmtp_listing)
+    }
+
+    pub(super) fn lmtp_listing() -> Reply {
+        Reply::new(UNRECOGNIZED)
+    }
+
     /// The acceptance of a message in sessions that were offered extensions, and no enhanced status codes.
     pub(super) fn plain_acceptance(&self) -> Reply {
         match self.is_configured(ReplyKind::MessageReceived) {

@@ -9,7 +9,8 @@ use rand::Rng as _;
 
 use crate::smtp::auth::{AuthExchange, Checked, Mechanism, Reaction, Refusal};
 use crate::smtp::command::{
-    Authenticate, Command, Grammar, InitialResponse, REDACTED, Request, shown_part, starts_with_ignoring_case,
+    Authenticate, Command, Grammar, InitialResponse, REDACTED, Request, resembles_auth, shown_part,
+    starts_with_ignoring_case,
 };
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::{LineScan, LineScanner};
@@ -17,7 +18,7 @@ use crate::smtp::record::Event;
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, Stage};
 use crate::smtp::rules::{Impairment, Moment};
 use crate::smtp::session::answer::{Answer, Asked, Verdict};
-use crate::smtp::session::dialogue::{Dialogue, Receiving};
+use crate::smtp::session::dialogue::{Dialogue, Receiving, Skipped};
 use crate::smtp::session::sequence::Sequence;
 use crate::smtp::session::step::{AuthOutcome, AuthStep, CommandLine, Details, Progress, Step};
 use crate::smtp::session::turn::Turn;
@@ -68,16 +69,18 @@ impl Dialogue {
         }
     }
 
-    /// The part of a line over the limit that a log may show.
+    /// The part of a line over the limit that a log may show. What the line is decides what may be shown of those behind it.
     #[cold]
-    pub(super) fn front_of_line(&self, input: &[u8]) -> CommandLine {
-        self.line_of_no_command(input[..input.len().min(LineScanner::LIMIT)].trim_ascii(), input)
+    pub(super) fn front_of_line(&mut self, input: &[u8]) -> CommandLine {
+        let front = input[..input.len().min(LineScanner::LIMIT)].trim_ascii();
+        self.skipped = if resembles_auth(front) { Skipped::LikeAuth } else { Skipped::Other };
+        self.line_of_no_command(front, input)
     }
 
-    /// A command was refused because the server does not have it.
+    /// A line was refused because the server does not have the command.
     #[cold]
-    pub(super) fn note_no_command(&mut self, command: Command<'_>) {
-        if matches!(command, Command::Auth(_)) {
+    pub(super) fn note_no_command(&mut self, line: &[u8]) {
+        if resembles_auth(line) {
             self.auth_refused_at = self.steps;
         }
     }
@@ -172,11 +175,13 @@ impl Dialogue {
         let (consumed, line, step) = match scan {
             LineScan::Incomplete(0) => (0, None, None),
             LineScan::Incomplete(consumed) => {
-                self.skips_auth = true;
-                (consumed, Some(self.front_of_line(input)), None)
+                let line = self.front_of_line(input);
+                self.skipped = Skipped::Auth;
+                (consumed, Some(line), None)
             }
             LineScan::TooLong(consumed) => {
                 let line = self.front_of_line(input);
+                self.skipped = Skipped::Other;
                 let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
                 (consumed, Some(line), Some(step))
             }
@@ -196,10 +201,15 @@ impl Dialogue {
     /// Answers a line that was too long, of which the front may have come before.
     #[cold]
     pub(super) fn too_long(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        match std::mem::take(&mut self.skips_auth) {
-            true => self.refuse_auth(turn, ReplyKind::AuthLineTooLong),
-            false => self.unknown(turn, ReplyKind::LineTooLong),
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped == Skipped::Auth {
+            return self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
         }
+        let step = self.unknown(turn, ReplyKind::LineTooLong);
+        if skipped == Skipped::LikeAuth {
+            self.auth_refused_at = self.steps;
+        }
+        step
     }
 
     /// A response. While a check is under way nothing is taken.

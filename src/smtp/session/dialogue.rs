@@ -42,8 +42,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) retry_keys: Option<Box<RetryKeys>>,
     /// Messages whose data have begun.
     pub(super) data_begun: u32,
-    /// The line that is being skipped is AUTH.
-    pub(super) skips_auth: bool,
+    /// What the line over the limit is, of which the rest is being skipped.
+    pub(super) skipped: Skipped,
     /// The client has sent at least one octet.
     pub(super) has_spoken: bool,
     /// The session ended within a command line or a message.
@@ -64,6 +64,17 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) identity: Option<Arc<Identity>>,
     /// Number of the step that last refused an AUTH command; 0: none did.
     pub(super) auth_refused_at: u32,
+}
+
+/// What a line over the limit is, by its front.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Skipped {
+    #[default]
+    Other,
+    /// An AUTH command, where AUTH is offered.
+    Auth,
+    /// One elsewhere, or what was meant as one.
+    LikeAuth,
 }
 
 /// How the input is read.
@@ -238,7 +249,7 @@ impl Dialogue {
             | Command::Unknown => {
                 turn.line = Some(self.line_of_no_command(line, input));
                 let step = self.unknown(turn, ReplyKind::InvalidCommand);
-                self.note_no_command(command);
+                self.note_no_command(line);
                 step
             }
         }

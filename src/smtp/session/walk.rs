@@ -41,7 +41,7 @@ impl Dialogue {
             retry_keys,
             data_begun: _,
             is_trusted: _,
-            skips_auth: _,
+            skipped: _,
             is_encrypted: _,
             has_spoken: _,
             is_cut_short: _,

@@ -1,6 +1,7 @@
 //! Authentication as the program has it: its flags, and where secrets must not be.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -38,6 +39,24 @@ fn authenticate(address: std::net::SocketAddr) -> Vec<String> {
     login.command("AUTH LOGIN");
     login.command(&base64("ann"));
     login.command(&password);
+    // Responses sent without waiting, behind commands that are refused: too long, before EHLO, behind garbage, unknown. Lengths in
+    // two pieces and in one, below and above the limit of AUTH.
+    let fronts = ["AUTH LOGIN ", "AUTH\tLOGIN ", "XAUTH LOGIN ", "\0\0 AUTH LOGIN ", "garbageAUTH LOGIN "];
+    for front in fronts
+        .iter()
+        .flat_map(|front| [0, 30, 5_000, 13_000].map(|length| format!("{front}{}", "x".repeat(length))))
+    {
+        let responses = format!("\r\n{}\r\n{password}\r\nNOOP\r\nQUIT\r\n", base64("ann"));
+        for mut client in [Client::greeted(address), Client::extended(address)] {
+            client.send(format!("{front}{responses}"));
+            client.rest();
+        }
+        let mut slow = Client::extended(address);
+        slow.send(&front);
+        slow.silence(Duration::from_millis(5)).expect("the line has not ended");
+        slow.send(responses);
+        slow.rest();
+    }
     // Commands that the server does not have, and a long response behind one that it refuses.
     let near = ["AUTHPLAIN ", "XAUTH PLAIN ", "\0AUTH PLAIN ", "AUTH"].map(|front| format!("{front}{plain}"));
     for line in near {

@@ -293,3 +293,18 @@ fn ten_thousand_recipients_are_answered_in_order() {
     assert_eq!(message.recipient_responses().len(), 10_000);
     assert_eq!(message.delivered_to().len(), 9990);
 }
+
+/// The default text of SMTP names HELO and EHLO, which LMTP does not have.
+#[test]
+fn a_client_that_has_not_sent_lhlo_learns_of_it() {
+    const KNOWN: &str = "LHLO, MAIL FROM:, RCPT TO:, DATA, RSET, NOOP, QUIT, VRFY, EXPN, HELP";
+    let server = start(lmtp());
+    let mut client = Client::greeted(server.local_addr());
+    client.expect("FOO", &format!("502 Command unrecognized. Available commands: {KNOWN}"));
+    client.last_line("LHLO client.example");
+    let known = KNOWN.replace("DATA,", "DATA, BDAT,");
+    client.expect("FOO", &format!("502 5.5.1 Command unrecognized. Available commands: {known}"));
+    client.expect("RSET x", &format!("502 5.5.4 Command unrecognized. Available commands: {known}"));
+    let own = start(lmtp().reply(ReplyKind::InvalidCommand, "500 no"));
+    Client::greeted(own.local_addr()).expect("FOO", "500 no");
+}
