@@ -1,7 +1,6 @@
 //! What one session sends in clear, though STARTTLS was offered.
 
-use crate::smtp::auth::Mechanism;
-use crate::smtp::{AuthOutcome, Next, Offered, Stage, Step};
+use crate::smtp::{Next, Offered, Stage, Step};
 use crate::stats::TlsStats;
 
 /// STARTTLS is offered, and TLS has not begun.
@@ -24,7 +23,9 @@ impl InClear {
             _ if self.0 & OFFERED == 0 => {}
             Stage::Starttls if step.next == Next::StartTls => self.0 &= !OFFERED,
             Stage::Mail if step.accepted => stats.mail_in_clear += self.first(MAIL),
-            Stage::Auth if has_sent_secret(step) => stats.secrets_in_clear += self.first(SECRET),
+            Stage::Auth if step.auth.as_deref().is_some_and(|auth| auth.reveals_secret) => {
+                stats.secrets_in_clear += self.first(SECRET);
+            }
             _ => {}
         }
     }
@@ -35,11 +36,4 @@ impl InClear {
         self.0 |= fact;
         u64::from(is_first)
     }
-}
-
-fn has_sent_secret(step: &Step) -> bool {
-    step.auth.as_deref().is_some_and(|auth| {
-        matches!(auth.outcome, AuthOutcome::Succeeded | AuthOutcome::Failed)
-            && auth.mechanism.is_some_and(Mechanism::sends_the_secret)
-    })
 }

@@ -11,7 +11,7 @@ mod tries;
 
 use std::time::Duration;
 
-use crate::smtp::{AuthOutcome, AuthStep, Next, Portion, Received, Stage, Step};
+use crate::smtp::{AuthOutcome, AuthStep, Next, Offered, Portion, Received, Stage, Step};
 use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
@@ -194,6 +194,10 @@ impl Probe {
                 self.group += 1;
             }
             Stage::Auth => self.note_auth(stats, now, step),
+            Stage::Helo => {
+                self.note_command(stats, now, stage);
+                stats.pipelining.offered |= step.usage.offers.is_some_and(Offered::pipelining);
+            }
             _ => self.note_command(stats, now, stage),
         }
         let is_response = step.auth.as_deref().is_some_and(AuthStep::answers_response);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::page::{Tile, banner, document, escape, tiles};
 use super::plot::{Axis, Curve, Series, lines, spectrum};
 use super::tables::{Table, rate, show, tables};
-use super::text::{of_run, source};
+use super::text::{of_run, pipelined, source};
 use super::{Report, over_stages};
 use crate::smtp::Stage;
 use crate::stats::{Durations, Interval, StageStats, Stats, Unit};
@@ -26,6 +26,9 @@ pub(super) fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
     head(report, &mut out);
     out.push_str(&tiles(&figures(stats)));
+    if let Some(pipelined) = pipelined(stats) {
+        put!(out, "<p class=\"sub\">{} sessions, {pipelined}</p>\n", stats.sessions.opened);
+    }
     findings(stats, &mut out);
     of_stages(stats, &mut out);
     over_time(stats, &mut out);

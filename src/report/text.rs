@@ -66,14 +66,8 @@ fn head(report: &Report<'_>, out: &mut String) {
         stats.sessions_open(),
         sessions.peak.get()
     );
-    let pipelining = &stats.pipelining;
-    if stats.extensions.pipelining > 0 && pipelining.round_trips > 0 {
-        let mean = decimal(pipelining.commands as f64 / pipelining.round_trips as f64);
-        line!(
-            out,
-            "{} of them pipelined, {mean} commands for each round trip in all",
-            stats.extensions.pipelining
-        );
+    if let Some(pipelined) = pipelined(stats) {
+        line!(out, "{pipelined}");
     }
     if sessions.left_before_greeting > 0 {
         line!(
@@ -82,6 +76,15 @@ fn head(report: &Report<'_>, out: &mut String) {
             sessions.left_before_greeting
         );
     }
+}
+
+/// `2 of them pipelined, 3.4 commands for each round trip in all`, of sessions; `None` if none did.
+pub(super) fn pipelined(stats: &Stats) -> Option<String> {
+    let (sessions, pipelining) = (stats.extensions.pipelining, &stats.pipelining);
+    (sessions > 0 && pipelining.round_trips > 0).then(|| {
+        let mean = decimal(pipelining.commands as f64 / pipelining.round_trips as f64);
+        format!("{sessions} of them pipelined, {mean} commands for each round trip in all")
+    })
 }
 
 /// `230 at rcpt with 451, 7 at mail with 421`, in descending order.

@@ -55,7 +55,7 @@ impl Totals {
         stats.seed = service.policy().seed;
         stats.rules = serving.rules(service.policy());
         stats.retries = serving.retries();
-        stats.pipelining.offered = service.offers_pipelining();
+        stats.pipelining.offered |= service.offers_pipelining();
         stats.health.accept_queue_overflows =
             self.overflows.and_then(|before| Some(accept_queue_overflows()?.saturating_sub(before)));
         stats

@@ -366,8 +366,8 @@ figures! {
         pub round_trips: u64 = ["pipelining.round_trips", Number, "times that clients waited for replies"],
         /// The commands of all these groups. Over the number of round trips: commands for each.
         pub commands: u64 = ["pipelining.commands", Number, "commands for which they waited"],
-        /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured. Set by
-        /// configuration only: without it, none is offered.
+        /// The reply to EHLO offers PIPELINING (RFC 2920), or did before the server was reconfigured, or a session was
+        /// offered it in the reply to LHLO.
         pub offered: bool = [no figure],
     }
 }

@@ -69,8 +69,7 @@ figures! {
         /// Sessions in which MAIL was accepted before TLS though STARTTLS was offered.
         pub mail_in_clear: u64 = ["tls.mail_in_clear", Number, "sessions with mail in clear, though STARTTLS was offered"],
         /// Sessions in which the client sent a password or token itself (by PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER) before TLS,
-        /// though STARTTLS was offered. Attempts that are refused for want of encryption, unless there is
-        /// [`auth_in_clear`](crate::Config::auth_in_clear), do not count.
+        /// though STARTTLS was offered, in a command that was refused too: an initial response is sent before the reply.
         pub secrets_in_clear: u64 =
             ["tls.secrets_in_clear", Number, "sessions with secrets in clear, though STARTTLS was offered"],
     }

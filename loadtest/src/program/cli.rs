@@ -134,7 +134,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     lmtp: bool,
     /// Authenticate each session (RFC 4954). The mechanism is SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN or LOGIN, by
-    /// default the first of these that the server offers; with OAUTHBEARER and XOAUTH2 the password is a token
+    /// default the first of these that the server offers; with OAUTHBEARER and XOAUTH2 the password is a token. Other users
+    /// of this machine can read it among the arguments
     #[arg(long, value_name = "USER:PASSWORD[@MECHANISM]")]
     auth: Option<String>,
     /// Send addresses and headers in UTF-8, with SMTPUTF8 (RFC 6531), which the server must offer

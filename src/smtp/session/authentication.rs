@@ -110,7 +110,7 @@ impl Dialogue {
     ) -> Option<Step> {
         let (mechanism, initial) = match self.check_auth(turn.policy, argument) {
             Ok(arguments) => arguments,
-            Err(refusal) => return Some(self.refuse_auth(turn, refusal)),
+            Err(refusal) => return Some(self.refuse_auth(turn, refusal, argument)),
         };
         let auth = turn.policy.auth()?;
         let shown = shown_part(line).map_or_else(|| line.to_vec(), |shown| [shown, REDACTED].concat());
@@ -182,7 +182,7 @@ impl Dialogue {
             LineScan::TooLong(consumed) => {
                 let line = self.front_of_line(input);
                 self.skipped = Skipped::Other;
-                let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
+                let step = self.refuse_auth(turn, ReplyKind::AuthLineTooLong, None);
                 (consumed, Some(line), Some(step))
             }
             LineScan::Line(consumed) => return self.whole_long_auth(turn, input, consumed),
@@ -203,7 +203,7 @@ impl Dialogue {
     pub(super) fn too_long(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let skipped = std::mem::take(&mut self.skipped);
         if skipped == Skipped::Auth {
-            return self.refuse_auth(turn, ReplyKind::AuthLineTooLong);
+            return self.refuse_auth(turn, ReplyKind::AuthLineTooLong, None);
         }
         let step = self.unknown(turn, ReplyKind::LineTooLong);
         if skipped == Skipped::LikeAuth {
@@ -314,6 +314,7 @@ impl Dialogue {
             mechanism: Some(responses.exchange.mechanism()),
             outcome: AuthOutcome::Challenged,
             challenges: responses.challenges,
+            reveals_secret: false,
             attempt: None,
         };
         self.receiving = Receiving::Responses(responses);
@@ -327,12 +328,18 @@ impl Dialogue {
     }
 
     /// Refuses an AUTH command that begins no exchange.
-    fn refuse_auth(&mut self, turn: &mut Turn<'_, '_>, refusal: ReplyKind) -> Step {
+    fn refuse_auth(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        refusal: ReplyKind,
+        argument: Option<Authenticate<'_>>,
+    ) -> Step {
         let is_again = refusal == ReplyKind::InvalidAuthSequence && self.identity.is_some();
         let outcome = if is_again { AuthOutcome::Again } else { AuthOutcome::Refused };
         let answer = self.answer(turn, Asked::at(Stage::Auth), Err(refusal));
         self.auth_refused_at = self.steps;
-        let auth = AuthStep { mechanism: None, outcome, challenges: 0, attempt: None };
+        let reveals_secret = argument.is_some_and(has_secret);
+        let auth = AuthStep { mechanism: None, outcome, challenges: 0, reveals_secret, attempt: None };
         self.conclude_with(
             turn,
             Stage::Auth,
@@ -357,7 +364,15 @@ impl Dialogue {
         if !answer.accepted {
             self.auth_refused_at = self.steps;
         }
-        let auth = AuthStep { mechanism: Some(mechanism), outcome, challenges, attempt: exchange.attempt() };
+        let reveals_secret = mechanism.sends_the_secret()
+            && match outcome {
+                AuthOutcome::Succeeded | AuthOutcome::Failed => true,
+                // What was malformed may be the user.
+                AuthOutcome::Refused => mechanism != Mechanism::Login,
+                AuthOutcome::Challenged | AuthOutcome::Cancelled | AuthOutcome::Again => false,
+            };
+        let attempt = exchange.attempt();
+        let auth = AuthStep { mechanism: Some(mechanism), outcome, challenges, reveals_secret, attempt };
         let identity = answer.accepted.then(|| Arc::new(exchange.into_identity()));
         self.identity.clone_from(&identity);
         let event = identity.as_ref().map(|identity| Event::Auth { line: &shown, identity });
@@ -375,6 +390,13 @@ impl Dialogue {
     pub(super) fn lacks_authentication(&self, policy: &Policy) -> bool {
         self.identity.is_none() && policy.auth().is_some_and(|auth| auth.required)
     }
+}
+
+/// An initial response that is the secret itself. That of LOGIN is the user.
+fn has_secret(argument: Authenticate<'_>) -> bool {
+    let mechanism = Mechanism::named(argument.mechanism.as_bytes());
+    let is_secret = |one: Mechanism| one.sends_the_secret() && one != Mechanism::Login;
+    mechanism.is_some_and(is_secret) && argument.initial.is_some_and(|initial| initial.0 != b"=")
 }
 
 /// Strictly: padding is needed, and nothing else may be in it (RFC 4648 section 3).

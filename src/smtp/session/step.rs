@@ -49,6 +49,8 @@ pub struct AuthStep {
     pub outcome: AuthOutcome,
     /// Challenges of this exchange so far, this reply included if it is one: round trips beside that of the command.
     pub challenges: u32,
+    /// The client has sent the secret itself, or what it took for it, also in a command that was refused.
+    pub(crate) reveals_secret: bool,
     /// A hash of the user and the secret, where the client has sent it. It finds one that is tried again.
     pub(crate) attempt: Option<u64>,
 }
@@ -121,6 +123,7 @@ pub(crate) struct Usage {
 
 /// The result of one line or of the end of a message; in LMTP, where that has a reply for each recipient, of one of these.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Step {
     /// The stage that is answered.
     pub stage: Stage,
@@ -175,6 +178,7 @@ impl Step {
 
 /// What [`Session::advance`](crate::smtp::Session::advance) did with the input.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// Octets used up, from the front. The rest must be at the front of the next input.
     pub consumed: usize,

@@ -24,8 +24,12 @@ const fn minutes(minutes: u64) -> Duration {
 /// Where RFC 5321 specifies no timeout, that of MAIL and RCPT is expected.
 const OF_MOST: &str = " with MAIL and RCPT, and names no other time for this";
 
+/// RFC 3030 specifies no timeout. The last chunk counts as the end of the message.
+const OF_CHUNKS: &str = " for a block of data, and RFC 3030 names no other time for a chunk";
+
 /// The message is first, because giving up there duplicates mail. QUIT is omitted, because its reply does not
-/// matter. The timeout of 3 minutes for sending data is not checked: small messages are sent before it matters.
+/// matter. The timeout of 3 minutes for sending data
+/// is only checked for the reply to a chunk: small messages are sent before it matters.
 const PATIENCE: &[Patience] = &[
     Patience {
         stage: Stage::Message,
@@ -40,6 +44,13 @@ const PATIENCE: &[Patience] = &[
         asked: minutes(2),
         reference: "RFC 5321 section 4.5.3.2.4",
         remark: "",
+    },
+    Patience {
+        stage: Stage::Bdat,
+        awaited: "the reply to BDAT",
+        asked: minutes(3),
+        reference: "RFC 5321 section 4.5.3.2.5",
+        remark: OF_CHUNKS,
     },
     Patience {
         stage: Stage::Rcpt,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use smtpmock::Stats;
+use smtpmock::{Config, Stats};
 
 use super::found::{client, names, only};
 use crate::support::client::Client;
 use crate::support::figures::once;
-use crate::support::server::with_rules;
+use crate::support::server::{ruled, start, with_rules};
 
 /// How long a client waits before it gives up.
 const WAIT: Duration = Duration::from_millis(30);
@@ -86,5 +86,29 @@ fn only_clients_that_waited_give_up_on_the_greeting() {
 fn a_client_that_has_received_its_replies_does_not_give_up() {
     let server = with_rules(&[]);
     client(&server).leave();
+    assert_eq!(names(&server, 1), [""; 0]);
+}
+
+#[test]
+fn a_client_that_leaves_before_the_reply_to_a_chunk_has_given_up() {
+    let config = Config::default().esmtp();
+    let server = start(ruled(config, &["bdat silent"]));
+    let mut client = Client::extended(server.local_addr());
+    ENVELOPE[1..].iter().for_each(|line| drop(client.command(line)));
+    client.send("BDAT 4\r\nhi\r\n");
+    once(&server, |stats| asked(stats, "bdat") == 1);
+    client.silence(WAIT).expect("no reply");
+    client.leave();
+    let text = only(&server, 1, "gave-up-early");
+    assert!(text.starts_with("gave up on the reply to BDAT after "), "{text}");
+    let asks = " in 1 session; RFC 5321 section 4.5.3.2.5 asks for 3 minutes for a block of data, and RFC 3030 names no other";
+    assert!(text.contains(asks), "{text}");
+    let server = start(ruled(Config::default().esmtp(), &["bdat delay=30ms"]));
+    let mut client = Client::extended(server.local_addr());
+    ENVELOPE[1..].iter().for_each(|line| drop(client.command(line)));
+    client.send("BDAT 4\r\nhi\r\n");
+    assert!(client.reply().starts_with("250 "));
+    client.command("RSET");
+    client.quit_extended();
     assert_eq!(names(&server, 1), [""; 0]);
 }

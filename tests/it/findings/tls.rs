@@ -73,6 +73,22 @@ fn secrets_in_clear_are_found_and_hashes_are_not() {
     assert_eq!(names(&server, 2), [""; 0]);
 }
 
+/// It went over the wire all the same.
+#[test]
+fn a_secret_in_a_command_that_is_refused_was_in_clear_too() {
+    let sent = |lines: &[&str]| {
+        let server = start(encrypting().auth(("ann", "secret")));
+        clear(server.local_addr(), &[&["EHLO client.example"], lines, &["QUIT"]].concat());
+        names(&server, 1)
+    };
+    let plain = format!("AUTH PLAIN {}", BASE64.encode("\0ann\0secret"));
+    assert_eq!(sent(&[&plain]), ["secret-in-clear"]);
+    assert_eq!(sent(&["AUTH PLAIN c2Vjcm"]), ["secret-in-clear"]);
+    for line in ["AUTH PLAIN", "AUTH PLAIN =", "AUTH LOGIN YW5u", "AUTH CRAM-MD5 YW5u", "AUTH X-OWN YW5u"] {
+        assert_eq!(sent(&[line]), [""; 0], "{line}");
+    }
+}
+
 #[test]
 fn commands_behind_starttls_are_found() {
     let server = start(encrypting());

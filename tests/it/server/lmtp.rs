@@ -308,3 +308,13 @@ fn a_client_that_has_not_sent_lhlo_learns_of_it() {
     let own = start(lmtp().reply(ReplyKind::InvalidCommand, "500 no"));
     Client::greeted(own.local_addr()).expect("FOO", "500 no");
 }
+
+/// A client that could pipeline and never does is found in LMTP too.
+#[test]
+fn the_reply_to_lhlo_offers_pipelining() {
+    let server = start(lmtp());
+    let mut client = Client::greeted(server.local_addr());
+    assert!(!server.stats().pipelining.offered, "nothing is configured that offers it");
+    client.last_line("LHLO client.example");
+    once(&server, |stats| stats.pipelining.offered);
+}

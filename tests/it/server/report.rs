@@ -155,6 +155,7 @@ fn the_use_of_extensions_is_reported_and_adds_up() {
         let text = Report::new(&stats).text();
         let mean = (2 + 4 * messages) as f64 / (2 + 2 * messages) as f64;
         let line = format!("1 of them pipelined, {mean:.2} commands for each round trip in all");
+        assert!(Report::new(&stats).html().contains(&line), "{line}");
         assert!(text.contains(&line), "{line}\n{text}");
         assert!(text.contains("larger-than-declared, RFC 1870 section 6.3"), "{text}");
         Report::new(&stats).json()
