@@ -4,7 +4,10 @@
 //!
 //! `SMTPMOCK_SEED=n` runs only this seed.
 
+mod cipher;
 mod client;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod headers;
 mod moments;
 mod outcome;
@@ -59,6 +62,12 @@ fn many_clients_over_a_transport_that_holds_octets_back() {
     simulate::<SealedEnd>();
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn many_clients_within_tls() {
+    simulate::<encrypted::EncryptedEnd>();
+}
+
 fn simulate<E: End>() {
     let seeds = match std::env::var("SMTPMOCK_SEED") {
         Ok(seed) => {
@@ -85,7 +94,7 @@ fn simulate<E: End>() {
     println!("simulated seeds {seeds:?}: {seen:?}");
     let is_whole = seeds.count() as u64 == SEEDS;
     assert!(
-        !is_whole || seen.has_everything(E::IS_SEALED),
+        !is_whole || seen.has_everything(!(E::IS_SEALED || E::IS_ENCRYPTED)),
         "the simulation no longer reaches every case: {seen:?}"
     );
 }
@@ -94,6 +103,8 @@ fn simulate<E: End>() {
 struct Peer<E> {
     client: Client,
     protocol: Protocol,
+    /// TLS begins with its connection.
+    is_encrypted: bool,
     model: Model,
     wire: Rc<RefCell<Wire>>,
     /// What it sends before its session; `None` where the session begins with the connection.
@@ -137,7 +148,10 @@ impl<E: End> World<E> {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let clock = Arc::new(AtomicU64::new(rng.random_range(0..1 << 40)));
-        let policy = script::policy(&mut rng);
+        let mut policy = script::policy(&mut rng);
+        if E::IS_ENCRYPTED {
+            policy = script::encrypting(policy);
+        }
         let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
         let session_timeout = Duration::from_nanos(rng.random_range(1_000_000_000..30_000_000_000));
         // Most messages arrive in time; where this is short, slow ones do not.
@@ -146,7 +160,7 @@ impl<E: End> World<E> {
         let drip = drips.then(|| script::drip(&mut rng));
         let mut world = Self {
             drips,
-            context: context(policy, session_timeout, data_timeout, drip, &store),
+            context: context(policy, session_timeout, data_timeout, drip, &store).with_tls(E::tls()),
             resources: resources(&clock, rng.random_range(1..3000)),
             session_timeout,
             data_timeout,
@@ -175,8 +189,11 @@ impl<E: End> World<E> {
             .then(|| world.now() + Duration::from_secs_f64(world.rng.random_range(0.0..reach)));
         let longest = [0.0, 2.0, reach][world.rng.random_range(0..3)];
         world.stop_timeout = Duration::from_secs_f64(world.rng.random_range(0.0..=longest));
+        if E::IS_ENCRYPTED {
+            world.add_ciphers(seed);
+        }
         world.connect_wires();
-        if !E::IS_SEALED {
+        if !(E::IS_SEALED || E::IS_ENCRYPTED) {
             world.add_headers(seed);
         }
         world.served.push((world.now(), Voice::Usual));
@@ -204,6 +221,22 @@ impl<E: End> World<E> {
             let stranger = &mut self.peers[index];
             stranger.wire = Rc::new(RefCell::new(wire));
             stranger.header = Some(Header::of_stranger(&mut rng, connects_at, self.session_timeout));
+        }
+    }
+
+    /// A third of the clients begin with TLS, a third use STARTTLS, and the others send in clear. What decides is not drawn.
+    fn add_ciphers(&mut self, seed: u64) {
+        let ciphers = E::ciphers();
+        for (index, peer) in self.peers.iter_mut().enumerate() {
+            let choice = seed as usize + index;
+            if !choice.is_multiple_of(3) {
+                peer.is_encrypted = choice % 3 == 1;
+                if !peer.is_encrypted {
+                    peer.client.start_tls();
+                }
+                peer.client.cipher = Some(ciphers(choice));
+                peer.client.is_orderly = !choice.is_multiple_of(4);
+            }
         }
     }
 
@@ -254,6 +287,7 @@ impl<E: End> World<E> {
         self.peers.push(Peer {
             client,
             protocol,
+            is_encrypted: false,
             model: Model::default(),
             wire,
             header: None,
@@ -267,7 +301,12 @@ impl<E: End> World<E> {
     fn connect_wires(&mut self) {
         for (session, peer) in self.peers.iter_mut().enumerate() {
             let number = session as u64 + 1;
-            peer.model = Model::new(peer.protocol, self.context.policy(), number, &peer.client.input);
+            peer.model = Model::new(
+                (peer.protocol, peer.is_encrypted),
+                self.context.policy(),
+                number,
+                &peer.client.input,
+            );
             let capacity = [11, 200, 5000, 100_000][self.rng.random_range(0..4)];
             let acceptances = peer.model.acceptances.clone();
             let wire = Wire::new::<E>(&self.clock, capacity, acceptances, session, &self.mailroom);
@@ -332,8 +371,11 @@ impl<E: End> World<E> {
                     proxied: None,
                     connected_at: SystemTime::UNIX_EPOCH,
                     protocol: peer.protocol,
-                    is_encrypted: false,
+                    is_encrypted: peer.is_encrypted,
                 };
+                if let Some(cipher) = peer.client.cipher.take_if(|_| peer.is_encrypted) {
+                    peer.wire.borrow_mut().encrypt(cipher, peer.client.is_orderly);
+                }
                 let stream = E::new(Rc::clone(&peer.wire));
                 peer.connection = Some(Connection::new(
                     stream,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
+use super::cipher::Cipher;
 use super::script::Model;
 use super::wire::Wire;
 
@@ -50,6 +51,10 @@ pub(super) struct Client {
     pub(super) leaving: Leaving,
     /// It closes its output when the server has closed its own.
     closes_too: bool,
+    /// What it begins TLS with; `None` where it does not, and once it has.
+    pub(super) cipher: Option<Box<dyn Cipher>>,
+    /// It ends its output as TLS prescribes.
+    pub(super) is_orderly: bool,
     sent: usize,
     piece: usize,
     send_at: Option<Duration>,
@@ -80,6 +85,8 @@ impl Client {
             reading,
             leaving,
             closes_too: rng.random_bool(0.8),
+            cipher: None,
+            is_orderly: true,
             sent: 0,
             piece: 0,
             send_at: None,
@@ -100,6 +107,19 @@ impl Client {
         }
     }
 
+    /// Sends STARTTLS behind its first line, and then that line again.
+    pub(super) fn start_tls(&mut self) {
+        let front = self.input.iter().position(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+        let (line, rest) = self.input.split_at(front);
+        let input = [line, b"STARTTLS\r\n", line, rest].concat();
+        let more = input.len() - self.input.len();
+        self.pieces.iter_mut().filter(|(end, _)| *end >= front).for_each(|(end, _)| *end += more);
+        if self.pieces.is_empty() {
+            self.pieces.push((more, Duration::ZERO));
+        }
+        self.input = input;
+    }
+
     /// Does everything that is due now. Returns whether anything was.
     pub(super) fn act(&mut self, now: Duration, wire: &RefCell<Wire>, model: &Model) -> bool {
         let mut wire = wire.borrow_mut();
@@ -109,13 +129,24 @@ impl Client {
             wire.reset();
             return false;
         }
-        let has_begun = wire.send_hello();
+        let has_begun = wire.send_hello() || self.secure(&mut wire, model);
+        wire.send_encrypted();
         let has_read = self.read(now, &mut wire);
         let has_sent = self.send(now, &mut wire, model);
         if wire.is_at_end() && self.closes_too {
             wire.finish();
         }
-        has_begun || has_read || has_sent
+        wire.has_moved() || has_begun || has_read || has_sent
+    }
+
+    /// Begins TLS where it is time for it: behind the reply to STARTTLS. Returns whether it was.
+    fn secure(&mut self, wire: &mut Wire, model: &Model) -> bool {
+        let is_time =
+            model.starttls == Some(self.sent) && self.received.len() >= model.output_after(self.sent);
+        let cipher = self.cipher.take_if(|_| is_time);
+        let begins = cipher.is_some();
+        cipher.into_iter().for_each(|cipher| wire.encrypt(cipher, self.is_orderly));
+        begins
     }
 
     fn read(&mut self, now: Duration, wire: &mut Wire) -> bool {
@@ -136,6 +167,7 @@ impl Client {
 
     fn send(&mut self, now: Duration, wire: &mut Wire, model: &Model) -> bool {
         let before = self.sent;
+        let most = model.starttls.filter(|_| !wire.is_encrypted()).unwrap_or(usize::MAX);
         while let Some(&(end, gap)) = self.pieces.get(self.piece) {
             if self.is_in_lock_step
                 && !wire.is_amid_record()
@@ -146,7 +178,7 @@ impl Client {
             if *self.send_at.get_or_insert(now + gap) > now {
                 return self.sent > before;
             }
-            self.sent += wire.send(&self.input[self.sent..end]);
+            self.sent += wire.send(&self.input[self.sent..end.min(most)]);
             if self.sent < end {
                 return self.sent > before;
             }
@@ -154,7 +186,7 @@ impl Client {
             self.piece += 1;
             self.send_at = None;
         }
-        if self.leaving == Leaving::HalfCloses {
+        if self.leaving == Leaving::HalfCloses && self.sent < most {
             wire.finish();
         }
         self.sent > before

@@ -76,7 +76,7 @@ impl Seen {
         self.half_answered += other.half_answered;
     }
 
-    pub(super) fn has_everything(&self, is_sealed: bool) -> bool {
+    pub(super) fn has_everything(&self, has_headers: bool) -> bool {
         let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
         let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, gave_up, .. } =
             *self;
@@ -105,7 +105,7 @@ impl Seen {
         ]
         .into_iter()
         // Only a transport without a handshake has headers in front of it.
-        .chain([self.headers, self.strangers].into_iter().filter(|_| !is_sealed))
+        .chain([self.headers, self.strangers].into_iter().filter(|_| has_headers))
         .all(|count| count > 20)
     }
 }

@@ -64,13 +64,20 @@ pub(super) struct Model {
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) acceptances: Vec<Acceptance>,
     pub(super) end: Option<End>,
+    /// Where the command line ends in the input that TLS begins behind.
+    pub(super) starttls: Option<usize>,
     /// Where the octets of a chunk begin that is not whole.
     pub(super) chunk: Option<usize>,
 }
 
 impl Model {
     /// Rules count each session separately (see [`rules`]), so that other sessions have no influence.
-    pub(super) fn new(protocol: Protocol, policy: &Policy, number: u64, input: &[u8]) -> Self {
+    pub(super) fn new(
+        (protocol, is_encrypted): (Protocol, bool),
+        policy: &Policy,
+        number: u64,
+        input: &[u8],
+    ) -> Self {
         let (mut session, mut state) = (Session::speaking(protocol), State::default());
         let (mut model, mut accepted) = (Self::default(), 0..0);
         let mut environment = Environment {
@@ -79,6 +86,9 @@ impl Model {
             state: Some(&mut state),
             ..Environment::alone()
         };
+        if is_encrypted {
+            session.set_encrypted();
+        }
         let greeting = session.greeting(policy, &mut environment);
         model.note(policy, &session, &greeting, Expect::Command, 0);
         let (mut taken, mut given, mut expects) = (0, 0, Expect::Command);
@@ -107,6 +117,10 @@ impl Model {
                 model.acceptances.push(Acceptance { reply: accepted.clone(), filed });
             }
             model.note(policy, &session, &step, expects, taken);
+            if step.next == Next::StartTls {
+                session.set_encrypted();
+                model.starttls = Some(taken);
+            }
             let is_chunk = step.stage == Stage::Bdat
                 || step.message.is_some_and(|message| message.is_chunked && message.is_first());
             if let Some(answer) = model.answers.last_mut().filter(|_| is_chunk) {
@@ -132,7 +146,7 @@ impl Model {
             delay = Duration::ZERO;
         }
         assert!(!octets.is_empty() || step.next != Next::Continue, "a line got no answer");
-        if step.next != Next::Continue {
+        if !matches!(step.next, Next::Continue | Next::StartTls) {
             let is_cut = octets != step.reply.wire();
             self.end = Some(End { input_end, delay, next: step.next, is_cut, is_amid: session.owes_input() });
         }
@@ -177,9 +191,9 @@ pub(super) fn in_voice(policy: &Policy, voice: Voice) -> Policy {
     for &kind in ReplyKind::ALL.iter().filter(|kind| **kind != ReplyKind::ServiceClosing) {
         match voice {
             Voice::Usual if kind == ReplyKind::EhloReceived && policy.esmtp().is_some() => {
-                other.set_reply(kind, OFFER);
+                other.set_reply(kind, offer(policy));
             }
-            Voice::Usual if kind == ReplyKind::LhloReceived => other.set_reply(kind, OFFER),
+            Voice::Usual if kind == ReplyKind::LhloReceived => other.set_reply(kind, offer(policy)),
             Voice::Usual => other.set_reply(kind, usual_text(kind)),
             Voice::InCapitals => {
                 let text = policy.reply(kind).source().to_ascii_uppercase();
@@ -213,6 +227,23 @@ pub(super) fn drip(rng: &mut TestRng) -> ByteRate {
 
 /// The reply to EHLO and LHLO that offers chunks and authentication, without enhanced codes, which not all texts have.
 const OFFER: &str = "250-mx.example\n250-CHUNKING\n250-BINARYMIME\n250 AUTH PLAIN LOGIN";
+
+/// The same with TLS, where there is.
+fn offer(policy: &Policy) -> String {
+    let tls = if policy.has_tls() { "250-STARTTLS\n" } else { "" };
+    OFFER.replacen("250-CHUNKING", &format!("{tls}250-CHUNKING"), 1)
+}
+
+/// The same policy of a server that can encrypt.
+pub(super) fn encrypting(mut policy: Policy) -> Policy {
+    policy.set_tls(true);
+    for kind in [ReplyKind::EhloReceived, ReplyKind::LhloReceived] {
+        if kind == ReplyKind::LhloReceived || policy.esmtp().is_some() {
+            policy.set_reply(kind, offer(&policy));
+        }
+    }
+    policy
+}
 
 /// A user with a clear password, and one with a hash that is checked apart.
 fn auth() -> Auth {

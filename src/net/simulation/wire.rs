@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::cipher::{Cipher, Encryption};
 use super::script::Acceptance;
 use crate::net::connection::Readiness;
 use crate::net::stream::{Input, Transport};
 use crate::records::store::Store;
 use crate::records::{Endpoint, Message};
+use crate::tls::ServerTls;
 
 /// What a client sends before its records, and before the server can send to it.
 pub(super) const HELLO: &[u8] = b"hello";
@@ -65,6 +67,18 @@ impl Mailroom {
 pub(super) trait End: Transport {
     /// Both directions consist of records.
     const IS_SEALED: bool;
+    /// Some sessions are encrypted, from the first octet or behind STARTTLS.
+    const IS_ENCRYPTED: bool = false;
+
+    /// What the server encrypts with.
+    fn tls() -> Option<ServerTls> {
+        None
+    }
+
+    /// What clients of these numbers encrypt with. The same clients come again and again.
+    fn ciphers() -> Box<dyn Fn(usize) -> Box<dyn Cipher>> {
+        Box::new(|_| unreachable!("nothing is encrypted"))
+    }
 
     fn new(wire: Rc<RefCell<Wire>>) -> Self;
 }
@@ -86,6 +100,10 @@ pub(super) struct Wire {
     has_hello: bool,
     /// The record that ends the server's output has been written.
     pub(super) has_last_record: bool,
+    /// The client's side of TLS; `None` while it sends in clear.
+    encryption: Option<Encryption>,
+    /// Octets have moved that are not of the dialogue, since this was asked last.
+    has_moved: bool,
     /// All octets that the client could read, whether it has or not.
     pub(super) written: Vec<u8>,
     pub(super) writes: Log,
@@ -138,6 +156,8 @@ impl Wire {
             sealed: 0,
             has_hello: !E::IS_SEALED,
             has_last_record: false,
+            encryption: None,
+            has_moved: false,
             written: Vec::new(),
             writes: Log::default(),
             sent: 0,
@@ -172,6 +192,15 @@ impl Wire {
             self.has_lost_input |= !bytes.is_empty() && !self.client_finished;
             return bytes.len(); // discarded
         }
+        if let Some(encryption) = &mut self.encryption {
+            if !encryption.is_ready() {
+                return 0;
+            }
+            encryption.seal(bytes, self.sent);
+            self.sent += bytes.len();
+            self.send_encrypted();
+            return bytes.len();
+        }
         let count = bytes.len().min(self.capacity - self.to_server.len());
         if count > 0 {
             self.to_server.extend(&bytes[..count]);
@@ -182,6 +211,38 @@ impl Wire {
             }
         }
         count
+    }
+
+    /// The client encrypts all that it sends from now on, and takes all for encrypted that it receives.
+    pub(super) fn encrypt(&mut self, cipher: Box<dyn Cipher>, is_orderly: bool) {
+        assert!(self.to_client.is_empty(), "the server sends nothing before the client's hello");
+        self.encryption = Some(Encryption::new(cipher, is_orderly));
+        self.send_encrypted();
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encryption.is_some()
+    }
+
+    /// Sends what the client has encrypted, as far as there is room.
+    pub(super) fn send_encrypted(&mut self) {
+        let (room, is_over) = (self.capacity - self.to_server.len(), self.closed_at.is_some());
+        let Some(encryption) = &mut self.encryption else { return };
+        let octets = encryption.next(if is_over { usize::MAX } else { room });
+        if octets.is_empty() || is_over || self.client_finished {
+            return;
+        }
+        let arrived = encryption.arrived();
+        self.to_server.extend(octets);
+        (self.news, self.has_moved) = (true, true);
+        if let Some(sent) = arrived {
+            self.arrivals.note(sent, self.now());
+        }
+    }
+
+    /// Whether octets have moved that are not of the dialogue, since the last call.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
     }
 
     /// Octets that no session counts: the header of a proxy. Returns how many there was room for, or all of them where
@@ -231,7 +292,7 @@ impl Wire {
 
     /// The end of the server's output has reached the client, or can.
     pub(super) fn is_output_ended(&self) -> bool {
-        self.has_last_record || !self.is_sealed
+        self.has_last_record || !(self.is_sealed || self.encryption.is_some())
     }
 
     pub(super) fn wants_room(&self) -> bool {
@@ -245,14 +306,47 @@ impl Wire {
     }
 
     pub(super) fn receive(&mut self, most: usize) -> Vec<u8> {
-        let count = most.min(self.to_client.len());
-        self.to_client.drain(..count);
-        if count > 0 && std::mem::take(&mut self.wants_room) {
-            self.room |= self.watches_for_room;
+        if self.encryption.is_some() {
+            return self.receive_encrypted(most);
         }
+        let count = most.min(self.to_client.len());
+        self.take_output(count);
         let (taken, read) = self.received;
         self.received = (taken + count, (taken + count).min(self.written.len()));
         self.written[read..self.received.1].to_vec()
+    }
+
+    /// Takes octets off the wire.
+    fn take_output(&mut self, count: usize) -> Vec<u8> {
+        if count > 0 && std::mem::take(&mut self.wants_room) {
+            self.room |= self.watches_for_room;
+        }
+        self.to_client.drain(..count).collect()
+    }
+
+    /// Also a client that reads slowly, or nothing, reads what a handshake needs.
+    fn receive_encrypted(&mut self, most: usize) -> Vec<u8> {
+        let mut plain = Vec::new();
+        let mut most = most.min(self.to_client.len());
+        while let Some(encryption) = &self.encryption {
+            let count = encryption.wanted(most).min(self.to_client.len());
+            if count == 0 {
+                break;
+            }
+            let octets = self.take_output(count);
+            most = most.saturating_sub(count);
+            self.has_moved = true;
+            plain.extend(self.encryption.iter_mut().flat_map(|encryption| encryption.open(&octets)));
+            self.send_encrypted();
+        }
+        let (taken, read) = self.received;
+        self.received = (taken, read + plain.len());
+        let known = self.written.get(read..self.received.1);
+        assert!(known == Some(&plain[..]), "what the client can read has left the server");
+        let is_closed = self.encryption.as_ref().is_some_and(Encryption::is_closed);
+        let state = (self.received.1, is_closed);
+        assert!(!self.to_client.is_empty() || state == (self.written.len(), self.has_last_record));
+        plain
     }
 
     pub(super) fn has_output(&self) -> bool {
@@ -266,6 +360,15 @@ impl Wire {
 
     /// The client closes its output.
     pub(super) fn finish(&mut self) {
+        if let Some(encryption) = &mut self.encryption
+            && self.closed_at.is_none()
+        {
+            encryption.end();
+            self.send_encrypted();
+            if !self.encryption.as_ref().is_some_and(Encryption::has_ended) {
+                return;
+            }
+        }
         self.news |= !self.client_finished;
         self.client_finished = true;
     }

@@ -68,8 +68,6 @@ struct Layer {
     pending: usize,
     /// Octets that were read before the handshake was done.
     handshake_octets: u32,
-    /// The socket may have more octets than were read.
-    may_have_more: bool,
     /// The peer's close_notify has come.
     peer_closed: bool,
     /// The server's own is in `outgoing`, or has left.
@@ -106,7 +104,6 @@ impl<S> Tls<S> {
             outgoing: Vec::new(),
             pending: 0,
             handshake_octets: u32::try_from(received.len()).unwrap_or(u32::MAX),
-            may_have_more: true,
             peer_closed: false,
             has_closed: false,
             server_name: None,
@@ -221,6 +218,8 @@ impl Layer {
     }
 
     fn read(&mut self, socket: &mut impl Transport, buffer: &mut [u8]) -> io::Result<Input> {
+        // What was left by an earlier read says nothing of the socket, which may have had an event since.
+        let mut may_socket_have_more = true;
         loop {
             self.flush(socket)?;
             let left = &self.plain[self.given..];
@@ -233,7 +232,7 @@ impl Layer {
                     (self.plain, self.given) = (Vec::new(), 0);
                 }
                 // The end follows where close_notify has come, and no event says so.
-                let may_have_more = has_left || self.may_have_more || self.peer_closed;
+                let may_have_more = has_left || may_socket_have_more || self.peer_closed;
                 return Ok(Input::Octets { count, may_have_more });
             }
             match &self.stage {
@@ -246,7 +245,7 @@ impl Layer {
             match self.receive(socket, buffer.len())? {
                 Received::Nothing => return Ok(Input::Nothing),
                 Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Received::Octets => {}
+                Received::Octets { may_have_more } => may_socket_have_more = may_have_more,
             }
             if let Stage::Failed(fault) = self.stage
                 && self.session.is_some()
@@ -285,7 +284,7 @@ impl Layer {
         }
         for _ in 0..READS {
             match self.receive(socket, READ)? {
-                Received::Octets => self.flush(socket)?,
+                Received::Octets { .. } => self.flush(socket)?,
                 Received::Nothing => return Ok(false),
                 Received::End => self.stage = Stage::Failed(HandshakeFault::BrokenOff),
             }
@@ -346,14 +345,13 @@ impl Layer {
                 Input::Nothing => Ok(Received::Nothing),
                 Input::End => Ok(Received::End),
                 Input::Octets { count, may_have_more } => {
-                    self.may_have_more = may_have_more;
                     if self.session.is_none() {
                         let count = u32::try_from(count).unwrap_or(u32::MAX);
                         self.handshake_octets = self.handshake_octets.saturating_add(count);
                     }
                     self.incoming = Vec::new();
                     self.take(&mut scratch[..front + count]);
-                    Ok(Received::Octets)
+                    Ok(Received::Octets { may_have_more })
                 }
             }
         })
@@ -505,7 +503,10 @@ impl Layer {
 /// What a read of the socket gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Received {
-    Octets,
+    Octets {
+        /// The socket may have more.
+        may_have_more: bool,
+    },
     Nothing,
     /// The end of its input, without close_notify.
     End,

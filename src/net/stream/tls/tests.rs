@@ -158,6 +158,30 @@ proptest! {
     }
 }
 
+/// Commands had come with the last octets of the handshake, and more before they were read: those were never read.
+#[test]
+fn what_was_left_by_an_earlier_read_says_nothing_of_the_socket() {
+    let mut pair = Pair::new();
+    let mut send = |pair: &mut Pair, octets: &[u8]| {
+        pair.client.writer().write_all(octets).expect("room");
+        while pair.client.wants_write() {
+            pair.client.write_tls(&mut pair.wire).expect("room");
+        }
+    };
+    // The hello, and what the server answers.
+    send(&mut pair, b"");
+    pair.stream.drive().expect("an open stream");
+    pair.take_replies();
+    send(&mut pair, b"EHLO a.example\r\n");
+    assert!(pair.stream.drive().expect("an open stream"), "text has come with the handshake");
+    assert_eq!(pair.stream.handshake(), Handshake::Done);
+    send(&mut pair, b"NOOP\r\n");
+    let mut octets = [0; 100];
+    let left = Input::Octets { count: 16, may_have_more: true };
+    assert_eq!(pair.stream.read(&mut octets).expect("open"), left);
+    assert!(matches!(pair.stream.read(&mut octets).expect("open"), Input::Octets { count: 6, .. }));
+}
+
 #[test]
 fn the_end_is_orderly_with_close_notify_and_truncated_without() {
     for is_orderly in [true, false] {
