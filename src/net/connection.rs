@@ -381,6 +381,8 @@ impl<T: Transport> Connection<T> {
             Phase::Held(..) => {
                 self.probe.end(Cause::Dismissed);
                 self.begin_end(context, resources, Manner::Orderly);
+                // The end of the transport's output may have to wait for room.
+                self.renew(context, resources);
                 self.settle(context, resources)
             }
             Phase::Preface(_) | Phase::Securing(_) | Phase::Closing(_) | Phase::Lingering { .. } => {
@@ -525,6 +527,7 @@ impl<T: Transport> Connection<T> {
             Phase::Held(..) if self.peer_closed => {
                 self.note_peer_closed(resources.now);
                 self.begin_end(context, resources, Manner::Orderly);
+                self.renew(context, resources);
                 return self.settle(context, resources);
             }
             Phase::Lingering { .. } if self.input_end.is_some() => Fate::Over,

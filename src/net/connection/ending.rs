@@ -101,7 +101,11 @@ impl<T: Transport> Connection<T> {
     pub(super) fn close_output(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         match self.stream.finish() {
             Ok(true) => self.linger(context, resources),
-            Ok(false) if resources.stop < Stop::Forced => self.waiting_fate(),
+            Ok(false) if resources.stop < Stop::Forced => {
+                // The transport retains its end.
+                self.charge_memory(context);
+                self.waiting_fate()
+            }
             Ok(false) | Err(_) => Fate::Over,
         }
     }

@@ -117,6 +117,7 @@ impl<T: Transport> Connection<T> {
         if !resources.take_handshake_step() {
             securing.waits_since.get_or_insert(resources.now);
             self.set_securing(securing);
+            self.charge_memory(context);
             self.arm(resources);
             return Fate::Again;
         }

@@ -97,6 +97,11 @@ impl Encryption {
         }
     }
 
+    /// Nothing follows what is encrypted.
+    pub(super) fn ends(&self) -> bool {
+        self.ends
+    }
+
     /// The wire has taken all of the output, and its end.
     pub(super) fn has_ended(&self) -> bool {
         self.ends && self.output.is_empty()

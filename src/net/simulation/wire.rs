@@ -188,8 +188,9 @@ impl Wire {
 
     /// The client sends as many octets as there is room for.
     pub(super) fn send(&mut self, bytes: &[u8]) -> usize {
-        if self.closed_at.is_some() || self.client_finished {
-            self.has_lost_input |= !bytes.is_empty() && !self.client_finished;
+        let ends = self.client_finished || self.encryption.as_ref().is_some_and(Encryption::ends);
+        if self.closed_at.is_some() || ends {
+            self.has_lost_input |= !bytes.is_empty() && !ends;
             return bytes.len(); // discarded
         }
         if let Some(encryption) = &mut self.encryption {
