@@ -29,6 +29,9 @@ pub(super) trait Cipher: fmt::Debug {
     fn is_closed(&self) -> bool;
 }
 
+/// Begins with a client's hello: one that knows a session by then resumes it.
+pub(super) type Begin = Box<dyn FnOnce() -> Box<dyn Cipher>>;
+
 /// A client's side.
 #[derive(Debug)]
 pub(super) struct Encryption {

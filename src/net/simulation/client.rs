@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 
-use super::cipher::Cipher;
+use super::cipher::Begin;
 use super::script::Model;
 use super::wire::Wire;
 
@@ -52,7 +52,7 @@ pub(super) struct Client {
     /// It closes its output when the server has closed its own.
     closes_too: bool,
     /// What it begins TLS with; `None` where it does not, and once it has.
-    pub(super) cipher: Option<Box<dyn Cipher>>,
+    pub(super) cipher: Option<Begin>,
     /// It ends its output as TLS prescribes.
     pub(super) is_orderly: bool,
     sent: usize,

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
 
-use super::cipher::Cipher;
+use super::cipher::{Begin, Cipher};
 use super::wire::{End, Wire};
 use crate::net::stream::tls::Tls;
 use crate::net::stream::{Handshake, Input, Transport};
@@ -177,6 +177,9 @@ pub(super) struct EncryptedEnd {
 impl End for EncryptedEnd {
     const IS_SEALED: bool = false;
     const IS_ENCRYPTED: bool = true;
+    // A handshake takes as long as a dozen of the other sessions.
+    const SEEDS: u64 = 80;
+    const LEAST: u64 = 2;
 
     fn tls() -> Option<ServerTls> {
         static TLS: OnceLock<ServerTls> = OnceLock::new();
@@ -184,7 +187,7 @@ impl End for EncryptedEnd {
         Some(TLS.get_or_init(prepare).clone())
     }
 
-    fn ciphers() -> Box<dyn Fn(usize) -> Box<dyn Cipher>> {
+    fn ciphers() -> Box<dyn Fn(usize) -> Begin> {
         let version = |number: usize| match number % 2 {
             0 => &rustls::version::TLS13,
             _ => &rustls::version::TLS12,
@@ -192,9 +195,11 @@ impl End for EncryptedEnd {
         let clients: [_; CLIENTS] = std::array::from_fn(|number| Rustls::config(version(number)));
         let name = ServerName::try_from(NAME).expect("a name");
         Box::new(move |number| {
-            let config = Arc::clone(&clients[number % CLIENTS]);
-            let connection = ClientConnection::new(config, name.clone()).expect("a client");
-            Box::new(Rustls { connection, is_closed: false })
+            let (config, name) = (Arc::clone(&clients[number % CLIENTS]), name.clone());
+            Box::new(move || {
+                let connection = ClientConnection::new(config, name).expect("a client");
+                Box::new(Rustls { connection, is_closed: false })
+            })
         })
     }
 

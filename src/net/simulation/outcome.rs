@@ -11,7 +11,7 @@ use super::{Peer, ROUNDING, World};
 use crate::net::context::{HOLD_LIMIT, LINGER};
 use crate::records::Message;
 use crate::smtp::{Expect, Next, Policy, Protocol, Record, Reply, ReplyKind, Stage};
-use crate::stats::{ProxyStats, SessionStats, Stats};
+use crate::stats::{ProxyStats, SessionStats, Stats, TlsStats};
 
 /// How often each case occurred: a check that never applies proves nothing.
 #[derive(Debug, Default)]
@@ -48,6 +48,10 @@ pub(super) struct Seen {
     deliveries: u64,
     /// Messages of LMTP that not all recipients were answered.
     half_answered: u64,
+    /// Handshakes that were done, how many of them resumed a session, and sessions that ended without close_notify.
+    secured: u64,
+    resumed: u64,
+    truncated: u64,
 }
 
 impl Seen {
@@ -74,9 +78,12 @@ impl Seen {
         self.strangers += other.strangers;
         self.deliveries += other.deliveries;
         self.half_answered += other.half_answered;
+        self.secured += other.secured;
+        self.resumed += other.resumed;
+        self.truncated += other.truncated;
     }
 
-    pub(super) fn has_everything(&self, has_headers: bool) -> bool {
+    pub(super) fn has_everything<E: wire::End>(&self) -> bool {
         let Self { clients, replies, delayed, messages, goodbyes, unread, reset, dismissed, .. } = *self;
         let Self { cut, held, reset_by_server, unsent, cut_short, reconfigured, held_over, gave_up, .. } =
             *self;
@@ -104,9 +111,10 @@ impl Seen {
             half_answered,
         ]
         .into_iter()
+        .chain([self.secured, self.resumed, self.truncated].into_iter().filter(|_| E::IS_ENCRYPTED))
         // Only a transport without a handshake has headers in front of it.
-        .chain([self.headers, self.strangers].into_iter().filter(|_| has_headers))
-        .all(|count| count > 20)
+        .chain([self.headers, self.strangers].into_iter().filter(|_| !(E::IS_SEALED || E::IS_ENCRYPTED)))
+        .all(|count| count > E::LEAST)
     }
 }
 
@@ -142,7 +150,16 @@ impl<E: wire::End> World<E> {
         assert_eq!(refused.sum::<u64>(), messages.refused, "refusals by stage and code");
         assert_eq!(sessions.closed, seen.clients);
         self.check_headers(&seen);
+        self.check_handshakes(&mut seen);
         seen
+    }
+
+    /// Asserts that no handshake failed but those of clients that had left, did not read, or were sent away by a stop.
+    fn check_handshakes(&self, seen: &mut Seen) {
+        let TlsStats { handshakes, resumed, malformed, incompatible, refused, failed, truncated, .. } =
+            self.resources.gathering.stats.tls;
+        assert_eq!((malformed, incompatible, refused, failed), (0, 0, 0, 0));
+        (seen.secured, seen.resumed, seen.truncated) = (handshakes, resumed, truncated);
     }
 
     /// Asserts that a connection without a session got no reply, and ended.

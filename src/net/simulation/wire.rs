@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::cipher::{Cipher, Encryption};
+use super::cipher::{Begin, Encryption};
 use super::script::Acceptance;
 use crate::net::connection::Readiness;
 use crate::net::stream::{Input, Transport};
@@ -69,6 +69,10 @@ pub(super) trait End: Transport {
     const IS_SEALED: bool;
     /// Some sessions are encrypted, from the first octet or behind STARTTLS.
     const IS_ENCRYPTED: bool = false;
+    /// Number of seeds in one test run.
+    const SEEDS: u64 = 400;
+    /// How often each case must occur in it.
+    const LEAST: u64 = 20;
 
     /// What the server encrypts with.
     fn tls() -> Option<ServerTls> {
@@ -76,7 +80,7 @@ pub(super) trait End: Transport {
     }
 
     /// What clients of these numbers encrypt with. The same clients come again and again.
-    fn ciphers() -> Box<dyn Fn(usize) -> Box<dyn Cipher>> {
+    fn ciphers() -> Box<dyn Fn(usize) -> Begin> {
         Box::new(|_| unreachable!("nothing is encrypted"))
     }
 
@@ -215,9 +219,9 @@ impl Wire {
     }
 
     /// The client encrypts all that it sends from now on, and takes all for encrypted that it receives.
-    pub(super) fn encrypt(&mut self, cipher: Box<dyn Cipher>, is_orderly: bool) {
+    pub(super) fn encrypt(&mut self, begin: Begin, is_orderly: bool) {
         assert!(self.to_client.is_empty(), "the server sends nothing before the client's hello");
-        self.encryption = Some(Encryption::new(cipher, is_orderly));
+        self.encryption = Some(Encryption::new(begin(), is_orderly));
         self.send_encrypted();
     }
 
