@@ -303,6 +303,10 @@ impl Transport for EncryptedEnd {
         self.peek().handshake()
     }
 
+    fn handshake_octets(&self) -> u32 {
+        self.peek().handshake_octets()
+    }
+
     fn tls_session(&self) -> Option<&Arc<TlsSession>> {
         self.peek().tls_session()
     }

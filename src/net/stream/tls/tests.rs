@@ -162,7 +162,7 @@ proptest! {
 #[test]
 fn what_was_left_by_an_earlier_read_says_nothing_of_the_socket() {
     let mut pair = Pair::new();
-    let mut send = |pair: &mut Pair, octets: &[u8]| {
+    let send = |pair: &mut Pair, octets: &[u8]| {
         pair.client.writer().write_all(octets).expect("room");
         while pair.client.wants_write() {
             pair.client.write_tls(&mut pair.wire).expect("room");
