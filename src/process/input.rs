@@ -8,20 +8,24 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-/// How long a pipe may give nothing. A FIFO that no process writes to would be waited for without end.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a FIFO may have no writer. It would be waited for without end.
+const WRITER_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a pipe that has a writer may give nothing. A writer may ask somebody for a passphrase first.
+const OCTETS_WAIT: Duration = Duration::from_secs(60);
 
 /// The content of the file. A pipe, like one of the shell's `<(…)`, is read to its end.
 ///
 /// # Errors
-/// It can't be read, is larger than `limit` bytes, or is a pipe that gives nothing for five seconds.
+/// It can't be read, is larger than `limit` bytes, or is a pipe that has no writer for five seconds, or gives nothing for a
+/// minute.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let kind = fs::metadata(path)?.file_type();
     if kind.is_dir() || kind.is_socket() {
         return Err(io::Error::other(if kind.is_dir() { "a directory" } else { "a socket" }));
     }
     if kind.is_fifo() {
-        return read_pipe(path, limit, PATIENCE);
+        return read_pipe(path, limit);
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -36,7 +40,7 @@ fn within(limit: u64, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
 }
 
 /// Reads on a thread, as opening a FIFO waits, too. The thread is left behind where the pipe gives nothing.
-fn read_pipe(path: &Path, limit: u64, patience: Duration) -> io::Result<Vec<u8>> {
+fn read_pipe(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (pieces, received) = mpsc::sync_channel(1);
     let path = path.to_owned();
     thread::Builder::new().name("smtpmock-input".to_owned()).spawn(move || {
@@ -45,35 +49,37 @@ fn read_pipe(path: &Path, limit: u64, patience: Duration) -> io::Result<Vec<u8>>
             let _ = pieces.send(Err(error));
         }
     })?;
-    collect(&received, limit, patience)
+    collect(&received, limit)
 }
 
-/// Sends what the pipe gives, until its end or until nobody receives it.
+/// Sends a piece without octets when the pipe has a writer, and then what it gives, until its end or until nobody receives it.
 fn copy(path: &Path, pieces: &SyncSender<io::Result<Vec<u8>>>) -> io::Result<()> {
     let mut pipe = File::open(path)?;
     let mut piece = vec![0; 64 << 10];
-    loop {
+    let mut is_received = pieces.send(Ok(Vec::new())).is_ok();
+    while is_received {
         let length = match pipe.read(&mut piece) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             length => length?,
         };
-        if length == 0 || pieces.send(Ok(piece[..length].to_vec())).is_err() {
-            return Ok(());
-        }
+        is_received = length > 0 && pieces.send(Ok(piece[..length].to_vec())).is_ok();
     }
+    Ok(())
 }
 
-fn collect(received: &Receiver<io::Result<Vec<u8>>>, limit: u64, patience: Duration) -> io::Result<Vec<u8>> {
+fn collect(received: &Receiver<io::Result<Vec<u8>>>, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    let (mut patience, mut lacks) = (WRITER_WAIT, "had no writer");
     loop {
         match received.recv_timeout(patience) {
             Ok(piece) => bytes.append(&mut piece?),
             Err(RecvTimeoutError::Disconnected) => return Ok(bytes),
             Err(RecvTimeoutError::Timeout) => {
-                let reason = format!("a pipe that has given nothing for {patience:?}");
+                let reason = format!("a pipe that has {lacks} for {patience:?}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
             }
         }
+        (patience, lacks) = (OCTETS_WAIT, "given nothing");
         bytes = within(limit, bytes)?;
     }
 }

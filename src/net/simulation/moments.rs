@@ -407,6 +407,11 @@ fn a_client_that_has_sent_the_front_of_a_signature_is_greeted() {
         assert!(wire.borrow().written.starts_with(greeted.as_bytes()), "{front:?}");
         let proxy = &bench.resources.gathering.stats.proxy;
         assert_eq!((proxy.late, proxy.broken_off), (0, 0), "{front:?}");
+        // It was the front of a header after all, unless it was an empty line.
+        wire.borrow_mut().send(b"ROXY UNKNOWN\r\n");
+        bench.turn(&wire, &mut connection);
+        let is_header = front == "P";
+        assert_eq!(bench.resources.gathering.stats.proxy.late, u64::from(is_header));
     }
 }
 

@@ -48,7 +48,7 @@ fn an_endless_file_is_too_large() {
 
 /// It waited for a writer without a word, and without end.
 #[test]
-fn a_pipe_that_gives_nothing_is_refused_and_so_is_what_is_no_file() {
+fn a_pipe_without_a_writer_is_refused_and_so_is_what_is_no_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     assert!(Command::new("mkfifo").arg(path("fifo")).status().expect("mkfifo runs").success());
@@ -69,7 +69,7 @@ fn a_pipe_that_gives_nothing_is_refused_and_so_is_what_is_no_file() {
     for ended in fifo {
         let (flag, ended) = ended.join().expect("it runs");
         assert_eq!(ended.code(), Some(2), "{flag}: {ended:?}");
-        let reason = "expected a readable file: a pipe that has given nothing for 5s";
+        let reason = "expected a readable file: a pipe that has had no writer for 5s";
         assert!(ended.complaint().contains(reason), "{flag}: {ended:?}");
     }
 }
