@@ -309,6 +309,7 @@ impl Config {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
+        self.policy.set_external(tls.asks_clients());
         self.fixed.tls = Some(tls);
         self.policy.set_tls(true);
         self.esmtp()

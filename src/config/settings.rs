@@ -143,6 +143,8 @@ impl<F> Config<F> {
     }
 
     /// Offers only these mechanisms. Default: all that the credentials can complete, without ANONYMOUS, which needs none.
+    /// EXTERNAL is possible where clients are asked for certificates (`Tls::client_ca`), and offered only to clients with one: a
+    /// certificate that was verified is the credential.
     #[must_use]
     pub fn auth_mechanisms(self, mechanisms: impl IntoIterator<Item = Mechanism>) -> Self {
         self.with_esmtp(|esmtp| esmtp.auth.set_mechanisms(mechanisms))

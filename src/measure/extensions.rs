@@ -115,7 +115,9 @@ fn ends_group(stage: Stage) -> bool {
 /// section 4). Where it begins no exchange, it is not known which mechanism that would have been.
 fn auth_ends_group(auth: &AuthStep) -> bool {
     match auth.mechanism {
-        Some(Mechanism::Plain | Mechanism::Anonymous) => auth.outcome == AuthOutcome::Challenged,
+        Some(Mechanism::Plain | Mechanism::External | Mechanism::Anonymous) => {
+            auth.outcome == AuthOutcome::Challenged
+        }
         Some(_) => true,
         None => false,
     }

@@ -36,6 +36,8 @@ figures! {
         pub xoauth2: u64 = ["auth.xoauth2", Number, "sessions authenticated by XOAUTH2"],
         /// Sessions authenticated by OAUTHBEARER.
         pub oauthbearer: u64 = ["auth.oauthbearer", Number, "sessions authenticated by OAUTHBEARER"],
+        /// Sessions authenticated by EXTERNAL.
+        pub external: u64 = ["auth.external", Number, "sessions authenticated by EXTERNAL"],
         /// Sessions authenticated by ANONYMOUS.
         pub anonymous: u64 = ["auth.anonymous", Number, "sessions authenticated by ANONYMOUS"],
     }
@@ -53,6 +55,7 @@ impl AuthStats {
             Mechanism::ScramSha256 => &mut self.scram_sha_256,
             Mechanism::XOAuth2 => &mut self.xoauth2,
             Mechanism::OAuthBearer => &mut self.oauthbearer,
+            Mechanism::External => &mut self.external,
             Mechanism::Anonymous => &mut self.anonymous,
         } += 1;
     }

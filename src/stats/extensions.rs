@@ -25,7 +25,7 @@ figures! {
         pub pipelining_not_offered: u64 =
             ["extensions.pipelining_not_offered", Number, "sessions that pipelined without the offer"],
         /// Where pipelining was offered, the client did not wait for the reply to a command that must be the last of its
-        /// group: EHLO, DATA, VRFY, EXPN or NOOP (RFC 2920 section 3.1), or AUTH, but for PLAIN and ANONYMOUS with an initial
+        /// group: EHLO, DATA, VRFY, EXPN or NOOP (RFC 2920 section 3.1), or AUTH, but for PLAIN, EXTERNAL and ANONYMOUS with an initial
         /// response (RFC 4954 section 4).
         pub group_not_ended: u64 =
             ["extensions.group_not_ended", Number, "sessions with more behind a command that must end a group"],

@@ -112,9 +112,15 @@ impl ClientCertificate {
         self.alternative_name.as_deref()
     }
 
-    /// The client's name: the common name, or else the alternative name, or else the subject.
+    /// The client's name, which is its user after AUTH EXTERNAL: the common name, or else the alternative name, or else the
+    /// subject.
     pub fn name(&self) -> Option<&str> {
-        let subject = Some(self.subject()).filter(|subject| !subject.is_empty());
-        self.common_name().or(self.alternative_name()).or(subject)
+        self.names().next()
+    }
+
+    /// All that it is called.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let names = [self.common_name(), self.alternative_name(), Some(self.subject())];
+        names.into_iter().flatten().filter(|name| !name.is_empty())
     }
 }

@@ -141,6 +141,7 @@ impl Tls {
     /// Asks clients for a certificate, and verifies it by these CAs, in PEM, too. A client without one is served all the same,
     /// unless it is [required](Self::client_required); one with a certificate that is not trusted, not valid now, or not for
     /// clients, is refused by an alert. See [`TlsSession::client_certificate`](crate::TlsSession::client_certificate).
+    /// Where clients may authenticate, one with a certificate is offered AUTH EXTERNAL.
     #[must_use]
     pub fn client_ca(mut self, pem: impl Into<String>) -> Self {
         self.client_ca.push(pem.into());
@@ -182,6 +183,11 @@ impl Tls {
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| internal(&error))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(ServerTls { config: Arc::new(config), ca_pem, newest: *self.versions.end() })
+    }
+
+    /// Clients are asked for certificates.
+    pub(crate) fn asks_clients(&self) -> bool {
+        !self.client_ca.is_empty()
     }
 
     fn client_verifier(

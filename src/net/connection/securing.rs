@@ -10,6 +10,7 @@ use crate::measure::Cause;
 use crate::net::context::Context;
 use crate::net::resources::{Resources, Stop};
 use crate::net::stream::{Handshake, HandshakeFault};
+use crate::smtp::auth::ExternalIdentity;
 use crate::stats::HandshakeTimes;
 use crate::time::Timestamp;
 
@@ -169,6 +170,10 @@ impl<T: Transport> Connection<T> {
             resources.gathering.stats.tls.note(session, tls.newest(), times);
         }
         self.session.set_encrypted();
+        let client = self.stream.tls_session().and_then(|session| session.client_certificate());
+        if let Some(identity) = client.and_then(|client| ExternalIdentity::new(client.names())) {
+            self.session.set_external(identity);
+        }
         self.phase = Phase::Open;
         // Octets of the dialogue may have come with those of the handshake.
         self.readable = true;

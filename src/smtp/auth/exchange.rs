@@ -1,11 +1,13 @@
 //! One exchange of messages (RFC 4954 section 4), as the messages themselves: their base64 is the session's.
 
 use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::Arc;
 
 use super::bearer::{self, Bearer};
 use super::check::{Check, Checked};
 #[cfg(feature = "auth")]
 use super::cram_md5::Answer;
+use super::external::{self, ExternalIdentity};
 use super::mechanism::Mechanism;
 use super::password::Comparison;
 use super::plain::Plain;
@@ -27,6 +29,8 @@ pub(in crate::smtp) struct AuthExchange {
 enum State {
     /// The first message of a mechanism in which the client begins.
     First,
+    /// The authorization identity of EXTERNAL.
+    External(Arc<ExternalIdentity>),
     /// Of LOGIN.
     Password,
     /// The answer to this challenge.
@@ -90,6 +94,20 @@ impl AuthExchange {
         (exchange, reaction)
     }
 
+    /// Begins an exchange of EXTERNAL with a client that has proven to be this one.
+    pub(in crate::smtp) fn begin_external(
+        identity: Arc<ExternalIdentity>,
+        initial: Option<&[u8]>,
+    ) -> (Self, Reaction) {
+        let state = State::External(identity);
+        let mut exchange = Self { mechanism: Mechanism::External, state, user: None, attempt: None };
+        let reaction = match initial {
+            Some(response) => exchange.respond(response, &Auth::default(), String::new),
+            None => Reaction::Challenge(Vec::new()),
+        };
+        (exchange, reaction)
+    }
+
     fn first_challenge(&mut self, nonce: impl FnOnce() -> String) -> Vec<u8> {
         match self.mechanism {
             Mechanism::Login => b"Username:".to_vec(),
@@ -149,6 +167,7 @@ impl AuthExchange {
     ) -> Reaction {
         match std::mem::replace(&mut self.state, State::Checking) {
             State::First => self.take_first(response, auth, nonce),
+            State::External(identity) => self.take_authorization(response, &identity),
             State::Password => self.compare(auth, response),
             #[cfg(feature = "auth")]
             State::Cram(challenge) => self.take_answer(response, auth, &challenge),
@@ -193,6 +212,14 @@ impl AuthExchange {
                 FAILED
             }
         }
+    }
+
+    /// What was verified is the credential: the user need not be listed.
+    fn take_authorization(&mut self, response: &[u8], identity: &ExternalIdentity) -> Reaction {
+        let Some(authorization) = external::parse(response) else { return MALFORMED };
+        let user = identity.authorize(authorization);
+        self.user = Some(user.unwrap_or(authorization).as_bytes().into());
+        if user.is_some() { Reaction::Over(Ok(())) } else { FAILED }
     }
 
     fn take_plain(&mut self, response: &[u8], auth: &Auth) -> Reaction {

@@ -24,6 +24,8 @@ pub enum Mechanism {
     XOAuth2,
     /// OAUTHBEARER (RFC 7628).
     OAuthBearer,
+    /// EXTERNAL (RFC 4422 appendix A).
+    External,
     /// ANONYMOUS (RFC 4505).
     Anonymous,
 }
@@ -38,6 +40,7 @@ impl Mechanism {
         Self::ScramSha256,
         Self::XOAuth2,
         Self::OAuthBearer,
+        Self::External,
         Self::Anonymous,
     ];
 
@@ -51,6 +54,7 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::XOAuth2 => "XOAUTH2",
             Self::OAuthBearer => "OAUTHBEARER",
+            Self::External => "EXTERNAL",
             Self::Anonymous => "ANONYMOUS",
         }
     }

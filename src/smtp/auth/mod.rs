@@ -16,6 +16,7 @@ mod check;
 mod cram_md5;
 mod credential;
 mod exchange;
+mod external;
 mod gs2;
 mod mechanism;
 mod password;
@@ -36,6 +37,7 @@ pub use check::{Check, Checked};
 pub use credential::Credential;
 use credential::{Kind, User};
 pub(in crate::smtp) use exchange::{AuthExchange, Reaction, Refusal};
+pub use external::ExternalIdentity;
 pub use mechanism::Mechanism;
 #[cfg(feature = "auth")]
 pub use password_file::{PasswordFileError, read_password_file, slow_passwords};
@@ -66,6 +68,8 @@ pub struct Auth {
     listed: Option<Vec<Mechanism>>,
     /// MAIL needs an authenticated session.
     pub required: bool,
+    /// Clients can prove who they are below SMTP, by certificates.
+    pub(in crate::smtp) has_external: bool,
     /// A user that was added with two passwords.
     ambiguous: Option<Box<[u8]>>,
 }
@@ -92,7 +96,7 @@ impl Auth {
         self.listed = Some(listed);
     }
 
-    /// The mechanisms that are offered, in the order of [`Mechanism::ALL`].
+    /// The mechanisms that are offered, in the order of [`Mechanism::ALL`]; EXTERNAL only to clients with a certificate.
     pub fn mechanisms(&self) -> Vec<Mechanism> {
         let default = || {
             let possible = Mechanism::ALL.iter().copied().filter(|one| self.can_complete(*one));
@@ -125,6 +129,7 @@ impl Auth {
             Mechanism::CramMd5 => cfg!(feature = "auth") && (self.takes_any || has_clear()),
             Mechanism::ScramSha1 | Mechanism::ScramSha256 => cfg!(feature = "auth") && has_clear(),
             Mechanism::XOAuth2 | Mechanism::OAuthBearer => self.takes_any || !self.tokens.is_empty(),
+            Mechanism::External => self.has_external,
             Mechanism::Anonymous => true,
         }
     }
@@ -182,6 +187,9 @@ impl Auth {
                 )
             }
             Mechanism::XOAuth2 | Mechanism::OAuthBearer => format!("a token, or any, for {mechanism}"),
+            Mechanism::External => {
+                format!("a CA of clients for {mechanism}: --tls-client-ca, Tls::client_ca()")
+            }
             Mechanism::Anonymous => unreachable!("it needs no credential"),
         }
     }

@@ -37,6 +37,16 @@ pub struct Esmtp {
     pub tls_required: bool,
 }
 
+/// What is known of a client below SMTP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Below {
+    /// Nothing is encrypted.
+    Clear,
+    Encrypted,
+    /// The client has proven who it is, too.
+    External,
+}
+
 impl Policy {
     /// The reply to EHLO if none is configured: the reply to HELO, followed under Extended SMTP by the extensions.
     pub(super) fn ehlo_reply(&self, offer: Option<Offer>) -> Reply {
@@ -65,9 +75,9 @@ impl Policy {
             false => GREETING,
         };
         let offer = offer.or(esmtp.offer).unwrap_or_default();
-        let form = |is_encrypted| {
+        let form = |below| {
             let offered = Extension::ALL.iter();
-            let offered = offered.filter_map(|&extension| self.line_of(extension, offer, is_encrypted));
+            let offered = offered.filter_map(|&extension| self.line_of(extension, offer, below));
             let mut lines: Vec<String> = offered.chain(esmtp.lines.iter().cloned()).collect();
             let reply = with_lines(greeting, &lines);
             if !self.knows_xclient() {
@@ -76,9 +86,14 @@ impl Policy {
             lines.push(format!("XCLIENT {ATTRIBUTES}"));
             reply.with_one_for_trusted(with_lines(greeting, &lines))
         };
+        let may_be_external = esmtp.auth.is_on() && esmtp.auth.offers(Mechanism::External);
         match self.has_tls {
-            true => form(false).with_one_for_encrypted(form(true)),
-            false => form(false),
+            true if may_be_external => {
+                let encrypted = form(Below::Encrypted).with_one_for_external(form(Below::External));
+                form(Below::Clear).with_one_for_encrypted(encrypted)
+            }
+            true => form(Below::Clear).with_one_for_encrypted(form(Below::Encrypted)),
+            false => form(Below::Clear),
         }
     }
 
@@ -133,7 +148,7 @@ impl Policy {
     }
 
     /// The line that offers it; `None` where it is not offered.
-    fn line_of(&self, extension: Extension, offer: Offer, is_encrypted: bool) -> Option<String> {
+    fn line_of(&self, extension: Extension, offer: Offer, below: Below) -> Option<String> {
         let keyword = extension.keyword();
         let is_offered = offer.includes(extension);
         if is_offered == Some(false) {
@@ -151,13 +166,16 @@ impl Policy {
                 (!limits.is_empty()).then(|| format!("{keyword}{limits}"))
             }
             Extension::Auth => {
-                let refuses_some = !is_encrypted && self.refuses_clear_auth();
+                let refuses_some = below == Below::Clear && self.refuses_clear_auth();
                 let mechanisms = self.auth()?.mechanisms();
-                let offered = mechanisms.iter().filter(|one| !(refuses_some && one.sends_the_secret()));
+                let offered = mechanisms.iter().filter(|one| match one {
+                    Mechanism::External => below == Below::External,
+                    one => !(refuses_some && one.sends_the_secret()),
+                });
                 let names: Vec<&str> = offered.copied().map(Mechanism::name).collect();
                 (!names.is_empty()).then(|| format!("{keyword} {}", names.join(" ")))
             }
-            Extension::Starttls => (self.has_tls && !is_encrypted).then(|| keyword.to_owned()),
+            Extension::Starttls => (self.has_tls && below == Below::Clear).then(|| keyword.to_owned()),
             _ => Some(keyword.to_owned()),
         }
     }

@@ -192,6 +192,8 @@ pub struct Policy {
     trusted: Vec<Trusted>,
     /// The driver of sessions can begin TLS.
     has_tls: bool,
+    /// The driver of sessions may know who clients are, by certificates.
+    has_external: bool,
     /// What makes one record.
     pub records: RecordMode,
     /// How much of a dialogue is recorded.
@@ -264,6 +266,9 @@ impl Policy {
     /// Turns Extended SMTP on or off.
     pub fn set_esmtp(&mut self, esmtp: Option<Esmtp>) {
         self.esmtp = esmtp;
+        if let Some(esmtp) = &mut self.esmtp {
+            esmtp.auth.has_external = self.has_external;
+        }
         self.follow();
     }
 
@@ -315,10 +320,13 @@ impl Policy {
     /// Takes from another policy what is fixed for its server: the seed, the form of records, and whether it has TLS.
     #[must_use]
     pub(crate) fn of_the_server_of(self, other: &Self) -> Self {
-        let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, has_tls, .. } = other;
+        let &Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, .. } = other;
         let mut own = Self { seed, records, keep, multiple_rcptto, multiple_message_receiving, ..self };
-        if own.has_tls != has_tls {
-            own.set_tls(has_tls);
+        if own.has_tls != other.has_tls {
+            own.set_tls(other.has_tls);
+        }
+        if own.has_external != other.has_external {
+            own.set_external(other.has_external);
         }
         own
     }
@@ -327,6 +335,13 @@ impl Policy {
     pub fn set_tls(&mut self, has_tls: bool) {
         self.has_tls = has_tls;
         self.follow();
+    }
+
+    /// Sets whether the driver of sessions may know who clients are, by certificates: then EXTERNAL is possible.
+    pub fn set_external(&mut self, has_external: bool) {
+        self.has_external = has_external;
+        let esmtp = self.esmtp.take();
+        self.set_esmtp(esmtp);
     }
 
     /// Whether the driver of sessions can begin TLS.
@@ -540,6 +555,7 @@ impl Default for Policy {
             addresses: AddressRules::default(),
             trusted: Vec::new(),
             has_tls: false,
+            has_external: false,
             records: RecordMode::default(),
             keep: Keep::default(),
             has_deferred: false,

@@ -72,6 +72,8 @@ struct Rendered {
     for_trusted: Option<Reply>,
     /// What EHLO gets within TLS, if that is something else.
     for_encrypted: Option<Reply>,
+    /// What EHLO gets of a client that has proven who it is below SMTP, if that is something else.
+    for_external: Option<Reply>,
     /// What it offers to EHLO.
     offers: Extensions,
 }
@@ -103,18 +105,35 @@ impl Reply {
             None => (Origin::Text, first_line_alone(&wire), Places::in_text(&wire)),
         };
         let offers = Extensions::in_reply(without_line_end(&wire));
-        let (wire, for_trusted, for_encrypted) = (wire[..].into(), None, None);
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers }))
+        let (wire, for_trusted, for_encrypted, for_external) = (wire[..].into(), None, None, None);
+        Self(Arc::new(Rendered {
+            wire,
+            origin,
+            places,
+            for_helo,
+            for_trusted,
+            for_encrypted,
+            for_external,
+            offers,
+        }))
     }
 
     /// A reply with the same octets that shares nothing with this one. Threads that send the same one would wait for each
     /// other, as each of them counts its references.
     pub(in crate::smtp) fn unshared(&self) -> Self {
-        let Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers } = &*self.0;
-        let [for_helo, for_trusted, for_encrypted] =
-            [for_helo, for_trusted, for_encrypted].map(|reply| reply.as_ref().map(Self::unshared));
-        let (wire, origin, places, offers) = (wire.clone(), *origin, places.clone(), offers.clone());
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers }))
+        let Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, for_external, offers } =
+            &*self.0;
+        let form = |reply: &Option<Self>| reply.as_ref().map(Self::unshared);
+        Self(Arc::new(Rendered {
+            wire: wire.clone(),
+            origin: *origin,
+            places: places.clone(),
+            for_helo: form(for_helo),
+            for_trusted: form(for_trusted),
+            for_encrypted: form(for_encrypted),
+            for_external: form(for_external),
+            offers: offers.clone(),
+        }))
     }
 
     /// It has places: it is sent [filled](Self::filled).
@@ -127,9 +146,16 @@ impl Reply {
     pub(in crate::smtp) fn filled(&self, values: &impl Values) -> Self {
         let Rendered { wire, places, offers, .. } = &*self.0;
         let Some(places) = places else { return self.clone() };
-        let (wire, offers, origin) = (places.fill(wire, values), offers.clone(), Origin::Filled);
-        let (places, for_helo, for_trusted, for_encrypted) = (None, None, None, None);
-        Self(Arc::new(Rendered { wire, origin, places, for_helo, for_trusted, for_encrypted, offers }))
+        Self(Arc::new(Rendered {
+            wire: places.fill(wire, values),
+            origin: Origin::Filled,
+            places: None,
+            for_helo: None,
+            for_trusted: None,
+            for_encrypted: None,
+            for_external: None,
+            offers: offers.clone(),
+        }))
     }
 
     /// Octets in memory, if it was made for one command; zero if it is shared by all.
@@ -182,6 +208,11 @@ impl Reply {
         self.with_forms(|rendered| rendered.for_encrypted = Some(other))
     }
 
+    /// The same, but to EHLO another one for clients that have proven who they are below SMTP.
+    pub(in crate::smtp) fn with_one_for_external(self, other: Self) -> Self {
+        self.with_forms(|rendered| rendered.for_external = Some(other))
+    }
+
     fn with_forms(mut self, change: impl FnOnce(&mut Rendered)) -> Self {
         // One that is shared is copied first, so that it is not: the change takes place.
         if Arc::get_mut(&mut self.0).is_none() {
@@ -203,9 +234,15 @@ impl Reply {
         self.0.for_encrypted.as_ref().unwrap_or(self)
     }
 
+    /// This reply as EHLO of a client gets it that has proven who it is below SMTP.
+    pub(in crate::smtp) fn for_external(&self) -> &Self {
+        self.0.for_external.as_ref().unwrap_or(self)
+    }
+
     /// Whether any of its forms offers this extension.
     pub(in crate::smtp) fn may_offer(&self, keyword: &str) -> bool {
-        [self, self.for_encrypted()].iter().any(|reply| reply.offers().include(keyword))
+        let encrypted = self.for_encrypted();
+        [self, encrypted, encrypted.for_external()].iter().any(|reply| reply.offers().include(keyword))
     }
 
     /// It is one line, in which a 2yz code stands in front of a space.

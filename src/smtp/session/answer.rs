@@ -214,6 +214,7 @@ impl Dialogue {
             Stage::Helo if !asked.is_ehlo => reply.for_helo(),
             Stage::Helo => {
                 let reply = if self.is_encrypted { reply.for_encrypted() } else { reply };
+                let reply = if self.external.is_some() { reply.for_external() } else { reply };
                 if self.is_trusted { reply.for_trusted() } else { reply }
             }
             _ => reply,

@@ -115,7 +115,12 @@ impl Dialogue {
         let auth = turn.policy.auth()?;
         let shown = shown_part(line).map_or_else(|| line.to_vec(), |shown| [shown, REDACTED].concat());
         let nonce = || self.nonce(turn);
-        let (exchange, reaction) = AuthExchange::begin(mechanism, initial.as_deref(), auth, nonce);
+        let (exchange, reaction) = match (mechanism, &self.external) {
+            (Mechanism::External, Some(identity)) => {
+                AuthExchange::begin_external(Arc::clone(identity), initial.as_deref())
+            }
+            _ => AuthExchange::begin(mechanism, initial.as_deref(), auth, nonce),
+        };
         let scanner = LineScanner::default();
         let responses = Responses { scanner, exchange, shown: shown.into(), challenges: 0 };
         self.react(turn, Box::new(responses), reaction)
@@ -131,9 +136,16 @@ impl Dialogue {
             return Err(ReplyKind::TlsRequired);
         }
         let is_in_sequence = matches!(self.sequence, Sequence::Greeted) && self.identity.is_none();
-        let is_offered = |one: &Mechanism| policy.auth().is_some_and(|auth| auth.offers(*one));
-        let mechanism = argument.and_then(|argument| Mechanism::named(argument.mechanism.as_bytes()));
-        let mechanism = mechanism.filter(is_offered);
+        let is_offered = |one: &Mechanism| {
+            policy.auth().is_some_and(|auth| auth.offers(*one))
+                && (*one != Mechanism::External || self.external.is_some())
+        };
+        let named = argument.and_then(|argument| Mechanism::named(argument.mechanism.as_bytes()));
+        let mechanism = named.filter(is_offered);
+        // Also where AUTH is offered only to clients with a certificate, so that the client learns why.
+        if is_in_sequence && named == Some(Mechanism::External) && mechanism.is_none() {
+            return Err(ReplyKind::MechanismNotOffered);
+        }
         // RFC 4954 section 4: also where AUTH is offered only within TLS, so that the client learns why.
         if is_in_sequence
             && !self.is_encrypted

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::smtp::auth::Identity;
+use crate::smtp::auth::{ExternalIdentity, Identity};
 use crate::smtp::command::{Command, Declared, Extensions, Grammar, HeloName, Request};
 use crate::smtp::policy::Policy;
 use crate::smtp::receive::RetryKey;
@@ -54,6 +54,8 @@ pub(in crate::smtp) struct Dialogue {
     pub(super) is_trusted: bool,
     /// The session is within TLS.
     pub(super) is_encrypted: bool,
+    /// Who the client has proven to be below SMTP.
+    pub(super) external: Option<Arc<ExternalIdentity>>,
     /// MAIL commands so far.
     pub(super) transactions: u32,
     /// Steps so far, the greeting included.
@@ -462,6 +464,7 @@ impl Dialogue {
         let chunks =
             self.chunks.as_deref().map_or(0, |content| size_of_val(content) + content.text.capacity());
         let identity = self.identity.as_deref().map_or(0, Identity::memory);
-        incoming + chunks + envelope + identity + self.retry_keys.as_deref().map_or(0, size_of_val)
+        let external = self.external.as_deref().map_or(0, ExternalIdentity::memory);
+        incoming + chunks + envelope + identity + external + self.retry_keys.as_deref().map_or(0, size_of_val)
     }
 }

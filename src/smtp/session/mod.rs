@@ -20,13 +20,15 @@ mod turn;
 mod walk;
 mod xclient;
 
+use std::sync::Arc;
+
 pub use protocol::Protocol;
 pub(crate) use step::Offered;
 pub use step::{AuthOutcome, AuthStep, CommandLine, Expect, Progress, Received, Step};
 
 use self::dialogue::Dialogue;
 use self::turn::{Records, Turn};
-use crate::smtp::auth::Checked;
+use crate::smtp::auth::{Checked, ExternalIdentity};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
 use crate::smtp::reply::{Next, Reply, ReplyKind, Stage};
@@ -120,6 +122,12 @@ impl Session {
     /// behind [`Next::StartTls`] is done.
     pub fn set_encrypted(&mut self) {
         self.dialogue.is_encrypted = true;
+    }
+
+    /// The client has proven who it is below SMTP, by a certificate for example: it may authenticate by EXTERNAL (RFC 4422
+    /// appendix A). Called where [`set_encrypted`](Self::set_encrypted) is.
+    pub fn set_external(&mut self, identity: ExternalIdentity) {
+        self.dialogue.external = Some(Arc::new(identity));
     }
 
     /// Takes what can be taken from the front of `input`, up to one reply. While the session expects

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::Session;
 use super::dialogue::{Dialogue, Receiving};
+use crate::smtp::auth::ExternalIdentity;
 use crate::smtp::policy::{Keep, Policy, RecordMode};
 use crate::smtp::receive::incoming::{Content, Incoming};
 use crate::smtp::record::{Exchange, Record, Recorder};
@@ -50,6 +51,7 @@ impl Dialogue {
             steps: _,
             messages: _,
             identity,
+            external,
             auth_refused_at: _,
         } = self;
         let incoming = match receiving {
@@ -62,7 +64,8 @@ impl Dialogue {
         let chunks = chunks.as_deref().map_or(0, |content| size_of::<Content>() + content.text.capacity());
         let identity =
             identity.as_deref().map_or(0, |identity| ARC + size_of_val(identity) + identity.user.len());
-        incoming + chunks + envelope + identity + retry_keys.as_deref().map_or(0, size_of_val)
+        let external = external.as_deref().map_or(0, ExternalIdentity::memory);
+        incoming + chunks + envelope + identity + external + retry_keys.as_deref().map_or(0, size_of_val)
     }
 }
 

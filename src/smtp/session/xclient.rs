@@ -34,6 +34,8 @@ impl Dialogue {
         let named = self.identity.take_if(|_| answer.accepted);
         if answer.accepted {
             self.start_anew();
+            // It is the peer's.
+            self.external = None;
         }
         let mut step = self.conclude(turn, Stage::Xclient, &answer, None);
         turn.environment.peer = before;

@@ -1,9 +1,12 @@
 //! TLS as the program has it: its flags, and the ready line.
 
 use std::fs;
+use std::io::Read as _;
 
 use serde_json::Value;
 
+use crate::server::client_ca::{Ca, trusting_with};
+use crate::support::encrypted::{Encrypted, connect};
 use crate::support::program::{run, start};
 
 #[test]
@@ -39,6 +42,58 @@ fn no_output_goes_to_a_certificate_or_a_key() {
         assert!(ended.complaint().contains(&format!("--tls-{name}")), "{ended:?}");
         assert!(fs::read_to_string(path(name)).expect("a file").starts_with("-----BEGIN"));
     }
+}
+
+#[test]
+fn the_capture_and_the_log_name_a_client_by_its_certificate_and_nothing_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let ca = Ca::new();
+    fs::write(path("clients.pem"), &ca.pem).expect("a file");
+    let flag = |name: &str, file: &str| format!("--{name}={}", path(file).display());
+    let files = [
+        flag("tls-client-ca", "clients.pem"),
+        flag("tls-ca-out", "ca.pem"),
+        flag("capture", "mail.jsonl"),
+        flag("report-json", "report.json"),
+    ];
+    let fixed =
+        ["--listen=smtps://127.0.0.1", "--tls-client=required", "--auth-mechanisms=EXTERNAL", "--log"];
+    let program = start(fixed.into_iter().chain(files.iter().map(String::as_str)));
+    let line: Value = serde_json::from_str(&program.ready_line).expect("JSON");
+    let address = line["smtps"][0].as_str().expect("an address").parse().expect("an address");
+    let pem = fs::read_to_string(path("ca.pem")).expect("written");
+    let ann = trusting_with(&pem, Some(ca.ann()), rustls::ALL_VERSIONS);
+    let mut client = Encrypted::over(connect(address), &ann, "localhost");
+    assert_eq!(client.reply(), "220 Welcome");
+    assert!(client.command("EHLO client.example").starts_with("250 "));
+    assert!(client.command("AUTH EXTERNAL =").starts_with("235 "));
+    client.mail();
+    client.quit();
+    let nobody = trusting_with(&pem, None, rustls::ALL_VERSIONS);
+    let mut client = Encrypted::over(connect(address), &nobody, "localhost");
+    client.0.get_mut().read(&mut [0]).expect_err("an alert");
+    drop(client);
+    let ended = program.stopped();
+    let record: Value =
+        serde_json::from_str(&fs::read_to_string(path("mail.jsonl")).expect("a capture")).expect("JSON");
+    for (field, expected) in [
+        ("tls_client_subject", "CN=ann,O=Example\\, Inc."),
+        ("tls_client_name", "ann@example.com"),
+        ("auth_user", "ann"),
+        ("auth_mechanism", "EXTERNAL"),
+    ] {
+        assert_eq!(record[field], expected, "{record}");
+    }
+    let report: Value =
+        serde_json::from_str(&fs::read_to_string(path("report.json")).expect("a report")).expect("JSON");
+    assert_eq!(report["metrics"]["tls.client_certificates"], 1);
+    assert_eq!(report["metrics"]["tls.ended_by_server"], 1);
+    assert_eq!(report["tls_server_names"], serde_json::json!({"localhost": 1}));
+    let log = format!("{ended:?}");
+    assert!(log.contains("the client sent no certificate"), "{log}");
+    let of_tls: Vec<_> = log.split("\\n").filter(|line| line.to_lowercase().contains("tls")).collect();
+    assert_eq!(of_tls.len(), 1, "{log}");
 }
 
 #[test]

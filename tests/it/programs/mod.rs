@@ -3,6 +3,8 @@
 mod authentication;
 mod chunks;
 mod clients;
+#[cfg(feature = "tls")]
+mod external;
 mod lmtp;
 #[cfg(feature = "cli")]
 mod mailboxes;

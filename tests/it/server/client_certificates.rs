@@ -3,80 +3,14 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, SanType, date_time_ymd,
-};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use smtpmock::{Config, Server, Tls};
 
+use super::client_ca::{Ca, Own, having};
 use crate::support::encrypted::{Encrypted, connect};
 use crate::support::figures::after_sessions;
 use crate::support::server::start;
-
-/// A CA of clients.
-pub(crate) struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    pub(crate) pem: String,
-}
-
-/// A client's certificate and key.
-pub(crate) type Own = (CertificateDer<'static>, PrivateKeyDer<'static>);
-
-impl Ca {
-    pub(crate) fn new() -> Self {
-        Self::named("CA of clients")
-    }
-
-    fn named(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().expect("a key");
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    pub(crate) fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Own {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "Example, Inc.");
-        params.distinguished_name.push(DnType::CommonName, "ann");
-        params.subject_alt_names =
-            vec![SanType::Rfc822Name("ann@example.com".try_into().expect("a mailbox"))];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        change(&mut params);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).expect("a key");
-        (certificate.into(), key)
-    }
-
-    pub(crate) fn ann(&self) -> Own {
-        self.issue(|_| {})
-    }
-}
-
-/// A client's settings: it trusts the server's CA, and has this certificate.
-pub(crate) fn having(
-    server: &Server,
-    own: Option<Own>,
-    versions: &[&'static SupportedProtocolVersion],
-) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let ca = server.ca_pem().expect("made at the start");
-    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM")).expect("a root");
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-    let builder = builder.with_protocol_versions(versions).expect("versions").with_root_certificates(roots);
-    Arc::new(match own {
-        Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).expect("its key"),
-        None => builder.with_no_client_auth(),
-    })
-}
 
 /// A server that is encrypted from the first octet, and asks for certificates of this CA.
 fn asking(ca: &Ca, is_required: bool) -> Server {

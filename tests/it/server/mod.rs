@@ -5,9 +5,14 @@ mod async_waits;
 mod auth;
 mod chunking;
 #[cfg(feature = "tls")]
+pub(crate) mod client_ca;
+#[cfg(feature = "tls")]
 mod client_certificates;
 mod esmtp;
 mod extensions;
+#[cfg(feature = "tls")]
+mod external;
+#[cfg(feature = "tls")]
 mod handshakes;
 mod hooks;
 mod junk;
@@ -25,6 +30,7 @@ mod reconfigure;
 #[cfg(feature = "report")]
 mod report;
 mod restarts;
+#[cfg(feature = "tls")]
 mod tls;
 mod transcripts;
 mod xclient;

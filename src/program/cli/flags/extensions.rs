@@ -82,7 +82,8 @@ pub(super) fn authentication() -> Vec<Flag> {
             "authMechanisms",
             "MECHANISMS",
             "Offer these mechanisms, separated by commas: PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, XOAUTH2, \
-             OAUTHBEARER, ANONYMOUS. Default: those that the users and tokens can complete, without ANONYMOUS",
+             OAUTHBEARER, EXTERNAL (to clients with a certificate, see --tls-client-ca), ANONYMOUS. Default: those that the \
+             users, tokens and certificates can complete, without ANONYMOUS",
             reading_or_default(
                 |raw| {
                     let mechanisms = values::names(raw)?;
