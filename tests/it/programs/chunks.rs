@@ -1,97 +1,19 @@
-//! Real clients that send messages in chunks: Exim, and Jakarta Mail. Neither is installed as a package, as Exim's would take
-//! the place of another server; `.ci/run` unpacks them and says where they are.
+//! Real clients that send messages in chunks: Exim, and Jakarta Mail, which `.ci/run` unpacks.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+#[cfg(feature = "cli")]
+use std::fs;
+use std::path::Path;
 
 use smtpmock::smtp::{Notify, Ret};
 use smtpmock::{Config, Message};
 
-use super::clients::{note_skipped, run_or_skip};
+use super::clients::run_or_skip;
+use super::exim::{Exim, unpacked};
 use crate::support::client::Client;
 #[cfg(feature = "cli")]
 use crate::support::program;
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
-
-/// Where `.ci/run` has unpacked Debian's packages.
-fn unpacked(variable: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(variable).map(PathBuf::from);
-    if folder.is_none() {
-        note_skipped(variable, "see .ci/run for what to unpack");
-    }
-    folder
-}
-
-/// The only file of this name in a folder for libraries of any machine.
-fn library(root: &Path, name: &str) -> PathBuf {
-    let folders = fs::read_dir(root.join("usr/lib")).expect("libraries").flatten();
-    let mut found = folders.map(|folder| folder.path().join(name)).filter(|path| path.exists());
-    found.next().unwrap_or_else(|| panic!("no {name} in {}", root.display()))
-}
-
-/// Exim with what it needs in one folder, which the user it becomes can read: it looks up this user, and runs itself again.
-struct Exim {
-    folder: tempfile::TempDir,
-}
-
-impl Exim {
-    /// An id that no user has, for a test that runs as root; Exim refuses to stay it.
-    const USER: u32 = 61_234;
-
-    fn new(root: &Path, port: u16) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path();
-        fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a folder of ours");
-        fs::copy(root.join("usr/sbin/exim4"), path.join("exim4")).expect("Exim");
-        // It must not be setuid: then it would load no library from here.
-        fs::set_permissions(path.join("exim4"), Permissions::from_mode(0o755)).expect("a file of ours");
-        for name in ["libidn.so.12", "libnss_wrapper.so"] {
-            fs::copy(library(root, name), path.join(name)).expect("a library");
-        }
-        let own = fs::metadata(path).expect("a folder").uid();
-        let user = if own == 0 { Self::USER } else { own };
-        let [passwd, group] =
-            ["passwd", "group"].map(|name| fs::read_to_string(format!("/etc/{name}")).expect("users"));
-        let entry = format!("Debian-exim:x:{user}:{user}::/:/bin/false\n");
-        fs::write(path.join("passwd"), passwd + &entry).expect("a writable folder");
-        fs::write(path.join("group"), group + &format!("Debian-exim:x:{user}:\n"))
-            .expect("a writable folder");
-        fs::create_dir(path.join("spool")).expect("a writable folder");
-        if own == 0 {
-            chown(path.join("spool"), Some(user), Some(user)).expect("root may");
-        }
-        let settings = include_str!("exim.conf").replace("FOLDER", &path.display().to_string());
-        fs::write(path.join("exim.conf"), settings.replace("PORT", &port.to_string()))
-            .expect("a writable folder");
-        Self { folder }
-    }
-
-    /// Gives it a session of SMTP and waits until what it took is delivered.
-    fn relay(&self, session: &str) {
-        let path = self.folder.path();
-        let mut child = Command::new(path.join("exim4"))
-            .arg("-C")
-            .arg(path.join("exim.conf"))
-            .args(["-odf", "-bs"])
-            .env("LD_LIBRARY_PATH", path)
-            .env("LD_PRELOAD", path.join("libnss_wrapper.so"))
-            .env("NSS_WRAPPER_PASSWD", path.join("passwd"))
-            .env("NSS_WRAPPER_GROUP", path.join("group"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("Exim runs");
-        std::io::Write::write_all(&mut child.stdin.take().expect("piped"), session.as_bytes())
-            .expect("it reads");
-        let output = child.wait_with_output().expect("it ends");
-        let log = fs::read_to_string(path.join("spool/mainlog")).unwrap_or_default();
-        assert!(output.status.success() && log.contains(" => "), "{output:?}\n{log}");
-    }
-}
 
 fn body(message: &Message) -> String {
     String::from_utf8_lossy(message.body()).into_owned()
@@ -102,16 +24,17 @@ fn body(message: &Message) -> String {
 fn exim_sends_in_chunks() {
     let Some(root) = unpacked("EXIM_ROOT") else { return };
     let server = start(Config::default().esmtp());
-    let exim = Exim::new(&root, server.port());
+    let exim = Exim::new(&root, server.port(), "");
     let long = "a line of a text of some length\r\n".repeat(3000);
     let (stuffed, dots) = ("..dots\r\n...two\r\n..\r\nend\r\n", ".dots\r\n..two\r\n.\r\nend\r\n");
     for (sent, text) in [(stuffed, dots), (&long, &long)] {
-        exim.relay(&format!(
+        let log = exim.relay(&format!(
             "EHLO client.example\r\n\
              MAIL FROM:<jürgen@example.com> SMTPUTF8 BODY=8BITMIME RET=HDRS ENVID=a+2Bb\r\n\
              RCPT TO:<bob@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;bob@example.com\r\n\
              DATA\r\nSubject: Größe\r\n\r\n{sent}.\r\nQUIT\r\n"
         ));
+        assert!(log.contains(" => "), "{log}");
         let messages = server.wait_for_messages_and_purge(1, PATIENCE).unwrap();
         let message = &messages[0];
         assert!(message.data_request().starts_with("BDAT "), "{message:?}");
@@ -125,14 +48,18 @@ fn exim_sends_in_chunks() {
     assert_eq!(server.stats().findings(), []);
 }
 
+/// The class path of Jakarta Mail.
+pub(super) fn jars(root: &Path) -> String {
+    let jars = ["jakarta-mail.jar", "jakarta-activation.jar"];
+    let jars = std::env::join_paths(jars.map(|jar| root.join("usr/share/java").join(jar)));
+    jars.expect("paths without colons").into_string().expect("paths in UTF-8")
+}
+
 #[test]
 fn jakarta_mail_sends_in_chunks_of_a_size() {
     let Some(root) = unpacked("JAKARTA_MAIL_ROOT") else { return };
     let server = start(Config::default().esmtp());
-    let jars =
-        ["jakarta-mail.jar", "jakarta-activation.jar"].map(|jar| root.join("usr/share/java").join(jar));
-    let jars =
-        std::env::join_paths(jars).expect("paths without colons").into_string().expect("paths in UTF-8");
+    let jars = jars(&root);
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/programs/Chunks.java");
     let port = server.port().to_string();
     if run_or_skip("java", &["-cp", &jars, program, "127.0.0.1", &port], "").is_none() {

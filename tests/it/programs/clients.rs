@@ -15,25 +15,26 @@ use crate::support::figures::after_sessions;
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
-/// Runs a program; `None` if it is not installed, which is printed.
+/// Runs a program that succeeds; `None` if it is not installed, which is printed.
 pub(super) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
-    let spawned = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = match spawned {
+    let output = output_or_skip(Command::new(program).args(arguments), input)?;
+    assert!(output.status.success(), "{program}: {output:?}");
+    Some(output)
+}
+
+/// What a program has printed, whether or not it succeeded; `None` if it is not installed, which is printed.
+pub(super) fn output_or_skip(command: &mut Command, input: &str) -> Option<Output> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            note_skipped(program, &error.to_string());
+            note_skipped(&command.get_program().to_string_lossy(), &error.to_string());
             return None;
         }
     };
-    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("the program reads");
-    let output = child.wait_with_output().expect("the program ends");
-    assert!(output.status.success(), "{program}: {output:?}");
-    Some(output)
+    // It may fail before it has read all.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    Some(child.wait_with_output().expect("the program ends"))
 }
 
 /// Written directly and not through the captured output of tests: a skipped part must be visible.
@@ -329,6 +330,15 @@ fn swaks_sends_a_message() {
     assert_nothing_found(&server, 1);
 }
 
+pub(super) fn has_nodemailer() -> bool {
+    let output = Command::new("node").args(["-e", "require.resolve('nodemailer')"]).output();
+    let has_it = output.is_ok_and(|output| output.status.success());
+    if !has_it {
+        note_skipped("nodemailer", "npm install nodemailer, and NODE_PATH to find it");
+    }
+    has_it
+}
+
 /// A pool of one connection: three messages in a session, one of them refused for a recipient.
 #[test]
 fn nodemailer_sends_messages_through_a_pool() {
@@ -346,9 +356,8 @@ const mail = (to, text) => pool.sendMail({ from: "ann@example.com", to, subject:
     console.log(JSON.stringify([sent.accepted, sent.rejected, refused.responseCode, again.response]));
 })();
 "#;
-    let is_there = Command::new("node").args(["-e", "require.resolve('nodemailer')"]).output();
-    if !is_there.is_ok_and(|output| output.status.success()) {
-        return note_skipped("nodemailer", "npm install nodemailer, and NODE_PATH to find it");
+    if !has_nodemailer() {
+        return;
     }
     let server = start(Config::default().not_registered_emails(["gone@example.com"]));
     let port = server.port().to_string();

@@ -3,7 +3,8 @@
 use smtpmock::smtp::{Notify, Protocol, Ret};
 use smtpmock::{Config, Message, Server};
 
-use super::clients::{note_skipped, run_or_skip};
+use super::clients::run_or_skip;
+use super::postfix;
 use crate::support::server::{ruled, start};
 use crate::support::waiting::PATIENCE;
 
@@ -109,68 +110,19 @@ fn postfix_smtp_source_delivers_all_it_sends() {
 /// A Postfix of its own: a message to recipients behind its lmtp(8) and smtp(8), with what the sender asked of DSN.
 #[test]
 fn postfix_delivers_by_lmtp_and_passes_dsn_on() {
-    const SCRIPT: &str = r#"
-import os, shutil, smtplib, socket, subprocess, sys, time
-top, tcp, unix, smtp = sys.argv[1:]
-for name in ("etc", "queue", "data"):
-    os.mkdir(f"{top}/{name}")
-os.chmod(top, 0o755)
-shutil.chown(f"{top}/data", "postfix")
-with open(f"{top}/etc/main.cf", "w") as main:
-    print(f"""compatibility_level = 3.6
-queue_directory = {top}/queue
-data_directory = {top}/data
-inet_interfaces = loopback-only
-myhostname = vm.example
-mydestination =
-transport_maps = inline:{{ {{ tcp.example = lmtp:inet:{tcp} }} {{ unix.example = lmtp:unix:{unix} }} {{ smtp.example = smtp:{smtp} }} }}
-smtpd_relay_restrictions = permit_mynetworks, reject
-maillog_file = {top}/log
-maillog_file_prefixes = {top}""", file=main)
-with open(f"{top}/etc/master.cf", "w") as master:
-    for line in ("mock unix n - n - - smtpd", "cleanup unix n - n - 0 cleanup", "qmgr unix n - n 300 1 qmgr",
-                 "rewrite unix - - n - - trivial-rewrite", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce",
-                 "trace unix - - n - 0 bounce", "smtp unix - - n - - smtp", "lmtp unix - - n - - lmtp",
-                 "error unix - - n - - error", "retry unix - - n - - error", "proxymap unix - - n - - proxymap",
-                 "anvil unix - - n - 1 anvil", "scache unix - - n - 1 scache", "postlog unix-dgram n - n - 1 postlogd"):
-        print(line, file=master)
-class Local(smtplib.SMTP):
-    def _get_socket(self, host, port, timeout):
-        stream = socket.socket(socket.AF_UNIX)
-        stream.settimeout(30)
-        stream.connect(host)
-        return stream
-postfix = ["postfix", "-c", f"{top}/etc"]
-subprocess.run(postfix + ["start"], check=True, timeout=60, capture_output=True)
-try:
-    with Local(f"{top}/queue/public/mock", 25, local_hostname="vm.example") as client:
-        client.ehlo()
-        client.sendmail("ann@example.com", ["full@tcp.example", "bob@tcp.example", "bob@unix.example", "bob@smtp.example"],
-            b"Subject: hi\r\n\r\nhi\r\n", ["RET=HDRS", "ENVID=a+2Bb"], ["NOTIFY=FAILURE", "ORCPT=rfc822;orig@x.example"])
-    deadline = time.monotonic() + 60
-    while open(f"{top}/log").read().count("status=") < 4:
-        assert time.monotonic() < deadline, open(f"{top}/log").read()
-        time.sleep(0.05)
-    print(open(f"{top}/log").read())
-finally:
-    subprocess.run(postfix + ["stop"], timeout=60, capture_output=True)
-"#;
-    // It needs root, and no other process may listen for it.
-    if run_or_skip("sh", &["-c", "command -v postfix && test $(id -u) = 0 || true"], "")
-        .is_none_or(|output| output.stdout.is_empty())
-    {
-        return note_skipped("postfix", "or no root, who starts it");
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("mock.sock").display().to_string();
     let config = Config::default().esmtp().listen("lmtp://127.0.0.1").listen("smtp://127.0.0.1");
     let server = start(ruled(config.listen(format!("lmtp+unix://{path}?mode=0666")), &RULES));
     let at = |index: usize| format!("[127.0.0.1]:{}", server.local_addrs()[index].port());
-    let top = folder.path().display().to_string();
-    let Some(output) = run_or_skip("python3", &["-c", SCRIPT, &top, &at(0), &path, &at(1)], "") else {
-        return;
-    };
-    let log = String::from_utf8_lossy(&output.stdout).into_owned();
+    let maps = [
+        format!("tcp.example = lmtp:inet:{}", at(0)),
+        format!("unix.example = lmtp:unix:{path}"),
+        format!("smtp.example = smtp:{}", at(1)),
+    ];
+    let settings = format!("transport_maps = inline:{{ {{ {} }} }}", maps.join(" } { "));
+    let recipients = ["full@tcp.example", "bob@tcp.example", "bob@unix.example", "bob@smtp.example"];
+    let Some(log) = postfix::relay(&settings, &recipients) else { return };
     assert!(log.contains("dsn=4.2.2, status=deferred"), "{log}");
     assert_eq!(log.matches("dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as ").count(), 3, "{log}");
     let messages = server.wait_for_messages(3, PATIENCE).expect("three messages");

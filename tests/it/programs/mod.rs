@@ -3,14 +3,18 @@
 mod authentication;
 mod chunks;
 mod clients;
+mod exim;
 #[cfg(feature = "tls")]
 mod external;
 mod lmtp;
 #[cfg(feature = "cli")]
 mod mailboxes;
+mod postfix;
 mod proxies;
-#[cfg(feature = "cli")]
+#[cfg(feature = "tls")]
+mod scanners;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "cli")]
 mod transcripts;
 mod witness;

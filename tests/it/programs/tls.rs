@@ -8,29 +8,35 @@ use crate::support::figures::after_sessions;
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
-/// A server with a listener for STARTTLS and one for TLS from the first octet, the file of its CA, and both ports.
-struct Encrypting {
-    server: Server,
+/// A server with a listener for STARTTLS, one for TLS from the first octet, and one of LMTP, and the file of its CA.
+pub(super) struct Encrypting {
+    pub(super) server: Server,
     folder: tempfile::TempDir,
 }
 
 impl Encrypting {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let tls = Tls::self_signed().names(["mx.example.com"]);
-        let config = Config::default().tls(tls).listen("smtp://127.0.0.1").listen("smtps://127.0.0.1");
-        let server = start(config.auth(("ann", "secret")));
+        let config = Config::default().tls(tls).auth(("ann", "secret"));
+        let kinds = ["smtp", "smtps", "lmtp"].map(|kind| format!("{kind}://127.0.0.1"));
+        let server = start(kinds.into_iter().fold(config, Config::listen));
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("ca.pem"), server.ca_pem().expect("a CA")).expect("a file");
         Self { server, folder }
     }
 
-    fn ca(&self) -> String {
-        self.folder.path().join("ca.pem").display().to_string()
+    pub(super) fn ca(&self) -> String {
+        self.path("ca.pem")
     }
 
-    fn ports(&self) -> [String; 2] {
+    /// Of a file in its folder.
+    pub(super) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    pub(super) fn ports(&self) -> [String; 3] {
         let ports = self.server.local_addrs().iter().map(|address| address.port().to_string());
-        ports.collect::<Vec<_>>().try_into().expect("two listeners")
+        ports.collect::<Vec<_>>().try_into().expect("three listeners")
     }
 
     /// Asserts that so many mails have come, encrypted.
@@ -66,7 +72,7 @@ except ssl.SSLCertVerificationError:
 #[test]
 fn python_sends_mails_to_a_server_that_it_verifies() {
     let encrypting = Encrypting::start();
-    let [clear, encrypted] = encrypting.ports();
+    let [clear, encrypted, _] = encrypting.ports();
     if run_or_skip("python3", &["-c", SMTPLIB, &encrypting.ca(), &clear, &encrypted], "").is_none() {
         return;
     }
@@ -81,7 +87,7 @@ fn python_sends_mails_to_a_server_that_it_verifies() {
 #[test]
 fn curl_sends_mails_to_a_server_that_it_verifies() {
     let encrypting = Encrypting::start();
-    let [clear, encrypted] = encrypting.ports();
+    let [clear, encrypted, _] = encrypting.ports();
     let ca = encrypting.ca();
     let send = |url: &str, more: &[&str]| {
         let arguments = ["--silent", "--show-error", "--cacert", &ca, "-T", "-", "--max-time", "30", url];
@@ -102,12 +108,13 @@ fn curl_sends_mails_to_a_server_that_it_verifies() {
 #[test]
 fn openssl_verifies_the_chain_and_the_name() {
     let encrypting = Encrypting::start();
-    let [clear, encrypted] = encrypting.ports();
+    let [clear, encrypted, lmtp] = encrypting.ports();
     let ca = encrypting.ca();
-    let (clear, encrypted) = (format!("127.0.0.1:{clear}"), format!("127.0.0.1:{encrypted}"));
+    let [clear, encrypted, lmtp] = [clear, encrypted, lmtp].map(|port| format!("127.0.0.1:{port}"));
     let name = ["-servername", "mx.example.com", "-verify_hostname", "mx.example.com"];
     for (more, version) in [
         (&["-connect", &clear, "-starttls", "smtp"][..], "TLSv1.3"),
+        (&["-connect", &lmtp, "-starttls", "lmtp"], "TLSv1.3"),
         (&["-connect", &encrypted], "TLSv1.3"),
         (&["-connect", &encrypted, "-tls1_2"], "TLSv1.2"),
     ] {
@@ -118,6 +125,6 @@ fn openssl_verifies_the_chain_and_the_name() {
         assert!(text.contains("Verification: OK") && text.contains("221 "), "{text}");
         assert!(text.contains(version), "{text}");
     }
-    let stats = after_sessions(&encrypting.server, 3);
-    assert_eq!((stats.tls.handshakes, stats.tls.v1_2, stats.sessions.quit), (3, 1, 3));
+    let stats = after_sessions(&encrypting.server, 4);
+    assert_eq!((stats.tls.handshakes, stats.tls.v1_2, stats.sessions.quit), (4, 1, 4));
 }
