@@ -15,7 +15,8 @@ const ACCEPTANCE: &str = "250 2.0.0 Ok: queued as {{id}}";
 /// The same in other sessions that were offered extensions.
 const PLAIN_ACCEPTANCE: &str = "250 Ok: queued as {{id}}";
 
-/// What a line that is no command is answered under Extended SMTP.
+/// The reply to a line that is no command: it lists the commands that the session can use. In SMTP without extensions that gives the
+/// default text, octet by octet.
 const UNRECOGNIZED: &str = "502 Command unrecognized. Available commands: {{commands}}";
 
 /// Replies whose default text lists commands.
@@ -107,23 +108,10 @@ impl Policy {
         self.esmtp.as_ref().is_some_and(|esmtp| esmtp.tls_required)
     }
 
-    /// The default texts that list commands: under Extended SMTP those of the session.
+    /// The default texts that list commands: those of the session.
     pub(super) fn listing_replies(&self) -> impl Iterator<Item = (ReplyKind, Reply)> {
-        let is_extended = self.esmtp.is_some();
         let kinds = LISTING.iter().copied().filter(|kind| !self.is_configured(*kind));
-        kinds
-            .map(move |kind| (kind, Reply::new(if is_extended { UNRECOGNIZED } else { kind.default_text() })))
-    }
-
-    /// What a line that is no command is answered in LMTP before LHLO, where no text is configured: the default of SMTP lists HELO and
-    /// EHLO, which LMTP does not have.
-    pub(in crate::smtp) fn listing_reply_of_lmtp(&self, kind: ReplyKind) -> Option<&Reply> {
-        let is_default = LISTING.contains(&kind) && !self.is_configured(kind);
-        is_default.then_some(&self.lmtp_listing)
-    }
-
-    pub(super) fn lmtp_listing() -> Reply {
-        Reply::new(UNRECOGNIZED)
+        kinds.map(|kind| (kind, Reply::new(UNRECOGNIZED)))
     }
 
     /// The acceptance of a message in sessions that were offered extensions, and no enhanced status codes.

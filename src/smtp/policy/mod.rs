@@ -162,8 +162,6 @@ pub struct Policy {
     enhanced: OwnReplies,
     /// The acceptance of a message in sessions with extensions, and without such codes.
     plain_acceptance: Reply,
-    /// The default text that lists commands, in LMTP.
-    lmtp_listing: Reply,
     /// Indexed by [`DelayPoint`].
     delays: [Delay; DelayPoint::ALL.len()],
     /// The rules that were added.
@@ -539,7 +537,6 @@ impl Default for Policy {
             esmtp: None,
             enhanced: OwnReplies(Vec::new()),
             plain_acceptance: Reply::new(ReplyKind::MessageReceived.default_text()),
-            lmtp_listing: Self::lmtp_listing(),
             delays: [const { Delay::NONE }; DelayPoint::ALL.len()],
             book: RuleBook::default(),
             limits: Limits::default(),

@@ -226,9 +226,6 @@ impl Dialogue {
     pub(super) fn configured<'p>(&self, policy: &'p Policy, kind: ReplyKind) -> &'p Reply {
         match self.has_codes(policy) {
             false if kind == ReplyKind::MessageReceived => self.acceptance(policy),
-            false if self.is_lmtp() => {
-                policy.listing_reply_of_lmtp(kind).unwrap_or_else(|| policy.reply_with(kind, false))
-            }
             has_codes => policy.reply_with(kind, has_codes),
         }
     }
