@@ -8,6 +8,8 @@ mod cipher;
 mod client;
 #[cfg(feature = "tls")]
 mod encrypted;
+#[cfg(feature = "tls")]
+mod handshakes;
 mod headers;
 mod moments;
 mod outcome;

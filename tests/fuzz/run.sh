@@ -3,7 +3,7 @@
 # Without cargo-fuzz it says so and succeeds: fuzzing needs tools that a machine may not have.
 set -eu
 seconds=${1:-30}
-targets=${2:-session chunks authentication data_scanner command proxy delay rule expectation report histogram}
+targets=${2:-session chunks authentication data_scanner command hello proxy delay rule expectation report histogram}
 cd "$(dirname "$0")/../.."
 
 if ! cargo fuzz --version >/dev/null 2>&1; then

@@ -7,6 +7,7 @@ import hashlib
 import json
 import pathlib
 import re
+import ssl
 import struct
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -70,6 +71,30 @@ def proxy_headers():
                 yield b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, len(block)) + block
 
 
+def hellos():
+    """Hellos of clients of TLS: by version, with a name and without, in one record and in many."""
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        for name in (None, "localhost", "a" * 60 + ".example"):
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.minimum_version = context.maximum_version = version
+            context.set_alpn_protocols(["smtp"])
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = context.wrap_bio(incoming, outgoing, server_hostname=name)
+            try:
+                client.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            hello = outgoing.read()
+            yield hello
+            yield hello[:5 + len(hello) // 2]
+            for size in (1, 100):
+                pieces = [hello[at:at + size] for at in range(5, len(hello), size)]
+                yield b"".join(b"\x16\x03\x01" + struct.pack(">H", len(piece)) + piece for piece in pieces)
+    yield b"EHLO a.example\r\n"
+    yield b"\x15\x03\x03\0\2\2\x28"
+
+
 def write(target, data):
     if 0 < len(data) <= LONGEST:
         folder = HERE / "corpus" / target
@@ -93,6 +118,8 @@ def main():
             write("chunks", bytes([limit, cut]) + turns)
     for header in proxy_headers():
         write("proxy", header + b"EHLO a.example\r\n")
+    for hello in hellos():
+        write("hello", hello)
     write("proxy", b"NAME=mx.example ADDR=IPV6:2001:db8::1 PORT=25 PROTO=ESMTP HELO=a+2Bb LOGIN=[UNAVAILABLE]")
     for number, exchange in enumerate(exchanges()):
         for choice in (0, 1, 2, 4 + 8, 63, 64):

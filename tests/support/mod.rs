@@ -9,6 +9,8 @@ pub(crate) mod client; // an SMTP client on a blocking socket
 #[cfg(feature = "tls")]
 pub(crate) mod encrypted; // a client within TLS, which verifies the server's certificate
 pub(crate) mod figures; // waits for a server's figures
+#[cfg(feature = "tls")]
+pub(crate) mod hellos; // octets in place of a hello, also fuzzed
 pub(crate) mod logger; // loggers that retain their lines, or pass each to a test
 pub(crate) mod sasl; // lines of AUTH
 pub(crate) mod server; // a server on a free port, with or without rules, and whether an address accepts connections

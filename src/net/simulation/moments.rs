@@ -21,11 +21,11 @@ use crate::smtp::{DelayPoint, Policy, Protocol, Stage};
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server without a reactor: the test decides when each event occurs.
-struct Bench {
+pub(super) struct Bench {
     clock: Arc<AtomicU64>,
-    context: Context,
-    resources: Resources,
-    mailroom: Rc<RefCell<Mailroom>>,
+    pub(super) context: Context,
+    pub(super) resources: Resources,
+    pub(super) mailroom: Rc<RefCell<Mailroom>>,
 }
 
 impl Bench {
@@ -33,7 +33,7 @@ impl Bench {
         Self::with_timeout(policy, SESSION_TIMEOUT)
     }
 
-    fn with_timeout(policy: Policy, timeout: Duration) -> Self {
+    pub(super) fn with_timeout(policy: Policy, timeout: Duration) -> Self {
         let clock = Arc::new(AtomicU64::new(1));
         let store = Arc::new(Store::new(1, usize::MAX, usize::MAX));
         Self {
@@ -50,6 +50,23 @@ impl Bench {
     }
 
     fn connection_over<E: End>(&self, index: usize, capacity: usize) -> (Rc<RefCell<Wire>>, Connection<E>) {
+        self.connection_of(index, capacity, false)
+    }
+
+    /// The same with TLS.
+    #[cfg(feature = "tls")]
+    pub(super) fn encrypting(mut self, tls: Option<crate::tls::ServerTls>) -> Self {
+        self.context = self.context.with_tls(tls);
+        self
+    }
+
+    /// A connection that may begin with TLS.
+    pub(super) fn connection_of<E: End>(
+        &self,
+        index: usize,
+        capacity: usize,
+        is_encrypted: bool,
+    ) -> (Rc<RefCell<Wire>>, Connection<E>) {
         let wire = Wire::new::<E>(&self.clock, capacity, Vec::new(), index, &self.mailroom);
         let wire = Rc::new(RefCell::new(wire));
         let origin = Origin {
@@ -59,7 +76,7 @@ impl Bench {
             proxied: None,
             connected_at: SystemTime::UNIX_EPOCH,
             protocol: Protocol::Smtp,
-            is_encrypted: false,
+            is_encrypted,
         };
         let stream = E::new(Rc::clone(&wire));
         let now = self.resources.clock.now();
@@ -67,13 +84,13 @@ impl Bench {
     }
 
     /// Advances the clock and begins the next turn.
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         self.clock.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
         self.resources.begin_turn();
     }
 
     /// Gives the connection a turn for the events since its last one.
-    fn turn<E: End>(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<E>) -> Fate {
+    pub(super) fn turn<E: End>(&mut self, wire: &RefCell<Wire>, connection: &mut Connection<E>) -> Fate {
         let event = wire.borrow_mut().event().expect("an event");
         connection.on_event(event, &self.context, &mut self.resources)
     }

@@ -30,8 +30,9 @@ const OVERHEAD: usize = 5 + 256;
 const READ: usize = 64 * 1024;
 /// Reads of one turn of a handshake.
 const READS: usize = 8;
-/// Approximate memory of what rustls has of a session, beside its own value.
-const SECRETS: usize = 1024;
+/// Approximate memory of what rustls has of a session, beside its own value: a key for each direction, of which each takes more
+/// than 600 octets, where messages of a handshake are found, and secrets for the next keys.
+const SECRETS: usize = 2400;
 
 /// A record with the alert unexpected_message, which is fatal (RFC 8446 section 6): where rustls has none.
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];

@@ -1,6 +1,9 @@
 //! Clients that break TLS: before its handshake, in it, and within the session. Each disturbs only its own session.
 
 mod forger;
+#[cfg(feature = "cli")]
+mod halfopen;
+mod hellos;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -71,8 +74,14 @@ fn handshake(version: u8, octets: &[u8]) -> Vec<u8> {
 
 /// The first record of a client of rustls.
 fn hello(server: &Server) -> Vec<u8> {
+    hello_of(server.ca_pem().expect("a CA"))
+}
+
+/// The same of one that trusts this CA.
+fn hello_of(ca: &str) -> Vec<u8> {
     let name = "localhost".try_into().expect("a name");
-    let mut client = rustls::ClientConnection::new(trusting_server(server), name).expect("a client");
+    let config = trusting(ca, rustls::ALL_VERSIONS);
+    let mut client = rustls::ClientConnection::new(config, name).expect("a client");
     let mut octets = Vec::new();
     client.write_tls(&mut octets).expect("a vector");
     octets
