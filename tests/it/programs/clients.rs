@@ -16,7 +16,7 @@ use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
 /// Runs a program that succeeds; `None` if it is not installed, which is printed.
-pub(super) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
+pub(crate) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Option<Output> {
     let output = output_or_skip(Command::new(program).args(arguments), input)?;
     assert!(output.status.success(), "{program}: {output:?}");
     Some(output)

@@ -2,7 +2,7 @@
 
 mod authentication;
 mod chunks;
-mod clients;
+pub(crate) mod clients;
 mod exim;
 #[cfg(feature = "tls")]
 mod external;
