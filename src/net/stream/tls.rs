@@ -41,6 +41,9 @@ const CERTIFICATE_REQUIRED: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
 /// The one that TLS 1.2 has (RFC 5246 section 7.4.6).
 const HANDSHAKE_FAILURE: u8 = 40;
 
+/// What webpki says of a certificate without extensions, like those of `openssl x509 -req`: rustls has no word for it.
+const OLD_FORM: &str = "UnsupportedCertVersion";
+
 const BELOW: &str = "a connection below TLS";
 
 thread_local! {
@@ -568,6 +571,9 @@ fn fault_of(error: &rustls::Error) -> HandshakeFault {
             }
             CertificateError::BadSignature => "has a wrong signature, or is not its own",
             CertificateError::BadEncoding => "can't be read",
+            CertificateError::Other(error) if error.0.to_string() == OLD_FORM => {
+                "is of version 1 of X.509, where 3 is needed"
+            }
             _ => "is not trusted",
         }),
         _ => HandshakeFault::Other,

@@ -114,6 +114,20 @@ fn an_end_without_close_notify_is_found() {
 }
 
 #[test]
+fn an_end_with_close_notify_is_not_found() {
+    let server = start(encrypting());
+    let (stream, _) = clear(server.local_addr(), &["EHLO client.example", "STARTTLS"]);
+    let mut client = Encrypted::over(stream, &trusting_server(&server), "localhost");
+    client.command("NOOP");
+    let stream = client.0.get_mut();
+    stream.conn.send_close_notify();
+    stream.flush().expect("room");
+    drop(client);
+    let found = names(&server, 1);
+    assert!(!found.contains(&"no-close-notify"), "{found:?}");
+}
+
+#[test]
 fn an_old_version_is_found_where_the_server_has_a_newer_one() {
     let old = [&rustls::version::TLS12];
     let only_old = Tls::self_signed().versions(TlsVersion::V1_2..=TlsVersion::V1_2);

@@ -6,7 +6,9 @@ use smtpmock::smtp::auth::Mechanism;
 use smtpmock::{Config, Server, Tls};
 
 use super::clients::{note_skipped, run_or_skip};
-use crate::server::client_ca::Ca;
+use crate::server::client_ca::{Ca, having};
+use crate::support::encrypted::{Encrypted, connect};
+use crate::support::figures::after_sessions;
 use crate::support::server::start;
 use crate::support::waiting::PATIENCE;
 
@@ -53,6 +55,52 @@ fn msmtp_authenticates_by_its_certificate() {
         run_or_skip("msmtp", &arguments, "Subject: hi\n\nhi\n");
         assert_sent(&server, user);
     }
+}
+
+/// Makes a certificate for a client by OpenSSL, and prints its subject as OpenSSL writes it.
+const OPENSSL: &str = r#"
+set -e
+cd "$1"
+new="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -utf8"
+openssl req -x509 $new -subj /CN=clients -keyout ca.key -out clients.pem 2>/dev/null
+openssl req $new -subj '/DC=example/C=DE/O=Ex, "a"+b<>;/CN=Änn #1\\x/emailAddress=ann@example.com' -keyout key.pem -out request.pem 2>/dev/null
+openssl x509 -req -in request.pem -CA clients.pem -CAkey ca.key -out old.pem 2>/dev/null
+echo subjectAltName=email:ann@example.com > extensions
+openssl x509 -req -in request.pem -CA clients.pem -CAkey ca.key -extfile extensions -out cert.pem 2>/dev/null
+openssl x509 -in cert.pem -noout -subject -nameopt RFC2253,-esc_msb,utf8
+"#;
+
+#[test]
+fn subjects_are_written_as_openssl_writes_them_and_certificates_without_extensions_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    if run_or_skip("openssl", &["version"], "").is_none() {
+        return;
+    }
+    let output = run_or_skip("sh", &["-c", OPENSSL, "sh", &path("")], "").expect("a shell");
+    let subject = String::from_utf8(output.stdout).expect("UTF-8");
+    let subject = subject.trim().strip_prefix("subject=").expect("a subject");
+    let read = |name: &str| fs::read_to_string(path(name)).expect("a file");
+    let tls = Tls::self_signed().client_ca(read("clients.pem"));
+    let config = Config::default().tls(tls).listen("smtps://127.0.0.1");
+    let server = start(config);
+    let config = having(&server, Some((read("cert.pem"), read("key.pem"))), rustls::ALL_VERSIONS);
+    let mut client = Encrypted::over(connect(server.local_addr()), &config, "localhost");
+    assert_eq!(client.reply(), "220 Welcome");
+    client.command("EHLO client.example");
+    client.mail();
+    client.quit();
+    // A client that has not looked at its own certificate.
+    let port = server.port();
+    let old = format!(
+        "cd \"$1\"; openssl s_client -connect 127.0.0.1:{port} -cert old.pem -key key.pem 2>&1; true"
+    );
+    let output = run_or_skip("sh", &["-c", &old, "sh", &path("")], "").expect("a shell");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("alert"), "{output:?}");
+    let messages = server.messages();
+    let client = messages[0].tls().and_then(|tls| tls.client_certificate()).expect("a certificate");
+    assert_eq!((client.subject(), client.alternative_name()), (subject, Some("ann@example.com")));
+    assert_eq!(after_sessions(&server, 2).tls.bad_client_certificate, 1);
 }
 
 const SMTPLIB: &str = "

@@ -18,7 +18,7 @@ pub(crate) struct Ca {
     pub(crate) pem: String,
 }
 
-/// A client's certificate and key, in PEM.
+/// A client's certificate, maybe with others behind it, and key, in PEM.
 pub(crate) type Own = (String, String);
 
 impl Ca {
@@ -76,9 +76,10 @@ pub(crate) fn trusting_with(
     let builder = builder.with_protocol_versions(versions).expect("versions").with_root_certificates(roots);
     Arc::new(match own {
         Some((certificate, key)) => {
-            let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+            let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
+            let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
-            builder.with_client_auth_cert(vec![certificate], key).expect("its key")
+            builder.with_client_auth_cert(chain, key).expect("its key")
         }
         None => builder.with_no_client_auth(),
     })

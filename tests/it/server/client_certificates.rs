@@ -8,7 +8,7 @@ use rustls::{ClientConfig, SupportedProtocolVersion};
 use smtpmock::{Config, Server, Tls};
 
 use super::client_ca::{Ca, Own, having};
-use crate::support::encrypted::{Encrypted, connect};
+use crate::support::encrypted::{Encrypted, Thin, connect};
 use crate::support::figures::after_sessions;
 use crate::support::server::start;
 
@@ -48,6 +48,46 @@ fn a_client_is_known_by_its_certificate_in_resumed_sessions_too() {
         }
         let stats = after_sessions(&server, 6);
         assert_eq!((stats.tls.handshakes, stats.tls.resumed, stats.tls.client_certificates), (6, 5, 6));
+    }
+}
+
+#[test]
+fn a_certificate_may_come_octet_by_octet() {
+    for versions in BOTH {
+        let ca = Ca::new();
+        let server = asking(&ca, true);
+        let config = having(&server, Some(ca.ann()), versions);
+        let mut client = Encrypted::over(Thin(connect(server.local_addr())), &config, "localhost");
+        assert_eq!(client.reply(), "220 Welcome");
+        client.command("EHLO client.example");
+        client.mail();
+        client.quit();
+        let messages = server.messages();
+        let client = messages[0].tls().and_then(|tls| tls.client_certificate()).expect("a certificate");
+        assert_eq!(client.name(), Some("ann"));
+    }
+}
+
+/// A client may send any certificates behind its own, and its ticket has all of them.
+#[test]
+fn a_long_chain_is_part_of_tickets_and_the_longest_harms_nobody_else() {
+    for versions in BOTH {
+        let ca = Ca::new();
+        let server = asking(&ca, true);
+        let chain = |more: usize| {
+            let (certificate, key) = ca.ann();
+            having(&server, Some((certificate + &ca.ann().0.repeat(more), key)), versions)
+        };
+        let ten = chain(10);
+        (0..3).for_each(|_| send(&server, &ten));
+        // Of 60 KiB: its own tickets are more than rustls's client takes at once.
+        let mut client = Encrypted::over(connect(server.local_addr()), &chain(100), "localhost");
+        let _ = client.0.get_mut().read(&mut [0]);
+        drop(client);
+        send(&server, &ten);
+        let stats = after_sessions(&server, 5);
+        assert_eq!((stats.messages.accepted, stats.tls.resumed, stats.tls.handshakes), (4, 3, 5));
+        assert!(server.failure().is_none(), "{:?}", server.failure());
     }
 }
 
