@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::alert::Alert;
 use crate::client::enhanced::{Enhanced, Reply};
 use crate::client::phase::Phase;
 
@@ -33,10 +34,29 @@ pub(crate) enum Abort {
     NoMechanism,
     /// The server did not offer SMTPUTF8, which the messages need.
     NoSmtputf8,
+    /// The server did not offer STARTTLS, which is required.
+    NoStarttls,
+    /// The certificate of the server, or one of its chain, is no longer valid.
+    CertificateExpired,
+    /// It is not valid yet.
+    CertificateNotYetValid,
+    /// It is of another name than the one that was asked for.
+    CertificateName,
+    /// None of the trusted authorities has issued it.
+    CertificateIssuer,
+    /// It is wrong in another way.
+    Certificate,
+    /// The server speaks no version of TLS, or no cipher suite, that the run may use.
+    TlsIncompatible,
+    /// What the server sent is not TLS, or violates it.
+    TlsInvalid,
     /// There is no socket of this name.
     NoSocket,
     /// Another network error.
     Network,
+    /// The server has ended TLS with this alert.
+    #[serde(untagged)]
+    Alert(Alert),
 }
 
 impl Abort {
@@ -52,9 +72,30 @@ impl Abort {
             Abort::EarlyReply => "reply sent too early",
             Abort::NoMechanism => "no AUTH mechanism offered for the credentials",
             Abort::NoSmtputf8 => "SMTPUTF8 not offered",
+            Abort::NoStarttls => "STARTTLS not offered",
+            Abort::CertificateExpired => "certificate expired",
+            Abort::CertificateNotYetValid => "certificate not valid yet",
+            Abort::CertificateName => "certificate of another name",
+            Abort::CertificateIssuer => "certificate of an unknown issuer",
+            Abort::Certificate => "invalid certificate",
+            Abort::TlsIncompatible => "no TLS version or cipher suite in common",
+            Abort::TlsInvalid => "invalid TLS",
             Abort::NoSocket => "no such socket",
             Abort::Network => "network error",
+            Abort::Alert(_) => "TLS alert",
         }
+    }
+
+    /// Whether the certificate of the server was not accepted.
+    pub(crate) fn is_of_certificate(self) -> bool {
+        matches!(
+            self,
+            Abort::CertificateExpired
+                | Abort::CertificateNotYetValid
+                | Abort::CertificateName
+                | Abort::CertificateIssuer
+                | Abort::Certificate
+        )
     }
 
     /// Whether this machine is at its limit: another address of the target would not help.
@@ -65,7 +106,11 @@ impl Abort {
 
 impl fmt::Display for Abort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        f.write_str(self.text())?;
+        match self {
+            Abort::Alert(alert) => write!(f, " {alert}"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,5 +2,6 @@
 //! Imports `client`; each event loop has its own counts, merged by the main thread.
 
 pub(crate) mod accounting;
+pub(crate) mod alert;
 pub(crate) mod ledger;
 pub(crate) mod texts;

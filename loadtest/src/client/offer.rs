@@ -17,6 +17,8 @@ pub(crate) struct Offer {
     pub(crate) dsn: bool,
     /// RFC 6531.
     pub(crate) smtputf8: bool,
+    /// RFC 3207.
+    pub(crate) starttls: bool,
     /// Of AUTH (RFC 4954).
     pub(crate) mechanisms: Mechanisms,
 }
@@ -26,13 +28,14 @@ impl Offer {
     pub(crate) fn take(&mut self, line: &[u8]) {
         let mut words = line.split(|byte| *byte == b' ');
         let keyword = words.next().unwrap_or_default();
-        let known: [(&[u8], &mut bool); 6] = [
+        let known: [(&[u8], &mut bool); 7] = [
             (b"PIPELINING", &mut self.pipelining),
             (b"SIZE", &mut self.size),
             (b"8BITMIME", &mut self.eight_bit),
             (b"CHUNKING", &mut self.chunking),
             (b"DSN", &mut self.dsn),
             (b"SMTPUTF8", &mut self.smtputf8),
+            (b"STARTTLS", &mut self.starttls),
         ];
         for (name, offered) in known {
             *offered |= keyword.eq_ignore_ascii_case(name);

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Phase {
     /// The TCP handshake.
     Connect,
+    /// The TLS handshake, from the end of the TCP handshake or the reply to STARTTLS. Until that reply has come, what
+    /// fails is of this phase too.
+    Tls,
     /// The server's greeting after the handshake.
     Banner,
     /// The reply to EHLO.
@@ -31,11 +34,12 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// The number of phases.
-    pub(crate) const COUNT: usize = 9;
+    pub(crate) const COUNT: usize = 10;
 
     /// All phases in session order.
     pub(crate) const ALL: [Phase; Phase::COUNT] = [
         Phase::Connect,
+        Phase::Tls,
         Phase::Banner,
         Phase::Ehlo,
         Phase::Auth,
@@ -50,6 +54,7 @@ impl Phase {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::Connect => "connect",
+            Phase::Tls => "tls",
             Phase::Banner => "banner",
             Phase::Ehlo => "ehlo",
             Phase::Auth => "auth",
@@ -65,6 +70,7 @@ impl Phase {
     pub(crate) fn awaited(self) -> &'static str {
         match self {
             Phase::Connect => "a connection",
+            Phase::Tls => "TLS",
             Phase::Banner => "the greeting",
             Phase::Ehlo => "the reply to EHLO",
             Phase::Auth => "the reply to AUTH",

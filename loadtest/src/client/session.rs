@@ -15,7 +15,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use crate::client::dialect::Dialect;
+use crate::client::dialect::{Dialect, Encryption};
 use crate::client::enhanced::Reply;
 use crate::client::offer::Offer;
 use crate::client::phase::Phase;
@@ -34,6 +34,10 @@ const CONTINUE: u16 = 334;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Connecting,
+    /// The reply to STARTTLS is due.
+    Starttls,
+    /// The TLS handshake.
+    Securing,
     Banner,
     Ehlo,
     Helo,
@@ -51,6 +55,15 @@ enum State {
     Closed,
 }
 
+/// Whether a session is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cover {
+    None,
+    /// STARTTLS was refused.
+    Refused,
+    Tls,
+}
+
 /// One session, from the connection to its end.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -59,6 +72,7 @@ pub(crate) struct Session {
     offer: Offer,
     /// Whether the first line of the reply to EHLO, which is no keyword, has been read.
     is_greeted: bool,
+    cover: Cover,
     /// Whether EHLO was refused.
     is_without_ehlo: bool,
     /// The exchange of AUTH, also when it has ended, and its next line.
@@ -76,6 +90,7 @@ impl Session {
             dialect,
             offer: Offer::default(),
             is_greeted: false,
+            cover: Cover::None,
             is_without_ehlo: false,
             exchange: None,
             line: Vec::new(),
@@ -89,6 +104,7 @@ impl Session {
     pub(crate) fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Connecting => Some(Phase::Connect),
+            State::Starttls | State::Securing => Some(Phase::Tls),
             State::Banner => Some(Phase::Banner),
             State::Ehlo | State::Helo => Some(Phase::Ehlo),
             State::Auth => Some(Phase::Auth),
@@ -104,6 +120,10 @@ impl Session {
     /// The extensions that the server offered with EHLO.
     pub(crate) fn offer(&self) -> &Offer {
         &self.offer
+    }
+
+    pub(crate) fn cover(&self) -> Cover {
+        self.cover
     }
 
     /// Whether the server refused EHLO.
@@ -125,7 +145,14 @@ impl Session {
     pub(crate) fn is_established(&self) -> bool {
         !matches!(
             self.state,
-            State::Connecting | State::Banner | State::Ehlo | State::Helo | State::Auth | State::Closed
+            State::Connecting
+                | State::Starttls
+                | State::Securing
+                | State::Banner
+                | State::Ehlo
+                | State::Helo
+                | State::Auth
+                | State::Closed
         )
     }
 
@@ -137,7 +164,29 @@ impl Session {
     /// The TCP handshake is complete.
     pub(crate) fn on_connected(&mut self) {
         debug_assert_eq!(self.state, State::Connecting);
-        self.state = State::Banner;
+        let is_implicit = self.dialect.encryption == Encryption::Implicit;
+        self.state = if is_implicit { State::Securing } else { State::Banner };
+    }
+
+    /// Whether the TLS handshake is running.
+    #[inline]
+    pub(crate) fn is_securing(&self) -> bool {
+        self.state == State::Securing
+    }
+
+    /// The TLS handshake is complete. Returns what to send; nothing if the greeting is due. What the server offered in
+    /// the clear is forgotten (RFC 3207 section 4.2).
+    pub(crate) fn on_secured(&mut self) -> Option<Command> {
+        debug_assert_eq!(self.state, State::Securing);
+        self.cover = Cover::Tls;
+        if self.dialect.encryption == Encryption::Implicit {
+            self.state = State::Banner;
+            return None;
+        }
+        self.offer = Offer::default();
+        self.is_greeted = false;
+        self.state = State::Ehlo;
+        Some(Command::Ehlo)
     }
 
     /// Ends a session that is ready; returns what to send.
@@ -176,7 +225,9 @@ impl Session {
             return false;
         }
         match (self.state, unsent) {
-            (State::Connecting | State::Ready | State::Closed, _) | (_, Unsent::All) => true,
+            (State::Connecting | State::Securing | State::Ready | State::Closed, _) | (_, Unsent::All) => {
+                true
+            }
             (State::Body, Unsent::Message) => code < 400,
             (_, Unsent::Message) => true,
             (State::Chunks, _) if self.transaction.chunks.unanswered() == 0 => true,
@@ -205,6 +256,15 @@ impl Session {
 
     /// What follows a successful EHLO.
     fn after_ehlo(&mut self) -> (Option<Verdict>, Next) {
+        if self.cover == Cover::None {
+            match self.dialect.encryption {
+                Encryption::Opportunistic | Encryption::Required if self.offer.starttls => {
+                    return (None, self.send(Command::Starttls, State::Starttls));
+                }
+                Encryption::Required => return self.leave(Need::Starttls),
+                Encryption::Never | Encryption::Opportunistic | Encryption::Implicit => {}
+            }
+        }
         let lacks_utf8 = self.dialect.smtputf8 && !self.offer.smtputf8;
         let Some(login) = self.dialect.login.as_ref().filter(|_| !lacks_utf8) else {
             if lacks_utf8 {
@@ -227,6 +287,18 @@ impl Session {
         (Some(Verdict::NotOffered(need)), Next::Send(command))
     }
 
+    fn after_starttls(&mut self, reply: Reply, positive: bool) -> (Option<Verdict>, Next) {
+        if positive {
+            self.state = State::Securing;
+            return (None, Next::Secure);
+        }
+        if self.dialect.encryption == Encryption::Required {
+            return self.give_up(Phase::Tls, reply);
+        }
+        self.cover = Cover::Refused;
+        self.after_ehlo()
+    }
+
     fn after_auth(&mut self, reply: Reply, positive: bool) -> Result<(Option<Verdict>, Next), Violation> {
         if !positive {
             return Ok(self.give_up(Phase::Auth, reply));
@@ -245,7 +317,10 @@ impl Session {
         let positive = class == wanted;
         let phase = self.phase();
         let is_of_recipient = self.is_of_recipient(positive);
-        let answer = phase.map(|phase| Answer { phase, reply, positive, is_of_recipient });
+        // The handshake, which follows, is what the phase measures.
+        let is_timed = self.state != State::Starttls || !positive;
+        let answer =
+            phase.filter(|_| is_timed).map(|phase| Answer { phase, reply, positive, is_of_recipient });
         if reply.code == CLOSING {
             let is_delivered = self.transaction.delivered > 0;
             let verdict =
@@ -286,6 +361,7 @@ impl Session {
                 Ok((None, self.send(Command::Helo, State::Helo)))
             }
             State::Ehlo | State::Helo => Ok(self.give_up(Phase::Ehlo, reply)),
+            State::Starttls => Ok(self.after_starttls(reply, positive)),
             State::Auth => self.after_auth(reply, positive),
             State::Mail => Ok(self.after_mail(reply, positive)),
             State::Rcpt(index) => Ok(self.after_rcpt(index, reply, positive)),
@@ -304,7 +380,7 @@ impl Session {
                 self.state = State::Closed;
                 Ok((None, Next::Close))
             }
-            State::Connecting | State::Ready | State::Closed => Err(Violation::Early),
+            State::Connecting | State::Securing | State::Ready | State::Closed => Err(Violation::Early),
         }
     }
 

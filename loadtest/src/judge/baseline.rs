@@ -196,7 +196,9 @@ fn latency(
     let metric = format!("{label}({name})");
     let figure = |(side, split): (&Side<'_>, &Split)| {
         let cluster = match name.parse() {
-            Ok(Phase::Connect | Phase::Banner | Phase::Ehlo | Phase::Auth) => side.samples.of_sessions(),
+            Ok(Phase::Connect | Phase::Tls | Phase::Banner | Phase::Ehlo | Phase::Auth) => {
+                side.samples.of_sessions()
+            }
             _ => side.samples.of_messages(quantile),
         };
         let count = split.ok.count();

@@ -7,6 +7,7 @@ pub(crate) mod feed;
 pub(crate) mod payload;
 pub(crate) mod plan;
 pub(crate) mod schedule;
+pub(crate) mod security;
 pub(crate) mod target;
 pub(crate) mod template;
 pub(crate) mod token;

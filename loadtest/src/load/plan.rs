@@ -9,6 +9,7 @@ use crate::client::phase::Phase;
 use crate::load::clients::Clients;
 use crate::load::payload::Content;
 use crate::load::schedule::{Arrivals, Profile};
+use crate::load::security::Security;
 use crate::load::target::Endpoint;
 use crate::load::template::Template;
 
@@ -76,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) messages_per_session: Option<NonZeroU64>,
     /// With 1 to [`RECIPIENTS_LIMIT`] recipients of each message.
     pub(crate) dialect: Dialect,
+    /// Set if sessions may be encrypted.
+    pub(crate) security: Option<Security>,
     pub(crate) helo: String,
     pub(crate) from: Template,
     pub(crate) to: Template,

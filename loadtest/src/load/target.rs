@@ -10,8 +10,12 @@ const UNIX: &str = "unix:";
 /// The longest path of a Unix socket, in bytes.
 const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The port of a target without one (RFC 5321 section 4.5.4.2).
+/// What stands before a target that is encrypted from the start.
+const SMTPS: &str = "smtps://";
+
+/// The port of a target without one (RFC 5321 section 4.5.4.2), and with TLS from the start (RFC 8314 section 7.3).
 const PORT_DEFAULT: u16 = 25;
+const PORT_SMTPS: u16 = 465;
 
 /// An address of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +119,22 @@ impl fmt::Display for TargetError {
 
 impl std::error::Error for TargetError {}
 
-/// The allowed addresses of `target` (`HOST`, `HOST:PORT`, `unix:PATH`), at least one, in the order in which they are tried.
+/// Whether the target is encrypted from the start.
+pub(crate) fn is_smtps(target: &str) -> bool {
+    target.starts_with(SMTPS)
+}
+
+/// The host's name or IP address in a target; `None` for a Unix socket.
+pub(crate) fn host(target: &str) -> Option<&str> {
+    let named = target.strip_prefix(SMTPS).unwrap_or(target);
+    if named.starts_with(UNIX) {
+        return None;
+    }
+    let host = if has_port(named) { named.rsplit_once(':')?.0 } else { named };
+    Some(host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host))
+}
+
+/// The allowed addresses of `target` (`[smtps://]HOST[:PORT]`, `unix:PATH`), at least one, in the order in which they are tried.
 pub(crate) fn addresses(
     target: &str,
     allowed: Allowed<'_>,
@@ -130,10 +149,12 @@ pub(crate) fn addresses(
         }
         return Ok(vec![Endpoint::Unix(path.into())]);
     }
-    if allowed.is_lmtp && port_of(target).is_none_or(|port| port == PORT_DEFAULT.to_string()) {
+    let named = target.strip_prefix(SMTPS).unwrap_or(target);
+    if allowed.is_lmtp && port_of(named).is_none_or(|port| port == PORT_DEFAULT.to_string()) {
         return Err(TargetError::NoPort { target: target.to_owned() });
     }
-    let named = if has_port(target) { target.to_owned() } else { format!("{target}:{PORT_DEFAULT}") };
+    let port = if is_smtps(target) { PORT_SMTPS } else { PORT_DEFAULT };
+    let named = if has_port(named) { named.to_owned() } else { format!("{named}:{port}") };
     let found =
         resolve(&named).map_err(|error| TargetError::Unresolved { target: target.to_owned(), error })?;
     let mut addresses: Vec<SocketAddr> = Vec::new();

@@ -133,6 +133,15 @@ impl Punctuality {
         }
     }
 
+    /// Judges a message whose handshake could go on at `since` and does so now: if that is late, other handshakes of the
+    /// generator were in front of it.
+    pub(crate) fn judge_queued(&mut self, flight: &mut Flight, since: Moment, now: Moment) {
+        if flight.measured && !flight.judged_late && now.since(since) > self.late_after {
+            flight.judged_late = true;
+            self.late += 1;
+        }
+    }
+
     /// Ends an interval; `starved` is `None` if unknown.
     pub(crate) fn end_interval(&mut self, starved: Option<bool>) {
         if let Some(starved) = starved {

@@ -31,6 +31,37 @@ pub(crate) struct Flight {
     pub(crate) judged_late: bool,
 }
 
+/// What a TLS handshake has agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Secured {
+    pub(crate) is_resumed: bool,
+    /// Whether the version is TLS 1.3; it is 1.2 otherwise.
+    pub(crate) is_1_3: bool,
+}
+
+/// Complete TLS handshakes: `full` and `resumed` are all of them, and so are both versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handshakes {
+    pub(crate) full: u64,
+    pub(crate) resumed: u64,
+    pub(crate) tls_1_2: u64,
+    pub(crate) tls_1_3: u64,
+}
+
+impl Handshakes {
+    pub(crate) fn add(&mut self, secured: Secured) {
+        *(if secured.is_resumed { &mut self.resumed } else { &mut self.full }) += 1;
+        *(if secured.is_1_3 { &mut self.tls_1_3 } else { &mut self.tls_1_2 }) += 1;
+    }
+
+    fn merge(&mut self, other: &Handshakes) {
+        self.full += other.full;
+        self.resumed += other.resumed;
+        self.tls_1_2 += other.tls_1_2;
+        self.tls_1_3 += other.tls_1_3;
+    }
+}
+
 /// Counts of connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sessions {
@@ -46,6 +77,12 @@ pub(crate) struct Sessions {
     pub(crate) authenticated: [u64; Mechanism::COUNT],
     /// Sessions with a refused AUTH, likewise.
     pub(crate) auth_refused: [u64; Mechanism::COUNT],
+    /// Complete TLS handshakes.
+    pub(crate) handshakes: Handshakes,
+    /// Sessions with `--starttls opportunistic` in the clear, as STARTTLS was not offered.
+    pub(crate) without_starttls: u64,
+    /// Likewise, as it was refused.
+    pub(crate) starttls_refused: u64,
     /// Sessions begun with HELO, as the server refused EHLO.
     pub(crate) without_ehlo: u64,
     /// Sessions with PIPELINING requested and not offered.
@@ -70,6 +107,9 @@ impl Sessions {
         for (mine, theirs) in self.auth_refused.iter_mut().zip(other.auth_refused) {
             *mine += theirs;
         }
+        self.handshakes.merge(&other.handshakes);
+        self.without_starttls += other.without_starttls;
+        self.starttls_refused += other.starttls_refused;
         self.without_ehlo += other.without_ehlo;
         self.without_pipelining += other.without_pipelining;
         self.without_chunking += other.without_chunking;

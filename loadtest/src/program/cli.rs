@@ -10,7 +10,7 @@ use std::{fmt, io};
 use clap::{Args, Command, Id, Parser, Subcommand, ValueEnum};
 use smtpmock::units::EXACT_IN_JSON;
 
-use crate::client::dialect::Dialect;
+use crate::client::dialect::{Dialect, Encryption};
 use crate::client::phase::Phase;
 use crate::client::sasl::{Login, LoginError};
 use crate::judge::gate::Gate;
@@ -21,6 +21,7 @@ use crate::load::schedule::{Arrivals, Profile};
 use crate::load::target::{self, Allowed, TargetError};
 use crate::load::template::Template;
 use crate::load::token::SEQ_LIMIT;
+use crate::program::tls::{TlsArgs, TlsError};
 use crate::program::values;
 
 /// Duration of a run without --duration, --count, --ramp and --steps.
@@ -78,7 +79,7 @@ pub(crate) enum Merge {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// The server: `HOST:PORT`, `192.0.2.1:25`, `[2001:db8::1]:25` or `unix:PATH`; port 25 by
-    /// default
+    /// default. `smtps://HOST:PORT` is encrypted from the start, on port 465 by default
     #[arg(value_name = "HOST[:PORT]", required_unless_present = "merge_reports")]
     target: Option<String>,
     /// Number of sessions (closed loop, default 16), or the maximum (open loop, default
@@ -138,6 +139,8 @@ pub(crate) struct RunArgs {
     /// of this machine can read it among the arguments
     #[arg(long, value_name = "USER:PASSWORD[@MECHANISM]")]
     auth: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Send addresses and headers in UTF-8, with SMTPUTF8 (RFC 6531), which the server must offer
     #[arg(long)]
     smtputf8: bool,
@@ -238,6 +241,7 @@ pub(crate) enum PlanError {
     Target(TargetError),
     /// The value is not shown: it may have a password.
     Login(LoginError),
+    Tls(TlsError),
     /// The warm-up is as long as the run.
     AllWarmup,
     Threads(usize),
@@ -265,6 +269,7 @@ impl fmt::Display for PlanError {
             PlanError::NoTarget => f.write_str("the target HOST:PORT is missing"),
             PlanError::Target(error) => error.fmt(f),
             PlanError::Login(error) => write!(f, "--auth: {error}"),
+            PlanError::Tls(error) => error.fmt(f),
             PlanError::AllWarmup => f.write_str(
                 "--warmup is as long as the run: nothing would be measured; make it shorter or --duration longer",
             ),
@@ -288,6 +293,12 @@ impl fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
+impl From<TlsError> for PlanError {
+    fn from(error: TlsError) -> PlanError {
+        PlanError::Tls(error)
+    }
+}
+
 impl From<TargetError> for PlanError {
     fn from(error: TargetError) -> PlanError {
         PlanError::Target(error)
@@ -304,7 +315,7 @@ impl RunArgs {
     /// The input files, each with its flag.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let files = [("--message", &self.message), ("--verify", &self.verify)];
-        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)))
+        files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))).chain(self.tls.files())
     }
 
     /// The rates of an open loop; `None` in a closed loop.
@@ -334,7 +345,9 @@ impl RunArgs {
         let allowed = Allowed { ipv4: !self.ipv6, ipv6: !self.ipv4, sources: &self.bind, is_lmtp: self.lmtp };
         let addresses = target::addresses(&target, allowed, resolve)?;
         let sources = self.sources()?;
+        let dialect = self.dialect(self.tls.encryption(&target)?, &draw)?;
         Ok(Plan {
+            security: self.tls.security(&target, connections)?,
             addresses,
             target,
             sources,
@@ -354,7 +367,7 @@ impl RunArgs {
             connections,
             threads,
             messages_per_session: self.messages_per_session,
-            dialect: self.dialect(&draw)?,
+            dialect,
             helo: self.helo.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
@@ -369,13 +382,14 @@ impl RunArgs {
         })
     }
 
-    fn dialect(&self, draw: impl Fn() -> u64) -> Result<Dialect, PlanError> {
+    fn dialect(&self, encryption: Encryption, draw: impl Fn() -> u64) -> Result<Dialect, PlanError> {
         let chunk = self.chunk_size.unwrap_or(NonZeroUsize::MAX);
         let login = self.auth.as_ref().map(|text| Login::read(text, draw()));
         Ok(Dialect {
             recipients: self.rcpts,
             pipelining: self.pipelining,
             is_lmtp: self.lmtp,
+            encryption,
             chunk: self.chunking.then_some(chunk),
             dsn: self.dsn,
             smtputf8: self.smtputf8,

@@ -9,4 +9,5 @@ pub(crate) mod input;
 pub(crate) mod interrupt;
 pub(crate) mod outputs;
 pub(crate) mod stop;
+pub(crate) mod tls;
 pub(crate) mod values;

@@ -8,6 +8,7 @@ use mio::event::Event;
 
 use super::Reactor;
 use crate::account::accounting::Abort;
+use crate::client::dialect::Encryption;
 use crate::client::phase::Phase;
 use crate::client::session::{Command, Session};
 use crate::measure::metrics::End;
@@ -95,6 +96,9 @@ impl Reactor {
             clients.header(number, self.dialer.inet(slot.address), &mut self.output);
             slot.write_command(&self.output);
         }
+        if self.slots[index].session.is_securing() {
+            self.begin_handshake(index, now);
+        }
     }
 
     /// Dials the next address for each message that moves on.
@@ -109,13 +113,14 @@ impl Reactor {
     /// next address (RFC 5321 section 5.1) with the next [`redial`](Self::redial); returns `false` if there is none,
     /// or it would not help.
     pub(super) fn moves_on(&mut self, index: usize, phase: Phase, miss: Miss, now: Moment) -> bool {
-        if !matches!(phase, Phase::Connect | Phase::Banner) {
+        let is_implicit = self.shared.plan.dialect.encryption == Encryption::Implicit;
+        if !(matches!(phase, Phase::Connect | Phase::Banner) || (phase == Phase::Tls && is_implicit)) {
             return false;
         }
         let (place, tried) = (self.slots[index].address, self.slots[index].tried);
         let address = &mut self.tally.addresses[place];
         address.last_failure = Some(miss);
-        address.ungreeted += u64::from(phase == Phase::Banner);
+        address.ungreeted += u64::from(phase != Phase::Connect);
         let next = if miss.is_own() { None } else { self.dialer.next(place, tried) };
         let Some(next) = next else { return false };
         let end = if miss == Miss::TimedOut { End::CutOff } else { End::Failed };
@@ -132,7 +137,10 @@ impl Reactor {
     /// Closes the slot's connection, if there is one.
     pub(super) fn disconnect(&mut self, index: usize) {
         let slot = &mut self.slots[index];
-        if slot.stream.take().is_some() {
+        if let Some(mut stream) = slot.stream.take() {
+            if let Some(tls) = stream.tls() {
+                tls.end();
+            }
             self.open -= 1;
             self.connecting -= usize::from(slot.session.phase() == Some(Phase::Connect));
         }

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::account::accounting::Abort;
 use crate::load::target::Endpoint;
 use crate::reactor::stream::Stream;
+use crate::reactor::tls::abort_of;
 
 /// Opens connections to the addresses of a target, from several source addresses in rotation.
 #[derive(Debug)]
@@ -87,6 +88,9 @@ fn is_in_progress(error: &io::Error) -> bool {
 
 /// The reason in reports for an error.
 pub(crate) fn reason_of(error: &io::Error) -> Abort {
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return abort_of(error);
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Abort::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Abort::Reset,

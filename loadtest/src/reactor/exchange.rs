@@ -6,14 +6,16 @@ use mio::event::Event;
 
 use super::{BACKOFF_FIRST, BACKOFF_LONGEST, QUIT_TIMEOUT, Reactor};
 use crate::account::accounting::{Abort, Outcome};
+use crate::client::dialect::Encryption;
 use crate::client::phase::Phase;
 use crate::client::reply::ReplyError;
-use crate::client::session::{Answer, Command, Need, Next, Reaction, Verdict, Violation};
+use crate::client::session::{Answer, Command, Cover, Need, Next, Reaction, Verdict, Violation};
 use crate::load::plan::Load;
 use crate::measure::metrics::End;
 use crate::measure::tally::Miss;
 use crate::reactor::dial::reason_of;
 use crate::reactor::slot::{Pending, Slot};
+use crate::reactor::stream::Stream;
 use crate::time::clock::Moment;
 
 impl Reactor {
@@ -30,6 +32,10 @@ impl Reactor {
             self.on_connect_event(index, event, now);
         }
         self.slots[index].may_write |= event.is_writable();
+        if self.slots[index].session.is_securing() {
+            self.queue_handshake(index);
+            return self.dispatch(self.latest);
+        }
         if event.is_readable() && self.slots[index].stream.is_some() {
             self.on_readable(index, event.is_read_closed())?;
         }
@@ -78,7 +84,7 @@ impl Reactor {
         }
     }
 
-    fn on_readable(&mut self, index: usize, closed: bool) -> io::Result<()> {
+    pub(super) fn on_readable(&mut self, index: usize, closed: bool) -> io::Result<()> {
         let mut input = std::mem::take(&mut self.input);
         self.slots[index].begin_read();
         let result = self.read_all(index, closed, &mut input);
@@ -95,7 +101,8 @@ impl Reactor {
                 Ok(count) => {
                     self.on_bytes(index, &input[..count])?;
                     let slot = &mut self.slots[index];
-                    if count < input.len() && !closed && slot.write_error.is_none() {
+                    let may_be_all = count < input.len() && !closed && slot.write_error.is_none();
+                    if may_be_all && !slot.stream.as_ref().is_some_and(Stream::has_ended) {
                         return Ok(());
                     }
                     // What arrives from a server that has closed its side was sent before everything written here.
@@ -132,6 +139,13 @@ impl Reactor {
             }
             Ok(self.slots[index].stream.is_some())
         });
+        // The reply to STARTTLS is the last octets in the clear.
+        let result =
+            if result.is_ok() && self.slots[index].session.is_securing() && !parser.is_between_replies() {
+                Err(Broken::Peer(Abort::EarlyReply))
+            } else {
+                result
+            };
         self.slots[index].parser = parser;
         match result {
             Ok(()) => Ok(()),
@@ -169,10 +183,12 @@ impl Reactor {
                 Verdict::Refused { phase, reply } => Outcome::Refused { phase, reply },
                 Verdict::NotOffered(need) => {
                     let reason = match need {
+                        Need::Starttls => Abort::NoStarttls,
                         Need::Smtputf8 => Abort::NoSmtputf8,
                         Need::Mechanism => Abort::NoMechanism,
                     };
-                    Outcome::Aborted { phase: Phase::Ehlo, reason }
+                    let phase = if need == Need::Starttls { Phase::Tls } else { Phase::Ehlo };
+                    Outcome::Aborted { phase, reason }
                 }
             };
             self.settle(index, outcome, now);
@@ -183,6 +199,7 @@ impl Reactor {
             _ if torn => self.close(index, now),
             Next::Wait => self.extend_deadline(index, now),
             Next::Send(command) => self.send(index, command, now),
+            Next::Secure => self.begin_handshake(index, now),
             Next::Ready => self.on_ready(index, now)?,
             Next::Close => self.close(index, now),
             Next::Ended => {
@@ -215,6 +232,10 @@ impl Reactor {
             self.tally.sessions.without_pipelining += without(dialect.pipelining, offer.pipelining);
             self.tally.sessions.without_chunking += without(dialect.chunk.is_some(), offer.chunking);
             self.tally.sessions.without_dsn += without(dialect.dsn, offer.dsn);
+            if dialect.encryption == Encryption::Opportunistic {
+                self.tally.sessions.without_starttls += u64::from(slot.session.cover() == Cover::None);
+                self.tally.sessions.starttls_refused += u64::from(slot.session.cover() == Cover::Refused);
+            }
             self.tally.sessions.without_ehlo += u64::from(slot.session.is_without_ehlo());
             if let Some(mechanism) = slot.session.mechanism() {
                 self.tally.sessions.authenticated[mechanism.index()] += 1;
@@ -274,7 +295,7 @@ impl Reactor {
         self.extend_deadline(index, now);
     }
 
-    fn extend_deadline(&mut self, index: usize, now: Moment) {
+    pub(super) fn extend_deadline(&mut self, index: usize, now: Moment) {
         let slot = &mut self.slots[index];
         let wait = match slot.session.phase() {
             Some(phase) => self.shared.plan.timeouts.of(phase),

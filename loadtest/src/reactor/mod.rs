@@ -7,12 +7,15 @@
 mod connect;
 mod dial;
 mod exchange;
+mod secure;
 mod slot;
 mod stream;
 mod timer;
 mod timing;
+mod tls;
 mod wire;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::mpsc::Sender;
@@ -47,6 +50,10 @@ const READ_BUFFER: usize = 16 * 1024;
 /// Pending connections per thread. More would overflow the listen queue of most servers, and a dropped SYN is
 /// retransmitted only after a second.
 const CONNECTING_LIMIT: usize = 128;
+
+/// Handshakes of TLS continued between two polls. Each takes some tens or hundreds of microseconds, in which no reply of
+/// another connection is read.
+const HANDSHAKES: usize = 8;
 
 /// Timeout of the reply to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -113,6 +120,8 @@ pub(crate) struct Reactor {
     redials: Vec<(usize, usize)>,
     /// Slots that wait for room in the queue of a Unix socket: index, generation, index of the address.
     queued: Vec<(usize, u32, usize)>,
+    /// Slots whose TLS handshake can go on: index, generation, and since when.
+    securing: VecDeque<(usize, u32, Moment)>,
     /// Slots that pause before they connect again.
     resting: Vec<(Moment, usize)>,
     connecting: usize,
@@ -167,6 +176,7 @@ impl Reactor {
             cold: (0..count).rev().collect(),
             redials: Vec::new(),
             queued: Vec::new(),
+            securing: VecDeque::new(),
             resting: Vec::new(),
             connecting: 0,
             open: 0,
@@ -216,6 +226,7 @@ impl Reactor {
                     self.on_event(event)?;
                 }
             }
+            self.secure()?;
             now = self.read_clock();
             self.catching_up |= self.is_after_stall && events.iter().count() == EVENTS;
             self.is_after_stall = false;
@@ -355,6 +366,9 @@ impl Reactor {
 
     fn sleep_limit(&mut self, now: Moment) -> io::Result<Duration> {
         let mut limit = self.interval_end().min(self.next_sweep).since(now);
+        if !self.securing.is_empty() {
+            limit = Duration::ZERO;
+        }
         self.wake_by = now.after(limit);
         if let Feed::Open { next: Some(arrival), .. } = &self.feed
             && self.stage == Stage::Running

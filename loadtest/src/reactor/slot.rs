@@ -59,6 +59,8 @@ pub(crate) struct Slot {
     pub(crate) may_write: bool,
     /// Why writing failed; an earlier reply may still be unread.
     pub(crate) write_error: Option<Abort>,
+    /// Whether its TLS handshake has a turn.
+    pub(crate) has_turn: bool,
     pub(crate) flight: Option<Flight>,
     /// The start of the current phase.
     pub(crate) since: Moment,
@@ -85,6 +87,7 @@ impl Slot {
             pending: Pending::Nothing,
             may_write: false,
             write_error: None,
+            has_turn: false,
             flight: None,
             since: Moment::ZERO,
             chunk_left: Moment::ZERO,
@@ -103,6 +106,7 @@ impl Slot {
         self.is_early = false;
         self.pending = Pending::Nothing;
         self.write_error = None;
+        self.has_turn = false;
         self.begun = 0;
     }
 

@@ -1,4 +1,4 @@
-//! The socket of a connection.
+//! The connection of a slot: a socket, or TLS over one.
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -6,11 +6,14 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use crate::reactor::tls::Tls;
+
 /// A connected socket, or one that is connecting.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<Tls>),
 }
 
 impl Stream {
@@ -19,6 +22,23 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.take_error(),
             Stream::Unix(stream) => stream.take_error(),
+            Stream::Tls(tls) => tls.below().take_error(),
+        }
+    }
+
+    /// Whether nothing follows what was read, though the socket may not have ended: the server has ended TLS.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => false,
+            Stream::Tls(tls) => tls.has_ended(),
+        }
+    }
+
+    /// TLS, if it is laid over the socket.
+    pub(crate) fn tls(&mut self) -> Option<&mut Tls> {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+            Stream::Tls(tls) => Some(tls),
         }
     }
 
@@ -26,6 +46,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => stream,
+            Stream::Tls(tls) => tls.below_mut().source(),
         }
     }
 }
@@ -36,6 +57,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(into),
             Stream::Unix(stream) => stream.read(into),
+            Stream::Tls(tls) => tls.read(into),
         }
     }
 }
@@ -46,6 +68,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(tls) => tls.write_vectored(&[IoSlice::new(bytes)]),
         }
     }
 
@@ -54,6 +77,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write_vectored(parts),
             Stream::Unix(stream) => stream.write_vectored(parts),
+            Stream::Tls(tls) => tls.write_vectored(parts),
         }
     }
 

@@ -51,6 +51,7 @@ impl Renderer {
     ) {
         match command {
             Command::Ehlo => out.extend_from_slice(&self.ehlo),
+            Command::Starttls => out.extend_from_slice(b"STARTTLS\r\n"),
             Command::Helo => out.extend_from_slice(&self.helo),
             Command::Rcpt(index) => self.rcpt(seq, index, offer, out),
             Command::Data => out.extend_from_slice(b"DATA\r\n"),

@@ -6,7 +6,7 @@ use std::fmt;
 use smtpmock::units::EXACT_IN_JSON;
 
 use crate::account::accounting::Accounting;
-use crate::report::{Generator, IntervalRow, Report, SessionCounts};
+use crate::report::{Generator, HandshakeCounts, IntervalRow, Report, SessionCounts};
 
 /// A count beyond what a report holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         established,
         ended_idle,
         protocol_errors,
+        handshakes: HandshakeCounts { full, resumed, tls_1_2, tls_1_3 },
+        without_starttls,
+        starttls_refused,
         ref authenticated,
         ref auth_refused,
         without_ehlo,
@@ -47,6 +50,12 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.see("sessions.established", established);
     found.see("sessions.ended_idle", ended_idle);
     found.see("sessions.protocol_errors", protocol_errors);
+    found.see("sessions.handshakes.full", full);
+    found.see("sessions.handshakes.resumed", resumed);
+    found.see("sessions.handshakes.tls_1_2", tls_1_2);
+    found.see("sessions.handshakes.tls_1_3", tls_1_3);
+    found.see("sessions.without_starttls", without_starttls);
+    found.see("sessions.starttls_refused", starttls_refused);
     for (mechanism, count) in authenticated {
         found.see_with(|| format!("sessions.authenticated.{mechanism}"), *count);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::account::accounting::Abort;
 use crate::client::phase::Phase;
 use crate::report::{Protocol, Report, STRONGEST};
 
@@ -17,14 +18,29 @@ pub(crate) fn most_frequent(report: &Report) -> Option<String> {
     let lost = accounts.iter().flat_map(|account| &account.aborted);
     let lost = lost
         .filter(|((phase, _), _)| !matches!(phase, Phase::Connect | Phase::Banner))
-        .map(|((phase, reason), count)| (format!("{phase}: {reason}"), *count))
-        .max_by_key(|(_, count)| *count);
+        .max_by_key(|(_, count)| **count)
+        .map(|((phase, reason), count)| (format!("{phase}: {reason}"), *count, remedy(*reason)));
     let most = refused.into_iter().max_by_key(|(_, count)| *count);
     match (most, lost) {
-        (Some((kind, count)), lost) if lost.as_ref().is_none_or(|(_, lost)| *lost <= count) => {
+        (Some((kind, count)), lost) if lost.as_ref().is_none_or(|(_, lost, _)| *lost <= count) => {
             Some(format!("{} ({}){}", reply(report, kind), times(count), hint(report, kind)))
         }
-        (_, lost) => lost.map(|(what, count)| format!("{what} ({})", times(count))),
+        (_, lost) => lost.map(|(what, count, remedy)| format!("{what} ({}){remedy}", times(count))),
+    }
+}
+
+/// What may help where no message is sent for this reason.
+fn remedy(reason: Abort) -> &'static str {
+    match reason {
+        Abort::CertificateIssuer => {
+            "; --ca FILE accepts the authority that issued it, --insecure any certificate"
+        }
+        Abort::CertificateName => {
+            "; --tls-name sets the name that the certificate must have, --insecure accepts any certificate"
+        }
+        reason if reason.is_of_certificate() => "; --insecure accepts any certificate",
+        Abort::NoStarttls => "; --starttls opportunistic goes on in the clear",
+        _ => "",
     }
 }
 

@@ -12,7 +12,8 @@ use crate::report::verdicts::{Assessment, show_percent};
 use crate::report::{IntervalRow, Report, show_ns};
 
 /// The colours of the phases, of `message` and of `uncorrected`.
-const CLASSES: [&str; Phase::COUNT + 2] = ["s0", "s1", "s2", "s9", "s3", "s4", "s5", "s10", "s6", "s7", "s8"];
+const CLASSES: [&str; Phase::COUNT + 2] =
+    ["s0", "s11", "s1", "s2", "s9", "s3", "s4", "s5", "s10", "s6", "s7", "s8"];
 
 /// Appends text; a String takes every write.
 macro_rules! put {

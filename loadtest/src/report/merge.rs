@@ -93,6 +93,12 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.established, theirs.established);
     add_count(&mut mine.ended_idle, theirs.ended_idle);
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
+    add_count(&mut mine.handshakes.full, theirs.handshakes.full);
+    add_count(&mut mine.handshakes.resumed, theirs.handshakes.resumed);
+    add_count(&mut mine.handshakes.tls_1_2, theirs.handshakes.tls_1_2);
+    add_count(&mut mine.handshakes.tls_1_3, theirs.handshakes.tls_1_3);
+    add_count(&mut mine.without_starttls, theirs.without_starttls);
+    add_count(&mut mine.starttls_refused, theirs.starttls_refused);
     for (into, from) in
         [(&mut mine.authenticated, &theirs.authenticated), (&mut mine.auth_refused, &theirs.auth_refused)]
     {
@@ -162,6 +168,7 @@ fn merge_generator(mine: &mut Generator, theirs: &Generator) {
 fn merge_latency(mine: &mut Latency, theirs: &Latency) {
     let pairs = [
         (&mut mine.connect, &theirs.connect),
+        (&mut mine.tls, &theirs.tls),
         (&mut mine.banner, &theirs.banner),
         (&mut mine.ehlo, &theirs.ehlo),
         (&mut mine.auth, &theirs.auth),

@@ -163,8 +163,47 @@ pub(crate) struct Shape {
     /// With `--auth`: the mechanism, or `strongest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) auth: Option<String>,
+    /// Absent if nothing is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsShape>,
     /// `1024`, `1024..65536` or `file NAME (N bytes)`.
     pub(crate) message: String,
+}
+
+/// How sessions are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TlsShape {
+    /// `opportunistic`, `required` or `implicit`.
+    pub(crate) mode: String,
+    /// Whose certificates are accepted: `system`, `ca`, or `any`.
+    pub(crate) trust: String,
+    /// The only version, if one is set: `1.2` or `1.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<String>,
+    pub(crate) resumption: bool,
+    pub(crate) client_certificate: bool,
+}
+
+/// Accepts any certificate.
+pub(crate) const ANY: &str = "any";
+
+impl TlsShape {
+    /// For people: `STARTTLS required (certificates are not verified, no resumption)`.
+    fn text(&self) -> String {
+        let mut notes = Vec::new();
+        if self.trust == ANY {
+            notes.push("certificates are not verified".to_owned());
+        }
+        notes.extend(self.version.as_ref().map(|version| format!("{version} only")));
+        if !self.resumption {
+            notes.push("no resumption".to_owned());
+        }
+        if self.client_certificate {
+            notes.push("with a client certificate".to_owned());
+        }
+        let mode = if self.mode == "implicit" { "TLS".to_owned() } else { format!("STARTTLS {}", self.mode) };
+        if notes.is_empty() { mode } else { format!("{mode} ({})", notes.join(", ")) }
+    }
 }
 
 /// The protocol of the sessions.
@@ -194,6 +233,9 @@ impl Shape {
             None => {}
             Some(WHOLE) => text.push_str(", chunking"),
             Some(size) => text.push_str(&format!(", chunks of {size}")),
+        }
+        if let Some(tls) = &self.tls {
+            text.push_str(&format!(", {}", tls.text()));
         }
         if let Some(mechanism) = &self.auth {
             text.push_str(&format!(", AUTH {mechanism}"));
@@ -269,6 +311,13 @@ pub(crate) struct SessionCounts {
     pub(crate) ended_idle: u64,
     #[serde(default)]
     pub(crate) protocol_errors: u64,
+    /// Absent if there are none.
+    #[serde(default, skip_serializing_if = "HandshakeCounts::is_none")]
+    pub(crate) handshakes: HandshakeCounts,
+    #[serde(default)]
+    pub(crate) without_starttls: u64,
+    #[serde(default)]
+    pub(crate) starttls_refused: u64,
     /// Sessions with a successful AUTH, by mechanism.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) authenticated: BTreeMap<String, u64>,
@@ -283,6 +332,21 @@ pub(crate) struct SessionCounts {
     #[serde(default)]
     pub(crate) without_dsn: u64,
     pub(crate) most_open: u64,
+}
+
+/// Complete TLS handshakes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HandshakeCounts {
+    pub(crate) full: u64,
+    pub(crate) resumed: u64,
+    pub(crate) tls_1_2: u64,
+    pub(crate) tls_1_3: u64,
+}
+
+impl HandshakeCounts {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == HandshakeCounts::default()
+    }
 }
 
 /// Connections to one address of the target.
@@ -339,9 +403,11 @@ impl Split {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Latency {
     pub(crate) connect: Split,
+    /// Absent in older reports, like `auth` and `bdat`.
+    #[serde(default)]
+    pub(crate) tls: Split,
     pub(crate) banner: Split,
     pub(crate) ehlo: Split,
-    /// Absent in older reports, like `bdat`.
     #[serde(default)]
     pub(crate) auth: Split,
     pub(crate) mail: Split,
@@ -360,6 +426,7 @@ impl Latency {
     pub(crate) fn phase(&self, phase: Phase) -> &Split {
         match phase {
             Phase::Connect => &self.connect,
+            Phase::Tls => &self.tls,
             Phase::Banner => &self.banner,
             Phase::Ehlo => &self.ehlo,
             Phase::Auth => &self.auth,

@@ -42,6 +42,20 @@ fn sessions(sessions: &SessionCounts, lines: &mut Vec<Line>) {
             sessions.dialed, sessions.established, sessions.most_open, sessions.ended_idle
         ),
     ));
+    let handshakes = &sessions.handshakes;
+    if !handshakes.is_none() {
+        let versions = [("1.2", handshakes.tls_1_2), ("1.3", handshakes.tls_1_3)];
+        let versions: Vec<String> = versions
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(version, count)| format!("TLS {version} x{count}"))
+            .collect();
+        let versions = versions.join(", ");
+        lines.push((
+            "tls",
+            format!("{} full handshakes, {} resumed; {versions}", handshakes.full, handshakes.resumed),
+        ));
+    }
     let accepted = sessions.authenticated.iter().map(|(name, count)| format!("{name} x{count}"));
     let refused = sessions.auth_refused.iter().map(|(name, count)| format!("{name} refused x{count}"));
     let by_mechanism: Vec<String> = accepted.chain(refused).collect();
@@ -50,6 +64,8 @@ fn sessions(sessions: &SessionCounts, lines: &mut Vec<Line>) {
     }
     let notes = [
         (sessions.protocol_errors, "closed: the server sent an unexpected or invalid reply between messages"),
+        (sessions.without_starttls, "went on in the clear: the server did not offer STARTTLS"),
+        (sessions.starttls_refused, "went on in the clear: the server refused STARTTLS"),
         (sessions.without_ehlo, "went on with HELO: the server refused EHLO"),
         (sessions.without_pipelining, "went without --pipelining: the server did not offer it"),
         (

@@ -6,19 +6,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smtpmock::units::duration;
 
+use crate::client::dialect::Encryption;
 use crate::client::phase::Phase;
 use crate::client::sasl::Mechanism;
 use crate::load::payload::Content;
 use crate::load::plan::{Load, Plan};
 use crate::load::schedule::{Arrivals, Profile};
+use crate::load::security::Trust;
 use crate::measure::metrics::Pair;
-use crate::measure::tally::Tally;
+use crate::measure::tally::{Handshakes, Tally};
 use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::{
-    Accounts, AddressCounts, Generator, Latency, Machine, Protocol, RefusalText, Report, SCHEMA, STRONGEST,
-    SessionCounts, Settings, Shape, Split, WHOLE,
+    ANY, Accounts, AddressCounts, Generator, HandshakeCounts, Latency, Machine, Protocol, RefusalText,
+    Report, SCHEMA, STRONGEST, SessionCounts, Settings, Shape, Split, TlsShape, WHOLE,
 };
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -56,6 +58,9 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
             established: tally.sessions.established,
             ended_idle: tally.sessions.ended_idle,
             protocol_errors: tally.sessions.protocol_errors,
+            handshakes: handshakes(&tally),
+            without_starttls: tally.sessions.without_starttls,
+            starttls_refused: tally.sessions.starttls_refused,
             authenticated: by_mechanism(tally.sessions.authenticated),
             auth_refused: by_mechanism(tally.sessions.auth_refused),
             without_ehlo: tally.sessions.without_ehlo,
@@ -88,6 +93,11 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
         gates: Vec::new(),
         baseline: Vec::new(),
     }
+}
+
+fn handshakes(tally: &Tally) -> HandshakeCounts {
+    let Handshakes { full, resumed, tls_1_2, tls_1_3 } = tally.sessions.handshakes;
+    HandshakeCounts { full, resumed, tls_1_2, tls_1_3 }
 }
 
 /// The mechanisms with a count, by name.
@@ -165,6 +175,7 @@ fn latency(plan: &Plan, tally: &Tally) -> Latency {
     let phase = |phase: Phase| split(&tally.metrics.phases[phase.index()]);
     Latency {
         connect: phase(Phase::Connect),
+        tls: phase(Phase::Tls),
         banner: phase(Phase::Banner),
         ehlo: phase(Phase::Ehlo),
         auth: phase(Phase::Auth),
@@ -200,6 +211,7 @@ fn settings(plan: &Plan) -> Settings {
                 .login
                 .as_ref()
                 .map(|login| login.mechanism().map_or(STRONGEST, Mechanism::name).to_owned()),
+            tls: tls_shape(plan),
             message: content_text(&plan.content),
         },
         count: plan.limit.count,
@@ -217,6 +229,28 @@ fn settings(plan: &Plan) -> Settings {
         seed: plan.seed,
         runs: vec![format!("{:08x}", plan.run)],
     }
+}
+
+fn tls_shape(plan: &Plan) -> Option<TlsShape> {
+    let settings = plan.security.as_ref()?.settings;
+    let mode = match plan.dialect.encryption {
+        Encryption::Never => return None,
+        Encryption::Opportunistic => "opportunistic",
+        Encryption::Required => "required",
+        Encryption::Implicit => "implicit",
+    };
+    let trust = match settings.trust {
+        Trust::System => "system",
+        Trust::Authorities => "ca",
+        Trust::Any => ANY,
+    };
+    Some(TlsShape {
+        mode: mode.to_owned(),
+        trust: trust.to_owned(),
+        version: settings.version.map(|version| version.name().to_owned()),
+        resumption: settings.resumption,
+        client_certificate: settings.has_certificate,
+    })
 }
 
 fn load_text(load: &Load) -> String {

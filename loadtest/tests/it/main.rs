@@ -13,6 +13,7 @@ mod liars;
 mod lmtp;
 mod mock;
 mod mock_esmtp;
+mod mock_tls;
 mod output;
 mod outputs;
 mod own_doing;

@@ -59,7 +59,7 @@ fn every_phase_shows_the_delay_the_server_makes() {
         Verb::Rcpt => 24,
         Verb::Data => 28,
         Verb::Dot => 32,
-        Verb::Helo | Verb::Auth | Verb::Response | Verb::Bdat | Verb::Rset | Verb::Quit => 0,
+        Verb::Helo | Verb::Starttls | Verb::Auth | Verb::Response | Verb::Bdat | Verb::Rset | Verb::Quit => 0,
     };
     let sink = Sink::start(move |turn| Act::After(Duration::from_millis(delay(turn.verb))));
     let outcome = Load::on(&sink).with("-c 4 --count 80 --messages-per-session 1").run().expect(0);

@@ -7,6 +7,8 @@ use crate::client::phase::Phase;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Ehlo,
+    /// STARTTLS (RFC 3207).
+    Starttls,
     /// The greeting of a session without extensions, where the server refuses EHLO (RFC 5321 section 3.2).
     Helo,
     /// AUTH, and a response to a challenge of its exchange: [`Session::take_line`](super::Session::take_line).
@@ -45,6 +47,7 @@ pub(crate) enum Verdict {
 /// What a message may need of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    Starttls,
     Smtputf8,
     /// A mechanism of AUTH that the credentials can complete.
     Mechanism,
@@ -56,6 +59,8 @@ pub(crate) enum Next {
     /// Wait: more replies are due.
     Wait,
     Send(Command),
+    /// Begin the TLS handshake, and report its end with [`Session::on_secured`](super::Session::on_secured).
+    Secure,
     /// The session is ready for its next message.
     Ready,
     Close,

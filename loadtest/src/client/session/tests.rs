@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use super::*;
 use proptest::prelude::*;
 
+mod starttls;
+
 fn reply(session: &mut Session, code: u16) -> Result<Option<Reaction>, Violation> {
     reply_to(session, Unsent::Nothing, code)
 }
@@ -23,6 +25,7 @@ fn greeted(recipients: u16, pipelining: bool) -> Session {
         recipients,
         pipelining,
         is_lmtp: false,
+        encryption: Encryption::Never,
         chunk: None,
         dsn: false,
         smtputf8: false,
@@ -185,6 +188,7 @@ fn speaking(recipients: u16, pipelining: bool, is_lmtp: bool, chunk: Option<usiz
         recipients,
         pipelining,
         is_lmtp,
+        encryption: Encryption::Never,
         chunk,
         dsn: false,
         smtputf8: false,
@@ -398,7 +402,7 @@ proptest! {
                     break;
                 }
                 Next::Wait => prop_assert!(open, "waits for nothing"),
-                Next::Send(_) => {}
+                Next::Send(_) | Next::Secure => {}
             }
         }
     }

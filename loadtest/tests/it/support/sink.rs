@@ -15,6 +15,7 @@ pub(crate) enum Verb {
     Banner,
     Ehlo,
     Helo,
+    Starttls,
     Auth,
     /// A response to a 334.
     Response,
@@ -51,6 +52,8 @@ pub(crate) enum Act {
     Pieces(&'static [&'static str]),
     /// The usual reply after a delay.
     After(Duration),
+    /// 220, and these bytes after the first ones of the client's hello.
+    AfterHello(&'static [u8]),
     /// These bytes, then the end of the connection.
     SayAndClose(&'static str),
     Close,
@@ -200,6 +203,14 @@ fn serve(inner: &Inner, stream: TcpStream) -> std::io::Result<()> {
                     session.answer(verb, &line)?
                 }
             }
+            // No line follows a 220: all of the client's hello is dropped.
+            Verb::Starttls => {
+                if session.answer_starttls(&line)? {
+                    std::io::copy(&mut reader, &mut std::io::sink())?;
+                    return Ok(());
+                }
+                true
+            }
             Verb::Rcpt => session.answer_rcpt(&line)?,
             Verb::Auth | Verb::Response => session.answer_auth(verb, &line)?,
             _ => session.answer(verb, &line)? && verb != Verb::Quit,
@@ -214,6 +225,7 @@ fn verb_of(line: &str) -> Verb {
     match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
         "EHLO" | "LHLO" => Verb::Ehlo,
         "HELO" => Verb::Helo,
+        "STAR" => Verb::Starttls,
         "AUTH" => Verb::Auth,
         "MAIL" => Verb::Mail,
         "RCPT" => Verb::Rcpt,
@@ -302,6 +314,12 @@ impl Session<'_> {
                 }
                 return Ok(Some(pieces.concat()));
             }
+            Act::AfterHello(bytes) => {
+                self.stream.write_all(b"220 go\r\n")?;
+                let _ = self.stream.read(&mut [0; 1024])?;
+                self.stream.write_all(bytes)?;
+                return Ok(Some(String::new()));
+            }
             Act::SayAndClose(text) => (*text, false),
             Act::Close => ("", false),
             Act::Silence => return Ok(Some(String::new())),
@@ -322,6 +340,13 @@ impl Session<'_> {
     fn answer(&mut self, verb: Verb, line: &str) -> std::io::Result<bool> {
         let act = self.act(verb, line);
         Ok(self.perform(verb, &act)?.is_some())
+    }
+
+    /// Whether a handshake follows.
+    fn answer_starttls(&mut self, line: &str) -> std::io::Result<bool> {
+        let act = self.act(Verb::Starttls, line);
+        let sent = self.perform(Verb::Starttls, &act)?;
+        Ok(sent.is_none_or(|text| text.is_empty() || text.starts_with("220")))
     }
 
     /// Whether a message follows; `None` when the session is over.
@@ -361,7 +386,7 @@ impl Session<'_> {
                 Act::Usual | Act::After(_) => true,
                 Act::Say(text) | Act::SayAndClose(text) => text.starts_with('2'),
                 Act::Pieces(pieces) => pieces.concat().starts_with('2'),
-                Act::Close | Act::Silence => false,
+                Act::AfterHello(_) | Act::Close | Act::Silence => false,
             };
             if accepts && !std::mem::replace(&mut is_recorded, true) {
                 let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,246 @@
+//! End to end with the server of this repository: STARTTLS and TLS from the start.
+
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+
+use crate::mock::Mock;
+use crate::support::files::path;
+use crate::support::program::plain;
+use crate::support::{Act, Load, Outcome, Sink, Verb};
+
+const LISTENERS: [&str; 4] = ["--listen", "smtp://127.0.0.1:0", "--listen", "smtps://127.0.0.1:0"];
+
+/// A server with certificates of its own, and the file of their authority.
+fn mock(args: &[&str]) -> (Mock, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = path(&folder, "ca.pem");
+    let own = ["--esmtp", "--tls", "--tls-ca-out", &ca];
+    let mock = Mock::start_in(folder, &[&own[..], &LISTENERS, args].concat());
+    (mock, ca)
+}
+
+/// The flag for a listener of this kind.
+fn flags(kind: &str) -> &'static str {
+    if kind == "smtp" { "--starttls required" } else { "" }
+}
+
+/// The number of messages aborted for this reason in the phase `tls`.
+fn aborted(outcome: &Outcome, reason: &str) -> u64 {
+    let rows = outcome.report["accounting"]["measured"]["aborted_by"].as_array().cloned().expect("a list");
+    let fits = rows.iter().filter(|row| row["phase"] == "tls" && row["reason"] == reason);
+    fits.filter_map(|row| row["count"].as_u64()).sum()
+}
+
+#[test]
+fn messages_arrive_as_they_were_sent_in_every_shape() {
+    for kind in ["smtp", "smtps"] {
+        let (mock, ca) = mock(&[]);
+        for shape in [
+            "--size 10..90KiB",
+            "--size 10..90KiB --pipelining --rcpts 50",
+            "--size 10..300KiB --pipelining --chunking --chunk-size 70KiB",
+            "--size 1KiB --threads 2 --tls-version 1.2",
+        ] {
+            let load = format!("-c 4 --count 60 --messages-per-session 7 --ca {ca} {} {shape}", flags(kind));
+            let outcome = mock.load_at(kind, &load).expect(0);
+            assert_eq!(
+                (outcome.count("accepted"), outcome.number("/verification/intact")),
+                (60, 60),
+                "{shape}"
+            );
+            let dialed = outcome.number("/sessions/dialed");
+            assert_eq!(outcome.number("/latency/tls/ok/count"), dialed, "{shape}");
+            let version = if shape.contains("1.2") { "tls_1_2" } else { "tls_1_3" };
+            assert_eq!(outcome.number(&format!("/sessions/handshakes/{version}")), dialed, "{shape}");
+            let mode = if kind == "smtp" { "required" } else { "implicit" };
+            assert_eq!(outcome.report["settings"]["shape"]["tls"]["mode"], mode);
+        }
+        let report = mock.report();
+        assert_eq!(report["metrics"]["messages"].as_u64(), Some(240));
+    }
+}
+
+#[test]
+fn sessions_resume_those_before_them_unless_that_is_off() {
+    for version in ["1.2", "1.3"] {
+        let (mock, ca) = mock(&[]);
+        let load = |switch: &str| {
+            let shape = format!("-c 2 --count 40 --messages-per-session 1 --tls-version {version}");
+            let outcome =
+                mock.load_at("smtps", &format!("{shape} --ca {ca} --resumption {switch}")).expect(0);
+            let of = |kind: &str| outcome.number(&format!("/sessions/handshakes/{kind}"));
+            (of("full"), of("resumed"))
+        };
+        let (full, resumed) = load("on");
+        assert!((1..=2).contains(&full) && full + resumed == 40, "{full} {resumed}");
+        assert_eq!(load("off"), (40, 0));
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_accepted_names_the_remedy() {
+    let (mock, ca) = mock(&[]);
+    for kind in ["smtp", "smtps"] {
+        for (trust, reason, remedy) in [
+            (String::new(), "certificate-issuer", "--ca FILE"),
+            (format!("--ca {ca} --tls-name mail.example.org"), "certificate-name", "--tls-name"),
+        ] {
+            let outcome = mock.load_at(kind, &format!("-c 1 --count 2 {} {trust}", flags(kind)));
+            // Some systems have no authorities at all.
+            if trust.is_empty() && outcome.code == 2 {
+                assert!(outcome.stderr.contains("add --ca FILE or --insecure"), "{}", outcome.stderr);
+                continue;
+            }
+            outcome.check_sum();
+            outcome.code_is(1);
+            assert_eq!(aborted(&outcome, reason), 2, "{}", outcome.stdout);
+            assert_eq!(outcome.number("/latency/tls/failed/count"), 2);
+            assert!(outcome.stderr.contains("tls: certificate of "), "{}", outcome.stderr);
+            assert!(outcome.stderr.contains(remedy), "{}", outcome.stderr);
+        }
+        let outcome = mock.load_at(kind, &format!("-c 1 --count 2 {} --insecure", flags(kind))).expect(0);
+        assert_eq!(outcome.report["settings"]["shape"]["tls"]["trust"], "any");
+    }
+}
+
+/// A certificate for 127.0.0.1 that expired in 2001, signed by itself, and the files of it and its key.
+fn expired(folder: &TempDir) -> (String, String) {
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let key = KeyPair::generate().expect("a key");
+    let files = (path(folder, "cert.pem"), path(folder, "key.pem"));
+    std::fs::write(&files.0, params.self_signed(&key).expect("a certificate").pem()).expect("written");
+    std::fs::write(&files.1, key.serialize_pem()).expect("written");
+    files
+}
+
+#[test]
+fn an_expired_certificate_is_an_error_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = expired(&folder);
+    let mock = Mock::start(&[&LISTENERS[..], &["--tls-cert", &cert, "--tls-key", &key]].concat());
+    let outcome = mock.load_at("smtps", &format!("-c 1 --count 2 --ca {cert}"));
+    outcome.code_is(1);
+    assert_eq!(aborted(&outcome, "certificate-expired"), 2, "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("certificate expired (2 times); --insecure"), "{}", outcome.stderr);
+    mock.load_at("smtps", "-c 1 --count 2 --insecure").expect(0);
+}
+
+#[test]
+fn a_server_without_starttls_is_an_error_only_where_it_is_required() {
+    let mock = Mock::start(&["--esmtp"]);
+    let outcome = mock.load_at("smtp", "-c 1 --count 3 --starttls required --insecure");
+    outcome.check_sum();
+    outcome.code_is(1);
+    assert_eq!(aborted(&outcome, "no-starttls"), 3);
+    assert!(outcome.stderr.contains("tls: STARTTLS not offered (3 times)"), "{}", outcome.stderr);
+    assert!(mock.records().is_empty());
+    let outcome = mock.load_at("smtp", "-c 1 --count 3 --starttls opportunistic --insecure").expect(0);
+    assert_eq!((outcome.count("accepted"), outcome.number("/sessions/without_starttls")), (3, 1));
+}
+
+/// A server that offers STARTTLS, and answers it like this.
+fn answering_starttls(act: Act) -> Sink {
+    Sink::offering("250-me\r\n250 STARTTLS\r\n", move |turn| {
+        if turn.verb == Verb::Starttls { act.clone() } else { Act::Usual }
+    })
+}
+
+#[test]
+fn a_refusal_of_starttls_is_one_of_the_message_only_where_it_is_required() {
+    for (reply, code) in [("454 4.7.0 Not now\r\n", 454), ("502 5.5.1 What\r\n", 502)] {
+        let sink = answering_starttls(Act::Say(reply));
+        let outcome = Load::on(&sink).with("-c 1 --count 2 --starttls required --insecure").run();
+        outcome.check_sum();
+        outcome.code_is(1);
+        let row = &outcome.report["accounting"]["measured"]["refused_by"][0];
+        assert_eq!(row["phase"], "tls");
+        assert_eq!((row["code"].as_u64(), row["count"].as_u64()), (Some(code), Some(2)));
+        assert!(outcome.stderr.contains(&format!("tls: reply {code}")), "{}", outcome.stderr);
+        let load = "-c 1 --count 2 --starttls opportunistic --insecure";
+        let outcome = Load::on(&sink).with(load).run().expect(0);
+        assert_eq!((outcome.count("accepted"), outcome.number("/sessions/starttls_refused")), (2, 1));
+    }
+}
+
+#[test]
+fn what_is_no_handshake_ends_the_session_with_its_reason() {
+    for (act, reason) in [
+        (Act::Say("220 go\r\n250 injected\r\n"), "early-reply"),
+        (Act::Say("220 go\r\n250 inj"), "early-reply"),
+        (Act::AfterHello(b"no TLS at all, but plain text"), "tls-invalid"),
+        // An alert of a server that has no certificate for this name.
+        (Act::AfterHello(b"\x15\x03\x03\x00\x02\x02\x70"), "alert-unrecognized-name"),
+    ] {
+        let sink = answering_starttls(act);
+        let outcome = Load::on(&sink).with("-c 1 --count 2 --starttls opportunistic --insecure").run();
+        outcome.check_sum();
+        outcome.code_is(1);
+        assert_eq!(aborted(&outcome, reason), 2, "{reason}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_handshake_has_a_timeout_of_its_own() {
+    let sink = answering_starttls(Act::Say("220 go\r\n"));
+    let load = "-c 1 --count 1 --starttls required --insecure --timeout tls=200ms";
+    let outcome = Load::on(&sink).with(load).run();
+    outcome.code_is(1);
+    let row = &outcome.report["accounting"]["measured"]["timed_out_by"][0];
+    assert_eq!(row["phase"], "tls");
+    assert!(outcome.millis("tls", "failed", "p50") >= Duration::from_millis(200).as_secs_f64() * 1e3);
+}
+
+#[test]
+fn many_handshakes_at_once_take_turns_and_lose_none() {
+    let (mock, ca) = mock(&[]);
+    let load = format!("-c 100 --count 300 --messages-per-session 1 --resumption off --ca {ca}");
+    let outcome = mock.load_at("smtps", &load).expect(0);
+    assert_eq!((outcome.count("accepted"), outcome.number("/sessions/handshakes/full")), (300, 300));
+    assert_eq!(outcome.number("/verification/intact"), 300);
+}
+
+#[test]
+fn clients_authenticate_within_tls_behind_a_proxy_header() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = path(&folder, "ca.pem");
+    let listeners =
+        ["--listen", "smtp://127.0.0.1:0?proxy=require", "--listen", "smtps://127.0.0.1:0?proxy=require"];
+    let others =
+        ["--tls", "--tls-ca-out", &ca, "--trust", "127.0.0.1", "--auth", "ann:secret", "--auth-required"];
+    let mock = Mock::start_in(folder, &[&listeners[..], &others].concat());
+    let load = format!(
+        "-c 2 --count 20 --messages-per-session 4 --auth ann:secret --proxy-protocol 10.1.0.0/16 --ca {ca}"
+    );
+    for kind in ["smtp", "smtps"] {
+        let outcome = mock.load_at(kind, &format!("{load} {}", flags(kind))).expect(0);
+        assert_eq!(outcome.number("/verification/intact"), 20, "{kind}");
+        assert!(outcome.number("/sessions/authenticated/SCRAM-SHA-256") >= 5);
+    }
+}
+
+#[test]
+fn flags_that_make_no_tls_say_what_would() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = path(&folder, "text.pem");
+    std::fs::write(&text, "no certificate").expect("written");
+    for (args, remedy) in [
+        (&["127.0.0.1:1", "--insecure"][..], "add --starttls required, or write smtps://HOST"),
+        (&["127.0.0.1:1", "--resumption", "off"], "--resumption off: nothing is encrypted"),
+        (&["smtps://127.0.0.1", "--starttls", "required"], "encrypted from the start"),
+        (&["unix:/run/x", "--starttls", "required", "--insecure"], "add --tls-name NAME"),
+        (&["smtps://127.0.0.1", "--ca", "/nowhere/ca.pem"], "--ca /nowhere/ca.pem: "),
+        (&["smtps://127.0.0.1", "--ca", &text], "there is no certificate in PEM"),
+        (&["smtps://127.0.0.1", "--insecure", "--cert", &text, "--key", &text], "no certificate in PEM"),
+        (&["smtps://127.0.0.1", "--insecure", "--cert", &text], "--key"),
+        (&["smtps://127.0.0.1", "--insecure", "--ca", &text], "--insecure"),
+        (&["smtps://127.0.0.1", "--insecure", "--tls-name", "a b"], "no host name or IP address"),
+    ] {
+        let outcome = plain(args);
+        outcome.code_is(2);
+        assert!(outcome.stderr.contains(remedy), "{args:?}: {}", outcome.stderr);
+    }
+}
