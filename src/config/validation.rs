@@ -42,7 +42,13 @@ impl Config {
     /// What handshakes are decided by; `None` without TLS.
     pub(crate) fn prepare_tls(&self) -> Result<Option<ServerTls>, ConfigError> {
         let prepared = self.fixed.tls.as_ref().map(Tls::prepare).transpose();
-        prepared.map_err(|TlsError { setting, value, expected }| ConfigError { setting, value, expected })
+        let prepared = prepared.map_err(|TlsError { setting, value, expected }| ConfigError {
+            setting,
+            value,
+            expected,
+        })?;
+        self.prepare_rules(prepared.as_ref())?;
+        Ok(prepared)
     }
 
     /// Checks that records are mails, which showing and capturing whole mails needs.
@@ -121,6 +127,16 @@ impl Config {
 }
 
 impl<F> Config<F> {
+    /// Makes what handshakes need that rules decide, so that none has to wait for it.
+    pub(crate) fn prepare_rules(&self, tls: Option<&ServerTls>) -> Result<(), ConfigError> {
+        let Some(tls) = tls else { return Ok(()) };
+        self.policy.rules().try_for_each(|rule| {
+            let (certificate, version) = rule.choice();
+            let made = tls.config_for(certificate, version);
+            made.map(drop).map_err(|error| ConfigError::new("rule", rule, error.expected))
+        })
+    }
+
     /// Checks every setting that can change, as [`Server::reconfigure`](crate::Server::reconfigure) does.
     pub(crate) fn validate_settings(&self) -> Result<(), ConfigError> {
         duration("session_timeout", self.session_timeout, Duration::ZERO)?;

@@ -3,10 +3,10 @@
 //! Pure: moments come in as values. Everything runs on the shard's thread; what was deferred is compared for all shards
 //! together, behind a lock. Imports `smtp`, `stats` and `time`.
 
-mod clear;
 mod extensions;
 mod refused;
 mod retries;
+mod secrecy;
 mod tries;
 
 use std::time::Duration;
@@ -15,9 +15,9 @@ use crate::smtp::{AuthOutcome, AuthStep, Next, Offered, Portion, Received, Stage
 use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
-use clear::InClear;
 use extensions::Extensions;
 pub(crate) use retries::Retries;
+use secrecy::Secrecy;
 pub(crate) use tries::{Outcome, ServerKey, Tries};
 
 /// A command whose reply has not left yet.
@@ -75,7 +75,7 @@ pub(crate) struct Probe {
     gave_up: Option<(Stage, Duration)>,
     data: DataProbe,
     extensions: Extensions,
-    in_clear: InClear,
+    secrecy: Secrecy,
 }
 
 /// A mail transaction since its MAIL (RFC 5321 section 3.3).
@@ -170,13 +170,18 @@ impl Probe {
             gave_up: None,
             data: DataProbe::default(),
             extensions: Extensions::default(),
-            in_clear: InClear::default(),
+            secrecy: Secrecy::default(),
         }
     }
 
     /// The handshake behind STARTTLS is done: it is the client's turn.
     pub(crate) fn note_encryption(&mut self, now: Timestamp) {
         self.note_waiting(now);
+    }
+
+    /// The handshake is done with a certificate that is wrong on purpose.
+    pub(crate) fn note_wrong_certificate(&mut self) {
+        self.secrecy.note_wrong_certificate();
     }
 
     /// A step was taken, on what had come by `now`.
@@ -203,7 +208,7 @@ impl Probe {
         let is_response = step.auth.as_deref().is_some_and(AuthStep::answers_response);
         stats.stages[stage].count += u64::from(!is_response);
         self.extensions.note_step(&mut stats.extensions, step);
-        self.in_clear.note_step(&mut stats.tls, step);
+        self.secrecy.note_step(&mut stats.tls, step);
         let code = step.reply.code().filter(|_| step.portion == Portion::Whole);
         self.note_transaction(stats, step, code);
         if let Some(code) = code.filter(|code| *code >= 400) {

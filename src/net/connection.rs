@@ -10,6 +10,7 @@ mod measuring;
 mod output;
 mod pacing;
 mod preface;
+mod ruling;
 mod securing;
 mod unsent;
 
@@ -21,7 +22,7 @@ use mio::Token;
 use super::buffer::Buffer;
 use super::context::{Context, SessionPermit};
 use super::resources::{Resources, Stop};
-use super::stream::{Handshake, HandshakeFault, Transport};
+use super::stream::{Handshake, Transport};
 use super::wheel::Timer;
 use crate::log::Event;
 use crate::measure::{Asked, Cause, Probe, Tries};
@@ -355,8 +356,9 @@ impl<T: Transport> Connection<T> {
         if let Phase::Preface(_) = self.phase {
             return self.end_wait(context, resources);
         }
-        if let Phase::Securing(_) = self.phase {
-            return self.fail_handshake(context, resources, HandshakeFault::TimedOut);
+        if let Phase::Securing(securing) = &self.phase {
+            let securing = **securing;
+            return self.end_handshake_wait(context, resources, securing);
         }
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Delayed(delayed) => {

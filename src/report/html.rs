@@ -95,7 +95,7 @@ fn class(stage: Stage) -> &'static str {
         Stage::Rset => "s6",
         Stage::Noop => "s5",
         // Rare ones have the colours of others.
-        Stage::Quit | Stage::Vrfy | Stage::Help | Stage::Xclient | Stage::Starttls => "s4",
+        Stage::Quit | Stage::Vrfy | Stage::Help | Stage::Xclient | Stage::Starttls | Stage::Tls => "s4",
     }
 }
 

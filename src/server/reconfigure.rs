@@ -196,6 +196,7 @@ impl Server {
         let before = self.serving.service();
         let settings = change(before.settings().clone());
         settings.validate_settings()?;
+        settings.prepare_rules(self.tls.as_ref())?;
         let service = Arc::new(Service::new(settings, Some(&before)));
         if let Some(failure) = self.failure() {
             return Err(ReconfigureError::Failed(failure));

@@ -10,7 +10,7 @@ figures! {
     /// Handshakes of TLS, by STARTTLS or from the first octet of a connection.
     ///
     /// Each ends in exactly one way: it is done, or `refused`, `malformed`, `incompatible`, `no_client_certificate`,
-    /// `bad_client_certificate`, `broken_off`, `timed_out`, `failed` or `own_failures`, unless a stop ends it.
+    /// `bad_client_certificate`, `broken_off`, `timed_out`, `failed`, `own_failures` or `by_rule`, unless a stop ends it.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct TlsStats {
@@ -60,6 +60,14 @@ figures! {
         /// Handshakes that failed for the server's own reasons: an error of its own, or no time for what the client had sent before
         /// the session timeout.
         pub own_failures: u64 = ["tls.own_failures", Number, "handshakes that failed for the server's own reasons"],
+        /// Handshakes that were not done, whatever the reason, where a [rule](crate::smtp::rules) at `tls` had changed their course.
+        pub by_rule: u64 = ["tls.by_rule", Number, "handshakes that failed where a rule had changed them"],
+        /// Handshakes with a certificate that is [wrong](crate::smtp::rules::WrongCertificate) by a rule, done or not.
+        pub wrong_certificates: u64 =
+            ["tls.wrong_certificates", Number, "handshakes with a certificate that is wrong by a rule"],
+        /// Sessions within them in which MAIL was accepted, or the client sent credentials.
+        pub wrong_certificates_accepted: u64 =
+            ["tls.wrong_certificates_accepted", Number, "sessions that went on in spite of that"],
         /// Sessions in which the client sent something behind STARTTLS before the handshake: it was discarded (RFC 3207 section
         /// 4.2).
         pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],

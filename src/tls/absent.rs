@@ -1,6 +1,7 @@
 //! What stands for TLS in a library that is built without it: nothing, of which there is none.
 
 use super::{TlsError, TlsVersion};
+use crate::smtp::rules::WrongCertificate;
 
 /// Settings of TLS.
 #[derive(Clone, Debug)]
@@ -17,6 +18,14 @@ impl Tls {
 }
 
 impl ServerTls {
+    pub(crate) fn config_for(
+        &self,
+        _certificate: Option<WrongCertificate>,
+        _version: Option<TlsVersion>,
+    ) -> Result<(), TlsError> {
+        match *self {}
+    }
+
     pub(crate) fn newest(&self) -> TlsVersion {
         match *self {}
     }

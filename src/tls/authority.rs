@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike, Utc};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -34,10 +34,10 @@ pub(super) struct Authority {
 pub(super) type Issued = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Authority {
-    /// A new one.
-    pub(super) fn create() -> Result<Self, rcgen::Error> {
+    /// A new one of this name.
+    pub(super) fn create(name: &str) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params("smtpmock test CA", AUTHORITY_LASTS);
+        let mut params = params(name, Lifetime::Present, AUTHORITY_LASTS);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key)?.pem();
@@ -67,15 +67,40 @@ impl Authority {
     /// A certificate for these names, with a new key.
     pub(super) fn issue(&self, names: Vec<SanType>) -> Result<Issued, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params("smtpmock", CERTIFICATE_LASTS);
-        params.subject_alt_names = names;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let chain = std::iter::once(certificate.der().clone()).chain(self.chain.iter().cloned()).collect();
-        Ok((chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+        self.sign(&leaf(names, Lifetime::Present), &key)
     }
+
+    /// Signs a certificate for this key.
+    pub(super) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<Issued, rcgen::Error> {
+        let certificate = params.signed_by(key, &self.issuer)?;
+        Ok(issued(&certificate, key, &self.chain))
+    }
+}
+
+pub(super) fn issued(certificate: &Certificate, key: &KeyPair, chain: &[CertificateDer<'static>]) -> Issued {
+    let chain = std::iter::once(certificate.der().clone()).chain(chain.iter().cloned()).collect();
+    (chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lifetime {
+    /// From yesterday on: clocks differ.
+    Present,
+    /// Until yesterday.
+    Past,
+    /// From next month on.
+    Future,
+}
+
+/// What a certificate of a server for these names has.
+pub(super) fn leaf(names: Vec<SanType>, lifetime: Lifetime) -> CertificateParams {
+    let mut params = params("smtpmock", lifetime, CERTIFICATE_LASTS);
+    params.subject_alt_names = names;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    params
 }
 
 /// A name as certificates have it: an IP address, or a host's name, with `*.` in front for all names below it.
@@ -87,8 +112,8 @@ pub(super) fn subject(name: &str) -> Option<SanType> {
     Ia5String::try_from(name).ok().map(SanType::DnsName)
 }
 
-/// What all certificates have. Valid from yesterday: clocks differ.
-fn params(name: &str, lasts: Duration) -> CertificateParams {
+/// What all certificates have.
+fn params(name: &str, lifetime: Lifetime, lasts: Duration) -> CertificateParams {
     let now = wall_time();
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -97,6 +122,11 @@ fn params(name: &str, lasts: Duration) -> CertificateParams {
         let day = DateTime::<Utc>::from(time);
         date_time_ymd(day.year(), day.month() as u8, day.day() as u8)
     };
-    (params.not_before, params.not_after) = (day(now - DAY), day(now + lasts));
+    let (begin, end) = match lifetime {
+        Lifetime::Present => (now - DAY, now + lasts),
+        Lifetime::Past => (now - lasts, now - DAY),
+        Lifetime::Future => (now + 30 * DAY, now + 30 * DAY + lasts),
+    };
+    (params.not_before, params.not_after) = (day(begin), day(end));
     params
 }

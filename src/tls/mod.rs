@@ -1,6 +1,6 @@
 //! TLS as a server has it: its certificates, made at the start or given, and what handshakes are decided by. No sockets:
 //! the transport is `net/stream/tls.rs`. Runs on the caller's thread when a server starts, and on a shard's where a
-//! handshake asks for a certificate. Imports `time`.
+//! handshake asks for a certificate. Imports `smtp`, for what rules name, and `time`.
 
 #[cfg(not(feature = "tls"))]
 mod absent;
@@ -10,15 +10,20 @@ mod authority;
 mod certificates;
 #[cfg(feature = "tls")]
 mod client;
+#[cfg(feature = "tls")]
+mod server;
 mod session;
 #[cfg(feature = "tls")]
 mod settings;
+#[cfg(feature = "tls")]
+mod wrong;
 
+pub use crate::smtp::rules::{TlsVersion, UnknownVersion};
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::{ServerTls, Tls};
-pub use session::{ClientCertificate, TlsSession, TlsVersion, UnknownVersion};
 #[cfg(feature = "tls")]
-pub(crate) use settings::ServerTls;
+pub(crate) use server::ServerTls;
+pub use session::{ClientCertificate, TlsSession};
 #[cfg(feature = "tls")]
 pub use settings::Tls;
 

@@ -1,52 +1,6 @@
 //! What is known of a session within TLS.
 
-use std::fmt;
-use std::str::FromStr;
-
-/// A version of TLS. Older ones are not spoken (RFC 8996).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246).
-    V1_2,
-    /// TLS 1.3 (RFC 8446).
-    V1_3,
-}
-
-impl TlsVersion {
-    /// All versions, the oldest first.
-    pub const ALL: &'static [Self] = &[Self::V1_2, Self::V1_3];
-}
-
-/// `1.2`, `1.3`.
-impl fmt::Display for TlsVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V1_2 => "1.2",
-            Self::V1_3 => "1.3",
-        })
-    }
-}
-
-impl FromStr for TlsVersion {
-    type Err = UnknownVersion;
-
-    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
-        Self::ALL.iter().copied().find(|version| version.to_string() == text.trim()).ok_or(UnknownVersion)
-    }
-}
-
-/// The text is no version of TLS that is spoken. Displays as what would be right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownVersion;
-
-impl fmt::Display for UnknownVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version of TLS: 1.2 or 1.3")
-    }
-}
-
-impl std::error::Error for UnknownVersion {}
+use crate::smtp::rules::TlsVersion;
 
 /// What the handshake of a session has agreed on. See [`Message::tls`](crate::Message::tls).
 #[derive(Clone, Debug, PartialEq, Eq)]

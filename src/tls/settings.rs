@@ -5,19 +5,23 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rcgen::SanType;
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 
 use super::authority::{Authority, subject};
 use super::certificates::{Certificates, certificates_in, certified_key};
 use super::client::verifier;
+use super::server::{Basis, ServerTls};
+use super::wrong::names_of;
 use super::{TlsError, TlsVersion};
 
 /// The names that a certificate made at the start is always for, beside the host's.
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
+
+/// The name of an authority that is made.
+const CA_NAME: &str = "smtpmock test CA";
 
 /// TLS of a server, for [`Config::tls`](crate::Config::tls): by STARTTLS (RFC 3207), and at listeners like
 /// `smtps://127.0.0.1` from the first octet (RFC 8314 section 3.3).
@@ -46,6 +50,8 @@ const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
 #[derive(Clone)]
 pub struct Tls {
     source: Source,
+    /// The CA that signs what is made; `None`: one that is made too, unless certificates are given.
+    authority: Option<Pem>,
     names: Vec<String>,
     versions: RangeInclusive<TlsVersion>,
     /// The CAs of clients, in PEM.
@@ -56,8 +62,8 @@ pub struct Tls {
 /// Where certificates come from.
 #[derive(Clone)]
 enum Source {
-    /// They are made at the start, by this authority; `None`: by one that is made too.
-    Made { authority: Option<Pem> },
+    /// They are made at the start.
+    Made,
     /// They are given.
     Given(Vec<Pem>),
 }
@@ -84,7 +90,7 @@ impl Tls {
     /// With a certificate (ECDSA, P-256) that is made when the server starts, for localhost, 127.0.0.1, ::1 and the name of
     /// this host, by a CA that is made too: [`Server::ca_pem`](crate::Server::ca_pem).
     pub fn self_signed() -> Self {
-        Self::of(Source::Made { authority: None })
+        Self::of(Source::Made)
     }
 
     /// With a certificate of your own: in PEM, the server's first, then those above it, and the server's private key.
@@ -95,6 +101,7 @@ impl Tls {
     fn of(source: Source) -> Self {
         Self {
             source,
+            authority: None,
             names: Vec::new(),
             versions: TlsVersion::V1_2..=TlsVersion::V1_3,
             client_ca: Vec::new(),
@@ -109,7 +116,7 @@ impl Tls {
         let pem = Pem { certificate: certificate.into(), key: key.into() };
         match &mut self.source {
             Source::Given(given) => given.push(pem),
-            Source::Made { .. } => self.source = Source::Given(vec![pem]),
+            Source::Made => self.source = Source::Given(vec![pem]),
         }
         self
     }
@@ -121,13 +128,11 @@ impl Tls {
         self
     }
 
-    /// Makes the certificate by this CA, which clients trust already: its certificate and its private key in PEM.
+    /// Makes the certificate by this CA, which clients trust already: its certificate and its private key in PEM. Beside
+    /// certificates of your own it signs those that are [wrong on purpose](crate::smtp::rules::Rule::certificate).
     #[must_use]
     pub fn signed_by(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
-        let authority = Some(Pem { certificate: certificate.into(), key: key.into() });
-        if matches!(self.source, Source::Made { .. }) {
-            self.source = Source::Made { authority };
-        }
+        self.authority = Some(Pem { certificate: certificate.into(), key: key.into() });
         self
     }
 
@@ -160,29 +165,39 @@ impl Tls {
     /// # Errors
     /// The first setting with an invalid value.
     pub(crate) fn prepare(&self) -> Result<ServerTls, TlsError> {
-        let (certificates, ca_pem) = match &self.source {
-            Source::Made { authority } => self.make(authority.as_ref())?,
-            Source::Given(given) => (self.read(given)?, None),
+        let authority = self.authority.as_ref();
+        let authority =
+            authority.map(|Pem { certificate, key }| Authority::from_pem(certificate, key)).transpose()?;
+        let (certificates, authority, names) = match &self.source {
+            Source::Made => {
+                let authority = match authority {
+                    Some(authority) => authority,
+                    None => Authority::create(CA_NAME).map_err(|error| internal(&error))?,
+                };
+                let names = self.subjects()?;
+                (vec![make(&authority, names.clone())?], Some(authority), names)
+            }
+            Source::Given(given) => {
+                let certificates = self.read(given)?;
+                let own = certificates.iter().filter_map(|one| one.cert.first());
+                let names = own.flat_map(names_of).collect();
+                (certificates, authority, names)
+            }
         };
+        let made_by = authority.as_ref().filter(|_| matches!(self.source, Source::Made));
+        let ca_pem = made_by.map(|authority| authority.pem.clone());
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let spoken =
-            [(TlsVersion::V1_3, &rustls::version::TLS13), (TlsVersion::V1_2, &rustls::version::TLS12)];
-        let spoken = spoken.into_iter().filter(|(version, _)| self.versions.contains(version));
-        let spoken: Vec<_> = spoken.map(|(_, version)| version).collect();
-        let config =
-            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&spoken);
-        let config = config.map_err(|_| TlsError {
+        let basis = Basis {
+            verifier: self.client_verifier(Arc::clone(&provider))?,
+            provider,
+            certificates: Arc::new(Certificates(certificates)),
+            ticketer: aws_lc_rs::Ticketer::new().map_err(|error| internal(&error))?,
+        };
+        ServerTls::new(basis, self.versions.clone(), authority, names, ca_pem).map_err(|_| TlsError {
             setting: "tls versions",
             value: format!("{} to {}", self.versions.start(), self.versions.end()),
             expected: "a lowest version that is not above the highest".to_owned(),
-        })?;
-        let config = config.with_client_cert_verifier(self.client_verifier(provider)?);
-        let mut config = config.with_cert_resolver(Arc::new(Certificates(certificates)));
-        config.ignore_client_order = true;
-        // Sessions are resumed by tickets alone, which any shard can read; early data stays off.
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| internal(&error))?;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(ServerTls { config: Arc::new(config), ca_pem, newest: *self.versions.end() })
+        })
     }
 
     /// Clients are asked for certificates.
@@ -205,9 +220,9 @@ impl Tls {
         }
     }
 
-    fn make(&self, authority: Option<&Pem>) -> Result<(Vec<Arc<CertifiedKey>>, Option<String>), TlsError> {
-        let mut subjects: Vec<SanType> =
-            LOCAL.iter().copied().chain([&*host_name()]).filter_map(subject).collect();
+    /// The names that the certificate is made for, those of the setting first.
+    fn subjects(&self) -> Result<Vec<SanType>, TlsError> {
+        let mut subjects = Vec::new();
         for name in &self.names {
             let named = subject(name).ok_or_else(|| TlsError {
                 setting: "tls names",
@@ -216,14 +231,8 @@ impl Tls {
             })?;
             subjects.push(named);
         }
-        let authority = match authority {
-            Some(Pem { certificate, key }) => Authority::from_pem(certificate, key)?,
-            None => Authority::create().map_err(|error| internal(&error))?,
-        };
-        let (chain, key) = authority.issue(subjects).map_err(|error| internal(&error))?;
-        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
-        let certified = certified.map_err(|error| internal(&error))?;
-        Ok((vec![Arc::new(certified)], Some(authority.pem)))
+        subjects.extend(LOCAL.iter().copied().chain([&*host_name()]).filter_map(subject));
+        Ok(subjects)
     }
 
     fn read(&self, given: &[Pem]) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
@@ -244,6 +253,12 @@ impl Tls {
     }
 }
 
+fn make(authority: &Authority, names: Vec<SanType>) -> Result<Arc<CertifiedKey>, TlsError> {
+    let (chain, key) = authority.issue(names).map_err(|error| internal(&error))?;
+    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+    certified.map(Arc::new).map_err(|error| internal(&error))
+}
+
 pub(super) fn internal(error: &dyn std::error::Error) -> TlsError {
     let expected = format!("a certificate that can be made ({error})");
     TlsError { setting: "tls", value: "self-signed".to_owned(), expected }
@@ -252,20 +267,4 @@ pub(super) fn internal(error: &dyn std::error::Error) -> TlsError {
 /// The name of this host; empty where it is not known.
 fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
-}
-
-/// What a server decides handshakes by. Cloning shares it.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerTls {
-    pub(crate) config: Arc<ServerConfig>,
-    /// The certificate of the CA that has made the server's.
-    pub(crate) ca_pem: Option<String>,
-    newest: TlsVersion,
-}
-
-impl ServerTls {
-    /// The latest version that is spoken.
-    pub(crate) fn newest(&self) -> TlsVersion {
-        self.newest
-    }
 }

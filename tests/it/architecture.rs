@@ -127,7 +127,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stats", &["smtp", "text", "tls"]),
     ("text", &[]),
     ("time", &[]),
-    ("tls", &["time"]),
+    ("tls", &["smtp", "time"]),
 ];
 
 #[test]

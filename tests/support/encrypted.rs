@@ -4,10 +4,14 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
+};
 use smtpmock::Server;
 
 use super::client::MESSAGE;
@@ -26,6 +30,55 @@ pub(crate) fn trusting(pem: &str, versions: &[&'static SupportedProtocolVersion]
 
 pub(crate) fn trusting_server(server: &Server) -> Arc<ClientConfig> {
     trusting(server.ca_pem().expect("made at the start"), rustls::ALL_VERSIONS)
+}
+
+/// A client that takes any certificate.
+pub(crate) fn careless() -> Arc<ClientConfig> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().expect("versions").dangerous();
+    let any = Arc::new(Careless(provider));
+    Arc::new(builder.with_custom_certificate_verifier(any).with_no_client_auth())
+}
+
+#[derive(Debug)]
+struct Careless(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Careless {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// A stream that takes and gives one octet at a time.
@@ -59,6 +112,26 @@ impl<S: Read + Write> Encrypted<S> {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let connection = ClientConnection::new(Arc::clone(config), name).expect("a connection");
         Self(BufReader::new(StreamOwned::new(connection, stream)))
+    }
+
+    /// The same behind the handshake.
+    ///
+    /// # Errors
+    /// What the client finds wrong, or the server has sent an alert for; another for a connection that ended.
+    pub(crate) fn shake_hands(
+        stream: S,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> Result<Self, rustls::Error> {
+        let mut client = Self::over(stream, config, name);
+        let StreamOwned { conn, sock } = client.0.get_mut();
+        while conn.is_handshaking() {
+            conn.complete_io(sock).map_err(|error| {
+                let reason = error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>());
+                reason.cloned().unwrap_or_else(|| rustls::Error::General(error.kind().to_string()))
+            })?;
+        }
+        Ok(client)
     }
 
     pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {

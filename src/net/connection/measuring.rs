@@ -116,11 +116,8 @@ impl<T: Transport> Connection<T> {
             Phase::Delayed(delayed) => Some((delayed.asked.stage, delayed.asked.since)),
             Phase::Held(stage, since) => Some((*stage, *since)),
             Phase::Checking(checking) => Some((Stage::Auth, checking.since())),
-            Phase::Preface(_)
-            | Phase::Securing(_)
-            | Phase::Open
-            | Phase::Closing(_)
-            | Phase::Lingering { .. } => None,
+            Phase::Securing(securing) => securing.course.waiting_since().map(|since| (Stage::Tls, since)),
+            Phase::Preface(_) | Phase::Open | Phase::Closing(_) | Phase::Lingering { .. } => None,
         });
         if let Some((stage, since)) = pending {
             self.probe.note_giving_up(stage, now.since(since));

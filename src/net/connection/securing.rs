@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::preface::header_timeout;
+use super::ruling::Course;
 use super::{BYTES_PER_TURN, Connection, Fate, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
@@ -22,16 +23,18 @@ const DISCARDED: usize = 4096;
 pub(super) struct Securing {
     /// It began with the connection: the client is greeted within TLS.
     is_implicit: bool,
-    /// When the first octets of the client's hello could be read.
-    since: Option<Timestamp>,
+    /// When the first octets of the client's hello could be read; later by the delay of a rule.
+    pub(super) since: Option<Timestamp>,
     /// Octets that the handshake had read when it last went on.
     octets: u32,
     /// Since when something that may be the client's waits, for want of time.
     waits_since: Option<Timestamp>,
     /// The server's share of the handshake so far.
-    service: Duration,
+    pub(super) service: Duration,
     /// The client has sent something behind STARTTLS before it could know the reply.
     has_injected: bool,
+    /// What rules have to do with it.
+    pub(super) course: Course,
 }
 
 impl Securing {
@@ -61,8 +64,14 @@ impl<T: Transport> Connection<T> {
             waits_since: None,
             service: Duration::ZERO,
             has_injected,
+            course: Course::Own,
         };
         self.phase = Phase::Securing(Box::new(securing));
+        self.renew_handshake(context, resources);
+    }
+
+    /// A handshake, or what is left of it, has the time of a session without input.
+    pub(super) fn renew_handshake(&mut self, context: &Context, resources: &Resources) {
         self.deadline = resources.now.after(header_timeout(context));
     }
 
@@ -85,14 +94,15 @@ impl<T: Transport> Connection<T> {
         securing: Securing,
     ) -> Fate {
         let Some(tls) = &context.tls else { return Fate::Over };
+        let asks = context.policy().has_rules_of_handshakes();
         let input = self.input.take();
         let received = input.as_ref().map_or(&[][..], |input| input.bytes());
         let encrypted = match securing.is_implicit {
-            true => self.stream.encrypt(tls, received),
+            true => self.stream.encrypt(tls, received, asks),
             false => {
                 let is_injection = securing.has_injected || !received.is_empty();
                 resources.gathering.stats.tls.injected += u64::from(is_injection);
-                self.stream.encrypt(tls, &[])
+                self.stream.encrypt(tls, &[], asks)
             }
         };
         match encrypted {
@@ -115,6 +125,9 @@ impl<T: Transport> Connection<T> {
                 Err(_) => Fate::Over,
             };
         }
+        if securing.course.waiting_since().is_some() {
+            return self.wait_by_rule(context, resources, securing);
+        }
         if !resources.take_handshake_step() {
             securing.waits_since.get_or_insert(resources.now);
             self.set_securing(securing);
@@ -135,6 +148,7 @@ impl<T: Transport> Connection<T> {
                 self.arm(resources);
                 if may_have_more { Fate::Again } else { self.waiting_fate() }
             }
+            Handshake::Undecided => self.ask_rules(context, resources, securing),
             Handshake::Done => self.end_handshake(context, resources, securing),
             Handshake::Failed(fault) => self.fail_handshake(context, resources, fault),
         }
@@ -167,9 +181,13 @@ impl<T: Transport> Connection<T> {
         if let Some((session, tls)) = self.stream.tls_session().zip(context.tls.as_ref()) {
             let whole = now.since(securing.since.unwrap_or(now));
             let times = HandshakeTimes { whole, service: securing.service };
-            resources.gathering.stats.tls.note(session, tls.newest(), times);
+            let newest = securing.course.version().unwrap_or(tls.newest());
+            resources.gathering.stats.tls.note(session, newest, times);
         }
         self.session.set_encrypted();
+        if securing.course.has_wrong_certificate() {
+            self.probe.note_wrong_certificate();
+        }
         let client = self.stream.tls_session().and_then(|session| session.client_certificate());
         if let Some(identity) = client.and_then(|client| ExternalIdentity::new(client.names())) {
             self.session.set_external(identity);
@@ -194,6 +212,17 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
         fault: HandshakeFault,
     ) -> Fate {
+        self.fail_handshake_as(context, resources, fault, Manner::Orderly)
+    }
+
+    /// The same with another end of the connection.
+    pub(super) fn fail_handshake_as(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        fault: HandshakeFault,
+        manner: Manner,
+    ) -> Fate {
         let is_put_off = matches!(&self.phase, Phase::Securing(securing) if securing.waits_since.is_some());
         let fault = match fault {
             HandshakeFault::TimedOut if is_put_off => HandshakeFault::Own,
@@ -201,18 +230,20 @@ impl<T: Transport> Connection<T> {
         };
         self.note_fault(resources, fault);
         match fault {
+            _ if self.is_ruled(fault) => self.probe.end(Cause::Dismissed),
             HandshakeFault::TimedOut => self.probe.end(Cause::TimedOut),
             HandshakeFault::Malformed
             | HandshakeFault::Incompatible
             | HandshakeFault::NoCertificate
             | HandshakeFault::BadCertificate(_)
+            | HandshakeFault::Ruled
             | HandshakeFault::Other
             | HandshakeFault::Own => self.probe.end(Cause::Dismissed),
             // The client has left.
             HandshakeFault::Alert(_) | HandshakeFault::BrokenOff => {}
         }
         self.leave_ungreeted();
-        self.begin_end(context, resources, Manner::Orderly);
+        self.begin_end(context, resources, manner);
         self.settle(context, resources)
     }
 
@@ -224,7 +255,9 @@ impl<T: Transport> Connection<T> {
 
     /// The connection is lost.
     fn lose_handshake(&mut self, resources: &mut Resources, error: &io::Error) -> Fate {
-        if error.kind() == io::ErrorKind::ConnectionReset {
+        if self.is_ruled(HandshakeFault::BrokenOff) {
+            self.probe.end(Cause::Dismissed);
+        } else if error.kind() == io::ErrorKind::ConnectionReset {
             self.probe.note_reset();
             self.is_reset = true;
         }
@@ -237,8 +270,10 @@ impl<T: Transport> Connection<T> {
     }
 
     fn note_fault(&mut self, resources: &mut Resources, fault: HandshakeFault) {
+        let is_ruled = self.is_ruled(fault);
         let figures = &mut resources.gathering.stats.tls;
         *match fault {
+            _ if is_ruled => &mut figures.by_rule,
             HandshakeFault::Alert(_) => &mut figures.refused,
             HandshakeFault::Malformed => &mut figures.malformed,
             HandshakeFault::Incompatible => &mut figures.incompatible,
@@ -246,6 +281,7 @@ impl<T: Transport> Connection<T> {
             HandshakeFault::BadCertificate(_) => &mut figures.bad_client_certificate,
             HandshakeFault::BrokenOff => &mut figures.broken_off,
             HandshakeFault::TimedOut => &mut figures.timed_out,
+            HandshakeFault::Ruled => &mut figures.by_rule,
             HandshakeFault::Other => &mut figures.failed,
             HandshakeFault::Own => &mut figures.own_failures,
         } += 1;

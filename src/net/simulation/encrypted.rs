@@ -18,6 +18,7 @@ use super::wire::{End, Wire};
 use crate::net::stream::tls::Tls;
 use crate::net::stream::{Handshake, Input, Transport};
 use crate::records::Endpoint;
+use crate::smtp::rules::HandshakePlan;
 use crate::tls::{ServerTls, TlsSession};
 
 /// The server's name.
@@ -287,9 +288,10 @@ impl Transport for EncryptedEnd {
         self.peek().local_addr()
     }
 
-    fn encrypt(&mut self, tls: &ServerTls, received: &[u8]) -> io::Result<()> {
+    fn encrypt(&mut self, tls: &ServerTls, received: &[u8], asks: bool) -> io::Result<()> {
         assert!(self.tls.is_none() && self.retained.is_empty(), "once, behind all replies in clear");
-        let mut layer = Tls::new(Arc::clone(&tls.config), received);
+        let config = (!asks).then(|| Arc::clone(tls.config()));
+        let mut layer = Tls::new(config, received);
         layer.lay_over(Socket(Rc::clone(&self.wire)));
         self.tls = Some(layer);
         Ok(())
@@ -297,6 +299,14 @@ impl Transport for EncryptedEnd {
 
     fn is_end_orderly(&self) -> bool {
         self.peek().is_end_orderly()
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        self.peek().server_name()
+    }
+
+    fn follow_plan(&mut self, tls: &ServerTls, plan: &HandshakePlan) {
+        self.stream().follow_plan(tls, plan);
     }
 
     fn handshake(&self) -> Handshake {

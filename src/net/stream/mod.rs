@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::config::ListenAt;
 use crate::records::Endpoint;
+use crate::smtp::rules::HandshakePlan;
 use crate::tls::{ServerTls, TlsSession};
 use tcp::{Tcp, TcpAcceptor};
 #[cfg(feature = "tls")]
@@ -86,13 +87,22 @@ pub(super) trait Transport {
 
     /// Encrypts everything from now on, when all that was written has left. The peer has sent `received`, which is read
     /// already. The handshake runs in [`drive`](Self::drive), as far as [`handshake`](Self::handshake) says; nothing is read
-    /// or written before it is done.
+    /// or written before it is done. `asks`: it waits for a [plan](Self::follow_plan) once the client's hello has come.
     ///
     /// # Errors
     /// [`Unsupported`](io::ErrorKind::Unsupported): the transport can't.
-    fn encrypt(&mut self, _tls: &ServerTls, _received: &[u8]) -> io::Result<()> {
+    fn encrypt(&mut self, _tls: &ServerTls, _received: &[u8], _asks: bool) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    /// The name in the client's hello, while the handshake waits for a plan.
+    fn server_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Goes on with a handshake that waits for a plan, or answers it as `plan` says, and has [failed](HandshakeFault::Ruled)
+    /// then. Delays, drops and silence are the caller's.
+    fn follow_plan(&mut self, _tls: &ServerTls, _plan: &HandshakePlan) {}
 
     /// Whether the peer has ended its output as the transport prescribes, if what was read is the last of it.
     fn is_end_orderly(&self) -> bool {
@@ -121,6 +131,8 @@ pub(super) trait Transport {
 #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is encrypted"))]
 pub(super) enum Handshake {
     Running,
+    /// The client's hello has come, and waits for a plan.
+    Undecided,
     /// Also where there is none.
     Done,
     Failed(HandshakeFault),
@@ -144,6 +156,8 @@ pub(super) enum HandshakeFault {
     BrokenOff,
     /// It was not done in time.
     TimedOut,
+    /// A rule has decided it.
+    Ruled,
     /// The client has broken the protocol in another way.
     Other,
     /// The server has failed.
@@ -161,6 +175,7 @@ impl HandshakeFault {
             Self::BadCertificate(what) => format!("the client's certificate {what}"),
             Self::BrokenOff => "the client closed the connection".to_owned(),
             Self::TimedOut => "i/o timeout".to_owned(),
+            Self::Ruled => "a rule decided it".to_owned(),
             Self::Other => "the client broke the protocol".to_owned(),
             Self::Own => "the server failed, or had no time for it".to_owned(),
         }
@@ -352,13 +367,22 @@ impl Transport for Stream {
     }
 
     #[cfg(feature = "tls")]
-    fn encrypt(&mut self, tls: &ServerTls, received: &[u8]) -> io::Result<()> {
+    fn encrypt(&mut self, tls: &ServerTls, received: &[u8], asks: bool) -> io::Result<()> {
         debug_assert!(!matches!(self, Self::Tls(_)), "a stream is encrypted once");
-        let plain = std::mem::replace(self, Self::Tls(Tls::new(Arc::clone(&tls.config), received)));
+        let config = (!asks).then(|| Arc::clone(tls.config()));
+        let plain = std::mem::replace(self, Self::Tls(Tls::new(config, received)));
         if let Self::Tls(layer) = self {
             layer.lay_over(plain);
         }
         Ok(())
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        each!(Stream, self, stream => stream.server_name())
+    }
+
+    fn follow_plan(&mut self, tls: &ServerTls, plan: &HandshakePlan) {
+        each!(Stream, self, stream => stream.follow_plan(tls, plan));
     }
 
     fn handshake(&self) -> Handshake {

@@ -5,22 +5,25 @@
 //! text that was not asked for, stay.
 
 mod hello;
+mod outcome;
 
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
 use mio::event::Source;
+use rustls::ServerConfig;
 use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CertificateError, CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::{Handshake, HandshakeFault, Input, Stream, Transport};
 use crate::records::Endpoint;
-use crate::tls::{ClientCertificate, TlsSession, TlsVersion};
+use crate::smtp::rules::{HandshakeEnd, HandshakePlan};
+use crate::tls::{ServerTls, TlsSession};
 use hello::may_be_complete;
+use outcome::{agreed, fault_of};
 
 /// Octets of plain text in a record (RFC 8446 section 5.1).
 const RECORD: usize = 16 * 1024;
@@ -36,13 +39,14 @@ const SECRETS: usize = 2400;
 
 /// A record with the alert unexpected_message, which is fatal (RFC 8446 section 6): where rustls has none.
 const UNEXPECTED_MESSAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 10];
+/// What a rule answers a hello with: no record of TLS, but what a server of SMTP may send that expects a command.
+const GARBAGE: &[u8] = b"500 5.5.2 Syntax error\r\n";
+/// The alert internal_error, which is fatal (RFC 8446 section 6).
+const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 /// The alert that rustls sends in clear to a client without a certificate in TLS 1.2, which has no such alert.
 const CERTIFICATE_REQUIRED: [u8; 7] = [21, 3, 3, 0, 2, 2, 116];
 /// The one that TLS 1.2 has (RFC 5246 section 7.4.6).
 const HANDSHAKE_FAILURE: u8 = 40;
-
-/// What webpki says of a certificate without extensions, like those of `openssl x509 -req`: rustls has no word for it.
-const OLD_FORM: &str = "UnsupportedCertVersion";
 
 const BELOW: &str = "a connection below TLS";
 
@@ -83,8 +87,10 @@ struct Layer {
 }
 
 enum Stage {
-    /// The client's hello is not complete.
-    Hello(Arc<ServerConfig>),
+    /// The client's hello is not complete. `None`: what the handshake is decided by depends on a plan.
+    Hello(Option<Arc<ServerConfig>>),
+    /// It is complete, and in `incoming`, and there is no plan.
+    Undecided,
     Connected(Box<UnbufferedServerConnection>),
     /// The handshake has failed.
     Failed(HandshakeFault),
@@ -98,8 +104,8 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Tls<S> {
 }
 
 impl<S> Tls<S> {
-    /// Before the client's hello, of which these octets have been read.
-    pub(in crate::net) fn new(config: Arc<ServerConfig>, received: &[u8]) -> Box<Self> {
+    /// Without `config` the handshake waits for a plan. Before the client's hello, of which these octets have been read.
+    pub(in crate::net) fn new(config: Option<Arc<ServerConfig>>, received: &[u8]) -> Box<Self> {
         let mut layer = Layer {
             stage: Stage::Hello(config),
             incoming: Vec::new(),
@@ -199,6 +205,14 @@ impl<S: Transport> Transport for Tls<S> {
         self.layer.peer_closed
     }
 
+    fn server_name(&self) -> Option<&str> {
+        self.layer.server_name.as_deref()
+    }
+
+    fn follow_plan(&mut self, tls: &ServerTls, plan: &HandshakePlan) {
+        self.layer.follow_plan(tls, plan);
+    }
+
     fn handshake(&self) -> Handshake {
         self.layer.handshake()
     }
@@ -216,6 +230,7 @@ impl Layer {
     fn handshake(&self) -> Handshake {
         match (&self.stage, &self.session) {
             (Stage::Failed(fault), _) => Handshake::Failed(*fault),
+            (Stage::Undecided, _) => Handshake::Undecided,
             (_, None) => Handshake::Running,
             (_, Some(_)) => Handshake::Done,
         }
@@ -244,6 +259,7 @@ impl Layer {
                 Stage::Failed(_) => return socket.read(buffer),
                 _ if self.has_closed && self.session.is_none() => return socket.read(buffer),
                 _ if self.peer_closed => return Ok(Input::End),
+                Stage::Undecided => return Ok(Input::Nothing),
                 Stage::Hello(_) | Stage::Connected(_) => {}
             }
             match self.receive(socket, buffer.len())? {
@@ -306,7 +322,7 @@ impl Layer {
                 let certificates = certificates.iter().map(|certificate| certificate.len()).sum::<usize>();
                 size_of_val(&**connection) + SECRETS + certificates
             }
-            Stage::Hello(_) | Stage::Failed(_) => 0,
+            Stage::Hello(_) | Stage::Undecided | Stage::Failed(_) => 0,
         };
         let buffers = self.incoming.capacity() + self.plain.capacity() + self.outgoing.capacity();
         stage + buffers
@@ -365,9 +381,10 @@ impl Layer {
     fn take(&mut self, octets: &mut [u8]) {
         let is_complete = match &self.stage {
             Stage::Hello(_) => self.take_hello(octets),
-            Stage::Connected(_) | Stage::Failed(_) => true,
+            Stage::Undecided | Stage::Connected(_) | Stage::Failed(_) => true,
         };
-        let used = if is_complete { self.advance(octets, |_| {}) } else { 0 };
+        let is_decided = !matches!(self.stage, Stage::Undecided);
+        let used = if is_complete && is_decided { self.advance(octets, |_| {}) } else { 0 };
         self.incoming = octets[used..].to_vec();
     }
 
@@ -390,10 +407,7 @@ impl Layer {
             Ok(None) => Stage::Failed(HandshakeFault::Malformed),
             Ok(Some(accepted)) => {
                 self.server_name = accepted.client_hello().server_name().map(Box::from);
-                match UnbufferedServerConnection::new(Arc::clone(config)) {
-                    Ok(connection) => Stage::Connected(Box::new(connection)),
-                    Err(error) => Stage::Failed(fault_of(&error)),
-                }
+                config.as_ref().map_or(Stage::Undecided, connected)
             }
             Err((error, mut alert)) => {
                 // To a vector it can't fail.
@@ -405,6 +419,25 @@ impl Layer {
             self.outgoing.extend(UNEXPECTED_MESSAGE);
         }
         true
+    }
+
+    /// The hello has come, and waits for a plan.
+    fn follow_plan(&mut self, tls: &ServerTls, plan: &HandshakePlan) {
+        debug_assert!(matches!(self.stage, Stage::Undecided), "a handshake has one plan");
+        let mut end = |octets: &[u8]| {
+            self.outgoing.extend(octets);
+            Stage::Failed(HandshakeFault::Ruled)
+        };
+        self.stage = match (plan.end, tls.config_for(plan.certificate, plan.version)) {
+            (Some(HandshakeEnd::Alert(alert)), _) => end(&alert.record()),
+            (Some(HandshakeEnd::Garbage), _) => end(GARBAGE),
+            (Some(HandshakeEnd::Silent | HandshakeEnd::Drop(_)), _) => end(&[]),
+            (None, Ok(config)) => connected(&config),
+            // What it needs was made when the rules were set.
+            (None, Err(_)) => end(&INTERNAL_ERROR),
+        };
+        let mut octets = std::mem::take(&mut self.incoming);
+        self.take(&mut octets);
     }
 
     /// Goes on with these octets until more are needed, and then gives `write` the means to encrypt, where the handshake is
@@ -533,50 +566,11 @@ fn encode(data: &mut EncodeTlsData<'_, ServerConnectionData>, outgoing: &mut Vec
     true
 }
 
-/// What the handshake has agreed on.
-fn agreed(connection: &UnbufferedServerConnection, server_name: Option<Box<str>>) -> Option<TlsSession> {
-    let version = match connection.protocol_version()? {
-        ProtocolVersion::TLSv1_3 => TlsVersion::V1_3,
-        _ => TlsVersion::V1_2,
-    };
-    let cipher_suite = match connection.negotiated_cipher_suite()?.suite() {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
-        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
-        suite => suite.as_str().unwrap_or("unknown"),
-    };
-    let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-    // Where there is one, it was verified: now, or in the session that is resumed.
-    let client = connection.peer_certificates().and_then(<[_]>::first);
-    let client = client.map(|certificate| ClientCertificate::read(certificate));
-    Some(TlsSession { version, cipher_suite, server_name, is_resumed, client })
-}
-
-fn fault_of(error: &rustls::Error) -> HandshakeFault {
-    match error {
-        rustls::Error::AlertReceived(alert) => HandshakeFault::Alert(alert.as_str().unwrap_or("unknown")),
-        rustls::Error::InvalidMessage(_) => HandshakeFault::Malformed,
-        rustls::Error::PeerIncompatible(_) => HandshakeFault::Incompatible,
-        rustls::Error::General(_)
-        | rustls::Error::FailedToGetCurrentTime
-        | rustls::Error::FailedToGetRandomBytes
-        | rustls::Error::InconsistentKeys(_) => HandshakeFault::Own,
-        rustls::Error::NoCertificatesPresented => HandshakeFault::NoCertificate,
-        rustls::Error::InvalidCertificate(error) => HandshakeFault::BadCertificate(match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
-            CertificateError::UnknownIssuer => "is of no CA that is trusted",
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "is not for clients"
-            }
-            CertificateError::BadSignature => "has a wrong signature, or is not its own",
-            CertificateError::BadEncoding => "can't be read",
-            CertificateError::Other(error) if error.0.to_string() == OLD_FORM => {
-                "is of version 1 of X.509, where 3 is needed"
-            }
-            _ => "is not trusted",
-        }),
-        _ => HandshakeFault::Other,
+/// A handshake whose hello has come.
+fn connected(config: &Arc<ServerConfig>) -> Stage {
+    match UnbufferedServerConnection::new(Arc::clone(config)) {
+        Ok(connection) => Stage::Connected(Box::new(connection)),
+        Err(error) => Stage::Failed(fault_of(&error)),
     }
 }
 

@@ -75,11 +75,12 @@ Values:
             like 'rcpt to=*@slow.example times=3 delay=2s'; the first
             rule that fires at a stage decides
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
-            unknown, any; with --esmtp auth, bdat, help, starttls, vrfy, xclient
+            unknown, any; with --esmtp auth, bdat, help, starttls, vrfy, xclient;
+            with --tls tls (the handshake)
             name: id=NAME, which no other rule has (optional)
             conditions: from= to= helo= user= mechanism= (with * and ?),
             ip=10.0.0.0/8, session=3.. nth=3 every=10 times=3 odds=5%,
-            size>=1MiB,
+            size>=1MiB, at tls sni= (with * and ?),
             param.NAME= (a parameter of MAIL or RCPT, like param.notify=never),
             after=10s until=20s period=30s
             (nth=, every= and times= counted
@@ -87,6 +88,9 @@ Values:
             actions: reply=\"451 4.7.1 later\" ehlo=EXTENSIONS delay=DELAY accept
             close silent stall cut=N drop=fin|rst (in place of the reply)
             drop=fin-after|rst-after (after it)
+            at tls: certificate=expired|not-yet-valid|wrong-name|self-signed|
+            untrusted|no-san, version=1.2|1.3, alert=NAME garbage silent
+            drop=fin|rst delay=DELAY accept
   EXTENSIONS
             only these: SIZE,DSN; all but these: -SIZE,-DSN; or none;
             known are PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN,

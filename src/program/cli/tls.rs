@@ -44,17 +44,13 @@ pub(super) fn tls(
     if client_required.is_some() && client_cas.is_empty() {
         return refused("tls-client", "--tls-client-ca beside it");
     }
-    let tls = match (ca_cert, ca_key) {
-        _ if certs.len() > keys.len() => return refused("tls-cert", "a --tls-key for each"),
-        _ if certs.len() < keys.len() => return refused("tls-key", "a --tls-cert for each"),
-        (None, None) if certs.is_empty() => Tls::self_signed(),
-        (Some(cert), Some(key)) if certs.is_empty() => {
-            Tls::self_signed().signed_by(read("tls-ca-cert", cert)?, read("tls-ca-key", key)?)
-        }
-        (None, None) if ca_out.is_some() => {
+    let tls = match (certs.len(), keys.len()) {
+        (certs, keys) if certs > keys => return refused("tls-cert", "a --tls-key for each"),
+        (certs, keys) if certs < keys => return refused("tls-key", "a --tls-cert for each"),
+        (1.., _) if ca_out.is_some() => {
             return refused("tls-ca-out", "no --tls-cert beside it: its CA is not known");
         }
-        (None, None) => {
+        _ => {
             let mut tls: Option<Tls> = None;
             for (cert, key) in certs.iter().zip(keys) {
                 let (cert, key) = (read("tls-cert", cert)?, read("tls-key", key)?);
@@ -65,9 +61,12 @@ pub(super) fn tls(
             }
             tls.unwrap_or_else(Tls::self_signed)
         }
+    };
+    let tls = match (ca_cert, ca_key) {
+        (None, None) => tls,
+        (Some(cert), Some(key)) => tls.signed_by(read("tls-ca-cert", cert)?, read("tls-ca-key", key)?),
         (Some(_), None) => return refused("tls-ca-cert", "--tls-ca-key beside it"),
         (None, Some(_)) => return refused("tls-ca-key", "--tls-ca-cert beside it"),
-        (Some(_), Some(_)) => return refused("tls-ca-cert", "no --tls-cert beside it: it makes one"),
     };
     let versions = min.unwrap_or(TlsVersion::V1_2)..=max.unwrap_or(TlsVersion::V1_3);
     let tls = tls.names(names).versions(versions).client_required(client_required.unwrap_or(false));

@@ -74,9 +74,13 @@ impl DelayPoint {
         Some(match stage {
             // XCLIENT is answered like a new connection.
             Stage::Greeting | Stage::Xclient => Self::Greeting,
-            Stage::Unknown | Stage::Vrfy | Stage::Help | Stage::Bdat | Stage::Auth | Stage::Starttls => {
-                return None;
-            }
+            Stage::Unknown
+            | Stage::Vrfy
+            | Stage::Help
+            | Stage::Bdat
+            | Stage::Auth
+            | Stage::Starttls
+            | Stage::Tls => return None,
             Stage::Helo => Self::Helo,
             Stage::Mail => Self::Mailfrom,
             Stage::Rcpt => Self::Rcptto,
@@ -501,6 +505,11 @@ impl Policy {
         !self.book.is_empty()
     }
 
+    /// Some rule may decide a handshake.
+    pub(crate) fn has_rules_of_handshakes(&self) -> bool {
+        !self.book.is_empty_at(Stage::Tls)
+    }
+
     /// Whether acceptance at this stage does not depend on the code of the configured text. It is so in go-smtp-mock, and
     /// here with its records; not for the greeting, the message, and commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn accepts_with_any_code(&self, stage: Stage) -> bool {
@@ -514,6 +523,7 @@ impl Policy {
                 | Stage::Xclient
                 | Stage::Auth
                 | Stage::Starttls
+                | Stage::Tls
         );
         self.records == RecordMode::Session && !is_new
     }

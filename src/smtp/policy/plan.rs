@@ -8,13 +8,13 @@ use crate::smtp::rules::BuiltIn;
 #[derive(Clone, Debug)]
 pub(in crate::smtp) struct Plan {
     /// A bit for each stage: there is a rule to ask, an added one or the server's own, or a delay.
-    eventful: u16,
+    eventful: u32,
     /// Which of the server's own replies accept what they answer by their code, too.
     positive: [bool; ReplyKind::ALL.len()],
     may_defer: bool,
 }
 
-const _: () = assert!(Stage::ALL.len() <= u16::BITS as usize);
+const _: () = assert!(Stage::ALL.len() <= u32::BITS as usize);
 
 /// The server's own replies that accept.
 const ACCEPTING: &[(ReplyKind, Stage)] = &[
@@ -98,7 +98,7 @@ impl Plan {
     }
 }
 
-fn bit(stage: Stage) -> u16 {
+fn bit(stage: Stage) -> u32 {
     1 << stage as u16
 }
 
@@ -139,7 +139,9 @@ mod tests {
         let rule = |text: &str| policy(|policy| policy.add_rule(text.parse().expect("a rule")));
         assert_eq!(eventful(&Policy::default()), []);
         assert_eq!(eventful(&rule("data reply=\"451 no\"")), [Stage::Data]);
-        assert_eq!(eventful(&rule("any delay=1s")), Stage::ALL);
+        let all_but_the_last = Stage::ALL.split_last().map(|(_, others)| others);
+        assert_eq!(eventful(&rule("any delay=1s")), all_but_the_last.unwrap(), "a handshake has no reply");
+        assert_eq!(eventful(&rule("tls silent")), [Stage::Tls]);
         let delayed = policy(|policy| policy.set_delay(DelayPoint::Message, Duration::from_secs(1)));
         assert_eq!(eventful(&delayed), [Stage::Message]);
         let limited = policy(|policy| policy.change_limits(|limits| limits.rate = RateLimit::per_second(1)));

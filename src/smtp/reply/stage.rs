@@ -39,6 +39,8 @@ pub enum Stage {
     Auth,
     /// STARTTLS, where TLS can begin.
     Starttls,
+    /// The handshake of TLS, behind STARTTLS or from the first octet: the client's hello. It has no reply.
+    Tls,
 }
 
 impl Stage {
@@ -60,6 +62,7 @@ impl Stage {
         Self::Xclient,
         Self::Auth,
         Self::Starttls,
+        Self::Tls,
     ];
 
     /// Its name in rules, reports and the names of figures.
@@ -81,6 +84,7 @@ impl Stage {
             Self::Xclient => "xclient",
             Self::Auth => "auth",
             Self::Starttls => "starttls",
+            Self::Tls => "tls",
         }
     }
 }

@@ -25,7 +25,8 @@ impl Rule {
     /// The reason why no server can follow this rule or why it can never fire, if there is one.
     pub(crate) fn contradiction(&self) -> Option<Contradiction> {
         let Self { stage, when, .. } = self;
-        actions(self)
+        of_handshake(self)
+            .or_else(|| actions(self))
             .or_else(|| misplaced(*stage, when))
             .or_else(|| window(when))
             .or_else(|| numbers(when))
@@ -34,7 +35,7 @@ impl Rule {
 }
 
 fn actions(rule: &Rule) -> Option<Contradiction> {
-    let Rule { stage, delay, reply, offer, ending, .. } = rule;
+    let Rule { stage, delay, reply, offer, certificate, version, ending, .. } = rule;
     if !rule.has_valid_id() {
         return at(Keyword::Id, "a name of at most 64 letters, digits, '-', '_' and '.'");
     }
@@ -46,9 +47,14 @@ fn actions(rule: &Rule) -> Option<Contradiction> {
         _ if offer.is_some() && (reply.is_some() || is_without_reply) => {
             at(Keyword::Ehlo, "ehlo= without reply=, accept, silent and drop: it makes the reply")
         }
+        _ if *stage == Some(Stage::Tls) && (certificate.is_some() || version.is_some()) => None,
         None if delay.is_none() && offer.is_none() && ending.is_none() => {
-            let expected =
-                "something to do: reply=, ehlo=, delay=, drop=, silent, stall, cut=, close or accept";
+            let expected = match stage {
+                Some(Stage::Tls) => {
+                    "something to do: certificate=, version=, delay=, alert=, garbage, drop=, silent or accept"
+                }
+                _ => "something to do: reply=, ehlo=, delay=, drop=, silent, stall, cut=, close or accept",
+            };
             Some(Contradiction { keyword: None, expected })
         }
         Some(_) if is_without_reply => {
@@ -56,6 +62,35 @@ fn actions(rule: &Rule) -> Option<Contradiction> {
         }
         Some(reply) => reply.fault().and_then(|expected| at(Keyword::Reply, expected)),
         None => None,
+    }
+}
+
+/// Actions of handshakes elsewhere, and others there.
+fn of_handshake(rule: &Rule) -> Option<Contradiction> {
+    const ONLY: &str = "the stage tls: only there is a handshake";
+    const NO_REPLY: &str = "alert=, garbage, drop=fin, drop=rst or silent: a handshake has no reply";
+    let Rule { stage, reply, certificate, version, ending, .. } = rule;
+    if *stage != Some(Stage::Tls) {
+        return match ending {
+            _ if certificate.is_some() => at(Keyword::Certificate, ONLY),
+            _ if version.is_some() => at(Keyword::Version, ONLY),
+            Some(Action::Alert(_)) => at(Keyword::Alert, ONLY),
+            Some(Action::Garbage) => at(Keyword::Garbage, ONLY),
+            _ => None,
+        };
+    }
+    let goes_on = certificate.is_some() || version.is_some();
+    match ending {
+        _ if reply.is_some() => at(Keyword::Reply, NO_REPLY),
+        Some(Action::Close) => at(Keyword::Close, NO_REPLY),
+        Some(Action::Stall) => at(Keyword::Stall, NO_REPLY),
+        Some(Action::Cut(_)) => at(Keyword::Cut, NO_REPLY),
+        Some(Action::DropAfter(_)) => at(Keyword::Drop, NO_REPLY),
+        Some(_) if goes_on => at(
+            if certificate.is_some() { Keyword::Certificate } else { Keyword::Version },
+            "either a handshake that goes on, with certificate= and version=, or one that ends or is accepted",
+        ),
+        _ => None,
     }
 }
 
@@ -82,6 +117,14 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
         () if when.to.is_some() && !is_any_of(&after_mail[1..]) => {
             at(Keyword::To, "one of the stages rcpt, data, bdat and message: there is no recipient elsewhere")
         }
+        () if when.sni.is_some() && stage == Some(Stage::Starttls) => at(
+            Keyword::Sni,
+            "the stage tls: the client names the server in its hello, which follows STARTTLS",
+        ),
+        () if when.sni.is_some() && stage != Some(Stage::Tls) => {
+            at(Keyword::Sni, "the stage tls: only there does the client name the server")
+        }
+        () if stage == Some(Stage::Tls) => forgotten_at_tls(when),
         () if when.helo.is_some() && stage == Some(Stage::Greeting) => {
             at(Keyword::Helo, "another stage than connect: the client has not sent HELO there")
         }
@@ -102,6 +145,20 @@ fn misplaced(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
             Keyword::Per,
             "one of the stages rcpt, data, bdat and message: there is no recipient to count by elsewhere",
         ),
+        () => None,
+    }
+}
+
+/// Conditions on what a client has sent in clear, which is forgotten when TLS begins (RFC 3207 section 4.2).
+fn forgotten_at_tls(when: &Conditions) -> Option<Contradiction> {
+    const FORGOTTEN: &str = "another stage than tls: what the client sent before is forgotten there";
+    match () {
+        () if when.helo.is_some() => at(Keyword::Helo, FORGOTTEN),
+        () if when.user.is_some() => at(Keyword::User, FORGOTTEN),
+        () if when.mechanism.is_some() => at(Keyword::Mechanism, FORGOTTEN),
+        () if when.per.iter().any(|key| matches!(key, Key::User | Key::Sender | Key::Recipient)) => {
+            at(Keyword::Per, FORGOTTEN)
+        }
         () => None,
     }
 }
@@ -160,7 +217,7 @@ fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
         ),
         () if first > Some(most(stage, when)) => at(
             if when.nth.is_some() { Keyword::Nth } else { Keyword::Every },
-            "nth= or every= that is reached: a session comes to connect, and to quit, only once",
+            "nth= or every= that is reached: a session comes to connect, to tls, and to quit, only once",
         ),
         () => None,
     }
@@ -170,8 +227,8 @@ fn counts(stage: Option<Stage>, when: &Conditions) -> Option<Contradiction> {
 fn most(stage: Option<Stage>, when: &Conditions) -> u64 {
     let sessions = when.session.and_then(|Ordinals { first, last }| Some(last? - first + 1));
     match stage {
-        Some(Stage::Greeting | Stage::Quit) if when.per.contains(&Key::Session) => 1,
-        Some(Stage::Greeting | Stage::Quit) => sessions.unwrap_or(u64::MAX),
+        Some(Stage::Greeting | Stage::Tls | Stage::Quit) if when.per.contains(&Key::Session) => 1,
+        Some(Stage::Greeting | Stage::Tls | Stage::Quit) => sessions.unwrap_or(u64::MAX),
         _ => u64::MAX,
     }
 }
@@ -196,7 +253,8 @@ mod tests {
             ("rcpt nth=1 every=2 silent", "that one count can be", "every=2"),
             ("rcpt nth=5..9 every=10 silent", "that one count can be", "every=10"),
             ("rcpt nth=18446744073709551615 every=2 silent", "that one count can be", "every=2"),
-            ("connect nth=2 per=session silent", "to connect, and to quit, only once", "nth=2"),
+            ("connect nth=2 per=session silent", "to connect, to tls, and to quit, only once", "nth=2"),
+            ("tls nth=2 per=session silent", "only once", "nth=2"),
             ("quit nth=2 per=session silent", "only once", "nth=2"),
             ("quit session=1..9 every=10 per=ip silent", "only once", "every=10"),
             ("connect every=2 per=ip+session silent", "only once", "every=2"),
@@ -250,16 +308,17 @@ mod tests {
         let is_behind_mail = |stage: Stage| {
             matches!(stage, Stage::Mail | Stage::Rcpt | Stage::Data | Stage::Bdat | Stage::Message)
         };
+        let knows_client = |stage: Stage| !matches!(stage, Stage::Greeting | Stage::Tls);
         let has_recipient = |stage: Stage| is_behind_mail(stage) && stage != Stage::Mail;
         type Known = fn(Stage) -> bool;
         let anywhere: Known = |_| true;
         let cases: [(&str, &dyn Fn(Stage) -> bool); 17] = [
             ("from=*", &is_behind_mail),
             ("to=*", &has_recipient),
-            ("helo=*", &|stage| stage != Stage::Greeting),
-            ("user=*", &|stage| stage != Stage::Greeting),
-            ("mechanism=PLAIN", &|stage| stage != Stage::Greeting),
-            ("nth=2 per=user", &|stage| stage != Stage::Greeting),
+            ("helo=*", &knows_client),
+            ("user=*", &knows_client),
+            ("mechanism=PLAIN", &knows_client),
+            ("nth=2 per=user", &knows_client),
             ("size>=1", &|stage| stage == Stage::Message),
             ("ip=10.0.0.0/8", &anywhere),
             ("session=2", &anywhere),
@@ -267,7 +326,7 @@ mod tests {
             ("nth=2", &anywhere),
             ("every=2 odds=5% times=3", &anywhere),
             ("nth=2 per=ip", &anywhere),
-            ("nth=2 per=session", &|stage| !matches!(stage, Stage::Greeting | Stage::Quit)),
+            ("nth=2 per=session", &|stage| !matches!(stage, Stage::Greeting | Stage::Tls | Stage::Quit)),
             ("times=1 per=session", &anywhere),
             ("nth=2 per=sender", &is_behind_mail),
             ("nth=2 per=recipient", &has_recipient),

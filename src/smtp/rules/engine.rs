@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::glob::Glob;
+use super::handshake::{HandshakeEnd, HandshakePlan};
 use super::index::{RecipientIndex, StageIndex};
 use super::offer::Offer;
 use super::peer::PeerAddress;
@@ -70,6 +71,8 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) user: Option<&'q [u8]>,
     /// The mechanism of that.
     pub(in crate::smtp) mechanism: Option<&'q str>,
+    /// The name in the client's hello, at `tls`.
+    pub(in crate::smtp) sni: Option<&'q [u8]>,
     /// Messages of this session that were accepted.
     pub(in crate::smtp) messages: u32,
 }
@@ -120,6 +123,11 @@ struct Entry {
 }
 
 impl Entry {
+    /// `None` if the rule has no delay.
+    fn draw_delay(&self, question: &Question<'_>) -> Option<Duration> {
+        self.rule.delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(self.delay)))
+    }
+
     /// The key of the count that the rule is asked by; `None`: it counts for all together, or not at all.
     fn key(&self, question: &Question<'_>) -> Option<u64> {
         let per = &self.rule.when.per;
@@ -217,44 +225,72 @@ impl RuleBook {
 }
 
 impl RuleBook {
-    /// Evaluates the rules in order. The decision is `None` if it is left to the server's own rules, including its lists.
-    pub(in crate::smtp) fn judge(
+    /// Evaluates the rules in order, and gives the first that fires.
+    fn first_firing(
         &self,
         mut memory: Option<&mut (dyn Memory + '_)>,
         question: &Question<'_>,
-    ) -> (Option<Duration>, Option<Decision<'_>>) {
-        for entry in self.candidates(question) {
+    ) -> Option<&Entry> {
+        self.candidates(question).find(|entry| {
             let is_of_other_stage = entry.rule.stage == Some(Stage::Greeting) && !question.is_greeting();
             if is_of_other_stage || !is_met(&entry.rule.when, question) {
-                continue;
+                return false;
             }
             // Before the state is locked: names are hashed.
             let key = entry.key(question);
-            if !recall(memory.as_deref_mut(), |state| fires(entry, key, state, question)) {
-                continue;
-            }
-            let Rule { delay, reply, ending, .. } = &entry.rule;
-            let reply = match &entry.offer {
-                Some(offer) if question.is_ehlo && question.is_valid => Some(offer),
-                _ => reply.as_ref(),
-            };
-            let delay = delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(entry.delay)));
-            let (portion, next) = match ending {
-                // It decides only the delay.
-                None if reply.is_none() => return (delay, None),
-                Some(Action::Accept) => return (delay, Some(Decision::Own)),
-                None => (Portion::Whole, Next::Continue),
-                Some(Action::Close | Action::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
-                Some(Action::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
-                Some(Action::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
-                Some(Action::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
-                Some(Action::Silent) => (Portion::Nothing, Next::Hold),
-                Some(Action::Stall) => (Portion::Whole, Next::Hold),
-                Some(Action::Cut(octets)) => (Portion::First(*octets), Next::Close),
-            };
-            return (delay, Some(Decision::Ruled { reply, portion, next }));
-        }
-        (None, None)
+            recall(memory.as_deref_mut(), |state| fires(entry, key, state, question))
+        })
+    }
+
+    /// The decision of the rules at a stage with a reply. It is `None` if it is left to the server's own rules, including its
+    /// lists.
+    pub(in crate::smtp) fn judge(
+        &self,
+        memory: Option<&mut (dyn Memory + '_)>,
+        question: &Question<'_>,
+    ) -> (Option<Duration>, Option<Decision<'_>>) {
+        let Some(entry) = self.first_firing(memory, question) else { return (None, None) };
+        let Rule { reply, ending, .. } = &entry.rule;
+        let reply = match &entry.offer {
+            Some(offer) if question.is_ehlo && question.is_valid => Some(offer),
+            _ => reply.as_ref(),
+        };
+        let delay = entry.draw_delay(question);
+        let (portion, next) = match ending {
+            // It decides only the delay.
+            None if reply.is_none() => return (delay, None),
+            Some(Action::Accept) => return (delay, Some(Decision::Own)),
+            // The last two are of handshakes: see `contradiction`.
+            None | Some(Action::Alert(_) | Action::Garbage) => (Portion::Whole, Next::Continue),
+            Some(Action::Close | Action::DropAfter(Drop::Fin)) => (Portion::Whole, Next::Close),
+            Some(Action::DropAfter(Drop::Rst)) => (Portion::Whole, Next::Reset),
+            Some(Action::DropBefore(Drop::Fin)) => (Portion::Nothing, Next::Close),
+            Some(Action::DropBefore(Drop::Rst)) => (Portion::Nothing, Next::Reset),
+            Some(Action::Silent) => (Portion::Nothing, Next::Hold),
+            Some(Action::Stall) => (Portion::Whole, Next::Hold),
+            Some(Action::Cut(octets)) => (Portion::First(*octets), Next::Close),
+        };
+        (delay, Some(Decision::Ruled { reply, portion, next }))
+    }
+
+    /// The decision of the rules at `tls`.
+    pub(in crate::smtp) fn judge_handshake(
+        &self,
+        memory: Option<&mut (dyn Memory + '_)>,
+        question: &Question<'_>,
+    ) -> HandshakePlan {
+        let Some(entry) = self.first_firing(memory, question) else { return HandshakePlan::default() };
+        let &Rule { certificate, version, ending, .. } = &entry.rule;
+        let end = match ending {
+            Some(Action::Alert(alert)) => Some(HandshakeEnd::Alert(alert)),
+            Some(Action::Garbage) => Some(HandshakeEnd::Garbage),
+            Some(Action::Silent) => Some(HandshakeEnd::Silent),
+            Some(Action::DropBefore(how)) => Some(HandshakeEnd::Drop(how)),
+            // The others are of replies: see `contradiction`.
+            _ => None,
+        };
+        let delay = entry.draw_delay(question).unwrap_or_default();
+        HandshakePlan { delay, certificate, version, end }
     }
 
     /// Each rule as text, in order, with its counts.
@@ -311,6 +347,7 @@ fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
         && when.parameters.iter().all(has_parameter)
         && when.user.as_ref().is_none_or(|glob| matches(glob, question.user))
         && when.mechanism.as_ref().is_none_or(|glob| matches(glob, question.mechanism.map(str::as_bytes)))
+        && when.sni.as_ref().is_none_or(|glob| matches(glob, question.sni))
         && when.helo.as_ref().is_none_or(|glob| matches(glob, question.helo))
         && when.from.as_ref().is_none_or(|glob| matches(glob, question.from))
         && when.to.as_ref().is_none_or(is_recipient)

@@ -38,6 +38,7 @@ impl Rule {
             Some(Stage::Auth) if !has_auth => {
                 Some("somebody who may authenticate, like --auth any: else AUTH is unknown")
             }
+            Some(Stage::Tls) if !has_tls => Some("--tls: else there is no handshake"),
             Some(Stage::Starttls) if !(has_tls && has_extensions) => Some("--tls: else STARTTLS is unknown"),
             Some(Stage::Xclient) if !has_xclient => {
                 Some("--esmtp or a listener of LMTP, and a peer of --trust: else XCLIENT is unknown")
@@ -79,6 +80,7 @@ mod tests {
             ("bdat silent", &["chunking", "extended", "tls", "xclient", "auth"]),
             ("auth silent", &["auth"]),
             ("starttls silent", &["tls"]),
+            ("tls silent", &["tls"]),
             ("xclient silent", &["xclient"]),
             ("rcpt user=ann silent", &["xclient", "auth"]),
             ("any user=ann silent", &["xclient", "auth"]),

@@ -22,6 +22,7 @@ pub(super) struct StageIndex {
     by_from: Texts,
     by_helo: Texts,
     by_user: Texts,
+    by_sni: Texts,
     by_network: Networks,
     by_session: HashMap<u64, Vec<u32>>,
     /// Rules that must always be evaluated.
@@ -40,6 +41,7 @@ impl StageIndex {
             (&mut self.by_from, &when.from),
             (&mut self.by_helo, &when.helo),
             (&mut self.by_user, &when.user),
+            (&mut self.by_sni, &when.sni),
         ];
         for (texts, glob) in texts {
             if glob.as_ref().is_some_and(|glob| texts.push(glob, rule)) {
@@ -56,9 +58,10 @@ impl StageIndex {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Self { by_recipients, by_to, by_from, by_helo, by_user, by_network, by_session, others } = self;
+        let Self { by_recipients, by_to, by_from, by_helo, by_user, by_sni, by_network, by_session, others } =
+            self;
         !by_recipients
-            && [by_to, by_from, by_helo, by_user].iter().all(|texts| texts.is_empty())
+            && [by_to, by_from, by_helo, by_user, by_sni].iter().all(|texts| texts.is_empty())
             && by_network.rules.is_empty()
             && by_session.is_empty()
             && others.is_empty()
@@ -79,6 +82,7 @@ impl StageIndex {
         self.by_from.find(question.from, &mut found);
         self.by_helo.find(question.helo, &mut found);
         self.by_user.find(question.user, &mut found);
+        self.by_sni.find(question.sni, &mut found);
         if let Some(ip) = question.peer.ip() {
             self.by_network.find(ip, &mut found);
         }

@@ -29,6 +29,7 @@ keywords! {
     Ip "ip=",
     User "user=",
     Mechanism "mechanism=",
+    Sni "sni=",
     Session "session=",
     Nth "nth=",
     Every "every=",
@@ -45,6 +46,10 @@ keywords! {
     Ehlo "ehlo=",
     Delay "delay=",
     Drop "drop=",
+    Certificate "certificate=",
+    Version "version=",
+    Alert "alert=",
+    Garbage "garbage",
     Silent "silent",
     Stall "stall",
     Cut "cut=",
@@ -62,6 +67,8 @@ impl Keyword {
         if Self::parameter_in(word).is_some() {
             return Some(Self::Parameter);
         }
+        // As the flag and the setter are called.
+        let word = if word == "extensions=" { Self::Ehlo.word() } else { word };
         Self::ALL.iter().copied().find(|keyword| keyword.word() == word)
     }
 }

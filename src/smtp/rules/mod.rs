@@ -15,6 +15,7 @@ mod engine;
 mod feasible;
 mod glob;
 pub(crate) mod grammar;
+mod handshake;
 mod index;
 mod keyword;
 mod offer;
@@ -33,6 +34,7 @@ pub use glob::Glob;
 #[doc(hidden)]
 pub use grammar::nearest;
 pub use grammar::{Fault, GrammarError, Instead};
+pub use handshake::{Alert, HandshakeEnd, HandshakePlan, TlsVersion, UnknownVersion, WrongCertificate};
 pub use offer::{Extension, Offer};
 pub use peer::{PeerAddress, Trusted};
 pub use rule::{Drop, Key, Ordinals, Rule};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cidr::Cidr;
 use super::delay::Delay;
 use super::glob::Glob;
+use super::handshake::{Alert, TlsVersion, WrongCertificate};
 use super::offer::Offer;
 use super::units::Chance;
 use crate::smtp::reply::{Reply, Stage};
@@ -82,6 +83,7 @@ pub(super) struct Conditions {
     pub(super) ip: Option<Cidr>,
     pub(super) user: Option<Glob>,
     pub(super) mechanism: Option<Glob>,
+    pub(super) sni: Option<Glob>,
     pub(super) session: Option<Ordinals>,
     pub(super) size: Option<usize>,
     /// Names of parameters in lower case, each with the pattern of its value.
@@ -126,6 +128,9 @@ pub(super) enum Action {
     Stall,
     /// Number of octets of the reply that are sent.
     Cut(usize),
+    /// Of a handshake.
+    Alert(Alert),
+    Garbage,
 }
 
 /// A rule: at a stage, if its conditions hold, its actions replace the server's own.
@@ -145,7 +150,7 @@ pub(super) enum Action {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// `None`: at every stage.
+    /// `None`: at every stage that has a reply.
     pub(super) stage: Option<Stage>,
     /// The name that its counts belong to, instead of its text.
     pub(super) id: Option<Box<str>>,
@@ -154,6 +159,9 @@ pub struct Rule {
     pub(super) reply: Option<Reply>,
     /// The extensions that EHLO is offered.
     pub(super) offer: Option<Offer>,
+    /// The certificate that a handshake shows, and the only version that it speaks.
+    pub(super) certificate: Option<WrongCertificate>,
+    pub(super) version: Option<TlsVersion>,
     pub(super) ending: Option<Action>,
 }
 
@@ -167,10 +175,11 @@ impl Rule {
         Self { stage: Some(stage), ..Self::anywhere() }
     }
 
-    /// A rule that is evaluated at every stage.
+    /// A rule that is evaluated at every stage that has a reply: not at [`Stage::Tls`].
     pub fn anywhere() -> Self {
         let when = Conditions::default();
-        Self { stage: None, id: None, when, delay: None, reply: None, offer: None, ending: None }
+        let (delay, reply, offer, certificate, version, ending) = (None, None, None, None, None, None);
+        Self { stage: None, id: None, when, delay, reply, offer, certificate, version, ending }
     }
 
     /// Names the rule; no other rule of the server may have the same name. When the server is
@@ -216,6 +225,14 @@ impl Rule {
     #[must_use]
     pub fn mechanism(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.mechanism = Some(pattern.into());
+        self
+    }
+
+    /// Only for clients that ask for a name that matches this pattern by server name indication (RFC 6066 section 3); only at
+    /// [`Stage::Tls`]. An address is no such name.
+    #[must_use]
+    pub fn sni(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.sni = Some(pattern.into());
         self
     }
 
@@ -336,6 +353,37 @@ impl Rule {
         self.offer
     }
 
+    /// Shows this certificate in the handshake, which then is always a full one; only at [`Stage::Tls`].
+    #[must_use]
+    pub fn certificate(mut self, certificate: WrongCertificate) -> Self {
+        self.certificate = Some(certificate);
+        self
+    }
+
+    /// The certificate that it shows, and the only version that it speaks.
+    pub(crate) fn choice(&self) -> (Option<WrongCertificate>, Option<TlsVersion>) {
+        (self.certificate, self.version)
+    }
+
+    /// Speaks only this version in the handshake; only at [`Stage::Tls`].
+    #[must_use]
+    pub fn version(mut self, version: TlsVersion) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Answers the hello with this alert, and closes the connection; only at [`Stage::Tls`].
+    #[must_use]
+    pub fn alert(self, alert: Alert) -> Self {
+        self.ending(Action::Alert(alert))
+    }
+
+    /// Answers the hello with plain text, and closes the connection; only at [`Stage::Tls`].
+    #[must_use]
+    pub fn garbage(self) -> Self {
+        self.ending(Action::Garbage)
+    }
+
     /// Sends the server's own answer. Later rules and the lists are not evaluated.
     #[must_use]
     pub fn accept(self) -> Self {
@@ -365,7 +413,8 @@ impl Rule {
         self.ending(Action::DropAfter(how))
     }
 
-    /// Sends no reply and holds the connection: nothing more happens on it.
+    /// Sends no reply and holds the connection: nothing more happens on it. At [`Stage::Tls`] the hello gets no answer, until
+    /// the session timeout.
     #[must_use]
     pub fn silent(self) -> Self {
         self.ending(Action::Silent)
@@ -406,7 +455,7 @@ impl Rule {
     pub(super) fn is_asked_at(&self, stage: Stage) -> bool {
         // A valid XCLIENT is answered like a new connection.
         let is_asked_again = |own| own == Stage::Greeting && stage == Stage::Xclient;
-        self.stage.is_none_or(|own| own == stage || is_asked_again(own))
+        self.stage.map_or(stage != Stage::Tls, |own| own == stage || is_asked_again(own))
     }
 
     /// Whether it counts or draws.

@@ -11,6 +11,7 @@ use super::contradiction::Contradiction;
 use super::delay::Delay;
 use super::glob::Glob;
 use super::grammar::{Fault, GrammarError};
+use super::handshake::{Alert, TlsVersion, UnknownVersion, WrongCertificate};
 use super::keyword::Keyword;
 use super::offer::Offer;
 use super::rule::{Action, Drop, Key, Ordinals, Rule};
@@ -32,8 +33,7 @@ const DROPS: &[(&str, Action)] = &[
 
 const A_COUNT: &str = "a whole number from 1";
 const AN_ORDINAL: &str = "an ordinal from 1 or a range of them, like 3, 3..5 or 3..";
-const SEVERAL_ENDINGS: &str =
-    "only one of accept, close, drop=, silent, stall and cut=: the connection ends only once";
+const SEVERAL_ENDINGS: &str = "only one of accept, close, drop=, silent, stall, cut=, alert= and garbage: the connection ends only once";
 
 impl FromStr for Rule {
     type Err = GrammarError;
@@ -55,7 +55,8 @@ impl FromStr for Rule {
                 return Err(GrammarError::new(text, term.name_span(), fault));
             };
             let is_same = |(other, seen): &(Keyword, &Term<'_>)| {
-                *other == keyword && seen.name.eq_ignore_ascii_case(term.name)
+                *other == keyword
+                    && (keyword != Keyword::Parameter || seen.name.eq_ignore_ascii_case(term.name))
             };
             if seen.iter().any(is_same) {
                 let fault = Fault::Repeated(term.name.to_owned().into());
@@ -204,6 +205,7 @@ fn apply(rule: &mut Rule, keyword: Keyword, Term { name, value, .. }: &Term<'_>)
         Keyword::Helo => when.helo = Some(Glob::new(value)),
         Keyword::User => when.user = Some(Glob::new(value)),
         Keyword::Mechanism => when.mechanism = Some(Glob::new(value)),
+        Keyword::Sni => when.sni = Some(Glob::new(value)),
         Keyword::Ip => when.ip = Some(value.parse::<Cidr>().map_err(Wrong::Within)?),
         Keyword::Session => when.session = Some(ordinals(value)?),
         Keyword::Nth => when.nth = Some(ordinals(value)?),
@@ -230,6 +232,15 @@ fn apply(rule: &mut Rule, keyword: Keyword, Term { name, value, .. }: &Term<'_>)
             let octets = value.parse().map_err(|_| expected("a number of bytes from 0, like 5"))?;
             end(rule, Action::Cut(octets))?;
         }
+        Keyword::Certificate => {
+            rule.certificate = Some(one_of("certificate", value, WrongCertificate::BY_WORD)?);
+        }
+        Keyword::Version => {
+            let version = value.parse::<TlsVersion>();
+            rule.version = Some(version.map_err(|_| expected(UnknownVersion::EXPECTED))?);
+        }
+        Keyword::Alert => end(rule, Action::Alert(one_of("alert", value, Alert::BY_WORD)?))?,
+        Keyword::Garbage => end(rule, Action::Garbage)?,
         Keyword::Silent => end(rule, Action::Silent)?,
         Keyword::Stall => end(rule, Action::Stall)?,
         Keyword::Close => end(rule, Action::Close)?,
@@ -274,7 +285,7 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stage, id, when, delay, reply, offer, ending } = self;
+        let Self { stage, id, when, delay, reply, offer, certificate, version, ending } = self;
         f.write_str(stage.map_or(ANY, Stage::name))?;
         write_some(f, "id=", id.as_ref())?;
         for (name, glob) in [("from", &when.from), ("to", &when.to), ("helo", &when.helo)] {
@@ -283,7 +294,7 @@ impl fmt::Display for Rule {
             }
         }
         write_some(f, "ip=", when.ip.as_ref())?;
-        for (name, glob) in [("user", &when.user), ("mechanism", &when.mechanism)] {
+        for (name, glob) in [("user", &when.user), ("mechanism", &when.mechanism), ("sni", &when.sni)] {
             if let Some(glob) = glob {
                 write!(f, " {name}={}", Quoted(&glob.to_string()))?;
             }
@@ -310,6 +321,8 @@ impl fmt::Display for Rule {
             write!(f, " reply={}", Quoted(&reply.source()))?;
         }
         write_some(f, "ehlo=", offer.as_ref())?;
+        write_some(f, "certificate=", certificate.as_ref())?;
+        write_some(f, "version=", version.as_ref())?;
         match ending {
             None => Ok(()),
             Some(Action::Accept) => f.write_str(" accept"),
@@ -317,6 +330,8 @@ impl fmt::Display for Rule {
             Some(Action::Silent) => f.write_str(" silent"),
             Some(Action::Stall) => f.write_str(" stall"),
             Some(Action::Cut(octets)) => write!(f, " cut={octets}"),
+            Some(Action::Alert(alert)) => write!(f, " alert={alert}"),
+            Some(Action::Garbage) => f.write_str(" garbage"),
             Some(drop) => {
                 let word = DROPS.iter().find(|(_, other)| other == drop).map_or("", |found| found.0);
                 write!(f, " drop={word}")

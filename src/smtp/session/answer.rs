@@ -39,7 +39,7 @@ impl Answer<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::smtp) struct Asked<'l> {
     pub(in crate::smtp) stage: Stage,
-    /// The name or path in the command.
+    /// The name or path in the command; at `tls` the name in the client's hello.
     pub(in crate::smtp) name: Option<&'l [u8]>,
     /// Of the message.
     pub(in crate::smtp) size: Option<usize>,
@@ -159,7 +159,7 @@ impl Dialogue {
         Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }
     }
 
-    fn question<'q>(
+    pub(super) fn question<'q>(
         &'q self,
         policy: &Policy,
         environment: &Environment<'_>,
@@ -193,6 +193,7 @@ impl Dialogue {
             },
             user,
             mechanism: mechanism.map(Mechanism::name),
+            sni: asked.name.filter(|_| stage == Stage::Tls),
             messages: self.messages,
         }
     }

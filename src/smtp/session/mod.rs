@@ -32,7 +32,7 @@ use crate::smtp::auth::{Checked, ExternalIdentity};
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::{LastRecord, Record, Recorder, Unsent};
 use crate::smtp::reply::{Next, Reply, ReplyKind, Stage};
-use crate::smtp::rules::Environment;
+use crate::smtp::rules::{Environment, HandshakePlan};
 
 /// The server's side of one session of SMTP or LMTP.
 ///
@@ -128,6 +128,30 @@ impl Session {
     /// appendix A). Called where [`set_encrypted`](Self::set_encrypted) is.
     pub fn set_external(&mut self, identity: ExternalIdentity) {
         self.dialogue.external = Some(Arc::new(identity));
+    }
+
+    /// What rules at [`Stage::Tls`] decide of the handshake, once the client's hello has come, with the name in it if there
+    /// is one. Without such rules there is nothing to ask.
+    ///
+    /// ```
+    /// use smtpmock::smtp::rules::{Environment, WrongCertificate};
+    /// use smtpmock::smtp::{Policy, Session};
+    ///
+    /// let (mut policy, mut environment) = (Policy::default(), Environment::alone());
+    /// policy.add_rule("tls sni=*.old.example certificate=expired".parse()?);
+    /// let session = Session::new();
+    /// let plan = session.handshake(&policy, &mut environment, Some(b"mx.old.example"));
+    /// assert_eq!(plan.certificate, Some(WrongCertificate::Expired));
+    /// assert_eq!(session.handshake(&policy, &mut environment, None), Default::default());
+    /// # Ok::<(), smtpmock::smtp::rules::GrammarError>(())
+    /// ```
+    pub fn handshake(
+        &self,
+        policy: &Policy,
+        environment: &mut Environment<'_>,
+        sni: Option<&[u8]>,
+    ) -> HandshakePlan {
+        self.dialogue.handshake(policy, environment, sni)
     }
 
     /// Takes what can be taken from the front of `input`, up to one reply. While the session expects

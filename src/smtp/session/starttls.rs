@@ -3,6 +3,7 @@
 use crate::smtp::policy::{Keep, Policy};
 use crate::smtp::record::Filing;
 use crate::smtp::reply::{Next, ReplyKind, Stage};
+use crate::smtp::rules::{Environment, HandshakePlan};
 use crate::smtp::session::answer::Asked;
 use crate::smtp::session::dialogue::Dialogue;
 use crate::smtp::session::step::Step;
@@ -25,6 +26,17 @@ impl Dialogue {
         let is_allowed = asked.is_ehlo
             || matches!(asked.stage, Stage::Greeting | Stage::Noop | Stage::Quit | Stage::Starttls);
         policy.requires_tls() && !self.is_encrypted && !is_allowed
+    }
+
+    /// What rules decide of a handshake in which the client asks for this name.
+    pub(super) fn handshake(
+        &self,
+        policy: &Policy,
+        environment: &mut Environment<'_>,
+        sni: Option<&[u8]>,
+    ) -> HandshakePlan {
+        let question = self.question(policy, environment, Asked::about(Stage::Tls, sni));
+        policy.book().judge_handshake(environment.state.as_deref_mut(), &question)
     }
 
     /// STARTTLS is accepted within a mail transaction too, which ends with it.

@@ -32,6 +32,12 @@ pub(super) fn declined_1_3(stats: &Stats) -> Option<Finding> {
     in_sessions(stats.tls.declined_1_3, "old-tls", what, "RFC 9325 section 3.1.1")
 }
 
+pub(super) fn accepted_wrong_certificates(stats: &Stats) -> Option<Finding> {
+    let what = "went on in spite of a certificate that is wrong, as a rule has it,";
+    let sessions = stats.tls.wrong_certificates_accepted;
+    in_sessions(sessions, "wrong-certificate-accepted", what, "RFC 3207 section 4.1")
+}
+
 pub(super) fn never_resumed(stats: &Stats) -> Option<Finding> {
     let handshakes = stats.tls.handshakes;
     if handshakes < FEW || stats.tls.resumed != 0 {

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use smtpmock::{Config, Server, Tls, TlsVersion};
 
 use super::found::{names, only};
-use crate::support::encrypted::{Encrypted, clear, clear_reply, connect, trusting, trusting_server};
+use crate::support::encrypted::{
+    Encrypted, careless, clear, clear_reply, connect, trusting, trusting_server,
+};
 use crate::support::server::start;
 
 fn encrypting() -> Config {
@@ -156,4 +158,48 @@ fn sessions_that_are_never_resumed_are_found() {
         let found = names(&server, 20);
         assert_eq!(found.contains(&"tls-never-resumed"), !is_resuming, "{found:?}");
     }
+}
+
+/// A server whose certificate is wrong from the first octet of a connection on.
+fn with_wrong_certificate() -> Server {
+    let rule = "tls certificate=wrong-name".parse().expect("a rule");
+    start(encrypting().rule(rule).auth(("ann", "secret")).listen("smtps://127.0.0.1"))
+}
+
+#[test]
+fn a_client_that_takes_any_certificate_is_found() {
+    let server = with_wrong_certificate();
+    let mut client = Encrypted::shake_hands(connect(server.local_addr()), &careless(), "localhost")
+        .expect("any certificate");
+    assert_eq!(client.reply(), "220 Welcome");
+    assert!(client.command("EHLO client.example").starts_with("250 "));
+    client.mail();
+    client.mail();
+    client.quit();
+    let text = only(&server, 1, "wrong-certificate-accepted");
+    assert_eq!(text, "went on in spite of a certificate that is wrong, as a rule has it, in 1 session");
+
+    let server = with_wrong_certificate();
+    let mut client = Encrypted::shake_hands(connect(server.local_addr()), &careless(), "localhost")
+        .expect("any certificate");
+    assert_eq!(client.reply(), "220 Welcome");
+    assert!(client.command("EHLO client.example").starts_with("250 "));
+    let plain = format!("AUTH PLAIN {}", BASE64.encode("\0ann\0wrong"));
+    assert!(client.command(&plain).starts_with("535 "));
+    client.quit();
+    assert!(names(&server, 1).contains(&"wrong-certificate-accepted"), "credentials are enough");
+}
+
+#[test]
+fn a_client_that_refuses_a_wrong_certificate_is_not_found() {
+    let server = with_wrong_certificate();
+    // One refuses within the handshake, the other looks at the certificate behind it.
+    let verified =
+        Encrypted::shake_hands(connect(server.local_addr()), &trusting_server(&server), "localhost");
+    assert!(verified.is_err());
+    let late = Encrypted::shake_hands(connect(server.local_addr()), &careless(), "localhost");
+    let mut late = late.expect("any certificate");
+    assert_eq!(late.reply(), "220 Welcome");
+    late.quit();
+    assert_eq!(names(&server, 2), [""; 0]);
 }

@@ -1,6 +1,8 @@
 //! Tests with other processes: the built program with its pipes and files, real clients, and an independent witness.
 
 mod authentication;
+#[cfg(feature = "tls")]
+mod certificates;
 mod chunks;
 pub(crate) mod clients;
 mod exim;

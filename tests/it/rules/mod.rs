@@ -8,3 +8,5 @@ mod conditions;
 mod limits;
 mod properties;
 mod recipes;
+#[cfg(feature = "tls")]
+mod tls;

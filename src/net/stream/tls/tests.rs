@@ -54,7 +54,7 @@ impl Pair {
         server.set_nonblocking(true).expect("an open socket");
         wire.set_nonblocking(true).expect("an open socket");
         let mut stream = Stream::Unix(Unix::over(mio::net::UnixStream::from_std(server)));
-        stream.encrypt(&tls, &[]).expect("possible");
+        stream.encrypt(&tls, &[], false).expect("possible");
         let (outgoing, received, replies) = (Vec::new(), Vec::new(), Vec::new());
         Self { stream, client: client(&tls), wire, outgoing, received, replies }
     }

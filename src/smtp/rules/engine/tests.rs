@@ -75,6 +75,8 @@ impl Line {
             to: to.map(str::as_bytes),
             user: user.map(str::as_bytes),
             mechanism: None,
+            // Only rules at `tls` are about it.
+            sni: user.map(str::as_bytes),
             matched,
             size: None,
             messages: 0,
@@ -158,6 +160,7 @@ fn every_rule_of_thousands_was_looked_at_for_every_line() {
     assert_eq!(looked_at(|number| format!("rcpt from=*@d{number}.example close"), rcpt), 1);
     assert_eq!(looked_at(|number| format!("any helo=c{number}.example close"), message), 1);
     assert_eq!(looked_at(|number| format!("any user=u{number} close"), message), 1);
+    assert_eq!(looked_at(|number| format!("tls sni=u{number} garbage"), Stage::Tls), 1);
     assert_eq!(looked_at(|number| format!("any session={} close", number + 1), message), 1);
     assert_eq!(
         looked_at(|number| format!("any ip=10.0.{}.{} close", number / 256, number % 256), message),

@@ -35,7 +35,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
         (any::<std::net::IpAddr>(), 0..=32_u8).prop_map(|(ip, bits)| Cidr::new(ip, bits).unwrap()),
     );
     let chance = (1..=1_000_000_u32).prop_map(|parts| Chance::percent(f64::from(parts) / 10_000.0).unwrap());
-    let client = (glob(), glob(), glob(), glob(), glob(), ip);
+    let client = (glob(), glob(), glob(), glob(), glob(), glob(), ip);
     let counts = (
         prop::option::of(ordinals_strategy()),
         prop::option::of(ordinals_strategy()),
@@ -52,7 +52,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
     );
     let parameters = prop::collection::btree_map("[a-z0-9][a-z0-9-]{0,5}", any_glob(), 0..3);
     (client, counts, times, parameters).prop_map(|(client, counts, times, parameters)| {
-        let (from, to, helo, user, mechanism, ip) = client;
+        let (from, to, helo, user, mechanism, sni, ip) = client;
         let (session, nth, every, odds, count, keys) = counts;
         let (after, until, period, size) = times;
         let parameters = parameters.into_iter().map(|(name, glob)| (name.into(), glob)).collect();
@@ -63,6 +63,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
             ip,
             user,
             mechanism,
+            sni,
             session,
             size,
             parameters,
@@ -88,6 +89,8 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         Just(Action::Silent),
         Just(Action::Stall),
         (0..100_usize).prop_map(Action::Cut),
+        prop::sample::select(Alert::BY_WORD).prop_map(|alert| Action::Alert(alert.1)),
+        Just(Action::Garbage),
         prop::sample::select(DROPS).prop_map(|drop| drop.1),
     ];
     let names = (prop::option::of(prop::sample::select(Stage::ALL)), prop::option::of("[a-zA-Z0-9._-]{0,9}"));
@@ -95,15 +98,25 @@ fn any_rule() -> impl Strategy<Value = Rule> {
         prop::option::of(any_delay()),
         prop::option::of("(raw:)?[ -~\r\n\té]{1,20}"),
         prop::option::of(any_offer()),
+        prop::option::of(prop::sample::select(WrongCertificate::ALL)),
+        prop::option::of(prop::sample::select(TlsVersion::ALL)),
         prop::option::of(ending),
     );
-    (names, any_conditions(), actions).prop_map(|((stage, id), mut when, (delay, reply, offer, ending))| {
+    (names, any_conditions(), actions).prop_map(|((stage, id), mut when, actions)| {
+        let (delay, reply, offer, certificate, version, ending) = actions;
+        let is_handshake = stage == Some(Stage::Tls);
+        let (certificate, version) = (certificate.filter(|_| is_handshake), version.filter(|_| is_handshake));
+        match is_handshake {
+            true => (when.helo, when.user, when.mechanism) = (None, None, None),
+            false => when.sni = None,
+        }
         let offer = offer.filter(|_| stage == Some(Stage::Helo) && reply.is_none());
         let with_parameters = [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Bdat, Stage::Message];
         if stage.is_some_and(|stage| !with_parameters.contains(&stage)) {
             when.parameters.clear();
         }
-        let rule = Rule { stage, id: id.map(Into::into), when, delay, offer, ending, ..Rule::anywhere() };
+        let id = id.map(Into::into);
+        let rule = Rule { stage, id, when, delay, offer, certificate, version, ending, ..Rule::anywhere() };
         match reply {
             Some(text) => rule.reply(&text),
             None => rule,
@@ -177,6 +190,26 @@ fn errors_point_to_the_place() {
         ("rcpt id=\"a b\" silent", 5..13, "at most 64 letters"),
         ("rcpt id=a silent id=b", 17..21, "once is enough"),
         ("rcpt drop=fni", 10..13, "did you mean fin?"),
+        ("starttls sni=a silent", 9..14, "the client names the server in its hello, which follows STARTTLS"),
+        ("rcpt sni=a silent", 5..10, "the stage tls"),
+        ("any sni=a silent", 4..9, "the stage tls"),
+        ("any certificate=expired", 4..23, "the stage tls"),
+        ("starttls version=1.2", 9..20, "the stage tls"),
+        ("starttls alert=internal_error", 9..29, "the stage tls"),
+        ("rcpt garbage", 5..12, "the stage tls"),
+        ("tls", 3..3, "something to do: certificate="),
+        ("tls certificate=exipred", 16..23, "did you mean expired?"),
+        ("tls version=1.1", 12..15, "a version of TLS: 1.2 or 1.3"),
+        ("tls alert=unrecognised_name", 10..27, "did you mean unrecognized_name?"),
+        ("tls reply=\"454 no\"", 4..18, "a handshake has no reply"),
+        ("tls close", 4..9, "a handshake has no reply"),
+        ("tls drop=fin-after", 4..18, "a handshake has no reply"),
+        ("tls certificate=expired silent", 4..23, "either a handshake that goes on"),
+        ("tls version=1.2 accept", 4..15, "either a handshake that goes on"),
+        ("tls helo=a silent", 4..10, "what the client sent before is forgotten"),
+        ("tls times=1 per=user silent", 12..20, "what the client sent before is forgotten"),
+        ("tls from=a silent", 4..10, "no sender elsewhere"),
+        ("helo ehlo=-DSN extensions=-SIZE", 15..31, "extensions= is there already"),
     ] {
         let error = text.parse::<Rule>().unwrap_err();
         assert_eq!(error.span(), place, "{text}: {error}");

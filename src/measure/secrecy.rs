@@ -1,6 +1,7 @@
-//! What one session sends in clear, though STARTTLS was offered.
+//! What one session shows of its care for secrecy: what it sends in clear, though STARTTLS was offered, and whether it goes on
+//! with a certificate that is wrong.
 
-use crate::smtp::{Next, Offered, Stage, Step};
+use crate::smtp::{AuthOutcome, Next, Offered, Stage, Step};
 use crate::stats::TlsStats;
 
 /// STARTTLS is offered, and TLS has not begun.
@@ -9,14 +10,25 @@ const OFFERED: u8 = 1;
 const MAIL: u8 = 2;
 /// The same for a secret.
 const SECRET: u8 = 4;
+/// The certificate of the handshake was wrong, and the client has not gone on.
+const WRONG: u8 = 8;
 
 /// What the session has shown so far, in bits: each session has one.
 #[derive(Debug, Default)]
-pub(super) struct InClear(u8);
+pub(super) struct Secrecy(u8);
 
-impl InClear {
+impl Secrecy {
+    /// The handshake is done with a certificate that no client may accept.
+    pub(super) fn note_wrong_certificate(&mut self) {
+        self.0 |= WRONG;
+    }
+
     /// Measures what a step shows.
     pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
+        if self.0 & WRONG != 0 && goes_on(step) {
+            self.0 &= !WRONG;
+            stats.wrong_certificates_accepted += 1;
+        }
         match step.stage {
             Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) => self.0 |= OFFERED,
             Stage::Helo => self.0 &= !OFFERED,
@@ -36,4 +48,11 @@ impl InClear {
         self.0 |= fact;
         u64::from(is_first)
     }
+}
+
+/// The client has sent mail, or credentials, right or wrong.
+fn goes_on(step: &Step) -> bool {
+    let is_answer = |outcome| matches!(outcome, AuthOutcome::Succeeded | AuthOutcome::Failed);
+    (step.stage == Stage::Mail && step.accepted)
+        || step.auth.as_deref().is_some_and(|auth| auth.reveals_secret || is_answer(auth.outcome))
 }

@@ -1,0 +1,156 @@
+//! Handshakes that rules decide: they are asked when the client's hello has come, and what they decide is carried out.
+
+use super::securing::Securing;
+use super::{Connection, Fate, Manner, Phase, Transport};
+use crate::log::Event;
+use crate::net::context::Context;
+use crate::net::resources::Resources;
+use crate::net::stream::HandshakeFault;
+use crate::smtp::rules::{Drop, HandshakeEnd, HandshakePlan, TlsVersion};
+use crate::time::Timestamp;
+
+/// What rules have to do with a handshake.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Course {
+    /// They have not been asked.
+    Own,
+    /// The client's hello is left unanswered since this time, for the delay of the plan.
+    Delayed(HandshakePlan, Timestamp),
+    /// The same until the session timeout.
+    Silent(Timestamp),
+    /// They have decided this.
+    Followed(HandshakePlan),
+}
+
+impl Course {
+    /// A rule leaves the hello unanswered now, since then.
+    pub(super) fn waiting_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Delayed(_, since) | Self::Silent(since) => Some(*since),
+            Self::Own | Self::Followed(_) => None,
+        }
+    }
+
+    /// A rule has changed the course of the handshake: if it fails, the client may have done what is right.
+    pub(super) fn is_ruled(&self) -> bool {
+        match self {
+            Self::Own => false,
+            Self::Delayed(..) | Self::Silent(_) => true,
+            Self::Followed(plan) => *plan != HandshakePlan::default(),
+        }
+    }
+
+    /// The only version that is spoken, if a rule says so.
+    pub(super) fn version(&self) -> Option<TlsVersion> {
+        match self {
+            Self::Followed(plan) => plan.version,
+            _ => None,
+        }
+    }
+
+    pub(super) fn has_wrong_certificate(&self) -> bool {
+        matches!(self, Self::Followed(plan) if plan.certificate.is_some())
+    }
+}
+
+impl<T: Transport> Connection<T> {
+    /// The client's hello has come.
+    pub(super) fn ask_rules(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        mut securing: Securing,
+    ) -> Fate {
+        let name = self.stream.server_name().map(str::to_owned);
+        let plan = self.environ(context, resources.now, |session, environment| {
+            session.handshake(context.policy(), environment, name.as_deref().map(str::as_bytes))
+        });
+        if plan.delay.is_zero() {
+            return self.follow_plan(context, resources, securing, plan);
+        }
+        resources.note(|| Event::Delay(plan.delay));
+        // The hello may have come after this turn began, and no delay may be short.
+        let since = resources.clock.now();
+        self.deadline = since.after(plan.delay);
+        securing.course = Course::Delayed(plan, since);
+        self.phase = Phase::Securing(Box::new(securing));
+        self.wait_by_rule(context, resources, securing)
+    }
+
+    /// Carries out what rules have decided, behind its delay.
+    fn follow_plan(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        mut securing: Securing,
+        plan: HandshakePlan,
+    ) -> Fate {
+        let Some(tls) = &context.tls else { return Fate::Over };
+        resources.gathering.stats.tls.wrong_certificates += u64::from(plan.certificate.is_some());
+        self.renew_handshake(context, resources);
+        let is_silent = plan.end == Some(HandshakeEnd::Silent);
+        securing.course = if is_silent { Course::Silent(resources.now) } else { Course::Followed(plan) };
+        if is_silent {
+            self.phase = Phase::Securing(Box::new(securing));
+            return self.wait_by_rule(context, resources, securing);
+        }
+        let began = resources.clock.now();
+        self.stream.follow_plan(tls, &plan);
+        securing.service += resources.clock.now().since(began);
+        self.phase = Phase::Securing(Box::new(securing));
+        match plan.end {
+            Some(HandshakeEnd::Drop(Drop::Rst)) => {
+                self.fail_handshake_as(context, resources, HandshakeFault::Ruled, Manner::Reset)
+            }
+            Some(_) => self.fail_handshake(context, resources, HandshakeFault::Ruled),
+            None => self.run_handshake(context, resources, securing),
+        }
+    }
+
+    /// A rule leaves the hello unanswered. A client that ends its output meanwhile has given up: it can't finish a handshake.
+    pub(super) fn wait_by_rule(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        securing: Securing,
+    ) -> Fate {
+        if self.peer_closed || self.is_reset {
+            self.note_peer_closed(resources.now);
+            return self.fail_handshake(context, resources, HandshakeFault::Ruled);
+        }
+        if securing.is_over(resources.stop) {
+            return self.end_by_stop();
+        }
+        self.charge_memory(context);
+        self.arm(resources);
+        self.waiting_fate()
+    }
+
+    /// The time for a handshake is up, or the delay of a rule.
+    pub(super) fn end_handshake_wait(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        mut securing: Securing,
+    ) -> Fate {
+        match securing.course {
+            Course::Delayed(plan, since) => {
+                let achieved = resources.clock.now().since(since);
+                resources.gathering.stats.delays.note(plan.delay, achieved);
+                resources.due += 1;
+                securing.since = securing.since.map(|since| since.after(achieved));
+                self.follow_plan(context, resources, securing, plan)
+            }
+            Course::Silent(_) => self.fail_handshake(context, resources, HandshakeFault::Ruled),
+            Course::Own | Course::Followed(_) => {
+                self.fail_handshake(context, resources, HandshakeFault::TimedOut)
+            }
+        }
+    }
+
+    /// The handshake failed by a rule, or may have: the client is not blamed.
+    pub(super) fn is_ruled(&self, fault: HandshakeFault) -> bool {
+        let is_ruled = matches!(&self.phase, Phase::Securing(securing) if securing.course.is_ruled());
+        (is_ruled && fault != HandshakeFault::Own) || fault == HandshakeFault::Ruled
+    }
+}

@@ -1,0 +1,61 @@
+//! How a handshake ends, as rustls has it.
+
+use rustls::server::UnbufferedServerConnection;
+use rustls::{CertificateError, CipherSuite, HandshakeKind, ProtocolVersion};
+
+use crate::net::stream::HandshakeFault;
+use crate::tls::{ClientCertificate, TlsSession, TlsVersion};
+
+/// What webpki says of a certificate without extensions, like those of `openssl x509 -req`: rustls has no word for it.
+const OLD_FORM: &str = "UnsupportedCertVersion";
+
+/// What the handshake has agreed on.
+pub(super) fn agreed(
+    connection: &UnbufferedServerConnection,
+    server_name: Option<Box<str>>,
+) -> Option<TlsSession> {
+    let version = match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    };
+    let cipher_suite = match connection.negotiated_cipher_suite()?.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or("unknown"),
+    };
+    let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    // Where there is one, it was verified: now, or in the session that is resumed.
+    let client = connection.peer_certificates().and_then(<[_]>::first);
+    let client = client.map(|certificate| ClientCertificate::read(certificate));
+    Some(TlsSession { version, cipher_suite, server_name, is_resumed, client })
+}
+
+/// Why it failed, by an error of rustls.
+pub(super) fn fault_of(error: &rustls::Error) -> HandshakeFault {
+    match error {
+        rustls::Error::AlertReceived(alert) => HandshakeFault::Alert(alert.as_str().unwrap_or("unknown")),
+        rustls::Error::InvalidMessage(_) => HandshakeFault::Malformed,
+        rustls::Error::PeerIncompatible(_) => HandshakeFault::Incompatible,
+        rustls::Error::General(_)
+        | rustls::Error::FailedToGetCurrentTime
+        | rustls::Error::FailedToGetRandomBytes
+        | rustls::Error::InconsistentKeys(_) => HandshakeFault::Own,
+        rustls::Error::NoCertificatesPresented => HandshakeFault::NoCertificate,
+        rustls::Error::InvalidCertificate(error) => HandshakeFault::BadCertificate(match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
+            CertificateError::UnknownIssuer => "is of no CA that is trusted",
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                "is not for clients"
+            }
+            CertificateError::BadSignature => "has a wrong signature, or is not its own",
+            CertificateError::BadEncoding => "can't be read",
+            CertificateError::Other(error) if error.0.to_string() == OLD_FORM => {
+                "is of version 1 of X.509, where 3 is needed"
+            }
+            _ => "is not trusted",
+        }),
+        _ => HandshakeFault::Other,
+    }
+}

@@ -1,0 +1,212 @@
+//! What rules at `tls` decide of a handshake: data, which whoever drives the session carries out. Nothing here encrypts.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::rule::Drop;
+
+/// A version of TLS. Older ones are not spoken (RFC 8996).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TlsVersion {
+    /// All versions, the oldest first.
+    pub const ALL: &'static [Self] = &[Self::V1_2, Self::V1_3];
+}
+
+/// `1.2`, `1.3`.
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        })
+    }
+}
+
+impl FromStr for TlsVersion {
+    type Err = UnknownVersion;
+
+    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
+        Self::ALL.iter().copied().find(|version| version.to_string() == text.trim()).ok_or(UnknownVersion)
+    }
+}
+
+/// The text is no version of TLS that is spoken. Displays as what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownVersion;
+
+impl UnknownVersion {
+    pub(super) const EXPECTED: &str = "a version of TLS: 1.2 or 1.3";
+}
+
+impl fmt::Display for UnknownVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::EXPECTED)
+    }
+}
+
+impl std::error::Error for UnknownVersion {}
+
+/// A certificate that no client may accept, wrong in this one way alone (RFC 5280 section 6, RFC 9525).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WrongCertificate {
+    /// It was valid until yesterday.
+    Expired,
+    /// It is valid from next month on.
+    NotYetValid,
+    /// It is for `wrong-name.invalid`, and no other name.
+    WrongName,
+    /// It is signed with its own key, and by no CA.
+    SelfSigned,
+    /// It is signed by a CA that nobody knows.
+    Untrusted,
+    /// It has the server's name only as its common name, which is none of a server (RFC 9525 section 2).
+    NoSan,
+}
+
+impl WrongCertificate {
+    /// All of them, in the order of declaration.
+    pub const ALL: &'static [Self] =
+        &[Self::Expired, Self::NotYetValid, Self::WrongName, Self::SelfSigned, Self::Untrusted, Self::NoSan];
+
+    pub(super) const BY_WORD: &[(&str, Self)] = &[
+        ("expired", Self::Expired),
+        ("not-yet-valid", Self::NotYetValid),
+        ("wrong-name", Self::WrongName),
+        ("self-signed", Self::SelfSigned),
+        ("untrusted", Self::Untrusted),
+        ("no-san", Self::NoSan),
+    ];
+}
+
+/// As in a rule: `not-yet-valid`.
+impl fmt::Display for WrongCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::BY_WORD.iter().find(|(_, other)| other == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
+/// An alert of TLS, by its name in IANA's registry (RFC 8446 section 6).
+///
+/// ```
+/// use smtpmock::smtp::rules::Alert;
+///
+/// assert_eq!(Alert::named("unrecognized_name").unwrap().to_string(), "unrecognized_name");
+/// assert_eq!(Alert::named("no_such_alert"), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Alert(u8);
+
+impl Alert {
+    /// The names and codes of RFC 8446 section 6.
+    pub(super) const BY_WORD: &[(&str, Self)] = &[
+        ("close_notify", Self(0)),
+        ("unexpected_message", Self(10)),
+        ("bad_record_mac", Self(20)),
+        ("record_overflow", Self(22)),
+        ("handshake_failure", Self(40)),
+        ("bad_certificate", Self(42)),
+        ("unsupported_certificate", Self(43)),
+        ("certificate_revoked", Self(44)),
+        ("certificate_expired", Self(45)),
+        ("certificate_unknown", Self(46)),
+        ("illegal_parameter", Self(47)),
+        ("unknown_ca", Self(48)),
+        ("access_denied", Self(49)),
+        ("decode_error", Self(50)),
+        ("decrypt_error", Self(51)),
+        ("protocol_version", Self(70)),
+        ("insufficient_security", Self(71)),
+        ("internal_error", Self(80)),
+        ("inappropriate_fallback", Self(86)),
+        ("user_canceled", Self(90)),
+        ("missing_extension", Self(109)),
+        ("unsupported_extension", Self(110)),
+        ("unrecognized_name", Self(112)),
+        ("bad_certificate_status_response", Self(113)),
+        ("unknown_psk_identity", Self(115)),
+        ("certificate_required", Self(116)),
+        ("no_application_protocol", Self(120)),
+    ];
+
+    /// The alert of this name; `None` if RFC 8446 has none.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::BY_WORD.iter().find(|(word, _)| *word == name).map(|(_, alert)| *alert)
+    }
+
+    /// Its record, in clear: fatal, but for the two that never are.
+    pub fn record(self) -> [u8; 7] {
+        let level = if matches!(self.0, 0 | 90) { 1 } else { 2 };
+        [21, 3, 3, 0, 2, level, self.0]
+    }
+}
+
+/// Its name.
+impl fmt::Display for Alert {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Self::BY_WORD.iter().find(|(_, other)| other == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
+/// How a handshake is answered instead of going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandshakeEnd {
+    /// With this alert, and the connection is closed.
+    Alert(Alert),
+    /// With plain text, and the connection is closed.
+    Garbage,
+    /// Not at all, until the session timeout.
+    Silent,
+    /// The connection is dropped.
+    Drop(Drop),
+}
+
+/// What rules decide of a handshake. The default is one that no rule decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandshakePlan {
+    /// How long the client's hello is left unanswered first.
+    pub delay: Duration,
+    /// The server shows this certificate instead of its own, and the session is neither resumed nor to be resumed: a client
+    /// that resumes sees no certificate.
+    pub certificate: Option<WrongCertificate>,
+    /// Only this version is spoken.
+    pub version: Option<TlsVersion>,
+    /// The handshake does not go on.
+    pub end: Option<HandshakeEnd>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_complete() {
+        for certificate in WrongCertificate::ALL {
+            assert_eq!(WrongCertificate::BY_WORD.iter().filter(|(_, other)| other == certificate).count(), 1);
+        }
+        for &(word, alert) in Alert::BY_WORD {
+            assert_eq!((Alert::named(word), alert.to_string().as_str()), (Some(alert), word));
+        }
+    }
+
+    /// The levels of RFC 8446 section 6.
+    #[test]
+    fn alerts_are_fatal_but_for_those_that_close() {
+        let record = |name| Alert::named(name).expect(name).record();
+        assert_eq!(record("handshake_failure"), [21, 3, 3, 0, 2, 2, 40]);
+        assert_eq!(record("close_notify"), [21, 3, 3, 0, 2, 1, 0]);
+    }
+}
