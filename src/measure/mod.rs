@@ -4,6 +4,7 @@
 //! together, behind a lock. Imports `smtp`, `stats` and `time`.
 
 mod extensions;
+mod fallback;
 mod refused;
 mod retries;
 mod secrecy;

@@ -8,8 +8,10 @@
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::fallback::Fallbacks;
 use super::refused::Refused;
 use super::tries::{Recipient, ServerKey, Tries};
 use crate::smtp::MailKey;
@@ -34,6 +36,7 @@ pub(crate) struct Retries {
     certain: RetryStats,
     tentative: Tentative,
     refused: Refused,
+    fallbacks: Fallbacks,
 }
 
 /// What is followed, as hashes.
@@ -105,6 +108,17 @@ impl Retries {
     /// A user and password were refused with 535. Returns whether they were before.
     pub(crate) fn note_refused(&mut self, attempt: u64) -> bool {
         self.refused.note(attempt)
+    }
+
+    /// TLS did not come about in this session of this address.
+    pub(crate) fn note_failed_tls(&mut self, ip: IpAddr, session: u64, at: Timestamp) {
+        self.fallbacks.note_failure(ip, session, at);
+    }
+
+    /// A session of this address has come to mail in clear, or to TLS. Returns whether TLS has failed in the one before,
+    /// shortly before.
+    pub(crate) fn end_failed_tls(&mut self, ip: IpAddr, session: u64, at: Timestamp) -> bool {
+        self.fallbacks.end(ip, session, at)
     }
 
     /// A mail transaction is over.

@@ -1,6 +1,6 @@
 //! Counts of all shards together: connections, present sessions, and progress towards milestones.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::milestone::{Goal, Milestones};
@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     /// When the last connection was accepted, in nanoseconds since the start.
     last_arrival: AtomicU64,
     milestones: Option<Box<Milestones>>,
+    /// TLS has failed to begin in some session.
+    has_failed_tls: AtomicBool,
 }
 
 /// An accepted connection.
@@ -48,6 +50,15 @@ impl Counters {
         let before = Timestamp::at(Duration::from_nanos(before));
         // Another shard's turn may have begun later and accepted earlier: then no time has passed.
         Arrival { session_id, after: (session_id > 1).then(|| now.since(before)) }
+    }
+
+    /// TLS has failed to begin: from now on sessions are looked at for what clients do then.
+    pub(super) fn note_failed_tls(&self) {
+        self.has_failed_tls.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_failed_tls(&self) -> bool {
+        self.has_failed_tls.load(Ordering::Relaxed)
     }
 
     /// Counts a session with a positive greeting. Returns how many there are, this one included.

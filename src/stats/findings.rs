@@ -42,6 +42,7 @@ use super::Stats;
 /// | `password-repeated` | tried a user and password again unchanged after 535 |
 /// | `secret-in-clear`, `mail-in-clear` | sent a secret, or mail, before TLS though STARTTLS was offered |
 /// | `wrong-certificate-accepted` | sent mail or credentials, though a rule at `tls` had shown a wrong certificate |
+/// | `fell-back-to-clear` | sent mail in clear on a new connection after TLS had failed |
 /// | `commands-behind-starttls` | did not wait for the reply to STARTTLS |
 /// | `no-close-notify` | ended encrypted sessions without QUIT and without close_notify |
 /// | `old-tls` | agreed on TLS 1.2 though 1.3 was possible |
@@ -90,6 +91,7 @@ const CHECKS: &[Check] = &[
     tls::secrets_in_clear,
     tls::mail_in_clear,
     tls::accepted_wrong_certificates,
+    tls::fell_back,
     tls::injected,
     tls::truncated,
     endings::left_without_quit,

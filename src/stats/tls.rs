@@ -68,6 +68,9 @@ figures! {
         /// Sessions within them in which MAIL was accepted, or the client sent credentials.
         pub wrong_certificates_accepted: u64 =
             ["tls.wrong_certificates_accepted", Number, "sessions that went on in spite of that"],
+        /// Sessions in which MAIL was accepted in clear within a minute after TLS had failed, in the handshake or by a refusal of
+        /// STARTTLS, in the last session from the same IP address. Clients behind one address are taken for one.
+        pub fell_back: u64 = ["tls.fell_back", Number, "sessions with mail in clear after a failed handshake"],
         /// Sessions in which the client sent something behind STARTTLS before the handshake: it was discarded (RFC 3207 section
         /// 4.2).
         pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],

@@ -8,7 +8,7 @@ use crate::measure::Probe;
 use crate::measure::{Asked, Outcome, ServerKey, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
-use crate::smtp::{AuthOutcome, Expect, Portion, Received, RetryKey, Stage, Step};
+use crate::smtp::{AuthOutcome, Expect, Next, Portion, Received, RetryKey, Stage, Step};
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
@@ -32,6 +32,40 @@ impl<T: Transport> Connection<T> {
             stats.auth.repeated += u64::from(is_repeated);
         }
         self.measure_try(context, resources.now, step);
+        if context.tls.is_some() && self.stream.tls_session().is_none() {
+            self.measure_fallback(context, resources, step);
+        }
+    }
+
+    /// Looks in a step in clear for mail instead of TLS that has failed.
+    fn measure_fallback(&self, context: &Context, resources: &mut Resources, step: &Step) {
+        match step.stage {
+            Stage::Mail if step.accepted => {
+                let falls_back = self.end_failed_tls(context, resources.now);
+                resources.gathering.stats.tls.fell_back += u64::from(falls_back);
+            }
+            // Else the client has made a mistake, and TLS is possible.
+            Stage::Starttls
+                if step.next != Next::StartTls && !matches!(step.reply.code(), Some(501 | 503)) =>
+            {
+                self.note_failed_tls(context, resources.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// TLS did not come about in this session. Clients of Unix sockets have no address by which they are known.
+    pub(super) fn note_failed_tls(&self, context: &Context, now: Timestamp) {
+        if let Some(ip) = self.origin.peer_addr.ip() {
+            context.counters.note_failed_tls();
+            context.retries().note_failed_tls(ip, self.origin.session_id, now);
+        }
+    }
+
+    /// The session has come to TLS, or to mail in clear. Returns whether TLS has failed in the client's last one, shortly before.
+    pub(super) fn end_failed_tls(&self, context: &Context, now: Timestamp) -> bool {
+        let ip = self.origin.peer_addr.ip().filter(|_| context.counters.has_failed_tls());
+        ip.is_some_and(|ip| context.retries().end_failed_tls(ip, self.origin.session_id, now))
     }
 
     /// Notes what a step means for what was put off before, or is put off by it.

@@ -107,7 +107,7 @@ impl<T: Transport> Connection<T> {
         };
         match encrypted {
             Ok(()) => self.run_handshake(context, resources, securing),
-            Err(error) => self.lose_handshake(resources, &error),
+            Err(error) => self.lose_handshake(context, resources, &error),
         }
     }
 
@@ -138,7 +138,7 @@ impl<T: Transport> Connection<T> {
         let began = resources.clock.now();
         let may_have_more = match self.stream.drive() {
             Ok(may_have_more) => may_have_more,
-            Err(error) => return self.lose_handshake(resources, &error),
+            Err(error) => return self.lose_handshake(context, resources, &error),
         };
         self.note_step(resources, &mut securing, began);
         match self.stream.handshake() {
@@ -185,6 +185,7 @@ impl<T: Transport> Connection<T> {
             resources.gathering.stats.tls.note(session, newest, times);
         }
         self.session.set_encrypted();
+        self.end_failed_tls(context, resources.now);
         if securing.course.has_wrong_certificate() {
             self.probe.note_wrong_certificate();
         }
@@ -228,7 +229,7 @@ impl<T: Transport> Connection<T> {
             HandshakeFault::TimedOut if is_put_off => HandshakeFault::Own,
             fault => fault,
         };
-        self.note_fault(resources, fault);
+        self.note_fault(context, resources, fault);
         match fault {
             _ if self.is_ruled(fault) => self.probe.end(Cause::Dismissed),
             HandshakeFault::TimedOut => self.probe.end(Cause::TimedOut),
@@ -254,7 +255,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// The connection is lost.
-    fn lose_handshake(&mut self, resources: &mut Resources, error: &io::Error) -> Fate {
+    fn lose_handshake(&mut self, context: &Context, resources: &mut Resources, error: &io::Error) -> Fate {
         if self.is_ruled(HandshakeFault::BrokenOff) {
             self.probe.end(Cause::Dismissed);
         } else if error.kind() == io::ErrorKind::ConnectionReset {
@@ -265,11 +266,12 @@ impl<T: Transport> Connection<T> {
             io::ErrorKind::Unsupported => HandshakeFault::Own,
             _ => HandshakeFault::BrokenOff,
         };
-        self.note_fault(resources, fault);
+        self.note_fault(context, resources, fault);
         Fate::Over
     }
 
-    fn note_fault(&mut self, resources: &mut Resources, fault: HandshakeFault) {
+    fn note_fault(&mut self, context: &Context, resources: &mut Resources, fault: HandshakeFault) {
+        self.note_failed_tls(context, resources.now);
         let is_ruled = self.is_ruled(fault);
         let figures = &mut resources.gathering.stats.tls;
         *match fault {

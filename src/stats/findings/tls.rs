@@ -32,6 +32,11 @@ pub(super) fn declined_1_3(stats: &Stats) -> Option<Finding> {
     in_sessions(stats.tls.declined_1_3, "old-tls", what, "RFC 9325 section 3.1.1")
 }
 
+pub(super) fn fell_back(stats: &Stats) -> Option<Finding> {
+    let what = "fell back to clear text on a new connection, after TLS had failed,";
+    in_sessions(stats.tls.fell_back, "fell-back-to-clear", what, "RFC 3207 section 6")
+}
+
 pub(super) fn accepted_wrong_certificates(stats: &Stats) -> Option<Finding> {
     let what = "went on in spite of a certificate that is wrong, as a rule has it,";
     let sessions = stats.tls.wrong_certificates_accepted;

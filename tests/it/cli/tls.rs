@@ -136,3 +136,35 @@ fn what_can_not_be_is_refused_with_the_flag() {
     assert!(output.complaint().contains("it has other content"), "{output:?}");
     assert_eq!(fs::read_to_string(&text).expect("a file"), "no certificate");
 }
+
+#[test]
+fn a_rule_that_shows_a_wrong_certificate_needs_a_ca_and_one_at_tls_needs_tls() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, text: String| fs::write(path(name), text).expect("a file");
+    let (ca_key, key) =
+        (rcgen::KeyPair::generate().expect("a key"), rcgen::KeyPair::generate().expect("a key"));
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    write("ca", parameters.self_signed(&ca_key).expect("a certificate").pem());
+    write("ca.key", ca_key.serialize_pem());
+    let parameters = rcgen::CertificateParams::new(["a.example".to_owned()]).expect("a name");
+    write("cert", parameters.self_signed(&key).expect("a certificate").pem());
+    write("key", key.serialize_pem());
+    let rule = ["--rule=tls certificate=expired", "--exit-after=10ms"];
+    let own = [format!("--tls-cert={}", path("cert")), format!("--tls-key={}", path("key"))];
+    let ca = [format!("--tls-ca-cert={}", path("ca")), format!("--tls-ca-key={}", path("ca.key"))];
+    let own = own.iter().map(String::as_str);
+    let refused = run(rule.into_iter().chain(own.clone()));
+    assert_eq!(refused.code(), Some(2), "{refused:?}");
+    let complaint = refused.complaint();
+    assert!(
+        complaint.contains("for --rule: expected beside a certificate of your own the CA"),
+        "{complaint}"
+    );
+    let possible = run(rule.into_iter().chain(own).chain(ca.iter().map(String::as_str)));
+    assert_eq!(possible.code(), Some(0), "{possible:?}");
+    let idle = run(rule);
+    assert_eq!(idle.code(), Some(0), "{idle:?}");
+    assert!(idle.complaint().contains("--tls: else there is no handshake"), "{idle:?}");
+}

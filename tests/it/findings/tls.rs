@@ -10,6 +10,7 @@ use super::found::{names, only};
 use crate::support::encrypted::{
     Encrypted, careless, clear, clear_reply, connect, trusting, trusting_server,
 };
+use crate::support::figures::after_sessions;
 use crate::support::server::start;
 
 fn encrypting() -> Config {
@@ -202,4 +203,47 @@ fn a_client_that_refuses_a_wrong_certificate_is_not_found() {
     assert_eq!(late.reply(), "220 Welcome");
     late.quit();
     assert_eq!(names(&server, 2), [""; 0]);
+}
+
+/// A handshake that fails by a rule, at the first session of this server.
+fn after_failure(rule: &str) -> Server {
+    let server = start(encrypting().rule(rule.parse().expect("a rule")));
+    let (stream, replies) = clear(server.local_addr(), &["EHLO client.example", "STARTTLS"]);
+    if replies[1].starts_with("220 ") {
+        assert!(Encrypted::shake_hands(stream, &trusting_server(&server), "localhost").is_err());
+    }
+    after_sessions(&server, 1);
+    server
+}
+
+#[test]
+fn a_client_that_falls_back_to_clear_text_is_found() {
+    for rule in ["tls times=1 alert=internal_error", "starttls times=1 reply=\"454 4.7.0 Later\""] {
+        let server = after_failure(rule);
+        clear(server.local_addr(), MAIL);
+        // One session has fallen back, and the next ones are in clear anyway.
+        clear(server.local_addr(), MAIL);
+        let stats = after_sessions(&server, 3);
+        assert_eq!(stats.tls.fell_back, 1, "{rule}");
+        let found = stats.findings().into_iter().find(|finding| finding.name == "fell-back-to-clear");
+        let text = found.expect("a finding").text;
+        assert!(
+            text.starts_with(
+                "fell back to clear text on a new connection, after TLS had failed, in 1 session"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_client_that_tries_tls_again_does_not_fall_back() {
+    let server = after_failure("tls times=1 certificate=expired");
+    send_encrypted(&server);
+    clear(server.local_addr(), MAIL);
+    assert_eq!(after_sessions(&server, 3).tls.fell_back, 0, "TLS has worked since");
+    // STARTTLS within a session that is in order, but at a wrong time, is no failure of TLS.
+    let server = start(encrypting());
+    clear(server.local_addr(), &["STARTTLS", "EHLO client.example", "STARTTLS now", "QUIT"]);
+    clear(server.local_addr(), MAIL);
+    assert_eq!(after_sessions(&server, 2).tls.fell_back, 0);
 }

@@ -283,3 +283,14 @@ fn beside_a_certificate_of_ones_own_the_ca_signs_the_wrong_one() {
     assert!(matches!(error, CertificateError::ExpiredContext { .. }), "{error}");
     assert_eq!(server.ca_pem(), None, "it has not made the server's certificate");
 }
+
+#[test]
+fn starttls_is_stripped_for_a_session() {
+    let server = start(with_rules(&["helo session=1 extensions=-starttls"]));
+    let commands = ["EHLO client.example", "STARTTLS", "EHLO client.example", "STARTTLS"];
+    let (_, replies) = clear(server.local_addr(), &commands);
+    assert!(replies[0] != "250 STARTTLS" && replies[1].starts_with("503 "), "{replies:?}");
+    assert!(replies[2] != "250 STARTTLS" && replies[3].starts_with("503 "), "{replies:?}");
+    let (_, replies) = clear(server.local_addr(), &commands[..2]);
+    assert!(replies[0] == "250 STARTTLS" && replies[1].starts_with("220 "), "{replies:?}");
+}

@@ -70,7 +70,8 @@ pub(super) fn tls() -> Vec<Flag> {
         ),
         file(
             "tlsCaCert",
-            "Make the certificate by the CA of this file, which clients trust already, with --tls-ca-key",
+            "Make the certificate by the CA of this file, which clients trust already, with --tls-ca-key; beside --tls-cert only \
+             those that rules show (certificate=)",
             |tls, path| tls.ca_cert = Some(path),
         )
         .checked_as("tls CA certificate"),
