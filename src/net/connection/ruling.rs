@@ -114,6 +114,9 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
         securing: Securing,
     ) -> Fate {
+        if matches!(securing.course, Course::Delayed(..)) && self.deadline <= resources.now {
+            return self.end_handshake_wait(context, resources, securing);
+        }
         if self.peer_closed || self.is_reset {
             self.note_peer_closed(resources.now);
             return self.fail_handshake(context, resources, HandshakeFault::Ruled);
@@ -134,6 +137,11 @@ impl<T: Transport> Connection<T> {
         mut securing: Securing,
     ) -> Fate {
         match securing.course {
+            // It goes on with the next turn that has time for a step.
+            Course::Delayed(plan, _) if plan.end.is_none() && !resources.take_handshake_step() => {
+                self.arm(resources);
+                Fate::Again
+            }
             Course::Delayed(plan, since) => {
                 let achieved = resources.clock.now().since(since);
                 resources.gathering.stats.delays.note(plan.delay, achieved);

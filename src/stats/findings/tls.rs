@@ -44,7 +44,8 @@ pub(super) fn accepted_wrong_certificates(stats: &Stats) -> Option<Finding> {
 }
 
 pub(super) fn never_resumed(stats: &Stats) -> Option<Finding> {
-    let handshakes = stats.tls.handshakes;
+    // One with a wrong certificate gives no ticket.
+    let handshakes = stats.tls.handshakes.saturating_sub(stats.tls.wrong_certificates);
     if handshakes < FEW || stats.tls.resumed != 0 {
         return None;
     }

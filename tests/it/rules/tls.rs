@@ -238,6 +238,44 @@ fn a_handshake_is_late_as_a_rule_says_and_goes_on() {
     assert_eq!((stats.delays.lateness.count(), stats.delays.early), (2, 0));
 }
 
+/// More than the steps of handshakes that one turn has time for.
+#[test]
+fn many_delayed_handshakes_go_on_at_once() {
+    const CLIENTS: usize = 100;
+    let server = start(with_rules(&["tls delay=300ms"]).listen("smtps://127.0.0.1").shards(1));
+    let config = trusting_server(&server);
+    let mut waiting: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = connect(server.local_addr());
+            let name = ServerName::try_from(NAME).expect("a name");
+            let mut client = ClientConnection::new(Arc::clone(&config), name).expect("a client");
+            client.write_tls(&mut stream).expect("a hello");
+            (client, stream)
+        })
+        .collect();
+    for (client, stream) in &mut waiting {
+        while client.is_handshaking() {
+            client.complete_io(stream).expect("a handshake");
+        }
+    }
+    drop(waiting);
+    let stats = after_sessions(&server, CLIENTS as u64);
+    assert_eq!((stats.tls.handshakes, stats.delays.lateness.count(), stats.delays.early), (100, 100, 0));
+}
+
+/// They can't be resumed, and that is not for want of a client's care.
+#[test]
+fn wrong_certificates_are_no_sessions_that_a_client_might_have_resumed() {
+    let server = implicit(&["tls certificate=expired"]);
+    for _ in 0..20 {
+        let mut client = shake_hands(&server, &careless(), NAME).expect("any certificate");
+        assert_eq!(client.reply(), "220 Welcome");
+        client.quit();
+    }
+    let findings = after_sessions(&server, 20).findings();
+    assert!(!findings.iter().any(|finding| finding.name == "tls-never-resumed"), "{findings:?}");
+}
+
 #[test]
 fn rules_of_handshakes_are_replaced_while_the_server_runs() {
     let server = implicit(&[]);
