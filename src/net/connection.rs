@@ -336,8 +336,8 @@ impl<T: Transport> Connection<T> {
         if !self.has_unsent() {
             self.adopt_pace(context, resources);
             self.take_buffered(context, resources);
-            if self.read_on(context, resources).is_err() {
-                return Fate::Over;
+            if let Err(error) = self.read_on(context, resources) {
+                return self.lose(context, resources, &error);
             }
         }
         self.settle(context, resources)

@@ -1,5 +1,7 @@
 //! How a connection ends, by its session, a timeout or a stop, in such a way that the last reply arrives.
 
+use std::io;
+
 use super::{Connection, Fate, InputEnd, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
@@ -94,6 +96,22 @@ impl<T: Transport> Connection<T> {
         let error = if is_truncated { "unexpected EOF" } else { "EOF" };
         resources.note(|| Event::ConnectionFailed(error.into()));
         self.begin_end(context, resources, Manner::Orderly);
+        self.settle(context, resources)
+    }
+
+    /// A read has failed: the connection is lost. Where the client has only broken the rules of its transport, it is closed in
+    /// order, so that the client can read why: closing with input unread would destroy the alert.
+    #[cold]
+    pub(super) fn lose(&mut self, context: &Context, resources: &mut Resources, error: &io::Error) -> Fate {
+        let is_broken = error.kind() == io::ErrorKind::InvalidData && matches!(self.phase, Phase::Open);
+        if !is_broken || self.has_unsent() {
+            return Fate::Over;
+        }
+        self.withdraw_unsent(context, resources);
+        self.probe.end(Cause::Dismissed);
+        self.begin_end(context, resources, Manner::Orderly);
+        // What follows is to be dropped.
+        self.readable = true;
         self.settle(context, resources)
     }
 

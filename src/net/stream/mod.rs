@@ -38,7 +38,9 @@ pub(super) trait Transport {
     /// # Errors
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the peer's output ended, and not in the way that the transport
     /// prescribes (a TLS stream without close_notify). What was read before is valid, replies can still be written, and
-    /// there is nothing more to read. Any other error: the connection is lost.
+    /// there is nothing more to read. [`InvalidData`](io::ErrorKind::InvalidData): the peer has broken the rules of the
+    /// transport; nothing can be written, [`finish`](Self::finish) sends why, and what is read is to be dropped. Any other
+    /// error: the connection is lost.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Input>;
 
     /// Takes octets from the front of `octets`, which is not empty, behind all that were taken before, and sends as

@@ -1,7 +1,7 @@
 //! A client that is within TLS and encrypts records of its own making: empty ones, alerts, messages of a handshake.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rustls::crypto::cipher::{
@@ -66,6 +66,10 @@ impl Forger {
     /// Octets as they are. False: the server has closed the connection.
     pub(super) fn put(&mut self, octets: &[u8]) -> bool {
         self.socket.write_all(octets).is_ok()
+    }
+
+    pub(super) fn half_close(&self) {
+        self.socket.shutdown(Shutdown::Write).expect("open");
     }
 
     pub(super) fn send(&mut self, kind: ContentType, octets: &[u8]) -> bool {
