@@ -19,4 +19,6 @@ mod scanners;
 mod tls;
 #[cfg(feature = "cli")]
 mod transcripts;
+#[cfg(feature = "cli")]
+mod verification;
 mod witness;
