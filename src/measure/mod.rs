@@ -175,14 +175,14 @@ impl Probe {
         }
     }
 
-    /// The handshake behind STARTTLS is done: it is the client's turn.
-    pub(crate) fn note_encryption(&mut self, now: Timestamp) {
-        self.note_waiting(now);
+    /// The handshake is done, with a certificate that is wrong on purpose or not.
+    pub(crate) fn note_encryption(&mut self, has_wrong_certificate: bool) {
+        self.secrecy.note_encryption(has_wrong_certificate);
     }
 
-    /// The handshake is done with a certificate that is wrong on purpose.
-    pub(crate) fn note_wrong_certificate(&mut self) {
-        self.secrecy.note_wrong_certificate();
+    /// The client has sent no command within TLS.
+    pub(crate) fn is_tls_unused(&self) -> bool {
+        self.secrecy.is_tls_unused()
     }
 
     /// A step was taken, on what had come by `now`.
@@ -488,6 +488,8 @@ impl Probe {
         sessions.messages.add(u64::from(self.messages));
         sessions.commands.add(u64::from(self.commands));
         stats.messages.broken_off += u64::from(self.is_in_data() && ending == Ending::Left);
+        let is_end_its_own = matches!(self.cause, None | Some(Cause::Quit));
+        stats.tls.unused += u64::from(is_end_its_own && self.is_tls_unused());
         self.give_up_transaction(stats);
         stats.timeline.at(now.since_start()).closed += 1;
     }

@@ -13,18 +13,29 @@ const SECRET: u8 = 4;
 /// The certificate of the handshake was wrong, and the client has not gone on.
 const WRONG: u8 = 8;
 
+/// The handshake is done, and the client has sent nothing within TLS but QUIT.
+const UNUSED: u8 = 16;
+
 /// What the session has shown so far, in bits: each session has one.
 #[derive(Debug, Default)]
 pub(super) struct Secrecy(u8);
 
 impl Secrecy {
-    /// The handshake is done with a certificate that no client may accept.
-    pub(super) fn note_wrong_certificate(&mut self) {
-        self.0 |= WRONG;
+    /// The handshake is done, maybe with a certificate that no client may accept.
+    pub(super) fn note_encryption(&mut self, has_wrong_certificate: bool) {
+        self.0 |= UNUSED | if has_wrong_certificate { WRONG } else { 0 };
+    }
+
+    /// No command but QUIT has come since.
+    pub(super) fn is_tls_unused(&self) -> bool {
+        self.0 & UNUSED != 0
     }
 
     /// Measures what a step shows.
     pub(super) fn note_step(&mut self, stats: &mut TlsStats, step: &Step) {
+        if !matches!(step.stage, Stage::Greeting | Stage::Quit) {
+            self.0 &= !UNUSED;
+        }
         if self.0 & WRONG != 0 && goes_on(step) {
             self.0 &= !WRONG;
             stats.wrong_certificates_accepted += 1;

@@ -74,8 +74,11 @@ figures! {
         /// Sessions in which the client sent something behind STARTTLS before the handshake: it was discarded (RFC 3207 section
         /// 4.2).
         pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],
-        /// Encrypted sessions that the client ended without QUIT and without close_notify (RFC 8446 section 6.1): more may have
-        /// been on its way.
+        /// Handshakes that were done, behind which the client left without a command, or with QUIT: some clients verify the
+        /// certificate only then.
+        pub unused: u64 = ["tls.unused", Number, "left behind the handshake without a command"],
+        /// Encrypted sessions that the client ended without QUIT and without close_notify (RFC 8446 section 6.1), behind a command:
+        /// more may have been on its way.
         pub truncated: u64 = ["tls.truncated", Number, "ended by the client without QUIT and without close_notify"],
         /// Sessions in which MAIL was accepted before TLS though STARTTLS was offered.
         pub mail_in_clear: u64 = ["tls.mail_in_clear", Number, "sessions with mail in clear, though STARTTLS was offered"],

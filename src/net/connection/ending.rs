@@ -92,7 +92,9 @@ impl<T: Transport> Connection<T> {
     pub(super) fn end_with_input(&mut self, context: &Context, resources: &mut Resources) -> Fate {
         self.note_data_lines(resources);
         let is_truncated = self.input_end == Some(InputEnd::Truncated);
-        resources.gathering.stats.tls.truncated += u64::from(is_truncated);
+        // A client that refuses the certificate behind the handshake owes nothing.
+        let is_fault = is_truncated && !self.probe.is_tls_unused();
+        resources.gathering.stats.tls.truncated += u64::from(is_fault);
         let error = if is_truncated { "unexpected EOF" } else { "EOF" };
         resources.note(|| Event::ConnectionFailed(error.into()));
         self.begin_end(context, resources, Manner::Orderly);

@@ -186,9 +186,7 @@ impl<T: Transport> Connection<T> {
         }
         self.session.set_encrypted();
         self.end_failed_tls(context, resources.now);
-        if securing.course.has_wrong_certificate() {
-            self.probe.note_wrong_certificate();
-        }
+        self.probe.note_encryption(securing.course.has_wrong_certificate());
         let client = self.stream.tls_session().and_then(|session| session.client_certificate());
         if let Some(identity) = client.and_then(|client| ExternalIdentity::new(client.names())) {
             self.session.set_external(identity);
@@ -199,7 +197,7 @@ impl<T: Transport> Connection<T> {
         match securing.is_implicit {
             true => self.greet(context, resources),
             false => {
-                self.probe.note_encryption(now);
+                self.probe.note_waiting(now);
                 self.renew(context, resources);
             }
         }

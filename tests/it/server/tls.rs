@@ -377,6 +377,37 @@ fn an_end_without_close_notify_is_told_from_one_with_it() {
     }
 }
 
+/// As clients do that verify the certificate behind the handshake.
+#[test]
+fn a_client_that_leaves_without_a_command_behind_the_handshake_is_counted() {
+    let server = start(encrypting().listen("smtp://127.0.0.1").listen("smtps://127.0.0.1"));
+    let config = trusting_server(&server);
+    for (number, is_implicit) in [(1, false), (2, true)] {
+        let connected = || match is_implicit {
+            true => {
+                let mut client = Encrypted::over(connect(server.local_addrs()[1]), &config, NAME);
+                assert_eq!(client.reply(), "220 Welcome");
+                client
+            }
+            false => {
+                let mut client = started(&server, &config);
+                client.0.get_mut().flush().expect("a handshake");
+                client
+            }
+        };
+        connected().quit();
+        // Without close_notify: nothing was on its way.
+        drop(connected());
+        let mut client = connected();
+        assert!(client.command("EHLO client.example").starts_with("250 "));
+        client.quit();
+        let stats = after_sessions(&server, 3 * number);
+        assert_eq!((stats.tls.handshakes, stats.tls.unused), (3 * number, 2 * number));
+        assert_eq!(stats.tls.truncated, 0);
+        assert_eq!(stats.findings(), []);
+    }
+}
+
 #[test]
 fn a_session_is_resumed_at_any_shard() {
     let server = start(encrypting().listen("smtps://127.0.0.1").shards(3));
