@@ -36,10 +36,11 @@ pub(super) const INPUTS: &[&str] = &[
     "tls-ca-key",
     "tls-cert",
     "tls-key",
+    "tls-client-ca",
 ];
 
 /// Those that may be repeated: every value counts, of other flags the last.
-const REPEATED_INPUTS: &[&str] = &[MERGE_REPORTS, "tls-cert", "tls-key"];
+const REPEATED_INPUTS: &[&str] = &[MERGE_REPORTS, "tls-cert", "tls-key", "tls-client-ca"];
 
 /// The files of a command line.
 pub(super) fn claims(given: &[Given]) -> Claims {
