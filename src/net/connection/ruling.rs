@@ -31,6 +31,11 @@ impl Course {
         }
     }
 
+    /// The delay of a rule is over.
+    fn is_due(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Delayed(plan, since) if since.after(plan.delay) <= now)
+    }
+
     /// A rule has changed the course of the handshake: if it fails, the client may have done what is right.
     pub(super) fn is_ruled(&self) -> bool {
         match self {
@@ -114,7 +119,7 @@ impl<T: Transport> Connection<T> {
         resources: &mut Resources,
         securing: Securing,
     ) -> Fate {
-        if matches!(securing.course, Course::Delayed(..)) && self.deadline <= resources.now {
+        if securing.course.is_due(resources.now) {
             return self.end_handshake_wait(context, resources, securing);
         }
         if self.peer_closed || self.is_reset {
@@ -137,8 +142,9 @@ impl<T: Transport> Connection<T> {
         mut securing: Securing,
     ) -> Fate {
         match securing.course {
-            // It goes on with the next turn that has time for a step.
+            // It goes on with the next turn that has time for a step. Its timer would expire within this turn again.
             Course::Delayed(plan, _) if plan.end.is_none() && !resources.take_handshake_step() => {
+                self.renew_handshake(context, resources);
                 self.arm(resources);
                 Fate::Again
             }
