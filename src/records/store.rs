@@ -5,8 +5,13 @@
 //! (and to copy the records of running sessions). What was swapped out is in an archive that only
 //! readers use, except when the bound is reached: then a shard evicts the oldest record from there if
 //! no reader is at it, otherwise from its own.
+//!
+//! Records of the archive are shared: a [snapshot](Store::snapshot_from) costs a reader a pointer for each, and shards nothing.
+//! What a reader removes after it has decided about a snapshot, without the lock, are [those very
+//! records](Store::take_shown): none that has changed or arrived meanwhile.
 
 mod arrival;
+mod shown;
 mod waits;
 
 use std::collections::VecDeque;
@@ -22,14 +27,16 @@ use crate::smtp::Unsent;
 use crate::time::Deadline;
 
 pub(crate) use arrival::Arrival;
-use waits::Waits;
+use shown::Archive;
+pub(crate) use shown::Shown;
+use waits::{Awaited, Waits};
 
 /// All records of a server.
 #[derive(Debug)]
 pub(crate) struct Store {
     shards: Vec<Mutex<Shard>>,
-    /// Records that readers have seen, oldest first.
-    archive: Mutex<VecDeque<Numbered>>,
+    /// Records that readers have seen.
+    archive: Mutex<Archive>,
     /// Position of the next finished record in the order of all shards.
     next_number: AtomicU64,
     /// Records that can be seen: finished ones and accepted ones of running sessions.
@@ -91,7 +98,7 @@ impl Store {
         *shown = Running { number, message: Some(message) };
         self.evict(&mut shard);
         drop(shard);
-        self.waits.wake(&self.visible);
+        self.waits.wake(|awaited| self.has(awaited));
         key
     }
 
@@ -129,26 +136,27 @@ impl Store {
         shard.finished.push_back(Numbered { number, message });
         self.evict(&mut shard);
         drop(shard);
-        self.waits.wake(&self.visible);
+        self.waits.wake(|awaited| self.has(awaited));
         Some(number)
     }
 
     /// Takes replies that did not leave whole out of a finished record, unless a reader has taken it, or it was evicted.
     /// Waits for readers that copy, which is rare: few records are filed and changed afterwards.
     pub(crate) fn withdraw(&self, shard: usize, number: u64, unsent: &Unsent) {
-        let correct = |records: &mut VecDeque<Numbered>| {
-            let place = records.binary_search_by_key(&number, |numbered| numbered.number);
-            place.is_ok_and(|place| {
-                let message = &mut records[place].message;
-                let before = message.memory();
-                message.withdraw(unsent);
-                self.memory.fetch_sub(before - message.memory(), Ordering::Relaxed);
-                true
-            })
+        let correct = |message: &mut Message| {
+            let before = message.memory();
+            message.withdraw(unsent);
+            self.memory.fetch_sub(before - message.memory(), Ordering::Relaxed);
         };
+        let mut shard = lock(&self.shards[shard]);
+        if let Ok(place) = shard.finished.binary_search_by_key(&number, |numbered| numbered.number) {
+            return correct(&mut shard.finished[place].message);
+        }
+        drop(shard);
         // A record that is no longer in the shard is in the archive once that can be locked, or was removed.
-        if !correct(&mut lock(&self.shards[shard]).finished) {
-            correct(&mut lock(&self.archive));
+        let mut archive = lock(&self.archive);
+        if let Ok(place) = archive.records.binary_search_by_key(&number, |shown| shown.number) {
+            correct(Arc::make_mut(&mut archive.records[place].message));
         }
     }
 
@@ -184,15 +192,20 @@ impl Store {
         Arrival { store: self, count, deadline: Deadline::after(timeout), takes, key: None }
     }
 
+    /// Waits until a record has this number or a higher one, which [snapshots](Self::snapshot_from) give.
+    #[cfg(feature = "http")]
+    pub(crate) fn news(self: Arc<Self>, number: u64, deadline: Deadline) -> arrival::News {
+        arrival::News { store: self, number, deadline, key: None }
+    }
+
     fn wait_and(
         &self,
         count: usize,
         timeout: Duration,
-        read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
+        read: impl Fn(&mut Archive) -> Vec<Message>,
     ) -> Option<Vec<Message>> {
         let deadline = Deadline::after(timeout);
-        let is_there = || self.visible.load(Ordering::SeqCst) >= count;
-        while self.waits.block_until(deadline, is_there) {
+        while self.waits.block_until(deadline, || self.has(Awaited::Records(count))) {
             if let Some(messages) = self.read_if(count, &read) {
                 return Some(messages);
             }
@@ -202,23 +215,32 @@ impl Store {
 
     /// Reads the records if there are `count` that can be seen. Purging locks the archive, so that no
     /// other caller can take the counted records before they are read.
-    fn read_if(
-        &self,
-        count: usize,
-        read: impl Fn(&mut VecDeque<Numbered>) -> Vec<Message>,
-    ) -> Option<Vec<Message>> {
+    fn read_if(&self, count: usize, read: impl Fn(&mut Archive) -> Vec<Message>) -> Option<Vec<Message>> {
         let mut archive = lock(&self.archive);
-        (self.visible.load(Ordering::SeqCst) >= count).then(|| read(&mut archive))
+        self.has(Awaited::Records(count)).then(|| read(&mut archive))
     }
 
-    fn copy_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
-        let running = self.collect(archive, |running| running.message.clone());
-        archive.iter().map(|numbered| numbered.message.clone()).chain(running).collect()
+    /// Whether there is what a wait is for.
+    fn has(&self, awaited: Awaited) -> bool {
+        match awaited {
+            Awaited::Records(count) => self.visible.load(Ordering::SeqCst) >= count,
+            Awaited::Number(number) => self.next_number.load(Ordering::SeqCst) > number,
+        }
     }
 
-    fn take_all(&self, archive: &mut VecDeque<Numbered>) -> Vec<Message> {
-        let running = self.collect(archive, |running| running.message.take());
-        let messages: Vec<_> = archive.drain(..).map(|numbered| numbered.message).chain(running).collect();
+    fn copy_all(&self, archive: &mut Archive) -> Vec<Message> {
+        let (running, _) = self.collect(archive, |running| running.message.clone());
+        let finished = archive.records.iter().map(|shown| Message::clone(&shown.message));
+        finished.chain(running.into_iter().map(|(_, message)| message)).collect()
+    }
+
+    fn take_all(&self, archive: &mut Archive) -> Vec<Message> {
+        let (running, _) = self.collect(archive, |running| running.message.take());
+        let finished = std::mem::take(&mut archive.records);
+        let taken = finished.iter().map(|shown| (shown.number, &*shown.message));
+        archive.note_removed(taken.chain(running.iter().map(|(number, message)| (*number, message))));
+        let finished = finished.into_iter().map(|shown| Arc::unwrap_or_clone(shown.message));
+        let messages: Vec<_> = finished.chain(running.into_iter().map(|(_, message)| message)).collect();
         messages.iter().for_each(|message| self.uncount(Some(message)));
         messages
     }
@@ -229,12 +251,13 @@ impl Store {
     }
 
     /// Moves the finished records of all shards to the archive, and returns what `show` makes of the running
-    /// sessions' records. All shards are locked at once, for a swap each, so that no record is missing in the order.
+    /// sessions' records, with their numbers and in their order, and the number of the next record. All shards are locked at
+    /// once, for a swap each, so that no record is missing in the order.
     fn collect(
         &self,
-        archive: &mut VecDeque<Numbered>,
+        archive: &mut Archive,
         mut show: impl FnMut(&mut Running) -> Option<Message>,
-    ) -> Vec<Message> {
+    ) -> (Vec<(u64, Message)>, u64) {
         let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
         let batches: Vec<_> = shards.iter_mut().map(|shard| std::mem::take(&mut shard.finished)).collect();
         let mut running: Vec<_> = shards
@@ -242,11 +265,17 @@ impl Store {
             .flat_map(|shard| shard.running.iter_mut())
             .filter_map(|(_, running)| show(running).map(|message| (running.number, message)))
             .collect();
+        // Numbers are given under the lock of a shard.
+        let end = self.next_number.load(Ordering::SeqCst);
         drop(shards);
-        archive.extend(batches.into_iter().flatten());
-        archive.make_contiguous().sort_by_key(|numbered| numbered.number);
+        let before = archive.records.len();
+        let shown = |Numbered { number, message }| Shown { number, message: Arc::new(message) };
+        archive.records.extend(batches.into_iter().flatten().map(shown));
+        if archive.records.len() > before {
+            archive.records.make_contiguous().sort_by_key(|shown| shown.number);
+        }
         running.sort_by_key(|&(number, _)| number);
-        running.into_iter().map(|(_, message)| message).collect()
+        (running, end)
     }
 
     /// Drops the oldest finished records until the rest is within the bound; when there are none, records of running
@@ -255,13 +284,15 @@ impl Store {
         while self.visible.load(Ordering::Relaxed) > self.max_records
             || self.memory.load(Ordering::Relaxed) > self.max_memory
         {
-            let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.pop_front());
-            let finished = archived.or_else(|| self.pop_oldest(shard)).map(|numbered| numbered.message);
-            let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
-            let Some(oldest) = finished.or_else(running) else {
-                return;
-            };
-            self.uncount(Some(&oldest));
+            let archived = self.archive.try_lock().ok().and_then(|mut archive| archive.records.pop_front());
+            if let Some(oldest) = archived {
+                self.uncount(Some(&oldest.message));
+            } else {
+                let finished = self.pop_oldest(shard).map(|numbered| numbered.message);
+                let running = || shard.running.iter_mut().find_map(|(_, running)| running.message.take());
+                let Some(oldest) = finished.or_else(running) else { return };
+                self.uncount(Some(&oldest));
+            }
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -279,7 +310,8 @@ impl Store {
     }
 
     fn next_number(&self) -> u64 {
-        self.next_number.fetch_add(1, Ordering::Relaxed)
+        // As with `visible`: waits look at it without a lock.
+        self.next_number.fetch_add(1, Ordering::SeqCst)
     }
 
     fn count(&self, message: &Message) {
@@ -320,19 +352,18 @@ impl Store {
             visible += 1;
             memory += message.memory();
         };
-        let is_sorted =
-            |records: &VecDeque<Numbered>| records.iter().is_sorted_by_key(|record| record.number);
-        assert!(is_sorted(&archive), "the archive is out of order");
-        archive.iter().for_each(|record| count(&record.message));
+        assert!(archive.records.iter().is_sorted_by_key(|shown| shown.number), "the archive is out of order");
+        archive.records.iter().for_each(|shown| count(&shown.message));
         for shard in self.shards.iter().map(lock) {
-            assert!(is_sorted(&shard.finished), "the records of a shard are out of order");
+            let is_sorted = shard.finished.iter().is_sorted_by_key(|numbered| numbered.number);
+            assert!(is_sorted, "the records of a shard are out of order");
             shard.finished.iter().for_each(|record| count(&record.message));
             shard.running.iter().filter_map(|(_, running)| running.message.as_ref()).for_each(&mut count);
         }
         let counted = (self.visible.load(Ordering::Relaxed), self.memory.load(Ordering::Relaxed));
         assert_eq!(counted, (visible, memory), "records and their memory");
         let next = self.next_number.load(Ordering::Relaxed);
-        assert!(archive.back().is_none_or(|last| last.number < next), "a number that was not given");
+        assert!(archive.records.back().is_none_or(|last| last.number < next), "a number that was not given");
     }
 }
 

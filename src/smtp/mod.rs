@@ -39,6 +39,6 @@ pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};
 pub(crate) use receive::{MailKey, RetryKey};
 pub use record::{Authentication, Exchange, Filing, LastRecord, RecipientResponse, Record, Unsent};
-pub use reply::{Next, Portion, RecordId, Reply, ReplyKind, ServerTag, Stage};
+pub use reply::{Next, NoRecordId, Portion, RecordId, Reply, ReplyKind, ServerTag, Stage};
 pub(crate) use session::Offered;
 pub use session::{AuthOutcome, AuthStep, CommandLine, Expect, Progress, Protocol, Received, Session, Step};

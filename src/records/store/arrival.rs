@@ -1,12 +1,11 @@
-//! A wait for records as a future.
+//! Waits for records as futures.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::Store;
-use super::waits::WaitKey;
+use super::waits::{Awaited, WaitKey};
 use crate::records::Message;
 use crate::time::Deadline;
 
@@ -29,26 +28,82 @@ impl Future for Arrival {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { store, count, deadline, takes, key } = self.get_mut();
+        let awaited = Awaited::Records(*count);
         loop {
             let messages = store.read_if(*count, |archive| match *takes {
                 true => store.take_all(archive),
                 false => store.copy_all(archive),
             });
-            if messages.is_some() || deadline.left().is_zero() {
+            if messages.is_some() {
                 return Poll::Ready(messages);
             }
-            if store.waits.wake_later(key, *count, *deadline, context.waker()).is_err() {
-                // Without the alarm thread, the caller's has to check the time.
-                context.waker().wake_by_ref();
-            }
-            if store.visible.load(Ordering::SeqCst) < *count {
-                return Poll::Pending;
+            match store.poll_wait(key, awaited, *deadline, context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
 }
 
+impl Store {
+    /// Ready when there is what is awaited, or with false when the time is up.
+    fn poll_wait(
+        &self,
+        key: &mut Option<WaitKey>,
+        awaited: Awaited,
+        deadline: Deadline,
+        context: &Context<'_>,
+    ) -> Poll<bool> {
+        if self.has(awaited) {
+            return Poll::Ready(true);
+        }
+        if deadline.left().is_zero() {
+            return Poll::Ready(false);
+        }
+        if self.waits.wake_later(key, awaited, deadline, context.waker()).is_err() {
+            // Without the alarm thread, the caller's has to check the time.
+            context.waker().wake_by_ref();
+        }
+        match self.has(awaited) {
+            true => Poll::Ready(true),
+            false => Poll::Pending,
+        }
+    }
+}
+
 impl Drop for Arrival {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.store.waits.forget(key);
+        }
+    }
+}
+
+/// Ready once a record has a number, or with false when the time is up.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+#[must_use = "it waits only while it is polled"]
+pub(crate) struct News {
+    pub(super) store: Arc<Store>,
+    pub(super) number: u64,
+    pub(super) deadline: Deadline,
+    /// Once it has to wait.
+    pub(super) key: Option<WaitKey>,
+}
+
+#[cfg(feature = "http")]
+impl Future for News {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<bool> {
+        let Self { store, number, deadline, key } = self.get_mut();
+        store.poll_wait(key, Awaited::Number(*number), *deadline, context)
+    }
+}
+
+#[cfg(feature = "http")]
+impl Drop for News {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
             self.store.waits.forget(key);

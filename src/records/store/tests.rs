@@ -326,11 +326,124 @@ fn one_alarm_thread_serves_all_futures_and_ends_with_the_store() {
     }
 }
 
+/// What the control plane does.
+#[cfg(feature = "http")]
+mod shown {
+    use super::*;
+    use crate::records::store::{Shown, Store};
+    use crate::time::Deadline;
+
+    fn numbers(shown: &[Shown]) -> Vec<(u64, u64)> {
+        shown.iter().map(|shown| (shown.number, shown.message.session_id())).collect()
+    }
+
+    #[test]
+    fn a_snapshot_shares_what_is_there_in_order_and_says_where_news_begins() {
+        let store = store(2);
+        (0..4).for_each(|id| finish(&store, id as usize % 2, id));
+        store.accept(1, None, message(9, "running"));
+        let all = store.snapshot_from(0);
+        assert_eq!(numbers(&all.records), [(0, 0), (1, 1), (2, 2), (3, 3), (4, 9)]);
+        assert_eq!(all.end, 5);
+        let again = store.snapshot_from(0);
+        assert!(Arc::ptr_eq(&all.records[0].message, &again.records[0].message), "no copy");
+        finish(&store, 0, 5);
+        assert_eq!(numbers(&store.snapshot_from(all.end).records), [(5, 5)]);
+        assert_eq!(numbers(&store.snapshot_from(3).records), [(3, 3), (5, 5), (4, 9)]);
+        let found = store.find(message(2, "").id()).expect("there");
+        assert_eq!((found.number, found.message.session_id()), (2, 2));
+        assert_eq!(store.find(message(9, "").id()).expect("running").number, 4);
+        assert!(store.find(message(77, "").id()).is_none());
+        store.check();
+    }
+
+    #[test]
+    fn what_is_taken_is_what_was_chosen_and_nobody_else_has_it() {
+        let store = store(2);
+        (0..6).for_each(|id| finish(&store, id as usize % 2, id));
+        let running = store.accept(0, None, message(7, "running"));
+        let chosen: Vec<_> =
+            store.snapshot_from(0).records.into_iter().filter(|shown| shown.number % 2 == 0).collect();
+        finish(&store, 0, 8);
+        // One of them changes meanwhile, and another is taken by somebody else.
+        store.withdraw(0, 0, &Unsent { first: 0, instead: None });
+        assert_eq!(numbers(&store.take_shown(&chosen[1..2])), [(2, 2)]);
+        assert_eq!(numbers(&store.take_shown(&chosen)), [(4, 4), (6, 7)]);
+        assert_eq!(store.take_shown(&chosen).len(), 0);
+        assert_eq!(ids(&store.messages()), [0, 1, 3, 5, 8]);
+        assert_eq!(store.number_of_removed(message(4, "").id()), Some(4));
+        assert_eq!(store.number_of_removed(message(5, "").id()), None);
+        store.check();
+        // As with a purge.
+        store.finish(0, Some(running), message(7, "running"), false);
+        store.purge();
+        assert_eq!(store.number_of_removed(message(5, "").id()), Some(5));
+    }
+
+    /// Every record is taken exactly once, by one of several readers.
+    #[test]
+    fn readers_that_take_what_they_saw_share_it_out() {
+        const RECORDS: u64 = 3000;
+        let store = store(2);
+        let taken = thread::scope(|scope| {
+            let store = &store;
+            let takers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(move || {
+                        let (mut own, mut seen) = (Vec::new(), 0);
+                        while seen < RECORDS {
+                            let snapshot = store.snapshot_from(0);
+                            own.extend(store.take_shown(&snapshot.records));
+                            seen = snapshot.end;
+                        }
+                        own
+                    })
+                })
+                .collect();
+            (0..RECORDS).for_each(|id| finish(store, id as usize % 2, id));
+            takers.into_iter().flat_map(|taker| taker.join().expect("a taker")).collect::<Vec<_>>()
+        });
+        let mut all: Vec<u64> = taken.iter().map(|shown| shown.message.session_id()).collect();
+        all.extend(ids(&store.messages()));
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..RECORDS));
+    }
+
+    #[test]
+    fn news_wakes_a_future_and_old_records_do_not() {
+        let store = Arc::new(store(1));
+        finish(&store, 0, 1);
+        let this = Arc::new(ThisThread(thread::current(), AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&this));
+        let mut context = Context::from_waker(&waker);
+        let end = store.snapshot_from(0).end;
+        let mut news = Arc::clone(&store).news(end, Deadline::NEVER);
+        let mut poll = |wait: &mut super::super::arrival::News| std::pin::Pin::new(wait).poll(&mut context);
+        assert!(poll(&mut news).is_pending());
+        store.purge();
+        assert_eq!(this.1.load(Ordering::SeqCst), 0);
+        let arrival = thread::spawn({
+            let store = Arc::clone(&store);
+            move || finish(&store, 0, 2)
+        });
+        while this.1.load(Ordering::SeqCst) == 0 {
+            thread::park_timeout(LONG);
+        }
+        assert_eq!(poll(&mut news), Poll::Ready(true));
+        arrival.join().expect("an arrival");
+        let mut late = Arc::clone(&store).news(store.snapshot_from(0).end, Deadline::after(Duration::ZERO));
+        assert_eq!(poll(&mut late), Poll::Ready(false));
+        let mut old = Arc::clone(&store).news(end, Deadline::after(Duration::ZERO));
+        assert_eq!(poll(&mut old), Poll::Ready(true), "what has arrived counts, whatever became of it");
+        assert!(store.snapshot_from(0).records.len() == 1 && Store::evicted(&store) == 0);
+    }
+}
+
 proptest! {
     /// Whatever shards and readers do, records stay in order, and the counts agree with them.
     #[test]
     fn what_is_counted_is_what_is_there(
-        steps in prop::collection::vec((0..7_u8, 0..2_usize, any::<Index>()), 0..60),
+        steps in prop::collection::vec((0..8_u8, 0..2_usize, any::<Index>()), 0..60),
         max_records in 1..8_usize,
         max_memory in prop_oneof![Just(usize::MAX), 1..5_000_usize],
     ) {
@@ -353,6 +466,13 @@ proptest! {
                 (5, _) if !numbers.is_empty() => {
                     let &(shard, number) = index.get(&numbers);
                     store.withdraw(shard, number, &Unsent { first: 0, instead: None });
+                }
+                #[cfg(feature = "http")]
+                (6, _) => {
+                    let mut shown = store.snapshot_from(0).records;
+                    shown.truncate(index.index(shown.len() + 1));
+                    let count = shown.len();
+                    assert_eq!(store.take_shown(&shown).len(), count);
                 }
                 _ => drop(if id % 3 == 0 { store.purge() } else { store.messages() }),
             }

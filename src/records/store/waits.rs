@@ -34,11 +34,20 @@ struct Gate {
     is_closed: bool,
 }
 
+/// What a future waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// So many records can be seen.
+    Records(usize),
+    /// A record has this number, or a higher one.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane waits for it"))]
+    Number(u64),
+}
+
 /// A future that was polled and has to wait.
 #[derive(Debug)]
 struct Pending {
-    /// Records it waits for.
-    count: usize,
+    awaited: Awaited,
     deadline: Deadline,
     /// `None` once it was woken, until it is polled again.
     waker: Option<Waker>,
@@ -78,15 +87,15 @@ impl Waits {
         arrived
     }
 
-    /// Has `waker` woken when there are `count` records, or at the deadline; once. Earlier arrivals
-    /// don't count: check for records afterwards.
+    /// Has `waker` woken when there is what is awaited, or at the deadline; once. Earlier arrivals
+    /// don't count: check for them afterwards.
     ///
     /// # Errors
     /// The system refuses the alarm thread.
     pub(super) fn wake_later(
         &self,
         key: &mut Option<WaitKey>,
-        count: usize,
+        awaited: Awaited,
         deadline: Deadline,
         waker: &Waker,
     ) -> io::Result<()> {
@@ -96,7 +105,7 @@ impl Waits {
             Some(WaitKey(key)) => gate.futures[*key].waker = Some(waker.clone()),
             None => {
                 shared.waiting.fetch_add(1, Ordering::SeqCst);
-                let pending = Pending { count, deadline, waker: Some(waker.clone()) };
+                let pending = Pending { awaited, deadline, waker: Some(waker.clone()) };
                 *key = Some(WaitKey(gate.futures.insert(pending)));
             }
         }
@@ -121,16 +130,15 @@ impl Waits {
         shared.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Wakes waits, after an arrival. A wait is registered before it reads the count, and an arrival is counted before
-    /// it looks for waits: at least one of the two sees the other.
-    pub(super) fn wake(&self, records: &AtomicUsize) {
+    /// Wakes waits, after an arrival. `has` says whether there is what is awaited. A wait is registered before it asks that,
+    /// and an arrival is counted before it looks for waits: at least one of the two sees the other.
+    pub(super) fn wake(&self, has: impl Fn(Awaited) -> bool) {
         let Self(shared) = self;
         if shared.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
         let mut gate = lock(&shared.gate);
-        let there = records.load(Ordering::SeqCst);
-        let wakers = gate.wakers_where(|pending| pending.count <= there);
+        let wakers = gate.wakers_where(|pending| has(pending.awaited));
         drop(gate);
         shared.arrival.notify_all();
         wakers.into_iter().for_each(Waker::wake);

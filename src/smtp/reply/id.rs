@@ -1,6 +1,7 @@
 //! The ids of records: a sender that logs the reply to its message can find the record of it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::smtp::reply::wire::Wire;
 
@@ -124,6 +125,37 @@ impl fmt::Display for RecordId {
     }
 }
 
+impl FromStr for RecordId {
+    type Err = NoRecordId;
+
+    /// Parses an id as it is displayed.
+    fn from_str(text: &str) -> Result<Self, NoRecordId> {
+        let mut parts = text.split('-');
+        let mut number = || parts.next().map(|digits| digits.parse::<u64>().map_err(|_| NoRecordId));
+        let tag = text.as_bytes().get(..LENGTH).and_then(|tag| tag.try_into().ok()).ok_or(NoRecordId)?;
+        number();
+        let session = number().ok_or(NoRecordId)??;
+        let transaction = number().unwrap_or(Ok(0))?;
+        let transaction = u32::try_from(transaction).map_err(|_| NoRecordId)?;
+        let id = Self { server: ServerTag(tag), session, transaction };
+        // No other spelling of the numbers, and no other letters.
+        let is_it = tag.iter().all(|letter| LETTERS.contains(letter)) && id.to_string() == text;
+        is_it.then_some(id).ok_or(NoRecordId)
+    }
+}
+
+/// The text is no [`RecordId`]. Displays as what would be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRecordId;
+
+impl fmt::Display for NoRecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of a message, like 28t5cy4t-12-3")
+    }
+}
+
+impl std::error::Error for NoRecordId {}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -138,8 +170,15 @@ mod tests {
             id.append_to(&mut octets);
             let text = id.to_string();
             prop_assert_eq!(&*octets, text.as_bytes());
+            prop_assert_eq!(text.parse(), Ok(id));
             prop_assert!(octets.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-'));
             prop_assert_eq!(ServerTag::new(number ^ 1 << 39) == id.server, false, "each of 40 bits counts");
+        }
+
+        #[test]
+        fn what_reads_as_an_id_is_displayed_as_it_was(text in "[0-9a-z]{7,9}-[+0-9]{1,3}(-[0-9]{0,3}){0,2}|\\PC*") {
+            let read = text.parse::<RecordId>();
+            prop_assert!(read.is_err() || read.is_ok_and(|id| id.to_string() == text));
         }
     }
 }

@@ -7,7 +7,7 @@ mod places;
 mod stage;
 mod wire;
 
-pub use id::{RecordId, ServerTag};
+pub use id::{NoRecordId, RecordId, ServerTag};
 pub use kind::ReplyKind;
 pub(in crate::smtp) use places::Values;
 pub use stage::{Next, Portion, Stage};
