@@ -1,0 +1,117 @@
+//! The links of a mail.
+
+use super::Mail;
+use super::html::{Anchor, anchors};
+
+/// Links of one mail that are listed.
+const MOST: usize = 1000;
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// As it is in the mail, with character references of HTML decoded.
+    pub(crate) href: String,
+    /// What it is shown as; of plain text the same.
+    pub(crate) text: String,
+    /// Whether it is of the HTML part.
+    pub(crate) is_html: bool,
+}
+
+/// The links of the HTML part, and then those of the plain text that are not among them.
+pub(crate) fn links(mail: &Mail) -> Vec<Link> {
+    let of_html = mail.html.as_deref().map(anchors).unwrap_or_default();
+    let of_html = of_html.into_iter().map(|Anchor { href, text }| Link { href, text, is_html: true });
+    let mut links: Vec<_> = of_html.take(MOST).collect();
+    for href in mail.text.as_deref().into_iter().flat_map(urls) {
+        if links.len() < MOST && !links.iter().any(|link| link.href == href) {
+            links.push(Link { href: href.to_owned(), text: href.to_owned(), is_html: false });
+        }
+    }
+    links
+}
+
+/// The URLs of a text: `http://` and `https://`, up to what ends one in a sentence.
+pub(super) fn urls(text: &str) -> impl Iterator<Item = &str> {
+    let starts = memchr::memmem::find_iter(text.as_bytes(), "://").filter_map(|at| {
+        ["https", "http"].into_iter().map(str::len).find_map(|length| {
+            let start = at.checked_sub(length)?;
+            let is_scheme = matches!(text.get(start..at), Some(scheme) if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"));
+            let is_word = text[..start].ends_with(|c: char| c.is_ascii_alphanumeric());
+            (is_scheme && !is_word).then_some(start)
+        })
+    });
+    let mut end = 0;
+    let texts = starts.filter_map(move |start| {
+        // One within another, as in a parameter, is no other.
+        if start < end {
+            return None;
+        }
+        let url = of(&text[start..]);
+        end = start + url.len();
+        Some(url)
+    });
+    texts.filter(|url| url.split("://").nth(1).is_some_and(|rest| !rest.is_empty()))
+}
+
+/// The URL at the front of a text.
+fn of(text: &str) -> &str {
+    let is_end = |c: char| c.is_whitespace() || c.is_control() || "<>\"`{}|\\^".contains(c);
+    let url = &text[..text.find(is_end).unwrap_or(text.len())];
+    let mut length = url.len();
+    loop {
+        let rest = &url[..length];
+        let Some(last) = rest.chars().next_back() else { return rest };
+        let is_open = |open: char, close: char| rest.matches(open).count() < rest.matches(close).count();
+        let is_outside = match last {
+            '.' | ',' | ';' | ':' | '!' | '?' | '\'' | '*' | '_' => true,
+            ')' => is_open('(', ')'),
+            ']' => is_open('[', ']'),
+            _ => false,
+        };
+        if !is_outside {
+            return rest;
+        }
+        length -= last.len_utf8();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_end_where_a_sentence_goes_on() {
+        let text = "Go to https://a.example/confirm?t=1&u=http://b.example/x, or (see http://c.example/(x)). \
+            <HTTPS://d.example>; xhttp://no.example http://, and http://e.example/ä\u{3000}end";
+        let found: Vec<_> = urls(text).collect();
+        let expected = [
+            "https://a.example/confirm?t=1&u=http://b.example/x",
+            "http://c.example/(x)",
+            "HTTPS://d.example",
+            "http://e.example/ä",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_link_of_both_parts_is_listed_once() {
+        let mail = Mail {
+            html: Some(
+                "<a href=\"https://a.example/1\">Confirm</a><a href=mailto:x@y.example>Write</a>".to_owned(),
+            ),
+            text: Some("Confirm: https://a.example/1 or https://a.example/2".to_owned()),
+            ..Mail::default()
+        };
+        let found: Vec<_> = links(&mail).into_iter().map(|of| (of.href, of.text, of.is_html)).collect();
+        let expected = [
+            ("https://a.example/1", "Confirm", true),
+            ("mailto:x@y.example", "Write", true),
+            ("https://a.example/2", "https://a.example/2", false),
+        ];
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(href, text, html)| ((*href).to_owned(), (*text).to_owned(), *html))
+            .collect();
+        assert_eq!(found, expected);
+    }
+}

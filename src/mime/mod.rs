@@ -1,0 +1,303 @@
+//! Mails as people see them: header fields, texts, attachments, links and codes. Pure; for readers, never on the way of a
+//! message. Imports no other room.
+
+mod codes;
+mod html;
+mod links;
+
+use std::sync::LazyLock;
+
+use mail_parser::parsers::MessageStream;
+use mail_parser::{
+    Address, Header, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders as _, PartType,
+};
+
+pub(crate) use codes::codes;
+pub(crate) use links::{Link, links};
+
+/// Parts of one mail that are listed: a mail with more is made to be a burden.
+const MOST_PARTS: usize = 1000;
+
+/// Making one fills a table.
+static PARSER: LazyLock<MessageParser> = LazyLock::new(MessageParser::default);
+
+/// A parsed mail. Whatever octets it is made of, there is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mail {
+    /// All fields in order, unfolded and decoded.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) from: Vec<Mailbox>,
+    pub(crate) to: Vec<Mailbox>,
+    pub(crate) cc: Vec<Mailbox>,
+    pub(crate) bcc: Vec<Mailbox>,
+    pub(crate) reply_to: Vec<Mailbox>,
+    pub(crate) subject: Option<String>,
+    /// RFC 3339.
+    pub(crate) date: Option<String>,
+    /// Without angle brackets.
+    pub(crate) message_id: Option<String>,
+    /// The first part of plain text that is no attachment.
+    pub(crate) text: Option<String>,
+    /// The first part of HTML that is no attachment.
+    pub(crate) html: Option<String>,
+    /// All parts that have no parts, in order.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A name and an address of a header field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mailbox {
+    pub(crate) name: Option<String>,
+    pub(crate) address: String,
+}
+
+/// What is known of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// From 1, in the order of the mail.
+    pub(crate) number: usize,
+    /// Type and subtype, in lower case.
+    pub(crate) content_type: String,
+    pub(crate) charset: Option<String>,
+    /// Of the file.
+    pub(crate) name: Option<String>,
+    pub(crate) kind: PartKind,
+    /// Without angle brackets.
+    pub(crate) content_id: Option<String>,
+    /// Octets, decoded.
+    pub(crate) size: usize,
+}
+
+/// What a part is to its mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartKind {
+    /// Text that is shown.
+    Text,
+    /// An image that a text shows, for instance.
+    Inline,
+    Attachment,
+}
+
+impl PartKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Inline => "inline",
+            Self::Attachment => "attachment",
+        }
+    }
+}
+
+impl Mail {
+    /// Parses a message as it was received.
+    pub(crate) fn parse(octets: &[u8]) -> Self {
+        let Some(message) = PARSER.parse(octets) else { return Self::default() };
+        let mailboxes = |address: Option<&Address<'_>>| -> Vec<Mailbox> {
+            address.into_iter().flat_map(Address::iter).filter_map(mailbox).collect()
+        };
+        let (mut text, mut html) = (None, None);
+        let mut parts = Vec::new();
+        for (number, part) in leaves(&message) {
+            let shown = of_part(number, part);
+            match &part.body {
+                PartType::Text(content) if shown.kind == PartKind::Text && text.is_none() => {
+                    text = Some(content.clone().into_owned());
+                }
+                PartType::Html(content) if shown.kind == PartKind::Text && html.is_none() => {
+                    html = Some(content.clone().into_owned());
+                }
+                _ => {}
+            }
+            parts.push(shown);
+        }
+        Self {
+            headers: message.headers().iter().map(|header| field(&message, header)).collect(),
+            from: mailboxes(message.from()),
+            to: mailboxes(message.to()),
+            cc: mailboxes(message.cc()),
+            bcc: mailboxes(message.bcc()),
+            reply_to: mailboxes(message.reply_to()),
+            subject: message.subject().map(str::to_owned),
+            date: message.date().filter(|date| date.is_valid()).map(mail_parser::DateTime::to_rfc3339),
+            message_id: message.message_id().map(str::to_owned),
+            text,
+            html,
+            parts,
+        }
+    }
+
+    /// The text to be read: that of the HTML part where there is no other.
+    pub(crate) fn readable(&self) -> Option<String> {
+        self.text.clone().or_else(|| self.html.as_deref().map(html::to_text))
+    }
+
+    /// The HTML part as text.
+    pub(crate) fn html_as_text(&self) -> Option<String> {
+        self.html.as_deref().map(html::to_text)
+    }
+}
+
+/// The octets of a part of a message, decoded, and what is known of it; `None` where there is no such part.
+pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
+    let message = PARSER.parse(octets)?;
+    let (_, part) = leaves(&message).find(|(own, _)| *own == number)?;
+    Some((of_part(number, part), content(part).to_vec()))
+}
+
+fn content<'p>(part: &'p MessagePart<'_>) -> &'p [u8] {
+    match &part.body {
+        PartType::Text(text) | PartType::Html(text) => text.as_bytes(),
+        PartType::Binary(octets) | PartType::InlineBinary(octets) => octets,
+        PartType::Message(message) => &message.raw_message,
+        PartType::Multipart(_) => &[],
+    }
+}
+
+/// The parts without parts, each with its number.
+fn leaves<'m, 'x>(message: &'m Message<'x>) -> impl Iterator<Item = (usize, &'m MessagePart<'x>)> {
+    let leaves = message.parts.iter().filter(|part| !matches!(part.body, PartType::Multipart(_)));
+    (1..).zip(leaves).take(MOST_PARTS)
+}
+
+fn of_part(number: usize, part: &MessagePart<'_>) -> Part {
+    let content_type = part.content_type();
+    let given = content_type.map(|of| match of.subtype() {
+        Some(subtype) => format!("{}/{subtype}", of.ctype()).to_ascii_lowercase(),
+        None => of.ctype().to_ascii_lowercase(),
+    });
+    let (is_text, usual) = match part.body {
+        PartType::Text(_) => (true, "text/plain"),
+        PartType::Html(_) => (true, "text/html"),
+        PartType::Message(_) => (false, "message/rfc822"),
+        _ => (false, "application/octet-stream"),
+    };
+    let disposition = part.content_disposition().map(|of| of.ctype().to_ascii_lowercase());
+    let name = part.attachment_name().map(str::to_owned);
+    let content_id = part.content_id().map(str::to_owned);
+    let kind = match disposition.as_deref() {
+        Some("attachment") => PartKind::Attachment,
+        Some("inline") if !is_text => PartKind::Inline,
+        _ if is_text && name.is_none() => PartKind::Text,
+        _ if content_id.is_some() => PartKind::Inline,
+        _ => PartKind::Attachment,
+    };
+    Part {
+        number,
+        content_type: given.unwrap_or_else(|| usual.to_owned()),
+        charset: content_type.and_then(|of| of.attribute("charset")).map(str::to_ascii_lowercase),
+        name,
+        kind,
+        content_id,
+        size: content(part).len(),
+    }
+}
+
+fn mailbox(of: &mail_parser::Addr<'_>) -> Option<Mailbox> {
+    let (name, address) = (of.name().filter(|name| !name.is_empty()), of.address().unwrap_or_default());
+    let is_something = name.is_some() || !address.is_empty();
+    is_something.then(|| Mailbox { name: name.map(str::to_owned), address: address.to_owned() })
+}
+
+/// The name and the decoded value of a header field.
+fn field(message: &Message<'_>, header: &Header<'_>) -> (String, String) {
+    let octets = &message.raw_message;
+    let within = |start: u32, end: u32| octets.get(start as usize..end as usize).unwrap_or_default();
+    let name = match &header.name {
+        HeaderName::Other(name) => name.to_string(),
+        known => {
+            // In the case that it was sent in.
+            let name = within(header.offset_field, header.offset_start);
+            let name = String::from_utf8_lossy(name.strip_suffix(b":").unwrap_or(name)).trim().to_owned();
+            if name.is_empty() { known.as_str().to_owned() } else { name }
+        }
+    };
+    let raw = within(header.offset_start, header.offset_end);
+    let value = match MessageStream::new(raw).parse_unstructured() {
+        HeaderValue::Text(text) => text.into_owned(),
+        _ => String::from_utf8_lossy(raw).trim().to_owned(),
+    };
+    (name, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NESTED: &str = "From: =?utf-8?Q?Ann_=C3=84?= <ann@example.com>\r\n\
+        To: bob@example.com, \"Doe, Carol\" <carol@example.com>\r\n\
+        SUBJECT: =?utf-8?B?R3LDtsOfZQ==?=\r\n and more\r\n\
+        Date: Fri, 27 Nov 2026 10:00:00 +0100\r\nMessage-ID: <1@example.com>\r\nX-Odd: a;\r\n\tb\r\n\
+        Content-Type: multipart/mixed; boundary=outer\r\n\r\npreamble\r\n\
+        --outer\r\nContent-Type: multipart/related; boundary=inner\r\n\r\n\
+        --inner\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
+        Hall=F6chen\r\n\
+        --inner\r\nContent-Type: text/html\r\n\r\n<p>Hall&ouml;chen <b>du</b></p>\r\n\
+        --inner\r\nContent-Type: image/png\r\nContent-ID: <logo>\r\nContent-Disposition: inline\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--inner--\r\n\
+        --outer\r\nContent-Type: text/plain; name=\"=?utf-8?Q?gr=C3=BC=C3=9Fe.txt?=\"\r\n\
+        Content-Disposition: attachment\r\n\r\nattached\r\n--outer--\r\n";
+
+    #[test]
+    fn a_mail_has_its_fields_texts_and_parts() {
+        let mail = Mail::parse(NESTED.as_bytes());
+        assert_eq!(mail.subject.as_deref(), Some("Größe and more"));
+        assert_eq!(mail.from[0].name.as_deref(), Some("Ann Ä"));
+        let to: Vec<_> = mail.to.iter().map(|of| (of.name.as_deref(), of.address.as_str())).collect();
+        assert_eq!(to, [(None, "bob@example.com"), (Some("Doe, Carol"), "carol@example.com")]);
+        assert_eq!(mail.date.as_deref(), Some("2026-11-27T10:00:00+01:00"));
+        assert_eq!(mail.message_id.as_deref(), Some("1@example.com"));
+        assert!(
+            mail.headers.contains(&("SUBJECT".to_owned(), "Größe and more".to_owned())),
+            "{:?}",
+            mail.headers
+        );
+        assert!(mail.headers.contains(&("X-Odd".to_owned(), "a; b".to_owned())), "{:?}", mail.headers);
+        assert_eq!(mail.text.as_deref().map(str::trim), Some("Hallöchen"));
+        assert!(mail.html.as_deref().is_some_and(|html| html.contains("<b>du</b>")));
+        assert!(mail.html_as_text().is_some_and(|text| text.contains("Hallöchen du")));
+        let parts: Vec<_> =
+            mail.parts.iter().map(|part| (part.number, part.content_type.as_str(), part.kind)).collect();
+        let expected = [
+            (1, "text/plain", PartKind::Text),
+            (2, "text/html", PartKind::Text),
+            (3, "image/png", PartKind::Inline),
+            (4, "text/plain", PartKind::Attachment),
+        ];
+        assert_eq!(parts, expected);
+        assert_eq!(mail.parts[2].content_id.as_deref(), Some("logo"));
+        assert_eq!(mail.parts[3].name.as_deref(), Some("grüße.txt"));
+        let (found, octets) = part(NESTED.as_bytes(), 3).expect("there");
+        assert_eq!((found.size, &octets[..4]), (octets.len(), &b"\x89PNG"[..]));
+        assert!(part(NESTED.as_bytes(), 5).is_none() && part(NESTED.as_bytes(), 0).is_none());
+    }
+
+    #[test]
+    fn a_mail_of_one_part_has_one() {
+        let mail = Mail::parse(b"Subject: hi\r\n\r\nHello\r\n");
+        assert_eq!((mail.parts.len(), mail.text.as_deref()), (1, Some("Hello\r\n")));
+        assert_eq!((mail.html, mail.subject.as_deref()), (None, Some("hi")));
+        assert_eq!(Mail::parse(b""), Mail::default());
+        assert_eq!(
+            Mail::parse(b"\r\nno header\r\n").readable().map(|text| text.contains("no header")),
+            Some(true)
+        );
+    }
+
+    proptest! {
+        /// Parsing what is broken anywhere ends, and its parts can be read.
+        #[test]
+        fn whatever_octets_make_a_mail(octets: Vec<u8>, at in 0..NESTED.len(), cut in 0..NESTED.len()) {
+            Mail::parse(&octets);
+            let mut broken = NESTED.as_bytes()[..cut].to_vec();
+            let at = at.min(cut);
+            broken.splice(at..at, octets.iter().copied().take(40));
+            for own in Mail::parse(&broken).parts {
+                let (found, content) = part(&broken, own.number).expect("a listed part");
+                prop_assert_eq!(&found, &own);
+                prop_assert_eq!(content.len(), own.size);
+            }
+        }
+    }
+}
