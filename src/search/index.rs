@@ -1,0 +1,143 @@
+//! What is searched of a mail, made once for it.
+
+use std::ops::Range;
+
+use crate::mime::{Mail, Mailbox, PartKind};
+use crate::records::Message;
+
+/// The head of a mail, as lists show it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) from: Vec<Mailbox>,
+    pub(crate) to: Vec<Mailbox>,
+    pub(crate) cc: Vec<Mailbox>,
+    pub(crate) bcc: Vec<Mailbox>,
+    pub(crate) reply_to: Vec<Mailbox>,
+    pub(crate) subject: Option<String>,
+    pub(crate) message_id: Option<String>,
+    /// The beginning of its text, on one line.
+    pub(crate) snippet: String,
+    pub(crate) attachments: usize,
+    pub(crate) inlines: usize,
+}
+
+/// The head, and all text in lower case.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) head: Head,
+    /// The fields, one behind the other, and the text.
+    all: Box<str>,
+    spans: [Range<usize>; FIELDS],
+}
+
+/// A field in the text of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    From,
+    To,
+    Cc,
+    Bcc,
+    ReplyTo,
+    Subject,
+    MessageId,
+}
+
+const FIELDS: usize = 7;
+
+/// Characters of a snippet.
+const SNIPPET: usize = 200;
+
+impl Index {
+    /// Parses a message.
+    pub(crate) fn of(message: &Message) -> Self {
+        let mail = Mail::parse(message.body());
+        let bcc = blind_copies(message, &mail);
+        let mut all = String::new();
+        let mut put = |text: &str| {
+            let start = all.len();
+            // Lower case can be longer than what it is of.
+            all.extend(text.chars().flat_map(char::to_lowercase));
+            let end = all.len();
+            all.push('\n');
+            start..end
+        };
+        let spans = [
+            put(&listed(&mail.from)),
+            put(&listed(&mail.to)),
+            put(&listed(&mail.cc)),
+            put(&listed(&bcc)),
+            put(&listed(&mail.reply_to)),
+            put(mail.subject.as_deref().unwrap_or_default()),
+            put(mail.message_id.as_deref().unwrap_or_default()),
+        ];
+        put(&message.reverse_path().unwrap_or_default());
+        let html = mail.html_as_text();
+        let readable = mail.text.as_deref().or(html.as_deref()).unwrap_or_default();
+        let snippet = snippet(readable);
+        for text in mail.text.iter().chain(&html) {
+            put(text);
+        }
+        for name in mail.parts.iter().filter_map(|part| part.name.as_deref()) {
+            put(name);
+        }
+        let count = |kind| mail.parts.iter().filter(|part| part.kind == kind).count();
+        let (attachments, inlines) = (count(PartKind::Attachment), count(PartKind::Inline));
+        let Mail { from, to, cc, reply_to, subject, message_id, .. } = mail;
+        let head = Head { from, to, cc, bcc, reply_to, subject, message_id, snippet, attachments, inlines };
+        Self { head, all: all.into(), spans }
+    }
+
+    /// All text in lower case.
+    pub(super) fn all(&self) -> &str {
+        &self.all
+    }
+
+    /// One field, in lower case.
+    pub(super) fn field(&self, field: Field) -> &str {
+        &self.all[self.spans[field as usize].clone()]
+    }
+
+    /// Approximate octets in memory.
+    pub(crate) fn memory(&self) -> usize {
+        // The head is part of the text.
+        size_of::<Self>() + 2 * self.spans[FIELDS - 1].end + self.head.snippet.len() + self.all.len()
+    }
+}
+
+/// Those of the field Bcc, and recipients that are in no field: that is what a blind copy is.
+fn blind_copies(message: &Message, mail: &Mail) -> Vec<Mailbox> {
+    let mut bcc = mail.bcc.clone();
+    for path in message.forward_paths() {
+        let is_named = [&mail.to, &mail.cc, &bcc];
+        let is_named =
+            is_named.iter().any(|field| field.iter().any(|of| of.address.eq_ignore_ascii_case(&path)));
+        if !is_named {
+            bcc.push(Mailbox { name: None, address: path.into_owned() });
+        }
+    }
+    bcc
+}
+
+/// `Ann <ann@example.com>`, one a line.
+fn listed(mailboxes: &[Mailbox]) -> String {
+    let shown = |of: &Mailbox| match &of.name {
+        Some(name) => format!("{name} <{}>", of.address),
+        None => of.address.clone(),
+    };
+    mailboxes.iter().map(shown).collect::<Vec<_>>().join("\n")
+}
+
+fn snippet(text: &str) -> String {
+    let mut snippet = String::new();
+    for word in text.split_whitespace() {
+        let room = SNIPPET.saturating_sub(snippet.chars().count() + 1);
+        if room == 0 {
+            break;
+        }
+        if !snippet.is_empty() {
+            snippet.push(' ');
+        }
+        snippet.extend(word.chars().take(room));
+    }
+    snippet
+}

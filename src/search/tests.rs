@@ -1,0 +1,184 @@
+//! Queries, and a naive search beside them.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::records::message::sample;
+
+fn found(query: &str, message: &Message) -> bool {
+    let index = Index::of(message);
+    Query::parse(query)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .matches(Candidate { message, index: &index })
+}
+
+const MAIL: &str = "From: \"Ann Äpfel\" <ann@example.com>\r\nTo: Bob <bob@example.com>\r\nCc: carol@example.com\r\n\
+    Reply-To: desk@example.com\r\nSubject: Welcome ABOARD\r\nMessage-ID: <42@mail.example>\r\nX-Kind: Receipt 7\r\n\
+    Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nYour order number 7\r\n--b\r\n\
+    Content-Type: application/pdf; name=Bill.PDF\r\n\r\nx\r\n--b--\r\n";
+
+fn message() -> Message {
+    sample::mail("bounce@example.com", &["bob@example.com", "hidden@example.com"], MAIL)
+}
+
+#[test]
+fn each_term_is_about_what_its_prefix_says() {
+    let message = message();
+    for (query, expected) in [
+        ("", true),
+        ("order", true),
+        ("ORDER NUMBER", true),
+        ("\"order number\"", true),
+        ("\"number order\"", false),
+        ("order -number", false),
+        ("order !refund", true),
+        ("-\"order number\"", false),
+        ("from:äpfel", true),
+        ("from:ÄPFEL", true),
+        ("from:\"ann äpfel\"", true),
+        ("from:bob", false),
+        ("to:bob@", true),
+        ("to:hidden", false),
+        ("bcc:hidden", true),
+        ("bcc:bob", false),
+        ("cc:carol", true),
+        ("reply-to:desk", true),
+        ("addressed:carol addressed:hidden", true),
+        ("subject:welcome", true),
+        ("subject:\"welcome aboard\"", true),
+        ("Subject:goodbye", false),
+        ("-subject:goodbye", true),
+        ("message-id:<42@mail.example>", true),
+        ("bill.pdf", true),
+        ("bounce@example.com", true),
+        ("has:attachment", true),
+        ("has:attachments -has:inline", true),
+        ("larger:100", true),
+        ("larger:1kb", false),
+        ("smaller:1.5m", true),
+        ("header:X-Kind", true),
+        ("header:\"x-kind=receipt 7\"", true),
+        ("header:x-kind=bill", false),
+        ("header:x-none", false),
+        ("mail-from:bounce@", true),
+        ("mail-from:ann", false),
+        ("mail-from:<>", false),
+        ("rcpt-to:hidden", true),
+        ("tls:no", true),
+        ("tls:1.3", false),
+        ("peer:127.0.0.1", true),
+        ("session:1", true),
+        ("session:2", false),
+        ("helo:client.example", true),
+        ("protocol:smtp", true),
+        ("user:ann", false),
+        ("-user:ann", true),
+        ("after:1969-01-01 -before:1970-01-01", true),
+        ("before:2000-01-01T00:00:00z", true),
+        // A prefix that is not known is text.
+        ("order:7", false),
+        ("\"subject:welcome\"", false),
+    ] {
+        assert_eq!(found(query, &message), expected, "{query}");
+    }
+    assert!(found(&format!("id:{}", message.id()), &message));
+    assert!(found("mail-from:<>", &sample::mail("", &["bob@example.com"], "")));
+}
+
+#[test]
+fn a_value_that_can_not_be_is_refused_with_what_would_be_right() {
+    for (query, expected) in [
+        ("hi larger:x", "larger:x: expected a size"),
+        ("-after:tomorrow", "-after:tomorrow: expected a moment"),
+        ("has:fun", "has:fun: expected has:attachment or has:inline"),
+        ("tls:2", "tls:2: expected tls:yes"),
+        ("session:x", "session:x: expected the number"),
+        ("is:read", "is:read: expected no state"),
+    ] {
+        let error = Query::parse(query).expect_err(query).to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(Query::parse(&"x".repeat(LONGEST + 1)).is_err());
+    assert!(Query::parse(&"x ".repeat(MOST_TERMS + 1)).is_err());
+}
+
+#[test]
+fn what_a_message_missed_is_explained() {
+    let message = message();
+    let index = Index::of(&message);
+    let query = Query::parse("from:ann subject:goodbye rcpt-to:zoe refund").expect("a query");
+    let missed = query.missed(Candidate { message: &message, index: &index });
+    assert_eq!(missed[0], "subject:goodbye: found \"welcome aboard\"");
+    assert_eq!(missed[1], "rcpt-to:zoe: the forward-paths are [\"bob@example.com\", \"hidden@example.com\"]");
+    assert!(missed[2].starts_with("refund: about the text"), "{missed:?}");
+    assert_eq!(missed.len(), 3);
+}
+
+#[test]
+fn words_are_split_as_they_were_meant() {
+    let word = |text: &str, is_negated, is_phrase| Word { text: text.to_owned(), is_negated, is_phrase };
+    let cases = [
+        ("a  b", vec![word("a", false, false), word("b", false, false)]),
+        ("\"a b\" c", vec![word("a b", false, true), word("c", false, false)]),
+        ("-\"a b\"", vec![word("a b", true, true)]),
+        ("!to:\"a b\"", vec![word("to:a b", true, false)]),
+        ("\"open to the end", vec![word("open to the end", false, true)]),
+        ("a-b - \"\" --c", vec![word("a-b", false, false), word("-c", true, false)]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(words(text), expected, "{text}");
+    }
+}
+
+/// A term, and what the naive search makes of it: a negation, a field, a text.
+fn term() -> impl Strategy<Value = (bool, &'static str, String)> {
+    let fields = vec!["", "subject", "from", "mail-from", "rcpt-to"];
+    (any::<bool>(), select(fields), "[a-cÄß]{1,3}")
+}
+
+proptest! {
+    #[test]
+    fn a_naive_search_finds_the_same(
+        terms in prop::collection::vec(term(), 0..4),
+        subject in "[a-cA-Cäß ]{0,8}",
+        from in "[a-c]{1,4}",
+        path in "[a-c]{1,4}",
+        rcpts in prop::collection::vec("[a-c]{1,4}", 1..3),
+        text in "[a-cA-CÄß]{0,8}",
+    ) {
+        let header = format!("From: {from}@x.example\r\nSubject: x{subject}x\r\nContent-Type: text/plain; charset=utf-8\r\n");
+        let rcpts: Vec<String> = rcpts.iter().map(|local| format!("{local}@r.example")).collect();
+        let rcpts: Vec<&str> = rcpts.iter().map(String::as_str).collect();
+        let message = sample::mail(&format!("{path}@p.example"), &rcpts, &format!("{header}\r\nq{text}q\r\n"));
+        let expected = terms.iter().all(|(is_negated, field, text_of_term)| {
+            let needle = text_of_term.to_lowercase();
+            let subject = Index::of(&message).head.subject.unwrap_or_default().to_lowercase();
+            let from = format!("{from}@x.example");
+            let path = format!("{path}@p.example");
+            let haystacks: Vec<String> = match *field {
+                "subject" => vec![subject],
+                "from" => vec![from],
+                "mail-from" => vec![path],
+                "rcpt-to" => rcpts.iter().map(|path| (*path).to_owned()).collect(),
+                _ => [vec![subject, from, path, format!("q{text}q").to_lowercase()], rcpts.iter().map(|path| (*path).to_owned()).collect()].concat(),
+            };
+            haystacks.iter().any(|haystack| haystack.contains(&needle)) != *is_negated
+        });
+        let query: Vec<String> = terms.iter().map(|(is_negated, field, text)| {
+            let minus = if *is_negated { "-" } else { "" };
+            if field.is_empty() { format!("{minus}{text}") } else { format!("{minus}{field}:{text}") }
+        }).collect();
+        prop_assert_eq!(found(&query.join(" "), &message), expected, "{:?}", query);
+    }
+
+    #[test]
+    fn any_text_is_a_query_or_an_error(text: String) {
+        if let Ok(query) = Query::parse(&text) {
+            let message = message();
+            let index = Index::of(&message);
+            let candidate = Candidate { message: &message, index: &index };
+            prop_assert_eq!(query.matches(candidate), query.missed(candidate).is_empty());
+        }
+    }
+}
