@@ -89,6 +89,7 @@
 //! | `auth` (default) | authentication by hashes: CRAM-MD5, SCRAM, and files of hashed passwords. PLAIN, LOGIN and tokens need no feature |
 //! | `tls` (default) | STARTTLS, listeners for TLS, and certificates made at the start, by rustls with aws-lc-rs: building it needs a C compiler |
 //! | `report` (default) | module `report`: the figures as text, JSON, a page with plots, and an interval log |
+//! | `http` (default) | [`ControlPlane`]: messages over HTTP, with waiting, searching and taking |
 //! | `cli` (default) | the program `smtpmock`; nothing to the library |
 //!
 //! For a test, `smtpmock = { version = "4", default-features = false }` among the `dev-dependencies` is enough.
@@ -110,7 +111,8 @@
 //! A shard owns its connections and its figures; nothing of a session is shared. Shards share the counters of sessions
 //! and milestones, the memory budget, the counts of rules, the deferred messages, and the store, in which each shard
 //! has a part of its own. The first wait that is a future starts one more
-//! thread, which wakes such waits at their deadlines.
+//! thread, which wakes such waits at their deadlines. A control plane (`http`) has three: one serves all its connections, and
+//! two parse and search mails.
 //!
 //! The program adds threads of its own, all in `program`. The main thread decides and stops the server (`lifetime`); one
 //! receives signals, and ends the program at a second one whatever the others wait for (`interrupts`); one waits for the
@@ -133,8 +135,12 @@ pub mod smtp;
 pub mod stats;
 
 mod config;
+#[cfg(feature = "http")]
+mod http;
 mod log;
 mod measure;
+#[cfg(feature = "http")]
+mod mime;
 mod net;
 #[doc(hidden)]
 pub mod output;
@@ -142,12 +148,16 @@ mod process;
 mod records;
 #[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "http")]
+mod search;
 mod server;
 mod text;
 mod time;
 mod tls;
 
 pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError, StartSettings};
+#[cfg(feature = "http")]
+pub use http::{ControlPlane, HttpSettings};
 pub use log::{Logger, StdLogger};
 pub use net::Listening;
 #[doc(hidden)]

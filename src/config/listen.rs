@@ -143,6 +143,27 @@ fn inet(host: &str, common_port: u16) -> Option<ListenAt> {
     Some(ListenAt::Inet { address: (ip, common_port).into(), takes_common_port: true })
 }
 
+/// The address of the control plane: `[ADDRESS:]PORT`, on 127.0.0.1 without one, or `unix:PATH`.
+#[cfg(feature = "http")]
+pub(crate) fn http_listener(text: &str) -> Result<ListenAt, ConfigError> {
+    const EXPECTED: &str = "a port of 127.0.0.1, like 8025 (0: any free one), ADDRESS:PORT with an IPv4 or IPv6 address of this \
+                            machine, like 0.0.0.0:8025 or [::1]:8025, or a Unix socket, like unix:/run/mock-http.sock";
+    let refused = || ConfigError::new("http", text, EXPECTED);
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') || path.len() > LONGEST_PATH {
+            return Err(refused());
+        }
+        return Ok(ListenAt::Unix { path: Path::new(path).into(), mode: None });
+    }
+    if let Some(port) = text.parse().ok().filter(|_| !text.starts_with('+')) {
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        return Ok(ListenAt::Inet { address, takes_common_port: false });
+    }
+    inet(text, 0)
+        .filter(|at| matches!(at, ListenAt::Inet { takes_common_port: false, .. }))
+        .ok_or_else(refused)
+}
+
 fn url_listener(url: &str) -> Result<Listen, ConfigError> {
     let refused = |expected: String| ConfigError::new("listen", url, expected);
     let (name, rest) = url.trim().split_once("://").unwrap_or(("", ""));

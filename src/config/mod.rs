@@ -19,6 +19,8 @@ use milestone::Goal;
 
 pub(crate) use error::SocketFileError;
 pub use error::{ConfigError, StartError};
+#[cfg(feature = "http")]
+pub(crate) use listen::http_listener;
 pub(crate) use listen::{Listen, ListenAt, ProxyHeaders};
 pub use milestone::Milestone;
 pub use settings::{OverLimit, Settings};

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 
 use rustix::process::{Resource, getrlimit};
 
+#[cfg(feature = "http")]
+use super::stream::PlainListener;
 use super::stream::{ListenOptions, Listener};
 use crate::config::{Listen, ListenAt, ProxyHeaders, SocketFileError, StartError};
 use crate::process::is_out_of_descriptors;
@@ -80,6 +82,13 @@ pub(crate) fn bind(
     };
     let by_shard = by_shard.into_iter().map(of_shard).collect();
     Ok((bound, by_shard))
+}
+
+/// Opens a listener that no reactor serves, and returns where it is.
+#[cfg(feature = "http")]
+pub(crate) fn bind_plain(at: &ListenAt, backlog: u32) -> Result<(Endpoint, PlainListener), StartError> {
+    let listener = open(at, ListenOptions { backlog, is_shared: false, has_ipv4_wildcard: false })?;
+    Ok((local_address(&listener)?, listener.into_plain()))
 }
 
 fn has_ipv4_wildcard(listens: &[Listen]) -> bool {

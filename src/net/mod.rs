@@ -20,4 +20,8 @@ pub(crate) mod verifier;
 mod wheel;
 
 pub use listener::Listening;
+#[cfg(feature = "http")]
+pub(crate) use listener::bind_plain;
 pub(crate) use listener::{ListeningSocket, bind};
+#[cfg(feature = "http")]
+pub(crate) use stream::{PlainListener, SocketFile};

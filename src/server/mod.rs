@@ -348,6 +348,18 @@ impl Server {
         self.failure.get()
     }
 
+    /// The records, if any are retained.
+    #[cfg(feature = "http")]
+    pub(crate) fn store(&self) -> Option<&Arc<Store>> {
+        self.store.as_ref()
+    }
+
+    /// It accepts connections: it has neither failed nor been asked to stop.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_serving(&self) -> bool {
+        !self.stopping.is_completed() && self.failure().is_none()
+    }
+
     /// Calls `hook` on the failing thread when the server fails, or at once if it has failed. The hook must not stop
     /// the server: a stop waits for that thread, and panics if it is a reactor's.
     pub fn on_failure(&self, hook: impl FnOnce(&ServerFailure) + Send + 'static) {

@@ -21,6 +21,8 @@ use crate::tls::{ServerTls, TlsSession};
 use tcp::{Tcp, TcpAcceptor};
 #[cfg(feature = "tls")]
 use tls::Tls;
+#[cfg(feature = "http")]
+pub(crate) use unix::SocketFile;
 use unix::{Unix, UnixAcceptor};
 
 /// A stream of octets in both directions, over a socket that never blocks.
@@ -411,7 +413,25 @@ pub(super) struct ListenOptions {
     pub(super) has_ipv4_wildcard: bool,
 }
 
+/// A listening socket that no reactor serves. It does not block.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) enum PlainListener {
+    Tcp(std::net::TcpListener),
+    /// The file is in front of the socket, to be dropped first.
+    Unix(Arc<SocketFile>, std::os::unix::net::UnixListener),
+}
+
 impl Listener {
+    /// The socket, for another thread than a reactor's.
+    #[cfg(feature = "http")]
+    pub(super) fn into_plain(self) -> PlainListener {
+        match self {
+            Self::Tcp(TcpAcceptor(socket)) => PlainListener::Tcp(socket.into()),
+            Self::Unix(UnixAcceptor { file, socket }) => PlainListener::Unix(file, socket.into()),
+        }
+    }
+
     /// Binds an address and listens, over the transport that the address stands for.
     ///
     /// # Errors

@@ -99,7 +99,7 @@ impl Transport for Tcp {
 
 /// A listening TCP socket.
 #[derive(Debug)]
-pub(crate) struct TcpAcceptor(TcpListener);
+pub(crate) struct TcpAcceptor(pub(super) TcpListener);
 
 impl TcpAcceptor {
     /// Options are set where accepted sockets inherit them: a system call saved per connection.

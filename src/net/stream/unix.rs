@@ -118,8 +118,8 @@ impl Transport for Unix {
 #[derive(Debug)]
 pub(crate) struct UnixAcceptor {
     /// In front of the socket, to be dropped first: nobody finds a file that nobody listens at.
-    file: Arc<SocketFile>,
-    socket: UnixListener,
+    pub(super) file: Arc<SocketFile>,
+    pub(super) socket: UnixListener,
 }
 
 impl UnixAcceptor {
@@ -167,7 +167,7 @@ fn endpoint(address: &SocketAddr) -> Endpoint {
 
 /// The file of a listening socket, removed when dropped if it is still that.
 #[derive(Debug)]
-struct SocketFile {
+pub(crate) struct SocketFile {
     path: Arc<Path>,
     identity: (u64, u64),
 }

@@ -1,0 +1,226 @@
+//! `/v1/messages`: listing, searching, reading, deleting and taking.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
+use serde::Serialize;
+
+use super::selection::{SELECTING, Selection, find};
+use super::views::{Detail, Summary, details, fitting};
+use crate::http::Plane;
+use crate::http::call::Call;
+use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
+use crate::http::router::Route;
+use crate::mime::{self, Mail, PartKind};
+use crate::records::Message;
+use crate::records::store::Shown;
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/v1/messages", |call| Box::pin(list(call))),
+    Route::delete("/v1/messages", |call| Box::pin(delete(call))),
+    Route::get("/v1/messages/{id}", |call| Box::pin(one(call))),
+    Route::delete("/v1/messages/{id}", |call| Box::pin(async move { delete_one(&call) })),
+    Route::get("/v1/messages/{id}/raw", |call| Box::pin(async move { raw(&call) })),
+    Route::get("/v1/messages/{id}/parts/{n}", |call| Box::pin(part(call))),
+    Route::get("/v1/messages/{id}/links", |call| Box::pin(links(call))),
+    Route::get("/v1/messages/{id}/codes", |call| Box::pin(codes(call))),
+];
+
+/// Messages of one reply, by default and at most.
+pub(super) const LIMIT: usize = 50;
+pub(super) const MOST: usize = 500;
+
+#[derive(Serialize)]
+struct List {
+    /// The newest first.
+    messages: Vec<Summary>,
+    /// The cursor of the next page; `None` on the last one.
+    next: Option<String>,
+    /// All that are selected.
+    total: usize,
+    /// Records that were evicted since the start.
+    evicted: u64,
+}
+
+async fn list(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[SELECTING, &["limit", "cursor"]].concat())?;
+    let selection = Selection::of(&call.parameters, &call.plane)?;
+    let limit = call.parameters.number("limit", 1..=MOST)?.unwrap_or(LIMIT);
+    let cursor = call.parameters.parsed::<u64>("cursor", "the next of another list")?;
+    let plane = Arc::clone(&call.plane);
+    let reads_mails = selection.reads_mails();
+    let work = move || {
+        let mut selected = selection.filter(plane.store.snapshot_from(selection.from).records, &plane);
+        let total = selected.len();
+        selected.sort_by_key(|shown| std::cmp::Reverse(shown.number));
+        let page = cursor.map_or(0, |cursor| selected.partition_point(|shown| shown.number >= cursor));
+        let (page, rest) = selected[page..].split_at(limit.min(total - page));
+        let next = page.last().filter(|_| !rest.is_empty()).map(|last| last.number.to_string());
+        let messages = page.iter().map(|shown| Summary::of(shown, &plane)).collect();
+        json(&List { messages, next, total, evicted: plane.store.evicted() })
+    };
+    match reads_mails {
+        true => call.plane.desk.search(work).await,
+        false => call.plane.desk.look(work).await,
+    }
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: usize,
+    /// With `return=true`, the newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Detail>>,
+    /// With `return=true`: how many more were selected, and are there still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<usize>,
+}
+
+/// Deletes what is selected; with `return=true` as many of the oldest as fit into a reply, and returns them.
+async fn delete(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[SELECTING, &["return", "limit", "raw"]].concat())?;
+    let selection = Selection::of(&call.parameters, &call.plane)?;
+    let returns = call.parameters.flag("return")?;
+    let has_raw = call.parameters.flag("raw")?;
+    let limit = call.parameters.number("limit", 1..=MOST)?;
+    if !returns && (limit.is_some() || has_raw) {
+        return Err(invalid(if has_raw { "raw" } else { "limit" }, "return=true beside it"));
+    }
+    let plane = Arc::clone(&call.plane);
+    let work = move || {
+        let mut selected = selection.filter(plane.store.snapshot_from(selection.from).records, &plane);
+        let total = selected.len();
+        if returns {
+            selected.truncate(fitting(&selected, limit.unwrap_or(LIMIT)));
+        }
+        let chosen = selected.len();
+        let mut taken = plane.store.take_shown(&selected);
+        drop(selected);
+        taken.reverse();
+        let messages = returns.then(|| details(&taken, &plane, has_raw));
+        let deleted = taken.len();
+        drop(taken);
+        plane.catalogue.forget_removed();
+        json(&Deleted { deleted, messages, remaining: returns.then_some(total - chosen) })
+    };
+    call.plane.desk.search(work).await
+}
+
+async fn one(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&["raw"])?;
+    let has_raw = call.parameters.flag("raw")?;
+    look(call, move |shown, plane| json(&Detail::of(&shown, plane, has_raw))).await
+}
+
+fn delete_one(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let shown = find(&call.segments[0], &call.plane)?;
+    // It may have changed, or have been deleted by somebody else meanwhile.
+    let deleted = call.plane.store.take_shown(&[shown]).len();
+    Ok(json(&Deleted { deleted, messages: None, remaining: None }))
+}
+
+/// The text as it was received.
+fn raw(call: &Call) -> Result<Reply, Refusal> {
+    /// The octets, shared with the store.
+    struct Text(Arc<Message>);
+
+    impl AsRef<[u8]> for Text {
+        fn as_ref(&self) -> &[u8] {
+            self.0.body()
+        }
+    }
+
+    call.parameters.only(&[])?;
+    let Shown { message, .. } = find(&call.segments[0], &call.plane)?;
+    let name = format!("{}.eml", message.id());
+    Ok(download(of(StatusCode::OK, "message/rfc822", Bytes::from_owner(Text(message))), Some(&name)))
+}
+
+/// The octets of a part, decoded; text in UTF-8.
+async fn part(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let number = call.segments[1].parse().unwrap_or(0);
+    look(call, move |shown, _| {
+        let Some((part, octets)) = mime::part(shown.message.body(), number) else {
+            let hint = "the number of one of the parts of the message";
+            return error(StatusCode::NOT_FOUND, "no_such_part", "n", hint).into_reply();
+        };
+        let mut reply = of(StatusCode::OK, "application/octet-stream", octets);
+        let is_text = part.content_type.starts_with("text/");
+        let content_type =
+            if is_text { format!("{}; charset=utf-8", part.content_type) } else { part.content_type };
+        if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+            reply.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
+        }
+        let name = part.name.filter(|_| part.kind != PartKind::Text);
+        download(reply, name.as_deref())
+    })
+    .await
+}
+
+#[derive(Serialize)]
+struct Links {
+    links: Vec<LinkView>,
+}
+
+#[derive(Serialize)]
+struct LinkView {
+    href: String,
+    text: String,
+    part: &'static str,
+}
+
+async fn links(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    look(call, |shown, _| {
+        let links = mime::links(&Mail::parse(shown.message.body()));
+        let view = |mime::Link { href, text, is_html }| LinkView {
+            href,
+            text,
+            part: if is_html { "html" } else { "text" },
+        };
+        json(&Links { links: links.into_iter().map(view).collect() })
+    })
+    .await
+}
+
+#[derive(Serialize)]
+struct Codes {
+    codes: Vec<String>,
+}
+
+async fn codes(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    look(call, |shown, _| json(&Codes { codes: mime::codes(&Mail::parse(shown.message.body())) })).await
+}
+
+/// Answers with something of the message of the path.
+async fn look(
+    call: Call,
+    answer: impl FnOnce(Shown, &Arc<Plane>) -> Reply + Send + 'static,
+) -> Result<Reply, Refusal> {
+    let Call { plane, segments, .. } = call;
+    let shown = find(&segments[0], &plane)?;
+    let own = Arc::clone(&plane);
+    plane.desk.look(move || answer(shown, &own)).await
+}
+
+/// What a browser saves, and does not show. The name is the sender's.
+fn download(mut reply: Reply, name: Option<&str>) -> Reply {
+    let name = name.map(|name| {
+        let mut encoded = String::new();
+        for octet in name.bytes() {
+            match octet.is_ascii_alphanumeric() || b"-._".contains(&octet) {
+                true => encoded.push(char::from(octet)),
+                false => encoded += &format!("%{octet:02X}"),
+            }
+        }
+        format!("attachment; filename*=UTF-8''{encoded}")
+    });
+    let value = HeaderValue::try_from(name.as_deref().unwrap_or("attachment"));
+    reply.headers_mut().insert(CONTENT_DISPOSITION, value.unwrap_or(HeaderValue::from_static("attachment")));
+    reply
+}

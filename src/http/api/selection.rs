@@ -1,0 +1,101 @@
+//! Which messages a request is about.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+
+use crate::http::Plane;
+use crate::http::parameters::Parameters;
+use crate::http::reply::{Refusal, error, invalid};
+use crate::records::Message;
+use crate::records::store::Shown;
+use crate::search::{Candidate, Query};
+use crate::smtp::RecordId;
+
+/// The parameters that select messages.
+pub(super) const SELECTING: &[&str] = &["query", "accepted", "after"];
+
+/// What a message must be.
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    query: Query,
+    /// `None`: accepted or not.
+    accepted: Option<bool>,
+    /// The lowest number.
+    pub(super) from: u64,
+}
+
+impl Selection {
+    /// # Errors
+    /// The reply for a parameter with a wrong value.
+    pub(super) fn of(parameters: &Parameters, plane: &Plane) -> Result<Self, Refusal> {
+        let query = parameters.text("query").unwrap_or_default();
+        let query = Query::parse(query).map_err(|error| invalid("query", error.to_string()))?;
+        let accepted = match parameters.text("accepted") {
+            None | Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some("any") => None,
+            Some(_) => return Err(invalid("accepted", "true, false or any")),
+        };
+        let from = parameters.text("after").map(|id| behind(id, plane)).transpose()?;
+        Ok(Self { query, accepted, from: from.unwrap_or_default() })
+    }
+
+    /// Mails must be parsed to find out.
+    pub(super) fn reads_mails(&self) -> bool {
+        !self.query.is_empty()
+    }
+
+    /// Whether a message is selected.
+    pub(super) fn covers(&self, shown: &Shown, plane: &Plane) -> bool {
+        shown.number >= self.from
+            && self.accepted.is_none_or(|accepted| shown.message.msg() == accepted)
+            && (self.query.is_empty() || {
+                let index = plane.catalogue.index(shown);
+                self.query.matches(Candidate { message: &shown.message, index: &index })
+            })
+    }
+
+    /// The messages among these that are selected.
+    pub(super) fn filter(&self, records: Vec<Shown>, plane: &Plane) -> Vec<Shown> {
+        records.into_iter().filter(|shown| self.covers(shown, plane)).collect()
+    }
+
+    /// What a message that is not selected has that it should not have.
+    pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
+        let index = plane.catalogue.index(shown);
+        let mut missed = self.query.missed(Candidate { message: &shown.message, index: &index });
+        if self.accepted.is_some_and(|accepted| shown.message.msg() != accepted) {
+            missed.insert(0, acceptance(&shown.message));
+        }
+        missed
+    }
+}
+
+fn acceptance(message: &Message) -> String {
+    match message.msg() {
+        true => "accepted: it was".to_owned(),
+        false => "accepted: it was refused, abandoned, or is not complete".to_owned(),
+    }
+}
+
+/// The number behind that of the message with this id. One that is gone, and not remembered, was older than all that are there.
+fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
+    let id: RecordId =
+        id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;
+    let number = plane.store.find(id).map(|shown| shown.number).or_else(|| plane.store.number_of_removed(id));
+    Ok(number.map_or(0, |number| number + 1))
+}
+
+/// The message with this id.
+///
+/// # Errors
+/// The reply where there is none.
+pub(super) fn find(id: &str, plane: &Arc<Plane>) -> Result<Shown, Refusal> {
+    let found = id.parse::<RecordId>().ok().and_then(|id| plane.store.find(id));
+    found.ok_or_else(|| {
+        let hint =
+            "the id of a message that is there: it may have been deleted, or evicted by --keep-messages";
+        error(StatusCode::NOT_FOUND, "no_such_message", "id", hint)
+    })
+}

@@ -1,0 +1,31 @@
+//! A request as handlers see it.
+
+use std::sync::Arc;
+
+use hyper::http::request::Parts;
+
+use crate::http::Plane;
+use crate::http::parameters::Parameters;
+
+/// What a connection runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    Tcp,
+    /// Only processes of this machine with access to the file: any host is accepted.
+    Unix,
+}
+
+/// A request whose head is read, and that may be answered.
+pub(super) struct Call {
+    pub(super) plane: Arc<Plane>,
+    pub(super) head: Parts,
+    /// The segments of the path that stand for names in braces, decoded.
+    pub(super) segments: Vec<String>,
+    pub(super) parameters: Parameters,
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("uri", &self.head.uri).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! What was found out about mails by parsing them, remembered within a bound: a second search does not parse again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::process::lock;
+use crate::records::Message;
+use crate::records::store::Shown;
+use crate::search::Index;
+
+/// Octets of all that is remembered.
+const MOST: usize = 128 << 20;
+
+/// The indexes of messages, by their numbers. Where there are too many, those of the newest messages stay.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_number: BTreeMap<u64, Entry>,
+    memory: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// What it is the index of: a record that changes is another.
+    message: Weak<Message>,
+    index: Arc<Index>,
+    memory: usize,
+}
+
+impl Catalogue {
+    /// The index of a message, which is parsed if need be.
+    pub(super) fn index(&self, shown: &Shown) -> Arc<Index> {
+        let Shown { number, message } = shown;
+        if let Some(entry) = lock(&self.0).by_number.get(number)
+            && std::ptr::eq(entry.message.as_ptr(), Arc::as_ptr(message))
+        {
+            return Arc::clone(&entry.index);
+        }
+        let index = Arc::new(Index::of(message));
+        let memory = index.memory() + size_of::<Entry>();
+        let entry = Entry { message: Arc::downgrade(message), index: Arc::clone(&index), memory };
+        lock(&self.0).insert(*number, entry, MOST);
+        index
+    }
+
+    /// Forgets messages that are gone.
+    pub(super) fn forget_removed(&self) {
+        lock(&self.0).sweep();
+    }
+}
+
+impl Entries {
+    fn insert(&mut self, number: u64, entry: Entry, most: usize) {
+        self.memory += entry.memory;
+        if let Some(replaced) = self.by_number.insert(number, entry) {
+            self.memory -= replaced.memory;
+        }
+        if self.memory > most {
+            self.sweep();
+        }
+        while self.memory > most
+            && let Some((_, oldest)) = self.by_number.pop_first()
+        {
+            self.memory -= oldest.memory;
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.by_number.retain(|_, entry| entry.message.strong_count() > 0);
+        self.memory = self.by_number.values().map(|entry| entry.memory).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::message::sample;
+
+    fn shown(number: u64, text: &str) -> Shown {
+        Shown { number, message: Arc::new(sample::mail("a@example.com", &[], text)) }
+    }
+
+    #[test]
+    fn a_mail_is_parsed_once_unless_it_has_changed() {
+        let catalogue = Catalogue::default();
+        let first = shown(1, "Subject: one\r\n\r\n");
+        let index = catalogue.index(&first);
+        assert!(Arc::ptr_eq(&index, &catalogue.index(&first)));
+        let changed = shown(1, "Subject: two\r\n\r\n");
+        assert_eq!(catalogue.index(&changed).head.subject.as_deref(), Some("two"));
+        drop((first, changed));
+        catalogue.forget_removed();
+        let entries = lock(&catalogue.0);
+        assert_eq!((entries.by_number.len(), entries.memory), (0, 0));
+    }
+
+    #[test]
+    fn the_newest_are_remembered_within_the_bound() {
+        let mut entries = Entries::default();
+        let mails: Vec<_> = (0..10).map(|number| shown(number, "Subject: x\r\n\r\n")).collect();
+        for mail in &mails {
+            let index = Arc::new(Index::of(&mail.message));
+            let entry = Entry { message: Arc::downgrade(&mail.message), index, memory: 10 };
+            entries.insert(mail.number, entry, 45);
+        }
+        assert_eq!(entries.by_number.keys().copied().collect::<Vec<_>>(), [6, 7, 8, 9]);
+        assert_eq!(entries.memory, 40);
+    }
+}

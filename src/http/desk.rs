@@ -1,0 +1,107 @@
+//! Threads for what takes long: parsing and searching. They are started with the control plane, so that no request needs a new
+//! one.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::http::reply::{Refusal, broken};
+use crate::process::lock;
+
+/// One searches, and another one is free for what is short meanwhile.
+const THREADS: usize = 2;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs jobs on threads of its own.
+#[derive(Debug)]
+pub(super) struct Desk {
+    queue: Arc<Queue>,
+    /// For what may take long.
+    searching: Semaphore,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<Jobs>,
+    arrival: Condvar,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+/// At most one for each connection.
+#[derive(Default)]
+struct Jobs {
+    waiting: std::collections::VecDeque<Job>,
+    is_closed: bool,
+}
+
+impl Desk {
+    /// # Errors
+    /// The system refuses a thread.
+    pub(super) fn start() -> io::Result<Self> {
+        let desk = Self { queue: Arc::default(), searching: Semaphore::new(THREADS - 1) };
+        for _ in 0..THREADS {
+            let queue = Arc::clone(&desk.queue);
+            thread::Builder::new().name("smtpmock-mime".into()).spawn(move || queue.work())?;
+        }
+        Ok(desk)
+    }
+
+    /// Runs what is short: the looks at a few mails.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (done, result) = oneshot::channel();
+        let job = move || {
+            // Whoever asked may have gone.
+            if !done.is_closed() {
+                let _ = done.send(job());
+            }
+        };
+        lock(&self.queue.jobs).waiting.push_back(Box::new(job));
+        self.queue.arrival.notify_one();
+        // A job that panicked has dropped the sender.
+        result.await.map_err(|_| broken())
+    }
+
+    /// Runs what may take long: what looks at all mails.
+    pub(super) async fn search<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _turn = self.searching.acquire().await.map_err(|_| broken())?;
+        self.look(job).await
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        lock(&self.queue.jobs).is_closed = true;
+        self.queue.arrival.notify_all();
+    }
+}
+
+impl Queue {
+    /// A thread of the desk.
+    fn work(&self) {
+        let mut jobs = lock(&self.jobs);
+        while !jobs.is_closed {
+            let Some(job) = jobs.waiting.pop_front() else {
+                jobs = self.arrival.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(jobs);
+            // A mail that a parser fails on costs one request its reply, and not the others theirs.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            jobs = lock(&self.jobs);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Accepting connections.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::http::stream::Stream;
+use crate::net::{PlainListener, SocketFile};
+
+/// The listening socket of the control plane.
+#[derive(Debug)]
+pub(super) enum Acceptor {
+    Tcp(TcpListener),
+    /// The file is removed first: nobody finds one that nobody listens at.
+    Unix {
+        _file: Arc<SocketFile>,
+        socket: UnixListener,
+    },
+}
+
+impl Acceptor {
+    /// Registers it with the executor, in whose context this is called.
+    pub(super) fn new(listener: PlainListener) -> io::Result<Self> {
+        Ok(match listener {
+            PlainListener::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            PlainListener::Unix(file, socket) => {
+                Self::Unix { _file: file, socket: UnixListener::from_std(socket)? }
+            }
+        })
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, _) = socket.accept().await?;
+                // A reply is written at once.
+                let _ = stream.set_nodelay(true);
+                Ok(Stream::Tcp(stream))
+            }
+            Self::Unix { socket, .. } => socket.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}

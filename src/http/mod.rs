@@ -1,0 +1,152 @@
+//! The control plane: what a server has and does, over HTTP, on a thread of its own. Imports all rooms but `program`, `log`,
+//! `measure` and `output`; none imports it but `program`.
+//!
+//! One thread runs an executor with all connections; hyper parses, [`guard`] decides who may ask, [`router`] finds who answers,
+//! and `api` has one file for each resource. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
+//! that other requests are answered meanwhile. Reactors know nothing of all this: readers copy pointers out of the store.
+//!
+//! Nothing is ever requested from anywhere, and nothing is served but what is compiled in and what was received.
+
+mod api;
+mod body;
+mod call;
+mod catalogue;
+mod connections;
+mod desk;
+mod guard;
+mod listener;
+mod parameters;
+mod reply;
+mod router;
+mod settings;
+mod stream;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::config::StartError;
+use crate::http::catalogue::Catalogue;
+use crate::http::connections::Connections;
+use crate::http::desk::Desk;
+use crate::http::guard::Guard;
+use crate::http::listener::Acceptor;
+use crate::records::Endpoint;
+use crate::records::store::Store;
+use crate::server::Server;
+
+pub use settings::HttpSettings;
+
+/// The control plane of a running server. Dropping it stops it, and not the server.
+///
+/// ```
+/// use std::io::{Read as _, Write as _};
+/// use std::net::TcpStream;
+/// use std::sync::Arc;
+/// use smtpmock::{Config, ControlPlane, HttpSettings, Server};
+///
+/// let server = Arc::new(Server::start(Config::default())?);
+/// let plane = ControlPlane::start(&server, &HttpSettings::at("127.0.0.1:0"))?;
+/// let address = plane.endpoint().inet().expect("TCP");
+///
+/// let mut client = TcpStream::connect(address)?;
+/// write!(client, "GET /v1/messages HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+/// let mut reply = String::new();
+/// client.read_to_string(&mut reply)?;
+/// assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+/// assert!(reply.contains("\"messages\":[]"), "{reply}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ControlPlane {
+    endpoint: Endpoint,
+    /// Dropped to stop the thread.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What requests are answered from.
+struct Plane {
+    server: Arc<Server>,
+    store: Arc<Store>,
+    guard: Guard,
+    catalogue: Arc<Catalogue>,
+    desk: Desk,
+    /// For reports.
+    effective: Vec<(String, String)>,
+}
+
+impl ControlPlane {
+    /// Starts the control plane. It is listening when this returns.
+    ///
+    /// # Errors
+    /// A setting has an invalid value, the server retains no records ([`Config::keep_records`](crate::Config::keep_records)),
+    /// the address can't be listened on, or a thread can't be created.
+    pub fn start(server: &Arc<Server>, settings: &HttpSettings) -> Result<Self, StartError> {
+        let at = settings.checked()?;
+        let store = server.store().ok_or_else(settings::no_records)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = runtime.map_err(|error| failed("starting the executor of the control plane", error))?;
+        let (endpoint, listener) = crate::net::bind_plain(&at, settings::BACKLOG)?;
+        let acceptor = {
+            let _context = runtime.enter();
+            Acceptor::new(listener)
+                .map_err(|error| failed("registering the listener of the control plane", error))?
+        };
+        let plane = Arc::new(Plane {
+            server: Arc::clone(server),
+            store: Arc::clone(store),
+            guard: Guard::new(settings),
+            catalogue: Arc::default(),
+            desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
+            effective: settings.effective.clone(),
+        });
+        let connections = Connections::new(plane, settings.request_timeout);
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            // What still runs when the sender is dropped ends with the executor.
+            runtime.block_on(async {
+                let _accepting = tokio::spawn(connections.accept_from(acceptor));
+                let _ = stopped.await;
+            });
+        };
+        let thread = std::thread::Builder::new().name("smtpmock-http".into()).spawn(serve);
+        let thread = thread.map_err(|error| failed("starting the thread of the control plane", error))?;
+        Ok(Self { endpoint, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Where it listens, as a URL: `http://127.0.0.1:8025`; `unix:/run/mock-http.sock` for a Unix socket.
+    pub fn url(&self) -> String {
+        match self.endpoint.inet() {
+            Some(address) => format!("http://{address}"),
+            None => self.endpoint.to_string(),
+        }
+    }
+}
+
+fn failed(doing: &'static str, error: io::Error) -> StartError {
+    StartError::System(doing, error)
+}
+
+impl Drop for ControlPlane {
+    /// Waits until the thread has ended and nothing listens any more.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for ControlPlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPlane").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}

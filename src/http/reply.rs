@@ -1,0 +1,109 @@
+//! Replies: JSON, and errors as `{"error":{"reason","at","hint"}}`.
+
+use std::borrow::Cow;
+
+use hyper::body::Bytes;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::http::body::Body;
+
+/// A reply, without the headers that all have.
+pub(super) type Reply = Response<Body>;
+
+/// The same reply with the headers that all have: nothing is guessed, cached, executed or disclosed.
+pub(super) fn with_common_headers(mut reply: Reply) -> Reply {
+    let common = [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in common {
+        reply.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    reply
+}
+
+/// A reply with a body of this type.
+pub(super) fn of(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Reply::new(Body::from(body.into()));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
+/// A reply without a body.
+pub(super) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Reply::default();
+    *reply.status_mut() = status;
+    reply
+}
+
+/// 200 with this value.
+pub(super) fn json(value: &impl Serialize) -> Reply {
+    json_as(StatusCode::OK, value)
+}
+
+/// The same with another status.
+pub(super) fn json_as(status: StatusCode, value: &impl Serialize) -> Reply {
+    let text = serde_json::to_vec(value).expect("all its maps have texts for keys");
+    of(status, "application/json", text)
+}
+
+/// The reply of an error; behind a pointer, so that results are small.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Reply>);
+
+impl Refusal {
+    /// The same with another header.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers_mut().append(name, value);
+        self
+    }
+
+    pub(super) fn into_reply(self) -> Reply {
+        *self.0
+    }
+}
+
+/// What was wrong, where, and what would be right.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Fault {
+    /// One word, for programs.
+    pub(super) reason: &'static str,
+    /// The parameter, header or path.
+    pub(super) at: Cow<'static, str>,
+    /// For people.
+    pub(super) hint: Cow<'static, str>,
+}
+
+#[derive(Serialize)]
+struct ErrorView<'f> {
+    error: &'f Fault,
+}
+
+/// The reply of an error.
+pub(super) fn error(
+    status: StatusCode,
+    reason: &'static str,
+    at: impl Into<Cow<'static, str>>,
+    hint: impl Into<Cow<'static, str>>,
+) -> Refusal {
+    let fault = Fault { reason, at: at.into(), hint: hint.into() };
+    Refusal(Box::new(json_as(status, &ErrorView { error: &fault })))
+}
+
+/// 400: this parameter is wrong.
+pub(super) fn invalid(at: impl Into<Cow<'static, str>>, hint: impl Into<Cow<'static, str>>) -> Refusal {
+    error(StatusCode::BAD_REQUEST, "invalid", at, hint)
+}
+
+/// 500, for what must not happen.
+pub(super) fn broken() -> Refusal {
+    error(StatusCode::INTERNAL_SERVER_ERROR, "bug", "", "this is a bug of smtpmock: please report it")
+}
