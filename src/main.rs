@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::{env, io};
 
 use program::cli::{self, Action, Failure};
-use program::{lifetime, outcome};
+use program::{lifetime, outcome, probe};
 use signal_hook::consts::SIGXFSZ;
 
 /// The maximum size of a settings file or a report, in bytes. Real ones are far smaller; a device such as `/dev/zero`
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let ended = action.and_then(|action| match action {
         Action::Print(text) => outcome::print(&text),
         Action::Report(report, reporting, claims) => outcome::report(&report, &reporting, &claims),
+        Action::Ready(target) => probe::ask(&target),
         Action::Run(settings) => Ok(lifetime::run(*settings)),
     });
     ended.unwrap_or_else(|failure| outcome::show(&failure))

@@ -9,8 +9,10 @@ mod flag;
 mod flags;
 mod goflags;
 mod help;
+mod http;
 mod implied;
 pub(crate) mod outputs;
+mod ready;
 mod stray;
 mod sum;
 mod tls;
@@ -29,12 +31,13 @@ use smtpmock::output::{Claims, OutputError};
 use smtpmock::report::Report;
 use smtpmock::smtp::auth::{Credential, read_password_file, slow_passwords};
 use smtpmock::smtp::rules::nearest;
-use smtpmock::{Config, ConfigError};
+use smtpmock::{Config, ConfigError, HttpSettings};
 
 use flag::{Arity, Change, Flag};
 use flags::Options;
 pub(crate) use flags::{Limit, Reporting};
 use goflags::{End, Given, Typed};
+pub(crate) use ready::{ReadyTarget, ReadyWhere};
 
 /// The action that the command line requests.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) enum Action {
     Print(String),
     /// Write the merged report and exit.
     Report(Box<Report<'static>>, Reporting, Claims),
+    /// Ask a server whether it is ready.
+    Ready(ReadyTarget),
     /// Run a server.
     Run(Box<Settings>),
 }
@@ -60,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) logs: bool,
     /// Whether mails are printed readably (`--show`).
     pub(crate) shows: bool,
+    /// The control plane.
+    pub(crate) http: Option<HttpSettings>,
     /// Where the certificate of the CA is written.
     pub(crate) ca_out: Option<PathBuf>,
     /// The files that are read or written.
@@ -124,6 +131,10 @@ pub(crate) fn parse(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     read_file: impl Fn(&Path) -> io::Result<String>,
 ) -> Result<Action, Failure> {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|first| first == ready::READY).is_some() {
+        return ready::parse(arguments);
+    }
     let table = flags::table();
     let (mut given, end) = goflags::normalise(arguments, &table);
     let mut argv: Vec<OsString> = given.iter().map(Given::argument).collect();
@@ -295,13 +306,15 @@ fn settle(
         Some(tls) => config.tls(tls),
         None => config,
     };
-    // The program has no interface for reading records, so the server retains none.
-    let config = config.keep_records(false);
-    let is_valid =
-        config.validate().and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) });
+    let (config, http) = http::http(config, options.http.clone(), given, table)?;
+    let is_valid = config
+        .validate()
+        .and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) })
+        .and_then(|()| http.as_ref().map_or(Ok(()), HttpSettings::validate));
     is_valid.map_err(|error| bad_setting(&error, given, table))?;
     let Options { ready, ready_file, reporting, exit_after, logs, shows, tls, .. } = options;
     let effective = file::given_settings(given, table);
+    let http = http.map(|http| http.effective(effective.clone()));
     let claims = outputs::claims(given);
     let doubts = doubts(&config, given, table).into_iter().chain(slow_users).collect();
     Ok(Settings {
@@ -312,6 +325,7 @@ fn settle(
         reporting,
         logs,
         shows,
+        http,
         ca_out: tls.ca_out,
         claims,
         exit_after,

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::output::{Opening, OutputError, PATIENCE, Refusal, Streams};
-use smtpmock::{Config, Display, Server, StdLogger};
+use smtpmock::{Config, ControlPlane, Display, HttpSettings, Server, StdLogger};
 
 use crate::program::cli::outputs::CAPTURE;
 use crate::program::cli::{Failure, Limit, Settings};
@@ -71,6 +71,8 @@ struct Run {
     server: Arc<Server>,
     events: Receiver<Event>,
     reporter: Reporter,
+    /// Stopped when the server has stopped: until then it answers.
+    plane: Option<ControlPlane>,
     /// The ready file and its content.
     ready: Option<(PathBuf, String)>,
 }
@@ -85,7 +87,7 @@ impl Run {
     ) -> Result<Self, Failure> {
         let mut opening = open_outputs(&settings)?;
         let readiness = Readiness::of(&settings);
-        let Settings { config, reporting, logs, shows, exit_after, effective, doubts, .. } = settings;
+        let Settings { config, reporting, logs, shows, exit_after, effective, doubts, http, .. } = settings;
         if !reporting.is_quiet {
             doubts.iter().for_each(|doubt| streams.err.put(format!("smtpmock: warning: {doubt}\n")));
         }
@@ -118,13 +120,14 @@ impl Run {
         };
         let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
             .map_err(stopped)?;
+        let plane = start_plane(&server, http.as_ref()).map_err(stopped)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
-        let ready = readiness.announce(&server, streams).map_err(stopped)?;
+        let ready = readiness.announce(&server, plane.as_ref(), streams).map_err(stopped)?;
         if let Some(timer) = restart_timer {
             // Fails only if the time has already passed.
             let _ = timer.send(());
         }
-        Ok(Self { server, events, reporter, ready })
+        Ok(Self { server, events, reporter, plane, ready })
     }
 
     /// Waits for an event that ends the run, then stops and reports.
@@ -148,12 +151,22 @@ impl Run {
                 self.server.failure().map(|failure| failure.to_string())
             }
         };
+        drop(self.plane);
         let finished = self.reporter.finish();
         // An output that ended the run is reported once.
         let lost = finished.lost.into_iter().filter(|lost| failure.as_ref() != Some(lost));
         let lost = failure.iter().cloned().chain(lost).collect();
         outcome::conclude(streams, lost, finished.passed, PATIENCE)
     }
+}
+
+/// Starts the control plane, if there is to be one.
+fn start_plane(
+    server: &Arc<Server>,
+    settings: Option<&HttpSettings>,
+) -> Result<Option<ControlPlane>, Failure> {
+    let started = settings.map(|settings| ControlPlane::start(server, settings)).transpose();
+    started.map_err(|error| Failure::Server(format!("the control plane: {error}")))
 }
 
 /// Opens the outputs, and removes the ready file of an earlier run.
@@ -193,13 +206,19 @@ impl Readiness {
     }
 
     /// Returns the ready file and its content.
-    fn announce(self, server: &Server, streams: &Streams) -> Result<Option<(PathBuf, String)>, Failure> {
+    fn announce(
+        self,
+        server: &Server,
+        plane: Option<&ControlPlane>,
+        streams: &Streams,
+    ) -> Result<Option<(PathBuf, String)>, Failure> {
         let ca = self.ca.as_deref().zip(server.ca_pem());
         if let Some((path, pem)) = ca {
             ready::publish_ca(path, pem)
                 .map_err(|error| file_failure("write the CA's certificate", path, &error))?;
         }
-        let line = ready::line(server.listeners(), ca.map(|(path, _)| path));
+        let http = plane.map(ControlPlane::url);
+        let line = ready::line(server.listeners(), http.as_deref(), ca.map(|(path, _)| path));
         if let Some(path) = &self.file {
             ready::publish(path, &line)
                 .map_err(|error| file_failure("write the ready file", path, &error))?;

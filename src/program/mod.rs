@@ -4,5 +4,6 @@ pub(crate) mod cli;
 pub(crate) mod interrupts;
 pub(crate) mod lifetime;
 pub(crate) mod outcome;
+pub(crate) mod probe;
 pub(crate) mod ready;
 pub(crate) mod reporter;

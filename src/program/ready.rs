@@ -18,8 +18,8 @@ const KINDS: &[(&str, Protocol, bool)] = &[
 ];
 
 /// One line of JSON, line end included: `{"smtp":["127.0.0.1:2525","unix:/run/mock.sock"],"pid":4711}`. Only `smtp` may
-/// have an empty list. With `--tls-ca-out` it has `"tls_ca"` with its path.
-pub(crate) fn line(listeners: &[Listening], ca: Option<&Path>) -> String {
+/// have an empty list. With `--http` it has `"http"` with its URLs, with `--tls-ca-out` `"tls_ca"` with its path.
+pub(crate) fn line(listeners: &[Listening], http: Option<&str>, ca: Option<&Path>) -> String {
     let mut line = String::from("{");
     for &(kind, protocol, is_encrypted) in KINDS {
         let is_it =
@@ -29,6 +29,9 @@ pub(crate) fn line(listeners: &[Listening], ca: Option<&Path>) -> String {
         if kind == "smtp" || !texts.is_empty() {
             line += &format!("\"{kind}\":[{}],", texts.join(","));
         }
+    }
+    if let Some(url) = http {
+        line += &format!("\"http\":[{}],", json_string(url));
     }
     if let Some(path) = ca {
         line += &format!("\"tls_ca\":{},", json_string(&path.to_string_lossy()));

@@ -108,14 +108,23 @@ fn modules(text: &str) -> impl Iterator<Item = String> {
 /// The rooms of `src`, each with the rooms that it may import.
 const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["log", "records", "smtp", "tls"]),
+    (
+        "http",
+        &[
+            "config", "mime", "net", "process", "records", "report", "search", "server", "smtp", "text",
+            "time",
+        ],
+    ),
     ("log", &["output", "process", "smtp", "text"]),
     ("measure", &["smtp", "stats", "time"]),
+    ("mime", &[]),
     ("net", &["config", "log", "measure", "process", "records", "smtp", "stats", "time", "tls"]),
     ("output", &["process"]),
     ("process", &["time"]),
     ("program", &[]),
     ("records", &["output", "process", "smtp", "text", "time", "tls"]),
     ("report", &["smtp", "stats", "text"]),
+    ("search", &["mime", "records", "smtp", "text"]),
     (
         "server",
         &[

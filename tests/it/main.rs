@@ -12,6 +12,8 @@ mod architecture;
 mod cli;
 mod findings;
 mod hostile;
+#[cfg(feature = "http")]
+mod http;
 mod programs;
 mod rules;
 mod server;

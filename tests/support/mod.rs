@@ -11,6 +11,8 @@ pub(crate) mod encrypted; // a client within TLS, which verifies the server's ce
 pub(crate) mod figures; // waits for a server's figures
 #[cfg(feature = "tls")]
 pub(crate) mod hellos; // octets in place of a hello, also fuzzed
+#[cfg(feature = "http")]
+pub(crate) mod http; // an HTTP client on a blocking socket, and a server with a control plane
 pub(crate) mod logger; // loggers that retain their lines, or pass each to a test
 pub(crate) mod sasl; // lines of AUTH
 pub(crate) mod server; // a server on a free port, with or without rules, and whether an address accepts connections

@@ -13,7 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::flag::{Arity, Flag};
 use super::flags::{
-    AUTH, AUTH_TOKEN, CONFIG, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER, PRINT_CONFIG, VERSION,
+    AUTH, AUTH_TOKEN, CONFIG, HTTP_AUTH, HTTP_TOKEN, LISTEN, MERGE_REPORTS, OF_DEFAULT_LISTENER,
+    PRINT_CONFIG, VERSION,
 };
 use super::goflags::Given;
 use super::{implied, letters};
@@ -204,8 +205,8 @@ pub(super) fn given_settings(given: &[Given], table: &[Flag]) -> Vec<(String, St
 /// The value as a report may show it.
 fn without_secret<'v>(flag: &Flag, value: Cow<'v, str>) -> Cow<'v, str> {
     match (flag.name.as_str(), value.split_once(':')) {
-        (AUTH, Some((user, _))) => format!("{user}:<redacted>").into(),
-        (AUTH_TOKEN, _) => "<redacted>".into(),
+        (AUTH | HTTP_AUTH, Some((user, _))) => format!("{user}:<redacted>").into(),
+        (AUTH_TOKEN | HTTP_TOKEN, _) => "<redacted>".into(),
         _ => value,
     }
 }

@@ -16,10 +16,12 @@ use super::flag::{Arity, Flag, one_of, reading, reading_or_default};
 use super::values::{self, Expected, SignedSpan};
 
 mod extensions;
+mod http;
 mod impairments;
 mod reporting;
 mod tls;
 
+pub(super) use http::{HTTP, HTTP_AUTH, HTTP_TOKEN, HttpOptions, OF_HTTP};
 pub(crate) use reporting::{Limit, Reporting};
 pub(super) use tls::TlsOptions;
 
@@ -40,6 +42,7 @@ pub(super) struct Options {
     /// Users and their passwords.
     pub(super) auth_file: Option<PathBuf>,
     pub(super) tls: TlsOptions,
+    pub(super) http: HttpOptions,
     /// Reports to merge instead of running a server.
     pub(super) merged: Vec<PathBuf>,
 }
@@ -64,7 +67,7 @@ pub(super) const AUTH_TOKEN: &str = "authToken";
 
 /// The values of this flag, by its kebab-case name, are secrets.
 pub(super) fn is_secret(kebab: &str) -> bool {
-    [AUTH, AUTH_TOKEN].iter().any(|name| super::letters(name) == super::letters(kebab))
+    [AUTH, AUTH_TOKEN, HTTP_AUTH, HTTP_TOKEN].iter().any(|name| super::letters(name) == super::letters(kebab))
 }
 pub(super) const AUTH_FILE: &str = "authFile";
 
@@ -98,6 +101,7 @@ pub(super) fn table() -> Vec<Flag> {
             replies(),
         ),
         ("What the sender did", reporting::reporting()),
+        ("Messages over HTTP", http::http()),
         ("Program", program()),
     ];
     groups

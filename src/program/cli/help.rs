@@ -19,7 +19,9 @@ pub(super) fn command(table: &[Flag]) -> Command {
     Command::new("smtpmock")
         .about(ABOUT)
         .after_help(AFTER)
-        .override_usage("smtpmock [FLAGS]\n       smtpmock merge FILE... [FLAGS]")
+        .override_usage(
+            "smtpmock [FLAGS]\n       smtpmock merge FILE... [FLAGS]\n       smtpmock ready URL [--wait[=DURATION]]",
+        )
         .disable_help_flag(true)
         .disable_version_flag(true)
         .args_override_self(true)
@@ -133,8 +135,8 @@ Other spellings:
   Every flag but --version and --merge-reports has an environment variable,
   which the flag overrides: --session-timeout is SMTPMOCK_SESSION_TIMEOUT. A
   misspelled variable is an error. An empty variable counts as not set, except
-  for --auth, --auth-token, --expect, --fail-if and --exit-after, where it is an
-  error.
+  for --auth, --auth-token, --http-auth, --http-token, --expect, --fail-if and
+  --exit-after, where it is an error.
   In the file of --config it is session-timeout = \"30s\"; variables and flags
   override the file, except for --expect and --fail-if: those of flags, of the
   variable and of the file all count.
@@ -198,6 +200,9 @@ Examples:
     smtpmock --port 2525 --auth ann:secret --auth-required \\
       --rule 'auth user=ann times=2 reply=\"454 4.7.0 later\"'
     smtpmock --listen 'lmtp://127.0.0.1:2424?proxy=require' --trust 127.0.0.1
+  Messages over HTTP, and the health check of a container:
+    smtpmock --port 2525 --http 8025
+    smtpmock ready http://127.0.0.1:8025 --wait=30s
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";

@@ -156,7 +156,7 @@ fn negative_times_mean_what_they_mean_to_the_reference_and_negative_numbers_are_
     let table = flags::table();
     let numbers =
         table.iter().filter(|flag| matches!(flag.placeholder, "PORT" | "N" | "N|auto" | "SIZE" | "SEED"));
-    assert_eq!(numbers.clone().count(), 10);
+    assert_eq!(numbers.clone().count(), 11);
     for flag in numbers {
         for value in ["-1", "-5KiB"] {
             let argument = format!("--{}={value}", flag.kebab);
@@ -386,9 +386,9 @@ fn what_is_no_flag_is_refused_in_any_other() {
         (&["port", "2525"], "\"port\": did you mean --port?"),
         (
             &["serve", "--port=2525"],
-            "\"serve\": the only command is merge FILE...; without a command smtpmock serves",
+            "\"serve\": the commands are merge FILE... and ready URL; without a command smtpmock serves",
         ),
-        (&[""], "\"\": the only command is merge FILE..."),
+        (&[""], "\"\": the commands are merge FILE... and ready URL"),
         (&["--ready", ""], "\"\" behind --ready: expected --ready, --ready=true or --ready=false"),
     ] {
         let Err(Failure::Usage(text)) = parsed(arguments, &[]) else { panic!("{arguments:?}") };

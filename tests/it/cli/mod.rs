@@ -4,6 +4,7 @@ mod auth;
 mod endings;
 mod failures;
 mod flags;
+mod http;
 mod inputs;
 mod lifetime;
 mod listeners;

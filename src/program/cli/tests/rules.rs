@@ -178,6 +178,8 @@ const VALUELESS: &[&str] = &[
     "exit-after",
     "expect",
     "fail-if",
+    "http-auth",
+    "http-token",
 ];
 
 #[test]

@@ -1,0 +1,107 @@
+//! The flags of the control plane.
+
+use super::{Options, unless_zero};
+use crate::program::cli::flag::{Flag, reading, reading_or_default};
+use crate::program::cli::values::{self, Expected};
+
+/// The flag that turns it on, and those that have no effect without it.
+pub(in crate::program::cli) const HTTP: &str = "http";
+pub(in crate::program::cli) const OF_HTTP: &[&str] =
+    &["http-host", "http-allow-origin", "http-auth", "http-token", "keep-messages"];
+
+/// The flags with secrets.
+pub(in crate::program::cli) const HTTP_AUTH: &str = "httpAuth";
+pub(in crate::program::cli) const HTTP_TOKEN: &str = "httpToken";
+
+/// Records that are retained by default.
+const KEEP_MESSAGES: usize = 10_000;
+
+/// What the flags say of the control plane.
+#[derive(Clone, Debug, Default)]
+pub(in crate::program::cli) struct HttpOptions {
+    pub(in crate::program::cli) listen: Option<String>,
+    pub(in crate::program::cli) hosts: Vec<String>,
+    pub(in crate::program::cli) origins: Vec<String>,
+    pub(in crate::program::cli) auth: Option<String>,
+    pub(in crate::program::cli) token: Option<String>,
+    pub(in crate::program::cli) keep_messages: Option<usize>,
+}
+
+impl HttpOptions {
+    pub(in crate::program::cli) fn keep_messages(&self) -> usize {
+        self.keep_messages.unwrap_or(KEEP_MESSAGES)
+    }
+}
+
+impl Options {
+    fn with_http(mut self, change: impl FnOnce(&mut HttpOptions)) -> Self {
+        change(&mut self.http);
+        self
+    }
+}
+
+pub(super) fn http() -> Vec<Flag> {
+    let text = |raw: &std::ffi::OsStr| raw.to_str().map(str::to_owned).ok_or(Expected::new("text in UTF-8"));
+    let list = |name: &str, placeholder, help: &str, set: fn(&mut HttpOptions, Vec<String>)| {
+        let read = reading(values::entries, move |options: Options, entries: Vec<String>| {
+            let entries = entries.iter().map(|entry| entry.trim().to_owned()).collect();
+            options.with_http(|http| set(http, entries))
+        });
+        Flag::new(name, placeholder, help, read).listing().defaults_to("")
+    };
+    let secret = |name: &str, placeholder, help: &str, set: fn(&mut HttpOptions, String)| Flag {
+        refuses_empty: true,
+        ..Flag::new(
+            name,
+            placeholder,
+            help,
+            reading(text, move |options: Options, text| options.with_http(|http| set(http, text))),
+        )
+    };
+    vec![
+        Flag::new(
+            HTTP,
+            "ADDRESS:PORT",
+            "Serve messages over HTTP there: to list, wait for, search and take them; a port alone is one of 127.0.0.1 (0: any \
+             free one), unix:/PATH a Unix socket. Retains messages in memory",
+            reading_or_default(
+                move |raw| Ok(Some(text(raw)?).filter(|text| !text.is_empty())),
+                |options: Options, listen| options.with_http(|http| http.listen = Some(listen)),
+            ),
+        )
+        .defaults_to("")
+        .checked_as("http"),
+        list(
+            "httpHost",
+            "NAME,...",
+            "Accept requests for these hosts too, with * and ?: beside IP addresses, names without a dot or below localhost, and \
+             this machine's",
+            |http, hosts| http.hosts = hosts,
+        )
+        .checked_as("http_host"),
+        list(
+            "httpAllowOrigin",
+            "ORIGIN,...",
+            "Accept requests of web pages of these origins too, like http://localhost:3000",
+            |http, origins| http.origins = origins,
+        )
+        .checked_as("http_allow_origin"),
+        secret("httpAuth", "USER:PASSWORD", "Require these for all but /livez and /readyz", |http, auth| {
+            http.auth = Some(auth);
+        })
+        .checked_as("http_auth"),
+        secret("httpToken", "TOKEN", "The same for a bearer token; either is enough", |http, token| {
+            http.token = Some(token);
+        })
+        .checked_as("http_token"),
+        Flag::new(
+            "keepMessages",
+            "N",
+            "With --http: messages that are retained; beyond it the oldest is evicted",
+            reading_or_default(unless_zero(values::count), |options: Options, count| {
+                options.with_http(|http| http.keep_messages = Some(count))
+            }),
+        )
+        .defaults_to("10000"),
+    ]
+}

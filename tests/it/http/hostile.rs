@@ -1,0 +1,129 @@
+//! Requests that no client sends by mistake, and clients that are slow on purpose.
+
+use std::time::Duration;
+
+use smtpmock::{Config, HttpSettings};
+
+use crate::support::client::Client;
+use crate::support::http::{HttpClient, plane, plane_with};
+
+/// Shapes that two servers behind each other could take for different requests. Each is followed by a request that must not be
+/// answered as if it had been sent on its own.
+#[test]
+fn what_is_smuggled_is_no_request() {
+    let plane = plane(Config::default());
+    let second = "DELETE /v1/messages HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    Client::greeted(plane.smtp()).deliver("Subject: stays\r\n\r\n");
+    let length = second.len();
+    for (name, head) in [
+        ("two lengths", format!("Content-Length: 0\r\nContent-Length: {length}\r\n")),
+        ("a list of lengths", format!("Content-Length: 0, {length}\r\n")),
+        ("no number", "Content-Length: +0\r\n".to_owned()),
+        ("a length before chunks", format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n")),
+        ("a length behind chunks", format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n")),
+        ("chunked twice", "Transfer-Encoding: chunked, chunked\r\n".to_owned()),
+        ("not chunked at the end", "Transfer-Encoding: chunked, identity\r\n".to_owned()),
+        ("white space before the colon", "Content-Length : 0\r\n".to_owned()),
+        ("a folded field", "X-Odd: a\r\n Content-Length: 5\r\n".to_owned()),
+        ("a bare CR", "X-Odd: a\rContent-Length: 5\r\n".to_owned()),
+        ("a NUL", "X-Odd: a\0b\r\n".to_owned()),
+        ("two hosts", "Host: evil.example\r\n".to_owned()),
+    ] {
+        let mut client = HttpClient::connect(plane.http);
+        client.send(format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{head}\r\n0\r\n\r\n{second}"));
+        client.try_send("").expect("sent");
+        let replies = client.rest_within(Duration::from_millis(300));
+        let answered = replies.matches("HTTP/1.1 ").count();
+        assert!(answered <= 1, "{name}: {replies}");
+        assert!(!replies.contains("\"deleted\""), "{name}: {replies}");
+    }
+    assert_eq!(plane.json("/v1/messages")["total"], 1);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let plane = plane(Config::default());
+    let mut client = HttpClient::connect(plane.http);
+    for _ in 0..50 {
+        client.begin("GET", "/livez", &[]);
+        client.begin("GET", "/none", &[]);
+    }
+    for _ in 0..50 {
+        assert_eq!(client.reply().expect("a reply").status, 200);
+        assert_eq!(client.reply().expect("a reply").status, 404);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let plane = plane(Config::default());
+    let long = "x".repeat(40 << 10);
+    let mut client = HttpClient::connect(plane.http);
+    let _ = client.try_send(format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    assert!(matches!(client.reply().map(|reply| reply.status), Ok(414 | 431) | Err(_)));
+    let mut client = HttpClient::connect(plane.http);
+    let _ = client.try_send(format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n"));
+    assert!(matches!(client.reply().map(|reply| reply.status), Ok(431) | Err(_)));
+    let mut client = HttpClient::connect(plane.http);
+    let many = "X-Many: x\r\n".repeat(200);
+    let _ = client.try_send(format!("GET /livez HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"));
+    assert!(matches!(client.reply().map(|reply| reply.status), Ok(431) | Err(_)));
+    let mut client = HttpClient::connect(plane.http);
+    client.begin("DELETE", "/v1/messages", &[("Content-Length", "10000000000")]);
+    assert_eq!(client.reply().expect("a reply").reason(413), "too_large");
+    let mut client = HttpClient::connect(plane.http);
+    client.begin("DELETE", "/v1/messages", &[("Transfer-Encoding", "chunked")]);
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    for _ in 0..3 {
+        let _ = client.try_send(&chunk);
+    }
+    assert!(matches!(client.reply().map(|reply| reply.status), Ok(413) | Err(_)));
+    assert_eq!(plane.json("/livez")["status"], "alive");
+}
+
+/// Each closes by itself: the test waits for that, and for nothing else.
+#[test]
+fn slow_clients_are_dropped() {
+    let settings = HttpSettings::at("0").request_timeout(Duration::from_millis(200));
+    let plane = plane_with(Config::default(), &settings);
+    let mut silent = HttpClient::connect(plane.http);
+    let mut head = HttpClient::connect(plane.http);
+    head.send("GET /livez HTTP/1.1\r\nHost: loc");
+    let mut idle = HttpClient::connect(plane.http);
+    assert_eq!(idle.request("GET", "/livez", &[]).status, 200);
+    let mut body = HttpClient::connect(plane.http);
+    body.begin("DELETE", "/v1/messages", &[("Content-Length", "10")]);
+    body.send("x");
+    assert_eq!(body.reply().expect("a reply").reason(408), "slow_body");
+    silent.rest();
+    head.rest();
+    idle.rest();
+}
+
+#[test]
+fn idle_connections_make_room_for_new_ones() {
+    let plane = plane(Config::default());
+    let mut idle: Vec<_> = (0..600).map(|_| HttpClient::connect(plane.http)).collect();
+    assert_eq!(plane.json("/livez")["status"], "alive");
+    // The first was idle the longest.
+    assert_eq!(idle[0].rest(), "");
+    let last = idle.last_mut().expect("one");
+    assert_eq!(last.request("GET", "/livez", &[]).status, 200);
+}
+
+#[test]
+fn a_mail_of_any_octets_is_shown() {
+    let plane = plane(Config::default());
+    let mut client = Client::with_envelope(plane.smtp());
+    client.data();
+    let mut text =
+        b"Subject: \xff\xfe\r\nContent-Type: multipart/mixed; boundary=\"\r\n\0\x1b[2J\r\n--\r\n".to_vec();
+    text.extend((0..=255_u8).filter(|octet| !b"\r\n".contains(octet)));
+    text.extend(b"\r\n.\r\n");
+    client.send(&text);
+    assert_eq!(client.reply(), "250 Received");
+    let id = plane.json("/v1/messages")["messages"][0]["id"].as_str().expect("an id").to_owned();
+    for path in ["", "/raw", "/links", "/codes"] {
+        assert_eq!(plane.get(&format!("/v1/messages/{id}{path}")).status, 200, "{path}");
+    }
+}

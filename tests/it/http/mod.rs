@@ -1,0 +1,7 @@
+//! The control plane over real sockets.
+
+mod guard;
+mod hostile;
+mod interface;
+mod messages;
+mod waiting;

@@ -1,0 +1,149 @@
+//! Waiting for messages.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use smtpmock::Config;
+
+use crate::support::client::Client;
+use crate::support::http::{HttpClient, Plane, encoded, plane};
+use crate::support::server::ruled;
+use crate::support::waiting::now;
+
+fn send(plane: &Plane, to: &str, subject: &str) {
+    let mut client = Client::greeted(plane.smtp());
+    client.ehlo();
+    client.transaction("ann@example.com", to, &format!("Subject: {subject}\r\n\r\nHello\r\n"));
+}
+
+fn subjects(reply: &Value) -> Vec<&str> {
+    let messages = reply["messages"].as_array().expect("a list").iter();
+    messages.map(|message| message["subject"].as_str().unwrap_or_default()).collect()
+}
+
+/// The sender has not read its 250, and need not.
+#[test]
+fn a_wait_is_answered_before_the_sender_reads_the_acceptance() {
+    let plane = plane(Config::default());
+    let mut waiting = HttpClient::connect(plane.http);
+    waiting.begin("GET", "/v1/messages/wait?query=subject:welcome&timeout=10m", &[]);
+    let mut client = Client::with_envelope(plane.smtp());
+    client.data();
+    client.send("Subject: Welcome\r\n\r\nHello\r\n.\r\n");
+    let reply = waiting.reply().expect("a reply").json_as(200);
+    assert_eq!((subjects(&reply), &reply["total"]), (vec!["Welcome"], &json!(1)));
+    assert_eq!(reply["messages"][0]["text"], "Hello\r\n");
+    assert_eq!(client.reply(), "250 Received");
+}
+
+#[test]
+fn what_is_there_already_counts_and_what_stands_before_after_does_not() {
+    let plane = plane(Config::default());
+    send(&plane, "bob@example.com", "one");
+    send(&plane, "bob@example.com", "two");
+    assert_eq!(subjects(&plane.json("/v1/messages/wait?count=2")), ["two", "one"]);
+    assert_eq!(subjects(&plane.json("/v1/messages/wait?count=0&query=nothing")), Vec::<&str>::new());
+    let first = plane.server.messages()[0].id();
+    assert_eq!(subjects(&plane.json(&format!("/v1/messages/wait?after={first}"))), ["two"]);
+    let last = plane.server.messages()[1].id();
+    let mut waiting = HttpClient::connect(plane.http);
+    waiting.begin("GET", &format!("/v1/messages/wait?after={last}&timeout=10m"), &[]);
+    send(&plane, "bob@example.com", "three");
+    assert_eq!(subjects(&waiting.reply().expect("a reply").json_as(200)), ["three"]);
+    // Deleting all leaves nothing behind which later ones could not be told from.
+    plane.delete("/v1/messages");
+    send(&plane, "bob@example.com", "four");
+    assert_eq!(subjects(&plane.json(&format!("/v1/messages/wait?after={last}"))), ["four"]);
+}
+
+#[test]
+fn a_wait_that_is_in_vain_says_what_arrived_and_why_it_does_not_match() {
+    let plane = plane(ruled(Config::default(), &["message to=full@* reply=\"452 4.2.2 Mailbox full\""]));
+    send(&plane, "bob@example.com", "Welcome Bob");
+    send(&plane, "carol@example.com", "Goodbye");
+    send(&plane, "full@example.com", "Welcome Bob");
+    let query = encoded("subject:welcome rcpt-to:bob");
+    let reply = plane.get(&format!("/v1/messages/wait?query={query}&count=2&timeout=20ms"));
+    assert_eq!(reply.reason(404), "timeout");
+    let reply = reply.json_as(404);
+    assert_eq!(reply["error"]["hint"], "1 of 2 messages were there within 20 ms");
+    assert_eq!((subjects(&reply), &reply["total"]), (vec!["Welcome Bob"], &json!(1)));
+    let nearest = reply["nearest"].as_array().expect("a list");
+    assert_eq!(nearest.len(), 2);
+    let missed = |recipient: &str| {
+        let found = nearest.iter().find(|one| one["envelope"]["to"][0]["address"] == recipient).expect("one");
+        found["missed"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|text| text.as_str().unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        missed("carol@example.com"),
+        ["subject:welcome: found \"goodbye\"", "rcpt-to:bob: the forward-paths are [\"carol@example.com\"]"]
+    );
+    assert!(missed("full@example.com")[0].starts_with("accepted: it was refused"));
+}
+
+#[test]
+fn what_is_taken_during_a_wait_no_longer_counts() {
+    let plane = plane(Config::default());
+    let mut waiting = HttpClient::connect(plane.http);
+    waiting.begin("GET", "/v1/messages/wait?count=2&timeout=10m", &[]);
+    send(&plane, "bob@example.com", "taken");
+    plane.delete("/v1/messages");
+    send(&plane, "bob@example.com", "one");
+    // Still waiting: another request on that connection is answered behind it.
+    send(&plane, "bob@example.com", "two");
+    let reply = waiting.reply().expect("a reply").json_as(200);
+    assert_eq!(subjects(&reply), ["two", "one"]);
+}
+
+#[test]
+fn refused_mails_can_be_waited_for() {
+    let plane = plane(ruled(Config::default(), &["message reply=\"554 5.7.1 No\""]));
+    let mut waiting = HttpClient::connect(plane.http);
+    waiting.begin("GET", "/v1/messages/wait?accepted=false&query=mail-from:ann&timeout=10m", &[]);
+    send(&plane, "bob@example.com", "x");
+    let reply = waiting.reply().expect("a reply").json_as(200);
+    let turns = reply["messages"][0]["dialogue"].as_array().expect("turns");
+    assert_eq!(turns.last().map(|turn| &turn["reply"]), Some(&json!("554 5.7.1 No")));
+}
+
+/// Others are answered while many wait, and a wait whose client has gone is no burden.
+#[test]
+fn many_waits_are_answered_by_one_message() {
+    const WAITS: usize = 100;
+    let plane = plane(Config::default());
+    let mut waiting: Vec<_> = (0..WAITS).map(|_| HttpClient::connect(plane.http)).collect();
+    for (number, client) in waiting.iter_mut().enumerate() {
+        client.begin("GET", &format!("/v1/messages/wait?query=rcpt-to:user{}&timeout=10m", number % 10), &[]);
+    }
+    let gone = waiting.split_off(WAITS / 2);
+    drop(gone);
+    assert_eq!(plane.json("/v1/messages")["total"], 0);
+    thread::scope(|scope| {
+        for number in 0..10 {
+            let plane = &plane;
+            scope.spawn(move || send(plane, &format!("user{number}@example.com"), "x"));
+        }
+    });
+    for (number, client) in waiting.iter_mut().enumerate() {
+        let reply = client.reply().expect("a reply").json_as(200);
+        let expected = format!("user{}@example.com", number % 10);
+        assert_eq!(reply["messages"][0]["envelope"]["to"][0]["address"], json!(expected));
+    }
+}
+
+#[test]
+fn a_wait_ends_with_its_server() {
+    let plane = plane(Config::default());
+    let mut waiting = HttpClient::connect(plane.http);
+    waiting.begin("GET", "/v1/messages/wait?timeout=10m", &[]);
+    let start = now();
+    drop(plane);
+    waiting.rest();
+    assert!(start.elapsed() < Duration::from_secs(300), "long before its timeout");
+}
