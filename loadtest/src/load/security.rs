@@ -150,6 +150,8 @@ impl Security {
         let settings = Settings { trust, version, resumption, has_certificate: identity.is_some() };
         let name = ServerName::try_from(name.clone()).map_err(|_| SecurityError::Name(name))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
+        // Gathers entropy for the process, which takes tens of milliseconds: not within the first handshake of the run.
+        provider.secure_random.fill(&mut [0]).map_err(|error| SecurityError::Provider(error.into()))?;
         let versions: &[&SupportedProtocolVersion] = match version {
             None => &[&version::TLS13, &version::TLS12],
             Some(Version::V1_2) => &[&version::TLS12],

@@ -19,7 +19,7 @@ pub(crate) fn most_frequent(report: &Report) -> Option<String> {
     let lost = lost
         .filter(|((phase, _), _)| !matches!(phase, Phase::Connect | Phase::Banner))
         .max_by_key(|(_, count)| **count)
-        .map(|((phase, reason), count)| (format!("{phase}: {reason}"), *count, remedy(*reason)));
+        .map(|((phase, reason), count)| (format!("{phase}: {reason}"), *count, remedy(report, *reason)));
     let most = refused.into_iter().max_by_key(|(_, count)| *count);
     match (most, lost) {
         (Some((kind, count)), lost) if lost.as_ref().is_none_or(|(_, lost, _)| *lost <= count) => {
@@ -30,7 +30,8 @@ pub(crate) fn most_frequent(report: &Report) -> Option<String> {
 }
 
 /// What may help where no message is sent for this reason.
-fn remedy(reason: Abort) -> &'static str {
+fn remedy(report: &Report, reason: Abort) -> &'static str {
+    let is_implicit = report.settings.shape.tls.as_ref().is_some_and(|tls| tls.mode == "implicit");
     match reason {
         Abort::CertificateIssuer => {
             "; --ca FILE accepts the authority that issued it, --insecure any certificate"
@@ -39,6 +40,9 @@ fn remedy(reason: Abort) -> &'static str {
             "; --tls-name sets the name that the certificate must have, --insecure accepts any certificate"
         }
         reason if reason.is_of_certificate() => "; --insecure accepts any certificate",
+        Abort::TlsInvalid if is_implicit => {
+            "; a server that greets in the clear is HOST with --starttls required, not smtps://HOST"
+        }
         Abort::NoStarttls => "; --starttls opportunistic goes on in the clear",
         _ => "",
     }

@@ -73,9 +73,14 @@ impl Mock {
         self.load_at("smtp", args)
     }
 
+    /// The ready line.
+    pub(crate) fn ready(&self) -> Value {
+        serde_json::from_str(&self.process.ready_line).expect("JSON")
+    }
+
     /// A load on the first listener of a kind in the ready line, verified.
     pub(crate) fn load_at(&self, kind: &str, args: &str) -> Outcome {
-        let ready: Value = serde_json::from_str(&self.process.ready_line).expect("JSON");
+        let ready = self.ready();
         let address = ready[kind][0].as_str().expect("an address");
         let scheme = if kind == "smtps" { "smtps://" } else { "" };
         Load::at(&format!("{scheme}{address}")).with(args).arg("--verify").arg(&self.capture()).run()

@@ -105,11 +105,11 @@ fn a_certificate_that_is_not_accepted_names_the_remedy() {
     }
 }
 
-/// A certificate for 127.0.0.1 that expired in 2001, signed by itself, and the files of it and its key.
-fn expired(folder: &TempDir) -> (String, String) {
+/// A certificate for 127.0.0.1 that is valid to the beginning of this year, signed by itself, and the files of it and its key.
+fn signed_by_itself(folder: &TempDir, year: i32) -> (String, String) {
     let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
     params.not_before = rcgen::date_time_ymd(2000, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
     let key = KeyPair::generate().expect("a key");
     let files = (path(folder, "cert.pem"), path(folder, "key.pem"));
     std::fs::write(&files.0, params.self_signed(&key).expect("a certificate").pem()).expect("written");
@@ -120,13 +120,44 @@ fn expired(folder: &TempDir) -> (String, String) {
 #[test]
 fn an_expired_certificate_is_an_error_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (cert, key) = expired(&folder);
+    let (cert, key) = signed_by_itself(&folder, 2001);
     let mock = Mock::start(&[&LISTENERS[..], &["--tls-cert", &cert, "--tls-key", &key]].concat());
     let outcome = mock.load_at("smtps", &format!("-c 1 --count 2 --ca {cert}"));
     outcome.code_is(1);
     assert_eq!(aborted(&outcome, "certificate-expired"), 2, "{}", outcome.stdout);
     assert!(outcome.stderr.contains("certificate expired (2 times); --insecure"), "{}", outcome.stderr);
     mock.load_at("smtps", "-c 1 --count 2 --insecure").expect(0);
+}
+
+#[test]
+fn a_server_in_the_clear_is_no_server_of_smtps() {
+    let mock = Mock::start(&[]);
+    let address = mock.ready()["smtp"][0].as_str().expect("an address").to_owned();
+    let outcome = plain(&[&format!("smtps://{address}"), "--insecure", "-c", "1", "--count", "2"]);
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("tls: invalid TLS (2 times)"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--starttls required"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_client_has_a_certificate_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = signed_by_itself(&folder, 4000);
+    let (mock, ca) = mock(&["--tls-client-ca", &cert, "--tls-client", "required"]);
+    for kind in ["smtp", "smtps"] {
+        let load = format!("-c 2 --count 12 --messages-per-session 3 --ca {ca} {}", flags(kind));
+        for version in ["1.2", "1.3"] {
+            let own = format!("{load} --tls-version {version} --cert {cert} --key {key}");
+            let outcome = mock.load_at(kind, &own).expect(0);
+            assert_eq!(outcome.number("/verification/intact"), 12, "{kind} {version}");
+            assert_eq!(outcome.report["settings"]["shape"]["tls"]["client_certificate"], true);
+        }
+        let outcome = mock.load_at(kind, &load);
+        outcome.code_is(1);
+        assert_eq!(outcome.count("accepted"), 0, "{kind}");
+    }
+    let report = mock.report();
+    assert!(report["metrics"]["tls.client_certificates"].as_u64() >= Some(16), "{report}");
 }
 
 #[test]
