@@ -265,7 +265,7 @@ impl Probe {
                     self.note_going_on(stats);
                 }
             }
-            None => self.note_talking_early(stats),
+            None => self.note_talking_early(stats, stage),
         }
         self.extensions.note_command(&mut stats.extensions, stage, self.group > 0);
         self.group += 1;
@@ -304,9 +304,11 @@ impl Probe {
         }
     }
 
-    /// Counts a client that did not wait for the greeting.
-    fn note_talking_early(&self, stats: &mut Stats) {
-        stats.sessions.early_talkers += u64::from(self.commands == 0);
+    /// Counts a client that did not wait for the greeting. One that leaves at once behind the handshake may have refused the
+    /// certificate, and needs none.
+    fn note_talking_early(&self, stats: &mut Stats, stage: Stage) {
+        let leaves = stage == Stage::Quit && self.secrecy.is_tls_unused();
+        stats.sessions.early_talkers += u64::from(self.commands == 0 && !leaves);
     }
 
     /// Counts a client that continues after a 421 or a refusal.
@@ -363,7 +365,7 @@ impl Probe {
                 stats.stages[stage].think.add(think);
                 self.note_going_on(stats);
             }
-            None => self.note_talking_early(stats),
+            None => self.note_talking_early(stats, stage),
         }
         self.extensions.note_command(&mut stats.extensions, stage, self.group > 0);
         self.commands = self.commands.saturating_add(1);
