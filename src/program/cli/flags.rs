@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use smtpmock::smtp::rules::Trusted;
-use smtpmock::smtp::{AddressRules, Policy, RecordMode, ReplyKind};
+use smtpmock::smtp::{AddressRules, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
 use super::flag::{Arity, Flag, one_of, reading, reading_or_default};
@@ -373,9 +373,8 @@ fn limits() -> Vec<Flag> {
 }
 
 fn replies() -> Vec<Flag> {
-    let policy = Policy::default();
     let reply = |&kind: &ReplyKind| {
-        let text = String::from_utf8_lossy(policy.reply(kind).text());
+        let text = kind.default_text();
         let read = reading_or_default(
             |raw| Ok(Some(values::verbatim(raw)).filter(|text| !text.is_empty())),
             move |options: Options, text| options.with(|config| config.reply(kind, text)),
@@ -387,7 +386,7 @@ fn replies() -> Vec<Flag> {
         };
         // Their defaults depend on the reply to HELO and on what is offered.
         let follows = matches!(kind, ReplyKind::EhloReceived | ReplyKind::LhloReceived);
-        let default = (!follows).then(|| text.into_owned());
+        let default = (!follows).then(|| text.to_owned());
         let setting = format!("reply(ReplyKind::{kind:?})");
         Flag { default, ..Flag::new(kind.flag(), "TEXT", help, read).checked_as(setting) }
     };

@@ -77,8 +77,8 @@ Values:
             like 'rcpt to=*@slow.example times=3 delay=2s'; the first
             rule that fires at a stage decides
             stages: connect, helo, mail, rcpt, data, message, rset, noop, quit,
-            unknown, any; with --esmtp auth, bdat, help, starttls, vrfy, xclient;
-            with --tls tls (the handshake)
+            unknown, any; with --esmtp auth, bdat, help, vrfy, xclient; with
+            --tls starttls, tls (the handshake)
             name: id=NAME, which no other rule has (optional)
             conditions: from= to= helo= user= mechanism= (with * and ?),
             ip=10.0.0.0/8, session=3.. nth=3 every=10 times=3 odds=5%,

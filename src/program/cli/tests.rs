@@ -129,7 +129,7 @@ fn empty_texts_and_zeros_ask_for_the_default() {
 fn a_path_without_a_name_is_refused_and_as_a_variable_is_none() {
     let table = flags::table();
     let paths: Vec<_> = table.iter().filter(|flag| flag.placeholder == "PATH").collect();
-    assert_eq!(paths.len(), 13);
+    assert_eq!(paths.len(), 14);
     for flag in paths {
         let typed = format!("--{}", flag.kebab);
         let Err(Failure::Usage(text)) = parsed(&[&typed, ""], &[]) else { panic!("{typed}") };
