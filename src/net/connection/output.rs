@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Connection, Fate, Transport};
+use super::{Connection, Fate, Manner, Phase, Transport};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 
@@ -23,6 +23,7 @@ impl<T: Transport> Connection<T> {
                 self.begin_drip(resources.now);
                 Ok(0)
             }
+            None if matches!(self.phase, Phase::Closing(Manner::Orderly)) => self.stream.write_last(&replies),
             None => self.stream.write(&replies),
             Some(_) => Ok(0),
         };

@@ -149,7 +149,7 @@ impl<T: Transport> Connection<T> {
                 if may_have_more { Fate::Again } else { self.waiting_fate() }
             }
             Handshake::Undecided => self.ask_rules(context, resources, securing),
-            Handshake::Done => self.end_handshake(context, resources, securing),
+            Handshake::Done => self.end_handshake(context, resources, securing, may_have_more),
             Handshake::Failed(fault) => self.fail_handshake(context, resources, fault),
         }
     }
@@ -175,8 +175,15 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The handshake is done: the session goes on, or begins.
-    fn end_handshake(&mut self, context: &Context, resources: &mut Resources, securing: Securing) -> Fate {
+    /// The handshake is done: the session goes on, or begins. `may_have_more`: octets of the dialogue may have come with those
+    /// of the handshake.
+    fn end_handshake(
+        &mut self,
+        context: &Context,
+        resources: &mut Resources,
+        securing: Securing,
+        may_have_more: bool,
+    ) -> Fate {
         let now = resources.clock.now();
         if let Some((session, tls)) = self.stream.tls_session().zip(context.tls.as_ref()) {
             let whole = now.since(securing.since.unwrap_or(now));
@@ -192,8 +199,7 @@ impl<T: Transport> Connection<T> {
             self.session.set_external(identity);
         }
         self.phase = Phase::Open;
-        // Octets of the dialogue may have come with those of the handshake.
-        self.readable = true;
+        self.readable = may_have_more || self.peer_closed;
         match securing.is_implicit {
             true => self.greet(context, resources),
             false => {
@@ -201,7 +207,11 @@ impl<T: Transport> Connection<T> {
                 self.renew(context, resources);
             }
         }
-        self.run(context, resources)
+        match resources.replies.is_empty() {
+            true => self.run(context, resources),
+            // The greeting and the end of the handshake leave together.
+            false => self.settle(context, resources),
+        }
     }
 
     /// It is over: the alert leaves, if there is one, and the connection is closed.

@@ -247,6 +247,13 @@ impl Transport for EncryptedEnd {
         Ok(count)
     }
 
+    fn write_last(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let count = self.stream().write_last(octets)?;
+        self.retained.extend(&octets[..count]);
+        self.show_what_left();
+        Ok(count)
+    }
+
     fn unsent(&self) -> usize {
         self.peek().unsent()
     }

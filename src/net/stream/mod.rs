@@ -52,6 +52,12 @@ pub(super) trait Transport {
     /// event follows, and the rest is written then.
     fn write(&mut self, octets: &[u8]) -> io::Result<usize>;
 
+    /// The same for octets behind which nothing is written. Once all of them are taken, the end that
+    /// [`finish`](Self::finish) sends may leave with them, in one system call.
+    fn write_last(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.write(octets)
+    }
+
     /// How many of the octets taken by [`write`](Self::write) have not left this process, or have left in a form that
     /// the peer can't use yet (the front of a record). Octets leave in order. A reply counts as sent, and its message
     /// as accepted, when all of it has left.
@@ -59,7 +65,8 @@ pub(super) trait Transport {
 
     /// Goes on with what the transport does of its own accord: sends what it retains, and reads and writes what its
     /// handshake needs. Does nothing where there is no such thing. Beside [`read`](Self::read) it is the only method
-    /// that reads from the socket.
+    /// that reads from the socket. The last octets of a handshake that is done by this call leave with the next call of
+    /// any method that writes.
     ///
     /// Returns whether there may be more of which no event will tell: octets of the dialogue behind those of a handshake
     /// that is done now, or more of the handshake than is taken at once.
@@ -324,6 +331,10 @@ impl Transport for Stream {
     #[inline]
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         each!(Stream, self, stream => stream.write(octets))
+    }
+
+    fn write_last(&mut self, octets: &[u8]) -> io::Result<usize> {
+        each!(Stream, self, stream => stream.write_last(octets))
     }
 
     #[inline]

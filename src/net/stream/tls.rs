@@ -1,11 +1,12 @@
 //! TLS over any socket: rustls without buffers of its own, which needs least memory while nothing happens.
 //!
 //! Replies are encrypted in records, each written before the next is made: what the socket does not take of one is all that
-//! is retained. Input is decrypted in a buffer of the thread; of what is read only the front of a record, and plain
-//! text that was not asked for, stay.
+//! is retained. Input is decrypted in a buffer of the thread, and copied once, to where it is asked for; of what is read only
+//! the front of a record, and plain text that was not asked for, stay.
 
 mod hello;
 mod outcome;
+mod output;
 
 use std::cell::RefCell;
 use std::io;
@@ -14,9 +15,7 @@ use std::sync::Arc;
 use mio::event::Source;
 use rustls::ServerConfig;
 use rustls::server::{Acceptor, ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
-};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus, WriteTraffic};
 
 use super::{Handshake, HandshakeFault, Input, Stream, Transport};
 use crate::records::Endpoint;
@@ -72,8 +71,10 @@ struct Layer {
     given: usize,
     /// Octets for the socket.
     outgoing: Vec<u8>,
-    /// Octets of replies in it: those of its last record.
+    /// Octets of replies in it: those of its last record, but for close_notify.
     pending: usize,
+    /// Octets of close_notify in it.
+    closing: usize,
     /// Octets that were read before the handshake was done.
     handshake_octets: u32,
     /// The peer's close_notify has come.
@@ -113,6 +114,7 @@ impl<S> Tls<S> {
             given: 0,
             outgoing: Vec::new(),
             pending: 0,
+            closing: 0,
             handshake_octets: u32::try_from(received.len()).unwrap_or(u32::MAX),
             peer_closed: false,
             has_closed: false,
@@ -120,7 +122,7 @@ impl<S> Tls<S> {
             session: None,
         };
         if !received.is_empty() {
-            layer.take(&mut received.to_vec());
+            layer.take(&mut received.to_vec(), &mut Room::default());
         }
         Box::new(Self { below: None, layer })
     }
@@ -160,7 +162,12 @@ impl<S: Transport> Transport for Tls<S> {
 
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let (below, layer) = self.parts();
-        layer.write(below, octets)
+        layer.write(below, octets, false)
+    }
+
+    fn write_last(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let (below, layer) = self.parts();
+        layer.write(below, octets, true)
     }
 
     fn unsent(&self) -> usize {
@@ -262,7 +269,8 @@ impl Layer {
                 Stage::Undecided => return Ok(Input::Nothing),
                 Stage::Hello(_) | Stage::Connected(_) => {}
             }
-            match self.receive(socket, buffer.len())? {
+            let mut room = Room { octets: &mut *buffer, filled: 0 };
+            match self.receive(socket, room.octets.len(), &mut room)? {
                 Received::Nothing => return Ok(Input::Nothing),
                 Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Received::Octets { may_have_more } => may_socket_have_more = may_have_more,
@@ -274,25 +282,12 @@ impl Layer {
                 let _ = self.flush(socket);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, fault.reason()));
             }
-        }
-    }
-
-    fn write(&mut self, socket: &mut impl Transport, octets: &[u8]) -> io::Result<usize> {
-        let mut taken = 0;
-        loop {
-            if let Err(error) = self.flush(socket) {
-                // What this call has taken is the caller's again.
-                self.pending = if taken == 0 { self.pending } else { 0 };
-                return Err(error);
+            let count = room.filled;
+            if count > 0 {
+                self.flush(socket)?;
+                let may_have_more = !self.plain.is_empty() || may_socket_have_more || self.peer_closed;
+                return Ok(Input::Octets { count, may_have_more });
             }
-            let rest = &octets[taken..];
-            if rest.is_empty() || !self.outgoing.is_empty() {
-                return Ok(taken);
-            }
-            let record = &rest[..rest.len().min(RECORD)];
-            self.seal(record.len() + OVERHEAD, |traffic, sealed| traffic.encrypt(record, sealed))?;
-            self.pending = record.len();
-            taken += record.len();
         }
     }
 
@@ -303,13 +298,24 @@ impl Layer {
             return Ok(false);
         }
         for _ in 0..READS {
-            match self.receive(socket, READ)? {
-                Received::Octets { .. } => self.flush(socket)?,
+            let may_socket_have_more = match self.receive(socket, READ, &mut Room::default())? {
+                Received::Octets { may_have_more } => may_have_more,
                 Received::Nothing => return Ok(false),
-                Received::End => self.stage = Stage::Failed(HandshakeFault::BrokenOff),
-            }
-            if self.handshake() != Handshake::Running {
-                break;
+                Received::End => {
+                    self.stage = Stage::Failed(HandshakeFault::BrokenOff);
+                    true
+                }
+            };
+            match self.handshake() {
+                Handshake::Running => self.flush(socket)?,
+                // Tickets, or TLS 1.2's Finished, leave with a reply if one follows at once.
+                Handshake::Done => {
+                    return Ok(may_socket_have_more || !self.plain.is_empty() || self.peer_closed);
+                }
+                Handshake::Undecided | Handshake::Failed(_) => {
+                    self.flush(socket)?;
+                    break;
+                }
             }
         }
         Ok(true)
@@ -328,35 +334,13 @@ impl Layer {
         stage + buffers
     }
 
-    /// close_notify; behind a handshake that has failed there is its alert, if any.
-    fn finish(&mut self, socket: &mut impl Transport) -> io::Result<bool> {
-        self.flush(socket)?;
-        let is_open = self.session.is_some() && matches!(self.stage, Stage::Connected(_));
-        if !std::mem::replace(&mut self.has_closed, true) && is_open {
-            self.seal(OVERHEAD, close_notify)?;
-            self.flush(socket)?;
-        }
-        Ok(self.outgoing.is_empty())
-    }
-
-    /// Writes as much as the socket takes.
-    fn flush(&mut self, socket: &mut impl Transport) -> io::Result<()> {
-        while !self.outgoing.is_empty() {
-            let count = socket.write(&self.outgoing)?;
-            if count == 0 {
-                return Ok(());
-            }
-            if count == self.outgoing.len() {
-                (self.outgoing, self.pending) = (Vec::new(), 0);
-            } else {
-                self.outgoing.drain(..count);
-            }
-        }
-        Ok(())
-    }
-
     /// Reads once, at most so many octets, and decrypts.
-    fn receive(&mut self, socket: &mut impl Transport, most: usize) -> io::Result<Received> {
+    fn receive(
+        &mut self,
+        socket: &mut impl Transport,
+        most: usize,
+        room: &mut Room<'_>,
+    ) -> io::Result<Received> {
         SCRATCH.with_borrow_mut(|scratch| {
             let (front, most) = (self.incoming.len(), most.min(READ));
             scratch.resize((front + most).max(scratch.len()), 0);
@@ -370,7 +354,7 @@ impl Layer {
                         self.handshake_octets = self.handshake_octets.saturating_add(count);
                     }
                     self.incoming = Vec::new();
-                    self.take(&mut scratch[..front + count]);
+                    self.take(&mut scratch[..front + count], room);
                     Ok(Received::Octets { may_have_more })
                 }
             }
@@ -378,13 +362,13 @@ impl Layer {
     }
 
     /// Takes all octets that were not decrypted so far, and retains those that are not whole.
-    fn take(&mut self, octets: &mut [u8]) {
+    fn take(&mut self, octets: &mut [u8], room: &mut Room<'_>) {
         let is_complete = match &self.stage {
             Stage::Hello(_) => self.take_hello(octets),
             Stage::Undecided | Stage::Connected(_) | Stage::Failed(_) => true,
         };
         let is_decided = !matches!(self.stage, Stage::Undecided);
-        let used = if is_complete && is_decided { self.advance(octets, |_| {}) } else { 0 };
+        let used = if is_complete && is_decided { self.advance(octets, room, |_| {}) } else { 0 };
         self.incoming = octets[used..].to_vec();
     }
 
@@ -437,12 +421,17 @@ impl Layer {
             (None, Err(_)) => end(&INTERNAL_ERROR),
         };
         let mut octets = std::mem::take(&mut self.incoming);
-        self.take(&mut octets);
+        self.take(&mut octets, &mut Room::default());
     }
 
     /// Goes on with these octets until more are needed, and then gives `write` the means to encrypt, where the handshake is
     /// done. Returns how many octets are used up.
-    fn advance(&mut self, octets: &mut [u8], write: impl FnOnce(&mut Traffic<'_>)) -> usize {
+    fn advance(
+        &mut self,
+        octets: &mut [u8],
+        room: &mut Room<'_>,
+        write: impl FnOnce(&mut Traffic<'_>),
+    ) -> usize {
         let Self { stage, plain, outgoing, peer_closed, session, server_name, .. } = self;
         let Stage::Connected(connection) = stage else { return octets.len() };
         let mut used = 0;
@@ -454,7 +443,8 @@ impl Layer {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(Ok(record)) = traffic.next_record() {
                         discard += record.discard;
-                        plain.extend_from_slice(record.payload);
+                        let taken = if plain.is_empty() { room.fill(record.payload) } else { 0 };
+                        plain.extend_from_slice(&record.payload[taken..]);
                     }
                     true
                 }
@@ -490,18 +480,7 @@ impl Layer {
             }
         }
         if let Some(fault) = fault {
-            // The alert, if there is one. Beyond it rustls must not be asked for anything: messages that are pending are in
-            // octets that it does not get again.
-            while connection.wants_write()
-                && let Ok(ConnectionState::EncodeTlsData(mut data)) =
-                    connection.process_tls_records(&mut []).state
-            {
-                encode(&mut data, outgoing);
-            }
-            if outgoing.ends_with(&CERTIFICATE_REQUIRED) {
-                outgoing.truncate(outgoing.len() - 1);
-                outgoing.push(HANDSHAKE_FAILURE);
-            }
+            refuse(connection, outgoing);
             *stage = Stage::Failed(fault);
             return octets.len();
         }
@@ -510,30 +489,23 @@ impl Layer {
         }
         used
     }
+}
 
-    /// Encrypts by `write` into a vector of this size, which it returns the used part of.
-    fn seal(
-        &mut self,
-        size: usize,
-        write: impl FnOnce(&mut Traffic<'_>, &mut [u8]) -> Result<usize, EncryptError>,
-    ) -> io::Result<()> {
-        let mut incoming = std::mem::take(&mut self.incoming);
-        let mut sealed = None;
-        let used = self.advance(&mut incoming, |traffic| {
-            let mut octets = vec![0; size];
-            sealed = write(traffic, &mut octets).ok().map(|count| {
-                octets.truncate(count);
-                octets
-            });
-        });
-        incoming.drain(..used);
-        self.incoming = incoming;
-        let sealed = sealed.ok_or(io::ErrorKind::BrokenPipe)?;
-        match self.outgoing.is_empty() {
-            true => self.outgoing = sealed,
-            false => self.outgoing.extend_from_slice(&sealed),
-        }
-        Ok(())
+/// Where plain text is asked for: nowhere by default.
+#[derive(Default)]
+struct Room<'b> {
+    octets: &'b mut [u8],
+    filled: usize,
+}
+
+impl Room<'_> {
+    /// Copies as many octets as there is room for, and returns how many.
+    fn fill(&mut self, plain: &[u8]) -> usize {
+        let free = &mut self.octets[self.filled..];
+        let count = plain.len().min(free.len());
+        free[..count].copy_from_slice(&plain[..count]);
+        self.filled += count;
+        count
     }
 }
 
@@ -551,8 +523,18 @@ enum Received {
 
 type Traffic<'c> = WriteTraffic<'c, ServerConnectionData>;
 
-fn close_notify(traffic: &mut Traffic<'_>, sealed: &mut [u8]) -> Result<usize, EncryptError> {
-    traffic.queue_close_notify(sealed)
+/// Queues the alert, if there is one. Beyond it rustls must not be asked for anything: messages that are pending are in octets
+/// that it does not get again.
+fn refuse(connection: &mut UnbufferedServerConnection, outgoing: &mut Vec<u8>) {
+    while connection.wants_write()
+        && let Ok(ConnectionState::EncodeTlsData(mut data)) = connection.process_tls_records(&mut []).state
+    {
+        encode(&mut data, outgoing);
+    }
+    if outgoing.ends_with(&CERTIFICATE_REQUIRED) {
+        outgoing.truncate(outgoing.len() - 1);
+        outgoing.push(HANDSHAKE_FAILURE);
+    }
 }
 
 /// Always true: there is more to do.

@@ -1,6 +1,7 @@
 //! TLS over one end of a pair of sockets; at the other is a client of rustls, whose octets come in any pieces.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use socket2::{Domain, Socket, Type};
 
 use super::super::unix::Unix;
 use super::super::{Handshake, HandshakeFault, Input, Stream, Transport};
@@ -30,6 +32,8 @@ struct Pair {
     received: Vec<u8>,
     /// What the client has read.
     replies: Vec<u8>,
+    /// Reads of the client that gave something.
+    reads: usize,
 }
 
 fn prepared() -> ServerTls {
@@ -49,18 +53,37 @@ fn client(tls: &ServerTls) -> ClientConnection {
 
 impl Pair {
     fn new() -> Self {
+        Self::over(UnixStream::pair().expect("a pair"))
+    }
+
+    /// Each read of the client gives what was written at once.
+    fn in_packets() -> Self {
+        let (server, wire) = Socket::pair(Domain::UNIX, Type::SEQPACKET, None).expect("a pair");
+        Self::over((OwnedFd::from(server).into(), OwnedFd::from(wire).into()))
+    }
+
+    fn over((server, wire): (UnixStream, UnixStream)) -> Self {
         let tls = prepared();
-        let (server, wire) = UnixStream::pair().expect("a pair");
         server.set_nonblocking(true).expect("an open socket");
         wire.set_nonblocking(true).expect("an open socket");
         let mut stream = Stream::Unix(Unix::over(mio::net::UnixStream::from_std(server)));
         stream.encrypt(&tls, &[], false).expect("possible");
         let (outgoing, received, replies) = (Vec::new(), Vec::new(), Vec::new());
-        Self { stream, client: client(&tls), wire, outgoing, received, replies }
+        Self { stream, client: client(&tls), wire, outgoing, received, replies, reads: 0 }
     }
 
     /// Moves octets both ways: at most so many of the client's, and the server reads into so large a buffer.
     fn step(&mut self, piece: usize, buffer: usize) -> io::Result<()> {
+        self.drive(piece)?;
+        if self.stream.handshake() == Handshake::Done {
+            self.read(buffer)?;
+        }
+        self.take_replies();
+        Ok(())
+    }
+
+    /// Moves at most so many octets of the client's, and the server goes on with the handshake.
+    fn drive(&mut self, piece: usize) -> io::Result<()> {
         while self.client.wants_write() {
             self.client.write_tls(&mut self.outgoing).expect("a vector");
         }
@@ -70,11 +93,17 @@ impl Pair {
         if self.stream.handshake() == Handshake::Running {
             self.stream.drive()?;
         }
-        if self.stream.handshake() == Handshake::Done {
-            self.read(buffer)?;
+        Ok(())
+    }
+
+    /// Until the handshake is done for the server, and no further.
+    fn finished(mut self) -> Self {
+        while self.stream.handshake() == Handshake::Running {
+            self.take_replies();
+            self.drive(usize::MAX).expect("a handshake");
         }
         self.take_replies();
-        Ok(())
+        self
     }
 
     /// The server reads what there is.
@@ -98,6 +127,7 @@ impl Pair {
     fn take_replies(&mut self) {
         let mut octets = [0; 4096];
         while let Ok(count @ 1..) = self.wire.read(&mut octets) {
+            self.reads += 1;
             let mut rest = &octets[..count];
             while !rest.is_empty() {
                 self.client.read_tls(&mut rest).expect("a slice");
@@ -297,4 +327,27 @@ fn a_hello_is_looked_at_when_it_is_whole_or_can_not_become_one() {
     for octets in [&b"M"[..], b"\x15", &[22, 2, 0, 0, 1], &[22, 3, 1, 0, 0], &[22, 3, 1, 0xff, 0xff]] {
         assert!(may_be_complete(octets), "{octets:?}");
     }
+}
+
+#[test]
+fn the_end_of_the_handshake_leaves_with_the_first_reply_and_close_notify_with_the_last() {
+    let mut pair = Pair::in_packets().finished();
+    assert_eq!(pair.reads, 1, "the server's messages up to Finished");
+    assert_eq!(pair.stream.write(b"220 first\r\n").expect("an open stream"), 11);
+    pair.take_replies();
+    assert_eq!((pair.reads, &pair.replies[..]), (2, &b"220 first\r\n"[..]), "behind tickets");
+    assert_eq!(pair.stream.write_last(b"221 last\r\n").expect("an open stream"), 10);
+    assert!(pair.stream.finish().expect("an open stream"));
+    pair.take_replies();
+    assert_eq!((pair.reads, &pair.replies[11..]), (3, &b"221 last\r\n"[..]));
+    assert!(pair.client.process_new_packets().expect("valid").peer_has_closed());
+}
+
+#[test]
+fn tickets_leave_without_a_reply_too() {
+    let mut pair = Pair::in_packets().finished();
+    let received = pair.client.tls13_tickets_received();
+    pair.stream.drive().expect("an open stream");
+    pair.take_replies();
+    assert_eq!((received, pair.client.tls13_tickets_received()), (0, 2));
 }
