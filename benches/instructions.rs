@@ -147,8 +147,8 @@ fn run(policy: &Policy, session: &mut Session, input: &[u8]) -> usize {
 // everything, the message's record is completed, and the one before it dropped. Among rules, each name and the address
 // are looked up in what the rules name; it does not matter how many rules there are.
 // Extended SMTP that is on costs a session of HELO at most 2 % more than without. One of EHLO that uses nothing else gets
-// enhanced status codes, and an acceptance with the id of its record, which is made for it and freed. What a refused line was is
-// known until the next one, as it may be a secret; with TLS compiled in, the counts are the same to the instruction.
+// enhanced status codes, and an acceptance with the id of its record, which is made for it and freed. With TLS
+// compiled in, the counts are the same to the instruction. Limits leave some 2 % for what compilers inline.
 #[library_benchmark]
 #[bench::keeping_nothing(args = (warm(Keep::Nothing)), config = limit(4_040))]
 #[bench::extended_helo(args = (warm_extended(mail::HELO)), config = limit(4_040))]
