@@ -22,6 +22,8 @@ pub(super) struct Call {
     /// The segments of the path that stand for names in braces, decoded.
     pub(super) segments: Vec<String>,
     pub(super) parameters: Parameters,
+    /// Empty where the route takes none.
+    pub(super) body: Vec<u8>,
 }
 
 impl std::fmt::Debug for Call {

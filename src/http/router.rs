@@ -16,8 +16,8 @@ use crate::http::parameters::{Parameters, percent_decoded};
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, with_common_headers};
 use crate::http::{Plane, api, body};
 
-/// Octets of the body of a request.
-const BODY: usize = 64 << 10;
+/// Octets of the body of a request that needs none: it is read to its end, and refused.
+const UNWANTED: usize = 64 << 10;
 
 /// One method of one path, and who answers it.
 pub(super) struct Route {
@@ -26,6 +26,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// Credentials are not needed.
     pub(super) is_open: bool,
+    /// Octets of the body at most; 0: there is none.
+    pub(super) body: usize,
     pub(super) handler: Handler,
 }
 
@@ -34,16 +36,21 @@ pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + S
 
 impl Route {
     pub(super) const fn get(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::GET, path, is_open: false, handler }
-    }
-
-    pub(super) const fn delete(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::DELETE, path, is_open: false, handler }
+        Self { method: Method::GET, path, is_open: false, body: 0, handler }
     }
 
     /// The same for one that needs no credentials.
     pub(super) const fn open(path: &'static str, handler: Handler) -> Self {
-        Self { method: Method::GET, path, is_open: true, handler }
+        Self { method: Method::GET, path, is_open: true, body: 0, handler }
+    }
+
+    pub(super) const fn delete(path: &'static str, handler: Handler) -> Self {
+        Self { method: Method::DELETE, path, is_open: false, body: 0, handler }
+    }
+
+    /// One with a body of at most so many octets.
+    pub(super) const fn with_body(method: Method, path: &'static str, body: usize, handler: Handler) -> Self {
+        Self { method, path, is_open: false, body, handler }
     }
 
     /// What stands for the names in braces, if the path is this route's.
@@ -124,12 +131,13 @@ async fn routed(
     };
     let parameters = Parameters::parse(head.uri.query())?;
     let (handler, segments) = (route.handler, segments.clone());
-    let body = body::read(body, BODY, request_timeout).await?;
-    if !body.is_empty() {
+    let most = if route.body == 0 { UNWANTED } else { route.body };
+    let body = body::read(body, most, request_timeout).await?;
+    if route.body == 0 && !body.is_empty() {
         // A client that sends one means something by it.
         return Err(invalid("body", "no body: what is asked for is in the parameters"));
     }
-    handler(Call { plane, head, segments, parameters }).await
+    handler(Call { plane, head, segments, parameters, body }).await
 }
 
 /// The methods of these routes, for `Allow`.

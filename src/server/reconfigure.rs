@@ -146,6 +146,17 @@ impl Drop for Reconfiguring {
 }
 
 impl Server {
+    /// The rules that were added, in their order, with their counts so far; unlike [`Stats::rules`](crate::Stats::rules) without
+    /// lists and limits, and without asking the shards.
+    #[cfg(feature = "http")]
+    pub(crate) fn rules(&self) -> Vec<RuleStats> {
+        let service = self.serving.service();
+        let policy = service.policy();
+        let mut rules = self.serving.rules(policy);
+        rules.truncate(policy.rules().count());
+        rules
+    }
+
     /// Changes settings while the server runs: `change` gets the present [`Settings`] and returns the new ones.
     /// Running sessions use them from their next line on. When this returns, all shards use them. No session ends
     /// because of it, and no reply is lost: a delayed or partly written reply is sent as it was decided. A running

@@ -118,6 +118,15 @@ impl HttpClient {
         self.reply_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
+    /// The same with a body.
+    pub(crate) fn request_with(&mut self, method: &str, target: &str, body: &str) -> Reply {
+        let length = body.len().to_string();
+        self.begin(method, target, &[("Content-Type", "application/json"), ("Content-Length", &length)]);
+        // One that is too large is refused while it is sent.
+        let _ = self.try_send(body);
+        self.reply_to(method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    }
+
     /// Sends a request without reading the reply.
     pub(crate) fn begin(&mut self, method: &str, target: &str, fields: &[(&str, &str)]) {
         let mut head = format!("{method} {target} HTTP/1.1\r\n");

@@ -4,6 +4,7 @@ mod health;
 mod messages;
 mod openapi;
 mod report;
+mod rules;
 mod selection;
 mod views;
 mod wait;
@@ -12,7 +13,7 @@ use crate::http::router::Route;
 
 /// The routes of all resources. One with a fixed segment stands in front of one with any in its place.
 const RESOURCES: &[&[Route]] =
-    &[health::ROUTES, openapi::ROUTES, wait::ROUTES, messages::ROUTES, report::ROUTES];
+    &[health::ROUTES, openapi::ROUTES, wait::ROUTES, messages::ROUTES, report::ROUTES, rules::ROUTES];
 
 /// All routes.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {

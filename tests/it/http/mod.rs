@@ -4,4 +4,5 @@ mod guard;
 mod hostile;
 mod interface;
 mod messages;
+mod rules;
 mod waiting;

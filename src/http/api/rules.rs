@@ -1,0 +1,207 @@
+//! `/v1/rules`: the rules of a running server, with their counts, and their replacement.
+
+use std::sync::Arc;
+
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigError, Settings};
+use crate::http::call::Call;
+use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as};
+use crate::http::router::Route;
+use crate::server::{ReconfigureError, Server};
+use crate::smtp::rules::Rule;
+use crate::stats::RuleStats;
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/v1/rules", |call| Box::pin(async move { list(&call) })),
+    Route::with_body(Method::PUT, "/v1/rules", BODY, |call| Box::pin(replace(call))),
+    Route::with_body(Method::POST, "/v1/rules", BODY, |call| Box::pin(add(call))),
+    Route::get("/v1/rules/{rule}", |call| Box::pin(async move { one(&call) })),
+    Route::with_body(Method::PATCH, "/v1/rules/{rule}", BODY, |call| Box::pin(exchange(call))),
+    Route::delete("/v1/rules/{rule}", |call| Box::pin(remove(call))),
+];
+
+/// Octets of the rules in one request: some ten thousand.
+const BODY: usize = 1 << 20;
+
+/// A rule as it is asked for.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a rule like \"rcpt reply=\\\"452 4.2.2 full\\\"\", or {\"rule\": RULE, \"id\": NAME}"
+)]
+enum Entry {
+    Text(String),
+    Named { rule: String, id: Option<String> },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Replacement {
+    rules: Vec<Entry>,
+}
+
+#[derive(Serialize)]
+struct List {
+    /// In the order in which they are asked: the first that fires decides.
+    rules: Vec<View>,
+}
+
+#[derive(Serialize)]
+struct View {
+    /// What `id=` has named it.
+    id: Option<String>,
+    rule: String,
+    /// How often its stage was reached and its conditions were true, apart from counts and chances.
+    reached: u64,
+    fired: u64,
+}
+
+impl From<RuleStats> for View {
+    fn from(RuleStats { id, rule, reached, fired }: RuleStats) -> Self {
+        Self { id, rule, reached, fired }
+    }
+}
+
+impl Entry {
+    /// The rule, which stands there in the request.
+    fn rule(&self, at: &str) -> Result<Rule, Refusal> {
+        let (Self::Text(text) | Self::Named { rule: text, .. }) = self;
+        let rule: Rule = text.parse().map_err(|error| invalid(at.to_owned(), format!("{error}")))?;
+        match self {
+            Self::Named { id: Some(id), .. } if rule.name().is_some_and(|own| own != id) => {
+                Err(invalid(at.to_owned(), "one id: that of the field, or the id= of the rule"))
+            }
+            Self::Named { id: Some(id), .. } => Ok(rule.id(id)),
+            _ => Ok(rule),
+        }
+    }
+}
+
+fn list(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    Ok(json(&List { rules: views(&call.plane.server) }))
+}
+
+fn one(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    Ok(json(&view(&call.plane.server, &call.segments[0])?))
+}
+
+/// All at once, or none.
+async fn replace(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let Replacement { rules } = parsed(&call)?;
+    let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(&format!("rules[{index}]")));
+    let rules = rules.collect::<Result<Vec<_>, _>>()?;
+    let server = changed(&call, move |_| Ok(rules)).await?;
+    Ok(json(&List { rules: views(&server) }))
+}
+
+/// Behind all others, or with `first=true` in front of them.
+async fn add(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&["first"])?;
+    let is_first = call.parameters.flag("first")?;
+    let rule = parsed::<Entry>(&call)?.rule("rule")?;
+    let add = move |mut rules: Vec<Rule>| {
+        let place = if is_first { 0 } else { rules.len() };
+        rules.insert(place, rule);
+        Ok(rules)
+    };
+    let server = changed(&call, add).await?;
+    let mut views = views(&server);
+    // Another request may have changed the rules since: the reply is what is there now.
+    let view = if is_first { views.drain(..).next() } else { views.pop() };
+    Ok(json_as(StatusCode::CREATED, &view))
+}
+
+/// In the place of the one with this id, which it has too.
+async fn exchange(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let id = call.segments[0].clone();
+    let rule = parsed::<Entry>(&call)?.rule("rule")?;
+    if rule.name().is_some_and(|own| own != id) {
+        return Err(invalid("rule", format!("the id of the path, {id}, or none")));
+    }
+    let (rule, name) = (rule.id(&id), id.clone());
+    let exchange = move |mut rules: Vec<Rule>| {
+        let place = place(&rules, &name)?;
+        rules[place] = rule;
+        Ok(rules)
+    };
+    let server = changed(&call, exchange).await?;
+    Ok(json(&view(&server, &id)?))
+}
+
+async fn remove(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let id = call.segments[0].clone();
+    // Its counts go with it.
+    let removed = view(&call.plane.server, &id)?;
+    let remove = move |mut rules: Vec<Rule>| {
+        rules.remove(place(&rules, &id)?);
+        Ok(rules)
+    };
+    changed(&call, remove).await?;
+    Ok(json(&removed))
+}
+
+fn views(server: &Server) -> Vec<View> {
+    server.rules().into_iter().map(View::from).collect()
+}
+
+fn view(server: &Server, id: &str) -> Result<View, Refusal> {
+    let found = views(server).into_iter().find(|view| view.id.as_deref() == Some(id));
+    found.ok_or_else(|| no_such_rule(id))
+}
+
+/// Where the rule with this id stands.
+fn place(rules: &[Rule], id: &str) -> Result<usize, Refusal> {
+    rules.iter().position(|rule| rule.name() == Some(id)).ok_or_else(|| no_such_rule(id))
+}
+
+fn no_such_rule(id: &str) -> Refusal {
+    let hint = "the id of a rule: id=NAME in its text gives it one";
+    error(StatusCode::NOT_FOUND, "no_such_rule", id.to_owned(), hint)
+}
+
+/// The body as JSON of this form.
+fn parsed<T: for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
+    serde_json::from_slice(&call.body).map_err(|error| invalid("body", error.to_string()))
+}
+
+/// Changes the rules, and returns the server when every shard serves by them.
+async fn changed(
+    call: &Call,
+    change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
+) -> Result<Arc<Server>, Refusal> {
+    let server = Arc::clone(&call.plane.server);
+    // A shard that waits for a slow capture is waited for: not in the place of short looks.
+    let work = move || {
+        let mut refusal = None;
+        let done =
+            server.reconfigure(|settings| match change(settings.policy().rules().cloned().collect()) {
+                Ok(rules) => rules.into_iter().fold(settings.without_rules(), Settings::rule),
+                Err(why) => {
+                    refusal = Some(why);
+                    settings
+                }
+            });
+        match (refusal, done) {
+            (Some(refusal), _) => Err(refusal),
+            (None, done) => done.map(|()| server).map_err(|error| unchanged(&error)),
+        }
+    };
+    call.plane.desk.search(work).await?
+}
+
+fn unchanged(error: &ReconfigureError) -> Refusal {
+    match error {
+        ReconfigureError::Config(ConfigError { value, expected, .. }) => {
+            invalid(value.clone(), expected.clone())
+        }
+        error => self::error(StatusCode::SERVICE_UNAVAILABLE, "not_serving", "server", error.to_string()),
+    }
+}

@@ -1,0 +1,106 @@
+//! `/v1/rules`: reading and changing rules while the server runs.
+
+use serde_json::{Value, json};
+use smtpmock::Config;
+
+use crate::support::client::Client;
+use crate::support::http::{HttpClient, Plane, Reply, plane};
+
+fn ask(plane: &Plane, method: &str, target: &str, body: &Value) -> Reply {
+    HttpClient::connect(plane.http).request_with(method, target, &body.to_string())
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    let rules = list["rules"].as_array().expect("a list").iter();
+    rules.map(|rule| rule["rule"].as_str().expect("a text")).collect()
+}
+
+/// The reply to RCPT in a session of its own.
+fn rcpt(plane: &Plane, to: &str) -> String {
+    let mut client = Client::greeted(plane.smtp());
+    client.command("HELO client.example");
+    client.command("MAIL FROM:<ann@example.com>");
+    let reply = client.command(&format!("RCPT TO:<{to}>"));
+    client.quit();
+    reply
+}
+
+#[test]
+fn rules_are_replaced_while_the_server_runs_and_counted() {
+    let plane = plane(Config::default());
+    assert_eq!(plane.json("/v1/rules"), json!({ "rules": [] }));
+    let rules = json!({ "rules": [
+        r#"rcpt to=full@* reply="452 4.2.2 full""#,
+        { "rule": r#"rcpt to=gone@* reply="550 5.1.1 gone""#, "id": "gone" },
+    ] });
+    let replaced = ask(&plane, "PUT", "/v1/rules", &rules).json_as(200);
+    assert_eq!(
+        texts(&replaced),
+        [r#"rcpt to=full@* reply="452 4.2.2 full""#, r#"rcpt id=gone to=gone@* reply="550 5.1.1 gone""#]
+    );
+    assert_eq!(rcpt(&plane, "full@example.com"), "452 4.2.2 full");
+    assert_eq!(rcpt(&plane, "gone@example.com"), "550 5.1.1 gone");
+    let gone = plane.json("/v1/rules/gone");
+    assert_eq!((&gone["reached"], &gone["fired"], &gone["id"]), (&json!(1), &json!(1), &json!("gone")));
+
+    // Counts go on where a rule stays.
+    let rules = json!({ "rules": [{ "rule": r#"rcpt to=gone@* reply="551 moved""#, "id": "gone" }] });
+    ask(&plane, "PUT", "/v1/rules", &rules).json_as(200);
+    assert_eq!(rcpt(&plane, "full@example.com"), "250 Received");
+    assert_eq!(rcpt(&plane, "gone@example.com"), "551 moved");
+    assert_eq!(plane.json("/v1/rules/gone")["fired"], 2);
+}
+
+#[test]
+fn a_rule_is_added_changed_and_removed_by_its_id() {
+    let plane = plane(Config::default().rule(r#"rcpt reply="450 slow""#.parse().expect("a rule")));
+    let added = ask(&plane, "POST", "/v1/rules", &json!("rcpt id=last reply=\"450 last\""));
+    assert_eq!(added.json_as(201)["id"], "last");
+    let first = json!({ "rule": "rcpt to=bob@* accept", "id": "first" });
+    let added = ask(&plane, "POST", "/v1/rules?first=true", &first).json_as(201);
+    assert_eq!(added["rule"], "rcpt id=first to=bob@* accept");
+    let rules = plane.json("/v1/rules");
+    assert_eq!(
+        texts(&rules),
+        ["rcpt id=first to=bob@* accept", "rcpt reply=\"450 slow\"", "rcpt id=last reply=\"450 last\""]
+    );
+    assert_eq!(rcpt(&plane, "bob@example.com"), "250 Received");
+    assert_eq!(rcpt(&plane, "eve@example.com"), "450 slow");
+
+    let changed =
+        ask(&plane, "PATCH", "/v1/rules/first", &json!("rcpt to=eve@* reply=\"550 eve\"")).json_as(200);
+    assert_eq!(changed["rule"], "rcpt id=first to=eve@* reply=\"550 eve\"");
+    assert_eq!(rcpt(&plane, "eve@example.com"), "550 eve");
+    let removed = plane.delete("/v1/rules/first");
+    assert_eq!(removed["fired"], 2);
+    assert_eq!(rcpt(&plane, "eve@example.com"), "450 slow");
+    assert_eq!(plane.get("/v1/rules/first").reason(404), "no_such_rule");
+}
+
+#[test]
+fn what_is_no_rule_changes_nothing_and_is_named() {
+    let plane = plane(Config::default().rule("rcpt id=own reply=\"450 slow\"".parse().expect("a rule")));
+    for (method, target, body, status, at) in [
+        ("PUT", "/v1/rules", json!({ "rules": ["rcpt delay=1s", "rcpt replay=x"] }), 400, "rules[1]"),
+        ("PUT", "/v1/rules", json!({ "rules": ["rcpt id=a accept", "mail id=a accept"] }), 400, ""),
+        ("PUT", "/v1/rules", json!({ "rule": [] }), 400, "body"),
+        ("PUT", "/v1/rules", json!({ "rules": [{ "rule": "rcpt accept", "tll": "1s" }] }), 400, "body"),
+        ("PUT", "/v1/rules", json!([]), 400, "body"),
+        ("POST", "/v1/rules", json!("rcpt drop=2"), 400, "rule"),
+        ("POST", "/v1/rules", json!({ "rule": "rcpt id=b accept", "id": "c" }), 400, "rule"),
+        ("POST", "/v1/rules?frist=true", json!("rcpt accept"), 400, "frist"),
+        ("PATCH", "/v1/rules/own", json!("rcpt id=other accept"), 400, "rule"),
+        ("PATCH", "/v1/rules/none", json!("rcpt accept"), 404, "none"),
+        ("DELETE", "/v1/rules/own", json!({}), 400, "body"),
+        ("PUT", "/v1/rules", json!("x".repeat(1 << 20)), 413, "body"),
+    ] {
+        let refused = ask(&plane, method, target, &body).json_as(status);
+        let found = refused["error"]["at"].as_str().expect("a place");
+        assert!(found == at || at.is_empty(), "{method} {target} {body}: {refused}");
+        assert!(refused["error"]["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{refused}");
+    }
+    assert_eq!(texts(&plane.json("/v1/rules")), ["rcpt id=own reply=\"450 slow\""]);
+    plane.server.stop();
+    let stopped = ask(&plane, "PUT", "/v1/rules", &json!({ "rules": [] }));
+    assert_eq!(stopped.reason(503), "not_serving");
+}
