@@ -53,26 +53,39 @@ pub(super) fn urls(text: &str) -> impl Iterator<Item = &str> {
     texts.filter(|url| url.split("://").nth(1).is_some_and(|rest| !rest.is_empty()))
 }
 
+/// Octets of a URL at most: more is none that anybody follows.
+const LONGEST: usize = 8 << 10;
+
 /// The URL at the front of a text.
 fn of(text: &str) -> &str {
     let is_end = |c: char| c.is_whitespace() || c.is_control() || "<>\"`{}|\\^".contains(c);
-    let url = &text[..text.find(is_end).unwrap_or(text.len())];
-    let mut length = url.len();
-    loop {
-        let rest = &url[..length];
-        let Some(last) = rest.chars().next_back() else { return rest };
-        let is_open = |open: char, close: char| rest.matches(open).count() < rest.matches(close).count();
+    let most = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let text = &text[..most];
+    let mut rest = &text[..text.find(is_end).unwrap_or(text.len())];
+    // How many of the closing ones have no opening one.
+    let surplus =
+        |open: char, close: char| rest.matches(close).count().saturating_sub(rest.matches(open).count());
+    let (mut round, mut square) = (surplus('(', ')'), surplus('[', ']'));
+    while let Some(last) = rest.chars().next_back() {
         let is_outside = match last {
             '.' | ',' | ';' | ':' | '!' | '?' | '\'' | '*' | '_' => true,
-            ')' => is_open('(', ')'),
-            ']' => is_open('[', ']'),
+            ')' => take_one(&mut round),
+            ']' => take_one(&mut square),
             _ => false,
         };
         if !is_outside {
-            return rest;
+            break;
         }
-        length -= last.len_utf8();
+        rest = &rest[..rest.len() - last.len_utf8()];
     }
+    rest
+}
+
+/// Takes one of so many, if there is one.
+fn take_one(count: &mut usize) -> bool {
+    let less = count.checked_sub(1);
+    *count = less.unwrap_or(0);
+    less.is_some()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! message. Imports no other room.
 
 mod codes;
+mod disarm;
 mod html;
 mod links;
 
@@ -9,10 +10,12 @@ use std::sync::LazyLock;
 
 use mail_parser::parsers::MessageStream;
 use mail_parser::{
-    Address, Header, HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders as _, PartType,
+    Address, Encoding, Header, HeaderName, HeaderValue, Message, MessageParser, MessagePart,
+    MimeHeaders as _, PartType,
 };
 
 pub(crate) use codes::codes;
+use disarm::{disarmed, restored, restored_text};
 pub(crate) use links::{Link, links};
 
 /// Parts of one mail that are listed: a mail with more is made to be a burden.
@@ -91,7 +94,8 @@ impl PartKind {
 impl Mail {
     /// Parses a message as it was received.
     pub(crate) fn parse(octets: &[u8]) -> Self {
-        let Some(message) = PARSER.parse(octets) else { return Self::default() };
+        let disarmed = disarmed(octets);
+        let Some(message) = PARSER.parse(&disarmed) else { return Self::default() };
         let mailboxes = |address: Option<&Address<'_>>| -> Vec<Mailbox> {
             address.into_iter().flat_map(Address::iter).filter_map(mailbox).collect()
         };
@@ -101,17 +105,17 @@ impl Mail {
             let shown = of_part(number, part);
             match &part.body {
                 PartType::Text(content) if shown.kind == PartKind::Text && text.is_none() => {
-                    text = Some(content.clone().into_owned());
+                    text = Some(restored_text(content.clone().into_owned()));
                 }
                 PartType::Html(content) if shown.kind == PartKind::Text && html.is_none() => {
-                    html = Some(content.clone().into_owned());
+                    html = Some(restored_text(content.clone().into_owned()));
                 }
                 _ => {}
             }
             parts.push(shown);
         }
         Self {
-            headers: message.headers().iter().map(|header| field(&message, header)).collect(),
+            headers: message.headers().iter().map(|header| field(octets, header)).collect(),
             from: mailboxes(message.from()),
             to: mailboxes(message.to()),
             cc: mailboxes(message.cc()),
@@ -139,17 +143,30 @@ impl Mail {
 
 /// The octets of a part of a message, decoded, and what is known of it; `None` where there is no such part.
 pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
-    let message = PARSER.parse(octets)?;
+    let disarmed = disarmed(octets);
+    let message = PARSER.parse(&disarmed)?;
     let (_, part) = leaves(&message).find(|(own, _)| *own == number)?;
-    Some((of_part(number, part), content(part).to_vec()))
+    let shown = of_part(number, part);
+    // What is not encoded is as it was received.
+    let range = part.raw_body_offset() as usize..part.raw_end_offset() as usize;
+    let content = match part.encoding {
+        Encoding::None if !matches!(part.body, PartType::Text(_) | PartType::Html(_)) => {
+            octets.get(range).unwrap_or_default().to_vec()
+        }
+        _ => match &part.body {
+            PartType::Text(text) | PartType::Html(text) => restored_text(text.to_string()).into_bytes(),
+            _ => content(part).to_vec(),
+        },
+    };
+    Some((shown, content))
 }
 
 fn content<'p>(part: &'p MessagePart<'_>) -> &'p [u8] {
     match &part.body {
         PartType::Text(text) | PartType::Html(text) => text.as_bytes(),
         PartType::Binary(octets) | PartType::InlineBinary(octets) => octets,
-        PartType::Message(message) => &message.raw_message,
-        PartType::Multipart(_) => &[],
+        // Messages within it are not parsed.
+        PartType::Message(_) | PartType::Multipart(_) => &[],
     }
 }
 
@@ -162,13 +179,12 @@ fn leaves<'m, 'x>(message: &'m Message<'x>) -> impl Iterator<Item = (usize, &'m 
 fn of_part(number: usize, part: &MessagePart<'_>) -> Part {
     let content_type = part.content_type();
     let given = content_type.map(|of| match of.subtype() {
-        Some(subtype) => format!("{}/{subtype}", of.ctype()).to_ascii_lowercase(),
+        Some(subtype) => format!("{}/{}", of.ctype(), restored(subtype)).to_ascii_lowercase(),
         None => of.ctype().to_ascii_lowercase(),
     });
     let (is_text, usual) = match part.body {
         PartType::Text(_) => (true, "text/plain"),
         PartType::Html(_) => (true, "text/html"),
-        PartType::Message(_) => (false, "message/rfc822"),
         _ => (false, "application/octet-stream"),
     };
     let disposition = part.content_disposition().map(|of| of.ctype().to_ascii_lowercase());
@@ -199,8 +215,7 @@ fn mailbox(of: &mail_parser::Addr<'_>) -> Option<Mailbox> {
 }
 
 /// The name and the decoded value of a header field.
-fn field(message: &Message<'_>, header: &Header<'_>) -> (String, String) {
-    let octets = &message.raw_message;
+fn field(octets: &[u8], header: &Header<'_>) -> (String, String) {
     let within = |start: u32, end: u32| octets.get(start as usize..end as usize).unwrap_or_default();
     let name = match &header.name {
         HeaderName::Other(name) => name.to_string(),
@@ -299,5 +314,79 @@ mod tests {
                 prop_assert_eq!(content.len(), own.size);
             }
         }
+    }
+
+    /// Parses on a thread with little room for recursion.
+    fn parsed_in_little_room(octets: Vec<u8>) -> Mail {
+        let parse = move || {
+            let mail = Mail::parse(&octets);
+            links(&mail);
+            codes(&mail);
+            mail.readable();
+            mail
+        };
+        let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(parse);
+        thread.expect("a thread").join().expect("parsed")
+    }
+
+    #[test]
+    fn messages_within_messages_end_no_stack() {
+        const DEPTH: usize = 50_000;
+        let nested = format!("{}hi", "Content-Type: message/rfc822\r\n\r\n".repeat(DEPTH));
+        let folded = format!("{}hi", "CONTENT-TYPE :\r\n\tMessage/\r\n Global;x=y\n\n".repeat(DEPTH));
+        let digest =
+            format!("{}hi", "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\n\r\n".repeat(DEPTH));
+        let mixed =
+            "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: message/rfc822\r\n\r\n";
+        let encode = |inner: &str| {
+            let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, inner);
+            format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}")
+        };
+        for octets in [encode(&nested), encode(&encode(&nested)), mixed.repeat(DEPTH), nested, folded, digest]
+        {
+            let front = octets[..40].to_owned();
+            let mail = parsed_in_little_room(octets.into_bytes());
+            assert!(!mail.parts.is_empty() || !mail.headers.is_empty(), "{front}");
+        }
+    }
+
+    #[test]
+    fn what_was_quadratic_is_read_to_its_end() {
+        for repeated in [
+            ")",
+            "]",
+            "(",
+            "http://",
+            "http://x/)",
+            "<",
+            "<a ",
+            "&",
+            "\"",
+            "x@",
+            "1",
+            "://",
+            "<a href=\"http://x/)",
+        ] {
+            let text = format!("http://x/{}", repeated.repeat((1 << 20) / repeated.len()));
+            for kind in ["plain", "html"] {
+                let mail = format!("Content-Type: text/{kind}\r\n\r\n{text}");
+                assert!(parsed_in_little_room(mail.into_bytes()).parts.len() == 1, "{repeated} in {kind}");
+            }
+        }
+        let parameters = format!("Content-Type: text/plain{}\r\n\r\nhi", ";a*1*=b".repeat(1 << 20));
+        assert_eq!(parsed_in_little_room(parameters.into_bytes()).text.as_deref(), Some("hi"));
+    }
+
+    #[test]
+    fn a_message_within_a_message_is_one_part_as_it_was_received() {
+        let inner = "Subject: inner\r\nContent-Type: message/rfc822\r\n\r\nSubject: innermost\r\n\r\nhi";
+        let mail = format!(
+            "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nContent-Type: message/rfc822 is what it was\r\n\
+             --x\r\nContent-Type: message/rfc822\r\n\r\n{inner}\r\n--x--\r\n"
+        );
+        let parsed = Mail::parse(mail.as_bytes());
+        assert_eq!(parsed.text.as_deref(), Some("Content-Type: message/rfc822 is what it was"));
+        assert_eq!((parsed.parts.len(), parsed.parts[1].content_type.as_str()), (2, "message/rfc822"));
+        assert_eq!(part(mail.as_bytes(), 2).expect("a part").1, inner.as_bytes());
     }
 }
