@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::http::reply::{Refusal, broken};
 use crate::process::lock;
 
-/// One searches, and another one is free for what is short meanwhile.
-const THREADS: usize = 2;
+/// One searches, one waits for reactors, and one is free for what is short meanwhile.
+const THREADS: usize = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -19,8 +19,10 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub(super) struct Desk {
     queue: Arc<Queue>,
-    /// For what may take long.
-    searching: Semaphore,
+    /// For what looks at all mails. The job itself has the permit: one whose client has gone goes on.
+    searching: Arc<Semaphore>,
+    /// For what waits for reactors.
+    asking: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -46,7 +48,8 @@ impl Desk {
     /// # Errors
     /// The system refuses a thread.
     pub(super) fn start() -> io::Result<Self> {
-        let desk = Self { queue: Arc::default(), searching: Semaphore::new(THREADS - 1) };
+        let one = || Arc::new(Semaphore::new(1));
+        let desk = Self { queue: Arc::default(), searching: one(), asking: one() };
         for _ in 0..THREADS {
             let queue = Arc::clone(&desk.queue);
             thread::Builder::new().name("smtpmock-mime".into()).spawn(move || queue.work())?;
@@ -77,7 +80,27 @@ impl Desk {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let _turn = self.searching.acquire().await.map_err(|_| broken())?;
+        self.take_turn(&self.searching, job).await
+    }
+
+    /// Runs what waits for the reactors. One that waits for a slow capture is waited for.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.take_turn(&self.asking, job).await
+    }
+
+    async fn take_turn<T: Send + 'static>(
+        &self,
+        of: &Arc<Semaphore>,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let turn = Arc::clone(of).acquire_owned().await.map_err(|_| broken())?;
+        let job = move || {
+            let _turn = turn;
+            job()
+        };
         self.look(job).await
     }
 }

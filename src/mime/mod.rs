@@ -21,6 +21,10 @@ pub(crate) use links::{Link, links};
 /// Parts of one mail that are listed: a mail with more is made to be a burden.
 const MOST_PARTS: usize = 1000;
 
+/// Addresses of one field that are listed, and characters of their names and themselves.
+const MOST_ADDRESSES: usize = 1000;
+const LONGEST_ADDRESS: usize = 1000;
+
 /// Making one fills a table.
 static PARSER: LazyLock<MessageParser> = LazyLock::new(MessageParser::default);
 
@@ -97,7 +101,7 @@ impl Mail {
         let disarmed = disarmed(octets);
         let Some(message) = PARSER.parse(&disarmed) else { return Self::default() };
         let mailboxes = |address: Option<&Address<'_>>| -> Vec<Mailbox> {
-            address.into_iter().flat_map(Address::iter).filter_map(mailbox).collect()
+            address.into_iter().flat_map(Address::iter).filter_map(mailbox).take(MOST_ADDRESSES).collect()
         };
         let (mut text, mut html) = (None, None);
         let mut parts = Vec::new();
@@ -211,7 +215,8 @@ fn of_part(number: usize, part: &MessagePart<'_>) -> Part {
 fn mailbox(of: &mail_parser::Addr<'_>) -> Option<Mailbox> {
     let (name, address) = (of.name().filter(|name| !name.is_empty()), of.address().unwrap_or_default());
     let is_something = name.is_some() || !address.is_empty();
-    is_something.then(|| Mailbox { name: name.map(str::to_owned), address: address.to_owned() })
+    let cut = |text: &str| text.chars().take(LONGEST_ADDRESS).collect::<String>();
+    is_something.then(|| Mailbox { name: name.map(cut), address: cut(address) })
 }
 
 /// The name and the decoded value of a header field.

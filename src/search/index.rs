@@ -1,5 +1,6 @@
 //! What is searched of a mail, made once for it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::mime::{Mail, Mailbox, PartKind};
@@ -99,23 +100,23 @@ impl Index {
 
     /// Approximate octets in memory.
     pub(crate) fn memory(&self) -> usize {
-        // The head is part of the text.
-        size_of::<Self>() + 2 * self.spans[FIELDS - 1].end + self.head.snippet.len() + self.all.len()
+        // The texts of the head are part of all text. Each address has two allocations of its own.
+        let Head { from, to, cc, bcc, reply_to, .. } = &self.head;
+        let addresses: usize = [from, to, cc, bcc, reply_to].into_iter().map(Vec::len).sum();
+        let texts = 2 * self.spans[FIELDS - 1].end + self.head.snippet.len() + self.all.len();
+        size_of::<Self>() + texts + addresses * (size_of::<Mailbox>() + 32)
     }
 }
 
 /// Those of the field Bcc, and recipients that are in no field: that is what a blind copy is.
 fn blind_copies(message: &Message, mail: &Mail) -> Vec<Mailbox> {
-    let mut bcc = mail.bcc.clone();
-    for path in message.forward_paths() {
-        let is_named = [&mail.to, &mail.cc, &bcc];
-        let is_named =
-            is_named.iter().any(|field| field.iter().any(|of| of.address.eq_ignore_ascii_case(&path)));
-        if !is_named {
-            bcc.push(Mailbox { name: None, address: path.into_owned() });
-        }
-    }
-    bcc
+    let fields = [&mail.to, &mail.cc, &mail.bcc];
+    let mut named: HashSet<_> =
+        fields.into_iter().flatten().map(|of| of.address.to_ascii_lowercase()).collect();
+    let paths = message.forward_paths().into_iter();
+    let blind = paths.filter(|path| named.insert(path.to_ascii_lowercase()));
+    let blind = blind.map(|path| Mailbox { name: None, address: path.into_owned() });
+    mail.bcc.iter().cloned().chain(blind).collect()
 }
 
 /// `Ann <ann@example.com>`, one a line.

@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
 use serde::Serialize;
 
 use super::selection::{SELECTING, Selection, find};
-use super::views::{Detail, Summary, details, fitting};
+use super::views::{Detail, Summary, details, fitting, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, of};
@@ -56,9 +56,9 @@ async fn list(call: Call) -> Result<Reply, Refusal> {
         let total = selected.len();
         selected.sort_by_key(|shown| std::cmp::Reverse(shown.number));
         let page = cursor.map_or(0, |cursor| selected.partition_point(|shown| shown.number >= cursor));
-        let (page, rest) = selected[page..].split_at(limit.min(total - page));
+        let messages = summaries(selected[page..].iter().take(limit), &plane);
+        let (page, rest) = selected[page..].split_at(messages.len());
         let next = page.last().filter(|_| !rest.is_empty()).map(|last| last.number.to_string());
-        let messages = page.iter().map(|shown| Summary::of(shown, &plane)).collect();
         json(&List { messages, next, total, evicted: plane.store.evicted() })
     };
     match reads_mails {

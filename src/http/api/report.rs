@@ -15,8 +15,7 @@ pub(super) const ROUTES: &[Route] = &[Route::get("/v1/report", |call| Box::pin(r
 async fn report(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let plane = Arc::clone(&call.plane);
-    // A shard that waits for a slow capture is waited for: not in the place of short looks.
     let work = move || Report::new(&plane.server.stats()).settings(plane.effective.iter().cloned()).json();
-    let text = call.plane.desk.search(work).await?;
+    let text = call.plane.desk.ask(work).await?;
     Ok(of(StatusCode::OK, "application/json", text))
 }

@@ -178,7 +178,6 @@ async fn changed(
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
 ) -> Result<Arc<Server>, Refusal> {
     let server = Arc::clone(&call.plane.server);
-    // A shard that waits for a slow capture is waited for: not in the place of short looks.
     let work = move || {
         let mut refusal = None;
         let done =
@@ -194,7 +193,7 @@ async fn changed(
             (None, done) => done.map(|()| server).map_err(|error| unchanged(&error)),
         }
     };
-    call.plane.desk.search(work).await?
+    call.plane.desk.ask(work).await?
 }
 
 fn unchanged(error: &ReconfigureError) -> Refusal {

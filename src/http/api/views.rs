@@ -240,6 +240,34 @@ fn dialogue(message: &Message) -> Vec<Turn> {
     turns
 }
 
+impl Summary {
+    /// Approximate octets as JSON.
+    fn octets(&self) -> usize {
+        let recipients = self.envelope.to.iter().map(|to| 200 + to.address.len() + to.reply.len());
+        let fields = [&self.from, &self.to, &self.cc, &self.bcc, &self.reply_to].into_iter().flatten();
+        let addresses = fields.map(|of| 40 + of.address.len() + of.name.as_ref().map_or(0, String::len));
+        let subject = self.subject.as_ref().map_or(0, String::len);
+        1000 + subject + recipients.chain(addresses).sum::<usize>()
+    }
+}
+
+/// As many summaries of these messages, from the front, as fit into one reply.
+pub(super) fn summaries<'s>(records: impl Iterator<Item = &'s Shown>, plane: &Arc<Plane>) -> Vec<Summary> {
+    /// Octets of summaries in one reply.
+    const MOST: usize = 16 << 20;
+    let mut octets = 0;
+    let mut summaries = Vec::new();
+    for shown in records {
+        let summary = Summary::of(shown, plane);
+        octets += summary.octets();
+        if octets > MOST && !summaries.is_empty() {
+            break;
+        }
+        summaries.push(summary);
+    }
+    summaries
+}
+
 /// As many of these messages, from the front, as fit into one reply.
 pub(super) fn fitting(records: &[Shown], limit: usize) -> usize {
     /// Octets of messages in one reply.

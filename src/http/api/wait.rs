@@ -1,6 +1,7 @@
 //! `/v1/messages/wait`: answers the moment enough messages are there.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::messages::{LIMIT, MOST};
 use super::selection::{SELECTING, Selection};
-use super::views::{Detail, Summary, details, fitting};
+use super::views::{Detail, Summary, details, fitting, summaries};
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::reply::{Fault, Refusal, Reply, json, json_as};
@@ -24,6 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(600);
 /// Messages that can be waited for.
 const COUNT: usize = 1_000_000;
+/// Numbers of messages that are remembered before any are forgotten.
+const TIDY: usize = 4096;
 /// Messages that are explained.
 const NEAREST: usize = 5;
 /// Messages, the newest, among which the nearest are found.
@@ -59,8 +62,13 @@ struct Wait {
     plane: Arc<Plane>,
     selection: Selection,
     count: usize,
-    /// Messages that were selected when they were looked at, in the order of their numbers.
-    selected: Vec<Shown>,
+    limit: usize,
+    has_raw: bool,
+    /// The numbers of messages that were selected when they were looked at. Not the messages: those that are evicted meanwhile
+    /// are gone.
+    selected: Vec<u64>,
+    /// With so many it is time to forget those that are gone.
+    tidied_at: usize,
     /// What is older has been looked at.
     seen: u64,
 }
@@ -74,69 +82,71 @@ async fn wait(call: Call) -> Result<Reply, Refusal> {
     let limit = parameters.number("limit", 1..=MOST)?.unwrap_or(LIMIT);
     let has_raw = parameters.flag("raw")?;
     let deadline = Deadline::after(timeout);
-    let seen = selection.from;
-    let mut wait = Wait { plane: Arc::clone(&plane), selection, count, selected: Vec::new(), seen };
+    let (seen, store) = (selection.from, Arc::clone(&plane.store));
+    let mut wait = Wait {
+        plane: Arc::clone(&plane),
+        selection,
+        count,
+        limit,
+        has_raw,
+        selected: Vec::new(),
+        tidied_at: TIDY,
+        seen,
+    };
+    // What is there may take long. What arrives does not: there is little of it at once, and nobody waits for a search.
+    let mut is_first = wait.selection.reads_mails();
     loop {
-        wait = run(wait, Wait::look).await?;
-        if wait.selected.len() >= count {
-            return run(wait, move |mut wait| {
-                wait.selected.reverse();
-                let total = wait.selected.len();
-                wait.selected.truncate(fitting(&wait.selected, limit));
-                json(&Arrived { messages: details(&wait.selected, &wait.plane, has_raw), total })
-            })
-            .await;
+        let look = move || wait.look();
+        let (looked, reply) = match std::mem::take(&mut is_first) {
+            true => plane.desk.search(look).await?,
+            false => plane.desk.look(look).await?,
+        };
+        wait = looked;
+        if let Some(reply) = reply {
+            return Ok(reply);
         }
-        if !Arc::clone(&plane.store).news(wait.seen, deadline).await {
-            return run(wait, move |wait| wait.timed_out(timeout, limit)).await;
+        if !Arc::clone(&store).news(wait.seen, deadline).await {
+            return plane.desk.search(move || wait.timed_out(timeout)).await;
         }
-    }
-}
-
-/// Works at the desk. What arrives is looked at without a turn: there is little of it at once, and nobody waits for a search.
-async fn run<T: Send + 'static>(
-    wait: Wait,
-    work: impl FnOnce(Wait) -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    let plane = Arc::clone(&wait.plane);
-    let is_first = wait.seen == wait.selection.from;
-    match is_first && wait.selection.reads_mails() {
-        true => plane.desk.search(move || work(wait)).await,
-        false => plane.desk.look(move || work(wait)).await,
     }
 }
 
 impl Wait {
-    /// Looks at what has arrived. If that is enough with what was there, looks again whether all of it still is.
-    fn look(mut self) -> Self {
+    /// Looks at what has arrived, and makes the reply if that is enough with what was there and still is.
+    fn look(mut self) -> (Self, Option<Reply>) {
         let news = self.plane.store.snapshot_from(self.seen);
         self.seen = news.end;
-        self.selected.extend(self.selection.filter(news.records, &self.plane));
-        if self.selected.len() >= self.count {
-            self.look_again();
+        let chosen = self.selection.filter(news.records, &self.plane);
+        self.selected.extend(chosen.iter().map(|shown| shown.number));
+        if self.selected.len() < self.count.min(self.tidied_at) {
+            return (self, None);
         }
-        self
+        let present = self.present();
+        if present.len() >= self.count {
+            let shown = &present[..fitting(&present, self.limit)];
+            let messages = details(shown, &self.plane, self.has_raw);
+            let reply = json(&Arrived { messages, total: present.len() });
+            return (self, Some(reply));
+        }
+        self.selected = present.iter().map(|shown| shown.number).collect();
+        self.tidied_at = TIDY.max(2 * self.selected.len());
+        (self, None)
     }
 
-    /// Drops what was removed or has changed.
-    fn look_again(&mut self) {
-        let present = self.plane.store.snapshot_from(self.selection.from).records;
-        let present: HashMap<u64, Shown> = present.into_iter().map(|shown| (shown.number, shown)).collect();
-        let selected = std::mem::take(&mut self.selected);
-        let still = |shown: Shown| {
-            let now = present.get(&shown.number)?;
-            let is_same = Arc::ptr_eq(&now.message, &shown.message);
-            (is_same || self.selection.covers(now, &self.plane)).then(|| now.clone())
-        };
-        self.selected = selected.into_iter().filter_map(still).collect();
-        self.selected.sort_by_key(|shown| shown.number);
+    /// What was selected, and is still there and is so; the newest first.
+    fn present(&self) -> Vec<Shown> {
+        let selected: HashSet<u64> = self.selected.iter().copied().collect();
+        let present = self.plane.store.snapshot_from(self.selection.from).records.into_iter();
+        let present = present.filter(|shown| selected.contains(&shown.number));
+        let mut present: Vec<_> = present.filter(|shown| self.selection.covers(shown, &self.plane)).collect();
+        present.sort_by_key(|shown| Reverse(shown.number));
+        present
     }
 
     /// 404, since common clients repeat a GET that got 408: with what did arrive, and why the nearest are not selected.
-    fn timed_out(mut self, timeout: Duration, limit: usize) -> Reply {
-        self.look_again();
-        self.selected.reverse();
-        let total = self.selected.len();
+    fn timed_out(self, timeout: Duration) -> Reply {
+        let selected = self.present();
+        let total = selected.len();
         let present = self.plane.store.snapshot_from(self.selection.from).records;
         let others = present.into_iter().rev().take(CONSIDERED);
         let others = others.filter(|shown| !self.selection.covers(shown, &self.plane));
@@ -152,8 +162,7 @@ impl Wait {
             self.count,
             crate::text::units::exact_duration(timeout)
         );
-        let messages =
-            self.selected.iter().take(limit).map(|shown| Summary::of(shown, &self.plane)).collect();
+        let messages = summaries(selected.iter().take(self.limit), &self.plane);
         let error = Fault { reason: "timeout", at: "timeout".into(), hint: hint.into() };
         json_as(StatusCode::NOT_FOUND, &TimedOut { error, messages, total, nearest: nearest.collect() })
     }

@@ -254,3 +254,26 @@ fn the_oldest_messages_are_evicted_and_counted() {
     let list = plane.json("/v1/messages");
     assert_eq!((subjects(&list), &list["evicted"]), (vec!["4", "3"], &json!(3)));
 }
+
+/// A field of megabytes made a list of hundreds of megabytes.
+#[test]
+fn addresses_of_a_field_are_listed_within_a_bound() {
+    let plane = plane(Config::default());
+    let text = format!("To: {}\r\nSubject: many\r\n\r\n", "x@example.com,\r\n ".repeat(5000));
+    send(plane.smtp(), "b@example.com", &text);
+    let list = plane.json("/v1/messages");
+    assert_eq!(list["messages"][0]["to"].as_array().map(Vec::len), Some(1000));
+    assert_eq!(subjects(&list), ["many"]);
+}
+
+/// A mail of messages within messages ended the process.
+#[test]
+fn mails_that_nest_without_end_are_listed() {
+    let plane = plane(Config::default());
+    let text = format!("{}hi\r\n", "Content-Type: message/rfc822\r\n\r\n".repeat(30_000));
+    send(plane.smtp(), "b@example.com", &text);
+    let list = plane.json("/v1/messages");
+    let id = list["messages"][0]["id"].as_str().expect("an id");
+    let detail = plane.json(&format!("/v1/messages/{id}"));
+    assert_eq!(detail["parts"][0]["content_type"], "message/rfc822");
+}

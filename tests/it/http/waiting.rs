@@ -101,6 +101,17 @@ fn what_is_taken_during_a_wait_no_longer_counts() {
     assert_eq!(subjects(&reply), ["two", "one"]);
 }
 
+/// A wait was a way to retain what the bound of the server had evicted.
+#[test]
+fn what_is_evicted_during_a_wait_is_gone() {
+    let plane = plane(Config::default().max_records(3));
+    let mut waiting = HttpClient::connect(plane.http);
+    waiting.begin("GET", "/v1/messages/wait?count=100&timeout=1s", &[]);
+    (0..10).for_each(|number| send(&plane, "bob@example.com", &number.to_string()));
+    let reply = waiting.reply().expect("a reply").json_as(404);
+    assert_eq!((subjects(&reply), &reply["total"]), (vec!["9", "8", "7"], &json!(3)));
+}
+
 #[test]
 fn refused_mails_can_be_waited_for() {
     let plane = plane(ruled(Config::default(), &["message reply=\"554 5.7.1 No\""]));
