@@ -271,7 +271,7 @@ pub(super) fn summaries<'s>(records: impl Iterator<Item = &'s Shown>, plane: &Ar
 /// As many of these messages, from the front, as fit into one reply.
 pub(super) fn fitting(records: &[Shown], limit: usize) -> usize {
     /// Octets of messages in one reply.
-    const MOST: usize = 64 << 20;
+    const MOST: usize = 16 << 20;
     let mut octets = 0;
     let fits = |shown: &&Shown| {
         octets += shown.message.body().len();
