@@ -111,8 +111,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "config", "mime", "net", "process", "records", "report", "search", "server", "smtp", "text",
-            "time",
+            "config", "mime", "net", "process", "records", "report", "search", "server", "smtp", "stats",
+            "text", "time",
         ],
     ),
     ("log", &["output", "process", "smtp", "text"]),

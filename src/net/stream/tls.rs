@@ -280,7 +280,12 @@ impl Layer {
             {
                 // The alert leaves if there is room.
                 let _ = self.flush(socket);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, fault.reason()));
+                // A client that sends an alert has left, by no fault that it could be told of.
+                let kind = match fault {
+                    HandshakeFault::Alert(_) => io::ErrorKind::ConnectionAborted,
+                    _ => io::ErrorKind::InvalidData,
+                };
+                return Err(io::Error::new(kind, fault.reason()));
             }
             let count = room.filled;
             if count > 0 {

@@ -239,6 +239,8 @@ fn a_removed_folder_ends_the_run_and_a_moved_one_is_created_again() {
         client.deliver(MESSAGE);
         let below = if format == "maildir" { "new" } else { "" };
         eventually("the first mail", || capture.files(below).len() == 1);
+        // Behind a mail the writer looks at the folder once more, and nothing tells when it has.
+        std::thread::sleep(Duration::from_millis(200));
         fs::rename(capture.path(), capture.folder.path().join("moved")).expect("moved");
         program.signal(Signal::USR2);
         eventually("the folder", || capture.path().join(below).exists());
