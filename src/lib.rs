@@ -138,6 +138,9 @@ mod config;
 #[cfg(feature = "http")]
 mod http;
 mod log;
+#[cfg(feature = "manual")]
+#[doc(hidden)]
+pub mod manual;
 mod measure;
 #[cfg(feature = "http")]
 mod mime;

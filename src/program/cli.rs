@@ -11,6 +11,7 @@ mod goflags;
 mod help;
 mod http;
 mod implied;
+mod manual;
 pub(crate) mod outputs;
 mod ready;
 mod stray;
@@ -134,6 +135,12 @@ pub(crate) fn parse(
     let mut arguments = arguments.into_iter().peekable();
     if arguments.next_if(|first| first == ready::READY).is_some() {
         return ready::parse(arguments);
+    }
+    if arguments.next_if(|first| first == manual::MAN).is_some() {
+        return manual::man(arguments);
+    }
+    if arguments.next_if(|first| first == manual::COMPLETIONS).is_some() {
+        return manual::completions_for(arguments);
     }
     let table = flags::table();
     let (mut given, end) = goflags::normalise(arguments, &table);

@@ -116,6 +116,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("log", &["output", "process", "smtp", "text"]),
+    ("manual", &[]),
     ("measure", &["smtp", "stats", "time"]),
     ("mime", &[]),
     ("net", &["config", "log", "measure", "process", "records", "smtp", "stats", "time", "tls"]),

@@ -43,16 +43,21 @@ const TO_UTF8: &str = "us\u{e9}r{{rcpt}}@ex\u{e4}mple.com";
 
 /// An SMTP load generator: at full speed or at a steady rate, with figures that can be
 /// trusted.
+///
+/// Without --rate, --ramp or --steps the loop is closed: each session sends one message after another.
 #[derive(Debug, Parser)]
 #[command(name = "smtpload", version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(
-    after_help = "Exit codes: 0 fine, 1 the run failed or an output was lost, 2 usage, 10 a gate failed, 11 a regression, \
-    12 the generator was saturated.\nWithout --rate, --ramp or --steps the loop is closed: each \
-    session sends one message after another."
-)]
+#[command(after_help = "\
+Exit codes:
+  0   the run is complete, and all gates passed
+  1   the run failed, or an output was lost
+  2   wrong flag or value
+  10  a gate failed
+  11  a regression against --baseline
+  12  the generator was saturated")]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Option<Merge>,
+    pub(crate) command: Option<Instead>,
     /// Do not run: merge these JSON reports, as `smtpload merge` does; repeatable
     #[arg(long, value_name = "FILE", conflicts_with_all = RunArgs::ids())]
     pub(crate) merge_reports: Vec<PathBuf>,
@@ -64,7 +69,7 @@ pub(crate) struct Cli {
 
 /// A subcommand instead of a run.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Merge {
+pub(crate) enum Instead {
     /// Merge the JSON reports of several runs.
     Merge {
         /// Reports written by --report-json.
@@ -72,6 +77,13 @@ pub(crate) enum Merge {
         reports: Vec<PathBuf>,
         #[command(flatten)]
         output: OutputArgs,
+    },
+    /// Print the manual page for man(1).
+    Man,
+    /// Print the completions for a shell.
+    Completions {
+        #[arg(value_name = "SHELL", value_parser = clap::builder::PossibleValuesParser::new(smtpmock::manual::SHELLS))]
+        shell: String,
     },
 }
 

@@ -16,7 +16,7 @@ use crate::judge::baseline::{self, Incomparable};
 use crate::judge::gate::Gate;
 use crate::judge::steps;
 use crate::load::plan::Plan;
-use crate::program::cli::{Cli, Merge, OutputArgs};
+use crate::program::cli::{Cli, Instead, OutputArgs};
 use crate::program::exit::Exit;
 use crate::program::outputs::Outputs;
 use crate::program::stop::Stop;
@@ -35,8 +35,16 @@ const DESCRIPTORS_SPARE: u64 = 64;
 pub fn run() -> ExitCode {
     let cli = match help::parse() {
         Ok(cli) => cli,
-        Err(error) => return answer(&error),
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Fine };
+            return print(&help::text(&error), exit);
+        }
     };
+    match &cli.command {
+        Some(Instead::Man) => return print(&help::manual_page(), Exit::Fine),
+        Some(Instead::Completions { shell }) => return print(&help::completions(shell), Exit::Fine),
+        Some(Instead::Merge { .. }) | None => {}
+    }
     let streams = interrupt::ignore()
         .map_err(|error| format!("signals: {error}"))
         .and_then(|()| Streams::start(|_| {}).map_err(|error| error.to_string()));
@@ -46,11 +54,11 @@ pub fn run() -> ExitCode {
     };
     let (exit, patience) = match &cli.command {
         // No run waits for a reader of this report: it may take its time.
-        Some(Merge::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
+        Some(Instead::Merge { reports, output }) => (merge(reports, output, &streams), Duration::MAX),
         None if !cli.merge_reports.is_empty() => {
             (merge(&cli.merge_reports, &cli.output, &streams), Duration::MAX)
         }
-        None => (measure(&cli, &streams), PATIENCE),
+        _ => (measure(&cli, &streams), PATIENCE),
     };
     let exit = exit.unwrap_or_else(|stop| {
         streams.err.put(format!("error: {}\n", escape(&stop.to_string())));
@@ -62,14 +70,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Prints the help, the version, or the error of the arguments.
-fn answer(error: &clap::Error) -> ExitCode {
-    let text = help::text(error);
-    if error.use_stderr() {
-        return say(&text, Exit::Usage);
+/// Prints a text instead of running: an error of the arguments to standard error, any other to standard output.
+fn print(text: &str, exit: Exit) -> ExitCode {
+    if exit == Exit::Usage {
+        return say(text, exit);
     }
-    match output::print(&text) {
-        Ok(()) => ExitCode::from(Exit::Fine.code()),
+    match output::print(text) {
+        Ok(()) => ExitCode::from(exit.code()),
         Err(why) => say(&format!("error: {why}\n"), Exit::Failed),
     }
 }

@@ -41,6 +41,16 @@ pub(crate) fn text(error: &clap::Error) -> String {
     error.to_string().replace(NO_BREAK, " ")
 }
 
+/// The manual page.
+pub(crate) fn manual_page() -> String {
+    smtpmock::manual::page(command()).replace(NO_BREAK, " ")
+}
+
+/// The completions for one of the shells that there are any for.
+pub(crate) fn completions(shell: &str) -> String {
+    smtpmock::manual::completions(command(), shell).unwrap_or_default().replace(NO_BREAK, " ")
+}
+
 fn command() -> Command {
     whole(Cli::command())
 }

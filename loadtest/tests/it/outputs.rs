@@ -128,7 +128,7 @@ fn a_full_disk_or_a_closed_pipe_is_an_error_whatever_is_written_to_it() {
         assert_eq!(outcome.code, 1, "{}", outcome.stderr);
         assert!(outcome.stderr.contains("to /dev/full: No space left"), "{}", outcome.stderr);
     }
-    for flag in ["--help", "--version", "help", "merge --help"] {
+    for flag in ["--help", "--version", "help", "merge --help", "man", "completions bash"] {
         let outcome = shell("exec \"$0\" $1 > /dev/full", &[flag]);
         assert_eq!(outcome.code, 1, "{flag}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("to standard output: No space left"), "{flag}: {}", outcome.stderr);

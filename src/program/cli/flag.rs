@@ -3,8 +3,6 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use smtpmock::Config;
-
 use super::flags::{Options, VERSION};
 use super::values::{self, Expected};
 
@@ -41,6 +39,8 @@ pub(super) struct Flag {
     pub(super) heading: &'static str,
     /// Placeholder of the value in `--help`.
     pub(super) placeholder: &'static str,
+    /// All values, where they are a few words.
+    pub(super) words: Vec<&'static str>,
     pub(super) help: String,
     /// The default, as it would be typed. `None` if it can't be typed or depends on another setting.
     pub(super) default: Option<String>,
@@ -72,6 +72,7 @@ impl Flag {
             setting: String::new(),
             heading: "",
             placeholder,
+            words: Vec::new(),
             help: help.into(),
             default: None,
             arity: Arity::Value,
@@ -87,6 +88,21 @@ impl Flag {
             arity: Arity::Switch,
             default: Some("false".to_owned()),
             ..Self::new(name, "BOOL", help, reading(values::boolean, set))
+        }
+    }
+
+    /// Its value is one of several words; the empty text requests the default.
+    pub(super) fn choosing<T: Copy + Send + Sync + 'static>(
+        name: &str,
+        placeholder: &'static str,
+        help: &str,
+        choices: &'static [(&'static str, T)],
+        set: impl Fn(Options, T) -> Options + Send + Sync + 'static,
+    ) -> Self {
+        let read = reading_or_default(move |raw| values::choice(raw, choices), set);
+        Self {
+            words: choices.iter().map(|(word, _)| *word).collect(),
+            ..Self::new(name, placeholder, help, read)
         }
     }
 
@@ -159,17 +175,6 @@ pub(super) fn reading_or_default<T: Clone + Send + Sync + 'static>(
         };
         Ok(read(raw)?.map(change))
     })
-}
-
-/// A reader for one of several words; the empty text requests the default.
-pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
-    choices: &'static [(&'static str, T)],
-    set: fn(Config, T) -> Config,
-) -> Read {
-    reading_or_default(
-        move |raw| values::choice(raw, choices),
-        move |options: Options, value| options.with(|config| set(config, value)),
-    )
 }
 
 /// `sessionTimeout` to `session-timeout`.

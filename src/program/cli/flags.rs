@@ -12,7 +12,7 @@ use smtpmock::smtp::rules::Trusted;
 use smtpmock::smtp::{AddressRules, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
-use super::flag::{Arity, Flag, one_of, reading, reading_or_default};
+use super::flag::{Arity, Flag, reading, reading_or_default};
 use super::values::{self, Expected, SignedSpan};
 
 mod extensions;
@@ -246,20 +246,18 @@ fn responses() -> Vec<Flag> {
             "With --records session: record every mail of a session that sends RSET between mails",
             |options, on| options.with(|config| config.multiple_message_receiving(on)),
         ),
-        Flag::new(
+        Flag::choosing(
             "addresses",
             "RULES",
             "What counts as a HELO name and an address: lenient (what go-smtp-mock or RFC 5321 accepts), compat \
              (no names of one label, as go-smtp-mock has it), rfc5321 (strict) or any",
-            one_of(
-                &[
-                    ("lenient", AddressRules::Lenient),
-                    ("compat", AddressRules::Compat),
-                    ("rfc5321", AddressRules::Rfc5321),
-                    ("any", AddressRules::Any),
-                ],
-                Config::addresses,
-            ),
+            &[
+                ("lenient", AddressRules::Lenient),
+                ("compat", AddressRules::Compat),
+                ("rfc5321", AddressRules::Rfc5321),
+                ("any", AddressRules::Any),
+            ],
+            |options, value| options.with(|config| config.addresses(value)),
         )
         .defaults_to("lenient"),
     ]
@@ -317,30 +315,30 @@ fn records() -> Vec<Flag> {
             reading(values::path, |options: Options, path| options.with(|config| config.capture(path))),
         )
         .checked_as("capture"),
-        Flag::new(
+        Flag::choosing(
             "captureFormat",
             "FORM",
             "Format of the capture: jsonl (one record a line), mbox (one file of mails), or maildir or eml (a folder of mails)",
-            one_of(CAPTURE_FORMATS, Config::capture_format),
+            CAPTURE_FORMATS,
+            |options, value| options.with(|config| config.capture_format(value)),
         )
         .defaults_to("jsonl"),
-        Flag::new(
+        Flag::choosing(
             "captureContent",
             "WHAT",
             "Content of the capture: message (the whole record) or envelope (without the message's text)",
-            one_of(
-                &[("message", CaptureContent::Message), ("envelope", CaptureContent::Envelope)],
-                Config::capture_content,
-            ),
+            &[("message", CaptureContent::Message), ("envelope", CaptureContent::Envelope)],
+            |options, value| options.with(|config| config.capture_content(value)),
         )
         .checked_as("capture_content")
         .defaults_to("message"),
-        Flag::new(
+        Flag::choosing(
             "records",
             "UNIT",
             "What one record is: message (a mail with all its recipients) or session (as go-smtp-mock has it: a \
              RCPT replaces the last, a mail the one before)",
-            one_of(&[("message", RecordMode::Message), ("session", RecordMode::Session)], Config::records),
+            &[("message", RecordMode::Message), ("session", RecordMode::Session)],
+            |options, value| options.with(|config| config.records(value)),
         )
         .checked_as("records")
         .defaults_to("message"),

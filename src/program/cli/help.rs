@@ -20,7 +20,8 @@ pub(super) fn command(table: &[Flag]) -> Command {
         .about(ABOUT)
         .after_help(AFTER)
         .override_usage(
-            "smtpmock [FLAGS]\n       smtpmock merge FILE... [FLAGS]\n       smtpmock ready URL [--wait[=DURATION]]",
+            "smtpmock [FLAGS]\n       smtpmock merge FILE... [FLAGS]\n       smtpmock ready URL [--wait[=DURATION]]\n       \
+             smtpmock man\n       smtpmock completions SHELL",
         )
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -29,7 +30,7 @@ pub(super) fn command(table: &[Flag]) -> Command {
         .arg(help)
 }
 
-fn argument(flag: &Flag) -> Arg {
+pub(super) fn argument(flag: &Flag) -> Arg {
     let read = flag.read.clone();
     let argument = Arg::new(flag.kebab.clone())
         .long(flag.kebab.clone())
@@ -203,6 +204,9 @@ Examples:
   Messages over HTTP, and the health check of a container:
     smtpmock --port 2525 --http 8025
     smtpmock ready http://127.0.0.1:8025 --wait=30s
+  This help as a manual page, and completions:
+    smtpmock man | man -l -
+    smtpmock completions bash > ~/.local/share/bash-completion/completions/smtpmock
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";

@@ -99,7 +99,7 @@ fn hint(word: &str, table: &[Flag]) -> String {
         (_, Some(flag)) => format!("did you mean --{}?", flag.kebab),
         (word, None) if word.parse::<u16>().is_ok() => format!("did you mean --port {word}?"),
         _ => {
-            "the commands are merge FILE... and ready URL; without a command smtpmock serves, with --port 2525 on that port"
+            "the commands are merge FILE..., ready URL, man and completions SHELL; without a command smtpmock serves, with --port 2525 on that port"
                 .to_owned()
         }
     }

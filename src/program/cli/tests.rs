@@ -386,9 +386,9 @@ fn what_is_no_flag_is_refused_in_any_other() {
         (&["port", "2525"], "\"port\": did you mean --port?"),
         (
             &["serve", "--port=2525"],
-            "\"serve\": the commands are merge FILE... and ready URL; without a command smtpmock serves",
+            "\"serve\": the commands are merge FILE..., ready URL, man and completions SHELL; without a command smtpmock serves",
         ),
-        (&[""], "\"\": the commands are merge FILE... and ready URL"),
+        (&[""], "\"\": the commands are merge FILE..., ready URL, man and completions SHELL"),
         (&["--ready", ""], "\"\" behind --ready: expected --ready, --ready=true or --ready=false"),
     ] {
         let Err(Failure::Usage(text)) = parsed(arguments, &[]) else { panic!("{arguments:?}") };

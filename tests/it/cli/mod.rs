@@ -9,6 +9,7 @@ mod inputs;
 mod lifetime;
 mod listeners;
 mod lists;
+mod manual;
 mod output;
 mod outputs;
 mod readiness;

@@ -5,7 +5,7 @@ use smtpmock::smtp::rules::{ByteRate, RateLimit, Rule};
 use smtpmock::{Config, OverLimit};
 
 use super::{Options, unless_zero};
-use crate::program::cli::flag::{Arity, Flag, one_of, reading, reading_or_default};
+use crate::program::cli::flag::{Arity, Flag, reading, reading_or_default};
 use crate::program::cli::values;
 
 pub(super) fn delays() -> Vec<Flag> {
@@ -80,11 +80,12 @@ pub(super) fn limits() -> Vec<Flag> {
             "Maximum number of open sessions; see --over-limit. Default: unlimited",
             Config::max_sessions,
         ),
-        Flag::new(
+        Flag::choosing(
             "overLimit",
             "WHAT",
             "Connections beyond --max-sessions: refuse (421 and close) or backlog (not accepted)",
-            one_of(&[("refuse", OverLimit::Refuse), ("backlog", OverLimit::Backlog)], Config::over_limit),
+            &[("refuse", OverLimit::Refuse), ("backlog", OverLimit::Backlog)],
+            |options, value| options.with(|config| config.over_limit(value)),
         )
         .defaults_to("refuse"),
         count(

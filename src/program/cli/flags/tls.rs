@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use smtpmock::{Config, TlsVersion};
+use smtpmock::TlsVersion;
 
 use super::Options;
-use crate::program::cli::flag::{Arity, Flag, one_of, reading, reading_or_default};
+use crate::program::cli::flag::{Arity, Flag, reading, reading_or_default};
 use crate::program::cli::values;
 
 /// What the flags say of TLS; files are read when the settings are complete.
@@ -38,11 +38,8 @@ impl Options {
 
 pub(super) fn tls() -> Vec<Flag> {
     let version = |name: &str, help: &str, set: fn(&mut TlsOptions, TlsVersion)| {
-        let read = reading_or_default(
-            |raw| values::choice(raw, VERSIONS),
-            move |options: Options, version| options.with_tls(|tls| set(tls, version)),
-        );
-        Flag::new(name, "VERSION", help, read).checked_as("tls versions")
+        let set = move |options: Options, version| options.with_tls(|tls| set(tls, version));
+        Flag::choosing(name, "VERSION", help, VERSIONS, set).checked_as("tls versions")
     };
     vec![
         Flag::switch(
@@ -100,15 +97,13 @@ pub(super) fn tls() -> Vec<Flag> {
             |tls, paths| tls.client_cas.extend(paths),
         )
         .checked_as("tls client CA"),
-        Flag::new(
+        Flag::choosing(
             "tlsClient",
             "WHAT",
             "With --tls-client-ca: whether a client may have no certificate (optional), or is refused then (required). \
              Default optional",
-            reading_or_default(
-                |raw| values::choice(raw, &[("optional", false), ("required", true)]),
-                |options: Options, required| options.with_tls(|tls| tls.client_required = Some(required)),
-            ),
+            &[("optional", false), ("required", true)],
+            |options, required| options.with_tls(|tls| tls.client_required = Some(required)),
         )
         .checked_as("tls client"),
         Flag::switch(
@@ -120,12 +115,13 @@ pub(super) fn tls() -> Vec<Flag> {
             },
         )
         .checked_as("tls_required"),
-        Flag::new(
+        Flag::choosing(
             "authClear",
             "WHAT",
             "Whether PLAIN, LOGIN, XOAUTH2 and OAUTHBEARER are possible before TLS: allow or refuse (with 538). Default: \
              refuse with --tls, else allow",
-            one_of(&[("allow", true), ("refuse", false)], Config::auth_in_clear),
+            &[("allow", true), ("refuse", false)],
+            |options, value| options.with(|config| config.auth_in_clear(value)),
         )
         .checked_as("auth_in_clear"),
     ]
