@@ -25,6 +25,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`Server::wait_for`] waits for one message that matches, and [`Server::take`] removes those of one test, so that others can
+//! share the server. With the feature `mime`, which is one of the default ones, mails are parsed and searched:
+//!
+//! ```
+//! # #[cfg(feature = "mime")] {
+//! # use std::time::Duration;
+//! # use smtpmock::{Config, Server};
+//! # let server = Server::start(Config::default())?;
+//! # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+//! # std::io::Write::write_all(&mut client, b"HELO a.example\r\nMAIL FROM:<app@example.com>\r\n\
+//! #     RCPT TO:<bob@example.com>\r\nDATA\r\nSubject: Welcome\r\n\r\nYour code is 482913, or follow \
+//! #     https://app.example/confirm?t=7\r\n.\r\n")?;
+//! let is_welcome = |mail: &smtpmock::Message| mail.subject().as_deref() == Some("Welcome");
+//! let mail = server.wait_for(is_welcome, Duration::from_secs(5))?.mail();
+//! assert!(mail.text.as_deref().is_some_and(|text| text.contains("Your code is")));
+//! assert_eq!(mail.codes(), ["482913"]);
+//! assert_eq!(mail.links()[0].href, "https://app.example/confirm?t=7");
+//! assert_eq!(server.search("to:bob subject:invoice has:attachment")?.len(), 0);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A wait is woken by each arrival, and a message is visible before its sender has read the 250: no test needs to
 //! sleep. The error of a wait has the messages that did arrive. Dropping the server stops it.
 //!
@@ -45,7 +67,7 @@
 //! - A test that goes on under other settings [reconfigures](Server::reconfigure) the server: the first mail is
 //!   accepted, and then the mailbox is full.
 //! - [`Config::auth`] lets clients authenticate, and [`Message::auth_user`] says who did.
-//! - [`Config::tls`] encrypts sessions, by STARTTLS or from the first octet, with a certificate that clients can verify.
+//! - `Config::tls` encrypts sessions, by STARTTLS or from the first octet, with a certificate that clients can verify.
 //! - What the client did, how long it took between two commands and where it gave up, is in [`Server::stats`], with
 //!   [findings](Stats::findings) about it.
 //! - [`Message`] has the envelope, the header fields and the text of one mail, and the dialogue that brought it.
@@ -89,7 +111,8 @@
 //! | `auth` (default) | authentication by hashes: CRAM-MD5, SCRAM, and files of hashed passwords. PLAIN, LOGIN and tokens need no feature |
 //! | `tls` (default) | STARTTLS, listeners for TLS, and certificates made at the start, by rustls with aws-lc-rs: building it needs a C compiler |
 //! | `report` (default) | module `report`: the figures as text, JSON, a page with plots, and an interval log |
-//! | `http` (default) | [`ControlPlane`]: messages over HTTP, with waiting, searching and taking |
+//! | `mime` (default) | parsed mails (`Message::mail`: subject, texts, attachments, links and codes) and searching (`Server::search`), by mail-parser |
+//! | `http` (default) | `ControlPlane`: messages over HTTP, with waiting, searching and taking |
 //! | `cli` (default) | the program `smtpmock`; nothing to the library |
 //!
 //! For a test, `smtpmock = { version = "4", default-features = false }` among the `dev-dependencies` is enough.
@@ -142,8 +165,8 @@ mod log;
 #[doc(hidden)]
 pub mod manual;
 mod measure;
-#[cfg(feature = "http")]
-mod mime;
+#[cfg(feature = "mime")]
+pub mod mime;
 mod net;
 #[doc(hidden)]
 pub mod output;
@@ -151,7 +174,7 @@ mod process;
 mod records;
 #[cfg(feature = "report")]
 pub mod report;
-#[cfg(feature = "http")]
+#[cfg(feature = "mime")]
 mod search;
 mod server;
 mod text;
@@ -168,6 +191,8 @@ pub use process::{read_bounded, signals};
 #[doc(hidden)]
 pub use records::Display;
 pub use records::{CaptureContent, CaptureFormat, Endpoint, Message, WaitError};
+#[cfg(feature = "mime")]
+pub use search::{Query, QueryError};
 pub use server::{CaptureFailure, ReconfigureError, Server, ServerFailure, ShardFailure, StopOutcome};
 pub use smtp::Protocol;
 pub use stats::Stats;

@@ -141,7 +141,7 @@ impl Config {
     /// umask leaves). `%`, `?` and `#` in a path are percent-encoded; it has at most 107 octets (103 where it is not
     /// Linux). A socket that no process listens at is replaced; the file is removed when the server stops. With `lmtp` in
     /// place of `smtp` both speak [LMTP](crate::Protocol::Lmtp). With `smtps` and `lmtps` in their place TLS begins with each
-    /// connection (RFC 8314 section 3.3); that needs [`tls`](Self::tls).
+    /// connection (RFC 8314 section 3.3); that needs `Config::tls`.
     ///
     /// `?proxy=require` behind either: each connection must begin with a header of the PROXY protocol, version 1 or 2, from
     /// a [trusted](Self::trust) peer, which names the client; others are closed. `?proxy=accept`: connections of trusted

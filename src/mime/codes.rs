@@ -10,9 +10,8 @@ const MOST: usize = 100;
 const HINTS: &[&str] =
     &["code", "pin", "otp", "password", "passcode", "token", "verif", "confirm", "login", "log in", "2fa"];
 
-/// The codes of a mail, the likeliest first: words of 4 to 10 digits, or of capitals and digits, on their own. URLs, dates, times,
-/// amounts and longer numbers are none. One that stands near a word like "code" is in front of others.
-pub(crate) fn codes(mail: &Mail) -> Vec<String> {
+/// See [`Mail::codes`].
+pub(super) fn codes(mail: &Mail) -> Vec<String> {
     let texts = [mail.subject.clone(), mail.readable()];
     let mut found: Vec<(bool, String)> = Vec::new();
     for text in texts.into_iter().flatten() {

@@ -6,19 +6,20 @@ use super::html::{Anchor, anchors};
 /// Links of one mail that are listed.
 const MOST: usize = 1000;
 
-/// A link.
+/// A link in a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    /// As it is in the mail, with character references of HTML decoded.
-    pub(crate) href: String,
-    /// What it is shown as; of plain text the same.
-    pub(crate) text: String,
+#[non_exhaustive]
+pub struct Link {
+    /// Where it leads: as in the mail, with character references of HTML decoded.
+    pub href: String,
+    /// The text that shows it; of plain text the same.
+    pub text: String,
     /// Whether it is of the HTML part.
-    pub(crate) is_html: bool,
+    pub is_html: bool,
 }
 
-/// The links of the HTML part, and then those of the plain text that are not among them.
-pub(crate) fn links(mail: &Mail) -> Vec<Link> {
+/// See [`Mail::links`].
+pub(super) fn links(mail: &Mail) -> Vec<Link> {
     let of_html = mail.html.as_deref().map(anchors).unwrap_or_default();
     let of_html = of_html.into_iter().map(|Anchor { href, text }| Link { href, text, is_html: true });
     let mut links: Vec<_> = of_html.take(MOST).collect();

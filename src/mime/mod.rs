@@ -1,5 +1,8 @@
-//! Mails as people see them: header fields, texts, attachments, links and codes. Pure; for readers, never on the way of a
-//! message. Imports no other room.
+//! Mails as people see them: header fields, texts, attachments, links and codes; by [`Message::mail`](crate::Message::mail).
+//!
+//! Whatever octets were received, they make a [`Mail`]: what is broken is read as far as it goes. A message within a message is
+//! one part, which is not looked into.
+// Pure; for readers, never on the way of a message. Imports no other room.
 
 mod codes;
 mod disarm;
@@ -14,9 +17,8 @@ use mail_parser::{
     MimeHeaders as _, PartType,
 };
 
-pub(crate) use codes::codes;
 use disarm::{disarmed, restored, restored_text};
-pub(crate) use links::{Link, links};
+pub use links::Link;
 
 /// Parts of one mail that are listed: a mail with more is made to be a burden.
 const MOST_PARTS: usize = 1000;
@@ -28,65 +30,81 @@ const LONGEST_ADDRESS: usize = 1000;
 /// Making one fills a table.
 static PARSER: LazyLock<MessageParser> = LazyLock::new(MessageParser::default);
 
-/// A parsed mail. Whatever octets it is made of, there is one.
+/// A parsed mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mail {
-    /// All fields in order, unfolded and decoded.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) from: Vec<Mailbox>,
-    pub(crate) to: Vec<Mailbox>,
-    pub(crate) cc: Vec<Mailbox>,
-    pub(crate) bcc: Vec<Mailbox>,
-    pub(crate) reply_to: Vec<Mailbox>,
-    pub(crate) subject: Option<String>,
-    /// RFC 3339.
-    pub(crate) date: Option<String>,
+#[non_exhaustive]
+pub struct Mail {
+    /// Names and values of all header fields in order, unfolded, with encoded words (RFC 2047) decoded.
+    pub headers: Vec<(String, String)>,
+    /// Of `From:`. Of each of these fields, the first 1,000 addresses.
+    pub from: Vec<Mailbox>,
+    /// Of `To:`.
+    pub to: Vec<Mailbox>,
+    /// Of `Cc:`.
+    pub cc: Vec<Mailbox>,
+    /// Of `Bcc:`.
+    pub bcc: Vec<Mailbox>,
+    /// Of `Reply-To:`.
+    pub reply_to: Vec<Mailbox>,
+    /// Decoded.
+    pub subject: Option<String>,
+    /// Of `Date:`, in the form of RFC 3339; `None` where it is no date.
+    pub date: Option<String>,
     /// Without angle brackets.
-    pub(crate) message_id: Option<String>,
-    /// The first part of plain text that is no attachment.
-    pub(crate) text: Option<String>,
-    /// The first part of HTML that is no attachment.
-    pub(crate) html: Option<String>,
-    /// All parts that have no parts, in order.
-    pub(crate) parts: Vec<Part>,
+    pub message_id: Option<String>,
+    /// The first part of plain text that is no attachment, decoded.
+    pub text: Option<String>,
+    /// The first part of HTML that is no attachment, decoded.
+    pub html: Option<String>,
+    /// All parts that have no parts, in order; the first 1,000.
+    pub parts: Vec<Part>,
 }
 
 /// A name and an address of a header field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mailbox {
-    pub(crate) name: Option<String>,
-    pub(crate) address: String,
+#[non_exhaustive]
+pub struct Mailbox {
+    /// The display name, decoded.
+    pub name: Option<String>,
+    /// Without angle brackets; empty where there is only a name.
+    pub address: String,
 }
 
-/// What is known of a part.
+/// What is known of a part of a mail. [`Message::part_content`](crate::Message::part_content) has its octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+#[non_exhaustive]
+pub struct Part {
     /// From 1, in the order of the mail.
-    pub(crate) number: usize,
-    /// Type and subtype, in lower case.
-    pub(crate) content_type: String,
-    pub(crate) charset: Option<String>,
-    /// Of the file.
-    pub(crate) name: Option<String>,
-    pub(crate) kind: PartKind,
+    pub number: usize,
+    /// Type and subtype, in lower case: `image/png`.
+    pub content_type: String,
+    /// The parameter of the type, in lower case.
+    pub charset: Option<String>,
+    /// The name of the file, decoded.
+    pub name: Option<String>,
+    /// What it is to its mail.
+    pub kind: PartKind,
     /// Without angle brackets.
-    pub(crate) content_id: Option<String>,
+    pub content_id: Option<String>,
     /// Octets, decoded.
-    pub(crate) size: usize,
+    pub size: usize,
 }
 
 /// What a part is to its mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PartKind {
+#[non_exhaustive]
+pub enum PartKind {
     /// Text that is shown.
     Text,
-    /// An image that a text shows, for instance.
+    /// What a text shows, like an image.
     Inline,
+    /// A file.
     Attachment,
 }
 
 impl PartKind {
-    pub(crate) fn name(self) -> &'static str {
+    /// `text`, `inline` or `attachment`.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Inline => "inline",
@@ -134,13 +152,30 @@ impl Mail {
         }
     }
 
+    /// The links of the HTML part, and then those of the plain text that are not among them; the first 1,000.
+    pub fn links(&self) -> Vec<Link> {
+        links::links(self)
+    }
+
+    /// What is to be typed to confirm an address or to log in, the likeliest first: words of 4 to 10 digits, or of capitals and
+    /// digits, on their own. URLs, dates, times, amounts and longer numbers are none. One that stands near a word like "code" is in
+    /// front of others.
+    pub fn codes(&self) -> Vec<String> {
+        codes::codes(self)
+    }
+
+    /// The parts that are files.
+    pub fn attachments(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.kind == PartKind::Attachment)
+    }
+
     /// The text to be read: that of the HTML part where there is no other.
-    pub(crate) fn readable(&self) -> Option<String> {
+    pub fn readable(&self) -> Option<String> {
         self.text.clone().or_else(|| self.html.as_deref().map(html::to_text))
     }
 
     /// The HTML part as text.
-    pub(crate) fn html_as_text(&self) -> Option<String> {
+    pub fn html_as_text(&self) -> Option<String> {
         self.html.as_deref().map(html::to_text)
     }
 }
@@ -325,8 +360,8 @@ mod tests {
     fn parsed_in_little_room(octets: Vec<u8>) -> Mail {
         let parse = move || {
             let mail = Mail::parse(&octets);
-            links(&mail);
-            codes(&mail);
+            mail.links();
+            mail.codes();
             mail.readable();
             mail
         };

@@ -3,6 +3,8 @@
 mod charset;
 mod encoded_word;
 mod header;
+#[cfg(feature = "mime")]
+mod mail;
 mod preview;
 #[cfg(test)]
 pub(crate) mod sample;

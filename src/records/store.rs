@@ -193,9 +193,13 @@ impl Store {
     }
 
     /// Waits until a record has this number or a higher one, which [snapshots](Self::snapshot_from) give.
-    #[cfg(feature = "http")]
     pub(crate) fn news(self: Arc<Self>, number: u64, deadline: Deadline) -> arrival::News {
         arrival::News { store: self, number, deadline, key: None }
+    }
+
+    /// The same for a thread. False when the time is up.
+    pub(crate) fn wait_for_news(&self, number: u64, deadline: Deadline) -> bool {
+        self.waits.block_until(deadline, || self.has(Awaited::Number(number)))
     }
 
     fn wait_and(

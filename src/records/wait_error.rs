@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::records::Message;
 use crate::smtp::Listed;
 
-/// The awaited number of messages did not arrive in time.
+/// The awaited messages did not arrive in time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,18 +20,32 @@ use crate::smtp::Listed;
 /// ```
 #[derive(Clone)]
 pub struct WaitError {
-    /// How many were waited for.
+    /// How many were waited for; 1 by [`wait_for`](crate::Server::wait_for).
     pub expected: usize,
     /// For how long.
     pub timeout: Duration,
-    /// What did arrive. Waits that purge leave these in the server.
+    /// What did arrive, whether or not it matches. Waits that purge leave these in the server.
     pub arrived: Vec<Message>,
+    /// Whether only messages that match were awaited.
+    is_selective: bool,
+}
+
+impl WaitError {
+    /// There are fewer messages than expected.
+    pub(crate) fn too_few(expected: usize, timeout: Duration, arrived: Vec<Message>) -> Self {
+        Self { expected, timeout, arrived, is_selective: false }
+    }
+
+    /// None of the messages matches.
+    pub(crate) fn no_match(timeout: Duration, arrived: Vec<Message>) -> Self {
+        Self { expected: 1, timeout, arrived, is_selective: true }
+    }
 }
 
 /// What arrived is shown as [`Message`] shows itself, the first ten of it: for `unwrap` in a test.
 impl fmt::Debug for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expected, timeout, arrived } = self;
+        let Self { expected, timeout, arrived, is_selective: _ } = self;
         f.debug_struct("WaitError")
             .field("expected", expected)
             .field("timeout", timeout)
@@ -42,8 +56,16 @@ impl fmt::Debug for WaitError {
 
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { expected, timeout, arrived } = self;
-        write!(f, "timeout waiting for {expected} messages: got {} within {timeout:?}", arrived.len())
+        let Self { expected, timeout, arrived, is_selective } = self;
+        let count = arrived.len();
+        match is_selective {
+            false => {
+                write!(f, "timeout waiting for {expected} messages: got {count} within {timeout:?}")
+            }
+            true => {
+                write!(f, "timeout waiting for a message that matches: got {count} others within {timeout:?}")
+            }
+        }
     }
 }
 

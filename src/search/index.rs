@@ -8,6 +8,7 @@ use crate::records::Message;
 
 /// The head of a mail, as lists show it.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "lists of the control plane show it"))]
 pub(crate) struct Head {
     pub(crate) from: Vec<Mailbox>,
     pub(crate) to: Vec<Mailbox>,
@@ -99,6 +100,7 @@ impl Index {
     }
 
     /// Approximate octets in memory.
+    #[cfg(feature = "http")]
     pub(crate) fn memory(&self) -> usize {
         // The texts of the head are part of all text. Each address has two allocations of its own.
         let Head { from, to, cc, bcc, reply_to, .. } = &self.head;

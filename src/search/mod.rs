@@ -11,6 +11,7 @@ mod tests;
 mod value;
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::records::Message;
 
@@ -22,9 +23,43 @@ const LONGEST: usize = 4096;
 /// Terms of a query.
 const MOST_TERMS: usize = 64;
 
-/// A query; without terms it matches every message.
+/// A query for messages: a list of terms, separated by spaces, all of which must match; without terms it matches every message.
+///
+/// A term is a text that the mail contains (its addresses, subject, texts and names of files), or has one of these prefixes.
+/// `"…"` keeps spaces within a term, `-` or `!` in front negates it, and case never matters.
+///
+/// | term | matches |
+/// |---|---|
+/// | `from:` `to:` `cc:` `bcc:` `reply-to:` `subject:` `message-id:` | mails whose header field contains this; `bcc:` recipients that are in no field too |
+/// | `addressed:ann` | mails with this in one of the fields with addresses |
+/// | `header:X-Tag=news` | mails with this field, whose value contains this |
+/// | `has:attachment` `has:inline` | mails with such a part |
+/// | `larger:1.5m` `smaller:20k` | mails of more, or fewer, octets |
+/// | `after:2026-11-27` `before:2026-11-27T10:00:00Z` | mails that came since then, or before |
+/// | `mail-from:` `rcpt-to:` | mails whose reverse-path, or accepted forward-path, contains this; `mail-from:<>` the null reverse-path |
+/// | `param:BODY=8BITMIME` | mails with this parameter of MAIL or RCPT; without `=` with any value |
+/// | `user:ann` | mails of an authenticated user |
+/// | `tls:yes` `tls:no` `tls:1.3` | mails of sessions with TLS, in clear, or with this version |
+/// | `session:7` `peer:10.0.0.1` `helo:mx` `protocol:lmtp` | mails of such sessions |
+/// | `id:kvt0ytaf-12-1` | the message with this [id](crate::Message::id) |
+///
+/// ```
+/// use std::time::Duration;
+/// use smtpmock::{Config, Query, Server};
+///
+/// let server = Server::start(Config::default())?;
+/// // … let the code under test send to server.local_addr()
+/// # let mut client = std::net::TcpStream::connect(server.local_addr())?;
+/// # std::io::Write::write_all(&mut client, b"HELO a.example\r\nMAIL FROM:<app@example.com>\r\n\
+/// #     RCPT TO:<bob@example.com>\r\nDATA\r\nSubject: Welcome, Bob\r\n\r\nHello\r\n.\r\n")?;
+/// let welcome: Query = "rcpt-to:bob@example.com subject:welcome".parse()?;
+/// let mail = server.wait_for(|mail| welcome.matches(mail), Duration::from_secs(5))?;
+/// assert_eq!(mail.reverse_path().as_deref(), Some("app@example.com"));
+/// assert_eq!("subject:goodbye".parse::<Query>()?.missed(&mail), ["subject:goodbye: found \"welcome, bob\""]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Query {
+pub struct Query {
     terms: Vec<Term>,
 }
 
@@ -37,10 +72,12 @@ pub(crate) struct Candidate<'c> {
 
 /// Why a query has no meaning. Displays as what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueryError {
+#[non_exhaustive]
+pub struct QueryError {
     /// The term, as it was typed; empty where it is the whole query.
-    pub(crate) term: String,
-    pub(crate) expected: String,
+    pub term: String,
+    /// What would be right.
+    pub expected: String,
 }
 
 impl fmt::Display for QueryError {
@@ -52,10 +89,14 @@ impl fmt::Display for QueryError {
     }
 }
 
-impl Query {
+impl std::error::Error for QueryError {}
+
+impl FromStr for Query {
+    type Err = QueryError;
+
     /// # Errors
-    /// A term has a prefix that is known, and a value that it can't have.
-    pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
+    /// A term has a prefix that is known, and a value that it can't have; or the query is too long.
+    fn from_str(text: &str) -> Result<Self, QueryError> {
         let too_long = |expected: String| QueryError { term: String::new(), expected };
         if text.len() > LONGEST {
             return Err(too_long(format!("a query of at most {LONGEST} octets")));
@@ -66,19 +107,32 @@ impl Query {
             false => Ok(Self { terms }),
         }
     }
+}
+
+impl Query {
+    /// Whether a message matches all terms. It is parsed for each call.
+    pub fn matches(&self, message: &Message) -> bool {
+        self.selects(Candidate { message, index: &Index::of(message) })
+    }
+
+    /// The terms that a message does not match, each with what it has instead.
+    pub fn missed(&self, message: &Message) -> Vec<String> {
+        self.missed_by(Candidate { message, index: &Index::of(message) })
+    }
 
     /// Every message matches.
+    #[cfg(feature = "http")]
     pub(crate) fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
     /// Whether a message matches all terms.
-    pub(crate) fn matches(&self, candidate: Candidate<'_>) -> bool {
+    pub(crate) fn selects(&self, candidate: Candidate<'_>) -> bool {
         self.terms.iter().all(|term| term.matches(candidate))
     }
 
-    /// The terms that a message does not match, each with what it has instead.
-    pub(crate) fn missed(&self, candidate: Candidate<'_>) -> Vec<String> {
+    /// The terms that a message does not match.
+    pub(crate) fn missed_by(&self, candidate: Candidate<'_>) -> Vec<String> {
         let missed = self.terms.iter().filter(|term| !term.matches(candidate));
         missed.map(|term| term.explain(candidate)).collect()
     }

@@ -8,9 +8,10 @@ use crate::records::message::sample;
 
 fn found(query: &str, message: &Message) -> bool {
     let index = Index::of(message);
-    Query::parse(query)
+    query
+        .parse::<Query>()
         .unwrap_or_else(|error| panic!("{error}"))
-        .matches(Candidate { message, index: &index })
+        .selects(Candidate { message, index: &index })
 }
 
 const MAIL: &str = "From: \"Ann Äpfel\" <ann@example.com>\r\nTo: Bob <bob@example.com>\r\nCc: carol@example.com\r\n\
@@ -96,19 +97,19 @@ fn a_value_that_can_not_be_is_refused_with_what_would_be_right() {
         ("session:x", "session:x: expected the number"),
         ("is:read", "is:read: expected no state"),
     ] {
-        let error = Query::parse(query).expect_err(query).to_string();
+        let error = query.parse::<Query>().expect_err(query).to_string();
         assert!(error.starts_with(expected), "{error}");
     }
-    assert!(Query::parse(&"x".repeat(LONGEST + 1)).is_err());
-    assert!(Query::parse(&"x ".repeat(MOST_TERMS + 1)).is_err());
+    assert!("x".repeat(LONGEST + 1).parse::<Query>().is_err());
+    assert!("x ".repeat(MOST_TERMS + 1).parse::<Query>().is_err());
 }
 
 #[test]
 fn what_a_message_missed_is_explained() {
     let message = message();
     let index = Index::of(&message);
-    let query = Query::parse("from:ann subject:goodbye rcpt-to:zoe refund").expect("a query");
-    let missed = query.missed(Candidate { message: &message, index: &index });
+    let query = "from:ann subject:goodbye rcpt-to:zoe refund".parse::<Query>().expect("a query");
+    let missed = query.missed_by(Candidate { message: &message, index: &index });
     assert_eq!(missed[0], "subject:goodbye: found \"welcome aboard\"");
     assert_eq!(missed[1], "rcpt-to:zoe: the forward-paths are [\"bob@example.com\", \"hidden@example.com\"]");
     assert!(missed[2].starts_with("refund: about the text"), "{missed:?}");
@@ -174,11 +175,11 @@ proptest! {
 
     #[test]
     fn any_text_is_a_query_or_an_error(text: String) {
-        if let Ok(query) = Query::parse(&text) {
+        if let Ok(query) = text.parse::<Query>() {
             let message = message();
             let index = Index::of(&message);
             let candidate = Candidate { message: &message, index: &index };
-            prop_assert_eq!(query.matches(candidate), query.missed(candidate).is_empty());
+            prop_assert_eq!(query.selects(candidate), query.missed_by(candidate).is_empty());
         }
     }
 }

@@ -2,6 +2,7 @@
 //! those of reactors and writers. Imports all rooms but `program` and `report`.
 
 mod failure;
+mod messages;
 mod reconfigure;
 mod totals;
 
@@ -26,7 +27,7 @@ use crate::output::Output;
 use crate::process::lock;
 use crate::records::budget::Budget;
 use crate::records::store::Store;
-use crate::records::{Capture, Message, Records, Show, Target, WaitError};
+use crate::records::{Capture, Records, Show, Target};
 use crate::smtp::ServerTag;
 use crate::stats::Stats;
 use crate::text::units::EXACT_IN_JSON;
@@ -224,102 +225,6 @@ impl Server {
     /// If all listeners are Unix sockets.
     pub fn port(&self) -> u16 {
         self.local_addr().port()
-    }
-
-    /// Copies of the records, one for each mail, in the order in which the mails were accepted, refused or abandoned.
-    /// A record is visible before its client reads the (last) reply to the message. If that reply is not written
-    /// completely, the record changes to that of a refused mail. With
-    /// [`RecordMode::Session`](crate::smtp::RecordMode::Session): those of finished sessions in the order in which
-    /// they finished, then those of running sessions that have an accepted message. Empty with
-    /// [`Config::keep_records`] off.
-    pub fn messages(&self) -> Vec<Message> {
-        self.store.as_ref().map_or_else(Vec::new, |store| store.messages())
-    }
-
-    /// The same, and removes them from the server. No record is lost: one that arrives meanwhile is either returned
-    /// or retained. With [`RecordMode::Session`](crate::smtp::RecordMode::Session) a session whose record is removed
-    /// here creates another one only with another mail transaction.
-    pub fn messages_and_purge(&self) -> Vec<Message> {
-        self.store.as_ref().map_or_else(Vec::new, |store| store.purge())
-    }
-
-    /// Waits until at least `count` records are visible, and returns all of them.
-    ///
-    /// # Errors
-    /// Fewer arrived in time; the error carries those that did.
-    pub fn wait_for_messages(&self, count: usize, timeout: Duration) -> Result<Vec<Message>, WaitError> {
-        self.wait(count, timeout, Store::wait_and_copy)
-    }
-
-    /// The same, and removes the records from the server.
-    ///
-    /// # Errors
-    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
-    pub fn wait_for_messages_and_purge(
-        &self,
-        count: usize,
-        timeout: Duration,
-    ) -> Result<Vec<Message>, WaitError> {
-        self.wait(count, timeout, Store::wait_and_take)
-    }
-
-    /// The same as [`wait_for_messages`](Self::wait_for_messages) as a future, for tests that share a thread with the
-    /// tested code, like those of `#[tokio::test]`: see [the section on Tokio](crate#tokio). The time begins now, not
-    /// with the first poll. It runs under any executor, may outlive the server, and can be dropped at any time.
-    ///
-    /// # Errors
-    /// Fewer arrived in time; the error carries those that did.
-    pub fn wait_for_messages_async(
-        &self,
-        count: usize,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
-        self.wait_async(count, timeout, false)
-    }
-
-    /// The same, and removes the records from the server. A future that is dropped before it is ready removes none.
-    ///
-    /// # Errors
-    /// Fewer arrived in time; the error carries those that did, and they stay in the server.
-    pub fn wait_for_messages_and_purge_async(
-        &self,
-        count: usize,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
-        self.wait_async(count, timeout, true)
-    }
-
-    fn wait_async(
-        &self,
-        expected: usize,
-        timeout: Duration,
-        purges: bool,
-    ) -> impl Future<Output = Result<Vec<Message>, WaitError>> + Send + use<> {
-        let store = self.store.clone();
-        let arrival = self.store.clone().map(|store| store.arrival(expected, timeout, purges));
-        async move {
-            let arrived = match arrival {
-                Some(arrival) => arrival.await,
-                None => (expected == 0).then(Vec::new),
-            };
-            arrived.ok_or_else(|| {
-                let arrived = store.map_or_else(Vec::new, |store| store.messages());
-                WaitError { expected, timeout, arrived }
-            })
-        }
-    }
-
-    fn wait(
-        &self,
-        expected: usize,
-        timeout: Duration,
-        wait: impl FnOnce(&Store, usize, Duration) -> Option<Vec<Message>>,
-    ) -> Result<Vec<Message>, WaitError> {
-        let arrived = match &self.store {
-            Some(store) => wait(store, expected, timeout),
-            None => (expected == 0).then(Vec::new),
-        };
-        arrived.ok_or_else(|| WaitError { expected, timeout, arrived: self.messages() })
     }
 
     /// The figures measured so far. Each shard is woken to report its figures; a shard that is waiting for a slow

@@ -45,7 +45,7 @@ figures! {
         pub malformed: u64 = ["tls.malformed", Number, "handshakes that began with something else than TLS"],
         /// Handshakes without a version, cipher suite or group that both sides have.
         pub incompatible: u64 = ["tls.incompatible", Number, "handshakes without a version or suite in common"],
-        /// Handshakes in which the client had no certificate, which was [required](crate::Tls::client_required).
+        /// Handshakes in which the client had no certificate, which was required (`Tls::client_required`).
         pub no_client_certificate: u64 =
             ["tls.no_client_certificate", Number, "handshakes without the client's certificate that is required"],
         /// Handshakes in which the client's certificate was not trusted, not valid now, not for clients, or not its own.

@@ -34,7 +34,7 @@ impl TlsSession {
     }
 
     /// What the client's certificate says, where it has sent one: it was verified
-    /// ([`Tls::client_ca`](crate::Tls::client_ca)). Of a session that was resumed it is that of the earlier one.
+    /// (`Tls::client_ca`). Of a session that was resumed it is that of the earlier one.
     pub fn client_certificate(&self) -> Option<&ClientCertificate> {
         self.client.as_ref()
     }

@@ -123,14 +123,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("output", &["process"]),
     ("process", &["time"]),
     ("program", &[]),
-    ("records", &["output", "process", "smtp", "text", "time", "tls"]),
+    ("records", &["mime", "output", "process", "smtp", "text", "time", "tls"]),
     ("report", &["smtp", "stats", "text"]),
     ("search", &["mime", "records", "smtp", "text"]),
     (
         "server",
         &[
-            "config", "log", "measure", "net", "output", "process", "records", "smtp", "stats", "text",
-            "time", "tls",
+            "config", "log", "measure", "net", "output", "process", "records", "search", "smtp", "stats",
+            "text", "time", "tls",
         ],
     ),
     ("smtp", &[]),
@@ -261,4 +261,19 @@ fn what_a_newcomer_runs_first_needs_only_the_dependencies_of_the_program() {
     needed.remove(name);
     let program = crates("smtpmock", "normal,build");
     assert_eq!(needed.difference(&program).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn a_library_that_parses_mails_needs_no_http() {
+    let with = |features: &str| {
+        let arguments =
+            ["tree", "--package", "smtpmock", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+        let tree = cargo(&[&arguments[..], &["--no-default-features", "--features", features]].concat());
+        tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let parsing = with("mime");
+    assert!(parsing.contains("mail-parser"));
+    for absent in ["hyper", "tokio", "rustls", "clap"] {
+        assert!(!parsing.contains(absent), "{absent}");
+    }
 }

@@ -176,7 +176,7 @@ struct LinkView {
 async fn links(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     look(call, |shown, _| {
-        let links = mime::links(&Mail::parse(shown.message.body()));
+        let links = Mail::parse(shown.message.body()).links();
         let view = |mime::Link { href, text, is_html }| LinkView {
             href,
             text,
@@ -194,7 +194,7 @@ struct Codes {
 
 async fn codes(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    look(call, |shown, _| json(&Codes { codes: mime::codes(&Mail::parse(shown.message.body())) })).await
+    look(call, |shown, _| json(&Codes { codes: Mail::parse(shown.message.body()).codes() })).await
 }
 
 /// Answers with something of the message of the path.

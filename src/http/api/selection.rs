@@ -30,7 +30,7 @@ impl Selection {
     /// The reply for a parameter with a wrong value.
     pub(super) fn of(parameters: &Parameters, plane: &Plane) -> Result<Self, Refusal> {
         let query = parameters.text("query").unwrap_or_default();
-        let query = Query::parse(query).map_err(|error| invalid("query", error.to_string()))?;
+        let query = query.parse::<Query>().map_err(|error| invalid("query", error.to_string()))?;
         let accepted = match parameters.text("accepted") {
             None | Some("true") => Some(true),
             Some("false") => Some(false),
@@ -52,7 +52,7 @@ impl Selection {
             && self.accepted.is_none_or(|accepted| shown.message.msg() == accepted)
             && (self.query.is_empty() || {
                 let index = plane.catalogue.index(shown);
-                self.query.matches(Candidate { message: &shown.message, index: &index })
+                self.query.selects(Candidate { message: &shown.message, index: &index })
             })
     }
 
@@ -64,7 +64,7 @@ impl Selection {
     /// What a message that is not selected has that it should not have.
     pub(super) fn missed(&self, shown: &Shown, plane: &Plane) -> Vec<String> {
         let index = plane.catalogue.index(shown);
-        let mut missed = self.query.missed(Candidate { message: &shown.message, index: &index });
+        let mut missed = self.query.missed_by(Candidate { message: &shown.message, index: &index });
         if self.accepted.is_some_and(|accepted| shown.message.msg() != accepted) {
             missed.insert(0, acceptance(&shown.message));
         }

@@ -81,7 +81,6 @@ impl Drop for Arrival {
 }
 
 /// Ready once a record has a number, or with false when the time is up.
-#[cfg(feature = "http")]
 #[derive(Debug)]
 #[must_use = "it waits only while it is polled"]
 pub(crate) struct News {
@@ -92,7 +91,6 @@ pub(crate) struct News {
     pub(super) key: Option<WaitKey>,
 }
 
-#[cfg(feature = "http")]
 impl Future for News {
     type Output = bool;
 
@@ -102,7 +100,6 @@ impl Future for News {
     }
 }
 
-#[cfg(feature = "http")]
 impl Drop for News {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {

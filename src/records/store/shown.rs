@@ -1,13 +1,9 @@
 //! Records as readers see them, and the removal of those that a reader has chosen.
 
-#[cfg(feature = "http")]
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-#[cfg(feature = "http")]
 use super::Store;
-#[cfg(feature = "http")]
 use crate::process::lock;
 use crate::records::Message;
 #[cfg(feature = "http")]
@@ -19,6 +15,13 @@ pub(crate) struct Shown {
     /// Its place in the order of all records; that of a running session changes when it ends or accepts another message.
     pub(crate) number: u64,
     pub(crate) message: Arc<Message>,
+}
+
+impl Shown {
+    /// A copy of the message, which shares its text with it.
+    pub(crate) fn into_message(self) -> Message {
+        Arc::unwrap_or_clone(self.message)
+    }
 }
 
 /// The finished records that readers have seen.
@@ -53,7 +56,6 @@ impl Archive {
 }
 
 /// All records at one moment.
-#[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     /// In the order of [`Store::messages`].
@@ -62,7 +64,6 @@ pub(crate) struct Snapshot {
     pub(crate) end: u64,
 }
 
-#[cfg(feature = "http")]
 impl Store {
     /// The records with this number or a higher one, shared; all from 0 on.
     pub(crate) fn snapshot_from(&self, number: u64) -> Snapshot {
@@ -77,6 +78,7 @@ impl Store {
     }
 
     /// The record with this id.
+    #[cfg(feature = "http")]
     pub(crate) fn find(&self, id: RecordId) -> Option<Shown> {
         let mut archive = lock(&self.archive);
         let is_it = |message: &Message| message.id() == id;
@@ -88,6 +90,7 @@ impl Store {
     }
 
     /// The number of a record that readers have removed; only the last ones are remembered.
+    #[cfg(feature = "http")]
     pub(crate) fn number_of_removed(&self, id: RecordId) -> Option<u64> {
         let archive = lock(&self.archive);
         archive.removed.iter().rfind(|(removed, _)| *removed == id).map(|(_, number)| *number)

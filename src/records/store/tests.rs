@@ -467,7 +467,6 @@ proptest! {
                     let &(shard, number) = index.get(&numbers);
                     store.withdraw(shard, number, &Unsent { first: 0, instead: None });
                 }
-                #[cfg(feature = "http")]
                 (6, _) => {
                     let mut shown = store.snapshot_from(0).records;
                     shown.truncate(index.index(shown.len() + 1));

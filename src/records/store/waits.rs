@@ -40,7 +40,6 @@ pub(super) enum Awaited {
     /// So many records can be seen.
     Records(usize),
     /// A record has this number, or a higher one.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane waits for it"))]
     Number(u64),
 }
 

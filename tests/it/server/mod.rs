@@ -12,6 +12,7 @@ mod esmtp;
 mod extensions;
 #[cfg(feature = "tls")]
 mod external;
+mod finding;
 #[cfg(feature = "tls")]
 mod handshakes;
 mod hooks;
