@@ -1,7 +1,7 @@
 //! What readers see of the records, whatever the shards do meanwhile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::{Arrival, RunningKey, Store};
+use crate::process::lock;
 use crate::records::message::{Message, sample};
 use crate::smtp::{Record, Unsent};
 
@@ -280,6 +281,9 @@ impl Wake for ThisThread {
     }
 }
 
+/// Held by tests with waits that are futures: alarm threads are counted over the whole process.
+static ALARMS: Mutex<()> = Mutex::new(());
+
 /// The alarm threads of this process.
 fn alarm_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux system");
@@ -287,9 +291,18 @@ fn alarm_threads() -> usize {
     names.filter(|name| name.trim() == "smtpmock-waits").count()
 }
 
+/// An alarm thread ends soon after its store.
+fn wait_for_no_alarms() {
+    while cfg!(target_os = "linux") && alarm_threads() > 0 {
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn one_alarm_thread_serves_all_futures_and_ends_with_the_store() {
     const WAITS: usize = 300;
+    let _alone = lock(&ALARMS);
+    wait_for_no_alarms();
     let store = Arc::new(store(1));
     finish(&store, 0, 1);
     let this = Arc::new(ThisThread(thread::current(), AtomicUsize::new(0)));
@@ -321,9 +334,7 @@ fn one_alarm_thread_serves_all_futures_and_ends_with_the_store() {
     finish(&store, 0, 2);
     assert!(matches!(poll(&mut forever), Poll::Ready(Some(messages)) if ids(&messages) == [1, 2]));
     drop((forever, store));
-    while cfg!(target_os = "linux") && alarm_threads() > 0 {
-        thread::yield_now();
-    }
+    wait_for_no_alarms();
 }
 
 /// What the control plane does.
@@ -411,6 +422,7 @@ mod shown {
 
     #[test]
     fn news_wakes_a_future_and_old_records_do_not() {
+        let _alone = lock(&ALARMS);
         let store = Arc::new(store(1));
         finish(&store, 0, 1);
         let this = Arc::new(ThisThread(thread::current(), AtomicUsize::new(0)));
