@@ -5,30 +5,17 @@
 // Pure; for readers, never on the way of a message. Imports no other room.
 
 mod codes;
-mod disarm;
+mod fields;
 mod html;
 mod links;
+mod structure;
 
-use std::sync::LazyLock;
+use mail_parser::HeaderName;
 
-use mail_parser::parsers::MessageStream;
-use mail_parser::{
-    Address, Encoding, Header, HeaderName, HeaderValue, Message, MessageParser, MessagePart,
-    MimeHeaders as _, PartType,
-};
-
-use disarm::{disarmed, restored, restored_text};
+use fields::Fields;
+pub use fields::Mailbox;
 pub use links::Link;
-
-/// Parts of one mail that are listed: a mail with more is made to be a burden.
-const MOST_PARTS: usize = 1000;
-
-/// Addresses of one field that are listed, and characters of their names and themselves.
-const MOST_ADDRESSES: usize = 1000;
-const LONGEST_ADDRESS: usize = 1000;
-
-/// Making one fills a table.
-static PARSER: LazyLock<MessageParser> = LazyLock::new(MessageParser::default);
+use structure::{Content, Entity, parts};
 
 /// A parsed mail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,16 +45,6 @@ pub struct Mail {
     pub html: Option<String>,
     /// All parts that have no parts, in order; the first 1,000.
     pub parts: Vec<Part>,
-}
-
-/// A name and an address of a header field.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Mailbox {
-    /// The display name, decoded.
-    pub name: Option<String>,
-    /// Without angle brackets; empty where there is only a name.
-    pub address: String,
 }
 
 /// What is known of a part of a mail. [`Message::part_content`](crate::Message::part_content) has its octets.
@@ -116,39 +93,38 @@ impl PartKind {
 impl Mail {
     /// Parses a message as it was received.
     pub(crate) fn parse(octets: &[u8]) -> Self {
-        let disarmed = disarmed(octets);
-        let Some(message) = PARSER.parse(&disarmed) else { return Self::default() };
-        let mailboxes = |address: Option<&Address<'_>>| -> Vec<Mailbox> {
-            address.into_iter().flat_map(Address::iter).filter_map(mailbox).take(MOST_ADDRESSES).collect()
-        };
+        if octets.is_empty() {
+            return Self::default();
+        }
+        let (fields, _) = Fields::read(octets);
         let (mut text, mut html) = (None, None);
-        let mut parts = Vec::new();
-        for (number, part) in leaves(&message) {
-            let shown = of_part(number, part);
-            match &part.body {
-                PartType::Text(content) if shown.kind == PartKind::Text && text.is_none() => {
-                    text = Some(restored_text(content.clone().into_owned()));
+        let mut listed = Vec::new();
+        for (number, entity) in (1..).zip(parts(octets)) {
+            let (part, content) = shown(number, &entity);
+            match content {
+                Content::Text(content) if part.kind == PartKind::Text && text.is_none() => {
+                    text = Some(content.into_owned());
                 }
-                PartType::Html(content) if shown.kind == PartKind::Text && html.is_none() => {
-                    html = Some(restored_text(content.clone().into_owned()));
+                Content::Html(content) if part.kind == PartKind::Text && html.is_none() => {
+                    html = Some(content.into_owned());
                 }
                 _ => {}
             }
-            parts.push(shown);
+            listed.push(part);
         }
         Self {
-            headers: message.headers().iter().map(|header| field(octets, header)).collect(),
-            from: mailboxes(message.from()),
-            to: mailboxes(message.to()),
-            cc: mailboxes(message.cc()),
-            bcc: mailboxes(message.bcc()),
-            reply_to: mailboxes(message.reply_to()),
-            subject: message.subject().map(str::to_owned),
-            date: message.date().filter(|date| date.is_valid()).map(mail_parser::DateTime::to_rfc3339),
-            message_id: message.message_id().map(str::to_owned),
+            headers: fields.all(),
+            from: fields.mailboxes(&HeaderName::From),
+            to: fields.mailboxes(&HeaderName::To),
+            cc: fields.mailboxes(&HeaderName::Cc),
+            bcc: fields.mailboxes(&HeaderName::Bcc),
+            reply_to: fields.mailboxes(&HeaderName::ReplyTo),
+            subject: fields.text(&HeaderName::Subject),
+            date: fields.date(),
+            message_id: fields.id(&HeaderName::MessageId),
             text,
             html,
-            parts,
+            parts: listed,
         }
     }
 
@@ -182,96 +158,35 @@ impl Mail {
 
 /// The octets of a part of a message, decoded, and what is known of it; `None` where there is no such part.
 pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
-    let disarmed = disarmed(octets);
-    let message = PARSER.parse(&disarmed)?;
-    let (_, part) = leaves(&message).find(|(own, _)| *own == number)?;
-    let shown = of_part(number, part);
-    // What is not encoded is as it was received.
-    let range = part.raw_body_offset() as usize..part.raw_end_offset() as usize;
-    let content = match part.encoding {
-        Encoding::None if !matches!(part.body, PartType::Text(_) | PartType::Html(_)) => {
-            octets.get(range).unwrap_or_default().to_vec()
-        }
-        _ => match &part.body {
-            PartType::Text(text) | PartType::Html(text) => restored_text(text.to_string()).into_bytes(),
-            _ => content(part).to_vec(),
-        },
-    };
-    Some((shown, content))
+    let entity = parts(octets).into_iter().nth(number.checked_sub(1)?)?;
+    let (part, content) = shown(number, &entity);
+    Some((part, content.octets().to_vec()))
 }
 
-fn content<'p>(part: &'p MessagePart<'_>) -> &'p [u8] {
-    match &part.body {
-        PartType::Text(text) | PartType::Html(text) => text.as_bytes(),
-        PartType::Binary(octets) | PartType::InlineBinary(octets) => octets,
-        // Messages within it are not parsed.
-        PartType::Message(_) | PartType::Multipart(_) => &[],
-    }
-}
-
-/// The parts without parts, each with its number.
-fn leaves<'m, 'x>(message: &'m Message<'x>) -> impl Iterator<Item = (usize, &'m MessagePart<'x>)> {
-    let leaves = message.parts.iter().filter(|part| !matches!(part.body, PartType::Multipart(_)));
-    (1..).zip(leaves).take(MOST_PARTS)
-}
-
-fn of_part(number: usize, part: &MessagePart<'_>) -> Part {
-    let content_type = part.content_type();
-    let given = content_type.map(|of| match of.subtype() {
-        Some(subtype) => format!("{}/{}", of.ctype(), restored(subtype)).to_ascii_lowercase(),
-        None => of.ctype().to_ascii_lowercase(),
-    });
-    let (is_text, usual) = match part.body {
-        PartType::Text(_) => (true, "text/plain"),
-        PartType::Html(_) => (true, "text/html"),
-        _ => (false, "application/octet-stream"),
-    };
-    let disposition = part.content_disposition().map(|of| of.ctype().to_ascii_lowercase());
-    let name = part.attachment_name().map(str::to_owned);
-    let content_id = part.content_id().map(str::to_owned);
-    let kind = match disposition.as_deref() {
+fn shown<'x>(number: usize, entity: &Entity<'x>) -> (Part, Content<'x>) {
+    let content = entity.content();
+    let (given, disposition) = (entity.fields.content_type(), entity.fields.disposition());
+    let parameter = |name| given.as_ref().and_then(|of| of.attribute(name));
+    let file = disposition.as_ref().and_then(|of| of.attribute("filename"));
+    let name = file.or_else(|| parameter("name")).map(str::to_owned);
+    let content_id = entity.fields.id(&HeaderName::ContentId);
+    let kind = match disposition.as_ref().map(|of| of.ctype().to_ascii_lowercase()).as_deref() {
         Some("attachment") => PartKind::Attachment,
-        Some("inline") if !is_text => PartKind::Inline,
-        _ if is_text && name.is_none() => PartKind::Text,
+        Some("inline") if !content.is_text() => PartKind::Inline,
+        _ if content.is_text() && name.is_none() => PartKind::Text,
         _ if content_id.is_some() => PartKind::Inline,
         _ => PartKind::Attachment,
     };
-    Part {
+    let part = Part {
         number,
-        content_type: given.unwrap_or_else(|| usual.to_owned()),
-        charset: content_type.and_then(|of| of.attribute("charset")).map(str::to_ascii_lowercase),
+        content_type: entity.content_type.clone(),
+        charset: parameter("charset").map(str::to_ascii_lowercase),
         name,
         kind,
         content_id,
-        size: content(part).len(),
-    }
-}
-
-fn mailbox(of: &mail_parser::Addr<'_>) -> Option<Mailbox> {
-    let (name, address) = (of.name().filter(|name| !name.is_empty()), of.address().unwrap_or_default());
-    let is_something = name.is_some() || !address.is_empty();
-    let cut = |text: &str| text.chars().take(LONGEST_ADDRESS).collect::<String>();
-    is_something.then(|| Mailbox { name: name.map(cut), address: cut(address) })
-}
-
-/// The name and the decoded value of a header field.
-fn field(octets: &[u8], header: &Header<'_>) -> (String, String) {
-    let within = |start: u32, end: u32| octets.get(start as usize..end as usize).unwrap_or_default();
-    let name = match &header.name {
-        HeaderName::Other(name) => name.to_string(),
-        known => {
-            // In the case that it was sent in.
-            let name = within(header.offset_field, header.offset_start);
-            let name = String::from_utf8_lossy(name.strip_suffix(b":").unwrap_or(name)).trim().to_owned();
-            if name.is_empty() { known.as_str().to_owned() } else { name }
-        }
+        size: content.octets().len(),
     };
-    let raw = within(header.offset_start, header.offset_end);
-    let value = match MessageStream::new(raw).parse_unstructured() {
-        HeaderValue::Text(text) => text.into_owned(),
-        _ => String::from_utf8_lossy(raw).trim().to_owned(),
-    };
-    (name, value)
+    (part, content)
 }
 
 #[cfg(test)]
@@ -382,8 +297,22 @@ mod tests {
             let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, inner);
             format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}")
         };
-        for octets in [encode(&nested), encode(&encode(&nested)), mixed.repeat(DEPTH), nested, folded, digest]
-        {
+        // White space within the name, as the parser allows it.
+        let spaced = |name: &str| format!("{name}: message/rfc822\r\n\r\n").repeat(DEPTH) + "hi";
+        let spaced =
+            ["Con tent-Type", "Content -Type", "Content-\tType", "C o n t e n t - T y p e", "Content\r-Type"]
+                .map(spaced);
+        let unclosed = "--x\r\nContent-Type: multipart/mixed; boundary=nope\r\n\r\n".repeat(DEPTH);
+        let whole = [
+            encode(&nested),
+            encode(&encode(&nested)),
+            mixed.repeat(DEPTH),
+            nested,
+            folded,
+            digest,
+            unclosed,
+        ];
+        for octets in whole.into_iter().chain(spaced) {
             let front = octets[..40].to_owned();
             let mail = parsed_in_little_room(octets.into_bytes());
             assert!(!mail.parts.is_empty() || !mail.headers.is_empty(), "{front}");
@@ -413,8 +342,65 @@ mod tests {
                 assert!(parsed_in_little_room(mail.into_bytes()).parts.len() == 1, "{repeated} in {kind}");
             }
         }
-        let parameters = format!("Content-Type: text/plain{}\r\n\r\nhi", ";a*1*=b".repeat(1 << 20));
-        assert_eq!(parsed_in_little_room(parameters.into_bytes()).text.as_deref(), Some("hi"));
+        for name in ["Content-Type", "content - type", "Con\tTent-Type"] {
+            let parameters = format!("{name}: text/plain{}\r\n\r\nhi", ";a*1*=b".repeat(1 << 20));
+            assert_eq!(parsed_in_little_room(parameters.into_bytes()).text.as_deref(), Some("hi"), "{name}");
+        }
+    }
+
+    #[test]
+    fn fields_that_were_made_to_be_slow_are_read() {
+        for name in ["To", "Subject", "Date", "Message-ID", "Content-Type", "X"] {
+            for repeated in [
+                "(",
+                ")",
+                "<",
+                "\"",
+                "a,",
+                "a@b,",
+                "a:",
+                ";",
+                "=?utf-8?q?a?= ",
+                "=?",
+                "[",
+                "a b <c@d>,",
+                "a\r\n ",
+            ] {
+                let mail = format!("{name}: {}\r\n\r\nhi", repeated.repeat((1 << 20) / repeated.len()));
+                let parsed = parsed_in_little_room(mail.into_bytes());
+                assert!(parsed.to.len() <= 1000 && parsed.headers.len() == 1, "{name}: {repeated}");
+            }
+        }
+        let mail = format!("{}\r\nhi", "a: b\r\n".repeat(1 << 19));
+        let parsed = parsed_in_little_room(mail.into_bytes());
+        assert_eq!((parsed.headers.len(), parsed.text.as_deref()), (10_000, Some("hi")));
+    }
+
+    #[test]
+    fn boundaries_are_lines_of_their_own() {
+        let mail = "Content-Type: multipart/mixed; boundary=\"x\"\r\n\r\n--x\r\n\r\na --x\r\n--xy\r\n --x\r\n--x \t\r\n\r\nb\r\n--x--\r\nepilogue";
+        let parts: Vec<_> = (1..=3).map(|number| part(mail.as_bytes(), number)).collect();
+        let texts: Vec<_> = parts.into_iter().flatten().map(|(_, octets)| octets).collect();
+        assert_eq!(texts, [&b"a --x\r\n--xy\r\n --x"[..], b"b"]);
+        let unended = "Content-Type: multipart/mixed; boundary=x\n\n--x\n\na\n--x\n\nb\n";
+        assert_eq!(part(unended.as_bytes(), 2).expect("a part").1, b"b\n");
+        // Without its boundary it is what it is.
+        let undivided = Mail::parse(b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--x\r\n");
+        assert_eq!(
+            (undivided.parts[0].content_type.as_str(), undivided.text.as_deref()),
+            ("multipart/mixed", Some("--x\r\n"))
+        );
+    }
+
+    #[test]
+    fn parts_and_depth_are_bounded() {
+        let many =
+            format!("Content-Type: multipart/mixed; boundary=x\r\n\r\n{}", "--x\r\n\r\n\r\n".repeat(10_000));
+        assert_eq!(Mail::parse(many.as_bytes()).parts.len(), 1000);
+        let deeper =
+            |depth| format!("Content-Type: multipart/mixed; boundary=x{depth}\r\n\r\n--x{depth}\r\n");
+        let nested: String = (0..1000).map(deeper).collect();
+        assert_eq!(Mail::parse(nested.as_bytes()).parts.len(), 1);
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! What a mail is made of: entities with a header and a body, by the boundaries of multiparts (RFC 2046 section 5.1). Iterative and
+//! within bounds, whatever the octets are: a mail is made by a sender who may want to end the process.
+
+use std::borrow::Cow;
+
+use mail_parser::decoders::charsets::map::charset_decoder;
+use mail_parser::parsers::MessageStream;
+use memchr::memmem;
+
+use super::fields::Fields;
+
+/// Parts of one mail that are listed: a mail with more is made to be a burden.
+pub(super) const MOST_PARTS: usize = 1000;
+/// Multiparts within each other that are divided. Each is searched for its boundary once.
+const DEEPEST: usize = 32;
+
+/// An entity that is not divided: a part (RFC 2045 section 2.4).
+pub(super) struct Entity<'x> {
+    pub(super) fields: Fields<'x>,
+    /// As received.
+    pub(super) body: &'x [u8],
+    /// Type and subtype, in lower case; the usual one where the field is missing (RFC 2045 section 5.2, RFC 2046 section 5.1.5).
+    pub(super) content_type: String,
+}
+
+/// What a body holds, decoded.
+pub(super) enum Content<'x> {
+    Text(Cow<'x, str>),
+    Html(Cow<'x, str>),
+    Octets(Cow<'x, [u8]>),
+}
+
+impl Content<'_> {
+    pub(super) fn octets(&self) -> &[u8] {
+        match self {
+            Self::Text(text) | Self::Html(text) => text.as_bytes(),
+            Self::Octets(octets) => octets,
+        }
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Html(_))
+    }
+}
+
+/// Octets that may be an entity.
+struct Piece<'x> {
+    octets: &'x [u8],
+    /// Multiparts around it.
+    depth: usize,
+    /// It is of a digest, whose parts are messages.
+    is_of_digest: bool,
+}
+
+/// The parts of a mail in order, [`MOST_PARTS`] at most. A message within it is one part, which is not looked into.
+pub(super) fn parts(octets: &[u8]) -> Vec<Entity<'_>> {
+    let mut parts = Vec::new();
+    let mut pieces = vec![Piece { octets, depth: 0, is_of_digest: false }];
+    while let Some(piece) = pieces.pop() {
+        if parts.len() == MOST_PARTS {
+            break;
+        }
+        let (fields, body) = Fields::read(piece.octets);
+        let content_type = fields.content_type();
+        let named = content_type.as_ref().map(|of| match of.subtype() {
+            Some(subtype) => format!("{}/{subtype}", of.ctype()).to_ascii_lowercase(),
+            None => of.ctype().to_ascii_lowercase(),
+        });
+        let usual = if piece.is_of_digest { "message/rfc822" } else { "text/plain" };
+        let content_type_name = named.unwrap_or_else(|| usual.to_owned());
+        if let Some(boundary) = content_type.as_ref().and_then(|of| of.attribute("boundary"))
+            && content_type_name.starts_with("multipart/")
+            && piece.depth < DEEPEST
+        {
+            let is_of_digest = content_type_name == "multipart/digest";
+            let found = divided(body, boundary.as_bytes(), MOST_PARTS - parts.len());
+            if !found.is_empty() {
+                let depth = piece.depth + 1;
+                pieces.extend(found.into_iter().rev().map(|octets| Piece { octets, depth, is_of_digest }));
+                continue;
+            }
+        }
+        parts.push(Entity { fields, body, content_type: content_type_name });
+    }
+    parts
+}
+
+/// The parts between the lines of this boundary, `most` at most; the last one ends with the body where the last line is missing.
+fn divided<'x>(body: &'x [u8], boundary: &[u8], most: usize) -> Vec<&'x [u8]> {
+    let delimiter = [b"--", boundary].concat();
+    let mut parts = Vec::new();
+    // Where the part begins that is open.
+    let mut open = None;
+    for at in memmem::find_iter(body, &delimiter) {
+        let is_at_margin = at == 0 || body[at - 1] == b'\n';
+        let Some((end, is_last)) = end_of_delimiter(body, at + delimiter.len()).filter(|_| is_at_margin)
+        else {
+            continue;
+        };
+        if let Some(start) = open {
+            parts.push(without_line_end(&body[start..at.max(start)]));
+        }
+        open = (!is_last && parts.len() < most).then_some(end);
+        if open.is_none() {
+            break;
+        }
+    }
+    parts.extend(open.map(|start| &body[start..]));
+    parts
+}
+
+/// Behind a boundary: where its line ends, and whether it is the last; `None` where more than white space follows, as in a
+/// boundary that is longer.
+fn end_of_delimiter(body: &[u8], behind: usize) -> Option<(usize, bool)> {
+    let rest = &body[behind..];
+    let is_last = rest.starts_with(b"--");
+    let rest = if is_last { &rest[2..] } else { rest };
+    let blank = rest.iter().position(|octet| !matches!(octet, b' ' | b'\t' | b'\r')).unwrap_or(rest.len());
+    match rest.get(blank) {
+        None => Some((body.len(), is_last)),
+        Some(b'\n') => Some((body.len() - rest.len() + blank + 1, is_last)),
+        Some(_) => None,
+    }
+}
+
+/// The line end in front of a boundary is the boundary's (RFC 2046 section 5.1.1).
+fn without_line_end(octets: &[u8]) -> &[u8] {
+    let octets = octets.strip_suffix(b"\n").unwrap_or(octets);
+    octets.strip_suffix(b"\r").unwrap_or(octets)
+}
+
+impl<'x> Entity<'x> {
+    /// The body without its transfer encoding (RFC 2045 section 6); text in UTF-8. What is not encoded as its field says is as
+    /// it was received.
+    pub(super) fn content(&self) -> Content<'x> {
+        let encoding = self.fields.transfer_encoding();
+        let decoded = match encoding.as_deref() {
+            Some("base64") => decoded(MessageStream::new(self.body).decode_base64_mime(b"")),
+            Some("quoted-printable") => {
+                decoded(MessageStream::new(self.body).decode_quoted_printable_mime(b""))
+            }
+            _ => None,
+        };
+        let octets = decoded.unwrap_or(Cow::Borrowed(self.body));
+        // A multipart that could not be divided is shown as what it is.
+        if !["text/", "multipart/"].iter().any(|kind| self.content_type.starts_with(kind)) {
+            return Content::Octets(octets);
+        }
+        let charset = self.fields.content_type().and_then(|of| of.attribute("charset").map(str::to_owned));
+        let text = match charset.and_then(|charset| charset_decoder(charset.as_bytes())) {
+            Some(decode) => Cow::Owned(decode(&octets)),
+            None => match octets {
+                Cow::Borrowed(octets) => String::from_utf8_lossy(octets),
+                Cow::Owned(octets) => match String::from_utf8(octets) {
+                    Ok(text) => Cow::Owned(text),
+                    Err(error) => Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+                },
+            },
+        };
+        if self.content_type == "text/html" { Content::Html(text) } else { Content::Text(text) }
+    }
+}
+
+/// `None` where the decoder found something else.
+fn decoded<'x>((end, octets): (usize, Cow<'x, [u8]>)) -> Option<Cow<'x, [u8]>> {
+    (end != usize::MAX).then_some(octets)
+}
