@@ -16,6 +16,9 @@ const EXPECTED_HOST: &str = "an IPv4 or IPv6 address of this machine, like 127.0
 /// The maximum length of the path of a Unix socket, in octets: `sun_path` without its NUL (unix(7)).
 const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
+/// Octets of the name of an inbox.
+const LONGEST_INBOX: usize = 64;
+
 /// The transport of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
@@ -54,6 +57,8 @@ pub(crate) struct Listen {
     pub(crate) is_encrypted: bool,
     pub(crate) at: ListenAt,
     pub(crate) proxy: ProxyHeaders,
+    /// In lower case.
+    pub(crate) inbox: Option<Arc<str>>,
 }
 
 /// Whether connections begin with a header of the PROXY protocol.
@@ -123,7 +128,8 @@ impl ListenAt {
 
 fn host_listener(host: &str, port: u16) -> Result<Listen, ConfigError> {
     let at = inet(host.trim(), port).ok_or_else(|| ConfigError::new("hosts", host, EXPECTED_HOST))?;
-    Ok(Listen { protocol: Protocol::Smtp, is_encrypted: false, at, proxy: ProxyHeaders::None })
+    let proxy = ProxyHeaders::None;
+    Ok(Listen { protocol: Protocol::Smtp, is_encrypted: false, at, proxy, inbox: None })
 }
 
 /// An address with its own port or the common one.
@@ -172,14 +178,20 @@ fn url_listener(url: &str) -> Result<Listen, ConfigError> {
         return Err(refused(forms.join(" or ")));
     };
     let listener = url_parts(scheme.transport, rest);
-    let (at, proxy) = listener.map_err(|reason| refused(format!("{}: {reason}", scheme.form())))?;
+    let (at, Query { proxy, inbox, .. }) =
+        listener.map_err(|reason| refused(format!("{}: {reason}", scheme.form())))?;
     let &Scheme { protocol, is_encrypted, .. } = scheme;
-    Ok(Listen { protocol, is_encrypted, at, proxy })
+    Ok(Listen { protocol, is_encrypted, at, proxy: proxy.unwrap_or_default(), inbox })
 }
 
 /// Whether the connections of a listener with this URL may begin with a header of the PROXY protocol.
 pub(super) fn takes_proxy_headers(url: &str) -> bool {
     url_listener(url).is_ok_and(|listen| listen.proxy != ProxyHeaders::None)
+}
+
+/// The inbox of the listener of this URL.
+pub(super) fn inbox_of(url: &str) -> Option<Arc<str>> {
+    url_listener(url).ok()?.inbox
 }
 
 /// Whether the listener of this URL speaks LMTP.
@@ -188,14 +200,14 @@ pub(super) fn speaks_lmtp(url: &str) -> bool {
 }
 
 /// Parses what follows the scheme.
-fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, ProxyHeaders), ListenUrlError> {
+fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, Query), ListenUrlError> {
     let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
-    let Query { mode, proxy } = query.map_or(Ok(Query::default()), |query| Query::parse(transport, query))?;
+    let query = query.map_or(Ok(Query::default()), |query| Query::parse(transport, query))?;
     let at = match transport {
         Transport::Tcp => tcp_url(place),
-        Transport::Unix => unix_url(place, mode),
+        Transport::Unix => unix_url(place, query.mode),
     }?;
-    Ok((at, proxy.unwrap_or_default()))
+    Ok((at, query))
 }
 
 /// The options of a URL.
@@ -204,6 +216,7 @@ struct Query {
     /// Of the file of a Unix socket.
     mode: Option<u32>,
     proxy: Option<ProxyHeaders>,
+    inbox: Option<Arc<str>>,
 }
 
 impl Query {
@@ -219,6 +232,9 @@ impl Query {
                         "require" => ProxyHeaders::Required,
                         _ => return Err(ListenUrlError::Proxy),
                     });
+                }
+                ("inbox", _) if query.inbox.is_none() => {
+                    query.inbox = Some(inbox(value).ok_or(ListenUrlError::Inbox)?);
                 }
                 ("mode", Transport::Unix) if query.mode.is_none() => {
                     query.mode = Some(file_mode(value).ok_or(ListenUrlError::Option(transport))?);
@@ -250,8 +266,9 @@ enum ListenUrlError {
     Encoding,
     /// With its length in octets.
     PathTooLong(usize),
-    /// Of any transport, as the following one.
+    /// Of any transport, as the following ones.
     Proxy,
+    Inbox,
     Option(Transport),
 }
 
@@ -268,10 +285,15 @@ impl fmt::Display for ListenUrlError {
                 return write!(f, "the path has at most {LONGEST_PATH} octets, not {length}");
             }
             Self::Proxy => "proxy is accept (the PROXY header of a trusted peer) or require",
-            Self::Option(Transport::Tcp) => "behind ? is proxy=accept or proxy=require",
+            Self::Inbox => {
+                "the name of an inbox has 1 to 64 letters, digits, -, _ and ."
+            }
+            Self::Option(Transport::Tcp) => {
+                "behind ? are, separated by &, proxy=accept or proxy=require, and inbox=NAME"
+            }
             Self::Option(Transport::Unix) => {
-                "behind ? are, separated by &, mode= with the permissions of the socket in octal, 0000 to 0777, and \
-                 proxy=accept or proxy=require"
+                "behind ? are, separated by &, mode= with the permissions of the socket in octal, 0000 to 0777, \
+                 proxy=accept or proxy=require, and inbox=NAME"
             }
         })
     }
@@ -299,6 +321,13 @@ fn unix_url(path: &str, mode: Option<u32>) -> Result<ListenAt, ListenUrlError> {
         return Err(ListenUrlError::PathTooLong(path.len()));
     }
     Ok(ListenAt::Unix { path: Path::new(&OsString::from_vec(path)).into(), mode })
+}
+
+/// The name of an inbox, in lower case.
+fn inbox(name: &str) -> Option<Arc<str>> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_name = (1..=LONGEST_INBOX).contains(&name.len()) && name.chars().all(is_part);
+    is_name.then(|| name.to_ascii_lowercase().into())
 }
 
 fn file_mode(octal: &str) -> Option<u32> {
@@ -361,7 +390,11 @@ mod tests {
             smtp.map(|url| (url, Protocol::Smtp)).into_iter().chain(lmtp.map(|url| (url, Protocol::Lmtp)));
         for ((url, at), protocol) in all {
             let proxy = ProxyHeaders::None;
-            assert_eq!(url_listener(url), Ok(Listen { protocol, is_encrypted: false, at, proxy }), "{url}");
+            assert_eq!(
+                url_listener(url),
+                Ok(Listen { protocol, is_encrypted: false, at, proxy, inbox: None }),
+                "{url}"
+            );
         }
     }
 
@@ -374,8 +407,19 @@ mod tests {
             ("smtp+unix:///a?proxy=accept&mode=0600", unix("/a", Some(0o600)), ProxyHeaders::Accepted),
         ];
         for (url, at, proxy) in listeners {
-            let listener = Listen { protocol: Protocol::Smtp, is_encrypted: false, at, proxy };
+            let listener = Listen { protocol: Protocol::Smtp, is_encrypted: false, at, proxy, inbox: None };
             assert_eq!(url_listener(url), Ok(listener), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_name_the_inbox_of_their_mails() {
+        for (url, inbox) in [
+            ("smtp://127.0.0.1:25?inbox=Test-1", Some("test-1")),
+            ("lmtp+unix:///a?proxy=accept&inbox=a_b.c&mode=0600", Some("a_b.c")),
+            ("smtp://127.0.0.1:25", None),
+        ] {
+            assert_eq!(url_listener(url).expect(url).inbox.as_deref(), inbox, "{url}");
         }
     }
 
@@ -395,11 +439,14 @@ mod tests {
             ("smtp://::1:25", "an IPv6 one in brackets"),
             ("smtp://mail.example:25", "an IPv4 one"),
             ("smtp://127.0.0.1:65536", "an IPv4 one"),
-            ("smtp://127.0.0.1:25?mode=0666", "behind ? is proxy="),
-            ("smtp://127.0.0.1:25?", "behind ? is proxy="),
+            ("smtp://127.0.0.1:25?mode=0666", "behind ? are, separated by &, proxy="),
+            ("smtp://127.0.0.1:25?", "behind ? are, separated by &, proxy="),
             ("smtp://127.0.0.1:25?proxy", "accept (the PROXY header"),
             ("smtp://127.0.0.1:25?proxy=no", "accept (the PROXY header"),
-            ("smtp://127.0.0.1:25?proxy=accept&proxy=accept", "behind ? is proxy="),
+            ("smtp://127.0.0.1:25?proxy=accept&proxy=accept", "behind ? are, separated by &, proxy="),
+            ("smtp://127.0.0.1:25?inbox=a&inbox=b", "behind ? are"),
+            ("smtp://127.0.0.1:25?inbox=", "1 to 64 letters"),
+            ("smtp://127.0.0.1:25?inbox=a%20b", "1 to 64 letters"),
             ("smtp+unix://mock.sock", "the path of the socket is absolute"),
             ("smtp+unix:///", "the path of the socket is absolute"),
             ("smtp+unix:///a%0", "%25, %3F and %23"),

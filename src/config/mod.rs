@@ -147,6 +147,9 @@ impl Config {
     /// a [trusted](Self::trust) peer, which names the client; others are closed. `?proxy=accept`: connections of trusted
     /// peers may, and are greeted after half a second without one; those of others are served as usual.
     ///
+    /// `?inbox=NAME` behind either: its mails belong to this [inbox](crate::Message::inboxes), of at most 64 letters, digits, `-`,
+    /// `_` and `.`.
+    ///
     /// ```
     /// use std::os::unix::net::UnixStream;
     /// use smtpmock::{Config, Server};

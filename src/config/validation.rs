@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::listen::{speaks_lmtp, takes_proxy_headers};
+use super::listen::{inbox_of, speaks_lmtp, takes_proxy_headers};
 use super::{Config, StartSettings};
 use crate::config::ConfigError;
 use crate::config::milestone::Goal;
@@ -113,6 +113,7 @@ impl Config {
                 .into_iter()
                 .map(Mechanism::name)
                 .collect(),
+            inboxes: self.fixed.listen.iter().filter_map(|url| inbox_of(url)).collect(),
         };
         let rules =
             policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.obstacle(&server)?)));

@@ -51,6 +51,17 @@ impl Parameters {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The value of a parameter that would select everything if it were empty, as an unset variable makes it.
+    ///
+    /// # Errors
+    /// The reply for an empty one.
+    pub(super) fn name(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
+        match (self.text(name), self.0.iter().any(|(other, _)| other == name)) {
+            (None, true) => Err(invalid(name, "a name that is not empty")),
+            (text, _) => Ok(text),
+        }
+    }
+
     /// A parsed value.
     ///
     /// # Errors
@@ -142,6 +153,8 @@ mod tests {
         assert!(parse("query=a").only(&["query", "limit"]).is_ok());
         assert!(parse("qery=a").only(&["query", "limit"]).is_err());
         assert!(parse("a=b").only(&[]).is_err());
+        assert!(parse("inbox=").name("inbox").is_err());
+        assert!(parse("").name("inbox").is_ok_and(|name| name.is_none()));
         assert!(parse("count=0").number("count", 1..=5).is_err());
         assert!(parse("count=-1").number("count", 1..=5).is_err());
         assert!(parse("return=yes").flag("return").is_err());

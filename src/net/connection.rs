@@ -200,6 +200,8 @@ pub(super) struct Origin {
     pub(super) protocol: Protocol,
     /// TLS begins with the connection.
     pub(super) is_encrypted: bool,
+    /// That of its listener.
+    pub(super) inbox: Option<Arc<str>>,
 }
 
 impl Origin {
@@ -584,6 +586,7 @@ impl<T: Transport> Connection<T> {
         let state: Option<&mut dyn Memory> = Some(&mut memory);
         let (server, session) = (context.counters.tag(), self.origin.session_id);
         let (now, peer) = (now.since_start(), self.origin.peer());
-        ask(&mut self.session, &mut Environment { server, now, session, peer, state })
+        let inbox = self.origin.inbox.as_deref();
+        ask(&mut self.session, &mut Environment { server, now, session, peer, inbox, state })
     }
 }

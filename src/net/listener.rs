@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -26,6 +27,8 @@ pub struct Listening {
     pub is_encrypted: bool,
     /// Where it is: with the port that was taken, where any free one was asked for.
     pub endpoint: Endpoint,
+    /// The inbox of its mails, in lower case; `None` where it has none.
+    pub inbox: Option<Arc<str>>,
 }
 
 /// A listening socket of one shard.
@@ -35,6 +38,7 @@ pub(crate) struct ListeningSocket {
     pub(super) protocol: Protocol,
     pub(super) is_encrypted: bool,
     pub(super) proxy: ProxyHeaders,
+    pub(super) inbox: Option<Arc<str>>,
 }
 
 /// Opens every listener once per shard. The outer list is by shard.
@@ -58,8 +62,8 @@ pub(crate) fn bind(
         }
     };
     let bound = listens.iter().zip(&first).map(|(listen, listener)| {
-        let &Listen { protocol, is_encrypted, .. } = listen;
-        Ok(Listening { protocol, is_encrypted, endpoint: local_address(listener)? })
+        let &Listen { protocol, is_encrypted, ref inbox, .. } = listen;
+        Ok(Listening { protocol, is_encrypted, endpoint: local_address(listener)?, inbox: inbox.clone() })
     });
     let bound = bound.collect::<Result<Vec<_>, StartError>>()?;
     let mut by_shard = vec![first];
@@ -72,11 +76,9 @@ pub(crate) fn bind(
     }
     let of_shard = |listeners: Vec<Listener>| {
         let sockets = listeners.into_iter().zip(listens);
-        let socket = |(socket, &Listen { protocol, is_encrypted, proxy, .. })| ListeningSocket {
-            socket,
-            protocol,
-            is_encrypted,
-            proxy,
+        let socket = |(socket, listen): (_, &Listen)| {
+            let &Listen { protocol, is_encrypted, proxy, ref inbox, .. } = listen;
+            ListeningSocket { socket, protocol, is_encrypted, proxy, inbox: inbox.clone() }
         };
         sockets.map(socket).collect()
     };

@@ -383,6 +383,7 @@ impl<E: End> World<E> {
                     connected_at: SystemTime::UNIX_EPOCH,
                     protocol: peer.protocol,
                     is_encrypted: peer.is_encrypted,
+                    inbox: None,
                 };
                 if let Some(cipher) = peer.client.cipher.take_if(|_| peer.is_encrypted) {
                     peer.wire.borrow_mut().encrypt(cipher, peer.client.is_orderly);

@@ -3,6 +3,7 @@
 mod charset;
 mod encoded_word;
 mod header;
+mod inbox;
 #[cfg(feature = "mime")]
 mod mail;
 mod preview;
@@ -55,6 +56,8 @@ pub struct Message {
     pub(crate) local_addr: Endpoint,
     pub(crate) proxied: Option<Arc<Proxied>>,
     pub(crate) protocol: smtp::Protocol,
+    /// That of its listener.
+    pub(crate) inbox: Option<Arc<str>>,
     pub(crate) tls: Option<Arc<TlsSession>>,
     pub(crate) connected_at: SystemTime,
     pub(crate) accepted_at: Option<SystemTime>,
@@ -87,6 +90,7 @@ impl fmt::Debug for Message {
             local_addr,
             proxied,
             protocol: _,
+            inbox: _,
             tls,
             connected_at,
             accepted_at,

@@ -38,6 +38,7 @@ const MOST_TERMS: usize = 64;
 /// | `after:2026-11-27` `before:2026-11-27T10:00:00Z` | mails that came since then, or before |
 /// | `mail-from:` `rcpt-to:` | mails whose reverse-path, or accepted forward-path, contains this; `mail-from:<>` the null reverse-path |
 /// | `param:BODY=8BITMIME` | mails with this parameter of MAIL or RCPT; without `=` with any value |
+/// | `inbox:test-1` | mails that [belong](crate::Message::inboxes) to exactly this inbox |
 /// | `user:ann` | mails of an authenticated user |
 /// | `tls:yes` `tls:no` `tls:1.3` | mails of sessions with TLS, in clear, or with this version |
 /// | `session:7` `peer:10.0.0.1` `helo:mx` `protocol:lmtp` | mails of such sessions |

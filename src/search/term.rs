@@ -53,6 +53,8 @@ enum Test {
         name: String,
         value: Option<String>,
     },
+    /// It belongs to this inbox.
+    Inbox(String),
     /// The user of AUTH contains it.
     User(String),
     Tls(Tls),
@@ -130,6 +132,7 @@ fn test(prefix: &str, value: &str) -> Result<Option<Test>, &'static str> {
                 value.split_once('=').map_or((value, None), |(name, value)| (name, Some(value)));
             Test::Parameter { name: name.to_owned(), value: value.map(str::to_owned) }
         }
+        "inbox" => Test::Inbox(value.to_owned()),
         "user" => Test::User(value.to_owned()),
         "tls" => Test::Tls(match value {
             "yes" | "true" | "" => Tls::Any,
@@ -190,6 +193,7 @@ impl Test {
             Self::MailFrom(text) => message.reverse_path().is_some_and(|path| contains_path(&path, text)),
             Self::RcptTo(text) => message.forward_paths().iter().any(|path| contains_path(path, text)),
             Self::Parameter { name, value } => is_parameter(message, name, value.as_deref()),
+            Self::Inbox(name) => message.is_in(name),
             Self::User(text) => message.auth_user().is_some_and(|user| contains(&user, text)),
             Self::Tls(Tls::Any) => message.tls().is_some(),
             Self::Tls(Tls::None) => message.tls().is_none(),
@@ -238,6 +242,7 @@ impl Test {
                 let shown: Vec<_> = shown.map(|of| String::from_utf8_lossy(&of).into_owned()).collect();
                 format!("the parameters are {shown:?}")
             }
+            Self::Inbox(_) => format!("the inboxes are {:?}", message.inboxes()),
             Self::User(_) => optional("the user", message.auth_user()),
             Self::Tls(_) => match message.tls() {
                 Some(tls) => format!("the session had TLS {}", tls.version()),

@@ -28,12 +28,12 @@ mod reply;
 pub mod rules;
 mod session;
 
-pub(crate) use command::Listed;
 pub use command::{
     AddressRules, ArgumentError, Authenticate, Body, Chunk, ClientAttributes, Command, Extensions, Grammar,
     HeloName, InitialResponse, Notify, OriginalRecipient, Parameter, Parameters, Path, Request, Ret, Verb,
     decode_xtext,
 };
+pub(crate) use command::{Listed, inboxes_of};
 pub(crate) use policy::MAX_RECIPIENTS;
 pub use policy::{DelayPoint, Esmtp, Keep, Limits, Lists, Policy, RecordMode};
 pub use receive::{DataScan, DataScanner, LineScan, LineScanner, Lines};

@@ -13,12 +13,13 @@ use crate::search::{Candidate, Query};
 use crate::smtp::RecordId;
 
 /// The parameters that select messages.
-pub(super) const SELECTING: &[&str] = &["query", "accepted", "after"];
+pub(super) const SELECTING: &[&str] = &["query", "inbox", "accepted", "after"];
 
 /// What a message must be.
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
     query: Query,
+    inbox: Option<String>,
     /// `None`: accepted or not.
     accepted: Option<bool>,
     /// The lowest number.
@@ -38,18 +39,20 @@ impl Selection {
             Some(_) => return Err(invalid("accepted", "true, false or any")),
         };
         let from = parameters.text("after").map(|id| behind(id, plane)).transpose()?;
-        Ok(Self { query, accepted, from: from.unwrap_or_default() })
+        let inbox = parameters.name("inbox")?.map(str::to_owned);
+        Ok(Self { query, inbox, accepted, from: from.unwrap_or_default() })
     }
 
-    /// Mails must be parsed to find out.
+    /// Mails must be read to find out.
     pub(super) fn reads_mails(&self) -> bool {
-        !self.query.is_empty()
+        !self.query.is_empty() || self.inbox.is_some()
     }
 
     /// Whether a message is selected.
     pub(super) fn covers(&self, shown: &Shown, plane: &Plane) -> bool {
         shown.number >= self.from
             && self.accepted.is_none_or(|accepted| shown.message.msg() == accepted)
+            && self.inbox.as_deref().is_none_or(|inbox| shown.message.is_in(inbox))
             && (self.query.is_empty() || {
                 let index = plane.catalogue.index(shown);
                 self.query.selects(Candidate { message: &shown.message, index: &index })
@@ -67,6 +70,9 @@ impl Selection {
         let mut missed = self.query.missed_by(Candidate { message: &shown.message, index: &index });
         if self.accepted.is_some_and(|accepted| shown.message.msg() != accepted) {
             missed.insert(0, acceptance(&shown.message));
+        }
+        if let Some(inbox) = self.inbox.as_deref().filter(|inbox| !shown.message.is_in(inbox)) {
+            missed.insert(0, format!("inbox={inbox}: the inboxes are {:?}", shown.message.inboxes()));
         }
         missed
     }

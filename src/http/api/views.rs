@@ -26,6 +26,7 @@ pub(super) struct Summary {
     protocol: &'static str,
     peer_addr: String,
     user: Option<String>,
+    inboxes: Vec<String>,
     tls: Option<Tls>,
     envelope: Envelope,
     from: Vec<Address>,
@@ -152,6 +153,7 @@ impl Summary {
             },
             peer_addr: message.peer_addr().to_string(),
             user: message.auth_user().map(Cow::into_owned),
+            inboxes: message.inboxes(),
             tls: message.tls().map(|tls| Tls {
                 version: tls.version().to_string(),
                 cipher_suite: tls.cipher_suite().to_owned(),
@@ -247,7 +249,8 @@ impl Summary {
         let fields = [&self.from, &self.to, &self.cc, &self.bcc, &self.reply_to].into_iter().flatten();
         let addresses = fields.map(|of| 40 + of.address.len() + of.name.as_ref().map_or(0, String::len));
         let subject = self.subject.as_ref().map_or(0, String::len);
-        1000 + subject + recipients.chain(addresses).sum::<usize>()
+        let inboxes = self.inboxes.iter().map(|inbox| 4 + inbox.len()).sum::<usize>();
+        1000 + subject + inboxes + recipients.chain(addresses).sum::<usize>()
     }
 }
 

@@ -125,6 +125,7 @@ impl<T: Transport> Connection<T> {
             local_addr,
             proxied: self.origin.proxied.clone(),
             protocol: self.origin.protocol,
+            inbox: self.origin.inbox.clone(),
             tls: self.stream.tls_session().cloned(),
             connected_at: self.origin.connected_at,
         }

@@ -1,6 +1,7 @@
 //! Accepting: the listeners of a shard, when each may accept, and how a connection is opened.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::Interest;
@@ -33,6 +34,7 @@ pub(super) struct Accepting {
     protocol: Protocol,
     /// TLS begins with the connection.
     is_encrypted: bool,
+    inbox: Option<Arc<str>>,
     address: Endpoint,
     proxy: ProxyHeaders,
     /// The kernel may hold connections that were not accepted.
@@ -46,12 +48,13 @@ pub(super) struct Accepting {
 impl Accepting {
     /// A listener that has accepted nothing.
     pub(super) fn new(socket: ListeningSocket) -> io::Result<Self> {
-        let ListeningSocket { socket, protocol, is_encrypted, proxy } = socket;
+        let ListeningSocket { socket, protocol, is_encrypted, proxy, inbox } = socket;
         let address = socket.local_addr()?;
         Ok(Self {
             socket,
             protocol,
             is_encrypted,
+            inbox,
             address,
             proxy,
             is_ready: false,
@@ -109,13 +112,21 @@ impl Reactor {
 
     /// Opens a connection that a listener has accepted.
     fn open(&mut self, listener: usize, mut stream: Stream, peer_addr: Endpoint, place: SessionPermit) {
-        let Accepting { address, protocol, is_encrypted, proxy, has_rested, .. } = &self.listeners[listener];
+        let Accepting { address, protocol, is_encrypted, proxy, inbox, has_rested, .. } =
+            &self.listeners[listener];
         let (local_addr, has_waited) = (address.clone(), *has_rested);
         let connected_at = wall_time();
         let (protocol, is_encrypted) = (*protocol, *is_encrypted);
-        let proxied = None;
-        let mut origin =
-            Origin { session_id: 0, peer_addr, local_addr, proxied, connected_at, protocol, is_encrypted };
+        let mut origin = Origin {
+            session_id: 0,
+            peer_addr,
+            local_addr,
+            proxied: None,
+            connected_at,
+            protocol,
+            is_encrypted,
+            inbox: inbox.clone(),
+        };
         let is_trusted = || self.context.policy().trusts(origin.peer());
         let header = match proxy {
             ProxyHeaders::None => None,

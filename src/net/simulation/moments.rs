@@ -77,6 +77,7 @@ impl Bench {
             connected_at: SystemTime::UNIX_EPOCH,
             protocol: Protocol::Smtp,
             is_encrypted,
+            inbox: None,
         };
         let stream = E::new(Rc::clone(&wire));
         let now = self.resources.clock.now();

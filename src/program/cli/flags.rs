@@ -154,7 +154,7 @@ fn listening() -> Vec<Flag> {
                 "URL",
                 "Listen there: smtp://ADDRESS:PORT, smtp+unix:///PATH?mode=0666, for LMTP lmtp:// and lmtp+unix://, with TLS from \
                  the first octet smtps:// and lmtps://; may be repeated. With ?proxy=require each connection begins with a PROXY header of a --trust peer, with \
-                 ?proxy=accept it may. Instead of the default of --host and --port, unless one of them is given",
+                 ?proxy=accept it may; with ?inbox=NAME its mails belong to that inbox. Instead of the default of --host and --port, unless one of them is given",
                 reading(values::texts, |options: Options, urls| {
                     options.with(|config| urls.into_iter().fold(config, Config::listen))
                 }),

@@ -81,7 +81,8 @@ Values:
             unknown, any; with --esmtp auth, bdat, help, vrfy, xclient; with
             --tls starttls, tls (the handshake)
             name: id=NAME, which no other rule has (optional)
-            conditions: from= to= helo= user= mechanism= (with * and ?),
+            conditions: from= to= helo= user= mechanism= inbox= (with * and
+            ?),
             ip=10.0.0.0/8, session=3.. nth=3 every=10 times=3 odds=5%,
             size>=1MiB, at tls sni= (with * and ?),
             param.NAME= (a parameter of MAIL or RCPT, like param.notify=never),
@@ -101,7 +102,7 @@ Values:
   URL       smtp://127.0.0.1:2525, smtp://[::1] (any free port), or a Unix
             socket, smtp+unix:///run/mock.sock?mode=0666 (its permissions);
             lmtp in place of smtp; with TLS smtps and lmtps; behind it
-            ?proxy=require or ?proxy=accept
+            ?proxy=require or ?proxy=accept, ?inbox=NAME
   RATE      bytes per second: 100B/s, 10KiB/s
   LIMIT     events per s, m or h, optionally burst=N, per=total|ip|domain,
             at=mail|connect: 100/s per=ip

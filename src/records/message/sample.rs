@@ -33,6 +33,7 @@ pub(crate) fn mail(from: &str, to: &[&str], text: &str) -> Message {
         local_addr: nowhere,
         proxied: None,
         protocol: Protocol::Smtp,
+        inbox: None,
         tls: None,
         connected_at: SystemTime::UNIX_EPOCH,
         accepted_at: None,

@@ -312,7 +312,7 @@ mod tests {
         let has_recipient = |stage: Stage| is_behind_mail(stage) && stage != Stage::Mail;
         type Known = fn(Stage) -> bool;
         let anywhere: Known = |_| true;
-        let cases: [(&str, &dyn Fn(Stage) -> bool); 17] = [
+        let cases: [(&str, &dyn Fn(Stage) -> bool); 18] = [
             ("from=*", &is_behind_mail),
             ("to=*", &has_recipient),
             ("helo=*", &knows_client),
@@ -321,6 +321,7 @@ mod tests {
             ("nth=2 per=user", &knows_client),
             ("size>=1", &|stage| stage == Stage::Message),
             ("ip=10.0.0.0/8", &anywhere),
+            ("inbox=test-1", &anywhere),
             ("session=2", &anywhere),
             ("after=1s until=2s period=3s", &anywhere),
             ("nth=2", &anywhere),

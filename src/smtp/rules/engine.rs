@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::glob::Glob;
 use super::handshake::{HandshakeEnd, HandshakePlan};
-use super::index::{RecipientIndex, StageIndex};
+use super::index::{Matched, RecipientIndex, StageIndex};
 use super::offer::Offer;
 use super::peer::PeerAddress;
 use super::rule::{Action, Conditions, Drop, Key, Rule};
 use super::state::{Identity, Memory, RuleCounts, RuleTally, State, recall};
 use super::stream::{Impairment, Moment, hash};
-use crate::smtp::command::{GivenParameters, Parameter};
+use crate::smtp::command::{GivenParameters, Parameter, inboxes_of};
 use crate::smtp::reply::{Next, Portion, Reply, ReplyKind, ServerTag, Stage};
 
 /// What rules and replies may need and the session cannot know.
@@ -29,6 +29,8 @@ pub struct Environment<'e> {
     pub session: u64,
     /// The client's address.
     pub peer: PeerAddress,
+    /// The inbox of the listener; `None` where it has none.
+    pub inbox: Option<&'e str>,
     /// The state of rules; `None`: it is not retained from one call to the next.
     pub state: Option<&'e mut dyn Memory>,
 }
@@ -37,7 +39,7 @@ impl Environment<'_> {
     /// The environment of the first session, at the start of the server, from an unspecified address.
     pub fn alone() -> Self {
         let peer = PeerAddress::Ip([0, 0, 0, 0].into());
-        Self { server: ServerTag::default(), now: Duration::ZERO, session: 1, peer, state: None }
+        Self { server: ServerTag::default(), now: Duration::ZERO, session: 1, peer, inbox: None, state: None }
     }
 }
 
@@ -60,8 +62,10 @@ pub(in crate::smtp) struct Question<'q> {
     pub(in crate::smtp) from: Option<&'q [u8]>,
     /// The forward-path of RCPT; after RCPT, the last one.
     pub(in crate::smtp) to: Option<&'q [u8]>,
-    /// The rules that an accepted recipient matches, in ascending order.
-    pub(in crate::smtp) matched: &'q [u32],
+    /// The conditions of rules that an accepted recipient matches, in ascending order.
+    pub(in crate::smtp) matched: &'q [Matched],
+    /// That of the listener.
+    pub(in crate::smtp) inbox: Option<&'q [u8]>,
     /// Size of the message, at its end.
     pub(in crate::smtp) size: Option<usize>,
     /// The parameters of MAIL or RCPT; behind the envelope those of MAIL and of the accepted recipients, in LMTP of the one
@@ -81,6 +85,17 @@ impl Question<'_> {
     /// The reply greets a client: that of a connection, or one that a valid XCLIENT names.
     fn is_greeting(&self) -> bool {
         self.stage == Stage::Greeting || self.is_valid
+    }
+
+    /// The inboxes that it is about, but for those of the accepted recipients.
+    pub(super) fn inboxes(&self) -> impl Iterator<Item = &[u8]> {
+        let of_rcpt = self.to.filter(|_| self.stage == Stage::Rcpt);
+        self.inbox.into_iter().chain(self.user).chain(of_rcpt.into_iter().flat_map(inboxes_of))
+    }
+
+    /// It is about all accepted recipients.
+    pub(super) fn has_recipients(&self) -> bool {
+        is_behind_rcpt(self.stage)
     }
 }
 
@@ -115,6 +130,8 @@ pub(in crate::smtp) struct Edition(u64);
 #[derive(Clone, Debug)]
 struct Entry {
     rule: Rule,
+    /// Its place among the rules.
+    number: u32,
     /// The reply to EHLO that its `ehlo=` requires.
     offer: Option<Reply>,
     identity: Identity,
@@ -126,6 +143,18 @@ impl Entry {
     /// `None` if the rule has no delay.
     fn draw_delay(&self, question: &Question<'_>) -> Option<Duration> {
         self.rule.delay.as_ref().map(|delay| delay.sample(&mut question.moment.stream(self.delay)))
+    }
+
+    /// Evaluates the conditions without counts and chance.
+    fn is_met(&self, question: &Question<'_>) -> bool {
+        let is_inbox = |glob: &Glob| {
+            let of_recipients = || {
+                question.has_recipients()
+                    && question.matched.binary_search(&Matched::inbox(self.number)).is_ok()
+            };
+            question.inboxes().any(|name| glob.matches(name)) || of_recipients()
+        };
+        is_met(&self.rule.when, question) && self.rule.when.inbox.as_ref().is_none_or(is_inbox)
     }
 
     /// The key of the count that the rule is asked by; `None`: it counts for all together, or not at all.
@@ -144,7 +173,10 @@ impl RuleBook {
             self.at[*stage as usize].push(*stage, index, &rule.when);
         }
         if let Some(glob) = rule.when.to.as_ref().filter(|_| rule.stage != Some(Stage::Rcpt)) {
-            self.recipients.push(glob, index);
+            self.recipients.push_path(glob, index);
+        }
+        if let Some(glob) = rule.when.inbox.as_ref().filter(|_| rule.stage.is_none_or(is_behind_rcpt)) {
+            self.recipients.push_inbox(glob, index);
         }
         let text = rule.to_string();
         self.edition = Edition(hash(self.edition.0.to_le_bytes().into_iter().chain(text.bytes())));
@@ -156,7 +188,7 @@ impl RuleBook {
         let is_new = self.identities.insert(identity);
         debug_assert!(is_new, "two rules have the same identity: {words:?}, {occurrence}");
         self.occurrences.insert(words, occurrence + 1);
-        self.entries.push(Entry { rule, offer, identity, odds, delay });
+        self.entries.push(Entry { rule, number: index, offer, identity, odds, delay });
     }
 
     pub(in crate::smtp) fn edition(&self) -> Edition {
@@ -173,8 +205,8 @@ impl RuleBook {
         self.entries.iter().map(|entry| entry.identity).collect()
     }
 
-    /// Adds the rules that an accepted recipient matches to `matched`, which is in ascending order.
-    pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
+    /// Adds the conditions that an accepted recipient matches to `matched`, which is in ascending order.
+    pub(in crate::smtp) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<Matched>) {
         if !self.entries.is_empty() {
             self.recipients.match_recipient(recipient, matched);
         }
@@ -185,7 +217,7 @@ impl RuleBook {
         let stage = question.stage;
         let is_asked = |rule: u32| self.entries[rule as usize].rule.is_asked_at(stage);
         debug_assert!(
-            question.matched.iter().all(|rule| (*rule as usize) < self.entries.len()),
+            question.matched.iter().all(|matched| (matched.rule as usize) < self.entries.len()),
             "what recipients match is worked out by the rules that are asked"
         );
         let index = self.at.get(stage as usize);
@@ -233,7 +265,7 @@ impl RuleBook {
     ) -> Option<&Entry> {
         self.candidates(question).find(|entry| {
             let is_of_other_stage = entry.rule.stage == Some(Stage::Greeting) && !question.is_greeting();
-            if is_of_other_stage || !is_met(&entry.rule.when, question) {
+            if is_of_other_stage || !entry.is_met(question) {
                 return false;
             }
             // Before the state is locked: names are hashed.
@@ -326,7 +358,12 @@ fn fires(entry: &Entry, by_key: Option<u64>, state: &mut State, question: &Quest
     fires
 }
 
-/// Evaluates the conditions without counts and chance.
+/// Those about all accepted recipients, and not only about one.
+fn is_behind_rcpt(stage: Stage) -> bool {
+    matches!(stage, Stage::Data | Stage::Bdat | Stage::Message)
+}
+
+/// Evaluates the conditions without counts, chance and inboxes.
 fn is_met(when: &Conditions, question: &Question<'_>) -> bool {
     let now = match when.period {
         Some(period) => since_start_of_period(question.now, period),

@@ -1,6 +1,8 @@
 //! Rules that can't fire by the other settings of a server. They are accepted, as those settings may change while the server
 //! runs.
 
+use std::sync::Arc;
+
 use super::rule::Rule;
 use crate::smtp::reply::Stage;
 
@@ -17,17 +19,31 @@ pub(crate) struct Feasible {
     pub(crate) has_xclient: bool,
     /// The names of the mechanisms of AUTH; empty where nobody may authenticate.
     pub(crate) mechanisms: Vec<&'static str>,
+    /// The inboxes of the listeners.
+    pub(crate) inboxes: Vec<Arc<str>>,
 }
 
 impl Rule {
     /// What the rule lacks to fire; `None` if nothing.
     pub(crate) fn obstacle(&self, server: &Feasible) -> Option<&'static str> {
-        let &Feasible { has_extensions, has_bdat, has_tls, has_xclient, ref mechanisms } = server;
+        let &Feasible { has_extensions, has_bdat, has_tls, has_xclient, ref mechanisms, ref inboxes } =
+            server;
         let has_auth = !mechanisms.is_empty();
         let when = &self.when;
         let has_mechanism = |pattern: &super::glob::Glob| {
             mechanisms.iter().any(|mechanism| pattern.matches(mechanism.as_bytes()))
         };
+        let has_inbox =
+            |pattern: &super::glob::Glob| inboxes.iter().any(|inbox| pattern.matches(inbox.as_bytes()));
+        let lacks_inbox = when.inbox.as_ref().is_some_and(|pattern| !has_inbox(pattern));
+        // At connect none has authenticated, and at tls all users are forgotten.
+        let has_user = match self.stage {
+            Some(Stage::Tls) => false,
+            Some(Stage::Greeting) => has_xclient,
+            _ => has_auth || has_xclient,
+        };
+        let has_recipients =
+            matches!(self.stage, None | Some(Stage::Rcpt | Stage::Data | Stage::Bdat | Stage::Message));
         match self.stage {
             Some(Stage::Vrfy | Stage::Help) if !has_extensions => {
                 Some("--esmtp or a listener of LMTP: elsewhere this command is unknown")
@@ -45,6 +61,10 @@ impl Rule {
             }
             _ if when.user.is_some() && !(has_auth || has_xclient) => Some(
                 "somebody who may authenticate, like --auth any, or under --esmtp a peer of --trust: else no session has a user",
+            ),
+            _ if lacks_inbox && !has_user && !has_recipients => Some(
+                "a listener with this inbox, like --listen smtp://127.0.0.1?inbox=test-1, a user, or one of the stages rcpt, data, bdat \
+                 and message: at others there are no recipients",
             ),
             _ if when.mechanism.is_some() && !has_auth => {
                 Some("somebody who may authenticate, like --auth any: else no session has a mechanism")
@@ -72,7 +92,8 @@ mod tests {
             ("extended", extended.clone()),
             ("tls", Feasible { has_tls: true, ..extended.clone() }),
             ("xclient", Feasible { has_xclient: true, ..extended.clone() }),
-            ("auth", Feasible { mechanisms: vec!["PLAIN", "LOGIN"], ..extended }),
+            ("auth", Feasible { mechanisms: vec!["PLAIN", "LOGIN"], ..extended.clone() }),
+            ("inbox", Feasible { inboxes: vec!["test-1".into()], ..Feasible::default() }),
         ];
         for (rule, needed) in [
             ("vrfy silent", &["extended", "tls", "xclient", "auth"][..]),
@@ -87,8 +108,17 @@ mod tests {
             ("rcpt mechanism=plain silent", &["auth"]),
             ("auth mechanism=LOG* silent", &["auth"]),
             ("auth mechanism=FOO silent", &[]),
-            ("any silent", &["none", "chunking", "extended", "tls", "xclient", "auth"]),
-            ("rcpt times=1 per=user silent", &["none", "chunking", "extended", "tls", "xclient", "auth"]),
+            ("any silent", &["none", "chunking", "extended", "tls", "xclient", "auth", "inbox"]),
+            (
+                "rcpt times=1 per=user silent",
+                &["none", "chunking", "extended", "tls", "xclient", "auth", "inbox"],
+            ),
+            ("connect inbox=test-* silent", &["xclient", "inbox"]),
+            ("tls inbox=test-1 silent", &[]),
+            ("mail inbox=test-1 silent", &["xclient", "auth", "inbox"]),
+            ("mail inbox=test-2 silent", &["xclient", "auth"]),
+            ("rcpt inbox=x silent", &["none", "chunking", "extended", "tls", "xclient", "auth", "inbox"]),
+            ("any inbox=x silent", &["none", "chunking", "extended", "tls", "xclient", "auth", "inbox"]),
         ] {
             let parsed: Rule = rule.parse().expect(rule);
             let fires = servers.iter().filter(|(_, server)| parsed.obstacle(server).is_none());

@@ -1,8 +1,8 @@
 //! Finds the rules that a line can match by its contents: rules for another address, name, network or session cost nothing,
 //! however many there are.
 //!
-//! Conditions on forward-paths are special: after RCPT they hold if any accepted recipient matches. Each recipient is
-//! therefore matched once, when it is accepted ([`RecipientIndex`]), and only the matched rules are retained.
+//! Conditions on forward-paths and their inboxes are special: after RCPT they hold if any accepted recipient matches. Each
+//! recipient is therefore matched once, when it is accepted ([`RecipientIndex`]), and only the matched conditions are retained.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,6 +11,7 @@ use super::cidr::Cidr;
 use super::engine::Question;
 use super::glob::{Glob, Shape};
 use super::rule::{Conditions, Ordinals};
+use crate::smtp::command::inboxes_of;
 use crate::smtp::reply::Stage;
 
 /// The rules of one stage. Each is in exactly one of the lists, which are in order.
@@ -23,6 +24,9 @@ pub(super) struct StageIndex {
     by_helo: Texts,
     by_user: Texts,
     by_sni: Texts,
+    by_inbox: Texts,
+    /// The rules that are found by their inbox.
+    of_inboxes: Vec<u32>,
     by_network: Networks,
     by_session: HashMap<u64, Vec<u32>>,
     /// Rules that must always be evaluated.
@@ -48,6 +52,10 @@ impl StageIndex {
                 return;
             }
         }
+        if when.inbox.as_ref().is_some_and(|glob| self.by_inbox.push(glob, rule)) {
+            self.of_inboxes.push(rule);
+            return;
+        }
         if let Some(network) = when.ip {
             self.by_network.push(network, rule);
         } else if let Some(session) = when.session.and_then(Ordinals::only) {
@@ -58,10 +66,21 @@ impl StageIndex {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Self { by_recipients, by_to, by_from, by_helo, by_user, by_sni, by_network, by_session, others } =
-            self;
+        let Self {
+            by_recipients,
+            by_to,
+            by_from,
+            by_helo,
+            by_user,
+            by_sni,
+            by_inbox,
+            of_inboxes: _,
+            by_network,
+            by_session,
+            others,
+        } = self;
         !by_recipients
-            && [by_to, by_from, by_helo, by_user, by_sni].iter().all(|texts| texts.is_empty())
+            && [by_to, by_from, by_helo, by_user, by_sni, by_inbox].iter().all(|texts| texts.is_empty())
             && by_network.rules.is_empty()
             && by_session.is_empty()
             && others.is_empty()
@@ -76,18 +95,29 @@ impl StageIndex {
     ) -> Candidates<'_> {
         let mut found = Vec::new();
         if self.by_recipients {
-            found.extend(question.matched.iter().copied().filter(|rule| is_asked(*rule)));
+            let paths = question.matched.iter().filter(|matched| matched.by == RecipientPart::Path);
+            found.extend(paths.map(|matched| matched.rule).filter(|rule| is_asked(*rule)));
         }
         self.by_to.find(question.to, &mut found);
         self.by_from.find(question.from, &mut found);
         self.by_helo.find(question.helo, &mut found);
         self.by_user.find(question.user, &mut found);
         self.by_sni.find(question.sni, &mut found);
+        if !self.of_inboxes.is_empty() {
+            question.inboxes().for_each(|name| self.by_inbox.find(Some(name), &mut found));
+            let matched = question.matched.iter().filter(|_| question.has_recipients());
+            let inboxes = matched.filter(|matched| matched.by == RecipientPart::Inbox);
+            // The others are found by another condition.
+            let is_own = |rule: &u32| self.of_inboxes.binary_search(rule).is_ok();
+            found.extend(inboxes.map(|matched| matched.rule).filter(is_own));
+        }
         if let Some(ip) = question.peer.ip() {
             self.by_network.find(ip, &mut found);
         }
         found.extend(self.by_session.get(&question.moment.session).into_iter().flatten());
         found.sort_unstable_by(|one, other| other.cmp(one));
+        // A rule of an inbox may be found by several names.
+        found.dedup();
         Candidates { found, others: &self.others }
     }
 }
@@ -118,33 +148,83 @@ impl Iterator for Candidates<'_> {
     }
 }
 
-/// The rules that a recipient can match at the stages after RCPT.
+/// A condition of a rule that an accepted recipient matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::smtp) struct Matched {
+    pub(super) rule: u32,
+    by: RecipientPart,
+}
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum RecipientPart {
+    Path,
+    Inbox,
+}
+
+impl Matched {
+    /// The condition on inboxes of this rule.
+    pub(super) fn inbox(rule: u32) -> Self {
+        Self { rule, by: RecipientPart::Inbox }
+    }
+}
+
+/// The conditions that a recipient can match at the stages after RCPT.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RecipientIndex {
+    paths: Patterns,
+    inboxes: Patterns,
+}
+
+impl RecipientIndex {
+    pub(super) fn push_path(&mut self, glob: &Glob, rule: u32) {
+        self.paths.push(glob, rule);
+    }
+
+    pub(super) fn push_inbox(&mut self, glob: &Glob, rule: u32) {
+        self.inboxes.push(glob, rule);
+    }
+
+    /// Adds the conditions that this recipient matches to `matched`, which is in ascending order.
+    pub(super) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<Matched>) {
+        let mut found = Vec::new();
+        self.paths.find(recipient, RecipientPart::Path, matched, &mut found);
+        for inbox in inboxes_of(recipient) {
+            self.inboxes.find(inbox, RecipientPart::Inbox, matched, &mut found);
+        }
+        if !found.is_empty() {
+            matched.append(&mut found);
+            matched.sort_unstable();
+            // A tag may be its domain.
+            matched.dedup();
+        }
+    }
+}
+
+/// Rules by patterns of any shape.
+#[derive(Clone, Debug, Default)]
+struct Patterns {
     texts: Texts,
     others: Vec<(Glob, u32)>,
 }
 
-impl RecipientIndex {
-    pub(super) fn push(&mut self, glob: &Glob, rule: u32) {
+impl Patterns {
+    fn push(&mut self, glob: &Glob, rule: u32) {
         if !self.texts.push(glob, rule) {
             self.others.push((glob.clone(), rule));
         }
     }
 
-    /// Adds the rules that this recipient matches to `matched`, which is in ascending order.
-    pub(super) fn match_recipient(&self, recipient: &[u8], matched: &mut Vec<u32>) {
-        let mut found = Vec::new();
-        self.texts.find(Some(recipient), &mut found);
+    /// Adds the rules that this text matches and that are not in `matched` to `found`.
+    fn find(&self, text: &[u8], by: RecipientPart, matched: &[Matched], found: &mut Vec<Matched>) {
+        let mut rules = Vec::new();
+        self.texts.find(Some(text), &mut rules);
         // Most recipients match only rules that others have matched before.
-        let is_new = |rule: u32| matched.binary_search(&rule).is_err();
-        let others = self.others.iter().filter(|(glob, rule)| is_new(*rule) && glob.matches(recipient));
-        found.extend(others.map(|(_, rule)| *rule));
-        found.retain(|rule| is_new(*rule));
-        if !found.is_empty() {
-            matched.append(&mut found);
-            matched.sort_unstable();
-        }
+        let is_new = |rule: u32| matched.binary_search(&Matched { rule, by }).is_err();
+        let others = self.others.iter().filter(|(glob, rule)| is_new(*rule) && glob.matches(text));
+        rules.extend(others.map(|(_, rule)| *rule));
+        rules.retain(|rule| is_new(*rule));
+        found.extend(rules.into_iter().map(|rule| Matched { rule, by }));
     }
 }
 

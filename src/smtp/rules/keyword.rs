@@ -30,6 +30,7 @@ keywords! {
     User "user=",
     Mechanism "mechanism=",
     Sni "sni=",
+    Inbox "inbox=",
     Session "session=",
     Nth "nth=",
     Every "every=",

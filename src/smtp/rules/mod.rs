@@ -51,5 +51,6 @@ pub(crate) use feasible::Feasible;
 
 pub(super) use built_in::{BUILT_INS, BuiltIn};
 pub(super) use engine::{Decision, Edition, Question, RuleBook};
+pub(super) use index::Matched;
 pub(super) use state::recall;
 pub(super) use stream::{Impairment, Moment};

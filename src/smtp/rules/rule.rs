@@ -84,6 +84,7 @@ pub(super) struct Conditions {
     pub(super) user: Option<Glob>,
     pub(super) mechanism: Option<Glob>,
     pub(super) sni: Option<Glob>,
+    pub(super) inbox: Option<Glob>,
     pub(super) session: Option<Ordinals>,
     pub(super) size: Option<usize>,
     /// Names of parameters in lower case, each with the pattern of its value.
@@ -233,6 +234,16 @@ impl Rule {
     #[must_use]
     pub fn sni(mut self, pattern: impl Into<Glob>) -> Self {
         self.when.sni = Some(pattern.into());
+        self
+    }
+
+    /// Only for an inbox that matches this pattern, in either case: at every stage that of the listener
+    /// ([`Config::listen`](crate::Config::listen)) and the session's [user](Self::user); at `rcpt` also the domain of the
+    /// forward-path and what is behind `+` in its local part, and at `data`, `bdat` and `message` those of the accepted
+    /// recipients, in LMTP at `message` of the recipient that is answered. Header fields are not known to rules.
+    #[must_use]
+    pub fn inbox(mut self, pattern: impl Into<Glob>) -> Self {
+        self.when.inbox = Some(pattern.into());
         self
     }
 

@@ -206,6 +206,7 @@ fn apply(rule: &mut Rule, keyword: Keyword, Term { name, value, .. }: &Term<'_>)
         Keyword::User => when.user = Some(Glob::new(value)),
         Keyword::Mechanism => when.mechanism = Some(Glob::new(value)),
         Keyword::Sni => when.sni = Some(Glob::new(value)),
+        Keyword::Inbox => when.inbox = Some(Glob::new(value)),
         Keyword::Ip => when.ip = Some(value.parse::<Cidr>().map_err(Wrong::Within)?),
         Keyword::Session => when.session = Some(ordinals(value)?),
         Keyword::Nth => when.nth = Some(ordinals(value)?),
@@ -294,7 +295,13 @@ impl fmt::Display for Rule {
             }
         }
         write_some(f, "ip=", when.ip.as_ref())?;
-        for (name, glob) in [("user", &when.user), ("mechanism", &when.mechanism), ("sni", &when.sni)] {
+        let names = [
+            ("user", &when.user),
+            ("mechanism", &when.mechanism),
+            ("sni", &when.sni),
+            ("inbox", &when.inbox),
+        ];
+        for (name, glob) in names {
             if let Some(glob) = glob {
                 write!(f, " {name}={}", Quoted(&glob.to_string()))?;
             }

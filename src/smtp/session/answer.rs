@@ -159,10 +159,10 @@ impl Dialogue {
         Answer { reply, portion, accepted: accepted && is_whole, delay, next, number: 0 }
     }
 
-    pub(super) fn question<'q>(
+    pub(super) fn question<'q, 'e: 'q>(
         &'q self,
         policy: &Policy,
-        environment: &Environment<'_>,
+        environment: &Environment<'e>,
         asked: Asked<'q>,
     ) -> Question<'q> {
         let Asked { stage, size, parameters, claimed, is_ehlo, is_other_peer, is_valid, .. } = asked;
@@ -171,7 +171,7 @@ impl Dialogue {
             Some(exchange) => (exchange.user(), Some(exchange.mechanism())),
             None => (identity.map(|own| &*own.user), identity.and_then(|own| own.mechanism)),
         };
-        let &Environment { now, session, peer, .. } = environment;
+        let &Environment { now, session, peer, inbox, .. } = environment;
         Question {
             stage,
             moment: Moment { seed: policy.seed, session, step: self.steps },
@@ -184,6 +184,7 @@ impl Dialogue {
             from: self.named(asked, Stage::Mail, Envelope::from),
             to: self.named(asked, Stage::Rcpt, Envelope::to),
             matched: self.envelope.as_deref().map_or(&[], |envelope| envelope.matched(policy.book())),
+            inbox: inbox.map(str::as_bytes),
             size,
             parameters: match self.envelope.as_deref() {
                 Some(envelope) if matches!(stage, Stage::Data | Stage::Bdat | Stage::Message) => {

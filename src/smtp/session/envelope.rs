@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::smtp::command::octets::Octets;
 use crate::smtp::command::{GivenParameters, Parameters};
-use crate::smtp::rules::{Edition, RuleBook};
+use crate::smtp::rules::{Edition, Matched, RuleBook};
 
 /// Capacity for names that a session retains between mail transactions, in octets.
 const RETAINED: usize = 1024;
@@ -31,8 +31,8 @@ pub(in crate::smtp) struct Envelope {
     accepted: Range<u32>,
     /// In LMTP the recipient whose reply to the message is next; `None` while it is not its turn.
     selected: Option<Selected>,
-    /// Rules that one of them matches, or the selected one, in ascending order.
-    matched: Vec<u32>,
+    /// Conditions of rules that one of them matches, or the selected one, in ascending order.
+    matched: Vec<Matched>,
     /// Of the rules that these are.
     edition: Edition,
 }
@@ -89,8 +89,8 @@ impl Envelope {
         range.map(|range| self.octets(range))
     }
 
-    /// Rules of this book that an accepted recipient matches, in ascending order.
-    pub(in crate::smtp) fn matched(&self, rules: &RuleBook) -> &[u32] {
+    /// Conditions of rules of this book that an accepted recipient matches, in ascending order.
+    pub(in crate::smtp) fn matched(&self, rules: &RuleBook) -> &[Matched] {
         debug_assert_eq!(self.edition, rules.edition(), "the rules were replaced: match_anew comes first");
         &self.matched
     }
@@ -240,7 +240,7 @@ impl Envelope {
             matched,
             edition: _,
         } = self;
-        size_of::<Self>() + names.capacity() + matched.capacity() * size_of::<u32>()
+        size_of::<Self>() + names.capacity() + matched.capacity() * size_of::<Matched>()
     }
 }
 

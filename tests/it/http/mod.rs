@@ -2,6 +2,7 @@
 
 mod guard;
 mod hostile;
+mod inboxes;
 mod interface;
 mod messages;
 mod rules;

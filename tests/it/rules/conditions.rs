@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use smtpmock::Config;
+use smtpmock::smtp::auth::Credential;
 
 use crate::support::client::Client;
 use crate::support::server::{has_ipv6, ruled, start, with_rules};
@@ -175,4 +176,60 @@ fn sizes_are_compared_at_the_end_of_the_message() {
     );
     assert_eq!(server.stats().messages.accepted, 1);
     assert_eq!(server.stats().messages.refused, 1);
+}
+
+#[test]
+fn an_inbox_is_known_by_the_listener_the_user_and_the_recipients() {
+    let config =
+        Config::default().esmtp().auth(Credential::any()).port(0).listen("smtp://127.0.0.1?inbox=listener");
+    let rules = [
+        "connect inbox=listener reply=\"220 hello\"",
+        "mail inbox=listener reply=\"451 listener\"",
+        "mail inbox=ann reply=\"451 user\"",
+        "rcpt inbox=test-* reply=\"451 tag\"",
+        "data inbox=domain.example reply=\"451 domain\"",
+        "noop inbox=domain.example reply=\"451 no\"",
+        "message inbox=last from=ann@* reply=\"451 one of them\"",
+    ];
+    let server = start(ruled(config, &rules));
+    let mut client = Client::connect(server.local_addrs()[1]);
+    assert_eq!(client.reply(), "220 hello");
+    client.last_line("EHLO client.example");
+    assert_eq!(client.command("MAIL FROM:<ann@example.com>"), "451 listener");
+    let mut client = Client::extended(server.local_addr());
+    client.command("MAIL FROM:<ann@example.com>");
+    assert_eq!(client.command("RCPT TO:<bob+Test-1@example.com>"), "451 tag");
+    client.command("RCPT TO:<bob@domain.example>");
+    client.command("RCPT TO:<bob@example.com>");
+    assert_eq!(client.command("DATA"), "451 domain");
+    // It is known, but the command is about no recipient.
+    assert_eq!(&client.command("NOOP")[..3], "250");
+    for (to, code) in [("bob@example.com", "250"), ("bob+last@example.com", "451")] {
+        client.command("RSET");
+        client.command("MAIL FROM:<ann@example.com>");
+        client.command(&format!("RCPT TO:<{to}>"));
+        client.command("RCPT TO:<carol@example.com>");
+        client.command("DATA");
+        assert_eq!(&client.command(".")[..3], code, "{to}");
+    }
+    // AUTH PLAIN of ann with the password x.
+    assert_eq!(&client.command("AUTH PLAIN AGFubgB4")[..3], "235");
+    assert_eq!(client.command("MAIL FROM:<ann@example.com>"), "451 user");
+}
+
+/// In LMTP each recipient has its own reply.
+#[test]
+fn an_inbox_of_lmtp_is_that_of_the_recipient_that_is_answered() {
+    let config = Config::default().listen("lmtp://127.0.0.1");
+    let server = start(ruled(config, &["message inbox=test-1 reply=\"452 4.2.2 full\""]));
+    let mut client = Client::greeted(server.local_addr());
+    client.last_line("LHLO a.example");
+    client.command("MAIL FROM:<ann@example.com>");
+    for to in ["bob@example.com", "bob+test-1@example.com", "carol@example.com"] {
+        client.command(&format!("RCPT TO:<{to}>"));
+    }
+    client.command("DATA");
+    client.send(".\r\n");
+    let codes: Vec<_> = (0..3).map(|_| client.reply()[..3].to_owned()).collect();
+    assert_eq!(codes, ["250", "452", "250"]);
 }

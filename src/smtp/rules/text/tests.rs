@@ -35,7 +35,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
         (any::<std::net::IpAddr>(), 0..=32_u8).prop_map(|(ip, bits)| Cidr::new(ip, bits).unwrap()),
     );
     let chance = (1..=1_000_000_u32).prop_map(|parts| Chance::percent(f64::from(parts) / 10_000.0).unwrap());
-    let client = (glob(), glob(), glob(), glob(), glob(), glob(), ip);
+    let client = (glob(), glob(), glob(), glob(), glob(), glob(), glob(), ip);
     let counts = (
         prop::option::of(ordinals_strategy()),
         prop::option::of(ordinals_strategy()),
@@ -52,7 +52,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
     );
     let parameters = prop::collection::btree_map("[a-z0-9][a-z0-9-]{0,5}", any_glob(), 0..3);
     (client, counts, times, parameters).prop_map(|(client, counts, times, parameters)| {
-        let (from, to, helo, user, mechanism, sni, ip) = client;
+        let (from, to, helo, user, mechanism, sni, inbox, ip) = client;
         let (session, nth, every, odds, count, keys) = counts;
         let (after, until, period, size) = times;
         let parameters = parameters.into_iter().map(|(name, glob)| (name.into(), glob)).collect();
@@ -64,6 +64,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
             user,
             mechanism,
             sni,
+            inbox,
             session,
             size,
             parameters,
