@@ -135,5 +135,5 @@ async fn serve(plane: Arc<Plane>, stream: Stream, place: Place, request_timeout:
         .max_headers(FIELDS)
         .max_header_size(HEAD);
     // An error of a connection is its client's.
-    let _ = http.serve_connection(Io::from(stream), service).await;
+    let _ = http.serve_connection(Io::from(stream), service).with_upgrades().await;
 }

@@ -2,7 +2,8 @@
 //! `measure` and `output`; none imports it but `program`.
 //!
 //! One thread runs an executor with all connections; hyper parses, [`guard`] decides who may ask, [`router`] finds who answers,
-//! and `api` has one file for each resource. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
+//! and `api` has one file for each resource. `mailpit` and `mailhog` show the same messages
+//! and rules as those programs do. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
 //! that other requests are answered meanwhile. Reactors know nothing of all this: readers copy pointers out of the store.
 //!
 //! Nothing is ever requested from anywhere, and nothing is served but what is compiled in and what was received.
@@ -15,6 +16,8 @@ mod connections;
 mod desk;
 mod guard;
 mod listener;
+mod mailhog;
+mod mailpit;
 mod parameters;
 mod reply;
 mod router;
@@ -74,6 +77,7 @@ struct Plane {
     guard: Guard,
     catalogue: Arc<Catalogue>,
     desk: Desk,
+    mailpit: mailpit::State,
     /// For reports.
     effective: Vec<(String, String)>,
 }
@@ -101,6 +105,7 @@ impl ControlPlane {
             guard: Guard::new(settings),
             catalogue: Arc::default(),
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
+            mailpit: mailpit::State::default(),
             effective: settings.effective.clone(),
         });
         let connections = Connections::new(plane, settings.request_timeout);

@@ -59,6 +59,12 @@ pub(super) fn json_as(status: StatusCode, value: &impl Serialize) -> Reply {
 #[derive(Debug)]
 pub(super) struct Refusal(Box<Reply>);
 
+impl From<Reply> for Refusal {
+    fn from(reply: Reply) -> Self {
+        Self(Box::new(reply))
+    }
+}
+
 impl Refusal {
     /// The same with another header.
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -14,7 +14,7 @@ use hyper::{Method, Request, StatusCode};
 use crate::http::call::{Call, Over};
 use crate::http::parameters::{Parameters, percent_decoded};
 use crate::http::reply::{Refusal, Reply, empty, error, invalid, with_common_headers};
-use crate::http::{Plane, api, body};
+use crate::http::{Plane, api, body, mailhog, mailpit};
 
 /// Octets of the body of a request that needs none: it is read to its end, and refused.
 const UNWANTED: usize = 64 << 10;
@@ -70,6 +70,11 @@ impl Route {
     }
 }
 
+/// The routes of all interfaces.
+fn routes() -> impl Iterator<Item = &'static Route> {
+    api::routes().chain(mailpit::routes()).chain(mailhog::routes())
+}
+
 /// Answers a request.
 pub(super) async fn answer(
     plane: Arc<Plane>,
@@ -103,7 +108,7 @@ async fn routed(
 ) -> Result<Reply, Refusal> {
     let path = head.uri.path();
     let matching: Vec<_> =
-        api::routes().filter_map(|route| route.matches(path).map(|segments| (route, segments))).collect();
+        routes().filter_map(|route| route.matches(path).map(|segments| (route, segments))).collect();
     // HEAD is GET, of whose reply hyper sends the head alone.
     let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
     // Fixed segments come first in the table, and hide what stands for any.

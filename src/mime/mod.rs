@@ -163,6 +163,15 @@ pub(crate) fn part(octets: &[u8], number: usize) -> Option<(Part, Vec<u8>)> {
     Some((part, content.octets().to_vec()))
 }
 
+/// Calls `visit` with each part of a message and its octets, decoded. The message is divided once.
+#[cfg(feature = "http")]
+pub(crate) fn each_part(octets: &[u8], mut visit: impl FnMut(Part, &[u8])) {
+    for (number, entity) in (1..).zip(parts(octets)) {
+        let (part, content) = shown(number, &entity);
+        visit(part, content.octets());
+    }
+}
+
 fn shown<'x>(number: usize, entity: &Entity<'x>) -> (Part, Content<'x>) {
     let content = entity.content();
     let (given, disposition) = (entity.fields.content_type(), entity.fields.disposition());

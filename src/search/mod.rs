@@ -17,6 +17,8 @@ use crate::records::Message;
 
 pub(crate) use index::Index;
 use term::Term;
+#[cfg(feature = "http")]
+pub(crate) use value::moment;
 
 /// Octets of a query.
 const LONGEST: usize = 4096;
@@ -98,19 +100,33 @@ impl FromStr for Query {
     /// # Errors
     /// A term has a prefix that is known, and a value that it can't have; or the query is too long.
     fn from_str(text: &str) -> Result<Self, QueryError> {
-        let too_long = |expected: String| QueryError { term: String::new(), expected };
-        if text.len() > LONGEST {
-            return Err(too_long(format!("a query of at most {LONGEST} octets")));
-        }
-        let terms = words(text).iter().map(Term::parse).collect::<Result<Vec<_>, _>>()?;
-        match terms.len() > MOST_TERMS {
-            true => Err(too_long(format!("a query of at most {MOST_TERMS} terms"))),
-            false => Ok(Self { terms }),
-        }
+        Self::parse_beside(text, |_, _| false)
     }
 }
 
 impl Query {
+    /// The query of those terms that `takes` does not take for its own. It is called with each term that may have a prefix, and
+    /// whether it is negated.
+    ///
+    /// # Errors
+    /// Those of [`from_str`](FromStr::from_str).
+    pub(crate) fn parse_beside(
+        text: &str,
+        mut takes: impl FnMut(&str, bool) -> bool,
+    ) -> Result<Self, QueryError> {
+        let too_long = |expected: String| QueryError { term: String::new(), expected };
+        if text.len() > LONGEST {
+            return Err(too_long(format!("a query of at most {LONGEST} octets")));
+        }
+        let words = words(text);
+        if words.len() > MOST_TERMS {
+            return Err(too_long(format!("a query of at most {MOST_TERMS} terms")));
+        }
+        let own = words.iter().filter(|word| word.is_phrase || !takes(&word.text, word.is_negated));
+        let terms = own.map(Term::parse).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { terms })
+    }
+
     /// Whether a message matches all terms. It is parsed for each call.
     pub fn matches(&self, message: &Message) -> bool {
         self.selects(Candidate { message, index: &Index::of(message) })

@@ -24,7 +24,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// A moment.
-pub(super) fn moment(text: &str) -> Option<SystemTime> {
+pub(crate) fn moment(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Some(at.into());

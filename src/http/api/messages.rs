@@ -142,23 +142,28 @@ fn raw(call: &Call) -> Result<Reply, Refusal> {
 /// The octets of a part, decoded; text in UTF-8.
 async fn part(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let number = call.segments[1].parse().unwrap_or(0);
+    let number = call.segments[1].clone();
     look(call, move |shown, _| {
-        let Some((part, octets)) = mime::part(shown.message.body(), number) else {
+        part_of(&shown.message, &number).unwrap_or_else(|| {
             let hint = "the number of one of the parts of the message";
-            return error(StatusCode::NOT_FOUND, "no_such_part", "n", hint).into_reply();
-        };
-        let mut reply = of(StatusCode::OK, "application/octet-stream", octets);
-        let is_text = part.content_type.starts_with("text/");
-        let content_type =
-            if is_text { format!("{}; charset=utf-8", part.content_type) } else { part.content_type };
-        if let Ok(content_type) = HeaderValue::from_str(&content_type) {
-            reply.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
-        }
-        let name = part.name.filter(|_| part.kind != PartKind::Text);
-        download(reply, name.as_deref())
+            error(StatusCode::NOT_FOUND, "no_such_part", "n", hint).into_reply()
+        })
     })
     .await
+}
+
+/// A part of a message by its number, as a download; `None` where there is no such part.
+pub(in crate::http) fn part_of(message: &Message, number: &str) -> Option<Reply> {
+    let (part, octets) = mime::part(message.body(), number.parse().ok()?)?;
+    let mut reply = of(StatusCode::OK, "application/octet-stream", octets);
+    let is_text = part.content_type.starts_with("text/");
+    let content_type =
+        if is_text { format!("{}; charset=utf-8", part.content_type) } else { part.content_type };
+    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+        reply.headers_mut().insert(hyper::header::CONTENT_TYPE, content_type);
+    }
+    let name = part.name.filter(|_| part.kind != PartKind::Text);
+    Some(download(reply, name.as_deref()))
 }
 
 #[derive(Serialize)]
@@ -209,7 +214,7 @@ async fn look(
 }
 
 /// What a browser saves, and does not show. The name is the sender's.
-fn download(mut reply: Reply, name: Option<&str>) -> Reply {
+pub(in crate::http) fn download(mut reply: Reply, name: Option<&str>) -> Reply {
     let name = name.map(|name| {
         let mut encoded = String::new();
         for octet in name.bytes() {

@@ -11,6 +11,9 @@ mod wait;
 
 use crate::http::router::Route;
 
+pub(in crate::http) use messages::{download, part_of};
+pub(in crate::http) use rules::changed as change_rules;
+
 /// The routes of all resources. One with a fixed segment stands in front of one with any in its place.
 const RESOURCES: &[&[Route]] =
     &[health::ROUTES, openapi::ROUTES, wait::ROUTES, messages::ROUTES, report::ROUTES, rules::ROUTES];

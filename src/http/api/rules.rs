@@ -173,7 +173,7 @@ fn parsed<T: for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
 }
 
 /// Changes the rules, and returns the server when every shard serves by them.
-async fn changed(
+pub(in crate::http) async fn changed(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
 ) -> Result<Arc<Server>, Refusal> {

@@ -1,0 +1,110 @@
+//! `/api/v1/chaos`: triggers as rules, which `/v1/rules` shows under ids of their own.
+
+use hyper::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::http::api::change_rules;
+use crate::http::call::Call;
+use crate::http::mailpit::{BODY, bad_request, parsed};
+use crate::http::reply::{Refusal, Reply, json};
+use crate::http::router::Route;
+use crate::smtp::rules::Rule;
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/chaos", |call| Box::pin(async move { Ok(json(&Triggers::of(&call))) })),
+    Route::with_body(Method::PUT, "/api/v1/chaos", BODY, |call| Box::pin(set(call))),
+];
+
+/// What each trigger is a rule of: its id, its stage, and the text behind the code.
+const SENDER: (&str, &str, &str) = ("mailpit-chaos-sender", "mail", "Chaos sender error");
+const RECIPIENT: (&str, &str, &str) = ("mailpit-chaos-recipient", "rcpt", "Chaos recipient error");
+const AUTHENTICATION: (&str, &str, &str) =
+    ("mailpit-chaos-authentication", "auth", "Chaos authentication error");
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+struct Triggers {
+    authentication: Trigger,
+    recipient: Trigger,
+    sender: Trigger,
+}
+
+impl Default for Triggers {
+    fn default() -> Self {
+        let never = |error_code| Trigger { error_code, probability: 0 };
+        Self { authentication: never(535), recipient: never(451), sender: never(451) }
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Trigger {
+    /// Of the reply, 400 to 599.
+    error_code: u16,
+    /// In percent; 0: never.
+    probability: u8,
+}
+
+impl Trigger {
+    /// The rule; `None` for one that never fires.
+    fn rule(&self, (id, stage, text): (&str, &str, &str)) -> Result<Option<Rule>, Refusal> {
+        let Self { error_code, probability } = *self;
+        if !(400..600).contains(&error_code) {
+            return Err(bad_request(format!("{id}: the error code {error_code} is not from 400 to 599")));
+        }
+        if probability > 100 {
+            return Err(bad_request(format!("{id}: the probability {probability} is not from 0 to 100")));
+        }
+        if probability == 0 {
+            return Ok(None);
+        }
+        let rule = format!("{stage} id={id} odds={probability}% reply=\"{error_code} {text}\"");
+        rule.parse().map(Some).map_err(|error| bad_request(format!("{error}")))
+    }
+
+    /// What a rule says, which may have been changed by `/v1/rules` since.
+    fn of(rule: &str) -> Option<Self> {
+        let behind = |name| rule.split_once(name).map(|(_, rest)| rest);
+        let error_code = behind("reply=\"")?.get(..3)?.parse().ok()?;
+        let odds = behind(" odds=").and_then(|rest| rest.split(' ').next()).unwrap_or("100%");
+        let probability = match odds.strip_suffix('%') {
+            Some(percent) => percent.parse::<f64>().ok()?,
+            None => odds.parse::<f64>().ok()? * 100.0,
+        };
+        Some(Self { error_code, probability: probability.round().clamp(0.0, 100.0) as u8 })
+    }
+}
+
+impl Triggers {
+    /// Those that the rules are.
+    fn of(call: &Call) -> Self {
+        let rules = call.plane.server.rules();
+        let trigger = |(id, _, _): (&str, &str, &str), usual| {
+            let rule = rules.iter().find(|rule| rule.id.as_deref() == Some(id));
+            rule.and_then(|rule| Trigger::of(&rule.rule)).unwrap_or(usual)
+        };
+        let usual = Self::default();
+        Self {
+            authentication: trigger(AUTHENTICATION, usual.authentication),
+            recipient: trigger(RECIPIENT, usual.recipient),
+            sender: trigger(SENDER, usual.sender),
+        }
+    }
+}
+
+/// Triggers that are not there never fire, as in Mailpit.
+async fn set(call: Call) -> Result<Reply, Refusal> {
+    let Triggers { authentication, recipient, sender } = parsed(&call)?;
+    let triggers = [(sender, SENDER), (recipient, RECIPIENT), (authentication, AUTHENTICATION)];
+    let rules = triggers.iter().map(|(trigger, of)| trigger.rule(*of));
+    let rules: Vec<_> = rules.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let change = move |mut all: Vec<Rule>| {
+        all.retain(|rule| {
+            ![SENDER, RECIPIENT, AUTHENTICATION].iter().any(|(id, _, _)| rule.name() == Some(id))
+        });
+        // In front: another rule would hide them.
+        Ok(rules.into_iter().chain(all).collect())
+    };
+    change_rules(&call, change).await?;
+    Ok(json(&Triggers::of(&call)))
+}

@@ -1,0 +1,55 @@
+//! The ids of messages in interfaces whose clients expect letters and digits only. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::smtp::{NoRecordId, RecordId};
+
+/// Octets of the tag of a server in an id.
+const TAG: usize = 8;
+
+/// The id of a message with `x` for the dashes: `28t5cy4t-12-3` is `28t5cy4tx12x3`. Both are read.
+///
+/// Nothing is lost by that: the tag has a fixed length, and behind it there are only numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) struct FacadeId(pub(in crate::http) RecordId);
+
+impl fmt::Display for FacadeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_string().replace('-', "x"))
+    }
+}
+
+impl FromStr for FacadeId {
+    type Err = NoRecordId;
+
+    fn from_str(text: &str) -> Result<Self, NoRecordId> {
+        let (tag, numbers) = text.split_at_checked(TAG).ok_or(NoRecordId)?;
+        format!("{tag}{}", numbers.replace('x', "-")).parse().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::smtp::ServerTag;
+
+    proptest! {
+        #[test]
+        fn an_id_is_letters_and_digits_and_reads_back(number: u64, session: u64, transaction: u32) {
+            let id = RecordId { server: ServerTag::new(number), session, transaction };
+            let text = FacadeId(id).to_string();
+            prop_assert!(text.bytes().all(|octet| octet.is_ascii_alphanumeric()), "{}", text);
+            prop_assert_eq!(text.parse(), Ok(FacadeId(id)));
+            prop_assert_eq!(id.to_string().parse(), Ok(FacadeId(id)), "the id of /v1 is read too");
+        }
+
+        #[test]
+        fn what_is_no_id_is_none(text in "[0-9a-zäx-]{0,16}") {
+            let read = text.parse::<FacadeId>();
+            prop_assert!(read.is_err() || read.is_ok_and(|id| id.to_string() == text.replace('-', "x")));
+        }
+    }
+}

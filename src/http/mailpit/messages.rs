@@ -1,0 +1,149 @@
+//! `/api/v1/messages` and `/api/v1/search`: listing, searching and deleting.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hyper::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::http::Plane;
+use crate::http::call::Call;
+use crate::http::mailpit::filter::{Filter, Found, Marked};
+use crate::http::mailpit::summary::Summary;
+use crate::http::mailpit::{BODY, FacadeId, bad_request, delete, newest, ok, parsed};
+use crate::http::reply::{Refusal, Reply, json};
+use crate::http::router::Route;
+
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/api/v1/messages", |call| Box::pin(list(call))),
+    Route::with_body(Method::DELETE, "/api/v1/messages", BODY, |call| Box::pin(delete_listed(call))),
+    Route::get("/api/v1/search", |call| Box::pin(search(call))),
+    Route::delete("/api/v1/search", |call| Box::pin(delete_found(call))),
+];
+
+/// Messages of one reply, by default, and at most.
+const LIMIT: usize = 50;
+const MOST: usize = 10_000;
+/// Octets of the messages of one reply.
+const MOST_OCTETS: usize = 16 << 20;
+
+/// Named by JSON as Mailpit has it.
+#[derive(Serialize)]
+pub(super) struct List {
+    total: usize,
+    unread: usize,
+    /// Of this page.
+    count: usize,
+    messages_count: usize,
+    messages_unread: usize,
+    start: usize,
+    tags: BTreeSet<String>,
+    messages: Vec<Summary>,
+}
+
+/// The page that is asked for.
+struct Page {
+    start: usize,
+    limit: usize,
+    before: Option<SystemTime>,
+}
+
+impl Page {
+    fn of(call: &Call) -> Result<Self, Refusal> {
+        let number = |name: &str| match call.parameters.text(name) {
+            None => Ok(None),
+            // Some clients send -1 for all.
+            Some(text) => text
+                .parse::<i64>()
+                .map(|number| Some(usize::try_from(number).unwrap_or(0)))
+                .map_err(|_| bad_request(format!("Error: {name} must be a whole number"))),
+        };
+        let before = call.parameters.text("before").and_then(crate::search::moment);
+        let limit = match number("limit")? {
+            None => LIMIT,
+            Some(0) => MOST,
+            Some(limit) => limit.min(MOST),
+        };
+        Ok(Self { start: number("start")?.unwrap_or(0), limit, before })
+    }
+}
+
+async fn list(call: Call) -> Result<Reply, Refusal> {
+    let (page, plane) = (Page::of(&call)?, Arc::clone(&call.plane));
+    call.plane.desk.look(move || json(&page_of(&Filter::default().apply(&plane), &page, &plane))).await
+}
+
+async fn search(call: Call) -> Result<Reply, Refusal> {
+    let (filter, page, plane) = (searched(&call)?, Page::of(&call)?, Arc::clone(&call.plane));
+    call.plane.desk.search(move || json(&page_of(&filter.apply(&plane), &page, &plane))).await
+}
+
+fn searched(call: &Call) -> Result<Filter, Refusal> {
+    let query = call.parameters.text("query").map(str::trim).filter(|query| !query.is_empty());
+    Filter::parse(query.ok_or_else(|| bad_request("Error: no search query"))?)
+}
+
+fn page_of(found: &Found, page: &Page, plane: &Plane) -> List {
+    let Found { all, .. } = found;
+    let is_unread = |(_, mark): &&Marked| !mark.is_read;
+    let came_before = |(shown, _): &&Marked| {
+        let message = &shown.message;
+        page.before.is_none_or(|before| message.accepted_at().unwrap_or(message.connected_at()) < before)
+    };
+    let mut octets = 0;
+    let fits = |summary: &Summary| {
+        octets += summary.octets();
+        octets <= MOST_OCTETS
+    };
+    let chosen = found.chosen().filter(came_before).skip(page.start).take(page.limit);
+    let messages: Vec<_> = chosen.map(|marked| Summary::of(marked, plane)).take_while(fits).collect();
+    List {
+        total: all.len(),
+        unread: all.iter().filter(is_unread).count(),
+        count: messages.len(),
+        messages_count: found.chosen().len(),
+        messages_unread: found.chosen().filter(is_unread).count(),
+        start: page.start,
+        tags: all.iter().flat_map(|(_, mark)| mark.tags.iter().cloned()).collect(),
+        messages,
+    }
+}
+
+/// The messages to delete. Without ids, or without a body, these are all.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ids {
+    #[serde(default, rename = "IDs", alias = "ids")]
+    ids: Vec<String>,
+}
+
+async fn delete_listed(call: Call) -> Result<Reply, Refusal> {
+    let Ids { ids } = parsed(&call)?;
+    let plane = Arc::clone(&call.plane);
+    let work = move || {
+        let mut chosen = newest(&plane);
+        if !ids.is_empty() {
+            let ids = known(&ids);
+            chosen.retain(|shown| ids.contains(&shown.message.id()));
+        }
+        delete(&plane, chosen);
+        ok()
+    };
+    call.plane.desk.look(work).await
+}
+
+/// The ids among these texts that a message can have.
+pub(super) fn known(ids: &[String]) -> std::collections::HashSet<crate::smtp::RecordId> {
+    ids.iter().filter_map(|id| id.parse::<FacadeId>().ok()).map(|FacadeId(id)| id).collect()
+}
+
+async fn delete_found(call: Call) -> Result<Reply, Refusal> {
+    let (filter, plane) = (searched(&call)?, Arc::clone(&call.plane));
+    let work = move || {
+        let chosen = filter.apply(&plane).chosen().map(|(shown, _)| shown.clone()).collect();
+        delete(&plane, chosen);
+        ok()
+    };
+    call.plane.desk.search(work).await
+}

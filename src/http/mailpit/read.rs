@@ -1,0 +1,46 @@
+//! `PUT /api/v1/messages`: read marks.
+
+use std::sync::Arc;
+
+use hyper::Method;
+use serde::Deserialize;
+
+use crate::http::call::Call;
+use crate::http::mailpit::filter::Filter;
+use crate::http::mailpit::messages::known;
+use crate::http::mailpit::{BODY, bad_request, ok, parsed};
+use crate::http::reply::{Refusal, Reply};
+use crate::http::router::Route;
+
+pub(super) const ROUTES: &[Route] =
+    &[Route::with_body(Method::PUT, "/api/v1/messages", BODY, |call| Box::pin(set_read(call)))];
+
+/// Without ids and search it is about all messages.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+struct Change {
+    read: bool,
+    #[serde(rename = "IDs")]
+    ids: Vec<String>,
+    search: String,
+}
+
+async fn set_read(call: Call) -> Result<Reply, Refusal> {
+    let Change { read, ids, search } = parsed(&call)?;
+    if !ids.is_empty() && !search.is_empty() {
+        return Err(bad_request("You may specify either IDs or a search query, not both"));
+    }
+    let filter = Filter::parse(&search)?;
+    let plane = Arc::clone(&call.plane);
+    let work = move || {
+        let found = filter.apply(&plane);
+        let known = known(&ids);
+        let chosen =
+            found.chosen().filter(|(shown, _)| ids.is_empty() || known.contains(&shown.message.id()));
+        for (shown, _) in chosen.filter(|(_, mark)| mark.is_read != read) {
+            plane.mailpit.marks.change(&shown.message, |mark| mark.is_read = read);
+        }
+        ok()
+    };
+    call.plane.desk.search(work).await
+}
