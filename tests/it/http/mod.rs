@@ -4,6 +4,7 @@ mod guard;
 mod hostile;
 mod inboxes;
 mod interface;
+mod languages;
 mod mailpit;
 mod messages;
 mod rules;

@@ -23,7 +23,7 @@ pub(crate) fn run_or_skip(program: &str, arguments: &[&str], input: &str) -> Opt
 }
 
 /// What a program has printed, whether or not it succeeded; `None` if it is not installed, which is printed.
-pub(super) fn output_or_skip(command: &mut Command, input: &str) -> Option<Output> {
+pub(crate) fn output_or_skip(command: &mut Command, input: &str) -> Option<Output> {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
