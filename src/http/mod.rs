@@ -14,6 +14,7 @@ mod call;
 mod catalogue;
 mod connections;
 mod desk;
+mod expiry;
 mod guard;
 mod listener;
 mod mailhog;
@@ -29,7 +30,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::config::StartError;
 use crate::http::catalogue::Catalogue;
@@ -43,7 +44,8 @@ use crate::server::Server;
 
 pub use settings::HttpSettings;
 
-/// The control plane of a running server. Dropping it stops it, and not the server.
+/// The control plane of a running server. Dropping it stops it, and not the server; rules that it was to remove by their
+/// `ttl` stay then.
 ///
 /// ```
 /// use std::io::{Read as _, Write as _};
@@ -78,6 +80,8 @@ struct Plane {
     catalogue: Arc<Catalogue>,
     desk: Desk,
     mailpit: mailpit::State,
+    /// Notified when rules have changed, of which one may expire.
+    rules_changed: Notify,
     /// For reports.
     effective: Vec<(String, String)>,
 }
@@ -106,14 +110,17 @@ impl ControlPlane {
             catalogue: Arc::default(),
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
             mailpit: mailpit::State::default(),
+            rules_changed: Notify::new(),
             effective: settings.effective.clone(),
         });
+        let expiring = expiry::expire(Arc::clone(&plane));
         let connections = Connections::new(plane, settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             // What still runs when the sender is dropped ends with the executor.
             runtime.block_on(async {
                 let _accepting = tokio::spawn(connections.accept_from(acceptor));
+                let _expiring = tokio::spawn(expiring);
                 let _ = stopped.await;
             });
         };

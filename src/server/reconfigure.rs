@@ -14,6 +14,8 @@ use crate::process::lock;
 use crate::records::Records;
 use crate::records::budget::Budget;
 use crate::smtp::Policy;
+#[cfg(feature = "http")]
+use crate::smtp::rules::Rule;
 use crate::smtp::rules::{RuleTally, State, Tally};
 use crate::stats::{RetryStats, RuleStats};
 
@@ -150,11 +152,22 @@ impl Server {
     /// lists and limits, and without asking the shards.
     #[cfg(feature = "http")]
     pub(crate) fn rules(&self) -> Vec<RuleStats> {
+        self.expiring_rules().into_iter().map(|(rule, _)| rule).collect()
+    }
+
+    /// The same, each with when it expires.
+    #[cfg(feature = "http")]
+    pub(crate) fn expiring_rules(&self) -> Vec<(RuleStats, Option<std::time::Instant>)> {
         let service = self.serving.service();
         let policy = service.policy();
-        let mut rules = self.serving.rules(policy);
-        rules.truncate(policy.rules().count());
-        rules
+        let expiries = policy.rules().map(Rule::expires_at);
+        self.serving.rules(policy).into_iter().zip(expiries).collect()
+    }
+
+    /// When the first of the rules expires; `None`: none does.
+    #[cfg(feature = "http")]
+    pub(crate) fn next_expiry(&self) -> Option<std::time::Instant> {
+        self.serving.service().policy().rules().filter_map(Rule::expires_at).min()
     }
 
     /// Changes settings while the server runs: `change` gets the present [`Settings`] and returns the new ones.

@@ -1,16 +1,18 @@
 //! `/v1/rules`: the rules of a running server, with their counts, and their replacement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::config::{ConfigError, Settings};
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as};
 use crate::http::router::Route;
 use crate::server::{ReconfigureError, Server};
-use crate::smtp::rules::Rule;
+use crate::smtp::rules::{A_DURATION, Delay, Rule, parse_duration};
 use crate::stats::RuleStats;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -30,11 +32,11 @@ const BODY: usize = 1 << 20;
 #[serde(
     untagged,
     deny_unknown_fields,
-    expecting = "expected a rule like \"rcpt reply=\\\"452 4.2.2 full\\\"\", or {\"rule\": RULE, \"id\": NAME}"
+    expecting = "expected a rule like \"rcpt reply=\\\"452 4.2.2 full\\\"\", or {\"rule\": RULE, \"id\": NAME, \"ttl\": \"30s\"}"
 )]
 enum Entry {
     Text(String),
-    Named { rule: String, id: Option<String> },
+    Named { rule: String, id: Option<String>, ttl: Option<String> },
 }
 
 #[derive(Deserialize)]
@@ -57,17 +59,48 @@ struct View {
     /// How often its stage was reached and its conditions were true, apart from counts and chances.
     reached: u64,
     fired: u64,
+    /// What is left of its `ttl`, in whole milliseconds, rounded up.
+    expires_in: Option<String>,
 }
 
-impl From<RuleStats> for View {
-    fn from(RuleStats { id, rule, reached, fired }: RuleStats) -> Self {
-        Self { id, rule, reached, fired }
+impl View {
+    fn new(RuleStats { id, rule, reached, fired }: RuleStats, expires_at: Option<Instant>) -> Self {
+        let left = expires_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Duration::from_millis(left.as_nanos().div_ceil(1_000_000) as u64));
+        Self { id, rule, reached, fired, expires_in: left.map(|left| Delay::from(left).to_string()) }
+    }
+}
+
+/// A rule as it will be, and how long.
+struct Asked {
+    rule: Rule,
+    ttl: Option<Duration>,
+}
+
+impl Asked {
+    /// The rule, whose time begins now.
+    fn begin(self) -> Rule {
+        let end = self.ttl.map(|ttl| (Instant::now() + ttl).into_std());
+        self.rule.expiring_at(end)
     }
 }
 
 impl Entry {
     /// The rule, which stands there in the request.
-    fn rule(&self, at: &str) -> Result<Rule, Refusal> {
+    fn rule(&self, at: &str) -> Result<Asked, Refusal> {
+        let ttl = match self {
+            Self::Named { ttl: Some(ttl), .. } => Some(ttl),
+            Self::Named { ttl: None, .. } | Self::Text(_) => None,
+        };
+        let ttl = ttl.map(|ttl| {
+            let hint = || format!("more than none: {A_DURATION}");
+            let parsed = parse_duration(ttl).filter(|ttl| !ttl.is_zero());
+            parsed.ok_or_else(|| invalid(format!("{at}.ttl"), hint()))
+        });
+        Ok(Asked { rule: self.named_rule(at)?, ttl: ttl.transpose()? })
+    }
+
+    fn named_rule(&self, at: &str) -> Result<Rule, Refusal> {
         let (Self::Text(text) | Self::Named { rule: text, .. }) = self;
         let rule: Rule = text.parse().map_err(|error| invalid(at.to_owned(), format!("{error}")))?;
         match self {
@@ -96,7 +129,7 @@ async fn replace(call: Call) -> Result<Reply, Refusal> {
     let Replacement { rules } = parsed(&call)?;
     let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(&format!("rules[{index}]")));
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
-    let server = changed(&call, move |_| Ok(rules)).await?;
+    let server = changed(&call, move |_| Ok(rules.into_iter().map(Asked::begin).collect())).await?;
     Ok(json(&List { rules: views(&server) }))
 }
 
@@ -107,7 +140,7 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
     let rule = parsed::<Entry>(&call)?.rule("rule")?;
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
-        rules.insert(place, rule);
+        rules.insert(place, rule.begin());
         Ok(rules)
     };
     let server = changed(&call, add).await?;
@@ -121,14 +154,14 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
 async fn exchange(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let id = call.segments[0].clone();
-    let rule = parsed::<Entry>(&call)?.rule("rule")?;
+    let Asked { rule, ttl } = parsed::<Entry>(&call)?.rule("rule")?;
     if rule.name().is_some_and(|own| own != id) {
         return Err(invalid("rule", format!("the id of the path, {id}, or none")));
     }
-    let (rule, name) = (rule.id(&id), id.clone());
+    let (asked, name) = (Asked { rule: rule.id(&id), ttl }, id.clone());
     let exchange = move |mut rules: Vec<Rule>| {
         let place = place(&rules, &name)?;
-        rules[place] = rule;
+        rules[place] = asked.begin();
         Ok(rules)
     };
     let server = changed(&call, exchange).await?;
@@ -149,7 +182,8 @@ async fn remove(call: Call) -> Result<Reply, Refusal> {
 }
 
 fn views(server: &Server) -> Vec<View> {
-    server.rules().into_iter().map(View::from).collect()
+    let rules = server.expiring_rules().into_iter();
+    rules.map(|(stats, end)| View::new(stats, end.map(Instant::from_std))).collect()
 }
 
 fn view(server: &Server, id: &str) -> Result<View, Refusal> {
@@ -193,7 +227,9 @@ pub(in crate::http) async fn changed(
             (None, done) => done.map(|()| server).map_err(|error| unchanged(&error)),
         }
     };
-    call.plane.desk.ask(work).await?
+    let done = call.plane.desk.ask(work).await?;
+    call.plane.rules_changed.notify_one();
+    done
 }
 
 fn unchanged(error: &ReconfigureError) -> Refusal {

@@ -1,6 +1,6 @@
 //! One rule: its stage, its conditions and its actions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cidr::Cidr;
 use super::delay::Delay;
@@ -164,6 +164,8 @@ pub struct Rule {
     pub(super) certificate: Option<WrongCertificate>,
     pub(super) version: Option<TlsVersion>,
     pub(super) ending: Option<Action>,
+    /// When its owner removes it. Not part of its text, and nothing here is decided by it.
+    pub(super) expires_at: Option<Instant>,
 }
 
 /// Conditions. If one is set several times, the last value applies.
@@ -180,7 +182,8 @@ impl Rule {
     pub fn anywhere() -> Self {
         let when = Conditions::default();
         let (delay, reply, offer, certificate, version, ending) = (None, None, None, None, None, None);
-        Self { stage: None, id: None, when, delay, reply, offer, certificate, version, ending }
+        let expires_at = None;
+        Self { stage: None, id: None, when, delay, reply, offer, certificate, version, ending, expires_at }
     }
 
     /// Names the rule; no other rule of the server may have the same name. When the server is
@@ -461,6 +464,19 @@ impl Rule {
     /// The name that [`id`](Self::id) gave it.
     pub(crate) fn name(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+
+    /// The same rule, to be removed at this moment.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub(crate) fn expiring_at(self, moment: Option<Instant>) -> Self {
+        Self { expires_at: moment, ..self }
+    }
+
+    /// The moment of [`expiring_at`](Self::expiring_at).
+    #[cfg(feature = "http")]
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
     }
 
     pub(super) fn is_asked_at(&self, stage: Stage) -> bool {

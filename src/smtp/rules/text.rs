@@ -286,7 +286,7 @@ fn duration(text: &str) -> Result<Duration, Wrong> {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stage, id, when, delay, reply, offer, certificate, version, ending } = self;
+        let Self { stage, id, when, delay, reply, offer, certificate, version, ending, expires_at: _ } = self;
         f.write_str(stage.map_or(ANY, Stage::name))?;
         write_some(f, "id=", id.as_ref())?;
         for (name, glob) in [("from", &when.from), ("to", &when.to), ("helo", &when.helo)] {

@@ -1,10 +1,13 @@
 //! `/v1/rules`: reading and changing rules while the server runs.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use smtpmock::Config;
+use smtpmock::{Config, Settings};
 
 use crate::support::client::Client;
 use crate::support::http::{HttpClient, Plane, Reply, plane};
+use crate::support::waiting::eventually;
 
 fn ask(plane: &Plane, method: &str, target: &str, body: &Value) -> Reply {
     HttpClient::connect(plane.http).request_with(method, target, &body.to_string())
@@ -88,6 +91,15 @@ fn what_is_no_rule_changes_nothing_and_is_named() {
         ("PUT", "/v1/rules", json!([]), 400, "body"),
         ("POST", "/v1/rules", json!("rcpt drop=2"), 400, "rule"),
         ("POST", "/v1/rules", json!({ "rule": "rcpt id=b accept", "id": "c" }), 400, "rule"),
+        (
+            "PUT",
+            "/v1/rules",
+            json!({ "rules": ["rcpt accept", { "rule": "noop accept", "ttl": "soon" }] }),
+            400,
+            "rules[1].ttl",
+        ),
+        ("POST", "/v1/rules", json!({ "rule": "rcpt accept", "ttl": "0s" }), 400, "rule.ttl"),
+        ("PATCH", "/v1/rules/own", json!({ "rule": "rcpt accept", "ttl": "2000h1" }), 400, "rule.ttl"),
         ("POST", "/v1/rules?frist=true", json!("rcpt accept"), 400, "frist"),
         ("PATCH", "/v1/rules/own", json!("rcpt id=other accept"), 400, "rule"),
         ("PATCH", "/v1/rules/none", json!("rcpt accept"), 404, "none"),
@@ -103,4 +115,80 @@ fn what_is_no_rule_changes_nothing_and_is_named() {
     plane.server.stop();
     let stopped = ask(&plane, "PUT", "/v1/rules", &json!({ "rules": [] }));
     assert_eq!(stopped.reason(503), "not_serving");
+}
+
+/// Waits until the list has this many rules.
+fn await_rules(plane: &Plane, count: usize) {
+    eventually("rules expire", || texts(&plane.json("/v1/rules")).len() == count);
+}
+
+#[test]
+fn a_rule_with_a_ttl_expires_by_itself_and_others_stay() {
+    let plane = plane(Config::default());
+    let rules = json!({ "rules": [
+        { "rule": "rcpt to=a@* reply=\"450 short\"", "id": "short", "ttl": "50ms" },
+        { "rule": "rcpt to=b@* reply=\"450 long\"", "ttl": "1h" },
+        { "rule": "rcpt to=c@* reply=\"450 nameless\"", "ttl": "50ms" },
+        "rcpt to=d@* reply=\"450 forever\"",
+    ] });
+    ask(&plane, "PUT", "/v1/rules", &rules).json_as(200);
+    await_rules(&plane, 2);
+    assert_eq!(rcpt(&plane, "a@example.com"), "250 Received");
+    assert_eq!(rcpt(&plane, "b@example.com"), "450 long");
+    assert_eq!(rcpt(&plane, "c@example.com"), "250 Received");
+    assert_eq!(rcpt(&plane, "d@example.com"), "450 forever");
+    let list = plane.json("/v1/rules");
+    let left = list["rules"][0]["expires_in"].as_str().expect("what is left");
+    let left = smtpmock::smtp::rules::parse_duration(left).expect("as on the command line");
+    assert!(left <= Duration::from_secs(3600) && left > Duration::from_secs(3000), "{left:?}");
+    assert_eq!(list["rules"][1]["expires_in"], Value::Null);
+
+    // One that expires sooner than the one that is waited for.
+    let next = json!({ "rule": "rcpt accept", "id": "next", "ttl": "20ms" });
+    ask(&plane, "POST", "/v1/rules", &next).json_as(201);
+    await_rules(&plane, 2);
+}
+
+/// What other requests, or the program itself, have put in the place of a rule is not removed at its end.
+#[test]
+fn a_rule_in_the_place_of_one_that_was_to_expire_stays() {
+    let plane = plane(Config::default());
+    let add = |id: &str, ttl: &str| {
+        let rule = json!({ "rule": "rcpt reply=\"450 later\"", "id": id, "ttl": ttl });
+        ask(&plane, "POST", "/v1/rules", &rule).json_as(201);
+    };
+    ["changed", "longer", "added", "own"].iter().for_each(|id| add(id, "2s"));
+    let rule = json!("rcpt reply=\"450 later\"");
+    ask(&plane, "PATCH", "/v1/rules/changed", &rule).json_as(200);
+    let longer = json!({ "rule": "rcpt reply=\"450 later\"", "ttl": "1h" });
+    ask(&plane, "PATCH", "/v1/rules/longer", &longer).json_as(200);
+    plane.delete("/v1/rules/added");
+    ask(&plane, "POST", "/v1/rules", &json!("rcpt id=added reply=\"450 later\"")).json_as(201);
+    let own = "rcpt id=own reply=\"450 later\"";
+    plane
+        .server
+        .reconfigure(|settings| {
+            let rules: Vec<_> =
+                settings.policy().rules().map(ToString::to_string).filter(|rule| rule != own).collect();
+            assert_eq!(rules.len(), 3);
+            let ours =
+                settings.policy().rules().filter(|rule| rule.to_string() != own).cloned().collect::<Vec<_>>();
+            let settings = ours.into_iter().fold(settings.without_rules(), Settings::rule);
+            settings.rule(own.parse().expect("a rule"))
+        })
+        .expect("valid");
+    // It expires behind them.
+    add("last", "2s");
+    await_rules(&plane, 4);
+    let list = plane.json("/v1/rules");
+    let left: Vec<_> = list["rules"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|rule| (rule["id"].as_str(), rule["expires_in"].is_null()))
+        .collect();
+    assert_eq!(
+        left,
+        [(Some("changed"), true), (Some("longer"), false), (Some("added"), true), (Some("own"), true)]
+    );
 }
