@@ -25,8 +25,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Server::wait_for`] waits for one message that matches, and [`Server::take`] removes those of one test, so that others can
-//! share the server. With the feature `mime`, which is one of the default ones, mails are parsed and searched:
+//! [`Server::wait_for`] waits for one message that matches, and [`Server::take`] removes those of one test. Tests
+//! that share a server know their own mail by its [inboxes](Message::inboxes). With the feature `mime`, which is one of the
+//! default ones, mails are parsed and searched:
 //!
 //! ```
 //! # #[cfg(feature = "mime")] {

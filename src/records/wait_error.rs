@@ -63,7 +63,10 @@ impl fmt::Display for WaitError {
                 write!(f, "timeout waiting for {expected} messages: got {count} within {timeout:?}")
             }
             true => {
-                write!(f, "timeout waiting for a message that matches: got {count} others within {timeout:?}")
+                write!(
+                    f,
+                    "timeout waiting for a message that matches: none of {count} did within {timeout:?}"
+                )
             }
         }
     }

@@ -142,14 +142,15 @@ impl Server {
     }
 
     /// Removes the messages that match from the server, and returns them, the oldest first. Those that arrive meanwhile stay, and
-    /// of several callers that take at the same time, one gets each message: tests that share a server leave each other's alone.
+    /// of several callers that take at the same time, one gets each message: tests that share a server, each with its own
+    /// [inbox](Message::inboxes), leave each other's alone.
     ///
     /// ```
     /// use smtpmock::{Config, Server};
     ///
     /// let server = Server::start(Config::default())?;
     /// // … let the code under test send
-    /// let mine = server.take(|mail| mail.forward_paths().iter().any(|to| to.ends_with("@test-1.example")));
+    /// let mine = server.take(|mail| mail.is_in("test-1")); // to bob+test-1@example.com
     /// # assert!(mine.is_empty());
     /// # Ok::<(), smtpmock::StartError>(())
     /// ```

@@ -81,10 +81,10 @@ Values:
             unknown, any; with --esmtp auth, bdat, help, vrfy, xclient; with
             --tls starttls, tls (the handshake)
             name: id=NAME, which no other rule has (optional)
-            conditions: from= to= helo= user= mechanism= inbox= (with * and
-            ?),
+            conditions: from= to= helo= user= mechanism= inbox=,
+            at tls sni= (each with * and ?),
             ip=10.0.0.0/8, session=3.. nth=3 every=10 times=3 odds=5%,
-            size>=1MiB, at tls sni= (with * and ?),
+            size>=1MiB,
             param.NAME= (a parameter of MAIL or RCPT, like param.notify=never),
             after=10s until=20s period=30s
             (nth=, every= and times= counted

@@ -342,16 +342,28 @@ mod tests {
         assert_eq!([b"\r\n", end].map(&mut lent), [0, 0], "no recipient matches the rule");
     }
 
+    const CONDITIONS: &[&str] = &[
+        "to=a*",
+        "to=*@x",
+        "to=b@y",
+        "to=*b*",
+        "to=?@?",
+        "inbox=x",
+        "inbox=a*",
+        "inbox=?",
+        "to=*@y inbox=b",
+    ];
+
     proptest! {
         /// Rules have the same effect whether they are there from the beginning or replace others at any line.
         #[test]
         fn what_recipients_match_does_not_depend_on_when_rules_came(
-            recipients in prop::collection::vec("[ab]{1,2}@[xy]", 0..6),
+            recipients in prop::collection::vec("[ab]{1,2}([+][abx])?@[xy]", 0..6),
             accepted in prop::collection::vec(any::<bool>(), 6),
-            patterns in prop::collection::vec(prop::sample::select(vec!["a*", "*@x", "b@y", "*b*", "?@?"]), 1..5),
+            conditions in prop::collection::vec(prop::sample::select(CONDITIONS), 1..6),
             switches in prop::collection::vec(any::<bool>(), 6),
         ) {
-            let rules: Vec<String> = patterns.iter().map(|pattern| format!("message to={pattern} close")).collect();
+            let rules: Vec<String> = conditions.iter().map(|when| format!("message {when} close")).collect();
             let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
             let (one, other) = (policy(&rules), policy(&["noop close"]));
             let [mut always, mut switched] = [Envelope::default(), Envelope::default()];

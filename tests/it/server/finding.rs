@@ -68,7 +68,7 @@ fn a_wait_in_vain_says_what_did_arrive() {
     let server = start(Config::default());
     send(&server, "carol@example.com", "other");
     let error = server.wait_for(is_for("bob@example.com"), SHORT).unwrap_err();
-    assert_eq!(error.to_string(), "timeout waiting for a message that matches: got 1 others within 20ms");
+    assert_eq!(error.to_string(), "timeout waiting for a message that matches: none of 1 did within 20ms");
     assert_eq!(subjects(&error.arrived), ["other"]);
     let none = start(Config::default().keep_records(false));
     assert!(none.wait_for(|_| true, PATIENCE).is_err(), "what can never come is not waited for");
