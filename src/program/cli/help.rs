@@ -207,7 +207,7 @@ Examples:
     smtpmock ready http://127.0.0.1:8025 --wait=30s
   This help as a manual page, and completions:
     smtpmock man | man -l -
-    smtpmock completions bash > ~/.local/share/bash-completion/completions/smtpmock
+    smtpmock completions bash > /etc/bash_completion.d/smtpmock
   In a container:
     SMTPMOCK_HOST=0.0.0.0 SMTPMOCK_PORT=2525 SMTPMOCK_LOG=true smtpmock
 ";

@@ -107,7 +107,7 @@ fn the_error_of_a_failed_listen_names_the_address() {
 fn a_leading_word_is_refused_with_a_hint() {
     for (word, hint) in [
         ("help", "did you mean --help?"),
-        ("serve", "the commands are merge FILE... and ready URL"),
+        ("serve", "the commands are merge FILE..., ready URL, man and completions SHELL"),
         ("merge", "merge needs a report: smtpmock merge a.json b.json"),
         ("2525", "did you mean --port 2525?"),
     ] {
