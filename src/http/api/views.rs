@@ -271,13 +271,20 @@ pub(super) fn summaries<'s>(records: impl Iterator<Item = &'s Shown>, plane: &Ar
     summaries
 }
 
+/// Approximate octets of the recipients of a message in its details: they are in its envelope, its dialogue, its blind copies and
+/// its inboxes.
+fn recipient_octets(message: &Message) -> usize {
+    let octets = |rcpt: &Exchange| 200 + 4 * rcpt.request.len() + 2 * rcpt.response_text().len();
+    message.record().rcptto_exchanges.iter().map(|rcpt| octets(rcpt)).sum()
+}
+
 /// As many of these messages, from the front, as fit into one reply.
 pub(super) fn fitting(records: &[Shown], limit: usize) -> usize {
     /// Octets of messages in one reply.
     const MOST: usize = 16 << 20;
     let mut octets = 0;
     let fits = |shown: &&Shown| {
-        octets += shown.message.body().len();
+        octets += shown.message.body().len() + recipient_octets(&shown.message);
         octets <= MOST
     };
     let count = records.iter().take(limit).take_while(fits).count();

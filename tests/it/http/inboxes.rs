@@ -1,5 +1,6 @@
 //! Inboxes: tests that share a server see their own mail.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::thread;
 
@@ -148,4 +149,32 @@ fn tests_at_the_same_time_never_see_the_mail_of_each_other() {
         }
     });
     assert_eq!(plane.server.messages().iter().filter(|message| message.msg()).count(), 0);
+}
+
+/// The text of these mails is short, and their envelopes are not.
+#[test]
+fn recipients_without_end_filled_one_reply() {
+    const RECIPIENTS: usize = 10_000;
+    let plane = plane(Config::default());
+    let mut client = client(&plane);
+    let recipients: String = (0..RECIPIENTS)
+        .map(|number| format!("RCPT TO:<someone-{number}+some-inbox-{number}@example-{number}.example>\r\n"))
+        .collect();
+    for _ in 0..6 {
+        client.mail("ann@example.com");
+        let mut writer = client.writer();
+        thread::scope(|scope| {
+            scope.spawn(|| writer.write_all(recipients.as_bytes()).expect("an open connection"));
+            (0..RECIPIENTS).for_each(|_| assert_eq!(client.reply(), "250 Received"));
+        });
+        client.message("Subject: hi\r\n\r\n");
+    }
+    let reply = plane.get("/v1/messages/wait?count=6&limit=500");
+    let octets = reply.body.len();
+    let reply = reply.json_as(200);
+    let messages = reply["messages"].as_array().expect("a list");
+    assert_eq!(reply["total"], 6);
+    assert!((1..6).contains(&messages.len()) && octets < 20 << 20, "{} in {octets}", messages.len());
+    let list = plane.get("/v1/messages?limit=500");
+    assert!(list.body.len() < 20 << 20, "{}", list.body.len());
 }
