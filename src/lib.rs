@@ -200,9 +200,9 @@ pub use stats::Stats;
 /// Hidden: shared by the reports of `smtpmock` and `smtpload`, which may change with them.
 #[doc(hidden)]
 pub use text::{escape, units};
-#[cfg(feature = "tls")]
-pub use tls::Tls;
 pub use tls::{ClientCertificate, TlsSession, TlsVersion, UnknownVersion};
+#[cfg(feature = "tls")]
+pub use tls::{Pem, Tls};
 
 /// The README's examples are tests.
 #[cfg(doctest)]

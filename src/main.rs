@@ -34,5 +34,5 @@ fn main() -> ExitCode {
 /// Reads a settings file or a report.
 fn read_file(path: &Path) -> io::Result<String> {
     let bytes = smtpmock::read_bounded(path, FILE_LIMIT)?;
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::tls::TlsError;
+
 /// A setting with a value it can't have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -18,6 +20,20 @@ pub struct ConfigError {
 impl ConfigError {
     pub(crate) fn new(setting: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
         Self { setting, value: value.to_string(), expected: expected.into() }
+    }
+
+    /// [`expected`](Self::expected) for the program, which has flags only: without the methods of the library, which stand
+    /// at the end.
+    #[doc(hidden)]
+    pub fn expected_by_flags(&self) -> &str {
+        let ends = [", Config::", ", or Tls::"].map(|method| self.expected.find(method));
+        ends.into_iter().flatten().min().map_or(&self.expected, |end| &self.expected[..end])
+    }
+}
+
+impl From<TlsError> for ConfigError {
+    fn from(TlsError { setting, value, expected }: TlsError) -> Self {
+        Self { setting, value, expected }
     }
 }
 

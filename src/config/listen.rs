@@ -199,6 +199,11 @@ pub(super) fn speaks_lmtp(url: &str) -> bool {
     url_listener(url).is_ok_and(|listen| listen.protocol == Protocol::Lmtp)
 }
 
+/// Whether TLS begins with the connections of the listener of this URL.
+pub(super) fn is_encrypted(url: &str) -> bool {
+    url_listener(url).is_ok_and(|listen| listen.is_encrypted)
+}
+
 /// Parses what follows the scheme.
 fn url_parts(transport: Transport, rest: &str) -> Result<(ListenAt, Query), ListenUrlError> {
     let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::listen::{inbox_of, speaks_lmtp, takes_proxy_headers};
+use super::listen::{inbox_of, is_encrypted, speaks_lmtp, takes_proxy_headers};
 use super::{Config, StartSettings};
 use crate::config::ConfigError;
 use crate::config::milestone::Goal;
@@ -11,7 +11,7 @@ use crate::records::{CaptureContent, CaptureFormat};
 use crate::smtp::auth::{Auth, Mechanism};
 use crate::smtp::rules::{Extension, Feasible, MAX_DURATION, Offer, Rule};
 use crate::smtp::{DelayPoint, Esmtp, MAX_RECIPIENTS, RecordMode, ReplyKind};
-use crate::tls::{ServerTls, Tls, TlsError};
+use crate::tls::{ServerTls, Tls};
 
 /// `listen(2)` takes a C int, and the kernel limits it to `net.core.somaxconn` anyway.
 const MAX_BACKLOG: u32 = 65_535;
@@ -25,6 +25,7 @@ impl Config {
         self.listeners()?;
         self.validate_settings()?;
         self.prepare_tls()?;
+        self.validate_encryption()?;
         let fixed = &self.fixed;
         duration("shutdown_timeout", fixed.shutdown_timeout, Duration::ZERO)?;
         self.validate_capture()?;
@@ -42,11 +43,7 @@ impl Config {
     /// What handshakes are decided by; `None` without TLS.
     pub(crate) fn prepare_tls(&self) -> Result<Option<ServerTls>, ConfigError> {
         let prepared = self.fixed.tls.as_ref().map(Tls::prepare).transpose();
-        let prepared = prepared.map_err(|TlsError { setting, value, expected }| ConfigError {
-            setting,
-            value,
-            expected,
-        })?;
+        let prepared = prepared.map_err(ConfigError::from)?;
         self.prepare_rules(prepared.as_ref())?;
         Ok(prepared)
     }
@@ -82,7 +79,8 @@ impl Config {
     }
 
     /// Settings that are accepted but that clients may not understand: replies without a valid reply code (RFC 5321
-    /// section 4.2); and listeners that take headers of the PROXY protocol, where nobody is trusted to send one.
+    /// section 4.2); listeners that take headers of the PROXY protocol, where nobody is trusted to send one; TLS where clients
+    /// are not offered it; and certificates that they refuse, because they are not valid now or in the wrong order.
     pub fn doubts(&self) -> Vec<ConfigError> {
         let replies = ReplyKind::ALL.iter().filter_map(|kind| {
             let reply = self.policy.reply(*kind);
@@ -95,7 +93,7 @@ impl Config {
         });
         let rules =
             self.policy.rules().filter_map(|rule| Some(ConfigError::new("rule", rule, rule.doubt()?)));
-        replies.chain(rules).chain(self.doubtful_listeners()).collect()
+        replies.chain(rules).chain(self.doubtful_listeners()).chain(self.doubts_of_tls()).collect()
     }
 
     /// Rules that can't fire by the other settings, each with what it lacks.
@@ -124,6 +122,41 @@ impl Config {
         let urls = self.fixed.listen.iter().filter(|_| self.policy.trusted().is_empty());
         let expected = "a trusted peer: --trust, Config::trust";
         urls.filter(|url| takes_proxy_headers(url)).map(move |url| ConfigError::new("listen", url, expected))
+    }
+}
+
+/// What clients need so that they can encrypt.
+const ENCRYPTING: &str =
+    "STARTTLS among the extensions and in the text for EHLO, or a listener like smtps://127.0.0.1";
+
+impl Config {
+    /// Whether clients can encrypt: STARTTLS may be offered, or a listener has TLS from the first octet.
+    fn can_encrypt(&self) -> bool {
+        let has_it = |offer: Offer| offer.includes(Extension::Starttls) != Some(false);
+        let offer = self.policy.esmtp().and_then(|esmtp| esmtp.offer);
+        let is_offered = offer.is_none_or(has_it) && self.policy.may_offer("STARTTLS");
+        is_offered
+            || self.policy.rules().filter_map(Rule::offers).any(has_it)
+            || self.fixed.listen.iter().any(|url| is_encrypted(url))
+    }
+
+    /// Checks that a client can encrypt where it has to.
+    fn validate_encryption(&self) -> Result<(), ConfigError> {
+        let is_required = self.policy.esmtp().is_some_and(|esmtp| esmtp.tls_required);
+        match is_required && !self.can_encrypt() {
+            true => {
+                let expected = format!("{ENCRYPTING}: else all commands get 530");
+                Err(ConfigError::new("tls_required", true, expected))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// TLS that no client can use, and certificates that clients refuse.
+    fn doubts_of_tls(&self) -> impl Iterator<Item = ConfigError> {
+        let is_idle = self.policy.has_tls() && !self.can_encrypt();
+        let idle = is_idle.then(|| ConfigError::new("tls", "true", ENCRYPTING));
+        idle.into_iter().chain(self.fixed.tls.iter().flat_map(Tls::doubts).map(ConfigError::from))
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 ///
 /// # Errors
 /// Another process, or another output of this one, has it locked. The error names the process if the system shows it.
-pub(super) fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
+pub fn lock(file: &File, metadata: &Metadata) -> io::Result<()> {
     match file.try_lock() {
         // A file system without locks is written to without one.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(()),

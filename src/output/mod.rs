@@ -23,6 +23,7 @@ mod writer;
 use std::time::Duration;
 
 pub use claims::{Claims, Refusal};
+pub use locks::lock;
 pub use opening::Opening;
 pub use place::{OutputError, Place, Reason};
 pub use progress::Progress;

@@ -372,8 +372,8 @@ fn bad_setting(error: &ConfigError, given: &[Given], table: &[Flag]) -> Failure 
     // A switch has no value that was typed.
     let is_switch = table.iter().any(|flag| flag.setting == error.setting && flag.arity == Arity::Switch);
     Failure::Usage(match is_switch {
-        true => format!("{typed}: expected {}", error.expected),
-        false => format!("invalid value {value} for {typed}: expected {}", error.expected),
+        true => format!("{typed}: expected {}", error.expected_by_flags()),
+        false => format!("invalid value {value} for {typed}: expected {}", error.expected_by_flags()),
     })
 }
 
@@ -390,14 +390,17 @@ fn doubts(config: &Config, given: &[Given], table: &[Flag]) -> Vec<String> {
     let doubt = |error: &ConfigError| {
         let (value, typed) = given_as(error, given, table)?;
         let problem = match error.setting {
-            "listen" => "takes PROXY headers, but trusts nobody to send one",
-            _ => "is sent unchanged, but no client knows it",
+            "listen" => " takes PROXY headers, but trusts nobody to send one",
+            "tls" => " has no effect",
+            setting if setting.starts_with("Tls::") => "",
+            _ => " is sent unchanged, but no client knows it",
         };
-        Some(format!("{typed} {value} {problem}: expected {}", error.expected))
+        let value = if error.setting == "tls" { String::new() } else { format!(" {value}") };
+        Some(format!("{typed}{value}{problem}: expected {}", error.expected_by_flags()))
     };
     let idle = |error: &ConfigError| {
         let (value, typed) = given_as(error, given, table)?;
-        Some(format!("{typed} {value} can never fire: expected {}", error.expected))
+        Some(format!("{typed} {value} can never fire: expected {}", error.expected_by_flags()))
     };
     let (doubtful, idle_rules) = (config.doubts(), config.idle_rules());
     doubtful.iter().filter_map(doubt).chain(idle_rules.iter().filter_map(idle)).collect()
@@ -412,7 +415,9 @@ fn given_as(error: &ConfigError, given: &[Given], table: &[Flag]) -> Option<(Str
         Some(given) if flag.arity == Arity::Value => given.value.to_string_lossy().into_owned(),
         _ => error.value.clone(),
     };
-    Some((shown(&flag.kebab, &value), typed_as(&flag.kebab, given)))
+    let is_it = |given: &&Given| given.kebab == flag.kebab && given.value.to_string_lossy() == value;
+    let typed = given.iter().rfind(is_it).map(|given| given.typed.clone());
+    Some((shown(&flag.kebab, &value), typed.unwrap_or_else(|| typed_as(&flag.kebab, given))))
 }
 
 /// The spelling of the flag in its last occurrence.

@@ -5,6 +5,7 @@
 //! of a run needs no new thread; every wait for them is bounded.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ use crate::program::cli::outputs::CAPTURE;
 use crate::program::cli::{Failure, Limit, Settings};
 use crate::program::interrupts::{Handle, Interrupts};
 use crate::program::reporter::{Outputs, Reporter};
-use crate::program::{outcome, ready};
+use crate::program::{ca_file, outcome, ready};
 
 /// Why a run ends.
 pub(crate) enum Event {
@@ -73,8 +74,7 @@ struct Run {
     reporter: Reporter,
     /// Stopped when the server has stopped: until then it answers.
     plane: Option<ControlPlane>,
-    /// The ready file and its content.
-    ready: Option<(PathBuf, String)>,
+    announced: Announced,
 }
 
 impl Run {
@@ -122,19 +122,19 @@ impl Run {
             .map_err(stopped)?;
         let plane = start_plane(&server, http.as_ref()).map_err(stopped)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
-        let ready = readiness.announce(&server, plane.as_ref(), streams).map_err(stopped)?;
+        let announced = readiness.announce(&server, plane.as_ref(), streams).map_err(stopped)?;
         if let Some(timer) = restart_timer {
             // Fails only if the time has already passed.
             let _ = timer.send(());
         }
-        Ok(Self { server, events, reporter, plane, ready })
+        Ok(Self { server, events, reporter, plane, announced })
     }
 
     /// Waits for an event that ends the run, then stops and reports.
     fn serve(self, streams: &Streams) -> ExitCode {
         // Never disconnected: the thread that handles signals has a sender.
         let event = self.events.recv();
-        if let Some((path, line)) = &self.ready {
+        if let Some((path, line)) = &self.announced.ready {
             ready::withdraw_own(path, line);
         }
         let failure = match event {
@@ -184,6 +184,14 @@ fn open_outputs(settings: &Settings) -> Result<Opening, Failure> {
     withdrawn.map(|()| opening)
 }
 
+/// The files that announce this server while it runs.
+struct Announced {
+    /// The ready file and its content.
+    ready: Option<(PathBuf, String)>,
+    /// Keeps other servers from replacing the certificate of the CA.
+    _ca_lock: Option<File>,
+}
+
 /// How readiness is announced.
 struct Readiness {
     /// Whether the ready line goes to standard output.
@@ -205,18 +213,19 @@ impl Readiness {
         Self { prints_line: *ready_line, file: ready_file.clone(), ca: ca_out.clone(), is_noticed }
     }
 
-    /// Returns the ready file and its content.
     fn announce(
         self,
         server: &Server,
         plane: Option<&ControlPlane>,
         streams: &Streams,
-    ) -> Result<Option<(PathBuf, String)>, Failure> {
+    ) -> Result<Announced, Failure> {
         let ca = self.ca.as_deref().zip(server.ca_pem());
-        if let Some((path, pem)) = ca {
-            ready::publish_ca(path, pem)
-                .map_err(|error| file_failure("write the CA's certificate", path, &error))?;
-        }
+        let ca_lock = match ca {
+            Some((path, pem)) => ca_file::publish(path, pem).map_err(|error| {
+                file_failure("write the CA's certificate of --tls-ca-out to", path, &error)
+            })?,
+            None => None,
+        };
         let http = plane.map(ControlPlane::url);
         let line = ready::line(server.listeners(), http.as_deref(), ca.map(|(path, _)| path));
         if let Some(path) = &self.file {
@@ -229,7 +238,7 @@ impl Readiness {
         if self.is_noticed {
             streams.err.put(ready::notice(server.listeners()));
         }
-        Ok(self.file.map(|path| (path, line)))
+        Ok(Announced { ready: self.file.map(|path| (path, line)), _ca_lock: ca_lock })
     }
 }
 

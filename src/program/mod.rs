@@ -1,5 +1,6 @@
 //! The program `smtpmock`: command line, outputs, signals, exit codes. Imports only the library's public interface.
 
+pub(crate) mod ca_file;
 pub(crate) mod cli;
 pub(crate) mod interrupts;
 pub(crate) mod lifetime;

@@ -121,14 +121,9 @@ pub(crate) fn withdraw(path: &Path) -> io::Result<()> {
 
 /// Whether the file is a ready file or empty.
 fn is_ready_line(path: &Path) -> io::Result<bool> {
-    begins_with(path, FRONT)
-}
-
-/// Whether the file begins with this, or is empty.
-fn begins_with(path: &Path, expected: &[u8]) -> io::Result<bool> {
     let mut front = Vec::new();
-    File::open(path)?.take(expected.len() as u64).read_to_end(&mut front)?;
-    Ok(front.is_empty() || front == expected)
+    File::open(path)?.take(FRONT.len() as u64).read_to_end(&mut front)?;
+    Ok(front.is_empty() || front == FRONT)
 }
 
 /// Removes the ready file of this run when the server no longer listens, so that nobody takes it for that of the next
@@ -153,21 +148,8 @@ pub(crate) fn publish(path: &Path, line: &str) -> io::Result<()> {
     written
 }
 
-/// Writes the certificate of the CA, in the place of that of an earlier run.
-pub(crate) fn publish_ca(path: &Path, pem: &str) -> io::Result<()> {
-    const FRONT: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_file() => Err(io::Error::other("it is not a regular file")),
-        Ok(_) if !begins_with(path, FRONT)? => {
-            Err(io::Error::other("it has other content: expected a certificate in PEM, or no file"))
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => publish(path, pem),
-    }
-}
-
 /// The name of a temporary file in the same directory, because a rename is atomic only within one file system.
-fn unfinished_name(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn unfinished_name(path: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "expected the path of a file"))?;
@@ -177,7 +159,7 @@ fn unfinished_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(unfinished))
 }
 
-fn create(path: &Path) -> io::Result<File> {
+pub(super) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 

@@ -15,6 +15,10 @@ impl Tls {
     pub(crate) fn prepare(&self) -> Result<ServerTls, TlsError> {
         match *self {}
     }
+
+    pub(crate) fn doubts(&self) -> std::iter::Empty<TlsError> {
+        match *self {}
+    }
 }
 
 impl ServerTls {

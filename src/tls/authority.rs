@@ -9,9 +9,12 @@ use rcgen::{
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
 
 use super::TlsError;
-use super::certificates::{certificates_in, certified_key};
+use super::certificates::certified;
+use super::pem::Input;
+use super::x509::Facts;
 use crate::time::wall_time;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -45,23 +48,18 @@ impl Authority {
     }
 
     /// One that stays.
-    pub(super) fn from_pem(certificate: &str, key: &str) -> Result<Self, TlsError> {
-        const CERTIFICATE: &str = "tls CA certificate";
-        let chain = certificates_in(CERTIFICATE, certificate)?;
-        let wrong_key = || TlsError {
-            setting: "tls CA key",
-            value: "the key".to_owned(),
-            expected: "the private key of the CA's certificate in PEM, for ECDSA or RSA".to_owned(),
-        };
-        // Whether the key is that of the certificate.
-        certified_key(chain.clone(), key).map_err(|_| wrong_key())?;
-        let key = KeyPair::from_pem(key).map_err(|_| wrong_key())?;
-        let issuer = Issuer::from_ca_cert_der(&chain[0], key).map_err(|error| TlsError {
-            setting: CERTIFICATE,
-            value: "the certificate".to_owned(),
-            expected: format!("the certificate of a CA in PEM ({error})"),
+    pub(super) fn from_pem(certificates: Input<'_>, key: Input<'_>) -> Result<Self, TlsError> {
+        let (CertifiedKey { cert: chain, .. }, der) = certified(certificates, key)?;
+        if let Some(why) = Facts::read(&chain[0]).and_then(|own| own.not_a_ca()) {
+            return Err(certificates.wrong(format!("the certificate of a CA; this one {why}")));
+        }
+        let key = KeyPair::try_from(&der).map_err(|_| {
+            key.wrong("an ECDSA, RSA or Ed25519 key that can sign certificates; this one can't")
         })?;
-        Ok(Self { issuer, pem: certificate.to_owned(), chain })
+        let issuer = Issuer::from_ca_cert_der(&chain[0], key).map_err(|_| {
+            certificates.wrong("the certificate of a CA; the names in this one can't be read")
+        })?;
+        Ok(Self { issuer, pem: certificates.text().to_owned(), chain })
     }
 
     /// A certificate for these names, with a new key.

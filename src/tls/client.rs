@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+use super::alerting::Alerting;
+use super::pem::Input;
+use super::x509::Facts;
 use super::{ClientCertificate, TlsError};
 
 /// Octets of a subject that are retained, and of another name: a longer one is none.
@@ -22,31 +23,32 @@ const MOST_NAME: usize = 255;
 
 /// What verifies the certificates of clients: by these CAs in PEM, at least one. `is_required`: a client without a
 /// certificate is refused.
-pub(super) fn verifier(
-    pems: &[String],
+pub(super) fn verifier<'p>(
+    pems: impl Iterator<Item = Input<'p>>,
     is_required: bool,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for pem in pems {
-        let wrong = |reason: String| TlsError {
-            setting: "tls client CA",
-            value: "the certificate".to_owned(),
-            expected: format!("certificates of CAs in PEM{reason}"),
-        };
-        let mut has_any = false;
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let certificate = certificate.map_err(|_| wrong(String::new()))?;
-            roots.add(certificate).map_err(|error| wrong(format!(" ({error})")))?;
-            has_any = true;
-        }
-        if !has_any {
-            return Err(wrong(String::new()));
+        for (index, certificate) in pem.certificates()?.into_iter().enumerate() {
+            let wrong = |own: &Facts<'_>, why: &str| {
+                let (number, subject) = (index + 1, own.subject());
+                pem.wrong(format!("certificates of CAs; certificate {number} ({subject}) {why}"))
+            };
+            let own = Facts::read(&certificate);
+            if let Some((own, why)) = own.as_ref().and_then(|own| own.not_a_ca().map(|why| (own, why))) {
+                return Err(wrong(own, why));
+            }
+            let added = roots.add(certificate.clone());
+            added.map_err(|_| {
+                own.map_or_else(|| pem.wrong("certificates"), |own| wrong(&own, "can't be read"))
+            })?;
         }
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let builder = if is_required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|error| super::settings::internal(&error))
+    let verifier = builder.build().map_err(|error| super::settings::internal(&error))?;
+    Ok(Arc::new(Alerting(verifier)))
 }
 
 impl ClientCertificate {
@@ -88,7 +90,7 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 /// As RFC 4514 writes it: the last part first.
-fn distinguished_name(name: &X509Name<'_>) -> String {
+pub(super) fn distinguished_name(name: &X509Name<'_>) -> String {
     let mut text = String::new();
     let parts: Vec<_> = name.iter_rdn().collect();
     for part in parts.into_iter().rev() {

@@ -5,11 +5,15 @@
 #[cfg(not(feature = "tls"))]
 mod absent;
 #[cfg(feature = "tls")]
+mod alerting;
+#[cfg(feature = "tls")]
 mod authority;
 #[cfg(feature = "tls")]
 mod certificates;
 #[cfg(feature = "tls")]
 mod client;
+#[cfg(feature = "tls")]
+mod pem;
 #[cfg(feature = "tls")]
 mod server;
 mod session;
@@ -17,10 +21,16 @@ mod session;
 mod settings;
 #[cfg(feature = "tls")]
 mod wrong;
+#[cfg(feature = "tls")]
+mod x509;
 
 pub use crate::smtp::rules::{TlsVersion, UnknownVersion};
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::{ServerTls, Tls};
+#[cfg(feature = "tls")]
+pub(crate) use alerting::is_of_old_form;
+#[cfg(feature = "tls")]
+pub use pem::Pem;
 #[cfg(feature = "tls")]
 pub(crate) use server::ServerTls;
 pub use session::{ClientCertificate, TlsSession};

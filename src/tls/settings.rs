@@ -12,14 +12,23 @@ use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, SupportedCipherSuite};
 
 use super::authority::{Authority, subject};
-use super::certificates::{Certificates, certificates_in, certified_key};
+use super::certificates::{Certificates, certified, doubts_of};
 use super::client::verifier;
+use super::pem::Pem;
 use super::server::{Basis, ServerTls};
 use super::wrong::names_of;
+use super::x509::Facts;
 use super::{TlsError, TlsVersion};
 
 /// The names that a certificate made at the start is always for, beside the host's.
 const LOCAL: &[&str] = &["localhost", "127.0.0.1", "::1"];
+
+/// The settings that take texts in PEM, as errors name them.
+const CERTIFICATE: &str = "Tls::from_pem(certificate)";
+const KEY: &str = "Tls::from_pem(key)";
+const CA_CERTIFICATE: &str = "Tls::signed_by(certificate)";
+const CA_KEY: &str = "Tls::signed_by(key)";
+const CLIENT_CA: &str = "Tls::client_ca";
 
 /// The name of an authority that is made.
 const CA_NAME: &str = "smtpmock test CA";
@@ -52,11 +61,11 @@ const CA_NAME: &str = "smtpmock test CA";
 pub struct Tls {
     source: Source,
     /// The CA that signs what is made; `None`: one that is made too, unless certificates are given.
-    authority: Option<Pem>,
+    authority: Option<Pair>,
     names: Vec<String>,
     versions: RangeInclusive<TlsVersion>,
     /// The CAs of clients, in PEM.
-    client_ca: Vec<String>,
+    client_ca: Vec<Pem>,
     client_required: bool,
 }
 
@@ -66,14 +75,14 @@ enum Source {
     /// They are made at the start.
     Made,
     /// They are given.
-    Given(Vec<Pem>),
+    Given(Vec<Pair>),
 }
 
 /// A certificate, or several, and a key.
 #[derive(Clone)]
-struct Pem {
-    certificate: String,
-    key: String,
+struct Pair {
+    certificate: Pem,
+    key: Pem,
 }
 
 /// Without keys.
@@ -94,8 +103,10 @@ impl Tls {
         Self::of(Source::Made)
     }
 
-    /// With a certificate of your own: in PEM, the server's first, then those above it, and the server's private key.
-    pub fn from_pem(certificate: impl Into<String>, key: impl Into<String>) -> Self {
+    /// With a certificate of your own: in PEM, the server's first, then those above it, and the server's private key, without a
+    /// passphrase: ECDSA with P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519. Errors name the file of
+    /// [`Pem::of_file`].
+    pub fn from_pem(certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
         Self::of(Source::Given(Vec::new())).and_pem(certificate, key)
     }
 
@@ -111,10 +122,10 @@ impl Tls {
     }
 
     /// Has another certificate of your own. A client gets the first that is valid for the name that it asks for; otherwise
-    /// the first of all.
+    /// the first of all. A client that connects to an IP address asks for no name (RFC 6066 section 3).
     #[must_use]
-    pub fn and_pem(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
-        let pem = Pem { certificate: certificate.into(), key: key.into() };
+    pub fn and_pem(mut self, certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
+        let pem = Pair { certificate: certificate.into(), key: key.into() };
         match &mut self.source {
             Source::Given(given) => given.push(pem),
             Source::Made => self.source = Source::Given(vec![pem]),
@@ -132,8 +143,8 @@ impl Tls {
     /// Makes the certificate by this CA, which clients trust already: its certificate and its private key in PEM. Beside
     /// certificates of your own it signs those that are [wrong on purpose](crate::smtp::rules::Rule::certificate).
     #[must_use]
-    pub fn signed_by(mut self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
-        self.authority = Some(Pem { certificate: certificate.into(), key: key.into() });
+    pub fn signed_by(mut self, certificate: impl Into<Pem>, key: impl Into<Pem>) -> Self {
+        self.authority = Some(Pair { certificate: certificate.into(), key: key.into() });
         self
     }
 
@@ -149,7 +160,7 @@ impl Tls {
     /// clients, is refused by an alert. See [`TlsSession::client_certificate`](crate::TlsSession::client_certificate).
     /// Where clients may authenticate, one with a certificate is offered AUTH EXTERNAL.
     #[must_use]
-    pub fn client_ca(mut self, pem: impl Into<String>) -> Self {
+    pub fn client_ca(mut self, pem: impl Into<Pem>) -> Self {
         self.client_ca.push(pem.into());
         self
     }
@@ -161,14 +172,25 @@ impl Tls {
         self
     }
 
+    /// Whether this text is one certificate, and nothing else, of a CA that a server has made.
+    #[doc(hidden)]
+    pub fn is_made_ca(pem: &str) -> bool {
+        let pem = Pem::from(pem);
+        let pem = pem.at(CERTIFICATE, 1);
+        let is_it = |chain: Vec<_>| Facts::read(&chain[0]).is_some_and(|own| own.is_named(CA_NAME));
+        pem.is_one_certificate() && pem.certificates().is_ok_and(is_it)
+    }
+
     /// What a server decides handshakes by.
     ///
     /// # Errors
     /// The first setting with an invalid value.
     pub(crate) fn prepare(&self) -> Result<ServerTls, TlsError> {
         let authority = self.authority.as_ref();
-        let authority =
-            authority.map(|Pem { certificate, key }| Authority::from_pem(certificate, key)).transpose()?;
+        let authority = authority.map(|Pair { certificate, key }| {
+            Authority::from_pem(certificate.at(CA_CERTIFICATE, 1), key.at(CA_KEY, 1))
+        });
+        let authority = authority.transpose()?;
         let (certificates, authority, names) = match &self.source {
             Source::Made => {
                 let authority = match authority {
@@ -195,7 +217,7 @@ impl Tls {
             ticketer: aws_lc_rs::Ticketer::new().map_err(|error| internal(&error))?,
         };
         ServerTls::new(basis, self.versions.clone(), authority, names, ca_pem).map_err(|_| TlsError {
-            setting: "tls versions",
+            setting: "Tls::versions",
             value: format!("{} to {}", self.versions.start(), self.versions.end()),
             expected: "a lowest version that is not above the highest".to_owned(),
         })
@@ -213,11 +235,14 @@ impl Tls {
         match (&self.client_ca[..], self.client_required) {
             ([], false) => Ok(WebPkiClientVerifier::no_client_auth()),
             ([], true) => Err(TlsError {
-                setting: "tls client",
+                setting: "Tls::client_required",
                 value: "required".to_owned(),
                 expected: "a CA of clients for it: --tls-client-ca, or Tls::client_ca".to_owned(),
             }),
-            (pems, is_required) => verifier(pems, is_required, provider),
+            (pems, is_required) => {
+                let pems = (1..).zip(pems).map(|(number, pem)| pem.at(CLIENT_CA, number));
+                verifier(pems, is_required, provider)
+            }
         }
     }
 
@@ -226,7 +251,7 @@ impl Tls {
         let mut subjects = Vec::new();
         for name in &self.names {
             let named = subject(name).ok_or_else(|| TlsError {
-                setting: "tls names",
+                setting: "Tls::names",
                 value: name.clone(),
                 expected: "names of hosts, like mx.example.com or *.example.com, or IP addresses".to_owned(),
             })?;
@@ -236,21 +261,27 @@ impl Tls {
         Ok(subjects)
     }
 
-    fn read(&self, given: &[Pem]) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
+    fn read(&self, given: &[Pair]) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
         if let Some(name) = self.names.first() {
             let expected = "no names beside certificates of your own, which have theirs".to_owned();
-            return Err(TlsError { setting: "tls names", value: name.clone(), expected });
+            return Err(TlsError { setting: "Tls::names", value: name.clone(), expected });
         }
-        let read = |(index, Pem { certificate, key }): (usize, &Pem)| {
-            let chain = certificates_in("tls certificate", certificate)?;
-            let certified = certified_key(chain, key).map_err(|error| TlsError {
-                setting: "tls key",
-                value: format!("key {}", index + 1),
-                expected: format!("the private key of the first certificate in PEM ({error})"),
-            })?;
+        let read = |(number, Pair { certificate, key }): (usize, &Pair)| {
+            let (certified, _) = certified(certificate.at(CERTIFICATE, number), key.at(KEY, number))?;
             Ok(Arc::new(certified))
         };
-        given.iter().enumerate().map(read).collect()
+        (1..).zip(given).map(read).collect()
+    }
+
+    /// What is accepted, but probably a mistake: certificates that clients refuse.
+    pub(crate) fn doubts(&self) -> impl Iterator<Item = TlsError> {
+        let given = match &self.source {
+            Source::Given(given) => &given[..],
+            Source::Made => &[],
+        };
+        let own = (1..).zip(given).map(|(number, pair)| pair.certificate.at(CERTIFICATE, number));
+        own.chain(self.authority.iter().map(|pair| pair.certificate.at(CA_CERTIFICATE, 1)))
+            .filter_map(doubts_of)
     }
 }
 

@@ -1,9 +1,9 @@
 //! TLS as the flags have it: reads the files that they name.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use smtpmock::{Tls, TlsVersion};
+use smtpmock::{Pem, Tls, TlsVersion};
 
 use super::flags::TlsOptions;
 use super::goflags::Given;
@@ -36,10 +36,17 @@ pub(super) fn tls(
         Err(Failure::Usage(format!("{typed}: expected {expected}")))
     };
     let read = |kebab: &str, path: &PathBuf| {
-        read_file(path).map_err(|error| {
+        let text = read_file(path).map_err(|error| {
             let typed = typed_as(kebab, given);
-            Failure::Usage(format!("invalid value {path:?} for {typed}: expected a readable file: {error}"))
-        })
+            let expected = match error.kind() {
+                ErrorKind::InvalidData => {
+                    format!("PEM, which is text: this file is binary; {}", converting(kebab, path))
+                }
+                _ => format!("a readable file: {error}"),
+            };
+            Failure::Usage(format!("invalid value {path:?} for {typed}: expected {expected}"))
+        })?;
+        Ok::<_, Failure>(Pem::of_file(path, text))
     };
     if client_required.is_some() && client_cas.is_empty() {
         return refused("tls-client", "--tls-client-ca beside it");
@@ -72,4 +79,13 @@ pub(super) fn tls(
     let tls = tls.names(names).versions(versions).client_required(client_required.unwrap_or(false));
     let with_ca = |tls: Tls, path| Ok(tls.client_ca(read("tls-client-ca", path)?));
     client_cas.iter().try_fold(tls, with_ca).map(Some)
+}
+
+/// The commands that make PEM of a binary file.
+fn converting(kebab: &str, path: &Path) -> String {
+    let path = path.display();
+    let (command, left_out) = if kebab.ends_with("key") { ("pkey", "-nocerts") } else { ("x509", "-nokeys") };
+    format!(
+        "openssl {command} -inform DER -in {path} converts DER, and openssl pkcs12 -in {path} -nodes {left_out} PKCS #12"
+    )
 }

@@ -1,6 +1,7 @@
 //! The program, run as by its users: arguments and variables in; output, exit code and SMTP out.
 
 mod auth;
+mod certificates;
 mod endings;
 mod failures;
 mod flags;

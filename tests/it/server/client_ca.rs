@@ -9,6 +9,7 @@ use rcgen::{
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use smtpmock::Server;
 
@@ -79,7 +80,10 @@ pub(crate) fn trusting_with(
             let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
             let chain = chain.collect::<Result<Vec<_>, _>>().expect("PEM");
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
-            builder.with_client_auth_cert(chain, key).expect("its key")
+            let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).expect("a key");
+            // Of any form: a server has to refuse those that rustls would not send.
+            let own = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+            builder.with_client_cert_resolver(Arc::new(own))
         }
         None => builder.with_no_client_auth(),
     })

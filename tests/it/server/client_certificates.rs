@@ -3,11 +3,12 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use smtpmock::{Config, Server, Tls};
 
 use super::client_ca::{Ca, Own, having};
+use super::old_form;
 use crate::support::encrypted::{Encrypted, Thin, connect};
 use crate::support::figures::after_sessions;
 use crate::support::server::start;
@@ -116,6 +117,19 @@ fn refusal(server: &Server, own: Option<Own>, versions: &[&'static SupportedProt
     error.to_string().rsplit(' ').next().expect("its name").to_owned()
 }
 
+fn as_ca(params: &mut CertificateParams) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+}
+
+/// A certificate that a client has signed itself.
+fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Own {
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    change(&mut params);
+    let key = KeyPair::generate().expect("a key");
+    (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+}
+
 #[test]
 fn a_certificate_that_is_missing_or_not_trusted_is_refused_by_an_alert_and_counted() {
     for (versions, missing) in BOTH.into_iter().zip(["HandshakeFailure", "CertificateRequired"]) {
@@ -134,6 +148,11 @@ fn a_certificate_that_is_missing_or_not_trusted_is_refused_by_an_alert_and_count
             (ca.issue(old), "CertificateExpired"),
             (ca.issue(future), "CertificateExpired"),
             (ca.issue(of_server), "UnsupportedCertificate"),
+            (self_signed(|_| {}), "UnknownCA"),
+            (self_signed(as_ca), "UnknownCA"),
+            (ca.issue(as_ca), "UnsupportedCertificate"),
+            ((old_form::SELF_SIGNED.to_owned(), old_form::KEY.to_owned()), "UnknownCA"),
+            ((old_form::OF_A_CA.to_owned(), old_form::KEY.to_owned()), "UnsupportedCertificate"),
         ];
         let count = wrong.len() as u64;
         for (own, alert) in wrong {
@@ -154,12 +173,13 @@ fn a_certificate_that_is_missing_or_not_trusted_is_refused_by_an_alert_and_count
 #[test]
 fn a_client_ca_that_is_none_is_refused_at_the_start() {
     for (tls, setting) in [
-        (Tls::self_signed().client_ca("no PEM"), "tls client CA"),
+        (Tls::self_signed().client_ca("no PEM"), "Tls::client_ca"),
         (
             Tls::self_signed().client_ca("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-            "tls client CA",
+            "Tls::client_ca",
         ),
-        (Tls::self_signed().client_required(true), "tls client"),
+        (Tls::self_signed().client_ca(self_signed(|_| {}).0), "Tls::client_ca"),
+        (Tls::self_signed().client_required(true), "Tls::client_required"),
     ] {
         let error = Config::default().tls(tls).validate().expect_err(setting);
         assert_eq!(error.setting, setting, "{error}");

@@ -24,6 +24,8 @@ mod logging;
 mod measuring;
 mod messages;
 mod milestones;
+#[cfg(feature = "tls")]
+mod old_form;
 mod parameters;
 mod places;
 mod proxy;

@@ -469,14 +469,14 @@ fn what_tls_can_not_be_made_of_is_refused() {
     let [(a, a_key), (_, b_key)] = [own("a.example"), own("b.example")];
     let none = String::new;
     for (tls, setting) in [
-        (Tls::self_signed().names(["not a name"]), "tls names"),
-        (Tls::from_pem(&a, b_key.clone()), "tls key"),
-        (Tls::from_pem(&a, none()), "tls key"),
-        (Tls::from_pem("-----BEGIN NOTHING-----", a_key.clone()), "tls certificate"),
-        (Tls::from_pem(&a, a_key.clone()).names(["a.example"]), "tls names"),
-        (Tls::self_signed().signed_by(none(), a_key), "tls CA certificate"),
-        (Tls::self_signed().signed_by(&a, b_key), "tls CA key"),
-        (Tls::self_signed().versions(TlsVersion::V1_3..=TlsVersion::V1_2), "tls versions"),
+        (Tls::self_signed().names(["not a name"]), "Tls::names"),
+        (Tls::from_pem(&a, b_key.clone()), "Tls::from_pem(key)"),
+        (Tls::from_pem(&a, none()), "Tls::from_pem(key)"),
+        (Tls::from_pem("-----BEGIN NOTHING-----", a_key.clone()), "Tls::from_pem(certificate)"),
+        (Tls::from_pem(&a, a_key.clone()).names(["a.example"]), "Tls::names"),
+        (Tls::self_signed().signed_by(none(), a_key), "Tls::signed_by(certificate)"),
+        (Tls::self_signed().signed_by(&a, b_key), "Tls::signed_by(key)"),
+        (Tls::self_signed().versions(TlsVersion::V1_3..=TlsVersion::V1_2), "Tls::versions"),
     ] {
         let error = Config::default().tls(tls).validate().expect_err(setting);
         assert_eq!(error.setting, setting, "{error}");

@@ -4,10 +4,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{CertificateError, CipherSuite, HandshakeKind, ProtocolVersion};
 
 use crate::net::stream::HandshakeFault;
-use crate::tls::{ClientCertificate, TlsSession, TlsVersion};
-
-/// What webpki says of a certificate without extensions, like those of `openssl x509 -req`: rustls has no word for it.
-const OLD_FORM: &str = "UnsupportedCertVersion";
+use crate::tls::{ClientCertificate, TlsSession, TlsVersion, is_of_old_form};
 
 /// What the handshake has agreed on.
 pub(super) fn agreed(
@@ -46,14 +43,12 @@ pub(super) fn fault_of(error: &rustls::Error) -> HandshakeFault {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is not valid yet",
             CertificateError::UnknownIssuer => "is of no CA that is trusted",
+            error if is_of_old_form(error) => "is of version 1 of X.509, where 3 is needed",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 "is not for clients"
             }
             CertificateError::BadSignature => "has a wrong signature, or is not its own",
             CertificateError::BadEncoding => "can't be read",
-            CertificateError::Other(error) if error.0.to_string() == OLD_FORM => {
-                "is of version 1 of X.509, where 3 is needed"
-            }
             _ => "is not trusted",
         }),
         _ => HandshakeFault::Other,

@@ -39,7 +39,7 @@ impl Options {
 pub(super) fn tls() -> Vec<Flag> {
     let version = |name: &str, help: &str, set: fn(&mut TlsOptions, TlsVersion)| {
         let set = move |options: Options, version| options.with_tls(|tls| set(tls, version));
-        Flag::choosing(name, "VERSION", help, VERSIONS, set).checked_as("tls versions")
+        Flag::choosing(name, "VERSION", help, VERSIONS, set).checked_as("Tls::versions")
     };
     vec![
         Flag::switch(
@@ -47,7 +47,8 @@ pub(super) fn tls() -> Vec<Flag> {
             "Offer STARTTLS, with a certificate for localhost, 127.0.0.1, ::1 and this host's name, made at the start by a \
              CA that is made too; and take --listen smtps:// and lmtps://. Turns on --esmtp",
             |options, on| if on { options.with_tls(|_| {}) } else { options },
-        ),
+        )
+        .checked_as("tls"),
         Flag::new(
             "tlsName",
             "NAME,...",
@@ -59,10 +60,11 @@ pub(super) fn tls() -> Vec<Flag> {
             ),
         )
         .listing()
-        .checked_as("tls names"),
+        .checked_as("Tls::names"),
         file(
             "tlsCaOut",
-            "Write the CA's certificate to this file, for clients to trust; the ready line names it as tls_ca",
+            "Write the CA's certificate to this file, for clients to trust; the ready line names it as tls_ca. Replaces only that of \
+             an earlier run, which has ended",
             |tls, path| tls.ca_out = Some(path),
         ),
         file(
@@ -71,20 +73,21 @@ pub(super) fn tls() -> Vec<Flag> {
              those that rules show (certificate=)",
             |tls, path| tls.ca_cert = Some(path),
         )
-        .checked_as("tls CA certificate"),
+        .checked_as("Tls::signed_by(certificate)"),
         file("tlsCaKey", "The private key of that CA", |tls, path| tls.ca_key = Some(path))
-            .checked_as("tls CA key"),
+            .checked_as("Tls::signed_by(key)"),
         files(
             "tlsCert",
             "Use the certificate of this file, with those above it behind it, in PEM; with --tls-key. Both may be repeated: a \
-             client gets the first that is valid for the name it asks for, or else the first of all",
+             client gets the first that is valid for the name it asks for (SNI; to an IP address it asks for none), or else the first \
+             of all",
             |tls, paths| tls.certs.extend(paths),
         )
-        .checked_as("tls certificate"),
-        files("tlsKey", "The private key of the --tls-cert in the same place", |tls, paths| {
+        .checked_as("Tls::from_pem(certificate)"),
+        files("tlsKey", "The private key of the --tls-cert in the same place: ECDSA, RSA or Ed25519, without a passphrase", |tls, paths| {
             tls.keys.extend(paths);
         })
-        .checked_as("tls key"),
+        .checked_as("Tls::from_pem(key)"),
         version("tlsMin", "Lowest version of TLS: 1.2 or 1.3. Default 1.2", |tls, version| {
             tls.min = Some(version);
         }),
@@ -96,7 +99,7 @@ pub(super) fn tls() -> Vec<Flag> {
             "Ask clients for a certificate, and verify it by the CAs of this file, in PEM; may be repeated",
             |tls, paths| tls.client_cas.extend(paths),
         )
-        .checked_as("tls client CA"),
+        .checked_as("Tls::client_ca"),
         Flag::choosing(
             "tlsClient",
             "WHAT",
@@ -105,10 +108,10 @@ pub(super) fn tls() -> Vec<Flag> {
             &[("optional", false), ("required", true)],
             |options, required| options.with_tls(|tls| tls.client_required = Some(required)),
         )
-        .checked_as("tls client"),
+        .checked_as("Tls::client_required"),
         Flag::switch(
             "tlsRequired",
-            "Before TLS refuse all commands but EHLO, LHLO, NOOP, QUIT and STARTTLS with 530",
+            "Before TLS refuse all commands but EHLO, LHLO, NOOP, QUIT and STARTTLS with 530; clients must be able to encrypt",
             |options, on| match on {
                 true => options.with_tls(|_| {}).with(|config| config.tls_required(true)),
                 false => options,
