@@ -43,6 +43,7 @@ use crate::records::store::Store;
 use crate::server::Server;
 
 pub use settings::HttpSettings;
+use settings::StopHook;
 
 /// The control plane of a running server. Dropping it stops it, and not the server; rules that it was to remove by their
 /// `ttl` stay then.
@@ -82,6 +83,8 @@ struct Plane {
     mailpit: mailpit::State,
     /// Notified when rules have changed, of which one may expire.
     rules_changed: Notify,
+    /// Called when a request stops the server.
+    on_stop: Option<StopHook>,
     /// For reports.
     effective: Vec<(String, String)>,
 }
@@ -111,6 +114,7 @@ impl ControlPlane {
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
             mailpit: mailpit::State::default(),
             rules_changed: Notify::new(),
+            on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),
         });
         let expiring = expiry::expire(Arc::clone(&plane));

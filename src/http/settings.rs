@@ -1,5 +1,6 @@
 //! The settings of the control plane.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ConfigError, ListenAt, http_listener};
@@ -25,6 +26,17 @@ pub struct HttpSettings {
     pub(super) token: Option<Secret>,
     pub(super) request_timeout: Duration,
     pub(super) effective: Vec<(String, String)>,
+    pub(super) on_stop: Option<StopHook>,
+}
+
+/// What is called when a request stops the server.
+#[derive(Clone)]
+pub(super) struct StopHook(pub(super) Arc<dyn Fn(Option<Duration>) + Send + Sync>);
+
+impl std::fmt::Debug for StopHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StopHook")
+    }
 }
 
 /// A text that is not shown.
@@ -50,6 +62,7 @@ impl HttpSettings {
             token: None,
             request_timeout: REQUEST_TIMEOUT,
             effective: Vec::new(),
+            on_stop: None,
         }
     }
 
@@ -86,6 +99,15 @@ impl HttpSettings {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// Calls `hook` when `POST /v1/stop` has begun to stop the server, with the timeout in the request if there is one: to end
+    /// a program with its server. The hook runs on the plane's thread, which answers nothing meanwhile, and must neither
+    /// [stop](crate::Server::stop) the server nor drop the plane itself: let it send a message to a thread that does.
+    #[must_use]
+    pub fn on_stop(mut self, hook: impl Fn(Option<Duration>) + Send + Sync + 'static) -> Self {
+        self.on_stop = Some(StopHook(Arc::new(hook)));
         self
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Message {
     Figures(Sender<Box<Stats>>),
     /// Use this service from the next line of each session on, and confirm it.
     Replace(Arc<Service>, Sender<()>),
+    /// Accept no connections, or accept them again, and confirm it.
+    Pause(bool, Sender<()>),
     /// The check that this connection waits for has run.
     Checked(Token, Checked),
 }
@@ -92,6 +94,13 @@ impl Control {
     pub(crate) fn replace(&self, service: Arc<Service>) -> Receiver<()> {
         let (sender, receiver) = mpsc::channel();
         self.send(Message::Replace(service, sender));
+        receiver
+    }
+
+    /// Pauses accepting, or resumes it. The receiver gets a confirmation, or an error if the shard has ended.
+    pub(crate) fn pause(&self, is_paused: bool) -> Receiver<()> {
+        let (sender, receiver) = mpsc::channel();
+        self.send(Message::Pause(is_paused, sender));
         receiver
     }
 

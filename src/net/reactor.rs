@@ -44,6 +44,8 @@ pub(super) struct Reactor {
     resources: Resources,
     context: Context,
     mailbox: Arc<Mailbox>,
+    /// No connection is accepted.
+    is_paused: bool,
     /// When the time for sessions that still run is up; `None` without a stop, and once it was up.
     stop_at: Option<Timestamp>,
 }
@@ -76,6 +78,7 @@ impl Reactor {
             resources,
             context,
             mailbox,
+            is_paused: false,
             stop_at: None,
         };
         Ok((reactor, control))
@@ -105,10 +108,12 @@ impl Reactor {
 
     /// How long to wait for events; `None`: without a limit.
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() || self.listeners.iter().any(|listening| listening.is_ready) {
+        let may_accept = || !self.is_paused && self.listeners.iter().any(|listening| listening.is_ready);
+        if !self.again.is_empty() || may_accept() {
             return Some(Duration::ZERO);
         }
-        let retries = self.listeners.iter().filter_map(|listening| listening.retry_at);
+        let retries =
+            self.listeners.iter().filter_map(|listening| listening.retry_at.filter(|_| !self.is_paused));
         let next = self.resources.wheel.next_deadline().into_iter().chain(self.stop_at).chain(retries).min();
         next.map(|at| at.since(self.resources.turn_ended))
     }
@@ -215,6 +220,10 @@ impl Reactor {
                     // A caller that is gone needs no confirmation.
                     let _ = caller.send(());
                 }
+                Message::Pause(is_paused, caller) => {
+                    self.pause(is_paused);
+                    let _ = caller.send(());
+                }
                 Message::Checked(token, checked) => self.drive(token, |connection, context, resources| {
                     connection.on_checked(checked, context, resources)
                 }),
@@ -250,6 +259,8 @@ impl Reactor {
         if self.resources.stop == Stop::Forced {
             return;
         }
+        // Clients that wait see an open connection, also during a pause.
+        self.is_paused = false;
         self.accept_waiting();
         for mut listening in self.listeners.drain(..) {
             // One that other shards still have open would go on to wake this one.
@@ -343,6 +354,28 @@ mod tests {
         assert!(is_small(&reactor));
         reactor.serve_by(Arc::new(Service::new(Config::default().settings(0), None)));
         assert!(is_small(&reactor), "this can't be undone");
+    }
+
+    /// A listener with connections that may not be accepted had polls return at once.
+    #[test]
+    fn a_pause_waits_for_events_and_its_end_accepts_what_has_come() {
+        let (mut reactor, address) = reactor([]);
+        let mut events = Events::with_capacity(EVENTS);
+        for _ in 0..2 {
+            reactor.pause(true);
+            let before = reactor.connections.len();
+            let _client = TcpStream::connect(address).expect("the backlog takes it");
+            reactor.poll.poll(&mut events, Some(std::time::Duration::from_secs(60))).expect("a poll");
+            assert!(!events.is_empty(), "the listener has a connection");
+            reactor.turn(&events);
+            assert_ne!(reactor.timeout(), Some(std::time::Duration::ZERO));
+            assert_eq!(reactor.connections.len(), before);
+            reactor.pause(false);
+            assert_eq!(reactor.timeout(), Some(std::time::Duration::ZERO), "there is no other event");
+            events.clear();
+            reactor.turn(&events);
+            assert_eq!(reactor.connections.len(), before + 1);
+        }
     }
 
     /// Sends message data until the connection is closed.

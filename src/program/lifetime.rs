@@ -26,6 +26,8 @@ use crate::program::{ca_file, outcome, ready};
 /// Why a run ends.
 pub(crate) enum Event {
     Signal,
+    /// A request to the control plane; how long sessions may continue, if it says that.
+    Requested(Option<Duration>),
     /// A limit of `--exit-after` was reached.
     LimitReached,
     /// A thread failed or an output can't be written; the reason.
@@ -120,7 +122,7 @@ impl Run {
         };
         let reporter = Reporter::start(Arc::clone(&server), &reporting, effective, outputs, on_failure)
             .map_err(stopped)?;
-        let plane = start_plane(&server, http.as_ref()).map_err(stopped)?;
+        let plane = start_plane(&server, http, sender).map_err(stopped)?;
         interrupts.reach(Handle { server: Arc::clone(&server), orders: reporter.orders() });
         let announced = readiness.announce(&server, plane.as_ref(), streams).map_err(stopped)?;
         if let Some(timer) = restart_timer {
@@ -146,6 +148,7 @@ impl Run {
                 match ended {
                     // Clients that have more to send may still send it.
                     Ok(Event::LimitReached) => self.server.drain(),
+                    Ok(Event::Requested(Some(timeout))) => self.server.stop_within(timeout),
                     _ => self.server.stop(),
                 };
                 self.server.failure().map(|failure| failure.to_string())
@@ -163,9 +166,14 @@ impl Run {
 /// Starts the control plane, if there is to be one.
 fn start_plane(
     server: &Arc<Server>,
-    settings: Option<&HttpSettings>,
+    settings: Option<HttpSettings>,
+    sender: &Sender<Event>,
 ) -> Result<Option<ControlPlane>, Failure> {
-    let started = settings.map(|settings| ControlPlane::start(server, settings)).transpose();
+    let sender = sender.clone();
+    // Fails only if the main thread, and so the process, has ended.
+    let settings = settings
+        .map(|settings| settings.on_stop(move |timeout| drop(sender.send(Event::Requested(timeout)))));
+    let started = settings.map(|settings| ControlPlane::start(server, &settings)).transpose();
     started.map_err(|error| Failure::Server(format!("the control plane: {error}")))
 }
 

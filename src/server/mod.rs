@@ -3,6 +3,7 @@
 
 mod failure;
 mod messages;
+mod pause;
 mod reconfigure;
 mod totals;
 
@@ -330,6 +331,13 @@ impl Server {
     #[doc(hidden)]
     pub fn stop_draining(&self) {
         self.order_stop(StopOrder { timeout: self.shutdown_timeout, spares_idle: false });
+    }
+
+    /// Begins a [`stop`](Self::stop), with this timeout if one is given, and does not wait for its end.
+    #[cfg(feature = "http")]
+    pub(crate) fn begin_stop(&self, timeout: Option<Duration>) {
+        let timeout = timeout.unwrap_or(self.shutdown_timeout);
+        self.order_stop(StopOrder { timeout, spares_idle: false });
     }
 
     /// Makes a present stop end at once. Does not wait.

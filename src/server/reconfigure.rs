@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Server, ServerFailure};
 use crate::config::{ConfigError, Settings};
 use crate::measure::Retries;
 use crate::net::context::{Context, Service};
+use crate::net::control::Control;
 use crate::net::counters::Counters;
 use crate::net::verifier::CheckQueue;
 use crate::process::lock;
@@ -74,6 +77,8 @@ pub(super) struct Serving {
     state: Arc<Mutex<State>>,
     retries: Arc<Mutex<Retries>>,
     checks: Arc<CheckQueue>,
+    /// No shard accepts connections.
+    pub(super) is_paused: AtomicBool,
 }
 
 impl Serving {
@@ -84,6 +89,7 @@ impl Serving {
             state: Arc::default(),
             retries: Arc::default(),
             checks: Arc::default(),
+            is_paused: AtomicBool::new(false),
         }
     }
 
@@ -215,30 +221,56 @@ impl Server {
     /// The new settings are not valid, the server has stopped or failed, or the call would wait for its own thread.
     /// The settings are unchanged then.
     pub fn reconfigure(&self, change: impl FnOnce(Settings) -> Settings) -> Result<(), ReconfigureError> {
-        let _guard = Reconfiguring::begin(self).ok_or(ReconfigureError::WouldDeadlock)?;
-        let _turn = lock(&self.serving.reconfiguring);
+        let turn = self.change_shards()?;
         let before = self.serving.service();
         let settings = change(before.settings().clone());
         settings.validate_settings()?;
         settings.prepare_rules(self.tls.as_ref())?;
         let service = Arc::new(Service::new(settings, Some(&before)));
-        if let Some(failure) = self.failure() {
-            return Err(ReconfigureError::Failed(failure));
-        }
-        let confirmations: Vec<_> =
-            self.controls.iter().map(|control| control.replace(service.of_shard())).collect();
-        // A shard that has ended does not confirm.
-        let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
-        // A shard that died has closed its mailbox, and reports why a moment later.
-        let has_died = self.controls.iter().any(|control| control.has_died());
-        let failure = if has_died { Some(self.failure.wait()) } else { self.failure() };
-        match failure {
-            Some(failure) => return Err(ReconfigureError::Failed(failure)),
-            None if serving == 0 => return Err(ReconfigureError::Stopped),
-            None => {}
-        }
+        turn.confirm(|control| control.replace(service.of_shard()))?;
         *lock(&self.serving.service) = Arc::clone(&service);
         service.policy().forget_other_counts(&mut lock(&self.serving.state));
         Ok(())
+    }
+
+    /// Begins a change that all shards confirm. Others wait until it is over.
+    ///
+    /// # Errors
+    /// It would wait for its own thread.
+    pub(super) fn change_shards(&self) -> Result<ShardChange<'_>, ReconfigureError> {
+        let reconfiguring = Reconfiguring::begin(self).ok_or(ReconfigureError::WouldDeadlock)?;
+        let turn = lock(&self.serving.reconfiguring);
+        Ok(ShardChange { server: self, _turn: turn, _reconfiguring: reconfiguring })
+    }
+}
+
+/// A change that all shards confirm.
+pub(super) struct ShardChange<'s> {
+    server: &'s Server,
+    _turn: MutexGuard<'s, ()>,
+    _reconfiguring: Reconfiguring,
+}
+
+impl ShardChange<'_> {
+    /// Sends the change to all shards, and waits until they serve by it.
+    ///
+    /// # Errors
+    /// The server has stopped or failed.
+    pub(super) fn confirm(&self, send: impl Fn(&Control) -> Receiver<()>) -> Result<(), ReconfigureError> {
+        let server = self.server;
+        if let Some(failure) = server.failure() {
+            return Err(ReconfigureError::Failed(failure));
+        }
+        let confirmations: Vec<_> = server.controls.iter().map(|control| send(control)).collect();
+        // A shard that has ended does not confirm.
+        let serving = confirmations.iter().filter(|confirmed| confirmed.recv().is_ok()).count();
+        // A shard that died has closed its mailbox, and reports why a moment later.
+        let has_died = server.controls.iter().any(|control| control.has_died());
+        let failure = if has_died { Some(server.failure.wait()) } else { server.failure() };
+        match failure {
+            Some(failure) => Err(ReconfigureError::Failed(failure)),
+            None if serving == 0 => Err(ReconfigureError::Stopped),
+            None => Ok(()),
+        }
     }
 }

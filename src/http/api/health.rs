@@ -22,13 +22,13 @@ fn live(_: &Call) -> Result<Reply, Refusal> {
     Ok(json(&Health { status: "alive" }))
 }
 
-/// The server accepts connections.
+/// The server accepts connections. One that is paused is to be sent none.
 fn ready(call: &Call) -> Result<Reply, Refusal> {
-    match call.plane.server.is_serving() {
-        true => Ok(json(&Health { status: "ready" })),
-        false => {
-            let hint = "a server that has not failed, and is not being stopped";
-            Err(error(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "server", hint))
-        }
-    }
+    let server = &call.plane.server;
+    let (reason, hint) = match (server.is_serving(), server.is_paused()) {
+        (true, false) => return Ok(json(&Health { status: "ready" })),
+        (true, true) => ("paused", "a server that accepts connections: POST /v1/resume"),
+        (false, _) => ("not_ready", "a server that has not failed, and is not being stopped"),
+    };
+    Err(error(StatusCode::SERVICE_UNAVAILABLE, reason, "server", hint))
 }

@@ -5,6 +5,7 @@ mod messages;
 mod openapi;
 mod report;
 mod rules;
+mod running;
 mod selection;
 mod views;
 mod wait;
@@ -15,8 +16,15 @@ pub(in crate::http) use messages::{download, part_of};
 pub(in crate::http) use rules::changed as change_rules;
 
 /// The routes of all resources. One with a fixed segment stands in front of one with any in its place.
-const RESOURCES: &[&[Route]] =
-    &[health::ROUTES, openapi::ROUTES, wait::ROUTES, messages::ROUTES, report::ROUTES, rules::ROUTES];
+const RESOURCES: &[&[Route]] = &[
+    health::ROUTES,
+    openapi::ROUTES,
+    wait::ROUTES,
+    messages::ROUTES,
+    report::ROUTES,
+    rules::ROUTES,
+    running::ROUTES,
+];
 
 /// All routes.
 pub(super) fn routes() -> impl Iterator<Item = &'static Route> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::{ConfigError, Settings};
+use crate::http::api::running::not_serving;
 use crate::http::call::Call;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as};
 use crate::http::router::Route;
@@ -237,6 +238,6 @@ fn unchanged(error: &ReconfigureError) -> Refusal {
         ReconfigureError::Config(ConfigError { value, expected, .. }) => {
             invalid(value.clone(), expected.clone())
         }
-        error => self::error(StatusCode::SERVICE_UNAVAILABLE, "not_serving", "server", error.to_string()),
+        error => not_serving(error),
     }
 }

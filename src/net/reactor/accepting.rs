@@ -74,6 +74,9 @@ impl Accepting {
 /// Accepting connections.
 impl Reactor {
     pub(super) fn accept_all(&mut self) {
+        if self.is_paused {
+            return;
+        }
         for index in 0..self.listeners.len() {
             let listening = &mut self.listeners[index];
             if listening.retry_at.is_some_and(|at| at <= self.resources.now) {
@@ -166,6 +169,17 @@ impl Reactor {
                 let is_required = header == ProxyHeaders::Required;
                 connection.await_header(context, resources, is_required, departure.is_some())
             }),
+        }
+    }
+
+    /// Accepts nothing from now on, or accepts again, first what has waited meanwhile. Events that come during a pause are
+    /// noted as ever.
+    pub(super) fn pause(&mut self, is_paused: bool) {
+        if self.is_paused != is_paused {
+            self.is_paused = is_paused;
+            for listening in &mut self.listeners {
+                (listening.is_ready, listening.retry_at, listening.has_rested) = (true, None, true);
+            }
         }
     }
 

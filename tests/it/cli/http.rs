@@ -125,3 +125,27 @@ fn what_can_not_be_is_refused_with_the_flag() {
     assert_eq!(output.code(), Some(1));
     assert!(output.complaint().contains(&format!("the control plane: {http} is in use")), "{output:?}");
 }
+
+#[test]
+fn a_request_ends_the_program_as_a_signal_does() {
+    for target in ["/v1/stop", "/v1/stop?timeout=0s"] {
+        let program = start(["--http=0", "--report"]);
+        let (_, http) = url(&program);
+        Client::greeted(program.address()).deliver("Subject: hi\r\n\r\n");
+        let mut open = Client::greeted(program.address());
+        let stopping = HttpClient::connect(http).request("POST", target, &[]).json_as(202);
+        assert_eq!(stopping["stopping"], true);
+        assert_eq!(open.rest(), "421 Service closing transmission channel\r\n");
+        let ended = program.ended();
+        assert_eq!((ended.code(), ended.stderr.as_str()), (Some(0), ""), "{target}");
+        assert!(ended.stdout.contains("messages"), "{target}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_failed_check_is_the_exit_code_of_a_requested_stop_too() {
+    let program = start(["--http=0", "--expect=messages>=1"]);
+    let (_, http) = url(&program);
+    assert_eq!(HttpClient::connect(http).request("POST", "/v1/stop", &[]).status, 202);
+    assert_eq!(program.ended().code(), Some(10));
+}

@@ -8,4 +8,5 @@ mod languages;
 mod mailpit;
 mod messages;
 mod rules;
+mod running;
 mod waiting;
