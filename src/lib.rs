@@ -186,7 +186,7 @@ pub use config::{Config, ConfigError, Milestone, OverLimit, Settings, StartError
 #[cfg(feature = "http")]
 pub use http::{ControlPlane, HttpSettings};
 pub use log::{Logger, StdLogger};
-pub use net::Listening;
+pub use net::{Farewell, Listening, OpenSession, SessionState};
 #[doc(hidden)]
 pub use process::{read_bounded, signals};
 #[doc(hidden)]

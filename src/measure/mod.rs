@@ -176,6 +176,10 @@ impl Probe {
     }
 
     /// The handshake is done, with a certificate that is wrong on purpose or not.
+    pub(crate) fn opened(&self) -> Timestamp {
+        self.opened
+    }
+
     pub(crate) fn note_encryption(&mut self, has_wrong_certificate: bool) {
         self.secrecy.note_encryption(has_wrong_certificate);
     }

@@ -4,6 +4,7 @@
 mod checking;
 mod ending;
 mod filing;
+mod glance;
 mod input;
 mod invariants;
 mod measuring;
@@ -147,6 +148,9 @@ pub(super) struct Connection<T> {
     output: Option<Buffer>,
     /// Octets of replies of all turns so far.
     queued: u64,
+    /// Octets of the dialogue that were read, and when the last ones were.
+    received: u64,
+    heard_at: Timestamp,
     /// Replies and records that wait for them to leave, or for the end of a delay; `None` while there are none.
     waiting: Option<Box<Waiting>>,
     /// The socket is registered for room.
@@ -232,6 +236,8 @@ impl<T: Transport> Connection<T> {
             input: None,
             output: None,
             queued: 0,
+            received: 0,
+            heard_at: now,
             waiting: None,
             watches_for_room: false,
             readable: false,

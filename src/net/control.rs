@@ -10,6 +10,7 @@ use std::time::Duration;
 use mio::{Token, Waker};
 
 use super::context::Service;
+use super::open_session::{Farewell, OpenSession};
 use crate::process::lock;
 use crate::smtp::auth::Checked;
 use crate::stats::{Additive, Stats};
@@ -25,8 +26,29 @@ pub(crate) enum Message {
     Replace(Arc<Service>, Sender<()>),
     /// Accept no connections, or accept them again, and confirm it.
     Pause(bool, Sender<()>),
+    /// Send what is shown of these sessions.
+    Sessions(SessionRange, Sender<Sessions>),
+    /// End the session of this number, or all, and send how many were ended.
+    End(Option<u64>, Farewell, Sender<usize>),
     /// The check that this connection waits for has run.
     Checked(Token, Checked),
+}
+
+/// Some of the sessions, by their numbers: it would hold up a shard to copy a hundred thousand in one turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionRange {
+    /// Those with a greater number; 0: those without one too.
+    pub(crate) after: u64,
+    /// At most, those with the smallest numbers.
+    pub(crate) most: usize,
+}
+
+/// The sessions of a range.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    pub(crate) sessions: Vec<OpenSession>,
+    /// All that are open.
+    pub(crate) total: usize,
 }
 
 /// How a server stops.
@@ -92,15 +114,27 @@ impl Control {
 
     /// Replaces the service of all sessions. The receiver gets a confirmation, or an error if the shard has ended.
     pub(crate) fn replace(&self, service: Arc<Service>) -> Receiver<()> {
-        let (sender, receiver) = mpsc::channel();
-        self.send(Message::Replace(service, sender));
-        receiver
+        self.ask(|sender| Message::Replace(service, sender))
     }
 
     /// Pauses accepting, or resumes it. The receiver gets a confirmation, or an error if the shard has ended.
     pub(crate) fn pause(&self, is_paused: bool) -> Receiver<()> {
+        self.ask(|sender| Message::Pause(is_paused, sender))
+    }
+
+    /// Asks for open sessions.
+    pub(crate) fn sessions(&self, range: SessionRange) -> Receiver<Sessions> {
+        self.ask(|sender| Message::Sessions(range, sender))
+    }
+
+    /// Ends the session of this number, or all.
+    pub(crate) fn end(&self, session_id: Option<u64>, farewell: Farewell) -> Receiver<usize> {
+        self.ask(|sender| Message::End(session_id, farewell, sender))
+    }
+
+    fn ask<A>(&self, message: impl FnOnce(Sender<A>) -> Message) -> Receiver<A> {
         let (sender, receiver) = mpsc::channel();
-        self.send(Message::Pause(is_paused, sender));
+        self.send(message(sender));
         receiver
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod control;
 pub(crate) mod counters;
 mod listener;
+mod open_session;
 pub(crate) mod overflow;
 mod reactor;
 mod resources;
@@ -23,5 +24,6 @@ pub use listener::Listening;
 #[cfg(feature = "http")]
 pub(crate) use listener::bind_plain;
 pub(crate) use listener::{ListeningSocket, bind};
+pub use open_session::{Farewell, OpenSession, SessionState};
 #[cfg(feature = "http")]
 pub(crate) use stream::{PlainListener, SocketFile};

@@ -5,6 +5,7 @@ mod failure;
 mod messages;
 mod pause;
 mod reconfigure;
+mod sessions;
 mod totals;
 
 use std::net::SocketAddr;

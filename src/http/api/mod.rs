@@ -7,6 +7,7 @@ mod report;
 mod rules;
 mod running;
 mod selection;
+mod sessions;
 mod views;
 mod wait;
 
@@ -24,6 +25,7 @@ const RESOURCES: &[&[Route]] = &[
     report::ROUTES,
     rules::ROUTES,
     running::ROUTES,
+    sessions::ROUTES,
 ];
 
 /// All routes.

@@ -12,8 +12,10 @@ use crate::mime::{Mail, Mailbox, Part};
 use crate::records::Message;
 use crate::records::store::Shown;
 use crate::search::Index;
+use crate::smtp::Protocol;
 use crate::smtp::{Exchange, Parameters, Reply};
 use crate::text::timestamp;
+use crate::tls::TlsSession;
 
 /// A message in a list.
 #[derive(Serialize)]
@@ -42,11 +44,29 @@ pub(super) struct Summary {
 }
 
 #[derive(Serialize)]
-struct Tls {
+pub(super) struct Tls {
     version: String,
     cipher_suite: String,
     server_name: Option<String>,
     resumed: bool,
+}
+
+impl From<&TlsSession> for Tls {
+    fn from(tls: &TlsSession) -> Self {
+        Self {
+            version: tls.version().to_string(),
+            cipher_suite: tls.cipher_suite().to_owned(),
+            server_name: tls.server_name().map(str::to_owned),
+            resumed: tls.is_resumed(),
+        }
+    }
+}
+
+pub(super) fn protocol(of: Protocol) -> &'static str {
+    match of {
+        Protocol::Lmtp => "lmtp",
+        Protocol::Smtp => "smtp",
+    }
 }
 
 #[derive(Serialize)]
@@ -147,19 +167,11 @@ impl Summary {
             accepted: message.msg(),
             accepted_at: message.accepted_at().map(timestamp),
             connected_at: timestamp(message.connected_at()),
-            protocol: match message.protocol() {
-                crate::smtp::Protocol::Lmtp => "lmtp",
-                _ => "smtp",
-            },
+            protocol: protocol(message.protocol()),
             peer_addr: message.peer_addr().to_string(),
             user: message.auth_user().map(Cow::into_owned),
             inboxes: message.inboxes(),
-            tls: message.tls().map(|tls| Tls {
-                version: tls.version().to_string(),
-                cipher_suite: tls.cipher_suite().to_owned(),
-                server_name: tls.server_name().map(str::to_owned),
-                resumed: tls.is_resumed(),
-            }),
+            tls: message.tls().map(Tls::from),
             envelope: Envelope {
                 helo: message.helo_name().map(Cow::into_owned),
                 from: message.reverse_path().map(Cow::into_owned),

@@ -133,6 +133,8 @@ impl<T: Transport> Connection<T> {
     }
 
     pub(super) fn note_read(&mut self, now: Timestamp, count: usize) {
+        self.heard_at = now;
+        self.received += count as u64;
         if let Some(pace) = self.pace.as_deref_mut()
             && let Some(rate) = pace.rates.read
         {

@@ -290,6 +290,21 @@ impl Session {
         self.dialogue.owes_input()
     }
 
+    /// The argument of the last EHLO, HELO or LHLO that was accepted.
+    pub fn helo(&self) -> Option<&[u8]> {
+        self.dialogue.envelope.as_ref()?.helo()
+    }
+
+    /// The user that the client has authenticated as.
+    pub fn user(&self) -> Option<&[u8]> {
+        Some(&self.dialogue.identity.as_ref()?.user)
+    }
+
+    /// Messages accepted so far.
+    pub fn messages(&self) -> u32 {
+        self.dialogue.messages
+    }
+
     /// No command line, no authentication exchange and no mail transaction has begun.
     pub fn is_idle(&self) -> bool {
         !self.dialogue.is_in_transaction() && !self.owes_input() && self.dialogue.expects() == Expect::Command

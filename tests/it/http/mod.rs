@@ -9,4 +9,5 @@ mod mailpit;
 mod messages;
 mod rules;
 mod running;
+mod sessions;
 mod waiting;

@@ -1,0 +1,90 @@
+//! Open sessions, as other threads see them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::records::Endpoint;
+use crate::smtp::Protocol;
+use crate::tls::TlsSession;
+
+/// An open session at one moment. See [`Server::sessions`](crate::Server::sessions).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OpenSession {
+    /// Its number, as in the log, the capture and [`Message::session_id`](crate::Message::session_id); 0 until the header of a
+    /// proxy has come.
+    pub id: u64,
+    /// The client.
+    pub peer: Endpoint,
+    /// The listener.
+    pub listener: Endpoint,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// What its handshake has agreed on, once it is within TLS.
+    pub tls: Option<Arc<TlsSession>>,
+    /// What it waits for.
+    pub state: SessionState,
+    /// The argument of the last EHLO, HELO or LHLO that was accepted.
+    pub helo: Option<String>,
+    /// The user that the client has authenticated as.
+    pub user: Option<String>,
+    /// Messages accepted.
+    pub messages: u32,
+    /// Octets of the dialogue that were received, without those of TLS.
+    pub received: u64,
+    /// Octets of replies, without those of TLS.
+    pub sent: u64,
+    /// How long it has been open.
+    pub age: Duration,
+    /// Since when nothing was received.
+    pub silence: Duration,
+}
+
+/// What an open session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// The header of a proxy.
+    Header,
+    /// The handshake of TLS.
+    Handshake,
+    /// A command.
+    Command,
+    /// The rest of a message.
+    Message,
+    /// The end of a delay.
+    Delay,
+    /// The check of a password.
+    Check,
+    /// Nothing: a rule holds it.
+    Held,
+    /// The client, to read the last reply.
+    End,
+}
+
+/// `header`, `handshake`, `command`, `message`, `delay`, `check`, `held`, `end`.
+impl fmt::Display for SessionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Handshake => "handshake",
+            Self::Command => "command",
+            Self::Message => "message",
+            Self::Delay => "delay",
+            Self::Check => "check",
+            Self::Held => "held",
+            Self::End => "end",
+        })
+    }
+}
+
+/// How a session is ended by [`Server::end_session`](crate::Server::end_session). The client is not at fault: the session counts
+/// as ended by the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// With 421, and closed: what is delayed is refused.
+    Refused,
+    /// Its connection is reset (RST), without a reply.
+    Reset,
+}

@@ -1,0 +1,70 @@
+//! Open sessions and their end.
+
+use serde_json::Value;
+use smtpmock::Config;
+
+use crate::support::client::Client;
+use crate::support::http::{HttpClient, plane};
+use crate::support::waiting::{eventually, until};
+
+#[test]
+fn open_sessions_are_listed_with_what_they_wait_for() {
+    let plane = plane(Config::default().rule("noop delay=1h".parse().expect("a rule")));
+    let mut idle = Client::greeted(plane.smtp());
+    idle.last_line("EHLO idle.example");
+    let mut sending = Client::greeted(plane.smtp());
+    sending.command("HELO sending.example");
+    sending.command("MAIL FROM:<ann@example.com>");
+    sending.command("RCPT TO:<bob@example.com>");
+    sending.command("DATA");
+    let mut waiting = Client::greeted(plane.smtp());
+    waiting.send("NOOP\r\n");
+    let list = until(|| {
+        let list = plane.json("/v1/sessions");
+        match list["sessions"][2]["state"] == "delay" {
+            true => Ok(list),
+            false => Err(list),
+        }
+    });
+    let shown: Vec<_> = list["sessions"].as_array().expect("a list").iter().collect();
+    let of = |name: &str| shown.iter().map(|session| session[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("state"), ["command", "message", "delay"]);
+    assert_eq!(of("helo"), [Value::from("idle.example"), Value::from("sending.example"), Value::Null]);
+    assert_eq!(of("octets_received")[2], 6);
+    assert!(
+        of("peer_addr").iter().all(|peer| peer.as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")))
+    );
+    assert_eq!((&list["total"], &list["next"]), (&Value::from(3), &Value::Null));
+    // In pages.
+    let first = plane.json("/v1/sessions?limit=2");
+    let cursor = first["next"].as_str().expect("another page");
+    let second = plane.json(&format!("/v1/sessions?limit=2&cursor={cursor}"));
+    assert_eq!(second["sessions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(second["sessions"][0]["id"], shown[2]["id"]);
+}
+
+#[test]
+fn a_session_is_ended_with_421_or_a_reset_and_is_not_to_blame() {
+    let plane = plane(Config::default());
+    let mut clients: Vec<_> = (0..3).map(|_| Client::greeted(plane.smtp())).collect();
+    clients[1].last_line("EHLO a.example");
+    clients[1].command("MAIL FROM:<ann@example.com>");
+    let ids: Vec<u64> = plane.json("/v1/sessions")["sessions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|session| session["id"].as_u64())
+        .collect();
+    assert_eq!(plane.delete(&format!("/v1/sessions/{}", ids[0]))["ended"], 1);
+    assert!(clients[0].rest().starts_with("421 "));
+    assert_eq!(plane.delete(&format!("/v1/sessions/{}?how=reset", ids[1]))["ended"], 1);
+    assert_eq!(plane.delete("/v1/sessions?how=421")["ended"], 1);
+    assert!(clients[2].rest().starts_with("421 "));
+    eventually("no session is open", || plane.json("/v1/sessions")["total"] == 0);
+    let ask = |target: &str| HttpClient::connect(plane.http).request("DELETE", target, &[]);
+    assert_eq!(ask("/v1/sessions/1").reason(404), "no_such_session");
+    assert_eq!(ask("/v1/sessions/x").reason(404), "no_such_session");
+    assert_eq!(ask("/v1/sessions?how=kill").reason(400), "invalid");
+    let sessions = plane.server.stats().sessions;
+    assert_eq!((sessions.stopped, sessions.gave_up), (3, 0), "{sessions:?}");
+}
