@@ -5,10 +5,12 @@
 //!
 //! ```text
 //! p50(NAME), min(NAME), mean(NAME), max(NAME), count(NAME)
-//!         of connect, banner, ehlo, auth, mail, rcpt, data, bdat, dot, message, uncorrected or lag; .failed behind
-//!         the name selects the failures
+//!         of a phase (connect, tls, banner, …), message, uncorrected or lag; .failed behind the name selects the
+//!         failures
 //! errors, accepted, 4xx, 5xx, aborted, timeouts, unsent, in_flight, late
 //!         as a number, or as a percentage of the messages owed
+//! handshakes.full, handshakes.resumed, handshakes.failed, handshakes.tls_1_2, handshakes.tls_1_3
+//!         as a number, or as a percentage of the TLS handshakes
 //! rate    of accepted messages, with or without /s, /m or /h
 //! ```
 //!
@@ -19,10 +21,11 @@ use smtpmock::stats::comparison::{Comparison, Form, Missing, Subject, View};
 use smtpmock::stats::{Check, Unit};
 
 use crate::account::accounting::Accounting;
+use crate::client::phase::Phase;
 use crate::report::distribution::Distribution;
 use crate::report::steps::StepRow;
 use crate::report::verdicts::Judgement;
-use crate::report::{Report, show_ns};
+use crate::report::{HandshakeCounts, Report, show_ns};
 
 /// A parsed gate.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub(crate) struct Gate {
 }
 
 type Count = fn(&Accounting) -> u64;
+
+type OfHandshakes = fn(&HandshakeCounts) -> u64;
 
 const COUNTS: [(&str, Count); 8] = [
     ("errors", Accounting::errors),
@@ -49,31 +54,33 @@ const ACCEPTED: &str = "accepted";
 /// Figure of a whole run: messages that the generator itself delayed.
 const LATE: &str = "late";
 
-const LATENCIES: [&str; 12] = [
-    "connect",
-    "banner",
-    "ehlo",
-    "auth",
-    "mail",
-    "rcpt",
-    "data",
-    "bdat",
-    "dot",
-    "message",
-    "uncorrected",
-    "lag",
+/// Figures of a whole run: its TLS handshakes, warm-up included.
+const HANDSHAKES: [(&str, OfHandshakes); 5] = [
+    ("handshakes.full", |handshakes| handshakes.full),
+    ("handshakes.resumed", |handshakes| handshakes.resumed),
+    ("handshakes.failed", |handshakes| handshakes.failed),
+    ("handshakes.tls_1_2", |handshakes| handshakes.tls_1_2),
+    ("handshakes.tls_1_3", |handshakes| handshakes.tls_1_3),
 ];
+
+/// What is measured besides the phases.
+const OTHER_LATENCIES: [&str; 3] = ["message", "uncorrected", "lag"];
 
 const RATE: &str = "rate";
 
 fn counts() -> impl Iterator<Item = &'static str> {
-    COUNTS.iter().map(|(name, _)| *name).chain([LATE])
+    let handshakes = HANDSHAKES.iter().map(|(name, _)| *name);
+    COUNTS.iter().map(|(name, _)| *name).chain([LATE]).chain(handshakes)
+}
+
+fn latencies() -> impl Iterator<Item = &'static str> {
+    Phase::ALL.into_iter().map(Phase::name).chain(OTHER_LATENCIES)
 }
 
 fn subjects() -> Vec<Subject> {
     let counts = counts().map(|name| Subject::new(name, Unit::Number, Form::Part));
     let rate = Subject::new(RATE, Unit::Number, Form::Rate);
-    let latencies = LATENCIES.iter().flat_map(|name| {
+    let latencies = latencies().flat_map(|name| {
         ["", ".ok", ".failed"]
             .map(|outcome| Subject::new(format!("{name}{outcome}"), Unit::Microseconds, Form::Distribution))
     });
@@ -82,7 +89,8 @@ fn subjects() -> Vec<Subject> {
 
 fn a_subject() -> String {
     let counts: Vec<_> = counts().collect();
-    let (counts, latencies) = (counts.join(", "), LATENCIES.join(", "));
+    let latencies: Vec<_> = latencies().collect();
+    let (counts, latencies) = (counts.join(", "), latencies.join(", "));
     format!(
         "{counts}, {RATE}, or p99(message), min(…), mean(…), max(…) or count(…) of one of {latencies}, optionally \
          with .ok or .failed behind the name"
@@ -125,6 +133,10 @@ impl Gate {
         if let Some(count) = count(name) {
             return share(count(account), account.owed(), view);
         }
+        if let Some((_, count)) = HANDSHAKES.iter().find(|(known, _)| *known == name) {
+            let handshakes = &report.sessions.handshakes;
+            return share(count(handshakes), handshakes.total(), view);
+        }
         let distribution = distribution(report, name);
         if view == View::Samples {
             let count = distribution.map_or(0, Distribution::count);
@@ -134,7 +146,7 @@ impl Gate {
     }
 
     /// Whether a step passes the gate. `None` for gates of a whole run: on other latencies than the message's, on the
-    /// rate, and on numbers of messages.
+    /// rate, on handshakes, and on numbers of messages.
     pub(crate) fn is_passed_by(&self, step: &StepRow) -> Option<bool> {
         let (name, view) = (self.comparison.name(), self.comparison.view());
         let (latency, outcome) = name.split_once('.').unwrap_or((name, "ok"));
@@ -159,14 +171,14 @@ fn measured(distribution: &Distribution, view: View) -> Option<(f64, String)> {
     Some((nanoseconds / 1e3, show_ns(nanoseconds as u64)))
 }
 
-/// A number of messages, or its percentage of the messages owed.
-fn share(number: u64, owed: u64, view: View) -> Option<(f64, String)> {
-    if owed == 0 {
+/// A number of parts (messages of those owed, or TLS handshakes of all), or its percentage of the whole.
+fn share(number: u64, whole: u64, view: View) -> Option<(f64, String)> {
+    if whole == 0 {
         return None;
     }
-    let percentage = number as f64 * 100.0 / owed as f64;
+    let percentage = number as f64 * 100.0 / whole as f64;
     let figure = if view == View::Percentage { percentage } else { number as f64 };
-    Some((figure, format!("{number} of {owed}, {percentage:.3}%")))
+    Some((figure, format!("{number} of {whole}, {percentage:.3}%")))
 }
 
 /// Of the samples that succeeded, unless the name has `.failed`.

@@ -13,6 +13,7 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error, NamedGroup, RootCertStore, SignatureScheme,
     SupportedProtocolVersion, version,
 };
+use smtpmock::TlsVersion;
 
 /// Tickets stored for each connection of the run: servers send two with each handshake, and each resumes once
 /// (RFC 8446 section C.4).
@@ -35,7 +36,7 @@ pub(crate) struct Security {
 pub(crate) struct Settings {
     pub(crate) trust: Trust,
     /// The only version, if one is set.
-    pub(crate) version: Option<Version>,
+    pub(crate) version: Option<TlsVersion>,
     pub(crate) resumption: bool,
     pub(crate) has_certificate: bool,
 }
@@ -49,22 +50,6 @@ pub(crate) enum Trust {
     Authorities,
     /// All.
     Any,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
-    V1_2,
-    V1_3,
-}
-
-impl Version {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Version::V1_2 => "1.2",
-            Version::V1_3 => "1.3",
-        }
-    }
 }
 
 /// Why there is no TLS with these certificates.
@@ -138,7 +123,7 @@ pub(crate) struct Parts {
     pub(crate) trust: Trust,
     /// Of the authorities; not used where all certificates are accepted.
     pub(crate) roots: RootCertStore,
-    pub(crate) version: Option<Version>,
+    pub(crate) version: Option<TlsVersion>,
     pub(crate) resumption: bool,
     pub(crate) identity: Option<Identity>,
     pub(crate) connections: usize,
@@ -146,19 +131,20 @@ pub(crate) struct Parts {
 
 impl Security {
     pub(crate) fn new(parts: Parts) -> Result<Security, SecurityError> {
-        let Parts { name, trust, roots, version, resumption, identity, connections } = parts;
-        let settings = Settings { trust, version, resumption, has_certificate: identity.is_some() };
+        let Parts { name, trust, roots, version: only, resumption, identity, connections } = parts;
+        let settings = Settings { trust, version: only, resumption, has_certificate: identity.is_some() };
         let name = ServerName::try_from(name.clone()).map_err(|_| SecurityError::Name(name))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         // Gathers entropy for the process, which takes tens of milliseconds: not within the first handshake of the run.
         provider.secure_random.fill(&mut [0]).map_err(|error| SecurityError::Provider(error.into()))?;
-        let versions: &[&SupportedProtocolVersion] = match version {
-            None => &[&version::TLS13, &version::TLS12],
-            Some(Version::V1_2) => &[&version::TLS12],
-            Some(Version::V1_3) => &[&version::TLS13],
-        };
+        let versions: Vec<&SupportedProtocolVersion> =
+            [(TlsVersion::V1_3, &version::TLS13), (TlsVersion::V1_2, &version::TLS12)]
+                .into_iter()
+                .filter(|(one, _)| only.is_none_or(|only| only == *one))
+                .map(|(_, version)| version)
+                .collect();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
+            .with_protocol_versions(&versions)
             .map_err(SecurityError::Provider)?;
         let builder = match trust {
             Trust::Any => {

@@ -69,6 +69,10 @@ pub(crate) enum TargetError {
     NoPort {
         target: String,
     },
+    /// A URL of another scheme than `smtps`.
+    Scheme {
+        target: String,
+    },
     /// Not a path that a socket can have.
     SocketPath {
         target: String,
@@ -97,6 +101,11 @@ impl fmt::Display for TargetError {
                 let (family, flag) = if *is_ipv4_allowed { ("IPv4", "-4") } else { ("IPv6", "-6") };
                 write!(f, "the target `{target}` has no {family} address; omit {flag} or name another host")
             }
+            TargetError::Scheme { target } => write!(
+                f,
+                "the target `{target}`: write HOST[:PORT] for a server that greets in the clear, with --starttls to use \
+                 STARTTLS, or smtps://HOST[:PORT] for TLS from the start; with either, --lmtp is for LMTP"
+            ),
             TargetError::SocketPath { target } => write!(
                 f,
                 "the target `{target}`: a socket has a path of 1 to {SOCKET_PATH_LIMIT} bytes, like unix:/run/mock.sock"
@@ -150,6 +159,9 @@ pub(crate) fn addresses(
         return Ok(vec![Endpoint::Unix(path.into())]);
     }
     let named = target.strip_prefix(SMTPS).unwrap_or(target);
+    if named.contains("://") {
+        return Err(TargetError::Scheme { target: target.to_owned() });
+    }
     if allowed.is_lmtp && port_of(named).is_none_or(|port| port == PORT_DEFAULT.to_string()) {
         return Err(TargetError::NoPort { target: target.to_owned() });
     }
@@ -228,6 +240,21 @@ mod tests {
         assert!(of("solo:25", ANY).unwrap_err().contains("HOST:PORT"));
         let none = addresses("mute", Allowed { ipv6: false, ..ANY }, |_| Ok(Vec::new())).unwrap_err();
         assert!(none.to_string().contains("no IPv4 address; omit -4"), "{none}");
+    }
+
+    #[test]
+    fn other_schemes_than_smtps_name_what_is_written_instead() {
+        assert_eq!(of("smtps://duo", ANY).unwrap(), ["[::1]:465", "127.0.0.1:465"]);
+        let lmtp = Allowed { is_lmtp: true, ..ANY };
+        for target in
+            ["smtp://duo", "smtp://duo:25", "lmtp://duo:24", "lmtps://duo:24", "SMTPS://duo", "tls://duo"]
+        {
+            for allowed in [ANY, lmtp] {
+                let error = of(target, allowed).unwrap_err();
+                assert!(error.contains(&format!("`{target}`")) && error.contains("smtps://HOST"), "{error}");
+                assert!(error.contains("--starttls") && error.contains("--lmtp"), "{error}");
+            }
+        }
     }
 
     #[test]

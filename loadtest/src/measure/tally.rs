@@ -39,11 +39,13 @@ pub(crate) struct Secured {
     pub(crate) is_1_3: bool,
 }
 
-/// Complete TLS handshakes: `full` and `resumed` are all of them, and so are both versions.
+/// TLS handshakes: `full` and `resumed` are all that are complete, and so are both versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Handshakes {
     pub(crate) full: u64,
     pub(crate) resumed: u64,
+    /// Those that were begun and ended by either side, or by a timeout, before they were complete.
+    pub(crate) failed: u64,
     pub(crate) tls_1_2: u64,
     pub(crate) tls_1_3: u64,
 }
@@ -57,6 +59,7 @@ impl Handshakes {
     fn merge(&mut self, other: &Handshakes) {
         self.full += other.full;
         self.resumed += other.resumed;
+        self.failed += other.failed;
         self.tls_1_2 += other.tls_1_2;
         self.tls_1_3 += other.tls_1_3;
     }
@@ -77,7 +80,6 @@ pub(crate) struct Sessions {
     pub(crate) authenticated: [u64; Mechanism::COUNT],
     /// Sessions with a refused AUTH, likewise.
     pub(crate) auth_refused: [u64; Mechanism::COUNT],
-    /// Complete TLS handshakes.
     pub(crate) handshakes: Handshakes,
     /// Sessions with `--starttls opportunistic` in the clear, as STARTTLS was not offered.
     pub(crate) without_starttls: u64,

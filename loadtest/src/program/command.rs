@@ -205,14 +205,17 @@ fn failure(report: &Report) -> String {
     let dialed = if dialed.is_empty() { String::new() } else { format!(" ({})", dialed.join("; ")) };
     let waited = report.latency.waited();
     let waited = if waited.is_empty() { waited } else { format!("; messages that waited: {waited}") };
+    let unmet = failure::unmet(report);
     let most =
         failure::most_frequent(report).map_or_else(String::new, |most| format!("; most frequent: {most}"));
     if let Some(why) = &report.gave_up {
-        return format!("gave up: {why}{dialed}{most}; --give-up-after sets the time");
+        return format!("gave up: {why}{dialed}{most}{unmet}; --give-up-after sets the time");
     }
     if report.sessions.established == 0 {
         let target = &report.settings.target;
-        return format!("the run failed: no session with {target} was established{dialed}{waited}{most}");
+        return format!(
+            "the run failed: no session with {target} was established{dialed}{waited}{most}{unmet}"
+        );
     }
     format!("the run failed: no measured message was accepted{waited}{most}")
 }

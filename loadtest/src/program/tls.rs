@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use rustls::RootCertStore;
+use smtpmock::TlsVersion;
 
 use crate::client::dialect::Encryption;
-use crate::load::security::{self, Identity, Parts, Security, SecurityError, Trust, Version};
+use crate::load::security::{self, Identity, Parts, Security, SecurityError, Trust};
 use crate::load::target;
 
 /// The largest file of certificates or keys, in bytes: bundles of all public authorities have a quarter of a megabyte.
@@ -30,8 +32,8 @@ pub(crate) struct TlsArgs {
     #[arg(long, value_name = "NAME")]
     tls_name: Option<String>,
     /// Use only this version of TLS (default: 1.3, or 1.2 where the server has no 1.3)
-    #[arg(long, value_name = "VERSION", value_enum)]
-    tls_version: Option<Only>,
+    #[arg(long, value_name = "VERSION", value_parser = versions())]
+    tls_version: Option<TlsVersion>,
     /// Resume TLS sessions of earlier connections, of all threads
     #[arg(long, value_name = "SWITCH", value_enum, default_value = "on")]
     resumption: Switch,
@@ -51,12 +53,10 @@ enum When {
     Required,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Only {
-    #[value(name = "1.2")]
-    V1_2,
-    #[value(name = "1.3")]
-    V1_3,
+/// `1.2`, `1.3`.
+fn versions() -> impl TypedValueParser<Value = TlsVersion> {
+    let names = TlsVersion::ALL.iter().map(ToString::to_string);
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -155,10 +155,7 @@ impl TlsArgs {
             name: name.to_owned(),
             trust,
             roots,
-            version: self.tls_version.map(|only| match only {
-                Only::V1_2 => Version::V1_2,
-                Only::V1_3 => Version::V1_3,
-            }),
+            version: self.tls_version,
             resumption: self.resumption == Switch::On,
             identity: self.identity()?,
             connections,

@@ -333,6 +333,7 @@ impl Reactor {
 
     /// The connection was lost, or not made.
     pub(super) fn fail(&mut self, index: usize, reason: Abort, now: Moment) {
+        self.note_handshake(index);
         if let Some(phase) = self.slots[index].session.phase() {
             if self.moves_on(index, phase, Miss::Failed(reason), now) {
                 return;
@@ -348,6 +349,7 @@ impl Reactor {
     }
 
     pub(super) fn time_out(&mut self, index: usize, now: Moment) {
+        self.note_handshake(index);
         if let Some(phase) = self.slots[index].session.phase() {
             if self.moves_on(index, phase, Miss::TimedOut, now) {
                 return;

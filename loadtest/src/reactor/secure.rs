@@ -42,6 +42,11 @@ impl Reactor {
         }
     }
 
+    /// Counts the handshake of a slot as failed, if one has begun and is not complete.
+    pub(super) fn note_handshake(&mut self, index: usize) {
+        self.tally.sessions.handshakes.failed += u64::from(self.slots[index].session.is_securing());
+    }
+
     /// Continues the handshakes whose turn it is.
     pub(super) fn secure(&mut self) -> io::Result<()> {
         for _ in 0..HANDSHAKES {

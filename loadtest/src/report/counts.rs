@@ -35,7 +35,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
         established,
         ended_idle,
         protocol_errors,
-        handshakes: HandshakeCounts { full, resumed, tls_1_2, tls_1_3 },
+        handshakes: HandshakeCounts { full, resumed, failed, tls_1_2, tls_1_3 },
         without_starttls,
         starttls_refused,
         ref authenticated,
@@ -52,6 +52,7 @@ pub(crate) fn check(report: &Report) -> Result<(), TooLarge> {
     found.see("sessions.protocol_errors", protocol_errors);
     found.see("sessions.handshakes.full", full);
     found.see("sessions.handshakes.resumed", resumed);
+    found.see("sessions.handshakes.failed", failed);
     found.see("sessions.handshakes.tls_1_2", tls_1_2);
     found.see("sessions.handshakes.tls_1_3", tls_1_3);
     found.see("sessions.without_starttls", without_starttls);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::account::accounting::Abort;
+use crate::account::alert::Alert;
 use crate::client::phase::Phase;
-use crate::report::{Protocol, Report, STRONGEST};
+use crate::report::{IMPLICIT, Protocol, Report, STRONGEST, TlsShape};
 
-/// The most frequent refusal, or loss of a connection behind the greeting, and what may help: `auth: reply 535 5.7.8
+/// The most frequent refusal, or loss of a connection behind the greeting or by an alert of TLS, and what may help: `auth: reply 535 5.7.8
 /// wrong (60 times)`. `None` if there is none.
 pub(crate) fn most_frequent(report: &Report) -> Option<String> {
     let accounts = [&report.accounting.measured, &report.accounting.warmup];
@@ -14,10 +15,12 @@ pub(crate) fn most_frequent(report: &Report) -> Option<String> {
     for (kind, count) in accounts.iter().flat_map(|account| &account.refused) {
         *refused.entry(*kind).or_default() += count;
     }
-    // Failures before the greeting are those of an address.
+    // Failures before the greeting are those of an address; an alert of TLS has a remedy.
     let lost = accounts.iter().flat_map(|account| &account.aborted);
     let lost = lost
-        .filter(|((phase, _), _)| !matches!(phase, Phase::Connect | Phase::Banner))
+        .filter(|((phase, reason), _)| {
+            !matches!(phase, Phase::Connect | Phase::Banner) || matches!(reason, Abort::Alert(_))
+        })
         .max_by_key(|(_, count)| **count)
         .map(|((phase, reason), count)| (format!("{phase}: {reason}"), *count, remedy(report, *reason)));
     let most = refused.into_iter().max_by_key(|(_, count)| *count);
@@ -29,9 +32,22 @@ pub(crate) fn most_frequent(report: &Report) -> Option<String> {
     }
 }
 
+/// What may help where no session has had a greeting, and the server was waited for: it may encrypt from the start, and
+/// then waits for the client. Empty if that is known not to help.
+pub(crate) fn unmet(report: &Report) -> &'static str {
+    let shape = &report.settings.shape;
+    let may_help = shape.tls.as_ref().is_none_or(|tls| tls.mode != IMPLICIT);
+    let has_waited = report.latency.banner.censored > 0 && report.latency.banner.ok.count() == 0;
+    if may_help && has_waited {
+        "; a server that encrypts from the start greets only then: its target is smtps://HOST"
+    } else {
+        ""
+    }
+}
+
 /// What may help where no message is sent for this reason.
 fn remedy(report: &Report, reason: Abort) -> &'static str {
-    let is_implicit = report.settings.shape.tls.as_ref().is_some_and(|tls| tls.mode == "implicit");
+    let Some(tls) = &report.settings.shape.tls else { return "" };
     match reason {
         Abort::CertificateIssuer => {
             "; --ca FILE accepts the authority that issued it, --insecure any certificate"
@@ -40,10 +56,39 @@ fn remedy(report: &Report, reason: Abort) -> &'static str {
             "; --tls-name sets the name that the certificate must have, --insecure accepts any certificate"
         }
         reason if reason.is_of_certificate() => "; --insecure accepts any certificate",
-        Abort::TlsInvalid if is_implicit => {
+        Abort::TlsInvalid if tls.mode == IMPLICIT => {
             "; a server that greets in the clear is HOST with --starttls required, not smtps://HOST"
         }
         Abort::NoStarttls => "; --starttls opportunistic goes on in the clear",
+        Abort::TlsIncompatible => of_version(tls),
+        Abort::Alert(alert) => of_alert(tls, alert),
+        _ => "",
+    }
+}
+
+/// What may help where no version of TLS is common.
+fn of_version(tls: &TlsShape) -> &'static str {
+    match tls.version {
+        Some(_) => "; without --tls-version, the newest that the server speaks is used",
+        None => "",
+    }
+}
+
+/// What may help against an alert of the server (RFC 8446 section 6.2).
+fn of_alert(tls: &TlsShape, alert: Alert) -> &'static str {
+    match alert.name() {
+        Some("protocol_version") => of_version(tls),
+        Some("certificate_required") if !tls.client_certificate => {
+            "; the server requires a certificate of the client: --cert FILE --key FILE"
+        }
+        // TLS 1.2 has no alert of its own for that (RFC 5246 section 7.4.6).
+        Some("handshake_failure") if !tls.client_certificate => {
+            "; a server that requires a certificate of the client may answer so: --cert FILE --key FILE"
+        }
+        Some("unrecognized_name") => "; --tls-name sets the name that the server is asked for",
+        _ if tls.client_certificate && alert.is_of_certificate() => {
+            "; the server does not accept the certificate of --cert"
+        }
         _ => "",
     }
 }

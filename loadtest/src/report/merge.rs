@@ -95,6 +95,7 @@ fn add(whole: &mut Report, mut other: Report) {
     add_count(&mut mine.protocol_errors, theirs.protocol_errors);
     add_count(&mut mine.handshakes.full, theirs.handshakes.full);
     add_count(&mut mine.handshakes.resumed, theirs.handshakes.resumed);
+    add_count(&mut mine.handshakes.failed, theirs.handshakes.failed);
     add_count(&mut mine.handshakes.tls_1_2, theirs.handshakes.tls_1_2);
     add_count(&mut mine.handshakes.tls_1_3, theirs.handshakes.tls_1_3);
     add_count(&mut mine.without_starttls, theirs.without_starttls);

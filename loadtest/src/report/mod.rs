@@ -184,6 +184,9 @@ pub(crate) struct TlsShape {
     pub(crate) client_certificate: bool,
 }
 
+/// The mode of TLS from the start.
+pub(crate) const IMPLICIT: &str = "implicit";
+
 /// Accepts any certificate.
 pub(crate) const ANY: &str = "any";
 
@@ -201,7 +204,7 @@ impl TlsShape {
         if self.client_certificate {
             notes.push("with a client certificate".to_owned());
         }
-        let mode = if self.mode == "implicit" { "TLS".to_owned() } else { format!("STARTTLS {}", self.mode) };
+        let mode = if self.mode == IMPLICIT { "TLS".to_owned() } else { format!("STARTTLS {}", self.mode) };
         if notes.is_empty() { mode } else { format!("{mode} ({})", notes.join(", ")) }
     }
 }
@@ -334,11 +337,14 @@ pub(crate) struct SessionCounts {
     pub(crate) most_open: u64,
 }
 
-/// Complete TLS handshakes.
+/// TLS handshakes: complete ones by kind and by version, and failed ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct HandshakeCounts {
     pub(crate) full: u64,
     pub(crate) resumed: u64,
+    /// Absent in older reports.
+    #[serde(default)]
+    pub(crate) failed: u64,
     pub(crate) tls_1_2: u64,
     pub(crate) tls_1_3: u64,
 }
@@ -346,6 +352,11 @@ pub(crate) struct HandshakeCounts {
 impl HandshakeCounts {
     pub(crate) fn is_none(&self) -> bool {
         *self == HandshakeCounts::default()
+    }
+
+    /// All that were begun and have ended.
+    pub(crate) fn total(&self) -> u64 {
+        self.full.saturating_add(self.resumed).saturating_add(self.failed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a report states in sentences, the same in the table and on the page.
 
-use crate::report::{Report, SessionCounts, show_ns};
+use crate::report::{HandshakeCounts, Report, SessionCounts, show_ns};
 
 /// A statement under the name of what it is about. It may have text of the server: show it escaped.
 pub(crate) type Line = (&'static str, String);
@@ -50,11 +50,9 @@ fn sessions(sessions: &SessionCounts, lines: &mut Vec<Line>) {
             .filter(|(_, count)| *count > 0)
             .map(|(version, count)| format!("TLS {version} x{count}"))
             .collect();
-        let versions = versions.join(", ");
-        lines.push((
-            "tls",
-            format!("{} full handshakes, {} resumed; {versions}", handshakes.full, handshakes.resumed),
-        ));
+        let versions = if versions.is_empty() { String::new() } else { format!("; {}", versions.join(", ")) };
+        let HandshakeCounts { full, resumed, failed, .. } = handshakes;
+        lines.push(("tls", format!("{full} full handshakes, {resumed} resumed, {failed} failed{versions}")));
     }
     let accepted = sessions.authenticated.iter().map(|(name, count)| format!("{name} x{count}"));
     let refused = sessions.auth_refused.iter().map(|(name, count)| format!("{name} refused x{count}"));

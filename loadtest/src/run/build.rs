@@ -19,8 +19,8 @@ use crate::report::distribution::Distribution;
 use crate::report::span::{Span, measured_s, rate};
 use crate::report::steps;
 use crate::report::{
-    ANY, Accounts, AddressCounts, Generator, HandshakeCounts, Latency, Machine, Protocol, RefusalText,
-    Report, SCHEMA, STRONGEST, SessionCounts, Settings, Shape, Split, TlsShape, WHOLE,
+    ANY, Accounts, AddressCounts, Generator, HandshakeCounts, IMPLICIT, Latency, Machine, Protocol,
+    RefusalText, Report, SCHEMA, STRONGEST, SessionCounts, Settings, Shape, Split, TlsShape, WHOLE,
 };
 use crate::run::engine::Finished;
 use crate::time::clock::Moment;
@@ -96,8 +96,8 @@ pub(crate) fn report(plan: &Plan, run: Finished) -> Report {
 }
 
 fn handshakes(tally: &Tally) -> HandshakeCounts {
-    let Handshakes { full, resumed, tls_1_2, tls_1_3 } = tally.sessions.handshakes;
-    HandshakeCounts { full, resumed, tls_1_2, tls_1_3 }
+    let Handshakes { full, resumed, failed, tls_1_2, tls_1_3 } = tally.sessions.handshakes;
+    HandshakeCounts { full, resumed, failed, tls_1_2, tls_1_3 }
 }
 
 /// The mechanisms with a count, by name.
@@ -237,7 +237,7 @@ fn tls_shape(plan: &Plan) -> Option<TlsShape> {
         Encryption::Never => return None,
         Encryption::Opportunistic => "opportunistic",
         Encryption::Required => "required",
-        Encryption::Implicit => "implicit",
+        Encryption::Implicit => IMPLICIT,
     };
     let trust = match settings.trust {
         Trust::System => "system",
@@ -247,7 +247,7 @@ fn tls_shape(plan: &Plan) -> Option<TlsShape> {
     Some(TlsShape {
         mode: mode.to_owned(),
         trust: trust.to_owned(),
-        version: settings.version.map(|version| version.name().to_owned()),
+        version: settings.version.map(|version| version.to_string()),
         resumption: settings.resumption,
         client_certificate: settings.has_certificate,
     })

@@ -118,6 +118,28 @@ fn signed_by_itself(folder: &TempDir, year: i32) -> (String, String) {
 }
 
 #[test]
+fn gates_limit_handshakes_and_their_times() {
+    let (mock, ca) = mock(&["--rule", "tls nth=5 certificate=expired"]);
+    // One after another, so that each has the tickets of those before it; the fifth must show its certificate, as its
+    // ticket is not accepted.
+    let load = format!("-c 1 --count 20 --messages-per-session 1 --tls-version 1.3 --ca {ca}");
+    let hold = "--expect=handshakes.failed==1 --expect=handshakes.resumed>=80% --fail-if=handshakes.full>10% \
+                --expect=count(tls.failed)==1 --fail-if=p99(tls)>10m";
+    let outcome = mock.load_at("smtps", &format!("{load} {hold}")).expect(0);
+    assert_eq!((outcome.count("accepted"), outcome.number("/sessions/handshakes/failed")), (19, 1));
+    assert_eq!(outcome.report["gates"][0]["found"], "1 of 20, 5.000%");
+    for gate in ["--fail-if=handshakes.full>0", "--fail-if=min(tls)<10m", "--expect=handshakes.tls_1_2>0"] {
+        let outcome = mock.load_at("smtps", &format!("{load} {gate}"));
+        outcome.code_is(10);
+        assert_eq!(outcome.number("/sessions/handshakes/failed"), 0, "the rule fires once");
+    }
+    // Without a handshake there is no share of them.
+    let outcome = mock.load_at("smtp", "-c 1 --count 2 --fail-if=handshakes.failed>0");
+    outcome.code_is(10);
+    assert_eq!(outcome.report["gates"][0]["found"], "no samples");
+}
+
+#[test]
 fn an_expired_certificate_is_an_error_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cert, key) = signed_by_itself(&folder, 2001);
@@ -140,6 +162,58 @@ fn a_server_in_the_clear_is_no_server_of_smtps() {
 }
 
 #[test]
+fn a_server_that_awaits_tls_is_no_server_in_the_clear() {
+    let (mock, _) = mock(&[]);
+    let address = mock.ready()["smtps"][0].as_str().expect("an address").to_owned();
+    let remedy = "a server that encrypts from the start greets only then: its target is smtps://HOST";
+    for flags in ["--timeout banner=200ms", "--timeout banner=200ms --starttls required --insecure"] {
+        let outcome = Load::at(&address).with("-c 1 --count 2").with(flags).run();
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains(remedy), "{flags}: {}", outcome.stderr);
+    }
+    let outcome = Load::at(&address).with("-c 1 --count 2 --give-up-after 300ms").run();
+    outcome.code_is(1);
+    assert!(outcome.stderr.contains("gave up") && outcome.stderr.contains(remedy), "{}", outcome.stderr);
+    // One that has greeted does not encrypt from the start.
+    let sink = Sink::answering(Verb::Dot, Act::Silence);
+    let outcome = Load::on(&sink).with("-c 1 --count 1 --timeout dot=200ms").run();
+    outcome.code_is(1);
+    assert!(!outcome.stderr.contains("smtps://"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_alert_of_the_server_has_its_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = signed_by_itself(&folder, 4000);
+    let own = format!("--cert {cert} --key {key}");
+    let [version, required] = [b"\x15\x03\x03\x00\x02\x02\x46", b"\x15\x03\x03\x00\x02\x02\x74"];
+    let [failure, issuer] = [b"\x15\x03\x03\x00\x02\x02\x28", b"\x15\x03\x03\x00\x02\x02\x30"];
+    for (alert, flags, remedy) in [
+        (version, "--tls-version 1.2", "alert protocol_version (once); without --tls-version"),
+        (version, "", "alert protocol_version (once) (exit 1)"),
+        (
+            required,
+            "",
+            "alert certificate_required (once); the server requires a certificate of the client: --cert",
+        ),
+        (
+            failure,
+            "",
+            "alert handshake_failure (once); a server that requires a certificate of the client may",
+        ),
+        (failure, &own, "alert handshake_failure (once) (exit 1)"),
+        (issuer, &own, "alert unknown_ca (once); the server does not accept the certificate of --cert"),
+        (issuer, "", "alert unknown_ca (once) (exit 1)"),
+    ] {
+        let sink = answering_starttls(Act::AfterHello(alert));
+        let load = Load::on(&sink).with("-c 1 --count 1 --starttls required --insecure").with(flags);
+        let outcome = load.run();
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains(remedy), "{flags} {remedy}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_client_has_a_certificate_of_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cert, key) = signed_by_itself(&folder, 4000);
@@ -152,9 +226,16 @@ fn a_client_has_a_certificate_of_its_own() {
             assert_eq!(outcome.number("/verification/intact"), 12, "{kind} {version}");
             assert_eq!(outcome.report["settings"]["shape"]["tls"]["client_certificate"], true);
         }
-        let outcome = mock.load_at(kind, &load);
-        outcome.code_is(1);
-        assert_eq!(outcome.count("accepted"), 0, "{kind}");
+        for version in ["1.2", "1.3"] {
+            let outcome = mock.load_at(kind, &format!("{load} --tls-version {version}"));
+            outcome.code_is(1);
+            assert_eq!(outcome.count("accepted"), 0, "{kind}");
+            assert!(
+                outcome.stderr.contains("--cert FILE --key FILE"),
+                "{kind} {version}: {}",
+                outcome.stderr
+            );
+        }
     }
     let report = mock.report();
     assert!(report["metrics"]["tls.client_certificates"].as_u64() >= Some(16), "{report}");
@@ -204,7 +285,7 @@ fn what_is_no_handshake_ends_the_session_with_its_reason() {
         (Act::Say("220 go\r\n250 inj"), "early-reply"),
         (Act::AfterHello(b"no TLS at all, but plain text"), "tls-invalid"),
         // An alert of a server that has no certificate for this name.
-        (Act::AfterHello(b"\x15\x03\x03\x00\x02\x02\x70"), "alert-unrecognized-name"),
+        (Act::AfterHello(b"\x15\x03\x03\x00\x02\x02\x70"), "alert-unrecognized_name"),
     ] {
         let sink = answering_starttls(act);
         let outcome = Load::on(&sink).with("-c 1 --count 2 --starttls opportunistic --insecure").run();
@@ -260,6 +341,8 @@ fn flags_that_make_no_tls_say_what_would() {
     std::fs::write(&text, "no certificate").expect("written");
     for (args, remedy) in [
         (&["127.0.0.1:1", "--insecure"][..], "add --starttls required, or write smtps://HOST"),
+        (&["smtp://127.0.0.1:1"], "with --starttls to use STARTTLS, or smtps://HOST[:PORT]"),
+        (&["smtps://127.0.0.1:1", "--tls-version", "1.1"], "[possible values: 1.2, 1.3]"),
         (&["127.0.0.1:1", "--resumption", "off"], "--resumption off: nothing is encrypted"),
         (&["smtps://127.0.0.1", "--starttls", "required"], "encrypted from the start"),
         (&["unix:/run/x", "--starttls", "required", "--insecure"], "add --tls-name NAME"),

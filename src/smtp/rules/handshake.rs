@@ -144,6 +144,21 @@ impl Alert {
         Self::BY_WORD.iter().find(|(word, _)| *word == name).map(|(_, alert)| *alert)
     }
 
+    /// The alert of this code; `None` if RFC 8446 has none.
+    pub fn with_code(code: u8) -> Option<Self> {
+        Self::BY_WORD.iter().find(|(_, alert)| alert.0 == code).map(|(_, alert)| *alert)
+    }
+
+    /// Its code.
+    pub fn code(self) -> u8 {
+        self.0
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::BY_WORD.iter().find(|(_, other)| *other == self).map_or("", |(word, _)| word)
+    }
+
     /// Its record, in clear: fatal, but for the two that never are.
     pub fn record(self) -> [u8; 7] {
         let level = if matches!(self.0, 0 | 90) { 1 } else { 2 };
@@ -154,8 +169,7 @@ impl Alert {
 /// Its name.
 impl fmt::Display for Alert {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = Self::BY_WORD.iter().find(|(_, other)| other == self);
-        f.write_str(word.map_or("", |(word, _)| word))
+        f.write_str(self.name())
     }
 }
 
@@ -199,6 +213,7 @@ mod tests {
         }
         for &(word, alert) in Alert::BY_WORD {
             assert_eq!((Alert::named(word), alert.to_string().as_str()), (Some(alert), word));
+            assert_eq!(Alert::with_code(alert.code()), Some(alert));
         }
     }
 

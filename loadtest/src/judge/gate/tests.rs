@@ -17,6 +17,13 @@ fn what_the_documentation_shows_is_read() {
         "5xx >= 2%",
         "in_flight > 0",
         "p99(lag) > 1ms",
+        "p99(tls) > 20ms",
+        "max(tls.failed) > 1s",
+        "count(tls) > 16",
+        "handshakes.full > 16",
+        "handshakes.resumed < 90%",
+        "handshakes.failed > 0",
+        "handshakes.tls_1_2 > 0",
     ] {
         let gate = Gate::fail_if(source);
         assert!(gate.is_ok(), "{source}: {}", gate.unwrap_err());
@@ -29,6 +36,11 @@ fn an_invalid_gate_is_refused_with_what_is_accepted() {
         ("", 0, "expected errors, accepted, 4xx"),
         ("error > 5", 0, "did you mean errors?"),
         ("xyzzy > 5", 0, "p99(message)"),
+        ("xyzzy > 5", 0, "handshakes.full, handshakes.resumed, handshakes.failed"),
+        ("handshake.full > 5", 0, "did you mean handshakes.full?"),
+        ("p99(handshakes.full) > 5ms", 4, "expected handshakes.full alone"),
+        ("p99(tsl) > 5ms", 4, "did you mean tls?"),
+        ("p99(xyzzy) > 5ms", 4, "one of connect, tls, banner"),
         ("p99(massage) > 5ms", 4, "did you mean message?"),
         ("p99(dot.best) > 5ms", 4, "with .ok or .failed behind the name"),
         ("p99(xyzzy) > 5ms", 4, "uncorrected, lag"),
