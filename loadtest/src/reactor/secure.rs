@@ -96,3 +96,49 @@ impl Reactor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use mio::Events;
+
+    use super::*;
+    use crate::reactor::alone::reactor;
+
+    /// More than a turn has room for.
+    const SESSIONS: usize = HANDSHAKES + 2;
+
+    #[test]
+    fn a_turn_continues_so_many_handshakes_and_what_waited_longer_than_may_be_is_late_once() {
+        // Its queue accepts connections; no one answers a hello.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = format!("smtps://{}", server.local_addr().unwrap());
+        let mut reactor =
+            reactor(&[&target, "--insecure", "-c", &SESSIONS.to_string(), "--late-after", "10ms"]);
+        reactor.dispatch(Moment::ZERO).unwrap();
+        let mut events = Events::with_capacity(SESSIONS);
+        while reactor.securing.len() < SESSIONS {
+            reactor.poll.poll(&mut events, None).unwrap();
+            events.iter().for_each(|event| reactor.on_event(event).unwrap());
+        }
+        let late = Moment::ZERO.after(Duration::from_millis(11));
+        while reactor.read_clock() < late {}
+        // Three could go on at the start, the others not before the end.
+        let end = Moment::ZERO.after(Duration::from_secs(3600));
+        for (place, (_, _, since)) in reactor.securing.iter_mut().enumerate() {
+            *since = if [0, 1, SESSIONS - 1].contains(&place) { Moment::ZERO } else { end };
+        }
+        reactor.secure().unwrap();
+        assert_eq!((reactor.securing.len(), reactor.tally.punctuality.late), (SESSIONS - HANDSHAKES, 2));
+        reactor.secure().unwrap();
+        assert_eq!((reactor.securing.len(), reactor.tally.punctuality.late), (0, 3));
+        // Once more for one that is late already.
+        reactor.queue_handshake(0);
+        reactor.securing[0].2 = Moment::ZERO;
+        reactor.secure().unwrap();
+        assert_eq!(reactor.tally.punctuality.late, 3);
+        assert_eq!(reactor.tally.sessions.handshakes.failed, 0, "they are under way");
+    }
+}

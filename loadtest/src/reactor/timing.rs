@@ -175,36 +175,8 @@ impl Reactor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-    use std::sync::mpsc::channel;
-
-    use clap::Parser as _;
-    use mio::Poll;
-
     use super::*;
-    use crate::load::envelope::Envelope;
-    use crate::load::feed::Feed;
-    use crate::load::payload::Payload;
-    use crate::reactor::Shared;
-    use crate::time::clock::Clock;
-
-    /// One of two threads, before the run.
-    fn reactor() -> Reactor {
-        let cli =
-            crate::program::cli::Cli::try_parse_from(["smtpload", "127.0.0.1:1", "--threads", "2"]).unwrap();
-        let plan = Arc::new(cli.run.plan(|| 1).unwrap());
-        let shared = Shared {
-            plan: Arc::clone(&plan),
-            clock: Clock::start(),
-            stop: Arc::new(AtomicBool::new(false)),
-            give_up: Arc::default(),
-            next_client: Arc::default(),
-            intervals: channel().0,
-        };
-        let feed = Feed::new(&plan, 0, &Arc::default());
-        let payload = Payload::new(&plan.content, Envelope::of(&plan), plan.run, plan.seed);
-        Reactor::new(shared, 0, Poll::new().unwrap(), feed, payload).unwrap()
-    }
+    use crate::reactor::alone::reactor;
 
     fn at(seconds: u64) -> Moment {
         Moment::ZERO.after(Duration::from_secs(seconds))
@@ -212,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_other_threads_learn_what_one_that_drains_or_ends_has_had_accepted() {
-        let mut reactor = reactor();
+        let mut reactor = reactor(&["127.0.0.1:1", "--threads", "2"]);
         let shared = Arc::clone(&reactor.shared.give_up);
         reactor.stage = Stage::Draining { until: Some(at(9)) };
         // It agrees from the first call on, and its messages continue to be accepted.

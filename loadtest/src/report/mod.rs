@@ -93,13 +93,15 @@ impl Report {
         if self.addresses.iter().all(|one| is_target(one) && one.last_failure.is_none()) {
             return Vec::new();
         }
+        let is_implicit = self.settings.shape.tls.as_ref().is_some_and(|tls| tls.mode == IMPLICIT);
+        let greeting = if is_implicit { "TLS and a good greeting" } else { "a good greeting" };
         self.addresses
             .iter()
             .map(|one| {
-                let why = one.last_failure.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+                let why = one.last_failure.as_ref().map_or_else(String::new, |why| format!(" (last: {why})"));
                 let ungreeted = match one.ungreeted {
                     0 => String::new(),
-                    count => format!(", {count} without a good greeting"),
+                    count => format!(", {count} without {greeting}"),
                 };
                 format!("{}: {} dialed, {} connected{ungreeted}{why}", one.address, one.dialed, one.connected)
             })
@@ -367,7 +369,7 @@ pub(crate) struct AddressCounts {
     pub(crate) address: String,
     pub(crate) dialed: u64,
     pub(crate) connected: u64,
-    /// Connections without a good greeting: refused, closed, timed out.
+    /// Connections without a good greeting: refused, closed, timed out, or without TLS that comes before it.
     #[serde(default)]
     pub(crate) ungreeted: u64,
     /// Why the last attempt had no good greeting, for people.

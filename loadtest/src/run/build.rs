@@ -303,3 +303,45 @@ fn machine() -> Machine {
         cpu_model,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::load::feed::Arrival;
+    use crate::time::clock::Moment;
+
+    /// The generator of 200 messages that were started when they were due, so many of which then waited this long for other
+    /// handshakes.
+    fn after_waits(waiting: u64, wait: Duration) -> Generator {
+        let typed =
+            ["smtpload", "smtps://127.0.0.1:1", "--insecure", "--rate", "100/s", "--late-after", "10ms"];
+        let plan = crate::program::cli::Cli::try_parse_from(typed).unwrap().run.plan(|| 1).unwrap();
+        let mut tally = Tally::new(&plan);
+        for seq in 0..200 {
+            let intended = Moment::ZERO.after(Duration::from_millis(10 * seq));
+            let mut flight = tally.start(Arrival { seq, intended }, intended, intended);
+            let wait = if seq < waiting { wait } else { Duration::ZERO };
+            // Two turns, as a handshake takes.
+            tally.punctuality.judge_queued(&mut flight, intended, intended.after(wait));
+            tally.punctuality.judge_queued(&mut flight, intended, intended.after(wait));
+        }
+        generator(&plan, &tally, 2.0)
+    }
+
+    #[test]
+    fn handshakes_that_wait_for_each_other_saturate_the_generator_beyond_one_percent_of_the_messages() {
+        let just = Duration::from_millis(10);
+        let long = just + Duration::from_nanos(1);
+        for (waiting, wait, late, is_saturated) in
+            [(200, just, 0, false), (2, long, 2, false), (3, long, 3, true), (200, long, 200, true)]
+        {
+            let generator = after_waits(waiting, wait);
+            assert_eq!((generator.late, generator.saturated), (late, is_saturated), "{waiting}");
+            assert_eq!(generator.saturation().is_some(), is_saturated);
+        }
+    }
+}

@@ -219,7 +219,7 @@ mod tests {
         assert_eq!((report.latency.connect.ok.count(), report.latency.connect.failed.count()), (5, 2));
         let shown = text::render(&report);
         for line in [
-            format!("address     {}: 1 dialed, 0 connected (connection refused)", dead(2)),
+            format!("address     {}: 1 dialed, 0 connected (last: connection refused)", dead(2)),
             format!("address     {alive}: 5 dialed, 5 connected"),
         ] {
             assert!(shown.contains(&line), "{line} in {shown}");
@@ -245,7 +245,7 @@ mod tests {
             let line = format!("{}: 1 dialed, 1 connected, 1 without a good", all[0]);
             let shown = text::render(&report);
             assert!(
-                shown.contains(&line) && shown.contains(&format!("(greeting {code})")),
+                shown.contains(&line) && shown.contains(&format!("(last: greeting {code})")),
                 "{line} in {shown}"
             );
         }

@@ -82,7 +82,7 @@ impl Mock {
     pub(crate) fn load_at(&self, kind: &str, args: &str) -> Outcome {
         let ready = self.ready();
         let address = ready[kind][0].as_str().expect("an address");
-        let scheme = if kind == "smtps" { "smtps://" } else { "" };
+        let scheme = if kind.ends_with('s') { "smtps://" } else { "" };
         Load::at(&format!("{scheme}{address}")).with(args).arg("--verify").arg(&self.capture()).run()
     }
 }

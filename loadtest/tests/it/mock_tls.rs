@@ -162,6 +162,56 @@ fn a_server_in_the_clear_is_no_server_of_smtps() {
 }
 
 #[test]
+fn both_sides_agree_within_tls_on_lmtp_and_smtp() {
+    let lmtp = ["--listen", "lmtp://127.0.0.1:0", "--listen", "lmtps://127.0.0.1:0"];
+    let rule = ["--rule", "message to=user1@* reply=\"452 4.2.2 Full\""];
+    for (kind, dialect) in [("lmtp", "--lmtp"), ("lmtps", "--lmtp"), ("smtp", ""), ("smtps", "")] {
+        // With SMTP the one reply to the message is that of all its recipients.
+        let rule = if kind.starts_with('l') { &rule[..] } else { &[] };
+        let (mock, ca) = mock(&[&lmtp[..], rule].concat());
+        let shape = "-c 3 --count 60 --messages-per-session 4 --rcpts 3 --size 2KiB --pipelining";
+        let starttls = if kind.ends_with('s') { "" } else { "--starttls required" };
+        let outcome = mock.load_at(kind, &format!("{shape} --ca {ca} {dialect} {starttls}")).expect(0);
+        let accepted = if rule.is_empty() { 180 } else { 120 };
+        assert_eq!(
+            (outcome.count("accepted"), outcome.count("recipients_accepted")),
+            (60, accepted),
+            "{kind}"
+        );
+        assert_eq!(outcome.number("/verification/intact"), 60, "{kind}");
+        let of = |name: &str| Some(outcome.number(&format!("/sessions/handshakes/{name}")));
+        let report = mock.report();
+        let metric = |name: &str| report["metrics"][name].as_u64();
+        assert_eq!(metric("messages"), Some(60), "{kind}");
+        assert_eq!(metric("tls.handshakes"), Some(outcome.number("/sessions/dialed")), "{kind}");
+        assert_eq!(metric("tls.resumed"), of("resumed"), "{kind}");
+        assert_eq!(metric("tls.v1_3"), of("tls_1_3"), "{kind}");
+    }
+}
+
+#[test]
+fn a_server_of_the_other_dialect_is_named_within_tls_too() {
+    let (mock, ca) = mock(&["--listen", "lmtps://127.0.0.1:0"]);
+    for (kind, dialect, remedy) in [("smtps", "--lmtp", "leave out --lmtp"), ("lmtps", "", "add --lmtp")] {
+        let outcome = mock.load_at(kind, &format!("-c 1 --count 2 --ca {ca} {dialect}"));
+        outcome.code_is(1);
+        assert!(outcome.stderr.contains(remedy), "{kind}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_message_whose_handshake_waits_for_others_of_the_generator_is_late() {
+    let (mock, ca) = mock(&[]);
+    let load = format!("-c 1 --count 6 --messages-per-session 1 --ca {ca} --late-after");
+    // Nothing is continued within a nanosecond. A closed loop is late by nothing else but stalls.
+    let outcome = mock.load_at("smtps", &format!("{load} 1ns"));
+    outcome.check_sum();
+    assert_eq!(outcome.number("/generator/late"), 6, "each once");
+    let outcome = mock.load_at("smtps", &format!("{load} 1h")).expect(0);
+    assert_eq!(outcome.number("/generator/late"), 0);
+}
+
+#[test]
 fn a_server_that_awaits_tls_is_no_server_in_the_clear() {
     let (mock, _) = mock(&[]);
     let address = mock.ready()["smtps"][0].as_str().expect("an address").to_owned();
