@@ -112,7 +112,7 @@ impl ControlPlane {
             guard: Guard::new(settings),
             catalogue: Arc::default(),
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
-            mailpit: mailpit::State::default(),
+            mailpit: mailpit::State::new()?,
             rules_changed: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),

@@ -172,6 +172,12 @@ pub(crate) fn each_part(octets: &[u8], mut visit: impl FnMut(Part, &[u8])) {
     }
 }
 
+/// The header and the body of each part, as received.
+#[cfg(feature = "http")]
+pub(crate) fn raw_parts(octets: &[u8]) -> Vec<(&[u8], &[u8])> {
+    parts(octets).into_iter().map(|entity| (entity.header, entity.body)).collect()
+}
+
 fn shown<'x>(number: usize, entity: &Entity<'x>) -> (Part, Content<'x>) {
     let content = entity.content();
     let (given, disposition) = (entity.fields.content_type(), entity.fields.disposition());

@@ -17,6 +17,9 @@ const DEEPEST: usize = 32;
 /// An entity that is not divided: a part (RFC 2045 section 2.4).
 pub(super) struct Entity<'x> {
     pub(super) fields: Fields<'x>,
+    /// The fields as received.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the control plane shows them"))]
+    pub(super) header: &'x [u8],
     /// As received.
     pub(super) body: &'x [u8],
     /// Type and subtype, in lower case; the usual one where the field is missing (RFC 2045 section 5.2, RFC 2046 section 5.1.5).
@@ -80,7 +83,8 @@ pub(super) fn parts(octets: &[u8]) -> Vec<Entity<'_>> {
                 continue;
             }
         }
-        parts.push(Entity { fields, body, content_type: content_type_name });
+        let header = &piece.octets[..piece.octets.len() - body.len()];
+        parts.push(Entity { fields, header, body, content_type: content_type_name });
     }
     parts
 }

@@ -423,7 +423,8 @@ fn seed(config: &Config) -> Result<u64, StartError> {
     Ok(random("asking for a random seed")? % EXACT_IN_JSON)
 }
 
-fn random(doing: &'static str) -> Result<u64, StartError> {
+/// A number that no other server has.
+pub(crate) fn random(doing: &'static str) -> Result<u64, StartError> {
     SysRng.try_next_u64().map_err(|error| StartError::System(doing, io::Error::other(error)))
 }
 

@@ -1,5 +1,15 @@
-//! MailHog's interface: API v2, and what API v1 has of one message. Its list, `GET /api/v1/messages`, is Mailpit's.
+//! MailHog's interface: API v2, and what API v1 has of one message, as views of the same messages and rules that `/v1` shows. The
+//! list and the deletion of all, at `/api/v1/messages`, are Mailpit's.
 
-pub(super) fn routes() -> impl Iterator<Item = &'static crate::http::router::Route> {
-    std::iter::empty()
+mod jim;
+mod messages;
+mod view;
+
+use crate::http::router::Route;
+
+const RESOURCES: &[&[Route]] = &[messages::ROUTES, jim::ROUTES];
+
+/// All routes.
+pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
+    RESOURCES.iter().flat_map(|routes| routes.iter())
 }

@@ -13,7 +13,7 @@ use crate::http::api::{download, part_of};
 use crate::http::call::Call;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::summary::{Address, addresses, first};
-use crate::http::mailpit::{FacadeId, TEXT, newest, not_found, refusal};
+use crate::http::mailpit::{FacadeId, TEXT, find, newest, not_found, refusal};
 use crate::http::reply::{Refusal, Reply, empty, json, of};
 use crate::http::router::Route;
 use crate::mime::{self, Mail, Part, PartKind};
@@ -111,6 +111,7 @@ async fn look(
         let plane = &call.plane;
         let shown = match filter {
             Some(filter) => filter.apply(plane).chosen().next().map(|(shown, _)| shown.clone()),
+            None if id == LATEST => newest(plane).into_iter().next(),
             None => find(&id, plane),
         };
         let Some(shown) = shown else {
@@ -126,15 +127,6 @@ async fn look(
         true => plane.desk.search(work).await?,
         false => plane.desk.look(work).await?,
     }
-}
-
-/// The message with this id.
-fn find(id: &str, plane: &Plane) -> Option<Shown> {
-    if id == LATEST {
-        return newest(plane).into_iter().next();
-    }
-    let FacadeId(id) = id.parse().ok()?;
-    plane.store.find(id).filter(|shown| shown.message.msg())
 }
 
 async fn one(call: Call) -> Result<Reply, Refusal> {

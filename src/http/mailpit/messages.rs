@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::mailpit::filter::{Filter, Found, Marked};
 use crate::http::mailpit::summary::Summary;
-use crate::http::mailpit::{BODY, FacadeId, bad_request, delete, newest, ok, parsed};
-use crate::http::reply::{Refusal, Reply, json};
+use crate::http::mailpit::{BODY, FacadeId, bad_request, delete, is_mailhog_client, newest, ok, parsed};
+use crate::http::reply::{Refusal, Reply, empty, json};
 use crate::http::router::Route;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -120,6 +120,7 @@ struct Ids {
 
 async fn delete_listed(call: Call) -> Result<Reply, Refusal> {
     let Ids { ids } = parsed(&call)?;
+    let is_mailhog_client = is_mailhog_client(&call);
     let plane = Arc::clone(&call.plane);
     let work = move || {
         let mut chosen = newest(&plane);
@@ -128,7 +129,7 @@ async fn delete_listed(call: Call) -> Result<Reply, Refusal> {
             chosen.retain(|shown| ids.contains(&shown.message.id()));
         }
         delete(&plane, chosen);
-        ok()
+        if is_mailhog_client { empty(StatusCode::OK) } else { ok() }
     };
     call.plane.desk.look(work).await
 }

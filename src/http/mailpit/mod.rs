@@ -12,20 +12,26 @@ mod message;
 mod messages;
 mod read;
 mod refused;
+mod send;
 mod summary;
 mod tags;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use hyper::StatusCode;
+use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use serde::Deserialize;
 
+use crate::config::StartError;
 use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::mailpit::marks::Marks;
+use crate::http::parameters::percent_decoded;
 use crate::http::reply::{Refusal, Reply, of};
 use crate::http::router::Route;
 use crate::records::store::Shown;
+use crate::server::random;
+use crate::smtp::{RecordId, ServerTag};
 
 pub(super) use id::FacadeId;
 
@@ -36,6 +42,7 @@ const RESOURCES: &[&[Route]] = &[
     tags::ROUTES,
     info::ROUTES,
     chaos::ROUTES,
+    send::ROUTES,
     refused::ROUTES,
 ];
 
@@ -45,11 +52,27 @@ pub(super) fn routes() -> impl Iterator<Item = &'static Route> {
 }
 
 /// What this interface has beside the records.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     marks: Marks,
     /// Messages that were deleted through this interface and MailHog's.
     deleted: AtomicU64,
+    /// Of the ids of messages that came by this interface: they are in no session.
+    tag: ServerTag,
+    sent: AtomicU32,
+}
+
+impl State {
+    pub(super) fn new() -> Result<Self, StartError> {
+        let tag = ServerTag::new(random("asking for a random tag")?);
+        Ok(Self { marks: Marks::default(), deleted: AtomicU64::new(0), tag, sent: AtomicU32::new(0) })
+    }
+
+    /// The id of the next message that comes by this interface.
+    fn next_id(&self) -> RecordId {
+        let transaction = self.sent.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        RecordId { server: self.tag, session: 0, transaction }
+    }
 }
 
 /// Octets of a body, as Mailpit has it.
@@ -75,10 +98,19 @@ fn not_found() -> Refusal {
     refusal(StatusCode::NOT_FOUND, "404 page not found")
 }
 
-/// The body as JSON; the default where there is none.
+/// Whether a client is MailHog's for Node.js, which parses the body of any reply as JSON: it alone says nothing of itself.
+fn is_mailhog_client(call: &Call) -> bool {
+    [ACCEPT, USER_AGENT, CONTENT_TYPE].iter().all(|name| !call.head.headers.contains_key(name))
+}
+
+/// The body as JSON; the default where there is none. Of a form, which a client in Python sends, it is its fields.
 fn parsed<T: Default + for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
     if call.body.is_empty() {
         return Ok(T::default());
+    }
+    let content_type = call.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded")) {
+        return of_form(&call.body);
     }
     // An array would do for an object with fields in its order.
     let wrong = |error: serde_json::Error| bad_request(format!("the body is not as expected: {error}"));
@@ -94,10 +126,36 @@ pub(super) fn newest(plane: &Plane) -> Vec<Shown> {
     records
 }
 
+/// The accepted message with this id.
+pub(super) fn find(id: &str, plane: &Plane) -> Option<Shown> {
+    let FacadeId(id) = id.parse().ok()?;
+    plane.store.find(id).filter(|shown| shown.message.msg())
+}
+
 /// Deletes these messages.
 pub(super) fn delete(plane: &Plane, chosen: Vec<Shown>) {
     let taken = plane.store.take_shown(&chosen);
     plane.mailpit.deleted.fetch_add(taken.len() as u64, Ordering::Relaxed);
     drop((chosen, taken));
     plane.catalogue.forget_removed();
+}
+
+/// The fields of a form as those of JSON: `ids` and `IDs` are a list, `Read` is a switch.
+fn of_form<T: for<'b> Deserialize<'b>>(body: &[u8]) -> Result<T, Refusal> {
+    let wrong = || bad_request("the body is not as expected: a form of ids and Read, or JSON");
+    let mut fields = serde_json::Map::new();
+    let body = std::str::from_utf8(body).map_err(|_| wrong())?;
+    for pair in body.split('&') {
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
+        let value = percent_decoded(value, true).ok_or_else(wrong)?;
+        match name {
+            "ids" | "IDs" => {
+                let ids = fields.entry("IDs").or_insert_with(|| Vec::<serde_json::Value>::new().into());
+                ids.as_array_mut().ok_or_else(wrong)?.push(value.into());
+            }
+            "Read" => _ = fields.insert(name.to_owned(), value.eq_ignore_ascii_case("true").into()),
+            _ => return Err(wrong()),
+        }
+    }
+    serde_json::from_value(fields.into()).map_err(|_| wrong())
 }

@@ -282,3 +282,61 @@ fn what_mailpit_asks_of_others_is_refused() {
         (&json!(1), &json!(1), &json!(1))
     );
 }
+
+#[test]
+fn a_message_is_filed_without_a_client() {
+    let plane = plane(ruled(Config::default(), &["mail reply=\"550 no\""]));
+    let draft = json!({"From": {"Email": "ann@example.com", "Name": "Änn"}, "To": [{"Email": "bob@example.com", "Name": "Bob, B."}],
+        "Bcc": ["hidden@example.com"], "Subject": "Grüße ".repeat(20).trim(), "Text": ".dot\n", "HTML": "<p>Hällo</p>", "Tags": ["sent"],
+        "Headers": {"X-Own": "1"}, "Attachments": [{"Content": "iVBORw0KGgo=", "Filename": "ä.png"},
+            {"Content": "data:text/css;base64,cHt9", "Filename": "b", "ContentType": "text/css", "ContentID": "style"}]});
+    let sent = change(&plane, "POST", "/api/v1/send", &draft.to_string()).json_as(200);
+    let one = plane.json(&format!("/api/v1/message/{}", sent["ID"].as_str().expect("an id")));
+    assert_eq!(one["From"], json!({"Name": "Änn", "Address": "ann@example.com"}));
+    assert_eq!(
+        (&one["To"][0]["Name"], &one["Bcc"][0]["Address"]),
+        (&json!("Bob, B."), &json!("hidden@example.com"))
+    );
+    assert_eq!((&one["Subject"], &one["Tags"]), (&draft["Subject"], &json!(["sent"])));
+    assert_eq!((&one["Text"], &one["HTML"]), (&draft["Text"], &draft["HTML"]));
+    assert_eq!(
+        (&one["Attachments"][0]["FileName"], &one["Attachments"][0]["ContentType"]),
+        (&json!("ä.png"), &json!("image/png"))
+    );
+    assert_eq!((&one["Inline"][0]["ContentID"], &one["Inline"][0]["Size"]), (&json!("style"), &json!(3)));
+    assert_eq!(plane.json("/api/v1/message/latest/headers")["X-Own"], json!(["1"]));
+    let wrong = [
+        json!({"From": {"Email": "a@b\r\nRCPT TO:<c@d>"}, "To": [{"Email": "bob@example.com"}]}),
+        json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"X": "a\r\nBcc: b@c"}}),
+        json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"subject": "a"}}),
+        json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Attachments": [{"Content": "!", "Filename": "a"}]}),
+        json!({"From": {"Email": "ann@example.com"}}),
+        json!({"To": [{"Email": "bob@example.com"}]}),
+    ];
+    for draft in wrong {
+        let refused = change(&plane, "POST", "/api/v1/send", &draft.to_string()).json_as(400);
+        assert!(refused["Error"].is_string(), "{draft} {refused}");
+    }
+    assert_eq!((plane.server.messages().len(), plane.server.stats().messages.accepted), (1, 0));
+}
+
+/// The client in Python sends a form, of which Mailpit reads nothing and deletes all messages.
+#[test]
+fn a_form_deletes_and_marks_what_it_names() {
+    let plane = with_mails(&["one", "two"]);
+    let all = ids(&plane.json("/api/v1/messages"));
+    let form = |method: &str, body: &str| {
+        let length = body.len().to_string();
+        let mut client = HttpClient::connect(plane.http);
+        let fields =
+            [("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", length.as_str())];
+        client.begin(method, "/api/v1/messages", &fields);
+        client.send(body);
+        client.reply().expect("a reply").status
+    };
+    assert_eq!(form("PUT", &format!("ids={}&Read=true", all[0])), 200);
+    assert_eq!(subjects(&plane.json("/api/v1/search?query=is:read")), ["two"]);
+    assert_eq!((form("DELETE", "id=1"), form("DELETE", "ids")), (400, 400));
+    assert_eq!(form("DELETE", &format!("ids={}", all[0])), 200);
+    assert_eq!(subjects(&plane.json("/api/v1/messages")), ["one"]);
+}

@@ -5,6 +5,7 @@ mod hostile;
 mod inboxes;
 mod interface;
 mod languages;
+mod mailhog;
 mod mailpit;
 mod messages;
 mod rules;
