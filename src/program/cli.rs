@@ -4,6 +4,7 @@
 //! Pure: arguments and environment are passed in as values. Flags follow Go's conventions ([`goflags`]) and are
 //! defined in one table ([`flags`]). clap parses the normalised arguments and renders the help.
 
+mod compat;
 mod file;
 mod flag;
 mod flags;
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) shows: bool,
     /// The control plane.
     pub(crate) http: Option<HttpSettings>,
+    /// It stands in the place of Mailpit: its log lines are printed.
+    pub(crate) is_compatible: bool,
     /// Where the certificate of the CA is written.
     pub(crate) ca_out: Option<PathBuf>,
     /// The files that are read or written.
@@ -153,11 +156,17 @@ pub(crate) fn parse(
         return Err(error);
     }
     let typed = given.len();
-    for variable in variables::read(&given, &table, environment)? {
+    let environment: Vec<_> = environment.into_iter().collect();
+    for variable in variables::read(&given, &table, environment.iter().cloned())? {
         argv.push(variable.argument());
         given.push(variable);
     }
     for setting in from_file(&given, &table, &read_file)? {
+        argv.push(setting.argument());
+        given.push(setting);
+    }
+    let (compatible, ignored) = compat::settings(&given, &table, &environment);
+    for setting in compatible {
         argv.push(setting.argument());
         given.push(setting);
     }
@@ -172,7 +181,9 @@ pub(crate) fn parse(
             Ok(Action::Print(file::print(&given, &table)))
         }
         Read::Options(options) => {
-            settle(*options, &given, &table, &read_file).map(|settings| Action::Run(Box::new(settings)))
+            let mut settings = settle(*options, &given, &table, &read_file)?;
+            settings.doubts.extend(ignored);
+            Ok(Action::Run(Box::new(settings)))
         }
     }
 }
@@ -319,7 +330,7 @@ fn settle(
         .and_then(|()| if options.shows { config.validate_mails() } else { Ok(()) })
         .and_then(|()| http.as_ref().map_or(Ok(()), HttpSettings::validate));
     is_valid.map_err(|error| bad_setting(&error, given, table))?;
-    let Options { ready, ready_file, reporting, exit_after, logs, shows, tls, .. } = options;
+    let Options { ready, ready_file, reporting, exit_after, logs, shows, tls, is_compatible, .. } = options;
     let effective = file::given_settings(given, table);
     let http = http.map(|http| http.effective(effective.clone()));
     let claims = outputs::claims(given);
@@ -333,6 +344,7 @@ fn settle(
         logs,
         shows,
         http,
+        is_compatible,
         ca_out: tls.ca_out,
         claims,
         exit_after,

@@ -210,15 +210,24 @@ struct Readiness {
     ca: Option<PathBuf>,
     /// Whether a notice is printed: standard error is a terminal, and nothing else is printed there.
     is_noticed: bool,
+    /// Whether the lines of Mailpit's log are printed.
+    is_compatible: bool,
 }
 
 impl Readiness {
     fn of(settings: &Settings) -> Self {
-        let Settings { ready_line, ready_file, ca_out, reporting, logs, claims, .. } = settings;
+        let Settings { ready_line, ready_file, ca_out, reporting, logs, claims, is_compatible, .. } =
+            settings;
         let is_announced =
             *ready_line || ready_file.is_some() || *logs || reporting.progress || reporting.is_quiet;
         let is_noticed = !is_announced && !claims.has_standard_output() && io::stderr().is_terminal();
-        Self { prints_line: *ready_line, file: ready_file.clone(), ca: ca_out.clone(), is_noticed }
+        Self {
+            prints_line: *ready_line,
+            file: ready_file.clone(),
+            ca: ca_out.clone(),
+            is_noticed,
+            is_compatible: *is_compatible,
+        }
     }
 
     fn announce(
@@ -242,6 +251,9 @@ impl Readiness {
         }
         if self.prints_line {
             streams.out.put(line.as_str());
+        }
+        if self.is_compatible {
+            streams.out.put(ready::mailpit_lines(server, plane.map(ControlPlane::endpoint)));
         }
         if self.is_noticed {
             streams.err.put(ready::notice(server.listeners()));

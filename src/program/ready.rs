@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use chrono::{DateTime, Local};
 use smtpmock::escape::escape_octets;
-use smtpmock::{Endpoint, Listening, Protocol};
+use smtpmock::{Endpoint, Listening, Protocol, Server};
 
 /// The kinds of listeners in a ready line, in its order: a protocol, and whether TLS begins with the connection.
 const KINDS: &[(&str, Protocol, bool)] = &[
@@ -41,6 +42,27 @@ pub(crate) fn line(listeners: &[Listening], http: Option<&str>, ca: Option<&Path
 
 fn json_string(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
+}
+
+/// The lines that tools wait for which start Mailpit in a container.
+pub(crate) fn mailpit_lines(server: &Server, http: Option<&Endpoint>) -> String {
+    let at = server.stats().started_at.map(DateTime::<Local>::from);
+    let at = at.map(|at| at.format("%Y/%m/%d %H:%M:%S").to_string()).unwrap_or_default();
+    let line = |text: String| format!("time=\"{at}\" level=info msg=\"{text}\"\n");
+    let mut lines = String::new();
+    for listening in server.listeners() {
+        lines += &line(format!("[smtpd] starting on {}", listening.endpoint));
+    }
+    if let Some(address) = http.and_then(Endpoint::inet) {
+        lines += &line(format!("[http] starting on {address}"));
+        let host = match reachable(address).ip() {
+            ip if ip.is_loopback() => "localhost".to_owned(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            ip @ IpAddr::V4(_) => ip.to_string(),
+        };
+        lines += &line(format!("[http] accessible via http://{host}:{}/", address.port()));
+    }
+    lines
 }
 
 /// The notice for people: the addresses, how to stop the server, and how to send a first mail.

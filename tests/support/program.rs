@@ -9,8 +9,9 @@ use super::process::{Ended, Process};
 pub(crate) fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smtpmock"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SMTPMOCK_") {
-            command.env_remove(name);
+        let name = name.to_string_lossy();
+        if name.starts_with("SMTPMOCK_") || name.starts_with("MP_") {
+            command.env_remove(&*name);
         }
     }
     command.args(arguments);

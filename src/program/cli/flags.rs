@@ -12,6 +12,7 @@ use smtpmock::smtp::rules::Trusted;
 use smtpmock::smtp::{AddressRules, RecordMode, ReplyKind};
 use smtpmock::{CaptureContent, CaptureFormat, Config};
 
+use super::compat::{COMPAT, MAILPIT};
 use super::flag::{Arity, Flag, reading, reading_or_default};
 use super::values::{self, Expected, SignedSpan};
 
@@ -43,6 +44,8 @@ pub(super) struct Options {
     pub(super) auth_file: Option<PathBuf>,
     pub(super) tls: TlsOptions,
     pub(super) http: HttpOptions,
+    /// It stands in the place of Mailpit.
+    pub(super) is_compatible: bool,
     /// Reports to merge instead of running a server.
     pub(super) merged: Vec<PathBuf>,
 }
@@ -411,6 +414,14 @@ fn program() -> Vec<Flag> {
             "PATH",
             "Write that line to this file when listening",
             reading(values::path, |options, path| Options { ready_file: Some(path), ..options }),
+        ),
+        Flag::choosing(
+            COMPAT,
+            "PROGRAM",
+            "Stand in the place of this program, mailpit: its addresses, ports, replies and variables (MP_...), unless other \
+             flags are given",
+            &[(MAILPIT, true)],
+            |options, is_compatible| Options { is_compatible, ..options },
         ),
         Flag::new(
             "config",

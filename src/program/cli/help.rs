@@ -119,9 +119,9 @@ Values:
             --addresses compat entries are compared exactly)
   TEXT      code and text of a reply, one line or more, each with the code:
             $'250-mx.example\\n250 PIPELINING'; {{to}}, {{from}}, {{helo}},
-            {{ip}}, {{id}}, {{session}}, {{size}}, {{limit}} and {{commands}}
-            are filled in; text after raw: is sent unchanged, with a CRLF added
-            if it has no line end
+            {{ip}}, {{id}}, {{plain_id}}, {{session}}, {{size}}, {{limit}}
+            and {{commands}} are filled in; text after raw: is sent unchanged,
+            with a CRLF added if it has no line end
   BOOL      may be left out for true; true or false, and Go's other spellings
   Zero and the empty text request the default. Of a repeated flag the last one
   counts, except for --rule, --listen, --ehlo-line, --tls-cert, --tls-key,

@@ -69,9 +69,18 @@ pub struct RecordId {
 
 impl RecordId {
     pub(super) fn append_to(self, wire: &mut Wire) {
+        self.append_with(b'-', wire);
+    }
+
+    /// With `x` for its dashes: letters and digits only. The tag has a fixed length, and behind it there are only numbers.
+    pub(super) fn append_plain_to(self, wire: &mut Wire) {
+        self.append_with(b'x', wire);
+    }
+
+    fn append_with(self, separator: u8, wire: &mut Wire) {
         let Self { server, session, transaction } = self;
         // From its end, so that it is appended in one piece.
-        let mut octets = [b'-'; LONGEST];
+        let mut octets = [separator; LONGEST];
         let mut start = octets.len();
         if transaction > 0 {
             start = put_number(&mut octets, start, transaction.into()) - 1;

@@ -46,7 +46,7 @@ const A_KNOWN_CODE: &str =
 /// A reply to EHLO offers extensions in the lines behind its first, see [`Extensions`]. HELO gets the
 /// first line alone (RFC 5321 section 3.2), unless it is raw.
 ///
-/// Behind the code a text may have places, unless it is raw: `{{to}}`, `{{from}}`, `{{helo}}`, `{{ip}}`, `{{id}}`, `{{session}}`,
+/// Behind the code a text may have places, unless it is raw: `{{to}}`, `{{from}}`, `{{helo}}`, `{{ip}}`, `{{id}}`, `{{plain_id}}`, `{{session}}`,
 /// `{{size}}`, `{{limit}}` and `{{commands}}`; [the rules' guide](crate::smtp::rules#places) has what they mean. A session fills them in its
 /// [steps](crate::smtp::Step); anything else in braces is unchanged.
 ///

@@ -21,6 +21,7 @@ enum Place {
     Helo,
     Ip,
     Id,
+    PlainId,
     Session,
     Size,
     Limit,
@@ -33,6 +34,7 @@ const NAMES: &[(&str, Place)] = &[
     ("{{helo}}", Place::Helo),
     ("{{ip}}", Place::Ip),
     ("{{id}}", Place::Id),
+    ("{{plain_id}}", Place::PlainId),
     ("{{session}}", Place::Session),
     ("{{size}}", Place::Size),
     ("{{limit}}", Place::Limit),
@@ -93,6 +95,7 @@ impl Place {
                 None => wire.append(b"unix"),
             },
             Self::Id => values.id().append_to(wire),
+            Self::PlainId => values.id().append_plain_to(wire),
             Self::Session => append_number(wire, values.id().session),
             Self::Size => values.size().into_iter().for_each(|size| append_number(wire, size)),
             Self::Limit => append_number(wire, values.limit() as u64),
@@ -183,10 +186,11 @@ mod tests {
     fn replaced(text: &str, client: &str) -> String {
         let id = "00000001-2-3";
         let pairs = [("to", client), ("from", ""), ("helo", client), ("ip", "192.0.2.1"), ("id", id)];
+        let text = text.replace("{{plain_id}}", "00000001x2x3");
         let numbers = [("session", "2"), ("size", "4"), ("limit", "5"), ("commands", "NOOP, QUIT")];
         let fill =
             |text: String, (name, value): (&str, &str)| text.replace(&format!("{{{{{name}}}}}"), value);
-        pairs.into_iter().chain(numbers).fold(text.to_owned(), fill)
+        pairs.into_iter().chain(numbers).fold(text, fill)
     }
 
     proptest! {
@@ -194,7 +198,7 @@ mod tests {
         fn each_place_is_replaced_and_nothing_else(
             words in prop::collection::vec(
                 prop::sample::select(vec![
-                    "{{to}}", "{{from}}", "{{helo}}", "{{ip}}", "{{id}}", "{{session}}", "{{size}}", "{{limit}}",
+                    "{{to}}", "{{from}}", "{{helo}}", "{{ip}}", "{{id}}", "{{plain_id}}", "{{session}}", "{{size}}", "{{limit}}",
                     "{{no}}", "{{", "}}", "{", "x", " ", "to",
                 ]),
                 0..20,

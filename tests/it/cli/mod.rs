@@ -2,6 +2,7 @@
 
 mod auth;
 mod certificates;
+mod compat;
 mod endings;
 mod failures;
 mod flags;

@@ -11,6 +11,7 @@ mod external;
 mod lmtp;
 #[cfg(feature = "cli")]
 mod mailboxes;
+mod mailpit;
 mod postfix;
 mod proxies;
 #[cfg(feature = "tls")]

@@ -1,0 +1,182 @@
+//! `--compat mailpit`: the addresses, replies and variables of Mailpit, so that this program can stand in its place in a container.
+//!
+//! Each becomes a setting of a flag, behind all that is given for this program: arguments, variables and file override it.
+
+use std::ffi::OsString;
+
+use super::flag::Flag;
+use super::flags::{LISTEN, OF_DEFAULT_LISTENER};
+use super::goflags::Given;
+
+/// The flag.
+pub(super) const COMPAT: &str = "compat";
+pub(super) const MAILPIT: &str = "mailpit";
+
+/// The prefix of Mailpit's variables.
+const PREFIX: &str = "MP_";
+
+/// Where it listens, and what it answers. Not `[::]`, which not every container has. Names below `internal` are given to
+/// nobody: `host.docker.internal` is the host of a container.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("host", "0.0.0.0"),
+    ("port", "1025"),
+    ("http", "0.0.0.0:8025"),
+    ("http-host", "*.internal"),
+    ("esmtp", "true"),
+    ("extensions", "-PIPELINING,-DSN,-CHUNKING,-BINARYMIME,-LIMITS"),
+    ("msg-size-limit", "50MiB"),
+    ("max-rcpts", "100"),
+    ("msg-greeting", "220 localhost Mailpit ESMTP Service ready"),
+    ("msg-helo-received", "250 localhost greets {{helo}}"),
+    ("msg-mailfrom-received", "250 2.1.0 Ok"),
+    ("msg-rcptto-received", "250 2.1.5 Ok"),
+    ("msg-data-received", "354 Start mail input; end with <CR><LF>.<CR><LF>"),
+    ("msg-msg-received", "250 2.0.0 Ok: queued as {{plain_id}}"),
+    ("msg-rset-received", "250 2.0.0 Ok"),
+    ("msg-noop-received", "250 2.0.0 Ok"),
+    ("msg-quit-cmd", "221 2.0.0 localhost Service closing transmission channel"),
+];
+
+/// Those that Mailpit offers.
+const MECHANISMS: (&str, &str) = ("auth-mechanisms", "PLAIN,LOGIN");
+
+/// Variables that change nothing that a test can see here: what they are about is not there, or always on.
+const WITHOUT_EFFECT: &[&str] = &[
+    "ALLOW_UNTRUSTED_TLS",
+    "BLOCK_REMOTE_CSS_AND_FONTS",
+    "COMPRESSION",
+    "DATABASE",
+    "DATA_FILE",
+    "DB_FILE",
+    "DISABLE_HTML_CHECK",
+    "DISABLE_HTTP_COMPRESSION",
+    "DISABLE_VERSION_CHECK",
+    "DISABLE_WAL",
+    "ENABLE_CHAOS",
+    "HIDE_DELETE_ALL_BUTTON",
+    "LABEL",
+    "QUIET",
+    "SMTP_DISABLE_RDNS",
+    "TENANT_ID",
+    "VERBOSE",
+];
+
+/// Whether these settings have the flag.
+pub(super) fn is_on(given: &[Given]) -> bool {
+    given.iter().rfind(|given| given.kebab == COMPAT).is_some_and(|given| given.value == MAILPIT)
+}
+
+/// The settings that Mailpit's variables and defaults stand for, but for those that are given, and a line for each variable that
+/// is set and has no effect.
+pub(super) fn settings(
+    given: &[Given],
+    table: &[Flag],
+    environment: &[(OsString, OsString)],
+) -> (Vec<Given>, Vec<String>) {
+    if !is_on(given) {
+        return (Vec::new(), Vec::new());
+    }
+    let (mut settings, mut doubts) = (Vec::new(), Vec::new());
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let value = value.to_string_lossy();
+        if value.is_empty() {
+            continue;
+        }
+        match of_variable(&name[PREFIX.len()..], &value) {
+            Some(pairs) => settings.extend(pairs.into_iter().map(|(kebab, value)| Given {
+                kebab: kebab.to_owned(),
+                value: value.into(),
+                typed: name.to_owned(),
+            })),
+            None => doubts.push(format!("{name} has no effect here: see \"From Mailpit\" in the README")),
+        }
+    }
+    let is_given = |kebab: &str| {
+        let is_it = |given: &Given| {
+            // With --listen there is no default listener.
+            given.kebab == kebab || given.kebab == LISTEN && OF_DEFAULT_LISTENER.contains(&kebab)
+        };
+        given.iter().any(is_it)
+    };
+    settings.retain(|setting: &Given| !is_given(&setting.kebab));
+    let by_default = DEFAULTS.iter().filter(|(kebab, _)| {
+        let is_replaced = |setting: &Given| {
+            setting.kebab == *kebab || setting.kebab == LISTEN && OF_DEFAULT_LISTENER.contains(kebab)
+        };
+        !is_given(kebab) && !settings.iter().any(is_replaced)
+    });
+    let by_default: Vec<_> = by_default
+        .map(|(kebab, value)| Given {
+            kebab: (*kebab).to_owned(),
+            value: value.into(),
+            typed: format!("--{COMPAT} {MAILPIT}"),
+        })
+        .collect();
+    settings.extend(by_default);
+    debug_assert!(
+        settings.iter().all(|setting| table.iter().any(|flag| flag.kebab == setting.kebab)),
+        "each is a flag"
+    );
+    (settings, doubts)
+}
+
+/// The settings that a variable stands for; `None` where it has no effect that it should have.
+fn of_variable(name: &str, value: &str) -> Option<Vec<(&'static str, String)>> {
+    let is_on = ["1", "true", "yes", "on", "enabled"].iter().any(|on| value.eq_ignore_ascii_case(on));
+    let pairs = |settings: &[(&'static str, &str)]| -> Vec<_> {
+        settings.iter().map(|(kebab, value)| (*kebab, (*value).to_owned())).collect()
+    };
+    let switch = |settings: &[(&'static str, &str)]| if is_on { pairs(settings) } else { Vec::new() };
+    let one = |kebab| vec![(kebab, value.to_owned())];
+    let names = value.strip_prefix("sans:");
+    Some(match name {
+        "SMTP_BIND_ADDR" => match value.strip_prefix("unix:") {
+            Some(path) => vec![("listen", format!("smtp+unix:{}", path.split(':').next().unwrap_or(path)))],
+            None => one("host"),
+        },
+        "UI_BIND_ADDR" => one("http"),
+        "MAX_MESSAGES" => match value {
+            // All are retained, within the bound of memory.
+            "0" => vec![("keep-messages", "1000000".to_owned())],
+            _ => one("keep-messages"),
+        },
+        "MAX_MESSAGE_SIZE" => vec![("msg-size-limit", format!("{value}MiB"))],
+        "SMTP_MAX_RECIPIENTS" => one("max-rcpts"),
+        "SMTP_AUTH" => {
+            let users = value.split_whitespace().map(|user| ("auth", user.to_owned()));
+            users.chain(pairs(&[("auth-required", "true"), MECHANISMS])).collect()
+        }
+        "SMTP_AUTH_FILE" => pairs(&[("auth-file", value), ("auth-required", "true"), MECHANISMS]),
+        "SMTP_AUTH_ACCEPT_ANY" => switch(&[("auth", "any"), MECHANISMS]),
+        "SMTP_AUTH_ALLOW_INSECURE" => switch(&[("auth-clear", "allow")]),
+        "SMTP_TLS_CERT" if names.is_some() => vec![("tls-name", names.unwrap_or_default().to_owned())],
+        "SMTP_TLS_CERT" => one("tls-cert"),
+        "SMTP_TLS_KEY" => one("tls-key"),
+        "SMTP_REQUIRE_STARTTLS" => switch(&[("tls-required", "true")]),
+        "SMTP_REQUIRE_TLS" => switch(&[("listen", "smtps://0.0.0.0:1025")]),
+        "UI_AUTH" if !value.trim().contains(char::is_whitespace) => one("http-auth"),
+        "API_CORS" if value.split(',').all(|origin| origin.contains("://")) => one("http-allow-origin"),
+        "CHAOS_TRIGGERS" => chaos(value)?.into_iter().map(|rule| ("rule", rule)).collect(),
+        _ if WITHOUT_EFFECT.contains(&name) => Vec::new(),
+        _ => return None,
+    })
+}
+
+/// The rules of triggers like `Sender:451:5,Authentication:535:20`.
+fn chaos(value: &str) -> Option<Vec<String>> {
+    let rule = |trigger: &str| {
+        let mut parts = trigger.trim().split(':');
+        let (name, code, percent) = (parts.next()?, parts.next()?, parts.next()?);
+        let (stage, text) = match name.to_ascii_lowercase().as_str() {
+            "sender" => ("mail", "sender"),
+            "recipient" => ("rcpt", "recipient"),
+            "authentication" => ("auth", "authentication"),
+            _ => return None,
+        };
+        (percent != "0").then(|| {
+            format!("{stage} id=mailpit-chaos-{text} odds={percent}% reply=\"{code} Chaos {text} error\"")
+        })
+    };
+    value.split(',').map(rule).collect()
+}

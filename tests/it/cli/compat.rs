@@ -1,0 +1,109 @@
+//! `--compat mailpit`: in the place of Mailpit, as containers start it.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::support::client::Client;
+use crate::support::http::HttpClient;
+use crate::support::process::{Ended, Process};
+use crate::support::program::{command, run, start_command};
+
+/// Ports that are free, and these variables.
+fn start(variables: &[(&str, &str)]) -> Process {
+    let mut command = command(["--compat", "mailpit", "--port=0", "--http=0"]);
+    start_command(command.envs(variables.iter().copied()))
+}
+
+/// Where it listens, on this machine.
+fn address(process: &Process, kind: &str) -> SocketAddr {
+    let ready: Value = serde_json::from_str(&process.ready_line).expect("JSON");
+    let port = ready[kind][0].as_str().and_then(|text| text.rsplit(':').next()?.parse().ok());
+    ([127, 0, 0, 1], port.expect("a port")).into()
+}
+
+/// All lines of the reply to EHLO.
+fn ehlo(client: &mut Client) -> Vec<String> {
+    let mut lines = vec![client.command("EHLO me.example")];
+    while lines.last().is_some_and(|line| line.starts_with("250-")) {
+        lines.push(client.reply());
+    }
+    lines.iter().map(|line| line[4..].to_owned()).collect()
+}
+
+#[test]
+fn it_prints_and_answers_what_containers_and_senders_expect() {
+    let server = start(&[]);
+    let smtp = address(&server, "smtp");
+    let mut client = Client::connect(smtp);
+    assert_eq!(client.reply(), "220 localhost Mailpit ESMTP Service ready");
+    let offered = ehlo(&mut client);
+    assert_eq!(offered[0], "localhost greets me.example");
+    for keyword in ["SIZE 52428800", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"] {
+        assert!(offered.iter().any(|line| line == keyword), "{keyword} in {offered:?}");
+    }
+    assert_eq!(offered.len(), 5, "{offered:?}");
+    assert_eq!(client.command("MAIL FROM:<ann@example.com>"), "250 2.1.0 Ok");
+    assert_eq!(client.command("RCPT TO:<bob@example.com>"), "250 2.1.5 Ok");
+    client.command("DATA");
+    let queued = client.command("Subject: hi\r\n\r\nHello\r\n.");
+    let id = queued.strip_prefix("250 2.0.0 Ok: queued as ").expect("its id");
+    assert!(id.bytes().all(|octet| octet.is_ascii_alphanumeric()), "{id}");
+    let one =
+        HttpClient::connect(address(&server, "http")).request("GET", &format!("/api/v1/message/{id}"), &[]);
+    assert_eq!(one.json_as(200)["ID"], id);
+    let printed = server.stopped();
+    let line = printed
+        .stdout
+        .lines()
+        .find(|line| line.contains("accessible via"))
+        .expect("the line that is waited for");
+    let (front, behind) = line.split_once("level=info").expect("a level");
+    assert!(
+        front.starts_with("time=\"20")
+            && behind.starts_with(" msg=\"[http] accessible via http://localhost:"),
+        "{line}"
+    );
+}
+
+#[test]
+fn variables_of_mailpit_are_settings_and_others_are_warned_of() {
+    let server = start(&[
+        ("MP_SMTP_AUTH", "ann:secret bob:pw"),
+        ("MP_SMTP_AUTH_ALLOW_INSECURE", "true"),
+        ("MP_MAX_MESSAGES", "1"),
+        ("MP_UI_AUTH", "ui:pass"),
+        ("MP_CHAOS_TRIGGERS", "Recipient:451:100"),
+        ("MP_VERBOSE", "true"),
+        ("MP_WEBROOT", "/mail"),
+    ]);
+    let mut client = Client::connect(address(&server, "smtp"));
+    client.reply();
+    let offered = ehlo(&mut client);
+    assert!(offered.iter().any(|line| line == "AUTH PLAIN LOGIN"), "{offered:?}");
+    assert!(client.command("MAIL FROM:<ann@example.com>").starts_with("530 "));
+    assert!(client.command("AUTH PLAIN AGFubgBzZWNyZXQ=").starts_with("235 "));
+    assert_eq!(client.command("MAIL FROM:<ann@example.com>"), "250 2.1.0 Ok");
+    assert_eq!(client.command("RCPT TO:<bob@example.com>"), "451 Chaos recipient error");
+    let http = address(&server, "http");
+    assert_eq!(HttpClient::connect(http).request("GET", "/api/v1/messages", &[]).status, 401);
+    assert_eq!(HttpClient::connect(http).request("GET", "/readyz", &[]).status, 200);
+    let printed = server.stopped();
+    let warnings: Vec<_> = printed.stderr.lines().filter(|line| line.contains("warning")).collect();
+    assert!(matches!(warnings[..], [only] if only.contains("MP_WEBROOT")), "{warnings:?}");
+}
+
+#[test]
+fn arguments_override_what_it_stands_for_and_without_it_nothing_is_read() {
+    let mut with = command(["--compat=mailpit", "--msg-greeting=220 own", "--print-config"]);
+    let printed = Ended::of(with.env("MP_SMTP_BIND_ADDR", "127.0.0.1:2525")).stdout;
+    assert!(
+        printed.contains("msg-greeting = \"220 own\"") && printed.contains("http = \"0.0.0.0:8025\""),
+        "{printed}"
+    );
+    assert!(printed.contains("host = [\"127.0.0.1:2525\"]"), "{printed}");
+    let mut without = command(["--print-config"]);
+    let printed = Ended::of(without.env("MP_SMTP_BIND_ADDR", "127.0.0.1:2525")).stdout;
+    assert!(!printed.contains("2525"), "{printed}");
+    assert!(run(["--compat=mailhog"]).stderr.contains("mailpit"));
+}
