@@ -176,7 +176,7 @@ impl<F> Config<F> {
         duration("session_timeout", self.session_timeout, Duration::ZERO)?;
         duration("data_timeout", self.data_timeout, Duration::from_millis(1))?;
         for &point in DelayPoint::ALL {
-            duration(delay_setting(point), self.policy.delay(point).longest_named(), Duration::ZERO)?;
+            duration(point.setting(), self.policy.delay(point).longest_named(), Duration::ZERO)?;
         }
         // Before the replies, which its lines are part of.
         self.validate_esmtp()?;
@@ -301,21 +301,6 @@ impl<F> Config<F> {
 /// Whether a line of text begins like a line of a reply.
 fn has_code(line: &str) -> bool {
     matches!(line.as_bytes(), [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b'-' | b' ', ..])
-}
-
-/// The name of a delay's setter.
-fn delay_setting(point: DelayPoint) -> &'static str {
-    match point {
-        DelayPoint::Greeting => "delay(DelayPoint::Greeting)",
-        DelayPoint::Helo => "delay(DelayPoint::Helo)",
-        DelayPoint::Mailfrom => "delay(DelayPoint::Mailfrom)",
-        DelayPoint::Rcptto => "delay(DelayPoint::Rcptto)",
-        DelayPoint::Data => "delay(DelayPoint::Data)",
-        DelayPoint::Message => "delay(DelayPoint::Message)",
-        DelayPoint::Rset => "delay(DelayPoint::Rset)",
-        DelayPoint::Noop => "delay(DelayPoint::Noop)",
-        DelayPoint::Quit => "delay(DelayPoint::Quit)",
-    }
 }
 
 fn duration(setting: &'static str, value: Duration, least: Duration) -> Result<(), ConfigError> {

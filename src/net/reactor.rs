@@ -396,11 +396,11 @@ mod tests {
     #[test]
     fn a_pause_waits_for_events_and_its_end_accepts_what_has_come() {
         let (mut reactor, address) = reactor([]);
-        let mut events = Events::with_capacity(EVENTS);
+        let (mut events, mut clients) = (Events::with_capacity(EVENTS), Vec::new());
         for _ in 0..2 {
             reactor.pause(true);
             let before = reactor.connections.len();
-            let _client = TcpStream::connect(address).expect("the backlog takes it");
+            clients.push(TcpStream::connect(address).expect("the backlog takes it"));
             reactor.poll.poll(&mut events, Some(std::time::Duration::from_secs(60))).expect("a poll");
             assert!(!events.is_empty(), "the listener has a connection");
             reactor.turn(&events);

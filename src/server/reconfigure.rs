@@ -154,6 +154,12 @@ impl Drop for Reconfiguring {
 }
 
 impl Server {
+    /// The settings that all shards use.
+    #[cfg(feature = "http")]
+    pub(crate) fn settings(&self) -> Settings {
+        self.serving.service().settings().clone()
+    }
+
     /// The rules that were added, in their order, with their counts so far; unlike [`Stats::rules`](crate::Stats::rules) without
     /// lists and limits, and without asking the shards.
     #[cfg(feature = "http")]

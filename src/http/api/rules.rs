@@ -127,7 +127,7 @@ fn one(call: &Call) -> Result<Reply, Refusal> {
 /// All at once, or none.
 async fn replace(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
-    let Replacement { rules } = parsed(&call)?;
+    let Replacement { rules } = super::parsed(&call)?;
     let rules = rules.iter().enumerate().map(|(index, entry)| entry.rule(&format!("rules[{index}]")));
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
     let server = changed(&call, move |_| Ok(rules.into_iter().map(Asked::begin).collect())).await?;
@@ -138,7 +138,7 @@ async fn replace(call: Call) -> Result<Reply, Refusal> {
 async fn add(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&["first"])?;
     let is_first = call.parameters.flag("first")?;
-    let rule = parsed::<Entry>(&call)?.rule("rule")?;
+    let rule = super::parsed::<Entry>(&call)?.rule("rule")?;
     let add = move |mut rules: Vec<Rule>| {
         let place = if is_first { 0 } else { rules.len() };
         rules.insert(place, rule.begin());
@@ -155,7 +155,7 @@ async fn add(call: Call) -> Result<Reply, Refusal> {
 async fn exchange(call: Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let id = call.segments[0].clone();
-    let Asked { rule, ttl } = parsed::<Entry>(&call)?.rule("rule")?;
+    let Asked { rule, ttl } = super::parsed::<Entry>(&call)?.rule("rule")?;
     if rule.name().is_some_and(|own| own != id) {
         return Err(invalid("rule", format!("the id of the path, {id}, or none")));
     }
@@ -202,35 +202,17 @@ fn no_such_rule(id: &str) -> Refusal {
     error(StatusCode::NOT_FOUND, "no_such_rule", id.to_owned(), hint)
 }
 
-/// The body as JSON of this form.
-fn parsed<T: for<'b> Deserialize<'b>>(call: &Call) -> Result<T, Refusal> {
-    serde_json::from_slice(&call.body).map_err(|error| invalid("body", error.to_string()))
-}
-
 /// Changes the rules, and returns the server when every shard serves by them.
 pub(in crate::http) async fn changed(
     call: &Call,
     change: impl FnOnce(Vec<Rule>) -> Result<Vec<Rule>, Refusal> + Send + 'static,
 ) -> Result<Arc<Server>, Refusal> {
-    let server = Arc::clone(&call.plane.server);
-    let work = move || {
-        let mut refusal = None;
-        let done =
-            server.reconfigure(|settings| match change(settings.policy().rules().cloned().collect()) {
-                Ok(rules) => rules.into_iter().fold(settings.without_rules(), Settings::rule),
-                Err(why) => {
-                    refusal = Some(why);
-                    settings
-                }
-            });
-        match (refusal, done) {
-            (Some(refusal), _) => Err(refusal),
-            (None, done) => done.map(|()| server).map_err(|error| unchanged(&error)),
-        }
+    let change = |settings: Settings| {
+        let rules = change(settings.policy().rules().cloned().collect())?;
+        Ok(rules.into_iter().fold(settings.without_rules(), Settings::rule))
     };
-    let done = call.plane.desk.ask(work).await?;
-    call.plane.rules_changed.notify_one();
-    done
+    super::reconfigured(call, change).await?.map_err(|error| unchanged(&error))?;
+    Ok(Arc::clone(&call.plane.server))
 }
 
 fn unchanged(error: &ReconfigureError) -> Refusal {

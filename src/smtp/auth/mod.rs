@@ -88,6 +88,60 @@ impl Auth {
         }
     }
 
+    /// Lets these authenticate instead of the users so far, and of any.
+    #[cfg(feature = "http")]
+    pub(crate) fn replace_users(&mut self, credentials: impl IntoIterator<Item = Credential>) {
+        (self.takes_any, self.ambiguous) = (false, None);
+        self.users.clear();
+        credentials.into_iter().for_each(|credential| self.add(credential));
+    }
+
+    /// The same for tokens.
+    #[cfg(feature = "http")]
+    pub(crate) fn replace_tokens(&mut self, credentials: impl IntoIterator<Item = Credential>) {
+        self.tokens.clear();
+        credentials.into_iter().for_each(|credential| self.add(credential));
+    }
+
+    /// Offers only these mechanisms; `None`: the default.
+    #[cfg(feature = "http")]
+    pub(crate) fn restrict(&mut self, mechanisms: Option<Vec<Mechanism>>) {
+        self.listed = None;
+        mechanisms.into_iter().for_each(|mechanisms| self.set_mechanisms(mechanisms));
+    }
+
+    /// The mechanisms that were listed; `None`: the default.
+    #[cfg(feature = "http")]
+    pub(crate) fn listed(&self) -> Option<&[Mechanism]> {
+        self.listed.as_deref()
+    }
+
+    /// Any user may authenticate.
+    #[cfg(feature = "http")]
+    pub(crate) fn takes_any(&self) -> bool {
+        self.takes_any
+    }
+
+    /// The names of users.
+    #[cfg(feature = "http")]
+    pub(crate) fn user_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.users.keys().map(|name| &**name)
+    }
+
+    /// The credential of a user.
+    #[cfg(feature = "http")]
+    pub(crate) fn user(&self, name: &[u8]) -> Option<Credential> {
+        self.users
+            .get_key_value(name)
+            .map(|(name, user)| Credential(Kind::User(name.clone(), Arc::clone(user))))
+    }
+
+    /// The tokens, in the order in which they were added.
+    #[cfg(feature = "http")]
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Credential> {
+        self.tokens.iter().map(|token| Credential(Kind::Token(token.clone())))
+    }
+
     /// Offers only these mechanisms. By default all that the credentials can complete, without ANONYMOUS.
     pub fn set_mechanisms(&mut self, mechanisms: impl IntoIterator<Item = Mechanism>) {
         let mut listed: Vec<Mechanism> = mechanisms.into_iter().collect();

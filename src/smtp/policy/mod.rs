@@ -69,6 +69,21 @@ impl DelayPoint {
         Self::Quit,
     ];
 
+    /// The setter of [`Config`](crate::Config) for its delay.
+    pub(crate) const fn setting(self) -> &'static str {
+        match self {
+            Self::Greeting => "delay(DelayPoint::Greeting)",
+            Self::Helo => "delay(DelayPoint::Helo)",
+            Self::Mailfrom => "delay(DelayPoint::Mailfrom)",
+            Self::Rcptto => "delay(DelayPoint::Rcptto)",
+            Self::Data => "delay(DelayPoint::Data)",
+            Self::Message => "delay(DelayPoint::Message)",
+            Self::Rset => "delay(DelayPoint::Rset)",
+            Self::Noop => "delay(DelayPoint::Noop)",
+            Self::Quit => "delay(DelayPoint::Quit)",
+        }
+    }
+
     /// The point of a stage; `None` for lines that are no command, and for the commands that go-smtp-mock does not have.
     pub(in crate::smtp) fn of(stage: Stage) -> Option<Self> {
         Some(match stage {
@@ -244,6 +259,14 @@ impl Policy {
         self.follow();
     }
 
+    /// Sets a reply to its default.
+    #[cfg(feature = "http")]
+    pub(crate) fn reset_reply(&mut self, kind: ReplyKind) {
+        self.set_reply(kind, kind.default_text());
+        self.configure(kind, false);
+        self.follow();
+    }
+
     fn configure(&mut self, kind: ReplyKind, is_configured: bool) {
         let bit = 1 << kind as u128;
         self.configured = if is_configured { self.configured | bit } else { self.configured & !bit };
@@ -356,6 +379,52 @@ impl Policy {
     #[must_use]
     pub(crate) fn succeeding(self, other: &Self) -> Self {
         Self { has_deferred: self.has_deferred || other.may_defer(), ..self }
+    }
+
+    /// The flags of the parts that can change while a server runs, one for each field that is neither derived nor fixed.
+    #[cfg(all(test, feature = "http"))]
+    pub(crate) fn changeable_parts(&self) -> &'static [&'static str] {
+        let Self {
+            // Replies.
+            replies: _,
+            configured: _,
+            enhanced: _,
+            plain_acceptance: _,
+            esmtp: _,
+            delays: _,
+            book: _,
+            limits: _,
+            lists: _,
+            folded: _,
+            plan: _,
+            max_recipients: _,
+            fail_fast: _,
+            message_size_limit: _,
+            addresses: _,
+            trusted: _,
+            // Fixed.
+            seed: _,
+            multiple_rcptto: _,
+            multiple_message_receiving: _,
+            has_tls: _,
+            has_external: _,
+            records: _,
+            keep: _,
+            has_deferred: _,
+        } = self;
+        &[
+            "msg_greeting",
+            "esmtp",
+            "response_delay_greeting",
+            "rule",
+            "rate_limit",
+            "not_registered_emails",
+            "max_rcpts",
+            "fail_fast",
+            "msg_size_limit",
+            "addresses",
+            "trust",
+        ]
     }
 
     /// The rules, in order.

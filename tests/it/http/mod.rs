@@ -11,4 +11,5 @@ mod messages;
 mod rules;
 mod running;
 mod sessions;
+mod settings;
 mod waiting;
