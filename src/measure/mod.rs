@@ -17,6 +17,7 @@ use crate::stats::{Ending, Stats};
 use crate::time::Timestamp;
 
 use extensions::Extensions;
+pub(crate) use fallback::{Attempt, ClearSenders, ClientKey};
 pub(crate) use retries::Retries;
 use secrecy::Secrecy;
 pub(crate) use tries::{Outcome, ServerKey, Tries};
@@ -77,6 +78,8 @@ pub(crate) struct Probe {
     data: DataProbe,
     extensions: Extensions,
     secrecy: Secrecy,
+    /// The client that its last EHLO in clear names.
+    client: Option<ClientKey>,
 }
 
 /// A mail transaction since its MAIL (RFC 5321 section 3.3).
@@ -172,6 +175,7 @@ impl Probe {
             data: DataProbe::default(),
             extensions: Extensions::default(),
             secrecy: Secrecy::default(),
+            client: None,
         }
     }
 
@@ -182,6 +186,21 @@ impl Probe {
 
     pub(crate) fn note_encryption(&mut self, has_wrong_certificate: bool) {
         self.secrecy.note_encryption(has_wrong_certificate);
+    }
+
+    /// The client introduces itself in clear.
+    pub(crate) fn note_client(&mut self, client: ClientKey) {
+        self.client = Some(client);
+    }
+
+    /// This session as an attempt of the client that it has named; `None` where it has named none.
+    pub(crate) fn attempt(&self, session: u64) -> Option<Attempt> {
+        self.client.map(|client| Attempt { client, session, opened: self.opened })
+    }
+
+    /// The step is the first MAIL of the session that is accepted in clear where TLS that works was offered.
+    pub(crate) fn begins_mail_in_clear(&mut self, step: &Step) -> bool {
+        self.secrecy.begins_mail_in_clear(step)
     }
 
     /// The client has sent no command within TLS.

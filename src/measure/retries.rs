@@ -8,10 +8,9 @@
 
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::fallback::Fallbacks;
+use super::fallback::{Attempt, Fallbacks};
 use super::refused::Refused;
 use super::tries::{Recipient, ServerKey, Tries};
 use crate::smtp::MailKey;
@@ -110,15 +109,15 @@ impl Retries {
         self.refused.note(attempt)
     }
 
-    /// TLS did not come about in this session of this address.
-    pub(crate) fn note_failed_tls(&mut self, ip: IpAddr, session: u64, at: Timestamp) {
-        self.fallbacks.note_failure(ip, session, at);
+    /// TLS did not come about in this session.
+    pub(crate) fn note_failed_tls(&mut self, attempt: Attempt, at: Timestamp) {
+        self.fallbacks.note_failure(attempt, at);
     }
 
-    /// A session of this address has come to mail in clear, or to TLS. Returns whether TLS has failed in the one before,
-    /// shortly before.
-    pub(crate) fn end_failed_tls(&mut self, ip: IpAddr, session: u64, at: Timestamp) -> bool {
-        self.fallbacks.end(ip, session, at)
+    /// This session has come to mail in clear, or to TLS. Returns whether TLS has failed in the client's one before, shortly
+    /// before.
+    pub(crate) fn end_failed_tls(&mut self, attempt: Attempt, at: Timestamp) -> bool {
+        self.fallbacks.end(attempt, at)
     }
 
     /// A mail transaction is over.

@@ -6,10 +6,13 @@ use crate::stats::TlsStats;
 
 /// STARTTLS is offered, and TLS has not begun.
 const OFFERED: u8 = 1;
-/// Mail has been sent, which counts once.
+/// Mail has been sent in clear, which counts once.
 const MAIL: u8 = 2;
 /// The same for a secret.
 const SECRET: u8 = 4;
+/// STARTTLS was refused though the command was right: from then on this session was not offered TLS that works, whatever its
+/// next EHLO lists. RFC 3207 section 4 leaves it to the client whether it goes on.
+const DENIED: u8 = 32;
 /// The certificate of the handshake was wrong, and the client has not gone on.
 const WRONG: u8 = 8;
 
@@ -41,23 +44,29 @@ impl Secrecy {
             stats.wrong_certificates_accepted += 1;
         }
         match step.stage {
-            Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) => self.0 |= OFFERED,
+            Stage::Helo if step.usage.offers.is_some_and(Offered::starttls) && self.0 & DENIED == 0 => {
+                self.0 |= OFFERED;
+            }
             Stage::Helo => self.0 &= !OFFERED,
             _ if self.0 & OFFERED == 0 => {}
             Stage::Starttls if step.next == Next::StartTls => self.0 &= !OFFERED,
-            Stage::Mail if step.accepted => stats.mail_in_clear += self.first(MAIL),
+            Stage::Starttls if step.usage.starttls => self.0 = (self.0 & !OFFERED) | DENIED,
             Stage::Auth if step.auth.as_deref().is_some_and(|auth| auth.reveals_secret) => {
-                stats.secrets_in_clear += self.first(SECRET);
+                stats.secrets_in_clear += u64::from(self.is_first(SECRET));
             }
             _ => {}
         }
     }
 
-    /// 1 for the first time in the session, then 0.
-    fn first(&mut self, fact: u8) -> u64 {
+    /// The step is the first MAIL of the session that is accepted in clear where TLS that works was offered.
+    pub(super) fn begins_mail_in_clear(&mut self, step: &Step) -> bool {
+        step.stage == Stage::Mail && step.accepted && self.0 & OFFERED != 0 && self.is_first(MAIL)
+    }
+
+    fn is_first(&mut self, fact: u8) -> bool {
         let is_first = self.0 & fact == 0;
         self.0 |= fact;
-        u64::from(is_first)
+        is_first
     }
 }
 

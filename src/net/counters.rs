@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::milestone::{Goal, Milestones};
+use crate::measure::ClearSenders;
 use crate::smtp::ServerTag;
 use crate::time::Timestamp;
 
@@ -20,6 +21,8 @@ pub(crate) struct Counters {
     milestones: Option<Box<Milestones>>,
     /// TLS has failed to begin in some session.
     has_failed_tls: AtomicBool,
+    /// Clients that send mail in clear by themselves.
+    clear_senders: ClearSenders,
 }
 
 /// An accepted connection.
@@ -55,6 +58,10 @@ impl Counters {
     /// TLS has failed to begin: from now on sessions are looked at for what clients do then.
     pub(super) fn note_failed_tls(&self) {
         self.has_failed_tls.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn clear_senders(&self) -> &ClearSenders {
+        &self.clear_senders
     }
 
     pub(super) fn has_failed_tls(&self) -> bool {

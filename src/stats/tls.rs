@@ -68,9 +68,11 @@ figures! {
         /// Sessions within them in which MAIL was accepted, or the client sent credentials.
         pub wrong_certificates_accepted: u64 =
             ["tls.wrong_certificates_accepted", Number, "sessions that went on in spite of that"],
-        /// Sessions in which MAIL was accepted in clear within a minute after TLS had failed, in the handshake or by a refusal of
-        /// STARTTLS, in the last session from the same IP address. Clients behind one address are taken for one.
-        pub fell_back: u64 = ["tls.fell_back", Number, "sessions with mail in clear after a failed handshake"],
+        /// Sessions in which MAIL was accepted in clear, though STARTTLS was offered, within a minute after TLS had failed, in the
+        /// handshake or by a refusal of STARTTLS, in an earlier session from the same IP address with the same name in EHLO. They do
+        /// not count in `mail_in_clear`. Mail of an address and name that have sent mail in clear before without such a failure
+        /// counts there alone: more than one program may use them.
+        pub fell_back: u64 = ["tls.fell_back", Number, "sessions with mail in clear after TLS had failed, by address and EHLO"],
         /// Sessions in which the client sent something behind STARTTLS before the handshake: it was discarded (RFC 3207 section
         /// 4.2).
         pub injected: u64 = ["tls.injected", Number, "sessions with input behind STARTTLS, discarded"],
@@ -80,10 +82,12 @@ figures! {
         /// Encrypted sessions that the client ended without QUIT and without close_notify (RFC 8446 section 6.1), behind a command:
         /// more may have been on its way.
         pub truncated: u64 = ["tls.truncated", Number, "ended by the client without QUIT and without close_notify"],
-        /// Sessions in which MAIL was accepted before TLS though STARTTLS was offered.
+        /// Sessions in which MAIL was accepted before TLS though STARTTLS was offered, and not refused when the client sent it. A
+        /// session in `fell_back` does not count.
         pub mail_in_clear: u64 = ["tls.mail_in_clear", Number, "sessions with mail in clear, though STARTTLS was offered"],
         /// Sessions in which the client sent a password or token itself (by PLAIN, LOGIN, XOAUTH2 or OAUTHBEARER) before TLS,
-        /// though STARTTLS was offered, in a command that was refused too: an initial response is sent before the reply.
+        /// though STARTTLS was offered, and not refused when the client sent it, in a command that was refused too: an initial
+        /// response is sent before the reply.
         pub secrets_in_clear: u64 =
             ["tls.secrets_in_clear", Number, "sessions with secrets in clear, though STARTTLS was offered"],
     }

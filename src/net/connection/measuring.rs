@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Connection, Phase, Transport};
 #[cfg(doc)]
 use crate::measure::Probe;
-use crate::measure::{Asked, Outcome, ServerKey, Tries};
+use crate::measure::{Asked, ClientKey, Outcome, ServerKey, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::smtp::{AuthOutcome, Expect, Next, Portion, Received, RetryKey, Stage, Step};
@@ -33,39 +33,60 @@ impl<T: Transport> Connection<T> {
         }
         self.measure_try(context, resources.now, step);
         if context.tls.is_some() && self.stream.tls_session().is_none() {
-            self.measure_fallback(context, resources, step);
+            self.measure_secrecy(context, resources, step);
         }
     }
 
-    /// Looks in a step in clear for mail instead of TLS that has failed.
-    fn measure_fallback(&self, context: &Context, resources: &mut Resources, step: &Step) {
+    /// Looks in a step in clear for mail that could have been encrypted, or is sent instead of TLS that has failed.
+    fn measure_secrecy(&mut self, context: &Context, resources: &mut Resources, step: &Step) {
         match step.stage {
-            Stage::Mail if step.accepted => {
-                let falls_back = self.end_failed_tls(context, resources.now);
-                resources.gathering.stats.tls.fell_back += u64::from(falls_back);
+            // STARTTLS makes the session forget the name. Clients of Unix sockets have no address by which they are known.
+            Stage::Helo => {
+                if let Some((ip, name)) = self.origin.peer_addr.ip().zip(self.session.client_name()) {
+                    self.probe.note_client(ClientKey::of(ip, name));
+                }
+            }
+            Stage::Mail if self.probe.begins_mail_in_clear(step) => {
+                self.measure_mail_in_clear(context, resources);
             }
             // Else the client has made a mistake, and TLS is possible.
-            Stage::Starttls
-                if step.next != Next::StartTls && !matches!(step.reply.code(), Some(501 | 503)) =>
-            {
+            Stage::Starttls if step.next != Next::StartTls && step.usage.starttls => {
                 self.note_failed_tls(context, resources.now);
             }
             _ => {}
         }
     }
 
-    /// TLS did not come about in this session. Clients of Unix sockets have no address by which they are known.
+    /// It counts in one way.
+    fn measure_mail_in_clear(&self, context: &Context, resources: &mut Resources) {
+        let figures = &mut resources.gathering.stats.tls;
+        let senders = context.counters.clear_senders();
+        let client = self.probe.attempt(self.origin.session_id).map(|attempt| attempt.client);
+        let has_failed = self.end_failed_tls(context, resources.now);
+        if has_failed && client.is_some_and(|client| !senders.may_contain(client)) {
+            figures.fell_back += 1;
+        } else {
+            figures.mail_in_clear += 1;
+            if let Some(client) = client {
+                senders.note(client);
+            }
+        }
+    }
+
+    /// TLS did not come about in this session. A client that had sent no EHLO, as before a handshake from the first octet, is not
+    /// known by its address alone.
     pub(super) fn note_failed_tls(&self, context: &Context, now: Timestamp) {
-        if let Some(ip) = self.origin.peer_addr.ip() {
+        if let Some(attempt) = self.probe.attempt(self.origin.session_id) {
             context.counters.note_failed_tls();
-            context.retries().note_failed_tls(ip, self.origin.session_id, now);
+            context.retries().note_failed_tls(attempt, now);
         }
     }
 
     /// The session has come to TLS, or to mail in clear. Returns whether TLS has failed in the client's last one, shortly before.
     pub(super) fn end_failed_tls(&self, context: &Context, now: Timestamp) -> bool {
-        let ip = self.origin.peer_addr.ip().filter(|_| context.counters.has_failed_tls());
-        ip.is_some_and(|ip| context.retries().end_failed_tls(ip, self.origin.session_id, now))
+        let attempt =
+            self.probe.attempt(self.origin.session_id).filter(|_| context.counters.has_failed_tls());
+        attempt.is_some_and(|attempt| context.retries().end_failed_tls(attempt, now))
     }
 
     /// Notes what a step means for what was put off before, or is put off by it.

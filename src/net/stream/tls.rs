@@ -280,7 +280,7 @@ impl Layer {
             {
                 // The alert leaves if there is room.
                 let _ = self.flush(socket);
-                // A client that sends an alert has left, by no fault that it could be told of.
+                // A client that sends an alert has left: that is no fault of its own.
                 let kind = match fault {
                     HandshakeFault::Alert(_) => io::ErrorKind::ConnectionAborted,
                     _ => io::ErrorKind::InvalidData,

@@ -1,4 +1,4 @@
-//! What rules at `tls` decide of a handshake: data, which whoever drives the session carries out. Nothing here encrypts.
+//! What rules at `tls` decide of a handshake: data, which the driver of the session carries out. Nothing here encrypts.
 
 use std::fmt;
 use std::str::FromStr;

@@ -118,6 +118,11 @@ impl Session {
         })
     }
 
+    /// The name in the last EHLO, LHLO or HELO; `None` before it, and behind STARTTLS.
+    pub(crate) fn client_name(&self) -> Option<&[u8]> {
+        self.dialogue.envelope.as_ref()?.helo()
+    }
+
     /// What follows is encrypted: before the greeting where TLS comes first (RFC 8314 section 3.3), or when the handshake
     /// behind [`Next::StartTls`] is done.
     pub fn set_encrypted(&mut self) {

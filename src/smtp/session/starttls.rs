@@ -6,7 +6,7 @@ use crate::smtp::reply::{Next, ReplyKind, Stage};
 use crate::smtp::rules::{Environment, HandshakePlan};
 use crate::smtp::session::answer::Asked;
 use crate::smtp::session::dialogue::Dialogue;
-use crate::smtp::session::step::Step;
+use crate::smtp::session::step::{Details, Step, Usage};
 use crate::smtp::session::turn::{Records, Turn};
 
 impl Dialogue {
@@ -47,13 +47,15 @@ impl Dialogue {
             true if !is_bare => Err(ReplyKind::InvalidStarttlsArgument),
             true => Ok(ReplyKind::StarttlsReady),
         };
+        let usage = Usage { starttls: verdict.is_ok(), ..Usage::default() };
         let answer = self.answer(turn, Asked::at(Stage::Starttls), verdict);
         let begins = answer.accepted && answer.next == Next::Continue;
         if begins {
             self.abandon_mail();
             self.start_anew();
         }
-        let mut step = self.conclude(turn, Stage::Starttls, &answer, None);
+        let mut step =
+            self.conclude_with(turn, Stage::Starttls, &answer, None, Details { usage, ..Details::default() });
         if begins {
             step.next = Next::StartTls;
             step.filing = file_mail_in_clear(turn);

@@ -113,6 +113,8 @@ impl Offered {
 pub(crate) struct Usage {
     /// EHLO was accepted, and offered this.
     pub(crate) offers: Option<Offered>,
+    /// STARTTLS came without an argument where it was offered: TLS begins unless a rule prevents it.
+    pub(crate) starttls: bool,
     /// SMTPUTF8 was accepted.
     pub(crate) smtputf8: bool,
     /// RET, ENVID, NOTIFY or ORCPT was accepted.

@@ -217,3 +217,14 @@ fn sessions_left_to_the_timeout_are_found_when_they_are_the_rule() {
     stats.sessions.quit = 7;
     assert_eq!(texts(&stats), ["left 10 of 20 sessions to the server's timeout, without QUIT"]);
 }
+
+#[test]
+fn the_schema_of_reports_lists_all_findings_as_the_type_does() {
+    let rows = |text: &'static str, prefix: &'static str| {
+        text.lines().filter_map(move |line| line.strip_prefix(prefix)).filter(|row| row.starts_with("| `"))
+    };
+    let (_, schema) = include_str!("../../report/SCHEMA.md").split_once("\n## Findings\n").expect("the list");
+    let documented: Vec<_> = rows(include_str!("../findings.rs"), "/// ").collect();
+    assert!(documented.len() > 30, "{documented:?}");
+    assert_eq!(rows(schema, "").collect::<Vec<_>>(), documented);
+}

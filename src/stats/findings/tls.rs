@@ -33,7 +33,9 @@ pub(super) fn declined_1_3(stats: &Stats) -> Option<Finding> {
 }
 
 pub(super) fn fell_back(stats: &Stats) -> Option<Finding> {
-    let what = "fell back to clear text on a new connection, after TLS had failed,";
+    // More is not known of a client whose TLS has failed.
+    let what = "seem to have fallen back to clear text: mail came on a new connection within a minute after TLS had failed, from \
+         the same address and with the same name in EHLO,";
     in_sessions(stats.tls.fell_back, "fell-back-to-clear", what, "RFC 3207 section 6")
 }
 

@@ -224,15 +224,63 @@ fn a_client_that_falls_back_to_clear_text_is_found() {
         // One session has fallen back, and the next ones are in clear anyway.
         clear(server.local_addr(), MAIL);
         let stats = after_sessions(&server, 3);
-        assert_eq!(stats.tls.fell_back, 1, "{rule}");
+        assert_eq!((stats.tls.fell_back, stats.tls.mail_in_clear), (1, 1), "{rule}");
         let found = stats.findings().into_iter().find(|finding| finding.name == "fell-back-to-clear");
         let text = found.expect("a finding").text;
-        assert!(
-            text.starts_with(
-                "fell back to clear text on a new connection, after TLS had failed, in 1 session"
-            )
-        );
+        let suspicion = "seem to have fallen back to clear text: mail came on a new connection within a minute after TLS had \
+                         failed, from the same address and with the same name in EHLO, in 1 session";
+        assert_eq!(text, suspicion);
     }
+}
+
+/// The mail of a client with this name in EHLO, in clear.
+fn send_in_clear_as(server: &Server, name: &str) {
+    let hello = format!("EHLO {name}");
+    clear(server.local_addr(), &[&[hello.as_str()], &MAIL[1..]].concat());
+}
+
+#[test]
+fn another_client_of_the_same_address_does_not_fall_back() {
+    let server = after_failure("tls times=1 alert=internal_error");
+    send_in_clear_as(&server, "plain.example");
+    let stats = after_sessions(&server, 2);
+    assert_eq!((stats.tls.fell_back, stats.tls.mail_in_clear), (0, 1));
+    // The name in other letters is the same, and the failure is not forgotten for the other client's mail.
+    send_in_clear_as(&server, "CLIENT.example");
+    let stats = after_sessions(&server, 3);
+    assert_eq!((stats.tls.fell_back, stats.tls.mail_in_clear), (1, 1));
+}
+
+/// Two programs on one host use one name: which of them sends in clear after the failure can't be known.
+#[test]
+fn a_client_that_sent_in_clear_before_is_not_suspected_of_falling_back() {
+    let rule = "tls times=1 alert=internal_error".parse().expect("a rule");
+    let server = start(encrypting().rule(rule));
+    clear(server.local_addr(), MAIL);
+    let (stream, _) = clear(server.local_addr(), &["EHLO client.example", "STARTTLS"]);
+    assert!(Encrypted::shake_hands(stream, &trusting_server(&server), "localhost").is_err());
+    after_sessions(&server, 2);
+    clear(server.local_addr(), MAIL);
+    let stats = after_sessions(&server, 3);
+    assert_eq!((stats.tls.fell_back, stats.tls.mail_in_clear), (0, 2));
+}
+
+/// RFC 3207 section 4 leaves it to the client whether it goes on after a refusal.
+#[test]
+fn a_client_whose_starttls_is_refused_was_not_offered_tls_that_works() {
+    let secret = format!("AUTH PLAIN {}", BASE64.encode("\0ann\0secret"));
+    for code in ["454 4.7.0 Later", "501 5.5.4 No", "503 5.5.1 No", "550 5.7.1 No"] {
+        let rule = format!("starttls reply=\"{code}\"").parse().expect("a rule");
+        let server = start(encrypting().rule(rule).auth(("ann", "secret")).auth_in_clear(true));
+        let lines: [&str; 3] = ["EHLO client.example", "STARTTLS", &secret];
+        // EHLO again lists STARTTLS again.
+        clear(server.local_addr(), &[&lines[..], MAIL].concat());
+        assert_eq!(names(&server, 1), [""; 0], "{code}");
+    }
+    // The client's own mistake is no refusal.
+    let server = start(encrypting());
+    clear(server.local_addr(), &[&["EHLO client.example", "STARTTLS now"], &MAIL[1..]].concat());
+    assert_eq!(names(&server, 1), ["mail-in-clear"]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn what_is_there_already_counts_and_what_stands_before_after_does_not() {
     waiting.begin("GET", &format!("/v1/messages/wait?after={last}&timeout=10m"), &[]);
     send(&plane, "bob@example.com", "three");
     assert_eq!(subjects(&waiting.reply().expect("a reply").json_as(200)), ["three"]);
-    // Deleting all leaves nothing behind which later ones could not be told from.
+    // Deleting all leaves nothing that later messages could be mistaken for.
     plane.delete("/v1/messages");
     send(&plane, "bob@example.com", "four");
     assert_eq!(subjects(&plane.json(&format!("/v1/messages/wait?after={last}"))), ["four"]);
