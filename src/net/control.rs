@@ -28,8 +28,8 @@ pub(crate) enum Message {
     Pause(bool, Sender<()>),
     /// Send what is shown of these sessions.
     Sessions(SessionRange, Sender<Sessions>),
-    /// End the session of this number, or all, and send how many were ended.
-    End(Option<u64>, Farewell, Sender<usize>),
+    /// End these sessions.
+    End(EndOrder, Sender<Ended>),
     /// The check that this connection waits for has run.
     Checked(Token, Checked),
 }
@@ -37,7 +37,7 @@ pub(crate) enum Message {
 /// Some of the sessions, by their numbers: it would hold up a shard to copy a hundred thousand in one turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionRange {
-    /// Those with a greater number; 0: those without one too.
+    /// Those with a greater number.
     pub(crate) after: u64,
     /// At most, those with the smallest numbers.
     pub(crate) most: usize,
@@ -47,8 +47,27 @@ pub(crate) struct SessionRange {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     pub(crate) sessions: Vec<OpenSession>,
-    /// All that are open.
+    /// All connections.
     pub(crate) total: usize,
+    /// The greatest number of a session; 0 if there is none.
+    pub(crate) newest: u64,
+}
+
+/// Sessions to end: each takes a write, and all at once would hold up the shard.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndOrder {
+    pub(crate) range: SessionRange,
+    /// None that has begun later.
+    pub(crate) up_to: u64,
+    pub(crate) farewell: Farewell,
+}
+
+/// Sessions that were ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) count: usize,
+    /// The number to go on after; `None` if no more are to be ended.
+    pub(crate) last: Option<u64>,
 }
 
 /// How a server stops.
@@ -127,9 +146,9 @@ impl Control {
         self.ask(|sender| Message::Sessions(range, sender))
     }
 
-    /// Ends the session of this number, or all.
-    pub(crate) fn end(&self, session_id: Option<u64>, farewell: Farewell) -> Receiver<usize> {
-        self.ask(|sender| Message::End(session_id, farewell, sender))
+    /// Ends sessions.
+    pub(crate) fn end(&self, order: EndOrder) -> Receiver<Ended> {
+        self.ask(|sender| Message::End(order, sender))
     }
 
     fn ask<A>(&self, message: impl FnOnce(Sender<A>) -> Message) -> Receiver<A> {

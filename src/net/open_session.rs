@@ -12,8 +12,7 @@ use crate::tls::TlsSession;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenSession {
-    /// Its number, as in the log, the capture and [`Message::session_id`](crate::Message::session_id); 0 until the header of a
-    /// proxy has come.
+    /// Its number, as in the log, the capture and [`Message::session_id`](crate::Message::session_id).
     pub id: u64,
     /// The client.
     pub peer: Endpoint,
@@ -45,8 +44,6 @@ pub struct OpenSession {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionState {
-    /// The header of a proxy.
-    Header,
     /// The handshake of TLS.
     Handshake,
     /// A command.
@@ -63,11 +60,10 @@ pub enum SessionState {
     End,
 }
 
-/// `header`, `handshake`, `command`, `message`, `delay`, `check`, `held`, `end`.
+/// `handshake`, `command`, `message`, `delay`, `check`, `held`, `end`.
 impl fmt::Display for SessionState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Header => "header",
             Self::Handshake => "handshake",
             Self::Command => "command",
             Self::Message => "message",

@@ -2,6 +2,7 @@
 //! here runs on the shard's thread.
 
 mod accepting;
+mod sessions;
 
 use std::io;
 use std::sync::Arc;
@@ -13,9 +14,8 @@ use slab::Slab;
 
 use super::connection::{Connection, Fate, Readiness, SCRATCH};
 use super::context::{Context, Service};
-use super::control::{Control, Mailbox, Message, SessionRange, Sessions, StopOrder};
+use super::control::{Control, Mailbox, Message, StopOrder};
 use super::listener::ListeningSocket;
-use super::open_session::Farewell;
 use super::resources::{Resources, Stop};
 use super::shard::StopOutcome;
 use super::stream::Stream;
@@ -226,8 +226,8 @@ impl Reactor {
                     let _ = caller.send(());
                 }
                 Message::Sessions(range, reader) => drop(reader.send(self.glance(range))),
-                Message::End(session_id, farewell, caller) => {
-                    let _ = caller.send(self.end_sessions(session_id, farewell));
+                Message::End(order, caller) => {
+                    let _ = caller.send(self.end_sessions(order));
                 }
                 Message::Checked(token, checked) => self.drive(token, |connection, context, resources| {
                     connection.on_checked(checked, context, resources)
@@ -283,37 +283,6 @@ impl Reactor {
         self.stop_at = None;
         self.resources.stop = Stop::Forced;
         self.drive_all(Connection::dismiss);
-    }
-
-    /// Copies sessions of this range, in the order of their numbers.
-    fn glance(&self, SessionRange { after, most }: SessionRange) -> Sessions {
-        let numbered = self.connections.iter().map(|(slot, connection)| (connection.session_id(), slot));
-        let mut chosen: Vec<_> =
-            numbered.filter(|(session_id, _)| after == 0 || *session_id > after).collect();
-        if chosen.len() > most {
-            chosen.select_nth_unstable(most);
-            chosen.truncate(most);
-        }
-        chosen.sort_unstable();
-        let now = self.resources.clock.now();
-        let sessions = chosen.into_iter().map(|(_, slot)| self.connections[slot].glance(now)).collect();
-        Sessions { sessions, total: self.connections.len() }
-    }
-
-    /// Ends the session of this number, or all, and returns how many that are.
-    fn end_sessions(&mut self, session_id: Option<u64>, farewell: Farewell) -> usize {
-        let is_chosen = |connection: &&Connection<Stream>| match session_id {
-            Some(session_id) => connection.session_id() == session_id,
-            None => true,
-        };
-        let connections = self.connections.iter().map(|(_, connection)| connection);
-        let tokens: Vec<Token> = connections.filter(is_chosen).map(Connection::token).collect();
-        for &token in &tokens {
-            self.drive(token, |connection, context, resources| {
-                connection.leave(context, resources, farewell)
-            });
-        }
-        tokens.len()
     }
 
     fn drive_all(&mut self, turn: impl Fn(&mut Connection<Stream>, &Context, &mut Resources) -> Fate + Copy) {

@@ -4,45 +4,74 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use super::Server;
-use crate::net::control::{Control, SessionRange, Sessions};
+use crate::net::control::{Control, EndOrder, Ended, SessionRange, Sessions};
 use crate::net::{Farewell, OpenSession};
 
+/// Sessions that a shard copies between two turns, and that it ends.
+const COPIES: usize = 1000;
+const ENDS: usize = 64;
+
 impl Server {
-    /// The open sessions, in the order of their numbers. Each shard is asked in turn, and answers between two turns.
+    /// The open sessions, in the order of their numbers. Shards copy 1,000 of them at a time, between two turns; those that
+    /// begin or end meanwhile may be missing. A connection of a proxy whose header has not come has no session.
     ///
     /// # Panics
     /// Called by a hook on a reactor thread of this server, which could not answer while it waits.
     pub fn sessions(&self) -> Vec<OpenSession> {
-        self.sessions_after(0, usize::MAX).sessions
+        let mut all = Vec::<OpenSession>::new();
+        loop {
+            let page = self.sessions_after(all.last().map_or(0, |last| last.id), COPIES).sessions;
+            let is_last = page.len() < COPIES;
+            all.extend(page);
+            if is_last {
+                return all;
+            }
+        }
     }
 
     /// Those with a greater number, `most` at most.
     pub(crate) fn sessions_after(&self, after: u64, most: usize) -> Sessions {
         let mut all = Sessions::default();
-        for Sessions { sessions, total } in self.ask(|control| control.sessions(SessionRange { after, most }))
+        for Sessions { sessions, total, newest } in
+            self.ask(|control| control.sessions(SessionRange { after, most }))
         {
             all.sessions.extend(sessions);
             all.total += total;
+            all.newest = all.newest.max(newest);
         }
         all.sessions.sort_unstable_by_key(|session| session.id);
         all.sessions.truncate(most);
         all
     }
 
-    /// Ends the session of this number. False if there is none.
+    /// Ends the session of this number. False if there is none, or it is about to end.
     ///
     /// # Panics
     /// As [`sessions`](Self::sessions) does.
     pub fn end_session(&self, id: u64, farewell: Farewell) -> bool {
-        self.ask(|control| control.end(Some(id), farewell)).into_iter().any(|ended| ended > 0)
+        let Some(before) = id.checked_sub(1) else { return false };
+        let range = SessionRange { after: before, most: 1 };
+        let ended = self.ask(|control| control.end(EndOrder { range, up_to: id, farewell }));
+        ended.into_iter().any(|Ended { count, .. }| count > 0)
     }
 
-    /// Ends all sessions that are open, and returns how many that are.
+    /// Ends all sessions that are open, and returns how many that are. Shards end 64 of them at a time, between two turns.
+    /// Connections are accepted as before: see [`pause`](Self::pause).
     ///
     /// # Panics
     /// As [`sessions`](Self::sessions) does.
     pub fn end_sessions(&self, farewell: Farewell) -> usize {
-        self.ask(|control| control.end(None, farewell)).into_iter().sum()
+        // Those that begin meanwhile stay.
+        let up_to = self.sessions_after(0, 0).newest;
+        let (mut count, mut after) = (0, Some(0));
+        while let Some(number) = after {
+            let range = SessionRange { after: number, most: ENDS };
+            let ended = self.ask(|control| control.end(EndOrder { range, up_to, farewell }));
+            count += ended.iter().map(|ended| ended.count).sum::<usize>();
+            // The least of them: on another shard older ones may be left.
+            after = ended.iter().filter_map(|ended| ended.last).min();
+        }
+        count
     }
 
     /// Asks all shards at once. One that has ended does not answer.

@@ -14,6 +14,11 @@ impl<T: Transport> Connection<T> {
         self.origin.session_id
     }
 
+    /// Its last reply is on its way, or has left.
+    pub(in crate::net) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_) | Phase::Lingering { .. })
+    }
+
     /// Copies what is shown of it.
     pub(in crate::net) fn glance(&self, now: Timestamp) -> OpenSession {
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
@@ -36,8 +41,8 @@ impl<T: Transport> Connection<T> {
 
     fn state(&self) -> SessionState {
         match self.phase {
-            Phase::Preface(_) => SessionState::Header,
-            Phase::Securing(_) => SessionState::Handshake,
+            // One in a preface has no session, and is not shown.
+            Phase::Preface(_) | Phase::Securing(_) => SessionState::Handshake,
             Phase::Open => match self.expects {
                 Expect::Data | Expect::Chunk | Expect::NextChunk | Expect::Nothing => SessionState::Message,
                 _ => SessionState::Command,

@@ -68,3 +68,42 @@ fn a_session_is_ended_with_421_or_a_reset_and_is_not_to_blame() {
     let sessions = plane.server.stats().sessions;
     assert_eq!((sessions.stopped, sessions.gave_up), (3, 0), "{sessions:?}");
 }
+
+/// Each shard ends some of them at a time. A message that is being received is not accepted, and its client not to blame.
+#[test]
+fn many_sessions_are_ended_with_their_messages_and_new_ones_are_served() {
+    let plane = plane(Config::default().shards(2));
+    let mut clients: Vec<_> = (0..150).map(|_| Client::greeted(plane.smtp())).collect();
+    clients[7].command("HELO client.example");
+    clients[7].envelope("a@a.example", "b@b.example");
+    clients[7].data();
+    clients[7].send("Subject: half\r\n\r\nof a");
+    let ids: Vec<_> = plane.server.sessions().iter().map(|session| session.id).collect();
+    assert_eq!(ids, (1..=150).collect::<Vec<_>>());
+    assert_eq!(plane.delete("/v1/sessions")["ended"], 150);
+    for client in &mut clients {
+        assert_eq!(client.rest(), "421 Service closing transmission channel\r\n");
+    }
+    drop(clients);
+    eventually("no session is open", || plane.server.sessions().is_empty());
+    let stats = plane.server.stats();
+    assert_eq!((stats.sessions.stopped, stats.sessions.left, stats.messages.accepted), (150, 0, 0));
+    assert_eq!(stats.messages.broken_off, 0);
+    Client::greeted(plane.smtp()).deliver("Subject: next\r\n\r\n");
+}
+
+#[test]
+fn every_session_is_on_one_page() {
+    let plane = plane(Config::default().shards(2));
+    let _clients: Vec<_> = (0..25).map(|_| Client::greeted(plane.smtp())).collect();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = plane.json(&format!("/v1/sessions?limit=4{cursor}"));
+        let sessions = page["sessions"].as_array().expect("a list");
+        seen.extend(sessions.iter().filter_map(|session| session["id"].as_u64()));
+        let Some(next) = page["next"].as_str() else { break };
+        assert_eq!(sessions.len(), 4);
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, (1..=25).collect::<Vec<_>>());
+}
