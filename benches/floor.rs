@@ -2,20 +2,26 @@
 //! driven in turn by the same client. Both are processes of their own, and what the kernel says they used
 //! is compared, round by round, so that the machine's drift cancels.
 //!
+//! The floor of sessions within TLS is the same sink over rustls alone, with the same certificate and provider.
+//!
 //! Fails when the median ratio of a shape is above [`ALARM`], which noise does not reach: a change that
 //! trips it has made something much more expensive. Linux only; `FLOOR_ROUNDS` sets the number of rounds.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use smtpmock::Config;
+use rustls::HandshakeKind;
+use smtpmock::{Config, Tls};
+
+use tls_sink::{Encrypted, Identity};
 
 mod mail;
 #[path = "../loadtest/examples/null_sink.rs"]
 mod null_sink;
+mod tls_sink;
 
 /// Above this the guard fails. Seen on a busy two-core machine: medians up to 1.33.
 const ALARM: f64 = 1.6;
@@ -24,6 +30,9 @@ const CLIENTS: usize = 16;
 const ROLE: &str = "SMTPMOCK_BENCH_ROLE";
 const NULL_SINK: &str = "null sink";
 const SMTPMOCK: &str = "smtpmock";
+/// Set in a server process with TLS: its certificate and key, in PEM.
+const CERTIFICATE: &str = "SMTPMOCK_BENCH_CERTIFICATE";
+const KEY: &str = "SMTPMOCK_BENCH_KEY";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -38,6 +47,8 @@ struct Shape {
     messages: usize,
     /// Of either server: what two cost more than one, two of the floor cost more too.
     threads: usize,
+    /// Within TLS 1.3 from the start, with these handshakes.
+    handshakes: Option<HandshakeKind>,
 }
 
 const REUSED: Shape = Shape {
@@ -47,20 +58,34 @@ const REUSED: Shape = Shape {
     is_chunk: false,
     messages: 1000,
     threads: 1,
+    handshakes: None,
 };
 
-const SHAPES: [Shape; 6] = [
+const ENCRYPTED: Shape =
+    Shape { name: "TLS, 1 KiB, reused", handshakes: Some(HandshakeKind::Full), ..REUSED };
+
+const SHAPES: [Shape; 10] = [
     REUSED,
     Shape { name: "1 KiB, session per message", reuses_session: false, messages: 300, ..REUSED },
     Shape { name: "64 KiB, session reused", size: 64 * 1024, messages: 500, ..REUSED },
     Shape { name: "1 KiB in a chunk, reused", is_chunk: true, ..REUSED },
     Shape { name: "64 KiB in a chunk, reused", is_chunk: true, size: 64 * 1024, messages: 500, ..REUSED },
     Shape { name: "1 KiB, reused, two shards", threads: 2, ..REUSED },
+    ENCRYPTED,
+    Shape { name: "TLS, 64 KiB, reused", size: 64 * 1024, messages: 300, ..ENCRYPTED },
+    Shape { name: "TLS, full handshake each", reuses_session: false, messages: 60, ..ENCRYPTED },
+    Shape {
+        name: "TLS, resumed each",
+        reuses_session: false,
+        messages: 60,
+        handshakes: Some(HandshakeKind::Resumed),
+        ..ENCRYPTED
+    },
 ];
 
 fn main() -> ExitCode {
     let ran = match std::env::var(ROLE).as_deref() {
-        Ok(NULL_SINK) => null_sink::main().map_err(Into::into),
+        Ok(NULL_SINK) => floor(),
         Ok(_) => smtpmock(),
         Err(_) => compare(),
     };
@@ -73,6 +98,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// The certificate of a server process, if it has TLS.
+fn identity() -> Option<Identity> {
+    let [certificate, key] = [CERTIFICATE, KEY].map(|name| std::env::var(name).ok());
+    Some(Identity { certificate: certificate?, key: key? })
+}
+
+fn floor() -> Result<()> {
+    let Some(identity) = identity() else { return Ok(null_sink::main()?) };
+    let config = identity.server()?;
+    Ok(null_sink::sink(move |socket| Encrypted::new(socket, &config))?)
+}
+
 /// `PORT SHARDS EXTENDED`: a server as the program runs it without a capture, with Extended SMTP if the last is 1, until it
 /// is ended.
 fn smtpmock() -> Result<()> {
@@ -81,7 +118,14 @@ fn smtpmock() -> Result<()> {
     else {
         return Err("usage: PORT SHARDS EXTENDED".into());
     };
-    let config = Config::default().keep_records(false).port(port?).shards(shards?.into());
+    let port = port?;
+    let config = Config::default().keep_records(false).shards(shards?.into());
+    let config = match identity() {
+        None => config.port(port),
+        Some(Identity { certificate, key }) => {
+            config.listen(format!("smtps://127.0.0.1:{port}")).tls(Tls::from_pem(certificate, key))
+        }
+    };
     let config = if extended? == 1 { config.esmtp() } else { config };
     let _server = smtpmock::Server::start(config)?;
     loop {
@@ -92,13 +136,14 @@ fn smtpmock() -> Result<()> {
 /// Fails when a shape is above the alarm.
 fn compare() -> Result<()> {
     let rounds: usize = std::env::var("FLOOR_ROUNDS").map_or(Ok(5), |text| text.parse())?;
+    let identity = Identity::new()?;
     let mut is_fine = true;
     for shape in &SHAPES {
         let mut floor = Vec::new();
         let mut mock = Vec::new();
         for _ in 0..rounds {
-            floor.push(Server::start(NULL_SINK, shape)?.cpu_per_message(shape)?);
-            mock.push(Server::start(SMTPMOCK, shape)?.cpu_per_message(shape)?);
+            floor.push(Server::start(NULL_SINK, shape, &identity)?.cpu_per_message(shape, &identity)?);
+            mock.push(Server::start(SMTPMOCK, shape, &identity)?.cpu_per_message(shape, &identity)?);
         }
         let ratio = median(mock.iter().zip(&floor).map(|(mock, floor)| mock / floor).collect());
         is_fine &= ratio <= ALARM;
@@ -124,9 +169,13 @@ struct Server {
 }
 
 impl Server {
-    fn start(role: &str, shape: &Shape) -> Result<Self> {
+    fn start(role: &str, shape: &Shape, identity: &Identity) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let process = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        if shape.handshakes.is_some() {
+            command.env(CERTIFICATE, &identity.certificate).env(KEY, &identity.key);
+        }
+        let process = command
             .env(ROLE, role)
             .args(
                 [usize::from(address.port()), shape.threads, usize::from(shape.is_chunk)]
@@ -145,9 +194,9 @@ impl Server {
     }
 
     /// Microseconds of CPU, user and system, that the server spent on each message.
-    fn cpu_per_message(self, shape: &Shape) -> Result<f64> {
+    fn cpu_per_message(self, shape: &Shape, identity: &Identity) -> Result<f64> {
         let before = self.cpu()?;
-        send_all(self.address, shape)?;
+        send_all(self.address, shape, identity)?;
         let used = self.cpu()? - before;
         Ok(used.as_secs_f64() * 1e6 / (CLIENTS * shape.messages) as f64)
     }
@@ -172,8 +221,15 @@ impl Drop for Server {
     }
 }
 
+/// A client's side of a session.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+type Client = Box<dyn Stream>;
+
 /// All clients take each step together: first all write, then all read.
-fn send_all(address: SocketAddr, shape: &Shape) -> Result<()> {
+fn send_all(address: SocketAddr, shape: &Shape, identity: &Identity) -> Result<()> {
     let text = b"x".repeat(shape.size);
     let (message, envelope) = match shape.is_chunk {
         true => (mail::chunk(&text), &mail::ENVELOPE[..2]),
@@ -181,8 +237,10 @@ fn send_all(address: SocketAddr, shape: &Shape) -> Result<()> {
     };
     let greeting: &[u8] = if shape.is_chunk { mail::EHLO } else { b"HELO client.example.com\r\n" };
     let (sessions, messages) = if shape.reuses_session { (1, shape.messages) } else { (shape.messages, 1) };
-    for _ in 0..sessions {
-        let mut clients = connect(address)?;
+    let connectors = (0..CLIENTS).map(|_| connector(address, shape, identity)).collect::<Result<Vec<_>>>()?;
+    for number in 0..sessions {
+        let connect = |connect: &Connector| connect(number);
+        let mut clients = connectors.iter().map(connect).collect::<Result<Vec<_>>>()?;
         step(&mut clients, b"", b"220")?;
         step(&mut clients, greeting, b"250")?;
         for _ in 0..messages {
@@ -196,17 +254,29 @@ fn send_all(address: SocketAddr, shape: &Shape) -> Result<()> {
     Ok(())
 }
 
-fn connect(address: SocketAddr) -> Result<Vec<TcpStream>> {
-    let connect = |_| {
-        let client = TcpStream::connect(address)?;
-        client.set_nodelay(true)?;
-        client.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(client)
+/// Begins the session of this number.
+type Connector = Box<dyn Fn(usize) -> Result<Client>>;
+
+/// What begins the sessions of one client. The first has no ticket to resume with.
+fn connector(address: SocketAddr, shape: &Shape, identity: &Identity) -> Result<Connector> {
+    let Some(kind) = shape.handshakes else {
+        return Ok(Box::new(move |_| Ok(Box::new(connect(address)?))));
     };
-    (0..CLIENTS).map(connect).collect()
+    let config = identity.client(kind == HandshakeKind::Resumed)?;
+    Ok(Box::new(move |number| {
+        let kind = if number == 0 { HandshakeKind::Full } else { kind };
+        Ok(Box::new(tls_sink::handshake(&config, connect(address)?, kind)?))
+    }))
 }
 
-fn step(clients: &mut [TcpStream], request: &[u8], code: &[u8]) -> Result<()> {
+fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let client = TcpStream::connect(address)?;
+    client.set_nodelay(true)?;
+    client.set_read_timeout(Some(Duration::from_secs(30)))?;
+    Ok(client)
+}
+
+fn step(clients: &mut [Client], request: &[u8], code: &[u8]) -> Result<()> {
     for client in &mut *clients {
         client.write_all(request)?;
     }

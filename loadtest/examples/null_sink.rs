@@ -5,7 +5,7 @@
 //! not do PIPELINING. Usage: `null_sink PORT [THREADS]` (listens on 127.0.0.1 until it is ended; more threads
 //! than one share the port).
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
@@ -17,23 +17,31 @@ const READ_BUFFER: usize = 64 * 1024;
 const END: &[u8; 5] = b"\r\n.\r\n";
 
 /// A connection: whether it is inside a message, and that message's last bytes, or what is left of its chunk.
-struct Peer {
-    stream: TcpStream,
+struct Peer<S> {
+    stream: S,
     in_data: bool,
     tail: [u8; 5],
     chunk: usize,
 }
 
 pub(crate) fn main() -> std::io::Result<()> {
+    sink(|socket| socket)
+}
+
+/// Serves clients over what `over` lays over their sockets, a short read of which has read all that was there.
+pub(crate) fn sink<S: Read + Write>(
+    over: impl Fn(TcpStream) -> S + Clone + Send + 'static,
+) -> std::io::Result<()> {
     let argument = |index| std::env::args().nth(index).map(|text| text.parse::<u16>());
     let (Some(Ok(port)), Ok(threads)) = (argument(1), argument(2).unwrap_or(Ok(1))) else {
         return Err(std::io::Error::other("usage: null_sink PORT [THREADS]"));
     };
     for _ in 1..threads {
         let listener = listen(port, true)?;
-        std::thread::spawn(move || run(listener));
+        let over = over.clone();
+        std::thread::spawn(move || run(listener, &over));
     }
-    run(listen(port, threads > 1)?)
+    run(listen(port, threads > 1)?, &over)
 }
 
 fn listen(port: u16, is_shared: bool) -> std::io::Result<TcpListener> {
@@ -46,11 +54,11 @@ fn listen(port: u16, is_shared: bool) -> std::io::Result<TcpListener> {
 }
 
 /// Serves all clients, on this thread.
-fn run(mut listener: TcpListener) -> std::io::Result<()> {
+fn run<S: Read + Write>(mut listener: TcpListener, over: &impl Fn(TcpStream) -> S) -> std::io::Result<()> {
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1024);
-    let mut peers: Vec<Option<Peer>> = Vec::new();
+    let mut peers: Vec<Option<Peer<S>>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut buffer = vec![0; READ_BUFFER];
     loop {
@@ -60,7 +68,7 @@ fn run(mut listener: TcpListener) -> std::io::Result<()> {
         }
         for event in &events {
             if event.token() == LISTENER {
-                accept(&listener, &poll, &mut peers, &mut free)?;
+                accept(&listener, &poll, over, &mut peers, &mut free)?;
             } else if let Some(place) = peers.get_mut(event.token().0)
                 && place.as_mut().is_some_and(|peer| !serve(peer, &mut buffer))
             {
@@ -71,10 +79,11 @@ fn run(mut listener: TcpListener) -> std::io::Result<()> {
     }
 }
 
-fn accept(
+fn accept<S: Write>(
     listener: &TcpListener,
     poll: &Poll,
-    peers: &mut Vec<Option<Peer>>,
+    over: &impl Fn(TcpStream) -> S,
+    peers: &mut Vec<Option<Peer<S>>>,
     free: &mut Vec<usize>,
 ) -> std::io::Result<()> {
     while let Ok((mut stream, _)) = listener.accept() {
@@ -84,7 +93,7 @@ fn accept(
             peers.len() - 1
         });
         poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-        let mut peer = Peer { stream, in_data: false, tail: [0; 5], chunk: 0 };
+        let mut peer = Peer { stream: over(stream), in_data: false, tail: [0; 5], chunk: 0 };
         say(&mut peer, b"220 Welcome\r\n");
         peers[index] = Some(peer);
     }
@@ -92,12 +101,12 @@ fn accept(
 }
 
 /// Replies are short: a socket that does not take one is given up with its client.
-fn say(peer: &mut Peer, reply: &[u8]) {
+fn say<S: Write>(peer: &mut Peer<S>, reply: &[u8]) {
     drop(peer.stream.write(reply));
 }
 
 /// Serves what has arrived; says whether the connection goes on.
-fn serve(peer: &mut Peer, buffer: &mut [u8]) -> bool {
+fn serve<S: Read + Write>(peer: &mut Peer<S>, buffer: &mut [u8]) -> bool {
     loop {
         let count = match peer.stream.read(buffer) {
             Ok(0) => return false,
