@@ -24,6 +24,7 @@ mod reply;
 mod router;
 mod settings;
 mod stream;
+mod websocket;
 
 use std::fmt;
 use std::io;

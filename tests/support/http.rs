@@ -178,6 +178,13 @@ impl HttpClient {
         }
     }
 
+    /// Exactly so many octets of what it sends.
+    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
+        let mut octets = vec![0; count];
+        self.stream.read_exact(&mut octets).expect("an open connection");
+        octets
+    }
+
     /// What the server sends until it closes the connection, or sends nothing for so long.
     pub(crate) fn rest_within(&mut self, silence: Duration) -> String {
         self.stream.get_ref().set_read_timeout(Some(silence)).expect("a read timeout");

@@ -97,6 +97,7 @@ async fn delete(call: Call) -> Result<Reply, Refusal> {
         }
         let chosen = selected.len();
         let mut taken = plane.store.take_shown(&selected);
+        plane.mailpit.note_removed(&taken);
         drop(selected);
         taken.reverse();
         let messages = returns.then(|| details(&taken, &plane, has_raw));
@@ -118,7 +119,9 @@ fn delete_one(call: &Call) -> Result<Reply, Refusal> {
     call.parameters.only(&[])?;
     let shown = find(&call.segments[0], &call.plane)?;
     // It may have changed, or have been deleted by somebody else meanwhile.
-    let deleted = call.plane.store.take_shown(&[shown]).len();
+    let taken = call.plane.store.take_shown(&[shown]);
+    call.plane.mailpit.note_removed(&taken);
+    let deleted = taken.len();
     Ok(json(&Deleted { deleted, messages: None, remaining: None }))
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::http::Plane;
 use crate::http::api::{download, part_of};
 use crate::http::call::Call;
+use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::summary::{Address, addresses, first};
 use crate::http::mailpit::{FacadeId, TEXT, find, newest, not_found, refusal};
@@ -119,7 +120,13 @@ async fn look(
             return Err(refusal(StatusCode::NOT_FOUND, text));
         };
         if is_reading {
-            plane.mailpit.marks.change(&shown.message, |mark| mark.is_read = true);
+            let mut was_read = false;
+            plane.mailpit.marks.change(&shown.message, |mark| {
+                was_read = std::mem::replace(&mut mark.is_read, true);
+            });
+            if !was_read {
+                plane.mailpit.note(News::Read(shown.message.id(), true));
+            }
         }
         answer(&shown, &call)
     };
@@ -217,6 +224,11 @@ fn stored(shown: &Shown, plane: &Plane) -> Vec<u8> {
     let is_named = |(name, _): &(String, String)| name.eq_ignore_ascii_case("Bcc");
     let has_field = Mail::parse(message.body()).headers.iter().any(is_named);
     let mut octets = message.content();
+    if message.session_id() == 0 {
+        // Nobody has received it from anybody.
+        let path = message.reverse_path().unwrap_or_default();
+        octets = [format!("Return-Path: <{path}>\r\n").as_bytes(), message.body()].concat();
+    }
     if !index.head.bcc.is_empty() && !has_field {
         let blind: Vec<_> = index.head.bcc.iter().map(|of| of.address.as_str()).collect();
         // They are from the envelope: without line ends.
@@ -277,10 +289,11 @@ async fn view(mut call: Call) -> Result<Reply, Refusal> {
     look(call, !kind.is_empty(), answer).await
 }
 
-fn html(shown: &Shown, _: &Call) -> Result<Reply, Refusal> {
+fn html(shown: &Shown, call: &Call) -> Result<Reply, Refusal> {
     let Mail { html, parts, .. } = Mail::parse(shown.message.body());
     let missing = || refusal(StatusCode::NOT_FOUND, "This message does not contain a HTML part");
     let html = with_own_images(html.ok_or_else(missing)?, &parts, &shown.message);
+    let html = if call.parameters.text("embed").is_some() { with_targets(&html) } else { html };
     let mut reply = of(StatusCode::OK, "text/html; charset=utf-8", html);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(VIEW_POLICY));
     Ok(reply)
@@ -309,6 +322,23 @@ fn with_own_images(html: String, parts: &[Part], message: &Message) -> String {
         shown += &rest[..next];
         rest = &rest[next..];
     }
+}
+
+/// The HTML with links that open beside the page that embeds it.
+fn with_targets(html: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), html);
+    while let Some(at) = rest.find('<') {
+        let (before, tag) = rest.split_at(at);
+        shown += before;
+        let is_link = tag.get(1..3).is_some_and(|name| name.eq_ignore_ascii_case("a "));
+        let length = if is_link { 3 } else { 1 };
+        shown += &tag[..length];
+        if is_link {
+            shown += "target=\"_blank\" rel=\"noreferrer noopener\" ";
+        }
+        rest = &tag[length..];
+    }
+    shown + rest
 }
 
 fn text(shown: &Shown, _: &Call) -> Result<Reply, Refusal> {

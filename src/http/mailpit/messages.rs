@@ -11,7 +11,9 @@ use crate::http::Plane;
 use crate::http::call::Call;
 use crate::http::mailpit::filter::{Filter, Found, Marked};
 use crate::http::mailpit::summary::Summary;
-use crate::http::mailpit::{BODY, FacadeId, bad_request, delete, is_mailhog_client, newest, ok, parsed};
+use crate::http::mailpit::{
+    BODY, FacadeId, bad_request, delete, delete_all, is_mailhog_client, newest, ok, parsed,
+};
 use crate::http::reply::{Refusal, Reply, empty, json};
 use crate::http::router::Route;
 
@@ -123,12 +125,14 @@ async fn delete_listed(call: Call) -> Result<Reply, Refusal> {
     let is_mailhog_client = is_mailhog_client(&call);
     let plane = Arc::clone(&call.plane);
     let work = move || {
-        let mut chosen = newest(&plane);
-        if !ids.is_empty() {
+        if ids.is_empty() {
+            delete_all(&plane);
+        } else {
             let ids = known(&ids);
+            let mut chosen = newest(&plane);
             chosen.retain(|shown| ids.contains(&shown.message.id()));
+            delete(&plane, chosen);
         }
-        delete(&plane, chosen);
         if is_mailhog_client { empty(StatusCode::OK) } else { ok() }
     };
     call.plane.desk.look(work).await

@@ -4,6 +4,7 @@
 //! differs on purpose stands in the README.
 
 mod chaos;
+mod events;
 mod filter;
 mod id;
 mod info;
@@ -16,15 +17,18 @@ mod send;
 mod summary;
 mod tags;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use serde::Deserialize;
+use tokio::sync::{Semaphore, broadcast};
 
 use crate::config::StartError;
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::mailpit::events::News;
 use crate::http::mailpit::marks::Marks;
 use crate::http::parameters::percent_decoded;
 use crate::http::reply::{Refusal, Reply, of};
@@ -43,6 +47,7 @@ const RESOURCES: &[&[Route]] = &[
     info::ROUTES,
     chaos::ROUTES,
     send::ROUTES,
+    events::ROUTES,
     refused::ROUTES,
 ];
 
@@ -60,12 +65,33 @@ pub(super) struct State {
     /// Of the ids of messages that came by this interface: they are in no session.
     tag: ServerTag,
     sent: AtomicU32,
+    /// To the streams of events, which are bounded.
+    news: broadcast::Sender<News>,
+    streams: Arc<Semaphore>,
 }
 
 impl State {
     pub(super) fn new() -> Result<Self, StartError> {
         let tag = ServerTag::new(random("asking for a random tag")?);
-        Ok(Self { marks: Marks::default(), deleted: AtomicU64::new(0), tag, sent: AtomicU32::new(0) })
+        Ok(Self {
+            marks: Marks::default(),
+            deleted: AtomicU64::new(0),
+            tag,
+            sent: AtomicU32::new(0),
+            news: broadcast::Sender::new(events::BEHIND),
+            streams: Arc::new(Semaphore::new(events::MOST)),
+        })
+    }
+
+    /// Notes for the streams of events what has happened to a message.
+    fn note(&self, news: News) {
+        // Without a stream nobody is there to receive it.
+        let _ = self.news.send(news);
+    }
+
+    /// Notes that these messages were removed.
+    pub(super) fn note_removed(&self, removed: &[Shown]) {
+        removed.iter().for_each(|shown| self.note(News::Removed(shown.message.id())));
     }
 
     /// The id of the next message that comes by this interface.
@@ -134,10 +160,22 @@ pub(super) fn find(id: &str, plane: &Plane) -> Option<Shown> {
 
 /// Deletes these messages.
 pub(super) fn delete(plane: &Plane, chosen: Vec<Shown>) {
-    let taken = plane.store.take_shown(&chosen);
-    plane.mailpit.deleted.fetch_add(taken.len() as u64, Ordering::Relaxed);
-    drop((chosen, taken));
+    plane.mailpit.note_removed(&take(plane, chosen));
     plane.catalogue.forget_removed();
+}
+
+/// Deletes all messages.
+fn delete_all(plane: &Plane) {
+    take(plane, newest(plane));
+    plane.mailpit.note(News::Truncated);
+    plane.catalogue.forget_removed();
+}
+
+fn take(plane: &Plane, chosen: Vec<Shown>) -> Vec<Shown> {
+    let taken = plane.store.take_shown(&chosen);
+    drop(chosen);
+    plane.mailpit.deleted.fetch_add(taken.len() as u64, Ordering::Relaxed);
+    taken
 }
 
 /// The fields of a form as those of JSON: `ids` and `IDs` are a list, `Read` is a switch.

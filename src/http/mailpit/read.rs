@@ -6,11 +6,13 @@ use hyper::Method;
 use serde::Deserialize;
 
 use crate::http::call::Call;
+use crate::http::mailpit::events::News;
 use crate::http::mailpit::filter::Filter;
 use crate::http::mailpit::messages::known;
 use crate::http::mailpit::{BODY, bad_request, ok, parsed};
 use crate::http::reply::{Refusal, Reply};
 use crate::http::router::Route;
+use crate::records::store::Shown;
 
 pub(super) const ROUTES: &[Route] =
     &[Route::with_body(Method::PUT, "/api/v1/messages", BODY, |call| Box::pin(set_read(call)))];
@@ -35,10 +37,10 @@ async fn set_read(call: Call) -> Result<Reply, Refusal> {
     let work = move || {
         let found = filter.apply(&plane);
         let known = known(&ids);
-        let chosen =
-            found.chosen().filter(|(shown, _)| ids.is_empty() || known.contains(&shown.message.id()));
-        for (shown, _) in chosen.filter(|(_, mark)| mark.is_read != read) {
+        let is_chosen = |shown: &Shown| ids.is_empty() || known.contains(&shown.message.id());
+        for (shown, _) in found.chosen().filter(|(shown, _)| is_chosen(shown)) {
             plane.mailpit.marks.change(&shown.message, |mark| mark.is_read = read);
+            plane.mailpit.note(News::Read(shown.message.id(), read));
         }
         ok()
     };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::http::Plane;
 use crate::http::call::Call;
+use crate::http::mailpit::events::News;
 use crate::http::mailpit::marks::{Mark, is_same, is_tag, tidied};
 use crate::http::mailpit::messages::known;
 use crate::http::mailpit::{BODY, bad_request, newest, ok, parsed};
@@ -96,7 +97,15 @@ async fn change(
     let plane: Arc<Plane> = Arc::clone(&call.plane);
     let work = move || {
         for shown in newest(&plane) {
-            plane.mailpit.marks.change(&shown.message, |mark| change(shown.message.id(), mark));
+            let mut changed = None;
+            plane.mailpit.marks.change(&shown.message, |mark| {
+                let before = Arc::clone(&mark.tags);
+                change(shown.message.id(), mark);
+                changed = (before != mark.tags).then(|| Arc::clone(&mark.tags));
+            });
+            if let Some(tags) = changed {
+                plane.mailpit.note(News::Tagged(shown.message.id(), tags));
+            }
         }
         ok()
     };

@@ -13,7 +13,7 @@ const MAIL: &str = "From: Ann <ann@example.com>\r\nTo: Bob <bob@example.com>\r\n
     Message-ID: <1@example.com>\r\nX-Tags: news, Urgent\r\nList-Unsubscribe: <mailto:u@example.com>, <https://a.example/u>\r\n\
     Content-Type: multipart/mixed; boundary=b\r\n\r\n\
     --b\r\n\r\nHello Bob\r\n\
-    --b\r\nContent-Type: text/html\r\n\r\n<p>Hello <img src=\"cid:logo@x\"> <img src=\"cid:none\"></p>\r\n\
+    --b\r\nContent-Type: text/html\r\n\r\n<p>Hello <img src=\"cid:logo@x\"> <img src=\"cid:none\"> <a href=\"https://a.example\">x</a></p>\r\n\
     --b\r\nContent-Type: image/png\r\nContent-Disposition: inline\r\nContent-ID: <logo@x>\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n\
     --b\r\nContent-Type: text/html; name=evil.html\r\nContent-Disposition: attachment\r\n\r\n<script>alert(1)</script>\r\n--b--\r\n";
 
@@ -141,6 +141,9 @@ fn views_run_nothing_and_load_nothing_from_elsewhere() {
     assert!(policy.starts_with("default-src 'none';") && policy.ends_with("sandbox"), "{policy}");
     let image = format!("<img src=\"/api/v1/message/{id}/part/3\"> <img src=\"cid:none\">");
     assert!(html.text().contains(&image), "{}", html.text());
+    assert!(!html.text().contains("target=") && html.text().contains("<a href"), "{}", html.text());
+    let embedded = plane.get("/view/latest.html?embed=1").text();
+    assert!(embedded.contains("<a target=\"_blank\" rel=\"noreferrer noopener\" href"), "{embedded}");
     assert_eq!(plane.get(&format!("/view/{id}.txt")).text().trim(), "Hello Bob");
     let latest = plane.get("/view/latest");
     assert_eq!((latest.status, latest.header("location")), (302, Some(&*format!("/view/{id}.html"))));
@@ -304,7 +307,11 @@ fn a_message_is_filed_without_a_client() {
         (&json!("ä.png"), &json!("image/png"))
     );
     assert_eq!((&one["Inline"][0]["ContentID"], &one["Inline"][0]["Size"]), (&json!("style"), &json!(3)));
-    assert_eq!(plane.json("/api/v1/message/latest/headers")["X-Own"], json!(["1"]));
+    let headers = plane.json("/api/v1/message/latest/headers");
+    assert_eq!(
+        (&headers["X-Own"], &headers["Received"], &headers["Bcc"]),
+        (&json!(["1"]), &Value::Null, &json!(["hidden@example.com"]))
+    );
     let wrong = [
         json!({"From": {"Email": "a@b\r\nRCPT TO:<c@d>"}, "To": [{"Email": "bob@example.com"}]}),
         json!({"From": {"Email": "ann@example.com"}, "To": [{"Email": "bob@example.com"}], "Headers": {"X": "a\r\nBcc: b@c"}}),

@@ -7,6 +7,7 @@ mod interface;
 mod languages;
 mod mailhog;
 mod mailpit;
+mod mailpit_events;
 mod messages;
 mod rules;
 mod running;
