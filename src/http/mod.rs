@@ -19,6 +19,7 @@ mod guard;
 mod listener;
 mod mailhog;
 mod mailpit;
+mod marks;
 mod parameters;
 mod reply;
 mod router;
@@ -39,6 +40,7 @@ use crate::http::connections::Connections;
 use crate::http::desk::Desk;
 use crate::http::guard::Guard;
 use crate::http::listener::Acceptor;
+use crate::http::marks::Marks;
 use crate::records::Endpoint;
 use crate::records::store::Store;
 use crate::server::Server;
@@ -82,6 +84,7 @@ struct Plane {
     catalogue: Arc<Catalogue>,
     desk: Desk,
     mailpit: mailpit::State,
+    marks: Marks,
     /// Notified when rules have changed, of which one may expire.
     rules_changed: Notify,
     /// Called when a request stops the server.
@@ -114,6 +117,7 @@ impl ControlPlane {
             catalogue: Arc::default(),
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
             mailpit: mailpit::State::new()?,
+            marks: Marks::default(),
             rules_changed: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),

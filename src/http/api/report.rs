@@ -1,21 +1,162 @@
-//! `/v1/report`: the report so far.
+//! `/v1/report`, `/v1/marks` and `/v1/expect`: figures of the whole run, or since a mark, and verdicts on them.
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 
+use super::parsed;
+use crate::http::Plane;
 use crate::http::call::Call;
-use crate::http::reply::{Refusal, Reply, of};
+use crate::http::marks;
+use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as, of};
 use crate::http::router::Route;
 use crate::report::Report;
+use crate::stats::{Check, Expectation, Stats, Verdict};
+use crate::text::timestamp;
 
-pub(super) const ROUTES: &[Route] = &[Route::get("/v1/report", |call| Box::pin(report(call)))];
+pub(super) const ROUTES: &[Route] = &[
+    Route::get("/v1/report", |call| Box::pin(report(call))),
+    Route::with_body(Method::POST, "/v1/marks", MARK, |call| Box::pin(mark(call))),
+    Route::with_body(Method::POST, "/v1/expect", EXPECTATIONS, |call| Box::pin(expect(call))),
+];
 
-/// Each shard hands its figures over between two turns.
+/// Octets of the name of a mark in JSON.
+const MARK: usize = 1 << 10;
+/// Octets of the expectations in one request.
+const EXPECTATIONS: usize = 64 << 10;
+/// Expectations in one request: each looks for its figure.
+const MOST: usize = 256;
+
+/// The figures that are asked for.
+struct Period {
+    plane: Arc<Plane>,
+    /// The reading at its beginning; `None` for the start of the server.
+    since: Option<Arc<Stats>>,
+}
+
+impl Period {
+    /// That of the parameter `since`.
+    fn of(call: &Call) -> Result<Self, Refusal> {
+        call.parameters.only(&["since"])?;
+        let since = call.parameters.name("since")?.map(|id| call.plane.marks.get(id)).transpose()?;
+        Ok(Self { plane: Arc::clone(&call.plane), since })
+    }
+
+    /// Each shard hands its figures over between two turns.
+    fn stats(&self) -> Stats {
+        let stats = self.plane.server.stats();
+        match &self.since {
+            Some(earlier) => stats.since(earlier),
+            None => stats,
+        }
+    }
+}
+
 async fn report(call: Call) -> Result<Reply, Refusal> {
-    call.parameters.only(&[])?;
-    let plane = Arc::clone(&call.plane);
-    let work = move || Report::new(&plane.server.stats()).settings(plane.effective.iter().cloned()).json();
+    let period = Period::of(&call)?;
+    let work = move || Report::new(&period.stats()).settings(period.plane.effective.iter().cloned()).json();
     let text = call.plane.desk.ask(work).await?;
     Ok(of(StatusCode::OK, "application/json", text))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMark {
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Marked {
+    mark: MarkView,
+}
+
+#[derive(Serialize)]
+struct MarkView {
+    id: String,
+    at: String,
+}
+
+async fn mark(call: Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&[])?;
+    let NewMark { name } = if call.body.is_empty() { NewMark::default() } else { parsed(&call)? };
+    name.as_deref().map(marks::checked).transpose()?;
+    let plane = Arc::clone(&call.plane);
+    let work = move || {
+        let stats = plane.server.stats();
+        let at = stats.started_at.map(|start| timestamp(start + stats.ends)).unwrap_or_default();
+        MarkView { id: plane.marks.set(name, stats), at }
+    };
+    let mark = call.plane.desk.ask(work).await?;
+    Ok(json_as(StatusCode::CREATED, &Marked { mark }))
+}
+
+/// Expectations, in the grammar of `--expect` and `--fail-if`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expectations {
+    #[serde(default)]
+    expect: Vec<String>,
+    #[serde(default)]
+    fail_if: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Verdicts {
+    /// Whether all have passed.
+    passed: bool,
+    verdicts: Vec<VerdictView>,
+}
+
+#[derive(Serialize)]
+struct VerdictView {
+    check: &'static str,
+    expectation: String,
+    found: String,
+    passed: bool,
+}
+
+impl From<Verdict> for VerdictView {
+    fn from(Verdict { check, expectation, found, kept }: Verdict) -> Self {
+        let check = match check {
+            Check::Expect => "expect",
+            Check::FailIf => "fail_if",
+        };
+        Self { check, expectation, found, passed: kept }
+    }
+}
+
+impl Expectations {
+    fn read(&self) -> Result<Vec<Expectation>, Refusal> {
+        match self.expect.len() + self.fail_if.len() {
+            0 => return Err(invalid("body", "a condition at least, in expect or fail_if")),
+            1..=MOST => {}
+            _ => {
+                let hint = format!("at most {MOST} conditions");
+                return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body", hint));
+            }
+        }
+        let expect = self.expect.iter().enumerate().map(|(index, text)| {
+            text.parse::<Expectation>().map_err(|error| (format!("expect[{index}]"), error))
+        });
+        let fail_if = self.fail_if.iter().enumerate().map(|(index, text)| {
+            Expectation::fail_if(text).map_err(|error| (format!("fail_if[{index}]"), error))
+        });
+        let all = expect.chain(fail_if).map(|one| one.map_err(|(at, error)| invalid(at, error.to_string())));
+        all.collect()
+    }
+}
+
+/// 200, whether or not all have passed.
+async fn expect(call: Call) -> Result<Reply, Refusal> {
+    let period = Period::of(&call)?;
+    let expectations: Expectations = parsed(&call)?;
+    let work = move || {
+        let expectations = expectations.read()?;
+        let stats = period.stats();
+        let judged = expectations.iter().map(|expectation| expectation.judge(&stats).into());
+        let verdicts: Vec<VerdictView> = judged.collect();
+        Ok(json(&Verdicts { passed: verdicts.iter().all(|verdict| verdict.passed), verdicts }))
+    };
+    call.plane.desk.ask(work).await?
 }

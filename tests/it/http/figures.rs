@@ -1,0 +1,106 @@
+//! `/v1/marks`, `/v1/report?since=` and `/v1/expect`: figures by phases, and verdicts on them.
+
+use serde_json::{Value, json};
+use smtpmock::Config;
+
+use crate::support::client::Client;
+use crate::support::http::{HttpClient, Plane, Reply, plane};
+
+fn post(plane: &Plane, target: &str, body: &Value) -> Reply {
+    HttpClient::connect(plane.http).request_with("POST", target, &body.to_string())
+}
+
+/// Sends a mail in a session of its own.
+fn mail(plane: &Plane) {
+    let mut client = Client::greeted(plane.smtp());
+    for line in ["HELO client.example", "MAIL FROM:<ann@example.com>", "RCPT TO:<bob@example.com>", "DATA"] {
+        client.command(line);
+    }
+    assert!(client.command("Subject: hi\r\n\r\nhello\r\n.").starts_with("250"));
+    client.quit();
+}
+
+fn messages(report: &Value) -> &Value {
+    &report["metrics"]["messages"]
+}
+
+#[test]
+fn the_report_since_a_mark_is_that_of_the_phase_behind_it() {
+    let plane = plane(Config::default());
+    mail(&plane);
+    let mark = post(&plane, "/v1/marks", &json!({ "name": "warm" })).json_as(201);
+    assert_eq!(mark["mark"]["id"], "warm");
+    assert!(mark["mark"]["at"].as_str().is_some_and(|at| at.starts_with("20")), "{mark}");
+    let unnamed = HttpClient::connect(plane.http).request_with("POST", "/v1/marks", "").json_as(201);
+    mail(&plane);
+    mail(&plane);
+    assert_eq!(messages(&plane.json("/v1/report")), 3);
+    assert_eq!(messages(&plane.json("/v1/report?since=warm")), 2);
+    let since = plane.json("/v1/report?since=warm");
+    assert_eq!(since["metrics"]["service.mail"]["count"], 2, "distributions too");
+    let id = unnamed["mark"]["id"].as_str().expect("an id");
+    assert_eq!(messages(&plane.json(&format!("/v1/report?since={id}"))), 2);
+    // A mark is where it was set last.
+    post(&plane, "/v1/marks", &json!({ "name": "warm" })).json_as(201);
+    assert_eq!(messages(&plane.json("/v1/report?since=warm")), 0);
+}
+
+#[test]
+fn expectations_are_judged_with_their_figures_in_a_phase() {
+    let plane = plane(Config::default());
+    mail(&plane);
+    post(&plane, "/v1/marks", &json!({ "name": "warm" })).json_as(201);
+    mail(&plane);
+    let body =
+        json!({ "expect": ["messages == 2", "p99(service.mail) < 1h"], "fail_if": ["sessions.gave_up > 0"] });
+    let verdicts = post(&plane, "/v1/expect", &body).json_as(200);
+    assert_eq!(verdicts["passed"], true, "{verdicts}");
+    assert_eq!(
+        (&verdicts["verdicts"][0], &verdicts["verdicts"][2]),
+        (
+            &json!({ "check": "expect", "expectation": "messages == 2", "found": "2", "passed": true }),
+            &json!({ "check": "fail_if", "expectation": "sessions.gave_up > 0", "found": "0", "passed": true })
+        )
+    );
+    let verdicts = post(&plane, "/v1/expect?since=warm", &body).json_as(200);
+    let passed =
+        ["0", "1", "2"].map(|index| &verdicts["verdicts"][index.parse::<usize>().unwrap_or(0)]["passed"]);
+    assert_eq!((&verdicts["passed"], passed), (&json!(false), [&json!(false), &json!(true), &json!(true)]));
+    // Without a sample there is no passing.
+    let verdicts = post(&plane, "/v1/expect", &json!({ "expect": ["p99(retries.after) < 1h"] })).json_as(200);
+    assert_eq!(
+        (&verdicts["passed"], &verdicts["verdicts"][0]["found"]),
+        (&json!(false), &json!("no samples"))
+    );
+}
+
+#[test]
+fn what_is_no_expectation_and_no_mark_is_named() {
+    let plane = plane(Config::default());
+    for (target, body, status, at, hint) in [
+        (
+            "/v1/expect",
+            json!({ "expect": ["messages == 0", "mesages > 1"] }),
+            400,
+            "expect[1]",
+            "did you mean messages?",
+        ),
+        ("/v1/expect", json!({ "fail_if": ["p99(think.mail) > 50"] }), 400, "fail_if[0]", "like 50ms"),
+        ("/v1/expect", json!({}), 400, "body", "expect or fail_if"),
+        ("/v1/expect", json!(["messages > 1"]), 400, "body", ""),
+        ("/v1/expect", json!({ "expected": [] }), 400, "body", "expected"),
+        ("/v1/expect", json!({ "expect": vec!["messages == 0"; 257] }), 413, "body", "256"),
+        ("/v1/expect?since=none", json!({ "expect": ["messages == 0"] }), 404, "since", "POST /v1/marks"),
+        ("/v1/expect?sinse=none", json!({ "expect": ["messages == 0"] }), 400, "sinse", "since"),
+        ("/v1/marks", json!({ "name": "a b" }), 400, "name", "letters"),
+        ("/v1/marks", json!({ "nam": "a" }), 400, "body", "name"),
+        ("/v1/marks?since=x", json!({}), 400, "since", "no parameters"),
+    ] {
+        let refused = post(&plane, target, &body).json_as(status);
+        assert_eq!(refused["error"]["at"], at, "{target} {body}: {refused}");
+        let found = refused["error"]["hint"].as_str().expect("a hint");
+        assert!(found.contains(hint), "{target} {body}: {refused}");
+    }
+    assert_eq!(plane.get("/v1/report?since=none").reason(404), "no_such_mark");
+    assert_eq!(plane.get("/v1/report?since=").reason(400), "invalid");
+}
