@@ -15,11 +15,13 @@ mod catalogue;
 mod connections;
 mod desk;
 mod expiry;
+mod exposition;
 mod guard;
 mod listener;
 mod mailhog;
 mod mailpit;
 mod marks;
+mod metrics;
 mod parameters;
 mod reply;
 mod router;
@@ -29,7 +31,7 @@ mod websocket;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use tokio::sync::{Notify, oneshot};
@@ -41,6 +43,7 @@ use crate::http::desk::Desk;
 use crate::http::guard::Guard;
 use crate::http::listener::Acceptor;
 use crate::http::marks::Marks;
+use crate::http::metrics::RuleTotals;
 use crate::records::Endpoint;
 use crate::records::store::Store;
 use crate::server::Server;
@@ -85,6 +88,8 @@ struct Plane {
     desk: Desk,
     mailpit: mailpit::State,
     marks: Marks,
+    /// For `/metrics`.
+    rule_totals: Mutex<RuleTotals>,
     /// Notified when rules have changed, of which one may expire.
     rules_changed: Notify,
     /// Called when a request stops the server.
@@ -118,6 +123,7 @@ impl ControlPlane {
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
             mailpit: mailpit::State::new()?,
             marks: Marks::default(),
+            rule_totals: Mutex::default(),
             rules_changed: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),

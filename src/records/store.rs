@@ -249,6 +249,12 @@ impl Store {
         messages
     }
 
+    /// Records that can be seen.
+    #[cfg(feature = "http")]
+    pub(crate) fn visible(&self) -> usize {
+        self.visible.load(Ordering::Relaxed)
+    }
+
     /// Records evicted because the bound was reached.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)

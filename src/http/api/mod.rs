@@ -2,6 +2,7 @@
 
 mod health;
 mod messages;
+mod metrics;
 mod openapi;
 mod report;
 mod rules;
@@ -32,6 +33,7 @@ const RESOURCES: &[&[Route]] = &[
     wait::ROUTES,
     messages::ROUTES,
     report::ROUTES,
+    metrics::ROUTES,
     rules::ROUTES,
     running::ROUTES,
     sessions::ROUTES,

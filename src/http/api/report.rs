@@ -12,6 +12,7 @@ use crate::http::marks;
 use crate::http::reply::{Refusal, Reply, error, invalid, json, json_as, of};
 use crate::http::router::Route;
 use crate::report::Report;
+use crate::smtp::rules::GrammarError;
 use crate::stats::{Check, Expectation, Stats, Verdict};
 use crate::text::timestamp;
 
@@ -136,14 +137,17 @@ impl Expectations {
                 return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "body", hint));
             }
         }
-        let expect = self.expect.iter().enumerate().map(|(index, text)| {
-            text.parse::<Expectation>().map_err(|error| (format!("expect[{index}]"), error))
+        let refused = |list: &str, index: usize, error: &GrammarError| {
+            invalid(format!("{list}[{index}]"), error.to_string())
+        };
+        let expect = self.expect.iter().enumerate();
+        let expect =
+            expect.map(|(index, text)| text.parse().map_err(|error| refused("expect", index, &error)));
+        let fail_if = self.fail_if.iter().enumerate();
+        let fail_if = fail_if.map(|(index, text)| {
+            Expectation::fail_if(text).map_err(|error| refused("fail_if", index, &error))
         });
-        let fail_if = self.fail_if.iter().enumerate().map(|(index, text)| {
-            Expectation::fail_if(text).map_err(|error| (format!("fail_if[{index}]"), error))
-        });
-        let all = expect.chain(fail_if).map(|one| one.map_err(|(at, error)| invalid(at, error.to_string())));
-        all.collect()
+        expect.chain(fail_if).collect()
     }
 }
 

@@ -104,3 +104,91 @@ fn what_is_no_expectation_and_no_mark_is_named() {
     assert_eq!(plane.get("/v1/report?since=none").reason(404), "no_such_mark");
     assert_eq!(plane.get("/v1/report?since=").reason(400), "invalid");
 }
+
+/// The value of a series.
+fn sample(scrape: &str, series: &str) -> f64 {
+    let found = scrape.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    found.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{series} in {scrape}"))
+}
+
+/// The names of all families.
+fn families(scrape: &str) -> Vec<&str> {
+    let types = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    types.collect()
+}
+
+#[test]
+fn a_scrape_has_the_counts_of_the_report() {
+    let plane =
+        plane(Config::default().rule("rcpt id=late to=eve@* reply=\"450 later\"".parse().expect("a rule")));
+    mail(&plane);
+    mail(&plane);
+    let mut client = Client::greeted(plane.smtp());
+    for line in ["HELO client.example", "MAIL FROM:<ann@example.com>", "RCPT TO:<eve@example.com>"] {
+        client.command(line);
+    }
+    let reply = plane.get("/metrics");
+    assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let (scrape, report) = (reply.text(), plane.json("/v1/report"));
+    for (series, metric) in [
+        ("smtpmock_messages_total{outcome=\"accepted\"}", "messages"),
+        ("smtpmock_message_bytes_total", "messages.bytes"),
+        ("smtpmock_sessions_opened_total", "sessions"),
+        ("smtpmock_sessions_open", "sessions.open"),
+        ("smtpmock_commands_total{stage=\"rcpt\"}", "count.rcpt"),
+        ("smtpmock_refusals_total{stage=\"rcpt\",class=\"4yz\"}", "refused.rcpt"),
+        ("smtpmock_transactions_open", "transactions.open"),
+    ] {
+        assert_eq!(Some(sample(&scrape, series)), report["metrics"][metric].as_f64(), "{series}");
+    }
+    for (family, distribution) in [("think", "think"), ("service", "service")] {
+        for stage in ["connect", "helo", "mail", "rcpt", "data", "message", "noop"] {
+            let count = &report["metrics"][format!("{distribution}.{stage}")]["count"];
+            for series in [
+                format!("smtpmock_{family}_seconds_bucket{{stage=\"{stage}\",le=\"+Inf\"}}"),
+                format!("smtpmock_{family}_seconds_count{{stage=\"{stage}\"}}"),
+            ] {
+                assert_eq!(Some(sample(&scrape, &series)), count.as_f64(), "{series}");
+            }
+        }
+    }
+    assert_eq!(sample(&scrape, "smtpmock_rule_fired_total{rule=\"late\"}"), 1.0);
+    // Counts of a rule that is gone stay, and marks change nothing.
+    HttpClient::connect(plane.http).request("DELETE", "/v1/rules/late", &[]).json_as(200);
+    post(&plane, "/v1/marks", &json!({})).json_as(201);
+    let later = plane.get("/metrics").text();
+    assert_eq!(sample(&later, "smtpmock_rule_fired_total{rule=\"late\"}"), 1.0);
+    assert_eq!(sample(&later, "smtpmock_messages_total{outcome=\"accepted\"}"), 2.0);
+    assert_eq!(plane.get("/metrics?x=1").reason(400), "invalid");
+}
+
+#[test]
+fn no_label_is_what_a_client_has_chosen() {
+    let plane = plane(Config::default());
+    let mut client = Client::greeted(plane.smtp());
+    for line in ["HELO needle.example", "MAIL FROM:<needle@example.com>", "NEEDLE x"] {
+        client.command(line);
+    }
+    let scrape = plane.get("/metrics").text();
+    assert!(!scrape.to_lowercase().contains("needle") && !scrape.contains("127.0.0.1"), "{scrape}");
+}
+
+#[test]
+fn the_dashboard_shows_families_that_there_are() {
+    let scrape = plane(Config::default()).get("/metrics").text();
+    let families = families(&scrape);
+    let dashboard: Value =
+        serde_json::from_str(include_str!("../../../loadtest/grafana.json")).expect("a dashboard in JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().expect("an expression")).collect();
+    assert!(expressions.len() > 15, "{expressions:?}");
+    for expression in expressions {
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let names = expression.split(|letter| !is_name(letter)).filter(|word| word.starts_with("smtpmock_"));
+        for name in names {
+            let family = name.strip_suffix("_bucket").unwrap_or(name);
+            assert!(families.contains(&family), "{name} in {expression}");
+        }
+    }
+}

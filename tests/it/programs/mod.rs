@@ -13,6 +13,8 @@ mod lmtp;
 mod mailboxes;
 mod mailpit;
 mod postfix;
+#[cfg(feature = "http")]
+mod prometheus;
 mod proxies;
 #[cfg(feature = "tls")]
 mod scanners;
