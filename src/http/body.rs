@@ -8,15 +8,33 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 
+use crate::http::events::Subscription;
 use crate::http::reply::{Refusal, error};
 
-/// The body of a reply, in one piece.
-#[derive(Debug, Default)]
-pub(super) struct Body(Option<Bytes>);
+/// The body of a reply.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// In one piece, or nothing.
+    Whole(Option<Bytes>),
+    /// Events as they happen, without an end.
+    Events(Subscription),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Whole(None)
+    }
+}
 
 impl From<Bytes> for Body {
     fn from(octets: Bytes) -> Self {
-        Self(Some(octets).filter(|octets| !octets.is_empty()))
+        Self::Whole(Some(octets).filter(|octets| !octets.is_empty()))
+    }
+}
+
+impl From<Subscription> for Body {
+    fn from(subscription: Subscription) -> Self {
+        Self::Events(subscription)
     }
 }
 
@@ -26,17 +44,26 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|octets| Ok(Frame::data(octets))))
+        let octets = match &mut *self {
+            Self::Whole(octets) => Poll::Ready(octets.take()),
+            Self::Events(subscription) => subscription.poll_next(context),
+        };
+        octets.map(|octets| octets.map(|octets| Ok(Frame::data(octets))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        matches!(self, Self::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |octets| octets.len() as u64))
+        match self {
+            Self::Whole(octets) => {
+                SizeHint::with_exact(octets.as_ref().map_or(0, |octets| octets.len() as u64))
+            }
+            Self::Events(_) => SizeHint::new(),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod call;
 mod catalogue;
 mod connections;
 mod desk;
+mod events;
 mod expiry;
 mod exposition;
 mod guard;
@@ -40,6 +41,7 @@ use crate::config::StartError;
 use crate::http::catalogue::Catalogue;
 use crate::http::connections::Connections;
 use crate::http::desk::Desk;
+use crate::http::events::Hub;
 use crate::http::guard::Guard;
 use crate::http::listener::Acceptor;
 use crate::http::marks::Marks;
@@ -88,6 +90,7 @@ struct Plane {
     desk: Desk,
     mailpit: mailpit::State,
     marks: Marks,
+    events: Arc<Hub>,
     /// For `/metrics`.
     rule_totals: Mutex<RuleTotals>,
     /// Notified when rules have changed, of which one may expire.
@@ -123,12 +126,14 @@ impl ControlPlane {
             desk: Desk::start().map_err(|error| failed("starting a thread of the control plane", error))?,
             mailpit: mailpit::State::new()?,
             marks: Marks::default(),
+            events: Arc::default(),
             rule_totals: Mutex::default(),
             rules_changed: Notify::new(),
             on_stop: settings.on_stop.clone(),
             effective: settings.effective.clone(),
         });
         let expiring = expiry::expire(Arc::clone(&plane));
+        let (messages, figures) = (events::messages(Arc::clone(&plane)), events::figures(Arc::clone(&plane)));
         let connections = Connections::new(plane, settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
@@ -136,6 +141,8 @@ impl ControlPlane {
             runtime.block_on(async {
                 let _accepting = tokio::spawn(connections.accept_from(acceptor));
                 let _expiring = tokio::spawn(expiring);
+                let _messages = tokio::spawn(messages);
+                let _figures = tokio::spawn(figures);
                 let _ = stopped.await;
             });
         };

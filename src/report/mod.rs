@@ -175,7 +175,7 @@ pub fn progress(difference: &Stats, total: &Stats) -> String {
 }
 
 /// Merges a distribution of all stages.
-fn over_stages(stats: &Stats, of: impl Fn(&StageStats) -> &Durations) -> Durations {
+pub(crate) fn over_stages(stats: &Stats, of: impl Fn(&StageStats) -> &Durations) -> Durations {
     let mut all = Durations::default();
     stats.stages.iter().for_each(|(_, stage)| all.merge(of(stage)));
     all

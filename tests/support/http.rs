@@ -87,6 +87,14 @@ impl Reply {
     }
 }
 
+/// A server-sent event.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) data: Value,
+}
+
 /// A connected client.
 #[derive(Debug)]
 pub(crate) struct HttpClient {
@@ -168,6 +176,23 @@ impl HttpClient {
             self.stream.read_exact(&mut reply.body)?;
         }
         Ok(reply)
+    }
+
+    /// The next event of a reply that goes on. Comments and the borders of chunks are between events.
+    pub(crate) fn event(&mut self) -> Event {
+        let mut event = Event { name: String::new(), id: None, data: Value::Null };
+        loop {
+            let line = self.line().unwrap_or_else(|error| panic!("an event: {error}"));
+            match line.split_once(": ") {
+                Some(("event", name)) => name.clone_into(&mut event.name),
+                Some(("id", id)) => event.id = Some(id.to_owned()),
+                Some(("data", data)) => {
+                    event.data = serde_json::from_str(data).expect("JSON");
+                    return event;
+                }
+                _ => {}
+            }
+        }
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -1,5 +1,6 @@
 //! The interface: one file for each resource, and the table of them. `openapi.json` beside them describes it.
 
+mod events;
 mod health;
 mod messages;
 mod metrics;
@@ -33,6 +34,7 @@ const RESOURCES: &[&[Route]] = &[
     wait::ROUTES,
     messages::ROUTES,
     report::ROUTES,
+    events::ROUTES,
     metrics::ROUTES,
     rules::ROUTES,
     running::ROUTES,

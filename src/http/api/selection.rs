@@ -86,7 +86,7 @@ fn acceptance(message: &Message) -> String {
 }
 
 /// The number behind that of the message with this id. One that is gone, and not remembered, was older than all that are there.
-fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
+pub(super) fn behind(id: &str, plane: &Plane) -> Result<u64, Refusal> {
     let id: RecordId =
         id.parse().map_err(|expected: crate::smtp::NoRecordId| invalid("after", expected.to_string()))?;
     let number = plane.store.find(id).map(|shown| shown.number).or_else(|| plane.store.number_of_removed(id));

@@ -1,5 +1,6 @@
 //! The control plane over real sockets.
 
+mod events;
 mod figures;
 mod guard;
 mod hostile;

@@ -1,0 +1,48 @@
+//! `/v1/events`: server-sent events (the HTML standard, section 9.2).
+
+use hyper::StatusCode;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use super::selection::behind;
+use crate::http::body::Body;
+use crate::http::call::Call;
+use crate::http::events::{Kind, Kinds, message};
+use crate::http::reply::{Refusal, Reply, error, invalid};
+use crate::http::router::Route;
+
+pub(super) const ROUTES: &[Route] =
+    &[Route::get("/v1/events", |call| Box::pin(async move { listen(&call) }))];
+
+/// Messages that a client which comes back is sent at once.
+const BACKLOG: usize = 1000;
+
+fn listen(call: &Call) -> Result<Reply, Refusal> {
+    call.parameters.only(&["types", "after"])?;
+    let kinds = match call.parameters.name("types")? {
+        None => Kinds::EVERY,
+        Some(text) => Kinds::parse(text).ok_or_else(|| {
+            let names = Kind::ALL.map(Kind::name).join(", ");
+            invalid("types", format!("some of {names}, with commas between them"))
+        })?,
+    };
+    let plane = &call.plane;
+    // That of a client that reconnects is newer than that in its URL.
+    let last = call.head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let after = last.filter(|id| !id.is_empty()).or(call.parameters.text("after"));
+    let from = after.map(|id| behind(id, plane)).transpose()?;
+    let backlog = || {
+        // Without a place to go on from, what comes from now on.
+        let from = from.filter(|_| kinds.has(Kind::Message));
+        let mut news = plane.store.snapshot_from(from.unwrap_or(u64::MAX));
+        let missed = news.records.len().saturating_sub(BACKLOG);
+        news.records.drain(..missed);
+        (news.records.iter().map(message).collect(), missed as u64, news.end)
+    };
+    let Some(subscription) = plane.events.subscribe(kinds, backlog) else {
+        let hint = "fewer clients that listen at once";
+        return Err(error(StatusCode::SERVICE_UNAVAILABLE, "too_many", "events", hint));
+    };
+    let mut reply = Reply::new(Body::from(subscription));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    Ok(reply)
+}

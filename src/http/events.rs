@@ -1,0 +1,201 @@
+//! Events as they happen, for the clients that listen: server-sent events. Nothing is done while nobody does.
+//!
+//! Two tasks of the plane's thread make the events for all clients at once: one looks at what has arrived, the other reads the
+//! figures each second. A client has a bounded queue of them. What does not fit is dropped, the oldest first, and counted.
+
+mod pump;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use hyper::body::Bytes;
+use tokio::sync::Notify;
+
+use crate::process::lock;
+use queue::Queue;
+
+pub(super) use pump::{figures, message, messages};
+
+/// Clients at once.
+const MOST: usize = 64;
+/// Seconds after which a client that takes nothing is no longer served.
+const PATIENCE: u32 = 60;
+
+/// What kind of event something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Figures,
+    Rule,
+    Evicted,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Message, Self::Figures, Self::Rule, Self::Evicted];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Figures => "figures",
+            Self::Rule => "rule",
+            Self::Evicted => "evicted",
+        }
+    }
+}
+
+/// The kinds that a client asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kinds([bool; Kind::ALL.len()]);
+
+impl Kinds {
+    pub(super) const EVERY: Self = Self([true; Kind::ALL.len()]);
+
+    /// Kinds by their names, with commas between them; `None` if one is unknown.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut kinds = Self([false; Kind::ALL.len()]);
+        for name in text.split(',') {
+            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name.trim())?;
+            kinds.0[kind as usize] = true;
+        }
+        Some(kinds)
+    }
+
+    pub(super) fn has(self, kind: Kind) -> bool {
+        self.0[kind as usize]
+    }
+}
+
+/// All clients that listen.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    clients: Mutex<Clients>,
+    /// Notified when there is another client.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    /// By a number that no other has had.
+    by_key: BTreeMap<u64, Client>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    kinds: Kinds,
+    queue: Arc<Mutex<Queue>>,
+    /// Messages with lower numbers are none of its events, or have been.
+    seen: u64,
+    /// Seconds for which it has taken nothing of what is there.
+    waiting: u32,
+}
+
+/// The events of a client, as the body of a reply. Dropping it ends the subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    hub: Arc<Hub>,
+    key: u64,
+    queue: Arc<Mutex<Queue>>,
+}
+
+impl Hub {
+    /// Adds a client; `None` if there are too many. `backlog` returns what comes first, how much is left out of it, and the number
+    /// from which messages are its events. No message is lost between the two.
+    pub(super) fn subscribe(
+        self: &Arc<Self>,
+        kinds: Kinds,
+        backlog: impl FnOnce() -> (Vec<Bytes>, u64, u64),
+    ) -> Option<Subscription> {
+        let mut clients = lock(&self.clients);
+        if clients.by_key.len() >= MOST {
+            return None;
+        }
+        let (first, missed, seen) = backlog();
+        let mut queue = Queue::default();
+        queue.miss(missed);
+        // The head of the reply leaves with it, before there is an event.
+        queue.push(Bytes::from_static(b"retry: 1000\n\n"));
+        first.into_iter().for_each(|frame| queue.push(frame));
+        let queue = Arc::new(Mutex::new(queue));
+        clients.last += 1;
+        let key = clients.last;
+        clients.by_key.insert(key, Client { kinds, queue: Arc::clone(&queue), seen, waiting: 0 });
+        drop(clients);
+        self.changed.notify_waiters();
+        Some(Subscription { hub: Arc::clone(self), key, queue })
+    }
+
+    /// Whether a client listens to any of these.
+    fn has(&self, kinds: &[Kind]) -> bool {
+        lock(&self.clients).by_key.values().any(|client| kinds.iter().any(|kind| client.kinds.has(*kind)))
+    }
+
+    /// Waits for a client that listens to any of these; to anything if there are none.
+    async fn wait_for(&self, kinds: &[Kind]) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.has(kinds) || kinds.is_empty() && !lock(&self.clients).by_key.is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The lowest number of a message that is an event for a client, and has not been.
+    fn first_unseen(&self) -> Option<u64> {
+        let clients = lock(&self.clients);
+        let listening = clients.by_key.values().filter(|client| client.kinds.has(Kind::Message));
+        listening.map(|client| client.seen).min()
+    }
+
+    /// Hands messages to the clients that have not seen them: frames by number, behind the numbers of those that are left
+    /// out. What comes later has the number `end` or a higher one.
+    fn publish_messages(&self, frames: &[(u64, Bytes)], missed: &[u64], end: u64) {
+        let mut clients = lock(&self.clients);
+        for client in clients.by_key.values_mut().filter(|client| client.kinds.has(Kind::Message)) {
+            let mut queue = lock(&client.queue);
+            queue.miss(missed.iter().filter(|number| **number >= client.seen).count() as u64);
+            for (_, frame) in frames.iter().filter(|(number, _)| *number >= client.seen) {
+                queue.push(frame.clone());
+            }
+            client.seen = client.seen.max(end);
+        }
+    }
+
+    fn publish(&self, kind: Kind, frame: &Bytes) {
+        for client in lock(&self.clients).by_key.values().filter(|client| client.kinds.has(kind)) {
+            lock(&client.queue).push(frame.clone());
+        }
+    }
+
+    /// A second has passed: clients that take nothing are no longer served, and the others hear a comment now and then.
+    fn tick(&self, heartbeat: Option<&Bytes>) {
+        lock(&self.clients).by_key.retain(|_, client| {
+            let mut queue = lock(&client.queue);
+            client.waiting = if queue.is_untaken() { client.waiting + 1 } else { 0 };
+            let stays = client.waiting < PATIENCE;
+            match (stays, heartbeat) {
+                (true, Some(comment)) => queue.push(comment.clone()),
+                (true, None) => {}
+                (false, _) => queue.close(),
+            }
+            stays
+        });
+    }
+}
+
+impl Subscription {
+    /// The next events; ready with `None` when it has ended.
+    pub(super) fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        lock(&self.queue).poll_take(context)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        lock(&self.hub.clients).by_key.remove(&self.key);
+    }
+}

@@ -1,0 +1,211 @@
+//! The tasks that make events, on the plane's thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use serde::Serialize;
+
+use super::queue::MOST;
+use super::{Hub, Kind};
+use crate::http::Plane;
+use crate::records::store::Shown;
+use crate::report::over_stages;
+use crate::smtp::Exchange;
+use crate::stats::{Durations, RuleStats, Stats};
+use crate::text::timestamp;
+use crate::time::Deadline;
+
+/// How long a task that waits for mail goes without a look at who listens.
+const LOOK: Duration = Duration::from_secs(1);
+/// A pause behind messages: those that arrive within it cause one wake-up.
+const PAUSE: Duration = Duration::from_millis(10);
+const SECOND: Duration = Duration::from_secs(1);
+/// Seconds between two comments.
+const HEARTBEAT: u32 = 15;
+
+/// A message as its record has it: its mail is not parsed.
+#[derive(Serialize)]
+struct MessageEvent {
+    id: String,
+    session: u64,
+    accepted: bool,
+    accepted_at: Option<String>,
+    peer_addr: String,
+    user: Option<String>,
+    helo: Option<String>,
+    mail_from: Option<String>,
+    rcpt_to: Vec<Recipient>,
+    size: usize,
+}
+
+#[derive(Serialize)]
+struct Recipient {
+    address: String,
+    accepted: bool,
+}
+
+#[derive(Serialize)]
+struct FiguresEvent {
+    /// Seconds since the start.
+    elapsed: f64,
+    messages_per_second: f64,
+    sessions_per_second: f64,
+    sessions_open: u64,
+    sessions: u64,
+    messages: u64,
+    refused: u64,
+    aborted: u64,
+    bytes: u64,
+    /// Of this second, in seconds.
+    think: Option<Percentiles>,
+    service: Option<Percentiles>,
+    lateness: Option<Percentiles>,
+}
+
+#[derive(Serialize)]
+struct Percentiles {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+#[derive(Serialize)]
+struct RuleEvent<'r> {
+    id: Option<&'r str>,
+    rule: &'r str,
+    reached: u64,
+    fired: u64,
+}
+
+#[derive(Serialize)]
+struct EvictedEvent {
+    count: u64,
+    total: u64,
+}
+
+fn frame(kind: Kind, id: Option<&str>, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("all its maps have texts for keys");
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    Bytes::from(format!("event: {}\n{id}data: {data}\n\n", kind.name()))
+}
+
+/// The event of a message.
+pub(in crate::http) fn message(Shown { message, .. }: &Shown) -> Bytes {
+    let id = message.id().to_string();
+    let recipient = |rcpt: &Exchange| Recipient {
+        address: String::from_utf8_lossy(rcpt.name().unwrap_or_default()).into_owned(),
+        accepted: rcpt.is_accepted(),
+    };
+    let event = MessageEvent {
+        id: id.clone(),
+        session: message.session_id(),
+        accepted: message.msg(),
+        accepted_at: message.accepted_at().map(timestamp),
+        peer_addr: message.peer_addr().to_string(),
+        user: message.auth_user().map(std::borrow::Cow::into_owned),
+        helo: message.helo_name().map(std::borrow::Cow::into_owned),
+        mail_from: message.reverse_path().map(std::borrow::Cow::into_owned),
+        rcpt_to: message.record().rcptto_exchanges.iter().map(|rcpt| recipient(rcpt)).collect(),
+        size: message.record().msg_size,
+    };
+    frame(Kind::Message, Some(&id), &event)
+}
+
+/// Makes an event of each message that arrives.
+pub(in crate::http) async fn messages(plane: Arc<Plane>) {
+    loop {
+        plane.events.wait_for(&[Kind::Message]).await;
+        while let Some(seen) = plane.events.first_unseen() {
+            if !Arc::clone(&plane.store).news(seen, Deadline::after(LOOK)).await {
+                continue;
+            }
+            let news = plane.store.snapshot_from(seen);
+            // More would not fit in a queue.
+            let (missed, records) = news.records.split_at(news.records.len().saturating_sub(MOST));
+            let missed: Vec<u64> = missed.iter().map(|shown| shown.number).collect();
+            let frames: Vec<_> = records.iter().map(|shown| (shown.number, message(shown))).collect();
+            plane.events.publish_messages(&frames, &missed, news.end);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Makes events of the figures, each second.
+pub(in crate::http) async fn figures(plane: Arc<Plane>) {
+    let heartbeat = Bytes::from_static(b":\n\n");
+    loop {
+        plane.events.wait_for(&[]).await;
+        let mut before: Option<Stats> = None;
+        for second in 1_u32.. {
+            let is_wanted = plane.events.has(&[Kind::Figures, Kind::Rule, Kind::Evicted]);
+            if is_wanted && before.is_none() {
+                before = reading(&plane).await;
+            }
+            tokio::time::sleep(SECOND).await;
+            plane.events.tick((second % HEARTBEAT == 0).then_some(&heartbeat));
+            if !plane.events.has(&Kind::ALL) {
+                break;
+            }
+            if let Some(earlier) = before.take().filter(|_| is_wanted)
+                && let Some(now) = reading(&plane).await
+            {
+                publish(&plane.events, &now, &earlier);
+                before = Some(now);
+            }
+        }
+    }
+}
+
+/// The figures up to now; `None` on a bug.
+async fn reading(plane: &Plane) -> Option<Stats> {
+    let server = Arc::clone(&plane.server);
+    plane.desk.ask(move || server.stats()).await.ok()
+}
+
+fn publish(hub: &Hub, now: &Stats, before: &Stats) {
+    let second = now.since(before);
+    hub.publish(Kind::Figures, &frame(Kind::Figures, None, &FiguresEvent::of(now, &second)));
+    for RuleStats { id, rule, reached, fired } in second.rules.iter().filter(|rule| rule.fired > 0) {
+        let event = RuleEvent { id: id.as_deref(), rule, reached: *reached, fired: *fired };
+        hub.publish(Kind::Rule, &frame(Kind::Rule, None, &event));
+    }
+    let total = now.health.records_evicted;
+    let count = total.saturating_sub(before.health.records_evicted);
+    if count > 0 {
+        hub.publish(Kind::Evicted, &frame(Kind::Evicted, None, &EvictedEvent { count, total }));
+    }
+}
+
+impl FiguresEvent {
+    fn of(now: &Stats, second: &Stats) -> Self {
+        let seconds = second.length().as_secs_f64();
+        let rate = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        Self {
+            elapsed: now.ends.as_secs_f64(),
+            messages_per_second: rate(second.messages.accepted),
+            sessions_per_second: rate(second.sessions.opened),
+            sessions_open: now.sessions_open(),
+            sessions: now.sessions.opened,
+            messages: now.messages.accepted,
+            refused: now.messages.refused,
+            aborted: now.messages.aborted,
+            bytes: now.messages.bytes,
+            think: Percentiles::of(&over_stages(second, |stage| &stage.think)),
+            service: Percentiles::of(&over_stages(second, |stage| &stage.service)),
+            lateness: Percentiles::of(&second.delays.lateness),
+        }
+    }
+}
+
+impl Percentiles {
+    /// `None` without a sample.
+    fn of(durations: &Durations) -> Option<Self> {
+        let at = |share| durations.quantile(share).as_secs_f64();
+        (durations.count() > 0).then(|| Self {
+            p50: at(0.5),
+            p99: at(0.99),
+            max: durations.max().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! What a client is still to be sent, within a bound. Pure.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use hyper::body::Bytes;
+
+/// Events that wait for a client.
+pub(super) const MOST: usize = 1024;
+/// Octets of them.
+const OCTETS: usize = 512 << 10;
+/// Octets that leave at once, about.
+const AT_ONCE: usize = 16 << 10;
+
+/// Events as octets, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    frames: VecDeque<Bytes>,
+    octets: usize,
+    /// Older ones that were dropped since the client was last sent how many.
+    missed: u64,
+    waker: Option<Waker>,
+    is_closed: bool,
+    /// Nothing was taken since it was last looked at.
+    is_untaken: bool,
+}
+
+impl Queue {
+    /// Adds an event, in the place of the oldest ones if there are too many.
+    pub(super) fn push(&mut self, frame: Bytes) {
+        if self.is_closed {
+            return;
+        }
+        self.octets += frame.len();
+        self.frames.push_back(frame);
+        while self.frames.len() > MOST || self.octets > OCTETS {
+            let Some(oldest) = self.frames.pop_front() else { break };
+            self.octets -= oldest.len();
+            self.missed += 1;
+        }
+        self.wake();
+    }
+
+    /// Counts events that are older than all that come now.
+    pub(super) fn miss(&mut self, count: u64) {
+        if count > 0 && !self.is_closed {
+            // What waits is older still, and would follow the count.
+            self.missed += count + self.frames.len() as u64;
+            self.frames.clear();
+            self.octets = 0;
+            self.wake();
+        }
+    }
+
+    /// Ends it: what waits is dropped.
+    pub(super) fn close(&mut self) {
+        *self = Self { is_closed: true, waker: self.waker.take(), ..Self::default() };
+        self.wake();
+    }
+
+    /// Whether something waits, and nothing was taken since the last call.
+    pub(super) fn is_untaken(&mut self) -> bool {
+        std::mem::replace(&mut self.is_untaken, true) && !self.frames.is_empty()
+    }
+
+    /// The next events, behind the count of those that were dropped before them.
+    pub(super) fn poll_take(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        if self.is_closed {
+            return Poll::Ready(None);
+        }
+        if self.frames.is_empty() && self.missed == 0 {
+            self.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        self.is_untaken = false;
+        let mut taken = Vec::new();
+        if self.missed > 0 {
+            let missed = std::mem::take(&mut self.missed);
+            taken.extend_from_slice(format!("event: missed\ndata: {{\"count\":{missed}}}\n\n").as_bytes());
+        }
+        while let Some(frame) = self.frames.front()
+            && (taken.is_empty() || taken.len() + frame.len() <= AT_ONCE)
+        {
+            taken.extend_from_slice(frame);
+            self.octets -= frame.len();
+            self.frames.pop_front();
+        }
+        Poll::Ready(Some(taken.into()))
+    }
+
+    fn wake(&mut self) {
+        self.waker.take().into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(queue: &mut Queue) -> Option<String> {
+        match queue.poll_take(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(taken) => taken.map(|octets| String::from_utf8_lossy(&octets).into_owned()),
+            Poll::Pending => Some("pending".into()),
+        }
+    }
+
+    fn frame(number: usize) -> Bytes {
+        Bytes::from(format!("{number};"))
+    }
+
+    #[test]
+    fn events_leave_in_their_order_and_together() {
+        let mut queue = Queue::default();
+        assert_eq!(take(&mut queue).as_deref(), Some("pending"));
+        (1..=3).for_each(|number| queue.push(frame(number)));
+        assert_eq!(take(&mut queue).as_deref(), Some("1;2;3;"));
+        assert_eq!(take(&mut queue).as_deref(), Some("pending"));
+    }
+
+    #[test]
+    fn a_client_that_is_slow_gets_the_newest_behind_the_count_of_the_others() {
+        let mut queue = Queue::default();
+        (0..MOST + 5).for_each(|number| queue.push(frame(number)));
+        let taken = take(&mut queue).expect("open");
+        assert!(taken.starts_with("event: missed\ndata: {\"count\":5}\n\n5;6;7;"), "{taken}");
+        assert!(taken.len() <= AT_ONCE);
+        // Octets are bounded too, and so is what leaves at once.
+        let large = Bytes::from(vec![b'x'; OCTETS / 4]);
+        (0..100).for_each(|_| queue.push(large.clone()));
+        assert!(queue.octets <= OCTETS && queue.frames.len() == 4);
+        let taken = take(&mut queue).expect("open");
+        assert!(taken.starts_with("event: missed"), "{taken}");
+        assert_eq!(take(&mut queue).map(|taken| taken.len()), Some(OCTETS / 4));
+    }
+
+    #[test]
+    fn what_was_missed_is_counted_with_what_waited_before_it() {
+        let mut queue = Queue::default();
+        queue.push(frame(1));
+        queue.miss(7);
+        queue.push(frame(9));
+        assert_eq!(take(&mut queue).as_deref(), Some("event: missed\ndata: {\"count\":8}\n\n9;"));
+    }
+
+    #[test]
+    fn one_that_takes_nothing_is_noticed_and_ended() {
+        let mut queue = Queue::default();
+        assert!(!queue.is_untaken() && !queue.is_untaken(), "nothing waits");
+        queue.push(frame(1));
+        assert!(queue.is_untaken());
+        take(&mut queue);
+        queue.push(frame(2));
+        assert!(!queue.is_untaken() && queue.is_untaken());
+        queue.close();
+        queue.push(frame(3));
+        assert_eq!(take(&mut queue), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! `/v1/events`: server-sent events.
+
+use serde_json::{Value, json};
+use smtpmock::Config;
+
+use crate::support::client::Client;
+use crate::support::http::{Event, HttpClient, Plane, plane};
+use crate::support::waiting::eventually;
+
+/// A client that listens.
+fn listen(plane: &Plane, target: &str, fields: &[(&str, &str)]) -> HttpClient {
+    let mut client = HttpClient::connect(plane.http);
+    client.begin("GET", target, fields);
+    let reply = client.reply().expect("a head");
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/event-stream")));
+    client
+}
+
+fn deliver(plane: &Plane, subject: &str) {
+    let mut client = Client::greeted(plane.smtp());
+    client.deliver(&format!("Subject: {subject}\r\n\r\nhello\r\n"));
+    client.quit();
+}
+
+/// The ids of messages, the oldest first.
+fn ids(plane: &Plane) -> Vec<String> {
+    let list = plane.json("/v1/messages");
+    let messages = list["messages"].as_array().expect("a list").iter().rev();
+    messages.map(|message| message["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn each_message_is_an_event_with_the_id_of_lists() {
+    let plane = plane(Config::default());
+    deliver(&plane, "before");
+    let mut client = listen(&plane, "/v1/events?types=message", &[]);
+    deliver(&plane, "one");
+    deliver(&plane, "two");
+    let events = [client.event(), client.event()];
+    assert_eq!(events.each_ref().map(|event| event.id.clone().expect("an id"))[..], ids(&plane)[1..]);
+    let Event { name, data, id } = &events[0];
+    assert_eq!((name.as_str(), data["id"].as_str()), ("message", id.as_deref()));
+    assert_eq!((&data["accepted"], &data["rcpt_to"][0]["accepted"]), (&json!(true), &json!(true)));
+    assert!(data["size"].as_u64().is_some_and(|size| size > 0) && data["mail_from"].is_string(), "{data}");
+}
+
+#[test]
+fn a_client_that_comes_back_is_sent_what_has_arrived_meanwhile() {
+    let plane = plane(Config::default());
+    for subject in ["one", "two", "three"] {
+        deliver(&plane, subject);
+    }
+    let ids = ids(&plane);
+    let mut by_header =
+        listen(&plane, &format!("/v1/events?types=message&after={}", ids[2]), &[("Last-Event-ID", &ids[0])]);
+    let mut by_parameter = listen(&plane, &format!("/v1/events?types=message&after={}", ids[1]), &[]);
+    deliver(&plane, "four");
+    let seen = |client: &mut HttpClient, count: usize| -> Vec<_> {
+        (0..count).map(|_| client.event().data["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!(seen(&mut by_header, 2), ids[1..3]);
+    assert_eq!(seen(&mut by_parameter, 1), ids[2..3]);
+    assert_eq!(seen(&mut by_header, 1), seen(&mut by_parameter, 1), "the new one, once");
+}
+
+#[test]
+fn figures_rules_and_evictions_are_events() {
+    let rule = "rcpt id=late to=eve@* reply=\"450 later\"";
+    let plane = plane(Config::default().max_records(1).rule(rule.parse().expect("a rule")));
+    let mut client = listen(&plane, "/v1/events", &[]);
+    // Readings begin when the first client has come.
+    while client.event().name != "figures" {}
+    deliver(&plane, "one");
+    deliver(&plane, "two");
+    let mut refused = Client::greeted(plane.smtp());
+    for line in ["HELO client.example", "MAIL FROM:<ann@example.com>", "RCPT TO:<eve@example.com>"] {
+        refused.command(line);
+    }
+    let (mut fired, mut evicted, mut figures, mut messages) = (0, 0, Value::Null, 0);
+    while fired < 1 || evicted < 1 || figures["messages"] != 2 || messages < 2 {
+        let Event { name, data, .. } = client.event();
+        match name.as_str() {
+            "message" => messages += 1,
+            "rule" => {
+                assert_eq!((&data["id"], &data["rule"]), (&json!("late"), &json!(rule)));
+                fired += data["fired"].as_u64().expect("a count");
+            }
+            "evicted" => evicted = data["total"].as_u64().expect("a count"),
+            "figures" => figures = data,
+            other => panic!("{other}: {data}"),
+        }
+    }
+    assert_eq!((fired, &figures["sessions"], &figures["sessions_open"]), (1, &json!(3), &json!(1)));
+    assert!(figures["elapsed"].as_f64().is_some_and(|elapsed| elapsed > 0.0), "{figures}");
+}
+
+#[test]
+fn so_many_clients_listen_and_their_places_are_free_when_they_leave() {
+    let plane = plane(Config::default());
+    let mut clients: Vec<_> = (0..64).map(|_| listen(&plane, "/v1/events", &[])).collect();
+    assert_eq!(plane.get("/v1/events").reason(503), "too_many");
+    assert_eq!(plane.json("/livez")["status"], "alive");
+    clients.truncate(63);
+    eventually("a place is free", || {
+        let mut client = HttpClient::connect(plane.http);
+        client.begin("GET", "/v1/events", &[]);
+        client.reply().is_ok_and(|reply| reply.status == 200)
+    });
+}
+
+#[test]
+fn a_client_that_reads_nothing_hears_how_much_it_missed() {
+    let plane = plane(Config::default());
+    let ids_before = ids(&plane);
+    assert!(ids_before.is_empty());
+    // More than sockets and the queue take: each of these is an event of some KiB.
+    let mut client = listen(&plane, "/v1/events?types=message", &[]);
+    let mut sender = Client::greeted(plane.smtp());
+    sender.command("HELO client.example");
+    let mut sent = 0_u64;
+    let recipient = format!("{}@{}.example", "x".repeat(60), "y".repeat(60));
+    for _ in 0..150 {
+        sender.command("MAIL FROM:<ann@example.com>");
+        for _ in 0..100 {
+            sender.command(&format!("RCPT TO:<{recipient}>"));
+        }
+        sender.command("DATA");
+        assert!(sender.command("Subject: x\r\n\r\n.").starts_with("250"));
+        sent += 1;
+    }
+    deliver(&plane, "last");
+    let (mut seen, mut missed) = (0, 0);
+    while seen + missed < sent + 1 {
+        let Event { name, data, .. } = client.event();
+        match name.as_str() {
+            "message" => seen += 1,
+            "missed" => missed += data["count"].as_u64().expect("a count"),
+            other => panic!("{other}: {data}"),
+        }
+    }
+    assert_eq!(seen + missed, sent + 1);
+}
+
+#[test]
+fn what_is_no_kind_of_event_is_named() {
+    let plane = plane(Config::default());
+    for (target, at) in [
+        ("/v1/events?types=mesage", "types"),
+        ("/v1/events?types=", "types"),
+        ("/v1/events?after=x", "after"),
+        ("/v1/events?type=message", "type"),
+    ] {
+        let refused = plane.get(target).json_as(400);
+        assert_eq!(refused["error"]["at"], at, "{refused}");
+    }
+}
