@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::process::lock;
 use queue::Queue;
 
-pub(super) use pump::{figures, message, messages};
+pub(super) use pump::{figures, message, messages, sessions};
 
 /// Clients at once.
 const MOST: usize = 64;
@@ -27,17 +27,20 @@ const PATIENCE: u32 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
+    Session,
     Figures,
     Rule,
     Evicted,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Message, Self::Figures, Self::Rule, Self::Evicted];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Message, Self::Session, Self::Figures, Self::Rule, Self::Evicted];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Session => "session",
             Self::Figures => "figures",
             Self::Rule => "rule",
             Self::Evicted => "evicted",
@@ -168,6 +171,13 @@ impl Hub {
     fn publish(&self, kind: Kind, frame: &Bytes) {
         for client in lock(&self.clients).by_key.values().filter(|client| client.kinds.has(kind)) {
             lock(&client.queue).push(frame.clone());
+        }
+    }
+
+    /// Events of this kind were dropped that are older than what is published now.
+    fn miss(&self, kind: Kind, count: u64) {
+        for client in lock(&self.clients).by_key.values().filter(|client| client.kinds.has(kind)) {
+            lock(&client.queue).miss(count);
         }
     }
 

@@ -4,7 +4,8 @@
 //! One thread runs an executor with all connections; hyper parses, [`guard`] decides who may ask, [`router`] finds who answers,
 //! and `api` has one file for each resource. `mailpit` and `mailhog` show the same messages
 //! and rules as those programs do. What takes long, like parsing mails, is done by two threads more ([`desk`]), so
-//! that other requests are answered meanwhile. Reactors know nothing of all this: readers copy pointers out of the store.
+//! that other requests are answered meanwhile. Reactors know nothing of all this: readers copy pointers out of the
+//! store, and only while a client listens to them do shards announce the sessions that begin and end.
 //!
 //! Nothing is ever requested from anywhere, and nothing is served but what is compiled in and what was received.
 
@@ -134,6 +135,7 @@ impl ControlPlane {
         });
         let expiring = expiry::expire(Arc::clone(&plane));
         let (messages, figures) = (events::messages(Arc::clone(&plane)), events::figures(Arc::clone(&plane)));
+        let sessions = events::sessions(Arc::clone(&plane));
         let connections = Connections::new(plane, settings.request_timeout);
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
@@ -143,6 +145,7 @@ impl ControlPlane {
                 let _expiring = tokio::spawn(expiring);
                 let _messages = tokio::spawn(messages);
                 let _figures = tokio::spawn(figures);
+                let _sessions = tokio::spawn(sessions);
                 let _ = stopped.await;
             });
         };

@@ -499,8 +499,8 @@ impl Probe {
         self.cause.get_or_insert(cause);
     }
 
-    /// The session is over; `has_spoken` if the client has sent at least one octet.
-    pub(crate) fn close(&mut self, stats: &mut Stats, now: Timestamp, has_spoken: bool) {
+    /// The session is over; `has_spoken` if the client has sent at least one octet. Returns how it ended.
+    pub(crate) fn close(&mut self, stats: &mut Stats, now: Timestamp, has_spoken: bool) -> Ending {
         self.end_group(stats);
         let ending = self.ending(has_spoken);
         self.note_leaving(stats, now, ending);
@@ -517,6 +517,7 @@ impl Probe {
         stats.tls.unused += u64::from(is_end_its_own && self.is_tls_unused());
         self.give_up_transaction(stats);
         stats.timeline.at(now.since_start()).closed += 1;
+        ending
     }
 
     /// How the session ended. A reply that was not sent can't be why a client left: it has given up, whatever

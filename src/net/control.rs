@@ -11,6 +11,8 @@ use mio::{Token, Waker};
 
 use super::context::Service;
 use super::open_session::{Farewell, OpenSession};
+#[cfg(feature = "http")]
+use super::passages::Passages;
 use crate::process::lock;
 use crate::smtp::auth::Checked;
 use crate::stats::{Additive, Stats};
@@ -30,6 +32,9 @@ pub(crate) enum Message {
     Sessions(SessionRange, Sender<Sessions>),
     /// End these sessions.
     End(EndOrder, Sender<Ended>),
+    /// Announce the sessions that begin and end, or no longer.
+    #[cfg(feature = "http")]
+    Announce(Option<Arc<Passages>>),
     /// The check that this connection waits for has run.
     Checked(Token, Checked),
 }
@@ -149,6 +154,12 @@ impl Control {
     /// Ends sessions.
     pub(crate) fn end(&self, order: EndOrder) -> Receiver<Ended> {
         self.ask(|sender| Message::End(order, sender))
+    }
+
+    /// Has sessions announced that begin and end, or no longer. Does not wait for that.
+    #[cfg(feature = "http")]
+    pub(crate) fn announce(&self, to: Option<Arc<Passages>>) {
+        self.send(Message::Announce(to));
     }
 
     fn ask<A>(&self, message: impl FnOnce(Sender<A>) -> Message) -> Receiver<A> {

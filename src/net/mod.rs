@@ -11,6 +11,7 @@ pub(crate) mod counters;
 mod listener;
 mod open_session;
 pub(crate) mod overflow;
+pub(crate) mod passages;
 mod reactor;
 mod resources;
 pub(crate) mod shard;

@@ -229,6 +229,8 @@ impl Reactor {
                 Message::End(order, caller) => {
                     let _ = caller.send(self.end_sessions(order));
                 }
+                #[cfg(feature = "http")]
+                Message::Announce(to) => self.resources.announcer.to = to,
                 Message::Checked(token, checked) => self.drive(token, |connection, context, resources| {
                     connection.on_checked(checked, context, resources)
                 }),

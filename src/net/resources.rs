@@ -11,6 +11,7 @@ use super::connection::{Origin, Outgoing};
 use super::control::{Gathering, Mailbox};
 use super::counters::{Arrival, Counters};
 use super::listener::why_it_rests;
+use super::passages::Announcer;
 use super::verifier::Verifier;
 use super::wheel::Wheel;
 use crate::log::{Event, HeaderFault, HeaderHook, Notes};
@@ -68,6 +69,8 @@ pub(super) struct Resources {
     /// Runs the checks that connections wait for.
     pub(super) verifier: Verifier,
     pub(super) gathering: Gathering,
+    /// For who listens to sessions.
+    pub(super) announcer: Announcer,
     /// `None` with logging off.
     pub(super) notes: Option<Notes>,
 }
@@ -98,6 +101,7 @@ impl Resources {
             filed: Vec::new(),
             verifier,
             gathering: Gathering::new(mailbox),
+            announcer: Announcer::default(),
             notes,
         }
     }

@@ -5,6 +5,8 @@ use std::sync::mpsc::Receiver;
 
 use super::Server;
 use crate::net::control::{Control, EndOrder, Ended, SessionRange, Sessions};
+#[cfg(feature = "http")]
+use crate::net::passages::Passages;
 use crate::net::{Farewell, OpenSession};
 
 /// Sessions that a shard copies between two turns, and that it ends.
@@ -75,6 +77,12 @@ impl Server {
     }
 
     /// Asks all shards at once. One that has ended does not answer.
+    /// Has sessions announced that begin and end, or with `None` no longer.
+    #[cfg(feature = "http")]
+    pub(crate) fn announce_sessions(&self, to: Option<&Arc<Passages>>) {
+        self.controls.iter().for_each(|control| control.announce(to.cloned()));
+    }
+
     fn ask<A>(&self, ask: impl Fn(&Arc<Control>) -> Receiver<A>) -> Vec<A> {
         let would_wait = self.controls.iter().any(|control| control.would_wait_for_itself());
         assert!(!would_wait, "asking for sessions {}", super::WAITS_FOR_ITSELF);

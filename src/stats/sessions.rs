@@ -85,6 +85,24 @@ pub(crate) enum Ending {
     Stopped,
 }
 
+impl Ending {
+    /// Its name, that of the figure.
+    #[cfg(feature = "http")]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::LeftBeforeGreeting => "left_before_greeting",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Quit => "quit",
+            Self::Left => "left",
+            Self::GaveUp => "gave_up",
+            Self::TimedOut => "timed_out",
+            Self::Dismissed => "dismissed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl SessionStats {
     /// Counts the end of a session.
     pub(crate) fn note_ending(&mut self, ending: Ending) {

@@ -9,8 +9,10 @@ use serde::Serialize;
 use super::queue::MOST;
 use super::{Hub, Kind};
 use crate::http::Plane;
+use crate::net::passages::{End, Passage, Passages};
 use crate::records::store::Shown;
 use crate::report::over_stages;
+use crate::server::Server;
 use crate::smtp::Exchange;
 use crate::stats::{Durations, RuleStats, Stats};
 use crate::text::timestamp;
@@ -20,6 +22,8 @@ use crate::time::Deadline;
 const LOOK: Duration = Duration::from_secs(1);
 /// A pause behind messages: those that arrive within it cause one wake-up.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long sessions are collected: shards wake nobody.
+const COLLECTING: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds between two comments.
 const HEARTBEAT: u32 = 15;
@@ -43,6 +47,41 @@ struct MessageEvent {
 struct Recipient {
     address: String,
     accepted: bool,
+}
+
+#[derive(Serialize)]
+struct SessionEvent {
+    id: u64,
+    /// `opened` or `closed`.
+    change: &'static str,
+    peer_addr: String,
+    listener: String,
+    /// Of one that has ended.
+    #[serde(flatten)]
+    end: Option<EndView>,
+}
+
+#[derive(Serialize)]
+struct EndView {
+    ending: &'static str,
+    messages: u32,
+    age_seconds: f64,
+}
+
+impl From<Passage> for SessionEvent {
+    fn from(Passage { session_id, peer, listener, end }: Passage) -> Self {
+        Self {
+            id: session_id,
+            change: if end.is_some() { "closed" } else { "opened" },
+            peer_addr: peer.to_string(),
+            listener: listener.to_string(),
+            end: end.map(|End { ending, messages, age }| EndView {
+                ending: ending.name(),
+                messages,
+                age_seconds: age.as_secs_f64(),
+            }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -152,6 +191,44 @@ pub(in crate::http) async fn figures(plane: Arc<Plane>) {
             {
                 publish(&plane.events, &now, &earlier);
                 before = Some(now);
+            }
+        }
+    }
+}
+
+/// Has shards announce sessions until it is dropped.
+struct Announcements {
+    server: Arc<Server>,
+    passages: Arc<Passages>,
+}
+
+impl Announcements {
+    fn begin(server: &Arc<Server>) -> Self {
+        let passages = Arc::default();
+        server.announce_sessions(Some(&passages));
+        Self { server: Arc::clone(server), passages }
+    }
+}
+
+impl Drop for Announcements {
+    fn drop(&mut self) {
+        self.server.announce_sessions(None);
+    }
+}
+
+/// Makes events of sessions that begin and end, while somebody listens to them.
+pub(in crate::http) async fn sessions(plane: Arc<Plane>) {
+    loop {
+        plane.events.wait_for(&[Kind::Session]).await;
+        let announcements = Announcements::begin(&plane.server);
+        while plane.events.has(&[Kind::Session]) {
+            tokio::time::sleep(COLLECTING).await;
+            let (missed, passages) = announcements.passages.take();
+            plane.events.miss(Kind::Session, missed);
+            for passage in passages {
+                plane
+                    .events
+                    .publish(Kind::Session, &frame(Kind::Session, None, &SessionEvent::from(passage)));
             }
         }
     }

@@ -6,6 +6,7 @@ use super::{Connection, Fate, InputEnd, Manner, Phase, Transport};
 use crate::log::Event;
 use crate::measure::Cause;
 use crate::net::context::Context;
+use crate::net::passages::{End, Passage};
 use crate::net::resources::{Resources, Stop};
 use crate::smtp::{Reply, ReplyKind};
 use crate::time::Timestamp;
@@ -168,7 +169,11 @@ impl<T: Transport> Connection<T> {
         self.withdraw_unsent(context, resources);
         self.finish(context, resources);
         self.settle_all_records(context, resources);
-        self.measure_end(context, resources);
+        let ending = self.measure_end(context, resources);
+        resources.announcer.announce(|| {
+            let age = resources.now.since(self.probe.opened());
+            Passage::of(&self.origin, Some(End { ending, messages: self.session.messages(), age }))
+        });
         if self.place.is_some() {
             // Before the place is given to another.
             context.counters.note_farewell();

@@ -9,6 +9,7 @@ use crate::measure::{Asked, ClientKey, Outcome, ServerKey, Tries};
 use crate::net::context::Context;
 use crate::net::resources::Resources;
 use crate::smtp::{AuthOutcome, Expect, Next, Portion, Received, RetryKey, Stage, Step};
+use crate::stats::Ending;
 use crate::time::Timestamp;
 
 impl<T: Transport> Connection<T> {
@@ -179,8 +180,8 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    pub(super) fn measure_end(&mut self, context: &Context, resources: &mut Resources) {
+    pub(super) fn measure_end(&mut self, context: &Context, resources: &mut Resources) -> Ending {
         self.end_tries(context);
-        self.probe.close(&mut resources.gathering.stats, resources.now, self.session.has_spoken());
+        self.probe.close(&mut resources.gathering.stats, resources.now, self.session.has_spoken())
     }
 }

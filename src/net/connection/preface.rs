@@ -14,6 +14,7 @@ use super::{Connection, Fate, Manner, Origin, Phase, RULES_PER_TURN, Transport};
 use crate::log::HeaderFault;
 use crate::measure::{Cause, Probe};
 use crate::net::context::Context;
+use crate::net::passages::Passage;
 use crate::net::resources::{Resources, Stop};
 use crate::records::{Endpoint, Proxied};
 use crate::smtp::ClientAttributes;
@@ -216,6 +217,7 @@ impl<T: Transport> Connection<T> {
     fn begin(&mut self, context: &Context, resources: &mut Resources, preface: Preface, has_sent: bool) {
         self.origin.session_id = resources.note_arrival(&context.counters);
         self.origin.connected_at = wall_time();
+        resources.announcer.announce(|| Passage::of(&self.origin, None));
         if let Some(place) = &mut self.place {
             context.assign_place(place, self.origin.peer());
         }

@@ -12,6 +12,7 @@ use crate::log::HeaderFault;
 use crate::net::connection::{Connection, Origin};
 use crate::net::context::SessionPermit;
 use crate::net::listener::ListeningSocket;
+use crate::net::passages::Passage;
 use crate::net::stream::{Listener, Stream};
 use crate::process::is_out_of_descriptors;
 use crate::records::Endpoint;
@@ -156,6 +157,7 @@ impl Reactor {
         if header.is_none() {
             origin.session_id = self.resources.note_arrival(&self.context.counters);
             self.context.assign_place(&mut place, origin.peer());
+            self.resources.announcer.announce(|| Passage::of(&origin, None));
         }
         let mut connection = Connection::new(stream, token, origin, place, self.resources.now);
         if let Some(has_sent) = departure.filter(|_| header.is_none()) {

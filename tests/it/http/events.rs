@@ -1,5 +1,9 @@
 //! `/v1/events`: server-sent events.
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use smtpmock::Config;
 
@@ -87,11 +91,45 @@ fn figures_rules_and_evictions_are_events() {
             }
             "evicted" => evicted = data["total"].as_u64().expect("a count"),
             "figures" => figures = data,
+            "session" => {}
             other => panic!("{other}: {data}"),
         }
     }
     assert_eq!((fired, &figures["sessions"], &figures["sessions_open"]), (1, &json!(3), &json!(1)));
     assert!(figures["elapsed"].as_f64().is_some_and(|elapsed| elapsed > 0.0), "{figures}");
+}
+
+#[test]
+fn sessions_are_events_when_they_begin_and_end() {
+    let plane = plane(Config::default());
+    let mut client = listen(&plane, "/v1/events?types=session", &[]);
+    // Shards hear of it a little later than the client: sessions begin until one is announced.
+    let (sender, events) = mpsc::channel();
+    let reader = thread::spawn(move || while sender.send(client.event()).is_ok() {});
+    let mut begun = Vec::new();
+    let first = loop {
+        begun.push(Client::greeted(plane.smtp()));
+        if let Ok(event) = events.recv_timeout(Duration::from_millis(200)) {
+            break event;
+        }
+    };
+    let Event { name, data: opened, id } = first;
+    assert_eq!((name.as_str(), id, &opened["change"]), ("session", None, &json!("opened")));
+    assert_eq!((opened.get("ending"), &opened["listener"]), (None, &json!(plane.smtp().to_string())));
+    let its_own = |client: &Client| opened["peer_addr"] == client.local_addr().to_string();
+    let place = begun.iter().position(its_own).expect("a session that has begun");
+    let mut quitting = begun.swap_remove(place);
+    quitting.deliver("Subject: hi\r\n\r\nhello\r\n");
+    quitting.quit();
+    let closed =
+        events.iter().map(|event| event.data).find(|data| data["change"] == "closed").expect("its end");
+    assert_eq!((&closed["id"], &closed["peer_addr"]), (&opened["id"], &opened["peer_addr"]));
+    assert_eq!((&closed["ending"], &closed["messages"]), (&json!("quit"), &json!(1)));
+    assert!(closed["age_seconds"].as_f64().is_some_and(|age| age > 0.0), "{closed}");
+    // The reader ends with the next event.
+    drop(events);
+    drop(Client::greeted(plane.smtp()));
+    reader.join().expect("the reader");
 }
 
 #[test]
