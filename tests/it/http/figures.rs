@@ -1,10 +1,10 @@
 //! `/v1/marks`, `/v1/report?since=` and `/v1/expect`: figures by phases, and verdicts on them.
 
 use serde_json::{Value, json};
-use smtpmock::Config;
+use smtpmock::{Config, HttpSettings};
 
 use crate::support::client::Client;
-use crate::support::http::{HttpClient, Plane, Reply, plane};
+use crate::support::http::{HttpClient, Plane, Reply, plane, plane_with};
 
 fn post(plane: &Plane, target: &str, body: &Value) -> Reply {
     HttpClient::connect(plane.http).request_with("POST", target, &body.to_string())
@@ -160,6 +160,16 @@ fn a_scrape_has_the_counts_of_the_report() {
     assert_eq!(sample(&later, "smtpmock_rule_fired_total{rule=\"late\"}"), 1.0);
     assert_eq!(sample(&later, "smtpmock_messages_total{outcome=\"accepted\"}"), 2.0);
     assert_eq!(plane.get("/metrics?x=1").reason(400), "invalid");
+}
+
+#[test]
+fn a_scrape_needs_the_credentials_of_other_paths() {
+    let plane = plane_with(Config::default(), &HttpSettings::at("0").auth("ann:secret").token("t0ken"));
+    let ask =
+        |fields: &[(&str, &str)]| HttpClient::connect(plane.http).request("GET", "/metrics", fields).status;
+    assert_eq!(ask(&[]), 401);
+    assert_eq!(ask(&[("Authorization", "Bearer t0ken")]), 200);
+    assert_eq!(ask(&[("Authorization", "Basic YW5uOnNlY3JldA==")]), 200);
 }
 
 #[test]
